@@ -1,0 +1,35 @@
+//! The standard library alone: no runtime, no framework, a thread per connection.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::thread;
+
+use prefork::net::{Listener, Stream};
+
+#[prefork::main(listen = "127.0.0.1:8080", workers = 2, shutdown_grace_period = "5s")]
+fn main(listener: Listener) -> io::Result<()> {
+    // Answers are finished before the worker ends: the scope waits for its threads.
+    thread::scope(|scope| {
+        // `None`: the worker was asked to go, and nobody waits any more.
+        while let Some(connection) = listener.blocking_accept() {
+            let (stream, _peer) = connection?;
+            // A client that is gone is no reason to end the worker.
+            scope.spawn(|| drop(answer(stream)));
+        }
+        Ok(())
+    })
+}
+
+fn answer(stream: Stream) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    // The request's head; an empty line ends it.
+    while stream.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    let text = format!("hello from pid {}\n", std::process::id());
+    let length = text.len();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    let mut stream = stream.into_inner();
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(text.as_bytes())
+}

@@ -1,0 +1,213 @@
+//! The attribute's arguments, understood: which option, set once, with a value that can be right.
+//!
+//! It knows the table of options and the few keys that are for the attribute alone; single values are next door in
+//! [`value`].
+
+use prefork_options::{Row, TABLE, suggest};
+use syn::ext::IdentExt;
+use syn::{Expr, ExprLit, Ident, Lit, Path};
+
+use crate::args::Pair;
+use crate::errors::Errors;
+use crate::value::{self, bare, describe};
+
+/// Keys that no builder has: they say how to expand.
+const EXPANSION: [&str; 2] = ["crate", "runtime"];
+
+/// What the attribute said.
+#[derive(Default)]
+pub(crate) struct Config {
+    /// The options, in the order in which they were written.
+    pub(crate) options: Vec<Setting>,
+    /// Where the runtime is found, if not at `::prefork`.
+    pub(crate) krate: Option<Path>,
+    /// What runs an `async` function.
+    pub(crate) runtime: Option<Path>,
+}
+
+/// One option with its value, both as the user wrote them.
+pub(crate) struct Setting {
+    pub(crate) name: Ident,
+    pub(crate) value: Expr,
+}
+
+/// Sorts the arguments and reports everything that is wrong with them.
+pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Config {
+    let mut config = Config::default();
+    let mut seen: Vec<Ident> = Vec::new();
+    for Pair { key, value } in pairs {
+        let name = key.unraw().to_string();
+        if let Some(first) = seen.iter().find(|first| **first == key) {
+            errors.at(&key, twice(&name, first));
+            continue;
+        }
+        seen.push(key.clone());
+        match name.as_str() {
+            "crate" => config.krate = check_path(&key, value, "`::prefork`", errors),
+            "runtime" => config.runtime = check_path(&key, value, "a function", errors),
+            _ => config.options.extend(check_option(key, value, errors)),
+        }
+    }
+    config
+}
+
+fn twice(name: &str, first: &Ident) -> String {
+    let start = first.span().start();
+    format!(
+        "`{name}` is set twice, first at {}:{}",
+        start.line,
+        // Editors count columns from 1.
+        start.column + 1
+    )
+}
+
+fn check_option(name: Ident, value: Option<Expr>, errors: &mut Errors) -> Option<Setting> {
+    let Some(row) = Row::find(&name.unraw().to_string()) else {
+        errors.at(&name, unknown(&name.to_string()));
+        return None;
+    };
+    let Some(value) = value else {
+        let text = format!("`{name}` needs a value, expected {}", row.kind.expected());
+        errors.at(&name, text);
+        return None;
+    };
+    value::check(row.kind, &value, errors);
+    Some(Setting { name, value })
+}
+
+fn unknown(name: &str) -> String {
+    let names = || TABLE.iter().map(|row| row.name).chain(EXPANSION);
+    let hint = match suggest::nearest(name, names()) {
+        Some(near) => format!("did you mean `{near}`? "),
+        None => String::new(),
+    };
+    let all: Vec<_> = names().map(|name| format!("`{name}`")).collect();
+    format!(
+        "unknown option `{name}`, {hint}there are {}",
+        all.join(", ")
+    )
+}
+
+/// A path, plain or in a string as other macros write it.
+fn check_path(key: &Ident, value: Option<Expr>, of: &str, errors: &mut Errors) -> Option<Path> {
+    let Some(value) = value else {
+        errors.at(
+            key,
+            format!("`{key}` needs a value, expected the path of {of}"),
+        );
+        return None;
+    };
+    let found = match bare(&value) {
+        Expr::Path(path) if path.qself.is_none() && path.attrs.is_empty() => {
+            return Some(path.path.clone());
+        }
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        }) => match text.parse_with(Path::parse_mod_style) {
+            Ok(path) => return Some(path),
+            Err(_) => "a string that is none",
+        },
+        other => describe(other).unwrap_or("an expression"),
+    };
+    errors.at(value, format!("expected the path of {of}, found {found}"));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::ToTokens;
+
+    use super::*;
+    use crate::args;
+
+    fn read(text: &str) -> (Config, String) {
+        let mut errors = Errors::default();
+        let pairs = args::parse(text.parse().expect("the tokens are balanced"), &mut errors);
+        (check(pairs, &mut errors), errors.into_tokens().to_string())
+    }
+
+    #[test]
+    fn keys_are_sorted() {
+        let (config, errors) =
+            read("workers = 4, crate = ::other, runtime = smol::block_on, listen = \":80\"");
+
+        assert_eq!(errors, "");
+        let names: Vec<_> = config
+            .options
+            .iter()
+            .map(|setting| setting.name.to_string())
+            .collect();
+        assert_eq!(names, ["workers", "listen"]);
+        assert_eq!(config.krate.to_token_stream().to_string(), ":: other");
+        assert_eq!(
+            config.runtime.to_token_stream().to_string(),
+            "smol :: block_on"
+        );
+    }
+
+    #[test]
+    fn paths_may_stand_in_strings() {
+        let (config, errors) = read("crate = \"crate::reexport\"");
+
+        assert_eq!(errors, "");
+        assert_eq!(
+            config.krate.to_token_stream().to_string(),
+            "crate :: reexport"
+        );
+    }
+
+    #[test]
+    fn each_mistake_is_told() {
+        for (text, message) in [
+            (
+                "workers",
+                "`workers` needs a value, expected \\\"auto\\\" or a number from 0 to 10000",
+            ),
+            (
+                "crate",
+                "`crate` needs a value, expected the path of `::prefork`",
+            ),
+            (
+                "runtime = \"a b\"",
+                "expected the path of a function, found a string that is none",
+            ),
+            (
+                "runtime = f()",
+                "expected the path of a function, found an expression",
+            ),
+            (
+                "crate = 4",
+                "expected the path of `::prefork`, found a number",
+            ),
+            (
+                "worker = 4",
+                "unknown option `worker`, did you mean `workers`? there are `listen`, `workers`",
+            ),
+            ("colour = 4", "unknown option `colour`, there are `listen`"),
+            ("Workers = 4", "did you mean `workers`?"),
+            (
+                "workers = 4, workers = 5",
+                "`workers` is set twice, first at 1:1",
+            ),
+            (
+                "workers = 4,\n  runtime = a, runtime = b",
+                "`runtime` is set twice, first at 2:3",
+            ),
+            ("workers, workers = 4", "`workers` is set twice"),
+        ] {
+            let (_, errors) = read(text);
+            assert!(errors.contains(message), "{text}: {errors}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_in_one_pass() {
+        let text = "worker = 4, listen, workers = true, workers = 4, crate = 1, 5, shutdown_grace_period = \"5\", \
+                    recover_threshold = -1, listen = \"a\"";
+
+        let (_, errors) = read(text);
+
+        assert_eq!(errors.matches("compile_error").count(), 9, "{errors}");
+    }
+}

@@ -1,0 +1,304 @@
+//! The attribute as a whole, on tokens that no compiler has seen: what it expands to, and that it survives anything.
+
+use proc_macro2::{TokenStream, TokenTree};
+use proptest::prelude::*;
+use quote::quote;
+
+use crate::main_tokens;
+
+/// Compares without the white space that a printer chooses.
+fn assert_expands(arguments: TokenStream, item: &TokenStream, expected: &TokenStream) {
+    let found = main_tokens(arguments, item);
+
+    assert_eq!(found.to_string(), expected.to_string());
+}
+
+#[test]
+fn the_shortest_form_is_one_call() {
+    assert_expands(
+        quote!(workers = "auto", recover_threshold = 8),
+        &quote!(
+            fn main() {
+                serve()
+            }
+        ),
+        &quote! {
+            #[must_use]
+            fn main() -> ::std::process::ExitCode {
+                use ::prefork::__private as __prefork_runtime;
+                fn main() { serve() }
+                fn __prefork_call() { main() }
+                __prefork_runtime::run(
+                    |__prefork| { __prefork.workers("auto"); __prefork.recover_threshold(8); },
+                    [],
+                    __prefork_call
+                )
+            }
+        },
+    );
+}
+
+#[test]
+fn attributes_of_others_see_an_entry_without_arguments() {
+    assert_expands(
+        quote!(crate = crate::door),
+        &quote! {
+            /// Serves.
+            #[tokio::main(flavor = "current_thread")]
+            #[inline]
+            pub async fn main(_http: Listener, Worker { .. }: Worker) -> io::Result<()> { serve().await }
+        },
+        &quote! {
+            /// Serves.
+            #[must_use]
+            pub fn main() -> ::std::process::ExitCode {
+                use crate::door::__private as __prefork_runtime;
+                #[allow(clippy::needless_pass_by_value)]
+                #[inline]
+                async fn main(_http: Listener, Worker { .. }: Worker) -> io::Result<()> { serve().await }
+                async fn __prefork_call() -> io::Result<()> {
+                    main(__prefork_runtime::take(0usize), __prefork_runtime::take(1usize)).await
+                }
+                __prefork_runtime::run(
+                    |__prefork| {},
+                    [
+                        __prefork_runtime::Want::of::<Listener>("http"),
+                        __prefork_runtime::Want::of::<Worker>("")
+                    ],
+                    {
+                        #[tokio::main(flavor = "current_thread")]
+                        async fn main() -> io::Result<()> { __prefork_call().await }
+                        main
+                    }
+                )
+            }
+        },
+    );
+}
+
+#[test]
+fn an_argument_that_is_configured_away_takes_its_place_with_it() {
+    let found = main_tokens(
+        quote!(),
+        &quote!(
+            fn main(#[cfg(a)] x: X, #[allow(b)] y: Y) {}
+        ),
+    )
+    .to_string();
+
+    let call = quote! {
+        main(
+            #[cfg(a)] __prefork_runtime::take(0usize),
+            __prefork_runtime::take({
+                const __PREFORK_BEFORE: &[()] = &[#[cfg(a)] ()];
+                __PREFORK_BEFORE.len()
+            })
+        )
+    };
+    assert!(found.contains(&call.to_string()), "{found}");
+    let wants = quote! {
+        [#[cfg(a)] __prefork_runtime::Want::of::<X>("x"), __prefork_runtime::Want::of::<Y>("y")]
+    };
+    assert!(found.contains(&wants.to_string()), "{found}");
+}
+
+#[test]
+fn an_async_function_asks_for_our_runtime_only_without_another() {
+    let asks = |arguments, item: TokenStream| {
+        main_tokens(arguments, &item)
+            .to_string()
+            .contains("__need_tokio")
+    };
+
+    assert!(asks(
+        quote!(),
+        quote!(
+            #[inline]
+            async fn main() {}
+        )
+    ));
+    assert!(!asks(
+        quote!(),
+        quote!(
+            fn main() {}
+        )
+    ));
+    assert!(!asks(
+        quote!(),
+        quote!(
+            #[tokio::main]
+            async fn main() {}
+        )
+    ));
+    assert!(!asks(
+        quote!(runtime = smol::block_on),
+        quote!(
+            async fn main() {}
+        )
+    ));
+}
+
+#[test]
+fn a_function_that_never_returns_gets_a_result() {
+    let found = main_tokens(
+        quote!(),
+        &quote!(
+            fn main() -> ! {
+                loop {}
+            }
+        ),
+    )
+    .to_string();
+
+    let call = quote!(
+        fn __prefork_call() -> ::std::process::ExitCode {
+            main()
+        }
+    );
+    assert!(found.contains(&call.to_string()), "{found}");
+}
+
+#[test]
+fn mistakes_leave_a_main_and_the_function() {
+    assert_expands(
+        quote!(worker = 4),
+        &quote!(#[tokio::main] async fn main(_a: A) { half written }),
+        &quote! {
+            #[must_use]
+            fn main() -> ::std::process::ExitCode {
+                #[allow(clippy::needless_pass_by_value)]
+                async fn main(_a: A) { half written }
+                ::std::process::ExitCode::FAILURE
+            }
+            ::core::compile_error! {
+                "unknown option `worker`, did you mean `workers`? there are `listen`, `workers`, `recover_threshold`, `shutdown_grace_period`, `crate`, `runtime`"
+            }
+        },
+    );
+}
+
+/// Words that lead deep into the parsers.
+const WORDS: &[&str] = &[
+    "workers",
+    "listen",
+    "recover_threshold",
+    "shutdown_grace_period",
+    "crate",
+    "runtime",
+    "worker",
+    "=",
+    "==",
+    ",",
+    "4",
+    "-1",
+    "5s",
+    "0.5",
+    "\"auto\"",
+    "\"5s\"",
+    "\"a=:80\"",
+    "\"x",
+    "'a'",
+    "b\"x\"",
+    "true",
+    "[",
+    "]",
+    "(",
+    ")",
+    "{",
+    "}",
+    "<",
+    ">",
+    "::",
+    "|",
+    "&",
+    "!",
+    "#",
+    "?",
+    "..",
+    "...",
+    "->",
+    ":",
+    ";",
+    "fn",
+    "main",
+    "async",
+    "unsafe",
+    "const",
+    "extern",
+    "\"C\"",
+    "pub",
+    "self",
+    "&self",
+    "mut",
+    "_",
+    "T",
+    "impl",
+    "where",
+    "dyn",
+    "for",
+    "if",
+    "let",
+    "match",
+    "prefork::main",
+    "#[prefork::main]",
+    "#[tokio::main]",
+    "#[cfg(a)]",
+    "#[doc = \"d\"]",
+    "#![a]",
+    "/// d\n",
+    "r#fn",
+    "'a",
+];
+
+fn words() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(WORDS), 0..24).prop_map(|words| words.join(" "))
+}
+
+fn arguments() -> impl Strategy<Value = String> {
+    let pair = (prop::sample::select(&WORDS[..7]), words())
+        .prop_map(|(key, value)| format!("{key} = {value}"));
+    prop_oneof![
+        words(),
+        prop::collection::vec(pair, 0..5).prop_map(|pairs| pairs.join(", ")),
+        any::<String>()
+    ]
+}
+
+fn functions() -> impl Strategy<Value = String> {
+    let near = (words(), words(), words(), words()).prop_map(|(before, inputs, output, body)| {
+        format!("{before} fn main({inputs}) {output} {{ {body} }}")
+    });
+    prop_oneof![
+        Just("async fn main(a: A) -> io::Result<()> { Ok(()) }".to_owned()),
+        near,
+        words(),
+        any::<String>()
+    ]
+}
+
+/// Whether each error of an expansion stands in a `compile_error!` with a text.
+fn has_error(tokens: TokenStream) -> bool {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    tokens
+        .iter()
+        .any(|token| matches!(token, TokenTree::Ident(ident) if ident == "compile_error"))
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_gets_an_answer(arguments in arguments(), item in functions()) {
+        let (Ok(arguments), Ok(item)) = (arguments.parse::<TokenStream>(), item.parse::<TokenStream>()) else {
+            // The compiler has no tokens either, and never asks us.
+            return Ok(());
+        };
+        let expansion = main_tokens(arguments, &item);
+        if has_error(expansion.clone()) {
+            return Ok(());
+        }
+        // The body was not looked into, so a body that is no Rust stays what it is; everything around it must be Rust.
+        let body_is_rust = syn::parse2::<syn::ItemFn>(item).is_ok();
+        if body_is_rust {
+            prop_assert!(syn::parse2::<syn::ItemFn>(expansion.clone()).is_ok(), "{expansion}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! One value of the attribute, held against the kind of its option.
+//!
+//! It knows the literals of the language and asks the grammars of `prefork-options`; an expression that is no literal is
+//! let through, the type checker and the start of the program will judge it.
+
+use prefork_options::{Address, Kind, address, duration, list};
+use quote::ToTokens;
+use syn::{Expr, ExprLit, ExprUnary, Lit, LitInt, LitStr, UnOp};
+
+use crate::errors::Errors;
+
+/// Reports what is wrong with a value as far as one can tell before the program is compiled.
+pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
+    match (kind, bare(value)) {
+        (Kind::Addresses, Expr::Array(array)) => check_addresses(&array.elems, value, errors),
+        (
+            Kind::Addresses,
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text),
+                ..
+            }),
+        ) => {
+            check_address(text, errors);
+        }
+        (
+            Kind::Workers | Kind::Duration,
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text),
+                ..
+            }),
+        ) => {
+            report(text, kind.check(&text.value()), errors);
+        }
+        (
+            Kind::Workers | Kind::Count,
+            Expr::Lit(ExprLit {
+                lit: Lit::Int(number),
+                ..
+            }),
+        ) => {
+            report(number, kind.check(number.base10_digits()), errors);
+        }
+        (
+            Kind::Duration,
+            Expr::Lit(ExprLit {
+                lit: Lit::Int(number),
+                ..
+            }),
+        ) => {
+            let text = format!("{}, {}", mismatch(kind, "a number"), in_quotes(number));
+            errors.at(number, text);
+        }
+        (_, other) => {
+            if let Some(found) = describe(other) {
+                errors.at(value, mismatch(kind, found));
+            }
+        }
+    }
+}
+
+/// Takes the wrapping from a value: parentheses, and the invisible groups around what a `macro_rules!` macro passed on.
+pub(crate) fn bare(value: &Expr) -> &Expr {
+    match value {
+        Expr::Group(group) => bare(&group.expr),
+        Expr::Paren(paren) => bare(&paren.expr),
+        other => other,
+    }
+}
+
+/// Says what a value is, in words; `None` for one whose type is not known from its look.
+pub(crate) fn describe(value: &Expr) -> Option<&'static str> {
+    match bare(value) {
+        Expr::Lit(literal) => Some(match literal.lit {
+            Lit::Str(_) => "a string",
+            Lit::ByteStr(_) => "a byte string",
+            Lit::CStr(_) => "a C string",
+            Lit::Byte(_) => "a byte",
+            Lit::Char(_) => "a character",
+            Lit::Int(_) => "a number",
+            Lit::Float(_) => "a fraction",
+            Lit::Bool(_) => "a truth value",
+            _ => "another literal",
+        }),
+        Expr::Unary(ExprUnary {
+            op: UnOp::Neg(_),
+            expr,
+            ..
+        }) => match bare(expr) {
+            Expr::Lit(_) => Some("a negative number"),
+            _ => None,
+        },
+        Expr::Array(_) | Expr::Repeat(_) => Some("an array"),
+        Expr::Closure(_) => Some("a closure"),
+        Expr::Range(_) => Some("a range"),
+        Expr::Tuple(_) => Some("a tuple"),
+        _ => None,
+    }
+}
+
+fn mismatch(kind: Kind, found: &str) -> String {
+    format!("expected {}, found {found}", kind.expected())
+}
+
+/// `5` may mean `"5s"`, and `5s` certainly does.
+fn in_quotes(number: &LitInt) -> String {
+    let written = number.to_string();
+    if duration::parse(&written).is_ok() {
+        return format!("write it in quotes: \"{written}\"");
+    }
+    format!("did you mean \"{}s\"?", number.base10_digits())
+}
+
+fn check_addresses<'a>(
+    elements: impl IntoIterator<Item = &'a Expr>,
+    array: &Expr,
+    errors: &mut Errors,
+) {
+    let elements: Vec<_> = elements.into_iter().collect();
+    if elements.is_empty() {
+        errors.at(
+            array,
+            "the array is empty, expected an address in it or no `listen`",
+        );
+    }
+    let known: Vec<_> = elements
+        .iter()
+        .filter_map(|element| check_element(element, errors))
+        .collect();
+    // The name of an unnamed address follows from its place, so all must be known to compare them.
+    if known.len() == elements.len()
+        && let Err(clash) = list::name(known)
+    {
+        errors.at(elements[clash.place], clash.error);
+    }
+}
+
+fn check_element(element: &Expr, errors: &mut Errors) -> Option<Address> {
+    match bare(element) {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        }) => check_address(text, errors),
+        other => {
+            if let Some(found) = describe(other) {
+                let text = format!("expected an address such as \"127.0.0.1:8080\", found {found}");
+                errors.at(element, text);
+            }
+            None
+        }
+    }
+}
+
+fn check_address(text: &LitStr, errors: &mut Errors) -> Option<Address> {
+    report(text, address::parse(&text.value()), errors)
+}
+
+fn report<T>(
+    place: &impl ToTokens,
+    verdict: Result<T, prefork_options::ParseError>,
+    errors: &mut Errors,
+) -> Option<T> {
+    verdict.map_err(|error| errors.at(place, error)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(kind: Kind, text: &str) -> String {
+        let value = syn::parse_str(text).expect("it is an expression");
+        let mut errors = Errors::default();
+        check(kind, &value, &mut errors);
+        errors.into_tokens().to_string()
+    }
+
+    #[test]
+    fn good_literals_pass() {
+        for (kind, text) in [
+            (Kind::Workers, "4"),
+            (Kind::Workers, "0x10"),
+            (Kind::Workers, "4usize"),
+            (Kind::Workers, "(\"auto\")"),
+            (Kind::Count, "1_000"),
+            (Kind::Duration, "\"1m30s\""),
+            (Kind::Duration, "r\"5s\""),
+            (Kind::Addresses, "\"[::1]:80\""),
+            (Kind::Addresses, "[\"a=:80\", \":81\"]"),
+        ] {
+            assert_eq!(verdict(kind, text), "", "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_literal_passes() {
+        for text in [
+            "f()",
+            "CONST",
+            "-x",
+            "if a { b } else { c }",
+            "env!(\"X\")",
+            "x?",
+            "Duration::ZERO",
+        ] {
+            for kind in [Kind::Addresses, Kind::Workers, Kind::Count, Kind::Duration] {
+                assert_eq!(verdict(kind, text), "", "{text}");
+            }
+        }
+        assert_eq!(
+            verdict(Kind::Addresses, "[\"a=:80\", second(), \"b=:80\"]"),
+            ""
+        );
+    }
+
+    #[test]
+    fn each_mistake_is_told() {
+        for (kind, text, message) in [
+            (Kind::Workers, "10001", "'10001' is too many workers"),
+            (
+                Kind::Workers,
+                "-1",
+                "or a number from 0 to 10000, found a negative number",
+            ),
+            (Kind::Workers, "true", "found a truth value"),
+            (Kind::Workers, "4.0", "found a fraction"),
+            (Kind::Workers, "[4]", "found an array"),
+            (
+                Kind::Count,
+                "\"8\"",
+                "expected a number from 0 to 1000000, found a string",
+            ),
+            (Kind::Count, "99999999999999999999999999", "is too large"),
+            (
+                Kind::Duration,
+                "5",
+                "found a number, did you mean \\\"5s\\\"?",
+            ),
+            (
+                Kind::Duration,
+                "5s",
+                "found a number, write it in quotes: \\\"5s\\\"",
+            ),
+            (Kind::Duration, "\"5\"", "has no unit behind 5"),
+            (Kind::Duration, "|| 5", "found a closure"),
+            (Kind::Addresses, "8080", "found a number"),
+            (Kind::Addresses, "[]", "the array is empty"),
+            (Kind::Addresses, "[\":80\", 'x']", "found a character"),
+            (
+                Kind::Addresses,
+                "[\":80\", \"listener0=:81\"]",
+                "are both called 'listener0'",
+            ),
+            (Kind::Addresses, "\"localhost\"", "has no port"),
+        ] {
+            let found = verdict(kind, text);
+            assert!(found.contains(message), "{text}: {found}");
+            assert_eq!(found.matches("compile_error").count(), 1, "{found}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Where to listen: `[name=]host:port`.
+//!
+//! It knows how addresses are written; it does not know whether a host exists, a port is free or a name is taken (see
+//! [`list`](crate::list) for the last). Nothing is resolved here.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::ParseError;
+use crate::count::digits;
+use crate::error::quote;
+use crate::host;
+
+/// The longest name of a listener, as in systemd's `FileDescriptorName=` (systemd.socket(5)).
+pub const MAX_NAME: usize = 255;
+
+const EXPECTED: &str = "expected 'host:port' such as '127.0.0.1:8080'";
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// What arguments of `main` call it, if it was given a name.
+    pub name: Option<String>,
+    /// An IPv4 address, an IPv6 address (without brackets), a host name, or empty for all IPv4 interfaces.
+    pub host: String,
+    /// The TCP port; 0 lets the system choose.
+    pub port: u16,
+}
+
+/// Reads one address.
+///
+/// # Errors
+///
+/// Any text that is not `[name=]host:port`, each mistake with its own words.
+pub fn parse(text: &str) -> Result<Address, ParseError> {
+    refuse_other_worlds(text)?;
+    let (name, place) = match text.split_once('=') {
+        Some((name, place)) => (Some(parse_name(text, name)?), place),
+        None => (None, text),
+    };
+    let Some((host, port)) = place.rsplit_once(':') else {
+        return Err(refuse(text, &format!("has no port, {EXPECTED}")));
+    };
+    Ok(Address {
+        name,
+        host: host::parse(host).map_err(|reason| refuse(text, &reason))?,
+        port: parse_port(text, port)?,
+    })
+}
+
+/// Recognizes what people write who think of something else than `host:port`.
+fn refuse_other_worlds(text: &str) -> Result<(), ParseError> {
+    if text.is_empty() {
+        return Err(ParseError::new(format!("the address is empty, {EXPECTED}")));
+    }
+    if text.contains(char::is_whitespace) {
+        return Err(refuse(text, &format!("holds white space, {EXPECTED}")));
+    }
+    if text.contains(',') {
+        let reason = format!("has a comma, {EXPECTED} for each listener alone");
+        return Err(refuse(text, &reason));
+    }
+    if let Some((scheme, _)) = text.split_once("://") {
+        let scheme = quote(&format!("{scheme}://"));
+        return Err(refuse(
+            text,
+            &format!("is a URL, leave out {scheme}; {EXPECTED}"),
+        ));
+    }
+    let place = text.split_once('=').map_or(text, |(_, place)| place);
+    if place.starts_with(['/', '.', '@']) || place.starts_with("unix:") {
+        return Err(refuse(text, &format!("is a path, {EXPECTED}")));
+    }
+    Ok(())
+}
+
+fn parse_name(text: &str, name: &str) -> Result<String, ParseError> {
+    let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    if name.is_empty() {
+        return Err(refuse(
+            text,
+            "has nothing before '=', expected a name or no '='",
+        ));
+    }
+    if !name.bytes().all(is_allowed) {
+        let name = quote(name);
+        return Err(refuse(
+            text,
+            &format!("has the name {name}, expected only 'a' to 'z', '0' to '9' and '_' in it"),
+        ));
+    }
+    if name.len() > MAX_NAME {
+        return Err(refuse(
+            text,
+            &format!("has a name over {MAX_NAME} characters"),
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+fn parse_port(text: &str, port: &str) -> Result<u16, ParseError> {
+    const ALLOWED: &str = "expected a number from 0 to 65535";
+    if port.is_empty() {
+        return Err(refuse(text, &format!("has no port behind ':', {ALLOWED}")));
+    }
+    let Some(number) = digits(port) else {
+        return Err(refuse(
+            text,
+            &format!("has the port {}, {ALLOWED}", quote(port)),
+        ));
+    };
+    number
+        .try_into()
+        .map_err(|_| refuse(text, &format!("has a port over 65535, {ALLOWED}")))
+}
+
+fn refuse(text: &str, reason: &str) -> ParseError {
+    ParseError::new(format!("{} {reason}", quote(text)))
+}
+
+impl FromStr for Address {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        parse(text)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.name {
+            write!(f, "{name}=")?;
+        }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_addresses_come_back() {
+        for (text, name, host, port) in [
+            ("127.0.0.1:8080", None, "127.0.0.1", 8080),
+            (":8080", None, "", 8080),
+            (":0", None, "", 0),
+            ("localhost:65535", None, "localhost", 65535),
+            ("[::1]:80", None, "::1", 80),
+            ("http=0.0.0.0:80", Some("http"), "0.0.0.0", 80),
+            ("admin_2=[::]:9000", Some("admin_2"), "::", 9000),
+            ("a=:1", Some("a"), "", 1),
+        ] {
+            let address: Address = text.parse().unwrap();
+
+            assert_eq!(address.name.as_deref(), name);
+            assert_eq!((address.host.as_str(), address.port), (host, port));
+            assert_eq!(address.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn each_mistake_has_its_own_words() {
+        for (text, message) in [
+            (
+                "",
+                "the address is empty, expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+            (
+                "localhost",
+                "'localhost' has no port, expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+            (
+                "8080",
+                "'8080' has no port, expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+            (
+                "a:",
+                "'a:' has no port behind ':', expected a number from 0 to 65535",
+            ),
+            (
+                "a:65536",
+                "'a:65536' has a port over 65535, expected a number from 0 to 65535",
+            ),
+            (
+                "a:+80",
+                "'a:+80' has the port '+80', expected a number from 0 to 65535",
+            ),
+            (
+                "a:http",
+                "'a:http' has the port 'http', expected a number from 0 to 65535",
+            ),
+            (
+                "a:80/x",
+                "'a:80/x' has the port '80/x', expected a number from 0 to 65535",
+            ),
+            (
+                " :80",
+                "' :80' holds white space, expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+            (
+                "=:80",
+                "'=:80' has nothing before '=', expected a name or no '='",
+            ),
+            (
+                ":80,:81",
+                "':80,:81' has a comma, expected 'host:port' such as '127.0.0.1:8080' for each listener alone",
+            ),
+            (
+                "HTTP=:80",
+                "'HTTP=:80' has the name 'HTTP', expected only 'a' to 'z', '0' to '9' and '_' in it",
+            ),
+            (
+                "http://0.0.0.0:80",
+                "'http://0.0.0.0:80' is a URL, leave out 'http://'; \
+                 expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+            (
+                "/run/a.sock",
+                "'/run/a.sock' is a path, expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+            (
+                "unix:/a",
+                "'unix:/a' is a path, expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+            (
+                "a=@b",
+                "'a=@b' is a path, expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_name_has_a_limit() {
+        let named = |length| parse(&format!("{}=:80", "n".repeat(length)));
+
+        assert!(named(MAX_NAME).is_ok());
+        assert!(
+            named(MAX_NAME + 1)
+                .unwrap_err()
+                .to_string()
+                .ends_with("has a name over 255 characters")
+        );
+    }
+}

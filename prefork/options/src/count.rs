@@ -1,0 +1,94 @@
+//! A number of events, such as the recoveries that are allowed.
+//!
+//! It knows digits and a limit; it does not know what is counted.
+
+use crate::ParseError;
+use crate::error::quote;
+
+/// The largest count that makes sense to anybody.
+pub const MAX_COUNT: u32 = 1_000_000;
+
+/// Reads a count: digits only, 0 to [`MAX_COUNT`].
+///
+/// # Errors
+///
+/// A text that is not a number, or one over the limit.
+pub fn parse(text: &str) -> Result<u32, ParseError> {
+    let Some(number) = digits(text) else {
+        return Err(ParseError::new(format!(
+            "{} is not a number, expected one from 0 to {MAX_COUNT}",
+            quote(text)
+        )));
+    };
+    match u32::try_from(number) {
+        Ok(number) if number <= MAX_COUNT => Ok(number),
+        _ => Err(too_large(text)),
+    }
+}
+
+/// Holds a number against the limit.
+///
+/// # Errors
+///
+/// A number over [`MAX_COUNT`].
+pub fn check(count: u32) -> Result<u32, ParseError> {
+    if count > MAX_COUNT {
+        return Err(too_large(&count.to_string()));
+    }
+    Ok(count)
+}
+
+fn too_large(text: &str) -> ParseError {
+    ParseError::new(format!(
+        "{} is too large, expected a number from 0 to {MAX_COUNT}",
+        quote(text)
+    ))
+}
+
+/// Reads decimal digits; a number that no limit of ours could allow is `u64::MAX`, so that it is refused as too large
+/// rather than as no number. `str::parse` would also accept a sign.
+pub(crate) fn digits(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_read() {
+        assert_eq!(parse("0"), Ok(0));
+        assert_eq!(parse("8"), Ok(8));
+        assert_eq!(parse("1000000"), Ok(MAX_COUNT));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for (text, message) in [
+            ("", "'' is not a number, expected one from 0 to 1000000"),
+            ("+8", "'+8' is not a number, expected one from 0 to 1000000"),
+            ("-1", "'-1' is not a number, expected one from 0 to 1000000"),
+            (
+                "8.0",
+                "'8.0' is not a number, expected one from 0 to 1000000",
+            ),
+            (
+                "1_000",
+                "'1_000' is not a number, expected one from 0 to 1000000",
+            ),
+            (
+                "1000001",
+                "'1000001' is too large, expected a number from 0 to 1000000",
+            ),
+            (
+                "99999999999999999999999",
+                "'99999999999999999999999' is too large, expected a number from 0 to 1000000",
+            ),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Spans of time as people write them: `5s`, `250ms`, `1m30s`.
+//!
+//! It knows four units and a limit. A bare number is refused, since everybody reads another unit into it. The grammar of
+//! fractions, days and spaces that other tools allow was left out: every text has one meaning and one obvious spelling.
+
+use std::time::Duration;
+
+use crate::ParseError;
+use crate::error::quote;
+
+/// The longest span that any option takes.
+pub const MAX_DURATION: Duration = Duration::from_hours(24);
+
+/// A unit and its milliseconds.
+type Unit = (&'static str, u64);
+
+/// The largest first: the order in which a text may use them.
+const UNITS: [Unit; 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// Reads whole numbers with the units `h`, `m`, `s`, `ms`, in this order, without spaces.
+///
+/// # Errors
+///
+/// Any other text, or a span over [`MAX_DURATION`].
+pub fn parse(text: &str) -> Result<Duration, ParseError> {
+    if text.is_empty() {
+        return Err(refuse(text, "is empty"));
+    }
+    let mut rest = text;
+    let mut allowed = &UNITS[..];
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let (number, unit, behind) = next_part(rest);
+        let number = count_of(text, number, unit)?;
+        let (millis, smaller) = unit_of(text, unit, allowed)?;
+        // Saturates: beyond the limit all spans are alike.
+        total = total.saturating_add(number.saturating_mul(millis));
+        (rest, allowed) = (behind, smaller);
+    }
+    check(Duration::from_millis(total)).map_err(|_| too_long(&quote(text)))
+}
+
+/// Holds a span against the limit.
+///
+/// # Errors
+///
+/// A span over [`MAX_DURATION`].
+pub fn check(duration: Duration) -> Result<Duration, ParseError> {
+    if duration > MAX_DURATION {
+        return Err(too_long(&format!("{duration:?}")));
+    }
+    Ok(duration)
+}
+
+/// Writes a span the way [`parse`] reads it.
+///
+/// Parts of a millisecond round up, so that a span that is not zero never reads as zero.
+pub fn format(duration: Duration) -> String {
+    let mut rest = duration.as_nanos().div_ceil(1_000_000);
+    let mut text = String::new();
+    for (unit, millis) in UNITS {
+        let number = rest / u128::from(millis);
+        rest %= u128::from(millis);
+        if number > 0 {
+            text.push_str(&number.to_string());
+            text.push_str(unit);
+        }
+    }
+    if text.is_empty() {
+        text.push_str("0s");
+    }
+    text
+}
+
+/// Splits off leading digits and the letters behind them.
+fn next_part(text: &str) -> (&str, &str, &str) {
+    let (number, rest) = split_where(text, |c| !c.is_ascii_digit());
+    let (unit, rest) = split_where(rest, |c| c.is_ascii_digit());
+    (number, unit, rest)
+}
+
+fn split_where(text: &str, is_end: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(is_end).unwrap_or(text.len()))
+}
+
+fn count_of(text: &str, number: &str, unit: &str) -> Result<u64, ParseError> {
+    if number.is_empty() {
+        return Err(refuse(text, "does not start with a number"));
+    }
+    if unit.is_empty() {
+        let hint = format!("has no unit behind {number}, did you mean '{number}s'?");
+        return Err(refuse(text, &hint));
+    }
+    Ok(number.parse().unwrap_or(u64::MAX))
+}
+
+/// Finds a unit's milliseconds and the units that may still follow.
+fn unit_of<'a>(
+    text: &str,
+    unit: &str,
+    allowed: &'a [Unit],
+) -> Result<(u64, &'a [Unit]), ParseError> {
+    if let Some(place) = allowed.iter().position(|(name, _)| *name == unit) {
+        return Ok((allowed[place].1, &allowed[place + 1..]));
+    }
+    if UNITS.iter().any(|(name, _)| *name == unit) {
+        return Err(refuse(text, "has its units out of order"));
+    }
+    Err(refuse(
+        text,
+        &format!("has the unknown unit {}", quote(unit)),
+    ))
+}
+
+fn refuse(text: &str, reason: &str) -> ParseError {
+    ParseError::new(format!(
+        "{} {reason}; expected whole numbers with the units h, m, s, ms in this order, such as '1m30s'",
+        quote(text)
+    ))
+}
+
+fn too_long(shown: &str) -> ParseError {
+    ParseError::new(format!(
+        "{shown} is too long, expected at most '{}'",
+        format(MAX_DURATION)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_texts_come_back() {
+        for (text, millis) in [
+            ("0s", 0),
+            ("1ms", 1),
+            ("250ms", 250),
+            ("5s", 5_000),
+            ("1m30s", 90_000),
+            ("2h", 7_200_000),
+            ("1h1m1s1ms", 3_661_001),
+            ("24h", 86_400_000),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(millis)));
+            assert_eq!(format(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn other_spellings_are_read_but_not_written() {
+        for (text, written) in [
+            ("0ms", "0s"),
+            ("90s", "1m30s"),
+            ("1500ms", "1s500ms"),
+            ("007s", "7s"),
+        ] {
+            assert_eq!(parse(text).map(format).as_deref(), Ok(written));
+        }
+    }
+
+    #[test]
+    fn each_mistake_has_its_own_words() {
+        for (text, reason) in [
+            ("", "is empty"),
+            ("5", "has no unit behind 5, did you mean '5s'?"),
+            ("1m30", "has no unit behind 30, did you mean '30s'?"),
+            ("s", "does not start with a number"),
+            ("-5s", "does not start with a number"),
+            ("+5s", "does not start with a number"),
+            ("5sec", "has the unknown unit 'sec'"),
+            ("5S", "has the unknown unit 'S'"),
+            ("5 s", "has the unknown unit ' s'"),
+            ("1.5s", "has the unknown unit '.'"),
+            ("1d", "has the unknown unit 'd'"),
+            ("5\u{b5}s", "has the unknown unit '\u{b5}s'"),
+            ("30s1m", "has its units out of order"),
+            ("1s1s", "has its units out of order"),
+        ] {
+            let message = parse(text).unwrap_err().to_string();
+            assert_eq!(
+                message,
+                format!(
+                    "'{text}' {reason}; expected whole numbers with the units h, m, s, ms in this order, \
+                     such as '1m30s'"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_day_is_the_limit() {
+        for text in ["24h1ms", "25h", "99999999999999999999999h1m"] {
+            let message = parse(text).unwrap_err().to_string();
+            assert_eq!(
+                message,
+                format!("'{text}' is too long, expected at most '24h'")
+            );
+        }
+        assert_eq!(check(MAX_DURATION), Ok(MAX_DURATION));
+        let message = check(Duration::MAX).unwrap_err().to_string();
+        assert!(
+            message.ends_with("is too long, expected at most '24h'"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn parts_of_a_millisecond_round_up() {
+        assert_eq!(format(Duration::from_nanos(1)), "1ms");
+        assert_eq!(format(Duration::from_micros(1_500)), "2ms");
+    }
+}

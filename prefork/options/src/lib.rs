@@ -1,0 +1,25 @@
+//! The table of prefork's options and the grammars of the texts that they are given as.
+//!
+//! What the attribute, the builder and the environment have in common stands here once: [`options!`] hands the rows to
+//! a macro of the caller's, [`TABLE`] shows the same rows as data, and each grammar is a pure function from text to value,
+//! so that a wrong value gets the same verdict at compile time and at start. The crate knows neither the macro nor the
+//! runtime, reads no environment variable and opens no socket.
+//!
+//! It is a part of `prefork`, made for its two crates; depend on `prefork` instead.
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod count;
+pub mod duration;
+mod error;
+mod host;
+pub mod list;
+pub mod suggest;
+mod table;
+pub mod workers;
+
+pub use address::Address;
+pub use error::{ParseError, quote};
+pub use table::{Kind, Row, TABLE};
+pub use workers::Workers;

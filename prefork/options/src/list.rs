@@ -1,0 +1,128 @@
+//! Several addresses, and what they are called.
+//!
+//! It knows that names are unique and what the unnamed are called; the single [`Address`] is next door.
+
+use crate::error::quote;
+use crate::{Address, ParseError, address};
+
+/// The most listeners that one program may have; each costs every child a descriptor.
+pub const MAX_LISTENERS: usize = 64;
+
+/// Reads addresses with commas between them and gives each a name, see [`name`].
+///
+/// # Errors
+///
+/// The first address that cannot be read, or whatever [`name`] refuses.
+pub fn parse(text: &str) -> Result<Vec<Address>, ParseError> {
+    let addresses = text
+        .split(',')
+        .map(address::parse)
+        .collect::<Result<_, _>>()?;
+    name(addresses).map_err(|clash| clash.error)
+}
+
+/// Gives each unnamed address the name of its place: `listener0`, `listener1`, …
+///
+/// # Errors
+///
+/// The first name that is there already, or more than [`MAX_LISTENERS`] addresses.
+pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
+    for place in 0..addresses.len() {
+        if place == MAX_LISTENERS {
+            let error = ParseError::new(format!(
+                "{} addresses are too many, expected at most {MAX_LISTENERS}",
+                addresses.len()
+            ));
+            return Err(Clash { place, error });
+        }
+        let (before, rest) = addresses.split_at_mut(place);
+        let name = rest[0]
+            .name
+            .get_or_insert_with(|| format!("listener{place}"));
+        if let Some(first) = before
+            .iter()
+            .find(|other| other.name.as_ref() == Some(name))
+        {
+            let error = ParseError::new(format!(
+                "{} and {} are both called {}, expected a name of its own for each",
+                quote(&first.to_string()),
+                quote(&rest[0].to_string()),
+                quote(&first.name.clone().unwrap_or_default()),
+            ));
+            return Err(Clash { place, error });
+        }
+    }
+    Ok(addresses)
+}
+
+/// An address that cannot stay in its list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clash {
+    /// Its place, counted from 0.
+    pub place: usize,
+    /// What is wrong with it.
+    pub error: ParseError,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        let addresses = parse(text).expect("the list is good");
+        addresses
+            .into_iter()
+            .filter_map(|address| address.name)
+            .collect()
+    }
+
+    #[test]
+    fn the_unnamed_are_called_by_their_place() {
+        assert_eq!(names(":80"), ["listener0"]);
+        assert_eq!(
+            names(":80,http=:81,[::1]:82"),
+            ["listener0", "http", "listener2"]
+        );
+        assert_eq!(names("listener5=:80,:81"), ["listener5", "listener1"]);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (text, message) in [
+            (
+                "a=:80,b=:81,a=:82",
+                "'a=:80' and 'a=:82' are both called 'a', expected a name of its own for each",
+            ),
+            (
+                "listener1=:80,:81",
+                "'listener1=:80' and 'listener1=:81' are both called 'listener1', expected a name of its own for each",
+            ),
+            (
+                ":80,listener0=:81",
+                "'listener0=:80' and 'listener0=:81' are both called 'listener0', expected a name of its own for each",
+            ),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn every_place_needs_an_address() {
+        for text in ["", ",", ":80,", ",:80", ":80,,:81"] {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.starts_with("the address is empty"), "{message}");
+        }
+        assert!(parse(":80, :81").is_err());
+    }
+
+    #[test]
+    fn there_are_not_too_many() {
+        let list = |count| vec![":0"; count].join(",");
+
+        assert!(parse(&list(MAX_LISTENERS)).is_ok());
+        assert_eq!(
+            parse(&list(MAX_LISTENERS + 1)).unwrap_err().to_string(),
+            "65 addresses are too many, expected at most 64"
+        );
+    }
+}

@@ -1,0 +1,50 @@
+//! Whatever an operator types, a grammar answers, and what it accepts it can also write.
+
+use prefork_options::{Address, Kind, TABLE, Workers, duration, list, suggest};
+use proptest::prelude::*;
+
+/// Texts that come close to what the grammars read, so that more than their first step is tried.
+fn near_texts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        r"[0-9hms.:=,\[\] _a-z-]{0,24}",
+        r"([0-9]{1,5}(h|m|s|ms)){0,5}",
+        r"(([a-z_]{1,4}=)?([a-z.0-9]{0,9}|\[[0-9a-f:]{0,9}\]):[0-9]{0,6},?){0,4}",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_text_gets_an_answer(text in near_texts()) {
+        for row in TABLE {
+            if let Err(error) = row.kind.check(&text) {
+                let shown = error.to_string();
+                prop_assert!(shown.len() < 2_000, "{shown}");
+                prop_assert!(!shown.contains(char::is_control), "{shown:?}");
+            }
+        }
+        let _ = suggest::nearest(&text, TABLE.iter().map(|row| row.name));
+    }
+
+    #[test]
+    fn what_is_read_can_be_written(text in near_texts()) {
+        if let Ok(address) = text.parse::<Address>() {
+            prop_assert_eq!(address.to_string().parse(), Ok(address));
+        }
+        if let Ok(workers) = text.parse::<Workers>() {
+            prop_assert_eq!(workers.to_string().parse(), Ok(workers));
+        }
+        if let Ok(span) = duration::parse(&text) {
+            prop_assert_eq!(duration::parse(&duration::format(span)), Ok(span));
+        }
+    }
+
+    #[test]
+    fn names_of_a_list_stay_when_it_is_read_again(text in near_texts()) {
+        if let Ok(addresses) = list::parse(&text) {
+            let written: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            prop_assert_eq!(list::parse(&written.join(",")), Ok(addresses));
+            prop_assert_eq!(Kind::Addresses.check(&text), Ok(()));
+        }
+    }
+}

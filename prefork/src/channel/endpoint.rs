@@ -1,0 +1,140 @@
+//! One end of a channel. Neither sending nor receiving ever waits for the other side.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+
+/// A frame longer than this is a violation.
+pub(crate) const MAX_FRAME: usize = 4096;
+
+/// One end of the pair.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    fd: OwnedFd,
+}
+
+/// What was there to receive.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// One frame; an empty one is skipped by the decoder like any unknown one.
+    Frame(Vec<u8>),
+    /// A frame longer than any that either side sends.
+    TooLong,
+    /// Nothing now.
+    Nothing,
+    /// The other side is gone.
+    End,
+}
+
+impl Endpoint {
+    /// Both ends, close-on-exec and non-blocking.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE`, `ENOMEM`.
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        Ok((Self { fd: one }, Self { fd: other }))
+    }
+
+    /// An inherited end.
+    pub(crate) fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    /// Sends one frame, or fails at once.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the other side has left hundreds of frames unread; `EPIPE` when it is
+    /// gone.
+    pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&self.fd);
+        send(fd, frame, flags)?;
+        Ok(())
+    }
+
+    /// Receives one frame. No control buffer is given, so that descriptors that the other side
+    /// sends along are dropped by the kernel.
+    pub(crate) fn receive(&self) -> Received {
+        let mut buffer = [0; MAX_FRAME];
+        // MSG_TRUNC: the whole length, also of what did not fit.
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&self.fd);
+        match recv(fd, &mut buffer, flags) {
+            // An empty frame reads like the end; only poll can tell them apart.
+            Ok(0) if !self.is_hung_up() => Received::Frame(Vec::new()),
+            Ok(0) => Received::End,
+            Ok(length) if length > MAX_FRAME => Received::TooLong,
+            Ok(length) => Received::Frame(buffer[..length].to_vec()),
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => Received::Nothing,
+            // ECONNRESET: it died with a frame of ours unread.
+            Err(_) => Received::End,
+        }
+    }
+
+    fn is_hung_up(&self) -> bool {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+        let mut polled = [PollFd::new(self.fd.as_fd(), PollFlags::empty())];
+        let hung_up = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0);
+        // More frames may wait behind an empty one of a peer that is gone by now: then the next
+        // receive finds them, since the kernel delivers what was sent before the end.
+        hung_up && !self.has_more()
+    }
+
+    fn has_more(&self) -> bool {
+        let mut byte = [0];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&self.fd);
+        recv(fd, &mut byte, flags).is_ok_and(|length| length > 0)
+    }
+}
+
+impl AsFd for Endpoint {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_frame_is_not_the_end() {
+        let (one, other) = Endpoint::pair().expect("descriptors");
+        one.send(b"").expect("room");
+        one.send(b"ready").expect("room");
+        drop(one);
+        assert_eq!(other.receive(), Received::Frame(Vec::new()));
+        assert_eq!(other.receive(), Received::Frame(b"ready".to_vec()));
+        assert_eq!(other.receive(), Received::End);
+    }
+
+    #[test]
+    fn a_peer_that_died_with_frames_unread_is_the_end() {
+        let (one, other) = Endpoint::pair().expect("descriptors");
+        other.send(b"welcome").expect("room");
+        drop(one);
+        assert_eq!(other.receive(), Received::End);
+    }
+
+    #[test]
+    fn a_frame_that_is_too_long_is_told_from_one_that_fits() {
+        let (one, other) = Endpoint::pair().expect("descriptors");
+        one.send(&[b'x'; MAX_FRAME + 1]).expect("room");
+        one.send(&[b'x'; MAX_FRAME]).expect("room");
+        assert_eq!(other.receive(), Received::TooLong);
+        assert_eq!(other.receive(), Received::Frame(vec![b'x'; MAX_FRAME]));
+        assert_eq!(other.receive(), Received::Nothing);
+    }
+
+    #[test]
+    fn a_full_channel_fails_at_once() {
+        let (one, _other) = Endpoint::pair().expect("descriptors");
+        let refused = (0..100_000).find_map(|_| one.send(b"ready").err());
+        assert_eq!(refused.map(|e| e.kind()), Some(io::ErrorKind::WouldBlock));
+    }
+}

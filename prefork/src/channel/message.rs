@@ -1,0 +1,236 @@
+//! The frames, as text: a verb, then `key=value` pairs, so that `strace` shows the conversation.
+//!
+//! Unknown verbs and unknown keys are skipped by both sides, so that a later version can say more.
+//! The one free text, a panic's, stands alone after its verb.
+
+use std::time::Duration;
+
+/// What a child tells its master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FromChild {
+    /// The first frame: who speaks, and what its program declares.
+    Hello {
+        /// Of the child's runtime.
+        protocol: u32,
+        /// Whether `Ready` will come: by the first accept, or by a call.
+        announces_ready: bool,
+        /// The names of the listeners that its `main` takes.
+        listeners: Vec<String>,
+    },
+    /// It serves.
+    Ready,
+    /// It does not, for now.
+    Unready,
+    /// It will accept nothing more.
+    Closed,
+    /// A panic's message and place.
+    Panic(String),
+}
+
+/// What a master tells a child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FromMaster {
+    /// Waits in the channel before the child runs.
+    Welcome {
+        /// How long the child may drain when its master dies.
+        grace: Duration,
+    },
+    /// Finish what you have, within the budget.
+    Drain {
+        /// Until the child is killed.
+        budget: Duration,
+        /// Whose the waiting connections are.
+        queue: Queue,
+    },
+    /// Log files were moved away.
+    ReopenLogs,
+}
+
+/// What a draining child does about connections that wait in its queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queue {
+    /// Nobody else will serve them.
+    Serve,
+    /// A successor has the same queue.
+    Leave,
+}
+
+/// The longest text of a panic that is sent.
+const MAX_PANIC: usize = 1024;
+
+impl FromChild {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Hello {
+                protocol,
+                announces_ready,
+                listeners,
+            } => {
+                let ready = if *announces_ready { "announced" } else { "unseen" };
+                let listeners = listeners.join(",");
+                format!("hello protocol={protocol} ready={ready} listeners={listeners}")
+            }
+            Self::Ready => "ready".to_owned(),
+            Self::Unready => "unready".to_owned(),
+            Self::Closed => "closed".to_owned(),
+            Self::Panic(text) => {
+                let end = text.floor_char_boundary(MAX_PANIC);
+                format!("panic {}", &text[..end])
+            }
+        }
+        .into_bytes()
+    }
+
+    /// `None` for what a later version may mean.
+    pub(crate) fn decode(frame: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(frame);
+        let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
+        Some(match verb {
+            "hello" => Self::Hello {
+                protocol: value(rest, "protocol")?.parse().ok()?,
+                announces_ready: value(rest, "ready")? == "announced",
+                listeners: names(value(rest, "listeners").unwrap_or("")),
+            },
+            "ready" => Self::Ready,
+            "unready" => Self::Unready,
+            "closed" => Self::Closed,
+            "panic" => Self::Panic(rest.to_owned()),
+            _ => return None,
+        })
+    }
+}
+
+impl FromMaster {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Welcome { grace } => format!("welcome grace_ms={}", grace.as_millis()),
+            Self::Drain { budget, queue } => {
+                let queue = match queue {
+                    Queue::Serve => "serve",
+                    Queue::Leave => "leave",
+                };
+                format!("drain budget_ms={} queue={queue}", budget.as_millis())
+            }
+            Self::ReopenLogs => "reopen_logs".to_owned(),
+        }
+        .into_bytes()
+    }
+
+    /// `None` for what a later version may mean.
+    pub(crate) fn decode(frame: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(frame);
+        let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
+        Some(match verb {
+            "welcome" => Self::Welcome {
+                grace: milliseconds(rest, "grace_ms")?,
+            },
+            "drain" => Self::Drain {
+                budget: milliseconds(rest, "budget_ms")?,
+                queue: match value(rest, "queue") {
+                    Some("leave") => Queue::Leave,
+                    _ => Queue::Serve,
+                },
+            },
+            "reopen_logs" => Self::ReopenLogs,
+            _ => return None,
+        })
+    }
+}
+
+fn value<'a>(pairs: &'a str, key: &str) -> Option<&'a str> {
+    pairs
+        .split(' ')
+        .find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
+}
+
+fn milliseconds(pairs: &str, key: &str) -> Option<Duration> {
+    Some(Duration::from_millis(value(pairs, key)?.parse().ok()?))
+}
+
+fn names(list: &str) -> Vec<String> {
+    list.split(',')
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An old master starts new programs: these bytes do not change within a protocol.
+    #[test]
+    fn the_bytes_of_protocol_1_are_pinned() {
+        assert_eq!(crate::channel::PROTOCOL, 1);
+        let hello = FromChild::Hello {
+            protocol: 1,
+            announces_ready: true,
+            listeners: vec!["http".to_owned(), "admin".to_owned()],
+        };
+        let from_child: [(FromChild, &str); 6] = [
+            (hello, "hello protocol=1 ready=announced listeners=http,admin"),
+            (
+                FromChild::Hello {
+                    protocol: 1,
+                    announces_ready: false,
+                    listeners: Vec::new(),
+                },
+                "hello protocol=1 ready=unseen listeners=",
+            ),
+            (FromChild::Ready, "ready"),
+            (FromChild::Unready, "unready"),
+            (FromChild::Closed, "closed"),
+            (FromChild::Panic("a b".to_owned()), "panic a b"),
+        ];
+        for (message, bytes) in from_child {
+            assert_eq!(message.encode(), bytes.as_bytes());
+            assert_eq!(FromChild::decode(bytes.as_bytes()), Some(message));
+        }
+        let budget = Duration::from_millis(1500);
+        let from_master: [(FromMaster, &str); 4] = [
+            (FromMaster::Welcome { grace: budget }, "welcome grace_ms=1500"),
+            (
+                FromMaster::Drain {
+                    budget,
+                    queue: Queue::Serve,
+                },
+                "drain budget_ms=1500 queue=serve",
+            ),
+            (
+                FromMaster::Drain {
+                    budget,
+                    queue: Queue::Leave,
+                },
+                "drain budget_ms=1500 queue=leave",
+            ),
+            (FromMaster::ReopenLogs, "reopen_logs"),
+        ];
+        for (message, bytes) in from_master {
+            assert_eq!(message.encode(), bytes.as_bytes());
+            assert_eq!(FromMaster::decode(bytes.as_bytes()), Some(message));
+        }
+    }
+
+    #[test]
+    fn what_a_later_version_may_say_is_skipped() {
+        assert_eq!(FromChild::decode(b"heartbeat every_ms=5"), None);
+        assert_eq!(FromMaster::decode(b""), None);
+        let hello = FromChild::decode(b"hello protocol=2 color=red ready=unseen");
+        assert!(matches!(hello, Some(FromChild::Hello { protocol: 2, .. })));
+    }
+
+    #[test]
+    fn garbage_is_no_message() {
+        for garbage in [&b"\xff\xfe"[..], b"hello", b"drain", b"drain budget_ms=-1"] {
+            assert_eq!(FromChild::decode(garbage), None);
+            assert_eq!(FromMaster::decode(garbage), None);
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_panic_is_cut_at_a_character() {
+        let encoded = FromChild::Panic("ä".repeat(2000)).encode();
+        assert!(encoded.len() <= "panic ".len() + MAX_PANIC);
+        assert!(String::from_utf8(encoded).is_ok());
+    }
+}

@@ -1,0 +1,84 @@
+//! What holds: every option with a value, checked against the others.
+
+use std::time::Duration;
+
+use prefork_options::{Address, Workers, list};
+
+use super::Options;
+use crate::error::Error;
+
+/// The values that a process runs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Each with its name.
+    pub(crate) listen: Vec<Address>,
+    /// 0 is single mode.
+    pub(crate) workers: usize,
+    pub(crate) recover_threshold: u32,
+    pub(crate) shutdown_grace_period: Duration,
+}
+
+impl Config {
+    const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
+    const MIN_RECOVER_THRESHOLD: u32 = 8;
+
+    /// Fills what was left open and checks what only shows in the whole.
+    ///
+    /// # Errors
+    /// All mistakes of all layers.
+    pub(crate) fn settle(mut options: Options) -> Result<Self, Error> {
+        let listen = options.listen.take().unwrap_or_default();
+        let named = list::name(listen).map_err(|clash| clash.error);
+        let listen = options.check("listen", named).unwrap_or_default();
+        let options = options.without_mistakes()?;
+        let workers = match options.workers.unwrap_or(Workers::Auto) {
+            Workers::Auto => usable_cpus(),
+            Workers::Count(count) => count,
+        };
+        let per_worker = u32::try_from(workers).unwrap_or(u32::MAX);
+        Ok(Self {
+            listen,
+            workers,
+            recover_threshold: options
+                .recover_threshold
+                .unwrap_or(per_worker.max(Self::MIN_RECOVER_THRESHOLD)),
+            shutdown_grace_period: options
+                .shutdown_grace_period
+                .unwrap_or(Self::SHUTDOWN_GRACE_PERIOD),
+        })
+    }
+}
+
+/// The standard library counts what affinity mask and cgroup quota leave.
+fn usable_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_threshold_grows_with_the_workers() {
+        for (workers, expected) in [(1, 8), (8, 8), (200, 200)] {
+            let options = Options {
+                workers: Some(Workers::Count(workers)),
+                ..Options::default()
+            };
+            let config = Config::settle(options).expect("good options");
+            assert_eq!(config.recover_threshold, expected);
+        }
+    }
+
+    #[test]
+    fn unnamed_listeners_are_numbered_and_names_are_unique() {
+        let listen = |texts: &[&str]| Options {
+            listen: Some(texts.iter().map(|text| text.parse().expect(text)).collect()),
+            ..Options::default()
+        };
+        let config = Config::settle(listen(&[":0", "http=:0"])).expect("good options");
+        let names: Vec<_> = config.listen.iter().map(|a| a.name.as_deref()).collect();
+        assert_eq!(names, [Some("listener0"), Some("http")]);
+        assert!(Config::settle(listen(&["a=:0", "a=:0"])).is_err());
+    }
+}

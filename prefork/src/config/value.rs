@@ -1,0 +1,112 @@
+//! What may stand for a value in the builder and in the attribute.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use prefork_options::{Address, ParseError, Workers, address, count, duration, workers};
+
+/// Something that an option of type `T` can be made from.
+///
+/// | option takes | and is given as |
+/// |---|---|
+/// | addresses | `"[name=]host:port"`, a `SocketAddr`, arrays and `Vec`s of either |
+/// | workers | a `usize`, `"auto"` |
+/// | a count | a `u32` |
+/// | a duration | a [`Duration`], a text such as `"5s"`, `"250ms"`, `"1m30s"` |
+///
+/// There is exactly one integer among the types of each option, so that `workers = 4` needs no
+/// suffix.
+#[diagnostic::on_unimplemented(
+    message = "this option cannot be made from `{Self}`",
+    label = "not a value of this option",
+    note = "see `prefork::IntoOption` for what each option is made from"
+)]
+pub trait IntoOption<T> {
+    /// Makes the value.
+    ///
+    /// # Errors
+    /// What is wrong with it and what is allowed.
+    fn into_option(self) -> Result<T, ParseError>;
+}
+
+impl IntoOption<Workers> for usize {
+    fn into_option(self) -> Result<Workers, ParseError> {
+        workers::check(self).map(Workers::Count)
+    }
+}
+
+impl IntoOption<Workers> for &str {
+    fn into_option(self) -> Result<Workers, ParseError> {
+        workers::parse(self)
+    }
+}
+
+impl IntoOption<Workers> for String {
+    fn into_option(self) -> Result<Workers, ParseError> {
+        workers::parse(&self)
+    }
+}
+
+impl IntoOption<u32> for u32 {
+    fn into_option(self) -> Result<u32, ParseError> {
+        count::check(self)
+    }
+}
+
+impl IntoOption<Duration> for Duration {
+    fn into_option(self) -> Result<Duration, ParseError> {
+        duration::check(self)
+    }
+}
+
+impl IntoOption<Duration> for &str {
+    fn into_option(self) -> Result<Duration, ParseError> {
+        duration::parse(self)
+    }
+}
+
+impl IntoOption<Duration> for String {
+    fn into_option(self) -> Result<Duration, ParseError> {
+        duration::parse(&self)
+    }
+}
+
+impl IntoOption<Vec<Address>> for &str {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        Ok(vec![address::parse(self)?])
+    }
+}
+
+impl IntoOption<Vec<Address>> for String {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        self.as_str().into_option()
+    }
+}
+
+impl IntoOption<Vec<Address>> for SocketAddr {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        self.to_string().into_option()
+    }
+}
+
+impl<A: IntoOption<Vec<Address>>, const N: usize> IntoOption<Vec<Address>> for [A; N] {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        join(self)
+    }
+}
+
+impl<A: IntoOption<Vec<Address>>> IntoOption<Vec<Address>> for Vec<A> {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        join(self)
+    }
+}
+
+fn join<A: IntoOption<Vec<Address>>>(
+    values: impl IntoIterator<Item = A>,
+) -> Result<Vec<Address>, ParseError> {
+    let mut addresses = Vec::new();
+    for value in values {
+        addresses.append(&mut value.into_option()?);
+    }
+    Ok(addresses)
+}

@@ -1,0 +1,315 @@
+//! What can go wrong, one variant per thing that a caller or an operator can do about it.
+//!
+//! Expected endings (a requested stop) are values, not errors. Only the generated `main` turns an
+//! error into an exit status; the library returns it.
+
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+/// Why a master or a worker ended without having been asked to, or never began.
+///
+/// `Display` names the stage, the place and the thing; [`source`](std::error::Error::source) is the
+/// cause where there is one; [`exit_code`](Self::exit_code) is the status of the generated `main`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Options that cannot be used, all of them.
+    #[error("{}", Lines(.0))]
+    Options(Vec<BadOption>),
+
+    /// The arguments of `main` do not fit the listeners.
+    #[error("the arguments of main do not fit the listeners: {reason}")]
+    Arguments {
+        /// Which argument or listener is left over, and what is there.
+        reason: String,
+    },
+
+    /// A host name has no address.
+    #[error("listener '{listener}': cannot resolve {address}")]
+    Resolve {
+        /// The listener's name.
+        listener: String,
+        /// The address as it was given.
+        address: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+
+    /// An address could not be bound.
+    #[error("listener '{listener}': cannot {call} {address}")]
+    Listen {
+        /// The listener's name.
+        listener: String,
+        /// The address.
+        address: String,
+        /// The system call that failed.
+        call: &'static str,
+        /// Its error.
+        source: io::Error,
+    },
+
+    /// This kernel, or a filter that the process runs under, lacks a call that a master needs.
+    #[error("the system call {call} is not available")]
+    Kernel {
+        /// The call.
+        call: &'static str,
+        /// What it answered.
+        source: io::Error,
+    },
+
+    /// The master could not set itself up or go on.
+    #[error("the master cannot {doing}")]
+    Master {
+        /// What it was about to do.
+        doing: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// A child could not be started.
+    #[error("worker {slot}: cannot start {program}: {call} failed")]
+    Start {
+        /// The slot that was to be filled.
+        slot: usize,
+        /// The program.
+        program: String,
+        /// The system call that failed.
+        call: &'static str,
+        /// Its error.
+        source: io::Error,
+    },
+
+    /// The function given as `child_producer` refused.
+    #[error("worker {slot}: the child producer failed")]
+    Producer {
+        /// The slot that was to be filled.
+        slot: usize,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// More workers ended than `recover_threshold` allows.
+    #[error("{exits} workers ended unasked{}, {threshold} are allowed", Within(*window))]
+    OverRecovery {
+        /// How many ended within the window.
+        exits: u64,
+        /// How many are allowed.
+        threshold: u32,
+        /// The window; `None` is the master's whole life.
+        window: Option<Duration>,
+    },
+
+    /// Children that SIGKILL did not end: they hang in the kernel.
+    #[error("killed, but not gone: {}", Pids(.pids))]
+    Unkillable {
+        /// Their process ids.
+        pids: Vec<i32>,
+    },
+
+    /// The variables that make a process a child are not those of a master.
+    #[error("this process was started as a worker, but {variable} is wrong: {reason}")]
+    Role {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// An inherited descriptor is not what it was announced as.
+    #[error("listener '{listener}' (fd {fd}): {reason}")]
+    Inherited {
+        /// The listener's name.
+        listener: String,
+        /// The descriptor's number.
+        fd: RawFd,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The worker could not set itself up.
+    #[error("the worker cannot {doing}")]
+    Worker {
+        /// What it was about to do.
+        doing: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// `run` or `start` was called inside a worker, or a second time in one process.
+    #[error("{reason}")]
+    SecondRun {
+        /// Which of the two.
+        reason: &'static str,
+    },
+}
+
+impl Error {
+    /// The exit status that the generated `main` ends with, from `sysexits.h` where that has a
+    /// word for it:
+    ///
+    /// | status | what happened |
+    /// |---|---|
+    /// | 68 | a host name has no address |
+    /// | 69 | an address could not be bound |
+    /// | 70 | `run` twice, or inside a worker; a child producer refused |
+    /// | 71 | a system call is missing, or the master could not go on |
+    /// | 72 | a child could not be started |
+    /// | 74 | children were killed and did not go |
+    /// | 75 | more workers ended than `recover_threshold` allows |
+    /// | 76 | a worker's variables or descriptors are not those of a master |
+    /// | 78 | an option cannot be used, or the arguments of `main` do not fit |
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Resolve { .. } => 68,
+            Self::Listen { .. } => 69,
+            Self::SecondRun { .. } | Self::Producer { .. } => 70,
+            Self::Kernel { .. } | Self::Master { .. } | Self::Worker { .. } => 71,
+            Self::Start { .. } => 72,
+            Self::Unkillable { .. } => 74,
+            Self::OverRecovery { .. } => 75,
+            Self::Role { .. } | Self::Inherited { .. } => 76,
+            Self::Options(_) | Self::Arguments { .. } => 78,
+        }
+    }
+
+    /// What to do about it, as a sentence.
+    fn way_out(&self) -> &'static str {
+        match self {
+            Self::Options(_) => "Correct the option and start again.",
+            Self::Arguments { .. } => {
+                "Give main one argument per listener, or name arguments like listeners; \
+                 PREFORK_LISTEN replaces the list that the program was written with."
+            }
+            Self::Resolve { .. } => "Check the host name and the machine's resolver.",
+            Self::Listen { source, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "Another process listens there (`ss -ltnp` shows it): stop it or choose \
+                     another port."
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "Ports below 1024 need root or CAP_NET_BIND_SERVICE: choose another port or \
+                     grant it."
+                }
+                io::ErrorKind::AddrNotAvailable => "This machine does not have that address.",
+                _ => "Check the address.",
+            },
+            Self::Kernel { .. } => {
+                "A master needs Linux 5.10 or newer and a seccomp filter that lets it manage \
+                 processes; with workers = 0 the program serves without a master."
+            }
+            Self::Master { .. } | Self::Worker { .. } => {
+                "Check the limits of this process (open files, memory)."
+            }
+            Self::Start { .. } => {
+                "Check that the program is there, may be executed, and that the limits of \
+                 processes and open files leave room for one more."
+            }
+            Self::Producer { .. } => "Correct the child producer.",
+            Self::OverRecovery { .. } => {
+                "The lines above say how each of them ended. Mend the cause, or raise \
+                 recover_threshold (PREFORK_RECOVER_THRESHOLD)."
+            }
+            Self::Unkillable { .. } => {
+                "They hang in the kernel, often on a file system that does not answer; \
+                 `cat /proc/<pid>/stack` tells where."
+            }
+            Self::Role { .. } | Self::Inherited { .. } => {
+                "These variables are a master's to set: start the program without them."
+            }
+            Self::SecondRun { .. } => "Call it once, at the beginning of main.",
+        }
+    }
+
+    /// What happened, where, what to do: one paragraph for stderr.
+    pub(crate) fn paragraph(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text.push_str(". ");
+        text.push_str(self.way_out());
+        text
+    }
+}
+
+/// One option that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadOption {
+    pub(crate) place: String,
+    pub(crate) reason: String,
+}
+
+impl fmt::Display for BadOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}
+
+struct Lines<'a>(&'a [BadOption]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, option) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{option}")?;
+        }
+        Ok(())
+    }
+}
+
+struct Pids<'a>(&'a [i32]);
+
+impl fmt::Display for Pids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, pid) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "pid " } else { ", pid " };
+            write!(f, "{separator}{pid}")?;
+        }
+        Ok(())
+    }
+}
+
+struct Within(Option<Duration>);
+
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(window) => write!(f, " within {}", prefork_options::duration::format(window)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_paragraph_names_the_place_the_cause_and_the_way_out() {
+        let error = Error::Listen {
+            listener: "http".to_owned(),
+            address: "127.0.0.1:80".to_owned(),
+            call: "bind",
+            source: io::ErrorKind::AddrInUse.into(),
+        };
+        let text = error.paragraph();
+        assert!(text.starts_with("listener 'http': cannot bind 127.0.0.1:80: "));
+        assert!(text.contains("ss -ltnp"), "{text}");
+    }
+
+    #[test]
+    fn every_bad_option_is_named() {
+        let bad = |place: &str| BadOption {
+            place: place.to_owned(),
+            reason: "no".to_owned(),
+        };
+        let error = Error::Options(vec![bad("workers"), bad("PREFORK_LISTEN")]);
+        assert_eq!(error.to_string(), "workers: no; PREFORK_LISTEN: no");
+        assert_eq!(error.exit_code(), 78);
+    }
+}

@@ -1,0 +1,17 @@
+//! Listening sockets: where they are bound, how a master hands them to a child, how the child
+//! takes them.
+//!
+//! Knows sockets and names; does not know who accepts.
+
+mod announce;
+mod bind;
+mod inherit;
+mod resolve;
+
+pub(crate) use announce::{ADDRS_VARIABLE, announce};
+pub(crate) use bind::{Bound, bind_all};
+pub(crate) use inherit::{Inherited, inherit};
+
+/// What `sd_listen_fds(3)` reads, and with it every program that knows socket activation.
+pub(crate) const LISTEN_VARIABLES: [&str; 4] =
+    ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];

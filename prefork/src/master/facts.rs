@@ -1,0 +1,179 @@
+//! What the kernel reports, as facts for the supervisor and lines for the log.
+
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+
+use super::Master;
+use super::child::Child;
+use super::commands::Command;
+use super::poller::Source;
+use crate::channel::{FromChild, PROTOCOL, Received as Frame};
+use crate::supervisor::{ChildId, Event, Readiness, Urgency};
+use crate::sys::signals::Received;
+
+/// Frames heard from one child before the others have their turn.
+const FRAMES_PER_TURN: usize = 16;
+
+impl Master {
+    pub(super) fn hear(&mut self, source: Source) {
+        match source {
+            Source::Signals => self.hear_signals(),
+            Source::Commands => self.hear_commands(),
+            Source::Channel(child) => self.hear_channel(child),
+            Source::Exit(child) => self.hear_exit(child),
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.supervisor.handle(event, Instant::now());
+    }
+
+    fn hear_signals(&mut self) {
+        while let Some(received) = self.signals.as_ref().and_then(crate::sys::signals::SignalPipe::next) {
+            self.hear_signal(received);
+        }
+    }
+
+    fn hear_signal(&mut self, received: Received) {
+        let from = match received.sender {
+            Some(pid) => format!("{} from pid {pid}", received.signal),
+            None => received.signal.to_string(),
+        };
+        match received.signal {
+            Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP => {
+                self.stop(Urgency::Graceful, &from);
+            }
+            Signal::SIGINT if self.supervisor.is_stopping() => {
+                self.stop(Urgency::Immediate, &from);
+            }
+            Signal::SIGINT => self.stop(Urgency::Graceful, &from),
+            _ => self.log.line(&format!("{from}: this version does nothing about it")),
+        }
+    }
+
+    fn hear_commands(&mut self) {
+        while let Some(command) = self.commands.next() {
+            match command {
+                Command::Stop(urgency) => self.stop(urgency, "the handle"),
+            }
+        }
+    }
+
+    fn stop(&mut self, urgency: Urgency, from: &str) {
+        let children = self.children.len();
+        let grace = prefork_options::duration::format(self.grace);
+        let line = match urgency {
+            Urgency::Immediate => format!("{from}: killing {children} workers"),
+            Urgency::Graceful if self.supervisor.is_stopping() => {
+                format!("{from}: already stopping")
+            }
+            Urgency::Graceful => format!("{from}: stopping {children} workers within {grace}"),
+        };
+        self.log.line(&line);
+        self.tell(Event::StopRequested { urgency });
+    }
+
+    fn hear_channel(&mut self, id: ChildId) {
+        for _ in 0..FRAMES_PER_TURN {
+            match self.hear_frame(id) {
+                Heard::Event(event) => self.tell(event),
+                Heard::Skipped => {}
+                Heard::Nothing => return,
+            }
+        }
+    }
+
+    /// At most one frame, and what it means.
+    fn hear_frame(&mut self, id: ChildId) -> Heard {
+        let Some(child) = self.children.get_mut(&id) else {
+            return Heard::Nothing;
+        };
+        let Some(channel) = &child.channel else {
+            return Heard::Nothing;
+        };
+        let broken = match channel.receive() {
+            Frame::Nothing => return Heard::Nothing,
+            Frame::End => None,
+            Frame::TooLong => Some("it sent a frame that is too long"),
+            Frame::Frame(_) if !child.rate.allows_one_more(Instant::now()) => {
+                Some("it sent more frames than allowed")
+            }
+            Frame::Frame(frame) => match child.understand(&frame) {
+                Ok(heard) => return heard,
+                Err(violation) => Some(violation),
+            },
+        };
+        // Whatever it says from now on is of no interest, and an end would be reported for ever.
+        if let Some(channel) = child.channel.take() {
+            self.poller.remove(&channel);
+        }
+        match broken {
+            // Its end of the channel: no fact about its life, that is the process descriptor's.
+            None => Heard::Nothing,
+            Some(violation) => {
+                child.violation = Some(violation);
+                Heard::Event(Event::Violation { child: id })
+            }
+        }
+    }
+
+    fn hear_exit(&mut self, id: ChildId) {
+        let status = match self.children.get(&id).map(|child| child.pidfd.try_wait()) {
+            Some(Ok(Some(status))) => status,
+            // Unknown to us, or not yet to be reaped: the descriptor will tell again.
+            None | Some(Ok(None) | Err(_)) => return,
+        };
+        // Its last words may still be in the channel.
+        self.hear_channel(id);
+        let Some(child) = self.children.remove(&id) else {
+            return;
+        };
+        self.poller.remove(&child.pidfd);
+        if let Some(channel) = &child.channel {
+            self.poller.remove(channel);
+        }
+        self.log.line(&child.obituary(status, Instant::now()));
+        self.tell(Event::Exited { child: id });
+    }
+}
+
+enum Heard {
+    Event(Event),
+    Skipped,
+    Nothing,
+}
+
+impl Child {
+    /// # Errors
+    /// Which rule the frame breaks.
+    fn understand(&mut self, frame: &[u8]) -> Result<Heard, &'static str> {
+        let child = self.id;
+        let Some(message) = FromChild::decode(frame) else {
+            return Ok(Heard::Skipped);
+        };
+        Ok(Heard::Event(match message {
+            FromChild::Hello { protocol, .. } if protocol != PROTOCOL => {
+                return Err("it speaks another protocol");
+            }
+            FromChild::Hello {
+                announces_ready, ..
+            } => Event::Readiness {
+                child,
+                readiness: if announces_ready {
+                    Readiness::Announced
+                } else {
+                    Readiness::Unseen
+                },
+            },
+            FromChild::Ready => Event::Ready { child },
+            FromChild::Closed => Event::Closed { child },
+            // Steering will act on it; until then a worker that is not ready is only not ready.
+            FromChild::Unready => return Ok(Heard::Skipped),
+            FromChild::Panic(text) => {
+                self.last_words = Some(text);
+                return Ok(Heard::Skipped);
+            }
+        }))
+    }
+}

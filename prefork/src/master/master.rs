@@ -1,0 +1,156 @@
+//! The loop. Decisions come from the supervisor, facts from the kernel; nothing else happens here.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::Log;
+use super::child::Child;
+use super::commands::Commands;
+use super::poller::{Poller, Source};
+use crate::config::Config;
+use crate::error::Error;
+use crate::listen::Bound;
+use crate::spawn::Spawner;
+use crate::supervisor::{Backoff, Cause, ChildId, Outcome, Policy, Readiness, Supervisor, Window};
+use crate::sys::signals::SignalPipe;
+
+/// One master. Everything that it opened is closed when it is dropped.
+pub(crate) struct Master {
+    pub(super) supervisor: Supervisor,
+    pub(super) poller: Poller,
+    pub(super) children: HashMap<ChildId, Child>,
+    /// Until the workers have closed theirs in a stop.
+    pub(super) listeners: Vec<Bound>,
+    pub(super) spawner: Spawner,
+    pub(super) readiness: Readiness,
+    pub(super) signals: Option<SignalPipe>,
+    pub(super) commands: Commands,
+    pub(super) log: Log,
+    pub(super) workers: usize,
+    pub(super) grace: Duration,
+    /// What ended it, where that has a cause that the supervisor does not know.
+    pub(super) failure: Option<Error>,
+}
+
+/// What a master is put together from.
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) readiness: Readiness,
+    pub(super) listeners: Vec<Bound>,
+    pub(super) spawner: Spawner,
+    pub(super) signals: Option<SignalPipe>,
+    pub(super) commands: Commands,
+    pub(super) log: Log,
+}
+
+impl Master {
+    pub(super) fn new(parts: Parts) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        if let Some(signals) = &parts.signals {
+            poller.add(signals, Source::Signals)?;
+        }
+        poller.add(&parts.commands, Source::Commands)?;
+        Ok(Self {
+            supervisor: Supervisor::new(policy(&parts.config), Instant::now()),
+            poller,
+            children: HashMap::new(),
+            listeners: parts.listeners,
+            spawner: parts.spawner,
+            readiness: parts.readiness,
+            signals: parts.signals,
+            commands: parts.commands,
+            log: parts.log,
+            workers: parts.config.workers,
+            grace: parts.config.shutdown_grace_period,
+            failure: None,
+        })
+    }
+
+    /// Supervises until there is an outcome.
+    ///
+    /// # Errors
+    /// Any outcome but a requested stop.
+    pub(super) fn run(mut self) -> Result<(), Error> {
+        loop {
+            while let Some(action) = self.supervisor.next_action(Instant::now()) {
+                self.perform(action);
+            }
+            if let Some(outcome) = self.supervisor.outcome() {
+                let outcome = outcome.clone();
+                return self.conclude(&outcome);
+            }
+            for source in self.wait()? {
+                self.hear(source);
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Result<Vec<Source>, Error> {
+        let deadline = self.supervisor.deadline();
+        self.poller.wait(deadline).map_err(|source| Error::Master {
+            doing: "wait for events",
+            source,
+        })
+    }
+
+    pub(super) fn addrs(&self) -> Vec<(String, SocketAddr)> {
+        self.listeners.iter().map(Bound::named_addr).collect()
+    }
+
+    /// From the supervisor's ending to the caller's.
+    fn conclude(self, outcome: &Outcome) -> Result<(), Error> {
+        let failure = match outcome.cause {
+            Cause::Requested => None,
+            Cause::OverRecovery {
+                exits,
+                threshold,
+                window,
+                ..
+            } => Some(Error::OverRecovery {
+                exits,
+                threshold,
+                window: match window {
+                    Window::Sliding(window) => Some(window),
+                    Window::Forever => None,
+                },
+            }),
+            // The mechanism knows more of these: it kept the error when it told the supervisor.
+            Cause::StartFailed { .. } | Cause::HookFailed => self.failure,
+        };
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if outcome.unkillable.is_empty() {
+            return Ok(());
+        }
+        let pid = |id| self.children.get(id).map(|child| child.pid);
+        let pids = outcome.unkillable.iter().filter_map(pid).collect();
+        Err(Error::Unkillable { pids })
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        // Nobody makes a master in single mode.
+        slots: NonZeroUsize::new(config.workers).unwrap_or(NonZeroUsize::MIN),
+        recover_threshold: config.recover_threshold,
+        recover_window: Window::Sliding(Duration::from_secs(60)),
+        recover_interval: Duration::ZERO,
+        healthy_after: Duration::from_secs(1),
+        ready_timeout: Duration::from_secs(30),
+        shutdown_grace_period: config.shutdown_grace_period,
+        kill_patience: Policy::KILL_PATIENCE,
+        backoff: Backoff::default(),
+        jitter_seed: seed(),
+    }
+}
+
+/// Different for masters that start at the same time, so that they do not retry together.
+fn seed() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanos = since.map_or(0, |since| u64::from(since.subsec_nanos()));
+    (nanos << 32) | u64::from(std::process::id())
+}

@@ -1,0 +1,19 @@
+//! The process that supervises: waits for facts, tells the supervisor, does what it decides.
+//!
+//! Mechanism only. Whether a child is started, asked or killed, and when, is decided in
+//! `supervisor/`; how it is done stands here. One thread, no runtime, no polling.
+
+mod child;
+mod commands;
+mod facts;
+mod handle;
+mod log;
+mod master;
+mod perform;
+mod poller;
+mod setup;
+
+pub use handle::Handle;
+pub(crate) use log::{Log, describe};
+pub(crate) use master::Master;
+pub(crate) use setup::Setup;

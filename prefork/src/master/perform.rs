@@ -1,0 +1,189 @@
+//! What the supervisor decides, done.
+
+use std::io;
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+
+use super::Master;
+use super::child::Child;
+use super::poller::Source;
+use crate::channel::{Endpoint, FromMaster, Queue, ROLE_VARIABLE, Role};
+use crate::error::Error;
+use crate::listen::{ADDRS_VARIABLE, LISTEN_VARIABLES, announce};
+use crate::spawn::{Order, Refusal};
+use crate::supervisor::{Action, ChildId, Event, KillReason, SlotId, StartFailure};
+use crate::sys::clone::FIRST_FD;
+
+/// Taken out of what a child inherits, whatever they were: the master's own activation, or a role
+/// that it has itself.
+const REMOVED: [&str; 6] = [
+    ROLE_VARIABLE,
+    ADDRS_VARIABLE,
+    LISTEN_VARIABLES[0],
+    LISTEN_VARIABLES[1],
+    LISTEN_VARIABLES[2],
+    LISTEN_VARIABLES[3],
+];
+
+impl Master {
+    pub(super) fn perform(&mut self, action: Action) {
+        match action {
+            Action::Start { slot, child } => self.start(slot, child),
+            Action::AnnounceMasterReady => self.announce_ready(),
+            Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
+            Action::Kill { child, reason } => self.kill(child, reason),
+            Action::CloseListeners => self.listeners.clear(),
+        }
+    }
+
+    fn start(&mut self, slot: SlotId, id: ChildId) {
+        let event = match self.try_start(slot, id) {
+            Ok(readiness) => Event::Started {
+                child: id,
+                readiness,
+            },
+            Err(refusal) => {
+                let failure = refusal.class();
+                let error = refusal.into_error(slot);
+                if failure == StartFailure::Passing {
+                    self.log.line(&describe(&error));
+                }
+                self.failure = Some(error);
+                Event::StartFailed { child: id, failure }
+            }
+        };
+        self.supervisor.handle(event, Instant::now());
+    }
+
+    fn try_start(
+        &mut self,
+        slot: SlotId,
+        id: ChildId,
+    ) -> Result<crate::supervisor::Readiness, Refusal> {
+        let (ours, theirs) = Endpoint::pair().map_err(shortage("socketpair"))?;
+        let welcome = FromMaster::Welcome { grace: self.grace };
+        ours.send(&welcome.encode()).map_err(shortage("send"))?;
+        let role = Role {
+            slot: slot.0,
+            child: id.0,
+            channel: FIRST_FD + i32::try_from(self.listeners.len()).unwrap_or(i32::MAX),
+        };
+        let mut variables = announce(&self.listeners);
+        variables.push((ROLE_VARIABLE, role.encode()));
+        let mut fds: Vec<_> = self.listeners.iter().map(std::os::fd::AsFd::as_fd).collect();
+        fds.push(std::os::fd::AsFd::as_fd(&theirs));
+        let started = self.spawner.spawn(Order {
+            slot: slot.0,
+            fds,
+            variables,
+            removed: &REMOVED,
+        })?;
+        let now = Instant::now();
+        let readiness = if started.is_foreign {
+            crate::supervisor::Readiness::Unseen
+        } else {
+            self.readiness
+        };
+        let process = (started.process.pid, started.process.pidfd);
+        let child = Child::new(id, slot.0, process, ours, now);
+        if let Err(source) = self.watch(&child) {
+            let _ = child.pidfd.signal(Signal::SIGKILL);
+            let _ = child.pidfd.wait();
+            return Err(shortage("epoll_ctl")(source));
+        }
+        self.children.insert(id, child);
+        Ok(readiness)
+    }
+
+    fn watch(&self, child: &Child) -> io::Result<()> {
+        if let Some(channel) = &child.channel {
+            self.poller.add(channel, Source::Channel(child.id))?;
+        }
+        self.poller.add(&child.pidfd, Source::Exit(child.id))
+    }
+
+    fn announce_ready(&mut self) {
+        let place = super::describe(self.listeners.iter().map(|bound| (bound.name.as_str(), bound.addr)));
+        let workers = self.workers;
+        let plural = if workers == 1 { "" } else { "s" };
+        let pid = std::process::id();
+        self.log.line(&format!("{place} with {workers} worker{plural} (master pid {pid})"));
+        self.supervisor.handle(Event::MasterReady, Instant::now());
+    }
+
+    /// The frame is what counts; the signal is for programs that know nothing else.
+    fn terminate(&mut self, id: ChildId, kill_at: Instant) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        child.is_asked = true;
+        if let Some(channel) = &child.channel {
+            let drain = FromMaster::Drain {
+                budget: kill_at.saturating_duration_since(Instant::now()),
+                queue: Queue::Serve,
+            };
+            // A child that has left hundreds of frames unread gets the signal alone.
+            let _ = channel.send(&drain.encode());
+        }
+        let _ = child.pidfd.signal(Signal::SIGTERM);
+    }
+
+    fn kill(&mut self, id: ChildId, reason: KillReason) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        child.killed = Some(reason);
+        let _ = child.pidfd.signal(Signal::SIGKILL);
+    }
+}
+
+/// A shortage of this process or this machine on the way to a start.
+fn shortage(call: &'static str) -> impl Fn(io::Error) -> Refusal {
+    move |source| Refusal::System {
+        program: "a worker".to_owned(),
+        call,
+        source,
+    }
+}
+
+fn describe(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+impl Refusal {
+    /// Whether time can heal it.
+    fn class(&self) -> StartFailure {
+        match self {
+            Self::Producer(_) => StartFailure::Permanent,
+            Self::System { source, .. } => match source.raw_os_error() {
+                Some(libc::EAGAIN | libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
+                    StartFailure::Passing
+                }
+                _ => StartFailure::Permanent,
+            },
+        }
+    }
+
+    fn into_error(self, slot: SlotId) -> Error {
+        match self {
+            Self::Producer(source) => Error::Producer {
+                slot: slot.0,
+                source,
+            },
+            Self::System {
+                program,
+                call,
+                source,
+            } => Error::Start {
+                slot: slot.0,
+                program,
+                call,
+                source,
+            },
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Everything that can fail before the first child is started; then there is a master.
+
+use std::net::SocketAddr;
+use std::thread;
+
+use nix::sys::signal::Signal;
+
+use super::commands::pair;
+use super::{Handle, Log, Master};
+use crate::config::Config;
+use crate::error::Error;
+use crate::listen::{Bound, bind_all};
+use crate::spawn::{Producer, Spawner};
+use crate::supervisor::Readiness;
+use crate::sys::probe;
+use crate::sys::signals::{SignalPipe, reset};
+
+/// What a master is made from.
+pub(crate) struct Setup {
+    pub(crate) config: Config,
+    /// What can be assumed of this program when it runs as a child.
+    pub(crate) readiness: Readiness,
+    /// Whether the listening sockets are non-blocking, each by its place.
+    pub(crate) blocking: Vec<bool>,
+    pub(crate) producer: Option<Producer>,
+    /// Whether this master owns the signals of the process.
+    pub(crate) owns_signals: bool,
+}
+
+/// The signals that mean something to a master, now or in a later version.
+pub(super) const SIGNALS: [Signal; 8] = [
+    Signal::SIGTERM,
+    Signal::SIGQUIT,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+];
+
+impl Setup {
+    /// Runs the master on this thread until it ends.
+    ///
+    /// # Errors
+    /// Whatever ended it other than a requested stop.
+    pub(crate) fn run(self) -> Result<(), Error> {
+        // The commander is dropped: a master without a handle is told by signals alone.
+        let (_, commands) = pair().map_err(cannot("make a pipe for commands"))?;
+        self.prepare(commands)?.run()
+    }
+
+    /// Runs the master on a thread of its own.
+    ///
+    /// # Errors
+    /// Whatever kept it from beginning.
+    pub(crate) fn start(self) -> Result<Handle, Error> {
+        let (commander, commands) = pair().map_err(cannot("make a pipe for commands"))?;
+        let master = self.prepare(commands)?;
+        let addrs = master.addrs();
+        let thread = thread::Builder::new()
+            .name("prefork-master".to_owned())
+            .spawn(move || master.run())
+            .map_err(cannot("start its thread"))?;
+        Ok(Handle {
+            commander,
+            addrs,
+            thread: Some(thread),
+        })
+    }
+
+    fn prepare(self, commands: super::commands::Commands) -> Result<Master, Error> {
+        probe::kernel().map_err(|missing| Error::Kernel {
+            call: missing.call,
+            source: missing.source,
+        })?;
+        // Before anything takes time: as PID 1 a signal without a handler is lost.
+        let signals = self.owns_signals.then(own_signals).transpose();
+        let signals = signals.map_err(cannot("receive signals"))?;
+        let listeners = bind_all(&self.config.listen)?;
+        for (bound, blocking) in listeners.iter().zip(&self.blocking) {
+            let result = bound.set_nonblocking(!blocking);
+            result.map_err(cannot("set a socket's mode"))?;
+        }
+        let spawner = Spawner::new(self.producer).map_err(cannot("open its own program"))?;
+        let parts = super::master::Parts {
+            config: self.config,
+            readiness: self.readiness,
+            listeners,
+            spawner,
+            signals,
+            commands,
+            log: Log::default(),
+        };
+        Master::new(parts).map_err(cannot("make an epoll"))
+    }
+}
+
+fn own_signals() -> std::io::Result<SignalPipe> {
+    reset(Signal::SIGCHLD)?;
+    let pipe = SignalPipe::new()?;
+    pipe.receive(&SIGNALS)?;
+    Ok(pipe)
+}
+
+fn cannot(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::Master { doing, source }
+}
+
+impl Bound {
+    /// For messages and for whoever asks the handle.
+    pub(super) fn named_addr(&self) -> (String, SocketAddr) {
+        (self.name.clone(), self.addr)
+    }
+}

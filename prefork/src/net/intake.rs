@@ -1,0 +1,157 @@
+//! What the listeners and streams of one process share: whether new connections are still wanted,
+//! how many listeners are open, and which accepted connections nobody has read from yet.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use event_listener::{Event, EventListener};
+
+use crate::sys;
+
+/// Shared by all listeners and streams of a process.
+pub(crate) struct Intake {
+    state: Mutex<State>,
+    /// Wakes async accepts when the drain begins.
+    drain: Event,
+    /// Readable once the drain has begun: wakes blocking accepts, all of them, for good.
+    drain_reader: UnixStream,
+    drain_writer: UnixStream,
+    has_accepted: AtomicBool,
+    on_first_accept: Box<dyn Fn() + Send + Sync>,
+    /// Called when a listener ended, or a stream was read, during a drain.
+    on_change: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    drain: Option<Drain>,
+    listeners: usize,
+    unread: HashSet<RawFd>,
+}
+
+/// How listeners behave from the moment on when the process was asked to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Drain {
+    /// Accepting ends at the latest then.
+    pub(crate) until: Instant,
+    /// A successor has the same queue: accept nothing more.
+    pub(crate) leaves_queue: bool,
+}
+
+/// How far a drain has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// Listeners that have not ended.
+    pub(crate) listeners: usize,
+    /// Accepted connections that nobody has read from.
+    pub(crate) unread: usize,
+    /// How many of these have something to read.
+    pub(crate) waiting: usize,
+}
+
+impl Intake {
+    /// # Errors
+    /// No descriptors left.
+    pub(crate) fn new(
+        on_first_accept: impl Fn() + Send + Sync + 'static,
+        on_change: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let (drain_reader, drain_writer) = UnixStream::pair()?;
+        Ok(Self {
+            state: Mutex::default(),
+            drain: Event::new(),
+            drain_reader,
+            drain_writer,
+            has_accepted: AtomicBool::new(false),
+            on_first_accept: Box::new(on_first_accept),
+            on_change: Box::new(on_change),
+        })
+    }
+
+    /// Tells all listeners; a repeat changes nothing.
+    pub(crate) fn begin_drain(&self, drain: Drain) {
+        let mut state = self.state();
+        if state.drain.is_some() {
+            return;
+        }
+        state.drain = Some(drain);
+        drop(state);
+        self.drain.notify(usize::MAX);
+        // One byte in an empty socket; nobody reads it, so that every poll sees it.
+        let _ = (&self.drain_writer).write(&[0]);
+    }
+
+    pub(crate) fn drain(&self) -> Option<Drain> {
+        self.state().drain
+    }
+
+    /// Resolves when a drain begins; make it before asking [`drain`](Self::drain), or the moment
+    /// in between is missed.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "for async accepts"))]
+    pub(super) fn until_drain(&self) -> EventListener {
+        self.drain.listen()
+    }
+
+    pub(super) fn drain_fd(&self) -> BorrowedFd<'_> {
+        self.drain_reader.as_fd()
+    }
+
+    /// The first call of an accept: the process serves.
+    pub(super) fn note_accept(&self) {
+        if !self.has_accepted.load(Ordering::Relaxed)
+            && !self.has_accepted.swap(true, Ordering::AcqRel)
+        {
+            (self.on_first_accept)();
+        }
+    }
+
+    pub(super) fn listener_opened(&self) {
+        self.state().listeners += 1;
+    }
+
+    pub(super) fn listener_ended(&self) {
+        self.state().listeners -= 1;
+        (self.on_change)();
+    }
+
+    pub(super) fn stream_accepted(&self, fd: RawFd) {
+        self.state().unread.insert(fd);
+    }
+
+    /// Must come before the descriptor is closed: its number may be somebody else's afterwards.
+    pub(super) fn stream_read(&self, fd: RawFd) {
+        let mut state = self.state();
+        state.unread.remove(&fd);
+        let is_draining = state.drain.is_some();
+        drop(state);
+        if is_draining {
+            (self.on_change)();
+        }
+    }
+
+    pub(crate) fn census(&self) -> Census {
+        // Under the lock none of the descriptors is closed.
+        let state = self.state();
+        let unread: Vec<RawFd> = state.unread.iter().copied().collect();
+        Census {
+            listeners: state.listeners,
+            unread: unread.len(),
+            waiting: sys::fds::readable(&unread),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intake").finish_non_exhaustive()
+    }
+}

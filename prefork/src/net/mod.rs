@@ -1,0 +1,18 @@
+//! Our listener and its stream: accepting that neither loses nor forgets a connection when the
+//! worker is asked to go.
+//!
+//! Knows connections; does not know masters, roles or signals. What all listeners and streams of a
+//! process share is the `Intake`.
+
+mod drained;
+mod intake;
+mod listener;
+mod stream;
+#[cfg(feature = "tokio")]
+mod tokio;
+#[cfg(feature = "axum")]
+mod axum;
+
+pub(crate) use intake::{Census, Drain, Intake};
+pub use listener::Listener;
+pub use stream::Stream;

@@ -1,0 +1,126 @@
+//! An accepted connection that remembers whether anybody has read from it.
+//!
+//! The reason: graceful stops of hyper (and with it axum) throw away a connection that was accepted
+//! but not yet read from, since nothing is in flight on it as far as they can see. A stop waits
+//! until each one was read, so that a request that was sent in time is answered.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+
+use super::intake::Intake;
+
+/// A connection: over a `std::net::TcpStream` from
+/// [`blocking_accept`](super::Listener::blocking_accept), over a `tokio::net::TcpStream` from the
+/// async `accept`. It reads and writes like the stream inside.
+#[derive(Debug)]
+pub struct Stream<S = TcpStream> {
+    /// First, so that it is dropped before the descriptor is closed.
+    unread: Option<Unread>,
+    pub(super) io: S,
+}
+
+impl<S: AsFd> Stream<S> {
+    pub(super) fn new(io: S, intake: &Arc<Intake>) -> Self {
+        let fd = io.as_fd().as_raw_fd();
+        intake.stream_accepted(fd);
+        let unread = Unread {
+            fd,
+            intake: Arc::clone(intake),
+        };
+        Self {
+            unread: Some(unread),
+            io,
+        }
+    }
+
+    /// Gives the stream inside. A stop does not wait for its first read any more.
+    pub fn into_inner(self) -> S {
+        self.io
+    }
+
+    /// The stream inside, for its options.
+    pub fn get_ref(&self) -> &S {
+        &self.io
+    }
+
+    /// Something was read, or the end was.
+    pub(super) fn note_read(&mut self) {
+        self.unread = None;
+    }
+}
+
+impl Stream<TcpStream> {
+    /// Sends small writes at once (`TCP_NODELAY`, tcp(7)).
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.io.set_nodelay(nodelay)
+    }
+
+    /// Who connected.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.io.peer_addr()
+    }
+}
+
+impl Read for Stream<TcpStream> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.io.read(buffer);
+        self.note_result(&result);
+        result
+    }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let result = self.io.read_vectored(buffers);
+        self.note_result(&result);
+        result
+    }
+}
+
+impl Stream<TcpStream> {
+    fn note_result(&mut self, result: &io::Result<usize>) {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            _ => self.note_read(),
+        }
+    }
+}
+
+impl Write for Stream<TcpStream> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.io.write(buffer)
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.io.write_vectored(buffers)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.io.flush()
+    }
+}
+
+impl<S: AsFd> AsFd for Stream<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+/// The note in the intake; its end is the first read, or the end of the stream.
+#[derive(Debug)]
+struct Unread {
+    fd: RawFd,
+    intake: Arc<Intake>,
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.intake.stream_read(self.fd);
+    }
+}

@@ -1,0 +1,306 @@
+//! The builder, and the question that comes before everything: which role is this process? The
+//! only place that sees both sides.
+
+use std::fmt;
+use std::process::{ExitCode, Termination};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::config::{Config, Options};
+use crate::error::Error;
+use crate::listen::bind_all;
+use crate::master::{Handle, Log, Setup, describe};
+use crate::runtime::Body;
+use crate::spawn::{ChildCommand, Producer};
+use crate::supervisor::Readiness;
+use crate::worker::{
+    ArgumentKind, Context, Declared, Want, Wanted, Worker, assign, latched, lay_down,
+};
+
+/// A server as a family of processes: what the attribute expands to, for those who want to decide
+/// at run time.
+///
+/// Every option of the attribute is a method of the same name. `Prefork::new()` runs as it is: no
+/// listener, one worker per CPU.
+///
+/// # Examples
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     let result = prefork::Prefork::new()
+///         .listen("127.0.0.1:8080")
+///         .workers(2)
+///         .handle_signals()
+///         .run(|worker: prefork::Worker| {
+///             let listener = worker.listener("listener0").expect("it was configured");
+///             while let Some(connection) = listener.blocking_accept() {
+///                 drop(connection);
+///             }
+///         });
+///     prefork::report(result)
+/// }
+/// ```
+#[derive(Default)]
+pub struct Prefork {
+    options: Options,
+    producer: Option<Producer>,
+    handles_signals: bool,
+}
+
+/// How a [`run`](Prefork::run) ended: each process sees its own side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended<R> {
+    /// This was the master; it was asked to stop, and everything is gone.
+    Master,
+    /// This was a worker; what its body returned.
+    Worker(R),
+}
+
+impl Prefork {
+    /// Everything at its default.
+    pub fn new() -> Self {
+        // The role is read, and taken out of the environment, as early as we are asked anything.
+        latched();
+        Self::default()
+    }
+
+    pub(crate) fn options_mut(&mut self) -> &mut Options {
+        &mut self.options
+    }
+
+    /// The master takes the signals of this process: SIGTERM, SIGQUIT and SIGHUP stop gracefully,
+    /// SIGINT too, and during a stop at once. The attribute does this; a builder that does not
+    /// leaves all signals to the program.
+    pub fn handle_signals(&mut self) -> &mut Self {
+        self.handles_signals = true;
+        self
+    }
+
+    /// A function that may alter how a child is started. An error of it ends the master.
+    ///
+    /// # Process
+    /// In the master, on its thread, before every start, the first and later ones; the master does
+    /// nothing else meanwhile.
+    pub fn child_producer<E>(
+        &mut self,
+        mut producer: impl FnMut(&mut ChildCommand) -> Result<(), E> + Send + 'static,
+    ) -> &mut Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.producer = Some(Box::new(move |command| producer(command).map_err(Into::into)));
+        self
+    }
+
+    /// Runs as whatever this process is: as the master until it ends, as a worker until the body
+    /// returns. The body may be async with feature `tokio`.
+    ///
+    /// The master starts this program again for every worker; what the program does before `run`
+    /// happens in each of them.
+    ///
+    /// # Errors
+    /// In the master whatever ended it other than a requested stop; in a worker that it was not
+    /// started as a master starts one; in both a second call.
+    pub fn run<R, K>(&mut self, body: impl FnOnce(Worker) -> R) -> Result<Ended<R::Output>, Error>
+    where
+        R: Body<K>,
+    {
+        // The body is given a worker, as if main took one.
+        let worker = Want::of::<Worker>("worker");
+        self.run_with(vec![worker], body)
+    }
+
+    /// Runs a master on a thread of its own, in a process that does other things as well.
+    ///
+    /// Its children are this program started again, unless a
+    /// [`child_producer`](Self::child_producer) says otherwise; they must reach a `run`. It
+    /// touches no signals.
+    ///
+    /// # Errors
+    /// Whatever kept it from beginning: options, addresses, a missing system call; a call inside
+    /// a worker.
+    pub fn start(&mut self) -> Result<Handle, Error> {
+        if is_child() {
+            return Err(Error::SecondRun {
+                reason: "start was called inside a worker; only a master starts workers",
+            });
+        }
+        let config = self.config()?;
+        if config.workers == 0 {
+            let reason = "with workers = 0 there is no master to start".to_owned();
+            return Err(Error::Arguments { reason });
+        }
+        self.setup(config, &Declared::default()).start()
+    }
+
+    pub(crate) fn run_with<R, K>(
+        &mut self,
+        wants: Vec<Want>,
+        body: impl FnOnce(Worker) -> R,
+    ) -> Result<Ended<R::Output>, Error>
+    where
+        R: Body<K>,
+    {
+        static HAS_RUN: AtomicBool = AtomicBool::new(false);
+        if HAS_RUN.swap(true, Ordering::AcqRel) {
+            return Err(Error::SecondRun {
+                reason: "run was called a second time in one process",
+            });
+        }
+        let wanted: Vec<Wanted<'static>> = wants.iter().map(Want::wanted).collect();
+        let (context, declared) = if let Some(latched) = latched() {
+            Context::of_child(latched, |names| declare(&wanted, names))?
+        } else {
+            match self.lead(&wanted)? {
+                Some(single) => single,
+                None => return Ok(Ended::Master),
+            }
+        };
+        lay_down(wants, declared.assigned);
+        Ok(Ended::Worker(body(Worker::new(context)).finish()))
+    }
+
+    /// The process that nobody started: the master, to its end, or the one process of single mode.
+    fn lead(
+        &mut self,
+        wanted: &[Wanted<'_>],
+    ) -> Result<Option<(Arc<Context>, Declared)>, Error> {
+        let config = self.config()?;
+        let names: Vec<&str> = config.listen.iter().filter_map(|a| a.name.as_deref()).collect();
+        let declared = declare(wanted, &names)?;
+        if config.workers > 0 {
+            self.setup(config, &declared).run()?;
+            return Ok(None);
+        }
+        let bound = bind_all(&config.listen)?;
+        for (bound, blocking) in bound.iter().zip(&declared.blocking) {
+            let result = bound.set_nonblocking(!blocking);
+            result.map_err(|source| Error::Worker {
+                doing: "set a socket's mode",
+                source,
+            })?;
+        }
+        let place = describe(bound.iter().map(|bound| (bound.name.as_str(), bound.addr)));
+        let line = format!("{place} in a single process (pid {})", std::process::id());
+        Log::default().line(&line);
+        let context = Context::single(bound, config.shutdown_grace_period, &declared)?;
+        Ok(Some((context, declared)))
+    }
+
+    /// The environment has the last word.
+    fn config(&self) -> Result<Config, Error> {
+        let mut options = self.options.clone();
+        options.read_environment(|name| std::env::var_os(name));
+        Config::settle(options)
+    }
+
+    fn setup(&mut self, config: Config, declared: &Declared) -> Setup {
+        Setup {
+            config,
+            readiness: if declared.announces_ready {
+                Readiness::Announced
+            } else {
+                Readiness::Unseen
+            },
+            blocking: declared.blocking.clone(),
+            producer: self.producer.take(),
+            owns_signals: self.handles_signals,
+        }
+    }
+}
+
+/// What the arguments of `main` mean for listeners of these names.
+fn declare(wanted: &[Wanted<'_>], names: &[&str]) -> Result<Declared, Error> {
+    let assigned = assign(wanted, names).map_err(|reason| Error::Arguments { reason })?;
+    let has = |kind| wanted.iter().any(|want| want.kind == kind);
+    let mut blocking = vec![false; names.len()];
+    for (want, index) in wanted.iter().zip(&assigned) {
+        if let Some(index) = *index {
+            blocking[index] = want.kind == ArgumentKind::StdTcpListener;
+        }
+    }
+    let is_ready_by_hand = has(ArgumentKind::Ready);
+    let has_ours = has(ArgumentKind::Listener) || is_ready_by_hand;
+    Ok(Declared {
+        listeners: assigned.iter().flatten().map(|&index| names[index].to_owned()).collect(),
+        announces_ready: has_ours,
+        is_ready_by_hand,
+        takes_termination: has_ours || has(ArgumentKind::Worker),
+        blocking,
+        assigned,
+    })
+}
+
+impl fmt::Debug for Prefork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prefork")
+            .field("options", &self.options)
+            .field("handles_signals", &self.handles_signals)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether this process was started by a master.
+///
+/// The first call, at the latest the one inside [`Prefork::new`] or the generated `main`, reads the
+/// answer from the environment; later changes of the environment do not alter it.
+pub fn is_child() -> bool {
+    latched().is_some()
+}
+
+/// Turns the end of a [`run`](Prefork::run) into what `main` returns: 0 for a master that was asked
+/// to stop, the body's own status for a worker, else the status of
+/// [`Error::exit_code`], with one paragraph on stderr.
+pub fn report<R: Termination>(result: Result<Ended<R>, Error>) -> ExitCode {
+    match result {
+        Ok(Ended::Master) => ExitCode::SUCCESS,
+        Ok(Ended::Worker(returned)) => returned.report(),
+        Err(error) => {
+            Log::default().line(&error.paragraph());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The two calls that the attribute expands to.
+#[expect(unreachable_pub, reason = "re-exported for the attribute alone")]
+pub mod private {
+    use std::process::ExitCode;
+
+    use super::{Prefork, report};
+    use crate::error::Error;
+    use crate::master::Log;
+    use crate::runtime::Body;
+    use crate::worker::{Want, current};
+
+    /// The whole of a generated `main`.
+    pub fn run<R, K>(
+        options: impl FnOnce(&mut Prefork),
+        wants: impl IntoIterator<Item = Want>,
+        entry: impl FnOnce() -> R,
+    ) -> ExitCode
+    where
+        R: Body<K>,
+    {
+        let mut prefork = Prefork::new();
+        options(&mut prefork);
+        prefork.handle_signals();
+        let wants = wants.into_iter().collect();
+        report(prefork.run_with(wants, |_| entry()))
+    }
+
+    /// An argument of `main`, made where it is needed. One that cannot be made ends the worker:
+    /// there is no body to tell.
+    pub fn take<T: 'static>(index: usize) -> T {
+        let taken = match current() {
+            Some(context) => crate::worker::take(index, context),
+            None => Err("main was called outside of a worker".to_owned()),
+        };
+        taken.unwrap_or_else(|reason| {
+            let error = Error::Arguments { reason };
+            Log::default().line(&error.paragraph());
+            std::process::exit(error.exit_code().into())
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! From what a body returns to an exit status: at once, or on a runtime.
+
+#[cfg(feature = "tokio")]
+mod tokio;
+
+use std::process::Termination;
+
+/// What a body may return: something that is `Termination`, or a future of it.
+///
+/// `Kind` only tells the two apart.
+#[diagnostic::on_unimplemented(
+    message = "a body cannot return `{Self}`",
+    label = "neither `Termination` nor a future of it",
+    note = "return `()`, `ExitCode`, `Result<(), E>` or another `Termination`; an async body needs \
+            feature `tokio` of prefork, or a runtime's attribute below `#[prefork::main]`, or \
+            `runtime = path`"
+)]
+pub trait Body<Kind> {
+    /// What it returns in the end.
+    type Output: Termination;
+
+    /// Runs it to its end.
+    fn finish(self) -> Self::Output;
+}
+
+/// A body that has ended when it returns.
+#[derive(Debug)]
+pub enum Sync {}
+
+impl<T: Termination> Body<Sync> for T {
+    type Output = T;
+
+    fn finish(self) -> T {
+        self
+    }
+}

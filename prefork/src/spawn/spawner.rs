@@ -1,0 +1,262 @@
+//! Carrying out starts, one after another, always from the same thread: a foreign program's
+//! parent-death signal is tied to the thread that started it (`prctl(2)`).
+
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
+
+use nix::sys::signal::Signal;
+
+use super::{ChildCommand, Program};
+use crate::sys::clone::{Exec, Image, Spawned, Stack, spawn};
+
+/// The user's function that alters how children are started.
+pub(crate) type Producer =
+    Box<dyn FnMut(&mut ChildCommand) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send>;
+
+/// One start.
+#[derive(Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) slot: usize,
+    /// Placed at 3, 4, … in this order.
+    pub(crate) fds: Vec<BorrowedFd<'a>>,
+    /// What the child is told by its environment. These names are taken out of the inherited one.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// Names that are taken out and not set.
+    pub(crate) removed: &'a [&'static str],
+}
+
+/// Why there is no child.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The producer said so.
+    Producer(Box<dyn std::error::Error + Send + Sync>),
+    /// A system call failed.
+    System {
+        program: String,
+        call: &'static str,
+        source: io::Error,
+    },
+}
+
+/// A child that was started.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) process: Spawned,
+    /// It runs another program than the master, and may know nothing of us.
+    pub(crate) is_foreign: bool,
+}
+
+/// What all starts of a master share.
+pub(crate) struct Spawner {
+    program: Program,
+    stack: Stack,
+    null: File,
+    producer: Option<Producer>,
+}
+
+/// A terminal sends these to the whole group; the master decides what they mean.
+const BLOCKED: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+
+impl Spawner {
+    /// # Errors
+    /// `/proc` or `/dev/null` is missing, or memory or descriptors are.
+    pub(crate) fn new(producer: Option<Producer>) -> io::Result<Self> {
+        Ok(Self {
+            program: Program::current()?,
+            stack: Stack::new()?,
+            null: File::open("/dev/null")?,
+            producer,
+        })
+    }
+
+    /// Starts a child and returns when its program runs.
+    ///
+    /// # Errors
+    /// Nothing is left of the child then.
+    pub(crate) fn spawn(&mut self, order: Order<'_>) -> Result<Started, Refusal> {
+        let mut command = ChildCommand::new(order.slot);
+        if let Some(produce) = &mut self.producer {
+            produce(&mut command).map_err(Refusal::Producer)?;
+        }
+        let program = command
+            .program
+            .as_ref()
+            .map_or_else(|| self.program.path(), |path| path.display().to_string());
+        let refuse = |call, source| Refusal::System {
+            program,
+            call,
+            source,
+        };
+        for name in order.removed {
+            command.env_remove(name);
+        }
+        for (name, value) in order.variables {
+            command.env(name, value);
+        }
+        let (image, args, env) = match texts(command) {
+            Ok(texts) => texts,
+            Err(source) => return Err(refuse("execve", source)),
+        };
+        let exec = Exec {
+            image: match &image {
+                Some(path) => Image::Path(path),
+                None => Image::Held(self.program.as_fd()),
+            },
+            args,
+            env,
+            fds: order.fds,
+            stdin: self.null.as_fd(),
+            blocked: &BLOCKED,
+            // Our own children notice by their channel, and finish what they have.
+            parent_death: image.is_some().then_some(Signal::SIGTERM),
+        };
+        match spawn(&mut self.stack, &exec) {
+            Ok(process) => Ok(Started {
+                process,
+                is_foreign: image.is_some(),
+            }),
+            Err(failure) => Err(refuse(failure.stage.call(), failure.source)),
+        }
+    }
+}
+
+type Texts = (Option<CString>, Vec<CString>, Vec<CString>);
+
+/// # Errors
+/// A text with a zero byte in it: the kernel could not be told.
+fn texts(command: ChildCommand) -> io::Result<Texts> {
+    let text = |os: OsString| Ok::<_, io::Error>(CString::new(os.into_vec())?);
+    let image = command.program.map(|path| text(path.into_os_string()));
+    let args = command.args.into_iter().map(text);
+    let env = command.env.into_iter().map(|(mut pair, value)| {
+        pair.push("=");
+        pair.push(value);
+        text(pair)
+    });
+    Ok((image.transpose()?, args.collect::<Result<_, _>>()?, env.collect::<Result<_, _>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::sys::pidfd::ExitStatus;
+
+    /// Runs a shell as a child and returns what it wrote to descriptor 3.
+    fn shell(spawner: &mut Spawner, variables: Vec<(&'static str, String)>) -> (String, ExitStatus) {
+        let (mut reader, writer) = UnixStream::pair().expect("descriptors");
+        let started = spawner
+            .spawn(Order {
+                slot: 0,
+                fds: vec![writer.as_fd()],
+                variables,
+                removed: &["LISTEN_PID"],
+            })
+            .expect("a shell can be started");
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("readable");
+        (text, started.process.pidfd.wait().expect("our child"))
+    }
+
+    fn script(text: &'static str) -> Spawner {
+        let producer: Producer = Box::new(move |command| {
+            command.program("/bin/sh").arg("-c").arg(text);
+            Ok(())
+        });
+        Spawner::new(Some(producer)).expect("/proc and /dev/null")
+    }
+
+    #[test]
+    fn a_child_has_the_descriptors_that_it_was_meant_to_have_and_no_others() {
+        // A stray that is not close-on-exec.
+        let stray = File::open("/dev/null").expect("it is there");
+        let stray = nix::unistd::dup(&stray).expect("descriptors");
+        let mut spawner = script("ls /proc/$$/fd >&3");
+        let (text, _) = shell(&mut spawner, Vec::new());
+        drop(stray);
+        assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+    }
+
+    #[test]
+    fn a_child_knows_its_own_pid_and_reads_nothing_from_stdin() {
+        let mut spawner = script("[ \"$LISTEN_PID\" = $$ ] && echo mine >&3; cat >&3; exit 7");
+        let (text, status) = shell(&mut spawner, Vec::new());
+        assert_eq!(text, "mine\n");
+        assert_eq!(status, ExitStatus::Code(7));
+    }
+
+    #[test]
+    fn variables_are_set_once_and_look_alikes_stay() {
+        let variables = vec![("PREFORK_CHILD", "1:0:1:4".to_owned())];
+        let producer: Producer = Box::new(|command| {
+            command.env("PREFORK_CHILD", "other").env("MY_PREFORK_CHILD", "stays");
+            command.program("/bin/sh").arg("-c").arg("env | grep PREFORK_CHILD | sort >&3");
+            Ok(())
+        });
+        let mut spawner = Spawner::new(Some(producer)).expect("/proc and /dev/null");
+        let (text, _) = shell(&mut spawner, variables);
+        assert_eq!(text, "MY_PREFORK_CHILD=stays\nPREFORK_CHILD=1:0:1:4\n");
+    }
+
+    #[test]
+    fn terminal_signals_are_blocked_and_nothing_is_ignored() {
+        let mut spawner = script("grep -E 'SigBlk|SigIgn' /proc/$$/status >&3");
+        let (text, _) = shell(&mut spawner, Vec::new());
+        let value = |name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name)).expect(name);
+            u64::from_str_radix(line[name.len() + 1..].trim(), 16).expect(line)
+        };
+        // Bit n - 1 stands for signal n: HUP 1, INT 2, QUIT 3.
+        assert_eq!(value("SigBlk"), 0b111);
+        assert_eq!(value("SigIgn"), 0);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error_with_its_cause() {
+        let producer: Producer = Box::new(|command| {
+            command.program("/no/such/program");
+            Ok(())
+        });
+        let mut spawner = Spawner::new(Some(producer)).expect("/proc and /dev/null");
+        let refusal = spawner
+            .spawn(Order {
+                slot: 0,
+                fds: Vec::new(),
+                variables: Vec::new(),
+                removed: &[],
+            })
+            .expect_err("no such program");
+        let Refusal::System { call, source, .. } = refusal else {
+            panic!("the system refused");
+        };
+        assert_eq!((call, source.kind()), ("execveat", io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn sources_that_lie_on_targets_are_all_placed() {
+        // The sources are whatever numbers are free here; reversed, some lie on others' targets.
+        let pairs: Vec<_> = (0..4).map(|_| UnixStream::pair().expect("descriptors")).collect();
+        let mut spawner = script("for n in 3 4 5 6; do echo $n >&$n; done");
+        let started = spawner
+            .spawn(Order {
+                slot: 0,
+                fds: pairs.iter().rev().map(|(_, writer)| writer.as_fd()).collect(),
+                variables: Vec::new(),
+                removed: &[],
+            })
+            .expect("a shell can be started");
+        started.process.pidfd.wait().expect("our child");
+        for ((mut reader, writer), expected) in pairs.into_iter().rev().zip(3..) {
+            drop(writer);
+            let mut text = String::new();
+            reader.read_to_string(&mut text).expect("readable");
+            assert_eq!(text, format!("{expected}\n"));
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Random fleets: whatever children, hooks and operators do, every promise in the book holds.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::super::{Backoff, Policy, Readiness, StartFailure, Urgency, Window};
+use super::fleet::{Blow, Fleet, Script, Start, Temper};
+
+proptest! {
+    #[test]
+    fn a_fleet_of_any_temper_keeps_every_promise(script in script(any_temper(), 1..4)) {
+        Fleet::run(script);
+    }
+
+    #[test]
+    fn a_fleet_that_crashes_keeps_every_promise(script in script(crashing(), 0..3)) {
+        Fleet::run(script);
+    }
+
+    #[test]
+    fn a_mechanism_that_answers_late_or_never_breaks_no_promise(
+        script in script(prop_oneof![3 => any_temper(), 1 => unanswered()], 0..3)
+    ) {
+        Fleet::run(script);
+    }
+
+    #[test]
+    fn a_fleet_that_behaves_is_left_alone(mut script in script(calm(), 0..1)) {
+        let slots = script.policy.slots.get();
+        script.policy.recover_threshold = 0;
+        script.policy.ready_timeout = Duration::from_secs(10);
+        let book = Fleet::run(script);
+        prop_assert_eq!(book.starts(), slots);
+    }
+}
+
+fn script(
+    temper: impl Strategy<Value = Temper>,
+    blows: std::ops::Range<usize>,
+) -> impl Strategy<Value = Script> {
+    let hook = prop_oneof![Just(0), 0..3_000_u64];
+    let parts = (
+        policy(),
+        vec(temper, 1..12),
+        vec(blow(), blows),
+        hook,
+        1_000..60_000_u64,
+    );
+    parts.prop_map(|(policy, tempers, blows, hook, horizon)| Script {
+        policy,
+        tempers,
+        blows,
+        hook,
+        horizon,
+    })
+}
+
+/// Round numbers, so that deadlines and facts often meet.
+fn millis(most: u64) -> impl Strategy<Value = u64> {
+    (0..=most / 250).prop_map(|quarters| quarters * 250)
+}
+
+fn duration(most: u64) -> impl Strategy<Value = Duration> {
+    millis(most).prop_map(Duration::from_millis)
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let window = prop_oneof![
+        Just(Window::Forever),
+        (1..80_u64).prop_map(|quarters| Window::Sliding(Duration::from_millis(quarters * 250)))
+    ];
+    let budget = (prop_oneof![0..4_u32, 0..60_u32], window, duration(2_000));
+    let times = (
+        duration(2_000),
+        duration(10_000),
+        duration(8_000),
+        duration(2_000),
+    );
+    (1..6_usize, budget, times, any::<u64>()).prop_map(|(slots, budget, times, jitter_seed)| {
+        let (recover_threshold, recover_window, recover_interval) = budget;
+        let (healthy_after, ready_timeout, shutdown_grace_period, kill_patience) = times;
+        Policy {
+            slots: NonZeroUsize::new(slots).expect("at least one"),
+            recover_threshold,
+            recover_window,
+            recover_interval,
+            healthy_after,
+            ready_timeout,
+            shutdown_grace_period,
+            kill_patience,
+            backoff: Backoff::default(),
+            jitter_seed,
+        }
+    })
+}
+
+fn readiness() -> impl Strategy<Value = Readiness> {
+    prop_oneof![Just(Readiness::Announced), Just(Readiness::Unseen)]
+}
+
+fn any_temper() -> impl Strategy<Value = Temper> {
+    let start = prop_oneof![
+        12 => readiness().prop_map(Start::Succeeds),
+        2 => Just(Start::Fails(StartFailure::Passing)),
+        1 => Just(Start::Fails(StartFailure::Permanent)),
+    ];
+    let life = (
+        option::of((millis(5_000), readiness())),
+        option::of(millis(12_000)),
+        option::weighted(0.1, millis(20_000)),
+        option::of(millis(30_000)),
+    );
+    let death = (
+        option::of(millis(5_000)),
+        option::weighted(0.8, millis(10_000)),
+        option::weighted(0.8, millis(2_500)),
+    );
+    (start, life, death).prop_map(|(start, life, death)| {
+        let (says, ready, lies, dies) = life;
+        let (closes, drains, ends) = death;
+        Temper {
+            start,
+            says,
+            ready,
+            lies,
+            dies,
+            closes,
+            drains,
+            ends,
+        }
+    })
+}
+
+fn crashing() -> impl Strategy<Value = Temper> {
+    (any_temper(), millis(1_000)).prop_map(|(temper, dies)| Temper {
+        start: Start::Succeeds(Readiness::Announced),
+        dies: Some(dies),
+        ..temper
+    })
+}
+
+fn calm() -> impl Strategy<Value = Temper> {
+    (any_temper(), readiness(), millis(5_000)).prop_map(|(temper, readiness, ready)| Temper {
+        start: Start::Succeeds(readiness),
+        says: None,
+        ready: Some(ready),
+        lies: None,
+        dies: None,
+        ..temper
+    })
+}
+
+fn unanswered() -> impl Strategy<Value = Temper> {
+    let start = prop_oneof![
+        Just(Start::NeverAnswered),
+        millis(10_000).prop_map(Start::Late)
+    ];
+    (any_temper(), start).prop_map(|(temper, start)| Temper { start, ..temper })
+}
+
+fn blow() -> impl Strategy<Value = (u64, Blow)> {
+    let blow = prop_oneof![
+        3 => Just(Blow::Stop(Urgency::Graceful)),
+        2 => Just(Blow::Stop(Urgency::Immediate)),
+        1 => Just(Blow::HookFails),
+        1 => Just(Blow::MasterReadyAgain),
+        6 => (any::<u8>(), 0..30_u64).prop_map(|(kind, child)| Blow::Stale(kind, child)),
+    ];
+    (millis(40_000), blow)
+}

@@ -1,0 +1,651 @@
+//! Each rule of the policy by name.
+
+use std::time::Duration;
+
+use super::super::{
+    Action, Cause, ChildId, Event, KillReason, Outcome, Readiness, SlotId, StartFailure, Urgency,
+    Window,
+};
+use super::stage::{GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
+
+const ANNOUNCED: Readiness = Readiness::Announced;
+const UNSEEN: Readiness = Readiness::Unseen;
+
+fn start(slot: usize, child: u64) -> Action {
+    let (slot, child) = (SlotId(slot), ChildId(child));
+    Action::Start { slot, child }
+}
+
+fn kill(child: ChildId, reason: KillReason) -> Action {
+    Action::Kill { child, reason }
+}
+
+fn ended(stage: &Stage) -> Outcome {
+    let outcome = stage.supervisor.outcome();
+    outcome.expect("the supervisor has ended").clone()
+}
+
+/// The child in slot 0 dies before it is well, and its successor is started when the wait is over; says how long
+/// that was.
+fn fail_and_wait(stage: &mut Stage) -> Duration {
+    let child = stage.child();
+    stage.exit(child);
+    let begun = stage.now;
+    if stage.settle(ANNOUNCED).is_empty() {
+        let wait = stage.rest().expect("the slot waits");
+        stage.pass(wait);
+        assert!(matches!(
+            stage.settle(ANNOUNCED)[..],
+            [Action::Start { .. }]
+        ));
+    }
+    stage.now - begun
+}
+
+// Opening.
+
+#[test]
+fn every_slot_is_started_at_once_and_the_master_announced_after_the_last() {
+    let mut stage = Stage::new(policy(3));
+    let actions = stage.settle(ANNOUNCED);
+    let expected = [
+        start(0, 1),
+        start(1, 2),
+        start(2, 3),
+        Action::AnnounceMasterReady,
+    ];
+    assert_eq!(actions, expected);
+    assert_eq!(stage.rest(), Some(READY));
+}
+
+#[test]
+fn the_master_is_not_announced_while_a_first_start_is_unanswered() {
+    let mut stage = Stage::new(policy(2));
+    assert_eq!(stage.ask(), [start(0, 1), start(1, 2)]);
+    let (child, readiness) = (ChildId(1), ANNOUNCED);
+    stage.tell(Event::Started { child, readiness });
+    assert_eq!(stage.ask(), []);
+}
+
+#[test]
+fn nothing_is_recovered_before_the_master_is_ready() {
+    let mut stage = Stage::new(policy(2));
+    assert_eq!(stage.supervisor.next_action(stage.now), Some(start(0, 1)));
+    let (child, readiness) = (ChildId(1), ANNOUNCED);
+    stage.tell(Event::Started { child, readiness });
+    stage.exit(child);
+    assert_eq!(stage.supervisor.next_action(stage.now), Some(start(1, 2)));
+    let child = ChildId(2);
+    stage.tell(Event::Started { child, readiness });
+    assert_eq!(stage.ask(), [Action::AnnounceMasterReady]);
+    stage.exit(child);
+    assert_eq!(stage.ask(), []);
+    stage.tell(Event::MasterReady);
+    assert_eq!(stage.ask(), [start(0, 3), start(1, 4)]);
+}
+
+#[test]
+fn a_first_start_that_fails_ends_the_master_even_when_it_might_heal() {
+    let mut stage = Stage::new(policy(2));
+    assert_eq!(stage.supervisor.next_action(stage.now), Some(start(0, 1)));
+    let (child, failure) = (ChildId(1), StartFailure::Passing);
+    stage.tell(Event::StartFailed { child, failure });
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    let slot = SlotId(0);
+    let cause = Cause::StartFailed {
+        slot,
+        child,
+        failure,
+    };
+    let unkillable = vec![];
+    assert_eq!(ended(&stage), Outcome { cause, unkillable });
+}
+
+#[test]
+fn a_failing_hook_stops_every_child() {
+    let mut stage = Stage::new(policy(2));
+    stage.supervisor.next_action(stage.now);
+    let (child, readiness) = (ChildId(1), ANNOUNCED);
+    stage.tell(Event::Started { child, readiness });
+    stage.tell(Event::HookFailed);
+    let kill_at = stage.now + GRACE;
+    assert_eq!(stage.ask(), [Action::Terminate { child, kill_at }]);
+    stage.exit(child);
+    stage.ask();
+    assert_eq!(ended(&stage).cause, Cause::HookFailed);
+}
+
+// Getting well.
+
+#[test]
+fn a_child_that_is_not_ready_in_time_is_killed_and_its_exit_counts() {
+    let mut stage = Stage::running(policy(1));
+    let child = stage.child();
+    stage.pass(READY - MOMENT);
+    assert_eq!(stage.ask(), []);
+    stage.pass(MOMENT);
+    assert_eq!(stage.ask(), [kill(child, KillReason::NotReady)]);
+    assert_eq!(stage.supervisor.exits_counted(), 0);
+    stage.exit(child);
+    assert_eq!(stage.supervisor.exits_counted(), 1);
+    assert_eq!(stage.ask(), [start(0, 2)]);
+}
+
+#[test]
+fn an_unseen_child_is_well_after_it_has_lived_for_a_while() {
+    let mut stage = Stage::new(policy(1));
+    stage.settle(UNSEEN);
+    assert_eq!(stage.rest(), Some(HEALTHY));
+    stage.pass(HEALTHY);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.rest(), None);
+    let child = stage.child();
+    stage.exit(child);
+    assert_eq!(stage.ask(), [start(0, 2)]);
+}
+
+#[test]
+fn an_unseen_child_may_still_say_that_it_is_ready() {
+    let mut stage = Stage::new(policy(1));
+    stage.settle(UNSEEN);
+    let child = stage.child();
+    stage.tell(Event::Ready { child });
+    assert_eq!(stage.rest(), None);
+}
+
+#[test]
+fn what_the_first_word_corrects_is_counted_from_the_start() {
+    let mut stage = Stage::new(policy(1));
+    stage.settle(UNSEEN);
+    let child = stage.child();
+    stage.pass(HEALTHY - MOMENT);
+    let readiness = ANNOUNCED;
+    stage.tell(Event::Readiness { child, readiness });
+    assert_eq!(stage.rest(), Some(READY - HEALTHY + MOMENT));
+    let readiness = UNSEEN;
+    stage.pass(2 * MOMENT);
+    stage.tell(Event::Readiness { child, readiness });
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.rest(), None, "it has lived long enough already");
+}
+
+#[test]
+fn a_child_that_lies_is_killed_and_its_exit_counts() {
+    let mut stage = Stage::serving(policy(1));
+    let child = stage.child();
+    stage.tell(Event::Violation { child });
+    assert_eq!(stage.ask(), [kill(child, KillReason::Violation)]);
+    stage.tell(Event::Violation { child });
+    assert_eq!(stage.ask(), []);
+    stage.exit(child);
+    assert_eq!(stage.supervisor.exits_counted(), 1);
+    assert_eq!(stage.ask(), [start(0, 2)]);
+}
+
+#[test]
+fn a_slot_goes_on_without_a_child_that_cannot_be_killed() {
+    let mut stage = Stage::serving(policy(1));
+    let lost = stage.child();
+    stage.tell(Event::Violation { child: lost });
+    stage.ask();
+    stage.pass(PATIENCE);
+    assert_eq!(stage.settle(ANNOUNCED), [start(0, 2)]);
+    assert_eq!(stage.supervisor.exits_counted(), 1);
+    stage.stop(Urgency::Graceful);
+    let child = ChildId(2);
+    stage.exit(child);
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    assert_eq!(ended(&stage).unkillable, [lost]);
+}
+
+#[test]
+fn a_child_that_was_given_up_counts_once_when_it_ends_after_all() {
+    let mut stage = Stage::serving(policy(1));
+    let lost = stage.child();
+    stage.tell(Event::Violation { child: lost });
+    stage.ask();
+    stage.pass(PATIENCE);
+    stage.settle(ANNOUNCED);
+    stage.exit(lost);
+    assert_eq!(stage.supervisor.exits_counted(), 1);
+    stage.stop(Urgency::Graceful);
+    stage.exit(ChildId(2));
+    stage.ask();
+    assert!(ended(&stage).unkillable.is_empty());
+}
+
+// Recovery.
+
+#[test]
+fn a_child_that_was_well_is_recovered_at_once() {
+    let mut stage = Stage::serving(policy(1));
+    for recovered in 2..20 {
+        let child = stage.child();
+        stage.tell(Event::Ready { child });
+        stage.exit(child);
+        assert_eq!(stage.settle(ANNOUNCED), [start(0, recovered)]);
+    }
+}
+
+#[test]
+fn a_well_child_that_had_to_be_killed_is_recovered_at_once() {
+    let mut stage = Stage::running(policy(1));
+    for _ in 0..5 {
+        fail_and_wait(&mut stage);
+    }
+    let child = stage.child();
+    stage.tell(Event::Ready { child });
+    stage.tell(Event::Violation { child });
+    stage.ask();
+    stage.exit(child);
+    assert!(matches!(stage.ask()[..], [Action::Start { .. }]));
+}
+
+#[test]
+fn every_recovery_waits_the_interval() {
+    let mut policy = policy(1);
+    policy.recover_interval = INTERVAL;
+    let mut stage = Stage::serving(policy);
+    let child = stage.child();
+    stage.exit(child);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.rest(), Some(INTERVAL));
+    stage.pass(INTERVAL);
+    assert_eq!(stage.settle(ANNOUNCED), [start(0, 2)]);
+    assert_eq!(fail_and_wait(&mut stage), INTERVAL);
+    assert!(fail_and_wait(&mut stage) > INTERVAL);
+}
+
+#[test]
+fn children_that_die_together_wait_in_parallel() {
+    let mut policy = policy(3);
+    policy.recover_interval = INTERVAL;
+    let mut stage = Stage::serving(policy);
+    for child in stage.supervisor.children() {
+        stage.exit(child);
+    }
+    assert_eq!(stage.ask(), []);
+    stage.pass(INTERVAL);
+    assert_eq!(stage.ask(), [start(0, 4), start(1, 5), start(2, 6)]);
+}
+
+#[test]
+fn backoff_doubles_until_one_gets_well() {
+    let mut stage = Stage::running(policy(1));
+    assert_eq!(fail_and_wait(&mut stage), Duration::ZERO);
+    for nominal in [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
+        let wait = fail_and_wait(&mut stage).as_millis();
+        let range = nominal * 8 / 10..=nominal * 12 / 10;
+        assert!(range.contains(&wait), "{wait} is not about {nominal}");
+    }
+    let child = stage.child();
+    stage.tell(Event::Ready { child });
+    assert_eq!(fail_and_wait(&mut stage), Duration::ZERO, "it was well");
+    assert_eq!(fail_and_wait(&mut stage), Duration::ZERO, "the first again");
+    assert!(fail_and_wait(&mut stage) > Duration::ZERO);
+}
+
+#[test]
+fn one_slot_s_backoff_does_not_slow_another() {
+    let mut stage = Stage::running(policy(2));
+    for _ in 0..5 {
+        fail_and_wait(&mut stage);
+    }
+    let other = stage.supervisor.child_in(SlotId(1)).expect("it starts");
+    stage.exit(other);
+    let actions = stage.ask();
+    assert!(matches!(actions[..], [Action::Start { slot, .. }] if slot == SlotId(1)));
+}
+
+#[test]
+fn the_jitter_comes_from_the_seed() {
+    let waits = |seed| {
+        let mut policy = policy(1);
+        policy.jitter_seed = seed;
+        let mut stage = Stage::running(policy);
+        let mut waits = vec![];
+        for _ in 0..8 {
+            waits.push(fail_and_wait(&mut stage));
+        }
+        waits
+    };
+    assert_eq!(waits(1), waits(1));
+    assert_ne!(waits(1), waits(2));
+}
+
+#[test]
+fn a_passing_start_failure_counts_as_an_exit_and_backs_off() {
+    let mut stage = Stage::serving(policy(1));
+    let child = stage.child();
+    stage.exit(child);
+    let failure = StartFailure::Passing;
+    for counted in 2..4 {
+        let asked = stage.supervisor.next_action(stage.now);
+        let child = stage.child();
+        assert!(matches!(asked, Some(Action::Start { .. })));
+        stage.tell(Event::StartFailed { child, failure });
+        assert_eq!(stage.supervisor.exits_counted(), counted);
+    }
+    assert_eq!(stage.ask(), []);
+    assert!(stage.rest() > Some(Duration::from_millis(79)));
+}
+
+#[test]
+fn a_permanent_start_failure_ends_the_master_at_any_time() {
+    let mut stage = Stage::serving(policy(2));
+    let exited = stage.child();
+    stage.exit(exited);
+    stage.ask();
+    let (slot, child, failure) = (SlotId(0), ChildId(3), StartFailure::Permanent);
+    stage.tell(Event::StartFailed { child, failure });
+    let kill_at = stage.now + GRACE;
+    let other = ChildId(2);
+    let terminate = Action::Terminate {
+        child: other,
+        kill_at,
+    };
+    assert_eq!(stage.ask(), [terminate]);
+    stage.exit(other);
+    stage.ask();
+    let cause = Cause::StartFailed {
+        slot,
+        child,
+        failure,
+    };
+    assert_eq!(ended(&stage).cause, cause);
+}
+
+// The budget.
+
+#[test]
+fn exit_number_threshold_plus_one_ends_the_master() {
+    for window in [Window::Forever, Window::Sliding(Duration::from_mins(1))] {
+        let mut policy = policy(2);
+        policy.recover_threshold = 3;
+        policy.recover_window = window;
+        let mut stage = Stage::serving(policy);
+        for _ in 0..3 {
+            let child = stage.child();
+            stage.exit(child);
+            stage.settle(ANNOUNCED);
+            assert!(!stage.supervisor.is_stopping());
+            stage.pass(MOMENT * 1000);
+            stage.settle(ANNOUNCED);
+        }
+        let child = stage.child();
+        stage.exit(child);
+        let other = stage.supervisor.children();
+        let kill_at = stage.now + GRACE;
+        let terminate = Action::Terminate {
+            child: other[0],
+            kill_at,
+        };
+        assert_eq!(stage.ask(), [terminate]);
+        stage.exit(other[0]);
+        stage.ask();
+        let cause = Cause::OverRecovery {
+            exits: 4,
+            threshold: 3,
+            window,
+            slot: SlotId(0),
+            child,
+        };
+        assert_eq!(ended(&stage).cause, cause);
+    }
+}
+
+#[test]
+fn with_a_threshold_of_zero_the_first_exit_ends_the_master() {
+    let mut policy = policy(1);
+    policy.recover_threshold = 0;
+    let mut stage = Stage::serving(policy);
+    let child = stage.child();
+    stage.exit(child);
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    assert!(matches!(
+        ended(&stage).cause,
+        Cause::OverRecovery { exits: 1, .. }
+    ));
+}
+
+#[test]
+fn an_exit_is_forgotten_once_it_is_as_old_as_the_window() {
+    let window = Duration::from_mins(1);
+    for (pause, is_over) in [(window, false), (window - MOMENT, true)] {
+        let mut policy = policy(1);
+        policy.recover_threshold = 1;
+        policy.recover_window = Window::Sliding(window);
+        let mut stage = Stage::serving(policy);
+        for _ in 0..2 {
+            let child = stage.child();
+            stage.exit(child);
+            stage.settle(ANNOUNCED);
+            let child = stage.supervisor.child_in(SlotId(0));
+            if let Some(child) = child {
+                stage.tell(Event::Ready { child });
+            }
+            stage.pass(pause);
+        }
+        assert_eq!(stage.supervisor.is_stopping(), is_over);
+    }
+}
+
+#[test]
+fn exits_that_the_master_asked_for_do_not_count() {
+    let mut policy = policy(2);
+    policy.recover_threshold = 0;
+    let mut stage = Stage::serving(policy);
+    stage.stop(Urgency::Graceful);
+    stage.ask();
+    for child in stage.supervisor.children() {
+        stage.exit(child);
+    }
+    stage.ask();
+    assert_eq!(ended(&stage).cause, Cause::Requested);
+}
+
+// The stop.
+
+#[test]
+fn a_stop_asks_every_child_once_and_kills_who_stays() {
+    let mut stage = Stage::serving(policy(2));
+    stage.stop(Urgency::Graceful);
+    let kill_at = stage.now + GRACE;
+    let [first, second] = [ChildId(1), ChildId(2)];
+    let asked = [first, second].map(|child| Action::Terminate { child, kill_at });
+    assert_eq!(stage.ask(), asked);
+    assert_eq!(stage.ask(), []);
+    stage.exit(first);
+    stage.pass(GRACE);
+    assert_eq!(stage.ask(), [kill(second, KillReason::OutOfTime)]);
+    stage.exit(second);
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    let (cause, unkillable) = (Cause::Requested, vec![]);
+    assert_eq!(ended(&stage), Outcome { cause, unkillable });
+}
+
+#[test]
+fn a_stop_returns_as_soon_as_all_are_gone() {
+    let mut stage = Stage::serving(policy(1));
+    stage.stop(Urgency::Graceful);
+    stage.ask();
+    let child = ChildId(1);
+    stage.exit(child);
+    stage.ask();
+    assert_eq!(stage.rest(), None);
+    assert_eq!(ended(&stage).cause, Cause::Requested);
+}
+
+#[test]
+fn second_stop_request_keeps_the_first_deadline() {
+    let mut stage = Stage::serving(policy(1));
+    stage.stop(Urgency::Graceful);
+    stage.ask();
+    stage.pass(GRACE - MOMENT);
+    stage.stop(Urgency::Graceful);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.rest(), Some(MOMENT));
+}
+
+#[test]
+fn an_immediate_request_during_a_stop_kills_now() {
+    let mut stage = Stage::serving(policy(1));
+    stage.stop(Urgency::Graceful);
+    stage.ask();
+    stage.stop(Urgency::Immediate);
+    let child = ChildId(1);
+    assert_eq!(stage.ask(), [kill(child, KillReason::OutOfTime)]);
+    stage.stop(Urgency::Immediate);
+    assert_eq!(stage.ask(), []);
+}
+
+#[test]
+fn an_immediate_stop_and_a_grace_of_zero_kill_without_asking() {
+    let killed = [kill(ChildId(1), KillReason::OutOfTime)];
+    let mut stage = Stage::serving(policy(1));
+    stage.stop(Urgency::Immediate);
+    assert_eq!(stage.ask(), killed);
+    let mut policy = policy(1);
+    policy.shutdown_grace_period = Duration::ZERO;
+    let mut stage = Stage::serving(policy);
+    stage.stop(Urgency::Graceful);
+    assert_eq!(stage.ask(), killed);
+}
+
+#[test]
+fn a_child_that_survives_its_kill_is_named_and_not_waited_for() {
+    let mut stage = Stage::serving(policy(1));
+    let child = stage.child();
+    stage.stop(Urgency::Immediate);
+    stage.ask();
+    stage.pass(PATIENCE - MOMENT);
+    assert_eq!(stage.ask(), []);
+    assert!(stage.supervisor.outcome().is_none());
+    stage.pass(MOMENT);
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    assert_eq!(ended(&stage).unkillable, [child]);
+}
+
+#[test]
+fn nothing_is_started_after_a_stop_began() {
+    let mut policy = policy(2);
+    policy.recover_interval = INTERVAL;
+    let mut stage = Stage::serving(policy);
+    let child = stage.child();
+    stage.exit(child);
+    stage.stop(Urgency::Graceful);
+    stage.pass(INTERVAL);
+    let actions = stage.ask();
+    assert!(matches!(actions[..], [Action::Terminate { .. }]));
+    stage.exit(ChildId(2));
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+}
+
+#[test]
+fn a_child_whose_start_is_answered_during_a_stop_is_asked_to_go() {
+    let mut stage = Stage::new(policy(1));
+    assert_eq!(stage.ask(), [start(0, 1)]);
+    stage.stop(Urgency::Graceful);
+    let kill_at = stage.now + GRACE;
+    stage.pass(MOMENT);
+    assert_eq!(stage.ask(), []);
+    let (child, readiness) = (ChildId(1), ANNOUNCED);
+    stage.tell(Event::Started { child, readiness });
+    assert_eq!(stage.ask(), [Action::Terminate { child, kill_at }]);
+}
+
+#[test]
+fn a_start_that_is_never_answered_does_not_hang_the_stop() {
+    let mut stage = Stage::new(policy(1));
+    assert_eq!(stage.ask(), [start(0, 1)]);
+    stage.stop(Urgency::Graceful);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.rest(), Some(GRACE + PATIENCE));
+    stage.stop(Urgency::Immediate);
+    assert_eq!(stage.rest(), Some(PATIENCE));
+    stage.pass(PATIENCE);
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    assert_eq!(ended(&stage).unkillable, [ChildId(1)]);
+}
+
+#[test]
+fn a_stop_before_the_first_question_ends_at_once() {
+    let mut stage = Stage::new(policy(3));
+    stage.stop(Urgency::Graceful);
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    assert_eq!(ended(&stage).cause, Cause::Requested);
+}
+
+#[test]
+fn listeners_are_closed_once_when_every_child_left_has_closed_its_own() {
+    let mut stage = Stage::serving(policy(3));
+    let [early, late, gone] = [ChildId(1), ChildId(2), ChildId(3)];
+    stage.tell(Event::Closed { child: early });
+    stage.stop(Urgency::Graceful);
+    assert_eq!(stage.ask().len(), 3);
+    stage.exit(gone);
+    assert_eq!(stage.ask(), []);
+    stage.tell(Event::Closed { child: late });
+    stage.tell(Event::Closed { child: late });
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    stage.exit(late);
+    stage.exit(early);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(ended(&stage).cause, Cause::Requested);
+}
+
+#[test]
+fn the_first_cause_stays() {
+    let mut policy = policy(2);
+    policy.recover_threshold = 0;
+    let mut stage = Stage::serving(policy);
+    let child = stage.child();
+    stage.exit(child);
+    stage.stop(Urgency::Graceful);
+    stage.tell(Event::HookFailed);
+    stage.exit(ChildId(2));
+    stage.ask();
+    let before = ended(&stage);
+    assert!(matches!(before.cause, Cause::OverRecovery { .. }));
+    stage.stop(Urgency::Immediate);
+    stage.tell(Event::HookFailed);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(ended(&stage), before);
+}
+
+// Facts that come too late.
+
+#[test]
+fn a_late_fact_about_a_dead_child_does_not_touch_its_successor() {
+    let mut stage = Stage::serving(policy(1));
+    let dead = stage.child();
+    stage.exit(dead);
+    stage.settle(ANNOUNCED);
+    for child in [dead, ChildId(99), ChildId(0)] {
+        stage.tell(Event::Ready { child });
+        stage.tell(Event::Violation { child });
+        stage.tell(Event::Closed { child });
+        stage.exit(child);
+    }
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.rest(), Some(READY));
+    assert_eq!(stage.supervisor.exits_counted(), 1);
+    assert_eq!(stage.supervisor.slot_of(dead), None);
+    assert_eq!(stage.supervisor.slot_of(ChildId(2)), Some(SlotId(0)));
+}
+
+#[test]
+fn durations_that_no_clock_can_hold_mean_very_late() {
+    let mut policy = policy(1);
+    policy.ready_timeout = Duration::MAX;
+    policy.shutdown_grace_period = Duration::MAX;
+    policy.kill_patience = Duration::MAX;
+    policy.recover_interval = Duration::MAX;
+    let mut stage = Stage::running(policy);
+    assert!(stage.rest() > Some(Duration::from_hours(24 * 365)));
+    let child = stage.child();
+    stage.exit(child);
+    assert_eq!(stage.ask(), []);
+    stage.stop(Urgency::Graceful);
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+}

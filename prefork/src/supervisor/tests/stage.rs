@@ -1,0 +1,125 @@
+//! A supervisor, a clock that stands still until told, and a mechanism that does what it is asked.
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use super::super::{
+    Action, Backoff, ChildId, Event, Policy, Readiness, SlotId, Supervisor, Urgency, Window,
+};
+
+pub(super) const INTERVAL: Duration = Duration::from_secs(7);
+pub(super) const HEALTHY: Duration = Duration::from_secs(11);
+pub(super) const READY: Duration = Duration::from_secs(30);
+pub(super) const GRACE: Duration = Duration::from_secs(13);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const MOMENT: Duration = Duration::from_millis(1);
+
+/// Durations that cannot be mistaken for each other or their sums; no recovery interval; forgives much.
+pub(super) fn policy(slots: usize) -> Policy {
+    Policy {
+        slots: NonZeroUsize::new(slots).expect("a fleet has slots"),
+        recover_threshold: 100,
+        recover_window: Window::Forever,
+        recover_interval: Duration::ZERO,
+        healthy_after: HEALTHY,
+        ready_timeout: READY,
+        shutdown_grace_period: GRACE,
+        kill_patience: PATIENCE,
+        backoff: Backoff::default(),
+        jitter_seed: 1,
+    }
+}
+
+pub(super) struct Stage {
+    pub(super) supervisor: Supervisor,
+    pub(super) now: Instant,
+}
+
+impl Stage {
+    pub(super) fn new(policy: Policy) -> Self {
+        let now = Instant::now();
+        let supervisor = Supervisor::new(policy, now);
+        Self { supervisor, now }
+    }
+
+    /// All first children are started and the master is ready; the children are not.
+    pub(super) fn running(policy: Policy) -> Self {
+        let mut stage = Self::new(policy);
+        stage.settle(Readiness::Announced);
+        stage
+    }
+
+    /// All first children are well.
+    pub(super) fn serving(policy: Policy) -> Self {
+        let mut stage = Self::running(policy);
+        for child in stage.supervisor.children() {
+            stage.tell(Event::Ready { child });
+        }
+        stage
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.supervisor.handle(event, self.now);
+    }
+
+    pub(super) fn stop(&mut self, urgency: Urgency) {
+        self.tell(Event::StopRequested { urgency });
+    }
+
+    pub(super) fn exit(&mut self, child: ChildId) {
+        self.tell(Event::Exited { child });
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// Asks until there is nothing to do, answering nothing.
+    pub(super) fn ask(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        while let Some(action) = self.supervisor.next_action(self.now) {
+            actions.push(action);
+        }
+        assert_rested(&self.supervisor, self.now);
+        actions
+    }
+
+    /// Asks until there is nothing to do; every start succeeds, and the announcement too.
+    pub(super) fn settle(&mut self, readiness: Readiness) -> Vec<Action> {
+        let mut actions = Vec::new();
+        while let Some(action) = self.supervisor.next_action(self.now) {
+            actions.push(action);
+            match action {
+                Action::Start { child, .. } => self.tell(Event::Started { child, readiness }),
+                Action::AnnounceMasterReady => self.tell(Event::MasterReady),
+                Action::Terminate { .. } | Action::Kill { .. } | Action::CloseListeners => {}
+            }
+        }
+        assert_rested(&self.supervisor, self.now);
+        actions
+    }
+
+    /// The child in slot 0.
+    pub(super) fn child(&self) -> ChildId {
+        let child = self.supervisor.child_in(SlotId(0));
+        child.expect("somebody fills slot 0")
+    }
+
+    /// Until when the supervisor wants to be left alone.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        let deadline = self.supervisor.deadline()?;
+        Some(deadline - self.now)
+    }
+}
+
+/// What holds whenever the supervisor had nothing to do.
+pub(super) fn assert_rested(supervisor: &Supervisor, now: Instant) {
+    let [scan, index] = supervisor.fleet().scan_and_index();
+    assert_eq!(scan, index, "the index differs from the full scan");
+    if let Some(deadline) = supervisor.deadline() {
+        assert!(
+            deadline > now,
+            "nothing to do and yet due: whoever waits would spin"
+        );
+    }
+}

@@ -1,0 +1,657 @@
+//! Holds `TABLE.md` against the code: every cell is written anew from what a real supervisor does, and compared.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::super::leaver::LeaverState;
+use super::super::phase::Phase;
+use super::super::roster::Place;
+use super::super::slot::SlotState;
+use super::super::{
+    Action, Cause, ChildId, Event, KillReason, Readiness, SlotId, StartFailure, Urgency,
+};
+use super::stage::{GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
+
+const TABLES: &str = include_str!("../TABLE.md");
+
+#[test]
+fn a_slot_answers_every_event_as_the_table_says() {
+    hold("Slot × event", slot_event);
+}
+
+#[test]
+fn a_leaver_answers_every_event_as_the_table_says() {
+    hold("Leaver × event", leaver_event);
+}
+
+#[test]
+fn a_slot_does_in_time_what_the_table_says() {
+    hold("Slot × time", |column, state| {
+        in_time(slot_in(state), state, column)
+    });
+}
+
+#[test]
+fn a_leaver_does_in_time_what_the_table_says() {
+    hold("Leaver × time", |column, state| {
+        in_time(leaver_in(state), state, column)
+    });
+}
+
+#[test]
+fn a_fleet_answers_every_event_as_the_table_says() {
+    hold("Fleet × event", fleet_event);
+}
+
+#[test]
+fn the_tables_name_every_state_and_every_event() {
+    let columns = |title: &str| header(title)[1..].to_vec();
+    assert_eq!(columns("Slot × event"), quoted(&SLOT_STATES));
+    assert_eq!(columns("Leaver × event"), quoted(&LEAVER_STATES));
+    assert_eq!(columns("Fleet × event"), quoted(&PHASES));
+    let rows = |title: &str| -> Vec<String> {
+        rows(title)
+            .into_iter()
+            .map(|mut row| row.remove(0))
+            .collect()
+    };
+    assert_eq!(rows("Slot × event"), EVENTS);
+    assert_eq!(rows("Leaver × event"), EVENTS);
+    let of_fleet: Vec<_> = EVENTS
+        .into_iter()
+        .filter(|event| decides_a_phase(event))
+        .collect();
+    assert_eq!(
+        rows("Fleet × event"),
+        [of_fleet, FLEET_ROWS.to_vec()].concat()
+    );
+    assert_eq!(rows("Slot × time"), quoted(&SLOT_STATES));
+    let [unanswered, untold, rest @ ..] = &quoted(&LEAVER_STATES)[..] else {
+        unreachable!("there are more states");
+    };
+    let no_time = format!("{untold}, no time left");
+    let expected: Vec<_> = [unanswered, untold, &no_time]
+        .into_iter()
+        .chain(rest)
+        .collect();
+    assert_eq!(rows("Leaver × time").iter().collect::<Vec<_>>(), expected);
+}
+
+const SLOT_STATES: [&str; 9] = [
+    "Waiting",
+    "Held",
+    "Asked",
+    "Starting",
+    "Proving",
+    "Serving",
+    "Condemned",
+    "Killed",
+    "Retired",
+];
+const LEAVER_STATES: [&str; 6] = [
+    "Unanswered",
+    "Untold",
+    "Stopping",
+    "Condemned",
+    "Killed",
+    "Lost",
+];
+const PHASES: [&str; 6] = [
+    "Opening",
+    "Opened",
+    "Announcing",
+    "Running",
+    "Stopping",
+    "Ended",
+];
+const EVENTS: [&str; 14] = [
+    "`Started`, announced",
+    "`Started`, unseen",
+    "`StartFailed`, passing",
+    "`StartFailed`, permanent",
+    "`Ready`",
+    "`Readiness`, announced",
+    "`Readiness`, unseen",
+    "`Closed`",
+    "`Violation`",
+    "`Exited`",
+    "`MasterReady`",
+    "`HookFailed`",
+    "`StopRequested`, graceful",
+    "`StopRequested`, immediate",
+];
+
+fn event_named(name: &str, child: ChildId) -> Event {
+    let (readiness, failure) = match name.rsplit(", ").next() {
+        Some("unseen") => (Readiness::Unseen, StartFailure::Passing),
+        Some("permanent") => (Readiness::Announced, StartFailure::Permanent),
+        _ => (Readiness::Announced, StartFailure::Passing),
+    };
+    let urgency = if name.ends_with("immediate") {
+        Urgency::Immediate
+    } else {
+        Urgency::Graceful
+    };
+    let event = match name.split('`').nth(1).expect("events are quoted") {
+        "Started" => Event::Started { child, readiness },
+        "StartFailed" => Event::StartFailed { child, failure },
+        "Ready" => Event::Ready { child },
+        "Readiness" => Event::Readiness { child, readiness },
+        "Closed" => Event::Closed { child },
+        "Violation" => Event::Violation { child },
+        "Exited" => Event::Exited { child },
+        "MasterReady" => Event::MasterReady,
+        "HookFailed" => Event::HookFailed,
+        "StopRequested" => Event::StopRequested { urgency },
+        other => panic!("no event is called {other}"),
+    };
+    // A new event asks here for its row.
+    match event {
+        Event::Started { .. }
+        | Event::StartFailed { .. }
+        | Event::Ready { .. }
+        | Event::Readiness { .. }
+        | Event::Closed { .. }
+        | Event::Violation { .. }
+        | Event::Exited { .. }
+        | Event::MasterReady
+        | Event::HookFailed
+        | Event::StopRequested { .. } => event,
+    }
+}
+
+fn is_about_a_child(event: &str) -> bool {
+    !["`MasterReady`", "`HookFailed`", "`StopRequested`"]
+        .iter()
+        .any(|fleet| event.starts_with(fleet))
+}
+
+/// The others are answered by slots and leavers alone.
+fn decides_a_phase(event: &str) -> bool {
+    event.starts_with("`Start") || !is_about_a_child(event)
+}
+
+// One slot, one child.
+
+fn slot_event(state: &str, event: &str) -> String {
+    let mut scene = slot_in(state);
+    let before = scene.look();
+    scene.stage.tell(event_named(event, scene.child));
+    let after = scene.look();
+    let about_nobody = before.slot_is_empty && is_about_a_child(event);
+    if about_nobody && before == after {
+        "—".into()
+    } else {
+        before.changes_to(&after, &[])
+    }
+}
+
+fn leaver_event(state: &str, event: &str) -> String {
+    let mut scene = leaver_in(state);
+    let before = scene.look();
+    scene.stage.tell(event_named(event, scene.child));
+    before.changes_to(&scene.look(), &[])
+}
+
+/// A supervisor of one slot, brought into a state; `child` is the one the state is about, or the last one it had.
+struct Scene {
+    stage: Stage,
+    child: ChildId,
+}
+
+/// What can be seen of it.
+#[derive(PartialEq, Debug)]
+struct Look {
+    slot: String,
+    slot_is_empty: bool,
+    leaver: Option<LeaverState>,
+    has_time: bool,
+    is_known: bool,
+    exits: u64,
+    is_stopping: bool,
+}
+
+impl Scene {
+    fn look(&self) -> Look {
+        let supervisor = &self.stage.supervisor;
+        let slot = supervisor.fleet().slot(SlotId(0));
+        let child = supervisor.fleet().child(self.child);
+        let leaver = child.and_then(|child| match child.place {
+            Place::Leaver(state) => Some(state),
+            Place::Slot => None,
+        });
+        Look {
+            slot: slot_name(&slot).into(),
+            slot_is_empty: slot.child().is_none(),
+            leaver,
+            has_time: leaver.is_none_or(|state| has_time(&state, self.stage.now)),
+            is_known: child.is_some(),
+            exits: supervisor.exits_counted(),
+            is_stopping: supervisor.is_stopping(),
+        }
+    }
+}
+
+impl Look {
+    fn changes_to(&self, after: &Self, actions: &[Action]) -> String {
+        let mut words: Vec<String> = actions.iter().filter_map(child_action_word).collect();
+        if after.is_stopping && !self.is_stopping {
+            words.push("stop".into());
+        }
+        if after.exits > self.exits {
+            words.push("counts".into());
+        }
+        if after.slot != self.slot {
+            words.push(format!("`{}`", after.slot));
+        }
+        match (self.leaver, after.leaver) {
+            (None, Some(new)) => words.push(format!("leaver `{}`", leaver_name(&new))),
+            (Some(_), None) if !after.is_known => words.push("gone".into()),
+            (Some(old), Some(new)) if leaver_name(&old) != leaver_name(&new) => {
+                words.push(format!("`{}`", leaver_name(&new)));
+            }
+            (None | Some(_), None | Some(_)) => {}
+        }
+        if self.has_time && !after.has_time {
+            words.push("no time left".into());
+        }
+        sentence(words)
+    }
+}
+
+fn slot_in(state: &str) -> Scene {
+    let state = state.trim_matches('`');
+    let mut policy = policy(1);
+    policy.recover_interval = INTERVAL;
+    let mut stage = Stage::new(policy);
+    let asked = stage.ask();
+    assert!(matches!(asked[..], [Action::Start { .. }]));
+    let child = stage.child();
+    let readiness = match state {
+        "Proving" => Readiness::Unseen,
+        _ => Readiness::Announced,
+    };
+    if state == "Held" {
+        stage.tell(Event::Started { child, readiness });
+        assert_eq!(stage.ask(), [Action::AnnounceMasterReady]);
+        stage.tell(Event::Ready { child });
+        stage.exit(child);
+    } else {
+        stage.tell(Event::Started { child, readiness });
+        stage.settle(readiness);
+    }
+    match state {
+        "Held" | "Starting" | "Proving" => {}
+        "Waiting" | "Asked" => {
+            stage.tell(Event::Ready { child });
+            stage.exit(child);
+        }
+        "Serving" => stage.tell(Event::Ready { child }),
+        "Condemned" => stage.tell(Event::Violation { child }),
+        "Killed" => {
+            stage.tell(Event::Violation { child });
+            stage.ask();
+        }
+        "Retired" => {
+            stage.stop(Urgency::Graceful);
+            stage.exit(child);
+        }
+        other => panic!("no slot state is called {other}"),
+    }
+    let mut child = child;
+    if state == "Asked" {
+        stage.pass(INTERVAL);
+        stage.ask();
+        child = stage.child();
+    }
+    let scene = Scene { stage, child };
+    assert_eq!(scene.look().slot, state);
+    scene
+}
+
+fn leaver_in(row: &str) -> Scene {
+    let state = row
+        .split('`')
+        .nth(1)
+        .unwrap_or_else(|| panic!("no state in {row}"));
+    let mut scene = match state {
+        "Unanswered" => slot_in("Asked"),
+        _ => slot_in("Serving"),
+    };
+    let child = scene.child;
+    scene.stage.stop(Urgency::Graceful);
+    if row.ends_with("no time left") {
+        scene.stage.stop(Urgency::Immediate);
+    }
+    match state {
+        "Unanswered" | "Untold" => {}
+        "Stopping" => _ = scene.stage.ask(),
+        "Condemned" => scene.stage.tell(Event::Violation { child }),
+        "Killed" => {
+            scene.stage.stop(Urgency::Immediate);
+            scene.stage.ask();
+        }
+        "Lost" => {
+            // The stop must not be over, so a second supervisor of two slots loses one of its children.
+            scene = lost_leaver();
+        }
+        other => panic!("no leaver state is called {other}"),
+    }
+    let leaver = scene.look().leaver.expect("the child has left its slot");
+    assert_eq!(leaver_name(&leaver), state);
+    scene
+}
+
+/// Lost while running, then stopped; the slot's next child still drains.
+fn lost_leaver() -> Scene {
+    let mut scene = slot_in("Killed");
+    scene.stage.pass(PATIENCE);
+    scene.stage.ask();
+    scene.stage.pass(INTERVAL);
+    scene.stage.settle(Readiness::Announced);
+    scene.stage.stop(Urgency::Graceful);
+    scene.stage.ask();
+    scene
+}
+
+/// The two cells of a state's row: when its time comes, and what happens then.
+fn in_time(mut scene: Scene, state: &str, column: &str) -> String {
+    let fleet = scene.stage.supervisor.fleet();
+    let deadline = match fleet.child(scene.child).map(|child| child.place) {
+        Some(Place::Leaver(state)) => state.deadline(),
+        Some(Place::Slot) | None => fleet.slot(SlotId(0)).deadline(),
+    };
+    let wait = deadline.map(|deadline| deadline - scene.stage.now);
+    match column {
+        "when" => wait_words(wait).into(),
+        "then" => {
+            let Some(wait) = wait else {
+                return "·".into();
+            };
+            if wait > MOMENT {
+                scene.stage.pass(wait - MOMENT);
+                let before = (vec![], scene.look());
+                let early = (scene.stage.ask(), scene.look());
+                assert_eq!(early, before, "{state} is too early");
+                scene.stage.pass(MOMENT);
+            }
+            let before = scene.look();
+            let actions = scene.stage.ask();
+            before.changes_to(&scene.look(), &actions)
+        }
+        other => panic!("no column is called {other}"),
+    }
+}
+
+fn wait_words(wait: Option<Duration>) -> &'static str {
+    let Some(wait) = wait else {
+        return "never";
+    };
+    let words = [
+        (Duration::ZERO, "at once"),
+        (INTERVAL, "`recover_interval` and back-off after the exit"),
+        (READY, "`ready_timeout` after the start"),
+        (HEALTHY, "`healthy_after` after the start"),
+        (PATIENCE, "`kill_patience` after the kill"),
+        (GRACE, "`shutdown_grace_period` after the stop began"),
+        (
+            GRACE + PATIENCE,
+            "`shutdown_grace_period` and `kill_patience` after the stop began",
+        ),
+    ];
+    let named = words.into_iter().find(|&(duration, _)| duration == wait);
+    named.unwrap_or_else(|| panic!("{wait:?} has no name")).1
+}
+
+fn child_action_word(action: &Action) -> Option<String> {
+    match action {
+        Action::Start { .. } => Some("Start".into()),
+        Action::Terminate { .. } => Some("Terminate".into()),
+        Action::Kill { reason, .. } => Some(match reason {
+            KillReason::NotReady => "Kill (not ready)".into(),
+            KillReason::Violation => "Kill (violation)".into(),
+            KillReason::OutOfTime => "Kill (out of time)".into(),
+        }),
+        Action::AnnounceMasterReady | Action::CloseListeners => None,
+    }
+}
+
+fn slot_name(state: &SlotState) -> &'static str {
+    // A new state asks here for its row.
+    match state {
+        SlotState::Waiting { .. } => "Waiting",
+        SlotState::Held { .. } => "Held",
+        SlotState::Asked { .. } => "Asked",
+        SlotState::Starting { .. } => "Starting",
+        SlotState::Proving { .. } => "Proving",
+        SlotState::Serving { .. } => "Serving",
+        SlotState::Condemned { .. } => "Condemned",
+        SlotState::Killed { .. } => "Killed",
+        SlotState::Retired => "Retired",
+    }
+}
+
+fn has_time(state: &LeaverState, now: Instant) -> bool {
+    match *state {
+        LeaverState::Unanswered { kill_at, .. }
+        | LeaverState::Untold { kill_at, .. }
+        | LeaverState::Stopping { kill_at } => kill_at > now,
+        LeaverState::Condemned { .. } | LeaverState::Killed { .. } | LeaverState::Lost => true,
+    }
+}
+
+fn leaver_name(state: &LeaverState) -> &'static str {
+    match state {
+        LeaverState::Unanswered { .. } => "Unanswered",
+        LeaverState::Untold { .. } => "Untold",
+        LeaverState::Stopping { .. } => "Stopping",
+        LeaverState::Condemned { .. } => "Condemned",
+        LeaverState::Killed { .. } => "Killed",
+        LeaverState::Lost => "Lost",
+    }
+}
+
+// The fleet as a whole.
+
+fn fleet_event(phase: &str, row: &str) -> String {
+    let mut scene = fleet_in(phase, row);
+    let before = phase_name(scene.stage.supervisor.phase());
+    let Some(actions) = scene.apply(row) else {
+        return "—".into();
+    };
+    let after = phase_name(scene.stage.supervisor.phase());
+    let mut words: Vec<String> = actions.iter().filter_map(fleet_action_word).collect();
+    if after != before {
+        words.push(after);
+    }
+    sentence(words)
+}
+
+/// Two slots, brought into a phase. Slot 0 has a child that serves; slot 1 has one whose start is unanswered, where
+/// the phase allows that.
+struct FleetScene {
+    stage: Stage,
+    serving: Option<ChildId>,
+    asked: Option<ChildId>,
+}
+
+const FLEET_ROWS: [&str; 5] = [
+    "a child exits, forgiven",
+    "a child exits, one too many",
+    "asked, nothing new",
+    "asked, all have closed",
+    "asked, all are gone",
+];
+
+impl FleetScene {
+    /// Lets the event of this row happen; `None` where nobody is there that it could happen to.
+    fn apply(&mut self, row: &str) -> Option<Vec<Action>> {
+        let about_a_start = row.starts_with("`Start");
+        match row {
+            "asked, nothing new" => {}
+            "asked, all have closed" => {
+                let child = self.serving?;
+                self.stage.tell(Event::Closed { child });
+            }
+            "asked, all are gone" | "a child exits, forgiven" | "a child exits, one too many" => {
+                self.stage.exit(self.serving?)
+            }
+            event if about_a_start => self.stage.tell(event_named(event, self.asked?)),
+            event => self.stage.tell(event_named(event, self.serving?)),
+        }
+        let is_question = row.starts_with("asked");
+        Some(if is_question {
+            self.stage.ask()
+        } else {
+            vec![]
+        })
+    }
+}
+
+fn fleet_in(phase: &str, row: &str) -> FleetScene {
+    let mut policy = policy(2);
+    policy.recover_threshold = match (row, phase) {
+        // One exit is needed to get there.
+        ("a child exits, one too many", "`Running`" | "`Stopping`") => 1,
+        ("a child exits, one too many", "`Opening`" | "`Opened`" | "`Announcing`") => 0,
+        _ => 100,
+    };
+    let mut stage = Stage::new(policy);
+    let readiness = Readiness::Announced;
+    stage.supervisor.next_action(stage.now);
+    let child = stage.child();
+    stage.tell(Event::Started { child, readiness });
+    stage.tell(Event::Ready { child });
+    let serving = Some(child);
+    stage.ask();
+    let in_slot_1 = |stage: &Stage| stage.supervisor.child_in(SlotId(1));
+    let mut asked = in_slot_1(&stage);
+    if phase != "`Opening`" {
+        let child = asked.take().expect("all first starts are handed out");
+        stage.tell(Event::Started { child, readiness });
+        if phase != "`Opened`" {
+            assert_eq!(stage.ask(), [Action::AnnounceMasterReady]);
+        }
+        if !["`Opened`", "`Announcing`"].contains(&phase) {
+            stage.tell(Event::MasterReady);
+            stage.exit(child);
+            stage.ask();
+            asked = in_slot_1(&stage);
+        }
+    }
+    let mut scene = FleetScene {
+        stage,
+        serving,
+        asked,
+    };
+    if ["`Stopping`", "`Ended`"].contains(&phase) {
+        scene.stop(phase, row);
+    }
+    let found = phase_name(scene.stage.supervisor.phase());
+    assert!(found.starts_with(phase), "{found} is not {phase}");
+    scene
+}
+
+impl FleetScene {
+    fn stop(&mut self, phase: &str, row: &str) {
+        self.stage.stop(Urgency::Graceful);
+        self.stage.ask();
+        if phase == "`Ended`" || row.starts_with("asked") {
+            self.stage
+                .exit(self.asked.take().expect("a start is unanswered"));
+        }
+        if phase == "`Ended`" {
+            let child = self.serving.expect("slot 0 serves");
+            self.stage.exit(child);
+            self.stage.ask();
+        }
+    }
+}
+
+fn phase_name(phase: &Phase) -> String {
+    match phase {
+        Phase::Opening { .. } => "`Opening`".into(),
+        Phase::Opened => "`Opened`".into(),
+        Phase::Announcing => "`Announcing`".into(),
+        Phase::Running => "`Running`".into(),
+        Phase::Stopping { cause, .. } => format!("`Stopping` ({})", cause_words(cause)),
+        Phase::Ended(outcome) => format!("`Ended` ({})", cause_words(&outcome.cause)),
+    }
+}
+
+fn cause_words(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::Requested => "requested",
+        Cause::OverRecovery { .. } => "over recovery",
+        Cause::StartFailed { .. } => "start failed",
+        Cause::HookFailed => "hook failed",
+    }
+}
+
+fn fleet_action_word(action: &Action) -> Option<String> {
+    match action {
+        Action::AnnounceMasterReady => Some("AnnounceMasterReady".into()),
+        Action::CloseListeners => Some("CloseListeners".into()),
+        Action::Start { .. } | Action::Terminate { .. } | Action::Kill { .. } => None,
+    }
+}
+
+// The text.
+
+fn sentence(words: Vec<String>) -> String {
+    if words.is_empty() {
+        "·".into()
+    } else {
+        words.join(", ")
+    }
+}
+
+/// Compares every cell of a table with what `cell(column, row)` says; names all that differ.
+fn hold(title: &str, cell: impl Fn(&str, &str) -> String) {
+    let columns = header(title);
+    let mut differences = BTreeMap::new();
+    for row in rows(title) {
+        assert_eq!(
+            row.len(),
+            columns.len(),
+            "a cell is missing in {title}: {row:?}"
+        );
+        for (column, written) in columns.iter().zip(&row).skip(1) {
+            let found = cell(column, &row[0]);
+            if found != *written {
+                differences.insert((row[0].clone(), column.clone()), (found, written.clone()));
+            }
+        }
+    }
+    assert!(
+        differences.is_empty(),
+        "{title}: (row, column): (code, table)\n{differences:#?}"
+    );
+}
+
+fn header(title: &str) -> Vec<String> {
+    lines(title).remove(0)
+}
+
+fn rows(title: &str) -> Vec<Vec<String>> {
+    lines(title).split_off(2)
+}
+
+fn lines(title: &str) -> Vec<Vec<String>> {
+    let heading = format!("### {title}\n");
+    let (_, section) = TABLES
+        .split_once(&heading)
+        .unwrap_or_else(|| panic!("no table is called {title}"));
+    let section = section.split("\n### ").next().expect("split yields one");
+    let lines = section.lines().filter(|line| line.starts_with('|'));
+    lines
+        .map(|line| {
+            let cells = line.trim_matches('|').split('|');
+            cells.map(|cell| cell.trim().to_owned()).collect()
+        })
+        .collect()
+}
+
+fn quoted(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| format!("`{name}`")).collect()
+}

@@ -1,0 +1,43 @@
+//! Descriptors that came to this process by number.
+
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+/// Takes ownership of an inherited descriptor and marks it close-on-exec, so that programs that
+/// this process starts do not get it.
+///
+/// # Errors
+/// `EBADF` where the number is not open.
+pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 3 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the borrow lasts for one call, which reports a number that is not open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    // SAFETY: the number is open, and the protocol of inheritance makes this process its owner;
+    // the caller adopts each number once.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Which of these descriptors have bytes waiting or an end to report. The caller keeps them open
+/// for the time of the call.
+pub(crate) fn readable(numbers: &[RawFd]) -> usize {
+    let mut polled: Vec<libc::pollfd> = numbers
+        .iter()
+        .map(|&fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        })
+        .collect();
+    let count = libc::nfds_t::try_from(polled.len()).unwrap_or(libc::nfds_t::MAX);
+    // SAFETY: the pointer and the count describe one vector of initialised entries.
+    let result = unsafe { libc::poll(polled.as_mut_ptr(), count, 0) };
+    if result < 0 {
+        return 0;
+    }
+    polled.iter().filter(|entry| entry.revents != 0).count()
+}

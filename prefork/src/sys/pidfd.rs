@@ -1,0 +1,119 @@
+//! A process that cannot be mistaken for another: signals and exits by `pidfd_open(2)` descriptors.
+//!
+//! Knows nothing of how the process came to be; `clone` makes the descriptors.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::sys::signal::Signal;
+
+/// One child process, held by descriptor: a number that the kernel gives to somebody else in the
+/// meantime cannot be hit by mistake.
+#[derive(Debug)]
+pub(crate) struct Pidfd {
+    fd: OwnedFd,
+}
+
+/// How a process ended, as `waitid(2)` tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitStatus {
+    /// It returned or called `exit` with this status.
+    Code(i32),
+    /// This signal ended it.
+    Signal {
+        /// The signal's number; it may be one that has no name.
+        number: i32,
+        /// Whether a core file was written.
+        core_dumped: bool,
+    },
+    /// Somebody else has reaped it; its status is lost.
+    Unknown,
+}
+
+impl Pidfd {
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    /// Sends a signal; a process that has ended already is no error.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        match send(self.fd.as_fd(), signal as i32) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Reaps the process if it has ended; `None` while it lives. Never blocks.
+    pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        wait(self.fd.as_fd(), libc::WEXITED | libc::WNOHANG)
+    }
+
+    /// Reaps the process, waiting for its end.
+    pub(crate) fn wait(&self) -> io::Result<ExitStatus> {
+        loop {
+            match wait(self.fd.as_fd(), libc::WEXITED) {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsFd for Pidfd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// `pidfd_send_signal(2)`; signal 0 only asks whether the process exists.
+pub(super) fn send(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: all arguments are plain numbers but the siginfo, which may be null.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// `waitid(2)` by descriptor. nix has it as well, but fails on signals that it has no name for
+/// (the real-time ones), and then the status of a reaped child would be lost.
+pub(super) fn wait(pidfd: BorrowedFd<'_>, options: i32) -> io::Result<Option<ExitStatus>> {
+    // SAFETY: siginfo_t is plain data, for which all zeroes is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let id = pidfd.as_raw_fd().unsigned_abs();
+    // SAFETY: `info` is a valid place for the kernel to write to.
+    let result = unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, options) };
+    if result < 0 {
+        let error = io::Error::last_os_error();
+        // Nobody's child any more: SIGCHLD is ignored in this process, or somebody waits for
+        // everything. The end is certain, the status is gone.
+        return match error.raw_os_error() {
+            Some(libc::ECHILD) => Ok(Some(ExitStatus::Unknown)),
+            _ => Err(error),
+        };
+    }
+    // SAFETY: waitid has filled in the fields of a child's state, or left them zero.
+    let pid = unsafe { info.si_pid() };
+    if pid == 0 {
+        return Ok(None);
+    }
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
+    Ok(Some(match info.si_code {
+        libc::CLD_EXITED => ExitStatus::Code(status),
+        code => ExitStatus::Signal {
+            number: status,
+            core_dumped: code == libc::CLD_DUMPED,
+        },
+    }))
+}

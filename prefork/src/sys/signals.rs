@@ -1,0 +1,152 @@
+//! Signals as records in a socket, with who sent them; and the plain settings of a process.
+//!
+//! A handler may do next to nothing (`signal-safety(7)`); ours copies three numbers into a socket
+//! that somebody polls.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
+
+/// A signal that this process got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// Which one.
+    pub(crate) signal: Signal,
+    /// The process that sent it; `None` when the kernel did (a terminal, for example).
+    pub(crate) sender: Option<i32>,
+}
+
+/// Signals of this process, as something to poll. Handlers that are already there, or that are set
+/// later through the same registry (tokio's, for example), keep being called.
+#[derive(Debug)]
+pub(crate) struct SignalPipe {
+    reader: UnixStream,
+    writer: UnixStream,
+    registered: Mutex<Vec<signal_hook_registry::SigId>>,
+}
+
+/// Signal number, `si_code`, sender.
+const RECORD: usize = 12;
+
+impl SignalPipe {
+    /// A pipe that receives nothing yet.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        Ok(Self {
+            reader,
+            writer,
+            registered: Mutex::default(),
+        })
+    }
+
+    /// Receives these signals from now on, and lets them through where this thread blocks them.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(crate) fn receive(&self, signals: &[Signal]) -> io::Result<()> {
+        for &signal in signals {
+            let writer = self.writer.try_clone()?;
+            let action = move |info: &libc::siginfo_t| record(&writer, info);
+            // SAFETY: the action only copies numbers and calls send(2), which is
+            // async-signal-safe; it neither allocates nor locks nor panics.
+            let id =
+                unsafe { signal_hook_registry::register_sigaction(signal as i32, action) }?;
+            self.registered.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        }
+        let set: SigSet = signals.iter().copied().collect();
+        nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?;
+        Ok(())
+    }
+
+    /// The next signal that came, or `None`. Never blocks.
+    pub(crate) fn next(&self) -> Option<Received> {
+        let mut record = [0; RECORD];
+        let read = nix::unistd::read(&self.reader, &mut record).ok()?;
+        // Records are written and read whole: a stream socket splits no send this small, and every
+        // reader takes the same length.
+        if read != RECORD {
+            return None;
+        }
+        let number = |at: usize| {
+            i32::from_ne_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
+        };
+        let sent_by_process = matches!(number(4), libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL);
+        Some(Received {
+            signal: Signal::try_from(number(0)).ok()?,
+            sender: sent_by_process.then(|| number(8)),
+        })
+    }
+}
+
+impl AsFd for SignalPipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+}
+
+impl Drop for SignalPipe {
+    fn drop(&mut self) {
+        let registered = self.registered.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for id in registered.drain(..) {
+            signal_hook_registry::unregister(id);
+        }
+    }
+}
+
+fn record(writer: &UnixStream, info: &libc::siginfo_t) {
+    let sender = match info.si_code {
+        // SAFETY: for these codes the kernel has filled in the sender (sigaction(2)).
+        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => unsafe { info.si_pid() },
+        _ => 0,
+    };
+    let mut record = [0; RECORD];
+    record[0..4].copy_from_slice(&info.si_signo.to_ne_bytes());
+    record[4..8].copy_from_slice(&info.si_code.to_ne_bytes());
+    record[8..12].copy_from_slice(&sender.to_ne_bytes());
+    // SAFETY: the pointer and the length describe a local array. A full socket means that
+    // thousands of signals wait unread; one more would say nothing new.
+    unsafe {
+        libc::send(
+            writer.as_raw_fd(),
+            record.as_ptr().cast(),
+            RECORD,
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
+}
+
+/// Gives the signals a handler that does nothing, then lets them through. Not 'ignored': that
+/// would be inherited by every program that this process starts.
+pub(crate) fn disregard(signals: &[Signal]) -> io::Result<()> {
+    extern "C" fn nothing(_: libc::c_int) {}
+
+    let action = SigAction::new(
+        SigHandler::Handler(nothing),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    for &signal in signals {
+        // SAFETY: the handler does nothing, which is always allowed.
+        unsafe { nix::sys::signal::sigaction(signal, &action) }?;
+    }
+    let set: SigSet = signals.iter().copied().collect();
+    nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?;
+    Ok(())
+}
+
+/// Gives a signal its default meaning. For SIGCHLD inherited as ignored: children would be reaped
+/// by the kernel and their status lost (`waitpid(2)`, notes).
+pub(crate) fn reset(signal: Signal) -> io::Result<()> {
+    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default disposition runs no code of ours.
+    unsafe { nix::sys::signal::sigaction(signal, &action) }?;
+    Ok(())
+}

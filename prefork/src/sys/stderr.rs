@@ -1,0 +1,66 @@
+//! Writing to stderr without ever waiting for its reader.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Pipes take as much at once without splitting it (`pipe(7)`: at least 4096 bytes).
+pub(crate) const MAX_LINE: usize = 4096;
+
+/// Writes one line if that is possible now.
+///
+/// # Errors
+/// `WouldBlock` when nobody reads; `EBADF`, `EPIPE` and the like when nobody will.
+pub(crate) fn write_now(line: &[u8]) -> io::Result<()> {
+    let line = &line[..line.len().min(MAX_LINE)];
+    let written = match write_nowait(line) {
+        // Not every file can be written like that (terminals, sockets, older kernels).
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => write_if_ready(line),
+        other => other,
+    }?;
+    if written < line.len() {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok(())
+}
+
+/// `pwritev2(2)` at the current place with `RWF_NOWAIT`.
+#[cfg(target_os = "linux")]
+fn write_nowait(line: &[u8]) -> io::Result<usize> {
+    let part = libc::iovec {
+        iov_base: line.as_ptr().cast_mut().cast(),
+        iov_len: line.len(),
+    };
+    let number = io::stderr().as_raw_fd();
+    // SAFETY: one part, which describes `line`; the kernel only reads it. The offset −1 (both
+    // halves of it) means the file's own place.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pwritev2,
+            number,
+            &raw const part,
+            1,
+            -1_i64,
+            -1_i64,
+            libc::RWF_NOWAIT,
+        )
+    };
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write_nowait(_line: &[u8]) -> io::Result<usize> {
+    Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+}
+
+/// A file that is ready takes a line as short as ours whole; only somebody who fills a pipe
+/// between the two calls could make us wait.
+fn write_if_ready(line: &[u8]) -> io::Result<usize> {
+    let stderr = io::stderr();
+    let mut polled = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut polled, PollTimeout::ZERO)? == 0 {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    Ok(nix::unistd::write(stderr.as_fd(), line)?)
+}

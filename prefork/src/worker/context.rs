@@ -1,0 +1,290 @@
+//! All that a worker has: its place, its listeners, its channel, and how far its stop has come.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use socket2::{SockRef, Type};
+
+use super::latch::Latched;
+use super::ready::Announcer;
+use super::shutdown::State as ShutdownState;
+use super::watch::{Master, Watch};
+use crate::channel::{
+    Endpoint, FromChild, FromMaster, PROTOCOL, ROLE_VARIABLE, Received, Role,
+};
+use crate::error::Error;
+use crate::listen::{Bound, Inherited, inherit};
+use crate::net::Intake;
+use crate::sys;
+use crate::sys::signals::SignalPipe;
+
+/// Of a process that runs the body: a child, or the one process of single mode.
+#[derive(Debug)]
+pub(crate) struct Context {
+    slot: usize,
+    addrs: Vec<(String, SocketAddr)>,
+    /// Listeners that nobody has taken.
+    seats: Mutex<Vec<Option<OwnedFd>>>,
+    intake: Arc<Intake>,
+    shutdown: Arc<ShutdownState>,
+    announcer: Arc<Announcer>,
+    signals: Arc<SignalPipe>,
+    /// What this process must be told by a signal, beside SIGTERM.
+    own_signals: &'static [Signal],
+    has_termination: OnceLock<()>,
+    /// A listener was given away that we do not see the end of.
+    has_raw_listeners: AtomicBool,
+}
+
+/// What `main` declares by its arguments.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Declared {
+    /// The names of the listeners that it takes.
+    pub(crate) listeners: Vec<String>,
+    /// For each argument the place of its listener.
+    pub(crate) assigned: Vec<Option<usize>>,
+    /// For each listener whether it is declared as the standard library's.
+    pub(crate) blocking: Vec<bool>,
+    /// It takes our listener, or `Ready`: being ready will be seen.
+    pub(crate) announces_ready: bool,
+    /// It takes `Ready`: the first accept does not count.
+    pub(crate) is_ready_by_hand: bool,
+    /// It takes something of ours that knows how to stop.
+    pub(crate) takes_termination: bool,
+}
+
+static CURRENT: OnceLock<Arc<Context>> = OnceLock::new();
+
+/// The context of this process, once the body runs.
+pub(crate) fn current() -> Option<&'static Arc<Context>> {
+    CURRENT.get()
+}
+
+/// Where a context comes from.
+struct Origin {
+    slot: usize,
+    listeners: Vec<Inherited>,
+    master: Option<Arc<Endpoint>>,
+    grace: Duration,
+    own_signals: &'static [Signal],
+}
+
+/// A child starts with these blocked; the master decides what they mean.
+const TERMINAL: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// In single mode there is no master to decide.
+const SINGLE: [Signal; 3] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
+
+/// Until the master's word on it was read.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Context {
+    /// Makes this process a worker of the master that set the variables. What `main` declares is
+    /// asked for when the names of the listeners are known.
+    ///
+    /// # Errors
+    /// Variables or descriptors that are not a master's.
+    pub(crate) fn of_child(
+        latched: &Latched,
+        declare: impl FnOnce(&[&str]) -> Result<Declared, Error>,
+    ) -> Result<(Arc<Self>, Declared), Error> {
+        let wrong = |reason| Error::Role {
+            variable: ROLE_VARIABLE,
+            reason,
+        };
+        let role = latched.get(ROLE_VARIABLE).unwrap_or_default();
+        let role = Role::decode(&role).map_err(wrong)?;
+        let listeners = inherit(|name| latched.get(name))?;
+        let channel = adopt_channel(&role, listeners.len()).map_err(wrong)?;
+        let names: Vec<&str> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let declared = declare(&names)?;
+        sys::signals::disregard(&TERMINAL).map_err(cannot("disregard the terminal's signals"))?;
+        let hello = FromChild::Hello {
+            protocol: PROTOCOL,
+            announces_ready: declared.announces_ready,
+            listeners: declared.listeners.clone(),
+        };
+        // A master that is gone already shows as the end of the channel, to the watch.
+        let _ = channel.send(&hello.encode());
+        let channel = Arc::new(channel);
+        super::last_words::install(&channel);
+        let origin = Origin {
+            slot: role.slot,
+            listeners,
+            grace: read_welcome(&channel),
+            master: Some(channel),
+            own_signals: &[],
+        };
+        Ok((Self::install(origin, &declared)?, declared))
+    }
+
+    /// Makes this process its own and only worker.
+    ///
+    /// # Errors
+    /// It has one already, or no descriptors are left.
+    pub(crate) fn single(
+        bound: Vec<Bound>,
+        grace: Duration,
+        declared: &Declared,
+    ) -> Result<Arc<Self>, Error> {
+        let listeners = bound.into_iter().map(|bound| Inherited {
+            name: bound.name.clone(),
+            addr: bound.addr,
+            fd: bound.into_fd(),
+        });
+        let origin = Origin {
+            slot: 0,
+            listeners: listeners.collect(),
+            master: None,
+            grace,
+            own_signals: &SINGLE,
+        };
+        Self::install(origin, declared)
+    }
+
+    fn install(origin: Origin, declared: &Declared) -> Result<Arc<Self>, Error> {
+        let setup = cannot("make its own pipes");
+        let announcer = Arc::new(Announcer::new(origin.master.clone()));
+        let on_first_accept = {
+            let announcer = Arc::clone(&announcer);
+            let counts = !declared.is_ready_by_hand;
+            move || {
+                if counts {
+                    announcer.ready();
+                }
+            }
+        };
+        let (waker, wake) = UnixStream::pair().map_err(&setup)?;
+        waker.set_nonblocking(true).map_err(&setup)?;
+        wake.set_nonblocking(true).map_err(&setup)?;
+        let on_change = move || {
+            // A full pipe wakes the watch as well.
+            let _ = std::io::Write::write(&mut &waker, &[0]);
+        };
+        let intake = Arc::new(Intake::new(on_first_accept, on_change).map_err(&setup)?);
+        let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
+        let (addrs, seats) = origin
+            .listeners
+            .into_iter()
+            .map(|listener| ((listener.name, listener.addr), Some(listener.fd)))
+            .unzip();
+        let context = Arc::new(Self {
+            slot: origin.slot,
+            addrs,
+            seats: Mutex::new(seats),
+            intake,
+            shutdown: Arc::default(),
+            announcer,
+            signals,
+            own_signals: origin.own_signals,
+            has_termination: OnceLock::new(),
+            has_raw_listeners: AtomicBool::new(false),
+        });
+        let watch = Watch {
+            context: Arc::clone(&context),
+            master: origin.master.map_or(Master::None, Master::Alive),
+            grace: origin.grace,
+            wake,
+        };
+        if CURRENT.set(Arc::clone(&context)).is_err() {
+            return Err(Error::SecondRun {
+                reason: "run was called a second time in one process",
+            });
+        }
+        watch.start().map_err(cannot("start the thread that watches its master"))?;
+        if declared.takes_termination {
+            context.take_termination();
+        }
+        Ok(context)
+    }
+
+    pub(super) fn slot(&self) -> usize {
+        self.slot
+    }
+
+    pub(super) fn addrs(&self) -> &[(String, SocketAddr)] {
+        &self.addrs
+    }
+
+    pub(super) fn intake(&self) -> &Arc<Intake> {
+        &self.intake
+    }
+
+    pub(super) fn shutdown(&self) -> &Arc<ShutdownState> {
+        &self.shutdown
+    }
+
+    pub(super) fn signals(&self) -> &SignalPipe {
+        &self.signals
+    }
+
+    pub(super) fn announce_ready(&self) {
+        self.announcer.ready();
+    }
+
+    /// From now on SIGTERM begins a drain instead of ending the process.
+    pub(super) fn take_termination(&self) {
+        self.has_termination.get_or_init(|| {
+            // Without descriptors the default stays: the process ends when asked to.
+            let _ = self.signals.receive(&[Signal::SIGTERM]);
+            let _ = self.signals.receive(self.own_signals);
+        });
+    }
+
+    /// The socket at this place, once.
+    pub(super) fn take_listener(&self, index: usize) -> Option<OwnedFd> {
+        self.seats().get_mut(index)?.take()
+    }
+
+    /// Those that nobody took are not accepted from: they have ended.
+    pub(super) fn close_untaken(&self) {
+        self.seats().clear();
+    }
+
+    pub(super) fn note_raw_listener(&self) {
+        self.has_raw_listeners.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_raw_listeners(&self) -> bool {
+        self.has_raw_listeners.load(Ordering::Acquire)
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Vec<Option<OwnedFd>>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn adopt_channel(role: &Role, listeners: usize) -> Result<Endpoint, String> {
+    let expected = usize::try_from(role.channel).ok();
+    if expected != Some(listeners + 3) {
+        let number = role.channel;
+        return Err(format!("fd {number} is not the one after the listeners"));
+    }
+    let describe = |reason| format!("the channel (fd {}) is {reason}", role.channel);
+    let fd = sys::fds::adopt(role.channel).map_err(|_| describe("not open"))?;
+    match SockRef::from(&fd).r#type() {
+        Ok(Type::SEQPACKET) => Ok(Endpoint::from_fd(fd)),
+        Ok(_) => Err(describe("another kind of socket")),
+        Err(_) => Err(describe("not a socket")),
+    }
+}
+
+/// It waits in the channel since before this process began.
+fn read_welcome(channel: &Endpoint) -> Duration {
+    match channel.receive() {
+        Received::Frame(frame) => match FromMaster::decode(&frame) {
+            Some(FromMaster::Welcome { grace }) => grace,
+            Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => GRACE,
+        },
+        Received::TooLong | Received::Nothing | Received::End => GRACE,
+    }
+}
+
+fn cannot(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::Worker { doing, source }
+}

@@ -1,0 +1,123 @@
+//! When a worker that was asked to go may close its connections. Policy: no clock, no descriptor.
+
+use std::time::{Duration, Instant};
+
+use crate::net::Census;
+
+/// One drain, from the moment when the worker was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drain {
+    /// Half of the budget: later than that nobody waits, the rest is for what is in flight.
+    half: Instant,
+    /// When the process is to be gone.
+    pub(super) deadline: Instant,
+    listeners_ended: Option<Instant>,
+}
+
+/// Whether `shutdown()` resolves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Now.
+    Resolve,
+    /// Ask again then, or when something changed.
+    Wait(Instant),
+}
+
+impl Drain {
+    /// What a client gets that has connected, and says nothing.
+    const SILENCE: Duration = Duration::from_millis(250);
+
+    pub(super) fn new(now: Instant, budget: Duration) -> Self {
+        Self {
+            half: now + budget / 2,
+            deadline: now + budget,
+            listeners_ended: None,
+        }
+    }
+
+    /// Accepting ends at the latest then.
+    pub(super) fn half(&self) -> Instant {
+        self.half
+    }
+
+    /// The rule: when all our listeners have ended and no accepted connection is unread; those
+    /// with something to read are waited for up to half of the budget, silent ones for a moment.
+    pub(super) fn verdict(&mut self, census: Census, now: Instant) -> Verdict {
+        if now >= self.half {
+            return Verdict::Resolve;
+        }
+        if census.listeners > 0 {
+            return Verdict::Wait(self.half);
+        }
+        let silent_until = *self.listeners_ended.get_or_insert(now) + Self::SILENCE;
+        if census.unread == 0 || (census.waiting == 0 && now >= silent_until) {
+            return Verdict::Resolve;
+        }
+        if now < silent_until {
+            return Verdict::Wait(silent_until.min(self.half));
+        }
+        Verdict::Wait(self.half)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGET: Duration = Duration::from_secs(10);
+
+    fn census(listeners: usize, unread: usize, waiting: usize) -> Census {
+        Census {
+            listeners,
+            unread,
+            waiting,
+        }
+    }
+
+    #[test]
+    fn with_nothing_of_ours_it_resolves_at_once() {
+        let now = Instant::now();
+        let mut drain = Drain::new(now, BUDGET);
+        assert_eq!(drain.verdict(census(0, 0, 0), now), Verdict::Resolve);
+    }
+
+    #[test]
+    fn an_open_listener_is_waited_for_up_to_half_of_the_budget() {
+        let now = Instant::now();
+        let mut drain = Drain::new(now, BUDGET);
+        let half = now + BUDGET / 2;
+        assert_eq!(drain.verdict(census(1, 0, 0), now), Verdict::Wait(half));
+        assert_eq!(drain.verdict(census(1, 0, 0), half), Verdict::Resolve);
+    }
+
+    #[test]
+    fn a_silent_client_gets_a_moment_from_the_end_of_the_listeners_on() {
+        let start = Instant::now();
+        let mut drain = Drain::new(start, BUDGET);
+        let ended = start + Duration::from_secs(1);
+        let _ = drain.verdict(census(1, 1, 0), start);
+        let silent_until = ended + Drain::SILENCE;
+        assert_eq!(drain.verdict(census(0, 1, 0), ended), Verdict::Wait(silent_until));
+        assert_eq!(drain.verdict(census(0, 1, 0), silent_until), Verdict::Resolve);
+    }
+
+    #[test]
+    fn a_client_that_has_spoken_is_waited_for_up_to_half_of_the_budget() {
+        let start = Instant::now();
+        let mut drain = Drain::new(start, BUDGET);
+        let _ = drain.verdict(census(0, 2, 1), start);
+        let later = start + Drain::SILENCE;
+        let half = start + BUDGET / 2;
+        assert_eq!(drain.verdict(census(0, 2, 1), later), Verdict::Wait(half));
+        assert_eq!(drain.verdict(census(0, 1, 0), later), Verdict::Resolve);
+        assert_eq!(drain.verdict(census(0, 2, 1), half), Verdict::Resolve);
+    }
+
+    #[test]
+    fn no_wait_is_longer_than_half_of_a_short_budget() {
+        let start = Instant::now();
+        let mut drain = Drain::new(start, Duration::from_millis(100));
+        let half = start + Duration::from_millis(50);
+        assert_eq!(drain.verdict(census(0, 1, 0), start), Verdict::Wait(half));
+    }
+}

@@ -1,0 +1,42 @@
+//! Which role this process was started in, read once.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use crate::channel::ROLE_VARIABLE;
+use crate::listen::{ADDRS_VARIABLE, LISTEN_VARIABLES};
+use crate::sys;
+
+/// The variables that a master set for this process.
+#[derive(Debug)]
+pub(crate) struct Latched {
+    variables: HashMap<&'static str, String>,
+}
+
+impl Latched {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
+    }
+}
+
+/// The role, if a master started this process.
+///
+/// The first call reads the variables and takes them out of the environment, so that programs
+/// which this one starts do not think that they are children; the answer stays, whatever becomes of
+/// the environment.
+pub(crate) fn latched() -> Option<&'static Latched> {
+    static LATCH: OnceLock<Option<Latched>> = OnceLock::new();
+    LATCH.get_or_init(read).as_ref()
+}
+
+fn read() -> Option<Latched> {
+    std::env::var_os(ROLE_VARIABLE)?;
+    let [fds, pid, names, pidfdid] = LISTEN_VARIABLES;
+    let all = [ROLE_VARIABLE, ADDRS_VARIABLE, fds, pid, names, pidfdid];
+    let value = |name| Some((name, std::env::var_os(name)?.to_string_lossy().into_owned()));
+    let variables = all.into_iter().filter_map(value).collect();
+    // With threads about (the builder, called late) removing is unsound; then they stay, and say
+    // nothing to others: the descriptors are close-on-exec.
+    let _removed = sys::env::remove_all(&all);
+    Some(Latched { variables })
+}

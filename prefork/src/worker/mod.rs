@@ -1,0 +1,24 @@
+//! Inside a child: who am I, what was I given, when do I go?
+//!
+//! Knows its channel, its listeners and the body; knows nothing of how it is supervised.
+
+mod argument;
+mod assign;
+mod context;
+mod drain;
+mod latch;
+mod last_words;
+mod ready;
+mod shutdown;
+mod watch;
+mod worker;
+
+pub use argument::{ArgError, Argument, ArgumentKind, Request};
+pub use argument::Want;
+pub(crate) use argument::{lay_down, take};
+pub(crate) use assign::{Wanted, assign};
+pub(crate) use context::{Context, Declared, current};
+pub(crate) use latch::latched;
+pub use ready::{Ready, ready};
+pub use shutdown::{Shutdown, shutdown};
+pub use worker::{Worker, worker};

@@ -1,0 +1,59 @@
+//! Saying that this worker serves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::context::Context;
+use crate::channel::{Endpoint, FromChild};
+
+/// Says ready once, to the master if there is one.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    channel: Option<Arc<Endpoint>>,
+    is_said: AtomicBool,
+}
+
+impl Announcer {
+    pub(super) fn new(channel: Option<Arc<Endpoint>>) -> Self {
+        Self {
+            channel,
+            is_said: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn ready(&self) {
+        if self.is_said.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(channel) = &self.channel {
+            // Few frames are sent in a life; a channel that is full or gone is the master's end.
+            let _ = channel.send(&FromChild::Ready.encode());
+        }
+    }
+}
+
+/// Says that this worker serves, as an argument of `main`.
+///
+/// Taking it means that the first accept does not count: the worker is ready when the body says so,
+/// and must be within `ready_timeout`, 30 s after its start.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    pub(super) context: Arc<Context>,
+}
+
+impl Ready {
+    /// This worker serves from now on. A repeat changes nothing.
+    pub fn announce(&self) {
+        self.context.announce_ready();
+    }
+}
+
+/// This worker serves from now on; needed where it is not seen, with raw listeners or none.
+///
+/// # Process
+/// In a worker. Elsewhere, and when repeated, nothing happens.
+pub fn ready() {
+    if let Some(context) = super::context::current() {
+        context.announce_ready();
+    }
+}

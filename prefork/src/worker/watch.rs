@@ -1,0 +1,213 @@
+//! The thread beside the body: hears the master, its death, and SIGTERM; says when the body may
+//! close; ends the process when its time is over, even when the body hangs.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+
+use super::context::Context;
+use super::drain::{Drain, Verdict};
+use crate::channel::{Endpoint, FromChild, FromMaster, Queue, Received};
+use crate::net;
+use crate::sys::process;
+
+/// What the thread is given.
+pub(super) struct Watch {
+    pub(super) context: Arc<Context>,
+    pub(super) master: Master,
+    pub(super) grace: Duration,
+    /// Readable when listeners or streams changed during a drain.
+    pub(super) wake: UnixStream,
+}
+
+/// Who is at the other end.
+pub(super) enum Master {
+    /// Single mode.
+    None,
+    Alive(Arc<Endpoint>),
+    Dead,
+}
+
+/// The status of a process whose body did not end in time and that no master is there to kill;
+/// what `timeout(1)` uses.
+const TIMED_OUT: i32 = 124;
+
+/// The status after a second Ctrl-C in single mode, as a shell would show it.
+const INTERRUPTED: i32 = 130;
+
+/// How far the drain has come.
+enum Phase {
+    Serving,
+    Draining(Drain),
+    Resolved(Drain),
+}
+
+impl Watch {
+    /// # Errors
+    /// The limit of threads.
+    pub(super) fn start(self) -> io::Result<()> {
+        let builder = thread::Builder::new()
+            .name("prefork-watch".to_owned())
+            // It calls nothing deep.
+            .stack_size(64 * 1024);
+        builder.spawn(move || self.run()).map(drop)
+    }
+
+    fn run(mut self) {
+        let mut phase = Phase::Serving;
+        let mut is_closed_said = false;
+        loop {
+            let now = Instant::now();
+            if let Some(deadline) = self.own_deadline(&phase)
+                && now >= deadline
+            {
+                self.end_now();
+            }
+            let ask_again = self.proceed(&mut phase, &mut is_closed_said, now);
+            let next = match (ask_again, self.own_deadline(&phase)) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+            self.wait(next);
+            self.hear(&mut phase);
+        }
+    }
+
+    /// A living master kills by itself, and says so in its log.
+    fn own_deadline(&self, phase: &Phase) -> Option<Instant> {
+        match (&self.master, phase) {
+            (_, Phase::Serving) => None,
+            (Master::Alive(_), Phase::Draining(drain) | Phase::Resolved(drain)) => {
+                Some(drain.deadline + Self::MASTERS_TURN)
+            }
+            (Master::None | Master::Dead, Phase::Draining(drain) | Phase::Resolved(drain)) => {
+                Some(drain.deadline)
+            }
+        }
+    }
+
+    /// How much later than a living master this thread acts: for a worker that was sent SIGTERM by
+    /// somebody else, of which the master knows nothing.
+    const MASTERS_TURN: Duration = Duration::from_millis(500);
+
+    /// Moves a drain on; returns when to ask again.
+    fn proceed(
+        &self,
+        phase: &mut Phase,
+        is_closed_said: &mut bool,
+        now: Instant,
+    ) -> Option<Instant> {
+        let Phase::Draining(drain) = phase else {
+            return None;
+        };
+        let census = self.context.intake().census();
+        if census.listeners == 0 && !*is_closed_said {
+            self.say_closed();
+            *is_closed_said = true;
+        }
+        match drain.verdict(census, now) {
+            Verdict::Wait(until) => Some(until),
+            Verdict::Resolve => {
+                *phase = Phase::Resolved(*drain);
+                self.context.shutdown().resolve();
+                None
+            }
+        }
+    }
+
+    /// The master closes its copies when all workers have: late clients are refused at once.
+    fn say_closed(&self) {
+        if let Master::Alive(channel) = &self.master
+            && !self.context.has_raw_listeners()
+        {
+            let _ = channel.send(&FromChild::Closed.encode());
+        }
+    }
+
+    fn wait(&self, until: Option<Instant>) {
+        let timeout = until.map_or(PollTimeout::NONE, |until| {
+            let left = until.saturating_duration_since(Instant::now());
+            let rounded = left + Duration::from_nanos(999_999);
+            PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX)
+        });
+        let readable = PollFlags::POLLIN;
+        let mut polled = vec![
+            PollFd::new(self.wake.as_fd(), readable),
+            PollFd::new(self.context.signals().as_fd(), readable),
+        ];
+        if let Master::Alive(channel) = &self.master {
+            polled.push(PollFd::new(channel.as_fd(), readable));
+        }
+        // An interrupted wait is followed by a look at everything, like any other.
+        let _ = poll(&mut polled, timeout);
+    }
+
+    fn hear(&mut self, phase: &mut Phase) {
+        let mut bytes = [0; 64];
+        while matches!((&self.wake).read(&mut bytes), Ok(64)) {}
+        // The master's word before the signal that it sends as well: it knows the budget.
+        self.hear_master(phase);
+        while let Some(received) = self.context.signals().next() {
+            let is_draining = !matches!(phase, Phase::Serving);
+            if received.signal == Signal::SIGINT && is_draining {
+                process::exit_now(INTERRUPTED);
+            }
+            self.begin(phase, self.grace, Queue::Serve);
+        }
+    }
+
+    fn hear_master(&mut self, phase: &mut Phase) {
+        loop {
+            let Master::Alive(channel) = &self.master else {
+                return;
+            };
+            let frame = match channel.receive() {
+                Received::Frame(frame) => frame,
+                Received::TooLong => continue,
+                Received::Nothing => return,
+                Received::End => {
+                    self.master = Master::Dead;
+                    self.begin(phase, self.grace, Queue::Serve);
+                    // For bodies that only know signals; one that knows none ends here.
+                    process::terminate_self();
+                    return;
+                }
+            };
+            match FromMaster::decode(&frame) {
+                Some(FromMaster::Drain { budget, queue }) => self.begin(phase, budget, queue),
+                Some(FromMaster::Welcome { grace }) => self.grace = grace,
+                // Nothing of ours writes log files yet; and what a later master may say.
+                Some(FromMaster::ReopenLogs) | None => {}
+            }
+        }
+    }
+
+    /// The first one counts.
+    fn begin(&self, phase: &mut Phase, budget: Duration, queue: Queue) {
+        if !matches!(phase, Phase::Serving) {
+            return;
+        }
+        let drain = Drain::new(Instant::now(), budget);
+        self.context.shutdown().begin(drain.deadline);
+        self.context.close_untaken();
+        self.context.intake().begin_drain(net::Drain {
+            until: drain.half(),
+            leaves_queue: queue == Queue::Leave,
+        });
+        *phase = Phase::Draining(drain);
+    }
+
+    fn end_now(&self) -> ! {
+        let slot = self.context.slot();
+        let pid = std::process::id();
+        let line = format!("prefork: worker {slot} (pid {pid}) did not end in time, it ends now\n");
+        let _ = crate::sys::stderr::write_now(line.as_bytes());
+        process::exit_now(TIMED_OUT)
+    }
+}

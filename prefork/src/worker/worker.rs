@@ -1,0 +1,113 @@
+//! A worker as the body sees it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use super::argument::ArgError;
+use super::context::{Context, current};
+use super::{Ready, Shutdown};
+use crate::net::Listener;
+
+/// The worker that this process is: its place, its listeners, its stop.
+///
+/// As an argument of `main`, of the function given to [`Prefork::run`](crate::Prefork::run), or
+/// from [`worker`].
+#[derive(Debug, Clone)]
+pub struct Worker {
+    pub(super) context: Arc<Context>,
+}
+
+/// The worker that this process is; `None` in a master, and where nothing was run.
+///
+/// From the first call on the runtime handles SIGTERM, see [`shutdown`](crate::shutdown()).
+pub fn worker() -> Option<Worker> {
+    let context = current()?;
+    context.take_termination();
+    Some(Worker::new(Arc::clone(context)))
+}
+
+impl Worker {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    /// The place that this worker fills, from 0; a replacement fills the same.
+    pub fn slot(&self) -> usize {
+        self.context.slot()
+    }
+
+    /// The name and the address of each listener, with the real port where 0 was asked for.
+    pub fn addrs(&self) -> &[(String, SocketAddr)] {
+        self.context.addrs()
+    }
+
+    /// Takes a listener by its name; unnamed ones are `listener0`, `listener1`, …
+    ///
+    /// # Errors
+    /// No listener has that name, or it was taken already: by an argument of `main` or by an
+    /// earlier call.
+    pub fn listener(&self, name: &str) -> Result<Listener, ArgError> {
+        self.context.listener(self.place(name)?)
+    }
+
+    /// Takes the socket of a listener as the standard library's; it is non-blocking, unless `main`
+    /// declares a `std::net::TcpListener` for it.
+    ///
+    /// It knows nothing of stops: see the table of promises on the crate's page.
+    ///
+    /// # Errors
+    /// As [`listener`](Self::listener).
+    pub fn tcp_listener(&self, name: &str) -> Result<TcpListener, ArgError> {
+        self.context.raw_listener(self.place(name)?)
+    }
+
+    /// This worker serves from now on; needed where it is not seen, with raw listeners or none.
+    pub fn ready(&self) {
+        self.context.announce_ready();
+    }
+
+    /// When to go, see [`shutdown`](crate::shutdown()).
+    pub fn shutdown(&self) -> Shutdown {
+        Shutdown::new(self.context.shutdown())
+    }
+
+    fn place(&self, name: &str) -> Result<usize, ArgError> {
+        let mut names = self.addrs().iter();
+        names
+            .position(|(known, _)| known == name)
+            .ok_or_else(|| ArgError::new(format!("there is no listener '{name}'")))
+    }
+}
+
+impl Context {
+    pub(super) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
+        let (name, addr) = self.seat(index)?;
+        let fd = self.take_listener(index).ok_or_else(|| taken(name))?;
+        Ok(Listener::new(fd, addr, self.intake()))
+    }
+
+    pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, ArgError> {
+        let (name, _) = self.seat(index)?;
+        let fd = self.take_listener(index).ok_or_else(|| taken(name))?;
+        self.note_raw_listener();
+        Ok(fd.into())
+    }
+
+    fn seat(&self, index: usize) -> Result<(&str, SocketAddr), ArgError> {
+        let seat = self.addrs().get(index);
+        let (name, addr) = seat.ok_or_else(|| ArgError::new("there is no such listener"))?;
+        Ok((name, *addr))
+    }
+}
+
+fn taken(name: &str) -> ArgError {
+    ArgError::new(format!("listener '{name}' was taken already, or is closed"))
+}
+
+impl From<&Worker> for Ready {
+    fn from(worker: &Worker) -> Self {
+        Self {
+            context: Arc::clone(&worker.context),
+        }
+    }
+}

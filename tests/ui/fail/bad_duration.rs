@@ -1,0 +1,12 @@
+#[prefork::main(shutdown_grace_period = "5")]
+fn main() {}
+
+mod other {
+    #[prefork::main(shutdown_grace_period = "5 minutes")]
+    fn main() {}
+}
+
+mod third {
+    #[prefork::main(shutdown_grace_period = "25h")]
+    fn main() {}
+}

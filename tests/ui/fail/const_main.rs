@@ -1,0 +1,2 @@
+#[prefork::main]
+const fn main() {}

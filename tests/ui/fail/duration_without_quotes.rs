@@ -1,0 +1,7 @@
+#[prefork::main(shutdown_grace_period = 5s)]
+fn main() {}
+
+mod other {
+    #[prefork::main(shutdown_grace_period = 5)]
+    fn main() {}
+}

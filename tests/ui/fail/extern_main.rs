@@ -1,0 +1,2 @@
+#[prefork::main]
+extern "C" fn main() {}

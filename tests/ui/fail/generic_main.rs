@@ -1,0 +1,11 @@
+#[prefork::main]
+fn main<T: Default>(_wish: Option<T>) {}
+
+mod other {
+    #[prefork::main]
+    fn main()
+    where
+        u8: Copy,
+    {
+    }
+}

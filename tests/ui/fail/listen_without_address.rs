@@ -1,0 +1,2 @@
+#[prefork::main(listen = [])]
+fn main() {}

@@ -1,0 +1,8 @@
+struct Server;
+
+impl Server {
+    #[prefork::main]
+    fn run(&self) {}
+}
+
+fn main() {}

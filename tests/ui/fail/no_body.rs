@@ -1,0 +1,6 @@
+trait Serve {
+    #[prefork::main]
+    fn serve();
+}
+
+fn main() {}

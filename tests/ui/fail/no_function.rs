@@ -1,0 +1,4 @@
+#[prefork::main]
+struct Server;
+
+fn main() {}

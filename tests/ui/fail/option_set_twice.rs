@@ -1,0 +1,6 @@
+#[prefork::main(
+    workers = 4,
+    listen = "127.0.0.1:0",
+    workers = 8,
+)]
+fn main() {}

@@ -1,0 +1,2 @@
+#[prefork::main(workers, listen =, crate)]
+fn main() {}

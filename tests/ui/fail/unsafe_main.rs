@@ -1,0 +1,2 @@
+#[prefork::main]
+unsafe fn main() {}

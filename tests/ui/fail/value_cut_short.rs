@@ -1,0 +1,2 @@
+#[prefork::main(workers = 2 +, recover_threshold = if)]
+fn main() {}

@@ -1,0 +1,10 @@
+#[prefork::main(
+    workers = Some(4),
+    recover_threshold = threshold(),
+    shutdown_grace_period = vec![5],
+)]
+fn main() {}
+
+fn threshold() -> &'static str {
+    "8"
+}

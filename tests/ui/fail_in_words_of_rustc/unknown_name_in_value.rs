@@ -1,0 +1,2 @@
+#[prefork::main(workers = WORKERS, crate = nowhere)]
+fn main() {}

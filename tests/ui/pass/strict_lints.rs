@@ -1,0 +1,17 @@
+//! The expansion is clean wherever the user's code is.
+
+#![deny(warnings, missing_docs, unused_qualifications, unreachable_pub)]
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use prefork::Worker;
+
+/// Starts everything.
+#[prefork::main(workers = 0, listen = ["127.0.0.1:0"], shutdown_grace_period = "0s")]
+#[tokio::main]
+async fn main(worker: Worker) -> ExitCode {
+    tokio::task::yield_now().await;
+    let _worker = worker;
+    ExitCode::SUCCESS
+}
