@@ -5,11 +5,11 @@
 
 use prefork_options::{Row, TABLE, suggest};
 use syn::ext::IdentExt;
-use syn::{Expr, ExprLit, Ident, Lit, Path};
+use syn::{Expr, Ident, Lit, Path};
 
 use crate::args::Pair;
 use crate::errors::Errors;
-use crate::value::{self, bare, describe};
+use crate::value::{self, bare, describe, literal};
 
 /// Keys that no builder has: they say how to expand.
 const EXPANSION: [&str; 2] = ["crate", "runtime"];
@@ -97,18 +97,15 @@ fn check_path(key: &Ident, value: Option<Expr>, of: &str, errors: &mut Errors) -
         );
         return None;
     };
-    let found = match bare(&value) {
-        Expr::Path(path) if path.qself.is_none() && path.attrs.is_empty() => {
+    let found = match (bare(&value), literal(&value)) {
+        (Expr::Path(path), _) if path.qself.is_none() && path.attrs.is_empty() => {
             return Some(path.path.clone());
         }
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(text),
-            ..
-        }) => match text.parse_with(Path::parse_mod_style) {
+        (_, Some(Lit::Str(text))) => match text.parse_with(Path::parse_mod_style) {
             Ok(path) => return Some(path),
             Err(_) => "a string that is none",
         },
-        other => describe(other).unwrap_or("an expression"),
+        (other, _) => describe(other).unwrap_or("an expression"),
     };
     errors.at(value, format!("expected the path of {of}, found {found}"));
     None

@@ -156,6 +156,7 @@ fn started(config: &Config, function: &TokenStream) -> TokenStream {
     let Some(runtime) = &config.runtime else {
         return function.clone();
     };
+    // A variable, since an error about it is told where it stands: at the path.
     let future = quote_spanned!(generated_at(runtime.span())=> __prefork_future);
     quote! {
         || {
@@ -183,9 +184,12 @@ fn need_tokio(config: &Config, item: &Item) -> Option<TokenStream> {
         return None;
     }
     let place = generated_at(asyncness.span());
-    let krate = crate_path(config);
-    let call = quote_spanned!(place=> ::__need_tokio! {});
-    Some(quote!(#krate #call))
+    let macro_call = quote_spanned!(place=> ::__need_tokio! {});
+    let krate = config.krate.as_ref().map_or_else(
+        || quote_spanned!(place=> ::prefork),
+        ToTokens::to_token_stream,
+    );
+    Some(quote!(#krate #macro_call))
 }
 
 fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType> {

@@ -5,53 +5,31 @@
 
 use prefork_options::{Address, Kind, address, duration, list};
 use quote::ToTokens;
-use syn::{Expr, ExprLit, ExprUnary, Lit, LitInt, LitStr, UnOp};
+use syn::{Expr, ExprLit, Lit, LitInt, LitStr, UnOp};
 
 use crate::errors::Errors;
 
 /// Reports what is wrong with a value as far as one can tell before the program is compiled.
 pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
-    match (kind, bare(value)) {
-        (Kind::Addresses, Expr::Array(array)) => check_addresses(&array.elems, value, errors),
-        (
-            Kind::Addresses,
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(text),
-                ..
-            }),
-        ) => {
+    if let (Kind::Addresses, Expr::Array(array)) = (kind, bare(value)) {
+        return check_addresses(&array.elems, value, errors);
+    }
+    match (kind, literal(value)) {
+        (Kind::Addresses, Some(Lit::Str(text))) => {
             check_address(text, errors);
         }
-        (
-            Kind::Workers | Kind::Duration,
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(text),
-                ..
-            }),
-        ) => {
+        (Kind::Workers | Kind::Duration, Some(Lit::Str(text))) => {
             report(text, kind.check(&text.value()), errors);
         }
-        (
-            Kind::Workers | Kind::Count,
-            Expr::Lit(ExprLit {
-                lit: Lit::Int(number),
-                ..
-            }),
-        ) => {
+        (Kind::Workers | Kind::Count, Some(Lit::Int(number))) => {
             report(number, kind.check(number.base10_digits()), errors);
         }
-        (
-            Kind::Duration,
-            Expr::Lit(ExprLit {
-                lit: Lit::Int(number),
-                ..
-            }),
-        ) => {
+        (Kind::Duration, Some(Lit::Int(number))) => {
             let text = format!("{}, {}", mismatch(kind, "a number"), in_quotes(number));
             errors.at(number, text);
         }
-        (_, other) => {
-            if let Some(found) = describe(other) {
+        (_, _) => {
+            if let Some(found) = describe(value) {
                 errors.at(value, mismatch(kind, found));
             }
         }
@@ -67,28 +45,34 @@ pub(crate) fn bare(value: &Expr) -> &Expr {
     }
 }
 
+/// The literal that a value is, if it is one.
+pub(crate) fn literal(value: &Expr) -> Option<&Lit> {
+    match bare(value) {
+        Expr::Lit(ExprLit { lit, .. }) => Some(lit),
+        _ => None,
+    }
+}
+
 /// Says what a value is, in words; `None` for one whose type is not known from its look.
 pub(crate) fn describe(value: &Expr) -> Option<&'static str> {
-    match bare(value) {
-        Expr::Lit(literal) => Some(match literal.lit {
+    if let Some(literal) = literal(value) {
+        return Some(match literal {
             Lit::Str(_) => "a string",
             Lit::ByteStr(_) => "a byte string",
             Lit::CStr(_) => "a C string",
             Lit::Byte(_) => "a byte",
             Lit::Char(_) => "a character",
             Lit::Int(_) => "a number",
-            Lit::Float(_) => "a fraction",
-            Lit::Bool(_) => "a truth value",
+            Lit::Float(_) => "a floating-point number",
+            Lit::Bool(_) => "a boolean",
+            // The enum may grow.
             _ => "another literal",
-        }),
-        Expr::Unary(ExprUnary {
-            op: UnOp::Neg(_),
-            expr,
-            ..
-        }) => match bare(expr) {
-            Expr::Lit(_) => Some("a negative number"),
-            _ => None,
-        },
+        });
+    }
+    match bare(value) {
+        Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => {
+            literal(&unary.expr).map(|_| "a negative number")
+        }
         Expr::Array(_) | Expr::Repeat(_) => Some("an array"),
         Expr::Closure(_) => Some("a closure"),
         Expr::Range(_) => Some("a range"),
@@ -135,19 +119,14 @@ fn check_addresses<'a>(
 }
 
 fn check_element(element: &Expr, errors: &mut Errors) -> Option<Address> {
-    match bare(element) {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(text),
-            ..
-        }) => check_address(text, errors),
-        other => {
-            if let Some(found) = describe(other) {
-                let text = format!("expected an address such as \"127.0.0.1:8080\", found {found}");
-                errors.at(element, text);
-            }
-            None
-        }
+    if let Some(Lit::Str(text)) = literal(element) {
+        return check_address(text, errors);
     }
+    if let Some(found) = describe(element) {
+        let text = format!("expected an address such as \"127.0.0.1:8080\", found {found}");
+        errors.at(element, text);
+    }
+    None
 }
 
 fn check_address(text: &LitStr, errors: &mut Errors) -> Option<Address> {
@@ -220,8 +199,8 @@ mod tests {
                 "-1",
                 "or a number from 0 to 10000, found a negative number",
             ),
-            (Kind::Workers, "true", "found a truth value"),
-            (Kind::Workers, "4.0", "found a fraction"),
+            (Kind::Workers, "true", "found a boolean"),
+            (Kind::Workers, "4.0", "found a floating-point number"),
             (Kind::Workers, "[4]", "found an array"),
             (
                 Kind::Count,

@@ -1,4 +1,84 @@
-//! One attribute turns a server into a supervised family of processes.
+//! One attribute turns a server into a supervised family of processes that share its listening
+//! sockets, recover from crashes, and stop without losing what they were given.
+//!
+#![cfg_attr(feature = "axum", doc = "```no_run")]
+#![cfg_attr(not(feature = "axum"), doc = "```ignore")]
+//! use axum::{Router, routing::get};
+//!
+//! #[prefork::main(listen = "0.0.0.0:8080", workers = "auto", recover_threshold = 8)]
+//! async fn main(listener: prefork::net::Listener) -> std::io::Result<()> {
+//!     let app = Router::new().route("/", get(async || "hello\n"));
+//!     axum::serve(listener, app).with_graceful_shutdown(prefork::shutdown()).await
+//! }
+//! ```
+//!
+//! The program that is started becomes the *master*. It binds the addresses, starts one *worker* per
+//! CPU, each of which is the same program and runs `main`, and never serves a connection itself. The
+//! attribute [`main`] is the short way; the builder [`Prefork`] has the same options for those who
+//! decide at run time.
+//!
+//! # Limitations
+//!
+//! - Linux 5.10 or newer. A system call that the kernel or a seccomp filter withholds is an error
+//!   at start that names it. Not run by us so far: musl, and machines other than x86-64.
+//! - What the program does before `run` (with the builder; the attribute does nothing before)
+//!   happens in the master and in every worker.
+//! - The body is told by [`shutdown`], or by a listener of ours that ends. One that asks nobody goes
+//!   on until it is killed at the end of the `shutdown_grace_period`; one that takes nothing of ours
+//!   ends by SIGTERM's default.
+//! - A worker that was stopped (SIGSTOP, a debugger) when its master was killed stays until it is
+//!   continued.
+//! - A worker's own children are not ours: they inherit none of our descriptors or variables, and a
+//!   body that starts some ends them.
+//! - Between a worker's close of its listener in a stop and the master's, which waits for all
+//!   workers, a new connection can still queue; it is reset.
+//! - With `panic = "abort"` a panic's text reaches the master as well, since the hook runs before the
+//!   abort; a panic of the master itself ends it, and its workers drain.
+//!
+//! # Which promises need our listener
+//!
+//! | | [`net::Listener`] | raw std or tokio listener |
+//! |---|---|---|
+//! | a queued connection survives a worker's death | yes | yes |
+//! | ready is seen | at the first accept | after a second, or by [`ready()`] |
+//! | a stop answers what already waits | yes | what the body still accepts |
+//! | `shutdown()` resolves | when everything accepted is seen | at once |
+//! | late clients are refused | when all workers closed | when all workers ended |
+//! | a killed master's address is free again | when its workers have drained their queues | when their bodies ended |
+//!
+//! # Connect info with axum
+//!
+//! `axum::serve(listener.tap_io(|_| {}), app.into_make_service_with_connect_info::<SocketAddr>())`
+//! with `axum::serve::ListenerExt`: the wrapper is what axum gives handlers a foreign listener's
+//! peer address by.
+//!
+//! # Signals
+//!
+//! The generated `main` owns the signals of the master:
+//!
+//! | signal | meaning |
+//! |---|---|
+//! | TERM, QUIT, HUP | stop gracefully; a repeat changes nothing |
+//! | INT | the same; during any stop: kill the workers now |
+//! | USR1, USR2, TTIN, TTOU | nothing yet, one line says so |
+//! | others | as the system has it |
+//!
+//! In a worker TERM begins its drain; INT, HUP and QUIT do nothing, since a terminal sends them to
+//! everybody and the master decides. In single mode INT, QUIT and HUP mean what TERM means, and a
+//! second INT ends the process at once, with status 130.
+//!
+//! # Exit statuses
+//!
+//! A master that was asked to stop ends with 0; every other end of it has a status in the table of
+//! [`Error::exit_code`] and one paragraph on stderr: what happened, where, what to do. A worker ends
+//! with its body's own status; one whose body did not end in time, with no master left to kill it,
+//! with 124.
+//!
+//! # Features
+//!
+//! None is on by default. `tokio`: async `main` (on a current-thread runtime, unless a runtime's
+//! attribute stands beside ours), `net::Listener::accept`, `tokio::net::TcpListener` as an argument.
+//! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(unix))]

@@ -89,7 +89,9 @@ impl Prefork {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.producer = Some(Box::new(move |command| producer(command).map_err(Into::into)));
+        self.producer = Some(Box::new(move |command| {
+            producer(command).map_err(Into::into)
+        }));
         self
     }
 
@@ -162,12 +164,13 @@ impl Prefork {
     }
 
     /// The process that nobody started: the master, to its end, or the one process of single mode.
-    fn lead(
-        &mut self,
-        wanted: &[Wanted<'_>],
-    ) -> Result<Option<(Arc<Context>, Declared)>, Error> {
+    fn lead(&mut self, wanted: &[Wanted<'_>]) -> Result<Option<(Arc<Context>, Declared)>, Error> {
         let config = self.config()?;
-        let names: Vec<&str> = config.listen.iter().filter_map(|a| a.name.as_deref()).collect();
+        let names: Vec<&str> = config
+            .listen
+            .iter()
+            .filter_map(|a| a.name.as_deref())
+            .collect();
         let declared = declare(wanted, &names)?;
         if config.workers > 0 {
             self.setup(config, &declared).run()?;
@@ -223,7 +226,11 @@ fn declare(wanted: &[Wanted<'_>], names: &[&str]) -> Result<Declared, Error> {
     let is_ready_by_hand = has(ArgumentKind::Ready);
     let has_ours = has(ArgumentKind::Listener) || is_ready_by_hand;
     Ok(Declared {
-        listeners: assigned.iter().flatten().map(|&index| names[index].to_owned()).collect(),
+        listeners: assigned
+            .iter()
+            .flatten()
+            .map(|&index| names[index].to_owned())
+            .collect(),
         announces_ready: has_ours,
         is_ready_by_hand,
         takes_termination: has_ours || has(ArgumentKind::Worker),

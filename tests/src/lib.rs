@@ -1,1 +1,5 @@
-//! Placeholder.
+//! What the tests and their servers share.
+
+pub mod client;
+pub mod proc;
+pub mod stalling;

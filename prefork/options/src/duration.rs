@@ -88,7 +88,7 @@ fn count_of(text: &str, number: &str, unit: &str) -> Result<u64, ParseError> {
         return Err(refuse(text, "does not start with a number"));
     }
     if unit.is_empty() {
-        let hint = format!("has no unit behind {number}, did you mean '{number}s'?");
+        let hint = format!("has no unit behind {number} (did you mean '{number}s'?)");
         return Err(refuse(text, &hint));
     }
     Ok(number.parse().unwrap_or(u64::MAX))
@@ -163,8 +163,8 @@ mod tests {
     fn each_mistake_has_its_own_words() {
         for (text, reason) in [
             ("", "is empty"),
-            ("5", "has no unit behind 5, did you mean '5s'?"),
-            ("1m30", "has no unit behind 30, did you mean '30s'?"),
+            ("5", "has no unit behind 5 (did you mean '5s'?)"),
+            ("1m30", "has no unit behind 30 (did you mean '30s'?)"),
             ("s", "does not start with a number"),
             ("-5s", "does not start with a number"),
             ("+5s", "does not start with a number"),

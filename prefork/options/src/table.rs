@@ -231,4 +231,15 @@ mod tests {
                 .ends_with(&count::MAX_COUNT.to_string())
         );
     }
+
+    #[test]
+    fn a_macro_gets_its_own_tokens_before_the_rows() {
+        macro_rules! rows_behind {
+            (first second $( $(#[doc = $doc:expr])* $name:ident : $kind:ident { $($rest:tt)* } )*) => {
+                [$(stringify!($name)),*]
+            };
+        }
+
+        assert_eq!(options! { rows_behind first second }.len(), TABLE.len());
+    }
 }

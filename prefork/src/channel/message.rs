@@ -66,7 +66,11 @@ impl FromChild {
                 announces_ready,
                 listeners,
             } => {
-                let ready = if *announces_ready { "announced" } else { "unseen" };
+                let ready = if *announces_ready {
+                    "announced"
+                } else {
+                    "unseen"
+                };
                 let listeners = listeners.join(",");
                 format!("hello protocol={protocol} ready={ready} listeners={listeners}")
             }
@@ -168,7 +172,10 @@ mod tests {
             listeners: vec!["http".to_owned(), "admin".to_owned()],
         };
         let from_child: [(FromChild, &str); 6] = [
-            (hello, "hello protocol=1 ready=announced listeners=http,admin"),
+            (
+                hello,
+                "hello protocol=1 ready=announced listeners=http,admin",
+            ),
             (
                 FromChild::Hello {
                     protocol: 1,
@@ -188,7 +195,10 @@ mod tests {
         }
         let budget = Duration::from_millis(1500);
         let from_master: [(FromMaster, &str); 4] = [
-            (FromMaster::Welcome { grace: budget }, "welcome grace_ms=1500"),
+            (
+                FromMaster::Welcome { grace: budget },
+                "welcome grace_ms=1500",
+            ),
             (
                 FromMaster::Drain {
                     budget,

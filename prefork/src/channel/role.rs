@@ -35,7 +35,10 @@ impl Role {
     /// A sentence about what is wrong with it.
     pub(crate) fn decode(value: &str) -> Result<Self, String> {
         let malformed = || {
-            format!("'{}' is not of the form '<protocol>:<slot>:<child>:<fd>'", value.escape_debug())
+            format!(
+                "'{}' is not of the form '<protocol>:<slot>:<child>:<fd>'",
+                value.escape_debug()
+            )
         };
         let fields: Vec<&str> = value.split(':').collect();
         let &[protocol, slot, child, channel] = fields.as_slice() else {

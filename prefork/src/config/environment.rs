@@ -14,12 +14,11 @@ impl Options {
             let Some(value) = lookup(&variable) else {
                 continue;
             };
-            match value.to_str() {
-                Some(text) => self.set_text(row.name, &variable, text),
-                None => {
-                    let shown = quote(&value.to_string_lossy());
-                    self.mistake(&variable, &format!("{shown} is not UTF-8"));
-                }
+            if let Some(text) = value.to_str() {
+                self.set_text(row.name, &variable, text);
+            } else {
+                let shown = quote(&value.to_string_lossy());
+                self.mistake(&variable, &format!("{shown} is not UTF-8"));
             }
         }
     }

@@ -18,10 +18,18 @@ macro_rules! kind_type {
 
 /// How a text of this kind is read.
 macro_rules! kind_parse {
-    (addresses, $text:expr) => { prefork_options::list::parse($text) };
-    (workers, $text:expr) => { prefork_options::workers::parse($text) };
-    (count, $text:expr) => { prefork_options::count::parse($text) };
-    (duration, $text:expr) => { prefork_options::duration::parse($text) };
+    (addresses, $text:expr) => {
+        prefork_options::list::parse($text)
+    };
+    (workers, $text:expr) => {
+        prefork_options::workers::parse($text)
+    };
+    (count, $text:expr) => {
+        prefork_options::count::parse($text)
+    };
+    (duration, $text:expr) => {
+        prefork_options::duration::parse($text)
+    };
 }
 
 macro_rules! define {
@@ -32,7 +40,7 @@ macro_rules! define {
         #[derive(Debug, Clone, Default)]
         pub(crate) struct Options {
             $(pub(crate) $name: Option<kind_type!($kind)>,)*
-            mistakes: Vec<BadOption>,
+            pub(super) mistakes: Vec<BadOption>,
         }
 
         impl Options {
@@ -80,9 +88,7 @@ impl Options {
 
     /// Keeps a mistake that another layer has found.
     pub(super) fn check<T>(&mut self, place: &str, result: Result<T, ParseError>) -> Option<T> {
-        result
-            .map_err(|reason| self.mistake(place, &reason))
-            .ok()
+        result.map_err(|reason| self.mistake(place, &reason)).ok()
     }
 
     /// # Errors

@@ -95,7 +95,7 @@ impl<A: IntoOption<Vec<Address>>, const N: usize> IntoOption<Vec<Address>> for [
     }
 }
 
-impl<A: IntoOption<Vec<Address>>> IntoOption<Vec<Address>> for Vec<A> {
+impl<T: IntoOption<Vec<Address>>> IntoOption<Vec<Address>> for Vec<T> {
     fn into_option(self) -> Result<Vec<Address>, ParseError> {
         join(self)
     }

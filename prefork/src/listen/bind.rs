@@ -157,7 +157,10 @@ mod tests {
     #[test]
     fn an_unknown_host_is_an_error_that_names_it() {
         let error = bind_all(&[address("no-such-host.invalid:80")]).expect_err("unknown");
-        assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
+        assert!(
+            error.to_string().contains("no-such-host.invalid"),
+            "{error}"
+        );
         assert_eq!(error.exit_code(), 68);
     }
 }

@@ -34,7 +34,10 @@ pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<Inh
     let addrs = read(ADDRS_VARIABLE, &lookup)?;
     let announced = parse_addrs(&addrs)?;
     if count != announced.len().to_string() {
-        let reason = format!("it does not fit {ADDRS_VARIABLE}, which names {}", announced.len());
+        let reason = format!(
+            "it does not fit {ADDRS_VARIABLE}, which names {}",
+            announced.len()
+        );
         return Err(wrong("LISTEN_FDS", reason));
     }
     (FIRST_FD..)

@@ -13,5 +13,9 @@ pub(crate) use bind::{Bound, bind_all};
 pub(crate) use inherit::{Inherited, inherit};
 
 /// What `sd_listen_fds(3)` reads, and with it every program that knows socket activation.
-pub(crate) const LISTEN_VARIABLES: [&str; 4] =
-    ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
+pub(crate) const LISTEN_VARIABLES: [&str; 4] = [
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+];

@@ -127,12 +127,21 @@ mod tests {
             number,
             core_dumped,
         };
-        assert_eq!(Ending(signal(9, false)).to_string(), "was killed by SIGKILL");
+        assert_eq!(
+            Ending(signal(9, false)).to_string(),
+            "was killed by SIGKILL"
+        );
         assert_eq!(
             Ending(signal(6, true)).to_string(),
             "was killed by SIGABRT (core dumped)"
         );
-        assert_eq!(Ending(signal(40, false)).to_string(), "was killed by signal 40");
-        assert_eq!(Ending(ExitStatus::Code(0)).to_string(), "exited with status 0");
+        assert_eq!(
+            Ending(signal(40, false)).to_string(),
+            "was killed by signal 40"
+        );
+        assert_eq!(
+            Ending(ExitStatus::Code(0)).to_string(),
+            "exited with status 0"
+        );
     }
 }

@@ -6,11 +6,11 @@ use nix::sys::signal::Signal;
 
 use super::Master;
 use super::child::Child;
-use super::commands::Command;
+use super::commands::{Command, Commands};
 use super::poller::Source;
 use crate::channel::{FromChild, PROTOCOL, Received as Frame};
 use crate::supervisor::{ChildId, Event, Readiness, Urgency};
-use crate::sys::signals::Received;
+use crate::sys::signals::{Received, SignalPipe};
 
 /// Frames heard from one child before the others have their turn.
 const FRAMES_PER_TURN: usize = 16;
@@ -30,7 +30,7 @@ impl Master {
     }
 
     fn hear_signals(&mut self) {
-        while let Some(received) = self.signals.as_ref().and_then(crate::sys::signals::SignalPipe::next) {
+        while let Some(received) = self.signals.as_ref().and_then(SignalPipe::next) {
             self.hear_signal(received);
         }
     }
@@ -48,12 +48,14 @@ impl Master {
                 self.stop(Urgency::Immediate, &from);
             }
             Signal::SIGINT => self.stop(Urgency::Graceful, &from),
-            _ => self.log.line(&format!("{from}: this version does nothing about it")),
+            _ => self
+                .log
+                .line(&format!("{from}: this version does nothing about it")),
         }
     }
 
     fn hear_commands(&mut self) {
-        while let Some(command) = self.commands.next() {
+        while let Some(command) = self.commands.as_ref().and_then(Commands::next) {
             match command {
                 Command::Stop(urgency) => self.stop(urgency, "the handle"),
             }
@@ -119,10 +121,10 @@ impl Master {
     }
 
     fn hear_exit(&mut self, id: ChildId) {
-        let status = match self.children.get(&id).map(|child| child.pidfd.try_wait()) {
-            Some(Ok(Some(status))) => status,
-            // Unknown to us, or not yet to be reaped: the descriptor will tell again.
-            None | Some(Ok(None) | Err(_)) => return,
+        let reaped = self.children.get(&id).map(|child| child.pidfd.try_wait());
+        // Otherwise unknown to us, or not yet to be reaped: the descriptor will tell again.
+        let Some(Ok(Some(status))) = reaped else {
+            return;
         };
         // Its last words may still be in the channel.
         self.hear_channel(id);

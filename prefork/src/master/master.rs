@@ -27,7 +27,7 @@ pub(crate) struct Master {
     pub(super) spawner: Spawner,
     pub(super) readiness: Readiness,
     pub(super) signals: Option<SignalPipe>,
-    pub(super) commands: Commands,
+    pub(super) commands: Option<Commands>,
     pub(super) log: Log,
     pub(super) workers: usize,
     pub(super) grace: Duration,
@@ -42,17 +42,19 @@ pub(super) struct Parts {
     pub(super) listeners: Vec<Bound>,
     pub(super) spawner: Spawner,
     pub(super) signals: Option<SignalPipe>,
-    pub(super) commands: Commands,
+    pub(super) commands: Option<Commands>,
     pub(super) log: Log,
 }
 
 impl Master {
     pub(super) fn new(parts: Parts) -> io::Result<Self> {
-        let poller = Poller::new()?;
+        let poller = Poller::new(parts.config.workers)?;
         if let Some(signals) = &parts.signals {
             poller.add(signals, Source::Signals)?;
         }
-        poller.add(&parts.commands, Source::Commands)?;
+        if let Some(commands) = &parts.commands {
+            poller.add(commands, Source::Commands)?;
+        }
         Ok(Self {
             supervisor: Supervisor::new(policy(&parts.config), Instant::now()),
             poller,
@@ -137,7 +139,7 @@ fn policy(config: &Config) -> Policy {
         // Nobody makes a master in single mode.
         slots: NonZeroUsize::new(config.workers).unwrap_or(NonZeroUsize::MIN),
         recover_threshold: config.recover_threshold,
-        recover_window: Window::Sliding(Duration::from_secs(60)),
+        recover_window: Window::Sliding(Duration::from_mins(1)),
         recover_interval: Duration::ZERO,
         healthy_after: Duration::from_secs(1),
         ready_timeout: Duration::from_secs(30),

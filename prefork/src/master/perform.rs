@@ -71,7 +71,11 @@ impl Master {
         };
         let mut variables = announce(&self.listeners);
         variables.push((ROLE_VARIABLE, role.encode()));
-        let mut fds: Vec<_> = self.listeners.iter().map(std::os::fd::AsFd::as_fd).collect();
+        let mut fds: Vec<_> = self
+            .listeners
+            .iter()
+            .map(std::os::fd::AsFd::as_fd)
+            .collect();
         fds.push(std::os::fd::AsFd::as_fd(&theirs));
         let started = self.spawner.spawn(Order {
             slot: slot.0,
@@ -104,11 +108,17 @@ impl Master {
     }
 
     fn announce_ready(&mut self) {
-        let place = super::describe(self.listeners.iter().map(|bound| (bound.name.as_str(), bound.addr)));
+        let place = super::describe(
+            self.listeners
+                .iter()
+                .map(|bound| (bound.name.as_str(), bound.addr)),
+        );
         let workers = self.workers;
         let plural = if workers == 1 { "" } else { "s" };
         let pid = std::process::id();
-        self.log.line(&format!("{place} with {workers} worker{plural} (master pid {pid})"));
+        self.log.line(&format!(
+            "{place} with {workers} worker{plural} (master pid {pid})"
+        ));
         self.supervisor.handle(Event::MasterReady, Instant::now());
     }
 

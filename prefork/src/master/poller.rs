@@ -28,13 +28,13 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    /// How many sources are heard per round; the others wait for the next.
-    const ROUND: usize = 256;
-
-    pub(super) fn new() -> io::Result<Self> {
+    /// Room for all that can be ready at once with so many slots, each with up to three children
+    /// of two sources: after a pause (a suspended machine) everything is heard before anything is
+    /// judged late.
+    pub(super) fn new(slots: usize) -> io::Result<Self> {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            events: vec![EpollEvent::empty(); Self::ROUND],
+            events: vec![EpollEvent::empty(); 2 + slots * 6],
         })
     }
 
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_wait_does_not_end_before_its_deadline() {
-        let mut poller = Poller::new().expect("descriptors");
+        let mut poller = Poller::new(1).expect("descriptors");
         let deadline = Instant::now() + Duration::from_micros(1500);
         assert!(poller.wait(Some(deadline)).expect("it can wait").is_empty());
         assert!(Instant::now() >= deadline);

@@ -5,7 +5,7 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 
-use super::commands::pair;
+use super::commands::{Commands, pair};
 use super::{Handle, Log, Master};
 use crate::config::Config;
 use crate::error::Error;
@@ -45,9 +45,8 @@ impl Setup {
     /// # Errors
     /// Whatever ended it other than a requested stop.
     pub(crate) fn run(self) -> Result<(), Error> {
-        // The commander is dropped: a master without a handle is told by signals alone.
-        let (_, commands) = pair().map_err(cannot("make a pipe for commands"))?;
-        self.prepare(commands)?.run()
+        // Nobody holds a handle: it is told by signals alone.
+        self.prepare(None)?.run()
     }
 
     /// Runs the master on a thread of its own.
@@ -56,7 +55,7 @@ impl Setup {
     /// Whatever kept it from beginning.
     pub(crate) fn start(self) -> Result<Handle, Error> {
         let (commander, commands) = pair().map_err(cannot("make a pipe for commands"))?;
-        let master = self.prepare(commands)?;
+        let master = self.prepare(Some(commands))?;
         let addrs = master.addrs();
         let thread = thread::Builder::new()
             .name("prefork-master".to_owned())
@@ -69,7 +68,7 @@ impl Setup {
         })
     }
 
-    fn prepare(self, commands: super::commands::Commands) -> Result<Master, Error> {
+    fn prepare(self, commands: Option<Commands>) -> Result<Master, Error> {
         probe::kernel().map_err(|missing| Error::Kernel {
             call: missing.call,
             source: missing.source,

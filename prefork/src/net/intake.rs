@@ -92,7 +92,10 @@ impl Intake {
 
     /// Resolves when a drain begins; make it before asking [`drain`](Self::drain), or the moment
     /// in between is missed.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "for async accepts"))]
+    #[cfg_attr(
+        not(feature = "tokio"),
+        expect(dead_code, reason = "for async accepts")
+    )]
     pub(super) fn until_drain(&self) -> EventListener {
         self.drain.listen()
     }

@@ -4,14 +4,14 @@
 //! Knows connections; does not know masters, roles or signals. What all listeners and streams of a
 //! process share is the `Intake`.
 
+#[cfg(feature = "axum")]
+mod axum;
 mod drained;
 mod intake;
 mod listener;
 mod stream;
 #[cfg(feature = "tokio")]
 mod tokio;
-#[cfg(feature = "axum")]
-mod axum;
 
 pub(crate) use intake::{Census, Drain, Intake};
 pub use listener::Listener;

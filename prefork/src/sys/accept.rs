@@ -12,7 +12,10 @@ pub(crate) enum Mode {
     /// Reads wait for bytes.
     Blocking,
     /// Reads return `WouldBlock`; what an async runtime wants.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "an async runtime's"))]
+    #[cfg_attr(
+        not(feature = "tokio"),
+        expect(dead_code, reason = "an async runtime's")
+    )]
     NonBlocking,
 }
 
@@ -28,8 +31,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>, mode: Mode) -> io::Result<(OwnedF
     };
     let accept4 = |storage: *mut socket2::SockAddrStorage, length: *mut libc::socklen_t| {
         // SAFETY: socket2 gives the place for an address and its length, as accept4 wants them.
-        let number =
-            unsafe { libc::accept4(listener.as_raw_fd(), storage.cast(), length, flags) };
+        let number = unsafe { libc::accept4(listener.as_raw_fd(), storage.cast(), length, flags) };
         if number < 0 {
             return Err(io::Error::last_os_error());
         }

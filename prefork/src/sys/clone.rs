@@ -164,8 +164,12 @@ pub(crate) fn spawn(stack: &mut Stack, exec: &Exec<'_>) -> Result<Spawned, Failu
     let mut plan = Plan::new(exec);
     let mut before = SigSet::empty();
     // Until the child has reset its handlers, none may run in it: they would act on our memory.
-    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before))
-        .map_err(|errno| fail(Stage::Clone)(errno.into()))?;
+    pthread_sigmask(
+        SigmaskHow::SIG_BLOCK,
+        Some(&SigSet::all()),
+        Some(&mut before),
+    )
+    .map_err(|errno| fail(Stage::Clone)(errno.into()))?;
     let cloned = clone(stack, &mut plan);
     let restored = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     let (pid, pidfd) = cloned.map_err(fail(Stage::Clone))?;
@@ -272,8 +276,13 @@ fn become_program(plan: &mut Plan<'_>) -> Result<std::convert::Infallible, (Stag
     let at = plan.env.len() - 2;
     plan.env[at] = plan.listen_pid.write(pid);
     // SAFETY: the mask is an initialised set; the old one is not asked for.
-    let result =
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const plan.mask, std::ptr::null_mut()) };
+    let result = unsafe {
+        libc::sigprocmask(
+            libc::SIG_SETMASK,
+            &raw const plan.mask,
+            std::ptr::null_mut(),
+        )
+    };
     check(result, Stage::Prepare)?;
     Err(execute(plan))
 }
@@ -301,11 +310,10 @@ fn place_fds(plan: &mut Plan<'_>) -> Step {
             *source = moved;
         }
     }
-    let mut target = FIRST_FD;
-    for &source in &plan.sources[..plan.sources.len() - 2] {
+    let listed = &plan.sources[..plan.sources.len() - 2];
+    for (target, &source) in (FIRST_FD..).zip(listed) {
         // SAFETY: dup2 on two numbers, which differ; the copy is not close-on-exec.
         check(unsafe { libc::dup2(source, target) }, Stage::PlaceFds)?;
-        target += 1;
     }
     let stdin = plan.sources[plan.sources.len() - 1];
     // SAFETY: as above.

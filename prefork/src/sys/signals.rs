@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
 
@@ -24,7 +24,7 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct SignalPipe {
     reader: UnixStream,
-    writer: UnixStream,
+    writer: Arc<UnixStream>,
     registered: Mutex<Vec<signal_hook_registry::SigId>>,
 }
 
@@ -42,7 +42,7 @@ impl SignalPipe {
         writer.set_nonblocking(true)?;
         Ok(Self {
             reader,
-            writer,
+            writer: Arc::new(writer),
             registered: Mutex::default(),
         })
     }
@@ -50,16 +50,18 @@ impl SignalPipe {
     /// Receives these signals from now on, and lets them through where this thread blocks them.
     ///
     /// # Errors
-    /// No descriptors left.
+    /// A signal that cannot be caught.
     pub(crate) fn receive(&self, signals: &[Signal]) -> io::Result<()> {
         for &signal in signals {
-            let writer = self.writer.try_clone()?;
+            let writer = Arc::clone(&self.writer);
             let action = move |info: &libc::siginfo_t| record(&writer, info);
             // SAFETY: the action only copies numbers and calls send(2), which is
             // async-signal-safe; it neither allocates nor locks nor panics.
-            let id =
-                unsafe { signal_hook_registry::register_sigaction(signal as i32, action) }?;
-            self.registered.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+            let id = unsafe { signal_hook_registry::register_sigaction(signal as i32, action) }?;
+            self.registered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(id);
         }
         let set: SigSet = signals.iter().copied().collect();
         nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?;
@@ -94,7 +96,10 @@ impl AsFd for SignalPipe {
 
 impl Drop for SignalPipe {
     fn drop(&mut self) {
-        let registered = self.registered.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let registered = self
+            .registered
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         for id in registered.drain(..) {
             signal_hook_registry::unregister(id);
         }

@@ -1,9 +1,10 @@
 //! Writing to stderr without ever waiting for its reader.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 
 /// Pipes take as much at once without splitting it (`pipe(7)`: at least 4096 bytes).
 pub(crate) const MAX_LINE: usize = 4096;
@@ -58,9 +59,21 @@ fn write_nowait(_line: &[u8]) -> io::Result<usize> {
 /// between the two calls could make us wait.
 fn write_if_ready(line: &[u8]) -> io::Result<usize> {
     let stderr = io::stderr();
-    let mut polled = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // A terminal with `stty tostop` sends this to background processes that write. With a handler
+    // the write would begin again, and be signalled again, without end; blocked, it goes through
+    // (termios(3), TOSTOP).
+    let stop = SigSet::from(Signal::SIGTTOU);
+    let mut before = SigSet::empty();
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&stop), Some(&mut before))?;
+    let result = poll_and_write(stderr.as_fd(), line);
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    result
+}
+
+fn poll_and_write(stderr: BorrowedFd<'_>, line: &[u8]) -> io::Result<usize> {
+    let mut polled = [PollFd::new(stderr, PollFlags::POLLOUT)];
     if poll(&mut polled, PollTimeout::ZERO)? == 0 {
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    Ok(nix::unistd::write(stderr.as_fd(), line)?)
+    Ok(nix::unistd::write(stderr, line)?)
 }

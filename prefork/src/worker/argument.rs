@@ -194,8 +194,11 @@ impl Want {
     }
 }
 
-/// What `main` will be called with, from `run` until its body begins.
-static PENDING: Mutex<Vec<Option<(Want, Option<usize>)>>> = Mutex::new(Vec::new());
+/// What `main` will be called with, each with the place of its listener, from `run` until its body
+/// begins.
+static PENDING: Mutex<Vec<Option<Pending>>> = Mutex::new(Vec::new());
+
+type Pending = (Want, Option<usize>);
 
 /// Lays the wants down for [`take`], each with the listener that it was assigned.
 pub(crate) fn lay_down(wants: Vec<Want>, assigned: Vec<Option<usize>>) {

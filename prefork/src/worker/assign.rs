@@ -51,7 +51,10 @@ pub(crate) fn assign(
 }
 
 fn none_left(wanted: &[Wanted<'_>], want: &Wanted<'_>, listeners: &[&str]) -> String {
-    let count = wanted.iter().filter(|want| want.kind.takes_listener()).count();
+    let count = wanted
+        .iter()
+        .filter(|want| want.kind.takes_listener())
+        .count();
     let there = match listeners {
         [] => "no listener is configured".to_owned(),
         [one] => format!("there is only '{one}'"),
@@ -81,7 +84,12 @@ mod tests {
 
     #[test]
     fn names_come_first_and_the_rest_in_order() {
-        let wanted = [listener("first"), WORKER, listener("http"), listener("other")];
+        let wanted = [
+            listener("first"),
+            WORKER,
+            listener("http"),
+            listener("other"),
+        ];
         let assigned = assign(&wanted, &["http", "admin", "third"]);
         assert_eq!(assigned, Ok(vec![Some(1), None, Some(0), Some(2)]));
     }
@@ -99,7 +107,10 @@ mod tests {
     #[test]
     fn a_listener_that_nobody_takes_is_refused_by_name() {
         let error = assign(&[listener("http")], &["http", "admin"]);
-        assert_eq!(error, Err("listener 'admin' is taken by none of them".to_owned()));
+        assert_eq!(
+            error,
+            Err("listener 'admin' is taken by none of them".to_owned())
+        );
     }
 
     #[test]

@@ -14,9 +14,7 @@ use super::latch::Latched;
 use super::ready::Announcer;
 use super::shutdown::State as ShutdownState;
 use super::watch::{Master, Watch};
-use crate::channel::{
-    Endpoint, FromChild, FromMaster, PROTOCOL, ROLE_VARIABLE, Received, Role,
-};
+use crate::channel::{Endpoint, FromChild, FromMaster, PROTOCOL, ROLE_VARIABLE, Received, Role};
 use crate::error::Error;
 use crate::listen::{Bound, Inherited, inherit};
 use crate::net::Intake;
@@ -101,7 +99,10 @@ impl Context {
         let role = Role::decode(&role).map_err(wrong)?;
         let listeners = inherit(|name| latched.get(name))?;
         let channel = adopt_channel(&role, listeners.len()).map_err(wrong)?;
-        let names: Vec<&str> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let names: Vec<&str> = listeners
+            .iter()
+            .map(|listener| listener.name.as_str())
+            .collect();
         let declared = declare(&names)?;
         sys::signals::disregard(&TERMINAL).map_err(cannot("disregard the terminal's signals"))?;
         let hello = FromChild::Hello {
@@ -196,7 +197,9 @@ impl Context {
                 reason: "run was called a second time in one process",
             });
         }
-        watch.start().map_err(cannot("start the thread that watches its master"))?;
+        watch
+            .start()
+            .map_err(cannot("start the thread that watches its master"))?;
         if declared.takes_termination {
             context.take_termination();
         }

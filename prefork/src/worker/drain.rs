@@ -97,8 +97,14 @@ mod tests {
         let ended = start + Duration::from_secs(1);
         let _ = drain.verdict(census(1, 1, 0), start);
         let silent_until = ended + Drain::SILENCE;
-        assert_eq!(drain.verdict(census(0, 1, 0), ended), Verdict::Wait(silent_until));
-        assert_eq!(drain.verdict(census(0, 1, 0), silent_until), Verdict::Resolve);
+        assert_eq!(
+            drain.verdict(census(0, 1, 0), ended),
+            Verdict::Wait(silent_until)
+        );
+        assert_eq!(
+            drain.verdict(census(0, 1, 0), silent_until),
+            Verdict::Resolve
+        );
     }
 
     #[test]

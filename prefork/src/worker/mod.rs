@@ -6,15 +6,15 @@ mod argument;
 mod assign;
 mod context;
 mod drain;
-mod latch;
 mod last_words;
+mod latch;
 mod ready;
 mod shutdown;
 mod watch;
 mod worker;
 
-pub use argument::{ArgError, Argument, ArgumentKind, Request};
 pub use argument::Want;
+pub use argument::{ArgError, Argument, ArgumentKind, Request};
 pub(crate) use argument::{lay_down, take};
 pub(crate) use assign::{Wanted, assign};
 pub(crate) use context::{Context, Declared, current};

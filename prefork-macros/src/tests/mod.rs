@@ -1,0 +1,4 @@
+//! The attribute as a whole, on tokens that no compiler has seen.
+
+mod any_tokens;
+mod expansion;

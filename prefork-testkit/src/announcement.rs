@@ -1,0 +1,78 @@
+//! The line by which a server says that it serves.
+
+use std::net::SocketAddr;
+
+/// What the line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    /// Name and address of each listener.
+    pub(crate) addrs: Vec<(String, SocketAddr)>,
+    /// The process that wrote it, as it sees itself: in a PID namespace that is another number.
+    pub(crate) pid: i32,
+}
+
+impl Announcement {
+    /// Reads `prefork: serving on http=127.0.0.1:80 with 2 workers (master pid 4711)`, and what
+    /// servers without listeners or without a master say instead.
+    pub(crate) fn read(line: &str) -> Option<Self> {
+        let text = line.strip_prefix("prefork: ")?;
+        let (text, pid) = text.strip_suffix(')')?.rsplit_once("pid ")?;
+        let (place, _) = text
+            .split_once(" with ")
+            .or_else(|| text.split_once(" in a single process"))?;
+        let addrs = match place.strip_prefix("serving on ") {
+            Some(addrs) => addrs.split(", ").map(read_addr).collect::<Option<_>>()?,
+            None if place == "running" => Vec::new(),
+            None => return None,
+        };
+        let pid = pid.parse().ok()?;
+        Some(Self { addrs, pid })
+    }
+}
+
+fn read_addr(text: &str) -> Option<(String, SocketAddr)> {
+    let (name, addr) = text.split_once('=')?;
+    Some((name.to_owned(), addr.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_forms_are_read() {
+        let addr = |name: &str, addr: &str| (name.to_owned(), addr.parse().expect(addr));
+        let cases = [
+            (
+                "prefork: serving on a=127.0.0.1:80, b=[::1]:81 with 2 workers (master pid 7)",
+                vec![addr("a", "127.0.0.1:80"), addr("b", "[::1]:81")],
+            ),
+            ("prefork: running with 1 worker (master pid 7)", vec![]),
+            (
+                "prefork: serving on a=127.0.0.1:80 in a single process (pid 7)",
+                vec![addr("a", "127.0.0.1:80")],
+            ),
+            ("prefork: running in a single process (pid 7)", vec![]),
+        ];
+        for (line, addrs) in cases {
+            assert_eq!(
+                Announcement::read(line),
+                Some(Announcement { addrs, pid: 7 }),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_lines_are_not() {
+        for line in [
+            "",
+            "serving on a=127.0.0.1:80 with 2 workers (master pid 7)",
+            "prefork: worker 0 (pid 7) was killed by SIGKILL after 3 ms",
+            "prefork: SIGTERM from pid 7: stopping 2 workers within 5s",
+            "prefork: listener 'a': cannot bind 127.0.0.1:80: in use (pid 7)",
+        ] {
+            assert_eq!(Announcement::read(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! All processes that come from one start of a server, however they are related by now: an orphan
+//! of a killed master has another parent, but still the environment that it was started with.
+
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::eventually::within;
+use crate::process::{Child, all, inner_pid, parent, send, variable};
+
+/// The variable that marks them.
+pub(crate) const MARK: &str = "TESTKIT_OF_PREFORK";
+
+/// How long processes that were killed may take to go; the kernel needs milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The processes of one start.
+#[derive(Debug, Clone)]
+pub(crate) struct Family {
+    mark: String,
+}
+
+impl Family {
+    /// One that nobody belongs to yet.
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            mark: format!("{}.{number}", process::id()),
+        }
+    }
+
+    /// What [`MARK`] is to be set to.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    pub(crate) fn members(&self) -> Vec<i32> {
+        let is_member = |pid: &i32| variable(*pid, MARK).as_deref() == Some(&self.mark);
+        all().into_iter().filter(is_member).collect()
+    }
+
+    /// The member that calls itself by this number.
+    pub(crate) fn find(&self, inner: i32) -> Option<i32> {
+        let is_it = |pid: &i32| inner_pid(*pid) == Some(inner);
+        self.members().into_iter().find(is_it)
+    }
+
+    /// The children of this master, by slot.
+    pub(crate) fn children_of(&self, master: i32) -> Vec<Child> {
+        let own = |pid: &i32| parent(*pid) == Some(master);
+        let child = |pid| {
+            let role = variable(pid, "PREFORK_CHILD")?;
+            let slot = role.split(':').nth(1)?.parse().ok()?;
+            Some(Child { slot, pid })
+        };
+        let mut children: Vec<Child> = all().into_iter().filter(own).filter_map(child).collect();
+        children.sort_unstable();
+        children
+    }
+
+    /// Kills every member until none is left; whether that was achieved.
+    pub(crate) fn end(&self) -> bool {
+        let is_empty = || {
+            let members = self.members();
+            for &pid in &members {
+                send(pid, Signal::SIGKILL);
+            }
+            members.is_empty().then_some(())
+        };
+        within(PATIENCE, is_empty).is_some()
+    }
+}

@@ -1,0 +1,133 @@
+//! What a server writes, line by line, as it comes.
+
+use std::io::{BufRead, BufReader, PipeReader};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The captured lines of stdout and stderr, in one order: both are the same pipe.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: Vec<String>,
+    /// Nobody has the other end of the pipe any more.
+    has_ended: bool,
+}
+
+impl Log {
+    /// Reads the pipe on a thread of its own, until its last writer is gone.
+    pub(crate) fn capture(reader: PipeReader) -> Self {
+        let log = Self::default();
+        let captured = log.clone();
+        thread::spawn(move || {
+            let lines = BufReader::new(reader).split(b'\n');
+            for line in lines.map_while(Result::ok) {
+                captured.push(String::from_utf8_lossy(&line).into_owned());
+            }
+            captured.end();
+        });
+        log
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.state().lines.clone()
+    }
+
+    /// The first line that fits, as soon as it is there.
+    pub(crate) fn find(&self, limit: Duration, fits: impl Fn(&str) -> bool) -> Option<String> {
+        let mut seen = 0;
+        self.wait(limit, |state| {
+            let new = &state.lines[seen..];
+            seen = state.lines.len();
+            let found = new.iter().find(|line| fits(line)).cloned();
+            // After the end there is nothing to wait for.
+            (found.is_some() || state.has_ended).then_some(found)
+        })
+        .flatten()
+    }
+
+    /// Waits until everything is here; whether it is.
+    pub(crate) fn wait_for_end(&self, limit: Duration) -> bool {
+        self.wait(limit, |state| state.has_ended.then_some(()))
+            .is_some()
+    }
+
+    fn wait<T>(&self, limit: Duration, mut ask: impl FnMut(&State) -> Option<T>) -> Option<T> {
+        let give_up_at = Instant::now() + limit;
+        let mut state = self.state();
+        loop {
+            let answer = ask(&state);
+            let left = give_up_at.saturating_duration_since(Instant::now());
+            if answer.is_some() || left.is_zero() {
+                return answer;
+            }
+            let waited = self.shared.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn push(&self, line: String) {
+        self.state().lines.push(line);
+        self.shared.changed.notify_all();
+    }
+
+    fn end(&self) {
+        self.state().has_ended = true;
+        self.shared.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For the message of a panic.
+impl std::fmt::Display for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the server's log:")?;
+        let lines = self.lines();
+        for line in &lines {
+            write!(f, "\n  {line}")?;
+        }
+        if lines.is_empty() {
+            f.write_str(" empty")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Write, pipe};
+
+    use super::*;
+    use crate::LIMIT;
+
+    #[test]
+    fn lines_are_found_as_they_come_and_none_after_the_end() {
+        let (reader, mut writer) = pipe().expect("descriptors");
+        let log = Log::capture(reader);
+        writer.write_all(b"one\ntwo\nthr").expect("somebody reads");
+        assert_eq!(
+            log.find(LIMIT, |line| line == "two"),
+            Some("two".to_owned())
+        );
+        drop(writer);
+        assert_eq!(log.find(LIMIT, |line| line == "four"), None);
+        assert!(log.wait_for_end(LIMIT));
+        assert_eq!(log.lines(), ["one", "two", "thr"]);
+    }
+}

@@ -1,0 +1,185 @@
+//! A program under test, before it runs.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::family::{Family, MARK};
+use crate::log::Log;
+use crate::running::Running;
+
+/// Describes a real server under test: a program that serves with prefork.
+///
+/// Unless said otherwise it listens on a free port of 127.0.0.1, whatever the program was written
+/// with, and inherits the environment of the test, but no option of prefork from there.
+///
+/// # Examples
+/// ```no_run
+/// # use prefork_testkit::Server;
+/// let server = Server::new("target/debug/hello")
+///     .listen("http=127.0.0.1:0,admin=127.0.0.1:0")
+///     .env("PREFORK_WORKERS", "2")
+///     .start();
+/// println!("{} and {}", server.addr_of("http"), server.addr_of("admin"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Server {
+    program: OsString,
+    args: Vec<OsString>,
+    wrapper: Vec<OsString>,
+    /// `None` removes the variable.
+    env: Vec<(OsString, Option<OsString>)>,
+    listen: Option<String>,
+}
+
+/// How a program that was [run](Server::run) to its end ended.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// What it and all its children wrote, in the order in which it came.
+    pub log: Vec<String>,
+}
+
+impl Server {
+    /// A server by the path of its program: in a test `env!("CARGO_BIN_EXE_<name>")`.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            wrapper: Vec::new(),
+            env: Vec::new(),
+            listen: Some("127.0.0.1:0".to_owned()),
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Removes a variable from its environment.
+    #[must_use]
+    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), None));
+        self
+    }
+
+    /// Where it listens, in the words of `PREFORK_LISTEN`.
+    #[must_use]
+    pub fn listen(mut self, addresses: impl Into<String>) -> Self {
+        self.listen = Some(addresses.into());
+        self
+    }
+
+    /// It listens where the program says.
+    #[must_use]
+    pub fn listen_as_written(mut self) -> Self {
+        self.listen = None;
+        self
+    }
+
+    /// Starts it through another program, which is given the server's program and arguments behind
+    /// its own: `unshare`, `setpriv`, `sh -c 'exec "$@"' sh`.
+    #[must_use]
+    pub fn through(mut self, wrapper: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.wrapper = wrapper.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Starts it and waits until it says that it serves.
+    ///
+    /// # Panics
+    /// If it cannot be started, or ends or stays silent instead; the message shows its log.
+    #[track_caller]
+    pub fn start(self) -> Running {
+        let mut running = self.launch();
+        running.wait_until_it_serves();
+        running
+    }
+
+    /// Starts it and waits until it has ended: for a server that is expected to refuse.
+    ///
+    /// # Panics
+    /// If it cannot be started, or does not end; the message shows its log.
+    #[track_caller]
+    pub fn run(self) -> Output {
+        let mut running = self.launch();
+        let status = running.wait();
+        Output {
+            status,
+            log: running.whole_log(),
+        }
+    }
+
+    /// Starts it and waits for nothing.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[track_caller]
+    pub fn launch(self) -> Running {
+        match self.spawn() {
+            Ok(running) => running,
+            Err(error) => panic!("cannot start {}: {error}", self.program.display()),
+        }
+    }
+
+    fn spawn(&self) -> io::Result<Running> {
+        let (reader, writer) = io::pipe()?;
+        let family = Family::new();
+        let mut command = self.command();
+        let process = command
+            .env(MARK, family.mark())
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .spawn()?;
+        // The command holds the pipe's writing end: with it the log would never end.
+        drop(command);
+        Ok(Running::new(process, family, Log::capture(reader)))
+    }
+
+    fn command(&self) -> Command {
+        let mut words: Vec<&OsStr> = self.wrapper.iter().map(OsString::as_os_str).collect();
+        words.push(&self.program);
+        words.extend(self.args.iter().map(OsString::as_os_str));
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PREFORK_") {
+                command.env_remove(name);
+            }
+        }
+        if let Some(addresses) = &self.listen {
+            command.env("PREFORK_LISTEN", addresses);
+        }
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+}
+
+impl Output {
+    /// The exit status as a number; `None` if a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The whole log as one text.
+    pub fn text(&self) -> String {
+        self.log.join("\n")
+    }
+}

@@ -1,0 +1,33 @@
+//! The builder, with options from the command line as a program would pass them: `name=value`.
+
+use std::env;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use prefork::{Prefork, Worker};
+
+fn main() -> ExitCode {
+    let mut prefork = Prefork::new();
+    prefork.handle_signals().workers(1);
+    for arg in env::args().skip(1) {
+        let (name, value) = arg.split_once('=').unwrap_or((&arg, ""));
+        match name {
+            "listen" => prefork.listen(value),
+            "workers" => prefork.workers(value),
+            "worker_count" => prefork.workers(value.parse::<usize>().unwrap_or(0)),
+            "recover_threshold" => prefork.recover_threshold(value.parse::<u32>().unwrap_or(0)),
+            "shutdown_grace_period" => prefork.shutdown_grace_period(value),
+            "grace_in_hours" => {
+                let hours = value.parse().unwrap_or(0);
+                prefork.shutdown_grace_period(Duration::from_hours(hours))
+            }
+            _ => &mut prefork,
+        };
+    }
+    prefork::report(prefork.run(body))
+}
+
+fn body(worker: Worker) {
+    worker.ready();
+    worker.shutdown().wait();
+}

@@ -1,0 +1,54 @@
+//! Runs a program under a seccomp filter that refuses one system call:
+//! `filtered <call> <errno> <program> <args…>`.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::{env, io};
+
+use nix::errno::Errno;
+use nix::libc;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let [call, errno, program, rest @ ..] = args.as_slice() else {
+        eprintln!("usage: filtered <call> <errno> <program> <args…>");
+        return ExitCode::FAILURE;
+    };
+    let error = match refuse(call, errno) {
+        Ok(()) => Command::new(program).args(rest).exec(),
+        Err(error) => error,
+    };
+    eprintln!("filtered: {error}");
+    ExitCode::FAILURE
+}
+
+fn refuse(call: &str, errno: &str) -> io::Result<()> {
+    let call = match call {
+        "pidfd_open" => libc::SYS_pidfd_open,
+        "pidfd_send_signal" => libc::SYS_pidfd_send_signal,
+        "waitid" => libc::SYS_waitid,
+        "close_range" => libc::SYS_close_range,
+        "execveat" => libc::SYS_execveat,
+        "epoll_create1" => libc::SYS_epoll_create1,
+        "clone" => libc::SYS_clone,
+        _ => return Err(io::Error::other(format!("unknown call {call}"))),
+    };
+    let errno = match errno {
+        "ENOSYS" => Errno::ENOSYS,
+        "EPERM" => Errno::EPERM,
+        "EAGAIN" => Errno::EAGAIN,
+        _ => return Err(io::Error::other(format!("unknown error {errno}"))),
+    };
+    let filter = SeccompFilter::new(
+        BTreeMap::from([(call, Vec::new())]),
+        SeccompAction::Allow,
+        SeccompAction::Errno((errno as i32).cast_unsigned()),
+        env::consts::ARCH.try_into().map_err(io::Error::other)?,
+    );
+    let program: BpfProgram = filter
+        .and_then(TryInto::try_into)
+        .map_err(io::Error::other)?;
+    apply_filter(&program).map_err(io::Error::other)
+}

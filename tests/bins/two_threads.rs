@@ -1,0 +1,9 @@
+//! A runtime of two threads, made by the attribute below, which handlers can stall.
+
+use prefork::net::Listener;
+
+#[prefork::main(workers = 1)]
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main(listener: Listener) -> std::io::Result<()> {
+    prefork_tests::stalling::serve(listener).await
+}

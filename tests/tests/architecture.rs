@@ -1,0 +1,160 @@
+//! What ARCHITECTURE.md says about the sources, held against them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms and what each may use, as the table in ARCHITECTURE.md has it.
+const ROOMS: [(&str, &[&str]); 11] = [
+    ("supervisor", &[]),
+    ("sys", &[]),
+    ("error", &[]),
+    ("config", &["error"]),
+    ("channel", &["sys", "error", "config"]),
+    ("spawn", &["sys", "error", "config"]),
+    ("net", &["sys", "error", "config"]),
+    ("listen", &["sys", "error", "config"]),
+    ("runtime", &[]),
+    (
+        "master",
+        &[
+            "supervisor",
+            "spawn",
+            "listen",
+            "channel",
+            "sys",
+            "error",
+            "config",
+        ],
+    ),
+    ("worker", &["channel", "listen", "net", "sys", "error"]),
+];
+
+/// Names at the crate's root that are types, not rooms: options are setters of the builder.
+const NO_ROOMS: [&str; 2] = ["Prefork", "shutdown"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All Rust files of a room, which is a folder or a file.
+fn sources(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.with_extension("rs")];
+    }
+    let entries = fs::read_dir(path).expect("a folder of ours");
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    paths
+        .flat_map(|path| match path.extension() {
+            None => sources(&path),
+            Some(extension) if extension == "rs" => vec![path],
+            Some(_) => Vec::new(),
+        })
+        .collect()
+}
+
+/// The part of a file before its tests, without comments.
+fn code(path: &Path) -> String {
+    let text = read(path);
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or("");
+    let lines = code
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(""));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The rooms that a file names as `crate::room`.
+fn rooms_used(code: &str) -> Vec<String> {
+    let after = code.split("crate::").skip(1);
+    let names = after.map(|rest| {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+        rest[..end.unwrap_or(rest.len())].to_owned()
+    });
+    names
+        .filter(|name| !NO_ROOMS.contains(&name.as_str()))
+        .collect()
+}
+
+#[test]
+fn rooms_use_only_what_they_may() {
+    let src = root().join("prefork/src");
+    for (room, allowed) in ROOMS {
+        let files = sources(&src.join(room));
+        assert!(!files.is_empty(), "{room} is empty");
+        for file in files {
+            for used in rooms_used(&code(&file)) {
+                assert!(
+                    used == room || allowed.contains(&used.as_str()),
+                    "{} uses {used}",
+                    file.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_rooms_in_the_text_are_those_of_the_test() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    for (room, allowed) in ROOMS {
+        let row = text
+            .lines()
+            .find(|line| {
+                line.starts_with('|')
+                    && line
+                        .split('|')
+                        .nth(1)
+                        .is_some_and(|cell| cell.contains(&format!("`{room}`")))
+            })
+            .unwrap_or_else(|| panic!("no row for {room}"));
+        let may = row.split('|').nth(2).expect("two columns");
+        let named: Vec<&str> = may.split('`').skip(1).step_by(2).collect();
+        assert_eq!(named, allowed, "{room}");
+    }
+}
+
+#[test]
+fn every_room_is_in_the_table() {
+    let src = root().join("prefork/src");
+    for entry in fs::read_dir(src).expect("the crate") {
+        let name = entry.expect("readable").path();
+        let name = name
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let is_front = ["lib", "prefork"].contains(&name.as_str());
+        assert!(
+            is_front || ROOMS.iter().any(|(room, _)| *room == name),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_tables_in_the_text_are_those_of_the_policy() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let tables = read(&root().join("prefork/src/supervisor/TABLE.md"));
+    assert!(
+        text.contains(tables.trim_end()),
+        "copy TABLE.md into ARCHITECTURE.md"
+    );
+}
+
+#[test]
+fn unsafe_code_stands_in_sys_alone() {
+    let crates = [
+        "prefork/src",
+        "prefork/options/src",
+        "prefork-macros/src",
+        "prefork-testkit/src",
+    ];
+    for file in crates.iter().flat_map(|path| sources(&root().join(path))) {
+        let is_sys = file.to_string_lossy().contains("prefork/src/sys/");
+        let has_unsafe = code(&file).contains("unsafe {");
+        assert!(is_sys || !has_unsafe, "{}", file.display());
+    }
+}
