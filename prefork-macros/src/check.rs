@@ -179,7 +179,7 @@ mod tests {
             ),
             (
                 "worker = 4",
-                "unknown option `worker`, did you mean `workers`? there are `listen`, `workers`",
+                "unknown option `worker`, did you mean `workers`? there are `listen`, `network`",
             ),
             ("colour = 4", "unknown option `colour`, there are `listen`"),
             ("Workers = 4", "did you mean `workers`?"),

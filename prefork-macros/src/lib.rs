@@ -33,8 +33,7 @@ use quote::quote;
 /// # Options
 ///
 /// `key = value`, where the value is a literal, checked at compile time, or an expression. The keys are the setters of
-/// `prefork::Prefork`, documented there: `listen`, `workers`, `recover_threshold`, `shutdown_grace_period`. Two more say
-/// how to expand:
+/// `prefork::Prefork`, documented there. Two more say how to expand:
 ///
 /// - `crate = path`: where `prefork` is found, if it was renamed or re-exported.
 /// - `runtime = path`: what runs an `async fn`, a function that takes the future and returns its output, such as

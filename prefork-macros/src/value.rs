@@ -18,13 +18,15 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
         (Kind::Addresses, Some(Lit::Str(text))) => {
             check_address(text, errors);
         }
-        (Kind::Workers | Kind::Duration, Some(Lit::Str(text))) => {
+        (Kind::Code, _) if matches!(bare(value), Expr::Closure(_)) => {}
+        (Kind::Flag, Some(Lit::Bool(_))) => {}
+        (Kind::Workers | Kind::Duration | Kind::Window | Kind::Network, Some(Lit::Str(text))) => {
             report(text, kind.check(&text.value()), errors);
         }
         (Kind::Workers | Kind::Count, Some(Lit::Int(number))) => {
             report(number, kind.check(number.base10_digits()), errors);
         }
-        (Kind::Duration, Some(Lit::Int(number))) => {
+        (Kind::Duration | Kind::Window, Some(Lit::Int(number))) => {
             let text = format!("{}, {}", mismatch(kind, "a number"), in_quotes(number));
             errors.at(number, text);
         }
@@ -164,6 +166,12 @@ mod tests {
             (Kind::Duration, "r\"5s\""),
             (Kind::Addresses, "\"[::1]:80\""),
             (Kind::Addresses, "[\"a=:80\", \":81\"]"),
+            (Kind::Window, "\"forever\""),
+            (Kind::Window, "\"1m\""),
+            (Kind::Network, "\"tcp6\""),
+            (Kind::Flag, "true"),
+            (Kind::Code, "|child| drop(child)"),
+            (Kind::Code, "hooks::spawned"),
         ] {
             assert_eq!(verdict(kind, text), "", "{text}");
         }
@@ -180,7 +188,16 @@ mod tests {
             "x?",
             "Duration::ZERO",
         ] {
-            for kind in [Kind::Addresses, Kind::Workers, Kind::Count, Kind::Duration] {
+            for kind in [
+                Kind::Addresses,
+                Kind::Workers,
+                Kind::Count,
+                Kind::Duration,
+                Kind::Window,
+                Kind::Network,
+                Kind::Flag,
+                Kind::Code,
+            ] {
                 assert_eq!(verdict(kind, text), "", "{text}");
             }
         }
@@ -220,6 +237,25 @@ mod tests {
             ),
             (Kind::Duration, "\"5\"", "has no unit behind 5"),
             (Kind::Duration, "|| 5", "found a closure"),
+            (
+                Kind::Window,
+                "60",
+                "found a number, did you mean \\\"60s\\\"?",
+            ),
+            (Kind::Window, "\"ever\"", "or \\\"forever\\\""),
+            (Kind::Network, "\"udp\"", "is not a network"),
+            (Kind::Network, "4", "found a number"),
+            (
+                Kind::Flag,
+                "\"true\"",
+                "expected `true` or `false`, found a string",
+            ),
+            (Kind::Flag, "1", "found a number"),
+            (
+                Kind::Code,
+                "\"f\"",
+                "expected a function or a closure, found a string",
+            ),
             (Kind::Addresses, "8080", "found a number"),
             (Kind::Addresses, "[]", "the array is empty"),
             (Kind::Addresses, "[\":80\", 'x']", "found a character"),

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::family::{Family, MARK};
@@ -22,7 +23,7 @@ use crate::running::Running;
 ///     .start();
 /// println!("{} and {}", server.addr_of("http"), server.addr_of("admin"));
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Server {
     program: OsString,
     args: Vec<OsString>,
@@ -30,6 +31,7 @@ pub struct Server {
     /// `None` removes the variable.
     env: Vec<(OsString, Option<OsString>)>,
     listen: Option<String>,
+    stdin: Stdio,
 }
 
 /// How a program that was [run](Server::run) to its end ended.
@@ -50,6 +52,7 @@ impl Server {
             wrapper: Vec::new(),
             env: Vec::new(),
             listen: Some("127.0.0.1:0".to_owned()),
+            stdin: Stdio::null(),
         }
     }
 
@@ -85,6 +88,13 @@ impl Server {
     #[must_use]
     pub fn listen_as_written(mut self) -> Self {
         self.listen = None;
+        self
+    }
+
+    /// What it has as stdin; nothing unless said.
+    #[must_use]
+    pub fn stdin(mut self, stdin: impl Into<OwnedFd>) -> Self {
+        self.stdin = Stdio::from(stdin.into());
         self
     }
 
@@ -127,19 +137,20 @@ impl Server {
     /// If it cannot be started.
     #[track_caller]
     pub fn launch(self) -> Running {
+        let program = self.program.clone();
         match self.spawn() {
             Ok(running) => running,
-            Err(error) => panic!("cannot start {}: {error}", self.program.display()),
+            Err(error) => panic!("cannot start {}: {error}", program.display()),
         }
     }
 
-    fn spawn(&self) -> io::Result<Running> {
+    fn spawn(self) -> io::Result<Running> {
         let (reader, writer) = io::pipe()?;
         let family = Family::new();
         let mut command = self.command();
         let process = command
             .env(MARK, family.mark())
-            .stdin(Stdio::null())
+            .stdin(self.stdin)
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .spawn()?;

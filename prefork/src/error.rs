@@ -90,8 +90,20 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// A hook failed or panicked.
+    #[error("the hook {hook} failed")]
+    Hook {
+        /// Which one.
+        hook: &'static str,
+        /// Its own error, or its panic's text.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// More workers ended than `recover_threshold` allows.
-    #[error("{exits} workers ended unasked{}, {threshold} are allowed", Within(*window))]
+    #[error(
+        "{exits} workers ended unasked{}, {threshold} are allowed; the last: {last}",
+        Within(*window)
+    )]
     OverRecovery {
         /// How many ended within the window.
         exits: u64,
@@ -99,6 +111,8 @@ pub enum Error {
         threshold: u32,
         /// The window; `None` is the master's whole life.
         window: Option<Duration>,
+        /// How the last one ended.
+        last: String,
     },
 
     /// Children that SIGKILL did not end: they hang in the kernel.
@@ -153,7 +167,7 @@ impl Error {
     /// |---|---|
     /// | 68 | a host name has no address |
     /// | 69 | an address could not be bound |
-    /// | 70 | `run` twice, or inside a worker; a child producer refused |
+    /// | 70 | `run` twice, or inside a worker; a hook or the child producer failed |
     /// | 71 | a system call is missing, or the master could not go on |
     /// | 72 | a child could not be started |
     /// | 74 | children were killed and did not go |
@@ -164,7 +178,7 @@ impl Error {
         match self {
             Self::Resolve { .. } => 68,
             Self::Listen { .. } => 69,
-            Self::SecondRun { .. } | Self::Producer { .. } => 70,
+            Self::SecondRun { .. } | Self::Producer { .. } | Self::Hook { .. } => 70,
             Self::Kernel { .. } | Self::Master { .. } | Self::Worker { .. } => 71,
             Self::Start { .. } => 72,
             Self::Unkillable { .. } => 74,
@@ -207,6 +221,7 @@ impl Error {
                  processes and open files leave room for one more."
             }
             Self::Producer { .. } => "Correct the child producer.",
+            Self::Hook { .. } => "The workers were stopped. Correct the hook.",
             Self::OverRecovery { .. } => {
                 "The lines above say how each of them ended. Mend the cause, or raise \
                  recover_threshold (PREFORK_RECOVER_THRESHOLD)."

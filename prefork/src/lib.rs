@@ -87,6 +87,7 @@ compile_error!("prefork needs a Unix: it passes listening sockets from process t
 mod channel;
 mod config;
 mod error;
+mod hook;
 mod listen;
 mod master;
 pub mod net;
@@ -99,7 +100,8 @@ mod worker;
 
 pub use config::IntoOption;
 pub use error::{BadOption, Error};
-pub use master::Handle;
+pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady};
+pub use master::{Handle, Level, LogLine};
 pub use prefork::{Ended, Prefork, is_child, report};
 pub use prefork_macros::main;
 pub use spawn::ChildCommand;
@@ -112,7 +114,7 @@ pub use worker::{
 pub mod __private {
     pub use crate::prefork::private::{run, take};
     pub use crate::runtime::Body;
-    pub use crate::worker::Want;
+    pub use crate::worker::{Guest, Said, Want};
 }
 
 /// Empty with feature `tokio`: an async `main` needs it, unless something else brings a runtime.

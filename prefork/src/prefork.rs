@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::{Config, Options};
 use crate::error::Error;
-use crate::listen::bind_all;
-use crate::master::{Handle, Log, Setup, describe};
+use crate::hook::{
+    ChildRecovered, ChildSpawned, HookOutcome, Hooks, LastHook, MasterReady, contain,
+};
+use crate::listen::{Binding, bind_all};
+use crate::master::{Handle, Log, LogLine, Logger, Setup, describe};
 use crate::runtime::Body;
 use crate::spawn::{ChildCommand, Producer};
 use crate::supervisor::Readiness;
@@ -45,6 +48,9 @@ use crate::worker::{
 pub struct Prefork {
     options: Options,
     producer: Option<Producer>,
+    hooks: Hooks,
+    on_master_death: Option<LastHook>,
+    logger: Option<Logger>,
     handles_signals: bool,
 }
 
@@ -77,21 +83,137 @@ impl Prefork {
         self
     }
 
-    /// A function that may alter how a child is started. An error of it ends the master.
+    /// Called after every start of a child, the first and later ones.
+    ///
+    /// An error or a panic stops all children and ends the master with [`Error::Hook`]; the child that
+    /// was just started is waited for like the others.
     ///
     /// # Process
-    /// In the master, on its thread, before every start, the first and later ones; the master does
-    /// nothing else meanwhile.
-    pub fn child_producer<E>(
+    /// In the master, on its thread, once per start, after the program was executed and before
+    /// `on_child_recover`. The master does nothing else meanwhile: it should return soon.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// #[prefork::main(workers = 2, on_child_spawn = |child| println!("pid {}", child.pid()))]
+    /// fn main() {}
+    /// ```
+    pub fn on_child_spawn<R: HookOutcome>(
         &mut self,
-        mut producer: impl FnMut(&mut ChildCommand) -> Result<(), E> + Send + 'static,
-    ) -> &mut Self
-    where
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+        mut hook: impl FnMut(&ChildSpawned) -> R + Send + 'static,
+    ) -> &mut Self {
+        self.hooks.spawned = Some(Box::new(move |child| hook(child).into_result()));
+        self
+    }
+
+    /// Called when every slot's first child was started, before any of them is replaced.
+    ///
+    /// An error or a panic stops all children and ends the master with [`Error::Hook`].
+    ///
+    /// # Process
+    /// In the master, on its thread, exactly once. The master does nothing else meanwhile.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// fn announce(master: &prefork::MasterReady) -> std::io::Result<()> {
+    ///     std::fs::write("server.pids", format!("{:?}", master.pids()))
+    /// }
+    ///
+    /// #[prefork::main(workers = 2, on_master_ready = announce)]
+    /// fn main() {}
+    /// ```
+    pub fn on_master_ready<R: HookOutcome>(
+        &mut self,
+        mut hook: impl FnMut(&MasterReady) -> R + Send + 'static,
+    ) -> &mut Self {
+        self.hooks.ready = Some(Box::new(move |master| hook(master).into_result()));
+        self
+    }
+
+    /// Called when a child that ended, and that nobody had asked to, was replaced.
+    ///
+    /// An error or a panic stops all children and ends the master with [`Error::Hook`]: the place
+    /// for a recovery policy of one's own.
+    ///
+    /// # Process
+    /// In the master, on its thread, after `on_child_spawn` of the new child; not when that failed.
+    /// The master does nothing else meanwhile.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// #[prefork::main(workers = 2, on_child_recover = |child| {
+    ///     eprintln!("{} took the place of {}", child.new_pid(), child.old_pid());
+    /// })]
+    /// fn main() {}
+    /// ```
+    pub fn on_child_recover<R: HookOutcome>(
+        &mut self,
+        mut hook: impl FnMut(&ChildRecovered) -> R + Send + 'static,
+    ) -> &mut Self {
+        self.hooks.recovered = Some(Box::new(move |child| hook(child).into_result()));
+        self
+    }
+
+    /// Called when the master died, by whatever: SIGKILL included.
+    ///
+    /// The worker drains and ends with or without it, within the `shutdown_grace_period`. An error
+    /// or a panic is one line on stderr.
+    ///
+    /// # Process
+    /// In every worker of that master, on a thread of its own, once, right after the drain has
+    /// begun. The kernel tells: nothing is polled, and it works where the master is PID 1.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// #[prefork::main(workers = 2, on_master_death = || eprintln!("alone now"))]
+    /// fn main() {}
+    /// ```
+    pub fn on_master_death<R: HookOutcome>(
+        &mut self,
+        hook: impl FnOnce() -> R + Send + 'static,
+    ) -> &mut Self {
+        self.on_master_death = Some(Box::new(move || hook().into_result()));
+        self
+    }
+
+    /// A function that may alter how a child is started: its program, arguments, environment.
+    ///
+    /// An error or a panic ends the master with [`Error::Producer`], at the first start and later.
+    ///
+    /// # Process
+    /// In the master, on its thread, before every start. The master does nothing else meanwhile.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use prefork::ChildCommand;
+    /// #[prefork::main(workers = 2, child_producer = |child: &mut ChildCommand| {
+    ///     child.wrapper("/usr/bin/nice", ["-n", "5"]).env("RUST_LOG", "info");
+    /// })]
+    /// fn main() {}
+    /// ```
+    pub fn child_producer<R: HookOutcome>(
+        &mut self,
+        mut producer: impl FnMut(&mut ChildCommand) -> R + Send + 'static,
+    ) -> &mut Self {
         self.producer = Some(Box::new(move |command| {
-            producer(command).map_err(Into::into)
+            contain(|| producer(command).into_result())
         }));
+        self
+    }
+
+    /// Takes the master's lines, which otherwise go to stderr.
+    ///
+    /// A panic of it sends the lines to stderr from then on.
+    ///
+    /// # Process
+    /// In the master, on its thread; and in single mode. The master does nothing else meanwhile.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// #[prefork::main(workers = 2, logger = |line| println!("{:?}: {line}", line.level()))]
+    /// fn main() {}
+    /// ```
+    pub fn logger(&mut self, logger: impl FnMut(&LogLine<'_>) + Send + 'static) -> &mut Self {
+        self.logger = Some(Box::new(logger));
         self
     }
 
@@ -152,7 +274,8 @@ impl Prefork {
         }
         let wanted: Vec<Wanted<'static>> = wants.iter().map(Want::wanted).collect();
         let (context, declared) = if let Some(latched) = latched() {
-            Context::of_child(latched, |names| declare(&wanted, names))?
+            let hook = self.on_master_death.take();
+            Context::of_child(latched, hook, |names| declare(&wanted, names))?
         } else {
             match self.lead(&wanted)? {
                 Some(single) => single,
@@ -176,7 +299,7 @@ impl Prefork {
             self.setup(config, &declared).run()?;
             return Ok(None);
         }
-        let bound = bind_all(&config.listen)?;
+        let bound = bind_all(&config.listen, Binding::of(&config))?;
         for (bound, blocking) in bound.iter().zip(&declared.blocking) {
             let result = bound.set_nonblocking(!blocking);
             result.map_err(|source| Error::Worker {
@@ -186,7 +309,7 @@ impl Prefork {
         }
         let place = describe(bound.iter().map(|bound| (bound.name.as_str(), bound.addr)));
         let line = format!("{place} in a single process (pid {})", std::process::id());
-        Log::default().line(&line);
+        Log::new(self.logger.take()).info(&line);
         let context = Context::single(bound, config.shutdown_grace_period, &declared)?;
         Ok(Some((context, declared)))
     }
@@ -208,6 +331,8 @@ impl Prefork {
             },
             blocking: declared.blocking.clone(),
             producer: self.producer.take(),
+            hooks: std::mem::take(&mut self.hooks),
+            log: Log::new(self.logger.take()),
             owns_signals: self.handles_signals,
         }
     }
@@ -264,7 +389,7 @@ pub fn report<R: Termination>(result: Result<Ended<R>, Error>) -> ExitCode {
         Ok(Ended::Master) => ExitCode::SUCCESS,
         Ok(Ended::Worker(returned)) => returned.report(),
         Err(error) => {
-            Log::default().line(&error.paragraph());
+            Log::default().error(&error.paragraph());
             ExitCode::from(error.exit_code())
         }
     }
@@ -301,12 +426,12 @@ pub mod private {
     /// there is no body to tell.
     pub fn take<T: 'static>(index: usize) -> T {
         let taken = match current() {
-            Some(context) => crate::worker::take(index, context),
+            Some(context) => crate::worker::take(index, &context),
             None => Err("main was called outside of a worker".to_owned()),
         };
         taken.unwrap_or_else(|reason| {
             let error = Error::Arguments { reason };
-            Log::default().line(&error.paragraph());
+            Log::default().error(&error.paragraph());
             std::process::exit(error.exit_code().into())
         })
     }

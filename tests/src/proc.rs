@@ -1,7 +1,8 @@
 //! What `/proc` knows of a process.
 
-use std::fs;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::{fs, io};
 
 /// A number in `/proc/<pid>/status`.
 pub fn status(pid: i32, field: &str) -> Option<u64> {
@@ -12,6 +13,16 @@ pub fn status(pid: i32, field: &str) -> Option<u64> {
             .trim()
             .parse()
             .ok()
+    };
+    text.lines().find_map(value)
+}
+
+/// A set of signals in `/proc/<pid>/status`; bit n - 1 stands for signal n.
+pub fn signals(pid: i32, field: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = |line: &str| {
+        let digits = line.strip_prefix(field)?.strip_prefix(':')?.trim();
+        u64::from_str_radix(digits, 16).ok()
     };
     text.lines().find_map(value)
 }
@@ -40,11 +51,68 @@ pub fn fds(pid: i32) -> Vec<(i32, PathBuf)> {
 
 /// Whether it runs: not gone, not a zombie.
 pub fn is_alive(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        !stat
-            .rsplit(") ")
-            .next()
-            .unwrap_or_default()
-            .starts_with(['Z', 'X'])
+    state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Whether it was halted by SIGSTOP.
+pub fn is_stopped(pid: i32) -> bool {
+    state(pid) == Some('T')
+}
+
+/// Its sockets: the kernel's name for each.
+pub fn sockets(pid: i32) -> Vec<String> {
+    let name = |(_, path): (i32, PathBuf)| path.display().to_string();
+    let names = fds(pid).into_iter().map(name);
+    names.filter(|name| name.starts_with("socket:")).collect()
+}
+
+/// Whether the server has accepted this connection: until then it is in the queue and belongs to
+/// no descriptor, for which the kernel shows inode 0.
+pub fn is_accepted(connection: &TcpStream) -> bool {
+    let ports = |addr: io::Result<SocketAddr>| addr.map_or(0, |addr| addr.port());
+    let ours = format!(":{:04X}", ports(connection.local_addr()));
+    let theirs = format!(":{:04X}", ports(connection.peer_addr()));
+    let text = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    text.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = |local: &str, remote: &str| local.ends_with(&theirs) && remote.ends_with(&ours);
+        fields.len() > 9 && is_it(fields[1], fields[2]) && fields[9] != "0"
     })
+}
+
+/// Its children, those that nobody has waited for included.
+pub fn children(pid: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let parent = u64::try_from(pid).ok();
+    let is_child = |other: &i32| status(*other, "PPid") == parent;
+    let mut children: Vec<i32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(is_child)
+        .collect();
+    children.sort_unstable();
+    children
+}
+
+/// Its children that have ended and that it has not waited for.
+pub fn zombies_of(pid: i32) -> Vec<i32> {
+    let is_zombie = |child: &i32| state(*child) == Some('Z');
+    children(pid).into_iter().filter(is_zombie).collect()
+}
+
+/// A variable of the environment that it was started with.
+pub fn variable(pid: i32, name: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    environment.split(|&byte| byte == 0).find_map(|pair| {
+        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    })
+}
+
+fn state(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in brackets and may hold any character.
+    stat.rsplit(") ").next()?.chars().next()
 }

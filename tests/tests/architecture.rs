@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms and what each may use, as the table in ARCHITECTURE.md has it.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("supervisor", &[]),
     ("sys", &[]),
     ("error", &[]),
+    ("hook", &["error"]),
     ("config", &["error"]),
     ("channel", &["sys", "error", "config"]),
     ("spawn", &["sys", "error", "config"]),
@@ -24,9 +25,13 @@ const ROOMS: [(&str, &[&str]); 11] = [
             "sys",
             "error",
             "config",
+            "hook",
         ],
     ),
-    ("worker", &["channel", "listen", "net", "sys", "error"]),
+    (
+        "worker",
+        &["channel", "listen", "net", "sys", "error", "hook"],
+    ),
 ];
 
 /// Names at the crate's root that are types, not rooms: options are setters of the builder.

@@ -160,7 +160,7 @@ fn a_function_that_never_returns_gets_a_result() {
 #[test]
 fn mistakes_leave_a_main_and_the_function() {
     assert_expands(
-        quote!(worker = 4),
+        quote!(workers = true),
         &quote!(#[tokio::main] async fn main(_a: A) { half written }),
         &quote! {
             #[must_use]
@@ -170,7 +170,7 @@ fn mistakes_leave_a_main_and_the_function() {
                 ::std::process::ExitCode::FAILURE
             }
             ::core::compile_error! {
-                "unknown option `worker`, did you mean `workers`? there are `listen`, `workers`, `recover_threshold`, `shutdown_grace_period`, `crate`, `runtime`"
+                "expected \"auto\" or a number from 0 to 10000, found a boolean"
             }
         },
     );

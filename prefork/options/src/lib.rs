@@ -13,13 +13,18 @@ pub mod address;
 pub mod count;
 pub mod duration;
 mod error;
+pub mod flag;
 mod host;
 pub mod list;
+pub mod network;
 pub mod suggest;
 mod table;
+pub mod window;
 pub mod workers;
 
 pub use address::Address;
 pub use error::{ParseError, quote};
+pub use network::Network;
 pub use table::{Kind, Row, TABLE};
+pub use window::Window;
 pub use workers::Workers;

@@ -3,28 +3,32 @@
 //! A new option is a row here; from it follow the attribute's key, the builder's setter and the environment variable.
 //! The table knows names, kinds and words for people; it does not know types or values of the runtime.
 
-use crate::{ParseError, count, duration, list, workers};
+use crate::{ParseError, count, duration, flag, list, network, quote, window, workers};
 
 /// Hands the rows of the table to a macro.
 ///
-/// `options! { callback first second }` becomes `callback! { first second rows… }`, where the tokens after the name are
-/// optional and each row reads
+/// `options! { callback first second }` becomes `callback! { first second values { rows… } code { rows… } }`, where the
+/// tokens after the name are optional. A row of `values`, an option that is text in the environment, reads
 ///
 /// ```text
 /// #[doc = " One line of the setter's documentation."]
 /// #[doc = " Another one."]
-/// name: kind { default: "text for people", unit: "text", since: "0.1.0" }
+/// name: kind { env: "PREFORK_NAME", default: "text for people", unit: "text", since: "0.1.0" }
 /// ```
 ///
-/// `unit` may be missing. The kinds are those of [`Kind`], in lower case.
+/// where `unit` may be missing and the kinds are those of [`Kind`], in lower case. A row of `code`, an option that is a
+/// function, has a kind of its own, neither `env` nor `unit`, and a setter that the runtime writes by hand.
 ///
 /// # Examples
 ///
 /// ```
 /// macro_rules! names {
-///     ($( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-///         default: $default:literal, $(unit: $unit:literal,)? since: $since:literal
-///     } )*) => { [$(stringify!($name)),*] };
+///     (
+///         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
+///             env: $env:literal, default: $default:literal, $(unit: $unit:literal,)? since: $since:literal
+///         } )* }
+///         code { $( $(#[doc = $code_doc:expr])* $code:ident { default: $code_default:literal, since: $code_since:literal } )* }
+///     ) => { [$(stringify!($name),)* $(stringify!($code)),*] };
 /// }
 /// assert!(prefork_options::options! { names }.contains(&"workers"));
 /// ```
@@ -34,32 +38,100 @@ macro_rules! options {
         $then! {
             $($first)*
 
-            /// The addresses to listen on, each bound once by the master before the first child starts.
-            ///
-            /// An address is `host:port`; the host may be an IPv4 address, an IPv6 address in brackets, a host name, or
-            /// missing for all IPv4 interfaces; port 0 lets the system choose. With `name=` in front (`a` to `z`, `0` to
-            /// `9`, `_`) the arguments of `main` can tell listeners apart; an unnamed one is called `listener0`,
-            /// `listener1`, … by its place.
-            listen: addresses { default: "no listener", since: "0.1.0" }
+            values {
+                /// The addresses to listen on, each bound by the master before the first child starts.
+                ///
+                /// An address is `host:port`; the host may be an IPv4 address, an IPv6 address in brackets, a host name,
+                /// or missing for all IPv4 interfaces; port 0 lets the system choose. With `name=` in front (`a` to `z`,
+                /// `0` to `9`, `_`) the arguments of `main` can tell listeners apart; an unnamed one is called
+                /// `listener0`, `listener1`, … by its place.
+                listen: addresses { env: "PREFORK_LISTEN", default: "no listener", since: "0.1.0" }
 
-            /// How many workers serve at the same time.
-            ///
-            /// `"auto"` is one for every CPU that this process may use. 0 is single mode: one process without a master,
-            /// for debuggers and profilers.
-            workers: workers { default: "\"auto\"", unit: "workers", since: "0.1.0" }
+                /// The family of the addresses: `"tcp4"`, `"tcp6"`, or `"tcp"` for whichever a name has.
+                ///
+                /// Unsaid, an IP address says its own family; host names and missing hosts are IPv4. With `"tcp6"` a
+                /// missing host means all IPv6 interfaces, and these do not take IPv4 as well. With `"tcp"` a missing host
+                /// means all interfaces of both families, and a host name its first address.
+                network: network { env: "PREFORK_NETWORK", default: "what the address says", since: "0.1.0" }
 
-            /// How many exits that nobody asked for are answered with a new worker, counted over a window of 60 s.
-            ///
-            /// One more within the window ends the master, and with it the rest of the workers. With 0 the first such
-            /// exit does.
-            recover_threshold: count {
-                default: "the larger of 8 and the number of workers", unit: "exits", since: "0.1.0"
+                /// Whether every worker has a listening socket of its own for each address (`SO_REUSEPORT`, socket(7)).
+                ///
+                /// The kernel then spreads connections by a hash, evenly, and wakes one worker for each; a worker that
+                /// stalls lets those wait that fell to it. Without it all share one socket, and whoever is free accepts. In
+                /// both cases the master owns the sockets, and a connection that waits survives its worker.
+                reuseport: flag { env: "PREFORK_REUSEPORT", default: "`false`", since: "0.1.0" }
+
+                /// How many workers serve at the same time.
+                ///
+                /// `"auto"` is one for every CPU that this process may use. 0 is single mode: one process without a master,
+                /// for debuggers and profilers.
+                workers: workers { env: "PREFORK_WORKERS", default: "`\"auto\"`", unit: "workers", since: "0.1.0" }
+
+                /// How many exits that nobody asked for are answered with a new worker, counted over the
+                /// `recover_window`.
+                ///
+                /// One more within the window ends the master, and with it the rest of the workers. Clean exits count as
+                /// well. With 0 the first exit ends it.
+                recover_threshold: count {
+                    env: "PREFORK_RECOVER_THRESHOLD",
+                    default: "the larger of 8 and the number of workers",
+                    unit: "exits",
+                    since: "0.1.0"
+                }
+
+                /// How long an exit is remembered for the `recover_threshold`; `"forever"` counts over the master's whole
+                /// life.
+                ///
+                /// The window slides, so that time without deaths forgives. `"0s"` forgives everything at once, except
+                /// what happens in the same moment.
+                recover_window: window { env: "PREFORK_RECOVER_WINDOW", default: "`\"1m\"`", since: "0.1.0" }
+
+                /// How long the master waits before it replaces a worker that ended.
+                ///
+                /// Each slot waits for itself, so that workers which end together are replaced together; a stop ends the
+                /// wait. With `"0s"` a worker that was well is replaced at once. One that was not waits longer each time,
+                /// whatever is said here: from 100 ms to 5 s.
+                recover_interval: duration { env: "PREFORK_RECOVER_INTERVAL", default: "`\"0s\"`", since: "0.1.0" }
+
+                /// How long a worker must have lived to count as well, where it cannot be seen that it is ready.
+                ///
+                /// That is so with raw listeners, without listeners, and for foreign programs. Death after that is followed
+                /// by a replacement at once.
+                healthy_after: duration { env: "PREFORK_HEALTHY_AFTER", default: "`\"1s\"`", since: "0.1.0" }
+
+                /// How long a worker may take from its start until it is ready, where that can be seen.
+                ///
+                /// It is ready at its first accept on our listener, or when it says so by `ready()`. One that is late is
+                /// killed, and replaced as if it had died. With `"0s"` that is every one.
+                ready_timeout: duration { env: "PREFORK_READY_TIMEOUT", default: "`\"30s\"`", since: "0.1.0" }
+
+                /// How long a worker that was asked to stop may take to finish its requests, before it is killed.
+                ///
+                /// The whole stop keeps within this one budget. With `"0s"` workers are killed at once.
+                shutdown_grace_period: duration {
+                    env: "PREFORK_SHUTDOWN_GRACE_PERIOD", default: "`\"5s\"`", since: "0.1.0"
+                }
             }
 
-            /// How long a worker that was asked to stop may take to finish its requests, before it is killed.
-            ///
-            /// The whole stop keeps within this one budget. With `"0s"` workers are killed at once.
-            shutdown_grace_period: duration { default: "\"5s\"", since: "0.1.0" }
+            code {
+                /// Called in the master after every start of a child, the first and later ones.
+                on_child_spawn { default: "nothing", since: "0.1.0" }
+
+                /// Called in the master once, when every slot's first child was started.
+                on_master_ready { default: "nothing", since: "0.1.0" }
+
+                /// Called in the master after a child that ended was replaced.
+                on_child_recover { default: "nothing", since: "0.1.0" }
+
+                /// Called in a worker when its master died.
+                on_master_death { default: "nothing", since: "0.1.0" }
+
+                /// May alter how a child is started.
+                child_producer { default: "this program, started again", since: "0.1.0" }
+
+                /// Takes the master's lines.
+                logger { default: "stderr", since: "0.1.0" }
+            }
         }
     };
 }
@@ -75,6 +147,14 @@ pub enum Kind {
     Count,
     /// A span of time, see [`duration`](crate::duration).
     Duration,
+    /// A span of time or for ever, see [`window`](crate::window).
+    Window,
+    /// A family of addresses, see [`network`](crate::network).
+    Network,
+    /// Yes or no, see [`flag`](crate::flag).
+    Flag,
+    /// A function; not in the environment.
+    Code,
 }
 
 impl Kind {
@@ -85,6 +165,10 @@ impl Kind {
             Self::Workers => "\"auto\" or a number from 0 to 10000",
             Self::Count => "a number from 0 to 1000000",
             Self::Duration => "a duration such as \"5s\" or \"250ms\"",
+            Self::Window => "a duration such as \"1m\", or \"forever\"",
+            Self::Network => "\"tcp\", \"tcp4\" or \"tcp6\"",
+            Self::Flag => "`true` or `false`",
+            Self::Code => "a function or a closure",
         }
     }
 
@@ -92,13 +176,20 @@ impl Kind {
     ///
     /// # Errors
     ///
-    /// Whatever the grammar says about the text.
+    /// Whatever the grammar says about the text; every text where code is wanted.
     pub fn check(self, text: &str) -> Result<(), ParseError> {
         match self {
             Self::Addresses => list::parse(text).map(drop),
             Self::Workers => workers::parse(text).map(drop),
             Self::Count => count::parse(text).map(drop),
             Self::Duration => duration::parse(text).map(drop),
+            Self::Window => window::parse(text).map(drop),
+            Self::Network => network::parse(text).map(drop),
+            Self::Flag => flag::parse(text).map(drop),
+            Self::Code => Err(ParseError::new(format!(
+                "{} is a text, expected code",
+                quote(text)
+            ))),
         }
     }
 }
@@ -118,17 +209,14 @@ pub struct Row {
     pub doc: &'static str,
     /// What a bare number counts.
     pub unit: Option<&'static str>,
+    /// The variable that overrides it; `None` for code.
+    pub env: Option<&'static str>,
 }
 
 impl Row {
     /// Finds an option by its exact name.
     pub fn find(name: &str) -> Option<&'static Self> {
         TABLE.iter().find(|row| row.name == name)
-    }
-
-    /// Names the environment variable that overrides the option.
-    pub fn env_name(&self) -> String {
-        format!("PREFORK_{}", self.name.to_ascii_uppercase())
     }
 }
 
@@ -145,6 +233,15 @@ macro_rules! kind {
     (duration) => {
         Kind::Duration
     };
+    (window) => {
+        Kind::Window
+    };
+    (network) => {
+        Kind::Network
+    };
+    (flag) => {
+        Kind::Flag
+    };
 }
 
 macro_rules! optional {
@@ -157,18 +254,35 @@ macro_rules! optional {
 }
 
 macro_rules! rows {
-    ($( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-        default: $default:literal, $(unit: $unit:literal,)? since: $since:literal
-    } )*) => {
+    (
+        values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
+            env: $env:literal, default: $default:literal, $(unit: $unit:literal,)? since: $since:literal
+        } )* }
+        code { $( $(#[doc = $code_doc:expr])* $code:ident {
+            default: $code_default:literal, since: $code_since:literal
+        } )* }
+    ) => {
         /// Every option, in the order in which the documentation shows them.
-        pub const TABLE: &[Row] = &[$(Row {
-            name: stringify!($name),
-            kind: kind!($kind),
-            default: $default,
-            since: $since,
-            doc: concat!($($doc, "\n"),*),
-            unit: optional!($($unit)?),
-        }),*];
+        pub const TABLE: &[Row] = &[
+            $(Row {
+                name: stringify!($name),
+                kind: kind!($kind),
+                default: $default,
+                since: $since,
+                doc: concat!($($doc, "\n"),*),
+                unit: optional!($($unit)?),
+                env: Some($env),
+            },)*
+            $(Row {
+                name: stringify!($code),
+                kind: Kind::Code,
+                default: $code_default,
+                since: $code_since,
+                doc: concat!($($code_doc, "\n"),*),
+                unit: None,
+                env: None,
+            },)*
+        ];
     };
 }
 
@@ -204,17 +318,20 @@ mod tests {
     #[test]
     fn quoted_defaults_are_values() {
         for row in TABLE {
-            if let Some(text) = row.default.strip_prefix('"') {
-                assert_eq!(row.kind.check(text.trim_end_matches('"')), Ok(()));
+            if let Some(text) = row.default.strip_prefix('`') {
+                let text = text.trim_end_matches('`').trim_matches('"');
+                assert_eq!(row.kind.check(text), Ok(()), "{row:?}");
             }
         }
     }
 
     #[test]
-    fn environment_names_follow_from_names() {
-        let row = Row::find("recover_threshold").expect("it is in the table");
-
-        assert_eq!(row.env_name(), "PREFORK_RECOVER_THRESHOLD");
+    fn the_environment_says_the_name_in_capitals_and_has_no_code() {
+        for row in TABLE {
+            let expected = format!("PREFORK_{}", row.name.to_ascii_uppercase());
+            let is_code = row.kind == Kind::Code;
+            assert_eq!(row.env, (!is_code).then_some(expected.as_str()));
+        }
         assert_eq!(Row::find("Workers"), None);
     }
 
@@ -235,8 +352,12 @@ mod tests {
     #[test]
     fn a_macro_gets_its_own_tokens_before_the_rows() {
         macro_rules! rows_behind {
-            (first second $( $(#[doc = $doc:expr])* $name:ident : $kind:ident { $($rest:tt)* } )*) => {
-                [$(stringify!($name)),*]
+            (
+                first second
+                values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident { $($rest:tt)* } )* }
+                code { $( $(#[doc = $code_doc:expr])* $code:ident { $($code_rest:tt)* } )* }
+            ) => {
+                [$(stringify!($name),)* $(stringify!($code)),*]
             };
         }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use prefork_options::{Address, ParseError, Workers};
+use prefork_options::{Address, Network, ParseError, Window, Workers};
 
 use super::IntoOption;
 use crate::error::{BadOption, Error};
@@ -14,6 +14,9 @@ macro_rules! kind_type {
     (workers) => { Workers };
     (count) => { u32 };
     (duration) => { Duration };
+    (window) => { Window };
+    (network) => { Network };
+    (flag) => { bool };
 }
 
 /// How a text of this kind is read.
@@ -30,12 +33,25 @@ macro_rules! kind_parse {
     (duration, $text:expr) => {
         prefork_options::duration::parse($text)
     };
+    (window, $text:expr) => {
+        prefork_options::window::parse($text)
+    };
+    (network, $text:expr) => {
+        prefork_options::network::parse($text)
+    };
+    (flag, $text:expr) => {
+        prefork_options::flag::parse($text)
+    };
 }
 
 macro_rules! define {
-    ($( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-        default: $default:literal, $(unit: $unit:literal,)? since: $since:literal
-    } )*) => {
+    (
+        values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
+            env: $env:literal, default: $default:literal, $(unit: $unit:literal,)? since: $since:literal
+        } )* }
+        // Their setters stand in the builder: each is a function of its own kind.
+        code { $($code:tt)* }
+    ) => {
         /// What the user said so far. Mistakes are kept, so that all can be told at once.
         #[derive(Debug, Clone, Default)]
         pub(crate) struct Options {
@@ -62,7 +78,7 @@ macro_rules! define {
             $(
                 $(#[doc = $doc])*
                 #[doc = ""]
-                #[doc = concat!("Default: ", $default, ".", $(" Unit: ", $unit, ".",)? " In the environment: `PREFORK_", stringify!($name), "` in upper case. Since ", $since, ".")]
+                #[doc = concat!("Default: ", $default, ".", $(" Unit: ", $unit, ".",)? " In the environment: `", $env, "`. Since ", $since, ".")]
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
                     let options = self.options_mut();
                     match value.into_option() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prefork_options::{Address, Workers, list};
+use prefork_options::{Address, Network, Window, Workers, list};
 
 use super::Options;
 use crate::error::Error;
@@ -14,13 +14,23 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Address>,
     /// 0 is single mode.
     pub(crate) workers: usize,
+    pub(crate) network: Option<Network>,
+    pub(crate) reuseport: bool,
     pub(crate) recover_threshold: u32,
+    pub(crate) recover_window: Window,
+    pub(crate) recover_interval: Duration,
+    pub(crate) healthy_after: Duration,
+    pub(crate) ready_timeout: Duration,
     pub(crate) shutdown_grace_period: Duration,
 }
 
 impl Config {
-    const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
     const MIN_RECOVER_THRESHOLD: u32 = 8;
+    const RECOVER_WINDOW: Window = Window::Sliding(Duration::from_mins(1));
+    const RECOVER_INTERVAL: Duration = Duration::ZERO;
+    const HEALTHY_AFTER: Duration = Duration::from_secs(1);
+    const READY_TIMEOUT: Duration = Duration::from_secs(30);
+    const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
 
     /// Fills what was left open and checks what only shows in the whole.
     ///
@@ -39,9 +49,15 @@ impl Config {
         Ok(Self {
             listen,
             workers,
+            network: options.network,
+            reuseport: options.reuseport.unwrap_or(false),
             recover_threshold: options
                 .recover_threshold
                 .unwrap_or(per_worker.max(Self::MIN_RECOVER_THRESHOLD)),
+            recover_window: options.recover_window.unwrap_or(Self::RECOVER_WINDOW),
+            recover_interval: options.recover_interval.unwrap_or(Self::RECOVER_INTERVAL),
+            healthy_after: options.healthy_after.unwrap_or(Self::HEALTHY_AFTER),
+            ready_timeout: options.ready_timeout.unwrap_or(Self::READY_TIMEOUT),
             shutdown_grace_period: options
                 .shutdown_grace_period
                 .unwrap_or(Self::SHUTDOWN_GRACE_PERIOD),
@@ -56,6 +72,8 @@ fn usable_cpus() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use prefork_options::TABLE;
+
     use super::*;
 
     #[test]
@@ -67,6 +85,32 @@ mod tests {
             };
             let config = Config::settle(options).expect("good options");
             assert_eq!(config.recover_threshold, expected);
+        }
+    }
+
+    /// What the table tells people is what holds.
+    #[test]
+    fn the_defaults_are_those_of_the_table() {
+        let config = Config::settle(Options::default()).expect("nothing was said");
+        let duration = prefork_options::duration::format;
+        let defaults = [
+            ("reuseport", config.reuseport.to_string()),
+            ("recover_window", config.recover_window.to_string()),
+            ("recover_interval", duration(config.recover_interval)),
+            ("healthy_after", duration(config.healthy_after)),
+            ("ready_timeout", duration(config.ready_timeout)),
+            (
+                "shutdown_grace_period",
+                duration(config.shutdown_grace_period),
+            ),
+        ];
+        for (name, holds) in defaults {
+            let row = TABLE.iter().find(|row| row.name == name).expect(name);
+            assert_eq!(
+                row.default.trim_matches('`').trim_matches('"'),
+                holds,
+                "{name}"
+            );
         }
     }
 

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use prefork_options::{Address, ParseError, Workers, address, count, duration, workers};
+use prefork_options::{
+    Address, Network, ParseError, Window, Workers, address, count, duration, network, window,
+    workers,
+};
 
 /// Something that an option of type `T` can be made from.
 ///
@@ -13,6 +16,9 @@ use prefork_options::{Address, ParseError, Workers, address, count, duration, wo
 /// | workers | a `usize`, `"auto"` |
 /// | a count | a `u32` |
 /// | a duration | a [`Duration`], a text such as `"5s"`, `"250ms"`, `"1m30s"` |
+/// | a window | a [`Duration`] or its text, `"forever"` |
+/// | a network | `"tcp"`, `"tcp4"`, `"tcp6"` |
+/// | a flag | a `bool` |
 ///
 /// There is exactly one integer among the types of each option, so that `workers = 4` needs no
 /// suffix.
@@ -68,6 +74,42 @@ impl IntoOption<Duration> for &str {
 impl IntoOption<Duration> for String {
     fn into_option(self) -> Result<Duration, ParseError> {
         duration::parse(&self)
+    }
+}
+
+impl IntoOption<Window> for Duration {
+    fn into_option(self) -> Result<Window, ParseError> {
+        duration::check(self).map(Window::Sliding)
+    }
+}
+
+impl IntoOption<Window> for &str {
+    fn into_option(self) -> Result<Window, ParseError> {
+        window::parse(self)
+    }
+}
+
+impl IntoOption<Window> for String {
+    fn into_option(self) -> Result<Window, ParseError> {
+        window::parse(&self)
+    }
+}
+
+impl IntoOption<Network> for &str {
+    fn into_option(self) -> Result<Network, ParseError> {
+        network::parse(self)
+    }
+}
+
+impl IntoOption<Network> for String {
+    fn into_option(self) -> Result<Network, ParseError> {
+        network::parse(&self)
+    }
+}
+
+impl IntoOption<bool> for bool {
+    fn into_option(self) -> Result<bool, ParseError> {
+        Ok(self)
     }
 }
 

@@ -7,19 +7,50 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prefork_options::Address;
+use prefork_options::{Address, Network};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::resolve::resolve;
+use crate::config::Config;
 use crate::error::Error;
 
-/// A socket that listens.
+/// An address with the sockets that listen there: one that all slots share, or one per slot.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) name: String,
     /// With the real port where 0 was asked for.
     pub(crate) addr: SocketAddr,
-    pub(crate) socket: Socket,
+    sockets: Vec<Socket>,
+}
+
+/// How the addresses are to be bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Binding {
+    pub(crate) network: Option<Network>,
+    pub(crate) sharing: Sharing,
+}
+
+impl Binding {
+    pub(crate) fn of(config: &Config) -> Self {
+        let sharing = match (config.reuseport, config.workers) {
+            // In single mode there is nobody to share with.
+            (_, 0) | (false, _) => Sharing::Shared,
+            (true, workers) => Sharing::PerSlot(workers),
+        };
+        Self {
+            network: config.network,
+            sharing,
+        }
+    }
+}
+
+/// Who accepts from a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Every slot.
+    Shared,
+    /// One slot each, so many of them.
+    PerSlot(usize),
 }
 
 /// The kernel cuts this to `net.core.somaxconn`: the operator's word.
@@ -34,28 +65,32 @@ const RETRY_EVERY: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// The first that cannot be resolved or bound, by its name.
-pub(crate) fn bind_all(addresses: &[Address]) -> Result<Vec<Bound>, Error> {
+pub(crate) fn bind_all(addresses: &[Address], binding: Binding) -> Result<Vec<Bound>, Error> {
     let give_up_at = Instant::now() + PATIENCE;
     addresses
         .iter()
-        .map(|address| bind_patiently(address, give_up_at))
+        .map(|address| bind_patiently(address, binding, give_up_at))
         .collect()
 }
 
-fn bind_patiently(address: &Address, give_up_at: Instant) -> Result<Bound, Error> {
+fn bind_patiently(
+    address: &Address,
+    binding: Binding,
+    give_up_at: Instant,
+) -> Result<Bound, Error> {
     let listener = address.name.clone().unwrap_or_default();
-    let addr = resolve(address).map_err(|source| Error::Resolve {
+    let addr = resolve(address, binding.network).map_err(|source| Error::Resolve {
         listener: listener.clone(),
         address: address.host.clone(),
         source,
     })?;
     loop {
-        match bind(addr) {
-            Ok((socket, addr)) => {
+        match bind(addr, binding) {
+            Ok((sockets, addr)) => {
                 return Ok(Bound {
                     name: listener,
                     addr,
-                    socket,
+                    sockets,
                 });
             }
             Err((_, source))
@@ -75,17 +110,71 @@ fn bind_patiently(address: &Address, give_up_at: Instant) -> Result<Bound, Error
     }
 }
 
-/// Binds one socket and listens. The error comes with the call that failed.
-fn bind(addr: SocketAddr) -> Result<(Socket, SocketAddr), (&'static str, io::Error)> {
+/// An error with the call that failed.
+type Failure = (&'static str, io::Error);
+
+/// Whether others may bind the same address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Port {
+    Alone,
+    Reused,
+}
+
+fn bind(addr: SocketAddr, binding: Binding) -> Result<(Vec<Socket>, SocketAddr), Failure> {
+    let network = binding.network;
+    let Sharing::PerSlot(slots) = binding.sharing else {
+        let socket = bind_one(addr, network, Port::Alone)?;
+        let addr = listen(&socket, addr)?;
+        return Ok((vec![socket], addr));
+    };
+    // With SO_REUSEPORT a stranger of the same user would simply get a share of the connections:
+    // ask without it first. Port 0 has no owner yet.
+    if addr.port() != 0 {
+        bind_one(addr, network, Port::Alone)?;
+    }
+    // It holds a port that the system chose until the others are bound to it; it never listens,
+    // and so gets no connection.
+    let placeholder = bind_one(addr, network, Port::Reused)?;
+    let addr = local_addr(&placeholder, addr)?;
+    // Listening in slot order: the kernel numbers the members of a group by that (socket(7)).
+    let sockets = (0..slots).map(|_| {
+        let socket = bind_one(addr, network, Port::Reused)?;
+        listen(&socket, addr)?;
+        Ok(socket)
+    });
+    Ok((sockets.collect::<Result<_, Failure>>()?, addr))
+}
+
+fn bind_one(addr: SocketAddr, network: Option<Network>, port: Port) -> Result<Socket, Failure> {
     let at = |call| move |source| (call, source);
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
         .map_err(at("open a socket for"))?;
     // Connections of an earlier run in TIME_WAIT do not keep the port (socket(7)).
     socket.set_reuse_address(true).map_err(at("prepare"))?;
+    if port == Port::Reused {
+        socket.set_reuse_port(true).map_err(at("prepare"))?;
+    }
+    if addr.is_ipv6()
+        && let Some(network) = network
+    {
+        let only_v6 = network == Network::Tcp6;
+        socket.set_only_v6(only_v6).map_err(at("prepare"))?;
+    }
     socket.bind(&addr.into()).map_err(at("bind"))?;
-    socket.listen(BACKLOG).map_err(at("listen on"))?;
-    let bound = socket.local_addr().map_err(at("read the address of"))?;
-    Ok((socket, bound.as_socket().unwrap_or(addr)))
+    Ok(socket)
+}
+
+fn listen(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> {
+    socket
+        .listen(BACKLOG)
+        .map_err(|source| ("listen on", source))?;
+    local_addr(socket, addr)
+}
+
+fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> {
+    let local = socket.local_addr();
+    let local = local.map_err(|source| ("read the address of", source))?;
+    Ok(local.as_socket().unwrap_or(addr))
 }
 
 impl Bound {
@@ -94,24 +183,35 @@ impl Bound {
     /// # Errors
     /// None that a socket of ours can have.
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking)
+        self.sockets
+            .iter()
+            .try_for_each(|socket| socket.set_nonblocking(nonblocking))
     }
 
-    /// The descriptor alone.
-    pub(crate) fn into_fd(self) -> OwnedFd {
-        self.socket.into()
+    /// The socket that the children of this slot accept from.
+    pub(crate) fn socket_of(&self, slot: usize) -> BorrowedFd<'_> {
+        self.sockets[slot % self.sockets.len()].as_fd()
     }
-}
 
-impl AsFd for Bound {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+    /// The descriptor alone, of the first slot.
+    pub(crate) fn into_fd(mut self) -> OwnedFd {
+        self.sockets.swap_remove(0).into()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SHARED: Binding = Binding {
+        network: None,
+        sharing: Sharing::Shared,
+    };
+
+    const PER_SLOT: Binding = Binding {
+        network: None,
+        sharing: Sharing::PerSlot(3),
+    };
 
     fn address(text: &str) -> Address {
         let mut address: Address = text.parse().expect(text);
@@ -121,25 +221,48 @@ mod tests {
 
     #[test]
     fn port_zero_gives_the_real_port() {
-        let bound = bind_all(&[address("127.0.0.1:0"), address("[::1]:0")]).expect("free ports");
+        let both = [address("127.0.0.1:0"), address("[::1]:0")];
+        let bound = bind_all(&both, SHARED).expect("free ports");
         assert!(bound.iter().all(|listener| listener.addr.port() != 0));
         assert_ne!(bound[0].addr, bound[1].addr);
     }
 
     #[test]
     fn an_empty_host_and_a_host_name_are_ipv4() {
-        let bound = bind_all(&[address(":0"), address("localhost:0")]).expect("free ports");
+        let bound = bind_all(&[address(":0"), address("localhost:0")], SHARED).expect("free ports");
         assert!(bound.iter().all(|listener| listener.addr.is_ipv4()));
+    }
+
+    #[test]
+    fn every_slot_has_a_socket_of_its_own_at_the_same_address() {
+        let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
+        let local = |socket: &Socket| socket.local_addr().ok().and_then(|addr| addr.as_socket());
+        assert_eq!(bound[0].sockets.len(), 3);
+        assert!(
+            bound[0]
+                .sockets
+                .iter()
+                .all(|s| local(s) == Some(bound[0].addr))
+        );
     }
 
     #[test]
     fn a_taken_port_is_an_error_that_names_the_listener() {
         let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let taken = holder.local_addr().expect("bound").to_string();
-        let error = bind_all(&[address(&taken)]).expect_err("the port is taken");
-        let text = error.paragraph();
-        assert!(text.contains("'http'") && text.contains(&taken), "{text}");
-        assert_eq!(error.exit_code(), 69);
+        for binding in [SHARED, PER_SLOT] {
+            let error = bind_all(&[address(&taken)], binding).expect_err("the port is taken");
+            let text = error.paragraph();
+            assert!(text.contains("'http'") && text.contains(&taken), "{text}");
+            assert_eq!(error.exit_code(), 69);
+        }
+    }
+
+    #[test]
+    fn a_foreign_owner_that_would_share_its_port_is_an_error_too() {
+        let foreign = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
+        let taken = address(&foreign[0].addr.to_string());
+        assert!(bind_all(&[taken], PER_SLOT).is_err());
     }
 
     #[test]
@@ -150,13 +273,14 @@ mod tests {
             thread::sleep(RETRY_EVERY * 3);
             drop(holder);
         });
-        assert!(bind_all(&[address(&taken)]).is_ok());
+        assert!(bind_all(&[address(&taken)], SHARED).is_ok());
         release.join().expect("it only drops");
     }
 
     #[test]
     fn an_unknown_host_is_an_error_that_names_it() {
-        let error = bind_all(&[address("no-such-host.invalid:80")]).expect_err("unknown");
+        let unknown = address("no-such-host.invalid:80");
+        let error = bind_all(&[unknown], SHARED).expect_err("unknown");
         assert!(
             error.to_string().contains("no-such-host.invalid"),
             "{error}"

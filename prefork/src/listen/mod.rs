@@ -9,7 +9,7 @@ mod inherit;
 mod resolve;
 
 pub(crate) use announce::{ADDRS_VARIABLE, announce};
-pub(crate) use bind::{Bound, bind_all};
+pub(crate) use bind::{Binding, Bound, bind_all};
 pub(crate) use inherit::{Inherited, inherit};
 
 /// What `sd_listen_fds(3)` reads, and with it every program that knows socket activation.

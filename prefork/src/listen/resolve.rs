@@ -1,25 +1,76 @@
 //! From an address as people write it to one that can be bound.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use prefork_options::Address;
+use prefork_options::{Address, Network};
 
-/// A literal address says its own family; host names mean their IPv4 addresses, and a missing host
-/// all IPv4 interfaces.
+/// Without a network a literal address says its own family; host names mean their IPv4 addresses,
+/// and a missing host all IPv4 interfaces.
 ///
 /// # Errors
-/// What the resolver says; a name that has no IPv4 address.
-pub(super) fn resolve(address: &Address) -> io::Result<SocketAddr> {
+/// What the resolver says; a host that has no address in the network.
+pub(super) fn resolve(address: &Address, network: Option<Network>) -> io::Result<SocketAddr> {
+    let is_in = |ip: IpAddr| match network {
+        None | Some(Network::Tcp) => true,
+        Some(Network::Tcp4) => ip.is_ipv4(),
+        Some(Network::Tcp6) => ip.is_ipv6(),
+    };
     if address.host.is_empty() {
-        return Ok((Ipv4Addr::UNSPECIFIED, address.port).into());
+        return Ok(SocketAddr::new(everywhere(network), address.port));
     }
     if let Ok(ip) = address.host.parse() {
-        return Ok(SocketAddr::new(ip, address.port));
+        let addr = SocketAddr::new(ip, address.port);
+        return is_in(ip).then_some(addr).ok_or_else(|| not_in(network));
     }
     let mut found = (address.host.as_str(), address.port).to_socket_addrs()?;
-    found.find(SocketAddr::is_ipv4).ok_or_else(|| {
-        let reason = "the name has no IPv4 address";
-        io::Error::new(io::ErrorKind::NotFound, reason)
-    })
+    let wanted = |addr: &SocketAddr| match network {
+        None => addr.is_ipv4(),
+        Some(_) => is_in(addr.ip()),
+    };
+    found.find(wanted).ok_or_else(|| not_in(network))
+}
+
+fn everywhere(network: Option<Network>) -> IpAddr {
+    match network {
+        None | Some(Network::Tcp4) => Ipv4Addr::UNSPECIFIED.into(),
+        Some(Network::Tcp | Network::Tcp6) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+fn not_in(network: Option<Network>) -> io::Error {
+    let family = match network {
+        Some(Network::Tcp6) => "IPv6",
+        None | Some(Network::Tcp | Network::Tcp4) => "IPv4",
+    };
+    let reason = format!("the host has no {family} address");
+    io::Error::new(io::ErrorKind::NotFound, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str, network: Option<Network>) -> Option<String> {
+        let address = text.parse().expect(text);
+        resolve(&address, network).ok().map(|addr| addr.to_string())
+    }
+
+    #[test]
+    fn the_network_says_which_family() {
+        let (tcp, tcp4, tcp6) = (Some(Network::Tcp), Some(Network::Tcp4), Some(Network::Tcp6));
+        for (text, network, expected) in [
+            (":80", None, Some("0.0.0.0:80")),
+            (":80", tcp4, Some("0.0.0.0:80")),
+            (":80", tcp6, Some("[::]:80")),
+            (":80", tcp, Some("[::]:80")),
+            ("[::1]:80", None, Some("[::1]:80")),
+            ("127.0.0.1:80", tcp6, None),
+            ("[::1]:80", tcp4, None),
+            ("localhost:80", None, Some("127.0.0.1:80")),
+            ("localhost:80", tcp4, Some("127.0.0.1:80")),
+        ] {
+            assert_eq!(ip(text, network).as_deref(), expected, "{text} {network:?}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Level;
 use crate::channel::{Endpoint, Rate};
 use crate::supervisor::{ChildId, KillReason};
 use crate::sys::pidfd::{ExitStatus, Pidfd};
@@ -48,6 +49,15 @@ impl Child {
             killed: None,
             violation: None,
             last_words: None,
+        }
+    }
+
+    /// How much the line about its end should be noticed.
+    pub(super) fn gravity(&self, status: ExitStatus) -> Level {
+        match (self.killed, status) {
+            (None, ExitStatus::Code(0)) if self.is_asked => Level::Info,
+            (None, ExitStatus::Code(0)) | (Some(KillReason::OutOfTime), _) => Level::Warn,
+            (None | Some(KillReason::NotReady | KillReason::Violation), _) => Level::Error,
         }
     }
 

@@ -25,7 +25,7 @@ impl Master {
         }
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         self.supervisor.handle(event, Instant::now());
     }
 
@@ -48,9 +48,11 @@ impl Master {
                 self.stop(Urgency::Immediate, &from);
             }
             Signal::SIGINT => self.stop(Urgency::Graceful, &from),
+            // The loop looks for orphans after each round; this one was woken for that.
+            Signal::SIGCHLD => {}
             _ => self
                 .log
-                .line(&format!("{from}: this version does nothing about it")),
+                .warn(&format!("{from}: this version does nothing about it")),
         }
     }
 
@@ -72,7 +74,7 @@ impl Master {
             }
             Urgency::Graceful => format!("{from}: stopping {children} workers within {grace}"),
         };
-        self.log.line(&line);
+        self.log.info(&line);
         self.tell(Event::StopRequested { urgency });
     }
 
@@ -135,8 +137,20 @@ impl Master {
         if let Some(channel) = &child.channel {
             self.poller.remove(channel);
         }
-        self.log.line(&child.obituary(status, Instant::now()));
+        let obituary = child.obituary(status, Instant::now());
+        self.log.line(child.gravity(status), &obituary);
+        self.last_end = obituary;
+        self.predecessors.insert(child.slot, child.pid);
         self.tell(Event::Exited { child: id });
+    }
+
+    /// Where orphans are given to this process.
+    pub(super) fn reap_strangers(&mut self) {
+        let Some(strangers) = &mut self.strangers else {
+            return;
+        };
+        let is_ours = |pid| self.children.values().any(|child| child.pid == pid);
+        self.strangers_due = strangers.reap(is_ours, Instant::now());
     }
 }
 

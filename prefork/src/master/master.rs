@@ -10,8 +10,10 @@ use super::Log;
 use super::child::Child;
 use super::commands::Commands;
 use super::poller::{Poller, Source};
+use super::strangers::Strangers;
 use crate::config::Config;
 use crate::error::Error;
+use crate::hook::Hooks;
 use crate::listen::Bound;
 use crate::spawn::Spawner;
 use crate::supervisor::{Backoff, Cause, ChildId, Outcome, Policy, Readiness, Supervisor, Window};
@@ -29,7 +31,19 @@ pub(crate) struct Master {
     pub(super) signals: Option<SignalPipe>,
     pub(super) commands: Option<Commands>,
     pub(super) log: Log,
+    pub(super) hooks: Hooks,
+    /// Where this process is who orphans are given to.
+    pub(super) strangers: Option<Strangers>,
+    /// When they are to be looked at again.
+    pub(super) strangers_due: Option<Instant>,
+    /// Of each slot the child that ended last, until another one took its place.
+    pub(super) predecessors: HashMap<usize, i32>,
+    /// How the last exit or failed start came about.
+    pub(super) last_end: String,
     pub(super) workers: usize,
+    /// In slot order, until they were announced.
+    pub(super) first_pids: Vec<i32>,
+    pub(super) is_announced: bool,
     pub(super) grace: Duration,
     /// What ended it, where that has a cause that the supervisor does not know.
     pub(super) failure: Option<Error>,
@@ -44,6 +58,8 @@ pub(super) struct Parts {
     pub(super) signals: Option<SignalPipe>,
     pub(super) commands: Option<Commands>,
     pub(super) log: Log,
+    pub(super) hooks: Hooks,
+    pub(super) strangers: Option<Strangers>,
 }
 
 impl Master {
@@ -65,7 +81,14 @@ impl Master {
             signals: parts.signals,
             commands: parts.commands,
             log: parts.log,
+            hooks: parts.hooks,
+            strangers: parts.strangers,
+            strangers_due: None,
+            predecessors: HashMap::new(),
+            last_end: String::new(),
             workers: parts.config.workers,
+            first_pids: Vec::new(),
+            is_announced: false,
             grace: parts.config.shutdown_grace_period,
             failure: None,
         })
@@ -87,11 +110,13 @@ impl Master {
             for source in self.wait()? {
                 self.hear(source);
             }
+            self.reap_strangers();
         }
     }
 
     fn wait(&mut self) -> Result<Vec<Source>, Error> {
-        let deadline = self.supervisor.deadline();
+        let deadlines = [self.supervisor.deadline(), self.strangers_due];
+        let deadline = deadlines.into_iter().flatten().min();
         self.poller.wait(deadline).map_err(|source| Error::Master {
             doing: "wait for events",
             source,
@@ -118,6 +143,7 @@ impl Master {
                     Window::Sliding(window) => Some(window),
                     Window::Forever => None,
                 },
+                last: self.last_end,
             }),
             // The mechanism knows more of these: it kept the error when it told the supervisor.
             Cause::StartFailed { .. } | Cause::HookFailed => self.failure,
@@ -139,10 +165,13 @@ fn policy(config: &Config) -> Policy {
         // Nobody makes a master in single mode.
         slots: NonZeroUsize::new(config.workers).unwrap_or(NonZeroUsize::MIN),
         recover_threshold: config.recover_threshold,
-        recover_window: Window::Sliding(Duration::from_mins(1)),
-        recover_interval: Duration::ZERO,
-        healthy_after: Duration::from_secs(1),
-        ready_timeout: Duration::from_secs(30),
+        recover_window: match config.recover_window {
+            prefork_options::Window::Sliding(window) => Window::Sliding(window),
+            prefork_options::Window::Forever => Window::Forever,
+        },
+        recover_interval: config.recover_interval,
+        healthy_after: config.healthy_after,
+        ready_timeout: config.ready_timeout,
         shutdown_grace_period: config.shutdown_grace_period,
         kill_patience: Policy::KILL_PATIENCE,
         backoff: Backoff::default(),

@@ -12,8 +12,10 @@ mod master;
 mod perform;
 mod poller;
 mod setup;
+mod strangers;
 
 pub use handle::Handle;
-pub(crate) use log::{Log, describe};
+pub use log::{Level, LogLine};
+pub(crate) use log::{Log, Logger, describe};
 pub(crate) use master::Master;
 pub(crate) use setup::Setup;

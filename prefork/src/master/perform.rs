@@ -1,6 +1,7 @@
 //! What the supervisor decides, done.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -8,8 +9,10 @@ use nix::sys::signal::Signal;
 use super::Master;
 use super::child::Child;
 use super::poller::Source;
+use super::strangers::Strangers;
 use crate::channel::{Endpoint, FromMaster, Queue, ROLE_VARIABLE, Role};
 use crate::error::Error;
+use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{ADDRS_VARIABLE, LISTEN_VARIABLES, announce};
 use crate::spawn::{Order, Refusal};
 use crate::supervisor::{Action, ChildId, Event, KillReason, SlotId, StartFailure};
@@ -38,22 +41,68 @@ impl Master {
     }
 
     fn start(&mut self, slot: SlotId, id: ChildId) {
-        let event = match self.try_start(slot, id) {
-            Ok(readiness) => Event::Started {
-                child: id,
-                readiness,
-            },
-            Err(refusal) => {
-                let failure = refusal.class();
-                let error = refusal.into_error(slot);
-                if failure == StartFailure::Passing {
-                    self.log.line(&describe(&error));
-                }
-                self.failure = Some(error);
-                Event::StartFailed { child: id, failure }
+        match self.try_start(slot, id) {
+            Ok(readiness) => {
+                let child = id;
+                self.tell(Event::Started { child, readiness });
+                self.run_start_hooks(slot, child);
             }
+            Err(refusal) => {
+                let (child, failure) = (id, refusal.class());
+                let error = refusal.into_error(slot);
+                self.last_end = describe(&error);
+                self.tell(Event::StartFailed { child, failure });
+                if self.supervisor.is_stopping() {
+                    // Told in the end.
+                    self.failure.get_or_insert(error);
+                } else {
+                    self.log.error(&self.last_end);
+                }
+            }
+        }
+    }
+
+    /// The child is being waited for already: a hook that fails leaves nothing behind.
+    fn run_start_hooks(&mut self, slot: SlotId, id: ChildId) {
+        let Some(pid) = self.children.get(&id).map(|child| child.pid) else {
+            return;
         };
-        self.supervisor.handle(event, Instant::now());
+        if !self.is_announced {
+            self.first_pids.push(pid);
+        }
+        let spawned = ChildSpawned { slot: slot.0, pid };
+        let recovered = self
+            .predecessors
+            .remove(&slot.0)
+            .map(|old_pid| ChildRecovered {
+                slot: slot.0,
+                old_pid,
+                new_pid: pid,
+            });
+        self.run_hooks(|hooks| {
+            hooks.child_spawned(&spawned)?;
+            match recovered {
+                Some(recovered) => hooks.child_recovered(&recovered),
+                None => Ok(()),
+            }
+        });
+    }
+
+    /// Whether they went well; if not, the supervisor knows.
+    fn run_hooks(&mut self, run: impl FnOnce(&mut Hooks) -> Result<(), Error>) -> bool {
+        let before = self.strangers.is_some().then(Strangers::children);
+        let result = run(&mut self.hooks);
+        if let (Some(strangers), Some(before)) = (&mut self.strangers, before) {
+            strangers.spare_new(&before);
+        }
+        let Err(error) = result else {
+            return true;
+        };
+        self.log.error(&describe(&error));
+        // The first failure is the cause of the end.
+        self.failure.get_or_insert(error);
+        self.tell(Event::HookFailed);
+        false
     }
 
     fn try_start(
@@ -71,12 +120,8 @@ impl Master {
         };
         let mut variables = announce(&self.listeners);
         variables.push((ROLE_VARIABLE, role.encode()));
-        let mut fds: Vec<_> = self
-            .listeners
-            .iter()
-            .map(std::os::fd::AsFd::as_fd)
-            .collect();
-        fds.push(std::os::fd::AsFd::as_fd(&theirs));
+        let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot.0));
+        let fds = sockets.chain([theirs.as_fd()]).collect();
         let started = self.spawner.spawn(Order {
             slot: slot.0,
             fds,
@@ -116,10 +161,17 @@ impl Master {
         let workers = self.workers;
         let plural = if workers == 1 { "" } else { "s" };
         let pid = std::process::id();
-        self.log.line(&format!(
+        self.log.info(&format!(
             "{place} with {workers} worker{plural} (master pid {pid})"
         ));
-        self.supervisor.handle(Event::MasterReady, Instant::now());
+        self.is_announced = true;
+        let ready = MasterReady {
+            pids: std::mem::take(&mut self.first_pids),
+            addrs: self.addrs(),
+        };
+        if self.run_hooks(|hooks| hooks.master_ready(&ready)) {
+            self.tell(Event::MasterReady);
+        }
     }
 
     /// The frame is what counts; the signal is for programs that know nothing else.

@@ -6,10 +6,12 @@ use std::thread;
 use nix::sys::signal::Signal;
 
 use super::commands::{Commands, pair};
+use super::strangers::Strangers;
 use super::{Handle, Log, Master};
 use crate::config::Config;
 use crate::error::Error;
-use crate::listen::{Bound, bind_all};
+use crate::hook::Hooks;
+use crate::listen::{Binding, Bound, bind_all};
 use crate::spawn::{Producer, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
@@ -23,6 +25,8 @@ pub(crate) struct Setup {
     /// Whether the listening sockets are non-blocking, each by its place.
     pub(crate) blocking: Vec<bool>,
     pub(crate) producer: Option<Producer>,
+    pub(crate) hooks: Hooks,
+    pub(crate) log: Log,
     /// Whether this master owns the signals of the process.
     pub(crate) owns_signals: bool,
 }
@@ -76,11 +80,13 @@ impl Setup {
         // Before anything takes time: as PID 1 a signal without a handler is lost.
         let signals = self.owns_signals.then(own_signals).transpose();
         let signals = signals.map_err(cannot("receive signals"))?;
-        let listeners = bind_all(&self.config.listen)?;
+        let listeners = bind_all(&self.config.listen, Binding::of(&self.config))?;
         for (bound, blocking) in listeners.iter().zip(&self.blocking) {
             let result = bound.set_nonblocking(!blocking);
             result.map_err(cannot("set a socket's mode"))?;
         }
+        // Orphans of this PID namespace are ours to reap, where the process is ours.
+        let strangers = (self.owns_signals && is_init()).then(Strangers::default);
         let spawner = Spawner::new(self.producer).map_err(cannot("open its own program"))?;
         let parts = super::master::Parts {
             config: self.config,
@@ -89,7 +95,9 @@ impl Setup {
             spawner,
             signals,
             commands,
-            log: Log::default(),
+            log: self.log,
+            hooks: self.hooks,
+            strangers,
         };
         Master::new(parts).map_err(cannot("make an epoll"))
     }
@@ -99,7 +107,14 @@ fn own_signals() -> std::io::Result<SignalPipe> {
     reset(Signal::SIGCHLD)?;
     let pipe = SignalPipe::new()?;
     pipe.receive(&SIGNALS)?;
+    if is_init() {
+        pipe.receive(&[Signal::SIGCHLD])?;
+    }
     Ok(pipe)
+}
+
+fn is_init() -> bool {
+    std::process::id() == 1
 }
 
 fn cannot(doing: &'static str) -> impl Fn(std::io::Error) -> Error {

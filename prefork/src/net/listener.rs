@@ -66,6 +66,15 @@ impl Listener {
         }
     }
 
+    /// One that came too late: the worker goes already.
+    pub(crate) fn ended(addr: SocketAddr, intake: &Arc<Intake>) -> Self {
+        Self {
+            addr,
+            state: Mutex::new(State::Ended),
+            intake: Arc::clone(intake),
+        }
+    }
+
     /// The address that it listens on, also after it has ended.
     ///
     /// # Errors

@@ -14,7 +14,15 @@ pub struct ChildCommand {
     pub(super) program: Option<PathBuf>,
     pub(super) args: Vec<OsString>,
     pub(super) env: Vec<(OsString, OsString)>,
+    pub(super) wrapper: Option<Wrapper>,
     slot: usize,
+}
+
+/// A program that executes another.
+#[derive(Debug)]
+pub(super) struct Wrapper {
+    pub(super) path: PathBuf,
+    pub(super) args: Vec<OsString>,
 }
 
 impl ChildCommand {
@@ -23,6 +31,7 @@ impl ChildCommand {
             program: None,
             args: std::env::args_os().collect(),
             env: std::env::vars_os().collect(),
+            wrapper: None,
             slot,
         }
     }
@@ -42,6 +51,30 @@ impl ChildCommand {
         let path = path.into();
         self.args = vec![path.clone().into_os_string()];
         self.program = Some(path);
+        self
+    }
+
+    /// Starts the program by another one, which executes it in its own place: `nice`, `taskset`,
+    /// `setpriv` and the like, by path. The program and its arguments are added behind `args`.
+    ///
+    /// The master's own program is named as `/proc/<master>/fd/<number>`, so that it is the file
+    /// that is held open, whatever its path leads to by now.
+    pub fn wrapper<A: Into<OsString>>(
+        &mut self,
+        path: impl Into<PathBuf>,
+        args: impl IntoIterator<Item = A>,
+    ) -> &mut Self {
+        self.wrapper = Some(Wrapper {
+            path: path.into(),
+            args: args.into_iter().map(Into::into).collect(),
+        });
+        self
+    }
+
+    /// Replaces the arguments, but for the program's own name.
+    pub fn args<A: Into<OsString>>(&mut self, args: impl IntoIterator<Item = A>) -> &mut Self {
+        self.args.truncate(1);
+        self.args.extend(args.into_iter().map(Into::into));
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -28,6 +28,13 @@ impl Program {
             .open(link)?;
         let path = std::fs::read_link(link)?;
         Ok(Self { file, path })
+    }
+
+    /// A path by which other processes can execute it for as long as this one lives: the
+    /// descriptor is close-on-exec, but a wrapper reaches it through its owner (`proc_pid_fd(5)`).
+    pub(super) fn name_for_others(&self) -> PathBuf {
+        let number = self.file.as_fd().as_raw_fd();
+        format!("/proc/{}/fd/{number}", std::process::id()).into()
     }
 
     /// Where it was when it was opened, for messages.

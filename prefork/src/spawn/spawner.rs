@@ -82,10 +82,10 @@ impl Spawner {
         if let Some(produce) = &mut self.producer {
             produce(&mut command).map_err(Refusal::Producer)?;
         }
-        let program = command
-            .program
-            .as_ref()
-            .map_or_else(|| self.program.path(), |path| path.display().to_string());
+        let program = match &command.program {
+            Some(path) => path.display().to_string(),
+            None => self.program.path(),
+        };
         let refuse = |call, source| Refusal::System {
             program,
             call,
@@ -97,7 +97,8 @@ impl Spawner {
         for (name, value) in order.variables {
             command.env(name, value);
         }
-        let (image, args, env) = match texts(command) {
+        let is_foreign = command.program.is_some();
+        let (image, args, env) = match texts(command, &self.program) {
             Ok(texts) => texts,
             Err(source) => return Err(refuse("execve", source)),
         };
@@ -112,25 +113,36 @@ impl Spawner {
             stdin: self.null.as_fd(),
             blocked: &BLOCKED,
             // Our own children notice by their channel, and finish what they have.
-            parent_death: image.is_some().then_some(Signal::SIGTERM),
+            parent_death: is_foreign.then_some(Signal::SIGTERM),
         };
         match spawn(&mut self.stack, &exec) {
             Ok(process) => Ok(Started {
                 process,
-                is_foreign: image.is_some(),
+                is_foreign,
             }),
             Err(failure) => Err(refuse(failure.stage.call(), failure.source)),
         }
     }
 }
 
+/// What to execute by path, if not the held program; arguments; environment.
 type Texts = (Option<CString>, Vec<CString>, Vec<CString>);
 
 /// # Errors
 /// A text with a zero byte in it: the kernel could not be told.
-fn texts(command: ChildCommand) -> io::Result<Texts> {
+fn texts(mut command: ChildCommand, held: &Program) -> io::Result<Texts> {
     let text = |os: OsString| Ok::<_, io::Error>(CString::new(os.into_vec())?);
-    let image = command.program.map(|path| text(path.into_os_string()));
+    let mut image = command.program;
+    if let Some(wrapper) = command.wrapper {
+        let wrapped = image.unwrap_or_else(|| held.name_for_others());
+        let behind = command.args.split_off(1.min(command.args.len()));
+        command.args = vec![wrapper.path.clone().into_os_string()];
+        command.args.extend(wrapper.args);
+        command.args.push(wrapped.into_os_string());
+        command.args.extend(behind);
+        image = Some(wrapper.path);
+    }
+    let image = image.map(|path| text(path.into_os_string()));
     let args = command.args.into_iter().map(text);
     let env = command.env.into_iter().map(|(mut pair, value)| {
         pair.push("=");
@@ -277,7 +289,7 @@ mod tests {
         let Refusal::System { call, source, .. } = refusal else {
             panic!("the system refused");
         };
-        assert_eq!((call, source.kind()), ("execveat", io::ErrorKind::NotFound));
+        assert_eq!((call, source.kind()), ("execve", io::ErrorKind::NotFound));
     }
 
     #[test]

@@ -119,6 +119,7 @@ impl SlotState {
     }
 
     /// The child that fills this slot.
+    #[cfg(test)]
     pub(super) fn child(&self) -> Option<ChildId> {
         match *self {
             Self::Waiting { .. } | Self::Held { .. } | Self::Retired => None,

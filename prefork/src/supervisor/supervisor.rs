@@ -102,16 +102,19 @@ impl Supervisor {
     }
 
     /// The slot that this child fills or filled; `None` once it is gone.
+    #[cfg(test)]
     pub(crate) fn slot_of(&self, child: ChildId) -> Option<SlotId> {
         self.fleet.child(child).map(|child| child.slot)
     }
 
     /// The child that fills this slot, from the order to start it until it is gone or was asked to go.
+    #[cfg(test)]
     pub(crate) fn child_in(&self, slot: SlotId) -> Option<ChildId> {
         self.fleet.slot(slot).child()
     }
 
     /// All children from the order to start them until they are gone, in ascending order.
+    #[cfg(test)]
     pub(crate) fn children(&self) -> Vec<ChildId> {
         self.fleet.child_ids()
     }

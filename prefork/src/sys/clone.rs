@@ -74,7 +74,7 @@ impl Stage {
             Self::PlaceFds => "dup2",
             Self::CloseStrays => "close_range",
             Self::Prepare => "prctl",
-            Self::Exec => "execveat",
+            Self::Exec => "execve",
         }
     }
 }

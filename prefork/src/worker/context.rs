@@ -1,10 +1,9 @@
 //! All that a worker has: its place, its listeners, its channel, and how far its stop has come.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -12,10 +11,12 @@ use socket2::{SockRef, Type};
 
 use super::latch::Latched;
 use super::ready::Announcer;
+use super::seats::Seats;
 use super::shutdown::State as ShutdownState;
-use super::watch::{Master, Watch};
+use super::watch::{Master, Process, Watch};
 use crate::channel::{Endpoint, FromChild, FromMaster, PROTOCOL, ROLE_VARIABLE, Received, Role};
 use crate::error::Error;
+use crate::hook::LastHook;
 use crate::listen::{Bound, Inherited, inherit};
 use crate::net::Intake;
 use crate::sys;
@@ -26,8 +27,7 @@ use crate::sys::signals::SignalPipe;
 pub(crate) struct Context {
     slot: usize,
     addrs: Vec<(String, SocketAddr)>,
-    /// Listeners that nobody has taken.
-    seats: Mutex<Vec<Option<OwnedFd>>>,
+    seats: Seats,
     intake: Arc<Intake>,
     shutdown: Arc<ShutdownState>,
     announcer: Arc<Announcer>,
@@ -35,8 +35,6 @@ pub(crate) struct Context {
     /// What this process must be told by a signal, beside SIGTERM.
     own_signals: &'static [Signal],
     has_termination: OnceLock<()>,
-    /// A listener was given away that we do not see the end of.
-    has_raw_listeners: AtomicBool,
 }
 
 /// What `main` declares by its arguments.
@@ -58,18 +56,26 @@ pub(crate) struct Declared {
 
 static CURRENT: OnceLock<Arc<Context>> = OnceLock::new();
 
+thread_local! {
+    /// Of a body that a test runs in its own process, on this thread.
+    static GUEST: RefCell<Option<Arc<Context>>> = const { RefCell::new(None) };
+}
+
 /// The context of this process, once the body runs.
-pub(crate) fn current() -> Option<&'static Arc<Context>> {
-    CURRENT.get()
+pub(crate) fn current() -> Option<Arc<Context>> {
+    let guest = GUEST.with_borrow(Clone::clone);
+    guest.or_else(|| CURRENT.get().cloned())
 }
 
 /// Where a context comes from.
-struct Origin {
-    slot: usize,
-    listeners: Vec<Inherited>,
-    master: Option<Arc<Endpoint>>,
-    grace: Duration,
-    own_signals: &'static [Signal],
+pub(super) struct Origin {
+    pub(super) slot: usize,
+    pub(super) listeners: Vec<Inherited>,
+    pub(super) master: Option<Arc<Endpoint>>,
+    pub(super) grace: Duration,
+    pub(super) own_signals: &'static [Signal],
+    pub(super) on_master_death: Option<LastHook>,
+    pub(super) process: Process,
 }
 
 /// A child starts with these blocked; the master decides what they mean.
@@ -89,6 +95,7 @@ impl Context {
     /// Variables or descriptors that are not a master's.
     pub(crate) fn of_child(
         latched: &Latched,
+        on_master_death: Option<LastHook>,
         declare: impl FnOnce(&[&str]) -> Result<Declared, Error>,
     ) -> Result<(Arc<Self>, Declared), Error> {
         let wrong = |reason| Error::Role {
@@ -120,6 +127,8 @@ impl Context {
             grace: read_welcome(&channel),
             master: Some(channel),
             own_signals: &[],
+            on_master_death,
+            process: Process::Own,
         };
         Ok((Self::install(origin, &declared)?, declared))
     }
@@ -144,11 +153,42 @@ impl Context {
             master: None,
             grace,
             own_signals: &SINGLE,
+            on_master_death: None,
+            process: Process::Own,
         };
         Self::install(origin, declared)
     }
 
     fn install(origin: Origin, declared: &Declared) -> Result<Arc<Self>, Error> {
+        let (context, watch) = Self::build(origin, declared)?;
+        if CURRENT.set(Arc::clone(&context)).is_err() {
+            return Err(Error::SecondRun {
+                reason: "run was called a second time in one process",
+            });
+        }
+        let started = watch.start();
+        started.map_err(cannot("start the thread that watches its master"))?;
+        if declared.takes_termination {
+            context.take_termination();
+        }
+        Ok(context)
+    }
+
+    /// Makes this thread a worker for the time of the call. Signals stay as they are.
+    pub(super) fn host<R>(self: &Arc<Self>, body: impl FnOnce() -> R) -> R {
+        /// Also when the body panics.
+        struct Leave(Option<Arc<Context>>);
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                GUEST.set(self.0.take());
+            }
+        }
+        self.has_termination.get_or_init(|| ());
+        let _leave = Leave(GUEST.replace(Some(Arc::clone(self))));
+        body()
+    }
+
+    pub(super) fn build(origin: Origin, declared: &Declared) -> Result<(Arc<Self>, Watch), Error> {
         let setup = cannot("make its own pipes");
         let announcer = Arc::new(Announcer::new(origin.master.clone()));
         let on_first_accept = {
@@ -169,41 +209,35 @@ impl Context {
         };
         let intake = Arc::new(Intake::new(on_first_accept, on_change).map_err(&setup)?);
         let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
-        let (addrs, seats) = origin
+        let is_awaited = |name: &String| declared.listeners.contains(name);
+        let (addrs, fds): (Vec<_>, Vec<_>) = origin
             .listeners
             .into_iter()
-            .map(|listener| ((listener.name, listener.addr), Some(listener.fd)))
+            .map(|listener| {
+                let is_awaited = is_awaited(&listener.name);
+                ((listener.name, listener.addr), (listener.fd, is_awaited))
+            })
             .unzip();
         let context = Arc::new(Self {
             slot: origin.slot,
             addrs,
-            seats: Mutex::new(seats),
+            seats: Seats::new(fds),
             intake,
             shutdown: Arc::default(),
             announcer,
             signals,
             own_signals: origin.own_signals,
             has_termination: OnceLock::new(),
-            has_raw_listeners: AtomicBool::new(false),
         });
         let watch = Watch {
             context: Arc::clone(&context),
             master: origin.master.map_or(Master::None, Master::Alive),
             grace: origin.grace,
             wake,
+            on_master_death: origin.on_master_death,
+            process: origin.process,
         };
-        if CURRENT.set(Arc::clone(&context)).is_err() {
-            return Err(Error::SecondRun {
-                reason: "run was called a second time in one process",
-            });
-        }
-        watch
-            .start()
-            .map_err(cannot("start the thread that watches its master"))?;
-        if declared.takes_termination {
-            context.take_termination();
-        }
-        Ok(context)
+        Ok((context, watch))
     }
 
     pub(super) fn slot(&self) -> usize {
@@ -239,26 +273,8 @@ impl Context {
         });
     }
 
-    /// The socket at this place, once.
-    pub(super) fn take_listener(&self, index: usize) -> Option<OwnedFd> {
-        self.seats().get_mut(index)?.take()
-    }
-
-    /// Those that nobody took are not accepted from: they have ended.
-    pub(super) fn close_untaken(&self) {
-        self.seats().clear();
-    }
-
-    pub(super) fn note_raw_listener(&self) {
-        self.has_raw_listeners.store(true, Ordering::Release);
-    }
-
-    pub(super) fn has_raw_listeners(&self) -> bool {
-        self.has_raw_listeners.load(Ordering::Acquire)
-    }
-
-    fn seats(&self) -> MutexGuard<'_, Vec<Option<OwnedFd>>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
     }
 }
 

@@ -14,8 +14,9 @@ use nix::sys::signal::Signal;
 use super::context::Context;
 use super::drain::{Drain, Verdict};
 use crate::channel::{Endpoint, FromChild, FromMaster, Queue, Received};
-use crate::net;
-use crate::sys::process;
+use crate::hook::{LastHook, contain};
+use crate::net::{self, Census};
+use crate::sys::{process, stderr};
 
 /// What the thread is given.
 pub(super) struct Watch {
@@ -24,6 +25,17 @@ pub(super) struct Watch {
     pub(super) grace: Duration,
     /// Readable when listeners or streams changed during a drain.
     pub(super) wake: UnixStream,
+    pub(super) on_master_death: Option<LastHook>,
+    pub(super) process: Process,
+}
+
+/// Whose the process is that the body runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Process {
+    /// The worker's: it ends when its time is over.
+    Own,
+    /// A test's, which plays the master: nothing is done to it.
+    Guest,
 }
 
 /// Who is at the other end.
@@ -62,7 +74,7 @@ impl Watch {
     fn run(mut self) {
         let mut phase = Phase::Serving;
         let mut is_closed_said = false;
-        loop {
+        while !self.is_over(&phase) {
             let now = Instant::now();
             if let Some(deadline) = self.own_deadline(&phase)
                 && now >= deadline
@@ -79,10 +91,20 @@ impl Watch {
         }
     }
 
+    /// In a process of its own it watches to the end; as a guest until nobody can tell it anything.
+    fn is_over(&self, phase: &Phase) -> bool {
+        match (self.process, &self.master, phase) {
+            (Process::Guest, Master::Dead, Phase::Resolved(_)) => true,
+            (Process::Guest, Master::None | Master::Alive(_) | Master::Dead, _)
+            | (Process::Own, _, _) => false,
+        }
+    }
+
     /// A living master kills by itself, and says so in its log.
     fn own_deadline(&self, phase: &Phase) -> Option<Instant> {
         match (&self.master, phase) {
             (_, Phase::Serving) => None,
+            _ if self.process == Process::Guest => None,
             (Master::Alive(_), Phase::Draining(drain) | Phase::Resolved(drain)) => {
                 Some(drain.deadline + Self::MASTERS_TURN)
             }
@@ -103,29 +125,38 @@ impl Watch {
         is_closed_said: &mut bool,
         now: Instant,
     ) -> Option<Instant> {
-        let Phase::Draining(drain) = phase else {
-            return None;
+        let census = match phase {
+            Phase::Serving => return None,
+            Phase::Draining(_) | Phase::Resolved(_) => self.census(),
         };
-        let census = self.context.intake().census();
-        if census.listeners == 0 && !*is_closed_said {
-            self.say_closed();
-            *is_closed_said = true;
-        }
-        match drain.verdict(census, now) {
-            Verdict::Wait(until) => Some(until),
-            Verdict::Resolve => {
-                *phase = Phase::Resolved(*drain);
-                self.context.shutdown().resolve();
-                None
+        let mut ask_again = None;
+        if let Phase::Draining(drain) = phase {
+            match drain.verdict(census, now) {
+                Verdict::Wait(until) => ask_again = Some(until),
+                Verdict::Resolve => {
+                    *phase = Phase::Resolved(*drain);
+                    self.context.seats().close_free();
+                    self.context.shutdown().resolve();
+                }
             }
         }
+        if census.listeners == 0 && self.context.seats().are_closed() && !*is_closed_said {
+            *is_closed_said = true;
+            self.say_closed();
+        }
+        ask_again
+    }
+
+    /// A listener that `main` has an argument for is as good as open.
+    fn census(&self) -> Census {
+        let mut census = self.context.intake().census();
+        census.listeners += self.context.seats().awaited();
+        census
     }
 
     /// The master closes its copies when all workers have: late clients are refused at once.
     fn say_closed(&self) {
-        if let Master::Alive(channel) = &self.master
-            && !self.context.has_raw_listeners()
-        {
+        if let Master::Alive(channel) = &self.master {
             let _ = channel.send(&FromChild::Closed.encode());
         }
     }
@@ -174,8 +205,11 @@ impl Watch {
                 Received::End => {
                     self.master = Master::Dead;
                     self.begin(phase, self.grace, Queue::Serve);
+                    self.run_hook();
                     // For bodies that only know signals; one that knows none ends here.
-                    process::terminate_self();
+                    if self.process == Process::Own {
+                        process::terminate_self();
+                    }
                     return;
                 }
             };
@@ -195,7 +229,6 @@ impl Watch {
         }
         let drain = Drain::new(Instant::now(), budget);
         self.context.shutdown().begin(drain.deadline);
-        self.context.close_untaken();
         self.context.intake().begin_drain(net::Drain {
             until: drain.half(),
             leaves_queue: queue == Queue::Leave,
@@ -203,11 +236,36 @@ impl Watch {
         *phase = Phase::Draining(drain);
     }
 
+    /// On a thread of its own: it may take its time, and this one has a deadline to keep.
+    fn run_hook(&mut self) {
+        let Some(hook) = self.on_master_death.take() else {
+            return;
+        };
+        let run = move || {
+            if let Err(error) = contain(hook) {
+                say(&format!("the hook on_master_death failed: {error}"));
+            }
+        };
+        let builder = thread::Builder::new().name("prefork-hook".to_owned());
+        if let Err(error) = builder.spawn(run) {
+            say(&format!(
+                "cannot start a thread for on_master_death: {error}"
+            ));
+        }
+    }
+
     fn end_now(&self) -> ! {
         let slot = self.context.slot();
         let pid = std::process::id();
-        let line = format!("prefork: worker {slot} (pid {pid}) did not end in time, it ends now\n");
-        let _ = crate::sys::stderr::write_now(line.as_bytes());
+        say(&format!(
+            "worker {slot} (pid {pid}) did not end in time, it ends now"
+        ));
         process::exit_now(TIMED_OUT)
     }
+}
+
+/// There is no master to say it.
+fn say(text: &str) {
+    let line = format!("prefork: {}\n", text.escape_debug());
+    let _ = stderr::write_now(line.as_bytes());
 }

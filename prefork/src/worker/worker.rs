@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::argument::ArgError;
 use super::context::{Context, current};
+use super::seats::{Taken, Taker};
 use super::{Ready, Shutdown};
 use crate::net::Listener;
 
@@ -23,7 +24,7 @@ pub struct Worker {
 pub fn worker() -> Option<Worker> {
     let context = current()?;
     context.take_termination();
-    Some(Worker::new(Arc::clone(context)))
+    Some(Worker::new(context))
 }
 
 impl Worker {
@@ -82,15 +83,24 @@ impl Worker {
 impl Context {
     pub(super) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
         let (name, addr) = self.seat(index)?;
-        let fd = self.take_listener(index).ok_or_else(|| taken(name))?;
-        Ok(Listener::new(fd, addr, self.intake()))
+        match self.seats().take(index, Taker::Ours) {
+            Taken::Socket(fd) => Ok(Listener::new(fd, addr, self.intake())),
+            Taken::Already => Err(taken(name)),
+            // The worker goes already: nothing is left to accept.
+            Taken::Closed => Ok(Listener::ended(addr, self.intake())),
+        }
     }
 
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, ArgError> {
         let (name, _) = self.seat(index)?;
-        let fd = self.take_listener(index).ok_or_else(|| taken(name))?;
-        self.note_raw_listener();
-        Ok(fd.into())
+        match self.seats().take(index, Taker::Raw) {
+            Taken::Socket(fd) => Ok(fd.into()),
+            Taken::Already => Err(taken(name)),
+            Taken::Closed => {
+                let reason = format!("listener '{name}' is closed: the worker goes already");
+                Err(ArgError::new(reason))
+            }
+        }
     }
 
     fn seat(&self, index: usize) -> Result<(&str, SocketAddr), ArgError> {
@@ -101,7 +111,7 @@ impl Context {
 }
 
 fn taken(name: &str) -> ArgError {
-    ArgError::new(format!("listener '{name}' was taken already, or is closed"))
+    ArgError::new(format!("listener '{name}' was taken already"))
 }
 
 impl From<&Worker> for Ready {

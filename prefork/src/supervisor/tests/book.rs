@@ -336,7 +336,7 @@ impl Book {
         let nominal = match unwell.count() {
             0 | 1 => Duration::ZERO,
             more => {
-                let doubled = self.policy.backoff.first * 2_u32.pow((more as u32 - 2).min(20));
+                let doubled = self.policy.backoff.first * (1_u32 << (more - 2).min(20));
                 doubled.min(self.policy.backoff.most)
             }
         };
@@ -394,6 +394,12 @@ impl Book {
 
     fn check_running(&self) {
         let now = self.now;
+        let confirmed = self
+            .children
+            .values()
+            .filter(|entry| entry.started.is_some());
+        let all_confirmed = confirmed.count() >= self.policy.slots.get();
+        assert!(self.announced.is_some() || !all_confirmed, "not announced");
         let late = self.children.values().filter(|entry| entry.left.is_none());
         for entry in late {
             let must_be_ready = entry.readiness == Readiness::Announced && entry.may_get_well();

@@ -200,6 +200,7 @@ struct Scene {
 }
 
 /// What can be seen of it.
+#[expect(clippy::struct_excessive_bools, reason = "observations, not a state")]
 #[derive(PartialEq, Debug)]
 struct Look {
     slot: String,
@@ -255,23 +256,23 @@ impl Look {
         if self.has_time && !after.has_time {
             words.push("no time left".into());
         }
-        sentence(words)
+        sentence(&words)
     }
 }
 
-fn slot_in(state: &str) -> Scene {
-    let state = state.trim_matches('`');
+fn slot_in(quoted: &str) -> Scene {
+    let wanted = quoted.trim_matches('`');
     let mut policy = policy(1);
     policy.recover_interval = INTERVAL;
     let mut stage = Stage::new(policy);
     let asked = stage.ask();
     assert!(matches!(asked[..], [Action::Start { .. }]));
     let child = stage.child();
-    let readiness = match state {
+    let readiness = match wanted {
         "Proving" => Readiness::Unseen,
         _ => Readiness::Announced,
     };
-    if state == "Held" {
+    if wanted == "Held" {
         stage.tell(Event::Started { child, readiness });
         assert_eq!(stage.ask(), [Action::AnnounceMasterReady]);
         stage.tell(Event::Ready { child });
@@ -280,7 +281,7 @@ fn slot_in(state: &str) -> Scene {
         stage.tell(Event::Started { child, readiness });
         stage.settle(readiness);
     }
-    match state {
+    match wanted {
         "Held" | "Starting" | "Proving" => {}
         "Waiting" | "Asked" => {
             stage.tell(Event::Ready { child });
@@ -299,13 +300,13 @@ fn slot_in(state: &str) -> Scene {
         other => panic!("no slot state is called {other}"),
     }
     let mut child = child;
-    if state == "Asked" {
+    if wanted == "Asked" {
         stage.pass(INTERVAL);
         stage.ask();
         child = stage.child();
     }
     let scene = Scene { stage, child };
-    assert_eq!(scene.look().slot, state);
+    assert_eq!(scene.look().slot, wanted);
     scene
 }
 
@@ -464,7 +465,7 @@ fn fleet_event(phase: &str, row: &str) -> String {
     if after != before {
         words.push(after);
     }
-    sentence(words)
+    sentence(&words)
 }
 
 /// Two slots, brought into a phase. Slot 0 has a child that serves; slot 1 has one whose start is unanswered, where
@@ -494,7 +495,7 @@ impl FleetScene {
                 self.stage.tell(Event::Closed { child });
             }
             "asked, all are gone" | "a child exits, forgiven" | "a child exits, one too many" => {
-                self.stage.exit(self.serving?)
+                self.stage.exit(self.serving?);
             }
             event if about_a_start => self.stage.tell(event_named(event, self.asked?)),
             event => self.stage.tell(event_named(event, self.serving?)),
@@ -598,7 +599,7 @@ fn fleet_action_word(action: &Action) -> Option<String> {
 
 // The text.
 
-fn sentence(words: Vec<String>) -> String {
+fn sentence(words: &[String]) -> String {
     if words.is_empty() {
         "·".into()
     } else {

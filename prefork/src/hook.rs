@@ -1,0 +1,215 @@
+//! What hooks are told, what they may answer, and how they are called: a panic in one is an error
+//! that names it.
+//!
+//! Knows functions of the user's; does not know when they are called.
+
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::Error;
+
+/// What a hook answers with when it fails.
+pub(crate) type Failure = Box<dyn StdError + Send + Sync>;
+
+/// What a hook may return: nothing, or a `Result` whose error ends the master.
+#[diagnostic::on_unimplemented(
+    message = "a hook cannot return `{Self}`",
+    label = "neither `()` nor a `Result<(), E>`",
+    note = "return `()`, or a `Result<(), E>` whose error is `std::error::Error`, `String` or `&str`"
+)]
+pub trait HookOutcome {
+    /// The same as a `Result`.
+    ///
+    /// # Errors
+    /// Those of the hook.
+    fn into_result(self) -> Result<(), Box<dyn StdError + Send + Sync>>;
+}
+
+impl HookOutcome for () {
+    fn into_result(self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl<E: Into<Failure>> HookOutcome for Result<(), E> {
+    fn into_result(self) -> Result<(), Failure> {
+        self.map_err(Into::into)
+    }
+}
+
+/// A child that was started, as [`on_child_spawn`](crate::Prefork::on_child_spawn) is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChildSpawned {
+    pub(crate) slot: usize,
+    pub(crate) pid: i32,
+}
+
+impl ChildSpawned {
+    /// The slot that it fills, from 0.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+}
+
+/// The fleet after its first start, as [`on_master_ready`](crate::Prefork::on_master_ready) is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterReady {
+    pub(crate) pids: Vec<i32>,
+    pub(crate) addrs: Vec<(String, SocketAddr)>,
+}
+
+impl MasterReady {
+    /// The first children's process ids, in slot order; one of them may have ended by now.
+    pub fn pids(&self) -> &[i32] {
+        &self.pids
+    }
+
+    /// The name and the address of each listener, with the real port where 0 was asked for.
+    pub fn addrs(&self) -> &[(String, SocketAddr)] {
+        &self.addrs
+    }
+}
+
+/// A child that took another's place, as [`on_child_recover`](crate::Prefork::on_child_recover) is
+/// told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChildRecovered {
+    pub(crate) slot: usize,
+    pub(crate) old_pid: i32,
+    pub(crate) new_pid: i32,
+}
+
+impl ChildRecovered {
+    /// The slot, from 0.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// The process that ended.
+    pub fn old_pid(&self) -> i32 {
+        self.old_pid
+    }
+
+    /// The process that took its place.
+    pub fn new_pid(&self) -> i32 {
+        self.new_pid
+    }
+}
+
+/// A user's function that is called with a fact.
+pub(crate) type Hook<T> = Box<dyn FnMut(&T) -> Result<(), Failure> + Send>;
+
+/// A user's function that is called once, in a worker.
+pub(crate) type LastHook = Box<dyn FnOnce() -> Result<(), Failure> + Send>;
+
+/// The hooks of a master.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) spawned: Option<Hook<ChildSpawned>>,
+    pub(crate) ready: Option<Hook<MasterReady>>,
+    pub(crate) recovered: Option<Hook<ChildRecovered>>,
+}
+
+impl Hooks {
+    /// # Errors
+    /// The hook's own, or its panic.
+    pub(crate) fn child_spawned(&mut self, fact: &ChildSpawned) -> Result<(), Error> {
+        call("on_child_spawn", &mut self.spawned, fact)
+    }
+
+    /// # Errors
+    /// The hook's own, or its panic.
+    pub(crate) fn master_ready(&mut self, fact: &MasterReady) -> Result<(), Error> {
+        call("on_master_ready", &mut self.ready, fact)
+    }
+
+    /// # Errors
+    /// The hook's own, or its panic.
+    pub(crate) fn child_recovered(&mut self, fact: &ChildRecovered) -> Result<(), Error> {
+        call("on_child_recover", &mut self.recovered, fact)
+    }
+}
+
+fn call<T>(name: &'static str, hook: &mut Option<Hook<T>>, fact: &T) -> Result<(), Error> {
+    match hook {
+        None => Ok(()),
+        Some(hook) => contain(|| hook(fact)).map_err(|source| Error::Hook { hook: name, source }),
+    }
+}
+
+/// Runs a user's function; its panic becomes its error.
+///
+/// # Errors
+/// The function's own, or its panic.
+pub(crate) fn contain(function: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    catch_unwind(AssertUnwindSafe(function))
+        .unwrap_or_else(|payload| Err(Box::new(Panicked::new(&*payload))))
+}
+
+/// What a panic said.
+#[derive(Debug)]
+struct Panicked {
+    message: String,
+}
+
+impl Panicked {
+    fn new(payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Self {
+            message: text.unwrap_or("without a text").to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it panicked: {}", self.message)
+    }
+}
+
+impl StdError for Panicked {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FACT: ChildSpawned = ChildSpawned { slot: 0, pid: 7 };
+
+    fn hooks(hook: impl FnMut(&ChildSpawned) -> Result<(), Failure> + Send + 'static) -> Hooks {
+        Hooks {
+            spawned: Some(Box::new(hook)),
+            ..Hooks::default()
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_error_that_names_the_hook() {
+        let mut hooks = hooks(|_| panic!("user code blew up"));
+        let error = hooks.child_spawned(&FACT).expect_err("it panicked");
+        let text = error.paragraph();
+        assert!(text.contains("on_child_spawn"), "{text}");
+        assert!(text.contains("it panicked: user code blew up"), "{text}");
+    }
+
+    #[test]
+    fn an_error_comes_back_as_it_was() {
+        let mut hooks = hooks(|child| Err(format!("{} rejected", child.pid()).into()));
+        let error = hooks.child_spawned(&FACT).expect_err("it refused");
+        let source = StdError::source(&error).expect("the hook's own");
+        assert_eq!(source.to_string(), "7 rejected");
+    }
+
+    #[test]
+    fn no_hook_is_no_failure() {
+        assert!(Hooks::default().child_spawned(&FACT).is_ok());
+    }
+}

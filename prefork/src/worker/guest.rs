@@ -1,0 +1,231 @@
+//! A worker as a guest in a test's own process: the test plays the master, at the other end of a
+//! real channel. For the testkit.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::{Context, Declared, Origin};
+use super::watch::Process;
+use super::worker::Worker;
+use crate::channel::{Endpoint, FromChild, FromMaster, Queue, Received};
+use crate::error::Error;
+use crate::listen::Inherited;
+
+/// The master's side of a worker that runs on a thread of the same process. Dropping it is the
+/// master's death.
+#[derive(Debug)]
+pub struct Guest {
+    context: Arc<Context>,
+    channel: Endpoint,
+}
+
+/// What a guest said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// It serves.
+    Ready,
+    /// It accepts nothing more.
+    Closed,
+}
+
+impl Guest {
+    /// A worker in slot 0 with these listeners, unnamed ones by their place.
+    ///
+    /// # Errors
+    /// No descriptors are left, or a listener has no address.
+    pub fn new(listeners: Vec<(String, TcpListener)>, grace: Duration) -> Result<Self, Error> {
+        let cannot = |source| Error::Worker {
+            doing: "be a guest",
+            source,
+        };
+        let names = listeners.iter().map(|(name, _)| name.clone()).collect();
+        let inherit = |(name, listener): (String, TcpListener)| -> io::Result<Inherited> {
+            listener.set_nonblocking(true)?;
+            Ok(Inherited {
+                name,
+                addr: listener.local_addr()?,
+                fd: listener.into(),
+            })
+        };
+        let listeners: io::Result<_> = listeners.into_iter().map(inherit).collect();
+        let (ours, theirs) = Endpoint::pair().map_err(cannot)?;
+        let origin = Origin {
+            slot: 0,
+            listeners: listeners.map_err(cannot)?,
+            master: Some(Arc::new(theirs)),
+            grace,
+            own_signals: &[],
+            on_master_death: None,
+            process: Process::Guest,
+        };
+        // As if `main` had an argument for each.
+        let declared = Declared {
+            listeners: names,
+            ..Declared::default()
+        };
+        let (context, watch) = Context::build(origin, &declared)?;
+        watch.start().map_err(cannot)?;
+        Ok(Self {
+            context,
+            channel: ours,
+        })
+    }
+
+    /// Runs a body on this thread, which is the worker's meanwhile: `worker()`, `shutdown()` and
+    /// `ready()` mean this one, here and in what runs on this thread.
+    pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
+        let worker = Worker::new(Arc::clone(&self.context));
+        self.context.host(|| body(worker))
+    }
+
+    /// Asks it to go, as a master does in a stop.
+    pub fn drain(&self, budget: Duration) {
+        let drain = FromMaster::Drain {
+            budget,
+            queue: Queue::Serve,
+        };
+        // One frame in an empty channel.
+        let _ = self.channel.send(&drain.encode());
+    }
+
+    /// What it has said since the last call, of what a test may wait for. Never waits.
+    pub fn heard(&self) -> Vec<Said> {
+        let mut said = Vec::new();
+        while let Received::Frame(frame) = self.channel.receive() {
+            match FromChild::decode(&frame) {
+                Some(FromChild::Ready) => said.push(Said::Ready),
+                Some(FromChild::Closed) => said.push(Said::Closed),
+                Some(FromChild::Hello { .. } | FromChild::Unready | FromChild::Panic(_)) | None => {
+                }
+            }
+        }
+        said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::thread;
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(30);
+
+    fn guest() -> (Guest, std::net::SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        let listeners = vec![("http".to_owned(), listener)];
+        (Guest::new(listeners, GRACE).expect("descriptors"), addr)
+    }
+
+    /// Answers each connection with what it read, and returns how many there were.
+    fn echo(worker: &Worker) -> usize {
+        let listener = worker.listener("http").expect("it was given");
+        let mut count = 0;
+        while let Some(connection) = listener.blocking_accept() {
+            let (mut stream, _) = connection.expect("a connection");
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a byte was sent");
+            stream.write_all(&byte).expect("the client waits");
+            count += 1;
+        }
+        count
+    }
+
+    fn send(addr: std::net::SocketAddr) -> TcpStream {
+        let mut client = TcpStream::connect(addr).expect("it listens");
+        client.write_all(b"x").expect("there is room");
+        client
+    }
+
+    fn answered(mut client: TcpStream) -> bool {
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).is_ok() && answer == b"x"
+    }
+
+    #[test]
+    fn what_waits_when_the_drain_begins_is_answered_and_then_it_says_closed() {
+        let (guest, addr) = guest();
+        let clients: Vec<TcpStream> = (0..20).map(|_| send(addr)).collect();
+        // Asked before the body has accepted anybody.
+        guest.drain(GRACE);
+        let count = guest.run(|worker| {
+            while !worker.shutdown().has_begun() {
+                thread::yield_now();
+            }
+            let count = echo(&worker);
+            worker.shutdown().wait();
+            count
+        });
+        assert_eq!(count, 20);
+        assert!(clients.into_iter().all(answered));
+        assert_eq!(guest.heard(), [Said::Ready, Said::Closed]);
+        assert!(
+            TcpStream::connect(addr).is_err(),
+            "the last descriptor is closed"
+        );
+    }
+
+    #[test]
+    fn a_blocking_accept_that_waits_is_woken_by_the_drain() {
+        let (guest, _) = guest();
+        thread::scope(|scope| {
+            let body = scope.spawn(|| guest.run(|worker| echo(&worker)));
+            // Ready is the first call of accept.
+            while guest.heard().is_empty() {
+                thread::yield_now();
+            }
+            guest.drain(GRACE);
+            assert_eq!(body.join().expect("it only echoes"), 0);
+        });
+    }
+
+    #[test]
+    fn the_end_of_the_channel_is_the_masters_death() {
+        let (guest, _) = guest();
+        let shutdown = guest.run(|worker| {
+            // One that is dropped has ended.
+            drop(worker.listener("http"));
+            worker.shutdown()
+        });
+        drop(guest);
+        shutdown.wait();
+        assert!(shutdown.is_resolved());
+    }
+
+    #[test]
+    fn silent_clients_do_not_hold_the_stop_for_long() {
+        let (guest, addr) = guest();
+        let _silent = TcpStream::connect(addr).expect("it listens");
+        guest.drain(GRACE);
+        let (accepted, shutdown) = guest.run(|worker| {
+            let listener = worker.listener("http").expect("it was given");
+            let mut accepted = Vec::new();
+            while let Some(connection) = listener.blocking_accept() {
+                accepted.push(connection.expect("a connection"));
+            }
+            (accepted, worker.shutdown())
+        });
+        assert_eq!(accepted.len(), 1);
+        shutdown.wait();
+        let deadline = shutdown.deadline().expect("it was asked to go");
+        // Long before half of the budget.
+        assert!(deadline - std::time::Instant::now() > GRACE / 2);
+    }
+
+    #[test]
+    fn a_listener_is_taken_once() {
+        let (guest, _) = guest();
+        guest.run(|worker| {
+            let _listener = worker.listener("http").expect("it was given");
+            let again = worker.tcp_listener("http").expect_err("it is taken");
+            assert!(again.to_string().contains("taken already"), "{again}");
+            let other = worker.listener("admin").expect_err("there is none");
+            assert!(other.to_string().contains("no listener 'admin'"), "{other}");
+        });
+    }
+}

@@ -1,0 +1,170 @@
+//! Masters on threads of a process that does other things as well: this one. They touch no signals,
+//! and when they have ended nothing of them is left.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prefork::{Handle, Prefork};
+use prefork_testkit::eventually;
+use prefork_tests::proc;
+
+/// All tests of this file count the descriptors and the children of the same process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).expect("the kernel's pids fit")
+}
+
+/// Children and descriptors of this process.
+fn belongings() -> (Vec<i32>, usize) {
+    (proc::children(own_pid()), proc::fds(own_pid()).len())
+}
+
+/// A master of children that know nothing of us: they wait for SIGTERM.
+fn start(workers: usize) -> Handle {
+    let mut prefork = Prefork::new();
+    prefork
+        .listen("127.0.0.1:0")
+        .workers(workers)
+        .child_producer(|command| {
+            command.program("/bin/sleep").arg("1000");
+            Ok::<_, std::convert::Infallible>(())
+        });
+    let handle = prefork.start().expect("it can be started");
+    let addr = handle.addrs()[0].1;
+    let is_ours = move |pid: &i32| {
+        proc::variable(*pid, "PREFORK_ADDRS")
+            .is_some_and(|addrs| addrs.ends_with(&addr.to_string()))
+    };
+    eventually("all its children", || {
+        let children = proc::children(own_pid());
+        (children.iter().filter(|pid| is_ours(pid)).count() == workers).then_some(())
+    });
+    handle
+}
+
+#[test]
+fn several_masters_live_side_by_side_and_leave_nothing() {
+    let _alone = alone();
+    let before = belongings();
+    let masters: Vec<Handle> = (1..=3).map(start).collect();
+    assert_eq!(proc::children(own_pid()).len(), before.0.len() + 6);
+    for master in masters {
+        master.stop();
+        master.wait().expect("it was asked to stop");
+    }
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn twenty_starts_and_stops_leave_no_descriptor_and_no_child() {
+    let _alone = alone();
+    let before = belongings();
+    for _ in 0..20 {
+        let master = start(2);
+        master.stop();
+        master.wait().expect("it was asked to stop");
+    }
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn one_that_is_dropped_is_gone_at_once() {
+    let _alone = alone();
+    let before = belongings();
+    drop(start(2));
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn a_test_that_panics_leaves_nothing() {
+    let _alone = alone();
+    let before = belongings();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let _master = start(2);
+        panic!("the test fails here");
+    }));
+    assert!(result.is_err());
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn a_killed_child_is_replaced() {
+    let _alone = alone();
+    let master = start(1);
+    let killed = proc::children(own_pid())[0];
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(killed),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .expect("it is there");
+    eventually("another child", || {
+        proc::children(own_pid())
+            .first()
+            .copied()
+            .filter(|pid| *pid != killed)
+    });
+    master.stop();
+    master.wait().expect("it was asked to stop");
+}
+
+#[test]
+fn a_repeated_stop_changes_nothing_and_stop_now_is_immediate() {
+    let _alone = alone();
+    let master = start(1);
+    master.stop();
+    master.stop();
+    master.stop_now();
+    master.wait().expect("it was asked to stop");
+}
+
+#[test]
+fn what_cannot_begin_is_an_error_of_start_and_leaves_nothing() {
+    let _alone = alone();
+    let before = belongings();
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = holder.local_addr().expect("bound").to_string();
+    let status = |prefork: &mut Prefork| prefork.start().err().map(|error| error.exit_code());
+    assert_eq!(status(Prefork::new().listen(taken)), Some(69));
+    assert_eq!(status(Prefork::new().listen("nowhere")), Some(78));
+    assert_eq!(status(Prefork::new().workers(0)), Some(78));
+    drop(holder);
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn a_producer_that_refuses_ends_the_master_with_its_reason() {
+    let _alone = alone();
+    let before = belongings();
+    let mut prefork = Prefork::new();
+    prefork.workers(2).child_producer(|_| Err("not today"));
+    let error = prefork
+        .start()
+        .expect("it can be started")
+        .wait()
+        .expect_err("the producer refuses");
+    assert_eq!(error.exit_code(), 70);
+    let source = std::error::Error::source(&error).map(ToString::to_string);
+    assert_eq!(source.as_deref(), Some("not today"));
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn a_program_that_is_not_there_ends_the_master_with_its_path() {
+    let _alone = alone();
+    let mut prefork = Prefork::new();
+    prefork.workers(2).child_producer(|command| {
+        command.program("/no/such/program");
+        Ok::<_, std::convert::Infallible>(())
+    });
+    let error = prefork
+        .start()
+        .expect("it can be started")
+        .wait()
+        .expect_err("nothing to start");
+    assert_eq!(error.exit_code(), 72);
+    assert!(error.to_string().contains("/no/such/program"), "{error}");
+}

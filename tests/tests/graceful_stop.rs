@@ -1,0 +1,211 @@
+//! A requested stop finishes what was begun, ends in time and with status 0.
+
+use std::net::TcpStream;
+
+use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const ODD: &str = env!("CARGO_BIN_EXE_odd");
+
+/// With a budget that no load of the machine uses up.
+fn hello(workers: &str) -> Running {
+    Server::new(HELLO)
+        .env("PREFORK_WORKERS", workers)
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
+        .start()
+}
+
+/// Sends requests and waits until workers have accepted all of them.
+fn in_flight(server: &Running, count: usize, path: &str) -> Vec<TcpStream> {
+    let asked: Vec<_> = (0..count)
+        .map(|_| ask(server.addr(), path).expect("somebody listens"))
+        .collect();
+    for client in &asked {
+        eventually("the request in flight", || {
+            proc::is_accepted(client).then_some(())
+        });
+    }
+    asked
+}
+
+fn requests_in_flight_are_answered_after(signal: Signal) {
+    let mut server = hello("2");
+    let asked = in_flight(&server, 50, "/slow?ms=1000");
+    server.signal(signal);
+    for client in asked {
+        answer(client).expect("it was asked before the stop");
+    }
+    assert_eq!(server.wait().code(), Some(0));
+    assert_eq!(server.processes(), []);
+}
+
+#[test]
+fn fifty_requests_in_flight_are_answered_after_sigterm() {
+    requests_in_flight_are_answered_after(Signal::SIGTERM);
+}
+
+#[test]
+fn fifty_requests_in_flight_are_answered_after_sigint() {
+    requests_in_flight_are_answered_after(Signal::SIGINT);
+}
+
+#[test]
+fn fifty_requests_in_flight_are_answered_after_sigquit() {
+    requests_in_flight_are_answered_after(Signal::SIGQUIT);
+}
+
+#[test]
+fn fifty_requests_in_flight_are_answered_after_sighup() {
+    requests_in_flight_are_answered_after(Signal::SIGHUP);
+}
+
+#[test]
+fn the_sender_of_a_stop_is_logged() {
+    let mut server = hello("1");
+    server.stop();
+    let pid = std::process::id();
+    let expected = format!("prefork: SIGTERM from pid {pid}: stopping 1 workers within 1m");
+    assert!(server.whole_log().contains(&expected), "{:?}", server.log());
+}
+
+#[test]
+fn a_second_sigint_ends_the_stop_at_once() {
+    let mut server = hello("2");
+    // Longer than a test waits.
+    let asked = in_flight(&server, 2, "/slow?ms=50000");
+    server.signal(Signal::SIGINT);
+    server.wait_for_log(|line| line.contains("stopping 2 workers"));
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.wait().code(), Some(0));
+    for client in asked {
+        answer(client).expect_err("its worker was killed");
+    }
+    assert_eq!(server.processes(), []);
+}
+
+#[test]
+fn sigint_is_immediate_after_sigterm_too() {
+    let mut server = hello("1");
+    let asked = in_flight(&server, 1, "/slow?ms=50000");
+    server.signal(Signal::SIGTERM);
+    server.wait_for_log(|line| line.contains("stopping 1 workers"));
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.wait().code(), Some(0));
+    drop(asked);
+}
+
+#[test]
+fn a_repeated_sigterm_keeps_the_first_deadline() {
+    let mut server = deaf("3s");
+    server.signal(Signal::SIGTERM);
+    // If each of them began the period anew, this would not end.
+    eventually("the end of the first period", || {
+        server.signal(Signal::SIGTERM);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        proc::is_alive(server.master_pid())
+            .then_some(())
+            .xor(Some(()))
+    });
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(
+        server
+            .log()
+            .iter()
+            .any(|line| line.ends_with("already stopping"))
+    );
+}
+
+#[test]
+fn a_deaf_worker_is_killed_when_its_time_is_over_and_the_log_says_so() {
+    let mut server = deaf("500ms");
+    let child = server.wait_for_children(1)[0];
+    assert_eq!(server.stop().code(), Some(0));
+    let pid = child.pid;
+    let line = server.wait_for_log(|line| line.contains("its time to stop was over"));
+    assert!(
+        line.contains(&format!("worker 0 (pid {pid}) was killed by SIGKILL")),
+        "{line}"
+    );
+    assert_eq!(server.processes(), []);
+}
+
+fn deaf(grace: &str) -> Running {
+    let server = Server::new(ODD)
+        .arg("deaf")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", grace)
+        .start();
+    server.wait_for_log(|line| line == "deaf");
+    server
+}
+
+#[test]
+fn nothing_is_started_any_more_once_a_stop_has_begun() {
+    let mut server = hello("2");
+    let asked = in_flight(&server, 20, "/slow?ms=50000");
+    server.signal(Signal::SIGTERM);
+    server.wait_for_log(|line| line.contains("stopping 2 workers"));
+    let killed = server.kill_child(0);
+    server.wait_for_log(|line| line.contains(&format!("worker 0 (pid {})", killed.pid)));
+    assert_eq!(server.child(0), None);
+    let killed = server.kill_child(1);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(
+        server
+            .whole_log()
+            .iter()
+            .any(|line| line.contains(&format!("(pid {})", killed.pid)))
+    );
+    let deaths = server
+        .log()
+        .iter()
+        .filter(|line| line.contains("was killed by"))
+        .count();
+    assert_eq!(deaths, 2);
+    drop(asked);
+}
+
+#[test]
+fn what_a_terminal_sends_to_the_whole_group_is_the_masters_to_decide() {
+    let server = hello("1");
+    let (_, pid) = who(&get(server.addr(), "/").expect("an answer")).expect("hello");
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
+        server.signal_child(0, signal);
+    }
+    for _ in 0..10 {
+        let body = get(server.addr(), "/").expect("the same worker serves on");
+        assert_eq!(who(&body), Some((0, pid)));
+    }
+}
+
+#[test]
+fn signals_of_later_versions_are_logged_and_change_nothing() {
+    let server = hello("1");
+    let child = server.wait_for_children(1);
+    for signal in [
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+    ] {
+        server.signal(signal);
+        let name = signal.as_str();
+        server.wait_for_log(|line| line.contains(name) && line.contains("does nothing about it"));
+    }
+    server.signal(Signal::SIGWINCH);
+    assert!(get(server.addr(), "/").is_ok());
+    assert_eq!(server.children(), child);
+}
+
+#[test]
+fn clients_that_come_after_the_stop_are_refused_while_others_are_finished() {
+    let mut server = hello("2");
+    let asked = in_flight(&server, 2, "/slow?ms=3000");
+    server.signal(Signal::SIGTERM);
+    eventually("a client that is refused", || get(server.addr(), "/").err());
+    for client in asked {
+        answer(client).expect("it was asked before the stop");
+    }
+    assert_eq!(server.wait().code(), Some(0));
+}

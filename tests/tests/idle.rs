@@ -1,0 +1,57 @@
+//! One loop, no polling: an idle family costs nothing.
+
+use std::thread;
+use std::time::Duration;
+
+use prefork_testkit::{Running, Server, eventually};
+use prefork_tests::client::get;
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+
+#[test]
+fn an_idle_master_has_one_thread_and_does_not_wake_up() {
+    let server = Server::new(HELLO).env("PREFORK_WORKERS", "2").start();
+    server.wait_for_children(2);
+    get(server.addr(), "/").expect("an answer");
+    assert_eq!(proc::status(server.master_pid(), "Threads"), Some(1));
+    // A machine under load may push aside even somebody who wakes up once at the beginning.
+    let attempts = (0..3).map(|_| switches_in(&server, Duration::from_secs(10)));
+    let quiet = attempts.take_while(|switches| *switches != 0).count() < 3;
+    assert!(quiet, "it wakes up in each of three spans of 10 s");
+}
+
+fn switches_in(server: &Running, span: Duration) -> u64 {
+    let count = || proc::context_switches(server.master_pid()).expect("it runs");
+    let before = count();
+    thread::sleep(span);
+    count() - before
+}
+
+#[test]
+fn fifty_recoveries_leave_the_master_as_it_was() {
+    let server = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_RECOVER_THRESHOLD", "10000")
+        .start();
+    server.wait_for_children(2);
+    let master = server.master_pid();
+    // Once the beginning is over: all children have said what they say.
+    let body = get(server.addr(), "/");
+    body.expect("an answer");
+    let fds = proc::fds(master).len();
+    for round in 0..50 {
+        let slot = round % 2;
+        let killed = server.kill_child(slot);
+        eventually("another child in the slot", || {
+            server.child(slot).filter(|child| child.pid != killed.pid)
+        });
+    }
+    let after = eventually("all descriptors of the dead closed", || {
+        let after = proc::fds(master);
+        (after.len() == fds).then_some(after)
+    });
+    assert_eq!(after.len(), fds);
+    assert_eq!(proc::status(master, "Threads"), Some(1));
+    assert_eq!(proc::zombies_of(master), [0; 0]);
+}

@@ -1,0 +1,140 @@
+//! A child has only what it was meant to have, and its own children have nothing of ours.
+
+use std::collections::BTreeSet;
+
+use prefork_testkit::{Running, Server, Signal};
+use prefork_tests::client::get;
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+const ODD: &str = env!("CARGO_BIN_EXE_odd");
+
+/// Leaves the master descriptors that are not close-on-exec, where listeners go and far above.
+const WITH_STRAYS: [&str; 4] = [
+    "sh",
+    "-c",
+    "exec 3</dev/zero 4</dev/zero 9</dev/zero; exec \"$@\"",
+    "sh",
+];
+
+#[test]
+fn a_worker_has_stdio_its_listeners_its_channel_and_what_it_opened_itself() {
+    for program in [HELLO, PLAIN] {
+        let server = Server::new(program)
+            .env("PREFORK_WORKERS", "2")
+            .through(WITH_STRAYS)
+            .start();
+        let children = server.wait_for_children(2);
+        get(server.addr(), "/").expect("an answer");
+        let strays = paths(server.master_pid(), "/dev/zero");
+        assert_eq!(strays, 3, "the master keeps what it was given");
+        let listeners = shared(server.master_pid(), children[0].pid);
+        assert_eq!(listeners.len(), 1, "{listeners:?}");
+        assert_eq!(shared(children[0].pid, children[1].pid), listeners);
+        for child in children {
+            for (number, path) in proc::fds(child.pid) {
+                let path = path.display().to_string();
+                let is_meant = match number {
+                    0 => path == "/dev/null",
+                    1 | 2 => path.starts_with("pipe:"),
+                    3 => listeners.contains(&path),
+                    4 => path.starts_with("socket:") && !listeners.contains(&path),
+                    _ => path.starts_with("socket:") || path.starts_with("anon_inode:"),
+                };
+                assert!(is_meant, "{program}: fd {number} is {path}");
+            }
+        }
+    }
+}
+
+fn paths(pid: i32, path: &str) -> usize {
+    proc::fds(pid)
+        .iter()
+        .filter(|(_, open)| open.as_os_str() == path)
+        .count()
+}
+
+/// The sockets that both processes have open.
+fn shared(one: i32, other: i32) -> BTreeSet<String> {
+    let sockets = |pid| proc::sockets(pid).into_iter().collect::<BTreeSet<_>>();
+    sockets(one)
+        .intersection(&sockets(other))
+        .cloned()
+        .collect()
+}
+
+fn grandchild() -> Running {
+    let server = Server::new(ODD)
+        .arg("grandchild")
+        .env("MY_PREFORK_CHILD", "stays")
+        .env("PREFORK_CHILDREN", "stays")
+        .env("LISTEN_FDS_START", "stays")
+        .env("LISTEN_FDS", "7")
+        .env("LISTEN_PID", "1")
+        .env("LISTEN_FDNAMES", "somebody:elses")
+        .env("LISTEN_PIDFDID", "1")
+        .through(WITH_STRAYS)
+        .start();
+    server.wait_for_log(|line| line.starts_with("told by worker 0: Ok"));
+    server
+}
+
+#[test]
+fn a_grandchild_has_no_variable_of_ours_but_all_look_alikes() {
+    let variables = grandchild().log();
+    let value = |name: &str| {
+        let mut variables = variables.iter();
+        variables.find_map(|line| line.strip_prefix(&format!("{name}=")))
+    };
+    let ours = [
+        "PREFORK_CHILD",
+        "PREFORK_ADDRS",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
+        "LISTEN_PIDFDID",
+    ];
+    for name in ours {
+        assert_eq!(value(name), None, "{name}");
+    }
+    for name in ["MY_PREFORK_CHILD", "PREFORK_CHILDREN", "LISTEN_FDS_START"] {
+        assert_eq!(value(name), Some("stays"), "{name}");
+    }
+}
+
+#[test]
+fn a_grandchild_has_stdio_and_no_descriptor_of_ours() {
+    let log = grandchild().log();
+    // `ls -l` shows `… 0 -> /dev/null`, and the directory that it reads.
+    let fds = log.iter().filter_map(|line| line.split_once(" -> "));
+    let inherited = fds.filter(|(_, path)| !path.starts_with("/proc/"));
+    let numbers = inherited.filter_map(|(entry, _)| entry.split(' ').next_back());
+    let numbers: Vec<&str> = numbers.collect();
+    assert_eq!(numbers, ["0", "1", "2"], "{log:?}");
+}
+
+#[test]
+fn a_grandchild_has_no_signal_blocked_and_ignores_none_that_the_master_does_not() {
+    let server = grandchild();
+    let master = proc::signals(server.master_pid(), "SigIgn").expect("it runs");
+    let log = server.log();
+    let mask = |name: &str| {
+        let value = log
+            .iter()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+        u64::from_str_radix(value.expect(name), 16).expect(name)
+    };
+    assert_eq!(mask("SigBlk"), 0);
+    // A master ignores SIGPIPE, as every Rust program does; whoever started it may have given it more.
+    assert_eq!(mask("SigIgn") & !master, 0);
+    for signal in [
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGTERM,
+        Signal::SIGPIPE,
+    ] {
+        assert_eq!(mask("SigIgn") & (1 << (signal as i32 - 1)), 0, "{signal}");
+    }
+}

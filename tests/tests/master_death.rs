@@ -1,0 +1,120 @@
+//! No orphan: whatever ends the master, its children go too.
+
+use std::time::{Duration, Instant};
+
+use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
+const ODD: &str = env!("CARGO_BIN_EXE_odd");
+
+/// Once each worker has answered, all are idle.
+fn idle(program: &str, workers: usize) -> Running {
+    let server = Server::new(program)
+        .env("PREFORK_WORKERS", workers.to_string())
+        .start();
+    server.wait_for_children(workers);
+    get(server.addr(), "/").expect("an answer");
+    server
+}
+
+fn kill_master(server: &mut Running) {
+    server.signal(Signal::SIGKILL);
+    assert_eq!(server.wait().code(), None);
+}
+
+#[test]
+fn idle_children_go_at_once() {
+    for program in [HELLO, PLAIN, RAW_STD] {
+        let mut server = idle(program, 4);
+        let killed = Instant::now();
+        kill_master(&mut server);
+        eventually("the end of all children", || {
+            server.processes().is_empty().then_some(())
+        });
+        let taken = killed.elapsed();
+        println!("{program}: no child {taken:?} after the master");
+        // Well below the grace period of 5 s; the figure of an idle machine is 2 ms.
+        assert!(taken < Duration::from_secs(2), "{taken:?}");
+    }
+}
+
+#[test]
+fn a_request_in_flight_is_answered_while_a_new_master_serves_on_the_same_port() {
+    let mut old = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "1")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
+        .start();
+    let addr = old.addr();
+    get(addr, "/").expect("an answer");
+    let busy = old.wait_for_children(1)[0];
+
+    let asked = ask(addr, "/slow?ms=5000").expect("somebody listens");
+    eventually("the request in flight", || {
+        proc::is_accepted(&asked).then_some(())
+    });
+    kill_master(&mut old);
+
+    let new = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "1")
+        .listen(addr.to_string())
+        .start();
+    let (_, pid) = who(&get(addr, "/").expect("the new master's worker serves")).expect("hello");
+    assert_eq!(new.child(0).map(|child| child.pid), Some(pid));
+    assert!(
+        proc::is_alive(busy.pid),
+        "the old worker still has a request"
+    );
+
+    let (_, pid) = who(&answer(asked).expect("the old worker finishes")).expect("hello");
+    assert_eq!(pid, busy.pid);
+    eventually("the end of the old worker", || {
+        old.processes().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn clients_that_wait_when_the_master_dies_are_answered() {
+    for program in [HELLO, PLAIN] {
+        let mut server = idle(program, 1);
+        let halted = server.signal_child(0, Signal::SIGSTOP);
+        eventually("the worker's halt", || {
+            proc::is_stopped(halted.pid).then_some(())
+        });
+        let waiting: Vec<_> = (0..50)
+            .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
+            .collect();
+        kill_master(&mut server);
+        // The testkit knows it by its environment; the master cannot tell its slot any more.
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(halted.pid), Signal::SIGCONT)
+            .expect("it is there");
+        for client in waiting {
+            answer(client).expect("everybody who waited is answered");
+        }
+        eventually("the end of the worker", || {
+            server.processes().is_empty().then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_deaf_child_ends_when_the_grace_period_is_over() {
+    let mut server = Server::new(ODD)
+        .arg("deaf")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "500ms")
+        .start();
+    server.wait_for_log(|line| line == "deaf");
+    kill_master(&mut server);
+    eventually("the end of the child", || {
+        server.processes().is_empty().then_some(())
+    });
+    assert!(
+        server
+            .whole_log()
+            .iter()
+            .any(|line| line.contains("did not end in time"))
+    );
+}

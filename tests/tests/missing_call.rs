@@ -1,0 +1,55 @@
+//! A kernel, or a filter around the process, that lacks a call which a master needs is one error at
+//! the start that names the call.
+
+use prefork_testkit::Server;
+use prefork_tests::client::get;
+
+const FILTERED: &str = env!("CARGO_BIN_EXE_filtered");
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+
+fn under(call: &str, errno: &str) -> Server {
+    Server::new(HELLO)
+        .env("PREFORK_WORKERS", "2")
+        .through([FILTERED, call, errno])
+}
+
+#[test]
+fn a_missing_call_is_named_before_any_child_starts() {
+    for call in [
+        "pidfd_open",
+        "pidfd_send_signal",
+        "waitid",
+        "close_range",
+        "execveat",
+    ] {
+        for errno in ["ENOSYS", "EPERM"] {
+            let output = under(call, errno).run();
+            assert_eq!(output.code(), Some(71), "{call} {errno}: {:?}", output.log);
+            let [line] = output.log.as_slice() else {
+                panic!("{call} {errno}: not one line: {:?}", output.log);
+            };
+            let expected = format!("prefork: the system call {call} is not available: ");
+            assert!(line.starts_with(&expected), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_master_that_cannot_start_its_first_child_ends_with_the_reason() {
+    for errno in ["ENOSYS", "EPERM", "EAGAIN"] {
+        let output = under("clone", errno).run();
+        assert_eq!(output.code(), Some(72), "{errno}: {:?}", output.log);
+        let paragraph = output.log.last().expect("a paragraph");
+        let expected = format!("worker 0: cannot start {HELLO}: clone failed: ");
+        assert!(paragraph.contains(&expected), "{errno}: {paragraph}");
+    }
+}
+
+#[test]
+fn single_mode_needs_none_of_them() {
+    for call in ["pidfd_open", "execveat"] {
+        let mut server = under(call, "ENOSYS").env("PREFORK_WORKERS", "0").start();
+        get(server.addr(), "/").expect("an answer");
+        assert_eq!(server.stop().code(), Some(0));
+    }
+}

@@ -1,0 +1,58 @@
+//! A family whose workers die again and again ends, and says why.
+
+use prefork_testkit::{Output, Server};
+
+const ODD: &str = env!("CARGO_BIN_EXE_odd");
+
+fn run(behaviour: &str, threshold: &str) -> Output {
+    Server::new(ODD)
+        .arg(behaviour)
+        .env("PREFORK_RECOVER_THRESHOLD", threshold)
+        .run()
+}
+
+fn deaths(output: &Output) -> Vec<&String> {
+    let is_death = |line: &&String| line.contains("exited with status");
+    output.log.iter().filter(is_death).collect()
+}
+
+#[test]
+fn one_exit_more_than_allowed_ends_the_master_with_a_paragraph_that_says_why() {
+    let output = run("dies", "3");
+    assert_eq!(output.code(), Some(75));
+    assert_eq!(deaths(&output).len(), 4, "{:?}", output.log);
+    let last = output.log.last().expect("a paragraph");
+    for part in [
+        "4 workers ended unasked",
+        "3 are allowed",
+        "PREFORK_RECOVER_THRESHOLD",
+    ] {
+        assert!(last.contains(part), "{last}");
+    }
+}
+
+#[test]
+fn with_a_threshold_of_zero_the_first_exit_ends_the_master() {
+    let output = run("dies", "0");
+    assert_eq!(output.code(), Some(75));
+    let deaths = deaths(&output);
+    assert_eq!(deaths.len(), 1, "{:?}", output.log);
+    assert!(
+        deaths[0].contains("worker 0") && deaths[0].contains("status 3"),
+        "{deaths:?}"
+    );
+}
+
+#[test]
+fn a_panic_is_reported_with_its_last_words_on_one_line() {
+    let output = run("panics", "0");
+    assert_eq!(output.code(), Some(75));
+    let deaths = deaths(&output);
+    assert_eq!(deaths.len(), 1, "{:?}", output.log);
+    assert!(deaths[0].contains("status 101"), "{deaths:?}");
+    // What a child says is escaped: a terminal must not obey it.
+    assert!(
+        deaths[0].contains(r"out of cheese\nand \u{1b}[2J"),
+        "{deaths:?}"
+    );
+}

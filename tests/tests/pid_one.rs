@@ -1,0 +1,95 @@
+//! In a container: as PID 1 of a namespace, and without stdin, stdout and stderr.
+
+use std::process::{Command, Stdio};
+
+use prefork_testkit::{Server, Signal, eventually};
+use prefork_tests::client::{get, who};
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+
+/// How to make a PID namespace here, if that is allowed.
+fn namespace() -> Option<Vec<&'static str>> {
+    let as_root = vec!["unshare", "--pid", "--fork", "--mount-proc"];
+    let as_user = [as_root.clone(), vec!["--user", "--map-root-user"]].concat();
+    [as_root, as_user].into_iter().find(|command| {
+        let mut attempt = Command::new(command[0]);
+        attempt
+            .args(&command[1..])
+            .arg("true")
+            .stderr(Stdio::null());
+        attempt.status().is_ok_and(|status| status.success())
+    })
+}
+
+#[test]
+fn as_pid_1_it_serves_recovers_and_stops() {
+    let Some(namespace) = namespace() else {
+        println!("skipped: needs unshare(1) and the right to make a PID namespace");
+        return;
+    };
+    let mut server = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "2")
+        .through(namespace)
+        .start();
+    assert!(
+        server.log()[0].ends_with("(master pid 1)"),
+        "{:?}",
+        server.log()
+    );
+    server.wait_for_children(2);
+    get(server.addr(), "/").expect("an answer");
+
+    let killed = server.kill_child(0);
+    eventually("another child in slot 0", || {
+        server.child(0).filter(|child| child.pid != killed.pid)
+    });
+    eventually("an answer from slot 0", || {
+        let (slot, _) = who(&get(server.addr(), "/").expect("somebody serves"))?;
+        (slot == 0).then_some(())
+    });
+
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(server.processes(), []);
+}
+
+#[test]
+fn as_pid_1_its_death_leaves_nothing() {
+    let Some(namespace) = namespace() else {
+        println!("skipped: needs unshare(1) and the right to make a PID namespace");
+        return;
+    };
+    let mut server = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "2")
+        .through(namespace)
+        .start();
+    server.wait_for_children(2);
+    server.signal(Signal::SIGKILL);
+    server.wait();
+    eventually("the end of all", || {
+        server.processes().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn without_stdin_stdout_and_stderr_it_serves_and_stops() {
+    let mut server = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "1")
+        .through(["sh", "-c", "exec \"$0\" \"$@\" 0<&- 1>&- 2>&-"])
+        .launch();
+    // Nobody says where: a child was told.
+    let child = server.wait_for_children(1)[0];
+    let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a child has it");
+    let (_, addr) = addrs.split_once('=').expect("name and address");
+    let body = get(addr.parse().expect("an address"), "/").expect("an answer");
+    assert_eq!(who(&body), Some((0, child.pid)));
+    server.kill_child(0);
+    let after = eventually("another child", || {
+        server.child(0).filter(|other| other.pid != child.pid)
+    });
+    let body = get(addr.parse().expect("an address"), "/").expect("an answer");
+    assert_eq!(who(&body), Some((0, after.pid)));
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(server.processes(), []);
+    assert_eq!(server.whole_log(), [""; 0]);
+}

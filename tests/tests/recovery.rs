@@ -1,0 +1,114 @@
+//! A worker that dies is replaced, and nobody who waited for it is lost.
+
+use prefork_testkit::{Child, Running, Server, Signal, eventually};
+use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+
+fn hello(workers: &str) -> Running {
+    Server::new(HELLO).env("PREFORK_WORKERS", workers).start()
+}
+
+fn successor(server: &Running, dead: Child) -> Child {
+    eventually("another child in the slot", || {
+        server
+            .child(dead.slot)
+            .filter(|child| child.pid != dead.pid)
+    })
+}
+
+fn deaths(server: &Running) -> Vec<String> {
+    let about_workers = |line: &String| line.starts_with("prefork: worker ");
+    server.log().into_iter().filter(about_workers).collect()
+}
+
+#[test]
+fn a_killed_worker_is_replaced_in_its_slot() {
+    let server = hello("2");
+    let before = server.wait_for_children(2);
+    let killed = server.kill_child(1);
+    let after = successor(&server, killed);
+    eventually("an answer of the successor", || {
+        let (slot, pid) = who(&get(server.addr(), "/").expect("somebody serves"))?;
+        (pid == after.pid).then(|| assert_eq!(slot, 1))
+    });
+    assert_eq!(server.child(0), Some(before[0]));
+}
+
+#[test]
+fn a_death_is_one_line_with_slot_pid_status_and_age() {
+    let server = hello("1");
+    let killed = server.kill_child(0);
+    let pid = killed.pid;
+    let line = server.wait_for_log(|line| line.contains("SIGKILL"));
+    let age = line.strip_prefix(&format!(
+        "prefork: worker 0 (pid {pid}) was killed by SIGKILL after "
+    ));
+    assert!(
+        age.is_some_and(|age| age.ends_with(" ms") || age.ends_with(" s")),
+        "{line}"
+    );
+    successor(&server, killed);
+    assert_eq!(deaths(&server), [line]);
+}
+
+#[test]
+fn a_worker_that_aborts_is_replaced() {
+    let server = hello("1");
+    let aborted = server.wait_for_children(1)[0];
+    get(server.addr(), "/abort").expect_err("it dies before it answers");
+    let pid = aborted.pid;
+    let line = server.wait_for_log(|line| line.contains("SIGABRT"));
+    assert!(
+        line.starts_with(&format!("prefork: worker 0 (pid {pid}) ")),
+        "{line}"
+    );
+    let after = successor(&server, aborted);
+    let body = get(server.addr(), "/").expect("the successor serves");
+    assert_eq!(who(&body), Some((0, after.pid)));
+}
+
+#[test]
+fn connections_that_wait_for_a_killed_worker_are_answered_by_its_successor() {
+    for program in [HELLO, PLAIN] {
+        let server = Server::new(program).env("PREFORK_WORKERS", "1").start();
+        let body = get(server.addr(), "/").expect("an answer");
+        let stopped = server.signal_child(0, Signal::SIGSTOP);
+        eventually("the worker's halt", || {
+            proc::is_stopped(stopped.pid).then_some(())
+        });
+        let waiting: Vec<_> = (0..100)
+            .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
+            .collect();
+        server.kill_child(0);
+        let pid = successor(&server, stopped).pid;
+        let expected = body.replace(&stopped.pid.to_string(), &pid.to_string());
+        for client in waiting {
+            assert_eq!(
+                answer(client).expect("everybody who waited is answered"),
+                expected
+            );
+        }
+    }
+}
+
+#[test]
+fn the_others_serve_on_while_one_dies_again_and_again() {
+    let server = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_RECOVER_THRESHOLD", "1000")
+        .start();
+    let steady = server.wait_for_children(2)[0];
+    for _ in 0..20 {
+        // In the queue whenever its worker dies: who was accepted by it is lost with it.
+        let killed = server.kill_child(1);
+        successor(&server, killed);
+    }
+    assert_eq!(server.child(0), Some(steady));
+    eventually("an answer of the steady one", || {
+        let (_, pid) = who(&get(server.addr(), "/").expect("somebody serves"))?;
+        (pid == steady.pid).then_some(())
+    });
+}

@@ -1,0 +1,109 @@
+//! A server is a family of workers behind one address.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use prefork_testkit::{Server, eventually};
+use prefork_tests::client::{answer, ask, get, who};
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
+
+#[test]
+fn all_workers_answer_real_load() {
+    let server = Server::new(HELLO).env("PREFORK_WORKERS", "4").start();
+    let children = server.wait_for_children(4);
+    let mut seen = BTreeSet::new();
+    let mut answered = 0;
+    eventually("answers from all four workers", || {
+        for body in burst(server.addr(), 50) {
+            seen.insert(who(&body).expect(&body));
+            answered += 1;
+        }
+        (seen.len() >= 4 && answered >= 200).then_some(())
+    });
+    let children = children.iter().map(|child| (child.slot, child.pid));
+    assert_eq!(seen, children.collect::<BTreeSet<_>>());
+}
+
+/// As many connections at the same time, each by a thread of its own.
+fn burst(addr: std::net::SocketAddr, count: usize) -> Vec<String> {
+    let clients: Vec<_> = (0..count)
+        .map(|_| thread::spawn(move || get(addr, "/")))
+        .collect();
+    clients
+        .into_iter()
+        .map(|client| {
+            client
+                .join()
+                .expect("it returns")
+                .expect("every client is answered")
+        })
+        .collect()
+}
+
+#[test]
+fn the_standard_library_alone_serves_as_well() {
+    let mut server = Server::new(PLAIN).start();
+    let children = server.wait_for_children(2);
+    for _ in 0..20 {
+        let body = get(server.addr(), "/").expect("an answer");
+        let from_a_worker = |pid| body == format!("hello from pid {pid}\n");
+        assert!(
+            children.iter().any(|child| from_a_worker(child.pid)),
+            "{body}"
+        );
+    }
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn port_zero_is_a_free_port_that_the_start_line_names() {
+    let one = Server::new(HELLO).env("PREFORK_WORKERS", "1").start();
+    let other = Server::new(HELLO).env("PREFORK_WORKERS", "1").start();
+    assert_ne!(one.addr(), other.addr());
+    for server in [&one, &other] {
+        let (_, pid) = who(&get(server.addr(), "/").expect("an answer")).expect("hello");
+        assert_eq!(server.child(0).map(|child| child.pid), Some(pid));
+    }
+}
+
+#[test]
+fn the_start_is_one_line_however_many_workers() {
+    let mut server = Server::new(HELLO).env("PREFORK_WORKERS", "4").start();
+    for child in server.wait_for_children(4) {
+        eventually("an answer of every worker", || {
+            let (_, pid) = who(&get(server.addr(), "/").ok()?)?;
+            // Whoever answers: asked often enough, all have begun.
+            (pid == child.pid).then_some(())
+        });
+    }
+    let addr = server.addr();
+    let pid = server.master_pid();
+    let expected =
+        format!("prefork: serving on listener0={addr} with 4 workers (master pid {pid})");
+    assert_eq!(server.log(), [expected]);
+    server.stop();
+}
+
+#[test]
+fn arguments_take_the_listeners_of_their_names() {
+    let server = Server::new(TWO_LISTENERS).listen_as_written().start();
+    for name in ["http", "admin"] {
+        let body = get(server.addr_of(name), "/").expect("an answer");
+        assert_eq!(body, format!("{name}\n"));
+    }
+}
+
+#[test]
+fn the_operator_overrides_what_the_program_says() {
+    let server = Server::new(TWO_LISTENERS)
+        .listen("admin=127.0.0.1:0,[::1]:0")
+        .env("PREFORK_WORKERS", "3")
+        .start();
+    server.wait_for_children(3);
+    assert!(server.addr_of("listener1").is_ipv6());
+    let of_the_rest = answer(ask(server.addr_of("listener1"), "/").expect("somebody listens"));
+    assert_eq!(of_the_rest.expect("an answer"), "http\n");
+}

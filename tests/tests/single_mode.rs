@@ -1,0 +1,75 @@
+//! `workers = 0`: one process, no master, the same listeners and the same stop.
+
+use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
+const RAW_TOKIO: &str = env!("CARGO_BIN_EXE_raw_tokio");
+
+fn single(program: &str) -> Running {
+    Server::new(program)
+        .env("PREFORK_WORKERS", "0")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
+        .start()
+}
+
+#[test]
+fn one_process_serves() {
+    let server = single(HELLO);
+    let body = get(server.addr(), "/").expect("an answer");
+    assert_eq!(who(&body), Some((0, server.master_pid())));
+    assert_eq!(server.processes(), [server.master_pid()]);
+    assert_eq!(server.children(), []);
+}
+
+#[test]
+fn a_stop_finishes_what_was_begun() {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+    ] {
+        let mut server = single(HELLO);
+        get(server.addr(), "/").expect("an answer");
+
+        let asked = ask(server.addr(), "/slow?ms=1000").expect("somebody listens");
+        eventually("the request in flight", || {
+            proc::is_accepted(&asked).then_some(())
+        });
+        server.signal(signal);
+        answer(asked).expect("it was asked before the stop");
+        assert_eq!(server.wait().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_second_sigint_ends_it_at_once() {
+    let mut server = single(HELLO);
+    get(server.addr(), "/").expect("an answer");
+
+    let asked = ask(server.addr(), "/slow?ms=50000").expect("somebody listens");
+    eventually("the request in flight", || {
+        proc::is_accepted(&asked).then_some(())
+    });
+    server.signal(Signal::SIGINT);
+    eventually("a client that is refused", || get(server.addr(), "/").err());
+    server.signal(Signal::SIGINT);
+    // What a shell shows for Ctrl-C.
+    assert_eq!(server.wait().code(), Some(130));
+    drop(asked);
+}
+
+#[test]
+fn all_kinds_of_listeners_serve() {
+    for (program, body) in [(RAW_STD, "raw\n"), (RAW_TOKIO, "raw\n")] {
+        let server = single(program);
+        assert_eq!(get(server.addr(), "/").expect("an answer"), body);
+    }
+    let mut server = single(PLAIN);
+    get(server.addr(), "/").expect("an answer");
+    assert_eq!(server.stop().code(), Some(0));
+}

@@ -1,0 +1,123 @@
+//! Whoever waits for a worker that does not come round to accepting is answered, also when the stop
+//! comes first: the rule that a listener drains its queue and that the body is told to close only
+//! when every connection was read from.
+
+use std::io::Read;
+use std::net::TcpStream;
+
+use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_tests::client::{answer, ask, connect, get};
+use prefork_tests::proc;
+
+const STALL: &str = env!("CARGO_BIN_EXE_stall");
+const TWO_THREADS: &str = env!("CARGO_BIN_EXE_two_threads");
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+
+const ROUNDS: usize = 4;
+const CLIENTS: usize = 100;
+
+fn start(program: &str) -> Running {
+    let server = Server::new(program)
+        .env("PREFORK_WORKERS", "1")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
+        .start();
+    get(server.addr(), "/").expect("an answer");
+    server
+}
+
+/// A server all of whose threads are blocked by handlers, and the clients whose requests do it.
+fn stalled(program: &str, threads: usize) -> (Running, Vec<TcpStream>) {
+    let server = start(program);
+    let stalling: Vec<_> = (0..threads)
+        .map(|_| ask(server.addr(), "/stall?ms=1000").expect("somebody listens"))
+        .collect();
+    eventually("a stall on every thread", || {
+        let stalls = server
+            .log()
+            .iter()
+            .filter(|line| *line == "stalled")
+            .count();
+        (stalls >= threads).then_some(())
+    });
+    (server, stalling)
+}
+
+fn all_are_answered_when_a_stop_comes(server: &mut Running, go_on: impl FnOnce(&Running)) {
+    let waiting: Vec<_> = (0..CLIENTS)
+        .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
+        .collect();
+    server.signal(Signal::SIGTERM);
+    server.wait_for_log(|line| line.contains("stopping 1 workers"));
+    go_on(server);
+    let answered = waiting
+        .into_iter()
+        .map(answer)
+        .filter(Result::is_ok)
+        .count();
+    assert_eq!(answered, CLIENTS, "log: {:#?}", server.log());
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+fn stop_of_a_stalled_server(program: &str, threads: usize) {
+    let (mut server, stalling) = stalled(program, threads);
+    all_are_answered_when_a_stop_comes(&mut server, |_| {});
+    for client in stalling {
+        answer(client).expect("it was asked before the stop");
+    }
+}
+
+#[test]
+fn a_hundred_clients_of_a_stalled_worker_are_answered_on_a_current_thread_runtime() {
+    for _ in 0..ROUNDS {
+        stop_of_a_stalled_server(STALL, 1);
+    }
+}
+
+#[test]
+fn a_hundred_clients_of_a_stalled_worker_are_answered_on_a_runtime_of_two_threads() {
+    for _ in 0..ROUNDS {
+        stop_of_a_stalled_server(TWO_THREADS, 2);
+    }
+}
+
+#[test]
+fn a_silent_client_among_them_does_not_keep_the_stop_from_ending() {
+    for (program, threads) in [(STALL, 1), (TWO_THREADS, 2)] {
+        let (mut server, _stalling) = stalled(program, threads);
+        let mut silent = connect(server.addr()).expect("the queue takes it");
+        all_are_answered_when_a_stop_comes(&mut server, |_| {});
+        let mut bytes = Vec::new();
+        // Closed or reset: both tell the client to go elsewhere.
+        let _ = silent.read_to_end(&mut bytes);
+        assert_eq!(bytes, b"");
+    }
+}
+
+#[test]
+fn a_hundred_clients_of_a_worker_that_was_halted_are_answered() {
+    for program in [PLAIN, HELLO] {
+        for _ in 0..ROUNDS {
+            let mut server = start(program);
+            let halted = server.signal_child(0, Signal::SIGSTOP);
+            eventually("the worker's halt", || {
+                proc::is_stopped(halted.pid).then_some(())
+            });
+            all_are_answered_when_a_stop_comes(&mut server, |server| {
+                server.signal_child(0, Signal::SIGCONT);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_silent_client_of_the_standard_library_is_waited_for_no_longer_than_the_budget() {
+    // Its thread reads without a limit of time, which is the body's own doing.
+    let mut server = Server::new(PLAIN)
+        .env("PREFORK_WORKERS", "1")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "2s")
+        .start();
+    let silent = connect(server.addr()).expect("the queue takes it");
+    assert_eq!(server.stop().code(), Some(0));
+    drop(silent);
+}

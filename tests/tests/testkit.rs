@@ -1,0 +1,63 @@
+//! What the tests stand on: a server of the testkit leaves nothing, whatever the test does.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use prefork_testkit::{Server, Signal, eventually};
+use prefork_tests::client::get;
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const ODD: &str = env!("CARGO_BIN_EXE_odd");
+
+#[test]
+fn a_server_that_is_dropped_leaves_nothing() {
+    let server = Server::new(HELLO).env("PREFORK_WORKERS", "3").start();
+    server.wait_for_children(3);
+    let processes = server.processes();
+    assert_eq!(processes.len(), 4);
+    drop(server);
+    assert!(!processes.into_iter().any(proc::is_alive));
+}
+
+#[test]
+fn a_test_that_panics_leaves_nothing_not_even_orphans() {
+    let mut processes = Vec::new();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let mut server = Server::new(ODD)
+            .arg("deaf")
+            .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10m")
+            .start();
+        server.wait_for_log(|line| line == "deaf");
+        processes = server.processes();
+        server.signal(Signal::SIGKILL);
+        server.wait();
+        assert_eq!(server.processes().len(), 1, "a deaf orphan");
+        panic!("the test fails here");
+    }));
+    assert!(result.is_err());
+    assert_eq!(processes.len(), 2);
+    assert!(!processes.into_iter().any(proc::is_alive));
+}
+
+#[test]
+fn a_server_that_does_not_serve_is_reported_with_its_log() {
+    let result = catch_unwind(|| Server::new(HELLO).listen("nowhere").start());
+    let panic = result.expect_err("it does not start");
+    let message = panic.downcast::<String>().expect("a message");
+    assert!(message.contains("'nowhere' has no port"), "{message}");
+}
+
+#[test]
+fn a_server_that_was_stopped_has_a_log_and_a_status() {
+    let mut server = Server::new(HELLO).env("PREFORK_WORKERS", "1").start();
+    get(server.addr(), "/").expect("an answer");
+    assert!(server.stop().success());
+    assert!(server.wait().success());
+    eventually("nobody", || server.processes().is_empty().then_some(()));
+    assert!(
+        server
+            .whole_log()
+            .iter()
+            .any(|line| line.contains("SIGTERM"))
+    );
+}
