@@ -40,6 +40,25 @@ impl<E: Into<Failure>> HookOutcome for Result<(), E> {
     }
 }
 
+/// The type of a call that does not return. Since the 2024 edition a closure that only panics has it;
+/// stable Rust names it in the result of a function alone, so that it is taken from there.
+type Never = <fn() -> ! as ResultOf>::Type;
+
+trait ResultOf {
+    type Type;
+}
+
+impl<T> ResultOf for fn() -> T {
+    type Type = T;
+}
+
+/// A hook that never returns: it panics, or ends the process.
+impl HookOutcome for Never {
+    fn into_result(self) -> Result<(), Failure> {
+        self
+    }
+}
+
 /// A child that was started, as [`on_child_spawn`](crate::Prefork::on_child_spawn) is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChildSpawned {

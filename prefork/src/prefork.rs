@@ -1,6 +1,9 @@
 //! The builder, and the question that comes before everything: which role is this process? The
 //! only place that sees both sides.
 
+mod code;
+pub(crate) mod private;
+
 use std::fmt;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
@@ -8,13 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::{Config, Options};
 use crate::error::Error;
-use crate::hook::{
-    ChildRecovered, ChildSpawned, HookOutcome, Hooks, LastHook, MasterReady, contain,
-};
+use crate::hook::{Hooks, LastHook};
 use crate::listen::{Binding, bind_all};
-use crate::master::{Handle, Log, LogLine, Logger, Setup, describe};
+use crate::master::{Handle, Log, Logger, Setup, describe};
 use crate::runtime::Body;
-use crate::spawn::{ChildCommand, Producer};
+use crate::spawn::Producer;
 use crate::supervisor::Readiness;
 use crate::worker::{
     ArgumentKind, Context, Declared, Want, Wanted, Worker, assign, latched, lay_down,
@@ -80,140 +81,6 @@ impl Prefork {
     /// leaves all signals to the program.
     pub fn handle_signals(&mut self) -> &mut Self {
         self.handles_signals = true;
-        self
-    }
-
-    /// Called after every start of a child, the first and later ones.
-    ///
-    /// An error or a panic stops all children and ends the master with [`Error::Hook`]; the child that
-    /// was just started is waited for like the others.
-    ///
-    /// # Process
-    /// In the master, on its thread, once per start, after the program was executed and before
-    /// `on_child_recover`. The master does nothing else meanwhile: it should return soon.
-    ///
-    /// # Examples
-    /// ```no_run
-    /// #[prefork::main(workers = 2, on_child_spawn = |child| println!("pid {}", child.pid()))]
-    /// fn main() {}
-    /// ```
-    pub fn on_child_spawn<R: HookOutcome>(
-        &mut self,
-        mut hook: impl FnMut(&ChildSpawned) -> R + Send + 'static,
-    ) -> &mut Self {
-        self.hooks.spawned = Some(Box::new(move |child| hook(child).into_result()));
-        self
-    }
-
-    /// Called when every slot's first child was started, before any of them is replaced.
-    ///
-    /// An error or a panic stops all children and ends the master with [`Error::Hook`].
-    ///
-    /// # Process
-    /// In the master, on its thread, exactly once. The master does nothing else meanwhile.
-    ///
-    /// # Examples
-    /// ```no_run
-    /// fn announce(master: &prefork::MasterReady) -> std::io::Result<()> {
-    ///     std::fs::write("server.pids", format!("{:?}", master.pids()))
-    /// }
-    ///
-    /// #[prefork::main(workers = 2, on_master_ready = announce)]
-    /// fn main() {}
-    /// ```
-    pub fn on_master_ready<R: HookOutcome>(
-        &mut self,
-        mut hook: impl FnMut(&MasterReady) -> R + Send + 'static,
-    ) -> &mut Self {
-        self.hooks.ready = Some(Box::new(move |master| hook(master).into_result()));
-        self
-    }
-
-    /// Called when a child that ended, and that nobody had asked to, was replaced.
-    ///
-    /// An error or a panic stops all children and ends the master with [`Error::Hook`]: the place
-    /// for a recovery policy of one's own.
-    ///
-    /// # Process
-    /// In the master, on its thread, after `on_child_spawn` of the new child; not when that failed.
-    /// The master does nothing else meanwhile.
-    ///
-    /// # Examples
-    /// ```no_run
-    /// #[prefork::main(workers = 2, on_child_recover = |child| {
-    ///     eprintln!("{} took the place of {}", child.new_pid(), child.old_pid());
-    /// })]
-    /// fn main() {}
-    /// ```
-    pub fn on_child_recover<R: HookOutcome>(
-        &mut self,
-        mut hook: impl FnMut(&ChildRecovered) -> R + Send + 'static,
-    ) -> &mut Self {
-        self.hooks.recovered = Some(Box::new(move |child| hook(child).into_result()));
-        self
-    }
-
-    /// Called when the master died, by whatever: SIGKILL included.
-    ///
-    /// The worker drains and ends with or without it, within the `shutdown_grace_period`. An error
-    /// or a panic is one line on stderr.
-    ///
-    /// # Process
-    /// In every worker of that master, on a thread of its own, once, right after the drain has
-    /// begun. The kernel tells: nothing is polled, and it works where the master is PID 1.
-    ///
-    /// # Examples
-    /// ```no_run
-    /// #[prefork::main(workers = 2, on_master_death = || eprintln!("alone now"))]
-    /// fn main() {}
-    /// ```
-    pub fn on_master_death<R: HookOutcome>(
-        &mut self,
-        hook: impl FnOnce() -> R + Send + 'static,
-    ) -> &mut Self {
-        self.on_master_death = Some(Box::new(move || hook().into_result()));
-        self
-    }
-
-    /// A function that may alter how a child is started: its program, arguments, environment.
-    ///
-    /// An error or a panic ends the master with [`Error::Producer`], at the first start and later.
-    ///
-    /// # Process
-    /// In the master, on its thread, before every start. The master does nothing else meanwhile.
-    ///
-    /// # Examples
-    /// ```no_run
-    /// # use prefork::ChildCommand;
-    /// #[prefork::main(workers = 2, child_producer = |child: &mut ChildCommand| {
-    ///     child.wrapper("/usr/bin/nice", ["-n", "5"]).env("RUST_LOG", "info");
-    /// })]
-    /// fn main() {}
-    /// ```
-    pub fn child_producer<R: HookOutcome>(
-        &mut self,
-        mut producer: impl FnMut(&mut ChildCommand) -> R + Send + 'static,
-    ) -> &mut Self {
-        self.producer = Some(Box::new(move |command| {
-            contain(|| producer(command).into_result())
-        }));
-        self
-    }
-
-    /// Takes the master's lines, which otherwise go to stderr.
-    ///
-    /// A panic of it sends the lines to stderr from then on.
-    ///
-    /// # Process
-    /// In the master, on its thread; and in single mode. The master does nothing else meanwhile.
-    ///
-    /// # Examples
-    /// ```no_run
-    /// #[prefork::main(workers = 2, logger = |line| println!("{:?}: {line}", line.level()))]
-    /// fn main() {}
-    /// ```
-    pub fn logger(&mut self, logger: impl FnMut(&LogLine<'_>) + Send + 'static) -> &mut Self {
-        self.logger = Some(Box::new(logger));
         self
     }
 
@@ -392,47 +259,5 @@ pub fn report<R: Termination>(result: Result<Ended<R>, Error>) -> ExitCode {
             Log::default().error(&error.paragraph());
             ExitCode::from(error.exit_code())
         }
-    }
-}
-
-/// The two calls that the attribute expands to.
-#[expect(unreachable_pub, reason = "re-exported for the attribute alone")]
-pub mod private {
-    use std::process::ExitCode;
-
-    use super::{Prefork, report};
-    use crate::error::Error;
-    use crate::master::Log;
-    use crate::runtime::Body;
-    use crate::worker::{Want, current};
-
-    /// The whole of a generated `main`.
-    pub fn run<R, K>(
-        options: impl FnOnce(&mut Prefork),
-        wants: impl IntoIterator<Item = Want>,
-        entry: impl FnOnce() -> R,
-    ) -> ExitCode
-    where
-        R: Body<K>,
-    {
-        let mut prefork = Prefork::new();
-        options(&mut prefork);
-        prefork.handle_signals();
-        let wants = wants.into_iter().collect();
-        report(prefork.run_with(wants, |_| entry()))
-    }
-
-    /// An argument of `main`, made where it is needed. One that cannot be made ends the worker:
-    /// there is no body to tell.
-    pub fn take<T: 'static>(index: usize) -> T {
-        let taken = match current() {
-            Some(context) => crate::worker::take(index, &context),
-            None => Err("main was called outside of a worker".to_owned()),
-        };
-        taken.unwrap_or_else(|reason| {
-            let error = Error::Arguments { reason };
-            Log::default().error(&error.paragraph());
-            std::process::exit(error.exit_code().into())
-        })
     }
 }

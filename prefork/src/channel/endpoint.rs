@@ -1,9 +1,11 @@
 //! One end of a channel. Neither sending nor receiving ever waits for the other side.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, send, shutdown, socketpair,
+};
 
 /// A frame longer than this is a violation.
 pub(crate) const MAX_FRAME: usize = 4096;
@@ -50,9 +52,16 @@ impl Endpoint {
     /// gone.
     pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&self.fd);
+        let fd = self.fd.as_raw_fd();
         send(fd, frame, flags)?;
         Ok(())
+    }
+
+    /// Ends the conversation for both sides, whoever else holds a descriptor of it.
+    pub(crate) fn hang_up(&self) {
+        // It fails only where the other side has ended it already.
+        let fd = self.fd.as_raw_fd();
+        let _ = shutdown(fd, Shutdown::Both);
     }
 
     /// Receives one frame. No control buffer is given, so that descriptors that the other side
@@ -61,7 +70,7 @@ impl Endpoint {
         let mut buffer = [0; MAX_FRAME];
         // MSG_TRUNC: the whole length, also of what did not fit.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&self.fd);
+        let fd = self.fd.as_raw_fd();
         match recv(fd, &mut buffer, flags) {
             // An empty frame reads like the end; only poll can tell them apart.
             Ok(0) if !self.is_hung_up() => Received::Frame(Vec::new()),
@@ -87,7 +96,7 @@ impl Endpoint {
     fn has_more(&self) -> bool {
         let mut byte = [0];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&self.fd);
+        let fd = self.fd.as_raw_fd();
         recv(fd, &mut byte, flags).is_ok_and(|length| length > 0)
     }
 }

@@ -15,15 +15,26 @@ pub(crate) const MAX_LINE: usize = 4096;
 /// `WouldBlock` when nobody reads; `EBADF`, `EPIPE` and the like when nobody will.
 pub(crate) fn write_now(line: &[u8]) -> io::Result<()> {
     let line = &line[..line.len().min(MAX_LINE)];
-    let written = match write_nowait(line) {
-        // Not every file can be written like that (terminals, sockets, older kernels).
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => write_if_ready(line),
-        other => other,
+    let written = if has_reader() {
+        match write_nowait(line) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => write_if_ready(line),
+            other => other,
+        }
+    } else {
+        // A disk is waited for; it would only be asked again (and some file systems say
+        // 'would block' to every write like the above).
+        write_if_ready(line)
     }?;
     if written < line.len() {
         return Err(io::ErrorKind::WriteZero.into());
     }
     Ok(())
+}
+
+/// Whether somebody at another end has to read what is written.
+fn has_reader() -> bool {
+    let kind = nix::sys::stat::fstat(io::stderr()).map(|stat| stat.st_mode & libc::S_IFMT);
+    matches!(kind, Ok(libc::S_IFIFO | libc::S_IFSOCK))
 }
 
 /// `pwritev2(2)` at the current place with `RWF_NOWAIT`.

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::listen::Inherited;
 
 /// The master's side of a worker that runs on a thread of the same process. Dropping it is the
-/// master's death.
+/// master's death, if it has not died before.
 #[derive(Debug)]
 pub struct Guest {
     context: Arc<Context>,
@@ -88,6 +88,11 @@ impl Guest {
         };
         // One frame in an empty channel.
         let _ = self.channel.send(&drain.encode());
+    }
+
+    /// The master dies now, while the body runs.
+    pub fn die(&self) {
+        self.channel.hang_up();
     }
 
     /// What it has said since the last call, of what a test may wait for. Never waits.

@@ -1,213 +1,14 @@
-//! Starting a program: one `clone(2)` and one `execveat(2)`, and in between a handful of system
-//! calls that put everything where the program expects it.
-//!
-//! **The reasoning.** The child shares the master's memory and the master is suspended until the
-//! child has executed or ended (`CLONE_VM | CLONE_VFORK`, what `vfork(2)` does), so that the cost
-//! does not grow with the master's memory: `fork` copies page tables, 35 ms for a master of 1 GiB.
-//! `posix_spawn(3)` does the same, but it can give neither a descriptor of the process without a
-//! race, nor `LISTEN_PID` (nobody knows it earlier than the child), nor close strays, and its
-//! `dup2` actions overwrite sources that lie on targets.
-//!
-//! **The price.** Between clone and exec the child runs on the master's memory beside its other
-//! threads. It may call the kernel and nothing else: no allocation, no lock, no panic. Everything
-//! that it needs is made before; it runs with all signals blocked until its handlers are reset, on
-//! a stack of its own; its errors come back through the shared memory.
+//! A child between clone and exec, on its parent's memory: system calls and nothing else.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr::NonNull;
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::os::fd::{AsRawFd, RawFd};
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::signal::{SigSet, Signal};
 
-use super::pidfd::Pidfd;
-
-/// The first descriptor that a child inherits: those below are stdin, stdout and stderr.
-pub(crate) const FIRST_FD: RawFd = 3;
-
-/// What to run.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Image<'a> {
-    /// The file behind this descriptor, whatever its path leads to by now.
-    Held(BorrowedFd<'a>),
-    /// The file at this path; scripts need it, since an interpreter opens them by name.
-    Path(&'a CStr),
-}
-
-/// Everything about one start.
-#[derive(Debug)]
-pub(crate) struct Exec<'a> {
-    pub(crate) image: Image<'a>,
-    pub(crate) args: Vec<CString>,
-    /// `NAME=value`, without `LISTEN_PID`.
-    pub(crate) env: Vec<CString>,
-    /// Placed at 3, 4, … in this order; everything above is closed.
-    pub(crate) fds: Vec<BorrowedFd<'a>>,
-    pub(crate) stdin: BorrowedFd<'a>,
-    /// What the program starts with blocked.
-    pub(crate) blocked: &'a [Signal],
-    /// Sent to the program when the calling *thread* ends.
-    pub(crate) parent_death: Option<Signal>,
-}
-
-/// Where a start failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Stage {
-    /// The process could not be made.
-    Clone,
-    /// A descriptor could not be moved to its place.
-    PlaceFds,
-    /// What is not meant for the child could not be closed.
-    CloseStrays,
-    /// The parent-death signal or the signal mask could not be set, or the parent is gone.
-    Prepare,
-    /// The program could not be executed.
-    Exec,
-}
-
-impl Stage {
-    /// The system call, for messages.
-    pub(crate) fn call(self) -> &'static str {
-        match self {
-            Self::Clone => "clone",
-            Self::PlaceFds => "dup2",
-            Self::CloseStrays => "close_range",
-            Self::Prepare => "prctl",
-            Self::Exec => "execve",
-        }
-    }
-}
-
-/// Why a child could not be started.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) stage: Stage,
-    pub(crate) source: io::Error,
-}
-
-/// A started process.
-#[derive(Debug)]
-pub(crate) struct Spawned {
-    pub(crate) pid: i32,
-    pub(crate) pidfd: Pidfd,
-}
-
-/// A stack for the moment between clone and exec, made once: starts are one after another, and
-/// each returns when its child has left the stack.
-#[derive(Debug)]
-pub(crate) struct Stack {
-    base: NonNull<c_void>,
-}
-
-// SAFETY: the mapping belongs to this value alone; nothing in it is tied to a thread.
-unsafe impl Send for Stack {}
-
-impl Stack {
-    const SIZE: usize = 64 * 1024;
-    const GUARD: usize = 64 * 1024;
-
-    /// Maps the stack, with inaccessible pages below it.
-    ///
-    /// # Errors
-    /// `ENOMEM`.
-    pub(crate) fn new() -> io::Result<Self> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
-        // SAFETY: a new mapping at a place that the kernel chooses touches nothing that exists.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                Self::GUARD + Self::SIZE,
-                libc::PROT_NONE,
-                flags,
-                -1,
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
-        let stack = Self { base };
-        // SAFETY: the offset lies inside the mapping made above.
-        let usable = unsafe { base.as_ptr().byte_add(Self::GUARD) };
-        // SAFETY: the range lies inside the mapping made above, which nobody else uses.
-        let result =
-            unsafe { libc::mprotect(usable, Self::SIZE, libc::PROT_READ | libc::PROT_WRITE) };
-        if result < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(stack)
-    }
-
-    /// Stacks grow down on every machine that Linux and Rust's standard library share.
-    fn top(&self) -> *mut c_void {
-        // SAFETY: one past the end of the mapping; 16-byte aligned since both sizes are.
-        unsafe { self.base.as_ptr().byte_add(Self::GUARD + Self::SIZE) }
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made by `new` and no child is on it: `spawn` holds a borrow
-        // until its child has left.
-        unsafe { libc::munmap(self.base.as_ptr(), Self::GUARD + Self::SIZE) };
-    }
-}
-
-/// Starts the program and returns when it has been executed.
-///
-/// # Errors
-/// With the stage that failed; then nothing is left of the child.
-pub(crate) fn spawn(stack: &mut Stack, exec: &Exec<'_>) -> Result<Spawned, Failure> {
-    let fail = |stage| move |source| Failure { stage, source };
-    let mut plan = Plan::new(exec);
-    let mut before = SigSet::empty();
-    // Until the child has reset its handlers, none may run in it: they would act on our memory.
-    pthread_sigmask(
-        SigmaskHow::SIG_BLOCK,
-        Some(&SigSet::all()),
-        Some(&mut before),
-    )
-    .map_err(|errno| fail(Stage::Clone)(errno.into()))?;
-    let cloned = clone(stack, &mut plan);
-    let restored = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
-    let (pid, pidfd) = cloned.map_err(fail(Stage::Clone))?;
-    debug_assert!(restored.is_ok(), "a mask that was read can be set");
-    match plan.failure {
-        None => Ok(Spawned { pid, pidfd }),
-        Some((stage, errno)) => {
-            // It has ended already; this only reaps it.
-            let _ = pidfd.wait();
-            Err(fail(stage)(io::Error::from_raw_os_error(errno)))
-        }
-    }
-}
-
-fn clone(stack: &mut Stack, plan: &mut Plan<'_>) -> io::Result<(i32, Pidfd)> {
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-    let mut pidfd: c_int = -1;
-    // SAFETY: the child gets a stack that nobody uses, and a plan that outlives it: this thread is
-    // suspended until the child has executed or ended. `child` keeps to what is allowed there.
-    let pid = unsafe {
-        libc::clone(
-            child,
-            stack.top(),
-            flags,
-            std::ptr::from_mut(plan).cast(),
-            &raw mut pidfd,
-        )
-    };
-    if pid < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: CLONE_PIDFD made this descriptor, close-on-exec, for us alone.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok((pid, Pidfd::new(pidfd)))
-}
+use super::exec::{Exec, FIRST_FD, Image, Stage};
 
 /// What the child reads and writes; all memory of it is allocated before the clone.
-struct Plan<'a> {
+pub(super) struct Plan<'a> {
     image: Image<'a>,
     args: Vec<*const c_char>,
     env: Vec<*const c_char>,
@@ -219,11 +20,11 @@ struct Plan<'a> {
     mask: libc::sigset_t,
     parent_death: Option<Signal>,
     parent: i32,
-    failure: Option<(Stage, i32)>,
+    pub(super) failure: Option<(Stage, i32)>,
 }
 
 impl<'a> Plan<'a> {
-    fn new(exec: &'a Exec<'_>) -> Self {
+    pub(super) fn new(exec: &'a Exec<'_>) -> Self {
         let pointers = |strings: &[CString]| -> Vec<*const c_char> {
             strings.iter().map(|string| string.as_ptr()).collect()
         };
@@ -256,7 +57,7 @@ impl<'a> Plan<'a> {
 }
 
 /// The child's whole life before its program.
-extern "C" fn child(plan: *mut c_void) -> c_int {
+pub(super) extern "C" fn child(plan: *mut c_void) -> c_int {
     // SAFETY: `clone` passed a plan, which nobody else touches while the parent is suspended.
     let plan = unsafe { &mut *plan.cast::<Plan<'_>>() };
     let Err(failure) = become_program(plan);

@@ -1,0 +1,133 @@
+//! One start, as the parent sees it: what to run, and what came of it.
+
+use std::ffi::{CStr, CString, c_int};
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+
+use super::child::{Plan, child};
+use super::stack::Stack;
+use crate::sys::pidfd::Pidfd;
+
+/// The first descriptor that a child inherits: those below are stdin, stdout and stderr.
+pub(crate) const FIRST_FD: RawFd = 3;
+
+/// What to run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Image<'a> {
+    /// The file behind this descriptor, whatever its path leads to by now.
+    Held(BorrowedFd<'a>),
+    /// The file at this path; scripts need it, since an interpreter opens them by name.
+    Path(&'a CStr),
+}
+
+/// Everything about one start.
+#[derive(Debug)]
+pub(crate) struct Exec<'a> {
+    pub(crate) image: Image<'a>,
+    pub(crate) args: Vec<CString>,
+    /// `NAME=value`, without `LISTEN_PID`.
+    pub(crate) env: Vec<CString>,
+    /// Placed at 3, 4, … in this order; everything above is closed.
+    pub(crate) fds: Vec<BorrowedFd<'a>>,
+    pub(crate) stdin: BorrowedFd<'a>,
+    /// What the program starts with blocked.
+    pub(crate) blocked: &'a [Signal],
+    /// Sent to the program when the calling *thread* ends.
+    pub(crate) parent_death: Option<Signal>,
+}
+
+/// Where a start failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// The process could not be made.
+    Clone,
+    /// A descriptor could not be moved to its place.
+    PlaceFds,
+    /// What is not meant for the child could not be closed.
+    CloseStrays,
+    /// The parent-death signal or the signal mask could not be set, or the parent is gone.
+    Prepare,
+    /// The program could not be executed.
+    Exec,
+}
+
+impl Stage {
+    /// The system call, for messages.
+    pub(crate) fn call(self) -> &'static str {
+        match self {
+            Self::Clone => "clone",
+            Self::PlaceFds => "dup2",
+            Self::CloseStrays => "close_range",
+            Self::Prepare => "prctl",
+            Self::Exec => "execve",
+        }
+    }
+}
+
+/// Why a child could not be started.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) stage: Stage,
+    pub(crate) source: io::Error,
+}
+
+/// A started process.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: Pidfd,
+}
+
+/// Starts the program and returns when it has been executed.
+///
+/// # Errors
+/// With the stage that failed; then nothing is left of the child.
+pub(crate) fn spawn(stack: &mut Stack, exec: &Exec<'_>) -> Result<Spawned, Failure> {
+    let fail = |stage| move |source| Failure { stage, source };
+    let mut plan = Plan::new(exec);
+    let mut before = SigSet::empty();
+    // Until the child has reset its handlers, none may run in it: they would act on our memory.
+    pthread_sigmask(
+        SigmaskHow::SIG_BLOCK,
+        Some(&SigSet::all()),
+        Some(&mut before),
+    )
+    .map_err(|errno| fail(Stage::Clone)(errno.into()))?;
+    let cloned = clone(stack, &mut plan);
+    let restored = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    let (pid, pidfd) = cloned.map_err(fail(Stage::Clone))?;
+    debug_assert!(restored.is_ok(), "a mask that was read can be set");
+    match plan.failure {
+        None => Ok(Spawned { pid, pidfd }),
+        Some((stage, errno)) => {
+            // It has ended already; this only reaps it.
+            let _ = pidfd.wait();
+            Err(fail(stage)(io::Error::from_raw_os_error(errno)))
+        }
+    }
+}
+
+fn clone(stack: &mut Stack, plan: &mut Plan<'_>) -> io::Result<(i32, Pidfd)> {
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let mut pidfd: c_int = -1;
+    // SAFETY: the child gets a stack that nobody uses, and a plan that outlives it: this thread is
+    // suspended until the child has executed or ended. `child` keeps to what is allowed there.
+    let pid = unsafe {
+        libc::clone(
+            child,
+            stack.top(),
+            flags,
+            std::ptr::from_mut(plan).cast(),
+            &raw mut pidfd,
+        )
+    };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: CLONE_PIDFD made this descriptor, close-on-exec, for us alone.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok((pid, Pidfd::new(pidfd)))
+}
