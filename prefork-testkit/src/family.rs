@@ -8,13 +8,13 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::eventually::within;
-use crate::process::{Child, all, inner_pid, parent, send, variable};
+use crate::process::{all, inner_pid, send, variable};
 
 /// The variable that marks them.
 pub(crate) const MARK: &str = "TESTKIT_OF_PREFORK";
 
 /// How long processes that were killed may take to go; the kernel needs milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The processes of one start.
 #[derive(Debug, Clone)]
@@ -46,19 +46,6 @@ impl Family {
     pub(crate) fn find(&self, inner: i32) -> Option<i32> {
         let is_it = |pid: &i32| inner_pid(*pid) == Some(inner);
         self.members().into_iter().find(is_it)
-    }
-
-    /// The children of this master, by slot.
-    pub(crate) fn children_of(&self, master: i32) -> Vec<Child> {
-        let own = |pid: &i32| parent(*pid) == Some(master);
-        let child = |pid| {
-            let role = variable(pid, "PREFORK_CHILD")?;
-            let slot = role.split(':').nth(1)?.parse().ok()?;
-            Some(Child { slot, pid })
-        };
-        let mut children: Vec<Child> = all().into_iter().filter(own).filter_map(child).collect();
-        children.sort_unstable();
-        children
     }
 
     /// Kills every member until none is left; whether that was achieved.

@@ -26,9 +26,12 @@
 //! - Linux: processes are read from `/proc`.
 //! - A process of the server that empties its environment can no longer be told from others, and is
 //!   not ended with it.
-#![forbid(unsafe_code)]
 
+mod act;
 mod announcement;
+mod behaviour;
+mod children;
+mod constructor;
 mod eventually;
 mod family;
 mod log;
@@ -36,6 +39,8 @@ mod process;
 mod running;
 mod server;
 
+pub use behaviour::Behaviour;
+pub use children::{Children, Start};
 pub use eventually::{LIMIT, eventually};
 pub use nix::sys::signal::Signal;
 pub use process::Child;

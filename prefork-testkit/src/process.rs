@@ -3,6 +3,7 @@
 use std::fs;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 /// A child of a master.
@@ -33,7 +34,34 @@ pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
     })
 }
 
-pub(crate) fn parent(pid: i32) -> Option<i32> {
+/// The children of this master, by slot.
+pub(crate) fn children_of(master: i32) -> Vec<Child> {
+    let is_own = |pid: &i32| parent(*pid) == Some(master);
+    let own = all().into_iter().filter(is_own);
+    let mut children: Vec<Child> = own.filter_map(child).collect();
+    children.sort_unstable();
+    children
+}
+
+/// The process as a child of a master, if it is one.
+pub(crate) fn child(pid: i32) -> Option<Child> {
+    let role = variable(pid, "PREFORK_CHILD")?;
+    let slot = role.split(':').nth(1)?.parse().ok()?;
+    Some(Child { slot, pid })
+}
+
+/// Whether it is a child of this process that has ended, and that nobody has waited for.
+pub(crate) fn is_own_zombie(pid: i32) -> bool {
+    let is_own = parent(pid) == i32::try_from(std::process::id()).ok();
+    is_own && status(pid, "State").is_some_and(|state| state.starts_with('Z'))
+}
+
+/// Somebody else may have been faster: then there is nothing to do.
+pub(crate) fn reap(pid: i32) {
+    let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+}
+
+fn parent(pid: i32) -> Option<i32> {
     status(pid, "PPid")?.parse().ok()
 }
 

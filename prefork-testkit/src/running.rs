@@ -10,7 +10,7 @@ use crate::announcement::Announcement;
 use crate::eventually::within;
 use crate::family::Family;
 use crate::log::Log;
-use crate::process::{Child, send};
+use crate::process::{Child, children_of, send};
 
 /// A server that was started by [`Server::start`](crate::Server::start).
 ///
@@ -80,7 +80,7 @@ impl Running {
 
     /// The children that the master has at this moment, by slot.
     pub fn children(&self) -> Vec<Child> {
-        self.family.children_of(self.master)
+        children_of(self.master)
     }
 
     /// The child that fills this slot at this moment.

@@ -44,7 +44,10 @@ impl<E: Into<Failure>> HookOutcome for Result<(), E> {
 /// stable Rust names it in the result of a function alone, so that it is taken from there.
 type Never = <fn() -> ! as ResultOf>::Type;
 
-trait ResultOf {
+/// What a function returns, by its type.
+#[expect(unreachable_pub, reason = "only the type behind it is seen outside")]
+pub trait ResultOf {
+    /// That.
     type Type;
 }
 

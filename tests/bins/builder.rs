@@ -1,5 +1,6 @@
 //! The builder, with options from the command line as a program would pass them: `name=value`.
 
+use std::convert::Infallible;
 use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,13 +22,20 @@ fn main() -> ExitCode {
                 let hours = value.parse().unwrap_or(0);
                 prefork.shutdown_grace_period(Duration::from_hours(hours))
             }
+            "program" => {
+                let program = value.to_owned();
+                prefork.child_producer(move |command| {
+                    command.program(&program).arg("1000");
+                    Ok::<_, Infallible>(())
+                })
+            }
             _ => &mut prefork,
         };
     }
-    prefork::report(prefork.run(body))
+    prefork::report(prefork.run(|worker| body(&worker)))
 }
 
-fn body(worker: Worker) {
+fn body(worker: &Worker) {
     worker.ready();
     worker.shutdown().wait();
 }

@@ -163,3 +163,16 @@ fn unsafe_code_stands_in_sys_alone() {
         assert!(is_sys || !has_unsafe, "{}", file.display());
     }
 }
+
+#[test]
+fn every_option_stands_in_the_readme_with_its_default() {
+    let text = read(&root().join("README.md"));
+    for row in prefork_options::TABLE {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with('|') && line.contains(&format!("`{}`", row.name)))
+            .unwrap_or_else(|| panic!("README does not name {}", row.name));
+        assert!(line.contains(row.default), "{}: {line}", row.name);
+        assert!(line.contains(row.env.unwrap_or_default()), "{line}");
+    }
+}

@@ -9,6 +9,7 @@ use prefork_tests::proc;
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
+const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
 /// Once each worker has answered, all are idle.
@@ -117,4 +118,17 @@ fn a_deaf_child_ends_when_the_grace_period_is_over() {
             .iter()
             .any(|line| line.contains("did not end in time"))
     );
+}
+
+#[test]
+fn children_that_run_another_program_are_terminated() {
+    let mut server = Server::new(BUILDER)
+        .arg("program=/bin/sleep")
+        .env("PREFORK_WORKERS", "3")
+        .start();
+    server.wait_for_children(3);
+    kill_master(&mut server);
+    eventually("the end of all children", || {
+        server.processes().is_empty().then_some(())
+    });
 }

@@ -1,5 +1,7 @@
 //! A worker that dies is replaced, and nobody who waited for it is lost.
 
+use std::{fs, io};
+
 use prefork_testkit::{Child, Running, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, who};
 use prefork_tests::proc;
@@ -111,4 +113,46 @@ fn the_others_serve_on_while_one_dies_again_and_again() {
         let (_, pid) = who(&get(server.addr(), "/").expect("somebody serves"))?;
         (pid == steady.pid).then_some(())
     });
+}
+
+#[test]
+fn a_worker_that_somebody_else_terminates_finishes_and_is_replaced() {
+    let server = hello("1");
+    let asked = ask(server.addr(), "/slow?ms=500").expect("somebody listens");
+    eventually("the request in flight", || {
+        proc::is_accepted(&asked).then_some(())
+    });
+    let terminated = server.signal_child(0, Signal::SIGTERM);
+    let body = answer(asked).expect("it was asked before the stop");
+    assert_eq!(who(&body), Some((0, terminated.pid)));
+    let after = successor(&server, terminated);
+    let body = get(server.addr(), "/").expect("the successor serves");
+    assert_eq!(who(&body), Some((0, after.pid)));
+    let line = server.wait_for_log(|line| line.starts_with("prefork: worker 0"));
+    assert!(
+        line.contains("exited with status 0") && !line.contains("as asked"),
+        "{line}"
+    );
+}
+
+#[test]
+fn recovery_starts_the_same_program_when_its_file_was_replaced_or_is_gone() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let program = folder.path().join("hello");
+    // No copy: a file that was just written cannot be executed while another thread forks.
+    fs::hard_link(HELLO, &program).expect("the same file system");
+    let server = Server::new(&program).env("PREFORK_WORKERS", "1").start();
+    let replace = || {
+        let other = folder.path().join("other");
+        fs::write(&other, "not a program")?;
+        fs::rename(&other, &program)
+    };
+    let remove = || fs::remove_file(&program);
+    let changes: [&dyn Fn() -> io::Result<()>; 2] = [&replace, &remove];
+    for change in changes {
+        change().expect("the folder is ours");
+        let after = successor(&server, server.kill_child(0));
+        let body = get(server.addr(), "/").expect("the successor serves");
+        assert_eq!(who(&body), Some((0, after.pid)));
+    }
 }

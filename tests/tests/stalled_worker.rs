@@ -20,7 +20,8 @@ const CLIENTS: usize = 100;
 fn start(program: &str) -> Running {
     let server = Server::new(program)
         .env("PREFORK_WORKERS", "1")
-        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
+        // Half of it is longer than a test waits.
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10m")
         .start();
     get(server.addr(), "/").expect("an answer");
     server
@@ -53,7 +54,7 @@ fn all_are_answered_when_a_stop_comes(server: &mut Running, go_on: impl FnOnce(&
     let answered = waiting
         .into_iter()
         .map(answer)
-        .filter(Result::is_ok)
+        .filter_map(Result::ok)
         .count();
     assert_eq!(answered, CLIENTS, "log: {:#?}", server.log());
     assert_eq!(server.wait().code(), Some(0));
