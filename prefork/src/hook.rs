@@ -45,7 +45,6 @@ impl<E: Into<Failure>> HookOutcome for Result<(), E> {
 type Never = <fn() -> ! as ResultOf>::Type;
 
 /// What a function returns, by its type.
-#[expect(unreachable_pub, reason = "only the type behind it is seen outside")]
 pub trait ResultOf {
     /// That.
     type Type;
