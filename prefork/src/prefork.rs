@@ -150,7 +150,9 @@ impl Prefork {
             }
         };
         lay_down(wants, declared.assigned);
-        Ok(Ended::Worker(body(Worker::new(context)).finish()))
+        let returned = body(Worker::new(Arc::clone(&context))).finish();
+        context.conclude();
+        Ok(Ended::Worker(returned))
     }
 
     /// The process that nobody started: the master, to its end, or the one process of single mode.

@@ -80,8 +80,8 @@ impl Prefork {
 
     /// Called when the master died, by whatever: SIGKILL included.
     ///
-    /// The worker drains and ends with or without it, within the `shutdown_grace_period`. An error
-    /// or a panic is one line on stderr.
+    /// The worker drains meanwhile, and its end waits for the hook to return, within the
+    /// `shutdown_grace_period`. An error or a panic is one line on stderr.
     ///
     /// # Process
     /// In every worker of that master, on a thread of its own, once, right after the drain has

@@ -9,11 +9,12 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use socket2::{SockRef, Type};
 
+use super::farewell::Farewell;
 use super::latch::Latched;
 use super::ready::Announcer;
 use super::seats::Seats;
 use super::shutdown::State as ShutdownState;
-use super::watch::{Master, Process, Watch};
+use super::watch::{Master, Process, Watch, wake as wake_watch};
 use crate::channel::{Endpoint, FromChild, FromMaster, PROTOCOL, ROLE_VARIABLE, Received, Role};
 use crate::error::Error;
 use crate::hook::LastHook;
@@ -31,6 +32,7 @@ pub(crate) struct Context {
     intake: Arc<Intake>,
     shutdown: Arc<ShutdownState>,
     announcer: Arc<Announcer>,
+    farewell: Arc<Farewell>,
     signals: Arc<SignalPipe>,
     /// What this process must be told by a signal, beside SIGTERM.
     own_signals: &'static [Signal],
@@ -183,7 +185,6 @@ impl Context {
                 GUEST.set(self.0.take());
             }
         }
-        self.has_termination.get_or_init(|| ());
         let _leave = Leave(GUEST.replace(Some(Arc::clone(self))));
         body()
     }
@@ -203,9 +204,10 @@ impl Context {
         let (waker, wake) = UnixStream::pair().map_err(&setup)?;
         waker.set_nonblocking(true).map_err(&setup)?;
         wake.set_nonblocking(true).map_err(&setup)?;
-        let on_change = move || {
-            // A full pipe wakes the watch as well.
-            let _ = std::io::Write::write(&mut &waker, &[0]);
+        let waker = Arc::new(waker);
+        let on_change = {
+            let waker = Arc::clone(&waker);
+            move || wake_watch(&waker)
         };
         let intake = Arc::new(Intake::new(on_first_accept, on_change).map_err(&setup)?);
         let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
@@ -225,6 +227,7 @@ impl Context {
             intake,
             shutdown: Arc::default(),
             announcer,
+            farewell: Arc::default(),
             signals,
             own_signals: origin.own_signals,
             has_termination: OnceLock::new(),
@@ -234,9 +237,15 @@ impl Context {
             master: origin.master.map_or(Master::None, Master::Alive),
             grace: origin.grace,
             wake,
+            waker,
+            is_death_untold: false,
             on_master_death: origin.on_master_death,
             process: origin.process,
         };
+        if origin.process == Process::Guest {
+            // The signals of its process are none of its business.
+            context.has_termination.get_or_init(|| ());
+        }
         Ok((context, watch))
     }
 
@@ -271,6 +280,16 @@ impl Context {
             let _ = self.signals.receive(&[Signal::SIGTERM]);
             let _ = self.signals.receive(self.own_signals);
         });
+    }
+
+    pub(super) fn farewell(&self) -> &Arc<Farewell> {
+        &self.farewell
+    }
+
+    /// The body has returned: the process may end, but for a hook that still runs.
+    pub(crate) fn conclude(&self) {
+        let deadline = super::Shutdown::new(&self.shutdown).deadline();
+        self.farewell.wait(deadline);
     }
 
     pub(super) fn seats(&self) -> &Seats {

@@ -6,6 +6,7 @@ mod argument;
 mod assign;
 mod context;
 mod drain;
+mod farewell;
 mod guest;
 mod last_words;
 mod latch;

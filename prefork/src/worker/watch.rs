@@ -1,7 +1,7 @@
 //! The thread beside the body: hears the master, its death, and SIGTERM; says when the body may
 //! close; ends the process when its time is over, even when the body hangs.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use super::context::Context;
 use super::drain::{Drain, Verdict};
 use crate::channel::{Endpoint, FromChild, FromMaster, Queue, Received};
-use crate::hook::{LastHook, contain};
+use crate::hook::LastHook;
 use crate::net::{self, Census};
 use crate::sys::{process, stderr};
 
@@ -25,6 +25,10 @@ pub(super) struct Watch {
     pub(super) grace: Duration,
     /// Readable when listeners or streams changed during a drain.
     pub(super) wake: UnixStream,
+    /// The other end.
+    pub(super) waker: Arc<UnixStream>,
+    /// The body is to be told of the master's death by a signal.
+    pub(super) is_death_untold: bool,
     pub(super) on_master_death: Option<LastHook>,
     pub(super) process: Process,
 }
@@ -74,7 +78,7 @@ impl Watch {
     fn run(mut self) {
         let mut phase = Phase::Serving;
         let mut is_closed_said = false;
-        while !self.is_over(&phase) {
+        loop {
             let now = Instant::now();
             if let Some(deadline) = self.own_deadline(&phase)
                 && now >= deadline
@@ -82,6 +86,9 @@ impl Watch {
                 self.end_now();
             }
             let ask_again = self.proceed(&mut phase, &mut is_closed_said, now);
+            if self.is_over(&phase) {
+                return;
+            }
             let next = match (ask_again, self.own_deadline(&phase)) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
@@ -120,7 +127,7 @@ impl Watch {
 
     /// Moves a drain on; returns when to ask again.
     fn proceed(
-        &self,
+        &mut self,
         phase: &mut Phase,
         is_closed_said: &mut bool,
         now: Instant,
@@ -130,6 +137,10 @@ impl Watch {
             Phase::Draining(_) | Phase::Resolved(_) => self.census(),
         };
         let mut ask_again = None;
+        if let Phase::Draining(drain) | Phase::Resolved(drain) = phase {
+            self.pass_the_death_on(drain.half(), now);
+            ask_again = self.is_death_untold.then_some(drain.half());
+        }
         if let Phase::Draining(drain) = phase {
             match drain.verdict(census, now) {
                 Verdict::Wait(until) => ask_again = Some(until),
@@ -206,10 +217,7 @@ impl Watch {
                     self.master = Master::Dead;
                     self.begin(phase, self.grace, Queue::Serve);
                     self.run_hook();
-                    // For bodies that only know signals; one that knows none ends here.
-                    if self.process == Process::Own {
-                        process::terminate_self();
-                    }
+                    self.is_death_untold = self.process == Process::Own;
                     return;
                 }
             };
@@ -236,21 +244,20 @@ impl Watch {
         *phase = Phase::Draining(drain);
     }
 
-    /// On a thread of its own: it may take its time, and this one has a deadline to keep.
     fn run_hook(&mut self) {
         let Some(hook) = self.on_master_death.take() else {
             return;
         };
-        let run = move || {
-            if let Err(error) = contain(hook) {
-                say(&format!("the hook on_master_death failed: {error}"));
-            }
-        };
-        let builder = thread::Builder::new().name("prefork-hook".to_owned());
-        if let Err(error) = builder.spawn(run) {
-            say(&format!(
-                "cannot start a thread for on_master_death: {error}"
-            ));
+        let waker = Arc::clone(&self.waker);
+        self.context.farewell().say(hook, say, move || wake(&waker));
+    }
+
+    /// For bodies that only know signals; one that knows none ends here. After the hook, which it
+    /// would end as well, but not later than in the middle of the budget.
+    fn pass_the_death_on(&mut self, half: Instant, now: Instant) {
+        if self.is_death_untold && (!self.context.farewell().is_running() || now >= half) {
+            self.is_death_untold = false;
+            process::terminate_self();
         }
     }
 
@@ -262,6 +269,12 @@ impl Watch {
         ));
         process::exit_now(TIMED_OUT)
     }
+}
+
+/// Lets the watch look at everything again.
+pub(super) fn wake(waker: &UnixStream) {
+    // A full pipe wakes it as well.
+    let _ = (&*waker).write(&[0]);
 }
 
 /// There is no master to say it.
