@@ -73,6 +73,11 @@ impl Running {
         }
     }
 
+    /// The name and the address of each listener.
+    pub fn addrs(&self) -> &[(String, SocketAddr)] {
+        &self.addrs
+    }
+
     /// The process id of the master; of the one process in single mode.
     pub fn master_pid(&self) -> i32 {
         self.master
@@ -127,6 +132,25 @@ impl Running {
     #[track_caller]
     pub fn kill_child(&self, slot: usize) -> Child {
         self.signal_child(slot, Signal::SIGKILL)
+    }
+
+    /// Waits until another child fills the slot of this one.
+    ///
+    /// # Panics
+    /// If that does not happen within [`LIMIT`]; the message shows the log.
+    #[track_caller]
+    pub fn wait_for_successor(&self, predecessor: Child) -> Child {
+        let ask = || {
+            let child = self.child(predecessor.slot);
+            child.filter(|child| child.pid != predecessor.pid)
+        };
+        within(LIMIT, ask).unwrap_or_else(|| {
+            let slot = predecessor.slot;
+            panic!(
+                "waited in vain for a successor in slot {slot}; {}",
+                self.log
+            )
+        })
     }
 
     /// All processes of this server at this moment: master, children, what these started, and what

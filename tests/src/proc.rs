@@ -1,8 +1,8 @@
 //! What `/proc` knows of a process.
 
-use std::net::{SocketAddr, TcpStream};
+use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::{fs, io};
 
 /// A number in `/proc/<pid>/status`.
 pub fn status(pid: i32, field: &str) -> Option<u64> {
@@ -66,18 +66,20 @@ pub fn sockets(pid: i32) -> Vec<String> {
     names.filter(|name| name.starts_with("socket:")).collect()
 }
 
-/// Whether the server has accepted this connection: until then it is in the queue and belongs to
-/// no descriptor, for which the kernel shows inode 0.
-pub fn is_accepted(connection: &TcpStream) -> bool {
-    let ports = |addr: io::Result<SocketAddr>| addr.map_or(0, |addr| addr.port());
-    let ours = format!(":{:04X}", ports(connection.local_addr()));
-    let theirs = format!(":{:04X}", ports(connection.peer_addr()));
+/// How many connections wait in the queue of this listening address: they are established, but
+/// belong to no descriptor yet, for which the kernel shows inode 0.
+pub fn queued(addr: SocketAddr) -> usize {
+    let port = format!(":{:04X}", addr.port());
     let text = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    text.lines().any(|line| {
+    let is_queued = |line: &&str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let is_it = |local: &str, remote: &str| local.ends_with(&theirs) && remote.ends_with(&ours);
-        fields.len() > 9 && is_it(fields[1], fields[2]) && fields[9] != "0"
-    })
+        // Established, or the last packet of the handshake is on its way.
+        fields.len() > 9
+            && fields[1].ends_with(&port)
+            && matches!(fields[3], "01" | "03")
+            && fields[9] == "0"
+    };
+    text.lines().filter(is_queued).count()
 }
 
 /// Its children, those that nobody has waited for included.

@@ -22,11 +22,9 @@ fn in_flight(server: &Running, count: usize, path: &str) -> Vec<TcpStream> {
     let asked: Vec<_> = (0..count)
         .map(|_| ask(server.addr(), path).expect("somebody listens"))
         .collect();
-    for client in &asked {
-        eventually("the request in flight", || {
-            proc::is_accepted(client).then_some(())
-        });
-    }
+    eventually("all requests in flight", || {
+        (proc::queued(server.addr()) == 0).then_some(())
+    });
     asked
 }
 

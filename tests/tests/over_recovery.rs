@@ -12,7 +12,7 @@ fn run(behaviour: &str, threshold: &str) -> Output {
 }
 
 fn deaths(output: &Output) -> Vec<&String> {
-    let is_death = |line: &&String| line.contains("exited with status");
+    let is_death = |line: &&String| line.starts_with("prefork: worker ");
     output.log.iter().filter(is_death).collect()
 }
 

@@ -215,8 +215,9 @@ impl Watch {
                 Received::Nothing => return,
                 Received::End => {
                     self.master = Master::Dead;
-                    self.begin(phase, self.grace, Queue::Serve);
+                    // First: a body that is quick to end waits for a hook that it sees.
                     self.run_hook();
+                    self.begin(phase, self.grace, Queue::Serve);
                     self.is_death_untold = self.process == Process::Own;
                     return;
                 }
