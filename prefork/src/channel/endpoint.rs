@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, send, shutdown, socketpair,
 };
@@ -69,17 +70,27 @@ impl Endpoint {
     pub(crate) fn receive(&self) -> Received {
         let mut buffer = [0; MAX_FRAME];
         // MSG_TRUNC: the whole length, also of what did not fit.
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        let fd = self.fd.as_raw_fd();
-        match recv(fd, &mut buffer, flags) {
+        match self.take(&mut buffer, MsgFlags::MSG_TRUNC) {
             // An empty frame reads like the end; only poll can tell them apart.
             Ok(0) if !self.is_hung_up() => Received::Frame(Vec::new()),
             Ok(0) => Received::End,
             Ok(length) if length > MAX_FRAME => Received::TooLong,
             Ok(length) => Received::Frame(buffer[..length].to_vec()),
-            Err(nix::Error::EAGAIN | nix::Error::EINTR) => Received::Nothing,
-            // ECONNRESET: it died with a frame of ours unread.
+            Err(Errno::EAGAIN | Errno::EINTR) => Received::Nothing,
             Err(_) => Received::End,
+        }
+    }
+
+    /// A peer that died with a frame of ours unread is first reported as a reset, and then what it
+    /// had said before is delivered: the report is passed over. It cannot come twice.
+    fn take(&self, buffer: &mut [u8], flags: MsgFlags) -> nix::Result<usize> {
+        let take = |buffer: &mut [u8]| {
+            let flags = flags | MsgFlags::MSG_DONTWAIT;
+            recv(self.fd.as_raw_fd(), buffer, flags)
+        };
+        match take(buffer) {
+            Err(Errno::ECONNRESET) => take(buffer),
+            other => other,
         }
     }
 
@@ -94,10 +105,8 @@ impl Endpoint {
     }
 
     fn has_more(&self) -> bool {
-        let mut byte = [0];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
-        let fd = self.fd.as_raw_fd();
-        recv(fd, &mut byte, flags).is_ok_and(|length| length > 0)
+        let peeked = self.take(&mut [0], MsgFlags::MSG_PEEK);
+        peeked.is_ok_and(|length| length > 0)
     }
 }
 
@@ -123,10 +132,16 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_died_with_frames_unread_is_the_end() {
+    fn what_a_peer_said_before_it_died_with_frames_unread_is_heard() {
         let (one, other) = Endpoint::pair().expect("descriptors");
         other.send(b"welcome").expect("room");
+        one.send(b"ready").expect("room");
+        one.send(b"").expect("room");
+        one.send(b"panic x").expect("room");
         drop(one);
+        assert_eq!(other.receive(), Received::Frame(b"ready".to_vec()));
+        assert_eq!(other.receive(), Received::Frame(Vec::new()));
+        assert_eq!(other.receive(), Received::Frame(b"panic x".to_vec()));
         assert_eq!(other.receive(), Received::End);
     }
 

@@ -84,7 +84,8 @@ impl Prefork {
     /// `shutdown_grace_period`. An error or a panic is one line on stderr.
     ///
     /// # Process
-    /// In every worker of that master, on a thread of its own, once, when the drain begins. The kernel tells: nothing is polled, and it works where the master is PID 1.
+    /// In every worker of that master, on a thread of its own, once, when the drain begins. The
+    /// kernel tells: nothing is polled, and it works where the master is PID 1.
     ///
     /// # Examples
     /// ```no_run
