@@ -1,8 +1,8 @@
 //! What `/proc` knows of a process.
 
-use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::{fs, io};
 
 /// A number in `/proc/<pid>/status`.
 pub fn status(pid: i32, field: &str) -> Option<u64> {
@@ -66,20 +66,31 @@ pub fn sockets(pid: i32) -> Vec<String> {
     names.filter(|name| name.starts_with("socket:")).collect()
 }
 
-/// How many connections wait in the queue of this listening address: they are established, but
-/// belong to no descriptor yet, for which the kernel shows inode 0.
+/// How many connections wait in the queue of this listening address.
 pub fn queued(addr: SocketAddr) -> usize {
-    let port = format!(":{:04X}", addr.port());
+    let in_its_queue = |(server, _): &(u16, u16)| *server == addr.port();
+    all_queued().into_iter().filter(in_its_queue).count()
+}
+
+/// Whether somebody has accepted this connection, even if it was answered and closed by now.
+pub fn is_accepted(connection: &TcpStream) -> bool {
+    let port = |addr: io::Result<SocketAddr>| addr.map_or(0, |addr| addr.port());
+    let ports = (port(connection.peer_addr()), port(connection.local_addr()));
+    !all_queued().contains(&ports)
+}
+
+/// The ports, server's and client's, of every connection in a queue: it is established, but belongs
+/// to no descriptor yet, for which the kernel shows inode 0.
+fn all_queued() -> Vec<(u16, u16)> {
     let text = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let is_queued = |line: &&str| {
+    let port = |field: &str| u16::from_str_radix(field.rsplit(':').next()?, 16).ok();
+    let read = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         // Established, or the last packet of the handshake is on its way.
-        fields.len() > 9
-            && fields[1].ends_with(&port)
-            && matches!(fields[3], "01" | "03")
-            && fields[9] == "0"
+        let is_queued = fields.len() > 9 && matches!(fields[3], "01" | "03") && fields[9] == "0";
+        is_queued.then(|| Some((port(fields[1])?, port(fields[2])?)))?
     };
-    text.lines().filter(is_queued).count()
+    text.lines().filter_map(read).collect()
 }
 
 /// Its children, those that nobody has waited for included.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prefork::{Handle, Prefork};
-use prefork_testkit::eventually;
+use prefork_testkit::{Server, eventually};
 use prefork_tests::proc;
 
 /// All tests of this file count the descriptors and the children of the same process.
@@ -67,6 +67,19 @@ fn twenty_starts_and_stops_leave_no_descriptor_and_no_child() {
         let master = start(2);
         master.stop();
         master.wait().expect("it was asked to stop");
+    }
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn servers_of_the_testkit_leave_no_descriptor_and_no_child_either() {
+    let _alone = alone();
+    let before = belongings();
+    for _ in 0..5 {
+        let mut stopped = Server::new(env!("CARGO_BIN_EXE_hello")).start();
+        let dropped = Server::new(env!("CARGO_BIN_EXE_plain")).start();
+        stopped.stop();
+        drop((stopped, dropped));
     }
     assert_eq!(belongings(), before);
 }

@@ -139,8 +139,11 @@ impl Master {
         }
         let obituary = child.obituary(status, Instant::now());
         self.log.line(child.gravity(status), &obituary);
-        self.last_end = obituary;
-        self.predecessors.insert(child.slot, child.pid);
+        if !self.supervisor.is_stopping() {
+            // What comes afterwards is no cause any more.
+            self.last_end = obituary;
+            self.predecessors.insert(child.slot, child.pid);
+        }
         self.tell(Event::Exited { child: id });
     }
 
