@@ -1,14 +1,16 @@
 //! All processes that come from one start of a server, however they are related by now: an orphan
 //! of a killed master has another parent, but still the environment that it was started with.
 
+use std::collections::BTreeSet;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::eventually::within;
-use crate::process::{all, inner_pid, send, variable};
+use crate::process::{Identity, all, inner_pid, send, variable};
 
 /// The variable that marks them.
 pub(crate) const MARK: &str = "TESTKIT_OF_PREFORK";
@@ -17,9 +19,12 @@ pub(crate) const MARK: &str = "TESTKIT_OF_PREFORK";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The processes of one start.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Family {
     mark: String,
+    /// A process that ends loses its environment first and its descriptors later: who was a member
+    /// once stays one until it has really ended.
+    known: Mutex<BTreeSet<Identity>>,
 }
 
 impl Family {
@@ -29,6 +34,7 @@ impl Family {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self {
             mark: format!("{}.{number}", process::id()),
+            known: Mutex::default(),
         }
     }
 
@@ -38,8 +44,12 @@ impl Family {
     }
 
     pub(crate) fn members(&self) -> Vec<i32> {
-        let is_member = |pid: &i32| variable(*pid, MARK).as_deref() == Some(&self.mark);
-        all().into_iter().filter(is_member).collect()
+        let is_marked = |pid: &i32| variable(*pid, MARK).as_deref() == Some(&self.mark);
+        let marked = all().into_iter().filter(is_marked);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(marked.filter_map(Identity::of));
+        known.retain(Identity::is_running);
+        known.iter().map(|member| member.pid).collect()
     }
 
     /// The member that calls itself by this number.

@@ -15,6 +15,32 @@ pub struct Child {
     pub pid: i32,
 }
 
+/// One process, told from a later one of the same number by the time of its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Identity {
+    pub(crate) pid: i32,
+    started: u64,
+}
+
+impl Identity {
+    /// `None` when it has ended: it is gone, or a zombie none of whose threads still ends.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the name, which stands in brackets and may hold any character: proc_pid_stat(5)
+        // counts the state as field 3, the threads as 20, the start as 22.
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let field = |number: usize| fields.get(number - 3).copied();
+        let has_ended = matches!(field(3)?, "Z" | "X") && matches!(field(20)?, "0" | "1");
+        let started = field(22)?.parse().ok()?;
+        (!has_ended).then_some(Self { pid, started })
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        Self::of(self.pid) == Some(*self)
+    }
+}
+
 /// All processes of this machine that can be seen.
 pub(crate) fn all() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -100,6 +126,7 @@ mod tests {
     fn this_process_is_seen_as_it_is() {
         let pid = i32::try_from(std::process::id()).expect("pids are positive");
         assert!(all().contains(&pid));
+        assert!(Identity::of(pid).is_some_and(|this| this.is_running()));
         assert_eq!(variable(pid, "PATH"), std::env::var("PATH").ok());
         assert_eq!(variable(pid, "PAT"), None);
         assert_eq!(

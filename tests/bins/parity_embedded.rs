@@ -1,0 +1,88 @@
+//! Masters inside a program that does other things as well. After each of them it compares what it
+//! has open, and whom it has as children, with what it had before.
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use prefork::{Handle, Prefork};
+use prefork_tests::proc;
+
+fn main() -> ExitCode {
+    let cases: [(&str, fn()); 8] = [
+        ("a stop", || finish(start(&mut sleeping()))),
+        ("a stop per slot", || {
+            finish(start(sleeping().reuseport(true)));
+        }),
+        ("a drop", || drop(start(&mut sleeping()))),
+        ("a failing hook", || {
+            fail(sleeping().on_child_spawn(|_| Err("no")));
+        }),
+        ("a panicking hook", || {
+            fail(sleeping().on_master_ready(|_| -> Result<(), String> { panic!("no") }));
+        }),
+        ("a failing producer", || {
+            fail(sleeping().child_producer(|_| Err("no")));
+        }),
+        ("a missing program", || {
+            fail(sleeping().child_producer(|child| {
+                child.program("/no/such/program");
+            }));
+        }),
+        ("a taken port", taken_port),
+    ];
+    let mut code = ExitCode::SUCCESS;
+    for (case, run) in cases {
+        let before = belongings();
+        run();
+        let after = belongings();
+        if before != after {
+            println!("{case} leaves {after:?}, before there was {before:?}");
+            code = ExitCode::FAILURE;
+        }
+    }
+    println!("done");
+    code
+}
+
+/// Children, and what is open where.
+fn belongings() -> (Vec<i32>, Vec<String>) {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let fds = proc::fds(own).into_iter();
+    let fds = fds.map(|(number, path)| format!("{number} {}", path.display()));
+    // The folder that lists them is open while it is read.
+    let fds = fds.filter(|fd| !fd.contains("/proc/"));
+    (proc::children(own), fds.collect())
+}
+
+fn sleeping() -> Prefork {
+    let mut prefork = Prefork::new();
+    prefork
+        .listen(["one=127.0.0.1:0", "two=127.0.0.1:0"])
+        .workers(3)
+        .child_producer(|child| {
+            child.program("/bin/sleep").arg("1000");
+        });
+    prefork
+}
+
+fn start(prefork: &mut Prefork) -> Handle {
+    prefork.start().expect("nothing keeps it from beginning")
+}
+
+fn finish(master: Handle) {
+    master.stop();
+    master.wait().expect("it was asked to stop");
+}
+
+fn fail(prefork: &mut Prefork) {
+    start(prefork).wait().expect_err("something fails");
+}
+
+/// The first listener is bound already when the second fails.
+fn taken_port() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = holder.local_addr().expect("bound");
+    let mut prefork = sleeping();
+    prefork.listen(["one=127.0.0.1:0".to_owned(), format!("two={taken}")]);
+    prefork.start().expect_err("the port is taken");
+}

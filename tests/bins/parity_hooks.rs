@@ -1,0 +1,62 @@
+//! Hooks by attribute that print what they are told, some by path, some as closures. The arguments
+//! say which one fails, how and when: `on_child_spawn panic later`.
+
+use std::env;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use prefork::{ChildSpawned, MasterReady, Worker};
+
+const WORKERS: usize = 2;
+
+#[prefork::main(
+    workers = WORKERS,
+    on_child_spawn = spawned,
+    on_master_ready = ready,
+    on_child_recover = |child| {
+        println!("recover {} {} {}", child.slot(), child.old_pid(), child.new_pid());
+        trouble("on_child_recover", "later")
+    },
+    on_master_death = alone
+)]
+fn main(worker: Worker) {
+    let addrs = addresses(worker.addrs());
+    worker.ready();
+    println!("worker {} on {addrs}", worker.slot());
+    worker.shutdown().wait();
+}
+
+fn spawned(child: &ChildSpawned) -> Result<(), &'static str> {
+    static STARTS: AtomicUsize = AtomicUsize::new(0);
+    println!("spawn {} {}", child.slot(), child.pid());
+    let is_first = STARTS.fetch_add(1, Ordering::Relaxed) < WORKERS;
+    trouble("on_child_spawn", if is_first { "first" } else { "later" })
+}
+
+fn ready(master: &MasterReady) -> Result<(), &'static str> {
+    let pids: Vec<String> = master.pids().iter().map(ToString::to_string).collect();
+    println!("ready {} on {}", pids.join(" "), addresses(master.addrs()));
+    trouble("on_master_ready", "first")
+}
+
+fn alone() -> Result<(), &'static str> {
+    let slot = prefork::worker().map_or(usize::MAX, |worker| worker.slot());
+    println!("alone {slot}");
+    trouble("on_master_death", "first")
+}
+
+/// Fails if the arguments say so.
+fn trouble(hook: &str, time: &str) -> Result<(), &'static str> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    match args.as_slice() {
+        [which, way, when] if which == hook && when == time => match way.as_str() {
+            "panic" => panic!("out of order"),
+            _ => Err("out of order"),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn addresses(addrs: &[(String, std::net::SocketAddr)]) -> String {
+    let addrs = addrs.iter().map(|(name, addr)| format!("{name}={addr}"));
+    addrs.collect::<Vec<_>>().join(",")
+}

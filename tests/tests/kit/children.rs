@@ -1,0 +1,305 @@
+//! Children on demand: each does what it was told, and none is left.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use prefork::{Handle, Level, Prefork};
+use prefork_testkit::{Behaviour, Child, Children, KeptLine, MemoryLog, Signal, eventually};
+use prefork_tests::proc;
+
+use crate::{LONG, TERMINATION, alone, belongings};
+
+/// What [`start`] gives a child to get ready in, and to stop: reached only by those that never do.
+const SHORT: &str = "300ms";
+
+/// A master of one child, and what it says.
+fn start(children: &Children) -> (Handle, MemoryLog) {
+    let log = MemoryLog::new();
+    let master = Prefork::new()
+        .workers(1)
+        .ready_timeout(SHORT)
+        .healthy_after(SHORT)
+        .shutdown_grace_period(SHORT)
+        .child_producer(children.producer())
+        .logger(log.logger())
+        .start()
+        .expect("it can be started");
+    (master, log)
+}
+
+/// The first child does this, and lives when it is asked for a second time.
+fn at_first(behaviour: Behaviour) -> Children {
+    Children::choosing(move |start| match start.nth {
+        0 => behaviour,
+        _ => Behaviour::Live,
+    })
+}
+
+/// How the first child's end is told.
+fn end_of_first(behaviour: Behaviour) -> KeptLine {
+    let children = at_first(behaviour);
+    let (master, log) = start(&children);
+    let line = log.wait_for(|line| line.text.starts_with("worker 0 "));
+    stop(master);
+    line
+}
+
+/// How a stop ends a child that does this, once `is_begun`.
+fn end_by_stop(behaviour: Behaviour, is_begun: impl Fn(Child) -> bool) -> KeptLine {
+    let children = Children::new(behaviour);
+    let (master, log) = start(&children);
+    eventually("the child does what it was told", || {
+        let child = children.alive().first().copied()?;
+        is_begun(child).then_some(())
+    });
+    stop(master);
+    log.wait_for(|line| line.text.starts_with("worker 0 "))
+}
+
+fn stop(master: Handle) {
+    master.stop();
+    master.wait().expect("it was asked to stop");
+}
+
+/// What the kernel says it does, as a letter of `proc_pid_stat(5)`.
+fn has_state(pid: i32, state: char) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status"))
+        .is_ok_and(|status| status.contains(&format!("\nState:\t{state}")))
+}
+
+/// Whether it catches, or ignores, SIGTERM.
+fn minds_termination(pid: i32, set: &str) -> bool {
+    proc::signals(pid, set).is_some_and(|signals| signals & TERMINATION != 0)
+}
+
+#[test]
+fn children_that_end_at_once_end_as_they_were_told() {
+    let _alone = alone();
+    let before = belongings();
+    for (behaviour, level, end) in [
+        (Behaviour::Noop, Level::Warn, "exited with status 0"),
+        (Behaviour::Exit(7), Level::Error, "exited with status 7"),
+        (
+            Behaviour::Signal(Signal::SIGTERM),
+            Level::Error,
+            "was killed by SIGTERM",
+        ),
+        (
+            Behaviour::Signal(Signal::SIGINT),
+            Level::Error,
+            "was killed by SIGINT",
+        ),
+        (
+            Behaviour::Signal(Signal::SIGCHLD),
+            Level::Error,
+            "exited with status 125",
+        ),
+        (
+            Behaviour::Panic("out of \x1b[2J ink"),
+            Level::Error,
+            "out of \\u{1b}[2J ink",
+        ),
+    ] {
+        let line = end_of_first(behaviour);
+        assert!(line.text.contains(end), "{behaviour:?}: {line}");
+        assert_eq!(line.level, level, "{behaviour:?}: {line}");
+    }
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn children_that_break_a_rule_are_killed_for_it() {
+    let _alone = alone();
+    let before = belongings();
+    for (behaviour, why) in [
+        (Behaviour::Flood, "more frames than allowed"),
+        (Behaviour::Liar, "a frame that is too long"),
+        (Behaviour::Unready, "not ready"),
+    ] {
+        let line = end_of_first(behaviour);
+        assert!(line.text.contains(why), "{behaviour:?}: {line}");
+    }
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn children_that_live_end_when_they_are_asked_to() {
+    let _alone = alone();
+    let before = belongings();
+    for behaviour in [
+        Behaviour::Live,
+        Behaviour::Silent,
+        Behaviour::Late(Duration::ZERO),
+        Behaviour::Late(LONG),
+    ] {
+        let line = end_by_stop(behaviour, |child| minds_termination(child.pid, "SigCgt"));
+        assert!(line.text.contains("exited with status 0"), "{line}");
+    }
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn children_that_do_not_mind_the_stop_have_to_be_killed() {
+    let _alone = alone();
+    let before = belongings();
+    let deaf = end_by_stop(Behaviour::Deaf, |child| {
+        minds_termination(child.pid, "SigIgn")
+    });
+    assert!(deaf.text.contains("killed by SIGKILL"), "{deaf}");
+    let stuck = end_by_stop(Behaviour::Stuck, |child| has_state(child.pid, 'T'));
+    assert!(stuck.text.contains("killed by SIGKILL"), "{stuck}");
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn each_start_can_be_told_something_else() {
+    let _alone = alone();
+    let children = Children::choosing(|start| match (start.slot, start.nth) {
+        (0, 0 | 1) => Behaviour::Exit(3),
+        _ => Behaviour::Live,
+    });
+    let log = MemoryLog::new();
+    let master = Prefork::new()
+        .workers(2)
+        .child_producer(children.producer())
+        .logger(log.logger())
+        .start()
+        .expect("it can be started");
+    eventually("three in slot 0 and one in slot 1", || {
+        (children.starts() == 4 && children.alive().len() == 2).then_some(())
+    });
+    let deaths = log
+        .lines()
+        .iter()
+        .filter(|l| l.text.contains("status 3"))
+        .count();
+    assert_eq!(deaths, 2, "{log}");
+    stop(master);
+}
+
+#[test]
+fn children_that_are_left_are_killed_and_waited_for_also_when_the_test_panics() {
+    let _alone = alone();
+    let before = belongings();
+    let mut alive = Vec::new();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let children = Children::new(Behaviour::Deaf);
+        let (master, log) = start(&children);
+        eventually("it is deaf", || {
+            let child = children.alive().first().copied()?;
+            minds_termination(child.pid, "SigIgn").then_some(())
+        });
+        alive = children.alive();
+        // As with a test that has no time to stop anything: the children go before their master.
+        let _guards = (children, master, log);
+        panic!("the test fails here");
+    }));
+    assert!(result.is_err());
+    assert_eq!(alive.len(), 1);
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn a_master_that_outlives_its_children_on_demand_ends_with_the_reason() {
+    let _alone = alone();
+    let before = belongings();
+    let children = Children::new(Behaviour::Live);
+    let (master, log) = start(&children);
+    eventually("it lives", || {
+        let child = children.alive().first().copied()?;
+        minds_termination(child.pid, "SigCgt").then_some(())
+    });
+    drop(children);
+    let error = master.wait().expect_err("nobody says what to start");
+    let reason = std::error::Error::source(&error).map(ToString::to_string);
+    let reason = reason.expect("the producer's error");
+    assert!(reason.contains("`Children` were dropped"), "{reason}");
+    log.wait_for(|line| line.text.contains("was killed by SIGKILL"));
+    assert_eq!(belongings(), before);
+}
+
+/// The other half of [`children_of_a_test_program_that_is_killed_end_with_it`].
+#[test]
+#[ignore = "waits to be killed"]
+fn waits_to_be_killed() {
+    let children = Children::choosing(|start| match start.slot {
+        0 => Behaviour::Deaf,
+        _ => Behaviour::Stuck,
+    });
+    let master = Prefork::new()
+        .workers(2)
+        .child_producer(children.producer())
+        .start()
+        .expect("it can be started");
+    // Nobody stops it before, unless somebody runs this half alone.
+    std::thread::sleep(prefork_testkit::LIMIT);
+    drop(master);
+}
+
+#[test]
+fn children_of_a_test_program_that_is_killed_end_with_it() {
+    let _alone = alone();
+    let mut program = std::process::Command::new(std::env::current_exe().expect("we run it"))
+        .args(["--exact", "children::waits_to_be_killed", "--ignored"])
+        .spawn()
+        .expect("it is a program");
+    let pid = i32::try_from(program.id()).expect("the kernel's pids fit");
+    let children = eventually("both do what they were told", || {
+        let children = proc::children(pid);
+        let is_deaf = children.iter().any(|&pid| minds_termination(pid, "SigIgn"));
+        let is_stuck = children.iter().any(|&pid| has_state(pid, 'T'));
+        (is_deaf && is_stuck).then_some(children)
+    });
+    assert_eq!(children.len(), 2);
+    program.kill().expect("it is there");
+    program.wait().expect("our own child");
+    eventually("nobody", || {
+        (!children.iter().any(|&pid| proc::is_alive(pid))).then_some(())
+    });
+}
+
+#[test]
+fn dropped_children_leave_other_processes_alone() {
+    let _alone = alone();
+    let mine = Children::new(Behaviour::Live);
+    let (master, _) = start(&mine);
+    let mut stranger = std::process::Command::new("/bin/sleep")
+        .arg("1000")
+        .spawn()
+        .expect("a program of every system");
+    let others = Children::new(Behaviour::Live);
+    let (other_master, _) = start(&others);
+    eventually("both", || {
+        (mine.alive().len() == 1 && others.alive().len() == 1).then_some(())
+    });
+    drop(others);
+    assert!(other_master.wait().is_err());
+    assert_eq!(mine.starts(), 1);
+    assert_eq!(mine.alive().len(), 1);
+    assert_eq!(stranger.try_wait().expect("our own child"), None);
+    stranger.kill().expect("it is there");
+    stranger.wait().expect("our own child");
+    stop(master);
+}
+
+#[test]
+fn a_thousand_children_of_a_hundred_masters_leave_nothing() {
+    let _alone = alone();
+    let before = belongings();
+    for _ in 0..100 {
+        let children = Children::new(Behaviour::Noop);
+        let log = MemoryLog::new();
+        let result = Prefork::new()
+            .workers(10)
+            .recover_threshold(0)
+            .child_producer(children.producer())
+            .logger(log.logger())
+            .start()
+            .expect("it can be started")
+            .wait();
+        assert!(result.is_err(), "the first exit ends it; {log}");
+        assert!(children.alive().is_empty(), "{log}");
+    }
+    assert_eq!(belongings(), before);
+}

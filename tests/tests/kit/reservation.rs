@@ -1,0 +1,30 @@
+//! Reserved addresses, and the servers that get them.
+
+use std::net::SocketAddr;
+
+use prefork_testkit::{Reservation, Server, free_addr, free_port};
+use prefork_tests::client;
+
+use crate::alone;
+
+/// A server on an address that is still reserved.
+fn serve_reserved(free: &Reservation, reuseport: &str) -> usize {
+    let addr = SocketAddr::from(([127, 0, 0, 1], free.port()));
+    let mut server = Server::new(env!("CARGO_BIN_EXE_hello"))
+        .listen(free.to_string())
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_REUSEPORT", reuseport)
+        .start();
+    let answers = (0..500).filter(|_| client::get(addr, "/").is_ok()).count();
+    assert!(server.stop().success());
+    answers
+}
+
+#[test]
+fn a_reserved_address_is_the_servers_from_the_first_connection_on() {
+    let _alone = alone();
+    for reuseport in ["false", "true"] {
+        assert_eq!(serve_reserved(&free_addr(), reuseport), 500);
+        assert_eq!(serve_reserved(&free_port(), reuseport), 500);
+    }
+}

@@ -1,0 +1,131 @@
+//! Bodies as workers in the test's own process.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use prefork::Worker;
+use prefork_testkit::TestWorker;
+use prefork_tests::{client, proc};
+
+use crate::{LONG, TERMINATION, alone, belongings, own_pid, wait_for};
+
+/// Answers each connection, and returns how many there were and whose they were.
+fn count(worker: &Worker) -> (usize, usize) {
+    let listener = worker.listener("listener0").expect("it was given");
+    let mut count = 0;
+    while let Some(connection) = listener.blocking_accept() {
+        let (stream, _) = connection.expect("a connection");
+        let mut stream = stream.into_inner();
+        std::io::Write::write_all(&mut stream, b"hello\n").expect("the client waits");
+        count += 1;
+    }
+    (count, worker.slot())
+}
+
+fn is_answered(addr: SocketAddr) -> bool {
+    let mut answer = String::new();
+    let mut client = TcpStream::connect(addr).expect("it listens");
+    std::io::Read::read_to_string(&mut client, &mut answer).is_ok() && answer == "hello\n"
+}
+
+#[test]
+fn a_body_runs_as_a_worker_and_what_it_returns_comes_back() {
+    let _alone = alone();
+    let before = belongings();
+    let worker = TestWorker::new();
+    let body = worker.spawn(|worker| count(&worker));
+    worker.wait_until_ready();
+    assert!((0..3).all(|_| is_answered(worker.addr())));
+    assert!(!worker.has_closed());
+    worker.drain(LONG);
+    assert_eq!(body.wait(), (3, 0));
+    worker.wait_until_closed();
+    assert!(TcpStream::connect(worker.addr()).is_err());
+    drop(worker);
+    wait_for(&before);
+}
+
+#[test]
+fn a_body_on_this_thread_sees_its_master_die() {
+    let _alone = alone();
+    let before = belongings();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let worker = TestWorker::with_listeners([("http", listener)], LONG);
+    let result: Result<u8, String> = worker.run(|guest| {
+        let listener = guest.listener("http").map_err(|error| error.to_string())?;
+        worker.master_dies();
+        assert!(listener.blocking_accept().is_none(), "nobody connected");
+        prefork::shutdown().wait();
+        Err(format!("alone in slot {}", guest.slot()))
+    });
+    assert_eq!(result, Err("alone in slot 0".to_owned()));
+    drop(worker);
+    wait_for(&before);
+}
+
+#[test]
+fn a_body_of_a_test_that_panics_ends() {
+    let _alone = alone();
+    let before = belongings();
+    let result = catch_unwind(|| {
+        let worker = TestWorker::new();
+        let _body = worker.spawn(|worker| count(&worker));
+        worker.wait_until_ready();
+        panic!("the test fails here");
+    });
+    assert!(result.is_err());
+    wait_for(&before);
+}
+
+#[test]
+fn a_panic_of_the_body_is_the_tests() {
+    let _alone = alone();
+    let before = belongings();
+    let worker = TestWorker::new();
+    let body = worker.spawn(|_| -> () { panic!("out of ink") });
+    let panic = catch_unwind(AssertUnwindSafe(|| body.wait())).expect_err("it panics");
+    assert_eq!(panic.downcast_ref(), Some(&"out of ink"));
+    drop(worker);
+    wait_for(&before);
+}
+
+#[test]
+fn an_async_body_runs_as_a_worker() {
+    let _alone = alone();
+    let before = belongings();
+    let worker = TestWorker::new();
+    let body = worker.spawn(|worker| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("descriptors");
+        runtime.block_on(async {
+            let listener = worker.listener("listener0").expect("it was given");
+            let app = axum::Router::new().route("/", axum::routing::get(async || "hello\n"));
+            axum::serve(listener, app)
+                .with_graceful_shutdown(prefork::shutdown())
+                .await
+        })
+    });
+    worker.wait_until_ready();
+    assert_eq!(
+        client::get(worker.addr(), "/").expect("an answer"),
+        "hello\n"
+    );
+    worker.drain(LONG);
+    body.wait().expect("axum's serve has no errors");
+    drop(worker);
+    wait_for(&before);
+}
+
+#[test]
+fn a_body_that_asks_when_to_go_leaves_the_signals_of_the_test_alone() {
+    let _alone = alone();
+    let before = belongings();
+    let worker = TestWorker::new();
+    worker.run(|_| assert!(!prefork::shutdown().has_begun()));
+    let caught = proc::signals(own_pid(), "SigCgt").expect("we are there");
+    assert_eq!(caught & TERMINATION, 0, "SIGTERM ends this test as before");
+    drop(worker);
+    wait_for(&before);
+}

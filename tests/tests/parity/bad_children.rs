@@ -1,0 +1,184 @@
+//! Children that misbehave.
+
+use std::time::Duration;
+
+use prefork::{Error, Level, Prefork};
+use prefork_testkit::{Behaviour, Children, MemoryLog, Server, Signal, eventually};
+use prefork_tests::proc;
+
+use crate::support::{Lines, fail, listen_in, spawned, start, stop};
+
+const ODD: &str = env!("CARGO_BIN_EXE_odd");
+
+/// A master of one child after another that does this.
+fn master(children: &Children) -> (Prefork, MemoryLog) {
+    let log = MemoryLog::new();
+    let mut prefork = Prefork::new();
+    prefork
+        .workers(1)
+        .child_producer(children.producer())
+        .logger(log.logger());
+    (prefork, log)
+}
+
+#[test]
+fn bad_children_that_end_at_once_count_and_are_told_by_how_they_ended() {
+    for (behaviour, told, level) in [
+        (Behaviour::Noop, "exited with status 0", Level::Warn),
+        (Behaviour::Exit(1), "exited with status 1", Level::Error),
+        (
+            Behaviour::Signal(Signal::SIGKILL),
+            "was killed by SIGKILL",
+            Level::Error,
+        ),
+        (
+            Behaviour::Signal(Signal::SIGTERM),
+            "was killed by SIGTERM",
+            Level::Error,
+        ),
+    ] {
+        let children = Children::new(behaviour);
+        let (mut prefork, log) = master(&children);
+        let error = fail(prefork.recover_threshold(2));
+        assert!(
+            matches!(error, Error::OverRecovery { exits: 3, .. }),
+            "{behaviour:?}: {error}"
+        );
+        assert!(error.to_string().contains(told), "{error}");
+        let told = log.with(told);
+        assert_eq!(told.len(), 3, "{log}");
+        assert!(told.iter().all(|line| line.level == level), "{log}");
+        assert_eq!(children.starts(), 3, "{behaviour:?}");
+    }
+}
+
+#[test]
+fn bad_children_that_die_before_they_are_ready_do_not_stop_those_that_serve() {
+    let children = Children::choosing(|start| match start.slot {
+        0 => Behaviour::Live,
+        _ => Behaviour::Exit(1),
+    });
+    let (mut prefork, log) = master(&children);
+    let facts = listen_in(&mut prefork);
+    let master = start(prefork.workers(2).recover_threshold(100));
+    // Two starts, the announcement, and three recoveries.
+    let pids = spawned(&facts.wait("three recoveries", 3 + 3 * 2));
+    let alive = children.alive();
+    assert!(
+        alive
+            .iter()
+            .any(|child| child.slot == 0 && child.pid == pids[0]),
+        "{log}"
+    );
+    stop(master);
+}
+
+#[test]
+fn bad_a_child_that_ignores_the_stop_is_killed_in_time() {
+    let children = Children::new(Behaviour::Deaf);
+    let (mut prefork, log) = master(&children);
+    let master = start(prefork.shutdown_grace_period("300ms"));
+    let is_deaf = |pid| proc::signals(pid, "SigIgn").is_some_and(|set| set & (1 << 14) != 0);
+    let child = eventually("a deaf child", || {
+        children
+            .alive()
+            .first()
+            .copied()
+            .filter(|child| is_deaf(child.pid))
+    });
+    stop(master);
+    let line = &log.with("was killed by SIGKILL")[0].text;
+    assert!(line.contains(&format!("pid {}", child.pid)), "{line}");
+    assert!(line.ends_with("its time to stop was over"), "{line}");
+}
+
+#[test]
+fn bad_a_child_that_is_halted_during_a_stop_is_killed_in_time() {
+    let mut server = Server::new(ODD)
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "500ms")
+        .start();
+    server.wait_for_children(2);
+    let halted = server.signal_child(1, Signal::SIGSTOP);
+    eventually("the halt", || proc::is_stopped(halted.pid).then_some(()));
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.whole_log();
+    let expected = format!("worker 1 (pid {}) was killed by SIGKILL", halted.pid);
+    assert!(log.iter().any(|line| line.contains(&expected)), "{log:#?}");
+    assert_eq!(server.processes(), [0; 0]);
+}
+
+#[test]
+fn bad_a_child_that_never_gets_ready_is_killed_and_counts() {
+    let children = Children::new(Behaviour::Unready);
+    let (mut prefork, log) = master(&children);
+    let error = fail(prefork.ready_timeout("50ms").recover_threshold(1));
+    assert!(
+        matches!(error, Error::OverRecovery { exits: 2, .. }),
+        "{error}"
+    );
+    assert_eq!(log.with("it was not ready in time").len(), 2, "{log}");
+}
+
+#[test]
+fn bad_children_that_break_the_protocol_are_killed_for_it() {
+    for (behaviour, rule) in [
+        (Behaviour::Liar, "a frame that is too long"),
+        (Behaviour::Flood, "more frames than allowed"),
+    ] {
+        let children = Children::new(behaviour);
+        let (mut prefork, log) = master(&children);
+        let error = fail(prefork.recover_threshold(0));
+        assert_eq!(error.exit_code(), 75, "{behaviour:?}: {error}");
+        assert_eq!(log.with(rule).len(), 1, "{log}");
+    }
+}
+
+#[test]
+fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
+    let children = Children::new(Behaviour::Panic(
+        "red \x1b[31m\nprefork: worker 9 \r\x07\u{9b}2J",
+    ));
+    let (mut prefork, log) = master(&children);
+    let error = fail(prefork.recover_threshold(0));
+    let lines = log.with("it said: ");
+    assert_eq!(lines.len(), 1, "{log}");
+    let expected = r"it said: red \u{1b}[31m\nprefork: worker 9 \r\u{7}\u{9b}2J";
+    assert!(lines[0].text.ends_with(expected), "{log}");
+    // The paragraph repeats it, through the same log.
+    let output = Server::new(ODD)
+        .arg("panics")
+        .env("PREFORK_RECOVER_THRESHOLD", "0")
+        .run();
+    let ours = output
+        .log
+        .iter()
+        .filter(|line| line.starts_with("prefork: "));
+    for line in ours {
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+    assert!(
+        output.text().contains(r"out of cheese\nand \u{1b}[2J"),
+        "{}",
+        output.text()
+    );
+    assert_eq!(error.exit_code(), 75);
+}
+
+/// A hook that is called with everybody gone already, again and again.
+#[test]
+fn bad_a_slow_hook_loses_no_exit() {
+    let children = Children::choosing(|start| match start.nth {
+        0..4 => Behaviour::Noop,
+        _ => Behaviour::Live,
+    });
+    let (mut prefork, log) = master(&children);
+    prefork.workers(2).recover_threshold(100);
+    prefork.on_child_spawn(|_| std::thread::sleep(Duration::from_millis(50)));
+    let master = start(&mut prefork);
+    eventually("both slots alive", || {
+        (children.starts() == 10 && children.alive().len() == 2).then_some(())
+    });
+    stop(master);
+    assert_eq!(log.with("exited with status 0 after").len(), 8 + 2, "{log}");
+}

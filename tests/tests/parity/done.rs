@@ -1,0 +1,79 @@
+//! What a long life leaves in the master: nothing.
+
+use std::fs;
+
+use prefork_testkit::{LIMIT, Running, Server};
+use prefork_tests::proc;
+
+const MORTAL: &str = env!("CARGO_BIN_EXE_parity_mortal");
+
+/// A million takes a while: `PREFORK_TESTS_RECOVERIES=1000000 cargo test --release … recoveries`.
+const RECOVERIES: &str = "PREFORK_TESTS_RECOVERIES";
+
+/// What may grow: pages that were touched for the first time, buffers that found their size. A
+/// record of 64 bytes kept for each of 10,000 children would be 640 kB.
+const KILOBYTES: u64 = 400;
+
+/// What a master has that could grow.
+#[derive(Debug, Clone, Copy)]
+struct Belongings {
+    fds: usize,
+    kilobytes: u64,
+    zombies: usize,
+    threads: Option<u64>,
+}
+
+fn belongings(server: &Running) -> Belongings {
+    let pid = server.master_pid();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let memory = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let memory = memory.expect("Linux 4.5 or newer").trim();
+    let kilobytes = memory
+        .strip_suffix(" kB")
+        .and_then(|text| text.parse().ok());
+    Belongings {
+        fds: proc::fds(pid).len(),
+        kilobytes: kilobytes.expect("a number of kB"),
+        zombies: proc::zombies_of(pid).len(),
+        threads: proc::status(pid, "Threads"),
+    }
+}
+
+#[test]
+fn ten_thousand_recoveries_leave_the_master_as_it_was() {
+    let count = std::env::var(RECOVERIES).unwrap_or_else(|_| "10000".to_owned());
+    let mut server = Server::new(MORTAL).arg(&count).start();
+    server.wait_for_children(2);
+    let before = belongings(&server);
+    server.kill_child(0);
+    server.kill_child(1);
+    wait_for_the_last(&server);
+    server.wait_for_children(2);
+    let after = belongings(&server);
+    assert_eq!(after.fds, before.fds, "{before:?} {after:?}");
+    assert_eq!((after.zombies, after.threads), (0, before.threads));
+    let grown = after.kilobytes.saturating_sub(before.kilobytes);
+    assert!(grown < KILOBYTES, "{before:?} {after:?}");
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(server.processes(), [0; 0]);
+}
+
+/// For as long as there is progress: how long it takes is not the question.
+fn wait_for_the_last(server: &Running) {
+    let is_over = |line: &String| line == "recovered all";
+    let mut seen = 0;
+    loop {
+        let begin = std::time::Instant::now();
+        while server.log().len() == seen {
+            assert!(begin.elapsed() < LIMIT, "no recovery any more");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let log = server.log();
+        if log[seen..].iter().any(is_over) {
+            return;
+        }
+        seen = log.len();
+    }
+}

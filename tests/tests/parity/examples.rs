@@ -1,0 +1,70 @@
+//! The examples that show all this run as they are.
+
+use prefork_testkit::{Server, Signal, eventually};
+use prefork_tests::client::get;
+
+const BUILDER: &str = env!("CARGO_BIN_EXE_example_builder");
+const HOOKS: &str = env!("CARGO_BIN_EXE_example_hooks");
+
+#[test]
+fn the_builder_takes_its_own_flags() {
+    let mut server = Server::new(BUILDER)
+        .arg("--listen")
+        .arg("127.0.0.1:0")
+        .arg("--workers")
+        .arg("2")
+        .arg("--grace")
+        .arg("20s")
+        .listen_as_written()
+        .start();
+    server.wait_for_children(2);
+    let body = get(server.addr(), "/").expect("an answer");
+    assert!(body.starts_with("hello from worker "), "{body}");
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.whole_log();
+    assert!(
+        log.iter().any(|line| line.ends_with("within 20s")),
+        "{log:?}"
+    );
+}
+
+#[test]
+fn the_builder_refuses_what_it_does_not_understand() {
+    let output = Server::new(BUILDER).arg("--verbose").run();
+    assert_eq!(output.code(), Some(64));
+    assert!(output.text().starts_with("usage: "), "{}", output.text());
+    let output = Server::new(BUILDER).arg("--workers").arg("many").run();
+    assert_eq!(output.code(), Some(78));
+    assert!(output.text().contains("workers"), "{}", output.text());
+}
+
+#[test]
+fn the_hooks_tell_what_happens() {
+    let mut server = Server::new(HOOKS).launch();
+    // Its lines have their level in front.
+    let line = server.wait_for_log(|line| line.starts_with("Info: serving on "));
+    let addr = line.split(['=', ' ']).nth(4).expect("an address");
+    let addr = addr.parse().expect("an address");
+    let names = ["hello from Ada\n", "hello from Grace\n"];
+    assert!(names.contains(&get(addr, "/").expect("an answer").as_str()));
+
+    server.wait_for_log(|line| line.starts_with("ready: ["));
+    let killed = server.kill_child(1);
+    server.wait_for_log(|line| {
+        line.starts_with("recover: ") && line.ends_with(&format!("the place of {}", killed.pid))
+    });
+    let spawns = server
+        .log()
+        .into_iter()
+        .filter(|line| line.starts_with("spawn: "));
+    assert_eq!(spawns.count(), 3);
+    eventually("an answer of the successor", || {
+        (get(addr, "/").ok()? == names[1]).then_some(())
+    });
+
+    server.signal(Signal::SIGKILL);
+    server.wait();
+    let log = server.whole_log();
+    let alone = log.iter().filter(|line| line.starts_with("master death: "));
+    assert_eq!(alone.count(), 2, "{log:#?}");
+}

@@ -1,0 +1,331 @@
+//! P11 to P14, P16, P19: who is told what, how often, in which order, and what an error does.
+
+use prefork::Error;
+use prefork_testkit::{Running, Server, Signal, eventually};
+
+use crate::support::{
+    Facts, REST, Told, assert_gone, cause, fail, kill_child, listen_in, master, spawned, start,
+    stop,
+};
+
+/// The same with the attribute: hooks that print what they are told, the arguments say which one
+/// fails.
+const HOOKS: &str = env!("CARGO_BIN_EXE_parity_hooks");
+
+/// Three children, three of which die, each after it was ready.
+const SIX: &str = "ready; [ $child -le 3 ] && exit 0; exec sleep 1000";
+
+/// What the hooks of a master were told until three children were recovered.
+fn six() -> Vec<Told> {
+    let (mut prefork, _) = master(3, SIX);
+    let facts = listen_in(&mut prefork);
+    let master = start(&mut prefork);
+    let facts = facts.wait("three recoveries", 3 + 1 + 3 * 2);
+    stop(master);
+    facts
+}
+
+#[test]
+fn p11_on_child_spawn_is_told_of_every_start() {
+    let facts = six();
+    let pids = spawned(&facts);
+    assert_eq!(pids.len(), 6, "{facts:?}");
+    assert!(pids.iter().all(|pid| *pid > 0));
+    assert_gone(&pids);
+}
+
+#[test]
+fn p11_an_error_at_the_first_start_stops_all_and_is_returned() {
+    let (mut prefork, _) = master(2, REST);
+    let pids = Facts::default();
+    let note = pids.clone();
+    prefork.on_child_spawn(move |child| {
+        note.push(child.pid());
+        Err("initial spawn rejected")
+    });
+    let error = fail(&mut prefork);
+    let Error::Hook { hook, .. } = &error else {
+        panic!("another error: {error}");
+    };
+    assert_eq!(*hook, "on_child_spawn");
+    assert_eq!(cause(&error).as_deref(), Some("initial spawn rejected"));
+    let pids: Vec<i32> = pids.all();
+    assert_eq!(pids.len(), 1, "no other is started then");
+    assert_gone(&pids);
+}
+
+#[test]
+fn p12_on_master_ready_is_told_once_after_all_first_starts_and_before_any_recovery() {
+    for _ in 0..5 {
+        let facts = six();
+        let ready: Vec<usize> = facts
+            .iter()
+            .enumerate()
+            .filter_map(|(index, fact)| matches!(fact, Told::Ready(_)).then_some(index))
+            .collect();
+        assert_eq!(ready, [3], "{facts:?}");
+        assert_eq!(facts[3], Told::Ready(spawned(&facts[..3])), "{facts:?}");
+    }
+}
+
+#[test]
+fn p12_an_error_stops_all_and_is_returned() {
+    let (mut prefork, _) = master(2, REST);
+    let facts = listen_in(&mut prefork);
+    prefork.on_master_ready(|_| Err("ready rejected"));
+    let error = fail(&mut prefork);
+    assert!(
+        matches!(&error, Error::Hook { hook, .. } if *hook == "on_master_ready"),
+        "{error}"
+    );
+    assert_eq!(cause(&error).as_deref(), Some("ready rejected"));
+    let pids = spawned(&facts.all());
+    assert_eq!(pids.len(), 2);
+    assert_gone(&pids);
+}
+
+#[test]
+fn p13_on_child_recover_follows_on_child_spawn_of_the_new_child() {
+    let facts = six();
+    let mut recovered = Vec::new();
+    for pair in facts[4..].chunks(2) {
+        let [Told::Spawned(new), Told::Recovered(old_pid, new_pid)] = pair else {
+            panic!("another order: {facts:?}");
+        };
+        assert_eq!(new_pid, new);
+        assert_ne!(old_pid, new_pid);
+        recovered.push(*old_pid);
+    }
+    recovered.sort_unstable();
+    let mut first = spawned(&facts[..3]);
+    first.sort_unstable();
+    assert_eq!(recovered, first);
+}
+
+#[test]
+fn p13_it_is_not_called_when_on_child_spawn_failed() {
+    let (mut prefork, _) = master(2, SIX);
+    let facts = listen_in(&mut prefork);
+    let mut starts = 0;
+    prefork.on_child_spawn(move |_| {
+        starts += 1;
+        if starts > 2 {
+            return Err("spawn failed");
+        }
+        Ok(())
+    });
+    let error = fail(&mut prefork);
+    assert_eq!(cause(&error).as_deref(), Some("spawn failed"));
+    let facts = facts.all();
+    let is_recovery = |fact: &Told| matches!(fact, Told::Recovered(..));
+    assert!(!facts.iter().any(is_recovery), "{facts:?}");
+}
+
+#[test]
+fn p13_an_error_stops_all_and_is_returned() {
+    let (mut prefork, _) = master(2, SIX);
+    let facts = listen_in(&mut prefork);
+    prefork.on_child_recover(|child| {
+        assert_ne!(child.old_pid(), child.new_pid());
+        Err("enough")
+    });
+    let error = fail(&mut prefork);
+    assert!(
+        matches!(&error, Error::Hook { hook, .. } if *hook == "on_child_recover"),
+        "{error}"
+    );
+    assert_eq!(cause(&error).as_deref(), Some("enough"));
+    assert_gone(&spawned(&facts.all()));
+}
+
+/// Each hook of the attribute, each way to fail, each time at which it is called.
+const FAILURES: [[&str; 3]; 8] = [
+    ["on_child_spawn", "error", "first"],
+    ["on_child_spawn", "panic", "first"],
+    ["on_child_spawn", "error", "later"],
+    ["on_child_spawn", "panic", "later"],
+    ["on_master_ready", "error", "first"],
+    ["on_master_ready", "panic", "first"],
+    ["on_child_recover", "error", "later"],
+    ["on_child_recover", "panic", "later"],
+];
+
+fn failing(arguments: [&str; 3]) -> Server {
+    let server = Server::new(HOOKS);
+    arguments.into_iter().fold(server, Server::arg)
+}
+
+#[test]
+fn p14_a_panic_or_an_error_in_a_hook_ends_the_master_with_a_paragraph_that_names_the_hook() {
+    for arguments in FAILURES {
+        let [hook, way, time] = arguments;
+        let mut server = failing(arguments).launch();
+        if time == "later" {
+            server.wait_for_log(|line| line.starts_with("ready "));
+            server.kill_child(0);
+        }
+        assert_eq!(server.wait().code(), Some(70), "{arguments:?}");
+        let log = server.whole_log();
+        let said = if way == "panic" {
+            "it panicked: out of order"
+        } else {
+            "out of order"
+        };
+        let expected = format!("prefork: the hook {hook} failed: {said}");
+        let last = log.last().expect("a paragraph");
+        assert!(last.starts_with(&expected), "{arguments:?}: {log:#?}");
+        assert_eq!(server.processes(), [0; 0], "{arguments:?}");
+    }
+}
+
+#[test]
+fn p14_a_panic_or_an_error_in_on_master_death_is_a_line_and_the_worker_ends() {
+    for way in ["error", "panic"] {
+        let mut server = failing(["on_master_death", way, "first"]).start();
+        server.wait_for_children(2);
+        wait_for_workers(&server);
+        server.signal(Signal::SIGKILL);
+        server.wait();
+        let log = server.whole_log();
+        let named = |line: &&String| {
+            line.starts_with("prefork: ")
+                && line.contains("on_master_death")
+                && line.contains("out of order")
+        };
+        assert_eq!(log.iter().filter(named).count(), 2, "{way}: {log:#?}");
+        assert_eq!(server.processes(), [0; 0], "{way}");
+    }
+}
+
+/// A worker can notice nothing before it runs.
+fn wait_for_workers(server: &Running) {
+    eventually("both workers", || {
+        let log = server.log();
+        let workers = log.iter().filter(|line| line.starts_with("worker "));
+        (workers.count() == 2).then_some(())
+    });
+}
+
+#[test]
+fn p14_a_panic_of_a_producer_is_its_error() {
+    let (mut prefork, _) = master(1, REST);
+    prefork.child_producer(|_| -> Result<(), String> { panic!("no ink") });
+    let error = fail(&mut prefork);
+    assert!(matches!(error, Error::Producer { .. }), "{error}");
+    assert_eq!(cause(&error).as_deref(), Some("it panicked: no ink"));
+}
+
+#[test]
+fn p11_to_p13_hooks_by_attribute_are_told_the_same() {
+    let mut server = Server::new(HOOKS).start();
+    let children = server.wait_for_children(2);
+    wait_for_workers(&server);
+    let killed = server.kill_child(1);
+    server.wait_for_log(|line| line.starts_with("recover "));
+    let new = eventually("another child in slot 1", || {
+        server.child(1).filter(|child| child.pid != killed.pid)
+    });
+    assert_eq!(server.stop().code(), Some(0));
+    let told: Vec<String> = server
+        .whole_log()
+        .into_iter()
+        .filter(|line| ["spawn", "ready", "recover"].contains(&first_word(line)))
+        .collect();
+    let [one, two] = [children[0].pid, children[1].pid];
+    let expected = [
+        format!("spawn 0 {one}"),
+        format!("spawn 1 {two}"),
+        format!("ready {one} {two} on listener0={}", server.addr()),
+        format!("spawn 1 {}", new.pid),
+        format!("recover 1 {two} {}", new.pid),
+    ];
+    assert_eq!(told, expected);
+}
+
+fn first_word(line: &str) -> &str {
+    line.split(' ').next().unwrap_or_default()
+}
+
+#[test]
+fn p16_on_master_death_is_called_once_in_every_worker() {
+    let mut server = Server::new(HOOKS).start();
+    server.wait_for_children(2);
+    wait_for_workers(&server);
+    assert!(!server.log().iter().any(|line| line.starts_with("alone ")));
+    server.signal(Signal::SIGKILL);
+    server.wait();
+    let mut alone: Vec<String> = server.whole_log();
+    alone.retain(|line| line.starts_with("alone "));
+    alone.sort_unstable();
+    assert_eq!(alone, ["alone 0", "alone 1"]);
+}
+
+#[test]
+fn p16_a_stop_is_no_death() {
+    let mut server = Server::new(HOOKS).start();
+    server.wait_for_children(2);
+    wait_for_workers(&server);
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.whole_log();
+    assert!(
+        !log.iter().any(|line| line.starts_with("alone ")),
+        "{log:?}"
+    );
+}
+
+/// The parent of its workers is process 1, as it would be of orphans.
+#[test]
+fn p16_a_master_that_is_pid_1_is_not_taken_for_dead() {
+    let namespace = ["unshare", "--pid", "--fork", "--mount-proc"];
+    let mut attempt = std::process::Command::new(namespace[0]);
+    let attempt = attempt.args(&namespace[1..]).arg("true").output();
+    if !attempt.is_ok_and(|output| output.status.success()) {
+        println!("skipped: needs unshare(1) and the right to make a PID namespace");
+        return;
+    }
+    let mut server = Server::new(HOOKS).through(namespace).start();
+    server.wait_for_children(2);
+    wait_for_workers(&server);
+    server.kill_child(0);
+    server.wait_for_log(|line| line.starts_with("recover "));
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.whole_log();
+    assert!(
+        !log.iter().any(|line| line.starts_with("alone ")),
+        "{log:?}"
+    );
+}
+
+#[test]
+fn p19_a_failing_hook_leaves_no_zombie() {
+    // The child has ended already when its hook fails.
+    let (mut prefork, _) = master(1, "exit 0");
+    let pids = Facts::default();
+    let note = pids.clone();
+    prefork.on_child_spawn(move |child| {
+        note.push(child.pid());
+        eventually("the child's end", || {
+            (!prefork_tests::proc::is_alive(child.pid())).then_some(())
+        });
+        Err("too late")
+    });
+    let error = fail(&mut prefork);
+    assert_eq!(cause(&error).as_deref(), Some("too late"));
+    let pids: Vec<i32> = pids.all();
+    assert_eq!(pids.len(), 1);
+    assert_gone(&pids);
+}
+
+#[test]
+fn p19_a_failing_recovery_hook_leaves_no_zombie() {
+    let (mut prefork, _) = master(2, REST);
+    let facts = listen_in(&mut prefork);
+    prefork.on_child_recover(|_| Err("no more"));
+    let master = start(&mut prefork);
+    let first = spawned(&facts.wait("both children, announced", 3));
+    kill_child(first[1]);
+    master.wait().expect_err("the hook failed");
+    let all = spawned(&facts.all());
+    assert_eq!(all.len(), 3);
+    assert_gone(&all);
+}

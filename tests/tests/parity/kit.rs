@@ -1,0 +1,111 @@
+//! P26, P30, P31: what makes tests of all this easy. What the kit promises in detail is held in
+//! `kit.rs` beside this folder.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use prefork::{Error, Level, Prefork};
+use prefork_testkit::{Behaviour, Children, MemoryLog, Server, TestWorker, eventually, free_addr};
+use prefork_tests::client::get;
+
+use crate::support::{assert_gone, listen_in, spawned, start};
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+
+#[test]
+fn p26_a_free_address_stays_free_until_the_server_has_it() {
+    let free = free_addr();
+    let mut server = Server::new(HELLO)
+        .listen(free.to_string())
+        .env("PREFORK_WORKERS", "1")
+        .start();
+    assert_eq!(server.addr(), free.addr());
+    get(free.addr(), "/").expect("an answer");
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+/// The ancestor's own test of a life: a fleet of no-op children, to its end.
+#[test]
+fn p26_noop_children_take_a_fleet_to_its_end() {
+    let children = Children::new(Behaviour::Noop);
+    let log = MemoryLog::new();
+    let mut prefork = Prefork::new();
+    prefork
+        .listen(free_addr().to_string())
+        .workers(2)
+        .recover_threshold(1)
+        .child_producer(children.producer())
+        .logger(log.logger());
+    let facts = listen_in(&mut prefork);
+    let result = start(&mut prefork).wait();
+    assert!(
+        matches!(result, Err(Error::OverRecovery { exits: 2, .. })),
+        "{result:?}"
+    );
+    assert_gone(&spawned(&facts.all()));
+}
+
+#[test]
+fn p26_children_are_killed_and_waited_for_when_the_test_panics() {
+    let mut pids = Vec::new();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let children = Children::new(Behaviour::Deaf);
+        let mut prefork = Prefork::new();
+        prefork
+            .workers(2)
+            .child_producer(children.producer())
+            .logger(MemoryLog::new().logger());
+        let facts = listen_in(&mut prefork);
+        let _master = start(&mut prefork);
+        pids = spawned(&facts.wait("both children, announced", 3));
+        panic!("the test fails here");
+    }));
+    assert!(result.is_err());
+    assert_eq!(pids.len(), 2);
+    eventually("their end", || catch_unwind(|| assert_gone(&pids)).ok());
+}
+
+#[test]
+fn p30_a_body_runs_as_a_worker_in_the_tests_own_process() {
+    let worker = TestWorker::new();
+    let body = worker.spawn(|worker| {
+        let listener = worker.listener("listener0").expect("it was given");
+        let (stream, _) = listener.blocking_accept()?.expect("a connection");
+        stream
+            .into_inner()
+            .write_all(b"hello\n")
+            .expect("somebody reads");
+        // `None`: it was asked to go.
+        assert!(listener.blocking_accept().is_none());
+        Some(worker.addrs()[0].1)
+    });
+    worker.wait_until_ready();
+    let mut text = String::new();
+    let mut client = TcpStream::connect(worker.addr()).expect("it listens");
+    client.read_to_string(&mut text).expect("an answer");
+    assert_eq!(text, "hello\n");
+    worker.drain(Duration::from_secs(30));
+    assert_eq!(body.wait(), Some(worker.addr()));
+}
+
+#[test]
+fn p31_a_logger_keeps_the_lines_for_assertions() {
+    let children = Children::choosing(|start| match start.nth {
+        0 => Behaviour::Exit(7),
+        _ => Behaviour::Live,
+    });
+    let log = MemoryLog::new();
+    let mut prefork = Prefork::new();
+    prefork
+        .workers(1)
+        .child_producer(children.producer())
+        .logger(log.logger());
+    let master = start(&mut prefork);
+    let line = log.wait_for(|line| line.text.contains("exited with status 7"));
+    assert_eq!(line.level, Level::Error);
+    crate::support::stop(master);
+    let last = log.lines().pop().expect("there are lines");
+    assert!(last.text.contains("worker 0"), "{last:?}");
+}

@@ -1,0 +1,246 @@
+//! P5, P6, P24, P27, P29: where is listened, and what becomes of the sockets.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use prefork::{Error, Prefork};
+use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::proc;
+
+use crate::support::{REST, fd, master, sockets, start, stop};
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const HOOKS: &str = env!("CARGO_BIN_EXE_parity_hooks");
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// Where a master listens that was told so.
+fn bound(network: Option<&str>, address: &str) -> Result<SocketAddr, Error> {
+    let (mut prefork, _) = master(1, REST);
+    prefork.listen(address);
+    if let Some(network) = network {
+        prefork.network(network);
+    }
+    let master = prefork.start()?;
+    let addr = master.addrs()[0].1;
+    stop(master);
+    Ok(addr)
+}
+
+#[test]
+fn p05_unsaid_a_literal_says_its_family_and_a_name_is_ipv4() {
+    for (address, ip) in [("127.0.0.1:0", V4), ("[::1]:0", V6), ("localhost:0", V4)] {
+        assert_eq!(bound(None, address).expect(address).ip(), ip, "{address}");
+    }
+}
+
+#[test]
+fn p05_network_chooses_the_family() {
+    for (network, address, ip) in [
+        ("tcp4", "127.0.0.1:0", V4),
+        ("tcp4", "localhost:0", V4),
+        ("tcp6", "[::1]:0", V6),
+        ("tcp", "127.0.0.1:0", V4),
+        ("tcp", "[::1]:0", V6),
+    ] {
+        let addr = bound(Some(network), address).expect(address);
+        assert_eq!(addr.ip(), ip, "{network} {address}");
+    }
+}
+
+#[test]
+fn p05_an_address_of_another_family_is_an_error() {
+    for (network, address) in [("tcp4", "[::1]:0"), ("tcp6", "127.0.0.1:0")] {
+        let error = bound(Some(network), address).expect_err("they contradict each other");
+        let status = error.exit_code();
+        assert!([68, 78].contains(&status), "{network} {address}: {error}");
+    }
+    let error = bound(Some("udp"), "127.0.0.1:0").expect_err("an unknown family");
+    assert_eq!(error.exit_code(), 78);
+    assert!(error.to_string().contains("network"), "{error}");
+}
+
+fn hello(reuseport: &str) -> Running {
+    Server::new(HELLO)
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_REUSEPORT", reuseport)
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
+        .start()
+}
+
+/// The socket at 3, where the first listener is.
+fn first_socket(pid: i32) -> String {
+    let path = fd(pid, 3).expect("a child has it from its start");
+    path.display().to_string()
+}
+
+#[test]
+fn p06_the_listener_of_all_children_is_descriptor_3() {
+    let server = hello("false");
+    let children = server.wait_for_children(2);
+    let one = first_socket(children[0].pid);
+    assert_eq!(first_socket(children[1].pid), one);
+    assert!(sockets(server.master_pid()).contains(&one));
+}
+
+#[test]
+fn p06_with_reuseport_each_slot_has_a_socket_of_its_own_that_the_master_owns() {
+    let server = hello("true");
+    let children = server.wait_for_children(2);
+    let own: Vec<String> = children.iter().map(|c| first_socket(c.pid)).collect();
+    assert_ne!(own[0], own[1]);
+    let masters = sockets(server.master_pid());
+    assert!(own.iter().all(|socket| masters.contains(socket)));
+    // Nobody has another one's.
+    assert!(!sockets(children[0].pid).contains(&own[1]));
+
+    // A successor has the socket of its slot, and with it the queue.
+    let killed = server.kill_child(1);
+    let after = eventually("another child in slot 1", || {
+        server.child(1).filter(|child| child.pid != killed.pid)
+    });
+    assert_eq!(first_socket(after.pid), own[1]);
+}
+
+/// A hundred clients in the queues of workers that are halted, then killed.
+fn all_who_wait_are_answered(reuseport: &str) {
+    let server = hello(reuseport);
+    let halted = server.wait_for_children(2);
+    get(server.addr(), "/").expect("an answer");
+    for child in &halted {
+        server.signal_child(child.slot, Signal::SIGSTOP);
+        eventually("the worker's halt", || {
+            proc::is_stopped(child.pid).then_some(())
+        });
+    }
+    let waiting: Vec<_> = (0..100)
+        .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
+        .collect();
+    for child in &halted {
+        server.kill_child(child.slot);
+    }
+    let mut slots = BTreeSet::new();
+    for client in waiting {
+        let body = answer(client).expect("everybody who waited is answered");
+        let (slot, pid) = who(&body).expect("a worker's answer");
+        assert!(halted.iter().all(|dead| dead.pid != pid), "{body}");
+        slots.insert(slot);
+    }
+    if reuseport == "true" {
+        assert_eq!(slots.len(), 2, "both queues had somebody");
+    }
+}
+
+#[test]
+fn p06_a_hundred_who_wait_in_the_shared_queue_of_killed_workers_are_answered() {
+    all_who_wait_are_answered("false");
+}
+
+#[test]
+fn p06_a_hundred_who_wait_in_the_queues_of_killed_workers_are_answered_per_slot() {
+    all_who_wait_are_answered("true");
+}
+
+/// Says one thing to the builder.
+fn say(prefork: &mut Prefork, option: &str, value: &str) {
+    match option {
+        "listen" => prefork.listen(value.split(',').map(str::to_owned).collect::<Vec<_>>()),
+        "workers" => prefork.workers(value),
+        "network" => prefork.network(value),
+        "recover_window" => prefork.recover_window(value),
+        "recover_interval" => prefork.recover_interval(value),
+        "shutdown_grace_period" => prefork.shutdown_grace_period(value),
+        "ready_timeout" => prefork.ready_timeout(value),
+        _ => panic!("the test knows no option {option}"),
+    };
+}
+
+#[test]
+fn p24_what_is_malformed_is_an_error_before_any_child_is_started() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = format!("127.0.0.1:0,{}", holder.local_addr().expect("bound"));
+    for (option, value, status) in [
+        ("listen", "definitely not an address", 78),
+        ("listen", "127.0.0.1", 78),
+        ("listen", "127.0.0.1:65536", 78),
+        ("listen", "a=127.0.0.1:0,a=127.0.0.1:0", 78),
+        ("listen", "no-such-host.invalid:0", 68),
+        ("listen", &taken, 69),
+        ("workers", "many", 78),
+        ("network", "tcp5", 78),
+        ("recover_window", "never", 78),
+        ("recover_interval", "5", 78),
+        ("shutdown_grace_period", "soon", 78),
+        ("ready_timeout", "-1s", 78),
+    ] {
+        let starts = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&starts);
+        let mut prefork = Prefork::new();
+        prefork.workers(1).child_producer(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Err("no child was wanted")
+        });
+        say(&mut prefork, option, value);
+        let error = prefork.start().expect_err(value);
+        assert_eq!(error.exit_code(), status, "{option} {value}: {error}");
+        assert_eq!(starts.load(Ordering::Relaxed), 0, "{option} {value}");
+    }
+}
+
+#[test]
+fn p27_port_zero_is_known_to_handle_hooks_workers_and_foreign_programs() {
+    // To the handle and the environment of a foreign program.
+    let (mut prefork, _) = master(1, REST);
+    prefork.listen(["http=127.0.0.1:0", "admin=127.0.0.1:0"]);
+    let facts = crate::support::listen_in(&mut prefork);
+    let master = start(&mut prefork);
+    let pid = crate::support::spawned(&facts.wait("the child, announced", 2))[0];
+    let addrs = master.addrs().to_vec();
+    assert!(addrs.iter().all(|(_, addr)| addr.port() != 0), "{addrs:?}");
+    let expected = format!("http={},admin={}", addrs[0].1, addrs[1].1);
+    assert_eq!(proc::variable(pid, "PREFORK_ADDRS"), Some(expected));
+    assert_eq!(proc::variable(pid, "LISTEN_FDS"), Some("2".to_owned()));
+    let names = proc::variable(pid, "LISTEN_FDNAMES");
+    assert_eq!(names, Some("http:admin".to_owned()));
+    stop(master);
+
+    // To the log, a hook and a worker.
+    let mut server = Server::new(HOOKS).start();
+    let addr = server.addr();
+    assert_ne!(addr.port(), 0);
+    let expected = format!(" on listener0={addr}");
+    server.wait_for_log(|line| line.starts_with("ready ") && line.ends_with(&expected));
+    server.wait_for_log(|line| line.starts_with("worker 0") && line.ends_with(&expected));
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn p29_errors_about_an_inherited_listener_name_it_and_its_descriptor() {
+    let cases = [
+        ("3<&-", "not open"),
+        ("3</dev/null", "not a socket"),
+        ("3<&0", "does not listen"),
+    ];
+    for (prepare, reason) in cases {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().expect("descriptors");
+        let script = format!("export LISTEN_PID=$$; exec {prepare} \"$@\"");
+        let output = Server::new(HELLO)
+            .env("PREFORK_CHILD", "1:0:1:4")
+            .env("LISTEN_FDS", "1")
+            .env("LISTEN_FDNAMES", "http")
+            .env("PREFORK_ADDRS", "http=127.0.0.1:1")
+            .stdin(one)
+            .through(["sh", "-c", &script, "sh"])
+            .run();
+        assert_eq!(output.code(), Some(76), "{}", output.text());
+        assert!(
+            output.text().contains("listener 'http' (fd 3): ") && output.text().contains(reason),
+            "{}",
+            output.text()
+        );
+    }
+}

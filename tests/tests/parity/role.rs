@@ -1,0 +1,205 @@
+//! P1 to P4, P28, P32: who a process is, how it knows, and what it has when nothing was said.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
+use prefork_testkit::{Server, Signal};
+use prefork_tests::proc;
+
+use crate::support::{Lines, REST, fail, fd, listen_in, master, spawned, start, stop};
+
+const HOOKS: &str = env!("CARGO_BIN_EXE_parity_hooks");
+const ROLE: &str = env!("CARGO_BIN_EXE_parity_role");
+const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
+
+fn command_line(pid: i32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cmdline")).expect("it runs")
+}
+
+/// How often a process was given a variable.
+fn occurrences(pid: i32, name: &str) -> Vec<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).expect("it runs");
+    let text = String::from_utf8_lossy(&environment).into_owned();
+    let value = |pair: &str| Some(pair.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+    text.split('\0').filter_map(value).collect()
+}
+
+#[test]
+fn p01_a_child_is_this_executable_with_the_same_arguments() {
+    let server = Server::new(HOOKS)
+        .arg("--color")
+        .arg("")
+        .arg("two words")
+        .start();
+    let master = server.master_pid();
+    let image = |pid| fs::read_link(format!("/proc/{pid}/exe")).expect("it runs");
+    assert!(command_line(master).ends_with(b"\0--color\0\0two words\0"));
+    for child in server.wait_for_children(2) {
+        assert_eq!(image(child.pid), image(master));
+        assert_eq!(command_line(child.pid), command_line(master));
+    }
+}
+
+#[test]
+fn p01_the_role_travels_in_the_environment() {
+    let server = Server::new(HOOKS).start();
+    for child in server.wait_for_children(2) {
+        let role = occurrences(child.pid, "PREFORK_CHILD");
+        let slot = format!("1:{}:", child.slot);
+        assert!(role.len() == 1 && role[0].starts_with(&slot), "{role:?}");
+    }
+    assert_eq!(occurrences(server.master_pid(), "PREFORK_CHILD"), [""; 0]);
+}
+
+#[test]
+fn p02_the_marker_is_there_once_replaces_others_and_leaves_look_alikes() {
+    let (mut prefork, _) = master(1, REST);
+    let facts = listen_in(&mut prefork);
+    prefork.child_producer(|child| {
+        child
+            .program("/bin/sleep")
+            .arg("1000")
+            .env("PREFORK_CHILD", "forged")
+            .env("PREFORK_CHILDREN", "stays")
+            .env("MY_PREFORK_CHILD", "stays")
+            .env("prefork_child", "stays");
+    });
+    let master = start(&mut prefork);
+    let pid = spawned(&facts.wait("the child, announced", 2))[0];
+    let marker = occurrences(pid, "PREFORK_CHILD");
+    assert!(
+        marker.len() == 1 && marker[0].starts_with("1:0:"),
+        "{marker:?}"
+    );
+    for look_alike in ["PREFORK_CHILDREN", "MY_PREFORK_CHILD", "prefork_child"] {
+        assert_eq!(occurrences(pid, look_alike), ["stays"]);
+    }
+    stop(master);
+}
+
+fn told(extra: &[(&str, &str)]) -> Vec<String> {
+    let server = Server::new(ROLE).env("PREFORK_WORKERS", "1");
+    let server = extra
+        .iter()
+        .fold(server, |server, (name, value)| server.env(*name, *value));
+    let mut server = server.start();
+    server.wait_for_log(|line| line == "started 0");
+    assert_eq!(server.stop().code(), Some(0));
+    server.whole_log()
+}
+
+#[test]
+fn p02_a_program_that_a_worker_starts_does_not_think_that_it_is_a_child() {
+    let log = told(&[]);
+    let expected = "grandchild: child false, variable false".to_owned();
+    assert!(log.contains(&expected), "{log:?}");
+}
+
+/// In a worker the variable is gone, which is a change of the environment, and the answer stays.
+#[test]
+fn p03_is_child_is_latched() {
+    let log = told(&[]);
+    let expected = "worker: child true, variable false".to_owned();
+    assert!(log.contains(&expected), "{log:?}");
+    assert!(!prefork::is_child());
+}
+
+#[test]
+fn p04_unsaid_there_is_a_worker_for_every_usable_cpu() {
+    let usable = available_parallelism().map_or(1, NonZeroUsize::get);
+    let mut server = Server::new(SHELL).start();
+    assert_eq!(server.wait_for_children(usable).len(), usable);
+    assert_eq!(server.stop().code(), Some(0));
+    // One CPU is left of them.
+    let mut server = Server::new(SHELL)
+        .through([
+            "sh",
+            "-c",
+            r#"exec taskset -c "$(taskset -pc $$ | sed 's/.*[: ,-]\([0-9]*\)$/\1/')" "$@""#,
+            "sh",
+        ])
+        .start();
+    let line = server.wait_for_log(|line| line.starts_with("prefork: "));
+    assert!(line.contains(" with 1 worker "), "{line}");
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn p04_an_async_body_has_a_runtime_of_one_thread() {
+    let log = told(&[]);
+    let is_it = |line: &String| line.starts_with("runtime CurrentThread, ");
+    assert!(log.iter().any(is_it), "{log:?}");
+}
+
+#[test]
+fn p28_stdin_is_empty_and_the_rest_is_the_masters() {
+    let (reader, _writer) = std::io::pipe().expect("descriptors");
+    let server = Server::new(HOOKS).stdin(reader).start();
+    let master = server.master_pid();
+    assert_ne!(fd(master, 0), Some("/dev/null".into()));
+    for child in server.wait_for_children(2) {
+        assert_eq!(fd(child.pid, 0), Some("/dev/null".into()));
+        for number in [1, 2] {
+            assert_eq!(fd(child.pid, number), fd(master, number));
+            assert!(fd(child.pid, number).is_some());
+        }
+    }
+}
+
+#[test]
+fn p32_a_builder_that_was_told_nothing_runs() {
+    let mut server = Server::new(ROLE).listen_as_written().start();
+    server.wait_for_log(|line| line.starts_with("started "));
+    assert_eq!(server.stop().code(), Some(0));
+    let line = &server.whole_log()[0];
+    assert!(line.starts_with("prefork: running with "), "{line}");
+}
+
+#[test]
+fn p32_zero_workers_are_one_process_that_serves() {
+    let mut server = Server::new(ROLE).env("PREFORK_WORKERS", "0").start();
+    server.wait_for_log(|line| line == "started 0");
+    assert_eq!(server.children(), []);
+    assert_eq!(server.processes(), [server.master_pid()]);
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+/// What 0 means for spans of time; for the threshold see P7, for the grace period P9.
+#[test]
+fn p32_zero_means_something_for_each_option() {
+    // Nobody is given time to get ready.
+    let (mut prefork, lines) = master(1, REST);
+    let hello = "printf 'hello protocol=1 ready=announced listeners=' >&$channel";
+    crate::support::shell(&mut prefork, &format!("{hello}; {REST}"));
+    let error = fail(prefork.ready_timeout("0s").recover_threshold(1));
+    assert_eq!(error.exit_code(), 75);
+    assert_eq!(lines.with("it was not ready in time").len(), 2, "{lines:?}");
+
+    // Everybody is well at once, replaced at once, and forgiven at once.
+    let (mut prefork, _) = master(1, "exit 0");
+    let facts = listen_in(&mut prefork);
+    prefork
+        .healthy_after("0s")
+        .recover_interval("0s")
+        .recover_window("0s")
+        .recover_threshold(1);
+    let master = start(&mut prefork);
+    facts.wait("twenty recoveries", 2 + 20 * 2);
+    stop(master);
+}
+
+#[test]
+fn p15_signals_to_the_master_are_not_the_programs_that_embeds_one() {
+    // A master on a thread leaves the process's signals alone.
+    let caught = |field| {
+        let own = i32::try_from(std::process::id()).expect("the kernel's pids fit");
+        proc::signals(own, field).expect("this process runs")
+    };
+    let bit = 1 << (Signal::SIGTERM as i32 - 1);
+    let (mut prefork, _) = master(1, REST);
+    let master = start(&mut prefork);
+    assert_eq!(caught("SigCgt") & bit, 0);
+    assert_eq!(caught("SigIgn") & bit, 0);
+    stop(master);
+}

@@ -1,0 +1,176 @@
+//! P9, P10, P15: how a master stops.
+
+use std::fs;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use prefork_testkit::{Server, Signal, eventually};
+use prefork_tests::client::{answer, ask, connect};
+use prefork_tests::proc;
+
+use crate::support::{Lines, assert_gone, folder, listen_in, master, spawned, start, stop};
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
+
+/// Goes as soon as it is asked to; ready only when it can hear that.
+const POLITE: &str = "trap 'exit 0' TERM; ready; while :; do sleep 0.05; done";
+
+/// Does not hear that it is asked to: what is ignored stays so in the program that follows.
+const DEAF: &str = "trap '' TERM; ready; exec sleep 1000";
+
+/// Waits until the children said that they are ready: their traps are set then.
+fn wait_until_deaf(pids: &[i32]) {
+    let ignores = |pid: &i32| {
+        proc::signals(*pid, "SigIgn")
+            .is_some_and(|set| set & (1 << (Signal::SIGTERM as i32 - 1)) != 0)
+    };
+    eventually("their deafness", || pids.iter().all(ignores).then_some(()));
+}
+
+fn wait_for_traps(pids: &[i32]) {
+    let catches = |pid: &i32| {
+        proc::signals(*pid, "SigCgt")
+            .is_some_and(|set| set & (1 << (Signal::SIGTERM as i32 - 1)) != 0)
+    };
+    eventually("their traps", || pids.iter().all(catches).then_some(()));
+}
+
+#[test]
+fn p09_a_stop_asks_all_and_returns_as_soon_as_all_are_gone() {
+    let (mut prefork, lines) = master(3, POLITE);
+    let facts = listen_in(&mut prefork);
+    let master = start(prefork.shutdown_grace_period("1h"));
+    let pids = spawned(&facts.wait("three children, announced", 4));
+    wait_for_traps(&pids);
+    // It returns long before the hour is over.
+    stop(master);
+    let ends = lines.with("exited with status 0");
+    assert_eq!(ends.len(), 3, "{lines:?}");
+    assert!(
+        ends.iter().all(|line| line.text.ends_with("as asked")),
+        "{lines:?}"
+    );
+    assert_gone(&pids);
+}
+
+#[test]
+fn p09_survivors_are_killed_when_the_grace_period_is_over() {
+    const GRACE: Duration = Duration::from_millis(500);
+    let (mut prefork, lines) = master(2, DEAF);
+    let facts = listen_in(&mut prefork);
+    let master = start(prefork.shutdown_grace_period(GRACE));
+    let pids = spawned(&facts.wait("both children, announced", 3));
+    wait_until_deaf(&pids);
+    let asked = Instant::now();
+    stop(master);
+    assert!(asked.elapsed() >= GRACE, "{:?}", asked.elapsed());
+    let killed = lines.with("was killed by SIGKILL");
+    assert_eq!(killed.len(), 2, "{lines:?}");
+    assert!(
+        killed
+            .iter()
+            .all(|line| line.text.ends_with("its time to stop was over"))
+    );
+    assert_gone(&pids);
+}
+
+#[test]
+fn p09_with_a_grace_period_of_zero_they_are_killed_at_once() {
+    let (mut prefork, lines) = master(2, POLITE);
+    let facts = listen_in(&mut prefork);
+    let master = start(prefork.shutdown_grace_period("0s"));
+    let pids = spawned(&facts.wait("both children, announced", 3));
+    wait_for_traps(&pids);
+    stop(master);
+    assert_eq!(lines.with("was killed by SIGKILL").len(), 2, "{lines:?}");
+    assert_gone(&pids);
+}
+
+#[test]
+fn p09_unsaid_the_grace_period_is_five_seconds() {
+    let mut server = Server::new(SHELL).env("PREFORK_WORKERS", "1").start();
+    server.wait_for_children(1);
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.whole_log();
+    assert!(
+        log.iter().any(|line| line.ends_with("within 5s")),
+        "{log:?}"
+    );
+}
+
+#[test]
+fn p10_foreign_children_end_before_the_listener_is_closed() {
+    // The child keeps no copy of the socket: the one that is left is the master's.
+    let folder = folder();
+    let go = folder.path().join("go");
+    let script = format!(
+        "trap 'while ! [ -e {} ]; do sleep 0.01; done; exit 0' TERM
+         exec 3<&-; ready; while :; do sleep 0.01; done",
+        go.display()
+    );
+    let (mut prefork, lines) = master(1, &script);
+    let facts = listen_in(&mut prefork);
+    prefork.listen("127.0.0.1:0").shutdown_grace_period("1m");
+    let master = start(&mut prefork);
+    let addr = master.addrs()[0].1;
+    let pids = spawned(&facts.wait("the child, announced", 2));
+    wait_for_traps(&pids);
+    master.stop();
+    lines.wait_for(|line| line.text.contains("stopping 1 workers"));
+    let late: TcpStream = connect(addr).expect("the queue is open while a child is left");
+    drop(late);
+    fs::write(&go, "").expect("the folder is ours");
+    master.wait().expect("it was asked to stop");
+    connect(addr).expect_err("nobody listens any more");
+}
+
+#[test]
+fn p10_late_clients_are_refused_when_all_workers_closed_our_listener() {
+    let mut server = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
+        .start();
+    let asked = ask(server.addr(), "/slow?ms=3000").expect("somebody listens");
+    eventually("the request in flight", || {
+        (proc::queued(server.addr()) == 0).then_some(())
+    });
+    server.signal(Signal::SIGTERM);
+    eventually("a refusal", || connect(server.addr()).err());
+    answer(asked).expect("it was asked before the stop");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn p15_sigterm_and_sigint_stop_gracefully_and_successfully() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut server = Server::new(HELLO)
+            .env("PREFORK_WORKERS", "2")
+            .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
+            .start();
+        let asked = ask(server.addr(), "/slow?ms=500").expect("somebody listens");
+        eventually("the request in flight", || {
+            (proc::queued(server.addr()) == 0).then_some(())
+        });
+        server.signal(signal);
+        answer(asked).expect("it was asked before the stop");
+        assert_eq!(server.wait().code(), Some(0), "{signal}");
+        assert_eq!(server.processes(), [0; 0], "{signal}");
+    }
+}
+
+#[test]
+fn p15_a_second_sigint_stops_at_once() {
+    let mut server = Server::new(SHELL)
+        .arg(crate::support::script(DEAF))
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1h")
+        .start();
+    let children = server.wait_for_children(2);
+    wait_until_deaf(&[children[0].pid, children[1].pid]);
+    server.signal(Signal::SIGINT);
+    server.wait_for_log(|line| line.contains("stopping 2 workers"));
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.wait().code(), Some(0));
+    assert_eq!(server.processes(), [0; 0]);
+}
