@@ -26,6 +26,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// An argument of `main` could not be made in the worker.
+    #[error("an argument of main cannot be made: {reason}")]
+    Argument {
+        /// Which one, and what it said.
+        reason: String,
+    },
+
     /// A host name has no address.
     #[error("listener '{listener}': cannot resolve {address}")]
     Resolve {
@@ -101,7 +108,8 @@ pub enum Error {
 
     /// More workers ended than `recover_threshold` allows.
     #[error(
-        "{exits} workers ended unasked{}, {threshold} are allowed; the last: {last}",
+        "{} ended unasked{}, {threshold} are allowed; the last: {last}",
+        Workers(*exits),
         Within(*window)
     )]
     OverRecovery {
@@ -173,7 +181,7 @@ impl Error {
     /// | 74 | children were killed and did not go |
     /// | 75 | more workers ended than `recover_threshold` allows |
     /// | 76 | a worker's variables or descriptors are not those of a master |
-    /// | 78 | an option cannot be used, or the arguments of `main` do not fit |
+    /// | 78 | an option cannot be used, or an argument of `main` does not fit or cannot be made |
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Resolve { .. } => 68,
@@ -184,7 +192,7 @@ impl Error {
             Self::Unkillable { .. } => 74,
             Self::OverRecovery { .. } => 75,
             Self::Role { .. } | Self::Inherited { .. } => 76,
-            Self::Options(_) | Self::Arguments { .. } => 78,
+            Self::Options(_) | Self::Arguments { .. } | Self::Argument { .. } => 78,
         }
     }
 
@@ -196,6 +204,7 @@ impl Error {
                 "Give main one argument per listener, or name arguments like listeners; \
                  PREFORK_LISTEN replaces the list that the program was written with."
             }
+            Self::Argument { .. } => "The worker ended before its body began.",
             Self::Resolve { .. } => "Check the host name and the machine's resolver.",
             Self::Listen { source, .. } => match source.kind() {
                 io::ErrorKind::AddrInUse => {
@@ -214,7 +223,8 @@ impl Error {
                  processes; with workers = 0 the program serves without a master."
             }
             Self::Master { .. } | Self::Worker { .. } => {
-                "Check the limits of this process (open files, memory)."
+                "Check the limits of this process (open files, threads and processes, memory), and \
+                 that /proc is mounted."
             }
             Self::Start { .. } => {
                 "Check that the program is there, may be executed, and that the limits of \
@@ -227,11 +237,12 @@ impl Error {
                  recover_threshold (PREFORK_RECOVER_THRESHOLD)."
             }
             Self::Unkillable { .. } => {
-                "They hang in the kernel, often on a file system that does not answer; \
-                 `cat /proc/<pid>/stack` tells where."
+                "They hang in the kernel, often on a file system that does not answer, or give back \
+                 very much memory; `cat /proc/<pid>/stack` tells where."
             }
             Self::Role { .. } | Self::Inherited { .. } => {
-                "These variables are a master's to set: start the program without them."
+                "These variables are a master's to set: start the program without them. A wrapper \
+                 around workers has to execute the program in its own place."
             }
             Self::SecondRun { .. } => "Call it once, at the beginning of main.",
         }
@@ -286,6 +297,15 @@ impl fmt::Display for Pids<'_> {
             write!(f, "{separator}{pid}")?;
         }
         Ok(())
+    }
+}
+
+struct Workers(u64);
+
+impl fmt::Display for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} worker{plural}", self.0)
     }
 }
 

@@ -23,6 +23,10 @@
 //!   at start that names it. Not run by us so far: musl, and machines other than x86-64.
 //! - What the program does before `run` (with the builder; the attribute does nothing before)
 //!   happens in the master and in every worker.
+//! - A builder whose program has started threads before [`Prefork::new`] leaves the worker's
+//!   variables (`PREFORK_CHILD`, `PREFORK_ADDRS`, `LISTEN_*`) in the environment: taking them out
+//!   beside other threads is unsound. Programs that such a worker starts see them.
+//! - A wrapper ([`ChildCommand::wrapper`]) has to execute the program in its own place.
 //! - The body is told by [`shutdown`], or by a listener of ours that ends. One that asks nobody goes
 //!   on until it is killed at the end of the `shutdown_grace_period`; one that takes nothing of ours
 //!   ends by SIGTERM's default.
@@ -63,6 +67,9 @@
 //! | USR1, USR2, TTIN, TTOU | nothing yet, one line says so |
 //! | others | as the system has it |
 //!
+//! A signal that was ignored when the program started stays ignored: `nohup` means it. After a
+//! builder's `run` with [`Prefork::handle_signals`] has returned, these signals do nothing any more.
+//!
 //! In a worker TERM begins its drain; INT, HUP and QUIT do nothing, since a terminal sends them to
 //! everybody and the master decides. In single mode INT, QUIT and HUP mean what TERM means, and a
 //! second INT ends the process at once, with status 130.
@@ -72,7 +79,7 @@
 //! A master that was asked to stop ends with 0; every other end of it has a status in the table of
 //! [`Error::exit_code`] and one paragraph on stderr: what happened, where, what to do. A worker ends
 //! with its body's own status; one whose body did not end in time, with no master left to kill it,
-//! with 124.
+//! with 124 (with 0 where the `shutdown_grace_period` is zero).
 //!
 //! # Features
 //!

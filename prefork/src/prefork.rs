@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::{Config, Options};
-use crate::error::Error;
+use crate::error::{BadOption, Error};
 use crate::hook::{Hooks, LastHook};
 use crate::listen::{Binding, bind_all};
 use crate::master::{Handle, Log, Logger, Setup, describe};
@@ -119,8 +119,10 @@ impl Prefork {
         }
         let config = self.config()?;
         if config.workers == 0 {
-            let reason = "with workers = 0 there is no master to start".to_owned();
-            return Err(Error::Arguments { reason });
+            return Err(Error::Options(vec![BadOption {
+                place: "workers".to_owned(),
+                reason: "0 is single mode, which has no master to start; use run".to_owned(),
+            }]));
         }
         self.setup(config, &Declared::default()).start()
     }
@@ -133,14 +135,10 @@ impl Prefork {
     where
         R: Body<K>,
     {
-        static HAS_RUN: AtomicBool = AtomicBool::new(false);
-        if HAS_RUN.swap(true, Ordering::AcqRel) {
-            return Err(Error::SecondRun {
-                reason: "run was called a second time in one process",
-            });
-        }
+        claim_process(Claim::Look)?;
         let wanted: Vec<Wanted<'static>> = wants.iter().map(Want::wanted).collect();
         let (context, declared) = if let Some(latched) = latched() {
+            claim_process(Claim::Take)?;
             let hook = self.on_master_death.take();
             Context::of_child(latched, hook, |names| declare(&wanted, names))?
         } else {
@@ -164,6 +162,8 @@ impl Prefork {
             .filter_map(|a| a.name.as_deref())
             .collect();
         let declared = declare(wanted, &names)?;
+        // Options that were refused may be corrected and run.
+        claim_process(Claim::Take)?;
         if config.workers > 0 {
             self.setup(config, &declared).run()?;
             return Ok(None);
@@ -205,6 +205,27 @@ impl Prefork {
             owns_signals: self.handles_signals,
         }
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Look,
+    Take,
+}
+
+/// A process runs once: as one master, or as one worker.
+fn claim_process(claim: Claim) -> Result<(), Error> {
+    static HAS_RUN: AtomicBool = AtomicBool::new(false);
+    let has_run = match claim {
+        Claim::Look => HAS_RUN.load(Ordering::Acquire),
+        Claim::Take => HAS_RUN.swap(true, Ordering::AcqRel),
+    };
+    if has_run {
+        return Err(Error::SecondRun {
+            reason: "run was called a second time in one process",
+        });
+    }
+    Ok(())
 }
 
 /// What the arguments of `main` mean for listeners of these names.

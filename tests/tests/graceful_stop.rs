@@ -64,7 +64,7 @@ fn the_sender_of_a_stop_is_logged() {
     let mut server = hello("1");
     server.stop();
     let pid = std::process::id();
-    let expected = format!("prefork: SIGTERM from pid {pid}: stopping 1 workers within 1m");
+    let expected = format!("prefork: SIGTERM from pid {pid}: stopping 1 worker within 1m");
     assert!(server.whole_log().contains(&expected), "{:?}", server.log());
 }
 
@@ -88,7 +88,7 @@ fn sigint_is_immediate_after_sigterm_too() {
     let mut server = hello("1");
     let asked = in_flight(&server, 1, "/slow?ms=50000");
     server.signal(Signal::SIGTERM);
-    server.wait_for_log(|line| line.contains("stopping 1 workers"));
+    server.wait_for_log(|line| line.contains("stopping 1 worker"));
     server.signal(Signal::SIGINT);
     assert_eq!(server.wait().code(), Some(0));
     drop(asked);

@@ -39,9 +39,11 @@ fn a_master_that_cannot_start_its_first_child_ends_with_the_reason() {
     for errno in ["ENOSYS", "EPERM", "EAGAIN"] {
         let output = under("clone", errno).run();
         assert_eq!(output.code(), Some(72), "{errno}: {:?}", output.log);
-        let paragraph = output.log.last().expect("a paragraph");
-        let expected = format!("worker 0: cannot start {HELLO}: clone failed: ");
-        assert!(paragraph.contains(&expected), "{errno}: {paragraph}");
+        let [line] = output.log.as_slice() else {
+            panic!("{errno}: not one line: {:?}", output.log);
+        };
+        let expected = format!("prefork: worker 0: cannot start {HELLO}: clone failed: ");
+        assert!(line.starts_with(&expected), "{errno}: {line}");
     }
 }
 

@@ -49,7 +49,7 @@ fn all_are_answered_when_a_stop_comes(server: &mut Running, go_on: impl FnOnce(&
         .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
         .collect();
     server.signal(Signal::SIGTERM);
-    server.wait_for_log(|line| line.contains("stopping 1 workers"));
+    server.wait_for_log(|line| line.contains("stopping 1 worker"));
     go_on(server);
     let answered = waiting
         .into_iter()

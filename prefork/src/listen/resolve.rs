@@ -9,26 +9,33 @@ use prefork_options::{Address, Network};
 /// and a missing host all IPv4 interfaces.
 ///
 /// # Errors
-/// What the resolver says; a host that has no address in the network.
+/// What the resolver says; a name that has no address in the network.
 pub(super) fn resolve(address: &Address, network: Option<Network>) -> io::Result<SocketAddr> {
-    let is_in = |ip: IpAddr| match network {
-        None | Some(Network::Tcp) => true,
-        Some(Network::Tcp4) => ip.is_ipv4(),
-        Some(Network::Tcp6) => ip.is_ipv6(),
-    };
     if address.host.is_empty() {
         return Ok(SocketAddr::new(everywhere(network), address.port));
     }
     if let Ok(ip) = address.host.parse() {
-        let addr = SocketAddr::new(ip, address.port);
-        return is_in(ip).then_some(addr).ok_or_else(|| not_in(network));
+        return Ok(SocketAddr::new(ip, address.port));
     }
     let mut found = (address.host.as_str(), address.port).to_socket_addrs()?;
     let wanted = |addr: &SocketAddr| match network {
         None => addr.is_ipv4(),
-        Some(_) => is_in(addr.ip()),
+        Some(network) => is_in(addr.ip(), network),
     };
     found.find(wanted).ok_or_else(|| not_in(network))
+}
+
+/// Whether a literal address is of the network; what is a name shows when it is resolved.
+pub(super) fn fits(address: &Address, network: Network) -> bool {
+    address.host.parse().map_or(true, |ip| is_in(ip, network))
+}
+
+fn is_in(ip: IpAddr, network: Network) -> bool {
+    match network {
+        Network::Tcp => true,
+        Network::Tcp4 => ip.is_ipv4(),
+        Network::Tcp6 => ip.is_ipv6(),
+    }
 }
 
 fn everywhere(network: Option<Network>) -> IpAddr {
@@ -57,6 +64,22 @@ mod tests {
     }
 
     #[test]
+    fn a_literal_address_of_another_family_does_not_fit() {
+        for (text, network, expected) in [
+            ("127.0.0.1:80", Network::Tcp6, false),
+            ("[::1]:80", Network::Tcp4, false),
+            ("[::1]:80", Network::Tcp, true),
+            ("localhost:80", Network::Tcp6, true),
+        ] {
+            assert_eq!(
+                fits(&text.parse().expect(text), network),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn the_network_says_which_family() {
         let (tcp, tcp4, tcp6) = (Some(Network::Tcp), Some(Network::Tcp4), Some(Network::Tcp6));
         for (text, network, expected) in [
@@ -65,8 +88,6 @@ mod tests {
             (":80", tcp6, Some("[::]:80")),
             (":80", tcp, Some("[::]:80")),
             ("[::1]:80", None, Some("[::1]:80")),
-            ("127.0.0.1:80", tcp6, None),
-            ("[::1]:80", tcp4, None),
             ("localhost:80", None, Some("127.0.0.1:80")),
             ("localhost:80", tcp4, Some("127.0.0.1:80")),
         ] {

@@ -54,8 +54,13 @@ impl Child {
 
     /// How much the line about its end should be noticed.
     pub(super) fn gravity(&self, status: ExitStatus) -> Level {
+        let by_sigterm =
+            matches!(status, ExitStatus::Signal { number, .. } if number == libc::SIGTERM);
         match (self.killed, status) {
+            // A body that knows nothing of stops ends by the signal that asks it.
             (None, ExitStatus::Code(0)) if self.is_asked => Level::Info,
+            (None, _) if self.is_asked && by_sigterm => Level::Info,
+            (None, _) if self.is_asked => Level::Warn,
             (None, ExitStatus::Code(0)) | (Some(KillReason::OutOfTime), _) => Level::Warn,
             (None | Some(KillReason::NotReady | KillReason::Violation), _) => Level::Error,
         }

@@ -1,5 +1,6 @@
 //! What the kernel reports, as facts for the supervisor and lines for the log.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -37,7 +38,9 @@ impl Master {
 
     fn hear_signal(&mut self, received: Received) {
         let from = match received.sender {
-            Some(pid) => format!("{} from pid {pid}", received.signal),
+            Some(pid @ 1..) => format!("{} from pid {pid}", received.signal),
+            // A sender whom this PID namespace cannot name, `docker stop` for example.
+            Some(_) => format!("{} from outside", received.signal),
             None => received.signal.to_string(),
         };
         match received.signal {
@@ -48,8 +51,7 @@ impl Master {
                 self.stop(Urgency::Immediate, &from);
             }
             Signal::SIGINT => self.stop(Urgency::Graceful, &from),
-            // The loop looks for orphans after each round; this one was woken for that.
-            Signal::SIGCHLD => {}
+            Signal::SIGCHLD => self.strangers_due = Some(Instant::now()),
             _ => self
                 .log
                 .warn(&format!("{from}: this version does nothing about it")),
@@ -65,14 +67,14 @@ impl Master {
     }
 
     fn stop(&mut self, urgency: Urgency, from: &str) {
-        let children = self.children.len();
+        let workers = count_workers(self.children.len());
         let grace = prefork_options::duration::format(self.grace);
         let line = match urgency {
-            Urgency::Immediate => format!("{from}: killing {children} workers"),
+            Urgency::Immediate => format!("{from}: killing {workers}"),
             Urgency::Graceful if self.supervisor.is_stopping() => {
                 format!("{from}: already stopping")
             }
-            Urgency::Graceful => format!("{from}: stopping {children} workers within {grace}"),
+            Urgency::Graceful => format!("{from}: stopping {workers} within {grace}"),
         };
         self.log.info(&line);
         self.tell(Event::StopRequested { urgency });
@@ -149,12 +151,21 @@ impl Master {
 
     /// Where orphans are given to this process.
     pub(super) fn reap_strangers(&mut self) {
+        let now = Instant::now();
         let Some(strangers) = &mut self.strangers else {
+            self.strangers_due = None;
             return;
         };
-        let is_ours = |pid| self.children.values().any(|child| child.pid == pid);
-        self.strangers_due = strangers.reap(is_ours, Instant::now());
+        if self.strangers_due.is_some_and(|due| due <= now) {
+            let ours: HashSet<i32> = self.children.values().map(|child| child.pid).collect();
+            self.strangers_due = strangers.reap(&ours, now);
+        }
     }
+}
+
+pub(super) fn count_workers(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} worker{plural}")
 }
 
 enum Heard {

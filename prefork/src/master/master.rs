@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::sys::signal::Signal;
+
 use super::Log;
 use super::child::Child;
 use super::commands::Commands;
@@ -83,7 +85,7 @@ impl Master {
             log: parts.log,
             hooks: parts.hooks,
             strangers: parts.strangers,
-            strangers_due: None,
+            strangers_due: Some(Instant::now()),
             predecessors: HashMap::new(),
             last_end: String::new(),
             workers: parts.config.workers,
@@ -100,24 +102,27 @@ impl Master {
     /// Any outcome but a requested stop.
     pub(super) fn run(mut self) -> Result<(), Error> {
         loop {
-            while let Some(action) = self.supervisor.next_action(Instant::now()) {
+            let action = self.supervisor.next_action(Instant::now());
+            let wait_until = if let Some(action) = action {
                 self.perform(action);
-            }
-            if let Some(outcome) = self.supervisor.outcome() {
-                let outcome = outcome.clone();
+                // It may have taken its time, a hook for example: what happened meanwhile is heard
+                // before anybody is judged late, or another child is started.
+                Some(Instant::now())
+            } else if let Some(outcome) = self.supervisor.outcome().cloned() {
                 return self.conclude(&outcome);
-            }
-            for source in self.wait()? {
+            } else {
+                let deadlines = [self.supervisor.deadline(), self.strangers_due];
+                deadlines.into_iter().flatten().min()
+            };
+            for source in self.wait(wait_until)? {
                 self.hear(source);
             }
             self.reap_strangers();
         }
     }
 
-    fn wait(&mut self) -> Result<Vec<Source>, Error> {
-        let deadlines = [self.supervisor.deadline(), self.strangers_due];
-        let deadline = deadlines.into_iter().flatten().min();
-        self.poller.wait(deadline).map_err(|source| Error::Master {
+    fn wait(&mut self, until: Option<Instant>) -> Result<Vec<Source>, Error> {
+        self.poller.wait(until).map_err(|source| Error::Master {
             doing: "wait for events",
             source,
         })
@@ -128,7 +133,10 @@ impl Master {
     }
 
     /// From the supervisor's ending to the caller's.
-    fn conclude(self, outcome: &Outcome) -> Result<(), Error> {
+    fn conclude(mut self, outcome: &Outcome) -> Result<(), Error> {
+        let pid = |id| self.children.get(id).map(|child| child.pid);
+        let pids: Vec<i32> = outcome.unkillable.iter().filter_map(pid).collect();
+        let unkillable = (!pids.is_empty()).then_some(Error::Unkillable { pids });
         let failure = match outcome.cause {
             Cause::Requested => None,
             Cause::OverRecovery {
@@ -143,20 +151,35 @@ impl Master {
                     Window::Sliding(window) => Some(window),
                     Window::Forever => None,
                 },
-                last: self.last_end,
+                last: std::mem::take(&mut self.last_end),
             }),
             // The mechanism knows more of these: it kept the error when it told the supervisor.
-            Cause::StartFailed { .. } | Cause::HookFailed => self.failure,
+            Cause::StartFailed { .. } | Cause::HookFailed => self.failure.take(),
         };
-        if let Some(failure) = failure {
-            return Err(failure);
+        match (failure, unkillable) {
+            (Some(failure), Some(unkillable)) => {
+                self.log.error(&unkillable.to_string());
+                Err(failure)
+            }
+            (Some(error), None) | (None, Some(error)) => Err(error),
+            (None, None) => Ok(()),
         }
-        if outcome.unkillable.is_empty() {
-            return Ok(());
+    }
+}
+
+impl Drop for Master {
+    /// Only a master that could not go on has children then. A panic lets them drain: they notice
+    /// by their channels.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
         }
-        let pid = |id| self.children.get(id).map(|child| child.pid);
-        let pids = outcome.unkillable.iter().filter_map(pid).collect();
-        Err(Error::Unkillable { pids })
+        for child in self.children.values() {
+            let _ = child.pidfd.signal(Signal::SIGKILL);
+        }
+        for child in self.children.values() {
+            child.pidfd.wait_for(Policy::KILL_PATIENCE);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::Master;
 use super::child::Child;
+use super::facts::count_workers;
 use super::poller::Source;
 use super::strangers::Strangers;
 use crate::channel::{Endpoint, FromMaster, Queue, ROLE_VARIABLE, Role};
@@ -158,12 +159,10 @@ impl Master {
                 .iter()
                 .map(|bound| (bound.name.as_str(), bound.addr)),
         );
-        let workers = self.workers;
-        let plural = if workers == 1 { "" } else { "s" };
+        let workers = count_workers(self.workers);
         let pid = std::process::id();
-        self.log.info(&format!(
-            "{place} with {workers} worker{plural} (master pid {pid})"
-        ));
+        self.log
+            .info(&format!("{place} with {workers} (master pid {pid})"));
         self.is_announced = true;
         let ready = MasterReady {
             pids: std::mem::take(&mut self.first_pids),
@@ -222,10 +221,24 @@ impl Refusal {
         match self {
             Self::Producer(_) => StartFailure::Permanent,
             Self::System { source, .. } => match source.raw_os_error() {
-                Some(libc::EAGAIN | libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
-                    StartFailure::Passing
-                }
-                _ => StartFailure::Permanent,
+                // The program is not there, may not be executed, or is none; or its texts hold a
+                // zero byte or are too long.
+                None
+                | Some(
+                    libc::ENOENT
+                    | libc::EACCES
+                    | libc::EPERM
+                    | libc::ENOEXEC
+                    | libc::ENOTDIR
+                    | libc::ELOOP
+                    | libc::E2BIG
+                    | libc::EINVAL
+                    | libc::ENOSYS
+                    | libc::ESRCH,
+                ) => StartFailure::Permanent,
+                // A shortage, a file that is being written, a file system that does not answer: the
+                // recovery budget bounds how often it is tried.
+                Some(_) => StartFailure::Passing,
             },
         }
     }

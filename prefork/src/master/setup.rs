@@ -3,19 +3,20 @@
 use std::net::SocketAddr;
 use std::thread;
 
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
 use super::commands::{Commands, pair};
 use super::strangers::Strangers;
 use super::{Handle, Log, Master};
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{BadOption, Error};
 use crate::hook::Hooks;
 use crate::listen::{Binding, Bound, bind_all};
 use crate::spawn::{Producer, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
-use crate::sys::signals::{SignalPipe, reset};
+use crate::sys::signals::{SignalPipe, is_ignored, reset};
 
 /// What a master is made from.
 pub(crate) struct Setup {
@@ -77,6 +78,7 @@ impl Setup {
             call: missing.call,
             source: missing.source,
         })?;
+        need_descriptors(&self.config)?;
         // Before anything takes time: as PID 1 a signal without a handler is lost.
         let signals = self.owns_signals.then(own_signals).transpose();
         let signals = signals.map_err(cannot("receive signals"))?;
@@ -103,10 +105,31 @@ impl Setup {
     }
 }
 
+/// Known before the first child: two for each of them, and what everything else may need.
+fn need_descriptors(config: &Config) -> Result<(), Error> {
+    const ELSEWHERE: usize = 32;
+    let sockets = if config.reuseport { config.workers } else { 1 };
+    let need = 2 * config.workers + sockets * config.listen.len() + ELSEWHERE;
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    // Small fleets find out by themselves: what is open already is not known.
+    if need > 256 && u64::try_from(need).is_ok_and(|need| need > limit) {
+        return Err(Error::Options(vec![BadOption {
+            place: "workers".to_owned(),
+            reason: format!(
+                "{} workers need about {need} open files in the master, the limit is {limit} \
+                 (`ulimit -n`)",
+                config.workers
+            ),
+        }]));
+    }
+    Ok(())
+}
+
 fn own_signals() -> std::io::Result<SignalPipe> {
     reset(Signal::SIGCHLD)?;
     let pipe = SignalPipe::new()?;
-    pipe.receive(&SIGNALS)?;
+    let wanted = SIGNALS.into_iter().filter(|&signal| !is_ignored(signal));
+    pipe.receive(&wanted.collect::<Vec<_>>())?;
     if is_init() {
         pipe.receive(&[Signal::SIGCHLD])?;
     }

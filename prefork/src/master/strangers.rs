@@ -40,12 +40,12 @@ impl Strangers {
 
     /// Reaps those that have been dead for long enough, and are none of `ours`. Returns when to ask
     /// again, if somebody is left.
-    pub(super) fn reap(&mut self, ours: impl Fn(i32) -> bool, now: Instant) -> Option<Instant> {
+    pub(super) fn reap(&mut self, ours: &HashSet<i32>, now: Instant) -> Option<Instant> {
         let children: HashSet<i32> = children().collect();
         self.spared.retain(|pid| children.contains(pid));
         self.dead.retain(|pid, _| children.contains(pid));
         for pid in children {
-            if !ours(pid) && !self.spared.contains(&pid) && is_dead(pid) {
+            if !ours.contains(&pid) && !self.spared.contains(&pid) && is_dead(pid) {
                 self.dead.entry(pid).or_insert(now);
             }
         }

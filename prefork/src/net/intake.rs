@@ -50,8 +50,6 @@ pub(crate) struct Census {
     pub(crate) listeners: usize,
     /// Accepted connections that nobody has read from.
     pub(crate) unread: usize,
-    /// How many of these have something to read.
-    pub(crate) waiting: usize,
 }
 
 impl Intake {
@@ -138,14 +136,19 @@ impl Intake {
     }
 
     pub(crate) fn census(&self) -> Census {
+        let state = self.state();
+        Census {
+            listeners: state.listeners,
+            unread: state.unread.len(),
+        }
+    }
+
+    /// Whether there is something to read on a connection that nobody has read from.
+    pub(crate) fn has_waiting(&self) -> bool {
         // Under the lock none of the descriptors is closed.
         let state = self.state();
         let unread: Vec<RawFd> = state.unread.iter().copied().collect();
-        Census {
-            listeners: state.listeners,
-            unread: unread.len(),
-            waiting: sys::fds::readable(&unread),
-        }
+        sys::fds::readable(&unread) > 0
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -43,8 +43,9 @@ enum State {
 pub(super) enum Step {
     /// Wait for a connection, or for the drain to begin.
     Wait(Arc<Socket>),
-    /// One that had waited when the drain began.
-    Drained(OwnedFd, SocketAddr),
+    /// One that had waited when the drain began. The socket is held until the stream is counted: it
+    /// must not seem that everything was accepted and read before.
+    Drained(OwnedFd, SocketAddr, Arc<Socket>),
     /// Nothing will be accepted any more.
     Ended,
 }
@@ -94,7 +95,7 @@ impl Listener {
         loop {
             let socket = match self.step(Mode::Blocking) {
                 Ok(Step::Wait(socket)) => socket,
-                Ok(Step::Drained(fd, peer)) => return Some(Ok(self.stream(fd, peer))),
+                Ok(Step::Drained(fd, peer, _socket)) => return Some(Ok(self.stream(fd, peer))),
                 Ok(Step::Ended) => return None,
                 Err(error) => return Some(Err(error)),
             };
@@ -133,7 +134,12 @@ impl Listener {
                     && let Some((fd, peer)) = accept_one(socket, mode)?
                 {
                     rest.took_one();
-                    return Ok(Step::Drained(fd, peer));
+                    let socket = Arc::clone(socket);
+                    if rest.is_over(Instant::now()) {
+                        // Not at the next call, which may come late or never.
+                        *state = State::Ended;
+                    }
+                    return Ok(Step::Drained(fd, peer, socket));
                 }
                 *state = State::Ended;
                 Ok(Step::Ended)

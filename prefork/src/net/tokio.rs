@@ -33,7 +33,7 @@ impl Listener {
             let drain = self.intake.until_drain();
             let socket = match self.step(Mode::NonBlocking)? {
                 Step::Wait(socket) => socket,
-                Step::Drained(fd, peer) => {
+                Step::Drained(fd, peer, _socket) => {
                     return Ok(self.stream_on_tokio(TcpStream::from_std(fd.into())?, peer));
                 }
                 Step::Ended => return pending().await,

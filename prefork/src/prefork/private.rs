@@ -32,7 +32,7 @@ pub fn take<T: 'static>(index: usize) -> T {
         None => Err("main was called outside of a worker".to_owned()),
     };
     taken.unwrap_or_else(|reason| {
-        let error = Error::Arguments { reason };
+        let error = Error::Argument { reason };
         Log::default().error(&error.paragraph());
         std::process::exit(error.exit_code().into())
     })

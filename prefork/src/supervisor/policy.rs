@@ -31,8 +31,9 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// The usual `kill_patience`: what survives SIGKILL for a second sits in the kernel, and no wait helps.
-    pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(1);
+    /// The usual `kill_patience`. A killed process ends when its memory was given back, which takes 0.15 s for each
+    /// gigabyte (measured); what is still there after this long hangs in the kernel, and no wait helps.
+    pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(15);
 }
 
 /// `now + duration`, where a duration that no clock can hold means 'in some decades'.

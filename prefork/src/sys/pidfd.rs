@@ -4,7 +4,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 /// One child process, held by descriptor: a number that the kernel gives to somebody else in the
@@ -46,6 +48,16 @@ impl Pidfd {
     /// Reaps the process if it has ended; `None` while it lives. Never blocks.
     pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         wait(self.fd.as_fd(), libc::WEXITED | libc::WNOHANG)
+    }
+
+    /// Reaps the process if it ends within this time.
+    pub(crate) fn wait_for(&self, patience: Duration) {
+        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        let mut polled = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut polled, timeout).is_ok_and(|count| count > 0) {
+            // Somebody who was faster has reaped it.
+            let _ = self.try_wait();
+        }
     }
 
     /// Reaps the process, waiting for its end.

@@ -128,7 +128,7 @@ fn record(writer: &UnixStream, info: &libc::siginfo_t) {
     };
 }
 
-/// Gives the signals a handler that does nothing, then lets them through. Not 'ignored': that
+/// Gives the signals a handler that does nothing, where they have none, then lets them through. Not 'ignored': that
 /// would be inherited by every program that this process starts.
 pub(crate) fn disregard(signals: &[Signal]) -> io::Result<()> {
     extern "C" fn nothing(_: libc::c_int) {}
@@ -140,11 +140,26 @@ pub(crate) fn disregard(signals: &[Signal]) -> io::Result<()> {
     );
     for &signal in signals {
         // SAFETY: the handler does nothing, which is always allowed.
-        unsafe { nix::sys::signal::sigaction(signal, &action) }?;
+        let before = unsafe { nix::sys::signal::sigaction(signal, &action) }?;
+        if !matches!(before.handler(), SigHandler::SigDfl | SigHandler::SigIgn) {
+            // Somebody of this program wants to hear it.
+            // SAFETY: it was there before.
+            unsafe { nix::sys::signal::sigaction(signal, &before) }?;
+        }
     }
     let set: SigSet = signals.iter().copied().collect();
     nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?;
     Ok(())
+}
+
+/// Whether this process was started with the signal ignored: `nohup` and shells that start
+/// something in the background do that, and mean it.
+pub(crate) fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: sigaction is plain data, for which all zeroes is a value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: nothing is set, and `action` is a place for what is there.
+    let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), &raw mut action) };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
 /// Gives a signal its default meaning. For SIGCHLD inherited as ignored: children would be reaped

@@ -80,11 +80,9 @@ pub(super) struct Origin {
     pub(super) process: Process,
 }
 
-/// A child starts with these blocked; the master decides what they mean.
+/// A child starts with these blocked; the master decides what they mean. In single mode there is
+/// none, and they mean what SIGTERM means.
 const TERMINAL: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
-
-/// In single mode there is no master to decide.
-const SINGLE: [Signal; 3] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
 
 /// Until the master's word on it was read.
 const GRACE: Duration = Duration::from_secs(5);
@@ -113,6 +111,7 @@ impl Context {
             .map(|listener| listener.name.as_str())
             .collect();
         let declared = declare(&names)?;
+        sys::process::name_like_program();
         sys::signals::disregard(&TERMINAL).map_err(cannot("disregard the terminal's signals"))?;
         let hello = FromChild::Hello {
             protocol: PROTOCOL,
@@ -154,7 +153,7 @@ impl Context {
             listeners: listeners.collect(),
             master: None,
             grace,
-            own_signals: &SINGLE,
+            own_signals: &TERMINAL,
             on_master_death: None,
             process: Process::Own,
         };
@@ -278,7 +277,9 @@ impl Context {
         self.has_termination.get_or_init(|| {
             // Without descriptors the default stays: the process ends when asked to.
             let _ = self.signals.receive(&[Signal::SIGTERM]);
-            let _ = self.signals.receive(self.own_signals);
+            let own = self.own_signals.iter().copied();
+            let wanted: Vec<Signal> = own.filter(|&s| !sys::signals::is_ignored(s)).collect();
+            let _ = self.signals.receive(&wanted);
         });
     }
 

@@ -42,7 +42,13 @@ impl Drain {
 
     /// The rule: when all our listeners have ended and no accepted connection is unread; those
     /// with something to read are waited for up to half of the budget, silent ones for a moment.
-    pub(super) fn verdict(&mut self, census: Census, now: Instant) -> Verdict {
+    /// Whether unread connections have something to read is asked only where it matters.
+    pub(super) fn verdict(
+        &mut self,
+        census: Census,
+        has_waiting: impl FnOnce() -> bool,
+        now: Instant,
+    ) -> Verdict {
         if now >= self.half {
             return Verdict::Resolve;
         }
@@ -50,7 +56,7 @@ impl Drain {
             return Verdict::Wait(self.half);
         }
         let silent_until = *self.listeners_ended.get_or_insert(now) + Self::SILENCE;
-        if census.unread == 0 || (census.waiting == 0 && now >= silent_until) {
+        if census.unread == 0 || (now >= silent_until && !has_waiting()) {
             return Verdict::Resolve;
         }
         if now < silent_until {
@@ -66,19 +72,15 @@ mod tests {
 
     const BUDGET: Duration = Duration::from_secs(10);
 
-    fn census(listeners: usize, unread: usize, waiting: usize) -> Census {
-        Census {
-            listeners,
-            unread,
-            waiting,
-        }
+    fn census(listeners: usize, unread: usize) -> Census {
+        Census { listeners, unread }
     }
 
     #[test]
     fn with_nothing_of_ours_it_resolves_at_once() {
         let now = Instant::now();
         let mut drain = Drain::new(now, BUDGET);
-        assert_eq!(drain.verdict(census(0, 0, 0), now), Verdict::Resolve);
+        assert_eq!(drain.verdict(census(0, 0), || false, now), Verdict::Resolve);
     }
 
     #[test]
@@ -86,8 +88,14 @@ mod tests {
         let now = Instant::now();
         let mut drain = Drain::new(now, BUDGET);
         let half = now + BUDGET / 2;
-        assert_eq!(drain.verdict(census(1, 0, 0), now), Verdict::Wait(half));
-        assert_eq!(drain.verdict(census(1, 0, 0), half), Verdict::Resolve);
+        assert_eq!(
+            drain.verdict(census(1, 0), || false, now),
+            Verdict::Wait(half)
+        );
+        assert_eq!(
+            drain.verdict(census(1, 0), || false, half),
+            Verdict::Resolve
+        );
     }
 
     #[test]
@@ -95,14 +103,14 @@ mod tests {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
         let ended = start + Duration::from_secs(1);
-        let _ = drain.verdict(census(1, 1, 0), start);
+        let _ = drain.verdict(census(1, 1), || false, start);
         let silent_until = ended + Drain::SILENCE;
         assert_eq!(
-            drain.verdict(census(0, 1, 0), ended),
+            drain.verdict(census(0, 1), || false, ended),
             Verdict::Wait(silent_until)
         );
         assert_eq!(
-            drain.verdict(census(0, 1, 0), silent_until),
+            drain.verdict(census(0, 1), || false, silent_until),
             Verdict::Resolve
         );
     }
@@ -111,12 +119,18 @@ mod tests {
     fn a_client_that_has_spoken_is_waited_for_up_to_half_of_the_budget() {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
-        let _ = drain.verdict(census(0, 2, 1), start);
+        let _ = drain.verdict(census(0, 2), || true, start);
         let later = start + Drain::SILENCE;
         let half = start + BUDGET / 2;
-        assert_eq!(drain.verdict(census(0, 2, 1), later), Verdict::Wait(half));
-        assert_eq!(drain.verdict(census(0, 1, 0), later), Verdict::Resolve);
-        assert_eq!(drain.verdict(census(0, 2, 1), half), Verdict::Resolve);
+        assert_eq!(
+            drain.verdict(census(0, 2), || true, later),
+            Verdict::Wait(half)
+        );
+        assert_eq!(
+            drain.verdict(census(0, 1), || false, later),
+            Verdict::Resolve
+        );
+        assert_eq!(drain.verdict(census(0, 2), || true, half), Verdict::Resolve);
     }
 
     #[test]
@@ -124,6 +138,9 @@ mod tests {
         let start = Instant::now();
         let mut drain = Drain::new(start, Duration::from_millis(100));
         let half = start + Duration::from_millis(50);
-        assert_eq!(drain.verdict(census(0, 1, 0), start), Verdict::Wait(half));
+        assert_eq!(
+            drain.verdict(census(0, 1), || false, start),
+            Verdict::Wait(half)
+        );
     }
 }

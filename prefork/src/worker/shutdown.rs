@@ -64,9 +64,9 @@ pub struct Shutdown {
 /// # use std::net::TcpStream; fn serve(_: impl std::io::Read) {}
 /// #[prefork::main(listen = "127.0.0.1:8080")]
 /// fn main(listener: prefork::net::Listener) {
-///     // Ends when the worker is asked to go and nothing waits any more.
-///     while let Some(connection) = listener.blocking_accept() {
-///         let Ok((stream, _peer)) = connection else { continue };
+///     // Ends when the worker is asked to go and nothing waits any more, or when accepting fails:
+///     // then another worker takes its place.
+///     while let Some(Ok((stream, _peer))) = listener.blocking_accept() {
 ///         serve(stream);
 ///         if prefork::shutdown().has_begun() { /* answer with 'connection: close' */ }
 ///     }

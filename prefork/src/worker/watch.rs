@@ -70,8 +70,8 @@ impl Watch {
     pub(super) fn start(self) -> io::Result<()> {
         let builder = thread::Builder::new()
             .name("prefork-watch".to_owned())
-            // It calls nothing deep.
-            .stack_size(64 * 1024);
+            // It calls nothing deep, but the C library takes room for thread locals out of it.
+            .stack_size(256 * 1024);
         builder.spawn(move || self.run()).map(drop)
     }
 
@@ -142,7 +142,7 @@ impl Watch {
             ask_again = self.is_death_untold.then_some(drain.half());
         }
         if let Phase::Draining(drain) = phase {
-            match drain.verdict(census, now) {
+            match drain.verdict(census, || self.context.intake().has_waiting(), now) {
                 Verdict::Wait(until) => ask_again = Some(until),
                 Verdict::Resolve => {
                     *phase = Phase::Resolved(*drain);
@@ -200,6 +200,8 @@ impl Watch {
             if received.signal == Signal::SIGINT && is_draining {
                 process::exit_now(INTERRUPTED);
             }
+            // It may have come just now, together with the signal.
+            self.hear_master(phase);
             self.begin(phase, self.grace, Queue::Serve);
         }
     }
@@ -265,6 +267,10 @@ impl Watch {
     fn end_now(&self) -> ! {
         let slot = self.context.slot();
         let pid = std::process::id();
+        if self.grace.is_zero() {
+            // No time is what was asked for.
+            process::exit_now(0);
+        }
         say(&format!(
             "worker {slot} (pid {pid}) did not end in time, it ends now"
         ));

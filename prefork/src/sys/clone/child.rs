@@ -16,7 +16,6 @@ pub(super) struct Plan<'a> {
     /// Sources of 3, 4, …, then the image, then stdin: moved when they lie in the way.
     sources: Vec<RawFd>,
     placed: RawFd,
-    last_signal: c_int,
     mask: libc::sigset_t,
     parent_death: Option<Signal>,
     parent: i32,
@@ -47,7 +46,6 @@ impl<'a> Plan<'a> {
             listen_pid: ListenPid::new(),
             sources,
             placed,
-            last_signal: libc::SIGRTMAX(),
             mask: *exec.blocked.iter().copied().collect::<SigSet>().as_ref(),
             parent_death: exec.parent_death,
             parent: nix::unistd::getpid().as_raw(),
@@ -68,7 +66,7 @@ pub(super) extern "C" fn child(plan: *mut c_void) -> c_int {
 type Step = Result<(), (Stage, i32)>;
 
 fn become_program(plan: &mut Plan<'_>) -> Result<std::convert::Infallible, (Stage, i32)> {
-    reset_handlers(plan);
+    reset_handlers();
     place_fds(plan)?;
     close_strays(plan)?;
     arm_parent_death(plan)?;
@@ -89,14 +87,24 @@ fn become_program(plan: &mut Plan<'_>) -> Result<std::convert::Infallible, (Stag
 }
 
 /// Exec does so too, but the mask is opened before it, and a handler of the parent's must not run
-/// here; 'ignored' would even survive exec.
-fn reset_handlers(plan: &Plan<'_>) {
-    for signal in 1..=plan.last_signal {
-        // SAFETY: sigaction is plain data, for which all zeroes is a value: SIG_DFL.
-        let default: libc::sigaction = unsafe { std::mem::zeroed() };
-        // SAFETY: the default disposition runs no code. Numbers that cannot be set (KILL, STOP,
-        // the C library's own) are refused without harm.
-        unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
+/// here; 'ignored' would even survive exec. Without the C library, which may lock for it (musl, for
+/// SIGABRT) and keeps 32 and 33 to itself.
+fn reset_handlers() {
+    /// Larger than the kernel's structure on every machine; all zeroes is `SIG_DFL` without flags.
+    const DEFAULT: [u64; 8] = [0; 8];
+    /// Of the kernel's signal set, in bytes.
+    const SET: usize = 8;
+    for signal in 1..=64 {
+        // SAFETY: the default disposition runs no code. KILL and STOP are refused without harm.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                std::ptr::null_mut::<c_void>(),
+                SET,
+            )
+        };
     }
 }
 

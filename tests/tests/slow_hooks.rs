@@ -1,0 +1,61 @@
+//! A hook runs on the master's thread and may take its time. What happens meanwhile is heard before
+//! anybody is judged late, and before another child is started.
+
+use std::thread;
+use std::time::Duration;
+
+use prefork::Prefork;
+use prefork_testkit::{Behaviour, Children, MemoryLog};
+
+fn prefork(children: &Children, log: &MemoryLog) -> Prefork {
+    let mut prefork = Prefork::new();
+    prefork
+        .child_producer(children.producer())
+        .logger(log.logger());
+    prefork
+}
+
+#[test]
+fn a_child_that_said_ready_during_a_slow_hook_is_not_late() {
+    let (children, log) = (Children::new(Behaviour::Live), MemoryLog::new());
+    let mut prefork = prefork(&children, &log);
+    // Longer than a child may take until it is ready, and long enough for it to say so.
+    let (told, hear) = std::sync::mpsc::channel();
+    prefork
+        .workers(2)
+        .ready_timeout("3s")
+        .on_master_ready(move |_: &prefork::MasterReady| {
+            thread::sleep(Duration::from_secs(4));
+            told.send(())
+        });
+    let handle = prefork.start().expect("it can be started");
+    hear.recv().expect("the hook was called");
+    handle.stop();
+    handle.wait().expect("it was asked to stop");
+    let late = log
+        .lines()
+        .into_iter()
+        .filter(|line| line.text.contains("not ready"));
+    assert_eq!(late.count(), 0, "{log}");
+}
+
+#[test]
+fn a_stop_during_a_slow_opening_starts_nobody_any_more() {
+    let (children, log) = (Children::new(Behaviour::Live), MemoryLog::new());
+    let mut prefork = prefork(&children, &log);
+    let (told, hear) = std::sync::mpsc::channel();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    prefork
+        .workers(50)
+        .on_child_spawn(move |_: &prefork::ChildSpawned| {
+            // Only the first one: afterwards both ends are gone.
+            let _ = told.send(());
+            let _ = wait.recv();
+        });
+    let handle = prefork.start().expect("it can be started");
+    hear.recv().expect("a first child");
+    handle.stop();
+    drop(go_on);
+    handle.wait().expect("it was asked to stop");
+    assert_eq!(children.starts(), 1, "{log}");
+}
