@@ -210,7 +210,8 @@ fn p23_an_unsupported_mode_is_an_error_of_its_own_and_early() {
         .workers(0)
         .start()
         .expect_err("there is nobody to supervise");
-    assert!(matches!(error, Error::Arguments { .. }), "{error}");
+    assert_eq!(error.exit_code(), 78);
+    assert!(error.to_string().contains("single mode"), "{error}");
 
     // A system call that is not there.
     let output = Server::new(env!("CARGO_BIN_EXE_parity_shell"))

@@ -117,7 +117,7 @@ fn p10_foreign_children_end_before_the_listener_is_closed() {
     let pids = spawned(&facts.wait("the child, announced", 2));
     wait_for_traps(&pids);
     master.stop();
-    lines.wait_for(|line| line.text.contains("stopping 1 workers"));
+    lines.wait_for(|line| line.text.contains("stopping 1 worker"));
     let late: TcpStream = connect(addr).expect("the queue is open while a child is left");
     drop(late);
     fs::write(&go, "").expect("the folder is ours");
@@ -169,7 +169,7 @@ fn p15_a_second_sigint_stops_at_once() {
     let children = server.wait_for_children(2);
     wait_until_deaf(&[children[0].pid, children[1].pid]);
     server.signal(Signal::SIGINT);
-    server.wait_for_log(|line| line.contains("stopping 2 workers"));
+    server.wait_for_log(|line| line.contains(": stopping 2 workers"));
     server.signal(Signal::SIGINT);
     assert_eq!(server.wait().code(), Some(0));
     assert_eq!(server.processes(), [0; 0]);
