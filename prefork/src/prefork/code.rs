@@ -10,7 +10,7 @@ use crate::spawn::ChildCommand;
 impl Prefork {
     /// Called after every start of a child, the first and later ones.
     ///
-    /// An error or a panic stops all children and ends the master with [`Error::Hook`]; the child that
+    /// An error or a panic stops all children and ends the master with [`Error::Hook`](crate::Error::Hook); the child that
     /// was just started is waited for like the others.
     ///
     /// # Process
@@ -32,7 +32,7 @@ impl Prefork {
 
     /// Called when every slot's first child was started, before any of them is replaced.
     ///
-    /// An error or a panic stops all children and ends the master with [`Error::Hook`].
+    /// An error or a panic stops all children and ends the master with [`Error::Hook`](crate::Error::Hook).
     ///
     /// # Process
     /// In the master, on its thread, exactly once. The master does nothing else meanwhile.
@@ -56,7 +56,7 @@ impl Prefork {
 
     /// Called when a child that ended, and that nobody had asked to, was replaced.
     ///
-    /// An error or a panic stops all children and ends the master with [`Error::Hook`]: the place
+    /// An error or a panic stops all children and ends the master with [`Error::Hook`](crate::Error::Hook): the place
     /// for a recovery policy of one's own.
     ///
     /// # Process
@@ -102,7 +102,7 @@ impl Prefork {
 
     /// A function that may alter how a child is started: its program, arguments, environment.
     ///
-    /// An error or a panic ends the master with [`Error::Producer`], at the first start and later.
+    /// An error or a panic ends the master with [`Error::Producer`](crate::Error::Producer), at the first start and later.
     ///
     /// # Process
     /// In the master, on its thread, before every start. The master does nothing else meanwhile.
