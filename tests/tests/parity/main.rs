@@ -3,6 +3,7 @@
 
 mod bad_children;
 mod bad_machine;
+mod bad_starts;
 mod done;
 mod examples;
 mod hooks;

@@ -1,0 +1,191 @@
+//! Programs that cannot be started, and limits of the machine.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::libc;
+use prefork::Error;
+use prefork_testkit::{Server, eventually};
+use prefork_tests::proc;
+
+use crate::support::{
+    REST, assert_gone, fail, folder, kill_child, listen_in, master, script, spawned, start,
+};
+
+const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
+
+/// A program in the folder that cannot be executed for this reason.
+fn spoil(program: &Path, reason: Errno) {
+    let _ = fs::remove_file(program);
+    let mode = match reason {
+        Errno::ENOENT => return,
+        Errno::EACCES => 0o600,
+        _ => 0o700,
+    };
+    // Whole before it is there: nobody executes a file that is being written.
+    let draft = program.with_extension("draft");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&draft)
+        .expect("the folder is ours");
+    file.write_all(b"\x01\x02 no program\n")
+        .expect("room on the disk");
+    drop(file);
+    fs::set_permissions(&draft, fs::Permissions::from_mode(mode)).expect("it is ours");
+    fs::rename(&draft, program).expect("the folder is ours");
+}
+
+const REASONS: [Errno; 3] = [Errno::ENOENT, Errno::EACCES, Errno::ENOEXEC];
+
+fn assert_names(error: &Error, reason: Errno, program: &Path) {
+    let Error::Start { source, call, .. } = error else {
+        panic!("another error: {error}");
+    };
+    assert_eq!(source.raw_os_error(), Some(reason as i32), "{error}");
+    assert_eq!(*call, "execve");
+    assert!(
+        error.to_string().contains(&program.display().to_string()),
+        "{error}"
+    );
+    assert_eq!(error.exit_code(), 72);
+}
+
+#[test]
+fn bad_programs_end_the_master_at_the_first_start() {
+    for reason in REASONS {
+        let folder = folder();
+        let program = folder.path().join("program");
+        spoil(&program, reason);
+        let (mut prefork, _) = master(2, REST);
+        let path = program.clone();
+        prefork.child_producer(move |child| {
+            child.program(&path);
+        });
+        assert_names(&fail(&mut prefork), reason, &program);
+    }
+}
+
+#[test]
+fn p25_bad_programs_end_the_master_at_a_recovery() {
+    for reason in REASONS {
+        let folder = folder();
+        let program = folder.path().join("program");
+        std::os::unix::fs::symlink("/bin/sleep", &program).expect("the folder is ours");
+        let (mut prefork, _) = master(2, REST);
+        let facts = listen_in(&mut prefork);
+        let path = program.clone();
+        prefork.child_producer(move |child| {
+            child.program(&path).arg("1000");
+        });
+        let master = start(&mut prefork);
+        let pids = spawned(&facts.wait("both children, announced", 3));
+        spoil(&program, reason);
+        kill_child(pids[0]);
+        let error = master.wait().expect_err("nothing can be started");
+        assert_names(&error, reason, &program);
+        assert_eq!(spawned(&facts.all()), pids, "nothing is tried again");
+        assert_gone(&pids);
+    }
+}
+
+/// Sets the soft limit of a process that runs, as its own user: others may not.
+fn limit(as_user: &[String], pid: i32, limit: &str) {
+    let mut words: Vec<&str> = as_user.iter().map(String::as_str).collect();
+    let pid = pid.to_string();
+    words.extend(["prlimit", "--pid", &pid, limit]);
+    let status = Command::new(words[0]).args(&words[1..]).status();
+    assert!(status.expect("util-linux is there").success());
+}
+
+/// Kills a worker of a server under a limit, sees the failure reported and nothing else suffer, lifts
+/// the limit and sees the worker come back.
+fn is_reported_and_heals(as_user: &[String], [lower, lift]: [&str; 2], reason: Errno) {
+    let mut server = Server::new(SHELL)
+        .arg(script("ready; exec sleep 1000"))
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_RECOVER_THRESHOLD", "1000")
+        .through(as_user)
+        .start();
+    let [dead, other] = server.wait_for_children(2)[..] else {
+        panic!("there are two");
+    };
+    limit(as_user, server.master_pid(), lower);
+    server.kill_child(dead.slot);
+    let is_report = |line: &String| line.contains("cannot start") && line.contains("os error");
+    let reports = eventually("three attempts", || {
+        let log = server.log().into_iter();
+        let reports: Vec<String> = log.filter(is_report).collect();
+        (reports.len() >= 3).then_some(reports)
+    });
+    for report in reports {
+        assert!(report.starts_with("prefork: worker 0: "), "{report}");
+        assert!(
+            report.contains(&format!("os error {}", reason as i32)),
+            "{report}"
+        );
+    }
+    assert_eq!(server.children(), [other]);
+    limit(as_user, server.master_pid(), lift);
+    let children = server.wait_for_children(2);
+    assert_ne!(children[0].pid, dead.pid);
+    assert_eq!(children[1], other);
+    assert_eq!(proc::zombies_of(server.master_pid()), [0; 0]);
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(server.processes(), [0; 0]);
+}
+
+#[test]
+fn p25_a_lack_of_descriptors_is_reported_backed_off_from_and_heals() {
+    is_reported_and_heals(&[], ["--nofile=5:", "--nofile=1024:"], Errno::EMFILE);
+}
+
+#[test]
+fn p25_a_lack_of_processes_is_reported_backed_off_from_and_heals() {
+    // A user who has no other processes, and no right to pass limits.
+    let user = (1_000_000 + std::process::id()).to_string();
+    let as_user = [
+        "setpriv",
+        "--reuid",
+        &user,
+        "--regid",
+        &user,
+        "--clear-groups",
+    ];
+    let as_user = as_user.map(str::to_owned);
+    let mut attempt = Command::new(&as_user[0]);
+    let attempt = attempt
+        .args(&as_user[1..])
+        .args(["test", "-x", SHELL])
+        .status();
+    if !attempt.is_ok_and(|status| status.success()) {
+        println!("skipped: needs setpriv(1), root, and a build that others may execute");
+        return;
+    }
+    is_reported_and_heals(&as_user, ["--nproc=1:", "--nproc=1000:"], Errno::EAGAIN);
+}
+
+#[test]
+fn p25_a_lack_that_lasts_ends_the_master_by_the_threshold() {
+    let mut server = Server::new(SHELL)
+        .arg(script("ready; exec sleep 1000"))
+        .env("PREFORK_WORKERS", "1")
+        .env("PREFORK_RECOVER_THRESHOLD", "3")
+        .start();
+    server.wait_for_children(1);
+    limit(&[], server.master_pid(), "--nofile=5:");
+    server.kill_child(0);
+    assert_eq!(server.wait().code(), Some(75));
+    let log = server.whole_log();
+    let last = log.last().expect("a paragraph");
+    let expected = format!("os error {}", libc::EMFILE);
+    assert!(
+        last.contains("3 are allowed; the last: ") && last.contains(&expected),
+        "{last}"
+    );
+}
