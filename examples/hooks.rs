@@ -32,7 +32,7 @@ async fn main(listener: Listener) -> io::Result<()> {
 
 /// Before every start: the child may get other arguments, variables, another program.
 fn name_it(child: &mut ChildCommand) {
-    const NAMES: [&str; 4] = ["Ada", "Grace", "Barbara", "Radia"];
+    const NAMES: [&str; 4] = ["red", "green", "blue", "yellow"];
     child.env("NAME", NAMES[child.slot() % NAMES.len()]);
 }
 
