@@ -45,7 +45,7 @@ fn the_hooks_tell_what_happens() {
     let line = server.wait_for_log(|line| line.starts_with("Info: serving on "));
     let addr = line.split(['=', ' ']).nth(4).expect("an address");
     let addr = addr.parse().expect("an address");
-    let names = ["hello from Ada\n", "hello from Grace\n"];
+    let names = ["hello from red\n", "hello from green\n"];
     assert!(names.contains(&get(addr, "/").expect("an answer").as_str()));
 
     server.wait_for_log(|line| line.starts_with("ready: ["));
