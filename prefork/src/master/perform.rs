@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{ADDRS_VARIABLE, LISTEN_VARIABLES, announce};
 use crate::spawn::{Order, Refusal};
-use crate::supervisor::{Action, ChildId, Event, KillReason, SlotId, StartFailure};
+use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
 use crate::sys::clone::FIRST_FD;
 
 /// Taken out of what a child inherits, whatever they were: the master's own activation, or a role
@@ -37,6 +37,7 @@ impl Master {
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
+            Action::GiveUp { child } => self.give_up(child),
             Action::CloseListeners => self.listeners.clear(),
         }
     }
@@ -196,6 +197,18 @@ impl Master {
         };
         child.killed = Some(reason);
         let _ = child.pidfd.signal(Signal::SIGKILL);
+    }
+
+    /// Its process descriptor stays in the loop: when the kernel lets it end, it is reaped.
+    fn give_up(&mut self, id: ChildId) {
+        if let Some(Child { slot, pid, .. }) = self.children.get(&id) {
+            let patience = Policy::KILL_PATIENCE.as_secs();
+            let line = format!(
+                "worker {slot} (pid {pid}) was killed {patience} s ago and is still there; it is \
+                 not waited for any more"
+            );
+            self.log.error(&line);
+        }
     }
 }
 

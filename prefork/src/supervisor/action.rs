@@ -30,6 +30,11 @@ pub(crate) enum Action {
         /// Why, for the log.
         reason: KillReason,
     },
+    /// Say that this child was killed and did not end; it is not waited for any more.
+    GiveUp {
+        /// Whom.
+        child: ChildId,
+    },
     /// Nobody accepts from the listeners any more: close them, so that late clients are refused at once.
     CloseListeners,
 }

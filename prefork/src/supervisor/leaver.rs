@@ -98,7 +98,8 @@ impl LeaverState {
             ),
             Self::Stopping { .. } => kill(KillReason::OutOfTime),
             Self::Condemned { .. } => kill(KillReason::Violation),
-            Self::Unanswered { .. } | Self::Killed { .. } | Self::Lost => (None, Self::Lost),
+            Self::Killed { .. } => (Some(Action::GiveUp { child }), Self::Lost),
+            Self::Unanswered { .. } | Self::Lost => (None, Self::Lost),
         }
     }
 

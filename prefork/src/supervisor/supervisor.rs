@@ -289,7 +289,7 @@ impl Supervisor {
             Turn::GiveUp { child, condition } => {
                 self.fleet.set_leaver(child, LeaverState::Lost);
                 self.recover(slot, child, condition, now);
-                None
+                Some(Action::GiveUp { child })
             }
         }
     }

@@ -40,6 +40,7 @@ struct Entry {
     has_closed: bool,
     terminated: Option<Instant>,
     killed: Option<Instant>,
+    given_up: Option<Instant>,
     /// Not in its slot any more, because it died, never was, or was given up.
     left: Option<Instant>,
     end: End,
@@ -283,6 +284,12 @@ impl Book {
                 assert_eq!(entry.terminated.replace(now), None, "asked to go twice");
             }
             Action::Kill { child, reason } => self.check_kill(child, reason),
+            Action::GiveUp { child } => {
+                let entry = self.living(child).expect("the dead are not given up");
+                let killed = entry.killed.expect("only the killed are given up");
+                assert_eq!(entry.given_up.replace(now), None, "given up twice");
+                assert!(now >= killed + self.policy.kill_patience, "given up early");
+            }
             Action::CloseListeners => {
                 assert!(self.stop.is_some(), "closed the listeners while serving");
                 assert!(!self.has_closed_listeners, "closed the listeners twice");
@@ -323,6 +330,7 @@ impl Book {
             has_closed: false,
             terminated: None,
             killed: None,
+            given_up: None,
             left: None,
             end: End::NotYet,
         };

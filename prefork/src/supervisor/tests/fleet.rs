@@ -211,7 +211,7 @@ impl Fleet {
                 let ends = self.temper(child).ends;
                 self.expect_fact(ends, Event::Exited { child });
             }
-            Action::CloseListeners => {}
+            Action::GiveUp { .. } | Action::CloseListeners => {}
         }
     }
 

@@ -189,7 +189,8 @@ fn a_slot_goes_on_without_a_child_that_cannot_be_killed() {
     stage.tell(Event::Violation { child: lost });
     stage.ask();
     stage.pass(PATIENCE);
-    assert_eq!(stage.settle(ANNOUNCED), [start(0, 2)]);
+    let given_up = Action::GiveUp { child: lost };
+    assert_eq!(stage.settle(ANNOUNCED), [given_up, start(0, 2)]);
     assert_eq!(stage.supervisor.exits_counted(), 1);
     stage.stop(Urgency::Graceful);
     let child = ChildId(2);
@@ -522,7 +523,10 @@ fn a_child_that_survives_its_kill_is_named_and_not_waited_for() {
     assert_eq!(stage.ask(), []);
     assert!(stage.supervisor.outcome().is_none());
     stage.pass(MOMENT);
-    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    assert_eq!(
+        stage.ask(),
+        [Action::GiveUp { child }, Action::CloseListeners]
+    );
     assert_eq!(ended(&stage).unkillable, [child]);
 }
 

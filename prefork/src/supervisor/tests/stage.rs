@@ -92,7 +92,10 @@ impl Stage {
             match action {
                 Action::Start { child, .. } => self.tell(Event::Started { child, readiness }),
                 Action::AnnounceMasterReady => self.tell(Event::MasterReady),
-                Action::Terminate { .. } | Action::Kill { .. } | Action::CloseListeners => {}
+                Action::Terminate { .. }
+                | Action::Kill { .. }
+                | Action::GiveUp { .. }
+                | Action::CloseListeners => {}
             }
         }
         assert_rested(&self.supervisor, self.now);

@@ -413,6 +413,7 @@ fn child_action_word(action: &Action) -> Option<String> {
             KillReason::Violation => "Kill (violation)".into(),
             KillReason::OutOfTime => "Kill (out of time)".into(),
         }),
+        Action::GiveUp { .. } => Some("GiveUp".into()),
         Action::AnnounceMasterReady | Action::CloseListeners => None,
     }
 }
@@ -593,7 +594,10 @@ fn fleet_action_word(action: &Action) -> Option<String> {
     match action {
         Action::AnnounceMasterReady => Some("AnnounceMasterReady".into()),
         Action::CloseListeners => Some("CloseListeners".into()),
-        Action::Start { .. } | Action::Terminate { .. } | Action::Kill { .. } => None,
+        Action::Start { .. }
+        | Action::Terminate { .. }
+        | Action::Kill { .. }
+        | Action::GiveUp { .. } => None,
     }
 }
 
