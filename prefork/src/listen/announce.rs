@@ -3,7 +3,7 @@
 use super::bind::Bound;
 
 /// `name=address`, with commas between them, in the order of the descriptors.
-pub(crate) const ADDRS_VARIABLE: &str = "PREFORK_ADDRS";
+pub(super) const ADDRS_VARIABLE: &str = "PREFORK_ADDRS";
 
 /// What `sd_listen_fds_with_names(3)` expects, and the addresses. `LISTEN_PID` is written by the
 /// child itself, which alone knows it in time.

@@ -5,9 +5,10 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use socket2::{SockRef, Type};
 
-use super::ADDRS_VARIABLE;
+use super::announce::ADDRS_VARIABLE;
 use crate::error::Error;
 use crate::sys;
+use crate::sys::clone::FIRST_FD;
 
 /// A listening socket that a master passed.
 #[derive(Debug)]
@@ -16,9 +17,6 @@ pub(crate) struct Inherited {
     pub(crate) addr: SocketAddr,
     pub(crate) fd: OwnedFd,
 }
-
-/// systemd's `SD_LISTEN_FDS_START`.
-const FIRST_FD: RawFd = 3;
 
 /// Takes the listeners that the variables announce.
 ///

@@ -8,12 +8,14 @@ mod bind;
 mod inherit;
 mod resolve;
 
-pub(crate) use announce::{ADDRS_VARIABLE, announce};
+pub(crate) use announce::announce;
 pub(crate) use bind::{Binding, Bound, bind_all};
 pub(crate) use inherit::{Inherited, inherit};
 
-/// What `sd_listen_fds(3)` reads, and with it every program that knows socket activation.
-pub(crate) const LISTEN_VARIABLES: [&str; 4] = [
+/// All that this room says to a child by its environment: ours, and what `sd_listen_fds(3)` reads,
+/// and with it every program that knows socket activation.
+pub(crate) const VARIABLES: [&str; 5] = [
+    announce::ADDRS_VARIABLE,
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",

@@ -14,21 +14,10 @@ use super::strangers::Strangers;
 use crate::channel::{Endpoint, FromMaster, Queue, ROLE_VARIABLE, Role};
 use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
-use crate::listen::{ADDRS_VARIABLE, LISTEN_VARIABLES, announce};
+use crate::listen::{VARIABLES, announce};
 use crate::spawn::{Order, Refusal};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
 use crate::sys::clone::FIRST_FD;
-
-/// Taken out of what a child inherits, whatever they were: the master's own activation, or a role
-/// that it has itself.
-const REMOVED: [&str; 6] = [
-    ROLE_VARIABLE,
-    ADDRS_VARIABLE,
-    LISTEN_VARIABLES[0],
-    LISTEN_VARIABLES[1],
-    LISTEN_VARIABLES[2],
-    LISTEN_VARIABLES[3],
-];
 
 impl Master {
     pub(super) fn perform(&mut self, action: Action) {
@@ -128,7 +117,8 @@ impl Master {
             slot: slot.0,
             fds,
             variables,
-            removed: &REMOVED,
+            // The master's own activation, or a role that it had itself; the marker is set anew.
+            removed: &VARIABLES,
         })?;
         let now = Instant::now();
         let readiness = if started.is_foreign {

@@ -21,6 +21,7 @@ use crate::hook::LastHook;
 use crate::listen::{Bound, Inherited, inherit};
 use crate::net::Intake;
 use crate::sys;
+use crate::sys::clone::FIRST_FD;
 use crate::sys::signals::SignalPipe;
 
 /// Of a process that runs the body: a child, or the one process of single mode.
@@ -299,8 +300,8 @@ impl Context {
 }
 
 fn adopt_channel(role: &Role, listeners: usize) -> Result<Endpoint, String> {
-    let expected = usize::try_from(role.channel).ok();
-    if expected != Some(listeners + 3) {
+    let after = usize::try_from(role.channel.saturating_sub(FIRST_FD));
+    if after != Ok(listeners) {
         let number = role.channel;
         return Err(format!("fd {number} is not the one after the listeners"));
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use crate::channel::ROLE_VARIABLE;
-use crate::listen::{ADDRS_VARIABLE, LISTEN_VARIABLES};
+use crate::listen::VARIABLES;
 use crate::sys;
 
 /// The variables that a master set for this process.
@@ -31,12 +31,11 @@ pub(crate) fn latched() -> Option<&'static Latched> {
 
 fn read() -> Option<Latched> {
     std::env::var_os(ROLE_VARIABLE)?;
-    let [fds, pid, names, pidfdid] = LISTEN_VARIABLES;
-    let all = [ROLE_VARIABLE, ADDRS_VARIABLE, fds, pid, names, pidfdid];
+    let all = || VARIABLES.into_iter().chain([ROLE_VARIABLE]);
     let value = |name| Some((name, std::env::var_os(name)?.to_string_lossy().into_owned()));
-    let variables = all.into_iter().filter_map(value).collect();
+    let variables = all().filter_map(value).collect();
     // With threads about (the builder, called late) removing is unsound; then they stay, and say
     // nothing to others: the descriptors are close-on-exec.
-    let _removed = sys::env::remove_all(&all);
+    let _removed = sys::env::remove_all(all());
     Some(Latched { variables })
 }

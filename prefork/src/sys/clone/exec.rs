@@ -10,7 +10,8 @@ use super::child::{Plan, child};
 use super::stack::Stack;
 use crate::sys::pidfd::Pidfd;
 
-/// The first descriptor that a child inherits: those below are stdin, stdout and stderr.
+/// The first descriptor that a child inherits: those below are stdin, stdout and stderr. systemd
+/// counts from the same (`SD_LISTEN_FDS_START`).
 pub(crate) const FIRST_FD: RawFd = 3;
 
 /// What to run.
