@@ -132,9 +132,12 @@ impl Master {
         };
         // Its last words may still be in the channel.
         self.hear_channel(id);
-        let Some(child) = self.children.remove(&id) else {
+        let Some(mut child) = self.children.remove(&id) else {
             return;
         };
+        // In a stop everybody is asked, also who was told by somebody else before its turn: a
+        // terminal and a service manager signal the whole group.
+        child.is_asked |= self.supervisor.is_stopping();
         self.poller.remove(&child.pidfd);
         if let Some(channel) = &child.channel {
             self.poller.remove(channel);
