@@ -7,6 +7,7 @@ use prefork_tests::client::{answer, ask, get, who};
 use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
 /// With a budget that no load of the machine uses up.
@@ -201,4 +202,30 @@ fn clients_that_come_after_the_stop_are_refused_while_others_are_finished() {
         answer(client).expect("it was asked before the stop");
     }
     assert_eq!(server.wait().code(), Some(0));
+}
+
+/// A service manager, a terminal and `timeout` signal everybody at once: the workers' exits were
+/// asked for, whoever is heard first.
+#[test]
+fn a_signal_to_the_whole_group_is_a_stop_and_no_failure() {
+    if std::process::Command::new("setsid")
+        .arg("true")
+        .status()
+        .is_err()
+    {
+        println!("skipped: needs setsid");
+        return;
+    }
+    for _ in 0..20 {
+        let mut server = Server::new(PLAIN)
+            .env("PREFORK_WORKERS", "8")
+            .env("PREFORK_RECOVER_THRESHOLD", "0")
+            .through(["setsid"])
+            .start();
+        server.wait_for_children(8);
+        // The leader of a session leads a group of the same number.
+        let group = nix::unistd::Pid::from_raw(server.master_pid());
+        nix::sys::signal::killpg(group, Signal::SIGTERM).expect("it is there");
+        assert_eq!(server.wait().code(), Some(0), "{:#?}", server.whole_log());
+    }
 }

@@ -130,6 +130,9 @@ impl Master {
         let Some(Ok(Some(status))) = reaped else {
             return;
         };
+        // A signal to the whole group: the kernel may report the worker's end while the master's own
+        // signal is only on its way to the handler. By now it has come.
+        self.hear_signals();
         // Its last words may still be in the channel.
         self.hear_channel(id);
         let Some(mut child) = self.children.remove(&id) else {
