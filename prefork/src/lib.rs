@@ -71,7 +71,8 @@
 //! builder's `run` with [`Prefork::handle_signals`] has returned, these signals do nothing any more.
 //!
 //! In a worker TERM begins its drain; INT, HUP and QUIT do nothing, since a terminal sends them to
-//! everybody and the master decides. In single mode INT, QUIT and HUP mean what TERM means, and a
+//! everybody and the master decides. USR1, USR2 and the others have the system's meaning there, which
+//! ends the worker: signal the master by its pid, not everybody by name. In single mode INT, QUIT and HUP mean what TERM means, and a
 //! second INT ends the process at once, with status 130.
 //!
 //! # Exit statuses

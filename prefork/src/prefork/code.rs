@@ -35,7 +35,7 @@ impl Prefork {
     /// An error or a panic stops all children and ends the master with [`Error::Hook`](crate::Error::Hook).
     ///
     /// # Process
-    /// In the master, on its thread, exactly once. The master does nothing else meanwhile.
+    /// In the master, on its thread, exactly once; not in single mode. The master does nothing else meanwhile.
     ///
     /// # Examples
     /// ```no_run
