@@ -2,9 +2,8 @@
 //! how many listeners are open, and which accepted connections nobody has read from yet.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -12,15 +11,15 @@ use std::time::Instant;
 use event_listener::{Event, EventListener};
 
 use crate::sys;
+use crate::sys::bell::Bell;
 
 /// Shared by all listeners and streams of a process.
 pub(crate) struct Intake {
     state: Mutex<State>,
     /// Wakes async accepts when the drain begins.
     drain: Event,
-    /// Readable once the drain has begun: wakes blocking accepts, all of them, for good.
-    drain_reader: UnixStream,
-    drain_writer: UnixStream,
+    /// Rings once the drain has begun: wakes blocking accepts, all of them, for good.
+    drain_bell: Bell,
     has_accepted: AtomicBool,
     on_first_accept: Box<dyn Fn() + Send + Sync>,
     /// Called when a listener ended, or a stream was read, during a drain.
@@ -59,12 +58,10 @@ impl Intake {
         on_first_accept: impl Fn() + Send + Sync + 'static,
         on_change: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let (drain_reader, drain_writer) = UnixStream::pair()?;
         Ok(Self {
             state: Mutex::default(),
             drain: Event::new(),
-            drain_reader,
-            drain_writer,
+            drain_bell: Bell::new()?,
             has_accepted: AtomicBool::new(false),
             on_first_accept: Box::new(on_first_accept),
             on_change: Box::new(on_change),
@@ -80,8 +77,8 @@ impl Intake {
         state.drain = Some(drain);
         drop(state);
         self.drain.notify(usize::MAX);
-        // One byte in an empty socket; nobody reads it, so that every poll sees it.
-        let _ = (&self.drain_writer).write(&[0]);
+        // Nobody silences it, so that every poll sees it.
+        self.drain_bell.ring();
     }
 
     pub(crate) fn drain(&self) -> Option<Drain> {
@@ -99,7 +96,7 @@ impl Intake {
     }
 
     pub(super) fn drain_fd(&self) -> BorrowedFd<'_> {
-        self.drain_reader.as_fd()
+        self.drain_bell.as_fd()
     }
 
     /// The first call of an accept: the process serves.

@@ -5,7 +5,7 @@ use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::sys::signal::Signal;
 
@@ -144,10 +144,13 @@ fn texts(mut command: ChildCommand, held: &Program) -> io::Result<Texts> {
     }
     let image = image.map(|path| text(path.into_os_string()));
     let args = command.args.into_iter().map(text);
-    let env = command.env.into_iter().map(|(mut pair, value)| {
-        pair.push("=");
-        pair.push(value);
-        text(pair)
+    let env = command.env.iter().map(|(name, value)| {
+        // With room for all of it and the zero behind: one allocation for each of what may be a hundred variables.
+        let mut pair = Vec::with_capacity(name.len() + 1 + value.len() + 1);
+        pair.extend_from_slice(name.as_bytes());
+        pair.push(b'=');
+        pair.extend_from_slice(value.as_bytes());
+        Ok::<_, io::Error>(CString::new(pair)?)
     });
     Ok((
         image.transpose()?,

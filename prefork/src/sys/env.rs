@@ -3,7 +3,7 @@
 /// Removes the variables, if that is sound at this moment: another thread that reads the C
 /// environment at the same time would read freed memory. Returns whether it was done.
 pub(crate) fn remove_all<'a>(names: impl IntoIterator<Item = &'a str>) -> bool {
-    if super::process::thread_count() != Some(1) {
+    if !super::process::is_single_threaded() {
         return false;
     }
     for name in names {

@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod accept;
+pub(crate) mod bell;
 pub(crate) mod clone;
 pub(crate) mod env;
 pub(crate) mod fds;
@@ -14,3 +15,4 @@ pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod signals;
 pub(crate) mod stderr;
+pub(crate) mod thread;

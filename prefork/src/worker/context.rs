@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,13 +13,14 @@ use super::latch::Latched;
 use super::ready::Announcer;
 use super::seats::Seats;
 use super::shutdown::State as ShutdownState;
-use super::watch::{Master, Process, Watch, wake as wake_watch};
+use super::watch::{Master, Process, Watch};
 use crate::channel::{Endpoint, FromChild, FromMaster, PROTOCOL, ROLE_VARIABLE, Received, Role};
 use crate::error::Error;
 use crate::hook::LastHook;
 use crate::listen::{Bound, Inherited, inherit};
 use crate::net::Intake;
 use crate::sys;
+use crate::sys::bell::Bell;
 use crate::sys::clone::FIRST_FD;
 use crate::sys::signals::SignalPipe;
 
@@ -201,13 +201,10 @@ impl Context {
                 }
             }
         };
-        let (waker, wake) = UnixStream::pair().map_err(&setup)?;
-        waker.set_nonblocking(true).map_err(&setup)?;
-        wake.set_nonblocking(true).map_err(&setup)?;
-        let waker = Arc::new(waker);
+        let bell = Arc::new(Bell::new().map_err(&setup)?);
         let on_change = {
-            let waker = Arc::clone(&waker);
-            move || wake_watch(&waker)
+            let bell = Arc::clone(&bell);
+            move || bell.ring()
         };
         let intake = Arc::new(Intake::new(on_first_accept, on_change).map_err(&setup)?);
         let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
@@ -236,8 +233,7 @@ impl Context {
             context: Arc::clone(&context),
             master: origin.master.map_or(Master::None, Master::Alive),
             grace: origin.grace,
-            wake,
-            waker,
+            bell,
             is_death_untold: false,
             on_master_death: origin.on_master_death,
             process: origin.process,

@@ -1,12 +1,10 @@
 //! The thread beside the body: hears the master, its death, and SIGTERM; says when the body may
 //! close; ends the process when its time is over, even when the body hangs.
 
-use std::io::{Read, Write};
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{io, thread};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -16,17 +14,16 @@ use super::drain::{Drain, Verdict};
 use crate::channel::{Endpoint, FromChild, FromMaster, Queue, Received};
 use crate::hook::LastHook;
 use crate::net::{self, Census};
-use crate::sys::{process, stderr};
+use crate::sys::bell::Bell;
+use crate::sys::{process, stderr, thread};
 
 /// What the thread is given.
 pub(super) struct Watch {
     pub(super) context: Arc<Context>,
     pub(super) master: Master,
     pub(super) grace: Duration,
-    /// Readable when listeners or streams changed during a drain.
-    pub(super) wake: UnixStream,
-    /// The other end.
-    pub(super) waker: Arc<UnixStream>,
+    /// Rings when listeners or streams changed during a drain.
+    pub(super) bell: Arc<Bell>,
     /// The body is to be told of the master's death by a signal.
     pub(super) is_death_untold: bool,
     pub(super) on_master_death: Option<LastHook>,
@@ -68,11 +65,9 @@ impl Watch {
     /// # Errors
     /// The limit of threads.
     pub(super) fn start(self) -> io::Result<()> {
-        let builder = thread::Builder::new()
-            .name("prefork-watch".to_owned())
-            // It calls nothing deep, but the C library takes room for thread locals out of it.
-            .stack_size(256 * 1024);
-        builder.spawn(move || self.run()).map(drop)
+        // It calls nothing deep, but the C library takes room for thread locals out of it.
+        const STACK: usize = 256 * 1024;
+        thread::start(c"prefork-watch", STACK, move || self.run())
     }
 
     fn run(mut self) {
@@ -179,20 +174,21 @@ impl Watch {
             PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX)
         });
         let readable = PollFlags::POLLIN;
-        let mut polled = vec![
-            PollFd::new(self.wake.as_fd(), readable),
-            PollFd::new(self.context.signals().as_fd(), readable),
-        ];
-        if let Master::Alive(channel) = &self.master {
-            polled.push(PollFd::new(channel.as_fd(), readable));
-        }
-        // An interrupted wait is followed by a look at everything, like any other.
-        let _ = poll(&mut polled, timeout);
+        let bell = PollFd::new(self.bell.as_fd(), readable);
+        let signals = PollFd::new(self.context.signals().as_fd(), readable);
+        // Arrays: a worker at rest has not allocated anything on this thread. An interrupted wait is followed by a look
+        // at everything, like any other.
+        let _ = match &self.master {
+            Master::Alive(channel) => {
+                let channel = PollFd::new(channel.as_fd(), readable);
+                poll(&mut [bell, signals, channel], timeout)
+            }
+            Master::None | Master::Dead => poll(&mut [bell, signals], timeout),
+        };
     }
 
     fn hear(&mut self, phase: &mut Phase) {
-        let mut bytes = [0; 64];
-        while matches!((&self.wake).read(&mut bytes), Ok(64)) {}
+        self.bell.silence();
         // The master's word before the signal that it sends as well: it knows the budget.
         self.hear_master(phase);
         while let Some(received) = self.context.signals().next() {
@@ -251,8 +247,8 @@ impl Watch {
         let Some(hook) = self.on_master_death.take() else {
             return;
         };
-        let waker = Arc::clone(&self.waker);
-        self.context.farewell().say(hook, say, move || wake(&waker));
+        let bell = Arc::clone(&self.bell);
+        self.context.farewell().say(hook, say, move || bell.ring());
     }
 
     /// For bodies that only know signals; one that knows none ends here. After the hook, which it
@@ -276,12 +272,6 @@ impl Watch {
         ));
         process::exit_now(TIMED_OUT)
     }
-}
-
-/// Lets the watch look at everything again.
-pub(super) fn wake(waker: &UnixStream) {
-    // A full pipe wakes it as well.
-    let _ = (&*waker).write(&[0]);
 }
 
 /// There is no master to say it.
