@@ -30,7 +30,7 @@ impl Fleet {
     pub(super) fn new(slots: usize, now: Instant) -> Self {
         let mut fleet = Self {
             slots: Vec::with_capacity(slots),
-            roster: Roster::default(),
+            roster: Roster::new(slots),
             schedule: Schedule::default(),
         };
         for slot in 0..slots {

@@ -1,4 +1,4 @@
-//! Every child that is there, by its id. Knows who it is and how many are to be waited for; decides nothing.
+//! Every child that is there, by its id. Knows where it is and how many are to be waited for; decides nothing.
 
 use std::collections::HashMap;
 
@@ -6,22 +6,25 @@ use super::leaver::LeaverState;
 use super::{ChildId, SlotId};
 
 /// The children, and two counts that spare a scan.
-#[derive(Debug, Default)]
+///
+/// A child that fills a slot is found there, since its id tells the slot: every fact about a child comes by here, and
+/// in a large fleet it costs what it touches of memory. Leavers are hashed: only a stop has many, and a child that
+/// was given up shares its slot with its successor.
+#[derive(Debug)]
 pub(super) struct Roster {
-    children: HashMap<ChildId, Child>,
-    last: u64,
+    slots: Vec<Occupancy>,
+    leavers: HashMap<ChildId, Leaver>,
     /// Children that may still accept connections.
     accepting: usize,
     /// Children whose end is awaited.
     awaited: usize,
 }
 
-/// One child.
+/// One child, as others see it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Child {
     pub(super) slot: SlotId,
     pub(super) place: Place,
-    ears: Ears,
 }
 
 /// Where a child is.
@@ -29,6 +32,20 @@ pub(super) struct Child {
 pub(super) enum Place {
     Slot,
     Leaver(LeaverState),
+}
+
+/// Who fills a slot, or will next.
+#[derive(Clone, Copy, Debug)]
+enum Occupancy {
+    Empty { next: ChildId },
+    Filled { child: ChildId, ears: Ears },
+}
+
+/// A child that has left its slot.
+#[derive(Clone, Copy, Debug)]
+struct Leaver {
+    state: LeaverState,
+    ears: Ears,
 }
 
 /// Whether a child may still accept connections.
@@ -39,50 +56,78 @@ enum Ears {
 }
 
 impl Roster {
-    /// A new child for this slot.
+    /// Nobody yet, in so many slots.
+    pub(super) fn new(slots: usize) -> Self {
+        let empty = |slot| Occupancy::Empty {
+            next: ChildId::first(SlotId(slot)),
+        };
+        Self {
+            slots: (0..slots).map(empty).collect(),
+            leavers: HashMap::new(),
+            accepting: 0,
+            awaited: 0,
+        }
+    }
+
+    /// A new child for this slot, which is empty.
     pub(super) fn enrol(&mut self, slot: SlotId) -> ChildId {
-        self.last += 1;
-        let id = ChildId(self.last);
-        let child = Child {
-            slot,
-            place: Place::Slot,
+        let Occupancy::Empty { next: child } = self.slots[slot.0] else {
+            unreachable!("a slot is emptied before its next child is started");
+        };
+        self.slots[slot.0] = Occupancy::Filled {
+            child,
             ears: Ears::Open,
         };
-        self.children.insert(id, child);
         self.accepting += 1;
         self.awaited += 1;
-        id
+        child
     }
 
     pub(super) fn get(&self, id: ChildId) -> Option<Child> {
-        self.children.get(&id).copied()
+        let slot = id.slot(self.slots.len())?;
+        let place = match self.slots[slot.0] {
+            Occupancy::Filled { child, .. } if child == id => Place::Slot,
+            Occupancy::Filled { .. } | Occupancy::Empty { .. } => {
+                Place::Leaver(self.leavers.get(&id)?.state)
+            }
+        };
+        Some(Child { slot, place })
     }
 
     /// In ascending order.
     pub(super) fn ids(&self) -> Vec<ChildId> {
-        let mut ids: Vec<_> = self.children.keys().copied().collect();
+        let filling = self.slots.iter().filter_map(|slot| match *slot {
+            Occupancy::Filled { child, .. } => Some(child),
+            Occupancy::Empty { .. } => None,
+        });
+        let mut ids: Vec<_> = filling.chain(self.leavers.keys().copied()).collect();
         ids.sort_unstable();
         ids
     }
 
     /// It accepts no more.
     pub(super) fn close(&mut self, id: ChildId) {
-        if let Some(child) = self.children.get_mut(&id)
-            && child.ears == Ears::Open
+        if let Some(ears) = self.ears_mut(id)
+            && *ears == Ears::Open
         {
-            child.ears = Ears::Closed;
+            *ears = Ears::Closed;
             self.accepting -= 1;
         }
     }
 
     /// It is on its way out, so far.
     pub(super) fn set_leaver(&mut self, id: ChildId, state: LeaverState) {
-        let Some(child) = self.children.get_mut(&id) else {
+        let was_awaited = if let Some(ears) = self.vacate(id) {
+            self.leavers.insert(id, Leaver { state, ears });
+            true
+        } else if let Some(leaver) = self.leavers.get_mut(&id) {
+            let was_awaited = leaver.is_awaited();
+            leaver.state = state;
+            was_awaited
+        } else {
             return;
         };
-        let was_awaited = child.is_awaited();
-        child.place = Place::Leaver(state);
-        if was_awaited && !child.is_awaited() {
+        if was_awaited && state == LeaverState::Lost {
             self.awaited -= 1;
             self.close(id);
         }
@@ -91,9 +136,14 @@ impl Roster {
     /// It is gone.
     pub(super) fn remove(&mut self, id: ChildId) {
         self.close(id);
-        if let Some(child) = self.children.remove(&id)
-            && child.is_awaited()
-        {
+        let was_awaited = match self.vacate(id) {
+            Some(_) => true,
+            None => self
+                .leavers
+                .remove(&id)
+                .is_some_and(|leaver| leaver.is_awaited()),
+        };
+        if was_awaited {
             self.awaited -= 1;
         }
     }
@@ -105,10 +155,34 @@ impl Roster {
     pub(super) fn has_awaited(&self) -> bool {
         self.awaited > 0
     }
+
+    fn ears_mut(&mut self, id: ChildId) -> Option<&mut Ears> {
+        let slot = id.slot(self.slots.len())?;
+        match &mut self.slots[slot.0] {
+            Occupancy::Filled { child, ears } if *child == id => Some(ears),
+            Occupancy::Filled { .. } | Occupancy::Empty { .. } => {
+                self.leavers.get_mut(&id).map(|leaver| &mut leaver.ears)
+            }
+        }
+    }
+
+    /// Empties the slot that it fills, if it fills one.
+    fn vacate(&mut self, id: ChildId) -> Option<Ears> {
+        let slots = self.slots.len();
+        let slot = &mut self.slots[id.slot(slots)?.0];
+        match *slot {
+            Occupancy::Filled { child, ears } if child == id => {
+                let next = child.next(slots);
+                *slot = Occupancy::Empty { next };
+                Some(ears)
+            }
+            Occupancy::Filled { .. } | Occupancy::Empty { .. } => None,
+        }
+    }
 }
 
-impl Child {
+impl Leaver {
     fn is_awaited(&self) -> bool {
-        self.place != Place::Leaver(LeaverState::Lost)
+        self.state != LeaverState::Lost
     }
 }

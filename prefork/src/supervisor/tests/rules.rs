@@ -617,6 +617,20 @@ fn the_first_cause_stays() {
     assert_eq!(ended(&stage), before);
 }
 
+// Names.
+
+#[test]
+fn no_child_is_named_as_another_one_whatever_slot_dies_how_often() {
+    let mut stage = Stage::serving(policy(2));
+    for (slot, dead, next) in [(1, 2, 4), (1, 4, 6), (0, 1, 3), (1, 6, 8), (0, 3, 5)] {
+        stage.tell(Event::Ready {
+            child: ChildId(dead),
+        });
+        stage.exit(ChildId(dead));
+        assert_eq!(stage.settle(ANNOUNCED), [start(slot, next)]);
+    }
+}
+
 // Facts that come too late.
 
 #[test]
