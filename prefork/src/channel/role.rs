@@ -12,7 +12,7 @@ pub(crate) const ROLE_VARIABLE: &str = "PREFORK_CHILD";
 pub(crate) struct Role {
     /// The place that it fills.
     pub(crate) slot: usize,
-    /// The number of this start.
+    /// A number that no other start of this master has.
     pub(crate) child: u64,
     /// The descriptor of the channel.
     pub(crate) channel: RawFd,

@@ -7,8 +7,8 @@ use std::fmt;
 pub(crate) struct SlotId(pub(crate) usize);
 
 /// One started process (or the attempt to start one). Never reused, so that a late fact about a dead child
-/// cannot touch its successor. Counts from 1; a slot's children are as far apart as there are slots, so that an id
-/// tells its slot by arithmetic. Consecutive ids would need a map, which in a large fleet cost more than all the
+/// cannot touch its successor. Counts from 1; a slot's children are as far apart as there may ever be slots, so that an
+/// id tells its slot by arithmetic. Consecutive ids would need a map, which in a large fleet cost more than all the
 /// rest of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChildId(pub(crate) u64);
@@ -19,14 +19,14 @@ impl ChildId {
         Self(slot.0 as u64 + 1)
     }
 
-    /// The next child of the same slot, in a fleet of so many slots.
-    pub(super) fn next(self, slots: usize) -> Self {
-        Self(self.0 + slots as u64)
+    /// The next child of the same slot.
+    pub(super) fn next(self, spacing: usize) -> Self {
+        Self(self.0 + spacing as u64)
     }
 
-    /// Whose child it is or would be, in a fleet of so many slots; 0 is nobody's.
-    pub(super) fn slot(self, slots: usize) -> Option<SlotId> {
-        let slot = self.0.checked_sub(1)? % slots as u64;
+    /// Whose child it is or would be; 0 is nobody's.
+    pub(super) fn slot(self, spacing: usize) -> Option<SlotId> {
+        let slot = self.0.checked_sub(1)? % spacing as u64;
         usize::try_from(slot).ok().map(SlotId)
     }
 }

@@ -13,6 +13,8 @@ use super::{ChildId, SlotId};
 #[derive(Debug)]
 pub(super) struct Roster {
     slots: Vec<Occupancy>,
+    /// How far the ids of a slot's children are apart. A fleet whose number of slots can change needs the largest one.
+    spacing: usize,
     leavers: HashMap<ChildId, Leaver>,
     /// Children that may still accept connections.
     accepting: usize,
@@ -63,6 +65,7 @@ impl Roster {
         };
         Self {
             slots: (0..slots).map(empty).collect(),
+            spacing: slots,
             leavers: HashMap::new(),
             accepting: 0,
             awaited: 0,
@@ -84,7 +87,7 @@ impl Roster {
     }
 
     pub(super) fn get(&self, id: ChildId) -> Option<Child> {
-        let slot = id.slot(self.slots.len())?;
+        let slot = id.slot(self.spacing)?;
         let place = match self.slots[slot.0] {
             Occupancy::Filled { child, .. } if child == id => Place::Slot,
             Occupancy::Filled { .. } | Occupancy::Empty { .. } => {
@@ -157,7 +160,7 @@ impl Roster {
     }
 
     fn ears_mut(&mut self, id: ChildId) -> Option<&mut Ears> {
-        let slot = id.slot(self.slots.len())?;
+        let slot = id.slot(self.spacing)?;
         match &mut self.slots[slot.0] {
             Occupancy::Filled { child, ears } if *child == id => Some(ears),
             Occupancy::Filled { .. } | Occupancy::Empty { .. } => {
@@ -168,11 +171,11 @@ impl Roster {
 
     /// Empties the slot that it fills, if it fills one.
     fn vacate(&mut self, id: ChildId) -> Option<Ears> {
-        let slots = self.slots.len();
-        let slot = &mut self.slots[id.slot(slots)?.0];
+        let spacing = self.spacing;
+        let slot = &mut self.slots[id.slot(spacing)?.0];
         match *slot {
             Occupancy::Filled { child, ears } if child == id => {
-                let next = child.next(slots);
+                let next = child.next(spacing);
                 *slot = Occupancy::Empty { next };
                 Some(ears)
             }
