@@ -153,6 +153,7 @@ fn the_tables_in_the_text_are_those_of_the_policy() {
 fn unsafe_code_stands_in_sys_alone() {
     let crates = [
         "prefork/src",
+        "prefork/bench",
         "prefork/options/src",
         "prefork-macros/src",
         "prefork-testkit/src",
@@ -161,9 +162,11 @@ fn unsafe_code_stands_in_sys_alone() {
         let path = file.to_string_lossy();
         // A constructor runs before `main`, and has the C library alone.
         let is_constructor = path.ends_with("prefork-testkit/src/constructor.rs");
-        let is_sys = path.contains("prefork/src/sys/") || is_constructor;
+        // What a hand-made supervisor does by hand.
+        let is_floor = path.ends_with("prefork/bench/src/floor.rs");
+        let is_allowed = path.contains("prefork/src/sys/") || is_constructor || is_floor;
         let has_unsafe = code(&file).contains("unsafe {");
-        assert!(is_sys || !has_unsafe, "{}", file.display());
+        assert!(is_allowed || !has_unsafe, "{}", file.display());
     }
 }
 

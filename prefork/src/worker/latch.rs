@@ -1,6 +1,5 @@
 //! Which role this process was started in, read once.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use crate::channel::ROLE_VARIABLE;
@@ -10,12 +9,15 @@ use crate::sys;
 /// The variables that a master set for this process.
 #[derive(Debug)]
 pub(crate) struct Latched {
-    variables: HashMap<&'static str, String>,
+    /// A handful, looked through: every worker reads them on its way to its first answer.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Latched {
     pub(crate) fn get(&self, name: &str) -> Option<String> {
-        self.variables.get(name).cloned()
+        let mut variables = self.variables.iter();
+        let (_, value) = variables.find(|(known, _)| *known == name)?;
+        Some(value.clone())
     }
 }
 

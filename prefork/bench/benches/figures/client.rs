@@ -1,0 +1,45 @@
+//! One request at a time.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::unistd::Pid;
+
+/// Nothing that is measured here takes longer on any machine.
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
+
+/// How long to wait before an address that refused is asked again.
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// Which worker answers.
+pub(crate) fn ask(addr: SocketAddr, path: &str) -> io::Result<Pid> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    pid_in(&answer).ok_or(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// The worker's process id closes the answer, ten characters wide.
+fn pid_in(answer: &str) -> Option<Pid> {
+    let body = answer.get(answer.len().checked_sub(10)?..)?;
+    body.trim_start().parse().ok().map(Pid::from_raw)
+}
+
+/// Asks until somebody answers who is not `other`.
+pub(crate) fn ask_until_answered(addr: SocketAddr, other: Option<Pid>) -> Pid {
+    let begin = Instant::now();
+    loop {
+        match ask(addr, "/") {
+            Ok(pid) if Some(pid) != other => return pid,
+            Ok(_) | Err(_) => thread::sleep(PAUSE),
+        }
+        assert!(begin.elapsed() < LIMIT, "nobody answers at {addr}");
+    }
+}

@@ -1,0 +1,175 @@
+//! A row of the table: a figure with its floor and its goal.
+
+use std::time::Duration;
+
+use crate::machine;
+use crate::samples::{Compared, median};
+
+/// One figure.
+pub(crate) struct Row {
+    pub(crate) what: String,
+    floor: String,
+    prefork: String,
+    ratio: String,
+    goal: String,
+    verdict: Verdict,
+}
+
+enum Verdict {
+    Reached,
+    Missed,
+    /// An absolute time: it says as much about the machine as about us.
+    Reported,
+    Skipped,
+}
+
+impl Row {
+    /// Times or rates beside those of the floor; `goal` is the largest ratio (the smallest, where more is better).
+    pub(crate) fn ratio(what: &str, compared: &Compared, unit: Unit, goal: Goal) -> Self {
+        let (ratio, spread) = (compared.ratio(), compared.spread());
+        let is_reached = match goal {
+            Goal::AtMost(most) => ratio <= most * (1.0 + spread),
+            Goal::AtLeast(least) => ratio >= least / (1.0 + spread),
+        };
+        Self {
+            what: what.to_owned(),
+            floor: unit.show(compared.floor()),
+            prefork: unit.show(compared.prefork()),
+            ratio: format!("{ratio:.2} ± {spread:.2}"),
+            goal: goal.to_string(),
+            verdict: if is_reached {
+                Verdict::Reached
+            } else {
+                Verdict::Missed
+            },
+        }
+    }
+
+    /// A count, or a size: checked as it is.
+    pub(crate) fn count(what: &str, count: f64, unit: Unit, most: f64) -> Self {
+        Self {
+            verdict: if count <= most {
+                Verdict::Reached
+            } else {
+                Verdict::Missed
+            },
+            ..Self::alone(what, unit.show(count), format!("≤ {}", unit.show(most)))
+        }
+    }
+
+    /// Counts that should be the same.
+    pub(crate) fn equal(what: &str, floor: f64, prefork: f64) -> Self {
+        let unit = Unit::Fraction;
+        let is_equal = (prefork - floor).abs() < 0.05;
+        Self {
+            floor: unit.show(floor),
+            verdict: if is_equal {
+                Verdict::Reached
+            } else {
+                Verdict::Missed
+            },
+            ..Self::alone(what, unit.show(prefork), "equal".to_owned())
+        }
+    }
+
+    /// Times without a floor; the goal is for people to compare.
+    pub(crate) fn time(what: &str, samples: &[f64], unit: Unit, goal: &str) -> Self {
+        Self::alone(what, unit.show(median(samples)), goal.to_owned())
+    }
+
+    /// What this machine cannot measure.
+    pub(crate) fn skipped(what: &str, needs: &str) -> Self {
+        Self {
+            verdict: Verdict::Skipped,
+            ..Self::alone(what, format!("skipped: needs {needs}"), String::new())
+        }
+    }
+
+    fn alone(what: &str, prefork: String, goal: String) -> Self {
+        Self {
+            what: what.to_owned(),
+            floor: String::new(),
+            prefork,
+            ratio: String::new(),
+            goal,
+            verdict: Verdict::Reported,
+        }
+    }
+
+    pub(crate) fn is_missed(&self) -> bool {
+        matches!(self.verdict, Verdict::Missed)
+    }
+}
+
+/// What a ratio should be.
+#[derive(Clone, Copy)]
+pub(crate) enum Goal {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl std::fmt::Display for Goal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtMost(most) => write!(f, "≤ {most:.2}"),
+            Self::AtLeast(least) => write!(f, "≥ {least:.2}"),
+        }
+    }
+}
+
+/// How numbers are shown.
+#[derive(Clone, Copy)]
+pub(crate) enum Unit {
+    Milliseconds,
+    Microseconds,
+    Seconds,
+    PerSecond,
+    Kibibytes,
+    Number,
+    Fraction,
+}
+
+impl Unit {
+    /// Times are seconds.
+    fn show(self, value: f64) -> String {
+        match self {
+            Self::Milliseconds => format!("{:.2} ms", value * 1e3),
+            Self::Microseconds => format!("{:.2} µs", value * 1e6),
+            Self::Seconds => format!("{value:.1} s"),
+            Self::PerSecond => format!("{value:.0}/s"),
+            Self::Kibibytes if value < 10.0 => format!("{value:.1} KiB"),
+            Self::Kibibytes => format!("{value:.0} KiB"),
+            Self::Number => format!("{value:.0}"),
+            Self::Fraction => format!("{value:.2}"),
+        }
+    }
+}
+
+/// A duration as a sample.
+pub(crate) fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+/// As Markdown, for the README.
+pub(crate) fn print_table(rows: &[Row]) {
+    println!("{}\n", machine::describe());
+    println!("| figure | floor | prefork | ratio ± spread | goal | |");
+    println!("|---|--:|--:|--:|--:|---|");
+    for row in rows {
+        let Row {
+            what,
+            floor,
+            prefork,
+            ratio,
+            goal,
+            verdict,
+        } = row;
+        let verdict = match verdict {
+            Verdict::Reached => "reached",
+            Verdict::Missed => "**missed**",
+            Verdict::Reported => "reported",
+            Verdict::Skipped => "skipped",
+        };
+        println!("| {what} | {floor} | {prefork} | {ratio} | {goal} | {verdict} |");
+    }
+}

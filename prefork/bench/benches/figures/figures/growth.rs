@@ -1,0 +1,47 @@
+//! The start of a child by a small and by a large master.
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::figure::{Goal, Row, Unit, seconds};
+use crate::samples::Compared;
+use crate::server::{Server, settle};
+
+const ROUNDS: usize = 300;
+
+pub(crate) fn rows() -> Vec<Row> {
+    let (small, again, large) = (Grown::new(10), Grown::new(10), Grown::new(1024));
+    settle();
+    let [compared] = Compared::in_turn(
+        ROUNDS,
+        || small.start_child(),
+        || again.start_child(),
+        || large.start_child(),
+    );
+    let what = "start of a child → its `main`, by a master of 10 MiB (floor) and of 1 GiB";
+    vec![Row::ratio(
+        what,
+        &compared,
+        Unit::Milliseconds,
+        Goal::AtMost(1.3),
+    )]
+}
+
+struct Grown {
+    server: Server,
+    child: std::cell::Cell<nix::unistd::Pid>,
+}
+
+impl Grown {
+    fn new(mebibytes: usize) -> Self {
+        let server = Server::other(&["grown", &mebibytes.to_string()]);
+        let child = server.hear().pid.into();
+        Self { server, child }
+    }
+
+    fn start_child(&self) -> [f64; 1] {
+        kill(self.child.get(), Signal::SIGKILL).expect("it was heard");
+        let next = self.server.hear();
+        self.child.set(next.pid);
+        [seconds(next.main_after)]
+    }
+}

@@ -1,0 +1,33 @@
+//! The start of the master, until the first of two workers answers.
+
+use crate::client;
+use crate::figure::{Goal, Row, Unit, seconds};
+use crate::samples::Compared;
+use crate::server::{Kind, Server};
+
+const ROUNDS: usize = 150;
+
+pub(crate) fn rows() -> Vec<Row> {
+    let [compared] = Compared::in_turn(
+        ROUNDS,
+        || first_answer(Kind::Floor),
+        || first_answer(Kind::Floor),
+        || first_answer(Kind::Prefork),
+    );
+    let what = "start of the master → first answer, 2 workers (goal < 4 ms)";
+    vec![Row::ratio(
+        what,
+        &compared,
+        Unit::Milliseconds,
+        Goal::AtMost(1.15),
+    )]
+}
+
+fn first_answer(kind: Kind) -> [f64; 1] {
+    let server = Server::start(kind, 2);
+    client::ask_until_answered(server.addr, None);
+    let took = seconds(server.started_at.elapsed());
+    // The second one may still be on its way.
+    server.hear_all();
+    [took]
+}

@@ -1,0 +1,31 @@
+//! A graceful stop with a request in flight: from its answer until the master is gone.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client;
+use crate::figure::{Row, Unit, seconds};
+use crate::server::{Kind, Server};
+
+const ROUNDS: usize = 30;
+
+pub(crate) fn rows() -> Vec<Row> {
+    let samples: Vec<f64> = (0..ROUNDS).map(|_| answer_to_end()).collect();
+    let what = "graceful stop: the last answer → the master is gone";
+    vec![Row::time(what, &samples, Unit::Milliseconds, "≤ 10 ms")]
+}
+
+fn answer_to_end() -> f64 {
+    let server = Server::ready(Kind::Prefork, 2);
+    let addr = server.addr;
+    let request = thread::spawn(move || {
+        client::ask(addr, "/slow?ms=300").expect("what is in flight is answered");
+        Instant::now()
+    });
+    // The request is in flight by then, and takes longer than that.
+    thread::sleep(Duration::from_millis(100));
+    server.ask_to_stop();
+    let answered_at = request.join().expect("the client does not panic");
+    server.wait();
+    seconds(answered_at.elapsed())
+}

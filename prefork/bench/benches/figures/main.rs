@@ -1,0 +1,97 @@
+//! The table of figures: `cargo bench -p prefork-bench`.
+//!
+//! ```text
+//! cargo bench -p prefork-bench                        the whole table, about ten minutes on a quiet machine
+//! cargo bench -p prefork-bench -- start stop          the figures whose names contain one of these
+//! cargo bench -p prefork-bench -- --check             fails where a ratio or a count misses its goal
+//! cargo bench -p prefork-bench -- --plots docs/plots  draws instead of measuring
+//! ```
+//!
+//! A figure says nothing on a machine that others use as well. So each goal is a ratio to a floor that is measured in turn
+//! with it, and the spread of the floor against itself stands beside the ratio: a goal is missed when the ratio is above it
+//! by more than that. Times are reported, ratios and counts are checked.
+
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "no count here comes near the limit"
+)]
+
+mod client;
+mod figure;
+mod figures;
+mod load;
+mod machine;
+mod plots;
+mod proc;
+mod samples;
+mod server;
+mod steady;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use figure::{Row, print_table};
+
+struct Args {
+    names: Vec<String>,
+    check: bool,
+    plots: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let Some(at) = args.iter().position(|arg| arg == "--bench") else {
+        // `cargo test --all-targets` comes here.
+        eprintln!("skipped: needs `cargo bench -p prefork-bench`");
+        return ExitCode::SUCCESS;
+    };
+    args.remove(at);
+    let Some(args) = parse(args) else {
+        eprintln!(
+            "usage: cargo bench -p prefork-bench [-- [--check] [NAME …] | --plots DIRECTORY]"
+        );
+        return ExitCode::from(2);
+    };
+    machine::prepare();
+    if let Some(directory) = &args.plots {
+        plots::draw(directory);
+        return ExitCode::SUCCESS;
+    }
+    let rows = measure(&args.names);
+    print_table(&rows);
+    if args.check && rows.iter().any(Row::is_missed) {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn parse(args: Vec<String>) -> Option<Args> {
+    let mut parsed = Args {
+        names: Vec::new(),
+        check: false,
+        plots: None,
+    };
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--check" => parsed.check = true,
+            "--plots" => parsed.plots = Some(args.next()?.into()),
+            name if name.starts_with('-') => return None,
+            name => parsed.names.push(name.to_owned()),
+        }
+    }
+    Some(parsed)
+}
+
+fn measure(names: &[String]) -> Vec<Row> {
+    let is_wanted =
+        |figure: &str| names.is_empty() || names.iter().any(|name| figure.contains(name.as_str()));
+    let mut rows = Vec::new();
+    for (name, figure) in figures::ALL {
+        if is_wanted(name) {
+            eprintln!("{name} …");
+            rows.append(&mut figure());
+        }
+    }
+    rows
+}

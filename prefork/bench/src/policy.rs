@@ -1,0 +1,96 @@
+//! The policy alone: a fleet whose children die one after the other and are replaced, in virtual time.
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use crate::supervisor::{
+    Action, Backoff, ChildId, Event, Policy, Readiness, SlotId, Supervisor, Window,
+};
+
+/// A fleet that serves.
+pub struct Fleet {
+    supervisor: Supervisor,
+    children: Vec<ChildId>,
+    now: Instant,
+    random: u64,
+}
+
+impl Fleet {
+    /// Facts that each death brings: it exited, the next one was started, and is ready.
+    pub const EVENTS_PER_DEATH: u32 = 3;
+
+    /// Starts the children of all slots.
+    ///
+    /// # Panics
+    /// Without slots.
+    pub fn new(slots: usize) -> Self {
+        let now = Instant::now();
+        let policy = Policy {
+            slots: NonZeroUsize::new(slots).expect("a fleet has slots"),
+            recover_threshold: u32::MAX,
+            recover_window: Window::Sliding(Duration::from_millis(10)),
+            recover_interval: Duration::ZERO,
+            healthy_after: Duration::from_secs(1),
+            ready_timeout: Duration::from_secs(30),
+            shutdown_grace_period: Duration::from_secs(5),
+            kill_patience: Policy::KILL_PATIENCE,
+            backoff: Backoff::default(),
+            jitter_seed: 1,
+        };
+        let mut fleet = Self {
+            supervisor: Supervisor::new(policy, now),
+            children: vec![ChildId(0); slots],
+            now,
+            random: 0x9E37_79B9_7F4A_7C15,
+        };
+        fleet.perform();
+        fleet
+    }
+
+    /// Lets this many children die, each in a random slot.
+    pub fn let_die(&mut self, deaths: u32) {
+        for _ in 0..deaths {
+            self.now += Duration::from_micros(10);
+            let slot = self.random_slot();
+            let child = self.children[slot];
+            self.tell(Event::Exited { child });
+        }
+    }
+
+    /// As the master does it: a fact, then what follows from it, then how long to wait.
+    fn tell(&mut self, event: Event) {
+        self.supervisor.handle(event, self.now);
+        self.perform();
+        std::hint::black_box(self.supervisor.deadline());
+    }
+
+    fn perform(&mut self) {
+        while let Some(action) = self.supervisor.next_action(self.now) {
+            match action {
+                Action::Start { slot, child } => self.start(slot, child),
+                Action::AnnounceMasterReady => {
+                    self.supervisor.handle(Event::MasterReady, self.now);
+                }
+                other => unreachable!("nobody asked for {other:?}"),
+            }
+        }
+    }
+
+    fn start(&mut self, slot: SlotId, child: ChildId) {
+        self.children[slot.0] = child;
+        let readiness = Readiness::Announced;
+        let started = Event::Started { child, readiness };
+        self.supervisor.handle(started, self.now);
+        self.supervisor.handle(Event::Ready { child }, self.now);
+    }
+
+    /// Steele's and Vigna's generator (splitmix64): the same slots in every run.
+    fn random_slot(&mut self) -> usize {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let count = self.children.len() as u64;
+        usize::try_from((mixed ^ (mixed >> 31)) % count).unwrap_or(0)
+    }
+}
