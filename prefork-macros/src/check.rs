@@ -159,7 +159,7 @@ mod tests {
         for (text, message) in [
             (
                 "workers",
-                "`workers` needs a value, expected \\\"auto\\\" or a number from 0 to 10000",
+                "`workers` needs a value, expected \\\"auto\\\", \\\"auto-1\\\", \\\"50%\\\" or a number from 0 to 10000",
             ),
             (
                 "crate",

@@ -166,9 +166,12 @@ fn started(config: &Config, function: &TokenStream) -> TokenStream {
     }
 }
 
-/// One option, as a call of the builder's setter: hover, completion and type errors come from there.
+/// One option, as a call of the builder's setter: hover, completion and type errors come from there. Name and parentheses
+/// are the user's: what lies between them is where the setter finds that it was called from.
 fn setting(Setting { name, value }: &Setting) -> TokenStream {
-    quote!(__prefork.#name(#value);)
+    let mut arguments = Group::new(Delimiter::Parenthesis, value.to_token_stream());
+    arguments.set_span(name.span());
+    quote!(__prefork.#name #arguments;)
 }
 
 /// What one argument asks of the worker. Its type is named here so that a wrong one is reported once, in its own place.

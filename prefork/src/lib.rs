@@ -39,6 +39,21 @@
 //! - With `panic = "abort"` a panic's text reaches the master as well, since the hook runs before the
 //!   abort; a panic of the master itself ends it, and its workers drain.
 //!
+//! # What holds
+//!
+//! Each option is said under one name in three places: `workers = 4` in the attribute, `.workers(4)` of
+//! [`Prefork`], `PREFORK_WORKERS=4` in the environment; a text means the same in all of them
+//! ([`IntoOption`]). The methods of [`Prefork`] are the reference: what each option does, its unit, default and
+//! variable. From the weakest to the strongest:
+//!
+//! | layer | |
+//! |---|---|
+//! | default | |
+//! | `WEB_CONCURRENCY`, `PORT` | for what is left open: `workers` unsaid or `"auto"`, an address without a port |
+//! | attribute, builder | |
+//! | `PREFORK_<OPTION>` | or another prefix, see [`Prefork::env_prefix`] |
+//! | [`Prefork::configure`] | sees what holds, and may read the program's own flags |
+//!
 //! # Which promises need our listener
 //!
 //! | | [`net::Listener`] | raw std or tokio listener |
@@ -106,7 +121,7 @@ mod supervisor;
 mod sys;
 mod worker;
 
-pub use config::IntoOption;
+pub use config::{Configuration, IntoOption, Settings};
 pub use error::{BadOption, Error};
 pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady};
 pub use master::{Handle, Level, LogLine};

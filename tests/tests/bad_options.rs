@@ -40,6 +40,8 @@ fn each_bad_variable_is_refused_by_its_name() {
         ("PREFORK_WORKERS", "many"),
         ("PREFORK_WORKERS", "-1"),
         ("PREFORK_WORKERS", "1.5"),
+        ("PREFORK_WORKERS", "0%"),
+        ("PREFORK_WORKERS", "auto-"),
         ("PREFORK_WORKERS", "10001"),
         ("PREFORK_RECOVER_THRESHOLD", ""),
         ("PREFORK_RECOVER_THRESHOLD", "-1"),
@@ -88,6 +90,7 @@ fn each_bad_value_in_the_builder_is_refused_by_its_option() {
         ("listen=nowhere", "listen"),
         ("listen=127.0.0.1:65536", "listen"),
         ("workers=many", "workers"),
+        ("workers=auto-0", "workers"),
         ("worker_count=10001", "workers"),
         ("recover_threshold=1000001", "recover_threshold"),
         ("shutdown_grace_period=5", "shutdown_grace_period"),
@@ -175,6 +178,6 @@ fn listeners_that_main_does_not_take_are_refused() {
 
 #[test]
 fn arguments_that_no_listener_is_left_for_are_refused() {
-    let output = Server::new(TWO_LISTENERS).listen("admin=127.0.0.1:0").run();
-    assert_refused("one too few", &output, 78, &["'http'", "'admin'"]);
+    let output = Server::new(TWO_LISTENERS).listen("other=127.0.0.1:0").run();
+    assert_refused("one too few", &output, 78, &["'http'", "'other'"]);
 }

@@ -170,7 +170,7 @@ fn mistakes_leave_a_main_and_the_function() {
                 ::std::process::ExitCode::FAILURE
             }
             ::core::compile_error! {
-                "expected \"auto\" or a number from 0 to 10000, found a boolean"
+                "expected \"auto\", \"auto-1\", \"50%\" or a number from 0 to 10000, found a boolean"
             }
         },
     );

@@ -14,11 +14,16 @@ pub const MAX_LISTENERS: usize = 64;
 ///
 /// The first address that cannot be read, or whatever [`name`] refuses.
 pub fn parse(text: &str) -> Result<Vec<Address>, ParseError> {
-    let addresses = text
-        .split(',')
-        .map(address::parse)
-        .collect::<Result<_, _>>()?;
-    name(addresses).map_err(|clash| clash.error)
+    name(read(text)?).map_err(|clash| clash.error)
+}
+
+/// Reads addresses with commas between them and leaves the unnamed without a name.
+///
+/// # Errors
+///
+/// The first address that cannot be read.
+pub fn read(text: &str) -> Result<Vec<Address>, ParseError> {
+    text.split(',').map(address::parse).collect()
 }
 
 /// Gives each unnamed address the name of its place: `listener0`, `listener1`, …

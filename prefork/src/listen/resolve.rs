@@ -3,14 +3,38 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use prefork_options::{Address, Network};
+use prefork_options::Network;
+
+use crate::config::Endpoint;
+use crate::error::{BadOption, Error};
+
+/// # Errors
+/// It is of another family or has no address.
+pub(super) fn resolve_one(
+    endpoint: &Endpoint,
+    network: Option<Network>,
+) -> Result<SocketAddr, Error> {
+    let listener = &endpoint.name;
+    if let Some(network) = network
+        && !fits(endpoint, network)
+    {
+        let place = "network".to_owned();
+        let reason = format!("listener '{listener}': {endpoint} is no {network} address");
+        return Err(Error::Options(vec![BadOption { place, reason }]));
+    }
+    resolve(endpoint, network).map_err(|source| Error::Resolve {
+        listener: listener.clone(),
+        address: endpoint.host.clone(),
+        source,
+    })
+}
 
 /// Without a network a literal address says its own family; host names mean their IPv4 addresses,
 /// and a missing host all IPv4 interfaces.
 ///
 /// # Errors
 /// What the resolver says; a name that has no address in the network.
-pub(super) fn resolve(address: &Address, network: Option<Network>) -> io::Result<SocketAddr> {
+fn resolve(address: &Endpoint, network: Option<Network>) -> io::Result<SocketAddr> {
     if address.host.is_empty() {
         return Ok(SocketAddr::new(everywhere(network), address.port));
     }
@@ -26,7 +50,7 @@ pub(super) fn resolve(address: &Address, network: Option<Network>) -> io::Result
 }
 
 /// Whether a literal address is of the network; what is a name shows when it is resolved.
-pub(super) fn fits(address: &Address, network: Network) -> bool {
+fn fits(address: &Endpoint, network: Network) -> bool {
     address.host.parse().map_or(true, |ip| is_in(ip, network))
 }
 
@@ -59,7 +83,7 @@ mod tests {
     use super::*;
 
     fn ip(text: &str, network: Option<Network>) -> Option<String> {
-        let address = text.parse().expect(text);
+        let address = Endpoint::of(text);
         resolve(&address, network).ok().map(|addr| addr.to_string())
     }
 
@@ -71,11 +95,7 @@ mod tests {
             ("[::1]:80", Network::Tcp, true),
             ("localhost:80", Network::Tcp6, true),
         ] {
-            assert_eq!(
-                fits(&text.parse().expect(text), network),
-                expected,
-                "{text}"
-            );
+            assert_eq!(fits(&Endpoint::of(text), network), expected, "{text}");
         }
     }
 

@@ -74,10 +74,7 @@ impl Setup {
     }
 
     fn prepare(self, commands: Option<Commands>) -> Result<Master, Error> {
-        probe::kernel().map_err(|missing| Error::Kernel {
-            call: missing.call,
-            source: missing.source,
-        })?;
+        need_kernel()?;
         need_descriptors(&self.config)?;
         // Before anything takes time: as PID 1 a signal without a handler is lost.
         let signals = self.owns_signals.then(own_signals).transpose();
@@ -103,6 +100,13 @@ impl Setup {
         };
         Master::new(parts).map_err(cannot("make an epoll"))
     }
+}
+
+fn need_kernel() -> Result<(), Error> {
+    probe::kernel().map_err(|missing| Error::Kernel {
+        call: missing.call,
+        source: missing.source,
+    })
 }
 
 /// Known before the first child: two for each of them, and what everything else may need.
