@@ -26,6 +26,14 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// Nothing was started, since somebody asked for an explanation, which stands on stdout. From
+    /// [`start`](crate::Prefork::start) alone: a `run` that explained ends like a master that was asked to stop.
+    #[error("{variable} is set: nothing was started")]
+    Explained {
+        /// By which variable.
+        variable: String,
+    },
+
     /// The arguments of `main` do not fit the listeners.
     #[error("the arguments of main do not fit the listeners: {reason}")]
     Arguments {
@@ -180,6 +188,7 @@ impl Error {
     ///
     /// | status | what happened |
     /// |---|---|
+    /// | 0 | an explanation was asked for instead of a start |
     /// | 68 | a host name has no address |
     /// | 69 | an address could not be bound |
     /// | 70 | `run` twice, or inside a worker; a hook or the child producer failed |
@@ -191,6 +200,7 @@ impl Error {
     /// | 78 | an option cannot be used, `configure` failed, or an argument of `main` does not fit or cannot be made |
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Explained { .. } => 0,
             Self::Resolve { .. } => 68,
             Self::Listen { .. } => 69,
             Self::SecondRun { .. } | Self::Producer { .. } | Self::Hook { .. } => 70,
@@ -210,6 +220,7 @@ impl Error {
     fn way_out(&self) -> &'static str {
         match self {
             Self::Options(_) => "Correct the option and start again.",
+            Self::Explained { .. } => "Remove the variable to start.",
             Self::Configure { .. } => "Correct what it was given to read, or the function itself.",
             Self::Arguments { .. } => {
                 "Give main one argument per listener, or name arguments like listeners; \

@@ -54,6 +54,10 @@
 //! | `PREFORK_<OPTION>` | or another prefix, see [`Prefork::env_prefix`] |
 //! | [`Prefork::configure`] | sees what holds, and may read the program's own flags |
 //!
+//! `PREFORK_EXPLAIN=1` prints all options with value and origin, the listeners, and what was ignored, on stdout; it
+//! checks what a start would check, calls no function but `configure`, binds and starts nothing, and ends with the
+//! status of that start (the generated `main`) or with [`Error::Explained`] ([`Prefork::start`]).
+//!
 //! # Which promises need our listener
 //!
 //! | | [`net::Listener`] | raw std or tokio listener |

@@ -2,6 +2,7 @@
 //! only place that sees both sides.
 
 mod code;
+mod explain;
 pub(crate) mod private;
 
 use std::fmt;
@@ -137,6 +138,11 @@ impl Prefork {
             });
         }
         let said = self.read();
+        if said.environment.explains {
+            let variable = said.environment.explain_variable();
+            explain::explain(said, None)?;
+            return Err(Error::Explained { variable });
+        }
         said.verdict?;
         let config = said.settled.config;
         if config.workers == 0 {
@@ -178,6 +184,9 @@ impl Prefork {
     /// The process that nobody started: the master, to its end, or the one process of single mode.
     fn lead(&mut self, wanted: &[Wanted<'_>]) -> Result<Option<(Arc<Context>, Declared)>, Error> {
         let said = self.read();
+        if said.environment.explains {
+            return explain::explain(said, Some(wanted)).map(|()| None);
+        }
         said.verdict?;
         let config = said.settled.config;
         let declared = declare(wanted, &names_of(&config))?;

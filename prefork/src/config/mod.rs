@@ -6,6 +6,7 @@
 mod configuration;
 mod endpoint;
 mod environment;
+mod explain;
 mod options;
 mod origin;
 mod settings;
@@ -18,6 +19,7 @@ mod variable;
 pub use configuration::Configuration;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use environment::Environment;
+pub(crate) use explain::explain;
 pub(crate) use options::Options;
 pub(crate) use origin::Door;
 pub use settings::Settings;

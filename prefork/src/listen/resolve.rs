@@ -8,6 +8,19 @@ use prefork_options::Network;
 use crate::config::Endpoint;
 use crate::error::{BadOption, Error};
 
+/// Where each listener is to be bound.
+///
+/// # Errors
+/// The first that is of another family or has no address, by its name.
+pub(crate) fn resolve_all(
+    endpoints: &[Endpoint],
+    network: Option<Network>,
+) -> Result<Vec<SocketAddr>, Error> {
+    let each = endpoints.iter();
+    each.map(|endpoint| resolve_one(endpoint, network))
+        .collect()
+}
+
 /// # Errors
 /// It is of another family or has no address.
 pub(super) fn resolve_one(

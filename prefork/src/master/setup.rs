@@ -12,8 +12,8 @@ use super::{Handle, Log, Master};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::hook::Hooks;
-use crate::listen::{Binding, Bound, bind_all};
-use crate::spawn::{Producer, Spawner};
+use crate::listen::{Binding, Bound, bind_all, resolve_all};
+use crate::spawn::{Producer, Program, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::signals::{SignalPipe, is_ignored, reset};
@@ -100,6 +100,18 @@ impl Setup {
         };
         Master::new(parts).map_err(cannot("make an epoll"))
     }
+}
+
+/// Asks all that a master asks before it binds, and binds nothing.
+///
+/// # Errors
+/// The one that a start would end with, but for what binding and starting say.
+pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
+    need_kernel()?;
+    need_descriptors(config)?;
+    resolve_all(&config.listen, config.network)?;
+    Program::current().map_err(cannot("open its own program"))?;
+    Ok(())
 }
 
 fn need_kernel() -> Result<(), Error> {
