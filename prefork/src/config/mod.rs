@@ -15,6 +15,7 @@ mod settled;
 mod tests;
 mod value;
 mod variable;
+mod written;
 
 pub use configuration::Configuration;
 pub(crate) use endpoint::Endpoint;
