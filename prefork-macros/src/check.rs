@@ -3,7 +3,8 @@
 //! It knows the table of options and the few keys that are for the attribute alone; single values are next door in
 //! [`value`].
 
-use prefork_options::{Row, TABLE, suggest};
+use prefork_options::suggest::{self, Hint};
+use prefork_options::{Row, TABLE};
 use syn::ext::IdentExt;
 use syn::{Expr, Ident, Lit, Path};
 
@@ -77,15 +78,14 @@ fn check_option(name: Ident, value: Option<Expr>, errors: &mut Errors) -> Option
 
 fn unknown(name: &str) -> String {
     let names = || TABLE.iter().map(|row| row.name).chain(EXPANSION);
-    let hint = match suggest::nearest(name, names()) {
-        Some(near) => format!("did you mean `{near}`? "),
-        None => String::new(),
-    };
     let all: Vec<_> = names().map(|name| format!("`{name}`")).collect();
-    format!(
-        "unknown option `{name}`, {hint}there are {}",
-        all.join(", ")
-    )
+    let all = format!("there are {}", all.join(", "));
+    match suggest::hint(name, names()) {
+        Some(near @ Hint::Near(_)) => format!("unknown option `{name}`, {near} {all}"),
+        // Whoever knows what was meant shows no list.
+        Some(sure) => format!("unknown option `{name}`, {sure}"),
+        None => format!("unknown option `{name}`, {all}"),
+    }
 }
 
 /// A path, plain or in a string as other macros write it.
@@ -182,7 +182,16 @@ mod tests {
                 "unknown option `worker`, did you mean `workers`? there are `listen`, `network`",
             ),
             ("colour = 4", "unknown option `colour`, there are `listen`"),
-            ("Workers = 4", "did you mean `workers`?"),
+            (
+                "Workers = 4",
+                "unknown option `Workers`, it is written `workers`",
+            ),
+            (
+                "processes = 4",
+                "unknown option `processes`, it is called `workers` here",
+            ),
+            ("krate = x", "it is called `crate` here"),
+            ("port = 80", "host and port stand together in `listen`"),
             (
                 "workers = 4, workers = 5",
                 "`workers` is set twice, first at 1:1",

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod alias;
 pub mod count;
 pub mod duration;
 mod error;
