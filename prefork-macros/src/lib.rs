@@ -42,7 +42,8 @@ use quote::quote;
 /// # The function
 ///
 /// It may be `async`, have any name, any return type that is `Termination`, or `!`, and arguments that are `prefork::Argument`:
-/// what the body wants from the worker. An argument that is named like a listener gets that one, the rest come in order.
+/// what the body wants from the worker. A listener with a name (`"http=0.0.0.0:80"`) goes to the argument of that name, and to
+/// no other; listeners without one go to the other arguments in order.
 ///
 /// An `async fn` runs on the runtime of an attribute below, such as `#[tokio::main]`, else on that of `runtime`, else on a
 /// current-thread runtime of tokio (feature `tokio`). Above `#[prefork::main]` such an attribute works as well, if the

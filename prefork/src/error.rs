@@ -201,7 +201,7 @@ impl Error {
         match self {
             Self::Options(_) => "Correct the option and start again.",
             Self::Arguments { .. } => {
-                "Give main one argument per listener, or name arguments like listeners; \
+                "Give main one argument per listener, called like it where it has a name; \
                  PREFORK_LISTEN replaces the list that the program was written with."
             }
             Self::Argument { .. } => "The worker ended before its body began.",

@@ -43,8 +43,9 @@ macro_rules! options {
                 ///
                 /// An address is `host:port`; the host may be an IPv4 address, an IPv6 address in brackets, a host name,
                 /// or missing for all IPv4 interfaces; port 0 lets the system choose. With `name=` in front (`a` to `z`,
-                /// `0` to `9`, `_`) the arguments of `main` can tell listeners apart; an unnamed one is called
-                /// `listener0`, `listener1`, … by its place.
+                /// `0` to `9`, `_`) a listener goes to the argument of `main` that is called so, and to no other; unnamed
+                /// ones go to the rest of the arguments, in order, and are called `listener0`, `listener1`, … by their
+                /// places.
                 listen: addresses { env: "PREFORK_LISTEN", default: "no listener", since: "0.1.0" }
 
                 /// The family of the addresses: `"tcp4"`, `"tcp6"`, or `"tcp"` for whichever a name has.
