@@ -26,7 +26,7 @@
 //! A token that the type checker may complain about carries the span of what the user wrote. The crate's path stands in one
 //! place, so that a wrong one is one error. No `allow` is generated for rustc's lints: it would be an error under `forbid`.
 
-use proc_macro2::{Delimiter, Group, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -35,7 +35,10 @@ use syn::{Attribute, FnArg, Pat, PatType, ReturnType, Signature, Type};
 use crate::check::{Config, Setting};
 use crate::errors::Errors;
 use crate::item::Item;
-use crate::signature::is_misplaced;
+use crate::signature::is_hopeless;
+
+/// The function between the user's and the attributes of others.
+pub(crate) const CALL: &str = "__prefork_call";
 
 /// The whole expansion, for arguments and a function without mistakes.
 pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
@@ -63,7 +66,7 @@ pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
 /// What stays when there are mistakes: the user's function, for editors, and a `main`, so that its lack is not reported
 /// on top of them.
 pub(crate) fn harmless(item: &Item, errors: Errors) -> TokenStream {
-    let user = (!is_misplaced(&item.signature)).then(|| user(item));
+    let user = (!is_hopeless(&item.signature)).then(|| user(item));
     let function = outside(item, &quote!(#user ::std::process::ExitCode::FAILURE));
     let errors = errors.into_tokens();
     quote!(#function #errors)
@@ -121,14 +124,18 @@ fn call(signature: &Signature) -> TokenStream {
     let Signature {
         asyncness, ident, ..
     } = signature;
-    let (output, wait) = (output(signature), wait(signature));
+    let (output, wait, call) = (output(signature), wait(signature), call_name());
     let values = arguments(signature).enumerate().map(|(place, argument)| {
         let (cfgs, place) = (cfgs(argument), index(signature, place));
         quote!(#(#cfgs)* __prefork_runtime::take(#place))
     });
     quote! {
-        #asyncness fn __prefork_call() #output { #ident(#(#values),*) #wait }
+        #asyncness fn #call() #output { #ident(#(#values),*) #wait }
     }
+}
+
+fn call_name() -> Ident {
+    Ident::new(CALL, Span::call_site())
 }
 
 /// What the runtime calls in a worker.
@@ -139,14 +146,15 @@ fn entry(config: &Config, item: &Item) -> TokenStream {
     let Signature {
         asyncness, ident, ..
     } = signature;
+    let call = call_name();
     if foreign.is_empty() {
-        return started(config, &quote!(__prefork_call));
+        return started(config, &call.to_token_stream());
     }
     let (output, wait) = (output(signature), wait(signature));
     let started = started(config, &ident.to_token_stream());
     quote! {{
         #(#foreign)*
-        #asyncness fn #ident() #output { __prefork_call() #wait }
+        #asyncness fn #ident() #output { #call() #wait }
         #started
     }}
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod beside;
 mod check;
 mod errors;
 mod expand;
@@ -72,6 +73,7 @@ fn main_tokens(
         }
     };
     signature::check(&function, &config, &mut errors);
+    beside::check(&function, &config, &mut errors);
     if !errors.is_empty() {
         return expand::harmless(&function, errors);
     }
