@@ -56,11 +56,8 @@ fn check_qualifiers(signature: &Signature, errors: &mut Errors) {
                 format!("`{name}` cannot be `unsafe`, nobody could vouch for the call"),
             );
         }
-        Safety::Safe(safe) => errors.at(
-            safe,
-            format!("`{name}` cannot be `safe`, that is for `extern` blocks"),
-        ),
-        Safety::Default => {}
+        // `safe` is for `extern` blocks; the parser reads none before a body.
+        Safety::Safe(_) | Safety::Default => {}
     }
     if let Some(abi) = &signature.abi {
         errors.at(
