@@ -7,7 +7,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type};
 
-use crate::check::Config;
+use crate::check::{Config, Setting};
 use crate::errors::Errors;
 use crate::expand::CALL;
 use crate::item::Item;
@@ -27,6 +27,7 @@ pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
             errors.at(attribute, LAUNCH);
         }
     }
+    check_threads(item, config, errors);
     // Under another name, `use prefork::main as serve`, it is known by what the one above has made.
     if mentions(item.body.stream(), CALL) {
         errors.here(TWICE);
@@ -36,6 +37,35 @@ pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
     if let Some(rocket) = returned_rocket(&item.signature.output).filter(|_| !is_below) {
         errors.at(rocket, LAUNCH);
     }
+}
+
+/// The threads are for a runtime of ours; whoever brings another one says there how many it has.
+fn check_threads(item: &Item, config: &Config, errors: &mut Errors) {
+    let named = |setting: &&Setting| setting.name == "runtime_threads";
+    let Some(threads) = config.options.iter().find(named) else {
+        return;
+    };
+    let other = item.foreign.iter().find(|other| is_runtime(other.path()));
+    if !item.is_async() {
+        let text = "`runtime_threads` is for an `async fn`, and this function is none";
+        errors.at(&threads.name, text);
+    } else if config.runtime.is_some() {
+        let text = "`runtime_threads` is for prefork's own runtime, and `runtime` names another";
+        errors.at(&threads.name, text);
+    } else if let Some(other) = other {
+        let text = format!(
+            "`runtime_threads` is for prefork's own runtime, and `#[{}]` brings another, to which the number is said",
+            words(other.path()).join("::")
+        );
+        errors.at(&threads.name, text);
+    }
+}
+
+/// `tokio::main`, `actix_web::main`, whoever calls it so.
+fn is_runtime(path: &Path) -> bool {
+    path.segments
+        .last()
+        .is_some_and(|last| last.ident == "main")
 }
 
 /// A second attribute of ours would make a master of each worker.
@@ -149,6 +179,28 @@ mod tests {
             assert!(errors.contains(message), "{text}: {errors}");
             assert_eq!(errors.matches("compile_error").count(), 1, "{errors}");
         }
+    }
+
+    #[test]
+    fn threads_are_for_a_runtime_of_ours() {
+        let threads = |text: &str, runtime: Option<&str>| {
+            let config = Config {
+                options: vec![Setting {
+                    name: syn::parse_str("runtime_threads").expect("a name"),
+                    value: syn::parse_str("4").expect("a value"),
+                }],
+                runtime: runtime.map(|path| syn::parse_str(path).expect("a path")),
+                ..Config::default()
+            };
+            verdict(text, &config)
+        };
+
+        assert_eq!(threads("#[instrument] async fn main() {}", None), "");
+        assert!(threads("fn main() {}", None).contains("this function is none"));
+        let text = "#[tokio::main] async fn main() {}";
+        assert!(threads(text, None).contains("`#[tokio::main]` brings another"));
+        let named = threads("async fn main() {}", Some("smol::block_on"));
+        assert!(named.contains("`runtime` names another"));
     }
 
     #[test]

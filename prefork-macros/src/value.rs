@@ -23,7 +23,7 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
         (Kind::Workers | Kind::Duration | Kind::Window | Kind::Network, Some(Lit::Str(text))) => {
             report(text, kind.check(&text.value()), errors);
         }
-        (Kind::Workers | Kind::Count, Some(Lit::Int(number))) => {
+        (Kind::Workers | Kind::Count | Kind::Threads, Some(Lit::Int(number))) => {
             report(number, kind.check(number.base10_digits()), errors);
         }
         (Kind::Duration | Kind::Window, Some(Lit::Int(number))) => {

@@ -167,6 +167,22 @@ const ALIASES: &[(&[&str], Alias)] = &[
     ),
     (&["log", "logging"], Alias::Called("logger")),
     (
+        &[
+            "num_threads",
+            "runtime_worker_threads",
+            "thread_count",
+            "threads",
+            "worker_threads",
+        ],
+        Alias::Called("runtime_threads"),
+    ),
+    (
+        &["flavor"],
+        Alias::Instead(
+            "`runtime_threads` says it: 1 is tokio's current-thread runtime, more is its multi-thread one",
+        ),
+    ),
+    (
         &["async_runtime", "executor", "rt"],
         Alias::Called("runtime"),
     ),
@@ -203,6 +219,7 @@ mod tests {
             ("NUM_WORKERS", "workers"),
             ("worker-processes", "workers"),
             ("graceful_timeout", "shutdown_grace_period"),
+            ("worker_threads", "runtime_threads"),
             ("max_restarts", "recover_threshold"),
             ("CommandProducer", "child_producer"),
         ] {

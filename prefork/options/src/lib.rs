@@ -20,6 +20,7 @@ pub mod list;
 pub mod network;
 pub mod suggest;
 mod table;
+pub mod threads;
 pub mod window;
 pub mod workers;
 

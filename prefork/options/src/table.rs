@@ -3,7 +3,7 @@
 //! A new option is a row here; from it follow the attribute's key, the builder's setter and the environment variable.
 //! The table knows names, kinds and words for people; it does not know types or values of the runtime.
 
-use crate::{ParseError, count, duration, flag, list, network, quote, window, workers};
+use crate::{ParseError, count, duration, flag, list, network, quote, threads, window, workers};
 
 /// Hands the rows of the table to a macro.
 ///
@@ -112,6 +112,13 @@ macro_rules! options {
                 shutdown_grace_period: duration {
                     env: "PREFORK_SHUTDOWN_GRACE_PERIOD", default: "`\"5s\"`", since: "0.1.0"
                 }
+
+                /// How many threads the tokio runtime of each worker has, for an async body without another runtime.
+                ///
+                /// With 1 it is the current-thread runtime: a worker per CPU needs no more. With more it is the
+                /// multi-thread runtime with as many worker threads, for bodies whose tasks hold each other up. A body
+                /// that is not async, or that brings its runtime (`#[tokio::main]`, `runtime = path`), is not concerned.
+                runtime_threads: threads { env: "PREFORK_RUNTIME_THREADS", default: "`1`", unit: "threads", since: "0.1.0" }
             }
 
             code {
@@ -154,6 +161,8 @@ pub enum Kind {
     Network,
     /// Yes or no, see [`flag`](crate::flag).
     Flag,
+    /// A number of threads, see [`threads`](crate::threads).
+    Threads,
     /// A function; not in the environment.
     Code,
 }
@@ -169,6 +178,7 @@ impl Kind {
             Self::Window => "a duration such as \"1m\", or \"forever\"",
             Self::Network => "\"tcp\", \"tcp4\" or \"tcp6\"",
             Self::Flag => "`true` or `false`",
+            Self::Threads => "a number from 1 to 1024",
             Self::Code => "a function or a closure",
         }
     }
@@ -187,6 +197,7 @@ impl Kind {
             Self::Window => window::parse(text).map(drop),
             Self::Network => network::parse(text).map(drop),
             Self::Flag => flag::parse(text).map(drop),
+            Self::Threads => threads::parse(text).map(drop),
             Self::Code => Err(ParseError::new(format!(
                 "{} is a text, expected code",
                 quote(text)
@@ -242,6 +253,9 @@ macro_rules! kind {
     };
     (flag) => {
         Kind::Flag
+    };
+    (threads) => {
+        Kind::Threads
     };
 }
 
@@ -347,6 +361,11 @@ mod tests {
             Kind::Count
                 .expected()
                 .ends_with(&count::MAX_COUNT.to_string())
+        );
+        assert!(
+            Kind::Threads
+                .expected()
+                .ends_with(&threads::MAX_THREADS.to_string())
         );
     }
 

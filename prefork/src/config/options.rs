@@ -1,6 +1,7 @@
 //! What was said: one field per row of the table, empty where nothing was said.
 
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use prefork_options::{Address, Network, ParseError, Window, Workers};
@@ -17,6 +18,7 @@ macro_rules! kind_type {
     (window) => { Window };
     (network) => { Network };
     (flag) => { bool };
+    (threads) => { NonZeroUsize };
 }
 
 /// How a text of this kind is read.
@@ -41,6 +43,9 @@ macro_rules! kind_parse {
     };
     (flag, $text:expr) => {
         prefork_options::flag::parse($text)
+    };
+    (threads, $text:expr) => {
+        prefork_options::threads::parse($text)
     };
 }
 

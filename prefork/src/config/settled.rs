@@ -1,5 +1,6 @@
 //! What holds: every option with a value, checked against the others.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use prefork_options::{Address, Network, Window, Workers, list};
@@ -22,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) healthy_after: Duration,
     pub(crate) ready_timeout: Duration,
     pub(crate) shutdown_grace_period: Duration,
+    pub(crate) runtime_threads: NonZeroUsize,
 }
 
 impl Config {
@@ -31,6 +33,7 @@ impl Config {
     const HEALTHY_AFTER: Duration = Duration::from_secs(1);
     const READY_TIMEOUT: Duration = Duration::from_secs(30);
     const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
+    pub(crate) const RUNTIME_THREADS: NonZeroUsize = NonZeroUsize::MIN;
 
     /// Fills what was left open and checks what only shows in the whole.
     ///
@@ -61,13 +64,14 @@ impl Config {
             shutdown_grace_period: options
                 .shutdown_grace_period
                 .unwrap_or(Self::SHUTDOWN_GRACE_PERIOD),
+            runtime_threads: options.runtime_threads.unwrap_or(Self::RUNTIME_THREADS),
         })
     }
 }
 
 /// The standard library counts what affinity mask and cgroup quota leave.
 fn usable_cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 #[cfg(test)]
@@ -103,6 +107,7 @@ mod tests {
                 "shutdown_grace_period",
                 duration(config.shutdown_grace_period),
             ),
+            ("runtime_threads", config.runtime_threads.to_string()),
         ];
         for (name, holds) in defaults {
             let row = TABLE.iter().find(|row| row.name == name).expect(name);

@@ -1,11 +1,12 @@
 //! What may stand for a value in the builder and in the attribute.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use prefork_options::{
-    Address, Network, ParseError, Window, Workers, address, count, duration, network, window,
-    workers,
+    Address, Network, ParseError, Window, Workers, address, count, duration, network, threads,
+    window, workers,
 };
 
 /// Something that an option of type `T` can be made from.
@@ -19,6 +20,7 @@ use prefork_options::{
 /// | a window | a [`Duration`] or its text, `"forever"` |
 /// | a network | `"tcp"`, `"tcp4"`, `"tcp6"` |
 /// | a flag | a `bool` |
+/// | threads | a `usize`, a [`NonZeroUsize`] |
 ///
 /// There is exactly one integer among the types of each option, so that `workers = 4` needs no
 /// suffix.
@@ -104,6 +106,18 @@ impl IntoOption<Network> for &str {
 impl IntoOption<Network> for String {
     fn into_option(self) -> Result<Network, ParseError> {
         network::parse(&self)
+    }
+}
+
+impl IntoOption<NonZeroUsize> for usize {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        threads::check(self)
+    }
+}
+
+impl IntoOption<NonZeroUsize> for NonZeroUsize {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        threads::check(self.get())
     }
 }
 
