@@ -48,16 +48,15 @@ pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
     let options = config.options.iter().map(setting);
     let wants = arguments(signature).map(want);
     let entry = entry(config, item);
-    let need = need_tokio(config, item);
     // Here the compiler says that a return type is no `Termination`.
     let run = quote_spanned! {place_of_result(signature)=>
         __prefork_runtime::run(|__prefork| { #(#options)* }, [#(#wants),*], #entry)
     };
+    let run = with_tokio(config, item, run);
     let body = quote! {
         use #krate::__private as __prefork_runtime;
         #user
         #call
-        #need
         #run
     };
     outside(item, &body)
@@ -185,19 +184,25 @@ fn want(argument: &PatType) -> TokenStream {
     quote!(#(#cfgs)* __prefork_runtime::Want::of::<#ty>(#name))
 }
 
-/// A runtime for `async` comes from an attribute, from `runtime = …`, or from our feature, which may be off.
-fn need_tokio(config: &Config, item: &Item) -> Option<TokenStream> {
-    let asyncness = item.signature.asyncness.as_ref()?;
+/// A runtime for `async` comes from an attribute, from `runtime = …`, or from our feature. Without it the macro puts an error
+/// that names it in the place of the call, which could only fail in other words.
+fn with_tokio(config: &Config, item: &Item, run: TokenStream) -> TokenStream {
+    let Some(asyncness) = &item.signature.asyncness else {
+        return run;
+    };
     if config.runtime.is_some() || !item.foreign.is_empty() {
-        return None;
+        return run;
     }
     let place = generated_at(asyncness.span());
-    let macro_call = quote_spanned!(place=> ::__need_tokio! {});
     let krate = config.krate.as_ref().map_or_else(
         || quote_spanned!(place=> ::prefork),
         ToTokens::to_token_stream,
     );
-    Some(quote!(#krate #macro_call))
+    let with_tokio = quote_spanned!(place=> ::__with_tokio!);
+    // The error is shown from the path to the parenthesis.
+    let mut run = Group::new(Delimiter::Parenthesis, run);
+    run.set_span(place);
+    quote!(#krate #with_tokio #run)
 }
 
 fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType> {
