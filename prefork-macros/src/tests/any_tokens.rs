@@ -3,6 +3,7 @@
 use proc_macro2::{TokenStream, TokenTree};
 use proptest::prelude::*;
 
+use crate::debug::render;
 use crate::main_tokens;
 
 /// Words that lead deep into the parsers.
@@ -120,6 +121,10 @@ proptest! {
             return Ok(());
         };
         let expansion = main_tokens(arguments, &item);
+        // Spaces may say that two marks are one operator, but only the parser would ask for that.
+        let plain = |tokens: &TokenStream| tokens.to_string().replace(' ', "");
+        let read = render(&expansion).parse::<TokenStream>();
+        prop_assert_eq!(read.ok().as_ref().map(plain), Some(plain(&expansion)));
         if has_error(expansion.clone()) {
             return Ok(());
         }

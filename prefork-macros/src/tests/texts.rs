@@ -11,6 +11,10 @@ use syn::LitStr;
 
 /// Texts that no attribute can bring about, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "// `#[prefork::main]` at {file}:{line} expands to\n{text}\n",
+        "no error: who asks for it gets it, see tests/debug.rs",
+    ),
     ("another literal", "the parser knows no other today"),
     (
         "{} is not a number, expected one from 0 to {MAX_COUNT}",
