@@ -9,11 +9,10 @@ use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 const VARIABLE: &str = "PREFORK_MACRO_DEBUG";
 
 /// Writes the expansion where the user looks at the compiler's words, if they asked for it.
-pub(crate) fn show(expansion: &TokenStream, place: proc_macro::Span) {
+pub(crate) fn show(expansion: &TokenStream, file: &str, line: usize) {
     let value = std::env::var_os(VARIABLE).unwrap_or_default();
     let is_wanted = !value.is_empty() && value != "0";
     if is_wanted {
-        let (file, line) = (place.file(), place.line());
         let text = render(expansion);
         // In one piece: several compilers may write at the same time.
         eprint!("// `#[prefork::main]` at {file}:{line} expands to\n{text}\n");

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod attribute;
 mod beside;
 mod check;
 mod debug;
@@ -18,8 +19,8 @@ mod signature;
 mod tests;
 mod value;
 
+use attribute::main_tokens;
 use proc_macro::TokenStream;
-use quote::quote;
 
 /// Turns a `main` into a supervised family of processes.
 ///
@@ -163,32 +164,7 @@ use quote::quote;
 #[proc_macro_attribute]
 pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let expansion = main_tokens(arguments.into(), &item.into());
-    debug::show(&expansion, proc_macro::Span::call_site());
+    let place = proc_macro::Span::call_site();
+    debug::show(&expansion, &place.file(), place.line());
     expansion.into()
-}
-
-/// The same on tokens that exist outside of a compiler, too.
-fn main_tokens(
-    arguments: proc_macro2::TokenStream,
-    item: &proc_macro2::TokenStream,
-) -> proc_macro2::TokenStream {
-    let mut errors = errors::Errors::default();
-    let config = check::check(args::parse(arguments, &mut errors), &mut errors);
-    let function = match syn::parse2::<item::Item>(item.clone()) {
-        Ok(function) => function,
-        Err(error) => {
-            errors.push(syn::Error::new(
-                error.span(),
-                "expected a function with a body",
-            ));
-            let errors = errors.into_tokens();
-            return quote!(#item #errors);
-        }
-    };
-    signature::check(&function, &config, &mut errors);
-    beside::check(&function, &config, &mut errors);
-    if !errors.is_empty() {
-        return expand::harmless(&function, errors);
-    }
-    expand::expand(&config, &function)
 }

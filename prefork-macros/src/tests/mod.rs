@@ -2,4 +2,5 @@
 
 mod any_tokens;
 mod expansion;
+mod judge;
 mod texts;
