@@ -4,13 +4,13 @@
 //! [`value`].
 
 use prefork_options::suggest::{self, Hint};
-use prefork_options::{Row, TABLE};
+use prefork_options::{Row, TABLE, network};
 use syn::ext::IdentExt;
 use syn::{Expr, Ident, Lit, Path};
 
 use crate::args::Pair;
 use crate::errors::Errors;
-use crate::value::{self, bare, describe, literal};
+use crate::value::{self, bare, describe, known_addresses, known_text, literal};
 
 /// Keys that no builder has: they say how to expand.
 const EXPANSION: [&str; 2] = ["crate", "runtime"];
@@ -49,7 +49,31 @@ pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Config {
             _ => config.options.extend(check_option(key, value, errors)),
         }
     }
+    check_network(&config.options, errors);
     config
+}
+
+/// Holds each address against `network`, where both are literals. There is no other pair of options that can only be wrong
+/// together: all times are counted from different beginnings, and the number of workers is the operator's to change.
+fn check_network(options: &[Setting], errors: &mut Errors) {
+    let value = |name| {
+        let mut settings = options.iter();
+        settings
+            .find(|setting| setting.name == name)
+            .map(|setting| &setting.value)
+    };
+    let (Some(listen), Some(network)) = (value("listen"), value("network")) else {
+        return;
+    };
+    // A text that is none was reported by itself.
+    let Some(Ok(network)) = known_text(network).map(|text| network::parse(&text)) else {
+        return;
+    };
+    for (place, address) in known_addresses(listen) {
+        if let Err(error) = network::check(network, &address) {
+            errors.at(place, error);
+        }
+    }
 }
 
 fn twice(name: &str, first: &Ident) -> String {
@@ -182,6 +206,10 @@ mod tests {
                 "unknown option `worker`, did you mean `workers`? there are `listen`, `network`",
             ),
             ("colour = 4", "unknown option `colour`, there are `listen`"),
+            (
+                "listen = [\":80\", \"[::1]:80\"], network = \"tcp4\"",
+                "'[::1]:80' is no tcp4 address",
+            ),
             (
                 "Workers = 4",
                 "unknown option `Workers`, it is written `workers`",

@@ -120,6 +120,24 @@ fn check_addresses<'a>(
     }
 }
 
+/// The addresses that a value of `listen` is known to have, each with its place.
+pub(crate) fn known_addresses(value: &Expr) -> Vec<(&Expr, Address)> {
+    let elements: Vec<&Expr> = match bare(value) {
+        Expr::Array(array) => array.elems.iter().collect(),
+        _ => vec![value],
+    };
+    let known = |element| Some((element, address::parse(&known_text(element)?).ok()?));
+    elements.into_iter().filter_map(known).collect()
+}
+
+/// The text that a value is known to be.
+pub(crate) fn known_text(value: &Expr) -> Option<String> {
+    match literal(value) {
+        Some(Lit::Str(text)) => Some(text.value()),
+        _ => None,
+    }
+}
+
 fn check_element(element: &Expr, errors: &mut Errors) -> Option<Address> {
     if let Some(Lit::Str(text)) = literal(element) {
         return check_address(text, errors);

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use prefork_options::{Address, Network, Window, Workers, list};
+use prefork_options::{Address, Network, Window, Workers, list, network};
 
 use super::Options;
 use crate::error::Error;
@@ -43,6 +43,11 @@ impl Config {
         let listen = options.listen.take().unwrap_or_default();
         let named = list::name(listen).map_err(|clash| clash.error);
         let listen = options.check("listen", named).unwrap_or_default();
+        if let Some(network) = options.network {
+            for address in &listen {
+                options.check("network", network::check(network, address));
+            }
+        }
         let options = options.without_mistakes()?;
         let workers = match options.workers.unwrap_or(Workers::Auto) {
             Workers::Auto => usable_cpus(),
@@ -117,6 +122,24 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn every_address_of_another_family_is_told() {
+        let options = Options {
+            listen: Some(vec![
+                ":0".parse().expect("good"),
+                "[::1]:0".parse().expect("good"),
+                "http=[::]:0".parse().expect("good"),
+            ]),
+            network: Some(Network::Tcp4),
+            ..Options::default()
+        };
+        let Err(Error::Options(bad)) = Config::settle(options) else {
+            panic!("two mistakes");
+        };
+        assert_eq!(bad.len(), 2, "{bad:?}");
+        assert!(bad.iter().all(|option| option.place == "network"));
     }
 
     #[test]

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use prefork_options::{Address, Network};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::resolve::{fits, resolve};
+use super::resolve::resolve;
 use crate::config::Config;
-use crate::error::{BadOption, Error};
+use crate::error::Error;
 
 /// An address with the sockets that listen there: one that all slots share, or one per slot.
 #[derive(Debug)]
@@ -79,13 +79,6 @@ fn bind_patiently(
     give_up_at: Instant,
 ) -> Result<Bound, Error> {
     let listener = address.name.clone().unwrap_or_default();
-    if let Some(network) = binding.network
-        && !fits(address, network)
-    {
-        let place = "network".to_owned();
-        let reason = format!("listener '{listener}': {address} is no {network} address");
-        return Err(Error::Options(vec![BadOption { place, reason }]));
-    }
     let addr = resolve(address, binding.network).map_err(|source| Error::Resolve {
         listener: listener.clone(),
         address: address.host.clone(),

@@ -25,11 +25,6 @@ pub(super) fn resolve(address: &Address, network: Option<Network>) -> io::Result
     found.find(wanted).ok_or_else(|| not_in(network))
 }
 
-/// Whether a literal address is of the network; what is a name shows when it is resolved.
-pub(super) fn fits(address: &Address, network: Network) -> bool {
-    address.host.parse().map_or(true, |ip| is_in(ip, network))
-}
-
 fn is_in(ip: IpAddr, network: Network) -> bool {
     match network {
         Network::Tcp => true,
@@ -61,22 +56,6 @@ mod tests {
     fn ip(text: &str, network: Option<Network>) -> Option<String> {
         let address = text.parse().expect(text);
         resolve(&address, network).ok().map(|addr| addr.to_string())
-    }
-
-    #[test]
-    fn a_literal_address_of_another_family_does_not_fit() {
-        for (text, network, expected) in [
-            ("127.0.0.1:80", Network::Tcp6, false),
-            ("[::1]:80", Network::Tcp4, false),
-            ("[::1]:80", Network::Tcp, true),
-            ("localhost:80", Network::Tcp6, true),
-        ] {
-            assert_eq!(
-                fits(&text.parse().expect(text), network),
-                expected,
-                "{text}"
-            );
-        }
     }
 
     #[test]
