@@ -27,12 +27,13 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
             | Kind::Window
             | Kind::Network
             | Kind::Flag
-            | Kind::Prefix,
+            | Kind::Prefix
+            | Kind::Threads,
             Some(Lit::Str(text)),
         ) => {
             report(text, kind.check(&text.value()), errors);
         }
-        (Kind::Workers | Kind::Count, Some(Lit::Int(number))) => {
+        (Kind::Workers | Kind::Count | Kind::Threads, Some(Lit::Int(number))) => {
             report(number, kind.check(number.base10_digits()), errors);
         }
         (Kind::Duration | Kind::Window, Some(Lit::Int(number))) => {
@@ -126,6 +127,24 @@ fn check_addresses<'a>(
         && let Err(clash) = list::name(known)
     {
         errors.at(elements[clash.place], clash.error);
+    }
+}
+
+/// The addresses that a value of `listen` is known to have, each with its place.
+pub(crate) fn known_addresses(value: &Expr) -> Vec<(&Expr, Address)> {
+    let elements: Vec<&Expr> = match bare(value) {
+        Expr::Array(array) => array.elems.iter().collect(),
+        _ => vec![value],
+    };
+    let known = |element| Some((element, address::parse(&known_text(element)?).ok()?));
+    elements.into_iter().filter_map(known).collect()
+}
+
+/// The text that a value is known to be.
+pub(crate) fn known_text(value: &Expr) -> Option<String> {
+    match literal(value) {
+        Some(Lit::Str(text)) => Some(text.value()),
+        _ => None,
     }
 }
 

@@ -223,7 +223,7 @@ impl Error {
             Self::Explained { .. } => "Remove the variable to start.",
             Self::Configure { .. } => "Correct what it was given to read, or the function itself.",
             Self::Arguments { .. } => {
-                "Give main one argument per listener, or name arguments like listeners; \
+                "Give main one argument per listener, called like it where it has a name; \
                  PREFORK_LISTEN (with another prefix where the program has one) replaces the list \
                  that it was written with."
             }

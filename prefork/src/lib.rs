@@ -103,8 +103,8 @@
 //!
 //! # Features
 //!
-//! None is on by default. `tokio`: async `main` (on a current-thread runtime, unless a runtime's
-//! attribute stands beside ours), `net::Listener::accept`, `tokio::net::TcpListener` as an argument.
+//! None is on by default. `tokio`: async `main` (on a current-thread runtime, unless
+//! `runtime_threads` says more or another runtime's attribute stands beside ours), `net::Listener::accept`, `tokio::net::TcpListener` as an argument.
 //! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -144,23 +144,24 @@ pub mod __private {
     pub use crate::worker::{Guest, Said, Want};
 }
 
-/// Empty with feature `tokio`: an async `main` needs it, unless something else brings a runtime.
+/// The call that runs an async `main` without another runtime, where feature `tokio` is on.
 #[cfg(feature = "tokio")]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __need_tokio {
-    () => {};
+macro_rules! __with_tokio {
+    ($($call:tt)*) => { $($call)* };
 }
 
-/// An async `main` needs feature `tokio`, unless something else brings a runtime.
+/// Without the feature the call could only fail in words that do not name it, so it is left out.
 #[cfg(not(feature = "tokio"))]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __need_tokio {
-    () => {
+macro_rules! __with_tokio {
+    ($($call:tt)*) => {{
         ::core::compile_error!(
             "an async `main` needs feature `tokio` of prefork, or a runtime's attribute such as \
              `#[tokio::main]` below, or `runtime = path`"
         );
-    };
+        ::std::process::ExitCode::FAILURE
+    }};
 }

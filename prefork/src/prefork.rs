@@ -176,7 +176,7 @@ impl Prefork {
             }
         };
         lay_down(wants, declared.assigned);
-        let returned = body(Worker::new(Arc::clone(&context))).finish();
+        let returned = body(Worker::new(Arc::clone(&context))).finish(context.threads());
         context.conclude();
         Ok(Ended::Worker(returned))
     }
@@ -208,7 +208,8 @@ impl Prefork {
         let place = describe(bound.iter().map(|bound| (bound.name.as_str(), bound.addr)));
         let line = format!("{place} in a single process (pid {})", std::process::id());
         log.info(&line);
-        let context = Context::single(bound, config.shutdown_grace_period, &declared)?;
+        let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
+        let context = Context::single(bound, grace, threads, &declared)?;
         Ok(Some((context, declared)))
     }
 

@@ -25,7 +25,7 @@ fn the_attribute_gives_the_verdicts_of_the_table() {
             let found = main_tokens(
                 quote!(#option = #text),
                 &quote!(
-                    fn main() {}
+                    async fn main() {}
                 ),
             )
             .to_string();

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod alias;
 pub mod count;
 pub mod duration;
 mod error;
@@ -20,6 +21,7 @@ pub mod network;
 pub mod prefix;
 pub mod suggest;
 mod table;
+pub mod threads;
 pub mod window;
 pub mod workers;
 

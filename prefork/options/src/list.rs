@@ -41,9 +41,7 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
             return Err(Clash { place, error });
         }
         let (before, rest) = addresses.split_at_mut(place);
-        let name = rest[0]
-            .name
-            .get_or_insert_with(|| format!("listener{place}"));
+        let name = rest[0].name.get_or_insert_with(|| name_of_place(place));
         if let Some(first) = before
             .iter()
             .find(|other| other.name.as_ref() == Some(name))
@@ -58,6 +56,11 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
         }
     }
     Ok(addresses)
+}
+
+/// What an address at this place is called that was given no name.
+pub fn name_of_place(place: usize) -> String {
+    format!("listener{place}")
 }
 
 /// An address that cannot stay in its list.

@@ -3,7 +3,9 @@
 //! A new option is a row here; from it follow the attribute's key, the builder's setter and the environment variable.
 //! The table knows names, kinds and words for people; it does not know types or values of the runtime.
 
-use crate::{ParseError, count, duration, flag, list, network, prefix, quote, window, workers};
+use crate::{
+    ParseError, count, duration, flag, list, network, prefix, quote, threads, window, workers,
+};
 
 /// Hands the rows of the table to a macro.
 ///
@@ -46,8 +48,9 @@ macro_rules! options {
                 ///
                 /// An address is `host:port`; the host may be an IPv4 address, an IPv6 address in brackets, a host name,
                 /// or missing for all IPv4 interfaces; port 0 lets the system choose. With `name=` in front (`a` to `z`,
-                /// `0` to `9`, `_`) the arguments of `main` can tell listeners apart; an unnamed one is called
-                /// `listener0`, `listener1`, … by its place.
+                /// `0` to `9`, `_`) a listener goes to the argument of `main` that is called so, and to no other; unnamed
+                /// ones go to the rest of the arguments, in order, and are called `listener0`, `listener1`, … by their
+                /// places.
                 ///
                 /// `host` without a port (`:` for all interfaces) leaves the port to the variable `PORT`, and is refused
                 /// at the start where that is not set.
@@ -184,6 +187,19 @@ macro_rules! options {
                     since: "0.1.0",
                     example: "MYAPP"
                 }
+
+                /// How many threads the tokio runtime of each worker has, for an async body without another runtime.
+                ///
+                /// With 1 it is the current-thread runtime: a worker per CPU needs no more. With more it is the
+                /// multi-thread runtime with as many worker threads, for bodies whose tasks hold each other up. A body
+                /// that is not async, or that brings its runtime (`#[tokio::main]`, `runtime = path`), is not concerned.
+                runtime_threads: threads {
+                    env: "PREFORK_RUNTIME_THREADS",
+                    default: "`1`",
+                    unit: "threads",
+                    since: "0.1.0",
+                    example: 4
+                }
             }
 
             code {
@@ -231,6 +247,8 @@ pub enum Kind {
     Flag,
     /// How variables begin, see [`prefix`](crate::prefix).
     Prefix,
+    /// A number of threads, see [`threads`](crate::threads).
+    Threads,
     /// A function; not in the environment.
     Code,
 }
@@ -247,6 +265,7 @@ impl Kind {
             Self::Network => "\"tcp\", \"tcp4\" or \"tcp6\"",
             Self::Flag => "`true` or `false`",
             Self::Prefix => "a prefix such as \"MYAPP\"",
+            Self::Threads => "a number from 1 to 1024",
             Self::Code => "a function or a closure",
         }
     }
@@ -266,6 +285,7 @@ impl Kind {
             Self::Network => network::parse(text).map(drop),
             Self::Flag => flag::parse(text).map(drop),
             Self::Prefix => prefix::parse(text).map(drop),
+            Self::Threads => threads::parse(text).map(drop),
             Self::Code => Err(ParseError::new(format!(
                 "{} is a text, expected code",
                 quote(text)
@@ -326,6 +346,9 @@ macro_rules! kind {
     };
     (prefix) => {
         Kind::Prefix
+    };
+    (threads) => {
+        Kind::Threads
     };
 }
 
@@ -408,7 +431,7 @@ mod tests {
     fn numbers_and_spans_have_a_unit() {
         for row in TABLE {
             let has_unit = match row.kind {
-                Kind::Workers | Kind::Count | Kind::Duration | Kind::Window => true,
+                Kind::Workers | Kind::Count | Kind::Duration | Kind::Window | Kind::Threads => true,
                 Kind::Addresses | Kind::Network | Kind::Flag | Kind::Prefix | Kind::Code => false,
             };
             assert_eq!(row.unit.is_some(), has_unit, "{row:?}");
@@ -446,6 +469,11 @@ mod tests {
             Kind::Count
                 .expected()
                 .ends_with(&count::MAX_COUNT.to_string())
+        );
+        assert!(
+            Kind::Threads
+                .expected()
+                .ends_with(&threads::MAX_THREADS.to_string())
         );
     }
 

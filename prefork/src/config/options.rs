@@ -1,6 +1,7 @@
 //! What was said: one field per row of the table, empty where nothing was said.
 
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ macro_rules! kind_type {
     (network) => { Network };
     (flag) => { bool };
     (prefix) => { Prefix };
+    (threads) => { NonZeroUsize };
 }
 
 /// How a text of this kind is read.
@@ -48,6 +50,36 @@ macro_rules! kind_parse {
     };
     (prefix, $text:expr) => {
         prefork_options::prefix::parse($text)
+    };
+    (threads, $text:expr) => {
+        prefork_options::threads::parse($text)
+    };
+}
+
+/// An option of the runtime shows an async `main`, which needs one.
+macro_rules! main_of {
+    (threads) => {
+        "async fn main() {}"
+    };
+    ($kind:ident) => {
+        "fn main() {}"
+    };
+}
+
+#[cfg(feature = "tokio")]
+macro_rules! fence {
+    ($kind:ident) => {
+        "no_run"
+    };
+}
+
+#[cfg(not(feature = "tokio"))]
+macro_rules! fence {
+    (threads) => {
+        "ignore"
+    };
+    ($kind:ident) => {
+        "no_run"
     };
 }
 
@@ -94,9 +126,9 @@ macro_rules! define {
                     "Default: ", $default, ".", $(" Unit: ", $unit, ".",)?
                     $(" In the environment: `", $env, "`.",)? " Since ", $since, "."
                 )]
-                #[doc = "# Examples\n```no_run"]
+                #[doc = concat!("# Examples\n```", fence!($kind))]
                 #[doc = concat!("#[prefork::main(", stringify!($name), " = ", stringify!($example), ")]")]
-                #[doc = "fn main() {}\n```\n```no_run"]
+                #[doc = concat!(main_of!($kind), "\n```\n```no_run")]
                 #[doc = concat!("prefork::Prefork::new().", stringify!($name), "(", stringify!($example), ");")]
                 #[doc = "```"]
                 #[track_caller]
@@ -151,7 +183,7 @@ macro_rules! replaces {
     )* };
 }
 
-replaces! { Workers, u32, Duration, Window, Network, bool, Prefix }
+replaces! { Workers, u32, Duration, Window, Network, bool, Prefix, NonZeroUsize }
 
 impl SayOutside<Vec<Address>> for Layers<Vec<Address>> {
     fn say_outside(&mut self, value: Vec<Address>, variable: &str) {

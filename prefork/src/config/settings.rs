@@ -1,5 +1,6 @@
 //! What holds, for the program to read: a value for each option that an operator may say.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use prefork_options::{Network, Window};
@@ -31,7 +32,7 @@ macro_rules! as_it_is {
     )* };
 }
 
-as_it_is! { usize, u32, bool, Duration }
+as_it_is! { usize, u32, bool, Duration, NonZeroUsize }
 
 impl Shown for Vec<Endpoint> {
     type As = Vec<String>;
@@ -69,6 +70,7 @@ macro_rules! shown {
     (window) => { Option<Duration> };
     (network) => { Option<String> };
     (flag) => { bool };
+    (threads) => { NonZeroUsize };
 }
 
 macro_rules! words {
@@ -91,6 +93,9 @@ macro_rules! words {
         ", `None` for what each address says"
     };
     (flag) => {
+        ""
+    };
+    (threads) => {
         ""
     };
 }

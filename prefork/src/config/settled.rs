@@ -1,8 +1,9 @@
 //! What holds: every option with a value, checked against the others.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers};
+use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, network};
 
 use super::endpoint::{endpoints, port};
 use super::environment::{CONCURRENCY, PORT, not_text};
@@ -26,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) ready_timeout: Duration,
     pub(crate) shutdown_grace_period: Duration,
     pub(crate) env_prefix: Prefix,
+    pub(crate) runtime_threads: NonZeroUsize,
 }
 
 impl Config {
@@ -35,6 +37,7 @@ impl Config {
     const HEALTHY_AFTER: Duration = Duration::from_secs(1);
     const READY_TIMEOUT: Duration = Duration::from_secs(30);
     const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
+    pub(crate) const RUNTIME_THREADS: NonZeroUsize = NonZeroUsize::MIN;
 }
 
 /// All layers in one, and what became of each.
@@ -70,6 +73,11 @@ pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usiz
         Origin::Default | Origin::Program(..) => "listen".to_owned(),
     };
     let declared = options.listen.value().cloned().unwrap_or_default();
+    if let Some(&network) = options.network.value() {
+        for address in &declared {
+            options.check("network", network::check(network, address));
+        }
+    }
     let listen = endpoints(&declared, port, &place, &mut options);
     let workers = options.workers.value().copied().unwrap_or_default();
     let workers = workers.count(cpus);
@@ -104,6 +112,10 @@ pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usiz
             .value()
             .unwrap_or(&Config::SHUTDOWN_GRACE_PERIOD),
         env_prefix: options.env_prefix.value().cloned().unwrap_or_default(),
+        runtime_threads: *options
+            .runtime_threads
+            .value()
+            .unwrap_or(&Config::RUNTIME_THREADS),
     };
     let mut values = values(&config, &options, &mut ignored);
     for value in values
@@ -190,7 +202,7 @@ impl Options {
 
 /// The standard library counts what affinity mask and cgroup quota leave.
 pub(crate) fn usable_cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 #[cfg(test)]
@@ -318,6 +330,19 @@ mod tests {
                 assert_eq!(value.text, default, "{}", value.name);
             }
         }
+    }
+
+    #[test]
+    fn every_address_of_another_family_is_told() {
+        let mut options = with_listen(":0,[::1]:0,http=[::]:0");
+        let origin = Origin::Variable("test".to_owned());
+        options.network.say(Network::Tcp4, origin);
+        let told = mistakes(&settled(&options, &[]));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told.iter().all(|mistake| mistake.contains("tcp4")),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What may stand for a value in the builder and in the attribute.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use prefork_options::{
     Address, Network, ParseError, Prefix, Window, Workers, address, count, duration, flag, network,
-    prefix, window, workers,
+    prefix, threads, window, workers,
 };
 
 /// Something that an option of type `T` can be made from.
@@ -20,6 +21,7 @@ use prefork_options::{
 /// | a network | `"tcp"`, `"tcp4"`, `"tcp6"` |
 /// | a flag | a `bool`, `"true"`, `"false"` |
 /// | a prefix | `"MYAPP"` |
+/// | threads | a `usize`, a [`NonZeroUsize`], a text such as `"4"` |
 ///
 /// A text means what it means in the environment, so that a program can hand on what it was told. Both `&str` and
 /// `String` are texts.
@@ -120,6 +122,30 @@ impl IntoOption<Network> for &str {
 impl IntoOption<Network> for String {
     fn into_option(self) -> Result<Network, ParseError> {
         network::parse(&self)
+    }
+}
+
+impl IntoOption<NonZeroUsize> for usize {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        threads::check(self)
+    }
+}
+
+impl IntoOption<NonZeroUsize> for NonZeroUsize {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        threads::check(self.get())
+    }
+}
+
+impl IntoOption<NonZeroUsize> for &str {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        threads::parse(self)
+    }
+}
+
+impl IntoOption<NonZeroUsize> for String {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        threads::parse(&self)
     }
 }
 

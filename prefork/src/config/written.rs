@@ -3,6 +3,7 @@
 //! It knows how values are written; what holds is settled next door.
 
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use prefork_options::{Address, Network, Prefix, Row, Window, Workers, duration};
@@ -33,7 +34,7 @@ macro_rules! by_display {
     )* };
 }
 
-by_display! { usize, u32, bool, Window, Workers, Network, Prefix }
+by_display! { usize, u32, bool, NonZeroUsize, Window, Workers, Network, Prefix }
 
 impl Written for Duration {
     fn written(&self) -> String {

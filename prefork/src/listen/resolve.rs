@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use prefork_options::Network;
 
 use crate::config::Endpoint;
-use crate::error::{BadOption, Error};
+use crate::error::Error;
 
 /// Where each listener is to be bound.
 ///
@@ -28,13 +28,6 @@ pub(super) fn resolve_one(
     network: Option<Network>,
 ) -> Result<SocketAddr, Error> {
     let listener = &endpoint.name;
-    if let Some(network) = network
-        && !fits(endpoint, network)
-    {
-        let place = "network".to_owned();
-        let reason = format!("listener '{listener}': {endpoint} is no {network} address");
-        return Err(Error::Options(vec![BadOption { place, reason }]));
-    }
     resolve(endpoint, network).map_err(|source| Error::Resolve {
         listener: listener.clone(),
         address: endpoint.host.clone(),
@@ -60,11 +53,6 @@ fn resolve(address: &Endpoint, network: Option<Network>) -> io::Result<SocketAdd
         Some(network) => is_in(addr.ip(), network),
     };
     found.find(wanted).ok_or_else(|| not_in(network))
-}
-
-/// Whether a literal address is of the network; what is a name shows when it is resolved.
-fn fits(address: &Endpoint, network: Network) -> bool {
-    address.host.parse().map_or(true, |ip| is_in(ip, network))
 }
 
 fn is_in(ip: IpAddr, network: Network) -> bool {
@@ -98,18 +86,6 @@ mod tests {
     fn ip(text: &str, network: Option<Network>) -> Option<String> {
         let address = Endpoint::of(text);
         resolve(&address, network).ok().map(|addr| addr.to_string())
-    }
-
-    #[test]
-    fn a_literal_address_of_another_family_does_not_fit() {
-        for (text, network, expected) in [
-            ("127.0.0.1:80", Network::Tcp6, false),
-            ("[::1]:80", Network::Tcp4, false),
-            ("[::1]:80", Network::Tcp, true),
-            ("localhost:80", Network::Tcp6, true),
-        ] {
-            assert_eq!(fits(&Endpoint::of(text), network), expected, "{text}");
-        }
     }
 
     #[test]

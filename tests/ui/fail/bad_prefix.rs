@@ -10,3 +10,13 @@ mod another {
     #[prefork::main(env_prefix = 4, workers = "0%")]
     fn main() {}
 }
+
+mod numbered {
+    #[prefork::main(env_prefix = "2APP", recover_threshold = "often", reuseport = "yes")]
+    fn main() {}
+}
+
+mod long {
+    #[prefork::main(env_prefix = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    async fn main() {}
+}
