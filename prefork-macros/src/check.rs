@@ -3,13 +3,14 @@
 //! It knows the table of options and the few keys that are for the attribute alone; single values are next door in
 //! [`value`].
 
-use prefork_options::{Row, TABLE, suggest};
+use prefork_options::suggest::{self, Hint};
+use prefork_options::{Row, TABLE, network};
 use syn::ext::IdentExt;
 use syn::{Expr, Ident, Lit, Path};
 
 use crate::args::Pair;
 use crate::errors::Errors;
-use crate::value::{self, bare, describe, literal};
+use crate::value::{self, bare, describe, known_addresses, known_text, literal};
 
 /// Keys that no builder has: they say how to expand.
 const EXPANSION: [&str; 2] = ["crate", "runtime"];
@@ -48,7 +49,31 @@ pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Config {
             _ => config.options.extend(check_option(key, value, errors)),
         }
     }
+    check_network(&config.options, errors);
     config
+}
+
+/// Holds each address against `network`, where both are literals. There is no other pair of options that can only be wrong
+/// together: all times are counted from different beginnings, and the number of workers is the operator's to change.
+fn check_network(options: &[Setting], errors: &mut Errors) {
+    let value = |name| {
+        let mut settings = options.iter();
+        settings
+            .find(|setting| setting.name == name)
+            .map(|setting| &setting.value)
+    };
+    let (Some(listen), Some(network)) = (value("listen"), value("network")) else {
+        return;
+    };
+    // A text that is none was reported by itself.
+    let Some(Ok(network)) = known_text(network).map(|text| network::parse(&text)) else {
+        return;
+    };
+    for (place, address) in known_addresses(listen) {
+        if let Err(error) = network::check(network, &address) {
+            errors.at(place, error);
+        }
+    }
 }
 
 fn twice(name: &str, first: &Ident) -> String {
@@ -77,15 +102,14 @@ fn check_option(name: Ident, value: Option<Expr>, errors: &mut Errors) -> Option
 
 fn unknown(name: &str) -> String {
     let names = || TABLE.iter().map(|row| row.name).chain(EXPANSION);
-    let hint = match suggest::nearest(name, names()) {
-        Some(near) => format!("did you mean `{near}`? "),
-        None => String::new(),
-    };
     let all: Vec<_> = names().map(|name| format!("`{name}`")).collect();
-    format!(
-        "unknown option `{name}`, {hint}there are {}",
-        all.join(", ")
-    )
+    let all = format!("there are {}", all.join(", "));
+    match suggest::hint(name, names()) {
+        Some(near @ Hint::Near(_)) => format!("unknown option `{name}`, {near} {all}"),
+        // Whoever knows what was meant shows no list.
+        Some(sure) => format!("unknown option `{name}`, {sure}"),
+        None => format!("unknown option `{name}`, {all}"),
+    }
 }
 
 /// A path, plain or in a string as other macros write it.
@@ -159,7 +183,7 @@ mod tests {
         for (text, message) in [
             (
                 "workers",
-                "`workers` needs a value, expected \\\"auto\\\" or a number from 0 to 10000",
+                "`workers` needs a value, expected \\\"auto\\\", \\\"auto-1\\\", \\\"50%\\\" or a number from 0 to 10000",
             ),
             (
                 "crate",
@@ -182,7 +206,20 @@ mod tests {
                 "unknown option `worker`, did you mean `workers`? there are `listen`, `network`",
             ),
             ("colour = 4", "unknown option `colour`, there are `listen`"),
-            ("Workers = 4", "did you mean `workers`?"),
+            (
+                "listen = [\":80\", \"[::1]:80\"], network = \"tcp4\"",
+                "'[::1]:80' is no tcp4 address",
+            ),
+            (
+                "Workers = 4",
+                "unknown option `Workers`, it is written `workers`",
+            ),
+            (
+                "processes = 4",
+                "unknown option `processes`, it is called `workers` here",
+            ),
+            ("krate = x", "it is called `crate` here"),
+            ("port = 80", "host and port stand together in `listen`"),
             (
                 "workers = 4, workers = 5",
                 "`workers` is set twice, first at 1:1",

@@ -4,7 +4,7 @@
 
 use std::fmt::Display;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 
 /// Gathers errors, so that one compilation shows all of them.
@@ -22,6 +22,11 @@ impl Errors {
     /// Adds one that underlines all of the given tokens.
     pub(crate) fn at(&mut self, place: impl ToTokens, text: impl Display) {
         self.push(syn::Error::new_spanned(place, text));
+    }
+
+    /// Adds one that underlines the attribute itself.
+    pub(crate) fn here(&mut self, text: impl Display) {
+        self.push(syn::Error::new(Span::call_site(), text));
     }
 
     pub(crate) fn is_empty(&self) -> bool {

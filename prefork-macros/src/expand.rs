@@ -26,7 +26,7 @@
 //! A token that the type checker may complain about carries the span of what the user wrote. The crate's path stands in one
 //! place, so that a wrong one is one error. No `allow` is generated for rustc's lints: it would be an error under `forbid`.
 
-use proc_macro2::{Delimiter, Group, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -35,7 +35,10 @@ use syn::{Attribute, FnArg, Pat, PatType, ReturnType, Signature, Type};
 use crate::check::{Config, Setting};
 use crate::errors::Errors;
 use crate::item::Item;
-use crate::signature::is_misplaced;
+use crate::signature::is_hopeless;
+
+/// The function between the user's and the attributes of others.
+pub(crate) const CALL: &str = "__prefork_call";
 
 /// The whole expansion, for arguments and a function without mistakes.
 pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
@@ -45,16 +48,15 @@ pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
     let options = config.options.iter().map(setting);
     let wants = arguments(signature).map(want);
     let entry = entry(config, item);
-    let need = need_tokio(config, item);
     // Here the compiler says that a return type is no `Termination`.
     let run = quote_spanned! {place_of_result(signature)=>
         __prefork_runtime::run(|__prefork| { #(#options)* }, [#(#wants),*], #entry)
     };
+    let run = with_tokio(config, item, run);
     let body = quote! {
         use #krate::__private as __prefork_runtime;
         #user
         #call
-        #need
         #run
     };
     outside(item, &body)
@@ -63,7 +65,7 @@ pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
 /// What stays when there are mistakes: the user's function, for editors, and a `main`, so that its lack is not reported
 /// on top of them.
 pub(crate) fn harmless(item: &Item, errors: Errors) -> TokenStream {
-    let user = (!is_misplaced(&item.signature)).then(|| user(item));
+    let user = (!is_hopeless(&item.signature)).then(|| user(item));
     let function = outside(item, &quote!(#user ::std::process::ExitCode::FAILURE));
     let errors = errors.into_tokens();
     quote!(#function #errors)
@@ -121,14 +123,18 @@ fn call(signature: &Signature) -> TokenStream {
     let Signature {
         asyncness, ident, ..
     } = signature;
-    let (output, wait) = (output(signature), wait(signature));
+    let (output, wait, call) = (output(signature), wait(signature), call_name());
     let values = arguments(signature).enumerate().map(|(place, argument)| {
         let (cfgs, place) = (cfgs(argument), index(signature, place));
         quote!(#(#cfgs)* __prefork_runtime::take(#place))
     });
     quote! {
-        #asyncness fn __prefork_call() #output { #ident(#(#values),*) #wait }
+        #asyncness fn #call() #output { #ident(#(#values),*) #wait }
     }
+}
+
+fn call_name() -> Ident {
+    Ident::new(CALL, Span::call_site())
 }
 
 /// What the runtime calls in a worker.
@@ -139,14 +145,15 @@ fn entry(config: &Config, item: &Item) -> TokenStream {
     let Signature {
         asyncness, ident, ..
     } = signature;
+    let call = call_name();
     if foreign.is_empty() {
-        return started(config, &quote!(__prefork_call));
+        return started(config, &call.to_token_stream());
     }
     let (output, wait) = (output(signature), wait(signature));
     let started = started(config, &ident.to_token_stream());
     quote! {{
         #(#foreign)*
-        #asyncness fn #ident() #output { __prefork_call() #wait }
+        #asyncness fn #ident() #output { #call() #wait }
         #started
     }}
 }
@@ -166,9 +173,12 @@ fn started(config: &Config, function: &TokenStream) -> TokenStream {
     }
 }
 
-/// One option, as a call of the builder's setter: hover, completion and type errors come from there.
+/// One option, as a call of the builder's setter: hover, completion and type errors come from there. Name and parentheses
+/// are the user's: what lies between them is where the setter finds that it was called from.
 fn setting(Setting { name, value }: &Setting) -> TokenStream {
-    quote!(__prefork.#name(#value);)
+    let mut arguments = Group::new(Delimiter::Parenthesis, value.to_token_stream());
+    arguments.set_span(name.span());
+    quote!(__prefork.#name #arguments;)
 }
 
 /// What one argument asks of the worker. Its type is named here so that a wrong one is reported once, in its own place.
@@ -177,19 +187,25 @@ fn want(argument: &PatType) -> TokenStream {
     quote!(#(#cfgs)* __prefork_runtime::Want::of::<#ty>(#name))
 }
 
-/// A runtime for `async` comes from an attribute, from `runtime = …`, or from our feature, which may be off.
-fn need_tokio(config: &Config, item: &Item) -> Option<TokenStream> {
-    let asyncness = item.signature.asyncness.as_ref()?;
+/// A runtime for `async` comes from an attribute, from `runtime = …`, or from our feature. Without it the macro puts an error
+/// that names it in the place of the call, which could only fail in other words.
+fn with_tokio(config: &Config, item: &Item, run: TokenStream) -> TokenStream {
+    let Some(asyncness) = &item.signature.asyncness else {
+        return run;
+    };
     if config.runtime.is_some() || !item.foreign.is_empty() {
-        return None;
+        return run;
     }
     let place = generated_at(asyncness.span());
-    let macro_call = quote_spanned!(place=> ::__need_tokio! {});
     let krate = config.krate.as_ref().map_or_else(
         || quote_spanned!(place=> ::prefork),
         ToTokens::to_token_stream,
     );
-    Some(quote!(#krate #macro_call))
+    let with_tokio = quote_spanned!(place=> ::__with_tokio!);
+    // The error is shown from the path to the parenthesis.
+    let mut run = Group::new(Delimiter::Parenthesis, run);
+    run.set_span(place);
+    quote!(#krate #with_tokio #run)
 }
 
 fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType> {

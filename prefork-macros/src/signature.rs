@@ -5,8 +5,9 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{Attribute, FnArg, Path, Safety, Signature};
+use syn::{FnArg, ReturnType, Safety, Signature, Type};
 
+use crate::beside::is_launch;
 use crate::check::Config;
 use crate::errors::Errors;
 use crate::item::Item;
@@ -17,7 +18,14 @@ pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
     check_qualifiers(signature, errors);
     check_generics(signature, errors);
     check_inputs(signature, errors);
-    check_doubled(&item.foreign, config.krate.as_ref(), errors);
+    // What `_` would be there, and what to write instead, is said about the attribute.
+    if !item
+        .foreign
+        .iter()
+        .any(|attribute| is_launch(attribute.path()))
+    {
+        check_output(signature, errors);
+    }
     if let Some(runtime) = &config.runtime
         && !item.is_async()
     {
@@ -28,9 +36,9 @@ pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
     }
 }
 
-/// Whether the function cannot stand outside of an `impl` or `extern` block.
-pub(crate) fn is_misplaced(signature: &Signature) -> bool {
-    signature.receiver().is_some() || signature.variadic.is_some()
+/// Whether the compiler would refuse this function wherever we put it, on top of what we say.
+pub(crate) fn is_hopeless(signature: &Signature) -> bool {
+    signature.receiver().is_some() || signature.variadic.is_some() || inferred(signature).is_some()
 }
 
 fn check_qualifiers(signature: &Signature, errors: &mut Errors) {
@@ -48,11 +56,8 @@ fn check_qualifiers(signature: &Signature, errors: &mut Errors) {
                 format!("`{name}` cannot be `unsafe`, nobody could vouch for the call"),
             );
         }
-        Safety::Safe(safe) => errors.at(
-            safe,
-            format!("`{name}` cannot be `safe`, that is for `extern` blocks"),
-        ),
-        Safety::Default => {}
+        // `safe` is for `extern` blocks; the parser reads none before a body.
+        Safety::Safe(_) | Safety::Default => {}
     }
     if let Some(abi) = &signature.abi {
         errors.at(
@@ -106,6 +111,20 @@ fn check_inputs(signature: &Signature, errors: &mut Errors) {
     }
 }
 
+fn check_output(signature: &Signature, errors: &mut Errors) {
+    if let Some(ty) = inferred(signature) {
+        let name = &signature.ident;
+        errors.at(ty, format!("`{name}` cannot return `_`, expected the type"));
+    }
+}
+
+fn inferred(signature: &Signature) -> Option<&Type> {
+    match &signature.output {
+        ReturnType::Type(_, ty) if matches!(**ty, Type::Infer(_)) => Some(ty),
+        _ => None,
+    }
+}
+
 /// `impl` is a keyword, so its token can only mean `impl Trait`.
 fn has_impl(ty: TokenStream) -> bool {
     ty.into_iter().any(|token| match token {
@@ -113,30 +132,6 @@ fn has_impl(ty: TokenStream) -> bool {
         TokenTree::Group(group) => has_impl(group.stream()),
         TokenTree::Punct(_) | TokenTree::Literal(_) => false,
     })
-}
-
-/// A second attribute of ours below the first would make a master of each worker.
-fn check_doubled(foreign: &[Attribute], krate: Option<&Path>, errors: &mut Errors) {
-    for attribute in foreign {
-        let words = words(attribute.path());
-        let Some((last, place)) = words.split_last() else {
-            continue;
-        };
-        let named = krate.map(self::words);
-        if last == "main" && (place == ["prefork"] || named.as_deref() == Some(place)) {
-            errors.at(
-                attribute,
-                "`#[prefork::main]` stands here twice, expected it once",
-            );
-        }
-    }
-}
-
-fn words(path: &Path) -> Vec<String> {
-    path.segments
-        .iter()
-        .map(|segment| segment.ident.to_string())
-        .collect()
 }
 
 #[cfg(test)]
@@ -180,26 +175,12 @@ mod tests {
                 "cannot take `impl Trait`",
             ),
             ("fn main(a: u8, ...) {}", "cannot be variadic"),
-            (
-                "#[::prefork::main(workers = 4)] fn main() {}",
-                "stands here twice",
-            ),
+            ("fn main() -> _ {}", "`main` cannot return `_`"),
         ] {
             let errors = verdict(text, &Config::default());
             assert!(errors.contains(message), "{text}: {errors}");
             assert_eq!(errors.matches("compile_error").count(), 1, "{errors}");
         }
-    }
-
-    #[test]
-    fn a_doubled_attribute_is_known_by_its_other_name() {
-        let config = Config {
-            krate: syn::parse_str("my::door").ok(),
-            ..Config::default()
-        };
-
-        assert!(verdict("#[my::door::main] fn main() {}", &config).contains("stands here twice"));
-        assert!(verdict("#[my::other::main] fn main() {}", &config).is_empty());
     }
 
     #[test]

@@ -20,10 +20,20 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
         }
         (Kind::Code, _) if matches!(bare(value), Expr::Closure(_)) => {}
         (Kind::Flag, Some(Lit::Bool(_))) => {}
-        (Kind::Workers | Kind::Duration | Kind::Window | Kind::Network, Some(Lit::Str(text))) => {
+        (
+            Kind::Workers
+            | Kind::Count
+            | Kind::Duration
+            | Kind::Window
+            | Kind::Network
+            | Kind::Flag
+            | Kind::Prefix
+            | Kind::Threads,
+            Some(Lit::Str(text)),
+        ) => {
             report(text, kind.check(&text.value()), errors);
         }
-        (Kind::Workers | Kind::Count, Some(Lit::Int(number))) => {
+        (Kind::Workers | Kind::Count | Kind::Threads, Some(Lit::Int(number))) => {
             report(number, kind.check(number.base10_digits()), errors);
         }
         (Kind::Duration | Kind::Window, Some(Lit::Int(number))) => {
@@ -120,6 +130,24 @@ fn check_addresses<'a>(
     }
 }
 
+/// The addresses that a value of `listen` is known to have, each with its place.
+pub(crate) fn known_addresses(value: &Expr) -> Vec<(&Expr, Address)> {
+    let elements: Vec<&Expr> = match bare(value) {
+        Expr::Array(array) => array.elems.iter().collect(),
+        _ => vec![value],
+    };
+    let known = |element| Some((element, address::parse(&known_text(element)?).ok()?));
+    elements.into_iter().filter_map(known).collect()
+}
+
+/// The text that a value is known to be.
+pub(crate) fn known_text(value: &Expr) -> Option<String> {
+    match literal(value) {
+        Some(Lit::Str(text)) => Some(text.value()),
+        _ => None,
+    }
+}
+
 fn check_element(element: &Expr, errors: &mut Errors) -> Option<Address> {
     if let Some(Lit::Str(text)) = literal(element) {
         return check_address(text, errors);
@@ -170,6 +198,9 @@ mod tests {
             (Kind::Window, "\"1m\""),
             (Kind::Network, "\"tcp6\""),
             (Kind::Flag, "true"),
+            (Kind::Flag, "\"true\""),
+            (Kind::Count, "\"8\""),
+            (Kind::Workers, "\"auto-1\""),
             (Kind::Code, "|child| drop(child)"),
             (Kind::Code, "hooks::spawned"),
         ] {
@@ -196,6 +227,7 @@ mod tests {
                 Kind::Window,
                 Kind::Network,
                 Kind::Flag,
+                Kind::Prefix,
                 Kind::Code,
             ] {
                 assert_eq!(verdict(kind, text), "", "{text}");
@@ -221,9 +253,10 @@ mod tests {
             (Kind::Workers, "[4]", "found an array"),
             (
                 Kind::Count,
-                "\"8\"",
-                "expected a number from 0 to 1000000, found a string",
+                "b\"8\"",
+                "expected a number from 0 to 1000000, found a byte string",
             ),
+            (Kind::Count, "\"often\"", "'often' is not a number"),
             (Kind::Count, "99999999999999999999999999", "is too large"),
             (
                 Kind::Duration,
@@ -245,11 +278,7 @@ mod tests {
             (Kind::Window, "\"ever\"", "or \\\"forever\\\""),
             (Kind::Network, "\"udp\"", "is not a network"),
             (Kind::Network, "4", "found a number"),
-            (
-                Kind::Flag,
-                "\"true\"",
-                "expected `true` or `false`, found a string",
-            ),
+            (Kind::Flag, "\"yes\"", "'yes' is neither 'true' nor 'false'"),
             (Kind::Flag, "1", "found a number"),
             (
                 Kind::Code,
@@ -264,7 +293,13 @@ mod tests {
                 "[\":80\", \"listener0=:81\"]",
                 "are both called 'listener0'",
             ),
-            (Kind::Addresses, "\"localhost\"", "has no port"),
+            (Kind::Addresses, "\"8080\"", "is a port alone"),
+            (
+                Kind::Prefix,
+                "\"myapp\"",
+                "is not what variables are called",
+            ),
+            (Kind::Prefix, "4", "expected a prefix such as"),
         ] {
             let found = verdict(kind, text);
             assert!(found.contains(message), "{text}: {found}");

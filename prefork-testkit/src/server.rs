@@ -12,7 +12,8 @@ use crate::running::Running;
 /// Describes a real server under test: a program that serves with prefork.
 ///
 /// Unless said otherwise it listens on a free port of 127.0.0.1, whatever the program was written
-/// with, and inherits the environment of the test, but no option of prefork from there.
+/// with, and inherits the environment of the test, but no option of prefork from there, nor `PORT` and
+/// `WEB_CONCURRENCY`.
 ///
 /// # Examples
 /// ```no_run
@@ -166,7 +167,10 @@ impl Server {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]);
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("PREFORK_") {
+            let is_platform = ["PORT", "WEB_CONCURRENCY"]
+                .iter()
+                .any(|other| name == *other);
+            if is_platform || name.to_string_lossy().starts_with("PREFORK_") {
                 command.env_remove(name);
             }
         }

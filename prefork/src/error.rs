@@ -19,6 +19,21 @@ pub enum Error {
     #[error("{}", Lines(.0))]
     Options(Vec<BadOption>),
 
+    /// The function given as `configure` refused.
+    #[error("configure failed")]
+    Configure {
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// Nothing was started, since somebody asked for an explanation, which stands on stdout. From
+    /// [`start`](crate::Prefork::start) alone: a `run` that explained ends like a master that was asked to stop.
+    #[error("{variable} is set: nothing was started")]
+    Explained {
+        /// By which variable.
+        variable: String,
+    },
+
     /// The arguments of `main` do not fit the listeners.
     #[error("the arguments of main do not fit the listeners: {reason}")]
     Arguments {
@@ -173,6 +188,7 @@ impl Error {
     ///
     /// | status | what happened |
     /// |---|---|
+    /// | 0 | an explanation was asked for instead of a start |
     /// | 68 | a host name has no address |
     /// | 69 | an address could not be bound |
     /// | 70 | `run` twice, or inside a worker; a hook or the child producer failed |
@@ -181,9 +197,10 @@ impl Error {
     /// | 74 | children were killed and did not go |
     /// | 75 | more workers ended than `recover_threshold` allows |
     /// | 76 | a worker's variables or descriptors are not those of a master |
-    /// | 78 | an option cannot be used, or an argument of `main` does not fit or cannot be made |
+    /// | 78 | an option cannot be used, `configure` failed, or an argument of `main` does not fit or cannot be made |
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Explained { .. } => 0,
             Self::Resolve { .. } => 68,
             Self::Listen { .. } => 69,
             Self::SecondRun { .. } | Self::Producer { .. } | Self::Hook { .. } => 70,
@@ -192,7 +209,10 @@ impl Error {
             Self::Unkillable { .. } => 74,
             Self::OverRecovery { .. } => 75,
             Self::Role { .. } | Self::Inherited { .. } => 76,
-            Self::Options(_) | Self::Arguments { .. } | Self::Argument { .. } => 78,
+            Self::Options(_)
+            | Self::Configure { .. }
+            | Self::Arguments { .. }
+            | Self::Argument { .. } => 78,
         }
     }
 
@@ -200,9 +220,12 @@ impl Error {
     fn way_out(&self) -> &'static str {
         match self {
             Self::Options(_) => "Correct the option and start again.",
+            Self::Explained { .. } => "Remove the variable to start.",
+            Self::Configure { .. } => "Correct what it was given to read, or the function itself.",
             Self::Arguments { .. } => {
-                "Give main one argument per listener, or name arguments like listeners; \
-                 PREFORK_LISTEN replaces the list that the program was written with."
+                "Give main one argument per listener, called like it where it has a name; \
+                 PREFORK_LISTEN (with another prefix where the program has one) replaces the list \
+                 that it was written with."
             }
             Self::Argument { .. } => "The worker ended before its body began.",
             Self::Resolve { .. } => "Check the host name and the machine's resolver.",
@@ -234,7 +257,8 @@ impl Error {
             Self::Hook { .. } => "The workers were stopped. Correct the hook.",
             Self::OverRecovery { .. } => {
                 "The lines above say how each of them ended. Mend the cause, or raise \
-                 recover_threshold (PREFORK_RECOVER_THRESHOLD)."
+                 recover_threshold (PREFORK_RECOVER_THRESHOLD, with another prefix where the \
+                 program has one)."
             }
             Self::Unkillable { .. } => {
                 "They hang in the kernel, often on a file system that does not answer, or give back \

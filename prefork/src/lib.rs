@@ -39,6 +39,25 @@
 //! - With `panic = "abort"` a panic's text reaches the master as well, since the hook runs before the
 //!   abort; a panic of the master itself ends it, and its workers drain.
 //!
+//! # What holds
+//!
+//! Each option is said under one name in three places: `workers = 4` in the attribute, `.workers(4)` of
+//! [`Prefork`], `PREFORK_WORKERS=4` in the environment; a text means the same in all of them
+//! ([`IntoOption`]). The methods of [`Prefork`] are the reference: what each option does, its unit, default and
+//! variable. From the weakest to the strongest:
+//!
+//! | layer | |
+//! |---|---|
+//! | default | |
+//! | `WEB_CONCURRENCY`, `PORT` | for what is left open: `workers` unsaid or `"auto"`, an address without a port |
+//! | attribute, builder | |
+//! | `PREFORK_<OPTION>` | or another prefix, see [`Prefork::env_prefix`] |
+//! | [`Prefork::configure`] | sees what holds, and may read the program's own flags |
+//!
+//! `PREFORK_EXPLAIN=1` prints all options with value and origin, the listeners, and what was ignored, on stdout; it
+//! checks what a start would check, calls no function but `configure`, binds and starts nothing, and ends with the
+//! status of that start (the generated `main`) or with [`Error::Explained`] ([`Prefork::start`]).
+//!
 //! # Which promises need our listener
 //!
 //! | | [`net::Listener`] | raw std or tokio listener |
@@ -84,8 +103,8 @@
 //!
 //! # Features
 //!
-//! None is on by default. `tokio`: async `main` (on a current-thread runtime, unless a runtime's
-//! attribute stands beside ours), `net::Listener::accept`, `tokio::net::TcpListener` as an argument.
+//! None is on by default. `tokio`: async `main` (on a current-thread runtime, unless
+//! `runtime_threads` says more or another runtime's attribute stands beside ours), `net::Listener::accept`, `tokio::net::TcpListener` as an argument.
 //! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -106,7 +125,7 @@ mod supervisor;
 mod sys;
 mod worker;
 
-pub use config::IntoOption;
+pub use config::{Configuration, IntoOption, Settings};
 pub use error::{BadOption, Error};
 pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady};
 pub use master::{Handle, Level, LogLine};
@@ -125,23 +144,24 @@ pub mod __private {
     pub use crate::worker::{Guest, Said, Want};
 }
 
-/// Empty with feature `tokio`: an async `main` needs it, unless something else brings a runtime.
+/// The call that runs an async `main` without another runtime, where feature `tokio` is on.
 #[cfg(feature = "tokio")]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __need_tokio {
-    () => {};
+macro_rules! __with_tokio {
+    ($($call:tt)*) => { $($call)* };
 }
 
-/// An async `main` needs feature `tokio`, unless something else brings a runtime.
+/// Without the feature the call could only fail in words that do not name it, so it is left out.
 #[cfg(not(feature = "tokio"))]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __need_tokio {
-    () => {
+macro_rules! __with_tokio {
+    ($($call:tt)*) => {{
         ::core::compile_error!(
             "an async `main` needs feature `tokio` of prefork, or a runtime's attribute such as \
              `#[tokio::main]` below, or `runtime = path`"
         );
-    };
+        ::std::process::ExitCode::FAILURE
+    }};
 }

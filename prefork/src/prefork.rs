@@ -2,6 +2,7 @@
 //! only place that sees both sides.
 
 mod code;
+mod explain;
 pub(crate) mod private;
 
 use std::fmt;
@@ -9,9 +10,11 @@ use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::config::{Config, Options};
+use crate::config::{
+    Config, Configuration, Door, Environment, Options, Settled, settle, usable_cpus,
+};
 use crate::error::{BadOption, Error};
-use crate::hook::{Hooks, LastHook};
+use crate::hook::{Failure, Hooks, LastHook, contain};
 use crate::listen::{Binding, bind_all};
 use crate::master::{Handle, Log, Logger, Setup, describe};
 use crate::runtime::Body;
@@ -52,7 +55,19 @@ pub struct Prefork {
     hooks: Hooks,
     on_master_death: Option<LastHook>,
     logger: Option<Logger>,
+    configure: Option<Configure>,
     handles_signals: bool,
+}
+
+/// The user's function that has the last word on the options.
+type Configure = Box<dyn FnMut(&mut Configuration) -> Result<(), Failure> + Send>;
+
+/// All that the layers came to.
+struct Said {
+    settled: Settled,
+    environment: Environment,
+    /// Mistakes, or what `configure` said.
+    verdict: Result<(), Error>,
 }
 
 /// How a [`run`](Prefork::run) ended: each process sees its own side.
@@ -74,6 +89,11 @@ impl Prefork {
 
     pub(crate) fn options_mut(&mut self) -> &mut Options {
         &mut self.options
+    }
+
+    /// From here on the attribute speaks.
+    pub(crate) fn by_attribute(&mut self) {
+        self.options.door = Door::Attribute;
     }
 
     /// The master takes the signals of this process: SIGTERM, SIGQUIT and SIGHUP stop gracefully,
@@ -117,14 +137,22 @@ impl Prefork {
                 reason: "start was called inside a worker; only a master starts workers",
             });
         }
-        let config = self.config()?;
+        let said = self.read();
+        if said.environment.explains {
+            let variable = said.environment.explain_variable();
+            explain::explain(said, None)?;
+            return Err(Error::Explained { variable });
+        }
+        said.verdict?;
+        let config = said.settled.config;
         if config.workers == 0 {
             return Err(Error::Options(vec![BadOption {
                 place: "workers".to_owned(),
                 reason: "0 is single mode, which has no master to start; use run".to_owned(),
             }]));
         }
-        self.setup(config, &Declared::default()).start()
+        let log = self.log(&said.environment);
+        self.setup(config, log, &Declared::default()).start()
     }
 
     pub(crate) fn run_with<R, K>(
@@ -148,24 +176,25 @@ impl Prefork {
             }
         };
         lay_down(wants, declared.assigned);
-        let returned = body(Worker::new(Arc::clone(&context))).finish();
+        let returned = body(Worker::new(Arc::clone(&context))).finish(context.threads());
         context.conclude();
         Ok(Ended::Worker(returned))
     }
 
     /// The process that nobody started: the master, to its end, or the one process of single mode.
     fn lead(&mut self, wanted: &[Wanted<'_>]) -> Result<Option<(Arc<Context>, Declared)>, Error> {
-        let config = self.config()?;
-        let names: Vec<&str> = config
-            .listen
-            .iter()
-            .filter_map(|a| a.name.as_deref())
-            .collect();
-        let declared = declare(wanted, &names)?;
+        let said = self.read();
+        if said.environment.explains {
+            return explain::explain(said, Some(wanted)).map(|()| None);
+        }
+        said.verdict?;
+        let config = said.settled.config;
+        let declared = declare(wanted, &names_of(&config))?;
         // Options that were refused may be corrected and run.
         claim_process(Claim::Take)?;
+        let mut log = self.log(&said.environment);
         if config.workers > 0 {
-            self.setup(config, &declared).run()?;
+            self.setup(config, log, &declared).run()?;
             return Ok(None);
         }
         let bound = bind_all(&config.listen, Binding::of(&config))?;
@@ -178,19 +207,46 @@ impl Prefork {
         }
         let place = describe(bound.iter().map(|bound| (bound.name.as_str(), bound.addr)));
         let line = format!("{place} in a single process (pid {})", std::process::id());
-        Log::new(self.logger.take()).info(&line);
-        let context = Context::single(bound, config.shutdown_grace_period, &declared)?;
+        log.info(&line);
+        let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
+        let context = Context::single(bound, grace, threads, &declared)?;
         Ok(Some((context, declared)))
     }
 
-    /// The environment has the last word.
-    fn config(&self) -> Result<Config, Error> {
+    /// Reads all layers: what the program says, the environment, `configure`.
+    fn read(&mut self) -> Said {
+        let prefix = self.options.env_prefix.value().cloned().unwrap_or_default();
+        let environment = Environment::read(prefix, std::env::vars_os());
         let mut options = self.options.clone();
-        options.read_environment(|name| std::env::var_os(name));
-        Config::settle(options)
+        options.overlay(&environment);
+        let mut settled = settle(options.clone(), &environment, usable_cpus());
+        let mut verdict = settled.check();
+        // It is not asked about what cannot be used anyway.
+        if let (Ok(()), Some(configure)) = (&verdict, &mut self.configure) {
+            let mut configuration = Configuration::new(options, environment.clone());
+            let answer = contain(|| configure(&mut configuration));
+            settled = settle(configuration.into_options(), &environment, usable_cpus());
+            verdict = answer
+                .map_err(|source| Error::Configure { source })
+                .and_then(|()| settled.check());
+        }
+        Said {
+            settled,
+            environment,
+            verdict,
+        }
     }
 
-    fn setup(&mut self, config: Config, declared: &Declared) -> Setup {
+    /// The master's log, and its first line where the environment gives cause for one.
+    fn log(&mut self, environment: &Environment) -> Log {
+        let mut log = Log::new(self.logger.take());
+        if let Some(warning) = environment.warning() {
+            log.warn(&warning);
+        }
+        log
+    }
+
+    fn setup(&mut self, config: Config, log: Log, declared: &Declared) -> Setup {
         Setup {
             config,
             readiness: if declared.announces_ready {
@@ -201,7 +257,7 @@ impl Prefork {
             blocking: declared.blocking.clone(),
             producer: self.producer.take(),
             hooks: std::mem::take(&mut self.hooks),
-            log: Log::new(self.logger.take()),
+            log,
             owns_signals: self.handles_signals,
         }
     }
@@ -226,6 +282,10 @@ fn claim_process(claim: Claim) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+fn names_of(config: &Config) -> Vec<&str> {
+    config.listen.iter().map(|to| to.name.as_str()).collect()
 }
 
 /// What the arguments of `main` mean for listeners of these names.

@@ -49,6 +49,18 @@ pub fn fds(pid: i32) -> Vec<(i32, PathBuf)> {
     fds
 }
 
+/// The names of a process's threads.
+///
+/// # Panics
+/// The process is gone.
+pub fn thread_names(pid: i32) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim_end().to_owned())
+        .collect()
+}
+
 /// Whether it runs: not gone, not a zombie.
 pub fn is_alive(pid: i32) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))

@@ -170,15 +170,59 @@ fn unsafe_code_stands_in_sys_alone() {
     }
 }
 
-#[test]
-fn every_option_stands_in_the_readme_with_its_default() {
-    let text = read(&root().join("README.md"));
+/// The README's table of options, as it follows from the table in `prefork-options`.
+fn options_for_people() -> String {
+    let mut text =
+        "| option | takes | unit | default | environment |\n|---|---|---|---|---|\n".to_owned();
     for row in prefork_options::TABLE {
-        let line = text
-            .lines()
-            .find(|line| line.starts_with('|') && line.contains(&format!("`{}`", row.name)))
-            .unwrap_or_else(|| panic!("README does not name {}", row.name));
-        assert!(line.contains(row.default), "{}: {line}", row.name);
-        assert!(line.contains(row.env.unwrap_or_default()), "{line}");
+        let variable = row.env.map_or("—".to_owned(), |name| format!("`{name}`"));
+        let cells = [
+            &format!("`{}`", row.name),
+            row.kind.expected(),
+            row.unit.unwrap_or("—"),
+            row.default,
+            &variable,
+        ];
+        text.extend(["| ", &cells.join(" | "), " |\n"]);
+    }
+    text
+}
+
+/// `PREFORK_TESTS_WRITE=1` writes the table anew.
+#[test]
+fn the_options_in_the_readme_are_those_of_the_table() {
+    const MARKS: [&str; 2] = ["<!-- options -->\n", "<!-- end of options -->"];
+    let path = root().join("README.md");
+    let text = read(&path);
+    let table = options_for_people();
+    let (before, rest) = text.split_once(MARKS[0]).expect("the table has its marks");
+    let (found, after) = rest.split_once(MARKS[1]).expect("the table has its marks");
+    if std::env::var_os("PREFORK_TESTS_WRITE").is_some() {
+        let text = [before, MARKS[0], &table, MARKS[1], after].concat();
+        return fs::write(&path, text).expect("the README is ours to write");
+    }
+    assert!(
+        found == table,
+        "PREFORK_TESTS_WRITE=1 writes README.md anew:\n{table}"
+    );
+}
+
+/// The setters of values get these words from the table; those of functions are written by hand.
+#[test]
+fn the_setters_of_functions_say_default_release_and_an_example() {
+    let text = read(&root().join("prefork/src/prefork/code.rs"));
+    let is_code = |row: &&prefork_options::Row| row.kind == prefork_options::Kind::Code;
+    for row in prefork_options::TABLE.iter().filter(is_code) {
+        let (before, _) = text
+            .split_once(&format!("    pub fn {}", row.name))
+            .unwrap_or_else(|| panic!("{} has no setter", row.name));
+        let doc = before.rsplit_once("\n\n").map_or(before, |(_, doc)| doc);
+        let said = format!("/// Default: {}. Since {}.", row.default, row.since);
+        assert!(doc.contains(&said), "{}: no '{said}'", row.name);
+        assert!(
+            doc.contains("/// # Examples\n    /// ```no_run"),
+            "{}",
+            row.name
+        );
     }
 }

@@ -40,6 +40,8 @@ fn each_bad_variable_is_refused_by_its_name() {
         ("PREFORK_WORKERS", "many"),
         ("PREFORK_WORKERS", "-1"),
         ("PREFORK_WORKERS", "1.5"),
+        ("PREFORK_WORKERS", "0%"),
+        ("PREFORK_WORKERS", "auto-"),
         ("PREFORK_WORKERS", "10001"),
         ("PREFORK_RECOVER_THRESHOLD", ""),
         ("PREFORK_RECOVER_THRESHOLD", "-1"),
@@ -88,6 +90,7 @@ fn each_bad_value_in_the_builder_is_refused_by_its_option() {
         ("listen=nowhere", "listen"),
         ("listen=127.0.0.1:65536", "listen"),
         ("workers=many", "workers"),
+        ("workers=auto-0", "workers"),
         ("worker_count=10001", "workers"),
         ("recover_threshold=1000001", "recover_threshold"),
         ("shutdown_grace_period=5", "shutdown_grace_period"),
@@ -105,10 +108,15 @@ fn a_port_that_is_taken_is_refused_with_its_address() {
     let taken = holder.local_addr().expect("bound").to_string();
     for workers in ["0", "2"] {
         let output = Server::new(HELLO)
-            .listen(format!("http={taken}"))
+            .listen(format!("listener={taken}"))
             .env("PREFORK_WORKERS", workers)
             .run();
-        assert_refused("taken", &output, 69, &["'http'", &taken, "bind", "in use"]);
+        assert_refused(
+            "taken",
+            &output,
+            69,
+            &["'listener'", &taken, "bind", "in use"],
+        );
     }
 }
 
@@ -157,9 +165,14 @@ fn a_forbidden_port_is_refused() {
 fn an_unknown_host_is_refused_by_its_name() {
     // RFC 6761: nobody ever has such a name.
     let output = Server::new(HELLO)
-        .listen("http=no-such-host.invalid:80")
+        .listen("listener=no-such-host.invalid:80")
         .run();
-    assert_refused("unknown", &output, 68, &["'http'", "no-such-host.invalid"]);
+    assert_refused(
+        "unknown",
+        &output,
+        68,
+        &["'listener'", "no-such-host.invalid"],
+    );
 }
 
 #[test]
@@ -174,7 +187,18 @@ fn listeners_that_main_does_not_take_are_refused() {
 }
 
 #[test]
+fn a_listener_with_a_name_goes_to_no_argument_of_another_name() {
+    for workers in ["0", "2"] {
+        let output = Server::new(TWO_LISTENERS)
+            .listen("htpp=127.0.0.1:0,admin=127.0.0.1:0")
+            .env("PREFORK_WORKERS", workers)
+            .run();
+        assert_refused("misspelt", &output, 78, &["'http'", "did you mean 'htpp'?"]);
+    }
+}
+
+#[test]
 fn arguments_that_no_listener_is_left_for_are_refused() {
-    let output = Server::new(TWO_LISTENERS).listen("admin=127.0.0.1:0").run();
-    assert_refused("one too few", &output, 78, &["'http'", "'admin'"]);
+    let output = Server::new(TWO_LISTENERS).listen("other=127.0.0.1:0").run();
+    assert_refused("one too few", &output, 78, &["'http'", "'other'"]);
 }

@@ -5,6 +5,7 @@ use std::thread;
 
 use prefork_testkit::{Server, eventually};
 use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
@@ -85,6 +86,22 @@ fn the_start_is_one_line_however_many_workers() {
         format!("prefork: serving on listener0={addr} with 4 workers (master pid {pid})");
     assert_eq!(server.log(), [expected]);
     server.stop();
+}
+
+/// The names of the threads are tokio's.
+#[test]
+fn a_worker_has_as_many_runtime_threads_as_was_said() {
+    for (said, expected) in [("1", 0), ("3", 3)] {
+        let server = Server::new(HELLO)
+            .env("PREFORK_WORKERS", "1")
+            .env("PREFORK_RUNTIME_THREADS", said)
+            .start();
+        let child = server.wait_for_children(1)[0];
+        get(server.addr(), "/").expect("an answer");
+        let threads = proc::thread_names(child.pid);
+        let of_tokio = threads.iter().filter(|name| name.starts_with("tokio-rt"));
+        assert_eq!(of_tokio.count(), expected, "{threads:?}");
+    }
 }
 
 #[test]

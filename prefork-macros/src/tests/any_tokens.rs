@@ -1,9 +1,8 @@
 //! Whatever stands in the attribute and below it, an answer comes: valid code, or errors at their places.
 
-use proc_macro2::{TokenStream, TokenTree};
 use proptest::prelude::*;
 
-use crate::main_tokens;
+use super::judge::judge;
 
 /// Words that lead deep into the parsers.
 const WORDS: &[&str] = &[
@@ -104,29 +103,11 @@ fn functions() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Whether each error of an expansion stands in a `compile_error!` with a text.
-fn has_error(tokens: TokenStream) -> bool {
-    let tokens: Vec<_> = tokens.into_iter().collect();
-    tokens
-        .iter()
-        .any(|token| matches!(token, TokenTree::Ident(ident) if ident == "compile_error"))
-}
-
 proptest! {
     #[test]
     fn whatever_is_written_gets_an_answer(arguments in arguments(), item in functions()) {
-        let (Ok(arguments), Ok(item)) = (arguments.parse::<TokenStream>(), item.parse::<TokenStream>()) else {
-            // The compiler has no tokens either, and never asks us.
-            return Ok(());
-        };
-        let expansion = main_tokens(arguments, &item);
-        if has_error(expansion.clone()) {
-            return Ok(());
-        }
-        // The body was not looked into, so a body that is no Rust stays what it is; everything around it must be Rust.
-        let body_is_rust = syn::parse2::<syn::ItemFn>(item).is_ok();
-        if body_is_rust {
-            prop_assert!(syn::parse2::<syn::ItemFn>(expansion.clone()).is_ok(), "{expansion}");
+        if let Err(complaint) = judge(&arguments, &item) {
+            prop_assert!(false, "{complaint}");
         }
     }
 }

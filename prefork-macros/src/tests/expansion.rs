@@ -76,6 +76,75 @@ fn attributes_of_others_see_an_entry_without_arguments() {
 }
 
 #[test]
+fn a_runtime_of_ours_is_asked_for_around_the_call() {
+    assert_expands(
+        quote!(runtime_threads = 4),
+        &quote!(
+            #[must_use]
+            async fn serve(#[cfg(a)] worker: Worker) {}
+        ),
+        &quote! {
+            #[must_use]
+            fn serve() -> ::std::process::ExitCode {
+                use ::prefork::__private as __prefork_runtime;
+                #[allow(clippy::needless_pass_by_value)]
+                async fn serve(#[cfg(a)] worker: Worker) {}
+                async fn __prefork_call() {
+                    serve(#[cfg(a)] __prefork_runtime::take(0usize)).await
+                }
+                ::prefork::__with_tokio!(__prefork_runtime::run(
+                    |__prefork| { __prefork.runtime_threads(4); },
+                    [#[cfg(a)] __prefork_runtime::Want::of::<Worker>("worker")],
+                    __prefork_call
+                ))
+            }
+        },
+    );
+}
+
+#[test]
+fn a_runtime_of_choice_gets_the_future() {
+    assert_expands(
+        quote!(runtime = smol::block_on),
+        &quote!(
+            async fn main() -> ! {
+                loop {}
+            }
+        ),
+        &quote! {
+            #[must_use]
+            fn main() -> ::std::process::ExitCode {
+                use ::prefork::__private as __prefork_runtime;
+                async fn main() -> ! { loop {} }
+                async fn __prefork_call() -> ::std::process::ExitCode { main().await }
+                __prefork_runtime::run(
+                    |__prefork| {},
+                    [],
+                    || {
+                        let __prefork_future = __prefork_call();
+                        smol::block_on(__prefork_future)
+                    }
+                )
+            }
+        },
+    );
+}
+
+#[test]
+fn what_is_no_function_stays_with_its_error() {
+    assert_expands(
+        quote!(workers = 4),
+        &quote!(
+            struct Server;
+        ),
+        &quote! {
+            struct Server;
+            ::core::compile_error! { "expected a function with a body" }
+        },
+    );
+}
+
+#[test]
 fn an_argument_that_is_configured_away_takes_its_place_with_it() {
     let found = main_tokens(
         quote!(),
@@ -106,7 +175,7 @@ fn an_async_function_asks_for_our_runtime_only_without_another() {
     let asks = |arguments, item: TokenStream| {
         main_tokens(arguments, &item)
             .to_string()
-            .contains("__need_tokio")
+            .contains("__with_tokio")
     };
 
     assert!(asks(
@@ -170,7 +239,7 @@ fn mistakes_leave_a_main_and_the_function() {
                 ::std::process::ExitCode::FAILURE
             }
             ::core::compile_error! {
-                "expected \"auto\" or a number from 0 to 10000, found a boolean"
+                "expected \"auto\", \"auto-1\", \"50%\" or a number from 0 to 10000, found a boolean"
             }
         },
     );

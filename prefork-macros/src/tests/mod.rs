@@ -2,3 +2,6 @@
 
 mod any_tokens;
 mod expansion;
+mod judge;
+mod texts;
+mod verdicts;

@@ -1,5 +1,8 @@
 //! Where to listen: `[name=]host:port`.
 //!
+//! The port may be left open, for somebody else to say: `host` alone, or `:` where the host is left out as well. `host:`
+//! is refused, since it is what remains of `host:$PORT` where the variable was lost.
+//!
 //! It knows how addresses are written; it does not know whether a host exists, a port is free or a name is taken (see
 //! [`list`](crate::list) for the last). Nothing is resolved here.
 
@@ -16,6 +19,8 @@ pub const MAX_NAME: usize = 255;
 
 const EXPECTED: &str = "expected 'host:port' such as '127.0.0.1:8080'";
 
+const PORTS: &str = "expected a number from 0 to 65535";
+
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -23,8 +28,8 @@ pub struct Address {
     pub name: Option<String>,
     /// An IPv4 address, an IPv6 address (without brackets), a host name, or empty for all IPv4 interfaces.
     pub host: String,
-    /// The TCP port; 0 lets the system choose.
-    pub port: u16,
+    /// The TCP port; 0 lets the system choose, `None` leaves it open.
+    pub port: Option<u16>,
 }
 
 /// Reads one address.
@@ -38,14 +43,52 @@ pub fn parse(text: &str) -> Result<Address, ParseError> {
         Some((name, place)) => (Some(parse_name(text, name)?), place),
         None => (None, text),
     };
-    let Some((host, port)) = place.rsplit_once(':') else {
-        return Err(refuse(text, &format!("has no port, {EXPECTED}")));
-    };
+    let (host, port) = split(text, place)?;
     Ok(Address {
         name,
         host: host::parse(host).map_err(|reason| refuse(text, &reason))?,
-        port: parse_port(text, port)?,
+        port: port.map(|port| parse_port(text, port)).transpose()?,
     })
+}
+
+/// Reads a port that stands alone, as in the variable `PORT`.
+///
+/// # Errors
+///
+/// Any text that is not a number up to 65535.
+pub fn port(text: &str) -> Result<u16, ParseError> {
+    let number = digits(text).map(u16::try_from);
+    number
+        .and_then(Result::ok)
+        .ok_or_else(|| refuse(text, &format!("is not a port, {PORTS}")))
+}
+
+/// Parts the host from the port, if there is one.
+fn split<'a>(text: &str, place: &'a str) -> Result<(&'a str, Option<&'a str>), ParseError> {
+    if place.is_empty() {
+        return Err(refuse(
+            text,
+            &format!("has no address behind '=', {EXPECTED}"),
+        ));
+    }
+    if place == ":" {
+        return Ok(("", None));
+    }
+    // All of it is an IPv6 address.
+    if place.starts_with('[') && place.ends_with(']') {
+        return Ok((place, None));
+    }
+    match place.rsplit_once(':') {
+        Some((host, port)) => Ok((host, Some(port))),
+        None if digits(place).is_some() => {
+            let reason = format!(
+                "is a port alone, write '{}:{place}'",
+                &text[..text.len() - place.len()]
+            );
+            Err(refuse(text, &reason))
+        }
+        None => Ok((place, None)),
+    }
 }
 
 /// Recognizes what people write who think of something else than `host:port`.
@@ -99,19 +142,19 @@ fn parse_name(text: &str, name: &str) -> Result<String, ParseError> {
 }
 
 fn parse_port(text: &str, port: &str) -> Result<u16, ParseError> {
-    const ALLOWED: &str = "expected a number from 0 to 65535";
     if port.is_empty() {
-        return Err(refuse(text, &format!("has no port behind ':', {ALLOWED}")));
+        let reason = format!("has no port behind ':', {PORTS}, or no ':' to take it from PORT");
+        return Err(refuse(text, &reason));
     }
     let Some(number) = digits(port) else {
         return Err(refuse(
             text,
-            &format!("has the port {}, {ALLOWED}", quote(port)),
+            &format!("has the port {}, {PORTS}", quote(port)),
         ));
     };
     number
         .try_into()
-        .map_err(|_| refuse(text, &format!("has a port over 65535, {ALLOWED}")))
+        .map_err(|_| refuse(text, &format!("has a port over 65535, {PORTS}")))
 }
 
 fn refuse(text: &str, reason: &str) -> ParseError {
@@ -132,9 +175,14 @@ impl fmt::Display for Address {
             write!(f, "{name}=")?;
         }
         if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
+            write!(f, "[{}]", self.host)?;
         } else {
-            write!(f, "{}:{}", self.host, self.port)
+            f.write_str(&self.host)?;
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None if self.host.is_empty() => f.write_str(":"),
+            None => Ok(()),
         }
     }
 }
@@ -146,14 +194,20 @@ mod tests {
     #[test]
     fn good_addresses_come_back() {
         for (text, name, host, port) in [
-            ("127.0.0.1:8080", None, "127.0.0.1", 8080),
-            (":8080", None, "", 8080),
-            (":0", None, "", 0),
-            ("localhost:65535", None, "localhost", 65535),
-            ("[::1]:80", None, "::1", 80),
-            ("http=0.0.0.0:80", Some("http"), "0.0.0.0", 80),
-            ("admin_2=[::]:9000", Some("admin_2"), "::", 9000),
-            ("a=:1", Some("a"), "", 1),
+            ("127.0.0.1:8080", None, "127.0.0.1", Some(8080)),
+            (":8080", None, "", Some(8080)),
+            (":0", None, "", Some(0)),
+            ("localhost:65535", None, "localhost", Some(65535)),
+            ("[::1]:80", None, "::1", Some(80)),
+            ("http=0.0.0.0:80", Some("http"), "0.0.0.0", Some(80)),
+            ("admin_2=[::]:9000", Some("admin_2"), "::", Some(9000)),
+            ("a=:1", Some("a"), "", Some(1)),
+            ("0.0.0.0", None, "0.0.0.0", None),
+            ("localhost", None, "localhost", None),
+            ("[::]", None, "::", None),
+            (":", None, "", None),
+            ("http=0.0.0.0", Some("http"), "0.0.0.0", None),
+            ("http=:", Some("http"), "", None),
         ] {
             let address: Address = text.parse().unwrap();
 
@@ -170,17 +224,23 @@ mod tests {
                 "",
                 "the address is empty, expected 'host:port' such as '127.0.0.1:8080'",
             ),
-            (
-                "localhost",
-                "'localhost' has no port, expected 'host:port' such as '127.0.0.1:8080'",
-            ),
-            (
-                "8080",
-                "'8080' has no port, expected 'host:port' such as '127.0.0.1:8080'",
-            ),
+            ("8080", "'8080' is a port alone, write ':8080'"),
+            ("a=8080", "'a=8080' is a port alone, write 'a=:8080'"),
             (
                 "a:",
-                "'a:' has no port behind ':', expected a number from 0 to 65535",
+                "'a:' has no port behind ':', expected a number from 0 to 65535, or no ':' to take it from PORT",
+            ),
+            (
+                "a=",
+                "'a=' has no address behind '=', expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+            (
+                "::1",
+                "'::1' has more than one ':'; an IPv6 address needs brackets, such as '[::1]:8080'",
+            ),
+            (
+                "[a]",
+                "'[a]' has 'a' in brackets, which is not an IPv6 address",
             ),
             (
                 "a:65536",
@@ -233,6 +293,17 @@ mod tests {
             ),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_port_alone_is_read() {
+        assert_eq!((port("0"), port("65535")), (Ok(0), Ok(65535)));
+        for text in ["", "65536", "-1", "http", "tcp://10.0.0.1:80"] {
+            assert_eq!(
+                port(text).unwrap_err().to_string(),
+                format!("'{text}' is not a port, expected a number from 0 to 65535")
+            );
         }
     }
 

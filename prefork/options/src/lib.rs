@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod alias;
 pub mod count;
 pub mod duration;
 mod error;
@@ -17,14 +18,17 @@ pub mod flag;
 mod host;
 pub mod list;
 pub mod network;
+pub mod prefix;
 pub mod suggest;
 mod table;
+pub mod threads;
 pub mod window;
 pub mod workers;
 
 pub use address::Address;
 pub use error::{ParseError, quote};
 pub use network::Network;
+pub use prefix::Prefix;
 pub use table::{Kind, Row, TABLE};
 pub use window::Window;
 pub use workers::Workers;

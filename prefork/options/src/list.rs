@@ -14,11 +14,16 @@ pub const MAX_LISTENERS: usize = 64;
 ///
 /// The first address that cannot be read, or whatever [`name`] refuses.
 pub fn parse(text: &str) -> Result<Vec<Address>, ParseError> {
-    let addresses = text
-        .split(',')
-        .map(address::parse)
-        .collect::<Result<_, _>>()?;
-    name(addresses).map_err(|clash| clash.error)
+    name(read(text)?).map_err(|clash| clash.error)
+}
+
+/// Reads addresses with commas between them and leaves the unnamed without a name.
+///
+/// # Errors
+///
+/// The first address that cannot be read.
+pub fn read(text: &str) -> Result<Vec<Address>, ParseError> {
+    text.split(',').map(address::parse).collect()
 }
 
 /// Gives each unnamed address the name of its place: `listener0`, `listener1`, …
@@ -36,9 +41,7 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
             return Err(Clash { place, error });
         }
         let (before, rest) = addresses.split_at_mut(place);
-        let name = rest[0]
-            .name
-            .get_or_insert_with(|| format!("listener{place}"));
+        let name = rest[0].name.get_or_insert_with(|| name_of_place(place));
         if let Some(first) = before
             .iter()
             .find(|other| other.name.as_ref() == Some(name))
@@ -53,6 +56,11 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
         }
     }
     Ok(addresses)
+}
+
+/// What an address at this place is called that was given no name.
+pub fn name_of_place(place: usize) -> String {
+    format!("listener{place}")
 }
 
 /// An address that cannot stay in its list.

@@ -1,9 +1,10 @@
 //! Which family an address is looked for in.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use crate::ParseError;
 use crate::error::quote;
+use crate::{Address, ParseError};
 
 /// A family of addresses, in the words of Go's `net` package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +34,29 @@ pub fn parse(text: &str) -> Result<Network, ParseError> {
     }
 }
 
+/// Holds an address against the network that it shall be in.
+///
+/// # Errors
+///
+/// An IP address of the other family. What a name stands for shows when it is resolved.
+pub fn check(network: Network, address: &Address) -> Result<(), ParseError> {
+    let Ok(ip) = address.host.parse::<IpAddr>() else {
+        return Ok(());
+    };
+    let fits = match network {
+        Network::Tcp => true,
+        Network::Tcp4 => ip.is_ipv4(),
+        Network::Tcp6 => ip.is_ipv6(),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(ParseError::new(format!(
+        "{} is no {network} address, and `network` asks for one",
+        quote(&address.to_string())
+    )))
+}
+
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -46,6 +70,28 @@ impl fmt::Display for Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_literal_address_of_another_family_does_not_fit() {
+        for (text, network, fits) in [
+            ("127.0.0.1:80", Network::Tcp6, false),
+            ("http=[::1]:80", Network::Tcp4, false),
+            ("[::1]:80", Network::Tcp6, true),
+            ("[::1]:80", Network::Tcp, true),
+            ("localhost:80", Network::Tcp6, true),
+            (":80", Network::Tcp6, true),
+        ] {
+            let verdict = check(network, &text.parse().expect(text));
+            assert_eq!(verdict.is_ok(), fits, "{text}");
+        }
+        let address = "http=[::1]:80".parse().expect("good");
+        assert_eq!(
+            check(Network::Tcp4, &address)
+                .expect_err("it is none")
+                .to_string(),
+            "'http=[::1]:80' is no tcp4 address, and `network` asks for one"
+        );
+    }
 
     #[test]
     fn networks_come_back() {

@@ -1,9 +1,75 @@
-//! The nearest name, for 'did you mean'.
+//! What somebody meant who wrote a name that does not exist.
 //!
-//! It knows how far apart two words are; it does not know what they name.
+//! It knows how far apart two words are; it does not know what they name. The words of other servers stand in
+//! [`alias`].
+
+use std::fmt;
+
+use crate::alias::{self, Alias};
 
 /// Longer words are no typing mistakes of a name of ours, and the comparison costs the product of the lengths.
 const MAX_LENGTH: usize = 64;
+
+/// What to say about a name that does not exist, the surest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint<'a> {
+    /// The same name in other letters: `RecoverThreshold`, `reuse_port`.
+    Written(&'a str),
+    /// The name here of what another server calls so.
+    Called(&'a str),
+    /// What to do instead, for what has no name of its own here.
+    Instead(&'static str),
+    /// A name that differs in little.
+    Near(&'a str),
+}
+
+/// Finds out what somebody who wrote `word` meant, among these names.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_options::suggest::{Hint, hint};
+///
+/// let names = ["listen", "workers"];
+/// assert_eq!(hint("processes", names), Some(Hint::Called("workers")));
+/// assert_eq!(hint("lisen", names), Some(Hint::Near("listen")));
+/// ```
+pub fn hint<'a, N>(word: &str, names: N) -> Option<Hint<'a>>
+where
+    N: IntoIterator<Item = &'a str, IntoIter: Clone>,
+{
+    let names = names.into_iter();
+    if let Some(name) = names.clone().find(|name| is_same(word, name)) {
+        return Some(Hint::Written(name));
+    }
+    match alias::find(word) {
+        // Not everything has every name: a path is no option of the environment.
+        Some(Alias::Called(called)) => {
+            if let Some(name) = names.clone().find(|name| *name == called) {
+                return Some(Hint::Called(name));
+            }
+        }
+        Some(Alias::Instead(text)) => return Some(Hint::Instead(text)),
+        None => {}
+    }
+    nearest(word, names).map(Hint::Near)
+}
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written(name) => write!(f, "it is written `{name}`"),
+            Self::Called(name) => write!(f, "it is called `{name}` here"),
+            Self::Instead(text) => f.write_str(text),
+            Self::Near(name) => write!(f, "did you mean `{name}`?"),
+        }
+    }
+}
+
+/// Whether two words are the same, apart from case, `_` and `-`.
+pub(crate) fn is_same(word: &str, name: &str) -> bool {
+    plain(word) == plain(name)
+}
 
 /// Finds the name that somebody who wrote `word` most likely meant.
 ///
@@ -80,6 +146,27 @@ mod tests {
         for word in ["", "_", "x", "colour", "threads", &"w".repeat(100_000)] {
             assert_eq!(nearest(word, NAMES), None);
         }
+    }
+
+    #[test]
+    fn the_surest_hint_comes_first() {
+        for (word, hint_of_it) in [
+            ("RecoverThreshold", Hint::Written("recover_threshold")),
+            ("listen_", Hint::Written("listen")),
+            ("Addr", Hint::Called("listen")),
+            ("worker_processes", Hint::Called("workers")),
+            ("worker", Hint::Near("workers")),
+        ] {
+            assert_eq!(hint(word, NAMES), Some(hint_of_it), "{word}");
+        }
+        assert!(matches!(hint("port", NAMES), Some(Hint::Instead(_))));
+        assert_eq!(hint("colour", NAMES), None);
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_not_advised() {
+        assert_eq!(hint("worker_threads", NAMES), None);
+        assert_eq!(hint("_", NAMES), None);
     }
 
     #[test]

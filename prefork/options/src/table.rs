@@ -3,7 +3,9 @@
 //! A new option is a row here; from it follow the attribute's key, the builder's setter and the environment variable.
 //! The table knows names, kinds and words for people; it does not know types or values of the runtime.
 
-use crate::{ParseError, count, duration, flag, list, network, quote, window, workers};
+use crate::{
+    ParseError, count, duration, flag, list, network, prefix, quote, threads, window, workers,
+};
 
 /// Hands the rows of the table to a macro.
 ///
@@ -13,11 +15,13 @@ use crate::{ParseError, count, duration, flag, list, network, quote, window, wor
 /// ```text
 /// #[doc = " One line of the setter's documentation."]
 /// #[doc = " Another one."]
-/// name: kind { env: "PREFORK_NAME", default: "text for people", unit: "text", since: "0.1.0" }
+/// name: kind { env: "PREFORK_NAME", default: "text for people", unit: "text", since: "0.1.0", example: "a value" }
 /// ```
 ///
-/// where `unit` may be missing and the kinds are those of [`Kind`], in lower case. A row of `code`, an option that is a
-/// function, has a kind of its own, neither `env` nor `unit`, and a setter that the runtime writes by hand.
+/// where `unit` may be missing, `env` too where the environment is read too late for it, and the kinds are those of
+/// [`Kind`], in lower case. The example is an expression that attribute and setter take; the documentation shows it, and
+/// compiles it. A row of `code`, an option that is a function, has neither kind, `env`, `unit` nor `example`, and a setter
+/// that the runtime writes by hand.
 ///
 /// # Examples
 ///
@@ -25,7 +29,8 @@ use crate::{ParseError, count, duration, flag, list, network, quote, window, wor
 /// macro_rules! names {
 ///     (
 ///         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-///             env: $env:literal, default: $default:literal, $(unit: $unit:literal,)? since: $since:literal
+///             $(env: $env:literal,)? default: $default:literal, $(unit: $unit:literal,)? since: $since:literal,
+///             example: $example:expr
 ///         } )* }
 ///         code { $( $(#[doc = $code_doc:expr])* $code:ident { default: $code_default:literal, since: $code_since:literal } )* }
 ///     ) => { [$(stringify!($name),)* $(stringify!($code)),*] };
@@ -43,29 +48,59 @@ macro_rules! options {
                 ///
                 /// An address is `host:port`; the host may be an IPv4 address, an IPv6 address in brackets, a host name,
                 /// or missing for all IPv4 interfaces; port 0 lets the system choose. With `name=` in front (`a` to `z`,
-                /// `0` to `9`, `_`) the arguments of `main` can tell listeners apart; an unnamed one is called
-                /// `listener0`, `listener1`, … by its place.
-                listen: addresses { env: "PREFORK_LISTEN", default: "no listener", since: "0.1.0" }
+                /// `0` to `9`, `_`) a listener goes to the argument of `main` that is called so, and to no other; unnamed
+                /// ones go to the rest of the arguments, in order, and are called `listener0`, `listener1`, … by their
+                /// places.
+                ///
+                /// `host` without a port (`:` for all interfaces) leaves the port to the variable `PORT`, and is refused
+                /// at the start where that is not set.
+                ///
+                /// The environment's addresses have commas between them. Where each is called like one that the program
+                /// declares, as in `PREFORK_LISTEN=http=:8081`, they take the places of those and the others stay; with
+                /// any other name, or an address without one, they replace the list.
+                listen: addresses {
+                    env: "PREFORK_LISTEN",
+                    default: "no listener",
+                    since: "0.1.0",
+                    example: ["http=0.0.0.0:8080", "admin=127.0.0.1:9000"]
+                }
 
                 /// The family of the addresses: `"tcp4"`, `"tcp6"`, or `"tcp"` for whichever a name has.
                 ///
                 /// Unsaid, an IP address says its own family; host names and missing hosts are IPv4. With `"tcp6"` a
                 /// missing host means all IPv6 interfaces, and these do not take IPv4 as well. With `"tcp"` a missing host
                 /// means all interfaces of both families, and a host name its first address.
-                network: network { env: "PREFORK_NETWORK", default: "what the address says", since: "0.1.0" }
+                network: network {
+                    env: "PREFORK_NETWORK",
+                    default: "what the address says",
+                    since: "0.1.0",
+                    example: "tcp6"
+                }
 
                 /// Whether every worker has a listening socket of its own for each address (`SO_REUSEPORT`, socket(7)).
                 ///
                 /// The kernel then spreads connections by a hash, evenly, and wakes one worker for each; a worker that
                 /// stalls lets those wait that fell to it. Without it all share one socket, and whoever is free accepts. In
                 /// both cases the master owns the sockets, and a connection that waits survives its worker.
-                reuseport: flag { env: "PREFORK_REUSEPORT", default: "`false`", since: "0.1.0" }
+                reuseport: flag {
+                    env: "PREFORK_REUSEPORT",
+                    default: "`false`",
+                    since: "0.1.0",
+                    example: true
+                }
 
                 /// How many workers serve at the same time.
                 ///
-                /// `"auto"` is one for every CPU that this process may use. 0 is single mode: one process without a master,
-                /// for debuggers and profilers.
-                workers: workers { env: "PREFORK_WORKERS", default: "`\"auto\"`", unit: "workers", since: "0.1.0" }
+                /// `"auto"` is one for every CPU that this process may use, `"auto-1"` leaves one of them to others, `"50%"`
+                /// is that share of them, rounded; none of these is ever less than one. 0 is single mode: one process
+                /// without a master, for debuggers and profilers.
+                workers: workers {
+                    env: "PREFORK_WORKERS",
+                    default: "`\"auto\"`",
+                    unit: "workers",
+                    since: "0.1.0",
+                    example: "auto-1"
+                }
 
                 /// How many exits that nobody asked for are answered with a new worker, counted over the
                 /// `recover_window`.
@@ -76,7 +111,8 @@ macro_rules! options {
                     env: "PREFORK_RECOVER_THRESHOLD",
                     default: "the larger of 8 and the number of workers",
                     unit: "exits",
-                    since: "0.1.0"
+                    since: "0.1.0",
+                    example: 8
                 }
 
                 /// How long an exit is remembered for the `recover_threshold`; `"forever"` counts over the master's whole
@@ -84,36 +120,92 @@ macro_rules! options {
                 ///
                 /// The window slides, so that time without deaths forgives. `"0s"` forgives everything at once, except
                 /// what happens in the same moment.
-                recover_window: window { env: "PREFORK_RECOVER_WINDOW", default: "`\"1m\"`", since: "0.1.0" }
+                recover_window: window {
+                    env: "PREFORK_RECOVER_WINDOW",
+                    default: "`\"1m\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "forever"
+                }
 
                 /// How long the master waits before it replaces a worker that ended.
                 ///
                 /// Each slot waits for itself, so that workers which end together are replaced together; a stop ends the
                 /// wait. With `"0s"` a worker that was well is replaced at once. One that was not waits longer each time,
                 /// whatever is said here: from 100 ms to 5 s.
-                recover_interval: duration { env: "PREFORK_RECOVER_INTERVAL", default: "`\"0s\"`", since: "0.1.0" }
+                recover_interval: duration {
+                    env: "PREFORK_RECOVER_INTERVAL",
+                    default: "`\"0s\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "250ms"
+                }
 
                 /// How long a worker must have lived to count as well, where it cannot be seen that it is ready.
                 ///
                 /// That is so with raw listeners, without listeners, and for foreign programs. Death after that is followed
                 /// by a replacement at once.
-                healthy_after: duration { env: "PREFORK_HEALTHY_AFTER", default: "`\"1s\"`", since: "0.1.0" }
+                healthy_after: duration {
+                    env: "PREFORK_HEALTHY_AFTER",
+                    default: "`\"1s\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "2s"
+                }
 
                 /// How long a worker may take from its start until it is ready, where that can be seen.
                 ///
                 /// It is ready at its first accept on our listener, or when it says so by `ready()`. One that is late is
                 /// killed, and replaced as if it had died. With `"0s"` that is every one.
-                ready_timeout: duration { env: "PREFORK_READY_TIMEOUT", default: "`\"30s\"`", since: "0.1.0" }
+                ready_timeout: duration {
+                    env: "PREFORK_READY_TIMEOUT",
+                    default: "`\"30s\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "1m30s"
+                }
 
                 /// How long a worker that was asked to stop may take to finish its requests, before it is killed.
                 ///
                 /// The whole stop keeps within this one budget. With `"0s"` workers are killed at once.
                 shutdown_grace_period: duration {
-                    env: "PREFORK_SHUTDOWN_GRACE_PERIOD", default: "`\"5s\"`", since: "0.1.0"
+                    env: "PREFORK_SHUTDOWN_GRACE_PERIOD",
+                    default: "`\"5s\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "30s"
+                }
+
+                /// What the names of the environment's variables begin with.
+                ///
+                /// It is for programs whose operators need not know what these are made with: with `"MYAPP"` there are
+                /// `MYAPP_WORKERS` and `MYAPP_EXPLAIN`, and nothing that begins with `PREFORK_` is an option any more.
+                /// The variables that make a process a worker keep their names. Those of the program that begin in the
+                /// same way are let be, unless they look like a misspelled option.
+                env_prefix: prefix {
+                    default: "`\"PREFORK\"`",
+                    since: "0.1.0",
+                    example: "MYAPP"
+                }
+
+                /// How many threads the tokio runtime of each worker has, for an async body without another runtime.
+                ///
+                /// With 1 it is the current-thread runtime: a worker per CPU needs no more. With more it is the
+                /// multi-thread runtime with as many worker threads, for bodies whose tasks hold each other up. A body
+                /// that is not async, or that brings its runtime (`#[tokio::main]`, `runtime = path`), is not concerned.
+                runtime_threads: threads {
+                    env: "PREFORK_RUNTIME_THREADS",
+                    default: "`1`",
+                    unit: "threads",
+                    since: "0.1.0",
+                    example: 4
                 }
             }
 
             code {
+                /// Sees the options last, in the master, and may change them.
+                configure { default: "nothing", since: "0.1.0" }
+
                 /// Called in the master after every start of a child, the first and later ones.
                 on_child_spawn { default: "nothing", since: "0.1.0" }
 
@@ -153,6 +245,10 @@ pub enum Kind {
     Network,
     /// Yes or no, see [`flag`](crate::flag).
     Flag,
+    /// How variables begin, see [`prefix`](crate::prefix).
+    Prefix,
+    /// A number of threads, see [`threads`](crate::threads).
+    Threads,
     /// A function; not in the environment.
     Code,
 }
@@ -162,12 +258,14 @@ impl Kind {
     pub fn expected(self) -> &'static str {
         match self {
             Self::Addresses => "an address such as \"127.0.0.1:8080\" or an array of addresses",
-            Self::Workers => "\"auto\" or a number from 0 to 10000",
+            Self::Workers => workers::ALLOWED,
             Self::Count => "a number from 0 to 1000000",
             Self::Duration => "a duration such as \"5s\" or \"250ms\"",
             Self::Window => "a duration such as \"1m\", or \"forever\"",
             Self::Network => "\"tcp\", \"tcp4\" or \"tcp6\"",
             Self::Flag => "`true` or `false`",
+            Self::Prefix => "a prefix such as \"MYAPP\"",
+            Self::Threads => "a number from 1 to 1024",
             Self::Code => "a function or a closure",
         }
     }
@@ -186,6 +284,8 @@ impl Kind {
             Self::Window => window::parse(text).map(drop),
             Self::Network => network::parse(text).map(drop),
             Self::Flag => flag::parse(text).map(drop),
+            Self::Prefix => prefix::parse(text).map(drop),
+            Self::Threads => threads::parse(text).map(drop),
             Self::Code => Err(ParseError::new(format!(
                 "{} is a text, expected code",
                 quote(text)
@@ -207,10 +307,12 @@ pub struct Row {
     pub since: &'static str,
     /// Its documentation, one paragraph per block of lines.
     pub doc: &'static str,
-    /// What a bare number counts.
+    /// What a bare number counts, or the units that stand in the text.
     pub unit: Option<&'static str>,
-    /// The variable that overrides it; `None` for code.
+    /// The variable that overrides it, where the prefix is not another; `None` for code and the prefix itself.
     pub env: Option<&'static str>,
+    /// An expression that attribute and setter take; `None` for code, whose setter shows its own.
+    pub example: Option<&'static str>,
 }
 
 impl Row {
@@ -242,6 +344,12 @@ macro_rules! kind {
     (flag) => {
         Kind::Flag
     };
+    (prefix) => {
+        Kind::Prefix
+    };
+    (threads) => {
+        Kind::Threads
+    };
 }
 
 macro_rules! optional {
@@ -256,7 +364,8 @@ macro_rules! optional {
 macro_rules! rows {
     (
         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-            env: $env:literal, default: $default:literal, $(unit: $unit:literal,)? since: $since:literal
+            $(env: $env:literal,)? default: $default:literal, $(unit: $unit:literal,)? since: $since:literal,
+            example: $example:expr
         } )* }
         code { $( $(#[doc = $code_doc:expr])* $code:ident {
             default: $code_default:literal, since: $code_since:literal
@@ -271,7 +380,8 @@ macro_rules! rows {
                 since: $since,
                 doc: concat!($($doc, "\n"),*),
                 unit: optional!($($unit)?),
-                env: Some($env),
+                env: optional!($($env)?),
+                example: Some(stringify!($example)),
             },)*
             $(Row {
                 name: stringify!($code),
@@ -281,6 +391,7 @@ macro_rules! rows {
                 doc: concat!($($code_doc, "\n"),*),
                 unit: None,
                 env: None,
+                example: None,
             },)*
         ];
     };
@@ -291,6 +402,7 @@ options! { rows }
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Prefix;
 
     #[test]
     fn names_are_unique_and_plain() {
@@ -316,6 +428,17 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_spans_have_a_unit() {
+        for row in TABLE {
+            let has_unit = match row.kind {
+                Kind::Workers | Kind::Count | Kind::Duration | Kind::Window | Kind::Threads => true,
+                Kind::Addresses | Kind::Network | Kind::Flag | Kind::Prefix | Kind::Code => false,
+            };
+            assert_eq!(row.unit.is_some(), has_unit, "{row:?}");
+        }
+    }
+
+    #[test]
     fn quoted_defaults_are_values() {
         for row in TABLE {
             if let Some(text) = row.default.strip_prefix('`') {
@@ -326,11 +449,11 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_the_name_in_capitals_and_has_no_code() {
+    fn the_environment_says_the_name_in_capitals_and_has_neither_code_nor_its_own_prefix() {
         for row in TABLE {
-            let expected = format!("PREFORK_{}", row.name.to_ascii_uppercase());
-            let is_code = row.kind == Kind::Code;
-            assert_eq!(row.env, (!is_code).then_some(expected.as_str()));
+            let expected = Prefix::default().variable(row.name);
+            let is_outside = matches!(row.kind, Kind::Code | Kind::Prefix);
+            assert_eq!(row.env, (!is_outside).then_some(expected.as_str()));
         }
         assert_eq!(Row::find("Workers"), None);
     }
@@ -346,6 +469,11 @@ mod tests {
             Kind::Count
                 .expected()
                 .ends_with(&count::MAX_COUNT.to_string())
+        );
+        assert!(
+            Kind::Threads
+                .expected()
+                .ends_with(&threads::MAX_THREADS.to_string())
         );
     }
 

@@ -1,6 +1,6 @@
 //! How many workers there shall be.
 //!
-//! It knows the word `auto` and a limit; it does not know how many CPUs there are.
+//! It knows the ways to say it and their limits; how many CPUs there are, it is told.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,34 +12,88 @@ use crate::error::quote;
 /// More workers than this are a typing mistake; the kernel's process limit is met long before.
 pub const MAX_WORKERS: usize = 10_000;
 
+/// Ten workers per CPU; who wants more wants a number.
+pub const MAX_PERCENT: u16 = 1_000;
+
+/// What is allowed, behind 'expected'.
+pub(crate) const ALLOWED: &str = "\"auto\", \"auto-1\", \"50%\" or a number from 0 to 10000";
+
 /// A number of workers, or the wish that one be found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Workers {
     /// One for every CPU that the process may use.
     #[default]
     Auto,
+    /// So many CPUs are left to others; at least one worker.
+    AutoLess(usize),
+    /// A share of the CPUs, rounded; at least one worker, at most [`MAX_PERCENT`].
+    Percent(u16),
     /// As many as said, at most [`MAX_WORKERS`]; 0 is single mode.
     Count(usize),
 }
 
-/// Reads `auto` or a number of workers.
+impl Workers {
+    /// How many these are where the process may use so many CPUs.
+    pub fn count(self, cpus: usize) -> usize {
+        let found = match self {
+            Self::Count(count) => return count,
+            Self::Auto => cpus,
+            Self::AutoLess(others) => cpus.saturating_sub(others),
+            Self::Percent(percent) => {
+                (cpus.saturating_mul(percent.into()).saturating_add(50)) / 100
+            }
+        };
+        found.clamp(1, MAX_WORKERS)
+    }
+}
+
+/// Reads `auto`, `auto-1`, `50%` or a number of workers.
 ///
 /// # Errors
 ///
-/// Any other text, or a number over [`MAX_WORKERS`].
+/// Any other text, or a number over its limit.
 pub fn parse(text: &str) -> Result<Workers, ParseError> {
     if text == "auto" {
         return Ok(Workers::Auto);
     }
+    if let Some(others) = text.strip_prefix("auto-") {
+        return parse_less(text, others);
+    }
+    if let Some(percent) = text.strip_suffix('%') {
+        return parse_percent(text, percent);
+    }
     let Some(number) = digits(text) else {
         return Err(ParseError::new(format!(
-            "{} is not a number of workers, expected \"auto\" or a number from 0 to {MAX_WORKERS}",
+            "{} is not a number of workers, expected {ALLOWED}",
             quote(text)
         )));
     };
     match usize::try_from(number) {
         Ok(number) if number <= MAX_WORKERS => Ok(Workers::Count(number)),
         _ => Err(too_many(text)),
+    }
+}
+
+/// `auto-0` is `auto`, and that has a spelling already.
+fn parse_less(text: &str, others: &str) -> Result<Workers, ParseError> {
+    match digits(others).map(usize::try_from) {
+        Some(Ok(others)) if (1..=MAX_WORKERS).contains(&others) => Ok(Workers::AutoLess(others)),
+        _ => Err(ParseError::new(format!(
+            "{} does not say how many CPUs are left to others, expected a number from 1 to {MAX_WORKERS} behind \
+             'auto-'",
+            quote(text)
+        ))),
+    }
+}
+
+/// `0%` might mean single mode or one worker, so it means nothing.
+fn parse_percent(text: &str, percent: &str) -> Result<Workers, ParseError> {
+    match digits(percent).map(u16::try_from) {
+        Some(Ok(percent)) if (1..=MAX_PERCENT).contains(&percent) => Ok(Workers::Percent(percent)),
+        _ => Err(ParseError::new(format!(
+            "{} is not a share of the CPUs, expected a number from 1 to {MAX_PERCENT} before '%'",
+            quote(text)
+        ))),
     }
 }
 
@@ -57,7 +111,7 @@ pub fn check(workers: usize) -> Result<usize, ParseError> {
 
 fn too_many(text: &str) -> ParseError {
     ParseError::new(format!(
-        "{} is too many workers, expected \"auto\" or a number from 0 to {MAX_WORKERS}",
+        "{} is too many workers, expected {ALLOWED}",
         quote(text)
     ))
 }
@@ -74,6 +128,8 @@ impl fmt::Display for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
+            Self::AutoLess(others) => write!(f, "auto-{others}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
             Self::Count(count) => write!(f, "{count}"),
         }
     }
@@ -87,6 +143,11 @@ mod tests {
     fn good_texts_come_back() {
         for (text, workers) in [
             ("auto", Workers::Auto),
+            ("auto-1", Workers::AutoLess(1)),
+            ("auto-10000", Workers::AutoLess(MAX_WORKERS)),
+            ("1%", Workers::Percent(1)),
+            ("50%", Workers::Percent(50)),
+            ("1000%", Workers::Percent(MAX_PERCENT)),
             ("0", Workers::Count(0)),
             ("4", Workers::Count(4)),
             ("10000", Workers::Count(MAX_WORKERS)),
@@ -97,19 +158,55 @@ mod tests {
     }
 
     #[test]
+    fn what_is_found_is_never_less_than_one_nor_over_the_limit() {
+        for (text, cpus, count) in [
+            ("auto", 8, 8),
+            ("auto-1", 8, 7),
+            ("auto-2", 2, 1),
+            ("auto-1", 1, 1),
+            ("50%", 8, 4),
+            ("50%", 3, 2),
+            ("25%", 5, 1),
+            ("1%", 8, 1),
+            ("150%", 4, 6),
+            ("1000%", 5_000, MAX_WORKERS),
+            ("1000%", usize::MAX, MAX_WORKERS),
+            ("0", 8, 0),
+            ("3", 8, 3),
+        ] {
+            let workers: Workers = text.parse().expect(text);
+            assert_eq!(workers.count(cpus), count, "{text} of {cpus}");
+        }
+    }
+
+    #[test]
     fn other_texts_are_refused() {
-        const ALLOWED: &str = "expected \"auto\" or a number from 0 to 10000";
-        for text in ["", "Auto", "many", "+4", "-1", "4.0", "4 ", "٤", "50%"] {
+        for text in [
+            "", "Auto", "many", "+4", "-1", "4.0", "4 ", "٤", "auto+1", "auto ",
+        ] {
             assert_eq!(
                 parse(text).unwrap_err().to_string(),
-                format!("'{text}' is not a number of workers, {ALLOWED}")
+                format!("'{text}' is not a number of workers, expected {ALLOWED}")
             );
         }
         for text in ["10001", "18446744073709551616"] {
             assert_eq!(
                 parse(text).unwrap_err().to_string(),
-                format!("'{text}' is too many workers, {ALLOWED}")
+                format!("'{text}' is too many workers, expected {ALLOWED}")
             );
         }
+        for text in ["auto-", "auto-0", "auto--1", "auto-10001", "auto-1%"] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains("how many CPUs are left"), "{error}");
+        }
+        for text in ["%", "0%", "1001%", "-5%", "0.5%", "50%%"] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains("is not a share of the CPUs"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_names_the_limit() {
+        assert!(ALLOWED.ends_with(&MAX_WORKERS.to_string()));
     }
 }

@@ -23,7 +23,7 @@ proptest! {
                 prop_assert!(!shown.contains(char::is_control), "{shown:?}");
             }
         }
-        let _ = suggest::nearest(&text, TABLE.iter().map(|row| row.name));
+        let _ = suggest::hint(&text, TABLE.iter().map(|row| row.name));
     }
 
     #[test]

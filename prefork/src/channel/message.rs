@@ -3,6 +3,7 @@
 //! Unknown verbs and unknown keys are skipped by both sides, so that a later version can say more.
 //! The one free text, a panic's, stands alone after its verb.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// What a child tells its master.
@@ -34,6 +35,8 @@ pub(crate) enum FromMaster {
     Welcome {
         /// How long the child may drain when its master dies.
         grace: Duration,
+        /// How many threads a runtime of ours shall have; unsaid when it is one.
+        threads: NonZeroUsize,
     },
     /// Finish what you have, within the budget.
     Drain {
@@ -107,7 +110,10 @@ impl FromChild {
 impl FromMaster {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Welcome { grace } => format!("welcome grace_ms={}", grace.as_millis()),
+            Self::Welcome { grace, threads } => match threads.get() {
+                1 => format!("welcome grace_ms={}", grace.as_millis()),
+                more => format!("welcome grace_ms={} threads={more}", grace.as_millis()),
+            },
             Self::Drain { budget, queue } => {
                 let queue = match queue {
                     Queue::Serve => "serve",
@@ -127,6 +133,10 @@ impl FromMaster {
         Some(match verb {
             "welcome" => Self::Welcome {
                 grace: milliseconds(rest, "grace_ms")?,
+                threads: match value(rest, "threads") {
+                    Some(number) => number.parse().ok()?,
+                    None => NonZeroUsize::MIN,
+                },
             },
             "drain" => Self::Drain {
                 budget: milliseconds(rest, "budget_ms")?,
@@ -194,11 +204,13 @@ mod tests {
             assert_eq!(FromChild::decode(bytes.as_bytes()), Some(message));
         }
         let budget = Duration::from_millis(1500);
-        let from_master: [(FromMaster, &str); 4] = [
-            (
-                FromMaster::Welcome { grace: budget },
-                "welcome grace_ms=1500",
-            ),
+        let welcome = |threads| FromMaster::Welcome {
+            grace: budget,
+            threads: NonZeroUsize::new(threads).expect("some"),
+        };
+        let from_master: [(FromMaster, &str); 5] = [
+            (welcome(1), "welcome grace_ms=1500"),
+            (welcome(4), "welcome grace_ms=1500 threads=4"),
             (
                 FromMaster::Drain {
                     budget,

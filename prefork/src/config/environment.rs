@@ -1,72 +1,269 @@
-//! The operator's layer: `PREFORK_<OPTION>` overrides what the program says.
+//! The environment as it concerns us: which variables were there, what each of them means.
+//!
+//! It is plain data, made once from pairs of names and values; whether those are the process's or a test's it does not
+//! know. What the values mean for the options is asked when all layers are settled.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use prefork_options::{TABLE, quote};
+use prefork_options::{Prefix, Row, TABLE, quote};
 
 use super::Options;
+use super::variable::{EXPLAIN, Meaning, meaning};
+use crate::error::BadOption;
 
-impl Options {
-    /// Reads the variable of every option; `lookup` is the process's environment, or a test's.
-    pub(crate) fn read_environment(&mut self, lookup: impl Fn(&str) -> Option<OsString>) {
-        for row in TABLE {
-            let Some(variable) = row.env else {
-                continue;
+/// What platforms say to every program, whatever its prefix.
+pub(super) const CONCURRENCY: &str = "WEB_CONCURRENCY";
+pub(super) const PORT: &str = "PORT";
+
+/// The variables that concern us.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    prefix: Prefix,
+    /// In the order of the table.
+    options: Vec<(&'static Row, OsString)>,
+    pub(super) concurrency: Option<OsString>,
+    pub(super) port: Option<OsString>,
+    /// Whether somebody asks for an explanation instead of a start.
+    pub(crate) explains: bool,
+    /// Names that begin like ours and mean nothing.
+    pub(crate) unknown: Vec<String>,
+    /// Options by the prefix that this program does not have.
+    pub(super) unread: Vec<String>,
+    mistakes: Vec<BadOption>,
+}
+
+impl Environment {
+    /// Sorts the variables by what they mean.
+    pub(crate) fn read(
+        prefix: Prefix,
+        pairs: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Self {
+        let mut all = BTreeMap::new();
+        for (name, value) in pairs {
+            // As getenv(3) does: of a doubled name the first.
+            all.entry(name.to_string_lossy().into_owned())
+                .or_insert(value);
+        }
+        let mut this = Self {
+            concurrency: all.remove(CONCURRENCY),
+            port: all.remove(PORT),
+            prefix,
+            ..Self::default()
+        };
+        for (name, value) in all {
+            this.sort(name, value);
+        }
+        let place = |row: &Row| TABLE.iter().position(|other| other.name == row.name);
+        this.options.sort_by_key(|(row, _)| place(row));
+        this
+    }
+
+    fn sort(&mut self, name: String, value: OsString) {
+        let Some(rest) = self.prefix.strip(&name) else {
+            let other = Prefix::default();
+            let is_ours = |rest| {
+                matches!(
+                    meaning(&other, rest, ""),
+                    Meaning::Option(_) | Meaning::Explain
+                )
             };
-            let Some(value) = lookup(variable) else {
-                continue;
-            };
-            if let Some(text) = value.to_str() {
-                self.set_text(row.name, variable, text);
-            } else {
+            if other.strip(&name).is_some_and(is_ours) {
+                self.unread.push(name);
+            }
+            return;
+        };
+        match meaning(&self.prefix, rest, &value.to_string_lossy()) {
+            Meaning::Option(row) => self.options.push((row, value)),
+            Meaning::Explain => self.switch(&name, &value),
+            Meaning::Near(near) => {
+                let near = self.prefix.variable(near);
+                self.refuse(
+                    &name,
+                    format!("there is no such option, did you mean {near}?"),
+                );
+            }
+            Meaning::Code(option) => {
+                let reason = format!("`{option}` is said by the program, not by the environment");
+                self.refuse(&name, reason);
+            }
+            Meaning::Unknown => self.unknown.push(name),
+            // Told by others to others.
+            Meaning::Ours | Meaning::Injected => {}
+        }
+    }
+
+    fn switch(&mut self, name: &str, value: &OsString) {
+        match value.to_str() {
+            Some("1" | "true") => self.explains = true,
+            Some("0" | "false") => {}
+            _ => {
                 let shown = quote(&value.to_string_lossy());
-                self.mistake(variable, &format!("{shown} is not UTF-8"));
+                self.refuse(name, format!("{shown} is neither '1' nor '0'"));
             }
         }
     }
+
+    fn refuse(&mut self, name: &str, reason: String) {
+        // The name comes from outside as well; quoted where it is not plain.
+        let is_plain = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
+        let is_plain = name.len() <= 64 && name.bytes().all(is_plain);
+        let place = if is_plain {
+            name.to_owned()
+        } else {
+            quote(name)
+        };
+        self.mistakes.push(BadOption { place, reason });
+    }
+
+    /// The variable by which an explanation is asked for.
+    pub(crate) fn explain_variable(&self) -> String {
+        self.prefix.variable(EXPLAIN)
+    }
+
+    /// One line about names that begin like ours and mean nothing; none where the prefix is the program's own, which has
+    /// other variables as well.
+    pub(crate) fn warning(&self) -> Option<String> {
+        const SHOWN: usize = 8;
+        if self.unknown.is_empty() || !self.prefix.is_default() {
+            return None;
+        }
+        let names = self.unknown.iter().take(SHOWN).map(|name| quote(name));
+        let names = names.collect::<Vec<_>>().join(", ");
+        let more = match self.unknown.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!("no option is set by {names}{more}"))
+    }
+}
+
+impl Options {
+    /// The operator's layer, above what the program says.
+    pub(crate) fn overlay(&mut self, environment: &Environment) {
+        for (row, value) in &environment.options {
+            let variable = environment.prefix.variable(row.name);
+            if let Some(text) = value.to_str() {
+                self.set_text(row.name, &variable, text);
+            } else {
+                self.mistake(&variable, &not_text(value));
+            }
+        }
+        self.mistakes.extend(environment.mistakes.iter().cloned());
+    }
+}
+
+pub(super) fn not_text(value: &OsString) -> String {
+    format!("{} is not UTF-8", quote(&value.to_string_lossy()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::ffi::OsStringExt;
 
-    use prefork_options::Workers;
-
     use super::*;
-    use crate::error::Error;
 
-    #[test]
-    fn the_environment_overrides_what_was_said() {
-        let mut options = Options {
-            workers: Some(Workers::Count(2)),
-            recover_threshold: Some(3),
-            ..Options::default()
-        };
-        options.read_environment(|name| (name == "PREFORK_WORKERS").then(|| "4".into()));
-        assert_eq!(options.workers, Some(Workers::Count(4)));
-        assert_eq!(options.recover_threshold, Some(3));
+    fn read(prefix: &str, pairs: &[(&str, &str)]) -> Environment {
+        let prefix = prefork_options::prefix::parse(prefix).expect(prefix);
+        Environment::read(
+            prefix,
+            pairs
+                .iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        )
+    }
+
+    fn mistakes(pairs: &[(&str, &str)]) -> Vec<String> {
+        let mut options = Options::default();
+        options.overlay(&read("PREFORK", pairs));
+        options.mistakes.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn every_bad_variable_is_told_at_once_by_its_name() {
-        let mut options = Options::default();
-        options.read_environment(|name| match name {
-            "PREFORK_WORKERS" => Some("-1".into()),
-            "PREFORK_LISTEN" => Some("nowhere".into()),
-            "PREFORK_SHUTDOWN_GRACE_PERIOD" => Some("5".into()),
-            "PREFORK_RECOVER_THRESHOLD" => Some(OsString::from_vec(vec![0xff])),
-            _ => None,
-        });
-        let Err(Error::Options(bad)) = options.without_mistakes() else {
-            panic!("four mistakes");
-        };
-        let places: Vec<&str> = bad.iter().map(|option| option.place.as_str()).collect();
+        let bad = mistakes(&[
+            ("PREFORK_SHUTDOWN_GRACE_PERIOD", "5"),
+            ("PREFORK_WORKERS", "-1"),
+            ("PREFORK_WORKER", "2"),
+            ("PREFORK_LISTEN", "127.0.0.1:no"),
+            ("PREFORK_LOGGER", "x"),
+            ("PREFORK_EXPLAIN", "yes"),
+        ]);
+        let places: Vec<_> = bad
+            .iter()
+            .filter_map(|text| text.split(':').next())
+            .collect();
         let expected = [
             "PREFORK_LISTEN",
             "PREFORK_WORKERS",
-            "PREFORK_RECOVER_THRESHOLD",
             "PREFORK_SHUTDOWN_GRACE_PERIOD",
+            "PREFORK_EXPLAIN",
+            "PREFORK_LOGGER",
+            "PREFORK_WORKER",
         ];
         assert_eq!(places, expected);
+        assert!(bad[5].contains("did you mean PREFORK_WORKERS?"), "{bad:?}");
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_told_by_its_name() {
+        let pair = (
+            "PREFORK_WORKERS".into(),
+            OsString::from_vec(vec![b'4', 0xff]),
+        );
+        let mut options = Options::default();
+        options.overlay(&Environment::read(Prefix::default(), [pair]));
+        assert_eq!(
+            options.mistakes[0].to_string(),
+            "PREFORK_WORKERS: '4\u{fffd}' is not UTF-8"
+        );
+    }
+
+    #[test]
+    fn with_another_prefix_ours_is_not_read() {
+        let environment = read(
+            "MYAPP",
+            &[
+                ("MYAPP_WORKERS", "3"),
+                ("PREFORK_WORKERS", "4"),
+                ("PREFORK_CHILD", "1:0:0:3"),
+                ("PREFORK_COLOUR", "red"),
+                ("MYAPP_DATABASE", "here"),
+            ],
+        );
+        let mut options = Options::default();
+        options.overlay(&environment);
+        assert_eq!(options.workers.origin().to_string(), "MYAPP_WORKERS");
+        assert_eq!(environment.unread, ["PREFORK_WORKERS"]);
+        assert_eq!(environment.warning(), None);
+        assert_eq!(environment.explain_variable(), "MYAPP_EXPLAIN");
+    }
+
+    #[test]
+    fn all_unknown_names_are_one_bounded_warning() {
+        let one = read(
+            "PREFORK",
+            &[("PREFORK_COLOUR", "red"), ("PREFORK_CHILD", "x")],
+        );
+        assert_eq!(
+            one.warning().as_deref(),
+            Some("no option is set by 'PREFORK_COLOUR'")
+        );
+        let names: Vec<String> = (0..1_000)
+            .map(|n| format!("PREFORK_{n}{}", "\n".repeat(90)))
+            .collect();
+        let pairs: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+        let warning = read("PREFORK", &pairs)
+            .warning()
+            .expect("a thousand are unknown");
+        assert!(
+            warning.len() < 2_000 && warning.ends_with("and 992 more"),
+            "{warning}"
+        );
+        assert!(!warning.contains('\n'));
+        assert_eq!(
+            read("PREFORK", &[("PREFORK_SERVICE_HOST", "10.0.0.1")]).warning(),
+            None
+        );
     }
 }

@@ -1,12 +1,16 @@
 //! What was said: one field per row of the table, empty where nothing was said.
 
 use std::fmt::Display;
+use std::num::NonZeroUsize;
+use std::panic::Location;
 use std::time::Duration;
 
-use prefork_options::{Address, Network, ParseError, Window, Workers};
+use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers};
 
-use super::IntoOption;
-use crate::error::{BadOption, Error};
+use super::endpoint::over;
+use super::origin::{Door, Layers, Origin};
+use super::{Configuration, IntoOption};
+use crate::error::BadOption;
 
 /// The type behind a kind of the table.
 macro_rules! kind_type {
@@ -17,12 +21,14 @@ macro_rules! kind_type {
     (window) => { Window };
     (network) => { Network };
     (flag) => { bool };
+    (prefix) => { Prefix };
+    (threads) => { NonZeroUsize };
 }
 
 /// How a text of this kind is read.
 macro_rules! kind_parse {
     (addresses, $text:expr) => {
-        prefork_options::list::parse($text)
+        prefork_options::list::read($text)
     };
     (workers, $text:expr) => {
         prefork_options::workers::parse($text)
@@ -42,12 +48,46 @@ macro_rules! kind_parse {
     (flag, $text:expr) => {
         prefork_options::flag::parse($text)
     };
+    (prefix, $text:expr) => {
+        prefork_options::prefix::parse($text)
+    };
+    (threads, $text:expr) => {
+        prefork_options::threads::parse($text)
+    };
+}
+
+/// An option of the runtime shows an async `main`, which needs one.
+macro_rules! main_of {
+    (threads) => {
+        "async fn main() {}"
+    };
+    ($kind:ident) => {
+        "fn main() {}"
+    };
+}
+
+#[cfg(feature = "tokio")]
+macro_rules! fence {
+    ($kind:ident) => {
+        "no_run"
+    };
+}
+
+#[cfg(not(feature = "tokio"))]
+macro_rules! fence {
+    (threads) => {
+        "ignore"
+    };
+    ($kind:ident) => {
+        "no_run"
+    };
 }
 
 macro_rules! define {
     (
         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-            env: $env:literal, default: $default:literal, $(unit: $unit:literal,)? since: $since:literal
+            $(env: $env:literal,)? default: $default:literal, $(unit: $unit:literal,)? since: $since:literal,
+            example: $example:expr
         } )* }
         // Their setters stand in the builder: each is a function of its own kind.
         code { $($code:tt)* }
@@ -55,17 +95,21 @@ macro_rules! define {
         /// What the user said so far. Mistakes are kept, so that all can be told at once.
         #[derive(Debug, Clone, Default)]
         pub(crate) struct Options {
-            $(pub(crate) $name: Option<kind_type!($kind)>,)*
+            $(pub(crate) $name: Layers<kind_type!($kind)>,)*
+            /// The functions that were given, by name.
+            pub(super) code: Vec<(&'static str, Origin)>,
             pub(super) mistakes: Vec<BadOption>,
+            /// Where the setters are called from.
+            pub(crate) door: Door,
         }
 
         impl Options {
             /// Sets an option from text, as the environment gives it.
-            pub(crate) fn set_text(&mut self, name: &str, place: &str, text: &str) {
+            pub(super) fn set_text(&mut self, name: &str, variable: &str, text: &str) {
                 match name {
                     $(stringify!($name) => match kind_parse!($kind, text) {
-                        Ok(value) => self.$name = Some(value),
-                        Err(reason) => self.mistake(place, &reason),
+                        Ok(value) => self.$name.say_outside(value, variable),
+                        Err(reason) => self.mistake(variable, &reason),
                     },)*
                     _ => {}
                 }
@@ -78,23 +122,86 @@ macro_rules! define {
             $(
                 $(#[doc = $doc])*
                 #[doc = ""]
-                #[doc = concat!("Default: ", $default, ".", $(" Unit: ", $unit, ".",)? " In the environment: `", $env, "`. Since ", $since, ".")]
+                #[doc = concat!(
+                    "Default: ", $default, ".", $(" Unit: ", $unit, ".",)?
+                    $(" In the environment: `", $env, "`.",)? " Since ", $since, "."
+                )]
+                #[doc = concat!("# Examples\n```", fence!($kind))]
+                #[doc = concat!("#[prefork::main(", stringify!($name), " = ", stringify!($example), ")]")]
+                #[doc = concat!(main_of!($kind), "\n```\n```no_run")]
+                #[doc = concat!("prefork::Prefork::new().", stringify!($name), "(", stringify!($example), ");")]
+                #[doc = "```"]
+                #[track_caller]
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
-                    let options = self.options_mut();
-                    match value.into_option() {
-                        Ok(value) => options.$name = Some(value),
+                    let (value, options) = (value.into_option(), self.options_mut());
+                    let origin = Origin::Program(options.door, Location::caller());
+                    match value {
+                        Ok(value) => options.$name.say(value, origin),
                         Err(reason) => options.mistake(stringify!($name), &reason),
                     }
                     self
                 }
             )*
         }
+
+        /// The options that an operator may say as well, with the last word.
+        impl Configuration {
+            $($(
+                #[doc = concat!(
+                    "Sets what [`Prefork::", stringify!($name), "`](crate::Prefork::", stringify!($name),
+                    ") does, whatever `", $env, "` says."
+                )]
+                #[track_caller]
+                pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
+                    let (value, options) = (value.into_option(), self.options_mut());
+                    let origin = Origin::Program(options.door, Location::caller());
+                    match value {
+                        Ok(value) => options.$name.say(value, origin),
+                        Err(reason) => options.mistake(stringify!($name), &reason),
+                    }
+                    self
+                }
+            )?)*
+        }
     };
 }
 
 prefork_options::options! { define }
 
+/// How the operator's value of a kind joins what the program says.
+trait SayOutside<T> {
+    fn say_outside(&mut self, value: T, variable: &str);
+}
+
+macro_rules! replaces {
+    ($($type:ty),*) => { $(
+        impl SayOutside<$type> for Layers<$type> {
+            fn say_outside(&mut self, value: $type, variable: &str) {
+                self.say(value, Origin::Variable(variable.to_owned()));
+            }
+        }
+    )* };
+}
+
+replaces! { Workers, u32, Duration, Window, Network, bool, Prefix, NonZeroUsize }
+
+impl SayOutside<Vec<Address>> for Layers<Vec<Address>> {
+    fn say_outside(&mut self, value: Vec<Address>, variable: &str) {
+        let declared = self.value().cloned().unwrap_or_default();
+        self.say(
+            over(&declared, value),
+            Origin::Variable(variable.to_owned()),
+        );
+    }
+}
+
 impl Options {
+    /// Notes that the program gave a function.
+    pub(crate) fn give(&mut self, name: &'static str, place: &'static Location<'static>) {
+        self.code.retain(|(given, _)| *given != name);
+        self.code.push((name, Origin::Program(self.door, place)));
+    }
+
     pub(super) fn mistake(&mut self, place: &str, reason: &impl Display) {
         self.mistakes.push(BadOption {
             place: place.to_owned(),
@@ -105,14 +212,5 @@ impl Options {
     /// Keeps a mistake that another layer has found.
     pub(super) fn check<T>(&mut self, place: &str, result: Result<T, ParseError>) -> Option<T> {
         result.map_err(|reason| self.mistake(place, &reason)).ok()
-    }
-
-    /// # Errors
-    /// All mistakes so far.
-    pub(super) fn without_mistakes(self) -> Result<Self, Error> {
-        if self.mistakes.is_empty() {
-            return Ok(self);
-        }
-        Err(Error::Options(self.mistakes))
     }
 }

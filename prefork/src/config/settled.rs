@@ -1,17 +1,21 @@
 //! What holds: every option with a value, checked against the others.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use prefork_options::{Address, Network, Window, Workers, list};
+use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, network};
 
-use super::Options;
-use crate::error::Error;
+use super::endpoint::{endpoints, port};
+use super::environment::{CONCURRENCY, PORT, not_text};
+use super::origin::Origin;
+use super::written::{Value, values};
+use super::{Endpoint, Environment, Options};
+use crate::error::{BadOption, Error};
 
 /// The values that a process runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// Each with its name.
-    pub(crate) listen: Vec<Address>,
+    pub(crate) listen: Vec<Endpoint>,
     /// 0 is single mode.
     pub(crate) workers: usize,
     pub(crate) network: Option<Network>,
@@ -22,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) healthy_after: Duration,
     pub(crate) ready_timeout: Duration,
     pub(crate) shutdown_grace_period: Duration,
+    pub(crate) env_prefix: Prefix,
+    pub(crate) runtime_threads: NonZeroUsize,
 }
 
 impl Config {
@@ -31,59 +37,283 @@ impl Config {
     const HEALTHY_AFTER: Duration = Duration::from_secs(1);
     const READY_TIMEOUT: Duration = Duration::from_secs(30);
     const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
+    pub(crate) const RUNTIME_THREADS: NonZeroUsize = NonZeroUsize::MIN;
+}
 
-    /// Fills what was left open and checks what only shows in the whole.
-    ///
+/// All layers in one, and what became of each.
+#[derive(Debug, Clone)]
+pub(crate) struct Settled {
+    /// With a default in the place of whatever cannot be used.
+    pub(crate) config: Config,
+    /// In the order of the table.
+    pub(crate) values: Vec<Value>,
+    /// What was said and does not count, a line each.
+    pub(crate) ignored: Vec<String>,
+    pub(super) mistakes: Vec<BadOption>,
+}
+
+impl Settled {
     /// # Errors
     /// All mistakes of all layers.
-    pub(crate) fn settle(mut options: Options) -> Result<Self, Error> {
-        let listen = options.listen.take().unwrap_or_default();
-        let named = list::name(listen).map_err(|clash| clash.error);
-        let listen = options.check("listen", named).unwrap_or_default();
-        let options = options.without_mistakes()?;
-        let workers = match options.workers.unwrap_or(Workers::Auto) {
-            Workers::Auto => usable_cpus(),
-            Workers::Count(count) => count,
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.mistakes.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Options(self.mistakes.clone()))
+    }
+}
+
+/// Fills what was left open, from the platform's variables and the defaults, and checks what only shows in the whole.
+pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usize) -> Settled {
+    let mut ignored = Vec::new();
+    fill_workers(&mut options, environment, &mut ignored);
+    let port = read_port(&mut options, environment, &mut ignored);
+    let place = match options.listen.origin() {
+        Origin::Variable(name) => name,
+        Origin::Default | Origin::Program(..) => "listen".to_owned(),
+    };
+    let declared = options.listen.value().cloned().unwrap_or_default();
+    if let Some(&network) = options.network.value() {
+        for address in &declared {
+            options.check("network", network::check(network, address));
+        }
+    }
+    let listen = endpoints(&declared, port, &place, &mut options);
+    let workers = options.workers.value().copied().unwrap_or_default();
+    let workers = workers.count(cpus);
+    let per_worker = u32::try_from(workers).unwrap_or(u32::MAX);
+    let config = Config {
+        listen,
+        workers,
+        network: options.network.value().copied(),
+        reuseport: *options.reuseport.value().unwrap_or(&false),
+        recover_threshold: *options
+            .recover_threshold
+            .value()
+            .unwrap_or(&per_worker.max(Config::MIN_RECOVER_THRESHOLD)),
+        recover_window: *options
+            .recover_window
+            .value()
+            .unwrap_or(&Config::RECOVER_WINDOW),
+        recover_interval: *options
+            .recover_interval
+            .value()
+            .unwrap_or(&Config::RECOVER_INTERVAL),
+        healthy_after: *options
+            .healthy_after
+            .value()
+            .unwrap_or(&Config::HEALTHY_AFTER),
+        ready_timeout: *options
+            .ready_timeout
+            .value()
+            .unwrap_or(&Config::READY_TIMEOUT),
+        shutdown_grace_period: *options
+            .shutdown_grace_period
+            .value()
+            .unwrap_or(&Config::SHUTDOWN_GRACE_PERIOD),
+        env_prefix: options.env_prefix.value().cloned().unwrap_or_default(),
+        runtime_threads: *options
+            .runtime_threads
+            .value()
+            .unwrap_or(&Config::RUNTIME_THREADS),
+    };
+    let mut values = values(&config, &options, &mut ignored);
+    for value in values
+        .iter_mut()
+        .filter(|value| port.is_some() && value.name == "listen")
+    {
+        value.origin.push_str(", port by PORT");
+    }
+    ignored.extend(environment.unread.iter().map(|name| {
+        format!(
+            "{name}: the variables of this program begin with {}_",
+            config.env_prefix
+        )
+    }));
+    ignored.extend(
+        environment
+            .unknown
+            .iter()
+            .map(|name| format!("{name:?}: no option")),
+    );
+    Settled {
+        config,
+        values,
+        ignored,
+        mistakes: options.mistakes,
+    }
+}
+
+/// `WEB_CONCURRENCY` counts where nobody decided.
+fn fill_workers(options: &mut Options, environment: &Environment, ignored: &mut Vec<String>) {
+    let Some(text) = &environment.concurrency else {
+        return;
+    };
+    if !matches!(options.workers.value(), None | Some(Workers::Auto)) {
+        return ignored.push(format!("{CONCURRENCY}={}: workers is set", text.display()));
+    }
+    let read = text.to_str().map(prefork_options::workers::parse);
+    if let Some(workers) = options.read_platform(CONCURRENCY, read, &not_text(text)) {
+        options
+            .workers
+            .say(workers, Origin::Variable(CONCURRENCY.to_owned()));
+    }
+}
+
+/// `PORT` counts where a listener has none.
+fn read_port(
+    options: &mut Options,
+    environment: &Environment,
+    ignored: &mut Vec<String>,
+) -> Option<u16> {
+    let text = environment.port.as_ref()?;
+    let listen = options.listen.value().map_or(&[][..], Vec::as_slice);
+    let is_open = |address: &Address| address.port.is_none();
+    if !listen.iter().any(is_open) {
+        let why = if listen.is_empty() {
+            "there is no listener"
+        } else {
+            "every listener has a port"
         };
-        let per_worker = u32::try_from(workers).unwrap_or(u32::MAX);
-        Ok(Self {
-            listen,
-            workers,
-            network: options.network,
-            reuseport: options.reuseport.unwrap_or(false),
-            recover_threshold: options
-                .recover_threshold
-                .unwrap_or(per_worker.max(Self::MIN_RECOVER_THRESHOLD)),
-            recover_window: options.recover_window.unwrap_or(Self::RECOVER_WINDOW),
-            recover_interval: options.recover_interval.unwrap_or(Self::RECOVER_INTERVAL),
-            healthy_after: options.healthy_after.unwrap_or(Self::HEALTHY_AFTER),
-            ready_timeout: options.ready_timeout.unwrap_or(Self::READY_TIMEOUT),
-            shutdown_grace_period: options
-                .shutdown_grace_period
-                .unwrap_or(Self::SHUTDOWN_GRACE_PERIOD),
-        })
+        ignored.push(format!("{PORT}={}: {why}", text.display()));
+        return None;
+    }
+    let read = text.to_str().map(port);
+    // A port that cannot be read is one mistake, not another one for each listener.
+    options
+        .read_platform(PORT, read, &not_text(text))
+        .or(Some(0))
+}
+
+impl Options {
+    fn read_platform<T>(
+        &mut self,
+        variable: &str,
+        read: Option<Result<T, ParseError>>,
+        not_text: &str,
+    ) -> Option<T> {
+        let Some(read) = read else {
+            self.mistake(variable, &not_text);
+            return None;
+        };
+        self.check(variable, read)
     }
 }
 
 /// The standard library counts what affinity mask and cgroup quota leave.
-fn usable_cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+pub(crate) fn usable_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 #[cfg(test)]
 mod tests {
-    use prefork_options::TABLE;
+    use prefork_options::{Row, TABLE, list};
 
     use super::*;
 
+    const CPUS: usize = 6;
+
+    fn settled(options: &Options, pairs: &[(&str, &str)]) -> Settled {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        let environment = Environment::read(Prefix::default(), pairs);
+        let mut options = options.clone();
+        options.overlay(&environment);
+        settle(options, &environment, CPUS)
+    }
+
+    fn with_workers(text: &str) -> Options {
+        let mut options = Options::default();
+        options.set_text("workers", "test", text);
+        options
+    }
+
+    fn with_listen(text: &str) -> Options {
+        let mut options = Options::default();
+        let list = list::read(text).expect("good addresses");
+        options
+            .listen
+            .say(list, Origin::Variable("test".to_owned()));
+        options
+    }
+
+    fn mistakes(settled: &Settled) -> Vec<String> {
+        settled.mistakes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_environment_overrides_what_was_said() {
+        let options = with_workers("2");
+        let settled = settled(&options, &[("PREFORK_WORKERS", "50%")]);
+        assert_eq!(settled.config.workers, 3);
+        let workers = settled.values.iter().find(|value| value.name == "workers");
+        let workers = workers.expect("every option is there");
+        assert_eq!(
+            (workers.text.as_str(), workers.origin.as_str()),
+            ("3 (50%)", "PREFORK_WORKERS")
+        );
+        assert_eq!(
+            settled.ignored,
+            ["workers = 2 (test): overridden by PREFORK_WORKERS"]
+        );
+    }
+
+    #[test]
+    fn the_platform_counts_where_workers_were_left_open() {
+        for (said, workers) in [("auto", 4), ("2", 2), ("auto-1", 5), ("0", 0)] {
+            let settled = settled(&with_workers(said), &[("WEB_CONCURRENCY", "4")]);
+            assert_eq!(settled.config.workers, workers, "{said}");
+        }
+        assert_eq!(
+            settled(&Options::default(), &[("WEB_CONCURRENCY", "4")])
+                .config
+                .workers,
+            4
+        );
+        let by_operator = [("WEB_CONCURRENCY", "4"), ("PREFORK_WORKERS", "3")];
+        let settled = settled(&Options::default(), &by_operator);
+        assert_eq!(settled.config.workers, 3);
+        assert_eq!(settled.ignored, ["WEB_CONCURRENCY=4: workers is set"]);
+    }
+
+    #[test]
+    fn the_platform_counts_where_a_port_was_left_open() {
+        let platform = [("PORT", "5000")];
+        let open = settled(&with_listen("http=0.0.0.0,:80"), &platform);
+        assert_eq!(
+            (open.config.listen[0].port, open.config.listen[1].port),
+            (5000, 80)
+        );
+        assert!(
+            settled(&with_listen(":80"), &platform).ignored[0]
+                .contains("every listener has a port")
+        );
+        assert!(
+            settled(&Options::default(), &platform).ignored[0].contains("there is no listener")
+        );
+    }
+
+    #[test]
+    fn bad_words_of_the_platform_are_mistakes_only_where_they_count() {
+        let platform = [("PORT", "tcp://10.0.0.1:80"), ("WEB_CONCURRENCY", "many")];
+        let mut options = with_listen("a=0.0.0.0,b=127.0.0.1");
+        let bad = mistakes(&settled(&options, &platform));
+        assert_eq!(bad.len(), 2, "{bad:?}");
+        assert!(bad[0].starts_with("WEB_CONCURRENCY: 'many' is not a number of workers"));
+        assert!(
+            bad[1].starts_with("PORT: 'tcp://10.0.0.1:80' is not a port"),
+            "{bad:?}"
+        );
+        options.set_text("workers", "test", "1");
+        options.set_text("listen", "test", ":80");
+        assert_eq!(mistakes(&settled(&options, &platform)), [""; 0]);
+    }
+
     #[test]
     fn the_default_threshold_grows_with_the_workers() {
-        for (workers, expected) in [(1, 8), (8, 8), (200, 200)] {
-            let options = Options {
-                workers: Some(Workers::Count(workers)),
-                ..Options::default()
-            };
-            let config = Config::settle(options).expect("good options");
+        for (workers, expected) in [("1", 8), ("8", 8), ("200", 200)] {
+            let config = settled(&with_workers(workers), &[]).config;
             assert_eq!(config.recover_threshold, expected);
         }
     }
@@ -91,38 +321,50 @@ mod tests {
     /// What the table tells people is what holds.
     #[test]
     fn the_defaults_are_those_of_the_table() {
-        let config = Config::settle(Options::default()).expect("nothing was said");
-        let duration = prefork_options::duration::format;
-        let defaults = [
-            ("reuseport", config.reuseport.to_string()),
-            ("recover_window", config.recover_window.to_string()),
-            ("recover_interval", duration(config.recover_interval)),
-            ("healthy_after", duration(config.healthy_after)),
-            ("ready_timeout", duration(config.ready_timeout)),
-            (
-                "shutdown_grace_period",
-                duration(config.shutdown_grace_period),
-            ),
-        ];
-        for (name, holds) in defaults {
-            let row = TABLE.iter().find(|row| row.name == name).expect(name);
-            assert_eq!(
-                row.default.trim_matches('`').trim_matches('"'),
-                holds,
-                "{name}"
-            );
+        for value in settled(&Options::default(), &[]).values {
+            let row = Row::find(value.name).expect("it is in the table");
+            assert_eq!(value.origin, "default");
+            if let Some(default) = row.default.strip_prefix('`') {
+                let default = default.trim_end_matches('`').trim_matches('"');
+                let default = default.replace("auto", &CPUS.to_string());
+                assert_eq!(value.text, default, "{}", value.name);
+            }
         }
     }
 
     #[test]
+    fn every_address_of_another_family_is_told() {
+        let mut options = with_listen(":0,[::1]:0,http=[::]:0");
+        let origin = Origin::Variable("test".to_owned());
+        options.network.say(Network::Tcp4, origin);
+        let told = mistakes(&settled(&options, &[]));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told.iter().all(|mistake| mistake.contains("tcp4")),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn every_option_has_a_value_in_the_order_of_the_table() {
+        let names: Vec<_> = settled(&Options::default(), &[])
+            .values
+            .iter()
+            .map(|v| v.name)
+            .collect();
+        let table: Vec<_> = TABLE.iter().map(|row| row.name).collect();
+        assert_eq!(names, table);
+    }
+
+    #[test]
     fn unnamed_listeners_are_numbered_and_names_are_unique() {
-        let listen = |texts: &[&str]| Options {
-            listen: Some(texts.iter().map(|text| text.parse().expect(text)).collect()),
-            ..Options::default()
-        };
-        let config = Config::settle(listen(&[":0", "http=:0"])).expect("good options");
-        let names: Vec<_> = config.listen.iter().map(|a| a.name.as_deref()).collect();
-        assert_eq!(names, [Some("listener0"), Some("http")]);
-        assert!(Config::settle(listen(&["a=:0", "a=:0"])).is_err());
+        let config = settled(&with_listen(":0,http=:0"), &[]).config;
+        let names: Vec<_> = config
+            .listen
+            .iter()
+            .map(|endpoint| endpoint.name.as_str())
+            .collect();
+        assert_eq!(names, ["listener0", "http"]);
+        assert!(settled(&with_listen("a=:0,a=:0"), &[]).check().is_err());
     }
 }

@@ -1,24 +1,30 @@
 //! What may stand for a value in the builder and in the attribute.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use prefork_options::{
-    Address, Network, ParseError, Window, Workers, address, count, duration, network, window,
-    workers,
+    Address, Network, ParseError, Prefix, Window, Workers, address, count, duration, flag, network,
+    prefix, threads, window, workers,
 };
 
 /// Something that an option of type `T` can be made from.
 ///
 /// | option takes | and is given as |
 /// |---|---|
-/// | addresses | `"[name=]host:port"`, a `SocketAddr`, arrays and `Vec`s of either |
-/// | workers | a `usize`, `"auto"` |
-/// | a count | a `u32` |
+/// | addresses | `"[name=]host[:port]"`, a `SocketAddr`, arrays and `Vec`s of either |
+/// | workers | a `usize`, a text such as `"auto"`, `"auto-1"`, `"50%"`, `"4"` |
+/// | a count | a `u32`, a text such as `"8"` |
 /// | a duration | a [`Duration`], a text such as `"5s"`, `"250ms"`, `"1m30s"` |
 /// | a window | a [`Duration`] or its text, `"forever"` |
 /// | a network | `"tcp"`, `"tcp4"`, `"tcp6"` |
-/// | a flag | a `bool` |
+/// | a flag | a `bool`, `"true"`, `"false"` |
+/// | a prefix | `"MYAPP"` |
+/// | threads | a `usize`, a [`NonZeroUsize`], a text such as `"4"` |
+///
+/// A text means what it means in the environment, so that a program can hand on what it was told. Both `&str` and
+/// `String` are texts.
 ///
 /// There is exactly one integer among the types of each option, so that `workers = 4` needs no
 /// suffix.
@@ -56,6 +62,18 @@ impl IntoOption<Workers> for String {
 impl IntoOption<u32> for u32 {
     fn into_option(self) -> Result<u32, ParseError> {
         count::check(self)
+    }
+}
+
+impl IntoOption<u32> for &str {
+    fn into_option(self) -> Result<u32, ParseError> {
+        count::parse(self)
+    }
+}
+
+impl IntoOption<u32> for String {
+    fn into_option(self) -> Result<u32, ParseError> {
+        count::parse(&self)
     }
 }
 
@@ -107,9 +125,57 @@ impl IntoOption<Network> for String {
     }
 }
 
+impl IntoOption<NonZeroUsize> for usize {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        threads::check(self)
+    }
+}
+
+impl IntoOption<NonZeroUsize> for NonZeroUsize {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        threads::check(self.get())
+    }
+}
+
+impl IntoOption<NonZeroUsize> for &str {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        threads::parse(self)
+    }
+}
+
+impl IntoOption<NonZeroUsize> for String {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        threads::parse(&self)
+    }
+}
+
 impl IntoOption<bool> for bool {
     fn into_option(self) -> Result<bool, ParseError> {
         Ok(self)
+    }
+}
+
+impl IntoOption<bool> for &str {
+    fn into_option(self) -> Result<bool, ParseError> {
+        flag::parse(self)
+    }
+}
+
+impl IntoOption<bool> for String {
+    fn into_option(self) -> Result<bool, ParseError> {
+        flag::parse(&self)
+    }
+}
+
+impl IntoOption<Prefix> for &str {
+    fn into_option(self) -> Result<Prefix, ParseError> {
+        prefix::parse(self)
+    }
+}
+
+impl IntoOption<Prefix> for String {
+    fn into_option(self) -> Result<Prefix, ParseError> {
+        prefix::parse(&self)
     }
 }
 

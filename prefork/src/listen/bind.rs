@@ -7,12 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prefork_options::{Address, Network};
+use prefork_options::Network;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::resolve::{fits, resolve};
-use crate::config::Config;
-use crate::error::{BadOption, Error};
+use super::resolve::resolve_one;
+use crate::config::{Config, Endpoint};
+use crate::error::Error;
 
 /// An address with the sockets that listen there: one that all slots share, or one per slot.
 #[derive(Debug)]
@@ -65,32 +65,21 @@ const RETRY_EVERY: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// The first that cannot be resolved or bound, by its name.
-pub(crate) fn bind_all(addresses: &[Address], binding: Binding) -> Result<Vec<Bound>, Error> {
+pub(crate) fn bind_all(endpoints: &[Endpoint], binding: Binding) -> Result<Vec<Bound>, Error> {
     let give_up_at = Instant::now() + PATIENCE;
-    addresses
+    endpoints
         .iter()
-        .map(|address| bind_patiently(address, binding, give_up_at))
+        .map(|endpoint| bind_patiently(endpoint, binding, give_up_at))
         .collect()
 }
 
 fn bind_patiently(
-    address: &Address,
+    endpoint: &Endpoint,
     binding: Binding,
     give_up_at: Instant,
 ) -> Result<Bound, Error> {
-    let listener = address.name.clone().unwrap_or_default();
-    if let Some(network) = binding.network
-        && !fits(address, network)
-    {
-        let place = "network".to_owned();
-        let reason = format!("listener '{listener}': {address} is no {network} address");
-        return Err(Error::Options(vec![BadOption { place, reason }]));
-    }
-    let addr = resolve(address, binding.network).map_err(|source| Error::Resolve {
-        listener: listener.clone(),
-        address: address.host.clone(),
-        source,
-    })?;
+    let listener = endpoint.name.clone();
+    let addr = resolve_one(endpoint, binding.network)?;
     loop {
         match bind(addr, binding) {
             Ok((sockets, addr)) => {
@@ -220,10 +209,11 @@ mod tests {
         sharing: Sharing::PerSlot(3),
     };
 
-    fn address(text: &str) -> Address {
-        let mut address: Address = text.parse().expect(text);
-        address.name.get_or_insert_with(|| "http".to_owned());
-        address
+    fn address(text: &str) -> Endpoint {
+        Endpoint {
+            name: "http".to_owned(),
+            ..Endpoint::of(text)
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod resolve;
 pub(crate) use announce::announce;
 pub(crate) use bind::{Binding, Bound, bind_all};
 pub(crate) use inherit::{Inherited, inherit};
+pub(crate) use resolve::resolve_all;
 
 /// All that this room says to a child by its environment: ours, and what `sd_listen_fds(3)` reads,
 /// and with it every program that knows socket activation.

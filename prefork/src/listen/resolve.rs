@@ -3,14 +3,44 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use prefork_options::{Address, Network};
+use prefork_options::Network;
+
+use crate::config::Endpoint;
+use crate::error::Error;
+
+/// Where each listener is to be bound.
+///
+/// # Errors
+/// The first that is of another family or has no address, by its name.
+pub(crate) fn resolve_all(
+    endpoints: &[Endpoint],
+    network: Option<Network>,
+) -> Result<Vec<SocketAddr>, Error> {
+    let each = endpoints.iter();
+    each.map(|endpoint| resolve_one(endpoint, network))
+        .collect()
+}
+
+/// # Errors
+/// It is of another family or has no address.
+pub(super) fn resolve_one(
+    endpoint: &Endpoint,
+    network: Option<Network>,
+) -> Result<SocketAddr, Error> {
+    let listener = &endpoint.name;
+    resolve(endpoint, network).map_err(|source| Error::Resolve {
+        listener: listener.clone(),
+        address: endpoint.host.clone(),
+        source,
+    })
+}
 
 /// Without a network a literal address says its own family; host names mean their IPv4 addresses,
 /// and a missing host all IPv4 interfaces.
 ///
 /// # Errors
 /// What the resolver says; a name that has no address in the network.
-pub(super) fn resolve(address: &Address, network: Option<Network>) -> io::Result<SocketAddr> {
+fn resolve(address: &Endpoint, network: Option<Network>) -> io::Result<SocketAddr> {
     if address.host.is_empty() {
         return Ok(SocketAddr::new(everywhere(network), address.port));
     }
@@ -23,11 +53,6 @@ pub(super) fn resolve(address: &Address, network: Option<Network>) -> io::Result
         Some(network) => is_in(addr.ip(), network),
     };
     found.find(wanted).ok_or_else(|| not_in(network))
-}
-
-/// Whether a literal address is of the network; what is a name shows when it is resolved.
-pub(super) fn fits(address: &Address, network: Network) -> bool {
-    address.host.parse().map_or(true, |ip| is_in(ip, network))
 }
 
 fn is_in(ip: IpAddr, network: Network) -> bool {
@@ -59,24 +84,8 @@ mod tests {
     use super::*;
 
     fn ip(text: &str, network: Option<Network>) -> Option<String> {
-        let address = text.parse().expect(text);
+        let address = Endpoint::of(text);
         resolve(&address, network).ok().map(|addr| addr.to_string())
-    }
-
-    #[test]
-    fn a_literal_address_of_another_family_does_not_fit() {
-        for (text, network, expected) in [
-            ("127.0.0.1:80", Network::Tcp6, false),
-            ("[::1]:80", Network::Tcp4, false),
-            ("[::1]:80", Network::Tcp, true),
-            ("localhost:80", Network::Tcp6, true),
-        ] {
-            assert_eq!(
-                fits(&text.parse().expect(text), network),
-                expected,
-                "{text}"
-            );
-        }
     }
 
     #[test]

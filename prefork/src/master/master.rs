@@ -47,6 +47,8 @@ pub(crate) struct Master {
     pub(super) first_pids: Vec<i32>,
     pub(super) is_announced: bool,
     pub(super) grace: Duration,
+    /// Of the runtimes in workers.
+    pub(super) threads: NonZeroUsize,
     /// What ended it, where that has a cause that the supervisor does not know.
     pub(super) failure: Option<Error>,
 }
@@ -92,6 +94,7 @@ impl Master {
             first_pids: Vec::new(),
             is_announced: false,
             grace: parts.config.shutdown_grace_period,
+            threads: parts.config.runtime_threads,
             failure: None,
         })
     }

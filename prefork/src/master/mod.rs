@@ -18,4 +18,4 @@ pub use handle::Handle;
 pub use log::{Level, LogLine};
 pub(crate) use log::{Log, Logger, describe};
 pub(crate) use master::Master;
-pub(crate) use setup::Setup;
+pub(crate) use setup::{Setup, rehearse};

@@ -102,7 +102,10 @@ impl Master {
         id: ChildId,
     ) -> Result<crate::supervisor::Readiness, Refusal> {
         let (ours, theirs) = Endpoint::pair().map_err(shortage("socketpair"))?;
-        let welcome = FromMaster::Welcome { grace: self.grace };
+        let welcome = FromMaster::Welcome {
+            grace: self.grace,
+            threads: self.threads,
+        };
         ours.send(&welcome.encode()).map_err(shortage("send"))?;
         let role = Role {
             slot: slot.0,

@@ -12,8 +12,8 @@ use super::{Handle, Log, Master};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::hook::Hooks;
-use crate::listen::{Binding, Bound, bind_all};
-use crate::spawn::{Producer, Spawner};
+use crate::listen::{Binding, Bound, bind_all, resolve_all};
+use crate::spawn::{Producer, Program, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::signals::{SignalPipe, is_ignored, reset};
@@ -74,10 +74,7 @@ impl Setup {
     }
 
     fn prepare(self, commands: Option<Commands>) -> Result<Master, Error> {
-        probe::kernel().map_err(|missing| Error::Kernel {
-            call: missing.call,
-            source: missing.source,
-        })?;
+        need_kernel()?;
         need_descriptors(&self.config)?;
         // Before anything takes time: as PID 1 a signal without a handler is lost.
         let signals = self.owns_signals.then(own_signals).transpose();
@@ -103,6 +100,25 @@ impl Setup {
         };
         Master::new(parts).map_err(cannot("make an epoll"))
     }
+}
+
+/// Asks all that a master asks before it binds, and binds nothing.
+///
+/// # Errors
+/// The one that a start would end with, but for what binding and starting say.
+pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
+    need_kernel()?;
+    need_descriptors(config)?;
+    resolve_all(&config.listen, config.network)?;
+    Program::current().map_err(cannot("open its own program"))?;
+    Ok(())
+}
+
+fn need_kernel() -> Result<(), Error> {
+    probe::kernel().map_err(|missing| Error::Kernel {
+        call: missing.call,
+        source: missing.source,
+    })
 }
 
 /// Known before the first child: two for each of them, and what everything else may need.

@@ -1,17 +1,63 @@
 //! The options that are functions: one setter each, and what it promises about when and where the
 //! function is called.
 
+use std::panic::Location;
+
 use super::Prefork;
+use crate::config::Configuration;
 use crate::hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, contain};
 use crate::master::LogLine;
 use crate::spawn::ChildCommand;
 
 /// Functions of the user's: where each is called, how often, and what an error of it does.
 impl Prefork {
+    /// Sees the options last and may change them: the place for a program's own flags and files.
+    ///
+    /// It is called after the environment was read, and not where that or the program holds a mistake. An error or a panic
+    /// ends the start with [`Error::Configure`](crate::Error::Configure).
+    ///
+    /// Default: nothing. Since 0.1.0.
+    ///
+    /// # Process
+    /// In the master, in single mode, and for an explanation (`PREFORK_EXPLAIN`), on the thread that calls `run` or
+    /// `start`, once per call and before anything is bound. Not in workers: they do not read the options.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use prefork::Configuration;
+    ///
+    /// fn flags(configuration: &mut Configuration) -> Result<(), String> {
+    ///     match std::env::args().nth(1).as_deref() {
+    ///         None => {}
+    ///         Some("--single") => {
+    ///             configuration.workers(0);
+    ///         }
+    ///         Some(other) => return Err(format!("unknown flag {other}")),
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// #[prefork::main(listen = "127.0.0.1:8080", configure = flags)]
+    /// fn main(_listener: prefork::net::Listener) {}
+    /// ```
+    #[track_caller]
+    pub fn configure<R: HookOutcome>(
+        &mut self,
+        mut configure: impl FnMut(&mut Configuration) -> R + Send + 'static,
+    ) -> &mut Self {
+        self.options.give("configure", Location::caller());
+        self.configure = Some(Box::new(move |configuration| {
+            configure(configuration).into_result()
+        }));
+        self
+    }
+
     /// Called after every start of a child, the first and later ones.
     ///
     /// An error or a panic stops all children and ends the master with [`Error::Hook`](crate::Error::Hook); the child that
     /// was just started is waited for like the others.
+    ///
+    /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
     /// In the master, on its thread, once per start, after the program was executed and before
@@ -22,10 +68,12 @@ impl Prefork {
     /// #[prefork::main(workers = 2, on_child_spawn = |child| println!("pid {}", child.pid()))]
     /// fn main() {}
     /// ```
+    #[track_caller]
     pub fn on_child_spawn<R: HookOutcome>(
         &mut self,
         mut hook: impl FnMut(&ChildSpawned) -> R + Send + 'static,
     ) -> &mut Self {
+        self.options.give("on_child_spawn", Location::caller());
         self.hooks.spawned = Some(Box::new(move |child| hook(child).into_result()));
         self
     }
@@ -33,6 +81,8 @@ impl Prefork {
     /// Called when every slot's first child was started, before any of them is replaced.
     ///
     /// An error or a panic stops all children and ends the master with [`Error::Hook`](crate::Error::Hook).
+    ///
+    /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
     /// In the master, on its thread, exactly once; not in single mode. The master does nothing else meanwhile.
@@ -46,10 +96,12 @@ impl Prefork {
     /// #[prefork::main(workers = 2, on_master_ready = announce)]
     /// fn main() {}
     /// ```
+    #[track_caller]
     pub fn on_master_ready<R: HookOutcome>(
         &mut self,
         mut hook: impl FnMut(&MasterReady) -> R + Send + 'static,
     ) -> &mut Self {
+        self.options.give("on_master_ready", Location::caller());
         self.hooks.ready = Some(Box::new(move |master| hook(master).into_result()));
         self
     }
@@ -58,6 +110,8 @@ impl Prefork {
     ///
     /// An error or a panic stops all children and ends the master with [`Error::Hook`](crate::Error::Hook): the place
     /// for a recovery policy of one's own.
+    ///
+    /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
     /// In the master, on its thread, after `on_child_spawn` of the new child; not when that failed.
@@ -70,10 +124,12 @@ impl Prefork {
     /// })]
     /// fn main() {}
     /// ```
+    #[track_caller]
     pub fn on_child_recover<R: HookOutcome>(
         &mut self,
         mut hook: impl FnMut(&ChildRecovered) -> R + Send + 'static,
     ) -> &mut Self {
+        self.options.give("on_child_recover", Location::caller());
         self.hooks.recovered = Some(Box::new(move |child| hook(child).into_result()));
         self
     }
@@ -82,6 +138,8 @@ impl Prefork {
     ///
     /// The worker drains meanwhile, and its end waits for the hook to return, within the
     /// `shutdown_grace_period`. An error or a panic is one line on stderr.
+    ///
+    /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
     /// In every worker of that master, on a thread of its own, once, when the drain begins. The
@@ -92,10 +150,12 @@ impl Prefork {
     /// #[prefork::main(workers = 2, on_master_death = || eprintln!("alone now"))]
     /// fn main() {}
     /// ```
+    #[track_caller]
     pub fn on_master_death<R: HookOutcome>(
         &mut self,
         hook: impl FnOnce() -> R + Send + 'static,
     ) -> &mut Self {
+        self.options.give("on_master_death", Location::caller());
         self.on_master_death = Some(Box::new(move || hook().into_result()));
         self
     }
@@ -103,6 +163,8 @@ impl Prefork {
     /// A function that may alter how a child is started: its program, arguments, environment.
     ///
     /// An error or a panic ends the master with [`Error::Producer`](crate::Error::Producer), at the first start and later.
+    ///
+    /// Default: this program, started again. Since 0.1.0.
     ///
     /// # Process
     /// In the master, on its thread, before every start. The master does nothing else meanwhile.
@@ -115,10 +177,12 @@ impl Prefork {
     /// })]
     /// fn main() {}
     /// ```
+    #[track_caller]
     pub fn child_producer<R: HookOutcome>(
         &mut self,
         mut producer: impl FnMut(&mut ChildCommand) -> R + Send + 'static,
     ) -> &mut Self {
+        self.options.give("child_producer", Location::caller());
         self.producer = Some(Box::new(move |command| {
             contain(|| producer(command).into_result())
         }));
@@ -129,6 +193,8 @@ impl Prefork {
     ///
     /// A panic of it sends the lines to stderr from then on.
     ///
+    /// Default: stderr. Since 0.1.0.
+    ///
     /// # Process
     /// In the master, on its thread; and in single mode. The master does nothing else meanwhile.
     ///
@@ -137,7 +203,9 @@ impl Prefork {
     /// #[prefork::main(workers = 2, logger = |line| println!("{:?}: {line}", line.level()))]
     /// fn main() {}
     /// ```
+    #[track_caller]
     pub fn logger(&mut self, logger: impl FnMut(&LogLine<'_>) + Send + 'static) -> &mut Self {
+        self.options.give("logger", Location::caller());
         self.logger = Some(Box::new(logger));
         self
     }

@@ -18,6 +18,7 @@ where
     R: Body<K>,
 {
     let mut prefork = Prefork::new();
+    prefork.by_attribute();
     options(&mut prefork);
     prefork.handle_signals();
     let wants = wants.into_iter().collect();

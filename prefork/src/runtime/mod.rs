@@ -3,6 +3,7 @@
 #[cfg(feature = "tokio")]
 mod tokio;
 
+use std::num::NonZeroUsize;
 use std::process::Termination;
 
 /// What a body may return: something that is `Termination`, or a future of it.
@@ -19,8 +20,8 @@ pub trait Body<Kind> {
     /// What it returns in the end.
     type Output: Termination;
 
-    /// Runs it to its end.
-    fn finish(self) -> Self::Output;
+    /// Runs it to its end, on a runtime of ours with so many threads where it needs one.
+    fn finish(self, threads: NonZeroUsize) -> Self::Output;
 }
 
 /// A body that has ended when it returns.
@@ -30,7 +31,7 @@ pub enum Sync {}
 impl<T: Termination> Body<Sync> for T {
     type Output = T;
 
-    fn finish(self) -> T {
+    fn finish(self, _threads: NonZeroUsize) -> T {
         self
     }
 }

@@ -1,6 +1,9 @@
 //! Which argument of `main` takes which listener. Pure: the master asks before it starts anybody,
 //! each worker when it begins.
 
+use prefork_options::list;
+use prefork_options::suggest::nearest;
+
 use super::ArgumentKind;
 
 /// An argument, as far as this question goes.
@@ -12,7 +15,8 @@ pub(crate) struct Wanted<'a> {
 
 /// For each argument the place of its listener, `None` for those that want none.
 ///
-/// An argument that is named like a listener takes that one; the rest come in order.
+/// An argument that is named like a listener takes that one; the rest take what was given no name, in order. A listener
+/// with a name of its own goes to nobody else: a misspelt argument would silently serve one port's requests on another.
 ///
 /// # Errors
 /// An argument that no listener is left for; a listener that nobody takes, unless the body can
@@ -32,25 +36,40 @@ pub(crate) fn assign(
     }
     for (want, place) in wanted.iter().zip(&mut assigned) {
         if want.kind.takes_listener() && place.is_none() {
-            let index = free.iter().position(|&is_free| is_free);
-            *place = Some(index.ok_or_else(|| none_left(wanted, want, listeners))?);
-            if let Some(index) = index {
-                free[index] = false;
-            }
+            let next =
+                (0..listeners.len()).find(|&index| free[index] && is_unnamed(listeners, index));
+            let index = next.ok_or_else(|| none_left(wanted, want, listeners, &free))?;
+            free[index] = false;
+            *place = Some(index);
         }
     }
     let takes_some = wanted.iter().any(|want| want.kind.takes_listener());
     let may_take_later = wanted.iter().any(|want| want.kind == ArgumentKind::Worker);
     match free.iter().position(|&is_free| is_free) {
-        Some(index) if takes_some && !may_take_later => Err(format!(
-            "listener '{}' is taken by none of them",
-            listeners[index]
-        )),
+        Some(index) if takes_some && !may_take_later => Err(nobody_takes(listeners, index)),
         _ => Ok(assigned),
     }
 }
 
-fn none_left(wanted: &[Wanted<'_>], want: &Wanted<'_>, listeners: &[&str]) -> String {
+/// Whether a listener has the name that its place gives it.
+fn is_unnamed(listeners: &[&str], index: usize) -> bool {
+    listeners[index] == list::name_of_place(index)
+}
+
+fn none_left(
+    wanted: &[Wanted<'_>],
+    want: &Wanted<'_>,
+    listeners: &[&str],
+    free: &[bool],
+) -> String {
+    let left = listeners.iter().zip(free);
+    let left: Vec<&str> = left
+        .filter(|(_, free)| **free)
+        .map(|(name, _)| *name)
+        .collect();
+    if !left.is_empty() {
+        return not_by_name(want.name, &left);
+    }
     let count = wanted
         .iter()
         .filter(|want| want.kind.takes_listener())
@@ -64,6 +83,30 @@ fn none_left(wanted: &[Wanted<'_>], want: &Wanted<'_>, listeners: &[&str]) -> St
         "" => format!("{count} of them want a listener, {there}"),
         name => format!("no listener is left for '{name}', {there}"),
     }
+}
+
+/// There are listeners, but each goes to the argument of its name only.
+fn not_by_name(argument: &str, left: &[&str]) -> String {
+    let missing = match (argument, nearest(argument, left.iter().copied())) {
+        ("", _) => "one of them has no name".to_owned(),
+        (name, Some(near)) => format!("no listener is called '{name}' (did you mean '{near}'?)"),
+        (name, None) => format!("no listener is called '{name}'"),
+    };
+    match left {
+        [one] => format!("{missing}, and '{one}' goes only to an argument of its name"),
+        many => {
+            let many = many.join("', '");
+            format!("{missing}, and '{many}' go only to arguments of their names")
+        }
+    }
+}
+
+fn nobody_takes(listeners: &[&str], index: usize) -> String {
+    let name = listeners[index];
+    if is_unnamed(listeners, index) {
+        return format!("listener '{name}' is taken by none of them");
+    }
+    format!("listener '{name}' is taken by none of them, none is called so")
 }
 
 #[cfg(test)]
@@ -83,15 +126,31 @@ mod tests {
     };
 
     #[test]
-    fn names_come_first_and_the_rest_in_order() {
-        let wanted = [
-            listener("first"),
-            WORKER,
-            listener("http"),
-            listener("other"),
-        ];
-        let assigned = assign(&wanted, &["http", "admin", "third"]);
-        assert_eq!(assigned, Ok(vec![Some(1), None, Some(0), Some(2)]));
+    fn names_come_first_and_the_rest_take_the_unnamed_in_order() {
+        let wanted = [listener("first"), WORKER, listener("http"), listener("_")];
+        let assigned = assign(&wanted, &["listener0", "http", "listener2"]);
+        assert_eq!(assigned, Ok(vec![Some(0), None, Some(1), Some(2)]));
+    }
+
+    #[test]
+    fn a_misspelt_argument_does_not_take_a_listener_of_another_name() {
+        let error = assign(&[listener("htpp"), listener("admin")], &["http", "admin"]);
+        assert_eq!(
+            error,
+            Err(
+                "no listener is called 'htpp' (did you mean 'http'?), and 'http' goes only to an argument of its name"
+                    .to_owned()
+            )
+        );
+        // Nor does it where the body could take the listener later: it would go without one itself.
+        assert!(assign(&[listener("htpp"), WORKER], &["http"]).is_err());
+        assert_eq!(
+            assign(&[listener("")], &["http", "admin"]),
+            Err(
+                "one of them has no name, and 'http', 'admin' go only to arguments of their names"
+                    .to_owned()
+            )
+        );
     }
 
     #[test]
@@ -109,7 +168,12 @@ mod tests {
         let error = assign(&[listener("http")], &["http", "admin"]);
         assert_eq!(
             error,
-            Err("listener 'admin' is taken by none of them".to_owned())
+            Err("listener 'admin' is taken by none of them, none is called so".to_owned())
+        );
+        let error = assign(&[listener("http")], &["http", "listener1"]);
+        assert_eq!(
+            error,
+            Err("listener 'listener1' is taken by none of them".to_owned())
         );
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub(crate) struct Context {
     signals: Arc<SignalPipe>,
     /// What this process must be told by a signal, beside SIGTERM.
     own_signals: &'static [Signal],
+    threads: NonZeroUsize,
     has_termination: OnceLock<()>,
 }
 
@@ -76,6 +78,7 @@ pub(super) struct Origin {
     pub(super) listeners: Vec<Inherited>,
     pub(super) master: Option<Arc<Endpoint>>,
     pub(super) grace: Duration,
+    pub(super) threads: NonZeroUsize,
     pub(super) own_signals: &'static [Signal],
     pub(super) on_master_death: Option<LastHook>,
     pub(super) process: Process,
@@ -123,10 +126,12 @@ impl Context {
         let _ = channel.send(&hello.encode());
         let channel = Arc::new(channel);
         super::last_words::install(&channel);
+        let (grace, threads) = read_welcome(&channel);
         let origin = Origin {
             slot: role.slot,
             listeners,
-            grace: read_welcome(&channel),
+            grace,
+            threads,
             master: Some(channel),
             own_signals: &[],
             on_master_death,
@@ -142,6 +147,7 @@ impl Context {
     pub(crate) fn single(
         bound: Vec<Bound>,
         grace: Duration,
+        threads: NonZeroUsize,
         declared: &Declared,
     ) -> Result<Arc<Self>, Error> {
         let listeners = bound.into_iter().map(|bound| Inherited {
@@ -154,6 +160,7 @@ impl Context {
             listeners: listeners.collect(),
             master: None,
             grace,
+            threads,
             own_signals: &TERMINAL,
             on_master_death: None,
             process: Process::Own,
@@ -227,6 +234,7 @@ impl Context {
             farewell: Arc::default(),
             signals,
             own_signals: origin.own_signals,
+            threads: origin.threads,
             has_termination: OnceLock::new(),
         });
         let watch = Watch {
@@ -284,6 +292,11 @@ impl Context {
         &self.farewell
     }
 
+    /// How many threads a runtime of ours shall have.
+    pub(crate) fn threads(&self) -> NonZeroUsize {
+        self.threads
+    }
+
     /// The body has returned: the process may end, but for a hook that still runs.
     pub(crate) fn conclude(&self) {
         let deadline = super::Shutdown::new(&self.shutdown).deadline();
@@ -311,13 +324,14 @@ fn adopt_channel(role: &Role, listeners: usize) -> Result<Endpoint, String> {
 }
 
 /// It waits in the channel since before this process began.
-fn read_welcome(channel: &Endpoint) -> Duration {
+fn read_welcome(channel: &Endpoint) -> (Duration, NonZeroUsize) {
+    const UNSAID: (Duration, NonZeroUsize) = (GRACE, NonZeroUsize::MIN);
     match channel.receive() {
         Received::Frame(frame) => match FromMaster::decode(&frame) {
-            Some(FromMaster::Welcome { grace }) => grace,
-            Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => GRACE,
+            Some(FromMaster::Welcome { grace, threads }) => (grace, threads),
+            Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => UNSAID,
         },
-        Received::TooLong | Received::Nothing | Received::End => GRACE,
+        Received::TooLong | Received::Nothing | Received::End => UNSAID,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ impl Guest {
             listeners: listeners.map_err(cannot)?,
             master: Some(Arc::new(theirs)),
             grace,
+            threads: NonZeroUsize::MIN,
             own_signals: &[],
             on_master_death: None,
             process: Process::Guest,

@@ -222,7 +222,7 @@ impl Watch {
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget, queue }) => self.begin(phase, budget, queue),
-                Some(FromMaster::Welcome { grace }) => self.grace = grace,
+                Some(FromMaster::Welcome { grace, .. }) => self.grace = grace,
                 // Nothing of ours writes log files yet; and what a later master may say.
                 Some(FromMaster::ReopenLogs) | None => {}
             }

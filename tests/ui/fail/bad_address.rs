@@ -1,5 +1,5 @@
 #[prefork::main(listen = [
-    "localhost",
+    "8080",
     "127.0.0.1:65536",
     "::1:80",
     "http://127.0.0.1:80",
@@ -7,5 +7,14 @@
     "127.0.0.1:80,127.0.0.1:81",
     "/run/app.sock",
     "",
+    "=127.0.0.1:80",
+    "127.0.0.1:",
+    "http=",
+    "127.0.0.1:http",
+    "127.0.0.256:80",
+    "-:80",
+    "[::1:80",
+    "[localhost]:80",
+    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn=:80",
 ])]
 fn main() {}

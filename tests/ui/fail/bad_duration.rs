@@ -10,3 +10,8 @@ mod third {
     #[prefork::main(shutdown_grace_period = "25h")]
     fn main() {}
 }
+
+mod fourth {
+    #[prefork::main(recover_interval = "s", healthy_after = "1s1m")]
+    fn main() {}
+}

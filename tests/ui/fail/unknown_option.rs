@@ -1,2 +1,2 @@
-#[prefork::main(worker = 4, colour = "red", RecoverThreshold = 8)]
+#[prefork::main(worker = 4, colour = "red")]
 fn main() {}

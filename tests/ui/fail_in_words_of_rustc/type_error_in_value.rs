@@ -5,6 +5,6 @@
 )]
 fn main() {}
 
-fn threshold() -> &'static str {
-    "8"
+fn threshold() -> i64 {
+    8
 }

@@ -4,7 +4,9 @@ use std::process::{ExitCode, Termination};
 
 #[prefork::main(workers = 0)]
 fn main() -> impl Termination {
-    let _functions: [fn() -> ExitCode; 5] = [never, code, result, async_never, async_result];
+    let _functions: [fn() -> ExitCode; 7] = [
+        never, code, result, async_never, async_result, with_anyhow, async_anyhow,
+    ];
     ExitCode::SUCCESS
 }
 
@@ -33,4 +35,17 @@ async fn async_never(_worker: prefork::Worker) -> ! {
 #[prefork::main]
 async fn async_result() -> Result<impl Termination, std::fmt::Error> {
     Ok(())
+}
+
+#[prefork::main]
+fn with_anyhow() -> anyhow::Result<()> {
+    std::fs::read("/nowhere")?;
+    Ok(())
+}
+
+#[prefork::main]
+#[tokio::main]
+async fn async_anyhow(_worker: prefork::Worker) -> anyhow::Result<ExitCode> {
+    tokio::task::yield_now().await;
+    anyhow::bail!("no")
 }

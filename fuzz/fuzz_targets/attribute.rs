@@ -1,0 +1,39 @@
+//! Any two texts as the attribute's arguments and item; a zero byte stands between them.
+//!
+//! A crate of attributes exports nothing else, so its files are modules here as well.
+
+#![no_main]
+
+#[path = "../../prefork-macros/src/args.rs"]
+mod args;
+#[path = "../../prefork-macros/src/attribute.rs"]
+mod attribute;
+#[path = "../../prefork-macros/src/beside.rs"]
+mod beside;
+#[path = "../../prefork-macros/src/check.rs"]
+mod check;
+#[path = "../../prefork-macros/src/debug.rs"]
+#[expect(dead_code, reason = "nobody is shown anything here")]
+mod debug;
+#[path = "../../prefork-macros/src/errors.rs"]
+mod errors;
+#[path = "../../prefork-macros/src/expand.rs"]
+mod expand;
+#[path = "../../prefork-macros/src/item.rs"]
+mod item;
+#[path = "../../prefork-macros/src/tests/judge.rs"]
+mod judge;
+#[path = "../../prefork-macros/src/signature.rs"]
+mod signature;
+#[path = "../../prefork-macros/src/value.rs"]
+mod value;
+
+use attribute::main_tokens;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let (arguments, item) = text.split_once('\0').unwrap_or((text, "fn main() {}"));
+    if let Err(complaint) = judge::judge(arguments, item) {
+        panic!("{complaint}");
+    }
+});

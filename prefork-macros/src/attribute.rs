@@ -1,0 +1,31 @@
+//! The attribute as a function from tokens to tokens, which exists outside of a compiler, too.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::errors::Errors;
+use crate::item::Item;
+use crate::{args, beside, check, expand, signature};
+
+/// Answers every pair of arguments and item: with valid code, or with errors at their places and what stays of the item.
+pub(crate) fn main_tokens(arguments: TokenStream, item: &TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let config = check::check(args::parse(arguments, &mut errors), &mut errors);
+    let function = match syn::parse2::<Item>(item.clone()) {
+        Ok(function) => function,
+        Err(error) => {
+            errors.push(syn::Error::new(
+                error.span(),
+                "expected a function with a body",
+            ));
+            let errors = errors.into_tokens();
+            return quote!(#item #errors);
+        }
+    };
+    signature::check(&function, &config, &mut errors);
+    beside::check(&function, &config, &mut errors);
+    if !errors.is_empty() {
+        return expand::harmless(&function, errors);
+    }
+    expand::expand(&config, &function)
+}

@@ -1,0 +1,75 @@
+//! The door to the expansion, tried with a real compiler.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const SOURCE: &str = "#![crate_type = \"lib\"]
+
+/// The part of the runtime that the expansion calls.
+pub mod fake {
+    pub mod __private {
+        pub fn run<R>(_: impl FnOnce(&mut ()), _: [(); 0], _: fn() -> R) -> std::process::ExitCode {
+            std::process::ExitCode::SUCCESS
+        }
+    }
+}
+
+#[prefork_macros::main(crate = crate::fake)]
+pub fn serve() {
+    let _body = 4;
+}
+";
+
+#[test]
+fn the_expansion_is_written_where_it_is_asked_for() {
+    assert_eq!(compile(None), "");
+    assert_eq!(compile(Some("0")), "");
+
+    let shown = compile(Some("1"));
+    let first = shown.lines().next().unwrap_or_default();
+    assert!(first.starts_with("// `#[prefork::main]` at "), "{shown}");
+    assert!(first.ends_with("source.rs:12 expands to"), "{shown}");
+    let line = "\n    use crate :: fake :: __private as __prefork_runtime;\n";
+    assert!(shown.contains(line), "{shown}");
+    assert!(shown.contains("let _body = 4;"), "{shown}");
+}
+
+/// What the compiler says.
+fn compile(debug: Option<&str>) -> String {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let source = folder.join("source.rs");
+    fs::write(&source, SOURCE).expect("the folder is there for this");
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output: Output = Command::new(rustc)
+        .args(["--edition=2024", "--emit=metadata", "--extern"])
+        .arg(format!("prefork_macros={}", library().display()))
+        .arg("--out-dir")
+        .args([&folder, &source])
+        .env_remove("PREFORK_MACRO_DEBUG")
+        .envs(debug.map(|value| ("PREFORK_MACRO_DEBUG", value)))
+        .output()
+        .expect("a test that was compiled has a compiler");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+/// The attribute as cargo has built it for this test: the newest one beside it.
+fn library() -> PathBuf {
+    let test = std::env::current_exe().expect("it runs");
+    let folder = test.parent().expect("it stands in a folder");
+    let entries = fs::read_dir(folder).expect("it can be read");
+    let libraries = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let written = path.metadata().ok()?.modified().ok()?;
+        is_library(&path).then_some((written, path))
+    });
+    let newest = libraries.max().expect("cargo builds it before its tests");
+    newest.1
+}
+
+fn is_library(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("libprefork_macros-") && name.ends_with(std::env::consts::DLL_SUFFIX)
+}

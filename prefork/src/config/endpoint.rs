@@ -1,0 +1,213 @@
+//! Where one listener is bound: an address that lacks nothing any more.
+//!
+//! It knows how declared addresses, the operator's, and `PORT` become these; it resolves and binds nothing.
+
+use std::fmt;
+
+use prefork_options::{Address, ParseError, list};
+
+use super::Options;
+
+/// A listener as it is to be bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) name: String,
+    /// As in [`Address`].
+    pub(crate) host: String,
+    /// 0 lets the system choose.
+    pub(crate) port: u16,
+}
+
+/// What an operator says over what the program declares.
+///
+/// Where each of the operator's addresses is called like a declared one, these are replaced and the others stay. With any
+/// other name, or without one, the list is replaced: its names are the operator's as well, and whether they fit is seen
+/// when the arguments of `main` are held against them.
+pub(super) fn over(declared: &[Address], said: Vec<Address>) -> Vec<Address> {
+    let Ok(declared) = list::name(declared.to_vec()) else {
+        return said;
+    };
+    let is_declared = |address: &Address| {
+        address.name.is_some() && declared.iter().any(|other| other.name == address.name)
+    };
+    // A name that is said twice is a mistake of the operator's, and is found in the list as it was said.
+    if !said.iter().all(is_declared) || list::name(said.clone()).is_err() {
+        return said;
+    }
+    let replaced = |old: Address| {
+        let new = said.iter().find(|new| new.name == old.name);
+        new.cloned().unwrap_or(old)
+    };
+    declared.into_iter().map(replaced).collect()
+}
+
+/// Names and completes the addresses; what cannot be is kept as a mistake, with port 0 in its place.
+pub(super) fn endpoints(
+    addresses: &[Address],
+    port: Option<u16>,
+    place: &str,
+    options: &mut Options,
+) -> Vec<Endpoint> {
+    for address in addresses {
+        if address.port.or(port).is_none() {
+            options.mistake(place, &without_port(address));
+        }
+    }
+    let named = list::name(addresses.to_vec()).map_err(|clash| clash.error);
+    let named = options.check(place, named).unwrap_or_default();
+    let complete = |address: Address| Endpoint {
+        name: address.name.unwrap_or_default(),
+        host: address.host,
+        port: address.port.or(port).unwrap_or(0),
+    };
+    let endpoints: Vec<Endpoint> = named.into_iter().map(complete).collect();
+    if options.mistakes.is_empty()
+        && let Some((first, second)) = clash(&endpoints)
+    {
+        let reason = format!("'{first}' and '{second}' are the same address");
+        options.mistake(place, &reason);
+    }
+    endpoints
+}
+
+fn without_port(address: &Address) -> String {
+    let with = Address {
+        port: Some(8080),
+        ..address.clone()
+    };
+    format!(
+        "'{address}' has no port, write it behind the address as in '{with}', or set the variable PORT"
+    )
+}
+
+/// `PORT` may give one to several that differ in nothing else.
+fn clash(endpoints: &[Endpoint]) -> Option<(&Endpoint, &Endpoint)> {
+    let is_same =
+        |a: &Endpoint, b: &Endpoint| a.port != 0 && (&a.host, a.port) == (&b.host, b.port);
+    endpoints.iter().enumerate().find_map(|(place, second)| {
+        let first = endpoints[..place]
+            .iter()
+            .find(|first| is_same(first, second));
+        first.map(|first| (first, second))
+    })
+}
+
+/// Reads the variable `PORT`.
+///
+/// # Errors
+/// It is no port.
+pub(super) fn port(text: &str) -> Result<u16, ParseError> {
+    prefork_options::address::port(text)
+}
+
+#[cfg(test)]
+impl Endpoint {
+    /// From an address with a port.
+    pub(crate) fn of(text: &str) -> Self {
+        let address: Address = text.parse().expect(text);
+        Self {
+            name: address.name.unwrap_or_default(),
+            host: address.host,
+            port: address.port.expect("the tests name ports"),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// As people write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, host, port } = self;
+        if host.contains(':') {
+            write!(f, "{name}=[{host}]:{port}")
+        } else {
+            write!(f, "{name}={host}:{port}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn over_text(declared: &str, said: &str) -> String {
+        let read = |text| list::read(text).expect("good addresses");
+        let texts = over(&read(declared), read(said))
+            .into_iter()
+            .map(|a| a.to_string());
+        texts.collect::<Vec<_>>().join(",")
+    }
+
+    #[test]
+    fn names_that_are_declared_take_the_places_of_those() {
+        for (said, list) in [
+            ("http=:81", "http=:81,admin=:9000"),
+            ("admin=:1", "http=:80,admin=:1"),
+            ("admin=:1,http=:2", "http=:2,admin=:1"),
+        ] {
+            assert_eq!(over_text("http=:80,admin=:9000", said), list);
+        }
+        assert_eq!(
+            over_text(":80,:81", "listener1=:8"),
+            "listener0=:80,listener1=:8"
+        );
+    }
+
+    #[test]
+    fn anything_else_replaces_the_list() {
+        for said in [
+            ":81",
+            ":81,:82",
+            "http=:81,:82",
+            "web=:81",
+            "http=:1,web=:2",
+            "http=:1,http=:2",
+        ] {
+            assert_eq!(over_text("http=:80,admin=:9000", said), said);
+        }
+        assert_eq!(over_text(":80", "http=:81"), "http=:81");
+    }
+
+    fn completed(text: &str, port: Option<u16>) -> Result<String, String> {
+        let mut options = Options::default();
+        let list = list::read(text).expect("good addresses");
+        let endpoints = endpoints(&list, port, "listen", &mut options);
+        if let Some(mistake) = options.mistakes.first() {
+            return Err(mistake.to_string());
+        }
+        Ok(endpoints
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(","))
+    }
+
+    #[test]
+    fn a_port_that_was_left_open_is_filled() {
+        assert_eq!(
+            completed("0.0.0.0,[::1],:,x=:80", Some(5)).as_deref(),
+            Ok("listener0=0.0.0.0:5,listener1=[::1]:5,listener2=:5,x=:80")
+        );
+        assert_eq!(
+            completed(":0,:0", None).as_deref(),
+            Ok("listener0=:0,listener1=:0")
+        );
+    }
+
+    #[test]
+    fn a_port_that_stays_open_is_refused_with_both_ways_out() {
+        assert_eq!(
+            completed("http=0.0.0.0", None),
+            Err("listen: 'http=0.0.0.0' has no port, write it behind the address as in 'http=0.0.0.0:8080', or set the \
+                 variable PORT"
+                .to_owned())
+        );
+    }
+
+    #[test]
+    fn two_listeners_at_one_address_are_refused() {
+        assert_eq!(
+            completed("a=0.0.0.0,b=0.0.0.0", Some(5)),
+            Err("listen: 'a=0.0.0.0:5' and 'b=0.0.0.0:5' are the same address".to_owned())
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! The options as a whole.
+
+mod verdicts;

@@ -1,0 +1,137 @@
+//! What a variable means whose name begins with our prefix.
+//!
+//! It knows names, and of values only how a platform's look; reading values is next door in `environment`.
+
+use prefork_options::{Kind, Prefix, Row, TABLE, suggest};
+
+/// The switch that is no option: it asks for an explanation instead of a start.
+pub(super) const EXPLAIN: &str = "EXPLAIN";
+
+/// Set by masters, or read by the attribute; known whatever the prefix is.
+const ROLES: [&str; 3] = ["CHILD", "ADDRS", "MACRO_DEBUG"];
+
+/// What a variable means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Option(&'static Row),
+    Explain,
+    /// Not an option, and not for the operator.
+    Ours,
+    /// What container platforms tell every program about its neighbours.
+    Injected,
+    /// Most likely a misspelling of this option.
+    Near(&'static str),
+    /// An option that only the program can give.
+    Code(&'static str),
+    Unknown,
+}
+
+/// The meaning of `<prefix>_<rest>=<value>`.
+pub(super) fn meaning(prefix: &Prefix, rest: &str, value: &str) -> Meaning {
+    if rest == EXPLAIN {
+        return Meaning::Explain;
+    }
+    if let Some(row) = options().find(|row| row.name.to_ascii_uppercase() == rest) {
+        return Meaning::Option(row);
+    }
+    if prefix.is_default() && ROLES.contains(&rest) {
+        return Meaning::Ours;
+    }
+    if is_injected(rest, value) {
+        return Meaning::Injected;
+    }
+    let code = TABLE.iter().filter(|row| row.env.is_none());
+    if let Some(row) = code.into_iter().find(|row| is_alike(row.name, rest)) {
+        return Meaning::Code(row.name);
+    }
+    match suggest::nearest(rest, options().map(|row| row.name).chain([EXPLAIN])) {
+        Some(name) => Meaning::Near(name),
+        None => Meaning::Unknown,
+    }
+}
+
+fn options() -> impl Iterator<Item = &'static Row> {
+    TABLE
+        .iter()
+        .filter(|row| row.kind != Kind::Code && row.env.is_some())
+}
+
+/// Kubernetes and Docker links announce a service called `prefork` or `prefork-web` as `PREFORK_SERVICE_HOST`,
+/// `PREFORK_WEB_PORT_80_TCP_ADDR` and the like, to all who run beside it. `PREFORK_REUSE_PORT` is one of these where its
+/// value is a URL, else a misspelled option.
+fn is_injected(rest: &str, value: &str) -> bool {
+    let rest_of_name = format!("_{rest}");
+    let has_the_look = rest_of_name.contains("_SERVICE_") || rest_of_name.contains("_PORT");
+    has_the_look && (value.contains("://") || !options().any(|row| is_alike(row.name, rest)))
+}
+
+/// Whether two names differ in case and `_` alone.
+fn is_alike(name: &str, other: &str) -> bool {
+    let letters = |text: &str| text.replace('_', "").to_ascii_lowercase();
+    letters(name) == letters(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(rest: &str) -> Meaning {
+        meaning(&Prefix::default(), rest, "1")
+    }
+
+    #[test]
+    fn every_option_that_is_no_code_has_a_variable() {
+        for row in TABLE {
+            let name = row.name.to_ascii_uppercase();
+            match row.env {
+                Some(_) => assert_eq!(of(&name), Meaning::Option(row)),
+                None => assert_eq!(of(&name), Meaning::Code(row.name)),
+            }
+        }
+        assert_eq!(of("EXPLAIN"), Meaning::Explain);
+    }
+
+    #[test]
+    fn misspelled_options_are_recognized() {
+        for (rest, name) in [
+            ("WORKER", "workers"),
+            ("LISTN", "listen"),
+            ("RECOVERTHRESHOLD", "recover_threshold"),
+            ("workers", "workers"),
+            ("REUSE_PORT", "reuseport"),
+            ("EXPLIAN", EXPLAIN),
+        ] {
+            assert_eq!(of(rest), Meaning::Near(name), "{rest}");
+        }
+    }
+
+    #[test]
+    fn what_platforms_inject_is_let_be() {
+        for rest in [
+            "SERVICE_HOST",
+            "SERVICE_PORT",
+            "SERVICE_PORT_HTTP",
+            "PORT",
+            "PORT_80_TCP",
+            "WEB_PORT_8080_TCP_ADDR",
+            "LISTEN_SERVICE_HOST",
+            "WORKERS_PORT",
+        ] {
+            assert_eq!(of(rest), Meaning::Injected, "{rest}");
+        }
+        let url = meaning(&Prefix::default(), "REUSE_PORT", "tcp://10.0.0.1:80");
+        assert_eq!(url, Meaning::Injected);
+    }
+
+    #[test]
+    fn roles_belong_to_our_prefix_alone() {
+        let other = prefork_options::prefix::parse("MYAPP").expect("it is good");
+        for rest in ROLES {
+            assert_eq!(of(rest), Meaning::Ours);
+            assert_ne!(meaning(&other, rest, ""), Meaning::Ours);
+        }
+        assert_eq!(of("COLOUR"), Meaning::Unknown);
+        assert_eq!(of("CHILDREN"), Meaning::Unknown);
+        assert_eq!(of(""), Meaning::Unknown);
+    }
+}

@@ -1,0 +1,46 @@
+//! Workers and a port that are left open, and a function with the last word: what it is to do stands in `LAST_WORD`.
+
+use std::thread;
+
+use prefork::net::Listener;
+use prefork::{Configuration, Worker};
+
+#[prefork::main(
+    listen = ["http=127.0.0.1", "admin=127.0.0.1:0"],
+    recover_threshold = 5,
+    configure = last_word,
+)]
+fn main(http: Listener, admin: Listener, _worker: Worker) {
+    thread::scope(|scope| {
+        scope.spawn(|| accept(&admin));
+        accept(&http);
+    });
+}
+
+fn accept(listener: &Listener) {
+    while let Some(connection) = listener.blocking_accept() {
+        drop(connection);
+    }
+}
+
+/// A line of it is seen once for each process that runs it.
+fn last_word(configuration: &mut Configuration) -> Result<(), String> {
+    let settings = configuration.settings();
+    match std::env::var("LAST_WORD").as_deref() {
+        Ok("tell") => println!(
+            "settings: {} workers, {:?}",
+            settings.workers(),
+            settings.listen()
+        ),
+        Ok("one") => {
+            configuration.workers(1);
+        }
+        Ok("bad") => {
+            configuration.workers("some").recover_window("ever");
+        }
+        Ok("refuse") => return Err("no such flag".to_owned()),
+        Ok("panic") => panic!("lost for words"),
+        _ => {}
+    }
+    Ok(())
+}

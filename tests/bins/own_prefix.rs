@@ -1,0 +1,9 @@
+//! A program whose operators do not know what it is made with.
+
+use prefork::Worker;
+
+#[prefork::main(env_prefix = "MYAPP", workers = 2, listen = "http=127.0.0.1:0")]
+fn main(worker: Worker) {
+    worker.ready();
+    worker.shutdown().wait();
+}

@@ -1,0 +1,12 @@
+//! Above ours, the runtime's attribute takes a function without arguments.
+
+use std::process::ExitCode;
+
+use rocket::tokio;
+
+#[rocket::main]
+#[prefork::main(workers = 0)]
+async fn main() -> ExitCode {
+    let five = tokio::spawn(async { 5 }).await;
+    ExitCode::from(five.expect("it cannot panic"))
+}

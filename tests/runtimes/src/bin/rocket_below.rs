@@ -1,0 +1,12 @@
+//! Rocket's runtime, with an argument.
+
+use std::process::ExitCode;
+
+use rocket::tokio;
+
+#[prefork::main(workers = 0)]
+#[rocket::main]
+async fn main(worker: prefork::Worker) -> ExitCode {
+    let five = tokio::spawn(async move { 5 + u8::try_from(worker.slot()).expect("few") }).await;
+    ExitCode::from(five.expect("it cannot panic"))
+}

@@ -1,0 +1,215 @@
+//! The operator's variables and the platform's: what counts, what is refused, what is let be.
+
+use prefork_testkit::{Output, Running, Server};
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
+const OPEN_PORT: &str = env!("CARGO_BIN_EXE_open_port");
+const OWN_PREFIX: &str = env!("CARGO_BIN_EXE_own_prefix");
+
+/// A server with a port and workers left open, and a port for it.
+fn open() -> Server {
+    Server::new(OPEN_PORT)
+        .listen_as_written()
+        .env("PORT", "0")
+        .env("PREFORK_WORKERS", "1")
+}
+
+fn assert_refused(output: &Output, named: &[&str]) {
+    assert_eq!(output.code(), Some(78), "{:?}", output.log);
+    let [line] = output.log.as_slice() else {
+        panic!("not one line: {:?}", output.log);
+    };
+    for name in named {
+        assert!(line.contains(name), "no '{name}' in: {line}");
+    }
+}
+
+fn stop(mut server: Running) -> Vec<String> {
+    let status = server.stop();
+    let log = server.whole_log();
+    assert_eq!(status.code(), Some(0), "{log:?}");
+    log
+}
+
+#[test]
+fn a_misspelled_option_is_refused_with_the_nearest_one() {
+    for (name, near) in [
+        ("PREFORK_WORKER", "PREFORK_WORKERS"),
+        ("PREFORK_LISTN", "PREFORK_LISTEN"),
+        ("PREFORK_RECOVERTHRESHOLD", "PREFORK_RECOVER_THRESHOLD"),
+        ("PREFORK_REUSE_PORT", "PREFORK_REUSEPORT"),
+        ("PREFORK_EXPLIAN", "PREFORK_EXPLAIN"),
+    ] {
+        let output = Server::new(HELLO).env(name, "1").run();
+        assert_refused(
+            &output,
+            &[&format!("{name}: "), &format!("did you mean {near}?")],
+        );
+    }
+}
+
+#[test]
+fn names_and_values_are_refused_at_once() {
+    let output = Server::new(HELLO)
+        .env("PREFORK_WORKER", "1")
+        .env("PREFORK_RECOVER_WINDOW", "60")
+        .env("PREFORK_LOGGER", "syslog")
+        .run();
+    assert_refused(
+        &output,
+        &[
+            "PREFORK_WORKER: ",
+            "PREFORK_RECOVER_WINDOW: ",
+            "PREFORK_LOGGER: ",
+        ],
+    );
+}
+
+#[test]
+fn other_names_are_one_line_and_those_of_platforms_none() {
+    let server = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_COLOUR", "red")
+        .env("PREFORK_FLAVOUR", "sweet")
+        .env("PREFORK_SERVICE_HOST", "10.0.0.1")
+        .env("PREFORK_PORT", "tcp://10.0.0.1:80")
+        .env("PREFORK_WEB_PORT_8080_TCP_ADDR", "10.0.0.1")
+        .start();
+    let log = stop(server);
+    let told: Vec<_> = log.iter().filter(|line| line.contains("COLOUR")).collect();
+    let [line] = told.as_slice() else {
+        panic!("not one line: {log:?}");
+    };
+    assert!(line.contains("PREFORK_FLAVOUR"), "{line}");
+    let platforms = ["SERVICE_HOST", "PREFORK_PORT", "WEB_PORT"];
+    assert!(
+        !log.iter()
+            .any(|line| platforms.iter().any(|name| line.contains(name))),
+        "{log:?}"
+    );
+}
+
+#[test]
+fn a_declared_name_replaces_one_listener_and_an_address_the_list() {
+    let one = Server::new(TWO_LISTENERS)
+        .listen("admin=127.0.0.2:0")
+        .start();
+    assert_eq!(one.addr_of("admin").ip().to_string(), "127.0.0.2");
+    assert_eq!(one.addr_of("http").ip().to_string(), "127.0.0.1");
+    stop(one);
+
+    let list = Server::new(TWO_LISTENERS)
+        .listen("127.0.0.2:0,127.0.0.2:0")
+        .start();
+    assert_eq!(list.addr_of("listener0").ip().to_string(), "127.0.0.2");
+    assert_eq!(list.addr_of("listener1").ip().to_string(), "127.0.0.2");
+    stop(list);
+}
+
+#[test]
+fn a_port_that_the_program_left_open_is_the_platforms() {
+    let reserved = prefork_testkit::free_port();
+    let port = reserved.port();
+    let server = open().env("PORT", port.to_string()).start();
+    assert_eq!(server.addr_of("http").port(), port);
+    assert_ne!(server.addr_of("admin").port(), port);
+    stop(server);
+}
+
+#[test]
+fn a_port_that_nobody_says_is_refused_with_both_ways_out() {
+    let output = open().env_remove("PORT").run();
+    assert_refused(
+        &output,
+        &[
+            "listen: ",
+            "'http=127.0.0.1' has no port",
+            "'http=127.0.0.1:8080'",
+            "PORT",
+        ],
+    );
+}
+
+#[test]
+fn bad_words_of_the_platform_are_refused_by_their_names() {
+    let output = open()
+        .env_remove("PREFORK_WORKERS")
+        .env("PORT", "http")
+        .env("WEB_CONCURRENCY", "many")
+        .run();
+    assert_refused(&output, &["PORT: 'http'", "WEB_CONCURRENCY: 'many'"]);
+}
+
+#[test]
+fn the_platforms_concurrency_counts_where_workers_are_unsaid() {
+    let server = open()
+        .env_remove("PREFORK_WORKERS")
+        .env("WEB_CONCURRENCY", "3")
+        .start();
+    assert_eq!(server.wait_for_children(3).len(), 3);
+    stop(server);
+    let server = open().env("WEB_CONCURRENCY", "3").start();
+    assert_eq!(server.wait_for_children(1).len(), 1);
+    stop(server);
+}
+
+#[test]
+fn a_prefix_of_ones_own_is_the_only_one_that_is_read() {
+    let server = Server::new(OWN_PREFIX)
+        .listen_as_written()
+        .env("MYAPP_WORKERS", "1")
+        .env("PREFORK_WORKERS", "many")
+        .env("MYAPP_DATABASE", "here")
+        .start();
+    assert_eq!(server.wait_for_children(1).len(), 1);
+    let log = stop(server);
+    assert!(!log.iter().any(|line| line.contains("MYAPP_")), "{log:?}");
+    let output = Server::new(OWN_PREFIX)
+        .listen_as_written()
+        .env("MYAPP_WORKER", "1")
+        .run();
+    assert_refused(&output, &["MYAPP_WORKER: ", "did you mean MYAPP_WORKERS?"]);
+}
+
+#[test]
+fn configure_has_the_last_word_and_sees_what_holds() {
+    let server = open()
+        .env("PREFORK_WORKERS", "3")
+        .env("LAST_WORD", "one")
+        .start();
+    assert_eq!(server.wait_for_children(1).len(), 1);
+    stop(server);
+
+    let server = open()
+        .env("PREFORK_WORKERS", "2")
+        .env("LAST_WORD", "tell")
+        .start();
+    let log = stop(server);
+    let told = log
+        .iter()
+        .filter(|line| line.contains("settings: "))
+        .collect::<Vec<_>>();
+    // Once: workers do not run it.
+    assert_eq!(
+        told,
+        ["settings: 2 workers, [\"http=127.0.0.1:0\", \"admin=127.0.0.1:0\"]"]
+    );
+}
+
+#[test]
+fn configure_may_refuse() {
+    let output = open().env("LAST_WORD", "refuse").run();
+    assert_refused(&output, &["configure failed: no such flag"]);
+    let output = open().env("LAST_WORD", "bad").run();
+    assert_refused(&output, &["workers: 'some'", "recover_window: 'ever'"]);
+    let output = open().env("LAST_WORD", "panic").run();
+    assert_eq!(output.code(), Some(78));
+    assert!(
+        output
+            .text()
+            .contains("configure failed: it panicked: lost for words"),
+        "{}",
+        output.text()
+    );
+}

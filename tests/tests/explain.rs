@@ -1,0 +1,205 @@
+//! `PREFORK_EXPLAIN=1`: what holds and why, and the status that a start would have.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use prefork_testkit::Server;
+
+const OPEN_PORT: &str = env!("CARGO_BIN_EXE_open_port");
+const OWN_PREFIX: &str = env!("CARGO_BIN_EXE_own_prefix");
+const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
+const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
+
+/// Its two streams are told apart, which the testkit does not.
+fn explain(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Output {
+    let ours =
+        |name: &str| name.starts_with("PREFORK_") || ["PORT", "WEB_CONCURRENCY"].contains(&name);
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+        command.env_remove(name);
+    }
+    let command = command.args(args).env("PREFORK_EXPLAIN", "1");
+    command
+        .envs(variables.iter().copied())
+        .output()
+        .expect("it starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("it is text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("it is text")
+}
+
+/// The value and the origin of an option.
+fn row(text: &str, option: &str) -> (String, String) {
+    let line = text
+        .lines()
+        .find(|line| line.split(' ').next() == Some(option));
+    let line = line.unwrap_or_else(|| panic!("no {option} in:\n{text}"));
+    let cells: Vec<&str> = line
+        .split("  ")
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty())
+        .collect();
+    (cells[1].to_owned(), cells[2].to_owned())
+}
+
+#[test]
+fn every_option_stands_there_with_value_and_origin() {
+    let output = explain(
+        OPEN_PORT,
+        &[],
+        &[
+            ("PORT", "8081"),
+            ("WEB_CONCURRENCY", "4"),
+            ("PREFORK_WORKERS", "3"),
+            ("PREFORK_RECOVER_THRESHOLD", "7"),
+            ("PREFORK_COLOUR", "red"),
+        ],
+    );
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+    for option in prefork_options::TABLE {
+        row(&text, option.name);
+    }
+    let row = |option| row(&text, option);
+    let said = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    assert_eq!(row("workers"), said("3", "PREFORK_WORKERS"));
+    assert_eq!(
+        row("recover_threshold"),
+        said("7", "PREFORK_RECOVER_THRESHOLD")
+    );
+    assert_eq!(row("ready_timeout"), said("30s", "default"));
+    assert_eq!(
+        row("configure"),
+        said("a function", "attribute at tests/bins/open_port.rs:11")
+    );
+    assert_eq!(
+        row("listen"),
+        said(
+            "http=127.0.0.1:8081,admin=127.0.0.1:0",
+            "attribute at tests/bins/open_port.rs:9, port by PORT"
+        )
+    );
+    assert!(
+        text.contains("127.0.0.1:8081, shared by 3 workers"),
+        "{text}"
+    );
+    for ignored in [
+        "WEB_CONCURRENCY=4: workers is set",
+        "recover_threshold = 5 (attribute at tests/bins/open_port.rs:10): overridden by PREFORK_RECOVER_THRESHOLD",
+        "PREFORK_COLOUR",
+    ] {
+        assert!(text.contains(ignored), "{text}");
+    }
+}
+
+#[test]
+fn the_builder_and_configure_are_told_by_their_lines() {
+    let text = stdout(&explain(BUILDER, &["shutdown_grace_period=2s"], &[]));
+    let (value, origin) = row(&text, "shutdown_grace_period");
+    assert_eq!(value, "2s");
+    assert!(
+        origin.starts_with("builder at tests/bins/builder.rs:"),
+        "{origin}"
+    );
+
+    let text = stdout(&explain(
+        OPEN_PORT,
+        &[],
+        &[("PORT", "0"), ("LAST_WORD", "one")],
+    ));
+    let (value, origin) = row(&text, "workers");
+    assert_eq!(value, "1");
+    assert!(
+        origin.starts_with("configure at tests/bins/open_port.rs:"),
+        "{origin}"
+    );
+}
+
+#[test]
+fn the_status_is_that_of_a_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let named = format!("http={}", taken.local_addr().expect("bound"));
+    for (program, variable, value, status, named) in [
+        (TWO_LISTENERS, "PREFORK_WORKERS", "many", 78, "'many'"),
+        (
+            TWO_LISTENERS,
+            "PREFORK_LISTEN",
+            "127.0.0.1:0",
+            78,
+            "the arguments of main",
+        ),
+        (
+            TWO_LISTENERS,
+            "PREFORK_LISTEN",
+            "http=no-such-host.invalid:80",
+            68,
+            "no-such-host.invalid",
+        ),
+        (
+            TWO_LISTENERS,
+            "PREFORK_NETWORK",
+            "tcp6",
+            78,
+            "no tcp6 address",
+        ),
+        (OPEN_PORT, "LAST_WORD", "tell", 78, "has no port"),
+        (BUILDER, "PREFORK_WORKERS", "many", 78, "'many'"),
+        // Nothing is bound.
+        (TWO_LISTENERS, "PREFORK_LISTEN", &named, 0, ""),
+        (TWO_LISTENERS, "PREFORK_WORKERS", "0", 0, ""),
+    ] {
+        let output = explain(program, &[], &[(variable, value)]);
+        let case = format!("{variable}={value}: {}{}", stdout(&output), stderr(&output));
+        assert_eq!(output.status.code(), Some(status), "{case}");
+        assert_eq!(
+            stderr(&output).lines().count(),
+            usize::from(status != 0),
+            "{case}"
+        );
+        assert!(stderr(&output).contains(named), "{case}");
+        assert!(stdout(&output).starts_with("option "), "{case}");
+    }
+}
+
+#[test]
+fn too_few_open_files_are_found_out() {
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 300; exec \"$0\"", TWO_LISTENERS])
+        .envs([("PREFORK_EXPLAIN", "1"), ("PREFORK_WORKERS", "1000")])
+        .output()
+        .expect("it starts");
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("ulimit -n"), "{}", stderr(&output));
+}
+
+#[test]
+fn another_prefix_has_its_own_question() {
+    let output = explain(
+        OWN_PREFIX,
+        &[],
+        &[("MYAPP_EXPLAIN", "1"), ("PREFORK_WORKERS", "4")],
+    );
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let (value, origin) = row(&text, "workers");
+    assert_eq!(value, "2");
+    assert!(
+        origin.starts_with("attribute at tests/bins/own_prefix.rs:"),
+        "{origin}"
+    );
+    assert!(
+        text.contains("PREFORK_WORKERS: the variables of this program begin with MYAPP_"),
+        "{text}"
+    );
+
+    let mut server = Server::new(OWN_PREFIX)
+        .listen_as_written()
+        .env("PREFORK_EXPLAIN", "1")
+        .start();
+    assert_eq!(server.stop().code(), Some(0));
+}

@@ -1,0 +1,2 @@
+#[prefork::main(network = "udp", recover_window = "ever")]
+fn main() {}

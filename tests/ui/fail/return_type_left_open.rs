@@ -1,0 +1,2 @@
+#[prefork::main]
+fn main() -> _ {}
