@@ -26,6 +26,15 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// The function given as `init` refused or panicked.
+    #[error("init failed ({process})")]
+    Init {
+        /// In which process: `master`, `worker 2` or `single`.
+        process: String,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// Nothing was started, since somebody asked for an explanation, which stands on stdout. From
     /// [`start`](crate::Prefork::start) alone: a `run` that explained ends like a master that was asked to stop.
     #[error("{variable} is set: nothing was started")]
@@ -191,7 +200,7 @@ impl Error {
     /// | 0 | an explanation was asked for instead of a start |
     /// | 68 | a host name has no address |
     /// | 69 | an address could not be bound |
-    /// | 70 | `run` twice, or inside a worker; a hook or the child producer failed |
+    /// | 70 | `run` twice, or inside a worker; `init`, a hook or the child producer failed |
     /// | 71 | a system call is missing, or the master could not go on |
     /// | 72 | a child could not be started |
     /// | 74 | children were killed and did not go |
@@ -203,7 +212,10 @@ impl Error {
             Self::Explained { .. } => 0,
             Self::Resolve { .. } => 68,
             Self::Listen { .. } => 69,
-            Self::SecondRun { .. } | Self::Producer { .. } | Self::Hook { .. } => 70,
+            Self::SecondRun { .. }
+            | Self::Init { .. }
+            | Self::Producer { .. }
+            | Self::Hook { .. } => 70,
             Self::Kernel { .. } | Self::Master { .. } | Self::Worker { .. } => 71,
             Self::Start { .. } => 72,
             Self::Unkillable { .. } => 74,
@@ -222,6 +234,7 @@ impl Error {
             Self::Options(_) => "Correct the option and start again.",
             Self::Explained { .. } => "Remove the variable to start.",
             Self::Configure { .. } => "Correct what it was given to read, or the function itself.",
+            Self::Init { .. } => "This process did nothing else. Correct the function.",
             Self::Arguments { .. } => {
                 "Give main one argument per listener, called like it where it has a name; \
                  PREFORK_LISTEN (with another prefix where the program has one) replaces the list \
@@ -274,6 +287,11 @@ impl Error {
 
     /// What happened, where, what to do: one paragraph for stderr.
     pub(crate) fn paragraph(&self) -> String {
+        format!("{}. {}", self.one_line(), self.way_out())
+    }
+
+    /// What happened and where, with its causes.
+    pub(crate) fn one_line(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
@@ -281,8 +299,6 @@ impl Error {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        text.push_str(". ");
-        text.push_str(self.way_out());
         text
     }
 }

@@ -125,11 +125,61 @@ impl ChildRecovered {
     }
 }
 
+/// Which of a family a process is, as [`init`](crate::Prefork::init) is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// It supervises; the body does not run in it.
+    Master,
+    /// It runs the body, and a master started it.
+    #[non_exhaustive]
+    Worker {
+        /// The slot that it fills, from 0.
+        slot: usize,
+    },
+    /// It runs the body, and there is no other: single mode, `workers = 0`.
+    Single,
+}
+
+impl Role {
+    pub(crate) fn worker(slot: usize) -> Self {
+        Self::Worker { slot }
+    }
+}
+
+/// As in a line of a log: `master`, `worker 2`, `single`.
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Master => f.write_str("master"),
+            Self::Worker { slot } => write!(f, "worker {slot}"),
+            Self::Single => f.write_str("single"),
+        }
+    }
+}
+
 /// A user's function that is called with a fact.
 pub(crate) type Hook<T> = Box<dyn FnMut(&T) -> Result<(), Failure> + Send>;
 
 /// A user's function that is called once, in a worker.
 pub(crate) type LastHook = Box<dyn FnOnce() -> Result<(), Failure> + Send>;
+
+/// A user's function that is called once, before everything else.
+pub(crate) type Init = Box<dyn FnOnce(Role) -> Result<(), Failure> + Send>;
+
+/// Calls `init`, if there is one.
+///
+/// # Errors
+/// Its own, or its panic.
+pub(crate) fn begin(init: Option<Init>, role: Role) -> Result<(), Error> {
+    match init {
+        None => Ok(()),
+        Some(init) => contain(|| init(role)).map_err(|source| Error::Init {
+            process: role.to_string(),
+            source,
+        }),
+    }
+}
 
 /// The hooks of a master.
 #[derive(Default)]
@@ -227,6 +277,21 @@ mod tests {
         let error = hooks.child_spawned(&FACT).expect_err("it refused");
         let source = StdError::source(&error).expect("the hook's own");
         assert_eq!(source.to_string(), "7 rejected");
+    }
+
+    #[test]
+    fn what_stops_init_names_the_process_and_has_a_status() {
+        let says = |init: Init, role| begin(Some(init), role).expect_err("it refused");
+        let refusal = says(Box::new(|_| Err("no disk".into())), Role::worker(2));
+        let text = refusal.paragraph();
+        assert!(
+            text.starts_with("init failed (worker 2): no disk. "),
+            "{text}"
+        );
+        let panic = says(Box::new(|role| panic!("I am the {role}")), Role::Master);
+        assert!(panic.paragraph().contains("it panicked: I am the master"));
+        assert_eq!((refusal.exit_code(), panic.exit_code()), (70, 70));
+        assert!(begin(None, Role::Single).is_ok());
     }
 
     #[test]

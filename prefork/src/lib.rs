@@ -22,7 +22,7 @@
 //! - Linux 5.10 or newer. A system call that the kernel or a seccomp filter withholds is an error
 //!   at start that names it. Not run by us so far: musl, and machines other than x86-64.
 //! - What the program does before `run` (with the builder; the attribute does nothing before)
-//!   happens in the master and in every worker.
+//!   happens in the master and in every worker; what [`Prefork::init`] does as well, told which it is.
 //! - A builder whose program has started threads before [`Prefork::new`] leaves the worker's
 //!   variables (`PREFORK_CHILD`, `PREFORK_ADDRS`, `LISTEN_*`) in the environment: taking them out
 //!   beside other threads is unsound. Programs that such a worker starts see them.
@@ -55,7 +55,7 @@
 //! | [`Prefork::configure`] | sees what holds, and may read the program's own flags |
 //!
 //! `PREFORK_EXPLAIN=1` prints all options with value and origin, the listeners, and what was ignored, on stdout; it
-//! checks what a start would check, calls no function but `configure`, binds and starts nothing, and ends with the
+//! checks what a start would check, calls no function but `configure` (not even `init`), binds and starts nothing, and ends with the
 //! status of that start (the generated `main`) or with [`Error::Explained`] ([`Prefork::start`]).
 //!
 //! # Which promises need our listener
@@ -127,7 +127,7 @@ mod worker;
 
 pub use config::{Configuration, IntoOption, Settings};
 pub use error::{BadOption, Error};
-pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady};
+pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
 pub use master::{Handle, Level, LogLine};
 pub use prefork::{Ended, Prefork, is_child, report};
 pub use prefork_macros::main;

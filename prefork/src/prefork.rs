@@ -14,7 +14,7 @@ use crate::config::{
     Config, Configuration, Door, Environment, Options, Settled, settle, usable_cpus,
 };
 use crate::error::{BadOption, Error};
-use crate::hook::{Failure, Hooks, LastHook, contain};
+use crate::hook::{Failure, Hooks, Init, LastHook, Role, begin, contain};
 use crate::listen::{Binding, bind_all};
 use crate::master::{Handle, Log, Logger, Setup, describe};
 use crate::runtime::Body;
@@ -52,6 +52,7 @@ use crate::worker::{
 pub struct Prefork {
     options: Options,
     producer: Option<Producer>,
+    init: Option<Init>,
     hooks: Hooks,
     on_master_death: Option<LastHook>,
     logger: Option<Logger>,
@@ -151,6 +152,7 @@ impl Prefork {
                 reason: "0 is single mode, which has no master to start; use run".to_owned(),
             }]));
         }
+        begin(self.init.take(), Role::Master)?;
         let log = self.log(&said.environment);
         self.setup(config, log, &Declared::default()).start()
     }
@@ -167,8 +169,8 @@ impl Prefork {
         let wanted: Vec<Wanted<'static>> = wants.iter().map(Want::wanted).collect();
         let (context, declared) = if let Some(latched) = latched() {
             claim_process(Claim::Take)?;
-            let hook = self.on_master_death.take();
-            Context::of_child(latched, hook, |names| declare(&wanted, names))?
+            let (init, hook) = (self.init.take(), self.on_master_death.take());
+            Context::of_child(latched, init, hook, |names| declare(&wanted, names))?
         } else {
             match self.lead(&wanted)? {
                 Some(single) => single,
@@ -192,6 +194,11 @@ impl Prefork {
         let declared = declare(wanted, &names_of(&config))?;
         // Options that were refused may be corrected and run.
         claim_process(Claim::Take)?;
+        let role = match config.workers {
+            0 => Role::Single,
+            _ => Role::Master,
+        };
+        begin(self.init.take(), role)?;
         let mut log = self.log(&said.environment);
         if config.workers > 0 {
             self.setup(config, log, &declared).run()?;

@@ -206,6 +206,9 @@ macro_rules! options {
                 /// Sees the options last, in the master, and may change them.
                 configure { default: "nothing", since: "0.1.0" }
 
+                /// Called first in every process, the master and the workers.
+                init { default: "nothing", since: "0.1.0" }
+
                 /// Called in the master after every start of a child, the first and later ones.
                 on_child_spawn { default: "nothing", since: "0.1.0" }
 

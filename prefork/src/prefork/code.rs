@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use super::Prefork;
 use crate::config::Configuration;
-use crate::hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, contain};
+use crate::hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role, contain};
 use crate::master::LogLine;
 use crate::spawn::ChildCommand;
 
@@ -49,6 +49,57 @@ impl Prefork {
         self.configure = Some(Box::new(move |configuration| {
             configure(configuration).into_result()
         }));
+        self
+    }
+
+    /// Called first in every process, and told which one it is: the place for a `tracing` subscriber or a logger, for
+    /// limits and locales, for whatever must be there before the first line, thread or connection.
+    ///
+    /// An error or a panic ends the process with [`Error::Init`](crate::Error::Init), of which the generated `main` makes
+    /// status 70 and a paragraph on stderr. A worker that ends like this is replaced as if it had crashed, within the
+    /// `recover_threshold`.
+    ///
+    /// Default: nothing. Since 0.1.0.
+    ///
+    /// # Process
+    /// In the master, in every worker and in single mode, on the thread that calls `run` or `start`, once per process
+    /// (with `start` once per builder). In the master and in single mode when the options hold and fit `main`, since only
+    /// these tell the two apart, and before anything is logged, bound or started: what stands in the way of that, and
+    /// what [`configure`](Self::configure) wants to say, comes before. In a worker after its role was read and taken out
+    /// of the environment, and before any thread of ours: the first accept comes later, so that its time counts for the
+    /// `ready_timeout`. A stop in that moment ends a worker by SIGTERM's default. Not for an explanation
+    /// (`PREFORK_EXPLAIN`), which starts nothing, and not in workers that run another program.
+    ///
+    /// What it opens is its own process's: a worker inherits neither files nor threads of the master's.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// fn init(role: prefork::Role) -> std::io::Result<()> {
+    ///     let name = match role {
+    ///         prefork::Role::Worker { slot, .. } => format!("worker-{slot}.log"),
+    ///         _ => "master.log".to_owned(),
+    ///     };
+    ///     std::fs::write(name, format!("{role}, pid {}\n", std::process::id()))
+    /// }
+    ///
+    /// #[prefork::main(workers = 2, init = init)]
+    /// fn main() {}
+    /// ```
+    /// With the crate `tracing-subscriber`, and feature `tracing` for the master's lines:
+    /// ```ignore
+    /// #[prefork::main(workers = 2, init = |role| {
+    ///     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    ///     tracing::info!(%role, "begins");
+    /// })]
+    /// fn main() {}
+    /// ```
+    #[track_caller]
+    pub fn init<R: HookOutcome>(
+        &mut self,
+        init: impl FnOnce(Role) -> R + Send + 'static,
+    ) -> &mut Self {
+        self.options.give("init", Location::caller());
+        self.init = Some(Box::new(move |role| init(role).into_result()));
         self
     }
 

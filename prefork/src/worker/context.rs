@@ -17,7 +17,7 @@ use super::shutdown::State as ShutdownState;
 use super::watch::{Master, Process, Watch};
 use crate::channel::{Endpoint, FromChild, FromMaster, PROTOCOL, ROLE_VARIABLE, Received, Role};
 use crate::error::Error;
-use crate::hook::LastHook;
+use crate::hook::{self, Init, LastHook};
 use crate::listen::{Bound, Inherited, inherit};
 use crate::net::Intake;
 use crate::sys;
@@ -96,9 +96,10 @@ impl Context {
     /// asked for when the names of the listeners are known.
     ///
     /// # Errors
-    /// Variables or descriptors that are not a master's.
+    /// Variables or descriptors that are not a master's; what `init` said.
     pub(crate) fn of_child(
         latched: &Latched,
+        init: Option<Init>,
         on_master_death: Option<LastHook>,
         declare: impl FnOnce(&[&str]) -> Result<Declared, Error>,
     ) -> Result<(Arc<Self>, Declared), Error> {
@@ -124,7 +125,9 @@ impl Context {
         };
         // A master that is gone already shows as the end of the channel, to the watch.
         let _ = channel.send(&hello.encode());
+        begin(init, role.slot, &channel)?;
         let channel = Arc::new(channel);
+        // After `init`, which may have set a hook for panics: it is called as well.
         super::last_words::install(&channel);
         let (grace, threads) = read_welcome(&channel);
         let origin = Origin {
@@ -306,6 +309,13 @@ impl Context {
     pub(super) fn seats(&self) -> &Seats {
         &self.seats
     }
+}
+
+/// Before the process has a thread of ours. The master's line about the end says why as well.
+fn begin(init: Option<Init>, slot: usize, channel: &Endpoint) -> Result<(), Error> {
+    hook::begin(init, hook::Role::worker(slot)).inspect_err(|error| {
+        let _ = channel.send(&FromChild::Panic(error.one_line()).encode());
+    })
 }
 
 fn adopt_channel(role: &Role, listeners: usize) -> Result<Endpoint, String> {

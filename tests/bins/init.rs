@@ -1,0 +1,32 @@
+//! Tells what it finds when `init` is called; the variable `INIT` says what it does then.
+
+use prefork::{Role, Worker};
+
+#[prefork::main(workers = 1, recover_threshold = 0, init = init)]
+fn main(worker: Worker) {
+    println!("body");
+    if wish() == "panic later" {
+        panic!("out of time");
+    }
+    worker.ready();
+    worker.shutdown().wait();
+}
+
+fn init(role: Role) -> Result<(), String> {
+    let is_child = std::env::var_os("PREFORK_CHILD").is_some();
+    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    println!("init of {role}, threads: {threads}, marked: {is_child}");
+    match wish() {
+        wish if wish == format!("refuse {role}") => return Err("no ink".to_owned()),
+        wish if wish == format!("panic {role}") => panic!("out of paper"),
+        wish if wish == "panic later" => {
+            std::panic::set_hook(Box::new(|_| println!("its own hook for panics")));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn wish() -> String {
+    std::env::var("INIT").unwrap_or_default()
+}

@@ -1,0 +1,129 @@
+//! `init` runs first in every process, once, and what it says ends that process.
+
+use prefork_testkit::{Output, Running, Server};
+
+const INIT: &str = env!("CARGO_BIN_EXE_init");
+
+fn serving(workers: &str) -> Running {
+    Server::new(INIT).env("PREFORK_WORKERS", workers).start()
+}
+
+fn asked_to(wish: &str) -> Output {
+    Server::new(INIT).env("INIT", wish).run()
+}
+
+#[test]
+fn it_is_the_first_in_the_master_and_in_every_worker() {
+    let mut server = serving("1");
+    server.wait_for_log(|line| line == "body");
+    server.stop();
+    let log = server.whole_log();
+    let of = |role| format!("init of {role}, threads: 1, marked: false");
+    assert_eq!(log[0], of("master"));
+    let begin = |line: &&String| line.starts_with("init of ") || *line == "body";
+    let begin: Vec<&String> = log.iter().filter(begin).collect();
+    assert_eq!(begin, [&of("master"), &of("worker 0"), &"body".to_owned()]);
+}
+
+#[test]
+fn it_is_called_again_in_every_new_process_only() {
+    let server = Server::new(INIT)
+        .env("PREFORK_WORKERS", "2")
+        .env("PREFORK_RECOVER_THRESHOLD", "8")
+        .start();
+    let inits = |role: &str| {
+        let start = format!("init of {role},");
+        let log = server.log();
+        log.iter().filter(|line| line.starts_with(&start)).count()
+    };
+    server.wait_for_children(2);
+    let bodies = |count| {
+        prefork_testkit::eventually("bodies", || {
+            let bodies = server.log().iter().filter(|line| *line == "body").count();
+            (bodies == count).then_some(())
+        });
+    };
+    bodies(2);
+    server.kill_child(1);
+    bodies(3);
+    let counts = ["master", "worker 0", "worker 1", "single"].map(inits);
+    assert_eq!(counts, [1, 1, 2, 0]);
+}
+
+#[test]
+fn it_is_told_of_single_mode() {
+    let mut server = serving("0");
+    server.wait_for_log(|line| line == "body");
+    server.stop();
+    let log = server.whole_log();
+    assert_eq!(log[0], "init of single, threads: 1, marked: false");
+    assert_eq!(log.iter().filter(|line| line.contains("init")).count(), 1);
+}
+
+#[test]
+fn a_master_that_it_refuses_binds_and_starts_nothing() {
+    let output = asked_to("refuse master");
+    assert_eq!(output.code(), Some(70));
+    let text = "prefork: init failed (master): no ink. This process did nothing else. Correct the \
+                function.";
+    assert_eq!(output.log[1..], [text]);
+}
+
+#[test]
+fn a_panic_of_it_is_a_refusal() {
+    let output = asked_to("panic master");
+    assert_eq!(output.code(), Some(70));
+    assert!(
+        output
+            .text()
+            .contains("init failed (master): it panicked: out of paper")
+    );
+}
+
+#[test]
+fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
+    for (wish, reason) in [
+        ("refuse worker 0", "init failed (worker 0): no ink"),
+        (
+            "panic worker 0",
+            "init failed (worker 0): it panicked: out of paper",
+        ),
+    ] {
+        let output = asked_to(wish);
+        assert_eq!(output.code(), Some(75), "{}", output.text());
+        let says = |start: &str, end: &str| {
+            let fits = |line: &&String| line.starts_with(start) && line.ends_with(end);
+            assert_eq!(
+                output.log.iter().filter(fits).count(),
+                1,
+                "{}",
+                output.text()
+            );
+        };
+        says("prefork: worker 0 (pid ", &format!("; it said: {reason}"));
+        says(&format!("prefork: {reason}. "), "Correct the function.");
+        assert!(output.text().contains("exited with status 70"));
+        assert!(!output.log.contains(&"body".to_owned()));
+    }
+}
+
+#[test]
+fn a_hook_for_panics_that_it_sets_is_called_beside_ours() {
+    let output = asked_to("panic later");
+    let log = output.text();
+    assert!(
+        output.log.contains(&"its own hook for panics".to_owned()),
+        "{log}"
+    );
+    assert!(log.contains("; it said: panicked at "), "{log}");
+}
+
+#[test]
+fn neither_an_explanation_nor_refused_options_call_it() {
+    for (variable, value, status) in [("PREFORK_EXPLAIN", "1", 0), ("PREFORK_WORKERS", "many", 78)]
+    {
+        let output = Server::new(INIT).env(variable, value).run();
+        assert_eq!(output.code(), Some(status));
+        assert!(!output.text().contains("init of"), "{}", output.text());
+    }
+}
