@@ -68,7 +68,7 @@ mod tests {
         for line in [
             "",
             "serving on a=127.0.0.1:80 with 2 workers (master pid 7)",
-            "prefork: worker 0 (pid 7) was killed by SIGKILL after 3 ms",
+            "prefork: worker 0 (pid 7) was killed by SIGKILL at the age of 3 ms",
             "prefork: SIGTERM from pid 7: stopping 2 workers within 5s",
             "prefork: listener 'a': cannot bind 127.0.0.1:80: in use (pid 7)",
         ] {

@@ -94,6 +94,32 @@
 //! ends the worker: signal the master by its pid, not everybody by name. In single mode INT, QUIT and HUP mean what TERM means, and a
 //! second INT ends the process at once, with status 130.
 //!
+//! # Lines
+//!
+//! The master says what happens in lines of text. Each goes to one place:
+//!
+//! 1. the function given as [`Prefork::logger`];
+//! 2. with feature `tracing`: the subscriber that is set for the master's thread;
+//! 3. with feature `log`: the logger that is installed, where its maximum level is not `Off`;
+//! 4. stderr, with `prefork: ` in front.
+//!
+//! [`Prefork::init`] is the place to install one. Both know the target `prefork` and these fields, each where a line is
+//! about such a thing ([`LogLine`] has them as well):
+//!
+//! | field | |
+//! |---|---|
+//! | `slot`, `pid` | of the worker; `pid` also of the process that begins |
+//! | `status`, `signal` | by which the worker ended; `signal`, by its name, also the one that the master got |
+//! | `age_ms` | how old the worker became, in milliseconds |
+//! | `sender` | the pid of the process that sent the master a signal |
+//!
+//! Nothing of ours waits for the reader of stderr: lines that it does not take are counted and told later. A logger or
+//! subscriber is called on the master's thread, and may block it: one that writes to a pipe, a disk or a network should
+//! hand over to a thread of its own, or supervision waits for it. One that panics is not asked again; that line and all
+//! later ones go to stderr. The paragraph by which the generated `main` ends stands on stderr in any case, since a filter
+//! must not hide it, and is told to a subscriber or logger as well. What a worker has to say itself (that its master
+//! died, that it did not end in time, why it could not begin) goes to stderr.
+//!
 //! # Exit statuses
 //!
 //! A master that was asked to stop ends with 0; every other end of it has a status in the table of
@@ -105,7 +131,7 @@
 //!
 //! None is on by default. `tokio`: async `main` (on a current-thread runtime, unless
 //! `runtime_threads` says more or another runtime's attribute stands beside ours), `net::Listener::accept`, `tokio::net::TcpListener` as an argument.
-//! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`.
+//! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`. `tracing`, `log`: the master's lines for those.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(unix))]

@@ -16,7 +16,7 @@ use crate::config::{
 use crate::error::{BadOption, Error};
 use crate::hook::{Failure, Hooks, Init, LastHook, Role, begin, contain};
 use crate::listen::{Binding, bind_all};
-use crate::master::{Handle, Log, Logger, Setup, describe};
+use crate::master::{Handle, Log, LogLine, Logger, Setup, describe};
 use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
@@ -214,7 +214,7 @@ impl Prefork {
         }
         let place = describe(bound.iter().map(|bound| (bound.name.as_str(), bound.addr)));
         let line = format!("{place} in a single process (pid {})", std::process::id());
-        log.info(&line);
+        log.line(&LogLine::beginning(&line));
         let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
         let context = Context::single(bound, grace, threads, &declared)?;
         Ok(Some((context, declared)))
@@ -346,7 +346,7 @@ pub fn report<R: Termination>(result: Result<Ended<R>, Error>) -> ExitCode {
         Ok(Ended::Master) => ExitCode::SUCCESS,
         Ok(Ended::Worker(returned)) => returned.report(),
         Err(error) => {
-            Log::default().error(&error.paragraph());
+            Log::default().last(&error.paragraph());
             ExitCode::from(error.exit_code())
         }
     }

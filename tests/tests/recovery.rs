@@ -46,7 +46,7 @@ fn a_death_is_one_line_with_slot_pid_status_and_age() {
     let pid = killed.pid;
     let line = server.wait_for_log(|line| line.contains("SIGKILL"));
     let age = line.strip_prefix(&format!(
-        "prefork: worker 0 (pid {pid}) was killed by SIGKILL after "
+        "prefork: worker 0 (pid {pid}) was killed by SIGKILL at the age of "
     ));
     assert!(
         age.is_some_and(|age| age.ends_with(" ms") || age.ends_with(" s")),

@@ -1,8 +1,8 @@
 //! A child as the master holds it: its process, its channel, and what is known for the log.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::Level;
+use super::{Level, LogLine};
 use crate::channel::{Endpoint, Rate};
 use crate::supervisor::{ChildId, KillReason};
 use crate::sys::pidfd::{ExitStatus, Pidfd};
@@ -53,7 +53,7 @@ impl Child {
     }
 
     /// How much the line about its end should be noticed.
-    pub(super) fn gravity(&self, status: ExitStatus) -> Level {
+    fn gravity(&self, status: ExitStatus) -> Level {
         let by_sigterm =
             matches!(status, ExitStatus::Signal { number, .. } if number == libc::SIGTERM);
         match (self.killed, status) {
@@ -67,96 +67,22 @@ impl Child {
     }
 
     /// The one line about its end.
-    pub(super) fn obituary(&self, status: ExitStatus, now: Instant) -> String {
-        let Self { slot, pid, .. } = self;
-        let age = age(now.saturating_duration_since(self.started));
-        let mut line = format!("worker {slot} (pid {pid}) {} after {age}", Ending(status));
-        match self.killed {
-            None if self.is_asked => line.push_str(", as asked"),
-            None => {}
-            Some(KillReason::NotReady) => line.push_str(": it was not ready in time"),
-            Some(KillReason::OutOfTime) => line.push_str(": its time to stop was over"),
+    pub(super) fn obituary(&self, status: ExitStatus, now: Instant) -> LogLine<'static> {
+        let mut why = match self.killed {
+            None if self.is_asked => ", as asked".to_owned(),
+            None => String::new(),
+            Some(KillReason::NotReady) => ": it was not ready in time".to_owned(),
+            Some(KillReason::OutOfTime) => ": its time to stop was over".to_owned(),
             Some(KillReason::Violation) => {
-                line.push_str(": ");
-                line.push_str(self.violation.unwrap_or("it broke the protocol"));
+                format!(": {}", self.violation.unwrap_or("it broke the protocol"))
             }
-        }
-        if let Some(words) = &self.last_words {
-            line.push_str("; it said: ");
-            line.push_str(words);
-        }
-        line
-    }
-}
-
-struct Ending(ExitStatus);
-
-impl std::fmt::Display for Ending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            ExitStatus::Code(code) => write!(f, "exited with status {code}"),
-            ExitStatus::Signal {
-                number,
-                core_dumped,
-            } => {
-                let core = if core_dumped { " (core dumped)" } else { "" };
-                match nix::sys::signal::Signal::try_from(number) {
-                    Ok(signal) => write!(f, "was killed by {signal}{core}"),
-                    Err(_) => write!(f, "was killed by signal {number}{core}"),
-                }
-            }
-            ExitStatus::Unknown => f.write_str("ended, its status is lost"),
-        }
-    }
-}
-
-fn age(age: Duration) -> String {
-    match age.as_secs() {
-        0 => format!("{} ms", age.as_millis()),
-        seconds @ 1..=59 => format!("{seconds}.{} s", age.subsec_millis() / 100),
-        seconds @ 60..=3599 => format!("{} min {} s", seconds / 60, seconds % 60),
-        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_read_like_people_say_them() {
-        let cases = [
-            (3, "3 ms"),
-            (1_250, "1.2 s"),
-            (61_000, "1 min 1 s"),
-            (7_260_000, "2 h 1 min"),
-        ];
-        for (milliseconds, expected) in cases {
-            assert_eq!(age(Duration::from_millis(milliseconds)), expected);
-        }
-    }
-
-    #[test]
-    fn endings_name_the_signal() {
-        let signal = |number, core_dumped| ExitStatus::Signal {
-            number,
-            core_dumped,
         };
-        assert_eq!(
-            Ending(signal(9, false)).to_string(),
-            "was killed by SIGKILL"
-        );
-        assert_eq!(
-            Ending(signal(6, true)).to_string(),
-            "was killed by SIGABRT (core dumped)"
-        );
-        assert_eq!(
-            Ending(signal(40, false)).to_string(),
-            "was killed by signal 40"
-        );
-        assert_eq!(
-            Ending(ExitStatus::Code(0)).to_string(),
-            "exited with status 0"
-        );
+        if let Some(words) = &self.last_words {
+            why.push_str("; it said: ");
+            why.push_str(words);
+        }
+        let age = now.saturating_duration_since(self.started);
+        let worker = (self.slot, self.pid);
+        LogLine::of_end(self.gravity(status), worker, status, age, &why)
     }
 }

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::Master;
 use super::child::Child;
 use super::commands::{Command, Commands};
 use super::poller::Source;
+use super::{Level, LogLine, Master};
 use crate::channel::{FromChild, PROTOCOL, Received as Frame};
 use crate::supervisor::{ChildId, Event, Readiness, Urgency};
 use crate::sys::signals::{Received, SignalPipe};
@@ -37,47 +37,46 @@ impl Master {
     }
 
     fn hear_signal(&mut self, received: Received) {
-        let from = match received.sender {
-            Some(pid @ 1..) => format!("{} from pid {pid}", received.signal),
-            // A sender whom this PID namespace cannot name, `docker stop` for example.
-            Some(_) => format!("{} from outside", received.signal),
-            None => received.signal.to_string(),
+        let urgency = match received.signal {
+            Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP => Urgency::Graceful,
+            Signal::SIGINT if self.supervisor.is_stopping() => Urgency::Immediate,
+            Signal::SIGINT => Urgency::Graceful,
+            Signal::SIGCHLD => {
+                self.strangers_due = Some(Instant::now());
+                return;
+            }
+            _ => {
+                let what = "this version does nothing about it";
+                let line = LogLine::of_signal(Level::Warn, received, what);
+                return self.log.line(&line);
+            }
         };
-        match received.signal {
-            Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP => {
-                self.stop(Urgency::Graceful, &from);
-            }
-            Signal::SIGINT if self.supervisor.is_stopping() => {
-                self.stop(Urgency::Immediate, &from);
-            }
-            Signal::SIGINT => self.stop(Urgency::Graceful, &from),
-            Signal::SIGCHLD => self.strangers_due = Some(Instant::now()),
-            _ => self
-                .log
-                .warn(&format!("{from}: this version does nothing about it")),
-        }
+        let what = self.describe_stop(urgency);
+        self.log
+            .line(&LogLine::of_signal(Level::Info, received, &what));
+        self.tell(Event::StopRequested { urgency });
     }
 
     fn hear_commands(&mut self) {
         while let Some(command) = self.commands.as_ref().and_then(Commands::next) {
             match command {
-                Command::Stop(urgency) => self.stop(urgency, "the handle"),
+                Command::Stop(urgency) => {
+                    let what = self.describe_stop(urgency);
+                    self.log.info(&format!("the handle: {what}"));
+                    self.tell(Event::StopRequested { urgency });
+                }
             }
         }
     }
 
-    fn stop(&mut self, urgency: Urgency, from: &str) {
+    fn describe_stop(&self, urgency: Urgency) -> String {
         let workers = count_workers(self.children.len());
         let grace = prefork_options::duration::format(self.grace);
-        let line = match urgency {
-            Urgency::Immediate => format!("{from}: killing {workers}"),
-            Urgency::Graceful if self.supervisor.is_stopping() => {
-                format!("{from}: already stopping")
-            }
-            Urgency::Graceful => format!("{from}: stopping {workers} within {grace}"),
-        };
-        self.log.info(&line);
-        self.tell(Event::StopRequested { urgency });
+        match urgency {
+            Urgency::Immediate => format!("killing {workers}"),
+            Urgency::Graceful if self.supervisor.is_stopping() => "already stopping".to_owned(),
+            Urgency::Graceful => format!("stopping {workers} within {grace}"),
+        }
     }
 
     fn hear_channel(&mut self, id: ChildId) {
@@ -146,10 +145,10 @@ impl Master {
             self.poller.remove(channel);
         }
         let obituary = child.obituary(status, Instant::now());
-        self.log.line(child.gravity(status), &obituary);
+        self.log.line(&obituary);
         if !self.supervisor.is_stopping() {
             // What comes afterwards is no cause any more.
-            self.last_end = obituary;
+            self.last_end = obituary.to_string();
             self.predecessors.insert(child.slot, child.pid);
         }
         self.tell(Event::Exited { child: id });

@@ -1,88 +1,85 @@
-//! The master's lines. None of them may stop the loop, whoever reads stderr, or does not.
+//! The one door for the master's lines. None of them may stop the loop, whoever reads stderr, or does not.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::backend::Backend;
+use super::{Level, LogLine};
 use crate::sys;
-
-/// How much a line of the master's should be noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Level {
-    /// What was asked for happened.
-    Info,
-    /// Something happened that nobody asked for, and the master goes on; a worker that ended with
-    /// status 0, for example.
-    Warn,
-    /// Something failed: a worker died, a start was refused, the master ends.
-    Error,
-}
-
-/// One line of the master's, as a [`logger`](crate::Prefork::logger) is given it.
-///
-/// `Display` writes the text: one line, control characters escaped, at most 4,096 bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct LogLine<'a> {
-    level: Level,
-    text: &'a str,
-}
-
-impl LogLine<'_> {
-    /// How much it should be noticed.
-    pub fn level(&self) -> Level {
-        self.level
-    }
-}
-
-impl fmt::Display for LogLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text)
-    }
-}
 
 /// The user's function that takes the lines.
 pub(crate) type Logger = Box<dyn FnMut(&LogLine<'_>) + Send>;
 
-/// Where the master's lines go.
+/// Where the master's lines go: to the user's function, else to what the program has installed, else to stderr.
 #[derive(Default)]
 pub(crate) struct Log {
-    /// stderr where there is none.
     logger: Option<Logger>,
+    /// Whoever took them panicked: nobody else is asked any more.
+    has_panicked: bool,
     /// Lines that stderr did not take, told when it does.
     lost: u64,
 }
 
 impl Log {
     pub(crate) fn new(logger: Option<Logger>) -> Self {
-        Self { logger, lost: 0 }
+        Self {
+            logger,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn info(&mut self, text: &str) {
-        self.line(Level::Info, text);
+        self.line(&LogLine::plain(Level::Info, text));
     }
 
     pub(crate) fn warn(&mut self, text: &str) {
-        self.line(Level::Warn, text);
+        self.line(&LogLine::plain(Level::Warn, text));
     }
 
     pub(crate) fn error(&mut self, text: &str) {
-        self.line(Level::Error, text);
+        self.line(&LogLine::plain(Level::Error, text));
     }
 
-    /// A part of a text may come from a child: it stays one line, of bounded length.
-    pub(crate) fn line(&mut self, level: Level, text: &str) {
-        let text = escape(text);
-        let Some(logger) = &mut self.logger else {
-            return self.write(&text);
-        };
-        let line = LogLine { level, text: &text };
-        if catch_unwind(AssertUnwindSafe(|| logger(&line))).is_err() {
-            // What it was about to say is not lost, nor is what comes.
-            self.logger = None;
-            self.write(&text);
-            self.write("the logger panicked; the lines go to stderr from here on");
+    pub(crate) fn line(&mut self, line: &LogLine<'_>) {
+        if let Some(logger) = &mut self.logger {
+            if catch_unwind(AssertUnwindSafe(|| logger(line))).is_err() {
+                self.logger = None;
+                self.has_panicked = true;
+                self.go_on_without("the logger", line);
+            }
+        } else if let Some(backend) = self.backend() {
+            if catch_unwind(AssertUnwindSafe(|| backend.take(line))).is_err() {
+                self.has_panicked = true;
+                self.go_on_without(backend.name(), line);
+            }
+        } else {
+            self.write(line.text());
         }
+    }
+
+    /// Why this process ends. It is on stderr whatever is installed, since that may filter it, or be gone already.
+    pub(crate) fn last(&mut self, text: &str) {
+        let line = LogLine::plain(Level::Error, text);
+        self.write(line.text());
+        if self.logger.is_some() || self.backend().is_some() {
+            self.line(&line);
+        }
+    }
+
+    /// Asked for every line: a program may install something later, or in another thread alone.
+    fn backend(&self) -> Option<Backend> {
+        if self.has_panicked {
+            return None;
+        }
+        Backend::installed()
+    }
+
+    /// What it was about to say is not lost, nor is what comes.
+    fn go_on_without(&mut self, name: &str, line: &LogLine<'_>) {
+        self.write(line.text());
+        self.write(&format!(
+            "{name} panicked; the lines go to stderr from here on"
+        ));
     }
 
     fn write(&mut self, text: &str) {
@@ -108,32 +105,6 @@ impl fmt::Debug for Log {
     }
 }
 
-/// Where is served, for the line that every start prints.
-pub(crate) fn describe<'a>(addrs: impl Iterator<Item = (&'a str, SocketAddr)>) -> String {
-    let addrs: Vec<String> = addrs.map(|(name, addr)| format!("{name}={addr}")).collect();
-    match addrs.as_slice() {
-        [] => "running".to_owned(),
-        addrs => format!("serving on {}", addrs.join(", ")),
-    }
-}
-
-/// The name in front and the end of the line are a part of what a pipe takes at once.
-fn escape(text: &str) -> String {
-    const MAX: usize = sys::stderr::MAX_LINE - 32;
-    let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        if line.len() >= MAX {
-            break;
-        }
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
@@ -141,25 +112,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_stays_one_line_of_bounded_length() {
-        assert_eq!(escape("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
-        assert!(escape(&"\x1b".repeat(10_000)).len() <= sys::stderr::MAX_LINE - 16);
-    }
-
-    #[test]
-    fn a_logger_gets_the_lines_with_their_level() {
+    fn a_logger_gets_the_lines_with_their_level_and_facts() {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let keep = Arc::clone(&kept);
         let mut log = Log::new(Some(Box::new(move |line| {
-            let entry = (line.level(), line.to_string());
+            let entry = (line.level(), line.to_string(), line.slot());
             keep.lock().expect("nobody panics").push(entry);
         })));
         log.info("a");
         log.error("b\n");
+        log.line(&LogLine::about_worker(Level::Warn, (3, 7), "went"));
         let kept = kept.lock().expect("nobody panics");
         let expected = [
-            (Level::Info, "a".to_owned()),
-            (Level::Error, "b\\n".to_owned()),
+            (Level::Info, "a".to_owned(), None),
+            (Level::Error, "b\\n".to_owned(), None),
+            (Level::Warn, "worker 3 (pid 7) went".to_owned(), Some(3)),
         ];
         assert_eq!(*kept, expected);
     }

@@ -3,10 +3,12 @@
 //! Mechanism only. Whether a child is started, asked or killed, and when, is decided in
 //! `supervisor/`; how it is done stands here. One thread, no runtime, no polling.
 
+mod backend;
 mod child;
 mod commands;
 mod facts;
 mod handle;
+mod line;
 mod log;
 mod master;
 mod perform;
@@ -15,7 +17,8 @@ mod setup;
 mod strangers;
 
 pub use handle::Handle;
-pub use log::{Level, LogLine};
-pub(crate) use log::{Log, Logger, describe};
+pub(crate) use line::describe;
+pub use line::{Level, LogLine};
+pub(crate) use log::{Log, Logger};
 pub(crate) use master::Master;
 pub(crate) use setup::{Setup, rehearse};

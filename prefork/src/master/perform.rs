@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::Master;
 use super::child::Child;
 use super::facts::count_workers;
 use super::poller::Source;
 use super::strangers::Strangers;
+use super::{Level, LogLine, Master};
 use crate::channel::{Endpoint, FromMaster, Queue, ROLE_VARIABLE, Role};
 use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
@@ -47,7 +47,8 @@ impl Master {
                     // Told in the end.
                     self.failure.get_or_insert(error);
                 } else {
-                    self.log.error(&self.last_end);
+                    let line = LogLine::about_slot(Level::Error, slot.0, &self.last_end);
+                    self.log.line(&line);
                 }
             }
         }
@@ -155,8 +156,8 @@ impl Master {
         );
         let workers = count_workers(self.workers);
         let pid = std::process::id();
-        self.log
-            .info(&format!("{place} with {workers} (master pid {pid})"));
+        let line = LogLine::beginning(&format!("{place} with {workers} (master pid {pid})"));
+        self.log.line(&line);
         self.is_announced = true;
         let ready = MasterReady {
             pids: std::mem::take(&mut self.first_pids),
@@ -196,11 +197,11 @@ impl Master {
     fn give_up(&mut self, id: ChildId) {
         if let Some(Child { slot, pid, .. }) = self.children.get(&id) {
             let patience = Policy::KILL_PATIENCE.as_secs();
-            let line = format!(
-                "worker {slot} (pid {pid}) was killed {patience} s ago and is still there; it is \
-                 not waited for any more"
+            let what = format!(
+                "was killed {patience} s ago and is still there; it is not waited for any more"
             );
-            self.log.error(&line);
+            let line = LogLine::about_worker(Level::Error, (*slot, *pid), &what);
+            self.log.line(&line);
         }
     }
 }

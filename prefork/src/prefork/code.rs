@@ -240,9 +240,11 @@ impl Prefork {
         self
     }
 
-    /// Takes the master's lines, which otherwise go to stderr.
+    /// Takes the master's lines, which otherwise go to what [`init`](Self::init) has installed (features `tracing` and
+    /// `log`), or to stderr.
     ///
-    /// A panic of it sends the lines to stderr from then on.
+    /// A [`LogLine`] is a text, and holds what it is about as values. A panic of the logger sends the lines to stderr
+    /// from then on. One that blocks holds up the master: no death is heard and nobody is replaced or stopped meanwhile.
     ///
     /// Default: stderr. Since 0.1.0.
     ///
@@ -251,7 +253,12 @@ impl Prefork {
     ///
     /// # Examples
     /// ```no_run
-    /// #[prefork::main(workers = 2, logger = |line| println!("{:?}: {line}", line.level()))]
+    /// fn write(line: &prefork::LogLine<'_>) {
+    ///     let slot = line.slot().map(|slot| format!("[{slot}] ")).unwrap_or_default();
+    ///     println!("{:?}: {slot}{line}", line.level());
+    /// }
+    ///
+    /// #[prefork::main(workers = 2, logger = write)]
     /// fn main() {}
     /// ```
     #[track_caller]

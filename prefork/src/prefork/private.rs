@@ -34,7 +34,7 @@ pub fn take<T: 'static>(index: usize) -> T {
     };
     taken.unwrap_or_else(|reason| {
         let error = Error::Argument { reason };
-        Log::default().error(&error.paragraph());
+        Log::default().last(&error.paragraph());
         std::process::exit(error.exit_code().into())
     })
 }

@@ -1,0 +1,115 @@
+//! The master's lines go to what the program has installed, with their facts as fields; else to stderr.
+
+use prefork_testkit::{Running, Server};
+
+const LOGGING: &str = env!("CARGO_BIN_EXE_logging");
+
+fn with(backend: &str) -> Running {
+    Server::new(LOGGING).env("BACKEND", backend).launch()
+}
+
+/// Kills a worker and stops, and returns the log.
+fn life(backend: &str) -> (Vec<String>, i32) {
+    let mut server = with(backend);
+    server.wait_for_log(|line| line.contains(" with 1 worker"));
+    let killed = server.kill_child(0);
+    server.wait_for_log(|line| line.contains("was killed by"));
+    server.wait_for_children(1);
+    assert_eq!(server.stop().code(), Some(0));
+    (server.whole_log(), killed.pid)
+}
+
+fn has(log: &[String], parts: &[&str]) {
+    let fits = |line: &String| parts.iter().all(|part| line.contains(part));
+    assert_eq!(
+        log.iter().filter(|line| fits(line)).count(),
+        1,
+        "{parts:?}: {log:#?}"
+    );
+}
+
+#[test]
+fn what_is_installed_gets_every_line_with_its_fields_and_stderr_none() {
+    let test = std::process::id();
+    for (backend, warn) in [("tracing", "tracing: "), ("log", "log: ")] {
+        let (log, pid) = life(backend);
+        assert!(log.iter().all(|line| line.starts_with(warn)), "{log:#?}");
+        let text = format!(
+            "{warn}ERROR prefork worker 0 (pid {pid}) was killed by SIGKILL at the age of "
+        );
+        let fields = format!(" slot=0 pid={pid} signal=SIGKILL age_ms=");
+        has(&log, &[&text, &fields]);
+        let text =
+            format!("{warn}INFO prefork SIGTERM from pid {test}: stopping 1 worker within 5s");
+        has(&log, &[&text, &format!(" signal=SIGTERM sender={test}")]);
+        has(&log, &["exited with status 0", " slot=0 ", " status=0 "]);
+    }
+}
+
+#[test]
+fn nothing_installed_is_stderr() {
+    let (log, pid) = life("none");
+    assert!(
+        log.iter().all(|line| line.starts_with("prefork: ")),
+        "{log:#?}"
+    );
+    has(
+        &log,
+        &[&format!(
+            "prefork: worker 0 (pid {pid}) was killed by SIGKILL at the age of "
+        )],
+    );
+}
+
+#[test]
+fn both_installed_is_each_line_once() {
+    let (log, _) = life("tracing and log");
+    assert!(
+        log.iter().all(|line| line.starts_with("tracing: ")),
+        "{log:#?}"
+    );
+}
+
+#[test]
+fn one_that_panics_leaves_the_master_and_its_lines_alone() {
+    for backend in ["tracing that panics", "log that panics"] {
+        let (log, pid) = life(backend);
+        has(&log, &["prefork: ", " with 1 worker"]);
+        has(&log, &["panicked; the lines go to stderr from here on"]);
+        has(
+            &log,
+            &[&format!(
+                "prefork: worker 0 (pid {pid}) was killed by SIGKILL"
+            )],
+        );
+    }
+}
+
+#[test]
+fn why_the_master_ends_is_told_to_it_and_stands_on_stderr_too() {
+    let output = Server::new(LOGGING)
+        .env("BACKEND", "tracing")
+        .env("PREFORK_WORKERS", "many")
+        .run();
+    assert_eq!(output.code(), Some(78));
+    // Refused before `init`: nothing is installed yet.
+    assert_eq!(output.log.len(), 1, "{}", output.text());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = taken.local_addr().expect("bound").to_string();
+    let output = Server::new(LOGGING)
+        .env("BACKEND", "tracing")
+        .listen(&addr)
+        .run();
+    assert_eq!(output.code(), Some(69));
+    has(
+        &output.log,
+        &["prefork: listener 'listener0': cannot ", &addr],
+    );
+    has(
+        &output.log,
+        &[
+            "tracing: ERROR prefork listener 'listener0': cannot ",
+            &addr,
+        ],
+    );
+}
