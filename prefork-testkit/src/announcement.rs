@@ -12,7 +12,7 @@ pub(crate) struct Announcement {
 }
 
 impl Announcement {
-    /// Reads `prefork: serving on http=127.0.0.1:80 with 2 workers (master pid 4711)`, and what
+    /// Reads `prefork: listening on http=127.0.0.1:80 with 2 workers (master pid 4711)`, and what
     /// servers without listeners or without a master say instead.
     pub(crate) fn read(line: &str) -> Option<Self> {
         let text = line.strip_prefix("prefork: ")?;
@@ -20,7 +20,7 @@ impl Announcement {
         let (place, _) = text
             .split_once(" with ")
             .or_else(|| text.split_once(" in a single process"))?;
-        let addrs = match place.strip_prefix("serving on ") {
+        let addrs = match place.strip_prefix("listening on ") {
             Some(addrs) => addrs.split(", ").map(read_addr).collect::<Option<_>>()?,
             None if place == "running" => Vec::new(),
             None => return None,
@@ -44,12 +44,12 @@ mod tests {
         let addr = |name: &str, addr: &str| (name.to_owned(), addr.parse().expect(addr));
         let cases = [
             (
-                "prefork: serving on a=127.0.0.1:80, b=[::1]:81 with 2 workers (master pid 7)",
+                "prefork: listening on a=127.0.0.1:80, b=[::1]:81 with 2 workers (master pid 7)",
                 vec![addr("a", "127.0.0.1:80"), addr("b", "[::1]:81")],
             ),
             ("prefork: running with 1 worker (master pid 7)", vec![]),
             (
-                "prefork: serving on a=127.0.0.1:80 in a single process (pid 7)",
+                "prefork: listening on a=127.0.0.1:80 in a single process (pid 7)",
                 vec![addr("a", "127.0.0.1:80")],
             ),
             ("prefork: running in a single process (pid 7)", vec![]),
@@ -67,7 +67,7 @@ mod tests {
     fn other_lines_are_not() {
         for line in [
             "",
-            "serving on a=127.0.0.1:80 with 2 workers (master pid 7)",
+            "listening on a=127.0.0.1:80 with 2 workers (master pid 7)",
             "prefork: worker 0 (pid 7) was killed by SIGKILL at the age of 3 ms",
             "prefork: SIGTERM from pid 7: stopping 2 workers within 5s",
             "prefork: listener 'a': cannot bind 127.0.0.1:80: in use (pid 7)",

@@ -21,7 +21,7 @@ use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
 use crate::worker::{
-    ArgumentKind, Context, Declared, Want, Wanted, Worker, assign, latched, lay_down,
+    ArgumentKind, Context, Declared, Want, Wanted, Worker, assign, latched, lay_down, untaken,
 };
 
 /// A server as a family of processes: what the attribute expands to, for those who want to decide
@@ -191,7 +191,9 @@ impl Prefork {
         }
         said.verdict?;
         let config = said.settled.config;
-        let declared = declare(wanted, &names_of(&config))?;
+        let names = names_of(&config);
+        let declared = declare(wanted, &names)?;
+        let untaken = untaken(wanted, &declared.assigned, &names);
         // Options that were refused may be corrected and run.
         claim_process(Claim::Take)?;
         let role = match config.workers {
@@ -200,6 +202,9 @@ impl Prefork {
         };
         begin(self.init.take(), role)?;
         let mut log = self.log(&said.environment);
+        if let Some(warning) = untaken {
+            log.warn(&warning);
+        }
         if config.workers > 0 {
             self.setup(config, log, &declared).run()?;
             return Ok(None);

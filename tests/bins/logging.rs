@@ -11,6 +11,7 @@ use tracing::{Event, Metadata, Subscriber};
 #[prefork::main(workers = 1, init = init)]
 fn main(worker: Worker) {
     worker.ready();
+    println!("ready");
     worker.shutdown().wait();
 }
 

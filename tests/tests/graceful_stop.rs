@@ -70,6 +70,19 @@ fn the_sender_of_a_stop_is_logged() {
 }
 
 #[test]
+fn the_end_of_a_stop_is_the_last_line_and_says_how_long_it_took() {
+    let mut server = hello("2");
+    server.wait_for_children(2);
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.whole_log();
+    let last = log.last().expect("there are lines");
+    let taken = last
+        .strip_prefix("prefork: stopped after ")
+        .and_then(|rest| rest.strip_suffix(", all workers ended"));
+    assert!(taken.is_some_and(|taken| taken.ends_with('s')), "{log:#?}");
+}
+
+#[test]
 fn a_second_sigint_ends_the_stop_at_once() {
     let mut server = hello("2");
     // Longer than a test waits.
@@ -81,6 +94,12 @@ fn a_second_sigint_ends_the_stop_at_once() {
     for client in asked {
         answer(client).expect_err("its worker was killed");
     }
+    let log = server.whole_log();
+    // One of them may have got both requests, and the other one none.
+    let mut killed = log.iter().filter(|line| line.contains("was killed by"));
+    let is_hurried = |line: &String| line.ends_with(": it was to stop at once");
+    assert!(killed.clone().count() > 0, "{log:#?}");
+    assert!(killed.all(is_hurried), "{log:#?}");
     assert_eq!(server.processes(), []);
 }
 

@@ -1,6 +1,6 @@
 //! The master's lines go to what the program has installed, with their facts as fields; else to stderr.
 
-use prefork_testkit::{Running, Server};
+use prefork_testkit::{Running, Server, eventually};
 
 const LOGGING: &str = env!("CARGO_BIN_EXE_logging");
 
@@ -12,11 +12,22 @@ fn with(backend: &str) -> Running {
 fn life(backend: &str) -> (Vec<String>, i32) {
     let mut server = with(backend);
     server.wait_for_log(|line| line.contains(" with 1 worker"));
+    wait_for_ready(&server, 1);
     let killed = server.kill_child(0);
     server.wait_for_log(|line| line.contains("was killed by"));
-    server.wait_for_children(1);
+    wait_for_ready(&server, 2);
     assert_eq!(server.stop().code(), Some(0));
-    (server.whole_log(), killed.pid)
+    let mut log = server.whole_log();
+    log.retain(|line| line != "ready");
+    (log, killed.pid)
+}
+
+fn wait_for_ready(server: &Running, count: usize) {
+    eventually("as many workers", || {
+        let log = server.log();
+        let ready = log.iter().filter(|line| *line == "ready").count();
+        (ready == count).then_some(())
+    });
 }
 
 fn has(log: &[String], parts: &[&str]) {

@@ -38,6 +38,9 @@ fn idle_children_go_at_once() {
         });
         let taken = killed.elapsed();
         println!("{program}: no child {taken:?} after the master");
+        let log = server.whole_log();
+        let alone = |line: &&String| line.ends_with("): the master is gone, finishing");
+        assert_eq!(log.iter().filter(alone).count(), 4, "{log:#?}");
         // Well below the grace period of 5 s; the figure of an idle machine is 2 ms.
         assert!(taken < Duration::from_secs(2), "{taken:?}");
     }

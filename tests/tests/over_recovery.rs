@@ -12,7 +12,8 @@ fn run(behaviour: &str, threshold: &str) -> Output {
 }
 
 fn deaths(output: &Output) -> Vec<&String> {
-    let is_death = |line: &&String| line.starts_with("prefork: worker ");
+    let is_death =
+        |line: &&String| line.starts_with("prefork: worker ") && line.contains(" at the age of ");
     output.log.iter().filter(is_death).collect()
 }
 

@@ -22,8 +22,8 @@ fn successor(server: &Running, dead: Child) -> Child {
 }
 
 fn deaths(server: &Running) -> Vec<String> {
-    let about_workers = |line: &String| line.starts_with("prefork: worker ");
-    server.log().into_iter().filter(about_workers).collect()
+    let is_death = |line: &String| line.contains(" at the age of ");
+    server.log().into_iter().filter(is_death).collect()
 }
 
 #[test]
@@ -54,6 +54,21 @@ fn a_death_is_one_line_with_slot_pid_status_and_age() {
     );
     successor(&server, killed);
     assert_eq!(deaths(&server), [line]);
+}
+
+#[test]
+fn a_replacement_is_one_line_and_the_first_worker_is_none() {
+    let server = hello("1");
+    let killed = server.kill_child(0);
+    let new = successor(&server, killed);
+    let expected = format!(
+        "prefork: worker 0 (pid {}) took the place of pid {}",
+        new.pid, killed.pid
+    );
+    server.wait_for_log(|line| line == expected);
+    let log = server.log();
+    let replaced = log.iter().filter(|line| line.contains("took the place"));
+    assert_eq!(replaced.count(), 1, "{log:#?}");
 }
 
 #[test]

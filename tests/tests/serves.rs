@@ -9,6 +9,7 @@ use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+const SPARE_LISTENER: &str = env!("CARGO_BIN_EXE_spare_listener");
 const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 
 #[test]
@@ -83,7 +84,7 @@ fn the_start_is_one_line_however_many_workers() {
     let addr = server.addr();
     let pid = server.master_pid();
     let expected =
-        format!("prefork: serving on listener0={addr} with 4 workers (master pid {pid})");
+        format!("prefork: listening on listener0={addr} with 4 workers (master pid {pid})");
     assert_eq!(server.log(), [expected]);
     server.stop();
 }
@@ -110,6 +111,21 @@ fn arguments_take_the_listeners_of_their_names() {
     for name in ["http", "admin"] {
         let body = get(server.addr_of(name), "/").expect("an answer");
         assert_eq!(body, format!("{name}\n"));
+    }
+}
+
+#[test]
+fn a_listener_that_no_argument_takes_is_one_line_where_a_worker_may_take_it() {
+    for workers in ["0", "2"] {
+        let mut server = Server::new(SPARE_LISTENER)
+            .listen_as_written()
+            .env("PREFORK_WORKERS", workers)
+            .start();
+        server.stop();
+        let log = server.whole_log();
+        let told =
+            |line: &&String| line.starts_with("prefork: listener 'admin' is taken by no argument");
+        assert_eq!(log.iter().filter(told).count(), 1, "{log:#?}");
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Child {
     pub(super) is_asked: bool,
     /// The master killed it.
     pub(super) killed: Option<KillReason>,
+    /// Somebody did not want to wait for its end.
+    pub(super) is_hurried: bool,
     /// Which rule of the channel it broke.
     pub(super) violation: Option<&'static str>,
     /// A panic's message and place, as the child sent it.
@@ -47,6 +49,7 @@ impl Child {
             started: now,
             is_asked: false,
             killed: None,
+            is_hurried: false,
             violation: None,
             last_words: None,
         }
@@ -72,6 +75,7 @@ impl Child {
             None if self.is_asked => ", as asked".to_owned(),
             None => String::new(),
             Some(KillReason::NotReady) => ": it was not ready in time".to_owned(),
+            Some(KillReason::OutOfTime) if self.is_hurried => ": it was to stop at once".to_owned(),
             Some(KillReason::OutOfTime) => ": its time to stop was over".to_owned(),
             Some(KillReason::Violation) => {
                 format!(": {}", self.violation.unwrap_or("it broke the protocol"))

@@ -54,7 +54,7 @@ impl Master {
         let what = self.describe_stop(urgency);
         self.log
             .line(&LogLine::of_signal(Level::Info, received, &what));
-        self.tell(Event::StopRequested { urgency });
+        self.stop(urgency);
     }
 
     fn hear_commands(&mut self) {
@@ -63,10 +63,19 @@ impl Master {
                 Command::Stop(urgency) => {
                     let what = self.describe_stop(urgency);
                     self.log.info(&format!("the handle: {what}"));
-                    self.tell(Event::StopRequested { urgency });
+                    self.stop(urgency);
                 }
             }
         }
+    }
+
+    fn stop(&mut self, urgency: Urgency) {
+        self.stop_began.get_or_insert_with(Instant::now);
+        match urgency {
+            Urgency::Immediate => self.is_hurried = true,
+            Urgency::Graceful => {}
+        }
+        self.tell(Event::StopRequested { urgency });
     }
 
     fn describe_stop(&self, urgency: Urgency) -> String {

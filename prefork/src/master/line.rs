@@ -261,7 +261,7 @@ pub(crate) fn describe<'a>(addrs: impl Iterator<Item = (&'a str, SocketAddr)>) -
     let addrs: Vec<String> = addrs.map(|(name, addr)| format!("{name}={addr}")).collect();
     match addrs.as_slice() {
         [] => "running".to_owned(),
-        addrs => format!("serving on {}", addrs.join(", ")),
+        addrs => format!("listening on {}", addrs.join(", ")),
     }
 }
 

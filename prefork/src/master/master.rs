@@ -49,6 +49,10 @@ pub(crate) struct Master {
     pub(super) grace: Duration,
     /// Of the runtimes in workers.
     pub(super) threads: NonZeroUsize,
+    /// When somebody asked it to stop, first.
+    pub(super) stop_began: Option<Instant>,
+    /// Somebody asked it to stop at once.
+    pub(super) is_hurried: bool,
     /// What ended it, where that has a cause that the supervisor does not know.
     pub(super) failure: Option<Error>,
 }
@@ -95,6 +99,8 @@ impl Master {
             is_announced: false,
             grace: parts.config.shutdown_grace_period,
             threads: parts.config.runtime_threads,
+            stop_began: None,
+            is_hurried: false,
             failure: None,
         })
     }
@@ -165,7 +171,15 @@ impl Master {
                 Err(failure)
             }
             (Some(error), None) | (None, Some(error)) => Err(error),
-            (None, None) => Ok(()),
+            (None, None) => {
+                let taken = self
+                    .stop_began
+                    .map_or(Duration::ZERO, |began| began.elapsed());
+                let taken = super::line::span(taken);
+                self.log
+                    .info(&format!("stopped after {taken}, all workers ended"));
+                Ok(())
+            }
         }
     }
 }

@@ -71,6 +71,11 @@ impl Master {
                 old_pid,
                 new_pid: pid,
             });
+        if let Some(ChildRecovered { old_pid, .. }) = recovered {
+            let what = format!("took the place of pid {old_pid}");
+            let line = LogLine::about_worker(Level::Info, (slot.0, pid), &what);
+            self.log.line(&line);
+        }
         self.run_hooks(|hooks| {
             hooks.child_spawned(&spawned)?;
             match recovered {
@@ -190,6 +195,7 @@ impl Master {
             return;
         };
         child.killed = Some(reason);
+        child.is_hurried = self.is_hurried;
         let _ = child.pidfd.signal(Signal::SIGKILL);
     }
 

@@ -51,6 +51,30 @@ pub(crate) fn assign(
     }
 }
 
+/// A sentence about listeners that no argument takes where others do and the body may take them later: one that it does
+/// not know of, since the environment brought it, keeps its clients waiting.
+pub(crate) fn untaken(
+    wanted: &[Wanted<'_>],
+    assigned: &[Option<usize>],
+    listeners: &[&str],
+) -> Option<String> {
+    // A body that takes all of them by hand is no cause for a line.
+    if !wanted.iter().any(|want| want.kind.takes_listener()) {
+        return None;
+    }
+    let free = (0..listeners.len()).filter(|&index| !assigned.contains(&Some(index)));
+    let names: Vec<&str> = free.map(|index| listeners[index]).collect();
+    let (subject, object) = match names.as_slice() {
+        [] => return None,
+        [one] => (format!("listener '{one}' is"), "it"),
+        many => (format!("listeners '{}' are", many.join("', '")), "them"),
+    };
+    Some(format!(
+        "{subject} taken by no argument of main: unless the body asks its Worker for {object}, \
+         connections wait there in vain"
+    ))
+}
+
 /// Whether a listener has the name that its place gives it.
 fn is_unnamed(listeners: &[&str], index: usize) -> bool {
     listeners[index] == list::name_of_place(index)
@@ -175,6 +199,23 @@ mod tests {
             error,
             Err("listener 'listener1' is taken by none of them".to_owned())
         );
+    }
+
+    #[test]
+    fn what_is_left_to_a_worker_is_told_where_others_are_taken() {
+        let told = |wanted: &[Wanted<'_>]| {
+            let listeners = ["http", "admin", "third"];
+            let assigned = assign(wanted, &listeners).expect("a worker may take later");
+            untaken(wanted, &assigned, &listeners)
+        };
+        let text = told(&[WORKER, listener("admin")]).expect("two are left");
+        assert!(
+            text.starts_with("listeners 'http', 'third' are taken by no"),
+            "{text}"
+        );
+        assert_eq!(told(&[WORKER]), None);
+        let all = ["http", "admin", "third"].map(listener);
+        assert_eq!(told(&all), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod worker;
 pub use argument::Want;
 pub use argument::{ArgError, Argument, ArgumentKind, Request};
 pub(crate) use argument::{lay_down, take};
-pub(crate) use assign::{Wanted, assign};
+pub(crate) use assign::{Wanted, assign, untaken};
 pub(crate) use context::{Context, Declared, current};
 pub use guest::{Guest, Said};
 pub(crate) use latch::latched;

@@ -213,6 +213,7 @@ impl Watch {
                 Received::Nothing => return,
                 Received::End => {
                     self.master = Master::Dead;
+                    self.say_alone();
                     // First: a body that is quick to end waits for a hook that it sees.
                     self.run_hook();
                     self.begin(phase, self.grace, Queue::Serve);
@@ -241,6 +242,20 @@ impl Watch {
             leaves_queue: queue == Queue::Leave,
         });
         *phase = Phase::Draining(drain);
+    }
+
+    /// One line of each worker: nobody else is there to say what happened. Not of a guest, whose master is a test.
+    fn say_alone(&self) {
+        match self.process {
+            Process::Guest => {}
+            Process::Own => {
+                let slot = self.context.slot();
+                let pid = std::process::id();
+                say(&format!(
+                    "worker {slot} (pid {pid}): the master is gone, finishing"
+                ));
+            }
+        }
     }
 
     fn run_hook(&mut self) {

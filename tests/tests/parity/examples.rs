@@ -42,7 +42,7 @@ fn the_builder_refuses_what_it_does_not_understand() {
 fn the_hooks_tell_what_happens() {
     let mut server = Server::new(HOOKS).launch();
     // Its lines have their level in front.
-    let line = server.wait_for_log(|line| line.starts_with("Info: serving on "));
+    let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));
     let addr = line.split(['=', ' ']).nth(4).expect("an address");
     let addr = addr.parse().expect("an address");
     let names = ["hello from red\n", "hello from green\n"];

@@ -106,6 +106,10 @@ fn p31_a_logger_keeps_the_lines_for_assertions() {
     let line = log.wait_for(|line| line.text.contains("exited with status 7"));
     assert_eq!(line.level, Level::Error);
     crate::support::stop(master);
-    let last = log.lines().pop().expect("there are lines");
+    let lines = log.lines();
+    let [.., last, stopped] = lines.as_slice() else {
+        panic!("there are lines: {log}");
+    };
     assert!(last.text.contains("worker 0"), "{last:?}");
+    assert!(stopped.text.starts_with("stopped after "), "{stopped:?}");
 }

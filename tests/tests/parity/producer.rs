@@ -191,7 +191,7 @@ fn p22_unsaid_the_lines_go_to_stderr() {
     eventually("the start line", || {
         fs::read_to_string(&path)
             .ok()
-            .filter(|text| text.starts_with("prefork: serving on "))
+            .filter(|text| text.starts_with("prefork: listening on "))
     });
     server.wait_for_children(1);
     assert_eq!(server.stop().code(), Some(0));

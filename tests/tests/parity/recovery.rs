@@ -45,7 +45,9 @@ fn p07_the_threshold_is_of_the_whole_fleet() {
     let (mut prefork, lines) = master(3, "ready; [ $slot = 1 ] && exit 1; exec sleep 1000");
     let error = fail(prefork.recover_threshold(3));
     assert_eq!(over_recovery(&error).0, 4);
-    assert_eq!(lines.with("worker 1 ").len(), 4, "{lines:?}");
+    let ends = lines.with("exited with status 1");
+    assert_eq!(ends.len(), 4, "{lines:?}");
+    assert!(ends.iter().all(|line| line.text.starts_with("worker 1 ")));
 }
 
 #[test]
