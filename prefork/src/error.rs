@@ -51,10 +51,14 @@ pub enum Error {
     },
 
     /// An argument of `main` could not be made in the worker.
-    #[error("an argument of main cannot be made: {reason}")]
+    #[error("{} of main cannot be made", Which(name, *index))]
     Argument {
-        /// Which one, and what it said.
-        reason: String,
+        /// Its name, empty where it is a pattern.
+        name: &'static str,
+        /// Its place among the arguments, from 0.
+        index: usize,
+        /// Why not: an [`ArgError`](crate::ArgError).
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 
     /// A host name has no address.
@@ -240,7 +244,10 @@ impl Error {
                  PREFORK_LISTEN (with another prefix where the program has one) replaces the list \
                  that it was written with."
             }
-            Self::Argument { .. } => "The worker ended before its body began.",
+            Self::Argument { .. } => {
+                "The worker ended before its body began; one that takes a `Result<_, \
+                 prefork::ArgError>` is called all the same."
+            }
             Self::Resolve { .. } => "Check the host name and the machine's resolver.",
             Self::Listen { source, .. } => match source.kind() {
                 io::ErrorKind::AddrInUse => {
@@ -325,6 +332,17 @@ impl fmt::Display for Lines<'_> {
             write!(f, "{separator}{option}")?;
         }
         Ok(())
+    }
+}
+
+struct Which<'a>(&'a str, usize);
+
+impl fmt::Display for Which<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Which("", index) => write!(f, "argument {}", index + 1),
+            Which(name, _) => write!(f, "argument '{name}'"),
+        }
     }
 }
 

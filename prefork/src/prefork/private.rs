@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use super::{Prefork, report};
-use crate::error::Error;
 use crate::master::Log;
 use crate::runtime::Body;
-use crate::worker::{Want, current};
+use crate::worker::{ArgError, Want, current};
 
 /// The whole of a generated `main`.
 pub fn run<R, K>(
@@ -30,10 +29,9 @@ where
 pub fn take<T: 'static>(index: usize) -> T {
     let taken = match current() {
         Some(context) => crate::worker::take(index, &context),
-        None => Err("main was called outside of a worker".to_owned()),
+        None => Err(ArgError::new("main was called outside of a worker").of_main("", index)),
     };
-    taken.unwrap_or_else(|reason| {
-        let error = Error::Argument { reason };
+    taken.unwrap_or_else(|error| {
         Log::default().last(&error.paragraph());
         std::process::exit(error.exit_code().into())
     })

@@ -1,28 +1,72 @@
 //! What `main` may take: each argument says what it wants, and is made inside the worker.
 
 use std::any::Any;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::worker::Worker;
-use super::{Context, Ready, Wanted};
+use super::{ArgError, Context, Ready, Wanted};
+use crate::error::Error;
 use crate::net::Listener;
 
 /// Something that `main` can take as an argument.
 ///
-/// Implemented for [`Worker`], [`Ready`], [`prefork::net::Listener`](crate::net::Listener),
-/// `std::net::TcpListener`, and with feature `tokio` for `tokio::net::TcpListener`.
+/// | type | what it is |
+/// |---|---|
+/// | [`Worker`] | the worker: its slot, its listeners by name, its stop |
+/// | [`net::Listener`](crate::net::Listener) | a listener of ours, for blocking code, tokio and axum |
+/// | `std::net::TcpListener` | the plain socket, in blocking mode |
+/// | `tokio::net::TcpListener` | the same for tokio (feature `tokio`, inside of its runtime) |
+/// | [`Ready`] | the word that this worker serves; taking it turns automatic readiness off |
+/// | `Result<T, `[`ArgError`]`>` | any of these and of yours, where the body itself wants to deal with a failure |
+/// | a type of yours | whatever can be made from a [`Worker`] |
+///
+/// # Names and order
+/// Arguments are told apart by their types and stand in any order; they are made in the order in
+/// which they are written, right before the body runs. The name matters for those that take a listener: an
+/// argument that is named like a listener takes that one, the others take what is left, in order.
+/// Underscores in front do not count, so that `_admin` takes the listener `admin`; a pattern, such as
+/// `Shard(number): Shard`, has no name. What does not fit is refused by the master before it starts
+/// anybody ([`Error::Arguments`](crate::Error::Arguments)); an argument that cannot be made ends its
+/// worker, with the reason on stderr and the status of [`Error::Argument`](crate::Error::Argument),
+/// unless the body takes it as a `Result`.
 ///
 /// # Examples
-/// A type of one's own:
-/// ```
-/// use prefork::{ArgError, Argument, Request, Worker};
+/// A type of one's own, and a body that goes on without it where it cannot be made:
+/// ```no_run
+/// use prefork::{ArgError, Argument, Request, Worker, net::Listener};
 ///
-/// struct Shard(usize);
+/// /// The part of the data that this worker holds.
+/// struct Shard(Vec<u8>);
 ///
 /// impl Argument for Shard {
 ///     fn from_worker(worker: &Worker, _request: &Request<'_>) -> Result<Self, ArgError> {
-///         Ok(Shard(worker.slot()))
+///         let path = format!("/srv/shards/{}", worker.slot());
+///         let bytes = std::fs::read(&path);
+///         let bytes = bytes.map_err(|error| ArgError::new(format!("cannot read {path}")).with_source(error))?;
+///         Ok(Shard(bytes))
+///     }
+/// }
+///
+/// #[prefork::main(listen = "127.0.0.1:8080", workers = 4)]
+/// fn main(listener: Listener, shard: Result<Shard, ArgError>) {
+///     let Shard(bytes) = shard.unwrap_or_else(|_| Shard(Vec::new()));
+///     while let Some(_connection) = listener.blocking_accept() {
+///         println!("{} bytes", bytes.len());
+///     }
+/// }
+/// ```
+///
+/// One that is made around a listener: it says so by its `KIND`, and asks that type for it.
+/// ```
+/// use prefork::{ArgError, Argument, ArgumentKind, Request, Worker, net::Listener};
+///
+/// struct Front(Listener);
+///
+/// impl Argument for Front {
+///     const KIND: ArgumentKind = <Listener as Argument>::KIND;
+///
+///     fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+///         Listener::from_worker(worker, request).map(Front)
 ///     }
 /// }
 /// ```
@@ -30,19 +74,24 @@ use crate::net::Listener;
     message = "`{Self}` cannot be an argument of a `main` under `#[prefork::main]`",
     label = "not something that a worker is given",
     note = "a `main` takes `prefork::Worker`, `prefork::Ready`, `prefork::net::Listener`, \
-            `std::net::TcpListener`, `tokio::net::TcpListener` (feature `tokio`), or a type of \
-            yours that implements `prefork::Argument`"
+            `std::net::TcpListener`, `tokio::net::TcpListener` (feature `tokio`), a type of \
+            yours that implements `prefork::Argument`, or `Result<T, prefork::ArgError>` of these",
+    note = "a type that only looks like one of these comes from another version of its crate, \
+            which `cargo tree --duplicates` shows; prefork knows the types of tokio 1"
 )]
 pub trait Argument: Sized + 'static {
     /// What it wants from the worker; known to the master, which refuses what does not fit before
     /// it starts anybody.
+    ///
+    /// The default suits a type that needs no listener. One that takes some by name, from
+    /// [`Worker::listener`], says [`ArgumentKind::Worker`]: they are nobody else's then.
     const KIND: ArgumentKind = ArgumentKind::Other;
 
     /// Makes the argument, in the worker, right before the body runs, inside the runtime where
     /// there is one.
     ///
     /// # Errors
-    /// Why it cannot be made; the worker ends.
+    /// Why it cannot be made; the worker ends, unless the body takes a `Result`.
     fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError>;
 }
 
@@ -81,7 +130,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The argument's name in `main`, empty where it is a pattern.
+    /// The argument's name in `main`, without underscores in front, empty where it is a pattern.
     pub fn name(&self) -> &'a str {
         self.name
     }
@@ -92,29 +141,6 @@ impl<'a> Request<'a> {
         })
     }
 }
-
-/// Why an argument cannot be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArgError {
-    reason: String,
-}
-
-impl ArgError {
-    /// With a reason: lower case, no full stop.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-        }
-    }
-}
-
-impl fmt::Display for ArgError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl std::error::Error for ArgError {}
 
 impl Argument for Worker {
     const KIND: ArgumentKind = ArgumentKind::Worker;
@@ -159,7 +185,18 @@ impl Argument for tokio::net::TcpListener {
             ));
         }
         let listener = worker.context.raw_listener(request.listener()?)?;
-        Self::from_std(listener).map_err(|error| ArgError::new(error.to_string()))
+        Self::from_std(listener).map_err(|error| {
+            ArgError::new("tokio does not take the listener's socket").with_source(error)
+        })
+    }
+}
+
+/// For a body that wants to deal with the failure itself.
+impl<T: Argument> Argument for Result<T, ArgError> {
+    const KIND: ArgumentKind = T::KIND;
+
+    fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+        Ok(T::from_worker(worker, request))
     }
 }
 
@@ -210,20 +247,36 @@ pub(crate) fn lay_down(wants: Vec<Want>, assigned: Vec<Option<usize>>) {
 ///
 /// # Errors
 /// Why it cannot be made, or that it was made before.
-pub(crate) fn take<T: 'static>(index: usize, context: &Arc<Context>) -> Result<T, String> {
+pub(crate) fn take<T: 'static>(index: usize, context: &Arc<Context>) -> Result<T, Error> {
     let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
     let entry = pending.get_mut(index).and_then(Option::take);
     drop(pending);
-    let (want, listener) = entry.ok_or("main was called a second time")?;
-    let extract = want.extract.downcast_ref::<Extract<T>>();
-    let extract = extract.expect("the attribute lists the arguments in their order");
-    let request = Request {
-        name: want.name,
-        listener,
+    let name = entry.as_ref().map_or("", |(want, _)| want.name);
+    let made = match entry {
+        Some((want, listener)) => want.make(listener, context),
+        None => Err(ArgError::new("main was called a second time")),
     };
-    let worker = Worker::new(Arc::clone(context));
-    extract(&worker, &request).map_err(|error| match want.name {
-        "" => error.to_string(),
-        name => format!("argument '{name}': {error}"),
-    })
+    made.map_err(|error| error.of_main(name, index))
+}
+
+impl Want {
+    fn make<T: 'static>(
+        self,
+        listener: Option<usize>,
+        context: &Arc<Context>,
+    ) -> Result<T, ArgError> {
+        let extract = self.extract.downcast_ref::<Extract<T>>();
+        let extract = extract.expect("the attribute lists the arguments in their order");
+        let request = Request {
+            name: self.name,
+            listener,
+        };
+        let worker = Worker::new(Arc::clone(context));
+        let made = extract(&worker, &request);
+        if let Some(index) = listener {
+            // A `Result` that holds no listener does not keep a stop waiting for one.
+            context.seats().no_longer_awaits(index);
+        }
+        made
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows its channel, its listeners and the body; knows nothing of how it is supervised.
 
+mod arg_error;
 mod argument;
 mod assign;
 mod context;
@@ -16,8 +17,8 @@ mod shutdown;
 mod watch;
 mod worker;
 
-pub use argument::Want;
-pub use argument::{ArgError, Argument, ArgumentKind, Request};
+pub use arg_error::ArgError;
+pub use argument::{Argument, ArgumentKind, Request, Want};
 pub(crate) use argument::{lay_down, take};
 pub(crate) use assign::{Wanted, assign, untaken};
 pub(crate) use context::{Context, Declared, current};

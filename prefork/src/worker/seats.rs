@@ -87,6 +87,13 @@ impl Seats {
         seats.iter().filter(is_awaited).count()
     }
 
+    /// Its argument was made, or could not be: if nobody has taken it by now, nobody must.
+    pub(super) fn no_longer_awaits(&self, index: usize) {
+        if let Some(Seat::Free { is_awaited, .. }) = self.seats().get_mut(index) {
+            *is_awaited = false;
+        }
+    }
+
     /// Closes those that nobody has taken.
     pub(super) fn close_free(&self) {
         for seat in self.seats().iter_mut() {
@@ -131,6 +138,15 @@ mod tests {
         assert_eq!(seats.awaited(), 1);
         let _fd = seats.take(0, Taker::Ours);
         assert_eq!(seats.awaited(), 0);
+    }
+
+    #[test]
+    fn an_argument_that_could_not_be_made_is_not_awaited() {
+        let seats = seats(&[true]);
+        seats.no_longer_awaits(0);
+        assert_eq!(seats.awaited(), 0);
+        // The body may still want it.
+        assert!(matches!(seats.take(0, Taker::Ours), Taken::Socket(_)));
     }
 
     #[test]

@@ -3,10 +3,9 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use super::argument::ArgError;
 use super::context::{Context, current};
 use super::seats::{Taken, Taker};
-use super::{Ready, Shutdown};
+use super::{ArgError, Ready, Shutdown};
 use crate::net::Listener;
 
 /// The worker that this process is: its place, its listeners, its stop.
@@ -48,6 +47,7 @@ impl Worker {
     /// No listener has that name, or it was taken already: by an argument of `main` or by an
     /// earlier call.
     pub fn listener(&self, name: &str) -> Result<Listener, ArgError> {
+        self.context.take_termination();
         self.context.listener(self.place(name)?)
     }
 
@@ -69,6 +69,8 @@ impl Worker {
 
     /// When to go, see [`shutdown`](crate::shutdown()).
     pub fn shutdown(&self) -> Shutdown {
+        // Whoever was given a worker without being `main`: an argument of the user's own type.
+        self.context.take_termination();
         Shutdown::new(self.context.shutdown())
     }
 
