@@ -1,0 +1,4 @@
+//! Two versions of tokio in one build: the types have the same name and are not the same.
+
+#[prefork::main(listen = "127.0.0.1:0")]
+async fn main(_listener: other_tokio::net::TcpListener) {}
