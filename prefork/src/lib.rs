@@ -120,6 +120,13 @@
 //! must not hide it, and is told to a subscriber or logger as well. What a worker has to say itself (that its master
 //! died, that it did not end in time, why it could not begin) goes to stderr.
 //!
+//! # Names
+//!
+//! `ps -o comm` shows a master as `hello master` and a worker as `hello worker 2`, the number being its slot; of a long
+//! name the program's part is shortened to what the kernel keeps. The arguments are not touched. A single process, and one
+//! that runs a master without [`Prefork::handle_signals`] or by [`Prefork::start`], keeps its name. `pkill -x hello`
+//! and `killall hello` find none of ours: signal the master by its pid, or by `pkill -x 'hello master'`.
+//!
 //! # Exit statuses
 //!
 //! A master that was asked to stop ends with 0; every other end of it has a status in the table of

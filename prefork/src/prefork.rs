@@ -98,8 +98,8 @@ impl Prefork {
     }
 
     /// The master takes the signals of this process: SIGTERM, SIGQUIT and SIGHUP stop gracefully,
-    /// SIGINT too, and during a stop at once. The attribute does this; a builder that does not
-    /// leaves all signals to the program.
+    /// SIGINT too, and during a stop at once. The process is also called after its role in `ps -o comm`.
+    /// The attribute does this; a builder that does not leaves signals and name to the program.
     pub fn handle_signals(&mut self) -> &mut Self {
         self.handles_signals = true;
         self
@@ -127,7 +127,7 @@ impl Prefork {
     ///
     /// Its children are this program started again, unless a
     /// [`child_producer`](Self::child_producer) says otherwise; they must reach a `run`. It
-    /// touches no signals.
+    /// touches no signals, and not the process's name.
     ///
     /// # Errors
     /// Whatever kept it from beginning: options, addresses, a missing system call; a call inside

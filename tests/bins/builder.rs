@@ -9,7 +9,10 @@ use prefork::{Prefork, Worker};
 
 fn main() -> ExitCode {
     let mut prefork = Prefork::new();
-    prefork.handle_signals().workers(1);
+    prefork.workers(1);
+    if env::args().all(|arg| arg != "leave_signals") {
+        prefork.handle_signals();
+    }
     for arg in env::args().skip(1) {
         let (name, value) = arg.split_once('=').unwrap_or((&arg, ""));
         match name {

@@ -27,6 +27,12 @@ pub fn signals(pid: i32, field: &str) -> Option<u64> {
     text.lines().find_map(value)
 }
 
+/// What it is called: `comm` of `ps`.
+pub fn name(pid: i32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(text.trim_end_matches('\n').to_owned())
+}
+
 /// How often it left the CPU, of its own will or not.
 pub fn context_switches(pid: i32) -> Option<u64> {
     let own = status(pid, "voluntary_ctxt_switches")?;

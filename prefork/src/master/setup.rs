@@ -16,6 +16,7 @@ use crate::listen::{Binding, Bound, bind_all, resolve_all};
 use crate::spawn::{Producer, Program, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
+use crate::sys::process::name_after_role;
 use crate::sys::signals::{SignalPipe, is_ignored, reset};
 
 /// What a master is made from.
@@ -50,8 +51,13 @@ impl Setup {
     /// # Errors
     /// Whatever ended it other than a requested stop.
     pub(crate) fn run(self) -> Result<(), Error> {
+        let owns_process = self.owns_signals;
         // Nobody holds a handle: it is told by signals alone.
-        self.prepare(None)?.run()
+        let master = self.prepare(None)?;
+        if owns_process {
+            name_after_role("master");
+        }
+        master.run()
     }
 
     /// Runs the master on a thread of its own.

@@ -14,20 +14,49 @@ pub(crate) fn terminate_self() {
     let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGTERM);
 }
 
-/// Calls this process like the program that it runs. A program that was executed by descriptor is
-/// named after the number, before Linux 6.14 and by way of a wrapper (`proc_pid_comm(5)`).
-pub(crate) fn name_like_program() {
+/// Calls this process after its program and its role, as in `hello worker 2`: what `ps -o comm` shows. The arguments, which
+/// `ps` shows otherwise, stay as they are.
+///
+/// It also undoes what the kernel does with a program that was executed by descriptor, which is named after the number
+/// before Linux 6.14 and by way of a wrapper (`proc_pid_comm(5)`).
+pub(crate) fn name_after_role(role: &str) {
     let Some(program) = std::env::args_os().next() else {
         return;
     };
-    let name = std::path::Path::new(&program).file_name();
-    let name = name.and_then(|name| std::ffi::CString::new(name.as_encoded_bytes()).ok());
-    if let Some(name) = name {
-        // The kernel cuts it to 15 bytes (prctl(2), PR_SET_NAME).
-        #[cfg(target_os = "linux")]
+    let program = std::path::Path::new(&program).file_name();
+    let program = program.map_or(&[][..], std::ffi::OsStr::as_encoded_bytes);
+    set_name(&title(program, role));
+}
+
+/// What a name may have, without its end (`prctl(2)`, `PR_SET_NAME`).
+const MAX_NAME: usize = 15;
+
+/// The program is shortened, since the role is what tells processes of one program apart.
+fn title(program: &[u8], role: &str) -> Vec<u8> {
+    let room = MAX_NAME.saturating_sub(role.len() + 1).min(program.len());
+    // Not in the middle of a character.
+    let is_start = |&at: &usize| program.get(at).is_none_or(|byte| byte & 0xC0 != 0x80);
+    let end = (0..=room).rev().find(is_start).unwrap_or(0);
+    let separator = if end == 0 { "" } else { " " };
+    [&program[..end], separator.as_bytes(), role.as_bytes()].concat()
+}
+
+/// A process is called like its first thread, which need not be the one that calls this.
+#[cfg(target_os = "linux")]
+fn set_name(name: &[u8]) {
+    use nix::unistd::{getpid, gettid};
+
+    // A name is for people: where it cannot be set, nothing else depends on it.
+    if gettid() != getpid() {
+        let _ = std::fs::write("/proc/self/comm", name);
+    } else if let Ok(name) = std::ffi::CString::new(name) {
         let _ = nix::sys::prctl::set_name(&name);
     }
 }
+
+/// Elsewhere processes are called like their programs.
+#[cfg(not(target_os = "linux"))]
+fn set_name(_name: &[u8]) {}
 
 /// Whether no other thread shares this process's memory, as far as that can be known.
 ///
@@ -41,4 +70,23 @@ pub(crate) fn is_single_threaded() -> bool {
         Err(_) => {}
     }
     std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_role_stays_whole_and_the_program_is_shortened() {
+        let title = |program: &str, role| {
+            let title = title(program.as_bytes(), role);
+            String::from_utf8(title).expect("no character is cut")
+        };
+        assert_eq!(title("hello", "master"), "hello master");
+        assert_eq!(title("my-server", "master"), "my-serve master");
+        assert_eq!(title("my-server", "worker 2"), "my-ser worker 2");
+        assert_eq!(title("my-server", "worker 9999"), "my- worker 9999");
+        assert_eq!(title("grüße-an-alle", "worker 12"), "grü worker 12");
+        assert_eq!(title("", "master"), "master");
+    }
 }

@@ -116,7 +116,7 @@ impl Context {
             .map(|listener| listener.name.as_str())
             .collect();
         let declared = declare(&names)?;
-        sys::process::name_like_program();
+        sys::process::name_after_role(&format!("worker {}", role.slot));
         sys::signals::disregard(&TERMINAL).map_err(cannot("disregard the terminal's signals"))?;
         let hello = FromChild::Hello {
             protocol: PROTOCOL,

@@ -1,0 +1,93 @@
+//! What `ps -o comm` shows: the program and the role.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use prefork::Prefork;
+use prefork_testkit::{Running, Server, eventually};
+use prefork_tests::client::get;
+use prefork_tests::proc;
+
+const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+
+/// Of the master and of the worker in slot 1, once it serves.
+fn names(server: &Running) -> (String, String) {
+    server.wait_for_children(2);
+    let worker = server.child(1).expect("both have said something");
+    let name = |pid| proc::name(pid).expect("it lives");
+    eventually("the worker's name", || {
+        name(worker.pid).contains("worker").then_some(())
+    });
+    (name(server.master_pid()), name(worker.pid))
+}
+
+fn pair(master: &str, worker: &str) -> (String, String) {
+    (master.to_owned(), worker.to_owned())
+}
+
+#[test]
+fn master_and_workers_are_told_apart_and_their_arguments_are_left_alone() {
+    let server = Server::new(HELLO)
+        .arg("--an=argument")
+        .env("PREFORK_WORKERS", "2")
+        .start();
+    assert_eq!(names(&server), pair("hello master", "hello worker 1"));
+
+    let worker = server.child(1).expect("it serves").pid;
+    for pid in [server.master_pid(), worker] {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).expect("it lives");
+        assert!(arguments.ends_with(b"hello\0--an=argument\0"));
+    }
+}
+
+#[test]
+fn a_long_name_of_a_program_is_shortened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("my-server-of-pages");
+    symlink(HELLO, &program).expect("the folder is ours");
+    let server = Server::new(program).env("PREFORK_WORKERS", "2").start();
+    assert_eq!(names(&server), pair("my-serve master", "my-ser worker 1"));
+}
+
+#[test]
+fn a_successor_is_called_like_its_predecessor() {
+    let server = Server::new(HELLO).env("PREFORK_WORKERS", "2").start();
+    names(&server);
+    let killed = server.kill_child(1);
+    server.wait_for_successor(killed);
+    assert_eq!(names(&server), pair("hello master", "hello worker 1"));
+}
+
+#[test]
+fn a_single_process_keeps_its_plain_name() {
+    let server = Server::new(HELLO).env("PREFORK_WORKERS", "0").start();
+    get(server.addr(), "/").expect("an answer");
+    assert_eq!(proc::name(server.master_pid()).as_deref(), Some("hello"));
+}
+
+#[test]
+fn a_builder_that_leaves_the_signals_to_the_program_leaves_its_name_as_well() {
+    for (argument, name) in [("", "builder master"), ("leave_signals", "builder")] {
+        let server = Server::new(BUILDER).arg(argument).launch();
+        server.wait_for_children(1);
+        eventually("the master's name", || {
+            (proc::name(server.master_pid())? == name).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_process_that_does_other_things_as_well_is_not_renamed() {
+    let own = i32::try_from(std::process::id()).expect("the kernel's pids fit");
+    let before = proc::name(own).expect("it lives");
+    let mut prefork = Prefork::new();
+    prefork.workers(1).child_producer(|command| {
+        command.program("/bin/sleep").arg("1000");
+    });
+    let handle = prefork.start().expect("it can be started");
+    eventually("its child", || proc::children(own).first().copied());
+    assert_eq!(proc::name(own).expect("it lives"), before);
+    handle.stop();
+    handle.wait().expect("it was asked to stop");
+}
