@@ -5,9 +5,7 @@ use prefork::{Role, Worker};
 #[prefork::main(workers = 1, recover_threshold = 0, init = init)]
 fn main(worker: Worker) {
     println!("body");
-    if wish() == "panic later" {
-        panic!("out of time");
-    }
+    assert_ne!(wish(), "panic later", "out of time");
     worker.ready();
     worker.shutdown().wait();
 }

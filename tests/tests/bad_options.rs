@@ -200,5 +200,5 @@ fn a_listener_with_a_name_goes_to_no_argument_of_another_name() {
 #[test]
 fn arguments_that_no_listener_is_left_for_are_refused() {
     let output = Server::new(TWO_LISTENERS).listen("other=127.0.0.1:0").run();
-    assert_refused("one too few", &output, 78, &["'http'", "'other'"]);
+    assert_refused("one too few", &output, 78, &["'admin'", "'other'"]);
 }

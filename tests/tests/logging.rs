@@ -41,7 +41,7 @@ fn has(log: &[String], parts: &[&str]) {
 
 #[test]
 fn what_is_installed_gets_every_line_with_its_fields_and_stderr_none() {
-    let test = std::process::id();
+    let sender = std::process::id();
     for (backend, warn) in [("tracing", "tracing: "), ("log", "log: ")] {
         let (log, pid) = life(backend);
         assert!(log.iter().all(|line| line.starts_with(warn)), "{log:#?}");
@@ -51,8 +51,8 @@ fn what_is_installed_gets_every_line_with_its_fields_and_stderr_none() {
         let fields = format!(" slot=0 pid={pid} signal=SIGKILL age_ms=");
         has(&log, &[&text, &fields]);
         let text =
-            format!("{warn}INFO prefork SIGTERM from pid {test}: stopping 1 worker within 5s");
-        has(&log, &[&text, &format!(" signal=SIGTERM sender={test}")]);
+            format!("{warn}INFO prefork SIGTERM from pid {sender}: stopping 1 worker within 5s");
+        has(&log, &[&text, &format!(" signal=SIGTERM sender={sender}")]);
         has(&log, &["exited with status 0", " slot=0 ", " status=0 "]);
     }
 }

@@ -152,7 +152,7 @@ mod log {
 
 #[cfg(all(test, feature = "tracing"))]
 mod tests {
-    use std::fmt::Debug;
+    use std::fmt::{Debug, Write as _};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -199,7 +199,7 @@ mod tests {
 
     impl Visit for Text {
         fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-            self.0.push_str(&format!(" {}={value:?}", field.name()));
+            let _ = write!(self.0, " {}={value:?}", field.name());
         }
     }
 

@@ -38,9 +38,10 @@ impl Master {
 
     fn hear_signal(&mut self, received: Received) {
         let urgency = match received.signal {
-            Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP => Urgency::Graceful,
             Signal::SIGINT if self.supervisor.is_stopping() => Urgency::Immediate,
-            Signal::SIGINT => Urgency::Graceful,
+            Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
+                Urgency::Graceful
+            }
             Signal::SIGCHLD => {
                 self.strangers_due = Some(Instant::now());
                 return;
