@@ -4,7 +4,7 @@
 //! cargo bench -p prefork-bench                        the whole table, about ten minutes on a quiet machine
 //! cargo bench -p prefork-bench -- start stop          the figures whose names contain one of these
 //! cargo bench -p prefork-bench -- --check             fails where a ratio or a count misses its goal
-//! cargo bench -p prefork-bench -- --plots docs/plots  draws instead of measuring
+//! cargo bench -p prefork-bench -- --plots ../../docs/plots   draws instead of measuring
 //! ```
 //!
 //! A figure says nothing on a machine that others use as well. So each goal is a ratio to a floor that is measured in turn
