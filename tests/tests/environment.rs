@@ -50,6 +50,37 @@ fn a_misspelled_option_is_refused_with_the_nearest_one() {
 }
 
 #[test]
+fn what_other_servers_call_an_option_is_refused_with_its_name_here() {
+    for (name, here) in [
+        ("PREFORK_PROCESSES", "PREFORK_WORKERS"),
+        ("PREFORK_NUM_WORKERS", "PREFORK_WORKERS"),
+        ("PREFORK_BIND", "PREFORK_LISTEN"),
+        (
+            "PREFORK_TIMEOUT_GRACEFUL_SHUTDOWN",
+            "PREFORK_SHUTDOWN_GRACE_PERIOD",
+        ),
+    ] {
+        let output = Server::new(HELLO).env(name, "8").run();
+        assert_refused(
+            &output,
+            &[&format!("{name}: "), &format!("it is called {here} here")],
+        );
+    }
+}
+
+#[test]
+fn what_is_no_option_here_is_told_with_what_to_do_instead() {
+    let server = Server::new(HELLO).env("PREFORK_PORT", "8080").start();
+    let log = stop(server);
+    let told = |line: &&String| {
+        line.contains(
+            "no option is set by 'PREFORK_PORT' (host and port stand together in `listen`",
+        )
+    };
+    assert_eq!(log.iter().filter(told).count(), 1, "{log:?}");
+}
+
+#[test]
 fn names_and_values_are_refused_at_once() {
     let output = Server::new(HELLO)
         .env("PREFORK_WORKER", "1")

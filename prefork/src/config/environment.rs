@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 
 use prefork_options::{Prefix, Row, TABLE, quote};
 
@@ -26,11 +27,41 @@ pub(crate) struct Environment {
     pub(super) port: Option<OsString>,
     /// Whether somebody asks for an explanation instead of a start.
     pub(crate) explains: bool,
-    /// Names that begin like ours and mean nothing.
-    pub(crate) unknown: Vec<String>,
+    /// Names that begin like ours and set nothing.
+    pub(super) unknown: Vec<Unknown>,
     /// Options by the prefix that this program does not have.
     pub(super) unread: Vec<String>,
     mistakes: Vec<BadOption>,
+}
+
+/// A name that begins like ours and sets nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Unknown {
+    name: String,
+    /// What whoever means it as another server does should do.
+    hint: Option<String>,
+}
+
+impl Unknown {
+    /// What is there to say about it, of bounded length.
+    pub(super) fn explained(&self) -> String {
+        let hint = self.hint.iter().map(|hint| format!(", {hint}"));
+        format!(
+            "{}: no option{}",
+            quote(&self.name),
+            hint.collect::<String>()
+        )
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quote(&self.name))?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Environment {
@@ -87,10 +118,25 @@ impl Environment {
                 let reason = format!("`{option}` is said by the program, not by the environment");
                 self.refuse(&name, reason);
             }
-            Meaning::Unknown => self.unknown.push(name),
+            // Whoever says this means an option of ours, and would otherwise start with another value than was asked for.
+            Meaning::Called(option) if self.prefix.is_default() => {
+                let variable = self.prefix.variable(option);
+                self.refuse(&name, format!("it is called {variable} here"));
+            }
+            // Under a prefix of its own a program has variables of its own.
+            Meaning::Called(option) => {
+                let variable = self.prefix.variable(option);
+                self.not_known(name, Some(format!("{variable} may be meant")));
+            }
+            Meaning::Instead(text) => self.not_known(name, Some(text.to_owned())),
+            Meaning::Unknown => self.not_known(name, None),
             // Told by others to others.
             Meaning::Ours | Meaning::Injected => {}
         }
+    }
+
+    fn not_known(&mut self, name: String, hint: Option<String>) {
+        self.unknown.push(Unknown { name, hint });
     }
 
     fn switch(&mut self, name: &str, value: &OsString) {
@@ -128,7 +174,7 @@ impl Environment {
         if self.unknown.is_empty() || !self.prefix.is_default() {
             return None;
         }
-        let names = self.unknown.iter().take(SHOWN).map(|name| quote(name));
+        let names = self.unknown.iter().take(SHOWN).map(ToString::to_string);
         let names = names.collect::<Vec<_>>().join(", ");
         let more = match self.unknown.len().saturating_sub(SHOWN) {
             0 => String::new(),
@@ -237,6 +283,41 @@ mod tests {
         assert_eq!(environment.unread, ["PREFORK_WORKERS"]);
         assert_eq!(environment.warning(), None);
         assert_eq!(environment.explain_variable(), "MYAPP_EXPLAIN");
+    }
+
+    #[test]
+    fn the_words_of_other_servers_are_refused_where_they_are_an_option() {
+        let words = [
+            ("PREFORK_PROCESSES", "8"),
+            ("PREFORK_ADDR", ":80"),
+            ("PREFORK_MAX_REQUESTS", "1000"),
+        ];
+        let expected = [
+            "PREFORK_ADDR: it is called PREFORK_LISTEN here",
+            "PREFORK_PROCESSES: it is called PREFORK_WORKERS here",
+        ];
+        assert_eq!(mistakes(&words), expected);
+        let warning = read("PREFORK", &words).warning();
+        let warning = warning.expect("one of them is no option");
+        assert!(
+            warning.starts_with(
+                "no option is set by 'PREFORK_MAX_REQUESTS' (there is no such thing: "
+            ),
+            "{warning}"
+        );
+    }
+
+    #[test]
+    fn under_another_prefix_the_words_of_other_servers_are_the_programs_own() {
+        let own = read("MYAPP", &[("MYAPP_PROCESSES", "8"), ("MYAPP_PORT", "80")]);
+        let mut options = Options::default();
+        options.overlay(&own);
+        assert!(options.mistakes.is_empty(), "{:?}", options.mistakes);
+        assert_eq!(own.warning(), None);
+        let explained: Vec<String> = own.unknown.iter().map(Unknown::explained).collect();
+        assert!(explained[0].starts_with("'MYAPP_PORT': no option, host and port stand together"));
+        let expected = "'MYAPP_PROCESSES': no option, MYAPP_WORKERS may be meant";
+        assert_eq!(explained[1], expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, network};
 
 use super::endpoint::{endpoints, port};
-use super::environment::{CONCURRENCY, PORT, not_text};
+use super::environment::{CONCURRENCY, PORT, Unknown, not_text};
 use super::origin::Origin;
 use super::written::{Value, values};
 use super::{Endpoint, Environment, Options};
@@ -130,12 +130,7 @@ pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usiz
             config.env_prefix
         )
     }));
-    ignored.extend(
-        environment
-            .unknown
-            .iter()
-            .map(|name| format!("{name:?}: no option")),
-    );
+    ignored.extend(environment.unknown.iter().map(Unknown::explained));
     Settled {
         config,
         values,

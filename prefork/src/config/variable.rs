@@ -2,7 +2,8 @@
 //!
 //! It knows names, and of values only how a platform's look; reading values is next door in `environment`.
 
-use prefork_options::{Kind, Prefix, Row, TABLE, suggest};
+use prefork_options::suggest::{self, Hint};
+use prefork_options::{Kind, Prefix, Row, TABLE, alias};
 
 /// The switch that is no option: it asks for an explanation instead of a start.
 pub(super) const EXPLAIN: &str = "EXPLAIN";
@@ -21,6 +22,10 @@ pub(super) enum Meaning {
     Injected,
     /// Most likely a misspelling of this option.
     Near(&'static str),
+    /// What another server calls so is this option here.
+    Called(&'static str),
+    /// What another server calls so is no option here: what to do instead.
+    Instead(&'static str),
     /// An option that only the program can give.
     Code(&'static str),
     Unknown,
@@ -44,8 +49,10 @@ pub(super) fn meaning(prefix: &Prefix, rest: &str, value: &str) -> Meaning {
     if let Some(row) = code.into_iter().find(|row| is_alike(row.name, rest)) {
         return Meaning::Code(row.name);
     }
-    match suggest::nearest(rest, options().map(|row| row.name).chain([EXPLAIN])) {
-        Some(name) => Meaning::Near(name),
+    match suggest::hint(rest, names()) {
+        Some(Hint::Written(name) | Hint::Near(name)) => Meaning::Near(name),
+        Some(Hint::Called(name)) => Meaning::Called(name),
+        Some(Hint::Instead(text)) => Meaning::Instead(text),
         None => Meaning::Unknown,
     }
 }
@@ -56,13 +63,23 @@ fn options() -> impl Iterator<Item = &'static Row> {
         .filter(|row| row.kind != Kind::Code && row.env.is_some())
 }
 
+/// All that an operator may mean.
+fn names() -> impl Iterator<Item = &'static str> + Clone {
+    TABLE
+        .iter()
+        .filter(|row| row.env.is_some())
+        .map(|row| row.name)
+        .chain([EXPLAIN])
+}
+
 /// Kubernetes and Docker links announce a service called `prefork` or `prefork-web` as `PREFORK_SERVICE_HOST`,
-/// `PREFORK_WEB_PORT_80_TCP_ADDR` and the like, to all who run beside it. `PREFORK_REUSE_PORT` is one of these where its
-/// value is a URL, else a misspelled option.
+/// `PREFORK_WEB_PORT_80_TCP_ADDR` and the like, to all who run beside it. `PREFORK_REUSE_PORT` and `PREFORK_PORT` are of
+/// these where their value is a URL, else an operator's.
 fn is_injected(rest: &str, value: &str) -> bool {
     let rest_of_name = format!("_{rest}");
     let has_the_look = rest_of_name.contains("_SERVICE_") || rest_of_name.contains("_PORT");
-    has_the_look && (value.contains("://") || !options().any(|row| is_alike(row.name, rest)))
+    let is_operators = || names().any(|name| is_alike(name, rest)) || alias::find(rest).is_some();
+    has_the_look && (value.contains("://") || !is_operators())
 }
 
 /// Whether two names differ in case and `_` alone.
@@ -106,12 +123,32 @@ mod tests {
     }
 
     #[test]
+    fn the_words_of_other_servers_are_recognized() {
+        for (rest, name) in [
+            ("PROCESSES", "workers"),
+            ("NUM_WORKERS", "workers"),
+            ("CHILDREN", "workers"),
+            ("BIND", "listen"),
+            ("GRACEFUL_TIMEOUT", "shutdown_grace_period"),
+            ("SO_REUSEPORT", "reuseport"),
+        ] {
+            assert_eq!(of(rest), Meaning::Called(name), "{rest}");
+        }
+        for rest in ["PORT", "HOST", "TIMEOUT", "BACKLOG"] {
+            assert!(matches!(of(rest), Meaning::Instead(_)), "{rest}");
+        }
+        // What only a program can say under another name, an operator cannot mean.
+        for rest in ["LOG", "PRODUCER", "RT"] {
+            assert_eq!(of(rest), Meaning::Unknown, "{rest}");
+        }
+    }
+
+    #[test]
     fn what_platforms_inject_is_let_be() {
         for rest in [
             "SERVICE_HOST",
             "SERVICE_PORT",
             "SERVICE_PORT_HTTP",
-            "PORT",
             "PORT_80_TCP",
             "WEB_PORT_8080_TCP_ADDR",
             "LISTEN_SERVICE_HOST",
@@ -119,8 +156,10 @@ mod tests {
         ] {
             assert_eq!(of(rest), Meaning::Injected, "{rest}");
         }
-        let url = meaning(&Prefix::default(), "REUSE_PORT", "tcp://10.0.0.1:80");
-        assert_eq!(url, Meaning::Injected);
+        for rest in ["REUSE_PORT", "PORT"] {
+            let url = meaning(&Prefix::default(), rest, "tcp://10.0.0.1:80");
+            assert_eq!(url, Meaning::Injected, "{rest}");
+        }
     }
 
     #[test]
@@ -131,7 +170,6 @@ mod tests {
             assert_ne!(meaning(&other, rest, ""), Meaning::Ours);
         }
         assert_eq!(of("COLOUR"), Meaning::Unknown);
-        assert_eq!(of("CHILDREN"), Meaning::Unknown);
         assert_eq!(of(""), Meaning::Unknown);
     }
 }
