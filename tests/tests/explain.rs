@@ -89,7 +89,7 @@ fn every_option_stands_there_with_value_and_origin() {
         "{text}"
     );
     for ignored in [
-        "WEB_CONCURRENCY=4: workers is set",
+        "WEB_CONCURRENCY='4': workers is set",
         "recover_threshold = 5 (attribute at tests/bins/open_port.rs:10): overridden by PREFORK_RECOVER_THRESHOLD",
         "PREFORK_COLOUR",
     ] {

@@ -106,7 +106,7 @@ listener  address
 http      0.0.0.0:5000
 
 ignored
-WEB_CONCURRENCY=4\\n: workers is set
+WEB_CONCURRENCY='4\\n': workers is set
 ";
         assert_eq!(text, expected);
     }

@@ -1,13 +1,14 @@
 //! What holds: every option with a value, checked against the others.
 
+use std::ffi::OsStr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, network};
+use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, network, quote};
 
 use super::endpoint::{endpoints, port};
 use super::environment::{CONCURRENCY, PORT, Unknown, not_text};
-use super::origin::Origin;
+use super::origin::{Door, Origin};
 use super::written::{Value, values};
 use super::{Endpoint, Environment, Options};
 use crate::error::{BadOption, Error};
@@ -139,13 +140,20 @@ pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usiz
     }
 }
 
-/// `WEB_CONCURRENCY` counts where nobody decided.
+/// `WEB_CONCURRENCY` counts where nobody decided: `auto` of the operator's, or of `configure`, is a decision against it.
 fn fill_workers(options: &mut Options, environment: &Environment, ignored: &mut Vec<String>) {
     let Some(text) = &environment.concurrency else {
         return;
     };
-    if !matches!(options.workers.value(), None | Some(Workers::Auto)) {
-        return ignored.push(format!("{CONCURRENCY}={}: workers is set", text.display()));
+    let is_open = options.workers.last().is_none_or(|said| {
+        let by_program = matches!(
+            said.origin,
+            Origin::Program(Door::Attribute | Door::Builder, _)
+        );
+        said.value == Workers::Auto && by_program
+    });
+    if !is_open {
+        return ignored.push(format!("{CONCURRENCY}={}: workers is set", shown(text)));
     }
     let read = text.to_str().map(prefork_options::workers::parse);
     if let Some(workers) = options.read_platform(CONCURRENCY, read, &not_text(text)) {
@@ -170,7 +178,7 @@ fn read_port(
         } else {
             "every listener has a port"
         };
-        ignored.push(format!("{PORT}={}: {why}", text.display()));
+        ignored.push(format!("{PORT}={}: {why}", shown(text)));
         return None;
     }
     let read = text.to_str().map(port);
@@ -178,6 +186,11 @@ fn read_port(
     options
         .read_platform(PORT, read, &not_text(text))
         .or(Some(0))
+}
+
+/// What was not read may hold anything.
+fn shown(text: &OsStr) -> String {
+    quote(&text.to_string_lossy())
 }
 
 impl Options {
@@ -202,6 +215,8 @@ pub(crate) fn usable_cpus() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::Location;
+
     use prefork_options::{Row, TABLE, list};
 
     use super::*;
@@ -256,8 +271,17 @@ mod tests {
 
     #[test]
     fn the_platform_counts_where_workers_were_left_open() {
-        for (said, workers) in [("auto", 4), ("2", 2), ("auto-1", 5), ("0", 0)] {
-            let settled = settled(&with_workers(said), &[("WEB_CONCURRENCY", "4")]);
+        for (said, workers) in [
+            (Workers::Auto, 4),
+            (Workers::Count(2), 2),
+            (Workers::AutoLess(1), 5),
+            (Workers::Count(0), 0),
+        ] {
+            let mut options = Options::default();
+            options
+                .workers
+                .say(said, Origin::Program(Door::Attribute, Location::caller()));
+            let settled = settled(&options, &[("WEB_CONCURRENCY", "4")]);
             assert_eq!(settled.config.workers, workers, "{said}");
         }
         assert_eq!(
@@ -269,7 +293,34 @@ mod tests {
         let by_operator = [("WEB_CONCURRENCY", "4"), ("PREFORK_WORKERS", "3")];
         let settled = settled(&Options::default(), &by_operator);
         assert_eq!(settled.config.workers, 3);
-        assert_eq!(settled.ignored, ["WEB_CONCURRENCY=4: workers is set"]);
+        assert_eq!(settled.ignored, ["WEB_CONCURRENCY='4': workers is set"]);
+    }
+
+    #[test]
+    fn auto_of_the_operator_and_of_configure_is_stronger_than_the_platform() {
+        let platform = ("WEB_CONCURRENCY", "4");
+        let operator = settled(
+            &Options::default(),
+            &[platform, ("PREFORK_WORKERS", "auto")],
+        );
+        assert_eq!(operator.config.workers, CPUS);
+        assert_eq!(operator.ignored, ["WEB_CONCURRENCY='4': workers is set"]);
+
+        let mut options = Options::default();
+        let configure = Origin::Program(Door::Configure, Location::caller());
+        options.workers.say(Workers::Auto, configure);
+        assert_eq!(settled(&options, &[platform]).config.workers, CPUS);
+    }
+
+    #[test]
+    fn what_is_not_read_is_shown_short() {
+        let long = "9".repeat(100_000);
+        let settled = settled(
+            &with_workers("2"),
+            &[("WEB_CONCURRENCY", &long), ("PORT", &long)],
+        );
+        assert!(settled.ignored.iter().all(|line| line.len() < 200));
+        assert_eq!(settled.ignored.len(), 2);
     }
 
     #[test]
