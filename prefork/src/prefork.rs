@@ -146,12 +146,7 @@ impl Prefork {
         }
         said.verdict?;
         let config = said.settled.config;
-        if config.workers == 0 {
-            return Err(Error::Options(vec![BadOption {
-                place: "workers".to_owned(),
-                reason: "0 is single mode, which has no master to start; use run".to_owned(),
-            }]));
-        }
+        need_master(&config)?;
         begin(self.init.take(), Role::Master)?;
         let log = self.log(&said.environment);
         self.setup(config, log, &Declared::default()).start()
@@ -294,6 +289,17 @@ fn claim_process(claim: Claim) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+/// What [`Prefork::start`] asks beyond what a run does.
+fn need_master(config: &Config) -> Result<(), Error> {
+    if config.workers > 0 {
+        return Ok(());
+    }
+    Err(Error::Options(vec![BadOption {
+        place: "workers".to_owned(),
+        reason: "0 is single mode, which has no master to start; use run".to_owned(),
+    }]))
 }
 
 fn names_of(config: &Config) -> Vec<&str> {

@@ -5,7 +5,7 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use prefork::{Prefork, Worker};
+use prefork::{Ended, Prefork, Worker};
 
 fn main() -> ExitCode {
     let mut prefork = Prefork::new();
@@ -34,6 +34,10 @@ fn main() -> ExitCode {
             }
             _ => &mut prefork,
         };
+    }
+    if env::args().any(|arg| arg == "embedded") && !prefork::is_child() {
+        let ended = prefork.start().and_then(prefork::Handle::wait);
+        return prefork::report(ended.map(|()| Ended::<()>::Master));
     }
     prefork::report(prefork.run(|worker| body(&worker)))
 }

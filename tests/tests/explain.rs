@@ -8,6 +8,7 @@ use prefork_testkit::Server;
 const OPEN_PORT: &str = env!("CARGO_BIN_EXE_open_port");
 const OWN_PREFIX: &str = env!("CARGO_BIN_EXE_own_prefix");
 const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
+const SPARE_LISTENER: &str = env!("CARGO_BIN_EXE_spare_listener");
 const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 
 /// Its two streams are told apart, which the testkit does not.
@@ -163,6 +164,52 @@ fn the_status_is_that_of_a_start() {
         );
         assert!(stderr(&output).contains(named), "{case}");
         assert!(stdout(&output).starts_with("option "), "{case}");
+    }
+}
+
+#[test]
+fn an_embedded_master_explains_and_does_not_start() {
+    for (workers, status, said) in [
+        ("3", 0, "PREFORK_EXPLAIN is set: nothing was started"),
+        ("many", 78, "'many'"),
+        // A run would serve in a single process; a start cannot.
+        ("0", 78, "no master to start"),
+    ] {
+        let output = explain(BUILDER, &["embedded"], &[("PREFORK_WORKERS", workers)]);
+        let case = format!("{workers}: {}{}", stdout(&output), stderr(&output));
+        assert_eq!(output.status.code(), Some(status), "{case}");
+        assert!(stderr(&output).contains(said), "{case}");
+        assert!(stdout(&output).starts_with("option "), "{case}");
+    }
+}
+
+#[test]
+fn a_listener_that_no_argument_takes_is_told() {
+    for workers in ["0", "2"] {
+        let output = explain(SPARE_LISTENER, &[], &[("PREFORK_WORKERS", workers)]);
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        let (_, warning) = text.split_once("\nwarning\n").expect(&text);
+        assert!(warning.starts_with("listener 'admin' is taken by no argument of main"));
+    }
+}
+
+#[test]
+fn whoever_does_not_read_it_is_not_waited_for_and_the_status_stays() {
+    for redirection in [">&-", ">/dev/full", "| true"] {
+        for (workers, status) in [("2", 0), ("many", 78)] {
+            let script = format!("{{ \"$0\"; echo status $? >&2; }} {redirection}");
+            let output = Command::new("sh")
+                .args(["-c", &script, TWO_LISTENERS])
+                .envs([("PREFORK_EXPLAIN", "1"), ("PREFORK_WORKERS", workers)])
+                .output()
+                .expect("it starts");
+            let said = stderr(&output);
+            assert!(
+                said.ends_with(&format!("status {status}\n")),
+                "{redirection}: {said}"
+            );
+        }
     }
 }
 

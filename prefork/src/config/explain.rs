@@ -6,9 +6,13 @@ use std::fmt::Write;
 
 use super::Settled;
 
-/// Every option with value and origin, the listeners as they would be bound, and what was ignored. The same for the same
-/// facts, in columns.
-pub(crate) fn explain(settled: &Settled, listeners: &[(String, String)]) -> String {
+/// Every option with value and origin, the listeners as they would be bound, what a start would warn of, and what was
+/// ignored. The same for the same facts, in columns.
+pub(crate) fn explain(
+    settled: &Settled,
+    listeners: &[(String, String)],
+    warning: Option<&str>,
+) -> String {
     let mut text = String::new();
     let values = settled.values.iter();
     let rows = values.map(|value| {
@@ -27,14 +31,24 @@ pub(crate) fn explain(settled: &Settled, listeners: &[(String, String)]) -> Stri
         text.push('\n');
         table(&mut text, &["listener", "address"], rows);
     }
-    if !settled.ignored.is_empty() {
-        text.push_str("\nignored\n");
-        for line in &settled.ignored {
-            // A write to a string does not fail.
-            let _ = writeln!(text, "{}", escape(line));
-        }
-    }
+    lines(&mut text, "warning", warning);
+    lines(
+        &mut text,
+        "ignored",
+        settled.ignored.iter().map(String::as_str),
+    );
     text
+}
+
+fn lines<'a>(text: &mut String, head: &str, lines: impl IntoIterator<Item = &'a str>) {
+    let mut lines = lines.into_iter().peekable();
+    if lines.peek().is_some() {
+        // A write to a string does not fail.
+        let _ = writeln!(text, "\n{head}");
+    }
+    for line in lines {
+        let _ = writeln!(text, "{}", escape(line));
+    }
 }
 
 fn table<const N: usize>(text: &mut String, head: &[&str; N], rows: Vec<[String; N]>) {
@@ -93,7 +107,8 @@ mod tests {
             "logger",
         ];
         settled.values.retain(|value| shown.contains(&value.name));
-        let text = explain(&settled, &[("http".to_owned(), "0.0.0.0:5000".to_owned())]);
+        let listeners = [("http".to_owned(), "0.0.0.0:5000".to_owned())];
+        let text = explain(&settled, &listeners, Some("nobody takes it"));
         let expected = "\
 option             value                  origin
 listen             http=0.0.0.0:5000      PREFORK_LISTEN, port by PORT
@@ -104,6 +119,9 @@ logger             stderr                 default
 
 listener  address
 http      0.0.0.0:5000
+
+warning
+nobody takes it
 
 ignored
 WEB_CONCURRENCY='4\\n': workers is set

@@ -4,12 +4,12 @@
 
 use std::io::Write;
 
-use super::{Said, declare, names_of};
+use super::{Said, declare, names_of, need_master};
 use crate::config::{Config, explain as explanation};
 use crate::error::Error;
 use crate::listen::resolve_all;
 use crate::master::rehearse;
-use crate::worker::Wanted;
+use crate::worker::{Wanted, untaken};
 
 /// Prints what holds.
 ///
@@ -21,38 +21,58 @@ pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), E
     let Said {
         settled, verdict, ..
     } = said;
-    let config = &settled.config;
-    let (listeners, verdict) = match verdict {
-        Ok(()) => rehearsed(config, wanted),
+    let rehearsed = match verdict {
+        Ok(()) => rehearse_all(&settled.config, wanted),
         // There are no places yet that could be told.
-        Err(error) => (Vec::new(), Err(error)),
+        Err(error) => Rehearsed {
+            places: Vec::new(),
+            warning: None,
+            verdict: Err(error),
+        },
     };
-    let text = explanation(&settled, &listeners);
+    let text = explanation(&settled, &rehearsed.places, rehearsed.warning.as_deref());
     // Whoever closed the other end does not want to know.
     let _ = std::io::stdout().write_all(text.as_bytes());
-    verdict
+    rehearsed.verdict
 }
 
-/// A listener's name and place.
-type Place = (String, String);
+/// How far a start would get.
+struct Rehearsed {
+    /// A listener's name and place.
+    places: Vec<(String, String)>,
+    /// What a start would say before it binds.
+    warning: Option<String>,
+    verdict: Result<(), Error>,
+}
 
 /// In the order of a start.
-fn rehearsed(config: &Config, wanted: Option<&[Wanted<'_>]>) -> (Vec<Place>, Result<(), Error>) {
+fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
     let resolved = resolve_all(&config.listen, config.network);
     let addrs = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let places = config.listen.iter().zip(addrs);
     let places = places.map(|(to, addr)| (to.name.clone(), format!("{addr}{}", sharing(config))));
-    let check = || {
-        if let Some(wanted) = wanted {
-            declare(wanted, &names_of(config))?;
+    let places = places.collect();
+    let mut warning = None;
+    let mut check = || {
+        match wanted {
+            Some(wanted) => {
+                let names = names_of(config);
+                let declared = declare(wanted, &names)?;
+                warning = untaken(wanted, &declared.assigned, &names);
+            }
+            None => need_master(config)?,
         }
         match config.workers {
             0 => Ok(()),
             _ => rehearse(config),
         }
     };
-    let places = places.collect();
-    (places, check().and_then(|()| resolved.map(drop)))
+    let verdict = check().and_then(|()| resolved.map(drop));
+    Rehearsed {
+        places,
+        warning,
+        verdict,
+    }
 }
 
 fn sharing(config: &Config) -> String {
