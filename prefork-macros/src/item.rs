@@ -3,9 +3,10 @@
 //! It knows the signature and where each attribute belongs; the body stays a group of tokens that nobody looks into, so
 //! that a half-written one still completes in an editor.
 
-use proc_macro2::{Delimiter, Group, TokenStream};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use quote::quote;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Signature, Visibility, braced};
+use syn::{Attribute, Meta, Signature, Visibility, braced};
 
 /// The function below the attribute.
 pub(crate) struct Item {
@@ -39,7 +40,7 @@ impl Parse for Item {
             signature,
             body,
         };
-        for attribute in attributes {
+        for attribute in attributes.into_iter().flat_map(apart) {
             item.sort(attribute);
         }
         Ok(item)
@@ -52,9 +53,7 @@ impl Item {
     }
 
     fn sort(&mut self, attribute: Attribute) {
-        let first = attribute.path().segments.first();
-        let name = first.map(|segment| segment.ident.to_string());
-        match name.as_deref() {
+        match first_word(&attribute.meta).as_deref() {
             Some(
                 "allow" | "expect" | "warn" | "deny" | "forbid" | "doc" | "cfg" | "cfg_attr"
                 | "deprecated" | "must_use",
@@ -68,6 +67,54 @@ impl Item {
             _ => self.foreign.push(attribute),
         }
     }
+}
+
+/// `cfg_attr(condition, a, b)` as one for each of `a` and `b`: the compiler looks into it only after us, and each of them
+/// belongs where it would without the condition.
+fn apart(attribute: Attribute) -> Vec<Attribute> {
+    let Some((condition, attributes)) = conditional(&attribute.meta) else {
+        return vec![attribute];
+    };
+    let with = |one: &TokenStream| {
+        let mut attribute = attribute.clone();
+        if let Meta::List(list) = &mut attribute.meta {
+            list.tokens = quote!(#condition, #one);
+        }
+        attribute
+    };
+    attributes.iter().map(with).collect()
+}
+
+/// The condition and the attributes of a `cfg_attr` that has some.
+fn conditional(meta: &Meta) -> Option<(TokenStream, Vec<TokenStream>)> {
+    let list = meta.require_list().ok()?;
+    if !list.path.is_ident("cfg_attr") {
+        return None;
+    }
+    let mut parts = vec![TokenStream::new()];
+    for token in list.tokens.clone() {
+        match (token, parts.last_mut()) {
+            (TokenTree::Punct(mark), _) if mark.as_char() == ',' => parts.push(TokenStream::new()),
+            (token, Some(part)) => part.extend([token]),
+            (_, None) => {}
+        }
+    }
+    // A comma at the end has nothing behind it.
+    parts.retain(|part| !part.is_empty());
+    let condition = (parts.len() > 1).then(|| parts.remove(0))?;
+    Some((condition, parts))
+}
+
+/// What an attribute is known by, also where a condition stands before it.
+fn first_word(meta: &Meta) -> Option<String> {
+    if let Some((_, attributes)) = conditional(meta) {
+        let inner = attributes.into_iter().next()?;
+        // What is no attribute is the compiler's to refuse, where it would.
+        return syn::parse2(inner)
+            .map_or_else(|_| Some("cfg_attr".to_owned()), |inner| first_word(&inner));
+    }
+    let first = meta.path().segments.first()?;
+    Some(first.ident.to_string())
 }
 
 #[cfg(test)]
@@ -89,6 +136,37 @@ mod tests {
         );
         assert!(item.is_async());
         assert!(item.body.to_string().contains("not { even } rust"));
+    }
+
+    #[test]
+    fn attributes_under_a_condition_go_where_they_would_without() {
+        let item: Item = syn::parse_str(
+            "#[cfg_attr(any(a, b), tokio::main(flavor = \"x\", worker_threads = 2), allow(unused), inline,)]
+            #[cfg_attr(a, cfg_attr(b, other::main))]
+            #[cfg_attr(a)]
+            #[cfg_attr(a, 4)]
+            async fn main() {}",
+        )
+        .expect("it is a function");
+
+        let texts = |attributes: &[Attribute]| -> Vec<String> {
+            let texts = attributes
+                .iter()
+                .map(|attribute| quote!(#attribute).to_string());
+            texts.map(|text| text.replace(' ', "")).collect()
+        };
+        let foreign = [
+            "#[cfg_attr(any(a,b),tokio::main(flavor=\"x\",worker_threads=2))]",
+            "#[cfg_attr(a,cfg_attr(b,other::main))]",
+        ];
+        assert_eq!(texts(&item.foreign), foreign);
+        let outside = [
+            "#[cfg_attr(any(a,b),allow(unused))]",
+            "#[cfg_attr(a)]",
+            "#[cfg_attr(a,4)]",
+        ];
+        assert_eq!(texts(&item.outside), outside);
+        assert_eq!(texts(&item.inside), ["#[cfg_attr(any(a,b),inline)]"]);
     }
 
     #[test]

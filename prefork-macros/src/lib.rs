@@ -134,7 +134,8 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// `#[tokio::main]`, `#[actix_web::main]`, `#[rocket::main]` and the like stand below with everything; above they want a function without
-/// arguments, which is their rule. The master never has a runtime.
+/// arguments, which is their rule. `#[cfg_attr(condition, tokio::main)]` below ours is the same where the condition holds. The
+/// master never has a runtime.
 ///
 /// ```no_run
 /// #[prefork::main(listen = "127.0.0.1:8080", workers = 2)]
