@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use prefork_options::one_line;
+
 /// Why a master or a worker ended without having been asked to, or never began.
 ///
 /// `Display` names the stage, the place and the thing; [`source`](std::error::Error::source) is the
@@ -294,7 +296,10 @@ impl Error {
 
     /// What happened, where, what to do: one paragraph for stderr.
     pub(crate) fn paragraph(&self) -> String {
-        format!("{}. {}", self.one_line(), self.way_out())
+        // A line has a limit, and what to do stands at its end.
+        const MAX_REASON: usize = 3_000;
+        let reason = one_line(&self.one_line(), MAX_REASON);
+        format!("{reason}. {}", self.way_out())
     }
 
     /// What happened and where, with its causes.
@@ -393,6 +398,17 @@ mod tests {
         let text = error.paragraph();
         assert!(text.starts_with("listener 'http': cannot bind 127.0.0.1:80: "));
         assert!(text.contains("ss -ltnp"), "{text}");
+    }
+
+    #[test]
+    fn a_long_reason_leaves_room_for_the_way_out() {
+        let error = Error::Init {
+            process: "master".to_owned(),
+            source: "\n".repeat(10_000).into(),
+        };
+        let text = error.paragraph();
+        assert!(text.ends_with("\\n…. This process did nothing else. Correct the function."));
+        assert!(text.len() < 3_200, "{}", text.len());
     }
 
     #[test]

@@ -45,6 +45,41 @@ pub fn quote(text: &str) -> String {
     format!("'{shown}'")
 }
 
+/// Makes one line of a text that may come from anybody, of at most `max` bytes; `…` ends one that was cut.
+///
+/// What people write stays as it is. What could forge another line, repaint a terminal or turn the order of what is read
+/// is escaped.
+pub fn one_line(text: &str, max: usize) -> String {
+    const CUT: char = '…';
+    let mut line = String::with_capacity(text.len().min(max));
+    let mut end = 0;
+    for character in text.chars() {
+        if is_plain(character) {
+            line.push(character);
+        } else {
+            line.extend(character.escape_default());
+        }
+        if line.len() > max {
+            line.truncate(end);
+            line.push(CUT);
+            break;
+        }
+        if line.len() + CUT.len_utf8() <= max {
+            end = line.len();
+        }
+    }
+    line
+}
+
+/// Control characters are none, nor what separates lines or sets the direction of writing (UAX #9).
+fn is_plain(character: char) -> bool {
+    let is_layout = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    !is_layout && !character.is_control()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +88,25 @@ mod tests {
     fn control_characters_are_escaped() {
         assert_eq!(quote("a\n\u{1b}[2J\0"), r"'a\n\u{1b}[2J\0'");
         assert_eq!(quote("\u{202e}abc"), r"'\u{202e}abc'");
+    }
+
+    #[test]
+    fn a_line_keeps_what_people_write_and_escapes_the_rest() {
+        let text = "it's \"e\u{301}\" किताब \\ ok";
+        assert_eq!(one_line(text, 100), text);
+        assert_eq!(
+            one_line("a\nb\u{1b}[2J\u{202e}c\u{2028}d\u{9b}", 100),
+            r"a\nb\u{1b}[2J\u{202e}c\u{2028}d\u{9b}"
+        );
+    }
+
+    #[test]
+    fn a_line_has_a_limit_and_says_when_it_was_cut() {
+        assert_eq!(one_line("12345", 5), "12345");
+        assert_eq!(one_line("123456", 5), "12…");
+        // No half of an escape stays.
+        assert_eq!(one_line("a\u{1b}\u{1b}", 10), "a\\u{1b}…");
+        assert_eq!(one_line(&"ü".repeat(10_000), 100).len(), 99);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub mod window;
 pub mod workers;
 
 pub use address::Address;
-pub use error::{ParseError, quote};
+pub use error::{ParseError, one_line, quote};
 pub use network::Network;
 pub use prefix::Prefix;
 pub use table::{Kind, Row, TABLE};

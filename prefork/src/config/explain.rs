@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use prefork_options::one_line;
+
 use super::Settled;
 
 /// Every option with value and origin, the listeners as they would be bound, what a start would warn of, and what was
@@ -68,15 +70,7 @@ fn table<const N: usize>(text: &mut String, head: &[&str; N], rows: Vec<[String;
 
 /// Values of variables that were not read may hold anything.
 fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            escaped.extend(character.escape_default());
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped
+    one_line(text, usize::MAX)
 }
 
 #[cfg(test)]

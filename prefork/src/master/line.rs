@@ -11,6 +11,7 @@ use std::process;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use prefork_options::one_line;
 
 use crate::sys::pidfd::ExitStatus;
 use crate::sys::signals::Received;
@@ -31,7 +32,7 @@ pub enum Level {
 
 /// One line of the master's, as a [`logger`](crate::Prefork::logger) is given it.
 ///
-/// `Display` writes the text: one line, control characters escaped, at most 4,096 bytes. What it is about is there as
+/// `Display` writes the text: one line, control characters escaped, at most 4,096 bytes, with `…` where it was cut. What it is about is there as
 /// values as well, where the line is about such a thing.
 #[derive(Debug, Clone)]
 pub struct LogLine<'a> {
@@ -119,7 +120,7 @@ impl LogLine<'static> {
     fn new(level: Level, text: &str, facts: Facts) -> Self {
         Self {
             level,
-            text: Cow::Owned(escape(text)),
+            text: Cow::Owned(one_line(text, MAX_TEXT)),
             facts,
         }
     }
@@ -266,21 +267,7 @@ pub(crate) fn describe<'a>(addrs: impl Iterator<Item = (&'a str, SocketAddr)>) -
 }
 
 /// The name in front and the end of the line are a part of what a pipe takes at once.
-fn escape(text: &str) -> String {
-    const MAX: usize = MAX_LINE - 32;
-    let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        if line.len() >= MAX {
-            break;
-        }
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line
-}
+const MAX_TEXT: usize = MAX_LINE - 32;
 
 #[cfg(test)]
 mod tests {
@@ -288,8 +275,10 @@ mod tests {
 
     #[test]
     fn a_line_stays_one_line_of_bounded_length() {
-        assert_eq!(escape("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
-        assert!(escape(&"\x1b".repeat(10_000)).len() <= MAX_LINE - 16);
+        let line = |text: &str| LogLine::plain(Level::Warn, text).to_string();
+        assert_eq!(line("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
+        let long = line(&"\x1b".repeat(10_000));
+        assert!(long.len() <= MAX_TEXT && long.ends_with('…'), "{long}");
     }
 
     #[test]
