@@ -233,7 +233,11 @@ fn configure_may_refuse() {
     let output = open().env("LAST_WORD", "refuse").run();
     assert_refused(&output, &["configure failed: no such flag"]);
     let output = open().env("LAST_WORD", "bad").run();
-    assert_refused(&output, &["workers: 'some'", "recover_window: 'ever'"]);
+    let named = [
+        "configure: workers: 'some'",
+        "configure: recover_window: 'ever'",
+    ];
+    assert_refused(&output, &named);
     let output = open().env("LAST_WORD", "panic").run();
     assert_eq!(output.code(), Some(78));
     assert!(

@@ -157,7 +157,7 @@ macro_rules! define {
                     let origin = Origin::Program(options.door, Location::caller());
                     match value {
                         Ok(value) => options.$name.say(value, origin),
-                        Err(reason) => options.mistake(stringify!($name), &reason),
+                        Err(reason) => options.mistake(&origin.place(stringify!($name)), &reason),
                     }
                     self
                 }

@@ -24,6 +24,18 @@ pub(crate) enum Origin {
     Variable(String),
 }
 
+impl Origin {
+    /// Where a mistake in what it said is looked for. The program's own is known by the option: it is in the source, while
+    /// `configure` hands on what somebody has told it.
+    pub(super) fn place(&self, option: &str) -> String {
+        match self {
+            Self::Variable(name) => name.clone(),
+            Self::Program(Door::Configure, _) => format!("configure: {option}"),
+            Self::Default | Self::Program(Door::Attribute | Door::Builder, _) => option.to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -69,14 +69,12 @@ pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usiz
     let mut ignored = Vec::new();
     fill_workers(&mut options, environment, &mut ignored);
     let port = read_port(&mut options, environment, &mut ignored);
-    let place = match options.listen.origin() {
-        Origin::Variable(name) => name,
-        Origin::Default | Origin::Program(..) => "listen".to_owned(),
-    };
+    let place = options.listen.origin().place("listen");
     let declared = options.listen.value().cloned().unwrap_or_default();
     if let Some(&network) = options.network.value() {
+        let place = options.network.origin().place("network");
         for address in &declared {
-            options.check("network", network::check(network, address));
+            options.check(&place, network::check(network, address));
         }
     }
     let listen = endpoints(&declared, port, &place, &mut options);
@@ -385,10 +383,9 @@ mod tests {
         options.network.say(Network::Tcp4, origin);
         let told = mistakes(&settled(&options, &[]));
         assert_eq!(told.len(), 2, "{told:?}");
-        assert!(
-            told.iter().all(|mistake| mistake.contains("tcp4")),
-            "{told:?}"
-        );
+        let names_both =
+            |mistake: &String| mistake.starts_with("test: ") && mistake.contains("tcp4");
+        assert!(told.iter().all(names_both), "{told:?}");
     }
 
     #[test]
