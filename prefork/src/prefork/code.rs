@@ -70,7 +70,13 @@ impl Prefork {
     /// `ready_timeout`. A stop in that moment ends a worker by SIGTERM's default. Not for an explanation
     /// (`PREFORK_EXPLAIN`), which starts nothing, and not in workers that run another program.
     ///
-    /// What it opens is its own process's: a worker inherits neither files nor threads of the master's.
+    /// What it opens is its own process's: a worker inherits neither files nor threads of the master's. It does inherit the
+    /// directory, the environment, the limits and the like as `init` has left them in the master: there, a relative
+    /// `set_current_dir` goes one step further in each worker.
+    ///
+    /// It runs before there is a worker: [`worker`](crate::worker()) is `None` there, and a [`shutdown`](crate::shutdown())
+    /// that was taken there never resolves; the body is the place for both. The death of a master is noticed when `init`
+    /// has returned.
     ///
     /// # Examples
     /// ```no_run
