@@ -97,6 +97,21 @@ fn one_that_panics_leaves_the_master_and_its_lines_alone() {
 }
 
 #[test]
+fn why_the_master_ends_stands_there_once_where_the_backend_panics_about_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = taken.local_addr().expect("bound").to_string();
+    for backend in ["tracing that panics", "log that panics"] {
+        let output = Server::new(LOGGING)
+            .env("BACKEND", backend)
+            .listen(&addr)
+            .run();
+        assert_eq!(output.code(), Some(69));
+        has(&output.log, &["prefork: listener 'listener0': cannot "]);
+        has(&output.log, &["panicked; the lines go to stderr"]);
+    }
+}
+
+#[test]
 fn why_the_master_ends_is_told_to_it_and_stands_on_stderr_too() {
     let output = Server::new(LOGGING)
         .env("BACKEND", "tracing")

@@ -20,6 +20,18 @@ pub(crate) struct Log {
     lost: u64,
 }
 
+/// What became of a line that was offered to whoever is there besides stderr.
+enum Offered {
+    Taken,
+    ToNobody,
+    /// By this name; nobody else is asked any more.
+    ToPanicked(&'static str),
+}
+
+fn panicked(name: &str) -> String {
+    format!("{name} panicked; the lines go to stderr from here on")
+}
+
 impl Log {
     pub(crate) fn new(logger: Option<Logger>) -> Self {
         Self {
@@ -41,19 +53,14 @@ impl Log {
     }
 
     pub(crate) fn line(&mut self, line: &LogLine<'_>) {
-        if let Some(logger) = &mut self.logger {
-            if catch_unwind(AssertUnwindSafe(|| logger(line))).is_err() {
-                self.logger = None;
-                self.has_panicked = true;
-                self.go_on_without("the logger", line);
+        match self.offer(line) {
+            Offered::Taken => {}
+            Offered::ToNobody => self.write(line.text()),
+            Offered::ToPanicked(name) => {
+                // What it was about to say is not lost, nor is what comes.
+                self.write(line.text());
+                self.write(&panicked(name));
             }
-        } else if let Some(backend) = self.backend() {
-            if catch_unwind(AssertUnwindSafe(|| backend.take(line))).is_err() {
-                self.has_panicked = true;
-                self.go_on_without(backend.name(), line);
-            }
-        } else {
-            self.write(line.text());
         }
     }
 
@@ -61,9 +68,28 @@ impl Log {
     pub(crate) fn last(&mut self, text: &str) {
         let line = LogLine::plain(Level::Error, text);
         self.write(line.text());
-        if self.logger.is_some() || self.backend().is_some() {
-            self.line(&line);
+        match self.offer(&line) {
+            Offered::Taken | Offered::ToNobody => {}
+            Offered::ToPanicked(name) => self.write(&panicked(name)),
         }
+    }
+
+    fn offer(&mut self, line: &LogLine<'_>) -> Offered {
+        let (name, result) = if let Some(logger) = &mut self.logger {
+            let result = catch_unwind(AssertUnwindSafe(|| logger(line)));
+            ("the logger", result)
+        } else if let Some(backend) = self.backend() {
+            let result = catch_unwind(AssertUnwindSafe(|| backend.take(line)));
+            (backend.name(), result)
+        } else {
+            return Offered::ToNobody;
+        };
+        if result.is_ok() {
+            return Offered::Taken;
+        }
+        self.logger = None;
+        self.has_panicked = true;
+        Offered::ToPanicked(name)
     }
 
     /// Asked for every line: a program may install something later, or in another thread alone.
@@ -72,14 +98,6 @@ impl Log {
             return None;
         }
         Backend::installed()
-    }
-
-    /// What it was about to say is not lost, nor is what comes.
-    fn go_on_without(&mut self, name: &str, line: &LogLine<'_>) {
-        self.write(line.text());
-        self.write(&format!(
-            "{name} panicked; the lines go to stderr from here on"
-        ));
     }
 
     fn write(&mut self, text: &str) {
