@@ -3,6 +3,7 @@
 use prefork_testkit::{Output, Running, Server};
 
 const INIT: &str = env!("CARGO_BIN_EXE_init");
+const WAITING_INIT: &str = env!("CARGO_BIN_EXE_waiting_init");
 
 fn serving(workers: &str) -> Running {
     Server::new(INIT).env("PREFORK_WORKERS", workers).start()
@@ -104,6 +105,20 @@ fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
         says(&format!("prefork: {reason}. "), "Correct the function.");
         assert!(output.text().contains("exited with status 70"));
         assert!(!output.log.contains(&"body".to_owned()));
+    }
+}
+
+#[test]
+fn a_thread_of_it_is_told_of_the_stop() {
+    for workers in ["0", "1"] {
+        let mut server = Server::new(WAITING_INIT)
+            .env("PREFORK_WORKERS", workers)
+            .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1h")
+            .launch();
+        server.wait_for_log(|line| line == "body");
+        assert_eq!(server.stop().code(), Some(0));
+        let log = server.whole_log();
+        assert!(log.contains(&"the thread goes".to_owned()), "{log:?}");
     }
 }
 

@@ -74,9 +74,9 @@ impl Prefork {
     /// directory, the environment, the limits and the like as `init` has left them in the master: there, a relative
     /// `set_current_dir` goes one step further in each worker.
     ///
-    /// It runs before there is a worker: [`worker`](crate::worker()) is `None` there, and a [`shutdown`](crate::shutdown())
-    /// that was taken there never resolves; the body is the place for both. The death of a master is noticed when `init`
-    /// has returned.
+    /// It runs before there is a worker: [`worker`](crate::worker()) is `None` there. A thread that it starts may wait for
+    /// [`shutdown`](crate::shutdown()); `init` itself would wait for ever. The death of a master is noticed when it has
+    /// returned.
     ///
     /// # Examples
     /// ```no_run

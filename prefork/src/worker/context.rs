@@ -13,7 +13,7 @@ use super::farewell::Farewell;
 use super::latch::Latched;
 use super::ready::Announcer;
 use super::seats::Seats;
-use super::shutdown::State as ShutdownState;
+use super::shutdown::{self, State as ShutdownState};
 use super::watch::{Master, Process, Watch};
 use crate::channel::{Endpoint, FromChild, FromMaster, PROTOCOL, ROLE_VARIABLE, Received, Role};
 use crate::error::Error;
@@ -180,7 +180,7 @@ impl Context {
         }
         let started = watch.start();
         started.map_err(cannot("start the thread that watches its master"))?;
-        if declared.takes_termination {
+        if declared.takes_termination || shutdown::has_asked() {
             context.take_termination();
         }
         Ok(context)
@@ -232,7 +232,10 @@ impl Context {
             addrs,
             seats: Seats::new(fds),
             intake,
-            shutdown: Arc::default(),
+            shutdown: match origin.process {
+                Process::Own => Arc::clone(shutdown::own()),
+                Process::Guest => Arc::default(),
+            },
             announcer,
             farewell: Arc::default(),
             signals,

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -57,7 +58,8 @@ pub struct Shutdown {
 /// arguments leaves SIGTERM as it is.
 ///
 /// # Process
-/// In a worker, and in single mode. In a master, and where nothing was run, it never resolves.
+/// In a worker, and in single mode; from [`init`](crate::Prefork::init) on, for a thread that it starts. In a master, and
+/// where nothing is run, it never resolves.
 ///
 /// # Examples
 /// ```no_run
@@ -78,8 +80,33 @@ pub fn shutdown() -> Shutdown {
             context.take_termination();
             Shutdown::new(context.shutdown())
         }
-        None => Shutdown::new(&Arc::default()),
+        None => early(),
     }
+}
+
+/// What this process tells, once it is a worker, to those who ask earlier as well.
+static OWN: LazyLock<Arc<State>> = LazyLock::new(Arc::default);
+
+/// Whether somebody has asked before there was a worker.
+static HAS_ASKED: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn own() -> &'static Arc<State> {
+    &OWN
+}
+
+/// For a worker that begins, after others can find it.
+pub(super) fn has_asked() -> bool {
+    // Read by writing: whoever asks at this moment comes before, and is seen, or after, and sees the worker.
+    HAS_ASKED.fetch_or(false, Ordering::AcqRel)
+}
+
+/// In `init`, or in a thread that it has started.
+fn early() -> Shutdown {
+    HAS_ASKED.fetch_or(true, Ordering::AcqRel);
+    if let Some(context) = super::context::current() {
+        context.take_termination();
+    }
+    Shutdown::new(own())
 }
 
 impl Shutdown {
@@ -154,7 +181,7 @@ mod tests {
 
     impl Wake for Count {
         fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
 
@@ -167,7 +194,7 @@ mod tests {
         let mut cx = Context::from_waker(&waker);
         assert!(Pin::new(&mut shutdown).poll(&mut cx).is_pending());
         state.resolve();
-        assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
         assert!(Pin::new(&mut shutdown).poll(&mut cx).is_ready());
         assert!(Pin::new(&mut shutdown).poll(&mut cx).is_ready());
     }
