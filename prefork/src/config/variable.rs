@@ -51,6 +51,12 @@ pub(super) fn meaning(prefix: &Prefix, rest: &str, value: &str) -> Meaning {
     }
     match suggest::hint(rest, names()) {
         Some(Hint::Written(name) | Hint::Near(name)) => Meaning::Near(name),
+        // Where a word of others may be the program's own, a misspelling among them, as `LISTENER`, still is one.
+        Some(Hint::Called(name))
+            if !prefix.is_default() && suggest::nearest(rest, names()) == Some(name) =>
+        {
+            Meaning::Near(name)
+        }
         Some(Hint::Called(name)) => Meaning::Called(name),
         Some(Hint::Instead(text)) => Meaning::Instead(text),
         None => Meaning::Unknown,
@@ -134,6 +140,12 @@ mod tests {
         ] {
             assert_eq!(of(rest), Meaning::Called(name), "{rest}");
         }
+        let own = prefork_options::prefix::parse("MYAPP").expect("it is good");
+        assert_eq!(meaning(&own, "LISTENER", "1"), Meaning::Near("listen"));
+        assert_eq!(
+            meaning(&own, "THREADS", "1"),
+            Meaning::Called("runtime_threads")
+        );
         for rest in ["PORT", "HOST", "TIMEOUT", "BACKLOG"] {
             assert!(matches!(of(rest), Meaning::Instead(_)), "{rest}");
         }
