@@ -16,7 +16,7 @@ use crate::config::{
 use crate::error::{BadOption, Error};
 use crate::hook::{Failure, Hooks, Init, LastHook, Role, begin, contain};
 use crate::listen::{Binding, bind_all};
-use crate::master::{Handle, Log, LogLine, Logger, Setup, describe};
+use crate::master::{Handle, Log, LogLine, Logger, Setup, describe, hold_signals};
 use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
@@ -195,6 +195,9 @@ impl Prefork {
             0 => Role::Single,
             _ => Role::Master,
         };
+        if role == Role::Master && self.handles_signals {
+            hold_signals()?;
+        }
         begin(self.init.take(), role)?;
         let mut log = self.log(&said.environment);
         if let Some(warning) = untaken {

@@ -1,5 +1,7 @@
 //! Tells what it finds when `init` is called; the variable `INIT` says what it does then.
 
+use std::io::Read;
+
 use prefork::{Role, Worker};
 
 #[prefork::main(workers = 1, recover_threshold = 0, init = init)]
@@ -17,6 +19,10 @@ fn init(role: Role) -> Result<(), String> {
     match wish() {
         wish if wish == format!("refuse {role}") => return Err("no ink".to_owned()),
         wish if wish == format!("panic {role}") => panic!("out of paper"),
+        wish if wish == "read" => {
+            let read = std::io::stdin().read_to_end(&mut Vec::new());
+            read.map_err(|error| error.to_string())?;
+        }
         wish if wish == "panic later" => {
             std::panic::set_hook(Box::new(|_| println!("its own hook for panics")));
         }

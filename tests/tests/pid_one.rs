@@ -2,10 +2,13 @@
 
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use prefork_testkit::{Server, Signal, eventually};
 use prefork_tests::client::{get, who};
 use prefork_tests::proc;
 
+const INIT: &str = env!("CARGO_BIN_EXE_init");
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
 /// How to make a PID namespace here, if that is allowed.
@@ -69,6 +72,29 @@ fn as_pid_1_its_death_leaves_nothing() {
     eventually("the end of all", || {
         server.processes().is_empty().then_some(())
     });
+}
+
+#[test]
+fn as_pid_1_a_stop_during_init_is_not_lost() {
+    let Some(namespace) = namespace() else {
+        println!("skipped: needs unshare(1) and the right to make a PID namespace");
+        return;
+    };
+    let (reader, writer) = std::io::pipe().expect("descriptors");
+    let mut server = Server::new(INIT)
+        .env("INIT", "read")
+        .stdin(reader)
+        .through(namespace)
+        .launch();
+    server.wait_for_log(|line| line.starts_with("init of master"));
+    let master = proc::children(server.master_pid())[0];
+    kill(Pid::from_raw(master), Signal::SIGTERM).expect("it reads");
+    // Now `init` returns.
+    drop(writer);
+    assert_eq!(server.wait().code(), Some(0));
+    let log = server.whole_log();
+    let is_told = |line: &String| line.contains("SIGTERM from outside: stopping");
+    assert!(log.iter().any(is_told), "{log:?}");
 }
 
 #[test]

@@ -21,4 +21,4 @@ pub(crate) use line::describe;
 pub use line::{Level, LogLine};
 pub(crate) use log::{Log, Logger};
 pub(crate) use master::Master;
-pub(crate) use setup::{Setup, rehearse};
+pub(crate) use setup::{Setup, hold_signals, rehearse};

@@ -17,7 +17,7 @@ use crate::spawn::{Producer, Program, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::name_after_role;
-use crate::sys::signals::{SignalPipe, is_ignored, reset};
+use crate::sys::signals::{SignalPipe, hold, is_ignored, reset};
 
 /// What a master is made from.
 pub(crate) struct Setup {
@@ -147,11 +147,27 @@ fn need_descriptors(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
+/// Keeps a stop that comes while the user's `init` runs: the kernel gives PID 1 no signal that would meet its default, but
+/// one that is blocked waits for the handler.
+///
+/// # Errors
+/// A mask that cannot be set.
+pub(crate) fn hold_signals() -> Result<(), Error> {
+    if !is_init() {
+        return Ok(());
+    }
+    hold(&wanted_signals()).map_err(cannot("hold its signals"))
+}
+
+fn wanted_signals() -> Vec<Signal> {
+    let wanted = SIGNALS.into_iter().filter(|&signal| !is_ignored(signal));
+    wanted.collect()
+}
+
 fn own_signals() -> std::io::Result<SignalPipe> {
     reset(Signal::SIGCHLD)?;
     let pipe = SignalPipe::new()?;
-    let wanted = SIGNALS.into_iter().filter(|&signal| !is_ignored(signal));
-    pipe.receive(&wanted.collect::<Vec<_>>())?;
+    pipe.receive(&wanted_signals())?;
     if is_init() {
         pipe.receive(&[Signal::SIGCHLD])?;
     }

@@ -67,8 +67,8 @@ impl Prefork {
     /// these tell the two apart, and before anything is logged, bound or started: what stands in the way of that, and
     /// what [`configure`](Self::configure) wants to say, comes before. In a worker after its role was read and taken out
     /// of the environment, and before any thread of ours: the first accept comes later, so that its time counts for the
-    /// `ready_timeout`. A stop in that moment ends the process by SIGTERM's default, but for a master that is PID 1: it has no
-    /// handler yet, without which the kernel gives it no signal. Not for an explanation
+    /// `ready_timeout`. A stop in that moment ends the process by SIGTERM's default; a master that is PID 1, to
+    /// which the kernel gives nothing by default, stops when it has returned. Not for an explanation
     /// (`PREFORK_EXPLAIN`), which starts nothing, and not in workers that run another program.
     ///
     /// What it opens is its own process's: a worker inherits neither files nor threads of the master's. It does inherit the

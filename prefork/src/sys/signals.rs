@@ -128,6 +128,13 @@ fn record(writer: &UnixStream, info: &libc::siginfo_t) {
     };
 }
 
+/// Lets the signals wait until somebody [receives](SignalPipe::receive) them; threads that begin meanwhile do as well.
+pub(crate) fn hold(signals: &[Signal]) -> io::Result<()> {
+    let set: SigSet = signals.iter().copied().collect();
+    nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+    Ok(())
+}
+
 /// Gives the signals a handler that does nothing, where they have none, then lets them through. Not 'ignored': that
 /// would be inherited by every program that this process starts.
 pub(crate) fn disregard(signals: &[Signal]) -> io::Result<()> {
