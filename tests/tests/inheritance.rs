@@ -68,7 +68,7 @@ fn grandchild() -> Running {
     let server = Server::new(ODD)
         .arg("grandchild")
         .env("MY_PREFORK_CHILD", "stays")
-        .env("PREFORK_CHILDREN", "stays")
+        .env("PREFORK_CHILD_SEAT", "stays")
         .env("LISTEN_FDS_START", "stays")
         .env("LISTEN_FDS", "7")
         .env("LISTEN_PID", "1")
@@ -98,7 +98,7 @@ fn a_grandchild_has_no_variable_of_ours_but_all_look_alikes() {
     for name in ours {
         assert_eq!(value(name), None, "{name}");
     }
-    for name in ["MY_PREFORK_CHILD", "PREFORK_CHILDREN", "LISTEN_FDS_START"] {
+    for name in ["MY_PREFORK_CHILD", "PREFORK_CHILD_SEAT", "LISTEN_FDS_START"] {
         assert_eq!(value(name), Some("stays"), "{name}");
     }
 }
