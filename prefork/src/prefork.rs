@@ -219,9 +219,10 @@ impl Prefork {
         }
         let place = describe(bound.iter().map(|bound| (bound.name.as_str(), bound.addr)));
         let line = format!("{place} in a single process (pid {})", std::process::id());
-        log.line(&LogLine::beginning(&line));
         let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
         let context = Context::single(bound, grace, threads, &declared)?;
+        // Whoever reads it may send SIGTERM at once: that is a stop by now.
+        log.line(&LogLine::beginning(&line));
         Ok(Some((context, declared)))
     }
 
