@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::sys::pidfd::ExitStatus;
+use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::Received;
 use crate::sys::stderr::MAX_LINE;
 

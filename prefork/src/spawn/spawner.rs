@@ -165,7 +165,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::sys::pidfd::ExitStatus;
+    use crate::sys::exit_status::ExitStatus;
 
     /// Runs a shell as a child and returns what it wrote to descriptor 3.
     fn shell(

@@ -9,6 +9,7 @@ pub(crate) mod accept;
 pub(crate) mod bell;
 pub(crate) mod clone;
 pub(crate) mod env;
+pub(crate) mod exit_status;
 pub(crate) mod fds;
 pub(crate) mod pidfd;
 pub(crate) mod probe;
