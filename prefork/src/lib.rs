@@ -151,32 +151,54 @@
 #[cfg(not(unix))]
 compile_error!("prefork needs a Unix: it passes listening sockets from process to process");
 
+// The error above is the only one: nothing else is compiled there.
+#[cfg(unix)]
 mod channel;
+#[cfg(unix)]
 mod config;
+#[cfg(unix)]
 mod error;
+#[cfg(unix)]
 mod hook;
+#[cfg(unix)]
 mod listen;
+#[cfg(unix)]
 mod master;
+#[cfg(unix)]
 pub mod net;
+#[cfg(unix)]
 mod prefork;
+#[cfg(unix)]
 mod runtime;
+#[cfg(unix)]
 mod spawn;
+#[cfg(unix)]
 mod supervisor;
+#[cfg(unix)]
 mod sys;
+#[cfg(unix)]
 mod worker;
 
+#[cfg(unix)]
 pub use config::{Configuration, IntoOption, Settings};
+#[cfg(unix)]
 pub use error::{BadOption, Error};
+#[cfg(unix)]
 pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
+#[cfg(unix)]
 pub use master::{Handle, Level, LogLine};
+#[cfg(unix)]
 pub use prefork::{Ended, Prefork, is_child, report};
 pub use prefork_macros::main;
+#[cfg(unix)]
 pub use spawn::ChildCommand;
+#[cfg(unix)]
 pub use worker::{
     ArgError, Argument, ArgumentKind, Ready, Request, Shutdown, Worker, ready, shutdown, worker,
 };
 
 /// What the attribute expands to; not for anybody else, and not kept stable.
+#[cfg(unix)]
 #[doc(hidden)]
 pub mod __private {
     pub use crate::prefork::private::{run, take};
