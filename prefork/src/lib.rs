@@ -21,6 +21,9 @@
 //!
 //! - Linux 5.10 or newer. A system call that the kernel or a seccomp filter withholds is an error
 //!   at start that names it. Not run by us so far: musl, and machines other than x86-64.
+//! - On other Unix (macOS, the BSDs) one process serves, as with `workers = 0`, and one line says so: enough to develop
+//!   there. [`Prefork::start`] is an error there. That path is tested on Linux, with `--cfg prefork_portable`; on the real
+//!   thing it was neither compiled nor run.
 //! - What the program does before `run` (with the builder; the attribute does nothing before)
 //!   happens in the master and in every worker; what [`Prefork::init`] does as well, told which it is.
 //! - A builder whose program has started threads before [`Prefork::new`] leaves the worker's
@@ -140,36 +143,62 @@
 //! `runtime_threads` says more or another runtime's attribute stands beside ours), `net::Listener::accept`, `tokio::net::TcpListener` as an argument.
 //! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`. `tracing`, `log`: the master's lines for those.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(all(target_os = "linux", not(prefork_portable))),
+    allow(dead_code, unused_imports, reason = "what a master alone needs")
+)]
 
 #[cfg(not(unix))]
 compile_error!("prefork needs a Unix: it passes listening sockets from process to process");
 
+// The error above is the only one: nothing else is compiled there.
+#[cfg(unix)]
 mod channel;
+#[cfg(unix)]
 mod config;
+#[cfg(unix)]
 mod error;
+#[cfg(unix)]
 mod hook;
+#[cfg(unix)]
 mod listen;
+#[cfg(unix)]
 mod master;
+#[cfg(unix)]
 pub mod net;
+#[cfg(unix)]
 mod prefork;
+#[cfg(unix)]
 mod runtime;
+#[cfg(unix)]
 mod spawn;
+#[cfg(unix)]
 mod supervisor;
+#[cfg(unix)]
 mod sys;
+#[cfg(unix)]
 mod worker;
 
+#[cfg(unix)]
 pub use config::{Configuration, IntoOption, Settings};
+#[cfg(unix)]
 pub use error::{BadOption, Error};
+#[cfg(unix)]
 pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
+#[cfg(unix)]
 pub use master::{Handle, Level, LogLine};
+#[cfg(unix)]
 pub use prefork::{Ended, Prefork, is_child, report};
 pub use prefork_macros::main;
+#[cfg(unix)]
 pub use spawn::ChildCommand;
+#[cfg(unix)]
 pub use worker::{
     ArgError, Argument, ArgumentKind, Ready, Request, Shutdown, Worker, ready, shutdown, worker,
 };
 
 /// What the attribute expands to; not for anybody else, and not kept stable.
+#[cfg(unix)]
 #[doc(hidden)]
 pub mod __private {
     pub use crate::prefork::private::{run, take};

@@ -16,7 +16,9 @@ use crate::config::{
 use crate::error::{BadOption, Error};
 use crate::hook::{Failure, Hooks, Init, LastHook, Role, begin, contain};
 use crate::listen::{Binding, bind_all};
-use crate::master::{Handle, Log, LogLine, Logger, Setup, describe, hold_signals};
+use crate::master::{
+    Handle, Log, LogLine, Logger, Setup, WHY_THERE_IS_NONE, describe, hold_signals,
+};
 use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
@@ -180,7 +182,8 @@ impl Prefork {
 
     /// The process that nobody started: the master, to its end, or the one process of single mode.
     fn lead(&mut self, wanted: &[Wanted<'_>]) -> Result<Option<(Arc<Context>, Declared)>, Error> {
-        let said = self.read();
+        let mut said = self.read();
+        let why_alone = leave_alone(&mut said.settled);
         if said.environment.explains {
             return explain::explain(said, Some(wanted)).map(|()| None);
         }
@@ -200,7 +203,7 @@ impl Prefork {
         }
         begin(self.init.take(), role)?;
         let mut log = self.log(&said.environment);
-        if let Some(warning) = untaken {
+        for warning in [why_alone, untaken].into_iter().flatten() {
             log.warn(&warning);
         }
         if config.workers > 0 {
@@ -217,9 +220,10 @@ impl Prefork {
         }
         let place = describe(bound.iter().map(|bound| (bound.name.as_str(), bound.addr)));
         let line = format!("{place} in a single process (pid {})", std::process::id());
-        log.line(&LogLine::beginning(&line));
         let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
         let context = Context::single(bound, grace, threads, &declared)?;
+        // Whoever reads it may send SIGTERM at once: that is a stop by now.
+        log.line(&LogLine::beginning(&line));
         Ok(Some((context, declared)))
     }
 
@@ -271,6 +275,17 @@ impl Prefork {
             owns_signals: self.handles_signals,
         }
     }
+}
+
+/// Where the system has no master, one process serves, whatever was said.
+fn leave_alone(settled: &mut Settled) -> Option<String> {
+    let why = WHY_THERE_IS_NONE?;
+    let workers = std::mem::take(&mut settled.config.workers);
+    let line = format!("workers={workers}: {why}, one process serves instead");
+    (workers > 0).then(|| {
+        settled.ignored.push(line.clone());
+        line
+    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

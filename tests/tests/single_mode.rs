@@ -47,6 +47,14 @@ fn a_stop_finishes_what_was_begun() {
 }
 
 #[test]
+fn whoever_has_read_its_line_can_stop_it() {
+    // The time between the two is short: one server might be lucky.
+    for _ in 0..30 {
+        assert_eq!(single(PLAIN).stop().code(), Some(0));
+    }
+}
+
+#[test]
 fn a_second_sigint_ends_it_at_once() {
     let mut server = single(HELLO);
     get(server.addr(), "/").expect("an answer");

@@ -4,9 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, send, shutdown, socketpair,
-};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+
+use crate::sys::pair::{QUIET, pair};
 
 /// A frame longer than this is a violation.
 pub(crate) const MAX_FRAME: usize = 4096;
@@ -36,8 +36,7 @@ impl Endpoint {
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let (one, other) = pair()?;
         Ok((Self { fd: one }, Self { fd: other }))
     }
 
@@ -52,7 +51,7 @@ impl Endpoint {
     /// `WouldBlock` when the other side has left hundreds of frames unread; `EPIPE` when it is
     /// gone.
     pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let flags = MsgFlags::MSG_DONTWAIT | QUIET;
         let fd = self.fd.as_raw_fd();
         send(fd, frame, flags)?;
         Ok(())

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 
+use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use socket2::{SockRef, Type};
 
 use super::announce::ADDRS_VARIABLE;
 use crate::error::Error;
 use crate::sys;
-use crate::sys::clone::FIRST_FD;
+use crate::sys::fds::FIRST_FD;
 
 /// A listening socket that a master passed.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ fn check(fd: &OwnedFd, addr: SocketAddr) -> Result<(), String> {
         Ok(_) => return Err("not a stream socket".to_owned()),
         Err(_) => return Err("not a socket".to_owned()),
     }
-    if !socket.is_listener().unwrap_or(false) {
+    if !getsockopt(fd, AcceptConn).unwrap_or(false) {
         return Err("a socket that does not listen".to_owned());
     }
     match socket.local_addr().ok().and_then(|local| local.as_socket()) {

@@ -163,7 +163,7 @@ mod tests {
 
     use super::super::{Level, Log};
     use super::*;
-    use crate::sys::pidfd::ExitStatus;
+    use crate::sys::exit_status::ExitStatus;
 
     /// Keeps events as `LEVEL target name=value …`, or breaks.
     #[derive(Clone, Default)]

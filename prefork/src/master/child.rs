@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::{Level, LogLine};
 use crate::channel::{Endpoint, Rate};
 use crate::supervisor::{ChildId, KillReason};
-use crate::sys::pidfd::{ExitStatus, Pidfd};
+use crate::sys::exit_status::ExitStatus;
+use crate::sys::pidfd::Pidfd;
 
 /// One process, from its start until it was reaped.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use prefork_options::one_line;
 
-use crate::sys::pidfd::ExitStatus;
+use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::Received;
 use crate::sys::stderr::MAX_LINE;
 

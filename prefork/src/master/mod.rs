@@ -4,21 +4,34 @@
 //! `supervisor/`; how it is done stands here. One thread, no runtime, no polling.
 
 mod backend;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod child;
 mod commands;
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+mod elsewhere;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod facts;
 mod handle;
 mod line;
 mod log;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod master;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod perform;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod poller;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod setup;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod strangers;
 
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+pub(crate) use elsewhere::{Setup, WHY_THERE_IS_NONE, hold_signals, rehearse};
 pub use handle::Handle;
 pub(crate) use line::describe;
 pub use line::{Level, LogLine};
 pub(crate) use log::{Log, Logger};
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use master::Master;
-pub(crate) use setup::{Setup, hold_signals, rehearse};
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) use setup::{Setup, WHY_THERE_IS_NONE, hold_signals, rehearse};

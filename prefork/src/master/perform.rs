@@ -17,7 +17,7 @@ use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{VARIABLES, announce};
 use crate::spawn::{Order, Refusal};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
-use crate::sys::clone::FIRST_FD;
+use crate::sys::fds::FIRST_FD;
 
 impl Master {
     pub(super) fn perform(&mut self, action: Action) {

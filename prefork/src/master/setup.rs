@@ -108,6 +108,9 @@ impl Setup {
     }
 }
 
+/// Why this system cannot have a master at all: it can.
+pub(crate) const WHY_THERE_IS_NONE: Option<&str> = None;
+
 /// Asks all that a master asks before it binds, and binds nothing.
 ///
 /// # Errors

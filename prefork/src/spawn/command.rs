@@ -18,6 +18,11 @@ pub struct ChildCommand {
     slot: usize,
 }
 
+/// The user's function that alters how children are started.
+pub(crate) type Producer = Box<
+    dyn FnMut(&mut ChildCommand) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send,
+>;
+
 /// A program that executes another.
 #[derive(Debug)]
 pub(super) struct Wrapper {

@@ -3,9 +3,14 @@
 //! Knows processes; does not know why one is started or what it will do.
 
 mod command;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod program;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod spawner;
 
 pub use command::ChildCommand;
+pub(crate) use command::Producer;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use program::Program;
-pub(crate) use spawner::{Order, Producer, Refusal, Spawner};
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) use spawner::{Order, Refusal, Spawner};

@@ -9,13 +9,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::sys::signal::Signal;
 
-use super::{ChildCommand, Program};
+use super::{ChildCommand, Producer, Program};
 use crate::sys::clone::{Exec, Image, Spawned, Stack, spawn};
-
-/// The user's function that alters how children are started.
-pub(crate) type Producer = Box<
-    dyn FnMut(&mut ChildCommand) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send,
->;
 
 /// One start.
 #[derive(Debug)]
@@ -165,7 +160,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::sys::pidfd::ExitStatus;
+    use crate::sys::exit_status::ExitStatus;
 
     /// Runs a shell as a child and returns what it wrote to descriptor 3.
     fn shell(

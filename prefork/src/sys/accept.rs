@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use socket2::SockAddr;
+use socket2::{SockAddr, SockAddrStorage};
 
 /// Whether reads of the accepted socket wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,34 +19,69 @@ pub(crate) enum Mode {
     NonBlocking,
 }
 
-/// `accept4(2)`, close-on-exec. The socket gets its mode in the same call: the standard library
-/// would spend a second one on it.
+/// Takes a connection that waits.
 ///
 /// # Errors
-/// `WouldBlock` when nobody waits; else what the man page lists.
+/// `WouldBlock` when nobody waits; else what accept4(2) lists.
 pub(crate) fn accept(listener: BorrowedFd<'_>, mode: Mode) -> io::Result<(OwnedFd, SocketAddr)> {
-    let flags = match mode {
-        Mode::Blocking => libc::SOCK_CLOEXEC,
-        Mode::NonBlocking => libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+    let accept = |storage: *mut SockAddrStorage, length: *mut libc::socklen_t| {
+        accept_into(listener, mode, storage, length)
     };
-    let accept4 = |storage: *mut socket2::SockAddrStorage, length: *mut libc::socklen_t| {
-        // SAFETY: socket2 gives the place for an address and its length, as accept4 wants them.
-        let number = unsafe { libc::accept4(listener.as_raw_fd(), storage.cast(), length, flags) };
-        if number < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just made this descriptor for us.
-        Ok(unsafe { OwnedFd::from_raw_fd(number) })
-    };
-    // SAFETY: on success accept4 has filled in the address and its length.
-    let (socket, peer) = unsafe { SockAddr::try_init(accept4) }?;
+    // SAFETY: on success `accept_into` has filled in the address and its length.
+    let (socket, peer) = unsafe { SockAddr::try_init(accept) }?;
     let peer = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?;
     Ok((socket, peer))
 }
 
+/// `accept4(2)`, close-on-exec. The socket gets its mode in the same call: the standard library
+/// would spend a second one on it.
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+fn accept_into(
+    listener: BorrowedFd<'_>,
+    mode: Mode,
+    storage: *mut SockAddrStorage,
+    length: *mut libc::socklen_t,
+) -> io::Result<OwnedFd> {
+    let flags = match mode {
+        Mode::Blocking => libc::SOCK_CLOEXEC,
+        Mode::NonBlocking => libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+    };
+    // SAFETY: socket2 gives the place for an address and its length, as accept4 wants them.
+    let number = unsafe { libc::accept4(listener.as_raw_fd(), storage.cast(), length, flags) };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// `accept(2)` and what is to be said about the socket afterwards: not all systems have accept4, and on some the socket
+/// has the mode of the listener.
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+fn accept_into(
+    listener: BorrowedFd<'_>,
+    mode: Mode,
+    storage: *mut SockAddrStorage,
+    length: *mut libc::socklen_t,
+) -> io::Result<OwnedFd> {
+    // SAFETY: socket2 gives the place for an address and its length, as accept wants them.
+    let number = unsafe { libc::accept(listener.as_raw_fd(), storage.cast(), length) };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us.
+    let socket = unsafe { OwnedFd::from_raw_fd(number) };
+    let settings = socket2::SockRef::from(&socket);
+    settings.set_cloexec(true)?;
+    settings.set_nonblocking(matches!(mode, Mode::NonBlocking))?;
+    #[cfg(target_vendor = "apple")]
+    settings.set_nosigpipe(true)?;
+    Ok(socket)
+}
+
 /// How many connections wait to be accepted: for a listening socket `tcpi_unacked` of `tcp(7)`'s
 /// `TCP_INFO` is the length of its accept queue. `None` where the kernel does not say.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn queue_length(listener: BorrowedFd<'_>) -> Option<usize> {
     // SAFETY: tcp_info is plain data, for which all zeroes is a value.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
@@ -68,7 +103,7 @@ pub(crate) fn queue_length(listener: BorrowedFd<'_>) -> Option<usize> {
 }
 
 /// Other systems have no such figure.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) fn queue_length(_listener: BorrowedFd<'_>) -> Option<usize> {
     None
 }

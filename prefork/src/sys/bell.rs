@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 use self::portable::Inner;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 use nix::sys::eventfd::EventFd as Inner;
 
 /// Readable from the first ring on until it is silenced; rings in between are one.
@@ -15,7 +15,7 @@ pub(crate) struct Bell(Inner);
 impl Bell {
     /// # Errors
     /// No descriptors left.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
     pub(crate) fn new() -> io::Result<Self> {
         use nix::sys::eventfd::EfdFlags;
 
@@ -25,7 +25,7 @@ impl Bell {
 
     /// # Errors
     /// No descriptors left.
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self(Inner::new()?))
     }
@@ -48,7 +48,7 @@ impl AsFd for Bell {
 }
 
 /// Where there is no eventfd(2): a pair of sockets with the same methods.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 mod portable {
     use std::io::{self, Read, Write};
     use std::os::fd::{AsFd, BorrowedFd};

@@ -5,13 +5,17 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
+/// The first descriptor that a child inherits: those below are stdin, stdout and stderr. systemd
+/// counts from the same (`SD_LISTEN_FDS_START`).
+pub(crate) const FIRST_FD: RawFd = 3;
+
 /// Takes ownership of an inherited descriptor and marks it close-on-exec, so that programs that
 /// this process starts do not get it.
 ///
 /// # Errors
 /// `EBADF` where the number is not open.
 pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
-    if number < 3 {
+    if number < FIRST_FD {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     // SAFETY: the borrow lasts for one call, which reports a number that is not open.

@@ -1,5 +1,8 @@
 //! The only unsafe code of the crate: one file per kernel facility, each of which hands out owned,
 //! safe types. It knows nothing of masters, workers or listeners.
+//!
+//! What only Linux has is behind `all(target_os = "linux", not(prefork_portable))`; with
+//! `--cfg prefork_portable` this crate is on Linux what it is on other Unix, where no master can run.
 #![expect(
     unsafe_code,
     reason = "this is the one place for it; every block names its obligation"
@@ -7,10 +10,15 @@
 
 pub(crate) mod accept;
 pub(crate) mod bell;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod clone;
 pub(crate) mod env;
+pub(crate) mod exit_status;
 pub(crate) mod fds;
+pub(crate) mod pair;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod pidfd;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod signals;

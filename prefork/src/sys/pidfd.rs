@@ -9,27 +9,13 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
+use super::exit_status::ExitStatus;
+
 /// One child process, held by descriptor: a number that the kernel gives to somebody else in the
 /// meantime cannot be hit by mistake.
 #[derive(Debug)]
 pub(crate) struct Pidfd {
     fd: OwnedFd,
-}
-
-/// How a process ended, as `waitid(2)` tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExitStatus {
-    /// It returned or called `exit` with this status.
-    Code(i32),
-    /// This signal ended it.
-    Signal {
-        /// The signal's number; it may be one that has no name.
-        number: i32,
-        /// Whether a core file was written.
-        core_dumped: bool,
-    },
-    /// Somebody else has reaped it; its status is lost.
-    Unknown,
 }
 
 impl Pidfd {

@@ -42,7 +42,7 @@ fn title(program: &[u8], role: &str) -> Vec<u8> {
 }
 
 /// A process is called like its first thread, which need not be the one that calls this.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 fn set_name(name: &[u8]) {
     use nix::unistd::{getpid, gettid};
 
@@ -55,7 +55,7 @@ fn set_name(name: &[u8]) {
 }
 
 /// Elsewhere processes are called like their programs.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 fn set_name(_name: &[u8]) {}
 
 /// Whether no other thread shares this process's memory, as far as that can be known.
@@ -63,7 +63,7 @@ fn set_name(_name: &[u8]) {}
 /// unshare(2) refuses these flags to a process with several threads and does nothing in others; a filter may refuse it to
 /// all (that of Docker does), and then `/proc` is asked, which takes thirty times as long.
 pub(crate) fn is_single_threaded() -> bool {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
     match nix::sched::unshare(nix::sched::CloneFlags::CLONE_THREAD) {
         Ok(()) => return true,
         Err(nix::errno::Errno::EINVAL) => return false,

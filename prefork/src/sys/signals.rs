@@ -28,8 +28,11 @@ pub(crate) struct SignalPipe {
     registered: Mutex<Vec<signal_hook_registry::SigId>>,
 }
 
-/// Signal number, `si_code`, sender.
-const RECORD: usize = 12;
+/// Signal number, sender.
+const RECORD: usize = 8;
+
+/// In the place of a sender: the kernel sent it.
+const NOBODY: i32 = -1;
 
 impl SignalPipe {
     /// A pipe that receives nothing yet.
@@ -80,10 +83,9 @@ impl SignalPipe {
         let number = |at: usize| {
             i32::from_ne_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
         };
-        let sent_by_process = matches!(number(4), libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL);
         Some(Received {
             signal: Signal::try_from(number(0)).ok()?,
-            sender: sent_by_process.then(|| number(8)),
+            sender: Some(number(4)).filter(|&sender| sender != NOBODY),
         })
     }
 }
@@ -107,15 +109,9 @@ impl Drop for SignalPipe {
 }
 
 fn record(writer: &UnixStream, info: &libc::siginfo_t) {
-    let sender = match info.si_code {
-        // SAFETY: for these codes the kernel has filled in the sender (sigaction(2)).
-        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => unsafe { info.si_pid() },
-        _ => 0,
-    };
     let mut record = [0; RECORD];
     record[0..4].copy_from_slice(&info.si_signo.to_ne_bytes());
-    record[4..8].copy_from_slice(&info.si_code.to_ne_bytes());
-    record[8..12].copy_from_slice(&sender.to_ne_bytes());
+    record[4..8].copy_from_slice(&sender(info).to_ne_bytes());
     // SAFETY: the pointer and the length describe a local array. A full socket means that
     // thousands of signals wait unread; one more would say nothing new.
     unsafe {
@@ -128,7 +124,23 @@ fn record(writer: &UnixStream, info: &libc::siginfo_t) {
     };
 }
 
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+fn sender(info: &libc::siginfo_t) -> i32 {
+    match info.si_code {
+        // SAFETY: for these codes the kernel has filled in the sender (sigaction(2)).
+        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => unsafe { info.si_pid() },
+        _ => NOBODY,
+    }
+}
+
+/// Only a master asks.
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+fn sender(_info: &libc::siginfo_t) -> i32 {
+    NOBODY
+}
+
 /// Lets the signals wait until somebody [receives](SignalPipe::receive) them; threads that begin meanwhile do as well.
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn hold(signals: &[Signal]) -> io::Result<()> {
     let set: SigSet = signals.iter().copied().collect();
     nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;

@@ -38,7 +38,7 @@ fn has_reader() -> bool {
 }
 
 /// `pwritev2(2)` at the current place with `RWF_NOWAIT`.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 fn write_nowait(line: &[u8]) -> io::Result<usize> {
     let part = libc::iovec {
         iov_base: line.as_ptr().cast_mut().cast(),
@@ -61,7 +61,7 @@ fn write_nowait(line: &[u8]) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 fn write_nowait(_line: &[u8]) -> io::Result<usize> {
     Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
 }

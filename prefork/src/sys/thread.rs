@@ -48,7 +48,7 @@ struct Life<F> {
 extern "C" fn entry<F: FnOnce()>(life: *mut c_void) -> *mut c_void {
     // SAFETY: `start` passed a box of this type and forgot it.
     let life = unsafe { Box::from_raw(life.cast::<Life<F>>()) };
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
     let _ = nix::sys::prctl::set_name(life.name);
     // Called where it lies: freeing the box first would be the first call into the heap.
     (life.run)();
@@ -90,13 +90,12 @@ fn check(result: i32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
     #[test]
     fn it_runs_the_function_under_its_name() {
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let run = move || {
             let comm = std::fs::read_to_string("/proc/thread-self/comm").expect("/proc");
             sender.send(comm).expect("the test waits");

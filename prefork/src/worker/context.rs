@@ -22,7 +22,7 @@ use crate::listen::{Bound, Inherited, inherit};
 use crate::net::Intake;
 use crate::sys;
 use crate::sys::bell::Bell;
-use crate::sys::clone::FIRST_FD;
+use crate::sys::fds::FIRST_FD;
 use crate::sys::signals::SignalPipe;
 
 /// Of a process that runs the body: a child, or the one process of single mode.

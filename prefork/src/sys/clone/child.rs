@@ -5,7 +5,8 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use nix::sys::signal::{SigSet, Signal};
 
-use super::exec::{Exec, FIRST_FD, Image, Stage};
+use super::exec::{Exec, Image, Stage};
+use crate::sys::fds::FIRST_FD;
 
 /// What the child reads and writes; all memory of it is allocated before the clone.
 pub(super) struct Plan<'a> {

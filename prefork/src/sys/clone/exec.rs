@@ -2,17 +2,13 @@
 
 use std::ffi::{CStr, CString, c_int};
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 
 use super::child::{Plan, child};
 use super::stack::Stack;
 use crate::sys::pidfd::Pidfd;
-
-/// The first descriptor that a child inherits: those below are stdin, stdout and stderr. systemd
-/// counts from the same (`SD_LISTEN_FDS_START`).
-pub(crate) const FIRST_FD: RawFd = 3;
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]

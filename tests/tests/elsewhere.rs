@@ -1,0 +1,98 @@
+//! Where there is no Linux: one process serves, whatever was said, and says why. What needs no master is there all the
+//! same.
+//!
+//! `--cfg prefork_portable` hides Linux from the crate (`.ci/run` does it); without it there is nothing to test here.
+#![cfg(prefork_portable)]
+
+use prefork::{Error, Prefork};
+use prefork_testkit::Server;
+use prefork_tests::client::get;
+
+const INIT: &str = env!("CARGO_BIN_EXE_init");
+const LOGGING: &str = env!("CARGO_BIN_EXE_logging");
+const OPEN_PORT: &str = env!("CARGO_BIN_EXE_open_port");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+
+/// The line that says why.
+fn alone(workers: usize) -> String {
+    format!("workers={workers}: a master needs Linux, one process serves instead")
+}
+
+#[test]
+fn one_process_serves_and_says_why_it_is_alone() {
+    let mut server = Server::new(PLAIN).start();
+    let pid = server.master_pid();
+    let body = get(server.addr(), "/").expect("an answer");
+    assert_eq!(body, format!("hello from pid {pid}\n"));
+    assert_eq!(server.processes(), [pid]);
+    let place = format!("listening on listener0={}", server.addr());
+    assert_eq!(server.stop().code(), Some(0));
+    let lines = [
+        format!("prefork: {}", alone(2)),
+        format!("prefork: {place} in a single process (pid {pid})"),
+    ];
+    assert_eq!(server.whole_log(), lines);
+}
+
+#[test]
+fn who_asked_for_one_process_is_not_told() {
+    let mut server = Server::new(PLAIN).env("PREFORK_WORKERS", "0").start();
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.whole_log();
+    assert_eq!(log.len(), 1, "{log:#?}");
+}
+
+#[test]
+fn init_comes_first_and_is_told_of_a_single_process() {
+    let mut server = Server::new(INIT).start();
+    server.wait_for_log(|line| line == "body");
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.whole_log();
+    assert_eq!(log[0], "init of single, threads: 1, marked: false");
+    assert_eq!(log[1], format!("prefork: {}", alone(1)));
+}
+
+#[test]
+fn what_is_installed_gets_the_lines() {
+    for backend in ["tracing", "log"] {
+        let mut server = Server::new(LOGGING).env("BACKEND", backend).launch();
+        server.wait_for_log(|line| line == "ready");
+        assert_eq!(server.stop().code(), Some(0));
+        let mut log = server.whole_log();
+        log.retain(|line| line != "ready");
+        assert_eq!(log.len(), 2, "{log:#?}");
+        assert_eq!(log[0], format!("{backend}: WARN prefork {}", alone(1)));
+        let text = format!("{backend}: INFO prefork listening on ");
+        assert!(log[1].starts_with(&text), "{log:#?}");
+        assert!(log[1].contains(" pid="), "{log:#?}");
+    }
+}
+
+#[test]
+fn configure_has_the_last_word_before_it() {
+    let mut server = Server::new(OPEN_PORT)
+        .listen_as_written()
+        .env("PORT", "0")
+        .env("PREFORK_WORKERS", "3")
+        .env("LAST_WORD", "one")
+        .start();
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(server.whole_log()[0], format!("prefork: {}", alone(1)));
+}
+
+#[test]
+fn an_explanation_lists_it_among_what_was_ignored() {
+    let output = Server::new(PLAIN).env("PREFORK_EXPLAIN", "1").run();
+    let text = output.text();
+    assert_eq!(output.code(), Some(0), "{text}");
+    assert!(text.contains(", served by one process"), "{text}");
+    let ignored = output.log.iter().skip_while(|line| *line != "ignored");
+    assert!(ignored.skip(1).any(|line| *line == alone(2)), "{text}");
+}
+
+#[test]
+fn a_master_beside_other_things_is_refused() {
+    let error = Prefork::new().workers(2).start().expect_err("no master");
+    assert!(matches!(error, Error::Kernel { .. }), "{error}");
+    assert_eq!(error.exit_code(), 71);
+}
