@@ -1,0 +1,105 @@
+//! The names of application protocols, for TLS to choose one (ALPN, RFC 7301).
+
+use std::fmt;
+
+use crate::ParseError;
+use crate::error::quote;
+
+/// The most names; a client's offer is a few.
+pub const MAX_PROTOCOLS: usize = 32;
+
+/// The longest name: its length is one byte (RFC 7301, 3.1).
+pub const MAX_NAME: usize = 255;
+
+/// Names of protocols, the preferred one first; none where nothing is to be chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Protocols(Vec<String>);
+
+impl Protocols {
+    /// The names, in their order.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+}
+
+const EXPECTED: &str = "expected names such as 'h2,http/1.1'";
+
+/// Reads names with commas between them.
+///
+/// # Errors
+///
+/// No name at all, and whatever [`check`] says.
+pub fn parse(text: &str) -> Result<Protocols, ParseError> {
+    if text.is_empty() {
+        return Err(ParseError::new(format!("'' names no protocol, {EXPECTED}")));
+    }
+    check(text.split(',').map(str::to_owned).collect())
+}
+
+/// Makes a list of single names.
+///
+/// # Errors
+///
+/// A name that is empty, too long, not of visible ASCII characters, or there twice; too many of them.
+pub fn check(names: Vec<String>) -> Result<Protocols, ParseError> {
+    for (place, name) in names.iter().enumerate() {
+        let shown = quote(name);
+        let refuse = |reason: String| Err(ParseError::new(reason));
+        if name.is_empty() {
+            return refuse(format!("a name is empty, {EXPECTED}"));
+        }
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b',')
+        {
+            return refuse(format!("{shown} is not the name of a protocol, {EXPECTED}"));
+        }
+        if name.len() > MAX_NAME {
+            return refuse(format!("{shown} is over {MAX_NAME} characters"));
+        }
+        if names[..place].contains(name) {
+            return refuse(format!("{shown} is there twice"));
+        }
+    }
+    if names.len() > MAX_PROTOCOLS {
+        return Err(ParseError::new(format!(
+            "{} protocols are too many, expected at most {MAX_PROTOCOLS}",
+            names.len()
+        )));
+    }
+    Ok(Protocols(names))
+}
+
+impl fmt::Display for Protocols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_their_order() {
+        let protocols = parse("h2,http/1.1").expect("both are names");
+        assert_eq!(protocols.names(), ["h2", "http/1.1"]);
+        assert_eq!(protocols.to_string(), "h2,http/1.1");
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        let many = (0..33).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        for (text, reason) in [
+            ("", "names no protocol"),
+            ("h2,", "a name is empty"),
+            ("h2, http/1.1", "' http/1.1' is not the name of a protocol"),
+            ("h2,h2", "'h2' is there twice"),
+            (&"x".repeat(256), "is over 255 characters"),
+            (&many, "33 protocols are too many"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}
