@@ -176,6 +176,13 @@ mod spawn;
 mod supervisor;
 #[cfg(unix)]
 mod sys;
+#[cfg(feature = "tls")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "master and worker do not call it yet")
+)]
+#[expect(unused_imports, reason = "master and worker do not call it yet")]
+mod tls;
 #[cfg(unix)]
 mod worker;
 

@@ -15,6 +15,8 @@ pub(crate) mod clone;
 pub(crate) mod env;
 pub(crate) mod exit_status;
 pub(crate) mod fds;
+#[cfg(all(feature = "tls", target_os = "linux", not(prefork_portable)))]
+pub(crate) mod memory_file;
 pub(crate) mod pair;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod pidfd;

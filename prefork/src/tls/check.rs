@@ -1,0 +1,444 @@
+//! Whether what was read is of any use: each mistake that people make with certificates has its own words.
+//!
+//! It reads PEM and X.509 and asks the cryptography that serves later whether it takes the key; it opens no file and is
+//! told what time it is.
+//!
+//! Only the server's own certificate is judged by its dates. Chains carry expired certificates of CAs on purpose (a
+//! cross-signature for old clients); and the dates of a client CA are not looked at in a handshake either (RFC 5280,
+//! 6.1.1, trusts a name and a key), so that refusing here what serves there would only make the exchange of a CA harder,
+//! where the old and the new one stand in one file for a while.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys, RootCertStore};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::time::ASN1Time;
+
+use super::material::{Material, Piece};
+use super::refusal::{Reason, Refusal};
+
+impl Material {
+    /// Judges everything.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub(crate) fn check(&self, now: SystemTime) -> Result<(), Refusal> {
+        self.certified_key(&provider())?;
+        self.anchors()?;
+        self.check_dates(now)
+    }
+
+    /// When the server's certificate expires.
+    ///
+    /// # Errors
+    /// There is none that can be read.
+    pub(crate) fn not_after(&self) -> Result<SystemTime, Refusal> {
+        let chain = certificates(&self.chain)?;
+        let leaf = parse(&self.chain, &chain, 0)?;
+        Ok(system_time(leaf.validity.not_after))
+    }
+
+    /// Judges the dates of the server's certificate.
+    ///
+    /// # Errors
+    /// It is expired, or not valid yet.
+    pub(crate) fn check_dates(&self, now: SystemTime) -> Result<(), Refusal> {
+        let chain = certificates(&self.chain)?;
+        let validity = &parse(&self.chain, &chain, 0)?.validity;
+        let refuse = |reason| Err(Refusal::new(&self.chain.place, reason));
+        // The second that is written belongs to it (RFC 5280, 4.1.2.5).
+        let expired_from = system_time(validity.not_after) + Duration::from_secs(1);
+        if now >= expired_from {
+            return refuse(Reason::Expired(utc(validity.not_after)));
+        }
+        if now < system_time(validity.not_before) {
+            return refuse(Reason::NotYetValid(utc(validity.not_before)));
+        }
+        Ok(())
+    }
+
+    /// The server's chain with its key, which fit each other.
+    pub(super) fn certified_key(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Refusal> {
+        let chain = certificates(&self.chain)?;
+        let count = chain.len();
+        for place in 0..count {
+            parse(&self.chain, &chain, place)?;
+        }
+        let key = private_key(&self.key)?;
+        let refuse_key = |reason| Refusal::new(&self.key.place, reason);
+        let key = provider.key_provider.load_private_key(key);
+        // What a provider says is not repeated: it saw the key.
+        let key = key.map_err(|_| refuse_key(Reason::UnsupportedKey))?;
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            // A key in hardware may not tell its public half; the handshake will.
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+            Err(Error::InconsistentKeys(_)) => Err(refuse_key(Reason::OtherKey)),
+            Err(_) => {
+                let reason = Reason::BadCertificate { number: 1, count };
+                Err(Refusal::new(&self.chain.place, reason))
+            }
+        }
+    }
+
+    /// Who may sign clients' certificates, where they are asked for.
+    pub(super) fn anchors(&self) -> Result<Option<RootCertStore>, Refusal> {
+        let Some(piece) = &self.client_ca else {
+            return Ok(None);
+        };
+        let found = certificates(piece)?;
+        let count = found.len();
+        let mut store = RootCertStore::empty();
+        for (place, der) in found.iter().enumerate() {
+            let number = place + 1;
+            let refuse = |reason| Refusal::new(&piece.place, reason);
+            if !may_sign(&parse(piece, &found, place)?) {
+                return Err(refuse(Reason::NoAuthority { number, count }));
+            }
+            let added = store.add(der.clone());
+            added.map_err(|_| refuse(Reason::BadCertificate { number, count }))?;
+        }
+        Ok(Some(store))
+    }
+}
+
+/// What the program installed for rustls, else ring.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    match CryptoProvider::get_default() {
+        Some(installed) => Arc::clone(installed),
+        None => Arc::new(rustls::crypto::ring::default_provider()),
+    }
+}
+
+/// All certificates of a text, at least one.
+fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&piece.pem).collect();
+    let refuse = |reason| Err(Refusal::new(&piece.place, reason));
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) if PrivateKeyDer::from_pem_slice(&piece.pem).is_ok() || is_encrypted(&piece.pem) => {
+            refuse(Reason::KeyForCertificate)
+        }
+        Ok(_) => refuse(instead(&piece.pem, Reason::NoCertificate)),
+        Err(error) => refuse(damage(&error)),
+    }
+}
+
+/// The first private key of a text; certificates beside it are not looked at, since both may stand in one file.
+fn private_key(piece: &Piece) -> Result<PrivateKeyDer<'static>, Refusal> {
+    let refuse = |reason| Err(Refusal::new(&piece.place, reason));
+    match PrivateKeyDer::from_pem_slice(&piece.pem) {
+        // Before all errors: of the two forms of encryption one reads like a damaged text.
+        _ if is_encrypted(&piece.pem) => refuse(Reason::EncryptedKey),
+        Ok(key) => Ok(key),
+        Err(pem::Error::NoItemsFound) if CertificateDer::from_pem_slice(&piece.pem).is_ok() => {
+            refuse(Reason::CertificateForKey)
+        }
+        Err(pem::Error::NoItemsFound) => refuse(instead(&piece.pem, Reason::NoKey)),
+        Err(error) => refuse(damage(&error)),
+    }
+}
+
+/// Why nothing was found, where it is not the kind that is missing.
+fn instead(text: &[u8], missing: Reason) -> Reason {
+    if text.trim_ascii().is_empty() {
+        Reason::Empty
+    } else if contains(text, b"-----BEGIN") {
+        missing
+    } else {
+        Reason::NotPem
+    }
+}
+
+/// A parser's error without the lines that it quotes.
+fn damage(error: &pem::Error) -> Reason {
+    Reason::DamagedPem(match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "a section has no '-----END' line; was it cut, or were line ends lost?"
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "a '-----BEGIN' line does not end with five hyphens"
+        }
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        _ => "it cannot be read",
+    })
+}
+
+/// PKCS#8 says it in the label (RFC 7468, 11), the older form in a header (RFC 1421, 4.6.1.1).
+fn is_encrypted(text: &[u8]) -> bool {
+    let marks: [&[u8]; 2] = [
+        b"-----BEGIN ENCRYPTED PRIVATE KEY",
+        b"Proc-Type: 4,ENCRYPTED",
+    ];
+    marks.iter().any(|mark| contains(text, mark))
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+fn parse<'a>(
+    piece: &Piece,
+    found: &'a [CertificateDer<'static>],
+    place: usize,
+) -> Result<X509Certificate<'a>, Refusal> {
+    if let Ok(([], certificate)) = x509_parser::parse_x509_certificate(&found[place]) {
+        return Ok(certificate);
+    }
+    let (number, count) = (place + 1, found.len());
+    let reason = Reason::BadCertificate { number, count };
+    Err(Refusal::new(&piece.place, reason))
+}
+
+/// Whether certificates can be checked by this one. A client's certificate that signed itself is its own authority: that
+/// is how single clients are let in without a CA. One that another has signed says in its extensions whether it may sign.
+fn may_sign(certificate: &X509Certificate<'_>) -> bool {
+    certificate.is_ca() || certificate.subject() == certificate.issuer()
+}
+
+fn system_time(time: ASN1Time) -> SystemTime {
+    let seconds = time.timestamp();
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 {
+        UNIX_EPOCH - distance
+    } else {
+        UNIX_EPOCH + distance
+    }
+}
+
+/// As RFC 3339 writes it.
+fn utc(time: ASN1Time) -> String {
+    let time = time.to_datetime();
+    let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
+    let (hour, minute, second) = time.to_hms();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Authority, Pair, bytes, now, server, sources, valid};
+    use super::*;
+
+    fn check(pair: &Pair) -> Result<(), Refusal> {
+        let material = Material::read(&sources(pair)).expect("bytes can be read");
+        material.check(now())
+    }
+
+    /// The refusal's text. None of the key's may stand in it.
+    fn refused(pair: &Pair) -> String {
+        let refusal = check(pair).expect_err("it is bad");
+        let shown = format!("{refusal} {refusal:?}");
+        for line in pair.key.lines().filter(|line| !line.starts_with("---")) {
+            assert!(line.len() < 8 || !shown.contains(line), "{shown}");
+        }
+        refusal.to_string()
+    }
+
+    fn with_client_ca(text: &str) -> Result<(), Refusal> {
+        let mut sources = sources(&server());
+        sources.client_ca = Some(bytes(text));
+        let material = Material::read(&sources).expect("bytes can be read");
+        material.check(now())
+    }
+
+    #[test]
+    fn a_pair_that_fits_is_good() {
+        check(&server()).expect("a good pair");
+        for algorithm in [
+            &rcgen::PKCS_ECDSA_P256_SHA256,
+            &rcgen::PKCS_ECDSA_P384_SHA384,
+            &rcgen::PKCS_ED25519,
+        ] {
+            let key = rcgen::KeyPair::generate_for(algorithm).expect("a key");
+            let params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+            check(&Pair {
+                cert: params.self_signed(&key).expect("a certificate").pem(),
+                key: key.serialize_pem(),
+            })
+            .expect("a good pair");
+        }
+    }
+
+    #[test]
+    fn both_may_stand_in_one_file_and_other_texts_beside_them() {
+        let Pair { cert, key } = server();
+        let parameters =
+            "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+        let both = format!("subject=/CN=localhost\n{parameters}{key}\n{cert}");
+        check(&Pair {
+            cert: both.clone(),
+            key: both,
+        })
+        .expect("a good pair");
+    }
+
+    #[test]
+    fn each_mistake_with_the_certificate_has_its_words() {
+        let good = server();
+        let half = &good.cert[..good.cert.len() / 2];
+        let not_x509 = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let request =
+            "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
+        for (cert, reason) in [
+            (" \n", "is empty"),
+            ("hello", "is not PEM text"),
+            (request, "holds no certificate"),
+            (
+                &good.key,
+                "holds a private key and no certificate; are tls_cert and tls_key swapped?",
+            ),
+            (half, "a section has no '-----END' line"),
+            (&good.cert.replace('\n', " "), "were line ends lost?"),
+            (
+                &good.cert.replace("-----\nMII", "-MII"),
+                "does not end with five hyphens",
+            ),
+            (&good.cert.replace("MII", "M!I"), "is not base64"),
+            (not_x509, "certificate 1 of 1 cannot be read"),
+            (
+                &format!("{}{not_x509}", good.cert),
+                "certificate 2 of 2 cannot be read",
+            ),
+        ] {
+            let pair = Pair {
+                cert: cert.to_owned(),
+                ..good.clone()
+            };
+            let text = refused(&pair);
+            assert!(
+                text.starts_with("tls_cert (bytes from the program): "),
+                "{text}"
+            );
+            assert!(text.contains(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_mistake_with_the_key_has_its_words() {
+        let good = server();
+        let half = &good.key[..good.key.len() / 2];
+        let label = good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        let header = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,AB\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        let kind = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        let public = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
+        for (key, reason) in [
+            ("", "is empty"),
+            ("hello", "is not PEM text"),
+            (public, "holds no private key"),
+            (
+                &good.cert,
+                "holds a certificate and no private key; are tls_cert and tls_key swapped?",
+            ),
+            (&label, "the private key is encrypted"),
+            (header, "the private key is encrypted"),
+            (half, "a section has no '-----END' line"),
+            (&good.key.replace('\n', ""), "were line ends lost?"),
+            (
+                &good.key.replacen("-----\n", "", 1),
+                "does not end with five hyphens",
+            ),
+            (&good.key.replace('M', "!"), "is not base64"),
+            (kind, "of a kind or size that is not supported"),
+            (
+                &server().key,
+                "does not belong to the certificate of tls_cert",
+            ),
+        ] {
+            let pair = Pair {
+                key: key.to_owned(),
+                ..good.clone()
+            };
+            let text = refused(&pair);
+            assert!(
+                text.starts_with("tls_key (bytes from the program): "),
+                "{text}"
+            );
+            assert!(text.contains(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_swapped_pair_is_told_as_one() {
+        let Pair { cert, key } = server();
+        let swapped = Pair {
+            cert: key,
+            key: cert,
+        };
+        let refusal = check(&swapped).expect_err("they are swapped");
+        assert_eq!(refusal.reason, Reason::KeyForCertificate);
+    }
+
+    #[test]
+    fn dates_are_told_in_utc() {
+        assert_eq!(
+            refused(&valid(2020, 2024)),
+            "tls_cert (bytes from the program): the certificate expired at 2024-01-01T00:00:00Z"
+        );
+        let text = refused(&valid(2034, 2036));
+        assert!(
+            text.contains("is not valid before 2034-01-01T00:00:00Z"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_last_second_is_a_good_one() {
+        let material = Material::read(&sources(&valid(2025, 2030))).expect("bytes");
+        let end = material.not_after().expect("a date");
+        assert_eq!(end, rcgen::date_time_ymd(2030, 1, 1));
+        assert!(material.check(end).is_ok());
+        assert!(material.check(end + Duration::from_millis(999)).is_ok());
+        assert!(material.check(end + Duration::from_secs(1)).is_err());
+    }
+
+    #[test]
+    fn dates_before_the_epoch_are_dates() {
+        let text = refused(&valid(1955, 1965));
+        assert!(text.contains("expired at 1965-01-01T00:00:00Z"), "{text}");
+    }
+
+    #[test]
+    fn an_expired_certificate_of_a_ca_in_the_chain_is_not_judged() {
+        let good = server();
+        let cert = format!("{}{}", good.cert, valid(2020, 2024).cert);
+        check(&Pair { cert, ..good }).expect("a good pair");
+    }
+
+    #[test]
+    fn a_client_ca_may_be_several_and_expired_and_a_client_that_signed_itself() {
+        let (one, other) = (Authority::new().pem(), Authority::new().pem());
+        with_client_ca(&one).expect("a CA");
+        with_client_ca(&format!("{one}{other}")).expect("two");
+        with_client_ca(&valid(2020, 2024).cert).expect("it signed itself");
+    }
+
+    #[test]
+    fn each_mistake_with_the_client_ca_has_its_words() {
+        let authority = Authority::new();
+        let Pair { cert, key } = authority.sign("client");
+        let not_x509 = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (text, reason) in [
+            ("", "is empty"),
+            ("hello", "is not PEM text"),
+            (&key, "holds a private key and no certificate"),
+            (not_x509, "certificate 1 of 1 cannot be read"),
+            (&cert, "certificate 1 of 1 is not that of a CA"),
+            (
+                &format!("{}{cert}", authority.pem()),
+                "certificate 2 of 2 is not that of a CA",
+            ),
+        ] {
+            let text = with_client_ca(text).expect_err(reason).to_string();
+            assert!(
+                text.starts_with("tls_client_ca (bytes from the program): "),
+                "{text}"
+            );
+            assert!(text.contains(reason), "{text}");
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! The master's side: what serves now, read again before each later start, and the file that children get it in.
+//!
+//! It knows nothing of children or lines; it hands out news, each once.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, SystemTime};
+
+use super::material::{Material, Sources};
+use super::parcel::Parcel;
+use super::ratchet::Ratchet;
+use super::refusal::{Reason, Refusal};
+use super::tickets::since_boot;
+use crate::sys::memory_file;
+
+/// Keeps the last good certificate and key, and the keys of tickets.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    sources: Sources,
+    serving: Material,
+    tickets: Ratchet,
+    /// What was refused last, so that it is told once.
+    refused: Option<Refused>,
+    has_told_expiry: bool,
+    file: Option<Handed>,
+}
+
+/// What happened to certificate and key since the last start.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// There are new ones; they serve from here on.
+    Renewed,
+    /// What is there now cannot be used, the last good ones serve on.
+    Refused(Refusal),
+    /// The certificate that serves has expired meanwhile, and there is no other.
+    Expired(Refusal),
+}
+
+/// Something bad that was seen: what, where it could be read, and in which words it was refused.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    seen: Option<Material>,
+    words: String,
+}
+
+/// The file that children get, and the period of the ticket keys in it.
+#[derive(Debug)]
+struct Handed {
+    fd: OwnedFd,
+    began: Duration,
+}
+
+impl Keeper {
+    /// Reads and checks for the first start.
+    ///
+    /// # Errors
+    /// What cannot be used: there is no last good one to serve on with.
+    pub(crate) fn new(sources: Sources, now: SystemTime) -> Result<Self, Refusal> {
+        let serving = Material::read(&sources)?;
+        serving.check(now)?;
+        Ok(Self {
+            tickets: new_tickets(&serving)?,
+            sources,
+            serving,
+            refused: None,
+            has_told_expiry: false,
+            file: None,
+        })
+    }
+
+    /// Reads again, before a later start. What was refused is judged again each time, since a certificate that is not
+    /// valid yet becomes so; it is told again only when something is different.
+    pub(crate) fn renew(&mut self, now: SystemTime) -> Option<News> {
+        let refusal = match Material::read(&self.sources) {
+            Ok(seen) if seen == self.serving => {
+                self.refused = None;
+                None
+            }
+            Ok(seen) => match self.take(&seen, now) {
+                Ok(()) => return Some(News::Renewed),
+                Err(refusal) => self.first_time(Some(seen), refusal),
+            },
+            Err(refusal) => self.first_time(None, refusal),
+        };
+        refusal
+            .map(News::Refused)
+            .or_else(|| self.expiry(now).map(News::Expired))
+    }
+
+    /// When the certificate that serves expires.
+    pub(crate) fn not_after(&self) -> SystemTime {
+        let read = self.serving.not_after();
+        read.expect("what serves was checked, and its dates were read")
+    }
+
+    /// What a child gets, in a sealed file: the same for all of them while nothing is different. The keys of tickets
+    /// in it are those of now, and older ones are forgotten here as well.
+    ///
+    /// # Errors
+    /// No descriptors or no memory left.
+    pub(crate) fn parcel_fd(&mut self) -> io::Result<BorrowedFd<'_>> {
+        let now = since_boot()?;
+        self.parcel_at(now)
+    }
+
+    /// The same for this process itself, where it serves alone.
+    ///
+    /// # Errors
+    /// A filter that withholds the clock.
+    pub(crate) fn parcel(&mut self) -> io::Result<Parcel> {
+        self.tickets.advance(since_boot()?);
+        Ok(Parcel {
+            material: self.serving.clone(),
+            tickets: self.tickets.clone(),
+        })
+    }
+
+    fn parcel_at(&mut self, now: Duration) -> io::Result<BorrowedFd<'_>> {
+        self.tickets.advance(now);
+        let began = self.tickets.began();
+        let handed = match self.file.take() {
+            Some(handed) if handed.began == began => handed,
+            Some(_) | None => {
+                let bytes = Parcel::encode(&self.serving, &self.tickets);
+                let fd = memory_file::sealed("prefork tls", &bytes)?;
+                Handed { fd, began }
+            }
+        };
+        Ok(self.file.insert(handed).fd.as_fd())
+    }
+
+    /// Serves with what was seen from here on, or changes nothing. With another client CA tickets of the old one must
+    /// not resume, since a session that resumes is not checked again.
+    fn take(&mut self, seen: &Material, now: SystemTime) -> Result<(), Refusal> {
+        seen.check(now)?;
+        if seen.client_ca != self.serving.client_ca {
+            self.tickets = new_tickets(seen)?;
+        }
+        self.serving = seen.clone();
+        self.refused = None;
+        self.has_told_expiry = false;
+        self.file = None;
+        Ok(())
+    }
+
+    /// The refusal, where it was not told before.
+    fn first_time(&mut self, seen: Option<Material>, refusal: Refusal) -> Option<Refusal> {
+        let words = refusal.one_line();
+        let refused = Some(Refused { seen, words });
+        if self.refused == refused {
+            return None;
+        }
+        self.refused = refused;
+        Some(refusal)
+    }
+
+    fn expiry(&mut self, now: SystemTime) -> Option<Refusal> {
+        let is_over = |refusal: &Refusal| matches!(refusal.reason, Reason::Expired(_));
+        let refusal = self.serving.check_dates(now).err().filter(is_over)?;
+        if self.has_told_expiry {
+            return None;
+        }
+        self.has_told_expiry = true;
+        Some(refusal)
+    }
+}
+
+fn new_tickets(material: &Material) -> Result<Ratchet, Refusal> {
+    let made = since_boot().and_then(Ratchet::random);
+    made.map_err(|error| Refusal::from_system(&material.key.place, Reason::NoRandom, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsRawFd;
+    use std::path::PathBuf;
+
+    use prefork_options::Pem;
+    use tempfile::TempDir;
+
+    use super::super::ratchet::PERIOD;
+    use super::super::testing::{self, Authority, Pair, now, server, valid};
+    use super::*;
+
+    /// A certificate and a key on disk, as an operator has them.
+    struct Files {
+        folder: TempDir,
+    }
+
+    impl Files {
+        fn new(pair: &Pair) -> Self {
+            let folder = TempDir::new().expect("a folder");
+            let files = Self { folder };
+            files.write(pair);
+            files
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn write(&self, pair: &Pair) {
+            fs::write(self.path("cert.pem"), &pair.cert).expect("a file");
+            fs::write(self.path("key.pem"), &pair.key).expect("a file");
+        }
+
+        fn sources(&self) -> Sources {
+            Sources {
+                cert: Pem::Path(self.path("cert.pem")),
+                key: Pem::Path(self.path("key.pem")),
+                ..testing::sources(&server())
+            }
+        }
+
+        fn keeper(&self) -> Keeper {
+            Keeper::new(self.sources(), now()).expect("a good pair")
+        }
+    }
+
+    fn received(keeper: &mut Keeper) -> Parcel {
+        Parcel::read(keeper.parcel_fd().expect("a file")).expect("whole")
+    }
+
+    fn told(news: Option<News>) -> String {
+        match news {
+            None => "nothing".to_owned(),
+            Some(News::Renewed) => "renewed".to_owned(),
+            Some(News::Refused(refusal)) => format!("refused: {refusal}"),
+            Some(News::Expired(refusal)) => format!("expired: {refusal}"),
+        }
+    }
+
+    #[test]
+    fn a_bad_pair_at_the_start_is_refused() {
+        let files = Files::new(&valid(2020, 2024));
+        let refusal = Keeper::new(files.sources(), now()).expect_err("it is expired");
+        let text = refusal.to_string();
+        assert!(
+            text.contains("cert.pem'): the certificate expired"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_new_pair_is_told_once_and_serves() {
+        let files = Files::new(&server());
+        let mut keeper = files.keeper();
+        assert_eq!(told(keeper.renew(now())), "nothing");
+        let renewed = valid(2026, 2040);
+        files.write(&renewed);
+        assert_eq!(told(keeper.renew(now())), "renewed");
+        assert_eq!(told(keeper.renew(now())), "nothing");
+        let parcel = received(&mut keeper);
+        assert_eq!(parcel.material.chain.pem, renewed.cert.as_bytes());
+        assert_eq!(
+            parcel.material.not_after().expect("a date"),
+            keeper.not_after()
+        );
+    }
+
+    #[test]
+    fn a_bad_pair_is_told_once_while_the_last_good_one_serves_on() {
+        let good = server();
+        let files = Files::new(&good);
+        let mut keeper = files.keeper();
+        let half = Pair {
+            cert: valid(2026, 2040).cert,
+            ..good.clone()
+        };
+        files.write(&half);
+        let text = told(keeper.renew(now()));
+        assert!(text.starts_with("refused: tls_key ('"), "{text}");
+        assert_eq!(told(keeper.renew(now())), "nothing");
+        assert_eq!(
+            received(&mut keeper).material.chain.pem,
+            good.cert.as_bytes()
+        );
+        let other = Pair {
+            cert: valid(2026, 2041).cert,
+            ..good.clone()
+        };
+        files.write(&other);
+        let text = told(keeper.renew(now()));
+        assert!(
+            text.starts_with("refused: tls_key ('"),
+            "another bad one: {text}"
+        );
+        files.write(&good);
+        assert_eq!(told(keeper.renew(now())), "nothing");
+        files.write(&half);
+        let text = told(keeper.renew(now()));
+        assert!(text.starts_with("refused"), "it came again: {text}");
+    }
+
+    #[test]
+    fn files_that_went_are_told_once() {
+        let files = Files::new(&server());
+        let mut keeper = files.keeper();
+        fs::remove_file(files.path("key.pem")).expect("it is there");
+        let text = told(keeper.renew(now()));
+        assert!(text.contains("key.pem'): there is no such file"), "{text}");
+        assert_eq!(told(keeper.renew(now())), "nothing");
+        fs::remove_file(files.path("cert.pem")).expect("it is there");
+        let text = told(keeper.renew(now()));
+        assert!(text.contains("cert.pem'): there is no such file"), "{text}");
+    }
+
+    #[test]
+    fn a_pair_that_is_not_valid_yet_serves_as_soon_as_it_is() {
+        let files = Files::new(&server());
+        let mut keeper = files.keeper();
+        files.write(&valid(2031, 2036));
+        assert!(told(keeper.renew(now())).starts_with("refused"));
+        assert_eq!(told(keeper.renew(now())), "nothing");
+        let later = now() + Duration::from_hours(24 * 365);
+        assert_eq!(told(keeper.renew(later)), "renewed");
+    }
+
+    #[test]
+    fn that_what_serves_has_expired_is_told_once_for_each_pair() {
+        let files = Files::new(&server());
+        let mut keeper = files.keeper();
+        let expired = keeper.not_after() + Duration::from_secs(1);
+        let text = told(keeper.renew(expired));
+        assert!(text.starts_with("expired: tls_cert ('"), "{text}");
+        assert_eq!(told(keeper.renew(expired)), "nothing");
+        files.write(&valid(2026, 2040));
+        assert_eq!(told(keeper.renew(expired)), "renewed");
+        let expired = keeper.not_after() + Duration::from_secs(1);
+        assert!(told(keeper.renew(expired)).starts_with("expired"));
+    }
+
+    #[test]
+    fn a_refusal_does_not_hide_that_what_serves_has_expired() {
+        let files = Files::new(&server());
+        let mut keeper = files.keeper();
+        fs::remove_file(files.path("key.pem")).expect("it is there");
+        let expired = keeper.not_after() + Duration::from_secs(1);
+        assert!(told(keeper.renew(expired)).starts_with("refused"));
+        assert!(told(keeper.renew(expired)).starts_with("expired"));
+        assert_eq!(told(keeper.renew(expired)), "nothing");
+    }
+
+    #[test]
+    fn the_file_is_the_same_until_something_is_different() {
+        let files = Files::new(&server());
+        let mut keeper = files.keeper();
+        let start = keeper.tickets.began();
+        let first = keeper.parcel_at(start).expect("a file").as_raw_fd();
+        let bytes = memory_file::read(keeper.parcel_at(start).expect("a file"));
+        let soon = keeper.parcel_at(start + PERIOD / 2).expect("a file");
+        assert_eq!(soon.as_raw_fd(), first);
+        let later = keeper.parcel_at(start + PERIOD).expect("a file");
+        let later = memory_file::read(later).expect("sealed");
+        assert_ne!(later, bytes.expect("sealed"));
+        files.write(&valid(2026, 2040));
+        assert_eq!(told(keeper.renew(now())), "renewed");
+        let renewed = keeper.parcel_at(start + PERIOD).expect("a file");
+        assert_ne!(memory_file::read(renewed).expect("sealed"), later);
+    }
+
+    #[test]
+    fn tickets_outlive_a_new_pair_but_not_a_new_client_ca() {
+        let files = Files::new(&server());
+        let ca = files.path("ca.pem");
+        fs::write(&ca, Authority::new().pem()).expect("a file");
+        let mut sources = files.sources();
+        sources.client_ca = Some(Pem::Path(ca.clone()));
+        let mut keeper = Keeper::new(sources, now()).expect("a good pair");
+        let first = received(&mut keeper).tickets;
+        files.write(&valid(2026, 2040));
+        assert_eq!(told(keeper.renew(now())), "renewed");
+        assert_eq!(received(&mut keeper).tickets, first);
+        fs::write(&ca, Authority::new().pem()).expect("a file");
+        assert_eq!(told(keeper.renew(now())), "renewed");
+        assert_ne!(received(&mut keeper).tickets, first);
+    }
+
+    #[test]
+    fn a_process_that_serves_alone_gets_what_a_child_would() {
+        let files = Files::new(&server());
+        let mut keeper = files.keeper();
+        let alone = keeper.parcel().expect("a clock");
+        assert_eq!(alone.tickets, received(&mut keeper).tickets);
+        alone.into_server_config().expect("a good pair");
+    }
+}

@@ -1,0 +1,228 @@
+//! Certificate chain, private key and client CA, as the PEM texts that were read.
+//!
+//! It knows how to read them, bounded and without ever waiting; `check` knows whether they are of any use.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use prefork_options::{Pem, Protocols};
+
+use super::refusal::{Origin, Place, Reason, Refusal};
+
+/// The most bytes of one text: a chain has a few certificates, a bundle of CAs a few hundred.
+const MOST_BYTES: usize = 1 << 20;
+
+pub(crate) const CERT: &str = "tls_cert";
+pub(crate) const KEY: &str = "tls_key";
+pub(crate) const CLIENT_CA: &str = "tls_client_ca";
+
+/// What the options say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sources {
+    pub(crate) cert: Pem,
+    pub(crate) key: Pem,
+    pub(crate) client_ca: Option<Pem>,
+    pub(crate) alpn: Protocols,
+}
+
+/// What was read. Nothing shows the texts, since one of them is a key.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Material {
+    pub(crate) chain: Piece,
+    pub(crate) key: Piece,
+    pub(crate) client_ca: Option<Piece>,
+    pub(crate) alpn: Protocols,
+}
+
+/// One text and where it came from.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) place: Place,
+    pub(crate) pem: Vec<u8>,
+}
+
+impl Material {
+    /// Reads all texts; whether they are of any use is [`check`](Self::check)'s to say.
+    ///
+    /// # Errors
+    /// The first one that cannot be read.
+    pub(crate) fn read(sources: &Sources) -> Result<Self, Refusal> {
+        let client_ca = sources.client_ca.as_ref();
+        Ok(Self {
+            chain: Piece::read(CERT, &sources.cert)?,
+            key: Piece::read(KEY, &sources.key)?,
+            client_ca: client_ca
+                .map(|pem| Piece::read(CLIENT_CA, pem))
+                .transpose()?,
+            alpn: sources.alpn.clone(),
+        })
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Material")
+            .field("chain", &self.chain)
+            .field("key", &self.key)
+            .field("client_ca", &self.client_ca)
+            .field("alpn", &self.alpn)
+            .finish()
+    }
+}
+
+impl Piece {
+    /// What came from the master.
+    pub(crate) fn handed(option: &'static str, pem: &[u8]) -> Self {
+        let origin = Origin::Master;
+        Self {
+            place: Place { option, origin },
+            pem: pem.to_vec(),
+        }
+    }
+
+    fn read(option: &'static str, pem: &Pem) -> Result<Self, Refusal> {
+        let origin = match pem {
+            Pem::Path(path) => Origin::File(path.clone()),
+            Pem::Bytes(_) => Origin::Program,
+        };
+        let place = Place { option, origin };
+        let pem = match pem {
+            Pem::Path(path) => read_file(path, &place)?,
+            Pem::Bytes(bytes) => bytes.to_vec(),
+        };
+        if pem.len() > MOST_BYTES {
+            return Err(Refusal::new(&place, Reason::TooLarge));
+        }
+        Ok(Self { place, pem })
+    }
+}
+
+impl fmt::Debug for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} bytes", self.place, self.pem.len())
+    }
+}
+
+/// Reads one byte more than allowed at most, so that the caller sees what is too large.
+fn read_file(path: &Path, place: &Place) -> Result<Vec<u8>, Refusal> {
+    let unreadable = |error: io::Error| {
+        let reason = match error.kind() {
+            io::ErrorKind::NotFound => Reason::Missing,
+            _ => Reason::Unreadable,
+        };
+        Refusal::from_system(place, reason, error)
+    };
+    let file = open(path).map_err(unreadable)?;
+    let kind = file.metadata().map_err(unreadable)?.file_type();
+    if kind.is_dir() {
+        return Err(Refusal::new(place, Reason::Directory));
+    }
+    if !kind.is_file() {
+        return Err(Refusal::new(place, Reason::NoFile));
+    }
+    let mut bytes = Vec::new();
+    let limit = MOST_BYTES as u64 + 1;
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// Non-blocking: the open of a pipe waits for its writer otherwise (open(2)), and supervision with it.
+fn open(path: &Path) -> io::Result<File> {
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn sources(cert: impl AsRef<Path>, key: &[u8]) -> Sources {
+        Sources {
+            cert: Pem::Path(cert.as_ref().to_owned()),
+            key: Pem::Bytes(key.to_vec().into()),
+            client_ca: None,
+            alpn: Protocols::default(),
+        }
+    }
+
+    fn refused(path: &Path) -> Refusal {
+        Material::read(&sources(path, b"")).expect_err("it cannot be read")
+    }
+
+    #[test]
+    fn files_and_bytes_are_read() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("cert.pem");
+        fs::write(&path, "certificate").expect("a file");
+        let material = Material::read(&sources(&path, b"key")).expect("readable");
+        assert_eq!(material.chain.pem, b"certificate");
+        assert_eq!(material.key.pem, b"key");
+        assert_eq!(material.client_ca, None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_its_cause() {
+        let folder = TempDir::new().expect("a folder");
+        let missing = refused(&folder.path().join("missing.pem"));
+        assert_eq!(missing.reason, Reason::Missing);
+        assert!(missing.source.is_some());
+        let looped = folder.path().join("loop.pem");
+        std::os::unix::fs::symlink(&looped, &looped).expect("a link");
+        let unreadable = refused(&looped);
+        assert_eq!(unreadable.reason, Reason::Unreadable);
+        assert!(unreadable.source.is_some());
+        let text = unreadable.to_string();
+        assert!(text.contains("loop.pem'): cannot be read"), "{text}");
+        assert_eq!(refused(folder.path()).reason, Reason::Directory);
+    }
+
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_a_writer() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("pipe");
+        mkfifo(&path, Mode::S_IRWXU).expect("a pipe");
+        assert_eq!(refused(&path).reason, Reason::NoFile);
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_and_what_is_just_not_is_read() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("cert.pem");
+        fs::write(&path, vec![b'x'; MOST_BYTES]).expect("a file");
+        assert!(Material::read(&sources(&path, b"")).is_ok());
+        fs::write(&path, vec![b'x'; MOST_BYTES + 1]).expect("a file");
+        assert_eq!(refused(&path).reason, Reason::TooLarge);
+        let endless = refused(Path::new("/dev/zero"));
+        assert_eq!(endless.reason, Reason::NoFile);
+        let bytes = vec![b'x'; MOST_BYTES + 1];
+        fs::write(&path, "").expect("a file");
+        let refusal = Material::read(&sources(&path, &bytes)).expect_err("too large");
+        assert_eq!(refusal.reason, Reason::TooLarge);
+    }
+
+    #[test]
+    fn nothing_shows_the_texts() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("cert.pem");
+        fs::write(&path, "secret").expect("a file");
+        let sources = sources(&path, b"secret");
+        let material = Material::read(&sources).expect("readable");
+        let shown = format!("{sources:?} {material:?}");
+        assert!(!shown.contains("secret"), "{shown}");
+        assert!(shown.contains("6 bytes"), "{shown}");
+        assert!(!shown.contains("115, 101"), "{shown}");
+    }
+}

@@ -1,0 +1,267 @@
+//! What a child gets, as bytes: `prefork-tls 1\n`, then sections of `name length\n` and as many bytes.
+//!
+//! It knows where a section begins and ends, not what a certificate is. Old sides skip sections that they do not know.
+//! The keys of tickets come last and have to be there, so that bytes that were cut are never taken for whole ones: a
+//! client CA that got lost would let everybody in.
+
+use std::os::fd::AsFd;
+
+use prefork_options::{Protocols, protocols};
+
+use super::material::{self, Material, Piece};
+use super::ratchet::Ratchet;
+use crate::sys::memory_file;
+
+const FIRST_LINE: &[u8] = b"prefork-tls 1\n";
+
+/// A section's line is a name and a number; more is not looked for.
+const MOST_LINE: usize = 64;
+
+const ALPN: &str = "alpn";
+const CHAIN: &str = "chain";
+const KEY: &str = "key";
+const CLIENT_CA: &str = "client_ca";
+const TICKETS: &str = "tickets";
+
+/// Everything that a worker speaks TLS with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parcel {
+    pub(crate) material: Material,
+    pub(crate) tickets: Ratchet,
+}
+
+impl Parcel {
+    /// The bytes of what is handed out.
+    pub(crate) fn encode(material: &Material, tickets: &Ratchet) -> Vec<u8> {
+        let mut bytes = FIRST_LINE.to_vec();
+        let mut section = |name: &str, body: &[u8]| {
+            bytes.extend(format!("{name} {}\n", body.len()).into_bytes());
+            bytes.extend(body);
+        };
+        section(ALPN, material.alpn.to_string().as_bytes());
+        section(CHAIN, &material.chain.pem);
+        section(KEY, &material.key.pem);
+        if let Some(client_ca) = &material.client_ca {
+            section(CLIENT_CA, &client_ca.pem);
+        }
+        section(TICKETS, &tickets.encode());
+        bytes
+    }
+
+    /// Reads the file that a child got; close it then, nothing else needs it.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with the descriptor or the bytes.
+    pub(crate) fn read(fd: impl AsFd) -> Result<Self, String> {
+        let bytes = memory_file::read(fd).map_err(|error| error.to_string())?;
+        Self::decode(&bytes)
+    }
+
+    /// Reads the bytes; whether certificate and key are of any use is seen later. Nothing that a length says is
+    /// allocated before as many bytes are there.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with them, in which no byte of a section stands.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let Some(rest) = bytes.strip_prefix(FIRST_LINE) else {
+            return Err("it does not begin with 'prefork-tls 1'".to_owned());
+        };
+        let sections = Sections::read(rest)?;
+        let piece = |option, name| Some(Piece::handed(option, sections.find(name)?));
+        let required = |found: Option<Piece>, name| found.ok_or_else(|| missing(name));
+        let alpn = sections.find(ALPN).ok_or_else(|| missing(ALPN))?;
+        let tickets = sections.find(TICKETS).ok_or_else(|| missing(TICKETS))?;
+        Ok(Self {
+            material: Material {
+                chain: required(piece(material::CERT, CHAIN), CHAIN)?,
+                key: required(piece(material::KEY, KEY), KEY)?,
+                client_ca: piece(material::CLIENT_CA, CLIENT_CA),
+                alpn: read_alpn(alpn)?,
+            },
+            tickets: Ratchet::decode(tickets)?,
+        })
+    }
+}
+
+/// The sections that are known, in their order.
+#[derive(Default)]
+struct Sections<'a>(Vec<(&'static str, &'a [u8])>);
+
+impl<'a> Sections<'a> {
+    fn read(mut rest: &'a [u8]) -> Result<Self, String> {
+        let mut sections = Self::default();
+        while !rest.is_empty() {
+            let (name, length, after) = read_line(rest)?;
+            let Some((body, after)) = after.split_at_checked(length) else {
+                let there = after.len();
+                return Err(format!("a section of {length} bytes has {there}"));
+            };
+            rest = after;
+            let known = [ALPN, CHAIN, KEY, CLIENT_CA, TICKETS];
+            let Some(name) = known.into_iter().find(|known| *known == name) else {
+                continue;
+            };
+            if sections.find(name).is_some() {
+                return Err(format!("the section '{name}' is there twice"));
+            }
+            sections.0.push((name, body));
+        }
+        Ok(sections)
+    }
+
+    fn find(&self, name: &str) -> Option<&'a [u8]> {
+        let mut found = self.0.iter().filter(|(found, _)| *found == name);
+        found.next().map(|(_, body)| *body)
+    }
+}
+
+/// A section's name and length, and what follows.
+fn read_line(bytes: &[u8]) -> Result<(&str, usize, &[u8]), String> {
+    let malformed = || "a section does not begin with '<name> <length>'".to_owned();
+    let line_end = bytes.iter().take(MOST_LINE).position(|byte| *byte == b'\n');
+    let (line, rest) = bytes.split_at(line_end.ok_or_else(malformed)?);
+    let line = str::from_utf8(line).map_err(|_| malformed())?;
+    let (name, length) = line.split_once(' ').ok_or_else(malformed)?;
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    // A sign would be read as well.
+    let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
+    if name.is_empty() || !name.bytes().all(is_name) || !is_number {
+        return Err(malformed());
+    }
+    let length = length.parse().map_err(|_| malformed())?;
+    Ok((name, length, &rest[1..]))
+}
+
+fn read_alpn(bytes: &[u8]) -> Result<Protocols, String> {
+    if bytes.is_empty() {
+        return Ok(Protocols::default());
+    }
+    let text = str::from_utf8(bytes).map_err(|_| "the protocols are no text".to_owned())?;
+    protocols::parse(text).map_err(|error| error.to_string())
+}
+
+fn missing(name: &str) -> String {
+    format!("the section '{name}' is missing")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parcel(client_ca: Option<&[u8]>, alpn: &str) -> Parcel {
+        Parcel {
+            material: Material {
+                chain: Piece::handed(material::CERT, b"certificate\n"),
+                key: Piece::handed(material::KEY, b"secret"),
+                client_ca: client_ca.map(|pem| Piece::handed(material::CLIENT_CA, pem)),
+                alpn: read_alpn(alpn.as_bytes()).expect("protocols"),
+            },
+            tickets: Ratchet::new(*b"0123456789abcdef0123456789ABCDEF", Duration::from_secs(1)),
+        }
+    }
+
+    fn encode(parcel: &Parcel) -> Vec<u8> {
+        Parcel::encode(&parcel.material, &parcel.tickets)
+    }
+
+    #[test]
+    fn the_bytes_of_version_1_are_pinned() {
+        let parcel = parcel(Some(b"authority"), "h2,http/1.1");
+        let bytes: &[u8] = b"prefork-tls 1\n\
+            alpn 11\nh2,http/1.1\
+            chain 12\ncertificate\n\
+            key 6\nsecret\
+            client_ca 9\nauthority\
+            tickets 40\n\0\0\0\0\0\0\x03\xe80123456789abcdef0123456789ABCDEF";
+        assert_eq!(encode(&parcel), bytes);
+        assert_eq!(Parcel::decode(bytes), Ok(parcel));
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_there() {
+        let parcel = parcel(None, "");
+        assert_eq!(Parcel::decode(&encode(&parcel)), Ok(parcel));
+    }
+
+    #[test]
+    fn sections_of_later_versions_are_skipped() {
+        let parcel = parcel(None, "h2");
+        let mut bytes = encode(&parcel);
+        bytes.extend(b"staple 3\n\0\n\xff");
+        assert_eq!(Parcel::decode(&bytes), Ok(parcel));
+    }
+
+    #[test]
+    fn malformed_bytes_are_refused_with_what_is_wrong() {
+        let whole = encode(&parcel(None, "h2"));
+        let with = |more: &[u8]| [whole.as_slice(), more].concat();
+        for (bytes, reason) in [
+            (b"".to_vec(), "does not begin with 'prefork-tls 1'"),
+            (b"prefork-tls 2\n".to_vec(), "does not begin with"),
+            (b"prefork-tls 1\n".to_vec(), "'alpn' is missing"),
+            (with(b"key 6\nsecret"), "'key' is there twice"),
+            (with(b"more 18446744073709551615\n"), "bytes has 0"),
+            (with(b"more 18446744073709551616\n"), "<name> <length>"),
+            (with(b"more +1\nx"), "<name> <length>"),
+            (with(b"more -1\nx"), "<name> <length>"),
+            (with(b"more \n"), "<name> <length>"),
+            (with(b"more"), "<name> <length>"),
+            (with(b" 0\n"), "<name> <length>"),
+            (with(&[b'x'; 100]), "<name> <length>"),
+            (
+                b"prefork-tls 1\nalpn 3\nh 2chain 0\nkey 0\ntickets 40\n0123456701234567012345670123456701234567".to_vec(),
+                "is not the name of a protocol",
+            ),
+            (
+                b"prefork-tls 1\nalpn 0\nchain 0\nkey 0\ntickets 3\nabc".to_vec(),
+                "no state of ticket keys",
+            ),
+        ] {
+            let error = Parcel::decode(&bytes).expect_err(reason);
+            assert!(error.contains(reason), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_were_cut_anywhere_are_refused() {
+        let whole = encode(&parcel(Some(b"authority"), "h2"));
+        for end in 0..whole.len() {
+            assert!(Parcel::decode(&whole[..end]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn nothing_shows_the_key() {
+        let shown = format!("{:?}", parcel(None, ""));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Parcel::decode(&bytes);
+            let _ = Parcel::decode(&[FIRST_LINE, &bytes].concat());
+        }
+
+        #[test]
+        fn any_sections_are_read_or_refused(text in "((alpn|chain|key|client_ca|tickets|x) [0-9]{1,3}\n[ -~\n]{0,50}){0,8}") {
+            let _ = Parcel::decode(&[FIRST_LINE, text.as_bytes()].concat());
+        }
+
+        #[test]
+        fn any_texts_come_back(
+            chain in prop::collection::vec(any::<u8>(), 0..200),
+            key in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut parcel = parcel(None, "h2");
+            parcel.material.chain.pem = chain;
+            parcel.material.key.pem = key;
+            prop_assert_eq!(Parcel::decode(&encode(&parcel)), Ok(parcel));
+        }
+    }
+}

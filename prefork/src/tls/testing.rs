@@ -1,0 +1,87 @@
+//! Certificates for tests, good and bad ones.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use prefork_options::{Pem, Protocols, protocols};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+
+use super::material::Sources;
+
+/// A time at which [`server`]'s certificate is good: 1 June 2030.
+pub(super) fn now() -> SystemTime {
+    date_time_ymd(2030, 6, 1).into()
+}
+
+/// A certificate and its key, as PEM.
+#[derive(Clone)]
+pub(super) struct Pair {
+    pub(super) cert: String,
+    pub(super) key: String,
+}
+
+/// A CA, and what it signs.
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
+    }
+
+    pub(super) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub(super) fn sign(&self, name: &str) -> Pair {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        Pair {
+            cert: params
+                .signed_by(&key, &self.0)
+                .expect("a certificate")
+                .pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
+
+/// For `localhost`, good from 2025 to 2035.
+pub(super) fn server() -> Pair {
+    valid(2025, 2035)
+}
+
+/// For `localhost`, good from the first of January of one year to that of another.
+pub(super) fn valid(from: i32, to: i32) -> Pair {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    params.not_before = date_time_ymd(from, 1, 1);
+    params.not_after = date_time_ymd(to, 1, 1);
+    let key = KeyPair::generate().expect("a key");
+    Pair {
+        cert: params.self_signed(&key).expect("a certificate").pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+/// The pair as bytes from the program.
+pub(super) fn sources(pair: &Pair) -> Sources {
+    Sources {
+        cert: bytes(&pair.cert),
+        key: bytes(&pair.key),
+        client_ca: None,
+        alpn: Protocols::default(),
+    }
+}
+
+pub(super) fn bytes(text: &str) -> Pem {
+    Pem::Bytes(Cow::Owned(text.as_bytes().to_vec()))
+}
+
+pub(super) fn alpn(names: &str) -> Protocols {
+    protocols::parse(names).expect("protocols")
+}

@@ -1,0 +1,190 @@
+//! Session tickets that every worker of one master makes and opens: RFC 5077 for TLS 1.2, RFC 8446 (4.6.1) for 1.3.
+//!
+//! It knows how a ticket is written; which key is the time's is the ratchet's to say. A ticket is
+//! `name (16 bytes) | nonce (12) | encrypted session | tag (16)`, the name being authenticated with the rest.
+
+use std::io;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom, SystemRandom};
+use rustls::server::ProducesTickets;
+
+use super::ratchet::{PERIOD, Ratchet, TicketKey};
+
+/// Makes and opens tickets in one process.
+#[derive(Debug)]
+pub(crate) struct Tickets {
+    ratchet: Mutex<Ratchet>,
+}
+
+impl Tickets {
+    pub(crate) fn new(ratchet: Ratchet) -> Self {
+        Self {
+            ratchet: Mutex::new(ratchet),
+        }
+    }
+
+    fn seal(&self, session: &[u8], now: Duration) -> Option<Vec<u8>> {
+        let key = self.ratchet.lock().ok()?.keys(now)?.0.clone();
+        // At random: processes that share a key cannot count together. Two alike are as likely as not after 2^48
+        // tickets of one period, and less likely than 2^-32 before 2^32.
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).ok()?;
+        let mut ticket = [key.name.as_slice(), &nonce, session].concat();
+        let (head, text) = ticket.split_at_mut(key.name.len() + NONCE_LEN);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let name = Aad::from(&head[..key.name.len()]);
+        let tag = cipher(&key)?.seal_in_place_separate_tag(nonce, name, text);
+        ticket.extend(tag.ok()?.as_ref());
+        Some(ticket)
+    }
+
+    /// `None` for all that was not made here or with a key that is forgotten; anybody may send anything.
+    fn open(&self, ticket: &[u8], now: Duration) -> Option<Vec<u8>> {
+        let (name, rest) = ticket.split_first_chunk()?;
+        let (nonce, sealed) = rest.split_first_chunk()?;
+        let key = self.key(*name, now)?;
+        let mut session = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let opened = cipher(&key)?.open_in_place(nonce, Aad::from(name), &mut session);
+        let length = opened.ok()?.len();
+        session.truncate(length);
+        Some(session)
+    }
+
+    /// The key of that name; names are public, so that how long the comparison takes tells nothing.
+    fn key(&self, name: [u8; 16], now: Duration) -> Option<TicketKey> {
+        let mut ratchet = self.ratchet.lock().ok()?;
+        let (current, previous) = ratchet.keys(now)?;
+        [Some(current), previous]
+            .into_iter()
+            .flatten()
+            .find(|key| key.name == name)
+            .cloned()
+    }
+}
+
+impl ProducesTickets for Tickets {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    /// Until the end of the next period; one that was made late in its own does not live as long.
+    fn lifetime(&self) -> u32 {
+        u32::try_from(2 * PERIOD.as_secs()).unwrap_or(u32::MAX)
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.seal(plain, since_boot().ok()?)
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.open(cipher, since_boot().ok()?)
+    }
+}
+
+/// The time since the machine's start, by the clock that goes on while it sleeps: a key's life is counted in the world's
+/// time. In another time namespace (`time_namespaces(7)`) the clock may differ: its tickets would not be known elsewhere.
+///
+/// # Errors
+/// A filter that withholds the call.
+pub(crate) fn since_boot() -> io::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_BOOTTIME)?.into())
+}
+
+fn cipher(key: &TicketKey) -> Option<LessSafeKey> {
+    let key = UnboundKey::new(&AES_256_GCM, &key.key).ok()?;
+    Some(LessSafeKey::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Duration = Duration::from_secs(1000);
+    /// A millisecond less than a period.
+    const ALMOST: Duration = Duration::from_millis(21_599_999);
+
+    fn tickets() -> Tickets {
+        Tickets::new(Ratchet::new([7; 32], START))
+    }
+
+    #[test]
+    fn any_worker_opens_what_any_other_made() {
+        let ticket = tickets().seal(b"session", START).expect("a ticket");
+        let opened = tickets().open(&ticket, START + ALMOST);
+        assert_eq!(opened.as_deref(), Some(b"session".as_slice()));
+        assert_eq!(ticket.len(), 16 + 12 + 7 + 16);
+    }
+
+    #[test]
+    fn a_ticket_is_taken_in_its_period_and_the_next_and_not_after() {
+        let late_in_its_period = START + ALMOST;
+        let ticket = tickets().seal(b"session", late_in_its_period);
+        let ticket = ticket.expect("a ticket");
+        let opens = |now| tickets().open(&ticket, now).is_some();
+        assert!(opens(late_in_its_period));
+        assert!(opens(START + PERIOD));
+        assert!(opens(START + PERIOD + ALMOST));
+        assert!(!opens(START + 2 * PERIOD));
+    }
+
+    #[test]
+    fn a_ticket_of_another_secret_is_not_taken() {
+        let ticket = tickets().seal(b"session", START).expect("a ticket");
+        let other = Tickets::new(Ratchet::new([8; 32], START));
+        assert_eq!(other.open(&ticket, START), None);
+    }
+
+    #[test]
+    fn two_tickets_of_one_session_differ() {
+        let tickets = tickets();
+        let make = || tickets.seal(b"session", START).expect("a ticket");
+        assert_ne!(make(), make());
+    }
+
+    #[test]
+    fn by_the_real_clock_as_well() {
+        let now = since_boot().expect("a clock");
+        let tickets = Tickets::new(Ratchet::random(now).expect("random bytes"));
+        let ticket = tickets.encrypt(b"session").expect("a ticket");
+        assert_eq!(
+            tickets.decrypt(&ticket).as_deref(),
+            Some(b"session".as_slice())
+        );
+        assert_eq!(tickets.lifetime(), 43_200);
+        assert!(tickets.enabled());
+    }
+
+    proptest! {
+        #[test]
+        fn every_session_comes_back(session in prop::collection::vec(any::<u8>(), 0..600)) {
+            let ticket = tickets().seal(&session, START).expect("a ticket");
+            prop_assert_eq!(tickets().open(&ticket, START), Some(session));
+        }
+
+        #[test]
+        fn bytes_that_nobody_made_are_no_ticket(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(tickets().open(&bytes, START), None);
+            let mut ratchet = Ratchet::new([7; 32], START);
+            let name = ratchet.keys(START).expect("keys").0.name;
+            let named = [name.as_slice(), &bytes].concat();
+            prop_assert_eq!(tickets().open(&named, START), None);
+        }
+
+        #[test]
+        fn a_ticket_that_was_cut_or_changed_is_none(place in any::<prop::sample::Index>(), bit in 0..8_u32) {
+            let ticket = tickets().seal(b"session", START).expect("a ticket");
+            let place = place.index(ticket.len());
+            prop_assert_eq!(tickets().open(&ticket[..place], START), None);
+            let mut changed = ticket;
+            changed[place] ^= 1 << bit;
+            prop_assert_eq!(tickets().open(&changed, START), None);
+        }
+    }
+}
