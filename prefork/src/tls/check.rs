@@ -1,7 +1,7 @@
 //! Whether what was read is of any use: each mistake that people make with certificates has its own words.
 //!
-//! It reads PEM and X.509 and asks the cryptography that serves later whether it takes the key; it opens no file and is
-//! told what time it is.
+//! It reads X.509 and asks the cryptography that serves later whether it takes the key; it opens no file and is told what
+//! time it is.
 //!
 //! Only the server's own certificate is judged by its dates. Chains carry expired certificates of CAs on purpose (a
 //! cross-signature for old clients); and the dates of a client CA are not looked at in a handshake either (RFC 5280,
@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, RootCertStore};
-use x509_parser::certificate::X509Certificate;
+use x509_parser::certificate::{Validity, X509Certificate};
 use x509_parser::time::ASN1Time;
 
 use super::material::{Material, Piece};
+use super::pem::{certificates, private_key};
 use super::refusal::{Reason, Refusal};
 
 impl Material {
@@ -38,18 +38,20 @@ impl Material {
     /// # Errors
     /// There is none that can be read.
     pub(crate) fn not_after(&self) -> Result<SystemTime, Refusal> {
-        let chain = certificates(&self.chain)?;
-        let leaf = parse(&self.chain, &chain, 0)?;
-        Ok(system_time(leaf.validity.not_after))
+        Ok(system_time(self.validity()?.not_after))
+    }
+
+    /// The same for people.
+    pub(super) fn good_until(&self) -> Result<String, Refusal> {
+        Ok(utc(self.validity()?.not_after))
     }
 
     /// Judges the dates of the server's certificate.
     ///
     /// # Errors
     /// It is expired, or not valid yet.
-    pub(crate) fn check_dates(&self, now: SystemTime) -> Result<(), Refusal> {
-        let chain = certificates(&self.chain)?;
-        let validity = &parse(&self.chain, &chain, 0)?.validity;
+    pub(super) fn check_dates(&self, now: SystemTime) -> Result<(), Refusal> {
+        let validity = self.validity()?;
         let refuse = |reason| Err(Refusal::new(&self.chain.place, reason));
         // The second that is written belongs to it (RFC 5280, 4.1.2.5).
         let expired_from = system_time(validity.not_after) + Duration::from_secs(1);
@@ -60,6 +62,11 @@ impl Material {
             return refuse(Reason::NotYetValid(utc(validity.not_before)));
         }
         Ok(())
+    }
+
+    fn validity(&self) -> Result<Validity, Refusal> {
+        let chain = certificates(&self.chain)?;
+        Ok(parse(&self.chain, &chain, 0)?.validity.clone())
     }
 
     /// The server's chain with its key, which fit each other.
@@ -113,73 +120,6 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
         Some(installed) => Arc::clone(installed),
         None => Arc::new(rustls::crypto::ring::default_provider()),
     }
-}
-
-/// All certificates of a text, at least one.
-fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&piece.pem).collect();
-    let refuse = |reason| Err(Refusal::new(&piece.place, reason));
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) if PrivateKeyDer::from_pem_slice(&piece.pem).is_ok() || is_encrypted(&piece.pem) => {
-            refuse(Reason::KeyForCertificate)
-        }
-        Ok(_) => refuse(instead(&piece.pem, Reason::NoCertificate)),
-        Err(error) => refuse(damage(&error)),
-    }
-}
-
-/// The first private key of a text; certificates beside it are not looked at, since both may stand in one file.
-fn private_key(piece: &Piece) -> Result<PrivateKeyDer<'static>, Refusal> {
-    let refuse = |reason| Err(Refusal::new(&piece.place, reason));
-    match PrivateKeyDer::from_pem_slice(&piece.pem) {
-        // Before all errors: of the two forms of encryption one reads like a damaged text.
-        _ if is_encrypted(&piece.pem) => refuse(Reason::EncryptedKey),
-        Ok(key) => Ok(key),
-        Err(pem::Error::NoItemsFound) if CertificateDer::from_pem_slice(&piece.pem).is_ok() => {
-            refuse(Reason::CertificateForKey)
-        }
-        Err(pem::Error::NoItemsFound) => refuse(instead(&piece.pem, Reason::NoKey)),
-        Err(error) => refuse(damage(&error)),
-    }
-}
-
-/// Why nothing was found, where it is not the kind that is missing.
-fn instead(text: &[u8], missing: Reason) -> Reason {
-    if text.trim_ascii().is_empty() {
-        Reason::Empty
-    } else if contains(text, b"-----BEGIN") {
-        missing
-    } else {
-        Reason::NotPem
-    }
-}
-
-/// A parser's error without the lines that it quotes.
-fn damage(error: &pem::Error) -> Reason {
-    Reason::DamagedPem(match error {
-        pem::Error::MissingSectionEnd { .. } => {
-            "a section has no '-----END' line; was it cut, or were line ends lost?"
-        }
-        pem::Error::IllegalSectionStart { .. } => {
-            "a '-----BEGIN' line does not end with five hyphens"
-        }
-        pem::Error::Base64Decode(_) => "a section is not base64",
-        _ => "it cannot be read",
-    })
-}
-
-/// PKCS#8 says it in the label (RFC 7468, 11), the older form in a header (RFC 1421, 4.6.1.1).
-fn is_encrypted(text: &[u8]) -> bool {
-    let marks: [&[u8]; 2] = [
-        b"-----BEGIN ENCRYPTED PRIVATE KEY",
-        b"Proc-Type: 4,ENCRYPTED",
-    ];
-    marks.iter().any(|mark| contains(text, mark))
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
 
 fn parse<'a>(

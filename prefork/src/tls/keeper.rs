@@ -1,7 +1,8 @@
 //! The master's side: what serves now, read again before each later start, and the file that children get it in.
 //!
-//! It knows nothing of children or lines; it hands out news, each once.
+//! It knows nothing of children; what is new it hands out once, in words for a line.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, SystemTime};
@@ -25,15 +26,40 @@ pub(crate) struct Keeper {
     file: Option<Handed>,
 }
 
-/// What happened to certificate and key since the last start.
+/// What happened to certificate and key since the last start. As text it is a line for the log.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// There are new ones; they serve from here on.
-    Renewed,
+    /// There is something new that serves from here on; what.
+    Renewed(String),
     /// What is there now cannot be used, the last good ones serve on.
     Refused(Refusal),
     /// The certificate that serves has expired meanwhile, and there is no other.
     Expired(Refusal),
+}
+
+impl News {
+    /// Whether somebody has to do something.
+    pub(crate) fn is_bad(&self) -> bool {
+        match self {
+            Self::Renewed(_) => false,
+            Self::Refused(_) | Self::Expired(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Renewed(what) => write!(f, "{what}; it serves from the next worker on"),
+            Self::Refused(refusal) => {
+                let why = refusal.one_line();
+                write!(f, "{why}; what was read before serves on")
+            }
+            Self::Expired(refusal) => {
+                write!(f, "{refusal}; it serves on, and clients will refuse it")
+            }
+        }
+    }
 }
 
 /// Something bad that was seen: what, where it could be read, and in which words it was refused.
@@ -77,7 +103,7 @@ impl Keeper {
                 None
             }
             Ok(seen) => match self.take(&seen, now) {
-                Ok(()) => return Some(News::Renewed),
+                Ok(what) => return Some(News::Renewed(what)),
                 Err(refusal) => self.first_time(Some(seen), refusal),
             },
             Err(refusal) => self.first_time(None, refusal),
@@ -129,10 +155,12 @@ impl Keeper {
         Ok(self.file.insert(handed).fd.as_fd())
     }
 
-    /// Serves with what was seen from here on, or changes nothing. With another client CA tickets of the old one must
-    /// not resume, since a session that resumes is not checked again.
-    fn take(&mut self, seen: &Material, now: SystemTime) -> Result<(), Refusal> {
+    /// Serves with what was seen from here on and says what is new, or changes nothing. With another client CA tickets
+    /// of the old one must not resume, since a session that resumes is not checked again.
+    fn take(&mut self, seen: &Material, now: SystemTime) -> Result<String, Refusal> {
         seen.check(now)?;
+        let until = seen.good_until()?;
+        let has_new_pair = seen.chain != self.serving.chain || seen.key != self.serving.key;
         if seen.client_ca != self.serving.client_ca {
             self.tickets = new_tickets(seen)?;
         }
@@ -140,7 +168,11 @@ impl Keeper {
         self.refused = None;
         self.has_told_expiry = false;
         self.file = None;
-        Ok(())
+        Ok(if has_new_pair {
+            format!("new certificate, good until {until}")
+        } else {
+            "new client CA".to_owned()
+        })
     }
 
     /// The refusal, where it was not told before.
@@ -222,14 +254,22 @@ mod tests {
         Parcel::read(keeper.parcel_fd().expect("a file")).expect("whole")
     }
 
+    /// Which news it is, and its line.
     fn told(news: Option<News>) -> String {
+        let is_bad = news.as_ref().is_some_and(News::is_bad);
+        assert_eq!(
+            is_bad,
+            matches!(news, Some(News::Refused(_) | News::Expired(_)))
+        );
         match news {
             None => "nothing".to_owned(),
-            Some(News::Renewed) => "renewed".to_owned(),
-            Some(News::Refused(refusal)) => format!("refused: {refusal}"),
-            Some(News::Expired(refusal)) => format!("expired: {refusal}"),
+            Some(news @ News::Renewed(_)) => format!("renewed: {news}"),
+            Some(news @ News::Refused(_)) => format!("refused: {news}"),
+            Some(news @ News::Expired(_)) => format!("expired: {news}"),
         }
     }
+
+    const RENEWED: &str = "renewed: new certificate, good until 2040-01-01T00:00:00Z; it serves from the next worker on";
 
     #[test]
     fn a_bad_pair_at_the_start_is_refused() {
@@ -249,7 +289,7 @@ mod tests {
         assert_eq!(told(keeper.renew(now())), "nothing");
         let renewed = valid(2026, 2040);
         files.write(&renewed);
-        assert_eq!(told(keeper.renew(now())), "renewed");
+        assert_eq!(told(keeper.renew(now())), RENEWED);
         assert_eq!(told(keeper.renew(now())), "nothing");
         let parcel = received(&mut keeper);
         assert_eq!(parcel.material.chain.pem, renewed.cert.as_bytes());
@@ -294,6 +334,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_shows_the_key() {
+        let pair = server();
+        let keeper = Files::new(&pair).keeper();
+        let shown = format!("{keeper:?} {keeper:#?}");
+        let mut lines = pair.key.lines().filter(|line| line.len() > 8);
+        assert!(lines.all(|line| !shown.contains(line)), "{shown}");
+        assert!(!shown.contains("45, 45, 45"), "{shown}");
+    }
+
+    #[test]
     fn files_that_went_are_told_once() {
         let files = Files::new(&server());
         let mut keeper = files.keeper();
@@ -314,7 +364,7 @@ mod tests {
         assert!(told(keeper.renew(now())).starts_with("refused"));
         assert_eq!(told(keeper.renew(now())), "nothing");
         let later = now() + Duration::from_hours(24 * 365);
-        assert_eq!(told(keeper.renew(later)), "renewed");
+        assert!(told(keeper.renew(later)).starts_with("renewed"));
     }
 
     #[test]
@@ -326,7 +376,7 @@ mod tests {
         assert!(text.starts_with("expired: tls_cert ('"), "{text}");
         assert_eq!(told(keeper.renew(expired)), "nothing");
         files.write(&valid(2026, 2040));
-        assert_eq!(told(keeper.renew(expired)), "renewed");
+        assert_eq!(told(keeper.renew(expired)), RENEWED);
         let expired = keeper.not_after() + Duration::from_secs(1);
         assert!(told(keeper.renew(expired)).starts_with("expired"));
     }
@@ -355,7 +405,7 @@ mod tests {
         let later = memory_file::read(later).expect("sealed");
         assert_ne!(later, bytes.expect("sealed"));
         files.write(&valid(2026, 2040));
-        assert_eq!(told(keeper.renew(now())), "renewed");
+        assert_eq!(told(keeper.renew(now())), RENEWED);
         let renewed = keeper.parcel_at(start + PERIOD).expect("a file");
         assert_ne!(memory_file::read(renewed).expect("sealed"), later);
     }
@@ -370,10 +420,11 @@ mod tests {
         let mut keeper = Keeper::new(sources, now()).expect("a good pair");
         let first = received(&mut keeper).tickets;
         files.write(&valid(2026, 2040));
-        assert_eq!(told(keeper.renew(now())), "renewed");
+        assert_eq!(told(keeper.renew(now())), RENEWED);
         assert_eq!(received(&mut keeper).tickets, first);
         fs::write(&ca, Authority::new().pem()).expect("a file");
-        assert_eq!(told(keeper.renew(now())), "renewed");
+        let text = told(keeper.renew(now()));
+        assert!(text.starts_with("renewed: new client CA; "), "{text}");
         assert_ne!(received(&mut keeper).tickets, first);
     }
 
@@ -383,6 +434,6 @@ mod tests {
         let mut keeper = files.keeper();
         let alone = keeper.parcel().expect("a clock");
         assert_eq!(alone.tickets, received(&mut keeper).tickets);
-        alone.into_server_config().expect("a good pair");
+        alone.server_config().expect("a good pair");
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod keeper;
 mod material;
 mod parcel;
+mod pem;
 mod ratchet;
 mod refusal;
 mod server;

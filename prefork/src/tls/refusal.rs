@@ -97,9 +97,11 @@ pub(crate) enum Reason {
     NotPem,
     #[error("the PEM text is damaged: {0}")]
     DamagedPem(&'static str),
-    #[error("holds no certificate")]
+    #[error("holds no certificate, no line of it begins with '-----BEGIN CERTIFICATE-----'")]
     NoCertificate,
-    #[error("holds no private key")]
+    #[error(
+        "holds no private key, no line of it begins with '-----BEGIN PRIVATE KEY-----' or the like"
+    )]
     NoKey,
     #[error(
         "the private key is encrypted, and nobody is there to type its password (`openssl pkey` decrypts it)"
@@ -112,8 +114,8 @@ pub(crate) enum Reason {
     #[error("certificate {number} of {count} cannot be read: it is not X.509, version 3, in DER")]
     BadCertificate { number: usize, count: usize },
     #[error(
-        "the private key is damaged, or of a kind or size that is not supported (RSA with 2048 to 4096 bits, ECDSA \
-         with P-256 or P-384, and Ed25519 are)"
+        "the private key is damaged, or of a kind or size that is not supported (ring takes RSA with 2048 to 4096 \
+         bits, ECDSA with P-256 or P-384, and Ed25519)"
     )]
     UnsupportedKey,
     #[error(

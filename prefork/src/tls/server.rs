@@ -23,7 +23,7 @@ impl Parcel {
     ///
     /// # Errors
     /// What [`Material::check`] refuses, but for dates; an installed provider without any cipher suite.
-    pub(crate) fn into_server_config(self) -> Result<Arc<ServerConfig>, Refusal> {
+    pub(crate) fn server_config(self) -> Result<Arc<ServerConfig>, Refusal> {
         let Self { material, tickets } = self;
         let provider = provider();
         let unusable = |error: &dyn std::fmt::Display| refuse_provider(&material, error);
@@ -86,7 +86,7 @@ mod tests {
 
     fn worker(parcel: &[u8]) -> Arc<ServerConfig> {
         let parcel = Parcel::decode(parcel).expect("whole");
-        parcel.into_server_config().expect("a good pair")
+        parcel.server_config().expect("a good pair")
     }
 
     fn client(
@@ -190,8 +190,8 @@ mod tests {
             material,
             tickets: before.tickets.clone(),
         };
-        let before = before.into_server_config().expect("a good pair");
-        let after = after.into_server_config().expect("a good pair");
+        let before = before.server_config().expect("a good pair");
+        let after = after.server_config().expect("a good pair");
         let client = client(&authority, None, &TLS13, &[]);
         assert_eq!(kind(&client, &before), HandshakeKind::Full);
         assert_eq!(kind(&client, &after), HandshakeKind::Resumed);
@@ -252,7 +252,7 @@ mod tests {
         let material = Material::read(&sources(&pair)).expect("bytes");
         let tickets = Ratchet::new([0; 32], Duration::ZERO);
         let parcel = Parcel::decode(&Parcel::encode(&material, &tickets)).expect("whole");
-        let refusal = parcel.into_server_config().expect_err("they do not fit");
+        let refusal = parcel.server_config().expect_err("they do not fit");
         let text = refusal.to_string();
         assert!(
             text.starts_with("tls_key (bytes from the master): "),
