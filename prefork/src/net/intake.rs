@@ -1,7 +1,7 @@
 //! What the listeners and streams of one process share: whether new connections are still wanted,
 //! how many listeners are open, and which accepted connections nobody has read from yet.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,16 @@ pub(crate) struct Intake {
 struct State {
     drain: Option<Drain>,
     listeners: usize,
-    unread: HashSet<RawFd>,
+    unread: HashMap<RawFd, Note>,
+}
+
+/// What a descriptor does not tell about a connection that nobody has read from.
+#[derive(Debug, Default, Clone, Copy)]
+struct Note {
+    /// When we last said something in its handshake: its client's next words are on their way.
+    answered: Option<Instant>,
+    /// Bytes that were taken from the descriptor wait for the first read.
+    holds_bytes: bool,
 }
 
 /// How listeners behave from the moment on when the process was asked to go.
@@ -49,6 +58,8 @@ pub(crate) struct Census {
     pub(crate) listeners: usize,
     /// Accepted connections that nobody has read from.
     pub(crate) unread: usize,
+    /// When one of these was last answered in its handshake.
+    pub(crate) answered: Option<Instant>,
 }
 
 impl Intake {
@@ -118,7 +129,7 @@ impl Intake {
     }
 
     pub(super) fn stream_accepted(&self, fd: RawFd) {
-        self.state().unread.insert(fd);
+        self.state().unread.insert(fd, Note::default());
     }
 
     /// Must come before the descriptor is closed: its number may be somebody else's afterwards.
@@ -137,6 +148,7 @@ impl Intake {
         Census {
             listeners: state.listeners,
             unread: state.unread.len(),
+            answered: state.unread.values().filter_map(|note| note.answered).max(),
         }
     }
 
@@ -144,12 +156,39 @@ impl Intake {
     pub(crate) fn has_waiting(&self) -> bool {
         // Under the lock none of the descriptors is closed.
         let state = self.state();
-        let unread: Vec<RawFd> = state.unread.iter().copied().collect();
-        sys::fds::readable(&unread) > 0
+        let unread: Vec<RawFd> = state.unread.keys().copied().collect();
+        state.unread.values().any(|note| note.holds_bytes) || sys::fds::readable(&unread) > 0
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a layer between the descriptor and the first read tells, such as TLS.
+#[cfg(feature = "tls")]
+impl Intake {
+    /// A handshake has taken bytes from the descriptor: a client that has spoken may be a silent
+    /// one now.
+    pub(super) fn stream_heard(&self) {
+        if self.drain().is_some() {
+            (self.on_change)();
+        }
+    }
+
+    /// A client is to speak next, and was told so only now.
+    pub(super) fn stream_answered(&self, fd: RawFd, now: Instant) {
+        if let Some(note) = self.state().unread.get_mut(&fd) {
+            note.answered = Some(now);
+        }
+        self.stream_heard();
+    }
+
+    /// The first words came with the end of the handshake, and are not in the descriptor any more.
+    pub(super) fn stream_holds_bytes(&self, fd: RawFd) {
+        if let Some(note) = self.state().unread.get_mut(&fd) {
+            note.holds_bytes = true;
+        }
     }
 }
 

@@ -34,7 +34,9 @@ impl<S: AsFd> Stream<S> {
             io,
         }
     }
+}
 
+impl<S> Stream<S> {
     /// Gives the stream inside. A stop does not wait for its first read any more.
     pub fn into_inner(self) -> S {
         self.io
@@ -48,6 +50,40 @@ impl<S: AsFd> Stream<S> {
     /// Something was read, or the end was.
     pub(super) fn note_read(&mut self) {
         self.unread = None;
+    }
+}
+
+/// For what stands between the descriptor and the first read, such as TLS.
+#[cfg(feature = "tls")]
+impl<S> Stream<S> {
+    /// Puts a layer over the stream inside; the note stays, and is still dropped first.
+    pub(super) fn map<T>(self, layer: impl FnOnce(S) -> T) -> Stream<T> {
+        Stream {
+            unread: self.unread,
+            io: layer(self.io),
+        }
+    }
+
+    /// The layer took bytes that nobody has read yet.
+    pub(super) fn note_heard(&self) {
+        if let Some(unread) = &self.unread {
+            unread.intake.stream_heard();
+        }
+    }
+
+    /// The layer said something that the client waits for.
+    pub(super) fn note_answered(&self) {
+        if let Some(unread) = &self.unread {
+            let now = std::time::Instant::now();
+            unread.intake.stream_answered(unread.fd, now);
+        }
+    }
+
+    /// The layer holds bytes that can be read.
+    pub(super) fn note_holds_bytes(&self) {
+        if let Some(unread) = &self.unread {
+            unread.intake.stream_holds_bytes(unread.fd);
+        }
     }
 }
 

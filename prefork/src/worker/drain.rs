@@ -42,6 +42,8 @@ impl Drain {
 
     /// The rule: when all our listeners have ended and no accepted connection is unread; those
     /// with something to read are waited for up to half of the budget, silent ones for a moment.
+    /// The moment begins anew for a client that we answered in the middle of its handshake: it
+    /// could not have said more before, however slow we were.
     /// Whether unread connections have something to read is asked only where it matters.
     pub(super) fn verdict(
         &mut self,
@@ -55,7 +57,11 @@ impl Drain {
         if census.listeners > 0 {
             return Verdict::Wait(self.half);
         }
-        let silent_until = *self.listeners_ended.get_or_insert(now) + Self::SILENCE;
+        let listeners_ended = *self.listeners_ended.get_or_insert(now);
+        let silent_since = census
+            .answered
+            .map_or(listeners_ended, |at| at.max(listeners_ended));
+        let silent_until = silent_since + Self::SILENCE;
         if census.unread == 0 || (now >= silent_until && !has_waiting()) {
             return Verdict::Resolve;
         }
@@ -73,7 +79,11 @@ mod tests {
     const BUDGET: Duration = Duration::from_secs(10);
 
     fn census(listeners: usize, unread: usize) -> Census {
-        Census { listeners, unread }
+        Census {
+            listeners,
+            unread,
+            answered: None,
+        }
     }
 
     #[test]
@@ -112,6 +122,43 @@ mod tests {
         assert_eq!(
             drain.verdict(census(0, 1), || false, silent_until),
             Verdict::Resolve
+        );
+    }
+
+    #[test]
+    fn a_client_that_was_answered_in_its_handshake_gets_its_moment_from_then_on() {
+        let start = Instant::now();
+        let mut drain = Drain::new(start, BUDGET);
+        let _ = drain.verdict(census(0, 1), || true, start);
+        let answered = start + Duration::from_secs(1);
+        let census = Census {
+            answered: Some(answered),
+            ..census(0, 1)
+        };
+        let silent_until = answered + Drain::SILENCE;
+        assert_eq!(
+            drain.verdict(census, || false, answered),
+            Verdict::Wait(silent_until)
+        );
+        assert_eq!(
+            drain.verdict(census, || false, silent_until),
+            Verdict::Resolve
+        );
+    }
+
+    #[test]
+    fn an_answer_from_before_the_drain_is_no_reason_to_wait_longer() {
+        let start = Instant::now();
+        let ended = start + Duration::from_secs(1);
+        let mut drain = Drain::new(ended, BUDGET);
+        let census = Census {
+            answered: Some(start),
+            ..census(0, 1)
+        };
+        let silent_until = ended + Drain::SILENCE;
+        assert_eq!(
+            drain.verdict(census, || false, ended),
+            Verdict::Wait(silent_until)
         );
     }
 
