@@ -1,10 +1,12 @@
-//! Our listener as an argument of `axum::serve`.
+//! Our listeners as arguments of `axum::serve`.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Listener, Stream};
+#[cfg(feature = "tls")]
+use super::{TlsListener, TlsStream};
 
 /// How long accepting rests when there are no descriptors or no memory left: what frees them is
 /// the end of other requests.
@@ -12,6 +14,26 @@ const REST: Duration = Duration::from_millis(100);
 
 impl axum::serve::Listener for Listener {
     type Io = Stream<tokio::net::TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            match Self::accept(self).await {
+                Ok(connection) => return connection,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => tokio::time::sleep(REST).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Self::local_addr(self)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {

@@ -7,12 +7,24 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod drained;
+#[cfg(feature = "tls")]
+mod handshake;
+#[cfg(feature = "tls")]
+mod handshakes;
 mod intake;
 mod listener;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls_listener;
+#[cfg(feature = "tls")]
+mod tls_stream;
 #[cfg(feature = "tokio")]
 mod tokio;
 
 pub(crate) use intake::{Census, Drain, Intake};
 pub use listener::Listener;
 pub use stream::Stream;
+#[cfg(feature = "tls")]
+pub use tls_listener::TlsListener;
+#[cfg(feature = "tls")]
+pub use tls_stream::TlsStream;

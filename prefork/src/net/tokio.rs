@@ -51,6 +51,18 @@ impl Listener {
         }
     }
 
+    /// In a drain: a connection that has waited, or `None` when accepting is over. Never waits.
+    #[cfg(feature = "tls")]
+    pub(super) fn next_queued(&self) -> io::Result<Option<(Stream<TcpStream>, SocketAddr)>> {
+        match self.step(Mode::NonBlocking)? {
+            Step::Drained(fd, peer, _socket) => {
+                let stream = TcpStream::from_std(fd.into())?;
+                Ok(Some(self.stream_on_tokio(stream, peer)))
+            }
+            Step::Wait(_) | Step::Ended => Ok(None),
+        }
+    }
+
     fn stream_on_tokio(
         &self,
         stream: TcpStream,

@@ -1,0 +1,97 @@
+//! One TLS handshake, from an accepted connection to a stream or to nothing.
+//!
+//! Knows one client and how long it may take; does not know how many others there are.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+
+use super::stream::Stream;
+use super::tls_stream::TlsStream;
+
+/// How long, and for how many bytes, a client is listened to that was told why it is refused.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 * 1024;
+
+/// `None` for a client that does not speak TLS, or not in time.
+pub(super) async fn shake_hands(
+    stream: Stream<TcpStream>,
+    config: Arc<ServerConfig>,
+    limit: Duration,
+) -> Option<TlsStream> {
+    match timeout(limit, attempt(stream, config)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(Failure::Told(io))) => {
+            let _ = timeout(LINGER, linger(io)).await;
+            None
+        }
+        Ok(Err(Failure::Gone)) | Err(_) => None,
+    }
+}
+
+enum Failure {
+    /// The client has an alert to read.
+    Told(TcpStream),
+    /// It closed the connection, or lost it.
+    Gone,
+}
+
+/// In two steps, so that it is seen when the client is answered.
+async fn attempt(
+    stream: Stream<TcpStream>,
+    config: Arc<ServerConfig>,
+) -> Result<TlsStream, Failure> {
+    let mut hello = stream.map(|io| LazyConfigAcceptor::new(Acceptor::default(), io));
+    let start = match progress(&mut hello).await {
+        Ok(start) => start,
+        // The note is dropped here, before the descriptor.
+        Err(error) => return Err(failure(&error, hello.into_inner().take_io())),
+    };
+    hello.note_answered();
+    let mut rest = hello.map(|_| start.into_stream(config).into_fallible());
+    match progress(&mut rest).await {
+        Ok(tls) => Ok(TlsStream::new(rest.map(|_| tls))),
+        Err((error, io)) => {
+            drop(rest);
+            Err(failure(&error, Some(io)))
+        }
+    }
+}
+
+/// Waits for the layer inside; tells a drain of bytes that it took.
+async fn progress<F: Future + Unpin>(stream: &mut Stream<F>) -> F::Output {
+    poll_fn(|cx| {
+        let result = Pin::new(&mut stream.io).poll(cx);
+        if result.is_pending() {
+            stream.note_heard();
+        }
+        result
+    })
+    .await
+}
+
+/// What rustls objects to is `InvalidData`; an alert was written then.
+fn failure(error: &io::Error, io: Option<TcpStream>) -> Failure {
+    match io {
+        Some(io) if error.kind() == io::ErrorKind::InvalidData => Failure::Told(io),
+        Some(_) | None => Failure::Gone,
+    }
+}
+
+/// A socket that is closed with bytes unread is reset, and the alert may be lost with it
+/// (RFC 2525, 2.17). So this side says its end, and reads on until the client's.
+async fn linger(mut io: TcpStream) -> io::Result<()> {
+    io.shutdown().await?;
+    let mut rest = io.take(LINGER_BYTES);
+    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+    Ok(())
+}
