@@ -14,6 +14,8 @@ mod handshakes;
 mod intake;
 mod listener;
 mod stream;
+#[cfg(all(test, feature = "tls"))]
+mod tests;
 #[cfg(feature = "tls")]
 mod tls_listener;
 #[cfg(feature = "tls")]

@@ -1,0 +1,207 @@
+//! Good clients and bad ones.
+
+use std::sync::atomic::Ordering;
+
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+
+use super::stage::{
+    Stage, ask, client_config, echo, name, on_each_runtime, speak_tls, until, until_end,
+};
+
+#[test]
+fn a_client_that_speaks_tls_is_answered() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        stage.echo();
+        let mut client = stage.connect().await;
+        ask(&mut client, b"hello").await;
+        assert_eq!(stage.accepts.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn both_versions_of_the_protocol_are_spoken() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        stage.echo();
+        for version in rustls::ALL_VERSIONS {
+            let connector = TlsConnector::from(client_config(&[version]));
+            let io = stage.connect_plain().await;
+            let mut client = connector.connect(name(), io).await.expect("a handshake");
+            ask(&mut client, b"hello").await;
+        }
+    });
+}
+
+#[test]
+fn a_stream_knows_its_peer_and_what_was_agreed_on() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let io = stage.connect_plain().await;
+        let client = tokio::spawn(speak_tls(io));
+        let (stream, peer) = stage.listener.accept().await.expect("a client");
+        let client = client.await.expect("a client");
+        assert_eq!(client.get_ref().0.local_addr().expect("an address"), peer);
+        assert_eq!(stream.peer_addr().expect("an address"), peer);
+        assert_eq!(stream.alpn_protocol(), Some(b"echo".as_slice()));
+        assert_eq!(stream.server_name(), Some("localhost"));
+        assert!(stream.peer_certificates().is_none());
+        assert!(stream.is_write_vectored());
+        stream.set_nodelay(true).expect("a connection");
+        assert!(stream.get_ref().0.nodelay().expect("a connection"));
+        assert!(!stream.get_ref().1.is_handshaking());
+    });
+}
+
+#[test]
+fn a_stream_that_is_shut_down_says_so() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        stage.echo();
+        let mut client = stage.connect().await;
+        ask(&mut client, b"last").await;
+        client.shutdown().await.expect("a server");
+        let mut rest = Vec::new();
+        // Without `close_notify` this is an unexpected end.
+        client.read_to_end(&mut rest).await.expect("a close_notify");
+        assert!(rest.is_empty());
+    });
+}
+
+#[test]
+fn clients_that_stall_hold_nobody_up() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        stage.echo();
+        let mut stalled = Vec::new();
+        for number in 0..200 {
+            let mut io = stage.connect_plain().await;
+            if number % 2 == 0 {
+                // The first bytes of a hello.
+                io.write_all(&[22, 3, 1, 2]).await.expect("a server");
+            }
+            stalled.push(io);
+        }
+        let good: Vec<_> = (0..40).map(|_| stage.client(b"hello")).collect();
+        for client in good {
+            client.await.expect("an answer");
+        }
+        for io in stalled {
+            let error = io
+                .try_read(&mut [0])
+                .expect_err("nothing was said, nothing closed");
+            assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        }
+    });
+}
+
+#[test]
+fn a_client_of_another_protocol_is_told_and_dropped() {
+    /// RFC 8446, 5.1 and 6.
+    const ALERT: u8 = 21;
+    const FATAL: u8 = 2;
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        stage.echo();
+        let mut garbage = vec![0x80; 40_000];
+        garbage[0] = 0;
+        for words in [
+            b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".as_slice(),
+            &garbage,
+        ] {
+            let mut io = stage.connect_plain().await;
+            io.write_all(words).await.expect("a server");
+            let said = until_end(&mut io).await;
+            assert_eq!((said[0], said[5]), (ALERT, FATAL), "{said:?}");
+        }
+        ask(&mut stage.connect().await, b"hello").await;
+        until(async || stage.intake.census().unread == 0).await;
+    });
+}
+
+#[test]
+fn a_client_that_resets_is_dropped() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        stage.echo();
+        for words in [[].as_slice(), &[22, 3, 1, 2]] {
+            let mut io = stage.connect_plain().await;
+            io.write_all(words).await.expect("a server");
+            io.set_zero_linger().expect("a socket");
+            drop(io);
+        }
+        ask(&mut stage.connect().await, b"hello").await;
+        until(async || stage.intake.census().unread == 0).await;
+    });
+}
+
+#[test]
+fn handshakes_go_on_while_nobody_accepts() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let io = stage.connect_plain().await;
+        stage.let_in(1).await;
+        let mut client = speak_tls(io).await;
+        let (stream, _) = stage.listener.accept().await.expect("a client");
+        tokio::spawn(echo(stream));
+        ask(&mut client, b"hello").await;
+    });
+}
+
+#[test]
+fn cancelled_accepts_lose_nobody() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let clients: Vec<_> = (0..30).map(|_| stage.client(b"hello")).collect();
+        let mut served = 0;
+        until(async || {
+            let accept = stage.listener.accept();
+            if let Ok(accepted) =
+                tokio::time::timeout(std::time::Duration::from_micros(300), accept).await
+            {
+                tokio::spawn(echo(accepted.expect("a client").0));
+                served += 1;
+            }
+            served == 30
+        })
+        .await;
+        for client in clients {
+            client.await.expect("an answer");
+        }
+    });
+}
+
+#[test]
+fn tasks_that_accept_at_the_same_time_share_the_clients() {
+    on_each_runtime(|| async {
+        let stage = Stage::with(|listener| listener.max_handshakes(3));
+        for _ in 0..4 {
+            stage.echo();
+        }
+        let clients: Vec<_> = (0..60).map(|_| stage.client(b"hello")).collect();
+        for client in clients {
+            client.await.expect("an answer");
+        }
+    });
+}
+
+#[test]
+fn a_listener_that_is_dropped_closes_everything() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let mut silent = stage.connect_plain().await;
+        let io = stage.connect_plain().await;
+        stage.let_in(2).await;
+        // The second one is through, and nobody collects it.
+        let mut client = speak_tls(io).await;
+        let Stage {
+            listener, intake, ..
+        } = stage;
+        drop(listener);
+        assert!(until_end(&mut silent).await.is_empty());
+        assert!(matches!(client.read(&mut [0]).await, Err(_) | Ok(0)));
+        until(async || intake.census().unread == 0).await;
+        assert_eq!(intake.census().listeners, 0);
+    });
+}

@@ -1,0 +1,231 @@
+//! What becomes of connections, wherever they are, when the worker is asked to go.
+
+use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use rustls::ClientConnection;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::stage::{
+    Stage, ask, client_config, echo, name, on_each_runtime, speak_tls, until, until_end,
+};
+use crate::net::Drain;
+
+#[test]
+fn who_waits_in_the_queue_is_served_although_nobody_accepts_at_the_moment() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        assert!(stage.is_accept_pending().await);
+        let mut queued = Vec::new();
+        for _ in 0..5 {
+            queued.push(stage.connect_plain().await);
+        }
+        stage.begin_drain();
+        stage.until_closed().await;
+        assert_eq!(stage.intake.census().unread, 5);
+        stage.echo();
+        for io in queued {
+            ask(&mut speak_tls(io).await, b"hello").await;
+        }
+        until(async || stage.intake.census().unread == 0).await;
+        assert!(stage.is_accept_pending().await);
+    });
+}
+
+#[test]
+fn a_longer_queue_than_there_are_places_is_served() {
+    on_each_runtime(|| async {
+        let stage = Stage::with(|listener| listener.max_handshakes(2));
+        assert!(stage.is_accept_pending().await);
+        let mut queued = Vec::new();
+        for _ in 0..9 {
+            queued.push(stage.connect_plain().await);
+        }
+        let clients = queued
+            .into_iter()
+            .map(|io| tokio::spawn(async move { ask(&mut speak_tls(io).await, b"hello").await }));
+        let clients: Vec<_> = clients.collect();
+        stage.begin_drain();
+        stage.echo();
+        for client in clients {
+            client.await.expect("an answer");
+        }
+        stage.until_closed().await;
+    });
+}
+
+#[test]
+fn a_successors_queue_is_left_alone() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        assert!(stage.is_accept_pending().await);
+        stage.intake.begin_drain(Drain {
+            until: Instant::now() + std::time::Duration::from_secs(30),
+            leaves_queue: true,
+        });
+        stage.until_closed().await;
+        assert_eq!(stage.intake.census().unread, 0);
+    });
+}
+
+#[test]
+fn the_end_of_accepting_comes_with_its_time_where_there_is_no_room() {
+    on_each_runtime(|| async {
+        let stage = Stage::with(|listener| listener.max_handshakes(1));
+        let _first = stage.connect_plain().await;
+        stage.let_in(1).await;
+        let _second = stage.connect_plain().await;
+        stage.intake.begin_drain(Drain {
+            until: Instant::now() + std::time::Duration::from_millis(50),
+            leaves_queue: false,
+        });
+        until(async || stage.intake.census().listeners == 0).await;
+        assert_eq!(stage.intake.census().unread, 1);
+    });
+}
+
+#[test]
+fn a_handshake_that_goes_on_finishes_and_is_unread_until_its_first_read() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let io = stage.connect_plain().await;
+        stage.let_in(1).await;
+        stage.begin_drain();
+        stage.until_closed().await;
+        assert!(!stage.intake.has_waiting());
+        assert_eq!(stage.intake.census().answered, None);
+
+        let mut client = speak_tls(io).await;
+        let (mut stream, _) = stage.listener.accept().await.expect("a client");
+        let census = stage.intake.census();
+        assert_eq!(census.unread, 1, "only the handshake was read");
+        assert!(census.answered.is_some());
+
+        client.write_all(b"hello").await.expect("a server");
+        until(async || stage.intake.has_waiting()).await;
+        let changes = stage.changes.load(Ordering::SeqCst);
+        stream.read_exact(&mut [0; 5]).await.expect("a client");
+        assert_eq!(stage.intake.census().unread, 0);
+        assert!(stage.changes.load(Ordering::SeqCst) > changes);
+    });
+}
+
+#[test]
+fn a_stalled_handshake_does_not_seem_to_have_something_to_read() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let mut io = stage.connect_plain().await;
+        stage.let_in(1).await;
+        stage.begin_drain();
+        stage.until_closed().await;
+        until(async || stage.changes.load(Ordering::SeqCst) > 0).await;
+        let changes = stage.changes.load(Ordering::SeqCst);
+        // A part of a hello: read, and then there is silence again, of which the drain is told.
+        io.write_all(&[22, 3, 1, 2]).await.expect("a server");
+        until(async || {
+            let is_told = stage.changes.load(Ordering::SeqCst) > changes;
+            is_told && !stage.intake.has_waiting()
+        })
+        .await;
+        assert_eq!(stage.intake.census().answered, None);
+        assert_eq!(stage.intake.census().unread, 1);
+    });
+}
+
+#[test]
+fn a_handshake_that_fails_is_waited_for_no_longer() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let mut io = stage.connect_plain().await;
+        stage.let_in(1).await;
+        stage.begin_drain();
+        stage.until_closed().await;
+        io.write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .await
+            .expect("a server");
+        until_end(&mut io).await;
+        assert_eq!(stage.intake.census().unread, 0);
+    });
+}
+
+#[test]
+fn a_request_that_came_with_the_handshake_is_known_to_wait() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let mut io = stage.connect_plain().await;
+        stage.let_in(1).await;
+        let mut session = ClientConnection::new(client_config(&[&rustls::version::TLS13]), name())
+            .expect("a client");
+        // Held back until it may be sent, and sent together with the last word of the handshake.
+        session.writer().write_all(b"hello").expect("a buffer");
+        speak(&mut session, &mut io).await;
+        stage.begin_drain();
+        let (mut stream, _) = stage.listener.accept().await.expect("a client");
+        let nothing = stream
+            .get_ref()
+            .0
+            .try_io(tokio::io::Interest::READABLE, || {
+                socket2::SockRef::from(stream.get_ref().0)
+                    .peek(&mut [std::mem::MaybeUninit::uninit()])
+            });
+        nothing.expect_err("the socket is empty");
+        assert!(stage.intake.has_waiting());
+        stream.read_exact(&mut [0; 5]).await.expect("a client");
+        assert!(!stage.intake.has_waiting());
+    });
+}
+
+/// A client's handshake, each flight of it as one write.
+async fn speak(session: &mut ClientConnection, io: &mut tokio::net::TcpStream) {
+    loop {
+        let mut flight = Vec::new();
+        while session.wants_write() {
+            session.write_tls(&mut flight).expect("memory");
+        }
+        io.write_all(&flight).await.expect("a server");
+        if !session.is_handshaking() {
+            return;
+        }
+        let mut heard = [0; 4096];
+        let count = io.read(&mut heard).await.expect("a server");
+        session.read_tls(&mut &heard[..count]).expect("memory");
+        session.process_new_packets().expect("a server");
+    }
+}
+
+#[test]
+fn a_stream_that_is_dropped_or_given_away_is_waited_for_no_longer() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let dropped = stage.client(b"");
+        let (stream, _) = stage.listener.accept().await.expect("a client");
+        assert_eq!(stage.intake.census().unread, 1);
+        drop(stream);
+        assert_eq!(stage.intake.census().unread, 0);
+        dropped.await.expect("a client");
+
+        let given_away = stage.client(b"");
+        let (stream, _) = stage.listener.accept().await.expect("a client");
+        let _inner = stream.into_inner();
+        assert_eq!(stage.intake.census().unread, 0);
+        given_away.await.expect("a client");
+    });
+}
+
+#[test]
+fn a_connection_that_nobody_has_collected_yet_is_given_after_the_drain_began() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let io = stage.connect_plain().await;
+        stage.let_in(1).await;
+        let mut client = speak_tls(io).await;
+        stage.begin_drain();
+        stage.until_closed().await;
+        assert_eq!(stage.intake.census().unread, 1);
+        let (stream, _) = stage.listener.accept().await.expect("a client");
+        tokio::spawn(echo(stream));
+        ask(&mut client, b"hello").await;
+        assert!(stage.is_accept_pending().await);
+    });
+}

@@ -1,0 +1,93 @@
+//! How many handshakes there may be, and for how long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::stage::{Stage, ask, on_each_runtime, server_config, speak_tls, until, until_end};
+use crate::net::Stream;
+use crate::net::handshakes::{Admission, Handshakes, Limits};
+
+#[test]
+fn a_handshake_ends_with_its_time() {
+    on_each_runtime(|| async {
+        let stage = Stage::with(|listener| listener.handshake_timeout(Duration::from_millis(50)));
+        let mut silent = stage.connect_plain().await;
+        stage.echo();
+        assert!(until_end(&mut silent).await.is_empty());
+        assert_eq!(stage.intake.census().unread, 0);
+    });
+}
+
+#[test]
+fn at_the_limit_the_oldest_gives_way_and_no_other() {
+    on_each_runtime(|| async {
+        let stage = Stage::with(|listener| listener.max_handshakes(2));
+        let mut oldest = stage.connect_plain().await;
+        stage.let_in(1).await;
+        let second = stage.connect_plain().await;
+        stage.let_in(2).await;
+        stage.echo();
+        let mut client = stage.connect().await;
+        ask(&mut client, b"hello").await;
+        assert!(until_end(&mut oldest).await.is_empty());
+        let error = second.try_read(&mut [0]).expect_err("still open");
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    });
+}
+
+#[test]
+fn who_has_nobody_behind_keeps_its_place() {
+    on_each_runtime(|| async {
+        let stage = Stage::with(|listener| listener.max_handshakes(1));
+        let slow = stage.connect_plain().await;
+        stage.let_in(1).await;
+        stage.echo();
+        // Longer than the oldest is protected, where others wait.
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        ask(&mut speak_tls(slow).await, b"hello").await;
+    });
+}
+
+#[test]
+fn a_place_is_free_again_when_the_connection_is_collected() {
+    on_each_runtime(|| async {
+        let limits = Limits {
+            timeout: Duration::from_secs(10),
+            max: 1,
+        };
+        let handshakes = Arc::new(Handshakes::new(server_config(), limits));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let io = tokio::net::TcpStream::connect(addr)
+            .await
+            .expect("a listener");
+        let (accepted, peer) = listener.accept().await.expect("a client");
+        let intake = Stage::new().intake;
+        assert_eq!(handshakes.admission(Instant::now()), Admission::Open);
+
+        handshakes.begin(Stream::new(accepted, &intake), peer);
+        let Admission::Full(Some(old)) = handshakes.admission(Instant::now()) else {
+            panic!("the only place is taken");
+        };
+        assert_eq!(handshakes.admission(old), Admission::Open);
+
+        let _client = speak_tls(io).await;
+        // Over, but nobody has it: it does not give way, however old it gets.
+        until(async || handshakes.admission(old) == Admission::Full(None)).await;
+        let _ = handshakes.next_finished().await;
+        assert_eq!(handshakes.admission(old), Admission::Open);
+    });
+}
+
+#[test]
+fn nobody_has_no_place_at_all() {
+    on_each_runtime(|| async {
+        let stage = Stage::with(|listener| listener.max_handshakes(0));
+        stage.echo();
+        ask(&mut stage.connect().await, b"hello").await;
+    });
+}

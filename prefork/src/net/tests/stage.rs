@@ -1,0 +1,208 @@
+//! A listener on a port of its own, clients for it, and the runtimes on which both run.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+use tokio_rustls::{TlsConnector, client};
+
+use crate::net::{Drain, Intake, Listener, TlsListener, TlsStream};
+
+/// Nothing here takes as long, unless it never happens.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a test on a runtime with one thread, and on one with several.
+pub(super) fn on_each_runtime<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    let mut several = Builder::new_multi_thread();
+    for builder in [
+        &mut Builder::new_current_thread(),
+        several.worker_threads(3),
+    ] {
+        let runtime = builder.enable_all().build().expect("a runtime");
+        let ended = runtime.block_on(async { timeout(PATIENCE, test()).await });
+        ended.expect("a test that ends");
+    }
+}
+
+/// A listener with an intake of its own, where it can be seen.
+pub(super) struct Stage {
+    pub(super) listener: Arc<TlsListener>,
+    pub(super) addr: SocketAddr,
+    pub(super) intake: Arc<Intake>,
+    pub(super) changes: Arc<AtomicUsize>,
+    pub(super) accepts: Arc<AtomicUsize>,
+}
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        Self::with(|listener| listener)
+    }
+
+    pub(super) fn with(options: impl FnOnce(TlsListener) -> TlsListener) -> Self {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        socket.set_nonblocking(true).expect("a socket");
+        let addr = socket.local_addr().expect("an address");
+        let (changes, accepts) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let count = |counter: &Arc<AtomicUsize>| {
+            let counter = Arc::clone(counter);
+            move || {
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let intake = Intake::new(count(&accepts), count(&changes)).expect("a bell");
+        let intake = Arc::new(intake);
+        let plain = Listener::new(socket.into(), addr, &intake);
+        let listener = options(TlsListener::new(plain, server_config()));
+        Self {
+            listener: Arc::new(listener),
+            addr,
+            intake,
+            changes,
+            accepts,
+        }
+    }
+
+    /// Gives every connection back what it says, for as long as the runtime is there.
+    pub(super) fn echo(&self) {
+        let listener = Arc::clone(&self.listener);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.expect("no error of a client's");
+                tokio::spawn(echo(stream));
+            }
+        });
+    }
+
+    /// Stays in accept until so many connections are unread, and leaves it then.
+    pub(super) async fn let_in(&self, count: usize) {
+        let mut accept = pin!(self.listener.accept());
+        until(async || {
+            let is_pending = poll_once(accept.as_mut()).await.is_pending();
+            assert!(is_pending, "nobody finishes a handshake meanwhile");
+            self.intake.census().unread == count
+        })
+        .await;
+    }
+
+    pub(super) fn begin_drain(&self) {
+        self.intake.begin_drain(Drain {
+            until: Instant::now() + PATIENCE,
+            leaves_queue: false,
+        });
+    }
+
+    /// The socket is closed before the intake is told so.
+    pub(super) async fn until_closed(&self) {
+        until(async || self.intake.census().listeners == 0).await;
+    }
+
+    pub(super) async fn is_accept_pending(&self) -> bool {
+        poll_once(pin!(self.listener.accept())).await.is_pending()
+    }
+
+    pub(super) async fn connect_plain(&self) -> TcpStream {
+        TcpStream::connect(self.addr).await.expect("a listener")
+    }
+
+    pub(super) async fn connect(&self) -> client::TlsStream<TcpStream> {
+        speak_tls(self.connect_plain().await).await
+    }
+
+    /// A client that is on its way on a task of its own, and says `text` first.
+    pub(super) fn client(&self, text: &'static [u8]) -> tokio::task::JoinHandle<()> {
+        let addr = self.addr;
+        tokio::spawn(async move {
+            let io = TcpStream::connect(addr).await.expect("a listener");
+            ask(&mut speak_tls(io).await, text).await;
+        })
+    }
+}
+
+pub(super) async fn echo(mut stream: TlsStream) {
+    let mut buffer = [0; 64];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        stream.write_all(&buffer[..count]).await.expect("a client");
+    }
+    let _ = stream.shutdown().await;
+}
+
+/// Says something, and hears it again.
+pub(super) async fn ask(stream: &mut client::TlsStream<TcpStream>, text: &[u8]) {
+    stream.write_all(text).await.expect("a server");
+    let mut heard = vec![0; text.len()];
+    stream.read_exact(&mut heard).await.expect("an answer");
+    assert_eq!(heard, text);
+}
+
+pub(super) async fn speak_tls(io: TcpStream) -> client::TlsStream<TcpStream> {
+    let connector = TlsConnector::from(client_config(rustls::ALL_VERSIONS));
+    connector.connect(name(), io).await.expect("a handshake")
+}
+
+pub(super) async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+/// Waits for a fact; the time between two looks is nobody's assertion.
+pub(super) async fn until(mut fact: impl AsyncFnMut() -> bool) {
+    while !fact().await {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Waits until the other side has closed, whatever it said before.
+pub(super) async fn until_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut said = Vec::new();
+    match stream.read_to_end(&mut said).await {
+        Ok(_) => said,
+        Err(error) => panic!("reset after {said:?}: {error}"),
+    }
+}
+
+pub(super) fn name() -> ServerName<'static> {
+    ServerName::try_from("localhost").expect("a name")
+}
+
+pub(super) fn server_config() -> Arc<ServerConfig> {
+    let (certificate, key) = identity();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key);
+    let mut config = config.expect("a pair");
+    config.alpn_protocols = vec![b"echo".to_vec()];
+    Arc::new(config)
+}
+
+pub(super) fn client_config(versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(identity().0).expect("a certificate");
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"echo".to_vec()];
+    Arc::new(config)
+}
+
+fn identity() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    static MADE: OnceLock<rcgen::CertifiedKey<rcgen::KeyPair>> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate")
+    });
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    (made.cert.der().clone(), key)
+}
