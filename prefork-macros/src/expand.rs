@@ -26,6 +26,7 @@
 //! A token that the type checker may complain about carries the span of what the user wrote. The crate's path stands in one
 //! place, so that a wrong one is one error. No `allow` is generated for rustc's lints: it would be an error under `forbid`.
 
+use prefork_options::Row;
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
@@ -45,7 +46,7 @@ pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
     let signature = &item.signature;
     let krate = crate_path(config);
     let (user, call) = (user(item), call(signature));
-    let options = config.options.iter().map(setting);
+    let options = config.options.iter().map(|option| setting(config, option));
     let wants = arguments(signature).map(want);
     let entry = entry(config, item);
     // Here the compiler says that a return type is no `Termination`.
@@ -175,10 +176,18 @@ fn started(config: &Config, function: &TokenStream) -> TokenStream {
 
 /// One option, as a call of the builder's setter: hover, completion and type errors come from there. Name and parentheses
 /// are the user's: what lies between them is where the setter finds that it was called from.
-fn setting(Setting { name, value }: &Setting) -> TokenStream {
+fn setting(config: &Config, Setting { name, value }: &Setting) -> TokenStream {
     let mut arguments = Group::new(Delimiter::Parenthesis, value.to_token_stream());
     arguments.set_span(name.span());
-    quote!(__prefork.#name #arguments;)
+    let call = quote!(__prefork.#name #arguments;);
+    let row = Row::find(&name.unraw().to_string());
+    if row.and_then(|row| row.feature) != Some("tls") {
+        return call;
+    }
+    // Without the feature it says so, in the place of the call.
+    let krate = crate_path(config);
+    let with_tls = quote_spanned!(generated_at(name.span())=> ::__with_tls!);
+    quote!(#krate #with_tls { #name: #call })
 }
 
 /// What one argument asks of the worker. Its type is named here so that a wrong one is reported once, in its own place.

@@ -3,7 +3,7 @@
 //! It knows the literals of the language and asks the grammars of `prefork-options`; an expression that is no literal is
 //! let through, the type checker and the start of the program will judge it.
 
-use prefork_options::{Address, Kind, address, duration, list};
+use prefork_options::{Address, Kind, address, duration, list, protocols};
 use quote::ToTokens;
 use syn::{Expr, ExprLit, Lit, LitInt, LitStr, UnOp};
 
@@ -18,6 +18,10 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
         (Kind::Addresses, Some(Lit::Str(text))) => {
             check_address(text, errors);
         }
+        (Kind::Pem, Some(Lit::ByteStr(_))) => {}
+        (Kind::Protocols, _) if matches!(bare(value), Expr::Array(_)) => {
+            check_protocols(value, errors);
+        }
         (Kind::Code, _) if matches!(bare(value), Expr::Closure(_)) => {}
         (Kind::Flag, Some(Lit::Bool(_))) => {}
         (
@@ -28,7 +32,9 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
             | Kind::Network
             | Kind::Flag
             | Kind::Prefix
-            | Kind::Threads,
+            | Kind::Threads
+            | Kind::Pem
+            | Kind::Protocols,
             Some(Lit::Str(text)),
         ) => {
             report(text, kind.check(&text.value()), errors);
@@ -130,6 +136,29 @@ fn check_addresses<'a>(
     }
 }
 
+/// Each name by itself, where it is a literal; whether one is there twice, where all are.
+fn check_protocols(value: &Expr, errors: &mut Errors) {
+    let Expr::Array(array) = bare(value) else {
+        return;
+    };
+    let names: Option<Vec<String>> = array.elems.iter().map(known_text).collect();
+    for element in &array.elems {
+        match (known_text(element), describe(element)) {
+            (Some(name), _) if names.is_none() => {
+                report(element, protocols::check(vec![name]), errors);
+            }
+            (None, Some(found)) => {
+                let text = format!("expected the name of a protocol such as \"h2\", found {found}");
+                errors.at(element, text);
+            }
+            (_, _) => {}
+        }
+    }
+    if let Some(names) = names {
+        report(value, protocols::check(names), errors);
+    }
+}
+
 /// The addresses that a value of `listen` is known to have, each with its place.
 pub(crate) fn known_addresses(value: &Expr) -> Vec<(&Expr, Address)> {
     let elements: Vec<&Expr> = match bare(value) {
@@ -201,6 +230,11 @@ mod tests {
             (Kind::Flag, "\"true\""),
             (Kind::Count, "\"8\""),
             (Kind::Workers, "\"auto-1\""),
+            (Kind::Pem, "\"/etc/ssl/key.pem\""),
+            (Kind::Pem, "b\"-----BEGIN\""),
+            (Kind::Pem, "include_bytes!(\"key.pem\")"),
+            (Kind::Protocols, "\"h2,http/1.1\""),
+            (Kind::Protocols, "[\"h2\", OTHER]"),
             (Kind::Code, "|child| drop(child)"),
             (Kind::Code, "hooks::spawned"),
         ] {
@@ -300,6 +334,18 @@ mod tests {
                 "is not what variables are called",
             ),
             (Kind::Prefix, "4", "expected a prefix such as"),
+            (
+                Kind::Pem,
+                "\"-----BEGIN PRIVATE KEY-----\"",
+                "a program gives the text as bytes",
+            ),
+            (
+                Kind::Pem,
+                "4",
+                "expected the path of a PEM file, or its bytes, found a number",
+            ),
+            (Kind::Protocols, "[\"h2\", \"h2\"]", "'h2' is there twice"),
+            (Kind::Protocols, "[\"h2\", 'x']", "found a character"),
         ] {
             let found = verdict(kind, text);
             assert!(found.contains(message), "{text}: {found}");

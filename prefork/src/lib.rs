@@ -27,7 +27,7 @@
 //! - What the program does before `run` (with the builder; the attribute does nothing before)
 //!   happens in the master and in every worker; what [`Prefork::init`] does as well, told which it is.
 //! - A builder whose program has started threads before [`Prefork::new`] leaves the worker's
-//!   variables (`PREFORK_CHILD`, `PREFORK_ADDRS`, `LISTEN_*`) in the environment: taking them out
+//!   variables (`PREFORK_CHILD`, `PREFORK_ADDRS`, `PREFORK_TLS`, `LISTEN_*`) in the environment: taking them out
 //!   beside other threads is unsound. Programs that such a worker starts see them.
 //! - A wrapper ([`ChildCommand::wrapper`]) has to execute the program in its own place.
 //! - The body is told by [`shutdown`], or by a listener of ours that ends. One that asks nobody goes
@@ -71,6 +71,15 @@
 //! | `shutdown()` resolves | when everything accepted is seen | at once |
 //! | late clients are refused | when all workers closed | when all workers ended |
 //! | a killed master's address is free again | when its workers have drained their queues | when their bodies ended |
+//!
+//! # TLS
+//!
+//! Feature `tls`, on rustls. The master reads certificate and key ([`Prefork::tls_cert`], [`Prefork::tls_key`]: files, or
+//! bytes in the program), checks them before it binds anything, and hands them to its workers in memory; it reads them
+//! again for each later worker, and a bad new pair leaves the last good one serving. A listener speaks TLS where its
+//! address says so, `"https=tls://0.0.0.0:443"`: `main` takes it as a `net::TlsListener`, or takes an
+//! `Arc<rustls::ServerConfig>` and does the handshakes itself. Sessions resume whichever worker answers: all share the
+//! keys of tickets, which are replaced every six hours.
 //!
 //! # Connect info with axum
 //!
@@ -141,7 +150,7 @@
 //!
 //! None is on by default. `tokio`: async `main` (on a current-thread runtime, unless
 //! `runtime_threads` says more or another runtime's attribute stands beside ours), `net::Listener::accept`, `tokio::net::TcpListener` as an argument.
-//! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`. `tracing`, `log`: the master's lines for those.
+//! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`. `tls`: see below; includes `tokio`. `tracing`, `log`: the master's lines for those.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(target_os = "linux", not(prefork_portable))),
@@ -177,11 +186,9 @@ mod supervisor;
 #[cfg(unix)]
 mod sys;
 #[cfg(feature = "tls")]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "master and worker do not call it yet")
-)]
-#[expect(unused_imports, reason = "master and worker do not call it yet")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/off.rs"]
 mod tls;
 #[cfg(unix)]
 mod worker;
@@ -208,7 +215,7 @@ pub use worker::{
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::prefork::private::{run, take};
+    pub use crate::prefork::private::{certificates, run, take};
     pub use crate::runtime::Body;
     pub use crate::worker::{Guest, Said, Want};
 }
@@ -219,6 +226,28 @@ pub mod __private {
 #[macro_export]
 macro_rules! __with_tokio {
     ($($call:tt)*) => { $($call)* };
+}
+
+/// An option of feature `tls`, where that is on.
+#[cfg(feature = "tls")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_tls {
+    ($option:ident: $($call:tt)*) => { $($call)* };
+}
+
+/// Without it the option would be refused at every start; it is refused here.
+#[cfg(not(feature = "tls"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_tls {
+    ($option:ident: $($call:tt)*) => {
+        ::core::compile_error!(::core::concat!(
+            "`",
+            ::core::stringify!($option),
+            "` needs feature `tls` of prefork"
+        ));
+    };
 }
 
 /// Without the feature the call could only fail in words that do not name it, so it is left out.

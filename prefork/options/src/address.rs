@@ -1,4 +1,4 @@
-//! Where to listen: `[name=]host:port`.
+//! Where to listen: `[name=][tls://]host:port`.
 //!
 //! The port may be left open, for somebody else to say: `host` alone, or `:` where the host is left out as well. `host:`
 //! is refused, since it is what remains of `host:$PORT` where the variable was lost.
@@ -30,22 +30,32 @@ pub struct Address {
     pub host: String,
     /// The TCP port; 0 lets the system choose, `None` leaves it open.
     pub port: Option<u16>,
+    /// Whether who connects there is to speak TLS.
+    pub is_tls: bool,
 }
+
+/// What stands before a place where TLS is spoken.
+const TLS: &str = "tls://";
 
 /// Reads one address.
 ///
 /// # Errors
 ///
-/// Any text that is not `[name=]host:port`, each mistake with its own words.
+/// Any text that is not `[name=][tls://]host:port`, each mistake with its own words.
 pub fn parse(text: &str) -> Result<Address, ParseError> {
     refuse_other_worlds(text)?;
     let (name, place) = match text.split_once('=') {
         Some((name, place)) => (Some(parse_name(text, name)?), place),
         None => (None, text),
     };
+    let (is_tls, place) = match place.strip_prefix(TLS) {
+        Some(place) => (true, place),
+        None => (false, place),
+    };
     let (host, port) = split(text, place)?;
     Ok(Address {
         name,
+        is_tls,
         host: host::parse(host).map_err(|reason| refuse(text, &reason))?,
         port: port.map(|port| parse_port(text, port)).transpose()?,
     })
@@ -68,7 +78,7 @@ fn split<'a>(text: &str, place: &'a str) -> Result<(&'a str, Option<&'a str>), P
     if place.is_empty() {
         return Err(refuse(
             text,
-            &format!("has no address behind '=', {EXPECTED}"),
+            &format!("has no address at its end, {EXPECTED}"),
         ));
     }
     if place == ":" {
@@ -103,14 +113,21 @@ fn refuse_other_worlds(text: &str) -> Result<(), ParseError> {
         let reason = format!("has a comma, {EXPECTED} for each listener alone");
         return Err(refuse(text, &reason));
     }
-    if let Some((scheme, _)) = text.split_once("://") {
-        let scheme = quote(&format!("{scheme}://"));
-        return Err(refuse(
-            text,
-            &format!("is a URL, leave out {scheme}; {EXPECTED}"),
-        ));
-    }
     let place = text.split_once('=').map_or(text, |(_, place)| place);
+    match place.split_once("://") {
+        Some(("tls", _)) | None => {}
+        Some((scheme, _)) => {
+            let instead = match scheme {
+                "https" => format!("for TLS write '{TLS}' there"),
+                _ => EXPECTED.to_owned(),
+            };
+            let scheme = quote(&format!("{scheme}://"));
+            return Err(refuse(
+                text,
+                &format!("is a URL, leave out {scheme}; {instead}"),
+            ));
+        }
+    }
     if place.starts_with(['/', '.', '@']) || place.starts_with("unix:") {
         return Err(refuse(text, &format!("is a path, {EXPECTED}")));
     }
@@ -174,6 +191,9 @@ impl fmt::Display for Address {
         if let Some(name) = &self.name {
             write!(f, "{name}=")?;
         }
+        if self.is_tls {
+            f.write_str(TLS)?;
+        }
         if self.host.contains(':') {
             write!(f, "[{}]", self.host)?;
         } else {
@@ -214,6 +234,24 @@ mod tests {
             assert_eq!(address.name.as_deref(), name);
             assert_eq!((address.host.as_str(), address.port), (host, port));
             assert_eq!(address.to_string(), text);
+            assert!(!address.is_tls);
+        }
+    }
+
+    #[test]
+    fn an_address_says_where_tls_is_spoken() {
+        for (text, host, port) in [
+            ("https=tls://0.0.0.0:443", "0.0.0.0", Some(443)),
+            ("https=tls://[::1]:443", "::1", Some(443)),
+            ("https=tls://:443", "", Some(443)),
+            ("https=tls://:", "", None),
+            ("https=tls://localhost", "localhost", None),
+        ] {
+            let address: Address = text.parse().unwrap();
+
+            assert!(address.is_tls);
+            assert_eq!((address.host.as_str(), address.port), (host, port));
+            assert_eq!(address.to_string(), text);
         }
     }
 
@@ -232,7 +270,23 @@ mod tests {
             ),
             (
                 "a=",
-                "'a=' has no address behind '=', expected 'host:port' such as '127.0.0.1:8080'",
+                "'a=' has no address at its end, expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+            (
+                "tls://",
+                "'tls://' has no address at its end, expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+            (
+                "a=https://:443",
+                "'a=https://:443' is a URL, leave out 'https://'; for TLS write 'tls://' there",
+            ),
+            (
+                "tls://443",
+                "'tls://443' is a port alone, write 'tls://:443'",
+            ),
+            (
+                "tls://tls://:443",
+                "'tls://tls://:443' has more than one ':'; an IPv6 address needs brackets, such as '[::1]:8080'",
             ),
             (
                 "::1",

@@ -4,7 +4,8 @@
 //! The table knows names, kinds and words for people; it does not know types or values of the runtime.
 
 use crate::{
-    ParseError, count, duration, flag, list, network, prefix, quote, threads, window, workers,
+    ParseError, count, duration, flag, list, network, pem, prefix, protocols, quote, threads,
+    window, workers,
 };
 
 /// Hands the rows of the table to a macro.
@@ -15,11 +16,11 @@ use crate::{
 /// ```text
 /// #[doc = " One line of the setter's documentation."]
 /// #[doc = " Another one."]
-/// name: kind { env: "PREFORK_NAME", default: "text for people", unit: "text", since: "0.1.0", example: "a value" }
+/// name: kind { env: "PREFORK_NAME", feature: "name", default: "text for people", unit: "text", since: "0.1.0", example: "a value" }
 /// ```
 ///
-/// where `unit` may be missing, `env` too where the environment is read too late for it, and the kinds are those of
-/// [`Kind`], in lower case. The example is an expression that attribute and setter take; the documentation shows it, and
+/// where `unit` may be missing, `feature` where it needs none, `env` where the environment is read too late for it, and
+/// the kinds are those of [`Kind`], in lower case. The example is an expression that attribute and setter take; the documentation shows it, and
 /// compiles it. A row of `code`, an option that is a function, has neither kind, `env`, `unit` nor `example`, and a setter
 /// that the runtime writes by hand.
 ///
@@ -29,7 +30,8 @@ use crate::{
 /// macro_rules! names {
 ///     (
 ///         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-///             $(env: $env:literal,)? default: $default:literal, $(unit: $unit:literal,)? since: $since:literal,
+///             $(env: $env:literal,)? $(feature: $feature:literal,)? default: $default:literal, $(unit: $unit:literal,)?
+///             since: $since:literal,
 ///             example: $example:expr
 ///         } )* }
 ///         code { $( $(#[doc = $code_doc:expr])* $code:ident { default: $code_default:literal, since: $code_since:literal } )* }
@@ -51,6 +53,9 @@ macro_rules! options {
                 /// `0` to `9`, `_`) a listener goes to the argument of `main` that is called so, and to no other; unnamed
                 /// ones go to the rest of the arguments, in order, and are called `listener0`, `listener1`, … by their
                 /// places.
+                ///
+                /// With `tls://` before the host, behind the name, who connects there is to speak TLS (feature `tls`): `main` takes
+                /// it as a `TlsListener`.
                 ///
                 /// `host` without a port (`:` for all interfaces) leaves the port to the variable `PORT`, and is refused
                 /// at the start where that is not set.
@@ -200,6 +205,57 @@ macro_rules! options {
                     since: "0.1.0",
                     example: 4
                 }
+
+                /// The certificates that servers of TLS show: the server's own first, then those that lead to a root.
+                ///
+                /// PEM, as the path of a file or as bytes such as `include_bytes!("server.pem")`. The master reads and checks
+                /// them, together with the `tls_key`, before it starts the first worker and again for each later one: what
+                /// lies on disk then is what the new worker shows, so that a renewal needs no restart of the master. A bad new
+                /// pair is refused with a line in the log, and the last good one serves on. Workers need no right to read the
+                /// files. Which listeners speak TLS their addresses say: `tls://0.0.0.0:443`.
+                tls_cert: pem {
+                    env: "PREFORK_TLS_CERT",
+                    feature: "tls",
+                    default: "no certificate",
+                    since: "0.1.0",
+                    example: "/etc/ssl/server.pem"
+                }
+
+                /// The private key of the `tls_cert`: PEM (PKCS #8, PKCS #1 or SEC1), not encrypted, as a path or as bytes.
+                ///
+                /// Nothing of it is ever shown, neither in errors nor in an explanation.
+                tls_key: pem {
+                    env: "PREFORK_TLS_KEY",
+                    feature: "tls",
+                    default: "no key",
+                    since: "0.1.0",
+                    example: "/etc/ssl/private/server.key"
+                }
+
+                /// The protocols that may be spoken over TLS, the preferred one first (ALPN, RFC 7301).
+                ///
+                /// `"h2,http/1.1"` is for servers that speak both. A client that offers some, and none of these, is refused.
+                /// Unsaid, what clients offer is passed over, and those of the web speak HTTP/1.1. The environment's names have
+                /// commas between them, and replace the list.
+                tls_alpn: protocols {
+                    env: "PREFORK_TLS_ALPN",
+                    feature: "tls",
+                    default: "none",
+                    since: "0.1.0",
+                    example: ["h2", "http/1.1"]
+                }
+
+                /// The authorities whose certificates clients must show (mutual TLS); PEM, as a path or as bytes.
+                ///
+                /// A client without a certificate of one of them is refused in the handshake. It is read and checked together
+                /// with the `tls_cert`.
+                tls_client_ca: pem {
+                    env: "PREFORK_TLS_CLIENT_CA",
+                    feature: "tls",
+                    default: "clients show no certificate",
+                    since: "0.1.0",
+                    example: "/etc/ssl/clients.pem"
+                }
             }
 
             code {
@@ -252,6 +308,10 @@ pub enum Kind {
     Prefix,
     /// A number of threads, see [`threads`](crate::threads).
     Threads,
+    /// Certificates or a key, see [`pem`](crate::pem).
+    Pem,
+    /// Names of protocols, see [`protocols`](crate::protocols).
+    Protocols,
     /// A function; not in the environment.
     Code,
 }
@@ -269,6 +329,8 @@ impl Kind {
             Self::Flag => "`true` or `false`",
             Self::Prefix => "a prefix such as \"MYAPP\"",
             Self::Threads => "a number from 1 to 1024",
+            Self::Pem => "the path of a PEM file, or its bytes",
+            Self::Protocols => "protocols such as \"h2,http/1.1\" or an array of them",
             Self::Code => "a function or a closure",
         }
     }
@@ -289,6 +351,8 @@ impl Kind {
             Self::Flag => flag::parse(text).map(drop),
             Self::Prefix => prefix::parse(text).map(drop),
             Self::Threads => threads::parse(text).map(drop),
+            Self::Pem => pem::parse(text).map(drop),
+            Self::Protocols => protocols::parse(text).map(drop),
             Self::Code => Err(ParseError::new(format!(
                 "{} is a text, expected code",
                 quote(text)
@@ -314,6 +378,8 @@ pub struct Row {
     pub unit: Option<&'static str>,
     /// The variable that overrides it, where the prefix is not another; `None` for code and the prefix itself.
     pub env: Option<&'static str>,
+    /// The feature of prefork that it needs.
+    pub feature: Option<&'static str>,
     /// An expression that attribute and setter take; `None` for code, whose setter shows its own.
     pub example: Option<&'static str>,
 }
@@ -353,6 +419,12 @@ macro_rules! kind {
     (threads) => {
         Kind::Threads
     };
+    (pem) => {
+        Kind::Pem
+    };
+    (protocols) => {
+        Kind::Protocols
+    };
 }
 
 macro_rules! optional {
@@ -367,7 +439,8 @@ macro_rules! optional {
 macro_rules! rows {
     (
         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-            $(env: $env:literal,)? default: $default:literal, $(unit: $unit:literal,)? since: $since:literal,
+            $(env: $env:literal,)? $(feature: $feature:literal,)? default: $default:literal, $(unit: $unit:literal,)?
+            since: $since:literal,
             example: $example:expr
         } )* }
         code { $( $(#[doc = $code_doc:expr])* $code:ident {
@@ -384,6 +457,7 @@ macro_rules! rows {
                 doc: concat!($($doc, "\n"),*),
                 unit: optional!($($unit)?),
                 env: optional!($($env)?),
+                feature: optional!($($feature)?),
                 example: Some(stringify!($example)),
             },)*
             $(Row {
@@ -394,6 +468,7 @@ macro_rules! rows {
                 doc: concat!($($code_doc, "\n"),*),
                 unit: None,
                 env: None,
+                feature: None,
                 example: None,
             },)*
         ];
@@ -435,7 +510,13 @@ mod tests {
         for row in TABLE {
             let has_unit = match row.kind {
                 Kind::Workers | Kind::Count | Kind::Duration | Kind::Window | Kind::Threads => true,
-                Kind::Addresses | Kind::Network | Kind::Flag | Kind::Prefix | Kind::Code => false,
+                Kind::Addresses
+                | Kind::Network
+                | Kind::Flag
+                | Kind::Prefix
+                | Kind::Pem
+                | Kind::Protocols
+                | Kind::Code => false,
             };
             assert_eq!(row.unit.is_some(), has_unit, "{row:?}");
         }

@@ -16,6 +16,7 @@ pub(crate) struct Endpoint {
     pub(crate) host: String,
     /// 0 lets the system choose.
     pub(crate) port: u16,
+    pub(crate) is_tls: bool,
 }
 
 /// What an operator says over what the program declares.
@@ -59,6 +60,7 @@ pub(super) fn endpoints(
         name: address.name.unwrap_or_default(),
         host: address.host,
         port: address.port.or(port).unwrap_or(0),
+        is_tls: address.is_tls,
     };
     let endpoints: Vec<Endpoint> = named.into_iter().map(complete).collect();
     if options.mistakes.is_empty()
@@ -109,6 +111,7 @@ impl Endpoint {
             name: address.name.unwrap_or_default(),
             host: address.host,
             port: address.port.expect("the tests name ports"),
+            is_tls: address.is_tls,
         }
     }
 }
@@ -116,12 +119,19 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     /// As people write it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, host, port } = self;
-        if host.contains(':') {
-            write!(f, "{name}=[{host}]:{port}")
-        } else {
-            write!(f, "{name}={host}:{port}")
-        }
+        let Self {
+            name,
+            host,
+            port,
+            is_tls,
+        } = self;
+        let address = Address {
+            name: Some(name.clone()),
+            host: host.clone(),
+            port: Some(*port),
+            is_tls: *is_tls,
+        };
+        address.fmt(f)
     }
 }
 

@@ -9,6 +9,7 @@ mod environment;
 mod explain;
 mod options;
 mod origin;
+mod secure;
 mod settings;
 mod settled;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::panic::Location;
 use std::time::Duration;
 
-use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers};
+use prefork_options::{Address, Network, ParseError, Pem, Prefix, Protocols, Window, Workers};
 
 use super::endpoint::over;
 use super::origin::{Door, Layers, Origin};
@@ -23,6 +23,8 @@ macro_rules! kind_type {
     (flag) => { bool };
     (prefix) => { Prefix };
     (threads) => { NonZeroUsize };
+    (pem) => { Pem };
+    (protocols) => { Protocols };
 }
 
 /// How a text of this kind is read.
@@ -53,6 +55,12 @@ macro_rules! kind_parse {
     };
     (threads, $text:expr) => {
         prefork_options::threads::parse($text)
+    };
+    (pem, $text:expr) => {
+        prefork_options::pem::parse($text)
+    };
+    (protocols, $text:expr) => {
+        prefork_options::protocols::parse($text)
     };
 }
 
@@ -86,7 +94,8 @@ macro_rules! fence {
 macro_rules! define {
     (
         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-            $(env: $env:literal,)? default: $default:literal, $(unit: $unit:literal,)? since: $since:literal,
+            $(env: $env:literal,)? $(feature: $feature:literal,)? default: $default:literal,
+            $(unit: $unit:literal,)? since: $since:literal,
             example: $example:expr
         } )* }
         // Their setters stand in the builder: each is a function of its own kind.
@@ -124,7 +133,8 @@ macro_rules! define {
                 #[doc = ""]
                 #[doc = concat!(
                     "Default: ", $default, ".", $(" Unit: ", $unit, ".",)?
-                    $(" In the environment: `", $env, "`.",)? " Since ", $since, "."
+                    $(" In the environment: `", $env, "`.",)?
+                    $(" Needs feature `", $feature, "`.",)? " Since ", $since, "."
                 )]
                 #[doc = concat!("# Examples\n```", fence!($kind))]
                 #[doc = concat!("#[prefork::main(", stringify!($name), " = ", stringify!($example), ")]")]
@@ -183,7 +193,7 @@ macro_rules! replaces {
     )* };
 }
 
-replaces! { Workers, u32, Duration, Window, Network, bool, Prefix, NonZeroUsize }
+replaces! { Workers, u32, Duration, Window, Network, bool, Prefix, NonZeroUsize, Pem, Protocols }
 
 impl SayOutside<Vec<Address>> for Layers<Vec<Address>> {
     fn say_outside(&mut self, value: Vec<Address>, variable: &str) {

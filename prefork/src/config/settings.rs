@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use prefork_options::{Network, Window};
+use prefork_options::{Network, Pem, Protocols, Window};
 
 use super::{Config, Endpoint};
 
@@ -50,6 +50,22 @@ impl Shown for Option<Network> {
     }
 }
 
+impl Shown for Option<Pem> {
+    type As = Option<String>;
+
+    fn shown(&self) -> Option<String> {
+        self.as_ref().map(ToString::to_string)
+    }
+}
+
+impl Shown for Protocols {
+    type As = Vec<String>;
+
+    fn shown(&self) -> Vec<String> {
+        self.names().to_vec()
+    }
+}
+
 impl Shown for Window {
     type As = Option<Duration>;
 
@@ -71,11 +87,13 @@ macro_rules! shown {
     (network) => { Option<String> };
     (flag) => { bool };
     (threads) => { NonZeroUsize };
+    (pem) => { Option<String> };
+    (protocols) => { Vec<String> };
 }
 
 macro_rules! words {
     (addresses) => {
-        ", each as `name=host:port`"
+        ", each as `name=host:port`, with `tls://` before the host where that is so"
     };
     (workers) => {
         ", 0 for single mode"
@@ -98,12 +116,19 @@ macro_rules! words {
     (threads) => {
         ""
     };
+    (pem) => {
+        ", as a path or as the number of bytes"
+    };
+    (protocols) => {
+        ""
+    };
 }
 
 macro_rules! getters {
     (
         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-            $(env: $env:literal,)? default: $default:literal, $(unit: $unit:literal,)? since: $since:literal,
+            $(env: $env:literal,)? $(feature: $feature:literal,)? default: $default:literal,
+            $(unit: $unit:literal,)? since: $since:literal,
             example: $example:expr
         } )* }
         code { $($code:tt)* }

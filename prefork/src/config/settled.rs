@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, network, quote};
+use prefork_options::{
+    Address, Network, ParseError, Pem, Prefix, Protocols, Window, Workers, network, quote,
+};
 
 use super::endpoint::{endpoints, port};
 use super::environment::{CONCURRENCY, PORT, Unknown, not_text};
@@ -29,6 +31,10 @@ pub(crate) struct Config {
     pub(crate) shutdown_grace_period: Duration,
     pub(crate) env_prefix: Prefix,
     pub(crate) runtime_threads: NonZeroUsize,
+    pub(crate) tls_cert: Option<Pem>,
+    pub(crate) tls_key: Option<Pem>,
+    pub(crate) tls_alpn: Protocols,
+    pub(crate) tls_client_ca: Option<Pem>,
 }
 
 impl Config {
@@ -115,7 +121,12 @@ pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usiz
             .runtime_threads
             .value()
             .unwrap_or(&Config::RUNTIME_THREADS),
+        tls_cert: options.tls_cert.value().cloned(),
+        tls_key: options.tls_key.value().cloned(),
+        tls_alpn: options.tls_alpn.value().cloned().unwrap_or_default(),
+        tls_client_ca: options.tls_client_ca.value().cloned(),
     };
+    super::secure::check(&config, &mut options, &place);
     let mut values = values(&config, &options, &mut ignored);
     for value in values
         .iter_mut()

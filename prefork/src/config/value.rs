@@ -1,12 +1,14 @@
 //! What may stand for a value in the builder and in the attribute.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prefork_options::{
-    Address, Network, ParseError, Prefix, Window, Workers, address, count, duration, flag, network,
-    prefix, threads, window, workers,
+    Address, Network, ParseError, Pem, Prefix, Protocols, Window, Workers, address, count,
+    duration, flag, network, pem, prefix, protocols, threads, window, workers,
 };
 
 /// Something that an option of type `T` can be made from.
@@ -22,6 +24,8 @@ use prefork_options::{
 /// | a flag | a `bool`, `"true"`, `"false"` |
 /// | a prefix | `"MYAPP"` |
 /// | threads | a `usize`, a [`NonZeroUsize`], a text such as `"4"` |
+/// | PEM texts | the path of a file as a text, a `&Path` or a `PathBuf`; the bytes as a `&'static [u8]` (`include_bytes!`), a `Vec<u8>` |
+/// | protocols | `"h2,http/1.1"`, arrays and `Vec`s of single names |
 ///
 /// A text means what it means in the environment, so that a program can hand on what it was told. Both `&str` and
 /// `String` are texts.
@@ -176,6 +180,76 @@ impl IntoOption<Prefix> for &str {
 impl IntoOption<Prefix> for String {
     fn into_option(self) -> Result<Prefix, ParseError> {
         prefix::parse(&self)
+    }
+}
+
+impl IntoOption<Pem> for &str {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        pem::parse(self)
+    }
+}
+
+impl IntoOption<Pem> for String {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        pem::parse(&self)
+    }
+}
+
+impl IntoOption<Pem> for &Path {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        self.to_path_buf().into_option()
+    }
+}
+
+impl IntoOption<Pem> for PathBuf {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        match self.to_str() {
+            Some(text) => pem::parse(text),
+            // A path that is no text can be read all the same.
+            None => Ok(Pem::Path(self)),
+        }
+    }
+}
+
+impl IntoOption<Pem> for &'static [u8] {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        Ok(Pem::Bytes(Cow::Borrowed(self)))
+    }
+}
+
+impl<const N: usize> IntoOption<Pem> for &'static [u8; N] {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        self.as_slice().into_option()
+    }
+}
+
+impl IntoOption<Pem> for Vec<u8> {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        Ok(Pem::Bytes(Cow::Owned(self)))
+    }
+}
+
+impl IntoOption<Protocols> for &str {
+    fn into_option(self) -> Result<Protocols, ParseError> {
+        protocols::parse(self)
+    }
+}
+
+impl IntoOption<Protocols> for String {
+    fn into_option(self) -> Result<Protocols, ParseError> {
+        protocols::parse(&self)
+    }
+}
+
+impl<T: Into<String>, const N: usize> IntoOption<Protocols> for [T; N] {
+    fn into_option(self) -> Result<Protocols, ParseError> {
+        protocols::check(self.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<String>> IntoOption<Protocols> for Vec<T> {
+    fn into_option(self) -> Result<Protocols, ParseError> {
+        protocols::check(self.into_iter().map(Into::into).collect())
     }
 }
 

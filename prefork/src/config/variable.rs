@@ -9,7 +9,7 @@ use prefork_options::{Kind, Prefix, Row, TABLE, alias};
 pub(super) const EXPLAIN: &str = "EXPLAIN";
 
 /// Set by masters, or read by the attribute; known whatever the prefix is.
-const ROLES: [&str; 3] = ["CHILD", "ADDRS", "MACRO_DEBUG"];
+const ROLES: [&str; 4] = ["CHILD", "ADDRS", "TLS", "MACRO_DEBUG"];
 
 /// What a variable means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use prefork_options::{Address, Network, Prefix, Row, Window, Workers, duration};
+use prefork_options::{Address, Network, Pem, Prefix, Protocols, Row, Window, Workers, duration};
 
 use super::origin::{Origin, Said};
 use super::{Config, Endpoint, Options};
@@ -34,7 +34,7 @@ macro_rules! by_display {
     )* };
 }
 
-by_display! { usize, u32, bool, NonZeroUsize, Window, Workers, Network, Prefix }
+by_display! { usize, u32, bool, NonZeroUsize, Window, Workers, Network, Prefix, Pem, Protocols }
 
 impl Written for Duration {
     fn written(&self) -> String {
