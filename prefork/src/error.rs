@@ -63,6 +63,17 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// Certificate, key or the authorities of clients cannot be used.
+    #[error("{place}: {reason}")]
+    Tls {
+        /// The option, and the file that it names.
+        place: String,
+        /// What is wrong.
+        reason: String,
+        /// What the system said, where it was asked.
+        source: Option<io::Error>,
+    },
+
     /// A host name has no address.
     #[error("listener '{listener}': cannot resolve {address}")]
     Resolve {
@@ -212,7 +223,7 @@ impl Error {
     /// | 74 | children were killed and did not go |
     /// | 75 | more workers ended than `recover_threshold` allows |
     /// | 76 | a worker's variables or descriptors are not those of a master |
-    /// | 78 | an option cannot be used, `configure` failed, or an argument of `main` does not fit or cannot be made |
+    /// | 78 | an option cannot be used, `configure` failed, a certificate or its key cannot be used, or an argument of `main` does not fit or cannot be made |
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Explained { .. } => 0,
@@ -229,6 +240,7 @@ impl Error {
             Self::Role { .. } | Self::Inherited { .. } => 76,
             Self::Options(_)
             | Self::Configure { .. }
+            | Self::Tls { .. }
             | Self::Arguments { .. }
             | Self::Argument { .. } => 78,
         }
@@ -249,6 +261,10 @@ impl Error {
             Self::Argument { .. } => {
                 "The worker ended before its body began; one that takes a `Result<_, \
                  prefork::ArgError>` is called all the same."
+            }
+            Self::Tls { .. } => {
+                "Give tls_cert the server's certificate and those that lead to a root, tls_key its \
+                 private key, both as PEM; `openssl x509 -in FILE -noout -text` shows one."
             }
             Self::Resolve { .. } => "Check the host name and the machine's resolver.",
             Self::Listen { source, .. } => match source.kind() {

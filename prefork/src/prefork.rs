@@ -6,9 +6,11 @@ mod explain;
 pub(crate) mod private;
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use crate::config::{
     Config, Configuration, Door, Environment, Options, Settled, settle, usable_cpus,
@@ -22,8 +24,10 @@ use crate::master::{
 use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
+use crate::tls::Keeper;
 use crate::worker::{
-    ArgumentKind, Context, Declared, Want, Wanted, Worker, assign, latched, lay_down, untaken,
+    ArgumentKind, Context, Declared, Offered, Want, Wanted, Worker, agree, assign, latched,
+    lay_down, untaken,
 };
 
 /// A server as a family of processes: what the attribute expands to, for those who want to decide
@@ -167,7 +171,9 @@ impl Prefork {
         let (context, declared) = if let Some(latched) = latched() {
             claim_process(Claim::Take)?;
             let (init, hook) = (self.init.take(), self.on_master_death.take());
-            Context::of_child(latched, init, hook, |names| declare(&wanted, names))?
+            Context::of_child(latched, init, hook, |offered, has_certificate| {
+                declare(&wanted, offered, has_certificate)
+            })?
         } else {
             match self.lead(&wanted)? {
                 Some(single) => single,
@@ -189,9 +195,9 @@ impl Prefork {
         }
         said.verdict?;
         let config = said.settled.config;
-        let names = names_of(&config);
-        let declared = declare(wanted, &names)?;
-        let untaken = untaken(wanted, &declared.assigned, &names);
+        let offered = offered_by(&config);
+        let declared = declare(wanted, &offered, config.tls_cert.is_some())?;
+        let untaken = untaken(wanted, &declared.assigned, &names_of(&offered));
         // Options that were refused may be corrected and run.
         claim_process(Claim::Take)?;
         let role = match config.workers {
@@ -210,6 +216,7 @@ impl Prefork {
             self.setup(config, log, &declared).run()?;
             return Ok(None);
         }
+        let tls = hand_over(&config)?;
         let bound = bind_all(&config.listen, Binding::of(&config))?;
         for (bound, blocking) in bound.iter().zip(&declared.blocking) {
             let result = bound.set_nonblocking(!blocking);
@@ -218,10 +225,10 @@ impl Prefork {
                 source,
             })?;
         }
-        let place = describe(bound.iter().map(|bound| (bound.name.as_str(), bound.addr)));
+        let place = describe(&bound);
         let line = format!("{place} in a single process (pid {})", std::process::id());
         let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
-        let context = Context::single(bound, grace, threads, &declared)?;
+        let context = Context::single(bound, grace, threads, tls, &declared)?;
         // Whoever reads it may send SIGTERM at once: that is a stop by now.
         log.line(&LogLine::beginning(&line));
         Ok(Some((context, declared)))
@@ -320,13 +327,42 @@ fn need_master(config: &Config) -> Result<(), Error> {
     }]))
 }
 
-fn names_of(config: &Config) -> Vec<&str> {
-    config.listen.iter().map(|to| to.name.as_str()).collect()
+fn offered_by(config: &Config) -> Vec<Offered<'_>> {
+    let endpoints = config.listen.iter();
+    endpoints
+        .map(|to| Offered {
+            name: &to.name,
+            is_tls: to.is_tls,
+        })
+        .collect()
 }
 
-/// What the arguments of `main` mean for listeners of these names.
-fn declare(wanted: &[Wanted<'_>], names: &[&str]) -> Result<Declared, Error> {
-    let assigned = assign(wanted, names).map_err(|reason| Error::Arguments { reason })?;
+/// Where the worker is this process: certificates in the form in which a master hands them over.
+fn hand_over(config: &Config) -> Result<Option<OwnedFd>, Error> {
+    let Some(mut keeper) = Keeper::of(config, SystemTime::now())? else {
+        return Ok(None);
+    };
+    let file = keeper.parcel_fd().and_then(|fd| fd.try_clone_to_owned());
+    file.map(Some).map_err(|source| Error::Worker {
+        doing: "hand certificates to itself",
+        source,
+    })
+}
+
+fn names_of<'a>(offered: &[Offered<'a>]) -> Vec<&'a str> {
+    offered.iter().map(|listener| listener.name).collect()
+}
+
+/// What the arguments of `main` mean for these listeners.
+fn declare(
+    wanted: &[Wanted<'_>],
+    offered: &[Offered<'_>],
+    has_certificate: bool,
+) -> Result<Declared, Error> {
+    let names = names_of(offered);
+    let refuse = |reason| Error::Arguments { reason };
+    let assigned = assign(wanted, &names).map_err(refuse)?;
+    agree(wanted, &assigned, offered, has_certificate).map_err(refuse)?;
     let has = |kind| wanted.iter().any(|want| want.kind == kind);
     let mut blocking = vec![false; names.len()];
     for (want, index) in wanted.iter().zip(&assigned) {
@@ -335,7 +371,8 @@ fn declare(wanted: &[Wanted<'_>], names: &[&str]) -> Result<Declared, Error> {
         }
     }
     let is_ready_by_hand = has(ArgumentKind::Ready);
-    let has_ours = has(ArgumentKind::Listener) || is_ready_by_hand;
+    let has_ours =
+        has(ArgumentKind::Listener) || has(ArgumentKind::TlsListener) || is_ready_by_hand;
     Ok(Declared {
         listeners: assigned
             .iter()

@@ -9,12 +9,33 @@ use super::{Config, Options};
 /// Keeps what is wrong with them as a whole; `listen` is the place where the listeners were said.
 pub(super) fn check(config: &Config, options: &mut Options, listen: &str) {
     let said = [
-        ("tls_cert", options.tls_cert.last().map(|said| said.origin.place("tls_cert"))),
-        ("tls_key", options.tls_key.last().map(|said| said.origin.place("tls_key"))),
-        ("tls_alpn", options.tls_alpn.last().map(|said| said.origin.place("tls_alpn"))),
+        (
+            "tls_cert",
+            options
+                .tls_cert
+                .last()
+                .map(|said| said.origin.place("tls_cert")),
+        ),
+        (
+            "tls_key",
+            options
+                .tls_key
+                .last()
+                .map(|said| said.origin.place("tls_key")),
+        ),
+        (
+            "tls_alpn",
+            options
+                .tls_alpn
+                .last()
+                .map(|said| said.origin.place("tls_alpn")),
+        ),
         (
             "tls_client_ca",
-            options.tls_client_ca.last().map(|said| said.origin.place("tls_client_ca")),
+            options
+                .tls_client_ca
+                .last()
+                .map(|said| said.origin.place("tls_client_ca")),
         ),
     ];
     let said: Vec<(&str, String)> = said

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use prefork_options::Network;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::Place;
 use super::resolve::resolve_one;
 use crate::config::{Config, Endpoint};
 use crate::error::Error;
@@ -17,9 +18,7 @@ use crate::error::Error;
 /// An address with the sockets that listen there: one that all slots share, or one per slot.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    pub(crate) name: String,
-    /// With the real port where 0 was asked for.
-    pub(crate) addr: SocketAddr,
+    pub(crate) place: Place,
     sockets: Vec<Socket>,
 }
 
@@ -83,11 +82,12 @@ fn bind_patiently(
     loop {
         match bind(addr, binding) {
             Ok((sockets, addr)) => {
-                return Ok(Bound {
+                let place = Place {
                     name: listener,
                     addr,
-                    sockets,
-                });
+                    is_tls: endpoint.is_tls,
+                };
+                return Ok(Bound { place, sockets });
             }
             Err((_, source))
                 if source.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up_at =>
@@ -220,14 +220,14 @@ mod tests {
     fn port_zero_gives_the_real_port() {
         let both = [address("127.0.0.1:0"), address("[::1]:0")];
         let bound = bind_all(&both, SHARED).expect("free ports");
-        assert!(bound.iter().all(|listener| listener.addr.port() != 0));
-        assert_ne!(bound[0].addr, bound[1].addr);
+        assert!(bound.iter().all(|listener| listener.place.addr.port() != 0));
+        assert_ne!(bound[0].place, bound[1].place);
     }
 
     #[test]
     fn an_empty_host_and_a_host_name_are_ipv4() {
         let bound = bind_all(&[address(":0"), address("localhost:0")], SHARED).expect("free ports");
-        assert!(bound.iter().all(|listener| listener.addr.is_ipv4()));
+        assert!(bound.iter().all(|listener| listener.place.addr.is_ipv4()));
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
             bound[0]
                 .sockets
                 .iter()
-                .all(|s| local(s) == Some(bound[0].addr))
+                .all(|s| local(s) == Some(bound[0].place.addr))
         );
     }
 
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_foreign_owner_that_would_share_its_port_is_an_error_too() {
         let foreign = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
-        let taken = address(&foreign[0].addr.to_string());
+        let taken = address(&foreign[0].place.addr.to_string());
         assert!(bind_all(&[taken], PER_SLOT).is_err());
     }
 

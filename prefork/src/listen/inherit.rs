@@ -6,7 +6,8 @@ use std::os::fd::{OwnedFd, RawFd};
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use socket2::{SockRef, Type};
 
-use super::announce::ADDRS_VARIABLE;
+use super::Place;
+use super::announce::{ADDRS_VARIABLE, TLS_VARIABLE};
 use crate::error::Error;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
@@ -14,16 +15,23 @@ use crate::sys::fds::FIRST_FD;
 /// A listening socket that a master passed.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    pub(crate) name: String,
-    pub(crate) addr: SocketAddr,
+    pub(crate) place: Place,
     pub(crate) fd: OwnedFd,
 }
 
-/// Takes the listeners that the variables announce.
+/// All that a master passed, but for the channel.
+#[derive(Debug)]
+pub(crate) struct Inheritance {
+    pub(crate) listeners: Vec<Inherited>,
+    /// The memory file with certificates and key; what is in it has not been looked at.
+    pub(crate) tls: Option<OwnedFd>,
+}
+
+/// Takes what the variables announce.
 ///
 /// # Errors
 /// A variable that is missing or wrong, a descriptor that is not what it should be.
-pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<Inherited>, Error> {
+pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Inheritance, Error> {
     let pid = read("LISTEN_PID", &lookup)?;
     if pid != std::process::id().to_string() {
         let reason = format!("it is not this process's id {}", std::process::id());
@@ -39,10 +47,29 @@ pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<Inh
         );
         return Err(wrong("LISTEN_FDS", reason));
     }
-    (FIRST_FD..)
+    let tls = lookup(TLS_VARIABLE).map(|number| adopt_tls(&number, announced.len()));
+    let listeners = (FIRST_FD..)
         .zip(announced)
-        .map(|(number, (name, addr))| adopt(number, name, addr))
-        .collect()
+        .map(|(number, place)| adopt(number, place));
+    Ok(Inheritance {
+        listeners: listeners.collect::<Result<_, _>>()?,
+        tls: tls.transpose()?,
+    })
+}
+
+/// It comes after the channel, which comes after the listeners.
+fn adopt_tls(number: &str, listeners: usize) -> Result<OwnedFd, Error> {
+    let refuse = |reason: &str| {
+        wrong(
+            TLS_VARIABLE,
+            format!("'{}' is {reason}", number.escape_debug()),
+        )
+    };
+    let place = number.parse().ok().filter(|number: &RawFd| {
+        usize::try_from(number.saturating_sub(FIRST_FD)) == Ok(listeners + 1)
+    });
+    let number = place.ok_or_else(|| refuse("not the descriptor after the channel"))?;
+    sys::fds::adopt(number).map_err(|_| refuse("not open"))
 }
 
 fn read(name: &'static str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, Error> {
@@ -53,15 +80,11 @@ fn wrong(variable: &'static str, reason: String) -> Error {
     Error::Role { variable, reason }
 }
 
-fn parse_addrs(text: &str) -> Result<Vec<(String, SocketAddr)>, Error> {
-    let entry = |entry: &str| {
-        let (name, addr) = entry.split_once('=')?;
-        Some((name.to_owned(), addr.parse().ok()?))
-    };
+fn parse_addrs(text: &str) -> Result<Vec<Place>, Error> {
     text.split(',')
         .filter(|text| !text.is_empty())
         .map(|text| {
-            entry(text).ok_or_else(|| {
+            text.parse().map_err(|()| {
                 let reason = format!("'{}' is not '<name>=<address>'", text.escape_debug());
                 wrong(ADDRS_VARIABLE, reason)
             })
@@ -69,16 +92,16 @@ fn parse_addrs(text: &str) -> Result<Vec<(String, SocketAddr)>, Error> {
         .collect()
 }
 
-fn adopt(number: RawFd, name: String, addr: SocketAddr) -> Result<Inherited, Error> {
+fn adopt(number: RawFd, place: Place) -> Result<Inherited, Error> {
     let refuse = |reason: String| Error::Inherited {
-        listener: name.clone(),
+        listener: place.name.clone(),
         fd: number,
         reason,
     };
     let fd = sys::fds::adopt(number).map_err(|error| refuse(format!("not open: {error}")))?;
-    let checked = check(&fd, addr);
+    let checked = check(&fd, place.addr);
     checked.map_err(refuse)?;
-    Ok(Inherited { name, addr, fd })
+    Ok(Inherited { place, fd })
 }
 
 fn check(fd: &OwnedFd, addr: SocketAddr) -> Result<(), String> {

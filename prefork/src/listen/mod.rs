@@ -1,22 +1,25 @@
-//! Listening sockets: where they are bound, how a master hands them to a child, how the child
-//! takes them.
+//! Listening sockets: where they are bound, how a master hands them to a child, with the certificates
+//! for them, how the child takes them.
 //!
 //! Knows sockets and names; does not know who accepts.
 
 mod announce;
 mod bind;
 mod inherit;
+mod place;
 mod resolve;
 
 pub(crate) use announce::announce;
 pub(crate) use bind::{Binding, Bound, bind_all};
-pub(crate) use inherit::{Inherited, inherit};
+pub(crate) use inherit::{Inheritance, Inherited, inherit};
+pub(crate) use place::Place;
 pub(crate) use resolve::resolve_all;
 
 /// All that this room says to a child by its environment: ours, and what `sd_listen_fds(3)` reads,
 /// and with it every program that knows socket activation.
-pub(crate) const VARIABLES: [&str; 5] = [
+pub(crate) const VARIABLES: [&str; 6] = [
     announce::ADDRS_VARIABLE,
+    announce::TLS_VARIABLE,
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",

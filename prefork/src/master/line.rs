@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use prefork_options::one_line;
 
+use crate::listen::Bound;
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::Received;
 use crate::sys::stderr::MAX_LINE;
@@ -258,11 +258,14 @@ pub(super) fn span(time: Duration) -> String {
 }
 
 /// Where is listened, for the line that every start prints.
-pub(crate) fn describe<'a>(addrs: impl Iterator<Item = (&'a str, SocketAddr)>) -> String {
-    let addrs: Vec<String> = addrs.map(|(name, addr)| format!("{name}={addr}")).collect();
-    match addrs.as_slice() {
+pub(crate) fn describe(listeners: &[Bound]) -> String {
+    let places: Vec<String> = listeners
+        .iter()
+        .map(|bound| bound.place.to_string())
+        .collect();
+    match places.as_slice() {
         [] => "running".to_owned(),
-        addrs => format!("listening on {}", addrs.join(", ")),
+        places => format!("listening on {}", places.join(", ")),
     }
 }
 

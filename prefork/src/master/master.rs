@@ -20,6 +20,7 @@ use crate::listen::Bound;
 use crate::spawn::Spawner;
 use crate::supervisor::{Backoff, Cause, ChildId, Outcome, Policy, Readiness, Supervisor, Window};
 use crate::sys::signals::SignalPipe;
+use crate::tls::Keeper;
 
 /// One master. Everything that it opened is closed when it is dropped.
 pub(crate) struct Master {
@@ -29,6 +30,8 @@ pub(crate) struct Master {
     /// Until the workers have closed theirs in a stop.
     pub(super) listeners: Vec<Bound>,
     pub(super) spawner: Spawner,
+    /// Where workers are to speak TLS.
+    pub(super) tls: Option<Keeper>,
     pub(super) readiness: Readiness,
     pub(super) signals: Option<SignalPipe>,
     pub(super) commands: Option<Commands>,
@@ -63,6 +66,7 @@ pub(super) struct Parts {
     pub(super) readiness: Readiness,
     pub(super) listeners: Vec<Bound>,
     pub(super) spawner: Spawner,
+    pub(super) tls: Option<Keeper>,
     pub(super) signals: Option<SignalPipe>,
     pub(super) commands: Option<Commands>,
     pub(super) log: Log,
@@ -85,6 +89,7 @@ impl Master {
             children: HashMap::new(),
             listeners: parts.listeners,
             spawner: parts.spawner,
+            tls: parts.tls,
             readiness: parts.readiness,
             signals: parts.signals,
             commands: parts.commands,

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 
@@ -18,6 +18,7 @@ use crate::listen::{VARIABLES, announce};
 use crate::spawn::{Order, Refusal};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
 use crate::sys::fds::FIRST_FD;
+use crate::tls::Keeper;
 
 impl Master {
     pub(super) fn perform(&mut self, action: Action) {
@@ -113,15 +114,22 @@ impl Master {
             threads: self.threads,
         };
         ours.send(&welcome.encode()).map_err(shortage("send"))?;
+        let channel = FIRST_FD + i32::try_from(self.listeners.len()).unwrap_or(i32::MAX);
         let role = Role {
             slot: slot.0,
             child: id.0,
-            channel: FIRST_FD + i32::try_from(self.listeners.len()).unwrap_or(i32::MAX),
+            channel,
         };
-        let mut variables = announce(&self.listeners);
+        self.renew_certificates();
+        let certificates = self.tls.as_mut().map(Keeper::parcel_fd).transpose();
+        let certificates = certificates.map_err(shortage("memfd_create"))?;
+        let mut variables = announce(&self.listeners, certificates.map(|_| channel + 1));
         variables.push((ROLE_VARIABLE, role.encode()));
         let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot.0));
-        let fds = sockets.chain([theirs.as_fd()]).collect();
+        let fds = sockets
+            .chain([theirs.as_fd()])
+            .chain(certificates)
+            .collect();
         let started = self.spawner.spawn(Order {
             slot: slot.0,
             fds,
@@ -146,6 +154,21 @@ impl Master {
         Ok(readiness)
     }
 
+    /// What lies on disk now, for the next worker. The first ones begin with what was checked before them.
+    fn renew_certificates(&mut self) {
+        let Some(tls) = self.tls.as_mut().filter(|_| self.is_announced) else {
+            return;
+        };
+        if let Some(news) = tls.renew(SystemTime::now()) {
+            let level = if news.is_bad() {
+                Level::Error
+            } else {
+                Level::Info
+            };
+            self.log.line(&LogLine::plain(level, &news.to_string()));
+        }
+    }
+
     fn watch(&self, child: &Child) -> io::Result<()> {
         if let Some(channel) = &child.channel {
             self.poller.add(channel, Source::Channel(child.id))?;
@@ -154,11 +177,7 @@ impl Master {
     }
 
     fn announce_ready(&mut self) {
-        let place = super::describe(
-            self.listeners
-                .iter()
-                .map(|bound| (bound.name.as_str(), bound.addr)),
-        );
+        let place = super::describe(&self.listeners);
         let workers = count_workers(self.workers);
         let pid = std::process::id();
         let line = LogLine::beginning(&format!("{place} with {workers} (master pid {pid})"));

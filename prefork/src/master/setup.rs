@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::thread;
+use std::time::SystemTime;
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
@@ -18,6 +19,7 @@ use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::name_after_role;
 use crate::sys::signals::{SignalPipe, hold, is_ignored, reset};
+use crate::tls::Keeper;
 
 /// What a master is made from.
 pub(crate) struct Setup {
@@ -85,6 +87,8 @@ impl Setup {
         // Before anything takes time: as PID 1 a signal without a handler is lost.
         let signals = self.owns_signals.then(own_signals).transpose();
         let signals = signals.map_err(cannot("receive signals"))?;
+        // Before the addresses are taken from whoever has a good certificate for them.
+        let tls = Keeper::of(&self.config, SystemTime::now())?;
         let listeners = bind_all(&self.config.listen, Binding::of(&self.config))?;
         for (bound, blocking) in listeners.iter().zip(&self.blocking) {
             let result = bound.set_nonblocking(!blocking);
@@ -98,6 +102,7 @@ impl Setup {
             readiness: self.readiness,
             listeners,
             spawner,
+            tls,
             signals,
             commands,
             log: self.log,
@@ -118,6 +123,7 @@ pub(crate) const WHY_THERE_IS_NONE: Option<&str> = None;
 pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
     need_kernel()?;
     need_descriptors(config)?;
+    Keeper::of(config, SystemTime::now())?;
     resolve_all(&config.listen, config.network)?;
     Program::current().map_err(cannot("open its own program"))?;
     Ok(())
@@ -188,6 +194,6 @@ fn cannot(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
 impl Bound {
     /// For messages and for whoever asks the handle.
     pub(super) fn named_addr(&self) -> (String, SocketAddr) {
-        (self.name.clone(), self.addr)
+        (self.place.name.clone(), self.place.addr)
     }
 }

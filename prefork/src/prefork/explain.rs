@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use super::{Said, declare, names_of, need_master};
+use super::{Said, declare, names_of, need_master, offered_by};
 use crate::config::{Config, explain as explanation};
 use crate::error::Error;
 use crate::listen::resolve_all;
@@ -56,9 +56,9 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
     let mut check = || {
         match wanted {
             Some(wanted) => {
-                let names = names_of(config);
-                let declared = declare(wanted, &names)?;
-                warning = untaken(wanted, &declared.assigned, &names);
+                let offered = offered_by(config);
+                let declared = declare(wanted, &offered, config.tls_cert.is_some())?;
+                warning = untaken(wanted, &declared.assigned, &names_of(&offered));
             }
             None => need_master(config)?,
         }

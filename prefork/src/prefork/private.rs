@@ -1,8 +1,11 @@
 //! The two calls that the attribute expands to.
 
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-use super::{Prefork, report};
+use super::{Prefork, hand_over, report};
+use crate::config::{Environment, settle, usable_cpus};
+use crate::error::Error;
 use crate::master::Log;
 use crate::runtime::Body;
 use crate::worker::{ArgError, Want, current};
@@ -22,6 +25,20 @@ where
     prefork.handle_signals();
     let wants = wants.into_iter().collect();
     report(prefork.run_with(wants, |_| entry()))
+}
+
+/// What a master with these options would hand over of certificates; the environment has no say.
+///
+/// # Errors
+/// Those of the options, and of what they name.
+pub fn certificates(prefork: &Prefork) -> Result<Option<OwnedFd>, Error> {
+    let settled = settle(
+        prefork.options.clone(),
+        &Environment::default(),
+        usable_cpus(),
+    );
+    settled.check()?;
+    hand_over(&settled.config)
 }
 
 /// An argument of `main`, made where it is needed. One that cannot be made ends the worker:

@@ -33,15 +33,15 @@ impl Material {
         self.check_dates(now)
     }
 
-    /// When the server's certificate expires.
-    ///
-    /// # Errors
-    /// There is none that can be read.
-    pub(crate) fn not_after(&self) -> Result<SystemTime, Refusal> {
+    #[cfg(test)]
+    pub(super) fn not_after(&self) -> Result<SystemTime, Refusal> {
         Ok(system_time(self.validity()?.not_after))
     }
 
-    /// The same for people.
+    /// When the server's certificate expires, for people.
+    ///
+    /// # Errors
+    /// There is none that can be read.
     pub(super) fn good_until(&self) -> Result<String, Refusal> {
         Ok(utc(self.validity()?.not_after))
     }

@@ -12,6 +12,8 @@ use super::parcel::Parcel;
 use super::ratchet::Ratchet;
 use super::refusal::{Reason, Refusal};
 use super::tickets::since_boot;
+use crate::config::Config;
+use crate::error::Error;
 use crate::sys::memory_file;
 
 /// Keeps the last good certificate and key, and the keys of tickets.
@@ -77,6 +79,15 @@ struct Handed {
 }
 
 impl Keeper {
+    /// For the first start of what the options say; none where they say nothing.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub(crate) fn of(config: &Config, now: SystemTime) -> Result<Option<Self>, Error> {
+        let keeper = Sources::of(config).map(|sources| Self::new(sources, now));
+        Ok(keeper.transpose()?)
+    }
+
     /// Reads and checks for the first start.
     ///
     /// # Errors
@@ -113,12 +124,6 @@ impl Keeper {
             .or_else(|| self.expiry(now).map(News::Expired))
     }
 
-    /// When the certificate that serves expires.
-    pub(crate) fn not_after(&self) -> SystemTime {
-        let read = self.serving.not_after();
-        read.expect("what serves was checked, and its dates were read")
-    }
-
     /// What a child gets, in a sealed file: the same for all of them while nothing is different. The keys of tickets
     /// in it are those of now, and older ones are forgotten here as well.
     ///
@@ -127,18 +132,6 @@ impl Keeper {
     pub(crate) fn parcel_fd(&mut self) -> io::Result<BorrowedFd<'_>> {
         let now = since_boot()?;
         self.parcel_at(now)
-    }
-
-    /// The same for this process itself, where it serves alone.
-    ///
-    /// # Errors
-    /// A filter that withholds the clock.
-    pub(crate) fn parcel(&mut self) -> io::Result<Parcel> {
-        self.tickets.advance(since_boot()?);
-        Ok(Parcel {
-            material: self.serving.clone(),
-            tickets: self.tickets.clone(),
-        })
     }
 
     fn parcel_at(&mut self, now: Duration) -> io::Result<BorrowedFd<'_>> {
@@ -293,10 +286,6 @@ mod tests {
         assert_eq!(told(keeper.renew(now())), "nothing");
         let parcel = received(&mut keeper);
         assert_eq!(parcel.material.chain.pem, renewed.cert.as_bytes());
-        assert_eq!(
-            parcel.material.not_after().expect("a date"),
-            keeper.not_after()
-        );
     }
 
     #[test]
@@ -371,13 +360,13 @@ mod tests {
     fn that_what_serves_has_expired_is_told_once_for_each_pair() {
         let files = Files::new(&server());
         let mut keeper = files.keeper();
-        let expired = keeper.not_after() + Duration::from_secs(1);
+        let expired = keeper.serving.not_after().expect("a date") + Duration::from_secs(1);
         let text = told(keeper.renew(expired));
         assert!(text.starts_with("expired: tls_cert ('"), "{text}");
         assert_eq!(told(keeper.renew(expired)), "nothing");
         files.write(&valid(2026, 2040));
         assert_eq!(told(keeper.renew(expired)), RENEWED);
-        let expired = keeper.not_after() + Duration::from_secs(1);
+        let expired = keeper.serving.not_after().expect("a date") + Duration::from_secs(1);
         assert!(told(keeper.renew(expired)).starts_with("expired"));
     }
 
@@ -386,7 +375,7 @@ mod tests {
         let files = Files::new(&server());
         let mut keeper = files.keeper();
         fs::remove_file(files.path("key.pem")).expect("it is there");
-        let expired = keeper.not_after() + Duration::from_secs(1);
+        let expired = keeper.serving.not_after().expect("a date") + Duration::from_secs(1);
         assert!(told(keeper.renew(expired)).starts_with("refused"));
         assert!(told(keeper.renew(expired)).starts_with("expired"));
         assert_eq!(told(keeper.renew(expired)), "nothing");

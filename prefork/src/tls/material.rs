@@ -11,6 +11,7 @@ use std::path::Path;
 use prefork_options::{Pem, Protocols};
 
 use super::refusal::{Origin, Place, Reason, Refusal};
+use crate::config::Config;
 
 /// The most bytes of one text: a chain has a few certificates, a bundle of CAs a few hundred.
 const MOST_BYTES: usize = 1 << 20;
@@ -42,6 +43,18 @@ pub(crate) struct Material {
 pub(crate) struct Piece {
     pub(crate) place: Place,
     pub(crate) pem: Vec<u8>,
+}
+
+impl Sources {
+    /// None where no certificate is configured; that the options go together was checked.
+    pub(super) fn of(config: &Config) -> Option<Self> {
+        Some(Self {
+            cert: config.tls_cert.clone()?,
+            key: config.tls_key.clone()?,
+            client_ca: config.tls_client_ca.clone(),
+            alpn: config.tls_alpn.clone(),
+        })
+    }
 }
 
 impl Material {

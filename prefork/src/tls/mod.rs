@@ -16,7 +16,5 @@ mod server;
 mod testing;
 mod tickets;
 
-pub(crate) use keeper::{Keeper, News};
-pub(crate) use material::Sources;
+pub(crate) use keeper::Keeper;
 pub(crate) use parcel::Parcel;
-pub(crate) use refusal::Refusal;

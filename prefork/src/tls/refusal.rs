@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::error::Error;
+
 /// Something that TLS cannot be spoken with.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {reason}")]
@@ -39,6 +41,16 @@ impl Refusal {
         match &self.source {
             Some(source) => format!("{self}: {source}"),
             None => self.to_string(),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Tls {
+            place: refusal.place.to_string(),
+            reason: refusal.reason.to_string(),
+            source: refusal.source,
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::net::Listener;
 /// |---|---|
 /// | [`Worker`] | the worker: its slot, its listeners by name, its stop |
 /// | [`net::Listener`](crate::net::Listener) | a listener of ours, for blocking code, tokio and axum |
+/// | `net::TlsListener` | one that speaks TLS, for tokio and axum (feature `tls`) |
+/// | `Arc<rustls::ServerConfig>` | the certificates, for a body that does the rest by itself (feature `tls`) |
 /// | `std::net::TcpListener` | the plain socket, in blocking mode |
 /// | `tokio::net::TcpListener` | the same for tokio (feature `tokio`, inside of its runtime) |
 /// | [`Ready`] | the word that this worker serves; taking it turns automatic readiness off |
@@ -74,7 +76,8 @@ use crate::net::Listener;
     message = "`{Self}` cannot be an argument of a `main` under `#[prefork::main]`",
     label = "not something that a worker is given",
     note = "a `main` takes `prefork::Worker`, `prefork::Ready`, `prefork::net::Listener`, \
-            `std::net::TcpListener`, `tokio::net::TcpListener` (feature `tokio`), a type of \
+            `std::net::TcpListener`, `tokio::net::TcpListener` (feature `tokio`), \
+            `prefork::net::TlsListener`, `Arc<rustls::ServerConfig>` (feature `tls`), a type of \
             yours that implements `prefork::Argument`, or `Result<T, prefork::ArgError>` of these",
     note = "a type that only looks like one of these comes from another version of its crate, \
             which `cargo tree --duplicates` shows; prefork knows the types of tokio 1"
@@ -105,6 +108,10 @@ pub enum ArgumentKind {
     StdTcpListener,
     /// The socket of a listener, for tokio.
     TokioTcpListener,
+    /// A listener that speaks TLS.
+    TlsListener,
+    /// The configuration of TLS, for a body that does the rest by itself.
+    TlsConfig,
     /// The worker itself.
     Worker,
     /// The word that it serves.
@@ -116,8 +123,10 @@ pub enum ArgumentKind {
 impl ArgumentKind {
     pub(crate) fn takes_listener(self) -> bool {
         match self {
-            Self::Listener | Self::StdTcpListener | Self::TokioTcpListener => true,
-            Self::Worker | Self::Ready | Self::Other => false,
+            Self::Listener | Self::StdTcpListener | Self::TokioTcpListener | Self::TlsListener => {
+                true
+            }
+            Self::TlsConfig | Self::Worker | Self::Ready | Self::Other => false,
         }
     }
 }
@@ -135,7 +144,7 @@ impl<'a> Request<'a> {
         self.name
     }
 
-    fn listener(&self) -> Result<usize, ArgError> {
+    pub(super) fn listener(&self) -> Result<usize, ArgError> {
         self.listener.ok_or_else(|| {
             ArgError::new("no listener was set aside for it; its KIND does not ask for one")
         })

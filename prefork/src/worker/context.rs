@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,12 +14,13 @@ use super::farewell::Farewell;
 use super::latch::Latched;
 use super::ready::Announcer;
 use super::seats::Seats;
+use super::secure::Offered;
 use super::shutdown::{self, State as ShutdownState};
 use super::watch::{Master, Process, Watch};
 use crate::channel::{Endpoint, FromChild, FromMaster, PROTOCOL, ROLE_VARIABLE, Received, Role};
 use crate::error::Error;
 use crate::hook::{self, Init, LastHook};
-use crate::listen::{Bound, Inherited, inherit};
+use crate::listen::{Bound, Inheritance, Inherited, inherit};
 use crate::net::Intake;
 use crate::sys;
 use crate::sys::bell::Bell;
@@ -39,6 +41,8 @@ pub(crate) struct Context {
     /// What this process must be told by a signal, beside SIGTERM.
     own_signals: &'static [Signal],
     threads: NonZeroUsize,
+    #[cfg(feature = "tls")]
+    tls: super::tls::Tls,
     has_termination: OnceLock<()>,
 }
 
@@ -79,6 +83,8 @@ pub(super) struct Origin {
     pub(super) master: Option<Arc<Endpoint>>,
     pub(super) grace: Duration,
     pub(super) threads: NonZeroUsize,
+    /// The memory file with the certificates.
+    pub(super) tls: Option<OwnedFd>,
     pub(super) own_signals: &'static [Signal],
     pub(super) on_master_death: Option<LastHook>,
     pub(super) process: Process,
@@ -101,7 +107,7 @@ impl Context {
         latched: &Latched,
         init: Option<Init>,
         on_master_death: Option<LastHook>,
-        declare: impl FnOnce(&[&str]) -> Result<Declared, Error>,
+        declare: impl FnOnce(&[Offered<'_>], bool) -> Result<Declared, Error>,
     ) -> Result<(Arc<Self>, Declared), Error> {
         let wrong = |reason| Error::Role {
             variable: ROLE_VARIABLE,
@@ -109,13 +115,13 @@ impl Context {
         };
         let role = latched.get(ROLE_VARIABLE).unwrap_or_default();
         let role = Role::decode(&role).map_err(wrong)?;
-        let listeners = inherit(|name| latched.get(name))?;
+        let Inheritance { listeners, tls } = inherit(|name| latched.get(name))?;
         let channel = adopt_channel(&role, listeners.len()).map_err(wrong)?;
-        let names: Vec<&str> = listeners
+        let offered: Vec<Offered<'_>> = listeners
             .iter()
-            .map(|listener| listener.name.as_str())
+            .map(|listener| Offered::of(&listener.place))
             .collect();
-        let declared = declare(&names)?;
+        let declared = declare(&offered, tls.is_some())?;
         sys::process::name_after_role(&format!("worker {}", role.slot));
         sys::signals::disregard(&TERMINAL).map_err(cannot("disregard the terminal's signals"))?;
         let hello = FromChild::Hello {
@@ -136,6 +142,7 @@ impl Context {
             grace,
             threads,
             master: Some(channel),
+            tls,
             own_signals: &[],
             on_master_death,
             process: Process::Own,
@@ -151,11 +158,11 @@ impl Context {
         bound: Vec<Bound>,
         grace: Duration,
         threads: NonZeroUsize,
+        tls: Option<OwnedFd>,
         declared: &Declared,
     ) -> Result<Arc<Self>, Error> {
         let listeners = bound.into_iter().map(|bound| Inherited {
-            name: bound.name.clone(),
-            addr: bound.addr,
+            place: bound.place.clone(),
             fd: bound.into_fd(),
         });
         let origin = Origin {
@@ -164,6 +171,7 @@ impl Context {
             master: None,
             grace,
             threads,
+            tls,
             own_signals: &TERMINAL,
             on_master_death: None,
             process: Process::Own,
@@ -200,6 +208,9 @@ impl Context {
     }
 
     pub(super) fn build(origin: Origin, declared: &Declared) -> Result<(Arc<Self>, Watch), Error> {
+        // Of no use to a program that cannot read it.
+        #[cfg(not(feature = "tls"))]
+        drop(origin.tls);
         let setup = cannot("make its own pipes");
         let announcer = Arc::new(Announcer::new(origin.master.clone()));
         let on_first_accept = {
@@ -222,9 +233,9 @@ impl Context {
         let (addrs, fds): (Vec<_>, Vec<_>) = origin
             .listeners
             .into_iter()
-            .map(|listener| {
-                let is_awaited = is_awaited(&listener.name);
-                ((listener.name, listener.addr), (listener.fd, is_awaited))
+            .map(|Inherited { place, fd }| {
+                let is_awaited = is_awaited(&place.name);
+                ((place.name, place.addr), (fd, is_awaited))
             })
             .unzip();
         let context = Arc::new(Self {
@@ -241,6 +252,8 @@ impl Context {
             signals,
             own_signals: origin.own_signals,
             threads: origin.threads,
+            #[cfg(feature = "tls")]
+            tls: super::tls::Tls::new(origin.tls),
             has_termination: OnceLock::new(),
         });
         let watch = Watch {
@@ -307,6 +320,11 @@ impl Context {
     pub(crate) fn conclude(&self) {
         let deadline = super::Shutdown::new(&self.shutdown).deadline();
         self.farewell.wait(deadline);
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn tls(&self) -> &super::tls::Tls {
+        &self.tls
     }
 
     pub(super) fn seats(&self) -> &Seats {

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::watch::Process;
 use super::worker::Worker;
 use crate::channel::{Endpoint, FromChild, FromMaster, Queue, Received};
 use crate::error::Error;
-use crate::listen::Inherited;
+use crate::listen::{Inherited, Place};
 
 /// The master's side of a worker that runs on a thread of the same process. Dropping it is the
 /// master's death, if it has not died before.
@@ -32,11 +33,15 @@ pub enum Said {
 }
 
 impl Guest {
-    /// A worker in slot 0 with these listeners, unnamed ones by their place.
+    /// A worker in slot 0 with these listeners, unnamed ones by their place, and what a master hands over of certificates.
     ///
     /// # Errors
     /// No descriptors are left, or a listener has no address.
-    pub fn new(listeners: Vec<(String, TcpListener)>, grace: Duration) -> Result<Self, Error> {
+    pub fn new(
+        listeners: Vec<(String, TcpListener)>,
+        grace: Duration,
+        tls: Option<OwnedFd>,
+    ) -> Result<Self, Error> {
         let cannot = |source| Error::Worker {
             doing: "be a guest",
             source,
@@ -44,9 +49,13 @@ impl Guest {
         let names = listeners.iter().map(|(name, _)| name.clone()).collect();
         let inherit = |(name, listener): (String, TcpListener)| -> io::Result<Inherited> {
             listener.set_nonblocking(true)?;
-            Ok(Inherited {
+            let place = Place {
                 name,
                 addr: listener.local_addr()?,
+                is_tls: false,
+            };
+            Ok(Inherited {
+                place,
                 fd: listener.into(),
             })
         };
@@ -58,6 +67,7 @@ impl Guest {
             master: Some(Arc::new(theirs)),
             grace,
             threads: NonZeroUsize::MIN,
+            tls,
             own_signals: &[],
             on_master_death: None,
             process: Process::Guest,
@@ -126,7 +136,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let listeners = vec![("http".to_owned(), listener)];
-        (Guest::new(listeners, GRACE).expect("descriptors"), addr)
+        (
+            Guest::new(listeners, GRACE, None).expect("descriptors"),
+            addr,
+        )
     }
 
     /// Answers each connection with what it read, and returns how many there were.

@@ -13,7 +13,10 @@ mod last_words;
 mod latch;
 mod ready;
 mod seats;
+mod secure;
 mod shutdown;
+#[cfg(feature = "tls")]
+mod tls;
 mod watch;
 mod worker;
 
@@ -25,5 +28,6 @@ pub(crate) use context::{Context, Declared, current};
 pub use guest::{Guest, Said};
 pub(crate) use latch::latched;
 pub use ready::{Ready, ready};
+pub(crate) use secure::{Offered, agree};
 pub use shutdown::{Shutdown, shutdown};
 pub use worker::{Worker, worker};

@@ -1,0 +1,65 @@
+//! Where somebody listens, as master and worker tell it each other and people.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+/// A bound listener: `name=address`, `name=tls://address`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) name: String,
+    /// With the real port where 0 was asked for.
+    pub(crate) addr: SocketAddr,
+    /// Who connects is to speak TLS.
+    pub(crate) is_tls: bool,
+}
+
+const TLS: &str = "tls://";
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, addr, is_tls } = self;
+        let scheme = if *is_tls { TLS } else { "" };
+        write!(f, "{name}={scheme}{addr}")
+    }
+}
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (name, addr) = text.split_once('=').ok_or(())?;
+        let (is_tls, addr) = match addr.strip_prefix(TLS) {
+            Some(addr) => (true, addr),
+            None => (false, addr),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            addr: addr.parse().map_err(drop)?,
+            is_tls,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_comes_back() {
+        for text in ["http=127.0.0.1:80", "https=tls://[::1]:443"] {
+            let place: Place = text.parse().expect(text);
+            assert_eq!(place.to_string(), text);
+            assert_eq!(place.is_tls, text.contains("tls"));
+        }
+        for text in [
+            "",
+            "127.0.0.1:80",
+            "http=",
+            "http=tls://",
+            "http=udp://127.0.0.1:80",
+        ] {
+            assert_eq!(text.parse::<Place>(), Err(()), "{text}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What stands here without feature `tls`: a keeper that nobody can make, since the options that ask for one were refused.
+
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::SystemTime;
+
+use crate::config::Config;
+use crate::error::Error;
+
+#[derive(Debug)]
+pub(crate) enum Keeper {}
+
+#[derive(Debug)]
+pub(crate) enum News {}
+
+impl News {
+    pub(crate) fn is_bad(&self) -> bool {
+        match *self {}
+    }
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+impl Keeper {
+    pub(crate) fn of(_config: &Config, _now: SystemTime) -> Result<Option<Self>, Error> {
+        Ok(None)
+    }
+
+    pub(crate) fn renew(&mut self, _now: SystemTime) -> Option<News> {
+        match *self {}
+    }
+
+    pub(crate) fn parcel_fd(&mut self) -> io::Result<BorrowedFd<'_>> {
+        match *self {}
+    }
+}

@@ -1,0 +1,103 @@
+//! Whether the arguments of `main` and the listeners agree about TLS. Pure, like `assign` next door, and asked right
+//! after it: nobody is to speak plain text where clients begin a handshake, or the other way round.
+
+use super::{ArgumentKind, Wanted};
+use crate::listen::Place;
+
+/// A listener, as far as this question goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offered<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) is_tls: bool,
+}
+
+impl<'a> Offered<'a> {
+    pub(crate) fn of(place: &'a Place) -> Self {
+        Self {
+            name: &place.name,
+            is_tls: place.is_tls,
+        }
+    }
+}
+
+/// # Errors
+/// An argument that speaks TLS on a listener that does not, or plain text on one that does; one that wants the
+/// configuration of TLS where there is no certificate.
+pub(crate) fn agree(
+    wanted: &[Wanted<'_>],
+    assigned: &[Option<usize>],
+    listeners: &[Offered<'_>],
+    has_certificate: bool,
+) -> Result<(), String> {
+    // Who takes the configuration does the rest by itself.
+    let does_the_rest = wanted
+        .iter()
+        .any(|want| want.kind == ArgumentKind::TlsConfig);
+    if does_the_rest && !has_certificate {
+        return Err(
+            "one of them is the configuration of TLS, which needs tls_cert and tls_key".to_owned(),
+        );
+    }
+    for (want, listener) in wanted.iter().zip(assigned) {
+        let Some(Offered { name, is_tls }) = listener.map(|index| listeners[index]) else {
+            continue;
+        };
+        let speaks_tls = want.kind == ArgumentKind::TlsListener;
+        if speaks_tls && !is_tls {
+            return Err(format!(
+                "listener '{name}' is plain and its argument speaks TLS: write 'tls://' before its host"
+            ));
+        }
+        if is_tls && !speaks_tls && !does_the_rest {
+            return Err(format!(
+                "listener '{name}' speaks TLS (tls://) and its argument does not: take it as \
+                 prefork::net::TlsListener, or Arc<rustls::ServerConfig> beside it"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTENERS: [Offered<'static>; 2] = [
+        Offered {
+            name: "http",
+            is_tls: false,
+        },
+        Offered {
+            name: "https",
+            is_tls: true,
+        },
+    ];
+
+    /// What is said of these arguments, each with its listener.
+    fn said(arguments: &[(ArgumentKind, Option<usize>)], has_certificate: bool) -> String {
+        let wanted: Vec<Wanted<'_>> = arguments
+            .iter()
+            .map(|&(kind, _)| Wanted { name: "", kind })
+            .collect();
+        let assigned: Vec<Option<usize>> = arguments.iter().map(|&(_, index)| index).collect();
+        agree(&wanted, &assigned, &LISTENERS, has_certificate)
+            .err()
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn each_listener_is_spoken_to_in_its_own_way() {
+        use ArgumentKind::{Listener, StdTcpListener, TlsConfig, TlsListener, Worker};
+        let good = [(Listener, Some(0)), (TlsListener, Some(1)), (Worker, None)];
+        assert_eq!(said(&good, true), "");
+        let by_hand = [(StdTcpListener, Some(1)), (TlsConfig, None)];
+        assert_eq!(said(&by_hand, true), "");
+        assert!(said(&by_hand, false).contains("needs tls_cert and tls_key"));
+        for plain in [Listener, StdTcpListener] {
+            let said = said(&[(plain, Some(1))], true);
+            assert!(said.starts_with("listener 'https' speaks TLS"), "{said}");
+        }
+        let said = said(&[(TlsListener, Some(0)), (TlsConfig, None)], true);
+        assert!(said.starts_with("listener 'http' is plain"), "{said}");
+    }
+}

@@ -1,0 +1,89 @@
+//! The certificates that the master passed, for whoever in the body asks for them.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustls::ServerConfig;
+
+use super::{ArgError, Argument, ArgumentKind, Request, Worker};
+use crate::net::TlsListener;
+use crate::tls::Parcel;
+
+/// A memory file until it is read, then what was made from it: most workers never ask.
+#[derive(Debug)]
+pub(super) struct Tls {
+    file: Mutex<Option<OwnedFd>>,
+    config: OnceLock<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    pub(super) fn new(file: Option<OwnedFd>) -> Self {
+        Self {
+            file: Mutex::new(file),
+            config: OnceLock::new(),
+        }
+    }
+
+    /// One for the whole process: sessions, tickets and keys are shared.
+    ///
+    /// # Errors
+    /// The master passed none, or not what this program can read.
+    fn config(&self) -> Result<Arc<ServerConfig>, ArgError> {
+        // Held until it is made: whoever asks meanwhile waits for that one.
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = self.config.get() {
+            return Ok(Arc::clone(config));
+        }
+        let fd = file
+            .as_ref()
+            .ok_or_else(|| ArgError::new("there is no certificate: set tls_cert and tls_key"))?;
+        let unusable = "the certificates that the master passed cannot be used";
+        let parcel = Parcel::read(fd);
+        let parcel = parcel.map_err(|reason| ArgError::new(format!("{unusable}: {reason}")))?;
+        let config = parcel.server_config();
+        let config = config.map_err(|refusal| ArgError::new(unusable).with_source(refusal))?;
+        // Read once, by nobody else: the program has it from now on.
+        *file = None;
+        Ok(Arc::clone(self.config.get_or_init(|| config)))
+    }
+}
+
+impl Worker {
+    /// The configuration of TLS that the master checked and passed: certificates, key, protocols, and the tickets that
+    /// all of its workers share. For bodies that do the handshakes by themselves; the same one at each call.
+    ///
+    /// # Errors
+    /// Neither `tls_cert` nor `tls_key` is set.
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_config(&self) -> Result<Arc<ServerConfig>, ArgError> {
+        self.context.tls().config()
+    }
+
+    /// Takes a listener by its name, for clients that speak TLS; its address need not begin with `tls://` here.
+    ///
+    /// # Errors
+    /// As [`listener`](Self::listener), and as [`tls_config`](Self::tls_config).
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_listener(&self, name: &str) -> Result<TlsListener, ArgError> {
+        let config = self.tls_config()?;
+        Ok(TlsListener::new(self.listener(name)?, config))
+    }
+}
+
+impl Argument for TlsListener {
+    const KIND: ArgumentKind = ArgumentKind::TlsListener;
+
+    fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+        let config = worker.tls_config()?;
+        let listener = worker.context.listener(request.listener()?)?;
+        Ok(Self::new(listener, config))
+    }
+}
+
+impl Argument for Arc<ServerConfig> {
+    const KIND: ArgumentKind = ArgumentKind::TlsConfig;
+
+    fn from_worker(worker: &Worker, _request: &Request<'_>) -> Result<Self, ArgError> {
+        worker.tls_config()
+    }
+}
