@@ -32,6 +32,7 @@ impl Announcement {
 
 fn read_addr(text: &str) -> Option<(String, SocketAddr)> {
     let (name, addr) = text.split_once('=')?;
+    let addr = addr.strip_prefix("tls://").unwrap_or(addr);
     Some((name.to_owned(), addr.parse().ok()?))
 }
 
@@ -44,7 +45,7 @@ mod tests {
         let addr = |name: &str, addr: &str| (name.to_owned(), addr.parse().expect(addr));
         let cases = [
             (
-                "prefork: listening on a=127.0.0.1:80, b=[::1]:81 with 2 workers (master pid 7)",
+                "prefork: listening on a=127.0.0.1:80, b=tls://[::1]:81 with 2 workers (master pid 7)",
                 vec![addr("a", "127.0.0.1:80"), addr("b", "[::1]:81")],
             ),
             ("prefork: running with 1 worker (master pid 7)", vec![]),

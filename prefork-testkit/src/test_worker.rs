@@ -2,13 +2,14 @@
 //! plays the master.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use prefork::__private::{Guest, Said};
-use prefork::Worker;
+use prefork::__private::{Guest, Said, certificates};
+use prefork::{Prefork, Worker};
 
 use crate::LIMIT;
 use crate::eventually::within;
@@ -91,12 +92,42 @@ impl TestWorker {
             .into_iter()
             .map(|(name, listener)| (name.into(), listener))
             .collect();
+        Self::guest(listeners, grace, None)
+    }
+
+    /// With one listener, `listener0`, and the certificates that these options name, as `tls_cert` and `tls_key` (feature
+    /// `tls` of prefork); other options do not matter here, nor does the environment.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use prefork_testkit::TestWorker;
+    ///
+    /// let worker = TestWorker::with_certificates(|options| {
+    ///     options.tls_cert("tests/server.pem").tls_key("tests/server.key");
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    /// If a certificate or its key cannot be used, or the system has no descriptor or no port left.
+    #[track_caller]
+    pub fn with_certificates(options: impl FnOnce(&mut Prefork)) -> Self {
+        let mut prefork = Prefork::new();
+        options(&mut prefork);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        match certificates(&prefork) {
+            Ok(tls) => Self::guest(vec![("listener0".to_owned(), listener)], GRACE, tls),
+            Err(error) => panic!("no worker can have these certificates: {error}"),
+        }
+    }
+
+    #[track_caller]
+    fn guest(listeners: Vec<(String, TcpListener)>, grace: Duration, tls: Option<OwnedFd>) -> Self {
         let addr = |(name, listener): &(String, TcpListener)| {
             let addr = listener.local_addr().expect("a listener is bound");
             (name.clone(), addr)
         };
         let addrs = listeners.iter().map(addr).collect();
-        match Guest::new(listeners, grace) {
+        match Guest::new(listeners, grace, tls) {
             Ok(guest) => Self {
                 guest: Arc::new(guest),
                 addrs,

@@ -3,3 +3,4 @@
 pub mod client;
 pub mod proc;
 pub mod stalling;
+pub mod tls;

@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("net", &["sys", "error", "config"]),
     ("listen", &["sys", "error", "config"]),
     ("runtime", &[]),
-    ("tls", &["sys"]),
+    ("tls", &["sys", "error", "config"]),
     (
         "master",
         &[
@@ -27,11 +27,12 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "error",
             "config",
             "hook",
+            "tls",
         ],
     ),
     (
         "worker",
-        &["channel", "listen", "net", "sys", "error", "hook"],
+        &["channel", "listen", "net", "sys", "error", "hook", "tls"],
     ),
 ];
 

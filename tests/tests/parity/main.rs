@@ -15,3 +15,4 @@ mod recovery;
 mod role;
 mod stop;
 mod support;
+mod tls;

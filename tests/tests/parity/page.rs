@@ -5,9 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// TLS comes later.
-const NOT_YET: usize = 21;
-
 fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     root.expect("a package of the workspace").to_owned()
@@ -63,7 +60,7 @@ fn every_row_is_there_and_names_tests_that_exist() {
         (1..=32).collect::<Vec<_>>()
     );
     for (number, names) in rows {
-        assert_eq!(names.is_empty(), number == NOT_YET, "P{number}: {names:?}");
+        assert!(!names.is_empty(), "P{number} names no test");
         for name in names {
             assert!(
                 tests.contains(&name),

@@ -1,0 +1,35 @@
+//! An axum server behind TLS; the environment says by which certificate.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::routing::get;
+use prefork::Worker;
+use prefork::net::TlsListener;
+
+#[prefork::main(listen = "tls://127.0.0.1:0", tls_alpn = "h2,http/1.1")]
+async fn main(listener: TlsListener, worker: Worker) -> std::io::Result<()> {
+    let app = Router::new()
+        .route("/", get(hello))
+        .route("/slow", get(slow))
+        .with_state(worker);
+    axum::serve(listener, app)
+        .with_graceful_shutdown(prefork::shutdown())
+        .await
+}
+
+async fn hello(State(worker): State<Worker>) -> String {
+    let pid = std::process::id();
+    format!("hello from worker {} (pid {pid})\n", worker.slot())
+}
+
+#[derive(serde::Deserialize)]
+struct Slow {
+    ms: u64,
+}
+
+async fn slow(State(worker): State<Worker>, Query(slow): Query<Slow>) -> String {
+    tokio::time::sleep(Duration::from_millis(slow.ms)).await;
+    hello(State(worker)).await
+}

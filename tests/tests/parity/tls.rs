@@ -1,0 +1,89 @@
+//! P21: three ways in, plain, with certificates of files, with certificates of memory. In the test's own process what was
+//! given is what the body has; the builder gives the same to real children elsewhere (`tls.rs` beside this folder).
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use prefork::Worker;
+use prefork_testkit::TestWorker;
+use prefork_tests::client;
+use prefork_tests::tls::{Authority, Client, Pair};
+use rustls::{ServerConnection, StreamOwned};
+
+/// A body that answers one client, with TLS where it was given some.
+fn greet(worker: &Worker) {
+    let listener = worker.listener("listener0").expect("it was given");
+    let accepted = listener.blocking_accept().expect("nobody stops it");
+    let (mut stream, _) = accepted.expect("a connection");
+    let Ok(config) = worker.tls_config() else {
+        return stream.write_all(b"hello\n").expect("somebody reads");
+    };
+    let connection = ServerConnection::new(config).expect("it was checked");
+    let mut stream = StreamOwned::new(connection, stream);
+    stream.write_all(b"hello\n").expect("somebody reads");
+    stream.conn.send_close_notify();
+    stream.flush().expect("somebody reads");
+}
+
+/// What a client sees: the answer, and the certificate where it trusts somebody.
+fn visit(addr: SocketAddr, trusted: Option<&Authority>) -> (String, Option<Vec<u8>>) {
+    let mut text = String::new();
+    let Some(trusted) = trusted else {
+        let mut stream = client::connect(addr).expect("it listens");
+        stream.read_to_string(&mut text).expect("an answer");
+        return (text, None);
+    };
+    let connection = Client::new(trusted, &[]).connect(addr);
+    let mut connection = connection.expect("a handshake");
+    connection.read_to_string(&mut text).expect("an answer");
+    let chain = connection.conn.peer_certificates().expect("it shows one");
+    (text, Some(chain[0].to_vec()))
+}
+
+#[test]
+fn p21_without_certificates_the_listener_is_plain() {
+    let worker = TestWorker::new();
+    let body = worker.spawn(|worker| greet(&worker));
+    assert_eq!(visit(worker.addr(), None), ("hello\n".to_owned(), None));
+    body.wait();
+}
+
+fn shown_is_given(worker: &TestWorker, authority: &Authority, given: &Pair) {
+    let body = worker.spawn(|worker| {
+        // The same one for whoever asks.
+        let config = worker.tls_config().expect("there are certificates");
+        let again = worker.tls_config().expect("there are certificates");
+        assert!(Arc::ptr_eq(&config, &again));
+        greet(&worker);
+    });
+    let (text, shown) = visit(worker.addr(), Some(authority));
+    assert_eq!(text, "hello\n");
+    assert_eq!(shown, Some(given.der().to_vec()));
+    body.wait();
+}
+
+#[test]
+fn p21_certificate_and_key_of_files_reach_the_body() {
+    let authority = Authority::new("the test's");
+    let folder = tempfile::tempdir().expect("a place for files");
+    let given = authority.issue();
+    let (cert, key) = given.write(folder.path());
+    let worker = TestWorker::with_certificates(|options| {
+        options.tls_cert(cert).tls_key(key);
+    });
+    shown_is_given(&worker, &authority, &given);
+}
+
+#[test]
+fn p21_certificate_and_key_of_memory_reach_the_body() {
+    let authority = Authority::new("the test's");
+    let given = authority.issue();
+    let worker = TestWorker::with_certificates(|options| {
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        options
+            .tls_cert(bytes(&given.cert))
+            .tls_key(bytes(&given.key));
+    });
+    shown_is_given(&worker, &authority, &given);
+}
