@@ -2,13 +2,12 @@
 //! plays the master.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use prefork::__private::{Guest, Said, certificates};
+use prefork::__private::{Certificates, Guest, Said, certificates};
 use prefork::{Prefork, Worker};
 
 use crate::LIMIT;
@@ -121,7 +120,11 @@ impl TestWorker {
     }
 
     #[track_caller]
-    fn guest(listeners: Vec<(String, TcpListener)>, grace: Duration, tls: Option<OwnedFd>) -> Self {
+    fn guest(
+        listeners: Vec<(String, TcpListener)>,
+        grace: Duration,
+        tls: Option<Certificates>,
+    ) -> Self {
         let addr = |(name, listener): &(String, TcpListener)| {
             let addr = listener.local_addr().expect("a listener is bound");
             (name.clone(), addr)

@@ -217,7 +217,7 @@ pub use worker::{
 pub mod __private {
     pub use crate::prefork::private::{certificates, run, take};
     pub use crate::runtime::Body;
-    pub use crate::worker::{Guest, Said, Want};
+    pub use crate::worker::{Certificates, Guest, Said, Want};
 }
 
 /// The call that runs an async `main` without another runtime, where feature `tokio` is on.

@@ -6,11 +6,9 @@ mod explain;
 pub(crate) mod private;
 
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 use crate::config::{
     Config, Configuration, Door, Environment, Options, Settled, settle, usable_cpus,
@@ -24,7 +22,7 @@ use crate::master::{
 use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
-use crate::tls::Keeper;
+use crate::tls::Handed;
 use crate::worker::{
     ArgumentKind, Context, Declared, Offered, Want, Wanted, Worker, agree, assign, latched,
     lay_down, untaken,
@@ -216,7 +214,7 @@ impl Prefork {
             self.setup(config, log, &declared).run()?;
             return Ok(None);
         }
-        let tls = hand_over(&config)?;
+        let tls = Handed::by_itself(&config)?;
         let bound = bind_all(&config.listen, Binding::of(&config))?;
         for (bound, blocking) in bound.iter().zip(&declared.blocking) {
             let result = bound.set_nonblocking(!blocking);
@@ -335,18 +333,6 @@ fn offered_by(config: &Config) -> Vec<Offered<'_>> {
             is_tls: to.is_tls,
         })
         .collect()
-}
-
-/// Where the worker is this process: certificates in the form in which a master hands them over.
-fn hand_over(config: &Config) -> Result<Option<OwnedFd>, Error> {
-    let Some(mut keeper) = Keeper::of(config, SystemTime::now())? else {
-        return Ok(None);
-    };
-    let file = keeper.parcel_fd().and_then(|fd| fd.try_clone_to_owned());
-    file.map(Some).map_err(|source| Error::Worker {
-        doing: "hand certificates to itself",
-        source,
-    })
 }
 
 fn names_of<'a>(offered: &[Offered<'a>]) -> Vec<&'a str> {

@@ -23,16 +23,16 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "spawn",
             "listen",
             "channel",
+            "tls",
             "sys",
             "error",
             "config",
             "hook",
-            "tls",
         ],
     ),
     (
         "worker",
-        &["channel", "listen", "net", "sys", "error", "hook", "tls"],
+        &["channel", "listen", "net", "tls", "sys", "error", "hook"],
     ),
 ];
 

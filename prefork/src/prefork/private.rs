@@ -1,14 +1,14 @@
 //! The two calls that the attribute expands to.
 
-use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-use super::{Prefork, hand_over, report};
+use super::{Prefork, report};
 use crate::config::{Environment, settle, usable_cpus};
 use crate::error::Error;
 use crate::master::Log;
 use crate::runtime::Body;
-use crate::worker::{ArgError, Want, current};
+use crate::tls::Handed;
+use crate::worker::{ArgError, Certificates, Want, current};
 
 /// The whole of a generated `main`.
 pub fn run<R, K>(
@@ -31,14 +31,14 @@ where
 ///
 /// # Errors
 /// Those of the options, and of what they name.
-pub fn certificates(prefork: &Prefork) -> Result<Option<OwnedFd>, Error> {
+pub fn certificates(prefork: &Prefork) -> Result<Option<Certificates>, Error> {
     let settled = settle(
         prefork.options.clone(),
         &Environment::default(),
         usable_cpus(),
     );
     settled.check()?;
-    hand_over(&settled.config)
+    Ok(Handed::by_itself(&settled.config)?.map(Certificates))
 }
 
 /// An argument of `main`, made where it is needed. One that cannot be made ends the worker:

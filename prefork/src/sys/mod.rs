@@ -17,6 +17,9 @@ pub(crate) mod exit_status;
 pub(crate) mod fds;
 #[cfg(all(feature = "tls", target_os = "linux", not(prefork_portable)))]
 pub(crate) mod memory_file;
+#[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]
+#[path = "memory_file_elsewhere.rs"]
+pub(crate) mod memory_file;
 pub(crate) mod pair;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod pidfd;

@@ -134,6 +134,14 @@ impl Keeper {
         self.parcel_at(now)
     }
 
+    /// For the one process that is its own worker.
+    pub(super) fn into_parcel(self) -> Parcel {
+        Parcel {
+            material: self.serving,
+            tickets: self.tickets,
+        }
+    }
+
     fn parcel_at(&mut self, now: Duration) -> io::Result<BorrowedFd<'_>> {
         self.tickets.advance(now);
         let began = self.tickets.began();

@@ -5,6 +5,7 @@
 //! key's, and never has a certificate from before an exchange with a key from after it.
 
 mod check;
+mod handed;
 mod keeper;
 mod material;
 mod parcel;
@@ -16,5 +17,6 @@ mod server;
 mod testing;
 mod tickets;
 
+pub(crate) use handed::Handed;
 pub(crate) use keeper::Keeper;
 pub(crate) use parcel::Parcel;

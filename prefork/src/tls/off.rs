@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::SystemTime;
 
 use crate::config::Config;
@@ -13,6 +13,18 @@ pub(crate) enum Keeper {}
 
 #[derive(Debug)]
 pub(crate) enum News {}
+
+/// Of a master that has the feature, for a program that does not: closed.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    File(#[expect(dead_code, reason = "nobody reads it")] OwnedFd),
+}
+
+impl Handed {
+    pub(crate) fn by_itself(_config: &Config) -> Result<Option<Self>, Error> {
+        Ok(None)
+    }
+}
 
 impl News {
     pub(crate) fn is_bad(&self) -> bool {

@@ -92,7 +92,11 @@ impl ProducesTickets for Tickets {
 /// # Errors
 /// A filter that withholds the call.
 pub(crate) fn since_boot() -> io::Result<Duration> {
-    Ok(clock_gettime(ClockId::CLOCK_BOOTTIME)?.into())
+    #[cfg(target_os = "linux")]
+    const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
+    Ok(clock_gettime(CLOCK)?.into())
 }
 
 fn cipher(key: &TicketKey) -> Option<LessSafeKey> {

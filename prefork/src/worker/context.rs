@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use crate::sys;
 use crate::sys::bell::Bell;
 use crate::sys::fds::FIRST_FD;
 use crate::sys::signals::SignalPipe;
+use crate::tls::Handed;
 
 /// Of a process that runs the body: a child, or the one process of single mode.
 #[derive(Debug)]
@@ -83,8 +83,7 @@ pub(super) struct Origin {
     pub(super) master: Option<Arc<Endpoint>>,
     pub(super) grace: Duration,
     pub(super) threads: NonZeroUsize,
-    /// The memory file with the certificates.
-    pub(super) tls: Option<OwnedFd>,
+    pub(super) tls: Option<Handed>,
     pub(super) own_signals: &'static [Signal],
     pub(super) on_master_death: Option<LastHook>,
     pub(super) process: Process,
@@ -142,7 +141,7 @@ impl Context {
             grace,
             threads,
             master: Some(channel),
-            tls,
+            tls: tls.map(Handed::File),
             own_signals: &[],
             on_master_death,
             process: Process::Own,
@@ -158,7 +157,7 @@ impl Context {
         bound: Vec<Bound>,
         grace: Duration,
         threads: NonZeroUsize,
-        tls: Option<OwnedFd>,
+        tls: Option<Handed>,
         declared: &Declared,
     ) -> Result<Arc<Self>, Error> {
         let listeners = bound.into_iter().map(|bound| Inherited {

@@ -4,7 +4,6 @@
 use std::io;
 use std::net::TcpListener;
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use super::worker::Worker;
 use crate::channel::{Endpoint, FromChild, FromMaster, Queue, Received};
 use crate::error::Error;
 use crate::listen::{Inherited, Place};
+use crate::tls::Handed;
 
 /// The master's side of a worker that runs on a thread of the same process. Dropping it is the
 /// master's death, if it has not died before.
@@ -22,6 +22,10 @@ pub struct Guest {
     context: Arc<Context>,
     channel: Endpoint,
 }
+
+/// What a master hands over of certificates.
+#[derive(Debug)]
+pub struct Certificates(pub(crate) Handed);
 
 /// What a guest said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,7 @@ impl Guest {
     pub fn new(
         listeners: Vec<(String, TcpListener)>,
         grace: Duration,
-        tls: Option<OwnedFd>,
+        tls: Option<Certificates>,
     ) -> Result<Self, Error> {
         let cannot = |source| Error::Worker {
             doing: "be a guest",
@@ -67,7 +71,7 @@ impl Guest {
             master: Some(Arc::new(theirs)),
             grace,
             threads: NonZeroUsize::MIN,
-            tls,
+            tls: tls.map(|certificates| certificates.0),
             own_signals: &[],
             on_master_death: None,
             process: Process::Guest,

@@ -1,25 +1,24 @@
-//! The certificates that the master passed, for whoever in the body asks for them.
+//! The certificates that a worker was given, for whoever in the body asks for them.
 
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
 
 use super::{ArgError, Argument, ArgumentKind, Request, Worker};
 use crate::net::TlsListener;
-use crate::tls::Parcel;
+use crate::tls::Handed;
 
-/// A memory file until it is read, then what was made from it: most workers never ask.
+/// As they came until somebody asks, then what was made of them.
 #[derive(Debug)]
 pub(super) struct Tls {
-    file: Mutex<Option<OwnedFd>>,
+    handed: Mutex<Option<Handed>>,
     config: OnceLock<Arc<ServerConfig>>,
 }
 
 impl Tls {
-    pub(super) fn new(file: Option<OwnedFd>) -> Self {
+    pub(super) fn new(handed: Option<Handed>) -> Self {
         Self {
-            file: Mutex::new(file),
+            handed: Mutex::new(handed),
             config: OnceLock::new(),
         }
     }
@@ -30,20 +29,20 @@ impl Tls {
     /// The master passed none, or not what this program can read.
     fn config(&self) -> Result<Arc<ServerConfig>, ArgError> {
         // Held until it is made: whoever asks meanwhile waits for that one.
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = self.config.get() {
             return Ok(Arc::clone(config));
         }
-        let fd = file
+        let given = handed
             .as_ref()
             .ok_or_else(|| ArgError::new("there is no certificate: set tls_cert and tls_key"))?;
-        let unusable = "the certificates that the master passed cannot be used";
-        let parcel = Parcel::read(fd);
-        let parcel = parcel.map_err(|reason| ArgError::new(format!("{unusable}: {reason}")))?;
-        let config = parcel.server_config();
-        let config = config.map_err(|refusal| ArgError::new(unusable).with_source(refusal))?;
+        let config = given.server_config().map_err(|reason| {
+            ArgError::new(format!(
+                "the certificates that it was given cannot be used: {reason}"
+            ))
+        })?;
         // Read once, by nobody else: the program has it from now on.
-        *file = None;
+        *handed = None;
         Ok(Arc::clone(self.config.get_or_init(|| config)))
     }
 }
