@@ -37,7 +37,9 @@ pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Config {
     let mut config = Config::default();
     let mut seen: Vec<Ident> = Vec::new();
     for Pair { key, value } in pairs {
-        let name = key.unraw().to_string();
+        // `r#workers` is the same word to the compiler.
+        let key = key.unraw();
+        let name = key.to_string();
         if let Some(first) = seen.iter().find(|first| **first == key) {
             errors.at(&key, twice(&name, first));
             continue;
@@ -87,7 +89,7 @@ fn twice(name: &str, first: &Ident) -> String {
 }
 
 fn check_option(name: Ident, value: Option<Expr>, errors: &mut Errors) -> Option<Setting> {
-    let Some(row) = Row::find(&name.unraw().to_string()) else {
+    let Some(row) = Row::find(&name.to_string()) else {
         errors.at(&name, unknown(&name.to_string()));
         return None;
     };
@@ -229,6 +231,14 @@ mod tests {
                 "`runtime` is set twice, first at 2:3",
             ),
             ("workers, workers = 4", "`workers` is set twice"),
+            (
+                "workers = 4, r#workers = 5",
+                "`workers` is set twice, first at 1:1",
+            ),
+            (
+                "listen = \"[::1]:80\", r#network = \"tcp4\"",
+                "'[::1]:80' is no tcp4 address",
+            ),
         ] {
             let (_, errors) = read(text);
             assert!(errors.contains(message), "{text}: {errors}");
