@@ -424,8 +424,9 @@ mod tests {
     #[test]
     fn rows_carry_words_for_people() {
         for row in TABLE {
-            let first = row.doc.lines().next().unwrap_or_default();
-            assert!(first.ends_with(['.', ',']) || first.len() > 20, "{row:?}");
+            let first = row.doc.trim().split("\n\n").next().unwrap_or_default();
+            let is_sentence = first.starts_with(char::is_uppercase) && first.ends_with('.');
+            assert!(is_sentence && first.len() > 20, "{row:?}");
             assert!(!row.default.is_empty() && !row.since.is_empty(), "{row:?}");
         }
     }
