@@ -129,7 +129,7 @@ fn check_path(key: &Ident, value: Option<Expr>, of: &str, errors: &mut Errors) -
         }
         (_, Some(Lit::Str(text))) => match text.parse_with(Path::parse_mod_style) {
             Ok(path) => return Some(path),
-            Err(_) => "a string that is none",
+            Err(_) => "a string that is no path",
         },
         (other, _) => describe(other).unwrap_or("an expression"),
     };
@@ -193,7 +193,7 @@ mod tests {
             ),
             (
                 "runtime = \"a b\"",
-                "expected the path of a function, found a string that is none",
+                "expected the path of a function, found a string that is no path",
             ),
             (
                 "runtime = f()",
