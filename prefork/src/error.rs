@@ -235,6 +235,7 @@ impl Error {
     /// What to do about it, as a sentence.
     fn way_out(&self) -> &'static str {
         match self {
+            Self::Options(options) if options.len() > 1 => "Correct them and start again.",
             Self::Options(_) => "Correct the option and start again.",
             Self::Explained { .. } => "Remove the variable to start.",
             Self::Configure { .. } => "Correct what it was given to read, or the function itself.",
@@ -245,8 +246,8 @@ impl Error {
                  that it was written with."
             }
             Self::Argument { .. } => {
-                "The worker ended before its body began; one that takes a `Result<_, \
-                 prefork::ArgError>` is called all the same."
+                "Mend what it is made from, or take it as a `Result<_, prefork::ArgError>`, with which the \
+                 body is called all the same."
             }
             Self::Resolve { .. } => "Check the host name and the machine's resolver.",
             Self::Listen { source, .. } => match source.kind() {
@@ -294,7 +295,10 @@ impl Error {
 
     /// What happened, where, what to do: one paragraph for stderr.
     pub(crate) fn paragraph(&self) -> String {
-        format!("{}. {}", self.one_line(), self.way_out())
+        let text = self.one_line();
+        // A question ends by itself.
+        let stop = if text.ends_with('?') { "" } else { "." };
+        format!("{text}{stop} {}", self.way_out())
     }
 
     /// What happened and where, with its causes.
@@ -323,13 +327,17 @@ impl fmt::Display for BadOption {
     }
 }
 
+/// Several are numbered: they stay one line, and a reason may hold any mark that could part them.
 struct Lines<'a>(&'a [BadOption]);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [option] = self.0 {
+            return write!(f, "{option}");
+        }
+        write!(f, "{} options cannot be used:", self.0.len())?;
         for (index, option) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{option}")?;
+            write!(f, " ({}) {option}", index + 1)?;
         }
         Ok(())
     }
@@ -402,7 +410,28 @@ mod tests {
             reason: "no".to_owned(),
         };
         let error = Error::Options(vec![bad("workers"), bad("PREFORK_LISTEN")]);
-        assert_eq!(error.to_string(), "workers: no; PREFORK_LISTEN: no");
+        assert_eq!(
+            error.paragraph(),
+            "2 options cannot be used: (1) workers: no (2) PREFORK_LISTEN: no. Correct them and start again."
+        );
         assert_eq!(error.exit_code(), 78);
+        let error = Error::Options(vec![bad("workers")]);
+        assert_eq!(
+            error.paragraph(),
+            "workers: no. Correct the option and start again."
+        );
+    }
+
+    #[test]
+    fn a_question_is_not_followed_by_a_full_stop() {
+        let error = Error::Options(vec![BadOption {
+            place: "PREFORK_WORKER".to_owned(),
+            reason: "did you mean PREFORK_WORKERS?".to_owned(),
+        }]);
+        let text = error.paragraph();
+        assert!(
+            text.contains("PREFORK_WORKERS? Correct the option"),
+            "{text}"
+        );
     }
 }
