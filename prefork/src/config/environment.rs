@@ -99,7 +99,10 @@ impl Environment {
             Some("0" | "false") => {}
             _ => {
                 let shown = quote(&value.to_string_lossy());
-                self.refuse(name, format!("{shown} is neither '1' nor '0'"));
+                self.refuse(
+                    name,
+                    format!("{shown} is not one of '1', 'true', '0' and 'false'"),
+                );
             }
         }
     }
@@ -130,11 +133,16 @@ impl Environment {
         }
         let names = self.unknown.iter().take(SHOWN).map(|name| quote(name));
         let names = names.collect::<Vec<_>>().join(", ");
-        let more = match self.unknown.len().saturating_sub(SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        Some(format!("no option is set by {names}{more}"))
+        Some(match self.unknown.len() {
+            1 => format!("{names} is no option of prefork and is ignored"),
+            all @ ..=SHOWN => {
+                format!("{all} variables are no options of prefork and are ignored: {names}")
+            }
+            all => format!(
+                "{all} variables are no options of prefork and are ignored: {names} and {} more",
+                all - SHOWN
+            ),
+        })
     }
 }
 
@@ -203,6 +211,10 @@ mod tests {
         ];
         assert_eq!(places, expected);
         assert!(bad[5].contains("did you mean PREFORK_WORKERS?"), "{bad:?}");
+        assert_eq!(
+            bad[3],
+            "PREFORK_EXPLAIN: 'yes' is not one of '1', 'true', '0' and 'false'"
+        );
     }
 
     #[test]
@@ -247,7 +259,14 @@ mod tests {
         );
         assert_eq!(
             one.warning().as_deref(),
-            Some("no option is set by 'PREFORK_COLOUR'")
+            Some("'PREFORK_COLOUR' is no option of prefork and is ignored")
+        );
+        let two = read("PREFORK", &[("PREFORK_COLOUR", ""), ("PREFORK_TASTE", "")]);
+        assert_eq!(
+            two.warning().as_deref(),
+            Some(
+                "2 variables are no options of prefork and are ignored: 'PREFORK_COLOUR', 'PREFORK_TASTE'"
+            )
         );
         let names: Vec<String> = (0..1_000)
             .map(|n| format!("PREFORK_{n}{}", "\n".repeat(90)))
