@@ -161,6 +161,8 @@ fn a_prefix_of_ones_own_is_the_only_one_that_is_read() {
         .env("MYAPP_WORKERS", "1")
         .env("PREFORK_WORKERS", "many")
         .env("MYAPP_DATABASE", "here")
+        .env("MYAPP_LOGGER", "json")
+        .env("MYAPP_LISTENERS", "2")
         .start();
     assert_eq!(server.wait_for_children(1).len(), 1);
     let log = stop(server);

@@ -181,7 +181,7 @@ macro_rules! options {
                 /// It is for programs whose operators need not know what these are made with: with `"MYAPP"` there are
                 /// `MYAPP_WORKERS` and `MYAPP_EXPLAIN`, and nothing that begins with `PREFORK_` is an option any more.
                 /// The variables that make a process a worker keep their names. Those of the program that begin in the
-                /// same way are let be, unless they look like a misspelled option.
+                /// same way are let be, unless one letter makes an option of them.
                 env_prefix: prefix {
                     default: "`\"PREFORK\"`",
                     since: "0.1.0",

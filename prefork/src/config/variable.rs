@@ -40,13 +40,15 @@ pub(super) fn meaning(prefix: &Prefix, rest: &str, value: &str) -> Meaning {
     if is_injected(rest, value) {
         return Meaning::Injected;
     }
-    let code = TABLE.iter().filter(|row| row.env.is_none());
-    if let Some(row) = code.into_iter().find(|row| is_alike(row.name, rest)) {
+    let mut code = TABLE.iter().filter(|row| row.env.is_none());
+    // Under a prefix of its own the program has variables of its own: `MYAPP_LOGGER`, `MYAPP_LISTENERS`.
+    let is_ours = prefix.is_default();
+    if let Some(row) = code.find(|row| is_ours && is_alike(row.name, rest)) {
         return Meaning::Code(row.name);
     }
     match suggest::nearest(rest, options().map(|row| row.name).chain([EXPLAIN])) {
-        Some(name) => Meaning::Near(name),
-        None => Meaning::Unknown,
+        Some(name) if is_ours || suggest::is_one_step(rest, name) => Meaning::Near(name),
+        Some(_) | None => Meaning::Unknown,
     }
 }
 
@@ -102,6 +104,29 @@ mod tests {
             ("EXPLIAN", EXPLAIN),
         ] {
             assert_eq!(of(rest), Meaning::Near(name), "{rest}");
+        }
+    }
+
+    #[test]
+    fn under_another_prefix_only_the_nearest_words_are_misspelled_options() {
+        let other = prefork_options::prefix::parse("MYAPP").expect("it is good");
+        for rest in [
+            "LOGGER",
+            "INIT",
+            "LISTENERS",
+            "LISTENER",
+            "WORKING",
+            "CONFIGURE",
+        ] {
+            assert_eq!(meaning(&other, rest, "1"), Meaning::Unknown, "{rest}");
+        }
+        for (rest, name) in [
+            ("WORKER", "workers"),
+            ("LISTN", "listen"),
+            ("RECOVERWINDOW", "recover_window"),
+            ("EXPLIAN", EXPLAIN),
+        ] {
+            assert_eq!(meaning(&other, rest, "1"), Meaning::Near(name), "{rest}");
         }
     }
 
