@@ -49,7 +49,7 @@
 //! | layer | |
 //! |---|---|
 //! | default | |
-//! | `WEB_CONCURRENCY`, `PORT` | for what is left open: `workers` unsaid or `"auto"`, an address without a port |
+//! | `WEB_CONCURRENCY`, `PORT` | for what is left open: `workers` unsaid by the program or `"auto"`, an address without a port |
 //! | attribute, builder | |
 //! | `PREFORK_<OPTION>` | or another prefix, see [`Prefork::env_prefix`] |
 //! | [`Prefork::configure`] | sees what holds, and may read the program's own flags |

@@ -24,6 +24,16 @@ pub(crate) enum Origin {
     Variable(String),
 }
 
+impl Origin {
+    /// Whether it is what the program was written with, before anybody else spoke.
+    pub(super) fn is_declaration(&self) -> bool {
+        match self {
+            Self::Default | Self::Program(Door::Attribute | Door::Builder, _) => true,
+            Self::Program(Door::Configure, _) | Self::Variable(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -144,12 +144,17 @@ pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usiz
     }
 }
 
-/// `WEB_CONCURRENCY` counts where nobody decided.
+/// `WEB_CONCURRENCY` counts where nobody decided: the program said nothing or `"auto"`. Whoever says `"auto"` over the
+/// program, the operator or `configure`, means the CPUs.
 fn fill_workers(options: &mut Options, environment: &Environment, ignored: &mut Vec<String>) {
     let Some(text) = &environment.concurrency else {
         return;
     };
-    if !matches!(options.workers.value(), None | Some(Workers::Auto)) {
+    let is_open = match options.workers.last() {
+        None => true,
+        Some(said) => said.value == Workers::Auto && said.origin.is_declaration(),
+    };
+    if !is_open {
         return ignored.push(format!("{CONCURRENCY}={}: workers is set", text.display()));
     }
     let read = text.to_str().map(prefork_options::workers::parse);
@@ -210,6 +215,7 @@ mod tests {
     use prefork_options::{Row, TABLE, list};
 
     use super::*;
+    use crate::config::Door;
 
     const CPUS: usize = 6;
 
@@ -224,9 +230,9 @@ mod tests {
     }
 
     fn with_workers(text: &str) -> Options {
-        let mut options = Options::default();
-        options.set_text("workers", "test", text);
-        options
+        let mut prefork = crate::Prefork::new();
+        prefork.workers(text);
+        prefork.options_mut().clone()
     }
 
     fn with_listen(text: &str) -> Options {
@@ -253,9 +259,13 @@ mod tests {
             (workers.text.as_str(), workers.origin.as_str()),
             ("3 (50%)", "PREFORK_WORKERS")
         );
-        assert_eq!(
-            settled.ignored,
-            ["workers = 2 (test): overridden by PREFORK_WORKERS"]
+        let [ignored] = settled.ignored.as_slice() else {
+            panic!("not one line: {:?}", settled.ignored);
+        };
+        assert!(
+            ignored.starts_with("workers = 2 (builder at prefork/src/config/settled.rs:")
+                && ignored.ends_with("): overridden by PREFORK_WORKERS"),
+            "{ignored}"
         );
     }
 
@@ -271,10 +281,17 @@ mod tests {
                 .workers,
             4
         );
-        let by_operator = [("WEB_CONCURRENCY", "4"), ("PREFORK_WORKERS", "3")];
-        let settled = settled(&Options::default(), &by_operator);
-        assert_eq!(settled.config.workers, 3);
-        assert_eq!(settled.ignored, ["WEB_CONCURRENCY=4: workers is set"]);
+        for (said, workers) in [("3", 3), ("auto", CPUS)] {
+            let by_operator = [("WEB_CONCURRENCY", "4"), ("PREFORK_WORKERS", said)];
+            let settled = settled(&Options::default(), &by_operator);
+            assert_eq!(settled.config.workers, workers);
+            assert_eq!(settled.ignored, ["WEB_CONCURRENCY=4: workers is set"]);
+        }
+        let mut configured = with_workers("4");
+        let origin = Origin::Program(Door::Configure, std::panic::Location::caller());
+        configured.workers.say(Workers::Auto, origin);
+        let settled = settled(&configured, &[("WEB_CONCURRENCY", "4")]);
+        assert_eq!(settled.config.workers, CPUS);
     }
 
     #[test]
