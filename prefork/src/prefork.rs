@@ -231,17 +231,17 @@ impl Prefork {
         let environment = Environment::read(prefix, std::env::vars_os());
         let mut options = self.options.clone();
         options.overlay(&environment);
-        let mut settled = settle(options.clone(), &environment, usable_cpus());
-        let mut verdict = settled.check();
-        // It is not asked about what cannot be used anyway.
-        if let (Ok(()), Some(configure)) = (&verdict, &mut self.configure) {
+        let mut answer = Ok(());
+        // It is not asked about what nobody can read. What was left open, or does not fit together, it may mend.
+        if let (true, Some(configure)) = (options.is_readable(), &mut self.configure) {
             let mut configuration = Configuration::new(options, environment.clone());
-            let answer = contain(|| configure(&mut configuration));
-            settled = settle(configuration.into_options(), &environment, usable_cpus());
-            verdict = answer
-                .map_err(|source| Error::Configure { source })
-                .and_then(|()| settled.check());
+            answer = contain(|| configure(&mut configuration));
+            options = configuration.into_options();
         }
+        let settled = settle(options, &environment, usable_cpus());
+        let verdict = answer
+            .map_err(|source| Error::Configure { source })
+            .and_then(|()| settled.check());
         Said {
             settled,
             environment,

@@ -200,6 +200,20 @@ fn configure_has_the_last_word_and_sees_what_holds() {
 }
 
 #[test]
+fn configure_may_give_what_was_left_open() {
+    let server = open().env_remove("PORT").env("LAST_WORD", "listen").start();
+    assert_ne!(server.addr_of("http").port(), 0);
+    stop(server);
+
+    // A text that cannot be read is refused before it is asked.
+    let output = open()
+        .env("PREFORK_RECOVER_WINDOW", "60")
+        .env("LAST_WORD", "tell")
+        .run();
+    assert_refused(&output, &["PREFORK_RECOVER_WINDOW: "]);
+}
+
+#[test]
 fn configure_may_refuse() {
     let output = open().env("LAST_WORD", "refuse").run();
     assert_refused(&output, &["configure failed: no such flag"]);

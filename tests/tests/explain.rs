@@ -147,7 +147,8 @@ fn the_status_is_that_of_a_start() {
             78,
             "no tcp6 address",
         ),
-        (OPEN_PORT, "LAST_WORD", "tell", 78, "has no port"),
+        (OPEN_PORT, "LAST_WORD", "one", 78, "has no port"),
+        (OPEN_PORT, "LAST_WORD", "listen", 0, ""),
         (BUILDER, "PREFORK_WORKERS", "many", 78, "'many'"),
         // Nothing is bound.
         (TWO_LISTENERS, "PREFORK_LISTEN", &named, 0, ""),

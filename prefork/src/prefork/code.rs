@@ -13,8 +13,10 @@ use crate::spawn::ChildCommand;
 impl Prefork {
     /// Sees the options last and may change them: the place for a program's own flags and files.
     ///
-    /// It is called after the environment was read, and not where that or the program holds a mistake. An error or a panic
-    /// ends the start with [`Error::Configure`](crate::Error::Configure).
+    /// It is called after the environment was read, and not where that or the program holds a value that cannot be read.
+    /// What only shows in the whole is checked after it, so that it may give what was left open: the port of
+    /// `listen = "0.0.0.0"`, for example. An error or a panic ends the start with
+    /// [`Error::Configure`](crate::Error::Configure).
     ///
     /// Default: nothing. Since 0.1.0.
     ///
