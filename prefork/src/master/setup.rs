@@ -12,7 +12,7 @@ use super::{Handle, Log, Master};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::hook::Hooks;
-use crate::listen::{Binding, Bound, bind_all, resolve_all};
+use crate::listen::{Binding, Bound, bind_all};
 use crate::spawn::{Producer, Program, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
@@ -108,14 +108,14 @@ impl Setup {
     }
 }
 
-/// Asks all that a master asks before it binds, and binds nothing.
+/// Asks all that a master asks before it binds, and binds nothing; what resolving came to it is told.
 ///
 /// # Errors
 /// The one that a start would end with, but for what binding and starting say.
-pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
+pub(crate) fn rehearse(config: &Config, resolved: Result<(), Error>) -> Result<(), Error> {
     need_kernel()?;
     need_descriptors(config)?;
-    resolve_all(&config.listen, config.network)?;
+    resolved?;
     Program::current().map_err(cannot("open its own program"))?;
     Ok(())
 }

@@ -38,21 +38,23 @@ type Place = (String, String);
 
 /// In the order of a start.
 fn rehearsed(config: &Config, wanted: Option<&[Wanted<'_>]>) -> (Vec<Place>, Result<(), Error>) {
+    // Once: whoever answers names may take seconds, and say something else the next time.
     let resolved = resolve_all(&config.listen, config.network);
     let addrs = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let places = config.listen.iter().zip(addrs);
     let places = places.map(|(to, addr)| (to.name.clone(), format!("{addr}{}", sharing(config))));
+    let places = places.collect();
     let check = || {
         if let Some(wanted) = wanted {
             declare(wanted, &names_of(config))?;
         }
+        let resolved = resolved.map(drop);
         match config.workers {
-            0 => Ok(()),
-            _ => rehearse(config),
+            0 => resolved,
+            _ => rehearse(config, resolved),
         }
     };
-    let places = places.collect();
-    (places, check().and_then(|()| resolved.map(drop)))
+    (places, check())
 }
 
 fn sharing(config: &Config) -> String {
