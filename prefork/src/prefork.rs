@@ -238,7 +238,7 @@ impl Prefork {
             answer = contain(|| configure(&mut configuration));
             options = configuration.into_options();
         }
-        let settled = settle(options, &environment, usable_cpus());
+        let settled = settle(options, &environment, usable_cpus);
         let verdict = answer
             .map_err(|source| Error::Configure { source })
             .and_then(|()| settled.check());

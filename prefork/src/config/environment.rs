@@ -39,11 +39,20 @@ impl Environment {
         prefix: Prefix,
         pairs: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
+        let ours = Prefix::default();
+        let concerns_us = |name: &str| {
+            let prefixes = [&prefix, &ours];
+            let is_prefixed = prefixes.iter().any(|prefix| prefix.strip(name).is_some());
+            is_prefixed || [CONCURRENCY, PORT].contains(&name)
+        };
         let mut all = BTreeMap::new();
         for (name, value) in pairs {
-            // As getenv(3) does: of a doubled name the first.
-            all.entry(name.to_string_lossy().into_owned())
-                .or_insert(value);
+            // Most variables are others': nothing is kept of these.
+            let name = name.to_string_lossy();
+            if concerns_us(&name) {
+                // As getenv(3) does: of a doubled name the first.
+                all.entry(name.into_owned()).or_insert(value);
+            }
         }
         let mut this = Self {
             concurrency: all.remove(CONCURRENCY),

@@ -4,11 +4,11 @@
 
 use std::fmt::Write;
 
-use super::Settled;
+use super::InWords;
 
 /// Every option with value and origin, the listeners as they would be bound, and what was ignored. The same for the same
 /// facts, in columns.
-pub(crate) fn explain(settled: &Settled, listeners: &[(String, String)]) -> String {
+pub(crate) fn explain(settled: &InWords, listeners: &[(String, String)]) -> String {
     let mut text = String::new();
     let values = settled.values.iter();
     let rows = values.map(|value| {
@@ -84,7 +84,7 @@ mod tests {
         let environment = Environment::read(Prefix::default(), pairs);
         let mut options = Options::default();
         options.overlay(&environment);
-        let mut settled = settle(options, &environment, 8);
+        let mut settled = settle(options, &environment, || 8).in_words(&environment);
         let shown = [
             "listen",
             "network",

@@ -8,9 +8,9 @@ use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, net
 use super::endpoint::{endpoints, port};
 use super::environment::{CONCURRENCY, PORT, not_text};
 use super::origin::Origin;
-use super::written::{Value, values};
+use super::written::{InWords, values};
 use super::{Endpoint, Environment, Options};
-use crate::error::{BadOption, Error};
+use crate::error::Error;
 
 /// The values that a process runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,29 +45,59 @@ impl Config {
 pub(crate) struct Settled {
     /// With a default in the place of whatever cannot be used.
     pub(crate) config: Config,
-    /// In the order of the table.
-    pub(crate) values: Vec<Value>,
-    /// What was said and does not count, a line each.
-    pub(crate) ignored: Vec<String>,
-    pub(super) mistakes: Vec<BadOption>,
+    /// Who said what, with the mistakes of all layers.
+    options: Options,
+    /// What a platform said and does not count, a line each.
+    idle: Vec<String>,
+    has_port_of_platform: bool,
 }
 
 impl Settled {
     /// # Errors
     /// All mistakes of all layers.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.mistakes.is_empty() {
+        let mistakes = &self.options.mistakes;
+        if mistakes.is_empty() {
             return Ok(());
         }
-        Err(Error::Options(self.mistakes.clone()))
+        Err(Error::Options(mistakes.clone()))
+    }
+
+    /// Everything for people, which only an explanation needs.
+    pub(crate) fn in_words(&self, environment: &Environment) -> InWords {
+        let mut ignored = self.idle.clone();
+        let mut values = values(&self.config, &self.options, &mut ignored);
+        let listen = values.iter_mut().find(|value| value.name == "listen");
+        if let Some(listen) = listen.filter(|_| self.has_port_of_platform) {
+            listen.origin.push_str(", port by PORT");
+        }
+        ignored.extend(environment.unread.iter().map(|name| {
+            format!(
+                "{name}: the variables of this program begin with {}_",
+                self.config.env_prefix
+            )
+        }));
+        ignored.extend(
+            environment
+                .unknown
+                .iter()
+                .map(|name| format!("{name:?}: no option")),
+        );
+        InWords { values, ignored }
     }
 }
 
 /// Fills what was left open, from the platform's variables and the defaults, and checks what only shows in the whole.
-pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usize) -> Settled {
-    let mut ignored = Vec::new();
-    fill_workers(&mut options, environment, &mut ignored);
-    let port = read_port(&mut options, environment, &mut ignored);
+///
+/// How many CPUs there are is asked where that is wanted: the standard library reads files for it.
+pub(crate) fn settle(
+    mut options: Options,
+    environment: &Environment,
+    cpus: impl FnOnce() -> usize,
+) -> Settled {
+    let mut idle = Vec::new();
+    fill_workers(&mut options, environment, &mut idle);
+    let port = read_port(&mut options, environment, &mut idle);
     let place = match options.listen.origin() {
         Origin::Variable(name) => name,
         Origin::Default | Origin::Program(..) => "listen".to_owned(),
@@ -79,8 +109,10 @@ pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usiz
         }
     }
     let listen = endpoints(&declared, port, &place, &mut options);
-    let workers = options.workers.value().copied().unwrap_or_default();
-    let workers = workers.count(cpus);
+    let workers = match options.workers.value().copied().unwrap_or_default() {
+        Workers::Count(count) => count,
+        wish @ (Workers::Auto | Workers::AutoLess(_) | Workers::Percent(_)) => wish.count(cpus()),
+    };
     let per_worker = u32::try_from(workers).unwrap_or(u32::MAX);
     let config = Config {
         listen,
@@ -117,36 +149,17 @@ pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usiz
             .value()
             .unwrap_or(&Config::RUNTIME_THREADS),
     };
-    let mut values = values(&config, &options, &mut ignored);
-    for value in values
-        .iter_mut()
-        .filter(|value| port.is_some() && value.name == "listen")
-    {
-        value.origin.push_str(", port by PORT");
-    }
-    ignored.extend(environment.unread.iter().map(|name| {
-        format!(
-            "{name}: the variables of this program begin with {}_",
-            config.env_prefix
-        )
-    }));
-    ignored.extend(
-        environment
-            .unknown
-            .iter()
-            .map(|name| format!("{name:?}: no option")),
-    );
     Settled {
         config,
-        values,
-        ignored,
-        mistakes: options.mistakes,
+        options,
+        idle,
+        has_port_of_platform: port.is_some(),
     }
 }
 
 /// `WEB_CONCURRENCY` counts where nobody decided: the program said nothing or `"auto"`. Whoever says `"auto"` over the
 /// program, the operator or `configure`, means the CPUs.
-fn fill_workers(options: &mut Options, environment: &Environment, ignored: &mut Vec<String>) {
+fn fill_workers(options: &mut Options, environment: &Environment, idle: &mut Vec<String>) {
     let Some(text) = &environment.concurrency else {
         return;
     };
@@ -155,7 +168,7 @@ fn fill_workers(options: &mut Options, environment: &Environment, ignored: &mut 
         Some(said) => said.value == Workers::Auto && said.origin.is_declaration(),
     };
     if !is_open {
-        return ignored.push(format!("{CONCURRENCY}={}: workers is set", text.display()));
+        return idle.push(format!("{CONCURRENCY}={}: workers is set", text.display()));
     }
     let read = text.to_str().map(prefork_options::workers::parse);
     if let Some(workers) = options.read_platform(CONCURRENCY, read, &not_text(text)) {
@@ -169,7 +182,7 @@ fn fill_workers(options: &mut Options, environment: &Environment, ignored: &mut 
 fn read_port(
     options: &mut Options,
     environment: &Environment,
-    ignored: &mut Vec<String>,
+    idle: &mut Vec<String>,
 ) -> Option<u16> {
     let text = environment.port.as_ref()?;
     let listen = options.listen.value().map_or(&[][..], Vec::as_slice);
@@ -180,7 +193,7 @@ fn read_port(
         } else {
             "every listener has a port"
         };
-        ignored.push(format!("{PORT}={}: {why}", text.display()));
+        idle.push(format!("{PORT}={}: {why}", text.display()));
         return None;
     }
     let read = text.to_str().map(port);
@@ -219,14 +232,22 @@ mod tests {
 
     const CPUS: usize = 6;
 
-    fn settled(options: &Options, pairs: &[(&str, &str)]) -> Settled {
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
         let pairs = pairs
             .iter()
             .map(|(name, value)| (name.into(), value.into()));
-        let environment = Environment::read(Prefix::default(), pairs);
+        Environment::read(Prefix::default(), pairs)
+    }
+
+    fn settled(options: &Options, pairs: &[(&str, &str)]) -> Settled {
+        let environment = environment(pairs);
         let mut options = options.clone();
         options.overlay(&environment);
-        settle(options, &environment, CPUS)
+        settle(options, &environment, || CPUS)
+    }
+
+    fn in_words(options: &Options, pairs: &[(&str, &str)]) -> InWords {
+        settled(options, pairs).in_words(&environment(pairs))
     }
 
     fn with_workers(text: &str) -> Options {
@@ -245,22 +266,27 @@ mod tests {
     }
 
     fn mistakes(settled: &Settled) -> Vec<String> {
-        settled.mistakes.iter().map(ToString::to_string).collect()
+        settled
+            .options
+            .mistakes
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
     fn the_environment_overrides_what_was_said() {
-        let options = with_workers("2");
-        let settled = settled(&options, &[("PREFORK_WORKERS", "50%")]);
-        assert_eq!(settled.config.workers, 3);
-        let workers = settled.values.iter().find(|value| value.name == "workers");
+        let (options, said) = (with_workers("2"), [("PREFORK_WORKERS", "50%")]);
+        assert_eq!(settled(&options, &said).config.workers, 3);
+        let words = in_words(&options, &said);
+        let workers = words.values.iter().find(|value| value.name == "workers");
         let workers = workers.expect("every option is there");
         assert_eq!(
             (workers.text.as_str(), workers.origin.as_str()),
             ("3 (50%)", "PREFORK_WORKERS")
         );
-        let [ignored] = settled.ignored.as_slice() else {
-            panic!("not one line: {:?}", settled.ignored);
+        let [ignored] = words.ignored.as_slice() else {
+            panic!("not one line: {:?}", words.ignored);
         };
         assert!(
             ignored.starts_with("workers = 2 (builder at prefork/src/config/settled.rs:")
@@ -285,7 +311,7 @@ mod tests {
             let by_operator = [("WEB_CONCURRENCY", "4"), ("PREFORK_WORKERS", said)];
             let settled = settled(&Options::default(), &by_operator);
             assert_eq!(settled.config.workers, workers);
-            assert_eq!(settled.ignored, ["WEB_CONCURRENCY=4: workers is set"]);
+            assert_eq!(settled.idle, ["WEB_CONCURRENCY=4: workers is set"]);
         }
         let mut configured = with_workers("4");
         let origin = Origin::Program(Door::Configure, std::panic::Location::caller());
@@ -303,12 +329,9 @@ mod tests {
             (5000, 80)
         );
         assert!(
-            settled(&with_listen(":80"), &platform).ignored[0]
-                .contains("every listener has a port")
+            settled(&with_listen(":80"), &platform).idle[0].contains("every listener has a port")
         );
-        assert!(
-            settled(&Options::default(), &platform).ignored[0].contains("there is no listener")
-        );
+        assert!(settled(&Options::default(), &platform).idle[0].contains("there is no listener"));
     }
 
     #[test]
@@ -328,6 +351,13 @@ mod tests {
     }
 
     #[test]
+    fn the_cpus_are_counted_only_for_a_wish_that_needs_them() {
+        let options = with_workers("2");
+        let settled = settle(options, &Environment::default(), || panic!("not needed"));
+        assert_eq!(settled.config.workers, 2);
+    }
+
+    #[test]
     fn the_default_threshold_grows_with_the_workers() {
         for (workers, expected) in [("1", 8), ("8", 8), ("200", 200)] {
             let config = settled(&with_workers(workers), &[]).config;
@@ -338,7 +368,7 @@ mod tests {
     /// What the table tells people is what holds.
     #[test]
     fn the_defaults_are_those_of_the_table() {
-        for value in settled(&Options::default(), &[]).values {
+        for value in in_words(&Options::default(), &[]).values {
             let row = Row::find(value.name).expect("it is in the table");
             assert_eq!(value.origin, "default");
             if let Some(default) = row.default.strip_prefix('`') {
@@ -364,7 +394,7 @@ mod tests {
 
     #[test]
     fn every_option_has_a_value_in_the_order_of_the_table() {
-        let names: Vec<_> = settled(&Options::default(), &[])
+        let names: Vec<_> = in_words(&Options::default(), &[])
             .values
             .iter()
             .map(|v| v.name)

@@ -19,7 +19,9 @@ use crate::worker::Wanted;
 /// The one that a start would end with.
 pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), Error> {
     let Said {
-        settled, verdict, ..
+        settled,
+        environment,
+        verdict,
     } = said;
     let config = &settled.config;
     let (listeners, verdict) = match verdict {
@@ -27,7 +29,7 @@ pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), E
         // There are no places yet that could be told.
         Err(error) => (Vec::new(), Err(error)),
     };
-    let text = explanation(&settled, &listeners);
+    let text = explanation(&settled.in_words(&environment), &listeners);
     // Whoever closed the other end does not want to know.
     let _ = std::io::stdout().write_all(text.as_bytes());
     verdict
