@@ -58,6 +58,7 @@ fn every_option_stands_there_with_value_and_origin() {
             ("PREFORK_WORKERS", "3"),
             ("PREFORK_RECOVER_THRESHOLD", "7"),
             ("PREFORK_COLOUR", "red"),
+            ("PREFORK_PORT", "9000"),
         ],
     );
     let text = stdout(&output);
@@ -91,7 +92,8 @@ fn every_option_stands_there_with_value_and_origin() {
     for ignored in [
         "WEB_CONCURRENCY=4: workers is set",
         "recover_threshold = 5 (attribute at tests/bins/open_port.rs:10): overridden by PREFORK_RECOVER_THRESHOLD",
-        "PREFORK_COLOUR",
+        "'PREFORK_COLOUR': no option",
+        "'PREFORK_PORT': looks like a platform's, not an option",
     ] {
         assert!(text.contains(ignored), "{text}");
     }

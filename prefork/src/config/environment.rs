@@ -30,6 +30,8 @@ pub(crate) struct Environment {
     pub(crate) unknown: Vec<String>,
     /// Options by the prefix that this program does not have.
     pub(super) unread: Vec<String>,
+    /// Names that look like a platform's.
+    pub(super) injected: Vec<String>,
     mistakes: Vec<BadOption>,
 }
 
@@ -97,8 +99,9 @@ impl Environment {
                 self.refuse(&name, reason);
             }
             Meaning::Unknown => self.unknown.push(name),
-            // Told by others to others.
-            Meaning::Ours | Meaning::Injected => {}
+            Meaning::Injected => self.injected.push(name),
+            // Told by masters to children.
+            Meaning::Ours => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, network};
+use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, network, quote};
 
 use super::endpoint::{endpoints, port};
 use super::environment::{CONCURRENCY, PORT, not_text};
@@ -77,12 +77,18 @@ impl Settled {
                 self.config.env_prefix
             )
         }));
-        ignored.extend(
-            environment
-                .unknown
+        for (names, reason) in [
+            (&environment.unknown, "no option"),
+            (
+                &environment.injected,
+                "looks like a platform's, not an option",
+            ),
+        ] {
+            let lines = names
                 .iter()
-                .map(|name| format!("{name:?}: no option")),
-        );
+                .map(|name| format!("{}: {reason}", quote(name)));
+            ignored.extend(lines);
+        }
         InWords { values, ignored }
     }
 }
@@ -363,6 +369,18 @@ mod tests {
             let config = settled(&with_workers(workers), &[]).config;
             assert_eq!(config.recover_threshold, expected);
         }
+    }
+
+    #[test]
+    fn variables_that_are_no_options_are_told_by_their_names() {
+        let pairs = [("PREFORK_PORT", "9000"), ("PREFORK_COLOUR", "red")];
+        assert_eq!(
+            in_words(&Options::default(), &pairs).ignored,
+            [
+                "'PREFORK_COLOUR': no option",
+                "'PREFORK_PORT': looks like a platform's, not an option"
+            ]
+        );
     }
 
     /// What the table tells people is what holds.
