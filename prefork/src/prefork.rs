@@ -148,7 +148,7 @@ impl Prefork {
         let config = said.settled.config;
         if config.workers == 0 {
             return Err(Error::Options(vec![BadOption {
-                place: "workers".to_owned(),
+                place: config.workers_place,
                 reason: "0 is single mode, which has no master to start; use run".to_owned(),
             }]));
         }

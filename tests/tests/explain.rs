@@ -147,7 +147,7 @@ fn the_status_is_that_of_a_start() {
             "PREFORK_NETWORK",
             "tcp6",
             78,
-            "no tcp6 address",
+            "PREFORK_NETWORK: 'http=127.0.0.1:0' is no tcp6 address",
         ),
         (OPEN_PORT, "LAST_WORD", "one", 78, "has no port"),
         (OPEN_PORT, "LAST_WORD", "listen", 0, ""),
@@ -177,7 +177,11 @@ fn too_few_open_files_are_found_out() {
         .output()
         .expect("it starts");
     assert_eq!(output.status.code(), Some(78));
-    assert!(stderr(&output).contains("ulimit -n"), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert!(
+        text.contains("PREFORK_WORKERS: 1000 workers need") && text.contains("ulimit -n"),
+        "{text}"
+    );
 }
 
 #[test]

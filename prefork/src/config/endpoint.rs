@@ -7,6 +7,7 @@ use std::fmt;
 use prefork_options::{Address, ParseError, list};
 
 use super::Options;
+use super::origin::Layers;
 
 /// A listener as it is to be bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +46,15 @@ pub(super) fn over(declared: &[Address], said: Vec<Address>) -> Vec<Address> {
 pub(super) fn endpoints(
     addresses: &[Address],
     port: Option<u16>,
-    place: &str,
     options: &mut Options,
 ) -> Vec<Endpoint> {
     for address in addresses {
         if address.port.or(port).is_none() {
-            options.mistake(place, &without_port(address));
+            let place = place_of(address, &options.listen);
+            options.mistake(&place, &without_port(address));
         }
     }
+    let place = &options.listen.place("listen");
     let named = list::name(addresses.to_vec()).map_err(|clash| clash.error);
     let named = options.check(place, named).unwrap_or_default();
     let complete = |address: Address| Endpoint {
@@ -68,6 +70,17 @@ pub(super) fn endpoints(
         options.mistake(place, &reason);
     }
     endpoints
+}
+
+/// Whom a mistake in one address is told by: of the operator's list, where the program does not declare it in the same
+/// words.
+pub(super) fn place_of(address: &Address, listen: &Layers<Vec<Address>>) -> String {
+    let before = listen.overridden().last();
+    let declared = before.map(|said| list::name(said.value.clone()));
+    match declared {
+        Some(Ok(declared)) if declared.contains(address) => "listen".to_owned(),
+        Some(_) | None => listen.place("listen"),
+    }
 }
 
 fn without_port(address: &Address) -> String {
@@ -170,7 +183,7 @@ mod tests {
     fn completed(text: &str, port: Option<u16>) -> Result<String, String> {
         let mut options = Options::default();
         let list = list::read(text).expect("good addresses");
-        let endpoints = endpoints(&list, port, "listen", &mut options);
+        let endpoints = endpoints(&list, port, &mut options);
         if let Some(mistake) = options.mistakes.first() {
             return Err(mistake.to_string());
         }

@@ -72,6 +72,14 @@ impl<T> Default for Layers<T> {
 }
 
 impl<T> Layers<T> {
+    /// Whom a mistake in it is told by: the variable that said it, else the option.
+    pub(crate) fn place(&self, option: &str) -> String {
+        match self.last().map(|said| &said.origin) {
+            Some(Origin::Variable(name)) => name.clone(),
+            Some(Origin::Default | Origin::Program(..)) | None => option.to_owned(),
+        }
+    }
+
     /// Says it in a new layer, or again in the same one.
     pub(crate) fn say(&mut self, value: T, origin: Origin) {
         let is_same_layer = |last: &Said<T>| match (&last.origin, &origin) {
@@ -119,6 +127,7 @@ mod tests {
         layers.say(3, Origin::Variable("PREFORK_X".to_owned()));
         assert_eq!(layers.value(), Some(&3));
         assert_eq!(layers.origin().to_string(), "PREFORK_X");
+        assert_eq!(layers.place("x"), "PREFORK_X");
         let before: Vec<i32> = layers.overridden().iter().map(|said| said.value).collect();
         assert_eq!(before, [2]);
     }
@@ -128,6 +137,7 @@ mod tests {
         let layers = Layers::<u32>::default();
         assert_eq!((layers.value(), layers.origin()), (None, Origin::Default));
         assert_eq!(layers.overridden(), []);
+        assert_eq!(layers.place("x"), "x");
     }
 
     #[test]

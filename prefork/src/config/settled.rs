@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, network, quote};
 
-use super::endpoint::{endpoints, port};
+use super::endpoint::{endpoints, place_of, port};
 use super::environment::{CONCURRENCY, PORT, not_text};
 use super::origin::Origin;
 use super::written::{InWords, values};
@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) shutdown_grace_period: Duration,
     pub(crate) env_prefix: Prefix,
     pub(crate) runtime_threads: NonZeroUsize,
+    /// No option: whom a number of workers is told by that this machine does not have room for.
+    pub(crate) workers_place: String,
 }
 
 impl Config {
@@ -104,17 +106,9 @@ pub(crate) fn settle(
     let mut idle = Vec::new();
     fill_workers(&mut options, environment, &mut idle);
     let port = read_port(&mut options, environment, &mut idle);
-    let place = match options.listen.origin() {
-        Origin::Variable(name) => name,
-        Origin::Default | Origin::Program(..) => "listen".to_owned(),
-    };
-    let declared = options.listen.value().cloned().unwrap_or_default();
-    if let Some(&network) = options.network.value() {
-        for address in &declared {
-            options.check("network", network::check(network, address));
-        }
-    }
-    let listen = endpoints(&declared, port, &place, &mut options);
+    let addresses = options.listen.value().cloned().unwrap_or_default();
+    check_network(&addresses, &mut options);
+    let listen = endpoints(&addresses, port, &mut options);
     let workers = match options.workers.value().copied().unwrap_or_default() {
         Workers::Count(count) => count,
         wish @ (Workers::Auto | Workers::AutoLess(_) | Workers::Percent(_)) => wish.count(cpus()),
@@ -154,12 +148,27 @@ pub(crate) fn settle(
             .runtime_threads
             .value()
             .unwrap_or(&Config::RUNTIME_THREADS),
+        workers_place: options.workers.place("workers"),
     };
     Settled {
         config,
         options,
         idle,
         has_port_of_platform: port.is_some(),
+    }
+}
+
+/// Two that contradict each other are told by the operator's word, where one of them is: the program was good without it.
+fn check_network(addresses: &[Address], options: &mut Options) {
+    let Some(&network) = options.network.value() else {
+        return;
+    };
+    for address in addresses {
+        let place = match options.network.origin() {
+            Origin::Variable(name) => name,
+            Origin::Default | Origin::Program(..) => place_of(address, &options.listen),
+        };
+        options.check(&place, network::check(network, address));
     }
 }
 
@@ -408,6 +417,42 @@ mod tests {
             told.iter().all(|mistake| mistake.contains("tcp4")),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn a_contradiction_is_told_by_the_word_of_the_operator() {
+        let mut prefork = crate::Prefork::new();
+        prefork.listen(["http=127.0.0.1", "admin=127.0.0.1:1"]);
+        let options = prefork.options_mut().clone();
+        for (pairs, places) in [
+            (
+                &[("PREFORK_LISTEN", "admin=:1")][..],
+                &["listen: 'http="][..],
+            ),
+            (
+                &[("PREFORK_LISTEN", "127.0.0.2")],
+                &["PREFORK_LISTEN: '127.0.0.2'"],
+            ),
+            (
+                &[("PREFORK_NETWORK", "tcp6"), ("PORT", "80")],
+                &["PREFORK_NETWORK: 'http=", "PREFORK_NETWORK: 'admin="],
+            ),
+        ] {
+            let told = mistakes(&settled(&options, pairs));
+            assert_eq!(told.len(), places.len(), "{told:?}");
+            for (told, place) in told.iter().zip(places) {
+                assert!(told.starts_with(place), "{told}");
+            }
+        }
+        prefork.network("tcp4");
+        let options = prefork.options_mut().clone();
+        let pairs = [("PREFORK_LISTEN", "http=[::1]:80")];
+        let told = mistakes(&settled(&options, &pairs));
+        assert!(
+            told[0].starts_with("PREFORK_LISTEN: 'http=[::1]:80'"),
+            "{told:?}"
+        );
+        assert_eq!(told.len(), 1, "{told:?}");
     }
 
     #[test]
