@@ -67,6 +67,8 @@ type Configure = Box<dyn FnMut(&mut Configuration) -> Result<(), Failure> + Send
 struct Said {
     settled: Settled,
     environment: Environment,
+    /// What a start says first, a line each.
+    warnings: Vec<String>,
     /// Mistakes, or what `configure` said.
     verdict: Result<(), Error>,
 }
@@ -138,7 +140,8 @@ impl Prefork {
                 reason: "start was called inside a worker; only a master starts workers",
             });
         }
-        let said = self.read();
+        // Which body its children reach is not known here.
+        let said = self.read(cfg!(feature = "tokio"));
         if said.environment.explains {
             let variable = said.environment.explain_variable();
             explain::explain(said, None)?;
@@ -153,7 +156,7 @@ impl Prefork {
             }]));
         }
         begin(self.init.take(), Role::Master)?;
-        let log = self.log(&said.environment);
+        let log = self.log(said.warnings);
         self.setup(config, log, &Declared::default()).start()
     }
 
@@ -172,7 +175,7 @@ impl Prefork {
             let (init, hook) = (self.init.take(), self.on_master_death.take());
             Context::of_child(latched, init, hook, |names| declare(&wanted, names))?
         } else {
-            match self.lead(&wanted)? {
+            match self.lead(&wanted, R::NEEDS_RUNTIME)? {
                 Some(single) => single,
                 None => return Ok(Ended::Master),
             }
@@ -184,8 +187,12 @@ impl Prefork {
     }
 
     /// The process that nobody started: the master, to its end, or the one process of single mode.
-    fn lead(&mut self, wanted: &[Wanted<'_>]) -> Result<Option<(Arc<Context>, Declared)>, Error> {
-        let said = self.read();
+    fn lead(
+        &mut self,
+        wanted: &[Wanted<'_>],
+        needs_runtime: bool,
+    ) -> Result<Option<(Arc<Context>, Declared)>, Error> {
+        let mut said = self.read(needs_runtime);
         if said.environment.explains {
             return explain::explain(said, Some(wanted)).map(|()| None);
         }
@@ -194,6 +201,7 @@ impl Prefork {
         let names = names_of(&config);
         let declared = declare(wanted, &names)?;
         let untaken = untaken(wanted, &declared.assigned, &names);
+        said.warnings.extend(untaken);
         // Options that were refused may be corrected and run.
         claim_process(Claim::Take)?;
         let role = match config.workers {
@@ -201,10 +209,7 @@ impl Prefork {
             _ => Role::Master,
         };
         begin(self.init.take(), role)?;
-        let mut log = self.log(&said.environment);
-        if let Some(warning) = untaken {
-            log.warn(&warning);
-        }
+        let mut log = self.log(said.warnings);
         if config.workers > 0 {
             self.setup(config, log, &declared).run()?;
             return Ok(None);
@@ -226,7 +231,7 @@ impl Prefork {
     }
 
     /// Reads all layers: what the program says, the environment, `configure`.
-    fn read(&mut self) -> Said {
+    fn read(&mut self, needs_runtime: bool) -> Said {
         let prefix = self.options.env_prefix.value().cloned().unwrap_or_default();
         let environment = Environment::read(prefix, std::env::vars_os());
         let mut options = self.options.clone();
@@ -238,21 +243,29 @@ impl Prefork {
             answer = contain(|| configure(&mut configuration));
             options = configuration.into_options();
         }
-        let settled = settle(options, &environment, usable_cpus);
+        let unused = if needs_runtime {
+            None
+        } else {
+            options.spare_threads()
+        };
+        let mut settled = settle(options, &environment, usable_cpus);
+        settled.idle.extend(unused.clone());
         let verdict = answer
             .map_err(|source| Error::Configure { source })
             .and_then(|()| settled.check());
+        let warnings = environment.warning().into_iter().chain(unused).collect();
         Said {
             settled,
             environment,
+            warnings,
             verdict,
         }
     }
 
-    /// The master's log, and its first line where the environment gives cause for one.
-    fn log(&mut self, environment: &Environment) -> Log {
+    /// The master's log, and its first lines where there is cause for some.
+    fn log(&mut self, warnings: Vec<String>) -> Log {
         let mut log = Log::new(self.logger.take());
-        if let Some(warning) = environment.warning() {
+        for warning in warnings {
             log.warn(&warning);
         }
         log

@@ -214,6 +214,28 @@ fn configure_may_give_what_was_left_open() {
 }
 
 #[test]
+fn threads_for_a_body_without_a_runtime_of_ours_are_one_line() {
+    let server = Server::new(TWO_LISTENERS)
+        .listen_as_written()
+        .env("PREFORK_RUNTIME_THREADS", "8")
+        .start();
+    let log = stop(server);
+    let told: Vec<_> = log.iter().filter(|line| line.contains("threads")).collect();
+    let [line] = told.as_slice() else {
+        panic!("not one line: {log:?}");
+    };
+    assert!(
+        line.contains("(PREFORK_RUNTIME_THREADS): ignored"),
+        "{line}"
+    );
+    let server = Server::new(HELLO)
+        .env("PREFORK_RUNTIME_THREADS", "2")
+        .start();
+    let log = stop(server);
+    assert!(!log.iter().any(|line| line.contains("threads")), "{log:?}");
+}
+
+#[test]
 fn configure_may_refuse() {
     let output = open().env("LAST_WORD", "refuse").run();
     assert_refused(&output, &["configure failed: no such flag"]);

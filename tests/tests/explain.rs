@@ -59,6 +59,7 @@ fn every_option_stands_there_with_value_and_origin() {
             ("PREFORK_RECOVER_THRESHOLD", "7"),
             ("PREFORK_COLOUR", "red"),
             ("PREFORK_PORT", "9000"),
+            ("PREFORK_RUNTIME_THREADS", "8"),
         ],
     );
     let text = stdout(&output);
@@ -74,6 +75,7 @@ fn every_option_stands_there_with_value_and_origin() {
         said("7", "PREFORK_RECOVER_THRESHOLD")
     );
     assert_eq!(row("ready_timeout"), said("30s", "default"));
+    assert_eq!(row("runtime_threads"), said("1", "default"));
     assert_eq!(
         row("configure"),
         said("a function", "attribute at tests/bins/open_port.rs:11")
@@ -93,6 +95,7 @@ fn every_option_stands_there_with_value_and_origin() {
         "WEB_CONCURRENCY=4: workers is set",
         "recover_threshold = 5 (attribute at tests/bins/open_port.rs:10): overridden by PREFORK_RECOVER_THRESHOLD",
         "'PREFORK_COLOUR': no option",
+        "runtime_threads = 8 (PREFORK_RUNTIME_THREADS): ignored, the body is not async",
         "'PREFORK_PORT': looks like a platform's, not an option",
     ] {
         assert!(text.contains(ignored), "{text}");

@@ -191,8 +191,9 @@ macro_rules! options {
                 /// How many threads the tokio runtime of each worker has, for an async body without another runtime.
                 ///
                 /// With 1 it is the current-thread runtime: a worker per CPU needs no more. With more it is the
-                /// multi-thread runtime with as many worker threads, for bodies whose tasks hold each other up. A body
-                /// that is not async, or that brings its runtime (`#[tokio::main]`, `runtime = path`), is not concerned.
+                /// multi-thread runtime with as many worker threads, for bodies whose tasks hold each other up. For a body
+                /// that is not async, or that brings its runtime (`#[tokio::main]`, `runtime = path`), it is an error in the
+                /// attribute, and ignored with a line elsewhere; in a builder without feature `tokio` it is an error.
                 runtime_threads: threads {
                     env: "PREFORK_RUNTIME_THREADS",
                     default: "`1`",

@@ -95,6 +95,10 @@ impl<T> Layers<T> {
         self.said.last()
     }
 
+    pub(crate) fn into_last(mut self) -> Option<Said<T>> {
+        self.said.pop()
+    }
+
     pub(crate) fn value(&self) -> Option<&T> {
         self.last().map(|said| &said.value)
     }

@@ -7,7 +7,7 @@ use prefork_options::{Address, Network, ParseError, Prefix, Window, Workers, net
 
 use super::endpoint::{endpoints, place_of, port};
 use super::environment::{CONCURRENCY, PORT, not_text};
-use super::origin::Origin;
+use super::origin::{Origin, Said};
 use super::written::{InWords, values};
 use super::{Endpoint, Environment, Options};
 use crate::error::Error;
@@ -49,8 +49,8 @@ pub(crate) struct Settled {
     pub(crate) config: Config,
     /// Who said what, with the mistakes of all layers.
     options: Options,
-    /// What a platform said and does not count, a line each.
-    idle: Vec<String>,
+    /// What was said for nobody, a line each.
+    pub(crate) idle: Vec<String>,
     has_port_of_platform: bool,
 }
 
@@ -219,6 +219,20 @@ fn read_port(
 }
 
 impl Options {
+    /// Takes the threads out where the body has no runtime of ours, and says so in a line. In a program that is built
+    /// without any such runtime its author is refused them instead.
+    pub(crate) fn spare_threads(&mut self) -> Option<String> {
+        let Said { value, origin } = std::mem::take(&mut self.runtime_threads).into_last()?;
+        if !cfg!(feature = "tokio") && matches!(origin, Origin::Program(..)) {
+            let reason = "these threads are of the runtime that feature `tokio` of prefork brings, which is off";
+            self.mistake("runtime_threads", &reason);
+            return None;
+        }
+        Some(format!(
+            "runtime_threads = {value} ({origin}): ignored, the body is not async or brings its own runtime"
+        ))
+    }
+
     fn read_platform<T>(
         &mut self,
         variable: &str,
@@ -370,6 +384,36 @@ mod tests {
         let options = with_workers("2");
         let settled = settle(options, &Environment::default(), || panic!("not needed"));
         assert_eq!(settled.config.workers, 2);
+    }
+
+    #[test]
+    fn threads_that_nobody_uses_do_not_hold_and_are_told() {
+        let mut options = Options::default();
+        assert_eq!(options.spare_threads(), None);
+        options.set_text("runtime_threads", "PREFORK_RUNTIME_THREADS", "8");
+        let line = options.spare_threads().expect("they were said");
+        assert!(
+            line.starts_with("runtime_threads = 8 (PREFORK_RUNTIME_THREADS): ignored"),
+            "{line}"
+        );
+        assert_eq!(
+            settled(&options, &[]).config.runtime_threads,
+            Config::RUNTIME_THREADS
+        );
+    }
+
+    #[test]
+    fn threads_by_the_program_need_the_feature() {
+        let mut prefork = crate::Prefork::new();
+        prefork.runtime_threads(8);
+        let mut options = prefork.options_mut().clone();
+        let line = options.spare_threads();
+        let refused = mistakes(&settled(&options, &[]));
+        if cfg!(feature = "tokio") {
+            assert!(line.is_some() && refused.is_empty(), "{refused:?}");
+        } else {
+            assert!(refused[0].contains("feature `tokio`"), "{refused:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), E
         settled,
         environment,
         verdict,
+        warnings: _,
     } = said;
     let config = &settled.config;
     let (listeners, verdict) = match verdict {
