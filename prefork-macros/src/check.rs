@@ -236,6 +236,10 @@ mod tests {
                 "`workers` is set twice, first at 1:1",
             ),
             (
+                "listen = \":80,[::1]:80\", network = \"tcp4\"",
+                "'[::1]:80' is no tcp4 address",
+            ),
+            (
                 "listen = \"[::1]:80\", r#network = \"tcp4\"",
                 "'[::1]:80' is no tcp4 address",
             ),

@@ -15,13 +15,11 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
         return check_addresses(&array.elems, value, errors);
     }
     match (kind, literal(value)) {
-        (Kind::Addresses, Some(Lit::Str(text))) => {
-            check_address(text, errors);
-        }
         (Kind::Code, _) if matches!(bare(value), Expr::Closure(_)) => {}
         (Kind::Flag, Some(Lit::Bool(_))) => {}
         (
-            Kind::Workers
+            Kind::Addresses
+            | Kind::Workers
             | Kind::Count
             | Kind::Duration
             | Kind::Window
@@ -132,12 +130,13 @@ fn check_addresses<'a>(
 
 /// The addresses that a value of `listen` is known to have, each with its place.
 pub(crate) fn known_addresses(value: &Expr) -> Vec<(&Expr, Address)> {
-    let elements: Vec<&Expr> = match bare(value) {
-        Expr::Array(array) => array.elems.iter().collect(),
-        _ => vec![value],
-    };
-    let known = |element| Some((element, address::parse(&known_text(element)?).ok()?));
-    elements.into_iter().filter_map(known).collect()
+    if let Expr::Array(array) = bare(value) {
+        let known = |element| Some((element, address::parse(&known_text(element)?).ok()?));
+        return array.elems.iter().filter_map(known).collect();
+    }
+    let known = known_text(value).and_then(|text| list::read(&text).ok());
+    let known = known.unwrap_or_default().into_iter();
+    known.map(|address| (value, address)).collect()
 }
 
 /// The text that a value is known to be.
@@ -194,6 +193,7 @@ mod tests {
             (Kind::Duration, "r\"5s\""),
             (Kind::Addresses, "\"[::1]:80\""),
             (Kind::Addresses, "[\"a=:80\", \":81\"]"),
+            (Kind::Addresses, "\"a=:80,:81\""),
             (Kind::Window, "\"forever\""),
             (Kind::Window, "\"1m\""),
             (Kind::Network, "\"tcp6\""),
@@ -294,6 +294,8 @@ mod tests {
                 "are both called 'listener0'",
             ),
             (Kind::Addresses, "\"8080\"", "is a port alone"),
+            (Kind::Addresses, "[\":80,:81\"]", "has a comma"),
+            (Kind::Addresses, "\"a=:80,a=:81\"", "are both called 'a'"),
             (
                 Kind::Prefix,
                 "\"myapp\"",

@@ -55,9 +55,9 @@ macro_rules! options {
                 /// `host` without a port (`:` for all interfaces) leaves the port to the variable `PORT`, and is refused
                 /// at the start where that is not set.
                 ///
-                /// The environment's addresses have commas between them. Where each is called like one that the program
-                /// declares, as in `PREFORK_LISTEN=http=:8081`, they take the places of those and the others stay; with
-                /// any other name, or an address without one, they replace the list.
+                /// Several in one text have commas between them. Where each in the environment is called like one that
+                /// the program declares, as in `PREFORK_LISTEN=http=:8081`, they take the places of those and the others
+                /// stay; with any other name, or an address without one, they replace the list.
                 listen: addresses {
                     env: "PREFORK_LISTEN",
                     default: "no listener",
