@@ -15,11 +15,11 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
         return check_addresses(&array.elems, value, errors);
     }
     match (kind, literal(value)) {
+        (Kind::Addresses, Some(Lit::Str(text))) => check_list(text, errors),
         (Kind::Code, _) if matches!(bare(value), Expr::Closure(_)) => {}
         (Kind::Flag, Some(Lit::Bool(_))) => {}
         (
-            Kind::Addresses
-            | Kind::Workers
+            Kind::Workers
             | Kind::Count
             | Kind::Duration
             | Kind::Window
@@ -116,15 +116,28 @@ fn check_addresses<'a>(
             "the array is empty, expected an address in it or no `listen`",
         );
     }
-    let known: Vec<_> = elements
+    let known = elements
         .iter()
-        .filter_map(|element| check_element(element, errors))
-        .collect();
+        .filter_map(|element| Some((*element, check_element(element, errors)?)));
+    let (places, mut known): (Vec<_>, Vec<_>) = known.unzip();
     // The name of an unnamed address follows from its place, so all must be known to compare them.
-    if known.len() == elements.len()
-        && let Err(clash) = list::name(known)
-    {
-        errors.at(elements[clash.place], clash.error);
+    if known.len() == elements.len() {
+        match list::name(known.clone()) {
+            Ok(named) => known = named,
+            Err(clash) => errors.at(places[clash.place], clash.error),
+        }
+    }
+    for clash in list::doubles(&known) {
+        errors.at(places[clash.place], clash.error);
+    }
+}
+
+fn check_list(text: &LitStr, errors: &mut Errors) {
+    let Some(named) = report(text, list::parse(&text.value()), errors) else {
+        return;
+    };
+    for clash in list::doubles(&named) {
+        errors.at(text, clash.error);
     }
 }
 
@@ -234,7 +247,7 @@ mod tests {
             }
         }
         assert_eq!(
-            verdict(Kind::Addresses, "[\"a=:80\", second(), \"b=:80\"]"),
+            verdict(Kind::Addresses, "[\"a=:80\", second(), \"a=:81\"]"),
             ""
         );
     }
@@ -296,6 +309,16 @@ mod tests {
             (Kind::Addresses, "\"8080\"", "is a port alone"),
             (Kind::Addresses, "[\":80,:81\"]", "has a comma"),
             (Kind::Addresses, "\"a=:80,a=:81\"", "are both called 'a'"),
+            (
+                Kind::Addresses,
+                "\":80,b=:80\"",
+                "'listener0=:80' and 'b=:80' are the same address",
+            ),
+            (
+                Kind::Addresses,
+                "[\"a=:80\", more(), \"b=:80\"]",
+                "'a=:80' and 'b=:80' are the same address",
+            ),
             (
                 Kind::Prefix,
                 "\"myapp\"",

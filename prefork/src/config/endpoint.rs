@@ -55,21 +55,24 @@ pub(super) fn endpoints(
         }
     }
     let place = &options.listen.place("listen");
-    let named = list::name(addresses.to_vec()).map_err(|clash| clash.error);
-    let named = options.check(place, named).unwrap_or_default();
-    let complete = |address: Address| Endpoint {
+    // `PORT` may give one to several that differ in nothing else.
+    let complete = |address: &Address| Address {
+        port: address.port.or(port),
+        ..address.clone()
+    };
+    let complete: Vec<Address> = addresses.iter().map(complete).collect();
+    let named = list::name(complete.clone());
+    for clash in list::doubles(named.as_ref().unwrap_or(&complete)) {
+        options.mistake(place, &clash.error);
+    }
+    let named = options.check(place, named.map_err(|clash| clash.error));
+    let endpoint = |address: Address| Endpoint {
         name: address.name.unwrap_or_default(),
         host: address.host,
-        port: address.port.or(port).unwrap_or(0),
+        port: address.port.unwrap_or(0),
     };
-    let endpoints: Vec<Endpoint> = named.into_iter().map(complete).collect();
-    if options.mistakes.is_empty()
-        && let Some((first, second)) = clash(&endpoints)
-    {
-        let reason = format!("'{first}' and '{second}' are the same address");
-        options.mistake(place, &reason);
-    }
-    endpoints
+    let named = named.unwrap_or_default().into_iter();
+    named.map(endpoint).collect()
 }
 
 /// Whom a mistake in one address is told by: of the operator's list, where the program does not declare it in the same
@@ -91,18 +94,6 @@ fn without_port(address: &Address) -> String {
     format!(
         "'{address}' has no port, write it behind the address as in '{with}', or set the variable PORT"
     )
-}
-
-/// `PORT` may give one to several that differ in nothing else.
-fn clash(endpoints: &[Endpoint]) -> Option<(&Endpoint, &Endpoint)> {
-    let is_same =
-        |a: &Endpoint, b: &Endpoint| a.port != 0 && (&a.host, a.port) == (&b.host, b.port);
-    endpoints.iter().enumerate().find_map(|(place, second)| {
-        let first = endpoints[..place]
-            .iter()
-            .find(|first| is_same(first, second));
-        first.map(|first| (first, second))
-    })
 }
 
 /// Reads the variable `PORT`.
@@ -222,5 +213,10 @@ mod tests {
             completed("a=0.0.0.0,b=0.0.0.0", Some(5)),
             Err("listen: 'a=0.0.0.0:5' and 'b=0.0.0.0:5' are the same address".to_owned())
         );
+        let mut options = Options::default();
+        options.mistake("workers", &"another mistake");
+        let list = list::read("a=:80,a=:80").expect("good addresses");
+        endpoints(&list, None, &mut options);
+        assert_eq!(options.mistakes.len(), 3, "{:?}", options.mistakes);
     }
 }
