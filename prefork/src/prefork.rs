@@ -157,7 +157,7 @@ impl Prefork {
         }
         begin(self.init.take(), Role::Master)?;
         let log = self.log(said.warnings);
-        self.setup(config, log, &Declared::default()).start()
+        self.setup(config, &Declared::default()).start(log)
     }
 
     pub(crate) fn run_with<R, K>(
@@ -211,23 +211,11 @@ impl Prefork {
         begin(self.init.take(), role)?;
         let mut log = self.log(said.warnings);
         if config.workers > 0 {
-            self.setup(config, log, &declared).run()?;
+            self.setup(config, &declared).run(log)?;
             return Ok(None);
         }
-        let bound = bind_all(&config.listen, Binding::of(&config))?;
-        for (bound, blocking) in bound.iter().zip(&declared.blocking) {
-            let result = bound.set_nonblocking(!blocking);
-            result.map_err(|source| Error::Worker {
-                doing: "set a socket's mode",
-                source,
-            })?;
-        }
-        let place = describe(bound.iter().map(|bound| (bound.name.as_str(), bound.addr)));
-        let line = format!("{place} in a single process (pid {})", std::process::id());
-        log.line(&LogLine::beginning(&line));
-        let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
-        let context = Context::single(bound, grace, threads, &declared)?;
-        Ok(Some((context, declared)))
+        let context = serve_alone(&config, &declared, &mut log);
+        Ok(Some((log.ending(context)?, declared)))
     }
 
     /// Reads all layers: what the program says, the environment, `configure`.
@@ -271,7 +259,7 @@ impl Prefork {
         log
     }
 
-    fn setup(&mut self, config: Config, log: Log, declared: &Declared) -> Setup {
+    fn setup(&mut self, config: Config, declared: &Declared) -> Setup {
         Setup {
             config,
             readiness: if declared.announces_ready {
@@ -282,7 +270,6 @@ impl Prefork {
             blocking: declared.blocking.clone(),
             producer: self.producer.take(),
             hooks: std::mem::take(&mut self.hooks),
-            log,
             owns_signals: self.handles_signals,
         }
     }
@@ -307,6 +294,23 @@ fn claim_process(claim: Claim) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+/// The one process of single mode, from its addresses to its first line.
+fn serve_alone(config: &Config, declared: &Declared, log: &mut Log) -> Result<Arc<Context>, Error> {
+    let bound = bind_all(&config.listen, Binding::of(config))?;
+    for (bound, blocking) in bound.iter().zip(&declared.blocking) {
+        let result = bound.set_nonblocking(!blocking);
+        result.map_err(|source| Error::Worker {
+            doing: "set a socket's mode",
+            source,
+        })?;
+    }
+    let place = describe(bound.iter().map(|bound| (bound.name.as_str(), bound.addr)));
+    let line = format!("{place} in a single process (pid {})", std::process::id());
+    log.line(&LogLine::beginning(&line));
+    let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
+    Context::single(bound, grace, threads, declared)
 }
 
 fn names_of(config: &Config) -> Vec<&str> {
@@ -364,7 +368,7 @@ pub fn report<R: Termination>(result: Result<Ended<R>, Error>) -> ExitCode {
         Ok(Ended::Master) => ExitCode::SUCCESS,
         Ok(Ended::Worker(returned)) => returned.report(),
         Err(error) => {
-            Log::default().last(&error.paragraph());
+            Log::last(&error.paragraph());
             ExitCode::from(error.exit_code())
         }
     }

@@ -28,7 +28,6 @@ pub(crate) struct Setup {
     pub(crate) blocking: Vec<bool>,
     pub(crate) producer: Option<Producer>,
     pub(crate) hooks: Hooks,
-    pub(crate) log: Log,
     /// Whether this master owns the signals of the process.
     pub(crate) owns_signals: bool,
 }
@@ -50,27 +49,27 @@ impl Setup {
     ///
     /// # Errors
     /// Whatever ended it other than a requested stop.
-    pub(crate) fn run(self) -> Result<(), Error> {
+    pub(crate) fn run(self, mut log: Log) -> Result<(), Error> {
         let owns_process = self.owns_signals;
         // Nobody holds a handle: it is told by signals alone.
-        let master = self.prepare(None)?;
+        let master = log.ending(self.prepare(None))?;
         if owns_process {
             name_after_role("master");
         }
-        master.run()
+        master.run(log)
     }
 
     /// Runs the master on a thread of its own.
     ///
     /// # Errors
     /// Whatever kept it from beginning.
-    pub(crate) fn start(self) -> Result<Handle, Error> {
+    pub(crate) fn start(self, log: Log) -> Result<Handle, Error> {
         let (commander, commands) = pair().map_err(cannot("make a pipe for commands"))?;
         let master = self.prepare(Some(commands))?;
         let addrs = master.addrs();
         let thread = thread::Builder::new()
             .name("prefork-master".to_owned())
-            .spawn(move || master.run())
+            .spawn(move || master.run(log))
             .map_err(cannot("start its thread"))?;
         Ok(Handle {
             commander,
@@ -100,7 +99,6 @@ impl Setup {
             spawner,
             signals,
             commands,
-            log: self.log,
             hooks: self.hooks,
             strangers,
         };

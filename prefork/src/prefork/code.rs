@@ -245,6 +245,10 @@ impl Prefork {
     /// Takes the master's lines, which otherwise go to what [`init`](Self::init) has installed (features `tracing` and
     /// `log`), or to stderr.
     ///
+    /// It is also told why the master ends, once [`init`](Self::init) has run; that stands on stderr as well where the
+    /// generated `main` or [`report`](crate::report) ends the process. A master of [`start`](Self::start) tells its
+    /// [`Handle`](crate::Handle) alone.
+    ///
     /// A [`LogLine`] is a text, and holds what it is about as values. A panic of the logger sends the lines to stderr
     /// from then on. One that blocks holds up the master: no death is heard and nobody is replaced or stopped meanwhile.
     ///

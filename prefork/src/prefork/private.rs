@@ -32,7 +32,7 @@ pub fn take<T: 'static>(index: usize) -> T {
         None => Err(ArgError::new("main was called outside of a worker").of_main("", index)),
     };
     taken.unwrap_or_else(|error| {
-        Log::default().last(&error.paragraph());
+        Log::last(&error.paragraph());
         std::process::exit(error.exit_code().into())
     })
 }
