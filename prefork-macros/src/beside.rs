@@ -53,9 +53,13 @@ fn check_threads(item: &Item, config: &Config, errors: &mut Errors) {
         let text = "`runtime_threads` is for prefork's own runtime, and `runtime` names another";
         errors.at(&threads.name, text);
     } else if let Some(other) = other {
+        let path = words(other.path()).join("::");
+        let how = match path.as_str() {
+            "tokio::main" => " (`worker_threads = 4`)",
+            _ => "",
+        };
         let text = format!(
-            "`runtime_threads` is for prefork's own runtime, and `#[{}]` brings another, to which the number is said",
-            words(other.path()).join("::")
+            "`runtime_threads` is for prefork's own runtime, and `#[{path}]` brings its own: say it there{how}"
         );
         errors.at(&threads.name, text);
     }
@@ -198,7 +202,7 @@ mod tests {
         assert_eq!(threads("#[instrument] async fn main() {}", None), "");
         assert!(threads("fn main() {}", None).contains("this function is none"));
         let text = "#[tokio::main] async fn main() {}";
-        assert!(threads(text, None).contains("`#[tokio::main]` brings another"));
+        assert!(threads(text, None).contains("`#[tokio::main]` brings its own: say it there"));
         let named = threads("async fn main() {}", Some("smol::block_on"));
         assert!(named.contains("`runtime` names another"));
     }

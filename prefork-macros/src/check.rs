@@ -37,7 +37,9 @@ pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Config {
     let mut config = Config::default();
     let mut seen: Vec<Ident> = Vec::new();
     for Pair { key, value } in pairs {
-        let name = key.unraw().to_string();
+        // `r#workers` is the same word to the compiler.
+        let key = key.unraw();
+        let name = key.to_string();
         if let Some(first) = seen.iter().find(|first| **first == key) {
             errors.at(&key, twice(&name, first));
             continue;
@@ -87,7 +89,7 @@ fn twice(name: &str, first: &Ident) -> String {
 }
 
 fn check_option(name: Ident, value: Option<Expr>, errors: &mut Errors) -> Option<Setting> {
-    let Some(row) = Row::find(&name.unraw().to_string()) else {
+    let Some(row) = Row::find(&name.to_string()) else {
         errors.at(&name, unknown(&name.to_string()));
         return None;
     };
@@ -127,7 +129,7 @@ fn check_path(key: &Ident, value: Option<Expr>, of: &str, errors: &mut Errors) -
         }
         (_, Some(Lit::Str(text))) => match text.parse_with(Path::parse_mod_style) {
             Ok(path) => return Some(path),
-            Err(_) => "a string that is none",
+            Err(_) => "a string that is no path",
         },
         (other, _) => describe(other).unwrap_or("an expression"),
     };
@@ -191,7 +193,7 @@ mod tests {
             ),
             (
                 "runtime = \"a b\"",
-                "expected the path of a function, found a string that is none",
+                "expected the path of a function, found a string that is no path",
             ),
             (
                 "runtime = f()",
@@ -229,6 +231,18 @@ mod tests {
                 "`runtime` is set twice, first at 2:3",
             ),
             ("workers, workers = 4", "`workers` is set twice"),
+            (
+                "workers = 4, r#workers = 5",
+                "`workers` is set twice, first at 1:1",
+            ),
+            (
+                "listen = \":80,[::1]:80\", network = \"tcp4\"",
+                "'[::1]:80' is no tcp4 address",
+            ),
+            (
+                "listen = \"[::1]:80\", r#network = \"tcp4\"",
+                "'[::1]:80' is no tcp4 address",
+            ),
         ] {
             let (_, errors) = read(text);
             assert!(errors.contains(message), "{text}: {errors}");

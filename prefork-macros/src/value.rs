@@ -15,9 +15,7 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
         return check_addresses(&array.elems, value, errors);
     }
     match (kind, literal(value)) {
-        (Kind::Addresses, Some(Lit::Str(text))) => {
-            check_address(text, errors);
-        }
+        (Kind::Addresses, Some(Lit::Str(text))) => check_list(text, errors),
         (Kind::Pem, Some(Lit::ByteStr(_))) => {}
         (Kind::Protocols, _) if matches!(bare(value), Expr::Array(_)) => {
             check_protocols(value, errors);
@@ -124,15 +122,28 @@ fn check_addresses<'a>(
             "the array is empty, expected an address in it or no `listen`",
         );
     }
-    let known: Vec<_> = elements
+    let known = elements
         .iter()
-        .filter_map(|element| check_element(element, errors))
-        .collect();
+        .filter_map(|element| Some((*element, check_element(element, errors)?)));
+    let (places, mut known): (Vec<_>, Vec<_>) = known.unzip();
     // The name of an unnamed address follows from its place, so all must be known to compare them.
-    if known.len() == elements.len()
-        && let Err(clash) = list::name(known)
-    {
-        errors.at(elements[clash.place], clash.error);
+    if known.len() == elements.len() {
+        match list::name(known.clone()) {
+            Ok(named) => known = named,
+            Err(clash) => errors.at(places[clash.place], clash.error),
+        }
+    }
+    for clash in list::doubles(&known) {
+        errors.at(places[clash.place], clash.error);
+    }
+}
+
+fn check_list(text: &LitStr, errors: &mut Errors) {
+    let Some(named) = report(text, list::parse(&text.value()), errors) else {
+        return;
+    };
+    for clash in list::doubles(&named) {
+        errors.at(text, clash.error);
     }
 }
 
@@ -161,12 +172,13 @@ fn check_protocols(value: &Expr, errors: &mut Errors) {
 
 /// The addresses that a value of `listen` is known to have, each with its place.
 pub(crate) fn known_addresses(value: &Expr) -> Vec<(&Expr, Address)> {
-    let elements: Vec<&Expr> = match bare(value) {
-        Expr::Array(array) => array.elems.iter().collect(),
-        _ => vec![value],
-    };
-    let known = |element| Some((element, address::parse(&known_text(element)?).ok()?));
-    elements.into_iter().filter_map(known).collect()
+    if let Expr::Array(array) = bare(value) {
+        let known = |element| Some((element, address::parse(&known_text(element)?).ok()?));
+        return array.elems.iter().filter_map(known).collect();
+    }
+    let known = known_text(value).and_then(|text| list::read(&text).ok());
+    let known = known.unwrap_or_default().into_iter();
+    known.map(|address| (value, address)).collect()
 }
 
 /// The text that a value is known to be.
@@ -223,6 +235,7 @@ mod tests {
             (Kind::Duration, "r\"5s\""),
             (Kind::Addresses, "\"[::1]:80\""),
             (Kind::Addresses, "[\"a=:80\", \":81\"]"),
+            (Kind::Addresses, "\"a=:80,:81\""),
             (Kind::Window, "\"forever\""),
             (Kind::Window, "\"1m\""),
             (Kind::Network, "\"tcp6\""),
@@ -268,7 +281,7 @@ mod tests {
             }
         }
         assert_eq!(
-            verdict(Kind::Addresses, "[\"a=:80\", second(), \"b=:80\"]"),
+            verdict(Kind::Addresses, "[\"a=:80\", second(), \"a=:81\"]"),
             ""
         );
     }
@@ -328,6 +341,18 @@ mod tests {
                 "are both called 'listener0'",
             ),
             (Kind::Addresses, "\"8080\"", "is a port alone"),
+            (Kind::Addresses, "[\":80,:81\"]", "has a comma"),
+            (Kind::Addresses, "\"a=:80,a=:81\"", "are both called 'a'"),
+            (
+                Kind::Addresses,
+                "\":80,b=:80\"",
+                "'listener0=:80' and 'b=:80' are the same address",
+            ),
+            (
+                Kind::Addresses,
+                "[\"a=:80\", more(), \"b=:80\"]",
+                "'a=:80' and 'b=:80' are the same address",
+            ),
             (
                 Kind::Prefix,
                 "\"myapp\"",

@@ -249,6 +249,7 @@ impl Error {
     /// What to do about it, as a sentence.
     fn way_out(&self) -> &'static str {
         match self {
+            Self::Options(options) if options.len() > 1 => "Correct them and start again.",
             Self::Options(_) => "Correct the option and start again.",
             Self::Explained { .. } => "Remove the variable to start.",
             Self::Configure { .. } => "Correct what it was given to read, or the function itself.",
@@ -259,8 +260,8 @@ impl Error {
                  that it was written with."
             }
             Self::Argument { .. } => {
-                "The worker ended before its body began; one that takes a `Result<_, \
-                 prefork::ArgError>` is called all the same."
+                "Mend what it is made from, or take it as a `Result<_, prefork::ArgError>`, with which the \
+                 body is called all the same."
             }
             Self::Tls { .. } => {
                 "Give tls_cert the server's certificate and those that lead to a root, tls_key its \
@@ -315,7 +316,9 @@ impl Error {
         // A line has a limit, and what to do stands at its end.
         const MAX_REASON: usize = 3_000;
         let reason = one_line(&self.one_line(), MAX_REASON);
-        format!("{reason}. {}", self.way_out())
+        // A question ends by itself.
+        let stop = if reason.ends_with('?') { "" } else { "." };
+        format!("{reason}{stop} {}", self.way_out())
     }
 
     /// What happened and where, with its causes.
@@ -344,13 +347,17 @@ impl fmt::Display for BadOption {
     }
 }
 
+/// Several are numbered: they stay one line, and a reason may hold any mark that could part them.
 struct Lines<'a>(&'a [BadOption]);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [option] = self.0 {
+            return write!(f, "{option}");
+        }
+        write!(f, "{} options cannot be used:", self.0.len())?;
         for (index, option) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{option}")?;
+            write!(f, " ({}) {option}", index + 1)?;
         }
         Ok(())
     }
@@ -434,7 +441,28 @@ mod tests {
             reason: "no".to_owned(),
         };
         let error = Error::Options(vec![bad("workers"), bad("PREFORK_LISTEN")]);
-        assert_eq!(error.to_string(), "workers: no; PREFORK_LISTEN: no");
+        assert_eq!(
+            error.paragraph(),
+            "2 options cannot be used: (1) workers: no (2) PREFORK_LISTEN: no. Correct them and start again."
+        );
         assert_eq!(error.exit_code(), 78);
+        let error = Error::Options(vec![bad("workers")]);
+        assert_eq!(
+            error.paragraph(),
+            "workers: no. Correct the option and start again."
+        );
+    }
+
+    #[test]
+    fn a_question_is_not_followed_by_a_full_stop() {
+        let error = Error::Options(vec![BadOption {
+            place: "PREFORK_WORKER".to_owned(),
+            reason: "did you mean PREFORK_WORKERS?".to_owned(),
+        }]);
+        let text = error.paragraph();
+        assert!(
+            text.contains("PREFORK_WORKERS? Correct the option"),
+            "{text}"
+        );
     }
 }

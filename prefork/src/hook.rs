@@ -14,11 +14,12 @@ use crate::error::Error;
 /// What a hook answers with when it fails.
 pub(crate) type Failure = Box<dyn StdError + Send + Sync>;
 
-/// What a hook may return: nothing, or a `Result` whose error ends the master.
+/// What a function of an option may return: nothing, or a `Result` whose error ends the master (of `init`, its process).
 #[diagnostic::on_unimplemented(
-    message = "a hook cannot return `{Self}`",
+    message = "the function cannot return `{Self}`",
     label = "neither `()` nor a `Result<(), E>`",
-    note = "return `()`, or a `Result<(), E>` whose error is `std::error::Error`, `String` or `&str`"
+    note = "return `()`, or a `Result<(), E>` whose error is `std::error::Error`, `String` or `&str`; \
+            a `;` behind the last expression drops a value that nobody needs"
 )]
 pub trait HookOutcome {
     /// The same as a `Result`.

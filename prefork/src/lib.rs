@@ -129,8 +129,9 @@
 //! subscriber is called on the master's thread, and may block it: one that writes to a pipe, a disk or a network should
 //! hand over to a thread of its own, or supervision waits for it. One that panics is not asked again; that line and all
 //! later ones go to stderr. The paragraph by which the generated `main` ends stands on stderr in any case, since a filter
-//! must not hide it, and is told to a subscriber or logger as well. What a worker has to say itself (that its master
-//! died, that it did not end in time, why it could not begin) goes to stderr.
+//! must not hide it; it is told to the logger as well, where it ends a master that had run `init`, else to a subscriber or
+//! the crate `log`. What a worker has to say itself (that its master died, that it did not end in time, why it could not
+//! begin) goes to stderr.
 //!
 //! # Names
 //!

@@ -71,6 +71,8 @@ type Configure = Box<dyn FnMut(&mut Configuration) -> Result<(), Failure> + Send
 struct Said {
     settled: Settled,
     environment: Environment,
+    /// What a start says first, a line each.
+    warnings: Vec<String>,
     /// Mistakes, or what `configure` said.
     verdict: Result<(), Error>,
 }
@@ -142,7 +144,8 @@ impl Prefork {
                 reason: "start was called inside a worker; only a master starts workers",
             });
         }
-        let said = self.read();
+        // Which body its children reach is not known here.
+        let said = self.read(cfg!(feature = "tokio"));
         if said.environment.explains {
             let variable = said.environment.explain_variable();
             explain::explain(said, None)?;
@@ -152,8 +155,8 @@ impl Prefork {
         let config = said.settled.config;
         need_master(&config)?;
         begin(self.init.take(), Role::Master)?;
-        let log = self.log(&said.environment);
-        self.setup(config, log, &Declared::default()).start()
+        let log = self.log(said.warnings);
+        self.setup(config, &Declared::default()).start(log)
     }
 
     pub(crate) fn run_with<R, K>(
@@ -173,7 +176,7 @@ impl Prefork {
                 declare(&wanted, offered, has_certificate)
             })?
         } else {
-            match self.lead(&wanted)? {
+            match self.lead(&wanted, R::NEEDS_RUNTIME)? {
                 Some(single) => single,
                 None => return Ok(Ended::Master),
             }
@@ -185,9 +188,13 @@ impl Prefork {
     }
 
     /// The process that nobody started: the master, to its end, or the one process of single mode.
-    fn lead(&mut self, wanted: &[Wanted<'_>]) -> Result<Option<(Arc<Context>, Declared)>, Error> {
-        let mut said = self.read();
-        let why_alone = leave_alone(&mut said.settled);
+    fn lead(
+        &mut self,
+        wanted: &[Wanted<'_>],
+        needs_runtime: bool,
+    ) -> Result<Option<(Arc<Context>, Declared)>, Error> {
+        let mut said = self.read(needs_runtime);
+        said.warnings.extend(leave_alone(&mut said.settled));
         if said.environment.explains {
             return explain::explain(said, Some(wanted)).map(|()| None);
         }
@@ -195,7 +202,8 @@ impl Prefork {
         let config = said.settled.config;
         let offered = offered_by(&config);
         let declared = declare(wanted, &offered, config.tls_cert.is_some())?;
-        let untaken = untaken(wanted, &declared.assigned, &names_of(&offered));
+        said.warnings
+            .extend(untaken(wanted, &declared.assigned, &names_of(&offered)));
         // Options that were refused may be corrected and run.
         claim_process(Claim::Take)?;
         let role = match config.workers {
@@ -206,66 +214,57 @@ impl Prefork {
             hold_signals()?;
         }
         begin(self.init.take(), role)?;
-        let mut log = self.log(&said.environment);
-        for warning in [why_alone, untaken].into_iter().flatten() {
-            log.warn(&warning);
-        }
+        let mut log = self.log(said.warnings);
         if config.workers > 0 {
-            self.setup(config, log, &declared).run()?;
+            self.setup(config, &declared).run(log)?;
             return Ok(None);
         }
-        let tls = Handed::by_itself(&config)?;
-        let bound = bind_all(&config.listen, Binding::of(&config))?;
-        for (bound, blocking) in bound.iter().zip(&declared.blocking) {
-            let result = bound.set_nonblocking(!blocking);
-            result.map_err(|source| Error::Worker {
-                doing: "set a socket's mode",
-                source,
-            })?;
-        }
-        let place = describe(&bound);
-        let line = format!("{place} in a single process (pid {})", std::process::id());
-        let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
-        let context = Context::single(bound, grace, threads, tls, &declared)?;
-        // Whoever reads it may send SIGTERM at once: that is a stop by now.
-        log.line(&LogLine::beginning(&line));
-        Ok(Some((context, declared)))
+        let context = serve_alone(&config, &declared, &mut log);
+        Ok(Some((log.ending(context)?, declared)))
     }
 
     /// Reads all layers: what the program says, the environment, `configure`.
-    fn read(&mut self) -> Said {
+    fn read(&mut self, needs_runtime: bool) -> Said {
         let prefix = self.options.env_prefix.value().cloned().unwrap_or_default();
         let environment = Environment::read(prefix, std::env::vars_os());
         let mut options = self.options.clone();
         options.overlay(&environment);
-        let mut settled = settle(options.clone(), &environment, usable_cpus());
-        let mut verdict = settled.check();
-        // It is not asked about what cannot be used anyway.
-        if let (Ok(()), Some(configure)) = (&verdict, &mut self.configure) {
+        let mut answer = Ok(());
+        // It is not asked about what nobody can read. What was left open, or does not fit together, it may mend.
+        if let (true, Some(configure)) = (options.is_readable(), &mut self.configure) {
             let mut configuration = Configuration::new(options, environment.clone());
-            let answer = contain(|| configure(&mut configuration));
-            settled = settle(configuration.into_options(), &environment, usable_cpus());
-            verdict = answer
-                .map_err(|source| Error::Configure { source })
-                .and_then(|()| settled.check());
+            answer = contain(|| configure(&mut configuration));
+            options = configuration.into_options();
         }
+        let unused = if needs_runtime {
+            None
+        } else {
+            options.spare_threads()
+        };
+        let mut settled = settle(options, &environment, usable_cpus);
+        settled.idle.extend(unused.clone());
+        let verdict = answer
+            .map_err(|source| Error::Configure { source })
+            .and_then(|()| settled.check());
+        let warnings = environment.warning().into_iter().chain(unused).collect();
         Said {
             settled,
             environment,
+            warnings,
             verdict,
         }
     }
 
-    /// The master's log, and its first line where the environment gives cause for one.
-    fn log(&mut self, environment: &Environment) -> Log {
+    /// The master's log, and its first lines where there is cause for some.
+    fn log(&mut self, warnings: Vec<String>) -> Log {
         let mut log = Log::new(self.logger.take());
-        if let Some(warning) = environment.warning() {
+        for warning in warnings {
             log.warn(&warning);
         }
         log
     }
 
-    fn setup(&mut self, config: Config, log: Log, declared: &Declared) -> Setup {
+    fn setup(&mut self, config: Config, declared: &Declared) -> Setup {
         Setup {
             config,
             readiness: if declared.announces_ready {
@@ -276,7 +275,6 @@ impl Prefork {
             blocking: declared.blocking.clone(),
             producer: self.producer.take(),
             hooks: std::mem::take(&mut self.hooks),
-            log,
             owns_signals: self.handles_signals,
         }
     }
@@ -288,7 +286,7 @@ fn leave_alone(settled: &mut Settled) -> Option<String> {
     let workers = std::mem::take(&mut settled.config.workers);
     let line = format!("workers={workers}: {why}, one process serves instead");
     (workers > 0).then(|| {
-        settled.ignored.push(line.clone());
+        settled.idle.push(line.clone());
         line
     })
 }
@@ -320,9 +318,29 @@ fn need_master(config: &Config) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Options(vec![BadOption {
-        place: "workers".to_owned(),
+        place: config.workers_place.clone(),
         reason: "0 is single mode, which has no master to start; use run".to_owned(),
     }]))
+}
+
+/// The one process of single mode, from its addresses to its first line.
+fn serve_alone(config: &Config, declared: &Declared, log: &mut Log) -> Result<Arc<Context>, Error> {
+    let tls = Handed::by_itself(config)?;
+    let bound = bind_all(&config.listen, Binding::of(config))?;
+    for (bound, blocking) in bound.iter().zip(&declared.blocking) {
+        let result = bound.set_nonblocking(!blocking);
+        result.map_err(|source| Error::Worker {
+            doing: "set a socket's mode",
+            source,
+        })?;
+    }
+    let place = describe(&bound);
+    let line = format!("{place} in a single process (pid {})", std::process::id());
+    let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
+    let context = Context::single(bound, grace, threads, tls, declared)?;
+    // Whoever reads it may send SIGTERM at once: that is a stop by now.
+    log.line(&LogLine::beginning(&line));
+    Ok(context)
 }
 
 fn offered_by(config: &Config) -> Vec<Offered<'_>> {
@@ -398,7 +416,7 @@ pub fn report<R: Termination>(result: Result<Ended<R>, Error>) -> ExitCode {
         Ok(Ended::Master) => ExitCode::SUCCESS,
         Ok(Ended::Worker(returned)) => returned.report(),
         Err(error) => {
-            Log::default().last(&error.paragraph());
+            Log::last(&error.paragraph());
             ExitCode::from(error.exit_code())
         }
     }

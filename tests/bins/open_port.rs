@@ -35,6 +35,9 @@ fn last_word(configuration: &mut Configuration) -> Result<(), String> {
         Ok("one") => {
             configuration.workers(1);
         }
+        Ok("listen") => {
+            configuration.listen(["http=127.0.0.1:0", "admin=127.0.0.1:0"]);
+        }
         Ok("bad") => {
             configuration.workers("some").recover_window("ever");
         }

@@ -74,7 +74,7 @@ fn what_is_no_option_here_is_told_with_what_to_do_instead() {
     let log = stop(server);
     let told = |line: &&String| {
         line.contains(
-            "no option is set by 'PREFORK_PORT' (host and port stand together in `listen`",
+            "'PREFORK_PORT' (host and port stand together in `listen`",
         )
     };
     assert_eq!(log.iter().filter(told).count(), 1, "{log:?}");
@@ -192,6 +192,8 @@ fn a_prefix_of_ones_own_is_the_only_one_that_is_read() {
         .env("MYAPP_WORKERS", "1")
         .env("PREFORK_WORKERS", "many")
         .env("MYAPP_DATABASE", "here")
+        .env("MYAPP_LOGGER", "json")
+        .env("MYAPP_LISTENERS", "2")
         .start();
     assert_eq!(server.wait_for_children(1).len(), 1);
     let log = stop(server);
@@ -226,6 +228,42 @@ fn configure_has_the_last_word_and_sees_what_holds() {
         told,
         ["settings: 2 workers, [\"http=127.0.0.1:0\", \"admin=127.0.0.1:0\"]"]
     );
+}
+
+#[test]
+fn configure_may_give_what_was_left_open() {
+    let server = open().env_remove("PORT").env("LAST_WORD", "listen").start();
+    assert_ne!(server.addr_of("http").port(), 0);
+    stop(server);
+
+    // A text that cannot be read is refused before it is asked.
+    let output = open()
+        .env("PREFORK_RECOVER_WINDOW", "60")
+        .env("LAST_WORD", "tell")
+        .run();
+    assert_refused(&output, &["PREFORK_RECOVER_WINDOW: "]);
+}
+
+#[test]
+fn threads_for_a_body_without_a_runtime_of_ours_are_one_line() {
+    let server = Server::new(TWO_LISTENERS)
+        .listen_as_written()
+        .env("PREFORK_RUNTIME_THREADS", "8")
+        .start();
+    let log = stop(server);
+    let told: Vec<_> = log.iter().filter(|line| line.contains("threads")).collect();
+    let [line] = told.as_slice() else {
+        panic!("not one line: {log:?}");
+    };
+    assert!(
+        line.contains("(PREFORK_RUNTIME_THREADS): ignored"),
+        "{line}"
+    );
+    let server = Server::new(HELLO)
+        .env("PREFORK_RUNTIME_THREADS", "2")
+        .start();
+    let log = stop(server);
+    assert!(!log.iter().any(|line| line.contains("threads")), "{log:?}");
 }
 
 #[test]

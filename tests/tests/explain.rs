@@ -59,6 +59,8 @@ fn every_option_stands_there_with_value_and_origin() {
             ("PREFORK_WORKERS", "3"),
             ("PREFORK_RECOVER_THRESHOLD", "7"),
             ("PREFORK_COLOUR", "red"),
+            ("PREFORK_PORT", "9000"),
+            ("PREFORK_RUNTIME_THREADS", "8"),
         ],
     );
     let text = stdout(&output);
@@ -74,6 +76,7 @@ fn every_option_stands_there_with_value_and_origin() {
         said("7", "PREFORK_RECOVER_THRESHOLD")
     );
     assert_eq!(row("ready_timeout"), said("30s", "default"));
+    assert_eq!(row("runtime_threads"), said("1", "default"));
     assert_eq!(
         row("configure"),
         said("a function", "attribute at tests/bins/open_port.rs:11")
@@ -92,7 +95,9 @@ fn every_option_stands_there_with_value_and_origin() {
     for ignored in [
         "WEB_CONCURRENCY='4': workers is set",
         "recover_threshold = 5 (attribute at tests/bins/open_port.rs:10): overridden by PREFORK_RECOVER_THRESHOLD",
-        "PREFORK_COLOUR",
+        "'PREFORK_COLOUR': no option",
+        "runtime_threads = 8 (PREFORK_RUNTIME_THREADS): ignored, the body is not async",
+        "'PREFORK_PORT': looks like a platform's, not an option",
     ] {
         assert!(text.contains(ignored), "{text}");
     }
@@ -146,9 +151,10 @@ fn the_status_is_that_of_a_start() {
             "PREFORK_NETWORK",
             "tcp6",
             78,
-            "no tcp6 address",
+            "PREFORK_NETWORK: 'http=127.0.0.1:0' is no tcp6 address",
         ),
-        (OPEN_PORT, "LAST_WORD", "tell", 78, "has no port"),
+        (OPEN_PORT, "LAST_WORD", "one", 78, "has no port"),
+        (OPEN_PORT, "LAST_WORD", "listen", 0, ""),
         (BUILDER, "PREFORK_WORKERS", "many", 78, "'many'"),
         // Nothing is bound.
         (TWO_LISTENERS, "PREFORK_LISTEN", &named, 0, ""),
@@ -221,7 +227,11 @@ fn too_few_open_files_are_found_out() {
         .output()
         .expect("it starts");
     assert_eq!(output.status.code(), Some(78));
-    assert!(stderr(&output).contains("ulimit -n"), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert!(
+        text.contains("PREFORK_WORKERS: 1000 workers need") && text.contains("ulimit -n"),
+        "{text}"
+    );
 }
 
 #[test]

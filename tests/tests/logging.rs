@@ -3,6 +3,7 @@
 use prefork_testkit::{Running, Server, eventually};
 
 const LOGGING: &str = env!("CARGO_BIN_EXE_logging");
+const LOGGER: &str = env!("CARGO_BIN_EXE_logger");
 
 fn with(backend: &str) -> Running {
     Server::new(LOGGING).env("BACKEND", backend).launch()
@@ -138,4 +139,32 @@ fn why_the_master_ends_is_told_to_it_and_stands_on_stderr_too() {
             &addr,
         ],
     );
+}
+
+#[test]
+fn why_the_master_ends_is_told_to_the_logger_of_the_program() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = taken.local_addr().expect("bound").to_string();
+    for workers in ["0", "1"] {
+        let output = Server::new(LOGGER)
+            .env("PREFORK_WORKERS", workers)
+            .listen(&addr)
+            .run();
+        // No argument of main takes it.
+        assert_eq!(output.code(), Some(69), "{}", output.text());
+        let text = "listener 'listener0': cannot bind ";
+        has(&output.log, &[&format!("prefork: {text}"), &addr]);
+        has(&output.log, &[&format!("logger: Error {text}"), &addr]);
+        assert!(!output.text().contains("tracing: "), "{}", output.text());
+    }
+    // The master's own end, after it has served.
+    let mut server = Server::new(LOGGER)
+        .env("PREFORK_RECOVER_THRESHOLD", "0")
+        .launch();
+    server.wait_for_log(|line| line.contains(" with 1 worker"));
+    server.kill_child(0);
+    assert_eq!(server.wait().code(), Some(75));
+    let log = server.whole_log();
+    has(&log, &["prefork: 1 worker ended unasked"]);
+    has(&log, &["logger: Error 1 worker ended unasked"]);
 }

@@ -58,6 +58,26 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
     Ok(addresses)
 }
 
+/// Finds the addresses that stand in the list already: the same host and port, whatever they are called.
+///
+/// Port 0 is another one each time, and what an open one will be is not known here.
+pub fn doubles(addresses: &[Address]) -> Vec<Clash> {
+    let is_same = |a: &Address, b: &Address| {
+        a.port.is_some_and(|port| port != 0) && (&a.host, a.port) == (&b.host, b.port)
+    };
+    let double = |(place, second): (usize, &Address)| {
+        let mut before = addresses[..place].iter();
+        let first = before.find(|first| is_same(first, second))?;
+        let error = ParseError::new(format!(
+            "{} and {} are the same address",
+            quote(&first.to_string()),
+            quote(&second.to_string())
+        ));
+        Some(Clash { place, error })
+    };
+    addresses.iter().enumerate().filter_map(double).collect()
+}
+
 /// What an address at this place is called that was given no name.
 pub fn name_of_place(place: usize) -> String {
     format!("listener{place}")
@@ -112,6 +132,23 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), message);
         }
+    }
+
+    #[test]
+    fn the_same_address_twice_is_told_at_its_second_place() {
+        let told = |text: &str| {
+            let found = doubles(&read(text).expect("the list is good")).into_iter();
+            let found = found.map(|clash| format!("{} {}", clash.place, clash.error));
+            found.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told("a=:80,b=:81,c=:80,[::1]:81,:81"),
+            [
+                "2 'a=:80' and 'c=:80' are the same address",
+                "4 'b=:81' and ':81' are the same address"
+            ]
+        );
+        assert_eq!(told(":0,:0,a=0.0.0.0,b=0.0.0.0,:80,127.0.0.1:80"), [""; 0]);
     }
 
     #[test]

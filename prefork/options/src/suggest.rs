@@ -88,6 +88,11 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, name)| name)
 }
 
+/// Whether one letter makes a word of the other: typed too much, too little or wrong, or swapped with its neighbour.
+pub fn is_one_step(word: &str, name: &str) -> bool {
+    distance(&plain(word), &plain(name)) <= 1
+}
+
 fn plain(word: &str) -> Vec<char> {
     word.chars()
         .filter(|c| !matches!(c, '_' | '-'))
@@ -171,6 +176,16 @@ mod tests {
 
     #[test]
     fn a_swap_is_one_step() {
+        for (word, is) in [
+            ("WORKER", true),
+            ("wrokers", true),
+            ("Workers_", true),
+            ("LISTENER", false),
+            ("", false),
+        ] {
+            let is_near = NAMES.iter().any(|name| is_one_step(word, name));
+            assert_eq!(is_near, is, "{word}");
+        }
         let chars = |text: &str| text.chars().collect::<Vec<_>>();
 
         assert_eq!(distance(&chars("ab"), &chars("ba")), 1);

@@ -60,9 +60,9 @@ macro_rules! options {
                 /// `host` without a port (`:` for all interfaces) leaves the port to the variable `PORT`, and is refused
                 /// at the start where that is not set.
                 ///
-                /// The environment's addresses have commas between them. Where each is called like one that the program
-                /// declares, as in `PREFORK_LISTEN=http=:8081`, they take the places of those and the others stay; with
-                /// any other name, or an address without one, they replace the list.
+                /// Several in one text have commas between them. Where each in the environment is called like one that
+                /// the program declares, as in `PREFORK_LISTEN=http=:8081`, they take the places of those and the others
+                /// stay; with any other name, or an address without one, they replace the list.
                 listen: addresses {
                     env: "PREFORK_LISTEN",
                     default: "no listener",
@@ -186,7 +186,7 @@ macro_rules! options {
                 /// It is for programs whose operators need not know what these are made with: with `"MYAPP"` there are
                 /// `MYAPP_WORKERS` and `MYAPP_EXPLAIN`, and nothing that begins with `PREFORK_` is an option any more.
                 /// The variables that make a process a worker keep their names. Those of the program that begin in the
-                /// same way are let be, unless they look like a misspelled option.
+                /// same way are let be, unless one letter makes an option of them.
                 env_prefix: prefix {
                     default: "`\"PREFORK\"`",
                     since: "0.1.0",
@@ -196,8 +196,9 @@ macro_rules! options {
                 /// How many threads the tokio runtime of each worker has, for an async body without another runtime.
                 ///
                 /// With 1 it is the current-thread runtime: a worker per CPU needs no more. With more it is the
-                /// multi-thread runtime with as many worker threads, for bodies whose tasks hold each other up. A body
-                /// that is not async, or that brings its runtime (`#[tokio::main]`, `runtime = path`), is not concerned.
+                /// multi-thread runtime with as many worker threads, for bodies whose tasks hold each other up. For a body
+                /// that is not async, or that brings its runtime (`#[tokio::main]`, `runtime = path`), it is an error in the
+                /// attribute, and ignored with a line elsewhere; in a builder without feature `tokio` it is an error.
                 runtime_threads: threads {
                     env: "PREFORK_RUNTIME_THREADS",
                     default: "`1`",
@@ -499,8 +500,9 @@ mod tests {
     #[test]
     fn rows_carry_words_for_people() {
         for row in TABLE {
-            let first = row.doc.lines().next().unwrap_or_default();
-            assert!(first.ends_with(['.', ',']) || first.len() > 20, "{row:?}");
+            let first = row.doc.trim().split("\n\n").next().unwrap_or_default();
+            let is_sentence = first.starts_with(char::is_uppercase) && first.ends_with('.');
+            assert!(is_sentence && first.len() > 20, "{row:?}");
             assert!(!row.default.is_empty() && !row.since.is_empty(), "{row:?}");
         }
     }

@@ -38,9 +38,9 @@ impl Configuration {
         }
     }
 
-    /// What holds so far, the setters that were called here included.
+    /// What holds so far, the setters that were called here included. A port that is still open is shown as 0.
     pub fn settings(&self) -> Settings {
-        let settled = settle(self.options.clone(), &self.environment, usable_cpus());
+        let settled = settle(self.options.clone(), &self.environment, usable_cpus);
         Settings::new(settled.config)
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use prefork_options::{Address, ParseError, list};
 
 use super::Options;
+use super::origin::Layers;
 
 /// A listener as it is to be bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,30 +47,45 @@ pub(super) fn over(declared: &[Address], said: Vec<Address>) -> Vec<Address> {
 pub(super) fn endpoints(
     addresses: &[Address],
     port: Option<u16>,
-    place: &str,
     options: &mut Options,
 ) -> Vec<Endpoint> {
     for address in addresses {
         if address.port.or(port).is_none() {
-            options.mistake(place, &without_port(address));
+            let place = place_of(address, &options.listen);
+            options.mistake(&place, &without_port(address));
         }
     }
-    let named = list::name(addresses.to_vec()).map_err(|clash| clash.error);
-    let named = options.check(place, named).unwrap_or_default();
-    let complete = |address: Address| Endpoint {
+    let place = &options.listen.place("listen");
+    // `PORT` may give one to several that differ in nothing else.
+    let complete = |address: &Address| Address {
+        port: address.port.or(port),
+        ..address.clone()
+    };
+    let complete: Vec<Address> = addresses.iter().map(complete).collect();
+    let named = list::name(complete.clone());
+    for clash in list::doubles(named.as_ref().unwrap_or(&complete)) {
+        options.mistake(place, &clash.error);
+    }
+    let named = options.check(place, named.map_err(|clash| clash.error));
+    let endpoint = |address: Address| Endpoint {
         name: address.name.unwrap_or_default(),
         host: address.host,
-        port: address.port.or(port).unwrap_or(0),
+        port: address.port.unwrap_or(0),
         is_tls: address.is_tls,
     };
-    let endpoints: Vec<Endpoint> = named.into_iter().map(complete).collect();
-    if options.mistakes.is_empty()
-        && let Some((first, second)) = clash(&endpoints)
-    {
-        let reason = format!("'{first}' and '{second}' are the same address");
-        options.mistake(place, &reason);
+    let named = named.unwrap_or_default().into_iter();
+    named.map(endpoint).collect()
+}
+
+/// Whom a mistake in one address is told by: of the operator's list, where the program does not declare it in the same
+/// words.
+pub(super) fn place_of(address: &Address, listen: &Layers<Vec<Address>>) -> String {
+    let before = listen.overridden().last();
+    let declared = before.map(|said| list::name(said.value.clone()));
+    match declared {
+        Some(Ok(declared)) if declared.contains(address) => "listen".to_owned(),
+        Some(_) | None => listen.place("listen"),
     }
-    endpoints
 }
 
 fn without_port(address: &Address) -> String {
@@ -80,18 +96,6 @@ fn without_port(address: &Address) -> String {
     format!(
         "'{address}' has no port, write it behind the address as in '{with}', or set the variable PORT"
     )
-}
-
-/// `PORT` may give one to several that differ in nothing else.
-fn clash(endpoints: &[Endpoint]) -> Option<(&Endpoint, &Endpoint)> {
-    let is_same =
-        |a: &Endpoint, b: &Endpoint| a.port != 0 && (&a.host, a.port) == (&b.host, b.port);
-    endpoints.iter().enumerate().find_map(|(place, second)| {
-        let first = endpoints[..place]
-            .iter()
-            .find(|first| is_same(first, second));
-        first.map(|first| (first, second))
-    })
 }
 
 /// Reads the variable `PORT`.
@@ -180,7 +184,7 @@ mod tests {
     fn completed(text: &str, port: Option<u16>) -> Result<String, String> {
         let mut options = Options::default();
         let list = list::read(text).expect("good addresses");
-        let endpoints = endpoints(&list, port, "listen", &mut options);
+        let endpoints = endpoints(&list, port, &mut options);
         if let Some(mistake) = options.mistakes.first() {
             return Err(mistake.to_string());
         }
@@ -219,5 +223,10 @@ mod tests {
             completed("a=0.0.0.0,b=0.0.0.0", Some(5)),
             Err("listen: 'a=0.0.0.0:5' and 'b=0.0.0.0:5' are the same address".to_owned())
         );
+        let mut options = Options::default();
+        options.mistake("workers", &"another mistake");
+        let list = list::read("a=:80,a=:80").expect("good addresses");
+        endpoints(&list, None, &mut options);
+        assert_eq!(options.mistakes.len(), 3, "{:?}", options.mistakes);
     }
 }

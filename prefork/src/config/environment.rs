@@ -31,6 +31,8 @@ pub(crate) struct Environment {
     pub(super) unknown: Vec<Unknown>,
     /// Options by the prefix that this program does not have.
     pub(super) unread: Vec<String>,
+    /// Names that look like a platform's.
+    pub(super) injected: Vec<String>,
     mistakes: Vec<BadOption>,
 }
 
@@ -70,11 +72,20 @@ impl Environment {
         prefix: Prefix,
         pairs: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
+        let ours = Prefix::default();
+        let concerns_us = |name: &str| {
+            let prefixes = [&prefix, &ours];
+            let is_prefixed = prefixes.iter().any(|prefix| prefix.strip(name).is_some());
+            is_prefixed || [CONCURRENCY, PORT].contains(&name)
+        };
         let mut all = BTreeMap::new();
         for (name, value) in pairs {
-            // As getenv(3) does: of a doubled name the first.
-            all.entry(name.to_string_lossy().into_owned())
-                .or_insert(value);
+            // Most variables are others': nothing is kept of these.
+            let name = name.to_string_lossy();
+            if concerns_us(&name) {
+                // As getenv(3) does: of a doubled name the first.
+                all.entry(name.into_owned()).or_insert(value);
+            }
         }
         let mut this = Self {
             concurrency: all.remove(CONCURRENCY),
@@ -130,8 +141,9 @@ impl Environment {
             }
             Meaning::Instead(text) => self.not_known(name, Some(text.to_owned())),
             Meaning::Unknown => self.not_known(name, None),
-            // Told by others to others.
-            Meaning::Ours | Meaning::Injected => {}
+            Meaning::Injected => self.injected.push(name),
+            // Told by masters to children.
+            Meaning::Ours => {}
         }
     }
 
@@ -145,7 +157,10 @@ impl Environment {
             Some("0" | "false") => {}
             _ => {
                 let shown = quote(&value.to_string_lossy());
-                self.refuse(name, format!("{shown} is neither '1' nor '0'"));
+                self.refuse(
+                    name,
+                    format!("{shown} is not one of '1', 'true', '0' and 'false'"),
+                );
             }
         }
     }
@@ -176,11 +191,16 @@ impl Environment {
         }
         let names = self.unknown.iter().take(SHOWN).map(ToString::to_string);
         let names = names.collect::<Vec<_>>().join(", ");
-        let more = match self.unknown.len().saturating_sub(SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        Some(format!("no option is set by {names}{more}"))
+        Some(match self.unknown.len() {
+            1 => format!("{names} is no option of prefork and is ignored"),
+            all @ ..=SHOWN => {
+                format!("{all} variables are no options of prefork and are ignored: {names}")
+            }
+            all => format!(
+                "{all} variables are no options of prefork and are ignored: {names} and {} more",
+                all - SHOWN
+            ),
+        })
     }
 }
 
@@ -249,6 +269,10 @@ mod tests {
         ];
         assert_eq!(places, expected);
         assert!(bad[5].contains("did you mean PREFORK_WORKERS?"), "{bad:?}");
+        assert_eq!(
+            bad[3],
+            "PREFORK_EXPLAIN: 'yes' is not one of '1', 'true', '0' and 'false'"
+        );
     }
 
     #[test]
@@ -300,9 +324,8 @@ mod tests {
         let warning = read("PREFORK", &words).warning();
         let warning = warning.expect("one of them is no option");
         assert!(
-            warning.starts_with(
-                "no option is set by 'PREFORK_MAX_REQUESTS' (there is no such thing: "
-            ),
+            warning.starts_with("'PREFORK_MAX_REQUESTS' (there is no such thing: ")
+                && warning.ends_with(") is no option of prefork and is ignored"),
             "{warning}"
         );
     }
@@ -328,7 +351,14 @@ mod tests {
         );
         assert_eq!(
             one.warning().as_deref(),
-            Some("no option is set by 'PREFORK_COLOUR'")
+            Some("'PREFORK_COLOUR' is no option of prefork and is ignored")
+        );
+        let two = read("PREFORK", &[("PREFORK_COLOUR", ""), ("PREFORK_TASTE", "")]);
+        assert_eq!(
+            two.warning().as_deref(),
+            Some(
+                "2 variables are no options of prefork and are ignored: 'PREFORK_COLOUR', 'PREFORK_TASTE'"
+            )
         );
         let names: Vec<String> = (0..1_000)
             .map(|n| format!("PREFORK_{n}{}", "\n".repeat(90)))

@@ -6,12 +6,12 @@ use std::fmt::Write;
 
 use prefork_options::one_line;
 
-use super::Settled;
+use super::InWords;
 
 /// Every option with value and origin, the listeners as they would be bound, what a start would warn of, and what was
 /// ignored. The same for the same facts, in columns.
 pub(crate) fn explain(
-    settled: &Settled,
+    settled: &InWords,
     listeners: &[(String, String)],
     warning: Option<&str>,
 ) -> String {
@@ -92,7 +92,7 @@ mod tests {
         let environment = Environment::read(Prefix::default(), pairs);
         let mut options = Options::default();
         options.overlay(&environment);
-        let mut settled = settle(options, &environment, 8);
+        let mut settled = settle(options, &environment, || 8).in_words(&environment);
         let shown = [
             "listen",
             "network",

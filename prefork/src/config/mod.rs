@@ -27,3 +27,4 @@ pub(crate) use origin::Door;
 pub use settings::Settings;
 pub(crate) use settled::{Config, Settled, settle, usable_cpus};
 pub use value::IntoOption;
+pub(crate) use written::InWords;

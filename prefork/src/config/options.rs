@@ -212,6 +212,11 @@ impl Options {
         self.code.push((name, Origin::Program(self.door, place)));
     }
 
+    /// Whether each value for itself could be read; whether they fit together shows when they are settled.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.mistakes.is_empty()
+    }
+
     pub(super) fn mistake(&mut self, place: &str, reason: &impl Display) {
         self.mistakes.push(BadOption {
             place: place.to_owned(),

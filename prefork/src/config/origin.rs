@@ -34,6 +34,14 @@ impl Origin {
             Self::Default | Self::Program(Door::Attribute | Door::Builder, _) => option.to_owned(),
         }
     }
+
+    /// Whether it is what the program was written with, before anybody else spoke.
+    pub(super) fn is_declaration(&self) -> bool {
+        match self {
+            Self::Default | Self::Program(Door::Attribute | Door::Builder, _) => true,
+            Self::Program(Door::Configure, _) | Self::Variable(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -74,6 +82,11 @@ impl<T> Default for Layers<T> {
 }
 
 impl<T> Layers<T> {
+    /// Whom a mistake in it is told by: the variable that said it, else the option.
+    pub(crate) fn place(&self, option: &str) -> String {
+        self.origin().place(option)
+    }
+
     /// Says it in a new layer, or again in the same one.
     pub(crate) fn say(&mut self, value: T, origin: Origin) {
         let is_same_layer = |last: &Said<T>| match (&last.origin, &origin) {
@@ -87,6 +100,10 @@ impl<T> Layers<T> {
 
     pub(crate) fn last(&self) -> Option<&Said<T>> {
         self.said.last()
+    }
+
+    pub(crate) fn into_last(mut self) -> Option<Said<T>> {
+        self.said.pop()
     }
 
     pub(crate) fn value(&self) -> Option<&T> {
@@ -121,6 +138,7 @@ mod tests {
         layers.say(3, Origin::Variable("PREFORK_X".to_owned()));
         assert_eq!(layers.value(), Some(&3));
         assert_eq!(layers.origin().to_string(), "PREFORK_X");
+        assert_eq!(layers.place("x"), "PREFORK_X");
         let before: Vec<i32> = layers.overridden().iter().map(|said| said.value).collect();
         assert_eq!(before, [2]);
     }
@@ -130,6 +148,7 @@ mod tests {
         let layers = Layers::<u32>::default();
         assert_eq!((layers.value(), layers.origin()), (None, Origin::Default));
         assert_eq!(layers.overridden(), []);
+        assert_eq!(layers.place("x"), "x");
     }
 
     #[test]

@@ -6,8 +6,9 @@ use prefork_options::Row;
 
 use super::{Config, Options};
 
-/// Keeps what is wrong with them as a whole; `listen` is the place where the listeners were said.
-pub(super) fn check(config: &Config, options: &mut Options, listen: &str) {
+/// Keeps what is wrong with them as a whole.
+pub(super) fn check(config: &Config, options: &mut Options) {
+    let listen = &options.listen.place("listen");
     let said = [
         (
             "tls_cert",

@@ -8,12 +8,12 @@ use prefork_options::{
     Address, Network, ParseError, Pem, Prefix, Protocols, Window, Workers, network, quote,
 };
 
-use super::endpoint::{endpoints, port};
+use super::endpoint::{endpoints, place_of, port};
 use super::environment::{CONCURRENCY, PORT, Unknown, not_text};
-use super::origin::{Door, Origin};
-use super::written::{Value, values};
+use super::origin::{Origin, Said};
+use super::written::{InWords, values};
 use super::{Endpoint, Environment, Options};
-use crate::error::{BadOption, Error};
+use crate::error::Error;
 
 /// The values that a process runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) tls_key: Option<Pem>,
     pub(crate) tls_alpn: Protocols,
     pub(crate) tls_client_ca: Option<Pem>,
+    /// No option: whom a number of workers is told by that this machine does not have room for.
+    pub(crate) workers_place: String,
 }
 
 impl Config {
@@ -52,40 +54,65 @@ impl Config {
 pub(crate) struct Settled {
     /// With a default in the place of whatever cannot be used.
     pub(crate) config: Config,
-    /// In the order of the table.
-    pub(crate) values: Vec<Value>,
-    /// What was said and does not count, a line each.
-    pub(crate) ignored: Vec<String>,
-    pub(super) mistakes: Vec<BadOption>,
+    /// Who said what, with the mistakes of all layers.
+    options: Options,
+    /// What was said for nobody, a line each.
+    pub(crate) idle: Vec<String>,
+    has_port_of_platform: bool,
 }
 
 impl Settled {
     /// # Errors
     /// All mistakes of all layers.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.mistakes.is_empty() {
+        let mistakes = &self.options.mistakes;
+        if mistakes.is_empty() {
             return Ok(());
         }
-        Err(Error::Options(self.mistakes.clone()))
+        Err(Error::Options(mistakes.clone()))
+    }
+
+    /// Everything for people, which only an explanation needs.
+    pub(crate) fn in_words(&self, environment: &Environment) -> InWords {
+        let mut ignored = self.idle.clone();
+        let mut values = values(&self.config, &self.options, &mut ignored);
+        let listen = values.iter_mut().find(|value| value.name == "listen");
+        if let Some(listen) = listen.filter(|_| self.has_port_of_platform) {
+            listen.origin.push_str(", port by PORT");
+        }
+        ignored.extend(environment.unread.iter().map(|name| {
+            format!(
+                "{name}: the variables of this program begin with {}_",
+                self.config.env_prefix
+            )
+        }));
+        ignored.extend(environment.unknown.iter().map(Unknown::explained));
+        ignored.extend(environment.injected.iter().map(|name| {
+            let name = quote(name);
+            format!("{name}: looks like a platform's, not an option")
+        }));
+        InWords { values, ignored }
     }
 }
 
 /// Fills what was left open, from the platform's variables and the defaults, and checks what only shows in the whole.
-pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usize) -> Settled {
-    let mut ignored = Vec::new();
-    fill_workers(&mut options, environment, &mut ignored);
-    let port = read_port(&mut options, environment, &mut ignored);
-    let place = options.listen.origin().place("listen");
-    let declared = options.listen.value().cloned().unwrap_or_default();
-    if let Some(&network) = options.network.value() {
-        let place = options.network.origin().place("network");
-        for address in &declared {
-            options.check(&place, network::check(network, address));
-        }
-    }
-    let listen = endpoints(&declared, port, &place, &mut options);
-    let workers = options.workers.value().copied().unwrap_or_default();
-    let workers = workers.count(cpus);
+///
+/// How many CPUs there are is asked where that is wanted: the standard library reads files for it.
+pub(crate) fn settle(
+    mut options: Options,
+    environment: &Environment,
+    cpus: impl FnOnce() -> usize,
+) -> Settled {
+    let mut idle = Vec::new();
+    fill_workers(&mut options, environment, &mut idle);
+    let port = read_port(&mut options, environment, &mut idle);
+    let addresses = options.listen.value().cloned().unwrap_or_default();
+    check_network(&addresses, &mut options);
+    let listen = endpoints(&addresses, port, &mut options);
+    let workers = match options.workers.value().copied().unwrap_or_default() {
+        Workers::Count(count) => count,
+        wish @ (Workers::Auto | Workers::AutoLess(_) | Workers::Percent(_)) => wish.count(cpus()),
+    };
     let per_worker = u32::try_from(workers).unwrap_or(u32::MAX);
     let config = Config {
         listen,
@@ -125,44 +152,42 @@ pub(crate) fn settle(mut options: Options, environment: &Environment, cpus: usiz
         tls_key: options.tls_key.value().cloned(),
         tls_alpn: options.tls_alpn.value().cloned().unwrap_or_default(),
         tls_client_ca: options.tls_client_ca.value().cloned(),
+        workers_place: options.workers.place("workers"),
     };
-    super::secure::check(&config, &mut options, &place);
-    let mut values = values(&config, &options, &mut ignored);
-    for value in values
-        .iter_mut()
-        .filter(|value| port.is_some() && value.name == "listen")
-    {
-        value.origin.push_str(", port by PORT");
-    }
-    ignored.extend(environment.unread.iter().map(|name| {
-        format!(
-            "{name}: the variables of this program begin with {}_",
-            config.env_prefix
-        )
-    }));
-    ignored.extend(environment.unknown.iter().map(Unknown::explained));
+    super::secure::check(&config, &mut options);
     Settled {
         config,
-        values,
-        ignored,
-        mistakes: options.mistakes,
+        options,
+        idle,
+        has_port_of_platform: port.is_some(),
+    }
+}
+
+/// Two that contradict each other are told by the operator's word, where one of them is: the program was good without it.
+fn check_network(addresses: &[Address], options: &mut Options) {
+    let Some(&network) = options.network.value() else {
+        return;
+    };
+    for address in addresses {
+        let place = match options.network.origin() {
+            Origin::Variable(name) => name,
+            Origin::Default | Origin::Program(..) => place_of(address, &options.listen),
+        };
+        options.check(&place, network::check(network, address));
     }
 }
 
 /// `WEB_CONCURRENCY` counts where nobody decided: `auto` of the operator's, or of `configure`, is a decision against it.
-fn fill_workers(options: &mut Options, environment: &Environment, ignored: &mut Vec<String>) {
+fn fill_workers(options: &mut Options, environment: &Environment, idle: &mut Vec<String>) {
     let Some(text) = &environment.concurrency else {
         return;
     };
-    let is_open = options.workers.last().is_none_or(|said| {
-        let by_program = matches!(
-            said.origin,
-            Origin::Program(Door::Attribute | Door::Builder, _)
-        );
-        said.value == Workers::Auto && by_program
-    });
+    let is_open = match options.workers.last() {
+        None => true,
+        Some(said) => said.value == Workers::Auto && said.origin.is_declaration(),
+    };
     if !is_open {
-        return ignored.push(format!("{CONCURRENCY}={}: workers is set", shown(text)));
+        return idle.push(format!("{CONCURRENCY}={}: workers is set", shown(text)));
     }
     let read = text.to_str().map(prefork_options::workers::parse);
     if let Some(workers) = options.read_platform(CONCURRENCY, read, &not_text(text)) {
@@ -176,7 +201,7 @@ fn fill_workers(options: &mut Options, environment: &Environment, ignored: &mut 
 fn read_port(
     options: &mut Options,
     environment: &Environment,
-    ignored: &mut Vec<String>,
+    idle: &mut Vec<String>,
 ) -> Option<u16> {
     let text = environment.port.as_ref()?;
     let listen = options.listen.value().map_or(&[][..], Vec::as_slice);
@@ -187,7 +212,7 @@ fn read_port(
         } else {
             "every listener has a port"
         };
-        ignored.push(format!("{PORT}={}: {why}", shown(text)));
+        idle.push(format!("{PORT}={}: {why}", shown(text)));
         return None;
     }
     let read = text.to_str().map(port);
@@ -203,6 +228,20 @@ fn shown(text: &OsStr) -> String {
 }
 
 impl Options {
+    /// Takes the threads out where the body has no runtime of ours, and says so in a line. In a program that is built
+    /// without any such runtime its author is refused them instead.
+    pub(crate) fn spare_threads(&mut self) -> Option<String> {
+        let Said { value, origin } = std::mem::take(&mut self.runtime_threads).into_last()?;
+        if !cfg!(feature = "tokio") && matches!(origin, Origin::Program(..)) {
+            let reason = "these threads are of the runtime that feature `tokio` of prefork brings, which is off";
+            self.mistake("runtime_threads", &reason);
+            return None;
+        }
+        Some(format!(
+            "runtime_threads = {value} ({origin}): ignored, the body is not async or brings its own runtime"
+        ))
+    }
+
     fn read_platform<T>(
         &mut self,
         variable: &str,
@@ -229,23 +268,32 @@ mod tests {
     use prefork_options::{Row, TABLE, list};
 
     use super::*;
+    use crate::config::Door;
 
     const CPUS: usize = 6;
 
-    fn settled(options: &Options, pairs: &[(&str, &str)]) -> Settled {
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
         let pairs = pairs
             .iter()
             .map(|(name, value)| (name.into(), value.into()));
-        let environment = Environment::read(Prefix::default(), pairs);
+        Environment::read(Prefix::default(), pairs)
+    }
+
+    fn settled(options: &Options, pairs: &[(&str, &str)]) -> Settled {
+        let environment = environment(pairs);
         let mut options = options.clone();
         options.overlay(&environment);
-        settle(options, &environment, CPUS)
+        settle(options, &environment, || CPUS)
+    }
+
+    fn in_words(options: &Options, pairs: &[(&str, &str)]) -> InWords {
+        settled(options, pairs).in_words(&environment(pairs))
     }
 
     fn with_workers(text: &str) -> Options {
-        let mut options = Options::default();
-        options.set_text("workers", "test", text);
-        options
+        let mut prefork = crate::Prefork::new();
+        prefork.workers(text);
+        prefork.options_mut().clone()
     }
 
     fn with_listen(text: &str) -> Options {
@@ -258,23 +306,32 @@ mod tests {
     }
 
     fn mistakes(settled: &Settled) -> Vec<String> {
-        settled.mistakes.iter().map(ToString::to_string).collect()
+        settled
+            .options
+            .mistakes
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
     fn the_environment_overrides_what_was_said() {
-        let options = with_workers("2");
-        let settled = settled(&options, &[("PREFORK_WORKERS", "50%")]);
-        assert_eq!(settled.config.workers, 3);
-        let workers = settled.values.iter().find(|value| value.name == "workers");
+        let (options, said) = (with_workers("2"), [("PREFORK_WORKERS", "50%")]);
+        assert_eq!(settled(&options, &said).config.workers, 3);
+        let words = in_words(&options, &said);
+        let workers = words.values.iter().find(|value| value.name == "workers");
         let workers = workers.expect("every option is there");
         assert_eq!(
             (workers.text.as_str(), workers.origin.as_str()),
             ("3 (50%)", "PREFORK_WORKERS")
         );
-        assert_eq!(
-            settled.ignored,
-            ["workers = 2 (test): overridden by PREFORK_WORKERS"]
+        let [ignored] = words.ignored.as_slice() else {
+            panic!("not one line: {:?}", words.ignored);
+        };
+        assert!(
+            ignored.starts_with("workers = 2 (builder at prefork/src/config/settled.rs:")
+                && ignored.ends_with("): overridden by PREFORK_WORKERS"),
+            "{ignored}"
         );
     }
 
@@ -302,7 +359,7 @@ mod tests {
         let by_operator = [("WEB_CONCURRENCY", "4"), ("PREFORK_WORKERS", "3")];
         let settled = settled(&Options::default(), &by_operator);
         assert_eq!(settled.config.workers, 3);
-        assert_eq!(settled.ignored, ["WEB_CONCURRENCY='4': workers is set"]);
+        assert_eq!(settled.idle, ["WEB_CONCURRENCY='4': workers is set"]);
     }
 
     #[test]
@@ -313,7 +370,7 @@ mod tests {
             &[platform, ("PREFORK_WORKERS", "auto")],
         );
         assert_eq!(operator.config.workers, CPUS);
-        assert_eq!(operator.ignored, ["WEB_CONCURRENCY='4': workers is set"]);
+        assert_eq!(operator.idle, ["WEB_CONCURRENCY='4': workers is set"]);
 
         let mut options = Options::default();
         let configure = Origin::Program(Door::Configure, Location::caller());
@@ -328,8 +385,8 @@ mod tests {
             &with_workers("2"),
             &[("WEB_CONCURRENCY", &long), ("PORT", &long)],
         );
-        assert!(settled.ignored.iter().all(|line| line.len() < 200));
-        assert_eq!(settled.ignored.len(), 2);
+        assert!(settled.idle.iter().all(|line| line.len() < 200));
+        assert_eq!(settled.idle.len(), 2);
     }
 
     #[test]
@@ -341,12 +398,9 @@ mod tests {
             (5000, 80)
         );
         assert!(
-            settled(&with_listen(":80"), &platform).ignored[0]
-                .contains("every listener has a port")
+            settled(&with_listen(":80"), &platform).idle[0].contains("every listener has a port")
         );
-        assert!(
-            settled(&Options::default(), &platform).ignored[0].contains("there is no listener")
-        );
+        assert!(settled(&Options::default(), &platform).idle[0].contains("there is no listener"));
     }
 
     #[test]
@@ -366,6 +420,43 @@ mod tests {
     }
 
     #[test]
+    fn the_cpus_are_counted_only_for_a_wish_that_needs_them() {
+        let options = with_workers("2");
+        let settled = settle(options, &Environment::default(), || panic!("not needed"));
+        assert_eq!(settled.config.workers, 2);
+    }
+
+    #[test]
+    fn threads_that_nobody_uses_do_not_hold_and_are_told() {
+        let mut options = Options::default();
+        assert_eq!(options.spare_threads(), None);
+        options.set_text("runtime_threads", "PREFORK_RUNTIME_THREADS", "8");
+        let line = options.spare_threads().expect("they were said");
+        assert!(
+            line.starts_with("runtime_threads = 8 (PREFORK_RUNTIME_THREADS): ignored"),
+            "{line}"
+        );
+        assert_eq!(
+            settled(&options, &[]).config.runtime_threads,
+            Config::RUNTIME_THREADS
+        );
+    }
+
+    #[test]
+    fn threads_by_the_program_need_the_feature() {
+        let mut prefork = crate::Prefork::new();
+        prefork.runtime_threads(8);
+        let mut options = prefork.options_mut().clone();
+        let line = options.spare_threads();
+        let refused = mistakes(&settled(&options, &[]));
+        if cfg!(feature = "tokio") {
+            assert!(line.is_some() && refused.is_empty(), "{refused:?}");
+        } else {
+            assert!(refused[0].contains("feature `tokio`"), "{refused:?}");
+        }
+    }
+
+    #[test]
     fn the_default_threshold_grows_with_the_workers() {
         for (workers, expected) in [("1", 8), ("8", 8), ("200", 200)] {
             let config = settled(&with_workers(workers), &[]).config;
@@ -373,10 +464,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn variables_that_are_no_options_are_told_by_their_names() {
+        let pairs = [("PREFORK_WEB_PORT", "9000"), ("PREFORK_COLOUR", "red")];
+        assert_eq!(
+            in_words(&Options::default(), &pairs).ignored,
+            [
+                "'PREFORK_COLOUR': no option",
+                "'PREFORK_WEB_PORT': looks like a platform's, not an option"
+            ]
+        );
+    }
+
     /// What the table tells people is what holds.
     #[test]
     fn the_defaults_are_those_of_the_table() {
-        for value in settled(&Options::default(), &[]).values {
+        for value in in_words(&Options::default(), &[]).values {
             let row = Row::find(value.name).expect("it is in the table");
             assert_eq!(value.origin, "default");
             if let Some(default) = row.default.strip_prefix('`') {
@@ -400,8 +503,44 @@ mod tests {
     }
 
     #[test]
+    fn a_contradiction_is_told_by_the_word_of_the_operator() {
+        let mut prefork = crate::Prefork::new();
+        prefork.listen(["http=127.0.0.1", "admin=127.0.0.1:1"]);
+        let options = prefork.options_mut().clone();
+        for (pairs, places) in [
+            (
+                &[("PREFORK_LISTEN", "admin=:1")][..],
+                &["listen: 'http="][..],
+            ),
+            (
+                &[("PREFORK_LISTEN", "127.0.0.2")],
+                &["PREFORK_LISTEN: '127.0.0.2'"],
+            ),
+            (
+                &[("PREFORK_NETWORK", "tcp6"), ("PORT", "80")],
+                &["PREFORK_NETWORK: 'http=", "PREFORK_NETWORK: 'admin="],
+            ),
+        ] {
+            let told = mistakes(&settled(&options, pairs));
+            assert_eq!(told.len(), places.len(), "{told:?}");
+            for (told, place) in told.iter().zip(places) {
+                assert!(told.starts_with(place), "{told}");
+            }
+        }
+        prefork.network("tcp4");
+        let options = prefork.options_mut().clone();
+        let pairs = [("PREFORK_LISTEN", "http=[::1]:80")];
+        let told = mistakes(&settled(&options, &pairs));
+        assert!(
+            told[0].starts_with("PREFORK_LISTEN: 'http=[::1]:80'"),
+            "{told:?}"
+        );
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
+
+    #[test]
     fn every_option_has_a_value_in_the_order_of_the_table() {
-        let names: Vec<_> = settled(&Options::default(), &[])
+        let names: Vec<_> = in_words(&Options::default(), &[])
             .values
             .iter()
             .map(|v| v.name)

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use prefork_options::{
     Address, Network, ParseError, Pem, Prefix, Protocols, Window, Workers, address, count,
-    duration, flag, network, pem, prefix, protocols, threads, window, workers,
+    duration, flag, list, network, pem, prefix, protocols, threads, window, workers,
 };
 
 /// Something that an option of type `T` can be made from.
 ///
 /// | option takes | and is given as |
 /// |---|---|
-/// | addresses | `"[name=]host[:port]"`, a `SocketAddr`, arrays and `Vec`s of either |
+/// | addresses | `"[name=]host[:port]"`, several with commas between them; a `SocketAddr`; arrays and `Vec`s of single ones |
 /// | workers | a `usize`, a text such as `"auto"`, `"auto-1"`, `"50%"`, `"4"` |
 /// | a count | a `u32`, a text such as `"8"` |
 /// | a duration | a [`Duration`], a text such as `"5s"`, `"250ms"`, `"1m30s"` |
@@ -43,6 +43,15 @@ pub trait IntoOption<T> {
     /// # Errors
     /// What is wrong with it and what is allowed.
     fn into_option(self) -> Result<T, ParseError>;
+
+    /// Makes one element of an array, where a text is a single one.
+    #[doc(hidden)]
+    fn into_element(self) -> Result<T, ParseError>
+    where
+        Self: Sized,
+    {
+        self.into_option()
+    }
 }
 
 impl IntoOption<Workers> for usize {
@@ -255,6 +264,10 @@ impl<T: Into<String>> IntoOption<Protocols> for Vec<T> {
 
 impl IntoOption<Vec<Address>> for &str {
     fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        list::read(self)
+    }
+
+    fn into_element(self) -> Result<Vec<Address>, ParseError> {
         Ok(vec![address::parse(self)?])
     }
 }
@@ -262,6 +275,10 @@ impl IntoOption<Vec<Address>> for &str {
 impl IntoOption<Vec<Address>> for String {
     fn into_option(self) -> Result<Vec<Address>, ParseError> {
         self.as_str().into_option()
+    }
+
+    fn into_element(self) -> Result<Vec<Address>, ParseError> {
+        self.as_str().into_element()
     }
 }
 
@@ -288,7 +305,7 @@ fn join<A: IntoOption<Vec<Address>>>(
 ) -> Result<Vec<Address>, ParseError> {
     let mut addresses = Vec::new();
     for value in values {
-        addresses.append(&mut value.into_option()?);
+        addresses.append(&mut value.into_element()?);
     }
     Ok(addresses)
 }

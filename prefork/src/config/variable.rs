@@ -45,21 +45,21 @@ pub(super) fn meaning(prefix: &Prefix, rest: &str, value: &str) -> Meaning {
     if is_injected(rest, value) {
         return Meaning::Injected;
     }
-    let code = TABLE.iter().filter(|row| row.env.is_none());
-    if let Some(row) = code.into_iter().find(|row| is_alike(row.name, rest)) {
+    let mut code = TABLE.iter().filter(|row| row.env.is_none());
+    // Under a prefix of its own the program has variables of its own: `MYAPP_LOGGER`, `MYAPP_LISTENERS`.
+    let is_ours = prefix.is_default();
+    if let Some(row) = code.find(|row| is_ours && is_alike(row.name, rest)) {
         return Meaning::Code(row.name);
     }
     match suggest::hint(rest, names()) {
-        Some(Hint::Written(name) | Hint::Near(name)) => Meaning::Near(name),
-        // Where a word of others may be the program's own, a misspelling among them, as `LISTENER`, still is one.
-        Some(Hint::Called(name))
-            if !prefix.is_default() && suggest::nearest(rest, names()) == Some(name) =>
+        Some(Hint::Written(name) | Hint::Near(name))
+            if is_ours || suggest::is_one_step(rest, name) =>
         {
             Meaning::Near(name)
         }
         Some(Hint::Called(name)) => Meaning::Called(name),
         Some(Hint::Instead(text)) => Meaning::Instead(text),
-        None => Meaning::Unknown,
+        Some(Hint::Written(_) | Hint::Near(_)) | None => Meaning::Unknown,
     }
 }
 
@@ -140,18 +140,36 @@ mod tests {
         ] {
             assert_eq!(of(rest), Meaning::Called(name), "{rest}");
         }
-        let own = prefork_options::prefix::parse("MYAPP").expect("it is good");
-        assert_eq!(meaning(&own, "LISTENER", "1"), Meaning::Near("listen"));
-        assert_eq!(
-            meaning(&own, "THREADS", "1"),
-            Meaning::Called("runtime_threads")
-        );
         for rest in ["PORT", "HOST", "TIMEOUT", "BACKLOG"] {
             assert!(matches!(of(rest), Meaning::Instead(_)), "{rest}");
         }
         // What only a program can say under another name, an operator cannot mean.
         for rest in ["LOG", "PRODUCER", "RT"] {
             assert_eq!(of(rest), Meaning::Unknown, "{rest}");
+        }
+    }
+
+    #[test]
+    fn under_another_prefix_only_the_nearest_words_are_misspelled_options() {
+        let other = prefork_options::prefix::parse("MYAPP").expect("it is good");
+        for rest in ["LOGGER", "INIT", "WORKING", "CONFIGURE"] {
+            assert_eq!(meaning(&other, rest, "1"), Meaning::Unknown, "{rest}");
+        }
+        // The words of other servers are told in an explanation.
+        for (rest, name) in [
+            ("LISTENER", "listen"),
+            ("LISTENERS", "listen"),
+            ("THREADS", "runtime_threads"),
+        ] {
+            assert_eq!(meaning(&other, rest, "1"), Meaning::Called(name), "{rest}");
+        }
+        for (rest, name) in [
+            ("WORKER", "workers"),
+            ("LISTN", "listen"),
+            ("RECOVERWINDOW", "recover_window"),
+            ("EXPLIAN", EXPLAIN),
+        ] {
+            assert_eq!(meaning(&other, rest, "1"), Meaning::Near(name), "{rest}");
         }
     }
 

@@ -19,6 +19,15 @@ pub(crate) struct Value {
     pub(crate) origin: String,
 }
 
+/// What was settled, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InWords {
+    /// In the order of the table.
+    pub(crate) values: Vec<Value>,
+    /// What was said and does not count, a line each.
+    pub(crate) ignored: Vec<String>,
+}
+
 /// A value of an option, as people write it; empty where the default's words say more.
 trait Written {
     fn written(&self) -> String;

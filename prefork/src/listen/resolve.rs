@@ -11,7 +11,7 @@ use crate::error::Error;
 /// Where each listener is to be bound.
 ///
 /// # Errors
-/// The first that is of another family or has no address, by its name.
+/// The first whose host has no address in the network, by its name.
 pub(crate) fn resolve_all(
     endpoints: &[Endpoint],
     network: Option<Network>,
@@ -22,7 +22,7 @@ pub(crate) fn resolve_all(
 }
 
 /// # Errors
-/// It is of another family or has no address.
+/// Its host has no address in the network.
 pub(super) fn resolve_one(
     endpoint: &Endpoint,
     network: Option<Network>,
@@ -36,7 +36,8 @@ pub(super) fn resolve_one(
 }
 
 /// Without a network a literal address says its own family; host names mean their IPv4 addresses,
-/// and a missing host all IPv4 interfaces.
+/// and a missing host all IPv4 interfaces. A literal of another family than the network's was refused with the options and
+/// does not come here.
 ///
 /// # Errors
 /// What the resolver says; a name that has no address in the network.

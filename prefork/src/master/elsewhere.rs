@@ -19,7 +19,6 @@ pub(crate) struct Setup {
     pub(crate) blocking: Vec<bool>,
     pub(crate) producer: Option<Producer>,
     pub(crate) hooks: Hooks,
-    pub(crate) log: Log,
     pub(crate) owns_signals: bool,
 }
 
@@ -27,13 +26,13 @@ pub(crate) struct Setup {
 impl Setup {
     /// # Errors
     /// Always.
-    pub(crate) fn run(self) -> Result<(), Error> {
+    pub(crate) fn run(self, _log: Log) -> Result<(), Error> {
         Err(refusal())
     }
 
     /// # Errors
     /// Always.
-    pub(crate) fn start(self) -> Result<Handle, Error> {
+    pub(crate) fn start(self, _log: Log) -> Result<Handle, Error> {
         Err(refusal())
     }
 }
@@ -43,7 +42,7 @@ pub(crate) const WHY_THERE_IS_NONE: Option<&str> = Some("a master needs Linux");
 
 /// # Errors
 /// Always.
-pub(crate) fn rehearse(_config: &Config) -> Result<(), Error> {
+pub(crate) fn rehearse(_config: &Config, _resolved: Result<(), Error>) -> Result<(), Error> {
     Err(refusal())
 }
 

@@ -2,13 +2,18 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::backend::Backend;
 use super::{Level, LogLine};
+use crate::error::Error;
 use crate::sys;
 
 /// The user's function that takes the lines.
 pub(crate) type Logger = Box<dyn FnMut(&LogLine<'_>) + Send>;
+
+/// Whether a logger was told why its master ended.
+static IS_TOLD: AtomicBool = AtomicBool::new(false);
 
 /// Where the master's lines go: to the user's function, else to what the program has installed, else to stderr.
 #[derive(Default)]
@@ -64,13 +69,33 @@ impl Log {
         }
     }
 
-    /// Why this process ends. It is on stderr whatever is installed, since that may filter it, or be gone already.
-    pub(crate) fn last(&mut self, text: &str) {
+    /// Tells the logger, if there is one, why its master ends, and hands the result on.
+    ///
+    /// Here and not where the process ends, since a builder's error goes to the program first, and the logger is the
+    /// master's, and gone by then. Others hear it from [`last`](Self::last).
+    ///
+    /// # Errors
+    /// The one that it was given.
+    pub(crate) fn ending<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if let (Err(error), true) = (&result, self.logger.is_some()) {
+            IS_TOLD.store(true, Ordering::Release);
+            self.line(&LogLine::plain(Level::Error, &error.paragraph()));
+        }
+        result
+    }
+
+    /// Why this process ends. It is on stderr whatever is installed, since that may filter it, or be gone already. What is
+    /// installed is not told by us what it may have been told by the logger.
+    pub(crate) fn last(text: &str) {
+        let mut log = Self::default();
         let line = LogLine::plain(Level::Error, text);
-        self.write(line.text());
-        match self.offer(&line) {
+        log.write(line.text());
+        if IS_TOLD.load(Ordering::Acquire) {
+            return;
+        }
+        match log.offer(&line) {
             Offered::Taken | Offered::ToNobody => {}
-            Offered::ToPanicked(name) => self.write(&panicked(name)),
+            Offered::ToPanicked(name) => log.write(&panicked(name)),
         }
     }
 

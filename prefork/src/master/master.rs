@@ -69,7 +69,6 @@ pub(super) struct Parts {
     pub(super) tls: Option<Keeper>,
     pub(super) signals: Option<SignalPipe>,
     pub(super) commands: Option<Commands>,
-    pub(super) log: Log,
     pub(super) hooks: Hooks,
     pub(super) strangers: Option<Strangers>,
 }
@@ -93,7 +92,7 @@ impl Master {
             readiness: parts.readiness,
             signals: parts.signals,
             commands: parts.commands,
-            log: parts.log,
+            log: Log::default(),
             hooks: parts.hooks,
             strangers: parts.strangers,
             strangers_due: Some(Instant::now()),
@@ -110,11 +109,21 @@ impl Master {
         })
     }
 
-    /// Supervises until there is an outcome.
+    /// Supervises until there is an outcome, and tells the log of all that happens.
     ///
     /// # Errors
     /// Any outcome but a requested stop.
-    pub(super) fn run(mut self) -> Result<(), Error> {
+    pub(super) fn run(mut self, log: Log) -> Result<(), Error> {
+        self.log = log;
+        let result = self.supervise();
+        match self.commands {
+            // The error is for whoever holds the handle.
+            Some(_) => result,
+            None => self.log.ending(result),
+        }
+    }
+
+    fn supervise(&mut self) -> Result<(), Error> {
         loop {
             let action = self.supervisor.next_action(Instant::now());
             let wait_until = if let Some(action) = action {
@@ -147,7 +156,7 @@ impl Master {
     }
 
     /// From the supervisor's ending to the caller's.
-    fn conclude(mut self, outcome: &Outcome) -> Result<(), Error> {
+    fn conclude(&mut self, outcome: &Outcome) -> Result<(), Error> {
         let pid = |id| self.children.get(id).map(|child| child.pid);
         let pids: Vec<i32> = outcome.unkillable.iter().filter_map(pid).collect();
         let unkillable = (!pids.is_empty()).then_some(Error::Unkillable { pids });

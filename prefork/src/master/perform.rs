@@ -42,7 +42,7 @@ impl Master {
             Err(refusal) => {
                 let (child, failure) = (id, refusal.class());
                 let error = refusal.into_error(slot);
-                self.last_end = describe(&error);
+                self.last_end = error.one_line();
                 self.tell(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
                     // Told in the end.
@@ -96,7 +96,7 @@ impl Master {
         let Err(error) = result else {
             return true;
         };
-        self.log.error(&describe(&error));
+        self.log.error(&error.one_line());
         // The first failure is the cause of the end.
         self.failure.get_or_insert(error);
         self.tell(Event::HookFailed);
@@ -237,13 +237,6 @@ fn shortage(call: &'static str) -> impl Fn(io::Error) -> Refusal {
         program: "a worker".to_owned(),
         call,
         source,
-    }
-}
-
-fn describe(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Handle, Log, Master};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::hook::Hooks;
-use crate::listen::{Binding, Bound, bind_all, resolve_all};
+use crate::listen::{Binding, Bound, bind_all};
 use crate::spawn::{Producer, Program, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
@@ -30,7 +30,6 @@ pub(crate) struct Setup {
     pub(crate) blocking: Vec<bool>,
     pub(crate) producer: Option<Producer>,
     pub(crate) hooks: Hooks,
-    pub(crate) log: Log,
     /// Whether this master owns the signals of the process.
     pub(crate) owns_signals: bool,
 }
@@ -52,27 +51,27 @@ impl Setup {
     ///
     /// # Errors
     /// Whatever ended it other than a requested stop.
-    pub(crate) fn run(self) -> Result<(), Error> {
+    pub(crate) fn run(self, mut log: Log) -> Result<(), Error> {
         let owns_process = self.owns_signals;
         // Nobody holds a handle: it is told by signals alone.
-        let master = self.prepare(None)?;
+        let master = log.ending(self.prepare(None))?;
         if owns_process {
             name_after_role("master");
         }
-        master.run()
+        master.run(log)
     }
 
     /// Runs the master on a thread of its own.
     ///
     /// # Errors
     /// Whatever kept it from beginning.
-    pub(crate) fn start(self) -> Result<Handle, Error> {
+    pub(crate) fn start(self, log: Log) -> Result<Handle, Error> {
         let (commander, commands) = pair().map_err(cannot("make a pipe for commands"))?;
         let master = self.prepare(Some(commands))?;
         let addrs = master.addrs();
         let thread = thread::Builder::new()
             .name("prefork-master".to_owned())
-            .spawn(move || master.run())
+            .spawn(move || master.run(log))
             .map_err(cannot("start its thread"))?;
         Ok(Handle {
             commander,
@@ -105,7 +104,6 @@ impl Setup {
             tls,
             signals,
             commands,
-            log: self.log,
             hooks: self.hooks,
             strangers,
         };
@@ -116,15 +114,15 @@ impl Setup {
 /// Why this system cannot have a master at all: it can.
 pub(crate) const WHY_THERE_IS_NONE: Option<&str> = None;
 
-/// Asks all that a master asks before it binds, and binds nothing.
+/// Asks all that a master asks before it binds, and binds nothing; what resolving came to it is told.
 ///
 /// # Errors
 /// The one that a start would end with, but for what binding and starting say.
-pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
+pub(crate) fn rehearse(config: &Config, resolved: Result<(), Error>) -> Result<(), Error> {
     need_kernel()?;
     need_descriptors(config)?;
     Keeper::of(config, SystemTime::now())?;
-    resolve_all(&config.listen, config.network)?;
+    resolved?;
     Program::current().map_err(cannot("open its own program"))?;
     Ok(())
 }
@@ -145,7 +143,7 @@ fn need_descriptors(config: &Config) -> Result<(), Error> {
     // Small fleets find out by themselves: what is open already is not known.
     if need > 256 && u64::try_from(need).is_ok_and(|need| need > limit) {
         return Err(Error::Options(vec![BadOption {
-            place: "workers".to_owned(),
+            place: config.workers_place.clone(),
             reason: format!(
                 "{} workers need about {need} open files in the master, the limit is {limit} \
                  (`ulimit -n`)",

@@ -13,8 +13,10 @@ use crate::spawn::ChildCommand;
 impl Prefork {
     /// Sees the options last and may change them: the place for a program's own flags and files.
     ///
-    /// It is called after the environment was read, and not where that or the program holds a mistake. An error or a panic
-    /// ends the start with [`Error::Configure`](crate::Error::Configure).
+    /// It is called after the environment was read, and not where that or the program holds a value that cannot be read.
+    /// What only shows in the whole is checked after it, so that it may give what was left open: the port of
+    /// `listen = "0.0.0.0"`, for example. An error or a panic ends the start with
+    /// [`Error::Configure`](crate::Error::Configure).
     ///
     /// Default: nothing. Since 0.1.0.
     ///
@@ -249,6 +251,10 @@ impl Prefork {
 
     /// Takes the master's lines, which otherwise go to what [`init`](Self::init) has installed (features `tracing` and
     /// `log`), or to stderr.
+    ///
+    /// It is also told why the master ends, once [`init`](Self::init) has run; that stands on stderr as well where the
+    /// generated `main` or [`report`](crate::report) ends the process. A master of [`start`](Self::start) tells its
+    /// [`Handle`](crate::Handle) alone.
     ///
     /// A [`LogLine`] is a text, and holds what it is about as values. A panic of the logger sends the lines to stderr
     /// from then on. One that blocks holds up the master: no death is heard and nobody is replaced or stopped meanwhile.

@@ -9,6 +9,7 @@ use crate::config::{Config, explain as explanation};
 use crate::error::Error;
 use crate::listen::resolve_all;
 use crate::master::rehearse;
+use crate::tls::Handed;
 use crate::worker::{Wanted, untaken};
 
 /// Prints what holds.
@@ -19,7 +20,10 @@ use crate::worker::{Wanted, untaken};
 /// The one that a start would end with.
 pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), Error> {
     let Said {
-        settled, verdict, ..
+        settled,
+        environment,
+        verdict,
+        warnings: _,
     } = said;
     let rehearsed = match verdict {
         Ok(()) => rehearse_all(&settled.config, wanted),
@@ -30,7 +34,11 @@ pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), E
             verdict: Err(error),
         },
     };
-    let text = explanation(&settled, &rehearsed.places, rehearsed.warning.as_deref());
+    let text = explanation(
+        &settled.in_words(&environment),
+        &rehearsed.places,
+        rehearsed.warning.as_deref(),
+    );
     // Whoever closed the other end does not want to know.
     let _ = std::io::stdout().write_all(text.as_bytes());
     rehearsed.verdict
@@ -47,13 +55,14 @@ struct Rehearsed {
 
 /// In the order of a start.
 fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
+    // Once: whoever answers names may take seconds, and say something else the next time.
     let resolved = resolve_all(&config.listen, config.network);
     let addrs = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let places = config.listen.iter().zip(addrs);
     let places = places.map(|(to, addr)| (to.name.clone(), format!("{addr}{}", sharing(config))));
     let places = places.collect();
     let mut warning = None;
-    let mut check = || {
+    let check = || {
         match wanted {
             Some(wanted) => {
                 let offered = offered_by(config);
@@ -62,12 +71,13 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
             }
             None => need_master(config)?,
         }
+        let resolved = resolved.map(drop);
         match config.workers {
-            0 => Ok(()),
-            _ => rehearse(config),
+            0 => Handed::by_itself(config).and(resolved),
+            _ => rehearse(config, resolved),
         }
     };
-    let verdict = check().and_then(|()| resolved.map(drop));
+    let verdict = check();
     Rehearsed {
         places,
         warning,

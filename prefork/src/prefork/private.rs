@@ -35,7 +35,7 @@ pub fn certificates(prefork: &Prefork) -> Result<Option<Certificates>, Error> {
     let settled = settle(
         prefork.options.clone(),
         &Environment::default(),
-        usable_cpus(),
+        usable_cpus,
     );
     settled.check()?;
     Ok(Handed::by_itself(&settled.config)?.map(Certificates))
@@ -49,7 +49,7 @@ pub fn take<T: 'static>(index: usize) -> T {
         None => Err(ArgError::new("main was called outside of a worker").of_main("", index)),
     };
     taken.unwrap_or_else(|error| {
-        Log::default().last(&error.paragraph());
+        Log::last(&error.paragraph());
         std::process::exit(error.exit_code().into())
     })
 }

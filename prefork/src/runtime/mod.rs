@@ -20,6 +20,9 @@ pub trait Body<Kind> {
     /// What it returns in the end.
     type Output: Termination;
 
+    /// Whether it runs on a runtime of ours.
+    const NEEDS_RUNTIME: bool;
+
     /// Runs it to its end, on a runtime of ours with so many threads where it needs one.
     fn finish(self, threads: NonZeroUsize) -> Self::Output;
 }
@@ -30,6 +33,8 @@ pub enum Sync {}
 
 impl<T: Termination> Body<Sync> for T {
     type Output = T;
+
+    const NEEDS_RUNTIME: bool = false;
 
     fn finish(self, _threads: NonZeroUsize) -> T {
         self

@@ -20,6 +20,8 @@ where
 {
     type Output = F::Output;
 
+    const NEEDS_RUNTIME: bool = true;
+
     fn finish(self, threads: NonZeroUsize) -> F::Output {
         let mut builder = if threads == NonZeroUsize::MIN {
             Builder::new_current_thread()

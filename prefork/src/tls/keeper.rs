@@ -429,8 +429,9 @@ mod tests {
     fn a_process_that_serves_alone_gets_what_a_child_would() {
         let files = Files::new(&server());
         let mut keeper = files.keeper();
-        let alone = keeper.parcel().expect("a clock");
-        assert_eq!(alone.tickets, received(&mut keeper).tickets);
+        let child = received(&mut keeper);
+        let alone = keeper.into_parcel();
+        assert_eq!(alone.tickets, child.tickets);
         alone.server_config().expect("a good pair");
     }
 }

@@ -81,3 +81,18 @@ fn every_kind_has_good_and_bad_texts() {
         assert!(of_kind().any(|line| !line.ends_with('|')), "no bad {kind}");
     }
 }
+
+#[test]
+fn a_text_is_a_list_and_an_element_of_an_array_is_one_address() {
+    let mut prefork = Prefork::new();
+    prefork.listen("http=:80,:81");
+    let list = prefork.options_mut().listen.value().cloned();
+    let said = by_environment("listen", "http=:80,:81");
+    assert_eq!(list.as_ref(), said.listen.value());
+    prefork.listen([":80,:81".to_owned()]);
+    let mistake = prefork.options_mut().mistakes[0].to_string();
+    assert!(
+        mistake.starts_with("listen: ':80,:81' has a comma"),
+        "{mistake}"
+    );
+}

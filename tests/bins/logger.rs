@@ -1,0 +1,40 @@
+//! A logger of the program's own, which prints. Beside it a subscriber is installed, which must not be told the same.
+
+use prefork::{LogLine, Role, Worker};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+#[prefork::main(workers = 1, init = init, logger = print)]
+fn main(worker: Worker) {
+    worker.ready();
+    worker.shutdown().wait();
+}
+
+fn print(line: &LogLine<'_>) {
+    println!("logger: {:?} {line}", line.level());
+}
+
+fn init(_role: Role) -> Result<(), String> {
+    tracing::subscriber::set_global_default(Counter).map_err(|e| e.to_string())
+}
+
+struct Counter;
+
+impl Subscriber for Counter {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        println!("tracing: an event");
+    }
+}
