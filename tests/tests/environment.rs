@@ -72,11 +72,8 @@ fn what_other_servers_call_an_option_is_refused_with_its_name_here() {
 fn what_is_no_option_here_is_told_with_what_to_do_instead() {
     let server = Server::new(HELLO).env("PREFORK_PORT", "8080").start();
     let log = stop(server);
-    let told = |line: &&String| {
-        line.contains(
-            "'PREFORK_PORT' (host and port stand together in `listen`",
-        )
-    };
+    let told =
+        |line: &&String| line.contains("'PREFORK_PORT' (host and port stand together in `listen`");
     assert_eq!(log.iter().filter(told).count(), 1, "{log:?}");
 }
 
