@@ -16,12 +16,11 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
     }
     match (kind, literal(value)) {
         (Kind::Addresses, Some(Lit::Str(text))) => check_list(text, errors),
-        (Kind::Pem, Some(Lit::ByteStr(_))) => {}
         (Kind::Protocols, _) if matches!(bare(value), Expr::Array(_)) => {
             check_protocols(value, errors);
         }
         (Kind::Code, _) if matches!(bare(value), Expr::Closure(_)) => {}
-        (Kind::Flag, Some(Lit::Bool(_))) => {}
+        (Kind::Flag, Some(Lit::Bool(_))) | (Kind::Pem, Some(Lit::ByteStr(_))) => {}
         (
             Kind::Workers
             | Kind::Count
