@@ -18,6 +18,9 @@ pub enum Pem {
 
 const EXPECTED: &str = "expected the path of a PEM file";
 
+/// How `-----BEGIN` goes in base64: so keys stand in the secrets of many a deployment.
+const ENCODED_BEGIN: &str = "LS0tLS1CRUdJT";
+
 /// Reads the path of a PEM file; whether it is there is seen at the start.
 ///
 /// # Errors
@@ -25,7 +28,7 @@ const EXPECTED: &str = "expected the path of a PEM file";
 /// An empty text, one that no path can be, and the PEM text itself.
 pub fn parse(text: &str) -> Result<Pem, ParseError> {
     // What it says is not shown: it may be a key.
-    if text.contains("-----BEGIN") {
+    if text.contains("-----BEGIN") || text.starts_with(ENCODED_BEGIN) {
         return Err(ParseError::new(format!(
             "the text itself stands where its path should, {EXPECTED}; a program gives the text as bytes"
         )));
@@ -72,7 +75,9 @@ mod tests {
     #[test]
     fn what_is_no_path_is_refused_and_a_key_is_not_shown() {
         let key = "-----BEGIN PRIVATE KEY-----\nsecret\n";
+        let encoded = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCnsecret";
         for (text, reason) in [
+            (encoded, "a program gives the text as bytes"),
             ("", "'' is no path"),
             ("a\0b", "'a\\0b' holds a zero byte"),
             (key, "a program gives the text as bytes"),
