@@ -96,6 +96,12 @@ impl Handshakes {
         self.room.listen()
     }
 
+    /// There is less room than the limit says: the oldest gives way as if it were reached. Whether a
+    /// handshake goes on at all.
+    pub(super) fn give_way(&self, now: Instant) -> bool {
+        self.state().give_way(now)
+    }
+
     /// Begins one; the oldest gives way if there are too many now. It goes on by itself, on the
     /// runtime of the caller.
     pub(super) fn begin(self: &Arc<Self>, stream: Stream<TcpStream>, peer: SocketAddr) {
@@ -188,14 +194,21 @@ impl State {
         number
     }
 
-    /// Not one that is young: where it is the oldest, others have just finished.
     fn make_room(&mut self, now: Instant) {
-        if self.count() > self.limits.max
-            && let Some(mut oldest) = self.going_on.first_entry()
-            && now >= oldest.get().since + PROTECTED
-        {
+        if self.count() > self.limits.max {
+            self.give_way(now);
+        }
+    }
+
+    /// Not one that is young: where it is the oldest, others have just finished.
+    fn give_way(&mut self, now: Instant) -> bool {
+        let Some(mut oldest) = self.going_on.first_entry() else {
+            return false;
+        };
+        if now >= oldest.get().since + PROTECTED {
             oldest.get_mut().give_up();
         }
+        true
     }
 }
 

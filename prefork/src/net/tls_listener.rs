@@ -117,7 +117,7 @@ impl TlsListener {
     ///
     /// When that many are there, the oldest handshake gives way to the next connection, but not
     /// before it is one second old: until then, or until another one is over, clients wait in the
-    /// system's queue.
+    /// system's queue. So it is when the process has no descriptors left before.
     #[must_use]
     pub fn max_handshakes(self, max: usize) -> Self {
         self.inner
@@ -141,7 +141,8 @@ impl TlsListener {
     ///
     /// # Errors
     /// What `accept(2)` lists; never what a client does in its handshake. Running out of descriptors
-    /// (`EMFILE`) leaves the connection waiting: close some before the next call.
+    /// (`EMFILE`) is one only where no handshake goes on that could give way, and leaves the
+    /// connection waiting: close some before the next call.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled. Handshakes run on the one that accepts.
@@ -184,23 +185,16 @@ impl Inner {
     /// Begins handshakes with all who come, until accepting fails. Cancel safe, as accepting is.
     async fn take_in(&self) -> io::Error {
         loop {
+            let room = self.handshakes.until_room();
             let admitted = {
                 let mut accept = pin!(self.listener.accept());
                 poll_fn(|cx| self.poll_admit(|| accept.as_mut().poll(cx))).await
             };
             match admitted {
                 Ok(Admitted::One) => {}
-                Ok(Admitted::None(_)) => self.until_room().await,
+                Ok(Admitted::None(until)) => room_or(room, until).await,
                 Err(error) => return error,
             }
-        }
-    }
-
-    async fn until_room(&self) {
-        let room = self.handshakes.until_room();
-        // Asked again, since there may be room by now.
-        if let Admission::Full(until) = self.handshakes.admission(Instant::now()) {
-            room_or(room, until).await;
         }
     }
 
@@ -210,12 +204,21 @@ impl Inner {
         accept: impl FnOnce() -> Poll<io::Result<(Stream<TcpStream>, SocketAddr)>>,
     ) -> Poll<io::Result<Admitted>> {
         let _alone = self.admission.lock();
-        if let Admission::Full(until) = self.handshakes.admission(Instant::now()) {
+        let now = Instant::now();
+        if let Admission::Full(until) = self.handshakes.admission(now) {
             return Poll::Ready(Ok(Admitted::None(until)));
         }
-        let (stream, peer) = ready!(accept())?;
-        self.handshakes.begin(stream, peer);
-        Poll::Ready(Ok(Admitted::One))
+        match ready!(accept()) {
+            Ok((stream, peer)) => {
+                self.handshakes.begin(stream, peer);
+                Poll::Ready(Ok(Admitted::One))
+            }
+            // The limit is more than the process has.
+            Err(error) if is_shortage(&error) && self.handshakes.give_way(now) => {
+                Poll::Ready(Ok(Admitted::None(Some(now + RETRY))))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 
     /// The next one that had waited when the drain began. Never waits: pending means that accepting
@@ -255,8 +258,16 @@ async fn drain(intake: Arc<Intake>, inner: Weak<Inner>) {
     }
 }
 
-/// How long the drain rests when accepting fails.
+/// How long accepting rests when it fails; what frees descriptors may be the end of a request.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// Errors that time heals, with less to do for this process or this machine.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
 
 async fn begun(intake: &Intake) -> Drain {
     loop {
