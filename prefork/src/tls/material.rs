@@ -1,6 +1,7 @@
 //! Certificate chain, private key and client CA, as the PEM texts that were read.
 //!
-//! It knows how to read them, bounded and without ever waiting; `check` knows whether they are of any use.
+//! It knows how to read them, bounded and without waiting for a writer or a device; what nothing helps against is a file
+//! system that does not answer. `check` knows whether they are of any use.
 
 use std::fmt;
 use std::fs::File;
