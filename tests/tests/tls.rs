@@ -460,6 +460,20 @@ fn options_that_do_not_go_together_are_told() {
     assert!(said.contains("needs tls_cert and tls_key"), "{said}");
 }
 
+/// Certificates are read by whoever serves: here by the only process there is.
+#[test]
+fn an_explanation_of_a_single_process_says_what_its_start_says() {
+    let secure = Secure::new();
+    let missing = secure.path().join("missing.pem");
+    let single = || secure.server(TLS, "0").env("PREFORK_TLS_KEY", &missing);
+    let started = refusal(single());
+    let explained = refusal(single().env("PREFORK_EXPLAIN", "1"));
+    for said in [started, explained] {
+        let why = "missing.pem'): there is no such file";
+        assert!(said.contains(why), "{said}");
+    }
+}
+
 #[test]
 fn a_single_process_speaks_tls_as_well() {
     let secure = Secure::new();
