@@ -28,9 +28,18 @@ impl Material {
     /// # Errors
     /// The first thing that is wrong.
     pub(crate) fn check(&self, now: SystemTime) -> Result<(), Refusal> {
+        self.check_use()?;
+        self.check_dates(now)
+    }
+
+    /// Judges everything but dates.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub(super) fn check_use(&self) -> Result<(), Refusal> {
         self.certified_key(&provider())?;
         self.anchors()?;
-        self.check_dates(now)
+        Ok(())
     }
 
     #[cfg(test)]

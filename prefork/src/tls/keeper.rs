@@ -159,15 +159,19 @@ impl Keeper {
     /// Serves with what was seen from here on and says what is new, or changes nothing. With another client CA tickets
     /// of the old one must not resume, since a session that resumes is not checked again.
     fn take(&mut self, seen: &Material, now: SystemTime) -> Result<String, Refusal> {
-        seen.check(now)?;
-        let until = seen.good_until()?;
         let has_new_pair = seen.chain != self.serving.chain || seen.key != self.serving.key;
+        seen.check_use()?;
+        if has_new_pair {
+            // That the old one has expired is no reason to trust the old client CA any longer.
+            seen.check_dates(now)?;
+        }
+        let until = seen.good_until()?;
         if seen.client_ca != self.serving.client_ca {
             self.tickets = new_tickets(seen)?;
         }
         self.serving = seen.clone();
         self.refused = None;
-        self.has_told_expiry = false;
+        self.has_told_expiry &= !has_new_pair;
         self.file = None;
         Ok(if has_new_pair {
             format!("new certificate, good until {until}")
@@ -423,6 +427,25 @@ mod tests {
         let text = told(keeper.renew(now()));
         assert!(text.starts_with("renewed: new client CA; "), "{text}");
         assert_ne!(received(&mut keeper).tickets, first);
+    }
+
+    #[test]
+    fn a_new_client_ca_serves_also_where_the_certificate_has_expired() {
+        let files = Files::new(&server());
+        let ca = files.path("ca.pem");
+        fs::write(&ca, Authority::new().pem()).expect("a file");
+        let mut sources = files.sources();
+        sources.client_ca = Some(Pem::Path(ca.clone()));
+        let mut keeper = Keeper::new(sources, now()).expect("a good pair");
+        let expired = keeper.serving.not_after().expect("a date") + Duration::from_secs(1);
+        assert!(told(keeper.renew(expired)).starts_with("expired"));
+        let trusted = Authority::new().pem();
+        fs::write(&ca, &trusted).expect("a file");
+        let text = told(keeper.renew(expired));
+        assert!(text.starts_with("renewed: new client CA; "), "{text}");
+        let client_ca = received(&mut keeper).material.client_ca.expect("one");
+        assert_eq!(client_ca.pem, trusted.as_bytes());
+        assert_eq!(told(keeper.renew(expired)), "nothing");
     }
 
     #[test]
