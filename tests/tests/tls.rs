@@ -177,6 +177,33 @@ fn clients_without_a_certificate_of_the_authority_are_refused() {
     }
 }
 
+/// Also one that was here before, and would resume its session if it could.
+#[test]
+fn a_client_is_refused_by_the_next_worker_when_its_authority_is_trusted_no_longer() {
+    let secure = Secure::new();
+    let (old, new) = (Authority::new("the old"), Authority::new("the new"));
+    let ca = secure.path().join("clients.pem");
+    fs::write(&ca, old.pem()).expect("the folder is ours");
+    let server = secure
+        .server(TLS, "1")
+        .env("PREFORK_TLS_CLIENT_CA", &ca)
+        .start();
+    let known = Client::with(&secure.authority, &[], Some(&old.issue()));
+    for _ in 0..2 {
+        let (_, kind) = visit(&known, server.addr());
+        assert_eq!(kind, Some(HandshakeKind::Full), "it is checked each time");
+    }
+    fs::write(&ca, new.pem()).expect("the folder is ours");
+    replace(&server, 0);
+    server.wait_for_log(|line| line.contains("new client CA"));
+    known
+        .get(server.addr(), "/")
+        .expect_err("it is known no longer");
+    Client::with(&secure.authority, &[], Some(&new.issue()))
+        .get(server.addr(), "/")
+        .expect("it is known now");
+}
+
 /// The certificate that a server shows.
 fn shown(secure: &Secure, server: &Running) -> Vec<u8> {
     let connection = secure.client().connect(server.addr()).expect("a handshake");

@@ -248,8 +248,8 @@ macro_rules! options {
 
                 /// The authorities whose certificates clients must show (mutual TLS); PEM, as a path or as bytes.
                 ///
-                /// A client without a certificate of one of them is refused in the handshake. It is read and checked together
-                /// with the `tls_cert`.
+                /// A client without a certificate of one of them is refused in the handshake, also one that was here before:
+                /// its sessions do not resume. It is read and checked together with the `tls_cert`.
                 tls_client_ca: pem {
                     env: "PREFORK_TLS_CLIENT_CA",
                     feature: "tls",

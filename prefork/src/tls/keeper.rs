@@ -156,8 +156,7 @@ impl Keeper {
         Ok(self.file.insert(handed).fd.as_fd())
     }
 
-    /// Serves with what was seen from here on and says what is new, or changes nothing. With another client CA tickets
-    /// of the old one must not resume, since a session that resumes is not checked again.
+    /// Serves with what was seen from here on and says what is new, or changes nothing.
     fn take(&mut self, seen: &Material, now: SystemTime) -> Result<String, Refusal> {
         let has_new_pair = seen.chain != self.serving.chain || seen.key != self.serving.key;
         seen.check_use()?;
@@ -166,9 +165,6 @@ impl Keeper {
             seen.check_dates(now)?;
         }
         let until = seen.good_until()?;
-        if seen.client_ca != self.serving.client_ca {
-            self.tickets = new_tickets(seen)?;
-        }
         self.serving = seen.clone();
         self.refused = None;
         self.has_told_expiry &= !has_new_pair;
@@ -412,21 +408,13 @@ mod tests {
     }
 
     #[test]
-    fn tickets_outlive_a_new_pair_but_not_a_new_client_ca() {
+    fn tickets_outlive_a_new_pair() {
         let files = Files::new(&server());
-        let ca = files.path("ca.pem");
-        fs::write(&ca, Authority::new().pem()).expect("a file");
-        let mut sources = files.sources();
-        sources.client_ca = Some(Pem::Path(ca.clone()));
-        let mut keeper = Keeper::new(sources, now()).expect("a good pair");
+        let mut keeper = files.keeper();
         let first = received(&mut keeper).tickets;
         files.write(&valid(2026, 2040));
         assert_eq!(told(keeper.renew(now())), RENEWED);
         assert_eq!(received(&mut keeper).tickets, first);
-        fs::write(&ca, Authority::new().pem()).expect("a file");
-        let text = told(keeper.renew(now()));
-        assert!(text.starts_with("renewed: new client CA; "), "{text}");
-        assert_ne!(received(&mut keeper).tickets, first);
     }
 
     #[test]

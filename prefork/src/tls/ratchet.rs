@@ -4,7 +4,7 @@
 //! old one nothing is kept but the key that opened its tickets, for one period more. So whoever reads a worker's memory
 //! opens tickets from at most two periods back, never older ones: that is why tickets are rotated at all (RFC 5077, 5.5).
 //! The price of not talking: who reads a secret can also make those to come, until the master makes a new one, that is
-//! until it is started anew or the client CA changes.
+//! until it is started anew.
 //!
 //! It knows no clock: the time is an argument, counted since the machine's start, since that clock is the same in all
 //! processes, is never set, and goes on while the machine sleeps.

@@ -1,7 +1,7 @@
 //! From what a worker got to what rustls serves with.
 //!
 //! It decides nothing about certificates; it says which of rustls's doors are open: sessions resume by tickets alone,
-//! which any worker opens, and nothing is taken before the handshake is through.
+//! which any worker opens, where clients show no certificates; nothing is taken before the handshake is through.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use super::tickets::Tickets;
 impl Parcel {
     /// The configuration of a server. A client has to show a certificate where there is a client CA.
     ///
-    /// A session that resumes is not checked again, its client's certificate as little as ours: so tickets end with
-    /// their key, and a new client CA comes with new ticket keys.
+    /// A client with a certificate gets no ticket. A session that resumes is not checked again, and comes with a new
+    /// ticket: rustls would let in for ever whom it knew once, after the end of the certificate and of its CA.
     ///
     /// # Errors
     /// What [`Material::check`] refuses, but for dates; an installed provider without any cipher suite.
@@ -45,7 +45,9 @@ impl Parcel {
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
         let names = material.alpn.names().iter();
         config.alpn_protocols = names.map(|name| name.as_bytes().to_vec()).collect();
-        config.ticketer = Arc::new(Tickets::new(tickets));
+        if material.client_ca.is_none() {
+            config.ticketer = Arc::new(Tickets::new(tickets));
+        }
         // A session that one worker remembers is unknown to the others, at which most of its clients arrive.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         // The default as well; said here, since early data can be sent again by anybody who saw it (RFC 8446, 8).
@@ -64,7 +66,8 @@ mod tests {
 
     use rustls::client::Resumption;
     use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+    use rustls::time_provider::TimeProvider;
     use rustls::version::{TLS12, TLS13};
     use rustls::{
         ClientConfig, ClientConnection, Error, HandshakeKind, RootCertStore, ServerConnection,
@@ -231,7 +234,35 @@ mod tests {
             let friend = clients.sign("client");
             let friend = client(&authority, Some(&friend), version, &[]);
             assert_eq!(kind(&friend, &one), HandshakeKind::Full);
-            assert_eq!(kind(&friend, &other), HandshakeKind::Resumed);
+            assert_eq!(kind(&friend, &other), HandshakeKind::Full, "checked anew");
+        }
+    }
+
+    #[test]
+    fn a_client_whose_certificate_has_expired_is_refused_although_it_was_known() {
+        /// A clock that stands.
+        #[derive(Debug)]
+        struct At(u64);
+        impl TimeProvider for At {
+            fn current_time(&self) -> Option<UnixTime> {
+                Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0)))
+            }
+        }
+
+        let (authority, clients) = (Authority::new(), Authority::new());
+        let mut sources = sources(&authority.sign("localhost"));
+        sources.client_ca = Some(bytes(&clients.pem()));
+        let parcel = parcel(&sources);
+        let at = |year: u64| {
+            let mut config = ServerConfig::clone(&worker(&parcel));
+            config.time_provider = Arc::new(At((year - 1970) * 366 * 86_400));
+            Arc::new(config)
+        };
+        let known = clients.sign_until("client", 2040);
+        for version in [&TLS12, &TLS13] {
+            let known = client(&authority, Some(&known), version, &[]);
+            meet(&known, &at(2030)).expect("it is valid");
+            meet(&known, &at(2050)).expect_err("it has expired");
         }
     }
 

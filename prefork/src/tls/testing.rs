@@ -36,8 +36,14 @@ impl Authority {
     }
 
     pub(super) fn sign(&self, name: &str) -> Pair {
+        self.sign_until(name, 4000)
+    }
+
+    /// Good to the first of January of a year.
+    pub(super) fn sign_until(&self, name: &str, year: i32) -> Pair {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        params.not_after = date_time_ymd(year, 1, 1);
         params
             .distinguished_name
             .push(rcgen::DnType::CommonName, name);
