@@ -1,0 +1,195 @@
+//! What an error ends a process with: a status, and a paragraph of what happened, where, and what to do.
+
+use std::io;
+
+use prefork_options::one_line;
+
+use super::Error;
+
+impl Error {
+    /// The exit status that the generated `main` ends with, from `sysexits.h` where that has a
+    /// word for it:
+    ///
+    /// | status | what happened |
+    /// |---|---|
+    /// | 0 | an explanation was asked for instead of a start |
+    /// | 68 | a host name has no address |
+    /// | 69 | an address could not be bound |
+    /// | 70 | `run` twice, or inside a worker; `init`, a hook or the child producer failed |
+    /// | 71 | a system call is missing, or the master could not go on |
+    /// | 72 | a child could not be started |
+    /// | 74 | children were killed and did not go |
+    /// | 75 | more workers ended than `recover_threshold` allows |
+    /// | 76 | a worker's variables or descriptors are not those of a master |
+    /// | 78 | an option cannot be used, `configure` failed, a certificate or its key cannot be used, or an argument of `main` does not fit or cannot be made |
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Explained { .. } => 0,
+            Self::Resolve { .. } => 68,
+            Self::Listen { .. } => 69,
+            Self::SecondRun { .. }
+            | Self::Init { .. }
+            | Self::Producer { .. }
+            | Self::Hook { .. } => 70,
+            Self::Kernel { .. } | Self::Master { .. } | Self::Worker { .. } => 71,
+            Self::Start { .. } => 72,
+            Self::Unkillable { .. } => 74,
+            Self::OverRecovery { .. } => 75,
+            Self::Role { .. } | Self::Inherited { .. } => 76,
+            Self::Options(_)
+            | Self::Configure { .. }
+            | Self::Tls { .. }
+            | Self::Arguments { .. }
+            | Self::Argument { .. } => 78,
+        }
+    }
+
+    /// What to do about it, as a sentence.
+    fn way_out(&self) -> &'static str {
+        match self {
+            Self::Options(options) if options.len() > 1 => "Correct them and start again.",
+            Self::Options(_) => "Correct the option and start again.",
+            Self::Explained { .. } => "Remove the variable to start.",
+            Self::Configure { .. } => "Correct what it was given to read, or the function itself.",
+            Self::Init { .. } => "This process did nothing else. Correct the function.",
+            Self::Arguments { .. } => {
+                "Give main one argument per listener, called like it where it has a name; \
+                 PREFORK_LISTEN (with another prefix where the program has one) replaces the list \
+                 that it was written with."
+            }
+            Self::Argument { .. } => {
+                "Mend what it is made from, or take it as a `Result<_, prefork::ArgError>`, with which the \
+                 body is called all the same."
+            }
+            Self::Tls { .. } => {
+                "Give tls_cert the server's certificate and those that lead to a root, tls_key its \
+                 private key, both as PEM; `openssl x509 -in FILE -noout -text` shows one."
+            }
+            Self::Resolve { .. } => "Check the host name and the machine's resolver.",
+            Self::Listen { source, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "Another process listens there (`ss -ltnp` shows it): stop it or choose \
+                     another port."
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "Ports below 1024 need root or CAP_NET_BIND_SERVICE: choose another port or \
+                     grant it."
+                }
+                io::ErrorKind::AddrNotAvailable => "This machine does not have that address.",
+                _ => "Check the address.",
+            },
+            Self::Kernel { .. } => {
+                "A master needs Linux 5.10 or newer and a seccomp filter that lets it manage \
+                 processes; with workers = 0 the program serves without a master."
+            }
+            Self::Master { .. } | Self::Worker { .. } => {
+                "Check the limits of this process (open files, threads and processes, memory), and \
+                 that /proc is mounted."
+            }
+            Self::Start { .. } => {
+                "Check that the program is there, may be executed, and that the limits of \
+                 processes and open files leave room for one more."
+            }
+            Self::Producer { .. } => "Correct the child producer.",
+            Self::Hook { .. } => "The workers were stopped. Correct the hook.",
+            Self::OverRecovery { .. } => {
+                "The lines above say how each of them ended. Mend the cause, or raise \
+                 recover_threshold (PREFORK_RECOVER_THRESHOLD, with another prefix where the \
+                 program has one)."
+            }
+            Self::Unkillable { .. } => {
+                "They hang in the kernel, often on a file system that does not answer, or give back \
+                 very much memory; `cat /proc/<pid>/stack` tells where."
+            }
+            Self::Role { .. } | Self::Inherited { .. } => {
+                "These variables are a master's to set: start the program without them. A wrapper \
+                 around workers has to execute the program in its own place."
+            }
+            Self::SecondRun { .. } => "Call it once, at the beginning of main.",
+        }
+    }
+
+    /// What happened, where, what to do: one paragraph for stderr.
+    pub(crate) fn paragraph(&self) -> String {
+        // A line has a limit, and what to do stands at its end.
+        const MAX_REASON: usize = 3_000;
+        let reason = one_line(&self.one_line(), MAX_REASON);
+        // A question ends by itself.
+        let stop = if reason.ends_with('?') { "" } else { "." };
+        format!("{reason}{stop} {}", self.way_out())
+    }
+
+    /// What happened and where, with its causes.
+    pub(crate) fn one_line(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::BadOption;
+
+    #[test]
+    fn the_paragraph_names_the_place_the_cause_and_the_way_out() {
+        let error = Error::Listen {
+            listener: "http".to_owned(),
+            address: "127.0.0.1:80".to_owned(),
+            call: "bind",
+            source: io::ErrorKind::AddrInUse.into(),
+        };
+        let text = error.paragraph();
+        assert!(text.starts_with("listener 'http': cannot bind 127.0.0.1:80: "));
+        assert!(text.contains("ss -ltnp"), "{text}");
+    }
+
+    #[test]
+    fn a_long_reason_leaves_room_for_the_way_out() {
+        let error = Error::Init {
+            process: "master".to_owned(),
+            source: "\n".repeat(10_000).into(),
+        };
+        let text = error.paragraph();
+        assert!(text.ends_with("\\n…. This process did nothing else. Correct the function."));
+        assert!(text.len() < 3_200, "{}", text.len());
+    }
+
+    #[test]
+    fn every_bad_option_is_named() {
+        let bad = |place: &str| BadOption {
+            place: place.to_owned(),
+            reason: "no".to_owned(),
+        };
+        let error = Error::Options(vec![bad("workers"), bad("PREFORK_LISTEN")]);
+        assert_eq!(
+            error.paragraph(),
+            "2 options cannot be used: (1) workers: no (2) PREFORK_LISTEN: no. Correct them and start again."
+        );
+        assert_eq!(error.exit_code(), 78);
+        let error = Error::Options(vec![bad("workers")]);
+        assert_eq!(
+            error.paragraph(),
+            "workers: no. Correct the option and start again."
+        );
+    }
+
+    #[test]
+    fn a_question_is_not_followed_by_a_full_stop() {
+        let error = Error::Options(vec![BadOption {
+            place: "PREFORK_WORKER".to_owned(),
+            reason: "did you mean PREFORK_WORKERS?".to_owned(),
+        }]);
+        let text = error.paragraph();
+        assert!(
+            text.contains("PREFORK_WORKERS? Correct the option"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! What can go wrong, and what a process ends with when it does.
+
+mod bad_option;
+mod ending;
+mod error;
+
+pub use bad_option::BadOption;
+pub use error::Error;
