@@ -59,7 +59,7 @@ fn every_option_stands_there_with_value_and_origin() {
             ("PREFORK_WORKERS", "3"),
             ("PREFORK_RECOVER_THRESHOLD", "7"),
             ("PREFORK_COLOUR", "red"),
-            ("PREFORK_PORT", "9000"),
+            ("PREFORK_WEB_PORT", "9000"),
             ("PREFORK_RUNTIME_THREADS", "8"),
         ],
     );
@@ -97,7 +97,7 @@ fn every_option_stands_there_with_value_and_origin() {
         "recover_threshold = 5 (attribute at tests/bins/open_port.rs:10): overridden by PREFORK_RECOVER_THRESHOLD",
         "'PREFORK_COLOUR': no option",
         "runtime_threads = 8 (PREFORK_RUNTIME_THREADS): ignored, the body is not async",
-        "'PREFORK_PORT': looks like a platform's, not an option",
+        "'PREFORK_WEB_PORT': looks like a platform's, not an option",
     ] {
         assert!(text.contains(ignored), "{text}");
     }
