@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,34 +48,35 @@ pub(crate) struct Hello {
 impl Server {
     /// Starts a server without waiting for it.
     pub(crate) fn start(kind: Kind, workers: usize) -> Self {
-        let (port, addr) = reserve();
-        let mut command = match kind {
+        Self::run(workers, |addr| match kind {
             Kind::Floor | Kind::ThreadedFloor => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_floor"));
-                command.args([addr.to_string(), workers.to_string()]);
+                let mut command = floor(env!("CARGO_BIN_EXE_floor").as_ref(), addr, workers);
                 if kind == Kind::ThreadedFloor {
                     command.env(THREAD, "1");
                 }
                 command
             }
-            Kind::Prefork => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_hello"));
-                command.env("PREFORK_LISTEN", addr.to_string());
-                command.env("PREFORK_WORKERS", workers.to_string());
-                command
-            }
-        };
-        Self::run(&mut command, workers, addr, port)
+            Kind::Prefork => prefork(
+                env!("CARGO_BIN_EXE_hello").as_ref(),
+                &addr.to_string(),
+                workers,
+            ),
+        })
     }
 
     /// One of the other things that the binary of `hello` does, in a process that calls itself once.
     pub(crate) fn other(args: &[&str]) -> Self {
-        let (port, addr) = reserve();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hello"));
-        Self::run(command.args(args), 1, addr, port)
+        Self::run(1, |_addr| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_hello"));
+            command.args(args);
+            command
+        })
     }
 
-    fn run(command: &mut Command, workers: usize, addr: SocketAddr, port: Socket) -> Self {
+    /// Any server whose workers say that they are there, at an address that is free.
+    pub(crate) fn run(workers: usize, command: impl FnOnce(SocketAddr) -> Command) -> Self {
+        let (port, addr) = reserve();
+        let mut command = command(addr);
         let ear = Ear::new();
         command.env(BENCH, ear.path());
         command
@@ -178,6 +180,21 @@ impl Drop for Server {
             wait(worker);
         }
     }
+}
+
+/// How a program under the hand-made supervisor is called.
+pub(crate) fn floor(program: &Path, addr: SocketAddr, workers: usize) -> Command {
+    let mut command = Command::new(program);
+    command.args([addr.to_string(), workers.to_string()]);
+    command
+}
+
+/// How one under prefork is.
+pub(crate) fn prefork(program: &Path, listen: &str, workers: usize) -> Command {
+    let mut command = Command::new(program);
+    command.env("PREFORK_LISTEN", listen);
+    command.env("PREFORK_WORKERS", workers.to_string());
+    command
 }
 
 /// Reaps a child of this process, which may be one by adoption.
