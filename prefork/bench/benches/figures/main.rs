@@ -1,7 +1,7 @@
 //! The table of figures: `cargo bench -p prefork-bench`.
 //!
 //! ```text
-//! cargo bench -p prefork-bench                        the whole table, about ten minutes on a quiet machine
+//! cargo bench -p prefork-bench                        the whole table, a quarter of an hour on a quiet machine
 //! cargo bench -p prefork-bench -- start stop          the figures whose names contain one of these
 //! cargo bench -p prefork-bench -- --check             fails where a ratio or a count misses its goal
 //! cargo bench -p prefork-bench -- --plots ../../docs/plots   draws instead of measuring
@@ -26,6 +26,9 @@ mod proc;
 mod samples;
 mod server;
 mod steady;
+mod tls_client;
+mod tls_load;
+mod tls_servers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

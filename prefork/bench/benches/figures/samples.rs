@@ -12,6 +12,14 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
     f64::midpoint(sorted[middle - 1], sorted[middle])
 }
 
+/// What 99 of 100 do not exceed.
+pub(crate) fn percentile_99(samples: &[f64]) -> f64 {
+    assert!(!samples.is_empty(), "there is something to sort");
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(sorted.len() * 99).div_ceil(100) - 1]
+}
+
 /// Ours and the floor's; the floor was measured twice, as if it were two things.
 #[derive(Default)]
 pub(crate) struct Compared {

@@ -12,6 +12,7 @@ mod requests;
 mod start;
 mod stop;
 mod system_calls;
+mod tls;
 
 use crate::figure::Row;
 
@@ -19,7 +20,7 @@ use crate::figure::Row;
 type Figure = fn() -> Vec<Row>;
 
 /// In the order of the table. A name is what the command line calls it.
-pub(crate) const ALL: [(&str, Figure); 12] = [
+pub(crate) const ALL: [(&str, Figure); 13] = [
     ("recovery", recovery::rows),
     ("start", start::rows),
     ("fleet", fleet::rows),
@@ -29,6 +30,7 @@ pub(crate) const ALL: [(&str, Figure); 12] = [
     ("memory", memory::rows),
     ("requests", requests::rows),
     ("system-calls", system_calls::rows),
+    ("tls", tls::rows),
     ("stop", stop::rows),
     ("events", events::rows),
     ("build", build::rows),

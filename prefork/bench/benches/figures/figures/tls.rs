@@ -1,0 +1,82 @@
+//! TLS: full handshakes, each with one request after it, and what clients who say nothing cost the others.
+
+use std::time::Duration;
+
+use crate::figure::{Goal, Row, Unit, seconds};
+use crate::samples::{Compared, percentile_99};
+use crate::server::{Kind, Server, settle};
+use crate::tls_client::TlsClient;
+use crate::tls_load::{as_fast_as_can_be, at_a_rate, silent};
+use crate::tls_servers::TlsServers;
+
+const PAIRS: usize = 9;
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// One worker, so that it is the one that has too much to do: two would wait for clients who share their processors, and
+/// half of a difference would not be seen.
+const WORKERS: usize = 1;
+
+/// In a second; a worker is at rest most of the time.
+const RATE: u32 = 200;
+
+/// Fewer than a listener allows at the same time, and for a shorter time.
+const SILENT: usize = 200;
+
+pub(crate) fn rows() -> Vec<Row> {
+    let servers = TlsServers::new();
+    let mut rows = handshakes(&servers);
+    rows.push(beside_silent(&servers));
+    rows
+}
+
+fn handshakes(servers: &TlsServers) -> Vec<Row> {
+    let client = TlsClient::new();
+    let run = |server: &Server| {
+        let before = server.workers_cpu_time();
+        let answers = as_fast_as_can_be(&client, server.addr, PERIOD) as f64;
+        let spent = server.workers_cpu_time().saturating_sub(before);
+        [answers / seconds(PERIOD), seconds(spent) / answers]
+    };
+    let start = |kind| servers.ready(kind, WORKERS);
+    let (floor, again) = (start(Kind::Floor), start(Kind::Floor));
+    let prefork = start(Kind::Prefork);
+    settle();
+    let [rates, costs] = Compared::in_turn(PAIRS, || run(&floor), || run(&again), || run(&prefork));
+    vec![
+        Row::ratio(
+            "TLS handshakes, each with a request",
+            &rates,
+            Unit::PerSecond,
+            Goal::AtLeast(0.95),
+        ),
+        Row::ratio(
+            "processor time of the worker for each",
+            &costs,
+            Unit::Microseconds,
+            Goal::AtMost(1.05),
+        ),
+    ]
+}
+
+/// The same server without them is the floor.
+fn beside_silent(servers: &TlsServers) -> Row {
+    let client = TlsClient::new();
+    let server = servers.ready(Kind::Prefork, WORKERS);
+    let run = |count| {
+        let silent = silent(server.addr, count);
+        // They are accepted by then; those of before are gone.
+        settle();
+        let times = at_a_rate(&client, server.addr, RATE, PERIOD);
+        drop(silent);
+        [percentile_99(&times)]
+    };
+    let [compared] = Compared::in_turn(PAIRS, || run(0), || run(0), || run(SILENT));
+    Row::ratio(
+        &format!(
+            "TLS handshake and request, 99 of 100, without (floor) and beside {SILENT} silent clients"
+        ),
+        &compared,
+        Unit::Milliseconds,
+        Goal::AtMost(2.0),
+    )
+}
