@@ -28,6 +28,9 @@ pub struct Pair {
 
 impl Authority {
     /// A new one, by its name.
+    ///
+    /// # Panics
+    /// The system gives no random bytes.
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names, no mistake");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -50,6 +53,9 @@ impl Authority {
     }
 
     /// A certificate for `localhost` that is different in something.
+    ///
+    /// # Panics
+    /// It was made impossible to sign.
     pub fn issue_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Pair {
         let names = vec!["localhost".to_owned()];
         let mut params = CertificateParams::new(names).expect("a good name");
@@ -65,6 +71,9 @@ impl Authority {
 
 impl Pair {
     /// Writes both into a folder, in the place of others that may be there; where they are.
+    ///
+    /// # Panics
+    /// The folder cannot be written to.
     pub fn write(&self, folder: &Path) -> (PathBuf, PathBuf) {
         let places = (folder.join("cert.pem"), folder.join("key.pem"));
         for (place, text) in [(&places.0, &self.cert), (&places.1, &self.key)] {
@@ -77,6 +86,9 @@ impl Pair {
     }
 
     /// The certificate's bytes, as a client sees them.
+    ///
+    /// # Panics
+    /// It is none.
     pub fn der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.cert.as_bytes()).expect("it is a certificate")
     }
@@ -98,6 +110,9 @@ impl Client {
     }
 
     /// One that shows a certificate.
+    ///
+    /// # Panics
+    /// Its key is of another certificate.
     pub fn with(trusted: &Authority, protocols: &[&str], own: Option<&Pair>) -> Self {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(trusted.pem().as_bytes()).expect("a certificate");
@@ -128,6 +143,9 @@ impl Client {
     ///
     /// # Errors
     /// Nobody listens, or one of the two does not like the other.
+    ///
+    /// # Panics
+    /// Never: the name is a good one.
     pub fn connect(&self, addr: SocketAddr) -> io::Result<Connection> {
         let stream = client::connect(addr)?;
         let name = ServerName::try_from("localhost").expect("a good name");

@@ -450,7 +450,7 @@ fn files_that_cannot_be_read_end_the_start() {
     );
     assert!(said.contains("is a directory"), "{said}");
     let closed = secure.path().join("key.pem");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("it is ours");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).expect("it is ours");
     if fs::File::open(&closed).is_err() {
         let said = refusal(secure.server(TLS, "1"));
         assert!(said.contains("cannot be read"), "{said}");

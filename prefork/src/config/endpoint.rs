@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use prefork_options::{Address, ParseError, list};
+use prefork_options::{Address, list};
 
 use super::Options;
 use super::origin::Layers;
@@ -96,14 +96,6 @@ fn without_port(address: &Address) -> String {
     format!(
         "'{address}' has no port, write it behind the address as in '{with}', or set the variable PORT"
     )
-}
-
-/// Reads the variable `PORT`.
-///
-/// # Errors
-/// It is no port.
-pub(super) fn port(text: &str) -> Result<u16, ParseError> {
-    prefork_options::address::port(text)
 }
 
 #[cfg(test)]

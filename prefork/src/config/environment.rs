@@ -10,12 +10,9 @@ use std::fmt;
 use prefork_options::{Prefix, Row, TABLE, quote};
 
 use super::Options;
+use super::platform::{CONCURRENCY, PORT};
 use super::variable::{EXPLAIN, Meaning, meaning};
 use crate::error::BadOption;
-
-/// What platforms say to every program, whatever its prefix.
-pub(super) const CONCURRENCY: &str = "WEB_CONCURRENCY";
-pub(super) const PORT: &str = "PORT";
 
 /// The variables that concern us.
 #[derive(Debug, Clone, Default)]

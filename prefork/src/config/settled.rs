@@ -1,53 +1,16 @@
 //! What holds: every option with a value, checked against the others.
 
-use std::ffi::OsStr;
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
-use prefork_options::{
-    Address, Network, ParseError, Pem, Prefix, Protocols, Window, Workers, network, quote,
-};
+use prefork_options::{Address, Workers, network, quote};
 
-use super::endpoint::{endpoints, place_of, port};
-use super::environment::{CONCURRENCY, PORT, Unknown, not_text};
+use super::endpoint::{endpoints, place_of};
+use super::environment::Unknown;
 use super::origin::{Origin, Said};
+use super::platform::{fill_workers, read_port};
 use super::written::{InWords, values};
-use super::{Endpoint, Environment, Options};
+use super::{Config, Environment, Options};
 use crate::error::Error;
-
-/// The values that a process runs with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Config {
-    pub(crate) listen: Vec<Endpoint>,
-    /// 0 is single mode.
-    pub(crate) workers: usize,
-    pub(crate) network: Option<Network>,
-    pub(crate) reuseport: bool,
-    pub(crate) recover_threshold: u32,
-    pub(crate) recover_window: Window,
-    pub(crate) recover_interval: Duration,
-    pub(crate) healthy_after: Duration,
-    pub(crate) ready_timeout: Duration,
-    pub(crate) shutdown_grace_period: Duration,
-    pub(crate) env_prefix: Prefix,
-    pub(crate) runtime_threads: NonZeroUsize,
-    pub(crate) tls_cert: Option<Pem>,
-    pub(crate) tls_key: Option<Pem>,
-    pub(crate) tls_alpn: Protocols,
-    pub(crate) tls_client_ca: Option<Pem>,
-    /// No option: whom a number of workers is told by that this machine does not have room for.
-    pub(crate) workers_place: String,
-}
-
-impl Config {
-    const MIN_RECOVER_THRESHOLD: u32 = 8;
-    const RECOVER_WINDOW: Window = Window::Sliding(Duration::from_mins(1));
-    const RECOVER_INTERVAL: Duration = Duration::ZERO;
-    const HEALTHY_AFTER: Duration = Duration::from_secs(1);
-    const READY_TIMEOUT: Duration = Duration::from_secs(30);
-    const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
-    pub(crate) const RUNTIME_THREADS: NonZeroUsize = NonZeroUsize::MIN;
-}
 
 /// All layers in one, and what became of each.
 #[derive(Debug, Clone)]
@@ -177,56 +140,6 @@ fn check_network(addresses: &[Address], options: &mut Options) {
     }
 }
 
-/// `WEB_CONCURRENCY` counts where nobody decided: `auto` of the operator's, or of `configure`, is a decision against it.
-fn fill_workers(options: &mut Options, environment: &Environment, idle: &mut Vec<String>) {
-    let Some(text) = &environment.concurrency else {
-        return;
-    };
-    let is_open = match options.workers.last() {
-        None => true,
-        Some(said) => said.value == Workers::Auto && said.origin.is_declaration(),
-    };
-    if !is_open {
-        return idle.push(format!("{CONCURRENCY}={}: workers is set", shown(text)));
-    }
-    let read = text.to_str().map(prefork_options::workers::parse);
-    if let Some(workers) = options.read_platform(CONCURRENCY, read, &not_text(text)) {
-        options
-            .workers
-            .say(workers, Origin::Variable(CONCURRENCY.to_owned()));
-    }
-}
-
-/// `PORT` counts where a listener has none.
-fn read_port(
-    options: &mut Options,
-    environment: &Environment,
-    idle: &mut Vec<String>,
-) -> Option<u16> {
-    let text = environment.port.as_ref()?;
-    let listen = options.listen.value().map_or(&[][..], Vec::as_slice);
-    let is_open = |address: &Address| address.port.is_none();
-    if !listen.iter().any(is_open) {
-        let why = if listen.is_empty() {
-            "there is no listener"
-        } else {
-            "every listener has a port"
-        };
-        idle.push(format!("{PORT}={}: {why}", shown(text)));
-        return None;
-    }
-    let read = text.to_str().map(port);
-    // A port that cannot be read is one mistake, not another one for each listener.
-    options
-        .read_platform(PORT, read, &not_text(text))
-        .or(Some(0))
-}
-
-/// What was not read may hold anything.
-fn shown(text: &OsStr) -> String {
-    quote(&text.to_string_lossy())
-}
-
 impl Options {
     /// Takes the threads out where the body has no runtime of ours, and says so in a line. In a program that is built
     /// without any such runtime its author is refused them instead.
@@ -241,19 +154,6 @@ impl Options {
             "runtime_threads = {value} ({origin}): ignored, the body is not async or brings its own runtime"
         ))
     }
-
-    fn read_platform<T>(
-        &mut self,
-        variable: &str,
-        read: Option<Result<T, ParseError>>,
-        not_text: &str,
-    ) -> Option<T> {
-        let Some(read) = read else {
-            self.mistake(variable, &not_text);
-            return None;
-        };
-        self.check(variable, read)
-    }
 }
 
 /// The standard library counts what affinity mask and cgroup quota leave.
@@ -265,7 +165,7 @@ pub(crate) fn usable_cpus() -> usize {
 mod tests {
     use std::panic::Location;
 
-    use prefork_options::{Row, TABLE, list};
+    use prefork_options::{Network, Prefix, Row, TABLE, list};
 
     use super::*;
     use crate::config::Door;

@@ -1,5 +1,7 @@
 //! What stands here without feature `tls`: a keeper that nobody can make, since the options that ask for one were refused.
 
+#![expect(clippy::unnecessary_wraps, reason = "with the feature both can fail")]
+
 use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

@@ -1,0 +1,83 @@
+//! What the platform says to every program: how many workers, which port.
+//!
+//! It knows when that counts: where the program left it open, and nobody who is nearer to it has decided.
+
+use std::ffi::OsStr;
+
+use prefork_options::{Address, ParseError, Workers, address, quote};
+
+use super::environment::not_text;
+use super::origin::Origin;
+use super::{Environment, Options};
+
+pub(super) const CONCURRENCY: &str = "WEB_CONCURRENCY";
+pub(super) const PORT: &str = "PORT";
+
+/// `WEB_CONCURRENCY` counts where nobody decided: `auto` of the operator's, or of `configure`, is a decision against it.
+pub(super) fn fill_workers(
+    options: &mut Options,
+    environment: &Environment,
+    idle: &mut Vec<String>,
+) {
+    let Some(text) = &environment.concurrency else {
+        return;
+    };
+    let is_open = match options.workers.last() {
+        None => true,
+        Some(said) => said.value == Workers::Auto && said.origin.is_declaration(),
+    };
+    if !is_open {
+        return idle.push(format!("{CONCURRENCY}={}: workers is set", shown(text)));
+    }
+    let read = text.to_str().map(prefork_options::workers::parse);
+    if let Some(workers) = options.read_platform(CONCURRENCY, read, &not_text(text)) {
+        options
+            .workers
+            .say(workers, Origin::Variable(CONCURRENCY.to_owned()));
+    }
+}
+
+/// `PORT` counts where a listener has none.
+pub(super) fn read_port(
+    options: &mut Options,
+    environment: &Environment,
+    idle: &mut Vec<String>,
+) -> Option<u16> {
+    let text = environment.port.as_ref()?;
+    let listen = options.listen.value().map_or(&[][..], Vec::as_slice);
+    let is_open = |address: &Address| address.port.is_none();
+    if !listen.iter().any(is_open) {
+        let why = if listen.is_empty() {
+            "there is no listener"
+        } else {
+            "every listener has a port"
+        };
+        idle.push(format!("{PORT}={}: {why}", shown(text)));
+        return None;
+    }
+    let read = text.to_str().map(address::port);
+    // A port that cannot be read is one mistake, not another one for each listener.
+    options
+        .read_platform(PORT, read, &not_text(text))
+        .or(Some(0))
+}
+
+/// What was not read may hold anything.
+fn shown(text: &OsStr) -> String {
+    quote(&text.to_string_lossy())
+}
+
+impl Options {
+    fn read_platform<T>(
+        &mut self,
+        variable: &str,
+        read: Option<Result<T, ParseError>>,
+        not_text: &str,
+    ) -> Option<T> {
+        let Some(read) = read else {
+            self.mistake(variable, &not_text);
+            return None;
+        };
+        self.check(variable, read)
+    }
+}
