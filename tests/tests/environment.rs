@@ -194,7 +194,10 @@ fn a_prefix_of_ones_own_is_the_only_one_that_is_read() {
         .start();
     assert_eq!(server.wait_for_children(1).len(), 1);
     let log = stop(server);
-    assert!(!log.iter().any(|line| line.contains("MYAPP_")), "{log:?}");
+    let unread =
+        "prefork: PREFORK_WORKERS is not read: the variables of this program begin with MYAPP_";
+    let told: Vec<&String> = log.iter().filter(|line| line.contains("MYAPP_")).collect();
+    assert_eq!(told, [unread]);
     let output = Server::new(OWN_PREFIX)
         .listen_as_written()
         .env("MYAPP_WORKER", "1")

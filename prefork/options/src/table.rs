@@ -53,7 +53,7 @@ macro_rules! options {
                 /// places.
                 ///
                 /// With `tls://` before the host, behind the name, who connects there is to speak TLS (feature `tls`): `main` takes
-                /// it as a `TlsListener`.
+                /// it as a `TlsListener`. It is a part of the address: an operator who changes the port says it again.
                 ///
                 /// `host` without a port (`:` for all interfaces) leaves the port to the variable `PORT`, and is refused
                 /// at the start where that is not set.

@@ -12,7 +12,24 @@ use super::{Environment, Options, Settings, settle, usable_cpus};
 /// It has a setter for each option that the environment may set, under the same name; what was set before is in
 /// [`settings`](Self::settings).
 ///
+/// A setter replaces what was said before, the list of `listen` as a whole: an entry alone takes the place of one only in
+/// the environment.
+///
 /// # Examples
+/// A flag for the port of one of two listeners:
+/// ```no_run
+/// # use prefork::Configuration;
+/// fn port(configuration: &mut Configuration) {
+///     if let Some(port) = std::env::args().nth(1) {
+///         configuration.listen([format!("http=0.0.0.0:{port}"), "admin=127.0.0.1:9000".to_owned()]);
+///     }
+/// }
+///
+/// #[prefork::main(listen = ["http=0.0.0.0:8080", "admin=127.0.0.1:9000"], configure = port)]
+/// fn main() {}
+/// ```
+///
+/// What holds so far, bounded:
 /// ```no_run
 /// # use prefork::Configuration;
 /// fn at_most_four(configuration: &mut Configuration) {

@@ -179,10 +179,16 @@ impl Environment {
         self.prefix.variable(EXPLAIN)
     }
 
-    /// One line about names that begin like ours and mean nothing; none where the prefix is the program's own, which has
-    /// other variables as well.
+    /// One line about names that begin like ours and mean nothing. Where the prefix is the program's own, which has other
+    /// variables as well, it is about those that would be options without it: whoever sets them thinks that they count.
     pub(crate) fn warning(&self) -> Option<String> {
         const SHOWN: usize = 8;
+        if let Some(unread) = self.unread.first() {
+            let prefix = &self.prefix;
+            return Some(format!(
+                "{unread} is not read: the variables of this program begin with {prefix}_"
+            ));
+        }
         if self.unknown.is_empty() || !self.prefix.is_default() {
             return None;
         }
@@ -302,7 +308,10 @@ mod tests {
         options.overlay(&environment);
         assert_eq!(options.workers.origin().to_string(), "MYAPP_WORKERS");
         assert_eq!(environment.unread, ["PREFORK_WORKERS"]);
-        assert_eq!(environment.warning(), None);
+        assert_eq!(
+            environment.warning().as_deref(),
+            Some("PREFORK_WORKERS is not read: the variables of this program begin with MYAPP_")
+        );
         assert_eq!(environment.explain_variable(), "MYAPP_EXPLAIN");
     }
 

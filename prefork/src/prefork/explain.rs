@@ -59,7 +59,11 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
     let resolved = resolve_all(&config.listen, config.network);
     let addrs = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let places = config.listen.iter().zip(addrs);
-    let places = places.map(|(to, addr)| (to.name.clone(), format!("{addr}{}", sharing(config))));
+    let places = places.map(|(to, addr)| {
+        let scheme = if to.is_tls { "tls://" } else { "" };
+        let place = format!("{scheme}{addr}{}", sharing(config));
+        (to.name.clone(), place)
+    });
     let places = places.collect();
     let mut warning = None;
     let check = || {

@@ -374,7 +374,7 @@ mod tests {
         for (text, reason) in [
             ("", "is empty"),
             ("hello", "is not PEM text"),
-            (&key, "holds a private key and no certificate"),
+            (&key, "holds no certificate"),
             (not_x509, "certificate 1 of 1 cannot be read"),
             (&cert, "certificate 1 of 1 is not that of a CA"),
             (

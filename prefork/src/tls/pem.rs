@@ -5,7 +5,7 @@
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::material::Piece;
+use super::material::{CERT, Piece};
 use super::refusal::{Reason, Refusal};
 
 /// All certificates of a text, at least one.
@@ -14,7 +14,7 @@ pub(super) fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>
     let refuse = |reason| Err(Refusal::new(&piece.place, reason));
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) if PrivateKeyDer::from_pem_slice(&piece.pem).is_ok() || is_encrypted(&piece.pem) => {
+        Ok(_) if piece.place.option == CERT && is_key(&piece.pem) => {
             refuse(Reason::KeyForCertificate)
         }
         Ok(_) => refuse(instead(&piece.pem, Reason::NoCertificate)),
@@ -60,6 +60,10 @@ fn damage(error: &pem::Error) -> Reason {
         pem::Error::Base64Decode(_) => "a section is not base64",
         _ => "it cannot be read",
     })
+}
+
+fn is_key(text: &[u8]) -> bool {
+    PrivateKeyDer::from_pem_slice(text).is_ok() || is_encrypted(text)
 }
 
 /// PKCS#8 says it in the label (RFC 7468, 11), the older form in a header (RFC 1421, 4.6.1.1).

@@ -123,7 +123,9 @@ pub(crate) enum Reason {
     KeyForCertificate,
     #[error("holds a certificate and no private key; are tls_cert and tls_key swapped?")]
     CertificateForKey,
-    #[error("certificate {number} of {count} cannot be read: it is not X.509, version 3, in DER")]
+    #[error(
+        "certificate {number} of {count} cannot be read: it is damaged, or not of version 3 (`openssl x509 -noout -text` shows which)"
+    )]
     BadCertificate { number: usize, count: usize },
     #[error(
         "the private key is damaged, or of a kind or size that is not supported (ring takes RSA with 2048 to 4096 \
