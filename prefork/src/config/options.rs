@@ -74,8 +74,22 @@ macro_rules! main_of {
     };
 }
 
-#[cfg(feature = "tokio")]
+/// An example of an option whose feature is off is shown, and would be refused.
+#[cfg(feature = "tls")]
 macro_rules! fence {
+    ($kind:ident) => {
+        "no_run"
+    };
+}
+
+#[cfg(all(feature = "tokio", not(feature = "tls")))]
+macro_rules! fence {
+    (pem) => {
+        "ignore"
+    };
+    (protocols) => {
+        "ignore"
+    };
     ($kind:ident) => {
         "no_run"
     };
@@ -84,6 +98,12 @@ macro_rules! fence {
 #[cfg(not(feature = "tokio"))]
 macro_rules! fence {
     (threads) => {
+        "ignore"
+    };
+    (pem) => {
+        "ignore"
+    };
+    (protocols) => {
         "ignore"
     };
     ($kind:ident) => {
