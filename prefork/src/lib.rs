@@ -151,7 +151,7 @@
 //!
 //! None is on by default. `tokio`: async `main` (on a current-thread runtime, unless
 //! `runtime_threads` says more or another runtime's attribute stands beside ours), `net::Listener::accept`, `tokio::net::TcpListener` as an argument.
-//! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`. `tls`: see below; includes `tokio`. `tracing`, `log`: the master's lines for those.
+//! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`. `tls`: see above; includes `tokio`. `tracing`, `log`: the master's lines for those.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(target_os = "linux", not(prefork_portable))),
