@@ -1,6 +1,6 @@
 //! One TLS handshake, from an accepted connection to a stream or to nothing.
 //!
-//! Knows one client and how long it may take; does not know how many others there are.
+//! Knows one client; does not know how long it may take, nor how many others there are.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -22,19 +22,18 @@ use super::tls_stream::TlsStream;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
 
-/// `None` for a client that does not speak TLS, or not in time.
+/// `None` for a client that does not speak TLS.
 pub(super) async fn shake_hands(
     stream: Stream<TcpStream>,
     config: Arc<ServerConfig>,
-    limit: Duration,
 ) -> Option<TlsStream> {
-    match timeout(limit, attempt(stream, config)).await {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err(Failure::Told(io))) => {
+    match attempt(stream, config).await {
+        Ok(stream) => Some(stream),
+        Err(Failure::Told(io)) => {
             let _ = timeout(LINGER, linger(io)).await;
             None
         }
-        Ok(Err(Failure::Gone)) | Err(_) => None,
+        Err(Failure::Gone) => None,
     }
 }
 
@@ -59,7 +58,7 @@ async fn attempt(
     hello.note_answered();
     let mut rest = hello.map(|_| start.into_stream(config).into_fallible());
     match progress(&mut rest).await {
-        Ok(tls) => Ok(TlsStream::new(rest.map(|_| tls))),
+        Ok(tls) => Ok(TlsStream::new(rest.map(|_| Box::new(tls)))),
         Err((error, io)) => {
             drop(rest);
             Err(failure(&error, Some(io)))

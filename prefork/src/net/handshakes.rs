@@ -11,7 +11,7 @@ use event_listener::{Event, EventListener};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::handshake::shake_hands;
 use super::stream::Stream;
@@ -23,6 +23,8 @@ const PROTECTED: Duration = Duration::from_secs(1);
 pub(super) struct Handshakes {
     config: Arc<ServerConfig>,
     state: Mutex<State>,
+    /// One more goes on.
+    begun: Event,
     /// One more is to be collected.
     finished: Event,
     /// One more may begin.
@@ -73,6 +75,7 @@ impl Handshakes {
         Self {
             config,
             state: Mutex::new(state),
+            begun: Event::new(),
             finished: Event::new(),
             room: Event::new(),
         }
@@ -107,10 +110,10 @@ impl Handshakes {
     pub(super) fn begin(self: &Arc<Self>, stream: Stream<TcpStream>, peer: SocketAddr) {
         let now = Instant::now();
         let mut state = self.state();
-        let timeout = state.limits.timeout;
         let number = state.add(now);
         state.make_room(now);
         drop(state);
+        self.begun.notify(1);
         let place = Place {
             number,
             handshakes: Arc::clone(self),
@@ -118,7 +121,7 @@ impl Handshakes {
         let config = Arc::clone(&self.config);
         // Without the lock: a runtime that shuts down drops the task here.
         let task = tokio::spawn(async move {
-            if let Some(stream) = shake_hands(stream, config, timeout).await {
+            if let Some(stream) = shake_hands(stream, config).await {
                 place.finish(stream, peer);
             }
         });
@@ -137,6 +140,20 @@ impl Handshakes {
                 return connection;
             }
             waiting.await;
+        }
+    }
+
+    /// Ends those that take too long, for as long as it is polled. One timer for all: with one for
+    /// each, every handshake would interrupt the runtime to set it.
+    pub(super) async fn keep_deadlines(&self) {
+        loop {
+            let begins = self.begun.listen();
+            let deadline = self.state().give_up_late(Instant::now());
+            match deadline {
+                // Who begins meanwhile has a later one.
+                Some(deadline) => sleep_until(deadline).await,
+                None => begins.await,
+            }
         }
     }
 
@@ -198,6 +215,18 @@ impl State {
         if self.count() > self.limits.max {
             self.give_way(now);
         }
+    }
+
+    /// Gives up all whose time is over, and says whose is next.
+    fn give_up_late(&mut self, now: Instant) -> Option<Instant> {
+        for going_on in self.going_on.values_mut().filter(|it| !it.is_given_up) {
+            let deadline = going_on.since.checked_add(self.limits.timeout)?;
+            if now < deadline {
+                return Some(deadline);
+            }
+            going_on.give_up();
+        }
+        None
     }
 
     /// Not one that is young: where it is the oldest, others have just finished.

@@ -60,8 +60,14 @@ use super::tls_stream::TlsStream;
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub struct TlsListener {
     inner: Arc<Inner>,
-    /// The task that drains, from the first accept on.
-    drain: OnceLock<AbortHandle>,
+    /// From the first accept on.
+    attendants: OnceLock<Attendants>,
+}
+
+/// The tasks beside those who accept.
+struct Attendants {
+    drain: AbortHandle,
+    deadlines: AbortHandle,
 }
 
 struct Inner {
@@ -98,17 +104,19 @@ impl TlsListener {
         };
         Self {
             inner: Arc::new(inner),
-            drain: OnceLock::new(),
+            attendants: OnceLock::new(),
         }
     }
 
     /// How long a client's handshake may take, from the moment when the connection was accepted; 10
     /// seconds by default. Later the connection is closed.
     #[must_use]
-    pub fn handshake_timeout(self, timeout: Duration) -> Self {
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.inner
             .handshakes
             .change_limits(|limits| limits.timeout = timeout);
+        // They are made anew with the next accept, and go by the new one.
+        self.attendants = OnceLock::new();
         self
     }
 
@@ -148,11 +156,7 @@ impl TlsListener {
     /// Outside of a tokio runtime with time enabled. Handshakes run on the one that accepts.
     pub async fn accept(&self) -> io::Result<(TlsStream, SocketAddr)> {
         self.inner.listener.intake.note_accept();
-        self.drain.get_or_init(|| {
-            let intake = Arc::clone(&self.inner.listener.intake);
-            let drain = drain(intake, Arc::downgrade(&self.inner));
-            tokio::spawn(drain).abort_handle()
-        });
+        self.attendants.get_or_init(|| Attendants::of(&self.inner));
         let mut finished = pin!(self.inner.handshakes.next_finished());
         let mut take_in = pin!(self.inner.take_in());
         poll_fn(|cx| match finished.as_mut().poll(cx) {
@@ -165,10 +169,27 @@ impl TlsListener {
 
 impl Drop for TlsListener {
     fn drop(&mut self) {
-        if let Some(drain) = self.drain.get() {
-            drain.abort();
-        }
         self.inner.handshakes.close();
+    }
+}
+
+impl Attendants {
+    fn of(inner: &Arc<Inner>) -> Self {
+        let intake = Arc::clone(&inner.listener.intake);
+        let drain = drain(intake, Arc::downgrade(inner));
+        let handshakes = Arc::clone(&inner.handshakes);
+        let deadlines = async move { handshakes.keep_deadlines().await };
+        Self {
+            drain: tokio::spawn(drain).abort_handle(),
+            deadlines: tokio::spawn(deadlines).abort_handle(),
+        }
+    }
+}
+
+impl Drop for Attendants {
+    fn drop(&mut self) {
+        self.drain.abort();
+        self.deadlines.abort();
     }
 }
 

@@ -26,11 +26,12 @@ use super::stream::Stream;
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 #[derive(Debug)]
 pub struct TlsStream {
-    inner: Stream<server::TlsStream<TcpStream>>,
+    /// Boxed, since a session of TLS is large and every server moves its streams about.
+    inner: Stream<Box<server::TlsStream<TcpStream>>>,
 }
 
 impl TlsStream {
-    pub(super) fn new(mut inner: Stream<server::TlsStream<TcpStream>>) -> Self {
+    pub(super) fn new(mut inner: Stream<Box<server::TlsStream<TcpStream>>>) -> Self {
         // With TLS 1.2 the client waits for our last word before it sends a request.
         inner.note_answered();
         let (_, session) = inner.io.get_mut();
@@ -82,7 +83,7 @@ impl TlsStream {
 
     /// Gives the stream inside. A stop does not wait for its first read any more.
     pub fn into_inner(self) -> server::TlsStream<TcpStream> {
-        self.inner.into_inner()
+        *self.inner.into_inner()
     }
 
     fn tcp(&self) -> &TcpStream {

@@ -21,6 +21,48 @@ fn a_handshake_ends_with_its_time() {
 }
 
 #[test]
+fn everybody_has_a_time_of_his_own() {
+    on_each_runtime(|| async {
+        let limit = Duration::from_millis(100);
+        let stage = Stage::with(|listener| listener.handshake_timeout(limit));
+        let started = Instant::now();
+        let mut first = stage.connect_plain().await;
+        stage.let_in(1).await;
+        tokio::time::sleep(limit / 2).await;
+        let second_since = started.elapsed();
+        let mut second = stage.connect_plain().await;
+        stage.echo();
+        until_end(&mut first).await;
+        until_end(&mut second).await;
+        assert!(started.elapsed() >= second_since + limit);
+        // Once more after nobody was there.
+        let mut third = stage.connect_plain().await;
+        until_end(&mut third).await;
+    });
+}
+
+#[test]
+fn a_time_that_is_said_late_counts_as_well() {
+    on_each_runtime(|| async {
+        let mut stage = Stage::new();
+        let mut silent = stage.connect_plain().await;
+        stage.let_in(1).await;
+        stage.change(|listener| listener.handshake_timeout(Duration::from_millis(50)));
+        stage.echo();
+        assert!(until_end(&mut silent).await.is_empty());
+    });
+}
+
+#[test]
+fn a_time_without_end_has_none() {
+    on_each_runtime(|| async {
+        let stage = Stage::with(|listener| listener.handshake_timeout(Duration::MAX));
+        stage.echo();
+        ask(&mut stage.connect().await, b"hello").await;
+    });
+}
+
+#[test]
 fn at_the_limit_the_oldest_gives_way_and_no_other() {
     on_each_runtime(|| async {
         let stage = Stage::with(|listener| listener.max_handshakes(2));

@@ -73,6 +73,14 @@ impl Stage {
         }
     }
 
+    /// Sets options of a listener that accepts already.
+    pub(super) fn change(&mut self, options: impl FnOnce(TlsListener) -> TlsListener) {
+        let spare = Arc::clone(&Self::new().listener);
+        let listener = std::mem::replace(&mut self.listener, spare);
+        let listener = Arc::into_inner(listener).expect("nobody else has it");
+        self.listener = Arc::new(options(listener));
+    }
+
     /// Gives every connection back what it says, for as long as the runtime is there.
     pub(super) fn echo(&self) {
         let listener = Arc::clone(&self.listener);
