@@ -1,20 +1,20 @@
-//! The master's side: what serves now, read again before each later start, and the file that children get it in.
+//! The master's side: what serves now, read again before each later start.
 //!
 //! It knows nothing of children; what is new it hands out once, in words for a line.
 
-use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, SystemTime};
+use std::os::fd::BorrowedFd;
+use std::time::SystemTime;
 
+use super::envelope::Envelope;
 use super::material::{Material, Sources};
+use super::news::News;
 use super::parcel::Parcel;
 use super::ratchet::Ratchet;
 use super::refusal::{Reason, Refusal};
 use super::tickets::since_boot;
 use crate::config::Config;
 use crate::error::Error;
-use crate::sys::memory_file;
 
 /// Keeps the last good certificate and key, and the keys of tickets.
 #[derive(Debug)]
@@ -25,43 +25,7 @@ pub(crate) struct Keeper {
     /// What was refused last, so that it is told once.
     refused: Option<Refused>,
     has_told_expiry: bool,
-    file: Option<Handed>,
-}
-
-/// What happened to certificate and key since the last start. As text it is a line for the log.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// There is something new that serves from here on; what.
-    Renewed(String),
-    /// What is there now cannot be used, the last good ones serve on.
-    Refused(Refusal),
-    /// The certificate that serves has expired meanwhile, and there is no other.
-    Expired(Refusal),
-}
-
-impl News {
-    /// Whether somebody has to do something.
-    pub(crate) fn is_bad(&self) -> bool {
-        match self {
-            Self::Renewed(_) => false,
-            Self::Refused(_) | Self::Expired(_) => true,
-        }
-    }
-}
-
-impl fmt::Display for News {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Renewed(what) => write!(f, "{what}; it serves from the next worker on"),
-            Self::Refused(refusal) => {
-                let why = refusal.one_line();
-                write!(f, "{why}; what was read before serves on")
-            }
-            Self::Expired(refusal) => {
-                write!(f, "{refusal}; it serves on, and clients will refuse it")
-            }
-        }
-    }
+    envelope: Envelope,
 }
 
 /// Something bad that was seen: what, where it could be read, and in which words it was refused.
@@ -69,13 +33,6 @@ impl fmt::Display for News {
 struct Refused {
     seen: Option<Material>,
     words: String,
-}
-
-/// The file that children get, and the period of the ticket keys in it.
-#[derive(Debug)]
-struct Handed {
-    fd: OwnedFd,
-    began: Duration,
 }
 
 impl Keeper {
@@ -101,7 +58,7 @@ impl Keeper {
             serving,
             refused: None,
             has_told_expiry: false,
-            file: None,
+            envelope: Envelope::default(),
         })
     }
 
@@ -130,8 +87,8 @@ impl Keeper {
     /// # Errors
     /// No descriptors or no memory left.
     pub(crate) fn parcel_fd(&mut self) -> io::Result<BorrowedFd<'_>> {
-        let now = since_boot()?;
-        self.parcel_at(now)
+        self.tickets.advance(since_boot()?);
+        self.envelope.file(&self.serving, &self.tickets)
     }
 
     /// For the one process that is its own worker.
@@ -140,20 +97,6 @@ impl Keeper {
             material: self.serving,
             tickets: self.tickets,
         }
-    }
-
-    fn parcel_at(&mut self, now: Duration) -> io::Result<BorrowedFd<'_>> {
-        self.tickets.advance(now);
-        let began = self.tickets.began();
-        let handed = match self.file.take() {
-            Some(handed) if handed.began == began => handed,
-            Some(_) | None => {
-                let bytes = Parcel::encode(&self.serving, &self.tickets);
-                let fd = memory_file::sealed("prefork tls", &bytes)?;
-                Handed { fd, began }
-            }
-        };
-        Ok(self.file.insert(handed).fd.as_fd())
     }
 
     /// Serves with what was seen from here on and says what is new, or changes nothing.
@@ -168,7 +111,7 @@ impl Keeper {
         self.serving = seen.clone();
         self.refused = None;
         self.has_told_expiry &= !has_new_pair;
-        self.file = None;
+        self.envelope = Envelope::default();
         Ok(if has_new_pair {
             format!("new certificate, good until {until}")
         } else {
@@ -206,13 +149,12 @@ fn new_tickets(material: &Material) -> Result<Ratchet, Refusal> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::fd::AsRawFd;
     use std::path::PathBuf;
+    use std::time::Duration;
 
     use prefork_options::Pem;
     use tempfile::TempDir;
 
-    use super::super::ratchet::PERIOD;
     use super::super::testing::{self, Authority, Pair, now, server, valid};
     use super::*;
 
@@ -249,10 +191,6 @@ mod tests {
         fn keeper(&self) -> Keeper {
             Keeper::new(self.sources(), now()).expect("a good pair")
         }
-    }
-
-    fn received(keeper: &mut Keeper) -> Parcel {
-        Parcel::read(keeper.parcel_fd().expect("a file")).expect("whole")
     }
 
     /// Which news it is, and its line.
@@ -292,8 +230,7 @@ mod tests {
         files.write(&renewed);
         assert_eq!(told(keeper.renew(now())), RENEWED);
         assert_eq!(told(keeper.renew(now())), "nothing");
-        let parcel = received(&mut keeper);
-        assert_eq!(parcel.material.chain.pem, renewed.cert.as_bytes());
+        assert_eq!(keeper.serving.chain.pem, renewed.cert.as_bytes());
     }
 
     #[test]
@@ -309,10 +246,7 @@ mod tests {
         let text = told(keeper.renew(now()));
         assert!(text.starts_with("refused: tls_key ('"), "{text}");
         assert_eq!(told(keeper.renew(now())), "nothing");
-        assert_eq!(
-            received(&mut keeper).material.chain.pem,
-            good.cert.as_bytes()
-        );
+        assert_eq!(keeper.serving.chain.pem, good.cert.as_bytes());
         let other = Pair {
             cert: valid(2026, 2041).cert,
             ..good.clone()
@@ -389,32 +323,30 @@ mod tests {
         assert_eq!(told(keeper.renew(expired)), "nothing");
     }
 
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
     #[test]
-    fn the_file_is_the_same_until_something_is_different() {
+    fn a_child_gets_what_serves_then() {
+        let received = |keeper: &mut Keeper| {
+            let fd = keeper.parcel_fd().expect("a file");
+            Parcel::read(fd).expect("whole").material.chain.pem
+        };
         let files = Files::new(&server());
         let mut keeper = files.keeper();
-        let start = keeper.tickets.began();
-        let first = keeper.parcel_at(start).expect("a file").as_raw_fd();
-        let bytes = memory_file::read(keeper.parcel_at(start).expect("a file"));
-        let soon = keeper.parcel_at(start + PERIOD / 2).expect("a file");
-        assert_eq!(soon.as_raw_fd(), first);
-        let later = keeper.parcel_at(start + PERIOD).expect("a file");
-        let later = memory_file::read(later).expect("sealed");
-        assert_ne!(later, bytes.expect("sealed"));
-        files.write(&valid(2026, 2040));
+        assert_eq!(received(&mut keeper), keeper.serving.chain.pem);
+        let renewed = valid(2026, 2040);
+        files.write(&renewed);
         assert_eq!(told(keeper.renew(now())), RENEWED);
-        let renewed = keeper.parcel_at(start + PERIOD).expect("a file");
-        assert_ne!(memory_file::read(renewed).expect("sealed"), later);
+        assert_eq!(received(&mut keeper), renewed.cert.as_bytes());
     }
 
     #[test]
     fn tickets_outlive_a_new_pair() {
         let files = Files::new(&server());
         let mut keeper = files.keeper();
-        let first = received(&mut keeper).tickets;
+        let first = keeper.tickets.clone();
         files.write(&valid(2026, 2040));
         assert_eq!(told(keeper.renew(now())), RENEWED);
-        assert_eq!(received(&mut keeper).tickets, first);
+        assert_eq!(keeper.tickets, first);
     }
 
     #[test]
@@ -431,7 +363,7 @@ mod tests {
         fs::write(&ca, &trusted).expect("a file");
         let text = told(keeper.renew(expired));
         assert!(text.starts_with("renewed: new client CA; "), "{text}");
-        let client_ca = received(&mut keeper).material.client_ca.expect("one");
+        let client_ca = keeper.serving.client_ca.as_ref().expect("one");
         assert_eq!(client_ca.pem, trusted.as_bytes());
         assert_eq!(told(keeper.renew(expired)), "nothing");
     }
@@ -439,10 +371,10 @@ mod tests {
     #[test]
     fn a_process_that_serves_alone_gets_what_a_child_would() {
         let files = Files::new(&server());
-        let mut keeper = files.keeper();
-        let child = received(&mut keeper);
+        let keeper = files.keeper();
+        let tickets = keeper.tickets.clone();
         let alone = keeper.into_parcel();
-        assert_eq!(alone.tickets, child.tickets);
+        assert_eq!(alone.tickets, tickets);
         alone.server_config().expect("a good pair");
     }
 }

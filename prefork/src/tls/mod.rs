@@ -5,9 +5,11 @@
 //! key's, and never has a certificate from before an exchange with a key from after it.
 
 mod check;
+mod envelope;
 mod handed;
 mod keeper;
 mod material;
+mod news;
 mod parcel;
 mod pem;
 mod ratchet;
