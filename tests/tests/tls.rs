@@ -443,12 +443,28 @@ fn files_that_cannot_be_read_end_the_start() {
         said.contains("missing.pem'): there is no such file"),
         "{said}"
     );
+    assert!(said.contains("Check the path"), "{said}");
+    let relative = secure
+        .server(TLS, "1")
+        .env("PREFORK_TLS_KEY", "missing.pem");
+    let whole = std::path::absolute("missing.pem").expect("a directory");
+    let (said, whole) = (refusal(relative), whole.display().to_string());
+    assert!(said.contains(&whole), "{whole}: {said}");
     let said = refusal(
         secure
             .server(TLS, "1")
             .env("PREFORK_TLS_CERT", secure.path()),
     );
     assert!(said.contains("is a directory"), "{said}");
+    let said = refusal(
+        secure
+            .server(TLS, "1")
+            .env("PREFORK_TLS_CLIENT_CA", secure.path().join("key.pem")),
+    );
+    assert!(
+        said.contains("Give tls_client_ca the certificates"),
+        "{said}"
+    );
     let closed = secure.path().join("key.pem");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).expect("it is ours");
     if fs::File::open(&closed).is_err() {
@@ -467,6 +483,9 @@ fn options_that_do_not_go_together_are_told() {
         said.contains("PREFORK_TLS_CERT: needs tls_key as well"),
         "{said}"
     );
+    let said = refusal(secure.server(TLS, "1").env("PREFORK_TLS_KEY", ""));
+    assert!(said.contains("PREFORK_TLS_KEY: '' is no path"), "{said}");
+    assert!(!said.contains("needs tls_key"), "it was said: {said}");
     let neither = Server::new(TLS).listen("tls://127.0.0.1:0");
     let said = refusal(neither);
     assert!(

@@ -188,6 +188,60 @@ const ALIASES: &[(&[&str], Alias)] = &[
     ),
     (&["krate", "prefork_crate"], Alias::Called("crate")),
     (
+        &[
+            "cert",
+            "certfile",
+            "certificate",
+            "certs",
+            "ssl_cert",
+            "ssl_certfile",
+            "ssl_certificate",
+            "tls_cert_file",
+            "tls_certificate",
+            "tls_certs",
+        ],
+        Alias::Called("tls_cert"),
+    ),
+    (
+        &[
+            "keyfile",
+            "private_key",
+            "ssl_certificate_key",
+            "ssl_key",
+            "ssl_keyfile",
+            "tls_key_file",
+            "tls_private_key",
+        ],
+        Alias::Called("tls_key"),
+    ),
+    (&["alpn", "alpn_protocols"], Alias::Called("tls_alpn")),
+    (
+        &[
+            "ca_cert",
+            "ca_certs",
+            "ca_file",
+            "client_ca",
+            "ssl_ca",
+            "ssl_ca_certs",
+            "ssl_client_certificate",
+            "tls_ca",
+            "tls_client_ca_file",
+        ],
+        Alias::Called("tls_client_ca"),
+    ),
+    (
+        &["https", "ssl", "tls"],
+        Alias::Instead(
+            "an address says it, as in \"https=tls://0.0.0.0:443\", with `tls_cert` and `tls_key`",
+        ),
+    ),
+    (
+        &["ssl_ciphers", "ssl_protocols", "ssl_version", "tls_version"],
+        Alias::Instead(
+            "versions and ciphers are those of rustls; a body with a plain listener brings a configuration of its own",
+        ),
+    ),
+    (
         &["backlog"],
         Alias::Instead("a listener's queue is as long as the system allows (`net.core.somaxconn`)"),
     ),
@@ -218,6 +272,7 @@ mod tests {
             ("processes", "workers"),
             ("NUM_WORKERS", "workers"),
             ("worker-processes", "workers"),
+            ("ssl_certfile", "tls_cert"),
             ("graceful_timeout", "shutdown_grace_period"),
             ("worker_threads", "runtime_threads"),
             ("max_restarts", "recover_threshold"),

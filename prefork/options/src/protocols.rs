@@ -40,7 +40,8 @@ pub fn parse(text: &str) -> Result<Protocols, ParseError> {
 ///
 /// # Errors
 ///
-/// A name that is empty, too long, not of visible ASCII characters, or there twice; too many of them.
+/// A name that is empty, too long, not of visible ASCII characters, there twice, or one that no client offers, such as
+/// `http2` for `h2`; too many of them.
 pub fn check(names: Vec<String>) -> Result<Protocols, ParseError> {
     for (place, name) in names.iter().enumerate() {
         let shown = quote(name);
@@ -53,6 +54,11 @@ pub fn check(names: Vec<String>) -> Result<Protocols, ParseError> {
             .all(|byte| byte.is_ascii_graphic() && byte != b',')
         {
             return refuse(format!("{shown} is not the name of a protocol, {EXPECTED}"));
+        }
+        if let Some(meant) = other_spelling(name) {
+            return refuse(format!(
+                "{shown} is no name that clients know, did you mean '{meant}'?"
+            ));
         }
         if name.len() > MAX_NAME {
             return refuse(format!("{shown} is over {MAX_NAME} characters"));
@@ -68,6 +74,16 @@ pub fn check(names: Vec<String>) -> Result<Protocols, ParseError> {
         )));
     }
     Ok(Protocols(names))
+}
+
+/// What somebody meant who wrote HTTP's version as it is called in talk. Names are compared byte by byte (RFC 7301, 3.2).
+fn other_spelling(name: &str) -> Option<&'static str> {
+    let meant = match name.to_ascii_lowercase().as_str() {
+        "http2" | "http/2" | "http/2.0" | "h2" => "h2",
+        "http" | "http1" | "http/1" | "http1.1" | "http/1.1" | "h1" => "http/1.1",
+        _ => return None,
+    };
+    (name != meant).then_some(meant)
 }
 
 impl fmt::Display for Protocols {
@@ -95,6 +111,8 @@ mod tests {
             ("h2,", "a name is empty"),
             ("h2, http/1.1", "' http/1.1' is not the name of a protocol"),
             ("h2,h2", "'h2' is there twice"),
+            ("http2", "did you mean 'h2'?"),
+            ("h2,HTTP/1.1", "did you mean 'http/1.1'?"),
             (&"x".repeat(256), "is over 255 characters"),
             (&many, "33 protocols are too many"),
         ] {

@@ -138,7 +138,10 @@ macro_rules! define {
                 match name {
                     $(stringify!($name) => match kind_parse!($kind, text) {
                         Ok(value) => self.$name.say_outside(value, variable),
-                        Err(reason) => self.mistake(variable, &reason),
+                        Err(reason) => {
+                            self.$name.note_mistake();
+                            self.mistake(variable, &reason);
+                        }
                     },)*
                     _ => {}
                 }
@@ -167,7 +170,10 @@ macro_rules! define {
                     let origin = Origin::Program(options.door, Location::caller());
                     match value {
                         Ok(value) => options.$name.say(value, origin),
-                        Err(reason) => options.mistake(stringify!($name), &reason),
+                        Err(reason) => {
+                            options.$name.note_mistake();
+                            options.mistake(stringify!($name), &reason);
+                        }
                     }
                     self
                 }
@@ -187,7 +193,10 @@ macro_rules! define {
                     let origin = Origin::Program(options.door, Location::caller());
                     match value {
                         Ok(value) => options.$name.say(value, origin),
-                        Err(reason) => options.mistake(&origin.place(stringify!($name)), &reason),
+                        Err(reason) => {
+                            options.$name.note_mistake();
+                            options.mistake(&origin.place(stringify!($name)), &reason);
+                        }
                     }
                     self
                 }

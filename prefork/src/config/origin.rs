@@ -72,12 +72,17 @@ pub(crate) struct Said<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layers<T> {
     said: Vec<Said<T>>,
+    /// Somebody said something that could not be read; what, stands among the mistakes.
+    has_mistake: bool,
 }
 
 // Derived, it would ask for a default of `T`.
 impl<T> Default for Layers<T> {
     fn default() -> Self {
-        Self { said: Vec::new() }
+        Self {
+            said: Vec::new(),
+            has_mistake: false,
+        }
     }
 }
 
@@ -96,6 +101,15 @@ impl<T> Layers<T> {
         };
         self.said.pop_if(|last| is_same_layer(last));
         self.said.push(Said { value, origin });
+    }
+
+    pub(super) fn note_mistake(&mut self) {
+        self.has_mistake = true;
+    }
+
+    /// Whether anybody wanted to say something, be it that it could not be read.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.has_mistake || !self.said.is_empty()
     }
 
     pub(crate) fn last(&self) -> Option<&Said<T>> {

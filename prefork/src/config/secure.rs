@@ -4,45 +4,13 @@
 
 use prefork_options::Row;
 
+use super::origin::Layers;
 use super::{Config, Options};
 
 /// Keeps what is wrong with them as a whole.
 pub(super) fn check(config: &Config, options: &mut Options) {
-    let listen = &options.listen.place("listen");
-    let said = [
-        (
-            "tls_cert",
-            options
-                .tls_cert
-                .last()
-                .map(|said| said.origin.place("tls_cert")),
-        ),
-        (
-            "tls_key",
-            options
-                .tls_key
-                .last()
-                .map(|said| said.origin.place("tls_key")),
-        ),
-        (
-            "tls_alpn",
-            options
-                .tls_alpn
-                .last()
-                .map(|said| said.origin.place("tls_alpn")),
-        ),
-        (
-            "tls_client_ca",
-            options
-                .tls_client_ca
-                .last()
-                .map(|said| said.origin.place("tls_client_ca")),
-        ),
-    ];
-    let said: Vec<(&str, String)> = said
-        .into_iter()
-        .filter_map(|(name, place)| Some((name, place?)))
-        .collect();
+    let listen = options.listen.place("listen");
+    let said = said(options);
     let secure = config.listen.iter().find(|endpoint| endpoint.is_tls);
     let secure = secure.map(ToString::to_string);
     if cfg!(not(feature = "tls")) {
@@ -54,18 +22,19 @@ pub(super) fn check(config: &Config, options: &mut Options) {
         }
         if let Some(address) = secure {
             options.mistake(
-                listen,
+                &listen,
                 &format!("'{address}' speaks TLS, which needs feature `tls` of prefork"),
             );
         }
         return;
     }
+    // One that was said and cannot be read is a mistake of its own.
     let missing: Vec<&str> = [
-        ("tls_cert", config.tls_cert.is_none()),
-        ("tls_key", config.tls_key.is_none()),
+        ("tls_cert", options.tls_cert.is_wanted()),
+        ("tls_key", options.tls_key.is_wanted()),
     ]
     .into_iter()
-    .filter_map(|(name, is_missing)| is_missing.then_some(name))
+    .filter_map(|(name, is_wanted)| (!is_wanted).then_some(name))
     .collect();
     let missing = missing.join(" and ");
     if missing.is_empty() {
@@ -76,8 +45,23 @@ pub(super) fn check(config: &Config, options: &mut Options) {
     }
     if let Some(address) = secure {
         options.mistake(
-            listen,
+            &listen,
             &format!("'{address}' speaks TLS, which needs {missing}"),
         );
     }
+}
+
+/// Which of them were said, and whom a mistake in each is told by.
+fn said(options: &Options) -> Vec<(&'static str, String)> {
+    fn place<T>(name: &'static str, layers: &Layers<T>) -> Option<(&'static str, String)> {
+        let said = layers.last()?;
+        Some((name, said.origin.place(name)))
+    }
+    let said = [
+        place("tls_cert", &options.tls_cert),
+        place("tls_key", &options.tls_key),
+        place("tls_alpn", &options.tls_alpn),
+        place("tls_client_ca", &options.tls_client_ca),
+    ];
+    said.into_iter().flatten().collect()
 }

@@ -61,6 +61,20 @@ impl Error {
                 "Mend what it is made from, or take it as a `Result<_, prefork::ArgError>`, with which the \
                  body is called all the same."
             }
+            Self::Tls {
+                source: Some(source),
+                ..
+            } if matches!(
+                source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) =>
+            {
+                "Check the path, and that the user of the master may read what is there; workers need not."
+            }
+            Self::Tls { place, .. } if place.starts_with("tls_client_ca") => {
+                "Give tls_client_ca the certificates of those who sign the clients', as PEM; \
+                 `openssl x509 -in FILE -noout -text` shows one."
+            }
             Self::Tls { .. } => {
                 "Give tls_cert the server's certificate and those that lead to a root, tls_key its \
                  private key, both as PEM; `openssl x509 -in FILE -noout -text` shows one."

@@ -25,9 +25,20 @@ mod others {
     #[prefork::main(tls_alpn = "HTTP/1.1 and others")]
     fn words() {}
 
+    #[prefork::main(tls_alpn = "http2,http/1.1")]
+    fn talk() {}
+
     #[prefork::main(tls_alpn = true)]
     fn flag() {}
 
     #[prefork::main(tls_alpn = "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z,0,1,2,3,4,5,6")]
     fn many() {}
+
+    #[prefork::main(
+        ssl_certfile = "cert.pem",
+        ssl_keyfile = "key.pem",
+        ssl_version = 2,
+        tls = true,
+    )]
+    fn of_peers() {}
 }
