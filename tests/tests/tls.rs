@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use prefork_testkit::{Child, Running, Server, Signal, eventually};
 use prefork_tests::client::{connect, who};
@@ -221,6 +222,27 @@ fn a_renewed_certificate_is_shown_by_the_next_worker() {
     replace(&server, 0);
     server.wait_for_log(|line| line.contains("new certificate"));
     assert_eq!(shown(&secure, &server), renewed.der().to_vec());
+}
+
+#[test]
+fn the_end_of_a_certificate_is_announced() {
+    let secure = Secure::new();
+    let soon = SystemTime::now() + Duration::from_hours(24 * 3);
+    let near = secure.authority.issue_with(|params| {
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = soon.into();
+    });
+    near.write(secure.path());
+    let explanation = secure.server(TLS, "1").env("PREFORK_EXPLAIN", "1").run();
+    let told = "\ncertificate\nfor localhost; good until 2";
+    assert!(explanation.text().contains(told), "{}", explanation.text());
+    let server = secure.server(TLS, "1").start();
+    let line = server.wait_for_log(|line| line.contains("the certificate expires at"));
+    assert!(line.contains("there is no newer one yet"), "{line}");
+    secure.authority.issue().write(secure.path());
+    replace(&server, 0);
+    let line = server.wait_for_log(|line| line.contains("new certificate"));
+    assert!(line.contains("good until 4096"), "{line}");
 }
 
 #[test]

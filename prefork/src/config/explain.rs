@@ -8,11 +8,12 @@ use prefork_options::one_line;
 
 use super::InWords;
 
-/// Every option with value and origin, the listeners as they would be bound, what a start would warn of, and what was
+/// Every option with value and origin, the listeners as they would be bound, the certificate that they would show, what a start would warn of, and what was
 /// ignored. The same for the same facts, in columns.
 pub(crate) fn explain(
     settled: &InWords,
     listeners: &[(String, String)],
+    certificate: Option<&str>,
     warning: Option<&str>,
 ) -> String {
     let mut text = String::new();
@@ -33,6 +34,7 @@ pub(crate) fn explain(
         text.push('\n');
         table(&mut text, &["listener", "address"], rows);
     }
+    lines(&mut text, "certificate", certificate);
     lines(&mut text, "warning", warning);
     lines(
         &mut text,
@@ -102,7 +104,13 @@ mod tests {
         ];
         settled.values.retain(|value| shown.contains(&value.name));
         let listeners = [("http".to_owned(), "0.0.0.0:5000".to_owned())];
-        let text = explain(&settled, &listeners, Some("nobody takes it"));
+        let certificate = "for localhost; good until 2030-01-01T00:00:00Z";
+        let text = explain(
+            &settled,
+            &listeners,
+            Some(certificate),
+            Some("nobody takes it"),
+        );
         let expected = "\
 option             value                  origin
 listen             http=0.0.0.0:5000      PREFORK_LISTEN, port by PORT
@@ -113,6 +121,9 @@ logger             stderr                 default
 
 listener  address
 http      0.0.0.0:5000
+
+certificate
+for localhost; good until 2030-01-01T00:00:00Z
 
 warning
 nobody takes it

@@ -42,7 +42,7 @@ pub(crate) const WHY_THERE_IS_NONE: Option<&str> = Some("a master needs Linux");
 
 /// # Errors
 /// Always.
-pub(crate) fn rehearse(_config: &Config, _resolved: Result<(), Error>) -> Result<(), Error> {
+pub(crate) fn rehearse(_config: &Config) -> Result<(), Error> {
     Err(refusal())
 }
 

@@ -18,7 +18,7 @@ use crate::listen::{VARIABLES, announce};
 use crate::spawn::{Order, Refusal};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
 use crate::sys::fds::FIRST_FD;
-use crate::tls::Keeper;
+use crate::tls::{Keeper, News};
 
 impl Master {
     pub(super) fn perform(&mut self, action: Action) {
@@ -159,13 +159,14 @@ impl Master {
         let Some(tls) = self.tls.as_mut().filter(|_| self.is_announced) else {
             return;
         };
-        if let Some(news) = tls.renew(SystemTime::now()) {
-            let level = if news.is_bad() {
-                Level::Error
-            } else {
-                Level::Info
-            };
-            self.log.line(&LogLine::plain(level, &news.to_string()));
+        let news = tls.renew(SystemTime::now());
+        self.tell_news(news);
+    }
+
+    fn tell_news(&mut self, news: Option<News>) {
+        if let Some(news) = news {
+            let line = LogLine::plain(news.level(), &news.to_string());
+            self.log.line(&line);
         }
     }
 
@@ -182,6 +183,8 @@ impl Master {
         let pid = std::process::id();
         let line = LogLine::beginning(&format!("{place} with {workers} (master pid {pid})"));
         self.log.line(&line);
+        let age = self.tls.as_mut().and_then(|tls| tls.age(SystemTime::now()));
+        self.tell_news(age);
         self.is_announced = true;
         let ready = MasterReady {
             pids: std::mem::take(&mut self.first_pids),

@@ -114,15 +114,13 @@ impl Setup {
 /// Why this system cannot have a master at all: it can.
 pub(crate) const WHY_THERE_IS_NONE: Option<&str> = None;
 
-/// Asks all that a master asks before it binds, and binds nothing; what resolving came to it is told.
+/// Asks of the system all that a master asks before it binds, and binds nothing.
 ///
 /// # Errors
 /// The one that a start would end with, but for what binding and starting say.
-pub(crate) fn rehearse(config: &Config, resolved: Result<(), Error>) -> Result<(), Error> {
+pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
     need_kernel()?;
     need_descriptors(config)?;
-    Keeper::of(config, SystemTime::now())?;
-    resolved?;
     Program::current().map_err(cannot("open its own program"))?;
     Ok(())
 }

@@ -3,13 +3,14 @@
 //! It knows what a start checks; it binds, starts and asks no function but `configure`.
 
 use std::io::Write;
+use std::time::SystemTime;
 
 use super::{Said, declare, names_of, need_master, offered_by};
 use crate::config::{Config, explain as explanation};
 use crate::error::Error;
 use crate::listen::resolve_all;
 use crate::master::rehearse;
-use crate::tls::Handed;
+use crate::tls::Keeper;
 use crate::worker::{Wanted, untaken};
 
 /// Prints what holds.
@@ -30,6 +31,7 @@ pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), E
         // There are no places yet that could be told.
         Err(error) => Rehearsed {
             places: Vec::new(),
+            certificate: None,
             warning: None,
             verdict: Err(error),
         },
@@ -37,6 +39,7 @@ pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), E
     let text = explanation(
         &settled.in_words(&environment),
         &rehearsed.places,
+        rehearsed.certificate.as_deref(),
         rehearsed.warning.as_deref(),
     );
     // Whoever closed the other end does not want to know.
@@ -48,6 +51,8 @@ pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), E
 struct Rehearsed {
     /// A listener's name and place.
     places: Vec<(String, String)>,
+    /// For whom it is, and until when.
+    certificate: Option<String>,
     /// What a start would say before it binds.
     warning: Option<String>,
     verdict: Result<(), Error>,
@@ -65,7 +70,7 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
         (to.name.clone(), place)
     });
     let places = places.collect();
-    let mut warning = None;
+    let (mut warning, mut certificate) = (None, None);
     let check = || {
         match wanted {
             Some(wanted) => {
@@ -75,15 +80,17 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
             }
             None => need_master(config)?,
         }
-        let resolved = resolved.map(drop);
-        match config.workers {
-            0 => Handed::by_itself(config).and(resolved),
-            _ => rehearse(config, resolved),
+        if config.workers > 0 {
+            rehearse(config)?;
         }
+        let keeper = Keeper::of(config, SystemTime::now())?;
+        certificate = keeper.and_then(|keeper| keeper.certificate());
+        resolved.map(drop)
     };
     let verdict = check();
     Rehearsed {
         places,
+        certificate,
         warning,
         verdict,
     }

@@ -9,15 +9,15 @@
 //! where the old and the new one stand in one file for a while.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, RootCertStore};
-use x509_parser::certificate::{Validity, X509Certificate};
-use x509_parser::time::ASN1Time;
+use x509_parser::certificate::X509Certificate;
 
+use super::leaf::{Leaf, Stage};
 use super::material::{Material, Piece};
 use super::pem::{certificates, private_key};
 use super::refusal::{Reason, Refusal};
@@ -42,17 +42,13 @@ impl Material {
         Ok(())
     }
 
-    #[cfg(test)]
-    pub(super) fn not_after(&self) -> Result<SystemTime, Refusal> {
-        Ok(system_time(self.validity()?.not_after))
-    }
-
-    /// When the server's certificate expires, for people.
+    /// What the server's own certificate says.
     ///
     /// # Errors
     /// There is none that can be read.
-    pub(super) fn good_until(&self) -> Result<String, Refusal> {
-        Ok(utc(self.validity()?.not_after))
+    pub(super) fn leaf(&self) -> Result<Leaf, Refusal> {
+        let chain = certificates(&self.chain)?;
+        Ok(Leaf::of(&parse(&self.chain, &chain, 0)?))
     }
 
     /// Judges the dates of the server's certificate.
@@ -60,22 +56,13 @@ impl Material {
     /// # Errors
     /// It is expired, or not valid yet.
     pub(super) fn check_dates(&self, now: SystemTime) -> Result<(), Refusal> {
-        let validity = self.validity()?;
-        let refuse = |reason| Err(Refusal::new(&self.chain.place, reason));
-        // The second that is written belongs to it (RFC 5280, 4.1.2.5).
-        let expired_from = system_time(validity.not_after) + Duration::from_secs(1);
-        if now >= expired_from {
-            return refuse(Reason::Expired(utc(validity.not_after)));
-        }
-        if now < system_time(validity.not_before) {
-            return refuse(Reason::NotYetValid(utc(validity.not_before)));
-        }
-        Ok(())
-    }
-
-    fn validity(&self) -> Result<Validity, Refusal> {
-        let chain = certificates(&self.chain)?;
-        Ok(parse(&self.chain, &chain, 0)?.validity.clone())
+        let leaf = self.leaf()?;
+        let reason = match leaf.stage(now) {
+            Stage::Good | Stage::NearItsEnd => return Ok(()),
+            Stage::Expired => Reason::Expired(leaf.until()),
+            Stage::NotYetValid => Reason::NotYetValid(leaf.from()),
+        };
+        Err(Refusal::new(&self.chain.place, reason))
     }
 
     /// The server's chain with its key, which fit each other.
@@ -148,24 +135,6 @@ fn parse<'a>(
 /// is how single clients are let in without a CA. One that another has signed says in its extensions whether it may sign.
 fn may_sign(certificate: &X509Certificate<'_>) -> bool {
     certificate.is_ca() || certificate.subject() == certificate.issuer()
-}
-
-fn system_time(time: ASN1Time) -> SystemTime {
-    let seconds = time.timestamp();
-    let distance = Duration::from_secs(seconds.unsigned_abs());
-    if seconds < 0 {
-        UNIX_EPOCH - distance
-    } else {
-        UNIX_EPOCH + distance
-    }
-}
-
-/// As RFC 3339 writes it.
-fn utc(time: ASN1Time) -> String {
-    let time = time.to_datetime();
-    let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
-    let (hour, minute, second) = time.to_hms();
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 #[cfg(test)]
@@ -333,16 +302,6 @@ mod tests {
             text.contains("is not valid before 2034-01-01T00:00:00Z"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn the_last_second_is_a_good_one() {
-        let material = Material::read(&sources(&valid(2025, 2030))).expect("bytes");
-        let end = material.not_after().expect("a date");
-        assert_eq!(end, rcgen::date_time_ymd(2030, 1, 1));
-        assert!(material.check(end).is_ok());
-        assert!(material.check(end + Duration::from_millis(999)).is_ok());
-        assert!(material.check(end + Duration::from_secs(1)).is_err());
     }
 
     #[test]

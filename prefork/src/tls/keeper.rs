@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
 use super::envelope::Envelope;
+use super::leaf::Stage;
 use super::material::{Material, Sources};
 use super::news::News;
 use super::parcel::Parcel;
@@ -24,7 +25,8 @@ pub(crate) struct Keeper {
     tickets: Ratchet,
     /// What was refused last, so that it is told once.
     refused: Option<Refused>,
-    has_told_expiry: bool,
+    /// How old what serves was said to be.
+    told: Stage,
     envelope: Envelope,
 }
 
@@ -57,7 +59,7 @@ impl Keeper {
             sources,
             serving,
             refused: None,
-            has_told_expiry: false,
+            told: Stage::Good,
             envelope: Envelope::default(),
         })
     }
@@ -76,9 +78,30 @@ impl Keeper {
             },
             Err(refusal) => self.first_time(None, refusal),
         };
-        refusal
-            .map(News::Refused)
-            .or_else(|| self.expiry(now).map(News::Expired))
+        refusal.map(News::Refused).or_else(|| self.age(now))
+    }
+
+    /// That what serves has come to its end, or is near it; each is told once, and begins anew with another certificate.
+    pub(crate) fn age(&mut self, now: SystemTime) -> Option<News> {
+        let leaf = self.serving.leaf().ok()?;
+        let stage = leaf.stage(now);
+        // A clock that goes back and forth says nothing new.
+        if stage <= self.told {
+            return None;
+        }
+        self.told = stage;
+        let place = self.serving.chain.place.clone();
+        let until = leaf.until();
+        match stage {
+            Stage::NotYetValid | Stage::Good => None,
+            Stage::NearItsEnd => Some(News::NearItsEnd { place, until }),
+            Stage::Expired => Some(News::Expired(Refusal::new(&place, Reason::Expired(until)))),
+        }
+    }
+
+    /// The certificate that serves, for people.
+    pub(crate) fn certificate(&self) -> Option<String> {
+        self.serving.leaf().ok().map(|leaf| leaf.to_string())
     }
 
     /// What a child gets, in a sealed file: the same for all of them while nothing is different. The keys of tickets
@@ -107,10 +130,12 @@ impl Keeper {
             // That the old one has expired is no reason to trust the old client CA any longer.
             seen.check_dates(now)?;
         }
-        let until = seen.good_until()?;
+        let until = seen.leaf()?.until();
         self.serving = seen.clone();
         self.refused = None;
-        self.has_told_expiry &= !has_new_pair;
+        if has_new_pair {
+            self.told = Stage::Good;
+        }
         self.envelope = Envelope::default();
         Ok(if has_new_pair {
             format!("new certificate, good until {until}")
@@ -127,16 +152,6 @@ impl Keeper {
             return None;
         }
         self.refused = refused;
-        Some(refusal)
-    }
-
-    fn expiry(&mut self, now: SystemTime) -> Option<Refusal> {
-        let is_over = |refusal: &Refusal| matches!(refusal.reason, Reason::Expired(_));
-        let refusal = self.serving.check_dates(now).err().filter(is_over)?;
-        if self.has_told_expiry {
-            return None;
-        }
-        self.has_told_expiry = true;
         Some(refusal)
     }
 }
@@ -195,17 +210,18 @@ mod tests {
 
     /// Which news it is, and its line.
     fn told(news: Option<News>) -> String {
-        let is_bad = news.as_ref().is_some_and(News::is_bad);
-        assert_eq!(
-            is_bad,
-            matches!(news, Some(News::Refused(_) | News::Expired(_)))
-        );
         match news {
             None => "nothing".to_owned(),
             Some(news @ News::Renewed(_)) => format!("renewed: {news}"),
+            Some(news @ News::NearItsEnd { .. }) => format!("soon: {news}"),
             Some(news @ News::Refused(_)) => format!("refused: {news}"),
             Some(news @ News::Expired(_)) => format!("expired: {news}"),
         }
+    }
+
+    fn end_of(keeper: &Keeper) -> SystemTime {
+        let leaf = keeper.serving.leaf();
+        leaf.expect("a certificate").expired_from()
     }
 
     const RENEWED: &str = "renewed: new certificate, good until 2040-01-01T00:00:00Z; it serves from the next worker on";
@@ -302,14 +318,37 @@ mod tests {
     fn that_what_serves_has_expired_is_told_once_for_each_pair() {
         let files = Files::new(&server());
         let mut keeper = files.keeper();
-        let expired = keeper.serving.not_after().expect("a date") + Duration::from_secs(1);
+        let expired = end_of(&keeper);
         let text = told(keeper.renew(expired));
         assert!(text.starts_with("expired: tls_cert ('"), "{text}");
         assert_eq!(told(keeper.renew(expired)), "nothing");
         files.write(&valid(2026, 2040));
         assert_eq!(told(keeper.renew(expired)), RENEWED);
-        let expired = keeper.serving.not_after().expect("a date") + Duration::from_secs(1);
+        let expired = end_of(&keeper);
         assert!(told(keeper.renew(expired)).starts_with("expired"));
+    }
+
+    #[test]
+    fn that_the_end_is_near_is_told_once_and_then_that_it_came() {
+        let files = Files::new(&server());
+        let mut keeper = files.keeper();
+        assert_eq!(told(keeper.age(now())), "nothing");
+        let end = end_of(&keeper);
+        let day = Duration::from_hours(24);
+        let text = told(keeper.renew(end - day));
+        assert!(text.starts_with("soon: tls_cert ('"), "{text}");
+        assert!(
+            text.ends_with("expires at 2035-01-01T00:00:00Z, and there is no newer one yet"),
+            "{text}"
+        );
+        assert_eq!(told(keeper.renew(end - day)), "nothing");
+        assert!(told(keeper.renew(end)).starts_with("expired"));
+        // The clock was set back.
+        assert_eq!(told(keeper.renew(end - day)), "nothing");
+        files.write(&valid(2026, 2036));
+        assert!(told(keeper.renew(end - day)).starts_with("renewed"));
+        let text = told(keeper.age(end_of(&keeper) - day));
+        assert!(text.starts_with("soon"), "{text}");
     }
 
     #[test]
@@ -317,7 +356,7 @@ mod tests {
         let files = Files::new(&server());
         let mut keeper = files.keeper();
         fs::remove_file(files.path("key.pem")).expect("it is there");
-        let expired = keeper.serving.not_after().expect("a date") + Duration::from_secs(1);
+        let expired = end_of(&keeper);
         assert!(told(keeper.renew(expired)).starts_with("refused"));
         assert!(told(keeper.renew(expired)).starts_with("expired"));
         assert_eq!(told(keeper.renew(expired)), "nothing");
@@ -357,7 +396,7 @@ mod tests {
         let mut sources = files.sources();
         sources.client_ca = Some(Pem::Path(ca.clone()));
         let mut keeper = Keeper::new(sources, now()).expect("a good pair");
-        let expired = keeper.serving.not_after().expect("a date") + Duration::from_secs(1);
+        let expired = end_of(&keeper);
         assert!(told(keeper.renew(expired)).starts_with("expired"));
         let trusted = Authority::new().pem();
         fs::write(&ca, &trusted).expect("a file");

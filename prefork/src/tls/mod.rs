@@ -8,6 +8,7 @@ mod check;
 mod envelope;
 mod handed;
 mod keeper;
+mod leaf;
 mod material;
 mod news;
 mod parcel;
@@ -21,4 +22,5 @@ mod tickets;
 
 pub(crate) use handed::Handed;
 pub(crate) use keeper::Keeper;
+pub(crate) use news::News;
 pub(crate) use parcel::Parcel;

@@ -1,26 +1,29 @@
-//! What the master tells of its certificates between two starts.
+//! What the master tells of its certificates while it serves.
 
 use std::fmt;
 
-use super::refusal::Refusal;
+use super::refusal::{Place, Refusal};
+use crate::master::Level;
 
-/// What happened to certificate and key since the last start. As text it is a line for the log.
+/// What happened to certificate and key, or to the time that is left. As text it is a line for the log.
 #[derive(Debug)]
 pub(crate) enum News {
     /// There is something new that serves from here on; what.
     Renewed(String),
     /// What is there now cannot be used, the last good ones serve on.
     Refused(Refusal),
+    /// The certificate that serves expires soon, and there is no other.
+    NearItsEnd { place: Place, until: String },
     /// The certificate that serves has expired meanwhile, and there is no other.
     Expired(Refusal),
 }
 
 impl News {
-    /// Whether somebody has to do something.
-    pub(crate) fn is_bad(&self) -> bool {
+    pub(crate) fn level(&self) -> Level {
         match self {
-            Self::Renewed(_) => false,
-            Self::Refused(_) | Self::Expired(_) => true,
+            Self::Renewed(_) => Level::Info,
+            Self::NearItsEnd { .. } => Level::Warn,
+            Self::Refused(_) | Self::Expired(_) => Level::Error,
         }
     }
 }
@@ -32,6 +35,12 @@ impl fmt::Display for News {
             Self::Refused(refusal) => {
                 let why = refusal.one_line();
                 write!(f, "{why}; what was read before serves on")
+            }
+            Self::NearItsEnd { place, until } => {
+                write!(
+                    f,
+                    "{place}: the certificate expires at {until}, and there is no newer one yet"
+                )
             }
             Self::Expired(refusal) => {
                 write!(f, "{refusal}; it serves on, and clients will refuse it")

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::master::Level;
 
 #[derive(Debug)]
 pub(crate) enum Keeper {}
@@ -29,7 +30,7 @@ impl Handed {
 }
 
 impl News {
-    pub(crate) fn is_bad(&self) -> bool {
+    pub(crate) fn level(&self) -> Level {
         match *self {}
     }
 }
@@ -46,6 +47,14 @@ impl Keeper {
     }
 
     pub(crate) fn renew(&mut self, _now: SystemTime) -> Option<News> {
+        match *self {}
+    }
+
+    pub(crate) fn age(&mut self, _now: SystemTime) -> Option<News> {
+        match *self {}
+    }
+
+    pub(crate) fn certificate(&self) -> Option<String> {
         match *self {}
     }
 

@@ -1,0 +1,192 @@
+//! What the server's own certificate says: for whom it is, and from when to when it is good.
+//!
+//! It is told what time it is, and decides nothing: a certificate without names is one as well.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::time::ASN1Time;
+
+/// Read from the first certificate of a chain.
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    names: Vec<String>,
+    not_before: ASN1Time,
+    not_after: ASN1Time,
+}
+
+/// How a certificate's time stands to now, in the order in which these come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    NotYetValid,
+    Good,
+    /// Less than a tenth of its time is left: who renews by itself has done so long ago, at a third or at half.
+    NearItsEnd,
+    Expired,
+}
+
+impl Leaf {
+    pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
+        let validity = certificate.validity();
+        Self {
+            names: names(certificate),
+            not_before: validity.not_before,
+            not_after: validity.not_after,
+        }
+    }
+
+    pub(super) fn stage(&self, now: SystemTime) -> Stage {
+        let (from, until) = (system_time(self.not_before), self.expired_from());
+        if now >= until {
+            return Stage::Expired;
+        }
+        if now < from {
+            return Stage::NotYetValid;
+        }
+        let span = |from, to: SystemTime| to.duration_since(from).unwrap_or_default();
+        if span(now, until) < span(from, until) / 10 {
+            return Stage::NearItsEnd;
+        }
+        Stage::Good
+    }
+
+    /// The first moment of it, as RFC 3339 writes it.
+    pub(super) fn from(&self) -> String {
+        utc(self.not_before)
+    }
+
+    /// Its last second, likewise.
+    pub(super) fn until(&self) -> String {
+        utc(self.not_after)
+    }
+
+    /// The second that is written belongs to it (RFC 5280, 4.1.2.5).
+    pub(super) fn expired_from(&self) -> SystemTime {
+        system_time(self.not_after) + Duration::from_secs(1)
+    }
+}
+
+/// For whom, and until when.
+impl fmt::Display for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.names.as_slice() {
+            [] => f.write_str("for no name, so that most clients refuse it")?,
+            names => write!(f, "for {}", names.join(", "))?,
+        }
+        write!(f, "; good until {}", self.until())
+    }
+}
+
+/// Whom clients may take the server for: names alone count, not the subject (RFC 9525, 2).
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let name = |name: &GeneralName<'_>| match *name {
+        GeneralName::DNSName(name) => Some(name.to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes),
+        _ => None,
+    };
+    extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(name)
+        .collect()
+}
+
+fn address(bytes: &[u8]) -> Option<String> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(|octets| Ipv4Addr::from(octets).to_string());
+    let v6 = <[u8; 16]>::try_from(bytes).map(|octets| Ipv6Addr::from(octets).to_string());
+    v4.or(v6).ok()
+}
+
+fn system_time(time: ASN1Time) -> SystemTime {
+    let seconds = time.timestamp();
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 {
+        UNIX_EPOCH - distance
+    } else {
+        UNIX_EPOCH + distance
+    }
+}
+
+fn utc(time: ASN1Time) -> String {
+    let time = time.to_datetime();
+    let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
+    let (hour, minute, second) = time.to_hms();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn leaf(params: &CertificateParams) -> Leaf {
+        let key = KeyPair::generate().expect("a key");
+        let made = params.self_signed(&key).expect("a certificate");
+        let (_, parsed) = x509_parser::parse_x509_certificate(made.der()).expect("the same");
+        Leaf::of(&parsed)
+    }
+
+    fn named(names: &[&str]) -> CertificateParams {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        params.not_before = date_time_ymd(2030, 1, 1);
+        params.not_after = date_time_ymd(2030, 4, 11);
+        params
+    }
+
+    #[test]
+    fn it_is_told_for_whom_and_until_when() {
+        let names = ["*.example.org", "127.0.0.1", "::1"];
+        assert_eq!(
+            leaf(&named(&names)).to_string(),
+            "for *.example.org, 127.0.0.1, ::1; good until 2030-04-11T00:00:00Z"
+        );
+        let nobody = leaf(&named(&[])).to_string();
+        assert!(nobody.starts_with("for no name, "), "{nobody}");
+    }
+
+    #[test]
+    fn the_end_of_its_time_is_the_last_tenth() {
+        // Of a hundred days.
+        let leaf = leaf(&named(&[]));
+        for (month, day, stage) in [
+            (1, 1, Stage::Good),
+            (3, 31, Stage::Good),
+            (4, 2, Stage::NearItsEnd),
+            (4, 11, Stage::NearItsEnd),
+            (4, 12, Stage::Expired),
+        ] {
+            let now = date_time_ymd(2030, month, day).into();
+            assert_eq!(leaf.stage(now), stage, "{month}/{day}");
+        }
+        let before = date_time_ymd(2029, 12, 31).into();
+        assert_eq!(leaf.stage(before), Stage::NotYetValid);
+    }
+
+    #[test]
+    fn the_last_second_is_a_good_one() {
+        let leaf = leaf(&named(&[]));
+        let end: SystemTime = date_time_ymd(2030, 4, 11).into();
+        let stage = |end| leaf.stage(end);
+        assert_eq!(stage(end), Stage::NearItsEnd);
+        assert_eq!(stage(end + Duration::from_millis(999)), Stage::NearItsEnd);
+        assert_eq!(stage(end + Duration::from_secs(1)), Stage::Expired);
+    }
+
+    #[test]
+    fn a_time_that_is_none_has_an_end_all_the_same() {
+        let mut params = named(&[]);
+        std::mem::swap(&mut params.not_before, &mut params.not_after);
+        let leaf = leaf(&params);
+        let inside = date_time_ymd(2030, 2, 1).into();
+        assert_eq!(leaf.stage(inside), Stage::Expired);
+    }
+}
