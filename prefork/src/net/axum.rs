@@ -20,8 +20,7 @@ impl axum::serve::Listener for Listener {
         loop {
             match Self::accept(self).await {
                 Ok(connection) => return connection,
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(_) => tokio::time::sleep(REST).await,
+                Err(error) => rest_after(&error).await,
             }
         }
     }
@@ -40,14 +39,20 @@ impl axum::serve::Listener for TlsListener {
         loop {
             match Self::accept(self).await {
                 Ok(connection) => return connection,
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(_) => tokio::time::sleep(REST).await,
+                Err(error) => rest_after(&error).await,
             }
         }
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
         Self::local_addr(self)
+    }
+}
+
+/// What fails is one connection, or heals.
+async fn rest_after(error: &io::Error) {
+    if !is_of_one_connection(error) {
+        tokio::time::sleep(REST).await;
     }
 }
 

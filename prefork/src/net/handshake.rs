@@ -22,30 +22,25 @@ use super::tls_stream::TlsStream;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
 
-/// `None` for a client that does not speak TLS.
-pub(super) async fn shake_hands(
-    stream: Stream<TcpStream>,
-    config: Arc<ServerConfig>,
-) -> Option<TlsStream> {
-    match attempt(stream, config).await {
-        Ok(stream) => Some(stream),
-        Err(Failure::Told(io)) => {
+/// Why there is no stream.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: io::Error,
+    /// Of a client that has an alert to read.
+    io: Option<TcpStream>,
+}
+
+impl Failure {
+    /// Waits until the client has read why it is refused.
+    pub(super) async fn linger(self) {
+        if let Some(io) = self.io {
             let _ = timeout(LINGER, linger(io)).await;
-            None
         }
-        Err(Failure::Gone) => None,
     }
 }
 
-enum Failure {
-    /// The client has an alert to read.
-    Told(TcpStream),
-    /// It closed the connection, or lost it.
-    Gone,
-}
-
 /// In two steps, so that it is seen when the client is answered.
-async fn attempt(
+pub(super) async fn shake_hands(
     stream: Stream<TcpStream>,
     config: Arc<ServerConfig>,
 ) -> Result<TlsStream, Failure> {
@@ -53,7 +48,7 @@ async fn attempt(
     let start = match progress(&mut hello).await {
         Ok(start) => start,
         // The note is dropped here, before the descriptor.
-        Err(error) => return Err(failure(&error, hello.into_inner().take_io())),
+        Err(error) => return Err(failure(error, hello.into_inner().take_io())),
     };
     hello.note_answered();
     let mut rest = hello.map(|_| start.into_stream(config).into_fallible());
@@ -61,7 +56,7 @@ async fn attempt(
         Ok(tls) => Ok(TlsStream::new(rest.map(|_| Box::new(tls)))),
         Err((error, io)) => {
             drop(rest);
-            Err(failure(&error, Some(io)))
+            Err(failure(error, Some(io)))
         }
     }
 }
@@ -79,11 +74,9 @@ async fn progress<F: Future + Unpin>(stream: &mut Stream<F>) -> F::Output {
 }
 
 /// What rustls objects to is `InvalidData`; an alert was written then.
-fn failure(error: &io::Error, io: Option<TcpStream>) -> Failure {
-    match io {
-        Some(io) if error.kind() == io::ErrorKind::InvalidData => Failure::Told(io),
-        Some(_) | None => Failure::Gone,
-    }
+fn failure(error: io::Error, io: Option<TcpStream>) -> Failure {
+    let io = io.filter(|_| error.kind() == io::ErrorKind::InvalidData);
+    Failure { error, io }
 }
 
 /// A socket that is closed with bytes unread is reset, and the alert may be lost with it

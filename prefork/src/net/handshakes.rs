@@ -1,24 +1,23 @@
-//! All handshakes of one listener: those that go on, and those that are over and not collected yet.
+//! All handshakes of one listener: those that go on, each a task, and those that are over and not collected yet.
 //!
-//! Knows how many there may be and which one gives way; does not accept, and does not know TLS.
+//! It does what [`admission`](super::admission) decides; it does not accept, and does not know TLS.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use event_listener::{Event, EventListener};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep};
 
+use super::admission::{Admission, Entry, Limits};
 use super::handshake::shake_hands;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
-
-/// A handshake that is older than this gives way to a new one where there is no room for both.
-const PROTECTED: Duration = Duration::from_secs(1);
 
 pub(super) struct Handshakes {
     config: Arc<ServerConfig>,
@@ -31,45 +30,25 @@ pub(super) struct Handshakes {
     room: Event,
 }
 
+/// Who is told of the handshakes that come to nothing.
+pub(super) type OnFailure = Arc<dyn Fn(SocketAddr, &io::Error) + Send + Sync>;
+
 struct State {
-    limits: Limits,
-    /// In the order of their age.
-    going_on: BTreeMap<u64, GoingOn>,
-    next_number: u64,
+    admission: Admission,
+    /// Of those that go on, by number; each is unknown for the moment in which it is made.
+    tasks: HashMap<u64, AbortHandle>,
     finished: VecDeque<(TlsStream, SocketAddr)>,
+    on_failure: Option<OnFailure>,
     is_closed: bool,
-}
-
-/// What a listener allows.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) timeout: Duration,
-    /// Of those that go on and those that nobody has collected together.
-    pub(super) max: usize,
-}
-
-struct GoingOn {
-    since: Instant,
-    /// Its task; unknown for the moment in which that is made.
-    task: Option<AbortHandle>,
-    is_given_up: bool,
-}
-
-/// Whether one more handshake may begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admission {
-    Open,
-    /// Ask again when there is room, or then: the oldest is old enough to give way.
-    Full(Option<Instant>),
 }
 
 impl Handshakes {
     pub(super) fn new(config: Arc<ServerConfig>, limits: Limits) -> Self {
         let state = State {
-            limits,
-            going_on: BTreeMap::new(),
-            next_number: 0,
+            admission: Admission::new(limits),
+            tasks: HashMap::new(),
             finished: VecDeque::new(),
+            on_failure: None,
             is_closed: false,
         };
         Self {
@@ -82,19 +61,23 @@ impl Handshakes {
     }
 
     pub(super) fn change_limits(&self, change: impl FnOnce(&mut Limits)) {
-        change(&mut self.state().limits);
+        change(self.state().admission.limits_mut());
     }
 
     pub(super) fn limits(&self) -> Limits {
-        self.state().limits
+        self.state().admission.limits()
     }
 
-    pub(super) fn admission(&self, now: Instant) -> Admission {
-        self.state().admission(now)
+    pub(super) fn tell_failures(&self, to: OnFailure) {
+        self.state().on_failure = Some(to);
     }
 
-    /// Resolves when there may be room; make it before asking for [`admission`](Self::admission),
-    /// or the moment in between is missed.
+    pub(super) fn entry(&self, now: Instant) -> Entry {
+        self.state().admission.entry(now)
+    }
+
+    /// Resolves when there may be room; make it before asking for the [`entry`](Self::entry), or the
+    /// moment in between is missed.
     pub(super) fn until_room(&self) -> EventListener {
         self.room.listen()
     }
@@ -102,39 +85,47 @@ impl Handshakes {
     /// There is less room than the limit says: the oldest gives way as if it were reached. Whether a
     /// handshake goes on at all.
     pub(super) fn give_way(&self, now: Instant) -> bool {
-        self.state().give_way(now)
+        let mut state = self.state();
+        let oldest = state.admission.oldest_gives_way(now);
+        state.abort(oldest);
+        !state.admission.is_empty()
     }
 
     /// Begins one; the oldest gives way if there are too many now. It goes on by itself, on the
-    /// runtime of the caller.
+    /// runtime of the caller. Nothing begins where all was closed: the connection is dropped.
     pub(super) fn begin(self: &Arc<Self>, stream: Stream<TcpStream>, peer: SocketAddr) {
-        let now = Instant::now();
         let mut state = self.state();
-        let number = state.add(now);
-        state.make_room(now);
+        if state.is_closed {
+            return;
+        }
+        let (number, gives_way) = state.admission.begin(Instant::now());
+        state.abort(gives_way);
         drop(state);
         self.begun.notify(1);
-        let place = Place {
+        let place = Held {
             number,
+            peer,
             handshakes: Arc::clone(self),
         };
         let config = Arc::clone(&self.config);
         // Without the lock: a runtime that shuts down drops the task here.
         let task = tokio::spawn(async move {
-            if let Some(stream) = shake_hands(stream, config).await {
-                place.finish(stream, peer);
+            match shake_hands(stream, config).await {
+                Ok(stream) => place.finish(stream),
+                Err(failure) => {
+                    place.handshakes.tell(peer, &failure.error);
+                    failure.linger().await;
+                }
             }
         });
-        if let Some(going_on) = self.state().going_on.get_mut(&number) {
-            going_on.task_is(task.abort_handle());
-        }
+        self.state().task_is(number, task.abort_handle());
     }
 
     /// Waits for a handshake that is over. Cancel safe: it is taken when it is returned.
     pub(super) async fn next_finished(&self) -> (TlsStream, SocketAddr) {
         loop {
             let waiting = self.finished.listen();
-            let finished = self.state().finished.pop_front();
+            let finished = self.state().collect();
             if let Some(connection) = finished {
                 self.room.notify(usize::MAX);
                 return connection;
@@ -143,30 +134,43 @@ impl Handshakes {
         }
     }
 
-    /// Ends those that take too long, for as long as it is polled. One timer for all: with one for
-    /// each, every handshake would interrupt the runtime to set it.
-    pub(super) async fn keep_deadlines(&self) {
+    /// Ends those that take too long, for as long as it is polled; set to any time, `timer` is for all of them. With one
+    /// for each, every handshake would interrupt the runtime to set it.
+    pub(super) async fn keep_deadlines(&self, mut timer: Pin<Box<Sleep>>) {
         loop {
             let begins = self.begun.listen();
-            let deadline = self.state().give_up_late(Instant::now());
+            let deadline = self.state().end_late(Instant::now());
             match deadline {
                 // Who begins meanwhile has a later one.
-                Some(deadline) => sleep_until(deadline).await,
+                Some(deadline) => {
+                    timer.as_mut().reset(deadline);
+                    timer.as_mut().await;
+                }
                 None => begins.await,
             }
         }
     }
 
-    /// Ends everything; nothing finishes afterwards.
+    /// Ends everything; nothing begins or finishes afterwards, and nobody is told.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;
-        for going_on in state.going_on.values_mut() {
-            going_on.give_up();
+        for task in state.tasks.values() {
+            task.abort();
         }
         let uncollected = std::mem::take(&mut state.finished);
         drop(state);
         drop(uncollected);
+    }
+
+    /// Without the lock, since it is the user's function.
+    fn tell(&self, peer: SocketAddr, error: &io::Error) {
+        let state = self.state();
+        let on_failure = state.on_failure.clone().filter(|_| !state.is_closed);
+        drop(state);
+        if let Some(on_failure) = on_failure {
+            on_failure(peer, error);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -175,118 +179,71 @@ impl Handshakes {
 }
 
 impl State {
-    fn count(&self) -> usize {
-        self.going_on.len() + self.finished.len()
-    }
-
-    /// One that was given up counts until its socket is closed, so that there is never more than
-    /// one beyond the limit.
-    fn admission(&self, now: Instant) -> Admission {
-        if self.count() < self.limits.max {
-            return Admission::Open;
-        }
-        let oldest = self.going_on.values().next();
-        match oldest {
-            Some(oldest) if !oldest.is_given_up && self.count() == self.limits.max => {
-                let old = oldest.since + PROTECTED;
-                if now < old {
-                    Admission::Full(Some(old))
-                } else {
-                    Admission::Open
-                }
-            }
-            Some(_) | None => Admission::Full(None),
-        }
-    }
-
-    fn add(&mut self, now: Instant) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        let going_on = GoingOn {
-            since: now,
-            task: None,
-            is_given_up: false,
-        };
-        self.going_on.insert(number, going_on);
-        number
-    }
-
-    fn make_room(&mut self, now: Instant) {
-        if self.count() > self.limits.max {
-            self.give_way(now);
-        }
-    }
-
-    /// Gives up all whose time is over, and says whose is next.
-    fn give_up_late(&mut self, now: Instant) -> Option<Instant> {
-        for going_on in self.going_on.values_mut().filter(|it| !it.is_given_up) {
-            let deadline = going_on.since.checked_add(self.limits.timeout)?;
-            if now < deadline {
-                return Some(deadline);
-            }
-            going_on.give_up();
-        }
-        None
-    }
-
-    /// Not one that is young: where it is the oldest, others have just finished.
-    fn give_way(&mut self, now: Instant) -> bool {
-        let Some(mut oldest) = self.going_on.first_entry() else {
-            return false;
-        };
-        if now >= oldest.get().since + PROTECTED {
-            oldest.get_mut().give_up();
-        }
-        true
-    }
-}
-
-impl GoingOn {
-    fn task_is(&mut self, task: AbortHandle) {
-        if self.is_given_up {
-            task.abort();
-        }
-        self.task = Some(task);
-    }
-
-    fn give_up(&mut self) {
-        self.is_given_up = true;
-        if let Some(task) = &self.task {
+    fn abort(&self, number: Option<u64>) {
+        if let Some(task) = number.and_then(|number| self.tasks.get(&number)) {
             task.abort();
         }
     }
+
+    /// It may be over by now, or be given up.
+    fn task_is(&mut self, number: u64, task: AbortHandle) {
+        if self.is_closed || self.admission.is_given_up(number) {
+            task.abort();
+        }
+        if self.admission.is_going_on(number) {
+            self.tasks.insert(number, task);
+        }
+    }
+
+    fn end_late(&mut self, now: Instant) -> Option<Instant> {
+        let (late, next) = self.admission.late_ones(now);
+        for number in late {
+            self.abort(Some(number));
+        }
+        next
+    }
+
+    fn collect(&mut self) -> Option<(TlsStream, SocketAddr)> {
+        let connection = self.finished.pop_front()?;
+        self.admission.collect();
+        Some(connection)
+    }
 }
 
-/// Held by a handshake's task; its end, however it comes, makes room.
-struct Place {
+/// A place among those that go on. Held by a handshake's task; its end, however it comes, makes room.
+struct Held {
     number: u64,
+    peer: SocketAddr,
     handshakes: Arc<Handshakes>,
 }
 
-impl Place {
-    fn finish(self, stream: TlsStream, peer: SocketAddr) {
+impl Held {
+    fn finish(self, stream: TlsStream) {
         let mut state = self.handshakes.state();
         if state.is_closed {
             return;
         }
-        state.going_on.remove(&self.number);
-        state.finished.push_back((stream, peer));
+        state.admission.finish(self.number);
+        state.finished.push_back((stream, self.peer));
         drop(state);
         // Additional: whoever was woken for another one takes only that.
         self.handshakes.finished.notify_additional(1);
     }
 }
 
-impl Drop for Place {
+impl Drop for Held {
     fn drop(&mut self) {
-        if self
-            .handshakes
-            .state()
-            .going_on
-            .remove(&self.number)
-            .is_some()
-        {
-            self.handshakes.room.notify(usize::MAX);
+        let mut state = self.handshakes.state();
+        state.tasks.remove(&self.number);
+        if !state.admission.is_going_on(self.number) {
+            return;
+        }
+        let given_up = state.admission.end(self.number);
+        drop(state);
+        self.handshakes.room.notify(usize::MAX);
+        if let Some(why) = given_up {
+            let error = io::Error::new(io::ErrorKind::TimedOut, why.to_string());
+            self.handshakes.tell(self.peer, &error);
         }
     }
 }

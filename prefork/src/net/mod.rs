@@ -4,6 +4,8 @@
 //! Knows connections; does not know masters, roles or signals. What all listeners and streams of a
 //! process share is the `Intake`.
 
+#[cfg(feature = "tls")]
+mod admission;
 #[cfg(feature = "axum")]
 mod axum;
 mod drained;
@@ -13,6 +15,8 @@ mod handshake;
 mod handshakes;
 mod intake;
 mod listener;
+#[cfg(feature = "tls")]
+mod reception;
 mod stream;
 #[cfg(all(test, feature = "tls"))]
 mod tests;

@@ -1,12 +1,16 @@
 //! Good clients and bad ones.
 
+use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
 use super::stage::{
-    Stage, ask, client_config, echo, name, on_each_runtime, speak_tls, until, until_end,
+    PATIENCE, Stage, ask, client_config, echo, is_open, name, on_each_runtime, speak_tls, until,
+    until_end,
 };
 
 #[test]
@@ -88,10 +92,7 @@ fn clients_that_stall_hold_nobody_up() {
             client.await.expect("an answer");
         }
         for io in stalled {
-            let error = io
-                .try_read(&mut [0])
-                .expect_err("nothing was said, nothing closed");
-            assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+            assert!(is_open(&io));
         }
     });
 }
@@ -137,6 +138,46 @@ fn a_client_that_resets_is_dropped() {
 }
 
 #[test]
+fn who_wants_to_hears_of_each_that_came_to_nothing() {
+    on_each_runtime(|| async {
+        let (told, mut failures) = mpsc::unbounded_channel();
+        let stage = Stage::with(|listener| {
+            listener
+                .handshake_timeout(Duration::from_secs(2))
+                .on_handshake_failure(move |peer, error| {
+                    let inside = error.get_ref();
+                    let inside = inside
+                        .and_then(|inside| inside.downcast_ref::<rustls::Error>())
+                        .is_some();
+                    let _ = told.send((peer, error.kind(), inside));
+                })
+        });
+        stage.echo();
+        ask(&mut stage.connect().await, b"hello").await;
+        for (words, closes, kind, is_of_rustls) in [
+            (
+                b"GET / HTTP/1.1\r\n\r\n".as_slice(),
+                false,
+                ErrorKind::InvalidData,
+                true,
+            ),
+            (b"", true, ErrorKind::UnexpectedEof, false),
+            (b"", false, ErrorKind::TimedOut, false),
+        ] {
+            let mut io = stage.connect_plain().await;
+            let peer = io.local_addr().expect("an address");
+            io.write_all(words).await.expect("a server");
+            if closes {
+                io.shutdown().await.expect("a server");
+            }
+            let failure = failures.recv().await.expect("somebody tells");
+            assert_eq!(failure, (peer, kind, is_of_rustls));
+            until_end(&mut io).await;
+        }
+    });
+}
+
+#[test]
 fn handshakes_go_on_while_nobody_accepts() {
     on_each_runtime(|| async {
         let stage = Stage::new();
@@ -157,9 +198,7 @@ fn cancelled_accepts_lose_nobody() {
         let mut served = 0;
         until(async || {
             let accept = stage.listener.accept();
-            if let Ok(accepted) =
-                tokio::time::timeout(std::time::Duration::from_micros(300), accept).await
-            {
+            if let Ok(accepted) = tokio::time::timeout(Duration::from_micros(300), accept).await {
                 tokio::spawn(echo(accepted.expect("a client").0));
                 served += 1;
             }
@@ -175,7 +214,8 @@ fn cancelled_accepts_lose_nobody() {
 #[test]
 fn tasks_that_accept_at_the_same_time_share_the_clients() {
     on_each_runtime(|| async {
-        let stage = Stage::with(|listener| listener.max_handshakes(3));
+        // However long it takes, nobody gives way.
+        let stage = Stage::with(|listener| listener.max_handshakes(3).protected(PATIENCE));
         for _ in 0..4 {
             stage.echo();
         }

@@ -8,7 +8,7 @@ use rustls::ClientConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::stage::{
-    Stage, ask, client_config, echo, name, on_each_runtime, speak_tls, until, until_end,
+    PATIENCE, Stage, ask, client_config, echo, name, on_each_runtime, speak_tls, until, until_end,
 };
 use crate::net::Drain;
 
@@ -36,7 +36,7 @@ fn who_waits_in_the_queue_is_served_although_nobody_accepts_at_the_moment() {
 #[test]
 fn a_longer_queue_than_there_are_places_is_served() {
     on_each_runtime(|| async {
-        let stage = Stage::with(|listener| listener.max_handshakes(2));
+        let stage = Stage::with(|listener| listener.max_handshakes(2).protected(PATIENCE));
         assert!(stage.is_accept_pending().await);
         let mut queued = Vec::new();
         for _ in 0..9 {

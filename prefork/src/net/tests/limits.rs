@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::stage::{Stage, ask, on_each_runtime, server_config, speak_tls, until, until_end};
+use super::stage::{
+    Stage, ask, is_open, on_each_runtime, server_config, speak_tls, until, until_end,
+};
 use crate::net::Stream;
-use crate::net::handshakes::{Admission, Handshakes, Limits};
+use crate::net::admission::{Entry, Limits};
+use crate::net::handshakes::Handshakes;
 
 #[test]
 fn a_handshake_ends_with_its_time() {
@@ -54,18 +57,28 @@ fn a_time_that_is_said_late_counts_as_well() {
 }
 
 #[test]
-fn a_time_without_end_has_none() {
-    on_each_runtime(|| async {
-        let stage = Stage::with(|listener| listener.handshake_timeout(Duration::MAX));
-        stage.echo();
-        ask(&mut stage.connect().await, b"hello").await;
+fn a_runtime_without_time_is_refused_at_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .expect("a runtime");
+    let accepted = std::panic::catch_unwind(|| {
+        runtime.block_on(async { Stage::new().listener.accept().await.map(drop) })
     });
+    accepted.expect_err("no handshake would ever time out");
 }
 
 #[test]
 fn at_the_limit_the_oldest_gives_way_and_no_other() {
     on_each_runtime(|| async {
-        let stage = Stage::with(|listener| listener.max_handshakes(2));
+        let (told, failures) = std::sync::mpsc::channel();
+        let stage = Stage::with(|listener| {
+            listener
+                .max_handshakes(2)
+                .on_handshake_failure(move |peer, error| {
+                    let _ = told.send((peer, error.to_string()));
+                })
+        });
         let mut oldest = stage.connect_plain().await;
         stage.let_in(1).await;
         let second = stage.connect_plain().await;
@@ -74,8 +87,11 @@ fn at_the_limit_the_oldest_gives_way_and_no_other() {
         let mut client = stage.connect().await;
         ask(&mut client, b"hello").await;
         assert!(until_end(&mut oldest).await.is_empty());
-        let error = second.try_read(&mut [0]).expect_err("still open");
-        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        assert!(is_open(&second));
+        let (peer, why) = failures.recv().expect("it is told");
+        assert_eq!(peer, oldest.local_addr().expect("an address"));
+        assert_eq!(why, "the handshake was the oldest of too many");
+        assert!(failures.try_recv().is_err(), "of no other");
     });
 }
 
@@ -98,6 +114,7 @@ fn a_place_is_free_again_when_the_connection_is_collected() {
         let limits = Limits {
             timeout: Duration::from_secs(10),
             max: 1,
+            protected: Duration::from_secs(1),
         };
         let handshakes = Arc::new(Handshakes::new(server_config(), limits));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -109,19 +126,19 @@ fn a_place_is_free_again_when_the_connection_is_collected() {
             .expect("a listener");
         let (accepted, peer) = listener.accept().await.expect("a client");
         let intake = Stage::new().intake;
-        assert_eq!(handshakes.admission(Instant::now()), Admission::Open);
+        assert_eq!(handshakes.entry(Instant::now()), Entry::Open);
 
         handshakes.begin(Stream::new(accepted, &intake), peer);
-        let Admission::Full(Some(old)) = handshakes.admission(Instant::now()) else {
+        let Entry::Full(Some(old)) = handshakes.entry(Instant::now()) else {
             panic!("the only place is taken");
         };
-        assert_eq!(handshakes.admission(old), Admission::Open);
+        assert_eq!(handshakes.entry(old), Entry::Open);
 
         let _client = speak_tls(io).await;
         // Over, but nobody has it: it does not give way, however old it gets.
-        until(async || handshakes.admission(old) == Admission::Full(None)).await;
+        until(async || handshakes.entry(old) == Entry::Full(None)).await;
         let _ = handshakes.next_finished().await;
-        assert_eq!(handshakes.admission(old), Admission::Open);
+        assert_eq!(handshakes.entry(old), Entry::Open);
     });
 }
 

@@ -20,7 +20,7 @@ use tokio_rustls::{TlsConnector, client};
 use crate::net::{Drain, Intake, Listener, TlsListener, TlsStream};
 
 /// Nothing here takes as long, unless it never happens.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a test on a runtime with one thread, and on one with several.
 pub(super) fn on_each_runtime<F: Future<Output = ()>>(test: impl Fn() -> F) {
@@ -167,6 +167,12 @@ pub(super) async fn until(mut fact: impl AsyncFnMut() -> bool) {
     while !fact().await {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// Whether the other side has neither said anything nor closed. Asks the socket: the runtime would say what it knew before.
+pub(super) fn is_open(stream: &TcpStream) -> bool {
+    let peeked = socket2::SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit()]);
+    peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 /// Waits until the other side has closed, whatever it said before.
