@@ -5,7 +5,6 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::ParseError;
-use crate::error::quote;
 
 /// PEM texts (RFC 7468), or the file that holds them.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -18,32 +17,51 @@ pub enum Pem {
 
 const EXPECTED: &str = "expected the path of a PEM file";
 
-/// How `-----BEGIN` goes in base64: so keys stand in the secrets of many a deployment.
-const ENCODED_BEGIN: &str = "LS0tLS1CRUdJT";
+/// What the system takes for a path, with the zero byte at its end (`PATH_MAX`).
+const MOST_BYTES: usize = 4096;
 
 /// Reads the path of a PEM file; whether it is there is seen at the start.
 ///
 /// # Errors
 ///
-/// An empty text, one that no path can be, and the PEM text itself.
+/// An empty text, one that no path can be, and what is likely the text of a key. Only the first is shown.
 pub fn parse(text: &str) -> Result<Pem, ParseError> {
-    // What it says is not shown: it may be a key.
-    if text.contains("-----BEGIN") || text.starts_with(ENCODED_BEGIN) {
+    let refuse = |reason: &str| Err(ParseError::new(format!("{reason}, {EXPECTED}")));
+    if text.is_empty() {
+        return refuse("'' is no path");
+    }
+    if is_text_itself(text) {
         return Err(ParseError::new(format!(
             "the text itself stands where its path should, {EXPECTED}; a program gives the text as bytes"
         )));
     }
-    if text.is_empty() {
-        return Err(ParseError::new(format!("'' is no path, {EXPECTED}")));
-    }
     if text.contains('\0') {
-        return Err(ParseError::new(format!(
-            "{} holds a zero byte, {EXPECTED}",
-            quote(text)
-        )));
+        return refuse("a path holds no zero byte");
     }
     Ok(Pem::Path(PathBuf::from(text)))
 }
+
+/// Whether it is a key or a certificate rather than the name of one: a path has one line and is no long base64. What is
+/// taken for a path is shown in messages.
+fn is_text_itself(text: &str) -> bool {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    let text = text.trim();
+    text.len() >= MOST_BYTES
+        || text.contains("-----BEGIN")
+        || text.contains(['\n', '\r'])
+        || (text.len() >= SHORTEST_KEY
+            && text.bytes().all(is_base64)
+            && BEGINNINGS
+                .iter()
+                .any(|beginning| text.starts_with(beginning)))
+}
+
+/// An Ed25519 key in base64; others are longer.
+const SHORTEST_KEY: usize = 64;
+
+/// How base64 begins of `-----BEGIN` (so keys stand in the secrets of many a deployment) and of DER: a sequence, and how
+/// its length is written.
+const BEGINNINGS: [&str; 6] = ["LS0tLS1", "MC", "MF", "MG", "MH", "MI"];
 
 impl fmt::Display for Pem {
     /// Never the bytes: they may be a key.
@@ -70,17 +88,29 @@ mod tests {
         let path = parse("/etc/tls/key.pem").expect("a path");
         assert_eq!(path, Pem::Path("/etc/tls/key.pem".into()));
         assert_eq!(path.to_string(), "/etc/tls/key.pem");
+        let long = "/secrets/production/certificates/of/the/server/in/the/north/key";
+        for text in ["MIkey", "key of the server.pem", long] {
+            parse(text).expect("a path");
+        }
     }
 
     #[test]
     fn what_is_no_path_is_refused_and_a_key_is_not_shown() {
+        let itself = "a program gives the text as bytes";
         let key = "-----BEGIN PRIVATE KEY-----\nsecret\n";
-        let encoded = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCnsecret";
+        let inside = "Bag Attributes\nsecret";
+        let encoded = "  LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCnsecretsecretsecretsecretsecret";
+        let ed25519 = "MC4CAQAwBQYDK2VwBCIEIPsecretsecretsecretsecretsecretsecretsecret";
+        let rsa = format!("MIIEvQIBADAN{}", "secret/+".repeat(1000));
         for (text, reason) in [
-            (encoded, "a program gives the text as bytes"),
             ("", "'' is no path"),
-            ("a\0b", "'a\\0b' holds a zero byte"),
-            (key, "a program gives the text as bytes"),
+            ("secret\0", "a path holds no zero byte"),
+            (&"./secret".repeat(1000), itself),
+            (key, itself),
+            (inside, itself),
+            (encoded, itself),
+            (ed25519, itself),
+            (&rsa, itself),
         ] {
             let error = parse(text).expect_err(reason).to_string();
             assert!(error.contains(reason), "{error}");
