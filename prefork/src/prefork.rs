@@ -1,6 +1,7 @@
 //! The builder, and the question that comes before everything: which role is this process? The
 //! only place that sees both sides.
 
+mod arguments;
 mod code;
 mod explain;
 pub(crate) mod private;
@@ -23,10 +24,8 @@ use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
 use crate::tls::Handed;
-use crate::worker::{
-    ArgumentKind, Context, Declared, Offered, Want, Wanted, Worker, agree, assign, latched,
-    lay_down, untaken,
-};
+use crate::worker::{Context, Declared, Want, Wanted, Worker, latched, lay_down};
+use arguments::{declare, offered_by, oversights};
 
 /// A server as a family of processes: what the attribute expands to, for those who want to decide
 /// at run time.
@@ -203,7 +202,7 @@ impl Prefork {
         let offered = offered_by(&config);
         let declared = declare(wanted, &offered, config.tls_cert.is_some())?;
         said.warnings
-            .extend(untaken(wanted, &declared.assigned, &names_of(&offered)));
+            .extend(oversights(wanted, &declared, &offered, &config));
         // Options that were refused may be corrected and run.
         claim_process(Claim::Take)?;
         let role = match config.workers {
@@ -341,54 +340,6 @@ fn serve_alone(config: &Config, declared: &Declared, log: &mut Log) -> Result<Ar
     // Whoever reads it may send SIGTERM at once: that is a stop by now.
     log.line(&LogLine::beginning(&line));
     Ok(context)
-}
-
-fn offered_by(config: &Config) -> Vec<Offered<'_>> {
-    let endpoints = config.listen.iter();
-    endpoints
-        .map(|to| Offered {
-            name: &to.name,
-            is_tls: to.is_tls,
-        })
-        .collect()
-}
-
-fn names_of<'a>(offered: &[Offered<'a>]) -> Vec<&'a str> {
-    offered.iter().map(|listener| listener.name).collect()
-}
-
-/// What the arguments of `main` mean for these listeners.
-fn declare(
-    wanted: &[Wanted<'_>],
-    offered: &[Offered<'_>],
-    has_certificate: bool,
-) -> Result<Declared, Error> {
-    let names = names_of(offered);
-    let refuse = |reason| Error::Arguments { reason };
-    let assigned = assign(wanted, &names).map_err(refuse)?;
-    agree(wanted, &assigned, offered, has_certificate).map_err(refuse)?;
-    let has = |kind| wanted.iter().any(|want| want.kind == kind);
-    let mut blocking = vec![false; names.len()];
-    for (want, index) in wanted.iter().zip(&assigned) {
-        if let Some(index) = *index {
-            blocking[index] = want.kind == ArgumentKind::StdTcpListener;
-        }
-    }
-    let is_ready_by_hand = has(ArgumentKind::Ready);
-    let has_ours =
-        has(ArgumentKind::Listener) || has(ArgumentKind::TlsListener) || is_ready_by_hand;
-    Ok(Declared {
-        listeners: assigned
-            .iter()
-            .flatten()
-            .map(|&index| names[index].to_owned())
-            .collect(),
-        announces_ready: has_ours,
-        is_ready_by_hand,
-        takes_termination: has_ours || has(ArgumentKind::Worker),
-        blocking,
-        assigned,
-    })
 }
 
 impl fmt::Debug for Prefork {

@@ -94,6 +94,15 @@ impl Pair {
     }
 }
 
+/// The bytes of a certificate.
+///
+/// # Panics
+/// The text is none.
+pub fn der(pem: &str) -> Vec<u8> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes());
+    der.expect("it is a certificate").to_vec()
+}
+
 /// A client that trusts an authority; sessions are kept from one connection to the next.
 #[derive(Clone)]
 pub struct Client {
@@ -114,8 +123,16 @@ impl Client {
     /// # Panics
     /// Its key is of another certificate.
     pub fn with(trusted: &Authority, protocols: &[&str], own: Option<&Pair>) -> Self {
+        Self::trusting(&trusted.pem(), protocols, own)
+    }
+
+    /// One that trusts a certificate, as PEM.
+    ///
+    /// # Panics
+    /// It is none, or the client's own key is of another certificate.
+    pub fn trusting(trusted: &str, protocols: &[&str], own: Option<&Pair>) -> Self {
         let mut roots = RootCertStore::empty();
-        let root = CertificateDer::from_pem_slice(trusted.pem().as_bytes()).expect("a certificate");
+        let root = CertificateDer::from_pem_slice(trusted.as_bytes()).expect("a certificate");
         roots.add(root).expect("an authority");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)

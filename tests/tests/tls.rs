@@ -1,7 +1,7 @@
 //! TLS on real processes: certificates from the master, handshakes in workers, clients that are not ours to be nice.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,13 +10,15 @@ use std::time::{Duration, SystemTime};
 
 use prefork_testkit::{Child, Running, Server, Signal, eventually};
 use prefork_tests::client::{connect, who};
-use prefork_tests::tls::{Authority, Client, Pair, answer, ask};
+use prefork_tests::tls::{Authority, Client, Connection, Pair, answer, ask, der};
 use rustls::HandshakeKind;
 use tempfile::TempDir;
 
 const TLS: &str = env!("CARGO_BIN_EXE_tls");
 const HTTPS: &str = env!("CARGO_BIN_EXE_https");
 const BY_HAND: &str = env!("CARGO_BIN_EXE_tls_by_hand");
+const BUILDER: &str = env!("CARGO_BIN_EXE_tls_builder");
+const MEMORY: &str = env!("CARGO_BIN_EXE_tls_memory");
 
 /// A program with a certificate in a folder.
 struct Secure {
@@ -98,6 +100,97 @@ fn a_body_may_do_the_handshakes_itself() {
     let server = secure.server(BY_HAND, "1").start();
     let body = secure.client().get(server.addr(), "/").expect("an answer");
     assert_eq!(body, "by hand\n");
+}
+
+/// All that a connection says, and the certificate that it shows.
+fn heard(mut connection: Connection) -> (String, Vec<u8>) {
+    let mut text = String::new();
+    connection.read_to_string(&mut text).expect("an answer");
+    let chain = connection.conn.peer_certificates().expect("it shows some");
+    (text, chain[0].to_vec())
+}
+
+/// P21 on real children: what the attribute was given as bytes is what they show.
+#[test]
+fn a_certificate_that_is_a_part_of_the_program_is_shown_by_its_workers() {
+    let pem = include_str!("../bins/memory/cert.pem");
+    let client = Client::trusting(pem, &["http/1.1"], None);
+    let server = Server::new(MEMORY).listen("tls://127.0.0.1:0").start();
+    for slot in 0..2 {
+        let connection = client.connect(server.addr()).expect("a handshake");
+        assert_eq!(
+            connection.conn.alpn_protocol(),
+            Some(b"http/1.1".as_slice())
+        );
+        let (text, shown) = heard(connection);
+        assert_eq!((text.as_str(), shown), ("from memory\n", der(pem)));
+        replace(&server, slot);
+    }
+}
+
+/// P21 as well, from the builder; nothing of it lies on disk by then.
+#[test]
+fn what_the_builder_was_given_as_bytes_reaches_real_children() {
+    let secure = Secure::new();
+    let folder = secure.path().join("pair");
+    fs::create_dir(&folder).expect("a place for files");
+    let given = secure.authority.issue();
+    given.write(&folder);
+    fs::write(folder.join("ca.pem"), secure.authority.pem()).expect("a place for files");
+    let server = Server::new(BUILDER)
+        .listen("http=127.0.0.1:0,https=tls://127.0.0.1:0")
+        .env("PAIR", &folder)
+        .env("PREFORK_WORKERS", "1")
+        .start();
+    let addr = server.addr_of("https");
+    let own = secure.authority.issue();
+    let client = Client::with(&secure.authority, &["h2"], Some(&own));
+    replace(&server, 0);
+    let (text, shown) = heard(client.connect(addr).expect("a handshake"));
+    assert!(text.starts_with("h2, 1 of the client\n"), "{text}");
+    assert!(text.contains("listener 'https' speaks TLS"), "{text}");
+    assert_eq!(shown, given.der().to_vec());
+    let stranger = secure.client().get(addr, "/");
+    stranger.expect_err("it shows no certificate");
+}
+
+/// The least of RFC 9113: the preface, no settings, and one request whose header fields stand in the static table.
+#[test]
+fn a_request_of_http_2_is_answered() {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    let fields = b"\x82\x87\x84\x41\x09localhost";
+    let secure = Secure::new();
+    let server = secure.server(TLS, "1").start();
+    let client = Client::new(&secure.authority, &["h2"]);
+    let mut connection = client.connect(server.addr()).expect("a handshake");
+    let mut words = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    words.extend(SETTINGS);
+    let length = u8::try_from(fields.len()).expect("a few bytes");
+    // Both ends of it are here (END_STREAM, END_HEADERS), on stream 1.
+    words.extend([0, 0, length, HEADERS, 5, 0, 0, 0, 1]);
+    words.extend(fields);
+    connection.write_all(&words).expect("it reads");
+    for _ in 0..16 {
+        let mut head = [0; 9];
+        connection.read_exact(&mut head).expect("a frame");
+        let mut body = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        connection.read_exact(&mut body).expect("a frame");
+        if head[3] == HEADERS {
+            // `:status: 200` in the static table.
+            assert_eq!(body[0], 0x88);
+            return;
+        }
+    }
+    panic!("no answer among 16 frames");
+}
+
+#[test]
+fn a_certificate_that_nobody_shows_is_told() {
+    let secure = Secure::new();
+    let plain = env!("CARGO_BIN_EXE_hello");
+    let server = secure.server(plain, "1").listen("127.0.0.1:0").start();
+    server.wait_for_log(|line| line.contains("tls_cert is set, and no listener speaks TLS"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(crate) fn explain(
     settled: &InWords,
     listeners: &[(String, String)],
     certificate: Option<&str>,
-    warning: Option<&str>,
+    warnings: &[String],
 ) -> String {
     let mut text = String::new();
     let values = settled.values.iter();
@@ -35,7 +35,7 @@ pub(crate) fn explain(
         table(&mut text, &["listener", "address"], rows);
     }
     lines(&mut text, "certificate", certificate);
-    lines(&mut text, "warning", warning);
+    lines(&mut text, "warning", warnings.iter().map(String::as_str));
     lines(
         &mut text,
         "ignored",
@@ -109,7 +109,7 @@ mod tests {
             &settled,
             &listeners,
             Some(certificate),
-            Some("nobody takes it"),
+            &["nobody takes it".to_owned()],
         );
         let expected = "\
 option             value                  origin

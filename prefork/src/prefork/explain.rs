@@ -5,13 +5,14 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::{Said, declare, names_of, need_master, offered_by};
+use super::arguments::{declare, offered_by, oversights};
+use super::{Said, need_master};
 use crate::config::{Config, explain as explanation};
 use crate::error::Error;
 use crate::listen::resolve_all;
 use crate::master::rehearse;
 use crate::tls::Keeper;
-use crate::worker::{Wanted, untaken};
+use crate::worker::Wanted;
 
 /// Prints what holds.
 ///
@@ -32,7 +33,7 @@ pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), E
         Err(error) => Rehearsed {
             places: Vec::new(),
             certificate: None,
-            warning: None,
+            warnings: Vec::new(),
             verdict: Err(error),
         },
     };
@@ -40,7 +41,7 @@ pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), E
         &settled.in_words(&environment),
         &rehearsed.places,
         rehearsed.certificate.as_deref(),
-        rehearsed.warning.as_deref(),
+        &rehearsed.warnings,
     );
     // Whoever closed the other end does not want to know.
     let _ = std::io::stdout().write_all(text.as_bytes());
@@ -54,7 +55,7 @@ struct Rehearsed {
     /// For whom it is, and until when.
     certificate: Option<String>,
     /// What a start would say before it binds.
-    warning: Option<String>,
+    warnings: Vec<String>,
     verdict: Result<(), Error>,
 }
 
@@ -70,13 +71,13 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
         (to.name.clone(), place)
     });
     let places = places.collect();
-    let (mut warning, mut certificate) = (None, None);
+    let (mut warnings, mut certificate) = (Vec::new(), None);
     let check = || {
         match wanted {
             Some(wanted) => {
                 let offered = offered_by(config);
                 let declared = declare(wanted, &offered, config.tls_cert.is_some())?;
-                warning = untaken(wanted, &declared.assigned, &names_of(&offered));
+                warnings = oversights(wanted, &declared, &offered, config);
             }
             None => need_master(config)?,
         }
@@ -91,7 +92,7 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
     Rehearsed {
         places,
         certificate,
-        warning,
+        warnings,
         verdict,
     }
 }

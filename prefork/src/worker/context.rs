@@ -32,6 +32,8 @@ use crate::tls::Handed;
 pub(crate) struct Context {
     slot: usize,
     addrs: Vec<(String, SocketAddr)>,
+    /// Whose clients are to speak TLS, in the same order.
+    are_tls: Vec<bool>,
     seats: Seats,
     intake: Arc<Intake>,
     shutdown: Arc<ShutdownState>,
@@ -229,6 +231,8 @@ impl Context {
         let intake = Arc::new(Intake::new(on_first_accept, on_change).map_err(&setup)?);
         let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
         let is_awaited = |name: &String| declared.listeners.contains(name);
+        let inherited = origin.listeners.iter();
+        let are_tls = inherited.map(|listener| listener.place.is_tls).collect();
         let (addrs, fds): (Vec<_>, Vec<_>) = origin
             .listeners
             .into_iter()
@@ -240,6 +244,7 @@ impl Context {
         let context = Arc::new(Self {
             slot: origin.slot,
             addrs,
+            are_tls,
             seats: Seats::new(fds),
             intake,
             shutdown: match origin.process {
@@ -277,6 +282,10 @@ impl Context {
 
     pub(super) fn addrs(&self) -> &[(String, SocketAddr)] {
         &self.addrs
+    }
+
+    pub(super) fn is_tls(&self, index: usize) -> bool {
+        self.are_tls.get(index).copied().unwrap_or(false)
     }
 
     pub(super) fn intake(&self) -> &Arc<Intake> {

@@ -58,9 +58,42 @@ pub(crate) fn agree(
     Ok(())
 }
 
+/// A sentence about a certificate that nobody shows, most likely since an operator left out the scheme.
+pub(crate) fn unshown(
+    wanted: &[Wanted<'_>],
+    listeners: &[Offered<'_>],
+    has_certificate: bool,
+) -> Option<String> {
+    let takes_listeners = wanted.iter().any(|want| want.kind.takes_listener());
+    let by_itself = |want: &Wanted<'_>| match want.kind {
+        ArgumentKind::TlsConfig | ArgumentKind::Other => true,
+        // It may be asked for everything; beside listeners it is there for other things.
+        ArgumentKind::Worker => !takes_listeners,
+        _ => false,
+    };
+    let is_shown = listeners.iter().any(|offered| offered.is_tls) || wanted.iter().any(by_itself);
+    (has_certificate && !is_shown).then(|| {
+        "tls_cert is set, and no listener speaks TLS: the address of one that should begins with 'tls://'"
+            .to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_that_nobody_shows_is_told() {
+        let unshown = |kind, listeners, has_certificate| {
+            let wanted = [Wanted { name: "", kind }];
+            unshown(&wanted, listeners, has_certificate).is_some()
+        };
+        assert!(unshown(ArgumentKind::Listener, &LISTENERS[..1], true));
+        assert!(!unshown(ArgumentKind::Listener, &LISTENERS[..1], false));
+        assert!(!unshown(ArgumentKind::Listener, &LISTENERS, true));
+        assert!(!unshown(ArgumentKind::Worker, &LISTENERS[..1], true));
+        assert!(!unshown(ArgumentKind::TlsConfig, &LISTENERS[..1], true));
+    }
 
     const LISTENERS: [Offered<'static>; 2] = [
         Offered {

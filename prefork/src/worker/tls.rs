@@ -23,6 +23,10 @@ impl Tls {
         }
     }
 
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.config.get().is_some()
+    }
+
     /// One for the whole process: sessions, tickets and keys are shared.
     ///
     /// # Errors
@@ -52,7 +56,7 @@ impl Worker {
     /// all of its workers share. For bodies that do the handshakes by themselves; the same one at each call.
     ///
     /// # Errors
-    /// Neither `tls_cert` nor `tls_key` is set.
+    /// Neither `tls_cert` nor `tls_key` is set, or this program cannot use what the master passed.
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls_config(&self) -> Result<Arc<ServerConfig>, ArgError> {
         self.context.tls().config()

@@ -41,14 +41,24 @@ impl Worker {
         self.context.addrs()
     }
 
+    /// Whether the clients of a listener are to speak TLS: its address begins with `tls://`. A body for whom that is
+    /// the operator's choice takes it as a `TlsListener` then, with [`listener`](Self::listener) otherwise.
+    ///
+    /// # Errors
+    /// No listener has that name.
+    pub fn is_tls(&self, name: &str) -> Result<bool, ArgError> {
+        Ok(self.context.is_tls(self.place(name)?))
+    }
+
     /// Takes a listener by its name; unnamed ones are `listener0`, `listener1`, …
     ///
     /// # Errors
     /// No listener has that name, or it was taken already: by an argument of `main` or by an
-    /// earlier call.
+    /// earlier call. Its address begins with `tls://`, and nobody has asked for the configuration of TLS
+    /// (`tls_config`, or an argument) that a body needs to do the handshakes itself.
     pub fn listener(&self, name: &str) -> Result<Listener, ArgError> {
         self.context.take_termination();
-        self.context.listener(self.place(name)?)
+        self.context.listener(self.plain_place(name)?)
     }
 
     /// Takes the socket of a listener as the standard library's; it is non-blocking, unless `main`
@@ -59,7 +69,7 @@ impl Worker {
     /// # Errors
     /// As [`listener`](Self::listener).
     pub fn tcp_listener(&self, name: &str) -> Result<TcpListener, ArgError> {
-        self.context.raw_listener(self.place(name)?)
+        self.context.raw_listener(self.plain_place(name)?)
     }
 
     /// This worker serves from now on; needed where it is not seen, with raw listeners or none.
@@ -72,6 +82,18 @@ impl Worker {
         // Whoever was given a worker without being `main`: an argument of the user's own type.
         self.context.take_termination();
         Shutdown::new(self.context.shutdown())
+    }
+
+    /// Nobody is to speak plain text where clients begin a handshake.
+    fn plain_place(&self, name: &str) -> Result<usize, ArgError> {
+        let place = self.place(name)?;
+        #[cfg(feature = "tls")]
+        if self.context.is_tls(place) && !self.context.tls().is_asked_for() {
+            return Err(ArgError::new(format!(
+                "listener '{name}' speaks TLS (tls://): take it with tls_listener, or ask for tls_config before"
+            )));
+        }
+        Ok(place)
     }
 
     fn place(&self, name: &str) -> Result<usize, ArgError> {

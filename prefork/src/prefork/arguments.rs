@@ -1,0 +1,67 @@
+//! What the arguments of `main` and the listeners of a configuration mean for each other: the same in a master, in a
+//! worker, in single mode and in an explanation.
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::worker::{ArgumentKind, Declared, Offered, Wanted, agree, assign, unshown, untaken};
+
+/// The listeners of a configuration.
+pub(super) fn offered_by(config: &Config) -> Vec<Offered<'_>> {
+    let endpoints = config.listen.iter();
+    endpoints
+        .map(|to| Offered {
+            name: &to.name,
+            is_tls: to.is_tls,
+        })
+        .collect()
+}
+
+fn names_of<'a>(offered: &[Offered<'a>]) -> Vec<&'a str> {
+    offered.iter().map(|listener| listener.name).collect()
+}
+
+/// What the arguments of `main` mean for these listeners.
+pub(super) fn declare(
+    wanted: &[Wanted<'_>],
+    offered: &[Offered<'_>],
+    has_certificate: bool,
+) -> Result<Declared, Error> {
+    let names = names_of(offered);
+    let refuse = |reason| Error::Arguments { reason };
+    let assigned = assign(wanted, &names).map_err(refuse)?;
+    agree(wanted, &assigned, offered, has_certificate).map_err(refuse)?;
+    let has = |kind| wanted.iter().any(|want| want.kind == kind);
+    let mut blocking = vec![false; names.len()];
+    for (want, index) in wanted.iter().zip(&assigned) {
+        if let Some(index) = *index {
+            blocking[index] = want.kind == ArgumentKind::StdTcpListener;
+        }
+    }
+    let is_ready_by_hand = has(ArgumentKind::Ready);
+    let has_ours =
+        has(ArgumentKind::Listener) || has(ArgumentKind::TlsListener) || is_ready_by_hand;
+    Ok(Declared {
+        listeners: assigned
+            .iter()
+            .flatten()
+            .map(|&index| names[index].to_owned())
+            .collect(),
+        announces_ready: has_ours,
+        is_ready_by_hand,
+        takes_termination: has_ours || has(ArgumentKind::Worker),
+        blocking,
+        assigned,
+    })
+}
+
+/// What fits together and is hardly meant so, a sentence each.
+pub(super) fn oversights(
+    wanted: &[Wanted<'_>],
+    declared: &Declared,
+    offered: &[Offered<'_>],
+    config: &Config,
+) -> Vec<String> {
+    let untaken = untaken(wanted, &declared.assigned, &names_of(offered));
+    let unshown = unshown(wanted, offered, config.tls_cert.is_some());
+    untaken.into_iter().chain(unshown).collect()
+}

@@ -1,0 +1,46 @@
+//! The builder gives bytes that the master alone has read, from the folder `PAIR`.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use prefork::net::TlsStream;
+use prefork::{Prefork, Worker};
+use tokio::io::AsyncWriteExt;
+
+fn main() -> ExitCode {
+    let mut prefork = Prefork::new();
+    prefork.handle_signals();
+    if !prefork::is_child() {
+        let folder = PathBuf::from(std::env::var_os("PAIR").expect("the test says where"));
+        let read = |name| std::fs::read(folder.join(name)).expect("the test has written it");
+        prefork
+            .listen(["http=127.0.0.1:0", "https=tls://127.0.0.1:0"])
+            .tls_cert(read("cert.pem"))
+            .tls_key(read("key.pem"))
+            .tls_client_ca(read("ca.pem"))
+            .tls_alpn(["h2", "http/1.1"]);
+        std::fs::remove_dir_all(folder).expect("it is ours");
+    }
+    prefork::report(prefork.run(serve))
+}
+
+async fn serve(worker: Worker) -> io::Result<()> {
+    assert!(!worker.is_tls("http").expect("it is there"));
+    assert!(worker.is_tls("https").expect("it is there"));
+    let refusal = worker.listener("https").map(drop);
+    let refusal = refusal.expect_err("it would speak plain text").to_string();
+    let listener = worker.tls_listener("https").map_err(io::Error::other)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(tell(stream, refusal.clone()));
+    }
+}
+
+async fn tell(mut stream: TlsStream, refusal: String) -> io::Result<()> {
+    let protocol = String::from_utf8_lossy(stream.alpn_protocol().unwrap_or_default());
+    let certificates = stream.peer_certificates().map_or(0, <[_]>::len);
+    let text = format!("{protocol}, {certificates} of the client\n{refusal}\n");
+    stream.write_all(text.as_bytes()).await?;
+    stream.shutdown().await
+}
