@@ -2,7 +2,7 @@
 //!
 //! It knows which of them need which; what is in the files is the `tls` room's business.
 
-use prefork_options::Row;
+use prefork_options::{Pem, Row};
 
 use super::origin::Layers;
 use super::{Config, Options};
@@ -48,6 +48,15 @@ pub(super) fn check(config: &Config, options: &mut Options) {
             &listen,
             &format!("'{address}' speaks TLS, which needs {missing}"),
         );
+    }
+}
+
+/// With the directory that a relative path begins in: `init` or a hook may change to another one before it is read, and
+/// who reads a refusal has to know which file it is.
+pub(super) fn whole(pem: &Pem) -> Pem {
+    match pem {
+        Pem::Path(path) => Pem::Path(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+        Pem::Bytes(_) => pem.clone(),
     }
 }
 

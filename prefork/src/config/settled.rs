@@ -111,10 +111,10 @@ pub(crate) fn settle(
             .runtime_threads
             .value()
             .unwrap_or(&Config::RUNTIME_THREADS),
-        tls_cert: options.tls_cert.value().cloned(),
-        tls_key: options.tls_key.value().cloned(),
+        tls_cert: options.tls_cert.value().map(super::secure::whole),
+        tls_key: options.tls_key.value().map(super::secure::whole),
         tls_alpn: options.tls_alpn.value().cloned().unwrap_or_default(),
-        tls_client_ca: options.tls_client_ca.value().cloned(),
+        tls_client_ca: options.tls_client_ca.value().map(super::secure::whole),
         workers_place: options.workers.place("workers"),
     };
     super::secure::check(&config, &mut options);

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
 use nix::sys::uio::pread;
 
@@ -26,11 +27,12 @@ const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
 /// Makes a sealed file of these bytes; the name is for people, in `/proc/<pid>/fd`. It is close-on-exec.
 ///
 /// # Errors
-/// More than [`MOST_BYTES`]; no descriptors or no memory left.
+/// More than [`MOST_BYTES`], or than this process may write; no descriptors or no memory left.
 pub(crate) fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     if bytes.len() > MOST_BYTES {
         return Err(wrong(format!("{} bytes are too many", bytes.len())));
     }
+    check_limit(bytes.len())?;
     let mut file = File::from(create(name)?);
     file.write_all(bytes)?;
     fcntl(&file, FcntlArg::F_ADD_SEALS(SEALS))?;
@@ -73,6 +75,19 @@ fn create(name: &str) -> io::Result<OwnedFd> {
         Err(Errno::EINVAL) => Ok(memfd_create(name, flags)?),
         created => Ok(created?),
     }
+}
+
+/// A write over the limit of file sizes is answered with SIGXFSZ, which ends a process that does not know of it
+/// (`RLIMIT_FSIZE` in getrlimit(2)); memory files count.
+fn check_limit(size: usize) -> io::Result<()> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    if u64::try_from(size).is_ok_and(|size| size <= limit) {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("the limit of file sizes ({limit} bytes, `ulimit -f`) is below {size} bytes"),
+    ))
 }
 
 fn check_seals(fd: BorrowedFd<'_>) -> io::Result<()> {

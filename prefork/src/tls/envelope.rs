@@ -66,6 +66,6 @@ mod tests {
         tickets.advance(start + PERIOD);
         let (_, later) = file(&tickets);
         assert_ne!(later, first.1);
-        assert_eq!(later, Parcel::encode(&material, &tickets));
+        assert_eq!(later, *Parcel::encode(&material, &tickets));
     }
 }

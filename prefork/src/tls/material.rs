@@ -50,20 +50,11 @@ impl Sources {
     /// None where no certificate is configured; that the options go together was checked.
     pub(super) fn of(config: &Config) -> Option<Self> {
         Some(Self {
-            cert: whole(config.tls_cert.as_ref()?),
-            key: whole(config.tls_key.as_ref()?),
-            client_ca: config.tls_client_ca.as_ref().map(whole),
+            cert: config.tls_cert.clone()?,
+            key: config.tls_key.clone()?,
+            client_ca: config.tls_client_ca.clone(),
             alpn: config.tls_alpn.clone(),
         })
-    }
-}
-
-/// With the directory that a relative path begins in: a hook may change to another one before it is read again, and who
-/// reads a refusal has to know which file it is.
-fn whole(pem: &Pem) -> Pem {
-    match pem {
-        Pem::Path(path) => Pem::Path(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-        Pem::Bytes(_) => pem.clone(),
     }
 }
 

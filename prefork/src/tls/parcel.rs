@@ -7,6 +7,7 @@
 use std::os::fd::AsFd;
 
 use prefork_options::{Protocols, protocols};
+use zeroize::Zeroizing;
 
 use super::material::{self, Material, Piece};
 use super::ratchet::Ratchet;
@@ -16,6 +17,9 @@ const FIRST_LINE: &[u8] = b"prefork-tls 1\n";
 
 /// A section's line is a name and a number; more is not looked for.
 const MOST_LINE: usize = 64;
+
+/// The most bytes of everything but PEM texts: the protocols, above all.
+const MOST_LESS: usize = 16 * 1024;
 
 const ALPN: &str = "alpn";
 const CHAIN: &str = "chain";
@@ -32,8 +36,12 @@ pub(crate) struct Parcel {
 
 impl Parcel {
     /// The bytes of what is handed out.
-    pub(crate) fn encode(material: &Material, tickets: &Ratchet) -> Vec<u8> {
-        let mut bytes = FIRST_LINE.to_vec();
+    pub(crate) fn encode(material: &Material, tickets: &Ratchet) -> Zeroizing<Vec<u8>> {
+        // Enough for all, so that nothing of it moves and is left behind.
+        let client_ca = material.client_ca.as_ref().map_or(0, |ca| ca.pem.len());
+        let size = material.chain.pem.len() + material.key.pem.len() + client_ca;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size + MOST_LESS));
+        bytes.extend(FIRST_LINE);
         let mut section = |name: &str, body: &[u8]| {
             bytes.extend(format!("{name} {}\n", body.len()).into_bytes());
             bytes.extend(body);
@@ -45,6 +53,7 @@ impl Parcel {
             section(CLIENT_CA, &client_ca.pem);
         }
         section(TICKETS, &tickets.encode());
+        debug_assert!(bytes.len() <= size + MOST_LESS, "it did not move");
         bytes
     }
 
@@ -53,7 +62,9 @@ impl Parcel {
     /// # Errors
     /// A sentence about what is wrong with the descriptor or the bytes.
     pub(crate) fn read(fd: impl AsFd) -> Result<Self, String> {
-        let bytes = memory_file::read(fd).map_err(|error| error.to_string())?;
+        let bytes = memory_file::read(fd)
+            .map(Zeroizing::new)
+            .map_err(|error| error.to_string())?;
         Self::decode(&bytes)
     }
 
@@ -165,7 +176,7 @@ mod tests {
     }
 
     fn encode(parcel: &Parcel) -> Vec<u8> {
-        Parcel::encode(&parcel.material, &parcel.tickets)
+        Parcel::encode(&parcel.material, &parcel.tickets).to_vec()
     }
 
     #[test]

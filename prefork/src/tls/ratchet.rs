@@ -1,8 +1,10 @@
 //! The keys of session tickets, which all processes of one master have without talking: each goes forward by the clock.
 //!
 //! There is one secret per period of six hours. When a period ends, its secret is replaced by a hash of itself, and of the
-//! old one nothing is kept but the key that opened its tickets, for one period more. So whoever reads a worker's memory
-//! opens tickets from at most two periods back, never older ones: that is why tickets are rotated at all (RFC 5077, 5.5).
+//! old one nothing is kept but the key that opened its tickets, for one period more. So whoever reads the memory of a
+//! process opens tickets from at most two periods before it last went forward, never older ones: that is why tickets are
+//! rotated at all (RFC 5077, 5.5). A worker goes forward with each client that shows or gets a ticket, the master with
+//! each start of a worker: at rest neither is woken for it.
 //! The price of not talking: who reads a secret can also make those to come, until the master makes a new one, that is
 //! until it is started anew.
 //!
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use ring::hkdf;
 use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
 
 /// How long tickets are made with one key.
 pub(crate) const PERIOD: Duration = Duration::from_hours(6);
@@ -34,7 +37,7 @@ const LONG_LEN: usize = SHORT_LEN + NAME_LEN + KEY_LEN;
 /// The state of one process. A copy that goes forward by the same clock stays equal.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Ratchet {
-    secret: [u8; SECRET_LEN],
+    secret: Zeroizing<[u8; SECRET_LEN]>,
     /// When the period of the secret began, since the machine's start.
     began: Duration,
     current: TicketKey,
@@ -46,7 +49,7 @@ pub(crate) struct Ratchet {
 pub(crate) struct TicketKey {
     /// Stands in front of each ticket; it tells nobody anything, since a hash made it.
     pub(crate) name: [u8; NAME_LEN],
-    pub(crate) key: [u8; KEY_LEN],
+    pub(crate) key: Zeroizing<[u8; KEY_LEN]>,
 }
 
 impl Ratchet {
@@ -55,14 +58,15 @@ impl Ratchet {
     /// # Errors
     /// The system gives no random bytes.
     pub(crate) fn random(now: Duration) -> io::Result<Self> {
-        let mut secret = [0; SECRET_LEN];
-        let filled = SystemRandom::new().fill(&mut secret);
+        let mut secret = Zeroizing::new([0; SECRET_LEN]);
+        let filled = SystemRandom::new().fill(secret.as_mut_slice());
         filled.map_err(|_| io::Error::other("no random bytes"))?;
         Ok(Self::new(secret, now))
     }
 
     /// The time is cut to milliseconds, as in the bytes: copies made of these stay equal to this one.
-    pub(crate) fn new(secret: [u8; SECRET_LEN], now: Duration) -> Self {
+    pub(crate) fn new(secret: impl Into<Zeroizing<[u8; SECRET_LEN]>>, now: Duration) -> Self {
+        let secret = secret.into();
         Self {
             current: TicketKey::of(&secret),
             secret,
@@ -97,12 +101,14 @@ impl Ratchet {
     }
 
     /// The state as bytes: the time in milliseconds, the secret, and the key before where there is one.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = milliseconds(self.began).to_be_bytes().to_vec();
-        bytes.extend(self.secret);
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        // As long as it can become, so that it does not move.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(LONG_LEN));
+        bytes.extend(milliseconds(self.began).to_be_bytes());
+        bytes.extend(self.secret.iter());
         if let Some(previous) = &self.previous {
             bytes.extend(previous.name);
-            bytes.extend(previous.key);
+            bytes.extend(previous.key.iter());
         }
         bytes
     }
@@ -119,7 +125,7 @@ impl Ratchet {
         let mut ratchet = Self::new(take(&mut rest), began);
         if !rest.is_empty() {
             let name = take(&mut rest);
-            let key = take(&mut rest);
+            let key = Zeroizing::new(take(&mut rest));
             ratchet.previous = Some(TicketKey { name, key });
         }
         Ok(ratchet)
@@ -129,11 +135,11 @@ impl Ratchet {
         now.saturating_sub(self.began) >= PERIOD
     }
 
-    /// The secret is overwritten where it stands, so that it is nowhere afterwards.
+    /// Nothing of what was is left in this process's memory: the secret is overwritten, keys are when they are dropped.
     fn step(&mut self) {
-        let mut next = [0; SECRET_LEN];
-        expand(&self.secret, b"prefork tickets 1 next", &mut next);
-        self.secret.copy_from_slice(&next);
+        let mut next = Zeroizing::new([0; SECRET_LEN]);
+        expand(&self.secret, b"prefork tickets 1 next", next.as_mut_slice());
+        self.secret.copy_from_slice(next.as_slice());
         let current = TicketKey::of(&self.secret);
         self.previous = Some(std::mem::replace(&mut self.current, current));
         self.began = self.began.saturating_add(PERIOD);
@@ -152,10 +158,10 @@ impl TicketKey {
     fn of(secret: &[u8; SECRET_LEN]) -> Self {
         let mut made = Self {
             name: [0; NAME_LEN],
-            key: [0; KEY_LEN],
+            key: Zeroizing::new([0; KEY_LEN]),
         };
         expand(secret, b"prefork tickets 1 name", &mut made.name);
-        expand(secret, b"prefork tickets 1 key", &mut made.key);
+        expand(secret, b"prefork tickets 1 key", made.key.as_mut_slice());
         made
     }
 }
@@ -253,7 +259,7 @@ mod tests {
         let bytes = master.encode();
         assert_eq!(bytes.len(), LONG_LEN);
         let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-        assert!(!holds(&[7; SECRET_LEN]) && !holds(&first.key) && !holds(&first.name));
+        assert!(!holds(&[7; SECRET_LEN]) && !holds(first.key.as_slice()) && !holds(&first.name));
     }
 
     #[test]
@@ -311,12 +317,12 @@ mod tests {
         let key = current(&mut ratchet, START);
         assert_eq!(hex(&key.name), "015f5e95d5332b3202a4a064ddb8bd61");
         assert_eq!(
-            hex(&key.key),
+            hex(key.key.as_slice()),
             "6bff871338a7a019f11f02244b5541804eb8325aafe04dc6b1d232c7b618450b"
         );
         let key = current(&mut ratchet, START + PERIOD);
         assert_eq!(
-            hex(&key.key),
+            hex(key.key.as_slice()),
             "2f695efd8f082b5602d9c2347d4e36b461f31d18dcabec06e5b65670996425f4"
         );
     }
@@ -341,7 +347,7 @@ mod tests {
             now in any::<u64>(),
         ) {
             if let Ok(mut ratchet) = Ratchet::decode(&bytes) {
-                prop_assert_eq!(&ratchet.encode(), &bytes);
+                prop_assert_eq!(&*ratchet.encode(), &bytes);
                 ratchet.advance(Duration::from_millis(now));
             }
         }

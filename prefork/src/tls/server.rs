@@ -84,7 +84,7 @@ mod tests {
     fn parcel(sources: &Sources) -> Vec<u8> {
         let material = Material::read(sources).expect("bytes");
         let tickets = since_boot().and_then(Ratchet::random);
-        Parcel::encode(&material, &tickets.expect("random bytes"))
+        Parcel::encode(&material, &tickets.expect("random bytes")).to_vec()
     }
 
     fn worker(parcel: &[u8]) -> Arc<ServerConfig> {

@@ -100,7 +100,7 @@ pub(crate) fn since_boot() -> io::Result<Duration> {
 }
 
 fn cipher(key: &TicketKey) -> Option<LessSafeKey> {
-    let key = UnboundKey::new(&AES_256_GCM, &key.key).ok()?;
+    let key = UnboundKey::new(&AES_256_GCM, key.key.as_slice()).ok()?;
     Some(LessSafeKey::new(key))
 }
 
