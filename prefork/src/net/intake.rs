@@ -36,8 +36,12 @@ struct State {
 /// What a descriptor does not tell about a connection that nobody has read from.
 #[derive(Debug, Default, Clone, Copy)]
 struct Note {
-    /// When we last said something in its handshake: its client's next words are on their way.
-    answered: Option<Instant>,
+    /// When we last answered in its handshake, or heard a part of what cannot be read yet: its client's next words are on
+    /// their way.
+    last_word: Option<Instant>,
+    /// How many bytes had come when that was last asked.
+    #[cfg(feature = "tls")]
+    received: u64,
     /// Bytes that were taken from the descriptor wait for the first read.
     holds_bytes: bool,
 }
@@ -58,8 +62,8 @@ pub(crate) struct Census {
     pub(crate) listeners: usize,
     /// Accepted connections that nobody has read from.
     pub(crate) unread: usize,
-    /// When one of these was last answered in its handshake.
-    pub(crate) answered: Option<Instant>,
+    /// When one of these said a part of something, or was answered in its handshake, for the last time.
+    pub(crate) last_word: Option<Instant>,
 }
 
 impl Intake {
@@ -148,7 +152,11 @@ impl Intake {
         Census {
             listeners: state.listeners,
             unread: state.unread.len(),
-            answered: state.unread.values().filter_map(|note| note.answered).max(),
+            last_word: state
+                .unread
+                .values()
+                .filter_map(|note| note.last_word)
+                .max(),
         }
     }
 
@@ -168,20 +176,35 @@ impl Intake {
 /// What a layer between the descriptor and the first read tells, such as TLS.
 #[cfg(feature = "tls")]
 impl Intake {
-    /// A handshake has taken bytes from the descriptor: a client that has spoken may be a silent
-    /// one now.
-    pub(super) fn stream_heard(&self) {
-        if self.drain().is_some() {
-            (self.on_change)();
+    /// A layer has taken what there was, and waits for more: perhaps bytes, half of a hello or of a request. Whether any
+    /// came says the system; where it does not, they did.
+    pub(super) fn stream_heard(&self, fd: RawFd) {
+        let mut state = self.state();
+        if state.drain.is_none() {
+            return;
         }
+        if let Some(note) = state.unread.get_mut(&fd) {
+            let received = sys::accept::bytes_received(fd);
+            if received != Some(note.received) {
+                note.last_word = Some(Instant::now());
+            }
+            note.received = received.unwrap_or_default();
+        }
+        drop(state);
+        (self.on_change)();
     }
 
     /// A client is to speak next, and was told so only now.
     pub(super) fn stream_answered(&self, fd: RawFd, now: Instant) {
-        if let Some(note) = self.state().unread.get_mut(&fd) {
-            note.answered = Some(now);
+        let mut state = self.state();
+        if let Some(note) = state.unread.get_mut(&fd) {
+            note.last_word = Some(now);
         }
-        self.stream_heard();
+        let is_draining = state.drain.is_some();
+        drop(state);
+        if is_draining {
+            (self.on_change)();
+        }
     }
 
     /// The first words came with the end of the handshake, and are not in the descriptor any more.

@@ -64,10 +64,10 @@ impl<S> Stream<S> {
         }
     }
 
-    /// The layer took bytes that nobody has read yet.
+    /// The layer waits, and may have taken bytes that nobody has read yet.
     pub(super) fn note_heard(&self) {
         if let Some(unread) = &self.unread {
-            unread.intake.stream_heard();
+            unread.intake.stream_heard(unread.fd);
         }
     }
 

@@ -30,8 +30,8 @@ use super::tls_stream::TlsStream;
 ///   the socket is closed in this process, from the first `accept` on also while nobody is in it.
 ///   Handshakes that go on may finish. Afterwards `accept` stays pending. [`shutdown`](crate::shutdown())
 ///   waits for each connection until it was read from, by the rules for any other: a client from which
-///   nothing comes is waited for 250 ms from the moment when it connected, when its hello was answered
-///   (also where that asks for another hello), or when its handshake was over.
+///   nothing comes is waited for 250 ms from the moment when it connected, said the last part of something,
+///   was answered (not for the second time, where it is asked for another hello), or finished its handshake.
 /// - Dropping it closes everything that was not given yet.
 ///
 /// All methods take `&self`: tasks may accept from one listener at the same time, and cancelling an

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(any(feature = "tls", all(target_os = "linux", not(prefork_portable))))]
+use std::os::fd::RawFd;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use socket2::{SockAddr, SockAddrStorage};
@@ -83,27 +85,42 @@ fn accept_into(
 /// `TCP_INFO` is the length of its accept queue. `None` where the kernel does not say.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn queue_length(listener: BorrowedFd<'_>) -> Option<usize> {
-    // SAFETY: tcp_info is plain data, for which all zeroes is a value.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
-    // SAFETY: the pointers describe `info` and its size; the kernel writes no more than that.
-    let result = unsafe {
-        libc::getsockopt(
-            listener.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &raw mut length,
-        )
-    };
-    if result < 0 {
-        return None;
-    }
-    usize::try_from(info.tcpi_unacked).ok()
+    usize::try_from(tcp_info(listener.as_raw_fd())?.tcpi_unacked).ok()
 }
 
 /// Other systems have no such figure.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) fn queue_length(_listener: BorrowedFd<'_>) -> Option<usize> {
     None
+}
+
+/// How many bytes have come on a connection since it is there, read or not (RFC 4898,
+/// `tcpEStatsAppHCThruOctetsReceived`). `None` where the kernel does not say.
+#[cfg(all(feature = "tls", target_os = "linux", not(prefork_portable)))]
+pub(crate) fn bytes_received(connection: RawFd) -> Option<u64> {
+    Some(tcp_info(connection)?.tcpi_bytes_received)
+}
+
+/// Other systems have no such figure.
+#[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]
+pub(crate) fn bytes_received(_connection: RawFd) -> Option<u64> {
+    None
+}
+
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+fn tcp_info(socket: RawFd) -> Option<libc::tcp_info> {
+    // SAFETY: tcp_info is plain data, for which all zeroes is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
+    // SAFETY: the pointers describe `info` and its size; the kernel writes no more than that.
+    let result = unsafe {
+        libc::getsockopt(
+            socket,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    (result == 0).then_some(info)
 }

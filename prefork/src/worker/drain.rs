@@ -42,8 +42,9 @@ impl Drain {
 
     /// The rule: when all our listeners have ended and no accepted connection is unread; those
     /// with something to read are waited for up to half of the budget, silent ones for a moment.
-    /// The moment begins anew for a client that we answered in the middle of its handshake: it
-    /// could not have said more before, however slow we were.
+    /// The moment begins anew with each word in the middle of something: ours in a handshake, since the
+    /// client could not have said more before, and the client's own, half of a hello or of a record of
+    /// TLS, which its socket does not show any more.
     /// Whether unread connections have something to read is asked only where it matters.
     pub(super) fn verdict(
         &mut self,
@@ -59,7 +60,7 @@ impl Drain {
         }
         let listeners_ended = *self.listeners_ended.get_or_insert(now);
         let silent_since = census
-            .answered
+            .last_word
             .map_or(listeners_ended, |at| at.max(listeners_ended));
         let silent_until = silent_since + Self::SILENCE;
         if census.unread == 0 || (now >= silent_until && !has_waiting()) {
@@ -82,7 +83,7 @@ mod tests {
         Census {
             listeners,
             unread,
-            answered: None,
+            last_word: None,
         }
     }
 
@@ -126,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_was_answered_in_its_handshake_gets_its_moment_from_then_on() {
+    fn a_client_in_the_middle_of_something_gets_its_moment_from_the_last_word_on() {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
         let _ = drain.verdict(census(0, 1), || true, start);
         let answered = start + Duration::from_secs(1);
         let census = Census {
-            answered: Some(answered),
+            last_word: Some(answered),
             ..census(0, 1)
         };
         let silent_until = answered + Drain::SILENCE;
@@ -147,12 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_from_before_the_drain_is_no_reason_to_wait_longer() {
+    fn a_word_from_before_the_drain_is_no_reason_to_wait_longer() {
         let start = Instant::now();
         let ended = start + Duration::from_secs(1);
         let mut drain = Drain::new(ended, BUDGET);
         let census = Census {
-            answered: Some(start),
+            last_word: Some(start),
             ..census(0, 1)
         };
         let silent_until = ended + Drain::SILENCE;
