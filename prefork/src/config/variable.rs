@@ -8,8 +8,9 @@ use prefork_options::{Kind, Prefix, Row, TABLE, alias};
 /// The switch that is no option: it asks for an explanation instead of a start.
 pub(super) const EXPLAIN: &str = "EXPLAIN";
 
-/// Set by masters, or read by the attribute; known whatever the prefix is.
-const ROLES: [&str; 4] = ["CHILD", "ADDRS", "TLS", "MACRO_DEBUG"];
+/// Set by masters, or read by the attribute; known whatever the prefix is. Not among them is `TLS`, which masters set as
+/// well: people do so who mean the option.
+const ROLES: [&str; 3] = ["CHILD", "ADDRS", "MACRO_DEBUG"];
 
 /// What a variable means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +141,7 @@ mod tests {
         ] {
             assert_eq!(of(rest), Meaning::Called(name), "{rest}");
         }
-        for rest in ["PORT", "HOST", "TIMEOUT", "BACKLOG"] {
+        for rest in ["PORT", "HOST", "TIMEOUT", "BACKLOG", "TLS"] {
             assert!(matches!(of(rest), Meaning::Instead(_)), "{rest}");
         }
         // What only a program can say under another name, an operator cannot mean.

@@ -22,6 +22,9 @@ use super::material::{Material, Piece};
 use super::pem::{certificates, private_key};
 use super::refusal::{Reason, Refusal};
 
+/// The most bytes of a chain: clients take no handshake message of more than 64 KiB, and nothing else stands in this one.
+const MOST_CHAIN: usize = 60 * 1024;
+
 impl Material {
     /// Judges everything.
     ///
@@ -71,6 +74,16 @@ impl Material {
         let count = chain.len();
         for place in 0..count {
             parse(&self.chain, &chain, place)?;
+        }
+        let size = chain
+            .iter()
+            .map(|certificate| certificate.len())
+            .sum::<usize>();
+        if size > MOST_CHAIN {
+            return Err(Refusal::new(
+                &self.chain.place,
+                Reason::LongChain { count, size },
+            ));
         }
         let key = private_key(&self.key)?;
         let refuse_key = |reason| Refusal::new(&self.key.place, reason);
@@ -218,6 +231,15 @@ mod tests {
             ),
             (&good.cert.replace("MII", "M!I"), "is not base64"),
             (not_x509, "certificate 1 of 1 cannot be read"),
+            (
+                &format!("\u{feff}{}{}", good.cert, server().cert),
+                "1 of the 2 certificates in it can be read",
+            ),
+            (
+                &good.cert.replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
+                "0 of the 1 certificates in it can be read",
+            ),
+            (&good.cert.repeat(200), "its 200 certificates have "),
             (
                 &format!("{}{not_x509}", good.cert),
                 "certificate 2 of 2 cannot be read",

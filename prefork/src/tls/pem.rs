@@ -12,7 +12,11 @@ use super::refusal::{Reason, Refusal};
 pub(super) fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>, Refusal> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&piece.pem).collect();
     let refuse = |reason| Err(Refusal::new(&piece.place, reason));
+    let read = found.as_ref().map_or(0, Vec::len);
+    let there = sections(&piece.pem);
     match found {
+        // Else one is left out that somebody put there: of a chain the server's own, or an authority that is trusted.
+        Ok(_) if read < there => refuse(Reason::SkippedCertificates { there, read }),
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) if piece.place.option == CERT && is_key(&piece.pem) => {
             refuse(Reason::KeyForCertificate)
@@ -60,6 +64,19 @@ fn damage(error: &pem::Error) -> Reason {
         pem::Error::Base64Decode(_) => "a section is not base64",
         _ => "it cannot be read",
     })
+}
+
+/// How many certificates begin somewhere in the text, also under their other names (`openssl x509`) and behind what an
+/// editor put before them; a request is none.
+fn sections(text: &[u8]) -> usize {
+    let count = |mark: &[u8]| {
+        text.windows(mark.len())
+            .filter(|window| *window == mark)
+            .count()
+    };
+    count(b"-----BEGIN CERTIFICATE-----")
+        + count(b"-----BEGIN X509 CERTIFICATE-----")
+        + count(b"-----BEGIN TRUSTED CERTIFICATE-----")
 }
 
 fn is_key(text: &[u8]) -> bool {

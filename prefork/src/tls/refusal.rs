@@ -128,6 +128,16 @@ pub(crate) enum Reason {
     )]
     BadCertificate { number: usize, count: usize },
     #[error(
+        "its {count} certificates have {size} bytes, and clients take about 64 KiB; only those belong here that lead \
+         from the server's own to a root"
+    )]
+    LongChain { count: usize, size: usize },
+    #[error(
+        "{read} of the {there} certificates in it can be read: is a first line damaged, of another kind (as `BEGIN TRUSTED \
+         CERTIFICATE`), or behind a byte order mark?"
+    )]
+    SkippedCertificates { there: usize, read: usize },
+    #[error(
         "the private key is damaged, or of a kind or size that is not supported (ring takes RSA with 2048 to 4096 \
          bits, ECDSA with P-256 or P-384, and Ed25519)"
     )]

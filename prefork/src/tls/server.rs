@@ -15,6 +15,10 @@ use super::parcel::Parcel;
 use super::refusal::{Reason, Refusal};
 use super::tickets::Tickets;
 
+/// The most bytes of names of authorities that clients are shown, to choose a certificate by. The list may be left out
+/// (RFC 8446, 4.2.4), and a longer one fits into no message (RFC 5246, 7.4.4: 64 KiB with everything else).
+const MOST_HINTS: usize = 32 * 1024;
+
 impl Parcel {
     /// The configuration of a server. A client has to show a certificate where there is a client CA.
     ///
@@ -32,11 +36,14 @@ impl Parcel {
             .map_err(|error| unusable(&error))?;
         let builder = match material.anchors()? {
             Some(anchors) => {
+                let names = anchors.subjects();
                 let anchors = Arc::new(anchors);
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(anchors, Arc::clone(&provider))
-                        .build()
-                        .map_err(|error| unusable(&error))?;
+                let mut verifier =
+                    WebPkiClientVerifier::builder_with_provider(anchors, Arc::clone(&provider));
+                if names.iter().map(|name| name.as_ref().len()).sum::<usize>() > MOST_HINTS {
+                    verifier = verifier.clear_root_hint_subjects();
+                }
+                let verifier = verifier.build().map_err(|error| unusable(&error))?;
                 builder.with_client_cert_verifier(verifier)
             }
             None => builder.with_no_client_auth(),
@@ -152,6 +159,26 @@ mod tests {
 
     fn kind(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> HandshakeKind {
         meet(client, server).expect("a handshake").0
+    }
+
+    /// Their names alone are more than a message of the handshake holds.
+    #[test]
+    fn many_authorities_are_trusted_and_not_told() {
+        let authority = Authority::new();
+        let mut trusted = authority.pem();
+        for _ in 0..400 {
+            trusted.push_str(&Authority::called(&"x".repeat(200)).pem());
+        }
+        let mut sources = sources(&authority.sign("localhost"));
+        sources.client_ca = Some(bytes(&trusted));
+        let server = worker(&parcel(&sources));
+        for version in [&TLS12, &TLS13] {
+            let own = authority.sign("client");
+            let known = client(&authority, Some(&own), version, &[]);
+            meet(&known, &server).expect("it is trusted");
+            let stranger = client(&authority, None, version, &[]);
+            meet(&stranger, &server).expect_err("it shows nothing");
+        }
     }
 
     #[test]

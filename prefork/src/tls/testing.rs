@@ -25,7 +25,13 @@ pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     pub(super) fn new() -> Self {
+        Self::called("an authority")
+    }
+
+    pub(super) fn called(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        let names = &mut params.distinguished_name;
+        names.push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
