@@ -63,7 +63,7 @@
 //!
 //! # Which promises need our listener
 //!
-//! | | [`net::Listener`] | raw std or tokio listener |
+//! | | [`net::Listener`], `net::TlsListener` | raw std or tokio listener |
 //! |---|---|---|
 //! | a queued connection survives a worker's death | yes | yes |
 //! | ready is seen | at the first accept | after a second, or by [`ready()`] |

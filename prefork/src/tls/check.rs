@@ -145,7 +145,8 @@ fn parse<'a>(
 }
 
 /// Whether certificates can be checked by this one. A client's certificate that signed itself is its own authority: that
-/// is how single clients are let in without a CA. One that another has signed says in its extensions whether it may sign.
+/// is how single clients are let in without a CA, where it does not say `CA:TRUE` of itself. One that another has signed
+/// says in its extensions whether it may sign.
 fn may_sign(certificate: &X509Certificate<'_>) -> bool {
     certificate.is_ca() || certificate.subject() == certificate.issuer()
 }

@@ -125,6 +125,7 @@ impl Keeper {
     /// Serves with what was seen from here on and says what is new, or changes nothing.
     fn take(&mut self, seen: &Material, now: SystemTime) -> Result<String, Refusal> {
         let has_new_pair = seen.chain != self.serving.chain || seen.key != self.serving.key;
+        let has_new_ca = seen.client_ca != self.serving.client_ca;
         seen.check_use()?;
         if has_new_pair {
             // That the old one has expired is no reason to trust the old client CA any longer.
@@ -137,10 +138,10 @@ impl Keeper {
             self.told = Stage::Good;
         }
         self.envelope = Envelope::default();
-        Ok(if has_new_pair {
-            format!("new certificate, good until {until}")
-        } else {
-            "new client CA".to_owned()
+        Ok(match (has_new_pair, has_new_ca) {
+            (true, true) => format!("new certificate, good until {until}, and new client CA"),
+            (true, false) => format!("new certificate, good until {until}"),
+            (false, _) => "new client CA".to_owned(),
         })
     }
 
@@ -405,6 +406,13 @@ mod tests {
         let client_ca = keeper.serving.client_ca.as_ref().expect("one");
         assert_eq!(client_ca.pem, trusted.as_bytes());
         assert_eq!(told(keeper.renew(expired)), "nothing");
+        files.write(&valid(2026, 2040));
+        fs::write(&ca, Authority::new().pem()).expect("a file");
+        let text = told(keeper.renew(expired));
+        assert!(
+            text.contains("2040-01-01T00:00:00Z, and new client CA; "),
+            "{text}"
+        );
     }
 
     #[test]

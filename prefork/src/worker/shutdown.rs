@@ -54,8 +54,8 @@ pub struct Shutdown {
 /// the worker is asked; in every case when half of the `shutdown_grace_period` is over.
 ///
 /// Calling it, not polling it, makes the worker take SIGTERM; before that, and before
-/// [`worker`](crate::worker()), a worker without our `Listener`, `Worker` or `Ready` among its
-/// arguments leaves SIGTERM as it is.
+/// [`worker`](crate::worker()), a worker without our `Listener`, `TlsListener`, `Worker` or `Ready` among
+/// its arguments leaves SIGTERM as it is.
 ///
 /// # Process
 /// In a worker, and in single mode; from [`init`](crate::Prefork::init) on, for a thread that it starts. In a master, and

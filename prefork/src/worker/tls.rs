@@ -39,7 +39,11 @@ impl Tls {
         }
         let given = handed
             .as_ref()
-            .ok_or_else(|| ArgError::new("there is no certificate: set tls_cert and tls_key"))?;
+            .ok_or_else(|| {
+            // A wrapper that clears the environment looks the same.
+            ArgError::new("the master passed no certificate: set tls_cert and tls_key, and leave PREFORK_TLS in the \
+                           environment of workers")
+        })?;
         let config = given.server_config().map_err(|reason| {
             ArgError::new(format!(
                 "the certificates that it was given cannot be used: {reason}"
