@@ -197,7 +197,7 @@ mod worker;
 #[cfg(unix)]
 pub use config::{Configuration, IntoOption, Settings};
 #[cfg(unix)]
-pub use error::{BadOption, Error};
+pub use error::{BadOption, Error, TlsReason};
 #[cfg(unix)]
 pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
 #[cfg(unix)]

@@ -571,6 +571,10 @@ fn files_that_cannot_be_read_end_the_start() {
             .env("PREFORK_TLS_CERT", secure.path()),
     );
     assert!(said.contains("is a directory"), "{said}");
+    assert!(
+        said.contains("Give tls_cert the server's certificate"),
+        "{said}"
+    );
     let said = refusal(
         secure
             .server(TLS, "1")

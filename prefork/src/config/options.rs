@@ -148,6 +148,19 @@ macro_rules! define {
             }
         }
 
+        impl Options {
+            /// The options of features that were said: of which, and whom a mistake in it is told by.
+            pub(super) fn of_features(&self) -> Vec<(&'static str, String)> {
+                let mut said = Vec::new();
+                $($(
+                    if let Some(last) = self.$name.last() {
+                        said.push(($feature, last.origin.place(stringify!($name))));
+                    }
+                )?)*
+                said
+            }
+        }
+
         /// The options. Each is documented with its default; a value that cannot be used is
         /// reported when the program is run, together with all others.
         impl crate::Prefork {

@@ -439,6 +439,28 @@ mod tests {
     }
 
     #[test]
+    fn what_tls_needs_is_told_for_each_that_was_said() {
+        let mut prefork = crate::Prefork::new();
+        prefork.listen("tls://127.0.0.1:0").tls_cert("cert.pem");
+        let options = prefork.options_mut().clone();
+        let told = mistakes(&settled(&options, &[("PREFORK_TLS_ALPN", "h2")]));
+        let expected = if cfg!(feature = "tls") {
+            [
+                "tls_cert: needs tls_key as well",
+                "PREFORK_TLS_ALPN: needs tls_key as well",
+                "listen: 'listener0=tls://127.0.0.1:0' speaks TLS, which needs tls_key",
+            ]
+        } else {
+            [
+                "tls_cert: needs feature `tls` of prefork",
+                "PREFORK_TLS_ALPN: needs feature `tls` of prefork",
+                "listen: 'listener0=tls://127.0.0.1:0' speaks TLS, which needs feature `tls` of prefork",
+            ]
+        };
+        assert_eq!(told, expected);
+    }
+
+    #[test]
     fn every_option_has_a_value_in_the_order_of_the_table() {
         let names: Vec<_> = in_words(&Options::default(), &[])
             .values

@@ -4,7 +4,7 @@ use std::io;
 
 use prefork_options::one_line;
 
-use super::Error;
+use super::{Error, TlsReason};
 
 impl Error {
     /// The exit status that the generated `main` ends with, from `sysexits.h` where that has a
@@ -62,14 +62,16 @@ impl Error {
                  body is called all the same."
             }
             Self::Tls {
-                source: Some(source),
+                reason: TlsReason::Missing | TlsReason::Unreadable,
                 ..
-            } if matches!(
-                source.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-            ) =>
-            {
+            } => {
                 "Check the path, and that the user of the master may read what is there; workers need not."
+            }
+            Self::Tls {
+                reason: TlsReason::Expired(_) | TlsReason::NotYetValid(_),
+                ..
+            } => {
+                "Renew it, or mend the clock; `openssl x509 -in FILE -noout -dates` shows its time."
             }
             Self::Tls { place, .. } if place.starts_with("tls_client_ca") => {
                 "Give tls_client_ca the certificates of those who sign the clients', as PEM; \

@@ -8,8 +8,8 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::BadOption;
 use super::bad_option::Lines;
+use super::{BadOption, TlsReason};
 
 /// Why a master or a worker ended without having been asked to, or never began.
 ///
@@ -70,7 +70,7 @@ pub enum Error {
         /// The option, and the file that it names.
         place: String,
         /// What is wrong.
-        reason: String,
+        reason: TlsReason,
         /// What the system said, where it was asked.
         source: Option<io::Error>,
     },

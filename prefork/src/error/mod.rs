@@ -3,6 +3,8 @@
 mod bad_option;
 mod ending;
 mod error;
+mod tls_reason;
 
 pub use bad_option::BadOption;
 pub use error::Error;
+pub use tls_reason::TlsReason;

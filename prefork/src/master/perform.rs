@@ -164,10 +164,15 @@ impl Master {
     }
 
     fn tell_news(&mut self, news: Option<News>) {
-        if let Some(news) = news {
-            let line = LogLine::plain(news.level(), &news.to_string());
-            self.log.line(&line);
-        }
+        let Some(news) = news else {
+            return;
+        };
+        let level = match (news.is_bad(), news.is_warning()) {
+            (true, _) => Level::Error,
+            (false, true) => Level::Warn,
+            (false, false) => Level::Info,
+        };
+        self.log.line(&LogLine::plain(level, &news.to_string()));
     }
 
     fn watch(&self, child: &Child) -> io::Result<()> {

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::refusal::{Place, Refusal};
-use crate::master::Level;
 
 /// What happened to certificate and key, or to the time that is left. As text it is a line for the log.
 #[derive(Debug)]
@@ -19,12 +18,14 @@ pub(crate) enum News {
 }
 
 impl News {
-    pub(crate) fn level(&self) -> Level {
-        match self {
-            Self::Renewed(_) => Level::Info,
-            Self::NearItsEnd { .. } => Level::Warn,
-            Self::Refused(_) | Self::Expired(_) => Level::Error,
-        }
+    /// Whether something is wrong now.
+    pub(crate) fn is_bad(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Expired(_))
+    }
+
+    /// Whether something goes wrong soon.
+    pub(crate) fn is_warning(&self) -> bool {
+        matches!(self, Self::NearItsEnd { .. })
     }
 }
 

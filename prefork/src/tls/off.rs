@@ -9,7 +9,6 @@ use std::time::SystemTime;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::master::Level;
 
 #[derive(Debug)]
 pub(crate) enum Keeper {}
@@ -30,7 +29,11 @@ impl Handed {
 }
 
 impl News {
-    pub(crate) fn level(&self) -> Level {
+    pub(crate) fn is_bad(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn is_warning(&self) -> bool {
         match *self {}
     }
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::error::Error;
+pub(crate) use crate::error::TlsReason as Reason;
 
 /// Something that TLS cannot be spoken with.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +50,7 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Tls {
             place: refusal.place.to_string(),
-            reason: refusal.reason.to_string(),
+            reason: refusal.reason,
             source: refusal.source,
         }
     }
@@ -85,79 +86,6 @@ impl fmt::Display for Place {
             Origin::Master => write!(f, "{option} (bytes from the master)"),
         }
     }
-}
-
-/// What is wrong.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Reason {
-    #[error("there is no such file")]
-    Missing,
-    #[error("is a directory, expected a PEM file")]
-    Directory,
-    #[error("is neither a file nor a directory; it has to be read again for each start")]
-    NoFile,
-    #[error("cannot be read")]
-    Unreadable,
-    #[error("is over 1 MiB, too large for PEM texts")]
-    TooLarge,
-    #[error("is empty")]
-    Empty,
-    #[error(
-        "is not PEM text, there is no '-----BEGIN' line in it (`openssl x509` and `openssl pkey` with `-inform DER` \
-         make PEM of DER)"
-    )]
-    NotPem,
-    #[error("the PEM text is damaged: {0}")]
-    DamagedPem(&'static str),
-    #[error("holds no certificate, no line of it begins with '-----BEGIN CERTIFICATE-----'")]
-    NoCertificate,
-    #[error(
-        "holds no private key, no line of it begins with '-----BEGIN PRIVATE KEY-----' or the like"
-    )]
-    NoKey,
-    #[error(
-        "the private key is encrypted, and nobody is there to type its password (`openssl pkey` decrypts it)"
-    )]
-    EncryptedKey,
-    #[error("holds a private key and no certificate; are tls_cert and tls_key swapped?")]
-    KeyForCertificate,
-    #[error("holds a certificate and no private key; are tls_cert and tls_key swapped?")]
-    CertificateForKey,
-    #[error(
-        "certificate {number} of {count} cannot be read: it is damaged, or not of version 3 (`openssl x509 -noout -text` shows which)"
-    )]
-    BadCertificate { number: usize, count: usize },
-    #[error(
-        "its {count} certificates have {size} bytes, and clients take about 64 KiB; only those belong here that lead \
-         from the server's own to a root"
-    )]
-    LongChain { count: usize, size: usize },
-    #[error(
-        "{read} of the {there} certificates in it can be read: is a first line damaged, of another kind (as `BEGIN TRUSTED \
-         CERTIFICATE`), or behind a byte order mark?"
-    )]
-    SkippedCertificates { there: usize, read: usize },
-    #[error(
-        "the private key is damaged, or of a kind or size that is not supported (ring takes RSA with 2048 to 4096 \
-         bits, ECDSA with P-256 or P-384, and Ed25519)"
-    )]
-    UnsupportedKey,
-    #[error(
-        "the private key does not belong to the certificate of tls_cert; of a chain, the server's own comes first"
-    )]
-    OtherKey,
-    #[error("the certificate expired at {0}")]
-    Expired(String),
-    #[error("the certificate is not valid before {0}; is this machine's clock right?")]
-    NotYetValid(String),
-    #[error(
-        "certificate {number} of {count} is not that of a CA: clients' certificates cannot be checked by it"
-    )]
-    NoAuthority { number: usize, count: usize },
-    #[error("the system gives no random bytes for a secret")]
-    NoRandom,
-    #[error("the cryptography that this program installed for rustls cannot be used: {0}")]
-    Provider(String),
 }
 
 #[cfg(test)]
