@@ -30,7 +30,7 @@ async fn serve(worker: Worker) -> io::Result<()> {
     assert!(worker.is_tls("https").expect("it is there"));
     let refusal = worker.listener("https").map(drop);
     let refusal = refusal.expect_err("it would speak plain text").to_string();
-    let listener = worker.tls_listener("https").map_err(io::Error::other)?;
+    let listener = worker.tls_listener("https")?;
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(tell(stream, refusal.clone()));

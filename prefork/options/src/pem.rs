@@ -32,7 +32,8 @@ pub fn parse(text: &str) -> Result<Pem, ParseError> {
     }
     if is_text_itself(text) {
         return Err(ParseError::new(format!(
-            "the text itself stands where its path should, {EXPECTED}; a program gives the text as bytes"
+            "what looks like the text itself stands where its path should, {EXPECTED} (beginning with '/' or '.', where it \
+             looks so); a program gives the text as bytes"
         )));
     }
     if text.contains('\0') {
@@ -41,27 +42,21 @@ pub fn parse(text: &str) -> Result<Pem, ParseError> {
     Ok(Pem::Path(PathBuf::from(text)))
 }
 
-/// Whether it is a key or a certificate rather than the name of one: a path has one line and is no long base64. What is
-/// taken for a path is shown in messages.
+/// Whether it is a key or a certificate, or a part of one, rather than the name of its file: that has one line and is no
+/// long run of letters and digits. What is taken for a path is shown in messages.
 fn is_text_itself(text: &str) -> bool {
-    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    let is_encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte);
     let text = text.trim();
     text.len() >= MOST_BYTES
-        || text.contains("-----BEGIN")
+        || text.contains("-----")
         || text.contains(['\n', '\r'])
-        || (text.len() >= SHORTEST_KEY
-            && text.bytes().all(is_base64)
-            && BEGINNINGS
-                .iter()
-                .any(|beginning| text.starts_with(beginning)))
+        || text.starts_with("data:")
+        || text.starts_with("base64:")
+        || (text.len() >= LONG && !text.starts_with(['/', '.']) && text.bytes().all(is_encoded))
 }
 
-/// An Ed25519 key in base64; others are longer.
-const SHORTEST_KEY: usize = 64;
-
-/// How base64 begins of `-----BEGIN` (so keys stand in the secrets of many a deployment) and of DER: a sequence, and how
-/// its length is written.
-const BEGINNINGS: [&str; 6] = ["LS0tLS1", "MC", "MF", "MG", "MH", "MI"];
+/// The shortest part of a key that is worth hiding: a line of base64 has 64 characters.
+const LONG: usize = 40;
 
 impl fmt::Display for Pem {
     /// Never the bytes: they may be a key.
@@ -108,6 +103,11 @@ mod tests {
             (&"./secret".repeat(1000), itself),
             (key, itself),
             (inside, itself),
+            ("secretsecretsecret-----END PRIVATE KEY-----", itself),
+            ("base64:secret", itself),
+            ("data:text/plain;base64,secret", itself),
+            ("secret_secret-secret_secret-secret_secret", itself),
+            (&"5ec7e7".repeat(12), itself),
             (encoded, itself),
             (ed25519, itself),
             (&rsa, itself),

@@ -124,8 +124,9 @@ impl TlsListener {
     ///
     /// What rustls objects to is [`InvalidData`](io::ErrorKind::InvalidData) with a [`rustls::Error`] inside, among it
     /// clients without a certificate that is asked for, or without a protocol in common; an end by this side, for time
-    /// or for room, is [`TimedOut`](io::ErrorKind::TimedOut). A client that says nothing and goes, as health checks
-    /// do, is [`UnexpectedEof`](io::ErrorKind::UnexpectedEof).
+    /// or for room, is [`TimedOut`](io::ErrorKind::TimedOut). A client that goes before the end is
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) or [`ConnectionReset`](io::ErrorKind::ConnectionReset): health
+    /// checks do that, and also clients whom our certificate does not please.
     ///
     /// # Examples
     /// ```no_run
@@ -133,7 +134,8 @@ impl TlsListener {
     /// # use std::io::ErrorKind;
     /// # fn told(listener: TlsListener) -> TlsListener {
     /// listener.on_handshake_failure(|peer, error| {
-    ///     if error.kind() != ErrorKind::UnexpectedEof {
+    ///     let is_gone = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset].contains(&error.kind());
+    ///     if !is_gone {
     ///         eprintln!("{peer}: {error}");
     ///     }
     /// })

@@ -71,7 +71,8 @@ impl TlsStream {
     }
 
     /// The client's certificates, its own first; `None` where the configuration asks for none, or
-    /// the client gave none.
+    /// the client gave none. With axum a handler gets it as connect info, by an
+    /// `impl Connected<IncomingStream<'_, TlsListener>>` that asks `stream.io()`.
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.session().peer_certificates()
     }

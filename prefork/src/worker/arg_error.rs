@@ -66,3 +66,10 @@ impl StdError for ArgError {
         Some(source)
     }
 }
+
+/// For bodies that return what servers do.
+impl From<ArgError> for std::io::Error {
+    fn from(error: ArgError) -> Self {
+        Self::other(error)
+    }
+}

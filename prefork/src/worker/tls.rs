@@ -70,6 +70,20 @@ impl Worker {
     ///
     /// # Errors
     /// As [`listener`](Self::listener), and as [`tls_config`](Self::tls_config).
+    ///
+    /// # Examples
+    /// Whether there is TLS is the operator's choice (`PREFORK_LISTEN=tls://…`):
+    /// ```no_run
+    /// # async fn serve(_: impl Sized) -> std::io::Result<()> { Ok(()) }
+    /// #[prefork::main(listen = "admin=127.0.0.1:9000", workers = 2)]
+    /// async fn main(worker: prefork::Worker) -> std::io::Result<()> {
+    ///     if worker.is_tls("admin")? {
+    ///         serve(worker.tls_listener("admin")?).await
+    ///     } else {
+    ///         serve(worker.listener("admin")?).await
+    ///     }
+    /// }
+    /// ```
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls_listener(&self, name: &str) -> Result<TlsListener, ArgError> {
         let config = self.tls_config()?;
