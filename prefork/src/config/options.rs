@@ -74,6 +74,20 @@ macro_rules! main_of {
     };
 }
 
+#[cfg(all(feature = "tokio", not(feature = "tls")))]
+macro_rules! fence_of_threads {
+    () => {
+        "no_run"
+    };
+}
+
+#[cfg(not(feature = "tokio"))]
+macro_rules! fence_of_threads {
+    () => {
+        "ignore"
+    };
+}
+
 /// An example of an option whose feature is off is shown, and would be refused.
 #[cfg(feature = "tls")]
 macro_rules! fence {
@@ -82,23 +96,10 @@ macro_rules! fence {
     };
 }
 
-#[cfg(all(feature = "tokio", not(feature = "tls")))]
-macro_rules! fence {
-    (pem) => {
-        "ignore"
-    };
-    (protocols) => {
-        "ignore"
-    };
-    ($kind:ident) => {
-        "no_run"
-    };
-}
-
-#[cfg(not(feature = "tokio"))]
+#[cfg(not(feature = "tls"))]
 macro_rules! fence {
     (threads) => {
-        "ignore"
+        fence_of_threads!()
     };
     (pem) => {
         "ignore"

@@ -2,5 +2,5 @@
 fn main() {}
 
 fn block_on<T>(_future: impl Future<Output = T>) -> T {
-    unimplemented!()
+    std::process::abort()
 }

@@ -12,7 +12,7 @@ mod named {
     async fn main() {}
 
     fn block_on<T>(_future: impl Future<Output = T>) -> T {
-        unimplemented!()
+        std::process::abort()
     }
 }
 
