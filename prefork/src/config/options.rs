@@ -137,13 +137,11 @@ macro_rules! define {
             /// Sets an option from text, as the environment gives it.
             pub(super) fn set_text(&mut self, name: &str, variable: &str, text: &str) {
                 match name {
-                    $(stringify!($name) => match kind_parse!($kind, text) {
-                        Ok(value) => self.$name.say_outside(value, variable),
-                        Err(reason) => {
-                            self.$name.note_mistake();
-                            self.mistake(variable, &reason);
-                        }
-                    },)*
+                    $(stringify!($name) => {
+                        let said = kind_parse!($kind, text).map(|value| self.$name.joined(value));
+                        let origin = Origin::Variable(variable.to_owned());
+                        keep(&mut self.$name, &mut self.mistakes, stringify!($name), said, origin);
+                    })*
                     _ => {}
                 }
             }
@@ -180,15 +178,9 @@ macro_rules! define {
                 #[doc = "```"]
                 #[track_caller]
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
-                    let (value, options) = (value.into_option(), self.options_mut());
-                    let origin = Origin::Program(options.door, Location::caller());
-                    match value {
-                        Ok(value) => options.$name.say(value, origin),
-                        Err(reason) => {
-                            options.$name.note_mistake();
-                            options.mistake(stringify!($name), &reason);
-                        }
-                    }
+                    let Options { $name: layers, mistakes, door, .. } = self.options_mut();
+                    let origin = Origin::Program(*door, Location::caller());
+                    keep(layers, mistakes, stringify!($name), value.into_option(), origin);
                     self
                 }
             )*
@@ -203,15 +195,9 @@ macro_rules! define {
                 )]
                 #[track_caller]
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
-                    let (value, options) = (value.into_option(), self.options_mut());
-                    let origin = Origin::Program(options.door, Location::caller());
-                    match value {
-                        Ok(value) => options.$name.say(value, origin),
-                        Err(reason) => {
-                            options.$name.note_mistake();
-                            options.mistake(&origin.place(stringify!($name)), &reason);
-                        }
-                    }
+                    let Options { $name: layers, mistakes, door, .. } = self.options_mut();
+                    let origin = Origin::Program(*door, Location::caller());
+                    keep(layers, mistakes, stringify!($name), value.into_option(), origin);
                     self
                 }
             )?)*
@@ -221,16 +207,36 @@ macro_rules! define {
 
 prefork_options::options! { define }
 
+/// Keeps what was said of an option: in its layers, or among the mistakes.
+fn keep<T>(
+    layers: &mut Layers<T>,
+    mistakes: &mut Vec<BadOption>,
+    option: &str,
+    said: Result<T, ParseError>,
+    origin: Origin,
+) {
+    match said {
+        Ok(value) => layers.say(value, origin),
+        Err(reason) => {
+            layers.note_mistake();
+            mistakes.push(BadOption {
+                place: origin.place(option),
+                reason: reason.to_string(),
+            });
+        }
+    }
+}
+
 /// How the operator's value of a kind joins what the program says.
-trait SayOutside<T> {
-    fn say_outside(&mut self, value: T, variable: &str);
+trait Join<T> {
+    fn joined(&self, value: T) -> T;
 }
 
 macro_rules! replaces {
     ($($type:ty),*) => { $(
-        impl SayOutside<$type> for Layers<$type> {
-            fn say_outside(&mut self, value: $type, variable: &str) {
-                self.say(value, Origin::Variable(variable.to_owned()));
+        impl Join<$type> for Layers<$type> {
+            fn joined(&self, value: $type) -> $type {
+                value
             }
         }
     )* };
@@ -238,13 +244,10 @@ macro_rules! replaces {
 
 replaces! { Workers, u32, Duration, Window, Network, bool, Prefix, NonZeroUsize, Pem, Protocols }
 
-impl SayOutside<Vec<Address>> for Layers<Vec<Address>> {
-    fn say_outside(&mut self, value: Vec<Address>, variable: &str) {
+impl Join<Vec<Address>> for Layers<Vec<Address>> {
+    fn joined(&self, value: Vec<Address>) -> Vec<Address> {
         let declared = self.value().cloned().unwrap_or_default();
-        self.say(
-            over(&declared, value),
-            Origin::Variable(variable.to_owned()),
-        );
+        over(&declared, value)
     }
 }
 
