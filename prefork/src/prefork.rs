@@ -317,7 +317,7 @@ fn need_master(config: &Config) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Options(vec![BadOption {
-        place: config.workers_place.clone(),
+        place: config.places.workers.clone(),
         reason: "0 is single mode, which has no master to start; use run".to_owned(),
     }]))
 }

@@ -520,13 +520,13 @@ fn every_bad_pair_ends_the_start_in_its_own_words_and_without_the_key() {
     let encrypted = good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     let half = good.key[..good.key.len() / 2].to_owned();
     for (cert, key, why) in [
-        ("", good.key.as_str(), "tls_cert"),
+        ("", good.key.as_str(), "PREFORK_TLS_CERT ('"),
         ("garbage", &good.key, "is not PEM"),
         (&good.cert, "garbage", "is not PEM"),
         (&good.key, &good.cert, "swapped"),
         (&good.cert, &good.cert, "no private key"),
         (&good.cert, &encrypted, "encrypted"),
-        (&good.cert, &half, "tls_key"),
+        (&good.cert, &half, "no '-----END' line"),
         (&good.cert, &other.key, "does not belong to the certificate"),
         (&old.cert, &old.key, "expired at 2002-01-01"),
         (&coming.cert, &coming.key, "not valid before 2901-01-01"),
@@ -580,6 +580,7 @@ fn files_that_cannot_be_read_end_the_start() {
             .server(TLS, "1")
             .env("PREFORK_TLS_CLIENT_CA", secure.path().join("key.pem")),
     );
+    assert!(said.contains("PREFORK_TLS_CLIENT_CA ('"), "{said}");
     assert!(
         said.contains("Give tls_client_ca the certificates"),
         "{said}"
@@ -592,6 +593,19 @@ fn files_that_cannot_be_read_end_the_start() {
     } else {
         println!("skipped: needs a user who may not read everything");
     }
+}
+
+/// The certificates go to workers in a memory file, which is a file: the kernel ends who writes past the limit.
+#[test]
+fn a_limit_of_file_sizes_is_told_before_it_kills() {
+    let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];
+    let output = Secure::new().server(TLS, "1").through(limited).run();
+    assert_eq!(output.status.code(), Some(72), "{:#?}", output.log);
+    let said = output.log.join("\n");
+    assert!(
+        said.contains("limit of file sizes (0 bytes, `ulimit -f`)"),
+        "{said}"
+    );
 }
 
 #[test]

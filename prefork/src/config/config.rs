@@ -29,8 +29,18 @@ pub(crate) struct Config {
     pub(crate) tls_key: Option<Pem>,
     pub(crate) tls_alpn: Protocols,
     pub(crate) tls_client_ca: Option<Pem>,
-    /// No option: whom a number of workers is told by that this machine does not have room for.
-    pub(crate) workers_place: String,
+    /// No options: who said some of them.
+    pub(crate) places: Places,
+}
+
+/// Whom mistakes are told by that show only later, on this machine and in files: the variable that said the option, else
+/// the option itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Places {
+    pub(crate) workers: String,
+    pub(crate) tls_cert: String,
+    pub(crate) tls_key: String,
+    pub(crate) tls_client_ca: String,
 }
 
 impl Config {

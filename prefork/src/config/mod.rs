@@ -20,7 +20,7 @@ mod value;
 mod variable;
 mod written;
 
-pub(crate) use config::Config;
+pub(crate) use config::{Config, Places};
 pub use configuration::Configuration;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use environment::Environment;

@@ -9,7 +9,7 @@ use super::environment::Unknown;
 use super::origin::{Origin, Said};
 use super::platform::{fill_workers, read_port};
 use super::written::{InWords, values};
-use super::{Config, Environment, Options};
+use super::{Config, Environment, Options, Places};
 use crate::error::Error;
 
 /// All layers in one, and what became of each.
@@ -115,7 +115,12 @@ pub(crate) fn settle(
         tls_key: options.tls_key.value().map(super::secure::whole),
         tls_alpn: options.tls_alpn.value().cloned().unwrap_or_default(),
         tls_client_ca: options.tls_client_ca.value().map(super::secure::whole),
-        workers_place: options.workers.place("workers"),
+        places: Places {
+            workers: options.workers.place("workers"),
+            tls_cert: options.tls_cert.place("tls_cert"),
+            tls_key: options.tls_key.place("tls_key"),
+            tls_client_ca: options.tls_client_ca.place("tls_client_ca"),
+        },
     };
     super::secure::check(&config, &mut options);
     Settled {

@@ -73,7 +73,10 @@ impl Error {
             } => {
                 "Renew it, or mend the clock; `openssl x509 -in FILE -noout -dates` shows its time."
             }
-            Self::Tls { place, .. } if place.starts_with("tls_client_ca") => {
+            Self::Tls {
+                option: "tls_client_ca",
+                ..
+            } => {
                 "Give tls_client_ca the certificates of those who sign the clients', as PEM; \
                  `openssl x509 -in FILE -noout -text` shows one."
             }

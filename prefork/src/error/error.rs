@@ -67,7 +67,9 @@ pub enum Error {
     /// Certificate, key or the authorities of clients cannot be used.
     #[error("{place}: {reason}")]
     Tls {
-        /// The option, and the file that it names.
+        /// The option that it came by, such as `tls_key`.
+        option: &'static str,
+        /// Who said that, the variable or else the option, and which file.
         place: String,
         /// What is wrong.
         reason: TlsReason,

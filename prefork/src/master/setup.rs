@@ -141,7 +141,7 @@ fn need_descriptors(config: &Config) -> Result<(), Error> {
     // Small fleets find out by themselves: what is open already is not known.
     if need > 256 && u64::try_from(need).is_ok_and(|need| need > limit) {
         return Err(Error::Options(vec![BadOption {
-            place: config.workers_place.clone(),
+            place: config.places.workers.clone(),
             reason: format!(
                 "{} workers need about {need} open files in the master, the limit is {limit} \
                  (`ulimit -n`)",

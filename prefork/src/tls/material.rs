@@ -12,7 +12,7 @@ use std::path::Path;
 use prefork_options::{Pem, Protocols};
 
 use super::refusal::{Origin, Place, Reason, Refusal};
-use crate::config::Config;
+use crate::config::{Config, Places};
 
 /// The most bytes of one text: a chain has a few certificates, a bundle of CAs a few hundred.
 const MOST_BYTES: usize = 1 << 20;
@@ -28,6 +28,7 @@ pub(crate) struct Sources {
     pub(crate) key: Pem,
     pub(crate) client_ca: Option<Pem>,
     pub(crate) alpn: Protocols,
+    pub(crate) places: Places,
 }
 
 /// What was read. Nothing shows the texts, since one of them is a key.
@@ -54,6 +55,7 @@ impl Sources {
             key: config.tls_key.clone()?,
             client_ca: config.tls_client_ca.clone(),
             alpn: config.tls_alpn.clone(),
+            places: config.places.clone(),
         })
     }
 }
@@ -64,12 +66,12 @@ impl Material {
     /// # Errors
     /// The first one that cannot be read.
     pub(crate) fn read(sources: &Sources) -> Result<Self, Refusal> {
-        let client_ca = sources.client_ca.as_ref();
+        let (client_ca, places) = (sources.client_ca.as_ref(), &sources.places);
         Ok(Self {
-            chain: Piece::read(CERT, &sources.cert)?,
-            key: Piece::read(KEY, &sources.key)?,
+            chain: Piece::read(CERT, &places.tls_cert, &sources.cert)?,
+            key: Piece::read(KEY, &places.tls_key, &sources.key)?,
             client_ca: client_ca
-                .map(|pem| Piece::read(CLIENT_CA, pem))
+                .map(|pem| Piece::read(CLIENT_CA, &places.tls_client_ca, pem))
                 .transpose()?,
             alpn: sources.alpn.clone(),
         })
@@ -90,19 +92,26 @@ impl fmt::Debug for Material {
 impl Piece {
     /// What came from the master.
     pub(crate) fn handed(option: &'static str, pem: &[u8]) -> Self {
-        let origin = Origin::Master;
         Self {
-            place: Place { option, origin },
+            place: Place {
+                option,
+                said_by: option.to_owned(),
+                origin: Origin::Master,
+            },
             pem: pem.to_vec(),
         }
     }
 
-    fn read(option: &'static str, pem: &Pem) -> Result<Self, Refusal> {
+    fn read(option: &'static str, said_by: &str, pem: &Pem) -> Result<Self, Refusal> {
         let origin = match pem {
             Pem::Path(path) => Origin::File(path.clone()),
             Pem::Bytes(_) => Origin::Program,
         };
-        let place = Place { option, origin };
+        let place = Place {
+            option,
+            said_by: said_by.to_owned(),
+            origin,
+        };
         let pem = match pem {
             Pem::Path(path) => read_file(path, &place)?,
             Pem::Bytes(bytes) => bytes.to_vec(),
@@ -158,6 +167,7 @@ mod tests {
     use nix::unistd::mkfifo;
     use tempfile::TempDir;
 
+    use super::super::testing;
     use super::*;
 
     fn sources(cert: impl AsRef<Path>, key: &[u8]) -> Sources {
@@ -166,6 +176,7 @@ mod tests {
             key: Pem::Bytes(key.to_vec().into()),
             client_ca: None,
             alpn: Protocols::default(),
+            places: testing::places(),
         }
     }
 

@@ -49,6 +49,7 @@ impl Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Tls {
+            option: refusal.place.option,
             place: refusal.place.to_string(),
             reason: refusal.reason,
             source: refusal.source,
@@ -56,10 +57,12 @@ impl From<Refusal> for Error {
     }
 }
 
-/// Where a text came from: by which option, and from which file.
+/// Where a text came from: by which option, who said that, and from which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) option: &'static str,
+    /// The variable, else the option.
+    pub(crate) said_by: String,
     pub(crate) origin: Origin,
 }
 
@@ -75,15 +78,15 @@ pub(crate) enum Origin {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let option = self.option;
+        let said_by = &self.said_by;
         match &self.origin {
             // Escaped, since a path may hold line ends; not cut, since its end tells most.
             Origin::File(path) => {
                 let path = path.to_string_lossy();
-                write!(f, "{option} ('{}')", path.escape_debug())
+                write!(f, "{said_by} ('{}')", path.escape_debug())
             }
-            Origin::Program => write!(f, "{option} (bytes from the program)"),
-            Origin::Master => write!(f, "{option} (bytes from the master)"),
+            Origin::Program => write!(f, "{said_by} (bytes from the program)"),
+            Origin::Master => write!(f, "{said_by} (bytes from the master)"),
         }
     }
 }
@@ -93,9 +96,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_the_option_the_file_and_the_cause() {
+    fn a_refusal_names_who_said_it_the_file_and_the_cause() {
         let place = Place {
             option: "tls_key",
+            said_by: "PREFORK_TLS_KEY".to_owned(),
             origin: Origin::File("/etc/x\n.pem".into()),
         };
         let denied = io::ErrorKind::PermissionDenied;
@@ -103,7 +107,7 @@ mod tests {
         let line = refusal.one_line();
         assert_eq!(
             line,
-            r"tls_key ('/etc/x\n.pem'): cannot be read: permission denied"
+            r"PREFORK_TLS_KEY ('/etc/x\n.pem'): cannot be read: permission denied"
         );
         let source = std::error::Error::source(&refusal).expect("a cause");
         assert_eq!(source.to_string(), "permission denied");
@@ -118,8 +122,12 @@ mod tests {
             ),
             (Origin::Master, "tls_key (bytes from the master): is empty"),
         ] {
-            let option = "tls_key";
-            let refusal = Refusal::new(&Place { option, origin }, Reason::Empty);
+            let place = Place {
+                option: "tls_key",
+                said_by: "tls_key".to_owned(),
+                origin,
+            };
+            let refusal = Refusal::new(&place, Reason::Empty);
             assert_eq!(refusal.to_string(), text);
         }
     }

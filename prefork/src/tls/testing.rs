@@ -7,6 +7,7 @@ use prefork_options::{Pem, Protocols, protocols};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 use super::material::Sources;
+use crate::config::Places;
 
 /// A time at which [`server`]'s certificate is good: 1 June 2030.
 pub(super) fn now() -> SystemTime {
@@ -87,6 +88,17 @@ pub(super) fn sources(pair: &Pair) -> Sources {
         key: bytes(&pair.key),
         client_ca: None,
         alpn: Protocols::default(),
+        places: places(),
+    }
+}
+
+/// The program said all of it.
+pub(super) fn places() -> Places {
+    Places {
+        workers: "workers".to_owned(),
+        tls_cert: "tls_cert".to_owned(),
+        tls_key: "tls_key".to_owned(),
+        tls_client_ca: "tls_client_ca".to_owned(),
     }
 }
 
