@@ -121,15 +121,12 @@ impl Master {
             channel,
         };
         self.renew_certificates();
-        let certificates = self.tls.as_mut().map(Keeper::parcel_fd).transpose();
-        let certificates = certificates.map_err(shortage("memfd_create"))?;
-        let mut variables = announce(&self.listeners, certificates.map(|_| channel + 1));
+        let parcel = self.tls.as_mut().map(Keeper::parcel_fd).transpose();
+        let parcel = parcel.map_err(shortage("memfd_create"))?;
+        let mut variables = announce(&self.listeners, parcel.map(|_| channel + 1));
         variables.push((ROLE_VARIABLE, role.encode()));
         let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot.0));
-        let fds = sockets
-            .chain([theirs.as_fd()])
-            .chain(certificates)
-            .collect();
+        let fds = sockets.chain([theirs.as_fd()]).chain(parcel).collect();
         let started = self.spawner.spawn(Order {
             slot: slot.0,
             fds,
