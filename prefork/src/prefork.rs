@@ -5,6 +5,7 @@ mod arguments;
 mod code;
 mod explain;
 pub(crate) mod private;
+mod single;
 
 use std::fmt;
 use std::process::{ExitCode, Termination};
@@ -16,16 +17,13 @@ use crate::config::{
 };
 use crate::error::{BadOption, Error};
 use crate::hook::{Failure, Hooks, Init, LastHook, Role, begin, contain};
-use crate::listen::{Binding, bind_all};
-use crate::master::{
-    Handle, Log, LogLine, Logger, Setup, WHY_THERE_IS_NONE, describe, hold_signals,
-};
+use crate::master::{Handle, Log, Logger, Setup, hold_signals};
 use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
-use crate::tls::Handed;
 use crate::worker::{Context, Declared, Want, Wanted, Worker, latched, lay_down};
 use arguments::{declare, offered_by, oversights};
+use single::{leave_alone, serve_alone};
 
 /// A server as a family of processes: what the attribute expands to, for those who want to decide
 /// at run time.
@@ -279,17 +277,6 @@ impl Prefork {
     }
 }
 
-/// Where the system has no master, one process serves, whatever was said.
-fn leave_alone(settled: &mut Settled) -> Option<String> {
-    let why = WHY_THERE_IS_NONE?;
-    let workers = std::mem::take(&mut settled.config.workers);
-    let line = format!("workers={workers}: {why}, one process serves instead");
-    (workers > 0).then(|| {
-        settled.idle.push(line.clone());
-        line
-    })
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Claim {
     Look,
@@ -320,26 +307,6 @@ fn need_master(config: &Config) -> Result<(), Error> {
         place: config.places.workers.clone(),
         reason: "0 is single mode, which has no master to start; use run".to_owned(),
     }]))
-}
-
-/// The one process of single mode, from its addresses to its first line.
-fn serve_alone(config: &Config, declared: &Declared, log: &mut Log) -> Result<Arc<Context>, Error> {
-    let tls = Handed::by_itself(config)?;
-    let bound = bind_all(&config.listen, Binding::of(config))?;
-    for (bound, blocking) in bound.iter().zip(&declared.blocking) {
-        let result = bound.set_nonblocking(!blocking);
-        result.map_err(|source| Error::Worker {
-            doing: "set a socket's mode",
-            source,
-        })?;
-    }
-    let place = describe(&bound);
-    let line = format!("{place} in a single process (pid {})", std::process::id());
-    let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
-    let context = Context::single(bound, grace, threads, tls, declared)?;
-    // Whoever reads it may send SIGTERM at once: that is a stop by now.
-    log.line(&LogLine::beginning(&line));
-    Ok(context)
 }
 
 impl fmt::Debug for Prefork {

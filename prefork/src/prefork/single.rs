@@ -1,0 +1,45 @@
+//! Single mode: the one process that is its own master, because it was asked to be or because the system has none.
+
+use std::sync::Arc;
+
+use crate::config::{Config, Settled};
+use crate::error::Error;
+use crate::listen::{Binding, bind_all};
+use crate::master::{Log, LogLine, WHY_THERE_IS_NONE, describe};
+use crate::tls::Handed;
+use crate::worker::{Context, Declared};
+
+/// Where the system has no master, one process serves, whatever was said.
+pub(super) fn leave_alone(settled: &mut Settled) -> Option<String> {
+    let why = WHY_THERE_IS_NONE?;
+    let workers = std::mem::take(&mut settled.config.workers);
+    let line = format!("workers={workers}: {why}, one process serves instead");
+    (workers > 0).then(|| {
+        settled.idle.push(line.clone());
+        line
+    })
+}
+
+/// The one process of single mode, from its addresses to its first line.
+pub(super) fn serve_alone(
+    config: &Config,
+    declared: &Declared,
+    log: &mut Log,
+) -> Result<Arc<Context>, Error> {
+    let tls = Handed::by_itself(config)?;
+    let bound = bind_all(&config.listen, Binding::of(config))?;
+    for (bound, blocking) in bound.iter().zip(&declared.blocking) {
+        let result = bound.set_nonblocking(!blocking);
+        result.map_err(|source| Error::Worker {
+            doing: "set a socket's mode",
+            source,
+        })?;
+    }
+    let place = describe(&bound);
+    let line = format!("{place} in a single process (pid {})", std::process::id());
+    let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
+    let context = Context::single(bound, grace, threads, tls, declared)?;
+    // Whoever reads it may send SIGTERM at once: that is a stop by now.
+    log.line(&LogLine::beginning(&line));
+    Ok(context)
+}
