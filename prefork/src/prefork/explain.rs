@@ -85,7 +85,7 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
             rehearse(config)?;
         }
         let keeper = Keeper::of(config, SystemTime::now())?;
-        certificate = keeper.and_then(|keeper| keeper.certificate());
+        certificate = keeper.map(|keeper| keeper.certificate());
         resolved.map(drop)
     };
     let verdict = check();

@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
 use super::envelope::Envelope;
-use super::leaf::Stage;
+use super::leaf::{Leaf, Stage};
 use super::material::{Material, Sources};
 use super::news::News;
 use super::parcel::Parcel;
@@ -22,6 +22,8 @@ use crate::error::Error;
 pub(crate) struct Keeper {
     sources: Sources,
     serving: Material,
+    /// What the certificate in it says.
+    leaf: Leaf,
     tickets: Ratchet,
     /// What was refused last, so that it is told once.
     refused: Option<Refused>,
@@ -57,6 +59,7 @@ impl Keeper {
         Ok(Self {
             tickets: new_tickets(&serving)?,
             sources,
+            leaf: serving.leaf()?,
             serving,
             refused: None,
             told: Stage::Good,
@@ -83,15 +86,14 @@ impl Keeper {
 
     /// That what serves has come to its end, or is near it; each is told once, and begins anew with another certificate.
     pub(crate) fn age(&mut self, now: SystemTime) -> Option<News> {
-        let leaf = self.serving.leaf().ok()?;
-        let stage = leaf.stage(now);
+        let stage = self.leaf.stage(now);
         // A clock that goes back and forth says nothing new.
         if stage <= self.told {
             return None;
         }
         self.told = stage;
         let place = self.serving.chain.place.clone();
-        let until = leaf.until();
+        let until = self.leaf.until();
         match stage {
             Stage::NotYetValid | Stage::Good => None,
             Stage::NearItsEnd => Some(News::NearItsEnd { place, until }),
@@ -100,8 +102,8 @@ impl Keeper {
     }
 
     /// The certificate that serves, for people.
-    pub(crate) fn certificate(&self) -> Option<String> {
-        self.serving.leaf().ok().map(|leaf| leaf.to_string())
+    pub(crate) fn certificate(&self) -> String {
+        self.leaf.to_string()
     }
 
     /// What a child gets, in a sealed file: the same for all of them while nothing is different. The keys of tickets
@@ -131,13 +133,14 @@ impl Keeper {
             // That the old one has expired is no reason to trust the old client CA any longer.
             seen.check_dates(now)?;
         }
-        let until = seen.leaf()?.until();
+        self.leaf = seen.leaf()?;
         self.serving = seen.clone();
         self.refused = None;
         if has_new_pair {
             self.told = Stage::Good;
         }
         self.envelope = Envelope::default();
+        let until = self.leaf.until();
         Ok(match (has_new_pair, has_new_ca) {
             (true, true) => format!("new certificate, good until {until}, and new client CA"),
             (true, false) => format!("new certificate, good until {until}"),
@@ -221,8 +224,7 @@ mod tests {
     }
 
     fn end_of(keeper: &Keeper) -> SystemTime {
-        let leaf = keeper.serving.leaf();
-        leaf.expect("a certificate").expired_from()
+        keeper.leaf.expired_from()
     }
 
     const RENEWED: &str = "renewed: new certificate, good until 2040-01-01T00:00:00Z; it serves from the next worker on";

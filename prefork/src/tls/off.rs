@@ -57,7 +57,7 @@ impl Keeper {
         match *self {}
     }
 
-    pub(crate) fn certificate(&self) -> Option<String> {
+    pub(crate) fn certificate(&self) -> String {
         match *self {}
     }
 
