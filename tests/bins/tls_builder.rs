@@ -15,7 +15,11 @@ fn main() -> ExitCode {
         let folder = PathBuf::from(std::env::var_os("PAIR").expect("the test says where"));
         let read = |name| std::fs::read(folder.join(name)).expect("the test has written it");
         prefork
-            .listen(["http=127.0.0.1:0", "https=tls://127.0.0.1:0"])
+            .listen([
+                "http=127.0.0.1:0",
+                "https=tls://127.0.0.1:0",
+                "other=tls://127.0.0.1:0",
+            ])
             .tls_cert(read("cert.pem"))
             .tls_key(read("key.pem"))
             .tls_client_ca(read("ca.pem"))
@@ -28,9 +32,12 @@ fn main() -> ExitCode {
 async fn serve(worker: Worker) -> io::Result<()> {
     assert!(!worker.is_tls("http").expect("it is there"));
     assert!(worker.is_tls("https").expect("it is there"));
-    let refusal = worker.listener("https").map(drop);
-    let refusal = refusal.expect_err("it would speak plain text").to_string();
     let listener = worker.tls_listener("https")?;
+    let refusal = worker.listener("other").map(drop);
+    let refusal = refusal.expect_err("it would speak plain text").to_string();
+    worker.tls_config().expect("there are certificates");
+    let by_hand = worker.listener("other");
+    drop(by_hand.expect("the body may do the handshakes"));
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(tell(stream, refusal.clone()));

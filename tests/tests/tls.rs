@@ -138,7 +138,7 @@ fn what_the_builder_was_given_as_bytes_reaches_real_children() {
     given.write(&folder);
     fs::write(folder.join("ca.pem"), secure.authority.pem()).expect("a place for files");
     let server = Server::new(BUILDER)
-        .listen("http=127.0.0.1:0,https=tls://127.0.0.1:0")
+        .listen("http=127.0.0.1:0,https=tls://127.0.0.1:0,other=tls://127.0.0.1:0")
         .env("PAIR", &folder)
         .env("PREFORK_WORKERS", "1")
         .start();
@@ -148,7 +148,7 @@ fn what_the_builder_was_given_as_bytes_reaches_real_children() {
     replace(&server, 0);
     let (text, shown) = heard(client.connect(addr).expect("a handshake"));
     assert!(text.starts_with("h2, 1 of the client\n"), "{text}");
-    assert!(text.contains("listener 'https' speaks TLS"), "{text}");
+    assert!(text.contains("listener 'other' speaks TLS"), "{text}");
     assert_eq!(shown, given.der().to_vec());
     let stranger = secure.client().get(addr, "/");
     stranger.expect_err("it shows no certificate");

@@ -1,5 +1,6 @@
 //! The certificates that a worker was given, for whoever in the body asks for them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
@@ -13,6 +14,8 @@ use crate::tls::Handed;
 pub(super) struct Tls {
     handed: Mutex<Option<Handed>>,
     config: OnceLock<Arc<ServerConfig>>,
+    /// The body has the configuration itself, and may do handshakes on whatever it takes.
+    is_in_the_body: AtomicBool,
 }
 
 impl Tls {
@@ -20,11 +23,12 @@ impl Tls {
         Self {
             handed: Mutex::new(handed),
             config: OnceLock::new(),
+            is_in_the_body: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn is_asked_for(&self) -> bool {
-        self.config.get().is_some()
+    pub(super) fn is_in_the_body(&self) -> bool {
+        self.is_in_the_body.load(Ordering::Relaxed)
     }
 
     /// One for the whole process: sessions, tickets and keys are shared.
@@ -63,7 +67,10 @@ impl Worker {
     /// Neither `tls_cert` nor `tls_key` is set, or this program cannot use what the master passed.
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls_config(&self) -> Result<Arc<ServerConfig>, ArgError> {
-        self.context.tls().config()
+        let tls = self.context.tls();
+        let config = tls.config()?;
+        tls.is_in_the_body.store(true, Ordering::Relaxed);
+        Ok(config)
     }
 
     /// Takes a listener by its name, for clients that speak TLS; its address need not begin with `tls://` here.
@@ -86,8 +93,10 @@ impl Worker {
     /// ```
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls_listener(&self, name: &str) -> Result<TlsListener, ArgError> {
-        let config = self.tls_config()?;
-        Ok(TlsListener::new(self.listener(name)?, config))
+        self.context.take_termination();
+        let config = self.context.tls().config()?;
+        let listener = self.context.listener(self.place(name)?)?;
+        Ok(TlsListener::new(listener, config))
     }
 }
 
@@ -95,7 +104,7 @@ impl Argument for TlsListener {
     const KIND: ArgumentKind = ArgumentKind::TlsListener;
 
     fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
-        let config = worker.tls_config()?;
+        let config = worker.context.tls().config()?;
         let listener = worker.context.listener(request.listener()?)?;
         Ok(Self::new(listener, config))
     }

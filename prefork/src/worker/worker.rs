@@ -54,8 +54,8 @@ impl Worker {
     ///
     /// # Errors
     /// No listener has that name, or it was taken already: by an argument of `main` or by an
-    /// earlier call. Its address begins with `tls://`, and nobody has asked for the configuration of TLS
-    /// (`tls_config`, or an argument) that a body needs to do the handshakes itself.
+    /// earlier call. Its address begins with `tls://`, and the body has not asked for the configuration of TLS
+    /// (`tls_config`, or an `Arc<rustls::ServerConfig>` as argument) that it needs to do the handshakes itself.
     pub fn listener(&self, name: &str) -> Result<Listener, ArgError> {
         self.context.take_termination();
         self.context.listener(self.plain_place(name)?)
@@ -88,7 +88,7 @@ impl Worker {
     fn plain_place(&self, name: &str) -> Result<usize, ArgError> {
         let place = self.place(name)?;
         #[cfg(feature = "tls")]
-        if self.context.is_tls(place) && !self.context.tls().is_asked_for() {
+        if self.context.is_tls(place) && !self.context.tls().is_in_the_body() {
             return Err(ArgError::new(format!(
                 "listener '{name}' speaks TLS (tls://): take it with tls_listener, or ask for tls_config before"
             )));
@@ -96,7 +96,7 @@ impl Worker {
         Ok(place)
     }
 
-    fn place(&self, name: &str) -> Result<usize, ArgError> {
+    pub(super) fn place(&self, name: &str) -> Result<usize, ArgError> {
         let mut names = self.addrs().iter();
         names
             .position(|(known, _)| known == name)
