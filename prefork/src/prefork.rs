@@ -225,6 +225,7 @@ impl Prefork {
         let prefix = self.options.env_prefix.value().cloned().unwrap_or_default();
         let environment = Environment::read(prefix, std::env::vars_os());
         let mut options = self.options.clone();
+        options.directory = std::env::current_dir().ok();
         options.overlay(&environment);
         let mut answer = Ok(());
         // It is not asked about what nobody can read. What was left open, or does not fit together, it may mend.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
-use prefork_options::{Prefix, Row, TABLE, quote};
+use prefork_options::{Kind, Prefix, Row, TABLE, quote};
 
 use super::Options;
 use super::platform::{CONCURRENCY, PORT};
@@ -212,11 +212,12 @@ impl Options {
     pub(crate) fn overlay(&mut self, environment: &Environment) {
         for (row, value) in &environment.options {
             let variable = environment.prefix.variable(row.name);
-            if let Some(text) = value.to_str() {
-                self.set_text(row.name, &variable, text);
-            } else {
-                self.mistake(&variable, &not_text(value));
-            }
+            let text = value.to_str().ok_or_else(|| match row.kind {
+                // It may be a key, put where its path belongs.
+                Kind::Pem => "what it says, which is not shown, is not UTF-8".to_owned(),
+                _ => not_text(value),
+            });
+            self.set_text(row.name, &variable, text);
         }
         self.mistakes.extend(environment.mistakes.iter().cloned());
     }
@@ -276,6 +277,22 @@ mod tests {
             bad[3],
             "PREFORK_EXPLAIN: 'yes' is not one of '1', 'true', '0' and 'false'"
         );
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_its_path_is_not_shown_where_it_is_no_text() {
+        let key = OsString::from_vec(b"-----BEGIN PRIVATE KEY-----\nMC4C\n\xfc".to_vec());
+        let pairs = [("PREFORK_TLS_KEY".into(), key)];
+        let mut options = Options::default();
+        options.overlay(&Environment::read(Prefix::default(), pairs));
+        let [mistake] = options.mistakes.as_slice() else {
+            panic!("not one mistake: {:?}", options.mistakes);
+        };
+        assert_eq!(
+            mistake.to_string(),
+            "PREFORK_TLS_KEY: what it says, which is not shown, is not UTF-8"
+        );
+        assert!(options.tls_key.is_wanted(), "it is not missing as well");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::panic::Location;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use prefork_options::{Address, Network, ParseError, Pem, Prefix, Protocols, Window, Workers};
@@ -131,14 +132,17 @@ macro_rules! define {
             pub(super) mistakes: Vec<BadOption>,
             /// Where the setters are called from.
             pub(crate) door: Door,
+            /// Where relative paths begin.
+            pub(crate) directory: Option<PathBuf>,
         }
 
         impl Options {
-            /// Sets an option from text, as the environment gives it.
-            pub(super) fn set_text(&mut self, name: &str, variable: &str, text: &str) {
+            /// Sets an option from text, as the environment gives it, or keeps why there is none.
+            pub(super) fn set_text(&mut self, name: &str, variable: &str, text: Result<&str, String>) {
                 match name {
                     $(stringify!($name) => {
-                        let said = kind_parse!($kind, text).map(|value| self.$name.joined(value));
+                        let said = text.and_then(|text| kind_parse!($kind, text).map_err(|reason| reason.to_string()));
+                        let said = said.map(|value| self.$name.joined(value));
                         let origin = Origin::Variable(variable.to_owned());
                         keep(&mut self.$name, &mut self.mistakes, stringify!($name), said, origin);
                     })*
@@ -212,7 +216,7 @@ fn keep<T>(
     layers: &mut Layers<T>,
     mistakes: &mut Vec<BadOption>,
     option: &str,
-    said: Result<T, ParseError>,
+    said: Result<T, impl Display>,
     origin: Origin,
 ) {
     match said {

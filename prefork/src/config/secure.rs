@@ -2,6 +2,8 @@
 //!
 //! It knows which of them need which; what is in the files is the `tls` room's business.
 
+use std::path::Path;
+
 use prefork_options::Pem;
 
 use super::{Config, Options};
@@ -50,11 +52,35 @@ pub(super) fn check(config: &Config, options: &mut Options) {
     }
 }
 
-/// With the directory that a relative path begins in: `init` or a hook may change to another one before it is read, and
-/// who reads a refusal has to know which file it is.
-pub(super) fn whole(pem: &Pem) -> Pem {
-    match pem {
-        Pem::Path(path) => Pem::Path(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-        Pem::Bytes(_) => pem.clone(),
+/// With the directory that a relative path begins in: `configure`, `init` or a hook may change to another one before it
+/// is read, and who reads a refusal has to know which file it is.
+pub(super) fn whole(pem: &Pem, directory: Option<&Path>) -> Pem {
+    match (pem, directory) {
+        // What is whole already stays; without components that say nothing, such as `.`.
+        (Pem::Path(path), Some(directory)) => {
+            Pem::Path(directory.join(path).components().collect())
+        }
+        (Pem::Path(_), None) | (Pem::Bytes(_), _) => pem.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_path_begins_in_the_directory_of_the_start() {
+        let start = Some(Path::new("/start"));
+        for (said, meant) in [
+            ("server.pem", "/start/server.pem"),
+            ("./tls//server.pem", "/start/tls/server.pem"),
+            ("../server.pem", "/start/../server.pem"),
+            ("/etc/server.pem", "/etc/server.pem"),
+        ] {
+            let whole = whole(&Pem::Path(said.into()), start);
+            assert_eq!(whole, Pem::Path(meant.into()));
+        }
+        let unknown = Pem::Path("server.pem".into());
+        assert_eq!(whole(&unknown, None), unknown);
     }
 }

@@ -76,6 +76,7 @@ pub(crate) fn settle(
         Workers::Count(count) => count,
         wish @ (Workers::Auto | Workers::AutoLess(_) | Workers::Percent(_)) => wish.count(cpus()),
     };
+    let whole = |pem| super::secure::whole(pem, options.directory.as_deref());
     let per_worker = u32::try_from(workers).unwrap_or(u32::MAX);
     let config = Config {
         listen,
@@ -111,10 +112,10 @@ pub(crate) fn settle(
             .runtime_threads
             .value()
             .unwrap_or(&Config::RUNTIME_THREADS),
-        tls_cert: options.tls_cert.value().map(super::secure::whole),
-        tls_key: options.tls_key.value().map(super::secure::whole),
+        tls_cert: options.tls_cert.value().map(whole),
+        tls_key: options.tls_key.value().map(whole),
         tls_alpn: options.tls_alpn.value().cloned().unwrap_or_default(),
-        tls_client_ca: options.tls_client_ca.value().map(super::secure::whole),
+        tls_client_ca: options.tls_client_ca.value().map(whole),
         places: Places {
             workers: options.workers.place("workers"),
             tls_cert: options.tls_cert.place("tls_cert"),
@@ -319,8 +320,8 @@ mod tests {
             bad[1].starts_with("PORT: 'tcp://10.0.0.1:80' is not a port"),
             "{bad:?}"
         );
-        options.set_text("workers", "test", "1");
-        options.set_text("listen", "test", ":80");
+        options.set_text("workers", "test", Ok("1"));
+        options.set_text("listen", "test", Ok(":80"));
         assert_eq!(mistakes(&settled(&options, &platform)), [""; 0]);
     }
 
@@ -335,7 +336,7 @@ mod tests {
     fn threads_that_nobody_uses_do_not_hold_and_are_told() {
         let mut options = Options::default();
         assert_eq!(options.spare_threads(), None);
-        options.set_text("runtime_threads", "PREFORK_RUNTIME_THREADS", "8");
+        options.set_text("runtime_threads", "PREFORK_RUNTIME_THREADS", Ok("8"));
         let line = options.spare_threads().expect("they were said");
         assert!(
             line.starts_with("runtime_threads = 8 (PREFORK_RUNTIME_THREADS): ignored"),
