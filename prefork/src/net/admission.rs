@@ -57,6 +57,8 @@ pub(super) struct Admission {
 struct GoingOn {
     since: Instant,
     given_up: Option<GivenUp>,
+    /// It came to nothing by itself, and its client still reads why.
+    has_failed: bool,
 }
 
 impl Admission {
@@ -102,6 +104,7 @@ impl Admission {
         let going_on = GoingOn {
             since: now,
             given_up: None,
+            has_failed: false,
         };
         self.going_on.insert(number, going_on);
         let is_over = self.count() > self.limits.max;
@@ -159,9 +162,20 @@ impl Admission {
         self.uncollected -= 1;
     }
 
-    /// It came to nothing, and its socket is closed. Why it was given up, where it was.
+    /// It came to nothing, and keeps its place until its socket is closed. Whether that is news: one that was given up
+    /// fails because it was.
+    pub(super) fn fail(&mut self, number: u64) -> bool {
+        let Some(going_on) = self.going_on.get_mut(&number) else {
+            return false;
+        };
+        going_on.has_failed = going_on.given_up.is_none();
+        going_on.has_failed
+    }
+
+    /// Its socket is closed. Why it was given up, where that is what it came to nothing by.
     pub(super) fn end(&mut self, number: u64) -> Option<GivenUp> {
-        self.going_on.remove(&number)?.given_up
+        let ended = self.going_on.remove(&number)?;
+        ended.given_up.filter(|_| !ended.has_failed)
     }
 
     fn count(&self) -> usize {
@@ -265,6 +279,25 @@ mod tests {
         assert_eq!(admission.entry(old), Entry::Full(None));
         admission.end(1);
         assert_eq!(admission.entry(old), Entry::Open);
+    }
+
+    #[test]
+    fn one_that_failed_is_told_once_also_when_it_is_given_up_afterwards() {
+        let (mut admission, start) = of(1);
+        let (number, _) = admission.begin(start);
+        assert!(admission.fail(number));
+        assert_eq!(admission.late_ones(start + TIMEOUT), (vec![number], None));
+        assert_eq!(admission.end(number), None);
+        assert!(!admission.fail(number), "it is gone");
+    }
+
+    #[test]
+    fn one_that_was_given_up_and_fails_of_it_is_told_as_given_up() {
+        let (mut admission, start) = of(1);
+        let (number, _) = admission.begin(start);
+        admission.late_ones(start + TIMEOUT);
+        assert!(!admission.fail(number));
+        assert_eq!(admission.end(number), Some(GivenUp::Late));
     }
 
     #[test]

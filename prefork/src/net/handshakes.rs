@@ -1,6 +1,7 @@
 //! All handshakes of one listener: those that go on, each a task, and those that are over and not collected yet.
 //!
-//! It does what [`admission`](super::admission) decides; it does not accept, and does not know TLS.
+//! It does what [`admission`](super::admission) decides; it does not accept, and what is said in a handshake is not its
+//! business.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -15,6 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::admission::{Admission, Entry, Limits};
+use super::first_of::first_of;
 use super::handshake::shake_hands;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
@@ -24,6 +26,8 @@ pub(super) struct Handshakes {
     state: Mutex<State>,
     /// One more goes on.
     begun: Event,
+    /// The limits are others.
+    changed: Event,
     /// One more is to be collected.
     finished: Event,
     /// One more may begin.
@@ -55,6 +59,7 @@ impl Handshakes {
             config,
             state: Mutex::new(state),
             begun: Event::new(),
+            changed: Event::new(),
             finished: Event::new(),
             room: Event::new(),
         }
@@ -62,6 +67,7 @@ impl Handshakes {
 
     pub(super) fn change_limits(&self, change: impl FnOnce(&mut Limits)) {
         change(self.state().admission.limits_mut());
+        self.changed.notify(usize::MAX);
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -113,7 +119,7 @@ impl Handshakes {
             match shake_hands(stream, config).await {
                 Ok(stream) => place.finish(stream),
                 Err(failure) => {
-                    place.handshakes.tell(peer, &failure.error);
+                    place.fail(&failure.error);
                     failure.linger().await;
                 }
             }
@@ -138,15 +144,15 @@ impl Handshakes {
     /// for each, every handshake would interrupt the runtime to set it.
     pub(super) async fn keep_deadlines(&self, mut timer: Pin<Box<Sleep>>) {
         loop {
-            let begins = self.begun.listen();
+            let (begins, changes) = (self.begun.listen(), self.changed.listen());
             let deadline = self.state().end_late(Instant::now());
             match deadline {
                 // Who begins meanwhile has a later one.
                 Some(deadline) => {
                     timer.as_mut().reset(deadline);
-                    timer.as_mut().await;
+                    first_of(timer.as_mut(), changes).await;
                 }
-                None => begins.await,
+                None => first_of(begins, changes).await,
             }
         }
     }
@@ -228,6 +234,13 @@ impl Held {
         drop(state);
         // Additional: whoever was woken for another one takes only that.
         self.handshakes.finished.notify_additional(1);
+    }
+
+    fn fail(&self, error: &io::Error) {
+        let is_news = self.handshakes.state().admission.fail(self.number);
+        if is_news {
+            self.handshakes.tell(self.peer, error);
+        }
     }
 }
 

@@ -6,9 +6,13 @@
 
 #[cfg(feature = "tls")]
 mod admission;
+#[cfg(feature = "tls")]
+mod attendants;
 #[cfg(feature = "axum")]
 mod axum;
 mod drained;
+#[cfg(feature = "tls")]
+mod first_of;
 #[cfg(feature = "tls")]
 mod handshake;
 #[cfg(feature = "tls")]

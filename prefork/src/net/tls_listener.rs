@@ -12,9 +12,10 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use super::admission::Limits;
+use super::attendants::Attendants;
 use super::handshakes::Handshakes;
 use super::listener::Listener;
-use super::reception::{Attendants, Reception};
+use super::reception::Reception;
 use super::tls_stream::TlsStream;
 
 /// Accepts connections like [`Listener`], and gives each one when its TLS handshake is over.
@@ -88,12 +89,10 @@ impl TlsListener {
     /// How long a client's handshake may take, from the moment when the connection was accepted; 10
     /// seconds by default. Later the connection is closed.
     #[must_use]
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+    pub fn handshake_timeout(self, timeout: Duration) -> Self {
         self.reception
             .handshakes
             .change_limits(|limits| limits.timeout = timeout);
-        // They are made anew with the next accept, and go by the new one.
-        self.attendants = OnceLock::new();
         self
     }
 

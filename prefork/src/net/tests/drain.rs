@@ -58,6 +58,19 @@ fn a_longer_queue_than_there_are_places_is_served() {
 }
 
 #[test]
+fn a_limit_that_is_said_late_does_not_end_the_care_for_the_queue() {
+    on_each_runtime(|| async {
+        let mut stage = Stage::new();
+        assert!(stage.is_accept_pending().await);
+        stage.change(|listener| listener.handshake_timeout(PATIENCE));
+        let _queued = stage.connect_plain().await;
+        stage.begin_drain();
+        stage.until_closed().await;
+        assert_eq!(stage.intake.census().unread, 1);
+    });
+}
+
+#[test]
 fn a_successors_queue_is_left_alone() {
     on_each_runtime(|| async {
         let stage = Stage::new();

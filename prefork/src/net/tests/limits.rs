@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::stage::{
@@ -50,8 +51,8 @@ fn a_time_that_is_said_late_counts_as_well() {
         let mut stage = Stage::new();
         let mut silent = stage.connect_plain().await;
         stage.let_in(1).await;
+        // Also while nobody is in accept.
         stage.change(|listener| listener.handshake_timeout(Duration::from_millis(50)));
-        stage.echo();
         assert!(until_end(&mut silent).await.is_empty());
     });
 }
@@ -98,6 +99,33 @@ fn at_the_limit_the_oldest_gives_way_and_no_other() {
         let peer = oldest.local_addr().expect("an address");
         assert_eq!(failure, Some((peer, why)));
         assert!(failures.try_recv().is_err(), "of no other");
+    });
+}
+
+#[test]
+fn a_failure_is_told_once_whatever_ends_the_client_that_still_reads_it() {
+    on_each_runtime(|| async {
+        let (told, failures) = std::sync::mpsc::channel();
+        let stage = Stage::with(|listener| {
+            listener
+                .max_handshakes(1)
+                .protected(Duration::ZERO)
+                .on_handshake_failure(move |peer, error| {
+                    let _ = told.send((peer, error.kind()));
+                })
+        });
+        let mut plain = stage.connect_plain().await;
+        plain
+            .write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .await
+            .expect("a server");
+        stage.echo();
+        until_end(&mut plain).await;
+        // It keeps its place until it closes, or gives way.
+        ask(&mut stage.connect().await, b"hello").await;
+        let all: Vec<_> = failures.try_iter().collect();
+        let peer = plain.local_addr().expect("an address");
+        assert_eq!(all, [(peer, std::io::ErrorKind::InvalidData)]);
     });
 }
 

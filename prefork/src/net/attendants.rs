@@ -1,0 +1,69 @@
+//! The tasks beside those who accept: one empties the queue in a drain, one ends handshakes that take too long.
+
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::intake::{Drain, Intake};
+use super::reception::{Admitted, RETRY, Reception, room_or};
+
+/// They go with it.
+pub(super) struct Attendants {
+    drain: AbortHandle,
+    deadlines: AbortHandle,
+}
+
+impl Attendants {
+    /// # Panics
+    /// Outside of a tokio runtime with time enabled: here, in the caller, and not in a task.
+    pub(super) fn of(reception: &Arc<Reception>) -> Self {
+        let intake = Arc::clone(&reception.listener.intake);
+        let drain = drain(intake, Arc::downgrade(reception));
+        let handshakes = Arc::clone(&reception.handshakes);
+        let timer = Box::pin(sleep_until(Instant::now()));
+        let deadlines = async move { handshakes.keep_deadlines(timer).await };
+        Self {
+            drain: tokio::spawn(drain).abort_handle(),
+            deadlines: tokio::spawn(deadlines).abort_handle(),
+        }
+    }
+}
+
+impl Drop for Attendants {
+    fn drop(&mut self) {
+        self.drain.abort();
+        self.deadlines.abort();
+    }
+}
+
+/// Empties the queue and closes the socket when the worker is asked to go, beside whoever accepts:
+/// the body may be busy with what it has. Holds the listener only while it looks at it, so that a
+/// listener that is dropped is closed at once.
+async fn drain(intake: Arc<Intake>, reception: Weak<Reception>) {
+    let drain = begun(&intake).await;
+    let end = Instant::from_std(drain.until);
+    while let Some(reception) = reception.upgrade() {
+        let room = reception.handshakes.until_room();
+        let until = match reception.poll_queued(drain) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(Admitted::One)) => continue,
+            Poll::Ready(Ok(Admitted::Full(until))) => until.unwrap_or(end),
+            // No descriptors, most likely; what frees them is the end of other requests.
+            Poll::Ready(Err(_)) => Instant::now() + RETRY,
+        };
+        drop(reception);
+        room_or(room, Some(until.min(end))).await;
+    }
+}
+
+async fn begun(intake: &Intake) -> Drain {
+    loop {
+        let begins = intake.until_drain();
+        if let Some(drain) = intake.drain() {
+            return drain;
+        }
+        begins.await;
+    }
+}
