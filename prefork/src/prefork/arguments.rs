@@ -2,8 +2,10 @@
 //! worker, in single mode and in an explanation.
 
 use crate::config::Config;
-use crate::error::Error;
-use crate::worker::{ArgumentKind, Declared, Offered, Wanted, agree, assign, unshown, untaken};
+use crate::error::{BadOption, Error};
+use crate::worker::{
+    ArgumentKind, Declared, Offered, Wanted, agree, assign, unshown, untaken, wants_config,
+};
 
 /// The listeners of a configuration.
 pub(super) fn offered_by(config: &Config) -> Vec<Offered<'_>> {
@@ -26,10 +28,18 @@ pub(super) fn declare(
     offered: &[Offered<'_>],
     has_certificate: bool,
 ) -> Result<Declared, Error> {
+    if wants_config(wanted) && !has_certificate {
+        return Err(Error::Options(vec![BadOption {
+            place: "tls_cert".to_owned(),
+            reason:
+                "an argument of main is the configuration of TLS, which needs tls_cert and tls_key"
+                    .to_owned(),
+        }]));
+    }
     let names = names_of(offered);
     let refuse = |reason| Error::Arguments { reason };
     let assigned = assign(wanted, &names).map_err(refuse)?;
-    agree(wanted, &assigned, offered, has_certificate).map_err(refuse)?;
+    agree(wanted, &assigned, offered).map_err(refuse)?;
     let has = |kind| wanted.iter().any(|want| want.kind == kind);
     let mut blocking = vec![false; names.len()];
     for (want, index) in wanted.iter().zip(&assigned) {

@@ -28,6 +28,6 @@ pub(crate) use context::{Context, Declared, current};
 pub use guest::{Certificates, Guest, Said};
 pub(crate) use latch::latched;
 pub use ready::{Ready, ready};
-pub(crate) use secure::{Offered, agree, unshown};
+pub(crate) use secure::{Offered, agree, unshown, wants_config};
 pub use shutdown::{Shutdown, shutdown};
 pub use worker::{Worker, worker};

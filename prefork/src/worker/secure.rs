@@ -21,23 +21,14 @@ impl<'a> Offered<'a> {
 }
 
 /// # Errors
-/// An argument that speaks TLS on a listener that does not, or plain text on one that does; one that wants the
-/// configuration of TLS where there is no certificate.
+/// An argument that speaks TLS on a listener that does not, or plain text on one that does.
 pub(crate) fn agree(
     wanted: &[Wanted<'_>],
     assigned: &[Option<usize>],
     listeners: &[Offered<'_>],
-    has_certificate: bool,
 ) -> Result<(), String> {
     // Who takes the configuration does the rest by itself.
-    let does_the_rest = wanted
-        .iter()
-        .any(|want| want.kind == ArgumentKind::TlsConfig);
-    if does_the_rest && !has_certificate {
-        return Err(
-            "one of them is the configuration of TLS, which needs tls_cert and tls_key".to_owned(),
-        );
-    }
+    let does_the_rest = wants_config(wanted);
     for (want, listener) in wanted.iter().zip(assigned) {
         let Some(Offered { name, is_tls }) = listener.map(|index| listeners[index]) else {
             continue;
@@ -58,6 +49,12 @@ pub(crate) fn agree(
     Ok(())
 }
 
+/// Whether there is an argument that needs a certificate, whatever the listeners are.
+pub(crate) fn wants_config(wanted: &[Wanted<'_>]) -> bool {
+    let mut kinds = wanted.iter().map(|want| want.kind);
+    kinds.any(|kind| kind == ArgumentKind::TlsConfig)
+}
+
 /// A sentence about a certificate that nobody shows, most likely since an operator left out the scheme.
 pub(crate) fn unshown(
     wanted: &[Wanted<'_>],
@@ -69,7 +66,11 @@ pub(crate) fn unshown(
         ArgumentKind::TlsConfig | ArgumentKind::Other => true,
         // It may be asked for everything; beside listeners it is there for other things.
         ArgumentKind::Worker => !takes_listeners,
-        _ => false,
+        ArgumentKind::Listener
+        | ArgumentKind::StdTcpListener
+        | ArgumentKind::TokioTcpListener
+        | ArgumentKind::TlsListener
+        | ArgumentKind::Ready => false,
     };
     let is_shown = listeners.iter().any(|offered| offered.is_tls) || wanted.iter().any(by_itself);
     (has_certificate && !is_shown).then(|| {
@@ -107,13 +108,13 @@ mod tests {
     ];
 
     /// What is said of these arguments, each with its listener.
-    fn said(arguments: &[(ArgumentKind, Option<usize>)], has_certificate: bool) -> String {
+    fn said(arguments: &[(ArgumentKind, Option<usize>)]) -> String {
         let wanted: Vec<Wanted<'_>> = arguments
             .iter()
             .map(|&(kind, _)| Wanted { name: "", kind })
             .collect();
         let assigned: Vec<Option<usize>> = arguments.iter().map(|&(_, index)| index).collect();
-        agree(&wanted, &assigned, &LISTENERS, has_certificate)
+        agree(&wanted, &assigned, &LISTENERS)
             .err()
             .unwrap_or_default()
     }
@@ -122,15 +123,14 @@ mod tests {
     fn each_listener_is_spoken_to_in_its_own_way() {
         use ArgumentKind::{Listener, StdTcpListener, TlsConfig, TlsListener, Worker};
         let good = [(Listener, Some(0)), (TlsListener, Some(1)), (Worker, None)];
-        assert_eq!(said(&good, true), "");
+        assert_eq!(said(&good), "");
         let by_hand = [(StdTcpListener, Some(1)), (TlsConfig, None)];
-        assert_eq!(said(&by_hand, true), "");
-        assert!(said(&by_hand, false).contains("needs tls_cert and tls_key"));
+        assert_eq!(said(&by_hand), "");
         for plain in [Listener, StdTcpListener] {
-            let said = said(&[(plain, Some(1))], true);
+            let said = said(&[(plain, Some(1))]);
             assert!(said.starts_with("listener 'https' speaks TLS"), "{said}");
         }
-        let said = said(&[(TlsListener, Some(0)), (TlsConfig, None)], true);
+        let said = said(&[(TlsListener, Some(0)), (TlsConfig, None)]);
         assert!(said.starts_with("listener 'http' is plain"), "{said}");
     }
 }
