@@ -8,6 +8,7 @@ use super::backend::Backend;
 use super::{Level, LogLine};
 use crate::error::Error;
 use crate::sys;
+use crate::tls::{News, Weight};
 
 /// The user's function that takes the lines.
 pub(crate) type Logger = Box<dyn FnMut(&LogLine<'_>) + Send>;
@@ -55,6 +56,15 @@ impl Log {
 
     pub(crate) fn error(&mut self, text: &str) {
         self.line(&LogLine::plain(Level::Error, text));
+    }
+
+    pub(crate) fn news(&mut self, news: &News) {
+        let level = match news.weight() {
+            Weight::Good => Level::Info,
+            Weight::Warning => Level::Warn,
+            Weight::Bad => Level::Error,
+        };
+        self.line(&LogLine::plain(level, &news.to_string()));
     }
 
     pub(crate) fn line(&mut self, line: &LogLine<'_>) {

@@ -18,7 +18,7 @@ use crate::listen::{VARIABLES, announce};
 use crate::spawn::{Order, Refusal};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
 use crate::sys::fds::FIRST_FD;
-use crate::tls::{Keeper, News};
+use crate::tls::Keeper;
 
 impl Master {
     pub(super) fn perform(&mut self, action: Action) {
@@ -156,20 +156,9 @@ impl Master {
         let Some(tls) = self.tls.as_mut().filter(|_| self.is_announced) else {
             return;
         };
-        let news = tls.renew(SystemTime::now());
-        self.tell_news(news);
-    }
-
-    fn tell_news(&mut self, news: Option<News>) {
-        let Some(news) = news else {
-            return;
-        };
-        let level = match (news.is_bad(), news.is_warning()) {
-            (true, _) => Level::Error,
-            (false, true) => Level::Warn,
-            (false, false) => Level::Info,
-        };
-        self.log.line(&LogLine::plain(level, &news.to_string()));
+        if let Some(news) = tls.renew(SystemTime::now()) {
+            self.log.news(&news);
+        }
     }
 
     fn watch(&self, child: &Child) -> io::Result<()> {
@@ -186,7 +175,9 @@ impl Master {
         let line = LogLine::beginning(&format!("{place} with {workers} (master pid {pid})"));
         self.log.line(&line);
         let age = self.tls.as_mut().and_then(|tls| tls.age(SystemTime::now()));
-        self.tell_news(age);
+        if let Some(news) = age {
+            self.log.news(&news);
+        }
         self.is_announced = true;
         let ready = MasterReady {
             pids: std::mem::take(&mut self.first_pids),

@@ -1,6 +1,7 @@
 //! The two calls that the attribute expands to.
 
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use super::{Prefork, report};
 use crate::config::{Environment, settle, usable_cpus};
@@ -38,7 +39,8 @@ pub fn certificates(prefork: &Prefork) -> Result<Option<Certificates>, Error> {
         usable_cpus,
     );
     settled.check()?;
-    Ok(Handed::by_itself(&settled.config)?.map(Certificates))
+    let (handed, _news) = Handed::by_itself(&settled.config, SystemTime::now())?;
+    Ok(handed.map(Certificates))
 }
 
 /// An argument of `main`, made where it is needed. One that cannot be made ends the worker:

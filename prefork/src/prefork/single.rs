@@ -1,6 +1,7 @@
 //! Single mode: the one process that is its own master, because it was asked to be or because the system has none.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::config::{Config, Settled};
 use crate::error::Error;
@@ -26,7 +27,7 @@ pub(super) fn serve_alone(
     declared: &Declared,
     log: &mut Log,
 ) -> Result<Arc<Context>, Error> {
-    let tls = Handed::by_itself(config)?;
+    let (tls, news) = Handed::by_itself(config, SystemTime::now())?;
     let bound = bind_all(&config.listen, Binding::of(config))?;
     for (bound, blocking) in bound.iter().zip(&declared.blocking) {
         let result = bound.set_nonblocking(!blocking);
@@ -41,5 +42,8 @@ pub(super) fn serve_alone(
     let context = Context::single(bound, grace, threads, tls, declared)?;
     // Whoever reads it may send SIGTERM at once: that is a stop by now.
     log.line(&LogLine::beginning(&line));
+    if let Some(news) = news {
+        log.news(&news);
+    }
     Ok(context)
 }

@@ -2,10 +2,11 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
 
-use super::{Keeper, Parcel};
+use super::{Keeper, News, Parcel};
 use crate::config::Config;
 use crate::error::Error;
 
@@ -19,14 +20,20 @@ pub(crate) enum Handed {
 }
 
 impl Handed {
-    /// In a process that serves alone; none where no certificate is configured.
+    /// In a process that serves alone, with what a master would tell after its start; none where no certificate is
+    /// configured.
     ///
     /// # Errors
     /// What a master would refuse.
-    pub(crate) fn by_itself(config: &Config) -> Result<Option<Self>, Error> {
-        let keeper = Keeper::of(config, std::time::SystemTime::now())?;
-        let parcel = keeper.map(Keeper::into_parcel);
-        Ok(parcel.map(|parcel| Self::Here(Box::new(parcel))))
+    pub(crate) fn by_itself(
+        config: &Config,
+        now: SystemTime,
+    ) -> Result<(Option<Self>, Option<News>), Error> {
+        let Some(mut keeper) = Keeper::of(config, now)? else {
+            return Ok((None, None));
+        };
+        let news = keeper.age(now);
+        Ok((Some(Self::Here(Box::new(keeper.into_parcel()))), news))
     }
 
     /// What servers are made with.

@@ -22,5 +22,5 @@ mod tickets;
 
 pub(crate) use handed::Handed;
 pub(crate) use keeper::Keeper;
-pub(crate) use news::News;
+pub(crate) use news::{News, Weight};
 pub(crate) use parcel::Parcel;

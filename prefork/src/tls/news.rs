@@ -17,15 +17,23 @@ pub(crate) enum News {
     Expired(Refusal),
 }
 
-impl News {
-    /// Whether something is wrong now.
-    pub(crate) fn is_bad(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Expired(_))
-    }
+/// How it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weight {
+    Good,
+    /// Something goes wrong soon.
+    Warning,
+    /// Something is wrong now.
+    Bad,
+}
 
-    /// Whether something goes wrong soon.
-    pub(crate) fn is_warning(&self) -> bool {
-        matches!(self, Self::NearItsEnd { .. })
+impl News {
+    pub(crate) fn weight(&self) -> Weight {
+        match self {
+            Self::Renewed(_) => Weight::Good,
+            Self::NearItsEnd { .. } => Weight::Warning,
+            Self::Refused(_) | Self::Expired(_) => Weight::Bad,
+        }
     }
 }
 

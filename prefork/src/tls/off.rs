@@ -16,6 +16,14 @@ pub(crate) enum Keeper {}
 #[derive(Debug)]
 pub(crate) enum News {}
 
+#[derive(Debug)]
+#[expect(dead_code, reason = "there is no news to weigh")]
+pub(crate) enum Weight {
+    Good,
+    Warning,
+    Bad,
+}
+
 /// Of a master that has the feature, for a program that does not: closed.
 #[derive(Debug)]
 pub(crate) enum Handed {
@@ -23,17 +31,16 @@ pub(crate) enum Handed {
 }
 
 impl Handed {
-    pub(crate) fn by_itself(_config: &Config) -> Result<Option<Self>, Error> {
-        Ok(None)
+    pub(crate) fn by_itself(
+        _config: &Config,
+        _now: SystemTime,
+    ) -> Result<(Option<Self>, Option<News>), Error> {
+        Ok((None, None))
     }
 }
 
 impl News {
-    pub(crate) fn is_bad(&self) -> bool {
-        match *self {}
-    }
-
-    pub(crate) fn is_warning(&self) -> bool {
+    pub(crate) fn weight(&self) -> Weight {
         match *self {}
     }
 }
