@@ -329,9 +329,12 @@ fn the_end_of_a_certificate_is_announced() {
     let explanation = secure.server(TLS, "1").env("PREFORK_EXPLAIN", "1").run();
     let told = "\ncertificate\nfor localhost; good until 2";
     assert!(explanation.text().contains(told), "{}", explanation.text());
+    for workers in ["0", "1"] {
+        let server = secure.server(TLS, workers).start();
+        let line = server.wait_for_log(|line| line.contains("the certificate expires at"));
+        assert!(line.contains("there is no newer one yet"), "{line}");
+    }
     let server = secure.server(TLS, "1").start();
-    let line = server.wait_for_log(|line| line.contains("the certificate expires at"));
-    assert!(line.contains("there is no newer one yet"), "{line}");
     secure.authority.issue().write(secure.path());
     replace(&server, 0);
     let line = server.wait_for_log(|line| line.contains("new certificate"));
@@ -372,6 +375,26 @@ fn a_bad_renewal_is_refused_in_the_log_and_the_last_good_pair_serves_on() {
     replace(&server, 0);
     server.wait_for_log(|line| line.contains("new certificate"));
     assert_eq!(shown(&secure, &server), other.der().to_vec());
+}
+
+/// A shell counts in blocks of 512 or 1024 bytes: 20 KiB at least, 40 at most.
+#[test]
+fn a_renewal_that_no_worker_could_be_given_is_refused() {
+    let secure = Secure::new();
+    let good = secure.authority.issue();
+    good.write(secure.path());
+    let limited = ["sh", "-c", "ulimit -f 40; exec \"$@\"", "sh"];
+    let server = secure.server(TLS, "1").through(limited).start();
+    let Pair { cert, key } = secure.authority.issue();
+    let cert = format!("{cert}{}", "a comment\n".repeat(10_000));
+    Pair { cert, key }.write(secure.path());
+    replace(&server, 0);
+    let line = server.wait_for_log(|line| line.contains("cannot be handed to workers"));
+    assert!(
+        line.contains("`ulimit -f`") && line.contains("serves on"),
+        "{line}"
+    );
+    assert_eq!(shown(&secure, &server), good.der().to_vec());
 }
 
 /// The files are for the master alone: workers get what is in them from memory.

@@ -74,6 +74,13 @@ impl Error {
                 "Renew it, or mend the clock; `openssl x509 -in FILE -noout -dates` shows its time."
             }
             Self::Tls {
+                reason: TlsReason::NoRandom | TlsReason::NoClock | TlsReason::NotHandedOut,
+                ..
+            } => {
+                "Check the limits of this process (open files, file sizes, memory), and its seccomp \
+                 filter."
+            }
+            Self::Tls {
                 option: "tls_client_ca",
                 ..
             } => {

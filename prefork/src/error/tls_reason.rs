@@ -111,8 +111,14 @@ pub enum TlsReason {
         count: usize,
     },
     /// `getrandom(2)` failed.
-    #[error("the system gives no random bytes for a secret")]
+    #[error("the system gives no random bytes for the secret of session tickets")]
     NoRandom,
+    /// `clock_gettime(2)` failed.
+    #[error("the system does not tell how long it runs, which session tickets are counted by")]
+    NoClock,
+    /// No memory file can be made of it.
+    #[error("cannot be handed to workers")]
+    NotHandedOut,
     /// What it said.
     #[error("the cryptography that this program installed for rustls cannot be used: {0}")]
     Provider(String),

@@ -133,13 +133,19 @@ impl Keeper {
             // That the old one has expired is no reason to trust the old client CA any longer.
             seen.check_dates(now)?;
         }
-        self.leaf = seen.leaf()?;
+        let leaf = seen.leaf()?;
+        // What no worker can be given serves nobody: found out while there is something else to serve with.
+        let mut envelope = Envelope::default();
+        let sealed = envelope.file(seen, &self.tickets).map(drop);
+        let refuse = |error| Refusal::from_system(&seen.chain.place, Reason::NotHandedOut, error);
+        sealed.map_err(refuse)?;
+        self.leaf = leaf;
         self.serving = seen.clone();
+        self.envelope = envelope;
         self.refused = None;
         if has_new_pair {
             self.told = Stage::Good;
         }
-        self.envelope = Envelope::default();
         let until = self.leaf.until();
         Ok(match (has_new_pair, has_new_ca) {
             (true, true) => format!("new certificate, good until {until}, and new client CA"),
@@ -161,11 +167,13 @@ impl Keeper {
 }
 
 fn new_tickets(material: &Material) -> Result<Ratchet, Refusal> {
-    let made = since_boot().and_then(Ratchet::random);
-    made.map_err(|error| Refusal::from_system(&material.key.place, Reason::NoRandom, error))
+    let refuse = |reason| move |error| Refusal::from_system(&material.key.place, reason, error);
+    let now = since_boot().map_err(refuse(Reason::NoClock))?;
+    Ratchet::random(now).map_err(refuse(Reason::NoRandom))
 }
 
-#[cfg(test)]
+// Elsewhere nothing is read again: there is no master.
+#[cfg(all(test, target_os = "linux", not(prefork_portable)))]
 mod tests {
     use std::fs;
     use std::path::PathBuf;
@@ -249,7 +257,7 @@ mod tests {
         files.write(&renewed);
         assert_eq!(told(keeper.renew(now())), RENEWED);
         assert_eq!(told(keeper.renew(now())), "nothing");
-        assert_eq!(keeper.serving.chain.pem, renewed.cert.as_bytes());
+        assert_eq!(*keeper.serving.chain.pem, renewed.cert.as_bytes());
     }
 
     #[test]
@@ -265,7 +273,7 @@ mod tests {
         let text = told(keeper.renew(now()));
         assert!(text.starts_with("refused: tls_key ('"), "{text}");
         assert_eq!(told(keeper.renew(now())), "nothing");
-        assert_eq!(keeper.serving.chain.pem, good.cert.as_bytes());
+        assert_eq!(*keeper.serving.chain.pem, good.cert.as_bytes());
         let other = Pair {
             cert: valid(2026, 2041).cert,
             ..good.clone()
@@ -365,7 +373,6 @@ mod tests {
         assert_eq!(told(keeper.renew(expired)), "nothing");
     }
 
-    #[cfg(all(target_os = "linux", not(prefork_portable)))]
     #[test]
     fn a_child_gets_what_serves_then() {
         let received = |keeper: &mut Keeper| {
@@ -378,7 +385,7 @@ mod tests {
         let renewed = valid(2026, 2040);
         files.write(&renewed);
         assert_eq!(told(keeper.renew(now())), RENEWED);
-        assert_eq!(received(&mut keeper), renewed.cert.as_bytes());
+        assert_eq!(*received(&mut keeper), renewed.cert.as_bytes());
     }
 
     #[test]
@@ -406,7 +413,7 @@ mod tests {
         let text = told(keeper.renew(expired));
         assert!(text.starts_with("renewed: new client CA; "), "{text}");
         let client_ca = keeper.serving.client_ca.as_ref().expect("one");
-        assert_eq!(client_ca.pem, trusted.as_bytes());
+        assert_eq!(*client_ca.pem, trusted.as_bytes());
         assert_eq!(told(keeper.renew(expired)), "nothing");
         files.write(&valid(2026, 2040));
         fs::write(&ca, Authority::new().pem()).expect("a file");

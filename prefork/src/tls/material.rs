@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use prefork_options::{Pem, Protocols};
+use zeroize::Zeroizing;
 
 use super::refusal::{Origin, Place, Reason, Refusal};
 use crate::config::{Config, Places};
@@ -44,7 +45,7 @@ pub(crate) struct Material {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Piece {
     pub(crate) place: Place,
-    pub(crate) pem: Vec<u8>,
+    pub(crate) pem: Zeroizing<Vec<u8>>,
 }
 
 impl Sources {
@@ -98,7 +99,7 @@ impl Piece {
                 said_by: option.to_owned(),
                 origin: Origin::Master,
             },
-            pem: pem.to_vec(),
+            pem: Zeroizing::new(pem.to_vec()),
         }
     }
 
@@ -114,7 +115,7 @@ impl Piece {
         };
         let pem = match pem {
             Pem::Path(path) => read_file(path, &place)?,
-            Pem::Bytes(bytes) => bytes.to_vec(),
+            Pem::Bytes(bytes) => Zeroizing::new(bytes.to_vec()),
         };
         if pem.len() > MOST_BYTES {
             return Err(Refusal::new(&place, Reason::TooLarge));
@@ -130,21 +131,24 @@ impl fmt::Debug for Piece {
 }
 
 /// Reads one byte more than allowed at most, so that the caller sees what is too large.
-fn read_file(path: &Path, place: &Place) -> Result<Vec<u8>, Refusal> {
+fn read_file(path: &Path, place: &Place) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Refusal::new(place, Reason::Missing),
         _ => Refusal::from_system(place, Reason::Unreadable, error),
     };
     let file = open(path).map_err(unreadable)?;
-    let kind = file.metadata().map_err(unreadable)?.file_type();
+    let about = file.metadata().map_err(unreadable)?;
+    let kind = about.file_type();
     if kind.is_dir() {
         return Err(Refusal::new(place, Reason::Directory));
     }
     if !kind.is_file() {
         return Err(Refusal::new(place, Reason::NoFile));
     }
-    let mut bytes = Vec::new();
     let limit = MOST_BYTES as u64 + 1;
+    // Room for all of it and for seeing its end, so that a key does not move while it is read and stay behind.
+    let room = usize::try_from(about.len().min(limit)).unwrap_or(MOST_BYTES) + 64;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(limit)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
@@ -190,8 +194,8 @@ mod tests {
         let path = folder.path().join("cert.pem");
         fs::write(&path, "certificate").expect("a file");
         let material = Material::read(&sources(&path, b"key")).expect("readable");
-        assert_eq!(material.chain.pem, b"certificate");
-        assert_eq!(material.key.pem, b"key");
+        assert_eq!(*material.chain.pem, b"certificate");
+        assert_eq!(*material.key.pem, b"key");
         assert_eq!(material.client_ca, None);
     }
 

@@ -72,7 +72,7 @@ impl Parcel {
     /// allocated before as many bytes are there.
     ///
     /// # Errors
-    /// A sentence about what is wrong with them, in which no byte of a section stands.
+    /// A sentence about what is wrong with them, in which no byte of a certificate or key stands.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let Some(rest) = bytes.strip_prefix(FIRST_LINE) else {
             return Err("it does not begin with 'prefork-tls 1'".to_owned());
@@ -270,8 +270,8 @@ mod tests {
             key in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             let mut parcel = parcel(None, "h2");
-            parcel.material.chain.pem = chain;
-            parcel.material.key.pem = key;
+            parcel.material.chain.pem = chain.into();
+            parcel.material.key.pem = key.into();
             prop_assert_eq!(Parcel::decode(&encode(&parcel)), Ok(parcel));
         }
     }

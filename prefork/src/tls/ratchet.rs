@@ -1,9 +1,11 @@
 //! The keys of session tickets, which all processes of one master have without talking: each goes forward by the clock.
 //!
 //! There is one secret per period of six hours. When a period ends, its secret is replaced by a hash of itself, and of the
-//! old one nothing is kept but the key that opened its tickets, for one period more. So whoever reads the memory of a
-//! process opens tickets from at most two periods before it last went forward, never older ones: that is why tickets are
-//! rotated at all (RFC 5077, 5.5). A worker goes forward with each client that shows or gets a ticket, the master with
+//! old one nothing is kept but the key that opened its tickets, for one period more. So who learns what a process keeps
+//! opens tickets from at most two periods before it last went forward, never older ones: that is why tickets are rotated
+//! at all (RFC 5077, 5.5). What is kept is wiped when it goes; that no copy is left on a stack, or in what the
+//! cryptography used meanwhile, is not promised, and the file that a worker got holds the secret of its start until the
+//! body has asked for TLS. A worker goes forward with each client that shows or gets a ticket, the master with
 //! each start of a worker: at rest neither is woken for it.
 //! The price of not talking: who reads a secret can also make those to come, until the master makes a new one, that is
 //! until it is started anew.
@@ -135,7 +137,7 @@ impl Ratchet {
         now.saturating_sub(self.began) >= PERIOD
     }
 
-    /// Nothing of what was is left in this process's memory: the secret is overwritten, keys are when they are dropped.
+    /// Nothing of what was is kept: the secret is overwritten, keys are when they are dropped.
     fn step(&mut self) {
         let mut next = Zeroizing::new([0; SECRET_LEN]);
         expand(&self.secret, b"prefork tickets 1 next", next.as_mut_slice());
