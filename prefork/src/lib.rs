@@ -78,8 +78,8 @@
 //! bytes in the program), checks them before it binds anything, and hands them to its workers in memory; it reads them
 //! again for each later worker, and a bad new pair leaves the last good one serving. A listener speaks TLS where its
 //! address says so, `"https=tls://0.0.0.0:443"`: `main` takes it as a `net::TlsListener`, or takes an
-//! `Arc<rustls::ServerConfig>` and does the handshakes itself. Sessions resume whichever worker answers: all share the
-//! keys of tickets, which are replaced every six hours.
+//! `Arc<rustls::ServerConfig>` and does the handshakes itself. Sessions resume whichever worker answers, unless clients
+//! have to show certificates: all share the keys of tickets, which are replaced every six hours.
 //!
 //! # Connect info with axum
 //!

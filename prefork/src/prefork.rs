@@ -1,5 +1,5 @@
-//! The builder, and the question that comes before everything: which role is this process? The
-//! only place that sees both sides.
+//! The builder, and the question that comes before everything: which role is this process? With its files the only place
+//! that sees both sides.
 
 mod arguments;
 mod code;

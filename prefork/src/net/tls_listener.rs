@@ -30,9 +30,10 @@ use super::tls_stream::TlsStream;
 /// - When the worker is asked to stop, what waits in the queue at that moment is still accepted and
 ///   the socket is closed in this process, from the first `accept` on also while nobody is in it.
 ///   Handshakes that go on may finish. Afterwards `accept` stays pending. [`shutdown`](crate::shutdown())
-///   waits for each connection until it was read from, by the rules for any other: a client from which
-///   nothing comes is waited for 250 ms from the moment when it connected, said the last part of something,
-///   was answered (not for the second time, where it is asked for another hello), or finished its handshake.
+///   waits for each connection until it was read from, by the rules for any other: clients from which
+///   nothing comes are waited for 250 ms. These begin when the socket is closed, and anew when one of them has said a
+///   part of something, was answered (not for the second time, where it is asked for another hello), or has finished
+///   its handshake.
 /// - Dropping it closes everything that was not given yet.
 ///
 /// All methods take `&self`: tasks may accept from one listener at the same time, and cancelling an
