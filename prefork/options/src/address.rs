@@ -117,8 +117,8 @@ fn refuse_other_worlds(text: &str) -> Result<(), ParseError> {
     match place.split_once("://") {
         Some(("tls", _)) | None => {}
         Some((scheme, _)) => {
-            let instead = match scheme {
-                "https" => format!("for TLS write '{TLS}' there"),
+            let instead = match scheme.to_ascii_lowercase().as_str() {
+                "https" | "tls" | "ssl" => format!("for TLS write '{TLS}' there"),
                 _ => EXPECTED.to_owned(),
             };
             let scheme = quote(&format!("{scheme}://"));
@@ -279,6 +279,10 @@ mod tests {
             (
                 "a=https://:443",
                 "'a=https://:443' is a URL, leave out 'https://'; for TLS write 'tls://' there",
+            ),
+            (
+                "TLS://:443",
+                "'TLS://:443' is a URL, leave out 'TLS://'; for TLS write 'tls://' there",
             ),
             (
                 "tls://443",

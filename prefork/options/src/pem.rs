@@ -42,21 +42,37 @@ pub fn parse(text: &str) -> Result<Pem, ParseError> {
     Ok(Pem::Path(PathBuf::from(text)))
 }
 
-/// Whether it is a key or a certificate, or a part of one, rather than the name of its file: that has one line and is no
-/// long run of letters and digits. What is taken for a path is shown in messages.
+/// Whether it is a key or a certificate, or a part of one, rather than the name of its file: that has one line, begins at
+/// the root or here, or ends like a file, or has no long run of letters and digits. What is taken for a path is shown in
+/// messages.
 fn is_text_itself(text: &str) -> bool {
-    let is_encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte);
-    let text = text.trim();
+    // Quotes, as they are left by who does not know them.
+    let text = text.trim().trim_matches(['"', '\'']);
     text.len() >= MOST_BYTES
         || text.contains("-----")
         || text.contains(['\n', '\r'])
         || text.starts_with("data:")
         || text.starts_with("base64:")
-        || (text.len() >= LONG && !text.starts_with(['/', '.']) && text.bytes().all(is_encoded))
+        || !(text.starts_with(['/', '.']) || has_extension(text) || longest_run(text) < LONG)
 }
 
 /// The shortest part of a key that is worth hiding: a line of base64 has 64 characters.
 const LONG: usize = 40;
+
+/// `server.pem`; in base64 there is no dot.
+fn has_extension(text: &str) -> bool {
+    const LONGEST: usize = 8;
+    let extension = text.rsplit_once('.').map_or("", |(_, extension)| extension);
+    (1..=LONGEST).contains(&extension.len())
+        && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Of what base64 is made of, in either alphabet (RFC 4648).
+fn longest_run(text: &str) -> usize {
+    let is_encoded = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
+    let runs = text.as_bytes().split(|byte| !is_encoded(byte));
+    runs.map(<[u8]>::len).max().unwrap_or(0)
+}
 
 impl fmt::Display for Pem {
     /// Never the bytes: they may be a key.
@@ -84,7 +100,9 @@ mod tests {
         assert_eq!(path, Pem::Path("/etc/tls/key.pem".into()));
         assert_eq!(path.to_string(), "/etc/tls/key.pem");
         let long = "/secrets/production/certificates/of/the/server/in/the/north/key";
-        for text in ["MIkey", "key of the server.pem", long] {
+        let here = "configuration/production/certificates/server/key.pem";
+        let quoted = "\"/etc/letsencrypt/live/a-name-of-the-server-that-is-long/key.pem\"";
+        for text in ["MIkey", "key of the server.pem", long, here, quoted] {
             parse(text).expect("a path");
         }
     }
@@ -111,6 +129,11 @@ mod tests {
             (encoded, itself),
             (ed25519, itself),
             (&rsa, itself),
+            (&format!("\"{ed25519}\""), itself),
+            (&format!("b64:{ed25519}"), itself),
+            (&format!("{{\"key\":\"{ed25519}\"}}"), itself),
+            (&format!("{ed25519}\\n{ed25519}"), itself),
+            (&format!("{ed25519} {ed25519}"), itself),
         ] {
             let error = parse(text).expect_err(reason).to_string();
             assert!(error.contains(reason), "{error}");
