@@ -74,8 +74,9 @@ pub enum TlsReason {
     },
     /// Sections that look like certificates and are none to a reader of PEM.
     #[error(
-        "{read} of the {there} certificates in it can be read: is a first line damaged, of another kind (as `BEGIN TRUSTED \
-         CERTIFICATE`), or behind a byte order mark?"
+        "{read} of the {there} certificates in it can be read: a line of its own, '-----BEGIN CERTIFICATE-----', has to \
+         begin each, with no blanks, byte order mark or end of another one before it; `BEGIN TRUSTED CERTIFICATE` is of \
+         another kind"
     )]
     SkippedCertificates {
         /// How many there seem to be.
@@ -91,7 +92,8 @@ pub enum TlsReason {
     UnsupportedKey,
     /// Certificate and key are no pair.
     #[error(
-        "the private key does not belong to the certificate of tls_cert; of a chain, the server's own comes first"
+        "the private key does not belong to the certificate of tls_cert: of a chain the server's own comes first, and of \
+         several keys the first one counts"
     )]
     OtherKey,
     /// Since when, as RFC 3339 writes it.

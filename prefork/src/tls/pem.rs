@@ -59,7 +59,7 @@ fn damage(error: &pem::Error) -> Reason {
             "a section has no '-----END' line; was it cut, or were line ends lost?"
         }
         pem::Error::IllegalSectionStart { .. } => {
-            "a '-----BEGIN' line does not end with five hyphens"
+            "a '-----BEGIN' line does not end with five hyphens, or a tab stands behind them"
         }
         pem::Error::Base64Decode(_) => "a section is not base64",
         _ => "it cannot be read",
