@@ -173,17 +173,21 @@ fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> 
     Ok(local.as_socket().unwrap_or(addr))
 }
 
-impl Bound {
-    /// The flag belongs to the socket, not to the process: whoever shares the socket shares it.
-    ///
-    /// # Errors
-    /// None that a socket of ours can have.
-    pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.sockets
-            .iter()
-            .try_for_each(|socket| socket.set_nonblocking(nonblocking))
+/// Gives each listener the mode in which it is accepted from, by their places. The flag belongs to the socket, not to the
+/// process: whoever shares the socket shares it.
+///
+/// # Errors
+/// None that a socket of ours can have.
+pub(crate) fn set_modes(listeners: &[Bound], blocking: &[bool]) -> io::Result<()> {
+    for (bound, blocking) in listeners.iter().zip(blocking) {
+        for socket in &bound.sockets {
+            socket.set_nonblocking(!blocking)?;
+        }
     }
+    Ok(())
+}
 
+impl Bound {
     /// The socket that the children of this slot accept from.
     pub(crate) fn socket_of(&self, slot: usize) -> BorrowedFd<'_> {
         self.sockets[slot % self.sockets.len()].as_fd()

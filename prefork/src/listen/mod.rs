@@ -10,7 +10,7 @@ mod place;
 mod resolve;
 
 pub(crate) use announce::announce;
-pub(crate) use bind::{Binding, Bound, bind_all};
+pub(crate) use bind::{Binding, Bound, bind_all, set_modes};
 pub(crate) use inherit::{Inheritance, Inherited, inherit};
 pub(crate) use place::Place;
 pub(crate) use resolve::resolve_all;

@@ -13,7 +13,7 @@ use super::{Handle, Log, Master};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::hook::Hooks;
-use crate::listen::{Binding, Bound, bind_all};
+use crate::listen::{Binding, Bound, bind_all, set_modes};
 use crate::spawn::{Producer, Program, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
@@ -89,10 +89,7 @@ impl Setup {
         // Before the addresses are taken from whoever has a good certificate for them.
         let tls = Keeper::of(&self.config, SystemTime::now())?;
         let listeners = bind_all(&self.config.listen, Binding::of(&self.config))?;
-        for (bound, blocking) in listeners.iter().zip(&self.blocking) {
-            let result = bound.set_nonblocking(!blocking);
-            result.map_err(cannot("set a socket's mode"))?;
-        }
+        set_modes(&listeners, &self.blocking).map_err(cannot("set a socket's mode"))?;
         // Orphans of this PID namespace are ours to reap, where the process is ours.
         let strangers = (self.owns_signals && is_init()).then(Strangers::default);
         let spawner = Spawner::new(self.producer).map_err(cannot("open its own program"))?;

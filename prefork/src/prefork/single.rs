@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::config::{Config, Settled};
 use crate::error::Error;
-use crate::listen::{Binding, bind_all};
+use crate::listen::{Binding, bind_all, set_modes};
 use crate::master::{Log, LogLine, WHY_THERE_IS_NONE, describe};
 use crate::tls::Handed;
 use crate::worker::{Context, Declared};
@@ -29,13 +29,10 @@ pub(super) fn serve_alone(
 ) -> Result<Arc<Context>, Error> {
     let (tls, news) = Handed::by_itself(config, SystemTime::now())?;
     let bound = bind_all(&config.listen, Binding::of(config))?;
-    for (bound, blocking) in bound.iter().zip(&declared.blocking) {
-        let result = bound.set_nonblocking(!blocking);
-        result.map_err(|source| Error::Worker {
-            doing: "set a socket's mode",
-            source,
-        })?;
-    }
+    set_modes(&bound, &declared.blocking).map_err(|source| Error::Worker {
+        doing: "set a socket's mode",
+        source,
+    })?;
     let place = describe(&bound);
     let line = format!("{place} in a single process (pid {})", std::process::id());
     let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
