@@ -5,10 +5,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::get;
-use prefork::Worker;
 use prefork::net::TlsListener;
+use prefork::{Configuration, Worker};
 
-#[prefork::main(listen = "tls://127.0.0.1:0", tls_alpn = "h2,http/1.1")]
+#[prefork::main(listen = "tls://127.0.0.1:0", tls_alpn = "h2,http/1.1", configure = leave)]
 async fn main(listener: TlsListener, worker: Worker) -> std::io::Result<()> {
     let app = Router::new()
         .route("/", get(hello))
@@ -17,6 +17,11 @@ async fn main(listener: TlsListener, worker: Worker) -> std::io::Result<()> {
     axum::serve(listener, app)
         .with_graceful_shutdown(prefork::shutdown())
         .await
+}
+
+/// Where relative paths begin was settled before.
+fn leave(_: &mut Configuration) -> std::io::Result<()> {
+    std::env::set_current_dir("/")
 }
 
 async fn hello(State(worker): State<Worker>) -> String {
