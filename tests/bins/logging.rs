@@ -11,7 +11,7 @@ use tracing::{Event, Metadata, Subscriber};
 #[prefork::main(workers = 1, init = init)]
 fn main(worker: Worker) {
     worker.ready();
-    println!("ready");
+    println!("worker is ready");
     worker.shutdown().wait();
 }
 

@@ -19,7 +19,7 @@ fn life(backend: &str) -> (Vec<String>, i32) {
     wait_for_ready(&server, 2);
     assert_eq!(server.stop().code(), Some(0));
     let mut log = server.whole_log();
-    log.retain(|line| line != "ready");
+    log.retain(|line| !line.ends_with("worker is ready"));
     (log, killed.pid)
 }
 
@@ -27,7 +27,10 @@ fn wait_for_ready(server: &Running, count: usize) {
     eventually("as many workers", || {
         let log = server.log();
         // At the end of a line: a panic in the other process may be halfway through one of its own.
-        let ready = log.iter().filter(|line| line.ends_with("ready")).count();
+        let ready = log
+            .iter()
+            .filter(|line| line.ends_with("worker is ready"))
+            .count();
         (ready == count).then_some(())
     });
 }
