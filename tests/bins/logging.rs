@@ -4,6 +4,7 @@
 use std::fmt::{Debug, Display, Write};
 
 use prefork::{Role, Worker};
+use prefork_tests::READY;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Metadata, Subscriber};
@@ -11,7 +12,7 @@ use tracing::{Event, Metadata, Subscriber};
 #[prefork::main(workers = 1, init = init)]
 fn main(worker: Worker) {
     worker.ready();
-    println!("worker is ready");
+    println!("{READY}");
     worker.shutdown().wait();
 }
 

@@ -6,6 +6,7 @@
 
 use prefork::{Error, Prefork};
 use prefork_testkit::Server;
+use prefork_tests::READY;
 use prefork_tests::client::get;
 
 const INIT: &str = env!("CARGO_BIN_EXE_init");
@@ -56,10 +57,10 @@ fn init_comes_first_and_is_told_of_a_single_process() {
 fn what_is_installed_gets_the_lines() {
     for backend in ["tracing", "log"] {
         let mut server = Server::new(LOGGING).env("BACKEND", backend).launch();
-        server.wait_for_log(|line| line == "ready");
+        server.wait_for_log(|line| line.ends_with(READY));
         assert_eq!(server.stop().code(), Some(0));
         let mut log = server.whole_log();
-        log.retain(|line| line != "ready");
+        log.retain(|line| !line.ends_with(READY));
         assert_eq!(log.len(), 2, "{log:#?}");
         assert_eq!(log[0], format!("{backend}: WARN prefork {}", alone(1)));
         let text = format!("{backend}: INFO prefork listening on ");

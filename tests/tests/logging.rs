@@ -1,6 +1,7 @@
 //! The master's lines go to what the program has installed, with their facts as fields; else to stderr.
 
 use prefork_testkit::{Running, Server, eventually};
+use prefork_tests::READY;
 
 const LOGGING: &str = env!("CARGO_BIN_EXE_logging");
 const LOGGER: &str = env!("CARGO_BIN_EXE_logger");
@@ -19,18 +20,14 @@ fn life(backend: &str) -> (Vec<String>, i32) {
     wait_for_ready(&server, 2);
     assert_eq!(server.stop().code(), Some(0));
     let mut log = server.whole_log();
-    log.retain(|line| !line.ends_with("worker is ready"));
+    log.retain(|line| !line.ends_with(READY));
     (log, killed.pid)
 }
 
 fn wait_for_ready(server: &Running, count: usize) {
     eventually("as many workers", || {
         let log = server.log();
-        // At the end of a line: a panic in the other process may be halfway through one of its own.
-        let ready = log
-            .iter()
-            .filter(|line| line.ends_with("worker is ready"))
-            .count();
+        let ready = log.iter().filter(|line| line.ends_with(READY)).count();
         (ready == count).then_some(())
     });
 }
