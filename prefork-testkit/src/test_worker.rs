@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use prefork::__private::{Certificates, Guest, Said, certificates};
+use prefork::__private::{Certificates, Guest, Word, certificates};
 use prefork::{Prefork, Worker};
 
 use crate::LIMIT;
@@ -58,7 +58,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct TestWorker {
     guest: Arc<Guest>,
     addrs: Vec<(String, SocketAddr)>,
-    said: Mutex<Vec<Said>>,
+    said: Mutex<Vec<Word>>,
 }
 
 /// A body that runs on a thread of its own, made by [`TestWorker::spawn`].
@@ -185,12 +185,12 @@ impl TestWorker {
     /// Whether it has said that it serves: at the first accept on a listener of ours, or by
     /// `ready()`.
     pub fn is_ready(&self) -> bool {
-        self.has_said(Said::Ready)
+        self.has_said(Word::Ready)
     }
 
     /// Whether it has said that it accepts nothing more; said to a master that is alive.
     pub fn has_closed(&self) -> bool {
-        self.has_said(Said::Closed)
+        self.has_said(Word::Closed)
     }
 
     /// Waits until it says that it serves.
@@ -213,7 +213,7 @@ impl TestWorker {
         assert!(has_closed, "the body does not close its listeners");
     }
 
-    fn has_said(&self, what: Said) -> bool {
+    fn has_said(&self, what: Word) -> bool {
         self.hear();
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.contains(&what)

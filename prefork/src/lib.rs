@@ -218,7 +218,7 @@ pub use worker::{
 pub mod __private {
     pub use crate::prefork::private::{certificates, run, take};
     pub use crate::runtime::Body;
-    pub use crate::worker::{Certificates, Guest, Said, Want};
+    pub use crate::worker::{Certificates, Guest, Want, Word};
 }
 
 /// The call that runs an async `main` without another runtime, where feature `tokio` is on.

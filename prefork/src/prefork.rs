@@ -65,7 +65,7 @@ pub struct Prefork {
 type Configure = Box<dyn FnMut(&mut Configuration) -> Result<(), Failure> + Send>;
 
 /// All that the layers came to.
-struct Said {
+struct Resolved {
     settled: Settled,
     environment: Environment,
     /// What a start says first, a line each.
@@ -221,7 +221,7 @@ impl Prefork {
     }
 
     /// Reads all layers: what the program says, the environment, `configure`.
-    fn read(&mut self, needs_runtime: bool) -> Said {
+    fn read(&mut self, needs_runtime: bool) -> Resolved {
         let prefix = self.options.env_prefix.value().cloned().unwrap_or_default();
         let environment = Environment::read(prefix, std::env::vars_os());
         let mut options = self.options.clone();
@@ -245,7 +245,7 @@ impl Prefork {
             .map_err(|source| Error::Configure { source })
             .and_then(|()| settled.check());
         let warnings = environment.warning().into_iter().chain(unused).collect();
-        Said {
+        Resolved {
             settled,
             environment,
             warnings,

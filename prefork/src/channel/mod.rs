@@ -2,15 +2,19 @@
 //!
 //! Knows the frames, their bytes and their limits; does not know what either side does about them.
 
-mod endpoint;
+#[expect(
+    clippy::module_inception,
+    reason = "one noun per file, and this noun names the folder"
+)]
+mod channel;
+mod marker;
 mod message;
 mod rate;
-mod role;
 
-pub(crate) use endpoint::{Endpoint, Received};
+pub(crate) use channel::{Channel, Received};
+pub(crate) use marker::{Marker, ROLE_VARIABLE};
 pub(crate) use message::{FromChild, FromMaster, Queue};
 pub(crate) use rate::Rate;
-pub(crate) use role::{ROLE_VARIABLE, Role};
 
 /// The version of the frames and of the variables that announce them. Pinned: an old master starts
 /// new programs, and a new one talks to old children.

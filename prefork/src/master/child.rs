@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Level, LogLine};
-use crate::channel::{Endpoint, Rate};
+use crate::channel::{Channel, Rate};
 use crate::supervisor::{ChildId, KillReason};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::pidfd::Pidfd;
@@ -16,7 +16,7 @@ pub(super) struct Child {
     pub(super) pid: i32,
     pub(super) pidfd: Pidfd,
     /// Until the child closes its end, or breaks the rules.
-    pub(super) channel: Option<Endpoint>,
+    pub(super) channel: Option<Channel>,
     pub(super) rate: Rate,
     pub(super) started: Instant,
     /// The master asked it to go.
@@ -36,7 +36,7 @@ impl Child {
         id: ChildId,
         slot: usize,
         process: (i32, Pidfd),
-        channel: Endpoint,
+        channel: Channel,
         now: Instant,
     ) -> Self {
         let (pid, pidfd) = process;

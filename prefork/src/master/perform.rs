@@ -11,7 +11,7 @@ use super::facts::count_workers;
 use super::poller::Source;
 use super::strangers::Strangers;
 use super::{Level, LogLine, Master};
-use crate::channel::{Endpoint, FromMaster, Queue, ROLE_VARIABLE, Role};
+use crate::channel::{Channel, FromMaster, Marker, Queue, ROLE_VARIABLE};
 use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{VARIABLES, announce};
@@ -108,14 +108,14 @@ impl Master {
         slot: SlotId,
         id: ChildId,
     ) -> Result<crate::supervisor::Readiness, Refusal> {
-        let (ours, theirs) = Endpoint::pair().map_err(shortage("socketpair"))?;
+        let (ours, theirs) = Channel::pair().map_err(shortage("socketpair"))?;
         let welcome = FromMaster::Welcome {
             grace: self.grace,
             threads: self.threads,
         };
         ours.send(&welcome.encode()).map_err(shortage("send"))?;
         let channel = FIRST_FD + i32::try_from(self.listeners.len()).unwrap_or(i32::MAX);
-        let role = Role {
+        let marker = Marker {
             slot: slot.0,
             child: id.0,
             channel,
@@ -124,7 +124,7 @@ impl Master {
         let parcel = self.tls.as_mut().map(Keeper::parcel_fd).transpose();
         let parcel = parcel.map_err(shortage("memfd_create"))?;
         let mut variables = announce(&self.listeners, parcel.map(|_| channel + 1));
-        variables.push((ROLE_VARIABLE, role.encode()));
+        variables.push((ROLE_VARIABLE, marker.encode()));
         let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot.0));
         let fds = sockets.chain([theirs.as_fd()]).chain(parcel).collect();
         let started = self.spawner.spawn(Order {

@@ -6,7 +6,7 @@ use std::task::Poll;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::intake::{Drain, Intake};
+use super::intake::{DrainOrder, Intake};
 use super::reception::{Admitted, RETRY, Reception, room_or};
 
 /// They go with it.
@@ -58,7 +58,7 @@ async fn drain(intake: Arc<Intake>, reception: Weak<Reception>) {
     }
 }
 
-async fn begun(intake: &Intake) -> Drain {
+async fn begun(intake: &Intake) -> DrainOrder {
     loop {
         let begins = intake.until_drain();
         if let Some(drain) = intake.drain() {

@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use super::intake::Drain;
+use super::intake::DrainOrder;
 use crate::sys;
 
 /// What is left to accept. Read once: connections that come later find a closing server, or an
@@ -15,7 +15,7 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    pub(super) fn of(listener: BorrowedFd<'_>, drain: Drain) -> Self {
+    pub(super) fn of(listener: BorrowedFd<'_>, drain: DrainOrder) -> Self {
         let left = if drain.leaves_queue {
             0
         } else {

@@ -28,7 +28,7 @@ pub(crate) struct Intake {
 
 #[derive(Debug, Default)]
 struct State {
-    drain: Option<Drain>,
+    drain: Option<DrainOrder>,
     listeners: usize,
     unread: HashMap<RawFd, Note>,
 }
@@ -48,7 +48,7 @@ struct Note {
 
 /// How listeners behave from the moment on when the process was asked to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Drain {
+pub(crate) struct DrainOrder {
     /// Accepting ends at the latest then.
     pub(crate) until: Instant,
     /// A successor has the same queue: accept nothing more.
@@ -84,7 +84,7 @@ impl Intake {
     }
 
     /// Tells all listeners; a repeat changes nothing.
-    pub(crate) fn begin_drain(&self, drain: Drain) {
+    pub(crate) fn begin_drain(&self, drain: DrainOrder) {
         let mut state = self.state();
         if state.drain.is_some() {
             return;
@@ -96,7 +96,7 @@ impl Intake {
         self.drain_bell.ring();
     }
 
-    pub(crate) fn drain(&self) -> Option<Drain> {
+    pub(crate) fn drain(&self) -> Option<DrainOrder> {
         self.state().drain
     }
 

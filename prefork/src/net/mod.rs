@@ -31,7 +31,7 @@ mod tls_stream;
 #[cfg(feature = "tokio")]
 mod tokio;
 
-pub(crate) use intake::{Census, Drain, Intake};
+pub(crate) use intake::{Census, DrainOrder, Intake};
 pub use listener::Listener;
 pub use stream::Stream;
 #[cfg(feature = "tls")]

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::admission::Entry;
 use super::first_of::first_of;
 use super::handshakes::Handshakes;
-use super::intake::Drain;
+use super::intake::DrainOrder;
 use super::listener::Listener;
 use super::stream::Stream;
 
@@ -85,7 +85,7 @@ impl Reception {
 
     /// The next one that had waited when the drain began. Never waits: pending means that accepting
     /// is over.
-    pub(super) fn poll_queued(&self, drain: Drain) -> Poll<io::Result<Admitted>> {
+    pub(super) fn poll_queued(&self, drain: DrainOrder) -> Poll<io::Result<Admitted>> {
         let next = || match self.listener.next_queued() {
             Ok(Some(connection)) => Poll::Ready(Ok(connection)),
             Ok(None) => Poll::Pending,

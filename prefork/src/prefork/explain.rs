@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use super::arguments::{declare, offered_by, oversights};
-use super::{Said, need_master};
+use super::{Resolved, need_master};
 use crate::config::{Config, explain as explanation};
 use crate::error::Error;
 use crate::listen::resolve_all;
@@ -20,8 +20,8 @@ use crate::worker::Wanted;
 ///
 /// # Errors
 /// The one that a start would end with.
-pub(super) fn explain(said: Said, wanted: Option<&[Wanted<'_>]>) -> Result<(), Error> {
-    let Said {
+pub(super) fn explain(said: Resolved, wanted: Option<&[Wanted<'_>]>) -> Result<(), Error> {
+    let Resolved {
         settled,
         environment,
         verdict,

@@ -17,7 +17,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, RootCertStore};
 use x509_parser::certificate::X509Certificate;
 
-use super::leaf::{Leaf, Stage};
+use super::leaf::{Age, Leaf};
 use super::material::{Material, Piece};
 use super::pem::{certificates, private_key};
 use super::refusal::{Reason, Refusal};
@@ -60,12 +60,12 @@ impl Material {
     /// It is expired, or not valid yet.
     pub(super) fn check_dates(&self, now: SystemTime) -> Result<(), Refusal> {
         let leaf = self.leaf()?;
-        let reason = match leaf.stage(now) {
-            Stage::Good | Stage::NearItsEnd => return Ok(()),
-            Stage::Expired => Reason::Expired(leaf.until()),
-            Stage::NotYetValid => Reason::NotYetValid(leaf.from()),
+        let reason = match leaf.age(now) {
+            Age::Good | Age::NearItsEnd => return Ok(()),
+            Age::Expired => Reason::Expired(leaf.until()),
+            Age::NotYetValid => Reason::NotYetValid(leaf.from()),
         };
-        Err(Refusal::new(&self.chain.place, reason))
+        Err(Refusal::new(&self.chain.provenance, reason))
     }
 
     /// The server's chain with its key, which fit each other.
@@ -81,12 +81,12 @@ impl Material {
             .sum::<usize>();
         if size > MOST_CHAIN {
             return Err(Refusal::new(
-                &self.chain.place,
+                &self.chain.provenance,
                 Reason::LongChain { count, size },
             ));
         }
         let key = private_key(&self.key)?;
-        let refuse_key = |reason| Refusal::new(&self.key.place, reason);
+        let refuse_key = |reason| Refusal::new(&self.key.provenance, reason);
         let key = provider.key_provider.load_private_key(key);
         // What a provider says is not repeated: it saw the key.
         let key = key.map_err(|_| refuse_key(Reason::UnsupportedKey))?;
@@ -97,7 +97,7 @@ impl Material {
             Err(Error::InconsistentKeys(_)) => Err(refuse_key(Reason::OtherKey)),
             Err(_) => {
                 let reason = Reason::BadCertificate { number: 1, count };
-                Err(Refusal::new(&self.chain.place, reason))
+                Err(Refusal::new(&self.chain.provenance, reason))
             }
         }
     }
@@ -112,7 +112,7 @@ impl Material {
         let mut store = RootCertStore::empty();
         for (place, der) in found.iter().enumerate() {
             let number = place + 1;
-            let refuse = |reason| Refusal::new(&piece.place, reason);
+            let refuse = |reason| Refusal::new(&piece.provenance, reason);
             if !may_sign(&parse(piece, &found, place)?) {
                 return Err(refuse(Reason::NoAuthority { number, count }));
             }
@@ -141,7 +141,7 @@ fn parse<'a>(
     }
     let (number, count) = (place + 1, found.len());
     let reason = Reason::BadCertificate { number, count };
-    Err(Refusal::new(&piece.place, reason))
+    Err(Refusal::new(&piece.provenance, reason))
 }
 
 /// Whether certificates can be checked by this one. A client's certificate that signed itself is its own authority: that

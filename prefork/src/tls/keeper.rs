@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
 use super::envelope::Envelope;
-use super::leaf::{Leaf, Stage};
+use super::leaf::{Age, Leaf};
 use super::material::{Material, Sources};
 use super::news::News;
 use super::parcel::Parcel;
@@ -28,7 +28,7 @@ pub(crate) struct Keeper {
     /// What was refused last, so that it is told once.
     refused: Option<Refused>,
     /// How old what serves was said to be.
-    told: Stage,
+    told: Age,
     envelope: Envelope,
 }
 
@@ -62,7 +62,7 @@ impl Keeper {
             leaf: serving.leaf()?,
             serving,
             refused: None,
-            told: Stage::Good,
+            told: Age::Good,
             envelope: Envelope::default(),
         })
     }
@@ -86,18 +86,21 @@ impl Keeper {
 
     /// That what serves has come to its end, or is near it; each is told once, and begins anew with another certificate.
     pub(crate) fn age(&mut self, now: SystemTime) -> Option<News> {
-        let stage = self.leaf.stage(now);
+        let age = self.leaf.age(now);
         // A clock that goes back and forth says nothing new.
-        if stage <= self.told {
+        if age <= self.told {
             return None;
         }
-        self.told = stage;
-        let place = self.serving.chain.place.clone();
+        self.told = age;
+        let provenance = self.serving.chain.provenance.clone();
         let until = self.leaf.until();
-        match stage {
-            Stage::NotYetValid | Stage::Good => None,
-            Stage::NearItsEnd => Some(News::NearItsEnd { place, until }),
-            Stage::Expired => Some(News::Expired(Refusal::new(&place, Reason::Expired(until)))),
+        match age {
+            Age::NotYetValid | Age::Good => None,
+            Age::NearItsEnd => Some(News::NearItsEnd { provenance, until }),
+            Age::Expired => Some(News::Expired(Refusal::new(
+                &provenance,
+                Reason::Expired(until),
+            ))),
         }
     }
 
@@ -137,14 +140,15 @@ impl Keeper {
         // What no worker can be given serves nobody: found out while there is something else to serve with.
         let mut envelope = Envelope::default();
         let sealed = envelope.file(seen, &self.tickets).map(drop);
-        let refuse = |error| Refusal::from_system(&seen.chain.place, Reason::NotHandedOut, error);
+        let refuse =
+            |error| Refusal::from_system(&seen.chain.provenance, Reason::NotHandedOut, error);
         sealed.map_err(refuse)?;
         self.leaf = leaf;
         self.serving = seen.clone();
         self.envelope = envelope;
         self.refused = None;
         if has_new_pair {
-            self.told = Stage::Good;
+            self.told = Age::Good;
         }
         let until = self.leaf.until();
         Ok(match (has_new_pair, has_new_ca) {
@@ -167,7 +171,8 @@ impl Keeper {
 }
 
 fn new_tickets(material: &Material) -> Result<Ratchet, Refusal> {
-    let refuse = |reason| move |error| Refusal::from_system(&material.key.place, reason, error);
+    let refuse =
+        |reason| move |error| Refusal::from_system(&material.key.provenance, reason, error);
     let now = since_boot().map_err(refuse(Reason::NoClock))?;
     Ratchet::random(now).map_err(refuse(Reason::NoRandom))
 }

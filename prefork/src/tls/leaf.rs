@@ -20,7 +20,7 @@ pub(crate) struct Leaf {
 
 /// How a certificate's time stands to now, in the order in which these come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
+pub(super) enum Age {
     NotYetValid,
     Good,
     /// Less than a tenth of its time is left: who renews by itself has done so long ago, at a third or at half.
@@ -38,19 +38,19 @@ impl Leaf {
         }
     }
 
-    pub(super) fn stage(&self, now: SystemTime) -> Stage {
+    pub(super) fn age(&self, now: SystemTime) -> Age {
         let (from, until) = (system_time(self.not_before), self.expired_from());
         if now >= until {
-            return Stage::Expired;
+            return Age::Expired;
         }
         if now < from {
-            return Stage::NotYetValid;
+            return Age::NotYetValid;
         }
         let span = |from, to: SystemTime| to.duration_since(from).unwrap_or_default();
         if span(now, until) < span(from, until) / 10 {
-            return Stage::NearItsEnd;
+            return Age::NearItsEnd;
         }
-        Stage::Good
+        Age::Good
     }
 
     /// The first moment of it, as RFC 3339 writes it.
@@ -157,28 +157,28 @@ mod tests {
     fn the_end_of_its_time_is_the_last_tenth() {
         // Of a hundred days.
         let leaf = leaf(&named(&[]));
-        for (month, day, stage) in [
-            (1, 1, Stage::Good),
-            (3, 31, Stage::Good),
-            (4, 2, Stage::NearItsEnd),
-            (4, 11, Stage::NearItsEnd),
-            (4, 12, Stage::Expired),
+        for (month, day, age) in [
+            (1, 1, Age::Good),
+            (3, 31, Age::Good),
+            (4, 2, Age::NearItsEnd),
+            (4, 11, Age::NearItsEnd),
+            (4, 12, Age::Expired),
         ] {
             let now = date_time_ymd(2030, month, day).into();
-            assert_eq!(leaf.stage(now), stage, "{month}/{day}");
+            assert_eq!(leaf.age(now), age, "{month}/{day}");
         }
         let before = date_time_ymd(2029, 12, 31).into();
-        assert_eq!(leaf.stage(before), Stage::NotYetValid);
+        assert_eq!(leaf.age(before), Age::NotYetValid);
     }
 
     #[test]
     fn the_last_second_is_a_good_one() {
         let leaf = leaf(&named(&[]));
         let end: SystemTime = date_time_ymd(2030, 4, 11).into();
-        let stage = |end| leaf.stage(end);
-        assert_eq!(stage(end), Stage::NearItsEnd);
-        assert_eq!(stage(end + Duration::from_millis(999)), Stage::NearItsEnd);
-        assert_eq!(stage(end + Duration::from_secs(1)), Stage::Expired);
+        let age = |end| leaf.age(end);
+        assert_eq!(age(end), Age::NearItsEnd);
+        assert_eq!(age(end + Duration::from_millis(999)), Age::NearItsEnd);
+        assert_eq!(age(end + Duration::from_secs(1)), Age::Expired);
     }
 
     #[test]
@@ -187,6 +187,6 @@ mod tests {
         std::mem::swap(&mut params.not_before, &mut params.not_after);
         let leaf = leaf(&params);
         let inside = date_time_ymd(2030, 2, 1).into();
-        assert_eq!(leaf.stage(inside), Stage::Expired);
+        assert_eq!(leaf.age(inside), Age::Expired);
     }
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use prefork_options::{Pem, Protocols};
 use zeroize::Zeroizing;
 
-use super::refusal::{Origin, Place, Reason, Refusal};
+use super::refusal::{Holder, Provenance, Reason, Refusal};
 use crate::config::{Config, Places};
 
 /// The most bytes of one text: a chain has a few certificates, a bundle of CAs a few hundred.
@@ -44,7 +44,7 @@ pub(crate) struct Material {
 /// One text and where it came from.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Piece {
-    pub(crate) place: Place,
+    pub(crate) provenance: Provenance,
     pub(crate) pem: Zeroizing<Vec<u8>>,
 }
 
@@ -94,56 +94,56 @@ impl Piece {
     /// What came from the master.
     pub(crate) fn handed(option: &'static str, pem: &[u8]) -> Self {
         Self {
-            place: Place {
+            provenance: Provenance {
                 option,
                 said_by: option.to_owned(),
-                origin: Origin::Master,
+                holder: Holder::Master,
             },
             pem: Zeroizing::new(pem.to_vec()),
         }
     }
 
     fn read(option: &'static str, said_by: &str, pem: &Pem) -> Result<Self, Refusal> {
-        let origin = match pem {
-            Pem::Path(path) => Origin::File(path.clone()),
-            Pem::Bytes(_) => Origin::Program,
+        let holder = match pem {
+            Pem::Path(path) => Holder::File(path.clone()),
+            Pem::Bytes(_) => Holder::Program,
         };
-        let place = Place {
+        let provenance = Provenance {
             option,
             said_by: said_by.to_owned(),
-            origin,
+            holder,
         };
         let pem = match pem {
-            Pem::Path(path) => read_file(path, &place)?,
+            Pem::Path(path) => read_file(path, &provenance)?,
             Pem::Bytes(bytes) => Zeroizing::new(bytes.to_vec()),
         };
         if pem.len() > MOST_BYTES {
-            return Err(Refusal::new(&place, Reason::TooLarge));
+            return Err(Refusal::new(&provenance, Reason::TooLarge));
         }
-        Ok(Self { place, pem })
+        Ok(Self { provenance, pem })
     }
 }
 
 impl fmt::Debug for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {} bytes", self.place, self.pem.len())
+        write!(f, "{}, {} bytes", self.provenance, self.pem.len())
     }
 }
 
 /// Reads one byte more than allowed at most, so that the caller sees what is too large.
-fn read_file(path: &Path, place: &Place) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+fn read_file(path: &Path, provenance: &Provenance) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Refusal::new(place, Reason::Missing),
-        _ => Refusal::from_system(place, Reason::Unreadable, error),
+        io::ErrorKind::NotFound => Refusal::new(provenance, Reason::Missing),
+        _ => Refusal::from_system(provenance, Reason::Unreadable, error),
     };
     let file = open(path).map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;
     let kind = about.file_type();
     if kind.is_dir() {
-        return Err(Refusal::new(place, Reason::Directory));
+        return Err(Refusal::new(provenance, Reason::Directory));
     }
     if !kind.is_file() {
-        return Err(Refusal::new(place, Reason::NoFile));
+        return Err(Refusal::new(provenance, Reason::NoFile));
     }
     let limit = MOST_BYTES as u64 + 1;
     // Room for all of it and for seeing its end, so that a key does not move while it is read and stay behind.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::refusal::{Place, Refusal};
+use super::refusal::{Provenance, Refusal};
 
 /// What happened to certificate and key, or to the time that is left. As text it is a line for the log.
 #[derive(Debug)]
@@ -12,7 +12,10 @@ pub(crate) enum News {
     /// What is there now cannot be used, the last good ones serve on.
     Refused(Refusal),
     /// The certificate that serves expires soon, and there is no other.
-    NearItsEnd { place: Place, until: String },
+    NearItsEnd {
+        provenance: Provenance,
+        until: String,
+    },
     /// The certificate that serves has expired meanwhile, and there is no other.
     Expired(Refusal),
 }
@@ -45,10 +48,10 @@ impl fmt::Display for News {
                 let why = refusal.one_line();
                 write!(f, "{why}; what was read before serves on")
             }
-            Self::NearItsEnd { place, until } => {
+            Self::NearItsEnd { provenance, until } => {
                 write!(
                     f,
-                    "{place}: the certificate expires at {until}, and there is no newer one yet"
+                    "{provenance}: the certificate expires at {until}, and there is no newer one yet"
                 )
             }
             Self::Expired(refusal) => {

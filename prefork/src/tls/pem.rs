@@ -11,14 +11,14 @@ use super::refusal::{Reason, Refusal};
 /// All certificates of a text, at least one.
 pub(super) fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>, Refusal> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&piece.pem).collect();
-    let refuse = |reason| Err(Refusal::new(&piece.place, reason));
+    let refuse = |reason| Err(Refusal::new(&piece.provenance, reason));
     let read = found.as_ref().map_or(0, Vec::len);
     let there = sections(&piece.pem);
     match found {
         // Else one is left out that somebody put there: of a chain the server's own, or an authority that is trusted.
         Ok(_) if read < there => refuse(Reason::SkippedCertificates { there, read }),
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) if piece.place.option == CERT && is_key(&piece.pem) => {
+        Ok(_) if piece.provenance.option == CERT && is_key(&piece.pem) => {
             refuse(Reason::KeyForCertificate)
         }
         Ok(_) => refuse(instead(&piece.pem, Reason::NoCertificate)),
@@ -28,7 +28,7 @@ pub(super) fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>
 
 /// The first private key of a text; certificates beside it are not looked at, since both may stand in one file.
 pub(super) fn private_key(piece: &Piece) -> Result<PrivateKeyDer<'static>, Refusal> {
-    let refuse = |reason| Err(Refusal::new(&piece.place, reason));
+    let refuse = |reason| Err(Refusal::new(&piece.provenance, reason));
     match PrivateKeyDer::from_pem_slice(&piece.pem) {
         Ok(key) => Ok(key),
         // Before all other errors: of the two forms of encryption one reads like a damaged text.

@@ -12,9 +12,9 @@ pub(crate) use crate::error::TlsReason as Reason;
 
 /// Something that TLS cannot be spoken with.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {reason}")]
+#[error("{provenance}: {reason}")]
 pub(crate) struct Refusal {
-    pub(crate) place: Place,
+    pub(crate) provenance: Provenance,
     pub(crate) reason: Reason,
     /// What the system said, where it was asked.
     #[source]
@@ -22,18 +22,18 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn new(place: &Place, reason: Reason) -> Self {
+    pub(crate) fn new(provenance: &Provenance, reason: Reason) -> Self {
         Self {
-            place: place.clone(),
+            provenance: provenance.clone(),
             reason,
             source: None,
         }
     }
 
-    pub(crate) fn from_system(place: &Place, reason: Reason, source: io::Error) -> Self {
+    pub(crate) fn from_system(provenance: &Provenance, reason: Reason, source: io::Error) -> Self {
         Self {
             source: Some(source),
-            ..Self::new(place, reason)
+            ..Self::new(provenance, reason)
         }
     }
 
@@ -49,8 +49,8 @@ impl Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Tls {
-            option: refusal.place.option,
-            place: refusal.place.to_string(),
+            option: refusal.provenance.option,
+            place: refusal.provenance.to_string(),
             reason: refusal.reason,
             source: refusal.source,
         }
@@ -59,16 +59,16 @@ impl From<Refusal> for Error {
 
 /// Where a text came from: by which option, who said that, and from which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Provenance {
     pub(crate) option: &'static str,
     /// The variable, else the option.
     pub(crate) said_by: String,
-    pub(crate) origin: Origin,
+    pub(crate) holder: Holder,
 }
 
 /// Who had the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum Holder {
     File(PathBuf),
     /// The program gave the text itself.
     Program,
@@ -76,17 +76,17 @@ pub(crate) enum Origin {
     Master,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said_by = &self.said_by;
-        match &self.origin {
+        match &self.holder {
             // Escaped, since a path may hold line ends; not cut, since its end tells most.
-            Origin::File(path) => {
+            Holder::File(path) => {
                 let path = path.to_string_lossy();
                 write!(f, "{said_by} ('{}')", path.escape_debug())
             }
-            Origin::Program => write!(f, "{said_by} (bytes from the program)"),
-            Origin::Master => write!(f, "{said_by} (bytes from the master)"),
+            Holder::Program => write!(f, "{said_by} (bytes from the program)"),
+            Holder::Master => write!(f, "{said_by} (bytes from the master)"),
         }
     }
 }
@@ -97,13 +97,13 @@ mod tests {
 
     #[test]
     fn a_refusal_names_who_said_it_the_file_and_the_cause() {
-        let place = Place {
+        let provenance = Provenance {
             option: "tls_key",
             said_by: "PREFORK_TLS_KEY".to_owned(),
-            origin: Origin::File("/etc/x\n.pem".into()),
+            holder: Holder::File("/etc/x\n.pem".into()),
         };
         let denied = io::ErrorKind::PermissionDenied;
-        let refusal = Refusal::from_system(&place, Reason::Unreadable, denied.into());
+        let refusal = Refusal::from_system(&provenance, Reason::Unreadable, denied.into());
         let line = refusal.one_line();
         assert_eq!(
             line,
@@ -115,19 +115,19 @@ mod tests {
 
     #[test]
     fn bytes_are_named_by_who_had_them() {
-        for (origin, text) in [
+        for (holder, text) in [
             (
-                Origin::Program,
+                Holder::Program,
                 "tls_key (bytes from the program): is empty",
             ),
-            (Origin::Master, "tls_key (bytes from the master): is empty"),
+            (Holder::Master, "tls_key (bytes from the master): is empty"),
         ] {
-            let place = Place {
+            let provenance = Provenance {
                 option: "tls_key",
                 said_by: "tls_key".to_owned(),
-                origin,
+                holder,
             };
-            let refusal = Refusal::new(&place, Reason::Empty);
+            let refusal = Refusal::new(&provenance, Reason::Empty);
             assert_eq!(refusal.to_string(), text);
         }
     }

@@ -64,7 +64,10 @@ impl Parcel {
 }
 
 fn refuse_provider(material: &Material, error: &dyn std::fmt::Display) -> Refusal {
-    Refusal::new(&material.chain.place, Reason::Provider(error.to_string()))
+    Refusal::new(
+        &material.chain.provenance,
+        Reason::Provider(error.to_string()),
+    )
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::seats::Seats;
 use super::secure::Offered;
 use super::shutdown::{self, State as ShutdownState};
 use super::watch::{Master, Process, Watch};
-use crate::channel::{Endpoint, FromChild, FromMaster, PROTOCOL, ROLE_VARIABLE, Received, Role};
+use crate::channel::{Channel, FromChild, FromMaster, Marker, PROTOCOL, ROLE_VARIABLE, Received};
 use crate::error::Error;
 use crate::hook::{self, Init, LastHook};
 use crate::listen::{Bound, Inheritance, Inherited, inherit};
@@ -78,11 +78,11 @@ pub(crate) fn current() -> Option<Arc<Context>> {
     guest.or_else(|| CURRENT.get().cloned())
 }
 
-/// Where a context comes from.
-pub(super) struct Origin {
+/// What a context is made of.
+pub(super) struct Parts {
     pub(super) slot: usize,
     pub(super) listeners: Vec<Inherited>,
-    pub(super) master: Option<Arc<Endpoint>>,
+    pub(super) master: Option<Arc<Channel>>,
     pub(super) grace: Duration,
     pub(super) threads: NonZeroUsize,
     pub(super) tls: Option<Handed>,
@@ -114,16 +114,16 @@ impl Context {
             variable: ROLE_VARIABLE,
             reason,
         };
-        let role = latched.get(ROLE_VARIABLE).unwrap_or_default();
-        let role = Role::decode(&role).map_err(wrong)?;
+        let marker = latched.get(ROLE_VARIABLE).unwrap_or_default();
+        let marker = Marker::decode(&marker).map_err(wrong)?;
         let Inheritance { listeners, tls } = inherit(|name| latched.get(name))?;
-        let channel = adopt_channel(&role, listeners.len()).map_err(wrong)?;
+        let channel = adopt_channel(&marker, listeners.len()).map_err(wrong)?;
         let offered: Vec<Offered<'_>> = listeners
             .iter()
             .map(|listener| Offered::of(&listener.place))
             .collect();
         let declared = declare(&offered, tls.is_some())?;
-        sys::process::name_after_role(&format!("worker {}", role.slot));
+        sys::process::name_after_role(&format!("worker {}", marker.slot));
         sys::signals::disregard(&TERMINAL).map_err(cannot("disregard the terminal's signals"))?;
         let hello = FromChild::Hello {
             protocol: PROTOCOL,
@@ -132,13 +132,13 @@ impl Context {
         };
         // A master that is gone already shows as the end of the channel, to the watch.
         let _ = channel.send(&hello.encode());
-        begin(init, role.slot, &channel)?;
+        begin(init, marker.slot, &channel)?;
         let channel = Arc::new(channel);
         // After `init`, which may have set a hook for panics: it is called as well.
         super::last_words::install(&channel);
         let (grace, threads) = read_welcome(&channel);
-        let origin = Origin {
-            slot: role.slot,
+        let parts = Parts {
+            slot: marker.slot,
             listeners,
             grace,
             threads,
@@ -148,7 +148,7 @@ impl Context {
             on_master_death,
             process: Process::Own,
         };
-        Ok((Self::install(origin, &declared)?, declared))
+        Ok((Self::install(parts, &declared)?, declared))
     }
 
     /// Makes this process its own and only worker.
@@ -166,7 +166,7 @@ impl Context {
             place: bound.place.clone(),
             fd: bound.into_fd(),
         });
-        let origin = Origin {
+        let parts = Parts {
             slot: 0,
             listeners: listeners.collect(),
             master: None,
@@ -177,11 +177,11 @@ impl Context {
             on_master_death: None,
             process: Process::Own,
         };
-        Self::install(origin, declared)
+        Self::install(parts, declared)
     }
 
-    fn install(origin: Origin, declared: &Declared) -> Result<Arc<Self>, Error> {
-        let (context, watch) = Self::build(origin, declared)?;
+    fn install(parts: Parts, declared: &Declared) -> Result<Arc<Self>, Error> {
+        let (context, watch) = Self::build(parts, declared)?;
         if CURRENT.set(Arc::clone(&context)).is_err() {
             return Err(Error::SecondRun {
                 reason: "run was called a second time in one process",
@@ -208,12 +208,12 @@ impl Context {
         body()
     }
 
-    pub(super) fn build(origin: Origin, declared: &Declared) -> Result<(Arc<Self>, Watch), Error> {
+    pub(super) fn build(parts: Parts, declared: &Declared) -> Result<(Arc<Self>, Watch), Error> {
         // Of no use to a program that cannot read it.
         #[cfg(not(feature = "tls"))]
-        drop(origin.tls);
+        drop(parts.tls);
         let setup = cannot("make its own pipes");
-        let announcer = Arc::new(Announcer::new(origin.master.clone()));
+        let announcer = Arc::new(Announcer::new(parts.master.clone()));
         let on_first_accept = {
             let announcer = Arc::clone(&announcer);
             let counts = !declared.is_ready_by_hand;
@@ -231,9 +231,9 @@ impl Context {
         let intake = Arc::new(Intake::new(on_first_accept, on_change).map_err(&setup)?);
         let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
         let is_awaited = |name: &String| declared.listeners.contains(name);
-        let inherited = origin.listeners.iter();
+        let inherited = parts.listeners.iter();
         let are_tls = inherited.map(|listener| listener.place.is_tls).collect();
-        let (addrs, fds): (Vec<_>, Vec<_>) = origin
+        let (addrs, fds): (Vec<_>, Vec<_>) = parts
             .listeners
             .into_iter()
             .map(|Inherited { place, fd }| {
@@ -242,34 +242,34 @@ impl Context {
             })
             .unzip();
         let context = Arc::new(Self {
-            slot: origin.slot,
+            slot: parts.slot,
             addrs,
             are_tls,
             seats: Seats::new(fds),
             intake,
-            shutdown: match origin.process {
+            shutdown: match parts.process {
                 Process::Own => Arc::clone(shutdown::own()),
                 Process::Guest => Arc::default(),
             },
             announcer,
             farewell: Arc::default(),
             signals,
-            own_signals: origin.own_signals,
-            threads: origin.threads,
+            own_signals: parts.own_signals,
+            threads: parts.threads,
             #[cfg(feature = "tls")]
-            tls: super::tls::Tls::new(origin.tls),
+            tls: super::tls::Tls::new(parts.tls),
             has_termination: OnceLock::new(),
         });
         let watch = Watch {
             context: Arc::clone(&context),
-            master: origin.master.map_or(Master::None, Master::Alive),
-            grace: origin.grace,
+            master: parts.master.map_or(Master::None, Master::Alive),
+            grace: parts.grace,
             bell,
             is_death_untold: false,
-            on_master_death: origin.on_master_death,
-            process: origin.process,
+            on_master_death: parts.on_master_death,
+            process: parts.process,
         };
-        if origin.process == Process::Guest {
+        if parts.process == Process::Guest {
             // The signals of its process are none of its business.
             context.has_termination.get_or_init(|| ());
         }
@@ -341,29 +341,29 @@ impl Context {
 }
 
 /// Before the process has a thread of ours. The master's line about the end says why as well.
-fn begin(init: Option<Init>, slot: usize, channel: &Endpoint) -> Result<(), Error> {
+fn begin(init: Option<Init>, slot: usize, channel: &Channel) -> Result<(), Error> {
     hook::begin(init, hook::Role::worker(slot)).inspect_err(|error| {
         let _ = channel.send(&FromChild::Panic(error.one_line()).encode());
     })
 }
 
-fn adopt_channel(role: &Role, listeners: usize) -> Result<Endpoint, String> {
-    let after = usize::try_from(role.channel.saturating_sub(FIRST_FD));
+fn adopt_channel(marker: &Marker, listeners: usize) -> Result<Channel, String> {
+    let after = usize::try_from(marker.channel.saturating_sub(FIRST_FD));
     if after != Ok(listeners) {
-        let number = role.channel;
+        let number = marker.channel;
         return Err(format!("fd {number} is not the one after the listeners"));
     }
-    let describe = |reason| format!("the channel (fd {}) is {reason}", role.channel);
-    let fd = sys::fds::adopt(role.channel).map_err(|_| describe("not open"))?;
+    let describe = |reason| format!("the channel (fd {}) is {reason}", marker.channel);
+    let fd = sys::fds::adopt(marker.channel).map_err(|_| describe("not open"))?;
     match SockRef::from(&fd).r#type() {
-        Ok(Type::SEQPACKET) => Ok(Endpoint::from_fd(fd)),
+        Ok(Type::SEQPACKET) => Ok(Channel::from_fd(fd)),
         Ok(_) => Err(describe("another kind of socket")),
         Err(_) => Err(describe("not a socket")),
     }
 }
 
 /// It waits in the channel since before this process began.
-fn read_welcome(channel: &Endpoint) -> (Duration, NonZeroUsize) {
+fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize) {
     const UNSAID: (Duration, NonZeroUsize) = (GRACE, NonZeroUsize::MIN);
     match channel.receive() {
         Received::Frame(frame) => match FromMaster::decode(&frame) {

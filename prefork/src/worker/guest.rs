@@ -7,10 +7,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Context, Declared, Origin};
+use super::context::{Context, Declared, Parts};
 use super::watch::Process;
 use super::worker::Worker;
-use crate::channel::{Endpoint, FromChild, FromMaster, Queue, Received};
+use crate::channel::{Channel, FromChild, FromMaster, Queue, Received};
 use crate::error::Error;
 use crate::listen::{Inherited, Place};
 use crate::tls::Handed;
@@ -20,7 +20,7 @@ use crate::tls::Handed;
 #[derive(Debug)]
 pub struct Guest {
     context: Arc<Context>,
-    channel: Endpoint,
+    channel: Channel,
 }
 
 /// What a master hands over of certificates.
@@ -29,7 +29,7 @@ pub struct Certificates(pub(crate) Handed);
 
 /// What a guest said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said {
+pub enum Word {
     /// It serves.
     Ready,
     /// It accepts nothing more.
@@ -64,8 +64,8 @@ impl Guest {
             })
         };
         let listeners: io::Result<_> = listeners.into_iter().map(inherit).collect();
-        let (ours, theirs) = Endpoint::pair().map_err(cannot)?;
-        let origin = Origin {
+        let (ours, theirs) = Channel::pair().map_err(cannot)?;
+        let parts = Parts {
             slot: 0,
             listeners: listeners.map_err(cannot)?,
             master: Some(Arc::new(theirs)),
@@ -81,7 +81,7 @@ impl Guest {
             listeners: names,
             ..Declared::default()
         };
-        let (context, watch) = Context::build(origin, &declared)?;
+        let (context, watch) = Context::build(parts, &declared)?;
         watch.start().map_err(cannot)?;
         Ok(Self {
             context,
@@ -112,12 +112,12 @@ impl Guest {
     }
 
     /// What it has said since the last call, of what a test may wait for. Never waits.
-    pub fn heard(&self) -> Vec<Said> {
+    pub fn heard(&self) -> Vec<Word> {
         let mut said = Vec::new();
         while let Received::Frame(frame) = self.channel.receive() {
             match FromChild::decode(&frame) {
-                Some(FromChild::Ready) => said.push(Said::Ready),
-                Some(FromChild::Closed) => said.push(Said::Closed),
+                Some(FromChild::Ready) => said.push(Word::Ready),
+                Some(FromChild::Closed) => said.push(Word::Closed),
                 Some(FromChild::Hello { .. } | FromChild::Unready | FromChild::Panic(_)) | None => {
                 }
             }
@@ -187,7 +187,7 @@ mod tests {
         });
         assert_eq!(count, 20);
         assert!(clients.into_iter().all(answered));
-        assert_eq!(guest.heard(), [Said::Ready, Said::Closed]);
+        assert_eq!(guest.heard(), [Word::Ready, Word::Closed]);
         assert!(
             TcpStream::connect(addr).is_err(),
             "the last descriptor is closed"

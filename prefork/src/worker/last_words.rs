@@ -4,13 +4,13 @@ use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::channel::{Endpoint, FromChild};
+use crate::channel::{Channel, FromChild};
 
 /// A server may catch panics of its handlers, thousands of them: a few a second are told.
 const PER_SECOND: u32 = 5;
 
 /// Tells the master what each panic says, then does what was done before.
-pub(super) fn install(channel: &Arc<Endpoint>) {
+pub(super) fn install(channel: &Arc<Channel>) {
     let channel = Arc::clone(channel);
     let told = Mutex::new((Instant::now(), 0_u32));
     let before = std::panic::take_hook();

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::context::Context;
-use crate::channel::{Endpoint, FromChild};
+use crate::channel::{Channel, FromChild};
 
 /// Says ready once, to the master if there is one.
 #[derive(Debug)]
 pub(super) struct Announcer {
-    channel: Option<Arc<Endpoint>>,
+    channel: Option<Arc<Channel>>,
     is_said: AtomicBool,
 }
 
 impl Announcer {
-    pub(super) fn new(channel: Option<Arc<Endpoint>>) -> Self {
+    pub(super) fn new(channel: Option<Arc<Channel>>) -> Self {
         Self {
             channel,
             is_said: AtomicBool::new(false),

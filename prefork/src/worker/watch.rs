@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::context::Context;
 use super::drain::{Drain, Verdict};
-use crate::channel::{Endpoint, FromChild, FromMaster, Queue, Received};
+use crate::channel::{Channel, FromChild, FromMaster, Queue, Received};
 use crate::hook::LastHook;
 use crate::net::{self, Census};
 use crate::sys::bell::Bell;
@@ -43,7 +43,7 @@ pub(super) enum Process {
 pub(super) enum Master {
     /// Single mode.
     None,
-    Alive(Arc<Endpoint>),
+    Alive(Arc<Channel>),
     Dead,
 }
 
@@ -237,7 +237,7 @@ impl Watch {
         }
         let drain = Drain::new(Instant::now(), budget);
         self.context.shutdown().begin(drain.deadline);
-        self.context.intake().begin_drain(net::Drain {
+        self.context.intake().begin_drain(net::DrainOrder {
             until: drain.half(),
             leaves_queue: queue == Queue::Leave,
         });

@@ -12,7 +12,7 @@ use super::stage::{
     PATIENCE, Stage, ask, client_config, echo, name, on_each_runtime, poll_once, speak_tls, until,
     until_end,
 };
-use crate::net::Drain;
+use crate::net::DrainOrder;
 
 #[test]
 fn who_waits_in_the_queue_is_served_although_nobody_accepts_at_the_moment() {
@@ -75,7 +75,7 @@ fn a_successors_queue_is_left_alone() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         assert!(stage.is_accept_pending().await);
-        stage.intake.begin_drain(Drain {
+        stage.intake.begin_drain(DrainOrder {
             until: Instant::now() + std::time::Duration::from_secs(30),
             leaves_queue: true,
         });
@@ -91,7 +91,7 @@ fn the_end_of_accepting_comes_with_its_time_where_there_is_no_room() {
         let _first = stage.connect_plain().await;
         stage.let_in(1).await;
         let _second = stage.connect_plain().await;
-        stage.intake.begin_drain(Drain {
+        stage.intake.begin_drain(DrainOrder {
             until: Instant::now() + std::time::Duration::from_millis(50),
             leaves_queue: false,
         });

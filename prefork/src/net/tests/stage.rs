@@ -17,7 +17,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client};
 
-use crate::net::{Drain, Intake, Listener, TlsListener, TlsStream};
+use crate::net::{DrainOrder, Intake, Listener, TlsListener, TlsStream};
 
 /// Nothing here takes as long, unless it never happens.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -104,7 +104,7 @@ impl Stage {
     }
 
     pub(super) fn begin_drain(&self) {
-        self.intake.begin_drain(Drain {
+        self.intake.begin_drain(DrainOrder {
             until: Instant::now() + PATIENCE,
             leaves_queue: false,
         });

@@ -9,7 +9,7 @@ pub(crate) const ROLE_VARIABLE: &str = "PREFORK_CHILD";
 
 /// Which child a process is, and where its channel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Role {
+pub(crate) struct Marker {
     /// The place that it fills.
     pub(crate) slot: usize,
     /// A number that no other start of this master has.
@@ -18,7 +18,7 @@ pub(crate) struct Role {
     pub(crate) channel: RawFd,
 }
 
-impl Role {
+impl Marker {
     /// The variable's value.
     pub(crate) fn encode(&self) -> String {
         let Self {
@@ -64,23 +64,23 @@ mod tests {
 
     #[test]
     fn the_text_of_protocol_1_is_pinned() {
-        let role = Role {
+        let marker = Marker {
             slot: 2,
             child: 17,
             channel: 5,
         };
         assert_eq!(ROLE_VARIABLE, "PREFORK_CHILD");
-        assert_eq!(role.encode(), "1:2:17:5");
-        assert_eq!(Role::decode("1:2:17:5"), Ok(role));
+        assert_eq!(marker.encode(), "1:2:17:5");
+        assert_eq!(Marker::decode("1:2:17:5"), Ok(marker));
     }
 
     #[test]
     fn values_set_by_hand_are_refused_with_what_is_wrong() {
         for value in ["", "1", "yes", "1:2:3", "1:2:3:4:5", "1:-2:3:4", "1:2:3:x"] {
-            let error = Role::decode(value).expect_err(value);
+            let error = Marker::decode(value).expect_err(value);
             assert!(error.contains("not of the form"), "{error}");
         }
-        let error = Role::decode("2:0:0:3").expect_err("protocol");
+        let error = Marker::decode("2:0:0:3").expect_err("protocol");
         assert!(error.contains("protocol 2"), "{error}");
     }
 }

@@ -13,7 +13,7 @@ pub(crate) const MAX_FRAME: usize = 4096;
 
 /// One end of the pair.
 #[derive(Debug)]
-pub(crate) struct Endpoint {
+pub(crate) struct Channel {
     fd: OwnedFd,
 }
 
@@ -30,7 +30,7 @@ pub(crate) enum Received {
     End,
 }
 
-impl Endpoint {
+impl Channel {
     /// Both ends, close-on-exec and non-blocking.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl Endpoint {
     }
 }
 
-impl AsFd for Endpoint {
+impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn an_empty_frame_is_not_the_end() {
-        let (one, other) = Endpoint::pair().expect("descriptors");
+        let (one, other) = Channel::pair().expect("descriptors");
         one.send(b"").expect("room");
         one.send(b"ready").expect("room");
         drop(one);
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_a_peer_said_before_it_died_with_frames_unread_is_heard() {
-        let (one, other) = Endpoint::pair().expect("descriptors");
+        let (one, other) = Channel::pair().expect("descriptors");
         other.send(b"welcome").expect("room");
         one.send(b"ready").expect("room");
         one.send(b"").expect("room");
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_is_too_long_is_told_from_one_that_fits() {
-        let (one, other) = Endpoint::pair().expect("descriptors");
+        let (one, other) = Channel::pair().expect("descriptors");
         one.send(&[b'x'; MAX_FRAME + 1]).expect("room");
         one.send(&[b'x'; MAX_FRAME]).expect("room");
         assert_eq!(other.receive(), Received::TooLong);
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_full_channel_fails_at_once() {
-        let (one, _other) = Endpoint::pair().expect("descriptors");
+        let (one, _other) = Channel::pair().expect("descriptors");
         let refused = (0..100_000).find_map(|_| one.send(b"ready").err());
         assert_eq!(refused.map(|e| e.kind()), Some(io::ErrorKind::WouldBlock));
     }
