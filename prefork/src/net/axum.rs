@@ -17,12 +17,7 @@ impl axum::serve::Listener for Listener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            match Self::accept(self).await {
-                Ok(connection) => return connection,
-                Err(error) => rest_after(&error).await,
-            }
-        }
+        until_accepted(|| Self::accept(self)).await
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -36,12 +31,7 @@ impl axum::serve::Listener for TlsListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            match Self::accept(self).await {
-                Ok(connection) => return connection,
-                Err(error) => rest_after(&error).await,
-            }
-        }
+        until_accepted(|| Self::accept(self)).await
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -50,9 +40,13 @@ impl axum::serve::Listener for TlsListener {
 }
 
 /// What fails is one connection, or heals.
-async fn rest_after(error: &io::Error) {
-    if !is_of_one_connection(error) {
-        tokio::time::sleep(REST).await;
+async fn until_accepted<C, F: Future<Output = io::Result<C>>>(accept: impl Fn() -> F) -> C {
+    loop {
+        match accept().await {
+            Ok(connection) => return connection,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => tokio::time::sleep(REST).await,
+        }
     }
 }
 

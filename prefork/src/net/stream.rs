@@ -9,6 +9,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
+use socket2::SockRef;
+
 use super::intake::Intake;
 
 /// A connection: over a `std::net::TcpStream` from
@@ -33,6 +35,24 @@ impl<S: AsFd> Stream<S> {
             unread: Some(unread),
             io,
         }
+    }
+
+    /// Sends small writes at once (`TCP_NODELAY`, tcp(7)); off by default, as the system has it.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        SockRef::from(&self.io).set_tcp_nodelay(nodelay)
+    }
+
+    /// Who connected.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        let peer = SockRef::from(&self.io).peer_addr()?;
+        peer.as_socket()
+            .ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -84,24 +104,6 @@ impl<S> Stream<S> {
         if let Some(unread) = &self.unread {
             unread.intake.stream_holds_bytes(unread.fd);
         }
-    }
-}
-
-impl Stream<TcpStream> {
-    /// Sends small writes at once (`TCP_NODELAY`, tcp(7)).
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.io.set_nodelay(nodelay)
-    }
-
-    /// Who connected.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.io.peer_addr()
     }
 }
 

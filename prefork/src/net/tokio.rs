@@ -85,24 +85,6 @@ impl Socket {
     }
 }
 
-impl Stream<TcpStream> {
-    /// Sends small writes at once (`TCP_NODELAY`, tcp(7)).
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.io.set_nodelay(nodelay)
-    }
-
-    /// Who connected.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.io.peer_addr()
-    }
-}
-
 impl AsyncRead for Stream<TcpStream> {
     fn poll_read(
         mut self: Pin<&mut Self>,
