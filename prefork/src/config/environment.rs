@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 
 use prefork_options::{Kind, Prefix, Row, TABLE, quote};
 
 use super::Options;
 use super::platform::{CONCURRENCY, PORT};
+use super::stranger::Strangers;
 use super::variable::{EXPLAIN, Meaning, meaning};
 use crate::error::BadOption;
 
@@ -24,43 +24,8 @@ pub(crate) struct Environment {
     pub(super) port: Option<OsString>,
     /// Whether somebody asks for an explanation instead of a start.
     pub(crate) explains: bool,
-    /// Names that begin like ours and set nothing.
-    pub(super) unknown: Vec<Unknown>,
-    /// Options by the prefix that this program does not have.
-    pub(super) unread: Vec<String>,
-    /// Names that look like a platform's.
-    pub(super) injected: Vec<String>,
+    strangers: Strangers,
     mistakes: Vec<BadOption>,
-}
-
-/// A name that begins like ours and sets nothing.
-#[derive(Debug, Clone)]
-pub(super) struct Unknown {
-    name: String,
-    /// What whoever means it as another server does should do.
-    hint: Option<String>,
-}
-
-impl Unknown {
-    /// What is there to say about it, of bounded length.
-    pub(super) fn explained(&self) -> String {
-        let hint = self.hint.iter().map(|hint| format!(", {hint}"));
-        format!(
-            "{}: no option{}",
-            quote(&self.name),
-            hint.collect::<String>()
-        )
-    }
-}
-
-impl fmt::Display for Unknown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&quote(&self.name))?;
-        match &self.hint {
-            Some(hint) => write!(f, " ({hint})"),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Environment {
@@ -108,7 +73,7 @@ impl Environment {
                 )
             };
             if other.strip(&name).is_some_and(is_ours) {
-                self.unread.push(name);
+                self.strangers.not_read(name);
             }
             return;
         };
@@ -134,18 +99,15 @@ impl Environment {
             // Under a prefix of its own a program has variables of its own.
             Meaning::Called(option) => {
                 let variable = self.prefix.variable(option);
-                self.not_known(name, Some(format!("{variable} may be meant")));
+                self.strangers
+                    .unknown(name, Some(format!("{variable} may be meant")));
             }
-            Meaning::Instead(text) => self.not_known(name, Some(text.to_owned())),
-            Meaning::Unknown => self.not_known(name, None),
-            Meaning::Injected => self.injected.push(name),
+            Meaning::Instead(text) => self.strangers.unknown(name, Some(text.to_owned())),
+            Meaning::Unknown => self.strangers.unknown(name, None),
+            Meaning::Injected => self.strangers.injected(name),
             // Told by masters to children.
             Meaning::Ours => {}
         }
-    }
-
-    fn not_known(&mut self, name: String, hint: Option<String>) {
-        self.unknown.push(Unknown { name, hint });
     }
 
     fn switch(&mut self, name: &str, value: &OsString) {
@@ -179,31 +141,14 @@ impl Environment {
         self.prefix.variable(EXPLAIN)
     }
 
-    /// One line about names that begin like ours and mean nothing. Where the prefix is the program's own, which has other
-    /// variables as well, it is about those that would be options without it: whoever sets them thinks that they count.
+    /// What was said of names that are taken for options and are none, a line each.
+    pub(super) fn ignored(&self) -> impl Iterator<Item = String> {
+        self.strangers.explained(&self.prefix)
+    }
+
+    /// One line about these, where a start tells of them.
     pub(crate) fn warning(&self) -> Option<String> {
-        const SHOWN: usize = 8;
-        if let Some(unread) = self.unread.first() {
-            let prefix = &self.prefix;
-            return Some(format!(
-                "{unread} is not read: the variables of this program begin with {prefix}_"
-            ));
-        }
-        if self.unknown.is_empty() || !self.prefix.is_default() {
-            return None;
-        }
-        let names = self.unknown.iter().take(SHOWN).map(ToString::to_string);
-        let names = names.collect::<Vec<_>>().join(", ");
-        Some(match self.unknown.len() {
-            1 => format!("{names} is no option of prefork and is ignored"),
-            all @ ..=SHOWN => {
-                format!("{all} variables are no options of prefork and are ignored: {names}")
-            }
-            all => format!(
-                "{all} variables are no options of prefork and are ignored: {names} and {} more",
-                all - SHOWN
-            ),
-        })
+        self.strangers.warning(&self.prefix)
     }
 }
 
@@ -324,7 +269,14 @@ mod tests {
         let mut options = Options::default();
         options.overlay(&environment);
         assert_eq!(options.workers.origin().to_string(), "MYAPP_WORKERS");
-        assert_eq!(environment.unread, ["PREFORK_WORKERS"]);
+        let ignored: Vec<String> = environment.ignored().collect();
+        assert_eq!(
+            ignored,
+            [
+                "PREFORK_WORKERS: the variables of this program begin with MYAPP_",
+                "'MYAPP_DATABASE': no option"
+            ]
+        );
         assert_eq!(
             environment.warning().as_deref(),
             Some("PREFORK_WORKERS is not read: the variables of this program begin with MYAPP_")
@@ -360,44 +312,15 @@ mod tests {
         options.overlay(&own);
         assert!(options.mistakes.is_empty(), "{:?}", options.mistakes);
         assert_eq!(own.warning(), None);
-        let explained: Vec<String> = own.unknown.iter().map(Unknown::explained).collect();
+        let explained: Vec<String> = own.ignored().collect();
         assert!(explained[0].starts_with("'MYAPP_PORT': no option, host and port stand together"));
         let expected = "'MYAPP_PROCESSES': no option, MYAPP_WORKERS may be meant";
         assert_eq!(explained[1], expected);
     }
-
     #[test]
-    fn all_unknown_names_are_one_bounded_warning() {
-        let one = read(
-            "PREFORK",
-            &[("PREFORK_COLOUR", "red"), ("PREFORK_CHILD", "x")],
-        );
-        assert_eq!(
-            one.warning().as_deref(),
-            Some("'PREFORK_COLOUR' is no option of prefork and is ignored")
-        );
-        let two = read("PREFORK", &[("PREFORK_COLOUR", ""), ("PREFORK_TASTE", "")]);
-        assert_eq!(
-            two.warning().as_deref(),
-            Some(
-                "2 variables are no options of prefork and are ignored: 'PREFORK_COLOUR', 'PREFORK_TASTE'"
-            )
-        );
-        let names: Vec<String> = (0..1_000)
-            .map(|n| format!("PREFORK_{n}{}", "\n".repeat(90)))
-            .collect();
-        let pairs: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
-        let warning = read("PREFORK", &pairs)
-            .warning()
-            .expect("a thousand are unknown");
-        assert!(
-            warning.len() < 2_000 && warning.ends_with("and 992 more"),
-            "{warning}"
-        );
-        assert!(!warning.contains('\n'));
-        assert_eq!(
-            read("PREFORK", &[("PREFORK_SERVICE_HOST", "10.0.0.1")]).warning(),
-            None
-        );
+    fn what_masters_and_platforms_say_is_no_mistake_for_an_option() {
+        let pairs = [("PREFORK_CHILD", "x"), ("PREFORK_SERVICE_HOST", "10.0.0.1")];
+        assert_eq!(read("PREFORK", &pairs).warning(), None);
+        assert_eq!(mistakes(&pairs), [""; 0]);
     }
 }

@@ -14,6 +14,7 @@ mod platform;
 mod secure;
 mod settings;
 mod settled;
+mod stranger;
 #[cfg(test)]
 mod tests;
 mod value;

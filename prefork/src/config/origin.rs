@@ -124,6 +124,14 @@ impl<T> Layers<T> {
         self.last().map(|said| &said.value)
     }
 
+    /// What was said, or this.
+    pub(super) fn or(&self, default: T) -> T
+    where
+        T: Clone,
+    {
+        self.value().cloned().unwrap_or(default)
+    }
+
     pub(crate) fn origin(&self) -> Origin {
         self.last()
             .map_or(Origin::Default, |said| said.origin.clone())

@@ -2,10 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use prefork_options::{Address, Workers, network, quote};
+use prefork_options::{Address, Prefix, Protocols, Workers, network};
 
 use super::endpoint::{endpoints, place_of};
-use super::environment::Unknown;
 use super::origin::{Origin, Said};
 use super::platform::{fill_workers, read_port};
 use super::written::{InWords, values};
@@ -43,17 +42,7 @@ impl Settled {
         if let Some(listen) = listen.filter(|_| self.has_port_of_platform) {
             listen.origin.push_str(", port by PORT");
         }
-        ignored.extend(environment.unread.iter().map(|name| {
-            format!(
-                "{name}: the variables of this program begin with {}_",
-                self.config.env_prefix
-            )
-        }));
-        ignored.extend(environment.unknown.iter().map(Unknown::explained));
-        ignored.extend(environment.injected.iter().map(|name| {
-            let name = quote(name);
-            format!("{name}: looks like a platform's, not an option")
-        }));
+        ignored.extend(environment.ignored());
         InWords { values, ignored }
     }
 }
@@ -69,10 +58,10 @@ pub(crate) fn settle(
     let mut idle = Vec::new();
     fill_workers(&mut options, environment, &mut idle);
     let port = read_port(&mut options, environment, &mut idle);
-    let addresses = options.listen.value().cloned().unwrap_or_default();
+    let addresses = options.listen.or(Vec::new());
     check_network(&addresses, &mut options);
     let listen = endpoints(&addresses, port, &mut options);
-    let workers = match options.workers.value().copied().unwrap_or_default() {
+    let workers = match options.workers.or(Workers::default()) {
         Workers::Count(count) => count,
         wish @ (Workers::Auto | Workers::AutoLess(_) | Workers::Percent(_)) => wish.count(cpus()),
     };
@@ -82,39 +71,22 @@ pub(crate) fn settle(
         listen,
         workers,
         network: options.network.value().copied(),
-        reuseport: *options.reuseport.value().unwrap_or(&false),
-        recover_threshold: *options
+        reuseport: options.reuseport.or(false),
+        recover_threshold: options
             .recover_threshold
-            .value()
-            .unwrap_or(&per_worker.max(Config::MIN_RECOVER_THRESHOLD)),
-        recover_window: *options
-            .recover_window
-            .value()
-            .unwrap_or(&Config::RECOVER_WINDOW),
-        recover_interval: *options
-            .recover_interval
-            .value()
-            .unwrap_or(&Config::RECOVER_INTERVAL),
-        healthy_after: *options
-            .healthy_after
-            .value()
-            .unwrap_or(&Config::HEALTHY_AFTER),
-        ready_timeout: *options
-            .ready_timeout
-            .value()
-            .unwrap_or(&Config::READY_TIMEOUT),
-        shutdown_grace_period: *options
+            .or(per_worker.max(Config::MIN_RECOVER_THRESHOLD)),
+        recover_window: options.recover_window.or(Config::RECOVER_WINDOW),
+        recover_interval: options.recover_interval.or(Config::RECOVER_INTERVAL),
+        healthy_after: options.healthy_after.or(Config::HEALTHY_AFTER),
+        ready_timeout: options.ready_timeout.or(Config::READY_TIMEOUT),
+        shutdown_grace_period: options
             .shutdown_grace_period
-            .value()
-            .unwrap_or(&Config::SHUTDOWN_GRACE_PERIOD),
-        env_prefix: options.env_prefix.value().cloned().unwrap_or_default(),
-        runtime_threads: *options
-            .runtime_threads
-            .value()
-            .unwrap_or(&Config::RUNTIME_THREADS),
+            .or(Config::SHUTDOWN_GRACE_PERIOD),
+        env_prefix: options.env_prefix.or(Prefix::default()),
+        runtime_threads: options.runtime_threads.or(Config::RUNTIME_THREADS),
         tls_cert: options.tls_cert.value().map(whole),
         tls_key: options.tls_key.value().map(whole),
-        tls_alpn: options.tls_alpn.value().cloned().unwrap_or_default(),
+        tls_alpn: options.tls_alpn.or(Protocols::default()),
         tls_client_ca: options.tls_client_ca.value().map(whole),
         places: Places {
             workers: options.workers.place("workers"),
@@ -171,7 +143,7 @@ pub(crate) fn usable_cpus() -> usize {
 mod tests {
     use std::panic::Location;
 
-    use prefork_options::{Network, Prefix, Row, TABLE, list};
+    use prefork_options::{Network, Row, TABLE, list};
 
     use super::*;
     use crate::config::Door;
