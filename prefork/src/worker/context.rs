@@ -1,29 +1,26 @@
 //! All that a worker has: its place, its listeners, its channel, and how far its stop has come.
 
 use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use socket2::{SockRef, Type};
 
 use super::farewell::Farewell;
-use super::latch::Latched;
 use super::ready::Announcer;
 use super::seats::Seats;
-use super::secure::Offered;
 use super::shutdown::{self, State as ShutdownState};
 use super::watch::{Master, Process, Watch};
-use crate::channel::{Channel, FromChild, FromMaster, Marker, PROTOCOL, ROLE_VARIABLE, Received};
+use crate::channel::Channel;
 use crate::error::Error;
-use crate::hook::{self, Init, LastHook};
-use crate::listen::{Bound, Inheritance, Inherited, inherit};
+use crate::hook::LastHook;
+use crate::listen::Inherited;
 use crate::net::Intake;
 use crate::sys;
 use crate::sys::bell::Bell;
-use crate::sys::fds::FIRST_FD;
 use crate::sys::signals::SignalPipe;
 use crate::tls::Handed;
 
@@ -91,108 +88,16 @@ pub(super) struct Parts {
     pub(super) process: Process,
 }
 
-/// A child starts with these blocked; the master decides what they mean. In single mode there is
-/// none, and they mean what SIGTERM means.
-const TERMINAL: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
-
-/// Until the master's word on it was read.
-const GRACE: Duration = Duration::from_secs(5);
-
 impl Context {
-    /// Makes this process a worker of the master that set the variables. What `main` declares is
-    /// asked for when the names of the listeners are known.
+    /// Makes it the one of this process.
     ///
     /// # Errors
-    /// Variables or descriptors that are not a master's; what `init` said.
-    pub(crate) fn of_child(
-        latched: &Latched,
-        init: Option<Init>,
-        on_master_death: Option<LastHook>,
-        declare: impl FnOnce(&[Offered<'_>], bool) -> Result<Declared, Error>,
-    ) -> Result<(Arc<Self>, Declared), Error> {
-        let wrong = |reason| Error::Role {
-            variable: ROLE_VARIABLE,
-            reason,
+    /// There is one.
+    pub(super) fn become_current(self: &Arc<Self>) -> Result<(), Error> {
+        let second = |_| Error::SecondRun {
+            reason: "run was called a second time in one process",
         };
-        let marker = latched.get(ROLE_VARIABLE).unwrap_or_default();
-        let marker = Marker::decode(&marker).map_err(wrong)?;
-        let Inheritance { listeners, tls } = inherit(|name| latched.get(name))?;
-        let channel = adopt_channel(&marker, listeners.len()).map_err(wrong)?;
-        let offered: Vec<Offered<'_>> = listeners
-            .iter()
-            .map(|listener| Offered::of(&listener.place))
-            .collect();
-        let declared = declare(&offered, tls.is_some())?;
-        sys::process::name_after_role(&format!("worker {}", marker.slot));
-        sys::signals::disregard(&TERMINAL).map_err(cannot("disregard the terminal's signals"))?;
-        let hello = FromChild::Hello {
-            protocol: PROTOCOL,
-            announces_ready: declared.announces_ready,
-            listeners: declared.listeners.clone(),
-        };
-        // A master that is gone already shows as the end of the channel, to the watch.
-        let _ = channel.send(&hello.encode());
-        begin(init, marker.slot, &channel)?;
-        let channel = Arc::new(channel);
-        // After `init`, which may have set a hook for panics: it is called as well.
-        super::last_words::install(&channel);
-        let (grace, threads) = read_welcome(&channel);
-        let parts = Parts {
-            slot: marker.slot,
-            listeners,
-            grace,
-            threads,
-            master: Some(channel),
-            tls: tls.map(Handed::File),
-            own_signals: &[],
-            on_master_death,
-            process: Process::Own,
-        };
-        Ok((Self::install(parts, &declared)?, declared))
-    }
-
-    /// Makes this process its own and only worker.
-    ///
-    /// # Errors
-    /// It has one already, or no descriptors are left.
-    pub(crate) fn single(
-        bound: Vec<Bound>,
-        grace: Duration,
-        threads: NonZeroUsize,
-        tls: Option<Handed>,
-        declared: &Declared,
-    ) -> Result<Arc<Self>, Error> {
-        let listeners = bound.into_iter().map(|bound| Inherited {
-            place: bound.place.clone(),
-            fd: bound.into_fd(),
-        });
-        let parts = Parts {
-            slot: 0,
-            listeners: listeners.collect(),
-            master: None,
-            grace,
-            threads,
-            tls,
-            own_signals: &TERMINAL,
-            on_master_death: None,
-            process: Process::Own,
-        };
-        Self::install(parts, declared)
-    }
-
-    fn install(parts: Parts, declared: &Declared) -> Result<Arc<Self>, Error> {
-        let (context, watch) = Self::build(parts, declared)?;
-        if CURRENT.set(Arc::clone(&context)).is_err() {
-            return Err(Error::SecondRun {
-                reason: "run was called a second time in one process",
-            });
-        }
-        let started = watch.start();
-        started.map_err(cannot("start the thread that watches its master"))?;
-        if declared.takes_termination || shutdown::has_asked() {
-            context.take_termination();
-        }
-        Ok(context)
+        CURRENT.set(Arc::clone(self)).map_err(second)
     }
 
     /// Makes this thread a worker for the time of the call. Signals stay as they are.
@@ -214,21 +119,9 @@ impl Context {
         drop(parts.tls);
         let setup = cannot("make its own pipes");
         let announcer = Arc::new(Announcer::new(parts.master.clone()));
-        let on_first_accept = {
-            let announcer = Arc::clone(&announcer);
-            let counts = !declared.is_ready_by_hand;
-            move || {
-                if counts {
-                    announcer.ready();
-                }
-            }
-        };
         let bell = Arc::new(Bell::new().map_err(&setup)?);
-        let on_change = {
-            let bell = Arc::clone(&bell);
-            move || bell.ring()
-        };
-        let intake = Arc::new(Intake::new(on_first_accept, on_change).map_err(&setup)?);
+        let intake = new_intake(declared, &announcer, &bell);
+        let intake = Arc::new(intake.map_err(&setup)?);
         let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
         let is_awaited = |name: &String| declared.listeners.contains(name);
         let inherited = parts.listeners.iter();
@@ -340,40 +233,22 @@ impl Context {
     }
 }
 
-/// Before the process has a thread of ours. The master's line about the end says why as well.
-fn begin(init: Option<Init>, slot: usize, channel: &Channel) -> Result<(), Error> {
-    hook::begin(init, hook::Role::worker(slot)).inspect_err(|error| {
-        let _ = channel.send(&FromChild::Panic(error.one_line()).encode());
-    })
+/// What listeners tell of: the first accept, and whatever the watch has to look at.
+fn new_intake(
+    declared: &Declared,
+    announcer: &Arc<Announcer>,
+    bell: &Arc<Bell>,
+) -> io::Result<Intake> {
+    let (announcer, bell) = (Arc::clone(announcer), Arc::clone(bell));
+    let counts = !declared.is_ready_by_hand;
+    let on_first_accept = move || {
+        if counts {
+            announcer.ready();
+        }
+    };
+    Intake::new(on_first_accept, move || bell.ring())
 }
 
-fn adopt_channel(marker: &Marker, listeners: usize) -> Result<Channel, String> {
-    let after = usize::try_from(marker.channel.saturating_sub(FIRST_FD));
-    if after != Ok(listeners) {
-        let number = marker.channel;
-        return Err(format!("fd {number} is not the one after the listeners"));
-    }
-    let describe = |reason| format!("the channel (fd {}) is {reason}", marker.channel);
-    let fd = sys::fds::adopt(marker.channel).map_err(|_| describe("not open"))?;
-    match SockRef::from(&fd).r#type() {
-        Ok(Type::SEQPACKET) => Ok(Channel::from_fd(fd)),
-        Ok(_) => Err(describe("another kind of socket")),
-        Err(_) => Err(describe("not a socket")),
-    }
-}
-
-/// It waits in the channel since before this process began.
-fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize) {
-    const UNSAID: (Duration, NonZeroUsize) = (GRACE, NonZeroUsize::MIN);
-    match channel.receive() {
-        Received::Frame(frame) => match FromMaster::decode(&frame) {
-            Some(FromMaster::Welcome { grace, threads }) => (grace, threads),
-            Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => UNSAID,
-        },
-        Received::TooLong | Received::Nothing | Received::End => UNSAID,
-    }
-}
-
-fn cannot(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
+pub(super) fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Worker { doing, source }
 }

@@ -5,6 +5,7 @@
 mod arg_error;
 mod argument;
 mod assign;
+mod birth;
 mod context;
 mod drain;
 mod farewell;
