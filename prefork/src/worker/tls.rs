@@ -1,5 +1,6 @@
 //! The certificates that a worker was given, for whoever in the body asks for them.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -41,22 +42,25 @@ impl Tls {
         if let Some(config) = self.config.get() {
             return Ok(Arc::clone(config));
         }
-        let given = handed
-            .as_ref()
-            .ok_or_else(|| {
-            // A wrapper that clears the environment looks the same.
-            ArgError::new("the master passed no certificate: set tls_cert and tls_key, and leave PREFORK_TLS in the \
-                           environment of workers")
-        })?;
-        let config = given.server_config().map_err(|reason| {
-            ArgError::new(format!(
-                "the certificates that it was given cannot be used: {reason}"
-            ))
-        })?;
+        let given = handed.as_ref().ok_or_else(not_given)?;
+        let config = given.server_config().map_err(not_usable)?;
         // Read once, by nobody else: the program has it from now on.
         *handed = None;
         Ok(Arc::clone(self.config.get_or_init(|| config)))
     }
+}
+
+/// A wrapper that clears the environment looks the same.
+fn not_given() -> ArgError {
+    ArgError::new(
+        "the master passed no certificate: set tls_cert and tls_key, and leave PREFORK_TLS in the environment of workers",
+    )
+}
+
+fn not_usable(reason: impl Display) -> ArgError {
+    ArgError::new(format!(
+        "the certificates that it was given cannot be used: {reason}"
+    ))
 }
 
 impl Worker {
@@ -76,7 +80,8 @@ impl Worker {
     /// Takes a listener by its name, for clients that speak TLS; its address need not begin with `tls://` here.
     ///
     /// # Errors
-    /// As [`listener`](Self::listener), and as [`tls_config`](Self::tls_config).
+    /// No listener has that name, or it was taken already: by an argument of `main` or by an earlier call. There is no
+    /// certificate, or none that can be used, as with [`tls_config`](Self::tls_config).
     ///
     /// # Examples
     /// Whether there is TLS is the operator's choice (`PREFORK_LISTEN=tls://…`):
