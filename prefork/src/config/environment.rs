@@ -9,8 +9,8 @@ use std::ffi::OsString;
 use prefork_options::{Kind, Prefix, Row, TABLE, quote};
 
 use super::Options;
+use super::lookalike::Lookalikes;
 use super::platform::{CONCURRENCY, PORT};
-use super::stranger::Strangers;
 use super::variable::{EXPLAIN, Meaning, meaning};
 use crate::error::BadOption;
 
@@ -24,7 +24,7 @@ pub(crate) struct Environment {
     pub(super) port: Option<OsString>,
     /// Whether somebody asks for an explanation instead of a start.
     pub(crate) explains: bool,
-    strangers: Strangers,
+    lookalikes: Lookalikes,
     mistakes: Vec<BadOption>,
 }
 
@@ -73,7 +73,7 @@ impl Environment {
                 )
             };
             if other.strip(&name).is_some_and(is_ours) {
-                self.strangers.not_read(name);
+                self.lookalikes.not_read(name);
             }
             return;
         };
@@ -99,12 +99,12 @@ impl Environment {
             // Under a prefix of its own a program has variables of its own.
             Meaning::Called(option) => {
                 let variable = self.prefix.variable(option);
-                self.strangers
+                self.lookalikes
                     .unknown(name, Some(format!("{variable} may be meant")));
             }
-            Meaning::Instead(text) => self.strangers.unknown(name, Some(text.to_owned())),
-            Meaning::Unknown => self.strangers.unknown(name, None),
-            Meaning::Injected => self.strangers.injected(name),
+            Meaning::Instead(text) => self.lookalikes.unknown(name, Some(text.to_owned())),
+            Meaning::Unknown => self.lookalikes.unknown(name, None),
+            Meaning::Injected => self.lookalikes.injected(name),
             // Told by masters to children.
             Meaning::Ours => {}
         }
@@ -143,12 +143,12 @@ impl Environment {
 
     /// What was said of names that are taken for options and are none, a line each.
     pub(super) fn ignored(&self) -> impl Iterator<Item = String> {
-        self.strangers.explained(&self.prefix)
+        self.lookalikes.explained(&self.prefix)
     }
 
     /// One line about these, where a start tells of them.
     pub(crate) fn warning(&self) -> Option<String> {
-        self.strangers.warning(&self.prefix)
+        self.lookalikes.warning(&self.prefix)
     }
 }
 

@@ -8,13 +8,14 @@ mod configuration;
 mod endpoint;
 mod environment;
 mod explain;
+mod lookalike;
 mod options;
 mod origin;
 mod platform;
 mod secure;
 mod settings;
 mod settled;
-mod stranger;
+
 #[cfg(test)]
 mod tests;
 mod value;

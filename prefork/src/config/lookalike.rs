@@ -6,7 +6,7 @@ use prefork_options::{Prefix, quote};
 
 /// The names that mean nothing, by what they look like.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Strangers {
+pub(super) struct Lookalikes {
     /// Names that begin like ours and set nothing.
     unknown: Vec<Unknown>,
     /// Options by the prefix that this program does not have.
@@ -23,7 +23,7 @@ struct Unknown {
     hint: Option<String>,
 }
 
-impl Strangers {
+impl Lookalikes {
     pub(super) fn unknown(&mut self, name: String, hint: Option<String>) {
         self.unknown.push(Unknown { name, hint });
     }
@@ -105,11 +105,11 @@ mod tests {
     use super::*;
 
     fn warning(names: impl IntoIterator<Item = String>) -> Option<String> {
-        let mut strangers = Strangers::default();
+        let mut lookalikes = Lookalikes::default();
         for name in names {
-            strangers.unknown(name, None);
+            lookalikes.unknown(name, None);
         }
-        strangers.warning(&Prefix::default())
+        lookalikes.warning(&Prefix::default())
     }
 
     #[test]
