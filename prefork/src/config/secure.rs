@@ -6,6 +6,7 @@ use std::path::Path;
 
 use prefork_options::Pem;
 
+use super::origin::Said;
 use super::{Config, Options};
 
 const FEATURE: &str = "tls";
@@ -49,6 +50,26 @@ pub(super) fn check(config: &Config, options: &mut Options) {
             &listen,
             &format!("'{address}' speaks TLS, which needs {missing}"),
         );
+    }
+}
+
+impl Options {
+    /// Takes the protocols out that a program names for wherever it speaks TLS, where it does not, and says so in a line:
+    /// whether it does may be the operator's choice. An operator who names them expects TLS.
+    pub(super) fn spare_protocols(&mut self) -> Option<String> {
+        let mut addresses = self.listen.value().into_iter().flatten();
+        let is_wanted = self.tls_cert.is_wanted()
+            || self.tls_key.is_wanted()
+            || self.tls_client_ca.is_wanted()
+            || addresses.any(|address| address.is_tls);
+        let is_declared = self.tls_alpn.origin().is_declaration();
+        if is_wanted || !is_declared || cfg!(not(feature = "tls")) {
+            return None;
+        }
+        let Said { value, origin } = std::mem::take(&mut self.tls_alpn).into_last()?;
+        Some(format!(
+            "tls_alpn = {value} ({origin}): nothing speaks TLS here"
+        ))
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn settle(
     let mut idle = Vec::new();
     fill_workers(&mut options, environment, &mut idle);
     let port = read_port(&mut options, environment, &mut idle);
+    idle.extend(options.spare_protocols());
     let addresses = options.listen.or(Vec::new());
     check_network(&addresses, &mut options);
     let listen = endpoints(&addresses, port, &mut options);
@@ -436,6 +437,43 @@ mod tests {
             ]
         };
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn protocols_of_the_program_wait_for_tls() {
+        let mut prefork = crate::Prefork::new();
+        prefork.listen("127.0.0.1:0").tls_alpn(["h2", "http/1.1"]);
+        let options = prefork.options_mut().clone();
+        let plain = settled(&options, &[]);
+        if cfg!(not(feature = "tls")) {
+            assert_eq!(
+                mistakes(&plain),
+                ["tls_alpn: needs feature `tls` of prefork"]
+            );
+            return;
+        }
+        assert_eq!(mistakes(&plain), [""; 0]);
+        assert!(
+            plain.idle[0].starts_with("tls_alpn = h2,http/1.1 (builder at "),
+            "{:?}",
+            plain.idle
+        );
+        for (pairs, count) in [
+            (&[("PREFORK_TLS_ALPN", "h2")][..], 1),
+            (&[("PREFORK_LISTEN", "tls://127.0.0.1:0")], 2),
+            (&[("PREFORK_TLS_CLIENT_CA", "ca.pem")], 2),
+        ] {
+            let told = mistakes(&settled(&options, pairs));
+            assert_eq!(told.len(), count, "{told:?}");
+        }
+        let pair = [
+            ("PREFORK_TLS_CERT", "c.pem"),
+            ("PREFORK_TLS_KEY", "k.pem"),
+            ("PREFORK_LISTEN", "tls://127.0.0.1:0"),
+        ];
+        let secure = settled(&options, &pair);
+        assert_eq!(mistakes(&secure), [""; 0]);
+        assert_eq!(secure.config.tls_alpn.to_string(), "h2,http/1.1");
     }
 
     #[test]
