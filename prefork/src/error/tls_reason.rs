@@ -86,8 +86,8 @@ pub enum TlsReason {
     },
     /// Also a key that is damaged inside.
     #[error(
-        "the private key is damaged, or of a kind or size that is not supported (ring takes RSA with 2048 to 4096 \
-         bits, ECDSA with P-256 or P-384, and Ed25519)"
+        "the private key is damaged, or of a kind or size that is not supported (ring, which is used unless the program \
+         installs another provider in `init`, takes RSA with 2048 to 4096 bits, ECDSA with P-256 or P-384, and Ed25519)"
     )]
     UnsupportedKey,
     /// Certificate and key are no pair.

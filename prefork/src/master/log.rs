@@ -58,13 +58,15 @@ impl Log {
         self.line(&LogLine::plain(Level::Error, text));
     }
 
-    pub(crate) fn news(&mut self, news: &News) {
-        let level = match news.weight() {
-            Weight::Good => Level::Info,
-            Weight::Warning => Level::Warn,
-            Weight::Bad => Level::Error,
-        };
-        self.line(&LogLine::plain(level, &news.to_string()));
+    pub(crate) fn news(&mut self, news: Vec<News>) {
+        for news in news {
+            let level = match news.weight() {
+                Weight::Good => Level::Info,
+                Weight::Warning => Level::Warn,
+                Weight::Bad => Level::Error,
+            };
+            self.line(&LogLine::plain(level, &news.to_string()));
+        }
     }
 
     pub(crate) fn line(&mut self, line: &LogLine<'_>) {

@@ -1,7 +1,7 @@
 //! What the supervisor decides, done.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Instant, SystemTime};
 
 use nix::sys::signal::Signal;
@@ -17,6 +17,7 @@ use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{VARIABLES, announce};
 use crate::spawn::{Order, Refusal};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
+use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
 use crate::tls::Keeper;
 
@@ -121,8 +122,7 @@ impl Master {
             channel,
         };
         self.renew_certificates();
-        let parcel = self.tls.as_mut().map(Keeper::parcel_fd).transpose();
-        let parcel = parcel.map_err(shortage("memfd_create"))?;
+        let parcel = self.tls.as_mut().map(parcel_of).transpose()?;
         let mut variables = announce(&self.listeners, parcel.map(|_| channel + 1));
         variables.push((ROLE_VARIABLE, marker.encode()));
         let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot.0));
@@ -156,9 +156,7 @@ impl Master {
         let Some(tls) = self.tls.as_mut().filter(|_| self.is_announced) else {
             return;
         };
-        if let Some(news) = tls.renew(SystemTime::now()) {
-            self.log.news(&news);
-        }
+        self.log.news(tls.renew(SystemTime::now()));
     }
 
     fn watch(&self, child: &Child) -> io::Result<()> {
@@ -174,9 +172,8 @@ impl Master {
         let pid = std::process::id();
         let line = LogLine::beginning(&format!("{place} with {workers} (master pid {pid})"));
         self.log.line(&line);
-        let age = self.tls.as_mut().and_then(|tls| tls.age(SystemTime::now()));
-        if let Some(news) = age {
-            self.log.news(&news);
+        if let Some(tls) = &mut self.tls {
+            self.log.news(tls.concerns(SystemTime::now()));
         }
         self.is_announced = true;
         let ready = MasterReady {
@@ -225,6 +222,12 @@ impl Master {
             self.log.line(&line);
         }
     }
+}
+
+/// What the next worker speaks TLS with.
+fn parcel_of(tls: &mut Keeper) -> Result<BorrowedFd<'_>, Refusal> {
+    let now = since_boot().map_err(shortage("clock_gettime"))?;
+    tls.parcel_fd(now).map_err(shortage("memfd_create"))
 }
 
 /// A shortage of this process or this machine on the way to a start.

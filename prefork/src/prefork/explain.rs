@@ -84,8 +84,12 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
         if config.workers > 0 {
             rehearse(config)?;
         }
-        let keeper = Keeper::of(config, SystemTime::now())?;
-        certificate = keeper.map(|keeper| keeper.certificate());
+        let now = SystemTime::now();
+        if let Some(mut keeper) = Keeper::of(config, now)? {
+            let concerns = keeper.concerns(now);
+            warnings.extend(concerns.iter().map(ToString::to_string));
+            certificate = Some(keeper.certificate());
+        }
         resolved.map(drop)
     };
     let verdict = check();

@@ -39,8 +39,6 @@ pub(super) fn serve_alone(
     let context = Context::single(bound, grace, threads, tls, declared)?;
     // Whoever reads it may send SIGTERM at once: that is a stop by now.
     log.line(&LogLine::beginning(&line));
-    if let Some(news) = news {
-        log.news(&news);
-    }
+    log.news(news);
     Ok(context)
 }

@@ -10,6 +10,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod bell;
+pub(crate) mod clock;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod clone;
 pub(crate) mod env;

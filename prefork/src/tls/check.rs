@@ -68,6 +68,26 @@ impl Material {
         Err(Refusal::new(&self.chain.provenance, reason))
     }
 
+    /// Which certificate of the chain has signed none of those before it; its number, from 1. Clients may sort a chain
+    /// (RFC 8446, 4.4.2), but nothing helps where one is missing. One that has signed any of them is no cause for a word:
+    /// a chain may lead to two roots.
+    pub(super) fn astray(&self) -> Result<Option<usize>, Refusal> {
+        let chain = certificates(&self.chain)?;
+        let places = 0..chain.len();
+        let certificates: Result<Vec<_>, _> = places
+            .map(|place| parse(&self.chain, &chain, place))
+            .collect();
+        let certificates = certificates?;
+        let is_astray = |&place: &usize| {
+            let subject = certificates[place].subject();
+            let mut before = certificates[..place].iter();
+            !before.any(|certificate| certificate.issuer() == subject)
+        };
+        Ok((1..certificates.len())
+            .find(is_astray)
+            .map(|place| place + 1))
+    }
+
     /// The server's chain with its key, which fit each other.
     pub(super) fn certified_key(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Refusal> {
         let chain = certificates(&self.chain)?;
@@ -178,9 +198,18 @@ mod tests {
         material.check(now())
     }
 
+    /// In the form of RFC 1421: its headers are no base64.
+    const ENCRYPTED: &str = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,AB\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+
     #[test]
     fn a_pair_that_fits_is_good() {
-        check(&server()).expect("a good pair");
+        let good = server();
+        check(&good).expect("a good pair");
+        for line_end in ["\r\n", "\r"] {
+            let cert = good.cert.replace('\n', line_end);
+            let key = good.key.replace('\n', line_end);
+            check(&Pair { cert, key }).expect("a good pair");
+        }
         for algorithm in [
             &rcgen::PKCS_ECDSA_P256_SHA256,
             &rcgen::PKCS_ECDSA_P384_SHA384,
@@ -210,6 +239,24 @@ mod tests {
     }
 
     #[test]
+    fn an_encrypted_key_beside_the_certificate_is_of_no_concern_to_it() {
+        let good = server();
+        for cert in [
+            [&good.cert, ENCRYPTED].concat(),
+            [ENCRYPTED, &good.cert].concat(),
+        ] {
+            let key = cert.clone();
+            check(&Pair {
+                cert: cert.clone(),
+                ..good.clone()
+            })
+            .expect("a good pair");
+            let both = refused(&Pair { cert, key });
+            assert!(both.contains("the private key is encrypted"), "{both}");
+        }
+    }
+
+    #[test]
     fn each_mistake_with_the_certificate_has_its_words() {
         let good = server();
         let half = &good.cert[..good.cert.len() / 2];
@@ -224,6 +271,7 @@ mod tests {
                 &good.key,
                 "holds a private key and no certificate; are tls_cert and tls_key swapped?",
             ),
+            (ENCRYPTED, "holds a private key and no certificate"),
             (half, "a section has no '-----END' line"),
             (&good.cert.replace('\n', " "), "were line ends lost?"),
             (
@@ -264,7 +312,6 @@ mod tests {
         let good = server();
         let half = &good.key[..good.key.len() / 2];
         let label = good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
-        let header = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,AB\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
         let kind = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
         let public = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
         for (key, reason) in [
@@ -276,7 +323,7 @@ mod tests {
                 "holds a certificate and no private key; are tls_cert and tls_key swapped?",
             ),
             (&label, "the private key is encrypted"),
-            (header, "the private key is encrypted"),
+            (ENCRYPTED, "the private key is encrypted"),
             (half, "a section has no '-----END' line"),
             (&good.key.replace('\n', ""), "were line ends lost?"),
             (

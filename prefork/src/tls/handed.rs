@@ -28,11 +28,11 @@ impl Handed {
     pub(crate) fn by_itself(
         config: &Config,
         now: SystemTime,
-    ) -> Result<(Option<Self>, Option<News>), Error> {
+    ) -> Result<(Option<Self>, Vec<News>), Error> {
         let Some(mut keeper) = Keeper::of(config, now)? else {
-            return Ok((None, None));
+            return Ok((None, Vec::new()));
         };
-        let news = keeper.age(now);
+        let news = keeper.concerns(now);
         Ok((Some(Self::Here(Box::new(keeper.into_parcel()))), news))
     }
 

@@ -16,6 +16,7 @@ mod pem;
 mod ratchet;
 mod refusal;
 mod server;
+mod serving;
 #[cfg(test)]
 mod testing;
 mod tickets;

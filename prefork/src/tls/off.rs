@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -34,8 +34,8 @@ impl Handed {
     pub(crate) fn by_itself(
         _config: &Config,
         _now: SystemTime,
-    ) -> Result<(Option<Self>, Option<News>), Error> {
-        Ok((None, None))
+    ) -> Result<(Option<Self>, Vec<News>), Error> {
+        Ok((None, Vec::new()))
     }
 }
 
@@ -56,11 +56,11 @@ impl Keeper {
         Ok(None)
     }
 
-    pub(crate) fn renew(&mut self, _now: SystemTime) -> Option<News> {
+    pub(crate) fn renew(&mut self, _now: SystemTime) -> Vec<News> {
         match *self {}
     }
 
-    pub(crate) fn age(&mut self, _now: SystemTime) -> Option<News> {
+    pub(crate) fn concerns(&mut self, _now: SystemTime) -> Vec<News> {
         match *self {}
     }
 
@@ -68,7 +68,7 @@ impl Keeper {
         match *self {}
     }
 
-    pub(crate) fn parcel_fd(&mut self) -> io::Result<BorrowedFd<'_>> {
+    pub(crate) fn parcel_fd(&mut self, _now: Duration) -> io::Result<BorrowedFd<'_>> {
         match *self {}
     }
 }

@@ -10,7 +10,13 @@ use super::refusal::{Reason, Refusal};
 
 /// All certificates of a text, at least one.
 pub(super) fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&piece.pem).collect();
+    // A key beside them that is encrypted in the older way is no base64, and none of ours to read.
+    let has_encrypted = is_encrypted(&piece.pem);
+    let is_beside =
+        |error: &pem::Error| has_encrypted && matches!(error, pem::Error::Base64Decode(_));
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&piece.pem)
+        .filter(|found| !found.as_ref().is_err_and(is_beside))
+        .collect();
     let refuse = |reason| Err(Refusal::new(&piece.provenance, reason));
     let read = found.as_ref().map_or(0, Vec::len);
     let there = sections(&piece.pem);

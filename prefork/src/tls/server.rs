@@ -87,8 +87,8 @@ mod tests {
     use super::super::material::Sources;
     use super::super::ratchet::Ratchet;
     use super::super::testing::{Authority, Pair, alpn, bytes, sources};
-    use super::super::tickets::since_boot;
     use super::*;
+    use crate::sys::clock::since_boot;
 
     /// What a master hands to its children.
     fn parcel(sources: &Sources) -> Vec<u8> {

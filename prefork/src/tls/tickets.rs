@@ -3,16 +3,15 @@
 //! It knows how a ticket is written; which key is the time's is the ratchet's to say. A ticket is
 //! `name (16 bytes) | nonce (12) | encrypted session | tag (16)`, the name being authenticated with the rest.
 
-use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::server::ProducesTickets;
 
 use super::ratchet::{PERIOD, Ratchet, TicketKey};
+use crate::sys::clock::since_boot;
 
 /// Makes and opens tickets in one process.
 #[derive(Debug)]
@@ -84,19 +83,6 @@ impl ProducesTickets for Tickets {
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
         self.open(cipher, since_boot().ok()?)
     }
-}
-
-/// The time since the machine's start, by the clock that goes on while it sleeps: a key's life is counted in the world's
-/// time. In another time namespace (`time_namespaces(7)`) the clock may differ: its tickets would not be known elsewhere.
-///
-/// # Errors
-/// A filter that withholds the call.
-pub(crate) fn since_boot() -> io::Result<Duration> {
-    #[cfg(target_os = "linux")]
-    const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
-    #[cfg(not(target_os = "linux"))]
-    const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
-    Ok(clock_gettime(CLOCK)?.into())
 }
 
 fn cipher(key: &TicketKey) -> Option<LessSafeKey> {
