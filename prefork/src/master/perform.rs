@@ -15,7 +15,7 @@ use crate::channel::{Channel, FromMaster, Marker, Queue, ROLE_VARIABLE};
 use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{VARIABLES, announce};
-use crate::spawn::{Order, Refusal};
+use crate::spawn::{Order, SpawnError};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
@@ -40,9 +40,9 @@ impl Master {
                 self.tell(Event::Started { child, readiness });
                 self.run_start_hooks(slot, child);
             }
-            Err(refusal) => {
-                let (child, failure) = (id, refusal.class());
-                let error = refusal.into_error(slot);
+            Err(unstarted) => {
+                let (child, failure) = (id, unstarted.class());
+                let error = unstarted.into_error(slot);
                 self.last_end = error.one_line();
                 self.tell(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
@@ -108,7 +108,7 @@ impl Master {
         &mut self,
         slot: SlotId,
         id: ChildId,
-    ) -> Result<crate::supervisor::Readiness, Refusal> {
+    ) -> Result<crate::supervisor::Readiness, SpawnError> {
         let (ours, theirs) = Channel::pair().map_err(shortage("socketpair"))?;
         let welcome = FromMaster::Welcome {
             grace: self.grace,
@@ -225,21 +225,21 @@ impl Master {
 }
 
 /// What the next worker speaks TLS with.
-fn parcel_of(tls: &mut Keeper) -> Result<BorrowedFd<'_>, Refusal> {
+fn parcel_of(tls: &mut Keeper) -> Result<BorrowedFd<'_>, SpawnError> {
     let now = since_boot().map_err(shortage("clock_gettime"))?;
     tls.parcel_fd(now).map_err(shortage("memfd_create"))
 }
 
 /// A shortage of this process or this machine on the way to a start.
-fn shortage(call: &'static str) -> impl Fn(io::Error) -> Refusal {
-    move |source| Refusal::System {
+fn shortage(call: &'static str) -> impl Fn(io::Error) -> SpawnError {
+    move |source| SpawnError::System {
         program: "a worker".to_owned(),
         call,
         source,
     }
 }
 
-impl Refusal {
+impl SpawnError {
     /// Whether time can heal it.
     fn class(&self) -> StartFailure {
         match self {

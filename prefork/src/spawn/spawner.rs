@@ -26,7 +26,7 @@ pub(crate) struct Order<'a> {
 
 /// Why there is no child.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum SpawnError {
     /// The producer said so.
     Producer(Box<dyn std::error::Error + Send + Sync>),
     /// A system call failed.
@@ -72,16 +72,16 @@ impl Spawner {
     ///
     /// # Errors
     /// Nothing is left of the child then.
-    pub(crate) fn spawn(&mut self, order: Order<'_>) -> Result<Started, Refusal> {
+    pub(crate) fn spawn(&mut self, order: Order<'_>) -> Result<Started, SpawnError> {
         let mut command = ChildCommand::new(order.slot);
         if let Some(produce) = &mut self.producer {
-            produce(&mut command).map_err(Refusal::Producer)?;
+            produce(&mut command).map_err(SpawnError::Producer)?;
         }
         let program = match &command.program {
             Some(path) => path.display().to_string(),
             None => self.program.path(),
         };
-        let refuse = |call, source| Refusal::System {
+        let refuse = |call, source| SpawnError::System {
             program,
             call,
             source,
@@ -275,7 +275,7 @@ mod tests {
             Ok(())
         });
         let mut spawner = Spawner::new(Some(producer)).expect("/proc and /dev/null");
-        let refusal = spawner
+        let error = spawner
             .spawn(Order {
                 slot: 0,
                 fds: Vec::new(),
@@ -283,7 +283,7 @@ mod tests {
                 removed: &[],
             })
             .expect_err("no such program");
-        let Refusal::System { call, source, .. } = refusal else {
+        let SpawnError::System { call, source, .. } = error else {
             panic!("the system refused");
         };
         assert_eq!((call, source.kind()), ("execve", io::ErrorKind::NotFound));
