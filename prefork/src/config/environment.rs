@@ -10,9 +10,14 @@ use prefork_options::{Kind, Prefix, Row, TABLE, quote};
 
 use super::Options;
 use super::lookalike::Lookalikes;
-use super::platform::{CONCURRENCY, PORT};
 use super::variable::{EXPLAIN, Meaning, meaning};
 use crate::error::BadOption;
+
+/// What platforms call the number of workers, whatever the prefix.
+pub(super) const CONCURRENCY: &str = "WEB_CONCURRENCY";
+
+/// What they call the port.
+pub(super) const PORT: &str = "PORT";
 
 /// The variables that concern us.
 #[derive(Debug, Clone, Default)]

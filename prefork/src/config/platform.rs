@@ -6,12 +6,9 @@ use std::ffi::OsStr;
 
 use prefork_options::{Address, ParseError, Workers, address, quote};
 
-use super::environment::not_text;
+use super::environment::{CONCURRENCY, PORT, not_text};
 use super::origin::Origin;
 use super::{Environment, Options};
-
-pub(super) const CONCURRENCY: &str = "WEB_CONCURRENCY";
-pub(super) const PORT: &str = "PORT";
 
 /// `WEB_CONCURRENCY` counts where nobody decided: `auto` of the operator's, or of `configure`, is a decision against it.
 pub(super) fn fill_workers(

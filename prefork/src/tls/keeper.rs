@@ -7,11 +7,11 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime};
 
 use super::material::{Material, Sources};
-use super::news::News;
+use super::news::{Change, News};
 use super::parcel::Parcel;
 use super::ratchet::Ratchet;
 use super::refusal::{Reason, Refusal};
-use super::serving::{Change, Serving};
+use super::serving::Serving;
 use crate::config::Config;
 use crate::error::Error;
 use crate::sys::clock::since_boot;

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::refusal::{Provenance, Refusal};
-use super::serving::Change;
 
 /// What happened to certificate and key, or to the time that is left. As text it is a line for the log.
 #[derive(Debug)]
@@ -24,6 +23,13 @@ pub(crate) enum News {
     },
     /// The certificate that serves has expired meanwhile, and there is no other.
     Expired(Refusal),
+}
+
+/// What is new in what serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(super) pair: bool,
+    pub(super) client_ca: bool,
 }
 
 /// How it is.

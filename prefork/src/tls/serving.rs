@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::envelope::Envelope;
 use super::leaf::{Age, Leaf};
 use super::material::Material;
-use super::news::News;
+use super::news::{Change, News};
 use super::ratchet::Ratchet;
 use super::refusal::{Reason, Refusal};
 
@@ -22,13 +22,6 @@ pub(super) struct Serving {
     /// Which certificate of its chain leads nowhere, until that is told.
     astray: Option<usize>,
     envelope: Envelope,
-}
-
-/// What of it is new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
-    pub(super) pair: bool,
-    pub(super) client_ca: bool,
 }
 
 impl Serving {
