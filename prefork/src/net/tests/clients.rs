@@ -1,6 +1,7 @@
 //! Good clients and bad ones.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -76,7 +77,8 @@ fn a_stream_that_is_shut_down_says_so() {
 #[test]
 fn clients_that_stall_hold_nobody_up() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        // However long the good ones take, the others have not run out of time.
+        let stage = Stage::with(|listener| listener.handshake_timeout(PATIENCE));
         stage.echo();
         let mut stalled = Vec::new();
         for number in 0..200 {
@@ -140,45 +142,36 @@ fn a_client_that_resets_is_dropped() {
 #[test]
 fn who_wants_to_hears_of_each_that_came_to_nothing() {
     on_each_runtime(|| async {
-        let (told, failures) = mpsc::channel();
-        let stage = Stage::with(|listener| {
-            listener
-                .handshake_timeout(Duration::from_secs(2))
-                .on_handshake_failure(move |peer, error| {
-                    let inside = error.get_ref();
-                    let inside = inside
-                        .and_then(|inside| inside.downcast_ref::<rustls::Error>())
-                        .is_some();
-                    let _ = told.send((peer, error.kind(), inside));
-                })
-        });
-        stage.echo();
+        let (stage, failures) = stage_that_tells(PATIENCE);
         ask(&mut stage.connect().await, b"hello").await;
-        for (words, closes, kind, is_of_rustls) in [
-            (
-                b"GET / HTTP/1.1\r\n\r\n".as_slice(),
-                false,
-                ErrorKind::InvalidData,
-                true,
-            ),
-            (b"", true, ErrorKind::UnexpectedEof, false),
-            (b"", false, ErrorKind::TimedOut, false),
-        ] {
-            let mut io = stage.connect_plain().await;
-            let peer = io.local_addr().expect("an address");
-            io.write_all(words).await.expect("a server");
-            if closes {
-                io.shutdown().await.expect("a server");
-            }
-            until_end(&mut io).await;
-            let mut failure = None;
-            until(async || {
-                failure = failures.try_recv().ok();
-                failure.is_some()
-            })
-            .await;
-            assert_eq!(failure, Some((peer, kind, is_of_rustls)));
-        }
+
+        let mut plain = stage.connect_plain().await;
+        let words = b"GET / HTTP/1.1\r\n\r\n";
+        plain.write_all(words).await.expect("a server");
+        until_end(&mut plain).await;
+        let (peer, kind, objection) = next(&failures).await;
+        assert_eq!(peer, plain.local_addr().expect("an address"));
+        assert_eq!(kind, ErrorKind::InvalidData);
+        assert!(objection.is_some());
+
+        let mut gone = stage.connect_plain().await;
+        gone.shutdown().await.expect("a server");
+        until_end(&mut gone).await;
+        let peer = gone.local_addr().expect("an address");
+        let failure = (peer, ErrorKind::UnexpectedEof, None);
+        assert_eq!(next(&failures).await, failure);
+    });
+}
+
+#[test]
+fn who_wants_to_hears_of_each_that_took_too_long() {
+    on_each_runtime(|| async {
+        let (stage, failures) = stage_that_tells(Duration::from_millis(50));
+        let mut silent = stage.connect_plain().await;
+        until_end(&mut silent).await;
+        let peer = silent.local_addr().expect("an address");
+        let failure = (peer, ErrorKind::TimedOut, None);
+        assert_eq!(next(&failures).await, failure);
     });
 }
 
@@ -249,4 +242,33 @@ fn a_listener_that_is_dropped_closes_everything() {
         until(async || intake.census().unread == 0).await;
         assert_eq!(intake.census().listeners, 0);
     });
+}
+
+/// Whose handshake came to nothing, and what is told of it.
+type Failed = (SocketAddr, ErrorKind, Option<rustls::Error>);
+
+/// A stage that echoes, and those who failed on it.
+fn stage_that_tells(timeout: Duration) -> (Stage, mpsc::Receiver<Failed>) {
+    let (told, failures) = mpsc::channel();
+    let stage = Stage::with(|listener| {
+        listener
+            .handshake_timeout(timeout)
+            .on_handshake_failure(move |peer, error| {
+                let inside = error.get_ref();
+                let objection = inside.and_then(|inside| inside.downcast_ref().cloned());
+                let _ = told.send((peer, error.kind(), objection));
+            })
+    });
+    stage.echo();
+    (stage, failures)
+}
+
+async fn next(failures: &mpsc::Receiver<Failed>) -> Failed {
+    let mut failure = None;
+    until(async || {
+        failure = failures.try_recv().ok();
+        failure.is_some()
+    })
+    .await;
+    failure.expect("it was waited for")
 }
