@@ -73,10 +73,18 @@ async fn progress<F: Future + Unpin>(stream: &mut Stream<F>) -> F::Output {
     .await
 }
 
-/// What rustls objects to is `InvalidData`; an alert was written then.
 fn failure(error: io::Error, io: Option<TcpStream>) -> Failure {
-    let io = io.filter(|_| error.kind() == io::ErrorKind::InvalidData);
+    let io = io.filter(|_| is_told(&error));
     Failure { error, io }
+}
+
+/// Whether the client was sent an alert: for what rustls objects to. A client that objects itself, most often to our
+/// certificate, has said so, and gets no answer.
+fn is_told(error: &io::Error) -> bool {
+    let objection = error
+        .get_ref()
+        .and_then(|inside| inside.downcast_ref::<rustls::Error>());
+    objection.is_some_and(|objection| !matches!(objection, rustls::Error::AlertReceived(_)))
 }
 
 /// A socket that is closed with bytes unread is reset, and the alert may be lost with it

@@ -122,11 +122,12 @@ impl TlsListener {
     /// Tells of each handshake that came to nothing: whose, and why; nobody is told by default. It is called on the
     /// runtime of the handshakes, which wait for it.
     ///
-    /// What rustls objects to is [`InvalidData`](io::ErrorKind::InvalidData) with a [`rustls::Error`] inside, among it
-    /// clients without a certificate that is asked for, or without a protocol in common; an end by this side, for time
-    /// or for room, is [`TimedOut`](io::ErrorKind::TimedOut). A client that goes before the end is
-    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) or [`ConnectionReset`](io::ErrorKind::ConnectionReset): health
-    /// checks do that, and also clients whom our certificate does not please.
+    /// - [`InvalidData`](io::ErrorKind::InvalidData) with a [`rustls::Error`] inside: rustls refused the client, among
+    ///   others one without a certificate that is asked for, or without a protocol in common.
+    /// - `InvalidData` with [`rustls::Error::AlertReceived`] inside: the client refused us, most often our certificate.
+    /// - [`TimedOut`](io::ErrorKind::TimedOut): this side ended it, for time or for room.
+    /// - [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) or [`ConnectionReset`](io::ErrorKind::ConnectionReset): the
+    ///   client went before the end, without a word of why. Health checks do that.
     ///
     /// # Examples
     /// ```no_run

@@ -2,17 +2,20 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustls::AlertDescription;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use super::stage::{
-    PATIENCE, Stage, ask, client_config, echo, is_open, name, on_each_runtime, speak_tls, until,
-    until_end,
+    PATIENCE, Stage, ask, client_config, connection, echo, is_open, name, on_each_runtime,
+    poll_once, refuse, server_config, speak_tls, until, until_end,
 };
+use crate::net::handshake::shake_hands;
 
 #[test]
 fn a_client_that_speaks_tls_is_answered() {
@@ -172,6 +175,43 @@ fn who_wants_to_hears_of_each_that_took_too_long() {
         let peer = silent.local_addr().expect("an address");
         let failure = (peer, ErrorKind::TimedOut, None);
         assert_eq!(next(&failures).await, failure);
+    });
+}
+
+#[test]
+fn who_wants_to_hears_what_a_client_says_whom_our_certificate_does_not_please() {
+    on_each_runtime(|| async {
+        let (stage, failures) = stage_that_tells(PATIENCE);
+        for version in rustls::ALL_VERSIONS {
+            let mut refusing = refuse(version, stage.connect_plain().await).await;
+            until_end(&mut refusing).await;
+            let peer = refusing.local_addr().expect("an address");
+            let alert = rustls::Error::AlertReceived(AlertDescription::UnknownCA);
+            let failure = (peer, ErrorKind::InvalidData, Some(alert));
+            assert_eq!(next(&failures).await, failure);
+        }
+    });
+}
+
+#[test]
+fn only_a_client_that_was_told_something_is_given_time_to_read_it() {
+    on_each_runtime(|| async {
+        let (stream, _, mut plain) = connection().await;
+        let words = b"GET / HTTP/1.1\r\n\r\n";
+        plain.write_all(words).await.expect("a server");
+        let failed = shake_hands(stream, server_config()).await;
+        let linger = failed.expect_err("no TLS").linger();
+        assert!(poll_once(pin!(linger)).await.is_pending());
+
+        for version in rustls::ALL_VERSIONS {
+            let (stream, _, io) = connection().await;
+            let refusing = tokio::spawn(refuse(version, io));
+            let failed = shake_hands(stream, server_config()).await;
+            let linger = failed.expect_err("a refusal").linger();
+            // The client has not closed its side.
+            assert!(poll_once(pin!(linger)).await.is_ready());
+            until_end(&mut refusing.await.expect("a refusal")).await;
+        }
     });
 }
 

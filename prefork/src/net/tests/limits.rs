@@ -7,9 +7,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::stage::{
-    Stage, ask, is_open, on_each_runtime, server_config, speak_tls, until, until_end,
+    PATIENCE, Stage, ask, connection, is_open, on_each_runtime, refuse, server_config, speak_tls,
+    until, until_end,
 };
-use crate::net::Stream;
 use crate::net::admission::{Entry, Limits};
 use crate::net::handshakes::Handshakes;
 
@@ -151,18 +151,10 @@ fn a_place_is_free_again_when_the_connection_is_collected() {
             protected: Duration::from_secs(1),
         };
         let handshakes = Arc::new(Handshakes::new(server_config(), limits));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
-        let addr = listener.local_addr().expect("an address");
-        let io = tokio::net::TcpStream::connect(addr)
-            .await
-            .expect("a listener");
-        let (accepted, peer) = listener.accept().await.expect("a client");
-        let intake = Stage::new().intake;
+        let (stream, peer, io) = connection().await;
         assert_eq!(handshakes.entry(Instant::now()), Entry::Open);
 
-        handshakes.begin(Stream::new(accepted, &intake), peer);
+        handshakes.begin(stream, peer);
         let Entry::Full(Some(old)) = handshakes.entry(Instant::now()) else {
             panic!("the only place is taken");
         };
@@ -173,6 +165,24 @@ fn a_place_is_free_again_when_the_connection_is_collected() {
         until(async || handshakes.entry(old) == Entry::Full(None)).await;
         let _ = handshakes.next_finished().await;
         assert_eq!(handshakes.entry(old), Entry::Open);
+    });
+}
+
+#[test]
+fn a_client_that_refuses_us_leaves_its_place_to_the_next() {
+    on_each_runtime(|| async {
+        // Nobody gives way: the place is free by itself, or never.
+        let stage = Stage::with(|listener| {
+            let listener = listener.max_handshakes(1).protected(PATIENCE);
+            listener.handshake_timeout(PATIENCE)
+        });
+        stage.echo();
+        for version in rustls::ALL_VERSIONS {
+            // Its side stays open.
+            let mut refusing = refuse(version, stage.connect_plain().await).await;
+            ask(&mut stage.connect().await, b"hello").await;
+            until_end(&mut refusing).await;
+        }
     });
 }
 

@@ -12,12 +12,12 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client};
 
-use crate::net::{DrainOrder, Intake, Listener, TlsListener, TlsStream};
+use crate::net::{DrainOrder, Intake, Listener, Stream, TlsListener, TlsStream};
 
 /// Nothing here takes as long, unless it never happens.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -145,6 +145,16 @@ pub(super) async fn echo(mut stream: TlsStream) {
     let _ = stream.shutdown().await;
 }
 
+/// One connection without a listener of ours: this side of it, and the client's.
+pub(super) async fn connection() -> (Stream<TcpStream>, SocketAddr, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let client = TcpStream::connect(addr).await.expect("a listener");
+    let (accepted, peer) = listener.accept().await.expect("a client");
+    let intake = Stage::new().intake;
+    (Stream::new(accepted, &intake), peer, client)
+}
+
 /// Says something, and hears it again.
 pub(super) async fn ask(stream: &mut client::TlsStream<TcpStream>, text: &[u8]) {
     stream.write_all(text).await.expect("a server");
@@ -156,6 +166,20 @@ pub(super) async fn ask(stream: &mut client::TlsStream<TcpStream>, text: &[u8]) 
 pub(super) async fn speak_tls(io: TcpStream) -> client::TlsStream<TcpStream> {
     let connector = TlsConnector::from(client_config(rustls::ALL_VERSIONS));
     connector.connect(name(), io).await.expect("a handshake")
+}
+
+/// A client that trusts another authority, and says so; its side of the connection is still open.
+pub(super) async fn refuse(version: &'static SupportedProtocolVersion, io: TcpStream) -> TcpStream {
+    let mut params = rcgen::CertificateParams::default();
+    // By its name another one, and not ours with a wrong signature.
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "another authority");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let root = params.self_signed(&key).expect("a certificate");
+    let connector = TlsConnector::from(trusting(root.der().clone(), &[version]));
+    let handshake = connector.connect(name(), io).into_fallible().await;
+    handshake.expect_err("a refusal").1
 }
 
 pub(super) async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
@@ -201,8 +225,15 @@ pub(super) fn server_config() -> Arc<ServerConfig> {
 }
 
 pub(super) fn client_config(versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    trusting(identity().0, versions)
+}
+
+fn trusting(
+    root: CertificateDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots.add(identity().0).expect("a certificate");
+    roots.add(root).expect("a certificate");
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(versions)
         .expect("versions")
