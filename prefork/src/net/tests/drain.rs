@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use rustls::ClientConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::stage::{
     PATIENCE, Stage, ask, client_config, echo, name, on_each_runtime, poll_once, speak_tls, until,
@@ -127,6 +128,49 @@ fn a_handshake_that_goes_on_finishes_and_is_unread_until_its_first_read() {
 }
 
 #[test]
+fn what_was_said_in_a_handshake_before_the_drain_is_known_in_it() {
+    on_each_runtime(|| async {
+        for version in rustls::ALL_VERSIONS {
+            let stage = Stage::new();
+            let mut io = stage.connect_plain().await;
+            stage.let_in(1).await;
+            let mut session =
+                ClientConnection::new(client_config(&[version]), name()).expect("a client");
+            speak_until_answered(&mut session, &mut io).await;
+            let answered = stage.intake.census().last_word;
+            assert!(answered.is_some(), "its hello was answered");
+
+            speak(&mut session, &mut io).await;
+            let _unread = stage.listener.accept().await.expect("a client");
+            let over = stage.intake.census().last_word;
+            assert!(over > answered, "our last word gives it time anew");
+        }
+    });
+}
+
+#[test]
+fn the_last_word_of_a_handshake_is_told_in_a_drain() {
+    on_each_runtime(|| async {
+        let stage = Stage::new();
+        let mut io = stage.connect_plain().await;
+        stage.let_in(1).await;
+        stage.begin_drain();
+        stage.until_closed().await;
+        // It waits for our last word before it sends a request.
+        let config = client_config(&[&rustls::version::TLS12]);
+        let mut session = ClientConnection::new(config, name()).expect("a client");
+        speak_until_answered(&mut session, &mut io).await;
+        let answered = stage.intake.census().last_word;
+        let changes = stage.changes.load(Ordering::SeqCst);
+
+        speak(&mut session, &mut io).await;
+        let _unread = stage.listener.accept().await.expect("a client");
+        assert!(stage.intake.census().last_word > answered);
+        assert!(stage.changes.load(Ordering::SeqCst) > changes);
+    });
+}
+
+#[test]
 fn a_stalled_handshake_does_not_seem_to_have_something_to_read() {
     on_each_runtime(|| async {
         let stage = Stage::new();
@@ -223,24 +267,6 @@ fn a_request_that_came_with_the_handshake_is_known_to_wait() {
     });
 }
 
-/// A client's handshake, each flight of it as one write.
-async fn speak(session: &mut ClientConnection, io: &mut tokio::net::TcpStream) {
-    loop {
-        let mut flight = Vec::new();
-        while session.wants_write() {
-            session.write_tls(&mut flight).expect("memory");
-        }
-        io.write_all(&flight).await.expect("a server");
-        if !session.is_handshaking() {
-            return;
-        }
-        let mut heard = [0; 4096];
-        let count = io.read(&mut heard).await.expect("a server");
-        session.read_tls(&mut &heard[..count]).expect("memory");
-        session.process_new_packets().expect("a server");
-    }
-}
-
 #[test]
 fn a_stream_that_is_dropped_or_given_away_is_waited_for_no_longer() {
     on_each_runtime(|| async {
@@ -275,4 +301,38 @@ fn a_connection_that_nobody_has_collected_yet_is_given_after_the_drain_began() {
         ask(&mut client, b"hello").await;
         assert!(stage.is_accept_pending().await);
     });
+}
+
+/// A client's handshake, each flight of it as one write.
+async fn speak(session: &mut ClientConnection, io: &mut TcpStream) {
+    loop {
+        say(session, io).await;
+        if !session.is_handshaking() {
+            return;
+        }
+        hear(session, io).await;
+    }
+}
+
+/// A client's handshake up to the server's flight; it is the client's turn then.
+async fn speak_until_answered(session: &mut ClientConnection, io: &mut TcpStream) {
+    say(session, io).await;
+    while !session.wants_write() {
+        hear(session, io).await;
+    }
+}
+
+async fn say(session: &mut ClientConnection, io: &mut TcpStream) {
+    let mut flight = Vec::new();
+    while session.wants_write() {
+        session.write_tls(&mut flight).expect("memory");
+    }
+    io.write_all(&flight).await.expect("a server");
+}
+
+async fn hear(session: &mut ClientConnection, io: &mut TcpStream) {
+    let mut heard = [0; 4096];
+    let count = io.read(&mut heard).await.expect("a server");
+    session.read_tls(&mut &heard[..count]).expect("memory");
+    session.process_new_packets().expect("a server");
 }
