@@ -97,12 +97,13 @@ impl TlsListener {
         self
     }
 
-    /// How many connections may be in their handshake, or over it and not given by
+    /// How many connections may be in their handshake, or through it and not given by
     /// [`accept`](Self::accept) yet; 256 by default, and at least 1.
     ///
-    /// When that many are there, the oldest handshake gives way to the next connection, but not
-    /// before it is one second old: until then, or until another one is over, clients wait in the
-    /// system's queue. So it is when the process has no descriptors left before.
+    /// A place is free again when `accept` has given its connection, or when that came to nothing and is closed: a
+    /// handshake that is through still has its place. Where all are taken, clients wait in the system's queue until one
+    /// is free, or until the oldest handshake is one second old: it gives way to the next connection then. So it is when
+    /// the process has no descriptors left before.
     #[must_use]
     pub fn max_handshakes(self, max: usize) -> Self {
         self.reception
