@@ -49,7 +49,7 @@ pub(super) struct Admission {
     /// there is never more than one beyond the limit.
     going_on: BTreeMap<u64, GoingOn>,
     next_number: u64,
-    /// Over, and not taken by anybody yet.
+    /// Through, and not taken by anybody yet.
     uncollected: usize,
 }
 

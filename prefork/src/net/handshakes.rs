@@ -1,4 +1,4 @@
-//! All handshakes of one listener: those that go on, each a task, and those that are over and not collected yet.
+//! All handshakes of one listener: those that go on, each a task, and those that are through and not collected yet.
 //!
 //! It does what [`admission`](super::admission) decides; it does not accept, and what is said in a handshake is not its
 //! business.
@@ -24,14 +24,12 @@ use super::tls_stream::TlsStream;
 pub(super) struct Handshakes {
     config: Arc<ServerConfig>,
     state: Mutex<State>,
-    /// One more goes on.
-    begun: Event,
-    /// The limits are others.
-    changed: Event,
-    /// One more is to be collected.
-    finished: Event,
+    one_begun: Event,
+    limits_changed: Event,
+    /// It is to be collected.
+    one_finished: Event,
     /// One more may begin.
-    room: Event,
+    room_made: Event,
 }
 
 /// Who is told of the handshakes that come to nothing.
@@ -41,7 +39,8 @@ struct State {
     admission: Admission,
     /// Of those that go on, by number; each is unknown for the moment in which it is made.
     tasks: HashMap<u64, AbortHandle>,
-    finished: VecDeque<(TlsStream, SocketAddr)>,
+    /// Through, and not taken by anybody yet.
+    uncollected: VecDeque<(TlsStream, SocketAddr)>,
     on_failure: Option<OnFailure>,
     is_closed: bool,
 }
@@ -51,23 +50,23 @@ impl Handshakes {
         let state = State {
             admission: Admission::new(limits),
             tasks: HashMap::new(),
-            finished: VecDeque::new(),
+            uncollected: VecDeque::new(),
             on_failure: None,
             is_closed: false,
         };
         Self {
             config,
             state: Mutex::new(state),
-            begun: Event::new(),
-            changed: Event::new(),
-            finished: Event::new(),
-            room: Event::new(),
+            one_begun: Event::new(),
+            limits_changed: Event::new(),
+            one_finished: Event::new(),
+            room_made: Event::new(),
         }
     }
 
     pub(super) fn change_limits(&self, change: impl FnOnce(&mut Limits)) {
         change(self.state().admission.limits_mut());
-        self.changed.notify(usize::MAX);
+        self.limits_changed.notify(usize::MAX);
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -85,7 +84,7 @@ impl Handshakes {
     /// Resolves when there may be room; make it before asking for the [`entry`](Self::entry), or the
     /// moment in between is missed.
     pub(super) fn until_room(&self) -> EventListener {
-        self.room.listen()
+        self.room_made.listen()
     }
 
     /// There is less room than the limit says: the oldest gives way as if it were reached. Whether a
@@ -107,7 +106,7 @@ impl Handshakes {
         let (number, gives_way) = state.admission.begin(Instant::now());
         state.abort(gives_way);
         drop(state);
-        self.begun.notify(1);
+        self.one_begun.notify(1);
         let place = Held {
             number,
             peer,
@@ -127,16 +126,16 @@ impl Handshakes {
         self.state().task_is(number, task.abort_handle());
     }
 
-    /// Waits for a handshake that is over. Cancel safe: it is taken when it is returned.
+    /// Waits for a handshake that is through. Cancel safe: it is taken when it is returned.
     pub(super) async fn next_finished(&self) -> (TlsStream, SocketAddr) {
         loop {
-            let waiting = self.finished.listen();
-            let finished = self.state().collect();
-            if let Some(connection) = finished {
-                self.room.notify(usize::MAX);
+            let finishes = self.one_finished.listen();
+            let collected = self.state().collect();
+            if let Some(connection) = collected {
+                self.room_made.notify(usize::MAX);
                 return connection;
             }
-            waiting.await;
+            finishes.await;
         }
     }
 
@@ -144,7 +143,7 @@ impl Handshakes {
     /// for each, every handshake would interrupt the runtime to set it.
     pub(super) async fn keep_deadlines(&self, mut timer: Pin<Box<Sleep>>) {
         loop {
-            let (begins, changes) = (self.begun.listen(), self.changed.listen());
+            let (begins, changes) = (self.one_begun.listen(), self.limits_changed.listen());
             let deadline = self.state().end_late(Instant::now());
             match deadline {
                 // Who begins meanwhile has a later one.
@@ -164,7 +163,7 @@ impl Handshakes {
         for task in state.tasks.values() {
             task.abort();
         }
-        let uncollected = std::mem::take(&mut state.finished);
+        let uncollected = std::mem::take(&mut state.uncollected);
         drop(state);
         drop(uncollected);
     }
@@ -210,7 +209,7 @@ impl State {
     }
 
     fn collect(&mut self) -> Option<(TlsStream, SocketAddr)> {
-        let connection = self.finished.pop_front()?;
+        let connection = self.uncollected.pop_front()?;
         self.admission.collect();
         Some(connection)
     }
@@ -230,10 +229,10 @@ impl Held {
             return;
         }
         state.admission.finish(self.number);
-        state.finished.push_back((stream, self.peer));
+        state.uncollected.push_back((stream, self.peer));
         drop(state);
         // Additional: whoever was woken for another one takes only that.
-        self.handshakes.finished.notify_additional(1);
+        self.handshakes.one_finished.notify_additional(1);
     }
 
     fn fail(&self, error: &io::Error) {
@@ -253,7 +252,7 @@ impl Drop for Held {
         }
         let given_up = state.admission.end(self.number);
         drop(state);
-        self.handshakes.room.notify(usize::MAX);
+        self.handshakes.room_made.notify(usize::MAX);
         if let Some(why) = given_up {
             let error = io::Error::new(io::ErrorKind::TimedOut, why.to_string());
             self.handshakes.tell(self.peer, &error);
