@@ -22,8 +22,25 @@ pub(super) struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     Open,
-    /// Ask again when there is room, or then: the oldest is old enough to give way.
-    Full(Option<Instant>),
+    /// Where it has a time: the oldest is old enough to give way then.
+    Full(AskAgain),
+}
+
+/// When to ask again where there is no room; before, the answer is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AskAgain {
+    WhenRoomIsMade,
+    /// When room is made, or then.
+    AtTheLatest(Instant),
+}
+
+impl AskAgain {
+    pub(super) fn no_later_than(self, end: Instant) -> Self {
+        Self::AtTheLatest(match self {
+            Self::WhenRoomIsMade => end,
+            Self::AtTheLatest(at) => at.min(end),
+        })
+    }
 }
 
 /// Why one is ended from this side.
@@ -88,12 +105,12 @@ impl Admission {
             Some(oldest) if oldest.given_up.is_none() && self.count() == self.limits.max => {
                 let old = oldest.since + self.limits.protected;
                 if now < old {
-                    Entry::Full(Some(old))
+                    Entry::Full(AskAgain::AtTheLatest(old))
                 } else {
                     Entry::Open
                 }
             }
-            Some(_) | None => Entry::Full(None),
+            Some(_) | None => Entry::Full(AskAgain::WhenRoomIsMade),
         }
     }
 
@@ -194,6 +211,7 @@ impl GoingOn {
 
 #[cfg(test)]
 mod tests {
+    use super::AskAgain::{AtTheLatest, WhenRoomIsMade};
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
@@ -215,13 +233,19 @@ mod tests {
         let later = start + PROTECTED / 2;
         assert_eq!(admission.begin(later), (1, None));
         let old = start + PROTECTED;
-        assert_eq!(admission.entry(later), Entry::Full(Some(old)));
+        assert_eq!(admission.entry(later), Entry::Full(AtTheLatest(old)));
         assert_eq!(admission.entry(old), Entry::Open);
         assert_eq!(admission.begin(old), (2, Some(0)));
         // Its socket is still open, and a second one does not go as well.
-        assert_eq!(admission.entry(old + PROTECTED), Entry::Full(None));
+        assert_eq!(
+            admission.entry(old + PROTECTED),
+            Entry::Full(WhenRoomIsMade)
+        );
         assert_eq!(admission.end(0), Some(GivenUp::ForAnother));
-        assert_eq!(admission.entry(old), Entry::Full(Some(later + PROTECTED)));
+        assert_eq!(
+            admission.entry(old),
+            Entry::Full(AtTheLatest(later + PROTECTED))
+        );
         assert_eq!(admission.end(1), None);
         assert_eq!(admission.entry(old), Entry::Open);
     }
@@ -231,7 +255,10 @@ mod tests {
         let (mut admission, start) = of(1);
         let (number, _) = admission.begin(start);
         admission.finish(number);
-        assert_eq!(admission.entry(start + TIMEOUT), Entry::Full(None));
+        assert_eq!(
+            admission.entry(start + TIMEOUT),
+            Entry::Full(WhenRoomIsMade)
+        );
         assert_eq!(admission.oldest_gives_way(start + TIMEOUT), None);
         admission.collect();
         assert_eq!(admission.entry(start), Entry::Open);
@@ -274,9 +301,9 @@ mod tests {
         }
         admission.limits_mut().max = 1;
         let old = start + PROTECTED;
-        assert_eq!(admission.entry(old), Entry::Full(None));
+        assert_eq!(admission.entry(old), Entry::Full(WhenRoomIsMade));
         admission.end(0);
-        assert_eq!(admission.entry(old), Entry::Full(None));
+        assert_eq!(admission.entry(old), Entry::Full(WhenRoomIsMade));
         admission.end(1);
         assert_eq!(admission.entry(old), Entry::Open);
     }

@@ -6,8 +6,9 @@ use std::task::Poll;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::admission::AskAgain;
 use super::intake::{DrainOrder, Intake};
-use super::reception::{Admitted, RETRY, Reception, room_or};
+use super::reception::{Attempt, RETRY, Reception, until_asked_again};
 
 /// They go with it.
 pub(super) struct Attendants {
@@ -45,16 +46,16 @@ async fn drain(intake: Arc<Intake>, reception: Weak<Reception>) {
     let drain = begun(&intake).await;
     let end = Instant::from_std(drain.until);
     while let Some(reception) = reception.upgrade() {
-        let room = reception.handshakes.until_room();
-        let until = match reception.poll_queued(drain) {
+        let room_made = reception.handshakes.until_room();
+        let ask_again = match reception.poll_queued(drain) {
             Poll::Pending => return,
-            Poll::Ready(Ok(Admitted::One)) => continue,
-            Poll::Ready(Ok(Admitted::Full(until))) => until.unwrap_or(end),
+            Poll::Ready(Ok(Attempt::Took)) => continue,
+            Poll::Ready(Ok(Attempt::NoRoom(ask_again))) => ask_again,
             // No descriptors, most likely; what frees them is the end of other requests.
-            Poll::Ready(Err(_)) => Instant::now() + RETRY,
+            Poll::Ready(Err(_)) => AskAgain::AtTheLatest(Instant::now() + RETRY),
         };
         drop(reception);
-        room_or(room, Some(until.min(end))).await;
+        until_asked_again(room_made, ask_again.no_later_than(end)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It knows when to ask the system, and asks only where there is room; which handshake makes room is not its business.
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use event_listener::EventListener;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use super::admission::Entry;
+use super::admission::{AskAgain, Entry};
 use super::first_of::first_of;
 use super::handshakes::Handshakes;
 use super::intake::DrainOrder;
@@ -29,10 +29,9 @@ pub(super) struct Reception {
 }
 
 /// What came of an attempt to take a connection from the system.
-pub(super) enum Admitted {
-    One,
-    /// There is no room; see [`Entry::Full`].
-    Full(Option<Instant>),
+pub(super) enum Attempt {
+    Took,
+    NoRoom(AskAgain),
 }
 
 impl Reception {
@@ -47,37 +46,38 @@ impl Reception {
     /// Begins handshakes with all who come, until accepting fails. Cancel safe, as accepting is.
     pub(super) async fn take_in(&self) -> io::Error {
         loop {
-            let room = self.handshakes.until_room();
-            let admitted = {
+            let room_made = self.handshakes.until_room();
+            let attempt = {
                 let mut accept = pin!(self.listener.accept());
-                poll_fn(|cx| self.poll_admit(|| accept.as_mut().poll(cx))).await
+                poll_fn(|cx| self.poll_attempt(|| accept.as_mut().poll(cx))).await
             };
-            match admitted {
-                Ok(Admitted::One) => {}
-                Ok(Admitted::Full(until)) => room_or(room, until).await,
+            match attempt {
+                Ok(Attempt::Took) => {}
+                Ok(Attempt::NoRoom(ask_again)) => until_asked_again(room_made, ask_again).await,
                 Err(error) => return error,
             }
         }
     }
 
     /// Begins a handshake with whom `accept` gives, which is asked if there is room.
-    fn poll_admit(
+    fn poll_attempt(
         &self,
         accept: impl FnOnce() -> Poll<io::Result<(Stream<TcpStream>, SocketAddr)>>,
-    ) -> Poll<io::Result<Admitted>> {
+    ) -> Poll<io::Result<Attempt>> {
         let _alone = self.one_at_a_time.lock();
         let now = Instant::now();
-        if let Entry::Full(until) = self.handshakes.entry(now) {
-            return Poll::Ready(Ok(Admitted::Full(until)));
+        if let Entry::Full(ask_again) = self.handshakes.entry(now) {
+            return Poll::Ready(Ok(Attempt::NoRoom(ask_again)));
         }
         match ready!(accept()) {
             Ok((stream, peer)) => {
                 self.handshakes.begin(stream, peer);
-                Poll::Ready(Ok(Admitted::One))
+                Poll::Ready(Ok(Attempt::Took))
             }
             // The limit is more than the process has.
             Err(error) if is_shortage(&error) && self.handshakes.give_way(now) => {
-                Poll::Ready(Ok(Admitted::Full(Some(now + RETRY))))
+                let ask_again = AskAgain::AtTheLatest(now + RETRY);
+                Poll::Ready(Ok(Attempt::NoRoom(ask_again)))
             }
             Err(error) => Poll::Ready(Err(error)),
         }
@@ -85,17 +85,17 @@ impl Reception {
 
     /// The next one that had waited when the drain began. Never waits: pending means that accepting
     /// is over.
-    pub(super) fn poll_queued(&self, drain: DrainOrder) -> Poll<io::Result<Admitted>> {
+    pub(super) fn poll_queued(&self, drain: DrainOrder) -> Poll<io::Result<Attempt>> {
         let next = || match self.listener.next_queued() {
             Ok(Some(connection)) => Poll::Ready(Ok(connection)),
             Ok(None) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         };
         if std::time::Instant::now() < drain.until {
-            self.poll_admit(next)
+            self.poll_attempt(next)
         } else {
             // Whether there is room or not: it closes the socket.
-            next().map_ok(|_| Admitted::One)
+            next().map_ok(|_| Attempt::Took)
         }
     }
 }
@@ -111,12 +111,9 @@ fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-pub(super) async fn room_or(room: EventListener, until: Option<Instant>) {
-    let time = async {
-        match until {
-            Some(until) => sleep_until(until).await,
-            None => pending().await,
-        }
-    };
-    first_of(room, time).await;
+pub(super) async fn until_asked_again(room_made: EventListener, ask_again: AskAgain) {
+    match ask_again {
+        AskAgain::WhenRoomIsMade => room_made.await,
+        AskAgain::AtTheLatest(at) => first_of(room_made, sleep_until(at)).await,
+    }
 }

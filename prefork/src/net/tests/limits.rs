@@ -10,7 +10,7 @@ use super::stage::{
     PATIENCE, Stage, ask, connection, is_open, on_each_runtime, refuse, server_config, speak_tls,
     until, until_end,
 };
-use crate::net::admission::{Entry, Limits};
+use crate::net::admission::{AskAgain, Entry, Limits};
 use crate::net::handshakes::Handshakes;
 
 #[test]
@@ -155,14 +155,14 @@ fn a_place_is_free_again_when_the_connection_is_collected() {
         assert_eq!(handshakes.entry(Instant::now()), Entry::Open);
 
         handshakes.begin(stream, peer);
-        let Entry::Full(Some(old)) = handshakes.entry(Instant::now()) else {
+        let Entry::Full(AskAgain::AtTheLatest(old)) = handshakes.entry(Instant::now()) else {
             panic!("the only place is taken");
         };
         assert_eq!(handshakes.entry(old), Entry::Open);
 
         let _client = speak_tls(io).await;
-        // Over, but nobody has it: it does not give way, however old it gets.
-        until(async || handshakes.entry(old) == Entry::Full(None)).await;
+        // Through, but nobody has it: it does not give way, however old it gets.
+        until(async || handshakes.entry(old) == Entry::Full(AskAgain::WhenRoomIsMade)).await;
         let _ = handshakes.next_finished().await;
         assert_eq!(handshakes.entry(old), Entry::Open);
     });
