@@ -1,0 +1,87 @@
+//! Clients that have to show a certificate, and clients that are not ours to be nice.
+
+use std::fs;
+
+use prefork_tests::client::connect;
+use prefork_tests::tls::{Authority, Client};
+use rustls::HandshakeKind;
+
+use crate::secure::{Secure, TLS, replace, visit};
+
+#[test]
+fn clients_without_a_certificate_of_the_authority_are_refused() {
+    let secure = Secure::new();
+    let clients = Authority::new("the clients'");
+    let ca = secure.path().join("clients.pem");
+    fs::write(&ca, clients.pem()).expect("the folder is ours");
+    let server = secure
+        .server(TLS, "1")
+        .env("PREFORK_TLS_CLIENT_CA", ca)
+        .start();
+    let known = clients.issue();
+    Client::with(&secure.authority, &[], Some(&known))
+        .get(server.addr(), "/")
+        .expect("it is known");
+    let stranger = Authority::new("another").issue();
+    for own in [None, Some(&stranger)] {
+        let client = Client::with(&secure.authority, &[], own);
+        client.get(server.addr(), "/").expect_err("it is not known");
+    }
+}
+
+/// Also one that was here before, and would resume its session if it could.
+#[test]
+fn a_client_is_refused_by_the_next_worker_when_its_authority_is_trusted_no_longer() {
+    let secure = Secure::new();
+    let (old, new) = (Authority::new("the old"), Authority::new("the new"));
+    let ca = secure.path().join("clients.pem");
+    fs::write(&ca, old.pem()).expect("the folder is ours");
+    let server = secure
+        .server(TLS, "1")
+        .env("PREFORK_TLS_CLIENT_CA", &ca)
+        .start();
+    let known = Client::with(&secure.authority, &[], Some(&old.issue()));
+    for _ in 0..2 {
+        let (_, kind) = visit(&known, server.addr());
+        assert_eq!(kind, Some(HandshakeKind::Full), "it is checked each time");
+    }
+    fs::write(&ca, new.pem()).expect("the folder is ours");
+    replace(&server, 0);
+    server.wait_for_log(|line| line.contains("new client CA"));
+    known
+        .get(server.addr(), "/")
+        .expect_err("it is known no longer");
+    Client::with(&secure.authority, &[], Some(&new.issue()))
+        .get(server.addr(), "/")
+        .expect("it is known now");
+}
+
+#[test]
+fn stalled_handshakes_hold_up_nobody() {
+    let secure = Secure::new();
+    let server = secure.server(TLS, "2").start();
+    let stalled: Vec<_> = (0..200)
+        .map(|_| connect(server.addr()).expect("the queue takes it"))
+        .collect();
+    let client = secure.client();
+    for _ in 0..200 {
+        client.get(server.addr(), "/").expect("an answer");
+    }
+    drop(stalled);
+}
+
+/// Fewer descriptors than handshakes that may go on: clients who only connect do not keep all of them.
+#[test]
+fn stalled_handshakes_do_not_keep_the_last_descriptors() {
+    let secure = Secure::new();
+    let server = secure
+        .server(TLS, "1")
+        .through(["sh", "-c", "ulimit -n 48; exec \"$@\"", "sh"])
+        .start();
+    // Several times as many as fit: waiting for the time of each would take longer than a client waits.
+    let stalled: Vec<_> = (0..160)
+        .map(|_| connect(server.addr()).expect("the queue takes it"))
+        .collect();
+    secure.client().get(server.addr(), "/").expect("an answer");
+    drop(stalled);
+}

@@ -1,0 +1,96 @@
+//! Workers get certificates and key from their master's memory, and from nowhere else.
+
+use std::fs;
+use std::path::Path;
+
+use prefork_testkit::Server;
+use prefork_tests::tls::{Client, der};
+
+use crate::secure::{Secure, TLS, heard, replace};
+
+const BUILDER: &str = env!("CARGO_BIN_EXE_tls_builder");
+const MEMORY: &str = env!("CARGO_BIN_EXE_tls_memory");
+
+/// P21 on real children: what the attribute was given as bytes is what they show.
+#[test]
+fn a_certificate_that_is_a_part_of_the_program_is_shown_by_its_workers() {
+    let pem = include_str!("../../bins/memory/cert.pem");
+    let client = Client::trusting(pem, &["http/1.1"], None);
+    let server = Server::new(MEMORY).listen("tls://127.0.0.1:0").start();
+    for slot in 0..2 {
+        let connection = client.connect(server.addr()).expect("a handshake");
+        assert_eq!(
+            connection.conn.alpn_protocol(),
+            Some(b"http/1.1".as_slice())
+        );
+        let (text, shown) = heard(connection);
+        assert_eq!((text.as_str(), shown), ("from memory\n", der(pem)));
+        replace(&server, slot);
+    }
+}
+
+/// P21 as well, from the builder; nothing of it lies on disk by then.
+#[test]
+fn what_the_builder_was_given_as_bytes_reaches_real_children() {
+    let secure = Secure::new();
+    let folder = secure.path().join("pair");
+    fs::create_dir(&folder).expect("a place for files");
+    let given = secure.authority.issue();
+    given.write(&folder);
+    fs::write(folder.join("ca.pem"), secure.authority.pem()).expect("a place for files");
+    let server = Server::new(BUILDER)
+        .listen("http=127.0.0.1:0,https=tls://127.0.0.1:0,other=tls://127.0.0.1:0")
+        .env("PAIR", &folder)
+        .env("PREFORK_WORKERS", "1")
+        .start();
+    let addr = server.addr_of("https");
+    let own = secure.authority.issue();
+    let client = Client::with(&secure.authority, &["h2"], Some(&own));
+    replace(&server, 0);
+    let (text, shown) = heard(client.connect(addr).expect("a handshake"));
+    assert!(text.starts_with("h2, 1 of the client\n"), "{text}");
+    assert!(text.contains("listener 'other' speaks TLS"), "{text}");
+    assert_eq!(shown, given.der().to_vec());
+    let stranger = secure.client().get(addr, "/");
+    stranger.expect_err("it shows no certificate");
+}
+
+/// The files are for the master alone: workers get what is in them from memory.
+#[test]
+fn workers_need_no_right_to_read_the_files() {
+    let secure = Secure::new();
+    let server = secure.server(TLS, "1").start();
+    for name in ["cert.pem", "key.pem"] {
+        fs::remove_file(secure.path().join(name)).expect("it is there");
+    }
+    replace(&server, 0);
+    server.wait_for_log(|line| line.contains("there is no such file"));
+    secure.client().get(server.addr(), "/").expect("an answer");
+}
+
+/// The file is gone once the body has what was in it.
+#[test]
+fn the_key_stays_in_the_workers() {
+    let secure = Secure::new();
+    let server = secure.server(TLS, "1").start();
+    secure.client().get(server.addr(), "/").expect("an answer");
+    let pid = server.wait_for_children(1)[0].pid;
+    let is_memory = |file: &Path| file.to_string_lossy().contains("memfd");
+    let left = prefork_tests::proc::fds(pid)
+        .into_iter()
+        .filter(|(_, target)| is_memory(target));
+    assert_eq!(left.count(), 0, "it is closed once it was read");
+}
+
+/// The certificates go to workers in a memory file, which is a file: the kernel ends who writes past the limit.
+#[test]
+fn a_limit_of_file_sizes_is_told_before_it_kills() {
+    let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];
+    let output = Secure::new().server(TLS, "1").through(limited).run();
+    assert_eq!(output.status.code(), Some(72), "{:#?}", output.log);
+    let said = output.log.join("\n");
+    assert!(
+        said.contains("limit of file sizes (0 bytes, `ulimit -f`)"),
+        "{said}"
+    );
+}

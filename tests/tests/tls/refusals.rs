@@ -1,0 +1,160 @@
+//! What cannot be served ends the start, in words that say why.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use prefork_testkit::Server;
+use prefork_tests::tls::Pair;
+
+use crate::secure::{BY_HAND, Secure, TLS};
+
+/// What a start ends with that cannot speak TLS.
+fn refusal(server: Server) -> String {
+    let output = server.run();
+    assert_eq!(output.status.code(), Some(78), "{:#?}", output.log);
+    assert!(!output.log.iter().any(|line| line.contains("listening on")));
+    output.log.join("\n")
+}
+
+#[test]
+fn every_bad_pair_ends_the_start_in_its_own_words_and_without_the_key() {
+    let secure = Secure::new();
+    let good = secure.authority.issue();
+    let other = secure.authority.issue();
+    let dated = |from: i32, to: i32| {
+        secure.authority.issue_with(|params| {
+            params.not_before = rcgen::date_time_ymd(from, 1, 1);
+            params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        })
+    };
+    let (old, coming) = (dated(2001, 2002), dated(2901, 2902));
+    let encrypted = good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let half = good.key[..good.key.len() / 2].to_owned();
+    for (cert, key, why) in [
+        ("", good.key.as_str(), "PREFORK_TLS_CERT ('"),
+        ("garbage", &good.key, "is not PEM"),
+        (&good.cert, "garbage", "is not PEM"),
+        (&good.key, &good.cert, "swapped"),
+        (&good.cert, &good.cert, "no private key"),
+        (&good.cert, &encrypted, "encrypted"),
+        (&good.cert, &half, "no '-----END' line"),
+        (&good.cert, &other.key, "does not belong to the certificate"),
+        (&old.cert, &old.key, "expired at 2002-01-01"),
+        (&coming.cert, &coming.key, "not valid before 2901-01-01"),
+    ] {
+        let pair = Pair {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+        };
+        pair.write(secure.path());
+        let said = refusal(secure.server(TLS, "1"));
+        assert!(said.contains(why), "{why}: {said}");
+        for secret in [&good.key, &other.key] {
+            // Any line of it.
+            let lines = secret.lines().filter(|line| !line.starts_with("-----"));
+            assert!(lines.into_iter().all(|line| !said.contains(line)), "{said}");
+        }
+        // An explanation ends the same way, and starts nobody either.
+        let explained = refusal(secure.server(TLS, "1").env("PREFORK_EXPLAIN", "1"));
+        assert!(explained.contains(why), "{why}: {explained}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_end_the_start() {
+    let secure = Secure::new();
+    let missing = secure.path().join("missing.pem");
+    let said = refusal(secure.server(TLS, "1").env("PREFORK_TLS_KEY", &missing));
+    assert!(
+        said.contains("missing.pem'): there is no such file"),
+        "{said}"
+    );
+    assert!(said.contains("Check the path"), "{said}");
+    let relative = secure
+        .server(TLS, "1")
+        .env("PREFORK_TLS_KEY", "missing.pem");
+    let whole = std::path::absolute("missing.pem").expect("a directory");
+    let (said, whole) = (refusal(relative), whole.display().to_string());
+    assert!(said.contains(&whole), "{whole}: {said}");
+    let said = refusal(
+        secure
+            .server(TLS, "1")
+            .env("PREFORK_TLS_CERT", secure.path()),
+    );
+    assert!(said.contains("is a directory"), "{said}");
+    assert!(
+        said.contains("Give tls_cert the server's certificate"),
+        "{said}"
+    );
+    let said = refusal(
+        secure
+            .server(TLS, "1")
+            .env("PREFORK_TLS_CLIENT_CA", secure.path().join("key.pem")),
+    );
+    assert!(said.contains("PREFORK_TLS_CLIENT_CA ('"), "{said}");
+    assert!(
+        said.contains("Give tls_client_ca the certificates"),
+        "{said}"
+    );
+    let closed = secure.path().join("key.pem");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).expect("it is ours");
+    if fs::File::open(&closed).is_err() {
+        let said = refusal(secure.server(TLS, "1"));
+        assert!(said.contains("cannot be read"), "{said}");
+    } else {
+        println!("skipped: needs a user who may not read everything");
+    }
+}
+
+#[test]
+fn options_that_do_not_go_together_are_told() {
+    let secure = Secure::new();
+    let said = refusal(secure.server(TLS, "1").env_remove("PREFORK_TLS_KEY"));
+    assert!(
+        said.contains("PREFORK_TLS_CERT: needs tls_key as well"),
+        "{said}"
+    );
+    let said = refusal(secure.server(TLS, "1").env("PREFORK_TLS_KEY", ""));
+    assert!(said.contains("PREFORK_TLS_KEY: '' is no path"), "{said}");
+    assert!(!said.contains("needs tls_key"), "it was said: {said}");
+    let neither = Server::new(TLS).listen("tls://127.0.0.1:0");
+    let said = refusal(neither);
+    assert!(
+        said.contains("speaks TLS, which needs tls_cert and tls_key"),
+        "{said}"
+    );
+    let said = refusal(secure.server(TLS, "1").listen("127.0.0.1:0"));
+    assert!(
+        said.contains("is plain and its argument speaks TLS"),
+        "{said}"
+    );
+    let said = refusal(secure.server(env!("CARGO_BIN_EXE_hello"), "1"));
+    assert!(
+        said.contains("speaks TLS (tls://) and its argument does not"),
+        "{said}"
+    );
+    let said = refusal(Server::new(BY_HAND).listen("127.0.0.1:0"));
+    assert!(said.contains("needs tls_cert and tls_key"), "{said}");
+}
+
+#[test]
+fn a_certificate_that_nobody_shows_is_told() {
+    let secure = Secure::new();
+    let plain = env!("CARGO_BIN_EXE_hello");
+    let server = secure.server(plain, "1").listen("127.0.0.1:0").start();
+    server.wait_for_log(|line| line.contains("tls_cert is set, and no listener speaks TLS"));
+}
+
+/// Certificates are read by whoever serves: here by the only process there is.
+#[test]
+fn an_explanation_of_a_single_process_says_what_its_start_says() {
+    let secure = Secure::new();
+    let missing = secure.path().join("missing.pem");
+    let single = || secure.server(TLS, "0").env("PREFORK_TLS_KEY", &missing);
+    let started = refusal(single());
+    let explained = refusal(single().env("PREFORK_EXPLAIN", "1"));
+    for said in [started, explained] {
+        let why = "missing.pem'): there is no such file";
+        assert!(said.contains(why), "{said}");
+    }
+}
