@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use prefork_testkit::{Child, Running, Server, eventually};
+use prefork_testkit::{Child, Running, Server};
 use prefork_tests::tls::{Authority, Client, Connection, answer, ask};
 use rustls::HandshakeKind;
 use tempfile::TempDir;
@@ -48,16 +48,10 @@ impl Secure {
     }
 }
 
-fn successor(server: &Running, dead: Child) -> Child {
-    eventually("another child in the slot", || {
-        let child = server.child(dead.slot)?;
-        (child.pid != dead.pid).then_some(child)
-    })
-}
-
+/// Kills the worker in this slot; its successor.
 pub(crate) fn replace(server: &Running, slot: usize) -> Child {
     let killed = server.kill_child(slot);
-    successor(server, killed)
+    server.wait_for_successor(killed)
 }
 
 /// All that a connection says, and the certificate that it shows.
