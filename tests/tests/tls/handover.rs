@@ -1,9 +1,9 @@
 //! Workers get certificates and key from their master's memory, and from nowhere else.
 
 use std::fs;
-use std::path::Path;
 
 use prefork_testkit::Server;
+use prefork_tests::proc;
 use prefork_tests::tls::{Client, der};
 
 use crate::secure::{Secure, TLS, heard, replace};
@@ -68,18 +68,25 @@ fn workers_need_no_right_to_read_the_files() {
     secure.client().get(server.addr(), "/").expect("an answer");
 }
 
-/// The file is gone once the body has what was in it.
+/// The file is gone once the body has what was in it; its master keeps the one that the next worker gets.
 #[test]
 fn the_key_stays_in_the_workers() {
     let secure = Secure::new();
     let server = secure.server(TLS, "1").start();
     secure.client().get(server.addr(), "/").expect("an answer");
-    let pid = server.wait_for_children(1)[0].pid;
-    let is_memory = |file: &Path| file.to_string_lossy().contains("memfd");
-    let left = prefork_tests::proc::fds(pid)
-        .into_iter()
-        .filter(|(_, target)| is_memory(target));
-    assert_eq!(left.count(), 0, "it is closed once it was read");
+    let worker = server.wait_for_children(1)[0];
+    let kept = memory_files(server.master_pid());
+    assert_eq!(kept.len(), 1, "the next worker's: {kept:?}");
+    assert_ne!(proc::sockets(worker.pid), [""; 0], "its files are seen");
+    let left = memory_files(worker.pid);
+    assert!(left.is_empty(), "it is closed once it was read: {left:?}");
+}
+
+/// The files of a process that lie in no folder, by the kernel's names (`memfd_create(2)`).
+fn memory_files(pid: i32) -> Vec<String> {
+    let files = proc::fds(pid).into_iter();
+    let names = files.map(|(_, target)| target.display().to_string());
+    names.filter(|name| name.starts_with("/memfd:")).collect()
 }
 
 /// The certificates go to workers in a memory file, which is a file: the kernel ends who writes past the limit.
