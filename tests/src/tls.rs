@@ -109,7 +109,7 @@ pub struct Client {
     config: Arc<ClientConfig>,
 }
 
-/// A connection with its handshake done.
+/// A connection, by [`Client::connect`] with its handshake done.
 pub type Connection = StreamOwned<ClientConnection, TcpStream>;
 
 impl Client {
@@ -160,18 +160,29 @@ impl Client {
     ///
     /// # Errors
     /// Nobody listens, or one of the two does not like the other.
-    ///
-    /// # Panics
-    /// Never: the name is a good one.
     pub fn connect(&self, addr: SocketAddr) -> io::Result<Connection> {
-        let stream = client::connect(addr)?;
-        let name = ServerName::try_from("localhost").expect("a good name");
-        let connection = ClientConnection::new(Arc::clone(&self.config), name);
-        let mut stream = StreamOwned::new(connection.map_err(io::Error::other)?, stream);
+        let mut stream = self.open(addr)?;
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
         Ok(stream)
+    }
+
+    /// Connects and says nothing; the handshake is done by whatever is written or read first.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    ///
+    /// # Panics
+    /// Never: the name is a good one.
+    pub fn open(&self, addr: SocketAddr) -> io::Result<Connection> {
+        let stream = client::connect(addr)?;
+        let name = ServerName::try_from("localhost").expect("a good name");
+        let connection = ClientConnection::new(Arc::clone(&self.config), name);
+        Ok(StreamOwned::new(
+            connection.map_err(io::Error::other)?,
+            stream,
+        ))
     }
 
     /// Asks and waits for the answer's body; tickets that came before it are kept.
@@ -181,6 +192,33 @@ impl Client {
     pub fn get(&self, addr: SocketAddr, path: &str) -> io::Result<String> {
         answer(ask(self.connect(addr)?, path)?).map(|(body, _)| body)
     }
+}
+
+/// Says the first word of the handshake, and waits for no answer.
+///
+/// # Errors
+/// The connection is gone.
+pub fn greet(connection: &mut Connection) -> io::Result<()> {
+    while connection.conn.wants_write() {
+        connection.conn.write_tls(&mut connection.sock)?;
+    }
+    Ok(())
+}
+
+/// Says the first word and hears the server's; what ends the handshake is not said yet.
+///
+/// # Errors
+/// The connection is gone, or the server wants to hear more before.
+pub fn greet_and_hear(connection: &mut Connection) -> io::Result<()> {
+    greet(connection)?;
+    while connection.conn.is_handshaking() {
+        if connection.conn.read_tls(&mut connection.sock)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let heard = connection.conn.process_new_packets();
+        heard.map_err(io::Error::other)?;
+    }
+    Ok(())
 }
 
 /// Sends a request of HTTP/1.1.
