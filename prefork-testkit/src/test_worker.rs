@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use prefork::__private::{Certificates, Guest, Word, certificates};
+use prefork::__private::{Guest, Word, guest};
 use prefork::{Prefork, Worker};
 
 use crate::LIMIT;
@@ -57,7 +57,6 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct TestWorker {
     guest: Arc<Guest>,
-    addrs: Vec<(String, SocketAddr)>,
     said: Mutex<Vec<Word>>,
 }
 
@@ -78,7 +77,7 @@ impl TestWorker {
         Self::with_listeners([("listener0", listener)], GRACE)
     }
 
-    /// With these listeners, by name, and this time to drain when the master dies.
+    /// With these listeners, by name, all of them plain, and this time to drain when the master dies.
     ///
     /// # Panics
     /// If the system has no descriptor left.
@@ -91,52 +90,51 @@ impl TestWorker {
             .into_iter()
             .map(|(name, listener)| (name.into(), listener))
             .collect();
-        Self::guest(listeners, grace, None)
+        match Guest::new(listeners, grace) {
+            Ok(guest) => Self::of(guest),
+            Err(error) => panic!("cannot make a worker: {error}"),
+        }
     }
 
-    /// With one listener, `listener0`, and the certificates that these options name, as `tls_cert` and `tls_key` (feature
-    /// `tls` of prefork); other options do not matter here, nor does the environment.
+    /// With what a worker gets from these options: the listeners that `listen` names, certificates (`tls_cert`, `tls_key`,
+    /// `tls_client_ca`, `tls_alpn`; feature `tls` of prefork), and the `shutdown_grace_period`, for the time to drain when the
+    /// master dies.
+    ///
+    /// Each listener keeps its name, and is for TLS where its address begins with `tls://`; it is bound to a free port of
+    /// 127.0.0.1, whatever its address says, and [`addr_of`](Self::addr_of) knows which. A port need not be said. Without
+    /// `listen` there is one listener, `listener0`, for TLS. All other options are checked as at a start, and matter no
+    /// more; the environment and `configure` are not asked.
     ///
     /// # Examples
     /// ```no_run
     /// use prefork_testkit::TestWorker;
     ///
     /// let worker = TestWorker::with_certificates(|options| {
-    ///     options.tls_cert("tests/server.pem").tls_key("tests/server.key");
+    ///     options
+    ///         .listen(["http=0.0.0.0:80", "https=tls://0.0.0.0:443"])
+    ///         .tls_cert("tests/server.pem")
+    ///         .tls_key("tests/server.key");
     /// });
+    /// let (plain, secure) = (worker.addr_of("http"), worker.addr_of("https"));
     /// ```
     ///
     /// # Panics
-    /// If a certificate or its key cannot be used, or the system has no descriptor or no port left.
+    /// If no server could start with these options, such as with a certificate or a key that cannot be used, or the system
+    /// has no descriptor or no port left.
     #[track_caller]
     pub fn with_certificates(options: impl FnOnce(&mut Prefork)) -> Self {
         let mut prefork = Prefork::new();
         options(&mut prefork);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        match certificates(&prefork) {
-            Ok(tls) => Self::guest(vec![("listener0".to_owned(), listener)], GRACE, tls),
-            Err(error) => panic!("no worker can have these certificates: {error}"),
+        match guest(prefork) {
+            Ok(guest) => Self::of(guest),
+            Err(error) => panic!("no worker can have these options: {error}"),
         }
     }
 
-    #[track_caller]
-    fn guest(
-        listeners: Vec<(String, TcpListener)>,
-        grace: Duration,
-        tls: Option<Certificates>,
-    ) -> Self {
-        let addr = |(name, listener): &(String, TcpListener)| {
-            let addr = listener.local_addr().expect("a listener is bound");
-            (name.clone(), addr)
-        };
-        let addrs = listeners.iter().map(addr).collect();
-        match Guest::new(listeners, grace, tls) {
-            Ok(guest) => Self {
-                guest: Arc::new(guest),
-                addrs,
-                said: Mutex::default(),
-            },
-            Err(error) => panic!("cannot make a worker: {error}"),
+    fn of(guest: Guest) -> Self {
+        Self {
+            guest: Arc::new(guest),
+            said: Mutex::default(),
         }
     }
 
@@ -146,8 +144,26 @@ impl TestWorker {
     /// If it has none.
     #[track_caller]
     pub fn addr(&self) -> SocketAddr {
-        let (_, addr) = self.addrs.first().expect("the worker has a listener");
+        let (_, addr) = self.addrs().first().expect("the worker has a listener");
         *addr
+    }
+
+    /// Where this listener listens.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    #[track_caller]
+    pub fn addr_of(&self, name: &str) -> SocketAddr {
+        let mut addrs = self.addrs().iter();
+        match addrs.find(|(known, _)| known == name) {
+            Some((_, addr)) => *addr,
+            None => panic!("there is no listener '{name}' in {:?}", self.addrs()),
+        }
+    }
+
+    /// The name and the address of each listener.
+    pub fn addrs(&self) -> &[(String, SocketAddr)] {
+        self.guest.addrs()
     }
 
     /// Runs a body on this thread, to its end, and returns what it returned.

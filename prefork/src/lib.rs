@@ -216,9 +216,10 @@ pub use worker::{
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::prefork::private::{certificates, run, take};
+    pub use crate::prefork::guest::guest;
+    pub use crate::prefork::private::{run, take};
     pub use crate::runtime::Body;
-    pub use crate::worker::{Certificates, Guest, Want, Word};
+    pub use crate::worker::{Guest, Want, Word};
 }
 
 /// The call that runs an async `main` without another runtime, where feature `tokio` is on.

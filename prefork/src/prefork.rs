@@ -4,6 +4,7 @@
 mod arguments;
 mod code;
 mod explain;
+pub(crate) mod guest;
 pub(crate) mod private;
 mod single;
 

@@ -6,8 +6,8 @@ use std::os::fd::{OwnedFd, RawFd};
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use socket2::{SockRef, Type};
 
-use super::Place;
 use super::announce::{ADDRS_VARIABLE, TLS_VARIABLE};
+use super::{Bound, Place};
 use crate::error::Error;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
@@ -17,6 +17,16 @@ use crate::sys::fds::FIRST_FD;
 pub(crate) struct Inherited {
     pub(crate) place: Place,
     pub(crate) fd: OwnedFd,
+}
+
+/// In a process that binds for itself.
+impl From<Bound> for Inherited {
+    fn from(bound: Bound) -> Self {
+        Self {
+            place: bound.place.clone(),
+            fd: bound.into_fd(),
+        }
+    }
 }
 
 /// All that a master passed, but for the channel.

@@ -91,13 +91,9 @@ impl Context {
         tls: Option<Handed>,
         declared: &Declared,
     ) -> Result<Arc<Self>, Error> {
-        let listeners = bound.into_iter().map(|bound| Inherited {
-            place: bound.place.clone(),
-            fd: bound.into_fd(),
-        });
         let parts = Parts {
             slot: 0,
-            listeners: listeners.collect(),
+            listeners: bound.into_iter().map(Inherited::from).collect(),
             master: None,
             grace,
             threads,

@@ -2,12 +2,14 @@
 //! real channel. For the testkit.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Context, Declared, Parts};
+use socket2::SockRef;
+
+use super::context::{Context, Declared, Parts, cannot};
 use super::watch::Process;
 use super::worker::Worker;
 use crate::channel::{Channel, FromChild, FromMaster, Queue, Received};
@@ -23,9 +25,7 @@ pub struct Guest {
     channel: Channel,
 }
 
-/// What a master hands over of certificates.
-#[derive(Debug)]
-pub struct Certificates(pub(crate) Handed);
+const DOING: &str = "be a guest";
 
 /// What a guest said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,22 +37,12 @@ pub enum Word {
 }
 
 impl Guest {
-    /// A worker in slot 0 with these listeners, unnamed ones by their place, and what a master hands over of certificates.
+    /// A worker in slot 0 with these listeners, by name, all of them plain.
     ///
     /// # Errors
     /// No descriptors are left, or a listener has no address.
-    pub fn new(
-        listeners: Vec<(String, TcpListener)>,
-        grace: Duration,
-        tls: Option<Certificates>,
-    ) -> Result<Self, Error> {
-        let cannot = |source| Error::Worker {
-            doing: "be a guest",
-            source,
-        };
-        let names = listeners.iter().map(|(name, _)| name.clone()).collect();
-        let inherit = |(name, listener): (String, TcpListener)| -> io::Result<Inherited> {
-            listener.set_nonblocking(true)?;
+    pub fn new(listeners: Vec<(String, TcpListener)>, grace: Duration) -> Result<Self, Error> {
+        let plain = |(name, listener): (String, TcpListener)| -> io::Result<Inherited> {
             let place = Place {
                 name,
                 addr: listener.local_addr()?,
@@ -63,30 +53,53 @@ impl Guest {
                 fd: listener.into(),
             })
         };
-        let listeners: io::Result<_> = listeners.into_iter().map(inherit).collect();
-        let (ours, theirs) = Channel::pair().map_err(cannot)?;
+        let listeners: io::Result<_> = listeners.into_iter().map(plain).collect();
+        Self::of(listeners.map_err(cannot(DOING))?, grace, None)
+    }
+
+    /// A worker in slot 0 with what a master would give to one.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub(crate) fn of(
+        listeners: Vec<Inherited>,
+        grace: Duration,
+        tls: Option<Handed>,
+    ) -> Result<Self, Error> {
+        let cannot = cannot(DOING);
+        for listener in &listeners {
+            let socket = SockRef::from(&listener.fd);
+            socket.set_nonblocking(true).map_err(&cannot)?;
+        }
+        // As if `main` had an argument for each.
+        let places = listeners.iter().map(|listener| &listener.place);
+        let declared = Declared {
+            listeners: places.map(|place| place.name.clone()).collect(),
+            ..Declared::default()
+        };
+        let (ours, theirs) = Channel::pair().map_err(&cannot)?;
         let parts = Parts {
             slot: 0,
-            listeners: listeners.map_err(cannot)?,
+            listeners,
             master: Some(Arc::new(theirs)),
             grace,
             threads: NonZeroUsize::MIN,
-            tls: tls.map(|certificates| certificates.0),
+            tls,
             own_signals: &[],
             on_master_death: None,
             process: Process::Guest,
         };
-        // As if `main` had an argument for each.
-        let declared = Declared {
-            listeners: names,
-            ..Declared::default()
-        };
         let (context, watch) = Context::build(parts, &declared)?;
-        watch.start().map_err(cannot)?;
+        watch.start().map_err(&cannot)?;
         Ok(Self {
             context,
             channel: ours,
         })
+    }
+
+    /// The name and the address of each listener.
+    pub fn addrs(&self) -> &[(String, SocketAddr)] {
+        self.context.addrs()
     }
 
     /// Runs a body on this thread, which is the worker's meanwhile: `worker()`, `shutdown()` and
@@ -136,14 +149,11 @@ mod tests {
 
     const GRACE: Duration = Duration::from_secs(30);
 
-    fn guest() -> (Guest, std::net::SocketAddr) {
+    fn guest() -> (Guest, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let listeners = vec![("http".to_owned(), listener)];
-        (
-            Guest::new(listeners, GRACE, None).expect("descriptors"),
-            addr,
-        )
+        (Guest::new(listeners, GRACE).expect("descriptors"), addr)
     }
 
     /// Answers each connection with what it read, and returns how many there were.
@@ -160,7 +170,7 @@ mod tests {
         count
     }
 
-    fn send(addr: std::net::SocketAddr) -> TcpStream {
+    fn send(addr: SocketAddr) -> TcpStream {
         let mut client = TcpStream::connect(addr).expect("it listens");
         client.write_all(b"x").expect("there is room");
         client

@@ -26,7 +26,7 @@ pub use argument::{Argument, ArgumentKind, Request, Want};
 pub(crate) use argument::{lay_down, take};
 pub(crate) use assign::{Wanted, assign, untaken};
 pub(crate) use context::{Context, Declared, current};
-pub use guest::{Certificates, Guest, Word};
+pub use guest::{Guest, Word};
 pub(crate) use latch::latched;
 pub use ready::{Ready, ready};
 pub(crate) use secure::{Offered, agree, unshown, wants_config};

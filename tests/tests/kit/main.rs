@@ -1,5 +1,6 @@
 //! What the testkit promises to those who test their own servers.
 
+mod certificates;
 mod children;
 mod reservation;
 mod worker;

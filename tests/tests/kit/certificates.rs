@@ -1,0 +1,164 @@
+//! Bodies that speak TLS, as workers in the test's own process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use axum::Router;
+use axum::routing::get;
+use prefork::{Prefork, Worker};
+use prefork_testkit::TestWorker;
+use prefork_tests::client;
+use prefork_tests::tls::{Authority, Client, Pair};
+
+use crate::{LONG, alone, belongings, wait_for};
+
+/// Takes a listener as the operator wants it to be taken, and serves until it is asked to go.
+async fn serve(worker: &Worker, name: &str) {
+    let app = Router::new().route("/", get(async || "hello\n"));
+    let stop = prefork::shutdown();
+    let served = if worker.is_tls(name).expect("it is there") {
+        let listener = worker.tls_listener(name).expect("it is for TLS");
+        axum::serve(listener, app)
+            .with_graceful_shutdown(stop)
+            .await
+    } else {
+        let listener = worker.listener(name).expect("it is plain");
+        axum::serve(listener, app)
+            .with_graceful_shutdown(stop)
+            .await
+    };
+    served.expect("axum's serve has no errors");
+}
+
+fn block_on<R>(future: impl Future<Output = R>) -> R {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("descriptors").block_on(future)
+}
+
+/// The certificate as the program has it: in memory.
+fn certify(options: &mut Prefork, Pair { cert, key }: &Pair) {
+    options
+        .tls_cert(cert.clone().into_bytes())
+        .tls_key(key.clone().into_bytes());
+}
+
+fn is_answered(addr: SocketAddr, trusted: Option<&Authority>) -> bool {
+    let answer = match trusted {
+        Some(authority) => Client::new(authority, &[]).get(addr, "/"),
+        None => client::get(addr, "/"),
+    };
+    answer.is_ok_and(|body| body == "hello\n")
+}
+
+#[test]
+fn a_body_that_asks_whether_there_is_tls_hears_what_the_options_say() {
+    let _alone = alone();
+    let before = belongings();
+    let authority = Authority::new("the test's");
+    let secure = TestWorker::with_certificates(|options| certify(options, &authority.issue()));
+    for (worker, trusted) in [(TestWorker::new(), None), (secure, Some(&authority))] {
+        let body = worker.spawn(|worker| block_on(serve(&worker, "listener0")));
+        worker.wait_until_ready();
+        assert!(is_answered(worker.addr(), trusted));
+        worker.drain(LONG);
+        body.wait();
+        worker.wait_until_closed();
+    }
+    wait_for(&before);
+}
+
+/// The addresses of a container: everywhere, on a port that the platform says.
+#[test]
+fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
+    let _alone = alone();
+    let before = belongings();
+    let authority = Authority::new("the test's");
+    let worker = TestWorker::with_certificates(|options| {
+        options.listen(["http=0.0.0.0", "https=tls://0.0.0.0"]);
+        certify(options, &authority.issue());
+    });
+    let (http, https) = (worker.addr_of("http"), worker.addr_of("https"));
+    assert_eq!([http.ip(), https.ip()], [Ipv4Addr::LOCALHOST; 2]);
+    let body = worker.spawn(|worker| {
+        block_on(async { tokio::join!(serve(&worker, "http"), serve(&worker, "https")) })
+    });
+    worker.wait_until_ready();
+    assert!(is_answered(http, None));
+    assert!(is_answered(https, Some(&authority)));
+    worker.drain(LONG);
+    body.wait();
+    worker.wait_until_closed();
+    drop(worker);
+    wait_for(&before);
+}
+
+#[test]
+fn a_body_that_forgets_to_ask_is_not_given_a_listener_for_tls() {
+    let _alone = alone();
+    let before = belongings();
+    let worker = TestWorker::with_certificates(|options| {
+        options.listen(["http=:80", "https=tls://:443"]);
+        certify(options, &Authority::new("the test's").issue());
+    });
+    worker.run(|worker| {
+        worker.listener("http").expect("it is plain");
+        let refusal = worker.listener("https").expect_err("it is for TLS");
+        let refusal = refusal.to_string();
+        assert!(refusal.contains("listener 'https' speaks TLS"), "{refusal}");
+        worker.tls_config().expect("there are certificates");
+        worker
+            .tcp_listener("https")
+            .expect("the body does the handshakes");
+    });
+    drop(worker);
+    wait_for(&before);
+}
+
+#[test]
+fn the_time_to_drain_is_that_of_the_options() {
+    let _alone = alone();
+    let before = belongings();
+    let worker = TestWorker::with_certificates(|options| {
+        options.listen(":80").shutdown_grace_period("1h");
+    });
+    let begun = Instant::now();
+    let shutdown = worker.run(|worker| {
+        // One that is dropped has ended.
+        drop(worker.listener("listener0"));
+        worker.shutdown()
+    });
+    worker.master_dies();
+    shutdown.wait();
+    let deadline = shutdown.deadline().expect("it was asked to go");
+    assert!(deadline - begun > LONG, "longer than it would be unsaid");
+    drop(worker);
+    wait_for(&before);
+}
+
+/// What a test is told whose options cannot be used.
+fn refusal(options: impl FnOnce(&mut Prefork)) -> String {
+    let made = catch_unwind(AssertUnwindSafe(|| TestWorker::with_certificates(options)));
+    let panic = made.expect_err("no worker can have them");
+    *panic.downcast::<String>().expect("a text")
+}
+
+#[test]
+fn options_that_no_server_starts_with_are_told() {
+    let _alone = alone();
+    let said = refusal(|_| {});
+    assert!(
+        said.contains("speaks TLS, which needs tls_cert and tls_key"),
+        "{said}"
+    );
+    let said = refusal(|options| {
+        options.listen(":80").tls_cert("missing.pem");
+    });
+    assert!(said.contains("tls_cert: needs tls_key as well"), "{said}");
+    let said = refusal(|options| {
+        options.listen(":80").workers("many");
+    });
+    assert!(said.contains("workers: 'many'"), "{said}");
+}
