@@ -262,4 +262,32 @@ mod tests {
             assert!(other.to_string().contains("no listener 'admin'"), "{other}");
         });
     }
+
+    /// Without the feature the program is another one than its master's, which nobody has refused before.
+    #[test]
+    fn a_listener_that_speaks_tls_is_not_given_for_plain_text() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let place = Place {
+            name: "https".to_owned(),
+            addr: listener.local_addr().expect("bound"),
+            is_tls: true,
+        };
+        let fd = listener.into();
+        let guest = Guest::of(vec![Inherited { place, fd }], GRACE, None).expect("descriptors");
+        guest.run(|worker| {
+            let taken = [
+                worker.listener("https").map(drop),
+                worker.tcp_listener("https").map(drop),
+            ];
+            for refused in taken {
+                let refusal = refused.expect_err("it is for TLS").to_string();
+                let way_out = if cfg!(feature = "tls") {
+                    "tls_listener"
+                } else {
+                    "feature `tls` of prefork"
+                };
+                assert!(refusal.contains(way_out), "{refusal}");
+            }
+        });
+    }
 }

@@ -55,7 +55,8 @@ impl Worker {
     /// # Errors
     /// No listener has that name, or it was taken already: by an argument of `main` or by an
     /// earlier call. Its address begins with `tls://`, and the body has not asked for the configuration of TLS
-    /// (`tls_config`, or an `Arc<rustls::ServerConfig>` as argument) that it needs to do the handshakes itself.
+    /// (`tls_config`, or an `Arc<rustls::ServerConfig>` as argument) that it needs to do the handshakes itself; without
+    /// feature `tls` there is none to ask for.
     pub fn listener(&self, name: &str) -> Result<Listener, ArgError> {
         self.context.take_termination();
         self.context.listener(self.plain_place(name)?)
@@ -87,13 +88,16 @@ impl Worker {
     /// Nobody is to speak plain text where clients begin a handshake.
     fn plain_place(&self, name: &str) -> Result<usize, ArgError> {
         let place = self.place(name)?;
-        #[cfg(feature = "tls")]
-        if self.context.is_tls(place) && !self.context.tls().is_in_the_body() {
-            return Err(ArgError::new(format!(
-                "listener '{name}' speaks TLS (tls://): take it with tls_listener, or ask for tls_config before"
-            )));
+        if !self.context.is_tls(place) {
+            return Ok(place);
         }
-        Ok(place)
+        #[cfg(feature = "tls")]
+        if self.context.tls().is_in_the_body() {
+            return Ok(place);
+        }
+        Err(ArgError::new(format!(
+            "listener '{name}' speaks TLS (tls://): {WAY_OUT}"
+        )))
     }
 
     pub(super) fn place(&self, name: &str) -> Result<usize, ArgError> {
@@ -103,6 +107,13 @@ impl Worker {
             .ok_or_else(|| ArgError::new(format!("there is no listener '{name}'")))
     }
 }
+
+#[cfg(feature = "tls")]
+const WAY_OUT: &str = "take it with tls_listener, or ask for tls_config before";
+
+/// The master has the feature: this program is another one, that a `child_producer` has put in the place of its own.
+#[cfg(not(feature = "tls"))]
+const WAY_OUT: &str = "this program needs feature `tls` of prefork for it";
 
 impl Context {
     pub(super) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
