@@ -7,9 +7,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use socket2::{SockRef, Type};
 
+use super::agree::Offered;
 use super::context::{Context, Declared, Parts, cannot};
 use super::latch::Latched;
-use super::secure::Offered;
 use super::shutdown;
 use super::watch::Process;
 use crate::channel::{Channel, FromChild, FromMaster, Marker, PROTOCOL, ROLE_VARIABLE, Received};

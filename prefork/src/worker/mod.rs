@@ -2,6 +2,7 @@
 //!
 //! Knows its channel, its listeners and the body; knows nothing of how it is supervised.
 
+mod agree;
 mod arg_error;
 mod argument;
 mod assign;
@@ -14,13 +15,14 @@ mod last_words;
 mod latch;
 mod ready;
 mod seats;
-mod secure;
+
 mod shutdown;
 #[cfg(feature = "tls")]
 mod tls;
 mod watch;
 mod worker;
 
+pub(crate) use agree::{Offered, agree, unshown, wants_config};
 pub use arg_error::ArgError;
 pub use argument::{Argument, ArgumentKind, Request, Want};
 pub(crate) use argument::{lay_down, take};
@@ -29,6 +31,5 @@ pub(crate) use context::{Context, Declared, current};
 pub use guest::{Guest, Word};
 pub(crate) use latch::latched;
 pub use ready::{Ready, ready};
-pub(crate) use secure::{Offered, agree, unshown, wants_config};
 pub use shutdown::{Shutdown, shutdown};
 pub use worker::{Worker, worker};
