@@ -15,7 +15,6 @@ mod last_words;
 mod latch;
 mod ready;
 mod seats;
-
 mod shutdown;
 #[cfg(feature = "tls")]
 mod tls;
