@@ -1,12 +1,17 @@
 //! Masters on threads of a process that does other things as well: this one. They touch no signals,
 //! and when they have ended nothing of them is left.
 
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prefork::{Handle, Prefork};
 use prefork_testkit::{Server, eventually};
+use prefork_tests::client::get;
 use prefork_tests::proc;
+use prefork_tests::tls::{Authority, Client};
 
 /// All tests of this file count the descriptors and the children of the same process.
 fn alone() -> MutexGuard<'static, ()> {
@@ -82,6 +87,52 @@ fn servers_of_the_testkit_leave_no_descriptor_and_no_child_either() {
         drop((stopped, dropped));
     }
     assert_eq!(belongings(), before);
+}
+
+/// Both a runtime and a thread that waits.
+#[test]
+fn clients_are_answered_by_its_workers() {
+    let _alone = alone();
+    for program in [env!("CARGO_BIN_EXE_hello"), env!("CARGO_BIN_EXE_plain")] {
+        let mut prefork = Prefork::new();
+        prefork.listen("127.0.0.1:0").workers(2);
+        visit_all(&mut prefork, program, |addr| get(addr, "/"));
+    }
+}
+
+#[test]
+fn clients_that_speak_tls_are_answered_by_its_workers() {
+    let _alone = alone();
+    let authority = Authority::new("the test's");
+    let (client, pair) = (Client::new(&authority, &[]), authority.issue());
+    let mut prefork = Prefork::new();
+    prefork
+        .listen("tls://127.0.0.1:0")
+        .workers(2)
+        .tls_cert(pair.cert.into_bytes())
+        .tls_key(pair.key.into_bytes());
+    let program = env!("CARGO_BIN_EXE_tls");
+    visit_all(&mut prefork, program, |addr| client.get(addr, "/"));
+}
+
+/// Starts this program as its workers, visits until both have answered, each with its pid, and stops.
+fn visit_all(
+    prefork: &mut Prefork,
+    program: &'static str,
+    visit: impl Fn(SocketAddr) -> io::Result<String>,
+) {
+    prefork.child_producer(move |command| {
+        command.program(program);
+    });
+    let master = prefork.start().expect("it can be started");
+    let addr = master.addrs()[0].1;
+    let mut answers = BTreeSet::new();
+    eventually("an answer of each worker", || {
+        answers.insert(visit(addr).expect("an answer"));
+        (answers.len() == 2).then_some(())
+    });
+    master.stop();
+    master.wait().expect("it was asked to stop");
 }
 
 #[test]

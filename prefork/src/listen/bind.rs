@@ -173,15 +173,15 @@ fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> 
     Ok(local.as_socket().unwrap_or(addr))
 }
 
-/// Gives each listener the mode in which it is accepted from, by their places. The flag belongs to the socket, not to the
-/// process: whoever shares the socket shares it.
+/// Gives each listener the mode in which it is accepted from: without waiting, but for those in `blocking`, by their
+/// places. The flag belongs to the socket, not to the process: whoever shares the socket shares it.
 ///
 /// # Errors
 /// None that a socket of ours can have.
-pub(crate) fn set_modes(listeners: &[Bound], blocking: &[bool]) -> io::Result<()> {
-    for (bound, blocking) in listeners.iter().zip(blocking) {
+pub(crate) fn set_modes(listeners: &[Bound], blocking: &[usize]) -> io::Result<()> {
+    for (place, bound) in listeners.iter().enumerate() {
         for socket in &bound.sockets {
-            socket.set_nonblocking(!blocking)?;
+            socket.set_nonblocking(!blocking.contains(&place))?;
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ use crate::supervisor::Readiness;
 pub(crate) struct Setup {
     pub(crate) config: Config,
     pub(crate) readiness: Readiness,
-    pub(crate) blocking: Vec<bool>,
+    pub(crate) blocking: Vec<usize>,
     pub(crate) producer: Option<Producer>,
     pub(crate) hooks: Hooks,
     pub(crate) owns_signals: bool,

@@ -26,8 +26,8 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     /// What can be assumed of this program when it runs as a child.
     pub(crate) readiness: Readiness,
-    /// Whether the listening sockets are non-blocking, each by its place.
-    pub(crate) blocking: Vec<bool>,
+    /// The places of the listeners that wait in `accept(2)` themselves.
+    pub(crate) blocking: Vec<usize>,
     pub(crate) producer: Option<Producer>,
     pub(crate) hooks: Hooks,
     /// Whether this master owns the signals of the process.

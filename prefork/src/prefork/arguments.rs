@@ -41,12 +41,11 @@ pub(super) fn declare(
     let assigned = assign(wanted, &names).map_err(refuse)?;
     agree(wanted, &assigned, offered).map_err(refuse)?;
     let has = |kind| wanted.iter().any(|want| want.kind == kind);
-    let mut blocking = vec![false; names.len()];
-    for (want, index) in wanted.iter().zip(&assigned) {
-        if let Some(index) = *index {
-            blocking[index] = want.kind == ArgumentKind::StdTcpListener;
-        }
-    }
+    let blocking = wanted.iter().zip(&assigned);
+    let blocking = blocking
+        .filter(|(want, _)| want.kind == ArgumentKind::StdTcpListener)
+        .filter_map(|(_, place)| *place)
+        .collect();
     let is_ready_by_hand = has(ArgumentKind::Ready);
     let has_ours =
         has(ArgumentKind::Listener) || has(ArgumentKind::TlsListener) || is_ready_by_hand;

@@ -52,8 +52,8 @@ pub(crate) struct Declared {
     pub(crate) listeners: Vec<String>,
     /// For each argument the place of its listener.
     pub(crate) assigned: Vec<Option<usize>>,
-    /// For each listener whether it is declared as the standard library's.
-    pub(crate) blocking: Vec<bool>,
+    /// The places of the listeners that it takes as the standard library's.
+    pub(crate) blocking: Vec<usize>,
     /// It takes our listener, or `Ready`: being ready will be seen.
     pub(crate) announces_ready: bool,
     /// It takes `Ready`: the first accept does not count.
