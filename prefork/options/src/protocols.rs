@@ -40,8 +40,8 @@ pub fn parse(text: &str) -> Result<Protocols, ParseError> {
 ///
 /// # Errors
 ///
-/// A name that is empty, too long, not of visible ASCII characters, there twice, or one that no client offers, such as
-/// `http2` for `h2`; too many of them.
+/// A name that is empty, too long, not of ASCII letters, digits and `. / - _ + :`, there twice, or one that no client offers
+/// here, such as `http2` for `h2`, or `h3`; too many of them.
 pub fn check(names: Vec<String>) -> Result<Protocols, ParseError> {
     for (place, name) in names.iter().enumerate() {
         let shown = quote(name);
@@ -49,11 +49,11 @@ pub fn check(names: Vec<String>) -> Result<Protocols, ParseError> {
         if name.is_empty() {
             return refuse(format!("a name is empty, {EXPECTED}"));
         }
-        if !name
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b',')
-        {
+        if !name.bytes().all(is_of_a_name) {
             return refuse(format!("{shown} is not the name of a protocol, {EXPECTED}"));
+        }
+        if name == "h3" || name.starts_with("h3-") {
+            return refuse(format!("{shown} is spoken over QUIC, not over TCP"));
         }
         if let Some(meant) = other_spelling(name) {
             return refuse(format!(
@@ -74,6 +74,12 @@ pub fn check(names: Vec<String>) -> Result<Protocols, ParseError> {
         )));
     }
     Ok(Protocols(names))
+}
+
+/// The names that are registered have nothing else in them, while quotes and other separators than ours are a mistake that
+/// turns every client away.
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"./-_+:".contains(&byte)
 }
 
 /// What somebody meant who wrote HTTP's version as it is called in talk. Names are compared byte by byte (RFC 7301, 3.2).
@@ -101,6 +107,7 @@ mod tests {
         let protocols = parse("h2,http/1.1").expect("both are names");
         assert_eq!(protocols.names(), ["h2", "http/1.1"]);
         assert_eq!(protocols.to_string(), "h2,http/1.1");
+        parse("acme-tls/1,spdy/3.1,c-webrtc,x_own+name:2").expect("all are names");
     }
 
     #[test]
@@ -110,6 +117,9 @@ mod tests {
             ("", "names no protocol"),
             ("h2,", "a name is empty"),
             ("h2, http/1.1", "' http/1.1' is not the name of a protocol"),
+            ("\"h2\"", "is not the name of a protocol"),
+            ("h2;http/1.1", "'h2;http/1.1' is not the name"),
+            ("h2,h3", "'h3' is spoken over QUIC"),
             ("h2,h2", "'h2' is there twice"),
             ("http2", "did you mean 'h2'?"),
             ("h2,HTTP/1.1", "did you mean 'http/1.1'?"),

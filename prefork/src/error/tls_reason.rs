@@ -12,7 +12,9 @@ pub enum TlsReason {
     #[error("is a directory, expected a PEM file")]
     Directory,
     /// A pipe, a device or the like.
-    #[error("is neither a file nor a directory; it has to be read again for each start")]
+    #[error(
+        "is a pipe, a device or the like, expected a regular file: it is read again for each start"
+    )]
     NoFile,
     /// The system does not let it be read.
     #[error("cannot be read")]
