@@ -41,4 +41,7 @@ mod others {
         tls = true,
     )]
     fn of_peers() {}
+
+    #[prefork::main(tls_alpn = ["h2", "h3"])]
+    fn quic() {}
 }
