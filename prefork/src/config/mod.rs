@@ -15,7 +15,6 @@ mod platform;
 mod secure;
 mod settings;
 mod settled;
-
 #[cfg(test)]
 mod tests;
 mod value;
