@@ -7,7 +7,7 @@
 //! fn main() -> ExitCode {                                     // what the program calls
 //!     use ::prefork::__private as __prefork_runtime;
 //!     async fn main(listener: Listener) -> Result<()> { … }   // what the user wrote
-//!     async fn __prefork_call() -> Result<()> { … }           // takes the arguments, calls it
+//!     async fn __prefork_call() -> Result<()> { … }           // takes the arguments, calls it, reports its end
 //!     __prefork_runtime::run(
 //!         |__prefork| { __prefork.workers(4); },
 //!         [__prefork_runtime::Want::of::<Listener>("listener")],
@@ -119,7 +119,8 @@ fn user(item: &Item) -> TokenStream {
     quote!(#by_value #(#inside)* #signature #body)
 }
 
-/// The function without arguments that the entry calls: it takes them from the worker.
+/// The function without arguments that the entry calls: it takes them from the worker, and reports how the user's function
+/// ended, before a runtime waits for what is left.
 fn call(signature: &Signature) -> TokenStream {
     let Signature {
         asyncness, ident, ..
@@ -129,9 +130,18 @@ fn call(signature: &Signature) -> TokenStream {
         let (cfgs, place) = (cfgs(argument), index(signature, place));
         quote!(#(#cfgs)* __prefork_runtime::take(#place))
     });
-    quote! {
-        #asyncness fn #call() #output { #ident(#(#values),*) #wait }
-    }
+    let main = quote!(#ident(#(#values),*) #wait);
+    let guard = quote!(__prefork_runtime::MainGuard::new());
+    // A call that never returns can only panic; what would follow it could not be reached.
+    let body = if returns_never(signature) {
+        quote!(let __prefork_guard = #guard; #main)
+    } else {
+        quote! {
+            use __prefork_runtime::Describe as _;
+            #guard.returned(#main, |__prefork_returned| __prefork_returned.failure())
+        }
+    };
+    quote!(#asyncness fn #call() #output { #body })
 }
 
 fn call_name() -> Ident {
@@ -256,6 +266,10 @@ fn argument_name(pattern: &Pat) -> String {
             .to_owned(),
         _ => String::new(),
     }
+}
+
+fn returns_never(signature: &Signature) -> bool {
+    matches!(&signature.output, ReturnType::Type(_, ty) if matches!(**ty, Type::Never(_)))
 }
 
 /// The return type of what is generated. `!` becomes a type that the runtime can be generic over; a call that never

@@ -102,10 +102,11 @@ impl MasterReady {
 
 /// A child that took another's place, as [`on_child_recover`](crate::Prefork::on_child_recover) is
 /// told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChildRecovered {
     pub(crate) slot: usize,
     pub(crate) old_pid: i32,
+    pub(crate) old_end: String,
     pub(crate) new_pid: i32,
 }
 
@@ -118,6 +119,13 @@ impl ChildRecovered {
     /// The process that ended.
     pub fn old_pid(&self) -> i32 {
         self.old_pid
+    }
+
+    /// How that process ended, as its line in the log says: `was killed by SIGSEGV`, or
+    /// `exited with status 1: main returned an error: no database`. If `main` has ended and the process still runs, it is
+    /// how `main` ended. If the last attempt to replace it failed, it is why. For people to read: the wording may change.
+    pub fn old_end(&self) -> &str {
+        &self.old_end
     }
 
     /// The process that took its place.

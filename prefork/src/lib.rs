@@ -219,6 +219,7 @@ pub mod __private {
     pub use crate::prefork::guest::guest;
     pub use crate::prefork::private::{run, take};
     pub use crate::runtime::Body;
+    pub use crate::worker::{Describe, MainGuard, Returned};
     pub use crate::worker::{Guest, Want, Word};
 }
 

@@ -22,7 +22,9 @@ use crate::master::{Handle, Log, Logger, Setup, hold_signals};
 use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
-use crate::worker::{Context, Declared, Want, Wanted, Worker, latched, lay_down};
+use crate::worker::{
+    Context, Declared, MainGuard, Want, Wanted, Worker, latched, lay_down, report_end,
+};
 use arguments::{declare, offered_by, oversights};
 use single::{leave_alone, serve_alone};
 
@@ -180,7 +182,15 @@ impl Prefork {
             }
         };
         lay_down(wants, declared.assigned);
-        let returned = body(Worker::new(Arc::clone(&context))).finish(context.threads());
+        // The attribute has reported more by then; how a builder's body ended is known here alone.
+        let guard = MainGuard::new();
+        let body = body(Worker::new(Arc::clone(&context)));
+        let returned = body.finish(context.threads(), || {
+            report_end(&context);
+            context.time_to_exit()
+        });
+        report_end(&context);
+        drop(guard);
         context.conclude();
         Ok(Ended::Worker(returned))
     }

@@ -33,6 +33,7 @@ impl Fleet {
             healthy_after: Duration::from_secs(1),
             ready_timeout: Duration::from_secs(30),
             shutdown_grace_period: Duration::from_secs(5),
+            exit_patience: Policy::EXIT_PATIENCE,
             kill_patience: Policy::KILL_PATIENCE,
             backoff: Backoff::default(),
             jitter_seed: 1,

@@ -1,8 +1,9 @@
 //! The frames, as text: a verb, then `key=value` pairs, so that `strace` shows the conversation.
 //!
 //! Unknown verbs and unknown keys are skipped by both sides, so that a later version can say more.
-//! The one free text, a panic's, stands alone after its verb.
+//! A free text, a panic's or an error's, stands last.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -26,6 +27,57 @@ pub(crate) enum FromChild {
     Closed,
     /// A panic's message and place.
     Panic(String),
+    /// Its `main` has ended; the process may still run.
+    Ended(MainEnd),
+}
+
+/// How the `main` of a worker ended. `Display` is the reason that a log gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MainEnd {
+    /// It returned, and not an error that could be described.
+    Returned,
+    /// It returned an error, by its `Debug`.
+    Failed(String),
+    /// It panicked, by message and location.
+    Panicked(String),
+    /// It was never called: an argument could not be made, or the worker could not be set up.
+    NotStarted(String),
+}
+
+impl MainEnd {
+    fn encode(&self) -> String {
+        let (how, text) = match self {
+            Self::Returned => return "ended how=returned".to_owned(),
+            Self::Failed(error) => ("error", error),
+            Self::Panicked(panic) => ("panic", panic),
+            Self::NotStarted(error) => ("not_started", error),
+        };
+        format!("ended how={how} {}", cut(text))
+    }
+
+    fn decode(rest: &str) -> Option<Self> {
+        let (how, text) = rest.split_once(' ').unwrap_or((rest, ""));
+        let text = text.to_owned();
+        Some(match how.strip_prefix("how=")? {
+            "error" => Self::Failed(text),
+            "panic" => Self::Panicked(text),
+            "not_started" => Self::NotStarted(text),
+            // That it ended is what matters most.
+            _ => Self::Returned,
+        })
+    }
+}
+
+impl fmt::Display for MainEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Returned => f.write_str("main returned"),
+            Self::Failed(error) => write!(f, "main returned an error: {error}"),
+            Self::Panicked(panic) if panic.is_empty() => f.write_str("main panicked"),
+            Self::Panicked(panic) => write!(f, "main {panic}"),
+            Self::NotStarted(error) => f.write_str(error),
+        }
+    }
 }
 
 /// What a master tells a child.
@@ -58,8 +110,12 @@ pub(crate) enum Queue {
     Leave,
 }
 
-/// The longest text of a panic that is sent.
-const MAX_PANIC: usize = 1024;
+/// The longest text of a panic or an error that is sent.
+const MAX_TEXT: usize = 1024;
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT)]
+}
 
 impl FromChild {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -80,10 +136,8 @@ impl FromChild {
             Self::Ready => "ready".to_owned(),
             Self::Unready => "unready".to_owned(),
             Self::Closed => "closed".to_owned(),
-            Self::Panic(text) => {
-                let end = text.floor_char_boundary(MAX_PANIC);
-                format!("panic {}", &text[..end])
-            }
+            Self::Panic(text) => format!("panic {}", cut(text)),
+            Self::Ended(end) => end.encode(),
         }
         .into_bytes()
     }
@@ -102,6 +156,7 @@ impl FromChild {
             "unready" => Self::Unready,
             "closed" => Self::Closed,
             "panic" => Self::Panic(rest.to_owned()),
+            "ended" => Self::Ended(MainEnd::decode(rest)?),
             _ => return None,
         })
     }
@@ -181,7 +236,8 @@ mod tests {
             announces_ready: true,
             listeners: vec!["http".to_owned(), "admin".to_owned()],
         };
-        let from_child: [(FromChild, &str); 6] = [
+        let ended = FromChild::Ended;
+        let from_child: [(FromChild, &str); 10] = [
             (
                 hello,
                 "hello protocol=1 ready=announced listeners=http,admin",
@@ -198,6 +254,19 @@ mod tests {
             (FromChild::Unready, "unready"),
             (FromChild::Closed, "closed"),
             (FromChild::Panic("a b".to_owned()), "panic a b"),
+            (ended(MainEnd::Returned), "ended how=returned"),
+            (
+                ended(MainEnd::Failed("no how=x".to_owned())),
+                "ended how=error no how=x",
+            ),
+            (
+                ended(MainEnd::Panicked("at a b".to_owned())),
+                "ended how=panic at a b",
+            ),
+            (
+                ended(MainEnd::NotStarted("no".to_owned())),
+                "ended how=not_started no",
+            ),
         ];
         for (message, bytes) in from_child {
             assert_eq!(message.encode(), bytes.as_bytes());
@@ -239,20 +308,34 @@ mod tests {
         assert_eq!(FromMaster::decode(b""), None);
         let hello = FromChild::decode(b"hello protocol=2 color=red ready=unseen");
         assert!(matches!(hello, Some(FromChild::Hello { protocol: 2, .. })));
+        let ended = FromChild::decode(b"ended how=evicted by the host");
+        assert_eq!(ended, Some(FromChild::Ended(MainEnd::Returned)));
     }
 
     #[test]
     fn garbage_is_no_message() {
-        for garbage in [&b"\xff\xfe"[..], b"hello", b"drain", b"drain budget_ms=-1"] {
+        for garbage in [
+            &b"\xff\xfe"[..],
+            b"hello",
+            b"ended",
+            b"ended early",
+            b"drain",
+            b"drain budget_ms=-1",
+        ] {
             assert_eq!(FromChild::decode(garbage), None);
             assert_eq!(FromMaster::decode(garbage), None);
         }
     }
 
     #[test]
-    fn the_text_of_a_panic_is_cut_at_a_character() {
-        let encoded = FromChild::Panic("ä".repeat(2000)).encode();
-        assert!(encoded.len() <= "panic ".len() + MAX_PANIC);
-        assert!(String::from_utf8(encoded).is_ok());
+    fn a_long_text_is_cut_at_a_character() {
+        for message in [
+            FromChild::Panic("ä".repeat(2000)),
+            FromChild::Ended(MainEnd::Failed("ä".repeat(2000))),
+        ] {
+            let encoded = message.encode();
+            assert!(encoded.len() <= "ended how=error ".len() + MAX_TEXT);
+            assert!(String::from_utf8(encoded).is_ok());
+        }
     }
 }

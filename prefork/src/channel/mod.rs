@@ -13,7 +13,7 @@ mod rate;
 
 pub(crate) use channel::{Channel, Received};
 pub(crate) use marker::{Marker, ROLE_VARIABLE};
-pub(crate) use message::{FromChild, FromMaster, Queue};
+pub(crate) use message::{FromChild, FromMaster, MainEnd, Queue};
 pub(crate) use rate::Rate;
 
 /// The version of the frames and of the variables that announce them. Pinned: an old master starts

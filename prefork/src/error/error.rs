@@ -152,7 +152,7 @@ pub enum Error {
 
     /// More workers ended than `recover_threshold` allows.
     #[error(
-        "{} ended unasked{}, {threshold} are allowed; the last: {last}",
+        "{} ended unasked{}, {threshold} are allowed; {last}",
         Workers(*exits),
         Within(*window)
     )]
@@ -161,9 +161,11 @@ pub enum Error {
         exits: u64,
         /// How many are allowed.
         threshold: u32,
-        /// The window; `None` is the master's whole life.
+        /// The window; `None` is the master's whole life, also when no worker was ever ready.
         window: Option<Duration>,
-        /// How the last one ended.
+        /// How the last ones ended: `the last: worker 0 (pid 12) exited with status 1 …`, or, if several in a row ended
+        /// alike, `each of the last 9 exited with status 1: main returned an error: no database`. If no worker was ever
+        /// ready, it begins with that.
         last: String,
     },
 

@@ -97,6 +97,7 @@ mod tracing {
                     signal = line.signal_name().as_deref(),
                     age_ms = age_ms(line),
                     sender = line.sender(),
+                    reason = line.reason(),
                     "{line}"
                 )
             };
@@ -139,6 +140,7 @@ mod log {
             ("signal", signal.as_deref().map(Value::from)),
             ("age_ms", age_ms(line).map(Value::from)),
             ("sender", line.sender().map(Value::from)),
+            ("reason", line.reason().map(Value::from)),
         ];
         let known = fields
             .into_iter()

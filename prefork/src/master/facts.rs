@@ -11,6 +11,7 @@ use super::poller::Source;
 use super::{Level, LogLine, Master};
 use crate::channel::{FromChild, PROTOCOL, Received as Frame};
 use crate::supervisor::{ChildId, Event, Readiness, Urgency};
+use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::{Received, SignalPipe};
 
 /// Frames heard from one child before the others have their turn.
@@ -154,14 +155,22 @@ impl Master {
         if let Some(channel) = &child.channel {
             self.poller.remove(channel);
         }
-        let obituary = child.obituary(status, Instant::now());
-        self.log.line(&obituary);
-        if !self.supervisor.is_stopping() {
-            // What comes afterwards is no cause any more.
-            self.last_end = obituary.to_string();
-            self.predecessors.insert(child.slot, child.pid);
-        }
+        self.report_exit(&child, status);
         self.tell(Event::Exited { child: id });
+    }
+
+    fn report_exit(&mut self, child: &Child, status: ExitStatus) {
+        let now = Instant::now();
+        let ending = child.ending(status, now);
+        // What comes in a stop is no cause of it; a child that has left its slot was counted then.
+        if self.supervisor.is_stopping() || child.has_left {
+            return self.log.line(&ending.line(None));
+        }
+        let how = ending.how();
+        let line = ending.line(self.endings.count(&how, now));
+        self.log.line(&line);
+        let full = ending.line(None).to_string();
+        self.endings.exited(child.slot, child.pid, how, full);
     }
 
     /// Where orphans are given to this process.
@@ -216,8 +225,13 @@ impl Child {
             // Steering will act on it; until then a worker that is not ready is only not ready.
             FromChild::Unready => return Ok(Heard::Skipped),
             FromChild::Panic(text) => {
-                self.last_words = Some(text);
+                self.last_panic = Some((text, Instant::now()));
                 return Ok(Heard::Skipped);
+            }
+            FromChild::Ended(end) => {
+                // The first report knows most; a program cannot take it back.
+                self.main_end.get_or_insert(end);
+                Event::MainEnded { child }
             }
         }))
     }

@@ -39,6 +39,7 @@ pub struct LogLine<'a> {
     level: Level,
     text: Cow<'a, str>,
     facts: Facts,
+    reason: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -83,6 +84,12 @@ impl LogLine<'_> {
         self.facts.age
     }
 
+    /// Why the worker ended, as far as the worker itself reported it: `main returned an error: no database`, a panic's
+    /// message, or why it could not start. It is there in full where the text refers to an earlier line.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
     /// The process that sent the master a signal; `None` also where the kernel did, or where it cannot be named in this
     /// PID namespace.
     pub fn sender(&self) -> Option<i32> {
@@ -122,7 +129,13 @@ impl LogLine<'static> {
             level,
             text: Cow::Owned(one_line(text, MAX_TEXT)),
             facts,
+            reason: None,
         }
+    }
+
+    pub(super) fn with_reason(mut self, reason: Option<String>) -> Self {
+        self.reason = reason.map(|reason| Cow::Owned(one_line(&reason, MAX_TEXT)));
+        self
     }
 
     pub(crate) fn plain(level: Level, text: &str) -> Self {
@@ -178,6 +191,24 @@ impl LogLine<'static> {
         line
     }
 
+    /// `worker 0 (pid 12) still runs at the age of 5.5 s: <main's end>; it is killed in 5.0 s if it does not exit`
+    pub(super) fn of_running(
+        worker: (usize, i32),
+        age: Duration,
+        reason: String,
+        left: Duration,
+    ) -> Self {
+        let what = format!(
+            "still runs at the age of {}: {reason}, and its process has not exited (blocking tasks or threads may hold \
+             it); it is replaced, and killed in {} if it is still there (shutdown_grace_period)",
+            span(age),
+            span(left)
+        );
+        let mut line = Self::about_worker(Level::Warn, worker, &what);
+        line.facts.age = Some(age);
+        line.with_reason(Some(reason))
+    }
+
     /// `SIGTERM from pid 7: <what>`
     pub(super) fn of_signal(level: Level, received: Received, what: &str) -> Self {
         let text = format!("{}: {what}", Sent(received));
@@ -208,6 +239,11 @@ impl fmt::Display for Sent {
             (None, _) => write!(f, "{signal} from the kernel"),
         }
     }
+}
+
+/// `exited with status 1`
+pub(super) fn exit_text(status: ExitStatus) -> String {
+    Ending(status).to_string()
 }
 
 struct Ending(ExitStatus);

@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use super::Log;
 use super::child::Child;
 use super::commands::Commands;
+use super::endings::Endings;
 use super::poller::{Poller, Source};
 use super::strangers::Strangers;
 use crate::config::Config;
@@ -41,10 +42,8 @@ pub(crate) struct Master {
     pub(super) strangers: Option<Strangers>,
     /// When they are to be looked at again.
     pub(super) strangers_due: Option<Instant>,
-    /// Of each slot the child that ended last, until another one took its place.
-    pub(super) predecessors: HashMap<usize, i32>,
-    /// How the last exit or failed start came about.
-    pub(super) last_end: String,
+    /// How the children ended that are not replaced yet.
+    pub(super) endings: Endings,
     pub(super) workers: usize,
     /// In slot order, until they were announced.
     pub(super) first_pids: Vec<i32>,
@@ -96,8 +95,7 @@ impl Master {
             hooks: parts.hooks,
             strangers: parts.strangers,
             strangers_due: Some(Instant::now()),
-            predecessors: HashMap::new(),
-            last_end: String::new(),
+            endings: Endings::default(),
             workers: parts.config.workers,
             first_pids: Vec::new(),
             is_announced: false,
@@ -166,15 +164,22 @@ impl Master {
                 exits,
                 threshold,
                 window,
+                was_healthy,
+                slot,
                 ..
             } => Some(Error::OverRecovery {
                 exits,
                 threshold,
                 window: match window {
-                    Window::Sliding(window) => Some(window),
-                    Window::Forever => None,
+                    Window::Sliding(window) if was_healthy => Some(window),
+                    Window::Sliding(_) | Window::Forever => None,
                 },
-                last: std::mem::take(&mut self.last_end),
+                last: if was_healthy {
+                    self.endings.last(slot.0)
+                } else {
+                    let last = self.endings.last(slot.0);
+                    format!("no worker was ever ready; {last}")
+                },
             }),
             // The mechanism knows more of these: it kept the error when it told the supervisor.
             Cause::StartFailed { .. } | Cause::HookFailed => self.failure.take(),
@@ -227,6 +232,7 @@ fn policy(config: &Config) -> Policy {
         healthy_after: config.healthy_after,
         ready_timeout: config.ready_timeout,
         shutdown_grace_period: config.shutdown_grace_period,
+        exit_patience: Policy::EXIT_PATIENCE,
         kill_patience: Policy::KILL_PATIENCE,
         backoff: Backoff::default(),
         jitter_seed: seed(),

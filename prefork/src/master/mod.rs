@@ -10,6 +10,8 @@ mod commands;
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 mod elsewhere;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod endings;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod facts;
 mod handle;
 mod line;

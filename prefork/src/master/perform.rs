@@ -29,6 +29,7 @@ impl Master {
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
             Action::GiveUp { child } => self.give_up(child),
+            Action::ReportRunning { child, kill_at } => self.report_running(child, kill_at),
             Action::CloseListeners => self.listeners.clear(),
         }
     }
@@ -43,13 +44,14 @@ impl Master {
             Err(unstarted) => {
                 let (child, failure) = (id, unstarted.class());
                 let error = unstarted.into_error(slot);
-                self.last_end = error.one_line();
+                let text = error.one_line();
+                self.endings.not_started(slot.0, &text);
                 self.tell(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
                     // Told in the end.
                     self.failure.get_or_insert(error);
                 } else {
-                    let line = LogLine::about_slot(Level::Error, slot.0, &self.last_end);
+                    let line = LogLine::about_slot(Level::Error, slot.0, &text);
                     self.log.line(&line);
                 }
             }
@@ -65,23 +67,21 @@ impl Master {
             self.first_pids.push(pid);
         }
         let spawned = ChildSpawned { slot: slot.0, pid };
-        let recovered = self
-            .predecessors
-            .remove(&slot.0)
-            .map(|old_pid| ChildRecovered {
-                slot: slot.0,
-                old_pid,
-                new_pid: pid,
-            });
-        if let Some(ChildRecovered { old_pid, .. }) = recovered {
+        let recovered = self.endings.replaced(slot.0).map(|old| ChildRecovered {
+            slot: slot.0,
+            old_pid: old.pid,
+            old_end: old.how,
+            new_pid: pid,
+        });
+        if let Some(ChildRecovered { old_pid, .. }) = &recovered {
             let what = format!("took the place of pid {old_pid}");
             let line = LogLine::about_worker(Level::Info, (slot.0, pid), &what);
             self.log.line(&line);
         }
         self.run_hooks(|hooks| {
             hooks.child_spawned(&spawned)?;
-            match recovered {
-                Some(recovered) => hooks.child_recovered(&recovered),
+            match &recovered {
+                Some(recovered) => hooks.child_recovered(recovered),
                 None => Ok(()),
             }
         });
@@ -209,6 +209,21 @@ impl Master {
         child.killed = Some(reason);
         child.is_hurried = self.is_hurried;
         let _ = child.pidfd.signal(Signal::SIGKILL);
+    }
+
+    /// Its process has outlived its `main`: the slot goes on without it.
+    fn report_running(&mut self, id: ChildId, kill_at: Instant) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        child.has_left = true;
+        let now = Instant::now();
+        let line = child.still_running(kill_at.saturating_duration_since(now), now);
+        let how = line.reason().unwrap_or_default().to_owned();
+        self.endings.count(&how, now);
+        self.endings
+            .exited(child.slot, child.pid, how, line.to_string());
+        self.log.line(&line);
     }
 
     /// Its process descriptor stays in the loop: when the kernel lets it end, it is reaped.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::{Prefork, report};
+use crate::channel::MainEnd;
 use crate::master::Log;
 use crate::runtime::Body;
 use crate::worker::{ArgError, Want, current};
@@ -32,6 +33,9 @@ pub fn take<T: 'static>(index: usize) -> T {
         None => Err(ArgError::new("main was called outside of a worker").of_main("", index)),
     };
     taken.unwrap_or_else(|error| {
+        if let Some(context) = current() {
+            context.main_ended(MainEnd::NotStarted(error.one_line()));
+        }
         Log::last(&error.paragraph());
         std::process::exit(error.exit_code().into())
     })

@@ -5,6 +5,7 @@ mod tokio;
 
 use std::num::NonZeroUsize;
 use std::process::Termination;
+use std::time::Duration;
 
 /// What a body may return: something that is `Termination`, or a future of it.
 ///
@@ -23,8 +24,10 @@ pub trait Body<Kind> {
     /// Whether it runs on a runtime of ours.
     const NEEDS_RUNTIME: bool;
 
-    /// Runs it to its end, on a runtime of ours with so many threads where it needs one.
-    fn finish(self, threads: NonZeroUsize) -> Self::Output;
+    /// Runs it to its end, on a runtime of ours with so many threads where it needs one. `time_to_exit` is asked once
+    /// the body has ended: the runtime waits that long for its blocking tasks.
+    fn finish(self, threads: NonZeroUsize, time_to_exit: impl FnOnce() -> Duration)
+    -> Self::Output;
 }
 
 /// A body that has ended when it returns.
@@ -36,7 +39,7 @@ impl<T: Termination> Body<Sync> for T {
 
     const NEEDS_RUNTIME: bool = false;
 
-    fn finish(self, _threads: NonZeroUsize) -> T {
+    fn finish(self, _threads: NonZeroUsize, _time_to_exit: impl FnOnce() -> Duration) -> T {
         self
     }
 }

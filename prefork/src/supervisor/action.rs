@@ -35,6 +35,13 @@ pub(crate) enum Action {
         /// Whom.
         child: ChildId,
     },
+    /// Log that this child's `main` has ended and its process has not: it has left its slot.
+    ReportRunning {
+        /// The child.
+        child: ChildId,
+        /// When it is killed if it still runs.
+        kill_at: Instant,
+    },
     /// Nobody accepts from the listeners any more: close them, so that late clients are refused at once.
     CloseListeners,
 }

@@ -1,4 +1,4 @@
-//! The recovery budget: how many exits that nobody asked for are forgiven, and for how long they are remembered.
+//! The recovery budget: how many unexpected exits are recovered, and for how long each is remembered.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ pub(crate) enum Window {
 pub(super) struct Budget {
     threshold: u32,
     exits: Exits,
+    /// A child was healthy. Until then no exit is forgotten: a program that never works would otherwise be restarted
+    /// for ever, as long as each attempt takes its time.
+    forgets: bool,
 }
 
 /// What of the exits must be kept to count them.
@@ -47,11 +50,28 @@ impl Budget {
             },
             Window::Forever => Exits::All(0),
         };
-        Self { threshold, exits }
+        Self {
+            threshold,
+            exits,
+            forgets: false,
+        }
     }
 
-    /// Counts one exit that nobody asked for.
+    /// A child is healthy: from now on the window forgets.
+    pub(super) fn begin_to_forget(&mut self) {
+        self.forgets = true;
+    }
+
+    /// Whether a child was ever healthy.
+    pub(super) fn forgets(&self) -> bool {
+        self.forgets
+    }
+
+    /// Counts one unexpected exit whose replacement is due.
     pub(super) fn spend(&mut self, now: Instant) -> Verdict {
+        if self.forgets {
+            self.exits.forget(now);
+        }
         let exits = self.exits.add(now);
         if exits > u64::from(self.threshold) {
             Verdict::Over { exits }
@@ -71,9 +91,8 @@ impl Budget {
 }
 
 impl Exits {
-    /// Remembers one more and says how many are remembered now. At most `threshold` + 1 are kept, since the
-    /// supervisor stops counting there.
-    fn add(&mut self, now: Instant) -> u64 {
+    /// Forgets those that are as old as the window.
+    fn forget(&mut self, now: Instant) {
         match self {
             Self::Recent { window, times } => {
                 while let Some(&oldest) = times.front()
@@ -81,6 +100,16 @@ impl Exits {
                 {
                     times.pop_front();
                 }
+            }
+            Self::All(_) => {}
+        }
+    }
+
+    /// Remembers one more and returns how many are remembered now. At most `threshold` + 1 are kept, since the
+    /// supervisor stops counting there.
+    fn add(&mut self, now: Instant) -> u64 {
+        match self {
+            Self::Recent { times, .. } => {
                 times.push_back(now);
                 times.len() as u64
             }

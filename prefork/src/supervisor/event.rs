@@ -33,6 +33,11 @@ pub(crate) enum Event {
         /// What it said.
         readiness: Readiness,
     },
+    /// The child's `main` has ended; its process may go on for a while.
+    MainEnded {
+        /// Whose it was.
+        child: ChildId,
+    },
     /// The child accepts no more connections, for good.
     Closed {
         /// Who said so.
@@ -94,6 +99,7 @@ pub(super) enum Fact {
     StartFailed(StartFailure),
     Ready,
     Readiness(Readiness),
+    MainEnded,
     Violation,
     Exited,
 }

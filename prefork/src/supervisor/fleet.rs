@@ -34,7 +34,7 @@ impl Fleet {
             schedule: Schedule::default(),
         };
         for slot in 0..slots {
-            let state = SlotState::Waiting { until: now };
+            let state = SlotState::Unstarted { since: now };
             let key = Key::Slot(SlotId(slot));
             fleet.schedule.moved(key, None, state.deadline());
             fleet.slots.push(Slot { state, failures: 0 });
@@ -60,6 +60,11 @@ impl Fleet {
     /// In ascending order.
     pub(super) fn child_ids(&self) -> Vec<ChildId> {
         self.roster.ids()
+    }
+
+    /// The children that have left this slot and are not gone.
+    pub(super) fn leavers_of(&self, slot: SlotId) -> Vec<ChildId> {
+        self.roster.leavers_of(slot)
     }
 
     /// Whether anybody may still accept connections.

@@ -16,7 +16,7 @@ pub(super) enum LeaverState {
     },
     /// It is to be asked to go.
     Untold { since: Instant, kill_at: Instant },
-    /// It was asked to go, and drains.
+    /// It was asked to go, or its `main` has ended, and drains.
     Stopping { kill_at: Instant },
     /// It did what no child may; its kill is due.
     Condemned { since: Instant },
@@ -55,15 +55,24 @@ impl LeaverState {
                 }),
                 Fact::StartFailed(_) | Fact::Exited => LeaverStep::Gone,
                 // Nothing can be known of a child that is not a process yet.
-                Fact::Ready | Fact::Readiness(_) | Fact::Violation => LeaverStep::Stay,
+                Fact::Ready | Fact::Readiness(_) | Fact::MainEnded | Fact::Violation => {
+                    LeaverStep::Stay
+                }
             },
+            // It drains already: asking it to would only disturb its exit.
+            Self::Untold { kill_at, .. } if fact == Fact::MainEnded => {
+                LeaverStep::Become(Self::Stopping { kill_at })
+            }
             Self::Untold { .. } | Self::Stopping { .. } => match fact {
                 Fact::Violation => LeaverStep::Become(Self::Condemned { since: now }),
                 Fact::Exited => LeaverStep::Gone,
-                // It goes, whether it became ready on the way or not; a start is answered once.
-                Fact::Started(_) | Fact::StartFailed(_) | Fact::Ready | Fact::Readiness(_) => {
-                    LeaverStep::Stay
-                }
+                // It goes, whether it became ready on the way or not, and what is left of it after its `main`
+                // has the rest of its time; a start is answered once.
+                Fact::Started(_)
+                | Fact::StartFailed(_)
+                | Fact::Ready
+                | Fact::Readiness(_)
+                | Fact::MainEnded => LeaverStep::Stay,
             },
             Self::Condemned { .. } | Self::Killed { .. } | Self::Lost => match fact {
                 Fact::Exited => LeaverStep::Gone,
@@ -72,6 +81,7 @@ impl LeaverState {
                 | Fact::StartFailed(_)
                 | Fact::Ready
                 | Fact::Readiness(_)
+                | Fact::MainEnded
                 | Fact::Violation => LeaverStep::Stay,
             },
         }

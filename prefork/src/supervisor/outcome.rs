@@ -16,7 +16,7 @@ pub(crate) struct Outcome {
 pub(crate) enum Cause {
     /// Somebody asked for it.
     Requested,
-    /// More exits that nobody asked for than the budget forgives.
+    /// More unexpected exits than the budget recovers. Each is counted when its replacement is due.
     OverRecovery {
         /// How many of them the window held, the last one included.
         exits: u64,
@@ -24,6 +24,8 @@ pub(crate) enum Cause {
         threshold: u32,
         /// How long it remembers.
         window: Window,
+        /// Whether a child was ever healthy; if not, the window forgot nothing.
+        was_healthy: bool,
         /// The slot of the last one.
         slot: SlotId,
         /// The last one.

@@ -108,6 +108,13 @@ impl Roster {
         ids
     }
 
+    /// Looks through all leavers: few, unless the master stops.
+    pub(super) fn leavers_of(&self, slot: SlotId) -> Vec<ChildId> {
+        let ids = self.leavers.keys().copied();
+        ids.filter(|id| id.slot(self.spacing) == Some(slot))
+            .collect()
+    }
+
     /// It accepts no more.
     pub(super) fn close(&mut self, id: ChildId) {
         if let Some(ears) = self.ears_mut(id)

@@ -12,10 +12,13 @@ use super::{ChildId, KillReason, Policy, Readiness, StartFailure};
 /// What a place is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlotState {
-    /// Empty; its next child is started when the time has come.
-    Waiting { until: Instant },
-    /// Empty since before the master was ready; nothing is recovered until it is.
-    Held { until: Instant },
+    /// Empty; its first child is to be started.
+    Unstarted { since: Instant },
+    /// Empty since `child` left it unexpectedly. When the time has come, that exit is counted, and the next child is
+    /// started or the master stops.
+    Recovering { child: ChildId, until: Instant },
+    /// The same, before the master was ready: nothing is counted and nothing is recovered until it is.
+    Held { child: ChildId, until: Instant },
     /// `Action::Start` was handed out; the answer is owed, at once, so nothing here has a deadline.
     Asked { child: ChildId },
     /// Started; it can say ready and must by then.
@@ -32,6 +35,13 @@ pub(super) enum SlotState {
     },
     /// Well.
     Serving { child: ChildId, since: Instant },
+    /// The child's `main` has ended. Its process has until `exit_by` to exit; then the slot goes on without it.
+    Ending {
+        child: ChildId,
+        exit_by: Instant,
+        kill_at: Instant,
+        condition: Condition,
+    },
     /// It did what no child may; its kill is due.
     Condemned {
         child: ChildId,
@@ -67,6 +77,8 @@ pub(super) enum Step {
 pub(super) enum Turn {
     Stay,
     Start,
+    /// The exit of this child is counted; then the next one is started or the master stops.
+    Recover(ChildId),
     Become(SlotState),
     Kill {
         child: ChildId,
@@ -76,6 +88,12 @@ pub(super) enum Turn {
     /// SIGKILL did not end the child: the slot goes on without it.
     GiveUp {
         child: ChildId,
+        condition: Condition,
+    },
+    /// The end of the child's `main` did not end its process: the slot goes on without it.
+    Outlive {
+        child: ChildId,
+        kill_at: Instant,
         condition: Condition,
     },
 }
@@ -104,6 +122,17 @@ impl SlotState {
         }
     }
 
+    /// Where a child is whose `main` has ended.
+    fn ending(child: ChildId, condition: Condition, now: Instant, policy: &Policy) -> Self {
+        let kill_at = after(now, policy.shutdown_grace_period);
+        Self::Ending {
+            child,
+            exit_by: after(now, policy.exit_patience).min(kill_at),
+            kill_at,
+            condition,
+        }
+    }
+
     /// What a killed child leaves behind until it is gone.
     pub(super) fn killed(
         child: ChildId,
@@ -122,11 +151,15 @@ impl SlotState {
     #[cfg(test)]
     pub(super) fn child(&self) -> Option<ChildId> {
         match *self {
-            Self::Waiting { .. } | Self::Held { .. } | Self::Retired => None,
+            Self::Unstarted { .. }
+            | Self::Recovering { .. }
+            | Self::Held { .. }
+            | Self::Retired => None,
             Self::Asked { child }
             | Self::Starting { child, .. }
             | Self::Proving { child, .. }
             | Self::Serving { child, .. }
+            | Self::Ending { child, .. }
             | Self::Condemned { child, .. }
             | Self::Killed { child, .. } => Some(child),
         }
@@ -135,9 +168,11 @@ impl SlotState {
     /// When this state does something of its own accord.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match *self {
-            Self::Waiting { until } => Some(until),
+            Self::Unstarted { since } => Some(since),
+            Self::Recovering { until, .. } => Some(until),
             Self::Starting { ready_by, .. } => Some(ready_by),
             Self::Proving { well_at, .. } => Some(well_at),
+            Self::Ending { exit_by, .. } => Some(exit_by),
             Self::Condemned { since, .. } => Some(since),
             Self::Killed { give_up_at, .. } => Some(give_up_at),
             Self::Held { .. } | Self::Asked { .. } | Self::Serving { .. } | Self::Retired => None,
@@ -148,7 +183,10 @@ impl SlotState {
     pub(super) fn told(&self, fact: Fact, now: Instant, policy: &Policy) -> Step {
         match *self {
             // Facts reach a slot by its child, and here there is none.
-            Self::Waiting { .. } | Self::Held { .. } | Self::Retired => Step::Stay,
+            Self::Unstarted { .. }
+            | Self::Recovering { .. }
+            | Self::Held { .. }
+            | Self::Retired => Step::Stay,
             Self::Asked { child } => Self::asked_told(child, fact, now, policy),
             Self::Starting { child, since, .. } | Self::Proving { child, since, .. } => {
                 Self::started_told(child, since, fact, now, policy)
@@ -159,11 +197,28 @@ impl SlotState {
                     since: now,
                     condition: Condition::Well,
                 }),
+                Fact::MainEnded => Step::Become(Self::ending(child, Condition::Well, now, policy)),
                 Fact::Exited => Step::Die(Condition::Well),
                 // It is well whatever it says now; a start is answered once.
                 Fact::Started(_) | Fact::StartFailed(_) | Fact::Ready | Fact::Readiness(_) => {
                     Step::Stay
                 }
+            },
+            Self::Ending {
+                child, condition, ..
+            } => match fact {
+                Fact::Violation => Step::Become(Self::Condemned {
+                    child,
+                    since: now,
+                    condition,
+                }),
+                Fact::Exited => Step::Die(condition),
+                // It serves no more, whatever it sends; a start is answered once.
+                Fact::Started(_)
+                | Fact::StartFailed(_)
+                | Fact::Ready
+                | Fact::Readiness(_)
+                | Fact::MainEnded => Step::Stay,
             },
             Self::Condemned { condition, .. } | Self::Killed { condition, .. } => match fact {
                 Fact::Exited => Step::Die(condition),
@@ -172,6 +227,7 @@ impl SlotState {
                 | Fact::StartFailed(_)
                 | Fact::Ready
                 | Fact::Readiness(_)
+                | Fact::MainEnded
                 | Fact::Violation => Step::Stay,
             },
         }
@@ -184,7 +240,7 @@ impl SlotState {
             // Gone before its start was confirmed: as good as not started.
             Fact::Exited => Step::Fail(StartFailure::Passing),
             // Nothing can be known of a child that is not a process yet.
-            Fact::Ready | Fact::Readiness(_) | Fact::Violation => Step::Stay,
+            Fact::Ready | Fact::Readiness(_) | Fact::MainEnded | Fact::Violation => Step::Stay,
         }
     }
 
@@ -206,6 +262,7 @@ impl SlotState {
                 since: now,
                 condition: Condition::Unwell,
             }),
+            Fact::MainEnded => Step::Become(Self::ending(child, Condition::Unwell, now, policy)),
             Fact::Exited => Step::Die(Condition::Unwell),
             // A start is answered once.
             Fact::Started(_) | Fact::StartFailed(_) => Step::Stay,
@@ -215,13 +272,24 @@ impl SlotState {
     /// State × time.
     pub(super) fn due(&self, now: Instant) -> Turn {
         match *self {
-            Self::Waiting { .. } => Turn::Start,
+            Self::Unstarted { .. } => Turn::Start,
+            Self::Recovering { child, .. } => Turn::Recover(child),
             Self::Starting { child, .. } => Turn::Kill {
                 child,
                 reason: KillReason::NotReady,
                 condition: Condition::Unwell,
             },
             Self::Proving { child, .. } => Turn::Become(Self::Serving { child, since: now }),
+            Self::Ending {
+                child,
+                kill_at,
+                condition,
+                ..
+            } => Turn::Outlive {
+                child,
+                kill_at,
+                condition,
+            },
             Self::Condemned {
                 child, condition, ..
             } => Turn::Kill {
@@ -242,12 +310,14 @@ impl SlotState {
     /// The master is ready.
     pub(super) fn released(self) -> Self {
         match self {
-            Self::Held { until } => Self::Waiting { until },
-            Self::Waiting { .. }
+            Self::Held { child, until } => Self::Recovering { child, until },
+            Self::Unstarted { .. }
+            | Self::Recovering { .. }
             | Self::Asked { .. }
             | Self::Starting { .. }
             | Self::Proving { .. }
             | Self::Serving { .. }
+            | Self::Ending { .. }
             | Self::Condemned { .. }
             | Self::Killed { .. }
             | Self::Retired => self,
@@ -262,7 +332,10 @@ impl SlotState {
         policy: &Policy,
     ) -> Option<(ChildId, LeaverState)> {
         match *self {
-            Self::Waiting { .. } | Self::Held { .. } | Self::Retired => None,
+            Self::Unstarted { .. }
+            | Self::Recovering { .. }
+            | Self::Held { .. }
+            | Self::Retired => None,
             Self::Asked { child } => {
                 let give_up_at = after(kill_at, policy.kill_patience);
                 Some((
@@ -280,6 +353,17 @@ impl SlotState {
                 LeaverState::Untold {
                     since: now,
                     kill_at,
+                },
+            )),
+            // It drains since its `main` ended: asking it to would only disturb its exit.
+            Self::Ending {
+                child,
+                kill_at: earlier,
+                ..
+            } => Some((
+                child,
+                LeaverState::Stopping {
+                    kill_at: earlier.min(kill_at),
                 },
             )),
             Self::Condemned { child, since, .. } => Some((child, LeaverState::Condemned { since })),

@@ -60,6 +60,7 @@ impl Supervisor {
             Event::Readiness { child, readiness } => {
                 self.told(child, Fact::Readiness(readiness), now);
             }
+            Event::MainEnded { child } => self.told(child, Fact::MainEnded, now),
             Event::Violation { child } => self.told(child, Fact::Violation, now),
             Event::Exited { child } => self.told(child, Fact::Exited, now),
             Event::Closed { child } => self.fleet.close(child),
@@ -139,7 +140,7 @@ impl Supervisor {
     fn slot_told(&mut self, slot: SlotId, child: ChildId, fact: Fact, now: Instant) {
         match self.fleet.slot(slot).told(fact, now, &self.policy) {
             Step::Stay => {}
-            Step::Become(state) => self.fleet.set_slot(slot, state),
+            Step::Become(state) => self.enter(slot, state),
             Step::Confirm(state) => {
                 self.fleet.set_slot(slot, state);
                 self.phase.confirm_start();
@@ -150,9 +151,17 @@ impl Supervisor {
             }
             Step::Die(condition) => {
                 self.fleet.remove(child);
-                self.recover(slot, child, condition, now);
+                self.await_recovery(slot, child, condition, now);
             }
         }
+    }
+
+    /// A slot changes its state while its child stays.
+    fn enter(&mut self, slot: SlotId, state: SlotState) {
+        if matches!(state, SlotState::Serving { .. }) {
+            self.budget.begin_to_forget();
+        }
+        self.fleet.set_slot(slot, state);
     }
 
     fn leaver_told(&mut self, child: ChildId, state: LeaverState, fact: Fact, now: Instant) {
@@ -169,7 +178,7 @@ impl Supervisor {
             StartFailure::Permanent => false,
         };
         if may_heal {
-            self.recover(slot, child, Condition::Unwell, now);
+            self.await_recovery(slot, child, Condition::Unwell, now);
         } else {
             self.fleet.set_slot(slot, SlotState::Retired);
             let cause = Cause::StartFailed {
@@ -181,26 +190,40 @@ impl Supervisor {
         }
     }
 
-    /// A child has left its slot and nobody asked for that.
-    fn recover(&mut self, slot: SlotId, child: ChildId, condition: Condition, now: Instant) {
-        if let Verdict::Over { exits } = self.budget.spend(now) {
-            self.fleet.set_slot(slot, SlotState::Retired);
-            let cause = Cause::OverRecovery {
-                exits,
-                threshold: self.policy.recover_threshold,
-                window: self.policy.recover_window,
-                slot,
-                child,
-            };
-            return self.stop(cause, now);
-        }
+    /// A child has left its slot unexpectedly.
+    fn await_recovery(&mut self, slot: SlotId, child: ChildId, condition: Condition, now: Instant) {
         let until = after(now, self.recovery_delay(slot, condition));
         let state = match self.phase.recovery() {
-            Recovery::Later => SlotState::Held { until },
-            Recovery::Allowed => SlotState::Waiting { until },
+            Recovery::Later => SlotState::Held { child, until },
+            Recovery::Allowed => SlotState::Recovering { child, until },
             Recovery::Over => SlotState::Retired,
         };
         self.fleet.set_slot(slot, state);
+    }
+
+    /// The replacement of `child` is due. Its exit is counted only now, one exit at a time, so that children that
+    /// died together are recovered one after the other as far as the budget reaches.
+    fn recover(&mut self, slot: SlotId, child: ChildId, now: Instant) -> Option<Action> {
+        match self.budget.spend(now) {
+            Verdict::Forgiven => Some(self.start(slot)),
+            Verdict::Over { exits } => {
+                let cause = Cause::OverRecovery {
+                    exits,
+                    threshold: self.policy.recover_threshold,
+                    window: self.policy.recover_window,
+                    was_healthy: self.budget.forgets(),
+                    slot,
+                    child,
+                };
+                self.stop(cause, now);
+                None
+            }
+        }
+    }
+
+    fn start(&mut self, slot: SlotId) -> Action {
+        let child = self.fleet.enrol(slot);
+        Action::Start { slot, child }
     }
 
     fn recovery_delay(&mut self, slot: SlotId, condition: Condition) -> Duration {
@@ -253,14 +276,18 @@ impl Supervisor {
     }
 
     fn hurry(&mut self, now: Instant) {
-        let patience = self.policy.kill_patience;
         for child in self.fleet.child_ids() {
-            match self.fleet.child(child).map(|child| child.place) {
-                Some(Place::Leaver(state)) => {
-                    self.fleet.set_leaver(child, state.hurried(now, patience));
-                }
-                Some(Place::Slot) | None => {}
+            self.hurry_child(child, now);
+        }
+    }
+
+    fn hurry_child(&mut self, child: ChildId, now: Instant) {
+        match self.fleet.child(child).map(|child| child.place) {
+            Some(Place::Leaver(state)) => {
+                let hurried = state.hurried(now, self.policy.kill_patience);
+                self.fleet.set_leaver(child, hurried);
             }
+            Some(Place::Slot) | None => {}
         }
     }
 
@@ -270,13 +297,11 @@ impl Supervisor {
         match self.fleet.slot(slot).due(now) {
             Turn::Stay => None,
             Turn::Become(state) => {
-                self.fleet.set_slot(slot, state);
+                self.enter(slot, state);
                 None
             }
-            Turn::Start => {
-                let child = self.fleet.enrol(slot);
-                Some(Action::Start { slot, child })
-            }
+            Turn::Start => Some(self.start(slot)),
+            Turn::Recover(child) => self.recover(slot, child, now),
             Turn::Kill {
                 child,
                 reason,
@@ -288,8 +313,22 @@ impl Supervisor {
             }
             Turn::GiveUp { child, condition } => {
                 self.fleet.set_leaver(child, LeaverState::Lost);
-                self.recover(slot, child, condition, now);
+                self.await_recovery(slot, child, condition, now);
                 Some(Action::GiveUp { child })
+            }
+            Turn::Outlive {
+                child,
+                kill_at,
+                condition,
+            } => {
+                // At most one child of a slot drains.
+                for older in self.fleet.leavers_of(slot) {
+                    self.hurry_child(older, now);
+                }
+                self.fleet
+                    .set_leaver(child, LeaverState::Stopping { kill_at });
+                self.await_recovery(slot, child, condition, now);
+                Some(Action::ReportRunning { child, kill_at })
             }
         }
     }

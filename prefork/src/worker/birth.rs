@@ -1,6 +1,7 @@
 //! How a process becomes a worker: by what its master has left for it, or as its own and only one.
 
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use super::context::{Context, Declared, Parts, cannot};
 use super::latch::Latched;
 use super::shutdown;
 use super::watch::Process;
-use crate::channel::{Channel, FromChild, FromMaster, Marker, PROTOCOL, ROLE_VARIABLE, Received};
+use crate::channel::{
+    Channel, FromChild, FromMaster, MainEnd, Marker, PROTOCOL, ROLE_VARIABLE, Received,
+};
 use crate::error::Error;
 use crate::hook::{self, Init, LastHook};
 use crate::listen::{Bound, Inheritance, Inherited, inherit};
@@ -47,37 +50,20 @@ impl Context {
         let marker = Marker::decode(&marker).map_err(wrong)?;
         let Inheritance { listeners, tls } = inherit(|name| latched.get(name))?;
         let channel = adopt_channel(&marker, listeners.len()).map_err(wrong)?;
-        let offered: Vec<Offered<'_>> = listeners
-            .iter()
-            .map(|listener| Offered::of(&listener.place))
-            .collect();
-        let declared = declare(&offered, tls.is_some())?;
-        sys::process::name_after_role(&format!("worker {}", marker.slot));
-        sys::signals::disregard(&TERMINAL).map_err(cannot("disregard the terminal's signals"))?;
-        let hello = FromChild::Hello {
-            protocol: PROTOCOL,
-            announces_ready: declared.announces_ready,
-            listeners: declared.listeners.clone(),
-        };
-        // A master that is gone already shows as the end of the channel, to the watch.
-        let _ = channel.send(&hello.encode());
-        begin(init, marker.slot, &channel)?;
         let channel = Arc::new(channel);
-        // After `init`, which may have set a hook for panics: it is called as well.
-        super::last_words::install(&channel);
-        let (grace, threads) = read_welcome(&channel);
-        let parts = Parts {
+        let child = Child {
             slot: marker.slot,
             listeners,
-            grace,
-            threads,
-            master: Some(channel),
-            tls: tls.map(Handed::File),
-            own_signals: &[],
-            on_master_death,
-            process: Process::Own,
+            channel: Arc::clone(&channel),
+            tls,
         };
-        Ok((Self::install(parts, &declared)?, declared))
+        // The master's line about the exit names the reason as well.
+        child
+            .begin(init, on_master_death, declare)
+            .inspect_err(|error| {
+                let ended = FromChild::Ended(MainEnd::NotStarted(error.one_line()));
+                let _ = channel.send(&ended.encode());
+            })
     }
 
     /// Makes this process its own and only worker.
@@ -117,11 +103,58 @@ impl Context {
     }
 }
 
-/// Before the process has a thread of ours. The master's line about the end says why as well.
-fn begin(init: Option<Init>, slot: usize, channel: &Channel) -> Result<(), Error> {
-    hook::begin(init, hook::Role::worker(slot)).inspect_err(|error| {
-        let _ = channel.send(&FromChild::Panic(error.one_line()).encode());
-    })
+/// What a child was given, before it is a worker.
+struct Child {
+    slot: usize,
+    listeners: Vec<Inherited>,
+    channel: Arc<Channel>,
+    tls: Option<OwnedFd>,
+}
+
+impl Child {
+    /// Becomes the worker of this process.
+    ///
+    /// # Errors
+    /// What `main` declares does not fit the listeners; what `init` returned; a system call failed.
+    fn begin(
+        self,
+        init: Option<Init>,
+        on_master_death: Option<LastHook>,
+        declare: impl FnOnce(&[Offered<'_>], bool) -> Result<Declared, Error>,
+    ) -> Result<(Arc<Context>, Declared), Error> {
+        let offered: Vec<Offered<'_>> = self
+            .listeners
+            .iter()
+            .map(|listener| Offered::of(&listener.place))
+            .collect();
+        let declared = declare(&offered, self.tls.is_some())?;
+        sys::process::name_after_role(&format!("worker {}", self.slot));
+        sys::signals::disregard(&TERMINAL).map_err(cannot("disregard the terminal's signals"))?;
+        let hello = FromChild::Hello {
+            protocol: PROTOCOL,
+            announces_ready: declared.announces_ready,
+            listeners: declared.listeners.clone(),
+        };
+        // A master that is gone already shows as the end of the channel, to the watch.
+        let _ = self.channel.send(&hello.encode());
+        // Before the process has a thread of ours.
+        hook::begin(init, hook::Role::worker(self.slot))?;
+        // After `init`, which may have set a hook for panics: it is called as well.
+        super::last_words::install(&self.channel);
+        let (grace, threads) = read_welcome(&self.channel);
+        let parts = Parts {
+            slot: self.slot,
+            listeners: self.listeners,
+            grace,
+            threads,
+            master: Some(self.channel),
+            tls: self.tls.map(Handed::File),
+            own_signals: &[],
+            on_master_death,
+            process: Process::Own,
+        };
+        Ok((Context::install(parts, &declared)?, declared))
+    }
 }
 
 fn adopt_channel(marker: &Marker, listeners: usize) -> Result<Channel, String> {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -14,7 +14,7 @@ use super::ready::Announcer;
 use super::seats::Seats;
 use super::shutdown::{self, State as ShutdownState};
 use super::watch::{Master, Process, Watch};
-use crate::channel::Channel;
+use crate::channel::{Channel, MainEnd};
 use crate::error::Error;
 use crate::hook::LastHook;
 use crate::listen::Inherited;
@@ -40,6 +40,8 @@ pub(crate) struct Context {
     /// What this process must be told by a signal, beside SIGTERM.
     own_signals: &'static [Signal],
     threads: NonZeroUsize,
+    grace: Duration,
+    bell: Arc<Bell>,
     #[cfg(feature = "tls")]
     tls: super::tls::Tls,
     has_termination: OnceLock<()>,
@@ -149,6 +151,8 @@ impl Context {
             signals,
             own_signals: parts.own_signals,
             threads: parts.threads,
+            grace: parts.grace,
+            bell: Arc::clone(&bell),
             #[cfg(feature = "tls")]
             tls: super::tls::Tls::new(parts.tls),
             has_termination: OnceLock::new(),
@@ -215,6 +219,26 @@ impl Context {
     /// How many threads a runtime of ours shall have.
     pub(crate) fn threads(&self) -> NonZeroUsize {
         self.threads
+    }
+
+    /// `main` has ended, and with it what this worker is for. The first report counts.
+    pub(crate) fn main_ended(&self, end: MainEnd) {
+        if self.announcer.ended(end) {
+            // The monitoring thread begins to drain what is left.
+            self.bell.ring();
+        }
+    }
+
+    pub(super) fn has_main_ended(&self) -> bool {
+        self.announcer.has_ended()
+    }
+
+    /// How long a runtime may wait for its blocking tasks after `main` has ended: most of what is left of a stop that was
+    /// asked for, else of the grace period; the rest is for the exit itself.
+    pub(crate) fn time_to_exit(&self) -> Duration {
+        let deadline = super::Shutdown::new(&self.shutdown).deadline();
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        left.unwrap_or(self.grace) / 10 * 9
     }
 
     /// The body has returned: the process may end, but for a hook that still runs.

@@ -131,8 +131,13 @@ impl Guest {
             match FromChild::decode(&frame) {
                 Some(FromChild::Ready) => said.push(Word::Ready),
                 Some(FromChild::Closed) => said.push(Word::Closed),
-                Some(FromChild::Hello { .. } | FromChild::Unready | FromChild::Panic(_)) | None => {
-                }
+                Some(
+                    FromChild::Hello { .. }
+                    | FromChild::Unready
+                    | FromChild::Panic(_)
+                    | FromChild::Ended(_),
+                )
+                | None => {}
             }
         }
         said

@@ -15,8 +15,10 @@ pub(super) fn install(channel: &Arc<Channel>) {
     let told = Mutex::new((Instant::now(), 0_u32));
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        let description = describe(info);
+        super::main_end::note_panic(&description);
         if is_allowed(&told) {
-            let _ = channel.send(&FromChild::Panic(describe(info)).encode());
+            let _ = channel.send(&FromChild::Panic(description).encode());
         }
         before(info);
     }));

@@ -1,16 +1,17 @@
-//! Saying that this worker serves.
+//! Reporting to the master: that this worker serves, and that its `main` has ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::context::Context;
-use crate::channel::{Channel, FromChild};
+use crate::channel::{Channel, FromChild, MainEnd};
 
-/// Says ready once, to the master if there is one.
+/// Sends each of these once, to the master if there is one.
 #[derive(Debug)]
 pub(super) struct Announcer {
     channel: Option<Arc<Channel>>,
     is_said: AtomicBool,
+    has_ended: AtomicBool,
 }
 
 impl Announcer {
@@ -18,6 +19,7 @@ impl Announcer {
         Self {
             channel,
             is_said: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
         }
     }
 
@@ -29,6 +31,22 @@ impl Announcer {
             // Few frames are sent in a life; a channel that is full or gone is the master's end.
             let _ = channel.send(&FromChild::Ready.encode());
         }
+    }
+
+    /// `main` has ended. Returns whether this was news.
+    pub(super) fn ended(&self, end: MainEnd) -> bool {
+        if self.has_ended.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        if let Some(channel) = &self.channel {
+            // A channel that is full or gone is the master's end; the exit of the process is known to it anyway.
+            let _ = channel.send(&FromChild::Ended(end).encode());
+        }
+        true
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
     }
 }
 

@@ -189,6 +189,7 @@ impl Watch {
 
     fn hear(&mut self, phase: &mut Phase) {
         self.bell.silence();
+        self.hear_main(phase);
         // The master's word before the signal that it sends as well: it knows the budget.
         self.hear_master(phase);
         while let Some(received) = self.context.signals().next() {
@@ -199,6 +200,17 @@ impl Watch {
             // It may have come just now, together with the signal.
             self.hear_master(phase);
             self.begin(phase, self.grace, Queue::Serve);
+        }
+    }
+
+    /// What is left after `main` drains like the rest of a worker that was asked to go; its queue is the replacement's.
+    /// Without a master nothing replaces it: then the process goes on as long as the program wants.
+    fn hear_main(&self, phase: &mut Phase) {
+        match self.master {
+            Master::Alive(_) | Master::Dead if self.context.has_main_ended() => {
+                self.begin(phase, self.grace, Queue::Leave);
+            }
+            Master::Alive(_) | Master::Dead | Master::None => {}
         }
     }
 

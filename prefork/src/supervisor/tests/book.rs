@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::super::phase::Phase;
 use super::super::{
     Action, Cause, ChildId, Event, KillReason, Outcome, Policy, Readiness, SlotId, StartFailure,
     Supervisor, Urgency, Window,
@@ -13,8 +14,9 @@ pub(super) struct Book {
     policy: Policy,
     now: Instant,
     children: BTreeMap<ChildId, Entry>,
-    /// Unasked exits.
+    /// Unexpected exits, each at the time when it was counted.
     exits: Vec<Instant>,
+    was_healthy: bool,
     announced: Option<Instant>,
     master_ready: Option<Instant>,
     stop: Option<Stop>,
@@ -38,6 +40,9 @@ struct Entry {
     is_well: bool,
     has_lied: bool,
     has_closed: bool,
+    main_ended: Option<Instant>,
+    /// It left its slot because its process outlived its `main`.
+    has_outlived: bool,
     terminated: Option<Instant>,
     killed: Option<Instant>,
     given_up: Option<Instant>,
@@ -60,6 +65,7 @@ impl Book {
             now,
             children: BTreeMap::new(),
             exits: Vec::new(),
+            was_healthy: false,
             announced: None,
             master_ready: None,
             stop: None,
@@ -105,6 +111,7 @@ impl Book {
                     && entry.may_get_well()
                 {
                     entry.is_well = true;
+                    self.was_healthy = true;
                 }
             }
             Event::Readiness { child, readiness } => {
@@ -124,6 +131,15 @@ impl Book {
                     && entry.killed.is_none()
                 {
                     entry.has_lied = true;
+                }
+            }
+            Event::MainEnded { child } => {
+                if let Some(entry) = self.living(child)
+                    && entry.started.is_some()
+                    && entry.killed.is_none()
+                    && !entry.has_lied
+                {
+                    entry.main_ended.get_or_insert(now);
                 }
             }
             Event::Exited { child } => self.exited(child),
@@ -156,9 +172,7 @@ impl Book {
         entry.end = End::NeverStarted;
         entry.left = Some(now);
         let slot = entry.slot;
-        if failure == StartFailure::Passing && self.master_ready.is_some() {
-            self.count(slot, child);
-        } else {
+        if failure == StartFailure::Permanent || self.master_ready.is_none() {
             let cause = Cause::StartFailed {
                 slot,
                 child,
@@ -174,38 +188,24 @@ impl Book {
             return;
         };
         entry.end = End::Exited;
-        let slot = entry.slot;
-        // One that was given up has left, and was counted, before.
-        if entry.left.is_none() {
-            entry.left = Some(now);
-            self.count(slot, child);
-        }
+        // One that was given up, or outlived its `main`, has left before.
+        entry.left.get_or_insert(now);
     }
 
-    fn count(&mut self, slot: SlotId, child: ChildId) {
-        if self.stop.is_some() {
-            return;
-        }
+    /// One more exit, whose replacement is due; returns how many are remembered now.
+    fn count(&mut self) -> u64 {
         let now = self.now;
+        let forgets = self.was_healthy;
         let remembered = self
             .exits
             .iter()
             .filter(|&&at| match self.policy.recover_window {
-                Window::Sliding(window) => now - at < window,
+                Window::Sliding(window) => !forgets || now - at < window,
                 Window::Forever => true,
             });
         let exits = remembered.count() as u64 + 1;
         self.exits.push(now);
-        let threshold = self.policy.recover_threshold;
-        if exits > u64::from(threshold) {
-            self.stop(Cause::OverRecovery {
-                exits,
-                threshold,
-                window: self.policy.recover_window,
-                slot,
-                child,
-            });
-        }
+        exits
     }
 
     fn stop(&mut self, cause: Cause) {
@@ -216,35 +216,82 @@ impl Book {
 
     // Time.
 
-    /// Children that the supervisor gave up since it was last looked at: by time, then by slot, as it does. What is due
-    /// at one instant may come in any order, so it is read off the supervisor; that it was due is checked.
-    pub(super) fn note_given_up(&mut self, supervisor: &Supervisor, now: Instant) {
+    /// What the supervisor did by itself since it was last looked at. What is due at one instant may come in any order,
+    /// so it is read off the supervisor; that it was due is checked.
+    pub(super) fn note_left(&mut self, supervisor: &Supervisor, now: Instant) {
         self.now = now;
-        let patience = self.policy.kill_patience;
-        let is_missing = |child, entry: &Entry| {
-            supervisor.child_in(entry.slot) != Some(child) && entry.left.is_none()
-        };
-        let missing = self
-            .children
-            .iter()
-            .filter(|&(&child, entry)| is_missing(child, entry));
-        let mut lost: Vec<_> = missing
-            .filter_map(|(&child, entry)| Some((entry.killed? + patience, entry.slot, child)))
-            .filter(|&(give_up_at, ..)| give_up_at <= now)
-            .collect();
-        lost.sort();
-        for (_, slot, child) in lost {
-            if self.stop.is_none() {
-                let entry = self.children.get_mut(&child).expect("it was found above");
-                entry.left = Some(now);
-                self.count(slot, child);
-            }
+        if self.stop.is_some() {
+            return;
         }
-        let mut children = self.children.iter();
+        match supervisor.phase() {
+            Phase::Stopping { cause, .. } => return self.check_over_recovery(*cause),
+            Phase::Ended(outcome) => return self.check_over_recovery(outcome.cause),
+            Phase::Opening { .. } | Phase::Opened | Phase::Announcing | Phase::Running => {}
+        }
+        let kill_patience = self.policy.kill_patience;
+        let exit_patience = self.exit_patience();
+        for (&child, entry) in &mut self.children {
+            if supervisor.child_in(entry.slot) == Some(child) || entry.left.is_some() {
+                continue;
+            }
+            let is_given_up = entry.killed.is_some_and(|at| now >= at + kill_patience);
+            entry.has_outlived = !is_given_up;
+            let may_outlive = entry.killed.is_none() && !entry.has_lied;
+            let has_outlived =
+                may_outlive && entry.main_ended.is_some_and(|at| now >= at + exit_patience);
+            assert!(
+                is_given_up || has_outlived,
+                "a child left its slot without a reason or too early"
+            );
+            entry.left = Some(now);
+        }
+    }
+
+    /// The only stop that nobody asked for.
+    fn check_over_recovery(&mut self, cause: Cause) {
+        let Cause::OverRecovery { slot, child, .. } = cause else {
+            panic!("a stop that nobody asked for: {cause:?}");
+        };
+        self.check_recovery_is_due(slot);
+        let last = self.children.iter().rfind(|(_, entry)| entry.slot == slot);
+        assert_eq!(last.map(|(&last, _)| last), Some(child));
+        let (threshold, window) = (self.policy.recover_threshold, self.policy.recover_window);
+        let exits = self.count();
+        assert!(exits > u64::from(threshold), "stopped within the budget");
+        let expected = Cause::OverRecovery {
+            exits,
+            threshold,
+            window,
+            was_healthy: self.was_healthy,
+            slot,
+            child,
+        };
+        assert_eq!(cause, expected);
+        self.stop(cause);
+    }
+
+    fn check_recovery_is_due(&self, slot: SlotId) {
+        let now = self.now;
+        let before = self.children.values().filter(|entry| entry.slot == slot);
+        let before: Vec<_> = before.collect();
+        let last = before.last().expect("a slot recovers what it had");
+        let ready = self
+            .master_ready
+            .expect("a recovery before the master was ready");
+        let [earliest, latest] = self.recovery_of(&before);
+        let left = last.left.expect("all have left");
         assert!(
-            self.stop.is_some() || !children.any(|(&child, entry)| is_missing(child, entry)),
-            "given up without a kill or too early"
+            now >= left + earliest && now >= ready,
+            "a recovery too early"
         );
+        assert!(now <= ready.max(left + latest), "a recovery too late");
+    }
+
+    /// How long a child's process may fill its slot after its `main` has ended.
+    fn exit_patience(&self) -> Duration {
+        self.policy
+            .exit_patience
+            .min(self.policy.shutdown_grace_period)
     }
 
     /// What has become true by the time alone.
@@ -255,6 +302,7 @@ impl Book {
             let well_at = entry.started.map(|at| at + self.policy.healthy_after);
             if is_unseen && entry.left.is_none() && well_at.is_some_and(|at| at <= now) {
                 entry.is_well = true;
+                self.was_healthy = true;
             }
         }
     }
@@ -281,6 +329,7 @@ impl Book {
                 let entry = self.living(child).expect("the dead are asked to go");
                 assert!(entry.started.is_some(), "asked to go before it was there");
                 assert!(entry.killed.is_none(), "asked to go after it was killed");
+                assert!(entry.main_ended.is_none(), "asked to go after its main");
                 assert_eq!(entry.terminated.replace(now), None, "asked to go twice");
             }
             Action::Kill { child, reason } => self.check_kill(child, reason),
@@ -289,6 +338,12 @@ impl Book {
                 let killed = entry.killed.expect("only the killed are given up");
                 assert_eq!(entry.given_up.replace(now), None, "given up twice");
                 assert!(now >= killed + self.policy.kill_patience, "given up early");
+            }
+            Action::ReportRunning { child, kill_at } => {
+                let entry = self.living(child).expect("the dead do not run");
+                assert!(entry.has_outlived);
+                let ended = entry.main_ended.expect("reported before its main ended");
+                assert_eq!(kill_at, ended + self.policy.shutdown_grace_period);
             }
             Action::CloseListeners => {
                 assert!(self.stop.is_some(), "closed the listeners while serving");
@@ -301,7 +356,6 @@ impl Book {
     }
 
     fn check_start(&mut self, slot: SlotId, child: ChildId) {
-        let now = self.now;
         assert!(self.stop.is_none(), "a start after a stop began");
         let before = self.children.values().filter(|entry| entry.slot == slot);
         let before: Vec<_> = before.collect();
@@ -309,17 +363,10 @@ impl Book {
             before.iter().all(|entry| entry.left.is_some()),
             "two children in one slot"
         );
-        if let Some(last) = before.last() {
-            let ready = self
-                .master_ready
-                .expect("a recovery before the master was ready");
-            let [earliest, latest] = self.recovery_of(&before);
-            let left = last.left.expect("all have left");
-            assert!(
-                now >= left + earliest && now >= ready,
-                "a recovery too early"
-            );
-            assert!(now <= ready.max(left + latest), "a recovery too late");
+        if !before.is_empty() {
+            self.check_recovery_is_due(slot);
+            let threshold = u64::from(self.policy.recover_threshold);
+            assert!(self.count() <= threshold, "recovered beyond the budget");
         }
         let entry = Entry {
             slot,
@@ -328,6 +375,8 @@ impl Book {
             is_well: false,
             has_lied: false,
             has_closed: false,
+            main_ended: None,
+            has_outlived: false,
             terminated: None,
             killed: None,
             given_up: None,
@@ -359,13 +408,24 @@ impl Book {
         match reason {
             KillReason::NotReady => {
                 assert!(!entry.is_well && entry.readiness == Readiness::Announced);
+                assert!(entry.main_ended.is_none());
                 let started = entry.started.expect("killed before it was there");
                 assert_eq!(now.max(started + timeout), now, "had time to get ready");
             }
             KillReason::Violation => assert!(entry.has_lied),
             KillReason::OutOfTime => {
-                let stop = stop.expect("out of time without a stop");
-                assert!(now >= stop.kill_at, "killed before its time was over");
+                let grace = self.policy.shutdown_grace_period;
+                let entry = &self.children[&child];
+                let after_main = entry.main_ended.map(|at| at + grace);
+                // A child of the same slot that drains as well ends the time of an older one.
+                let has_younger = self.children.values().any(|other| {
+                    other.slot == entry.slot && other.has_outlived && other.left > entry.left
+                });
+                let after_stop = stop.map(|stop| stop.kill_at);
+                let first = after_main.into_iter().chain(after_stop).min();
+                let first = first.expect("out of time without a reason");
+                let is_due = now >= first || (entry.has_outlived && has_younger);
+                assert!(is_due, "killed before its time was over");
             }
         }
     }
@@ -378,7 +438,7 @@ impl Book {
         let patience = self.policy.kill_patience;
         let unanswered = entry.started.is_none();
         let out_of_patience = |at: Instant| self.now >= at + patience;
-        entry.left.is_some()
+        (entry.left.is_some() && !entry.has_outlived)
             || entry.killed.is_some_and(out_of_patience)
             || unanswered && self.stop.is_some_and(|stop| out_of_patience(stop.kill_at))
     }
@@ -422,6 +482,7 @@ impl Book {
                 "a slot waits for the unkillable"
             );
         }
+        self.check_drains();
         let slots = (0..self.policy.slots.get()).map(SlotId);
         for slot in slots {
             let children = self.children.values().filter(|entry| entry.slot == slot);
@@ -431,6 +492,30 @@ impl Book {
                 let [_, latest] = self.recovery_of(&children);
                 assert!(now < ready.max(left + latest), "a slot is forgotten");
             }
+        }
+    }
+
+    /// What is left of a child after its `main` is bounded, in time and in number.
+    fn check_drains(&self) {
+        let is_there = |entry: &&Entry| entry.end == End::NotYet && entry.killed.is_none();
+        for entry in self.children.values().filter(is_there) {
+            let Some(ended) = entry.main_ended else {
+                continue;
+            };
+            if entry.left.is_none() && self.stop.is_none() {
+                let exit_by = ended + self.exit_patience();
+                assert!(
+                    self.now < exit_by,
+                    "a slot waits for what outlives its main"
+                );
+            }
+            let kill_at = ended + self.policy.shutdown_grace_period;
+            assert!(self.now < kill_at, "what outlives its main lives on");
+        }
+        for slot in (0..self.policy.slots.get()).map(SlotId) {
+            let outlived = self.children.values().filter(is_there);
+            let outlived = outlived.filter(|entry| entry.slot == slot && entry.has_outlived);
+            assert!(outlived.count() <= 1, "two children of a slot drain");
         }
     }
 
@@ -445,7 +530,9 @@ impl Book {
         for entry in self.children.values() {
             let is_there = entry.end == End::NotYet && entry.left.is_none();
             if is_there && entry.started.is_some() {
-                let was_told = entry.terminated.is_some() || entry.killed.is_some();
+                let was_told = entry.terminated.is_some()
+                    || entry.killed.is_some()
+                    || entry.main_ended.is_some();
                 assert!(was_told, "a child was not told to go");
                 assert!(
                     self.now < stop.kill_at || entry.killed.is_some(),
@@ -453,6 +540,7 @@ impl Book {
                 );
             }
         }
+        self.check_drains();
         let must_close = !self.children.values().any(|entry| self.is_accepting(entry));
         assert!(
             self.has_closed_listeners || !must_close,
@@ -482,6 +570,7 @@ impl Entry {
         self.started.is_some()
             && !self.is_well
             && !self.has_lied
+            && self.main_ended.is_none()
             && self.killed.is_none()
             && self.terminated.is_none()
     }

@@ -19,6 +19,8 @@ pub(super) struct Temper {
     pub(super) lies: Option<u64>,
     /// After its start, unasked.
     pub(super) dies: Option<u64>,
+    /// After its start its `main` ends.
+    pub(super) main_ends: Option<u64>,
     /// After it was asked to go.
     pub(super) closes: Option<u64>,
     /// After it was asked to go; never: deaf.
@@ -168,13 +170,14 @@ impl Fleet {
 
     fn stale(&self, kind: u8, child: ChildId) -> Option<Event> {
         let (readiness, failure) = (Readiness::Announced, StartFailure::Permanent);
-        let event = match kind % 7 {
+        let event = match kind % 8 {
             0 => Event::Started { child, readiness },
             1 => Event::StartFailed { child, failure },
             2 => Event::Ready { child },
             3 => Event::Readiness { child, readiness },
             4 => Event::Closed { child },
             5 => Event::Violation { child },
+            6 => Event::MainEnded { child },
             _ => Event::Exited { child },
         };
         (!self.book.is_there(child)).then_some(event)
@@ -184,7 +187,7 @@ impl Fleet {
         loop {
             self.book.about_to_ask(self.now);
             let action = self.supervisor.next_action(self.now);
-            self.book.note_given_up(&self.supervisor, self.now);
+            self.book.note_left(&self.supervisor, self.now);
             let Some(action) = action else {
                 break;
             };
@@ -211,7 +214,7 @@ impl Fleet {
                 let ends = self.temper(child).ends;
                 self.expect_fact(ends, Event::Exited { child });
             }
-            Action::GiveUp { .. } | Action::CloseListeners => {}
+            Action::GiveUp { .. } | Action::ReportRunning { .. } | Action::CloseListeners => {}
         }
     }
 
@@ -240,6 +243,7 @@ impl Fleet {
         }
         self.expect_fact(after_birth(temper.ready), Event::Ready { child });
         self.expect_fact(after_birth(temper.lies), Event::Violation { child });
+        self.expect_fact(after_birth(temper.main_ends), Event::MainEnded { child });
         self.expect_fact(after_birth(temper.dies), Event::Exited { child });
     }
 

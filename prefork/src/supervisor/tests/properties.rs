@@ -78,11 +78,12 @@ fn policy() -> impl Strategy<Value = Policy> {
         duration(2_000),
         duration(10_000),
         duration(8_000),
-        duration(2_000),
+        (duration(500), duration(2_000)),
     );
     (1..6_usize, budget, times, any::<u64>()).prop_map(|(slots, budget, times, jitter_seed)| {
         let (recover_threshold, recover_window, recover_interval) = budget;
-        let (healthy_after, ready_timeout, shutdown_grace_period, kill_patience) = times;
+        let (healthy_after, ready_timeout, shutdown_grace_period, patience) = times;
+        let (exit_patience, kill_patience) = patience;
         Policy {
             slots: NonZeroUsize::new(slots).expect("at least one"),
             recover_threshold,
@@ -91,6 +92,7 @@ fn policy() -> impl Strategy<Value = Policy> {
             healthy_after,
             ready_timeout,
             shutdown_grace_period,
+            exit_patience,
             kill_patience,
             backoff: Backoff::default(),
             jitter_seed,
@@ -113,6 +115,7 @@ fn any_temper() -> impl Strategy<Value = Temper> {
         option::of(millis(12_000)),
         option::weighted(0.1, millis(20_000)),
         option::of(millis(30_000)),
+        option::weighted(0.3, millis(20_000)),
     );
     let death = (
         option::of(millis(5_000)),
@@ -120,7 +123,7 @@ fn any_temper() -> impl Strategy<Value = Temper> {
         option::weighted(0.8, millis(2_500)),
     );
     (start, life, death).prop_map(|(start, life, death)| {
-        let (says, ready, lies, dies) = life;
+        let (says, ready, lies, dies, main_ends) = life;
         let (closes, drains, ends) = death;
         Temper {
             start,
@@ -128,6 +131,7 @@ fn any_temper() -> impl Strategy<Value = Temper> {
             ready,
             lies,
             dies,
+            main_ends,
             closes,
             drains,
             ends,
@@ -150,6 +154,7 @@ fn calm() -> impl Strategy<Value = Temper> {
         ready: Some(ready),
         lies: None,
         dies: None,
+        main_ends: None,
         ..temper
     })
 }

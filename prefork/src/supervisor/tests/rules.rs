@@ -6,7 +6,7 @@ use super::super::{
     Action, Cause, ChildId, Event, KillReason, Outcome, Readiness, SlotId, StartFailure, Urgency,
     Window,
 };
-use super::stage::{GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
+use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
 
 const ANNOUNCED: Readiness = Readiness::Announced;
 const UNSEEN: Readiness = Readiness::Unseen;
@@ -127,8 +127,8 @@ fn a_child_that_is_not_ready_in_time_is_killed_and_its_exit_counts() {
     assert_eq!(stage.ask(), [kill(child, KillReason::NotReady)]);
     assert_eq!(stage.supervisor.exits_counted(), 0);
     stage.exit(child);
-    assert_eq!(stage.supervisor.exits_counted(), 1);
     assert_eq!(stage.ask(), [start(0, 2)]);
+    assert_eq!(stage.supervisor.exits_counted(), 1);
 }
 
 #[test]
@@ -178,8 +178,8 @@ fn a_child_that_lies_is_killed_and_its_exit_counts() {
     stage.tell(Event::Violation { child });
     assert_eq!(stage.ask(), []);
     stage.exit(child);
-    assert_eq!(stage.supervisor.exits_counted(), 1);
     assert_eq!(stage.ask(), [start(0, 2)]);
+    assert_eq!(stage.supervisor.exits_counted(), 1);
 }
 
 #[test]
@@ -320,12 +320,12 @@ fn a_passing_start_failure_counts_as_an_exit_and_backs_off() {
     let child = stage.child();
     stage.exit(child);
     let failure = StartFailure::Passing;
-    for counted in 2..4 {
+    for counted in 1..3 {
         let asked = stage.supervisor.next_action(stage.now);
         let child = stage.child();
         assert!(matches!(asked, Some(Action::Start { .. })));
-        stage.tell(Event::StartFailed { child, failure });
         assert_eq!(stage.supervisor.exits_counted(), counted);
+        stage.tell(Event::StartFailed { child, failure });
     }
     assert_eq!(stage.ask(), []);
     assert!(stage.rest() > Some(Duration::from_millis(79)));
@@ -375,6 +375,7 @@ fn exit_number_threshold_plus_one_ends_the_master() {
         }
         let child = stage.child();
         stage.exit(child);
+        stage.pass(MOMENT * 1000);
         let other = stage.supervisor.children();
         let kill_at = stage.now + GRACE;
         let terminate = Action::Terminate {
@@ -388,6 +389,7 @@ fn exit_number_threshold_plus_one_ends_the_master() {
             exits: 4,
             threshold: 3,
             window,
+            was_healthy: true,
             slot: SlotId(0),
             child,
         };
@@ -429,6 +431,166 @@ fn an_exit_is_forgotten_once_it_is_as_old_as_the_window() {
         }
         assert_eq!(stage.supervisor.is_stopping(), is_over);
     }
+}
+
+#[test]
+fn children_that_die_together_are_counted_one_after_the_other() {
+    let mut policy = policy(2);
+    policy.recover_threshold = 1;
+    let mut stage = Stage::serving(policy);
+    for child in stage.supervisor.children() {
+        stage.exit(child);
+    }
+    assert_eq!(stage.supervisor.exits_counted(), 0);
+    // The first is replaced, and its hooks have their time, before the second is looked at.
+    assert_eq!(stage.supervisor.next_action(stage.now), Some(start(0, 3)));
+    assert!(!stage.supervisor.is_stopping());
+    let (child, readiness) = (ChildId(3), ANNOUNCED);
+    stage.tell(Event::Started { child, readiness });
+    stage.ask();
+    assert!(stage.supervisor.is_stopping());
+    stage.exit(child);
+    stage.ask();
+    let cause = ended(&stage).cause;
+    let last = ChildId(2);
+    assert!(matches!(cause, Cause::OverRecovery { exits: 2, child, .. } if child == last));
+}
+
+#[test]
+fn an_exit_counts_when_its_replacement_is_due_and_not_before() {
+    let mut policy = policy(1);
+    policy.recover_threshold = 0;
+    policy.recover_interval = INTERVAL;
+    let mut stage = Stage::serving(policy);
+    let child = stage.child();
+    stage.exit(child);
+    stage.pass(INTERVAL - MOMENT);
+    assert_eq!(stage.ask(), []);
+    assert!(!stage.supervisor.is_stopping());
+    stage.pass(MOMENT);
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    assert!(matches!(
+        ended(&stage).cause,
+        Cause::OverRecovery { exits: 1, .. }
+    ));
+}
+
+#[test]
+fn an_exit_before_the_master_is_ready_counts_after_it() {
+    let mut policy = policy(2);
+    policy.recover_threshold = 0;
+    let mut stage = Stage::new(policy);
+    let readiness = ANNOUNCED;
+    for child in [ChildId(1), ChildId(2)] {
+        stage.supervisor.next_action(stage.now);
+        stage.tell(Event::Started { child, readiness });
+        stage.exit(child);
+    }
+    assert_eq!(stage.ask(), [Action::AnnounceMasterReady]);
+    stage.tell(Event::MasterReady);
+    assert_eq!(stage.ask(), [Action::CloseListeners]);
+    assert!(matches!(
+        ended(&stage).cause,
+        Cause::OverRecovery { exits: 1, .. }
+    ));
+}
+
+#[test]
+fn the_window_forgets_nothing_before_a_child_was_healthy() {
+    let window = Duration::from_secs(1);
+    for is_healthy_once in [false, true] {
+        let mut policy = policy(1);
+        policy.recover_threshold = 2;
+        policy.recover_window = Window::Sliding(window);
+        let mut stage = Stage::running(policy);
+        if is_healthy_once {
+            let child = stage.child();
+            stage.tell(Event::Ready { child });
+        }
+        for _ in 0..2 {
+            stage.pass(READY);
+            fail_and_wait(&mut stage);
+        }
+        stage.pass(READY);
+        let child = stage.child();
+        stage.exit(child);
+        stage.pass(READY);
+        stage.settle(ANNOUNCED);
+        assert_eq!(stage.supervisor.is_stopping(), !is_healthy_once);
+    }
+}
+
+// The end of `main`.
+
+#[test]
+fn a_process_that_exits_after_its_main_is_recovered_then() {
+    let mut stage = Stage::serving(policy(1));
+    let child = stage.child();
+    stage.tell(Event::MainEnded { child });
+    assert_eq!(stage.ask(), []);
+    stage.pass(EXIT - MOMENT);
+    assert_eq!(stage.ask(), []);
+    stage.exit(child);
+    assert_eq!(stage.settle(ANNOUNCED), [start(0, 2)]);
+    assert_eq!(stage.supervisor.exits_counted(), 1);
+}
+
+#[test]
+fn a_process_that_outlives_its_main_is_replaced_and_killed_after_the_grace_period() {
+    let mut stage = Stage::serving(policy(1));
+    let child = stage.child();
+    let kill_at = stage.now + GRACE;
+    stage.tell(Event::MainEnded { child });
+    stage.pass(EXIT);
+    let report = Action::ReportRunning { child, kill_at };
+    assert_eq!(stage.settle(ANNOUNCED), [report, start(0, 2)]);
+    stage.tell(Event::Ready { child: ChildId(2) });
+    assert_eq!(stage.rest(), Some(GRACE - EXIT));
+    stage.pass(GRACE - EXIT);
+    assert_eq!(stage.ask(), [kill(child, KillReason::OutOfTime)]);
+    stage.exit(child);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.supervisor.exits_counted(), 1, "it counts once");
+}
+
+#[test]
+fn at_most_one_child_of_a_slot_outlives_its_main() {
+    let mut stage = Stage::serving(policy(1));
+    let first = stage.child();
+    stage.tell(Event::MainEnded { child: first });
+    stage.pass(EXIT);
+    stage.settle(ANNOUNCED);
+    let second = stage.child();
+    let kill_at = stage.now + GRACE;
+    stage.tell(Event::MainEnded { child: second });
+    stage.pass(EXIT);
+    let report = Action::ReportRunning {
+        child: second,
+        kill_at,
+    };
+    let actions = stage.settle(ANNOUNCED);
+    assert!(actions.contains(&report), "{actions:?}");
+    let killed = kill(first, KillReason::OutOfTime);
+    assert!(actions.contains(&killed), "{actions:?}");
+}
+
+#[test]
+fn a_stop_gives_what_is_left_of_a_child_the_rest_of_its_time() {
+    let mut stage = Stage::serving(policy(2));
+    let [early, late] = [ChildId(1), ChildId(2)];
+    stage.tell(Event::MainEnded { child: early });
+    stage.stop(Urgency::Graceful);
+    let kill_at = stage.now + GRACE;
+    let asked = Action::Terminate {
+        child: late,
+        kill_at,
+    };
+    assert_eq!(stage.ask(), [asked], "the first drains already");
+    stage.tell(Event::MainEnded { child: late });
+    assert_eq!(stage.rest(), Some(GRACE));
+    stage.pass(GRACE);
+    let killed = [early, late].map(|child| kill(child, KillReason::OutOfTime));
+    assert_eq!(stage.ask(), killed);
 }
 
 #[test]
@@ -605,6 +767,7 @@ fn the_first_cause_stays() {
     let mut stage = Stage::serving(policy);
     let child = stage.child();
     stage.exit(child);
+    stage.ask();
     stage.stop(Urgency::Graceful);
     stage.tell(Event::HookFailed);
     stage.exit(ChildId(2));

@@ -12,6 +12,7 @@ pub(super) const HEALTHY: Duration = Duration::from_secs(11);
 pub(super) const READY: Duration = Duration::from_secs(30);
 pub(super) const GRACE: Duration = Duration::from_secs(13);
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const EXIT: Duration = Duration::from_secs(1);
 pub(super) const MOMENT: Duration = Duration::from_millis(1);
 
 /// Durations that cannot be mistaken for each other or their sums; no recovery interval; forgives much.
@@ -24,6 +25,7 @@ pub(super) fn policy(slots: usize) -> Policy {
         healthy_after: HEALTHY,
         ready_timeout: READY,
         shutdown_grace_period: GRACE,
+        exit_patience: EXIT,
         kill_patience: PATIENCE,
         backoff: Backoff::default(),
         jitter_seed: 1,
@@ -95,6 +97,7 @@ impl Stage {
                 Action::Terminate { .. }
                 | Action::Kill { .. }
                 | Action::GiveUp { .. }
+                | Action::ReportRunning { .. }
                 | Action::CloseListeners => {}
             }
         }

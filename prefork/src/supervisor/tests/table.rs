@@ -10,7 +10,7 @@ use super::super::slot::SlotState;
 use super::super::{
     Action, Cause, ChildId, Event, KillReason, Readiness, SlotId, StartFailure, Urgency,
 };
-use super::stage::{GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
+use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
 
 const TABLES: &str = include_str!("../TABLE.md");
 
@@ -77,13 +77,15 @@ fn the_tables_name_every_state_and_every_event() {
     assert_eq!(rows("Leaver × time").iter().collect::<Vec<_>>(), expected);
 }
 
-const SLOT_STATES: [&str; 9] = [
-    "Waiting",
+const SLOT_STATES: [&str; 11] = [
+    "Unstarted",
+    "Recovering",
     "Held",
     "Asked",
     "Starting",
     "Proving",
     "Serving",
+    "Ending",
     "Condemned",
     "Killed",
     "Retired",
@@ -104,7 +106,7 @@ const PHASES: [&str; 6] = [
     "Stopping",
     "Ended",
 ];
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 15] = [
     "`Started`, announced",
     "`Started`, unseen",
     "`StartFailed`, passing",
@@ -113,6 +115,7 @@ const EVENTS: [&str; 14] = [
     "`Readiness`, announced",
     "`Readiness`, unseen",
     "`Closed`",
+    "`MainEnded`",
     "`Violation`",
     "`Exited`",
     "`MasterReady`",
@@ -138,6 +141,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         "Ready" => Event::Ready { child },
         "Readiness" => Event::Readiness { child, readiness },
         "Closed" => Event::Closed { child },
+        "MainEnded" => Event::MainEnded { child },
         "Violation" => Event::Violation { child },
         "Exited" => Event::Exited { child },
         "MasterReady" => Event::MasterReady,
@@ -152,6 +156,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         | Event::Ready { .. }
         | Event::Readiness { .. }
         | Event::Closed { .. }
+        | Event::MainEnded { .. }
         | Event::Violation { .. }
         | Event::Exited { .. }
         | Event::MasterReady
@@ -265,6 +270,10 @@ fn slot_in(quoted: &str) -> Scene {
     let mut policy = policy(1);
     policy.recover_interval = INTERVAL;
     let mut stage = Stage::new(policy);
+    if wanted == "Unstarted" {
+        let child = ChildId(1);
+        return Scene { stage, child };
+    }
     let asked = stage.ask();
     assert!(matches!(asked[..], [Action::Start { .. }]));
     let child = stage.child();
@@ -283,11 +292,15 @@ fn slot_in(quoted: &str) -> Scene {
     }
     match wanted {
         "Held" | "Starting" | "Proving" => {}
-        "Waiting" | "Asked" => {
+        "Recovering" | "Asked" => {
             stage.tell(Event::Ready { child });
             stage.exit(child);
         }
         "Serving" => stage.tell(Event::Ready { child }),
+        "Ending" => {
+            stage.tell(Event::Ready { child });
+            stage.tell(Event::MainEnded { child });
+        }
         "Condemned" => stage.tell(Event::Violation { child }),
         "Killed" => {
             stage.tell(Event::Violation { child });
@@ -393,6 +406,7 @@ fn wait_words(wait: Option<Duration>) -> &'static str {
         (INTERVAL, "`recover_interval` and back-off after the exit"),
         (READY, "`ready_timeout` after the start"),
         (HEALTHY, "`healthy_after` after the start"),
+        (EXIT, "`exit_patience` after the end of `main`"),
         (PATIENCE, "`kill_patience` after the kill"),
         (GRACE, "`shutdown_grace_period` after the stop began"),
         (
@@ -414,6 +428,7 @@ fn child_action_word(action: &Action) -> Option<String> {
             KillReason::OutOfTime => "Kill (out of time)".into(),
         }),
         Action::GiveUp { .. } => Some("GiveUp".into()),
+        Action::ReportRunning { .. } => Some("ReportRunning".into()),
         Action::AnnounceMasterReady | Action::CloseListeners => None,
     }
 }
@@ -421,12 +436,14 @@ fn child_action_word(action: &Action) -> Option<String> {
 fn slot_name(state: &SlotState) -> &'static str {
     // A new state asks here for its row.
     match state {
-        SlotState::Waiting { .. } => "Waiting",
+        SlotState::Unstarted { .. } => "Unstarted",
+        SlotState::Recovering { .. } => "Recovering",
         SlotState::Held { .. } => "Held",
         SlotState::Asked { .. } => "Asked",
         SlotState::Starting { .. } => "Starting",
         SlotState::Proving { .. } => "Proving",
         SlotState::Serving { .. } => "Serving",
+        SlotState::Ending { .. } => "Ending",
         SlotState::Condemned { .. } => "Condemned",
         SlotState::Killed { .. } => "Killed",
         SlotState::Retired => "Retired",
@@ -478,8 +495,8 @@ struct FleetScene {
 }
 
 const FLEET_ROWS: [&str; 5] = [
-    "a child exits, forgiven",
-    "a child exits, one too many",
+    "asked, after an exit",
+    "asked, after one exit too many",
     "asked, nothing new",
     "asked, all have closed",
     "asked, all are gone",
@@ -495,7 +512,7 @@ impl FleetScene {
                 let child = self.serving?;
                 self.stage.tell(Event::Closed { child });
             }
-            "asked, all are gone" | "a child exits, forgiven" | "a child exits, one too many" => {
+            "asked, all are gone" | "asked, after an exit" | "asked, after one exit too many" => {
                 self.stage.exit(self.serving?);
             }
             event if about_a_start => self.stage.tell(event_named(event, self.asked?)),
@@ -514,8 +531,8 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
     let mut policy = policy(2);
     policy.recover_threshold = match (row, phase) {
         // One exit is needed to get there.
-        ("a child exits, one too many", "`Running`" | "`Stopping`") => 1,
-        ("a child exits, one too many", "`Opening`" | "`Opened`" | "`Announcing`") => 0,
+        ("asked, after one exit too many", "`Running`" | "`Stopping`") => 1,
+        ("asked, after one exit too many", "`Opening`" | "`Opened`" | "`Announcing`") => 0,
         _ => 100,
     };
     let mut stage = Stage::new(policy);
@@ -558,7 +575,8 @@ impl FleetScene {
     fn stop(&mut self, phase: &str, row: &str) {
         self.stage.stop(Urgency::Graceful);
         self.stage.ask();
-        if phase == "`Ended`" || row.starts_with("asked") {
+        let all_leave = ["asked, all have closed", "asked, all are gone"].contains(&row);
+        if phase == "`Ended`" || all_leave {
             self.stage
                 .exit(self.asked.take().expect("a start is unanswered"));
         }
@@ -597,7 +615,8 @@ fn fleet_action_word(action: &Action) -> Option<String> {
         Action::Start { .. }
         | Action::Terminate { .. }
         | Action::Kill { .. }
-        | Action::GiveUp { .. } => None,
+        | Action::GiveUp { .. }
+        | Action::ReportRunning { .. } => None,
     }
 }
 
