@@ -12,6 +12,21 @@ pub mod fake {
         pub fn run<R>(_: impl FnOnce(&mut ()), _: [(); 0], _: fn() -> R) -> std::process::ExitCode {
             std::process::ExitCode::SUCCESS
         }
+        pub trait Describe {
+            fn failure(&self) -> Option<String> {
+                None
+            }
+        }
+        impl<T> Describe for T {}
+        pub struct MainGuard;
+        impl MainGuard {
+            pub fn new() -> Self {
+                Self
+            }
+            pub fn returned<T>(self, value: T, _: impl FnOnce(&T) -> Option<String>) -> T {
+                value
+            }
+        }
     }
 }
 
@@ -29,7 +44,7 @@ fn the_expansion_is_written_where_it_is_asked_for() {
     let shown = compile(Some("1"));
     let first = shown.lines().next().unwrap_or_default();
     assert!(first.starts_with("// `#[prefork::main]` at "), "{shown}");
-    assert!(first.ends_with("source.rs:12 expands to"), "{shown}");
+    assert!(first.ends_with("source.rs:27 expands to"), "{shown}");
     let line = "\n    use crate :: fake :: __private as __prefork_runtime;\n";
     assert!(shown.contains(line), "{shown}");
     assert!(shown.contains("let _body = 4;"), "{shown}");

@@ -35,6 +35,10 @@
 //!   ends by SIGTERM's default.
 //! - A worker that was stopped (SIGSTOP, a debugger) when its master was killed stays until it is
 //!   continued.
+//! - The end of `main` is reported by the attribute, before the body's runtime waits for blocking tasks. Of a body that
+//!   was given to [`Prefork::run`] the master learns that it returned or panicked, not which error it returned.
+//! - With a runtime of another crate (`#[tokio::main]`) a worker whose `main` has ended and whose blocking tasks go on is
+//!   killed at the end of the `shutdown_grace_period`. Our own runtime stops waiting for them before that.
 //! - A worker's own children are not ours: they inherit none of our descriptors or variables, and a
 //!   body that starts some ends them.
 //! - Between a worker's close of its listener in a stop and the master's, which waits for all
@@ -123,6 +127,7 @@
 //! | `slot`, `pid` | of the worker; `pid` also of the process that begins |
 //! | `status`, `signal` | by which the worker ended; `signal`, by its name, also the one that the master got |
 //! | `age_ms` | how old the worker became, in milliseconds |
+//! | `reason` | why the worker ended, as far as it reported that itself |
 //! | `sender` | the pid of the process that sent the master a signal |
 //!
 //! Nothing of ours waits for the reader of stderr: lines that it does not take are counted and told later. A logger or
@@ -146,6 +151,14 @@
 //! [`Error::exit_code`] and one paragraph on stderr: what happened, where, what to do. A worker ends
 //! with its body's own status; one whose body did not end in time, with no master left to kill it,
 //! with 124 (with 0 where the `shutdown_grace_period` is zero).
+//!
+//! # The end of `main`
+//!
+//! A worker whose `main` returns, fails or panics reports that to its master, with its error (by `Debug`, at most 1,024
+//! bytes) or its panic. Its slot is filled again when the process has exited, at the latest after 100 ms. What still runs
+//! in the process (blocking tasks, threads, the rest of a builder's program) drains, and is killed if it is still there
+//! after the `shutdown_grace_period`. In a requested stop it has what is left of the grace period. Equal reasons in a row
+//! are named once a minute, and summed up in the paragraph by which a master gives up.
 //!
 //! # Features
 //!

@@ -33,6 +33,7 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
         "execveat" => libc::SYS_execveat,
         "epoll_create1" => libc::SYS_epoll_create1,
         "clone" => libc::SYS_clone,
+        "eventfd2" => libc::SYS_eventfd2,
         _ => return Err(io::Error::other(format!("unknown call {call}"))),
     };
     let errno = match errno {

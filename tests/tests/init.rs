@@ -101,7 +101,7 @@ fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
                 output.text()
             );
         };
-        says("prefork: worker 0 (pid ", &format!("; it said: {reason}"));
+        says("prefork: worker 0 (pid ", &format!(": {reason}"));
         says(&format!("prefork: {reason}. "), "Correct the function.");
         assert!(output.text().contains("exited with status 70"));
         assert!(!output.log.contains(&"body".to_owned()));
@@ -130,7 +130,7 @@ fn a_hook_for_panics_that_it_sets_is_called_beside_ours() {
         output.log.contains(&"its own hook for panics".to_owned()),
         "{log}"
     );
-    assert!(log.contains("; it said: panicked at "), "{log}");
+    assert!(log.contains(": main panicked at "), "{log}");
 }
 
 #[test]

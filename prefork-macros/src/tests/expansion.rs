@@ -26,7 +26,11 @@ fn the_shortest_form_is_one_call() {
             fn main() -> ::std::process::ExitCode {
                 use ::prefork::__private as __prefork_runtime;
                 fn main() { serve() }
-                fn __prefork_call() { main() }
+                fn __prefork_call() {
+                    use __prefork_runtime::Describe as _;
+                    __prefork_runtime::MainGuard::new()
+                        .returned(main(), |__prefork_returned| __prefork_returned.failure())
+                }
                 __prefork_runtime::run(
                     |__prefork| { __prefork.workers("auto"); __prefork.recover_threshold(8); },
                     [],
@@ -56,7 +60,9 @@ fn attributes_of_others_see_an_entry_without_arguments() {
                 #[inline]
                 async fn main(_http: Listener, Worker { .. }: Worker) -> io::Result<()> { serve().await }
                 async fn __prefork_call() -> io::Result<()> {
-                    main(__prefork_runtime::take(0usize), __prefork_runtime::take(1usize)).await
+                    use __prefork_runtime::Describe as _;
+                    __prefork_runtime::MainGuard::new()
+                        .returned(main(__prefork_runtime::take(0usize), __prefork_runtime::take(1usize)).await, |__prefork_returned| __prefork_returned.failure())
                 }
                 __prefork_runtime::run(
                     |__prefork| {},
@@ -90,7 +96,9 @@ fn a_runtime_of_ours_is_asked_for_around_the_call() {
                 #[allow(clippy::needless_pass_by_value)]
                 async fn serve(#[cfg(a)] worker: Worker) {}
                 async fn __prefork_call() {
-                    serve(#[cfg(a)] __prefork_runtime::take(0usize)).await
+                    use __prefork_runtime::Describe as _;
+                    __prefork_runtime::MainGuard::new()
+                        .returned(serve(#[cfg(a)] __prefork_runtime::take(0usize)).await, |__prefork_returned| __prefork_returned.failure())
                 }
                 ::prefork::__with_tokio!(__prefork_runtime::run(
                     |__prefork| { __prefork.runtime_threads(4); },
@@ -116,7 +124,10 @@ fn a_runtime_of_choice_gets_the_future() {
             fn main() -> ::std::process::ExitCode {
                 use ::prefork::__private as __prefork_runtime;
                 async fn main() -> ! { loop {} }
-                async fn __prefork_call() -> ::std::process::ExitCode { main().await }
+                async fn __prefork_call() -> ::std::process::ExitCode {
+                    let __prefork_guard = __prefork_runtime::MainGuard::new();
+                    main().await
+                }
                 __prefork_runtime::run(
                     |__prefork| {},
                     [],
@@ -220,6 +231,7 @@ fn a_function_that_never_returns_gets_a_result() {
 
     let call = quote!(
         fn __prefork_call() -> ::std::process::ExitCode {
+            let __prefork_guard = __prefork_runtime::MainGuard::new();
             main()
         }
     );

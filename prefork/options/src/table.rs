@@ -102,11 +102,14 @@ macro_rules! options {
                     example: "auto-1"
                 }
 
-                /// How many exits that nobody asked for are answered with a new worker, counted over the
-                /// `recover_window`.
+                /// How many unexpected exits of workers are recovered within the `recover_window`; one more ends the master,
+                /// and with it the rest of the workers.
                 ///
-                /// One more within the window ends the master, and with it the rest of the workers. Clean exits count as
-                /// well. With 0 the first exit ends it.
+                /// An exit is counted when its replacement is due: after `on_master_ready` has returned, and after
+                /// `recover_interval` and the back-off. Then either the replacement is started and its hooks are called,
+                /// or the master ends. Of workers that die together each is counted in turn. The end of `main` is an exit
+                /// as well, also if the process goes on, and so are clean exits and failed starts. With 0 the first exit
+                /// ends the master.
                 recover_threshold: count {
                     env: "PREFORK_RECOVER_THRESHOLD",
                     default: "the larger of 8 and the number of workers",
@@ -118,8 +121,9 @@ macro_rules! options {
                 /// How long an exit is remembered for the `recover_threshold`; `"forever"` counts over the master's whole
                 /// life.
                 ///
-                /// The window slides, so that time without deaths forgives. `"0s"` forgives everything at once, except
-                /// what happens in the same moment.
+                /// The window slides: exits that are older do not count. Until a worker of this master was healthy for the
+                /// first time none is forgotten, so that a program that never works ends its master, however long each
+                /// attempt takes. `"0s"` forgets everything at once, except what happens in the same moment.
                 recover_window: window {
                     env: "PREFORK_RECOVER_WINDOW",
                     default: "`\"1m\"`",
@@ -130,7 +134,7 @@ macro_rules! options {
 
                 /// How long the master waits before it replaces a worker that ended.
                 ///
-                /// Each slot waits for itself, so that workers which end together are replaced together; a stop ends the
+                /// Each slot waits for itself, in parallel; a stop ends the
                 /// wait. With `"0s"` a worker that was well is replaced at once. One that was not waits longer each time,
                 /// whatever is said here: from 100 ms to 5 s.
                 recover_interval: duration {

@@ -141,9 +141,9 @@ fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
     ));
     let (mut prefork, log) = master(&children);
     let error = fail(prefork.recover_threshold(0));
-    let lines = log.with("it said: ");
+    let lines = log.with("red ");
     assert_eq!(lines.len(), 1, "{log}");
-    let expected = r"it said: red \u{1b}[31m\nprefork: worker 9 \r\u{7}\u{9b}2J";
+    let expected = r": red \u{1b}[31m\nprefork: worker 9 \r\u{7}\u{9b}2J";
     assert!(lines[0].text.ends_with(expected), "{log}");
     // The paragraph repeats it, through the same log.
     let output = Server::new(ODD)

@@ -16,3 +16,4 @@ mod role;
 mod stop;
 mod support;
 mod tls;
+mod together;

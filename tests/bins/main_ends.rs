@@ -1,0 +1,61 @@
+//! A server whose `main` ends by a request: `/return`, `/error`, `/panic`; with `hold` as its first argument a blocking
+//! task keeps the process from exiting then. Without listeners to serve it ends at once, in the way that the argument names.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, io, thread};
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::get;
+use prefork::Worker;
+use prefork::net::Listener;
+use tokio::sync::mpsc::{Sender, channel};
+
+#[prefork::main(listen = "127.0.0.1:0", workers = 1)]
+async fn main(listener: Listener, worker: Worker) -> io::Result<()> {
+    let wish = env::args().nth(1).unwrap_or_default();
+    let (sender, mut asked) = channel(1);
+    if wish == "hold" {
+        tokio::task::spawn_blocking(hold);
+    } else if !wish.is_empty() {
+        return finish(&wish);
+    }
+    let slot = worker.slot();
+    let pid = std::process::id();
+    let app = Router::new()
+        .route(
+            "/",
+            get(async move || format!("hello from worker {slot} (pid {pid})\n")),
+        )
+        .route("/end/{how}", get(ask))
+        .with_state(Arc::new(sender));
+    let serve = axum::serve(listener, app).with_graceful_shutdown(prefork::shutdown());
+    tokio::select! {
+        served = async { serve.await } => served,
+        how = asked.recv() => finish(how.as_deref().unwrap_or_default()),
+    }
+}
+
+async fn ask(State(sender): State<Arc<Sender<String>>>, Path(how): Path<String>) -> &'static str {
+    // A second wish comes too late.
+    let _ = sender.try_send(how);
+    "asked\n"
+}
+
+/// For as long as the process is there.
+fn hold() {
+    loop {
+        thread::sleep(Duration::from_hours(1));
+    }
+}
+
+fn finish(how: &str) -> io::Result<()> {
+    match how {
+        "error" => Err(io::Error::other("lost the database\nand \x1b[2J")),
+        "panic" => panic!("lost the plot"),
+        "long" => Err(io::Error::other("x".repeat(100_000))),
+        "exit" => std::process::exit(9),
+        _ => Ok(()),
+    }
+}

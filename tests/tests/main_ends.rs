@@ -1,0 +1,202 @@
+//! The end of `main` is the end of a worker, whatever its process does afterwards, and the log says why it ended.
+
+use prefork_testkit::{Output, Running, Server, eventually};
+use prefork_tests::client::{get, who};
+use prefork_tests::proc;
+
+const MAIN_ENDS: &str = env!("CARGO_BIN_EXE_main_ends");
+const TOKIO_BELOW: &str = env!("CARGO_BIN_EXE_main_ends_on_tokio");
+const BUILDER: &str = env!("CARGO_BIN_EXE_main_ends_in_builder");
+const FILTERED: &str = env!("CARGO_BIN_EXE_filtered");
+
+fn holding(program: &str, grace: &str) -> Running {
+    Server::new(program)
+        .arg("hold")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", grace)
+        .start()
+}
+
+/// Lets `main` end in this way; returns the process.
+fn end(server: &Running, how: &str) -> i32 {
+    let (_, pid) = who(&get(server.addr(), "/").expect("it serves")).expect("a worker");
+    // The answer may be lost with the server.
+    let _ = get(server.addr(), &format!("/end/{how}"));
+    pid
+}
+
+fn served_by_another(server: &Running, pid: i32) {
+    eventually("an answer of the replacement", || {
+        let (_, answering) = who(&get(server.addr(), "/").ok()?)?;
+        (answering != pid).then_some(())
+    });
+}
+
+fn gives_up(how: &str, threshold: &str) -> Output {
+    Server::new(MAIN_ENDS)
+        .arg(how)
+        .env("PREFORK_RECOVER_THRESHOLD", threshold)
+        .run()
+}
+
+#[test]
+fn an_error_of_main_is_the_reason_of_the_exit() {
+    let server = Server::new(MAIN_ENDS).start();
+    let pid = end(&server, "error");
+    server.wait_for_log(|line| {
+        line.starts_with(&format!("prefork: worker 0 (pid {pid}) exited with status 1 at "))
+            && line.ends_with(
+                r#": main returned an error: Custom { kind: Other, error: "lost the database\nand \u{1b}[2J" }"#,
+            )
+    });
+    served_by_another(&server, pid);
+}
+
+#[test]
+fn a_panic_of_main_is_the_reason_of_the_exit() {
+    let server = Server::new(MAIN_ENDS).start();
+    let pid = end(&server, "panic");
+    server.wait_for_log(|line| {
+        line.starts_with(&format!(
+            "prefork: worker 0 (pid {pid}) exited with status 101 at "
+        )) && line.contains(": main panicked at ")
+            && line.ends_with("lost the plot")
+    });
+    served_by_another(&server, pid);
+}
+
+#[test]
+fn a_main_that_returns_is_the_reason_of_the_exit() {
+    let server = Server::new(MAIN_ENDS).start();
+    let pid = end(&server, "return");
+    server.wait_for_log(|line| {
+        line.starts_with(&format!(
+            "prefork: worker 0 (pid {pid}) exited with status 0 at "
+        )) && line.ends_with(": main returned")
+    });
+    served_by_another(&server, pid);
+}
+
+#[test]
+fn a_process_that_ends_itself_has_no_other_reason() {
+    let server = Server::new(MAIN_ENDS).start();
+    let pid = end(&server, "exit");
+    server.wait_for_log(|line| {
+        line.starts_with(&format!(
+            "prefork: worker 0 (pid {pid}) exited with status 9 at "
+        )) && !line.contains("main")
+    });
+}
+
+#[test]
+fn a_worker_whose_main_has_ended_is_replaced_while_its_process_still_runs() {
+    for program in [MAIN_ENDS, TOKIO_BELOW, BUILDER] {
+        for how in ["error", "panic", "return"] {
+            let server = holding(program, "1h");
+            let pid = end(&server, how);
+            served_by_another(&server, pid);
+            let line = server.wait_for_log(|line| line.contains("still runs"));
+            assert!(line.contains(&format!("worker 0 (pid {pid})")), "{line}");
+            let reason = match (program, how) {
+                (_, "panic") => ": main panicked at ",
+                // What a builder's body returns is known to the program alone.
+                (BUILDER, _) | (_, "return") => ": main returned, ",
+                (_, _) => "lost the database",
+            };
+            assert!(line.contains(reason), "{program} {how}: {line}");
+            assert!(
+                proc::is_alive(pid),
+                "{program} {how}: the grace period is an hour"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_left_after_main_ends_within_the_grace_period() {
+    let server = holding(MAIN_ENDS, "1s");
+    let pid = end(&server, "error");
+    // The runtime stops waiting for its blocking tasks: the process ends with its own status.
+    server.wait_for_log(|line| {
+        line.starts_with(&format!(
+            "prefork: worker 0 (pid {pid}) exited with status 1 at "
+        ))
+    });
+    // A runtime that is not ours waits for ever.
+    let server = holding(TOKIO_BELOW, "1s");
+    let pid = end(&server, "error");
+    let line = server.wait_for_log(|line| line.contains("SIGKILL"));
+    assert!(line.contains(&format!("(pid {pid})")), "{line}");
+    assert!(line.contains("lost the database"), "{line}");
+    served_by_another(&server, pid);
+}
+
+#[test]
+fn blocking_tasks_have_the_rest_of_a_stop_and_end_with_it() {
+    let mut server = holding(MAIN_ENDS, "1s");
+    get(server.addr(), "/").expect("it serves");
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.whole_log();
+    let line = log.iter().find(|line| line.contains(" at the age of "));
+    let line = line.expect("a worker ends");
+    assert!(line.contains(" exited with status 0 "), "{log:#?}");
+    assert!(line.ends_with(", as asked"), "{log:#?}");
+}
+
+#[test]
+fn the_last_paragraph_names_the_reason_that_all_had() {
+    let output = gives_up("error", "3");
+    assert_eq!(output.code(), Some(75));
+    let last = output.log.last().expect("a paragraph");
+    for part in [
+        "4 workers ended unasked, 3 are allowed",
+        "no worker was ever ready",
+        "each of the last 4 exited with status 1: main returned an error: ",
+        "lost the database",
+    ] {
+        assert!(last.contains(part), "{last}");
+    }
+    let named = |line: &&String| line.starts_with("prefork: worker 0") && line.contains("lost");
+    assert_eq!(
+        output.log.iter().filter(named).count(),
+        1,
+        "{:#?}",
+        output.log
+    );
+    let repeated = |line: &&String| line.contains(": the same reason, ");
+    assert_eq!(
+        output.log.iter().filter(repeated).count(),
+        3,
+        "{:#?}",
+        output.log
+    );
+}
+
+#[test]
+fn a_long_error_is_cut() {
+    let output = gives_up("long", "0");
+    assert_eq!(output.code(), Some(75));
+    let ours = |line: &&String| line.starts_with("prefork: ");
+    let longest = output.log.iter().filter(ours).map(String::len).max();
+    assert!(longest.is_some_and(|longest| (1000..5000).contains(&longest)));
+}
+
+#[test]
+fn what_keeps_a_worker_from_starting_is_the_reason_of_its_exit() {
+    // The master makes no eventfd: only workers meet the filter.
+    let output = Server::new(MAIN_ENDS)
+        .through([FILTERED, "eventfd2", "EPERM"])
+        .env("PREFORK_RECOVER_THRESHOLD", "0")
+        .run();
+    assert_eq!(output.code(), Some(75));
+    let line = output
+        .log
+        .iter()
+        .find(|line| line.contains(" at the age of "));
+    let line = line.expect("a worker ends");
+    assert!(line.contains("status 71"), "{line}");
+    assert!(
+        line.contains("the worker cannot make its own pipes"),
+        "{line}"
+    );
+    assert!(line.contains("Operation not permitted"), "{line}");
+}
