@@ -258,7 +258,7 @@ impl SpawnError {
     /// Whether time can heal it.
     fn class(&self) -> StartFailure {
         match self {
-            Self::Producer(_) => StartFailure::Permanent,
+            Self::Producer(_) => StartFailure::Refused,
             Self::System { source, .. } => match source.raw_os_error() {
                 // The program is not there, may not be executed, or is none; or its texts hold a
                 // zero byte or are too long.

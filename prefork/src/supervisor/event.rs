@@ -78,8 +78,12 @@ pub(crate) enum Readiness {
 pub(crate) enum StartFailure {
     /// A shortage (`EAGAIN`, `EMFILE`, …): counts as an exit and is tried again.
     Passing,
-    /// Nothing that time heals (`ENOENT`, `EACCES`, …): ends the master.
+    /// Nothing that time heals by itself (`ENOENT`, `EACCES`, …): ends the master, unless a child was healthy before.
+    /// Then the program has been there and is being replaced, or its right to run is, and the rest of the fleet serves:
+    /// it counts as an exit and is tried again.
     Permanent,
+    /// The program itself refused the start: ends the master.
+    Refused,
 }
 
 /// How fast a stop should be.

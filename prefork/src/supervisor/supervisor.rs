@@ -175,7 +175,10 @@ impl Supervisor {
     fn start_failed(&mut self, slot: SlotId, child: ChildId, failure: StartFailure, now: Instant) {
         let may_heal = match failure {
             StartFailure::Passing => self.phase.recovery() == Recovery::Allowed,
-            StartFailure::Permanent => false,
+            StartFailure::Permanent => {
+                self.phase.recovery() == Recovery::Allowed && self.budget.forgets()
+            }
+            StartFailure::Refused => false,
         };
         if may_heal {
             self.await_recovery(slot, child, Condition::Unwell, now);

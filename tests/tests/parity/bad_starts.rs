@@ -13,7 +13,7 @@ use prefork_testkit::{Server, eventually};
 use prefork_tests::proc;
 
 use crate::support::{
-    REST, assert_gone, fail, folder, kill_child, listen_in, master, script, spawned, start,
+    REST, assert_gone, fail, folder, kill_child, listen_in, master, script, spawned, start, stop,
 };
 
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
@@ -80,7 +80,8 @@ fn p25_bad_programs_end_the_master_at_a_recovery() {
         let (mut prefork, _) = master(2, REST);
         let facts = listen_in(&mut prefork);
         let path = program.clone();
-        prefork.child_producer(move |child| {
+        // No child ever counts as healthy.
+        prefork.healthy_after("1h").child_producer(move |child| {
             child.program(&path).arg("1000");
         });
         let master = start(&mut prefork);
@@ -91,6 +92,42 @@ fn p25_bad_programs_end_the_master_at_a_recovery() {
         assert_names(&error, reason, &program);
         assert_eq!(spawned(&facts.all()), pids, "nothing is tried again");
         assert_gone(&pids);
+    }
+}
+
+#[test]
+fn p25_a_program_that_is_away_for_a_while_does_not_end_a_fleet_that_has_served() {
+    for reason in REASONS {
+        let folder = folder();
+        let program = folder.path().join("program");
+        let link = || std::os::unix::fs::symlink("/bin/sleep", &program);
+        link().expect("the folder is ours");
+        let (mut prefork, lines) = master(2, REST);
+        let facts = listen_in(&mut prefork);
+        let path = program.clone();
+        // Every child counts as healthy.
+        prefork
+            .healthy_after("0s")
+            .recover_threshold(1000)
+            .child_producer(move |child| {
+                child.program(&path).arg("1000");
+            });
+        let master = start(&mut prefork);
+        let pids = spawned(&facts.wait("both children, announced", 3));
+        spoil(&program, reason);
+        kill_child(pids[0]);
+        lines.wait_for(|line| line.text.contains("cannot start"));
+        assert!(proc::is_alive(pids[1]), "{reason}");
+        fs::remove_file(&program)
+            .or_else(|error| match reason {
+                Errno::ENOENT => Ok(()),
+                _ => Err(error),
+            })
+            .expect("the folder is ours");
+        link().expect("the folder is ours");
+        facts.wait("a replacement", 5);
+        assert!(proc::is_alive(pids[1]), "{reason}");
+        stop(master);
     }
 }
 

@@ -172,7 +172,12 @@ impl Book {
         entry.end = End::NeverStarted;
         entry.left = Some(now);
         let slot = entry.slot;
-        if failure == StartFailure::Permanent || self.master_ready.is_none() {
+        let ends = match failure {
+            StartFailure::Passing => false,
+            StartFailure::Permanent => !self.was_healthy,
+            StartFailure::Refused => true,
+        };
+        if ends || self.master_ready.is_none() {
             let cause = Cause::StartFailed {
                 slot,
                 child,

@@ -109,6 +109,7 @@ fn any_temper() -> impl Strategy<Value = Temper> {
         12 => readiness().prop_map(Start::Succeeds),
         2 => Just(Start::Fails(StartFailure::Passing)),
         1 => Just(Start::Fails(StartFailure::Permanent)),
+        1 => Just(Start::Fails(StartFailure::Refused)),
     ];
     let life = (
         option::of((millis(5_000), readiness())),

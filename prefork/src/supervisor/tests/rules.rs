@@ -332,12 +332,33 @@ fn a_passing_start_failure_counts_as_an_exit_and_backs_off() {
 }
 
 #[test]
-fn a_permanent_start_failure_ends_the_master_at_any_time() {
+fn a_permanent_start_failure_is_tried_again_once_a_child_was_healthy() {
     let mut stage = Stage::serving(policy(2));
     let exited = stage.child();
     stage.exit(exited);
+    assert_eq!(stage.ask(), [start(0, 3)]);
+    let (child, failure) = (ChildId(3), StartFailure::Permanent);
+    stage.tell(Event::StartFailed { child, failure });
+    assert_eq!(stage.ask(), [start(0, 5)]);
+    assert_eq!(stage.supervisor.exits_counted(), 2);
+}
+
+#[test]
+fn a_permanent_start_failure_ends_a_master_whose_children_were_never_healthy() {
+    start_failure_ends(Stage::running(policy(2)), StartFailure::Permanent);
+}
+
+#[test]
+fn a_refused_start_ends_the_master_at_any_time() {
+    start_failure_ends(Stage::running(policy(2)), StartFailure::Refused);
+    start_failure_ends(Stage::serving(policy(2)), StartFailure::Refused);
+}
+
+fn start_failure_ends(mut stage: Stage, failure: StartFailure) {
+    let exited = stage.child();
+    stage.exit(exited);
     stage.ask();
-    let (slot, child, failure) = (SlotId(0), ChildId(3), StartFailure::Permanent);
+    let (slot, child) = (SlotId(0), ChildId(3));
     stage.tell(Event::StartFailed { child, failure });
     let kill_at = stage.now + GRACE;
     let other = ChildId(2);

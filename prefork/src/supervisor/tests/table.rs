@@ -106,11 +106,12 @@ const PHASES: [&str; 6] = [
     "Stopping",
     "Ended",
 ];
-const EVENTS: [&str; 15] = [
+const EVENTS: [&str; 16] = [
     "`Started`, announced",
     "`Started`, unseen",
     "`StartFailed`, passing",
     "`StartFailed`, permanent",
+    "`StartFailed`, refused",
     "`Ready`",
     "`Readiness`, announced",
     "`Readiness`, unseen",
@@ -128,6 +129,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
     let (readiness, failure) = match name.rsplit(", ").next() {
         Some("unseen") => (Readiness::Unseen, StartFailure::Passing),
         Some("permanent") => (Readiness::Announced, StartFailure::Permanent),
+        Some("refused") => (Readiness::Announced, StartFailure::Refused),
         _ => (Readiness::Announced, StartFailure::Passing),
     };
     let urgency = if name.ends_with("immediate") {
