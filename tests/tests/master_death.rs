@@ -135,3 +135,36 @@ fn children_that_run_another_program_are_terminated() {
         server.processes().is_empty().then_some(())
     });
 }
+
+const ORPHANED: &str = env!("CARGO_BIN_EXE_orphaned");
+
+#[test]
+fn workers_that_are_still_starting_go_with_their_master() {
+    let mut server = Server::new(ORPHANED).env("INIT_WAITS", "1").start();
+    let addr = server.addr();
+    let waiting = |log: Vec<String>| log.iter().filter(|line| *line == "init waits").count();
+    eventually("both in init", || {
+        (waiting(server.log()) == 2).then_some(())
+    });
+    kill_master(&mut server);
+    eventually("the end of all children", || {
+        server.processes().is_empty().then_some(())
+    });
+    let next = Server::new(HELLO).listen(addr.to_string()).start();
+    get(next.addr(), "/").expect("the port is free");
+}
+
+#[test]
+fn workers_notice_their_master_s_death_while_a_process_that_it_forked_holds_their_channels() {
+    let mut server = Server::new(ORPHANED).env("MASTER_FORKS", "1").start();
+    let forked = server.wait_for_log(|line| line.starts_with("forked "));
+    let forked: i32 = forked["forked ".len()..].parse().expect("a pid");
+    let workers = server.wait_for_children(2);
+    get(server.addr(), "/").expect("an answer");
+    kill_master(&mut server);
+    eventually("the end of the workers", || {
+        let gone = workers.iter().all(|child| !proc::is_alive(child.pid));
+        gone.then_some(())
+    });
+    assert!(proc::is_alive(forked), "it holds the channels");
+}

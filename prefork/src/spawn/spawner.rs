@@ -107,8 +107,9 @@ impl Spawner {
             fds: order.fds,
             stdin: self.null.as_fd(),
             blocked: &BLOCKED,
-            // Our own children notice by their channel, and finish what they have.
-            parent_death: is_foreign.then_some(Signal::SIGTERM),
+            // A child of our own takes this back when its monitoring thread runs, which lets it finish what it has.
+            // Until then it has nothing to finish.
+            parent_death: Signal::SIGTERM,
         };
         match spawn(&mut self.stack, &exec) {
             Ok(process) => Ok(Started {

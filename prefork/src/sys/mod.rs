@@ -22,6 +22,7 @@ pub(crate) mod memory_file;
 #[path = "memory_file_elsewhere.rs"]
 pub(crate) mod memory_file;
 pub(crate) mod pair;
+pub(crate) mod peer;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod pidfd;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]

@@ -14,6 +14,19 @@ pub(crate) fn terminate_self() {
     let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGTERM);
 }
 
+/// Takes back the signal that this process was to get when its parent dies (`prctl(2)`, `PR_SET_PDEATHSIG`): it is bound
+/// to the thread that executed the program, which has to call this.
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) fn outlive_parent() -> std::io::Result<()> {
+    Ok(nix::sys::prctl::set_pdeathsig(None)?)
+}
+
+/// Only a master sets one.
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+pub(crate) fn outlive_parent() -> std::io::Result<()> {
+    Ok(())
+}
+
 /// Calls this process after its program and its role, as in `hello worker 2`: what `ps -o comm` shows. The arguments, which
 /// `ps` shows otherwise, stay as they are.
 ///

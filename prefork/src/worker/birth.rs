@@ -21,6 +21,7 @@ use crate::hook::{self, Init, LastHook};
 use crate::listen::{Bound, Inheritance, Inherited, inherit};
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
+use crate::sys::process::outlive_parent;
 use crate::tls::Handed;
 
 /// A child starts with these blocked; the master decides what they mean. In single mode there is
@@ -96,6 +97,8 @@ impl Context {
         context.become_current()?;
         let started = watch.start();
         started.map_err(cannot("start the thread that watches its master"))?;
+        // From here on the thread knows of the master's death, and lets the body finish.
+        outlive_parent().map_err(cannot("outlive its master"))?;
         if declared.takes_termination || shutdown::has_asked() {
             context.take_termination();
         }

@@ -13,7 +13,7 @@ use super::farewell::Farewell;
 use super::ready::Announcer;
 use super::seats::Seats;
 use super::shutdown::{self, State as ShutdownState};
-use super::watch::{Master, Process, Watch};
+use super::watch::{Master, Process, Watch, process_of};
 use crate::channel::{Channel, MainEnd};
 use crate::error::Error;
 use crate::hook::LastHook;
@@ -159,6 +159,11 @@ impl Context {
         });
         let watch = Watch {
             context: Arc::clone(&context),
+            // A guest's master is a test in the same process.
+            master_process: match (parts.process, &parts.master) {
+                (Process::Own, Some(channel)) => process_of(channel),
+                (Process::Own, None) | (Process::Guest, _) => None,
+            },
             master: parts.master.map_or(Master::None, Master::Alive),
             grace: parts.grace,
             bell,

@@ -15,12 +15,14 @@ use crate::channel::{Channel, FromChild, FromMaster, Queue, Received};
 use crate::hook::LastHook;
 use crate::net::{self, Census};
 use crate::sys::bell::Bell;
+use crate::sys::peer::Peer;
 use crate::sys::{process, stderr, thread};
 
 /// What the thread is given.
 pub(super) struct Watch {
     pub(super) context: Arc<Context>,
     pub(super) master: Master,
+    pub(super) master_process: Option<Peer>,
     pub(super) grace: Duration,
     /// Rings when listeners or streams changed during a drain.
     pub(super) bell: Arc<Bell>,
@@ -45,6 +47,14 @@ pub(super) enum Master {
     None,
     Alive(Arc<Channel>),
     Dead,
+}
+
+/// The master's process, where it can be held. Its end is known by this, whoever holds its end of the channel.
+pub(super) fn process_of(channel: &Channel) -> Option<Peer> {
+    Peer::of(channel.as_fd()).unwrap_or_else(|_dead| {
+        channel.hang_up();
+        None
+    })
 }
 
 /// The status of a process whose body did not end in time and that no master is there to kill;
@@ -181,7 +191,13 @@ impl Watch {
         let _ = match &self.master {
             Master::Alive(channel) => {
                 let channel = PollFd::new(channel.as_fd(), readable);
-                poll(&mut [bell, signals, channel], timeout)
+                match &self.master_process {
+                    Some(process) => {
+                        let process = PollFd::new(process.as_fd(), readable);
+                        poll(&mut [bell, signals, channel, process], timeout)
+                    }
+                    None => poll(&mut [bell, signals, channel], timeout),
+                }
             }
             Master::None | Master::Dead => poll(&mut [bell, signals], timeout),
         };
@@ -222,16 +238,9 @@ impl Watch {
             let frame = match channel.receive() {
                 Received::Frame(frame) => frame,
                 Received::TooLong => continue,
-                Received::Nothing => return,
-                Received::End => {
-                    self.master = Master::Dead;
-                    self.say_alone();
-                    // First: a body that is quick to end waits for a hook that it sees.
-                    self.run_hook();
-                    self.begin(phase, self.grace, Queue::Serve);
-                    self.is_death_untold = self.process == Process::Own;
-                    return;
-                }
+                // Its last frames before its death.
+                Received::Nothing if !self.is_master_dead() => return,
+                Received::Nothing | Received::End => return self.master_died(phase),
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget, queue }) => self.begin(phase, budget, queue),
@@ -240,6 +249,20 @@ impl Watch {
                 Some(FromMaster::ReopenLogs) | None => {}
             }
         }
+    }
+
+    fn is_master_dead(&self) -> bool {
+        self.master_process.as_ref().is_some_and(Peer::has_ended)
+    }
+
+    fn master_died(&mut self, phase: &mut Phase) {
+        self.master = Master::Dead;
+        self.master_process = None;
+        self.say_alone();
+        // First: a body that is quick to end waits for a hook that it sees.
+        self.run_hook();
+        self.begin(phase, self.grace, Queue::Serve);
+        self.is_death_untold = self.process == Process::Own;
     }
 
     /// The first one counts.

@@ -18,7 +18,7 @@ pub(super) struct Plan<'a> {
     sources: Vec<RawFd>,
     placed: RawFd,
     mask: libc::sigset_t,
-    parent_death: Option<Signal>,
+    parent_death: Signal,
     parent: i32,
     pub(super) failure: Option<(Stage, i32)>,
 }
@@ -153,11 +153,9 @@ fn close_range(first: u32, last: u32) -> Step {
 
 /// `prctl(2)`: nothing is sent if the parent was gone before, so ask afterwards.
 fn arm_parent_death(plan: &Plan<'_>) -> Step {
-    let Some(signal) = plan.parent_death else {
-        return Ok(());
-    };
+    let signal = plan.parent_death as libc::c_ulong;
     // SAFETY: prctl with numbers.
-    let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong) };
+    let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
     check(result, Stage::Prepare)?;
     // SAFETY: getppid(2) takes and touches nothing.
     if unsafe { libc::getppid() } != plan.parent {

@@ -32,7 +32,7 @@ pub(crate) struct Exec<'a> {
     /// What the program starts with blocked.
     pub(crate) blocked: &'a [Signal],
     /// Sent to the program when the calling *thread* ends.
-    pub(crate) parent_death: Option<Signal>,
+    pub(crate) parent_death: Signal,
 }
 
 /// Where a start failed.
