@@ -1,12 +1,13 @@
 //! One end of a channel. Neither sending nor receiving ever waits for the other side.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, recvmsg, send, shutdown};
 
-use crate::sys::pair::{QUIET, pair};
+use crate::sys::detached::Detached;
+use crate::sys::pair::{QUIET, pair, refuse_descriptors};
 
 /// A frame longer than this is a violation.
 pub(crate) const MAX_FRAME: usize = 4096;
@@ -14,7 +15,21 @@ pub(crate) const MAX_FRAME: usize = 4096;
 /// One end of the pair.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    fd: OwnedFd,
+    end: End,
+}
+
+/// Who keeps descriptors that the peer sends away from this end.
+///
+/// The thread that drops a message closes the descriptors in it, and the last close of a socket
+/// may block for as long as the socket's owner wants (`SO_LINGER` in `socket(7)`). A worker must
+/// not be able to do this to the master's thread.
+#[derive(Debug)]
+enum End {
+    /// The kernel (Linux 6.16), or the peer is trusted: it is the master.
+    Plain(OwnedFd),
+    /// This code: frames are looked at before they are received, and one with descriptors never
+    /// is. Another thread closes this end with all that is still queued.
+    Checked(Detached),
 }
 
 /// What was there to receive.
@@ -24,6 +39,8 @@ pub(crate) enum Received {
     Frame(Vec<u8>),
     /// A frame longer than any that either side sends.
     TooLong,
+    /// A frame with descriptors. It stays in the queue: the caller drops the channel.
+    Descriptors,
     /// Nothing now.
     Nothing,
     /// The other side is gone.
@@ -31,18 +48,31 @@ pub(crate) enum Received {
 }
 
 impl Channel {
-    /// Both ends, close-on-exec and non-blocking.
+    /// The master's end and the child's, close-on-exec and non-blocking.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
-        let (one, other) = pair()?;
-        Ok((Self { fd: one }, Self { fd: other }))
+        let (master, child) = pair()?;
+        let end = match refuse_descriptors(master.as_fd()) {
+            Ok(()) => End::Plain(master),
+            Err(_) => End::Checked(Detached::new(master)),
+        };
+        Ok((Self { end }, Self::from_fd(child)))
     }
 
-    /// An inherited end.
+    /// A pair as it is made before Linux 6.16.
+    #[cfg(test)]
+    fn checked_pair() -> io::Result<(Self, Self)> {
+        let (master, child) = pair()?;
+        let end = End::Checked(Detached::new(master));
+        Ok((Self { end }, Self::from_fd(child)))
+    }
+
+    /// An inherited end, whose peer is the master.
     pub(crate) fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd }
+        let end = End::Plain(fd);
+        Self { end }
     }
 
     /// Sends one frame, or fails at once.
@@ -52,7 +82,7 @@ impl Channel {
     /// gone.
     pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
         let flags = MsgFlags::MSG_DONTWAIT | QUIET;
-        let fd = self.fd.as_raw_fd();
+        let fd = self.as_fd().as_raw_fd();
         send(fd, frame, flags)?;
         Ok(())
     }
@@ -60,13 +90,46 @@ impl Channel {
     /// Ends the conversation for both sides, whoever else holds a descriptor of it.
     pub(crate) fn hang_up(&self) {
         // It fails only where the other side has ended it already.
-        let fd = self.fd.as_raw_fd();
+        let fd = self.as_fd().as_raw_fd();
         let _ = shutdown(fd, Shutdown::Both);
     }
 
-    /// Receives one frame. No control buffer is given, so that descriptors that the other side
-    /// sends along are dropped by the kernel.
+    /// Receives one frame.
     pub(crate) fn receive(&self) -> Received {
+        match &self.end {
+            End::Plain(_) => self.receive_next(),
+            // Nobody else receives from this end: what was looked at is what is received.
+            End::Checked(_) => match self.has_descriptors() {
+                Ok(false) => self.receive_next(),
+                Ok(true) => Received::Descriptors,
+                Err(Errno::EAGAIN | Errno::EINTR) => Received::Nothing,
+                Err(_) => Received::End,
+            },
+        }
+    }
+
+    /// Whether the next frame carries descriptors.
+    ///
+    /// A look without a control buffer installs none of them in this process, and closes none for
+    /// the last time, since the queued frame keeps them. `MSG_CTRUNC` says that there are some
+    /// (`recvmsg(2)`): nothing else that needs a control buffer is enabled on this socket.
+    fn has_descriptors(&self) -> nix::Result<bool> {
+        let look = || {
+            let mut buffer = [0];
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+            let fd = self.as_fd().as_raw_fd();
+            let message = recvmsg::<()>(fd, &mut parts, None, flags)?;
+            Ok(message.flags.contains(MsgFlags::MSG_CTRUNC))
+        };
+        match look() {
+            // As in `take`.
+            Err(Errno::ECONNRESET) => look(),
+            other => other,
+        }
+    }
+
+    fn receive_next(&self) -> Received {
         let mut buffer = [0; MAX_FRAME];
         // MSG_TRUNC: the whole length, also of what did not fit.
         match self.take(&mut buffer, MsgFlags::MSG_TRUNC) {
@@ -85,7 +148,7 @@ impl Channel {
     fn take(&self, buffer: &mut [u8], flags: MsgFlags) -> nix::Result<usize> {
         let take = |buffer: &mut [u8]| {
             let flags = flags | MsgFlags::MSG_DONTWAIT;
-            recv(self.fd.as_raw_fd(), buffer, flags)
+            recv(self.as_fd().as_raw_fd(), buffer, flags)
         };
         match take(buffer) {
             Err(Errno::ECONNRESET) => take(buffer),
@@ -96,7 +159,7 @@ impl Channel {
     fn is_hung_up(&self) -> bool {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-        let mut polled = [PollFd::new(self.fd.as_fd(), PollFlags::empty())];
+        let mut polled = [PollFd::new(self.as_fd(), PollFlags::empty())];
         let hung_up = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0);
         // More frames may wait behind an empty one of a peer that is gone by now: then the next
         // receive finds them, since the kernel delivers what was sent before the end.
@@ -111,53 +174,176 @@ impl Channel {
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        match &self.end {
+            End::Plain(fd) => fd.as_fd(),
+            End::Checked(fd) => fd.as_fd(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{IoSlice, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::RawFd;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use nix::sys::socket::{ControlMessage, sendmsg};
+    use socket2::SockRef;
+
     use super::*;
+
+    /// The pair as this kernel allows it, and as an older one does.
+    const PAIRS: [Pair; 2] = [Channel::pair, Channel::checked_pair];
+
+    type Pair = fn() -> io::Result<(Channel, Channel)>;
 
     #[test]
     fn an_empty_frame_is_not_the_end() {
-        let (one, other) = Channel::pair().expect("descriptors");
-        one.send(b"").expect("room");
-        one.send(b"ready").expect("room");
-        drop(one);
-        assert_eq!(other.receive(), Received::Frame(Vec::new()));
-        assert_eq!(other.receive(), Received::Frame(b"ready".to_vec()));
-        assert_eq!(other.receive(), Received::End);
+        for pair in PAIRS {
+            let (master, child) = pair().expect("descriptors");
+            child.send(b"").expect("room");
+            child.send(b"ready").expect("room");
+            drop(child);
+            assert_eq!(master.receive(), Received::Frame(Vec::new()));
+            assert_eq!(master.receive(), Received::Frame(b"ready".to_vec()));
+            assert_eq!(master.receive(), Received::End);
+        }
     }
 
     #[test]
     fn what_a_peer_said_before_it_died_with_frames_unread_is_heard() {
-        let (one, other) = Channel::pair().expect("descriptors");
-        other.send(b"welcome").expect("room");
-        one.send(b"ready").expect("room");
-        one.send(b"").expect("room");
-        one.send(b"panic x").expect("room");
-        drop(one);
-        assert_eq!(other.receive(), Received::Frame(b"ready".to_vec()));
-        assert_eq!(other.receive(), Received::Frame(Vec::new()));
-        assert_eq!(other.receive(), Received::Frame(b"panic x".to_vec()));
-        assert_eq!(other.receive(), Received::End);
+        for pair in PAIRS {
+            let (master, child) = pair().expect("descriptors");
+            master.send(b"welcome").expect("room");
+            child.send(b"ready").expect("room");
+            child.send(b"").expect("room");
+            child.send(b"panic x").expect("room");
+            drop(child);
+            assert_eq!(master.receive(), Received::Frame(b"ready".to_vec()));
+            assert_eq!(master.receive(), Received::Frame(Vec::new()));
+            assert_eq!(master.receive(), Received::Frame(b"panic x".to_vec()));
+            assert_eq!(master.receive(), Received::End);
+        }
     }
 
     #[test]
     fn a_frame_that_is_too_long_is_told_from_one_that_fits() {
-        let (one, other) = Channel::pair().expect("descriptors");
-        one.send(&[b'x'; MAX_FRAME + 1]).expect("room");
-        one.send(&[b'x'; MAX_FRAME]).expect("room");
-        assert_eq!(other.receive(), Received::TooLong);
-        assert_eq!(other.receive(), Received::Frame(vec![b'x'; MAX_FRAME]));
-        assert_eq!(other.receive(), Received::Nothing);
+        for pair in PAIRS {
+            let (master, child) = pair().expect("descriptors");
+            child.send(&[b'x'; MAX_FRAME + 1]).expect("room");
+            child.send(&[b'x'; MAX_FRAME]).expect("room");
+            assert_eq!(master.receive(), Received::TooLong);
+            assert_eq!(master.receive(), Received::Frame(vec![b'x'; MAX_FRAME]));
+            assert_eq!(master.receive(), Received::Nothing);
+        }
     }
 
     #[test]
     fn a_full_channel_fails_at_once() {
-        let (one, _other) = Channel::pair().expect("descriptors");
-        let refused = (0..100_000).find_map(|_| one.send(b"ready").err());
-        assert_eq!(refused.map(|e| e.kind()), Some(io::ErrorKind::WouldBlock));
+        for pair in PAIRS {
+            let (master, _child) = pair().expect("descriptors");
+            let refused = (0..100_000).find_map(|_| master.send(b"drain").err());
+            assert_eq!(refused.map(|e| e.kind()), Some(io::ErrorKind::WouldBlock));
+        }
+    }
+
+    fn send_descriptors(from: &Channel, frame: &[u8], fds: &[RawFd]) -> nix::Result<usize> {
+        let fd = from.as_fd().as_raw_fd();
+        let rights = [ControlMessage::ScmRights(fds)];
+        let parts = [IoSlice::new(frame)];
+        sendmsg::<()>(fd, &parts, &rights, MsgFlags::MSG_DONTWAIT | QUIET, None)
+    }
+
+    #[test]
+    fn the_kernel_refuses_descriptors_for_the_master_but_not_from_it() {
+        let (master, child) = Channel::pair().expect("descriptors");
+        if matches!(master.end, End::Checked(_)) {
+            println!("skipped: needs SO_PASSRIGHTS (Linux 6.16)");
+            return;
+        }
+        let stdin = [0];
+        let refused = send_descriptors(&child, b"ready", &stdin);
+        assert_eq!(refused, Err(Errno::EPERM));
+        child.send(b"ready").expect("room");
+        assert_eq!(master.receive(), Received::Frame(b"ready".to_vec()));
+        send_descriptors(&master, b"welcome", &stdin).expect("the child may receive them");
+    }
+
+    /// A socket whose last close waits until the other end has read what was sent: for ever.
+    fn lingering() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        let mut near = TcpStream::connect(addr).expect("it listens");
+        let (far, _) = listener.accept().expect("it was connected");
+        near.set_nonblocking(true).expect("a socket");
+        let chunk = vec![0; 1 << 20];
+        while near.write(&chunk).is_ok() {}
+        let linger = Some(Duration::from_secs(1_000_000));
+        SockRef::from(&near).set_linger(linger).expect("a socket");
+        (near, far)
+    }
+
+    /// Runs what may block; a limit for what never ends.
+    fn within_a_minute<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || done.send(run()));
+        let limit = Duration::from_mins(1);
+        is_done.recv_timeout(limit).expect("it must not block")
+    }
+
+    /// Sends the near end of a lingering socket, of which nothing else is left. Returns the far one.
+    fn send_lingering(child: &Channel, frame: &[u8]) -> TcpStream {
+        let (near, far) = lingering();
+        send_descriptors(child, frame, &[near.as_raw_fd()]).expect("an older kernel takes it");
+        far
+    }
+
+    #[test]
+    fn a_frame_with_descriptors_is_never_received_and_its_channel_is_dropped_at_once() {
+        for frame in [&b"ready"[..], b"", &[b'x'; MAX_FRAME + 1]] {
+            let (master, child) = Channel::checked_pair().expect("descriptors");
+            child.send(b"hello").expect("room");
+            let _far = send_lingering(&child, frame);
+            child.send(b"closed").expect("room");
+            let received = within_a_minute(move || {
+                let received = [master.receive(), master.receive(), master.receive()];
+                drop(master);
+                received
+            });
+            let expected = [
+                Received::Frame(b"hello".to_vec()),
+                Received::Descriptors,
+                Received::Descriptors,
+            ];
+            assert_eq!(received, expected);
+        }
+    }
+
+    #[test]
+    fn descriptors_that_nobody_looked_at_do_not_hold_up_a_drop_either() {
+        let (master, child) = Channel::checked_pair().expect("descriptors");
+        let far: Vec<_> = (0..3).map(|_| send_lingering(&child, b"ready")).collect();
+        // As after the exit of a child.
+        drop(child);
+        within_a_minute(move || drop(master));
+        drop(far);
+    }
+
+    #[test]
+    fn a_socket_in_the_queue_of_a_socket_in_a_frame_does_not_hold_up_a_drop() {
+        let (master, child) = Channel::checked_pair().expect("descriptors");
+        let (inner, other) = pair().expect("descriptors");
+        let other = Channel::from_fd(other);
+        let _far = send_lingering(&other, b"x");
+        let both = [inner.as_raw_fd(), other.as_fd().as_raw_fd()];
+        send_descriptors(&child, b"ready", &both).expect("an older kernel takes it");
+        drop((inner, other, child));
+        within_a_minute(move || {
+            assert_eq!(master.receive(), Received::Descriptors);
+            drop(master);
+        });
     }
 }

@@ -112,6 +112,7 @@ impl Master {
             Frame::Nothing => return Heard::Nothing,
             Frame::End => None,
             Frame::TooLong => Some("it sent a frame that is too long"),
+            Frame::Descriptors => Some("it sent a frame with file descriptors"),
             Frame::Frame(_) if !child.rate.allows_one_more(Instant::now()) => {
                 Some("it sent more frames than allowed")
             }

@@ -26,6 +26,36 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Gives the calling thread a descriptor table of its own that holds only this descriptor.
+///
+/// The table of the other threads does not change. The kernel closes what the private table holds
+/// when the thread exits.
+///
+/// # Errors
+/// `ENOMEM`, `EPERM` by a seccomp filter. The thread may have the table of the others still.
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) fn keep_only(fd: RawFd) -> io::Result<()> {
+    let number = fd.unsigned_abs();
+    // `CLOSE_RANGE_UNSHARE` copies the table first, so that nothing is closed for other threads
+    // (close_range(2)).
+    close_range(number + 1, u32::MAX, libc::CLOSE_RANGE_UNSHARE)?;
+    match number.checked_sub(1) {
+        Some(last) => close_range(0, last, 0),
+        None => Ok(()),
+    }
+}
+
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: three numbers. Only `keep_only` calls this, on a table that the calling thread does
+    // not share, so that no owner of a descriptor loses it.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Which of these descriptors have bytes waiting or an end to report. The caller keeps them open
 /// for the time of the call.
 pub(crate) fn readable(numbers: &[RawFd]) -> usize {

@@ -13,6 +13,7 @@ pub(crate) mod bell;
 pub(crate) mod clock;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod clone;
+pub(crate) mod detached;
 pub(crate) mod env;
 pub(crate) mod exit_status;
 pub(crate) mod fds;

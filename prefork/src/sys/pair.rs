@@ -1,7 +1,7 @@
 //! Two sockets that are connected with each other and keep messages apart.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::MsgFlags;
 
@@ -37,4 +37,43 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     one.set_nonblocking(true)?;
     other.set_nonblocking(true)?;
     Ok((one.into(), other.into()))
+}
+
+/// Makes the kernel refuse descriptors that the peer of this socket sends.
+///
+/// The peer's `sendmsg(2)` then fails with `EPERM`, and nothing is queued.
+///
+/// # Errors
+/// `ENOPROTOOPT` before Linux 6.16.
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) -> io::Result<()> {
+    /// Not in libc yet (`asm-generic/socket.h`).
+    const SO_PASSRIGHTS: libc::c_int = 83;
+    const LENGTH: libc::socklen_t = libc::c_int::BITS / 8;
+
+    let off: libc::c_int = 0;
+    // SAFETY: the pointer and the length describe one integer that outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const off).cast(),
+            LENGTH,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Does nothing: without a master, both ends of a channel belong to one process.
+///
+/// # Errors
+/// None.
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let _ = socket.as_raw_fd();
+    Ok(())
 }

@@ -183,6 +183,6 @@ fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize) {
             Some(FromMaster::Welcome { grace, threads }) => (grace, threads),
             Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => UNSAID,
         },
-        Received::TooLong | Received::Nothing | Received::End => UNSAID,
+        Received::TooLong | Received::Descriptors | Received::Nothing | Received::End => UNSAID,
     }
 }

@@ -238,6 +238,8 @@ impl Watch {
             let frame = match channel.receive() {
                 Received::Frame(frame) => frame,
                 Received::TooLong => continue,
+                // Descriptors are refused at the master's end alone.
+                Received::Descriptors => continue,
                 // Its last frames before its death.
                 Received::Nothing if !self.is_master_dead() => return,
                 Received::Nothing | Received::End => return self.master_died(phase),
