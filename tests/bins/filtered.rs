@@ -1,4 +1,4 @@
-//! Runs a program under a seccomp filter that refuses one system call:
+//! Runs a program under a seccomp filter that refuses one system call, or one socket option:
 //! `filtered <call> <errno> <program> <args…>`.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,13 @@ use std::{env, io};
 
 use nix::errno::Errno;
 use nix::libc;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, apply_filter,
+};
+
+/// `SO_PASSRIGHTS`: not in libc yet.
+const PASSRIGHTS: u64 = 83;
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -25,7 +31,12 @@ fn main() -> ExitCode {
 }
 
 fn refuse(call: &str, errno: &str) -> io::Result<()> {
+    let mut rules = Vec::new();
     let call = match call {
+        "SO_PASSRIGHTS" => {
+            rules.push(socket_option(PASSRIGHTS)?);
+            libc::SYS_setsockopt
+        }
         "pidfd_open" => libc::SYS_pidfd_open,
         "pidfd_send_signal" => libc::SYS_pidfd_send_signal,
         "waitid" => libc::SYS_waitid,
@@ -40,10 +51,11 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
         "ENOSYS" => Errno::ENOSYS,
         "EPERM" => Errno::EPERM,
         "EAGAIN" => Errno::EAGAIN,
+        "ENOPROTOOPT" => Errno::ENOPROTOOPT,
         _ => return Err(io::Error::other(format!("unknown error {errno}"))),
     };
     let filter = SeccompFilter::new(
-        BTreeMap::from([(call, Vec::new())]),
+        BTreeMap::from([(call, rules)]),
         SeccompAction::Allow,
         SeccompAction::Errno((errno as i32).cast_unsigned()),
         env::consts::ARCH.try_into().map_err(io::Error::other)?,
@@ -52,4 +64,15 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
         .and_then(TryInto::try_into)
         .map_err(io::Error::other)?;
     apply_filter(&program).map_err(io::Error::other)
+}
+
+/// A call of `setsockopt(2)` with this option of `SOL_SOCKET`.
+fn socket_option(option: u64) -> io::Result<SeccompRule> {
+    let equals = |argument, value| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+            .map_err(io::Error::other)
+    };
+    let level = u64::from(libc::SOL_SOCKET.unsigned_abs());
+    let conditions = vec![equals(1, level)?, equals(2, option)?];
+    SeccompRule::new(conditions).map_err(io::Error::other)
 }

@@ -22,6 +22,19 @@ pub(crate) struct Bound {
     sockets: Vec<Socket>,
 }
 
+impl Bound {
+    /// Closes the sockets. This blocks if a process that shares them holds them up.
+    ///
+    /// A worker can make a connection out of a listening socket that it inherited, and have its
+    /// last close wait for unsent data (`SO_LINGER` in `socket(7)`).
+    pub(crate) fn close(self) {
+        for socket in self.sockets {
+            // A listening socket has nothing to wait for, whether this fails or not.
+            let _ = socket.set_linger(None);
+        }
+    }
+}
+
 /// How the addresses are to be bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Binding {

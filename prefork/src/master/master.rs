@@ -8,12 +8,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 
-use super::Log;
 use super::child::Child;
 use super::commands::Commands;
 use super::endings::Endings;
 use super::poller::{Poller, Source};
 use super::strangers::Strangers;
+use super::{Log, closing};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
@@ -153,6 +153,10 @@ impl Master {
         self.listeners.iter().map(Bound::named_addr).collect()
     }
 
+    pub(super) fn close_listeners(&mut self) {
+        closing::close(std::mem::take(&mut self.listeners));
+    }
+
     /// From the supervisor's ending to the caller's.
     fn conclude(&mut self, outcome: &Outcome) -> Result<(), Error> {
         let pid = |id| self.children.get(id).map(|child| child.pid);
@@ -204,18 +208,22 @@ impl Master {
 }
 
 impl Drop for Master {
-    /// Only a master that could not go on has children then. A panic lets them drain: they notice
-    /// by their channels.
+    /// Kills the children that a master which could not go on has left, and waits for all of them
+    /// until one deadline. After a panic they drain: they notice by their channels.
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
         }
-        for child in self.children.values() {
+        self.close_listeners();
+        // The supervisor has killed these, and waited for them, already.
+        let outcome = self.supervisor.outcome();
+        let is_given_up = |id: &ChildId| outcome.is_some_and(|o| o.unkillable.contains(id));
+        let children = self.children.values();
+        let children: Vec<&Child> = children.filter(|child| !is_given_up(&child.id)).collect();
+        for child in &children {
             let _ = child.pidfd.signal(Signal::SIGKILL);
         }
-        for child in self.children.values() {
-            child.pidfd.wait_for(Policy::KILL_PATIENCE);
-        }
+        closing::reap(children.into_iter(), Instant::now() + Policy::KILL_PATIENCE);
     }
 }
 

@@ -6,6 +6,8 @@
 mod backend;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod child;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod closing;
 mod commands;
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 mod elsewhere;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 
@@ -21,6 +21,9 @@ use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
 use crate::tls::Keeper;
 
+/// The time that a killed child which the loop cannot watch has to end.
+const END_OF_UNWATCHED: Duration = Duration::from_secs(1);
+
 impl Master {
     pub(super) fn perform(&mut self, action: Action) {
         match action {
@@ -30,7 +33,7 @@ impl Master {
             Action::Kill { child, reason } => self.kill(child, reason),
             Action::GiveUp { child } => self.give_up(child),
             Action::ReportRunning { child, kill_at } => self.report_running(child, kill_at),
-            Action::CloseListeners => self.listeners.clear(),
+            Action::CloseListeners => self.close_listeners(),
         }
     }
 
@@ -144,7 +147,8 @@ impl Master {
         let child = Child::new(id, slot.0, process, ours, now);
         if let Err(source) = self.watch(&child) {
             let _ = child.pidfd.signal(Signal::SIGKILL);
-            let _ = child.pidfd.wait();
+            // A tracer or a hung file system can keep a killed process for any time.
+            child.pidfd.wait_until(Instant::now() + END_OF_UNWATCHED);
             return Err(shortage("epoll_ctl")(source));
         }
         self.children.insert(id, child);

@@ -4,8 +4,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
@@ -36,13 +37,22 @@ impl Pidfd {
         wait(self.fd.as_fd(), libc::WEXITED | libc::WNOHANG)
     }
 
-    /// Reaps the process if it ends within this time.
-    pub(crate) fn wait_for(&self, patience: Duration) {
-        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-        let mut polled = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut polled, timeout).is_ok_and(|count| count > 0) {
-            // Somebody who was faster has reaped it.
-            let _ = self.try_wait();
+    /// Reaps the process if it ends before the deadline.
+    pub(crate) fn wait_until(&self, deadline: Instant) {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut polled = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut polled, timeout) {
+                // A signal does not shorten the wait.
+                Err(Errno::EINTR) => {}
+                Ok(0) | Err(_) => return,
+                Ok(_) => {
+                    // It fails where the process was reaped already.
+                    let _ = self.try_wait();
+                    return;
+                }
+            }
         }
     }
 

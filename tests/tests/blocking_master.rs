@@ -1,0 +1,129 @@
+//! No worker can block the master through what it shares with it: the master recovers other workers
+//! and stops in time.
+
+use std::net::{TcpListener, TcpStream};
+
+use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_tests::client::get;
+use prefork_tests::proc;
+
+const MISDEEDS: &str = env!("CARGO_BIN_EXE_misdeeds");
+const FILTERED: &str = env!("CARGO_BIN_EXE_filtered");
+
+/// How the server is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    /// As this kernel is.
+    Own,
+    /// Without `SO_PASSRIGHTS`, as before Linux 6.16.
+    Older,
+}
+
+/// A server whose workers know a peer that accepts connections and does not read.
+fn start(kernel: Kernel) -> (Running, TcpListener) {
+    let peer = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = peer.local_addr().expect("bound");
+    let server = Server::new(MISDEEDS)
+        .env("PEER", addr.to_string())
+        .env("PREFORK_RECOVER_THRESHOLD", "1000");
+    let server = match kernel {
+        Kernel::Own => server,
+        Kernel::Older => server.through([FILTERED, "SO_PASSRIGHTS", "ENOPROTOOPT"]),
+    };
+    let server = server.start();
+    server.wait_for_children(2);
+    get(server.addr(), "/").expect("an answer");
+    (server, peer)
+}
+
+/// Kills all workers, and waits until others have taken over and answer.
+fn recovers(server: &Running) {
+    for slot in 0..2 {
+        let killed = server.kill_child(slot);
+        server.wait_for_successor(killed);
+    }
+    get(server.addr(), "/").expect("an answer");
+}
+
+fn has_one_thread(server: &Running) {
+    eventually("the end of the other threads", || {
+        (proc::status(server.master_pid(), "Threads") == Some(1)).then_some(())
+    });
+}
+
+fn stops(server: &mut Running) {
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(server.processes(), []);
+    // Workers that a stop asks to go do so in their own time.
+    let log = server.whole_log();
+    let is_killed = |line: &String| line.contains("its time to stop was over");
+    assert!(!log.iter().any(is_killed), "{log:#?}");
+}
+
+#[test]
+fn a_lingering_socket_in_a_frame_does_not_block_the_master() {
+    for misdeed in [
+        "send_lingering",
+        "send_many_lingering",
+        "send_lingering_in_empty_frames",
+    ] {
+        let (mut server, _peer) = start(Kernel::Own);
+        let answer = get(server.addr(), &format!("/do/{misdeed}")).expect("an answer");
+        let is_refused = answer == "Operation not permitted (os error 1)\n";
+        assert!(is_refused || answer == "done\n", "{answer}");
+        recovers(&server);
+        has_one_thread(&server);
+        stops(&mut server);
+    }
+}
+
+#[test]
+fn a_lingering_socket_in_a_frame_is_a_violation_on_an_older_kernel() {
+    for misdeed in [
+        "send_lingering",
+        "send_many_lingering",
+        "send_lingering_in_empty_frames",
+    ] {
+        let (mut server, _peer) = start(Kernel::Older);
+        // The worker may be killed before it answers.
+        let _ = get(server.addr(), &format!("/do/{misdeed}"));
+        server.wait_for_log(|line| {
+            line.contains("was killed by SIGKILL")
+                && line.ends_with(": it sent a frame with file descriptors")
+        });
+        server.wait_for_children(2);
+        recovers(&server);
+        has_one_thread(&server);
+        stops(&mut server);
+    }
+}
+
+#[test]
+fn a_worker_that_is_stopped_with_descriptors_unread_does_not_block_the_end() {
+    let (mut server, _peer) = start(Kernel::Older);
+    // The master hears nothing meanwhile.
+    server.signal(Signal::SIGSTOP);
+    let answer = get(server.addr(), "/do/send_many_lingering").expect("an answer");
+    assert_eq!(answer, "done\n");
+    for child in server.children() {
+        server.signal_child(child.slot, Signal::SIGKILL);
+    }
+    server.signal(Signal::SIGTERM);
+    server.signal(Signal::SIGCONT);
+    assert_eq!(server.wait().code(), Some(0));
+    assert_eq!(server.processes(), []);
+}
+
+#[test]
+fn a_listener_that_a_worker_connected_does_not_block_a_stop() {
+    for kernel in [Kernel::Own, Kernel::Older] {
+        let (mut server, _peer) = start(kernel);
+        let answer = get(server.addr(), "/do/connect_listeners").expect("an answer");
+        assert_eq!(answer, "done\n");
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait().code(), Some(0), "{:#?}", server.log());
+        assert_eq!(server.processes(), []);
+        let refused = TcpStream::connect(server.addr());
+        assert!(refused.is_err());
+    }
+}

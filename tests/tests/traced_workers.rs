@@ -1,0 +1,80 @@
+//! Workers that a debugger holds: SIGKILL does not remove them before their tracer lets them go.
+
+use std::fs;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+use prefork_testkit::{Child, Server, Signal};
+use prefork_tests::client::get;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+
+/// A thread that traces processes. The kernel lets them go when it ends.
+struct Tracer {
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tracer {
+    /// Attaches to each thread of the processes, as a debugger does.
+    ///
+    /// # Errors
+    /// This system does not allow it.
+    fn attach(children: Vec<Child>) -> nix::Result<Self> {
+        let (result, is_attached) = channel();
+        let (end, is_over) = channel::<()>();
+        let thread = thread::spawn(move || {
+            let attached = children.into_iter().try_for_each(seize);
+            let _ = result.send(attached);
+            let _ = is_over.recv();
+        });
+        is_attached.recv().expect("the thread sends it")?;
+        Ok(Self {
+            end: Some(end),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        self.end = None;
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn seize(child: Child) -> nix::Result<()> {
+    let threads = fs::read_dir(format!("/proc/{}/task", child.pid)).expect("it runs");
+    let ids = threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    for id in ids {
+        ptrace::seize(Pid::from_raw(id), ptrace::Options::empty())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stop_waits_for_all_traced_workers_until_one_deadline() {
+    let mut server = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "3")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1s")
+        .start();
+    let children = server.wait_for_children(3);
+    get(server.addr(), "/").expect("an answer");
+    let tracer = match Tracer::attach(children) {
+        Ok(tracer) => tracer,
+        Err(error) => {
+            println!("skipped: needs ptrace(2), which fails with {error}");
+            return;
+        }
+    };
+    server.signal(Signal::SIGTERM);
+    // The grace period, and 15 s after SIGKILL: a wait of 15 s for each worker exceeds the limit.
+    let status = server.wait();
+    let log = server.log();
+    assert_eq!(status.code(), Some(74), "{log:#?}");
+    let is_given_up = |line: &&String| line.contains("is not waited for any more");
+    assert_eq!(log.iter().filter(is_given_up).count(), 3, "{log:#?}");
+    drop(tracer);
+}
