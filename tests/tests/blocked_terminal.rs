@@ -1,0 +1,166 @@
+//! A terminal that is not read does not block the master. It counts the lines that it could not
+//! write.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::pty::openpty;
+use nix::unistd::ttyname;
+use prefork_testkit::{Child, Running, Server, eventually};
+use prefork_tests::client::{get, who};
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+
+/// A terminal takes the lines about 140 of these.
+const KILLS: usize = 170;
+
+/// A terminal whose lines nobody reads yet.
+struct Terminal {
+    reader: File,
+    /// What was read after the last whole line.
+    begun: Vec<u8>,
+    /// Without it the terminal is closed before the server has opened it.
+    _writer: OwnedFd,
+    path: PathBuf,
+}
+
+impl Terminal {
+    fn new() -> Self {
+        let pty = openpty(None, None).expect("a terminal");
+        let path = ttyname(&pty.slave).expect("it is a terminal");
+        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("it is open");
+        Self {
+            reader: File::from(pty.master),
+            begun: Vec::new(),
+            _writer: pty.slave,
+            path,
+        }
+    }
+
+    /// Writes until there is no room.
+    fn fill(&self) {
+        let mut options = OpenOptions::new();
+        options.write(true).custom_flags(libc::O_NONBLOCK);
+        let mut writer = options.open(&self.path).expect("it is there");
+        while writer.write(b"x\n").is_ok() {}
+        while writer.write(b"x").is_ok() {}
+    }
+
+    /// Reads until a line fits; returns all lines until then.
+    fn read_until(&mut self, fits: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut buffer = [0; 4096];
+        eventually("a line on the terminal", || {
+            // Nothing yet is an error as well.
+            let count = self.reader.read(&mut buffer).unwrap_or(0);
+            self.begun.extend_from_slice(&buffer[..count]);
+            let end = self.begun.iter().rposition(|byte| *byte == b'\n')?;
+            let whole: Vec<u8> = self.begun.drain(..=end).collect();
+            let whole = String::from_utf8_lossy(&whole).replace('\r', "");
+            lines.extend(whole.lines().map(str::to_owned));
+            lines.iter().any(|line| fits(line)).then(|| lines.clone())
+        })
+    }
+}
+
+/// A server that writes its lines to the terminal, through a shell command that opens it.
+fn start(terminal: &Terminal, shell: &str) -> Running {
+    let redirected = format!("{shell} 2>{}", terminal.path.display());
+    Server::new(HELLO)
+        .env("PREFORK_WORKERS", "1")
+        .env("PREFORK_RECOVER_THRESHOLD", "100000")
+        .through(["sh", "-c", &redirected])
+        .launch()
+}
+
+/// Asks the worker in slot 0, which the master's lines cannot name.
+fn is_served_by(child: Child) {
+    let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a worker has it");
+    let (_, addr) = addrs.split_once('=').expect("name and address");
+    let body = get(addr.parse().expect("an address"), "/").expect("an answer");
+    assert_eq!(who(&body), Some((0, child.pid)));
+}
+
+/// Kills the worker so many times; each time another one takes over.
+fn recovers(server: &Running, kills: usize) {
+    let mut child = server.wait_for_children(1)[0];
+    is_served_by(child);
+    for _ in 0..kills {
+        let killed = server.kill_child(0);
+        child = server.wait_for_successor(killed);
+    }
+    is_served_by(child);
+}
+
+fn reports_what_was_lost(terminal: &mut Terminal, server: &Running) {
+    // The terminal has room from now on: the next line follows the number of lost ones.
+    let before = terminal.read_until(|line| line.contains("took the place of"));
+    let killed = server.kill_child(0);
+    server.wait_for_successor(killed);
+    let end = format!("took the place of pid {}", killed.pid);
+    let after = terminal.read_until(|line| line.ends_with(&end));
+    let lines: Vec<_> = before.into_iter().chain(after).collect();
+    let is_whole = |line: &String| line.matches("prefork: ").count() == 1;
+    assert!(lines.iter().all(is_whole), "{lines:#?}");
+    let lost = |line: &String| -> Option<usize> {
+        let count = line.strip_suffix(" lines were lost, stderr was full")?;
+        count.strip_prefix("prefork: ")?.parse().ok()
+    };
+    let losses: Vec<usize> = lines.iter().filter_map(lost).collect();
+    // The first line of the master, and two for each worker that was killed.
+    let all = 1 + 2 * (KILLS + 1);
+    let written = lines.len() - losses.len();
+    assert!(losses.len() == 1, "{lines:#?}");
+    assert_eq!(written + losses[0], all, "{lines:#?}");
+}
+
+#[test]
+fn a_master_whose_terminal_is_not_read_recovers_counts_lost_lines_and_stops() {
+    let mut terminal = Terminal::new();
+    let mut server = start(&terminal, "exec \"$0\" \"$@\"");
+    recovers(&server, KILLS);
+    reports_what_was_lost(&mut terminal, &server);
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(server.processes(), []);
+}
+
+#[test]
+fn a_terminal_that_is_full_from_the_beginning_does_not_block_the_master() {
+    let terminal = Terminal::new();
+    terminal.fill();
+    let mut server = start(&terminal, "exec \"$0\" \"$@\"");
+    recovers(&server, 3);
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(server.processes(), []);
+}
+
+#[test]
+fn a_terminal_that_cannot_be_opened_again_does_not_block_the_master_either() {
+    // The terminal belongs to root, and the server runs as another user.
+    let command = "exec setpriv --reuid 65534 --clear-groups --inh-caps=-all \"$0\" \"$@\"";
+    let mut terminal = Terminal::new();
+    if !can_run_as_nobody() {
+        println!("skipped: needs root, setpriv(1) and a program that another user can execute");
+        return;
+    }
+    let mut server = start(&terminal, command);
+    terminal.read_until(|line| line.contains("listening on"));
+    terminal.fill();
+    recovers(&server, 3);
+    assert_eq!(server.stop().code(), Some(0));
+    eventually("the end of all processes", || {
+        server.processes().is_empty().then_some(())
+    });
+}
+
+fn can_run_as_nobody() -> bool {
+    let mut attempt = std::process::Command::new("setpriv");
+    attempt.args(["--reuid", "65534", "--clear-groups", "test", "-x", HELLO]);
+    attempt.status().is_ok_and(|status| status.success())
+}
