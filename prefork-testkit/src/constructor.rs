@@ -8,11 +8,15 @@
 //! testkit, where it reads one variable, and it must do with little: Rust's runtime is not set up
 //! yet, so that nothing here allocates, prints or panics.
 //!
-//! The testkit's only unsafe code.
+//! The testkit's only unsafe code, and for that reason also [`with_default_signals`], which runs in a
+//! child between fork and exec.
 #![expect(unsafe_code, reason = "system calls that only this file makes")]
 
 use std::ffi::CStr;
+use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
@@ -61,6 +65,51 @@ fn channel(fd: RawFd) -> Option<OwnedFd> {
     }
     // SAFETY: it is open, and was given to this process for the channel; nothing else has it.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The signals that mean something to a master: all that it does not leave to the system.
+const SERVER_SIGNALS: [Signal; 8] = [
+    Signal::SIGTERM,
+    Signal::SIGQUIT,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+];
+
+/// Starts the program with the default disposition of each signal that a master handles.
+///
+/// A shell without job control starts what stands before `&` with SIGINT and SIGQUIT ignored, and
+/// `nohup` starts its program with SIGHUP ignored. A master keeps that, so that a test could not stop it.
+///
+/// Only if one of them is ignored here: a function before exec makes the standard library fork, which is slower
+/// than `posix_spawn(3)`.
+pub(crate) fn with_default_signals(command: &mut Command) -> &mut Command {
+    if !SERVER_SIGNALS.into_iter().any(is_ignored) {
+        return command;
+    }
+    // SAFETY: the function runs after a fork of a process with threads. It only calls sigaction(2),
+    // which is async-signal-safe.
+    unsafe { command.pre_exec(reset_signals) }
+}
+
+fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: sigaction is plain data, for which all zeroes is a value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: nothing is set, and `action` has room for what is there.
+    let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), &raw mut action) };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+fn reset_signals() -> io::Result<()> {
+    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in SERVER_SIGNALS {
+        // SAFETY: the default disposition runs no code.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
 }
 
 /// What SIGTERM means from here on.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Command, ExitStatus, Stdio};
 
+use crate::constructor::with_default_signals;
 use crate::family::{Family, MARK};
 use crate::log::Log;
 use crate::running::Running;
@@ -14,6 +15,11 @@ use crate::running::Running;
 /// Unless said otherwise it listens on a free port of 127.0.0.1, whatever the program was written
 /// with, and inherits the environment of the test, but no option of prefork from there, nor `PORT` and
 /// `WEB_CONCURRENCY`.
+///
+/// It starts with the default disposition of each signal that a master handles, also if the test was
+/// started with some of them ignored: by `cargo test &` in a script (SIGINT, SIGQUIT), or by `nohup`
+/// (SIGHUP). A master leaves a signal alone that was ignored at its start; to test a server under
+/// `nohup`, start it [through](Self::through) `nohup`.
 ///
 /// # Examples
 /// ```no_run
@@ -149,7 +155,7 @@ impl Server {
         let (reader, writer) = io::pipe()?;
         let family = Family::new();
         let mut command = self.command();
-        let process = command
+        let process = with_default_signals(&mut command)
             .env(MARK, family.mark())
             .stdin(self.stdin)
             .stdout(writer.try_clone()?)

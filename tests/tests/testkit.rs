@@ -61,3 +61,31 @@ fn a_server_that_was_stopped_has_a_log_and_a_status() {
             .any(|line| line.contains("SIGTERM"))
     );
 }
+
+/// A shell without job control starts a test behind `&` like this, and `nohup` does so for SIGHUP.
+#[test]
+fn a_server_can_be_interrupted_although_the_test_was_started_with_the_signals_ignored() {
+    let output = std::process::Command::new("sh")
+        .args(["-c", "trap '' INT QUIT HUP; exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().expect("we run it"))
+        .args(["--exact", "each_stop_signal_stops_a_server", "--nocapture"])
+        .output()
+        .expect("there is a shell");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn each_stop_signal_stops_a_server() {
+    for signal in [
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGTERM,
+    ] {
+        let mut server = Server::new(HELLO).env("PREFORK_WORKERS", "1").start();
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0), "{signal}");
+    }
+}
