@@ -98,9 +98,16 @@
 //! | signal | meaning |
 //! |---|---|
 //! | TERM, QUIT, HUP | stop gracefully; a repeat changes nothing |
-//! | INT | the same; during any stop: kill the workers now |
-//! | USR1, USR2, TTIN, TTOU | nothing yet, one line says so |
+//! | INT | the same; 250 ms or more after the first stop signal: kill the workers now |
+//! | USR1, USR2, TTIN, TTOU | ignored, with a line in the log |
 //! | others | as the system has it |
+//!
+//! A stop signal within 250 ms of the first one repeats it, whichever the two are: a terminal sends
+//! INT to the whole group, and a package runner or `timeout` relays its own copy. If the master stops for
+//! another reason (it gives up, or a hook failed), the first INT during the stop kills the workers. The times
+//! at which the signals arrived decide, also if the master was busy with a hook.
+//!
+//! Equal signals get one line with their count, at most one a second if they change nothing.
 //!
 //! A signal that was ignored when the program started stays ignored: `nohup` means it. After a
 //! builder's `run` with [`Prefork::handle_signals`] has returned, these signals do nothing any more.
@@ -108,7 +115,7 @@
 //! In a worker TERM begins its drain; INT, HUP and QUIT do nothing, since a terminal sends them to
 //! everybody and the master decides. USR1, USR2 and the others have the system's meaning there, which
 //! ends the worker: signal the master by its pid, not everybody by name. In single mode INT, QUIT and HUP mean what TERM means, and a
-//! second INT ends the process at once, with status 130.
+//! second INT, 250 ms or more after the first signal, ends the process at once, with status 130.
 //!
 //! # Lines
 //!
@@ -181,6 +188,8 @@ mod channel;
 mod config;
 #[cfg(unix)]
 mod error;
+#[cfg(unix)]
+mod escalation;
 #[cfg(unix)]
 mod hook;
 #[cfg(unix)]

@@ -104,7 +104,7 @@ impl Prefork {
     }
 
     /// The master takes the signals of this process: SIGTERM, SIGQUIT and SIGHUP stop gracefully,
-    /// SIGINT too, and during a stop at once. The process is also called after its role in `ps -o comm`.
+    /// SIGINT too, and 250 ms or more after the first of them at once. The process is also called after its role in `ps -o comm`.
     /// The attribute does this; a builder that does not leaves signals and name to the program.
     pub fn handle_signals(&mut self) -> &mut Self {
         self.handles_signals = true;

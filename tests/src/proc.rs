@@ -4,6 +4,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::{fs, io};
 
+use nix::sys::signal::Signal;
+
 /// A number in `/proc/<pid>/status`.
 pub fn status(pid: i32, field: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -25,6 +27,13 @@ pub fn signals(pid: i32, field: &str) -> Option<u64> {
         u64::from_str_radix(digits, 16).ok()
     };
     text.lines().find_map(value)
+}
+
+/// Whether a signal was sent to it and no thread of it has taken the signal.
+pub fn has_pending(pid: i32, signal: Signal) -> bool {
+    let bit = 1 << (signal as u32 - 1);
+    let is_set = |field| signals(pid, field).is_some_and(|set| set & bit != 0);
+    is_set("SigPnd") || is_set("ShdPnd")
 }
 
 /// What it is called: `comm` of `ps`.
@@ -70,6 +79,11 @@ pub fn thread_names(pid: i32) -> Vec<String> {
 /// Whether it runs: not gone, not a zombie.
 pub fn is_alive(pid: i32) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Whether it has ended and was not waited for.
+pub fn is_zombie(pid: i32) -> bool {
+    state(pid) == Some('Z')
 }
 
 /// Whether it was halted by SIGSTOP.

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms and what each may use, as the table in ARCHITECTURE.md has it.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("supervisor", &[]),
     ("sys", &[]),
     ("error", &[]),
+    ("escalation", &[]),
     ("hook", &["error"]),
     ("config", &["error"]),
     ("channel", &["sys", "error", "config"]),
@@ -26,13 +27,23 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "tls",
             "sys",
             "error",
+            "escalation",
             "config",
             "hook",
         ],
     ),
     (
         "worker",
-        &["channel", "listen", "net", "tls", "sys", "error", "hook"],
+        &[
+            "channel",
+            "listen",
+            "net",
+            "tls",
+            "sys",
+            "error",
+            "escalation",
+            "hook",
+        ],
     ),
 ];
 

@@ -1,8 +1,11 @@
 //! `workers = 0`: one process, no master, the same listeners and the same stop.
 
+use std::time::Instant;
+
 use prefork_testkit::{Running, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, who};
 use prefork_tests::proc;
+use prefork_tests::signals::wait_until_new;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
@@ -65,6 +68,7 @@ fn a_second_sigint_ends_it_at_once() {
     });
     server.signal(Signal::SIGINT);
     eventually("a client that is refused", || get(server.addr(), "/").err());
+    wait_until_new(Instant::now());
     server.signal(Signal::SIGINT);
     // What a shell shows for Ctrl-C.
     assert_eq!(server.wait().code(), Some(130));

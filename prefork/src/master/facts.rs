@@ -10,6 +10,7 @@ use super::commands::{Command, Commands};
 use super::poller::Source;
 use super::{Level, LogLine, Master};
 use crate::channel::{FromChild, PROTOCOL, Received as Frame};
+use crate::escalation::StopSignal;
 use crate::supervisor::{ChildId, Event, Readiness, Urgency};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::{Received, SignalPipe};
@@ -28,35 +29,87 @@ impl Master {
     }
 
     pub(super) fn tell(&mut self, event: Event) {
-        self.supervisor.handle(event, Instant::now());
+        let now = Instant::now();
+        self.supervisor.handle(event, now);
+        self.note_stop(now);
+    }
+
+    /// What an interrupt means depends on when the stop began, and many things can begin one.
+    pub(super) fn note_stop(&mut self, now: Instant) {
+        if self.supervisor.is_stopping() {
+            self.escalation.stop_began(now);
+        }
     }
 
     fn hear_signals(&mut self) {
-        while let Some(received) = self.signals.as_ref().and_then(SignalPipe::next) {
+        let signals = self.signals.iter();
+        let received: Vec<Received> = signals.flat_map(SignalPipe::received).collect();
+        for received in received {
             self.hear_signal(received);
         }
     }
 
     fn hear_signal(&mut self, received: Received) {
-        let urgency = match received.signal {
-            Signal::SIGINT if self.supervisor.is_stopping() => Urgency::Immediate,
+        match received.signal {
             Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
-                Urgency::Graceful
+                self.hear_stop_signal(received);
             }
-            Signal::SIGCHLD => {
-                self.strangers_due = Some(Instant::now());
-                return;
-            }
-            _ => {
-                let what = "this version does nothing about it";
-                let line = LogLine::of_signal(Level::Warn, received, what);
-                return self.log.line(&line);
-            }
+            Signal::SIGCHLD => self.strangers_due = Some(Instant::now()),
+            _ => self.hear_repeat(received),
+        }
+    }
+
+    fn hear_stop_signal(&mut self, received: Received) {
+        let Received {
+            signal,
+            first,
+            last,
+            ..
+        } = received;
+        let urgency = match self.escalation.signals(signal, first, last) {
+            StopSignal::Graceful => Urgency::Graceful,
+            StopSignal::Immediate => Urgency::Immediate,
         };
+        let is_new = match urgency {
+            Urgency::Graceful => !self.supervisor.is_stopping(),
+            Urgency::Immediate => !self.is_hurried,
+        };
+        if !is_new {
+            return self.hear_repeat(received);
+        }
         let what = self.describe_stop(urgency);
         self.log
             .line(&LogLine::of_signal(Level::Info, received, &what));
         self.stop(urgency);
+    }
+
+    fn hear_repeat(&mut self, received: Received) {
+        if let Some(received) = self.repeats.heard(received, Instant::now()) {
+            self.log_repeat(received);
+        }
+    }
+
+    /// The lines that are due about signals that changed nothing.
+    pub(super) fn log_due_repeats(&mut self) {
+        while let Some(received) = self.repeats.next_due(Instant::now()) {
+            self.log_repeat(received);
+        }
+    }
+
+    pub(super) fn log_remaining_repeats(&mut self) {
+        for received in self.repeats.rest() {
+            self.log_repeat(received);
+        }
+    }
+
+    fn log_repeat(&mut self, received: Received) {
+        let (level, what) = match received.signal {
+            Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
+                (Level::Info, "already stopping")
+            }
+            _ => (Level::Warn, "ignored, not supported yet"),
+        };
+        self.log.line(&LogLine::of_signal(level, received, what));
     }
 
     fn hear_commands(&mut self) {

@@ -30,7 +30,7 @@ impl Handle {
         self.commander.send(Command::Stop(Urgency::Graceful));
     }
 
-    /// Stops at once, like SIGINT during a stop: workers are killed.
+    /// Stops at once, like a second SIGINT: workers are killed.
     pub fn stop_now(&self) {
         self.commander.send(Command::Stop(Urgency::Immediate));
     }

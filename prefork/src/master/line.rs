@@ -209,9 +209,13 @@ impl LogLine<'static> {
         line.with_reason(Some(reason))
     }
 
-    /// `SIGTERM from pid 7: <what>`
+    /// `SIGTERM from pid 7: <what>`, and `SIGTERM from pid 7 (3 times): <what>` for several.
     pub(super) fn of_signal(level: Level, received: Received, what: &str) -> Self {
-        let text = format!("{}: {what}", Sent(received));
+        let times = match received.count {
+            0 | 1 => String::new(),
+            count => format!(" ({count} times)"),
+        };
+        let text = format!("{}{times}: {what}", Sent(received));
         let facts = Facts {
             signal: Some(received.signal as i32),
             // Zero is a sender whom this PID namespace cannot name.
@@ -227,7 +231,7 @@ struct Sent(Received);
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Received { signal, sender } = self.0;
+        let Received { signal, sender, .. } = self.0;
         match (sender, signal) {
             (Some(pid @ 1..), _) => write!(f, "{signal} from pid {pid}"),
             // `docker stop`, for example.
@@ -348,7 +352,7 @@ mod tests {
     #[test]
     fn a_signal_names_its_sender() {
         let line = |signal, sender| {
-            let line = LogLine::of_signal(Level::Info, Received { signal, sender }, "stopping");
+            let line = LogLine::of_signal(Level::Info, received(signal, sender, 1), "stopping");
             assert_eq!(line.signal(), Some(signal as i32));
             (line.to_string(), line.sender())
         };
@@ -380,6 +384,27 @@ mod tests {
         ];
         for (signal, sender, text, told) in cases {
             assert_eq!(line(signal, sender), (text.to_owned(), told));
+        }
+    }
+
+    #[test]
+    fn equal_signals_are_one_line_with_their_count() {
+        let line = |count| {
+            let received = received(Signal::SIGUSR1, Some(7), count);
+            LogLine::of_signal(Level::Warn, received, "ignored").to_string()
+        };
+        assert_eq!(line(1), "SIGUSR1 from pid 7: ignored");
+        assert_eq!(line(322), "SIGUSR1 from pid 7 (322 times): ignored");
+    }
+
+    fn received(signal: Signal, sender: Option<i32>, count: u64) -> Received {
+        let now = std::time::Instant::now();
+        Received {
+            signal,
+            sender,
+            count,
+            first: now,
+            last: now,
         }
     }
 

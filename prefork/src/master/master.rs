@@ -12,10 +12,12 @@ use super::child::Child;
 use super::commands::Commands;
 use super::endings::Endings;
 use super::poller::{Poller, Source};
+use super::repeats::Repeats;
 use super::strangers::Strangers;
 use super::{Log, closing};
 use crate::config::Config;
 use crate::error::Error;
+use crate::escalation::Escalation;
 use crate::hook::Hooks;
 use crate::listen::Bound;
 use crate::spawn::Spawner;
@@ -35,6 +37,10 @@ pub(crate) struct Master {
     pub(super) tls: Option<Keeper>,
     pub(super) readiness: Readiness,
     pub(super) signals: Option<SignalPipe>,
+    /// Which of the stop signals ends the stop at once.
+    pub(super) escalation: Escalation,
+    /// The lines about signals that change nothing.
+    pub(super) repeats: Repeats,
     pub(super) commands: Option<Commands>,
     pub(super) log: Log,
     pub(super) hooks: Hooks,
@@ -90,6 +96,8 @@ impl Master {
             tls: parts.tls,
             readiness: parts.readiness,
             signals: parts.signals,
+            escalation: Escalation::default(),
+            repeats: Repeats::default(),
             commands: parts.commands,
             log: Log::default(),
             hooks: parts.hooks,
@@ -124,20 +132,24 @@ impl Master {
     fn supervise(&mut self) -> Result<(), Error> {
         loop {
             let action = self.supervisor.next_action(Instant::now());
+            self.note_stop(Instant::now());
             let wait_until = if let Some(action) = action {
                 self.perform(action);
                 // It may have taken its time, a hook for example: what happened meanwhile is heard
                 // before anybody is judged late, or another child is started.
                 Some(Instant::now())
             } else if let Some(outcome) = self.supervisor.outcome().cloned() {
+                self.log_remaining_repeats();
                 return self.conclude(&outcome);
             } else {
-                let deadlines = [self.supervisor.deadline(), self.strangers_due];
+                let (repeats, strangers) = (self.repeats.deadline(), self.strangers_due);
+                let deadlines = [self.supervisor.deadline(), repeats, strangers];
                 deadlines.into_iter().flatten().min()
             };
             for source in self.wait(wait_until)? {
                 self.hear(source);
             }
+            self.log_due_repeats();
             self.reap_strangers();
         }
     }

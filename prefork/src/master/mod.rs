@@ -25,6 +25,8 @@ mod perform;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod poller;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod repeats;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod setup;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod strangers;

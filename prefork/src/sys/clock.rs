@@ -1,4 +1,4 @@
-//! The clock that is never set.
+//! Clocks that are never set.
 
 use std::io;
 use std::time::Duration;
@@ -16,4 +16,12 @@ pub(crate) fn since_boot() -> io::Result<Duration> {
     #[cfg(not(target_os = "linux"))]
     const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
     Ok(clock_gettime(CLOCK)?.into())
+}
+
+/// The nanoseconds of the clock that stops while the machine sleeps, which `Instant` reads as well.
+/// May be called in a signal handler (`signal-safety(7)`, `clock_gettime`); 0 where a filter withholds the call.
+pub(crate) fn monotonic_nanos() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
+        u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX)
+    })
 }

@@ -16,6 +16,7 @@ use super::shutdown::{self, State as ShutdownState};
 use super::watch::{Master, Process, Watch, process_of};
 use crate::channel::{Channel, MainEnd};
 use crate::error::Error;
+use crate::escalation::Escalation;
 use crate::hook::LastHook;
 use crate::listen::Inherited;
 use crate::net::Intake;
@@ -170,6 +171,7 @@ impl Context {
             is_death_untold: false,
             on_master_death: parts.on_master_death,
             process: parts.process,
+            escalation: Escalation::default(),
         };
         if parts.process == Process::Guest {
             // The signals of its process are none of its business.

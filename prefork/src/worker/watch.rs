@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
 
 use super::context::Context;
 use super::drain::{Drain, Verdict};
 use crate::channel::{Channel, FromChild, FromMaster, Queue, Received};
+use crate::escalation::{Escalation, StopSignal};
 use crate::hook::LastHook;
 use crate::net::{self, Census};
 use crate::sys::bell::Bell;
@@ -30,6 +30,8 @@ pub(super) struct Watch {
     pub(super) is_death_untold: bool,
     pub(super) on_master_death: Option<LastHook>,
     pub(super) process: Process,
+    /// Which of the stop signals ends the process at once.
+    pub(super) escalation: Escalation,
 }
 
 /// Whose the process is that the body runs in.
@@ -208,14 +210,16 @@ impl Watch {
         self.hear_main(phase);
         // The master's word before the signal that it sends as well: it knows the budget.
         self.hear_master(phase);
-        while let Some(received) = self.context.signals().next() {
-            let is_draining = !matches!(phase, Phase::Serving);
-            if received.signal == Signal::SIGINT && is_draining {
-                process::exit_now(INTERRUPTED);
-            }
+        let context = Arc::clone(&self.context);
+        for received in context.signals().received() {
             // It may have come just now, together with the signal.
             self.hear_master(phase);
             self.begin(phase, self.grace, Queue::Serve);
+            let (first, last) = (received.first, received.last);
+            match self.escalation.signals(received.signal, first, last) {
+                StopSignal::Graceful => {}
+                StopSignal::Immediate => process::exit_now(INTERRUPTED),
+            }
         }
     }
 

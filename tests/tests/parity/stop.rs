@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use prefork_testkit::{Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, connect};
 use prefork_tests::proc;
+use prefork_tests::signals::wait_until_new;
 
 use crate::support::{Lines, assert_gone, folder, listen_in, master, spawned, start, stop};
 
@@ -170,6 +171,7 @@ fn p15_a_second_sigint_stops_at_once() {
     wait_until_deaf(&[children[0].pid, children[1].pid]);
     server.signal(Signal::SIGINT);
     server.wait_for_log(|line| line.contains(": stopping 2 workers"));
+    wait_until_new(Instant::now());
     server.signal(Signal::SIGINT);
     assert_eq!(server.wait().code(), Some(0));
     assert_eq!(server.processes(), [0; 0]);

@@ -1,0 +1,226 @@
+//! Decides whether a signal during a stop ends it at once. Pure: times are arguments.
+//!
+//! One key press can arrive as several signals. A terminal sends SIGINT to the whole process group,
+//! and package runners and `timeout(1)` relay the signal that they received themselves. So a signal
+//! that arrives within [`Escalation::WINDOW`] of the first one repeats it, whichever of the stop
+//! signals the two are and whether a process or the kernel sent them. A later SIGINT is a second
+//! request of the operator.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+/// What a stop signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum StopSignal {
+    /// A graceful stop; during a stop nothing new.
+    Graceful,
+    /// The end of the stop, at once.
+    Immediate,
+}
+
+/// The stop signals of one process. The master, single mode and the workers use it.
+#[derive(Debug, Default)]
+pub(crate) struct Escalation {
+    /// When the stop began. Counts until the first signal.
+    stop_began_at: Option<Instant>,
+    /// When the first stop signal arrived.
+    first_signal: Option<Instant>,
+}
+
+impl Escalation {
+    /// How long after the first signal another one counts as the same request. A relay takes
+    /// milliseconds, a second key press of a person more than this.
+    pub(crate) const WINDOW: Duration = Duration::from_millis(250);
+
+    /// Records that a stop has begun, by a signal or otherwise. Only the first call counts.
+    pub(crate) fn stop_began(&mut self, at: Instant) {
+        self.stop_began_at.get_or_insert(at);
+    }
+
+    /// Records equal stop signals by the arrival of the first and the last one.
+    ///
+    /// The signals in between change nothing: if one of them ends the stop, so does the last.
+    pub(crate) fn signals(&mut self, signal: Signal, first: Instant, last: Instant) -> StopSignal {
+        self.signal(signal, first).max(self.signal(signal, last))
+    }
+
+    fn signal(&mut self, signal: Signal, at: Instant) -> StopSignal {
+        let escalates = match self.first_signal {
+            Some(first) => at.saturating_duration_since(first) >= Self::WINDOW,
+            // A program that gives up or whose hook failed is already stopping: the operator who
+            // interrupts it does not want to wait. If the signal arrived before that, it asks for
+            // a stop.
+            None => self.stop_began_at.is_some_and(|began| began <= at),
+        };
+        // The order of delivery need not be the order of arrival.
+        let first = self.first_signal.map_or(at, |first| first.min(at));
+        self.first_signal = Some(first);
+        if signal == Signal::SIGINT && escalates {
+            StopSignal::Immediate
+        } else {
+            StopSignal::Graceful
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
+    use super::*;
+
+    const STOP_SIGNALS: [Signal; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
+
+    /// The answers to signals that arrive at these milliseconds, one after the other.
+    fn answers(signals: &[(Signal, u64)]) -> Vec<StopSignal> {
+        let start = Instant::now();
+        let mut escalation = Escalation::default();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        signals
+            .iter()
+            .map(|&(signal, time)| escalation.signals(signal, at(time), at(time)))
+            .collect()
+    }
+
+    #[test]
+    fn a_signal_right_after_the_first_repeats_it() {
+        for first in STOP_SIGNALS {
+            for second in STOP_SIGNALS {
+                for after in [0, 1, 5, 10, 100, 249] {
+                    let answers = answers(&[(first, 0), (second, after)]);
+                    assert_eq!(
+                        answers,
+                        [StopSignal::Graceful; 2],
+                        "{first}, {second} after {after} ms"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_later_sigint_ends_the_stop_whatever_began_it() {
+        for first in STOP_SIGNALS {
+            for after in [250, 251, 3_000, 100_000] {
+                let answers = answers(&[(first, 0), (SIGINT, after)]);
+                assert_eq!(
+                    answers,
+                    [StopSignal::Graceful, StopSignal::Immediate],
+                    "{first}, {after}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_other_signal_ends_a_stop() {
+        for second in [SIGTERM, SIGQUIT, SIGHUP] {
+            let answers = answers(&[(SIGINT, 0), (second, 1_000)]);
+            assert_eq!(answers, [StopSignal::Graceful; 2], "{second}");
+        }
+    }
+
+    #[test]
+    fn the_window_begins_with_the_first_signal_and_is_not_extended() {
+        let answers = answers(&[(SIGINT, 0), (SIGINT, 200), (SIGINT, 400)]);
+        assert_eq!(
+            answers,
+            [
+                StopSignal::Graceful,
+                StopSignal::Graceful,
+                StopSignal::Immediate
+            ]
+        );
+    }
+
+    #[test]
+    fn merged_signals_count_by_their_first_and_their_last() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let merged = |last| Escalation::default().signals(SIGINT, start, at(last));
+        assert_eq!(merged(5), StopSignal::Graceful);
+        assert_eq!(merged(249), StopSignal::Graceful);
+        assert_eq!(merged(250), StopSignal::Immediate);
+
+        let mut escalation = Escalation::default();
+        assert_eq!(
+            escalation.signals(SIGTERM, start, start),
+            StopSignal::Graceful
+        );
+        let merged = escalation.signals(SIGINT, at(10), at(400));
+        assert_eq!(
+            merged,
+            StopSignal::Immediate,
+            "the second of the two came later"
+        );
+    }
+
+    #[test]
+    fn a_signal_that_is_delivered_late_counts_by_its_arrival() {
+        let answers = answers(&[(SIGINT, 100), (SIGTERM, 0), (SIGINT, 260)]);
+        assert_eq!(
+            answers,
+            [
+                StopSignal::Graceful,
+                StopSignal::Graceful,
+                StopSignal::Immediate
+            ]
+        );
+    }
+
+    #[test]
+    fn a_first_sigint_ends_a_stop_that_no_signal_began() {
+        let start = Instant::now();
+        for after in [0, 5, 1_000] {
+            let mut escalation = Escalation::default();
+            escalation.stop_began(start);
+            let at = start + Duration::from_millis(after);
+            assert_eq!(
+                escalation.signals(SIGINT, at, at),
+                StopSignal::Immediate,
+                "{after}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sigint_that_arrived_before_the_stop_began_asks_for_a_stop() {
+        let start = Instant::now();
+        let mut escalation = Escalation::default();
+        // A hook failed after the signal arrived, and before anything read it.
+        escalation.stop_began(start + Duration::from_millis(30));
+        assert_eq!(
+            escalation.signals(SIGINT, start, start),
+            StopSignal::Graceful
+        );
+    }
+
+    #[test]
+    fn a_relayed_pair_during_another_stop_is_one_request() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let mut escalation = Escalation::default();
+        escalation.stop_began(start);
+        let term = escalation.signals(SIGTERM, at(2_000), at(2_000));
+        let int = escalation.signals(SIGINT, at(2_005), at(2_005));
+        assert_eq!([term, int], [StopSignal::Graceful; 2]);
+        assert_eq!(
+            escalation.signals(SIGINT, at(2_250), at(2_250)),
+            StopSignal::Immediate
+        );
+    }
+
+    #[test]
+    fn only_the_first_beginning_of_a_stop_counts() {
+        let start = Instant::now();
+        let later = start + Duration::from_millis(30);
+        let mut escalation = Escalation::default();
+        escalation.stop_began(start);
+        escalation.stop_began(later + Duration::from_millis(1));
+        assert_eq!(
+            escalation.signals(SIGINT, later, later),
+            StopSignal::Immediate
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! Signals that change nothing: which lines they get. Pure: times are arguments.
+//!
+//! A process that sends the same signal in a loop must not fill the log. So the first signal of a
+//! kind gets its line at once, and those that follow within [`Repeats::PAUSE`] of a line get one
+//! together, with their count.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::sys::signals::Received;
+
+/// The signals that wait for their line, by kind.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    /// A master has few kinds of signals.
+    kinds: Vec<Kind>,
+}
+
+#[derive(Debug)]
+struct Kind {
+    signal: Signal,
+    /// No other line before this.
+    quiet_until: Instant,
+    waiting: Option<Received>,
+}
+
+impl Repeats {
+    /// How long a line about one kind of signal is the only one.
+    pub(super) const PAUSE: Duration = Duration::from_secs(1);
+
+    /// Records signals that change nothing. Returns what is to be logged now.
+    pub(super) fn heard(&mut self, received: Received, now: Instant) -> Option<Received> {
+        let known = |kind: &&mut Kind| kind.signal == received.signal;
+        let Some(kind) = self.kinds.iter_mut().find(known) else {
+            self.kinds.push(Kind {
+                signal: received.signal,
+                quiet_until: now + Self::PAUSE,
+                waiting: None,
+            });
+            return Some(received);
+        };
+        kind.waiting = Some(match kind.waiting {
+            Some(before) => before.with(received),
+            None => received,
+        });
+        kind.due(now)
+    }
+
+    /// One record whose pause is over; to be asked until there is none.
+    pub(super) fn next_due(&mut self, now: Instant) -> Option<Received> {
+        self.kinds.iter_mut().find_map(|kind| kind.due(now))
+    }
+
+    /// When the next pause that a record waits for is over.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let waiting = self.kinds.iter().filter(|kind| kind.waiting.is_some());
+        waiting.map(|kind| kind.quiet_until).min()
+    }
+
+    /// All that waits, since the master ends.
+    pub(super) fn rest(&mut self) -> impl Iterator<Item = Received> + use<> {
+        std::mem::take(&mut self.kinds)
+            .into_iter()
+            .filter_map(|kind| kind.waiting)
+    }
+}
+
+impl Kind {
+    fn due(&mut self, now: Instant) -> Option<Received> {
+        if now < self.quiet_until {
+            return None;
+        }
+        let received = self.waiting.take()?;
+        self.quiet_until = now + Repeats::PAUSE;
+        Some(received)
+    }
+}
+
+impl Received {
+    /// One record of both.
+    fn with(self, later: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(later.count),
+            first: self.first.min(later.first),
+            last: self.last.max(later.last),
+            ..later
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(signal: Signal, count: u64, sender: i32, at: Instant) -> Received {
+        Received {
+            signal,
+            sender: Some(sender),
+            count,
+            first: at,
+            last: at,
+        }
+    }
+
+    #[test]
+    fn the_first_of_a_kind_is_logged_at_once() {
+        let (now, mut repeats) = (Instant::now(), Repeats::default());
+        for signal in [Signal::SIGUSR1, Signal::SIGUSR2] {
+            let one = received(signal, 3, 7, now);
+            assert_eq!(repeats.heard(one, now), Some(one));
+        }
+        assert_eq!(repeats.deadline(), None, "nothing waits");
+    }
+
+    #[test]
+    fn a_burst_after_it_is_one_record_when_the_pause_is_over() {
+        let (start, mut repeats) = (Instant::now(), Repeats::default());
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let signal = Signal::SIGUSR1;
+        repeats.heard(received(signal, 1, 7, start), start);
+        for after in 1..=321 {
+            let one = received(signal, 1, 7, at(after));
+            assert_eq!(repeats.heard(one, at(after)), None);
+        }
+        assert_eq!(repeats.deadline(), Some(start + Repeats::PAUSE));
+        assert_eq!(repeats.next_due(at(999)), None);
+        let all = Received {
+            last: at(321),
+            ..received(signal, 321, 7, at(1))
+        };
+        assert_eq!(repeats.next_due(at(1_000)), Some(all));
+        assert_eq!(repeats.next_due(at(1_000)), None);
+        assert_eq!(repeats.deadline(), None);
+    }
+
+    #[test]
+    fn a_flood_gets_one_line_a_pause() {
+        let (start, mut repeats) = (Instant::now(), Repeats::default());
+        let mut lines = 0;
+        let mut counted = 0;
+        for after in 0..10_000 {
+            let now = start + Duration::from_millis(after);
+            let one = received(Signal::SIGUSR1, 5, 7, now);
+            let due = repeats.heard(one, now).or(repeats.next_due(now));
+            lines += u32::from(due.is_some());
+            counted += due.map_or(0, |due| due.count);
+        }
+        assert_eq!(lines, 10);
+        counted += repeats.rest().map(|rest| rest.count).sum::<u64>();
+        assert_eq!(counted, 50_000, "each signal is in one line");
+    }
+
+    #[test]
+    fn one_after_a_quiet_time_is_logged_at_once_again() {
+        let (start, mut repeats) = (Instant::now(), Repeats::default());
+        repeats.heard(received(Signal::SIGUSR1, 1, 7, start), start);
+        let later = start + Repeats::PAUSE;
+        let one = received(Signal::SIGUSR1, 1, 8, later);
+        assert_eq!(repeats.heard(one, later), Some(one));
+    }
+
+    #[test]
+    fn kinds_do_not_wait_for_each_other() {
+        let (start, mut repeats) = (Instant::now(), Repeats::default());
+        repeats.heard(received(Signal::SIGUSR1, 1, 7, start), start);
+        let soon = start + Duration::from_millis(1);
+        assert_eq!(
+            repeats.heard(received(Signal::SIGUSR1, 1, 7, soon), soon),
+            None
+        );
+        let other = received(Signal::SIGTERM, 1, 7, soon);
+        assert_eq!(repeats.heard(other, soon), Some(other));
+        let rest: Vec<Signal> = repeats.rest().map(|rest| rest.signal).collect();
+        assert_eq!(rest, [Signal::SIGUSR1]);
+        assert_eq!(repeats.deadline(), None);
+    }
+}

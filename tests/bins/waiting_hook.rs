@@ -1,0 +1,22 @@
+//! A master whose hook waits until its stdin ends; the variable `HOOK` says whether it fails then.
+
+use std::io::Read;
+
+use prefork::{MasterReady, Worker};
+
+#[prefork::main(workers = 1, on_master_ready = hook)]
+fn main(worker: Worker) {
+    worker.ready();
+    worker.shutdown().wait();
+}
+
+fn hook(_: &MasterReady) -> Result<(), String> {
+    println!("the hook waits");
+    std::io::stdin()
+        .read_to_end(&mut Vec::new())
+        .map_err(|error| error.to_string())?;
+    match std::env::var("HOOK").as_deref() {
+        Ok("fails") => Err("no ink".to_owned()),
+        _ => Ok(()),
+    }
+}
