@@ -1,5 +1,7 @@
 //! Runs a program under a seccomp filter that refuses one system call, or one socket option:
 //! `filtered <call> <errno> <program> <args…>`.
+//!
+//! `rt_sigprocmask` stands for the call that sets a whole mask, as after a clone.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
@@ -45,6 +47,12 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
         "epoll_create1" => libc::SYS_epoll_create1,
         "clone" => libc::SYS_clone,
         "eventfd2" => libc::SYS_eventfd2,
+        "rt_sigprocmask" => {
+            // A program could not begin without the other ways to change the mask.
+            let set = u64::from(libc::SIG_SETMASK.cast_unsigned());
+            rules.push(SeccompRule::new(vec![equals(0, set)?]).map_err(io::Error::other)?);
+            libc::SYS_rt_sigprocmask
+        }
         _ => return Err(io::Error::other(format!("unknown call {call}"))),
     };
     let errno = match errno {
@@ -68,11 +76,12 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
 
 /// A call of `setsockopt(2)` with this option of `SOL_SOCKET`.
 fn socket_option(option: u64) -> io::Result<SeccompRule> {
-    let equals = |argument, value| {
-        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
-            .map_err(io::Error::other)
-    };
     let level = u64::from(libc::SOL_SOCKET.unsigned_abs());
     let conditions = vec![equals(1, level)?, equals(2, option)?];
     SeccompRule::new(conditions).map_err(io::Error::other)
+}
+
+fn equals(argument: u8, value: u64) -> io::Result<SeccompCondition> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+        .map_err(io::Error::other)
 }

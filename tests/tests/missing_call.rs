@@ -47,6 +47,22 @@ fn a_master_that_cannot_start_its_first_child_ends_with_the_reason() {
     }
 }
 
+/// A filter could refuse the call that lets signals through again after a clone. A master that went on would not
+/// receive SIGTERM.
+#[test]
+fn a_master_that_cannot_restore_its_signal_mask_ends_with_the_reason() {
+    for errno in ["EPERM", "EAGAIN"] {
+        let output = under("rt_sigprocmask", errno).run();
+        assert_eq!(output.code(), Some(71), "{errno}: {:?}", output.log);
+        let [line] = output.log.as_slice() else {
+            panic!("{errno}: not one line: {:?}", output.log);
+        };
+        let expected =
+            "prefork: the master cannot restore its signal mask after the start of a worker: ";
+        assert!(line.starts_with(expected), "{errno}: {line}");
+    }
+}
+
 #[test]
 fn single_mode_needs_none_of_them() {
     for call in ["pidfd_open", "execveat"] {

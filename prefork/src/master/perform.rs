@@ -262,7 +262,8 @@ impl SpawnError {
     /// Whether time can heal it.
     fn class(&self) -> StartFailure {
         match self {
-            Self::Producer(_) => StartFailure::Refused,
+            // A master that receives no signal must not go on, whatever the errno.
+            Self::Producer(_) | Self::SignalMask(_) => StartFailure::Refused,
             Self::System { source, .. } => match source.raw_os_error() {
                 // The program is not there, may not be executed, or is none; or its texts hold a
                 // zero byte or are too long.
@@ -290,6 +291,10 @@ impl SpawnError {
         match self {
             Self::Producer(source) => Error::Producer {
                 slot: slot.0,
+                source,
+            },
+            Self::SignalMask(source) => Error::Master {
+                doing: "restore its signal mask after the start of a worker",
                 source,
             },
             Self::System {

@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use nix::sys::signal::Signal;
 
 use super::{ChildCommand, Producer, Program};
-use crate::sys::clone::{Exec, Image, Spawned, Stack, spawn};
+use crate::sys::clone::{Exec, Image, Spawned, Stack, Stage, spawn};
 
 /// One start.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) enum SpawnError {
         call: &'static str,
         source: io::Error,
     },
+    /// The signal mask of this thread could not be restored: it receives no signal any more.
+    SignalMask(io::Error),
 }
 
 /// A child that was started.
@@ -116,6 +118,9 @@ impl Spawner {
                 process,
                 is_foreign,
             }),
+            Err(failure) if failure.stage == Stage::RestoreMask => {
+                Err(SpawnError::SignalMask(failure.source))
+            }
             Err(failure) => Err(refuse(failure.stage.call(), failure.source)),
         }
     }

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::iter;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,8 +72,7 @@ impl SignalPipe {
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(id);
         }
-        let set: SigSet = signals.iter().copied().collect();
-        nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?;
+        change_mask(SigmaskHow::SIG_UNBLOCK, &signals.iter().copied().collect())?;
         Ok(())
     }
 
@@ -235,11 +235,28 @@ fn sender(_info: &libc::siginfo_t) -> i32 {
     KERNEL
 }
 
+/// Changes this thread's mask and returns the one before. nix has it as well, but looks for -1,
+/// which `pthread_sigmask(3)` never returns: it returns the error itself.
+///
+/// # Errors
+/// A filter that refuses the call.
+pub(super) fn change_mask(how: SigmaskHow, set: &SigSet) -> io::Result<SigSet> {
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is initialised, and `before` has room for one.
+    let error = unsafe { libc::pthread_sigmask(how as i32, set.as_ref(), before.as_mut_ptr()) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    // SAFETY: the call has succeeded, and has filled it.
+    let before = unsafe { before.assume_init() };
+    // SAFETY: it comes from the C library.
+    Ok(unsafe { SigSet::from_sigset_t_unchecked(before) })
+}
+
 /// Lets the signals wait until somebody [receives](SignalPipe::receive) them; threads that begin meanwhile do as well.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn hold(signals: &[Signal]) -> io::Result<()> {
-    let set: SigSet = signals.iter().copied().collect();
-    nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+    change_mask(SigmaskHow::SIG_BLOCK, &signals.iter().copied().collect())?;
     Ok(())
 }
 
@@ -262,8 +279,7 @@ pub(crate) fn disregard(signals: &[Signal]) -> io::Result<()> {
             unsafe { nix::sys::signal::sigaction(signal, &before) }?;
         }
     }
-    let set: SigSet = signals.iter().copied().collect();
-    nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?;
+    change_mask(SigmaskHow::SIG_UNBLOCK, &signals.iter().copied().collect())?;
     Ok(())
 }
 

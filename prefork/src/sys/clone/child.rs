@@ -83,7 +83,7 @@ fn become_program(plan: &mut Plan<'_>) -> Result<std::convert::Infallible, (Stag
             std::ptr::null_mut(),
         )
     };
-    check(result, Stage::Prepare)?;
+    check(result, Stage::SetMask)?;
     Err(execute(plan))
 }
 

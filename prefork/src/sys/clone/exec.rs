@@ -4,11 +4,12 @@ use std::ffi::{CStr, CString, c_int};
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
 use super::child::{Plan, child};
 use super::stack::Stack;
 use crate::sys::pidfd::Pidfd;
+use crate::sys::signals::change_mask;
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +46,12 @@ pub(crate) enum Stage {
     PlaceFds,
     /// What is not meant for the child could not be closed.
     CloseStrays,
-    /// The parent-death signal or the signal mask could not be set, or the parent is gone.
+    /// The parent-death signal could not be set, or the parent is gone.
     Prepare,
+    /// The signal mask could not be set, before the clone or in the child.
+    SetMask,
+    /// The signal mask of this thread could not be restored: it receives no signal any more.
+    RestoreMask,
     /// The program could not be executed.
     Exec,
 }
@@ -59,6 +64,7 @@ impl Stage {
             Self::PlaceFds => "dup2",
             Self::CloseStrays => "close_range",
             Self::Prepare => "prctl",
+            Self::SetMask | Self::RestoreMask => "rt_sigprocmask",
             Self::Exec => "execve",
         }
     }
@@ -85,18 +91,18 @@ pub(crate) struct Spawned {
 pub(crate) fn spawn(stack: &mut Stack, exec: &Exec<'_>) -> Result<Spawned, Failure> {
     let fail = |stage| move |source| Failure { stage, source };
     let mut plan = Plan::new(exec);
-    let mut before = SigSet::empty();
     // Until the child has reset its handlers, none may run in it: they would act on our memory.
-    pthread_sigmask(
-        SigmaskHow::SIG_BLOCK,
-        Some(&SigSet::all()),
-        Some(&mut before),
-    )
-    .map_err(|errno| fail(Stage::Clone)(errno.into()))?;
+    let before =
+        change_mask(SigmaskHow::SIG_BLOCK, &SigSet::all()).map_err(fail(Stage::SetMask))?;
     let cloned = clone(stack, &mut plan);
-    let restored = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    let restored = change_mask(SigmaskHow::SIG_SETMASK, &before);
+    if let Err(error) = restored {
+        if let Ok((_, pidfd)) = &cloned {
+            end(pidfd);
+        }
+        return Err(fail(Stage::RestoreMask)(error));
+    }
     let (pid, pidfd) = cloned.map_err(fail(Stage::Clone))?;
-    debug_assert!(restored.is_ok(), "a mask that was read can be set");
     match plan.failure {
         None => Ok(Spawned { pid, pidfd }),
         Some((stage, errno)) => {
@@ -105,6 +111,13 @@ pub(crate) fn spawn(stack: &mut Stack, exec: &Exec<'_>) -> Result<Spawned, Failu
             Err(fail(stage)(io::Error::from_raw_os_error(errno)))
         }
     }
+}
+
+/// Nothing is left of the child.
+fn end(pidfd: &Pidfd) {
+    // It may have ended already.
+    let _ = pidfd.signal(Signal::SIGKILL);
+    let _ = pidfd.wait();
 }
 
 fn clone(stack: &mut Stack, plan: &mut Plan<'_>) -> io::Result<(i32, Pidfd)> {

@@ -17,5 +17,5 @@ mod child;
 mod exec;
 mod stack;
 
-pub(crate) use exec::{Exec, Image, Spawned, spawn};
+pub(crate) use exec::{Exec, Image, Spawned, Stage, spawn};
 pub(crate) use stack::Stack;
