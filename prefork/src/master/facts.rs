@@ -54,7 +54,7 @@ impl Master {
             Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
                 self.hear_stop_signal(received);
             }
-            Signal::SIGCHLD => self.strangers_due = Some(Instant::now()),
+            Signal::SIGCHLD => self.note_strangers(),
             _ => self.hear_repeat(received),
         }
     }
@@ -225,6 +225,12 @@ impl Master {
         self.log.line(&line);
         let full = ending.line(None).to_string();
         self.endings.exited(child.slot, child.pid, how, full);
+    }
+
+    /// Some child has ended.
+    fn note_strangers(&mut self) {
+        let look = self.strangers.as_ref().map(|s| s.next_look(Instant::now()));
+        self.strangers_due = [self.strangers_due, look].into_iter().flatten().min();
     }
 
     /// Where orphans are given to this process.
