@@ -34,6 +34,8 @@ pub(super) struct Child {
     pub(super) main_end: Option<MainEnd>,
     /// A panic's message and place, as the child sent it, and when.
     pub(super) last_panic: Option<(String, Instant)>,
+    /// The log says that it has ended and cannot be reaped.
+    pub(super) is_unreaped_logged: bool,
 }
 
 impl Child {
@@ -60,6 +62,7 @@ impl Child {
             violation: None,
             main_end: None,
             last_panic: None,
+            is_unreaped_logged: false,
         }
     }
 

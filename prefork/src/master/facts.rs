@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use super::child::Child;
 use super::commands::{Command, Commands};
 use super::poller::Source;
+use super::tracer::Held;
 use super::{Level, LogLine, Master};
 use crate::channel::{FromChild, PROTOCOL, Received as Frame};
 use crate::escalation::StopSignal;
@@ -28,8 +29,17 @@ impl Master {
         }
     }
 
+    /// Tells the supervisor of a fact that was heard.
+    fn tell_heard(&mut self, event: Event) {
+        self.tell_at(event, self.heard_until);
+    }
+
+    /// Tells the supervisor what came of an action, which may have taken its time.
     pub(super) fn tell(&mut self, event: Event) {
-        let now = Instant::now();
+        self.tell_at(event, Instant::now());
+    }
+
+    fn tell_at(&mut self, event: Event, now: Instant) {
         self.supervisor.handle(event, now);
         self.note_stop(now);
     }
@@ -130,7 +140,7 @@ impl Master {
             Urgency::Immediate => self.is_hurried = true,
             Urgency::Graceful => {}
         }
-        self.tell(Event::StopRequested { urgency });
+        self.tell_heard(Event::StopRequested { urgency });
     }
 
     fn describe_stop(&self, urgency: Urgency) -> String {
@@ -146,7 +156,7 @@ impl Master {
     fn hear_channel(&mut self, id: ChildId) {
         for _ in 0..FRAMES_PER_TURN {
             match self.hear_frame(id) {
-                Heard::Event(event) => self.tell(event),
+                Heard::Event(event) => self.tell_heard(event),
                 Heard::Skipped => {}
                 Heard::Nothing => return,
             }
@@ -189,10 +199,15 @@ impl Master {
     }
 
     fn hear_exit(&mut self, id: ChildId) {
-        let reaped = self.children.get(&id).map(|child| child.pidfd.try_wait());
-        // Otherwise unknown to us, or not yet to be reaped: the descriptor will tell again.
-        let Some(Ok(Some(status))) = reaped else {
-            return;
+        let status = match self.children.get(&id).map(|child| child.pidfd.try_wait()) {
+            Some(Ok(Some(status))) => status,
+            // Its tracer holds it; the descriptor reports again when that has let it go.
+            Some(Ok(None)) => return self.log_held(id),
+            Some(Err(error)) => {
+                let what = format!("has ended, but waitid failed: {error}");
+                return self.log_unreaped(id, Level::Error, &what);
+            }
+            None => return,
         };
         // A signal to the whole group: the kernel may report the worker's end while the master's own
         // signal is only on its way to the handler. By now it has come.
@@ -210,7 +225,25 @@ impl Master {
             self.poller.remove(channel);
         }
         self.report_exit(&child, status);
-        self.tell(Event::Exited { child: id });
+        self.tell_heard(Event::Exited { child: id });
+    }
+
+    fn log_held(&mut self, id: ChildId) {
+        let held = self.children.get(&id).and_then(|child| Held::of(child.pid));
+        if let Some(held) = held {
+            self.log_unreaped(id, Level::Warn, &held.describe());
+        }
+    }
+
+    /// Once for each child, however often its descriptor reports.
+    fn log_unreaped(&mut self, id: ChildId, level: Level, what: &str) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        if !std::mem::replace(&mut child.is_unreaped_logged, true) {
+            let worker = (child.slot, child.pid);
+            self.log.line(&LogLine::about_worker(level, worker, what));
+        }
     }
 
     fn report_exit(&mut self, child: &Child, status: ExitStatus) {

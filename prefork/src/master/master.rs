@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::child::Child;
 use super::commands::Commands;
 use super::endings::Endings;
-use super::poller::{Poller, Source};
+use super::poller::{Poller, Ready, Source};
 use super::repeats::Repeats;
 use super::strangers::Strangers;
 use super::{Log, closing};
@@ -42,6 +42,9 @@ pub(crate) struct Master {
     /// The lines about signals that change nothing.
     pub(super) repeats: Repeats,
     pub(super) commands: Option<Commands>,
+    /// All that happened before this time was heard. Later facts may wait unheard, after a pause of
+    /// this process for example, so nothing is judged by a later time.
+    pub(super) heard_until: Instant,
     pub(super) log: Log,
     pub(super) hooks: Hooks,
     /// Where this process is who orphans are given to.
@@ -99,6 +102,7 @@ impl Master {
             escalation: Escalation::default(),
             repeats: Repeats::default(),
             commands: parts.commands,
+            heard_until: Instant::now(),
             log: Log::default(),
             hooks: parts.hooks,
             strangers: parts.strangers,
@@ -131,8 +135,8 @@ impl Master {
 
     fn supervise(&mut self) -> Result<(), Error> {
         loop {
-            let action = self.supervisor.next_action(Instant::now());
-            self.note_stop(Instant::now());
+            let action = self.supervisor.next_action(self.heard_until);
+            self.note_stop(self.heard_until);
             let wait_until = if let Some(action) = action {
                 self.perform(action);
                 // It may have taken its time, a hook for example: what happened meanwhile is heard
@@ -146,7 +150,9 @@ impl Master {
                 let deadlines = [self.supervisor.deadline(), repeats, strangers];
                 deadlines.into_iter().flatten().min()
             };
-            for source in self.wait(wait_until)? {
+            let ready = self.wait(wait_until)?;
+            self.heard_until = ready.until;
+            for source in ready.sources {
                 self.hear(source);
             }
             self.log_due_repeats();
@@ -154,7 +160,7 @@ impl Master {
         }
     }
 
-    fn wait(&mut self, until: Option<Instant>) -> Result<Vec<Source>, Error> {
+    fn wait(&mut self, until: Option<Instant>) -> Result<Ready, Error> {
         self.poller.wait(until).map_err(|source| Error::Master {
             doing: "wait for events",
             source,

@@ -30,6 +30,8 @@ mod repeats;
 mod setup;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod strangers;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod tracer;
 
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) use elsewhere::{Setup, WHY_THERE_IS_NONE, hold_signals, rehearse};

@@ -39,7 +39,7 @@ impl Poller {
     }
 
     pub(super) fn add(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, source.encode());
+        let event = EpollEvent::new(source.flags(), source.encode());
         Ok(self.epoll.add(fd, event)?)
     }
 
@@ -49,20 +49,48 @@ impl Poller {
         let _ = self.epoll.delete(fd);
     }
 
-    /// Waits until somebody has something to say, or until the deadline; for ever without one.
-    pub(super) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Vec<Source>> {
-        let count = match self.epoll.wait(&mut self.events, timeout(deadline)) {
+    /// Waits until a source is ready, or until the deadline; for ever without one.
+    ///
+    /// A pause of this process (SIGSTOP, a debugger, a frozen control group) may lie anywhere in
+    /// here, and ends a wait with `EINTR`: the result was fixed before the pause (`signal(7)`). So
+    /// the sources are asked once more after the clock was read, without waiting.
+    pub(super) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Ready> {
+        let is_over = |now| deadline.is_some_and(|deadline| deadline <= now);
+        let mut sources = Vec::new();
+        loop {
+            if !is_over(Instant::now()) {
+                self.collect(timeout(deadline), &mut sources)?;
+            }
+            let until = Instant::now();
+            self.collect(EpollTimeout::ZERO, &mut sources)?;
+            if !sources.is_empty() || is_over(until) {
+                sources.sort_unstable();
+                sources.dedup();
+                return Ok(Ready { sources, until });
+            }
+        }
+    }
+
+    /// Adds what is ready within the timeout; nothing if the wait is interrupted.
+    fn collect(&mut self, timeout: EpollTimeout, into: &mut Vec<Source>) -> io::Result<()> {
+        let count = match self.epoll.wait(&mut self.events, timeout) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(errno) => return Err(errno.into()),
         };
-        let mut sources: Vec<Source> = self.events[..count]
-            .iter()
-            .map(|event| Source::decode(event.data()))
-            .collect();
-        sources.sort_unstable();
-        Ok(sources)
+        let events = self.events[..count].iter();
+        into.extend(events.map(|event| Source::decode(event.data())));
+        Ok(())
     }
+}
+
+/// What a wait ended with.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// In the order in which they are to be heard.
+    pub(super) sources: Vec<Source>,
+    /// All that happened before this time is among the sources.
+    pub(super) until: Instant,
 }
 
 /// Rounded up: a wait that ends before its deadline would be followed by one of no length.
@@ -76,6 +104,17 @@ fn timeout(deadline: Option<Instant>) -> EpollTimeout {
 }
 
 impl Source {
+    /// A process descriptor is readable from the end of its process on, and the process of a worker
+    /// that is traced cannot be reaped before its tracer lets it go (`ptrace(2)`): a level-triggered
+    /// descriptor would end every wait until then. Edge-triggered, it ends one at the end of the
+    /// process and one when the tracer has let go, since the kernel notifies the parent again.
+    fn flags(self) -> EpollFlags {
+        match self {
+            Self::Signals | Self::Commands | Self::Channel(_) => EpollFlags::EPOLLIN,
+            Self::Exit(_) => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
+        }
+    }
+
     /// Child ids count from 1, so that 0 and 1 are free.
     fn encode(self) -> u64 {
         match self {
@@ -98,6 +137,9 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     #[test]
@@ -131,7 +173,62 @@ mod tests {
     fn a_wait_does_not_end_before_its_deadline() {
         let mut poller = Poller::new(1).expect("descriptors");
         let deadline = Instant::now() + Duration::from_micros(1500);
-        assert!(poller.wait(Some(deadline)).expect("it can wait").is_empty());
-        assert!(Instant::now() >= deadline);
+        let ready = poller.wait(Some(deadline)).expect("it can wait");
+        assert_eq!(ready.sources, []);
+        assert!(ready.until >= deadline);
+    }
+
+    #[test]
+    fn what_is_ready_is_heard_although_the_deadline_is_over() {
+        let (mut poller, mut writer, _reader) = poller_of_a_channel();
+        writer.write_all(&[0]).expect("it has room");
+        let late = Instant::now()
+            .checked_sub(Duration::from_secs(1))
+            .expect("the machine runs for longer");
+        let ready = poller.wait(Some(late)).expect("it can wait");
+        assert_eq!(ready.sources, [Source::Channel(ChildId(1))]);
+    }
+
+    #[test]
+    fn what_a_wait_has_taken_is_reported_once() {
+        let (mut poller, mut writer, _reader) = poller_of_a_channel();
+        writer.write_all(&[0]).expect("it has room");
+        let before = Instant::now();
+        let ready = poller.wait(None).expect("it can wait");
+        assert_eq!(ready.sources, [Source::Channel(ChildId(1))]);
+        assert!(ready.until >= before);
+    }
+
+    #[test]
+    fn only_an_exit_is_edge_triggered() {
+        let (reader, mut writer) = UnixStream::pair().expect("descriptors");
+        let mut poller = Poller::new(1).expect("descriptors");
+        let exit = Source::Exit(ChildId(1));
+        poller.add(&reader, exit).expect("descriptors");
+        writer.write_all(&[0]).expect("it has room");
+        assert_eq!(now(&mut poller), [exit]);
+        // Readable still, and nothing new happened.
+        assert_eq!(now(&mut poller), []);
+        writer.write_all(&[0]).expect("it has room");
+        assert_eq!(now(&mut poller), [exit]);
+
+        let (mut poller, mut writer, _reader) = poller_of_a_channel();
+        writer.write_all(&[0]).expect("it has room");
+        for _ in 0..2 {
+            assert_eq!(now(&mut poller), [Source::Channel(ChildId(1))]);
+        }
+    }
+
+    fn now(poller: &mut Poller) -> Vec<Source> {
+        let ready = poller.wait(Some(Instant::now()));
+        ready.expect("it can wait").sources
+    }
+
+    fn poller_of_a_channel() -> (Poller, UnixStream, UnixStream) {
+        let (reader, writer) = UnixStream::pair().expect("descriptors");
+        let poller = Poller::new(1).expect("descriptors");
+        let source = Source::Channel(ChildId(1));
+        poller.add(&reader, source).expect("descriptors");
+        (poller, writer, reader)
     }
 }

@@ -1,0 +1,107 @@
+//! A worker that has ended, and that its tracer holds: a debugger or strace.
+//!
+//! Such a worker is a zombie that only its tracer may wait for until it detaches (`ptrace(2)`). The
+//! master learns nothing of it from `waitid(2)`, but `/proc` shows it.
+
+use std::fs;
+
+/// What `/proc` knows of a worker that cannot be reaped yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Zero if the tracer lives in another PID namespace.
+    pub(super) tracer: i32,
+    pub(super) was_killed: bool,
+}
+
+impl Held {
+    /// `None` if no tracer holds the process.
+    pub(super) fn of(pid: i32) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        Some(Self {
+            tracer: tracer(&status)?,
+            was_killed: was_killed(&stat),
+        })
+    }
+
+    /// The rest of the line about the worker.
+    pub(super) fn describe(self) -> String {
+        let Self { tracer, was_killed } = self;
+        let end = if was_killed {
+            "was killed"
+        } else {
+            "has ended"
+        };
+        format!(
+            "{end}, its tracer (pid {tracer}) still holds it; it is reaped when the tracer detaches"
+        )
+    }
+}
+
+/// `TracerPid` of `proc_pid_status(5)`: 0 if the process is not traced.
+fn tracer(status: &str) -> Option<i32> {
+    let mut lines = status.lines();
+    let value = lines.find_map(|line| line.strip_prefix("TracerPid:"))?;
+    value.trim().parse().ok().filter(|&tracer| tracer != 0)
+}
+
+/// Field 52 of `proc_pid_stat(5)`, in the form of `wait(2)`: the signal in the low seven bits. 0 if
+/// this process may not see it.
+fn was_killed(stat: &str) -> bool {
+    // The name stands in brackets and may hold any character; the state behind it is field 3.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let status = fields.split_whitespace().nth(52 - 3);
+    status
+        .and_then(|status| status.parse::<i32>().ok())
+        .is_some_and(|status| status & 0x7f != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tracer_is_read_and_none_is_none() {
+        let status = "Name:\tTracerPid: 3\nState:\tZ (zombie)\nTracerPid:\t4711\nUid:\t0\n";
+        assert_eq!(tracer(status), Some(4711));
+        assert_eq!(tracer("Name:\tx\nTracerPid:\t0\n"), None);
+        assert_eq!(tracer(""), None);
+    }
+
+    #[test]
+    fn a_signal_is_told_from_an_exit_status() {
+        let stat = |status: i32| {
+            let fields = vec!["0"; 48].join(" ");
+            format!("12 (a) b) Z {fields} {status}\n")
+        };
+        assert!(was_killed(&stat(9)));
+        // With a core dump.
+        assert!(was_killed(&stat(0x80 | 6)));
+        assert!(!was_killed(&stat(3 << 8)));
+        assert!(!was_killed(&stat(0)));
+        assert!(!was_killed(""));
+    }
+
+    #[test]
+    fn this_process_is_read_as_it_is() {
+        let pid = std::process::id();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("/proc");
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        assert_eq!(
+            fields.split_whitespace().count(),
+            50,
+            "the status is the last one"
+        );
+    }
+
+    #[test]
+    fn the_line_names_the_tracer() {
+        let held = Held {
+            tracer: 7,
+            was_killed: true,
+        };
+        let text =
+            "was killed, its tracer (pid 7) still holds it; it is reaped when the tracer detaches";
+        assert_eq!(held.describe(), text);
+    }
+}

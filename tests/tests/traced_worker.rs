@@ -1,0 +1,138 @@
+//! A worker that dies while a debugger or strace holds it: a zombie that its master cannot reap.
+
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_tests::client::{get, who};
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
+const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
+
+/// A tracer of this process, once it traces; `None` where that is not permitted. It detaches by its end, when its stdin
+/// ends.
+fn trace(pid: i32) -> Option<Tracer> {
+    let mut tracer = Command::new(TRACER)
+        .arg(pid.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it is a program of ours");
+    let own = u64::from(tracer.id());
+    let is_attached = eventually("the tracer, or its end", || {
+        if tracer.try_wait().expect("our own child").is_some() {
+            return Some(false);
+        }
+        (proc::status(pid, "TracerPid") == Some(own)).then_some(true)
+    });
+    if !is_attached {
+        println!("skipped: needs ptrace");
+        return None;
+    }
+    Some(Tracer(tracer))
+}
+
+struct Tracer(Child);
+
+impl Tracer {
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn detach(mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().expect("our own child");
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn is_held(pid: i32) -> Option<()> {
+    // A process whose other threads have ended, and that nobody has reaped.
+    proc::is_zombie(pid).then_some(())
+}
+
+/// Once the master sleeps again, the span in which it does not run at all.
+fn assert_sleeps(server: &Running) {
+    let count = || proc::context_switches(server.master_pid()).expect("it runs");
+    let is_quiet = || {
+        let before = count();
+        thread::sleep(Duration::from_millis(500));
+        count() - before
+    };
+    // A machine under load may push a process aside once; one that polls never sleeps.
+    let quiet = (0..10).any(|_| is_quiet() == 0);
+    assert!(quiet, "the master does not sleep; {:#?}", server.log());
+}
+
+#[test]
+fn a_killed_worker_that_its_tracer_holds_costs_nothing_and_is_recovered_when_it_lets_go() {
+    let server = Server::new(HELLO).env("PREFORK_WORKERS", "1").start();
+    get(server.addr(), "/").expect("an answer");
+    let worker = server.wait_for_children(1)[0];
+    let Some(tracer) = trace(worker.pid) else {
+        return;
+    };
+    server.kill_child(0);
+    eventually("the end of the worker", || is_held(worker.pid));
+    let expected = format!(
+        "prefork: worker 0 (pid {}) was killed, its tracer (pid {}) still holds it",
+        worker.pid,
+        tracer.pid()
+    );
+    server.wait_for_log(|line| line.starts_with(&expected));
+    assert_sleeps(&server);
+    assert_eq!(lines_about_tracers(&server), 1);
+
+    tracer.detach();
+    let successor = server.wait_for_successor(worker);
+    let body = eventually("an answer", || get(server.addr(), "/").ok());
+    assert_eq!(who(&body), Some((0, successor.pid)));
+    let end = format!(
+        "prefork: worker 0 (pid {}) was killed by SIGKILL",
+        worker.pid
+    );
+    server.wait_for_log(|line| line.starts_with(&end));
+    assert_eq!(lines_about_tracers(&server), 1);
+    assert_eq!(proc::zombies_of(server.master_pid()), [0; 0]);
+}
+
+/// A program that knows nothing of prefork, with one thread, as `gdb` holds it.
+#[test]
+fn a_foreign_worker_that_exits_while_it_is_traced_is_recovered_too() {
+    let server = Server::new(SHELL)
+        .arg("trap 'exit 3' USR1; while :; do sleep 0.01; done")
+        .env("PREFORK_WORKERS", "1")
+        .launch();
+    let line = server.wait_for_log(|line| line.starts_with("spawned "));
+    let pid: i32 = line["spawned ".len()..].parse().expect("a pid");
+    eventually("the trap", || {
+        let bit = 1 << (Signal::SIGUSR1 as u32 - 1);
+        let caught = proc::signals(pid, "SigCgt")?;
+        (caught & bit != 0).then_some(())
+    });
+    let Some(tracer) = trace(pid) else {
+        return;
+    };
+    // The tracer would have to pass a signal on: the default of SIGKILL needs nobody.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+    server.wait_for_log(|line| line.contains("still holds it"));
+    assert_sleeps(&server);
+    tracer.detach();
+    server.wait_for_log(|line| line.starts_with("spawned ") && !line.ends_with(&format!(" {pid}")));
+}
+
+fn lines_about_tracers(server: &Running) -> usize {
+    let log = server.log();
+    log.iter()
+        .filter(|line| line.contains("its tracer"))
+        .count()
+}
