@@ -199,6 +199,15 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self {
+            spawned,
+            ready,
+            recovered,
+        } = self;
+        spawned.is_none() && ready.is_none() && recovered.is_none()
+    }
+
     /// # Errors
     /// The hook's own, or its panic.
     pub(crate) fn child_spawned(&mut self, fact: &ChildSpawned) -> Result<(), Error> {

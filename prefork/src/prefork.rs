@@ -18,7 +18,7 @@ use crate::config::{
 };
 use crate::error::{BadOption, Error};
 use crate::hook::{Failure, Hooks, Init, LastHook, Role, begin, contain};
-use crate::master::{Handle, Log, Logger, Setup, hold_signals};
+use crate::master::{Callbacks, Handle, Log, Logger, Setup, hold_signals};
 use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
@@ -61,7 +61,38 @@ pub struct Prefork {
     on_master_death: Option<LastHook>,
     logger: Option<Logger>,
     configure: Option<Configure>,
+    functions: Functions,
     handles_signals: bool,
+}
+
+/// Whether the functions of a builder can still be handed to a master.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Functions {
+    /// The builder has them.
+    #[default]
+    Here,
+    /// `init` failed: it cannot be called again, and nothing starts without it.
+    InitFailed,
+    /// An earlier master has them.
+    HandedOver,
+}
+
+impl Functions {
+    /// # Errors
+    /// A start now would start without them.
+    fn check(self) -> Result<(), Error> {
+        let reason = match self {
+            Self::Here => return Ok(()),
+            Self::InitFailed => {
+                "init failed in an earlier call and cannot be called again; make a new builder"
+            }
+            Self::HandedOver => {
+                "this builder has given its functions (hooks, logger, child_producer) to an earlier \
+                 master; make a new builder for each master"
+            }
+        };
+        Err(Error::SecondRun { reason })
+    }
 }
 
 /// The user's function that has the last word on the options.
@@ -135,9 +166,12 @@ impl Prefork {
     /// [`child_producer`](Self::child_producer) says otherwise; they must reach a `run`. It
     /// touches no signals, and not the process's name.
     ///
+    /// If it fails, the builder keeps its functions, and another call tries again; an [`init`](Self::init) that succeeded
+    /// is not called again. If it succeeds, the master has the functions.
+    ///
     /// # Errors
     /// Whatever kept it from beginning: options, addresses, a missing system call; a call inside
-    /// a worker.
+    /// a worker; a call on a builder whose functions an earlier master has, or whose `init` failed.
     pub fn start(&mut self) -> Result<Handle, Error> {
         if is_child() {
             return Err(Error::SecondRun {
@@ -154,9 +188,28 @@ impl Prefork {
         said.verdict?;
         let config = said.settled.config;
         need_master(&config)?;
-        begin(self.init.take(), Role::Master)?;
+        self.functions.check()?;
+        self.begin(Role::Master)?;
         let log = self.log(said.warnings);
-        self.setup(config, &Declared::default()).start(log)
+        match self.setup(config, &Declared::default()).start(log) {
+            Ok(handle) => Ok(handle),
+            Err((error, callbacks, log)) => {
+                self.functions = Functions::Here;
+                self.producer = callbacks.producer;
+                self.hooks = callbacks.hooks;
+                self.logger = log.into_logger();
+                Err(error)
+            }
+        }
+    }
+
+    /// Calls `init`, once.
+    fn begin(&mut self, role: Role) -> Result<(), Error> {
+        let result = begin(self.init.take(), role);
+        if result.is_err() {
+            self.functions = Functions::InitFailed;
+        }
+        result
     }
 
     pub(crate) fn run_with<R, K>(
@@ -212,6 +265,7 @@ impl Prefork {
         let declared = declare(wanted, &offered, config.tls_cert.is_some())?;
         said.warnings
             .extend(oversights(wanted, &declared, &offered, &config));
+        self.functions.check()?;
         // Options that were refused may be corrected and run.
         claim_process(Claim::Take)?;
         let role = match config.workers {
@@ -221,7 +275,7 @@ impl Prefork {
         if role == Role::Master && self.handles_signals {
             hold_signals()?;
         }
-        begin(self.init.take(), role)?;
+        self.begin(role)?;
         let mut log = self.log(said.warnings);
         if config.workers > 0 {
             self.setup(config, &declared).run(log)?;
@@ -266,6 +320,9 @@ impl Prefork {
 
     /// The master's log, and its first lines where there is cause for some.
     fn log(&mut self, warnings: Vec<String>) -> Log {
+        if self.logger.is_some() {
+            self.functions = Functions::HandedOver;
+        }
         let mut log = Log::new(self.logger.take());
         for warning in warnings {
             log.warn(&warning);
@@ -274,6 +331,9 @@ impl Prefork {
     }
 
     fn setup(&mut self, config: Config, declared: &Declared) -> Setup {
+        if self.producer.is_some() || !self.hooks.is_empty() {
+            self.functions = Functions::HandedOver;
+        }
         Setup {
             config,
             readiness: if declared.announces_ready {
@@ -282,8 +342,10 @@ impl Prefork {
                 Readiness::Unseen
             },
             blocking: declared.blocking.clone(),
-            producer: self.producer.take(),
-            hooks: std::mem::take(&mut self.hooks),
+            callbacks: Callbacks {
+                producer: self.producer.take(),
+                hooks: std::mem::take(&mut self.hooks),
+            },
             owns_signals: self.handles_signals,
         }
     }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prefork::{Handle, Prefork};
 use prefork_testkit::{Server, eventually};
@@ -197,6 +197,98 @@ fn what_cannot_begin_is_an_error_of_start_and_leaves_nothing() {
     assert_eq!(status(Prefork::new().workers(0)), Some(78));
     drop(holder);
     assert_eq!(belongings(), before);
+}
+
+/// A builder whose functions count their calls, on a port that is taken until the result is dropped.
+fn counting() -> (Prefork, TcpListener, Arc<Mutex<Vec<&'static str>>>) {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = holder.local_addr().expect("bound").to_string();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let note = |call: &'static str| {
+        let calls = Arc::clone(&calls);
+        move || calls.lock().expect("no test panics with it").push(call)
+    };
+    let (init, configure, produce) = (note("init"), note("configure"), note("producer"));
+    let (spawned, ready, line) = (
+        note("on_child_spawn"),
+        note("on_master_ready"),
+        note("logger"),
+    );
+    let mut prefork = Prefork::new();
+    prefork
+        .listen(taken)
+        .workers(1)
+        .init(move |_| init())
+        .configure(move |_| configure())
+        .on_child_spawn(move |_| spawned())
+        .on_master_ready(move |_| ready())
+        .logger(move |_| line())
+        .child_producer(move |command| {
+            produce();
+            command.program("/bin/sleep").arg("1000");
+        });
+    (prefork, holder, calls)
+}
+
+fn count(calls: &Mutex<Vec<&'static str>>, call: &str) -> usize {
+    let calls = calls.lock().expect("no test panics with it");
+    calls.iter().filter(|other| **other == call).count()
+}
+
+#[test]
+fn a_start_that_fails_loses_no_function_of_the_builder() {
+    let _alone = alone();
+    let before = belongings();
+    let (mut prefork, holder, calls) = counting();
+    for _ in 0..2 {
+        let error = prefork.start().expect_err("the port is taken");
+        assert_eq!(error.exit_code(), 69);
+    }
+    drop(holder);
+    let master = prefork.start().expect("the port is free");
+    eventually("the announcement", || {
+        (count(&calls, "on_master_ready") == 1).then_some(())
+    });
+    master.stop();
+    master.wait().expect("it was asked to stop");
+    assert_eq!(count(&calls, "producer"), 1);
+    assert_eq!(count(&calls, "on_child_spawn"), 1);
+    assert_eq!(count(&calls, "configure"), 3);
+    assert_eq!(count(&calls, "init"), 1, "once in each process");
+    assert!(count(&calls, "logger") > 0);
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn a_second_start_of_a_builder_whose_functions_are_gone_is_refused() {
+    let _alone = alone();
+    let before = belongings();
+    let (mut prefork, holder, calls) = counting();
+    drop(holder);
+    prefork.start().expect("the port is free").stop_now();
+    let produced = count(&calls, "producer");
+    let error = prefork.start().expect_err("the first master has them");
+    assert_eq!(error.exit_code(), 70);
+    assert!(error.to_string().contains("child_producer"), "{error}");
+    assert_eq!(count(&calls, "producer"), produced);
+    assert_eq!(belongings(), before);
+}
+
+#[test]
+fn nothing_starts_without_an_init_that_failed() {
+    let _alone = alone();
+    let mut prefork = Prefork::new();
+    prefork.workers(1).init(|_| Err("no disk"));
+    let error = prefork.start().expect_err("init fails");
+    assert!(error.to_string().starts_with("init failed"), "{error}");
+    let error = prefork.start().expect_err("it cannot be called again");
+    assert!(
+        error
+            .to_string()
+            .starts_with("init failed in an earlier call"),
+        "{error}"
+    );
+    assert_eq!(error.exit_code(), 70);
 }
 
 #[test]

@@ -131,7 +131,10 @@ impl Error {
                 "These variables are a master's to set: start the program without them. A wrapper \
                  around workers has to execute the program in its own place."
             }
-            Self::SecondRun { .. } => "Call it once, at the beginning of main.",
+            Self::SecondRun { .. } => {
+                "A process calls run once, at the beginning of main; each master needs a builder of \
+                 its own."
+            }
         }
     }
 

@@ -205,10 +205,10 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// `run` or `start` was called inside a worker, or a second time in one process.
+    /// `run` or `start` was called inside a worker, a second time in one process, or on a builder whose functions are gone.
     #[error("{reason}")]
     SecondRun {
-        /// Which of the two.
+        /// Which of these.
         reason: &'static str,
     },
 }

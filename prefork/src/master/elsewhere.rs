@@ -5,11 +5,9 @@
 
 use std::io;
 
-use super::{Handle, Log};
+use super::{Callbacks, Handle, Log};
 use crate::config::Config;
 use crate::error::Error;
-use crate::hook::Hooks;
-use crate::spawn::Producer;
 use crate::supervisor::Readiness;
 
 /// What a master would be made from.
@@ -17,23 +15,22 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     pub(crate) readiness: Readiness,
     pub(crate) blocking: Vec<usize>,
-    pub(crate) producer: Option<Producer>,
-    pub(crate) hooks: Hooks,
+    pub(crate) callbacks: Callbacks,
     pub(crate) owns_signals: bool,
 }
 
-#[expect(clippy::unused_self, reason = "the master that would be has one")]
 impl Setup {
     /// # Errors
     /// Always.
+    #[expect(clippy::unused_self, reason = "the master that would be has one")]
     pub(crate) fn run(self, _log: Log) -> Result<(), Error> {
         Err(refusal())
     }
 
     /// # Errors
     /// Always.
-    pub(crate) fn start(self, _log: Log) -> Result<Handle, Error> {
-        Err(refusal())
+    pub(crate) fn start(self, log: Log) -> Result<Handle, (Error, Callbacks, Log)> {
+        Err((refusal(), self.callbacks, log))
     }
 }
 

@@ -46,6 +46,11 @@ impl Log {
         }
     }
 
+    /// The user's function, unless it panicked.
+    pub(crate) fn into_logger(self) -> Option<Logger> {
+        self.logger
+    }
+
     pub(crate) fn info(&mut self, text: &str) {
         self.line(&LogLine::plain(Level::Info, text));
     }

@@ -1,7 +1,6 @@
 //! The loop. Decisions come from the supervisor, facts from the kernel; nothing else happens here.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,7 +13,7 @@ use super::endings::Endings;
 use super::poller::{Poller, Ready, Source};
 use super::repeats::Repeats;
 use super::strangers::Strangers;
-use super::{Log, closing};
+use super::{Callbacks, Log, closing};
 use crate::config::Config;
 use crate::error::Error;
 use crate::escalation::Escalation;
@@ -74,6 +73,8 @@ pub(super) struct Parts {
     pub(super) readiness: Readiness,
     pub(super) listeners: Vec<Bound>,
     pub(super) spawner: Spawner,
+    /// It waits for signals and commands already.
+    pub(super) poller: Poller,
     pub(super) tls: Option<Keeper>,
     pub(super) signals: Option<SignalPipe>,
     pub(super) commands: Option<Commands>,
@@ -82,17 +83,10 @@ pub(super) struct Parts {
 }
 
 impl Master {
-    pub(super) fn new(parts: Parts) -> io::Result<Self> {
-        let poller = Poller::new(parts.config.workers)?;
-        if let Some(signals) = &parts.signals {
-            poller.add(signals, Source::Signals)?;
-        }
-        if let Some(commands) = &parts.commands {
-            poller.add(commands, Source::Commands)?;
-        }
-        Ok(Self {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
             supervisor: Supervisor::new(policy(&parts.config), Instant::now()),
-            poller,
+            poller: parts.poller,
             children: HashMap::new(),
             listeners: parts.listeners,
             spawner: parts.spawner,
@@ -116,7 +110,15 @@ impl Master {
             stop_began: None,
             is_hurried: false,
             failure: None,
-        })
+        }
+    }
+
+    /// The user's functions, of a master that never ran.
+    pub(super) fn into_callbacks(mut self) -> Callbacks {
+        Callbacks {
+            producer: self.spawner.take_producer(),
+            hooks: std::mem::take(&mut self.hooks),
+        }
     }
 
     /// Supervises until there is an outcome, and tells the log of all that happens.

@@ -4,6 +4,7 @@
 //! `supervisor/`; how it is done stands here. One thread, no runtime, no polling.
 
 mod backend;
+mod callbacks;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod child;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -33,6 +34,7 @@ mod strangers;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod tracer;
 
+pub(crate) use callbacks::Callbacks;
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) use elsewhere::{Setup, WHY_THERE_IS_NONE, hold_signals, rehearse};
 pub use handle::Handle;

@@ -1,6 +1,7 @@
 //! Everything that can fail before the first child is started; then there is a master.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
@@ -8,13 +9,14 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
 use super::commands::{Commands, pair};
+use super::master::Parts;
+use super::poller::{Poller, Source};
 use super::strangers::Strangers;
-use super::{Handle, Log, Master};
+use super::{Callbacks, Handle, Log, Master};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
-use crate::hook::Hooks;
 use crate::listen::{Binding, Bound, bind_all, set_modes};
-use crate::spawn::{Producer, Program, Spawner};
+use crate::spawn::{Program, Spawner, Tools};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::name_after_role;
@@ -28,8 +30,7 @@ pub(crate) struct Setup {
     pub(crate) readiness: Readiness,
     /// The places of the listeners that wait in `accept(2)` themselves.
     pub(crate) blocking: Vec<usize>,
-    pub(crate) producer: Option<Producer>,
-    pub(crate) hooks: Hooks,
+    pub(crate) callbacks: Callbacks,
     /// Whether this master owns the signals of the process.
     pub(crate) owns_signals: bool,
 }
@@ -54,33 +55,55 @@ impl Setup {
     pub(crate) fn run(self, mut log: Log) -> Result<(), Error> {
         let owns_process = self.owns_signals;
         // Nobody holds a handle: it is told by signals alone.
-        let master = log.ending(self.prepare(None))?;
+        let ground = log.ending(self.prepare(None))?;
         if owns_process {
             name_after_role("master");
         }
-        master.run(log)
+        self.build(ground).run(log)
     }
 
     /// Runs the master on a thread of its own.
     ///
     /// # Errors
-    /// Whatever kept it from beginning.
-    pub(crate) fn start(self, log: Log) -> Result<Handle, Error> {
-        let (commander, commands) = pair().map_err(cannot("make a pipe for commands"))?;
-        let master = self.prepare(Some(commands))?;
+    /// Whatever kept it from beginning, with the user's functions: none of them was called, and a second attempt needs
+    /// them.
+    pub(crate) fn start(self, log: Log) -> Result<Handle, (Error, Callbacks, Log)> {
+        let prepared = pair()
+            .map_err(cannot("make a pipe for commands"))
+            .and_then(|(commander, commands)| Ok((commander, self.prepare(Some(commands))?)));
+        let (commander, ground) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err((error, self.callbacks, log)),
+        };
+        let master = self.build(ground);
         let addrs = master.addrs();
+        // A thread that cannot be started drops its closure: the master is passed beside it.
+        let passed = Arc::new(Mutex::new(Some((master, log))));
+        let take = |passed: &Mutex<Option<(Master, Log)>>| {
+            passed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        };
+        let of_thread = Arc::clone(&passed);
         let thread = thread::Builder::new()
             .name("prefork-master".to_owned())
-            .spawn(move || master.run(log))
-            .map_err(cannot("start its thread"))?;
-        Ok(Handle {
-            commander,
-            addrs,
-            thread: Some(thread),
-        })
+            .spawn(move || take(&of_thread).map_or(Ok(()), |(master, log)| master.run(log)));
+        match thread {
+            Ok(thread) => Ok(Handle {
+                commander,
+                addrs,
+                thread: Some(thread),
+            }),
+            Err(source) => {
+                let error = cannot("start its thread")(source);
+                let (callbacks, log) = take(&passed)
+                    .map(|(master, log)| (master.into_callbacks(), log))
+                    .unwrap_or_default();
+                Err((error, callbacks, log))
+            }
+        }
     }
 
-    fn prepare(self, commands: Option<Commands>) -> Result<Master, Error> {
+    /// Takes from the system all that a master needs, and no function of the user's.
+    fn prepare(&self, commands: Option<Commands>) -> Result<Ground, Error> {
         need_kernel()?;
         need_descriptors(&self.config)?;
         // Before anything takes time: as PID 1 a signal without a handler is lost.
@@ -92,20 +115,52 @@ impl Setup {
         set_modes(&listeners, &self.blocking).map_err(cannot("set a socket's mode"))?;
         // Orphans of this PID namespace are ours to reap, where the process is ours.
         let strangers = (self.owns_signals && is_init()).then(Strangers::default);
-        let spawner = Spawner::new(self.producer).map_err(cannot("open its own program"))?;
-        let parts = super::master::Parts {
-            config: self.config,
-            readiness: self.readiness,
+        let tools = Tools::new().map_err(|(doing, source)| cannot(doing)(source))?;
+        let poller = Poller::new(self.config.workers).map_err(cannot("make an epoll"))?;
+        let watch = |source: std::io::Result<()>| source.map_err(cannot("watch its descriptors"));
+        if let Some(signals) = &signals {
+            watch(poller.add(signals, Source::Signals))?;
+        }
+        if let Some(commands) = &commands {
+            watch(poller.add(commands, Source::Commands))?;
+        }
+        Ok(Ground {
             listeners,
-            spawner,
+            tools,
+            poller,
             tls,
             signals,
             commands,
-            hooks: self.hooks,
             strangers,
-        };
-        Master::new(parts).map_err(cannot("make an epoll"))
+        })
     }
+
+    fn build(self, ground: Ground) -> Master {
+        let Callbacks { producer, hooks } = self.callbacks;
+        Master::new(Parts {
+            config: self.config,
+            readiness: self.readiness,
+            listeners: ground.listeners,
+            spawner: Spawner::new(ground.tools, producer),
+            poller: ground.poller,
+            tls: ground.tls,
+            signals: ground.signals,
+            commands: ground.commands,
+            hooks,
+            strangers: ground.strangers,
+        })
+    }
+}
+
+/// What a master takes from the system before it starts its first child.
+struct Ground {
+    listeners: Vec<Bound>,
+    tools: Tools,
+    poller: Poller,
+    tls: Option<Keeper>,
+    signals: Option<SignalPipe>,
+    commands: Option<Commands>,
+    strangers: Option<Strangers>,
 }
 
 /// Why this system cannot have a master at all: it can.
@@ -118,7 +173,7 @@ pub(crate) const WHY_THERE_IS_NONE: Option<&str> = None;
 pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
     need_kernel()?;
     need_descriptors(config)?;
-    Program::current().map_err(cannot("open its own program"))?;
+    Program::current().map_err(cannot(Tools::PROGRAM))?;
     Ok(())
 }
 

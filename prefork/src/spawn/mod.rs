@@ -13,4 +13,4 @@ pub(crate) use command::Producer;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use program::Program;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-pub(crate) use spawner::{Order, SpawnError, Spawner};
+pub(crate) use spawner::{Order, SpawnError, Spawner, Tools};

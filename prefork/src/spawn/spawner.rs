@@ -47,11 +47,32 @@ pub(crate) struct Started {
     pub(crate) is_foreign: bool,
 }
 
-/// What all starts of a master share.
-pub(crate) struct Spawner {
+/// What all starts of a master need from the system.
+pub(crate) struct Tools {
     program: Program,
     stack: Stack,
     null: File,
+}
+
+impl Tools {
+    /// The stage of the program, in the words of an error.
+    pub(crate) const PROGRAM: &'static str = "open its own program (/proc/self/exe)";
+
+    /// # Errors
+    /// The stage that failed, as the end of the sentence 'the master cannot …', and why.
+    pub(crate) fn new() -> Result<Self, (&'static str, io::Error)> {
+        let at = |stage| move |source| (stage, source);
+        Ok(Self {
+            program: Program::current().map_err(at(Self::PROGRAM))?,
+            stack: Stack::new().map_err(at("allocate the stack on which it starts workers"))?,
+            null: File::open("/dev/null").map_err(at("open /dev/null, the stdin of workers"))?,
+        })
+    }
+}
+
+/// What all starts of a master share.
+pub(crate) struct Spawner {
+    tools: Tools,
     producer: Option<Producer>,
 }
 
@@ -59,15 +80,12 @@ pub(crate) struct Spawner {
 const BLOCKED: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 impl Spawner {
-    /// # Errors
-    /// `/proc` or `/dev/null` is missing, or memory or descriptors are.
-    pub(crate) fn new(producer: Option<Producer>) -> io::Result<Self> {
-        Ok(Self {
-            program: Program::current()?,
-            stack: Stack::new()?,
-            null: File::open("/dev/null")?,
-            producer,
-        })
+    pub(crate) fn new(tools: Tools, producer: Option<Producer>) -> Self {
+        Self { tools, producer }
+    }
+
+    pub(crate) fn take_producer(&mut self) -> Option<Producer> {
+        self.producer.take()
     }
 
     /// Starts a child and returns when its program runs.
@@ -81,7 +99,7 @@ impl Spawner {
         }
         let program = match &command.program {
             Some(path) => path.display().to_string(),
-            None => self.program.path(),
+            None => self.tools.program.path(),
         };
         let refuse = |call, source| SpawnError::System {
             program,
@@ -95,25 +113,25 @@ impl Spawner {
             command.env(name, value);
         }
         let is_foreign = command.program.is_some();
-        let (image, args, env) = match texts(command, &self.program) {
+        let (image, args, env) = match texts(command, &self.tools.program) {
             Ok(texts) => texts,
             Err(source) => return Err(refuse("execve", source)),
         };
         let exec = Exec {
             image: match &image {
                 Some(path) => Image::Path(path),
-                None => Image::Held(self.program.as_fd()),
+                None => Image::Held(self.tools.program.as_fd()),
             },
             args,
             env,
             fds: order.fds,
-            stdin: self.null.as_fd(),
+            stdin: self.tools.null.as_fd(),
             blocked: &BLOCKED,
             // A child of our own takes this back when its monitoring thread runs, which lets it finish what it has.
             // Until then it has nothing to finish.
             parent_death: Signal::SIGTERM,
         };
-        match spawn(&mut self.stack, &exec) {
+        match spawn(&mut self.tools.stack, &exec) {
             Ok(process) => Ok(Started {
                 process,
                 is_foreign,
@@ -168,6 +186,10 @@ mod tests {
     use super::*;
     use crate::sys::exit_status::ExitStatus;
 
+    fn with_tools(producer: Option<Producer>) -> Spawner {
+        Spawner::new(Tools::new().expect("/proc and /dev/null"), producer)
+    }
+
     /// Runs a shell as a child and returns what it wrote to descriptor 3.
     fn shell(
         spawner: &mut Spawner,
@@ -193,7 +215,7 @@ mod tests {
             command.program("/bin/sh").arg("-c").arg(text);
             Ok(())
         });
-        Spawner::new(Some(producer)).expect("/proc and /dev/null")
+        with_tools(Some(producer))
     }
 
     #[test]
@@ -231,7 +253,7 @@ mod tests {
                 .arg("env | grep PREFORK_CHILD | sort >&3");
             Ok(())
         });
-        let mut spawner = Spawner::new(Some(producer)).expect("/proc and /dev/null");
+        let mut spawner = with_tools(Some(producer));
         let (text, _) = shell(&mut spawner, variables);
         assert_eq!(text, "MY_PREFORK_CHILD=stays\nPREFORK_CHILD=1:0:1:4\n");
     }
@@ -246,7 +268,7 @@ mod tests {
                 .arg("/proc/self/fd/3");
             Ok(())
         });
-        let mut spawner = Spawner::new(Some(producer)).expect("/proc and /dev/null");
+        let mut spawner = with_tools(Some(producer));
         let (reader, writer) = nix::unistd::pipe().expect("descriptors");
         let started = spawner
             .spawn(Order {
@@ -280,7 +302,7 @@ mod tests {
             command.program("/no/such/program");
             Ok(())
         });
-        let mut spawner = Spawner::new(Some(producer)).expect("/proc and /dev/null");
+        let mut spawner = with_tools(Some(producer));
         let error = spawner
             .spawn(Order {
                 slot: 0,
