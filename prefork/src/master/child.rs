@@ -100,7 +100,18 @@ impl Child {
                 }
             },
             reason: self.reason(status, now),
+            hint: self.hint(status),
         }
+    }
+
+    /// The kernel does not report the sender of a signal that ended a process. It uses this one when memory runs out.
+    fn hint(&self, status: ExitStatus) -> Option<&'static str> {
+        let is_sigkill =
+            matches!(status, ExitStatus::Signal { number, .. } if number == libc::SIGKILL);
+        let is_unexplained = is_sigkill && self.killed.is_none() && !self.is_asked;
+        is_unexplained.then_some(
+            "the master did not send it: if memory ran out, `dmesg` or the memory limit of the container shows it",
+        )
     }
 
     /// What the worker itself reported about its end. That it returned, as it was asked to, is none.
@@ -147,6 +158,7 @@ pub(super) struct Ending {
     /// What the master had to do with it.
     killed: String,
     reason: Option<String>,
+    hint: Option<&'static str>,
 }
 
 impl Ending {
@@ -160,7 +172,7 @@ impl Ending {
         }
     }
 
-    /// The one line about it. If the log has named the reason already, it is the last of so many in a row.
+    /// The one line about it. If the log has named the cause already, it is the last of so many in a row.
     pub(super) fn line(&self, repeated: Option<u32>) -> LogLine<'static> {
         let reason = match (&self.reason, repeated) {
             (None, _) => None,
@@ -171,6 +183,10 @@ impl Ending {
         if let Some(reason) = reason {
             why.push_str(if why.is_empty() { ": " } else { "; " });
             why.push_str(&reason);
+        }
+        if let (Some(hint), None) = (self.hint, repeated) {
+            why.push_str("; ");
+            why.push_str(hint);
         }
         LogLine::of_end(self.level, self.worker, self.status, self.age, &why)
             .with_reason(self.reason.clone())
