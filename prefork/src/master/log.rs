@@ -1,8 +1,10 @@
 //! The one door for the master's lines. None of them may stop the loop, whoever reads stderr, or does not.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::backend::Backend;
 use super::{Level, LogLine};
@@ -22,8 +24,32 @@ pub(crate) struct Log {
     logger: Option<Logger>,
     /// Whoever took them panicked: nobody else is asked any more.
     has_panicked: bool,
-    /// Lines that stderr did not take, told when it does.
-    lost: u64,
+}
+
+/// Lines that stderr did not take, reported with the next one that it takes.
+///
+/// A process has one stderr: the count is shared by the logs of all its masters, and by the last line of the process.
+static LOST: Lost = Lost(Mutex::new(0));
+
+struct Lost(Mutex<u64>);
+
+impl Lost {
+    /// Writes one line, behind the number of those that were lost before it.
+    fn write(&self, text: &str, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
+        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *lost > 0 {
+            let plural = if *lost == 1 { " was" } else { "s were" };
+            let notice = format!("prefork: {lost} line{plural} lost, stderr was full\n");
+            if write(notice.as_bytes()).is_err() {
+                *lost += 1;
+                return;
+            }
+            *lost = 0;
+        }
+        if write(format!("prefork: {text}\n").as_bytes()).is_err() {
+            *lost += 1;
+        }
+    }
 }
 
 /// What became of a line that was offered to whoever is there besides stderr.
@@ -142,25 +168,19 @@ impl Log {
         Backend::installed()
     }
 
-    fn write(&mut self, text: &str) {
-        if self.lost > 0 {
-            let notice = format!("prefork: {} lines were lost, stderr was full\n", self.lost);
-            if sys::stderr::write_now(notice.as_bytes()).is_err() {
-                self.lost += 1;
-                return;
-            }
-            self.lost = 0;
-        }
-        if sys::stderr::write_now(format!("prefork: {text}\n").as_bytes()).is_err() {
-            self.lost += 1;
-        }
+    #[expect(
+        clippy::unused_self,
+        reason = "a line that nobody else took is still a line of this log"
+    )]
+    fn write(&self, text: &str) {
+        LOST.write(text, sys::stderr::write_now);
     }
 }
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Log")
-            .field("lost", &self.lost)
+            .field("has_panicked", &self.has_panicked)
             .finish_non_exhaustive()
     }
 }
@@ -189,6 +209,25 @@ mod tests {
             (Level::Warn, "worker 3 (pid 7) went".to_owned(), Some(3)),
         ];
         assert_eq!(*kept, expected);
+    }
+
+    #[test]
+    fn lost_lines_are_counted_until_a_line_is_written() {
+        let lost = Lost(Mutex::new(0));
+        let full = |_: &[u8]| Err(io::ErrorKind::WouldBlock.into());
+        lost.write("a", full);
+        lost.write("b", full);
+        let mut written = String::new();
+        lost.write("the end", |line| {
+            written.push_str(&String::from_utf8_lossy(line));
+            Ok(())
+        });
+        // The second one was not even tried: its notice failed.
+        assert_eq!(
+            written,
+            "prefork: 2 lines were lost, stderr was full\nprefork: the end\n"
+        );
+        assert_eq!(*lost.0.lock().expect("nobody panics"), 0);
     }
 
     #[test]
