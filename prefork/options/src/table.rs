@@ -148,7 +148,7 @@ macro_rules! options {
                 /// How long a worker must have lived to count as well, where it cannot be seen that it is ready.
                 ///
                 /// That is so with raw listeners, without listeners, and for foreign programs. Death after that is followed
-                /// by a replacement at once.
+                /// by a replacement at once. With `"0s"` every death is, and only the `recover_threshold` limits how often.
                 healthy_after: duration {
                     env: "PREFORK_HEALTHY_AFTER",
                     default: "`\"1s\"`",
@@ -160,7 +160,7 @@ macro_rules! options {
                 /// How long a worker may take from its start until it is ready, where that can be seen.
                 ///
                 /// It is ready at its first accept on our listener, or when it says so by `ready()`. One that is late is
-                /// killed, and replaced as if it had died. With `"0s"` that is every one.
+                /// killed, and replaced as if it had died. With `"0s"` there is no limit.
                 ready_timeout: duration {
                     env: "PREFORK_READY_TIMEOUT",
                     default: "`\"30s\"`",

@@ -258,12 +258,21 @@ fn policy(config: &Config) -> Policy {
         },
         recover_interval: config.recover_interval,
         healthy_after: config.healthy_after,
-        ready_timeout: config.ready_timeout,
+        ready_timeout: or_unlimited(config.ready_timeout),
         shutdown_grace_period: config.shutdown_grace_period,
         exit_patience: Policy::EXIT_PATIENCE,
         kill_patience: Policy::KILL_PATIENCE,
         backoff: Backoff::default(),
         jitter_seed: seed(),
+    }
+}
+
+/// Zero is no limit. The supervisor's clock ends before this does.
+fn or_unlimited(limit: Duration) -> Duration {
+    if limit.is_zero() {
+        Duration::MAX
+    } else {
+        limit
     }
 }
 
