@@ -47,10 +47,17 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
         "epoll_create1" => libc::SYS_epoll_create1,
         "clone" => libc::SYS_clone,
         "eventfd2" => libc::SYS_eventfd2,
+        "setsockopt" => libc::SYS_setsockopt,
         "rt_sigprocmask" => {
             // A program could not begin without the other ways to change the mask.
             let set = u64::from(libc::SIG_SETMASK.cast_unsigned());
             rules.push(SeccompRule::new(vec![equals(0, set)?]).map_err(io::Error::other)?);
+            libc::SYS_rt_sigprocmask
+        }
+        // A block alone: a program that is executed by the standard library sets the whole mask before.
+        "rt_sigprocmask_block" => {
+            let block = u64::from(libc::SIG_BLOCK.unsigned_abs());
+            rules.push(SeccompRule::new(vec![equals(0, block)?]).map_err(io::Error::other)?);
             libc::SYS_rt_sigprocmask
         }
         _ => return Err(io::Error::other(format!("unknown call {call}"))),

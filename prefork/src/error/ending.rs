@@ -1,10 +1,8 @@
 //! What an error ends a process with: a status, and a paragraph of what happened, where, and what to do.
 
-use std::io;
-
 use prefork_options::one_line;
 
-use super::{Error, TlsReason};
+use super::{Error, TlsReason, hint};
 
 impl Error {
     /// The exit status that the generated `main` ends with, from `sysexits.h` where that has a
@@ -92,30 +90,20 @@ impl Error {
                  private key, both as PEM; `openssl x509 -in FILE -noout -text` shows one."
             }
             Self::Resolve { .. } => "Check the host name and the machine's resolver.",
-            Self::Listen { source, .. } => match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "Another process listens there (`ss -ltnp` shows it): stop it or choose \
-                     another port."
-                }
-                io::ErrorKind::PermissionDenied => {
-                    "Ports below 1024 need root or CAP_NET_BIND_SERVICE: choose another port or \
-                     grant it."
-                }
-                io::ErrorKind::AddrNotAvailable => "This machine does not have that address.",
-                _ => "Check the address.",
-            },
+            Self::Listen {
+                address,
+                call,
+                source,
+                ..
+            } => hint::listen(address, call, source),
             Self::Kernel { .. } => {
                 "A master needs Linux 5.10 or newer and a seccomp filter that lets it manage \
                  processes; with workers = 0 the program serves without a master."
             }
-            Self::Master { .. } | Self::Worker { .. } => {
-                "Check the limits of this process (open files, threads and processes, memory), and \
-                 that /proc is mounted."
+            Self::Master { doing, source } | Self::Worker { doing, source } => {
+                hint::system(doing, source)
             }
-            Self::Start { .. } => {
-                "Check that the program is there, may be executed, and that the limits of \
-                 processes and open files leave room for one more."
-            }
+            Self::Start { call, source, .. } => hint::start(call, source),
             Self::Producer { .. } => "Correct the child producer.",
             Self::Hook { .. } => "The workers were stopped. Correct the hook.",
             Self::OverRecovery { .. } => {
@@ -163,6 +151,8 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use crate::error::BadOption;
 

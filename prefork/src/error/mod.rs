@@ -3,8 +3,10 @@
 mod bad_option;
 mod ending;
 mod error;
+mod hint;
 mod tls_reason;
 
 pub use bad_option::BadOption;
 pub use error::Error;
+pub(crate) use hint::OwnSocket;
 pub use tls_reason::TlsReason;

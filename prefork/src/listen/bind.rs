@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::Place;
 use super::resolve::resolve_one;
 use crate::config::{Config, Endpoint};
-use crate::error::Error;
+use crate::error::{Error, OwnSocket};
+use crate::sys::fds::{FIRST_FD, own_listeners};
 
 /// An address with the sockets that listen there: one that all slots share, or one per slot.
 #[derive(Debug)]
@@ -108,6 +109,7 @@ fn bind_patiently(
                 thread::sleep(RETRY_EVERY);
             }
             Err((call, source)) => {
+                let source = name_own_socket(source, addr);
                 return Err(Error::Listen {
                     listener,
                     address: addr.to_string(),
@@ -117,6 +119,43 @@ fn bind_patiently(
             }
         }
     }
+}
+
+/// The cause, if this process holds the address itself: by socket activation, or a socket that the program opened.
+fn name_own_socket(source: io::Error, addr: SocketAddr) -> io::Error {
+    if source.kind() != io::ErrorKind::AddrInUse {
+        return source;
+    }
+    let Some(fd) = own_listeners().find(|(_, own)| covers(*own, addr)) else {
+        return source;
+    };
+    let fd = fd.0;
+    let cause = OwnSocket {
+        fd,
+        is_activation: is_activation(fd),
+    };
+    io::Error::new(io::ErrorKind::AddrInUse, cause)
+}
+
+/// Whether a socket at `own` keeps `addr` from being bound.
+fn covers(own: SocketAddr, addr: SocketAddr) -> bool {
+    let is_wildcard = |addr: SocketAddr| addr.ip().is_unspecified();
+    let is_one_family = own.is_ipv4() == addr.is_ipv4();
+    own.port() == addr.port()
+        && (own.ip() == addr.ip()
+            || (is_one_family && (is_wildcard(own) || is_wildcard(addr)))
+            // Unless IPV6_V6ONLY is set, the IPv6 wildcard takes IPv4 as well (ipv6(7)).
+            || (own.is_ipv6() && is_wildcard(own))
+            || (addr.is_ipv6() && is_wildcard(addr)))
+}
+
+/// Whether `LISTEN_FDS` announces this descriptor to this process (sd_listen_fds(3)).
+fn is_activation(fd: RawFd) -> bool {
+    let number = |name| std::env::var(name).ok()?.parse::<i64>().ok();
+    let is_for_us = number("LISTEN_PID") == Some(i64::from(std::process::id()));
+    let first = i64::from(FIRST_FD);
+    let end = number("LISTEN_FDS").map_or(first, |count| first.saturating_add(count));
+    is_for_us && (first..end).contains(&i64::from(fd))
 }
 
 /// An error with the call that failed.
@@ -159,15 +198,21 @@ fn bind_one(addr: SocketAddr, network: Option<Network>, port: Port) -> Result<So
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
         .map_err(at("open a socket for"))?;
     // Connections of an earlier run in TIME_WAIT do not keep the port (socket(7)).
-    socket.set_reuse_address(true).map_err(at("prepare"))?;
+    socket
+        .set_reuse_address(true)
+        .map_err(at("set SO_REUSEADDR for"))?;
     if port == Port::Reused {
-        socket.set_reuse_port(true).map_err(at("prepare"))?;
+        socket
+            .set_reuse_port(true)
+            .map_err(at("set SO_REUSEPORT for"))?;
     }
     if addr.is_ipv6()
         && let Some(network) = network
     {
         let only_v6 = network == Network::Tcp6;
-        socket.set_only_v6(only_v6).map_err(at("prepare"))?;
+        socket
+            .set_only_v6(only_v6)
+            .map_err(at("set IPV6_V6ONLY for"))?;
     }
     socket.bind(&addr.into()).map_err(at("bind"))?;
     Ok(socket)

@@ -1,9 +1,12 @@
 //! Descriptors that came to this process by number.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
+use socket2::SockRef;
 
 /// The first descriptor that a child inherits: those below are stdin, stdout and stderr. systemd
 /// counts from the same (`SD_LISTEN_FDS_START`).
@@ -74,4 +77,20 @@ pub(crate) fn readable(numbers: &[RawFd]) -> usize {
         return 0;
     }
     polled.iter().filter(|entry| entry.revents != 0).count()
+}
+
+/// The listening IP sockets that this process has open, with their numbers and addresses. For an error's text: another
+/// thread may close one meanwhile.
+pub(crate) fn own_listeners() -> impl Iterator<Item = (RawFd, SocketAddr)> {
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter_map(|number: RawFd| {
+        // SAFETY: the borrow lasts for two calls, which report a number that is not open and change nothing.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        if !getsockopt(&fd, AcceptConn).unwrap_or(false) {
+            return None;
+        }
+        let addr = SockRef::from(&fd).local_addr().ok()?.as_socket()?;
+        Some((number, addr))
+    })
 }

@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+
 /// A system call that a master needs and does not get.
 #[derive(Debug)]
 pub(crate) struct Missing {
@@ -24,6 +26,7 @@ pub(crate) fn kernel() -> Result<(), Missing> {
     // Not our own child: the kernel's answer is ECHILD, which `wait` reads as 'end unknown'.
     let options = libc::WEXITED | libc::WNOHANG;
     need("waitid", super::pidfd::wait(pidfd.as_fd(), options))?;
+    need("rt_sigprocmask", set_own_mask())?;
     // An empty range far above every descriptor.
     // SAFETY: three numbers; no descriptor is that high.
     let result = unsafe { libc::syscall(libc::SYS_close_range, u32::MAX - 1, u32::MAX, 0) };
@@ -44,6 +47,17 @@ pub(crate) fn kernel() -> Result<(), Missing> {
         Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(()),
         other => need("execveat", other),
     }
+}
+
+/// Both ways in which a start sets the mask. One that could be set and not taken back would keep every stop from being heard.
+fn set_own_mask() -> io::Result<()> {
+    let mut own = SigSet::empty();
+    sigprocmask(
+        SigmaskHow::SIG_BLOCK,
+        Some(&SigSet::empty()),
+        Some(&mut own),
+    )?;
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&own), None)?)
 }
 
 fn pidfd_open_self() -> io::Result<OwnedFd> {

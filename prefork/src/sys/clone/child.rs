@@ -116,7 +116,7 @@ fn place_fds(plan: &mut Plan<'_>) -> Step {
         if *source < end {
             // SAFETY: fcntl on a number; it fails where that is not open.
             let moved = unsafe { libc::fcntl(*source, libc::F_DUPFD_CLOEXEC, end) };
-            check(moved, Stage::PlaceFds)?;
+            check(moved, Stage::CopyFds)?;
             *source = moved;
         }
     }
@@ -156,10 +156,10 @@ fn arm_parent_death(plan: &Plan<'_>) -> Step {
     let signal = plan.parent_death as libc::c_ulong;
     // SAFETY: prctl with numbers.
     let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
-    check(result, Stage::Prepare)?;
+    check(result, Stage::ParentDeath)?;
     // SAFETY: getppid(2) takes and touches nothing.
     if unsafe { libc::getppid() } != plan.parent {
-        return Err((Stage::Prepare, libc::ESRCH));
+        return Err((Stage::Parent, libc::ESRCH));
     }
     Ok(())
 }

@@ -42,12 +42,16 @@ pub(crate) struct Exec<'a> {
 pub(crate) enum Stage {
     /// The process could not be made.
     Clone,
+    /// A descriptor could not be copied out of the way of another.
+    CopyFds,
     /// A descriptor could not be moved to its place.
     PlaceFds,
     /// What is not meant for the child could not be closed.
     CloseStrays,
-    /// The parent-death signal could not be set, or the parent is gone.
-    Prepare,
+    /// The parent-death signal could not be set.
+    ParentDeath,
+    /// The parent ended meanwhile.
+    Parent,
     /// The signal mask could not be set, before the clone or in the child.
     SetMask,
     /// The signal mask of this thread could not be restored: it receives no signal any more.
@@ -61,9 +65,11 @@ impl Stage {
     pub(crate) fn call(self) -> &'static str {
         match self {
             Self::Clone => "clone",
+            Self::CopyFds => "fcntl(F_DUPFD_CLOEXEC)",
             Self::PlaceFds => "dup2",
             Self::CloseStrays => "close_range",
-            Self::Prepare => "prctl",
+            Self::ParentDeath => "prctl(PR_SET_PDEATHSIG)",
+            Self::Parent => "getppid",
             Self::SetMask | Self::RestoreMask => "rt_sigprocmask",
             Self::Exec => "execve",
         }

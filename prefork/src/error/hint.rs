@@ -1,0 +1,174 @@
+//! What to do about an error of the operating system, by the call that failed and its errno.
+
+use std::io;
+
+/// A process limit, a file system that is not mounted, or a security policy.
+///
+/// `doing` is the stage as in [`Error::Master`](super::Error::Master).
+pub(super) fn system(doing: &str, source: &io::Error) -> &'static str {
+    if let Some(hint) = common(source) {
+        return hint;
+    }
+    match (source.kind(), source.raw_os_error()) {
+        (io::ErrorKind::Unsupported, None) => {
+            "Start the program itself, not its loader (`patchelf --set-interpreter` sets another \
+             loader, LD_LIBRARY_PATH another library path), or serve without workers (workers = 0)."
+        }
+        (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, _) => {
+            if doing.contains("/dev/null") {
+                "Mount /dev, or create the device (`mknod -m 666 /dev/null c 1 3`)."
+            } else {
+                "Mount /proc (`mount -t proc proc /proc`)."
+            }
+        }
+        _ => "Check the limits of this process (open files, threads and processes, memory).",
+    }
+}
+
+/// Why a program could not be started.
+pub(super) fn start(call: &str, source: &io::Error) -> &'static str {
+    let is_exec = call.starts_with("exec");
+    match source.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) if is_exec => {
+            "Check that the program exists, and the interpreter that it names (`#!` of a script, \
+             the loader of a binary)."
+        }
+        Some(libc::EACCES) if is_exec => {
+            "Check that the file is executable, that its folders may be searched, and that its file \
+             system is not mounted with noexec."
+        }
+        Some(libc::ENOEXEC) if is_exec => {
+            "The file is not a program for this machine, or a script without a `#!` line."
+        }
+        Some(libc::ETXTBSY) if is_exec => {
+            "The file is open for writing: replace a program by renaming a new file to its path."
+        }
+        Some(libc::E2BIG) if is_exec => "Pass fewer or shorter arguments and variables.",
+        None if is_exec => "Correct what the child producer sets.",
+        _ => common(source)
+            .unwrap_or("Check the limits of this process (open files, processes, memory)."),
+    }
+}
+
+/// Why an address could not be bound. `call` is a verb, as in [`Error::Listen`](super::Error::Listen).
+pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static str {
+    if let Some(own) = OwnSocket::of(source) {
+        return if own.is_activation {
+            "prefork does not take sockets from socket activation yet: disable the socket unit \
+             (LISTEN_FDS), or listen on another address."
+        } else {
+            "Close that socket before the start, or listen on another address."
+        };
+    }
+    let is_privileged = |port: u16| (1..1024).contains(&port);
+    let port = address
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.parse().ok());
+    match source.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) if call == "bind" && port.is_some_and(is_privileged) => {
+            "Ports below 1024 need root or CAP_NET_BIND_SERVICE: choose another port or \
+             grant it."
+        }
+        Some(libc::EAFNOSUPPORT) if address.starts_with('[') => {
+            "This machine has no IPv6: choose an IPv4 address."
+        }
+        _ => match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "Another process listens there (`ss -ltnp` shows it): stop it or choose \
+                 another port."
+            }
+            io::ErrorKind::AddrNotAvailable => "This machine does not have that address.",
+            _ => common(source).unwrap_or("Check the address."),
+        },
+    }
+}
+
+/// What an errno means wherever it comes from.
+fn common(source: &io::Error) -> Option<&'static str> {
+    let hint = match source.raw_os_error()? {
+        libc::EMFILE => "Raise the limit of open files (`ulimit -n`, LimitNOFILE of systemd).",
+        libc::ENFILE => "Raise the limit of open files of the whole system (`sysctl fs.file-max`).",
+        libc::EAGAIN => {
+            "Raise the limit of processes and threads (`ulimit -u`, TasksMax of systemd, the limit \
+             of the container)."
+        }
+        libc::ENOMEM | libc::ENOBUFS => {
+            "Free memory, or raise the memory limit (`ulimit -v`, the limit of the container)."
+        }
+        libc::EPERM | libc::EACCES | libc::ENOSYS => {
+            "A security policy refuses this (a seccomp filter, SELinux, AppArmor, missing rights): \
+             allow it."
+        }
+        _ => return None,
+    };
+    Some(hint)
+}
+
+/// The cause of an address that is in use by the process that binds it.
+#[derive(Debug)]
+pub(crate) struct OwnSocket {
+    pub(crate) fd: std::os::fd::RawFd,
+    /// Announced by `LISTEN_FDS` (sd_listen_fds(3)).
+    pub(crate) is_activation: bool,
+}
+
+impl OwnSocket {
+    fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl std::fmt::Display for OwnSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let fd = self.fd;
+        if self.is_activation {
+            write!(
+                f,
+                "address in use by fd {fd} of this process, which socket activation passed to it"
+            )
+        } else {
+            write!(f, "address in use by fd {fd} of this process")
+        }
+    }
+}
+
+impl std::error::Error for OwnSocket {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn os(errno: i32) -> io::Error {
+        io::Error::from_raw_os_error(errno)
+    }
+
+    #[test]
+    fn each_stage_of_a_master_names_what_it_lacks() {
+        let proc = system("open its own program (/proc/self/exe)", &os(libc::ENOENT));
+        assert!(proc.contains("/proc"), "{proc}");
+        let null = system("open /dev/null, the stdin of workers", &os(libc::ENOENT));
+        assert!(null.contains("/dev") && !null.contains("/proc"), "{null}");
+        assert!(system("make an epoll", &os(libc::EMFILE)).contains("ulimit -n"));
+        assert!(system("make an epoll", &os(libc::ENOSYS)).contains("seccomp"));
+    }
+
+    #[test]
+    fn privileged_ports_are_named_for_bind_alone() {
+        let names = |address, call, errno| listen(address, call, &os(errno)).contains("below 1024");
+        assert!(names("0.0.0.0:80", "bind", libc::EACCES));
+        assert!(names("[::]:443", "bind", libc::EACCES));
+        assert!(!names("0.0.0.0:8080", "bind", libc::EACCES));
+        assert!(!names("0.0.0.0:0", "bind", libc::EACCES));
+        assert!(!names("0.0.0.0:80", "set SO_REUSEADDR for", libc::EPERM));
+        assert!(!names("0.0.0.0:80", "open a socket for", libc::EPERM));
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_executed_is_told_by_its_errno() {
+        assert!(start("execve", &os(libc::EACCES)).contains("noexec"));
+        assert!(start("execve", &os(libc::ENOEXEC)).contains("#!"));
+        assert!(start("clone", &os(libc::EAGAIN)).contains("ulimit -u"));
+        assert!(start("rt_sigprocmask", &os(libc::EPERM)).contains("seccomp"));
+    }
+}
