@@ -32,6 +32,13 @@ fn main() -> ExitCode {
                     Ok::<_, Infallible>(())
                 })
             }
+            "child_env" => {
+                let (name, value) = value.split_once('=').unwrap_or((value, ""));
+                let (name, value) = (name.to_owned(), value.to_owned());
+                prefork.child_producer(move |command| {
+                    command.env(&name, &value);
+                })
+            }
             _ => &mut prefork,
         };
     }

@@ -6,6 +6,7 @@ use prefork_testkit::{Running, Server, Signal};
 use prefork_tests::client::get;
 use prefork_tests::proc;
 
+const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
@@ -62,6 +63,56 @@ fn shared(one: i32, other: i32) -> BTreeSet<String> {
         .intersection(&sockets(other))
         .cloned()
         .collect()
+}
+
+/// What a service manager sets for the process that it starts, apart from socket activation.
+const OF_THE_SERVICE: [&str; 7] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "FDSTORE",
+    "MAINPID",
+    "MAINPIDFDID",
+    "LISTEN_FDS_FIRST_FD",
+];
+
+fn as_a_service(server: Server) -> Server {
+    let server = server.env("INVOCATION_ID", "kept");
+    OF_THE_SERVICE
+        .into_iter()
+        .fold(server, |server, name| server.env(name, "of the service"))
+}
+
+#[test]
+fn the_service_managers_variables_for_the_master_reach_no_worker() {
+    let own = Server::new(HELLO).env("PREFORK_WORKERS", "1");
+    let foreign = Server::new(BUILDER)
+        .arg("listen=127.0.0.1:0")
+        .arg("program=/bin/sleep");
+    for server in [own, foreign] {
+        let server = as_a_service(server).start();
+        let child = server.wait_for_children(1)[0];
+        for name in OF_THE_SERVICE {
+            assert_eq!(proc::variable(child.pid, name), None, "{name}");
+            let of_master = proc::variable(server.master_pid(), name);
+            assert_eq!(of_master.as_deref(), Some("of the service"), "{name}");
+        }
+        let kept = proc::variable(child.pid, "INVOCATION_ID");
+        assert_eq!(kept.as_deref(), Some("kept"));
+    }
+}
+
+#[test]
+fn what_the_producer_sets_reaches_the_worker() {
+    for name in OF_THE_SERVICE {
+        let server = Server::new(BUILDER)
+            .arg("listen=127.0.0.1:0")
+            .arg(format!("child_env={name}=of the producer"));
+        let server = as_a_service(server).start();
+        let child = server.wait_for_children(1)[0];
+        let value = proc::variable(child.pid, name);
+        assert_eq!(value.as_deref(), Some("of the producer"), "{name}");
+    }
 }
 
 fn grandchild() -> Running {

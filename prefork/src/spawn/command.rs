@@ -3,12 +3,19 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::withheld::is_withheld;
+
 /// How a child is started: this program, with the arguments that the master was started with, and
 /// the master's environment.
 ///
 /// A function given to [`Prefork::child_producer`](crate::Prefork::child_producer) may alter it.
 /// The variables by which a child knows its role, and its descriptors, are added afterwards and
 /// cannot be altered.
+///
+/// The environment is without the variables that a service manager sets for the master alone: `NOTIFY_SOCKET`
+/// (sd_notify(3)), `WATCHDOG_USEC` and `WATCHDOG_PID` (sd_watchdog_enabled(3)), `FDSTORE` and each
+/// that begins with `MAINPID` (systemd.exec(5)), and `LISTEN_FDS_FIRST_FD`. A child has one of them only if the function
+/// sets it by [`env`](Self::env).
 #[derive(Debug)]
 pub struct ChildCommand {
     pub(super) program: Option<PathBuf>,
@@ -35,7 +42,9 @@ impl ChildCommand {
         Self {
             program: None,
             args: std::env::args_os().collect(),
-            env: std::env::vars_os().collect(),
+            env: std::env::vars_os()
+                .filter(|(name, _)| !is_withheld(name))
+                .collect(),
             wrapper: None,
             slot,
         }

@@ -7,6 +7,7 @@ mod command;
 mod program;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod spawner;
+mod withheld;
 
 pub use command::ChildCommand;
 pub(crate) use command::Producer;
