@@ -23,19 +23,6 @@ pub(crate) struct Bound {
     sockets: Vec<Socket>,
 }
 
-impl Bound {
-    /// Closes the sockets. This blocks if a process that shares them holds them up.
-    ///
-    /// A worker can make a connection out of a listening socket that it inherited, and have its
-    /// last close wait for unsent data (`SO_LINGER` in `socket(7)`).
-    pub(crate) fn close(self) {
-        for socket in self.sockets {
-            // A listening socket has nothing to wait for, whether this fails or not.
-            let _ = socket.set_linger(None);
-        }
-    }
-}
-
 /// How the addresses are to be bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Binding {
@@ -251,6 +238,25 @@ impl Bound {
         self.sockets[slot % self.sockets.len()].as_fd()
     }
 
+    /// Ends listening, also for copies of the sockets that other processes have: a program that a worker forked, a worker
+    /// that cannot be killed. The address is free at once for who sets `SO_REUSEADDR`, as every master does.
+    ///
+    /// Connections that still wait are reset, as by the close of the last copy. Only these sockets are concerned, not those
+    /// of other masters that share the port by `SO_REUSEPORT`. It must not be called for a socket that this process was
+    /// given: the giver goes on with it (sd_listen_fds(3)).
+    ///
+    /// This blocks if a process that shares the sockets holds them up: a worker can make a connection out of a listening
+    /// socket that it inherited, and have its last close wait for unsent data (`SO_LINGER` in `socket(7)`).
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    pub(crate) fn release(self) {
+        for socket in self.sockets {
+            // It fails where a worker has done so: then the address is free already.
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+            // A listening socket has nothing to wait for, whether this fails or not.
+            let _ = socket.set_linger(None);
+        }
+    }
+
     /// The descriptor alone, of the first slot.
     pub(crate) fn into_fd(mut self) -> OwnedFd {
         self.sockets.swap_remove(0).into()
@@ -334,6 +340,41 @@ mod tests {
         });
         assert!(bind_all(&[address(&taken)], SHARED).is_ok());
         release.join().expect("it only drops");
+    }
+
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    #[test]
+    fn a_released_address_is_free_although_copies_are_open() {
+        for binding in [SHARED, PER_SLOT] {
+            let bound = bind_all(&[address("127.0.0.1:0")], binding).expect("a free port");
+            let bound = bound.into_iter().next().expect("one address");
+            let copies: Vec<_> = bound
+                .sockets
+                .iter()
+                .map(|socket| socket.try_clone().expect("descriptors"))
+                .collect();
+            let again = address(&bound.place.addr.to_string());
+            bound.release();
+            bind_all(&[again], binding).expect("it is free");
+            drop(copies);
+        }
+    }
+
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    #[test]
+    fn a_release_leaves_the_sockets_of_others_on_the_same_port_alone() {
+        let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
+        let bound = bound.into_iter().next().expect("one address");
+        let addr = bound.place.addr;
+        // Another process of the same user that asks for its share.
+        let other = bind_one(addr, None, Port::Reused).expect("the port is shared");
+        listen(&other, addr).expect("it can listen");
+        bound.release();
+        for _ in 0..8 {
+            let client = std::net::TcpStream::connect(addr).expect("the other one listens");
+            other.accept().expect("each connection is its own");
+            drop(client);
+        }
     }
 
     #[test]

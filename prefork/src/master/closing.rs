@@ -21,7 +21,7 @@ pub(super) fn close(listeners: Vec<Bound>) {
     }
     let (done, is_done) = sync_channel(1);
     let close = move || {
-        listeners.into_iter().for_each(Bound::close);
+        listeners.into_iter().for_each(Bound::release);
         // Nobody may wait any more.
         let _ = done.send(());
     };
