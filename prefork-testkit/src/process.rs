@@ -71,7 +71,8 @@ pub(crate) fn children_of(master: i32) -> Vec<Child> {
 
 /// The process as a child of a master, if it is one.
 pub(crate) fn child(pid: i32) -> Option<Child> {
-    let role = variable(pid, "PREFORK_CHILD")?;
+    // A worker that had other threads when it read the variable has blanked its first byte.
+    let role = variable(pid, "PREFORK_CHILD").or_else(|| variable(pid, "REFORK_CHILD"))?;
     let slot = role.split(':').nth(1)?.parse().ok()?;
     Some(Child { slot, pid })
 }

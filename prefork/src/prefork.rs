@@ -22,8 +22,9 @@ use crate::master::{Callbacks, Handle, Log, Logger, Setup, hold_signals};
 use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
+use crate::sys::env::is_secure;
 use crate::worker::{
-    Context, Declared, MainGuard, Want, Wanted, Worker, latched, lay_down, report_end,
+    Context, Declared, MainGuard, Want, Wanted, Worker, latched, lay_down, report_end, role_warning,
 };
 use arguments::{declare, offered_by, oversights};
 use single::{leave_alone, serve_alone};
@@ -288,7 +289,11 @@ impl Prefork {
     /// Reads all layers: what the program says, the environment, `configure`.
     fn read(&mut self, needs_runtime: bool) -> Resolved {
         let prefix = self.options.env_prefix.value().cloned().unwrap_or_default();
-        let environment = Environment::read(prefix, std::env::vars_os());
+        let (environment, untrusted) = if is_secure() {
+            Environment::untrusted(prefix, std::env::vars_os())
+        } else {
+            (Environment::read(prefix, std::env::vars_os()), None)
+        };
         let mut options = self.options.clone();
         options.directory = std::env::current_dir().ok();
         options.overlay(&environment);
@@ -309,7 +314,11 @@ impl Prefork {
         let verdict = answer
             .map_err(|source| Error::Configure { source })
             .and_then(|()| settled.check());
-        let warnings = environment.warning().into_iter().chain(unused).collect();
+        let warnings = role_warning().into_iter().chain(untrusted);
+        let warnings = warnings
+            .chain(environment.warning())
+            .chain(unused)
+            .collect();
         Resolved {
             settled,
             environment,

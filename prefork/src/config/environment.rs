@@ -68,6 +68,48 @@ impl Environment {
         this
     }
 
+    /// The environment of a process with rights that its starter lacks: nothing of it is read, as by `secure_getenv(3)`.
+    ///
+    /// Returns what a start reports about it, if a variable of ours is set.
+    pub(crate) fn untrusted(
+        prefix: Prefix,
+        pairs: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> (Self, Option<String>) {
+        /// So many names stand in the line.
+        const MOST: usize = 8;
+        let read = Self::read(prefix.clone(), pairs);
+        let options = read
+            .options
+            .iter()
+            .map(|(row, _)| prefix.variable(row.name));
+        let mistakes = read.mistakes.iter().map(|mistake| mistake.place.clone());
+        let platform = [
+            (CONCURRENCY, read.concurrency.is_some()),
+            (PORT, read.port.is_some()),
+        ];
+        let platform = platform.into_iter().filter(|(_, is_set)| *is_set);
+        let platform = platform.map(|(name, _)| name.to_owned());
+        let explain = read.explains.then(|| read.explain_variable());
+        let names: Vec<String> = options
+            .chain(mistakes)
+            .chain(platform)
+            .chain(explain)
+            .take(MOST)
+            .collect();
+        let warning = (!names.is_empty()).then(|| {
+            format!(
+                "ignoring {}: this program has more rights than the user who started it (set-id or \
+                 file capabilities), whose environment is not trusted",
+                names.join(", ")
+            )
+        });
+        let trusted = Self {
+            prefix,
+            ..Self::default()
+        };
+        (trusted, warning)
+    }
+
     fn sort(&mut self, name: String, value: OsString) {
         let Some(rest) = self.prefix.strip(&name) else {
             let other = Prefix::default();
@@ -322,6 +364,32 @@ mod tests {
         let expected = "'MYAPP_PROCESSES': no option, MYAPP_WORKERS may be meant";
         assert_eq!(explained[1], expected);
     }
+    #[test]
+    fn an_untrusted_environment_is_named_and_not_read() {
+        let untrusted = |pairs: &[(&str, &str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()));
+            Environment::untrusted(Prefix::default(), pairs)
+        };
+        let (environment, warning) = untrusted(&[
+            ("PREFORK_TLS_KEY", "/home/eve/key"),
+            ("PREFORK_WORKER", "1"),
+            ("PREFORK_EXPLAIN", "1"),
+            ("PREFORK_CHILD", "1:0:1:3"),
+            ("PORT", "80"),
+            ("HOME", "/home/eve"),
+        ]);
+        let mut options = Options::default();
+        options.overlay(&environment);
+        assert!(options.mistakes.is_empty() && !options.tls_key.is_wanted());
+        assert!(!environment.explains && environment.port.is_none());
+        let warning = warning.expect("variables of ours are set");
+        let named = "ignoring PREFORK_TLS_KEY, PREFORK_WORKER, PORT, PREFORK_EXPLAIN: ";
+        assert!(warning.starts_with(named), "{warning}");
+        assert_eq!(untrusted(&[("HOME", "/home/eve")]).1, None);
+    }
+
     #[test]
     fn what_masters_and_platforms_say_is_no_mistake_for_an_option() {
         let pairs = [("PREFORK_CHILD", "x"), ("PREFORK_SERVICE_HOST", "10.0.0.1")];

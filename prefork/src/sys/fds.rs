@@ -2,11 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
-use socket2::SockRef;
+use socket2::{SockRef, Type};
 
 /// The first descriptor that a child inherits: those below are stdin, stdout and stderr. systemd
 /// counts from the same (`SD_LISTEN_FDS_START`).
@@ -93,4 +93,36 @@ pub(crate) fn own_listeners() -> impl Iterator<Item = (RawFd, SocketAddr)> {
         let addr = SockRef::from(&fd).local_addr().ok()?.as_socket()?;
         Some((number, addr))
     })
+}
+
+/// Whether the number is an open socket that keeps packets apart and in order, as channels are.
+pub(crate) fn is_seqpacket(number: RawFd) -> bool {
+    if number < FIRST_FD {
+        return false;
+    }
+    // SAFETY: the borrow lasts for one call, which reports a number that is not open and changes nothing.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    SockRef::from(&fd)
+        .r#type()
+        .is_ok_and(|r#type| r#type == Type::SEQPACKET)
+}
+
+/// Whether the socket was made by this process's parent, with rights that are not less than this process's own: as root,
+/// or as the same user and group (`SO_PEERCRED` in unix(7)).
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) fn is_by_trusted_parent(fd: impl AsFd) -> bool {
+    use nix::sys::socket::sockopt::PeerCredentials;
+    use nix::unistd::{getegid, geteuid, getppid};
+
+    let Ok(peer) = getsockopt(&fd, PeerCredentials) else {
+        return false;
+    };
+    let is_same = peer.uid() == geteuid().as_raw() && peer.gid() == getegid().as_raw();
+    peer.pid() == getppid().as_raw() && (peer.uid() == 0 || is_same)
+}
+
+/// There are no masters elsewhere.
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+pub(crate) fn is_by_trusted_parent(_fd: impl AsFd) -> bool {
+    false
 }

@@ -169,6 +169,11 @@ fn adopt_channel(marker: &Marker, listeners: usize) -> Result<Channel, String> {
     let describe = |reason| format!("the channel (fd {}) is {reason}", marker.channel);
     let fd = sys::fds::adopt(marker.channel).map_err(|_| describe("not open"))?;
     match SockRef::from(&fd).r#type() {
+        Ok(Type::SEQPACKET) if sys::env::is_secure() && !sys::fds::is_by_trusted_parent(&fd) => {
+            Err(describe(
+                "not that of a master that this program trusts: it has more rights than the user who started it",
+            ))
+        }
         Ok(Type::SEQPACKET) => Ok(Channel::from_fd(fd)),
         Ok(_) => Err(describe("another kind of socket")),
         Err(_) => Err(describe("not a socket")),

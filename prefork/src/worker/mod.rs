@@ -29,7 +29,7 @@ pub(crate) use argument::{lay_down, take};
 pub(crate) use assign::{Wanted, assign, untaken};
 pub(crate) use context::{Context, Declared, current};
 pub use guest::{Guest, Word};
-pub(crate) use latch::latched;
+pub(crate) use latch::{latched, role_warning};
 pub(crate) use main_end::report as report_end;
 pub use main_end::{Describe, MainGuard, Returned};
 pub use ready::{Ready, ready};
