@@ -10,10 +10,7 @@ pub(super) fn system(doing: &str, source: &io::Error) -> &'static str {
         return hint;
     }
     match (source.kind(), source.raw_os_error()) {
-        (io::ErrorKind::Unsupported, None) => {
-            "Start the program itself, not its loader (`patchelf --set-interpreter` sets another \
-             loader, LD_LIBRARY_PATH another library path), or serve without workers (workers = 0)."
-        }
+        (io::ErrorKind::Unsupported, None) => THROUGH_LOADER,
         (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, _) => {
             if doing.contains("/dev/null") {
                 "Mount /dev, or create the device (`mknod -m 666 /dev/null c 1 3`)."
@@ -24,6 +21,10 @@ pub(super) fn system(doing: &str, source: &io::Error) -> &'static str {
         _ => "Check the limits of this process (open files, threads and processes, memory).",
     }
 }
+
+/// The program cannot be started as a worker, since a loader was started in its place.
+const THROUGH_LOADER: &str = "Start the program itself, not its loader (`patchelf --set-interpreter` sets another loader, \
+                              LD_LIBRARY_PATH another library path), or serve without workers (workers = 0).";
 
 /// Why a program could not be started.
 pub(super) fn start(call: &str, source: &io::Error) -> &'static str {
@@ -44,6 +45,7 @@ pub(super) fn start(call: &str, source: &io::Error) -> &'static str {
             "The file is open for writing: replace a program by renaming a new file to its path."
         }
         Some(libc::E2BIG) if is_exec => "Pass fewer or shorter arguments and variables.",
+        None if source.kind() == io::ErrorKind::Unsupported => THROUGH_LOADER,
         None if is_exec => "Correct what the child producer sets.",
         _ => common(source)
             .unwrap_or("Check the limits of this process (open files, processes, memory)."),

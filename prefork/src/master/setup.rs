@@ -116,6 +116,11 @@ impl Setup {
         // Orphans of this PID namespace are ours to reap, where the process is ours.
         let strangers = (self.owns_signals && is_init()).then(Strangers::default);
         let tools = Tools::new().map_err(|(doing, source)| cannot(doing)(source))?;
+        // A producer may start another program each time; if it does not, the start of the worker fails.
+        if self.callbacks.producer.is_none() {
+            let checked = tools.check_program();
+            checked.map_err(|(doing, source)| cannot(doing)(source))?;
+        }
         let poller = Poller::new(self.config.workers).map_err(cannot("make an epoll"))?;
         let watch = |source: std::io::Result<()>| source.map_err(cannot("watch its descriptors"));
         if let Some(signals) = &signals {

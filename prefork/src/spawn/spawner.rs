@@ -58,6 +58,15 @@ impl Tools {
     /// The stage of the program, in the words of an error.
     pub(crate) const PROGRAM: &'static str = "open its own program (/proc/self/exe)";
 
+    /// Whether this process's own program can be started as a worker.
+    ///
+    /// # Errors
+    /// The stage and the reason, as of [`new`](Self::new).
+    pub(crate) fn check_program(&self) -> Result<(), (&'static str, io::Error)> {
+        let checked = self.program.check();
+        checked.map_err(|source| ("start its own program as a worker", source))
+    }
+
     /// # Errors
     /// The stage that failed, as the end of the sentence 'the master cannot …', and why.
     pub(crate) fn new() -> Result<Self, (&'static str, io::Error)> {
@@ -106,6 +115,12 @@ impl Spawner {
             call,
             source,
         };
+        if command.program.is_none() {
+            let checked = self.tools.program.check();
+            if let Err(source) = checked {
+                return Err(refuse("execveat", source));
+            }
+        }
         for name in order.removed {
             command.env_remove(name);
         }

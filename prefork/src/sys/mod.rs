@@ -17,6 +17,8 @@ pub(crate) mod detached;
 pub(crate) mod env;
 pub(crate) mod exit_status;
 pub(crate) mod fds;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) mod image;
 #[cfg(all(feature = "tls", target_os = "linux", not(prefork_portable)))]
 pub(crate) mod memory_file;
 #[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]

@@ -1,0 +1,121 @@
+//! Started through the loader, a server starts its workers without it, or says why it cannot.
+
+use std::path::Path;
+
+use prefork_testkit::{Output, Server};
+use prefork_tests::client::get;
+use prefork_tests::proc;
+
+const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+
+/// The loader of programs like these tests, which the builds of Rust for glibc name.
+fn loader() -> Option<&'static str> {
+    let known = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"];
+    let found = known.into_iter().find(|path| Path::new(path).exists());
+    if found.is_none() {
+        println!("skipped: needs the loader of glibc");
+    }
+    found
+}
+
+fn assert_refused(output: &Output, named: &[&str]) {
+    assert_eq!(output.code(), Some(71), "{:?}", output.log);
+    let [line] = output.log.as_slice() else {
+        panic!("not one line: {:?}", output.log);
+    };
+    let expected = "prefork: the master cannot start its own program as a worker: ";
+    assert!(line.starts_with(expected), "{line}");
+    for name in named {
+        assert!(line.contains(name), "no '{name}' in: {line}");
+    }
+}
+
+#[test]
+fn workers_are_the_program_and_recover() {
+    let Some(loader) = loader() else { return };
+    let mut server = Server::new(HELLO)
+        .arg("argument")
+        .env("PREFORK_WORKERS", "2")
+        .through([loader])
+        .start();
+    get(server.addr(), "/").expect("an answer");
+    let children = server.wait_for_children(2);
+    for child in &children {
+        let executed = std::fs::read_link(format!("/proc/{}/exe", child.pid)).expect("it runs");
+        assert_eq!(executed, Path::new(HELLO));
+        let line =
+            std::fs::read_to_string(format!("/proc/{}/cmdline", child.pid)).expect("it runs");
+        assert_eq!(line, format!("{HELLO}\0argument\0"));
+        assert_eq!(
+            proc::name(child.pid),
+            Some(format!("hello worker {}", child.slot))
+        );
+    }
+    let killed = server.kill_child(0);
+    server.wait_for_successor(killed);
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn what_only_the_loader_knows_is_refused_before_the_first_worker() {
+    let Some(loader) = loader() else { return };
+    let executed = std::fs::canonicalize(loader).expect("it is there");
+    let executed = executed.display().to_string();
+    let output = Server::new(PLAIN)
+        .through([loader, "--library-path", "/usr/lib"])
+        .run();
+    assert_refused(
+        &output,
+        &[&executed, "options (--library-path /usr/lib)", "patchelf"],
+    );
+
+    // As a bundle brings its own.
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("ld.so");
+    std::fs::copy(loader, &copy).expect("a loader can be copied");
+    let copy = copy.display().to_string();
+    let output = Server::new(PLAIN).through([copy.clone()]).run();
+    assert_refused(&output, &[&copy, "names another loader", loader]);
+
+    let program = folder.path().join("plain");
+    std::fs::copy(PLAIN, &program).expect("a program can be copied");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&program, mode).expect("it is ours");
+    let output = Server::new(&program).through([loader]).run();
+    assert_refused(&output, &[&executed, "is not executable"]);
+}
+
+#[test]
+fn a_single_process_and_foreign_programs_need_no_program_of_ours() {
+    let Some(loader) = loader() else { return };
+    let options = [loader, "--library-path", "/usr/lib"];
+    let mut single = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "0")
+        .through(options)
+        .start();
+    get(single.addr(), "/").expect("an answer");
+    assert_eq!(single.stop().code(), Some(0));
+
+    let mut foreign = Server::new(BUILDER)
+        .arg("listen=127.0.0.1:0")
+        .arg("program=/bin/sleep")
+        .through(options)
+        .start();
+    foreign.wait_for_children(1);
+    assert_eq!(foreign.stop().code(), Some(0));
+
+    // A producer that does not start another program.
+    let output = Server::new(BUILDER)
+        .arg("listen=127.0.0.1:0")
+        .arg("child_env=A=B")
+        .through(options)
+        .run();
+    assert_eq!(output.code(), Some(72), "{:?}", output.log);
+    assert!(
+        output.text().contains("through the loader"),
+        "{}",
+        output.text()
+    );
+}
