@@ -26,9 +26,14 @@
 //!   thing it was neither compiled nor run.
 //! - What the program does before `run` (with the builder; the attribute does nothing before)
 //!   happens in the master and in every worker; what [`Prefork::init`] does as well, told which it is.
-//! - A builder whose program has started threads before [`Prefork::new`] leaves the worker's
-//!   variables (`PREFORK_CHILD`, `PREFORK_ADDRS`, `PREFORK_TLS`, `LISTEN_*`) in the environment: taking them out
-//!   beside other threads is unsound. Programs that such a worker starts see them.
+//! - If a thread exists before the worker's variables (`PREFORK_CHILD`, `PREFORK_ADDRS`, `PREFORK_TLS`, `LISTEN_*`) are
+//!   read, they are blanked where the kernel put them, and empty entries stay in the environment. A variable of these
+//!   names that the program itself set before stays.
+//! - A server that is set-user-ID or set-group-ID, or has file capabilities, reads nothing from the environment, and one
+//!   line says which variables it ignores. With file capabilities a worker's role can still be forged by the user
+//!   who starts the program: only the ids of the master's process are compared.
+//! - A server that is started through a loader (`ld.so program`) starts its workers without it, or is refused if that would
+//!   not be the same.
 //! - A wrapper ([`ChildCommand::wrapper`]) has to execute the program in its own place.
 //! - The body is told by [`shutdown`], or by a listener of ours that ends. One that asks nobody goes
 //!   on until it is killed at the end of the `shutdown_grace_period`; one that takes nothing of ours
@@ -39,8 +44,9 @@
 //!   was given to [`Prefork::run`] the master learns that it returned or panicked, not which error it returned.
 //! - With a runtime of another crate (`#[tokio::main]`) a worker whose `main` has ended and whose blocking tasks go on is
 //!   killed at the end of the `shutdown_grace_period`. Our own runtime stops waiting for them before that.
-//! - A worker's own children are not ours: they inherit none of our descriptors or variables, and a
-//!   body that starts some ends them.
+//! - A worker's own children are not ours: those that execute a program inherit none of our descriptors or variables, and
+//!   a body that starts some ends them. One that is only forked, or is given a copy of a listener, does not keep the
+//!   port after a stop: the master ends listening.
 //! - Between a worker's close of its listener in a stop and the master's, which waits for all
 //!   workers, a new connection can still queue; it is reset.
 //! - With `panic = "abort"` a panic's text reaches the master as well, since the hook runs before the
@@ -60,6 +66,9 @@
 //! | attribute, builder | |
 //! | `PREFORK_<OPTION>` | or another prefix, see [`Prefork::env_prefix`] |
 //! | [`Prefork::configure`] | sees what holds, and may read the program's own flags |
+//!
+//! The layers of the environment do not exist for a program that has more rights than the user who started it (set-id or
+//! file capabilities, as for `secure_getenv(3)`).
 //!
 //! `PREFORK_EXPLAIN=1` prints all options with value and origin, the listeners, and what was ignored, on stdout; it
 //! checks what a start would check, calls no function but `configure` (not even `init`), binds and starts nothing, and ends with the

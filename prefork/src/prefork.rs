@@ -194,12 +194,12 @@ impl Prefork {
         let log = self.log(said.warnings);
         match self.setup(config, &Declared::default()).start(log) {
             Ok(handle) => Ok(handle),
-            Err((error, callbacks, log)) => {
+            Err(unstarted) => {
                 self.functions = Functions::Here;
-                self.producer = callbacks.producer;
-                self.hooks = callbacks.hooks;
-                self.logger = log.into_logger();
-                Err(error)
+                self.producer = unstarted.callbacks.producer;
+                self.hooks = unstarted.callbacks.hooks;
+                self.logger = unstarted.log.into_logger();
+                Err(unstarted.error)
             }
         }
     }

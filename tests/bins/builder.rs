@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::env;
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,11 +43,25 @@ fn main() -> ExitCode {
             _ => &mut prefork,
         };
     }
+    if env::args().any(|arg| arg == "retry") && !prefork::is_child() {
+        fail_to_start(&mut prefork);
+    }
     if env::args().any(|arg| arg == "embedded") && !prefork::is_child() {
         let ended = prefork.start().and_then(prefork::Handle::wait);
         return prefork::report(ended.map(|()| Ended::<()>::Master));
     }
     prefork::report(prefork.run(|worker| body(&worker)))
+}
+
+/// On a port that is free afterwards.
+fn fail_to_start(prefork: &mut Prefork) {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = holder.local_addr().expect("bound").to_string();
+    prefork
+        .listen(taken)
+        .on_child_spawn(|child| println!("spawned {}", child.slot()));
+    let error = prefork.start().expect_err("the port is taken");
+    println!("not started: {error}");
 }
 
 fn body(worker: &Worker) {

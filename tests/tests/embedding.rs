@@ -260,6 +260,21 @@ fn a_start_that_fails_loses_no_function_of_the_builder() {
 }
 
 #[test]
+fn a_run_after_a_start_that_failed_has_the_functions_too() {
+    let mut server = Server::new(env!("CARGO_BIN_EXE_builder"))
+        .listen_as_written()
+        .arg("retry")
+        .start();
+    server.wait_for_log(|line| line == "spawned 0");
+    let log = server.log();
+    assert!(
+        log.iter().any(|line| line.starts_with("not started: ")),
+        "{log:?}"
+    );
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
 fn a_second_start_of_a_builder_whose_functions_are_gone_is_refused() {
     let _alone = alone();
     let before = belongings();

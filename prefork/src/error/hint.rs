@@ -111,7 +111,7 @@ fn common(source: &io::Error) -> Option<&'static str> {
 #[derive(Debug)]
 pub(crate) struct OwnSocket {
     pub(crate) fd: std::os::fd::RawFd,
-    /// Announced by `LISTEN_FDS` (sd_listen_fds(3)).
+    /// Announced by `LISTEN_FDS` (`sd_listen_fds(3)`).
     pub(crate) is_activation: bool,
 }
 

@@ -14,7 +14,7 @@ use super::Place;
 use super::resolve::resolve_one;
 use crate::config::{Config, Endpoint};
 use crate::error::{Error, OwnSocket};
-use crate::sys::fds::{FIRST_FD, own_listeners};
+use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
 
 /// An address with the sockets that listen there: one that all slots share, or one per slot.
 #[derive(Debug)]
@@ -113,30 +113,25 @@ fn name_own_socket(source: io::Error, addr: SocketAddr) -> io::Error {
     if source.kind() != io::ErrorKind::AddrInUse {
         return source;
     }
-    let Some(fd) = own_listeners().find(|(_, own)| covers(*own, addr)) else {
+    let Some(own) = own_listeners().find(|own| covers(*own, addr)) else {
         return source;
     };
-    let fd = fd.0;
     let cause = OwnSocket {
-        fd,
-        is_activation: is_activation(fd),
+        fd: own.number,
+        is_activation: is_activation(own.number),
     };
     io::Error::new(io::ErrorKind::AddrInUse, cause)
 }
 
-/// Whether a socket at `own` keeps `addr` from being bound.
-fn covers(own: SocketAddr, addr: SocketAddr) -> bool {
-    let is_wildcard = |addr: SocketAddr| addr.ip().is_unspecified();
-    let is_one_family = own.is_ipv4() == addr.is_ipv4();
-    own.port() == addr.port()
-        && (own.ip() == addr.ip()
-            || (is_one_family && (is_wildcard(own) || is_wildcard(addr)))
-            // Unless IPV6_V6ONLY is set, the IPv6 wildcard takes IPv4 as well (ipv6(7)).
-            || (own.is_ipv6() && is_wildcard(own))
-            || (addr.is_ipv6() && is_wildcard(addr)))
+/// Whether a socket of this process keeps `addr` from being bound.
+fn covers(own: OwnListener, addr: SocketAddr) -> bool {
+    let is_wildcard = own.addr.ip().is_unspecified() || addr.ip().is_unspecified();
+    let is_one_family = own.addr.is_ipv4() == addr.is_ipv4();
+    own.addr.port() == addr.port()
+        && (own.addr.ip() == addr.ip() || is_wildcard && (is_one_family || !own.is_only_v6))
 }
 
-/// Whether `LISTEN_FDS` announces this descriptor to this process (sd_listen_fds(3)).
+/// Whether `LISTEN_FDS` announces this descriptor to this process (`sd_listen_fds(3)`).
 fn is_activation(fd: RawFd) -> bool {
     let number = |name| std::env::var(name).ok()?.parse::<i64>().ok();
     let is_for_us = number("LISTEN_PID") == Some(i64::from(std::process::id()));
@@ -243,7 +238,7 @@ impl Bound {
     ///
     /// Connections that still wait are reset, as by the close of the last copy. Only these sockets are concerned, not those
     /// of other masters that share the port by `SO_REUSEPORT`. It must not be called for a socket that this process was
-    /// given: the giver goes on with it (sd_listen_fds(3)).
+    /// given: the giver goes on with it (`sd_listen_fds(3)`).
     ///
     /// This blocks if a process that shares the sockets holds them up: a worker can make a connection out of a listening
     /// socket that it inherited, and have its last close wait for unsent data (`SO_LINGER` in `socket(7)`).

@@ -1,7 +1,16 @@
 //! The user's functions that a master calls, as one value: a start that fails gives it back.
 
+use super::Log;
+use crate::error::Error;
 use crate::hook::Hooks;
 use crate::spawn::Producer;
+
+/// A start that failed, with the user's functions: none of them was called.
+pub(crate) struct Unstarted {
+    pub(crate) error: Error,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) log: Log,
+}
 
 /// The functions of one master, apart from its logger.
 #[derive(Default)]

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::{Callbacks, Handle, Log};
+use super::{Callbacks, Handle, Log, Unstarted};
 use crate::config::Config;
 use crate::error::Error;
 use crate::supervisor::Readiness;
@@ -29,8 +29,12 @@ impl Setup {
 
     /// # Errors
     /// Always.
-    pub(crate) fn start(self, log: Log) -> Result<Handle, (Error, Callbacks, Log)> {
-        Err((refusal(), self.callbacks, log))
+    pub(crate) fn start(self, log: Log) -> Result<Handle, Box<Unstarted>> {
+        Err(Box::new(Unstarted {
+            error: refusal(),
+            callbacks: self.callbacks,
+            log,
+        }))
     }
 }
 

@@ -34,7 +34,7 @@ mod strangers;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod tracer;
 
-pub(crate) use callbacks::Callbacks;
+pub(crate) use callbacks::{Callbacks, Unstarted};
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) use elsewhere::{Setup, WHY_THERE_IS_NONE, hold_signals, rehearse};
 pub use handle::Handle;

@@ -12,7 +12,7 @@ use super::commands::{Commands, pair};
 use super::master::Parts;
 use super::poller::{Poller, Source};
 use super::strangers::Strangers;
-use super::{Callbacks, Handle, Log, Master};
+use super::{Callbacks, Handle, Log, Master, Unstarted};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::listen::{Binding, Bound, bind_all, set_modes};
@@ -65,15 +65,20 @@ impl Setup {
     /// Runs the master on a thread of its own.
     ///
     /// # Errors
-    /// Whatever kept it from beginning, with the user's functions: none of them was called, and a second attempt needs
-    /// them.
-    pub(crate) fn start(self, log: Log) -> Result<Handle, (Error, Callbacks, Log)> {
+    /// Whatever kept it from beginning, with the user's functions: a second attempt needs them.
+    pub(crate) fn start(self, log: Log) -> Result<Handle, Box<Unstarted>> {
         let prepared = pair()
             .map_err(cannot("make a pipe for commands"))
             .and_then(|(commander, commands)| Ok((commander, self.prepare(Some(commands))?)));
         let (commander, ground) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return Err((error, self.callbacks, log)),
+            Err(error) => {
+                return Err(Box::new(Unstarted {
+                    error,
+                    callbacks: self.callbacks,
+                    log,
+                }));
+            }
         };
         let master = self.build(ground);
         let addrs = master.addrs();
@@ -97,7 +102,11 @@ impl Setup {
                 let (callbacks, log) = take(&passed)
                     .map(|(master, log)| (master.into_callbacks(), log))
                     .unwrap_or_default();
-                Err((error, callbacks, log))
+                Err(Box::new(Unstarted {
+                    error,
+                    callbacks,
+                    log,
+                }))
             }
         }
     }

@@ -13,7 +13,7 @@ use super::withheld::is_withheld;
 /// cannot be altered.
 ///
 /// The environment is without the variables that a service manager sets for the master alone: `NOTIFY_SOCKET`
-/// (sd_notify(3)), `WATCHDOG_USEC` and `WATCHDOG_PID` (sd_watchdog_enabled(3)), `FDSTORE` and each
+/// (`sd_notify(3)`), `WATCHDOG_USEC` and `WATCHDOG_PID` (`sd_watchdog_enabled(3)`), `FDSTORE` and each
 /// that begins with `MAINPID` (systemd.exec(5)), and `LISTEN_FDS_FIRST_FD`. A child has one of them only if the function
 /// sets it by [`env`](Self::env).
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// By their names. Those of socket activation (sd_listen_fds(3)) are replaced at each start, see
+/// By their names. Those of socket activation (`sd_listen_fds(3)`) are replaced at each start, see
 /// [`VARIABLES`](crate::listen::VARIABLES).
 const NAMES: [&str; 5] = [
     // The socket for messages of the service: sd_notify(3).

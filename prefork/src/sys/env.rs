@@ -11,9 +11,8 @@ pub(crate) fn remove_all<'a>(names: impl IntoIterator<Item = &'a str>) -> bool {
         }
         return true;
     }
-    names
-        .into_iter()
-        .fold(true, |all, name| blanked::blank(name) && all)
+    let kept = names.into_iter().filter(|name| !blanked::blank(name));
+    kept.count() == 0
 }
 
 /// Whether this process has rights that its starter lacks, so that its environment is that of a stranger: the program is

@@ -79,19 +79,32 @@ pub(crate) fn readable(numbers: &[RawFd]) -> usize {
     polled.iter().filter(|entry| entry.revents != 0).count()
 }
 
-/// The listening IP sockets that this process has open, with their numbers and addresses. For an error's text: another
-/// thread may close one meanwhile.
-pub(crate) fn own_listeners() -> impl Iterator<Item = (RawFd, SocketAddr)> {
+/// A listening IP socket of this process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnListener {
+    pub(crate) number: RawFd,
+    pub(crate) addr: SocketAddr,
+    /// It takes no IPv4 (`IPV6_V6ONLY` in ipv6(7)).
+    pub(crate) is_only_v6: bool,
+}
+
+/// The listening IP sockets that this process has open. For an error's text: another thread may close one meanwhile.
+pub(crate) fn own_listeners() -> impl Iterator<Item = OwnListener> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     numbers.filter_map(|number: RawFd| {
-        // SAFETY: the borrow lasts for two calls, which report a number that is not open and change nothing.
+        // SAFETY: the borrow lasts for a few calls, which report a number that is not open and change nothing.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
         if !getsockopt(&fd, AcceptConn).unwrap_or(false) {
             return None;
         }
-        let addr = SockRef::from(&fd).local_addr().ok()?.as_socket()?;
-        Some((number, addr))
+        let socket = SockRef::from(&fd);
+        let addr = socket.local_addr().ok()?.as_socket()?;
+        Some(OwnListener {
+            number,
+            addr,
+            is_only_v6: addr.is_ipv6() && socket.only_v6().unwrap_or(false),
+        })
     })
 }
 

@@ -40,7 +40,7 @@ fn loaded() -> Option<Loaded> {
     (loaded.headers != 0).then_some(loaded)
 }
 
-/// Called for the main program first (dl_iterate_phdr(3)); what it returns ends the iteration.
+/// Called for the main program first (`dl_iterate_phdr(3)`); what it returns ends the iteration.
 unsafe extern "C" fn note(
     info: *mut libc::dl_phdr_info,
     _size: libc::size_t,
@@ -92,16 +92,9 @@ fn unescape(path: &[u8]) -> OsString {
     let mut plain = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&first, behind)) = rest.split_first() {
-        match rest.strip_prefix(b"\\012") {
-            Some(behind) => {
-                plain.push(b'\n');
-                rest = behind;
-            }
-            None => {
-                plain.push(first);
-                rest = behind;
-            }
-        }
+        let line_break = rest.strip_prefix(b"\\012");
+        plain.push(if line_break.is_some() { b'\n' } else { first });
+        rest = line_break.unwrap_or(behind);
     }
     OsString::from_vec(plain)
 }

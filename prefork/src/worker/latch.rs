@@ -77,7 +77,7 @@ fn read() -> Latch {
     }
 }
 
-/// Whether the role is that of another process: `LISTEN_PID` is not this one (sd_listen_fds(3)).
+/// Whether the role is that of another process: `LISTEN_PID` is not this one (`sd_listen_fds(3)`).
 ///
 /// A wrapper that forks, and does not execute the program in its own place, looks alike. It must not become a master:
 /// each of its workers would be started by the wrapper again, without end. It is known by its descriptors, which no worker
