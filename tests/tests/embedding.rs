@@ -261,6 +261,7 @@ fn a_start_that_fails_loses_no_function_of_the_builder() {
 
 #[test]
 fn a_run_after_a_start_that_failed_has_the_functions_too() {
+    let _alone = alone();
     let mut server = Server::new(env!("CARGO_BIN_EXE_builder"))
         .listen_as_written()
         .arg("retry")
