@@ -189,7 +189,7 @@ fn a_repeated_stop_changes_nothing_and_stop_now_is_immediate() {
 fn what_cannot_begin_is_an_error_of_start_and_leaves_nothing() {
     let _alone = alone();
     let before = belongings();
-    let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = holder.local_addr().expect("bound").to_string();
     let status = |prefork: &mut Prefork| prefork.start().err().map(|error| error.exit_code());
     assert_eq!(status(Prefork::new().listen(taken)), Some(69));

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use nix::sys::ptrace;
 use nix::unistd::Pid;
-use prefork_testkit::{Child, Server, Signal};
+use prefork_testkit::{Child, Server, Signal, eventually};
 use prefork_tests::client::get;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -72,9 +72,10 @@ fn a_stop_waits_for_all_traced_workers_until_one_deadline() {
     server.signal(Signal::SIGTERM);
     // The grace period, and 15 s after SIGKILL: a wait of 15 s for each worker exceeds the limit.
     let status = server.wait();
-    let log = server.log();
-    assert_eq!(status.code(), Some(74), "{log:#?}");
+    assert_eq!(status.code(), Some(74), "{:#?}", server.log());
     let is_given_up = |line: &&String| line.contains("is not waited for any more");
-    assert_eq!(log.iter().filter(is_given_up).count(), 3, "{log:#?}");
+    eventually("a line about each worker", || {
+        (server.log().iter().filter(is_given_up).count() == 3).then_some(())
+    });
     drop(tracer);
 }

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use super::child::Child;
 use super::commands::Commands;
 use super::endings::Endings;
-use super::poller::{Poller, Ready, Source};
+use super::poller::{Poller, Ready};
 use super::repeats::Repeats;
 use super::strangers::Strangers;
 use super::{Callbacks, Log, closing};
