@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::super::phase::Phase;
+use super::super::slot::SlotState;
 use super::super::{
     Action, Cause, ChildId, Event, KillReason, Outcome, Policy, Readiness, SlotId, StartFailure,
     Supervisor, Urgency, Window,
@@ -17,6 +18,8 @@ pub(super) struct Book {
     /// Unexpected exits, each at the time when it was counted.
     exits: Vec<Instant>,
     was_healthy: bool,
+    /// The same by the time alone: what is due at one instant comes in any order.
+    may_be_healthy: bool,
     announced: Option<Instant>,
     master_ready: Option<Instant>,
     stop: Option<Stop>,
@@ -66,6 +69,7 @@ impl Book {
             children: BTreeMap::new(),
             exits: Vec::new(),
             was_healthy: false,
+            may_be_healthy: false,
             announced: None,
             master_ready: None,
             stop: None,
@@ -233,6 +237,11 @@ impl Book {
             Phase::Ended(outcome) => return self.check_over_recovery(outcome.cause),
             Phase::Opening { .. } | Phase::Opened | Phase::Announcing | Phase::Running => {}
         }
+        let mut slots = supervisor.fleet().slot_ids();
+        self.was_healthy |= slots.any(|slot| {
+            let state = supervisor.fleet().slot(slot);
+            matches!(state, SlotState::Serving { .. })
+        });
         let kill_patience = self.policy.kill_patience;
         let exit_patience = self.exit_patience();
         for (&child, entry) in &mut self.children {
@@ -254,9 +263,16 @@ impl Book {
 
     /// The only stop that nobody asked for.
     fn check_over_recovery(&mut self, cause: Cause) {
-        let Cause::OverRecovery { slot, child, .. } = cause else {
+        let Cause::OverRecovery {
+            slot,
+            child,
+            was_healthy,
+            ..
+        } = cause
+        else {
             panic!("a stop that nobody asked for: {cause:?}");
         };
+        self.was_healthy |= was_healthy && self.may_be_healthy;
         self.check_recovery_is_due(slot);
         let last = self.children.iter().rfind(|(_, entry)| entry.slot == slot);
         assert_eq!(last.map(|(&last, _)| last), Some(child));
@@ -307,7 +323,7 @@ impl Book {
             let well_at = entry.started.map(|at| at + self.policy.healthy_after);
             if is_unseen && entry.left.is_none() && well_at.is_some_and(|at| at <= now) {
                 entry.is_well = true;
-                self.was_healthy = true;
+                self.may_be_healthy = true;
             }
         }
     }
@@ -423,8 +439,8 @@ impl Book {
                 let entry = &self.children[&child];
                 let after_main = entry.main_ended.map(|at| at + grace);
                 // A child of the same slot that drains as well ends the time of an older one.
-                let has_younger = self.children.values().any(|other| {
-                    other.slot == entry.slot && other.has_outlived && other.left > entry.left
+                let has_younger = self.children.iter().any(|(&other_id, other)| {
+                    other.slot == entry.slot && other.has_outlived && other_id > child
                 });
                 let after_stop = stop.map(|stop| stop.kill_at);
                 let first = after_main.into_iter().chain(after_stop).min();
