@@ -1,6 +1,7 @@
 //! Started through the loader, a server starts its workers without it, or says why it cannot.
 
 use std::path::Path;
+use std::process::Command;
 
 use prefork_testkit::{Output, Server};
 use prefork_tests::client::get;
@@ -18,6 +19,13 @@ fn loader() -> Option<&'static str> {
         println!("skipped: needs the loader of glibc");
     }
     found
+}
+
+/// By another process: a descriptor for writing that is open here would reach what another test starts at the same time,
+/// and the copy could not be executed until that is over.
+fn copy_file(from: &str, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{from}");
 }
 
 fn assert_refused(output: &Output, named: &[&str]) {
@@ -74,13 +82,13 @@ fn what_only_the_loader_knows_is_refused_before_the_first_worker() {
     // As a bundle brings its own.
     let folder = tempfile::tempdir().expect("a folder");
     let copy = folder.path().join("ld.so");
-    std::fs::copy(loader, &copy).expect("a loader can be copied");
+    copy_file(loader, &copy);
     let copy = copy.display().to_string();
     let output = Server::new(PLAIN).through([copy.clone()]).run();
     assert_refused(&output, &[&copy, "names another loader", loader]);
 
     let program = folder.path().join("plain");
-    std::fs::copy(PLAIN, &program).expect("a program can be copied");
+    copy_file(PLAIN, &program);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(&program, mode).expect("it is ours");
     let output = Server::new(&program).through([loader]).run();

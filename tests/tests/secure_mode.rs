@@ -24,12 +24,19 @@ fn as_user() -> [String; 6] {
     ]
 }
 
+/// By another process: a descriptor for writing that is open here would reach what another test starts at the same time,
+/// and the copy could not be executed until that is over.
+fn copy(from: &str, to: &Path) -> Option<()> {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    copied.is_ok_and(|status| status.success()).then_some(())
+}
+
 /// A copy that belongs to root and runs with these bits, if that works here.
 fn set_id(folder: &Path, mode: u32) -> Option<PathBuf> {
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(folder, open).ok()?;
     let id = folder.join("id");
-    fs::copy("/usr/bin/id", &id).ok()?;
+    copy("/usr/bin/id", &id)?;
     fs::set_permissions(&id, fs::Permissions::from_mode(mode)).ok()?;
     let option = if mode & 0o4000 != 0 { "-u" } else { "-g" };
     let user = as_user();
@@ -44,7 +51,7 @@ fn set_id(folder: &Path, mode: u32) -> Option<PathBuf> {
         return None;
     }
     let program = folder.join("two_listeners");
-    fs::copy(TWO_LISTENERS, &program).ok()?;
+    copy(TWO_LISTENERS, &program)?;
     fs::set_permissions(&program, fs::Permissions::from_mode(mode)).ok()?;
     Some(program)
 }
