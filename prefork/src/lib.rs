@@ -69,6 +69,7 @@
 //!
 //! The layers of the environment do not exist for a program that has more rights than the user who started it (set-id or
 //! file capabilities, as for `secure_getenv(3)`).
+//! A variable that is empty or blank counts as unset.
 //!
 //! `PREFORK_EXPLAIN=1` prints all options with value and origin, the listeners, and what was ignored, on stdout; it
 //! checks what a start would check, calls no function but `configure` (not even `init`), binds and starts nothing, and ends with the

@@ -28,7 +28,6 @@ fn assert_refused(case: &str, output: &Output, status: i32, named: &[&str]) {
 #[test]
 fn each_bad_variable_is_refused_by_its_name() {
     let cases = [
-        ("PREFORK_LISTEN", ""),
         ("PREFORK_LISTEN", "localhost"),
         ("PREFORK_LISTEN", "8080"),
         ("PREFORK_LISTEN", "127.0.0.1:"),
@@ -36,17 +35,14 @@ fn each_bad_variable_is_refused_by_its_name() {
         ("PREFORK_LISTEN", "127.0.0.1:http"),
         ("PREFORK_LISTEN", "http://127.0.0.1:80"),
         ("PREFORK_LISTEN", "Http=127.0.0.1:80"),
-        ("PREFORK_WORKERS", ""),
         ("PREFORK_WORKERS", "many"),
         ("PREFORK_WORKERS", "-1"),
         ("PREFORK_WORKERS", "1.5"),
         ("PREFORK_WORKERS", "0%"),
         ("PREFORK_WORKERS", "auto-"),
         ("PREFORK_WORKERS", "10001"),
-        ("PREFORK_RECOVER_THRESHOLD", ""),
         ("PREFORK_RECOVER_THRESHOLD", "-1"),
         ("PREFORK_RECOVER_THRESHOLD", "1000001"),
-        ("PREFORK_SHUTDOWN_GRACE_PERIOD", ""),
         ("PREFORK_SHUTDOWN_GRACE_PERIOD", "5"),
         ("PREFORK_SHUTDOWN_GRACE_PERIOD", "-5s"),
         ("PREFORK_SHUTDOWN_GRACE_PERIOD", "25h"),

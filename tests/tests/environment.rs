@@ -170,6 +170,45 @@ fn bad_words_of_the_platform_are_refused_by_their_names() {
 }
 
 #[test]
+fn an_empty_variable_counts_as_unset() {
+    for empty in ["", "  "] {
+        let mut server = open()
+            .env("PORT", "0")
+            .env("WEB_CONCURRENCY", empty)
+            .env("PREFORK_LISTEN", empty);
+        for name in [
+            "NETWORK",
+            "REUSEPORT",
+            "RECOVER_THRESHOLD",
+            "RECOVER_WINDOW",
+            "READY_TIMEOUT",
+            "SHUTDOWN_GRACE_PERIOD",
+            "RUNTIME_THREADS",
+            "TLS_CERT",
+            "TLS_ALPN",
+            "EXPLAIN",
+            "WORKER",
+            "COLOUR",
+        ] {
+            server = server.env(format!("PREFORK_{name}"), empty);
+        }
+        let log = stop(server.start());
+        assert!(!log.iter().any(|line| line.contains("PREFORK_")), "{log:?}");
+    }
+    let output = open().env("PORT", "").run();
+    assert_refused(&output, &["'http=127.0.0.1' has no port", "PORT"]);
+    let server = Server::new(OWN_PREFIX)
+        .listen_as_written()
+        .env("MYAPP_WORKERS", "1")
+        .env("MYAPP_RECOVER_WINDOW", "")
+        .env("MYAPP_WORKER", "")
+        .env("PREFORK_WORKERS", "")
+        .start();
+    let log = stop(server);
+    assert!(!log.iter().any(|line| line.contains("MYAPP_")), "{log:?}");
+}
+
+#[test]
 fn the_platforms_concurrency_counts_where_workers_are_unsaid() {
     let server = open()
         .env_remove("PREFORK_WORKERS")

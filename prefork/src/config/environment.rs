@@ -4,7 +4,7 @@
 //! know. What the values mean for the options is asked when all layers are settled.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use prefork_options::{Kind, Prefix, Row, TABLE, quote};
 
@@ -34,7 +34,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Sorts the variables by what they mean.
+    /// Sorts the variables by what they mean. One that is empty, or holds white space alone, counts as unset.
     pub(crate) fn read(
         prefix: Prefix,
         pairs: impl IntoIterator<Item = (OsString, OsString)>,
@@ -54,6 +54,8 @@ impl Environment {
                 all.entry(name.into_owned()).or_insert(value);
             }
         }
+        // Compose files and unit files write a variable that they do not set as an empty one.
+        all.retain(|_, value| !is_blank(value));
         let mut this = Self {
             concurrency: all.remove(CONCURRENCY),
             port: all.remove(PORT),
@@ -215,6 +217,10 @@ impl Options {
     }
 }
 
+fn is_blank(value: &OsStr) -> bool {
+    value.to_str().is_some_and(|text| text.trim().is_empty())
+}
+
 pub(super) fn not_text(value: &OsString) -> String {
     format!("{} is not UTF-8", quote(&value.to_string_lossy()))
 }
@@ -269,6 +275,65 @@ mod tests {
             bad[3],
             "PREFORK_EXPLAIN: 'yes' is not one of '1', 'true', '0' and 'false'"
         );
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let names: Vec<String> = TABLE
+            .iter()
+            .filter_map(|row| Some(row.env?.to_owned()))
+            .chain(
+                [
+                    "PREFORK_EXPLAIN",
+                    "PREFORK_WORKER",
+                    "PREFORK_PROCESSES",
+                    "PREFORK_LOGGER",
+                    "PREFORK_COLOUR",
+                    "PREFORK_PORT",
+                    CONCURRENCY,
+                    PORT,
+                ]
+                .map(str::to_owned),
+            )
+            .collect();
+        for (prefix, empty) in [
+            ("PREFORK", ""),
+            ("PREFORK", " "),
+            ("PREFORK", "\t\n"),
+            ("MYAPP", ""),
+            ("MYAPP", " \u{a0}"),
+        ] {
+            let renamed = names.iter().map(|name| name.replace("PREFORK", prefix));
+            let pairs: Vec<_> = renamed
+                .chain(names.iter().cloned())
+                .map(|name| (name, empty))
+                .collect();
+            let pairs: Vec<_> = pairs
+                .iter()
+                .map(|(name, value)| (name.as_str(), *value))
+                .collect();
+            let environment = read(prefix, &pairs);
+            let mut options = Options::default();
+            options.overlay(&environment);
+            assert!(options.mistakes.is_empty(), "{:?}", options.mistakes);
+            assert!(environment.options.is_empty(), "{environment:?}");
+            assert_eq!(
+                (&environment.port, &environment.concurrency),
+                (&None, &None)
+            );
+            assert!(!environment.explains);
+            assert_eq!(environment.warning(), None);
+            assert_eq!(environment.ignored().count(), 0);
+        }
+    }
+
+    #[test]
+    fn of_a_doubled_name_the_first_counts_also_where_it_is_empty() {
+        let environment = read(
+            "PREFORK",
+            &[("PREFORK_WORKERS", ""), ("PREFORK_WORKERS", "2")],
+        );
+        assert!(environment.options.is_empty(), "{environment:?}");
     }
 
     #[test]

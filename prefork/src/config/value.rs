@@ -15,7 +15,7 @@ use prefork_options::{
 ///
 /// | option takes | and is given as |
 /// |---|---|
-/// | addresses | `"[name=]host[:port]"`, several with commas between them; a `SocketAddr`; arrays and `Vec`s of single ones |
+/// | addresses | `"[name=][tls://]host[:port]"`, several with commas between them; a `SocketAddr`; arrays and `Vec`s of single ones |
 /// | workers | a `usize`, a text such as `"auto"`, `"auto-1"`, `"50%"`, `"4"` |
 /// | a count | a `u32`, a text such as `"8"` |
 /// | a duration | a [`Duration`], a text such as `"5s"`, `"250ms"`, `"1m30s"` |
@@ -27,8 +27,8 @@ use prefork_options::{
 /// | PEM texts | the path of a file as a text, a `&Path` or a `PathBuf`; the bytes as a `&'static [u8]` (`include_bytes!`), a `Vec<u8>` |
 /// | protocols | `"h2,http/1.1"`, arrays and `Vec`s of single names |
 ///
-/// A text means what it means in the environment, so that a program can hand on what it was told. Both `&str` and
-/// `String` are texts.
+/// A text means what it means in the environment, so that a program can hand on what it was told. Only an empty text
+/// differs: a variable that is empty counts as unset, and a value that is empty is refused. Both `&str` and `String` are texts.
 ///
 /// There is exactly one integer among the types of each option, so that `workers = 4` needs no
 /// suffix.
