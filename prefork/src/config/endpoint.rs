@@ -49,8 +49,10 @@ pub(super) fn endpoints(
     port: Option<u16>,
     options: &mut Options,
 ) -> Vec<Endpoint> {
+    // Of a list that another one replaces nothing is reported, only its form is needed.
+    let is_known = options.listen.is_known();
     for address in addresses {
-        if address.port.or(port).is_none() {
+        if is_known && address.port.or(port).is_none() {
             let place = place_of(address, &options.listen);
             options.mistake(&place, &without_port(address));
         }
@@ -63,10 +65,14 @@ pub(super) fn endpoints(
     };
     let complete: Vec<Address> = addresses.iter().map(complete).collect();
     let named = list::name(complete.clone());
-    for clash in list::doubles(named.as_ref().unwrap_or(&complete)) {
-        options.mistake(place, &clash.error);
-    }
-    let named = options.check(place, named.map_err(|clash| clash.error));
+    let named = if is_known {
+        for clash in list::doubles(named.as_ref().unwrap_or(&complete)) {
+            options.mistake(place, &clash.error);
+        }
+        options.check(place, named.map_err(|clash| clash.error))
+    } else {
+        named.ok()
+    };
     let endpoint = |address: Address| Endpoint {
         name: address.name.unwrap_or_default(),
         host: address.host,

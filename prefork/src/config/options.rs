@@ -130,6 +130,8 @@ macro_rules! define {
             /// The functions that were given, by name.
             pub(super) code: Vec<(&'static str, Origin)>,
             pub(super) mistakes: Vec<BadOption>,
+            /// Mistakes in values that a later layer replaced, a line each.
+            pub(super) replaced: Vec<String>,
             /// Where the setters are called from.
             pub(crate) door: Door,
             /// Where relative paths begin.
@@ -142,9 +144,13 @@ macro_rules! define {
                 match name {
                     $(stringify!($name) => {
                         let said = text.and_then(|text| kind_parse!($kind, text).map_err(|reason| reason.to_string()));
+                        if said.as_ref().is_ok_and(|value| !self.$name.can_take(value)) {
+                            return;
+                        }
                         let said = said.map(|value| self.$name.joined(value));
                         let origin = Origin::Variable(variable.to_owned());
-                        keep(&mut self.$name, &mut self.mistakes, stringify!($name), said, origin);
+                        let Options { $name: layers, mistakes, replaced, .. } = self;
+                        keep(layers, (mistakes, replaced), stringify!($name), said, origin);
                     })*
                     _ => {}
                 }
@@ -152,11 +158,11 @@ macro_rules! define {
         }
 
         impl Options {
-            /// The options of features that were said: of which, and whom a mistake in it is told by.
+            /// The options of features that were said and hold: of which, and whom a mistake in it is told by.
             pub(super) fn of_features(&self) -> Vec<(&'static str, String)> {
                 let mut said = Vec::new();
                 $($(
-                    if let Some(last) = self.$name.last() {
+                    if let Some(last) = self.$name.last().filter(|_| self.$name.is_known()) {
                         said.push(($feature, last.origin.place(stringify!($name))));
                     }
                 )?)*
@@ -182,9 +188,10 @@ macro_rules! define {
                 #[doc = "```"]
                 #[track_caller]
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
-                    let Options { $name: layers, mistakes, door, .. } = self.options_mut();
+                    let Options { $name: layers, mistakes, replaced, door, .. } = self.options_mut();
                     let origin = Origin::Program(*door, Location::caller());
-                    keep(layers, mistakes, stringify!($name), value.into_option(), origin);
+                    let said = value.into_option();
+                    keep(layers, (mistakes, replaced), stringify!($name), said, origin);
                     self
                 }
             )*
@@ -199,9 +206,10 @@ macro_rules! define {
                 )]
                 #[track_caller]
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
-                    let Options { $name: layers, mistakes, door, .. } = self.options_mut();
+                    let Options { $name: layers, mistakes, replaced, door, .. } = self.options_mut();
                     let origin = Origin::Program(*door, Location::caller());
-                    keep(layers, mistakes, stringify!($name), value.into_option(), origin);
+                    let said = value.into_option();
+                    keep(layers, (mistakes, replaced), stringify!($name), said, origin);
                     self
                 }
             )?)*
@@ -211,20 +219,31 @@ macro_rules! define {
 
 prefork_options::options! { define }
 
-/// Keeps what was said of an option: in its layers, or among the mistakes.
+/// Keeps what was said of an option: in its layers, or among the mistakes. A value also replaces those that could not be
+/// read before it: their mistakes count no longer, and are lines of an explanation.
 fn keep<T>(
     layers: &mut Layers<T>,
-    mistakes: &mut Vec<BadOption>,
+    (mistakes, replaced): (&mut Vec<BadOption>, &mut Vec<String>),
     option: &str,
     said: Result<T, impl Display>,
     origin: Origin,
 ) {
     match said {
-        Ok(value) => layers.say(value, origin),
+        Ok(value) => {
+            let unread = layers.replace_unread();
+            let is_replaced = |mistake: &mut BadOption| unread.contains(&mistake.place);
+            replaced.extend(
+                mistakes
+                    .extract_if(.., is_replaced)
+                    .map(|mistake| format!("{mistake} (overridden by {origin})")),
+            );
+            layers.say(value, origin);
+        }
         Err(reason) => {
-            layers.note_mistake();
+            let place = origin.place(option);
+            layers.note_mistake(place.clone());
             mistakes.push(BadOption {
-                place: origin.place(option),
+                place,
                 reason: reason.to_string(),
             });
         }
@@ -234,6 +253,11 @@ fn keep<T>(
 /// How the operator's value of a kind joins what the program says.
 trait Join<T> {
     fn joined(&self, value: T) -> T;
+
+    /// Whether the value means something on top of what could be read.
+    fn can_take(&self, _value: &T) -> bool {
+        true
+    }
 }
 
 macro_rules! replaces {
@@ -252,6 +276,11 @@ impl Join<Vec<Address>> for Layers<Vec<Address>> {
     fn joined(&self, value: Vec<Address>) -> Vec<Address> {
         let declared = self.value().cloned().unwrap_or_default();
         over(&declared, value)
+    }
+
+    /// Which addresses those with a name replace, is unknown where the program's could not be read.
+    fn can_take(&self, value: &Vec<Address>) -> bool {
+        self.is_known() || value.iter().any(|address| address.name.is_none())
     }
 }
 

@@ -72,8 +72,8 @@ pub(crate) struct Said<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layers<T> {
     said: Vec<Said<T>>,
-    /// Somebody said something that could not be read; what, stands among the mistakes.
-    has_mistake: bool,
+    /// The places of values that could not be read and that no later layer replaced. Why, stands among the mistakes.
+    unread: Vec<String>,
 }
 
 // Derived, it would ask for a default of `T`.
@@ -81,7 +81,7 @@ impl<T> Default for Layers<T> {
     fn default() -> Self {
         Self {
             said: Vec::new(),
-            has_mistake: false,
+            unread: Vec::new(),
         }
     }
 }
@@ -103,13 +103,25 @@ impl<T> Layers<T> {
         self.said.push(Said { value, origin });
     }
 
-    pub(super) fn note_mistake(&mut self) {
-        self.has_mistake = true;
+    /// Notes a value that could not be read, by its place.
+    pub(super) fn note_mistake(&mut self, place: String) {
+        self.unread.push(place);
     }
 
-    /// Whether anybody wanted to say something, be it that it could not be read.
+    /// The places of the unreadable values, which a later layer replaces as a whole.
+    pub(super) fn replace_unread(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Whether every value that counts could be read. If not, the option has another value than the one here, and a check
+    /// against other options would report what does not hold.
+    pub(super) fn is_known(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// Whether the option was set, also by a value that could not be read.
     pub(super) fn is_wanted(&self) -> bool {
-        self.has_mistake || !self.said.is_empty()
+        !self.unread.is_empty() || !self.said.is_empty()
     }
 
     pub(crate) fn last(&self) -> Option<&Said<T>> {
@@ -163,6 +175,17 @@ mod tests {
         assert_eq!(layers.place("x"), "PREFORK_X");
         let before: Vec<i32> = layers.overridden().iter().map(|said| said.value).collect();
         assert_eq!(before, [2]);
+    }
+
+    #[test]
+    fn a_value_that_could_not_be_read_leaves_the_option_unknown_until_it_is_replaced() {
+        let mut layers = Layers::default();
+        layers.say(1, builder());
+        layers.note_mistake("PREFORK_X".to_owned());
+        assert!(!layers.is_known() && layers.is_wanted());
+        assert_eq!(layers.value(), Some(&1));
+        assert_eq!(layers.replace_unread(), ["PREFORK_X"]);
+        assert!(layers.is_known());
     }
 
     #[test]

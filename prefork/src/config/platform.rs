@@ -19,6 +19,10 @@ pub(super) fn fill_workers(
     let Some(text) = &environment.concurrency else {
         return;
     };
+    // A value that could not be read replaces the variable as well.
+    if !options.workers.is_known() {
+        return;
+    }
     let is_open = match options.workers.last() {
         None => true,
         Some(said) => said.value == Workers::Auto && said.origin.is_declaration(),
@@ -41,6 +45,10 @@ pub(super) fn read_port(
     idle: &mut Vec<String>,
 ) -> Option<u16> {
     let text = environment.port.as_ref()?;
+    // Whether a listener has a port is unknown where the list could not be read.
+    if !options.listen.is_known() {
+        return None;
+    }
     let listen = options.listen.value().map_or(&[][..], Vec::as_slice);
     let is_open = |address: &Address| address.port.is_none();
     if !listen.iter().any(is_open) {

@@ -16,7 +16,8 @@ pub(super) fn check(config: &Config, options: &mut Options) {
     let listen = options.listen.place("listen");
     let mut said = options.of_features();
     said.retain(|(feature, _)| *feature == FEATURE);
-    let secure = config.listen.iter().find(|endpoint| endpoint.is_tls);
+    let mut listeners = config.listen.iter().filter(|_| options.listen.is_known());
+    let secure = listeners.find(|endpoint| endpoint.is_tls);
     let secure = secure.map(ToString::to_string);
     if cfg!(not(feature = "tls")) {
         for (_, place) in &said {
@@ -57,19 +58,20 @@ impl Options {
     /// Takes the protocols out that a program names for wherever it speaks TLS, where it does not, and says so in a line:
     /// whether it does may be the operator's choice. An operator who names them expects TLS.
     pub(super) fn spare_protocols(&mut self) -> Option<String> {
-        let mut addresses = self.listen.value().into_iter().flatten();
+        let listen = self.listen.value().filter(|_| self.listen.is_known());
+        let mut addresses = listen.into_iter().flatten();
         let is_wanted = self.tls_cert.is_wanted()
             || self.tls_key.is_wanted()
             || self.tls_client_ca.is_wanted()
             || addresses.any(|address| address.is_tls);
+        // What could not be read replaces them, or may say where TLS is spoken.
+        let is_known = self.tls_alpn.is_known() && self.listen.is_known();
         let is_declared = self.tls_alpn.origin().is_declaration();
         if is_wanted || !is_declared || cfg!(not(feature = "tls")) {
             return None;
         }
         let Said { value, origin } = std::mem::take(&mut self.tls_alpn).into_last()?;
-        Some(format!(
-            "tls_alpn = {value} ({origin}): nothing speaks TLS here"
-        ))
+        is_known.then(|| format!("tls_alpn = {value} ({origin}): nothing speaks TLS here"))
     }
 }
 

@@ -37,6 +37,7 @@ impl Settled {
     /// Everything for people, which only an explanation needs.
     pub(crate) fn in_words(&self, environment: &Environment) -> InWords {
         let mut ignored = self.idle.clone();
+        ignored.extend(self.options.replaced.iter().cloned());
         let mut values = values(&self.config, &self.options, &mut ignored);
         let listen = values.iter_mut().find(|value| value.name == "listen");
         if let Some(listen) = listen.filter(|_| self.has_port_of_platform) {
@@ -110,6 +111,9 @@ fn check_network(addresses: &[Address], options: &mut Options) {
     let Some(&network) = options.network.value() else {
         return;
     };
+    if !options.network.is_known() || !options.listen.is_known() {
+        return;
+    }
     for address in addresses {
         let place = match options.network.origin() {
             Origin::Variable(name) => name,
@@ -123,7 +127,11 @@ impl Options {
     /// Takes the threads out where the body has no runtime of ours, and says so in a line. In a program that is built
     /// without any such runtime its author is refused them instead.
     pub(crate) fn spare_threads(&mut self) -> Option<String> {
+        let is_known = self.runtime_threads.is_known();
         let Said { value, origin } = std::mem::take(&mut self.runtime_threads).into_last()?;
+        if !is_known {
+            return None;
+        }
         if !cfg!(feature = "tokio") && matches!(origin, Origin::Program(..)) {
             let reason = "these threads are of the runtime that feature `tokio` of prefork brings, which is off";
             self.mistake("runtime_threads", &reason);
@@ -415,6 +423,137 @@ mod tests {
             "{told:?}"
         );
         assert_eq!(told.len(), 1, "{told:?}");
+    }
+
+    fn program(say: impl FnOnce(&mut crate::Prefork) -> &mut crate::Prefork) -> Options {
+        let mut prefork = crate::Prefork::new();
+        say(&mut prefork);
+        prefork.options_mut().clone()
+    }
+
+    /// One pair of variables that cannot be read, and what a program said that they would replace.
+    #[test]
+    fn what_an_unreadable_value_replaces_is_not_checked() {
+        type Case = (Options, &'static [(&'static str, &'static str)]);
+        let cases: [Case; 12] = [
+            // The program's address is replaced, or its network.
+            (
+                program(|it| it.listen("127.0.0.1:80")),
+                &[
+                    ("PREFORK_NETWORK", "tcp6"),
+                    ("PREFORK_LISTEN", "nonsense:x"),
+                ],
+            ),
+            (
+                program(|it| it.network("tcp6")),
+                &[
+                    ("PREFORK_NETWORK", "tcp5"),
+                    ("PREFORK_LISTEN", "127.0.0.1:80"),
+                ],
+            ),
+            (
+                program(|it| it.listen("127.0.0.1:80").network("tcp6")),
+                &[("PREFORK_LISTEN", "nonsense:x")],
+            ),
+            // So are a port that was left open, equal names and equal addresses.
+            (
+                program(|it| it.listen("127.0.0.1")),
+                &[("PREFORK_LISTEN", "nonsense:x")],
+            ),
+            (
+                program(|it| it.listen("127.0.0.1")),
+                &[("PREFORK_LISTEN", "nonsense:x"), ("PORT", "http")],
+            ),
+            (
+                program(|it| it.listen(["a=:80", "a=:81"])),
+                &[("PREFORK_LISTEN", "nonsense:x")],
+            ),
+            (
+                program(|it| it.listen([":80", "127.0.0.1:80"])),
+                &[("PREFORK_LISTEN", "nonsense:x")],
+            ),
+            // What a missing host covers depends on the network.
+            (
+                program(|it| it.listen([":80", "127.0.0.1:80"])),
+                &[("PREFORK_NETWORK", "both")],
+            ),
+            // The number of workers replaces that of the platform.
+            (
+                Options::default(),
+                &[("PREFORK_WORKERS", "many"), ("WEB_CONCURRENCY", "lots")],
+            ),
+            // Where TLS is spoken is replaced with the list.
+            (
+                program(|it| it.listen("tls://127.0.0.1:80")),
+                &[("PREFORK_LISTEN", "nonsense:x")],
+            ),
+            (
+                program(|it| it.listen("127.0.0.1:80")),
+                &[("PREFORK_LISTEN", "tls://nonsense:x")],
+            ),
+            // The program cannot be read: which listener the name replaces is not known.
+            (
+                program(|it| it.listen("nonsense:x")),
+                &[("PREFORK_LISTEN", "http=:81"), ("PREFORK_NETWORK", "tcp6")],
+            ),
+        ];
+        for (options, pairs) in cases {
+            let told = mistakes(&settled(&options, pairs));
+            assert_eq!(told.len(), 1, "{pairs:?}: {told:?}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "tls")]
+    fn protocols_of_a_list_that_an_unreadable_one_replaces_are_not_checked() {
+        for listen in ["tls://127.0.0.1:80", "127.0.0.1:80"] {
+            let options = program(|it| it.listen(listen).tls_alpn("h2"));
+            let settled = settled(&options, &[("PREFORK_LISTEN", "nonsense:x")]);
+            assert_eq!(mistakes(&settled).len(), 1, "{settled:?}");
+            assert_eq!(settled.idle, [""; 0]);
+        }
+        let options = program(|it| it.tls_cert("a.pem").tls_key("a.key").tls_alpn("h2"));
+        let told = mistakes(&settled(
+            &options,
+            &[("PREFORK_TLS_CERT", "-----BEGIN CERTIFICATE-----")],
+        ));
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
+
+    #[test]
+    fn a_mistake_of_the_program_that_the_operator_replaces_is_an_ignored_line() {
+        let options = program(|it| it.workers("many").listen("nonsense:x").network("tcp5"));
+        let pairs = [
+            ("PREFORK_WORKERS", "2"),
+            ("PREFORK_LISTEN", "127.0.0.1:0"),
+            ("PREFORK_NETWORK", "tcp4"),
+        ];
+        assert_eq!(mistakes(&settled(&options, &pairs)), [""; 0]);
+        let ignored = in_words(&options, &pairs).ignored;
+        assert_eq!(ignored.len(), 3, "{ignored:?}");
+        assert!(
+            ignored.iter().any(|line| line
+                .starts_with("workers: 'many' is not a number of workers")
+                && line.ends_with("(overridden by PREFORK_WORKERS)")),
+            "{ignored:?}"
+        );
+        assert_eq!(mistakes(&settled(&options, &pairs[..1])).len(), 2);
+    }
+
+    #[test]
+    fn an_empty_variable_is_explained_as_if_it_were_unset() {
+        let options = program(|it| it.listen("http=127.0.0.1").workers(2));
+        let unset = [("PORT", "80")];
+        let empty = [
+            ("PORT", "80"),
+            ("WEB_CONCURRENCY", ""),
+            ("PREFORK_WORKERS", ""),
+            ("PREFORK_LISTEN", " "),
+            ("PREFORK_COLOUR", ""),
+        ];
+        assert_eq!(in_words(&options, &empty), in_words(&options, &unset));
+        let told = mistakes(&settled(&options, &[("PORT", "")]));
+        assert!(told[0].contains("or set the variable PORT"), "{told:?}");
     }
 
     #[test]
