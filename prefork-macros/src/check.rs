@@ -4,7 +4,7 @@
 //! [`value`].
 
 use prefork_options::suggest::{self, Hint};
-use prefork_options::{Row, TABLE, network};
+use prefork_options::{Network, Row, TABLE, network};
 use syn::ext::IdentExt;
 use syn::{Expr, Ident, Lit, Path};
 
@@ -51,31 +51,39 @@ pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Config {
             _ => config.options.extend(check_option(key, value, errors)),
         }
     }
-    check_network(&config.options, errors);
+    check_addresses(&config.options, errors);
     config
 }
 
-/// Holds each address against `network`, where both are literals. There is no other pair of options that can only be wrong
-/// together: all times are counted from different beginnings, and the number of workers is the operator's to change.
-fn check_network(options: &[Setting], errors: &mut Errors) {
+/// Compares the addresses with `network` and with each other, as far as they are literals. No other pair of options can be
+/// wrong together only: all times are counted from different beginnings, and the number of workers is the operator's to change.
+fn check_addresses(options: &[Setting], errors: &mut Errors) {
     let value = |name| {
         let mut settings = options.iter();
         settings
             .find(|setting| setting.name == name)
             .map(|setting| &setting.value)
     };
-    let (Some(listen), Some(network)) = (value("listen"), value("network")) else {
+    let Some(listen) = value("listen") else {
         return;
     };
-    // A text that is none was reported by itself.
-    let Some(Ok(network)) = known_text(network).map(|text| network::parse(&text)) else {
-        return;
+    // A text that is no network was reported by itself, and an expression is known at the start.
+    let unknown = [None, Some(Network::Tcp), Some(Network::Tcp6)];
+    let said =
+        value("network").map(|network| known_text(network).map(|text| network::parse(&text)));
+    let networks = match said {
+        None => &[None],
+        Some(Some(Ok(network))) => &[Some(network)][..],
+        Some(Some(Err(_)) | None) => &unknown,
     };
-    for (place, address) in known_addresses(listen) {
-        if let Err(error) = network::check(network, &address) {
-            errors.at(place, error);
+    if let [Some(network)] = *networks {
+        for (place, address) in known_addresses(listen) {
+            if let Err(error) = network::check(network, &address) {
+                errors.at(place, error);
+            }
         }
     }
+    value::check_overlaps(listen, networks, errors);
 }
 
 fn twice(name: &str, first: &Ident) -> String {
@@ -243,9 +251,43 @@ mod tests {
                 "listen = \"[::1]:80\", r#network = \"tcp4\"",
                 "'[::1]:80' is no tcp4 address",
             ),
+            (
+                "listen = \":80,b=:80\"",
+                "'listener0=:80' and 'b=:80' are the same address",
+            ),
+            (
+                "listen = [\"a=:80\", more(), \"b=:80\"]",
+                "'a=:80' and 'b=:80' are the same address",
+            ),
+            (
+                "listen = [\"a=127.0.0.1:80\", \"b=:80\"]",
+                "'b=:80' covers 'a=127.0.0.1:80', so only one of them can be bound",
+            ),
+            (
+                "network = \"tcp6\", listen = [\"[::1]:80\", \":80\"]",
+                "'listener1=:80' covers 'listener0=[::1]:80'",
+            ),
+            (
+                "network = FAMILY, listen = [\"0.0.0.0:80\", \"127.0.0.1:80\"]",
+                "'listener0=0.0.0.0:80' covers 'listener1=127.0.0.1:80'",
+            ),
         ] {
             let (_, errors) = read(text);
             assert!(errors.contains(message), "{text}: {errors}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_fit_beside_each_other_pass() {
+        for text in [
+            "listen = [\"0.0.0.0:80\", \"[::]:80\"]",
+            "listen = [\":80\", \"127.0.0.1:80\"], network = \"tcp\"",
+            "listen = [\":80\", \"127.0.0.1:80\"], network = FAMILY",
+            "listen = [\"127.0.0.1:0\", \":0\"]",
+            "listen = [\"[fe80::1%eth0]:80\", \"[fe80::1%eth1]:80\"]",
+        ] {
+            let (_, errors) = read(text);
+            assert_eq!(errors, "", "{text}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! It knows the literals of the language and asks the grammars of `prefork-options`; an expression that is no literal is
 //! let through, the type checker and the start of the program will judge it.
 
-use prefork_options::{Address, Kind, address, duration, list, protocols};
+use prefork_options::{Address, Kind, Network, address, duration, list, protocols};
 use quote::ToTokens;
 use syn::{Expr, ExprLit, Lit, LitInt, LitStr, UnOp};
 
@@ -15,7 +15,9 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
         return check_addresses(&array.elems, value, errors);
     }
     match (kind, literal(value)) {
-        (Kind::Addresses, Some(Lit::Str(text))) => check_list(text, errors),
+        (Kind::Addresses, Some(Lit::Str(text))) => {
+            report(text, list::parse(&text.value()), errors);
+        }
         (Kind::Protocols, _) if matches!(bare(value), Expr::Array(_)) => {
             check_protocols(value, errors);
         }
@@ -124,25 +126,34 @@ fn check_addresses<'a>(
     let known = elements
         .iter()
         .filter_map(|element| Some((*element, check_element(element, errors)?)));
-    let (places, mut known): (Vec<_>, Vec<_>) = known.unzip();
+    let (places, known): (Vec<_>, Vec<_>) = known.unzip();
     // The name of an unnamed address follows from its place, so all must be known to compare them.
-    if known.len() == elements.len() {
-        match list::name(known.clone()) {
-            Ok(named) => known = named,
-            Err(clash) => errors.at(places[clash.place], clash.error),
-        }
-    }
-    for clash in list::doubles(&known) {
+    if known.len() == elements.len()
+        && let Err(clash) = list::name(known)
+    {
         errors.at(places[clash.place], clash.error);
     }
 }
 
-fn check_list(text: &LitStr, errors: &mut Errors) {
-    let Some(named) = report(text, list::parse(&text.value()), errors) else {
-        return;
+/// Reports the addresses of a value of `listen` that cannot be bound beside each other, whichever of these networks holds.
+pub(crate) fn check_overlaps(listen: &Expr, networks: &[Option<Network>], errors: &mut Errors) {
+    let (places, mut known): (Vec<_>, Vec<_>) = known_addresses(listen).into_iter().unzip();
+    let is_complete = match bare(listen) {
+        Expr::Array(array) => array.elems.len() == known.len(),
+        _ => true,
     };
-    for clash in list::doubles(&named) {
-        errors.at(text, clash.error);
+    if is_complete && let Ok(named) = list::name(known.clone()) {
+        known = named;
+    }
+    let mut found = networks
+        .iter()
+        .map(|&network| list::overlaps(&known, network));
+    let mut clashes = found.next().unwrap_or_default();
+    for others in found {
+        clashes.retain(|clash| others.iter().any(|other| other.place == clash.place));
+    }
+    for clash in clashes {
+        errors.at(places[clash.place], clash.error);
     }
 }
 
@@ -342,16 +353,6 @@ mod tests {
             (Kind::Addresses, "\"8080\"", "is a port alone"),
             (Kind::Addresses, "[\":80,:81\"]", "has a comma"),
             (Kind::Addresses, "\"a=:80,a=:81\"", "are both called 'a'"),
-            (
-                Kind::Addresses,
-                "\":80,b=:80\"",
-                "'listener0=:80' and 'b=:80' are the same address",
-            ),
-            (
-                Kind::Addresses,
-                "[\"a=:80\", more(), \"b=:80\"]",
-                "'a=:80' and 'b=:80' are the same address",
-            ),
             (
                 Kind::Prefix,
                 "\"myapp\"",

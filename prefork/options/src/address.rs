@@ -26,7 +26,8 @@ const PORTS: &str = "expected a number from 0 to 65535";
 pub struct Address {
     /// What arguments of `main` call it, if it was given a name.
     pub name: Option<String>,
-    /// An IPv4 address, an IPv6 address (without brackets), a host name, or empty for all IPv4 interfaces.
+    /// An IPv4 address, an IPv6 address (without brackets, with the zone where it is link-local), a host name, or empty
+    /// for all interfaces.
     pub host: String,
     /// The TCP port; 0 lets the system choose, `None` leaves it open.
     pub port: Option<u16>,
@@ -53,12 +54,23 @@ pub fn parse(text: &str) -> Result<Address, ParseError> {
         None => (false, place),
     };
     let (host, port) = split(text, place)?;
-    Ok(Address {
+    let address = Address {
         name,
         is_tls,
         host: host::parse(host).map_err(|reason| refuse(text, &reason))?,
         port: port.map(|port| parse_port(text, port)).transpose()?,
-    })
+    };
+    if host::lacks_zone(&address.host) {
+        let with_zone = Address {
+            name: None,
+            is_tls: false,
+            host: format!("{}%eth0", address.host),
+            port: address.port,
+        };
+        let reason = format!("has no zone, a link-local address needs a zone: {with_zone}");
+        return Err(refuse(text, &reason));
+    }
+    Ok(address)
 }
 
 /// Reads a port that stands alone, as in the variable `PORT`.
@@ -221,6 +233,8 @@ mod tests {
             ("[::1]:80", None, "::1", Some(80)),
             ("http=0.0.0.0:80", Some("http"), "0.0.0.0", Some(80)),
             ("admin_2=[::]:9000", Some("admin_2"), "::", Some(9000)),
+            ("[fe80::1%eth0]:80", None, "fe80::1%eth0", Some(80)),
+            ("a=[fe80::1%1]", Some("a"), "fe80::1%1", None),
             ("a=:1", Some("a"), "", Some(1)),
             ("0.0.0.0", None, "0.0.0.0", None),
             ("localhost", None, "localhost", None),
@@ -246,6 +260,7 @@ mod tests {
             ("https=tls://:443", "", Some(443)),
             ("https=tls://:", "", None),
             ("https=tls://localhost", "localhost", None),
+            ("https=tls://[fe80::1%lo]:443", "fe80::1%lo", Some(443)),
         ] {
             let address: Address = text.parse().unwrap();
 
@@ -348,6 +363,26 @@ mod tests {
             (
                 "a=@b",
                 "'a=@b' is a path, expected 'host:port' such as '127.0.0.1:8080'",
+            ),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn each_mistake_in_a_zone_has_its_own_words() {
+        for (text, message) in [
+            (
+                "[fe80::1]:80",
+                "'[fe80::1]:80' has no zone, a link-local address needs a zone: [fe80::1%eth0]:80",
+            ),
+            (
+                "a=tls://[fe80::1]",
+                "'a=tls://[fe80::1]' has no zone, a link-local address needs a zone: [fe80::1%eth0]",
+            ),
+            (
+                "[::1%lo]:80",
+                "'[::1%lo]:80' has the zone 'lo', and only a link-local address (fe80::/10) has one; remove '%lo'",
             ),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), message);

@@ -1,8 +1,8 @@
 //! The host part of an address.
 //!
-//! It knows how IPv4 and IPv6 addresses and host names are written; it asks no resolver.
+//! It knows how IPv4 and IPv6 addresses, zones and host names are written. It asks no resolver and looks up no interface.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::quote;
 
@@ -11,6 +11,43 @@ const MAX_HOST: usize = 253;
 
 /// The longest label of a host name (RFC 1035, section 2.3.4).
 const MAX_LABEL: usize = 63;
+
+/// The longest name of a network interface (`IFNAMSIZ` less the zero byte, netdevice(7)).
+const MAX_INTERFACE: usize = 15;
+
+/// An IP address with its zone, as a host of an [`Address`](crate::Address) names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Literal<'a> {
+    /// The address. An IPv4-mapped IPv6 address is the IPv4 address that it contains.
+    pub ip: IpAddr,
+    /// The name or the number of the interface behind `%`, which a link-local IPv6 address has.
+    pub zone: Option<&'a str>,
+}
+
+/// Reads a host that was parsed before as an IP address; `None` for a host name and for a missing host.
+pub fn literal(host: &str) -> Option<Literal<'_>> {
+    let (ip, zone) = match host.split_once('%') {
+        Some((ip, zone)) => (ip, Some(zone)),
+        None => (host, None),
+    };
+    let ip = ip.parse::<IpAddr>().ok()?.to_canonical();
+    Some(Literal { ip, zone })
+}
+
+/// Whether a host is a link-local address without a zone, which no socket can be bound to (ipv6(7)).
+pub(crate) fn lacks_zone(host: &str) -> bool {
+    literal(host).is_some_and(|literal| literal.zone.is_none() && is_link_local(literal.ip))
+}
+
+/// Whether two host names are the same: letters of either case, with or without the dot at the end (RFC 1034).
+pub(crate) fn is_same_name(one: &str, other: &str) -> bool {
+    let without_dot = |name: &'_ str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    without_dot(one) == without_dot(other)
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
 
 /// Reads a host and takes the brackets from an IPv6 address; the error is a reason to be put behind the whole address.
 pub(crate) fn parse(host: &str) -> Result<String, String> {
@@ -22,7 +59,11 @@ pub(crate) fn parse(host: &str) -> Result<String, String> {
             "has more than one ':'; an IPv6 address needs brackets, such as '[::1]:8080'".into(),
         );
     }
-    if host.is_empty() || host.parse::<Ipv4Addr>().is_ok() {
+    if let Ok(ip) = host.parse::<Ipv4Addr>() {
+        check_unicast(ip.into(), host)?;
+        return Ok(host.to_owned());
+    }
+    if host.is_empty() {
         return Ok(host.to_owned());
     }
     if is_almost_ipv4(host) {
@@ -46,13 +87,63 @@ fn parse_ipv6(inner: &str) -> Result<String, String> {
             "has a '[' without ']:' before the port, expected it as in '[::1]:8080'".into(),
         );
     };
-    if host.parse::<Ipv6Addr>().is_err() {
+    let (ip, zone) = match host.split_once('%') {
+        Some((ip, zone)) => (ip, Some(zone)),
+        None => (host, None),
+    };
+    let Ok(ip) = ip.parse::<Ipv6Addr>() else {
         return Err(format!(
             "has {} in brackets, which is not an IPv6 address",
             quote(host)
         ));
+    };
+    check_unicast(IpAddr::from(ip).to_canonical(), host)?;
+    if let Some(zone) = zone {
+        check_zone(ip.into(), zone)?;
     }
     Ok(host.to_owned())
+}
+
+/// TCP has no groups: a socket that is bound to one gets no connection, or cannot be bound at all.
+fn check_unicast(ip: IpAddr, host: &str) -> Result<(), String> {
+    let kind = match ip {
+        _ if ip.is_multicast() => "multicast",
+        IpAddr::V4(Ipv4Addr::BROADCAST) => "broadcast",
+        IpAddr::V4(_) | IpAddr::V6(_) => return Ok(()),
+    };
+    Err(format!(
+        "has the host {}, which is a {kind} address and takes no TCP connections",
+        quote(host)
+    ))
+}
+
+/// The kernel ignores the zone of any other address than a link-local one (ipv6(7)).
+fn check_zone(ip: IpAddr, zone: &str) -> Result<(), String> {
+    if !is_link_local(ip) {
+        return Err(format!(
+            "has the zone {}, and only a link-local address (fe80::/10) has one; remove {}",
+            quote(zone),
+            quote(&format!("%{zone}"))
+        ));
+    }
+    if !is_interface(zone) {
+        return Err(format!(
+            "has the zone {}, expected the name or the number of an interface such as 'eth0'",
+            quote(zone)
+        ));
+    }
+    Ok(())
+}
+
+/// What an interface may be named in Linux, less what separates the parts of an address. Interfaces are numbered from 1.
+fn is_interface(zone: &str) -> bool {
+    const SEPARATORS: &[u8] = b"/:,=[]%";
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !SEPARATORS.contains(&byte);
+    let is_zero = is_all(zone, |byte| byte == b'0');
+    zone.len() <= MAX_INTERFACE
+        && is_all(zone, is_allowed)
+        && ![".", ".."].contains(&zone)
+        && !is_zero
 }
 
 /// Whether the system's resolver might read a host as a number: `127.1` and `0x7f000001` are `127.0.0.1` to
@@ -174,11 +265,81 @@ mod tests {
                 "has '1.2.3.4' in brackets, which is not an IPv6 address",
             ),
             (
-                "[fe80::1%eth0]",
-                "has 'fe80::1%eth0' in brackets, which is not an IPv6 address",
+                "[eth0%fe80::1]",
+                "has 'eth0%fe80::1' in brackets, which is not an IPv6 address",
             ),
         ] {
             assert_eq!(parse(host), Err(reason.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_link_local_address_has_a_zone() {
+        for zone in [
+            "eth0",
+            "1",
+            "lo",
+            "eth0.100",
+            "br-1a2b3c",
+            "wlp0s20f3",
+            "25",
+        ] {
+            let host = format!("fe80::1%{zone}");
+            assert_eq!(parse(&format!("[{host}]")).as_ref(), Ok(&host));
+            let read = literal(&host).expect("it is an address");
+            assert_eq!(read.zone, Some(zone));
+            assert!(!lacks_zone(&host));
+        }
+        assert!(lacks_zone("fe80::1") && lacks_zone("febf::1"));
+        assert!(!lacks_zone("::1") && !lacks_zone("fec0::1") && !lacks_zone("localhost"));
+    }
+
+    #[test]
+    fn a_zone_that_no_interface_can_have_is_refused() {
+        let long = "i".repeat(MAX_INTERFACE + 1);
+        for zone in [
+            "", "0", "00", ".", "..", "a b", "a/b", "a:b", "a%b", "\u{fc}0", &long,
+        ] {
+            let reason = parse(&format!("[fe80::1%{zone}]")).expect_err(zone);
+            assert!(
+                reason.ends_with("expected the name or the number of an interface such as 'eth0'"),
+                "{zone}: {reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_link_local_address_has_a_zone() {
+        for ip in ["::1", "::", "2001:db8::1", "fec0::1", "::ffff:127.0.0.1"] {
+            assert_eq!(
+                parse(&format!("[{ip}%lo]")),
+                Err(
+                    "has the zone 'lo', and only a link-local address (fe80::/10) has one; remove '%lo'"
+                        .to_owned()
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_of_a_group_is_refused() {
+        for (host, kind) in [
+            ("224.0.0.1", "multicast"),
+            ("255.255.255.255", "broadcast"),
+            ("[ff02::1]", "multicast"),
+            ("[ff02::1%lo]", "multicast"),
+            ("[::ffff:224.0.0.1]", "multicast"),
+        ] {
+            let reason = parse(host).expect_err(host);
+            assert!(reason.contains(&format!("is a {kind} address")), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_its_ipv4_address() {
+        let ip = |host| literal(host).map(|literal| literal.ip.to_string());
+        assert_eq!(ip("::ffff:127.0.0.1").as_deref(), Some("127.0.0.1"));
+        assert_eq!(ip("0:0:0:0:0:0:0:1").as_deref(), Some("::1"));
+        assert_eq!((ip(""), ip("localhost")), (None, None));
     }
 }

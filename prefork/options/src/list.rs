@@ -3,7 +3,8 @@
 //! It knows that names are unique and what the unnamed are called; the single [`Address`] is next door.
 
 use crate::error::quote;
-use crate::{Address, ParseError, address};
+use crate::overlap::{self, Overlap};
+use crate::{Address, Network, ParseError, address, host, network};
 
 /// The most listeners that one program may have; each costs every child a descriptor.
 pub const MAX_LISTENERS: usize = 64;
@@ -58,24 +59,36 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
     Ok(addresses)
 }
 
-/// Finds the addresses that stand in the list already: the same host and port, whatever they are called.
+/// Finds the addresses that cannot be bound beside an earlier one of the list: the same host and port, or a host that
+/// stands for all interfaces beside one of them.
 ///
-/// Port 0 is another one each time, and what an open one will be is not known here.
-pub fn doubles(addresses: &[Address]) -> Vec<Clash> {
-    let is_same = |a: &Address, b: &Address| {
-        a.port.is_some_and(|port| port != 0) && (&a.host, a.port) == (&b.host, b.port)
-    };
-    let double = |(place, second): (usize, &Address)| {
+/// Port 0 never overlaps, and what an open one will be is not known here. What a host name stands for shows when it is
+/// resolved; the same name twice is found here.
+pub fn overlaps(addresses: &[Address], network: Option<Network>) -> Vec<Clash> {
+    let clash = |(place, second): (usize, &Address)| {
         let mut before = addresses[..place].iter();
-        let first = before.find(|first| is_same(first, second))?;
-        let error = ParseError::new(format!(
-            "{} and {} are the same address",
-            quote(&first.to_string()),
-            quote(&second.to_string())
-        ));
+        let (first, overlap) =
+            before.find_map(|first| Some((first, overlap(first, second, network)?)))?;
+        let error = overlap.mistake(&first.to_string(), &second.to_string());
         Some(Clash { place, error })
     };
-    addresses.iter().enumerate().filter_map(double).collect()
+    addresses.iter().enumerate().filter_map(clash).collect()
+}
+
+fn overlap(first: &Address, second: &Address, network: Option<Network>) -> Option<Overlap> {
+    first
+        .port
+        .filter(|&port| port != 0 && second.port == Some(port))?;
+    let known = |address: &'_ Address| match host::literal(&address.host) {
+        Some(literal) => Some((literal.ip, literal.zone.map(str::to_owned))),
+        None if address.host.is_empty() => Some((network::everywhere(network), None)),
+        None => None,
+    };
+    match (known(first), known(second)) {
+        (Some(first), Some(second)) => overlap::between(&first, &second),
+        (None, None) => host::is_same_name(&first.host, &second.host).then_some(Overlap::Same),
+        (Some(_), None) | (None, Some(_)) => None,
+    }
 }
 
 /// What an address at this place is called that was given no name.
@@ -134,21 +147,96 @@ mod tests {
         }
     }
 
+    fn overlaps_of(text: &str, network: Option<Network>) -> Vec<String> {
+        let list = read(text).expect("the list is good");
+        let found = overlaps(&list, network).into_iter();
+        found
+            .map(|clash| format!("{} {}", clash.place, clash.error))
+            .collect()
+    }
+
     #[test]
     fn the_same_address_twice_is_told_at_its_second_place() {
-        let told = |text: &str| {
-            let found = doubles(&read(text).expect("the list is good")).into_iter();
-            let found = found.map(|clash| format!("{} {}", clash.place, clash.error));
-            found.collect::<Vec<_>>()
-        };
         assert_eq!(
-            told("a=:80,b=:81,c=:80,[::1]:81,:81"),
+            overlaps_of("a=:80,b=:81,c=:80,[::1]:81,:81", None),
             [
                 "2 'a=:80' and 'c=:80' are the same address",
                 "4 'b=:81' and ':81' are the same address"
             ]
         );
-        assert_eq!(told(":0,:0,a=0.0.0.0,b=0.0.0.0,:80,127.0.0.1:80"), [""; 0]);
+        for text in [
+            "[::1]:80,[0:0:0:0:0:0:0:1]:80",
+            "127.0.0.1:80,[::ffff:127.0.0.1]:80",
+            ":80,0.0.0.0:80",
+            "localhost:80,LocalHost.:80",
+            "[fe80::1%lo]:80,[fe80:0::1%lo]:80",
+            "tls://0.0.0.0:80,0.0.0.0:80",
+        ] {
+            let found = overlaps_of(text, None);
+            assert_eq!(found.len(), 1, "{text}: {found:?}");
+            assert!(found[0].contains("are the same address"), "{found:?}");
+        }
+        for text in [
+            ":0,:0,a=0.0.0.0,b=0.0.0.0",
+            "0.0.0.0:0,127.0.0.1:0",
+            "localhost:80,localhost:81,127.0.0.1:80",
+            "[fe80::1%lo]:80,[fe80::1%eth0]:80",
+        ] {
+            assert_eq!(overlaps_of(text, None), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_another_one_covers_is_told() {
+        for (text, all, one) in [
+            ("0.0.0.0:80,127.0.0.1:80", "0.0.0.0:80", "127.0.0.1:80"),
+            ("127.0.0.1:80,0.0.0.0:80", "0.0.0.0:80", "127.0.0.1:80"),
+            ("a=:80,127.0.0.1:80", "a=:80", "127.0.0.1:80"),
+            ("[::]:80,[::1]:80", "[::]:80", "[::1]:80"),
+            ("[fe80::1%lo]:80,[::]:80", "[::]:80", "[fe80::1%lo]:80"),
+            (
+                "0.0.0.0:80,[::ffff:127.0.0.1]:80",
+                "0.0.0.0:80",
+                "[::ffff:127.0.0.1]:80",
+            ),
+        ] {
+            let expected = format!(
+                "1 '{all}' covers '{one}', so only one of them can be bound; remove one or change its port"
+            );
+            assert_eq!(overlaps_of(text, None), [expected]);
+        }
+    }
+
+    #[test]
+    fn the_families_stand_beside_each_other() {
+        for text in [
+            "0.0.0.0:80,[::]:80",
+            "[::]:80,0.0.0.0:80",
+            ":80,[::]:80",
+            "[::]:80,127.0.0.1:80",
+            "[::]:80,[::ffff:127.0.0.1]:80",
+        ] {
+            assert_eq!(overlaps_of(text, None), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_host_is_in_the_family_of_the_network() {
+        let (tcp, tcp6) = (Some(Network::Tcp), Some(Network::Tcp6));
+        for (text, network, count) in [
+            (":80,[::]:80", None, 0),
+            (":80,[::]:80", tcp6, 1),
+            (":80,[::1]:80", tcp6, 1),
+            (":80,[::]:80", tcp, 1),
+            (":80,0.0.0.0:80", tcp, 0),
+            (":80,127.0.0.1:80", Some(Network::Tcp4), 1),
+        ] {
+            assert_eq!(
+                overlaps_of(text, network).len(),
+                count,
+                "{text} {network:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Which family an address is looked for in.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::quote;
-use crate::{Address, ParseError};
+use crate::{Address, ParseError, host};
 
 /// A family of addresses, in the words of Go's `net` package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +40,7 @@ pub fn parse(text: &str) -> Result<Network, ParseError> {
 ///
 /// An IP address of the other family. What a name stands for shows when it is resolved.
 pub fn check(network: Network, address: &Address) -> Result<(), ParseError> {
-    let Ok(ip) = address.host.parse::<IpAddr>() else {
+    let Some(host::Literal { ip, .. }) = host::literal(&address.host) else {
         return Ok(());
     };
     let fits = match network {
@@ -51,10 +51,24 @@ pub fn check(network: Network, address: &Address) -> Result<(), ParseError> {
     if fits {
         return Ok(());
     }
+    if ip.is_ipv4() && address.host.contains(':') {
+        return Err(ParseError::new(format!(
+            "{} is the IPv4 address {ip} in an IPv6 form, and `network` asks for a {network} address",
+            quote(&address.to_string())
+        )));
+    }
     Err(ParseError::new(format!(
         "{} is no {network} address, and `network` asks for one",
         quote(&address.to_string())
     )))
+}
+
+/// The address of all interfaces, which a missing host means.
+pub fn everywhere(network: Option<Network>) -> IpAddr {
+    match network {
+        None | Some(Network::Tcp4) => Ipv4Addr::UNSPECIFIED.into(),
+        Some(Network::Tcp | Network::Tcp6) => Ipv6Addr::UNSPECIFIED.into(),
+    }
 }
 
 impl fmt::Display for Network {
@@ -80,6 +94,10 @@ mod tests {
             ("[::1]:80", Network::Tcp, true),
             ("localhost:80", Network::Tcp6, true),
             (":80", Network::Tcp6, true),
+            ("[fe80::1%lo]:80", Network::Tcp4, false),
+            ("[fe80::1%lo]:80", Network::Tcp6, true),
+            ("[::ffff:127.0.0.1]:80", Network::Tcp4, true),
+            ("[::ffff:127.0.0.1]:80", Network::Tcp6, false),
         ] {
             let verdict = check(network, &text.parse().expect(text));
             assert_eq!(verdict.is_ok(), fits, "{text}");
@@ -90,6 +108,17 @@ mod tests {
                 .expect_err("it is none")
                 .to_string(),
             "'http=[::1]:80' is no tcp4 address, and `network` asks for one"
+        );
+    }
+
+    #[test]
+    fn a_mapped_address_is_refused_as_the_ipv4_address_that_it_is() {
+        let address = "[::ffff:127.0.0.1]:80".parse().expect("good");
+        assert_eq!(
+            check(Network::Tcp6, &address)
+                .expect_err("it is IPv4")
+                .to_string(),
+            "'[::ffff:127.0.0.1]:80' is the IPv4 address 127.0.0.1 in an IPv6 form, and `network` asks for a tcp6 address"
         );
     }
 

@@ -49,8 +49,14 @@ macro_rules! options {
                 /// ones go to the rest of the arguments, in order, and are called `listener0`, `listener1`, … by their
                 /// places.
                 ///
-                /// With `tls://` before the host, behind the name, who connects there is to speak TLS (feature `tls`): `main` takes
-                /// it as a `TlsListener`. It is a part of the address: an operator who changes the port says it again.
+                /// A link-local IPv6 address has a zone, the name or the number of an interface: `[fe80::1%eth0]:8080`. The
+                /// interface is looked up at the start, and logs show its number. An IPv4-mapped IPv6 address
+                /// (`[::ffff:127.0.0.1]:8080`) is the IPv4 address that it contains.
+                ///
+                /// Both families are served at one port: `0.0.0.0:8080` and `[::]:8080` stand beside each other, since beside
+                /// an IPv4 listener of the same port `[::]` takes IPv6 alone. Two addresses of one family and port are
+                /// refused before anything is bound if they are equal, or if one covers the other, as `0.0.0.0:8080` covers
+                /// `127.0.0.1:8080`; host names are compared after they are resolved. Port 0 never collides.
                 ///
                 /// `host` without a port (`:` for all interfaces) leaves the port to the variable `PORT`, and is refused
                 /// at the start where that is not set.
@@ -69,7 +75,9 @@ macro_rules! options {
                 ///
                 /// Unsaid, an IP address says its own family; host names and missing hosts are IPv4. With `"tcp6"` a
                 /// missing host means all IPv6 interfaces, and these do not take IPv4 as well. With `"tcp"` a missing host
-                /// means all interfaces of both families, and a host name its first address.
+                /// means all interfaces of both families, and a host name its first address. Beside an IPv4 listener of the
+                /// same port a missing host and `[::]` take IPv6 alone, whatever is set here. `[::]` without this option takes
+                /// IPv4 as well if the system says so (`net.ipv6.bindv6only`).
                 network: network {
                     env: "PREFORK_NETWORK",
                     default: "what the address says",

@@ -37,6 +37,7 @@ pub(crate) struct Config {
 /// the option itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Places {
+    pub(crate) listen: String,
     pub(crate) workers: String,
     pub(crate) tls_cert: String,
     pub(crate) tls_key: String,

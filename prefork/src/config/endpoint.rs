@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use prefork_options::{Address, list};
+use prefork_options::{Address, host, list};
 
 use super::Options;
 use super::origin::Layers;
@@ -66,8 +66,12 @@ pub(super) fn endpoints(
     let complete: Vec<Address> = addresses.iter().map(complete).collect();
     let named = list::name(complete.clone());
     let named = if is_known {
-        for clash in list::doubles(named.as_ref().unwrap_or(&complete)) {
-            options.mistake(place, &clash.error);
+        // Without a network that could be read it is unknown what a missing host means.
+        if options.network.is_known() {
+            let network = options.network.value().copied();
+            for clash in list::overlaps(named.as_ref().unwrap_or(&complete), network) {
+                options.mistake(place, &clash.error);
+            }
         }
         options.check(place, named.map_err(|clash| clash.error))
     } else {
@@ -102,6 +106,13 @@ fn without_port(address: &Address) -> String {
     format!(
         "'{address}' has no port, write it behind the address as in '{with}', or set the variable PORT"
     )
+}
+
+impl Endpoint {
+    /// Whether the host is known without a resolver.
+    pub(crate) fn is_literal(&self) -> bool {
+        self.host.is_empty() || host::literal(&self.host).is_some()
+    }
 }
 
 #[cfg(test)]
@@ -196,9 +207,10 @@ mod tests {
     #[test]
     fn a_port_that_was_left_open_is_filled() {
         assert_eq!(
-            completed("0.0.0.0,[::1],:,x=:80", Some(5)).as_deref(),
-            Ok("listener0=0.0.0.0:5,listener1=[::1]:5,listener2=:5,x=:80")
+            completed("0.0.0.0,[::1],x=:80", Some(5)).as_deref(),
+            Ok("listener0=0.0.0.0:5,listener1=[::1]:5,x=:80")
         );
+        assert_eq!(completed(":", Some(5)).as_deref(), Ok("listener0=:5"));
         assert_eq!(
             completed(":0,:0", None).as_deref(),
             Ok("listener0=:0,listener1=:0")
@@ -213,6 +225,18 @@ mod tests {
                  variable PORT"
                 .to_owned())
         );
+    }
+
+    #[test]
+    fn an_address_that_another_one_covers_is_refused_once_the_port_is_known() {
+        let list = "a=0.0.0.0,b=127.0.0.1";
+        assert_eq!(
+            completed(list, Some(5)),
+            Err("listen: 'a=0.0.0.0:5' covers 'b=127.0.0.1:5', so only one of them can be bound; remove one or change its port"
+                .to_owned())
+        );
+        assert!(completed(list, Some(0)).is_ok(), "each is another port");
+        assert!(completed("a=0.0.0.0,b=[::]", Some(5)).is_ok());
     }
 
     #[test]

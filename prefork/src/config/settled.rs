@@ -91,6 +91,7 @@ pub(crate) fn settle(
         tls_alpn: options.tls_alpn.or(Protocols::default()),
         tls_client_ca: options.tls_client_ca.value().map(whole),
         places: Places {
+            listen: options.listen.place("listen"),
             workers: options.workers.place("workers"),
             tls_cert: options.tls_cert.place("tls_cert"),
             tls_key: options.tls_key.place("tls_key"),

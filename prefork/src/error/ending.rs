@@ -89,6 +89,10 @@ impl Error {
                 "Give tls_cert the server's certificate and those that lead to a root, tls_key its \
                  private key, both as PEM; `openssl x509 -in FILE -noout -text` shows one."
             }
+            Self::Resolve { address, .. } if address.contains('%') => {
+                "`ip link` shows the interfaces of this machine: correct the zone behind '%', or \
+                 start the program after the interface."
+            }
             Self::Resolve { .. } => "Check the host name and the machine's resolver.",
             Self::Listen {
                 address,

@@ -11,7 +11,7 @@ use prefork_options::Network;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Place;
-use super::resolve::resolve_one;
+use super::target::{Target, targets};
 use crate::config::{Config, Endpoint};
 use crate::error::{Error, OwnSocket};
 use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
@@ -25,13 +25,15 @@ pub(crate) struct Bound {
 
 /// How the addresses are to be bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Binding {
+pub(crate) struct Binding<'a> {
     pub(crate) network: Option<Network>,
+    /// What set the list of addresses: a variable or the option.
+    pub(crate) place: &'a str,
     pub(crate) sharing: Sharing,
 }
 
-impl Binding {
-    pub(crate) fn of(config: &Config) -> Self {
+impl<'a> Binding<'a> {
+    pub(crate) fn of(config: &'a Config) -> Self {
         let sharing = match (config.reuseport, config.workers) {
             // In single mode there is nobody to share with.
             (_, 0) | (false, _) => Sharing::Shared,
@@ -39,6 +41,7 @@ impl Binding {
         };
         Self {
             network: config.network,
+            place: &config.places.listen,
             sharing,
         }
     }
@@ -64,46 +67,59 @@ const RETRY_EVERY: Duration = Duration::from_millis(10);
 /// Binds all addresses, or none.
 ///
 /// # Errors
-/// The first that cannot be resolved or bound, by its name.
-pub(crate) fn bind_all(endpoints: &[Endpoint], binding: Binding) -> Result<Vec<Bound>, Error> {
+/// The first that cannot be resolved or bound, by its name; before anything is bound, all that overlap.
+pub(crate) fn bind_all(endpoints: &[Endpoint], binding: Binding<'_>) -> Result<Vec<Bound>, Error> {
+    let targets = targets(endpoints, binding.network, binding.place)?;
     let give_up_at = Instant::now() + PATIENCE;
-    endpoints
-        .iter()
-        .map(|endpoint| bind_patiently(endpoint, binding, give_up_at))
-        .collect()
+    let mut open: Vec<_> = endpoints.iter().zip(targets).enumerate().collect();
+    // For port 0 the system must not choose a port that another entry of the list names.
+    open.sort_by_key(|(_, (_, target))| target.addr.port() == 0);
+    let bound = open.into_iter().map(|(place, (endpoint, target))| {
+        let bound = bind_patiently(endpoint, target, binding.sharing, give_up_at)?;
+        Ok((place, bound))
+    });
+    let mut bound = bound.collect::<Result<Vec<_>, Error>>()?;
+    bound.sort_by_key(|(place, _)| *place);
+    Ok(bound.into_iter().map(|(_, bound)| bound).collect())
 }
 
 fn bind_patiently(
     endpoint: &Endpoint,
-    binding: Binding,
+    target: Target,
+    sharing: Sharing,
     give_up_at: Instant,
 ) -> Result<Bound, Error> {
-    let listener = endpoint.name.clone();
-    let addr = resolve_one(endpoint, binding.network)?;
+    let bound = while_in_use(give_up_at, || bind(target, sharing));
+    let (sockets, addr) = bound.map_err(|(call, source)| Error::Listen {
+        listener: endpoint.name.clone(),
+        address: target.addr.to_string(),
+        call,
+        source: name_own_socket(source, target.addr),
+    })?;
+    let place = Place {
+        name: endpoint.name.clone(),
+        addr,
+        is_tls: endpoint.is_tls,
+    };
+    Ok(Bound { place, sockets })
+}
+
+/// An error with the call that failed.
+type Failure = (&'static str, io::Error);
+
+/// Repeats a call for as long as the address is in use, up to the deadline.
+fn while_in_use<T>(
+    give_up_at: Instant,
+    mut call: impl FnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
     loop {
-        match bind(addr, binding) {
-            Ok((sockets, addr)) => {
-                let place = Place {
-                    name: listener,
-                    addr,
-                    is_tls: endpoint.is_tls,
-                };
-                return Ok(Bound { place, sockets });
-            }
+        match call() {
             Err((_, source))
                 if source.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up_at =>
             {
                 thread::sleep(RETRY_EVERY);
             }
-            Err((call, source)) => {
-                let source = name_own_socket(source, addr);
-                return Err(Error::Listen {
-                    listener,
-                    address: addr.to_string(),
-                    call,
-                    source,
-                });
-            }
+            done => return done,
         }
     }
 }
@@ -140,9 +156,6 @@ fn is_activation(fd: RawFd) -> bool {
     is_for_us && (first..end).contains(&i64::from(fd))
 }
 
-/// An error with the call that failed.
-type Failure = (&'static str, io::Error);
-
 /// Whether others may bind the same address.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Port {
@@ -150,33 +163,35 @@ enum Port {
     Reused,
 }
 
-fn bind(addr: SocketAddr, binding: Binding) -> Result<(Vec<Socket>, SocketAddr), Failure> {
-    let network = binding.network;
-    let Sharing::PerSlot(slots) = binding.sharing else {
-        let socket = bind_one(addr, network, Port::Alone)?;
+fn bind(target: Target, sharing: Sharing) -> Result<(Vec<Socket>, SocketAddr), Failure> {
+    let addr = target.addr;
+    let Sharing::PerSlot(slots) = sharing else {
+        let socket = bind_one(target, Port::Alone)?;
         let addr = listen(&socket, addr)?;
         return Ok((vec![socket], addr));
     };
     // With SO_REUSEPORT a stranger of the same user would simply get a share of the connections:
     // ask without it first. Port 0 has no owner yet.
     if addr.port() != 0 {
-        bind_one(addr, network, Port::Alone)?;
+        bind_one(target, Port::Alone)?;
     }
     // It holds a port that the system chose until the others are bound to it; it never listens,
     // and so gets no connection.
-    let placeholder = bind_one(addr, network, Port::Reused)?;
+    let placeholder = bind_one(target, Port::Reused)?;
     let addr = local_addr(&placeholder, addr)?;
+    let target = Target { addr, ..target };
     // Listening in slot order: the kernel numbers the members of a group by that (socket(7)).
     let sockets = (0..slots).map(|_| {
-        let socket = bind_one(addr, network, Port::Reused)?;
+        let socket = bind_one(target, Port::Reused)?;
         listen(&socket, addr)?;
         Ok(socket)
     });
     Ok((sockets.collect::<Result<_, Failure>>()?, addr))
 }
 
-fn bind_one(addr: SocketAddr, network: Option<Network>, port: Port) -> Result<Socket, Failure> {
+fn bind_one(target: Target, port: Port) -> Result<Socket, Failure> {
     let at = |call| move |source| (call, source);
+    let Target { addr, only_v6 } = target;
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
         .map_err(at("open a socket for"))?;
     // Connections of an earlier run in TIME_WAIT do not keep the port (socket(7)).
@@ -188,16 +203,17 @@ fn bind_one(addr: SocketAddr, network: Option<Network>, port: Port) -> Result<So
             .set_reuse_port(true)
             .map_err(at("set SO_REUSEPORT for"))?;
     }
-    if addr.is_ipv6()
-        && let Some(network) = network
-    {
-        let only_v6 = network == Network::Tcp6;
+    if let Some(only_v6) = only_v6 {
         socket
             .set_only_v6(only_v6)
             .map_err(at("set IPV6_V6ONLY for"))?;
     }
     socket.bind(&addr.into()).map_err(at("bind"))?;
     Ok(socket)
+}
+
+fn prepare(source: io::Error) -> Failure {
+    ("prepare", source)
 }
 
 fn listen(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> {
@@ -262,13 +278,15 @@ impl Bound {
 mod tests {
     use super::*;
 
-    const SHARED: Binding = Binding {
+    const SHARED: Binding<'_> = Binding {
         network: None,
+        place: "listen",
         sharing: Sharing::Shared,
     };
 
-    const PER_SLOT: Binding = Binding {
+    const PER_SLOT: Binding<'_> = Binding {
         network: None,
+        place: "listen",
         sharing: Sharing::PerSlot(3),
     };
 
@@ -304,6 +322,79 @@ mod tests {
                 .iter()
                 .all(|s| local(s) == Some(bound[0].place.addr))
         );
+    }
+
+    /// Binds these addresses, with a free port of both families for each P.
+    fn bound_at(list: &str, binding: Binding<'_>) -> Vec<Bound> {
+        // Bound, and never listening: the system gives the port to no other test.
+        let dual = Target {
+            addr: "[::]:0".parse().expect("good"),
+            only_v6: Some(false),
+        };
+        let reserved = bind_one(dual, Port::Alone).expect("a free port");
+        let port = local_addr(&reserved, dual.addr).expect("bound").port();
+        let list = list.split(',').enumerate();
+        let list = list.map(|(place, text)| Endpoint {
+            name: format!("l{place}"),
+            ..Endpoint::of(&text.replace('P', &port.to_string()))
+        });
+        bind_all(&list.collect::<Vec<_>>(), binding).expect("they fit beside each other")
+    }
+
+    #[test]
+    fn both_families_are_bound_at_one_port_in_either_order() {
+        for list in [
+            "0.0.0.0:P,[::]:P",
+            "[::]:P,0.0.0.0:P",
+            ":P,[::]:P",
+            "[::]:P,127.0.0.1:P",
+            "127.0.0.1:P,[::1]:P",
+            "[::ffff:127.0.0.1]:P,[::]:P",
+        ] {
+            for sharing in [Sharing::Shared, Sharing::PerSlot(3)] {
+                let binding = Binding { sharing, ..SHARED };
+                let bound = bound_at(list, binding);
+                let addrs: Vec<SocketAddr> = bound.iter().map(|bound| bound.place.addr).collect();
+                assert_eq!(addrs[0].port(), addrs[1].port());
+                assert_ne!(addrs[0].is_ipv4(), addrs[1].is_ipv4(), "{list}");
+                for to in ["127.0.0.1", "::1"] {
+                    let to = (to, addrs[0].port());
+                    assert!(std::net::TcpStream::connect(to).is_ok(), "{list} {to:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn with_network_tcp_a_missing_host_takes_ipv4_as_well_unless_it_stands_beside_it() {
+        let binding = Binding {
+            network: Some(Network::Tcp),
+            ..SHARED
+        };
+        for list in [":P", "[::]:P", ":P,127.0.0.1:P"] {
+            let bound = bound_at(list, binding);
+            let to = ("127.0.0.1", bound[0].place.addr.port());
+            assert!(std::net::TcpStream::connect(to).is_ok(), "{list}");
+        }
+    }
+
+    #[test]
+    fn the_bound_addresses_are_in_the_order_of_the_list() {
+        let bound = bound_at("127.0.0.1:0,127.0.0.1:P", SHARED);
+        let names: Vec<_> = bound.iter().map(|bound| &bound.place.name).collect();
+        assert_eq!(names, ["l0", "l1"]);
+        assert_ne!(bound[0].place.addr, bound[1].place.addr);
+    }
+
+    #[test]
+    fn addresses_that_overlap_are_refused_before_one_is_bound() {
+        let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let taken = holder.local_addr().expect("bound").port();
+        let list = [format!("localhost:{taken}"), format!("a=127.0.0.1:{taken}")];
+        let list = list.map(|text| Endpoint::of(&text));
+        let error = bind_all(&list, SHARED).expect_err("they are one address");
+        // Binding would say that the port is taken.
+        assert_eq!(error.exit_code(), 78, "{error}");
     }
 
     #[test]

@@ -8,12 +8,13 @@ mod bind;
 mod inherit;
 mod place;
 mod resolve;
+mod target;
 
 pub(crate) use announce::announce;
 pub(crate) use bind::{Binding, Bound, bind_all, set_modes};
 pub(crate) use inherit::{Inheritance, Inherited, inherit};
 pub(crate) use place::Place;
-pub(crate) use resolve::resolve_all;
+pub(crate) use target::targets;
 
 /// All that this room says to a child by its environment: ours, and what `sd_listen_fds(3)` reads,
 /// and with it every program that knows socket activation.

@@ -1,25 +1,13 @@
 //! From an address as people write it to one that can be bound.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 
-use prefork_options::Network;
+use nix::net::if_::{if_indextoname, if_nametoindex};
+use prefork_options::{Network, host, network};
 
 use crate::config::Endpoint;
 use crate::error::Error;
-
-/// Where each listener is to be bound.
-///
-/// # Errors
-/// The first whose host has no address in the network, by its name.
-pub(crate) fn resolve_all(
-    endpoints: &[Endpoint],
-    network: Option<Network>,
-) -> Result<Vec<SocketAddr>, Error> {
-    let each = endpoints.iter();
-    each.map(|endpoint| resolve_one(endpoint, network))
-        .collect()
-}
 
 /// # Errors
 /// Its host has no address in the network.
@@ -40,20 +28,55 @@ pub(super) fn resolve_one(
 /// does not come here.
 ///
 /// # Errors
-/// What the resolver says; a name that has no address in the network.
+/// What the resolver says; a name that has no address in the network; a zone that is no interface.
 fn resolve(address: &Endpoint, network: Option<Network>) -> io::Result<SocketAddr> {
     if address.host.is_empty() {
-        return Ok(SocketAddr::new(everywhere(network), address.port));
+        let everywhere = network::everywhere(network);
+        return Ok(SocketAddr::new(everywhere, address.port));
     }
-    if let Ok(ip) = address.host.parse() {
-        return Ok(SocketAddr::new(ip, address.port));
+    if let Some(literal) = host::literal(&address.host) {
+        return resolve_literal(literal, address.port);
     }
-    let mut found = (address.host.as_str(), address.port).to_socket_addrs()?;
+    let found = (address.host.as_str(), address.port).to_socket_addrs()?;
     let wanted = |addr: &SocketAddr| match network {
         None => addr.is_ipv4(),
         Some(network) => is_in(addr.ip(), network),
     };
+    let mut found = found.map(canonical);
     found.find(wanted).ok_or_else(|| not_in(network))
+}
+
+fn resolve_literal(literal: host::Literal<'_>, port: u16) -> io::Result<SocketAddr> {
+    match (literal.ip, literal.zone) {
+        (IpAddr::V6(ip), Some(zone)) => {
+            let interface = interface(zone)?;
+            Ok(SocketAddrV6::new(ip, port, 0, interface).into())
+        }
+        (ip, _) => Ok(SocketAddr::new(ip, port)),
+    }
+}
+
+/// The number of an interface, by its name or else by its number: a name may consist of digits.
+fn interface(zone: &str) -> io::Result<u32> {
+    if let Ok(number) = if_nametoindex(zone) {
+        return Ok(number);
+    }
+    // nix 0.31 returns an empty name for a number that no interface has.
+    let is_interface = |number| if_indextoname(number).is_ok_and(|name| !name.is_empty());
+    let number = zone.parse().ok();
+    let number = number.filter(|&number| is_interface(number));
+    number.ok_or_else(|| {
+        let reason = format!("no interface {zone} on this machine");
+        io::Error::new(io::ErrorKind::NotFound, reason)
+    })
+}
+
+/// As a literal address: an IPv4-mapped one is IPv4.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        IpAddr::V6(_) => addr,
+    }
 }
 
 fn is_in(ip: IpAddr, network: Network) -> bool {
@@ -61,13 +84,6 @@ fn is_in(ip: IpAddr, network: Network) -> bool {
         Network::Tcp => true,
         Network::Tcp4 => ip.is_ipv4(),
         Network::Tcp6 => ip.is_ipv6(),
-    }
-}
-
-fn everywhere(network: Option<Network>) -> IpAddr {
-    match network {
-        None | Some(Network::Tcp4) => Ipv4Addr::UNSPECIFIED.into(),
-        Some(Network::Tcp | Network::Tcp6) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -100,8 +116,45 @@ mod tests {
             ("[::1]:80", None, Some("[::1]:80")),
             ("localhost:80", None, Some("127.0.0.1:80")),
             ("localhost:80", tcp4, Some("127.0.0.1:80")),
+            ("[::ffff:127.0.0.1]:80", None, Some("127.0.0.1:80")),
+            ("[::ffff:127.0.0.1]:80", tcp4, Some("127.0.0.1:80")),
+            ("[::ffff:0.0.0.0]:80", tcp, Some("0.0.0.0:80")),
         ] {
             assert_eq!(ip(text, network).as_deref(), expected, "{text} {network:?}");
+        }
+    }
+    /// The first interface has number 1 in every network namespace of Linux, where it is `lo`.
+    #[test]
+    fn a_zone_is_a_name_or_a_number_and_stays_in_the_address() {
+        let Ok(name) = if_indextoname(1) else {
+            println!("skipped: needs an interface with number 1");
+            return;
+        };
+        let name = name.to_str().expect("a plain name");
+        for zone in [name, "1"] {
+            let text = format!("[fe80::1%{zone}]:80");
+            let expected = Some("[fe80::1%1]:80");
+            assert_eq!(ip(&text, None).as_deref(), expected, "{text}");
+            assert_eq!(
+                ip(&text, Some(Network::Tcp6)).as_deref(),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_zone_is_an_error_that_names_it() {
+        for zone in ["no-such-zone", "4294967295", "99999999999"] {
+            let address = Endpoint::of(&format!("http=[fe80::1%{zone}]:80"));
+            let error = resolve_one(&address, None).expect_err(zone);
+            assert_eq!(error.exit_code(), 68);
+            let text = error.paragraph();
+            let expected = format!(
+                "listener 'http': cannot resolve fe80::1%{zone}: no interface {zone} on this machine. "
+            );
+            assert!(text.starts_with(&expected), "{text}");
+            assert!(text.contains("`ip link`"), "{text}");
         }
     }
 }

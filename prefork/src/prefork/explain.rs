@@ -9,7 +9,7 @@ use super::arguments::{declare, offered_by, oversights};
 use super::{Resolved, need_master};
 use crate::config::{Config, explain as explanation};
 use crate::error::Error;
-use crate::listen::resolve_all;
+use crate::listen::targets;
 use crate::master::rehearse;
 use crate::tls::Keeper;
 use crate::worker::Wanted;
@@ -62,12 +62,19 @@ struct Rehearsed {
 /// In the order of a start.
 fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
     // Once: whoever answers names may take seconds, and say something else the next time.
-    let resolved = resolve_all(&config.listen, config.network);
-    let addrs = resolved.as_ref().map_or(&[][..], Vec::as_slice);
-    let places = config.listen.iter().zip(addrs);
-    let places = places.map(|(to, addr)| {
+    let resolved = targets(&config.listen, config.network, &config.places.listen);
+    let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
+    let places = config.listen.iter().zip(all);
+    let places = places.map(|(to, target)| {
         let scheme = if to.is_tls { "tls://" } else { "" };
-        let place = format!("{scheme}{addr}{}", sharing(config));
+        let addr = target.addr;
+        let is_everywhere = addr.ip().is_unspecified();
+        let family = match target.only_v6 {
+            Some(true) if is_everywhere => ", IPv6 alone",
+            Some(false) if is_everywhere => ", IPv6 and IPv4",
+            _ => "",
+        };
+        let place = format!("{scheme}{addr}{family}{}", sharing(config));
         (to.name.clone(), place)
     });
     let places = places.collect();

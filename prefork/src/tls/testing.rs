@@ -95,6 +95,7 @@ pub(super) fn sources(pair: &Pair) -> Sources {
 /// The program said all of it.
 pub(super) fn places() -> Places {
     Places {
+        listen: "listen".to_owned(),
         workers: "workers".to_owned(),
         tls_cert: "tls_cert".to_owned(),
         tls_key: "tls_key".to_owned(),
