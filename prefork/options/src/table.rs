@@ -58,6 +58,12 @@ macro_rules! options {
                 /// refused before anything is bound if they are equal, or if one covers the other, as `0.0.0.0:8080` covers
                 /// `127.0.0.1:8080`; host names are compared after they are resolved. Port 0 never collides.
                 ///
+                /// A port has one owner: if another process listens there, the start waits for a second and then fails with
+                /// status 69, also if two masters start in the same moment.
+                ///
+                /// With `tls://` before the host, behind the name, who connects there is to speak TLS (feature `tls`): `main` takes
+                /// it as a `TlsListener`. It is a part of the address: an operator who changes the port says it again.
+                ///
                 /// `host` without a port (`:` for all interfaces) leaves the port to the variable `PORT`, and is refused
                 /// at the start where that is not set.
                 ///

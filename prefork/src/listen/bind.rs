@@ -89,7 +89,7 @@ fn bind_patiently(
     sharing: Sharing,
     give_up_at: Instant,
 ) -> Result<Bound, Error> {
-    let bound = while_in_use(give_up_at, || bind(target, sharing));
+    let bound = while_in_use(give_up_at, || bind(target, sharing, give_up_at));
     let (sockets, addr) = bound.map_err(|(call, source)| Error::Listen {
         listener: endpoint.name.clone(),
         address: target.addr.to_string(),
@@ -163,30 +163,38 @@ enum Port {
     Reused,
 }
 
-fn bind(target: Target, sharing: Sharing) -> Result<(Vec<Socket>, SocketAddr), Failure> {
-    let addr = target.addr;
-    let Sharing::PerSlot(slots) = sharing else {
-        let socket = bind_one(target, Port::Alone)?;
-        let addr = listen(&socket, addr)?;
-        return Ok((vec![socket], addr));
+/// Binds and listens, with a socket for each slot where these do not share one.
+///
+/// The first socket decides who owns the port. It is bound without `SO_REUSEPORT`, since with it another process of the
+/// same user would get a share of the connections. Two sockets with `SO_REUSEADDR` may both be bound to one address, but only
+/// one of them can listen: so the address is owned from the first `listen` on, also when two masters start together. The
+/// kernel asks for `SO_REUSEPORT` when further sockets are bound, not when the first one was (`inet_csk_get_port`), so it is
+/// set on the socket that listens already, and the port is never free in between.
+fn bind(
+    target: Target,
+    sharing: Sharing,
+    give_up_at: Instant,
+) -> Result<(Vec<Socket>, SocketAddr), Failure> {
+    let first = bind_one(target, Port::Alone)?;
+    let addr = listen(&first, target.addr)?;
+    let mut sockets = vec![first];
+    let Sharing::PerSlot(slots @ 2..) = sharing else {
+        return Ok((sockets, addr));
     };
-    // With SO_REUSEPORT a stranger of the same user would simply get a share of the connections:
-    // ask without it first. Port 0 has no owner yet.
-    if addr.port() != 0 {
-        bind_one(target, Port::Alone)?;
-    }
-    // It holds a port that the system chose until the others are bound to it; it never listens,
-    // and so gets no connection.
-    let placeholder = bind_one(target, Port::Reused)?;
-    let addr = local_addr(&placeholder, addr)?;
+    sockets[0].set_reuse_port(true).map_err(prepare)?;
+    // With the port that the system chose for 0.
     let target = Target { addr, ..target };
     // Listening in slot order: the kernel numbers the members of a group by that (socket(7)).
-    let sockets = (0..slots).map(|_| {
-        let socket = bind_one(target, Port::Reused)?;
-        listen(&socket, addr)?;
-        Ok(socket)
-    });
-    Ok((sockets.collect::<Result<_, Failure>>()?, addr))
+    while sockets.len() < slots {
+        // A socket of another master's that is refused in its `listen` is in the way for that moment.
+        let socket = while_in_use(give_up_at, || {
+            let socket = bind_one(target, Port::Reused)?;
+            listen(&socket, addr)?;
+            Ok(socket)
+        })?;
+        sockets.push(socket);
+    }
+    Ok((sockets, addr))
 }
 
 fn bind_one(target: Target, port: Port) -> Result<Socket, Failure> {
@@ -395,6 +403,39 @@ mod tests {
         let error = bind_all(&list, SHARED).expect_err("they are one address");
         // Binding would say that the port is taken.
         assert_eq!(error.exit_code(), 78, "{error}");
+    }
+
+    #[test]
+    fn an_owner_is_alone_from_its_first_socket_on() {
+        let reserved = bind_all(&[address("127.0.0.1:0")], SHARED).expect("a free port");
+        let target = Target {
+            addr: reserved[0].place.addr,
+            only_v6: None,
+        };
+        // As the second of two masters that start together: bound before the first one listens.
+        drop(reserved);
+        let late = bind_one(target, Port::Alone).expect("the port is free");
+        let (sockets, _) =
+            bind(target, Sharing::PerSlot(2), Instant::now()).expect("it is the first");
+        let (call, refused) = listen(&late, target.addr).expect_err("the port has an owner");
+        assert_eq!(call, "listen on");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(sockets.len(), 2);
+    }
+
+    #[test]
+    fn every_socket_of_a_group_gets_connections() {
+        let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
+        let connect =
+            || std::net::TcpStream::connect(bound[0].place.addr).expect("the queue takes it");
+        let _clients: Vec<_> = (0..200).map(|_| connect()).collect();
+        for socket in &bound[0].sockets {
+            socket.set_nonblocking(true).expect("it is ours");
+            assert!(
+                socket.accept().is_ok(),
+                "of 200 connections each socket has some"
+            );
+        }
     }
 
     #[test]
