@@ -7,7 +7,7 @@ use std::fmt;
 use prefork_options::{Address, host, list};
 
 use super::Options;
-use super::origin::Layers;
+use super::origin::{Layers, Origin};
 
 /// A listener as it is to be bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +66,7 @@ pub(super) fn endpoints(
     let complete: Vec<Address> = addresses.iter().map(complete).collect();
     let named = list::name(complete.clone());
     let named = if is_known {
-        // Without a network that could be read it is unknown what a missing host means.
-        if options.network.is_known() {
-            let network = options.network.value().copied();
-            for clash in list::overlaps(named.as_ref().unwrap_or(&complete), network) {
-                options.mistake(place, &clash.error);
-            }
-        }
+        check_overlaps(named.as_ref().unwrap_or(&complete), place, options);
         options.check(place, named.map_err(|clash| clash.error))
     } else {
         named.ok()
@@ -85,6 +79,28 @@ pub(super) fn endpoints(
     };
     let named = named.unwrap_or_default().into_iter();
     named.map(endpoint).collect()
+}
+
+/// Keeps the addresses that cannot be bound beside each other as mistakes: of the operator's network, if the list was good
+/// without it.
+fn check_overlaps(addresses: &[Address], place: &str, options: &mut Options) {
+    let network = &options.network;
+    // What a missing host means is unknown.
+    if !network.is_known() {
+        return;
+    }
+    let clashes = list::overlaps(addresses, network.value().copied());
+    let before = network.overridden().last().map(|said| said.value);
+    let without = list::overlaps(addresses, before);
+    let by_network = match network.origin() {
+        Origin::Variable(variable) => Some(variable),
+        Origin::Default | Origin::Program(..) => None,
+    };
+    for clash in clashes {
+        let is_by_list = without.iter().any(|other| other.place == clash.place);
+        let by_network = by_network.as_deref().filter(|_| !is_by_list);
+        options.mistake(by_network.unwrap_or(place), &clash.error);
+    }
 }
 
 /// Whom a mistake in one address is told by: of the operator's list, where the program does not declare it in the same

@@ -505,6 +505,30 @@ mod tests {
     }
 
     #[test]
+    fn an_overlap_is_reported_by_what_brought_it_about() {
+        for (list, pairs, place) in [
+            (
+                ":80,[::1]:80",
+                &[("PREFORK_NETWORK", "tcp6")][..],
+                "PREFORK_NETWORK",
+            ),
+            ("[::]:80,[::1]:80", &[("PREFORK_NETWORK", "tcp6")], "listen"),
+            (
+                "a=:80,b=[::1]:81",
+                &[("PREFORK_LISTEN", "b=127.0.0.1:80")],
+                "PREFORK_LISTEN",
+            ),
+            ("0.0.0.0,127.0.0.1", &[("PORT", "80")], "listen"),
+        ] {
+            let options = program(|it| it.listen(list));
+            let told = mistakes(&settled(&options, pairs));
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].starts_with(&format!("{place}: '")), "{told:?}");
+            assert!(told[0].contains("covers"), "{told:?}");
+        }
+    }
+
+    #[test]
     #[cfg(feature = "tls")]
     fn protocols_of_a_list_that_an_unreadable_one_replaces_are_not_checked() {
         for listen in ["tls://127.0.0.1:80", "127.0.0.1:80"] {

@@ -42,8 +42,23 @@ fn resolve(address: &Endpoint, network: Option<Network>) -> io::Result<SocketAdd
         None => addr.is_ipv4(),
         Some(network) => is_in(addr.ip(), network),
     };
-    let mut found = found.map(canonical);
-    found.find(wanted).ok_or_else(|| not_in(network))
+    named(found.map(canonical).find(wanted), network)
+}
+
+/// The address that a name stands for.
+fn named(found: Option<SocketAddr>, network: Option<Network>) -> io::Result<SocketAddr> {
+    let addr = found.ok_or_else(|| not_in(network))?;
+    if let SocketAddr::V6(addr) = addr
+        && addr.ip().is_unicast_link_local()
+        && addr.scope_id() == 0
+    {
+        let ip = addr.ip();
+        let reason = format!(
+            "the host has the address {ip}, a link-local address needs a zone: [{ip}%eth0]"
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    Ok(addr)
 }
 
 fn resolve_literal(literal: host::Literal<'_>, port: u16) -> io::Result<SocketAddr> {
@@ -88,11 +103,11 @@ fn is_in(ip: IpAddr, network: Network) -> bool {
 }
 
 fn not_in(network: Option<Network>) -> io::Error {
-    let family = match network {
-        Some(Network::Tcp6) => "IPv6",
-        None | Some(Network::Tcp | Network::Tcp4) => "IPv4",
+    let reason = match network {
+        Some(Network::Tcp6) => "the host has no IPv6 address",
+        Some(Network::Tcp | Network::Tcp4) => "the host has no IPv4 address",
+        None => "the host has no IPv4 address, and IPv6 ones need network = \"tcp6\"",
     };
-    let reason = format!("the host has no {family} address");
     io::Error::new(io::ErrorKind::NotFound, reason)
 }
 
@@ -141,6 +156,27 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_name_that_stands_for_no_usable_address_is_an_error_that_says_why() {
+        let reason = |found: Option<&str>, network| {
+            let found = found.map(|text| text.parse().expect(text));
+            named(found, network)
+                .expect_err("it cannot be bound")
+                .to_string()
+        };
+        assert!(reason(None, None).ends_with("IPv6 ones need network = \"tcp6\""));
+        assert_eq!(
+            reason(None, Some(Network::Tcp6)),
+            "the host has no IPv6 address"
+        );
+        assert_eq!(
+            reason(Some("[fe80::1]:80"), Some(Network::Tcp6)),
+            "the host has the address fe80::1, a link-local address needs a zone: [fe80::1%eth0]"
+        );
+        let with_zone = "[fe80::1%1]:80".parse().expect("good");
+        assert_eq!(named(Some(with_zone), None).ok(), Some(with_zone));
     }
 
     #[test]
