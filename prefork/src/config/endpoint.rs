@@ -81,8 +81,8 @@ pub(super) fn endpoints(
     named.map(endpoint).collect()
 }
 
-/// Keeps the addresses that cannot be bound beside each other as mistakes: of the operator's network, if the list was good
-/// without it.
+/// Keeps the addresses that cannot be bound beside each other as mistakes: of the operator's network, if the program's list
+/// was good without it.
 fn check_overlaps(addresses: &[Address], place: &str, options: &mut Options) {
     let network = &options.network;
     // What a missing host means is unknown.
@@ -92,9 +92,9 @@ fn check_overlaps(addresses: &[Address], place: &str, options: &mut Options) {
     let clashes = list::overlaps(addresses, network.value().copied());
     let before = network.overridden().last().map(|said| said.value);
     let without = list::overlaps(addresses, before);
-    let by_network = match network.origin() {
-        Origin::Variable(variable) => Some(variable),
-        Origin::Default | Origin::Program(..) => None,
+    let by_network = match (network.origin(), options.listen.origin()) {
+        (Origin::Variable(variable), Origin::Default | Origin::Program(..)) => Some(variable),
+        (_, _) => None,
     };
     for clash in clashes {
         let is_by_list = without.iter().any(|other| other.place == clash.place);

@@ -519,6 +519,14 @@ mod tests {
                 "PREFORK_LISTEN",
             ),
             ("0.0.0.0,127.0.0.1", &[("PORT", "80")], "listen"),
+            (
+                ":0",
+                &[
+                    ("PREFORK_NETWORK", "tcp6"),
+                    ("PREFORK_LISTEN", ":80,[::1]:80"),
+                ],
+                "PREFORK_LISTEN",
+            ),
         ] {
             let options = program(|it| it.listen(list));
             let told = mistakes(&settled(&options, pairs));
