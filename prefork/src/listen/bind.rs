@@ -181,7 +181,9 @@ fn bind(
     let Sharing::PerSlot(slots @ 2..) = sharing else {
         return Ok((sockets, addr));
     };
-    sockets[0].set_reuse_port(true).map_err(prepare)?;
+    sockets[0]
+        .set_reuse_port(true)
+        .map_err(|source| ("set SO_REUSEPORT for", source))?;
     // With the port that the system chose for 0.
     let target = Target { addr, ..target };
     // Listening in slot order: the kernel numbers the members of a group by that (socket(7)).
@@ -218,10 +220,6 @@ fn bind_one(target: Target, port: Port) -> Result<Socket, Failure> {
     }
     socket.bind(&addr.into()).map_err(at("bind"))?;
     Ok(socket)
-}
-
-fn prepare(source: io::Error) -> Failure {
-    ("prepare", source)
 }
 
 fn listen(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> {
@@ -494,7 +492,14 @@ mod tests {
         let bound = bound.into_iter().next().expect("one address");
         let addr = bound.place.addr;
         // Another process of the same user that asks for its share.
-        let other = bind_one(addr, None, Port::Reused).expect("the port is shared");
+        let other = bind_one(
+            Target {
+                addr,
+                only_v6: None,
+            },
+            Port::Reused,
+        )
+        .expect("the port is shared");
         listen(&other, addr).expect("it can listen");
         bound.release();
         for _ in 0..8 {
