@@ -8,6 +8,8 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 
 use socket2::SockRef;
 
@@ -15,11 +17,16 @@ use super::intake::Intake;
 
 /// A connection: over a `std::net::TcpStream` from
 /// [`blocking_accept`](super::Listener::blocking_accept), over a `tokio::net::TcpStream` from the
-/// async `accept`. It reads and writes like the stream inside.
+/// async `accept`. It reads and writes like the stream inside, but for the end of a client's side (`shutdown(2)`, `SHUT_WR`):
+/// an async read reports it one poll of the task later than it could, so that a server on hyper begins to answer a request
+/// that came together with the end.
 #[derive(Debug)]
 pub struct Stream<S = TcpStream> {
     /// First, so that it is dropped before the descriptor is closed.
     unread: Option<Unread>,
+    /// The end of the client's side was seen, and its report was put off once.
+    #[cfg(feature = "tokio")]
+    has_deferred_end: bool,
     pub(super) io: S,
 }
 
@@ -33,6 +40,8 @@ impl<S: AsFd> Stream<S> {
         };
         Self {
             unread: Some(unread),
+            #[cfg(feature = "tokio")]
+            has_deferred_end: false,
             io,
         }
     }
@@ -73,6 +82,35 @@ impl<S> Stream<S> {
     }
 }
 
+/// For async reads.
+#[cfg(feature = "tokio")]
+impl<S> Stream<S> {
+    /// Notes a read, and puts off the report of the client's end by one poll of the task.
+    ///
+    /// A client may send its request and close its sending side (`shutdown(2)`, `SHUT_WR`). HTTP servers on hyper read on
+    /// while a request is in flight, and drop it unanswered when they see the end before its handler was polled. Whether
+    /// they see it so early depends on how tokio learned that the socket is readable. Putting it off once lets the
+    /// handler run first, always. A handler that waits for something is cancelled at the next poll, as before.
+    pub(super) fn note_poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<()>>,
+        is_end: bool,
+    ) -> Poll<io::Result<()>> {
+        if result.is_pending() {
+            return result;
+        }
+        let has_read_before = self.unread.is_none();
+        self.note_read();
+        if is_end && has_read_before && !self.has_deferred_end {
+            self.has_deferred_end = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        result
+    }
+}
+
 /// For what stands between the descriptor and the first read, such as TLS.
 #[cfg(feature = "tls")]
 impl<S> Stream<S> {
@@ -80,6 +118,7 @@ impl<S> Stream<S> {
     pub(super) fn map<T>(self, layer: impl FnOnce(S) -> T) -> Stream<T> {
         Stream {
             unread: self.unread,
+            has_deferred_end: self.has_deferred_end,
             io: layer(self.io),
         }
     }

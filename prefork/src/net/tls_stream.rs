@@ -102,14 +102,19 @@ impl AsyncRead for TlsStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let (before, has_space) = (buffer.filled().len(), buffer.remaining() > 0);
         let result = Pin::new(&mut self.inner.io).poll_read(cx, buffer);
-        if result.is_ready() {
-            self.inner.note_read();
-        } else {
-            // Part of a record may have left the socket.
-            self.inner.note_heard();
-        }
-        result
+        let is_end = match &result {
+            Poll::Ready(Ok(())) => has_space && buffer.filled().len() == before,
+            // The client closed its sending side without `close_notify`.
+            Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::UnexpectedEof,
+            Poll::Pending => {
+                // Part of a record may have left the socket.
+                self.inner.note_heard();
+                false
+            }
+        };
+        self.inner.note_poll(cx, result, is_end)
     }
 }
 

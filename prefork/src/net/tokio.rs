@@ -91,11 +91,11 @@ impl AsyncRead for Stream<TcpStream> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let (before, has_space) = (buffer.filled().len(), buffer.remaining() > 0);
         let result = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if result.is_ready() {
-            self.note_read();
-        }
-        result
+        let is_end =
+            has_space && matches!(result, Poll::Ready(Ok(()))) && buffer.filled().len() == before;
+        self.note_poll(cx, result, is_end)
     }
 }
 
@@ -126,5 +126,100 @@ impl AsyncWrite for Stream<TcpStream> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener as Bound, TcpStream as Client};
+    use std::task::{Wake, Waker};
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// Counts how often the task is to be polled again.
+    #[derive(Default)]
+    struct Count(std::sync::atomic::AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("descriptors").block_on(future)
+    }
+
+    /// A connection whose client has said this and closed its sending side before the runtime knows the socket.
+    async fn half_closed(said: &[u8]) -> (Stream<TcpStream>, Client) {
+        let bound = Bound::bind("127.0.0.1:0").expect("a free port");
+        let mut client = Client::connect(bound.local_addr().expect("bound")).expect("it listens");
+        client.write_all(said).expect("there is space");
+        client.shutdown(Shutdown::Write).expect("it is connected");
+        let (io, _) = bound.accept().expect("a client waits");
+        io.set_nonblocking(true).expect("a socket");
+        let io = TcpStream::from_std(io).expect("a runtime");
+        let intake = crate::net::Intake::new(|| {}, || {}).expect("descriptors");
+        // The runtime has seen both by now.
+        io.readable().await.expect("the client has ended");
+        (Stream::new(io, &std::sync::Arc::new(intake)), client)
+    }
+
+    fn poll_once(stream: &mut Stream<TcpStream>, waker: &Waker) -> Poll<io::Result<usize>> {
+        let mut bytes = [0; 64];
+        let mut read = pin!(stream.read(&mut bytes));
+        read.as_mut().poll(&mut Context::from_waker(waker))
+    }
+
+    #[test]
+    fn the_end_behind_a_request_is_reported_one_poll_later() {
+        block_on(async {
+            let (mut stream, _client) = half_closed(b"request").await;
+            let count = std::sync::Arc::new(Count::default());
+            let waker = Waker::from(std::sync::Arc::clone(&count));
+            assert!(matches!(poll_once(&mut stream, &waker), Poll::Ready(Ok(7))));
+            assert!(poll_once(&mut stream, &waker).is_pending());
+            assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);
+            assert!(matches!(poll_once(&mut stream, &waker), Poll::Ready(Ok(0))));
+        });
+    }
+
+    #[test]
+    fn the_end_of_a_client_that_said_nothing_is_reported_at_once() {
+        block_on(async {
+            let (mut stream, _client) = half_closed(b"").await;
+            let poll = poll_once(&mut stream, Waker::noop());
+            assert!(matches!(poll, Poll::Ready(Ok(0))));
+        });
+    }
+
+    #[test]
+    fn a_buffer_without_space_is_no_end() {
+        block_on(async {
+            let (mut stream, _client) = half_closed(b"request").await;
+            let poll = |stream: &mut Stream<TcpStream>, bytes: &mut [u8]| {
+                let mut read = pin!(stream.read(bytes));
+                let mut cx = Context::from_waker(Waker::noop());
+                read.as_mut().poll(&mut cx)
+            };
+            assert!(matches!(poll(&mut stream, &mut [0]), Poll::Ready(Ok(1))));
+            assert!(matches!(poll(&mut stream, &mut []), Poll::Ready(Ok(0))));
+        });
+    }
+
+    #[test]
+    fn a_server_that_reads_to_the_end_gets_all() {
+        block_on(async {
+            let (mut stream, _client) = half_closed(b"request").await;
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).await.expect("a connection");
+            assert_eq!(all, b"request");
+        });
     }
 }

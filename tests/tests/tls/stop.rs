@@ -1,5 +1,8 @@
 //! A stop answers over TLS whom it answers in plain text: who has asked, who waits in the queue, who is in the handshake.
 
+use std::io::Write;
+use std::net::Shutdown;
+
 use prefork_testkit::{Signal, eventually};
 use prefork_tests::proc;
 use prefork_tests::tls::{answer, ask, greet, greet_and_hear};
@@ -74,5 +77,43 @@ fn a_stop_answers_who_waits_in_the_queue_and_who_is_in_the_handshake() {
     }
     let release = ask(silent, "/release").expect("it is waited for as well");
     answer(release).expect("the stop goes on");
+    assert!(server.wait().success());
+}
+
+/// Each client ends its session and its sending side behind its request, and reads on.
+#[test]
+fn a_stop_answers_clients_that_have_closed_their_sending_side() {
+    let secure = Secure::new();
+    let mut server = secure
+        .server(TLS, "1")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
+        .start();
+    let client = secure.client();
+    let mut connections: Vec<_> = (0..CLIENTS)
+        .map(|_| client.connect(server.addr()).expect("a handshake"))
+        .collect();
+    let worker = server.signal_child(0, Signal::SIGSTOP);
+    eventually("a worker that is halted", || {
+        proc::is_stopped(worker.pid).then_some(())
+    });
+    for (index, connection) in connections.iter_mut().enumerate() {
+        let head = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        connection.write_all(head).expect("there is space");
+        // Every other one closes without `close_notify`.
+        if index % 2 == 0 {
+            connection.conn.send_close_notify();
+        }
+        connection.flush().expect("there is space");
+        connection
+            .sock
+            .shutdown(Shutdown::Write)
+            .expect("it is connected");
+    }
+    server.signal(Signal::SIGTERM);
+    server.wait_for_log(|line| line.contains("stopping 1 worker"));
+    server.signal_child(0, Signal::SIGCONT);
+    for connection in connections {
+        answer(connection).expect("its request was complete");
+    }
     assert!(server.wait().success());
 }
