@@ -2,24 +2,21 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::thread;
-use std::time::Duration;
 
 use prefork::net::{Listener, Stream};
 
 #[prefork::main(listen = "127.0.0.1:8080", workers = 2, shutdown_grace_period = "5s")]
-fn main(listener: Listener) {
+fn main(listener: Listener) -> io::Result<()> {
     // Answers are finished before the worker ends: the scope waits for its threads.
     thread::scope(|scope| {
         // `None`: the worker was asked to go, and nobody waits any more.
         while let Some(connection) = listener.blocking_accept() {
-            match connection {
-                // A client that is gone is no reason to end the worker.
-                Ok((stream, _peer)) => drop(scope.spawn(|| answer(stream))),
-                // No descriptors are left, for example: the end of other requests frees some.
-                Err(_) => thread::sleep(Duration::from_millis(100)),
-            }
+            let (stream, _peer) = connection?;
+            // A client that is gone is no reason to end the worker.
+            scope.spawn(|| answer(stream));
         }
-    });
+        Ok(())
+    })
 }
 
 fn answer(stream: Stream) -> io::Result<()> {

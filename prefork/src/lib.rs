@@ -83,6 +83,7 @@
 //! | ready is seen | at the first accept | after a second, or by [`ready()`] |
 //! | a stop answers what already waits | yes | what the body still accepts |
 //! | `shutdown()` resolves | when everything accepted is seen | at once |
+//! | a shortage of descriptors is logged | yes | no |
 //! | late clients are refused | when all workers closed | when all workers ended |
 //! | a killed master's address is free again | when its workers have drained their queues | when their bodies ended |
 //!
@@ -153,7 +154,8 @@
 //! later ones go to stderr. The paragraph by which the generated `main` ends stands on stderr in any case, since a filter
 //! must not hide it; it is told to the logger as well, where it ends a master that had run `init`, else to a subscriber or
 //! the crate `log`. What a worker has to say itself (that its master died, that it did not end in time, why it could not
-//! begin) goes to stderr.
+//! begin) goes to stderr. In single mode the lines about a shortage of descriptors or memory come from a thread beside the
+//! body.
 //!
 //! # Names
 //!

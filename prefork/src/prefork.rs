@@ -245,7 +245,7 @@ impl Prefork {
         });
         report_end(&context);
         drop(guard);
-        context.conclude();
+        context.conclude()?;
         Ok(Ended::Worker(returned))
     }
 
@@ -277,13 +277,12 @@ impl Prefork {
             hold_signals()?;
         }
         self.begin(role)?;
-        let mut log = self.log(said.warnings);
+        let log = self.log(said.warnings);
         if config.workers > 0 {
             self.setup(config, &declared).run(log)?;
             return Ok(None);
         }
-        let context = serve_alone(&config, &declared, &mut log);
-        Ok(Some((log.ending(context)?, declared)))
+        Ok(Some((serve_alone(&config, &declared, log)?, declared)))
     }
 
     /// Reads all layers: what the program says, the environment, `configure`.

@@ -7,6 +7,8 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::error::{Shortage, ShortageStage};
+
 /// What a child tells its master.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FromChild {
@@ -29,6 +31,8 @@ pub(crate) enum FromChild {
     Panic(String),
     /// Its `main` has ended; the process may still run.
     Ended(MainEnd),
+    /// Accepting fails for lack of descriptors or memory, or works again.
+    Shortage(Shortage),
 }
 
 /// How the `main` of a worker ended. `Display` is the reason that a log gives.
@@ -40,8 +44,8 @@ pub(crate) enum MainEnd {
     Failed(String),
     /// It panicked, by message and location.
     Panicked(String),
-    /// It was never called: an argument could not be made, or the worker could not be set up.
-    NotStarted(String),
+    /// The worker cannot go on: it could not be set up, an argument could not be made, or no listener accepts any more.
+    Unable(String),
 }
 
 impl MainEnd {
@@ -50,7 +54,7 @@ impl MainEnd {
             Self::Returned => return "ended how=returned".to_owned(),
             Self::Failed(error) => ("error", error),
             Self::Panicked(panic) => ("panic", panic),
-            Self::NotStarted(error) => ("not_started", error),
+            Self::Unable(error) => ("unable", error),
         };
         format!("ended how={how} {}", cut(text))
     }
@@ -61,7 +65,7 @@ impl MainEnd {
         Some(match how.strip_prefix("how=")? {
             "error" => Self::Failed(text),
             "panic" => Self::Panicked(text),
-            "not_started" => Self::NotStarted(text),
+            "unable" => Self::Unable(text),
             // That it ended is what matters most.
             _ => Self::Returned,
         })
@@ -75,7 +79,7 @@ impl fmt::Display for MainEnd {
             Self::Failed(error) => write!(f, "main returned an error: {error}"),
             Self::Panicked(panic) if panic.is_empty() => f.write_str("main panicked"),
             Self::Panicked(panic) => write!(f, "main {panic}"),
-            Self::NotStarted(error) => f.write_str(error),
+            Self::Unable(error) => f.write_str(error),
         }
     }
 }
@@ -138,6 +142,15 @@ impl FromChild {
             Self::Closed => "closed".to_owned(),
             Self::Panic(text) => format!("panic {}", cut(text)),
             Self::Ended(end) => end.encode(),
+            Self::Shortage(Shortage { listener, stage }) => match stage {
+                ShortageStage::Begins { errno, limit } => {
+                    format!("shortage listener={listener} errno={errno} limit={limit}")
+                }
+                ShortageStage::IsOver { lasted } => {
+                    let lasted = lasted.as_millis();
+                    format!("shortage_over listener={listener} lasted_ms={lasted}")
+                }
+            },
         }
         .into_bytes()
     }
@@ -157,6 +170,19 @@ impl FromChild {
             "closed" => Self::Closed,
             "panic" => Self::Panic(rest.to_owned()),
             "ended" => Self::Ended(MainEnd::decode(rest)?),
+            "shortage" | "shortage_over" => Self::Shortage(Shortage {
+                listener: value(rest, "listener")?.to_owned(),
+                stage: if verb == "shortage" {
+                    ShortageStage::Begins {
+                        errno: value(rest, "errno")?.parse().ok()?,
+                        limit: value(rest, "limit").unwrap_or("0").parse().ok()?,
+                    }
+                } else {
+                    ShortageStage::IsOver {
+                        lasted: milliseconds(rest, "lasted_ms")?,
+                    }
+                },
+            }),
             _ => return None,
         })
     }
@@ -264,11 +290,33 @@ mod tests {
                 "ended how=panic at a b",
             ),
             (
-                ended(MainEnd::NotStarted("no".to_owned())),
-                "ended how=not_started no",
+                ended(MainEnd::Unable("no".to_owned())),
+                "ended how=unable no",
             ),
         ];
         for (message, bytes) in from_child {
+            assert_eq!(message.encode(), bytes.as_bytes());
+            assert_eq!(FromChild::decode(bytes.as_bytes()), Some(message));
+        }
+        for (stage, bytes) in [
+            (
+                ShortageStage::Begins {
+                    errno: 24,
+                    limit: 1024,
+                },
+                "shortage listener=http errno=24 limit=1024",
+            ),
+            (
+                ShortageStage::IsOver {
+                    lasted: Duration::from_millis(1500),
+                },
+                "shortage_over listener=http lasted_ms=1500",
+            ),
+        ] {
+            let message = FromChild::Shortage(Shortage {
+                listener: "http".to_owned(),
+                stage,
+            });
             assert_eq!(message.encode(), bytes.as_bytes());
             assert_eq!(FromChild::decode(bytes.as_bytes()), Some(message));
         }

@@ -14,7 +14,7 @@ impl Error {
     /// | 68 | a host name has no address |
     /// | 69 | an address could not be bound |
     /// | 70 | `run` twice, or inside a worker; `init`, a hook or the child producer failed |
-    /// | 71 | a system call is missing, or the master could not go on |
+    /// | 71 | a system call is missing, the master could not go on, or a listener of a worker cannot accept any more |
     /// | 72 | a child could not be started |
     /// | 74 | children were killed and did not go |
     /// | 75 | more workers ended than `recover_threshold` allows |
@@ -29,7 +29,10 @@ impl Error {
             | Self::Init { .. }
             | Self::Producer { .. }
             | Self::Hook { .. } => 70,
-            Self::Kernel { .. } | Self::Master { .. } | Self::Worker { .. } => 71,
+            Self::Kernel { .. }
+            | Self::Master { .. }
+            | Self::Worker { .. }
+            | Self::Accept { .. } => 71,
             Self::Start { .. } => 72,
             Self::Unkillable { .. } => 74,
             Self::OverRecovery { .. } => 75,
@@ -47,6 +50,10 @@ impl Error {
         match self {
             Self::Options(options) if options.len() > 1 => "Correct them and start again.",
             Self::Options(_) => "Correct the option and start again.",
+            Self::Accept { .. } => {
+                "Look for code that shuts down or closes the socket: all workers share it. A filter of system calls \
+                 that refuses accept4 has the same effect."
+            }
             Self::Explained { .. } => "Remove the variable to start.",
             Self::Configure { .. } => "Correct what it was given to read, or the function itself.",
             Self::Init { .. } => "This process did nothing else. Correct the function.",

@@ -205,6 +205,15 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A listener of the worker cannot accept connections any more.
+    #[error("listener '{listener}': cannot accept connections")]
+    Accept {
+        /// The listener's name.
+        listener: String,
+        /// The error of accept.
+        source: io::Error,
+    },
+
     /// `run` or `start` was called inside a worker, a second time in one process, or on a builder whose functions are gone.
     #[error("{reason}")]
     SecondRun {

@@ -4,9 +4,11 @@ mod bad_option;
 mod ending;
 mod error;
 mod hint;
+mod shortage;
 mod tls_reason;
 
 pub use bad_option::BadOption;
 pub use error::Error;
 pub(crate) use hint::OwnSocket;
+pub(crate) use shortage::{Shortage, ShortageStage};
 pub use tls_reason::TlsReason;

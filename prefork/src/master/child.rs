@@ -19,6 +19,8 @@ pub(super) struct Child {
     /// Until the child closes its end, or breaks the rules.
     pub(super) channel: Option<Channel>,
     pub(super) rate: Rate,
+    /// Of the lines about shortages.
+    pub(super) shortage_rate: Rate,
     pub(super) started: Instant,
     /// The master asked it to go.
     pub(super) is_asked: bool,
@@ -53,7 +55,8 @@ impl Child {
             pid,
             pidfd,
             channel: Some(channel),
-            rate: Rate::new(now),
+            rate: Rate::frames(now),
+            shortage_rate: Rate::shortages(now),
             started: now,
             is_asked: false,
             killed: None,

@@ -11,6 +11,7 @@ use super::poller::Source;
 use super::tracer::Held;
 use super::{Level, LogLine, Master};
 use crate::channel::{FromChild, PROTOCOL, Received as Frame};
+use crate::error::{Shortage, ShortageStage};
 use crate::escalation::StopSignal;
 use crate::supervisor::{ChildId, Event, Readiness, Urgency};
 use crate::sys::exit_status::ExitStatus;
@@ -157,6 +158,7 @@ impl Master {
         for _ in 0..FRAMES_PER_TURN {
             match self.hear_frame(id) {
                 Heard::Event(event) => self.tell_heard(event),
+                Heard::Shortage(worker, shortage) => self.log_shortage(worker, &shortage),
                 Heard::Skipped => {}
                 Heard::Nothing => return,
             }
@@ -196,6 +198,16 @@ impl Master {
                 Heard::Event(Event::Violation { child: id })
             }
         }
+    }
+
+    /// `worker 0 (pid 12) cannot accept connections …`
+    fn log_shortage(&mut self, worker: (usize, i32), shortage: &Shortage) {
+        let level = match shortage.stage {
+            ShortageStage::Begins { .. } => Level::Warn,
+            ShortageStage::IsOver { .. } => Level::Info,
+        };
+        let line = LogLine::about_worker(level, worker, &shortage.to_string());
+        self.log.line(&line);
     }
 
     fn hear_exit(&mut self, id: ChildId) {
@@ -287,6 +299,8 @@ pub(super) fn count_workers(count: usize) -> String {
 
 enum Heard {
     Event(Event),
+    /// A line about this worker, by slot and pid.
+    Shortage((usize, i32), Shortage),
     Skipped,
     Nothing,
 }
@@ -325,6 +339,13 @@ impl Child {
                 // The first report knows most; a program cannot take it back.
                 self.main_end.get_or_insert(end);
                 Event::MainEnded { child }
+            }
+            // A worker bounds them as well; this one need not be ours.
+            FromChild::Shortage(_) if !self.shortage_rate.allows_one_more(Instant::now()) => {
+                return Ok(Heard::Skipped);
+            }
+            FromChild::Shortage(shortage) => {
+                return Ok(Heard::Shortage((self.slot, self.pid), shortage));
             }
         }))
     }

@@ -6,9 +6,10 @@ use std::task::Poll;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::accept_error::RETRY;
 use super::admission::AskAgain;
 use super::intake::{DrainOrder, Intake};
-use super::reception::{Attempt, RETRY, Reception, until_asked_again};
+use super::reception::{Attempt, Reception, until_asked_again};
 
 /// They go with it.
 pub(super) struct Attendants {

@@ -1,23 +1,19 @@
 //! Our listeners as arguments of `axum::serve`.
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::{Listener, Stream};
 #[cfg(feature = "tls")]
 use super::{TlsListener, TlsStream};
-
-/// How long accepting rests when there are no descriptors or no memory left: what frees them is
-/// the end of other requests.
-const REST: Duration = Duration::from_millis(100);
 
 impl axum::serve::Listener for Listener {
     type Io = Stream<tokio::net::TcpStream>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        until_accepted(|| Self::accept(self)).await
+        until_accepted(self, Self::accept(self).await).await
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -31,7 +27,7 @@ impl axum::serve::Listener for TlsListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        until_accepted(|| Self::accept(self)).await
+        until_accepted(self.plain(), Self::accept(self).await).await
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -39,23 +35,16 @@ impl axum::serve::Listener for TlsListener {
     }
 }
 
-/// What fails is one connection, or heals.
-async fn until_accepted<C, F: Future<Output = io::Result<C>>>(accept: impl Fn() -> F) -> C {
-    loop {
-        match accept().await {
-            Ok(connection) => return connection,
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(_) => tokio::time::sleep(REST).await,
+/// `axum::serve` has no way to return an error. One that stays ends the worker.
+///
+/// # Panics
+/// Outside of a worker, when accepting fails: there is none to end.
+async fn until_accepted<C>(listener: &Listener, accepted: io::Result<C>) -> C {
+    match accepted {
+        Ok(connection) => connection,
+        Err(error) => {
+            assert!(listener.intake.is_watched, "accept failed: {error}");
+            pending().await
         }
     }
-}
-
-/// Errors that `accept(2)` passes on from a connection that is gone by now.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-    )
 }

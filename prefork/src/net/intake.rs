@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use event_listener::{Event, EventListener};
 
+use super::accept_health::AcceptHealth;
 use crate::sys;
 use crate::sys::bell::Bell;
 
@@ -21,8 +22,12 @@ pub(crate) struct Intake {
     /// Rings once the drain has begun: wakes blocking accepts, all of them, for good.
     drain_bell: Bell,
     has_accepted: AtomicBool,
+    is_draining: AtomicBool,
+    /// A thread acts on what changes.
+    pub(super) is_watched: bool,
+    pub(super) health: AcceptHealth,
     on_first_accept: Box<dyn Fn() + Send + Sync>,
-    /// Called when a listener ended, or a stream was read, during a drain.
+    /// Called when a listener ended, when a stream was used during a drain, and when accepting fails or works again.
     on_change: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -78,9 +83,22 @@ impl Intake {
             drain: Event::new(),
             drain_bell: Bell::new()?,
             has_accepted: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            is_watched: true,
+            health: AcceptHealth::default(),
             on_first_accept: Box::new(on_first_accept),
             on_change: Box::new(on_change),
         })
+    }
+
+    /// For a listener outside of any worker.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(super) fn unwatched() -> io::Result<Self> {
+        let mut intake = Self::new(|| {}, || {})?;
+        intake.is_watched = false;
+        Ok(intake)
     }
 
     /// Tells all listeners; a repeat changes nothing.
@@ -91,6 +109,7 @@ impl Intake {
         }
         state.drain = Some(drain);
         drop(state);
+        self.is_draining.store(true, Ordering::Release);
         self.drain.notify(usize::MAX);
         // Nobody silences it, so that every poll sees it.
         self.drain_bell.ring();
@@ -98,6 +117,16 @@ impl Intake {
 
     pub(crate) fn drain(&self) -> Option<DrainOrder> {
         self.state().drain
+    }
+
+    /// As [`drain`](Self::drain), without a lock: for every read and write.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Reports a change to the thread that watches.
+    pub(super) fn changed(&self) {
+        (self.on_change)();
     }
 
     /// Resolves when a drain begins; make it before asking [`drain`](Self::drain), or the moment

@@ -3,11 +3,13 @@
 use std::io;
 use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
 use super::drained::Rest;
 use super::intake::Intake;
 use super::stream::Stream;
@@ -29,6 +31,8 @@ use crate::sys::accept::{Mode, accept};
 pub struct Listener {
     addr: SocketAddr,
     state: Mutex<State>,
+    /// The last accept failed for lack of descriptors or memory.
+    is_short: AtomicBool,
     pub(super) intake: Arc<Intake>,
 }
 
@@ -63,6 +67,7 @@ impl Listener {
         Self {
             addr,
             state: Mutex::new(State::Open(Arc::new(socket))),
+            is_short: AtomicBool::new(false),
             intake: Arc::clone(intake),
         }
     }
@@ -72,6 +77,7 @@ impl Listener {
         Self {
             addr,
             state: Mutex::new(State::Ended),
+            is_short: AtomicBool::new(false),
             intake: Arc::clone(intake),
         }
     }
@@ -88,10 +94,37 @@ impl Listener {
     /// waits any more.
     ///
     /// # Errors
-    /// What `accept(2)` lists. Running out of descriptors (`EMFILE`) leaves the connection waiting:
-    /// close some before the next call.
+    /// The socket cannot accept any more, for example because code of some worker has shut it down (`EINVAL`). The error
+    /// stays, so the worker drains and ends with status 71, whatever the body does about it.
+    ///
+    /// Two kinds of errors that accept(2) lists are not returned:
+    ///
+    /// - Descriptors or memory have run out (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`). The connection waits, and accepting
+    ///   goes on when some are free. The log has a line when such a shortage begins and one when it is over.
+    /// - One connection failed (`ECONNABORTED` and others). The next one is accepted.
     pub fn blocking_accept(&self) -> Option<io::Result<(Stream, SocketAddr)>> {
         self.intake.note_accept();
+        loop {
+            match self.blocking_accept_once()? {
+                Err(error) if classify(&error) == AcceptError::Shortage => self.rest(),
+                accepted => return Some(accepted),
+            }
+        }
+    }
+
+    /// Waits for some of what is lacking; a drain ends the wait.
+    fn rest(&self) {
+        if self.intake.is_draining() {
+            // It would not wait for a drain that has begun.
+            return std::thread::sleep(RETRY);
+        }
+        let mut polled = [PollFd::new(self.intake.drain_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(RETRY).unwrap_or(PollTimeout::MAX);
+        // An interrupted wait is a short one.
+        let _ = poll(&mut polled, timeout);
+    }
+
+    fn blocking_accept_once(&self) -> Option<io::Result<(Stream, SocketAddr)>> {
         loop {
             let socket = match self.step(Mode::Blocking) {
                 Ok(Step::Wait(socket)) => socket,
@@ -99,7 +132,7 @@ impl Listener {
                 Ok(Step::Ended) => return None,
                 Err(error) => return Some(Err(error)),
             };
-            match accept_one(&socket, Mode::Blocking) {
+            match self.note(accept_one(&socket, Mode::Blocking)) {
                 Ok(Some((fd, peer))) => return Some(Ok(self.stream(fd, peer))),
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
@@ -130,9 +163,19 @@ impl Listener {
         match &mut *state {
             State::Open(socket) => Ok(Step::Wait(Arc::clone(socket))),
             State::Draining(socket, rest) => {
-                if !rest.is_over(Instant::now())
-                    && let Some((fd, peer)) = accept_one(socket, mode)?
+                let accepted = if rest.is_over(Instant::now()) {
+                    Ok(None)
+                } else {
+                    self.note(accept_one(socket, mode))
+                };
+                if let Err(error) = &accepted
+                    && classify(error) == AcceptError::Permanent
                 {
+                    // Nothing is left to accept, and the worker ends anyway.
+                    *state = State::Ended;
+                    return Ok(Step::Ended);
+                }
+                if let Some((fd, peer)) = accepted? {
                     rest.took_one();
                     let socket = Arc::clone(socket);
                     if rest.is_over(Instant::now()) {
@@ -148,19 +191,62 @@ impl Listener {
         }
     }
 
+    /// Notes for the log whether accepting fails for lack of something, or works again.
+    fn note<C>(&self, accepted: io::Result<Option<C>>) -> io::Result<Option<C>> {
+        match &accepted {
+            Err(error) => self.note_error(error),
+            Ok(None) => self.note_nobody_waits(),
+            Ok(Some(_)) => self.note_accepted(),
+        }
+        accepted
+    }
+
+    pub(super) fn note_error(&self, error: &io::Error) {
+        match classify(error) {
+            AcceptError::Shortage => {
+                self.is_short.store(true, Ordering::Relaxed);
+                self.intake.note_shortage(self.addr, error);
+            }
+            // The worker ends already.
+            _ if self.intake.is_draining() => {}
+            // Of connections only where too many failed in a row.
+            AcceptError::Permanent | AcceptError::OfConnection => {
+                self.intake.fail(self.addr, error);
+            }
+        }
+    }
+
+    /// Nothing is lacking then: accept4(2) takes a descriptor before it looks at the queue.
+    pub(super) fn note_nobody_waits(&self) {
+        self.note_works(|| true);
+    }
+
+    pub(super) fn note_accepted(&self) {
+        self.note_works(|| self.intake.is_shortage_old(self.addr));
+    }
+
+    fn note_works(&self, is_over: impl FnOnce() -> bool) {
+        if self.is_short.load(Ordering::Relaxed) && is_over() {
+            self.is_short.store(false, Ordering::Relaxed);
+            self.intake.note_accept_works(self.addr);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// `None` when nobody waits. Clients that gave up while they waited are passed over.
+/// `None` when nobody waits. Connections that failed while they waited are passed over.
 fn accept_one(socket: &Socket, mode: Mode) -> io::Result<Option<(OwnedFd, SocketAddr)>> {
+    let mut failed = FailedConnections::default();
     loop {
         match accept(socket.as_fd(), mode) {
             Ok(connection) => return Ok(Some(connection)),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(None),
-                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                io::ErrorKind::Interrupted => {}
+                _ if failed.allows_retry(&error) => {}
                 _ => return Err(error),
             },
         }
@@ -174,7 +260,7 @@ impl TryFrom<net::TcpListener> for Listener {
     fn try_from(listener: net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        let intake = Intake::new(|| {}, || {})?;
+        let intake = Intake::unwatched()?;
         Ok(Self::new(listener.into(), addr, &Arc::new(intake)))
     }
 }
@@ -204,5 +290,44 @@ impl Drop for Socket {
         drop(self.on_tokio.take());
         drop(self.fd.take());
         self.intake.listener_ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::{Shutdown, shutdown};
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn an_error_that_stays_is_returned_by_every_accept() {
+        let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let copy = bound.try_clone().expect("descriptors");
+        let listener = Listener::try_from(bound).expect("descriptors");
+        shutdown(copy.as_raw_fd(), Shutdown::Both).expect("it listens");
+        for _ in 0..3 {
+            let accepted = listener.blocking_accept().expect("no drain");
+            let error = accepted.expect_err("the socket is shut down");
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        }
+    }
+
+    #[test]
+    fn in_a_drain_a_listener_that_cannot_accept_has_ended() {
+        let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = bound.local_addr().expect("bound");
+        let _waits = net::TcpStream::connect(addr).expect("it listens");
+        let copy = bound.try_clone().expect("descriptors");
+        bound.set_nonblocking(true).expect("a socket");
+        let intake = Arc::new(Intake::new(|| {}, || {}).expect("descriptors"));
+        let listener = Listener::new(bound.into(), addr, &intake);
+        shutdown(copy.as_raw_fd(), Shutdown::Both).expect("it listens");
+        intake.begin_drain(super::super::DrainOrder {
+            until: Instant::now() + std::time::Duration::from_secs(30),
+            leaves_queue: false,
+        });
+        assert!(listener.blocking_accept().is_none());
+        assert_eq!(intake.census().listeners, 0);
     }
 }

@@ -4,6 +4,8 @@
 //! Knows connections; does not know masters, roles or signals. What all listeners and streams of a
 //! process share is the `Intake`.
 
+mod accept_error;
+mod accept_health;
 #[cfg(feature = "tls")]
 mod admission;
 #[cfg(feature = "tls")]
@@ -31,6 +33,7 @@ mod tls_stream;
 #[cfg(feature = "tokio")]
 mod tokio;
 
+pub(crate) use accept_health::ShortageFact;
 pub(crate) use intake::{Census, DrainOrder, Intake};
 pub use listener::Listener;
 pub use stream::Stream;

@@ -8,12 +8,12 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, ready};
-use std::time::Duration;
 
 use event_listener::EventListener;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
+use super::accept_error::{AcceptError, RETRY, classify};
 use super::admission::{AskAgain, Entry};
 use super::first_of::first_of;
 use super::handshakes::Handshakes;
@@ -48,12 +48,16 @@ impl Reception {
         loop {
             let room_made = self.handshakes.until_room();
             let attempt = {
-                let mut accept = pin!(self.listener.accept());
+                let mut accept = pin!(self.listener.accept_once());
                 poll_fn(|cx| self.poll_attempt(|| accept.as_mut().poll(cx))).await
             };
             match attempt {
                 Ok(Attempt::Took) => {}
                 Ok(Attempt::NoRoom(ask_again)) => until_asked_again(room_made, ask_again).await,
+                Err(error) if classify(&error) == AcceptError::Shortage => {
+                    let ask_again = AskAgain::AtTheLatest(Instant::now() + RETRY);
+                    until_asked_again(room_made, ask_again).await;
+                }
                 Err(error) => return error,
             }
         }
@@ -75,7 +79,9 @@ impl Reception {
                 Poll::Ready(Ok(Attempt::Took))
             }
             // The limit is more than the process has.
-            Err(error) if is_shortage(&error) && self.handshakes.give_way(now) => {
+            Err(error)
+                if classify(&error) == AcceptError::Shortage && self.handshakes.give_way(now) =>
+            {
                 let ask_again = AskAgain::AtTheLatest(now + RETRY);
                 Poll::Ready(Ok(Attempt::NoRoom(ask_again)))
             }
@@ -98,17 +104,6 @@ impl Reception {
             next().map_ok(|_| Attempt::Took)
         }
     }
-}
-
-/// How long accepting rests when it fails; what frees descriptors may be the end of a request.
-pub(super) const RETRY: Duration = Duration::from_millis(100);
-
-/// Errors that time heals, with less to do for this process or this machine.
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
 }
 
 pub(super) async fn until_asked_again(room_made: EventListener, ask_again: AskAgain) {

@@ -166,9 +166,8 @@ impl TlsListener {
     /// Cancel safe: what is not returned is there for the next call.
     ///
     /// # Errors
-    /// What `accept(2)` lists; never what a client does in its handshake. Running out of descriptors
-    /// (`EMFILE`) is one only where no handshake goes on that could give way, and leaves the
-    /// connection waiting: close some before the next call.
+    /// As [`Listener::blocking_accept`]; never what a client does in its handshake. In a shortage the oldest handshake gives
+    /// way.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled. A handshake goes on on the runtime that accepted it; their time is
@@ -184,6 +183,13 @@ impl TlsListener {
             Poll::Pending => take_in.as_mut().poll(cx).map(Err),
         })
         .await
+    }
+}
+
+#[cfg(feature = "axum")]
+impl TlsListener {
+    pub(super) fn plain(&self) -> &Listener {
+        &self.reception.listener
     }
 }
 

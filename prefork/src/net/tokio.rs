@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
 use super::listener::{Listener, Socket, Step};
 use super::stream::Stream;
 use crate::sys::accept::Mode;
@@ -21,32 +22,65 @@ impl Listener {
     /// Cancel safe: nothing is awaited between the system call and the return.
     ///
     /// # Errors
-    /// What `accept(2)` lists. Running out of descriptors (`EMFILE`) leaves the connection waiting:
-    /// close some before the next call.
+    /// As [`blocking_accept`](Self::blocking_accept).
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime; in a shortage also on one without time enabled.
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub async fn accept(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
         self.intake.note_accept();
+        loop {
+            match self.accept_once().await {
+                Err(error) if classify(&error) == AcceptError::Shortage => {
+                    tokio::time::sleep(RETRY).await;
+                }
+                accepted => return accepted,
+            }
+        }
+    }
+
+    /// As [`accept`](Self::accept), but returns a shortage.
+    pub(super) async fn accept_once(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
+        let mut failed = FailedConnections::default();
         loop {
             let drain = self.intake.until_drain();
             let socket = match self.step(Mode::NonBlocking)? {
                 Step::Wait(socket) => socket,
                 Step::Drained(fd, peer, _socket) => {
-                    return Ok(self.stream_on_tokio(TcpStream::from_std(fd.into())?, peer));
+                    return self.register(fd.into(), peer);
                 }
                 Step::Ended => return pending().await,
             };
             let mut drain = pin!(drain);
-            let mut accept = pin!(socket.on_tokio()?.accept());
+            let on_tokio = match socket.on_tokio() {
+                Ok(listener) => listener,
+                Err(error) => {
+                    self.note_error(&error);
+                    return Err(error);
+                }
+            };
+            let mut accept = pin!(on_tokio.accept());
             let accepted = poll_fn(|cx| match drain.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => accept.as_mut().poll(cx).map(Some),
+                Poll::Pending => {
+                    let polled = accept.as_mut().poll(cx);
+                    if polled.is_pending() {
+                        self.note_nobody_waits();
+                    }
+                    polled.map(Some)
+                }
             });
-            if let Some(accepted) = accepted.await {
-                let (stream, peer) = accepted?;
-                return Ok(self.stream_on_tokio(stream, peer));
+            match accepted.await {
+                Some(Err(error)) if failed.allows_retry(&error) => {}
+                Some(Err(error)) => {
+                    self.note_error(&error);
+                    return Err(error);
+                }
+                Some(Ok((stream, peer))) => {
+                    self.note_accepted();
+                    return Ok(self.stream_on_tokio(stream, peer));
+                }
+                None => {}
             }
         }
     }
@@ -55,12 +89,19 @@ impl Listener {
     #[cfg(feature = "tls")]
     pub(super) fn next_queued(&self) -> io::Result<Option<(Stream<TcpStream>, SocketAddr)>> {
         match self.step(Mode::NonBlocking)? {
-            Step::Drained(fd, peer, _socket) => {
-                let stream = TcpStream::from_std(fd.into())?;
-                Ok(Some(self.stream_on_tokio(stream, peer)))
-            }
+            Step::Drained(fd, peer, _socket) => self.register(fd.into(), peer).map(Some),
             Step::Wait(_) | Step::Ended => Ok(None),
         }
+    }
+
+    /// A connection that tokio has not accepted itself.
+    fn register(
+        &self,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+    ) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
+        let stream = TcpStream::from_std(stream).inspect_err(|error| self.note_error(error))?;
+        Ok(self.stream_on_tokio(stream, peer))
     }
 
     fn stream_on_tokio(

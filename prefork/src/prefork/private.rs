@@ -34,7 +34,7 @@ pub fn take<T: 'static>(index: usize) -> T {
     };
     taken.unwrap_or_else(|error| {
         if let Some(context) = current() {
-            context.main_ended(MainEnd::NotStarted(error.one_line()));
+            context.main_ended(MainEnd::Unable(error.one_line()));
         }
         Log::last(&error.paragraph());
         std::process::exit(error.exit_code().into())

@@ -27,6 +27,13 @@ pub(crate) fn outlive_parent() -> std::io::Result<()> {
     Ok(())
 }
 
+/// How many descriptors this process may have (`RLIMIT_NOFILE` of getrlimit(2)); 0 where that is not known.
+pub(crate) fn max_descriptors() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit};
+
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}
+
 /// Calls this process after its program and its role, as in `hello worker 2`: what `ps -o comm` shows. The arguments, which
 /// `ps` shows otherwise, stay as they are.
 ///

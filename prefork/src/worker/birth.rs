@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use socket2::{SockRef, Type};
 
 use super::agree::Offered;
-use super::context::{Context, Declared, Parts, cannot};
+use super::context::{Context, Declared, OnShortage, Parts, cannot};
 use super::latch::Latched;
 use super::shutdown;
 use super::watch::Process;
@@ -62,7 +62,7 @@ impl Context {
         child
             .begin(init, on_master_death, declare)
             .inspect_err(|error| {
-                let ended = FromChild::Ended(MainEnd::NotStarted(error.one_line()));
+                let ended = FromChild::Ended(MainEnd::Unable(error.one_line()));
                 let _ = channel.send(&ended.encode());
             })
     }
@@ -77,6 +77,7 @@ impl Context {
         threads: NonZeroUsize,
         tls: Option<Handed>,
         declared: &Declared,
+        on_shortage: OnShortage,
     ) -> Result<Arc<Self>, Error> {
         let parts = Parts {
             slot: 0,
@@ -87,6 +88,7 @@ impl Context {
             tls,
             own_signals: &TERMINAL,
             on_master_death: None,
+            on_shortage: Some(on_shortage),
             process: Process::Own,
         };
         Self::install(parts, declared)
@@ -154,6 +156,7 @@ impl Child {
             tls: self.tls.map(Handed::File),
             own_signals: &[],
             on_master_death,
+            on_shortage: None,
             process: Process::Own,
         };
         Ok((Context::install(parts, &declared)?, declared))

@@ -12,10 +12,11 @@ use nix::sys::signal::Signal;
 use super::farewell::Farewell;
 use super::ready::Announcer;
 use super::seats::Seats;
+use super::shortages::Shortages;
 use super::shutdown::{self, State as ShutdownState};
 use super::watch::{Master, Process, Watch, process_of};
 use crate::channel::{Channel, MainEnd};
-use crate::error::Error;
+use crate::error::{Error, Shortage};
 use crate::escalation::Escalation;
 use crate::hook::LastHook;
 use crate::listen::Inherited;
@@ -78,6 +79,9 @@ pub(crate) fn current() -> Option<Arc<Context>> {
     guest.or_else(|| CURRENT.get().cloned())
 }
 
+/// Logs one line about a shortage.
+pub(crate) type OnShortage = Box<dyn FnMut(&Shortage) + Send>;
+
 /// What a context is made of.
 pub(super) struct Parts {
     pub(super) slot: usize,
@@ -88,6 +92,8 @@ pub(super) struct Parts {
     pub(super) tls: Option<Handed>,
     pub(super) own_signals: &'static [Signal],
     pub(super) on_master_death: Option<LastHook>,
+    /// Logs shortages in single mode, where there is no master.
+    pub(super) on_shortage: Option<OnShortage>,
     pub(super) process: Process,
 }
 
@@ -170,6 +176,9 @@ impl Context {
             bell,
             is_death_untold: false,
             on_master_death: parts.on_master_death,
+            on_shortage: parts.on_shortage,
+            shortages: Shortages::default(),
+            is_failure_handled: false,
             process: parts.process,
             escalation: Escalation::default(),
         };
@@ -249,9 +258,33 @@ impl Context {
     }
 
     /// The body has returned: the process may end, but for a hook that still runs.
-    pub(crate) fn conclude(&self) {
+    ///
+    /// # Errors
+    /// A listener cannot accept any more, and its server had no way to return that from the body.
+    pub(crate) fn conclude(&self) -> Result<(), Error> {
         let deadline = super::Shutdown::new(&self.shutdown).deadline();
         self.farewell.wait(deadline);
+        let Some(error) = self.accept_error() else {
+            return Ok(());
+        };
+        // The thread beside the body may not have come to it yet.
+        self.main_ended(MainEnd::Unable(error.one_line()));
+        Err(error)
+    }
+
+    /// Why the worker ends although it was not asked to.
+    pub(super) fn accept_error(&self) -> Option<Error> {
+        let failure = self.intake.accept_failure()?;
+        Some(Error::Accept {
+            listener: self.name_of(failure.addr),
+            source: failure.into_error(),
+        })
+    }
+
+    /// The name of the listener with this address.
+    pub(super) fn name_of(&self, addr: SocketAddr) -> String {
+        let known = self.addrs.iter().find(|(_, other)| *other == addr);
+        known.map_or_else(|| addr.to_string(), |(name, _)| name.clone())
     }
 
     #[cfg(feature = "tls")]

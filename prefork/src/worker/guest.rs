@@ -87,6 +87,7 @@ impl Guest {
             tls,
             own_signals: &[],
             on_master_death: None,
+            on_shortage: None,
             process: Process::Guest,
         };
         let (context, watch) = Context::build(parts, &declared)?;
@@ -135,7 +136,8 @@ impl Guest {
                     FromChild::Hello { .. }
                     | FromChild::Unready
                     | FromChild::Panic(_)
-                    | FromChild::Ended(_),
+                    | FromChild::Ended(_)
+                    | FromChild::Shortage(_),
                 )
                 | None => {}
             }
@@ -262,6 +264,26 @@ mod tests {
         let deadline = shutdown.deadline().expect("it was asked to go");
         // Long before half of the budget.
         assert!(deadline - std::time::Instant::now() > GRACE / 2);
+    }
+
+    #[test]
+    fn a_body_that_passes_over_the_errors_of_a_listener_that_was_shut_down_is_ended() {
+        use nix::sys::socket::{Shutdown, shutdown};
+        use std::os::fd::AsRawFd;
+
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let copy = listener.try_clone().expect("descriptors");
+        let guest = Guest::new(vec![("http".to_owned(), listener)], GRACE).expect("descriptors");
+        guest.run(|worker| {
+            let listener = worker.listener("http").expect("it was given");
+            shutdown(copy.as_raw_fd(), Shutdown::Both).expect("it listens");
+            while let Some(accepted) = listener.blocking_accept() {
+                let error = accepted.expect_err("the socket is shut down");
+                assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+                thread::yield_now();
+            }
+            worker.shutdown().wait();
+        });
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod latch;
 mod main_end;
 mod ready;
 mod seats;
+mod shortages;
 mod shutdown;
 #[cfg(feature = "tls")]
 mod tls;
@@ -27,7 +28,7 @@ pub use arg_error::ArgError;
 pub use argument::{Argument, ArgumentKind, Request, Want};
 pub(crate) use argument::{lay_down, take};
 pub(crate) use assign::{Wanted, assign, untaken};
-pub(crate) use context::{Context, Declared, current};
+pub(crate) use context::{Context, Declared, OnShortage, current};
 pub use guest::{Guest, Word};
 pub(crate) use latch::{latched, role_warning};
 pub(crate) use main_end::report as report_end;

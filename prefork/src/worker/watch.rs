@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::context::Context;
+use super::context::{Context, OnShortage};
 use super::drain::{Drain, Verdict};
-use crate::channel::{Channel, FromChild, FromMaster, Queue, Received};
+use super::shortages::{ShortageLine, Shortages};
+use crate::channel::{Channel, FromChild, FromMaster, MainEnd, Queue, Received};
+use crate::error::{Shortage, ShortageStage};
 use crate::escalation::{Escalation, StopSignal};
 use crate::hook::LastHook;
 use crate::net::{self, Census};
@@ -29,6 +31,11 @@ pub(super) struct Watch {
     /// The body is to be told of the master's death by a signal.
     pub(super) is_death_untold: bool,
     pub(super) on_master_death: Option<LastHook>,
+    /// Logs shortages in single mode.
+    pub(super) on_shortage: Option<OnShortage>,
+    pub(super) shortages: Shortages,
+    /// A listener cannot accept any more, and the drain for it has begun.
+    pub(super) is_failure_handled: bool,
     pub(super) process: Process,
     /// Which of the stop signals ends the process at once.
     pub(super) escalation: Escalation,
@@ -63,6 +70,10 @@ pub(super) fn process_of(channel: &Channel) -> Option<Peer> {
 /// what `timeout(1)` uses.
 const TIMED_OUT: i32 = 124;
 
+/// The status of a worker whose listener cannot accept any more and whose body did not end in time; that of
+/// `Error::Accept`.
+const FAILED: i32 = 71;
+
 /// The status after a second Ctrl-C in single mode, as a shell would show it.
 const INTERRUPTED: i32 = 130;
 
@@ -92,7 +103,12 @@ impl Watch {
             {
                 self.end_now();
             }
-            let ask_again = self.proceed(&mut phase, &mut is_closed_said, now);
+            self.hear_failure(&mut phase);
+            let soonest = [
+                self.proceed(&mut phase, &mut is_closed_said, now),
+                self.log_shortages(now),
+            ];
+            let ask_again = soonest.into_iter().flatten().min();
             if self.is_over(&phase) {
                 return;
             }
@@ -163,6 +179,59 @@ impl Watch {
             self.say_closed();
         }
         ask_again
+    }
+
+    /// A server that has no way to return an error of accept: the worker drains and ends, and the master replaces it. The
+    /// queue is left to other workers, where there are some.
+    fn hear_failure(&mut self, phase: &mut Phase) {
+        if self.is_failure_handled {
+            return;
+        }
+        let Some(error) = self.context.accept_error() else {
+            return;
+        };
+        self.is_failure_handled = true;
+        self.context.main_ended(MainEnd::Unable(error.one_line()));
+        let queue = match &self.master {
+            Master::Alive(_) => Queue::Leave,
+            Master::None | Master::Dead => Queue::Serve,
+        };
+        self.begin(phase, self.grace, queue);
+    }
+
+    /// Returns when to ask again.
+    fn log_shortages(&mut self, now: Instant) -> Option<Instant> {
+        let facts = self.context.intake().shortages();
+        if facts.is_empty() {
+            return None;
+        }
+        let (lines, ask_again) = self.shortages.lines(&facts, now);
+        for line in lines {
+            self.log_shortage(line);
+        }
+        ask_again
+    }
+
+    fn log_shortage(&mut self, line: ShortageLine) {
+        let (addr, stage) = match line {
+            ShortageLine::Begins { addr, errno } => {
+                let limit = process::max_descriptors();
+                (addr, ShortageStage::Begins { errno, limit })
+            }
+            ShortageLine::IsOver { addr, lasted } => (addr, ShortageStage::IsOver { lasted }),
+        };
+        let listener = self.context.name_of(addr);
+        let shortage = Shortage { listener, stage };
+        match (&self.master, &mut self.on_shortage) {
+            (Master::Alive(channel), _) => {
+                let _ = channel.send(&FromChild::Shortage(shortage).encode());
+            }
+            (Master::None, Some(log)) => log(&shortage),
+            (Master::None | Master::Dead, _) => {
+                let (slot, pid) = (self.context.slot(), std::process::id());
+                say(&format!("worker {slot} (pid {pid}) {shortage}"));
+            }
+        }
     }
 
     /// A listener that `main` has an argument for is as good as open.
@@ -319,6 +388,9 @@ impl Watch {
     fn end_now(&self) -> ! {
         let slot = self.context.slot();
         let pid = std::process::id();
+        if self.is_failure_handled {
+            process::exit_now(FAILED);
+        }
         if self.grace.is_zero() {
             // No time is what was asked for.
             process::exit_now(0);

@@ -1,0 +1,119 @@
+//! What an error of accept(2) means for the loop that accepts. Pure.
+
+use std::io;
+use std::time::Duration;
+
+/// What to do about an error of accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AcceptError {
+    /// One connection failed; the next one may not. Accept again at once.
+    OfConnection,
+    /// Descriptors or memory have run out. The connection still waits; accept again later.
+    Shortage,
+    /// The socket cannot accept any more, or this process may not. Time does not change that.
+    Permanent,
+}
+
+/// The errors of accept(2), and those of `epoll_ctl(2)` for a runtime that registers what it accepted. `WouldBlock` and
+/// `Interrupted` are no failures, and are handled where they arise.
+pub(super) fn classify(error: &io::Error) -> AcceptError {
+    // An error without a number does not come from the system: a runtime that shuts down, for example.
+    let Some(errno) = error.raw_os_error() else {
+        return AcceptError::Permanent;
+    };
+    match errno {
+        // "Already-pending network errors on the new socket", which accept(2) wants treated like EAGAIN; `EPERM`: a
+        // firewall forbids the connection.
+        libc::ECONNABORTED
+        | libc::ECONNRESET
+        | libc::ECONNREFUSED
+        | libc::EHOSTDOWN
+        | libc::EHOSTUNREACH
+        | libc::ENETDOWN
+        | libc::ENETUNREACH
+        | libc::ENOPROTOOPT
+        | libc::EPERM
+        | libc::EPROTO
+        | libc::ETIMEDOUT => AcceptError::OfConnection,
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        libc::ENONET => AcceptError::OfConnection,
+        // `ENOSPC`: the user has too many watches of epoll.
+        libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC => {
+            AcceptError::Shortage
+        }
+        _ => AcceptError::Permanent,
+    }
+}
+
+/// How long accepting rests in a shortage: what frees descriptors may be the end of a request.
+pub(super) const RETRY: Duration = Duration::from_millis(100);
+
+/// How many connections in a row may fail before the error counts as permanent. Longer than any queue that is in use:
+/// a filter of system calls may answer `EPERM` for ever.
+pub(super) const MAX_FAILED_CONNECTIONS: u32 = 10_000;
+
+/// Counts connections that failed one after the other, within one call of accept.
+#[derive(Debug, Default)]
+pub(super) struct FailedConnections(u32);
+
+impl FailedConnections {
+    /// Whether to accept again at once.
+    pub(super) fn allows_retry(&mut self, error: &io::Error) -> bool {
+        self.0 += 1;
+        classify(error) == AcceptError::OfConnection && self.0 < MAX_FAILED_CONNECTIONS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_of_accept_has_its_class() {
+        use AcceptError::{OfConnection, Permanent, Shortage};
+
+        let table = [
+            (libc::ECONNABORTED, OfConnection),
+            (libc::ECONNREFUSED, OfConnection),
+            (libc::ECONNRESET, OfConnection),
+            (libc::EHOSTDOWN, OfConnection),
+            (libc::EHOSTUNREACH, OfConnection),
+            (libc::ENETDOWN, OfConnection),
+            (libc::ENETUNREACH, OfConnection),
+            #[cfg(target_os = "linux")]
+            (libc::ENONET, OfConnection),
+            (libc::ENOPROTOOPT, OfConnection),
+            (libc::EPERM, OfConnection),
+            (libc::EPROTO, OfConnection),
+            (libc::ETIMEDOUT, OfConnection),
+            (libc::EMFILE, Shortage),
+            (libc::ENFILE, Shortage),
+            (libc::ENOBUFS, Shortage),
+            (libc::ENOMEM, Shortage),
+            (libc::ENOSPC, Shortage),
+            (libc::EACCES, Permanent),
+            (libc::EBADF, Permanent),
+            (libc::EFAULT, Permanent),
+            (libc::EINVAL, Permanent),
+            (libc::EIO, Permanent),
+            (libc::ENOSYS, Permanent),
+            (libc::ENOTSOCK, Permanent),
+            (libc::EOPNOTSUPP, Permanent),
+        ];
+        for (errno, class) in table {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(classify(&error), class, "{error}");
+        }
+        assert_eq!(classify(&io::Error::other("no runtime")), Permanent);
+    }
+
+    #[test]
+    fn failed_connections_are_passed_over_up_to_a_limit() {
+        let refused = io::Error::from_raw_os_error(libc::EPERM);
+        let mut failed = FailedConnections::default();
+        let passed = (0..=MAX_FAILED_CONNECTIONS).filter(|_| failed.allows_retry(&refused));
+        assert_eq!(passed.count(), MAX_FAILED_CONNECTIONS as usize - 1);
+        let shortage = io::Error::from_raw_os_error(libc::EMFILE);
+        assert!(!FailedConnections::default().allows_retry(&shortage));
+    }
+}

@@ -1,0 +1,138 @@
+//! What the accept loops of one process report beside connections: that a listener cannot accept for now, and that one
+//! cannot accept any more. What is logged, and when, is decided elsewhere.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::intake::Intake;
+
+/// Of all listeners of a process.
+#[derive(Debug, Default)]
+pub(super) struct AcceptHealth {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    shortages: Vec<ShortageFact>,
+    failure: Option<AcceptFailure>,
+}
+
+/// The latest shortage of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ShortageFact {
+    /// The listener's address.
+    pub(crate) addr: SocketAddr,
+    /// The error of accept.
+    pub(crate) errno: i32,
+    /// When accept failed for the first time.
+    pub(crate) since: Instant,
+    /// When accept failed for the last time.
+    pub(crate) last: Instant,
+    /// When accept worked again; `None` while it does not.
+    pub(crate) over: Option<Instant>,
+}
+
+/// Why a listener cannot accept any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AcceptFailure {
+    /// The listener's address.
+    pub(crate) addr: SocketAddr,
+    /// The error's number, where it comes from the system.
+    pub(crate) errno: Option<i32>,
+    /// The error's text.
+    pub(crate) text: String,
+}
+
+impl AcceptFailure {
+    /// The error that accept returned.
+    pub(crate) fn into_error(self) -> io::Error {
+        match self.errno {
+            Some(errno) => io::Error::from_raw_os_error(errno),
+            None => io::Error::other(self.text),
+        }
+    }
+}
+
+/// For accept loops.
+impl Intake {
+    /// Notes that accept fails for lack of descriptors or memory.
+    pub(super) fn note_shortage(&self, addr: SocketAddr, error: &io::Error) {
+        let Some(errno) = error.raw_os_error() else {
+            return;
+        };
+        let now = Instant::now();
+        let mut state = self.health.state();
+        let known = state.shortages.iter_mut().find(|fact| fact.addr == addr);
+        let fact = ShortageFact {
+            addr,
+            errno,
+            since: now,
+            last: now,
+            over: None,
+        };
+        match known {
+            Some(known) if known.over.is_none() => {
+                (known.errno, known.last) = (errno, now);
+                return;
+            }
+            Some(known) => *known = fact,
+            None => state.shortages.push(fact),
+        }
+        drop(state);
+        self.changed();
+    }
+
+    /// Whether accept has not failed for a while. For listeners whose queue is never empty: a single success says only
+    /// that one descriptor was free.
+    pub(super) fn is_shortage_old(&self, addr: SocketAddr) -> bool {
+        const WHILE: Duration = Duration::from_secs(1);
+        let state = self.health.state();
+        let mut facts = state.shortages.iter();
+        facts.any(|fact| fact.addr == addr && fact.last.elapsed() >= WHILE)
+    }
+
+    /// Notes that accept does not fail any more.
+    pub(super) fn note_accept_works(&self, addr: SocketAddr) {
+        let mut state = self.health.state();
+        let known = state.shortages.iter_mut().find(|fact| fact.addr == addr);
+        let Some(fact) = known.filter(|fact| fact.over.is_none()) else {
+            return;
+        };
+        fact.over = Some(Instant::now());
+        drop(state);
+        self.changed();
+    }
+
+    /// Notes that a listener cannot accept any more: the worker is to end. The first one counts.
+    pub(super) fn fail(&self, addr: SocketAddr, error: &io::Error) {
+        let failure = AcceptFailure {
+            addr,
+            errno: error.raw_os_error(),
+            text: error.to_string(),
+        };
+        self.health.state().failure.get_or_insert(failure);
+        self.changed();
+    }
+}
+
+/// For the thread that watches.
+impl Intake {
+    /// The latest shortage of each listener that had one.
+    pub(crate) fn shortages(&self) -> Vec<ShortageFact> {
+        self.health.state().shortages.clone()
+    }
+
+    /// The first failure of a listener.
+    pub(crate) fn accept_failure(&self) -> Option<AcceptFailure> {
+        self.health.state().failure.clone()
+    }
+}
+
+impl AcceptHealth {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,283 @@
+//! Which shortages of the accept loops are logged, and when. Policy: no clock, no descriptor.
+//!
+//! One line when a shortage begins and one when it is over. It counts as over when accept has worked for a moment, so that
+//! a limit at which clients come and go is one incident. How many are logged in a time is bounded.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::net::ShortageFact;
+
+/// What was logged about each listener.
+#[derive(Debug, Default)]
+pub(super) struct Shortages {
+    listeners: Vec<Logged>,
+}
+
+#[derive(Debug)]
+struct Logged {
+    addr: SocketAddr,
+    /// The beginning of an incident whose end was not logged yet.
+    open_since: Option<Instant>,
+    /// The beginning of the latest fact that needs no more lines.
+    settled: Option<Instant>,
+    /// The latest beginnings that were logged.
+    begun: VecDeque<Instant>,
+}
+
+/// One line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShortageLine {
+    Begins { addr: SocketAddr, errno: i32 },
+    IsOver { addr: SocketAddr, lasted: Duration },
+}
+
+/// What is to be done about one listener.
+enum Step {
+    Line(ShortageLine),
+    Wait(Instant),
+    Nothing,
+}
+
+impl Shortages {
+    /// For so long accept must have worked.
+    const CALM: Duration = Duration::from_secs(1);
+
+    /// So many incidents of a listener are logged within the window.
+    const MAX_INCIDENTS: usize = 5;
+
+    const WINDOW: Duration = Duration::from_mins(1);
+
+    /// The lines that are due, and when to ask again.
+    pub(super) fn lines(
+        &mut self,
+        facts: &[ShortageFact],
+        now: Instant,
+    ) -> (Vec<ShortageLine>, Option<Instant>) {
+        let (mut lines, mut next) = (Vec::new(), None::<Instant>);
+        for fact in facts {
+            let logged = self.logged(fact.addr);
+            loop {
+                match logged.step(fact, now) {
+                    Step::Line(line) => lines.push(line),
+                    Step::Wait(until) => {
+                        next = Some(next.map_or(until, |next| next.min(until)));
+                        break;
+                    }
+                    Step::Nothing => break,
+                }
+            }
+        }
+        (lines, next)
+    }
+
+    fn logged(&mut self, addr: SocketAddr) -> &mut Logged {
+        let known = self.listeners.iter().position(|logged| logged.addr == addr);
+        let index = known.unwrap_or_else(|| {
+            self.listeners.push(Logged {
+                addr,
+                open_since: None,
+                settled: None,
+                begun: VecDeque::new(),
+            });
+            self.listeners.len() - 1
+        });
+        &mut self.listeners[index]
+    }
+}
+
+impl Logged {
+    fn step(&mut self, fact: &ShortageFact, now: Instant) -> Step {
+        let calm_at = fact.over.map(|over| over + Shortages::CALM);
+        match (self.open_since, calm_at) {
+            (Some(_), None) => Step::Nothing,
+            (Some(_), Some(at)) if now < at => Step::Wait(at),
+            (Some(since), Some(_)) => {
+                self.open_since = None;
+                self.settled = Some(fact.since);
+                let over = fact.over.unwrap_or(now);
+                Step::Line(ShortageLine::IsOver {
+                    addr: self.addr,
+                    lasted: over.saturating_duration_since(since),
+                })
+            }
+            (None, _) if self.settled == Some(fact.since) => Step::Nothing,
+            // Over before it could be logged.
+            (None, Some(at)) if now >= at => {
+                self.settled = Some(fact.since);
+                Step::Nothing
+            }
+            (None, _) => self.begin(fact, now),
+        }
+    }
+
+    fn begin(&mut self, fact: &ShortageFact, now: Instant) -> Step {
+        let is_old = |begun: &Instant| *begun + Shortages::WINDOW <= now;
+        while self.begun.front().is_some_and(is_old) {
+            self.begun.pop_front();
+        }
+        if self.begun.len() >= Shortages::MAX_INCIDENTS {
+            let oldest = self.begun.front().copied().unwrap_or(now);
+            return Step::Wait(oldest + Shortages::WINDOW);
+        }
+        self.begun.push_back(now);
+        self.open_since = Some(fact.since);
+        Step::Line(ShortageLine::Begins {
+            addr: self.addr,
+            errno: fact.errno,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ERRNO: i32 = libc::EMFILE;
+
+    fn addr(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn fact(since: Instant, over: Option<Instant>) -> ShortageFact {
+        ShortageFact {
+            addr: addr(80),
+            errno: ERRNO,
+            since,
+            last: since,
+            over,
+        }
+    }
+
+    fn begins() -> ShortageLine {
+        ShortageLine::Begins {
+            addr: addr(80),
+            errno: ERRNO,
+        }
+    }
+
+    fn is_over(lasted: Duration) -> ShortageLine {
+        ShortageLine::IsOver {
+            addr: addr(80),
+            lasted,
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_shortage_is_two_lines_however_long_it_lasts() {
+        let start = Instant::now();
+        let mut shortages = Shortages::default();
+        let lasting = [fact(start, None)];
+        assert_eq!(shortages.lines(&lasting, start), (vec![begins()], None));
+        for seconds in 1..600 {
+            let now = start + SECOND * seconds;
+            assert_eq!(shortages.lines(&lasting, now), (vec![], None));
+        }
+        let over = start + SECOND * 600;
+        let past = [fact(start, Some(over))];
+        let calm = over + Shortages::CALM;
+        assert_eq!(shortages.lines(&past, over), (vec![], Some(calm)));
+        let line = is_over(SECOND * 600);
+        assert_eq!(shortages.lines(&past, calm), (vec![line], None));
+        assert_eq!(shortages.lines(&past, calm + SECOND), (vec![], None));
+    }
+
+    #[test]
+    fn clients_that_come_and_go_at_the_limit_are_one_incident() {
+        let start = Instant::now();
+        let mut shortages = Shortages::default();
+        let mut lines = Vec::new();
+        let (mut now, step) = (start, Shortages::CALM / 2);
+        let mut last = (start, start);
+        for _ in 0..100 {
+            let since = now;
+            lines.extend(shortages.lines(&[fact(since, None)], now).0);
+            now += step;
+            lines.extend(shortages.lines(&[fact(since, Some(now))], now).0);
+            last = (since, now);
+            now += step;
+        }
+        assert_eq!(lines, [begins()]);
+        let (since, over) = last;
+        let lasted = over.duration_since(start);
+        let (end, _) = shortages.lines(&[fact(since, Some(over))], now + SECOND);
+        assert_eq!(end, [is_over(lasted)]);
+    }
+
+    #[test]
+    fn two_incidents_are_two_pairs_of_lines() {
+        let start = Instant::now();
+        let mut shortages = Shortages::default();
+        for round in 0..2 {
+            let since = start + SECOND * 10 * round;
+            assert_eq!(shortages.lines(&[fact(since, None)], since).0, [begins()]);
+            let past = [fact(since, Some(since + SECOND))];
+            let lines = shortages.lines(&past, since + SECOND * 3).0;
+            assert_eq!(lines, [is_over(SECOND)]);
+        }
+    }
+
+    #[test]
+    fn a_flapping_limit_does_not_flood() {
+        let start = Instant::now();
+        let mut shortages = Shortages::default();
+        let mut begun = 0;
+        let rounds = 300;
+        for round in 0..rounds {
+            // Two seconds each: long enough to count as over.
+            let since = start + SECOND * 2 * round;
+            let over = since + SECOND / 2;
+            let (lines, _) = shortages.lines(&[fact(since, None)], since);
+            begun += lines.iter().filter(|line| **line == begins()).count();
+            let calm = over + Shortages::CALM;
+            let (lines, _) = shortages.lines(&[fact(since, Some(over))], calm);
+            assert!(lines.len() <= 1, "{lines:?}");
+        }
+        let minutes = usize::try_from(rounds * 2 / 60).expect("few");
+        let limit = (minutes + 1) * Shortages::MAX_INCIDENTS;
+        assert!((minutes..=limit).contains(&begun), "{begun}");
+    }
+
+    #[test]
+    fn a_shortage_that_had_to_wait_is_logged_if_it_lasts() {
+        let start = Instant::now();
+        let mut shortages = Shortages::default();
+        let mut now = start;
+        for _ in 0..Shortages::MAX_INCIDENTS {
+            let _ = shortages.lines(&[fact(now, None)], now);
+            let past = [fact(now, Some(now))];
+            now += SECOND * 2;
+            let _ = shortages.lines(&past, now);
+        }
+        let lasting = [fact(now, None)];
+        let allowed = start + Shortages::WINDOW;
+        assert_eq!(shortages.lines(&lasting, now), (vec![], Some(allowed)));
+        assert_eq!(shortages.lines(&lasting, allowed), (vec![begins()], None));
+    }
+
+    #[test]
+    fn one_that_was_over_at_once_is_logged_and_an_old_one_is_not() {
+        let start = Instant::now();
+        let past = [fact(start, Some(start))];
+        let mut shortages = Shortages::default();
+        let calm = start + Shortages::CALM;
+        assert_eq!(shortages.lines(&past, start), (vec![begins()], Some(calm)));
+        let mut late = Shortages::default();
+        assert_eq!(late.lines(&past, calm), (vec![], None));
+    }
+
+    #[test]
+    fn each_listener_has_its_own_lines() {
+        let start = Instant::now();
+        let mut shortages = Shortages::default();
+        let other = ShortageFact {
+            addr: addr(81),
+            ..fact(start, None)
+        };
+        let (lines, _) = shortages.lines(&[fact(start, None), other], start);
+        assert_eq!(lines.len(), 2);
+    }
+}

@@ -1,0 +1,128 @@
+//! Errors of accept: a shortage is logged once and heals, an error that stays ends the worker with its reason.
+
+use std::net::TcpStream;
+
+use prefork_testkit::{Running, Server, eventually};
+use prefork_tests::client::{connect, get};
+use prefork_tests::proc;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+const LOST_LISTENER: &str = env!("CARGO_BIN_EXE_lost_listener");
+
+const OF_A_WORKER: [&str; 2] = ["prefork: worker 0 (pid "; 2];
+
+/// More than the limit of descriptors allows.
+const CLIENTS: usize = 40;
+
+fn start(program: &str, workers: &str) -> Running {
+    Server::new(program)
+        .env("PREFORK_WORKERS", workers)
+        .through(["sh", "-c", "ulimit -n 24; exec \"$@\"", "sh"])
+        .start()
+}
+
+fn is_beginning(line: &str) -> bool {
+    line.contains("cannot accept connections on listener 'listener0': Too many open files")
+        && line
+            .contains("raise the limit of 24 open files (`ulimit -n`, or LimitNOFILE= of systemd)")
+}
+
+fn is_end(line: &str) -> bool {
+    line.contains("accepts connections on listener 'listener0' again after")
+}
+
+/// Each line begins with one of these two.
+fn a_shortage_is_logged_and_heals(program: &str, workers: &str, about: [&str; 2]) {
+    let server = start(program, workers);
+    let silent: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| connect(server.addr()).expect("the queue takes it"))
+        .collect();
+    let line = server.wait_for_log(is_beginning);
+    assert!(line.starts_with(about[0]), "{line}");
+    drop(silent);
+    let line = server.wait_for_log(is_end);
+    assert!(line.starts_with(about[1]), "{line}");
+    get(server.addr(), "/").expect("an answer");
+    let log = server.log();
+    let count = |fits: fn(&str) -> bool| log.iter().filter(|line| fits(line)).count();
+    assert_eq!((count(is_beginning), count(is_end)), (1, 1), "{log:#?}");
+}
+
+#[test]
+fn a_shortage_of_descriptors_is_logged_and_heals_under_axum() {
+    a_shortage_is_logged_and_heals(HELLO, "1", OF_A_WORKER);
+}
+
+#[test]
+fn a_shortage_of_descriptors_is_logged_and_heals_in_a_blocking_server() {
+    a_shortage_is_logged_and_heals(PLAIN, "1", OF_A_WORKER);
+}
+
+#[test]
+fn a_shortage_of_descriptors_is_logged_and_heals_in_a_single_process() {
+    a_shortage_is_logged_and_heals(HELLO, "0", ["prefork: cannot", "prefork: accepts"]);
+}
+
+/// A loop that spins uses more processor time in a second than a worker in all of this test.
+#[test]
+fn a_shortage_that_lasts_is_one_line_and_does_not_spin() {
+    let server = start(HELLO, "1");
+    let worker = server.wait_for_children(1)[0];
+    let _silent: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| connect(server.addr()).expect("the queue takes it"))
+        .collect();
+    server.wait_for_log(is_beginning);
+    let switches = || proc::context_switches(worker.pid).expect("it runs");
+    let (used, before) = (ticks(worker.pid), switches());
+    // It tries again ten times a second, and goes back to sleep each time.
+    eventually("twenty more attempts", || {
+        (switches() >= before + 20).then_some(())
+    });
+    let used = ticks(worker.pid) - used;
+    assert!(used <= 50, "{used} hundredths of a second");
+    let log = server.log();
+    let begun = log.iter().filter(|line| is_beginning(line)).count();
+    assert_eq!(begun, 1, "{log:#?}");
+}
+
+/// The processor time of a process, in hundredths of a second.
+fn ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields = stat.rsplit(") ").next().expect("a name in brackets");
+    let times = fields.split(' ').skip(11).take(2);
+    times
+        .map(|time| time.parse::<u64>().expect("a number"))
+        .sum()
+}
+
+#[test]
+fn a_worker_whose_listener_cannot_accept_any_more_ends_with_the_reason() {
+    let mut server = Server::new(LOST_LISTENER)
+        .env("PREFORK_RECOVER_THRESHOLD", "0")
+        .start();
+    let worker = server.wait_for_children(1)[0];
+    assert_eq!(get(server.addr(), "/lose").expect("an answer"), "lost\n");
+    server.wait();
+    let log = server.whole_log();
+    let expected = format!(
+        "prefork: worker 0 (pid {}) exited with status 71",
+        worker.pid
+    );
+    let line = log.iter().find(|line| line.starts_with(&expected));
+    let line = line.unwrap_or_else(|| panic!("{log:#?}"));
+    let reason = "listener 'listener0': cannot accept connections: Invalid argument";
+    assert!(line.contains(reason), "{line}");
+}
+
+#[test]
+fn a_single_process_whose_listener_cannot_accept_any_more_ends_with_the_reason() {
+    let mut server = Server::new(LOST_LISTENER)
+        .env("PREFORK_WORKERS", "0")
+        .start();
+    assert_eq!(get(server.addr(), "/lose").expect("an answer"), "lost\n");
+    assert_eq!(server.wait().code(), Some(71));
+    let log = server.whole_log();
+    let reason = "listener 'listener0': cannot accept connections";
+    assert!(log.iter().any(|line| line.contains(reason)), "{log:#?}");
+}
