@@ -23,8 +23,14 @@ fn answer(stream: Stream) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     // The request's head; an empty line ends it.
-    while stream.read_line(&mut line)? > 2 {
+    loop {
         line.clear();
+        match stream.read_line(&mut line)? {
+            // The client has closed its side, or was silent when the worker was asked to go.
+            0 => return Ok(()),
+            1..=2 => break,
+            _ => {}
+        }
     }
     let text = format!("hello from pid {}\n", std::process::id());
     let length = text.len();

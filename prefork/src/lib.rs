@@ -38,6 +38,11 @@
 //! - The body is told by [`shutdown`], or by a listener of ours that ends. One that asks nobody goes
 //!   on until it is killed at the end of the `shutdown_grace_period`; one that takes nothing of ours
 //!   ends by SIGTERM's default.
+//! - `WebSockets` and other upgraded connections are not waited for: a stop cuts them, with no close frame, as soon as the
+//!   worker has no other request. A server that must end them in order keeps track of them, and awaits them after
+//!   `axum::serve` and before `main` returns.
+//! - A blocking read is ended by a stop only on the `Stream` of [`net::Listener::blocking_accept`], not on a stream of a
+//!   raw listener, nor after [`net::Stream::into_inner`].
 //! - A worker that was stopped (SIGSTOP, a debugger) when its master was killed stays until it is
 //!   continued.
 //! - The end of `main` is reported by the attribute, before the body's runtime waits for blocking tasks. Of a body that
@@ -83,6 +88,7 @@
 //! | ready is seen | at the first accept | after a second, or by [`ready()`] |
 //! | a stop answers what already waits | yes | what the body still accepts |
 //! | `shutdown()` resolves | when everything accepted is seen | at once |
+//! | a stop ends a blocking read of a silent client | after 250 ms | no |
 //! | a shortage of descriptors is logged | yes | no |
 //! | late clients are refused | when all workers closed | when all workers ended |
 //! | a killed master's address is free again | when its workers have drained their queues | when their bodies ended |

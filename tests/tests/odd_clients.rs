@@ -3,7 +3,7 @@
 use std::net::{Shutdown, TcpStream};
 
 use prefork_testkit::{Running, Server, Signal, eventually};
-use prefork_tests::client::{answer, ask, get};
+use prefork_tests::client::{answer, ask, connect, get};
 use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -44,6 +44,24 @@ fn halt(server: &Running) {
             proc::is_stopped(child.pid).then_some(())
         });
     }
+}
+
+/// With a budget of which half is longer than a test waits.
+#[test]
+fn a_blocking_server_with_silent_clients_stops() {
+    let mut server = Server::new(PLAIN)
+        .env("PREFORK_WORKERS", "1")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10m")
+        .start();
+    let silent: Vec<TcpStream> = (0..3)
+        .map(|_| connect(server.addr()).expect("the queue takes it"))
+        .collect();
+    eventually("all of them accepted", || {
+        silent.iter().all(proc::is_accepted).then_some(())
+    });
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.whole_log();
+    assert!(!log.iter().any(|line| line.contains("killed")), "{log:#?}");
 }
 
 #[test]

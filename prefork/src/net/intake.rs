@@ -11,6 +11,7 @@ use std::time::Instant;
 use event_listener::{Event, EventListener};
 
 use super::accept_health::AcceptHealth;
+use super::silent_reads::SilentReads;
 use crate::sys;
 use crate::sys::bell::Bell;
 
@@ -26,6 +27,7 @@ pub(crate) struct Intake {
     /// A thread acts on what changes.
     pub(super) is_watched: bool,
     pub(super) health: AcceptHealth,
+    pub(super) silent_reads: SilentReads,
     on_first_accept: Box<dyn Fn() + Send + Sync>,
     /// Called when a listener ended, when a stream was used during a drain, and when accepting fails or works again.
     on_change: Box<dyn Fn() + Send + Sync>,
@@ -86,6 +88,7 @@ impl Intake {
             is_draining: AtomicBool::new(false),
             is_watched: true,
             health: AcceptHealth::default(),
+            silent_reads: SilentReads::default(),
             on_first_accept: Box::new(on_first_accept),
             on_change: Box::new(on_change),
         })

@@ -150,7 +150,7 @@ impl Listener {
     }
 
     fn stream(&self, fd: OwnedFd, peer: SocketAddr) -> (Stream, SocketAddr) {
-        (Stream::new(fd.into(), &self.intake), peer)
+        (Stream::blocking(fd.into(), &self.intake), peer)
     }
 
     /// By the rules of the moment. Never waits.

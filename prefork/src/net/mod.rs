@@ -23,6 +23,7 @@ mod intake;
 mod listener;
 #[cfg(feature = "tls")]
 mod reception;
+mod silent_reads;
 mod stream;
 #[cfg(all(test, feature = "tls"))]
 mod tests;
@@ -36,6 +37,7 @@ mod tokio;
 pub(crate) use accept_health::ShortageFact;
 pub(crate) use intake::{Census, DrainOrder, Intake};
 pub use listener::Listener;
+pub(crate) use silent_reads::LastUse;
 pub use stream::Stream;
 #[cfg(feature = "tls")]
 pub use tls_listener::TlsListener;

@@ -14,16 +14,27 @@ use std::task::{Context, Poll};
 use socket2::SockRef;
 
 use super::intake::Intake;
+use super::silent_reads::{BlockingNote, LastUse};
 
 /// A connection: over a `std::net::TcpStream` from
 /// [`blocking_accept`](super::Listener::blocking_accept), over a `tokio::net::TcpStream` from the
-/// async `accept`. It reads and writes like the stream inside, but for the end of a client's side (`shutdown(2)`, `SHUT_WR`):
-/// an async read reports it one poll of the task later than it could, so that a server on hyper begins to answer a request
-/// that came together with the end.
+/// async `accept`. It reads and writes like the stream inside, with one difference each:
+///
+/// - *Blocking*: when the worker is asked to go, a read that waits for a silent client ends: it returns 0, as if the client
+///   had closed its side, once the client has been silent for 250 ms (a quarter of the `shutdown_grace_period` where that
+///   is less). That goes for a client that has sent nothing yet, and for a kept connection whose last use was a write. A
+///   client that stops in the middle of a request, after a read, is waited for up to half of the grace period, and up to three
+///   quarters while it still sends. Bytes that
+///   have come are always read first, and answers can still be written. Reads by a clone, or by
+///   [`get_ref`](Self::get_ref), end as well, but only those of this stream count as use.
+/// - *Async*: the end of a client's side (`shutdown(2)`, `SHUT_WR`) is reported one poll of the task later than it could
+///   be, so that a server on hyper begins to answer a request that came together with the end.
 #[derive(Debug)]
 pub struct Stream<S = TcpStream> {
     /// First, so that it is dropped before the descriptor is closed.
     unread: Option<Unread>,
+    /// Before the descriptor as well. `None` where reads do not block.
+    blocking: Option<BlockingNote>,
     /// The end of the client's side was seen, and its report was put off once.
     #[cfg(feature = "tokio")]
     has_deferred_end: bool,
@@ -40,6 +51,7 @@ impl<S: AsFd> Stream<S> {
         };
         Self {
             unread: Some(unread),
+            blocking: None,
             #[cfg(feature = "tokio")]
             has_deferred_end: false,
             io,
@@ -66,7 +78,7 @@ impl<S: AsFd> Stream<S> {
 }
 
 impl<S> Stream<S> {
-    /// Gives the stream inside. A stop does not wait for its first read any more.
+    /// Gives the stream inside. A stop does not wait for its first read any more, and does not end its blocking reads.
     pub fn into_inner(self) -> S {
         self.io
     }
@@ -118,6 +130,7 @@ impl<S> Stream<S> {
     pub(super) fn map<T>(self, layer: impl FnOnce(S) -> T) -> Stream<T> {
         Stream {
             unread: self.unread,
+            blocking: self.blocking,
             has_deferred_end: self.has_deferred_end,
             io: layer(self.io),
         }
@@ -161,21 +174,42 @@ impl Read for Stream<TcpStream> {
 }
 
 impl Stream<TcpStream> {
+    /// One whose reads wait for bytes: a drain ends them where none come.
+    pub(super) fn blocking(io: TcpStream, intake: &Arc<Intake>) -> Self {
+        let blocking = BlockingNote::new(io.as_raw_fd(), intake);
+        Self {
+            blocking: Some(blocking),
+            ..Self::new(io, intake)
+        }
+    }
+
     fn note_result(&mut self, result: &io::Result<usize>) {
         match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             _ => self.note_read(),
         }
+        if let (Some(blocking), Ok(1..)) = (&self.blocking, result) {
+            blocking.note(LastUse::Read);
+        }
+    }
+
+    fn note_written(&self, result: io::Result<usize>) -> io::Result<usize> {
+        if let (Some(blocking), Ok(1..)) = (&self.blocking, &result) {
+            blocking.note(LastUse::Answered);
+        }
+        result
     }
 }
 
 impl Write for Stream<TcpStream> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.io.write(buffer)
+        let result = self.io.write(buffer);
+        self.note_written(result)
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.io.write_vectored(buffers)
+        let result = self.io.write_vectored(buffers);
+        self.note_written(result)
     }
 
     fn flush(&mut self) -> io::Result<()> {

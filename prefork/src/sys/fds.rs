@@ -62,6 +62,12 @@ fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
 /// Which of these descriptors have bytes waiting or an end to report. The caller keeps them open
 /// for the time of the call.
 pub(crate) fn readable(numbers: &[RawFd]) -> usize {
+    numbers.len() - unreadable(numbers).len()
+}
+
+/// Which of these descriptors have neither bytes waiting nor an end to report. The caller keeps them open for the time of
+/// the call.
+pub(crate) fn unreadable(numbers: &[RawFd]) -> Vec<RawFd> {
     let mut polled: Vec<libc::pollfd> = numbers
         .iter()
         .map(|&fd| libc::pollfd {
@@ -73,10 +79,19 @@ pub(crate) fn readable(numbers: &[RawFd]) -> usize {
     let count = libc::nfds_t::try_from(polled.len()).unwrap_or(libc::nfds_t::MAX);
     // SAFETY: the pointer and the count describe one vector of initialised entries.
     let result = unsafe { libc::poll(polled.as_mut_ptr(), count, 0) };
-    if result < 0 {
-        return 0;
-    }
-    polled.iter().filter(|entry| entry.revents != 0).count()
+    let is_silent = |entry: &&libc::pollfd| result < 0 || entry.revents == 0;
+    polled
+        .iter()
+        .filter(is_silent)
+        .map(|entry| entry.fd)
+        .collect()
+}
+
+/// Closes the receiving side of a socket: reads that wait return 0, and later ones where no bytes wait. The caller keeps
+/// it open for the time of the call.
+pub(crate) fn end_reads(socket: RawFd) {
+    // It fails only where the connection is gone, which ends reads as well.
+    let _ = nix::sys::socket::shutdown(socket, nix::sys::socket::Shutdown::Read);
 }
 
 /// A listening IP socket of this process.

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::net::Census;
+use crate::net::{Census, LastUse};
 
 /// One drain, from the moment when the worker was asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Drain {
+    begun: Instant,
+    /// For so long a client may be silent in a blocking read.
+    silence: Duration,
     /// Half of the budget: later than that nobody waits, the rest is for what is in flight.
     half: Instant,
     /// When the process is to be gone.
@@ -29,6 +32,8 @@ impl Drain {
 
     pub(super) fn new(now: Instant, budget: Duration) -> Self {
         Self {
+            begun: now,
+            silence: Self::SILENCE.min(budget / 4),
             half: now + budget / 2,
             deadline: now + budget,
             listeners_ended: None,
@@ -38,6 +43,22 @@ impl Drain {
     /// Accepting ends at the latest then.
     pub(super) fn half(&self) -> Instant {
         self.half
+    }
+
+    /// When a blocking read is ended, unless bytes come before: its thread cannot see that the worker drains, and holds up
+    /// the stop. A client that is to speak next has a moment, from the beginning of the drain or from the last answer on,
+    /// and none when half of the budget is over. In the middle of a request it has until half of the budget, and,
+    /// while it still sends, until three quarters.
+    pub(super) fn silent_until(&self, last_use: LastUse, at: Option<Instant>) -> Instant {
+        let at = at.unwrap_or(self.begun).max(self.begun);
+        match last_use {
+            LastUse::Answered if at >= self.half => at,
+            LastUse::Answered => at + self.silence,
+            LastUse::Read => {
+                let latest = self.half + (self.deadline - self.half) / 2;
+                (at + self.silence).max(self.half).min(latest)
+            }
+        }
     }
 
     /// The rule: when all our listeners have ended and no accepted connection is unread; those
@@ -190,5 +211,55 @@ mod tests {
             drain.verdict(census(0, 1), || false, start),
             Verdict::Wait(half)
         );
+    }
+
+    #[test]
+    fn a_client_that_is_to_speak_next_has_a_moment() {
+        let accepted = Instant::now();
+        let start = accepted + BUDGET;
+        let drain = Drain::new(start, BUDGET);
+        let half = start + BUDGET / 2;
+        let cases = [
+            // Silent since before the drain: connected and said nothing, or kept.
+            (None, start + Drain::SILENCE),
+            (Some(accepted), start + Drain::SILENCE),
+            // Accepted or answered during the drain.
+            (
+                Some(start + BUDGET / 4),
+                start + BUDGET / 4 + Drain::SILENCE,
+            ),
+            (Some(half), half),
+        ];
+        for (at, until) in cases {
+            assert_eq!(drain.silent_until(LastUse::Answered, at), until, "{at:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_in_the_middle_of_a_request_has_half_of_the_budget() {
+        let start = Instant::now();
+        let drain = Drain::new(start, BUDGET);
+        let half = start + BUDGET / 2;
+        let late = half + Duration::from_secs(1);
+        let cases = [
+            (None, half),
+            (Some(start + Duration::from_secs(1)), half),
+            (Some(half), half + Drain::SILENCE),
+            // It still sends: each part gives it a moment more.
+            (Some(late), late + Drain::SILENCE),
+            // The rest of the budget is for the end of the worker.
+            (Some(drain.deadline), half + BUDGET / 4),
+        ];
+        for (at, until) in cases {
+            assert_eq!(drain.silent_until(LastUse::Read, at), until, "{at:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_budget_shortens_the_moment_of_a_blocking_read() {
+        let start = Instant::now();
+        let drain = Drain::new(start, Duration::from_millis(100));
+        let until = drain.silent_until(LastUse::Answered, None);
+        assert_eq!(until, start + Duration::from_millis(25));
     }
 }

@@ -193,6 +193,67 @@ mod tests {
         words
     }
 
+    /// Reads like a server that keeps connections: one byte is a request, and the end of the client's side ends it.
+    fn keep(stream: &mut crate::net::Stream) {
+        let mut byte = [0];
+        while let Ok(1) = stream.read(&mut byte) {
+            if byte == *b"x" && stream.write_all(&byte).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What the clients read to their ends, when the worker drains while each has a thread.
+    fn drained(clients: &mut [TcpStream], guest: &Guest, budget: Duration) -> Vec<Vec<u8>> {
+        guest.run(|worker| {
+            let listener = worker.listener("http").expect("it was given");
+            thread::scope(|scope| {
+                for _ in 0..clients.len() {
+                    let accepted = listener.blocking_accept().expect("no drain yet");
+                    let (mut stream, _) = accepted.expect("a connection");
+                    scope.spawn(move || keep(&mut stream));
+                }
+                guest.drain(budget);
+                assert!(listener.blocking_accept().is_none());
+            });
+        });
+        let read = |client: &mut TcpStream| {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).expect("it is closed");
+            all
+        };
+        clients.iter_mut().map(read).collect()
+    }
+
+    #[test]
+    fn a_blocking_read_of_a_silent_client_ends_in_a_drain() {
+        let (guest, addr) = guest();
+        let mut silent = [TcpStream::connect(addr).expect("it listens")];
+        // Half of it is longer than a test waits.
+        let read = drained(&mut silent, &guest, Duration::from_mins(10));
+        assert_eq!(read, [b""]);
+    }
+
+    #[test]
+    fn a_blocking_read_of_a_kept_connection_ends_in_a_drain() {
+        let (guest, addr) = guest();
+        let mut kept = [send(addr), send(addr)];
+        let read = drained(&mut kept, &guest, Duration::from_mins(10));
+        assert_eq!(read, [b"x", b"x"]);
+    }
+
+    #[test]
+    fn a_blocking_read_in_the_middle_of_a_request_ends_at_half_of_the_budget() {
+        let (guest, addr) = guest();
+        let mut client = TcpStream::connect(addr).expect("it listens");
+        // The first half of a request.
+        client.write_all(b"-").expect("there is space");
+        let (budget, began) = (Duration::from_secs(2), std::time::Instant::now());
+        let read = drained(&mut [client], &guest, budget);
+        assert_eq!(read, [b""]);
+        assert!(began.elapsed() >= budget / 2);
+    }
+
     fn answered(mut client: TcpStream) -> bool {
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).is_ok() && answer == b"x"

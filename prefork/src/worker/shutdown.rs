@@ -53,6 +53,12 @@ pub struct Shutdown {
 /// read from (silent ones are waited for 250 ms). With raw listeners only it resolves as soon as
 /// the worker is asked; in every case when half of the `shutdown_grace_period` is over.
 ///
+/// Connections that were upgraded (`WebSockets`) are not among those that it waits for, nor does `axum::serve` wait for them:
+/// they are cut when `main` returns.
+///
+/// A thread that waits in a read does not poll this. On a [`Stream`](crate::net::Stream) of a blocking listener of ours such
+/// a read ends by itself: it returns 0 once the client has been silent for 250 ms.
+///
 /// Calling it, not polling it, makes the worker take SIGTERM; before that, and before
 /// [`worker`](crate::worker()), a worker without our `Listener`, `TlsListener`, `Worker` or `Ready` among
 /// its arguments leaves SIGTERM as it is.

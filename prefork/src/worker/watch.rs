@@ -106,6 +106,7 @@ impl Watch {
             self.hear_failure(&mut phase);
             let soonest = [
                 self.proceed(&mut phase, &mut is_closed_said, now),
+                self.end_silent_reads(&phase, now),
                 self.log_shortages(now),
             ];
             let ask_again = soonest.into_iter().flatten().min();
@@ -197,6 +198,15 @@ impl Watch {
             Master::None | Master::Dead => Queue::Serve,
         };
         self.begin(phase, self.grace, queue);
+    }
+
+    /// Threads that wait in a read for a silent client hold up the stop, and cannot see it. Returns when to ask again.
+    fn end_silent_reads(&self, phase: &Phase, now: Instant) -> Option<Instant> {
+        let (Phase::Draining(drain) | Phase::Resolved(drain)) = phase else {
+            return None;
+        };
+        let silent_until = |last_use, at| drain.silent_until(last_use, at);
+        self.context.intake().end_silent_reads(now, silent_until)
     }
 
     /// Returns when to ask again.

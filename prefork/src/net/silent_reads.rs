@@ -1,0 +1,133 @@
+//! Blocking reads that a stop ends: the streams that a thread may wait on, and how long their clients have been silent.
+//!
+//! A thread that waits in read(2) does not learn that its worker drains. Closing the receiving side of the socket
+//! (`shutdown(2)`, `SHUT_RD`) makes the read return 0, as if the client had closed: every server handles that. Bytes that
+//! have come stay readable. When that is done is decided elsewhere.
+
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::intake::Intake;
+use crate::sys;
+
+/// All blocking streams of a process.
+#[derive(Debug, Default)]
+pub(super) struct SilentReads {
+    streams: Mutex<HashMap<RawFd, Watched>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    is_mid_request: Arc<AtomicBool>,
+    /// The last read or write during the drain, or the accept.
+    last_used: Option<Instant>,
+    is_ended: bool,
+}
+
+/// What a blocking stream was used for last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastUse {
+    /// Nothing yet, or a write: the client speaks next.
+    Answered,
+    /// A read: a request may be incomplete.
+    Read,
+}
+
+/// One blocking stream; dropping it ends the watch.
+#[derive(Debug)]
+pub(super) struct BlockingNote {
+    fd: RawFd,
+    is_mid_request: Arc<AtomicBool>,
+    intake: Arc<Intake>,
+}
+
+impl BlockingNote {
+    pub(super) fn new(fd: RawFd, intake: &Arc<Intake>) -> Self {
+        let is_mid_request = Arc::<AtomicBool>::default();
+        let watched = Watched {
+            is_mid_request: Arc::clone(&is_mid_request),
+            last_used: intake.is_draining().then(Instant::now),
+            is_ended: false,
+        };
+        intake.silent_reads.streams().insert(fd, watched);
+        let note = Self {
+            fd,
+            is_mid_request,
+            intake: Arc::clone(intake),
+        };
+        note.report();
+        note
+    }
+
+    pub(super) fn note(&self, last_use: LastUse) {
+        let is_mid_request = last_use == LastUse::Read;
+        self.is_mid_request.store(is_mid_request, Ordering::Release);
+        self.report();
+    }
+
+    /// The time counts in a drain alone.
+    fn report(&self) {
+        if !self.intake.is_draining() {
+            return;
+        }
+        if let Some(watched) = self.intake.silent_reads.streams().get_mut(&self.fd) {
+            watched.last_used = Some(Instant::now());
+        }
+        self.intake.changed();
+    }
+}
+
+impl Drop for BlockingNote {
+    fn drop(&mut self) {
+        self.intake.silent_reads.streams().remove(&self.fd);
+    }
+}
+
+impl Intake {
+    /// Ends the reads of clients that have been silent for long enough: `silent_until` says until when each may be.
+    /// Returns when to ask again, if nothing changes before.
+    pub(crate) fn end_silent_reads(
+        &self,
+        now: Instant,
+        silent_until: impl Fn(LastUse, Option<Instant>) -> Instant,
+    ) -> Option<Instant> {
+        // Under the lock none of the descriptors is closed.
+        let mut streams = self.silent_reads.streams();
+        let (mut due, mut next) = (Vec::new(), None::<Instant>);
+        for (&fd, watched) in streams.iter().filter(|(_, watched)| !watched.is_ended) {
+            let until = silent_until(watched.last_use(), watched.last_used);
+            if now >= until {
+                due.push(fd);
+            } else {
+                next = Some(next.map_or(until, |next| next.min(until)));
+            }
+        }
+        // A client whose bytes wait is not silent; the read of them is reported.
+        for fd in sys::fds::unreadable(&due) {
+            sys::fds::end_reads(fd);
+            if let Some(watched) = streams.get_mut(&fd) {
+                watched.is_ended = true;
+            }
+        }
+        next
+    }
+}
+
+impl Watched {
+    fn last_use(&self) -> LastUse {
+        if self.is_mid_request.load(Ordering::Acquire) {
+            LastUse::Read
+        } else {
+            LastUse::Answered
+        }
+    }
+}
+
+impl SilentReads {
+    fn streams(&self) -> MutexGuard<'_, HashMap<RawFd, Watched>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
