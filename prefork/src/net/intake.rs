@@ -196,7 +196,11 @@ impl Intake {
     pub(crate) fn has_waiting(&self) -> bool {
         // Under the lock none of the descriptors is closed.
         let state = self.state();
-        let unread: Vec<RawFd> = state.unread.keys().copied().collect();
+        let unread = state.unread.keys().copied();
+        // Where a drain has ended the reads, the descriptor is readable without any bytes.
+        let unread: Vec<RawFd> = unread
+            .filter(|&fd| !self.silent_reads.has_ended(fd))
+            .collect();
         state.unread.values().any(|note| note.holds_bytes) || sys::fds::readable(&unread) > 0
     }
 

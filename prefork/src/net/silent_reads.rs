@@ -127,7 +127,34 @@ impl Watched {
 }
 
 impl SilentReads {
+    pub(super) fn has_ended(&self, fd: RawFd) -> bool {
+        let streams = self.streams();
+        streams.get(&fd).is_some_and(|watched| watched.is_ended)
+    }
+
     fn streams(&self) -> MutexGuard<'_, HashMap<RawFd, Watched>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::net::Stream;
+
+    #[test]
+    fn a_read_that_was_ended_is_nothing_that_waits() {
+        let bound = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let _client = TcpStream::connect(bound.local_addr().expect("bound")).expect("it listens");
+        let (io, _) = bound.accept().expect("a client waits");
+        let intake = Arc::new(Intake::new(|| {}, || {}).expect("descriptors"));
+        let mut stream = Stream::blocking(io, &intake);
+        let now = Instant::now();
+        assert_eq!(intake.end_silent_reads(now, |_, _| now), None);
+        assert!(!intake.has_waiting());
+        assert_eq!(stream.read(&mut [0]).expect("a connection"), 0);
     }
 }
