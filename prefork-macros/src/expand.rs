@@ -8,7 +8,8 @@
 //!     use ::prefork::__private as __prefork_runtime;
 //!     async fn main(listener: Listener) -> Result<()> { … }   // what the user wrote
 //!     async fn __prefork_call() -> Result<()> { … }           // takes the arguments, calls it, reports its end
-//!     __prefork_runtime::run(
+//!     let _ = main;                                           // a second use of the function, see below
+//!     return __prefork_runtime::run(
 //!         |__prefork| { __prefork.workers(4); },
 //!         [__prefork_runtime::Want::of::<Listener>("listener")],
 //!         {
@@ -16,7 +17,7 @@
 //!             async fn main() -> Result<()> { __prefork_call().await }
 //!             main
 //!         },
-//!     )
+//!     );
 //! }
 //! ```
 //!
@@ -25,6 +26,10 @@
 //!
 //! A token that the type checker may complain about carries the span of what the user wrote. The crate's path stands in one
 //! place, so that a wrong one is one error. No `allow` is generated for rustc's lints: it would be an error under `forbid`.
+//!
+//! Two lints of clippy look through the spans of generated code. `single_call_fn` reports a function that is used once, so
+//! the user's function is used twice. `implicit_return` reports a result without `return` between braces of the user's, so
+//! `return` is written. `tests/tests/lints.rs` compares all lints with and without the attribute.
 
 use prefork_options::Row;
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
@@ -54,11 +59,13 @@ pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
         __prefork_runtime::run(|__prefork| { #(#options)* }, [#(#wants),*], #entry)
     };
     let run = with_tokio(config, item, run);
+    let name = &signature.ident;
     let body = quote! {
         use #krate::__private as __prefork_runtime;
         #user
         #call
-        #run
+        let _ = #name;
+        return #run;
     };
     outside(item, &body)
 }

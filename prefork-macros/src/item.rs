@@ -58,9 +58,13 @@ impl Item {
                 "allow" | "expect" | "warn" | "deny" | "forbid" | "doc" | "cfg" | "cfg_attr"
                 | "deprecated" | "must_use",
             ) => self.outside.push(attribute),
+            // The function that the rest of the program sees has it as well.
+            Some("inline") => {
+                self.outside.push(attribute.clone());
+                self.inside.push(attribute);
+            }
             Some(
-                "inline" | "cold" | "track_caller" | "target_feature" | "clippy" | "rustfmt"
-                | "diagnostic",
+                "cold" | "track_caller" | "target_feature" | "clippy" | "rustfmt" | "diagnostic",
             ) => {
                 self.inside.push(attribute);
             }
@@ -132,7 +136,7 @@ mod tests {
 
         assert_eq!(
             (item.outside.len(), item.inside.len(), item.foreign.len()),
-            (3, 2, 2)
+            (4, 2, 2)
         );
         assert!(item.is_async());
         assert!(item.body.to_string().contains("not { even } rust"));
@@ -162,6 +166,7 @@ mod tests {
         assert_eq!(texts(&item.foreign), foreign);
         let outside = [
             "#[cfg_attr(any(a,b),allow(unused))]",
+            "#[cfg_attr(any(a,b),inline)]",
             "#[cfg_attr(a)]",
             "#[cfg_attr(a,4)]",
         ];

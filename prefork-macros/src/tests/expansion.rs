@@ -31,11 +31,12 @@ fn the_shortest_form_is_one_call() {
                     __prefork_runtime::MainGuard::new()
                         .returned(main(), |__prefork_returned| __prefork_returned.failure())
                 }
-                __prefork_runtime::run(
+                let _ = main;
+                return __prefork_runtime::run(
                     |__prefork| { __prefork.workers("auto"); __prefork.recover_threshold(8); },
                     [],
                     __prefork_call
-                )
+                );
             }
         },
     );
@@ -53,6 +54,7 @@ fn attributes_of_others_see_an_entry_without_arguments() {
         },
         &quote! {
             /// Serves.
+            #[inline]
             #[must_use]
             pub fn main() -> ::std::process::ExitCode {
                 use crate::door::__private as __prefork_runtime;
@@ -64,7 +66,8 @@ fn attributes_of_others_see_an_entry_without_arguments() {
                     __prefork_runtime::MainGuard::new()
                         .returned(main(__prefork_runtime::take(0usize), __prefork_runtime::take(1usize)).await, |__prefork_returned| __prefork_returned.failure())
                 }
-                __prefork_runtime::run(
+                let _ = main;
+                return __prefork_runtime::run(
                     |__prefork| {},
                     [
                         __prefork_runtime::Want::of::<Listener>("http"),
@@ -75,7 +78,7 @@ fn attributes_of_others_see_an_entry_without_arguments() {
                         async fn main() -> io::Result<()> { __prefork_call().await }
                         main
                     }
-                )
+                );
             }
         },
     );
@@ -100,11 +103,12 @@ fn a_runtime_of_ours_is_asked_for_around_the_call() {
                     __prefork_runtime::MainGuard::new()
                         .returned(serve(#[cfg(a)] __prefork_runtime::take(0usize)).await, |__prefork_returned| __prefork_returned.failure())
                 }
-                ::prefork::__with_tokio!(__prefork_runtime::run(
+                let _ = serve;
+                return ::prefork::__with_tokio!(__prefork_runtime::run(
                     |__prefork| { __prefork.runtime_threads(4); },
                     [#[cfg(a)] __prefork_runtime::Want::of::<Worker>("worker")],
                     __prefork_call
-                ))
+                ));
             }
         },
     );
@@ -128,14 +132,15 @@ fn a_runtime_of_choice_gets_the_future() {
                     let __prefork_guard = __prefork_runtime::MainGuard::new();
                     main().await
                 }
-                __prefork_runtime::run(
+                let _ = main;
+                return __prefork_runtime::run(
                     |__prefork| {},
                     [],
                     || {
                         let __prefork_future = __prefork_call();
                         smol::block_on(__prefork_future)
                     }
-                )
+                );
             }
         },
     );
