@@ -103,6 +103,7 @@ const ALIASES: &[(&[&str], Alias)] = &[
         &[
             "boot_timeout",
             "listen_timeout",
+            "readiness_timeout",
             "start_timeout",
             "startup_timeout",
             "worker_boot_timeout",
@@ -131,8 +132,74 @@ const ALIASES: &[(&[&str], Alias)] = &[
         ),
     ),
     (
-        &["on_spawn", "on_worker_spawn"],
+        &[
+            "client_timeout",
+            "header_read_timeout",
+            "header_timeout",
+            "headers_timeout",
+            "idle_timeout",
+            "keep_alive",
+            "keep_alive_timeout",
+            "read_timeout",
+            "recv_timeout",
+            "request_timeout",
+            "send_timeout",
+            "write_timeout",
+        ],
+        Alias::Instead(
+            "connections and requests are limited by the server in the function; `ready_timeout` limits a worker's start",
+        ),
+    ),
+    (
+        &["on_child_start", "on_spawn", "on_worker_spawn"],
         Alias::Called("on_child_spawn"),
+    ),
+    (
+        &[
+            "on_child_restart",
+            "on_worker_recover",
+            "on_worker_replaced",
+            "on_worker_respawn",
+            "on_worker_restart",
+        ],
+        Alias::Called("on_child_recover"),
+    ),
+    (
+        &[
+            "child_ready",
+            "on_child_ready",
+            "on_worker_ready",
+            "worker_ready",
+        ],
+        Alias::Instead(
+            "no hook is called when a worker is ready: `on_child_spawn` is called in the master after each start, and \
+             the code of a worker stands in the function",
+        ),
+    ),
+    (
+        &[
+            "on_master_init",
+            "on_master_start",
+            "on_start",
+            "on_starting",
+        ],
+        Alias::Instead(
+            "`init` is called first in each process, `on_master_ready` once in the master when all workers are started",
+        ),
+    ),
+    (
+        &[
+            "on_exit",
+            "on_master_exit",
+            "on_master_shutdown",
+            "on_master_stop",
+            "on_shutdown",
+            "on_stop",
+        ],
+        Alias::Instead(
+            "no hook is called when the master stops: a worker awaits `prefork::shutdown()`, and a builder's program \
+             continues after its call; `on_master_death` is called in the workers of a master that died",
+        ),
     ),
     (
         &["on_ready", "when_ready"],
@@ -141,8 +208,13 @@ const ALIASES: &[(&[&str], Alias)] = &[
     (
         &[
             "child_exit",
+            "on_child_death",
             "on_child_exit",
+            "on_child_stop",
+            "on_worker_death",
             "on_worker_exit",
+            "on_worker_shutdown",
+            "on_worker_stop",
             "worker_exit",
         ],
         Alias::Instead("`on_child_recover` hears of a child that ended, when it was replaced"),
@@ -226,11 +298,20 @@ const ALIASES: &[(&[&str], Alias)] = &[
             "ssl_client_certificate",
             "tls_ca",
             "tls_client_ca_file",
+            "tls_client_cert",
+            "tls_client_certificate",
         ],
         Alias::Called("tls_client_ca"),
     ),
     (
-        &["https", "ssl", "tls"],
+        &[
+            "https",
+            "https_port",
+            "ssl",
+            "tls",
+            "tls_listen",
+            "tls_port",
+        ],
         Alias::Instead(
             "an address says it, as in \"https=tls://0.0.0.0:443\", with `tls_cert` and `tls_key`",
         ),
@@ -263,6 +344,7 @@ const ALIASES: &[(&[&str], Alias)] = &[
 mod tests {
     use super::*;
     use crate::Row;
+    use crate::suggest::{Hint, hint};
 
     #[test]
     fn words_of_the_peers_are_known_in_any_case() {
@@ -284,6 +366,32 @@ mod tests {
             assert!(matches!(find(word), Some(Alias::Instead(_))), "{word}");
         }
         assert_eq!(find("colour"), None);
+    }
+
+    /// A hook of another process or another moment, or the limit of something else, must not be suggested.
+    #[test]
+    fn words_of_another_process_or_moment_are_explained() {
+        let names = || crate::TABLE.iter().map(|row| row.name);
+        for (word, text) in [
+            (
+                "on_worker_ready",
+                "no hook is called when a worker is ready",
+            ),
+            ("on_child_ready", "no hook is called when a worker is ready"),
+            ("on_worker_death", "`on_child_recover` hears"),
+            ("on_child_death", "`on_child_recover` hears"),
+            ("on_master_start", "`init` is called first"),
+            ("on_master_stop", "no hook is called when the master stops"),
+            ("on_master_exit", "no hook is called when the master stops"),
+            ("read_timeout", "connections and requests are limited"),
+            ("header_timeout", "connections and requests are limited"),
+            ("tls_port", "an address says it"),
+        ] {
+            let Some(Hint::Instead(found)) = hint(word, names()) else {
+                panic!("{word}: {:?}", hint(word, names()));
+            };
+            assert!(found.starts_with(text), "{word}: {found}");
+        }
     }
 
     /// A word that were one of ours would never be asked for, one that stood here twice would have two answers, and an

@@ -74,8 +74,10 @@ pub(crate) fn is_same(word: &str, name: &str) -> bool {
 /// Finds the name that somebody who wrote `word` most likely meant.
 ///
 /// Case, `_` and `-` do not count, so that `RecoverThreshold` finds `recover_threshold`. `None` where nothing is near:
-/// more than a third of the word would have to change.
+/// more than a third of the word would have to change, or of one of its parts: `on_worker_ready` is not
+/// `on_master_ready`.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let written = word;
     let word = plain(word);
     if word.is_empty() || word.len() > MAX_LENGTH {
         return None;
@@ -83,9 +85,22 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     names
         .into_iter()
         .map(|name| (distance(&word, &plain(name)), name))
-        .filter(|(distance, _)| *distance <= (word.len() / 3).max(1))
+        .filter(|(distance, name)| is_near(&word, *distance) && are_parts_near(written, name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+fn is_near(word: &[char], distance: usize) -> bool {
+    distance <= (word.len() / 3).max(1)
+}
+
+/// Whether each part of a name is near its counterpart, where both have as many: a part that differs is another word, not
+/// a typing mistake.
+fn are_parts_near(word: &str, name: &str) -> bool {
+    let parts = |text: &str| -> Vec<Vec<char>> { text.split(['_', '-']).map(plain).collect() };
+    let (words, names) = (parts(word), parts(name));
+    let mut pairs = words.iter().zip(&names);
+    words.len() != names.len() || pairs.all(|(word, name)| is_near(word, distance(word, name)))
 }
 
 /// Whether one letter makes a word of the other: typed too much, too little or wrong, or swapped with its neighbour.
@@ -150,6 +165,27 @@ mod tests {
     fn other_words_get_no_advice() {
         for word in ["", "_", "x", "colour", "threads", &"w".repeat(100_000)] {
             assert_eq!(nearest(word, NAMES), None);
+        }
+    }
+
+    #[test]
+    fn a_name_with_another_part_is_not_suggested() {
+        for (word, name) in [
+            ("on_worker_ready", "on_master_ready"),
+            ("on_child_death", "on_child_spawn"),
+            ("header_timeout", "ready_timeout"),
+            ("tls_port", "tls_cert"),
+        ] {
+            assert_eq!(nearest(word, [name]), None, "{word}");
+        }
+        for (word, name) in [
+            ("on_mastr_ready", "on_master_ready"),
+            ("on-chlid-spwan", "on_child_spawn"),
+            ("redy_timeout", "ready_timeout"),
+            ("OnMasterRedy", "on_master_ready"),
+            ("tls_crt", "tls_cert"),
+        ] {
+            assert_eq!(nearest(word, [name]), Some(name), "{word}");
         }
     }
 
