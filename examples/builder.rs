@@ -1,7 +1,7 @@
 //! The builder: options that are decided at run time, here by the program's own flags.
 //!
 //! ```text
-//! cargo run --release --example builder -- --listen 127.0.0.1:8081 --workers 4 --grace 10s
+//! cargo run --release -p prefork-examples --example builder -- --listen 127.0.0.1:8081 --workers 4 --grace 10s
 //! ```
 
 use std::env;

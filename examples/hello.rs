@@ -1,7 +1,7 @@
 //! An HTTP server on axum, one worker per CPU.
 //!
 //! ```text
-//! cargo run --release --example hello
+//! cargo run --release -p prefork-examples --example hello
 //! curl http://127.0.0.1:8080/              # hello from worker 0 (pid 4711)
 //! curl http://127.0.0.1:8080/slow?ms=1000  # answers after a second, also when stopped meanwhile
 //! curl http://127.0.0.1:8080/abort         # this worker dies, the next one answers

@@ -1,11 +1,12 @@
 //! All hooks, and what happens when.
 //!
 //! ```text
-//! cargo run --release --example hooks
+//! cargo run --release -p prefork-examples --example hooks
 //! kill -9 <a worker>     # spawn, recover
 //! kill -9 <the master>   # every worker notices, finishes and ends
 //! ```
 
+use std::fmt;
 use std::io::{self, Write};
 
 use prefork::net::Listener;
@@ -15,11 +16,11 @@ use prefork::{ChildCommand, ChildRecovered, ChildSpawned, LogLine, MasterReady};
     listen = "127.0.0.1:8080",
     workers = 2,
     child_producer = name_it,
-    on_child_spawn = |child: &ChildSpawned| println!("spawn: {} in slot {}", child.pid(), child.slot()),
+    on_child_spawn = spawned,
     on_master_ready = ready,
     on_child_recover = recovered,
-    on_master_death = || println!("master death: {} is alone", std::process::id()),
-    logger = |line: &LogLine| eprintln!("{:?}: {line}", line.level())
+    on_master_death = || print(format_args!("master death: {} is alone", std::process::id())),
+    logger = log
 )]
 async fn main(listener: Listener) -> io::Result<()> {
     let name = std::env::var("NAME").unwrap_or_default();
@@ -36,20 +37,38 @@ fn name_it(child: &mut ChildCommand) {
     child.env("NAME", NAMES[child.slot() % NAMES.len()]);
 }
 
-/// Once. An error of a hook stops all workers and ends the master.
-fn ready(master: &MasterReady) -> io::Result<()> {
-    writeln!(
-        io::stdout(),
+/// After every start of a child.
+fn spawned(child: &ChildSpawned) {
+    print(format_args!(
+        "spawn: {} in slot {}",
+        child.pid(),
+        child.slot()
+    ));
+}
+
+/// Once. A hook may also return a `Result`: an error stops all workers and ends the master.
+fn ready(master: &MasterReady) {
+    print(format_args!(
         "ready: {:?} on {:?}",
         master.pids(),
         master.addrs()
-    )
+    ));
 }
 
 fn recovered(child: &ChildRecovered) {
-    println!(
+    print(format_args!(
         "recover: {} took the place of {}",
         child.new_pid(),
         child.old_pid()
-    );
+    ));
+}
+
+fn log(line: &LogLine) {
+    let _ = writeln!(io::stderr(), "{:?}: {line}", line.level());
+}
+
+/// `println!` panics if stdout is closed, as after `hooks | head -1`, and a panic of a hook ends the server. This ignores
+/// the error instead.
+fn print(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
 }

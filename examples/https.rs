@@ -3,10 +3,11 @@
 //! ```text
 //! openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
 //!     -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout key.pem -out cert.pem
-//! cargo run --release --example https
+//! cargo run --release -p prefork-examples --features tls --example https
 //! curl --cacert cert.pem https://localhost:8443/   # hello from worker 0 (pid 4711)
 //! curl http://127.0.0.1:8080/                      # 308, to the address above
-//! PREFORK_TLS_CERT=/etc/ssl/server.pem PREFORK_TLS_KEY=/etc/ssl/server.key cargo run --release --example https
+//! PREFORK_TLS_CERT=/etc/ssl/server.pem PREFORK_TLS_KEY=/etc/ssl/server.key \
+//!     cargo run --release -p prefork-examples --features tls --example https
 //! ```
 //!
 //! A new certificate in the place of the old one is shown by every worker that starts from then on.

@@ -44,6 +44,7 @@ use proc_macro::TokenStream;
 /// literal, held against the option's rules at compile time, or any expression that the setter takes:
 ///
 /// ```no_run
+/// use std::io::Write;
 /// use std::time::Duration;
 ///
 /// const THRESHOLD: u32 = 8;
@@ -55,7 +56,7 @@ use proc_macro::TokenStream;
 ///     recover_window = "1m30s",                           // h, m, s, ms; or "forever"
 ///     shutdown_grace_period = Duration::from_secs(5),
 ///     reuseport = false,
-///     on_child_spawn = |child| println!("pid {}", child.pid()),
+///     on_child_spawn = |child| drop(writeln!(std::io::stdout(), "pid {}", child.pid())),
 ///     on_master_ready = announce,                         // a function or a closure
 /// )]
 /// fn main(worker: prefork::Worker) {

@@ -239,3 +239,45 @@ fn the_setters_of_functions_say_default_release_and_an_example() {
         );
     }
 }
+
+/// An example that speaks no TLS builds no TLS, which takes longer than all the rest.
+#[test]
+fn the_examples_build_rustls_and_ring_for_tls_alone() {
+    let packages = |features: &str| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut tree = std::process::Command::new(cargo);
+        tree.args([
+            "tree",
+            "--package",
+            "prefork-examples",
+            "--edges",
+            "normal,build",
+        ])
+        .args([
+            "--prefix",
+            "none",
+            "--format",
+            "{lib}",
+            "--features",
+            features,
+        ]);
+        let output = tree.output().expect("a test has cargo");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let has = |text: &str, name| text.lines().any(|line| line == name);
+    let (plain, with_tls) = (packages(""), packages("tls"));
+    assert!(has(&plain, "axum") && has(&plain, "prefork"), "{plain}");
+    for name in ["rustls", "ring"] {
+        assert!(!has(&plain, name), "{plain}");
+        assert!(has(&with_tls, name), "{with_tls}");
+    }
+    let manifest =
+        fs::read_to_string(root().join("examples/Cargo.toml")).expect("the file is ours");
+    let https = manifest
+        .split("[[example]]")
+        .find(|part| part.contains("name = \"https\""));
+    let https = https.expect("the example is listed");
+    assert!(https.contains("required-features = [\"tls\"]"), "{https}");
+}

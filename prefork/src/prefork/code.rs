@@ -125,7 +125,14 @@ impl Prefork {
     ///
     /// # Examples
     /// ```no_run
-    /// #[prefork::main(workers = 2, on_child_spawn = |child| println!("pid {}", child.pid()))]
+    /// use std::io::Write;
+    ///
+    /// fn spawned(child: &prefork::ChildSpawned) {
+    ///     // `println!` panics if stdout is closed, which would end the master.
+    ///     let _ = writeln!(std::io::stdout(), "pid {}", child.pid());
+    /// }
+    ///
+    /// #[prefork::main(workers = 2, on_child_spawn = spawned)]
     /// fn main() {}
     /// ```
     #[track_caller]
@@ -179,9 +186,14 @@ impl Prefork {
     ///
     /// # Examples
     /// ```no_run
-    /// #[prefork::main(workers = 2, on_child_recover = |child| {
-    ///     eprintln!("{} took the place of {}", child.new_pid(), child.old_pid());
-    /// })]
+    /// use std::io::Write;
+    ///
+    /// fn recovered(child: &prefork::ChildRecovered) {
+    ///     // `eprintln!` panics if stderr is closed, which would end the master.
+    ///     let _ = writeln!(std::io::stderr(), "{} replaces {}", child.new_pid(), child.old_pid());
+    /// }
+    ///
+    /// #[prefork::main(workers = 2, on_child_recover = recovered)]
     /// fn main() {}
     /// ```
     #[track_caller]
@@ -207,7 +219,13 @@ impl Prefork {
     ///
     /// # Examples
     /// ```no_run
-    /// #[prefork::main(workers = 2, on_master_death = || eprintln!("alone now"))]
+    /// use std::io::Write;
+    ///
+    /// fn alone() {
+    ///     let _ = writeln!(std::io::stderr(), "the master is gone");
+    /// }
+    ///
+    /// #[prefork::main(workers = 2, on_master_death = alone)]
     /// fn main() {}
     /// ```
     #[track_caller]
@@ -266,9 +284,12 @@ impl Prefork {
     ///
     /// # Examples
     /// ```no_run
+    /// use std::io::Write;
+    ///
     /// fn write(line: &prefork::LogLine<'_>) {
     ///     let slot = line.slot().map(|slot| format!("[{slot}] ")).unwrap_or_default();
-    ///     println!("{:?}: {slot}{line}", line.level());
+    ///     // `println!` panics if stdout is closed, and the logger is not called after a panic.
+    ///     let _ = writeln!(std::io::stdout(), "{:?}: {slot}{line}", line.level());
     /// }
     ///
     /// #[prefork::main(workers = 2, logger = write)]

@@ -1,5 +1,7 @@
 //! The examples that show all this run as they are.
 
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use prefork_testkit::{Server, Signal, eventually};
 use prefork_tests::client::get;
 
@@ -36,6 +38,41 @@ fn the_builder_refuses_what_it_does_not_understand() {
     let output = Server::new(BUILDER).arg("--workers").arg("many").run();
     assert_eq!(output.code(), Some(78));
     assert!(output.text().contains("workers"), "{}", output.text());
+}
+
+/// As after `hooks 2>file | head -1`: a hook that writes to stdout must not end the master.
+#[test]
+fn the_hooks_outlive_a_closed_stdout() {
+    let server = Server::new(HOOKS)
+        .env("PREFORK_WORKERS", "1")
+        .through(["sh", "-c", r#""$@" | head -n 1"#, "sh"])
+        .launch();
+    let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));
+    let addr = line.split(['=', ' ']).nth(4).expect("an address");
+    let addr = addr.parse().expect("an address");
+    let line = server.wait_for_log(|line| line.starts_with("spawn: "));
+    let pid = |line: &str| line.split(' ').nth(1).and_then(|pid| pid.parse().ok());
+    let mut victim: i32 = pid(&line).expect("the pid of the worker");
+    eventually("the end of head", || {
+        let has_head = server.processes().iter().any(|pid| {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+            name.is_ok_and(|name| name == "head\n")
+        });
+        (!has_head).then_some(())
+    });
+    for _ in 0..2 {
+        kill(Pid::from_raw(victim), Signal::SIGKILL).expect("the worker runs");
+        let end = format!("took the place of pid {victim}");
+        let line = server.wait_for_log(|line| line.ends_with(&end));
+        let pid = line
+            .split("(pid ")
+            .nth(1)
+            .and_then(|rest| rest.split(')').next());
+        victim = pid
+            .and_then(|pid| pid.parse().ok())
+            .expect("the pid of the new worker");
+    }
+    assert_eq!(get(addr, "/").expect("an answer"), "hello from red\n");
 }
 
 #[test]
