@@ -13,6 +13,8 @@ use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use prefork_options::Prefix;
+
 use crate::config::{
     Config, Configuration, Door, Environment, Options, Settled, settle, usable_cpus,
 };
@@ -226,8 +228,9 @@ impl Prefork {
         let (context, declared) = if let Some(latched) = latched() {
             claim_process(Claim::Take)?;
             let (init, hook) = (self.init.take(), self.on_master_death.take());
+            let prefix = self.prefix();
             Context::of_child(latched, init, hook, |offered, has_certificate| {
-                declare(&wanted, offered, has_certificate)
+                declare(&wanted, offered, has_certificate, &prefix)
             })?
         } else {
             match self.lead(&wanted, R::NEEDS_RUNTIME)? {
@@ -263,7 +266,8 @@ impl Prefork {
         said.verdict?;
         let config = said.settled.config;
         let offered = offered_by(&config);
-        let declared = declare(wanted, &offered, config.tls_cert.is_some())?;
+        let has_certificate = config.tls_cert.is_some();
+        let declared = declare(wanted, &offered, has_certificate, &config.env_prefix)?;
         said.warnings
             .extend(oversights(wanted, &declared, &offered, &config));
         self.functions.check()?;
@@ -287,7 +291,7 @@ impl Prefork {
 
     /// Reads all layers: what the program says, the environment, `configure`.
     fn read(&mut self, needs_runtime: bool) -> Resolved {
-        let prefix = self.options.env_prefix.value().cloned().unwrap_or_default();
+        let prefix = self.prefix();
         let (environment, untrusted) = if is_secure() {
             Environment::untrusted(prefix, std::env::vars_os())
         } else {
@@ -324,6 +328,11 @@ impl Prefork {
             warnings,
             verdict,
         }
+    }
+
+    /// What the program's variables begin with. Only the program can set it, so each of its processes knows it.
+    fn prefix(&self) -> Prefix {
+        self.options.env_prefix.value().cloned().unwrap_or_default()
     }
 
     /// The master's log, and its first lines where there is cause for some.

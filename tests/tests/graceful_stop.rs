@@ -141,7 +141,8 @@ fn a_deaf_worker_is_killed_when_its_time_is_over_and_the_log_says_so() {
     let child = server.wait_for_children(1)[0];
     assert_eq!(server.stop().code(), Some(0));
     let pid = child.pid;
-    let line = server.wait_for_log(|line| line.contains("its time to stop was over"));
+    let line = server
+        .wait_for_log(|line| line.contains("did not stop within shutdown_grace_period (500ms)"));
     assert!(
         line.contains(&format!("worker 0 (pid {pid}) was killed by SIGKILL")),
         "{line}"

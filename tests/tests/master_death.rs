@@ -119,7 +119,7 @@ fn a_deaf_child_ends_when_the_grace_period_is_over() {
         server
             .whole_log()
             .iter()
-            .any(|line| line.contains("did not end in time"))
+            .any(|line| line.contains("did not end in time (shutdown_grace_period = 500ms)"))
     );
 }
 

@@ -1,5 +1,7 @@
 //! What an error ends a process with: a status, and a paragraph of what happened, where, and what to do.
 
+use std::borrow::Cow;
+
 use prefork_options::one_line;
 
 use super::{Error, TlsReason, hint};
@@ -46,8 +48,8 @@ impl Error {
     }
 
     /// What to do about it, as a sentence.
-    fn way_out(&self) -> &'static str {
-        match self {
+    fn way_out(&self) -> Cow<'static, str> {
+        let text = match self {
             Self::Options(options) if options.len() > 1 => "Correct them and start again.",
             Self::Options(_) => "Correct the option and start again.",
             Self::Accept { .. } => {
@@ -57,10 +59,11 @@ impl Error {
             Self::Explained { .. } => "Remove the variable to start.",
             Self::Configure { .. } => "Correct what it was given to read, or the function itself.",
             Self::Init { .. } => "This process did nothing else. Correct the function.",
-            Self::Arguments { .. } => {
-                "Give main one argument per listener, called like it where it has a name; \
-                 PREFORK_LISTEN (with another prefix where the program has one) replaces the list \
-                 that it was written with."
+            Self::Arguments { variable, .. } => {
+                return Cow::Owned(format!(
+                    "Give main one argument per listener, called like it where it has a name; \
+                     {variable} replaces the list that it was written with."
+                ));
             }
             Self::Argument { .. } => {
                 "Mend what it is made from, or take it as a `Result<_, prefork::ArgError>`, with which the \
@@ -117,10 +120,11 @@ impl Error {
             Self::Start { call, source, .. } => hint::start(call, source),
             Self::Producer { .. } => "Correct the child producer.",
             Self::Hook { .. } => "The workers were stopped. Correct the hook.",
-            Self::OverRecovery { .. } => {
-                "The lines above say how each of them ended. Mend the cause, or raise \
-                 recover_threshold (PREFORK_RECOVER_THRESHOLD, with another prefix where the \
-                 program has one)."
+            Self::OverRecovery { variable, .. } => {
+                return Cow::Owned(format!(
+                    "The lines above say how each of them ended. Mend the cause, or raise \
+                     recover_threshold ({variable})."
+                ));
             }
             Self::Unkillable { .. } => {
                 "They hang in the kernel, often on a file system that does not answer, or give back \
@@ -134,7 +138,8 @@ impl Error {
                 "A process calls run once, at the beginning of main; each master needs a builder of \
                  its own."
             }
-        }
+        };
+        Cow::Borrowed(text)
     }
 
     /// What happened, where, what to do: one paragraph for stderr.
@@ -142,8 +147,12 @@ impl Error {
         // A line has a limit, and what to do stands at its end.
         const MAX_REASON: usize = 3_000;
         let reason = one_line(&self.one_line(), MAX_REASON);
-        // A question ends by itself.
-        let stop = if reason.ends_with('?') { "" } else { "." };
+        // The text of a cause may bring its own end of a sentence.
+        let stop = if reason.ends_with(['?', '!', '.']) {
+            ""
+        } else {
+            "."
+        };
         format!("{reason}{stop} {}", self.way_out())
     }
 
@@ -152,6 +161,7 @@ impl Error {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
+            text.truncate(text.trim_end_matches(['.', ' ']).len());
             text.push_str(": ");
             text.push_str(&error.to_string());
             cause = error.source();
@@ -178,6 +188,36 @@ mod tests {
         let text = error.paragraph();
         assert!(text.starts_with("listener 'http': cannot bind 127.0.0.1:80: "));
         assert!(text.contains("ss -ltnp"), "{text}");
+    }
+
+    #[test]
+    fn a_cause_that_ends_with_a_full_stop_gets_no_second_one() {
+        let error = Error::OverRecovery {
+            exits: 9,
+            threshold: 8,
+            window: None,
+            last: "worker 0 (pid 7) exited with status 1; it said: see the log for details."
+                .to_owned(),
+            variable: "MYAPP_RECOVER_THRESHOLD".to_owned(),
+        };
+        let text = error.paragraph();
+        assert!(text.contains("for details. The lines above"), "{text}");
+        assert!(
+            text.ends_with("raise recover_threshold (MYAPP_RECOVER_THRESHOLD)."),
+            "{text}"
+        );
+        let cause = io::Error::other("no route to host.");
+        let error = Error::Init {
+            process: "master".to_owned(),
+            source: Box::new(crate::ArgError::new("cannot connect.").with_source(cause)),
+        };
+        let text = error.paragraph();
+        assert!(
+            text.starts_with(
+                "init failed (master): cannot connect: no route to host. This process"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub enum Error {
     Arguments {
         /// Which argument or listener is left over, and what is there.
         reason: String,
+        /// The variable that replaces the listeners, with the prefix of this program.
+        variable: String,
     },
 
     /// An argument of `main` could not be made in the worker.
@@ -167,6 +169,8 @@ pub enum Error {
         /// alike, `each of the last 9 exited with status 1: main returned an error: no database`. If no worker was ever
         /// ready, it begins with that.
         last: String,
+        /// The variable that sets `recover_threshold`, with the prefix of this program.
+        variable: String,
     },
 
     /// Children that SIGKILL did not end: they hang in the kernel.

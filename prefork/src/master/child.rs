@@ -2,12 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use prefork_options::duration;
+
 use super::line::exit_text;
 use super::{Level, LogLine};
 use crate::channel::{Channel, MainEnd, Rate};
 use crate::supervisor::{ChildId, KillReason};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::pidfd::Pidfd;
+
+/// The limits that a line about an end names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) ready_timeout: Duration,
+    pub(super) shutdown_grace_period: Duration,
+}
 
 /// One process, from its start until it was reaped.
 #[derive(Debug)]
@@ -84,7 +93,7 @@ impl Child {
     }
 
     /// How it ended, for its one line, its replacement and the last paragraph.
-    pub(super) fn ending(&self, status: ExitStatus, now: Instant) -> Ending {
+    pub(super) fn ending(&self, status: ExitStatus, limits: Limits, now: Instant) -> Ending {
         Ending {
             worker: (self.slot, self.pid),
             status,
@@ -93,11 +102,17 @@ impl Child {
             killed: match self.killed {
                 None if self.is_asked => ", as asked".to_owned(),
                 None => String::new(),
-                Some(KillReason::NotReady) => ": it was not ready in time".to_owned(),
+                Some(KillReason::NotReady) => {
+                    let limit = duration::format(limits.ready_timeout);
+                    format!(": not ready within ready_timeout ({limit})")
+                }
                 Some(KillReason::OutOfTime) if self.is_hurried => {
                     ": it was to stop at once".to_owned()
                 }
-                Some(KillReason::OutOfTime) => ": its time to stop was over".to_owned(),
+                Some(KillReason::OutOfTime) => {
+                    let limit = duration::format(limits.shutdown_grace_period);
+                    format!(": did not stop within shutdown_grace_period ({limit})")
+                }
                 Some(KillReason::Violation) => {
                     format!(": {}", self.violation.unwrap_or("it broke the protocol"))
                 }
@@ -200,6 +215,10 @@ impl Ending {
 mod tests {
     use super::*;
 
+    const LIMITS: Limits = Limits {
+        ready_timeout: Duration::from_secs(30),
+        shutdown_grace_period: Duration::from_secs(5),
+    };
     const ABORTED: ExitStatus = ExitStatus::Signal {
         number: libc::SIGABRT,
         core_dumped: false,
@@ -218,7 +237,7 @@ mod tests {
     }
 
     fn how(child: &Child, status: ExitStatus) -> String {
-        child.ending(status, Instant::now()).how()
+        child.ending(status, LIMITS, Instant::now()).how()
     }
 
     #[test]
@@ -254,14 +273,17 @@ mod tests {
         let mut child = child();
         child.last_panic = Some(("panicked: boom".to_owned(), Instant::now()));
         let later = Instant::now() + Duration::from_mins(1);
-        assert_eq!(child.ending(ABORTED, later).how(), "was killed by SIGABRT");
+        assert_eq!(
+            child.ending(ABORTED, LIMITS, later).how(),
+            "was killed by SIGABRT"
+        );
     }
 
     #[test]
     fn a_repeated_reason_is_named_once_and_stays_there_as_a_value() {
         let mut child = child();
         child.main_end = Some(MainEnd::Failed("no database".to_owned()));
-        let ending = child.ending(ExitStatus::Code(1), Instant::now());
+        let ending = child.ending(ExitStatus::Code(1), LIMITS, Instant::now());
         let line = ending.line(Some(3));
         assert!(
             line.to_string()

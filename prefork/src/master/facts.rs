@@ -146,7 +146,7 @@ impl Master {
 
     fn describe_stop(&self, urgency: Urgency) -> String {
         let workers = count_workers(self.children.len());
-        let grace = prefork_options::duration::format(self.grace);
+        let grace = prefork_options::duration::format(self.limits.shutdown_grace_period);
         match urgency {
             Urgency::Immediate => format!("killing {workers}"),
             Urgency::Graceful if self.supervisor.is_stopping() => "already stopping".to_owned(),
@@ -260,7 +260,7 @@ impl Master {
 
     fn report_exit(&mut self, child: &Child, status: ExitStatus) {
         let now = Instant::now();
-        let ending = child.ending(status, now);
+        let ending = child.ending(status, self.limits, now);
         // What comes in a stop is no cause of it; a child that has left its slot was counted then.
         if self.supervisor.is_stopping() || child.has_left {
             return self.log.line(&ending.line(None));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 
-use super::child::Child;
+use super::child::{Child, Limits};
 use super::commands::Commands;
 use super::endings::Endings;
 use super::poller::{Poller, Ready};
@@ -56,7 +56,9 @@ pub(crate) struct Master {
     /// In slot order, until they were announced.
     pub(super) first_pids: Vec<i32>,
     pub(super) is_announced: bool,
-    pub(super) grace: Duration,
+    pub(super) limits: Limits,
+    /// The variable that sets `recover_threshold`.
+    threshold_variable: String,
     /// Of the runtimes in workers.
     pub(super) threads: NonZeroUsize,
     /// When somebody asked it to stop, first.
@@ -105,7 +107,11 @@ impl Master {
             workers: parts.config.workers,
             first_pids: Vec::new(),
             is_announced: false,
-            grace: parts.config.shutdown_grace_period,
+            limits: Limits {
+                ready_timeout: parts.config.ready_timeout,
+                shutdown_grace_period: parts.config.shutdown_grace_period,
+            },
+            threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
             stop_began: None,
             is_hurried: false,
@@ -204,6 +210,7 @@ impl Master {
                     let last = self.endings.last(slot.0);
                     format!("no worker was ever ready; {last}")
                 },
+                variable: self.threshold_variable.clone(),
             }),
             // The mechanism knows more of these: it kept the error when it told the supervisor.
             Cause::StartFailed { .. } | Cause::HookFailed => self.failure.take(),

@@ -114,7 +114,7 @@ impl Master {
     ) -> Result<crate::supervisor::Readiness, SpawnError> {
         let (ours, theirs) = Channel::pair().map_err(shortage("socketpair"))?;
         let welcome = FromMaster::Welcome {
-            grace: self.grace,
+            grace: self.limits.shutdown_grace_period,
             threads: self.threads,
         };
         ours.send(&welcome.encode()).map_err(shortage("send"))?;

@@ -1,6 +1,8 @@
 //! What the arguments of `main` and the listeners of a configuration mean for each other: the same in a master, in a
 //! worker, in single mode and in an explanation.
 
+use prefork_options::Prefix;
+
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::worker::{
@@ -27,6 +29,7 @@ pub(super) fn declare(
     wanted: &[Wanted<'_>],
     offered: &[Offered<'_>],
     has_certificate: bool,
+    prefix: &Prefix,
 ) -> Result<Declared, Error> {
     if wants_config(wanted) && !has_certificate {
         return Err(Error::Options(vec![BadOption {
@@ -37,7 +40,14 @@ pub(super) fn declare(
         }]));
     }
     let names = names_of(offered);
-    let refuse = |reason| Error::Arguments { reason };
+    let refuse = |mut reason: String| {
+        let variable = prefix.variable("listen");
+        if offered.is_empty() {
+            let how = format!(": set listen in the attribute or the builder, or {variable}");
+            reason.push_str(&how);
+        }
+        Error::Arguments { reason, variable }
+    };
     let assigned = assign(wanted, &names).map_err(refuse)?;
     agree(wanted, &assigned, offered).map_err(refuse)?;
     let has = |kind| wanted.iter().any(|want| want.kind == kind);
@@ -73,4 +83,25 @@ pub(super) fn oversights(
     let untaken = untaken(wanted, &declared.assigned, &names_of(offered));
     let unshown = unshown(wanted, offered, config.tls_cert.is_some());
     untaken.into_iter().chain(unshown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_without_any_listener_are_refused_with_the_way_to_set_one() {
+        let wanted = [Wanted {
+            name: "l",
+            kind: ArgumentKind::Listener,
+        }];
+        let prefix = prefork_options::prefix::parse("MYAPP").expect("a good prefix");
+        let error = declare(&wanted, &[], false, &prefix).expect_err("nothing to take");
+        assert_eq!(
+            error.paragraph(),
+            "the arguments of main do not fit the listeners: no listener is left for 'l', no listener is configured: \
+             set listen in the attribute or the builder, or MYAPP_LISTEN. Give main one argument per listener, called \
+             like it where it has a name; MYAPP_LISTEN replaces the list that it was written with."
+        );
+    }
 }

@@ -83,7 +83,12 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
         match wanted {
             Some(wanted) => {
                 let offered = offered_by(config);
-                let declared = declare(wanted, &offered, config.tls_cert.is_some())?;
+                let declared = declare(
+                    wanted,
+                    &offered,
+                    config.tls_cert.is_some(),
+                    &config.env_prefix,
+                )?;
                 warnings = oversights(wanted, &declared, &offered, config);
             }
             None => need_master(config)?,

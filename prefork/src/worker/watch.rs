@@ -405,8 +405,9 @@ impl Watch {
             // No time is what was asked for.
             process::exit_now(0);
         }
+        let grace = prefork_options::duration::format(self.grace);
         say(&format!(
-            "worker {slot} (pid {pid}) did not end in time, it ends now"
+            "worker {slot} (pid {pid}) did not end in time (shutdown_grace_period = {grace}), it ends now"
         ));
         process::exit_now(TIMED_OUT)
     }

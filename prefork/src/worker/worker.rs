@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use prefork_options::suggest::nearest;
+
 use super::context::{Context, current};
 use super::seats::{Taken, Taker};
 use super::{ArgError, Ready, Shutdown};
@@ -104,7 +106,7 @@ impl Worker {
         let mut names = self.addrs().iter();
         names
             .position(|(known, _)| known == name)
-            .ok_or_else(|| ArgError::new(format!("there is no listener '{name}'")))
+            .ok_or_else(|| ArgError::new(absent(name, self.addrs())))
     }
 }
 
@@ -145,6 +147,22 @@ impl Context {
     }
 }
 
+/// Why there is no listener of this name, with the names that there are.
+fn absent(name: &str, addrs: &[(String, SocketAddr)]) -> String {
+    let names = addrs.iter().map(|(name, _)| name.as_str());
+    let near = match nearest(name, names.clone()) {
+        Some(near) => format!(" (did you mean '{near}'?)"),
+        None => String::new(),
+    };
+    let all: Vec<&str> = names.collect();
+    let there = match all.as_slice() {
+        [] => "no listener is configured: set listen in the attribute or the builder".to_owned(),
+        [one] => format!("there is only '{one}'"),
+        many => format!("there are only '{}'", many.join("', '")),
+    };
+    format!("there is no listener '{name}'{near}, {there}")
+}
+
 fn taken(name: &str) -> ArgError {
     ArgError::new(format!("listener '{name}' was taken already"))
 }
@@ -153,6 +171,38 @@ impl From<&Worker> for Ready {
     fn from(worker: &Worker) -> Self {
         Self {
             context: Arc::clone(&worker.context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_listener_has_is_answered_with_the_names() {
+        let there = |names: &[&str]| -> Vec<(String, SocketAddr)> {
+            let addr: SocketAddr = ([127, 0, 0, 1], 80).into();
+            names
+                .iter()
+                .map(|name| ((*name).to_owned(), addr))
+                .collect()
+        };
+        for (names, text) in [
+            (
+                &["listener0"][..],
+                "there is no listener 'http', there is only 'listener0'",
+            ),
+            (
+                &["htpp", "admin"],
+                "there is no listener 'http' (did you mean 'htpp'?), there are only 'htpp', 'admin'",
+            ),
+            (
+                &[],
+                "there is no listener 'http', no listener is configured: set listen in the attribute or the builder",
+            ),
+        ] {
+            assert_eq!(absent("http", &there(names)), text);
         }
     }
 }

@@ -89,7 +89,8 @@ fn bad_a_child_that_ignores_the_stop_is_killed_in_time() {
     stop(master);
     let line = &log.with("was killed by SIGKILL")[0].text;
     assert!(line.contains(&format!("pid {}", child.pid)), "{line}");
-    assert!(line.ends_with("its time to stop was over"), "{line}");
+    let why = ": did not stop within shutdown_grace_period (300ms)";
+    assert!(line.ends_with(why), "{line}");
 }
 
 #[test]
@@ -117,7 +118,23 @@ fn bad_a_child_that_never_gets_ready_is_killed_and_counts() {
         matches!(error, Error::OverRecovery { exits: 2, .. }),
         "{error}"
     );
-    assert_eq!(log.with("it was not ready in time").len(), 2, "{log}");
+    assert_eq!(
+        log.with("not ready within ready_timeout (50ms)").len(),
+        2,
+        "{log}"
+    );
+}
+
+#[test]
+fn bad_children_too_many_name_the_variable_of_this_program() {
+    let children = Children::new(Behaviour::Unready);
+    let (mut prefork, _log) = master(&children);
+    prefork.env_prefix("MYAPP").ready_timeout("50ms");
+    let error = fail(prefork.recover_threshold(0));
+    let Error::OverRecovery { variable, .. } = error else {
+        panic!("not over recovery: {error}");
+    };
+    assert_eq!(variable, "MYAPP_RECOVER_THRESHOLD");
 }
 
 #[test]

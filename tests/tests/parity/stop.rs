@@ -71,7 +71,7 @@ fn p09_survivors_are_killed_when_the_grace_period_is_over() {
     assert!(
         killed
             .iter()
-            .all(|line| line.text.ends_with("its time to stop was over"))
+            .all(|line| line.text.ends_with("within shutdown_grace_period (500ms)"))
     );
     assert_gone(&pids);
 }
