@@ -320,6 +320,7 @@ impl Prefork {
         let warnings = role_warning().into_iter().chain(untrusted);
         let warnings = warnings
             .chain(environment.warning())
+            .chain(settled.overruled.clone())
             .chain(unused)
             .collect();
         Resolved {

@@ -33,6 +33,33 @@ fn stop(mut server: Running) -> Vec<String> {
 }
 
 #[test]
+fn a_variable_of_the_platform_that_is_overruled_is_logged() {
+    let server = Server::new(HELLO)
+        .env("PORT", "5000")
+        .env("WEB_CONCURRENCY", "3")
+        .env("PREFORK_WORKERS", "1")
+        .start();
+    let log = stop(server);
+    let ignored = log.iter().filter(|line| line.contains(" is ignored: "));
+    let ignored: Vec<&String> = ignored.collect();
+    assert_eq!(
+        ignored,
+        [
+            "prefork: WEB_CONCURRENCY='3' is ignored: workers = 1 (PREFORK_WORKERS) is set; to let WEB_CONCURRENCY set \
+             it, remove PREFORK_WORKERS",
+            "prefork: PORT='5000' is ignored: listen (PREFORK_LISTEN) sets every port; to let PORT set it, leave the port \
+             out, as in '127.0.0.1'",
+        ]
+    );
+    let server = open().env("WEB_CONCURRENCY", "1").start();
+    let log = stop(server);
+    assert!(
+        !log.iter().any(|line| line.contains(" is ignored: ")),
+        "{log:?}"
+    );
+}
+
+#[test]
 fn a_misspelled_option_is_refused_with_the_nearest_one() {
     for (name, near) in [
         ("PREFORK_WORKER", "PREFORK_WORKERS"),

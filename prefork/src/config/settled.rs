@@ -6,7 +6,7 @@ use prefork_options::{Address, Prefix, Protocols, Workers, network};
 
 use super::endpoint::{endpoints, place_of};
 use super::origin::{Origin, Said};
-use super::platform::{fill_workers, read_port};
+use super::platform::{fill_workers, overruled_port, read_port};
 use super::written::{InWords, values};
 use super::{Config, Environment, Options, Places};
 use crate::error::Error;
@@ -20,6 +20,8 @@ pub(crate) struct Settled {
     options: Options,
     /// What was said for nobody, a line each.
     pub(crate) idle: Vec<String>,
+    /// Variables of the platform that an option overrules with another value, a sentence each.
+    pub(crate) overruled: Vec<String>,
     has_port_of_platform: bool,
 }
 
@@ -57,7 +59,9 @@ pub(crate) fn settle(
     cpus: impl FnOnce() -> usize,
 ) -> Settled {
     let mut idle = Vec::new();
-    fill_workers(&mut options, environment, &mut idle);
+    let mut overruled = Vec::new();
+    overruled.extend(fill_workers(&mut options, environment, &mut idle));
+    overruled.extend(overruled_port(&options, environment));
     let port = read_port(&mut options, environment, &mut idle);
     idle.extend(options.spare_protocols());
     let addresses = options.listen.or(Vec::new());
@@ -103,6 +107,7 @@ pub(crate) fn settle(
         config,
         options,
         idle,
+        overruled,
         has_port_of_platform: port.is_some(),
     }
 }
@@ -264,6 +269,64 @@ mod tests {
         let configure = Origin::Program(Door::Configure, Location::caller());
         options.workers.say(Workers::Auto, configure);
         assert_eq!(settled(&options, &[platform]).config.workers, CPUS);
+    }
+
+    #[test]
+    fn a_variable_of_the_platform_that_is_overruled_is_reported_with_the_way_out() {
+        let with_both = || {
+            let mut prefork = crate::Prefork::new();
+            prefork.listen(["http=0.0.0.0:8080", ":9090"]).workers(2);
+            prefork.options_mut().clone()
+        };
+        let platform = [("PORT", "5000"), ("WEB_CONCURRENCY", "4")];
+        let overruled = settled(&with_both(), &platform).overruled;
+        let [workers, port] = overruled.as_slice() else {
+            panic!("not two lines: {overruled:?}");
+        };
+        assert!(
+            workers.starts_with("WEB_CONCURRENCY='4' is ignored: workers = 2 (builder at prefork/src/config/settled.rs:")
+                && workers.ends_with("; to let WEB_CONCURRENCY set it, write workers = \"auto\""),
+            "{workers}"
+        );
+        assert!(
+            port.starts_with(
+                "PORT='5000' is ignored: listen (builder at prefork/src/config/settled.rs:"
+            ) && port.ends_with("; to let PORT set it, leave the port out, as in 'http=0.0.0.0'"),
+            "{port}"
+        );
+
+        let by_operator = [("PREFORK_WORKERS", "3"), ("PREFORK_LISTEN", "127.0.0.1:80")];
+        let overruled = settled(&with_both(), &[platform, by_operator].concat()).overruled;
+        assert_eq!(
+            overruled,
+            [
+                "WEB_CONCURRENCY='4' is ignored: workers = 3 (PREFORK_WORKERS) is set; to let WEB_CONCURRENCY set it, \
+                 remove PREFORK_WORKERS",
+                "PORT='5000' is ignored: listen (PREFORK_LISTEN) sets every port; to let PORT set it, leave the port out, \
+                 as in '127.0.0.1'",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_variable_of_the_platform_that_agrees_or_is_used_is_not_reported() {
+        let mut prefork = crate::Prefork::new();
+        prefork.listen(["http=0.0.0.0:8080", ":9090"]).workers(2);
+        let options = prefork.options_mut().clone();
+        for pairs in [
+            [("PORT", "8080"), ("WEB_CONCURRENCY", "2")],
+            [("PORT", "9090"), ("WEB_CONCURRENCY", "2")],
+            [("PORT", ""), ("WEB_CONCURRENCY", "")],
+        ] {
+            assert_eq!(settled(&options, &pairs).overruled, [""; 0], "{pairs:?}");
+        }
+        let platform = [("PORT", "5000"), ("WEB_CONCURRENCY", "4")];
+        assert_eq!(
+            settled(&with_listen("0.0.0.0"), &platform).overruled,
+            [""; 0]
+        );
+        // A program without listeners may read PORT by itself.
+        assert_eq!(settled(&Options::default(), &platform).overruled, [""; 0]);
     }
 
     #[test]
