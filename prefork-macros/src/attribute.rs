@@ -5,7 +5,7 @@ use quote::quote;
 
 use crate::errors::Errors;
 use crate::item::Item;
-use crate::{args, beside, check, expand, signature};
+use crate::{args, beside, check, expand, listeners, signature};
 
 /// Answers every pair of arguments and item: with valid code, or with errors at their places and what stays of the item.
 pub(crate) fn main_tokens(arguments: TokenStream, item: &TokenStream) -> TokenStream {
@@ -24,6 +24,7 @@ pub(crate) fn main_tokens(arguments: TokenStream, item: &TokenStream) -> TokenSt
     };
     signature::check(&function, &config, &mut errors);
     beside::check(&function, &config, &mut errors);
+    listeners::check(&function, &config, &mut errors);
     if !errors.is_empty() {
         return expand::harmless(&function, errors);
     }

@@ -234,7 +234,7 @@ fn with_tokio(config: &Config, item: &Item, run: TokenStream) -> TokenStream {
     quote!(#krate #with_tokio #run)
 }
 
-fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType> {
+pub(crate) fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType> {
     signature.inputs.iter().filter_map(|input| match input {
         FnArg::Typed(argument) => Some(argument),
         FnArg::Receiver(_) => None,
@@ -263,7 +263,7 @@ fn cfgs(argument: &PatType) -> Vec<&Attribute> {
 }
 
 /// The name that a listener may have, or none.
-fn argument_name(pattern: &Pat) -> String {
+pub(crate) fn argument_name(pattern: &Pat) -> String {
     match pattern {
         Pat::Ident(pattern) => pattern
             .ident

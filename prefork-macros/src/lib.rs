@@ -2,7 +2,7 @@
 //!
 //! Use it as `#[prefork::main]`; this crate is a part of `prefork` and says nothing by itself. The way of an expansion is
 //! that of the files: `args` reads the arguments as written, `check` and `value` understand them, `item` and `signature`
-//! do the same for the function and `beside` for its attributes, `expand` writes one call into the runtime.
+//! do the same for the function, `beside` for its attributes and `listeners` for its arguments, `expand` writes one call into the runtime.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod debug;
 mod errors;
 mod expand;
 mod item;
+mod listeners;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -118,6 +119,9 @@ use proc_macro::TokenStream;
 ///     println!("{}: {:?}, {:?}", worker.slot(), public.local_addr(), admin.local_addr());
 /// }
 /// ```
+///
+/// Names in the source that can never fit are a compile error: an argument that no address in `listen` is named like, an address
+/// that no argument takes. Types are known by their names here, and an expression as an address is not checked.
 ///
 /// It cannot be `const`, `unsafe`, `extern`, generic, variadic or a method, take `impl Trait` or return `_`: nobody could call it in a
 /// new process.

@@ -16,6 +16,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "no error: who asks for it gets it, see tests/debug.rs",
     ),
     ("another literal", "the parser knows no other today"),
+    (
+        "no listener is configured",
+        "without `listen` the operator names the listeners",
+    ),
     ("is not a port, {PORTS}", "said of the variable PORT"),
     (
         "{} is a text, expected code",

@@ -14,6 +14,7 @@ pub mod alias;
 pub mod count;
 pub mod duration;
 mod error;
+pub mod fit;
 pub mod flag;
 pub mod host;
 mod kind;

@@ -1,8 +1,7 @@
 //! Which argument of `main` takes which listener. Pure: the master asks before it starts anybody,
-//! each worker when it begins.
+//! each worker when it begins. The rule itself stands in `prefork-options`, for the attribute as well.
 
-use prefork_options::list;
-use prefork_options::suggest::nearest;
+use prefork_options::fit::{self, Takes};
 
 use super::ArgumentKind;
 
@@ -13,10 +12,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) kind: ArgumentKind,
 }
 
-/// For each argument the place of its listener, `None` for those that want none.
-///
-/// An argument that is named like a listener takes that one; the rest take what was given no name, in order. A listener
-/// with a name of its own goes to nobody else: a misspelt argument would silently serve one port's requests on another.
+/// For each argument the place of its listener, `None` for those that want none; see [`fit::assign`].
 ///
 /// # Errors
 /// An argument that no listener is left for; a listener that nobody takes, unless the body can
@@ -25,30 +21,19 @@ pub(crate) fn assign(
     wanted: &[Wanted<'_>],
     listeners: &[&str],
 ) -> Result<Vec<Option<usize>>, String> {
-    let mut free: Vec<bool> = vec![true; listeners.len()];
-    let mut assigned = vec![None; wanted.len()];
-    for (want, place) in wanted.iter().zip(&mut assigned) {
-        let named = listeners.iter().position(|name| *name == want.name);
-        if let Some(index) = named.filter(|&index| want.kind.takes_listener() && free[index]) {
-            free[index] = false;
-            *place = Some(index);
-        }
-    }
-    for (want, place) in wanted.iter().zip(&mut assigned) {
-        if want.kind.takes_listener() && place.is_none() {
-            let next =
-                (0..listeners.len()).find(|&index| free[index] && is_unnamed(listeners, index));
-            let index = next.ok_or_else(|| none_left(wanted, want, listeners, &free))?;
-            free[index] = false;
-            *place = Some(index);
-        }
-    }
-    let takes_some = wanted.iter().any(|want| want.kind.takes_listener());
-    let may_take_later = wanted.iter().any(|want| want.kind == ArgumentKind::Worker);
-    match free.iter().position(|&is_free| is_free) {
-        Some(index) if takes_some && !may_take_later => Err(nobody_takes(listeners, index)),
-        _ => Ok(assigned),
-    }
+    let takes = |kind: ArgumentKind| match kind {
+        ArgumentKind::Worker => Takes::Later,
+        kind if kind.takes_listener() => Takes::Listener,
+        _ => Takes::Nothing,
+    };
+    let wanted: Vec<fit::Wanted<'_>> = wanted
+        .iter()
+        .map(|want| fit::Wanted {
+            name: want.name,
+            takes: takes(want.kind),
+        })
+        .collect();
+    fit::assign(&wanted, listeners).map_err(|misfit| misfit.reason)
 }
 
 /// A sentence about listeners that no argument takes where others do and the body may take them later: one that it does
@@ -73,64 +58,6 @@ pub(crate) fn untaken(
         "{subject} taken by no argument of main: unless the body asks its Worker for {object}, \
          connections wait there in vain"
     ))
-}
-
-/// Whether a listener has the name that its place gives it.
-fn is_unnamed(listeners: &[&str], index: usize) -> bool {
-    listeners[index] == list::name_of_place(index)
-}
-
-fn none_left(
-    wanted: &[Wanted<'_>],
-    want: &Wanted<'_>,
-    listeners: &[&str],
-    free: &[bool],
-) -> String {
-    let left = listeners.iter().zip(free);
-    let left: Vec<&str> = left
-        .filter(|(_, free)| **free)
-        .map(|(name, _)| *name)
-        .collect();
-    if !left.is_empty() {
-        return not_by_name(want.name, &left);
-    }
-    let count = wanted
-        .iter()
-        .filter(|want| want.kind.takes_listener())
-        .count();
-    let there = match listeners {
-        [] => "no listener is configured".to_owned(),
-        [one] => format!("there is only '{one}'"),
-        many => format!("there are only '{}'", many.join("', '")),
-    };
-    match want.name {
-        "" => format!("{count} of them want a listener, {there}"),
-        name => format!("no listener is left for '{name}', {there}"),
-    }
-}
-
-/// There are listeners, but each goes to the argument of its name only.
-fn not_by_name(argument: &str, left: &[&str]) -> String {
-    let missing = match (argument, nearest(argument, left.iter().copied())) {
-        ("", _) => "one of them has no name".to_owned(),
-        (name, Some(near)) => format!("no listener is called '{name}' (did you mean '{near}'?)"),
-        (name, None) => format!("no listener is called '{name}'"),
-    };
-    match left {
-        [one] => format!("{missing}, and '{one}' goes only to an argument of its name"),
-        many => {
-            let many = many.join("', '");
-            format!("{missing}, and '{many}' go only to arguments of their names")
-        }
-    }
-}
-
-fn nobody_takes(listeners: &[&str], index: usize) -> String {
-    let name = listeners[index];
-    if is_unnamed(listeners, index) {
-        return format!("listener '{name}' is taken by none of them");
-    }
-    format!("listener '{name}' is taken by none of them, none is called so")
 }
 
 #[cfg(test)]

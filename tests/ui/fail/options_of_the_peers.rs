@@ -30,5 +30,9 @@
     preload = true,
     max_requests = 1000,
     daemon = true,
+    read_timeout = "5s",
+    on_worker_ready = |worker| drop(worker),
+    on_starting = || (),
+    on_exit = || (),
 )]
 fn main() {}

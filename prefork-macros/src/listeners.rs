@@ -1,0 +1,202 @@
+//! Arguments of the function that can never have a listener, and listeners that no argument can take.
+//!
+//! It compares names that stand in the source, by the same rule as the master. Only what fails whatever the rest turns
+//! out to be is a mistake: the operator may replace the listeners at run time, but the program cannot start as it is
+//! written. An expression in `listen` and a function as `configure` may give any names. The types of arguments are known
+//! by their names alone: a type that is not ours may take listeners by itself.
+
+use prefork_options::fit::{self, Misfit, Of, Takes, Wanted};
+use prefork_options::list;
+use syn::{Expr, FnArg, GenericArgument, PatType, PathArguments, Type};
+
+use crate::check::Config;
+use crate::errors::Errors;
+use crate::expand::{argument_name, arguments};
+use crate::item::Item;
+use crate::value::{bare, known_addresses};
+
+/// Reports the first argument or listener that is left over.
+pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
+    let has_receiver = |input: &FnArg| matches!(input, FnArg::Receiver(_));
+    if item.signature.inputs.iter().any(has_receiver) {
+        return;
+    }
+    let Some(listeners) = listeners(config) else {
+        return;
+    };
+    let arguments: Vec<&PatType> = arguments(&item.signature).collect();
+    let names: Vec<String> = arguments
+        .iter()
+        .map(|one| argument_name(&one.pat))
+        .collect();
+    let wanted = names.iter().zip(&arguments);
+    let wanted: Vec<Wanted<'_>> = wanted
+        .map(|(name, argument)| Wanted {
+            name,
+            takes: takes_of(argument),
+        })
+        .collect();
+    let known: Vec<&str> = listeners.iter().map(|(_, name)| name.as_str()).collect();
+    if let Err(Misfit { of, reason }) = fit::assign(&wanted, &known) {
+        let all = known.join("', '");
+        let text = format!(
+            "the arguments of `{}` do not fit the listeners: {reason}; `listen` has '{all}'",
+            item.signature.ident
+        );
+        match of {
+            Of::Argument(index) => errors.at(arguments[index], text),
+            Of::Listener(index) => errors.at(listeners[index].0, text),
+        }
+    }
+}
+
+/// The listeners with their names and places, where all of them stand in the source and nothing can change them.
+fn listeners(config: &Config) -> Option<Vec<(&Expr, String)>> {
+    let value = |name| {
+        let mut options = config.options.iter();
+        options.find(|option| option.name == name)
+    };
+    let listen = &value("listen")?.value;
+    if value("configure").is_some() {
+        return None;
+    }
+    let known = known_addresses(listen);
+    if let Expr::Array(array) = bare(listen)
+        && array.elems.len() != known.len()
+    {
+        return None;
+    }
+    let (places, addresses): (Vec<_>, Vec<_>) = known.into_iter().unzip();
+    // A name that is there twice was reported by itself.
+    let named = list::name(addresses)
+        .ok()
+        .filter(|named| !named.is_empty())?;
+    let names = named.into_iter().filter_map(|address| address.name);
+    Some(places.into_iter().zip(names).collect())
+}
+
+/// What an argument takes. `Later` where that is not known: such an argument neither lacks a listener nor leaves one over.
+fn takes_of(argument: &PatType) -> Takes {
+    // Under a condition it may be absent.
+    let has_condition = |name| argument.attrs.iter().any(|one| one.path().is_ident(name));
+    if has_condition("cfg") || has_condition("cfg_attr") {
+        return Takes::Later;
+    }
+    takes(&argument.ty)
+}
+
+fn takes(ty: &Type) -> Takes {
+    let path = match ty {
+        Type::Path(path) if path.qself.is_none() => &path.path,
+        Type::Paren(inner) => return takes(&inner.elem),
+        Type::Group(inner) => return takes(&inner.elem),
+        _ => return Takes::Later,
+    };
+    let Some(last) = path.segments.last() else {
+        return Takes::Later;
+    };
+    match (last.ident.to_string().as_str(), &last.arguments) {
+        ("Listener" | "TlsListener" | "TcpListener", PathArguments::None) => Takes::Listener,
+        ("Ready", PathArguments::None) => Takes::Nothing,
+        ("Result", PathArguments::AngleBracketed(arguments)) => match arguments.args.first() {
+            Some(GenericArgument::Type(inner)) => takes(inner),
+            _ => Takes::Later,
+        },
+        _ => Takes::Later,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{args, check};
+
+    fn verdict(options: &str, function: &str) -> String {
+        let mut errors = Errors::default();
+        let pairs = args::parse(options.parse().expect("good tokens"), &mut errors);
+        let config = check::check(pairs, &mut errors);
+        let item = syn::parse_str(function).expect("a function");
+        check(&item, &config, &mut errors);
+        errors.into_tokens().to_string()
+    }
+
+    #[test]
+    fn names_that_can_never_match_are_refused() {
+        for (options, function, message) in [
+            (
+                "listen = [\"http=:80\", \"admin=:81\"]",
+                "fn main(htpp: Listener, admin: net::Listener) {}",
+                "no listener is called 'htpp' (did you mean 'http'?), and 'http' goes only to an argument of its name; \
+                 `listen` has 'http', 'admin'",
+            ),
+            (
+                "listen = \"http=:80,:81\"",
+                "async fn main(_http: Listener) {}",
+                "listener 'listener1' is taken by none of them; `listen` has 'http', 'listener1'",
+            ),
+            (
+                "listen = [\"http=:80\", \":81\"]",
+                "fn main(l: Listener, http: TlsListener, r: Result<TcpListener, ArgError>) {}",
+                "no listener is left for 'r', there are only 'http', 'listener1'",
+            ),
+            (
+                "listen = \"http=:80\"",
+                "fn main(l: std::net::TcpListener, worker: Worker, other: Shard) {}",
+                "no listener is called 'l', and 'http' goes only to an argument of its name",
+            ),
+            (
+                "listen = [\"http=:80\", \"admin=:81\"]",
+                "fn main(http: Listener, ready: Ready) {}",
+                "listener 'admin' is taken by none of them, none is called so",
+            ),
+            (
+                "listen = [\"http=:80\"]",
+                "fn main((a): (Listener), b: Listener) {}",
+                "do not fit the listeners",
+            ),
+        ] {
+            let errors = verdict(options, function);
+            assert!(errors.contains(message), "{function}: {errors}");
+            assert_eq!(errors.matches("compile_error").count(), 1, "{errors}");
+        }
+    }
+
+    #[test]
+    fn whatever_may_match_passes() {
+        for (options, function) in [
+            ("", "fn main(http: Listener) {}"),
+            ("listen = \":80\"", "fn main(any: Listener) {}"),
+            ("listen = \":80\"", "fn main() {}"),
+            ("listen = \"http=:80\"", "fn main(worker: Worker) {}"),
+            ("listen = \"http=:80\"", "fn main(front: Front) {}"),
+            ("listen = \"http=:80\"", "fn main(_http: r#Listener) {}"),
+            (
+                "listen = [\"http=:80\", \":81\"]",
+                "fn main(any: Listener, http: Listener) {}",
+            ),
+            (
+                "listen = [\"http=:80\", \"admin=:81\"]",
+                "fn main(http: Listener, worker: Worker) {}",
+            ),
+            (
+                "listen = [\"http=:80\", \"admin=:81\"]",
+                "fn main(http: Listener, admin: Front) {}",
+            ),
+            (
+                "listen = [\"http=:80\", OTHER]",
+                "fn main(nothing: Listener) {}",
+            ),
+            ("listen = addresses()", "fn main(nothing: Listener) {}"),
+            (
+                "listen = \"http=:80\", configure = flags",
+                "fn main(nothing: Listener) {}",
+            ),
+            (
+                "listen = [\"http=:80\", \"admin=:81\"]",
+                "fn main(http: Listener, #[cfg(unix)] admin: Listener) {}",
+            ),
+        ] {
+            assert_eq!(verdict(options, function), "", "{options}: {function}");
+        }
+    }
+}

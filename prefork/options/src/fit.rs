@@ -1,0 +1,186 @@
+//! Which argument of `main` takes which listener.
+//!
+//! The attribute asks for what it can read in the source, the master before it starts a worker, and each worker when it
+//! begins. The types of arguments are not known here, only what an argument takes.
+
+use crate::list;
+use crate::suggest::nearest;
+
+/// What an argument takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// One listener.
+    Listener,
+    /// Any listeners, later: the body asks for them.
+    Later,
+    /// No listener.
+    Nothing,
+}
+
+/// An argument of `main`.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Its name, empty for a pattern.
+    pub name: &'a str,
+    /// What it takes.
+    pub takes: Takes,
+}
+
+/// Why arguments and listeners do not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// What is left over.
+    pub of: Of,
+    /// The reason, as a part of a sentence.
+    pub reason: String,
+}
+
+/// What is left over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The argument at this index has no listener.
+    Argument(usize),
+    /// The listener at this index has no argument.
+    Listener(usize),
+}
+
+/// Assigns listeners to arguments: for each argument the index of its listener, `None` for an argument without one.
+///
+/// An argument with the name of a listener takes that listener. The others take the listeners without a name, in order. A
+/// listener with a name goes to no other argument: a misspelt argument would serve the requests of another port.
+///
+/// # Errors
+///
+/// An argument is left without a listener. A listener is left although some argument takes one and the body cannot take
+/// it later.
+pub fn assign(wanted: &[Wanted<'_>], listeners: &[&str]) -> Result<Vec<Option<usize>>, Misfit> {
+    let takes_listener = |want: &Wanted<'_>| want.takes == Takes::Listener;
+    let mut free: Vec<bool> = vec![true; listeners.len()];
+    let mut assigned = vec![None; wanted.len()];
+    for (want, place) in wanted.iter().zip(&mut assigned) {
+        let named = listeners.iter().position(|name| *name == want.name);
+        if let Some(index) = named.filter(|&index| takes_listener(want) && free[index]) {
+            free[index] = false;
+            *place = Some(index);
+        }
+    }
+    for (argument, (want, place)) in wanted.iter().zip(&mut assigned).enumerate() {
+        if takes_listener(want) && place.is_none() {
+            let next =
+                (0..listeners.len()).find(|&index| free[index] && is_unnamed(listeners, index));
+            let index = next.ok_or_else(|| Misfit {
+                of: Of::Argument(argument),
+                reason: none_left(wanted, want, listeners, &free),
+            })?;
+            free[index] = false;
+            *place = Some(index);
+        }
+    }
+    let takes_some = wanted.iter().any(takes_listener);
+    let may_take_later = wanted.iter().any(|want| want.takes == Takes::Later);
+    match free.iter().position(|&is_free| is_free) {
+        Some(index) if takes_some && !may_take_later => Err(Misfit {
+            of: Of::Listener(index),
+            reason: not_taken(listeners, index),
+        }),
+        _ => Ok(assigned),
+    }
+}
+
+/// Whether a listener has the name of its place.
+fn is_unnamed(listeners: &[&str], index: usize) -> bool {
+    listeners[index] == list::name_of_place(index)
+}
+
+fn none_left(
+    wanted: &[Wanted<'_>],
+    want: &Wanted<'_>,
+    listeners: &[&str],
+    free: &[bool],
+) -> String {
+    let left = listeners.iter().zip(free);
+    let left: Vec<&str> = left
+        .filter(|(_, free)| **free)
+        .map(|(name, _)| *name)
+        .collect();
+    if !left.is_empty() {
+        return not_by_name(want.name, &left);
+    }
+    let takes = wanted.iter().filter(|want| want.takes == Takes::Listener);
+    let count = takes.count();
+    let there = match listeners {
+        [] => "no listener is configured".to_owned(),
+        [one] => format!("there is only '{one}'"),
+        many => format!("there are only '{}'", many.join("', '")),
+    };
+    match want.name {
+        "" => format!("{count} of them want a listener, {there}"),
+        name => format!("no listener is left for '{name}', {there}"),
+    }
+}
+
+/// There are listeners, but each goes to the argument of its name only.
+fn not_by_name(argument: &str, left: &[&str]) -> String {
+    let missing = match (argument, nearest(argument, left.iter().copied())) {
+        ("", _) => "one of them has no name".to_owned(),
+        (name, Some(near)) => format!("no listener is called '{name}' (did you mean '{near}'?)"),
+        (name, None) => format!("no listener is called '{name}'"),
+    };
+    match left {
+        [one] => format!("{missing}, and '{one}' goes only to an argument of its name"),
+        many => {
+            let many = many.join("', '");
+            format!("{missing}, and '{many}' go only to arguments of their names")
+        }
+    }
+}
+
+fn not_taken(listeners: &[&str], index: usize) -> String {
+    let name = listeners[index];
+    if is_unnamed(listeners, index) {
+        return format!("listener '{name}' is taken by none of them");
+    }
+    format!("listener '{name}' is taken by none of them, none is called so")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(wanted: &[(&str, Takes)], listeners: &[&str]) -> Result<Vec<Option<usize>>, Of> {
+        let wanted: Vec<Wanted<'_>> = wanted
+            .iter()
+            .map(|&(name, takes)| Wanted { name, takes })
+            .collect();
+        assign(&wanted, listeners).map_err(|misfit| misfit.of)
+    }
+
+    #[test]
+    fn what_is_left_over_is_told_by_its_index() {
+        use Takes::{Later, Listener, Nothing};
+        let http = ("http", Listener);
+        for (wanted, listeners, expected) in [
+            (&[http][..], &["http"][..], Ok(vec![Some(0)])),
+            (&[("a", Nothing), http], &["admin"], Err(Of::Argument(1))),
+            (&[("a", Later), http], &["admin"], Err(Of::Argument(1))),
+            (&[http], &["http", "admin"], Err(Of::Listener(1))),
+            (
+                &[("a", Later), http],
+                &["http", "admin"],
+                Ok(vec![None, Some(0)]),
+            ),
+            (&[("a", Nothing)], &["http"], Ok(vec![None])),
+            (
+                &[http, ("l", Listener)],
+                &["listener0"],
+                Err(Of::Argument(1)),
+            ),
+        ] {
+            assert_eq!(
+                found(wanted, listeners),
+                expected,
+                "{wanted:?} {listeners:?}"
+            );
+        }
+    }
+}
