@@ -56,6 +56,11 @@ impl Log {
         .flatten()
     }
 
+    /// Whether no process is left that could write more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state().has_ended
+    }
+
     /// Waits until everything is here; whether it is.
     pub(crate) fn wait_for_end(&self, limit: Duration) -> bool {
         self.wait(limit, |state| state.has_ended.then_some(()))

@@ -1,6 +1,7 @@
 //! A server under test that runs.
 
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use nix::sys::signal::Signal;
@@ -8,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::LIMIT;
 use crate::announcement::Announcement;
 use crate::eventually::within;
-use crate::family::Family;
+use crate::family::{Family, PATIENCE};
 use crate::log::Log;
 use crate::process::{Child, children_of, send};
 
@@ -43,11 +44,65 @@ impl Running {
 
     #[track_caller]
     pub(crate) fn wait_until_it_serves(&mut self) {
-        let line = self.wait_for_log(|line| Announcement::read(line).is_some());
-        let said = Announcement::read(&line).expect("it was read just now");
+        let Some(said) = self.announcement() else {
+            let program = self.process.id();
+            panic!(
+                "the server (pid {program}) did not announce that it serves: it {}; {}{}",
+                self.state(),
+                missing(&self.log.lines()),
+                self.log
+            );
+        };
         let master = self.family.find(said.pid);
         self.master = master.unwrap_or_else(|| panic!("it has ended already; {}", self.log));
         self.addrs = said.addrs;
+    }
+
+    /// The line by which it announces its listeners; `None` if it does not come within [`LIMIT`], or if no process of the
+    /// server is left that could write it.
+    fn announcement(&mut self) -> Option<Announcement> {
+        let read = |log: &Log| log.lines().iter().find_map(|line| Announcement::read(line));
+        within(LIMIT, || {
+            if let Some(said) = read(&self.log) {
+                return Some(Some(said));
+            }
+            // A wrapper may end before the server that it started.
+            let has_ended = self.try_wait().is_some() && self.family.members().is_empty();
+            if !has_ended && !self.log.has_ended() {
+                return None;
+            }
+            // What it wrote last may be on its way.
+            self.log.wait_for_end(LIMIT);
+            Some(read(&self.log))
+        })
+        .flatten()
+    }
+
+    /// What became of the process that was started, as a part of a sentence.
+    fn state(&mut self) -> String {
+        // The end of its log comes before its own.
+        let is_over = self.log.has_ended();
+        let status = if is_over {
+            within(PATIENCE, || self.try_wait())
+        } else {
+            self.try_wait()
+        };
+        let Some(status) = status else {
+            return format!("still runs after {} s", LIMIT.as_secs());
+        };
+        match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exited with status {code}"),
+            (None, Some(signal)) => format!("was killed by signal {signal}"),
+            (None, None) => format!("ended: {status}"),
+        }
+    }
+
+    /// How it ended, if it has.
+    fn try_wait(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none() {
+            self.status = self.process.try_wait().expect("our own child");
+        }
+        self.status
     }
 
     /// Where its first listener listens.
@@ -181,14 +236,8 @@ impl Running {
     /// If it does not end within [`LIMIT`]; the message shows the log.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        let ask = || match self.status {
-            Some(status) => Some(status),
-            None => self.process.try_wait().expect("our own child"),
-        };
-        let status = within(LIMIT, ask);
-        let status = status.unwrap_or_else(|| panic!("the server does not end; {}", self.log));
-        self.status = Some(status);
-        status
+        let status = within(LIMIT, || self.try_wait());
+        status.unwrap_or_else(|| panic!("the server does not end; {}", self.log))
     }
 
     /// Stops it as an operator would, by SIGTERM, and waits until it has ended.
@@ -211,6 +260,26 @@ impl Running {
         assert!(is_whole, "somebody of the server is left; {}", self.log);
         self.log()
     }
+}
+
+/// Why the announcement may be missing in this log, as sentences that end with a space.
+fn missing(lines: &[String]) -> String {
+    let is_ours = |line: &&String| line.starts_with("prefork: ");
+    let is_other_form = |line: &&String| line.contains("listening on ") && line.contains("pid ");
+    if let Some(line) = lines.iter().find(is_other_form) {
+        return format!(
+            "the line '{line}' is not in the form 'prefork: listening on …' that is read here: the program has its own \
+             logger, or a subscriber of tracing or log, which takes the lines of the master. Let it write them to \
+             stderr in that form, or start it with launch and wait_for_log. "
+        );
+    }
+    if lines.iter().any(|line| is_ours(&line)) {
+        return String::new();
+    }
+    "no line on stdout or stderr begins with 'prefork: ': if the program has its own logger, or a subscriber of tracing \
+     or log, that takes the lines of the master; let it write them to stderr as 'prefork: …', or start it with launch \
+     and wait_for_log. "
+        .to_owned()
 }
 
 impl Drop for Running {

@@ -113,10 +113,15 @@ impl Server {
         self
     }
 
-    /// Starts it and waits until it says that it serves.
+    /// Starts it and waits until it announces that it serves.
+    ///
+    /// The announcement is the master's line `prefork: listening on …` on stdout or stderr. A program with a logger of its
+    /// own, or a subscriber of `tracing` or `log`, has to write that line in this form; else use
+    /// [`launch`](Self::launch) and [`wait_for_log`](Running::wait_for_log).
     ///
     /// # Panics
-    /// If it cannot be started, or ends or stays silent instead; the message shows its log.
+    /// If it cannot be started, if it ends without the announcement, or if that does not come within
+    /// [`LIMIT`](crate::LIMIT). The message has the state of the process, the likely cause and the log.
     #[track_caller]
     pub fn start(self) -> Running {
         let mut running = self.launch();

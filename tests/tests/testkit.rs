@@ -47,6 +47,47 @@ fn a_server_that_does_not_serve_is_reported_with_its_log() {
     assert!(message.contains("'nowhere' has no port"), "{message}");
 }
 
+/// The message of a start that fails.
+fn failure_of(server: Server) -> String {
+    let result = catch_unwind(AssertUnwindSafe(|| server.start()));
+    let panic = result.expect_err("it does not announce itself");
+    *panic.downcast::<String>().expect("a message")
+}
+
+#[test]
+fn a_server_that_ends_without_an_announcement_is_reported_with_its_end() {
+    let message = failure_of(Server::new("sh").arg("-c").arg("echo no database; exit 3"));
+    assert!(message.contains("it exited with status 3; "), "{message}");
+    assert!(
+        message.contains("no line on stdout or stderr begins with 'prefork: '"),
+        "{message}"
+    );
+    assert!(message.contains("no database"), "{message}");
+
+    let message = failure_of(Server::new("sh").arg("-c").arg("kill -KILL $$"));
+    assert!(message.contains("it was killed by signal 9; "), "{message}");
+}
+
+#[test]
+fn a_server_with_a_logger_of_its_own_is_reported_with_the_line_in_the_other_form() {
+    let line = "INFO listening on http=127.0.0.1:80 with 2 workers (master pid 7)";
+    let message = failure_of(Server::new("sh").arg("-c").arg(format!("echo '{line}'")));
+    let expected = format!("the line '{line}' is not in the form 'prefork: listening on …'");
+    assert!(message.contains(&expected), "{message}");
+    assert!(message.contains("its own logger"), "{message}");
+}
+
+/// A wrapper that ends is not the end of the server that it started.
+#[test]
+fn a_server_outlives_the_wrapper_that_started_it() {
+    let wrapper = ["sh", "-c", r#""$@" & exit 0"#, "sh"];
+    let server = Server::new(HELLO)
+        .env("PREFORK_WORKERS", "1")
+        .through(wrapper)
+        .start();
+    get(server.addr(), "/").expect("an answer");
+}
+
 #[test]
 fn a_server_that_was_stopped_has_a_log_and_a_status() {
     let mut server = Server::new(HELLO).env("PREFORK_WORKERS", "1").start();
