@@ -6,7 +6,7 @@
 //! by their names alone: a type that is not ours may take listeners by itself.
 
 use prefork_options::fit::{self, Misfit, Of, Takes, Wanted};
-use prefork_options::list;
+use prefork_options::{Address, list};
 use syn::{Expr, FnArg, GenericArgument, PatType, PathArguments, Type};
 
 use crate::check::Config;
@@ -71,8 +71,9 @@ fn listeners(config: &Config) -> Option<Vec<(&Expr, String)>> {
     let named = list::name(addresses)
         .ok()
         .filter(|named| !named.is_empty())?;
-    let names = named.into_iter().filter_map(|address| address.name);
-    Some(places.into_iter().zip(names).collect())
+    let places = places.into_iter().zip(named);
+    let with_name = |(place, address): (_, Address)| Some((place, address.name?));
+    Some(places.filter_map(with_name).collect())
 }
 
 /// What an argument takes. `Later` where that is not known: such an argument neither lacks a listener nor leaves one over.

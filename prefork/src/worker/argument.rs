@@ -32,6 +32,11 @@ use crate::net::Listener;
 /// worker, with the reason on stderr and the status of [`Error::Argument`](crate::Error::Argument),
 /// unless the body takes it as a `Result`.
 ///
+/// # Pitfalls
+/// A `std::net::TcpListener` is blocking. tokio refuses it (`tokio::net::TcpListener::from_std`): an async body takes
+/// `tokio::net::TcpListener` or [`net::Listener`](crate::net::Listener) instead. A port that the body binds by itself is
+/// bound in every worker, so that one worker has it and the others fail: `listen` is the place for each port.
+///
 /// # Examples
 /// A type of one's own, and a body that goes on without it where it cannot be made:
 /// ```no_run
