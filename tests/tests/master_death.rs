@@ -155,7 +155,7 @@ fn workers_that_are_still_starting_go_with_their_master() {
 }
 
 #[test]
-fn workers_notice_their_master_s_death_while_a_process_that_it_forked_holds_their_channels() {
+fn workers_go_and_the_port_is_free_while_a_process_that_the_master_forked_lives_on() {
     let mut server = Server::new(ORPHANED).env("MASTER_FORKS", "1").start();
     let forked = server.wait_for_log(|line| line.starts_with("forked "));
     let forked: i32 = forked["forked ".len()..].parse().expect("a pid");
@@ -167,4 +167,7 @@ fn workers_notice_their_master_s_death_while_a_process_that_it_forked_holds_thei
         gone.then_some(())
     });
     assert!(proc::is_alive(forked), "it holds the channels");
+    let next = Server::new(HELLO).listen(server.addr().to_string()).start();
+    get(next.addr(), "/").expect("the port is free");
+    assert!(proc::is_alive(forked), "it holds the listener");
 }

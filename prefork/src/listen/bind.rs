@@ -20,6 +20,8 @@ use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) place: Place,
+    /// Workers wait in `accept(2)` itself.
+    is_blocking: bool,
     sockets: Vec<Socket>,
 }
 
@@ -101,7 +103,11 @@ fn bind_patiently(
         addr,
         is_tls: endpoint.is_tls,
     };
-    Ok(Bound { place, sockets })
+    Ok(Bound {
+        place,
+        is_blocking: false,
+        sockets,
+    })
 }
 
 /// An error with the call that failed.
@@ -240,16 +246,60 @@ fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> 
 ///
 /// # Errors
 /// None that a socket of ours can have.
-pub(crate) fn set_modes(listeners: &[Bound], blocking: &[usize]) -> io::Result<()> {
-    for (place, bound) in listeners.iter().enumerate() {
+pub(crate) fn set_modes(listeners: &mut [Bound], blocking: &[usize]) -> io::Result<()> {
+    for (place, bound) in listeners.iter_mut().enumerate() {
+        bound.is_blocking = blocking.contains(&place);
         for socket in &bound.sockets {
-            socket.set_nonblocking(!blocking.contains(&place))?;
+            socket.set_nonblocking(!bound.is_blocking)?;
         }
     }
     Ok(())
 }
 
 impl Bound {
+    /// All sockets, in slot order; one if all slots share it.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd)
+    }
+
+    /// Binds a socket anew that a process which shares it has shut down (`shutdown(2)`); returns the old one, which is to
+    /// be released. Its address is free although copies of it are open.
+    ///
+    /// # Errors
+    /// The socket cannot be bound again; the old one stays.
+    pub(crate) fn bind_again(&mut self, index: usize) -> Result<Self, Error> {
+        let old = &self.sockets[index];
+        let target = Target {
+            addr: self.place.addr,
+            only_v6: self
+                .place
+                .addr
+                .is_ipv6()
+                .then(|| old.only_v6().unwrap_or(false)),
+        };
+        let port = match self.sockets.len() {
+            1 => Port::Alone,
+            _ => Port::Reused,
+        };
+        let bound = bind_one(target, port).and_then(|socket| {
+            listen(&socket, target.addr)?;
+            let mode = socket.set_nonblocking(!self.is_blocking);
+            mode.map_err(|source| ("set the mode of", source))?;
+            Ok(socket)
+        });
+        let socket = bound.map_err(|(call, source)| Error::Listen {
+            listener: self.place.name.clone(),
+            address: target.addr.to_string(),
+            call,
+            source: name_own_socket(source, target.addr),
+        })?;
+        Ok(Self {
+            place: self.place.clone(),
+            is_blocking: self.is_blocking,
+            sockets: vec![std::mem::replace(&mut self.sockets[index], socket)],
+        })
+    }
+
     /// The socket that the children of this slot accept from.
     pub(crate) fn socket_of(&self, slot: usize) -> BorrowedFd<'_> {
         self.sockets[slot % self.sockets.len()].as_fd()

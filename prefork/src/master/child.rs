@@ -19,6 +19,10 @@ pub(super) struct Limits {
 }
 
 /// One process, from its start until it was reaped.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts for the log"
+)]
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) id: ChildId,

@@ -7,11 +7,11 @@ use nix::sys::signal::Signal;
 
 use super::child::Child;
 use super::commands::{Command, Commands};
-use super::poller::Source;
+use super::poller::{ListenerSocket, Source};
 use super::tracer::Held;
-use super::{Level, LogLine, Master};
+use super::{Level, LogLine, Master, closing};
 use crate::channel::{FromChild, PROTOCOL, Received as Frame};
-use crate::error::{Shortage, ShortageStage};
+use crate::error::{Error, Shortage, ShortageStage};
 use crate::escalation::StopSignal;
 use crate::supervisor::{ChildId, Event, Readiness, Urgency};
 use crate::sys::exit_status::ExitStatus;
@@ -25,6 +25,7 @@ impl Master {
         match source {
             Source::Signals => self.hear_signals(),
             Source::Commands => self.hear_commands(),
+            Source::Listener(socket) => self.hear_listener(socket),
             Source::Channel(child) => self.hear_channel(child),
             Source::Exit(child) => self.hear_exit(child),
         }
@@ -152,6 +153,56 @@ impl Master {
             Urgency::Graceful if self.supervisor.is_stopping() => "already stopping".to_owned(),
             Urgency::Graceful => format!("stopping {workers} within {grace}"),
         }
+    }
+
+    /// A process that shares this socket has shut it down: no worker can accept from it any more. It is bound anew; workers
+    /// that have the old one end, since their accept fails, and their replacements get the new one.
+    fn hear_listener(&mut self, lost: ListenerSocket) {
+        let ListenerSocket { listener, socket } = lost;
+        // Closed by now, in a stop.
+        let Some(bound) = self.listeners.get_mut(usize::from(listener)) else {
+            return;
+        };
+        let index = usize::try_from(socket).unwrap_or(usize::MAX);
+        let Some(fd) = bound.sockets().nth(index) else {
+            return;
+        };
+        self.poller.remove(fd);
+        if self.supervisor.is_stopping() {
+            return;
+        }
+        let place = bound.place.to_string();
+        let again = bound.bind_again(index).and_then(|old| {
+            closing::close(vec![old]);
+            let watched = self.watch_listener(lost);
+            watched.map_err(|source| Error::Master {
+                doing: "watch its descriptors",
+                source,
+            })
+        });
+        match again {
+            Ok(()) => self.log.error(&format!(
+                "the listener {place} was shut down by a process that shares it: it is bound again, and workers that have the old socket are replaced"
+            )),
+            Err(error) => {
+                self.log.error(&format!(
+                    "the listener {place} was shut down by a process that shares it, and cannot be bound again"
+                ));
+                self.failure.get_or_insert(error);
+                self.tell_heard(Event::ListenerLost);
+            }
+        }
+    }
+
+    fn watch_listener(&self, socket: ListenerSocket) -> std::io::Result<()> {
+        let ListenerSocket {
+            listener,
+            socket: index,
+        } = socket;
+        let bound = self.listeners.get(usize::from(listener));
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        let fd = bound.and_then(|bound| bound.sockets().nth(index));
+        fd.map_or(Ok(()), |fd| self.poller.add(fd, Source::Listener(socket)))
     }
 
     fn hear_channel(&mut self, id: ChildId) {

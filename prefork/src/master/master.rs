@@ -180,6 +180,10 @@ impl Master {
     }
 
     pub(super) fn close_listeners(&mut self) {
+        // Copies of them may stay open elsewhere, and would be reported for ever.
+        for socket in self.listeners.iter().flat_map(Bound::sockets) {
+            self.poller.remove(socket);
+        }
         closing::close(std::mem::take(&mut self.listeners));
     }
 
@@ -213,7 +217,9 @@ impl Master {
                 variable: self.threshold_variable.clone(),
             }),
             // The mechanism knows more of these: it kept the error when it told the supervisor.
-            Cause::StartFailed { .. } | Cause::HookFailed => self.failure.take(),
+            Cause::StartFailed { .. } | Cause::HookFailed | Cause::ListenerLost => {
+                self.failure.take()
+            }
         };
         match (failure, unkillable) {
             (Some(failure), Some(unkillable)) => {

@@ -1,5 +1,5 @@
-//! What the master waits for: an epoll of its signal pipe, its command pipe, and per child a
-//! channel and a process descriptor.
+//! What the master waits for: an epoll of its signal pipe, its command pipe, its listening sockets, and
+//! per child a channel and a process descriptor.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,14 +11,22 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use crate::supervisor::ChildId;
 
 /// Who has something to say. The order is the order in which it is listened to: signals before
-/// exits, since Ctrl-C in a terminal reaches the workers too, whose exits were then asked for; a
-/// child's words before its exit.
+/// exits, since Ctrl-C in a terminal reaches the workers too, whose exits were then asked for; a lost listener before the
+/// exits that follow from it; a child's words before its exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     Signals,
     Commands,
+    Listener(ListenerSocket),
     Channel(ChildId),
     Exit(ChildId),
+}
+
+/// A listening socket of the master: the listener by its place, and its socket by the slot, 0 if all share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ListenerSocket {
+    pub(super) listener: u16,
+    pub(super) socket: u32,
 }
 
 #[derive(Debug)]
@@ -29,12 +37,12 @@ pub(super) struct Poller {
 
 impl Poller {
     /// Room for all that can be ready at once with so many slots, each with up to three children
-    /// of two sources: after a pause (a suspended machine) everything is heard before anything is
-    /// judged late.
-    pub(super) fn new(slots: usize) -> io::Result<Self> {
+    /// of two sources, and so many listening sockets: after a pause (a suspended machine) everything is heard before
+    /// anything is judged late.
+    pub(super) fn new(slots: usize, sockets: usize) -> io::Result<Self> {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            events: vec![EpollEvent::empty(); 2 + slots * 6],
+            events: vec![EpollEvent::empty(); 2 + slots * 6 + sockets],
         })
     }
 
@@ -112,6 +120,8 @@ impl Source {
         match self {
             Self::Signals | Self::Commands | Self::Channel(_) => EpollFlags::EPOLLIN,
             Self::Exit(_) => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
+            // That a client waits is no event. That the socket does not listen any more always is one (`EPOLLHUP`).
+            Self::Listener(_) => EpollFlags::empty(),
         }
     }
 
@@ -120,13 +130,27 @@ impl Source {
         match self {
             Self::Signals => 0,
             Self::Commands => 1,
+            Self::Listener(ListenerSocket { listener, socket }) => {
+                Self::LISTENERS | u64::from(listener) << 32 | u64::from(socket)
+            }
             Self::Channel(child) => child.0 * 2,
             Self::Exit(child) => child.0 * 2 + 1,
         }
     }
 
+    /// Above all ids of children that a master can use up.
+    const LISTENERS: u64 = 1 << 63;
+
     fn decode(data: u64) -> Self {
         match (data, data % 2) {
+            (Self::LISTENERS.., _) => {
+                let [_, _, _, _, socket @ ..] = data.to_be_bytes();
+                let [_, _, high, low, ..] = data.to_be_bytes();
+                Self::Listener(ListenerSocket {
+                    listener: u16::from_be_bytes([high, low]),
+                    socket: u32::from_be_bytes(socket),
+                })
+            }
             (0, _) => Self::Signals,
             (1, _) => Self::Commands,
             (data, 0) => Self::Channel(ChildId(data / 2)),
@@ -148,6 +172,10 @@ mod tests {
         for source in [
             Source::Signals,
             Source::Commands,
+            Source::Listener(ListenerSocket {
+                listener: u16::MAX,
+                socket: 7,
+            }),
             Source::Channel(child),
             Source::Exit(child),
         ] {
@@ -171,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_wait_does_not_end_before_its_deadline() {
-        let mut poller = Poller::new(1).expect("descriptors");
+        let mut poller = Poller::new(1, 0).expect("descriptors");
         let deadline = Instant::now() + Duration::from_micros(1500);
         let ready = poller.wait(Some(deadline)).expect("it can wait");
         assert_eq!(ready.sources, []);
@@ -202,7 +230,7 @@ mod tests {
     #[test]
     fn only_an_exit_is_edge_triggered() {
         let (reader, mut writer) = UnixStream::pair().expect("descriptors");
-        let mut poller = Poller::new(1).expect("descriptors");
+        let mut poller = Poller::new(1, 0).expect("descriptors");
         let exit = Source::Exit(ChildId(1));
         poller.add(&reader, exit).expect("descriptors");
         writer.write_all(&[0]).expect("it has room");
@@ -226,7 +254,7 @@ mod tests {
 
     fn poller_of_a_channel() -> (Poller, UnixStream, UnixStream) {
         let (reader, writer) = UnixStream::pair().expect("descriptors");
-        let poller = Poller::new(1).expect("descriptors");
+        let poller = Poller::new(1, 0).expect("descriptors");
         let source = Source::Channel(ChildId(1));
         poller.add(&reader, source).expect("descriptors");
         (poller, writer, reader)

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::commands::{Commands, pair};
 use super::master::Parts;
-use super::poller::{Poller, Source};
+use super::poller::{ListenerSocket, Poller, Source};
 use super::strangers::Strangers;
 use super::{Callbacks, Handle, Log, Master, Unstarted};
 use crate::config::Config;
@@ -120,8 +120,8 @@ impl Setup {
         let signals = signals.map_err(cannot("receive signals"))?;
         // Before the addresses are taken from whoever has a good certificate for them.
         let tls = Keeper::of(&self.config, SystemTime::now())?;
-        let listeners = bind_all(&self.config.listen, Binding::of(&self.config))?;
-        set_modes(&listeners, &self.blocking).map_err(cannot("set a socket's mode"))?;
+        let mut listeners = bind_all(&self.config.listen, Binding::of(&self.config))?;
+        set_modes(&mut listeners, &self.blocking).map_err(cannot("set a socket's mode"))?;
         // Orphans of this PID namespace are ours to reap, where the process is ours.
         let strangers = (self.owns_signals && is_init()).then(Strangers::default);
         let tools = Tools::new().map_err(|(doing, source)| cannot(doing)(source))?;
@@ -130,13 +130,20 @@ impl Setup {
             let checked = tools.check_program();
             checked.map_err(|(doing, source)| cannot(doing)(source))?;
         }
-        let poller = Poller::new(self.config.workers).map_err(cannot("make an epoll"))?;
+        let sockets = listeners.iter().flat_map(Bound::sockets).count();
+        let poller = Poller::new(self.config.workers, sockets).map_err(cannot("make an epoll"))?;
         let watch = |source: std::io::Result<()>| source.map_err(cannot("watch its descriptors"));
         if let Some(signals) = &signals {
             watch(poller.add(signals, Source::Signals))?;
         }
         if let Some(commands) = &commands {
             watch(poller.add(commands, Source::Commands))?;
+        }
+        for (listener, bound) in (0..).zip(&listeners) {
+            for (socket, fd) in (0..).zip(bound.sockets()) {
+                let source = Source::Listener(ListenerSocket { listener, socket });
+                watch(poller.add(fd, source))?;
+            }
         }
         Ok(Ground {
             listeners,

@@ -60,6 +60,9 @@ pub(crate) struct DrainOrder {
     pub(crate) until: Instant,
     /// A successor has the same queue: accept nothing more.
     pub(crate) leaves_queue: bool,
+    /// The master is dead: the address is to be free for the next one once a listener has ended, whoever else has a copy
+    /// of its socket.
+    pub(crate) frees_address: bool,
 }
 
 /// How far a drain has come.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{self, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -285,6 +285,9 @@ impl AsFd for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        if self.intake.drain().is_some_and(|drain| drain.frees_address) {
+            free_address(self.as_fd());
+        }
         // First it is closed, then it is said to be.
         #[cfg(feature = "tokio")]
         drop(self.on_tokio.take());
@@ -293,10 +296,18 @@ impl Drop for Socket {
     }
 }
 
+/// Ends listening for all who have a copy of the socket: workers that drain took what waited when the master died, and a
+/// process that was forked from the master would keep the address for as long as it lives.
+fn free_address(socket: BorrowedFd<'_>) {
+    use nix::sys::socket::{Shutdown, shutdown};
+
+    // It fails where another worker has done so.
+    let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
+}
+
 #[cfg(test)]
 mod tests {
     use nix::sys::socket::{Shutdown, shutdown};
-    use std::os::fd::AsRawFd;
 
     use super::*;
 
@@ -326,6 +337,7 @@ mod tests {
         intake.begin_drain(super::super::DrainOrder {
             until: Instant::now() + std::time::Duration::from_secs(30),
             leaves_queue: false,
+            frees_address: false,
         });
         assert!(listener.blocking_accept().is_none());
         assert_eq!(intake.census().listeners, 0);

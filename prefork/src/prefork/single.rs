@@ -44,8 +44,8 @@ fn begin(
     on_shortage: OnShortage,
 ) -> Result<Arc<Context>, Error> {
     let (tls, news) = Handed::by_itself(config, SystemTime::now())?;
-    let bound = bind_all(&config.listen, Binding::of(config))?;
-    set_modes(&bound, &declared.blocking).map_err(|source| Error::Worker {
+    let mut bound = bind_all(&config.listen, Binding::of(config))?;
+    set_modes(&mut bound, &declared.blocking).map_err(|source| Error::Worker {
         doing: "set a socket's mode",
         source,
     })?;

@@ -4,6 +4,8 @@
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::process::Termination;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -53,11 +55,24 @@ impl<T: FnOnce() -> Duration> Bounded<T> {
     }
 }
 
-/// Also when the body panics.
+/// Also when the body panics. Tasks are dropped, and their connections closed, at once: that is the first thing that the drop
+/// of a runtime does, while `shutdown_timeout` does it last.
 impl<T: FnOnce() -> Duration> Drop for Bounded<T> {
     fn drop(&mut self) {
-        if let Some((runtime, time_to_exit)) = self.0.take() {
-            runtime.shutdown_timeout(time_to_exit());
+        let Some((runtime, time_to_exit)) = self.0.take() else {
+            return;
+        };
+        let time_to_exit = time_to_exit();
+        let (dropped, is_dropped) = sync_channel(1);
+        let end = move || {
+            drop(runtime);
+            // Nobody may wait any more.
+            let _ = dropped.send(());
+        };
+        let thread = thread::Builder::new().name("prefork-runtime".to_owned());
+        // Without a thread the runtime was dropped, and its blocking tasks waited for, by now.
+        if thread.spawn(end).is_ok() {
+            let _ = is_dropped.recv_timeout(time_to_exit);
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) enum Event {
     MasterReady,
     /// A hook failed, whichever and whenever.
     HookFailed,
+    /// A listening socket was shut down and cannot be bound again: nothing can serve its address any more.
+    ListenerLost,
     /// Somebody wants the fleet to stop.
     StopRequested {
         /// How fast.

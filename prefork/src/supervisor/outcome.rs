@@ -42,4 +42,6 @@ pub(crate) enum Cause {
     },
     /// A hook failed.
     HookFailed,
+    /// A listening socket was lost.
+    ListenerLost,
 }

@@ -168,12 +168,11 @@ impl SlotState {
     /// When this state does something of its own accord.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match *self {
-            Self::Unstarted { since } => Some(since),
             Self::Recovering { until, .. } => Some(until),
             Self::Starting { ready_by, .. } => Some(ready_by),
             Self::Proving { well_at, .. } => Some(well_at),
             Self::Ending { exit_by, .. } => Some(exit_by),
-            Self::Condemned { since, .. } => Some(since),
+            Self::Unstarted { since } | Self::Condemned { since, .. } => Some(since),
             Self::Killed { give_up_at, .. } => Some(give_up_at),
             Self::Held { .. } | Self::Asked { .. } | Self::Serving { .. } | Self::Retired => None,
         }

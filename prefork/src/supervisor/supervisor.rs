@@ -66,6 +66,7 @@ impl Supervisor {
             Event::Closed { child } => self.fleet.close(child),
             Event::MasterReady => self.master_ready(),
             Event::HookFailed => self.stop(Cause::HookFailed, now),
+            Event::ListenerLost => self.stop(Cause::ListenerLost, now),
             Event::StopRequested { urgency } => self.stop_requested(urgency, now),
         }
     }

@@ -3,64 +3,84 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
-use self::portable::Inner;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-use nix::sys::eventfd::EventFd as Inner;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use self::pair::Pair;
 
 /// Readable from the first ring on until it is silenced; rings in between are one.
 #[derive(Debug)]
-pub(crate) struct Bell(Inner);
+pub(crate) enum Bell {
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    EventFd(EventFd),
+    /// Where there is no eventfd(2), or a filter of system calls refuses it.
+    Pair(Pair),
+}
 
 impl Bell {
     /// # Errors
     /// No descriptors left.
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     pub(crate) fn new() -> io::Result<Self> {
-        use nix::sys::eventfd::EfdFlags;
+        use nix::errno::Errno;
 
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        Ok(Self(Inner::from_value_and_flags(0, flags)?))
+        match EventFd::from_value_and_flags(0, flags) {
+            Ok(event) => Ok(Self::EventFd(event)),
+            Err(Errno::EPERM | Errno::ENOSYS | Errno::EACCES) => Ok(Self::Pair(Pair::new()?)),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// # Errors
     /// No descriptors left.
     #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self(Inner::new()?))
+        Ok(Self::Pair(Pair::new()?))
     }
 
-    /// Never blocks; a bell that rings already stays as it is.
+    /// Never blocks; a bell that rings already stays as it is. One `write(2)`, so that a handler of signals may ring.
     pub(crate) fn ring(&self) {
-        let _ = self.0.write(1);
+        match self {
+            #[cfg(all(target_os = "linux", not(prefork_portable)))]
+            Self::EventFd(event) => drop(event.write(1)),
+            Self::Pair(pair) => pair.ring(),
+        }
     }
 
     /// Never blocks, also when it does not ring.
     pub(crate) fn silence(&self) {
-        let _ = self.0.read();
+        match self {
+            #[cfg(all(target_os = "linux", not(prefork_portable)))]
+            Self::EventFd(event) => drop(event.read()),
+            Self::Pair(pair) => pair.silence(),
+        }
     }
 }
 
 impl AsFd for Bell {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        match self {
+            #[cfg(all(target_os = "linux", not(prefork_portable)))]
+            Self::EventFd(event) => event.as_fd(),
+            Self::Pair(pair) => pair.as_fd(),
+        }
     }
 }
 
-/// Where there is no eventfd(2): a pair of sockets with the same methods.
-#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
-mod portable {
+/// Two sockets that do what an eventfd(2) does.
+mod pair {
     use std::io::{self, Read, Write};
     use std::os::fd::{AsFd, BorrowedFd};
     use std::os::unix::net::UnixStream;
 
     #[derive(Debug)]
-    pub(super) struct Inner {
+    pub(crate) struct Pair {
         reader: UnixStream,
         writer: UnixStream,
     }
 
-    impl Inner {
+    impl Pair {
         pub(super) fn new() -> io::Result<Self> {
             let (reader, writer) = UnixStream::pair()?;
             reader.set_nonblocking(true)?;
@@ -68,18 +88,21 @@ mod portable {
             Ok(Self { reader, writer })
         }
 
-        pub(super) fn write(&self, _: u64) -> io::Result<()> {
-            (&self.writer).write(&[0]).map(drop)
+        /// A full socket rings already.
+        pub(super) fn ring(&self) {
+            let _ = (&self.writer).write(&[0]);
         }
 
-        pub(super) fn read(&self) -> io::Result<()> {
+        pub(super) fn silence(&self) {
             let mut bytes = [0; 64];
-            while (&self.reader).read(&mut bytes)? == bytes.len() {}
-            Ok(())
+            while (&self.reader)
+                .read(&mut bytes)
+                .is_ok_and(|read| read == bytes.len())
+            {}
         }
     }
 
-    impl AsFd for Inner {
+    impl AsFd for Pair {
         fn as_fd(&self) -> BorrowedFd<'_> {
             self.reader.as_fd()
         }
@@ -94,7 +117,11 @@ mod tests {
 
     #[test]
     fn it_rings_until_it_is_silenced() {
-        let bell = Bell::new().expect("descriptors");
+        rings_until_it_is_silenced(&Bell::new().expect("descriptors"));
+        rings_until_it_is_silenced(&Bell::Pair(Pair::new().expect("descriptors")));
+    }
+
+    fn rings_until_it_is_silenced(bell: &Bell) {
         let rings = || readable(&[bell.as_fd().as_raw_fd()]) == 1;
         bell.silence();
         assert!(!rings());

@@ -320,9 +320,8 @@ impl Watch {
             };
             let frame = match channel.receive() {
                 Received::Frame(frame) => frame,
-                Received::TooLong => continue,
                 // Descriptors are refused at the master's end alone.
-                Received::Descriptors => continue,
+                Received::TooLong | Received::Descriptors => continue,
                 // Its last frames before its death.
                 Received::Nothing if !self.is_master_dead() => return,
                 Received::Nothing | Received::End => return self.master_died(phase),
@@ -360,6 +359,7 @@ impl Watch {
         self.context.intake().begin_drain(net::DrainOrder {
             until: drain.half(),
             leaves_queue: queue == Queue::Leave,
+            frees_address: matches!(self.master, Master::Dead) && self.process == Process::Own,
         });
         *phase = Phase::Draining(drain);
     }

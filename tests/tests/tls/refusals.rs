@@ -114,9 +114,8 @@ fn options_that_do_not_go_together_are_told() {
         said.contains("PREFORK_TLS_CERT: needs tls_key as well"),
         "{said}"
     );
-    let said = refusal(secure.server(TLS, "1").env("PREFORK_TLS_KEY", ""));
-    assert!(said.contains("PREFORK_TLS_KEY: '' is no path"), "{said}");
-    assert!(!said.contains("needs tls_key"), "it was said: {said}");
+    let empty = refusal(secure.server(TLS, "1").env("PREFORK_TLS_KEY", ""));
+    assert_eq!(empty, said, "an empty variable counts as unset");
     let neither = Server::new(TLS).listen("tls://127.0.0.1:0");
     let said = refusal(neither);
     assert!(

@@ -79,6 +79,7 @@ fn a_successors_queue_is_left_alone() {
         stage.intake.begin_drain(DrainOrder {
             until: Instant::now() + std::time::Duration::from_secs(30),
             leaves_queue: true,
+            frees_address: false,
         });
         stage.until_closed().await;
         assert_eq!(stage.intake.census().unread, 0);
@@ -95,6 +96,7 @@ fn the_end_of_accepting_comes_with_its_time_where_there_is_no_room() {
         stage.intake.begin_drain(DrainOrder {
             until: Instant::now() + std::time::Duration::from_millis(50),
             leaves_queue: false,
+            frees_address: false,
         });
         until(async || stage.intake.census().listeners == 0).await;
         assert_eq!(stage.intake.census().unread, 1);

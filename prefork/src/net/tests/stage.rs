@@ -107,6 +107,7 @@ impl Stage {
         self.intake.begin_drain(DrainOrder {
             until: Instant::now() + PATIENCE,
             leaves_queue: false,
+            frees_address: false,
         });
     }
 

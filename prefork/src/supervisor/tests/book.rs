@@ -11,6 +11,7 @@ use super::super::{
     Supervisor, Urgency, Window,
 };
 
+#[expect(clippy::struct_excessive_bools, reason = "notes of independent facts")]
 pub(super) struct Book {
     policy: Policy,
     now: Instant,
@@ -36,6 +37,7 @@ struct Stop {
     kill_at: Instant,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "notes of independent facts")]
 struct Entry {
     slot: SlotId,
     started: Option<Instant>,
@@ -153,6 +155,7 @@ impl Book {
                 }
             }
             Event::HookFailed => self.stop(Cause::HookFailed),
+            Event::ListenerLost => self.stop(Cause::ListenerLost),
             Event::StopRequested { urgency } => {
                 self.stop(Cause::Requested);
                 match (urgency, &mut self.stop) {

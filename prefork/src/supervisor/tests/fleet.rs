@@ -44,6 +44,7 @@ pub(super) enum Start {
 pub(super) enum Blow {
     Stop(Urgency),
     HookFails,
+    ListenerLost,
     MasterReadyAgain,
     /// A fact of this kind about this child, if the child is unknown or gone by then.
     Stale(u8, u64),
@@ -161,6 +162,7 @@ impl Fleet {
             Coming::Fact(event) => Some(event),
             Coming::Blow(Blow::Stop(urgency)) => Some(Event::StopRequested { urgency }),
             Coming::Blow(Blow::HookFails) => Some(Event::HookFailed),
+            Coming::Blow(Blow::ListenerLost) => Some(Event::ListenerLost),
             Coming::Blow(Blow::MasterReadyAgain) => {
                 self.book.is_master_ready().then_some(Event::MasterReady)
             }

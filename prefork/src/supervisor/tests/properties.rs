@@ -173,6 +173,7 @@ fn blow() -> impl Strategy<Value = (u64, Blow)> {
         3 => Just(Blow::Stop(Urgency::Graceful)),
         2 => Just(Blow::Stop(Urgency::Immediate)),
         1 => Just(Blow::HookFails),
+        1 => Just(Blow::ListenerLost),
         1 => Just(Blow::MasterReadyAgain),
         6 => (any::<u8>(), 0..30_u64).prop_map(|(kind, child)| Blow::Stale(kind, child)),
     ];

@@ -106,7 +106,7 @@ const PHASES: [&str; 6] = [
     "Stopping",
     "Ended",
 ];
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 17] = [
     "`Started`, announced",
     "`Started`, unseen",
     "`StartFailed`, passing",
@@ -121,6 +121,7 @@ const EVENTS: [&str; 16] = [
     "`Exited`",
     "`MasterReady`",
     "`HookFailed`",
+    "`ListenerLost`",
     "`StopRequested`, graceful",
     "`StopRequested`, immediate",
 ];
@@ -148,6 +149,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         "Exited" => Event::Exited { child },
         "MasterReady" => Event::MasterReady,
         "HookFailed" => Event::HookFailed,
+        "ListenerLost" => Event::ListenerLost,
         "StopRequested" => Event::StopRequested { urgency },
         other => panic!("no event is called {other}"),
     };
@@ -163,14 +165,20 @@ fn event_named(name: &str, child: ChildId) -> Event {
         | Event::Exited { .. }
         | Event::MasterReady
         | Event::HookFailed
+        | Event::ListenerLost
         | Event::StopRequested { .. } => event,
     }
 }
 
 fn is_about_a_child(event: &str) -> bool {
-    !["`MasterReady`", "`HookFailed`", "`StopRequested`"]
-        .iter()
-        .any(|fleet| event.starts_with(fleet))
+    ![
+        "`MasterReady`",
+        "`HookFailed`",
+        "`ListenerLost`",
+        "`StopRequested`",
+    ]
+    .iter()
+    .any(|fleet| event.starts_with(fleet))
 }
 
 /// The others are answered by slots and leavers alone.
@@ -607,6 +615,7 @@ fn cause_words(cause: &Cause) -> &'static str {
         Cause::OverRecovery { .. } => "over recovery",
         Cause::StartFailed { .. } => "start failed",
         Cause::HookFailed => "hook failed",
+        Cause::ListenerLost => "listener lost",
     }
 }
 
