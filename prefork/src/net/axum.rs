@@ -44,6 +44,8 @@ async fn until_accepted<C>(listener: &Listener, accepted: io::Result<C>) -> C {
         Ok(connection) => connection,
         Err(error) => {
             assert!(listener.intake.is_watched, "accept failed: {error}");
+            // What holds the listener is never dropped here, and a drain would wait for its end.
+            listener.end();
             pending().await
         }
     }

@@ -28,6 +28,7 @@ pub(crate) struct Intake {
     pub(super) is_watched: bool,
     pub(super) health: AcceptHealth,
     pub(super) silent_reads: SilentReads,
+    is_orphan: Box<dyn Fn() -> bool + Send + Sync>,
     on_first_accept: Box<dyn Fn() + Send + Sync>,
     /// Called when a listener ended, when a stream was used during a drain, and when accepting fails or works again.
     on_change: Box<dyn Fn() + Send + Sync>,
@@ -92,9 +93,21 @@ impl Intake {
             is_watched: true,
             health: AcceptHealth::default(),
             silent_reads: SilentReads::default(),
+            is_orphan: Box::new(|| false),
             on_first_accept: Box::new(on_first_accept),
             on_change: Box::new(on_change),
         })
+    }
+
+    /// Asks this whether the master is dead, when accepting fails.
+    pub(crate) fn asking(mut self, is_orphan: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.is_orphan = Box::new(is_orphan);
+        self
+    }
+
+    /// Whether the master is dead. The thread that watches it may not have heard of it yet.
+    pub(super) fn is_orphan(&self) -> bool {
+        (self.is_orphan)()
     }
 
     /// For a listener outside of any worker.

@@ -132,7 +132,15 @@ impl Listener {
                 Ok(Step::Ended) => return None,
                 Err(error) => return Some(Err(error)),
             };
-            match self.note(accept_one(&socket, Mode::Blocking)) {
+            let accepted = accept_one(&socket, Mode::Blocking);
+            if let Err(error) = &accepted
+                && self.ends_with_master(error)
+            {
+                drop(socket);
+                self.await_drain();
+                return None;
+            }
+            match self.note(accepted) {
                 Ok(Some((fd, peer))) => return Some(Ok(self.stream(fd, peer))),
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
@@ -147,6 +155,14 @@ impl Listener {
                 Err(errno) => return Some(Err(errno.into())),
             }
         }
+    }
+
+    /// The thread that watches the master hears of its death at any moment, and has its part to do before the body ends.
+    fn await_drain(&self) {
+        const LIMIT: u16 = 1_000;
+        let mut polled = [PollFd::new(self.intake.drain_fd(), PollFlags::POLLIN)];
+        // An interrupted wait only brings the end of the body forward.
+        let _ = poll(&mut polled, PollTimeout::from(LIMIT));
     }
 
     fn stream(&self, fd: OwnedFd, peer: SocketAddr) -> (Stream, SocketAddr) {
@@ -189,6 +205,22 @@ impl Listener {
             }
             State::Ended => Ok(Step::Ended),
         }
+    }
+
+    /// Nothing will be accepted any more.
+    #[cfg(feature = "axum")]
+    pub(super) fn end(&self) {
+        *self.state() = State::Ended;
+    }
+
+    /// Whether accepting failed because the master is dead: a worker that has drained ends listening for all. Then this
+    /// listener has ended as well.
+    pub(super) fn ends_with_master(&self, error: &io::Error) -> bool {
+        let is_over = classify(error) == AcceptError::Permanent && self.intake.is_orphan();
+        if is_over {
+            *self.state() = State::Ended;
+        }
+        is_over
     }
 
     /// Notes for the log whether accepting fails for lack of something, or works again.

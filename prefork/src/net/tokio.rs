@@ -72,6 +72,8 @@ impl Listener {
             });
             match accepted.await {
                 Some(Err(error)) if failed.allows_retry(&error) => {}
+                // The next step says so, and holds no socket while it is pending.
+                Some(Err(error)) if self.ends_with_master(&error) => {}
                 Some(Err(error)) => {
                     self.note_error(&error);
                     return Err(error);

@@ -49,8 +49,13 @@ impl Peer {
 
     /// Whether it has ended. Never waits.
     pub(crate) fn has_ended(&self) -> bool {
+        self.ends_within(PollTimeout::ZERO)
+    }
+
+    /// Whether it ends within this time. A process closes its descriptors a moment before it ends.
+    pub(crate) fn ends_within(&self, time: PollTimeout) -> bool {
         let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+        poll(&mut polled, time).is_ok_and(|count| count > 0)
     }
 }
 

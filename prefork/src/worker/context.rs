@@ -129,8 +129,19 @@ impl Context {
         let setup = cannot("make its own pipes");
         let announcer = Arc::new(Announcer::new(parts.master.clone()));
         let bell = Arc::new(Bell::new().map_err(&setup)?);
-        let intake = new_intake(declared, &announcer, &bell);
-        let intake = Arc::new(intake.map_err(&setup)?);
+        // A guest's master is a test in the same process.
+        let master_process = match (parts.process, &parts.master) {
+            (Process::Own, Some(channel)) => process_of(channel).map(Arc::new),
+            (Process::Own, None) | (Process::Guest, _) => None,
+        };
+        let intake = new_intake(declared, &announcer, &bell).map_err(&setup)?;
+        let intake = Arc::new(match &master_process {
+            None => intake,
+            Some(master) => {
+                let master = Arc::clone(master);
+                intake.asking(move || master.has_ended())
+            }
+        });
         let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
         let is_awaited = |name: &String| declared.listeners.contains(name);
         let inherited = parts.listeners.iter();
@@ -166,11 +177,8 @@ impl Context {
         });
         let watch = Watch {
             context: Arc::clone(&context),
-            // A guest's master is a test in the same process.
-            master_process: match (parts.process, &parts.master) {
-                (Process::Own, Some(channel)) => process_of(channel),
-                (Process::Own, None) | (Process::Guest, _) => None,
-            },
+            master_process,
+            is_master_gone: false,
             master: parts.master.map_or(Master::None, Master::Alive),
             grace: parts.grace,
             bell,

@@ -24,7 +24,9 @@ use crate::sys::{process, stderr, thread};
 pub(super) struct Watch {
     pub(super) context: Arc<Context>,
     pub(super) master: Master,
-    pub(super) master_process: Option<Peer>,
+    pub(super) master_process: Option<Arc<Peer>>,
+    /// Every worker can see by now that its process is dead.
+    pub(super) is_master_gone: bool,
     pub(super) grace: Duration,
     /// Rings when listeners or streams changed during a drain.
     pub(super) bell: Arc<Bell>,
@@ -65,6 +67,10 @@ pub(super) fn process_of(channel: &Channel) -> Option<Peer> {
         None
     })
 }
+
+/// A master's channels end this much before its process does, in milliseconds. If the process goes on, it was a master on a
+/// thread.
+const MOMENT: u8 = 100;
 
 /// The status of a process whose body did not end in time and that no master is there to kill;
 /// what `timeout(1)` uses.
@@ -336,12 +342,15 @@ impl Watch {
     }
 
     fn is_master_dead(&self) -> bool {
-        self.master_process.as_ref().is_some_and(Peer::has_ended)
+        self.master_process
+            .as_ref()
+            .is_some_and(|process| process.has_ended())
     }
 
     fn master_died(&mut self, phase: &mut Phase) {
         self.master = Master::Dead;
-        self.master_process = None;
+        let process = self.master_process.take();
+        self.is_master_gone = process.is_some_and(|process| process.ends_within(MOMENT.into()));
         self.say_alone();
         // First: a body that is quick to end waits for a hook that it sees.
         self.run_hook();
@@ -359,7 +368,7 @@ impl Watch {
         self.context.intake().begin_drain(net::DrainOrder {
             until: drain.half(),
             leaves_queue: queue == Queue::Leave,
-            frees_address: matches!(self.master, Master::Dead) && self.process == Process::Own,
+            frees_address: self.is_master_gone,
         });
         *phase = Phase::Draining(drain);
     }
