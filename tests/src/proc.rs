@@ -76,6 +76,15 @@ pub fn thread_names(pid: i32) -> Vec<String> {
         .collect()
 }
 
+/// Whether one of a process's threads is called so; a process that is gone has none.
+pub fn has_thread(pid: i32, name: &str) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    threads.into_iter().flatten().any(|thread| {
+        let comm = thread.and_then(|thread| fs::read_to_string(thread.path().join("comm")));
+        comm.is_ok_and(|comm| comm.trim_end() == name)
+    })
+}
+
 /// Whether it runs: not gone, not a zombie.
 pub fn is_alive(pid: i32) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))

@@ -32,6 +32,8 @@ pub(crate) struct Binding<'a> {
     /// What set the list of addresses: a variable or the option.
     pub(crate) place: &'a str,
     pub(crate) sharing: Sharing,
+    /// How long an address may be in use before it counts as taken.
+    pub(crate) patience: Duration,
 }
 
 impl<'a> Binding<'a> {
@@ -45,6 +47,7 @@ impl<'a> Binding<'a> {
             network: config.network,
             place: &config.places.listen,
             sharing,
+            patience: PATIENCE,
         }
     }
 }
@@ -72,7 +75,7 @@ const RETRY_EVERY: Duration = Duration::from_millis(10);
 /// The first that cannot be resolved or bound, by its name; before anything is bound, all that overlap.
 pub(crate) fn bind_all(endpoints: &[Endpoint], binding: Binding<'_>) -> Result<Vec<Bound>, Error> {
     let targets = targets(endpoints, binding.network, binding.place)?;
-    let give_up_at = Instant::now() + PATIENCE;
+    let give_up_at = Instant::now() + binding.patience;
     let mut open: Vec<_> = endpoints.iter().zip(targets).enumerate().collect();
     // For port 0 the system must not choose a port that another entry of the list names.
     open.sort_by_key(|(_, (_, target))| target.addr.port() == 0);
@@ -338,12 +341,14 @@ mod tests {
         network: None,
         place: "listen",
         sharing: Sharing::Shared,
+        patience: PATIENCE,
     };
 
     const PER_SLOT: Binding<'_> = Binding {
         network: None,
         place: "listen",
         sharing: Sharing::PerSlot(3),
+        patience: PATIENCE,
     };
 
     fn address(text: &str) -> Endpoint {

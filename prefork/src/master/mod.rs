@@ -4,6 +4,8 @@
 //! `supervisor/`; how it is done stands here. One thread, no runtime, no polling.
 
 mod backend;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod binding;
 mod callbacks;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod child;

@@ -8,11 +8,12 @@ use std::time::SystemTime;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
+use super::binding::{Bind, bind};
 use super::commands::{Commands, pair};
 use super::master::Parts;
 use super::poller::{ListenerSocket, Poller, Source};
 use super::strangers::Strangers;
-use super::{Callbacks, Handle, Log, Master, Unstarted};
+use super::{Callbacks, Handle, Level, Log, LogLine, Master, Unstarted};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::listen::{Binding, Bound, bind_all, set_modes};
@@ -20,7 +21,7 @@ use crate::spawn::{Program, Spawner, Tools};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::name_after_role;
-use crate::sys::signals::{SignalPipe, hold, is_ignored, reset};
+use crate::sys::signals::{Received, SignalPipe, hold, is_ignored, reset};
 use crate::tls::Keeper;
 
 /// What a master is made from.
@@ -55,11 +56,18 @@ impl Setup {
     pub(crate) fn run(self, mut log: Log) -> Result<(), Error> {
         let owns_process = self.owns_signals;
         // Nobody holds a handle: it is told by signals alone.
-        let ground = log.ending(self.prepare(None))?;
+        let ground = match log.ending(self.prepare(None))? {
+            Prepared::Ground(ground) => ground,
+            Prepared::Stopped(received) => {
+                let what = "stopped before the addresses were bound";
+                log.line(&LogLine::of_signal(Level::Info, received, what));
+                return Ok(());
+            }
+        };
         if owns_process {
             name_after_role("master");
         }
-        self.build(ground).run(log)
+        self.build(*ground).run(log)
     }
 
     /// Runs the master on a thread of its own.
@@ -71,7 +79,9 @@ impl Setup {
             .map_err(cannot("make a pipe for commands"))
             .and_then(|(commander, commands)| Ok((commander, self.prepare(Some(commands))?)));
         let (commander, ground) = match prepared {
-            Ok(prepared) => prepared,
+            Ok((commander, Prepared::Ground(ground))) => (commander, ground),
+            // Nothing can stop it before it has a handle.
+            Ok((_, Prepared::Stopped(_))) => unreachable!("it hears no signals"),
             Err(error) => {
                 return Err(Box::new(Unstarted {
                     error,
@@ -80,7 +90,7 @@ impl Setup {
                 }));
             }
         };
-        let master = self.build(ground);
+        let master = self.build(*ground);
         let addrs = master.addrs();
         // A thread that cannot be started drops its closure: the master is passed beside it.
         let passed = Arc::new(Mutex::new(Some((master, log))));
@@ -112,7 +122,7 @@ impl Setup {
     }
 
     /// Takes from the system all that a master needs, and no function of the user's.
-    fn prepare(&self, commands: Option<Commands>) -> Result<Ground, Error> {
+    fn prepare(&self, commands: Option<Commands>) -> Result<Prepared, Error> {
         need_kernel()?;
         need_descriptors(&self.config)?;
         // Before anything takes time: as PID 1 a signal without a handler is lost.
@@ -120,7 +130,15 @@ impl Setup {
         let signals = signals.map_err(cannot("receive signals"))?;
         // Before the addresses are taken from whoever has a good certificate for them.
         let tls = Keeper::of(&self.config, SystemTime::now())?;
-        let mut listeners = bind_all(&self.config.listen, Binding::of(&self.config))?;
+        let mut listeners = match (&signals, &commands) {
+            (Some(signals), None) => match bind(&self.config, signals)? {
+                Bind::Bound(listeners) => listeners,
+                Bind::Stopped(received) => return Ok(Prepared::Stopped(received)),
+            },
+            (_, Some(_)) | (None, None) => {
+                bind_all(&self.config.listen, Binding::of(&self.config))?
+            }
+        };
         set_modes(&mut listeners, &self.blocking).map_err(cannot("set a socket's mode"))?;
         // Orphans of this PID namespace are ours to reap, where the process is ours.
         let strangers = (self.owns_signals && is_init()).then(Strangers::default);
@@ -145,7 +163,7 @@ impl Setup {
                 watch(poller.add(fd, source))?;
             }
         }
-        Ok(Ground {
+        let ground = Ground {
             listeners,
             tools,
             poller,
@@ -153,7 +171,8 @@ impl Setup {
             signals,
             commands,
             strangers,
-        })
+        };
+        Ok(Prepared::Ground(Box::new(ground)))
     }
 
     fn build(self, ground: Ground) -> Master {
@@ -171,6 +190,13 @@ impl Setup {
             strangers: ground.strangers,
         })
     }
+}
+
+/// How the preparation of a master ended.
+enum Prepared {
+    Ground(Box<Ground>),
+    /// This signal requested a stop meanwhile.
+    Stopped(Received),
 }
 
 /// What a master takes from the system before it starts its first child.
