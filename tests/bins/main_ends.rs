@@ -1,5 +1,6 @@
 //! A server whose `main` ends by a request: `/return`, `/error`, `/panic`; with `hold` as its first argument a blocking
-//! task keeps the process from exiting then. Without listeners to serve it ends at once, in the way that the argument names.
+//! task keeps the process from exiting then. With another argument it ends at once, in the way that this names; with `never`
+//! it neither serves nor ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ async fn main(listener: Listener, worker: Worker) -> io::Result<()> {
     let (sender, mut asked) = channel(1);
     if wish == "hold" {
         tokio::task::spawn_blocking(hold);
+    } else if wish == "never" {
+        return std::future::pending().await;
     } else if !wish.is_empty() {
         return finish(&wish);
     }

@@ -173,6 +173,26 @@ fn the_last_paragraph_names_the_reason_that_all_had() {
 }
 
 #[test]
+fn a_program_that_never_becomes_ready_ends_its_master() {
+    // The window is shorter than what lies between two exits: it would forget each of them.
+    let output = Server::new(MAIN_ENDS)
+        .arg("never")
+        .env("PREFORK_READY_TIMEOUT", "200ms")
+        .env("PREFORK_RECOVER_WINDOW", "50ms")
+        .env("PREFORK_RECOVER_THRESHOLD", "2")
+        .run();
+    assert_eq!(output.code(), Some(75));
+    let last = output.log.last().expect("a paragraph");
+    for part in [
+        "3 workers ended unasked, 2 are allowed",
+        "no worker was ever ready",
+        "not ready within ready_timeout (200ms)",
+    ] {
+        assert!(last.contains(part), "{last}");
+    }
+}
+
+#[test]
 fn a_long_error_is_cut() {
     let output = gives_up("long", "0");
     assert_eq!(output.code(), Some(75));

@@ -103,6 +103,17 @@ fn p13_on_child_recover_follows_on_child_spawn_of_the_new_child() {
 }
 
 #[test]
+fn p13_it_is_told_how_the_old_child_ended() {
+    let (mut prefork, _) = master(1, "[ $child = 1 ] && exit 3; exec sleep 1000");
+    let ends = Facts::default();
+    let note = ends.clone();
+    prefork.on_child_recover(move |child| note.push(child.old_end().to_owned()));
+    let master = start(&mut prefork);
+    assert_eq!(ends.wait("a recovery", 1), ["exited with status 3"]);
+    stop(master);
+}
+
+#[test]
 fn p13_it_is_not_called_when_on_child_spawn_failed() {
     let (mut prefork, _) = master(2, SIX);
     let facts = listen_in(&mut prefork);
