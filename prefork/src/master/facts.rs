@@ -266,9 +266,12 @@ impl Master {
             Some(Ok(Some(status))) => status,
             // Its tracer holds it; the descriptor reports again when that has let it go.
             Some(Ok(None)) => return self.log_held(id),
+            // The process descriptor has reported the end, and does not report it again: without this fact the slot
+            // would stay empty.
             Some(Err(error)) => {
                 let what = format!("has ended, but waitid failed: {error}");
-                return self.log_unreaped(id, Level::Error, &what);
+                self.log_unreaped(id, Level::Error, &what);
+                ExitStatus::Unknown
             }
             None => return,
         };

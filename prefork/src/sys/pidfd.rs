@@ -34,7 +34,7 @@ impl Pidfd {
 
     /// Reaps the process if it has ended; `None` while it lives. Never blocks.
     pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
-        wait(self.fd.as_fd(), libc::WEXITED | libc::WNOHANG)
+        wait_again(self.fd.as_fd(), libc::WEXITED | libc::WNOHANG)
     }
 
     /// Reaps the process if it ends before the deadline.
@@ -59,11 +59,8 @@ impl Pidfd {
     /// Reaps the process, waiting for its end.
     pub(crate) fn wait(&self) -> io::Result<ExitStatus> {
         loop {
-            match wait(self.fd.as_fd(), libc::WEXITED) {
-                Ok(Some(status)) => return Ok(status),
-                Ok(None) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            if let Some(status) = wait_again(self.fd.as_fd(), libc::WEXITED)? {
+                return Ok(status);
             }
         }
     }
@@ -91,6 +88,16 @@ pub(super) fn send(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// [`wait`], again after an interruption.
+fn wait_again(pidfd: BorrowedFd<'_>, options: i32) -> io::Result<Option<ExitStatus>> {
+    loop {
+        match wait(pidfd, options) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
 }
 
 /// `waitid(2)` by descriptor. nix has it as well, but fails on signals that it has no name for
