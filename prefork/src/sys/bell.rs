@@ -39,12 +39,23 @@ impl Bell {
         Ok(Self::Pair(Pair::new()?))
     }
 
-    /// Never blocks; a bell that rings already stays as it is. One `write(2)`, so that a handler of signals may ring.
+    /// Never blocks; a bell that rings already stays as it is. Only `write(2)`, so that a handler of signals may ring.
+    ///
+    /// A write that fails is repeated: a signal whose ring was lost would wait for the next event. `EAGAIN` means that
+    /// the bell rings.
     pub(crate) fn ring(&self) {
-        match self {
-            #[cfg(all(target_os = "linux", not(prefork_portable)))]
-            Self::EventFd(event) => drop(event.write(1)),
-            Self::Pair(pair) => pair.ring(),
+        const ATTEMPTS: usize = 3;
+        for _ in 0..ATTEMPTS {
+            let written = match self {
+                #[cfg(all(target_os = "linux", not(prefork_portable)))]
+                Self::EventFd(event) => event.write(1).map(drop).map_err(io::Error::from),
+                Self::Pair(pair) => pair.ring(),
+            };
+            match written {
+                Ok(()) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {}
+            }
         }
     }
 
@@ -88,9 +99,10 @@ mod pair {
             Ok(Self { reader, writer })
         }
 
-        /// A full socket rings already.
-        pub(super) fn ring(&self) {
-            let _ = (&self.writer).write(&[0]);
+        /// # Errors
+        /// `WouldBlock` for a full socket, which rings already.
+        pub(super) fn ring(&self) -> io::Result<()> {
+            (&self.writer).write(&[0]).map(drop)
         }
 
         pub(super) fn silence(&self) {
