@@ -83,7 +83,11 @@ impl Channel {
     pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
         let flags = MsgFlags::MSG_DONTWAIT | QUIET;
         let fd = self.as_fd().as_raw_fd();
-        send(fd, frame, flags)?;
+        match send(fd, frame, flags) {
+            // A frame that was lost for a shortage of memory would not be missed: a worker would stay unready.
+            Err(errno) if !matches!(errno, Errno::EAGAIN | Errno::EPIPE) => send(fd, frame, flags)?,
+            other => other?,
+        };
         Ok(())
     }
 
@@ -124,7 +128,7 @@ impl Channel {
         };
         match look() {
             // As in `take`.
-            Err(Errno::ECONNRESET) => look(),
+            Err(errno) if errno != Errno::EAGAIN => look(),
             other => other,
         }
     }
@@ -144,14 +148,15 @@ impl Channel {
     }
 
     /// A peer that died with a frame of ours unread is first reported as a reset, and then what it
-    /// had said before is delivered: the report is passed over. It cannot come twice.
+    /// had said before is delivered: the report is passed over. It cannot come twice. Any other error
+    /// (`ENOMEM`) is passed over once as well: taken for the end, it would end a worker whose master lives.
     fn take(&self, buffer: &mut [u8], flags: MsgFlags) -> nix::Result<usize> {
         let take = |buffer: &mut [u8]| {
             let flags = flags | MsgFlags::MSG_DONTWAIT;
             recv(self.as_fd().as_raw_fd(), buffer, flags)
         };
         match take(buffer) {
-            Err(Errno::ECONNRESET) => take(buffer),
+            Err(errno) if errno != Errno::EAGAIN => take(buffer),
             other => other,
         }
     }
