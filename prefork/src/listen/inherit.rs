@@ -119,10 +119,15 @@ fn check(fd: &OwnedFd, addr: SocketAddr) -> Result<(), String> {
     match socket.r#type() {
         Ok(Type::STREAM) => {}
         Ok(_) => return Err("not a stream socket".to_owned()),
-        Err(_) => return Err("not a socket".to_owned()),
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {
+            return Err("not a socket".to_owned());
+        }
+        Err(error) => return Err(format!("getsockopt(SO_TYPE) failed: {error}")),
     }
-    if !getsockopt(fd, AcceptConn).unwrap_or(false) {
-        return Err("a socket that does not listen".to_owned());
+    match getsockopt(fd, AcceptConn) {
+        Ok(true) => {}
+        Ok(false) => return Err("a socket that does not listen".to_owned()),
+        Err(errno) => return Err(format!("getsockopt(SO_ACCEPTCONN) failed: {errno}")),
     }
     match socket.local_addr().ok().and_then(|local| local.as_socket()) {
         Some(local) if local == addr => Ok(()),
