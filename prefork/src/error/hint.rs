@@ -151,8 +151,20 @@ mod tests {
         assert!(proc.contains("/proc"), "{proc}");
         let null = system("open /dev/null, the stdin of workers", &os(libc::ENOENT));
         assert!(null.contains("/dev") && !null.contains("/proc"), "{null}");
-        assert!(system("make an epoll", &os(libc::EMFILE)).contains("ulimit -n"));
-        assert!(system("make an epoll", &os(libc::ENOSYS)).contains("seccomp"));
+        assert!(
+            system(
+                "create an epoll instance (epoll_create1)",
+                &os(libc::EMFILE)
+            )
+            .contains("ulimit -n")
+        );
+        assert!(
+            system(
+                "create an epoll instance (epoll_create1)",
+                &os(libc::ENOSYS)
+            )
+            .contains("seccomp")
+        );
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl Master {
 
     fn wait(&mut self, until: Option<Instant>) -> Result<Ready, Error> {
         self.poller.wait(until).map_err(|source| Error::Master {
-            doing: "wait for events",
+            doing: "wait for events (epoll_wait)",
             source,
         })
     }

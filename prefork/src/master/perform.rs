@@ -294,7 +294,7 @@ impl SpawnError {
                 source,
             },
             Self::SignalMask(source) => Error::Master {
-                doing: "restore its signal mask after the start of a worker",
+                doing: "restore its signal mask after the start of a worker (rt_sigprocmask)",
                 source,
             },
             Self::System {

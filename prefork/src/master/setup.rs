@@ -127,7 +127,7 @@ impl Setup {
         need_descriptors(&self.config)?;
         // Before anything takes time: as PID 1 a signal without a handler is lost.
         let signals = self.owns_signals.then(own_signals).transpose();
-        let signals = signals.map_err(cannot("receive signals"))?;
+        let signals = signals.map_err(|(doing, source)| cannot(doing)(source))?;
         // Before the addresses are taken from whoever has a good certificate for them.
         let tls = Keeper::of(&self.config, SystemTime::now())?;
         let mut listeners = match (&signals, &commands) {
@@ -139,7 +139,8 @@ impl Setup {
                 bind_all(&self.config.listen, Binding::of(&self.config))?
             }
         };
-        set_modes(&mut listeners, &self.blocking).map_err(cannot("set a socket's mode"))?;
+        set_modes(&mut listeners, &self.blocking)
+            .map_err(cannot("set the mode of a socket (fcntl)"))?;
         // Orphans of this PID namespace are ours to reap, where the process is ours.
         let strangers = (self.owns_signals && is_init()).then(Strangers::default);
         let tools = Tools::new().map_err(|(doing, source)| cannot(doing)(source))?;
@@ -149,8 +150,11 @@ impl Setup {
             checked.map_err(|(doing, source)| cannot(doing)(source))?;
         }
         let sockets = listeners.iter().flat_map(Bound::sockets).count();
-        let poller = Poller::new(self.config.workers, sockets).map_err(cannot("make an epoll"))?;
-        let watch = |source: std::io::Result<()>| source.map_err(cannot("watch its descriptors"));
+        let poller = Poller::new(self.config.workers, sockets)
+            .map_err(cannot("create an epoll instance (epoll_create1)"))?;
+        let watch = |source: std::io::Result<()>| {
+            source.map_err(cannot("watch its descriptors (epoll_ctl)"))
+        };
         if let Some(signals) = &signals {
             watch(poller.add(signals, Source::Signals))?;
         }
@@ -260,7 +264,7 @@ pub(crate) fn hold_signals() -> Result<(), Error> {
     if !is_init() {
         return Ok(());
     }
-    hold(&wanted_signals()).map_err(cannot("hold its signals"))
+    hold(&wanted_signals()).map_err(cannot("hold its signals (rt_sigprocmask)"))
 }
 
 fn wanted_signals() -> Vec<Signal> {
@@ -268,13 +272,19 @@ fn wanted_signals() -> Vec<Signal> {
     wanted.collect()
 }
 
-fn own_signals() -> std::io::Result<SignalPipe> {
-    reset(Signal::SIGCHLD)?;
-    let pipe = SignalPipe::new()?;
-    pipe.receive(&wanted_signals())?;
+/// # Errors
+/// The stage that failed, as the end of the sentence 'the master cannot …', and why.
+fn own_signals() -> Result<SignalPipe, (&'static str, std::io::Error)> {
+    let at = |stage| move |source| (stage, source);
+    reset(Signal::SIGCHLD).map_err(at("reset SIGCHLD (rt_sigaction)"))?;
+    let pipe = SignalPipe::new();
+    let pipe = pipe.map_err(at("create an event descriptor for signals (eventfd2)"))?;
+    let mut signals = wanted_signals();
     if is_init() {
-        pipe.receive(&[Signal::SIGCHLD])?;
+        signals.push(Signal::SIGCHLD);
     }
+    let received = pipe.receive(&signals);
+    received.map_err(at("receive signals (rt_sigaction, rt_sigprocmask)"))?;
     Ok(pipe)
 }
 

@@ -46,7 +46,7 @@ fn begin(
     let (tls, news) = Handed::by_itself(config, SystemTime::now())?;
     let mut bound = bind_all(&config.listen, Binding::of(config))?;
     set_modes(&mut bound, &declared.blocking).map_err(|source| Error::Worker {
-        doing: "set a socket's mode",
+        doing: "set the mode of a socket (fcntl)",
         source,
     })?;
     let place = describe(&bound);

@@ -73,7 +73,9 @@ impl Tools {
         let at = |stage| move |source| (stage, source);
         Ok(Self {
             program: Program::current().map_err(at(Self::PROGRAM))?,
-            stack: Stack::new().map_err(at("allocate the stack on which it starts workers"))?,
+            stack: Stack::new().map_err(at(
+                "allocate the stack on which it starts workers (mmap, mprotect)",
+            ))?,
             null: File::open("/dev/null").map_err(at("open /dev/null, the stdin of workers"))?,
         })
     }
