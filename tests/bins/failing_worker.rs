@@ -1,0 +1,49 @@
+//! A server whose first worker starts through the command in `STORM_WRAPPER`, whose words are separated by spaces.
+
+use std::env;
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+
+use prefork::net::Listener;
+use prefork::{Prefork, Worker};
+
+fn main() -> ExitCode {
+    let mut wrapper = env::var("STORM_WRAPPER").ok();
+    let mut prefork = Prefork::new();
+    prefork
+        .handle_signals()
+        .workers(1)
+        .child_producer(move |command| {
+            if let Some(wrapper) = wrapper.take() {
+                let mut words = wrapper.split(' ');
+                command.wrapper(words.next().unwrap_or_default(), words);
+            }
+        });
+    prefork::report(prefork.run(|worker: Worker| {
+        let listener = worker.listener("listener").map_err(io::Error::other)?;
+        serve(&listener)
+    }))
+}
+
+fn serve(listener: &Listener) -> io::Result<()> {
+    while let Some(connection) = listener.blocking_accept() {
+        let (stream, _) = connection?;
+        // A client that has closed its connection does not end the worker.
+        let _ = answer(stream.into_inner());
+    }
+    Ok(())
+}
+
+fn answer(mut stream: std::net::TcpStream) -> io::Result<()> {
+    let mut head = Vec::new();
+    let mut part = [0; 512];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut part)? {
+            0 => return Ok(()),
+            length => head.extend_from_slice(&part[..length]),
+        }
+    }
+    let text = format!("hello from worker 0 (pid {})\n", std::process::id());
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+    stream.write_all(format!("{head}{text}").as_bytes())
+}
