@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::admission::Stage;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
 
@@ -39,20 +40,33 @@ impl Failure {
     }
 }
 
+/// What a handshake reports while it goes on.
+pub(super) trait Progress {
+    /// The handshake goes on: it does not wait for its client.
+    fn client_spoke(&self);
+
+    /// The client is to send the next bytes, or to read what was sent.
+    fn waits(&self, stage: Stage);
+}
+
 /// In two steps, so that it is seen when the client is answered.
 pub(super) async fn shake_hands(
     stream: Stream<TcpStream>,
     config: Arc<ServerConfig>,
+    report: &impl Progress,
 ) -> Result<TlsStream, Failure> {
+    // Until then the client has sent nothing: tokio takes a new socket for readable, so the system has to be asked. An
+    // error is reported by the next read as well.
+    let _ = stream.get_ref().peek(&mut [0]).await;
     let mut hello = stream.map(|io| LazyConfigAcceptor::new(Acceptor::default(), io));
-    let start = match progress(&mut hello).await {
+    let start = match progress(&mut hello, report, Stage::Begun).await {
         Ok(start) => start,
         // The note is dropped here, before the descriptor.
         Err(error) => return Err(failure(error, hello.into_inner().take_io())),
     };
     hello.note_answered();
     let mut rest = hello.map(|_| start.into_stream(config).into_fallible());
-    match progress(&mut rest).await {
+    match progress(&mut rest, report, Stage::Answered).await {
         Ok(tls) => Ok(TlsStream::new(rest.map(|_| Box::new(tls)))),
         Err((error, io)) => {
             drop(rest);
@@ -61,12 +75,18 @@ pub(super) async fn shake_hands(
     }
 }
 
-/// Waits for the layer inside; tells a drain of bytes that it took.
-async fn progress<F: Future + Unpin>(stream: &mut Stream<F>) -> F::Output {
+/// Waits for the layer inside; reports each wait for the client, and tells a drain of bytes that it took.
+async fn progress<F: Future + Unpin>(
+    stream: &mut Stream<F>,
+    report: &impl Progress,
+    stage: Stage,
+) -> F::Output {
     poll_fn(|cx| {
+        report.client_spoke();
         let result = Pin::new(&mut stream.io).poll(cx);
         if result.is_pending() {
             stream.note_heard();
+            report.waits(stage);
         }
         result
     })

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,11 +16,12 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
-use super::admission::{Admission, Entry, Limits};
+use super::admission::{Admission, Entry, Limits, Stage};
 use super::first_of::first_of;
-use super::handshake::shake_hands;
+use super::handshake::{Progress, shake_hands};
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
+use crate::sys;
 
 pub(super) struct Handshakes {
     config: Arc<ServerConfig>,
@@ -37,12 +39,18 @@ pub(super) type OnFailure = Arc<dyn Fn(SocketAddr, &io::Error) + Send + Sync>;
 
 struct State {
     admission: Admission,
-    /// Of those that go on, by number; each is unknown for the moment in which it is made.
-    tasks: HashMap<u64, AbortHandle>,
+    /// Of those that go on, by number.
+    tasks: HashMap<u64, Task>,
     /// Through, and not taken by anybody yet.
     uncollected: VecDeque<(TlsStream, SocketAddr)>,
     on_failure: Option<OnFailure>,
     is_closed: bool,
+}
+
+struct Task {
+    fd: RawFd,
+    /// `None` for the moment in which the task is made.
+    handle: Option<AbortHandle>,
 }
 
 impl Handshakes {
@@ -77,8 +85,18 @@ impl Handshakes {
         self.state().on_failure = Some(to);
     }
 
-    pub(super) fn entry(&self, now: Instant) -> Entry {
-        self.state().admission.entry(now)
+    /// Whether one more may begin; if all places are taken, `queued` returns the length of the accept queue.
+    pub(super) fn entry(&self, now: Instant, queued: impl FnOnce() -> usize) -> Entry {
+        let mut state = self.state();
+        let queued = if state.admission.is_full() {
+            queued()
+        } else {
+            0
+        };
+        let State {
+            admission, tasks, ..
+        } = &mut *state;
+        admission.entry(now, queued, |number| has_unread(tasks, number))
     }
 
     /// Resolves when there may be room; make it before asking for the [`entry`](Self::entry), or the
@@ -87,23 +105,33 @@ impl Handshakes {
         self.room_made.listen()
     }
 
-    /// There is less room than the limit says: the oldest gives way as if it were reached. Whether a
+    /// There is less room than the limit says: one gives way as if it were reached. Whether a
     /// handshake goes on at all.
-    pub(super) fn give_way(&self, now: Instant) -> bool {
+    pub(super) fn give_way(&self, now: Instant, queued: usize) -> bool {
         let mut state = self.state();
-        let oldest = state.admission.oldest_gives_way(now);
-        state.abort(oldest);
+        let State {
+            admission, tasks, ..
+        } = &mut *state;
+        let gives_way = admission.give_way(now, queued, |number| has_unread(tasks, number));
+        state.abort(gives_way);
         !state.admission.is_empty()
     }
 
-    /// Begins one; the oldest gives way if there are too many now. It goes on by itself, on the
+    /// Begins one; `gives_way` is what the [`entry`](Self::entry) returned. It goes on by itself, on the
     /// runtime of the caller. Nothing begins where all was closed: the connection is dropped.
-    pub(super) fn begin(self: &Arc<Self>, stream: Stream<TcpStream>, peer: SocketAddr) {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        stream: Stream<TcpStream>,
+        peer: SocketAddr,
+        gives_way: Option<u64>,
+    ) {
+        let fd = stream.as_fd().as_raw_fd();
         let mut state = self.state();
         if state.is_closed {
             return;
         }
-        let (number, gives_way) = state.admission.begin(Instant::now());
+        let (number, gives_way) = state.admission.begin(Instant::now(), gives_way);
+        state.tasks.insert(number, Task { fd, handle: None });
         state.abort(gives_way);
         drop(state);
         self.one_begun.notify(1);
@@ -115,7 +143,7 @@ impl Handshakes {
         let config = Arc::clone(&self.config);
         // Without the lock: a runtime that shuts down drops the task here.
         let task = tokio::spawn(async move {
-            match shake_hands(stream, config).await {
+            match shake_hands(stream, config, &place).await {
                 Ok(stream) => place.finish(stream),
                 Err(failure) => {
                     place.fail(&failure.error);
@@ -160,8 +188,8 @@ impl Handshakes {
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;
-        for task in state.tasks.values() {
-            task.abort();
+        for handle in state.tasks.values().filter_map(|task| task.handle.as_ref()) {
+            handle.abort();
         }
         let uncollected = std::mem::take(&mut state.uncollected);
         drop(state);
@@ -185,18 +213,19 @@ impl Handshakes {
 
 impl State {
     fn abort(&self, number: Option<u64>) {
-        if let Some(task) = number.and_then(|number| self.tasks.get(&number)) {
-            task.abort();
+        let task = number.and_then(|number| self.tasks.get(&number));
+        if let Some(handle) = task.and_then(|task| task.handle.as_ref()) {
+            handle.abort();
         }
     }
 
     /// It may be over by now, or be given up.
-    fn task_is(&mut self, number: u64, task: AbortHandle) {
+    fn task_is(&mut self, number: u64, handle: AbortHandle) {
         if self.is_closed || self.admission.is_given_up(number) {
-            task.abort();
+            handle.abort();
         }
-        if self.admission.is_going_on(number) {
-            self.tasks.insert(number, task);
+        if let Some(task) = self.tasks.get_mut(&number) {
+            task.handle = Some(handle);
         }
     }
 
@@ -213,6 +242,13 @@ impl State {
         self.admission.collect();
         Some(connection)
     }
+}
+
+/// Whether the system has bytes of this client, or its end, that its task has not read. The socket may be closed
+/// meanwhile, and its number be another's: then the handshake is about to end anyway.
+fn has_unread(tasks: &HashMap<u64, Task>, number: u64) -> bool {
+    let fd = tasks.get(&number).map(|task| task.fd);
+    fd.is_some_and(|fd| sys::fds::readable(&[fd]) > 0)
 }
 
 /// A place among those that go on. Held by a handshake's task; its end, however it comes, makes room.
@@ -236,10 +272,23 @@ impl Held {
     }
 
     fn fail(&self, error: &io::Error) {
-        let is_news = self.handshakes.state().admission.fail(self.number);
+        let mut state = self.handshakes.state();
+        let is_news = state.admission.fail(self.number, Instant::now());
+        drop(state);
         if is_news {
             self.handshakes.tell(self.peer, error);
         }
+    }
+}
+
+impl Progress for Held {
+    fn client_spoke(&self) {
+        self.handshakes.state().admission.client_spoke(self.number);
+    }
+
+    fn waits(&self, stage: Stage) {
+        let mut state = self.handshakes.state();
+        state.admission.waits(self.number, stage, Instant::now());
     }
 }
 

@@ -13,6 +13,8 @@ use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
 use super::drained::Rest;
 use super::intake::Intake;
 use super::stream::Stream;
+#[cfg(feature = "tls")]
+use crate::sys;
 use crate::sys::accept::{Mode, accept};
 
 /// Accepts connections until the worker is asked to go, and then those that already wait.
@@ -261,6 +263,17 @@ impl Listener {
         if self.is_short.load(Ordering::Relaxed) && is_over() {
             self.is_short.store(false, Ordering::Relaxed);
             self.intake.note_accept_works(self.addr);
+        }
+    }
+
+    /// How many connections wait in the accept queue; 0 where the system does not say.
+    #[cfg(feature = "tls")]
+    pub(super) fn queue_length(&self) -> usize {
+        match &*self.state() {
+            State::Open(socket) | State::Draining(socket, _) => {
+                sys::accept::queue_length(socket.as_fd()).unwrap_or(0)
+            }
+            State::Ended => 0,
         }
     }
 

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use event_listener::EventListener;
 use tokio::net::TcpStream;
@@ -20,6 +21,10 @@ use super::handshakes::Handshakes;
 use super::intake::DrainOrder;
 use super::listener::Listener;
 use super::stream::Stream;
+
+/// Where there is no room, the length of the accept queue is read again after this time: the system does not report that
+/// it grows, and a longer queue makes room sooner.
+const NEXT_LOOK: Duration = Duration::from_millis(10);
 
 pub(super) struct Reception {
     pub(super) listener: Listener,
@@ -70,17 +75,23 @@ impl Reception {
     ) -> Poll<io::Result<Attempt>> {
         let _alone = self.one_at_a_time.lock();
         let now = Instant::now();
-        if let Entry::Full(ask_again) = self.handshakes.entry(now) {
-            return Poll::Ready(Ok(Attempt::NoRoom(ask_again)));
-        }
+        let queued = || self.listener.queue_length();
+        let gives_way = match self.handshakes.entry(now, queued) {
+            Entry::Open(gives_way) => gives_way,
+            Entry::Full(ask_again) => {
+                let ask_again = ask_again.no_later_than(now + NEXT_LOOK);
+                return Poll::Ready(Ok(Attempt::NoRoom(ask_again)));
+            }
+        };
         match ready!(accept()) {
             Ok((stream, peer)) => {
-                self.handshakes.begin(stream, peer);
+                self.handshakes.begin(stream, peer, gives_way);
                 Poll::Ready(Ok(Attempt::Took))
             }
             // The limit is more than the process has.
             Err(error)
-                if classify(&error) == AcceptError::Shortage && self.handshakes.give_way(now) =>
+                if classify(&error) == AcceptError::Shortage
+                    && self.handshakes.give_way(now, queued()) =>
             {
                 let ask_again = AskAgain::AtTheLatest(now + RETRY);
                 Poll::Ready(Ok(Attempt::NoRoom(ask_again)))

@@ -2,6 +2,7 @@
 
 mod clients;
 mod handover;
+mod pressure;
 mod refusals;
 mod renewal;
 mod secure;

@@ -15,7 +15,8 @@ use super::stage::{
     PATIENCE, Stage, ask, client_config, connection, echo, is_open, name, on_each_runtime,
     poll_once, refuse, server_config, speak_tls, until, until_end,
 };
-use crate::net::handshake::shake_hands;
+use crate::net::admission::Stage as HandshakeStage;
+use crate::net::handshake::{Progress, shake_hands};
 
 #[test]
 fn a_client_that_speaks_tls_is_answered() {
@@ -199,14 +200,14 @@ fn only_a_client_that_was_told_something_is_given_time_to_read_it() {
         let (stream, _, mut plain) = connection().await;
         let words = b"GET / HTTP/1.1\r\n\r\n";
         plain.write_all(words).await.expect("a server");
-        let failed = shake_hands(stream, server_config()).await;
+        let failed = shake_hands(stream, server_config(), &Unreported).await;
         let linger = failed.expect_err("no TLS").linger();
         assert!(poll_once(pin!(linger)).await.is_pending());
 
         for version in rustls::ALL_VERSIONS {
             let (stream, _, io) = connection().await;
             let refusing = tokio::spawn(refuse(version, io));
-            let failed = shake_hands(stream, server_config()).await;
+            let failed = shake_hands(stream, server_config(), &Unreported).await;
             let linger = failed.expect_err("a refusal").linger();
             // The client has not closed its side.
             assert!(poll_once(pin!(linger)).await.is_ready());
@@ -282,6 +283,15 @@ fn a_listener_that_is_dropped_closes_everything() {
         until(async || intake.census().unread == 0).await;
         assert_eq!(intake.census().listeners, 0);
     });
+}
+
+/// A handshake of which nothing is limited.
+struct Unreported;
+
+impl Progress for Unreported {
+    fn client_spoke(&self) {}
+
+    fn waits(&self, _: HandshakeStage) {}
 }
 
 /// Whose handshake came to nothing, and what is told of it.

@@ -10,7 +10,7 @@ use super::stage::{
     PATIENCE, Stage, ask, connection, is_open, on_each_runtime, refuse, server_config, speak_tls,
     until, until_end,
 };
-use crate::net::admission::{AskAgain, Entry, Limits};
+use crate::net::admission::{AskAgain, Entry, Limits, Protection};
 use crate::net::handshakes::Handshakes;
 
 #[test]
@@ -95,7 +95,8 @@ fn at_the_limit_the_oldest_gives_way_and_no_other() {
             failure.is_some()
         })
         .await;
-        let why = "the handshake was the oldest of too many".to_owned();
+        let why = "the handshake gave way to a waiting client: max_handshakes or the limit of open files is reached";
+        let why = why.to_owned();
         let peer = oldest.local_addr().expect("an address");
         assert_eq!(failure, Some((peer, why)));
         assert!(failures.try_recv().is_err(), "of no other");
@@ -148,23 +149,78 @@ fn a_place_is_free_again_when_the_connection_is_collected() {
         let limits = Limits {
             timeout: Duration::from_secs(10),
             max: 1,
-            protected: Duration::from_secs(1),
+            protection: Protection::ByQueue(Duration::from_secs(1)),
         };
         let handshakes = Arc::new(Handshakes::new(server_config(), limits));
         let (stream, peer, io) = connection().await;
-        assert_eq!(handshakes.entry(Instant::now()), Entry::Open);
+        assert_eq!(handshakes.entry(Instant::now(), || 0), Entry::Open(None));
 
-        handshakes.begin(stream, peer);
-        let Entry::Full(AskAgain::AtTheLatest(old)) = handshakes.entry(Instant::now()) else {
+        handshakes.begin(stream, peer, None);
+        let Entry::Full(AskAgain::AtTheLatest(old)) = handshakes.entry(Instant::now(), || 0) else {
             panic!("the only place is taken");
         };
-        assert_eq!(handshakes.entry(old), Entry::Open);
+        assert_eq!(handshakes.entry(old, || 0), Entry::Open(Some(0)));
 
         let _client = speak_tls(io).await;
         // Through, but nobody has it: it does not give way, however old it gets.
-        until(async || handshakes.entry(old) == Entry::Full(AskAgain::WhenRoomIsMade)).await;
+        until(async || handshakes.entry(old, || 0) == Entry::Full(AskAgain::WhenRoomIsMade)).await;
         let _ = handshakes.next_finished().await;
-        assert_eq!(handshakes.entry(old), Entry::Open);
+        assert_eq!(handshakes.entry(old, || 0), Entry::Open(None));
+    });
+}
+
+#[test]
+fn a_client_that_has_sent_nothing_gives_way_before_one_that_has_sent_a_byte() {
+    on_each_runtime(|| async {
+        let limits = Limits {
+            timeout: PATIENCE,
+            max: 2,
+            protection: Protection::ByQueue(Duration::from_secs(1)),
+        };
+        let handshakes = Arc::new(Handshakes::new(server_config(), limits));
+        let (stream, peer, begun) = connection().await;
+        begun.try_write(&[22]).expect("a server");
+        handshakes.begin(stream, peer, None);
+        let (stream, peer, _silent) = connection().await;
+        handshakes.begin(stream, peer, None);
+        // Until the tasks have read what there is, also that there is nothing.
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let old = Instant::now() + PATIENCE;
+            assert_eq!(handshakes.entry(old, || 1000), Entry::Open(Some(1)));
+        }
+    });
+}
+
+/// On one thread, the task of the handshake cannot read the bytes before this test waits.
+#[test]
+fn a_handshake_with_unread_bytes_does_not_give_way() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let limits = Limits {
+            timeout: PATIENCE,
+            max: 1,
+            protection: Protection::ByQueue(Duration::from_secs(1)),
+        };
+        let handshakes = Arc::new(Handshakes::new(server_config(), limits));
+        let (stream, peer, io) = connection().await;
+        let old = Instant::now() + PATIENCE;
+        handshakes.begin(stream, peer, None);
+        let silent = handshakes.entry(old, || 1000);
+        assert_eq!(silent, Entry::Open(Some(0)));
+
+        io.try_write(&[22]).expect("a server");
+        let wait_until = std::time::Instant::now() + PATIENCE;
+        while handshakes.entry(old, || 1000) != Entry::Full(AskAgain::WhenRoomIsMade) {
+            assert!(std::time::Instant::now() < wait_until, "the byte arrives");
+            std::thread::yield_now();
+        }
+
+        // The task reads the byte, and waits for the rest of the hello.
+        until(async || handshakes.entry(old, || 1000) == Entry::Open(Some(0))).await;
     });
 }
 
