@@ -287,8 +287,8 @@ impl Progress for Held {
     }
 
     fn waits(&self, stage: Stage) {
-        let mut state = self.handshakes.state();
-        state.admission.waits(self.number, stage, Instant::now());
+        let mut shared = self.handshakes.state();
+        shared.admission.waits(self.number, stage, Instant::now());
     }
 }
 

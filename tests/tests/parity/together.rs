@@ -14,14 +14,14 @@ use crate::support::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
     /// While `on_child_spawn` of the second one runs.
-    BeforeReady,
+    Early,
     /// While `on_master_ready` runs.
-    DuringReady,
+    Meanwhile,
     /// Afterwards.
-    AfterReady,
+    Late,
 }
 
-const DEATHS: [Death; 3] = [Death::BeforeReady, Death::DuringReady, Death::AfterReady];
+const DEATHS: [Death; 3] = [Death::Early, Death::Meanwhile, Death::Late];
 
 /// Kills both and waits until both are dead and still unseen by the master: this runs on its thread.
 fn kill_both(pids: &[i32]) {
@@ -38,12 +38,12 @@ fn doomed(prefork: &mut Prefork, death: Death) -> Facts<Told> {
     prefork.on_child_spawn(move |child| {
         spawns.push(Told::Spawned(child.pid()));
         let all = spawned(&spawns.all());
-        if death == Death::BeforeReady && all.len() == 2 {
+        if death == Death::Early && all.len() == 2 {
             kill_both(&all);
         }
     });
     prefork.on_master_ready(move |master| {
-        if death == Death::DuringReady {
+        if death == Death::Meanwhile {
             kill_both(master.pids());
         }
         ready.push(Told::Ready(master.pids().to_vec()));
@@ -54,7 +54,7 @@ fn doomed(prefork: &mut Prefork, death: Death) -> Facts<Told> {
 fn begin(prefork: &mut Prefork, death: Death, facts: &Facts<Told>) -> Handle {
     let master = start(prefork);
     let first = spawned(&facts.wait("two children", 2));
-    if death == Death::AfterReady {
+    if death == Death::Late {
         facts.wait("two children, announced", 3);
         first[..2].iter().copied().for_each(kill_child);
     }
