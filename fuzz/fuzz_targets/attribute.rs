@@ -23,6 +23,8 @@ mod expand;
 mod item;
 #[path = "../../prefork-macros/src/tests/judge.rs"]
 mod judge;
+#[path = "../../prefork-macros/src/listeners.rs"]
+mod listeners;
 #[path = "../../prefork-macros/src/signature.rs"]
 mod signature;
 #[path = "../../prefork-macros/src/value.rs"]
