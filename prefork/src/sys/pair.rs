@@ -73,6 +73,7 @@ pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 /// None.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on Linux")]
 pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) -> io::Result<()> {
     let _ = socket.as_raw_fd();
     Ok(())

@@ -43,6 +43,7 @@ impl Peer {
 
     /// Elsewhere the end of the channel has to do.
     #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail on Linux")]
     pub(crate) fn of(_socket: BorrowedFd<'_>) -> io::Result<Option<Self>> {
         Ok(None)
     }

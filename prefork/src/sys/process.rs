@@ -23,6 +23,7 @@ pub(crate) fn outlive_parent() -> std::io::Result<()> {
 
 /// Only a master sets one.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on Linux")]
 pub(crate) fn outlive_parent() -> std::io::Result<()> {
     Ok(())
 }
