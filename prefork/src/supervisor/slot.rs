@@ -114,6 +114,8 @@ impl SlotState {
                 since,
                 ready_by: after(since, policy.ready_timeout),
             },
+            // Not by a deadline: the exit of a child that ends at once may be heard before any deadline is looked at.
+            Readiness::Unseen if policy.healthy_after.is_zero() => Self::Serving { child, since },
             Readiness::Unseen => Self::Proving {
                 child,
                 since,

@@ -143,7 +143,7 @@ impl Supervisor {
             Step::Stay => {}
             Step::Become(state) => self.enter(slot, state),
             Step::Confirm(state) => {
-                self.fleet.set_slot(slot, state);
+                self.enter(slot, state);
                 self.phase.confirm_start();
             }
             Step::Fail(failure) => {

@@ -109,6 +109,7 @@ impl Book {
                     entry.readiness = readiness;
                     // Nobody waits for it any more.
                     entry.left = give_up_at.filter(|&at| at < now);
+                    self.proves_at_once(child);
                 }
             }
             Event::StartFailed { child, failure } => self.start_failed(child, failure),
@@ -125,6 +126,7 @@ impl Book {
                     && entry.may_get_well()
                 {
                     entry.readiness = readiness;
+                    self.proves_at_once(child);
                 }
             }
             Event::Closed { child } => {
@@ -316,6 +318,20 @@ impl Book {
         self.policy
             .exit_patience
             .min(self.policy.shutdown_grace_period)
+    }
+
+    /// A child whose readiness cannot be seen, and that needs to live for no time, is well before anything else is
+    /// known of it.
+    fn proves_at_once(&mut self, child: ChildId) {
+        let needs_no_time = self.policy.healthy_after.is_zero();
+        if let Some(entry) = self.living(child)
+            && needs_no_time
+            && entry.readiness == Readiness::Unseen
+            && entry.may_get_well()
+        {
+            entry.is_well = true;
+            self.may_be_healthy = true;
+        }
     }
 
     /// What has become true by the time alone.

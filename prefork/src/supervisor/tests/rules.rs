@@ -145,6 +145,28 @@ fn an_unseen_child_is_well_after_it_has_lived_for_a_while() {
 }
 
 #[test]
+fn a_child_that_needs_to_live_for_no_time_is_well_even_if_its_exit_is_the_first_thing_heard() {
+    let mut policy = policy(1);
+    policy.healthy_after = Duration::ZERO;
+    policy.recover_threshold = 1;
+    policy.recover_window = Window::Sliding(MOMENT);
+    let mut stage = Stage::new(policy);
+    for child in 1..10 {
+        let asked = stage.supervisor.next_action(stage.now);
+        assert_eq!(asked, Some(start(0, child)));
+        let (child, readiness) = (ChildId(child), UNSEEN);
+        stage.tell(Event::Started { child, readiness });
+        stage.exit(child);
+        if child == ChildId(1) {
+            assert_eq!(stage.ask(), [Action::AnnounceMasterReady]);
+            stage.tell(Event::MasterReady);
+        }
+        stage.pass(MOMENT);
+    }
+    assert_eq!(stage.supervisor.exits_counted(), 1);
+}
+
+#[test]
 fn an_unseen_child_may_still_say_that_it_is_ready() {
     let mut stage = Stage::new(policy(1));
     stage.settle(UNSEEN);
