@@ -1,4 +1,4 @@
-//! One end of a channel. Neither sending nor receiving ever waits for the other side.
+//! One end of a channel. Neither sending nor receiving ever waits for the peer.
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,7 +9,7 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, recvmsg, send, shutdown};
 use crate::sys::detached::Detached;
 use crate::sys::pair::{QUIET, pair, refuse_descriptors};
 
-/// A frame longer than this is a violation.
+/// The longest frame, in bytes. A longer one breaks the rules of the channel.
 pub(crate) const MAX_FRAME: usize = 4096;
 
 /// One end of the pair.
@@ -18,37 +18,41 @@ pub(crate) struct Channel {
     end: End,
 }
 
-/// Who keeps descriptors that the peer sends away from this end.
+/// How this end rejects descriptors that the peer sends.
 ///
-/// The thread that drops a message closes the descriptors in it, and the last close of a socket
-/// may block for as long as the socket's owner wants (`SO_LINGER` in `socket(7)`). A worker must
-/// not be able to do this to the master's thread.
+/// The thread that drops a message closes the descriptors in it. The last close of a socket may
+/// block for as long as its owner set (`SO_LINGER` in `socket(7)`). A worker must not be able to
+/// block the thread of the master in this way.
 #[derive(Debug)]
 enum End {
-    /// The kernel (Linux 6.16), or the peer is trusted: it is the master.
+    /// The kernel rejects them (Linux 6.16), or the peer is the trusted master.
     Plain(OwnedFd),
-    /// This code: frames are looked at before they are received, and one with descriptors never
-    /// is. Another thread closes this end with all that is still queued.
+    /// This code rejects them.
+    ///
+    /// It peeks at each frame and never receives one with descriptors. Another thread closes this
+    /// end with all that is still queued.
     Checked(Detached),
 }
 
-/// What was there to receive.
+/// The result of a receive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// One frame; an empty one is skipped by the decoder like any unknown one.
+    /// One frame. An empty one is skipped by the decoder like any unknown frame.
     Frame(Vec<u8>),
-    /// A frame longer than any that either side sends.
+    /// A frame longer than `MAX_FRAME`.
     TooLong,
     /// A frame with descriptors. It stays in the queue: the caller drops the channel.
     Descriptors,
-    /// Nothing now.
+    /// No frame is waiting.
     Nothing,
-    /// The other side is gone.
+    /// The peer closed its end.
     End,
 }
 
 impl Channel {
-    /// The master's end and the child's, close-on-exec and non-blocking.
+    /// Creates the end of the master and the end of the child.
+    ///
+    /// Both are close-on-exec and non-blocking.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -61,7 +65,7 @@ impl Channel {
         Ok((Self { end }, Self::from_fd(child)))
     }
 
-    /// A pair as it is made before Linux 6.16.
+    /// A pair as on kernels before Linux 6.16.
     #[cfg(test)]
     fn checked_pair() -> io::Result<(Self, Self)> {
         let (master, child) = pair()?;
@@ -69,7 +73,7 @@ impl Channel {
         Ok((Self { end }, Self::from_fd(child)))
     }
 
-    /// An inherited end, whose peer is the master.
+    /// An inherited end; its peer is the master.
     pub(crate) fn from_fd(fd: OwnedFd) -> Self {
         let end = End::Plain(fd);
         Self { end }
@@ -78,22 +82,22 @@ impl Channel {
     /// Sends one frame, or fails at once.
     ///
     /// # Errors
-    /// `WouldBlock` when the other side has left hundreds of frames unread; `EPIPE` when it is
-    /// gone.
+    /// `WouldBlock` if the peer has hundreds of unread frames; `EPIPE` if it closed its end.
     pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
         let flags = MsgFlags::MSG_DONTWAIT | QUIET;
         let fd = self.as_fd().as_raw_fd();
         match send(fd, frame, flags) {
-            // A frame that was lost for a shortage of memory would not be missed: a worker would stay unready.
+            // Tries again after a shortage of memory: no later frame would make up for a lost one,
+            // and a worker would stay unready.
             Err(errno) if !matches!(errno, Errno::EAGAIN | Errno::EPIPE) => send(fd, frame, flags)?,
             other => other?,
         };
         Ok(())
     }
 
-    /// Ends the conversation for both sides, whoever else holds a descriptor of it.
+    /// Ends the channel for both sides, even if other processes hold descriptors of it.
     pub(crate) fn hang_up(&self) {
-        // It fails only where the other side has ended it already.
+        // This fails only if the peer already closed its end.
         let fd = self.as_fd().as_raw_fd();
         let _ = shutdown(fd, Shutdown::Both);
     }
@@ -102,7 +106,8 @@ impl Channel {
     pub(crate) fn receive(&self) -> Received {
         match &self.end {
             End::Plain(_) => self.receive_next(),
-            // Nobody else receives from this end: what was looked at is what is received.
+            // No other process receives from this end, so the next receive returns the frame that
+            // was checked.
             End::Checked(_) => match self.has_descriptors() {
                 Ok(false) => self.receive_next(),
                 Ok(true) => Received::Descriptors,
@@ -114,11 +119,11 @@ impl Channel {
 
     /// Whether the next frame carries descriptors.
     ///
-    /// A look without a control buffer installs none of them in this process, and closes none for
-    /// the last time, since the queued frame keeps them. `MSG_CTRUNC` says that there are some
-    /// (`recvmsg(2)`): nothing else that needs a control buffer is enabled on this socket.
+    /// A peek without a control buffer installs no descriptors in this process, and closes none for
+    /// the last time, since the queued frame keeps them. `MSG_CTRUNC` reports that there are some
+    /// (`recvmsg(2)`); no other feature of this socket uses a control buffer.
     fn has_descriptors(&self) -> nix::Result<bool> {
-        let look = || {
+        let peek = || {
             let mut buffer = [0];
             let mut parts = [IoSliceMut::new(&mut buffer)];
             let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
@@ -126,18 +131,18 @@ impl Channel {
             let message = recvmsg::<()>(fd, &mut parts, None, flags)?;
             Ok(message.flags.contains(MsgFlags::MSG_CTRUNC))
         };
-        match look() {
+        match peek() {
             // As in `take`.
-            Err(errno) if errno != Errno::EAGAIN => look(),
+            Err(errno) if errno != Errno::EAGAIN => peek(),
             other => other,
         }
     }
 
     fn receive_next(&self) -> Received {
         let mut buffer = [0; MAX_FRAME];
-        // MSG_TRUNC: the whole length, also of what did not fit.
+        // `MSG_TRUNC` returns the whole length, even of a frame that did not fit.
         match self.take(&mut buffer, MsgFlags::MSG_TRUNC) {
-            // An empty frame reads like the end; only poll can tell them apart.
+            // An empty frame reads like the end of the channel; only `poll(2)` distinguishes them.
             Ok(0) if !self.is_hung_up() => Received::Frame(Vec::new()),
             Ok(0) => Received::End,
             Ok(length) if length > MAX_FRAME => Received::TooLong,
@@ -147,9 +152,12 @@ impl Channel {
         }
     }
 
-    /// A peer that died with a frame of ours unread is first reported as a reset, and then what it
-    /// had said before is delivered: the report is passed over. It cannot come twice. Any other error
-    /// (`ENOMEM`) is passed over once as well: taken for the end, it would end a worker whose master lives.
+    /// Receives, and ignores one error.
+    ///
+    /// If a peer died with unread frames, the kernel first reports a reset and then delivers what
+    /// the peer had sent. The reset cannot come twice. Any other error (`ENOMEM`) is ignored once,
+    /// too: if it were taken for the end of the channel, a worker would exit although its master is
+    /// alive.
     fn take(&self, buffer: &mut [u8], flags: MsgFlags) -> nix::Result<usize> {
         let take = |buffer: &mut [u8]| {
             let flags = flags | MsgFlags::MSG_DONTWAIT;
@@ -166,8 +174,8 @@ impl Channel {
 
         let mut polled = [PollFd::new(self.as_fd(), PollFlags::empty())];
         let hung_up = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0);
-        // More frames may wait behind an empty one of a peer that is gone by now: then the next
-        // receive finds them, since the kernel delivers what was sent before the end.
+        // More frames may follow an empty one of a peer that closed its end meanwhile. The next
+        // receive returns them: the kernel delivers what was sent before the end.
         hung_up && !self.has_more()
     }
 
@@ -200,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// The pair as this kernel allows it, and as an older one does.
+    /// The pair of this kernel, and the pair of an older one.
     const PAIRS: [Pair; 2] = [Channel::pair, Channel::checked_pair];
 
     type Pair = fn() -> io::Result<(Channel, Channel)>;
@@ -208,9 +216,9 @@ mod tests {
     #[test]
     fn an_empty_frame_is_not_the_end() {
         for pair in PAIRS {
-            let (master, child) = pair().expect("descriptors");
-            child.send(b"").expect("room");
-            child.send(b"ready").expect("room");
+            let (master, child) = pair().expect("free descriptors");
+            child.send(b"").expect("space in the queue");
+            child.send(b"ready").expect("space in the queue");
             drop(child);
             assert_eq!(master.receive(), Received::Frame(Vec::new()));
             assert_eq!(master.receive(), Received::Frame(b"ready".to_vec()));
@@ -219,13 +227,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_said_before_it_died_with_frames_unread_is_heard() {
+    fn frames_of_a_peer_that_died_with_unread_frames_are_received() {
         for pair in PAIRS {
-            let (master, child) = pair().expect("descriptors");
-            master.send(b"welcome").expect("room");
-            child.send(b"ready").expect("room");
-            child.send(b"").expect("room");
-            child.send(b"panic x").expect("room");
+            let (master, child) = pair().expect("free descriptors");
+            master.send(b"welcome").expect("space in the queue");
+            child.send(b"ready").expect("space in the queue");
+            child.send(b"").expect("space in the queue");
+            child.send(b"panic x").expect("space in the queue");
             drop(child);
             assert_eq!(master.receive(), Received::Frame(b"ready".to_vec()));
             assert_eq!(master.receive(), Received::Frame(Vec::new()));
@@ -235,11 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_too_long_is_told_from_one_that_fits() {
+    fn a_frame_that_is_too_long_is_reported() {
         for pair in PAIRS {
-            let (master, child) = pair().expect("descriptors");
-            child.send(&[b'x'; MAX_FRAME + 1]).expect("room");
-            child.send(&[b'x'; MAX_FRAME]).expect("room");
+            let (master, child) = pair().expect("free descriptors");
+            child
+                .send(&[b'x'; MAX_FRAME + 1])
+                .expect("space in the queue");
+            child.send(&[b'x'; MAX_FRAME]).expect("space in the queue");
             assert_eq!(master.receive(), Received::TooLong);
             assert_eq!(master.receive(), Received::Frame(vec![b'x'; MAX_FRAME]));
             assert_eq!(master.receive(), Received::Nothing);
@@ -249,9 +259,9 @@ mod tests {
     #[test]
     fn a_full_channel_fails_at_once() {
         for pair in PAIRS {
-            let (master, _child) = pair().expect("descriptors");
-            let refused = (0..100_000).find_map(|_| master.send(b"drain").err());
-            assert_eq!(refused.map(|e| e.kind()), Some(io::ErrorKind::WouldBlock));
+            let (master, _child) = pair().expect("free descriptors");
+            let error = (0..100_000).find_map(|_| master.send(b"drain").err());
+            assert_eq!(error.map(|e| e.kind()), Some(io::ErrorKind::WouldBlock));
         }
     }
 
@@ -265,28 +275,28 @@ mod tests {
     #[test]
     #[cfg_attr(
         not(all(target_os = "linux", not(prefork_portable))),
-        ignore = "no other system has a master"
+        ignore = "only Linux has a master"
     )]
-    fn the_kernel_refuses_descriptors_for_the_master_but_not_from_it() {
-        let (master, child) = Channel::pair().expect("descriptors");
+    fn the_kernel_rejects_descriptors_to_the_master_but_not_from_it() {
+        let (master, child) = Channel::pair().expect("free descriptors");
         if matches!(master.end, End::Checked(_)) {
             println!("skipped: needs SO_PASSRIGHTS (Linux 6.16)");
             return;
         }
         let stdin = [0];
-        let refused = send_descriptors(&child, b"ready", &stdin);
-        assert_eq!(refused, Err(Errno::EPERM));
-        child.send(b"ready").expect("room");
+        let result = send_descriptors(&child, b"ready", &stdin);
+        assert_eq!(result, Err(Errno::EPERM));
+        child.send(b"ready").expect("space in the queue");
         assert_eq!(master.receive(), Received::Frame(b"ready".to_vec()));
         send_descriptors(&master, b"welcome", &stdin).expect("the child may receive them");
     }
 
-    /// A socket whose last close waits until the other end has read what was sent: for ever.
+    /// A socket that blocks in its last close, since its peer never reads all data.
     fn lingering() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let addr = listener.local_addr().expect("bound");
-        let mut near = TcpStream::connect(addr).expect("it listens");
-        let (far, _) = listener.accept().expect("it was connected");
+        let addr = listener.local_addr().expect("a bound socket");
+        let mut near = TcpStream::connect(addr).expect("a listening socket");
+        let (far, _) = listener.accept().expect("a connected client");
         near.set_nonblocking(true).expect("a socket");
         let chunk = vec![0; 1 << 20];
         while near.write(&chunk).is_ok() {}
@@ -295,7 +305,7 @@ mod tests {
         (near, far)
     }
 
-    /// Runs what may block; a limit for what never ends.
+    /// Runs code that may block; fails after a minute.
     fn within_a_minute<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, is_done) = mpsc::channel();
         thread::spawn(move || done.send(run()));
@@ -303,24 +313,25 @@ mod tests {
         is_done.recv_timeout(limit).expect("it must not block")
     }
 
-    /// Sends the near end of a lingering socket, of which nothing else is left. Returns the far one.
+    /// Sends the near end of a lingering socket and closes it here. Returns the far end.
     fn send_lingering(child: &Channel, frame: &[u8]) -> TcpStream {
         let (near, far) = lingering();
-        send_descriptors(child, frame, &[near.as_raw_fd()]).expect("an older kernel takes it");
+        send_descriptors(child, frame, &[near.as_raw_fd()])
+            .expect("an older kernel accepts descriptors");
         far
     }
 
     #[test]
     #[cfg_attr(
         not(all(target_os = "linux", not(prefork_portable))),
-        ignore = "no other system has a master"
+        ignore = "only Linux has a master"
     )]
     fn a_frame_with_descriptors_is_never_received_and_its_channel_is_dropped_at_once() {
         for frame in [&b"ready"[..], b"", &[b'x'; MAX_FRAME + 1]] {
-            let (master, child) = Channel::checked_pair().expect("descriptors");
-            child.send(b"hello").expect("room");
+            let (master, child) = Channel::checked_pair().expect("free descriptors");
+            child.send(b"hello").expect("space in the queue");
             let _far = send_lingering(&child, frame);
-            child.send(b"closed").expect("room");
+            child.send(b"closed").expect("space in the queue");
             let received = within_a_minute(move || {
                 let received = [master.receive(), master.receive(), master.receive()];
                 drop(master);
@@ -338,12 +349,12 @@ mod tests {
     #[test]
     #[cfg_attr(
         not(all(target_os = "linux", not(prefork_portable))),
-        ignore = "no other system has a master"
+        ignore = "only Linux has a master"
     )]
-    fn descriptors_that_nobody_looked_at_do_not_hold_up_a_drop_either() {
-        let (master, child) = Channel::checked_pair().expect("descriptors");
+    fn unread_descriptors_do_not_block_a_drop() {
+        let (master, child) = Channel::checked_pair().expect("free descriptors");
         let far: Vec<_> = (0..3).map(|_| send_lingering(&child, b"ready")).collect();
-        // As after the exit of a child.
+        // Like after the exit of a child.
         drop(child);
         within_a_minute(move || drop(master));
         drop(far);
@@ -352,15 +363,15 @@ mod tests {
     #[test]
     #[cfg_attr(
         not(all(target_os = "linux", not(prefork_portable))),
-        ignore = "no other system has a master"
+        ignore = "only Linux has a master"
     )]
-    fn a_socket_in_the_queue_of_a_socket_in_a_frame_does_not_hold_up_a_drop() {
-        let (master, child) = Channel::checked_pair().expect("descriptors");
-        let (inner, other) = pair().expect("descriptors");
+    fn a_socket_queued_in_a_socket_in_a_frame_does_not_block_a_drop() {
+        let (master, child) = Channel::checked_pair().expect("free descriptors");
+        let (inner, other) = pair().expect("free descriptors");
         let other = Channel::from_fd(other);
         let _far = send_lingering(&other, b"x");
         let both = [inner.as_raw_fd(), other.as_fd().as_raw_fd()];
-        send_descriptors(&child, b"ready", &both).expect("an older kernel takes it");
+        send_descriptors(&child, b"ready", &both).expect("an older kernel accepts descriptors");
         drop((inner, other, child));
         within_a_minute(move || {
             assert_eq!(master.receive(), Received::Descriptors);

@@ -1,25 +1,25 @@
-//! The variable that makes a process a child: `PREFORK_CHILD=<protocol>:<slot>:<child>:<fd>`.
+//! The variable that makes a process a worker: `PREFORK_CHILD=<protocol>:<slot>:<child>:<fd>`.
 
 use std::os::fd::RawFd;
 
 use super::PROTOCOL;
 
-/// The one marker. A value that is already there is replaced; look-alike names stay.
+/// The name of the variable. A value that is already set is replaced; similar names stay.
 pub(crate) const ROLE_VARIABLE: &str = "PREFORK_CHILD";
 
-/// Which child a process is, and where its channel is.
+/// The child id and slot of a process, and the descriptor of its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Marker {
-    /// The place that it fills.
+    /// The slot that it fills.
     pub(crate) slot: usize,
-    /// A number that no other start of this master has.
+    /// The child id. It is unique among the starts of one master.
     pub(crate) child: u64,
     /// The descriptor of the channel.
     pub(crate) channel: RawFd,
 }
 
 impl Marker {
-    /// The variable's value.
+    /// Encodes the value of the variable.
     pub(crate) fn encode(&self) -> String {
         let Self {
             slot,
@@ -29,10 +29,10 @@ impl Marker {
         format!("{PROTOCOL}:{slot}:{child}:{channel}")
     }
 
-    /// Reads the variable's value.
+    /// Decodes the value of the variable.
     ///
     /// # Errors
-    /// A sentence about what is wrong with it.
+    /// The reason why the value is invalid.
     pub(crate) fn decode(value: &str) -> Result<Self, String> {
         let malformed = || {
             format!(
@@ -47,7 +47,7 @@ impl Marker {
         let protocol: u32 = protocol.parse().map_err(|_| malformed())?;
         if protocol != PROTOCOL {
             return Err(format!(
-                "the master speaks protocol {protocol}, this program {PROTOCOL}"
+                "the master uses protocol {protocol}, this program uses protocol {PROTOCOL}"
             ));
         }
         Ok(Self {
@@ -64,18 +64,18 @@ mod tests {
 
     #[test]
     fn the_text_of_protocol_1_is_pinned() {
-        let marker = Marker {
+        let role = Marker {
             slot: 2,
             child: 17,
             channel: 5,
         };
         assert_eq!(ROLE_VARIABLE, "PREFORK_CHILD");
-        assert_eq!(marker.encode(), "1:2:17:5");
-        assert_eq!(Marker::decode("1:2:17:5"), Ok(marker));
+        assert_eq!(role.encode(), "1:2:17:5");
+        assert_eq!(Marker::decode("1:2:17:5"), Ok(role));
     }
 
     #[test]
-    fn values_set_by_hand_are_refused_with_what_is_wrong() {
+    fn invalid_values_are_rejected_with_the_reason() {
         for value in ["", "1", "yes", "1:2:3", "1:2:3:4:5", "1:-2:3:4", "1:2:3:x"] {
             let error = Marker::decode(value).expect_err(value);
             assert!(error.contains("not of the form"), "{error}");

@@ -1,7 +1,7 @@
-//! The frames, as text: a verb, then `key=value` pairs, so that `strace` shows the conversation.
+//! The frames, as text: a verb, then `key=value` pairs, so that `strace` shows them.
 //!
-//! Unknown verbs and unknown keys are skipped by both sides, so that a later version can say more.
-//! A free text, a panic's or an error's, stands last.
+//! Both sides skip unknown verbs and unknown keys, so that a later version can send more. A free
+//! text (a panic or an error) comes last.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -9,42 +9,44 @@ use std::time::Duration;
 
 use crate::error::{Shortage, ShortageStage};
 
-/// What a child tells its master.
+/// A frame from a child to the master.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FromChild {
-    /// The first frame: who speaks, and what its program declares.
+    /// The first frame: the protocol, and what the program declares.
     Hello {
-        /// Of the child's runtime.
+        /// The protocol version of the child.
         protocol: u32,
-        /// Whether `Ready` will come: by the first accept, or by a call.
+        /// Whether `Ready` follows, at the first accept or by a call.
         announces_ready: bool,
         /// The names of the listeners that its `main` takes.
         listeners: Vec<String>,
     },
-    /// It serves.
+    /// The child serves.
     Ready,
-    /// It does not, for now.
+    /// The child does not serve for now.
     Unready,
-    /// It will accept nothing more.
+    /// The child accepts no more connections.
     Closed,
-    /// A panic's message and place.
+    /// The message and location of a panic.
     Panic(String),
-    /// Its `main` has ended; the process may still run.
+    /// The `main` of the child has ended; its process may still run.
     Ended(MainEnd),
-    /// Accepting fails for lack of descriptors or memory, or works again.
+    /// The beginning or the end of a shortage of descriptors or memory in accept.
     Shortage(Shortage),
 }
 
-/// How the `main` of a worker ended. `Display` is the reason that a log gives.
+/// How the `main` of a worker ended. `Display` is the reason in log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MainEnd {
-    /// It returned, and not an error that could be described.
+    /// It returned: no error, or one without a description.
     Returned,
-    /// It returned an error, by its `Debug`.
+    /// It returned an error; its `Debug` text.
     Failed(String),
-    /// It panicked, by message and location.
+    /// It panicked; the message and location.
     Panicked(String),
-    /// The worker cannot go on: it could not be set up, an argument could not be made, or no listener accepts any more.
+    /// The worker cannot continue.
+    ///
+    /// It could not start, an argument could not be created, or no listener accepts any more.
     Unable(String),
 }
 
@@ -66,7 +68,7 @@ impl MainEnd {
             "error" => Self::Failed(text),
             "panic" => Self::Panicked(text),
             "unable" => Self::Unable(text),
-            // That it ended is what matters most.
+            // An unknown value of a later version: the fact that `main` ended matters most.
             _ => Self::Returned,
         })
     }
@@ -84,37 +86,37 @@ impl fmt::Display for MainEnd {
     }
 }
 
-/// What a master tells a child.
+/// A frame from the master to a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FromMaster {
-    /// Waits in the channel before the child runs.
+    /// The first frame, which is in the channel before the child runs.
     Welcome {
-        /// How long the child may drain when its master dies.
+        /// The time in which the child may drain if its master dies.
         grace: Duration,
-        /// How many threads a runtime of ours shall have; unsaid when it is one.
+        /// The number of threads of the async runtime. The frame omits it if it is 1.
         threads: NonZeroUsize,
     },
-    /// Finish what you have, within the budget.
+    /// Asks the child to finish its work within the budget.
     Drain {
-        /// Until the child is killed.
+        /// The time until the child is killed.
         budget: Duration,
-        /// Whose the waiting connections are.
+        /// What to do with the connections that wait in the queue.
         queue: Queue,
     },
-    /// Log files were moved away.
+    /// Asks the child to reopen its log files, which were moved.
     ReopenLogs,
 }
 
-/// What a draining child does about connections that wait in its queue.
+/// What a draining child does with the connections that wait in its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Queue {
-    /// Nobody else will serve them.
+    /// It serves them: no other worker will.
     Serve,
-    /// A successor has the same queue.
+    /// It leaves them: its successor has the same queue.
     Leave,
 }
 
-/// The longest text of a panic or an error that is sent.
+/// The longest text of a panic or an error that is sent, in bytes.
 const MAX_TEXT: usize = 1024;
 
 fn cut(text: &str) -> &str {
@@ -155,7 +157,7 @@ impl FromChild {
         .into_bytes()
     }
 
-    /// `None` for what a later version may mean.
+    /// Decodes a frame. `None` if it is unknown, for example from a later version.
     pub(crate) fn decode(frame: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(frame);
         let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
@@ -207,7 +209,7 @@ impl FromMaster {
         .into_bytes()
     }
 
-    /// `None` for what a later version may mean.
+    /// Decodes a frame. `None` if it is unknown, for example from a later version.
     pub(crate) fn decode(frame: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(frame);
         let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
@@ -323,7 +325,7 @@ mod tests {
         let budget = Duration::from_millis(1500);
         let welcome = |threads| FromMaster::Welcome {
             grace: budget,
-            threads: NonZeroUsize::new(threads).expect("some"),
+            threads: NonZeroUsize::new(threads).expect("not zero"),
         };
         let from_master: [(FromMaster, &str); 5] = [
             (welcome(1), "welcome grace_ms=1500"),
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_later_version_may_say_is_skipped() {
+    fn unknown_frames_and_keys_of_a_later_version_are_skipped() {
         assert_eq!(FromChild::decode(b"heartbeat every_ms=5"), None);
         assert_eq!(FromMaster::decode(b""), None);
         let hello = FromChild::decode(b"hello protocol=2 color=red ready=unseen");

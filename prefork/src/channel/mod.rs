@@ -1,6 +1,6 @@
-//! All that a master and a child say to each other, on one `SOCK_SEQPACKET` pair per child.
+//! The frames between the master and its children, on one `SOCK_SEQPACKET` pair per child.
 //!
-//! Knows the frames, their bytes and their limits; does not know what either side does about them.
+//! Knows the frames, their bytes and their limits; does not know what either side does with them.
 
 #[expect(
     clippy::module_inception,
@@ -16,6 +16,8 @@ pub(crate) use marker::{Marker, ROLE_VARIABLE};
 pub(crate) use message::{FromChild, FromMaster, MainEnd, Queue};
 pub(crate) use rate::Rate;
 
-/// The version of the frames and of the variables that announce them. Pinned: an old master starts
-/// new programs, and a new one talks to old children.
+/// The version of the frames and of the variables that announce them.
+///
+/// It is pinned by a test: an old master starts new programs, and a new master talks to old
+/// children.
 pub(crate) const PROTOCOL: u32 = 1;

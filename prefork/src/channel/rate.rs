@@ -1,8 +1,9 @@
-//! How much a child may say: a handful of frames in its life, so that more is a fault.
+//! The limit of frames from one child. A child sends a handful in its life, so many more are a
+//! fault.
 
 use std::time::{Duration, Instant};
 
-/// Counts frames in windows.
+/// Counts frames in windows of time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
     start: Instant,
@@ -12,16 +13,19 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// The frames of so many windows may be heard at once: more than the queue of a channel holds.
+    /// The number of windows that are added up at most.
+    ///
+    /// Their frames are more than the queue of a channel holds.
     const MOST_WINDOWS: u32 = 3;
 
-    /// Of frames of any kind: a hundred a second.
+    /// The limit of all frames: 100 per second.
     pub(crate) fn frames(now: Instant) -> Self {
         Self::new(now, Duration::from_secs(1), 100)
     }
 
-    /// Of frames about shortages, each of which is a line of the log: as many a minute as a worker of ours sends for four
-    /// listeners.
+    /// The limit of frames about shortages: 40 per minute.
+    ///
+    /// Each is a log line. A worker of this crate sends as many for four listeners.
     pub(crate) fn shortages(now: Instant) -> Self {
         Self::new(now, Duration::from_mins(1), 40)
     }
@@ -35,10 +39,10 @@ impl Rate {
         }
     }
 
-    /// Notes one frame; whether it was within the limit.
+    /// Counts one frame; returns whether it was within the limit.
     ///
-    /// A window that lasted longer, since the master was paused or a hook took its time, allows
-    /// what its length does: the frames were not sent at once, they are only heard at once.
+    /// A longer window, after a pause of the master or a slow hook, allows proportionally more: the
+    /// frames were not sent at once, they are only read at once.
     pub(crate) fn allows_one_more(&mut self, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.start);
         if elapsed >= self.window {
@@ -76,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_waited_for_the_master_count_over_the_time_of_the_wait() {
+    fn frames_that_waited_for_the_master_are_counted_over_the_waiting_time() {
         let start = Instant::now();
         let mut rate = Rate::frames(start);
         let resumed = start + Duration::from_millis(1_500);
@@ -85,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_silence_saves_up_no_more_than_a_queue_holds() {
+    fn a_long_pause_allows_at_most_three_windows() {
         let start = Instant::now();
         let mut rate = Rate::frames(start);
         let later = start + Duration::from_hours(1);

@@ -1,11 +1,12 @@
-//! What a program has installed for everybody's lines: `tracing` or `log`, where our features of these names are on.
+//! The global logging backend of the program: a `tracing` subscriber or a logger of the `log`
+//! crate, each behind the feature of its name.
 //!
-//! The only file that knows either. Both are called on the master's thread, which waits for them: how long a line takes
-//! there is what the program has chosen.
+//! The only file that knows either crate. Both are called on the master's thread, which waits for
+//! them: the backend decides how long a line takes.
 
 use super::LogLine;
 
-/// Somebody who takes lines. With neither feature there is nobody.
+/// A backend that accepts log lines. Without both features there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Backend {
     #[cfg(feature = "tracing")]
@@ -15,8 +16,9 @@ pub(super) enum Backend {
 }
 
 impl Backend {
-    /// The one that hears this thread. `tracing` before `log`, which programs that use it have for the lines of others
-    /// (and often hand on to it, so that both would tell everything twice).
+    /// The backend that is active on this thread. `tracing` comes first: programs that use it
+    /// install a logger for `log` only for other crates. Such a logger often forwards to `tracing`,
+    /// which would then log each line twice.
     pub(super) fn installed() -> Option<Self> {
         #[cfg(feature = "tracing")]
         if tracing::is_installed() {
@@ -29,19 +31,19 @@ impl Backend {
         None
     }
 
-    /// For the line that says that it panicked.
+    /// The name in the line that reports its panic.
     pub(super) fn name(self) -> &'static str {
         match self {
             #[cfg(feature = "tracing")]
             Self::Tracing => "the tracing subscriber",
             #[cfg(feature = "log")]
-            Self::Log => "the logger of the crate log",
+            Self::Log => "the logger of the log crate",
         }
     }
 
     #[cfg_attr(
         not(any(feature = "tracing", feature = "log")),
-        expect(unused_variables, reason = "there is nobody to give it to")
+        expect(unused_variables, reason = "no backend without a feature")
     )]
     pub(super) fn take(self, line: &LogLine<'_>) {
         match self {
@@ -53,7 +55,7 @@ impl Backend {
     }
 }
 
-/// What both are told, under these names.
+/// The target and the fields that both backends get.
 #[cfg(any(feature = "tracing", feature = "log"))]
 mod fields {
     use super::LogLine;
@@ -79,14 +81,16 @@ mod tracing {
     use super::super::{Level, LogLine};
     use super::fields::{TARGET, age_ms, status};
 
-    /// For this thread: one that was set for another thread alone hears nothing of ours.
+    /// Whether a subscriber is set for this thread.
+    ///
+    /// One that is set for another thread only does not get the lines of the master.
     pub(super) fn is_installed() -> bool {
         get_default(|dispatch| !dispatch.is::<NoSubscriber>())
     }
 
     pub(super) fn take(line: &LogLine<'_>) {
-        // A level belongs to the place of an event, which is static: one place for each.
-        macro_rules! tell {
+        // The level is part of the static metadata of an event, so each level needs its own event.
+        macro_rules! emit {
             ($level:expr) => {
                 event!(
                     target: TARGET,
@@ -103,9 +107,9 @@ mod tracing {
             };
         }
         match line.level() {
-            Level::Info => tell!(Grade::INFO),
-            Level::Warn => tell!(Grade::WARN),
-            Level::Error => tell!(Grade::ERROR),
+            Level::Info => emit!(Grade::INFO),
+            Level::Warn => emit!(Grade::WARN),
+            Level::Error => emit!(Grade::ERROR),
         }
     }
 }
@@ -118,7 +122,9 @@ mod log {
     use super::super::{Level, LogLine};
     use super::fields::{TARGET, age_ms, status};
 
-    /// Whoever installs a logger says up to which level, or hears nothing of anybody.
+    /// A program that installs a logger also sets the maximum level.
+    ///
+    /// The default is off.
     pub(super) fn is_installed() -> bool {
         ::log::max_level() != LevelFilter::Off
     }
@@ -167,7 +173,7 @@ mod tests {
     use super::*;
     use crate::sys::exit_status::ExitStatus;
 
-    /// Keeps events as `LEVEL target name=value …`, or breaks.
+    /// Records events as `LEVEL target name=value …`, or panics.
     #[derive(Clone, Default)]
     struct Keeper {
         kept: Arc<Mutex<Vec<String>>>,
@@ -193,7 +199,7 @@ mod tests {
             let metadata = event.metadata();
             let mut text = Text(format!("{} {}", metadata.level(), metadata.target()));
             event.record(&mut text);
-            self.kept.lock().expect("nobody panics").push(text.0);
+            self.kept.lock().expect("no holder panics").push(text.0);
         }
     }
 
@@ -206,22 +212,22 @@ mod tests {
     }
 
     #[test]
-    fn a_subscriber_is_told_the_facts_as_fields() {
-        let keeper = Keeper::default();
+    fn a_subscriber_gets_the_values_as_fields() {
+        let capture = Keeper::default();
         let status = ExitStatus::Signal {
             number: 9,
             core_dumped: false,
         };
         let age = Duration::from_millis(5510);
         let line = LogLine::of_end(Level::Error, (2, 12), status, age, "");
-        with_default(keeper.clone(), || {
+        with_default(capture.clone(), || {
             let mut log = Log::default();
             log.line(&line);
             log.info("hello");
         });
-        let kept = keeper.kept.lock().expect("nobody panics");
+        let kept = capture.kept.lock().expect("no holder panics");
         let expected = [
-            "ERROR prefork message=worker 2 (pid 12) was killed by SIGKILL at the age of 5.5 s slot=2 pid=12 \
+            "ERROR prefork message=worker 2 (pid 12) was killed by SIGKILL after 5.5s slot=2 pid=12 \
              signal=\"SIGKILL\" age_ms=5510",
             "INFO prefork message=hello",
         ];
@@ -229,30 +235,30 @@ mod tests {
     }
 
     #[test]
-    fn the_logger_of_the_program_comes_before_it() {
-        let keeper = Keeper::default();
-        with_default(keeper.clone(), || {
+    fn a_logger_takes_precedence_over_the_subscriber() {
+        let capture = Keeper::default();
+        with_default(capture.clone(), || {
             let mut log = Log::new(Some(Box::new(|_| {})));
             log.info("for the logger");
         });
-        assert!(keeper.kept.lock().expect("nobody panics").is_empty());
+        assert!(capture.kept.lock().expect("no holder panics").is_empty());
     }
 
     #[test]
-    fn one_that_panics_is_not_asked_again() {
-        let keeper = Keeper {
+    fn a_subscriber_that_panics_is_not_called_again() {
+        let capture = Keeper {
             is_broken: true,
             ..Keeper::default()
         };
-        with_default(keeper, || {
+        with_default(capture, || {
             let mut log = Log::default();
-            log.info("a line that goes to stderr");
+            log.info("a line for stderr");
             log.info("another one");
         });
     }
 
     #[test]
-    fn nobody_installed_is_nobody_asked() {
+    fn without_a_subscriber_none_is_called() {
         assert_ne!(Backend::installed(), Some(Backend::Tracing));
     }
 }

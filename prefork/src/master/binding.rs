@@ -1,5 +1,5 @@
-//! Binding the addresses of a master that hears signals meanwhile: a name server that does not answer, or a port that is still
-//! in use, must not hold up a stop.
+//! Binds the addresses of a master while it handles signals: a name server that does not answer, or
+//! a port that is still in use, must not delay a stop.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -17,18 +17,21 @@ use crate::listen::{Binding, Bound, bind_all};
 use crate::sys::bell::Bell;
 use crate::sys::signals::{Received, SignalPipe};
 
-/// What came first.
+/// The first event: the addresses are bound, or a signal requests a stop.
 #[derive(Debug)]
 pub(super) enum Bind {
     Bound(Vec<Bound>),
-    /// This signal requested a stop.
+    /// A signal requested a stop.
     Stopped(Received),
 }
 
-/// Binds all addresses, or none. What takes time happens on a thread of its own, which nobody waits for after a stop.
+/// Binds all addresses, or none.
+///
+/// If this can take long, it is done on another thread. This function does not wait for that thread
+/// after a stop.
 ///
 /// # Errors
-/// Those of [`bind_all`]; no thread can be started.
+/// The errors of [`bind_all`], or the error of a thread that could not be started.
 pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<Bind, Error> {
     let binding = Binding::of(config);
     if config.listen.iter().all(Endpoint::is_literal) {
@@ -42,12 +45,12 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<Bind, Error>
         }
     }
     let cannot = |doing| move |source| Error::Master { doing, source };
-    let bell = Arc::new(Bell::new().map_err(cannot("make its own pipes"))?);
+    let waker = Arc::new(Bell::new().map_err(cannot("create an event descriptor (eventfd2)"))?);
     let (sender, receiver) = sync_channel(1);
-    let (endpoints, place, rings) = (
+    let (endpoints, label, thread_waker) = (
         config.listen.clone(),
         config.places.listen.clone(),
-        Arc::clone(&bell),
+        Arc::clone(&waker),
     );
     let (network, sharing, patience) = (binding.network, binding.sharing, binding.patience);
     thread::Builder::new()
@@ -55,15 +58,16 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<Bind, Error>
         .spawn(move || {
             let binding = Binding {
                 network,
-                place: &place,
+                place: &label,
                 sharing,
                 patience,
             };
-            // After a stop what was bound is closed here.
+            // After a stop there is no receiver: the failed send drops the sockets, which closes
+            // them.
             let _ = sender.send(bind_all(&endpoints, binding));
-            rings.ring();
+            thread_waker.ring();
         })
-        .map_err(cannot("start a thread to bind its addresses"))?;
+        .map_err(cannot("start a thread that binds its addresses"))?;
     loop {
         if let Ok(bound) = receiver.try_recv() {
             return bound.map(Bind::Bound);
@@ -72,8 +76,8 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<Bind, Error>
             return Ok(Bind::Stopped(stop));
         }
         let mut polled =
-            [bell.as_fd(), signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        // An interrupted wait is followed by a look at both, like any other.
+            [waker.as_fd(), signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        // The loop checks both sources after an interrupted wait, too.
         let _ = poll(&mut polled, PollTimeout::NONE);
     }
 }

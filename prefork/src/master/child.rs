@@ -1,4 +1,4 @@
-//! A child as the master holds it: its process, its channel, and what is known for the log.
+//! A child as the master holds it: its process, its channel, and the facts for its log lines.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use crate::supervisor::{ChildId, KillReason};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::pidfd::Pidfd;
 
-/// The limits that a line about an end names.
+/// The limits that the line about an exit names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) ready_timeout: Duration,
     pub(super) shutdown_grace_period: Duration,
 }
 
-/// One process, from its start until it was reaped.
+/// One process, from its start until it is reaped.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent facts for the log"
@@ -29,27 +29,27 @@ pub(super) struct Child {
     pub(super) slot: usize,
     pub(super) pid: i32,
     pub(super) pidfd: Pidfd,
-    /// Until the child closes its end, or breaks the rules.
+    /// `None` after the child closed its end or broke a rule of the channel.
     pub(super) channel: Option<Channel>,
     pub(super) rate: Rate,
-    /// Of the lines about shortages.
+    /// The limit of log lines about shortages.
     pub(super) shortage_rate: Rate,
     pub(super) started: Instant,
-    /// The master asked it to go.
+    /// The master asked it to stop, or a stop of the master began.
     pub(super) is_asked: bool,
-    /// The master killed it.
+    /// The reason why the master killed it, if it did.
     pub(super) killed: Option<KillReason>,
-    /// Its slot has been given to another child: its process outlives its `main`.
+    /// Another child fills its slot: the process outlives its `main`.
     pub(super) has_left: bool,
-    /// Somebody did not want to wait for its end.
+    /// It was killed because of a request to stop at once.
     pub(super) is_hurried: bool,
-    /// Which rule of the channel it broke.
+    /// The rule of the channel that it broke.
     pub(super) violation: Option<&'static str>,
-    /// How its `main` ended, if it has.
+    /// How its `main` ended; `None` while it runs.
     pub(super) main_end: Option<MainEnd>,
-    /// A panic's message and place, as the child sent it, and when.
+    /// The message and location of its last panic, as it sent them, and the time.
     pub(super) last_panic: Option<(String, Instant)>,
-    /// The log says that it has ended and cannot be reaped.
+    /// The log already has the line that it exited and cannot be reaped.
     pub(super) is_unreaped_logged: bool,
 }
 
@@ -82,12 +82,12 @@ impl Child {
         }
     }
 
-    /// How much the line about its end should be noticed.
+    /// The level of the line about its exit.
     fn gravity(&self, status: ExitStatus) -> Level {
         let by_sigterm =
             matches!(status, ExitStatus::Signal { number, .. } if number == libc::SIGTERM);
         match (self.killed, status) {
-            // A body that knows nothing of stops ends by the signal that asks it.
+            // A `main` that does not handle stops is ended by the SIGTERM that requests the stop.
             (None, ExitStatus::Code(0)) if self.is_asked => Level::Info,
             (None, _) if self.is_asked && by_sigterm => Level::Info,
             (None, _) if self.is_asked => Level::Warn,
@@ -96,7 +96,9 @@ impl Child {
         }
     }
 
-    /// How it ended, for its one line, its replacement and the last paragraph.
+    /// Collects all that is known about the exit.
+    ///
+    /// The log line, the hook of the replacement and the error of the master use it.
     pub(super) fn ending(&self, status: ExitStatus, limits: Limits, now: Instant) -> Ending {
         Ending {
             worker: (self.slot, self.pid),
@@ -104,21 +106,25 @@ impl Child {
             age: now.saturating_duration_since(self.started),
             level: self.gravity(status),
             killed: match self.killed {
-                None if self.is_asked => ", as asked".to_owned(),
+                None if self.is_asked => ", as requested".to_owned(),
                 None => String::new(),
                 Some(KillReason::NotReady) => {
                     let limit = duration::format(limits.ready_timeout);
                     format!(": not ready within ready_timeout ({limit})")
                 }
                 Some(KillReason::OutOfTime) if self.is_hurried => {
-                    ": it was to stop at once".to_owned()
+                    ": immediate stop requested".to_owned()
                 }
                 Some(KillReason::OutOfTime) => {
                     let limit = duration::format(limits.shutdown_grace_period);
                     format!(": did not stop within shutdown_grace_period ({limit})")
                 }
                 Some(KillReason::Violation) => {
-                    format!(": {}", self.violation.unwrap_or("it broke the protocol"))
+                    format!(
+                        ": {}",
+                        self.violation
+                            .unwrap_or("broke the protocol of the channel")
+                    )
                 }
             },
             reason: self.reason(status, now),
@@ -126,17 +132,22 @@ impl Child {
         }
     }
 
-    /// The kernel does not report the sender of a signal that ended a process. It uses this one when memory runs out.
+    /// A hint for a SIGKILL that the master did not send.
+    ///
+    /// The kernel does not report the sender of a signal that ended a process. It sends this signal
+    /// itself when memory runs out.
     fn hint(&self, status: ExitStatus) -> Option<&'static str> {
         let is_sigkill =
             matches!(status, ExitStatus::Signal { number, .. } if number == libc::SIGKILL);
         let is_unexplained = is_sigkill && self.killed.is_none() && !self.is_asked;
         is_unexplained.then_some(
-            "the master did not send it: if memory ran out, `dmesg` or the memory limit of the container shows it",
+            "the master did not send the signal; if memory ran out, `dmesg` or the memory limit of the container shows it",
         )
     }
 
-    /// What the worker itself reported about its end. That it returned, as it was asked to, is none.
+    /// The cause that the worker itself reported.
+    ///
+    /// A requested return of `main` is no cause.
     fn reason(&self, status: ExitStatus, now: Instant) -> Option<String> {
         match &self.main_end {
             Some(MainEnd::Returned) if self.is_asked => None,
@@ -145,9 +156,11 @@ impl Child {
         }
     }
 
-    /// The panic that ended the process, if one did: a server may have caught its last panic long ago.
+    /// The panic that ended the process, if one did.
+    ///
+    /// A server may have caught its last panic long ago, so an old panic does not count.
     fn panic_behind(&self, status: ExitStatus, now: Instant) -> Option<&str> {
-        /// A process that panics exits at once, but for a backtrace and a core dump.
+        /// A process that panics exits soon, after a backtrace and a core dump at most.
         const RECENT: Duration = Duration::from_secs(5);
         let (panic, at) = self.last_panic.as_ref()?;
         let may_be = match status {
@@ -170,14 +183,14 @@ impl Child {
     }
 }
 
-/// All that is known about the end of a child.
+/// All that is known about the exit of a child.
 #[derive(Debug)]
 pub(super) struct Ending {
     worker: (usize, i32),
     status: ExitStatus,
     age: Duration,
     level: Level,
-    /// What the master had to do with it.
+    /// The part of the master, as text: empty, `, as requested`, or the kill reason.
     killed: String,
     reason: Option<String>,
     hint: Option<&'static str>,
@@ -194,11 +207,15 @@ impl Ending {
         }
     }
 
-    /// The one line about it. If the log has named the cause already, it is the last of so many in a row.
+    /// The log line about the exit.
+    ///
+    /// If the log already gave the cause, `repeated` is the number of equal exits in a row.
     pub(super) fn line(&self, repeated: Option<u32>) -> LogLine<'static> {
         let reason = match (&self.reason, repeated) {
             (None, _) => None,
-            (Some(_), Some(count)) => Some(format!("the same reason, {count} times in a row")),
+            (Some(_), Some(count)) => {
+                Some(format!("same reason as before, {count} times in a row"))
+            }
             (Some(reason), None) => Some(reason.clone()),
         };
         let mut why = self.killed.clone();
@@ -232,10 +249,10 @@ mod tests {
         core_dumped: false,
     };
 
-    /// A child of slot 0 that no process stands behind: its descriptor is never asked.
+    /// A child of slot 0 without a process: its descriptor is never polled.
     fn child() -> Child {
-        let null = std::fs::File::open("/dev/null").expect("it is there");
-        let (channel, _) = Channel::pair().expect("descriptors");
+        let null = std::fs::File::open("/dev/null").expect("/dev/null exists");
+        let (channel, _) = Channel::pair().expect("free descriptors");
         let process = (7, Pidfd::new(null.into()));
         Child::new(ChildId(1), 0, process, channel, Instant::now())
     }
@@ -251,12 +268,12 @@ mod tests {
         let text = "exited with status 1: main returned an error: no database";
         assert_eq!(how(&child, ExitStatus::Code(1)), text);
         child.is_asked = true;
-        let text = "exited with status 1, as asked; main returned an error: no database";
+        let text = "exited with status 1, as requested; main returned an error: no database";
         assert_eq!(how(&child, ExitStatus::Code(1)), text);
         child.main_end = Some(MainEnd::Returned);
         assert_eq!(
             how(&child, ExitStatus::Code(0)),
-            "exited with status 0, as asked"
+            "exited with status 0, as requested"
         );
     }
 
@@ -273,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_long_ago_is_no_reason() {
+    fn an_old_panic_is_no_reason() {
         let mut child = child();
         child.last_panic = Some(("panicked: boom".to_owned(), Instant::now()));
         let later = Instant::now() + Duration::from_mins(1);
@@ -284,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_reason_is_named_once_and_stays_there_as_a_value() {
+    fn a_repeated_reason_is_logged_once_and_stays_available_as_a_value() {
         let mut child = child();
         child.main_end = Some(MainEnd::Failed("no database".to_owned()));
         let ending = child.ending(ExitStatus::Code(1), LIMITS, Instant::now());
         let line = ending.line(Some(3));
         assert!(
             line.to_string()
-                .ends_with(": the same reason, 3 times in a row"),
+                .ends_with(": same reason as before, 3 times in a row"),
             "{line}"
         );
         assert_eq!(line.reason(), Some("main returned an error: no database"));

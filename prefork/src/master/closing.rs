@@ -1,4 +1,5 @@
-//! Closing what workers share with the master, and waiting for workers, within a deadline.
+//! Closes the listeners, which workers share with the master, and waits for workers, within a
+//! deadline.
 
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -7,12 +8,13 @@ use super::child::Child;
 use crate::listen::Bound;
 use crate::sys::thread;
 
-/// The time that closing all listeners may take. It takes microseconds unless a worker holds it up.
+/// The time limit for closing all listeners. It takes microseconds unless a worker interferes
+/// (`SO_LINGER` on a socket that a worker turned into a connection).
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Closes the listeners on another thread, and waits for the end for at most a second.
+/// Closes the listeners on another thread, and waits at most one second for it.
 ///
-/// Nothing is started meanwhile, so that no child has a copy between clone and exec.
+/// No child is started meanwhile, so no child holds a copy between clone and exec.
 pub(super) fn close(listeners: Vec<Bound>) {
     const STACK: usize = 256 * 1024;
 
@@ -22,16 +24,16 @@ pub(super) fn close(listeners: Vec<Bound>) {
     let (done, is_done) = sync_channel(1);
     let close = move || {
         listeners.into_iter().for_each(Bound::release);
-        // Nobody may wait any more.
+        // The receiver may have timed out.
         let _ = done.send(());
     };
-    // Without a thread, the listeners were dropped, and so closed, by now.
+    // If the thread did not start, dropping the closure has closed the listeners.
     if thread::start(c"prefork-close", STACK, close).is_ok() {
         let _ = is_done.recv_timeout(PATIENCE);
     }
 }
 
-/// Waits for the end of all of these children until the deadline, and reaps them.
+/// Waits for the exit of these children until the deadline, and reaps them.
 pub(super) fn reap<'a>(children: impl Iterator<Item = &'a Child>, deadline: Instant) {
     for child in children {
         child.pidfd.wait_until(deadline);

@@ -1,4 +1,4 @@
-//! What other threads of this process ask of the master, as something to poll.
+//! Commands from other threads of this process to the master, with a descriptor to poll.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,20 +7,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::supervisor::Urgency;
 
-/// Something that a signal can ask for as well.
+/// A request that a signal can make, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     Stop(Urgency),
 }
 
-/// The master's end.
+/// The receiving end, in the master.
 #[derive(Debug)]
 pub(super) struct Commands {
     queue: Receiver<Command>,
     wake: UnixStream,
 }
 
-/// A thread's end.
+/// The sending end, in the `Handle`.
 #[derive(Debug)]
 pub(super) struct Commander {
     queue: Sender<Command>,
@@ -29,25 +29,25 @@ pub(super) struct Commander {
 
 pub(super) fn pair() -> io::Result<(Commander, Commands)> {
     let (sender, receiver) = channel();
-    let (ours, theirs) = UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    theirs.set_nonblocking(true)?;
+    let (sender_wake, receiver_wake) = UnixStream::pair()?;
+    sender_wake.set_nonblocking(true)?;
+    receiver_wake.set_nonblocking(true)?;
     let commander = Commander {
         queue: sender,
-        wake: ours,
+        wake: sender_wake,
     };
     let commands = Commands {
         queue: receiver,
-        wake: theirs,
+        wake: receiver_wake,
     };
     Ok((commander, commands))
 }
 
 impl Commander {
-    /// Nothing happens when the master has ended.
+    /// Sends a command. Does nothing if the master has ended.
     pub(super) fn send(&self, command: Command) {
         if self.queue.send(command).is_ok() {
-            // A full socket wakes the master as well.
+            // A full socket wakes the master, too.
             let _ = (&self.wake).write(&[0]);
         }
     }

@@ -1,7 +1,7 @@
-//! In the place of a master, on systems where there is none: why, and the refusal to make one.
+//! Replaces the master on systems that cannot have one: every start returns an error.
 //!
-//! What a master stands on has no like there: a process held by descriptor, a program executed by descriptor, an
-//! end that is heard without asking.
+//! A master is built on facilities of Linux: a process held by descriptor (`pidfd_open(2)`), a
+//! program executed by descriptor (`execveat(2)`), and exits that are reported without polling.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::supervisor::Readiness;
 
-/// What a master would be made from.
+/// The input of a start, as on Linux.
 pub(crate) struct Setup {
     pub(crate) config: Config,
     pub(crate) readiness: Readiness,
@@ -22,7 +22,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// # Errors
     /// Always.
-    #[expect(clippy::unused_self, reason = "the master that would be has one")]
+    #[expect(clippy::unused_self, reason = "same signature as on Linux")]
     pub(crate) fn run(self, _log: Log) -> Result<(), Error> {
         Err(refusal())
     }
@@ -38,7 +38,7 @@ impl Setup {
     }
 }
 
-/// Why this system cannot have a master.
+/// The reason why this system cannot have a master.
 pub(crate) const WHY_THERE_IS_NONE: Option<&str> = Some("a master needs Linux");
 
 /// # Errors

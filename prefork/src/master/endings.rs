@@ -1,37 +1,39 @@
-//! How children ended: for the hooks of their replacements, and for the last paragraph of a master that gives up.
+//! The last exit of each slot: for the hooks of the replacement, and for the error of a master that
+//! gives up.
 //!
-//! Equal endings in a row are counted, so that a log names a cause once. Knows texts; does not know processes.
+//! Counts equal exits in a row, so that the log gives a cause once. Handles texts only; knows no
+//! processes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The endings that still matter.
+/// The exits that are still needed.
 #[derive(Debug, Default)]
 pub(super) struct Endings {
-    /// Of each slot the last one, until the slot is filled again.
+    /// The last exit of each slot, until the slot is filled again.
     slots: HashMap<usize, Ending>,
     row: Row,
 }
 
-/// How one child ended, or why it could not be started.
+/// How one child exited, or why it could not be started.
 #[derive(Debug, Clone)]
 struct Ending {
-    /// The last process of the slot, if it had one.
+    /// The last process of the slot, if there was one.
     pid: Option<i32>,
     how: String,
     line: String,
 }
 
-/// Equal endings, one after the other, whatever slots they are of.
+/// Consecutive exits with the same cause, in any slot.
 #[derive(Debug, Default)]
 struct Row {
     how: String,
     count: u32,
-    /// When the log named the cause last.
+    /// When the log gave the cause last.
     named: Option<Instant>,
 }
 
-/// The child whose slot is filled again.
+/// The previous process of a slot that is filled again.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Predecessor {
     pub(super) pid: i32,
@@ -39,12 +41,16 @@ pub(super) struct Predecessor {
     pub(super) how: String,
 }
 
-/// A log names the cause of equal endings again after this long, since its reader may not see the first line any more.
+/// The time after which the log gives a repeated cause in full again.
+///
+/// Its reader may not see the first line any more.
 const NAMED_AGAIN: Duration = Duration::from_mins(1);
 
 impl Endings {
-    /// A child ended in this way. Returns how many in a row did, this one included, if the log need not name the cause
-    /// again.
+    /// Counts an exit with this cause.
+    ///
+    /// Returns the number of equal exits in a row, including this one, if the log need not give the
+    /// cause again.
     pub(super) fn count(&mut self, how: &str, now: Instant) -> Option<u32> {
         if self.row.how != how {
             self.row = Row {
@@ -53,7 +59,7 @@ impl Endings {
             };
         }
         self.row.count = self.row.count.saturating_add(1);
-        let is_recent = |named: Instant| now.saturating_duration_since(named) < NAMED_AGAIN;
+        let is_recent = |logged: Instant| now.saturating_duration_since(logged) < NAMED_AGAIN;
         if self.row.named.is_some_and(is_recent) {
             return Some(self.row.count);
         }
@@ -61,13 +67,13 @@ impl Endings {
         None
     }
 
-    /// The process in this slot ended, and is to be replaced.
+    /// Records that the process of this slot exited and is to be replaced.
     pub(super) fn exited(&mut self, slot: usize, pid: i32, how: String, line: String) {
         let pid = Some(pid);
         self.slots.insert(slot, Ending { pid, how, line });
     }
 
-    /// No process could be started in this slot.
+    /// Records that no process could be started in this slot.
     pub(super) fn not_started(&mut self, slot: usize, error: &str) {
         let pid = self.slots.get(&slot).and_then(|ending| ending.pid);
         let text = error.to_owned();
@@ -79,13 +85,13 @@ impl Endings {
         self.slots.insert(slot, ending);
     }
 
-    /// The slot is filled again; returns whose slot it was.
+    /// The slot is filled again. Returns the process that it had before.
     pub(super) fn replaced(&mut self, slot: usize) -> Option<Predecessor> {
         let Ending { pid, how, .. } = self.slots.remove(&slot)?;
         Some(Predecessor { pid: pid?, how })
     }
 
-    /// How it came to the end of this slot, for the last paragraph.
+    /// The last exit of this slot, for the error of a master that gives up.
     pub(super) fn last(&self, slot: usize) -> String {
         let Some(ending) = self.slots.get(&slot) else {
             return String::new();
@@ -94,7 +100,7 @@ impl Endings {
             Row { how, count, .. } if *count > 1 && *how == ending.how => {
                 format!("each of the last {count} {how}")
             }
-            Row { .. } => format!("the last: {}", ending.line),
+            Row { .. } => format!("last exit: {}", ending.line),
         }
     }
 }
@@ -106,7 +112,7 @@ mod tests {
     const HOW: &str = "exited with status 1: main returned an error: no";
 
     #[test]
-    fn equal_causes_in_a_row_are_named_once_a_minute() {
+    fn equal_causes_in_a_row_are_logged_once_a_minute() {
         let start = Instant::now();
         let mut endings = Endings::default();
         assert_eq!(endings.count(HOW, start), None);
@@ -118,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_paragraph_sums_up_equal_causes() {
+    fn the_error_of_the_master_sums_up_equal_causes() {
         let now = Instant::now();
         let mut endings = Endings::default();
         for pid in 1..4 {
@@ -132,11 +138,14 @@ mod tests {
         }
         assert_eq!(endings.last(0), format!("each of the last 3 {HOW}"));
         endings.count("was killed by SIGKILL", now);
-        assert_eq!(endings.last(0), format!("the last: worker 0 (pid 3) {HOW}"));
+        assert_eq!(
+            endings.last(0),
+            format!("last exit: worker 0 (pid 3) {HOW}")
+        );
     }
 
     #[test]
-    fn a_replacement_is_told_of_the_process_before_it_and_no_longer() {
+    fn the_previous_process_of_a_slot_is_returned_once() {
         let mut endings = Endings::default();
         assert_eq!(endings.replaced(0), None);
         endings.exited(0, 7, HOW.to_owned(), String::new());

@@ -1,4 +1,6 @@
-//! What the kernel reports, as facts for the supervisor and lines for the log.
+//! Handles what the kernel reports: passes events to the supervisor and writes log lines.
+//!
+//! Knows the sources of events and their meaning; makes no decisions about children.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -17,7 +19,7 @@ use crate::supervisor::{ChildId, Event, Readiness, Urgency};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::{Received, SignalPipe};
 
-/// Frames heard from one child before the others have their turn.
+/// The number of frames read from one child before other sources get their turn.
 const FRAMES_PER_TURN: usize = 16;
 
 impl Master {
@@ -31,12 +33,12 @@ impl Master {
         }
     }
 
-    /// Tells the supervisor of a fact that was heard.
+    /// Passes an event from a source to the supervisor.
     fn tell_heard(&mut self, event: Event) {
         self.tell_at(event, self.heard_until);
     }
 
-    /// Tells the supervisor what came of an action, which may have taken its time.
+    /// Passes the result of an action, which may have taken time, to the supervisor.
     pub(super) fn tell(&mut self, event: Event) {
         self.tell_at(event, Instant::now());
     }
@@ -46,7 +48,9 @@ impl Master {
         self.note_stop(now);
     }
 
-    /// What an interrupt means depends on when the stop began, and many things can begin one.
+    /// Records in `escalation` when a stop began.
+    ///
+    /// The meaning of SIGINT depends on that time, and many events can begin a stop.
     pub(super) fn note_stop(&mut self, now: Instant) {
         if self.supervisor.is_stopping() {
             self.escalation.stop_began(now);
@@ -101,7 +105,7 @@ impl Master {
         }
     }
 
-    /// The lines that are due about signals that changed nothing.
+    /// Logs the repeated signals that are due.
     pub(super) fn log_due_repeats(&mut self) {
         while let Some(received) = self.repeats.next_due(Instant::now()) {
             self.log_repeat(received);
@@ -115,13 +119,13 @@ impl Master {
     }
 
     fn log_repeat(&mut self, received: Received) {
-        let (level, what) = match received.signal {
+        let line = match received.signal {
             Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
-                (Level::Info, "already stopping")
+                LogLine::of_signal(Level::Info, received, "already stopping")
             }
-            _ => (Level::Warn, "ignored, not supported yet"),
+            _ => LogLine::ignored_signal(received, "not supported yet"),
         };
-        self.log.line(&LogLine::of_signal(level, received, what));
+        self.log.line(&line);
     }
 
     fn hear_commands(&mut self) {
@@ -129,7 +133,7 @@ impl Master {
             match command {
                 Command::Stop(urgency) => {
                     let what = self.describe_stop(urgency);
-                    self.log.info(&format!("the handle: {what}"));
+                    self.log.info(&format!("stop requested by Handle: {what}"));
                     self.stop(urgency);
                 }
             }
@@ -155,11 +159,13 @@ impl Master {
         }
     }
 
-    /// A process that shares this socket has shut it down: no worker can accept from it any more. It is bound anew; workers
-    /// that have the old one end, since their accept fails, and their replacements get the new one.
+    /// Binds a listening socket again that a process which shares it has shut down.
+    ///
+    /// No worker can accept from the old socket any more. Workers that have it exit, because their
+    /// accept fails, and their replacements get the new one.
     fn hear_listener(&mut self, lost: ListenerSocket) {
         let ListenerSocket { listener, socket } = lost;
-        // Closed by now, in a stop.
+        // A stop may have closed it already.
         let Some(bound) = self.listeners.get_mut(usize::from(listener)) else {
             return;
         };
@@ -171,7 +177,7 @@ impl Master {
         if self.supervisor.is_stopping() {
             return;
         }
-        let place = bound.place.to_string();
+        let shown = bound.place.to_string();
         let again = bound.bind_again(index).and_then(|old| {
             closing::close(vec![old]);
             let watched = self.watch_listener(lost);
@@ -182,11 +188,12 @@ impl Master {
         });
         match again {
             Ok(()) => self.log.error(&format!(
-                "the listener {place} was shut down by a process that shares it: it is bound again, and workers that have the old socket are replaced"
+                "listener {shown} was shut down by a process that shares its socket: bound it again; workers \
+                 with the old socket exit and are replaced"
             )),
             Err(error) => {
                 self.log.error(&format!(
-                    "the listener {place} was shut down by a process that shares it, and cannot be bound again"
+                    "listener {shown} was shut down by a process that shares its socket, and cannot be bound again"
                 ));
                 self.failure.get_or_insert(error);
                 self.tell_heard(Event::ListenerLost);
@@ -216,7 +223,7 @@ impl Master {
         }
     }
 
-    /// At most one frame, and what it means.
+    /// Reads at most one frame.
     fn hear_frame(&mut self, id: ChildId) -> Heard {
         let Some(child) = self.children.get_mut(&id) else {
             return Heard::Nothing;
@@ -227,22 +234,22 @@ impl Master {
         let broken = match channel.receive() {
             Frame::Nothing => return Heard::Nothing,
             Frame::End => None,
-            Frame::TooLong => Some("it sent a frame that is too long"),
-            Frame::Descriptors => Some("it sent a frame with file descriptors"),
+            Frame::TooLong => Some("sent a frame that is too long"),
+            Frame::Descriptors => Some("sent a frame with file descriptors"),
             Frame::Frame(_) if !child.rate.allows_one_more(Instant::now()) => {
-                Some("it sent more frames than allowed")
+                Some("sent more frames than allowed")
             }
             Frame::Frame(frame) => match child.understand(&frame) {
                 Ok(heard) => return heard,
                 Err(violation) => Some(violation),
             },
         };
-        // Whatever it says from now on is of no interest, and an end would be reported for ever.
+        // Later frames are ignored, and epoll would report the end of the channel in every wait.
         if let Some(channel) = child.channel.take() {
             self.poller.remove(&channel);
         }
         match broken {
-            // Its end of the channel: no fact about its life, that is the process descriptor's.
+            // The end of the channel does not prove an exit; only the process descriptor does.
             None => Heard::Nothing,
             Some(violation) => {
                 child.violation = Some(violation);
@@ -251,6 +258,8 @@ impl Master {
         }
     }
 
+    /// Logs the beginning or the end of a shortage in accept.
+    ///
     /// `worker 0 (pid 12) cannot accept connections …`
     fn log_shortage(&mut self, worker: (usize, i32), shortage: &Shortage) {
         let level = match shortage.stage {
@@ -264,27 +273,28 @@ impl Master {
     fn hear_exit(&mut self, id: ChildId) {
         let status = match self.children.get(&id).map(|child| child.pidfd.try_wait()) {
             Some(Ok(Some(status))) => status,
-            // Its tracer holds it; the descriptor reports again when that has let it go.
+            // A tracer keeps it from being reaped; the descriptor reports again when the tracer
+            // detaches.
             Some(Ok(None)) => return self.log_held(id),
-            // The process descriptor has reported the end, and does not report it again: without this fact the slot
-            // would stay empty.
+            // The process descriptor reported the exit and does not report it again: without this
+            // event the slot would stay empty.
             Some(Err(error)) => {
-                let what = format!("has ended, but waitid failed: {error}");
+                let what = format!("exited, but waitid failed: {error}");
                 self.log_unreaped(id, Level::Error, &what);
                 ExitStatus::Unknown
             }
             None => return,
         };
-        // A signal to the whole group: the kernel may report the worker's end while the master's own
-        // signal is only on its way to the handler. By now it has come.
+        // For a signal to the whole process group, the kernel may report the exit of the worker
+        // while the signal of the master is still on its way to the handler. Now it has arrived.
         self.hear_signals();
-        // Its last words may still be in the channel.
+        // The last frames may still be in the channel.
         self.hear_channel(id);
         let Some(mut child) = self.children.remove(&id) else {
             return;
         };
-        // In a stop everybody is asked, also who was told by somebody else before its turn: a
-        // terminal and a service manager signal the whole group.
+        // A stop asks all workers. A terminal and a service manager signal the whole group, so a
+        // worker may exit before the master asked it.
         child.is_asked |= self.supervisor.is_stopping();
         self.poller.remove(&child.pidfd);
         if let Some(channel) = &child.channel {
@@ -301,7 +311,7 @@ impl Master {
         }
     }
 
-    /// Once for each child, however often its descriptor reports.
+    /// Logs the line once per child, however often its descriptor reports.
     fn log_unreaped(&mut self, id: ChildId, level: Level, what: &str) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
@@ -315,7 +325,8 @@ impl Master {
     fn report_exit(&mut self, child: &Child, status: ExitStatus) {
         let now = Instant::now();
         let ending = child.ending(status, self.limits, now);
-        // What comes in a stop is no cause of it; a child that has left its slot was counted then.
+        // An exit during a stop is not its cause. A child that left its slot was counted at that
+        // time.
         if self.supervisor.is_stopping() || child.has_left {
             return self.log.line(&ending.line(None));
         }
@@ -326,22 +337,22 @@ impl Master {
         self.endings.exited(child.slot, child.pid, how, full);
     }
 
-    /// Some child has ended.
+    /// Handles SIGCHLD: some child of this process exited.
     fn note_strangers(&mut self) {
-        let look = self.strangers.as_ref().map(|s| s.next_look(Instant::now()));
-        self.strangers_due = [self.strangers_due, look].into_iter().flatten().min();
+        let next = self.strangers.as_ref().map(|s| s.next_look(Instant::now()));
+        self.strangers_due = [self.strangers_due, next].into_iter().flatten().min();
     }
 
-    /// Where orphans are given to this process.
+    /// Reaps orphans, if this process is PID 1.
     pub(super) fn reap_strangers(&mut self) {
         let now = Instant::now();
-        let Some(strangers) = &mut self.strangers else {
+        let Some(reaper) = &mut self.strangers else {
             self.strangers_due = None;
             return;
         };
         if self.strangers_due.is_some_and(|due| due <= now) {
-            let ours: HashSet<i32> = self.children.values().map(|child| child.pid).collect();
-            self.strangers_due = strangers.reap(&ours, now);
+            let workers: HashSet<i32> = self.children.values().map(|child| child.pid).collect();
+            self.strangers_due = reaper.reap(&workers, now);
         }
     }
 }
@@ -353,7 +364,7 @@ pub(super) fn count_workers(count: usize) -> String {
 
 enum Heard {
     Event(Event),
-    /// A line about this worker, by slot and pid.
+    /// A log line about this worker, by slot and pid.
     Shortage((usize, i32), Shortage),
     Skipped,
     Nothing,
@@ -361,7 +372,7 @@ enum Heard {
 
 impl Child {
     /// # Errors
-    /// Which rule the frame breaks.
+    /// The rule that the frame breaks.
     fn understand(&mut self, frame: &[u8]) -> Result<Heard, &'static str> {
         let child = self.id;
         let Some(message) = FromChild::decode(frame) else {
@@ -369,7 +380,7 @@ impl Child {
         };
         Ok(Heard::Event(match message {
             FromChild::Hello { protocol, .. } if protocol != PROTOCOL => {
-                return Err("it speaks another protocol");
+                return Err("uses another protocol version");
             }
             FromChild::Hello {
                 announces_ready, ..
@@ -383,18 +394,18 @@ impl Child {
             },
             FromChild::Ready => Event::Ready { child },
             FromChild::Closed => Event::Closed { child },
-            // Steering will act on it; until then a worker that is not ready is only not ready.
+            // Nothing uses it yet.
             FromChild::Unready => return Ok(Heard::Skipped),
             FromChild::Panic(text) => {
                 self.last_panic = Some((text, Instant::now()));
                 return Ok(Heard::Skipped);
             }
             FromChild::Ended(end) => {
-                // The first report knows most; a program cannot take it back.
+                // The first report has the details; later reports do not replace it.
                 self.main_end.get_or_insert(end);
                 Event::MainEnded { child }
             }
-            // A worker bounds them as well; this one need not be ours.
+            // A worker limits them, too, but the program may be another one.
             FromChild::Shortage(_) if !self.shortage_rate.allows_one_more(Instant::now()) => {
                 return Ok(Heard::Skipped);
             }

@@ -1,4 +1,4 @@
-//! A master that runs on a thread of this process, as its owner holds it.
+//! The handle of a master that runs on a thread of this process.
 
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
@@ -7,10 +7,10 @@ use super::commands::{Command, Commander};
 use crate::error::Error;
 use crate::supervisor::Urgency;
 
-/// A running master, made by [`Prefork::start`](crate::Prefork::start).
+/// A running master, returned by [`Prefork::start`](crate::Prefork::start).
 ///
-/// Every signal that a master understands is a call here. Dropping the handle stops the master at
-/// once and waits until its children are gone.
+/// `stop` has the effect of SIGTERM, `stop_now` that of a second SIGINT. Dropping the handle stops
+/// the master at once and waits until its workers have exited.
 #[derive(Debug)]
 pub struct Handle {
     pub(super) commander: Commander,
@@ -19,29 +19,32 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The name and the address of each listener, with the real port where 0 was asked for.
+    /// The name and address of each listener.
+    ///
+    /// A configured port of 0 is replaced by the port that the kernel chose.
     pub fn addrs(&self) -> &[(String, SocketAddr)] {
         &self.addrs
     }
 
-    /// Stops gracefully, like SIGTERM: workers finish what they have within the
-    /// `shutdown_grace_period`. A repeat changes nothing.
+    /// Requests a graceful stop, like SIGTERM.
+    ///
+    /// Workers finish their requests within `shutdown_grace_period`. Further calls have no effect.
     pub fn stop(&self) {
         self.commander.send(Command::Stop(Urgency::Graceful));
     }
 
-    /// Stops at once, like a second SIGINT: workers are killed.
+    /// Requests an immediate stop, like a second SIGINT: kills the workers.
     pub fn stop_now(&self) {
         self.commander.send(Command::Stop(Urgency::Immediate));
     }
 
-    /// Waits until the master has ended and says how.
+    /// Waits until the master has ended, and returns how it ended.
     ///
     /// # Errors
-    /// Whatever ended it other than a requested stop.
+    /// The reason why the master ended without a requested stop.
     ///
     /// # Panics
-    /// If the master's thread panicked, with that panic.
+    /// If the thread of the master panicked, with the same panic.
     pub fn wait(mut self) -> Result<(), Error> {
         match self.thread.take().map(JoinHandle::join) {
             None => Ok(()),
@@ -55,7 +58,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.stop_now();
-            // How it ended is of no interest to somebody who did not wait.
+            // The result is for a caller of `wait`.
             let _ = thread.join();
         }
     }

@@ -1,7 +1,7 @@
-//! One line of the master's: what it says, and the facts that it says it about.
+//! One log line of the master: its text, and the values that the text is about.
 //!
-//! Whoever has something to say hands over facts; how they read as a text is decided here, once. It does not know where
-//! the line goes.
+//! Callers pass the values; this file alone turns them into text. It does not know where the line
+//! is written.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,30 +10,30 @@ use std::process;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use prefork_options::one_line;
+use prefork_options::{duration, one_line};
 
 use crate::listen::Bound;
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::Received;
 use crate::sys::stderr::MAX_LINE;
 
-/// How much a line of the master's should be noticed.
+/// The severity of a log line of the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Level {
-    /// What was asked for happened.
+    /// A requested or expected event.
     Info,
-    /// Something happened that nobody asked for, and the master goes on; a worker that ended with
-    /// status 0, for example.
+    /// An unexpected event that does not end the master. Example: a worker exited with status 0.
     Warn,
-    /// Something failed: a worker died, a start was refused, the master ends.
+    /// A failure: a worker died, a worker could not be started, or the master ends.
     Error,
 }
 
-/// One line of the master's, as a [`logger`](crate::Prefork::logger) is given it.
+/// One log line of the master, as a [`logger`](crate::Prefork::logger) gets it.
 ///
-/// `Display` writes the text: one line, control characters escaped, at most 4,096 bytes, with `…` where it was cut. What it is about is there as
-/// values as well, where the line is about such a thing.
+/// `Display` writes the text: one line of at most 4,096 bytes. Control characters are escaped; `…`
+/// marks a cut. The methods return the values in the text, such as the slot and pid of the worker
+/// that the line is about.
 #[derive(Debug, Clone)]
 pub struct LogLine<'a> {
     level: Level,
@@ -52,54 +52,61 @@ struct Facts {
     sender: Option<i32>,
 }
 
-/// What a reader of lines may ask.
+/// The public part: the values of a line.
 impl LogLine<'_> {
-    /// How much it should be noticed.
+    /// The severity.
     pub fn level(&self) -> Level {
         self.level
     }
 
-    /// The slot of the worker that it is about, from 0.
+    /// The slot of the worker that the line is about, from 0.
     pub fn slot(&self) -> Option<usize> {
         self.facts.slot
     }
 
-    /// The process id of the worker that it is about, or of the master that begins.
+    /// The process id of the worker that the line is about.
+    ///
+    /// In the first line after the start: the process id of the master or of the single process.
     pub fn pid(&self) -> Option<i32> {
         self.facts.pid
     }
 
-    /// How the worker ended: by a status or by a signal.
+    /// How the worker exited: its status, or the signal that killed it.
     pub fn status(&self) -> Option<process::ExitStatus> {
         self.facts.status
     }
 
-    /// The number of the signal: the one that ended the worker, or that the master got.
+    /// The number of the signal that killed the worker, or that the master received.
     pub fn signal(&self) -> Option<i32> {
         self.facts.signal
     }
 
-    /// How old the worker became.
+    /// The time from the start of the worker to its exit.
+    ///
+    /// If the worker outlives its `main`: the time from its start to this line.
     pub fn age(&self) -> Option<Duration> {
         self.facts.age
     }
 
-    /// Why the worker ended, as far as the worker itself reported it: `main returned an error: no database`, a panic's
-    /// message, or why it could not start. It is there in full where the text refers to an earlier line.
+    /// The reason for the exit that the worker itself reported.
+    ///
+    /// Examples: `main returned an error: no database`, the message of a panic, the error of a
+    /// worker that could not start. It is complete even if the text only refers to an earlier line.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 
-    /// The process that sent the master a signal; `None` also where the kernel did, or where it cannot be named in this
-    /// PID namespace.
+    /// The process that sent a signal to the master.
+    ///
+    /// `None` if the kernel sent it, or if the sender is in another PID namespace.
     pub fn sender(&self) -> Option<i32> {
         self.facts.sender
     }
 
-    /// For readers of text: `SIGKILL`, or the number of one that has no name.
+    /// The name of the signal, such as `SIGKILL`, or its number if it has no name.
     #[cfg_attr(
         not(any(feature = "tracing", feature = "log")),
-        expect(dead_code, reason = "for the backends")
+        expect(dead_code, reason = "used by the backends")
     )]
     pub(super) fn signal_name(&self) -> Option<Cow<'static, str>> {
         self.facts
@@ -121,9 +128,9 @@ impl fmt::Display for LogLine<'_> {
     }
 }
 
-/// How a line is made: from what it is about to the rest of its text.
+/// The constructors, one for each subject of a line.
 impl LogLine<'static> {
-    /// A part of the text may come from a child: it stays one line, of bounded length.
+    /// Escapes and cuts the text, since a part of it may come from a child.
     fn new(level: Level, text: &str, facts: Facts) -> Self {
         Self {
             level,
@@ -142,7 +149,7 @@ impl LogLine<'static> {
         Self::new(level, text, Facts::default())
     }
 
-    /// The process that writes it begins: as a master, or alone.
+    /// The first line after the start of a master or of a single process.
     pub(crate) fn beginning(text: &str) -> Self {
         let facts = Facts {
             pid: i32::try_from(process::id()).ok(),
@@ -163,7 +170,7 @@ impl LogLine<'static> {
         Self::new(level, &text, facts)
     }
 
-    /// `worker 0: <what>`: of a slot whose child never was.
+    /// `worker 0: …`: about a slot for which no process could be started.
     pub(super) fn about_slot(level: Level, slot: usize, text: &str) -> Self {
         let facts = Facts {
             slot: Some(slot),
@@ -172,7 +179,7 @@ impl LogLine<'static> {
         Self::new(level, text, facts)
     }
 
-    /// `worker 0 (pid 12) was killed by SIGKILL at the age of 5.5 s<why>`
+    /// `worker 0 (pid 12) was killed by SIGKILL after 5.5s<why>`
     pub(super) fn of_end(
         level: Level,
         worker: (usize, i32),
@@ -180,7 +187,7 @@ impl LogLine<'static> {
         age: Duration,
         why: &str,
     ) -> Self {
-        let what = format!("{} at the age of {}{why}", Ending(status), span(age));
+        let what = format!("{} after {}{why}", Ending(status), duration::rounded(age));
         let mut line = Self::about_worker(level, worker, &what);
         line.facts.status = as_std(status);
         line.facts.signal = match status {
@@ -191,7 +198,9 @@ impl LogLine<'static> {
         line
     }
 
-    /// `worker 0 (pid 12) still runs at the age of 5.5 s: <main's end>; it is killed in 5.0 s if it does not exit`
+    /// `worker 0 (pid 12) still runs after 5.5s: <reason>, but …`
+    ///
+    /// Its `main` has ended and its process has not exited.
     pub(super) fn of_running(
         worker: (usize, i32),
         age: Duration,
@@ -199,48 +208,63 @@ impl LogLine<'static> {
         left: Duration,
     ) -> Self {
         let what = format!(
-            "still runs at the age of {}: {reason}, and its process has not exited (blocking tasks or threads may hold \
-             it); it is replaced, and killed in {} if it is still there (shutdown_grace_period)",
-            span(age),
-            span(left)
+            "still runs after {}: {reason}, but the process has not exited (blocking tasks or threads may keep \
+             it); it is replaced now, and killed if it runs for another {} (shutdown_grace_period)",
+            duration::rounded(age),
+            duration::rounded(left)
         );
         let mut line = Self::about_worker(Level::Warn, worker, &what);
         line.facts.age = Some(age);
         line.with_reason(Some(reason))
     }
 
-    /// `SIGTERM from pid 7: <what>`, and `SIGTERM from pid 7 (3 times): <what>` for several.
+    /// `SIGTERM from pid 7: <what>`, or `SIGTERM from pid 7 (3 times): <what>`.
     pub(super) fn of_signal(level: Level, received: Received, what: &str) -> Self {
-        let times = match received.count {
-            0 | 1 => String::new(),
-            count => format!(" ({count} times)"),
-        };
-        let text = format!("{}{times}: {what}", Sent(received));
+        let text = format!("{}: {what}", Sent(received));
+        Self::about_signal(level, received, &text)
+    }
+
+    /// `ignoring SIGUSR1 from pid 7: <why>`
+    pub(super) fn ignored_signal(received: Received, why: &str) -> Self {
+        let text = format!("ignoring {}: {why}", Sent(received));
+        Self::about_signal(Level::Warn, received, &text)
+    }
+
+    fn about_signal(level: Level, received: Received, text: &str) -> Self {
         let facts = Facts {
             signal: Some(received.signal as i32),
-            // Zero is a sender whom this PID namespace cannot name.
+            // Zero means a sender in another PID namespace.
             sender: received.sender.filter(|&pid| pid > 0),
             ..Facts::default()
         };
-        Self::new(level, &text, facts)
+        Self::new(level, text, facts)
     }
 }
 
-/// A signal and its sender.
+/// `SIGTERM from pid 7`, or `SIGTERM from pid 7 (3 times)`.
 struct Sent(Received);
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Received { signal, sender, .. } = self.0;
+        let Received {
+            signal,
+            sender,
+            count,
+            ..
+        } = self.0;
         match (sender, signal) {
             (Some(pid @ 1..), _) => write!(f, "{signal} from pid {pid}"),
             // `docker stop`, for example.
-            (Some(_), _) => write!(f, "{signal} from outside"),
-            // The kernel sends these where a key was pressed, or a line was hung up.
+            (Some(_), _) => write!(f, "{signal} from another PID namespace"),
+            // The kernel sends these when a key is pressed or the terminal hangs up.
             (None, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGHUP) => {
                 write!(f, "{signal} from the terminal")
             }
             (None, _) => write!(f, "{signal} from the kernel"),
+        }?;
+        match count {
+            0 | 1 => Ok(()),
+            count => write!(f, " ({count} times)"),
         }
     }
 }
@@ -266,12 +290,12 @@ impl fmt::Display for Ending {
                     Err(_) => write!(f, "was killed by signal {number}{core}"),
                 }
             }
-            ExitStatus::Unknown => f.write_str("ended, its status is lost,"),
+            ExitStatus::Unknown => f.write_str("exited with unknown status"),
         }
     }
 }
 
-/// The words of `wait(2)`, which the standard library reads.
+/// Encodes the status in the form of `wait(2)`, which the standard library decodes.
 fn as_std(status: ExitStatus) -> Option<process::ExitStatus> {
     const DUMPED: i32 = 0x80;
     match status {
@@ -287,29 +311,22 @@ fn as_std(status: ExitStatus) -> Option<process::ExitStatus> {
     }
 }
 
-/// As people say it.
-pub(super) fn span(time: Duration) -> String {
-    match time.as_secs() {
-        0 => format!("{} ms", time.as_millis()),
-        seconds @ 1..=59 => format!("{seconds}.{} s", time.subsec_millis() / 100),
-        seconds @ 60..=3599 => format!("{} min {} s", seconds / 60, seconds % 60),
-        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-/// Where is listened, for the line that every start prints.
+/// The listeners, for the first line after a start.
 pub(crate) fn describe(listeners: &[Bound]) -> String {
-    let places: Vec<String> = listeners
+    let addresses: Vec<String> = listeners
         .iter()
         .map(|bound| bound.place.to_string())
         .collect();
-    match places.as_slice() {
+    match addresses.as_slice() {
         [] => "running".to_owned(),
-        places => format!("listening on {}", places.join(", ")),
+        addresses => format!("listening on {}", addresses.join(", ")),
     }
 }
 
-/// The name in front and the end of the line are a part of what a pipe takes at once.
+/// The longest text of a line.
+///
+/// The name of the program in front of the text and the end of the line fill the rest of
+/// `MAX_LINE`, which a pipe takes at once.
 const MAX_TEXT: usize = MAX_LINE - 32;
 
 #[cfg(test)]
@@ -325,24 +342,24 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_worker_is_there_as_text_and_as_values() {
+    fn an_exit_line_has_the_same_facts_as_text_and_as_values() {
         let status = ExitStatus::Signal {
             number: 6,
             core_dumped: true,
         };
         let age = Duration::from_millis(5_510);
-        let line = LogLine::of_end(Level::Error, (2, 12), status, age, "; it said: no");
-        let text = "worker 2 (pid 12) was killed by SIGABRT (core dumped) at the age of 5.5 s; it said: no";
+        let line = LogLine::of_end(Level::Error, (2, 12), status, age, ": panicked: no");
+        let text = "worker 2 (pid 12) was killed by SIGABRT (core dumped) after 5.5s: panicked: no";
         assert_eq!(line.to_string(), text);
         assert_eq!((line.slot(), line.pid()), (Some(2), Some(12)));
         assert_eq!((line.signal(), line.age()), (Some(6), Some(age)));
-        let status = line.status().expect("it is known");
+        let status = line.status().expect("a known status");
         assert_eq!((status.signal(), status.core_dumped()), (Some(6), true));
         assert_eq!(line.sender(), None);
     }
 
     #[test]
-    fn a_status_is_the_one_that_the_process_had() {
+    fn a_line_has_the_status_of_the_process() {
         let status =
             |status| LogLine::of_end(Level::Warn, (0, 1), status, Duration::ZERO, "").status();
         assert_eq!(status(ExitStatus::Code(3)).and_then(|s| s.code()), Some(3));
@@ -366,7 +383,7 @@ mod tests {
             (
                 Signal::SIGTERM,
                 Some(0),
-                "SIGTERM from outside: stopping",
+                "SIGTERM from another PID namespace: stopping",
                 None,
             ),
             (
@@ -382,8 +399,8 @@ mod tests {
                 None,
             ),
         ];
-        for (signal, sender, text, told) in cases {
-            assert_eq!(line(signal, sender), (text.to_owned(), told));
+        for (signal, sender, text, named) in cases {
+            assert_eq!(line(signal, sender), (text.to_owned(), named));
         }
     }
 
@@ -391,10 +408,13 @@ mod tests {
     fn equal_signals_are_one_line_with_their_count() {
         let line = |count| {
             let received = received(Signal::SIGUSR1, Some(7), count);
-            LogLine::of_signal(Level::Warn, received, "ignored").to_string()
+            LogLine::ignored_signal(received, "not supported yet").to_string()
         };
-        assert_eq!(line(1), "SIGUSR1 from pid 7: ignored");
-        assert_eq!(line(322), "SIGUSR1 from pid 7 (322 times): ignored");
+        assert_eq!(line(1), "ignoring SIGUSR1 from pid 7: not supported yet");
+        assert_eq!(
+            line(322),
+            "ignoring SIGUSR1 from pid 7 (322 times): not supported yet"
+        );
     }
 
     fn received(signal: Signal, sender: Option<i32>, count: u64) -> Received {
@@ -409,20 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_read_like_people_say_them() {
-        let cases = [
-            (3, "3 ms"),
-            (1_250, "1.2 s"),
-            (61_000, "1 min 1 s"),
-            (7_260_000, "2 h 1 min"),
-        ];
-        for (milliseconds, expected) in cases {
-            assert_eq!(span(Duration::from_millis(milliseconds)), expected);
-        }
-    }
-
-    #[test]
-    fn endings_name_the_signal() {
+    fn exit_texts_name_the_signal() {
         let signal = |number| ExitStatus::Signal {
             number,
             core_dumped: false,
@@ -431,5 +438,7 @@ mod tests {
         assert_eq!(Ending(signal(40)).to_string(), "was killed by signal 40");
         let code = Ending(ExitStatus::Code(0));
         assert_eq!(code.to_string(), "exited with status 0");
+        let unknown = Ending(ExitStatus::Unknown);
+        assert_eq!(unknown.to_string(), "exited with unknown status");
     }
 }

@@ -1,4 +1,6 @@
-//! The one door for the master's lines. None of them may stop the loop, whoever reads stderr, or does not.
+//! The output of all log lines of the master.
+//!
+//! No line may block the loop, whether or not stderr has a reader.
 
 use std::fmt;
 use std::io;
@@ -12,34 +14,37 @@ use crate::error::Error;
 use crate::sys;
 use crate::tls::{News, Weight};
 
-/// The user's function that takes the lines.
+/// The `logger` function of the user.
 pub(crate) type Logger = Box<dyn FnMut(&LogLine<'_>) + Send>;
 
-/// Whether a logger was told why its master ended.
+/// Whether a logger got the reason why its master ended.
 static IS_TOLD: AtomicBool = AtomicBool::new(false);
 
-/// Where the master's lines go: to the user's function, else to what the program has installed, else to stderr.
+/// The destination of the log lines of a master.
+///
+/// This is the `logger` of the user, else the installed backend, else stderr.
 #[derive(Default)]
 pub(crate) struct Log {
     logger: Option<Logger>,
-    /// Whoever took them panicked: nobody else is asked any more.
+    /// The logger or backend panicked: no backend is called any more.
     has_panicked: bool,
 }
 
-/// Lines that stderr did not take, reported with the next one that it takes.
+/// The number of dropped lines, reported before the next line that is written.
 ///
-/// A process has one stderr: the count is shared by the logs of all its masters, and by the last line of the process.
+/// A process has one stderr: the logs of all its masters and the last line of the process share the
+/// count.
 static LOST: Lost = Lost(Mutex::new(0));
 
 struct Lost(Mutex<u64>);
 
 impl Lost {
-    /// Writes one line, behind the number of those that were lost before it.
+    /// Writes one line, after a notice about lines that were dropped before it.
     fn write(&self, text: &str, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
         let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if *lost > 0 {
-            let plural = if *lost == 1 { " was" } else { "s were" };
-            let notice = format!("prefork: {lost} line{plural} lost, stderr was full\n");
+            let plural = if *lost == 1 { "" } else { "s" };
+            let notice = format!("prefork: {lost} log line{plural} dropped: stderr was blocked\n");
             if write(notice.as_bytes()).is_err() {
                 *lost += 1;
                 return;
@@ -52,16 +57,16 @@ impl Lost {
     }
 }
 
-/// What became of a line that was offered to whoever is there besides stderr.
+/// The result of giving a line to the logger or the backend.
 enum Offered {
     Taken,
     ToNobody,
-    /// By this name; nobody else is asked any more.
+    /// The name of what panicked; no backend is called any more.
     ToPanicked(&'static str),
 }
 
 fn panicked(name: &str) -> String {
-    format!("{name} panicked; the lines go to stderr from here on")
+    format!("{name} panicked; log lines are written to stderr from now on")
 }
 
 impl Log {
@@ -72,7 +77,7 @@ impl Log {
         }
     }
 
-    /// The user's function, unless it panicked.
+    /// Returns the `logger` of the user, unless it panicked.
     pub(crate) fn into_logger(self) -> Option<Logger> {
         self.logger
     }
@@ -105,20 +110,21 @@ impl Log {
             Offered::Taken => {}
             Offered::ToNobody => self.write(line.text()),
             Offered::ToPanicked(name) => {
-                // What it was about to say is not lost, nor is what comes.
+                // Neither this line nor later ones are lost.
                 self.write(line.text());
                 self.write(&panicked(name));
             }
         }
     }
 
-    /// Tells the logger, if there is one, why its master ends, and hands the result on.
+    /// Gives the error to the `logger` of the user, if there is one; returns `result`.
     ///
-    /// Here and not where the process ends, since a builder's error goes to the program first, and the logger is the
-    /// master's, and gone by then. Others hear it from [`last`](Self::last).
+    /// The last line of a process is too late for this: a builder returns the error to the program
+    /// first, and the logger ends with the master. Without a logger, [`last`](Self::last) logs the
+    /// error.
     ///
     /// # Errors
-    /// The one that it was given.
+    /// The error in `result`.
     pub(crate) fn ending<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if let (Err(error), true) = (&result, self.logger.is_some()) {
             IS_TOLD.store(true, Ordering::Release);
@@ -127,8 +133,11 @@ impl Log {
         result
     }
 
-    /// Why this process ends. It is on stderr whatever is installed, since that may filter it, or be gone already. What is
-    /// installed is not told by us what it may have been told by the logger.
+    /// Logs the reason why this process ends.
+    ///
+    /// The line is always written to stderr: a backend may filter it, or may have been shut down.
+    /// The backend does not get it if a logger got it, because a logger may forward lines to that
+    /// backend.
     pub(crate) fn last(text: &str) {
         let mut log = Self::default();
         let line = LogLine::plain(Level::Error, text);
@@ -160,7 +169,9 @@ impl Log {
         Offered::ToPanicked(name)
     }
 
-    /// Asked for every line: a program may install something later, or in another thread alone.
+    /// Looks up the backend, for every line.
+    ///
+    /// The program may install one later, or on one thread only.
     fn backend(&self) -> Option<Backend> {
         if self.has_panicked {
             return None;
@@ -168,10 +179,7 @@ impl Log {
         Backend::installed()
     }
 
-    #[expect(
-        clippy::unused_self,
-        reason = "a line that nobody else took is still a line of this log"
-    )]
+    #[expect(clippy::unused_self, reason = "part of the interface of the log")]
     fn write(&self, text: &str) {
         LOST.write(text, sys::stderr::write_now);
     }
@@ -192,27 +200,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_logger_gets_the_lines_with_their_level_and_facts() {
+    fn a_logger_gets_the_lines_with_their_level_and_values() {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let keep = Arc::clone(&kept);
         let mut log = Log::new(Some(Box::new(move |line| {
             let entry = (line.level(), line.to_string(), line.slot());
-            keep.lock().expect("nobody panics").push(entry);
+            keep.lock().expect("no holder panics").push(entry);
         })));
         log.info("a");
         log.error("b\n");
-        log.line(&LogLine::about_worker(Level::Warn, (3, 7), "went"));
-        let kept = kept.lock().expect("nobody panics");
+        log.line(&LogLine::about_worker(Level::Warn, (3, 7), "started"));
+        let kept = kept.lock().expect("no holder panics");
         let expected = [
             (Level::Info, "a".to_owned(), None),
             (Level::Error, "b\\n".to_owned(), None),
-            (Level::Warn, "worker 3 (pid 7) went".to_owned(), Some(3)),
+            (Level::Warn, "worker 3 (pid 7) started".to_owned(), Some(3)),
         ];
         assert_eq!(*kept, expected);
     }
 
     #[test]
-    fn lost_lines_are_counted_until_a_line_is_written() {
+    fn dropped_lines_are_counted_until_a_line_is_written() {
         let lost = Lost(Mutex::new(0));
         let full = |_: &[u8]| Err(io::ErrorKind::WouldBlock.into());
         lost.write("a", full);
@@ -222,18 +230,18 @@ mod tests {
             written.push_str(&String::from_utf8_lossy(line));
             Ok(())
         });
-        // The second one was not even tried: its notice failed.
+        // The second line was not even tried: its notice failed.
         assert_eq!(
             written,
-            "prefork: 2 lines were lost, stderr was full\nprefork: the end\n"
+            "prefork: 2 log lines dropped: stderr was blocked\nprefork: the end\n"
         );
-        assert_eq!(*lost.0.lock().expect("nobody panics"), 0);
+        assert_eq!(*lost.0.lock().expect("no holder panics"), 0);
     }
 
     #[test]
     fn a_logger_that_panics_does_not_stop_the_master() {
         let mut log = Log::new(Some(Box::new(|_| panic!("out of ink"))));
-        log.info("a line that goes to stderr");
+        log.info("a line for stderr");
         assert!(log.logger.is_none());
     }
 }

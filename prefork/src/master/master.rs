@@ -1,4 +1,5 @@
-//! The loop. Decisions come from the supervisor, facts from the kernel; nothing else happens here.
+//! The loop of the master. The supervisor decides, the kernel reports events; this file only
+//! connects them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -24,58 +25,60 @@ use crate::supervisor::{Backoff, Cause, ChildId, Outcome, Policy, Readiness, Sup
 use crate::sys::signals::SignalPipe;
 use crate::tls::Keeper;
 
-/// One master. Everything that it opened is closed when it is dropped.
+/// One master. Dropping it closes everything that it opened.
 pub(crate) struct Master {
     pub(super) supervisor: Supervisor,
     pub(super) poller: Poller,
     pub(super) children: HashMap<ChildId, Child>,
-    /// Until the workers have closed theirs in a stop.
+    /// Empty after the workers have closed their listeners in a stop.
     pub(super) listeners: Vec<Bound>,
     pub(super) spawner: Spawner,
-    /// Where workers are to speak TLS.
+    /// `None` if no listener uses TLS.
     pub(super) tls: Option<Keeper>,
     pub(super) readiness: Readiness,
     pub(super) signals: Option<SignalPipe>,
-    /// Which of the stop signals ends the stop at once.
+    /// Decides which stop signal ends a stop at once.
     pub(super) escalation: Escalation,
-    /// The lines about signals that change nothing.
+    /// Limits the log lines about signals that have no effect.
     pub(super) repeats: Repeats,
     pub(super) commands: Option<Commands>,
-    /// All that happened before this time was heard. Later facts may wait unheard, after a pause of
-    /// this process for example, so nothing is judged by a later time.
+    /// All events before this time were handled.
+    ///
+    /// Later events may wait unread, for example after a pause of this process, so no decision uses
+    /// a later time.
     pub(super) heard_until: Instant,
     pub(super) log: Log,
     pub(super) hooks: Hooks,
-    /// Where this process is who orphans are given to.
+    /// `None` if this process is not PID 1.
     pub(super) strangers: Option<Strangers>,
-    /// When they are to be looked at again.
+    /// When to check for orphans again.
     pub(super) strangers_due: Option<Instant>,
-    /// How the children ended that are not replaced yet.
+    /// The exits of children that were not replaced yet.
     pub(super) endings: Endings,
     pub(super) workers: usize,
-    /// In slot order, until they were announced.
+    /// The pids of the first workers, in slot order, until `on_master_ready` gets them.
     pub(super) first_pids: Vec<i32>,
     pub(super) is_announced: bool,
     pub(super) limits: Limits,
     /// The variable that sets `recover_threshold`.
     threshold_variable: String,
-    /// Of the runtimes in workers.
+    /// The number of threads of each runtime in a worker.
     pub(super) threads: NonZeroUsize,
-    /// When somebody asked it to stop, first.
+    /// When the first request to stop arrived.
     pub(super) stop_began: Option<Instant>,
-    /// Somebody asked it to stop at once.
+    /// A request to stop at once arrived.
     pub(super) is_hurried: bool,
-    /// What ended it, where that has a cause that the supervisor does not know.
+    /// The error that ended the master, if the supervisor does not know it.
     pub(super) failure: Option<Error>,
 }
 
-/// What a master is put together from.
+/// The parts of a master.
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) readiness: Readiness,
     pub(super) listeners: Vec<Bound>,
     pub(super) spawner: Spawner,
-    /// It waits for signals and commands already.
+    /// It already polls the signals, the commands and the listening sockets.
     pub(super) poller: Poller,
     pub(super) tls: Option<Keeper>,
     pub(super) signals: Option<SignalPipe>,
@@ -119,7 +122,7 @@ impl Master {
         }
     }
 
-    /// The user's functions, of a master that never ran.
+    /// Returns the user's functions of a master that never ran.
     pub(super) fn into_callbacks(mut self) -> Callbacks {
         Callbacks {
             producer: self.spawner.take_producer(),
@@ -127,15 +130,15 @@ impl Master {
         }
     }
 
-    /// Supervises until there is an outcome, and tells the log of all that happens.
+    /// Supervises until there is an outcome, and logs what happens.
     ///
     /// # Errors
-    /// Any outcome but a requested stop.
+    /// Any outcome other than a requested stop.
     pub(super) fn run(mut self, log: Log) -> Result<(), Error> {
         self.log = log;
         let result = self.supervise();
         match self.commands {
-            // The error is for whoever holds the handle.
+            // The caller of `Handle::wait` gets the error.
             Some(_) => result,
             None => self.log.ending(result),
         }
@@ -147,8 +150,8 @@ impl Master {
             self.note_stop(self.heard_until);
             let wait_until = if let Some(action) = action {
                 self.perform(action);
-                // It may have taken its time, a hook for example: what happened meanwhile is heard
-                // before anybody is judged late, or another child is started.
+                // The action may have taken time, for example in a hook. So events are read before
+                // a child is judged late or another child is started.
                 Some(Instant::now())
             } else if let Some(outcome) = self.supervisor.outcome().cloned() {
                 self.log_remaining_repeats();
@@ -180,14 +183,14 @@ impl Master {
     }
 
     pub(super) fn close_listeners(&mut self) {
-        // Copies of them may stay open elsewhere, and would be reported for ever.
+        // Other processes may hold copies, and epoll would report them in every wait.
         for socket in self.listeners.iter().flat_map(Bound::sockets) {
             self.poller.remove(socket);
         }
         closing::close(std::mem::take(&mut self.listeners));
     }
 
-    /// From the supervisor's ending to the caller's.
+    /// Turns the outcome of the supervisor into the result of `run`.
     fn conclude(&mut self, outcome: &Outcome) -> Result<(), Error> {
         let pid = |id| self.children.get(id).map(|child| child.pid);
         let pids: Vec<i32> = outcome.unkillable.iter().filter_map(pid).collect();
@@ -216,7 +219,8 @@ impl Master {
                 },
                 variable: self.threshold_variable.clone(),
             }),
-            // The mechanism knows more of these: it kept the error when it told the supervisor.
+            // The supervisor knows only the kind of error; the error itself was kept when it
+            // happened.
             Cause::StartFailed { .. } | Cause::HookFailed | Cause::ListenerLost => {
                 self.failure.take()
             }
@@ -231,9 +235,9 @@ impl Master {
                 let taken = self
                     .stop_began
                     .map_or(Duration::ZERO, |began| began.elapsed());
-                let taken = super::line::span(taken);
+                let taken = prefork_options::duration::rounded(taken);
                 self.log
-                    .info(&format!("stopped after {taken}, all workers ended"));
+                    .info(&format!("stopped after {taken}: all workers exited"));
                 Ok(())
             }
         }
@@ -241,14 +245,16 @@ impl Master {
 }
 
 impl Drop for Master {
-    /// Kills the children that a master which could not go on has left, and waits for all of them
-    /// until one deadline. After a panic they drain: they notice by their channels.
+    /// Kills the children that are left after an error, and waits for them.
+    ///
+    /// One deadline limits the wait. After a panic the children drain instead, because their
+    /// channels end.
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
         }
         self.close_listeners();
-        // The supervisor has killed these, and waited for them, already.
+        // The supervisor already killed these and waited for them.
         let outcome = self.supervisor.outcome();
         let is_given_up = |id: &ChildId| outcome.is_some_and(|o| o.unkillable.contains(id));
         let children = self.children.values();
@@ -262,7 +268,7 @@ impl Drop for Master {
 
 fn policy(config: &Config) -> Policy {
     Policy {
-        // Nobody makes a master in single mode.
+        // `workers` is not 0: single-process mode has no master.
         slots: NonZeroUsize::new(config.workers).unwrap_or(NonZeroUsize::MIN),
         recover_threshold: config.recover_threshold,
         recover_window: match config.recover_window {
@@ -280,7 +286,7 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
-/// Zero is no limit. The supervisor's clock ends before this does.
+/// Zero means no limit. The clock of the supervisor ends before `Duration::MAX`.
 fn or_unlimited(limit: Duration) -> Duration {
     if limit.is_zero() {
         Duration::MAX
@@ -289,7 +295,9 @@ fn or_unlimited(limit: Duration) -> Duration {
     }
 }
 
-/// Different for masters that start at the same time, so that they do not retry together.
+/// A seed that differs between masters that start at the same time.
+///
+/// They must not retry in step.
 fn seed() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = since.map_or(0, |since| u64::from(since.subsec_nanos()));

@@ -1,7 +1,7 @@
-//! The process that supervises: waits for facts, tells the supervisor, does what it decides.
+//! The master: waits for events, passes them to the supervisor, and performs its actions.
 //!
-//! Mechanism only. Whether a child is started, asked or killed, and when, is decided in
-//! `supervisor/`; how it is done stands here. One thread, no runtime, no polling.
+//! Mechanism only. `supervisor/` decides whether and when a child is started, asked to stop or
+//! killed; this module does it. One thread, no async runtime, no polling.
 
 mod backend;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]

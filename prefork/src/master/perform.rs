@@ -1,4 +1,4 @@
-//! What the supervisor decides, done.
+//! Performs the actions that the supervisor returns.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,7 +21,7 @@ use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
 use crate::tls::Keeper;
 
-/// The time that a killed child which the loop cannot watch has to end.
+/// The time limit for the exit of a killed child that cannot be polled.
 const END_OF_UNWATCHED: Duration = Duration::from_secs(1);
 
 impl Master {
@@ -51,7 +51,7 @@ impl Master {
                 self.endings.not_started(slot.0, &text);
                 self.tell(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
-                    // Told in the end.
+                    // The result of the master reports it.
                     self.failure.get_or_insert(error);
                 } else {
                     let line = LogLine::about_slot(Level::Error, slot.0, &text);
@@ -61,7 +61,9 @@ impl Master {
         }
     }
 
-    /// The child is being waited for already: a hook that fails leaves nothing behind.
+    /// Runs the hooks of a started child.
+    ///
+    /// The child is polled already, so a hook that fails leaves nothing behind.
     fn run_start_hooks(&mut self, slot: SlotId, id: ChildId) {
         let Some(pid) = self.children.get(&id).map(|child| child.pid) else {
             return;
@@ -77,7 +79,7 @@ impl Master {
             new_pid: pid,
         });
         if let Some(ChildRecovered { old_pid, .. }) = &recovered {
-            let what = format!("took the place of pid {old_pid}");
+            let what = format!("started, replacing pid {old_pid}");
             let line = LogLine::about_worker(Level::Info, (slot.0, pid), &what);
             self.log.line(&line);
         }
@@ -90,18 +92,18 @@ impl Master {
         });
     }
 
-    /// Whether they went well; if not, the supervisor knows.
+    /// Returns whether the hooks succeeded. If not, the supervisor gets an event.
     fn run_hooks(&mut self, run: impl FnOnce(&mut Hooks) -> Result<(), Error>) -> bool {
-        let before = self.strangers.is_some().then(Strangers::children);
+        let known = self.strangers.is_some().then(Strangers::children);
         let result = run(&mut self.hooks);
-        if let (Some(strangers), Some(before)) = (&mut self.strangers, before) {
-            strangers.spare_new(&before);
+        if let (Some(reaper), Some(known)) = (&mut self.strangers, known) {
+            reaper.spare_new(&known);
         }
         let Err(error) = result else {
             return true;
         };
         self.log.error(&error.one_line());
-        // The first failure is the cause of the end.
+        // The first error is the reason why the master ends.
         self.failure.get_or_insert(error);
         self.tell(Event::HookFailed);
         false
@@ -112,29 +114,35 @@ impl Master {
         slot: SlotId,
         id: ChildId,
     ) -> Result<crate::supervisor::Readiness, SpawnError> {
-        let (ours, theirs) = Channel::pair().map_err(shortage("socketpair"))?;
+        let (master_end, child_end) = Channel::pair().map_err(shortage("socketpair"))?;
         let welcome = FromMaster::Welcome {
             grace: self.limits.shutdown_grace_period,
             threads: self.threads,
         };
-        ours.send(&welcome.encode()).map_err(shortage("send"))?;
+        master_end
+            .send(&welcome.encode())
+            .map_err(shortage("send"))?;
         let channel = FIRST_FD + i32::try_from(self.listeners.len()).unwrap_or(i32::MAX);
-        let marker = Marker {
+        let role = Marker {
             slot: slot.0,
             child: id.0,
             channel,
         };
         self.renew_certificates();
-        let parcel = self.tls.as_mut().map(parcel_of).transpose()?;
-        let mut variables = announce(&self.listeners, parcel.map(|_| channel + 1));
-        variables.push((ROLE_VARIABLE, marker.encode()));
+        let certificate = self.tls.as_mut().map(parcel_of).transpose()?;
+        let mut variables = announce(&self.listeners, certificate.map(|_| channel + 1));
+        variables.push((ROLE_VARIABLE, role.encode()));
         let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot.0));
-        let fds = sockets.chain([theirs.as_fd()]).chain(parcel).collect();
+        let fds = sockets
+            .chain([child_end.as_fd()])
+            .chain(certificate)
+            .collect();
         let started = self.spawner.spawn(Order {
             slot: slot.0,
             fds,
             variables,
-            // The master's own activation, or a role that it had itself; the marker is set anew.
+            // The variables of socket activation of the master, or of a role that the master had
+            // itself. The role of the child is set anew.
             removed: &VARIABLES,
         })?;
         let now = Instant::now();
@@ -144,10 +152,10 @@ impl Master {
             self.readiness
         };
         let process = (started.process.pid, started.process.pidfd);
-        let child = Child::new(id, slot.0, process, ours, now);
+        let child = Child::new(id, slot.0, process, master_end, now);
         if let Err(source) = self.watch(&child) {
             let _ = child.pidfd.signal(Signal::SIGKILL);
-            // A tracer or a hung file system can keep a killed process for any time.
+            // A tracer or an unresponsive file system can keep a killed process for any time.
             child.pidfd.wait_until(Instant::now() + END_OF_UNWATCHED);
             return Err(shortage("epoll_ctl")(source));
         }
@@ -155,7 +163,9 @@ impl Master {
         Ok(readiness)
     }
 
-    /// What lies on disk now, for the next worker. The first ones begin with what was checked before them.
+    /// Reads the certificate files again, for the next worker.
+    ///
+    /// The first workers get the certificate that was checked before them.
     fn renew_certificates(&mut self) {
         let Some(tls) = self.tls.as_mut().filter(|_| self.is_announced) else {
             return;
@@ -171,10 +181,10 @@ impl Master {
     }
 
     fn announce_ready(&mut self) {
-        let place = super::describe(&self.listeners);
+        let listeners = super::describe(&self.listeners);
         let workers = count_workers(self.workers);
         let pid = std::process::id();
-        let line = LogLine::beginning(&format!("{place} with {workers} (master pid {pid})"));
+        let line = LogLine::beginning(&format!("{listeners} with {workers} (master pid {pid})"));
         self.log.line(&line);
         if let Some(tls) = &mut self.tls {
             self.log.news(tls.concerns(SystemTime::now()));
@@ -189,7 +199,9 @@ impl Master {
         }
     }
 
-    /// The frame is what counts; the signal is for programs that know nothing else.
+    /// Asks a child to stop, by a frame and by SIGTERM.
+    ///
+    /// The signal is for programs that read no frames.
     fn terminate(&mut self, id: ChildId, kill_at: Instant) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
@@ -200,7 +212,7 @@ impl Master {
                 budget: kill_at.saturating_duration_since(Instant::now()),
                 queue: Queue::Serve,
             };
-            // A child that has left hundreds of frames unread gets the signal alone.
+            // A child with hundreds of unread frames gets only the signal.
             let _ = channel.send(&drain.encode());
         }
         let _ = child.pidfd.signal(Signal::SIGTERM);
@@ -215,7 +227,7 @@ impl Master {
         let _ = child.pidfd.signal(Signal::SIGKILL);
     }
 
-    /// Its process has outlived its `main`: the slot goes on without it.
+    /// The process of this child outlives its `main`: the slot gets another child.
     fn report_running(&mut self, id: ChildId, kill_at: Instant) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
@@ -230,43 +242,43 @@ impl Master {
         self.log.line(&line);
     }
 
-    /// Its process descriptor stays in the loop: when the kernel lets it end, it is reaped.
+    /// Stops waiting for a child that does not exit after SIGKILL.
+    ///
+    /// Its process descriptor stays in the loop: if the process exits after all, it is reaped.
     fn give_up(&mut self, id: ChildId) {
         if let Some(Child { slot, pid, .. }) = self.children.get(&id) {
-            let patience = Policy::KILL_PATIENCE.as_secs();
-            let what = format!(
-                "was killed {patience} s ago and is still there; it is not waited for any more"
-            );
+            let limit = prefork_options::duration::format(Policy::KILL_PATIENCE);
+            let what = format!("did not exit within {limit} of SIGKILL; giving up on it");
             let line = LogLine::about_worker(Level::Error, (*slot, *pid), &what);
             self.log.line(&line);
         }
     }
 }
 
-/// What the next worker speaks TLS with.
+/// The descriptor of the certificate and key for the next worker.
 fn parcel_of(tls: &mut Keeper) -> Result<BorrowedFd<'_>, SpawnError> {
     let now = since_boot().map_err(shortage("clock_gettime"))?;
     tls.parcel_fd(now).map_err(shortage("memfd_create"))
 }
 
-/// A shortage of this process or this machine on the way to a start.
+/// Wraps the error of a system call that the start of a worker needs.
 fn shortage(call: &'static str) -> impl Fn(io::Error) -> SpawnError {
     move |source| SpawnError::System {
-        program: "a worker".to_owned(),
+        program: "its process".to_owned(),
         call,
         source,
     }
 }
 
 impl SpawnError {
-    /// Whether time can heal it.
+    /// Whether a later attempt can succeed.
     fn class(&self) -> StartFailure {
         match self {
-            // A master that receives no signal must not go on, whatever the errno.
+            // A master that receives no signals must not continue, whatever the errno.
             Self::Producer(_) | Self::SignalMask(_) => StartFailure::Refused,
             Self::System { source, .. } => match source.raw_os_error() {
-                // The program is not there, may not be executed, or is none; or its texts hold a
-                // zero byte or are too long.
+                // The program does not exist, may not be executed, or is no program; or a text
+                // contains a zero byte or is too long.
                 None
                 | Some(
                     libc::ENOENT
@@ -280,8 +292,8 @@ impl SpawnError {
                     | libc::ENOSYS
                     | libc::ESRCH,
                 ) => StartFailure::Permanent,
-                // A shortage, a file that is being written, a file system that does not answer: the
-                // recovery budget bounds how often it is tried.
+                // A shortage, a file that is open for writing, an unresponsive file system: the
+                // recovery budget limits the number of attempts.
                 Some(_) => StartFailure::Passing,
             },
         }

@@ -1,5 +1,5 @@
-//! What the master waits for: an epoll of its signal pipe, its command pipe, its listening sockets, and
-//! per child a channel and a process descriptor.
+//! The sources of events of the master: an epoll of its signals, its commands, its listening
+//! sockets, and per child a channel and a process descriptor.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -10,9 +10,14 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use crate::supervisor::ChildId;
 
-/// Who has something to say. The order is the order in which it is listened to: signals before
-/// exits, since Ctrl-C in a terminal reaches the workers too, whose exits were then asked for; a lost listener before the
-/// exits that follow from it; a child's words before its exit.
+/// A source of events.
+///
+/// The order of the variants is the order of handling:
+///
+/// - Signals come before exits, since Ctrl-C in a terminal reaches the workers too, and their exits
+///   were requested then.
+/// - A lost listener comes before the exits that it causes.
+/// - The frames of a child come before its exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     Signals,
@@ -22,7 +27,10 @@ pub(super) enum Source {
     Exit(ChildId),
 }
 
-/// A listening socket of the master: the listener by its place, and its socket by the slot, 0 if all share one.
+/// A listening socket of the master.
+///
+/// `listener` is the index of the listener; `socket` is the slot, or 0 if all slots share one
+/// socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ListenerSocket {
     pub(super) listener: u16,
@@ -36,9 +44,11 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    /// Room for all that can be ready at once with so many slots, each with up to three children
-    /// of two sources, and so many listening sockets: after a pause (a suspended machine) everything is heard before
-    /// anything is judged late.
+    /// Creates a poller for this number of slots and listening sockets.
+    ///
+    /// Its buffer holds all events that can be ready at once: each slot has up to three children
+    /// with two sources each. So after a pause (a suspended machine) all events are read before any
+    /// decision about a deadline.
     pub(super) fn new(slots: usize, sockets: usize) -> io::Result<Self> {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
@@ -51,17 +61,18 @@ impl Poller {
         Ok(self.epoll.add(fd, event)?)
     }
 
-    /// A descriptor that is about to be closed.
+    /// Removes a descriptor that is about to be closed.
     pub(super) fn remove(&self, fd: impl AsFd) {
-        // It fails only for what was never added.
+        // This fails only for a descriptor that was never added.
         let _ = self.epoll.delete(fd);
     }
 
-    /// Waits until a source is ready, or until the deadline; for ever without one.
+    /// Waits until a source is ready or until the deadline; without one, indefinitely.
     ///
-    /// A pause of this process (SIGSTOP, a debugger, a frozen control group) may lie anywhere in
-    /// here, and ends a wait with `EINTR`: the result was fixed before the pause (`signal(7)`). So
-    /// the sources are asked once more after the clock was read, without waiting.
+    /// This process can be paused (SIGSTOP, a debugger, a frozen control group) at any instruction.
+    /// A pause interrupts the wait with `EINTR`, but the result was fixed before the pause
+    /// (`signal(7)`). So the sources are polled once more, without waiting, after the clock was
+    /// read.
     pub(super) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Ready> {
         let is_over = |now| deadline.is_some_and(|deadline| deadline <= now);
         let mut sources = Vec::new();
@@ -79,7 +90,7 @@ impl Poller {
         }
     }
 
-    /// Adds what is ready within the timeout; nothing if the wait is interrupted.
+    /// Adds the sources that become ready within the timeout; none if interrupted.
     fn collect(&mut self, timeout: EpollTimeout, into: &mut Vec<Source>) -> io::Result<()> {
         let count = match self.epoll.wait(&mut self.events, timeout) {
             Ok(count) => count,
@@ -92,16 +103,18 @@ impl Poller {
     }
 }
 
-/// What a wait ended with.
+/// The result of a wait.
 #[derive(Debug)]
 pub(super) struct Ready {
-    /// In the order in which they are to be heard.
+    /// In the order of handling.
     pub(super) sources: Vec<Source>,
-    /// All that happened before this time is among the sources.
+    /// All events before this time are among the sources.
     pub(super) until: Instant,
 }
 
-/// Rounded up: a wait that ends before its deadline would be followed by one of no length.
+/// The time left, rounded up.
+///
+/// A wait that ended too early would be repeated without pause.
 fn timeout(deadline: Option<Instant>) -> EpollTimeout {
     let Some(deadline) = deadline else {
         return EpollTimeout::NONE;
@@ -112,20 +125,23 @@ fn timeout(deadline: Option<Instant>) -> EpollTimeout {
 }
 
 impl Source {
-    /// A process descriptor is readable from the end of its process on, and the process of a worker
-    /// that is traced cannot be reaped before its tracer lets it go (`ptrace(2)`): a level-triggered
-    /// descriptor would end every wait until then. Edge-triggered, it ends one at the end of the
-    /// process and one when the tracer has let go, since the kernel notifies the parent again.
+    /// The events to poll for.
+    ///
+    /// A process descriptor is readable from the end of its process on, but a traced process cannot
+    /// be reaped before its tracer detaches (`ptrace(2)`). A level-triggered descriptor would end
+    /// every wait until then. An edge-triggered one ends one wait at the end of the process and one
+    /// when the tracer detaches, since the kernel then notifies the parent again.
     fn flags(self) -> EpollFlags {
         match self {
             Self::Signals | Self::Commands | Self::Channel(_) => EpollFlags::EPOLLIN,
             Self::Exit(_) => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
-            // That a client waits is no event. That the socket does not listen any more always is one (`EPOLLHUP`).
+            // A waiting client is no event. A socket that stops listening always is one
+            // (`EPOLLHUP`).
             Self::Listener(_) => EpollFlags::empty(),
         }
     }
 
-    /// Child ids count from 1, so that 0 and 1 are free.
+    /// Encodes the source as the user data of epoll. Child ids start at 1, so 0 and 1 are free.
     fn encode(self) -> u64 {
         match self {
             Self::Signals => 0,
@@ -138,7 +154,7 @@ impl Source {
         }
     }
 
-    /// Above all ids of children that a master can use up.
+    /// Above all child ids that a master can reach.
     const LISTENERS: u64 = 1 << 63;
 
     fn decode(data: u64) -> Self {
@@ -167,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_survive_the_kernel() {
+    fn sources_are_decoded_as_they_were_encoded() {
         let child = ChildId(1);
         for source in [
             Source::Signals,
@@ -184,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_are_heard_first_and_exits_last() {
+    fn signals_are_handled_first_and_exits_last() {
         let child = ChildId(1);
         let mut sources = [
             Source::Exit(child),
@@ -199,49 +215,49 @@ mod tests {
 
     #[test]
     fn a_wait_does_not_end_before_its_deadline() {
-        let mut poller = Poller::new(1, 0).expect("descriptors");
+        let mut poller = Poller::new(1, 0).expect("free descriptors");
         let deadline = Instant::now() + Duration::from_micros(1500);
-        let ready = poller.wait(Some(deadline)).expect("it can wait");
+        let ready = poller.wait(Some(deadline)).expect("epoll works");
         assert_eq!(ready.sources, []);
         assert!(ready.until >= deadline);
     }
 
     #[test]
-    fn what_is_ready_is_heard_although_the_deadline_is_over() {
+    fn a_ready_source_is_reported_after_the_deadline() {
         let (mut poller, mut writer, _reader) = poller_of_a_channel();
-        writer.write_all(&[0]).expect("it has room");
+        writer.write_all(&[0]).expect("a socket buffer with space");
         let late = Instant::now()
             .checked_sub(Duration::from_secs(1))
-            .expect("the machine runs for longer");
-        let ready = poller.wait(Some(late)).expect("it can wait");
+            .expect("an uptime of more than a second");
+        let ready = poller.wait(Some(late)).expect("epoll works");
         assert_eq!(ready.sources, [Source::Channel(ChildId(1))]);
     }
 
     #[test]
-    fn what_a_wait_has_taken_is_reported_once() {
+    fn a_ready_source_is_reported_once() {
         let (mut poller, mut writer, _reader) = poller_of_a_channel();
-        writer.write_all(&[0]).expect("it has room");
-        let before = Instant::now();
-        let ready = poller.wait(None).expect("it can wait");
+        writer.write_all(&[0]).expect("a socket buffer with space");
+        let start = Instant::now();
+        let ready = poller.wait(None).expect("epoll works");
         assert_eq!(ready.sources, [Source::Channel(ChildId(1))]);
-        assert!(ready.until >= before);
+        assert!(ready.until >= start);
     }
 
     #[test]
     fn only_an_exit_is_edge_triggered() {
-        let (reader, mut writer) = UnixStream::pair().expect("descriptors");
-        let mut poller = Poller::new(1, 0).expect("descriptors");
+        let (reader, mut writer) = UnixStream::pair().expect("free descriptors");
+        let mut poller = Poller::new(1, 0).expect("free descriptors");
         let exit = Source::Exit(ChildId(1));
-        poller.add(&reader, exit).expect("descriptors");
-        writer.write_all(&[0]).expect("it has room");
+        poller.add(&reader, exit).expect("free descriptors");
+        writer.write_all(&[0]).expect("a socket buffer with space");
         assert_eq!(now(&mut poller), [exit]);
-        // Readable still, and nothing new happened.
+        // Still readable, but without a new event.
         assert_eq!(now(&mut poller), []);
-        writer.write_all(&[0]).expect("it has room");
+        writer.write_all(&[0]).expect("a socket buffer with space");
         assert_eq!(now(&mut poller), [exit]);
 
         let (mut poller, mut writer, _reader) = poller_of_a_channel();
-        writer.write_all(&[0]).expect("it has room");
+        writer.write_all(&[0]).expect("a socket buffer with space");
         for _ in 0..2 {
             assert_eq!(now(&mut poller), [Source::Channel(ChildId(1))]);
         }
@@ -249,14 +265,14 @@ mod tests {
 
     fn now(poller: &mut Poller) -> Vec<Source> {
         let ready = poller.wait(Some(Instant::now()));
-        ready.expect("it can wait").sources
+        ready.expect("epoll works").sources
     }
 
     fn poller_of_a_channel() -> (Poller, UnixStream, UnixStream) {
-        let (reader, writer) = UnixStream::pair().expect("descriptors");
-        let poller = Poller::new(1, 0).expect("descriptors");
+        let (reader, writer) = UnixStream::pair().expect("free descriptors");
+        let poller = Poller::new(1, 0).expect("free descriptors");
         let source = Source::Channel(ChildId(1));
-        poller.add(&reader, source).expect("descriptors");
+        poller.add(&reader, source).expect("free descriptors");
         (poller, writer, reader)
     }
 }

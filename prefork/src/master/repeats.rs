@@ -1,8 +1,8 @@
-//! Signals that change nothing: which lines they get. Pure: times are arguments.
+//! Limits the log lines about signals that have no effect. Pure: times are arguments.
 //!
 //! A process that sends the same signal in a loop must not fill the log. So the first signal of a
-//! kind gets its line at once, and those that follow within [`Repeats::PAUSE`] of a line get one
-//! together, with their count.
+//! kind is logged at once. Those that follow within [`Repeats::PAUSE`] of a line are logged as one
+//! line, with their count.
 
 use std::time::{Duration, Instant};
 
@@ -13,26 +13,26 @@ use crate::sys::signals::Received;
 /// The signals that wait for their line, by kind.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
-    /// A master has few kinds of signals.
+    /// A short list: a master handles few kinds of signals.
     kinds: Vec<Kind>,
 }
 
 #[derive(Debug)]
 struct Kind {
     signal: Signal,
-    /// No other line before this.
+    /// The time of the next line, at the earliest.
     quiet_until: Instant,
     waiting: Option<Received>,
 }
 
 impl Repeats {
-    /// How long a line about one kind of signal is the only one.
+    /// The minimum time between two lines about one kind of signal.
     pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
-    /// Records signals that change nothing. Returns what is to be logged now.
+    /// Records signals that have no effect. Returns what to log now.
     pub(super) fn heard(&mut self, received: Received, now: Instant) -> Option<Received> {
-        let known = |kind: &&mut Kind| kind.signal == received.signal;
-        let Some(kind) = self.kinds.iter_mut().find(known) else {
+        let is_same = |kind: &&mut Kind| kind.signal == received.signal;
+        let Some(kind) = self.kinds.iter_mut().find(is_same) else {
             self.kinds.push(Kind {
                 signal: received.signal,
                 quiet_until: now + Self::PAUSE,
@@ -47,18 +47,18 @@ impl Repeats {
         kind.due(now)
     }
 
-    /// One record whose pause is over; to be asked until there is none.
+    /// Returns one record that is due. Call it until it returns `None`.
     pub(super) fn next_due(&mut self, now: Instant) -> Option<Received> {
         self.kinds.iter_mut().find_map(|kind| kind.due(now))
     }
 
-    /// When the next pause that a record waits for is over.
+    /// When the next record is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let waiting = self.kinds.iter().filter(|kind| kind.waiting.is_some());
         waiting.map(|kind| kind.quiet_until).min()
     }
 
-    /// All that waits, since the master ends.
+    /// Returns all waiting records, because the master ends.
     pub(super) fn rest(&mut self) -> impl Iterator<Item = Received> + use<> {
         std::mem::take(&mut self.kinds)
             .into_iter()
@@ -78,7 +78,7 @@ impl Kind {
 }
 
 impl Received {
-    /// One record of both.
+    /// Merges two records of the same signal.
     fn with(self, later: Self) -> Self {
         Self {
             count: self.count.saturating_add(later.count),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_gets_one_line_a_pause() {
+    fn a_flood_gets_one_line_per_pause() {
         let (start, mut repeats) = (Instant::now(), Repeats::default());
         let mut lines = 0;
         let mut counted = 0;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn one_after_a_quiet_time_is_logged_at_once_again() {
+    fn a_signal_after_a_pause_is_logged_at_once() {
         let (start, mut repeats) = (Instant::now(), Repeats::default());
         repeats.heard(received(Signal::SIGUSR1, 1, 7, start), start);
         let later = start + Repeats::PAUSE;

@@ -1,4 +1,7 @@
-//! Everything that can fail before the first child is started; then there is a master.
+//! The set-up of a master: everything that can fail before the first child is started.
+//!
+//! Knows which signals, descriptors and limits a master needs; does not know what it does with
+//! them.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,19 +27,19 @@ use crate::sys::process::name_after_role;
 use crate::sys::signals::{Received, SignalPipe, hold, is_ignored, reset};
 use crate::tls::Keeper;
 
-/// What a master is made from.
+/// The input of a start.
 pub(crate) struct Setup {
     pub(crate) config: Config,
-    /// What can be assumed of this program when it runs as a child.
+    /// Whether this program notifies the master when it is ready as a worker.
     pub(crate) readiness: Readiness,
-    /// The places of the listeners that wait in `accept(2)` themselves.
+    /// The indexes of the listeners that block in `accept(2)`.
     pub(crate) blocking: Vec<usize>,
     pub(crate) callbacks: Callbacks,
-    /// Whether this master owns the signals of the process.
+    /// Whether the master handles the signals of the process.
     pub(crate) owns_signals: bool,
 }
 
-/// The signals that mean something to a master, now or in a later version.
+/// The signals that a master handles, now or in a later version.
 pub(super) const SIGNALS: [Signal; 8] = [
     Signal::SIGTERM,
     Signal::SIGQUIT,
@@ -52,12 +55,12 @@ impl Setup {
     /// Runs the master on this thread until it ends.
     ///
     /// # Errors
-    /// Whatever ended it other than a requested stop.
+    /// Any end of the master other than a requested stop.
     pub(crate) fn run(self, mut log: Log) -> Result<(), Error> {
         let owns_process = self.owns_signals;
-        // Nobody holds a handle: it is told by signals alone.
-        let ground = match log.ending(self.prepare(None))? {
-            Prepared::Ground(ground) => ground,
+        // Without a handle, only signals control the master.
+        let prerequisites = match log.ending(self.prepare(None))? {
+            Prepared::Ground(prerequisites) => prerequisites,
             Prepared::Stopped(received) => {
                 let what = "stopped before the addresses were bound";
                 log.line(&LogLine::of_signal(Level::Info, received, what));
@@ -67,21 +70,23 @@ impl Setup {
         if owns_process {
             name_after_role("master");
         }
-        self.build(*ground).run(log)
+        self.build(*prerequisites).run(log)
     }
 
-    /// Runs the master on a thread of its own.
+    /// Runs the master on its own thread.
     ///
     /// # Errors
-    /// Whatever kept it from beginning, with the user's functions: a second attempt needs them.
+    /// The error of the set-up, with the user's functions, which another attempt needs.
     pub(crate) fn start(self, log: Log) -> Result<Handle, Box<Unstarted>> {
         let prepared = pair()
-            .map_err(cannot("make a pipe for commands"))
+            .map_err(cannot("create a socket pair for commands (socketpair)"))
             .and_then(|(commander, commands)| Ok((commander, self.prepare(Some(commands))?)));
-        let (commander, ground) = match prepared {
-            Ok((commander, Prepared::Ground(ground))) => (commander, ground),
-            // Nothing can stop it before it has a handle.
-            Ok((_, Prepared::Stopped(_))) => unreachable!("it hears no signals"),
+        let (commander, prerequisites) = match prepared {
+            Ok((commander, Prepared::Ground(prerequisites))) => (commander, prerequisites),
+            // Only the handle can stop this master, and the caller does not have it yet.
+            Ok((_, Prepared::Stopped(_))) => {
+                unreachable!("a set-up with commands handles no signals")
+            }
             Err(error) => {
                 return Err(Box::new(Unstarted {
                     error,
@@ -90,17 +95,18 @@ impl Setup {
                 }));
             }
         };
-        let master = self.build(*ground);
+        let master = self.build(*prerequisites);
         let addrs = master.addrs();
-        // A thread that cannot be started drops its closure: the master is passed beside it.
-        let passed = Arc::new(Mutex::new(Some((master, log))));
-        let take = |passed: &Mutex<Option<(Master, Log)>>| {
-            passed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        // If the thread cannot be started, its closure is dropped; so the master is passed by a
+        // shared value.
+        let shared = Arc::new(Mutex::new(Some((master, log))));
+        let take = |shared: &Mutex<Option<(Master, Log)>>| {
+            shared.lock().unwrap_or_else(PoisonError::into_inner).take()
         };
-        let of_thread = Arc::clone(&passed);
+        let thread_shared = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("prefork-master".to_owned())
-            .spawn(move || take(&of_thread).map_or(Ok(()), |(master, log)| master.run(log)));
+            .spawn(move || take(&thread_shared).map_or(Ok(()), |(master, log)| master.run(log)));
         match thread {
             Ok(thread) => Ok(Handle {
                 commander,
@@ -109,7 +115,7 @@ impl Setup {
             }),
             Err(source) => {
                 let error = cannot("start its thread")(source);
-                let (callbacks, log) = take(&passed)
+                let (callbacks, log) = take(&shared)
                     .map(|(master, log)| (master.into_callbacks(), log))
                     .unwrap_or_default();
                 Err(Box::new(Unstarted {
@@ -121,14 +127,15 @@ impl Setup {
         }
     }
 
-    /// Takes from the system all that a master needs, and no function of the user's.
+    /// Acquires all that a master needs from the system. Calls no function of the user.
     fn prepare(&self, commands: Option<Commands>) -> Result<Prepared, Error> {
         need_kernel()?;
         need_descriptors(&self.config)?;
-        // Before anything takes time: as PID 1 a signal without a handler is lost.
+        // First, because PID 1 loses a signal that has no handler.
         let signals = self.owns_signals.then(own_signals).transpose();
         let signals = signals.map_err(|(doing, source)| cannot(doing)(source))?;
-        // Before the addresses are taken from whoever has a good certificate for them.
+        // Before the addresses are bound: a master with a bad certificate must not take them from a
+        // running one.
         let tls = Keeper::of(&self.config, SystemTime::now())?;
         let mut listeners = match (&signals, &commands) {
             (Some(signals), None) => match bind(&self.config, signals)? {
@@ -140,11 +147,12 @@ impl Setup {
             }
         };
         set_modes(&mut listeners, &self.blocking)
-            .map_err(cannot("set the mode of a socket (fcntl)"))?;
-        // Orphans of this PID namespace are ours to reap, where the process is ours.
+            .map_err(cannot("set O_NONBLOCK on a listening socket (fcntl)"))?;
+        // PID 1 gets the orphans of its PID namespace and must reap them.
         let strangers = (self.owns_signals && is_init()).then(Strangers::default);
         let tools = Tools::new().map_err(|(doing, source)| cannot(doing)(source))?;
-        // A producer may start another program each time; if it does not, the start of the worker fails.
+        // A `child_producer` may start other programs. If it does not, the start of the worker
+        // fails.
         if self.callbacks.producer.is_none() {
             let checked = tools.check_program();
             checked.map_err(|(doing, source)| cannot(doing)(source))?;
@@ -167,7 +175,7 @@ impl Setup {
                 watch(poller.add(fd, source))?;
             }
         }
-        let ground = Ground {
+        let prerequisites = Ground {
             listeners,
             tools,
             poller,
@@ -176,34 +184,34 @@ impl Setup {
             commands,
             strangers,
         };
-        Ok(Prepared::Ground(Box::new(ground)))
+        Ok(Prepared::Ground(Box::new(prerequisites)))
     }
 
-    fn build(self, ground: Ground) -> Master {
+    fn build(self, prerequisites: Ground) -> Master {
         let Callbacks { producer, hooks } = self.callbacks;
         Master::new(Parts {
             config: self.config,
             readiness: self.readiness,
-            listeners: ground.listeners,
-            spawner: Spawner::new(ground.tools, producer),
-            poller: ground.poller,
-            tls: ground.tls,
-            signals: ground.signals,
-            commands: ground.commands,
+            listeners: prerequisites.listeners,
+            spawner: Spawner::new(prerequisites.tools, producer),
+            poller: prerequisites.poller,
+            tls: prerequisites.tls,
+            signals: prerequisites.signals,
+            commands: prerequisites.commands,
             hooks,
-            strangers: ground.strangers,
+            strangers: prerequisites.strangers,
         })
     }
 }
 
-/// How the preparation of a master ended.
+/// The result of the set-up of a master.
 enum Prepared {
     Ground(Box<Ground>),
-    /// This signal requested a stop meanwhile.
+    /// A signal requested a stop during the set-up.
     Stopped(Received),
 }
 
-/// What a master takes from the system before it starts its first child.
+/// What a master acquires from the system before it starts its first child.
 struct Ground {
     listeners: Vec<Bound>,
     tools: Tools,
@@ -214,13 +222,13 @@ struct Ground {
     strangers: Option<Strangers>,
 }
 
-/// Why this system cannot have a master at all: it can.
+/// The reason why this system cannot have a master. Linux can.
 pub(crate) const WHY_THERE_IS_NONE: Option<&str> = None;
 
-/// Asks of the system all that a master asks before it binds, and binds nothing.
+/// Checks what a master needs before it binds, and binds nothing.
 ///
 /// # Errors
-/// The one that a start would end with, but for what binding and starting say.
+/// The error of a start, other than errors of binding and of starting workers.
 pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
     need_kernel()?;
     need_descriptors(config)?;
@@ -235,13 +243,15 @@ fn need_kernel() -> Result<(), Error> {
     })
 }
 
-/// Known before the first child: two for each of them, and what everything else may need.
+/// Checks the limit of open files before the first child is started.
+///
+/// Each child needs two descriptors; the rest is an estimate.
 fn need_descriptors(config: &Config) -> Result<(), Error> {
-    const ELSEWHERE: usize = 32;
+    const OTHERS: usize = 32;
     let sockets = if config.reuseport { config.workers } else { 1 };
-    let need = 2 * config.workers + sockets * config.listen.len() + ELSEWHERE;
+    let need = 2 * config.workers + sockets * config.listen.len() + OTHERS;
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
-    // Small fleets find out by themselves: what is open already is not known.
+    // A small fleet is not checked: the number of descriptors that are already open is not known.
     if need > 256 && u64::try_from(need).is_ok_and(|need| need > limit) {
         return Err(Error::Options(vec![BadOption {
             place: config.places.workers.clone(),
@@ -255,16 +265,18 @@ fn need_descriptors(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Keeps a stop that comes while the user's `init` runs: the kernel gives PID 1 no signal that would meet its default, but
-/// one that is blocked waits for the handler.
+/// Blocks the stop signals while the user's `init` runs in PID 1.
+///
+/// The kernel sends PID 1 no signal that would have the default action. A blocked signal waits for
+/// the handler.
 ///
 /// # Errors
-/// A mask that cannot be set.
+/// The signal mask cannot be set.
 pub(crate) fn hold_signals() -> Result<(), Error> {
     if !is_init() {
         return Ok(());
     }
-    hold(&wanted_signals()).map_err(cannot("hold its signals (rt_sigprocmask)"))
+    hold(&wanted_signals()).map_err(cannot("block its signals (rt_sigprocmask)"))
 }
 
 fn wanted_signals() -> Vec<Signal> {
@@ -273,7 +285,7 @@ fn wanted_signals() -> Vec<Signal> {
 }
 
 /// # Errors
-/// The stage that failed, as the end of the sentence 'the master cannot …', and why.
+/// The failed stage, as the end of the sentence 'the master cannot …', and the cause.
 fn own_signals() -> Result<SignalPipe, (&'static str, std::io::Error)> {
     let at = |stage| move |source| (stage, source);
     reset(Signal::SIGCHLD).map_err(at("reset SIGCHLD (rt_sigaction)"))?;
@@ -284,7 +296,9 @@ fn own_signals() -> Result<SignalPipe, (&'static str, std::io::Error)> {
         signals.push(Signal::SIGCHLD);
     }
     let received = pipe.receive(&signals);
-    received.map_err(at("receive signals (rt_sigaction, rt_sigprocmask)"))?;
+    received.map_err(at(
+        "install its signal handlers (rt_sigaction, rt_sigprocmask)",
+    ))?;
     Ok(pipe)
 }
 
@@ -297,7 +311,7 @@ fn cannot(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
 }
 
 impl Bound {
-    /// For messages and for whoever asks the handle.
+    /// The name and address, for messages and for the handle.
     pub(super) fn named_addr(&self) -> (String, SocketAddr) {
         (self.place.name.clone(), self.place.addr)
     }

@@ -1,20 +1,20 @@
-//! A worker that has ended, and that its tracer holds: a debugger or strace.
+//! A worker that has exited and that its tracer (a debugger, strace) keeps from being reaped.
 //!
-//! Such a worker is a zombie that only its tracer may wait for until it detaches (`ptrace(2)`). The
-//! master learns nothing of it from `waitid(2)`, but `/proc` shows it.
+//! Only the tracer may wait for such a zombie until it detaches (`ptrace(2)`). `waitid(2)` returns
+//! nothing for it to the master, but `/proc` shows it.
 
 use std::fs;
 
-/// What `/proc` knows of a worker that cannot be reaped yet.
+/// What `/proc` shows of a worker that cannot be reaped yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
-    /// Zero if the tracer lives in another PID namespace.
+    /// The pid of the tracer. Zero if it is in another PID namespace.
     pub(super) tracer: i32,
     pub(super) was_killed: bool,
 }
 
 impl Held {
-    /// `None` if no tracer holds the process.
+    /// Reads `/proc`. `None` if the process has no tracer.
     pub(super) fn of(pid: i32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -24,17 +24,11 @@ impl Held {
         })
     }
 
-    /// The rest of the line about the worker.
+    /// The text of the log line after `worker 0 (pid 12)`.
     pub(super) fn describe(self) -> String {
         let Self { tracer, was_killed } = self;
-        let end = if was_killed {
-            "was killed"
-        } else {
-            "has ended"
-        };
-        format!(
-            "{end}, its tracer (pid {tracer}) still holds it; it is reaped when the tracer detaches"
-        )
+        let end = if was_killed { "was killed" } else { "exited" };
+        format!("{end}, but cannot be reaped until its tracer (pid {tracer}) detaches")
     }
 }
 
@@ -45,10 +39,12 @@ fn tracer(status: &str) -> Option<i32> {
     value.trim().parse().ok().filter(|&tracer| tracer != 0)
 }
 
-/// Field 52 of `proc_pid_stat(5)`, in the form of `wait(2)`: the signal in the low seven bits. 0 if
-/// this process may not see it.
+/// Whether a signal killed the process, by field 52 of `proc_pid_stat(5)`.
+///
+/// The field has the form of `wait(2)`, with the signal in the low seven bits. It is 0 if this
+/// process may not read it.
 fn was_killed(stat: &str) -> bool {
-    // The name stands in brackets and may hold any character; the state behind it is field 3.
+    // The name is in parentheses and may contain any character; the state after it is field 3.
     let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
     let status = fields.split_whitespace().nth(52 - 3);
     status
@@ -61,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tracer_is_read_and_none_is_none() {
+    fn the_tracer_is_read_and_zero_means_none() {
         let status = "Name:\tTracerPid: 3\nState:\tZ (zombie)\nTracerPid:\t4711\nUid:\t0\n";
         assert_eq!(tracer(status), Some(4711));
         assert_eq!(tracer("Name:\tx\nTracerPid:\t0\n"), None);
@@ -69,13 +65,13 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_told_from_an_exit_status() {
+    fn a_signal_is_distinguished_from_an_exit_status() {
         let stat = |status: i32| {
             let fields = vec!["0"; 48].join(" ");
             format!("12 (a) b) Z {fields} {status}\n")
         };
         assert!(was_killed(&stat(9)));
-        // With a core dump.
+        // Killed, with a core dump.
         assert!(was_killed(&stat(0x80 | 6)));
         assert!(!was_killed(&stat(3 << 8)));
         assert!(!was_killed(&stat(0)));
@@ -83,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_read_as_it_is() {
+    fn the_status_is_the_last_field_of_this_process() {
         let pid = std::process::id();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("/proc");
         let (_, fields) = stat.rsplit_once(") ").expect("a name");
@@ -100,8 +96,7 @@ mod tests {
             tracer: 7,
             was_killed: true,
         };
-        let text =
-            "was killed, its tracer (pid 7) still holds it; it is reaped when the tracer detaches";
+        let text = "was killed, but cannot be reaped until its tracer (pid 7) detaches";
         assert_eq!(held.describe(), text);
     }
 }

@@ -1,21 +1,21 @@
-//! How one child will be started, open to changes by the user's producer.
+//! The command that starts one worker, which the `child_producer` of the user can change.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::withheld::is_withheld;
 
-/// How a child is started: this program, with the arguments that the master was started with, and
-/// the master's environment.
+/// The command that starts a worker.
 ///
-/// A function given to [`Prefork::child_producer`](crate::Prefork::child_producer) may alter it.
-/// The variables by which a child knows its role, and its descriptors, are added afterwards and
-/// cannot be altered.
+/// The default is this program, with the arguments and the environment of the master. A
+/// [`Prefork::child_producer`](crate::Prefork::child_producer) function can change it. The
+/// variables and descriptors by which a worker knows its role are added afterwards and cannot be
+/// changed.
 ///
-/// The environment is without the variables that a service manager sets for the master alone: `NOTIFY_SOCKET`
-/// (`sd_notify(3)`), `WATCHDOG_USEC` and `WATCHDOG_PID` (`sd_watchdog_enabled(3)`), `FDSTORE` and each
-/// that begins with `MAINPID` (systemd.exec(5)), and `LISTEN_FDS_FIRST_FD`. A child has one of them only if the function
-/// sets it by [`env`](Self::env).
+/// The environment does not contain the variables that a service manager sets for the master alone:
+/// `NOTIFY_SOCKET` (`sd_notify(3)`), `WATCHDOG_USEC` and `WATCHDOG_PID` (`sd_watchdog_enabled(3)`),
+/// `FDSTORE` and each that begins with `MAINPID` (`systemd.exec(5)`), and `LISTEN_FDS_FIRST_FD`. A
+/// worker has one of them only if the function sets it by [`env`](Self::env).
 #[derive(Debug)]
 pub struct ChildCommand {
     pub(super) program: Option<PathBuf>,
@@ -25,12 +25,12 @@ pub struct ChildCommand {
     slot: usize,
 }
 
-/// The user's function that alters how children are started.
+/// The user's `child_producer` function.
 pub(crate) type Producer = Box<
     dyn FnMut(&mut ChildCommand) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send,
 >;
 
-/// A program that executes another.
+/// A program that executes another one in the same process.
 #[derive(Debug)]
 pub(super) struct Wrapper {
     pub(super) path: PathBuf,
@@ -50,17 +50,20 @@ impl ChildCommand {
         }
     }
 
-    /// The slot that the child will fill, from 0.
+    /// The slot of the worker, from 0.
     pub fn slot(&self) -> usize {
         self.slot
     }
 
-    /// Starts another program, by its path, with no arguments until some are added.
+    /// Starts another program, by its path and without arguments.
     ///
-    /// The program is looked up at each start; it gets the same descriptors and variables. If it
-    /// does not speak the protocol it counts as ready after a second, gets SIGTERM to stop, and
-    /// SIGTERM as parent-death signal (`prctl(2)`). It starts with SIGINT, SIGHUP and SIGQUIT
-    /// blocked, since a terminal sends them to the whole group and the master decides.
+    /// Add arguments with [`arg`](Self::arg). The path is looked up at each start. The program gets
+    /// the same descriptors and variables as a worker.
+    ///
+    /// A program that does not know the protocol of prefork counts as healthy after
+    /// `healthy_after`, and SIGTERM asks it to stop. SIGTERM is also its parent-death signal
+    /// (`prctl(2)`). It starts with SIGINT, SIGHUP and SIGQUIT blocked: a terminal sends them to
+    /// the whole process group, and the master decides what to do.
     pub fn program(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         let path = path.into();
         self.args = vec![path.clone().into_os_string()];
@@ -68,11 +71,14 @@ impl ChildCommand {
         self
     }
 
-    /// Starts the program by another one, which executes it in its own place: `nice`, `taskset`,
-    /// `setpriv` and the like, by path. The program and its arguments are added behind `args`.
+    /// Starts the program by a wrapper that executes it in the same process.
     ///
-    /// The master's own program is named as `/proc/<master>/fd/<number>`, so that it is the file
-    /// that is held open, whatever its path leads to by now.
+    /// Examples: `nice`, `taskset`, `setpriv`. Give the path of the wrapper; the program and its
+    /// arguments are appended to `args`.
+    ///
+    /// The program of the master itself is passed as `/proc/<pid of the master>/fd/<number>`. So
+    /// the wrapper executes the file that the master holds open, even if its path names another
+    /// file by now.
     pub fn wrapper<A: Into<OsString>>(
         &mut self,
         path: impl Into<PathBuf>,
@@ -85,7 +91,7 @@ impl ChildCommand {
         self
     }
 
-    /// Replaces the arguments, but for the program's own name.
+    /// Replaces the arguments, except the first, which is the name of the program.
     pub fn args<A: Into<OsString>>(&mut self, args: impl IntoIterator<Item = A>) -> &mut Self {
         self.args.truncate(1);
         self.args.extend(args.into_iter().map(Into::into));
@@ -98,7 +104,7 @@ impl ChildCommand {
         self
     }
 
-    /// Sets a variable of the child's environment.
+    /// Sets a variable in the environment of the worker.
     pub fn env(&mut self, name: impl AsRef<OsStr>, value: impl Into<OsString>) -> &mut Self {
         let name = name.as_ref();
         self.env_remove(name);
@@ -106,7 +112,7 @@ impl ChildCommand {
         self
     }
 
-    /// Removes a variable from the child's environment.
+    /// Removes a variable from the environment of the worker.
     pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
         let name = name.as_ref();
         self.env.retain(|(known, _)| known != name);

@@ -1,6 +1,6 @@
-//! Starting children: which program, with which arguments and environment, in one system call.
+//! Starts children: the program, its arguments and environment, and the system call.
 //!
-//! Knows processes; does not know why one is started or what it will do.
+//! Knows processes; does not know why one is started or what it does.
 
 mod command;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]

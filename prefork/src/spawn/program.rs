@@ -1,4 +1,5 @@
-//! An executable file held open, so that it can be started again whatever becomes of its path.
+//! The executable file of the master, held open, so that workers run the same file even if its path
+//! names another one by now.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,12 +12,12 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::sys::image::{Image, main_program};
 
-/// The program that this process runs, by descriptor.
+/// The program of this process, held by descriptor.
 #[derive(Debug)]
 pub(crate) struct Program {
     file: File,
     path: PathBuf,
-    /// Why it cannot be started as this process was.
+    /// The reason why it cannot be started in the same way as this process.
     refusal: Option<String>,
 }
 
@@ -24,14 +25,16 @@ pub(crate) struct Program {
 const OWN: &str = "/proc/self/exe";
 
 impl Program {
-    /// Opens the file that this process was started from: not its path, which may lead to a newer
-    /// one by now.
+    /// Opens the file that this process was started from.
     ///
-    /// If the process was started by way of a loader (`ld.so program`), the kernel executed the loader. Then the program
-    /// is opened by its path, and checked to be the same file; see [`check`](Self::check).
+    /// It does not open its path, which may name a newer file by now.
+    ///
+    /// If the process was started through a loader (`ld.so program`), the kernel executed the
+    /// loader. Then this opens the program by its path and checks that it is the same file; see
+    /// [`check`](Self::check).
     ///
     /// # Errors
-    /// `/proc` is not mounted, or no descriptors are left.
+    /// `/proc` is not mounted, or the limit of open files is reached.
     pub(crate) fn current() -> io::Result<Self> {
         let file = open(OWN)?;
         let path = std::fs::read_link(OWN)?;
@@ -54,7 +57,7 @@ impl Program {
             Err(reason) => Self {
                 file,
                 refusal: Some(format!(
-                    "this process was started through the loader {}, and workers cannot be: {reason}",
+                    "this process was started through the loader {}, but workers cannot be started through it: {reason}",
                     path.display()
                 )),
                 path: image.path.into(),
@@ -62,7 +65,7 @@ impl Program {
         })
     }
 
-    /// Whether workers can be started from it.
+    /// Checks whether workers can be started from it.
     ///
     /// # Errors
     /// The process was started through a loader in a way that cannot be repeated for workers.
@@ -73,14 +76,16 @@ impl Program {
         }
     }
 
-    /// A path by which other processes can execute it for as long as this one lives: the
-    /// descriptor is close-on-exec, but a wrapper reaches it through its owner (`proc_pid_fd(5)`).
+    /// A path by which other processes can execute it while this process lives.
+    ///
+    /// The descriptor is close-on-exec; a wrapper reaches it through this process
+    /// (`proc_pid_fd(5)`).
     pub(super) fn name_for_others(&self) -> PathBuf {
         let number = self.file.as_fd().as_raw_fd();
         format!("/proc/{}/fd/{number}", std::process::id()).into()
     }
 
-    /// Where it was when it was opened, for messages.
+    /// Its path when it was opened, for messages.
     pub(crate) fn path(&self) -> String {
         self.path.display().to_string()
     }
@@ -92,7 +97,7 @@ impl AsFd for Program {
     }
 }
 
-/// `O_PATH`: executing needs no permission to read (open(2)).
+/// Opens a file with `O_PATH`: execution needs no permission to read (`open(2)`).
 fn open(path: impl AsRef<Path>) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -100,14 +105,16 @@ fn open(path: impl AsRef<Path>) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens the program that a loader runs in this process, if the kernel would run it by that loader too.
+/// Opens the program that a loader runs in this process.
+///
+/// The kernel must use the same loader if it starts the program directly.
 ///
 /// # Errors
-/// Why a direct start would not be the same.
+/// The reason why a direct start would differ.
 fn behind_loader(image: &Image) -> Result<File, String> {
     let program = Path::new(&image.path).display();
     let Some(interpreter) = &image.interpreter else {
-        return Err(format!("{program} names no loader"));
+        return Err(format!("{program} does not name a loader"));
     };
     let id = |path: &Path| {
         let metadata = std::fs::metadata(path).ok()?;
@@ -117,7 +124,7 @@ fn behind_loader(image: &Image) -> Result<File, String> {
         let interpreter = Path::new(interpreter).display();
         return Err(format!("{program} names another loader, {interpreter}"));
     }
-    let options = loader_options().ok_or("the arguments of the loader are not known")?;
+    let options = loader_options().ok_or("the arguments of the loader cannot be read")?;
     if !options.is_empty() {
         let options = options.join(" ");
         return Err(format!("the loader was given options ({options})"));
@@ -131,15 +138,15 @@ fn behind_loader(image: &Image) -> Result<File, String> {
     Ok(file)
 }
 
-/// What stands between the loader and the program on the command line.
+/// The options between the loader and the program on the command line.
 fn loader_options() -> Option<Vec<String>> {
     let line = std::fs::read("/proc/self/cmdline").ok()?;
     let line = line.strip_suffix(b"\0").unwrap_or(&line);
-    let words: Vec<&[u8]> = line.split(|&byte| byte == 0).collect();
+    let args: Vec<&[u8]> = line.split(|&byte| byte == 0).collect();
     let own: Vec<Vec<u8>> = std::env::args_os().map(OsStringExt::into_vec).collect();
-    // The loader takes its own name and its options away before the program sees its arguments.
-    let before = words.len().checked_sub(own.len())?;
-    let options = words.get(1..before)?;
-    let text = |word: &&[u8]| String::from_utf8_lossy(word).into_owned();
+    // The loader removes its own name and options before the program sees its arguments.
+    let program_at = args.len().checked_sub(own.len())?;
+    let options = args.get(1..program_at)?;
+    let text = |arg: &&[u8]| String::from_utf8_lossy(arg).into_owned();
     Some(options.iter().map(text).collect())
 }

@@ -1,5 +1,5 @@
-//! Carrying out starts, one after another, always from the same thread: a foreign program's
-//! parent-death signal is tied to the thread that started it (`prctl(2)`).
+//! Performs the starts of children, one after another, always on the same thread: the parent-death
+//! signal of a child depends on the thread that started it (`prctl(2)`).
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -12,22 +12,22 @@ use nix::sys::signal::Signal;
 use super::{ChildCommand, Producer, Program};
 use crate::sys::clone::{Exec, Image, Spawned, Stack, Stage, spawn};
 
-/// One start.
+/// The input of one start.
 #[derive(Debug)]
 pub(crate) struct Order<'a> {
     pub(crate) slot: usize,
-    /// Placed at 3, 4, … in this order.
+    /// The descriptors of the child, from 3 on, in this order.
     pub(crate) fds: Vec<BorrowedFd<'a>>,
-    /// What the child is told by its environment. These names are taken out of the inherited one.
+    /// The variables that are set for the child. They replace variables of the same names.
     pub(crate) variables: Vec<(&'static str, String)>,
-    /// Names that are taken out and not set.
+    /// The variables that are removed and not set.
     pub(crate) removed: &'a [&'static str],
 }
 
-/// Why there is no child.
+/// The reason why no child was started.
 #[derive(Debug)]
 pub(crate) enum SpawnError {
-    /// The producer said so.
+    /// The `child_producer` function returned an error or panicked.
     Producer(Box<dyn std::error::Error + Send + Sync>),
     /// A system call failed.
     System {
@@ -35,7 +35,7 @@ pub(crate) enum SpawnError {
         call: &'static str,
         source: io::Error,
     },
-    /// The signal mask of this thread could not be restored: it receives no signal any more.
+    /// The signal mask could not be restored: this thread receives no signals.
     SignalMask(io::Error),
 }
 
@@ -43,11 +43,11 @@ pub(crate) enum SpawnError {
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) process: Spawned,
-    /// It runs another program than the master, and may know nothing of us.
+    /// The child runs another program than the master, which may not know the protocol.
     pub(crate) is_foreign: bool,
 }
 
-/// What all starts of a master need from the system.
+/// The resources that every start of a master needs.
 pub(crate) struct Tools {
     program: Program,
     stack: Stack,
@@ -55,39 +55,41 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// The stage of the program, in the words of an error.
+    /// The stage that opens the program, as in an error.
     pub(crate) const PROGRAM: &'static str = "open its own program (/proc/self/exe)";
 
-    /// Whether this process's own program can be started as a worker.
+    /// Checks whether the program of this process can be started as a worker.
     ///
     /// # Errors
-    /// The stage and the reason, as of [`new`](Self::new).
+    /// The stage and the cause, as in [`new`](Self::new).
     pub(crate) fn check_program(&self) -> Result<(), (&'static str, io::Error)> {
         let checked = self.program.check();
         checked.map_err(|source| ("start its own program as a worker", source))
     }
 
     /// # Errors
-    /// The stage that failed, as the end of the sentence 'the master cannot …', and why.
+    /// The failed stage, as the end of the sentence 'the master cannot …', and the cause.
     pub(crate) fn new() -> Result<Self, (&'static str, io::Error)> {
         let at = |stage| move |source| (stage, source);
         Ok(Self {
             program: Program::current().map_err(at(Self::PROGRAM))?,
             stack: Stack::new().map_err(at(
-                "allocate the stack on which it starts workers (mmap, mprotect)",
+                "allocate a stack for the start of workers (mmap, mprotect)",
             ))?,
             null: File::open("/dev/null").map_err(at("open /dev/null, the stdin of workers"))?,
         })
     }
 }
 
-/// What all starts of a master share.
+/// Starts the children of a master.
 pub(crate) struct Spawner {
     tools: Tools,
     producer: Option<Producer>,
 }
 
-/// A terminal sends these to the whole group; the master decides what they mean.
+/// Signals that a terminal sends to the whole process group.
+///
+/// The master decides what to do.
 const BLOCKED: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 impl Spawner {
@@ -99,10 +101,10 @@ impl Spawner {
         self.producer.take()
     }
 
-    /// Starts a child and returns when its program runs.
+    /// Starts a child and returns after the exec of its program.
     ///
     /// # Errors
-    /// Nothing is left of the child then.
+    /// The child does not exist then.
     pub(crate) fn spawn(&mut self, order: Order<'_>) -> Result<Started, SpawnError> {
         let mut command = ChildCommand::new(order.slot);
         if let Some(produce) = &mut self.producer {
@@ -112,7 +114,7 @@ impl Spawner {
             Some(path) => path.display().to_string(),
             None => self.tools.program.path(),
         };
-        let refuse = |call, source| SpawnError::System {
+        let spawn_error = |call, source| SpawnError::System {
             program,
             call,
             source,
@@ -120,7 +122,7 @@ impl Spawner {
         if command.program.is_none() {
             let checked = self.tools.program.check();
             if let Err(source) = checked {
-                return Err(refuse("execveat", source));
+                return Err(spawn_error("execveat", source));
             }
         }
         for name in order.removed {
@@ -132,7 +134,7 @@ impl Spawner {
         let is_foreign = command.program.is_some();
         let (image, args, env) = match texts(command, &self.tools.program) {
             Ok(texts) => texts,
-            Err(source) => return Err(refuse("execve", source)),
+            Err(source) => return Err(spawn_error("execve", source)),
         };
         let exec = Exec {
             image: match &image {
@@ -144,8 +146,8 @@ impl Spawner {
             fds: order.fds,
             stdin: self.tools.null.as_fd(),
             blocked: &BLOCKED,
-            // A child of our own takes this back when its monitoring thread runs, which lets it finish what it has.
-            // Until then it has nothing to finish.
+            // A worker of this program clears it when its monitor thread runs, so that it can
+            // finish its requests. Before that it has none.
             parent_death: Signal::SIGTERM,
         };
         match spawn(&mut self.tools.stack, &exec) {
@@ -156,32 +158,33 @@ impl Spawner {
             Err(failure) if failure.stage == Stage::RestoreMask => {
                 Err(SpawnError::SignalMask(failure.source))
             }
-            Err(failure) => Err(refuse(failure.stage.call(), failure.source)),
+            Err(failure) => Err(spawn_error(failure.stage.call(), failure.source)),
         }
     }
 }
 
-/// What to execute by path, if not the held program; arguments; environment.
+/// The path to execute (`None`: the open program), the arguments, the environment.
 type Texts = (Option<CString>, Vec<CString>, Vec<CString>);
 
 /// # Errors
-/// A text with a zero byte in it: the kernel could not be told.
+/// A text contains a zero byte, which the kernel cannot represent.
 fn texts(mut command: ChildCommand, held: &Program) -> io::Result<Texts> {
     let text = |os: OsString| Ok::<_, io::Error>(CString::new(os.into_vec())?);
     let mut image = command.program;
     if let Some(wrapper) = command.wrapper {
         let wrapped = image.unwrap_or_else(|| held.name_for_others());
-        let behind = command.args.split_off(1.min(command.args.len()));
+        let rest = command.args.split_off(1.min(command.args.len()));
         command.args = vec![wrapper.path.clone().into_os_string()];
         command.args.extend(wrapper.args);
         command.args.push(wrapped.into_os_string());
-        command.args.extend(behind);
+        command.args.extend(rest);
         image = Some(wrapper.path);
     }
     let image = image.map(|path| text(path.into_os_string()));
     let args = command.args.into_iter().map(text);
     let env = command.env.iter().map(|(name, value)| {
-        // With room for all of it and the zero behind: one allocation for each of what may be a hundred variables.
+        // The capacity includes the terminating zero: one allocation per variable, of which there
+        // may be a hundred.
         let mut pair = Vec::with_capacity(name.len() + 1 + value.len() + 1);
         pair.extend_from_slice(name.as_bytes());
         pair.push(b'=');
@@ -207,12 +210,12 @@ mod tests {
         Spawner::new(Tools::new().expect("/proc and /dev/null"), producer)
     }
 
-    /// Runs a shell as a child and returns what it wrote to descriptor 3.
+    /// Runs a shell as a child; returns what it wrote to descriptor 3, and its status.
     fn shell(
         spawner: &mut Spawner,
         variables: Vec<(&'static str, String)>,
     ) -> (String, ExitStatus) {
-        let (mut reader, writer) = UnixStream::pair().expect("descriptors");
+        let (mut reader, writer) = UnixStream::pair().expect("free descriptors");
         let started = spawner
             .spawn(Order {
                 slot: 0,
@@ -223,8 +226,11 @@ mod tests {
             .expect("a shell can be started");
         drop(writer);
         let mut text = String::new();
-        reader.read_to_string(&mut text).expect("readable");
-        (text, started.process.pidfd.wait().expect("our child"))
+        reader.read_to_string(&mut text).expect("a readable file");
+        (
+            text,
+            started.process.pidfd.wait().expect("a child of this test"),
+        )
     }
 
     fn script(text: &'static str) -> Spawner {
@@ -236,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn a_child_has_the_descriptors_that_it_was_meant_to_have_and_no_others() {
-        // A stray that is not close-on-exec.
-        let stray = File::open("/dev/null").expect("it is there");
-        let stray = nix::unistd::dup(&stray).expect("descriptors");
+    fn a_child_has_exactly_the_requested_descriptors() {
+        // A descriptor that is not close-on-exec.
+        let unrelated = File::open("/dev/null").expect("/dev/null exists");
+        let unrelated = nix::unistd::dup(&unrelated).expect("free descriptors");
         let mut spawner = script("exec >&3; ls /proc/$$/fd");
         let (text, _) = shell(&mut spawner, Vec::new());
-        drop(stray);
+        drop(unrelated);
         assert_eq!(
             text.split_whitespace().collect::<Vec<_>>(),
             ["0", "1", "2", "3"]
@@ -258,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_set_once_and_look_alikes_stay() {
+    fn variables_are_set_once_and_similar_names_stay() {
         let variables = vec![("PREFORK_CHILD", "1:0:1:4".to_owned())];
         let producer: Producer = Box::new(|command| {
             command
@@ -277,7 +283,7 @@ mod tests {
 
     #[test]
     fn terminal_signals_are_blocked_and_nothing_is_ignored() {
-        // No shell: some open the mask when they begin.
+        // No shell: some shells change the signal mask at their start.
         let producer: Producer = Box::new(|command| {
             command
                 .program("/bin/cp")
@@ -286,7 +292,7 @@ mod tests {
             Ok(())
         });
         let mut spawner = with_tools(Some(producer));
-        let (reader, writer) = nix::unistd::pipe().expect("descriptors");
+        let (reader, writer) = nix::unistd::pipe().expect("free descriptors");
         let started = spawner
             .spawn(Order {
                 slot: 0,
@@ -299,8 +305,8 @@ mod tests {
         let mut text = String::new();
         File::from(reader)
             .read_to_string(&mut text)
-            .expect("readable");
-        started.process.pidfd.wait().expect("our child");
+            .expect("a readable file");
+        started.process.pidfd.wait().expect("a child of this test");
         let value = |name: &str| {
             let line = text
                 .lines()
@@ -308,13 +314,13 @@ mod tests {
                 .expect(name);
             u64::from_str_radix(line[name.len() + 1..].trim(), 16).expect(line)
         };
-        // Bit n - 1 stands for signal n: HUP 1, INT 2, QUIT 3.
+        // Bit n - 1 is for signal n: HUP 1, INT 2, QUIT 3.
         assert_eq!(value("SigBlk"), 0b111);
         assert_eq!(value("SigIgn"), 0);
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_an_error_with_its_cause() {
+    fn a_program_that_does_not_exist_is_an_error_with_its_cause() {
         let producer: Producer = Box::new(|command| {
             command.program("/no/such/program");
             Ok(())
@@ -329,16 +335,17 @@ mod tests {
             })
             .expect_err("no such program");
         let SpawnError::System { call, source, .. } = error else {
-            panic!("the system refused");
+            panic!("expected an error of the system");
         };
         assert_eq!((call, source.kind()), ("execve", io::ErrorKind::NotFound));
     }
 
     #[test]
-    fn sources_that_lie_on_targets_are_all_placed() {
-        // The sources are whatever numbers are free here; reversed, some lie on others' targets.
+    fn descriptors_that_overlap_their_targets_are_all_moved() {
+        // The source descriptors are any free numbers; reversed, some equal the target of another
+        // one.
         let pairs: Vec<_> = (0..4)
-            .map(|_| UnixStream::pair().expect("descriptors"))
+            .map(|_| UnixStream::pair().expect("free descriptors"))
             .collect();
         let mut spawner = script("for n in 3 4 5 6; do echo $n >&$n; done");
         let started = spawner
@@ -353,11 +360,11 @@ mod tests {
                 removed: &[],
             })
             .expect("a shell can be started");
-        started.process.pidfd.wait().expect("our child");
+        started.process.pidfd.wait().expect("a child of this test");
         for ((mut reader, writer), expected) in pairs.into_iter().rev().zip(3..) {
             drop(writer);
             let mut text = String::new();
-            reader.read_to_string(&mut text).expect("readable");
+            reader.read_to_string(&mut text).expect("a readable file");
             assert_eq!(text, format!("{expected}\n"));
         }
     }

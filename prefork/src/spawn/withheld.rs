@@ -1,31 +1,34 @@
-//! Variables that a service manager sets for one process, which is the master: no worker inherits them.
+//! Variables that a service manager sets for one process, the master. Workers do not inherit them.
 //!
-//! A worker that had them would report to the service manager in the place of its master, or be taken for a process that
-//! it is not. What a child producer sets itself is kept.
+//! A worker with these variables would report to the service manager instead of its master, or
+//! would be taken for another process. Variables that a `child_producer` sets itself are kept.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// By their names. Those of socket activation (`sd_listen_fds(3)`) are replaced at each start, see
-/// [`VARIABLES`](crate::listen::VARIABLES).
+/// Complete names. The variables of socket activation (`sd_listen_fds(3)`) are replaced at each
+/// start; see [`VARIABLES`](crate::listen::VARIABLES).
 const NAMES: [&str; 5] = [
-    // The socket for messages of the service: sd_notify(3).
+    // The socket for messages of the service: `sd_notify(3)`.
     "NOTIFY_SOCKET",
-    // The watchdog, which expects messages of one process: sd_watchdog_enabled(3).
+    // The watchdog, which expects messages of one process: `sd_watchdog_enabled(3)`.
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
-    // How many descriptors the service manager stores for the service: systemd.exec(5).
+    // The number of descriptors that the service manager can store for the service:
+    // `systemd.exec(5)`.
     "FDSTORE",
-    // Where the descriptors of socket activation begin, for the `listenfd` crate.
+    // The first descriptor of socket activation, for the `listenfd` crate.
     "LISTEN_FDS_FIRST_FD",
 ];
 
-/// By how their names begin: `MAINPID`, and what later versions of systemd add to identify that process (`MAINPIDFDID`).
+/// Prefixes of names.
+///
+/// `MAINPID`, and what later versions of systemd add to identify that process (`MAINPIDFDID`).
 const PREFIXES: [&str; 1] = ["MAINPID"];
 
 /// Whether a worker must not inherit the variable.
 pub(super) fn is_withheld(name: &OsStr) -> bool {
-    NAMES.iter().any(|withheld| name == *withheld)
+    NAMES.iter().any(|private| name == *private)
         || PREFIXES
             .iter()
             .any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
@@ -36,8 +39,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_names_are_withheld_and_look_alikes_are_not() {
-        let is_withheld = |name| is_withheld(OsStr::new(name));
+    fn only_complete_names_and_prefixes_are_private() {
+        let private = |name| is_withheld(OsStr::new(name));
         for name in [
             "NOTIFY_SOCKET",
             "WATCHDOG_USEC",
@@ -46,9 +49,9 @@ mod tests {
             "MAINPID",
             "MAINPIDFDID",
         ] {
-            assert!(is_withheld(name), "{name}");
+            assert!(private(name), "{name}");
         }
-        // Of the unit, not of a process.
+        // Variables of the unit, not of a process.
         for name in [
             "MY_NOTIFY_SOCKET",
             "NOTIFY_SOCKETS",
@@ -59,7 +62,7 @@ mod tests {
             "PATH",
             "",
         ] {
-            assert!(!is_withheld(name), "{name}");
+            assert!(!private(name), "{name}");
         }
     }
 }
