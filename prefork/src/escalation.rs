@@ -1,4 +1,6 @@
-//! Decides whether a signal during a stop ends it at once. Pure: times are arguments.
+//! Decides whether a signal during a stop ends it at once.
+//!
+//! Pure: times are arguments.
 //!
 //! One key press can arrive as several signals. A terminal sends SIGINT to the whole process group,
 //! and package runners and `timeout(1)` relay the signal that they received themselves. So a signal
@@ -10,37 +12,41 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-/// What a stop signal asks for.
+/// The meaning of a stop signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StopSignal {
-    /// A graceful stop; during a stop nothing new.
+    /// It requests a graceful stop. During a stop it changes nothing.
     Graceful,
-    /// The end of the stop, at once.
+    /// It ends the stop at once.
     Immediate,
 }
 
-/// The stop signals of one process. The master, single mode and the workers use it.
+/// The stop signals of one process: a master, a worker or a single process.
 #[derive(Debug, Default)]
 pub(crate) struct Escalation {
-    /// When the stop began. Counts until the first signal.
+    /// When the stop began. Used only until the first signal.
     stop_began_at: Option<Instant>,
     /// When the first stop signal arrived.
     first_signal: Option<Instant>,
 }
 
 impl Escalation {
-    /// How long after the first signal another one counts as the same request. A relay takes
-    /// milliseconds, a second key press of a person more than this.
+    /// How long after the first signal another one counts as the same request.
+    ///
+    /// A relay takes milliseconds; a second key press takes longer than this.
     pub(crate) const WINDOW: Duration = Duration::from_millis(250);
 
-    /// Records that a stop has begun, by a signal or otherwise. Only the first call counts.
+    /// Records that a stop has begun, by a signal or for another reason.
+    ///
+    /// Only the first call counts.
     pub(crate) fn stop_began(&mut self, at: Instant) {
         self.stop_began_at.get_or_insert(at);
     }
 
     /// Records equal stop signals by the arrival of the first and the last one.
     ///
-    /// The signals in between change nothing: if one of them ends the stop, so does the last.
+    /// The signals in between do not matter: if one of them ends the stop, the last one ends it
+    /// too.
     pub(crate) fn signals(&mut self, signal: Signal, first: Instant, last: Instant) -> StopSignal {
         self.signal(signal, first).max(self.signal(signal, last))
     }
@@ -48,9 +54,9 @@ impl Escalation {
     fn signal(&mut self, signal: Signal, at: Instant) -> StopSignal {
         let escalates = match self.first_signal {
             Some(first) => at.saturating_duration_since(first) >= Self::WINDOW,
-            // A program that gives up or whose hook failed is already stopping: the operator who
-            // interrupts it does not want to wait. If the signal arrived before that, it asks for
-            // a stop.
+            // If the process is already stopping, for example because a hook failed, an operator
+            // who interrupts it does not want to wait. If the signal arrived before the stop began,
+            // it requests the stop.
             None => self.stop_began_at.is_some_and(|began| began <= at),
         };
         // The order of delivery need not be the order of arrival.
@@ -72,7 +78,7 @@ mod tests {
 
     const STOP_SIGNALS: [Signal; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
 
-    /// The answers to signals that arrive at these milliseconds, one after the other.
+    /// Returns the meaning of each signal, by its time of arrival in milliseconds.
     fn answers(signals: &[(Signal, u64)]) -> Vec<StopSignal> {
         let start = Instant::now();
         let mut escalation = Escalation::default();
@@ -152,7 +158,7 @@ mod tests {
         assert_eq!(
             merged,
             StopSignal::Immediate,
-            "the second of the two came later"
+            "the last signal arrived after the window"
         );
     }
 
@@ -170,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_sigint_ends_a_stop_that_no_signal_began() {
+    fn the_first_sigint_ends_a_stop_that_no_signal_began() {
         let start = Instant::now();
         for after in [0, 5, 1_000] {
             let mut escalation = Escalation::default();
@@ -185,10 +191,10 @@ mod tests {
     }
 
     #[test]
-    fn a_sigint_that_arrived_before_the_stop_began_asks_for_a_stop() {
+    fn a_sigint_that_arrived_before_the_stop_began_requests_a_stop() {
         let start = Instant::now();
         let mut escalation = Escalation::default();
-        // A hook failed after the signal arrived, and before anything read it.
+        // A hook failed after the signal arrived and before the process read it.
         escalation.stop_began(start + Duration::from_millis(30));
         assert_eq!(
             escalation.signals(SIGINT, start, start),
@@ -212,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_beginning_of_a_stop_counts() {
+    fn only_the_first_begin_of_a_stop_counts() {
         let start = Instant::now();
         let later = start + Duration::from_millis(30);
         let mut escalation = Escalation::default();

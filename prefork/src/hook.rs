@@ -1,7 +1,7 @@
-//! What hooks are told, what they may answer, and how they are called: a panic in one is an error
-//! that names it.
+//! The arguments of hooks, what they may return, and how they are called.
 //!
-//! Knows functions of the user's; does not know when they are called.
+//! A panic of a hook becomes an error that names the hook. This file does not know when a hook is
+//! called; the master and the worker do.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -11,21 +11,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Error;
 
-/// What a hook answers with when it fails.
+/// The error of a hook.
 pub(crate) type Failure = Box<dyn StdError + Send + Sync>;
 
-/// What a function of an option may return: nothing, or a `Result` whose error ends the master (of `init`, its process).
+/// What a hook, `configure`, `init` or `child_producer` may return: `()` or a `Result`.
+///
+/// An error ends the master; an error of `init` ends the process in which it was called.
 #[diagnostic::on_unimplemented(
     message = "the function cannot return `{Self}`",
     label = "neither `()` nor a `Result<(), E>`",
     note = "return `()`, or a `Result<(), E>` whose error is `std::error::Error`, `String` or `&str`; \
-            a `;` behind the last expression drops a value that nobody needs"
+            a `;` after the last expression discards its value"
 )]
 pub trait HookOutcome {
-    /// The same as a `Result`.
+    /// Converts the return value to a `Result`.
     ///
     /// # Errors
-    /// Those of the hook.
+    /// The error that the function returned.
     fn into_result(self) -> Result<(), Box<dyn StdError + Send + Sync>>;
 }
 
@@ -41,13 +43,15 @@ impl<E: Into<Failure>> HookOutcome for Result<(), E> {
     }
 }
 
-/// The type of a call that does not return. Since the 2024 edition a closure that only panics has it;
-/// stable Rust names it in the result of a function alone, so that it is taken from there.
+/// The type of a call that does not return.
+///
+/// Since the 2024 edition a closure that only panics has this type. Stable Rust accepts `!` only as
+/// the return type of a function, so the type is derived from one.
 type Never = <fn() -> ! as ResultOf>::Type;
 
-/// What a function returns, by its type.
+/// Return type of a function pointer.
 pub trait ResultOf {
-    /// That.
+    /// The return type.
     type Type;
 }
 
@@ -55,14 +59,15 @@ impl<T> ResultOf for fn() -> T {
     type Type = T;
 }
 
-/// A hook that never returns: it panics, or ends the process.
+/// A function that never returns: it panics or ends the process.
 impl HookOutcome for Never {
     fn into_result(self) -> Result<(), Failure> {
         self
     }
 }
 
-/// A child that was started, as [`on_child_spawn`](crate::Prefork::on_child_spawn) is told.
+/// A child that was started: the argument of
+/// [`on_child_spawn`](crate::Prefork::on_child_spawn).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChildSpawned {
     pub(crate) slot: usize,
@@ -70,18 +75,19 @@ pub struct ChildSpawned {
 }
 
 impl ChildSpawned {
-    /// The slot that it fills, from 0.
+    /// Returns the slot that the child fills, from 0.
     pub fn slot(&self) -> usize {
         self.slot
     }
 
-    /// Its process id.
+    /// Returns the process id of the child.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 }
 
-/// The fleet after its first start, as [`on_master_ready`](crate::Prefork::on_master_ready) is told.
+/// The first children and the listeners: the argument of
+/// [`on_master_ready`](crate::Prefork::on_master_ready).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterReady {
     pub(crate) pids: Vec<i32>,
@@ -89,19 +95,23 @@ pub struct MasterReady {
 }
 
 impl MasterReady {
-    /// The first children's process ids, in slot order; one of them may have ended by now.
+    /// Returns the process ids of the first children, in the order of their slots.
+    ///
+    /// Some of them may have exited by now.
     pub fn pids(&self) -> &[i32] {
         &self.pids
     }
 
-    /// The name and the address of each listener, with the real port where 0 was asked for.
+    /// Returns the name and the address of each listener.
+    ///
+    /// If the port 0 was configured, the address has the port that the kernel chose.
     pub fn addrs(&self) -> &[(String, SocketAddr)] {
         &self.addrs
     }
 }
 
-/// A child that took another's place, as [`on_child_recover`](crate::Prefork::on_child_recover) is
-/// told.
+/// A child that replaced another one: the argument of
+/// [`on_child_recover`](crate::Prefork::on_child_recover).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChildRecovered {
     pub(crate) slot: usize,
@@ -111,42 +121,46 @@ pub struct ChildRecovered {
 }
 
 impl ChildRecovered {
-    /// The slot, from 0.
+    /// Returns the slot of both children, from 0.
     pub fn slot(&self) -> usize {
         self.slot
     }
 
-    /// The process that ended.
+    /// Returns the process id of the child that was replaced.
     pub fn old_pid(&self) -> i32 {
         self.old_pid
     }
 
-    /// How that process ended, as its line in the log says: `was killed by SIGSEGV`, or
-    /// `exited with status 1: main returned an error: no database`. If `main` has ended and the process still runs, it is
-    /// how `main` ended. If the last attempt to replace it failed, it is why. For people to read: the wording may change.
+    /// Returns how the replaced child ended, as in its log line.
+    ///
+    /// Examples: `was killed by SIGSEGV`, `exited with status 1: main returned an error: no
+    /// database`. If its `main` has ended and its process still runs, the text describes how `main`
+    /// ended. If the last attempt to replace it failed, the text is the error of that attempt. The
+    /// text is for people: its wording may change.
     pub fn old_end(&self) -> &str {
         &self.old_end
     }
 
-    /// The process that took its place.
+    /// Returns the process id of the replacement.
     pub fn new_pid(&self) -> i32 {
         self.new_pid
     }
 }
 
-/// Which of a family a process is, as [`init`](crate::Prefork::init) is told.
+/// The role of a process: the argument of [`init`](crate::Prefork::init).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// It supervises; the body does not run in it.
+    /// The process supervises the workers. The body of `main` does not run in it.
     Master,
-    /// It runs the body, and a master started it.
+    /// A master started the process, and the body of `main` runs in it.
     #[non_exhaustive]
     Worker {
-        /// The slot that it fills, from 0.
+        /// The slot that the worker fills, from 0.
         slot: usize,
     },
-    /// It runs the body, and there is no other: single mode, `workers = 0`.
+    /// The body of `main` runs in this process, and there is no master: single-process mode,
+    /// `workers = 0`.
     Single,
 }
 
@@ -156,7 +170,7 @@ impl Role {
     }
 }
 
-/// As in a line of a log: `master`, `worker 2`, `single`.
+/// Writes the role as in a log line: `master`, `worker 2`, `single`.
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -167,19 +181,19 @@ impl fmt::Display for Role {
     }
 }
 
-/// A user's function that is called with a fact.
+/// A hook of the master.
 pub(crate) type Hook<T> = Box<dyn FnMut(&T) -> Result<(), Failure> + Send>;
 
-/// A user's function that is called once, in a worker.
+/// A hook that is called once, in a worker.
 pub(crate) type LastHook = Box<dyn FnOnce() -> Result<(), Failure> + Send>;
 
-/// A user's function that is called once, before everything else.
+/// The `init` function: it is called once in each process, before everything else.
 pub(crate) type Init = Box<dyn FnOnce(Role) -> Result<(), Failure> + Send>;
 
-/// Calls `init`, if there is one.
+/// Calls `init` if it is set.
 ///
 /// # Errors
-/// Its own, or its panic.
+/// The function returns an error or panics.
 pub(crate) fn begin(init: Option<Init>, role: Role) -> Result<(), Error> {
     match init {
         None => Ok(()),
@@ -209,19 +223,19 @@ impl Hooks {
     }
 
     /// # Errors
-    /// The hook's own, or its panic.
+    /// The hook returns an error or panics.
     pub(crate) fn child_spawned(&mut self, fact: &ChildSpawned) -> Result<(), Error> {
         call("on_child_spawn", &mut self.spawned, fact)
     }
 
     /// # Errors
-    /// The hook's own, or its panic.
+    /// The hook returns an error or panics.
     pub(crate) fn master_ready(&mut self, fact: &MasterReady) -> Result<(), Error> {
         call("on_master_ready", &mut self.ready, fact)
     }
 
     /// # Errors
-    /// The hook's own, or its panic.
+    /// The hook returns an error or panics.
     pub(crate) fn child_recovered(&mut self, fact: &ChildRecovered) -> Result<(), Error> {
         call("on_child_recover", &mut self.recovered, fact)
     }
@@ -234,16 +248,16 @@ fn call<T>(name: &'static str, hook: &mut Option<Hook<T>>, fact: &T) -> Result<(
     }
 }
 
-/// Runs a user's function; its panic becomes its error.
+/// Calls a function of the user and converts a panic to an error.
 ///
 /// # Errors
-/// The function's own, or its panic.
+/// The function returns an error or panics.
 pub(crate) fn contain(function: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     catch_unwind(AssertUnwindSafe(function))
         .unwrap_or_else(|payload| Err(Box::new(Panicked::new(&*payload))))
 }
 
-/// What a panic said.
+/// The message of a panic, as an error.
 #[derive(Debug)]
 struct Panicked {
     message: String,
@@ -254,14 +268,14 @@ impl Panicked {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         Self {
-            message: text.unwrap_or("without a text").to_owned(),
+            message: text.unwrap_or("(no message)").to_owned(),
         }
     }
 }
 
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it panicked: {}", self.message)
+        write!(f, "panicked: {}", self.message)
     }
 }
 
@@ -283,37 +297,39 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_that_names_the_hook() {
         let mut hooks = hooks(|_| panic!("user code blew up"));
-        let error = hooks.child_spawned(&FACT).expect_err("it panicked");
+        let error = hooks.child_spawned(&FACT).expect_err("the hook panics");
         let text = error.paragraph();
         assert!(text.contains("on_child_spawn"), "{text}");
-        assert!(text.contains("it panicked: user code blew up"), "{text}");
+        assert!(text.contains(": panicked: user code blew up"), "{text}");
     }
 
     #[test]
-    fn an_error_comes_back_as_it_was() {
+    fn the_source_is_the_error_of_the_hook() {
         let mut hooks = hooks(|child| Err(format!("{} rejected", child.pid()).into()));
-        let error = hooks.child_spawned(&FACT).expect_err("it refused");
-        let source = StdError::source(&error).expect("the hook's own");
+        let error = hooks
+            .child_spawned(&FACT)
+            .expect_err("the hook returns an error");
+        let source = StdError::source(&error).expect("the error of the hook");
         assert_eq!(source.to_string(), "7 rejected");
     }
 
     #[test]
-    fn what_stops_init_names_the_process_and_has_a_status() {
-        let says = |init: Init, role| begin(Some(init), role).expect_err("it refused");
-        let refusal = says(Box::new(|_| Err("no disk".into())), Role::worker(2));
-        let text = refusal.paragraph();
+    fn an_error_of_init_names_the_process_and_has_an_exit_status() {
+        let fail = |init: Init, role| begin(Some(init), role).expect_err("init fails");
+        let error = fail(Box::new(|_| Err("no disk".into())), Role::worker(2));
+        let text = error.paragraph();
         assert!(
             text.starts_with("init failed (worker 2): no disk. "),
             "{text}"
         );
-        let panic = says(Box::new(|role| panic!("I am the {role}")), Role::Master);
-        assert!(panic.paragraph().contains("it panicked: I am the master"));
-        assert_eq!((refusal.exit_code(), panic.exit_code()), (70, 70));
+        let panic = fail(Box::new(|role| panic!("I am the {role}")), Role::Master);
+        assert!(panic.paragraph().contains(": panicked: I am the master"));
+        assert_eq!((error.exit_code(), panic.exit_code()), (70, 70));
         assert!(begin(None, Role::Single).is_ok());
     }
 
     #[test]
-    fn no_hook_is_no_failure() {
+    fn a_hook_that_is_not_set_is_no_error() {
         assert!(Hooks::default().child_spawned(&FACT).is_ok());
     }
 }

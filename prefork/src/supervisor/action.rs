@@ -1,58 +1,62 @@
-//! Decisions: what the supervisor answers when asked. Imperative, and each handed out once.
+//! Decisions of the supervisor: imperative names, and each is returned once.
 
 use std::time::Instant;
 
 use super::{ChildId, SlotId};
 
-/// Something to do now, before the supervisor is asked again.
+/// An action that the caller performs before it asks for the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Start a child in this slot; answer with `Event::Started` or `Event::StartFailed`.
+    /// Start a child in this slot. The answer is `Event::Started` or `Event::StartFailed`.
     Start {
-        /// Where it will serve.
+        /// The slot that the child will fill.
         slot: SlotId,
-        /// Its name from now on.
+        /// The id of the child.
         child: ChildId,
     },
-    /// Every slot's first child was started: say so; answer with `Event::MasterReady` or `Event::HookFailed`.
+    /// Announce that the first child of every slot was started. The answer is `Event::MasterReady`
+    /// or `Event::HookFailed`.
     AnnounceMasterReady,
-    /// Ask this child to drain and go.
+    /// Ask this child to drain and exit.
     Terminate {
-        /// Whom to ask.
+        /// The child.
         child: ChildId,
-        /// When it will be killed if it is still there.
+        /// When the child is killed if it has not exited.
         kill_at: Instant,
     },
     /// Kill this child.
     Kill {
-        /// Whom to kill.
+        /// The child.
         child: ChildId,
-        /// Why, for the log.
+        /// The reason, for the log.
         reason: KillReason,
     },
-    /// Say that this child was killed and did not end; it is not waited for any more.
+    /// Log that this child did not exit after SIGKILL. The supervisor no longer waits for it.
     GiveUp {
-        /// Whom.
+        /// The child.
         child: ChildId,
     },
-    /// Log that this child's `main` has ended and its process has not: it has left its slot.
+    /// Log that the `main` of this child has ended and its process has not exited. It has left its
+    /// slot.
     ReportRunning {
         /// The child.
         child: ChildId,
-        /// When it is killed if it still runs.
+        /// When the child is killed if it has not exited.
         kill_at: Instant,
     },
-    /// Nobody accepts from the listeners any more: close them, so that late clients are refused at once.
+    /// Close the listeners: no child accepts from them any more. Connections of later clients are
+    /// then refused at once, instead of waiting in the queue.
     CloseListeners,
 }
 
-/// What brought a child to its end.
+/// Why a child is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KillReason {
-    /// It could say ready and did not within `ready_timeout`.
+    /// It can report readiness and did not within `ready_timeout`.
     NotReady,
-    /// It flooded the channel or lied.
+    /// It violated the protocol of the channel.
     Violation,
-    /// It was to go and its time is over; at once when the stop was immediate or the grace period is zero.
+    /// It was asked to stop, or its `main` ended, and its grace period is over. At once if the stop
+    /// is immediate or the grace period is zero.
     OutOfTime,
 }

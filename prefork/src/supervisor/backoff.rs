@@ -1,18 +1,23 @@
-//! How long a slot waits whose children die before they are well. Knows nothing of slots: a count in, a delay out.
+//! The delay before a child is replaced that exited before it was healthy.
+//!
+//! It knows no slots: a number of failures goes in, and a delay comes out.
 
 use std::time::Duration;
 
-/// The first failure is answered at once, the second after `first`, then doubling up to `most`.
+/// The delays after several failures in a row.
+///
+/// After the first failure there is no delay, after the second one it is `first`. Then it doubles
+/// up to `most`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
-    /// What the second failure in a row waits.
+    /// The delay after the second failure in a row.
     pub(crate) first: Duration,
-    /// What no wait exceeds, jitter aside.
+    /// The longest delay, without jitter.
     pub(crate) most: Duration,
 }
 
 impl Default for Backoff {
-    /// 100 ms doubling to 5 s.
+    /// Returns a delay of 100 ms that doubles up to 5 s.
     fn default() -> Self {
         Self {
             first: Duration::from_millis(100),
@@ -22,7 +27,9 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after this many failures in a row (0: the last child was well), without jitter.
+    /// Returns the delay after this many failures in a row, without jitter.
+    ///
+    /// 0 failures: the last child was healthy.
     pub(super) fn nominal(&self, failures: u32) -> Duration {
         match failures {
             0 | 1 => Duration::ZERO,
@@ -33,7 +40,9 @@ impl Backoff {
         }
     }
 
-    /// The same with up to a fifth more or less, so that slots that failed together do not return together.
+    /// Returns the delay after this many failures in a row, with jitter.
+    ///
+    /// The jitter is up to 20 %, so that slots that failed together do not restart together.
     pub(super) fn delay(&self, failures: u32, jitter: &mut Jitter) -> Duration {
         let nominal = self.nominal(failures);
         if nominal.is_zero() {
@@ -43,8 +52,10 @@ impl Backoff {
     }
 }
 
-/// `SplitMix64` (Steele, Lea and Flood, 'Fast splittable pseudorandom number generators', 2014): small, seeded, and
-/// good enough to spread delays.
+/// The random numbers that spread the delays.
+///
+/// `SplitMix64` (Steele, Lea and Flood, 'Fast splittable pseudorandom number generators', 2014):
+/// small, seeded, and good enough for this purpose.
 #[derive(Debug)]
 pub(super) struct Jitter(u64);
 
@@ -53,7 +64,7 @@ impl Jitter {
         Self(seed)
     }
 
-    /// 80 to 120.
+    /// Returns a number from 80 to 120.
     fn next_percent(&mut self) -> u32 {
         80 + u32::try_from(self.next() % 41).expect("a remainder of 41 fits")
     }

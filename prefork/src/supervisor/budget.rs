@@ -1,28 +1,28 @@
-//! The recovery budget: how many unexpected exits are recovered, and for how long each is remembered.
+//! The recovery budget: how many unexpected exits are allowed in which time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long an exit is remembered.
+/// How long an exit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Window {
-    /// Forgotten once it is this old, so that healthy uptime forgives.
+    /// Until it is this old.
     Sliding(Duration),
-    /// Never forgotten.
+    /// Until the master ends.
     Forever,
 }
 
-/// Counts exits.
+/// Counts unexpected exits.
 #[derive(Debug)]
 pub(super) struct Budget {
     threshold: u32,
     exits: Exits,
-    /// A child was healthy. Until then no exit is forgotten: a program that never works would otherwise be restarted
-    /// for ever, as long as each attempt takes its time.
+    /// Whether a child was ever healthy. Until then every exit counts, whatever its age: otherwise
+    /// a program that never works would be restarted forever if each attempt takes long enough.
     forgets: bool,
 }
 
-/// What of the exits must be kept to count them.
+/// The data that is needed to count the exits.
 #[derive(Debug)]
 enum Exits {
     Recent {
@@ -32,12 +32,13 @@ enum Exits {
     All(u64),
 }
 
-/// What one more exit means.
+/// Whether an exit is within the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The slot recovers.
+    /// The child is replaced.
     Forgiven,
-    /// This was exit number `threshold` + 1 within the window; `exits` of them are remembered.
+    /// This was exit number `threshold` + 1 within the window. `exits` is the number of exits that
+    /// count.
     Over { exits: u64 },
 }
 
@@ -57,7 +58,9 @@ impl Budget {
         }
     }
 
-    /// A child is healthy: from now on the window forgets.
+    /// Records that a child was healthy.
+    ///
+    /// From now on, exits older than the window do not count.
     pub(super) fn begin_to_forget(&mut self) {
         self.forgets = true;
     }
@@ -67,7 +70,7 @@ impl Budget {
         self.forgets
     }
 
-    /// Counts one unexpected exit whose replacement is due.
+    /// Counts an unexpected exit. The supervisor calls it when the replacement is due.
     pub(super) fn spend(&mut self, now: Instant) -> Verdict {
         if self.forgets {
             self.exits.forget(now);
@@ -80,7 +83,7 @@ impl Budget {
         }
     }
 
-    /// How many exits are remembered.
+    /// How many exits count.
     #[cfg(test)]
     pub(super) fn spent(&self) -> u64 {
         match &self.exits {
@@ -91,7 +94,7 @@ impl Budget {
 }
 
 impl Exits {
-    /// Forgets those that are as old as the window.
+    /// Removes the exits that are as old as the window.
     fn forget(&mut self, now: Instant) {
         match self {
             Self::Recent { window, times } => {
@@ -105,8 +108,9 @@ impl Exits {
         }
     }
 
-    /// Remembers one more and returns how many are remembered now. At most `threshold` + 1 are kept, since the
-    /// supervisor stops counting there.
+    /// Adds an exit and returns how many exits count now.
+    ///
+    /// At most `threshold` + 1 are stored, because the supervisor stops then.
     fn add(&mut self, now: Instant) -> u64 {
         match self {
             Self::Recent { times, .. } => {

@@ -1,104 +1,113 @@
-//! Facts: what the supervisor is told. Past tense; none of them is an order to start or kill a child.
+//! The events that the supervisor receives.
+//!
+//! Their names are in the past tense: an event reports what happened, and orders nothing.
 
 use super::ChildId;
 
 /// Something that has happened.
 ///
-/// A fact about a child that is unknown, dead or past the point is harmless, so whoever tells need not check.
+/// The caller need not check an event: one about a child that is unknown or has exited, or one that
+/// comes too late, changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The start of this child succeeded: it is a process. `readiness` is what can be assumed of its program.
+    /// The start of this child succeeded: it is a process.
     Started {
         /// The child of the `Action::Start` that this answers.
         child: ChildId,
-        /// Whether it can say ready, as far as is known before its own first word.
+        /// Whether it can report readiness, as assumed before its first frame.
         readiness: Readiness,
     },
     /// The start of this child failed: there is no process.
     StartFailed {
         /// The child of the `Action::Start` that this answers.
         child: ChildId,
-        /// Whether trying again can help.
+        /// Whether another attempt can succeed.
         failure: StartFailure,
     },
-    /// The child said that it is ready.
+    /// The child reported that it is ready.
     Ready {
-        /// Who said so.
+        /// The child.
         child: ChildId,
     },
-    /// The child's first word tells whether it can say ready; it corrects what `Started` assumed.
+    /// The first frame of the child contains whether it can report readiness. It corrects what
+    /// `Started` assumed.
     Readiness {
-        /// Who said so.
+        /// The child.
         child: ChildId,
-        /// What it said.
+        /// What the frame contains.
         readiness: Readiness,
     },
-    /// The child's `main` has ended; its process may go on for a while.
+    /// The `main` of the child has ended. Its process may run for some time after that.
     MainEnded {
-        /// Whose it was.
+        /// The child.
         child: ChildId,
     },
-    /// The child accepts no more connections, for good.
+    /// The child accepts no more connections, and never will.
     Closed {
-        /// Who said so.
+        /// The child.
         child: ChildId,
     },
-    /// The child flooded the channel or lied; it is killed, and its exit counts.
+    /// The child sent too many frames, or an invalid one. It is killed, and its exit counts.
     Violation {
-        /// Who did.
+        /// The child.
         child: ChildId,
     },
-    /// The child has ended and was reaped.
+    /// The child exited and was reaped.
     Exited {
-        /// Who ended.
+        /// The child.
         child: ChildId,
     },
-    /// What `Action::AnnounceMasterReady` asked for is done, with success.
+    /// `Action::AnnounceMasterReady` was performed without an error.
     MasterReady,
-    /// A hook failed, whichever and whenever.
+    /// A hook returned an error or panicked.
     HookFailed,
-    /// A listening socket was shut down and cannot be bound again: nothing can serve its address any more.
+    /// A listening socket was shut down and cannot be bound again: its address cannot be served.
     ListenerLost,
-    /// Somebody wants the fleet to stop.
+    /// A stop was requested.
     StopRequested {
-        /// How fast.
+        /// How fast the stop must be.
         urgency: Urgency,
     },
 }
 
-/// How it will be known that a child is well.
+/// How a child proves that it is healthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
-    /// It can say ready, and must within `ready_timeout`.
+    /// It can report readiness, and must do so within `ready_timeout`.
     Announced,
-    /// It cannot be seen; having lived `healthy_after` is enough. A word from it still counts.
+    /// Its readiness cannot be observed: it is healthy once it has lived for `healthy_after`. If it
+    /// reports readiness earlier, it is healthy then.
     Unseen,
 }
 
-/// Whether a start that failed may succeed later.
+/// Whether a start that failed can succeed later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StartFailure {
-    /// A shortage (`EAGAIN`, `EMFILE`, …): counts as an exit and is tried again.
+    /// A shortage (`EAGAIN`, `EMFILE`, …). Once the master is ready, it counts as an exit and is
+    /// retried. Before that, it ends the master.
     Passing,
-    /// Nothing that time heals by itself (`ENOENT`, `EACCES`, …): ends the master, unless a child was healthy before.
-    /// Then the program has been there and is being replaced, or its right to run is, and the rest of the fleet serves:
-    /// it counts as an exit and is tried again.
+    /// An error that does not pass by itself (`ENOENT`, `EACCES`, …). If the master is ready and a
+    /// child was ever healthy, it counts as an exit and is retried: the program was executable, so
+    /// it or its permissions are being replaced, and the rest of the fleet serves. Otherwise it
+    /// ends the master.
     Permanent,
-    /// The program itself refused the start: ends the master.
+    /// The master itself rejects the start, for example because `child_producer` failed. It ends
+    /// the master.
     Refused,
 }
 
-/// How fast a stop should be.
+/// How fast a stop must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// Children drain until the deadline; a repeat changes nothing.
+    /// Children drain until the deadline. Another graceful request changes nothing.
     Graceful,
-    /// Children are killed now.
+    /// Children are killed at once.
     Immediate,
 }
 
-/// An event about one child, as its state is told. That it closed its listeners is not among them: no state depends
-/// on that, the roster counts it.
+/// An event about one child, as its state receives it.
+///
+/// `Event::Closed` is not among them: no state depends on it, the table of children counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fact {
     Started(Readiness),

@@ -1,5 +1,6 @@
-//! Who is where: the slots, the children and the index of their deadlines. Decides nothing; its methods are the only
-//! places where a state changes, so that the index cannot miss a deadline.
+//! The slots, the children and the index of their deadlines.
+//!
+//! The fleet decides nothing. Only its methods change a state, so the index cannot miss a deadline.
 
 use std::time::Instant;
 
@@ -17,16 +18,16 @@ pub(super) struct Fleet {
     schedule: Schedule,
 }
 
-/// A numbered place and what it remembers across its children.
+/// A slot, with what it keeps from one child to the next.
 #[derive(Debug)]
 struct Slot {
     state: SlotState,
-    /// Children in a row that died before they were well.
+    /// How many children in a row exited before they were healthy.
     failures: u32,
 }
 
 impl Fleet {
-    /// So many slots, all of them due to start their first child.
+    /// Creates a fleet of slots. The start of the first child of each is due.
     pub(super) fn new(slots: usize, now: Instant) -> Self {
         let mut fleet = Self {
             slots: Vec::with_capacity(slots),
@@ -46,7 +47,7 @@ impl Fleet {
         (0..self.slots.len()).map(SlotId)
     }
 
-    /// What this slot is doing; one that does not exist is retired.
+    /// Returns the state of this slot. A slot that does not exist is retired.
     pub(super) fn slot(&self, slot: SlotId) -> SlotState {
         self.slots
             .get(slot.0)
@@ -57,27 +58,27 @@ impl Fleet {
         self.roster.get(child)
     }
 
-    /// In ascending order.
+    /// Returns the ids of all children in ascending order.
     pub(super) fn child_ids(&self) -> Vec<ChildId> {
         self.roster.ids()
     }
 
-    /// The children that have left this slot and are not gone.
+    /// Returns the draining children of this slot.
     pub(super) fn leavers_of(&self, slot: SlotId) -> Vec<ChildId> {
         self.roster.leavers_of(slot)
     }
 
-    /// Whether anybody may still accept connections.
+    /// Whether a child may still accept connections.
     pub(super) fn has_accepting(&self) -> bool {
         self.roster.has_accepting()
     }
 
-    /// Whether anybody's end is awaited.
+    /// Whether the supervisor waits for the exit of a child.
     pub(super) fn has_awaited(&self) -> bool {
         self.roster.has_awaited()
     }
 
-    /// Who is due first, if anybody is.
+    /// Returns the slot or child with the earliest deadline, if it has passed.
     pub(super) fn due(&self, now: Instant) -> Option<Key> {
         self.schedule.due(now)
     }
@@ -92,14 +93,16 @@ impl Fleet {
             .moved(Key::Slot(slot), old.deadline(), state.deadline());
     }
 
-    /// A new child in this slot, to be started.
+    /// Adds a new child to this slot. The caller returns its `Action::Start`.
     pub(super) fn enrol(&mut self, slot: SlotId) -> ChildId {
         let child = self.roster.enrol(slot);
         self.set_slot(slot, SlotState::Asked { child });
         child
     }
 
-    /// The child in this slot has died; says how many in a row were not well.
+    /// Records that the child of this slot exited or failed to start.
+    ///
+    /// Returns how many children in a row were not healthy.
     pub(super) fn count_failure(&mut self, slot: SlotId, condition: Condition) -> u32 {
         let failures = &mut self.slots[slot.0].failures;
         *failures = match condition {
@@ -109,7 +112,9 @@ impl Fleet {
         *failures
     }
 
-    /// The child has left its slot, or is further on its way out.
+    /// Sets the state of a draining child.
+    ///
+    /// If the child fills its slot, it leaves the slot.
     pub(super) fn set_leaver(&mut self, child: ChildId, state: LeaverState) {
         let old = self.leaver_deadline(child);
         self.roster.set_leaver(child, state);
@@ -117,12 +122,14 @@ impl Fleet {
             .moved(Key::Leaver(child), old, state.deadline());
     }
 
-    /// The child accepts no more.
+    /// Records that the child accepts no more connections.
     pub(super) fn close(&mut self, child: ChildId) {
         self.roster.close(child);
     }
 
-    /// The child is gone. A slot that it filled is the caller's to set.
+    /// Removes a child that has exited or never existed.
+    ///
+    /// If it filled a slot, the caller sets the state of the slot.
     pub(super) fn remove(&mut self, child: ChildId) {
         let old = self.leaver_deadline(child);
         self.schedule.moved(Key::Leaver(child), old, None);
@@ -136,18 +143,18 @@ impl Fleet {
         }
     }
 
-    /// Every deadline, found the long way and in the index.
+    /// All deadlines, from a full scan and from the index.
     #[cfg(test)]
     pub(super) fn scan_and_index(&self) -> [std::collections::BTreeSet<(Instant, Key)>; 2] {
         let slots = self
             .slot_ids()
             .filter_map(|slot| Some((self.slot(slot).deadline()?, Key::Slot(slot))));
-        let leavers = self
+        let draining = self
             .child_ids()
             .into_iter()
             .filter_map(|child| Some((self.leaver_deadline(child)?, Key::Leaver(child))));
         [
-            slots.chain(leavers).collect(),
+            slots.chain(draining).collect(),
             self.schedule.entries().clone(),
         ]
     }

@@ -1,30 +1,32 @@
-//! The two names that facts and decisions carry: a place, and what fills it for a while.
+//! The ids of slots and of children, as events and actions carry them.
 
 use std::fmt;
 
-/// A numbered place; children come and go. Counts from 0.
+/// A numbered position that one serving child fills. Counts from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SlotId(pub(crate) usize);
 
-/// One started process (or the attempt to start one). Never reused, so that a late fact about a dead child
-/// cannot touch its successor. Counts from 1; a slot's children are as far apart as there may ever be slots, so that an
-/// id tells its slot by arithmetic. Consecutive ids would need a map, which in a large fleet cost more than all the
-/// rest of a fact.
+/// One started process, or the attempt to start one.
+///
+/// An id is never reused, so a late event about a child that has exited cannot affect its
+/// replacement. Ids count from 1. The ids of consecutive children of a slot differ by the largest
+/// possible number of slots, so the slot follows from the id by arithmetic. Consecutive ids would
+/// need a map; in a large fleet its lookup cost more than the rest of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChildId(pub(crate) u64);
 
 impl ChildId {
-    /// The first child of this slot.
+    /// Returns the id of the first child of this slot.
     pub(super) fn first(slot: SlotId) -> Self {
         Self(slot.0 as u64 + 1)
     }
 
-    /// The next child of the same slot.
+    /// Returns the id of the next child of the same slot.
     pub(super) fn next(self, spacing: usize) -> Self {
         Self(self.0 + spacing as u64)
     }
 
-    /// Whose child it is or would be; 0 is nobody's.
+    /// Returns the slot of the child. No slot has a child with the id 0.
     pub(super) fn slot(self, spacing: usize) -> Option<SlotId> {
         let slot = self.0.checked_sub(1)? % spacing as u64;
         usize::try_from(slot).ok().map(SlotId)

@@ -1,4 +1,7 @@
-//! A leaver's life: a child that was asked to go, or is about to be, and has left its slot. Pure, as a slot's.
+//! The states of a draining child.
+//!
+//! A draining child has left its slot, and was asked to stop or will be. Pure, like the states of a
+//! slot: a state and an event or a time go in, and the answer comes out.
 
 use std::time::{Duration, Instant};
 
@@ -6,27 +9,27 @@ use super::event::Fact;
 use super::policy::after;
 use super::{Action, ChildId, KillReason};
 
-/// How far a child is on its way out.
+/// The state of a draining child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeaverState {
-    /// Its start was handed out and is still unanswered: whether it exists is not known.
+    /// `Action::Start` was returned and is not answered yet: the child may not exist.
     Unanswered {
         kill_at: Instant,
         give_up_at: Instant,
     },
-    /// It is to be asked to go.
+    /// The request to stop is due.
     Untold { since: Instant, kill_at: Instant },
-    /// It was asked to go, or its `main` has ended, and drains.
+    /// It was asked to stop, or its `main` has ended. It finishes its work.
     Stopping { kill_at: Instant },
-    /// It did what no child may; its kill is due.
+    /// It violated the protocol. Its kill is due.
     Condemned { since: Instant },
-    /// It was killed, and the kernel has to end it.
+    /// It was killed and has not exited.
     Killed { give_up_at: Instant },
-    /// The kernel did not. Nobody waits for it any more; the outcome names it.
+    /// It did not exit after SIGKILL. The supervisor no longer waits for it; the outcome names it.
     Lost,
 }
 
-/// What a fact changes.
+/// What an event about the child changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeaverStep {
     Stay,
@@ -35,7 +38,7 @@ pub(super) enum LeaverStep {
 }
 
 impl LeaverState {
-    /// When this state does something of its own accord.
+    /// When `due` must be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match *self {
             Self::Untold { since, .. } | Self::Condemned { since } => Some(since),
@@ -45,7 +48,7 @@ impl LeaverState {
         }
     }
 
-    /// State × event, for facts about this child.
+    /// Returns what an event about this child changes.
     pub(super) fn told(&self, fact: Fact, now: Instant) -> LeaverStep {
         match *self {
             Self::Unanswered { kill_at, .. } => match fact {
@@ -54,20 +57,20 @@ impl LeaverState {
                     kill_at,
                 }),
                 Fact::StartFailed(_) | Fact::Exited => LeaverStep::Gone,
-                // Nothing can be known of a child that is not a process yet.
+                // A child that is not a process yet sends nothing.
                 Fact::Ready | Fact::Readiness(_) | Fact::MainEnded | Fact::Violation => {
                     LeaverStep::Stay
                 }
             },
-            // It drains already: asking it to would only disturb its exit.
+            // It already drains. A request would only disturb its exit.
             Self::Untold { kill_at, .. } if fact == Fact::MainEnded => {
                 LeaverStep::Become(Self::Stopping { kill_at })
             }
             Self::Untold { .. } | Self::Stopping { .. } => match fact {
                 Fact::Violation => LeaverStep::Become(Self::Condemned { since: now }),
                 Fact::Exited => LeaverStep::Gone,
-                // It goes, whether it became ready on the way or not, and what is left of it after its `main`
-                // has the rest of its time; a start is answered once.
+                // It drains, even if it becomes ready meanwhile. After the end of `main`, its
+                // process has the rest of the grace period. A start is answered once.
                 Fact::Started(_)
                 | Fact::StartFailed(_)
                 | Fact::Ready
@@ -76,7 +79,7 @@ impl LeaverState {
             },
             Self::Condemned { .. } | Self::Killed { .. } | Self::Lost => match fact {
                 Fact::Exited => LeaverStep::Gone,
-                // Nothing that it says saves it.
+                // The kill does not depend on what it sends.
                 Fact::Started(_)
                 | Fact::StartFailed(_)
                 | Fact::Ready
@@ -87,20 +90,22 @@ impl LeaverState {
         }
     }
 
-    /// State × time: what to do, and what the child is afterwards.
+    /// Returns what to do at the deadline, and the state after it.
+    ///
+    /// `kill_timeout` is how long a killed child may take to exit.
     pub(super) fn due(
         self,
         child: ChildId,
         now: Instant,
-        patience: Duration,
+        kill_timeout: Duration,
     ) -> (Option<Action>, Self) {
         let kill = |reason| {
-            let give_up_at = after(now, patience);
+            let give_up_at = after(now, kill_timeout);
             let action = Action::Kill { child, reason };
             (Some(action), Self::Killed { give_up_at })
         };
         match self {
-            // No time to drain: asking would only announce the kill.
+            // There is no time to drain: a request would only announce the kill.
             Self::Untold { kill_at, .. } if kill_at <= now => kill(KillReason::OutOfTime),
             Self::Untold { kill_at, .. } => (
                 Some(Action::Terminate { child, kill_at }),
@@ -113,15 +118,15 @@ impl LeaverState {
         }
     }
 
-    /// The time to drain is over now.
-    pub(super) fn hurried(self, now: Instant, patience: Duration) -> Self {
+    /// Returns the state after the rest of the grace period was removed.
+    pub(super) fn hurried(self, now: Instant, kill_timeout: Duration) -> Self {
         match self {
             Self::Unanswered {
                 kill_at,
                 give_up_at,
             } => Self::Unanswered {
                 kill_at: kill_at.min(now),
-                give_up_at: give_up_at.min(after(now, patience)),
+                give_up_at: give_up_at.min(after(now, kill_timeout)),
             },
             Self::Untold { since, kill_at } => Self::Untold {
                 since,
@@ -130,7 +135,7 @@ impl LeaverState {
             Self::Stopping { kill_at } => Self::Stopping {
                 kill_at: kill_at.min(now),
             },
-            // Already on the shortest way.
+            // These have no grace period left.
             Self::Condemned { .. } | Self::Killed { .. } | Self::Lost => self,
         }
     }

@@ -1,8 +1,9 @@
-//! Policy: decides which children are started, asked to go and killed, and when.
+//! Policy: decides which children are started, asked to stop and killed, and when.
 //!
-//! Plain values that are told facts and asked for decisions; the time is an argument. Nothing here knows a
-//! process, a descriptor, a clock or an option: it imports `std::time` and collections, so that every rule is
-//! tested in virtual time. The rules as two tables stand in `TABLE.md`, which a test holds against the code.
+//! The supervisor is a plain value: it receives events and returns decisions, and the time is an
+//! argument. Nothing here knows a process, a descriptor, a clock or an option. The module imports
+//! `std::time` and collections, so every rule is tested in virtual time. `TABLE.md` has the rules
+//! as tables; a test compares them with the code.
 
 mod action;
 mod backoff;

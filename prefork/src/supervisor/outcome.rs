@@ -1,47 +1,50 @@
-//! How it ended: a value, not an error. Which of these is a failure is for the caller to say.
+//! How the fleet ended: a value, not an error.
+//!
+//! The caller decides which outcome is a failure.
 
 use super::{ChildId, SlotId, StartFailure, Window};
 
-/// The end of a supervisor; never changes once it is there.
+/// How the fleet ended. Once the supervisor returns it, it does not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// What began the stop. The first cause stays; what happens during a stop does not replace it.
+    /// Why the stop began. Later causes do not replace the first one.
     pub(crate) cause: Cause,
-    /// Children whose end was not seen: SIGKILL did not end them within `kill_patience`, in ascending order.
+    /// The children that did not exit within `kill_patience` after SIGKILL, in ascending order.
     pub(crate) unkillable: Vec<ChildId>,
 }
 
-/// What began the stop.
+/// Why the stop began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// Somebody asked for it.
+    /// A stop was requested.
     Requested,
-    /// More unexpected exits than the budget recovers. Each is counted when its replacement is due.
+    /// There were more unexpected exits than the budget allows. Each one is counted when its
+    /// replacement is due.
     OverRecovery {
-        /// How many of them the window held, the last one included.
+        /// How many exits counted, with the last one.
         exits: u64,
-        /// How many it forgives.
+        /// How many exits the budget allows.
         threshold: u32,
-        /// How long it remembers.
+        /// How long an exit counts.
         window: Window,
-        /// Whether a child was ever healthy; if not, the window forgot nothing.
+        /// Whether a child was ever healthy. If none was, every exit counted.
         was_healthy: bool,
-        /// The slot of the last one.
+        /// The slot of the last child that exited.
         slot: SlotId,
-        /// The last one.
+        /// The last child that exited.
         child: ChildId,
     },
-    /// A child could not be started, and trying again cannot help or was not allowed yet.
+    /// A child could not be started, and a retry was useless or not allowed yet.
     StartFailed {
-        /// Where it would have served.
+        /// The slot of the child.
         slot: SlotId,
-        /// The child that never was.
+        /// The child.
         child: ChildId,
-        /// Passing only before the master was ready.
+        /// The kind of failure. `Passing` only if the master was not ready.
         failure: StartFailure,
     },
-    /// A hook failed.
+    /// A hook returned an error or panicked.
     HookFailed,
-    /// A listening socket was lost.
+    /// A listening socket was shut down and could not be bound again.
     ListenerLost,
 }

@@ -1,44 +1,44 @@
-//! The fleet's life as a whole: from the first start to the outcome.
+//! The phases of the whole fleet, from the first start to the outcome.
 
 use super::{Cause, Outcome};
 
-/// How far the fleet is.
+/// The phase of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// First children are being started; so many confirmations are missing.
+    /// The first children are being started. `missing` starts are not confirmed yet.
     Opening { missing: usize },
-    /// All were started; that is to be announced.
+    /// The first child of every slot was started. The announcement is due.
     Opened,
-    /// It was announced, and the answer is awaited.
+    /// `Action::AnnounceMasterReady` was returned and is not answered yet.
     Announcing,
-    /// Children that die are recovered.
+    /// The master is ready. Children that exit are replaced.
     Running,
-    /// Nothing is started any more; every child is a leaver.
+    /// No child is started any more. All children drain.
     Stopping { cause: Cause, listeners: Listeners },
-    /// Nobody is left to wait for.
+    /// No child is left to wait for.
     Ended(Outcome),
 }
 
-/// Whether `Action::CloseListeners` was handed out.
+/// Whether `Action::CloseListeners` was returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Listeners {
     Open,
     Closed,
 }
 
-/// What may be done about a child that died.
+/// Whether a child that exited is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recovery {
-    /// Not before the master is ready.
+    /// Once the master is ready.
     Later,
-    /// As soon as its slot has waited.
+    /// After the delay of its slot.
     Allowed,
-    /// Nothing any more.
+    /// Never: a stop has begun.
     Over,
 }
 
 impl Phase {
-    /// What may be done about a child that dies in this phase.
+    /// Returns whether a child that exits in this phase is replaced.
     pub(super) fn recovery(&self) -> Recovery {
         match self {
             Self::Opening { .. } | Self::Opened | Self::Announcing => Recovery::Later,
@@ -47,12 +47,16 @@ impl Phase {
         }
     }
 
-    /// One more child was started. Until all were, no slot is started twice, so each of them is a first one.
+    /// Records that a child was started.
+    ///
+    /// Before all first children were started, no slot is started twice, so each of these starts is
+    /// the first one of its slot.
     pub(super) fn confirm_start(&mut self) {
         match self {
             Self::Opening { missing: 1 } => *self = Self::Opened,
             Self::Opening { missing } => *missing -= 1,
-            // A recovery; and what was asked for before a stop is a leaver when it is confirmed.
+            // The start of a replacement. A start that is confirmed after a stop began does not
+            // come here: that child already drains.
             Self::Opened
             | Self::Announcing
             | Self::Running

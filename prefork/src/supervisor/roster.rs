@@ -1,53 +1,58 @@
-//! Every child that is there, by its id. Knows where it is and how many are to be waited for; decides nothing.
+//! All children that have not exited, by id.
+//!
+//! The table knows whether a child fills its slot or drains, and how many children the supervisor
+//! waits for. It decides nothing.
 
 use std::collections::HashMap;
 
 use super::leaver::LeaverState;
 use super::{ChildId, SlotId};
 
-/// The children, and two counts that spare a scan.
+/// The children, and two counts that replace a scan.
 ///
-/// A child that fills a slot is found there, since its id tells the slot: every fact about a child comes by here, and
-/// in a large fleet it costs what it touches of memory. Leavers are hashed: only a stop has many, and a child that
-/// was given up shares its slot with its successor.
+/// Every event about a child looks it up here, and in a large fleet the price is the memory that a
+/// lookup touches. A child that fills a slot is stored in that slot, which follows from its id. A
+/// draining child is stored in a hash map: only a stop has many, and a child that was given up has
+/// the same slot as its replacement.
 #[derive(Debug)]
 pub(super) struct Roster {
     slots: Vec<Occupancy>,
-    /// How far the ids of a slot's children are apart. A fleet whose number of slots can change needs the largest one.
+    /// The distance between the ids of two consecutive children of a slot. If the number of slots
+    /// can change, it must be the largest possible number.
     spacing: usize,
     leavers: HashMap<ChildId, Leaver>,
     /// Children that may still accept connections.
     accepting: usize,
-    /// Children whose end is awaited.
+    /// Children whose exit the supervisor waits for.
     awaited: usize,
 }
 
-/// One child, as others see it.
+/// One child.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Child {
     pub(super) slot: SlotId,
     pub(super) place: Place,
 }
 
-/// Where a child is.
+/// Whether a child fills its slot or has left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Slot,
     Leaver(LeaverState),
 }
 
-/// Who fills a slot, or will next.
+/// The child that fills a slot, or the id of the next one.
 #[derive(Clone, Copy, Debug)]
 enum Occupancy {
     Empty { next: ChildId },
-    Filled { child: ChildId, ears: Ears },
+    Filled { child: ChildId, accepting: Ears },
 }
 
-/// A child that has left its slot.
+/// A draining child: it has left its slot and has not exited.
 #[derive(Clone, Copy, Debug)]
 struct Leaver {
     state: LeaverState,
-    ears: Ears,
+    accepting: Ears,
 }
 
 /// Whether a child may still accept connections.
@@ -58,7 +63,7 @@ enum Ears {
 }
 
 impl Roster {
-    /// Nobody yet, in so many slots.
+    /// Creates a table of empty slots.
     pub(super) fn new(slots: usize) -> Self {
         let empty = |slot| Occupancy::Empty {
             next: ChildId::first(SlotId(slot)),
@@ -72,14 +77,17 @@ impl Roster {
         }
     }
 
-    /// A new child for this slot, which is empty.
+    /// Adds a new child to this slot.
+    ///
+    /// # Panics
+    /// If the slot is not empty.
     pub(super) fn enrol(&mut self, slot: SlotId) -> ChildId {
         let Occupancy::Empty { next: child } = self.slots[slot.0] else {
             unreachable!("a slot is emptied before its next child is started");
         };
         self.slots[slot.0] = Occupancy::Filled {
             child,
-            ears: Ears::Open,
+            accepting: Ears::Open,
         };
         self.accepting += 1;
         self.awaited += 1;
@@ -97,7 +105,7 @@ impl Roster {
         Some(Child { slot, place })
     }
 
-    /// In ascending order.
+    /// Returns all ids in ascending order.
     pub(super) fn ids(&self) -> Vec<ChildId> {
         let filling = self.slots.iter().filter_map(|slot| match *slot {
             Occupancy::Filled { child, .. } => Some(child),
@@ -108,31 +116,35 @@ impl Roster {
         ids
     }
 
-    /// Looks through all leavers: few, unless the master stops.
+    /// Returns the draining children of this slot.
+    ///
+    /// It scans all draining children: they are few unless the master stops.
     pub(super) fn leavers_of(&self, slot: SlotId) -> Vec<ChildId> {
         let ids = self.leavers.keys().copied();
         ids.filter(|id| id.slot(self.spacing) == Some(slot))
             .collect()
     }
 
-    /// It accepts no more.
+    /// Records that the child accepts no more connections.
     pub(super) fn close(&mut self, id: ChildId) {
-        if let Some(ears) = self.ears_mut(id)
-            && *ears == Ears::Open
+        if let Some(accepting) = self.ears_mut(id)
+            && *accepting == Ears::Open
         {
-            *ears = Ears::Closed;
+            *accepting = Ears::Closed;
             self.accepting -= 1;
         }
     }
 
-    /// It is on its way out, so far.
+    /// Sets the state of a draining child.
+    ///
+    /// If the child fills its slot, it leaves the slot.
     pub(super) fn set_leaver(&mut self, id: ChildId, state: LeaverState) {
-        let was_awaited = if let Some(ears) = self.vacate(id) {
-            self.leavers.insert(id, Leaver { state, ears });
+        let was_awaited = if let Some(accepting) = self.vacate(id) {
+            self.leavers.insert(id, Leaver { state, accepting });
             true
-        } else if let Some(leaver) = self.leavers.get_mut(&id) {
-            let was_awaited = leaver.is_awaited();
-            leaver.state = state;
+        } else if let Some(draining) = self.leavers.get_mut(&id) {
+            let was_awaited = draining.is_awaited();
+            draining.state = state;
             was_awaited
         } else {
             return;
@@ -143,7 +155,7 @@ impl Roster {
         }
     }
 
-    /// It is gone.
+    /// Removes a child that has exited or never existed.
     pub(super) fn remove(&mut self, id: ChildId) {
         self.close(id);
         let was_awaited = match self.vacate(id) {
@@ -151,7 +163,7 @@ impl Roster {
             None => self
                 .leavers
                 .remove(&id)
-                .is_some_and(|leaver| leaver.is_awaited()),
+                .is_some_and(|draining| draining.is_awaited()),
         };
         if was_awaited {
             self.awaited -= 1;
@@ -169,22 +181,23 @@ impl Roster {
     fn ears_mut(&mut self, id: ChildId) -> Option<&mut Ears> {
         let slot = id.slot(self.spacing)?;
         match &mut self.slots[slot.0] {
-            Occupancy::Filled { child, ears } if *child == id => Some(ears),
-            Occupancy::Filled { .. } | Occupancy::Empty { .. } => {
-                self.leavers.get_mut(&id).map(|leaver| &mut leaver.ears)
-            }
+            Occupancy::Filled { child, accepting } if *child == id => Some(accepting),
+            Occupancy::Filled { .. } | Occupancy::Empty { .. } => self
+                .leavers
+                .get_mut(&id)
+                .map(|draining| &mut draining.accepting),
         }
     }
 
-    /// Empties the slot that it fills, if it fills one.
+    /// Empties the slot that the child fills, if it fills one.
     fn vacate(&mut self, id: ChildId) -> Option<Ears> {
         let spacing = self.spacing;
         let slot = &mut self.slots[id.slot(spacing)?.0];
         match *slot {
-            Occupancy::Filled { child, ears } if child == id => {
+            Occupancy::Filled { child, accepting } if child == id => {
                 let next = child.next(spacing);
                 *slot = Occupancy::Empty { next };
-                Some(ears)
+                Some(accepting)
             }
             Occupancy::Filled { .. } | Occupancy::Empty { .. } => None,
         }

@@ -1,12 +1,16 @@
-//! The index of deadlines: makes asking what is due cheap. It decides nothing: every entry repeats the deadline of a
-//! state, and a full scan of the states gives the same entries.
+//! The index of deadlines, so that finding what is due is cheap.
+//!
+//! It decides nothing: every entry repeats the deadline of a state, and a full scan of the states
+//! gives the same entries.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::{ChildId, SlotId};
 
-/// Whose deadline it is. What is due at the same time comes in this order.
+/// The slot or child that a deadline belongs to.
+///
+/// Equal deadlines are due in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     Slot(SlotId),
@@ -18,7 +22,7 @@ pub(super) enum Key {
 pub(super) struct Schedule(BTreeSet<(Instant, Key)>);
 
 impl Schedule {
-    /// The owner of `key` changed its state, and with it its deadline.
+    /// Replaces the deadline of `key`, because its state changed.
     pub(super) fn moved(&mut self, key: Key, from: Option<Instant>, to: Option<Instant>) {
         if from == to {
             return;
@@ -31,12 +35,12 @@ impl Schedule {
         }
     }
 
-    /// The earliest deadline.
+    /// Returns the earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.first().map(|&(at, _)| at)
     }
 
-    /// Who is due first, if anybody is.
+    /// Returns the key of the earliest deadline, if that deadline has passed.
     pub(super) fn due(&self, now: Instant) -> Option<Key> {
         self.0
             .first()

@@ -1,6 +1,8 @@
-//! A slot's life: one row of `TABLE.md` per variant. Pure: a state and a fact in, what follows out.
+//! The states of a slot: each variant is a column or row of `TABLE.md`.
 //!
-//! Knows nothing of other slots, the budget or the phase; whoever applies a [`Step`] or [`Turn`] does.
+//! Pure: a state and an event or a time go in, and the answer comes out. A slot knows nothing of
+//! other slots, the budget or the phase. The supervisor knows them; it applies each [`Step`] and
+//! [`Turn`].
 
 use std::time::Instant;
 
@@ -9,75 +11,78 @@ use super::leaver::LeaverState;
 use super::policy::after;
 use super::{ChildId, KillReason, Policy, Readiness, StartFailure};
 
-/// What a place is doing.
+/// The state of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlotState {
-    /// Empty; its first child is to be started.
+    /// Empty. The start of its first child is due.
     Unstarted { since: Instant },
-    /// Empty since `child` left it unexpectedly. When the time has come, that exit is counted, and the next child is
-    /// started or the master stops.
+    /// Empty since `child` left it unexpectedly. At `until` the exit is counted, and either the
+    /// next child is started or the master stops.
     Recovering { child: ChildId, until: Instant },
-    /// The same, before the master was ready: nothing is counted and nothing is recovered until it is.
+    /// As `Recovering`, but the master is not ready. Until it is, no exit is counted and no child
+    /// is replaced.
     Held { child: ChildId, until: Instant },
-    /// `Action::Start` was handed out; the answer is owed, at once, so nothing here has a deadline.
+    /// `Action::Start` was returned. The answer comes at once, so there is no deadline.
     Asked { child: ChildId },
-    /// Started; it can say ready and must by then.
+    /// Started. The child can report readiness, and must do so by `ready_by`.
     Starting {
         child: ChildId,
         since: Instant,
         ready_by: Instant,
     },
-    /// Started; its readiness cannot be seen, so having lived until then is enough.
+    /// Started. The readiness of the child cannot be observed: it is healthy if it lives until
+    /// `well_at`.
     Proving {
         child: ChildId,
         since: Instant,
         well_at: Instant,
     },
-    /// Well.
+    /// The child is healthy.
     Serving { child: ChildId, since: Instant },
-    /// The child's `main` has ended. Its process has until `exit_by` to exit; then the slot goes on without it.
+    /// The `main` of the child has ended. Its process has until `exit_by` to exit; then the child
+    /// leaves the slot and drains.
     Ending {
         child: ChildId,
         exit_by: Instant,
         kill_at: Instant,
         condition: Condition,
     },
-    /// It did what no child may; its kill is due.
+    /// The child violated the protocol. Its kill is due.
     Condemned {
         child: ChildId,
         since: Instant,
         condition: Condition,
     },
-    /// Killed for what it did or did not do. It fills the slot until it is gone: two children in one slot would be
-    /// more than asked.
+    /// The child was killed: it was not ready in time, or violated the protocol. It fills the slot
+    /// until it exits, because a slot never has two serving children.
     Killed {
         child: ChildId,
         give_up_at: Instant,
         condition: Condition,
     },
-    /// Empty for good.
+    /// Empty. No child is started in it any more.
     Retired,
 }
 
-/// What a fact changes.
+/// What an event about the child changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Stay,
     Become(SlotState),
-    /// The child is a process now.
+    /// The start succeeded: the child is a process.
     Confirm(SlotState),
-    /// The child never was.
+    /// The start failed: there is no process.
     Fail(StartFailure),
-    /// The child is gone and nobody asked for that.
+    /// The child exited, and the master had not asked it to.
     Die(Condition),
 }
 
-/// What happens when a state's time has come.
+/// What happens at the deadline of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Stay,
     Start,
-    /// The exit of this child is counted; then the next one is started or the master stops.
+    /// The exit of this child is counted; then the next child is started or the master stops.
     Recover(ChildId),
     Become(SlotState),
     Kill {
@@ -85,12 +90,12 @@ pub(super) enum Turn {
         reason: KillReason,
         condition: Condition,
     },
-    /// SIGKILL did not end the child: the slot goes on without it.
+    /// The child did not exit after SIGKILL: it leaves the slot.
     GiveUp {
         child: ChildId,
         condition: Condition,
     },
-    /// The end of the child's `main` did not end its process: the slot goes on without it.
+    /// The `main` of the child has ended and its process has not exited: it leaves the slot.
     Outlive {
         child: ChildId,
         kill_at: Instant,
@@ -98,7 +103,7 @@ pub(super) enum Turn {
     },
 }
 
-/// Whether a child had got well before it died or had to be killed.
+/// Whether a child was ever healthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
     Well,
@@ -106,7 +111,7 @@ pub(super) enum Condition {
 }
 
 impl SlotState {
-    /// Where a started child begins.
+    /// The first state of a started child.
     fn started(child: ChildId, since: Instant, readiness: Readiness, policy: &Policy) -> Self {
         match readiness {
             Readiness::Announced => Self::Starting {
@@ -114,7 +119,8 @@ impl SlotState {
                 since,
                 ready_by: after(since, policy.ready_timeout),
             },
-            // Not by a deadline: the exit of a child that ends at once may be heard before any deadline is looked at.
+            // Without a deadline: the exit of a child that ends at once may be handled before any
+            // deadline is checked.
             Readiness::Unseen if policy.healthy_after.is_zero() => Self::Serving { child, since },
             Readiness::Unseen => Self::Proving {
                 child,
@@ -124,7 +130,7 @@ impl SlotState {
         }
     }
 
-    /// Where a child is whose `main` has ended.
+    /// The state of a child whose `main` has ended.
     fn ending(child: ChildId, condition: Condition, now: Instant, policy: &Policy) -> Self {
         let kill_at = after(now, policy.shutdown_grace_period);
         Self::Ending {
@@ -135,7 +141,7 @@ impl SlotState {
         }
     }
 
-    /// What a killed child leaves behind until it is gone.
+    /// The state of a killed child until it exits.
     pub(super) fn killed(
         child: ChildId,
         condition: Condition,
@@ -167,7 +173,7 @@ impl SlotState {
         }
     }
 
-    /// When this state does something of its own accord.
+    /// When `due` must be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match *self {
             Self::Recovering { until, .. } => Some(until),
@@ -180,10 +186,10 @@ impl SlotState {
         }
     }
 
-    /// State × event, for facts about the child that fills this slot.
+    /// Returns what an event about the child of this slot changes.
     pub(super) fn told(&self, fact: Fact, now: Instant, policy: &Policy) -> Step {
         match *self {
-            // Facts reach a slot by its child, and here there is none.
+            // Events are about a child, and this slot has none.
             Self::Unstarted { .. }
             | Self::Recovering { .. }
             | Self::Held { .. }
@@ -200,7 +206,7 @@ impl SlotState {
                 }),
                 Fact::MainEnded => Step::Become(Self::ending(child, Condition::Well, now, policy)),
                 Fact::Exited => Step::Die(Condition::Well),
-                // It is well whatever it says now; a start is answered once.
+                // It stays healthy whatever it sends. A start is answered once.
                 Fact::Started(_) | Fact::StartFailed(_) | Fact::Ready | Fact::Readiness(_) => {
                     Step::Stay
                 }
@@ -214,7 +220,7 @@ impl SlotState {
                     condition,
                 }),
                 Fact::Exited => Step::Die(condition),
-                // It serves no more, whatever it sends; a start is answered once.
+                // It no longer serves, whatever it sends. A start is answered once.
                 Fact::Started(_)
                 | Fact::StartFailed(_)
                 | Fact::Ready
@@ -223,7 +229,7 @@ impl SlotState {
             },
             Self::Condemned { condition, .. } | Self::Killed { condition, .. } => match fact {
                 Fact::Exited => Step::Die(condition),
-                // Nothing that it says saves it.
+                // The kill does not depend on what it sends.
                 Fact::Started(_)
                 | Fact::StartFailed(_)
                 | Fact::Ready
@@ -238,9 +244,9 @@ impl SlotState {
         match fact {
             Fact::Started(readiness) => Step::Confirm(Self::started(child, now, readiness, policy)),
             Fact::StartFailed(failure) => Step::Fail(failure),
-            // Gone before its start was confirmed: as good as not started.
+            // It exited before its start was confirmed: treated like a failed start.
             Fact::Exited => Step::Fail(StartFailure::Passing),
-            // Nothing can be known of a child that is not a process yet.
+            // A child that is not a process yet sends nothing.
             Fact::Ready | Fact::Readiness(_) | Fact::MainEnded | Fact::Violation => Step::Stay,
         }
     }
@@ -254,7 +260,7 @@ impl SlotState {
     ) -> Step {
         match fact {
             Fact::Ready => Step::Become(Self::Serving { child, since: now }),
-            // Counted from the start in either case, so that a change of mind buys no time.
+            // The time counts from the start in both cases, so a change gives no extra time.
             Fact::Readiness(readiness) => {
                 Step::Become(Self::started(child, since, readiness, policy))
             }
@@ -270,7 +276,7 @@ impl SlotState {
         }
     }
 
-    /// State × time.
+    /// Returns what happens at the deadline.
     pub(super) fn due(&self, now: Instant) -> Turn {
         match *self {
             Self::Unstarted { .. } => Turn::Start,
@@ -308,7 +314,7 @@ impl SlotState {
         }
     }
 
-    /// The master is ready.
+    /// Returns the state after the master became ready.
     pub(super) fn released(self) -> Self {
         match self {
             Self::Held { child, until } => Self::Recovering { child, until },
@@ -325,7 +331,9 @@ impl SlotState {
         }
     }
 
-    /// The slot is to be emptied: as what its child leaves it, if there is one.
+    /// Returns the child as a draining one, if the slot has a child.
+    ///
+    /// Used when a stop empties the slot.
     pub(super) fn leaver(
         &self,
         now: Instant,
@@ -356,7 +364,7 @@ impl SlotState {
                     kill_at,
                 },
             )),
-            // It drains since its `main` ended: asking it to would only disturb its exit.
+            // It has been draining since its `main` ended. A request would only disturb its exit.
             Self::Ending {
                 child,
                 kill_at: earlier,

@@ -1,4 +1,7 @@
-//! The supervisor: applies what the states answer to the fleet, and keeps the index true.
+//! The supervisor: passes events and time to the states and applies their answers.
+//!
+//! It knows the phase of the fleet and the recovery budget. The states know the rules for one
+//! child.
 
 use std::time::{Duration, Instant};
 
@@ -14,18 +17,24 @@ use super::schedule::Key;
 use super::slot::{Condition, SlotState, Step, Turn};
 use super::{Action, Cause, ChildId, Event, Outcome, Policy, SlotId, StartFailure, Urgency};
 
-/// Decides what happens to a fleet of children: told facts by [`handle`](Self::handle), it is asked for decisions by
-/// [`next_action`](Self::next_action) until there is none, then [`deadline`](Self::deadline) says when to ask again if
-/// no fact comes first, and [`outcome`](Self::outcome) says how it ended. Each action is to be performed before the
-/// next question. A `Start` is answered before the next question by `Started` or `StartFailed`, an
-/// `AnnounceMasterReady` by `MasterReady` or `HookFailed`; a start that stays unanswered is waited for until the
-/// stop, which gives it up in the end as it does a child that cannot be killed. Time never runs backwards; facts
-/// about children that are unknown or gone do nothing.
+/// Decides what happens to a fleet of children.
 ///
-/// Decisions are derived from the state when asked, never queued when a fact arrives, so that no fact can come
-/// between a decision and its reason. Everything derived comes due at a deadline that a state implies, and `schedule`
-/// indexes these deadlines: a fact about one child and the questions after it cost the same in a large fleet as in a
-/// small one. The master's readiness and the beginning of a stop touch every slot, once.
+/// The caller passes each event to [`handle`](Self::handle), and then calls
+/// [`next_action`](Self::next_action) until it returns `None`. After that,
+/// [`deadline`](Self::deadline) is the time of the next call if no event comes first, and
+/// [`outcome`](Self::outcome) is the result once the fleet has ended.
+///
+/// The caller performs each action before it asks for the next one. It answers a `Start` with
+/// `Started` or `StartFailed`, and an `AnnounceMasterReady` with `MasterReady` or `HookFailed`. If
+/// a start is not answered, the supervisor waits for it until a stop, and gives it up at the end of
+/// the stop, like a child that cannot be killed. Time never runs backwards. Events about children
+/// that are unknown or have exited change nothing.
+///
+/// The supervisor derives decisions from its state when asked, and queues none when an event
+/// arrives, so no event can come between a decision and its reason. Every decision becomes due at
+/// the deadline of a state. `schedule` indexes these deadlines, so an event about one child and the
+/// calls after it cost the same in a large fleet as in a small one. Only `MasterReady` and the
+/// start of a stop touch every slot, once each.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     policy: Policy,
@@ -36,7 +45,7 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// A fleet whose first children are due at once.
+    /// Creates a fleet whose first children are due at once.
     pub(crate) fn new(policy: Policy, now: Instant) -> Self {
         Self {
             phase: Phase::Opening {
@@ -49,7 +58,7 @@ impl Supervisor {
         }
     }
 
-    /// Takes note of a fact.
+    /// Records an event.
     pub(crate) fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Started { child, readiness } => self.told(child, Fact::Started(readiness), now),
@@ -71,7 +80,7 @@ impl Supervisor {
         }
     }
 
-    /// The next thing to do; to be asked until there is none.
+    /// Returns the next action. The caller asks until there is none.
     pub(crate) fn next_action(&mut self, now: Instant) -> Option<Action> {
         while let Some(key) = self.fleet.due(now) {
             let action = match key {
@@ -85,13 +94,17 @@ impl Supervisor {
         self.phase_is_due()
     }
 
-    /// When to ask again, if no fact comes first; `None`: only a fact can change anything. Lies in the future once
-    /// `next_action` had nothing to do.
+    /// Returns when to ask again if no event comes first.
+    ///
+    /// `None`: only an event can change anything. Once `next_action` has returned `None`, the
+    /// deadline is in the future.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.fleet.deadline()
     }
 
-    /// How it ended; there once `next_action` had nothing to do and nobody is left.
+    /// Returns how the fleet ended.
+    ///
+    /// `Some` once no child is left to wait for and `next_action` has returned `None`.
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
             Phase::Ended(outcome) => Some(outcome),
@@ -103,30 +116,30 @@ impl Supervisor {
         }
     }
 
-    /// The slot that this child fills or filled; `None` once it is gone.
+    /// The slot that this child fills or has left; `None` once it has exited.
     #[cfg(test)]
     pub(crate) fn slot_of(&self, child: ChildId) -> Option<SlotId> {
         self.fleet.child(child).map(|child| child.slot)
     }
 
-    /// The child that fills this slot, from the order to start it until it is gone or was asked to go.
+    /// The child that fills this slot, from its `Action::Start` until it leaves.
     #[cfg(test)]
     pub(crate) fn child_in(&self, slot: SlotId) -> Option<ChildId> {
         self.fleet.slot(slot).child()
     }
 
-    /// All children from the order to start them until they are gone, in ascending order.
+    /// All children from their `Action::Start` until they exit, in ascending order.
     #[cfg(test)]
     pub(crate) fn children(&self) -> Vec<ChildId> {
         self.fleet.child_ids()
     }
 
-    /// Whether a stop has begun, so that nothing is started any more.
+    /// Whether a stop has begun. From then on no child is started.
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.recovery() == Recovery::Over
     }
 
-    // Facts.
+    // Events.
 
     fn told(&mut self, child: ChildId, fact: Fact, now: Instant) {
         let Some(record) = self.fleet.child(child) else {
@@ -157,7 +170,7 @@ impl Supervisor {
         }
     }
 
-    /// A slot changes its state while its child stays.
+    /// The slot changes its state and keeps its child.
     fn enter(&mut self, slot: SlotId, state: SlotState) {
         if matches!(state, SlotState::Serving { .. }) {
             self.budget.begin_to_forget();
@@ -174,14 +187,14 @@ impl Supervisor {
     }
 
     fn start_failed(&mut self, slot: SlotId, child: ChildId, failure: StartFailure, now: Instant) {
-        let may_heal = match failure {
+        let may_retry = match failure {
             StartFailure::Passing => self.phase.recovery() == Recovery::Allowed,
             StartFailure::Permanent => {
                 self.phase.recovery() == Recovery::Allowed && self.budget.forgets()
             }
             StartFailure::Refused => false,
         };
-        if may_heal {
+        if may_retry {
             self.await_recovery(slot, child, Condition::Unwell, now);
         } else {
             self.fleet.set_slot(slot, SlotState::Retired);
@@ -205,8 +218,10 @@ impl Supervisor {
         self.fleet.set_slot(slot, state);
     }
 
-    /// The replacement of `child` is due. Its exit is counted only now, one exit at a time, so that children that
-    /// died together are recovered one after the other as far as the budget reaches.
+    /// The replacement of `child` is due.
+    ///
+    /// The exit is counted only now, one exit at a time: if several children exited together, as
+    /// many are replaced as the budget allows.
     fn recover(&mut self, slot: SlotId, child: ChildId, now: Instant) -> Option<Action> {
         match self.budget.spend(now) {
             Verdict::Forgiven => Some(self.start(slot)),
@@ -244,7 +259,7 @@ impl Supervisor {
                     self.fleet.set_slot(slot, self.fleet.slot(slot).released());
                 }
             }
-            // Nobody asked, or it no longer matters.
+            // `AnnounceMasterReady` is not pending, or the stop has begun.
             Phase::Opening { .. }
             | Phase::Opened
             | Phase::Running
@@ -261,7 +276,7 @@ impl Supervisor {
         }
     }
 
-    /// Begins the stop; one that has begun keeps its cause and its deadline.
+    /// Begins a stop. A stop that has begun keeps its cause and its deadline.
     fn stop(&mut self, cause: Cause, now: Instant) {
         match self.phase {
             Phase::Stopping { .. } | Phase::Ended(_) => return,
@@ -271,9 +286,9 @@ impl Supervisor {
         self.phase = Phase::Stopping { cause, listeners };
         let kill_at = after(now, self.policy.shutdown_grace_period);
         for slot in self.fleet.slot_ids() {
-            let leaver = self.fleet.slot(slot).leaver(now, kill_at, &self.policy);
+            let draining = self.fleet.slot(slot).leaver(now, kill_at, &self.policy);
             self.fleet.set_slot(slot, SlotState::Retired);
-            if let Some((child, state)) = leaver {
+            if let Some((child, state)) = draining {
                 self.fleet.set_leaver(child, state);
             }
         }
@@ -288,8 +303,8 @@ impl Supervisor {
     fn hurry_child(&mut self, child: ChildId, now: Instant) {
         match self.fleet.child(child).map(|child| child.place) {
             Some(Place::Leaver(state)) => {
-                let hurried = state.hurried(now, self.policy.kill_patience);
-                self.fleet.set_leaver(child, hurried);
+                let without_grace = state.hurried(now, self.policy.kill_patience);
+                self.fleet.set_leaver(child, without_grace);
             }
             Some(Place::Slot) | None => {}
         }

@@ -1,5 +1,7 @@
-//! The book that a simulated fleet is kept in: what was told and asked, counted the plain way, and every promise of
-//! the supervisor as a check on it. It shares no code with the supervisor but the names.
+//! A record of a simulated fleet, and a check of every promise of the supervisor.
+//!
+//! The book stores the events and actions and counts them in the simplest way. It shares names with
+//! the supervisor, and no code.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,21 +13,22 @@ use super::super::{
     Supervisor, Urgency, Window,
 };
 
-#[expect(clippy::struct_excessive_bools, reason = "notes of independent facts")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Book {
     policy: Policy,
     now: Instant,
     children: BTreeMap<ChildId, Entry>,
-    /// Unexpected exits, each at the time when it was counted.
+    /// Unexpected exits, by the time when each was counted.
     exits: Vec<Instant>,
     was_healthy: bool,
-    /// The same by the time alone: what is due at one instant comes in any order.
+    /// The same, judged by the time alone, because the order of what is due at one instant is not
+    /// defined.
     may_be_healthy: bool,
     announced: Option<Instant>,
     master_ready: Option<Instant>,
     stop: Option<Stop>,
     has_closed_listeners: bool,
-    /// A start that was not answered at once: no stop can promise more than its answer allows.
+    /// A start was not answered at once. Then a stop may take longer than promised.
     has_late_start: bool,
 }
 
@@ -37,21 +40,21 @@ struct Stop {
     kill_at: Instant,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "notes of independent facts")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Entry {
     slot: SlotId,
     started: Option<Instant>,
     readiness: Readiness,
-    is_well: bool,
-    has_lied: bool,
+    is_healthy: bool,
+    has_violated: bool,
     has_closed: bool,
     main_ended: Option<Instant>,
-    /// It left its slot because its process outlived its `main`.
+    /// It left its slot because its process did not exit after its `main`.
     has_outlived: bool,
     terminated: Option<Instant>,
     killed: Option<Instant>,
     given_up: Option<Instant>,
-    /// Not in its slot any more, because it died, never was, or was given up.
+    /// When it left its slot: it exited, was never started, was given up, or outlived its `main`.
     left: Option<Instant>,
     end: End,
 }
@@ -94,39 +97,39 @@ impl Book {
         self.children.len()
     }
 
-    // Facts.
+    // Events.
 
     pub(super) fn told(&mut self, event: Event, now: Instant) {
         self.now = now;
         match event {
             Event::Started { child, readiness } => {
-                let patience = self.policy.kill_patience;
-                let give_up_at = self.stop.map(|stop| stop.kill_at + patience);
+                let timeout = self.policy.kill_patience;
+                let give_up_at = self.stop.map(|stop| stop.kill_at + timeout);
                 if let Some(entry) = self.living(child)
                     && entry.started.is_none()
                 {
                     entry.started = Some(now);
                     entry.readiness = readiness;
-                    // Nobody waits for it any more.
+                    // The supervisor no longer waits for it.
                     entry.left = give_up_at.filter(|&at| at < now);
-                    self.proves_at_once(child);
+                    self.mark_healthy_at_once(child);
                 }
             }
             Event::StartFailed { child, failure } => self.start_failed(child, failure),
             Event::Ready { child } => {
                 if let Some(entry) = self.living(child)
-                    && entry.may_get_well()
+                    && entry.may_become_healthy()
                 {
-                    entry.is_well = true;
+                    entry.is_healthy = true;
                     self.was_healthy = true;
                 }
             }
             Event::Readiness { child, readiness } => {
                 if let Some(entry) = self.living(child)
-                    && entry.may_get_well()
+                    && entry.may_become_healthy()
                 {
                     entry.readiness = readiness;
-                    self.proves_at_once(child);
+                    self.mark_healthy_at_once(child);
                 }
             }
             Event::Closed { child } => {
@@ -138,14 +141,14 @@ impl Book {
                 if let Some(entry) = self.living(child)
                     && entry.killed.is_none()
                 {
-                    entry.has_lied = true;
+                    entry.has_violated = true;
                 }
             }
             Event::MainEnded { child } => {
                 if let Some(entry) = self.living(child)
                     && entry.started.is_some()
                     && entry.killed.is_none()
-                    && !entry.has_lied
+                    && !entry.has_violated
                 {
                     entry.main_ended.get_or_insert(now);
                 }
@@ -202,22 +205,22 @@ impl Book {
             return;
         };
         entry.end = End::Exited;
-        // One that was given up, or outlived its `main`, has left before.
+        // A child that was given up or outlived its `main` has left before.
         entry.left.get_or_insert(now);
     }
 
-    /// One more exit, whose replacement is due; returns how many are remembered now.
+    /// Counts an exit whose replacement is due. Returns how many exits count now.
     fn count(&mut self) -> u64 {
         let now = self.now;
         let forgets = self.was_healthy;
-        let remembered = self
+        let counted = self
             .exits
             .iter()
             .filter(|&&at| match self.policy.recover_window {
                 Window::Sliding(window) => !forgets || now - at < window,
                 Window::Forever => true,
             });
-        let exits = remembered.count() as u64 + 1;
+        let exits = counted.count() as u64 + 1;
         self.exits.push(now);
         exits
     }
@@ -230,8 +233,10 @@ impl Book {
 
     // Time.
 
-    /// What the supervisor did by itself since it was last looked at. What is due at one instant may come in any order,
-    /// so it is read off the supervisor; that it was due is checked.
+    /// Records what the supervisor did by itself since the last call.
+    ///
+    /// The order of what is due at one instant is not defined, so the result is read from the
+    /// supervisor. Only whether it was due is checked.
     pub(super) fn note_left(&mut self, supervisor: &Supervisor, now: Instant) {
         self.now = now;
         if self.stop.is_some() {
@@ -247,17 +252,17 @@ impl Book {
             let state = supervisor.fleet().slot(slot);
             matches!(state, SlotState::Serving { .. })
         });
-        let kill_patience = self.policy.kill_patience;
-        let exit_patience = self.exit_patience();
+        let kill_timeout = self.policy.kill_patience;
+        let exit_timeout = self.exit_timeout();
         for (&child, entry) in &mut self.children {
             if supervisor.child_in(entry.slot) == Some(child) || entry.left.is_some() {
                 continue;
             }
-            let is_given_up = entry.killed.is_some_and(|at| now >= at + kill_patience);
+            let is_given_up = entry.killed.is_some_and(|at| now >= at + kill_timeout);
             entry.has_outlived = !is_given_up;
-            let may_outlive = entry.killed.is_none() && !entry.has_lied;
+            let may_outlive = entry.killed.is_none() && !entry.has_violated;
             let has_outlived =
-                may_outlive && entry.main_ended.is_some_and(|at| now >= at + exit_patience);
+                may_outlive && entry.main_ended.is_some_and(|at| now >= at + exit_timeout);
             assert!(
                 is_given_up || has_outlived,
                 "a child left its slot without a reason or too early"
@@ -266,7 +271,7 @@ impl Book {
         }
     }
 
-    /// The only stop that nobody asked for.
+    /// Checks the only stop that no event caused.
     fn check_over_recovery(&mut self, cause: Cause) {
         let Cause::OverRecovery {
             slot,
@@ -275,7 +280,7 @@ impl Book {
             ..
         } = cause
         else {
-            panic!("a stop that nobody asked for: {cause:?}");
+            panic!("a stop without a reason: {cause:?}");
         };
         self.was_healthy |= was_healthy && self.may_be_healthy;
         self.check_recovery_is_due(slot);
@@ -300,48 +305,52 @@ impl Book {
         let now = self.now;
         let before = self.children.values().filter(|entry| entry.slot == slot);
         let before: Vec<_> = before.collect();
-        let last = before.last().expect("a slot recovers what it had");
+        let last = before.last().expect("the slot had a child");
         let ready = self
             .master_ready
-            .expect("a recovery before the master was ready");
+            .expect("a child was replaced before the master was ready");
         let [earliest, latest] = self.recovery_of(&before);
         let left = last.left.expect("all have left");
         assert!(
             now >= left + earliest && now >= ready,
-            "a recovery too early"
+            "a child was replaced too early"
         );
-        assert!(now <= ready.max(left + latest), "a recovery too late");
+        assert!(
+            now <= ready.max(left + latest),
+            "a child was replaced too late"
+        );
     }
 
-    /// How long a child's process may fill its slot after its `main` has ended.
-    fn exit_patience(&self) -> Duration {
+    /// How long a process may fill its slot after its `main` has ended.
+    fn exit_timeout(&self) -> Duration {
         self.policy
             .exit_patience
             .min(self.policy.shutdown_grace_period)
     }
 
-    /// A child whose readiness cannot be seen, and that needs to live for no time, is well before anything else is
-    /// known of it.
-    fn proves_at_once(&mut self, child: ChildId) {
+    /// Records that the child is healthy, if `healthy_after` is 0 and nothing else is needed.
+    ///
+    /// That is so if its readiness cannot be observed.
+    fn mark_healthy_at_once(&mut self, child: ChildId) {
         let needs_no_time = self.policy.healthy_after.is_zero();
         if let Some(entry) = self.living(child)
             && needs_no_time
             && entry.readiness == Readiness::Unseen
-            && entry.may_get_well()
+            && entry.may_become_healthy()
         {
-            entry.is_well = true;
+            entry.is_healthy = true;
             self.may_be_healthy = true;
         }
     }
 
-    /// What has become true by the time alone.
+    /// Records what has become true because time has passed.
     pub(super) fn about_to_ask(&mut self, now: Instant) {
         self.now = now;
         for entry in self.children.values_mut() {
-            let is_unseen = entry.readiness == Readiness::Unseen && entry.may_get_well();
-            let well_at = entry.started.map(|at| at + self.policy.healthy_after);
-            if is_unseen && entry.left.is_none() && well_at.is_some_and(|at| at <= now) {
-                entry.is_well = true;
+            let is_unseen = entry.readiness == Readiness::Unseen && entry.may_become_healthy();
+            let healthy_at = entry.started.map(|at| at + self.policy.healthy_after);
+            if is_unseen && entry.left.is_none() && healthy_at.is_some_and(|at| at <= now) {
+                entry.is_healthy = true;
                 self.may_be_healthy = true;
             }
         }
@@ -364,29 +373,40 @@ impl Book {
                 self.announced = Some(now);
             }
             Action::Terminate { child, kill_at } => {
-                let stop = self.stop.expect("nobody is asked to go before a stop");
+                let stop = self.stop.expect("asked to stop before a stop");
                 assert_eq!(kill_at, stop.kill_at);
-                let entry = self.living(child).expect("the dead are asked to go");
-                assert!(entry.started.is_some(), "asked to go before it was there");
-                assert!(entry.killed.is_none(), "asked to go after it was killed");
-                assert!(entry.main_ended.is_none(), "asked to go after its main");
-                assert_eq!(entry.terminated.replace(now), None, "asked to go twice");
+                let entry = self.living(child).expect("asked to stop after its exit");
+                assert!(
+                    entry.started.is_some(),
+                    "asked to stop before it was started"
+                );
+                assert!(entry.killed.is_none(), "asked to stop after it was killed");
+                assert!(
+                    entry.main_ended.is_none(),
+                    "asked to stop after its main ended"
+                );
+                assert_eq!(entry.terminated.replace(now), None, "asked to stop twice");
             }
             Action::Kill { child, reason } => self.check_kill(child, reason),
             Action::GiveUp { child } => {
-                let entry = self.living(child).expect("the dead are not given up");
-                let killed = entry.killed.expect("only the killed are given up");
+                let entry = self.living(child).expect("given up after its exit");
+                let killed = entry.killed.expect("given up before it was killed");
                 assert_eq!(entry.given_up.replace(now), None, "given up twice");
-                assert!(now >= killed + self.policy.kill_patience, "given up early");
+                assert!(
+                    now >= killed + self.policy.kill_patience,
+                    "given up too early"
+                );
             }
             Action::ReportRunning { child, kill_at } => {
-                let entry = self.living(child).expect("the dead do not run");
+                let entry = self
+                    .living(child)
+                    .expect("reported as running after its exit");
                 assert!(entry.has_outlived);
                 let ended = entry.main_ended.expect("reported before its main ended");
                 assert_eq!(kill_at, ended + self.policy.shutdown_grace_period);
             }
             Action::CloseListeners => {
-                assert!(self.stop.is_some(), "closed the listeners while serving");
+                assert!(self.stop.is_some(), "closed the listeners before a stop");
                 assert!(!self.has_closed_listeners, "closed the listeners twice");
                 self.has_closed_listeners = true;
                 let accepting = self.children.values().any(|entry| self.is_accepting(entry));
@@ -396,7 +416,7 @@ impl Book {
     }
 
     fn check_start(&mut self, slot: SlotId, child: ChildId) {
-        assert!(self.stop.is_none(), "a start after a stop began");
+        assert!(self.stop.is_none(), "a child was started during a stop");
         let before = self.children.values().filter(|entry| entry.slot == slot);
         let before: Vec<_> = before.collect();
         assert!(
@@ -406,14 +426,14 @@ impl Book {
         if !before.is_empty() {
             self.check_recovery_is_due(slot);
             let threshold = u64::from(self.policy.recover_threshold);
-            assert!(self.count() <= threshold, "recovered beyond the budget");
+            assert!(self.count() <= threshold, "replaced beyond the budget");
         }
         let entry = Entry {
             slot,
             started: None,
             readiness: Readiness::Announced,
-            is_well: false,
-            has_lied: false,
+            is_healthy: false,
+            has_violated: false,
             has_closed: false,
             main_ended: None,
             has_outlived: false,
@@ -427,10 +447,10 @@ impl Book {
         assert!(!known, "a child id was used twice");
     }
 
-    /// How long a slot may wait that had these children.
+    /// The shortest and the longest delay of a slot that had these children.
     fn recovery_of(&self, children: &[&Entry]) -> [Duration; 2] {
-        let unwell = children.iter().rev().take_while(|entry| !entry.is_well);
-        let nominal = match unwell.count() {
+        let unhealthy = children.iter().rev().take_while(|entry| !entry.is_healthy);
+        let nominal = match unhealthy.count() {
             0 | 1 => Duration::ZERO,
             more => {
                 let doubled = self.policy.backoff.first * (1_u32 << (more - 2).min(20));
@@ -443,21 +463,26 @@ impl Book {
 
     fn check_kill(&mut self, child: ChildId, reason: KillReason) {
         let (now, stop, timeout) = (self.now, self.stop, self.policy.ready_timeout);
-        let entry = self.living(child).expect("the dead are killed");
+        let entry = self.living(child).expect("killed after its exit");
         assert_eq!(entry.killed.replace(now), None, "killed twice");
         match reason {
             KillReason::NotReady => {
-                assert!(!entry.is_well && entry.readiness == Readiness::Announced);
+                assert!(!entry.is_healthy && entry.readiness == Readiness::Announced);
                 assert!(entry.main_ended.is_none());
-                let started = entry.started.expect("killed before it was there");
-                assert_eq!(now.max(started + timeout), now, "had time to get ready");
+                let started = entry.started.expect("killed before it was started");
+                assert_eq!(
+                    now.max(started + timeout),
+                    now,
+                    "killed before ready_timeout"
+                );
             }
-            KillReason::Violation => assert!(entry.has_lied),
+            KillReason::Violation => assert!(entry.has_violated),
             KillReason::OutOfTime => {
                 let grace = self.policy.shutdown_grace_period;
                 let entry = &self.children[&child];
                 let after_main = entry.main_ended.map(|at| at + grace);
-                // A child of the same slot that drains as well ends the time of an older one.
+                // If a younger child of the slot begins to drain, the time of the older one is
+                // over.
                 let has_younger = self.children.iter().any(|(&other_id, other)| {
                     other.slot == entry.slot && other.has_outlived && other_id > child
                 });
@@ -475,17 +500,17 @@ impl Book {
     }
 
     fn is_given_up(&self, entry: &Entry) -> bool {
-        let patience = self.policy.kill_patience;
+        let timeout = self.policy.kill_patience;
         let unanswered = entry.started.is_none();
-        let out_of_patience = |at: Instant| self.now >= at + patience;
+        let is_over = |at: Instant| self.now >= at + timeout;
         (entry.left.is_some() && !entry.has_outlived)
-            || entry.killed.is_some_and(out_of_patience)
-            || unanswered && self.stop.is_some_and(|stop| out_of_patience(stop.kill_at))
+            || entry.killed.is_some_and(is_over)
+            || unanswered && self.stop.is_some_and(|stop| is_over(stop.kill_at))
     }
 
-    // Rest.
+    // After each round.
 
-    /// What must be true whenever the supervisor had nothing to do.
+    /// Checks what must hold whenever the supervisor has no action.
     pub(super) fn rested(&mut self, supervisor: &Supervisor, now: Instant) {
         self.now = now;
         assert_eq!(supervisor.is_stopping(), self.stop.is_some());
@@ -510,16 +535,23 @@ impl Book {
         assert!(self.announced.is_some() || !all_confirmed, "not announced");
         let late = self.children.values().filter(|entry| entry.left.is_none());
         for entry in late {
-            let must_be_ready = entry.readiness == Readiness::Announced && entry.may_get_well();
+            let must_be_ready =
+                entry.readiness == Readiness::Announced && entry.may_become_healthy();
             let ready_by = entry.started.map(|at| at + self.policy.ready_timeout);
             if must_be_ready {
-                assert!(ready_by.is_none_or(|by| now < by), "a mute child lives on");
+                assert!(
+                    ready_by.is_none_or(|by| now < by),
+                    "a child that is not ready in time was not killed"
+                );
             }
-            assert!(!entry.has_lied || entry.killed.is_some(), "a liar lives on");
+            assert!(
+                !entry.has_violated || entry.killed.is_some(),
+                "a child that violated the protocol was not killed"
+            );
             let give_up_at = entry.killed.map(|at| at + self.policy.kill_patience);
             assert!(
                 give_up_at.is_none_or(|at| now < at),
-                "a slot waits for the unkillable"
+                "a slot waits for a child that cannot be killed"
             );
         }
         self.check_drains();
@@ -530,12 +562,15 @@ impl Book {
             let last = children.last().expect("every slot was started at once");
             if let (Some(left), Some(ready)) = (last.left, self.master_ready) {
                 let [_, latest] = self.recovery_of(&children);
-                assert!(now < ready.max(left + latest), "a slot is forgotten");
+                assert!(
+                    now < ready.max(left + latest),
+                    "a slot was not filled again"
+                );
             }
         }
     }
 
-    /// What is left of a child after its `main` is bounded, in time and in number.
+    /// Checks the time and the number of processes whose `main` has ended.
     fn check_drains(&self) {
         let is_there = |entry: &&Entry| entry.end == End::NotYet && entry.killed.is_none();
         for entry in self.children.values().filter(is_there) {
@@ -543,14 +578,17 @@ impl Book {
                 continue;
             };
             if entry.left.is_none() && self.stop.is_none() {
-                let exit_by = ended + self.exit_patience();
+                let exit_by = ended + self.exit_timeout();
                 assert!(
                     self.now < exit_by,
-                    "a slot waits for what outlives its main"
+                    "a slot waits for a process whose main has ended"
                 );
             }
             let kill_at = ended + self.policy.shutdown_grace_period;
-            assert!(self.now < kill_at, "what outlives its main lives on");
+            assert!(
+                self.now < kill_at,
+                "a process whose main has ended was not killed"
+            );
         }
         for slot in (0..self.policy.slots.get()).map(SlotId) {
             let outlived = self.children.values().filter(is_there);
@@ -570,10 +608,10 @@ impl Book {
         for entry in self.children.values() {
             let is_there = entry.end == End::NotYet && entry.left.is_none();
             if is_there && entry.started.is_some() {
-                let was_told = entry.terminated.is_some()
+                let was_asked = entry.terminated.is_some()
                     || entry.killed.is_some()
                     || entry.main_ended.is_some();
-                assert!(was_told, "a child was not told to go");
+                assert!(was_asked, "a child was not asked to stop");
                 assert!(
                     self.now < stop.kill_at || entry.killed.is_some(),
                     "a child outlives the grace period"
@@ -584,7 +622,7 @@ impl Book {
         let must_close = !self.children.values().any(|entry| self.is_accepting(entry));
         assert!(
             self.has_closed_listeners || !must_close,
-            "the listeners stay open though nobody accepts"
+            "the listeners are open although no child accepts"
         );
         assert!(self.now >= stop.at);
     }
@@ -595,21 +633,24 @@ impl Book {
         let outcome = outcome.expect("the fleet has ended");
         let stop = self.stop.expect("a fleet ends by a stop");
         assert_eq!(outcome.cause, stop.cause, "the first cause stays");
-        let unseen = self
+        let not_exited = self
             .children
             .iter()
             .filter(|(_, entry)| entry.end == End::NotYet);
-        let unseen: Vec<_> = unseen.map(|(&child, _)| child).collect();
-        assert_eq!(outcome.unkillable, unseen, "a child is not accounted for");
+        let not_exited: Vec<_> = not_exited.map(|(&child, _)| child).collect();
+        assert_eq!(
+            outcome.unkillable, not_exited,
+            "unkillable differs from the children that did not exit"
+        );
         assert!(self.has_closed_listeners, "the listeners were never closed");
     }
 }
 
 impl Entry {
-    fn may_get_well(&self) -> bool {
+    fn may_become_healthy(&self) -> bool {
         self.started.is_some()
-            && !self.is_well
-            && !self.has_lied
+            && !self.is_healthy
+            && !self.has_violated
             && self.main_ended.is_none()
             && self.killed.is_none()
             && self.terminated.is_none()

@@ -1,4 +1,6 @@
-//! A simulated fleet in virtual time: children with a temper, and a mechanism that does what the supervisor says.
+//! A simulated fleet in virtual time.
+//!
+//! It has children with a temper, and a mechanism that performs the actions of the supervisor.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,46 +9,46 @@ use super::super::{Action, ChildId, Event, Policy, Readiness, StartFailure, Supe
 use super::book::Book;
 use super::stage::assert_rested;
 
-/// What one child will do; times are milliseconds after what provokes it, `None` is never.
+/// What one child will do. Times are in milliseconds; `None` means never.
 #[derive(Clone, Debug)]
 pub(super) struct Temper {
     pub(super) start: Start,
-    /// After its start it corrects what was assumed of its readiness.
+    /// From its start until it corrects the assumed readiness.
     pub(super) says: Option<(u64, Readiness)>,
-    /// After its start; never: mute.
+    /// From its start until it reports readiness.
     pub(super) ready: Option<u64>,
-    /// After its start.
+    /// From its start until it violates the protocol.
     pub(super) lies: Option<u64>,
-    /// After its start, unasked.
+    /// From its start until it exits by itself.
     pub(super) dies: Option<u64>,
-    /// After its start its `main` ends.
+    /// From its start until its `main` ends.
     pub(super) main_ends: Option<u64>,
-    /// After it was asked to go.
+    /// From the request to stop until it closes its listeners.
     pub(super) closes: Option<u64>,
-    /// After it was asked to go; never: deaf.
+    /// From the request to stop until it exits.
     pub(super) drains: Option<u64>,
-    /// After it was killed; never: the kernel does not end it.
+    /// From SIGKILL until it exits.
     pub(super) ends: Option<u64>,
 }
 
-/// How the start of a child goes.
+/// The result of a child's start.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Start {
     Succeeds(Readiness),
     Fails(StartFailure),
-    /// Answered so much later; no good mechanism does that.
+    /// Answered this much later. The real mechanism answers at once.
     Late(u64),
     NeverAnswered,
 }
 
-/// What happens to the fleet from outside.
+/// An event from outside the fleet.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Blow {
     Stop(Urgency),
     HookFails,
     ListenerLost,
     MasterReadyAgain,
-    /// A fact of this kind about this child, if the child is unknown or gone by then.
+    /// An event of this kind about this child, if the child is unknown or has exited by then.
     Stale(u8, u64),
 }
 
@@ -54,12 +56,12 @@ pub(super) enum Blow {
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     pub(super) policy: Policy,
-    /// In the order of starting, then from the beginning again.
+    /// In the order of starts. After the last one, the first one is used again.
     pub(super) tempers: Vec<Temper>,
     pub(super) blows: Vec<(u64, Blow)>,
     /// How long the announcement takes.
     pub(super) hook: u64,
-    /// When the fleet is asked to stop, whatever happened before.
+    /// When a stop is requested, whatever happened before.
     pub(super) horizon: u64,
 }
 
@@ -80,7 +82,7 @@ enum Coming {
 }
 
 impl Fleet {
-    /// Runs a script to its end; the book has checked every step.
+    /// Runs a script to its end. The book checks every step.
     pub(super) fn run(script: Script) -> Book {
         let now = Instant::now();
         let mut fleet = Self {
@@ -111,10 +113,10 @@ impl Fleet {
             }
             self.wait();
         }
-        panic!("the fleet does not come to an end");
+        panic!("the fleet does not end");
     }
 
-    /// What comes after the end changes nothing.
+    /// Checks that events after the end change nothing.
     fn outlive(&mut self) {
         let outcome = self.supervisor.outcome().cloned();
         assert_eq!(
@@ -136,12 +138,12 @@ impl Fleet {
         }
     }
 
-    /// Lets time pass to the next fact or deadline, and tells all facts that there are by then.
+    /// Advances the time to the next event or deadline and reports what happened.
     fn wait(&mut self) {
-        let fact = self.coming.first_key_value().map(|(&(at, _), _)| at);
+        let event = self.coming.first_key_value().map(|(&(at, _), _)| at);
         let deadline = self.supervisor.deadline();
-        let next = fact.into_iter().chain(deadline).min();
-        self.now = next.expect("something is to come until the fleet has ended");
+        let next = event.into_iter().chain(deadline).min();
+        self.now = next.expect("there is an event or a deadline until the fleet has ended");
         while let Some(first) = self.coming.first_entry()
             && first.key().0 <= self.now
         {
@@ -238,15 +240,15 @@ impl Fleet {
         }
     }
 
-    fn expect_life(&mut self, temper: &Temper, child: ChildId, born: u64) {
-        let after_birth = |at: Option<u64>| at.map(|at| born + at);
+    fn expect_life(&mut self, temper: &Temper, child: ChildId, started: u64) {
+        let after_start = |at: Option<u64>| at.map(|at| started + at);
         if let Some((at, readiness)) = temper.says {
-            self.expect_fact(Some(born + at), Event::Readiness { child, readiness });
+            self.expect_fact(Some(started + at), Event::Readiness { child, readiness });
         }
-        self.expect_fact(after_birth(temper.ready), Event::Ready { child });
-        self.expect_fact(after_birth(temper.lies), Event::Violation { child });
-        self.expect_fact(after_birth(temper.main_ends), Event::MainEnded { child });
-        self.expect_fact(after_birth(temper.dies), Event::Exited { child });
+        self.expect_fact(after_start(temper.ready), Event::Ready { child });
+        self.expect_fact(after_start(temper.lies), Event::Violation { child });
+        self.expect_fact(after_start(temper.main_ends), Event::MainEnded { child });
+        self.expect_fact(after_start(temper.dies), Event::Exited { child });
     }
 
     fn temper(&self, child: ChildId) -> Temper {

@@ -1,8 +1,8 @@
-//! Policy in virtual time: each rule by name, the tables against the code, and random fleets.
+//! Tests of the policy in virtual time: single rules, the tables, random fleets.
 
 #![expect(
     clippy::unchecked_time_subtraction,
-    reason = "virtual time is ours; where a test is wrong about it, it should panic"
+    reason = "tests control the virtual time; a wrong assumption about it must panic"
 )]
 
 mod book;

@@ -1,4 +1,4 @@
-//! Random fleets: whatever children, hooks and operators do, every promise in the book holds.
+//! Random fleets: every promise in `book` holds, whatever children and operators do.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -12,24 +12,24 @@ use super::fleet::{Blow, Fleet, Script, Start, Temper};
 
 proptest! {
     #[test]
-    fn a_fleet_of_any_temper_keeps_every_promise(script in script(any_temper(), 1..4)) {
+    fn every_promise_holds_for_children_of_any_temper(script in script(any_temper(), 1..4)) {
         Fleet::run(script);
     }
 
     #[test]
-    fn a_fleet_that_crashes_keeps_every_promise(script in script(crashing(), 0..3)) {
+    fn every_promise_holds_for_children_that_crash(script in script(crashing(), 0..3)) {
         Fleet::run(script);
     }
 
     #[test]
-    fn a_mechanism_that_answers_late_or_never_breaks_no_promise(
+    fn every_promise_holds_if_starts_are_answered_late_or_never(
         script in script(prop_oneof![3 => any_temper(), 1 => unanswered()], 0..3)
     ) {
         Fleet::run(script);
     }
 
     #[test]
-    fn a_fleet_that_behaves_is_left_alone(mut script in script(calm(), 0..1)) {
+    fn children_that_stay_alive_are_never_restarted(mut script in script(calm(), 0..1)) {
         let slots = script.policy.slots.get();
         script.policy.recover_threshold = 0;
         script.policy.ready_timeout = Duration::from_secs(10);
@@ -59,13 +59,13 @@ fn script(
     })
 }
 
-/// Round numbers, so that deadlines and facts often meet.
-fn millis(most: u64) -> impl Strategy<Value = u64> {
-    (0..=most / 250).prop_map(|quarters| quarters * 250)
+/// Round numbers, so that deadlines and events often coincide.
+fn millis(max: u64) -> impl Strategy<Value = u64> {
+    (0..=max / 250).prop_map(|quarters| quarters * 250)
 }
 
-fn duration(most: u64) -> impl Strategy<Value = Duration> {
-    millis(most).prop_map(Duration::from_millis)
+fn duration(max: u64) -> impl Strategy<Value = Duration> {
+    millis(max).prop_map(Duration::from_millis)
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -82,8 +82,8 @@ fn policy() -> impl Strategy<Value = Policy> {
     );
     (1..6_usize, budget, times, any::<u64>()).prop_map(|(slots, budget, times, jitter_seed)| {
         let (recover_threshold, recover_window, recover_interval) = budget;
-        let (healthy_after, ready_timeout, shutdown_grace_period, patience) = times;
-        let (exit_patience, kill_patience) = patience;
+        let (healthy_after, ready_timeout, shutdown_grace_period, timeouts) = times;
+        let (exit_patience, kill_patience) = timeouts;
         Policy {
             slots: NonZeroUsize::new(slots).expect("at least one"),
             recover_threshold,

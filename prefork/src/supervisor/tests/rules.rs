@@ -1,4 +1,4 @@
-//! Each rule of the policy by name.
+//! The rules of the policy, one test per rule.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::super::{
 };
 use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
 
-const ANNOUNCED: Readiness = Readiness::Announced;
-const UNSEEN: Readiness = Readiness::Unseen;
+const NOTIFIED: Readiness = Readiness::Announced;
+const ASSUMED: Readiness = Readiness::Unseen;
 
 fn start(slot: usize, child: u64) -> Action {
     let (slot, child) = (SlotId(slot), ChildId(child));
@@ -25,29 +25,27 @@ fn ended(stage: &Stage) -> Outcome {
     outcome.expect("the supervisor has ended").clone()
 }
 
-/// The child in slot 0 dies before it is well, and its successor is started when the wait is over; says how long
-/// that was.
+/// Lets the child in slot 0 exit before it is healthy and awaits its replacement.
+///
+/// Returns the delay.
 fn fail_and_wait(stage: &mut Stage) -> Duration {
     let child = stage.child();
     stage.exit(child);
     let begun = stage.now;
-    if stage.settle(ANNOUNCED).is_empty() {
+    if stage.settle(NOTIFIED).is_empty() {
         let wait = stage.rest().expect("the slot waits");
         stage.pass(wait);
-        assert!(matches!(
-            stage.settle(ANNOUNCED)[..],
-            [Action::Start { .. }]
-        ));
+        assert!(matches!(stage.settle(NOTIFIED)[..], [Action::Start { .. }]));
     }
     stage.now - begun
 }
 
-// Opening.
+// The first start.
 
 #[test]
 fn every_slot_is_started_at_once_and_the_master_announced_after_the_last() {
     let mut stage = Stage::new(policy(3));
-    let actions = stage.settle(ANNOUNCED);
+    let actions = stage.settle(NOTIFIED);
     let expected = [
         start(0, 1),
         start(1, 2),
@@ -62,7 +60,7 @@ fn every_slot_is_started_at_once_and_the_master_announced_after_the_last() {
 fn the_master_is_not_announced_while_a_first_start_is_unanswered() {
     let mut stage = Stage::new(policy(2));
     assert_eq!(stage.ask(), [start(0, 1), start(1, 2)]);
-    let (child, readiness) = (ChildId(1), ANNOUNCED);
+    let (child, readiness) = (ChildId(1), NOTIFIED);
     stage.tell(Event::Started { child, readiness });
     assert_eq!(stage.ask(), []);
 }
@@ -71,7 +69,7 @@ fn the_master_is_not_announced_while_a_first_start_is_unanswered() {
 fn nothing_is_recovered_before_the_master_is_ready() {
     let mut stage = Stage::new(policy(2));
     assert_eq!(stage.supervisor.next_action(stage.now), Some(start(0, 1)));
-    let (child, readiness) = (ChildId(1), ANNOUNCED);
+    let (child, readiness) = (ChildId(1), NOTIFIED);
     stage.tell(Event::Started { child, readiness });
     stage.exit(child);
     assert_eq!(stage.supervisor.next_action(stage.now), Some(start(1, 2)));
@@ -85,7 +83,7 @@ fn nothing_is_recovered_before_the_master_is_ready() {
 }
 
 #[test]
-fn a_first_start_that_fails_ends_the_master_even_when_it_might_heal() {
+fn a_first_start_that_fails_ends_the_master_even_if_a_retry_could_succeed() {
     let mut stage = Stage::new(policy(2));
     assert_eq!(stage.supervisor.next_action(stage.now), Some(start(0, 1)));
     let (child, failure) = (ChildId(1), StartFailure::Passing);
@@ -105,7 +103,7 @@ fn a_first_start_that_fails_ends_the_master_even_when_it_might_heal() {
 fn a_failing_hook_stops_every_child() {
     let mut stage = Stage::new(policy(2));
     stage.supervisor.next_action(stage.now);
-    let (child, readiness) = (ChildId(1), ANNOUNCED);
+    let (child, readiness) = (ChildId(1), NOTIFIED);
     stage.tell(Event::Started { child, readiness });
     stage.tell(Event::HookFailed);
     let kill_at = stage.now + GRACE;
@@ -115,7 +113,7 @@ fn a_failing_hook_stops_every_child() {
     assert_eq!(ended(&stage).cause, Cause::HookFailed);
 }
 
-// Getting well.
+// Readiness and health.
 
 #[test]
 fn a_child_that_is_not_ready_in_time_is_killed_and_its_exit_counts() {
@@ -132,9 +130,9 @@ fn a_child_that_is_not_ready_in_time_is_killed_and_its_exit_counts() {
 }
 
 #[test]
-fn an_unseen_child_is_well_after_it_has_lived_for_a_while() {
+fn a_child_that_cannot_report_readiness_is_healthy_after_some_time() {
     let mut stage = Stage::new(policy(1));
-    stage.settle(UNSEEN);
+    stage.settle(ASSUMED);
     assert_eq!(stage.rest(), Some(HEALTHY));
     stage.pass(HEALTHY);
     assert_eq!(stage.ask(), []);
@@ -145,7 +143,7 @@ fn an_unseen_child_is_well_after_it_has_lived_for_a_while() {
 }
 
 #[test]
-fn a_child_that_needs_to_live_for_no_time_is_well_even_if_its_exit_is_the_first_thing_heard() {
+fn with_healthy_after_of_zero_a_child_is_healthy_even_if_its_exit_is_the_next_event() {
     let mut policy = policy(1);
     policy.healthy_after = Duration::ZERO;
     policy.recover_threshold = 1;
@@ -154,7 +152,7 @@ fn a_child_that_needs_to_live_for_no_time_is_well_even_if_its_exit_is_the_first_
     for child in 1..10 {
         let asked = stage.supervisor.next_action(stage.now);
         assert_eq!(asked, Some(start(0, child)));
-        let (child, readiness) = (ChildId(child), UNSEEN);
+        let (child, readiness) = (ChildId(child), ASSUMED);
         stage.tell(Event::Started { child, readiness });
         stage.exit(child);
         if child == ChildId(1) {
@@ -167,24 +165,24 @@ fn a_child_that_needs_to_live_for_no_time_is_well_even_if_its_exit_is_the_first_
 }
 
 #[test]
-fn an_unseen_child_may_still_say_that_it_is_ready() {
+fn a_child_that_need_not_report_readiness_may_do_so() {
     let mut stage = Stage::new(policy(1));
-    stage.settle(UNSEEN);
+    stage.settle(ASSUMED);
     let child = stage.child();
     stage.tell(Event::Ready { child });
     assert_eq!(stage.rest(), None);
 }
 
 #[test]
-fn what_the_first_word_corrects_is_counted_from_the_start() {
+fn a_corrected_readiness_is_timed_from_the_start() {
     let mut stage = Stage::new(policy(1));
-    stage.settle(UNSEEN);
+    stage.settle(ASSUMED);
     let child = stage.child();
     stage.pass(HEALTHY - MOMENT);
-    let readiness = ANNOUNCED;
+    let readiness = NOTIFIED;
     stage.tell(Event::Readiness { child, readiness });
     assert_eq!(stage.rest(), Some(READY - HEALTHY + MOMENT));
-    let readiness = UNSEEN;
+    let readiness = ASSUMED;
     stage.pass(2 * MOMENT);
     stage.tell(Event::Readiness { child, readiness });
     assert_eq!(stage.ask(), []);
@@ -192,7 +190,7 @@ fn what_the_first_word_corrects_is_counted_from_the_start() {
 }
 
 #[test]
-fn a_child_that_lies_is_killed_and_its_exit_counts() {
+fn a_child_that_violates_the_protocol_is_killed_and_its_exit_counts() {
     let mut stage = Stage::serving(policy(1));
     let child = stage.child();
     stage.tell(Event::Violation { child });
@@ -205,14 +203,14 @@ fn a_child_that_lies_is_killed_and_its_exit_counts() {
 }
 
 #[test]
-fn a_slot_goes_on_without_a_child_that_cannot_be_killed() {
+fn a_child_that_cannot_be_killed_is_replaced() {
     let mut stage = Stage::serving(policy(1));
     let lost = stage.child();
     stage.tell(Event::Violation { child: lost });
     stage.ask();
     stage.pass(PATIENCE);
     let given_up = Action::GiveUp { child: lost };
-    assert_eq!(stage.settle(ANNOUNCED), [given_up, start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [given_up, start(0, 2)]);
     assert_eq!(stage.supervisor.exits_counted(), 1);
     stage.stop(Urgency::Graceful);
     let child = ChildId(2);
@@ -222,13 +220,13 @@ fn a_slot_goes_on_without_a_child_that_cannot_be_killed() {
 }
 
 #[test]
-fn a_child_that_was_given_up_counts_once_when_it_ends_after_all() {
+fn a_child_that_exits_after_it_was_given_up_counts_once() {
     let mut stage = Stage::serving(policy(1));
     let lost = stage.child();
     stage.tell(Event::Violation { child: lost });
     stage.ask();
     stage.pass(PATIENCE);
-    stage.settle(ANNOUNCED);
+    stage.settle(NOTIFIED);
     stage.exit(lost);
     assert_eq!(stage.supervisor.exits_counted(), 1);
     stage.stop(Urgency::Graceful);
@@ -240,18 +238,18 @@ fn a_child_that_was_given_up_counts_once_when_it_ends_after_all() {
 // Recovery.
 
 #[test]
-fn a_child_that_was_well_is_recovered_at_once() {
+fn a_healthy_child_is_replaced_at_once() {
     let mut stage = Stage::serving(policy(1));
     for recovered in 2..20 {
         let child = stage.child();
         stage.tell(Event::Ready { child });
         stage.exit(child);
-        assert_eq!(stage.settle(ANNOUNCED), [start(0, recovered)]);
+        assert_eq!(stage.settle(NOTIFIED), [start(0, recovered)]);
     }
 }
 
 #[test]
-fn a_well_child_that_had_to_be_killed_is_recovered_at_once() {
+fn a_healthy_child_that_was_killed_is_replaced_at_once() {
     let mut stage = Stage::running(policy(1));
     for _ in 0..5 {
         fail_and_wait(&mut stage);
@@ -274,13 +272,13 @@ fn every_recovery_waits_the_interval() {
     assert_eq!(stage.ask(), []);
     assert_eq!(stage.rest(), Some(INTERVAL));
     stage.pass(INTERVAL);
-    assert_eq!(stage.settle(ANNOUNCED), [start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [start(0, 2)]);
     assert_eq!(fail_and_wait(&mut stage), INTERVAL);
     assert!(fail_and_wait(&mut stage) > INTERVAL);
 }
 
 #[test]
-fn children_that_die_together_wait_in_parallel() {
+fn children_that_exit_together_wait_in_parallel() {
     let mut policy = policy(3);
     policy.recover_interval = INTERVAL;
     let mut stage = Stage::serving(policy);
@@ -293,7 +291,7 @@ fn children_that_die_together_wait_in_parallel() {
 }
 
 #[test]
-fn backoff_doubles_until_one_gets_well() {
+fn backoff_doubles_until_a_child_is_healthy() {
     let mut stage = Stage::running(policy(1));
     assert_eq!(fail_and_wait(&mut stage), Duration::ZERO);
     for nominal in [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
@@ -303,18 +301,29 @@ fn backoff_doubles_until_one_gets_well() {
     }
     let child = stage.child();
     stage.tell(Event::Ready { child });
-    assert_eq!(fail_and_wait(&mut stage), Duration::ZERO, "it was well");
-    assert_eq!(fail_and_wait(&mut stage), Duration::ZERO, "the first again");
+    assert_eq!(
+        fail_and_wait(&mut stage),
+        Duration::ZERO,
+        "the last child was healthy"
+    );
+    assert_eq!(
+        fail_and_wait(&mut stage),
+        Duration::ZERO,
+        "the first failure in a row"
+    );
     assert!(fail_and_wait(&mut stage) > Duration::ZERO);
 }
 
 #[test]
-fn one_slot_s_backoff_does_not_slow_another() {
+fn the_backoff_of_a_slot_does_not_delay_another_slot() {
     let mut stage = Stage::running(policy(2));
     for _ in 0..5 {
         fail_and_wait(&mut stage);
     }
-    let other = stage.supervisor.child_in(SlotId(1)).expect("it starts");
+    let other = stage
+        .supervisor
+        .child_in(SlotId(1))
+        .expect("a child starts in slot 1");
     stage.exit(other);
     let actions = stage.ask();
     assert!(matches!(actions[..], [Action::Start { slot, .. }] if slot == SlotId(1)));
@@ -337,7 +346,7 @@ fn the_jitter_comes_from_the_seed() {
 }
 
 #[test]
-fn a_passing_start_failure_counts_as_an_exit_and_backs_off() {
+fn a_transient_start_failure_counts_as_an_exit_and_backs_off() {
     let mut stage = Stage::serving(policy(1));
     let child = stage.child();
     stage.exit(child);
@@ -354,7 +363,7 @@ fn a_passing_start_failure_counts_as_an_exit_and_backs_off() {
 }
 
 #[test]
-fn a_permanent_start_failure_is_tried_again_once_a_child_was_healthy() {
+fn a_permanent_start_failure_is_retried_once_a_child_was_healthy() {
     let mut stage = Stage::serving(policy(2));
     let exited = stage.child();
     stage.exit(exited);
@@ -367,16 +376,16 @@ fn a_permanent_start_failure_is_tried_again_once_a_child_was_healthy() {
 
 #[test]
 fn a_permanent_start_failure_ends_a_master_whose_children_were_never_healthy() {
-    start_failure_ends(Stage::running(policy(2)), StartFailure::Permanent);
+    assert_start_failure_ends(Stage::running(policy(2)), StartFailure::Permanent);
 }
 
 #[test]
-fn a_refused_start_ends_the_master_at_any_time() {
-    start_failure_ends(Stage::running(policy(2)), StartFailure::Refused);
-    start_failure_ends(Stage::serving(policy(2)), StartFailure::Refused);
+fn a_start_that_the_master_rejects_ends_it_at_any_time() {
+    assert_start_failure_ends(Stage::running(policy(2)), StartFailure::Refused);
+    assert_start_failure_ends(Stage::serving(policy(2)), StartFailure::Refused);
 }
 
-fn start_failure_ends(mut stage: Stage, failure: StartFailure) {
+fn assert_start_failure_ends(mut stage: Stage, failure: StartFailure) {
     let exited = stage.child();
     stage.exit(exited);
     stage.ask();
@@ -411,10 +420,10 @@ fn exit_number_threshold_plus_one_ends_the_master() {
         for _ in 0..3 {
             let child = stage.child();
             stage.exit(child);
-            stage.settle(ANNOUNCED);
+            stage.settle(NOTIFIED);
             assert!(!stage.supervisor.is_stopping());
             stage.pass(MOMENT * 1000);
-            stage.settle(ANNOUNCED);
+            stage.settle(NOTIFIED);
         }
         let child = stage.child();
         stage.exit(child);
@@ -465,7 +474,7 @@ fn an_exit_is_forgotten_once_it_is_as_old_as_the_window() {
         for _ in 0..2 {
             let child = stage.child();
             stage.exit(child);
-            stage.settle(ANNOUNCED);
+            stage.settle(NOTIFIED);
             let child = stage.supervisor.child_in(SlotId(0));
             if let Some(child) = child {
                 stage.tell(Event::Ready { child });
@@ -477,7 +486,7 @@ fn an_exit_is_forgotten_once_it_is_as_old_as_the_window() {
 }
 
 #[test]
-fn children_that_die_together_are_counted_one_after_the_other() {
+fn children_that_exit_together_are_counted_one_after_the_other() {
     let mut policy = policy(2);
     policy.recover_threshold = 1;
     let mut stage = Stage::serving(policy);
@@ -485,10 +494,11 @@ fn children_that_die_together_are_counted_one_after_the_other() {
         stage.exit(child);
     }
     assert_eq!(stage.supervisor.exits_counted(), 0);
-    // The first is replaced, and its hooks have their time, before the second is looked at.
+    // The first exit is handled before the second one, so that the hooks of its replacement can
+    // run.
     assert_eq!(stage.supervisor.next_action(stage.now), Some(start(0, 3)));
     assert!(!stage.supervisor.is_stopping());
-    let (child, readiness) = (ChildId(3), ANNOUNCED);
+    let (child, readiness) = (ChildId(3), NOTIFIED);
     stage.tell(Event::Started { child, readiness });
     stage.ask();
     assert!(stage.supervisor.is_stopping());
@@ -523,7 +533,7 @@ fn an_exit_before_the_master_is_ready_counts_after_it() {
     let mut policy = policy(2);
     policy.recover_threshold = 0;
     let mut stage = Stage::new(policy);
-    let readiness = ANNOUNCED;
+    let readiness = NOTIFIED;
     for child in [ChildId(1), ChildId(2)] {
         stage.supervisor.next_action(stage.now);
         stage.tell(Event::Started { child, readiness });
@@ -558,7 +568,7 @@ fn the_window_forgets_nothing_before_a_child_was_healthy() {
         let child = stage.child();
         stage.exit(child);
         stage.pass(READY);
-        stage.settle(ANNOUNCED);
+        stage.settle(NOTIFIED);
         assert_eq!(stage.supervisor.is_stopping(), !is_healthy_once);
     }
 }
@@ -574,7 +584,7 @@ fn a_process_that_exits_after_its_main_is_recovered_then() {
     stage.pass(EXIT - MOMENT);
     assert_eq!(stage.ask(), []);
     stage.exit(child);
-    assert_eq!(stage.settle(ANNOUNCED), [start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [start(0, 2)]);
     assert_eq!(stage.supervisor.exits_counted(), 1);
 }
 
@@ -586,7 +596,7 @@ fn a_process_that_outlives_its_main_is_replaced_and_killed_after_the_grace_perio
     stage.tell(Event::MainEnded { child });
     stage.pass(EXIT);
     let report = Action::ReportRunning { child, kill_at };
-    assert_eq!(stage.settle(ANNOUNCED), [report, start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [report, start(0, 2)]);
     stage.tell(Event::Ready { child: ChildId(2) });
     assert_eq!(stage.rest(), Some(GRACE - EXIT));
     stage.pass(GRACE - EXIT);
@@ -602,7 +612,7 @@ fn at_most_one_child_of_a_slot_outlives_its_main() {
     let first = stage.child();
     stage.tell(Event::MainEnded { child: first });
     stage.pass(EXIT);
-    stage.settle(ANNOUNCED);
+    stage.settle(NOTIFIED);
     let second = stage.child();
     let kill_at = stage.now + GRACE;
     stage.tell(Event::MainEnded { child: second });
@@ -611,14 +621,14 @@ fn at_most_one_child_of_a_slot_outlives_its_main() {
         child: second,
         kill_at,
     };
-    let actions = stage.settle(ANNOUNCED);
+    let actions = stage.settle(NOTIFIED);
     assert!(actions.contains(&report), "{actions:?}");
     let killed = kill(first, KillReason::OutOfTime);
     assert!(actions.contains(&killed), "{actions:?}");
 }
 
 #[test]
-fn a_stop_gives_what_is_left_of_a_child_the_rest_of_its_time() {
+fn a_process_whose_main_ended_has_its_grace_period_in_a_stop_too() {
     let mut stage = Stage::serving(policy(2));
     let [early, late] = [ChildId(1), ChildId(2)];
     stage.tell(Event::MainEnded { child: early });
@@ -653,7 +663,7 @@ fn exits_that_the_master_asked_for_do_not_count() {
 // The stop.
 
 #[test]
-fn a_stop_asks_every_child_once_and_kills_who_stays() {
+fn a_stop_asks_every_child_once_and_kills_those_that_do_not_exit() {
     let mut stage = Stage::serving(policy(2));
     stage.stop(Urgency::Graceful);
     let kill_at = stage.now + GRACE;
@@ -671,7 +681,7 @@ fn a_stop_asks_every_child_once_and_kills_who_stays() {
 }
 
 #[test]
-fn a_stop_returns_as_soon_as_all_are_gone() {
+fn a_stop_ends_as_soon_as_all_children_have_exited() {
     let mut stage = Stage::serving(policy(1));
     stage.stop(Urgency::Graceful);
     stage.ask();
@@ -706,7 +716,7 @@ fn an_immediate_request_during_a_stop_kills_now() {
 }
 
 #[test]
-fn an_immediate_stop_and_a_grace_of_zero_kill_without_asking() {
+fn an_immediate_stop_and_a_grace_period_of_zero_kill_without_a_request() {
     let killed = [kill(ChildId(1), KillReason::OutOfTime)];
     let mut stage = Stage::serving(policy(1));
     stage.stop(Urgency::Immediate);
@@ -719,7 +729,7 @@ fn an_immediate_stop_and_a_grace_of_zero_kill_without_asking() {
 }
 
 #[test]
-fn a_child_that_survives_its_kill_is_named_and_not_waited_for() {
+fn a_child_that_does_not_exit_after_sigkill_is_named_and_not_waited_for() {
     let mut stage = Stage::serving(policy(1));
     let child = stage.child();
     stage.stop(Urgency::Immediate);
@@ -751,14 +761,14 @@ fn nothing_is_started_after_a_stop_began() {
 }
 
 #[test]
-fn a_child_whose_start_is_answered_during_a_stop_is_asked_to_go() {
+fn a_child_whose_start_is_answered_during_a_stop_is_asked_to_stop() {
     let mut stage = Stage::new(policy(1));
     assert_eq!(stage.ask(), [start(0, 1)]);
     stage.stop(Urgency::Graceful);
     let kill_at = stage.now + GRACE;
     stage.pass(MOMENT);
     assert_eq!(stage.ask(), []);
-    let (child, readiness) = (ChildId(1), ANNOUNCED);
+    let (child, readiness) = (ChildId(1), NOTIFIED);
     stage.tell(Event::Started { child, readiness });
     assert_eq!(stage.ask(), [Action::Terminate { child, kill_at }]);
 }
@@ -778,7 +788,7 @@ fn a_start_that_is_never_answered_does_not_hang_the_stop() {
 }
 
 #[test]
-fn a_stop_before_the_first_question_ends_at_once() {
+fn a_stop_before_the_first_action_ends_at_once() {
     let mut stage = Stage::new(policy(3));
     stage.stop(Urgency::Graceful);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
@@ -786,13 +796,13 @@ fn a_stop_before_the_first_question_ends_at_once() {
 }
 
 #[test]
-fn listeners_are_closed_once_when_every_child_left_has_closed_its_own() {
+fn listeners_are_closed_once_when_all_remaining_children_have_closed_theirs() {
     let mut stage = Stage::serving(policy(3));
-    let [early, late, gone] = [ChildId(1), ChildId(2), ChildId(3)];
+    let [early, late, exited] = [ChildId(1), ChildId(2), ChildId(3)];
     stage.tell(Event::Closed { child: early });
     stage.stop(Urgency::Graceful);
     assert_eq!(stage.ask().len(), 3);
-    stage.exit(gone);
+    stage.exit(exited);
     assert_eq!(stage.ask(), []);
     stage.tell(Event::Closed { child: late });
     stage.tell(Event::Closed { child: late });
@@ -823,28 +833,28 @@ fn the_first_cause_stays() {
     assert_eq!(ended(&stage), before);
 }
 
-// Names.
+// Ids.
 
 #[test]
-fn no_child_is_named_as_another_one_whatever_slot_dies_how_often() {
+fn child_ids_are_unique_whatever_slot_is_restarted_how_often() {
     let mut stage = Stage::serving(policy(2));
     for (slot, dead, next) in [(1, 2, 4), (1, 4, 6), (0, 1, 3), (1, 6, 8), (0, 3, 5)] {
         stage.tell(Event::Ready {
             child: ChildId(dead),
         });
         stage.exit(ChildId(dead));
-        assert_eq!(stage.settle(ANNOUNCED), [start(slot, next)]);
+        assert_eq!(stage.settle(NOTIFIED), [start(slot, next)]);
     }
 }
 
-// Facts that come too late.
+// Events that come too late.
 
 #[test]
-fn a_late_fact_about_a_dead_child_does_not_touch_its_successor() {
+fn a_late_event_about_an_exited_child_does_not_affect_its_replacement() {
     let mut stage = Stage::serving(policy(1));
     let dead = stage.child();
     stage.exit(dead);
-    stage.settle(ANNOUNCED);
+    stage.settle(NOTIFIED);
     for child in [dead, ChildId(99), ChildId(0)] {
         stage.tell(Event::Ready { child });
         stage.tell(Event::Violation { child });

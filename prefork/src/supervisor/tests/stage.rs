@@ -1,4 +1,4 @@
-//! A supervisor, a clock that stands still until told, and a mechanism that does what it is asked.
+//! A supervisor with a virtual clock, and a mechanism that performs its actions.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
@@ -15,7 +15,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) const EXIT: Duration = Duration::from_secs(1);
 pub(super) const MOMENT: Duration = Duration::from_millis(1);
 
-/// Durations that cannot be mistaken for each other or their sums; no recovery interval; forgives much.
+/// A policy with a large budget and no recovery interval.
+///
+/// Its durations and their sums all differ, so that a test cannot mistake one for another.
 pub(super) fn policy(slots: usize) -> Policy {
     Policy {
         slots: NonZeroUsize::new(slots).expect("a fleet has slots"),
@@ -44,14 +46,14 @@ impl Stage {
         Self { supervisor, now }
     }
 
-    /// All first children are started and the master is ready; the children are not.
+    /// All first children are started and the master is ready; no child is ready.
     pub(super) fn running(policy: Policy) -> Self {
         let mut stage = Self::new(policy);
         stage.settle(Readiness::Announced);
         stage
     }
 
-    /// All first children are well.
+    /// All first children are healthy.
     pub(super) fn serving(policy: Policy) -> Self {
         let mut stage = Self::running(policy);
         for child in stage.supervisor.children() {
@@ -76,7 +78,7 @@ impl Stage {
         self.now += time;
     }
 
-    /// Asks until there is nothing to do, answering nothing.
+    /// Asks until there is no action, and answers none.
     pub(super) fn ask(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
         while let Some(action) = self.supervisor.next_action(self.now) {
@@ -86,7 +88,7 @@ impl Stage {
         actions
     }
 
-    /// Asks until there is nothing to do; every start succeeds, and the announcement too.
+    /// Asks until there is no action. Every start and the announcement succeed.
     pub(super) fn settle(&mut self, readiness: Readiness) -> Vec<Action> {
         let mut actions = Vec::new();
         while let Some(action) = self.supervisor.next_action(self.now) {
@@ -108,24 +110,24 @@ impl Stage {
     /// The child in slot 0.
     pub(super) fn child(&self) -> ChildId {
         let child = self.supervisor.child_in(SlotId(0));
-        child.expect("somebody fills slot 0")
+        child.expect("a child fills slot 0")
     }
 
-    /// Until when the supervisor wants to be left alone.
+    /// The time until the supervisor must be asked again.
     pub(super) fn rest(&self) -> Option<Duration> {
         let deadline = self.supervisor.deadline()?;
         Some(deadline - self.now)
     }
 }
 
-/// What holds whenever the supervisor had nothing to do.
+/// Checks what must hold whenever the supervisor has no action.
 pub(super) fn assert_rested(supervisor: &Supervisor, now: Instant) {
     let [scan, index] = supervisor.fleet().scan_and_index();
     assert_eq!(scan, index, "the index differs from the full scan");
     if let Some(deadline) = supervisor.deadline() {
         assert!(
             deadline > now,
-            "nothing to do and yet due: whoever waits would spin"
+            "no action, but a deadline in the past: the caller would spin"
         );
     }
 }

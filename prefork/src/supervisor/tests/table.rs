@@ -1,4 +1,6 @@
-//! Holds `TABLE.md` against the code: every cell is written anew from what a real supervisor does, and compared.
+//! Compares `TABLE.md` with the code.
+//!
+//! The tests write each cell from what a real supervisor does.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,39 +17,39 @@ use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stag
 const TABLES: &str = include_str!("../TABLE.md");
 
 #[test]
-fn a_slot_answers_every_event_as_the_table_says() {
-    hold("Slot × event", slot_event);
+fn a_slot_handles_every_event_as_in_the_table() {
+    compare("Slot × event", slot_event);
 }
 
 #[test]
-fn a_leaver_answers_every_event_as_the_table_says() {
-    hold("Leaver × event", leaver_event);
+fn a_draining_child_handles_every_event_as_in_the_table() {
+    compare("Draining child × event", draining_event);
 }
 
 #[test]
-fn a_slot_does_in_time_what_the_table_says() {
-    hold("Slot × time", |column, state| {
+fn a_slot_does_at_its_deadline_what_the_table_contains() {
+    compare("Slot × time", |column, state| {
         in_time(slot_in(state), state, column)
     });
 }
 
 #[test]
-fn a_leaver_does_in_time_what_the_table_says() {
-    hold("Leaver × time", |column, state| {
-        in_time(leaver_in(state), state, column)
+fn a_draining_child_does_at_its_deadline_what_the_table_contains() {
+    compare("Draining child × time", |column, state| {
+        in_time(draining_in(state), state, column)
     });
 }
 
 #[test]
-fn a_fleet_answers_every_event_as_the_table_says() {
-    hold("Fleet × event", fleet_event);
+fn a_fleet_handles_every_event_as_in_the_table() {
+    compare("Fleet × event", fleet_event);
 }
 
 #[test]
 fn the_tables_name_every_state_and_every_event() {
     let columns = |title: &str| header(title)[1..].to_vec();
     assert_eq!(columns("Slot × event"), quoted(&SLOT_STATES));
-    assert_eq!(columns("Leaver × event"), quoted(&LEAVER_STATES));
+    assert_eq!(columns("Draining child × event"), quoted(&DRAIN_STATES));
     assert_eq!(columns("Fleet × event"), quoted(&PHASES));
     let rows = |title: &str| -> Vec<String> {
         rows(title)
@@ -56,7 +58,7 @@ fn the_tables_name_every_state_and_every_event() {
             .collect()
     };
     assert_eq!(rows("Slot × event"), EVENTS);
-    assert_eq!(rows("Leaver × event"), EVENTS);
+    assert_eq!(rows("Draining child × event"), EVENTS);
     let of_fleet: Vec<_> = EVENTS
         .into_iter()
         .filter(|event| decides_a_phase(event))
@@ -66,15 +68,16 @@ fn the_tables_name_every_state_and_every_event() {
         [of_fleet, FLEET_ROWS.to_vec()].concat()
     );
     assert_eq!(rows("Slot × time"), quoted(&SLOT_STATES));
-    let [unanswered, untold, rest @ ..] = &quoted(&LEAVER_STATES)[..] else {
+    let [awaiting_start, not_yet_asked, rest @ ..] = &quoted(&DRAIN_STATES)[..] else {
         unreachable!("there are more states");
     };
-    let no_time = format!("{untold}, no time left");
-    let expected: Vec<_> = [unanswered, untold, &no_time]
+    let no_time = format!("{not_yet_asked}, no time left");
+    let expected: Vec<_> = [awaiting_start, not_yet_asked, &no_time]
         .into_iter()
         .chain(rest)
         .collect();
-    assert_eq!(rows("Leaver × time").iter().collect::<Vec<_>>(), expected);
+    let found = rows("Draining child × time");
+    assert_eq!(found.iter().collect::<Vec<_>>(), expected);
 }
 
 const SLOT_STATES: [&str; 11] = [
@@ -90,7 +93,7 @@ const SLOT_STATES: [&str; 11] = [
     "Killed",
     "Retired",
 ];
-const LEAVER_STATES: [&str; 6] = [
+const DRAIN_STATES: [&str; 6] = [
     "Unanswered",
     "Untold",
     "Stopping",
@@ -153,7 +156,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         "StopRequested" => Event::StopRequested { urgency },
         other => panic!("no event is called {other}"),
     };
-    // A new event asks here for its row.
+    // A new event does not compile without an arm here, and then needs a row.
     match event {
         Event::Started { .. }
         | Event::StartFailed { .. }
@@ -181,7 +184,9 @@ fn is_about_a_child(event: &str) -> bool {
     .any(|fleet| event.starts_with(fleet))
 }
 
-/// The others are answered by slots and leavers alone.
+/// Whether the event can change the phase.
+///
+/// All others concern a slot or a draining child alone.
 fn decides_a_phase(event: &str) -> bool {
     event.starts_with("`Start") || !is_about_a_child(event)
 }
@@ -193,34 +198,36 @@ fn slot_event(state: &str, event: &str) -> String {
     let before = scene.look();
     scene.stage.tell(event_named(event, scene.child));
     let after = scene.look();
-    let about_nobody = before.slot_is_empty && is_about_a_child(event);
-    if about_nobody && before == after {
+    let has_no_subject = before.slot_is_empty && is_about_a_child(event);
+    if has_no_subject && before == after {
         "—".into()
     } else {
         before.changes_to(&after, &[])
     }
 }
 
-fn leaver_event(state: &str, event: &str) -> String {
-    let mut scene = leaver_in(state);
+fn draining_event(state: &str, event: &str) -> String {
+    let mut scene = draining_in(state);
     let before = scene.look();
     scene.stage.tell(event_named(event, scene.child));
     before.changes_to(&scene.look(), &[])
 }
 
-/// A supervisor of one slot, brought into a state; `child` is the one the state is about, or the last one it had.
+/// A supervisor of one slot, brought into a state.
+///
+/// `child` is the child that the state is about, or else the last one of the slot.
 struct Scene {
     stage: Stage,
     child: ChildId,
 }
 
-/// What can be seen of it.
+/// The observable part of a scene.
 #[expect(clippy::struct_excessive_bools, reason = "observations, not a state")]
 #[derive(PartialEq, Debug)]
 struct Look {
     slot: String,
     slot_is_empty: bool,
-    leaver: Option<LeaverState>,
+    draining: Option<LeaverState>,
     has_time: bool,
     is_known: bool,
     exits: u64,
@@ -232,15 +239,15 @@ impl Scene {
         let supervisor = &self.stage.supervisor;
         let slot = supervisor.fleet().slot(SlotId(0));
         let child = supervisor.fleet().child(self.child);
-        let leaver = child.and_then(|child| match child.place {
+        let draining = child.and_then(|child| match child.place {
             Place::Leaver(state) => Some(state),
             Place::Slot => None,
         });
         Look {
             slot: slot_name(&slot).into(),
             slot_is_empty: slot.child().is_none(),
-            leaver,
-            has_time: leaver.is_none_or(|state| has_time(&state, self.stage.now)),
+            draining,
+            has_time: draining.is_none_or(|state| has_time(&state, self.stage.now)),
             is_known: child.is_some(),
             exits: supervisor.exits_counted(),
             is_stopping: supervisor.is_stopping(),
@@ -260,11 +267,11 @@ impl Look {
         if after.slot != self.slot {
             words.push(format!("`{}`", after.slot));
         }
-        match (self.leaver, after.leaver) {
-            (None, Some(new)) => words.push(format!("leaver `{}`", leaver_name(&new))),
+        match (self.draining, after.draining) {
+            (None, Some(new)) => words.push(format!("leaver `{}`", drain_state_name(&new))),
             (Some(_), None) if !after.is_known => words.push("gone".into()),
-            (Some(old), Some(new)) if leaver_name(&old) != leaver_name(&new) => {
-                words.push(format!("`{}`", leaver_name(&new)));
+            (Some(old), Some(new)) if drain_state_name(&old) != drain_state_name(&new) => {
+                words.push(format!("`{}`", drain_state_name(&new)));
             }
             (None | Some(_), None | Some(_)) => {}
         }
@@ -333,7 +340,7 @@ fn slot_in(quoted: &str) -> Scene {
     scene
 }
 
-fn leaver_in(row: &str) -> Scene {
+fn draining_in(row: &str) -> Scene {
     let state = row
         .split('`')
         .nth(1)
@@ -356,18 +363,20 @@ fn leaver_in(row: &str) -> Scene {
             scene.stage.ask();
         }
         "Lost" => {
-            // The stop must not be over, so a second supervisor of two slots loses one of its children.
-            scene = lost_leaver();
+            // The stop must not be over yet, so the slot needs another child that still drains.
+            scene = with_unkillable_child();
         }
-        other => panic!("no leaver state is called {other}"),
+        other => panic!("no state of a draining child is called {other}"),
     }
-    let leaver = scene.look().leaver.expect("the child has left its slot");
-    assert_eq!(leaver_name(&leaver), state);
+    let draining = scene.look().draining.expect("the child has left its slot");
+    assert_eq!(drain_state_name(&draining), state);
     scene
 }
 
-/// Lost while running, then stopped; the slot's next child still drains.
-fn lost_leaver() -> Scene {
+/// A child that did not exit after SIGKILL, before the stop.
+///
+/// The next child of its slot drains.
+fn with_unkillable_child() -> Scene {
     let mut scene = slot_in("Killed");
     scene.stage.pass(PATIENCE);
     scene.stage.ask();
@@ -378,7 +387,7 @@ fn lost_leaver() -> Scene {
     scene
 }
 
-/// The two cells of a state's row: when its time comes, and what happens then.
+/// The two cells in the row of a state: its deadline, and what happens then.
 fn in_time(mut scene: Scene, state: &str, column: &str) -> String {
     let fleet = scene.stage.supervisor.fleet();
     let deadline = match fleet.child(scene.child).map(|child| child.place) {
@@ -444,7 +453,7 @@ fn child_action_word(action: &Action) -> Option<String> {
 }
 
 fn slot_name(state: &SlotState) -> &'static str {
-    // A new state asks here for its row.
+    // A new state does not compile without an arm here, and then needs a row.
     match state {
         SlotState::Unstarted { .. } => "Unstarted",
         SlotState::Recovering { .. } => "Recovering",
@@ -469,7 +478,7 @@ fn has_time(state: &LeaverState, now: Instant) -> bool {
     }
 }
 
-fn leaver_name(state: &LeaverState) -> &'static str {
+fn drain_state_name(state: &LeaverState) -> &'static str {
     match state {
         LeaverState::Unanswered { .. } => "Unanswered",
         LeaverState::Untold { .. } => "Untold",
@@ -496,8 +505,10 @@ fn fleet_event(phase: &str, row: &str) -> String {
     sentence(&words)
 }
 
-/// Two slots, brought into a phase. Slot 0 has a child that serves; slot 1 has one whose start is unanswered, where
-/// the phase allows that.
+/// A supervisor of two slots, brought into a phase.
+///
+/// Slot 0 has a child that serves. If the phase allows it, slot 1 has a child whose start is not
+/// answered yet.
 struct FleetScene {
     stage: Stage,
     serving: Option<ChildId>,
@@ -513,7 +524,7 @@ const FLEET_ROWS: [&str; 5] = [
 ];
 
 impl FleetScene {
-    /// Lets the event of this row happen; `None` where nobody is there that it could happen to.
+    /// Sends the event of this row. `None` if there is no child that it could be about.
     fn apply(&mut self, row: &str) -> Option<Vec<Action>> {
         let about_a_start = row.starts_with("`Start");
         match row {
@@ -540,7 +551,7 @@ impl FleetScene {
 fn fleet_in(phase: &str, row: &str) -> FleetScene {
     let mut policy = policy(2);
     policy.recover_threshold = match (row, phase) {
-        // One exit is needed to get there.
+        // The setup below needs one exit.
         ("asked, after one exit too many", "`Running`" | "`Stopping`") => 1,
         ("asked, after one exit too many", "`Opening`" | "`Opened`" | "`Announcing`") => 0,
         _ => 100,
@@ -556,7 +567,7 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
     let in_slot_1 = |stage: &Stage| stage.supervisor.child_in(SlotId(1));
     let mut asked = in_slot_1(&stage);
     if phase != "`Opening`" {
-        let child = asked.take().expect("all first starts are handed out");
+        let child = asked.take().expect("all first starts were returned");
         stage.tell(Event::Started { child, readiness });
         if phase != "`Opened`" {
             assert_eq!(stage.ask(), [Action::AnnounceMasterReady]);
@@ -641,8 +652,8 @@ fn sentence(words: &[String]) -> String {
     }
 }
 
-/// Compares every cell of a table with what `cell(column, row)` says; names all that differ.
-fn hold(title: &str, cell: impl Fn(&str, &str) -> String) {
+/// Compares every cell of a table with `cell(column, row)`.
+fn compare(title: &str, cell: impl Fn(&str, &str) -> String) {
     let columns = header(title);
     let mut differences = BTreeMap::new();
     for row in rows(title) {
