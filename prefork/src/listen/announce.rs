@@ -1,17 +1,18 @@
-//! The variables that tell a child which descriptor is which listener.
+//! The environment variables that tell a worker which descriptor is which listener.
 
 use std::os::fd::RawFd;
 
 use super::bind::Bound;
 
-/// A [`Place`](super::Place) each, with commas between them, in the order of the descriptors.
+/// The listeners as text, separated by commas, in the order of the descriptors.
 pub(super) const ADDRS_VARIABLE: &str = "PREFORK_ADDRS";
 
-/// The descriptor of the memory file with certificates and key, where the master has some.
+/// The descriptor of the memory file with certificates and key, if there is one.
 pub(super) const TLS_VARIABLE: &str = "PREFORK_TLS";
 
-/// What `sd_listen_fds_with_names(3)` expects, and the addresses. `LISTEN_PID` is written by the
-/// child itself, which alone knows it in time.
+/// Returns the variables of `sd_listen_fds_with_names(3)` and of the addresses.
+///
+/// The child itself writes `LISTEN_PID`: only it knows its pid before the exec.
 pub(crate) fn announce(listeners: &[Bound], tls: Option<RawFd>) -> Vec<(&'static str, String)> {
     let join = |separator: &str, text: &dyn Fn(&Bound) -> String| {
         let texts: Vec<String> = listeners.iter().map(text).collect();

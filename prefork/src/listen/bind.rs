@@ -1,5 +1,7 @@
-//! Binding what the options ask for. The process that binds owns the sockets for as long as it
-//! serves: a queue must outlive the worker that it waits for.
+//! Binding the listeners of the options.
+//!
+//! The process that binds owns the sockets for as long as it serves: the queue of a socket must
+//! outlive the worker that a connection waits for.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,30 +18,30 @@ use crate::config::{Config, Endpoint};
 use crate::error::{Error, OwnSocket};
 use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
 
-/// An address with the sockets that listen there: one that all slots share, or one per slot.
+/// The listening sockets of one address: one that all slots share, or one per slot.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) place: Place,
-    /// Workers wait in `accept(2)` itself.
+    /// Whether workers wait in `accept(2)` itself.
     is_blocking: bool,
     sockets: Vec<Socket>,
 }
 
-/// How the addresses are to be bound.
+/// How to bind the addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Binding<'a> {
     pub(crate) network: Option<Network>,
     /// What set the list of addresses: a variable or the option.
     pub(crate) place: &'a str,
     pub(crate) sharing: Sharing,
-    /// How long an address may be in use before it counts as taken.
+    /// How long to retry while an address is in use.
     pub(crate) patience: Duration,
 }
 
 impl<'a> Binding<'a> {
     pub(crate) fn of(config: &'a Config) -> Self {
         let sharing = match (config.reuseport, config.workers) {
-            // In single mode there is nobody to share with.
+            // In single-process mode nothing shares the socket.
             (_, 0) | (false, _) => Sharing::Shared,
             (true, workers) => Sharing::PerSlot(workers),
         };
@@ -52,39 +54,42 @@ impl<'a> Binding<'a> {
     }
 }
 
-/// Who accepts from a socket.
+/// Which slots accept from a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// Every slot.
+    /// All slots.
     Shared,
-    /// One slot each, so many of them.
+    /// One socket per slot, for this number of slots.
     PerSlot(usize),
 }
 
-/// The kernel cuts this to `net.core.somaxconn`: the operator's word.
+/// The kernel limits this to `net.core.somaxconn`, which the operator can set.
 const BACKLOG: i32 = 65_535;
 
-/// A leaver of a master that was killed closes its listener at once, but not before the next
-/// master is there.
+/// How long to retry.
+///
+/// If a master was killed, its draining workers close their listeners at once, but possibly after the
+/// next master has started.
 const PATIENCE: Duration = Duration::from_secs(1);
 const RETRY_EVERY: Duration = Duration::from_millis(10);
 
 /// Binds all addresses, or none.
 ///
 /// # Errors
-/// The first that cannot be resolved or bound, by its name; before anything is bound, all that overlap.
+/// The first address that cannot be resolved or bound. Overlapping addresses are reported before
+/// any is bound.
 pub(crate) fn bind_all(endpoints: &[Endpoint], binding: Binding<'_>) -> Result<Vec<Bound>, Error> {
     let targets = targets(endpoints, binding.network, binding.place)?;
     let give_up_at = Instant::now() + binding.patience;
     let mut open: Vec<_> = endpoints.iter().zip(targets).enumerate().collect();
-    // For port 0 the system must not choose a port that another entry of the list names.
+    // For port 0, the kernel must not choose a port that another entry of the list names.
     open.sort_by_key(|(_, (_, target))| target.addr.port() == 0);
-    let bound = open.into_iter().map(|(place, (endpoint, target))| {
+    let bound = open.into_iter().map(|(index, (endpoint, target))| {
         let bound = bind_patiently(endpoint, target, binding.sharing, give_up_at)?;
-        Ok((place, bound))
+        Ok((index, bound))
     });
     let mut bound = bound.collect::<Result<Vec<_>, Error>>()?;
-    bound.sort_by_key(|(place, _)| *place);
+    bound.sort_by_key(|(index, _)| *index);
     Ok(bound.into_iter().map(|(_, bound)| bound).collect())
 }
 
@@ -101,22 +106,22 @@ fn bind_patiently(
         call,
         source: name_own_socket(source, target.addr),
     })?;
-    let place = Place {
+    let info = Place {
         name: endpoint.name.clone(),
         addr,
         is_tls: endpoint.is_tls,
     };
     Ok(Bound {
-        place,
+        place: info,
         is_blocking: false,
         sockets,
     })
 }
 
-/// An error with the call that failed.
+/// The system call that failed, as a verb, and its error.
 type Failure = (&'static str, io::Error);
 
-/// Repeats a call for as long as the address is in use, up to the deadline.
+/// Repeats a call while the address is in use, until the deadline.
 fn while_in_use<T>(
     give_up_at: Instant,
     mut call: impl FnMut() -> Result<T, Failure>,
@@ -133,7 +138,9 @@ fn while_in_use<T>(
     }
 }
 
-/// The cause, if this process holds the address itself: by socket activation, or a socket that the program opened.
+/// Replaces the error if this process itself holds the address.
+///
+/// The socket is from socket activation, or the program opened it.
 fn name_own_socket(source: io::Error, addr: SocketAddr) -> io::Error {
     if source.kind() != io::ErrorKind::AddrInUse {
         return source;
@@ -148,7 +155,7 @@ fn name_own_socket(source: io::Error, addr: SocketAddr) -> io::Error {
     io::Error::new(io::ErrorKind::AddrInUse, cause)
 }
 
-/// Whether a socket of this process keeps `addr` from being bound.
+/// Whether a listening socket of this process prevents `addr` from being bound.
 fn covers(own: OwnListener, addr: SocketAddr) -> bool {
     let is_wildcard = own.addr.ip().is_unspecified() || addr.ip().is_unspecified();
     let is_one_family = own.addr.is_ipv4() == addr.is_ipv4();
@@ -156,7 +163,7 @@ fn covers(own: OwnListener, addr: SocketAddr) -> bool {
         && (own.addr.ip() == addr.ip() || is_wildcard && (is_one_family || !own.is_only_v6))
 }
 
-/// Whether `LISTEN_FDS` announces this descriptor to this process (`sd_listen_fds(3)`).
+/// Whether the descriptor is from socket activation (`sd_listen_fds(3)`).
 fn is_activation(fd: RawFd) -> bool {
     let number = |name| std::env::var(name).ok()?.parse::<i64>().ok();
     let is_for_us = number("LISTEN_PID") == Some(i64::from(std::process::id()));
@@ -165,20 +172,22 @@ fn is_activation(fd: RawFd) -> bool {
     is_for_us && (first..end).contains(&i64::from(fd))
 }
 
-/// Whether others may bind the same address.
+/// Whether other sockets may bind the same address (`SO_REUSEPORT`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Port {
     Alone,
     Reused,
 }
 
-/// Binds and listens, with a socket for each slot where these do not share one.
+/// Binds and listens, with one socket per slot if the slots do not share one.
 ///
-/// The first socket decides who owns the port. It is bound without `SO_REUSEPORT`, since with it another process of the
-/// same user would get a share of the connections. Two sockets with `SO_REUSEADDR` may both be bound to one address, but only
-/// one of them can listen: so the address is owned from the first `listen` on, also when two masters start together. The
-/// kernel asks for `SO_REUSEPORT` when further sockets are bound, not when the first one was (`inet_csk_get_port`), so it is
-/// set on the socket that listens already, and the port is never free in between.
+/// The first socket decides who owns the port. It is bound without `SO_REUSEPORT`: with that flag,
+/// another process of the same user would get a share of the connections. Two sockets with
+/// `SO_REUSEADDR` may both be bound to one address, but only one of them can listen. So the address
+/// has an owner from the first `listen` on, even if two masters start at the same time. The kernel
+/// requires `SO_REUSEPORT` when further sockets are bound, not when the first one was bound
+/// (`inet_csk_get_port`). So the flag is set on the listening socket, and the port is never free in
+/// between.
 fn bind(
     target: Target,
     sharing: Sharing,
@@ -193,11 +202,11 @@ fn bind(
     sockets[0]
         .set_reuse_port(true)
         .map_err(|source| ("set SO_REUSEPORT for", source))?;
-    // With the port that the system chose for 0.
+    // If the port was 0, this address has the port that the kernel chose.
     let target = Target { addr, ..target };
-    // Listening in slot order: the kernel numbers the members of a group by that (socket(7)).
+    // Listen in slot order: the kernel numbers the members of a group by that order (socket(7)).
     while sockets.len() < slots {
-        // A socket of another master's that is refused in its `listen` is in the way for that moment.
+        // Another master's socket that is rejected in its `listen` blocks the address for a moment.
         let socket = while_in_use(give_up_at, || {
             let socket = bind_one(target, Port::Reused)?;
             listen(&socket, addr)?;
@@ -213,7 +222,7 @@ fn bind_one(target: Target, port: Port) -> Result<Socket, Failure> {
     let Target { addr, only_v6 } = target;
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
         .map_err(at("open a socket for"))?;
-    // Connections of an earlier run in TIME_WAIT do not keep the port (socket(7)).
+    // Connections of an earlier run in TIME_WAIT do not block the port (socket(7)).
     socket
         .set_reuse_address(true)
         .map_err(at("set SO_REUSEADDR for"))?;
@@ -244,14 +253,17 @@ fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> 
     Ok(local.as_socket().unwrap_or(addr))
 }
 
-/// Gives each listener the mode in which it is accepted from: without waiting, but for those in `blocking`, by their
-/// places. The flag belongs to the socket, not to the process: whoever shares the socket shares it.
+/// Sets the sockets of all listeners to blocking or non-blocking mode.
+///
+/// `blocking` has the indexes of the listeners to set to blocking mode.
+///
+/// The flag belongs to the socket, not to the descriptor: all processes that share it see the change.
 ///
 /// # Errors
-/// None that a socket of ours can have.
+/// None that a listening socket can have.
 pub(crate) fn set_modes(listeners: &mut [Bound], blocking: &[usize]) -> io::Result<()> {
-    for (place, bound) in listeners.iter_mut().enumerate() {
-        bound.is_blocking = blocking.contains(&place);
+    for (index, bound) in listeners.iter_mut().enumerate() {
+        bound.is_blocking = blocking.contains(&index);
         for socket in &bound.sockets {
             socket.set_nonblocking(!bound.is_blocking)?;
         }
@@ -265,11 +277,13 @@ impl Bound {
         self.sockets.iter().map(AsFd::as_fd)
     }
 
-    /// Binds a socket anew that a process which shares it has shut down (`shutdown(2)`); returns the old one, which is to
-    /// be released. Its address is free although copies of it are open.
+    /// Replaces a socket on which another process has called `shutdown(2)`.
+    ///
+    /// Returns the old socket, for `release`. Its address is free although copies of
+    /// it are open.
     ///
     /// # Errors
-    /// The socket cannot be bound again; the old one stays.
+    /// The address cannot be bound again. The old socket stays.
     pub(crate) fn bind_again(&mut self, index: usize) -> Result<Self, Error> {
         let old = &self.sockets[index];
         let target = Target {
@@ -287,7 +301,7 @@ impl Bound {
         let bound = bind_one(target, port).and_then(|socket| {
             listen(&socket, target.addr)?;
             let mode = socket.set_nonblocking(!self.is_blocking);
-            mode.map_err(|source| ("set the mode of", source))?;
+            mode.map_err(|source| ("set O_NONBLOCK for", source))?;
             Ok(socket)
         });
         let socket = bound.map_err(|(call, source)| Error::Listen {
@@ -303,31 +317,34 @@ impl Bound {
         })
     }
 
-    /// The socket that the children of this slot accept from.
+    /// The socket that children of this slot accept from.
     pub(crate) fn socket_of(&self, slot: usize) -> BorrowedFd<'_> {
         self.sockets[slot % self.sockets.len()].as_fd()
     }
 
-    /// Ends listening, also for copies of the sockets that other processes have: a program that a worker forked, a worker
-    /// that cannot be killed. The address is free at once for who sets `SO_REUSEADDR`, as every master does.
+    /// Stops listening, also on copies of the sockets in other processes.
     ///
-    /// Connections that still wait are reset, as by the close of the last copy. Only these sockets are concerned, not those
-    /// of other masters that share the port by `SO_REUSEPORT`. It must not be called for a socket that this process was
-    /// given: the giver goes on with it (`sd_listen_fds(3)`).
+    /// Such a process is a program that a worker forked, or a worker that cannot be killed.
     ///
-    /// This blocks if a process that shares the sockets holds them up: a worker can make a connection out of a listening
-    /// socket that it inherited, and have its last close wait for unsent data (`SO_LINGER` in `socket(7)`).
+    /// Afterwards a process that sets `SO_REUSEADDR`, as every master does, can bind the address.
+    /// Waiting connections are reset, as by the close of the last copy. Sockets of other masters that
+    /// share the port by `SO_REUSEPORT` are not affected. Do not call this for a socket that another
+    /// process passed to this one: that process continues to use it (`sd_listen_fds(3)`).
+    ///
+    /// This blocks if another process that shares the sockets delays the close: a worker can turn a
+    /// listening socket that it inherited into a connection, and let its last close wait for unsent
+    /// data (`SO_LINGER` in `socket(7)`).
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     pub(crate) fn release(self) {
         for socket in self.sockets {
-            // It fails where a worker has done so: then the address is free already.
+            // This fails if a worker has done the same: then the address is already free.
             let _ = socket.shutdown(std::net::Shutdown::Both);
-            // A listening socket has nothing to wait for, whether this fails or not.
+            // The close of a listening socket does not wait, even if this call fails.
             let _ = socket.set_linger(None);
         }
     }
 
-    /// The descriptor alone, of the first slot.
+    /// Returns the descriptor of the first slot and drops the rest.
     pub(crate) fn into_fd(mut self) -> OwnedFd {
         self.sockets.swap_remove(0).into()
     }
@@ -373,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn every_slot_has_a_socket_of_its_own_at_the_same_address() {
+    fn every_slot_has_its_own_socket_at_the_same_address() {
         let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
         let local = |socket: &Socket| socket.local_addr().ok().and_then(|addr| addr.as_socket());
         assert_eq!(bound[0].sockets.len(), 3);
@@ -385,21 +402,21 @@ mod tests {
         );
     }
 
-    /// Binds these addresses, with a free port of both families for each P.
+    /// Binds these addresses. Each P stands for one port that is free in both families.
     fn bound_at(list: &str, binding: Binding<'_>) -> Vec<Bound> {
-        // Bound, and never listening: the system gives the port to no other test.
+        // The socket is bound and never listens: the kernel gives the port to no other test.
         let dual = Target {
-            addr: "[::]:0".parse().expect("good"),
+            addr: "[::]:0".parse().expect("a valid address"),
             only_v6: Some(false),
         };
         let reserved = bind_one(dual, Port::Alone).expect("a free port");
         let port = local_addr(&reserved, dual.addr).expect("bound").port();
         let list = list.split(',').enumerate();
-        let list = list.map(|(place, text)| Endpoint {
-            name: format!("l{place}"),
+        let list = list.map(|(index, text)| Endpoint {
+            name: format!("l{index}"),
             ..Endpoint::of(&text.replace('P', &port.to_string()))
         });
-        bind_all(&list.collect::<Vec<_>>(), binding).expect("they fit beside each other")
+        bind_all(&list.collect::<Vec<_>>(), binding).expect("the addresses do not overlap")
     }
 
     #[test]
@@ -427,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn with_network_tcp_a_missing_host_takes_ipv4_as_well_unless_it_stands_beside_it() {
+    fn with_network_tcp_an_empty_host_accepts_ipv4_unless_another_listener_does() {
         let binding = Binding {
             network: Some(Network::Tcp),
             ..SHARED
@@ -440,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_addresses_are_in_the_order_of_the_list() {
+    fn bound_addresses_are_in_the_order_of_the_list() {
         let bound = bound_at("127.0.0.1:0,127.0.0.1:P", SHARED);
         let names: Vec<_> = bound.iter().map(|bound| &bound.place.name).collect();
         assert_eq!(names, ["l0", "l1"]);
@@ -448,42 +465,42 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_overlap_are_refused_before_one_is_bound() {
+    fn overlapping_addresses_are_rejected_before_any_is_bound() {
         let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let taken = holder.local_addr().expect("bound").port();
         let list = [format!("localhost:{taken}"), format!("a=127.0.0.1:{taken}")];
         let list = list.map(|text| Endpoint::of(&text));
-        let error = bind_all(&list, SHARED).expect_err("they are one address");
-        // Binding would say that the port is taken.
+        let error = bind_all(&list, SHARED).expect_err("the addresses are the same");
+        // A bind would fail with 'address in use' (status 69) instead.
         assert_eq!(error.exit_code(), 78, "{error}");
     }
 
     #[test]
-    fn an_owner_is_alone_from_its_first_socket_on() {
+    fn the_first_listening_socket_owns_the_port() {
         let reserved = bind_all(&[address("127.0.0.1:0")], SHARED).expect("a free port");
         let target = Target {
             addr: reserved[0].place.addr,
             only_v6: None,
         };
-        // As the second of two masters that start together: bound before the first one listens.
+        // The second of two masters that start together binds before the first one listens.
         drop(reserved);
         let late = bind_one(target, Port::Alone).expect("the port is free");
         let (sockets, _) =
-            bind(target, Sharing::PerSlot(2), Instant::now()).expect("it is the first");
-        let (call, refused) = listen(&late, target.addr).expect_err("the port has an owner");
+            bind(target, Sharing::PerSlot(2), Instant::now()).expect("it listens first");
+        let (call, error) = listen(&late, target.addr).expect_err("the port has an owner");
         assert_eq!(call, "listen on");
-        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert_eq!(sockets.len(), 2);
     }
 
     #[test]
-    fn every_socket_of_a_group_gets_connections() {
+    fn every_socket_of_a_reuseport_group_gets_connections() {
         let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
         let connect =
-            || std::net::TcpStream::connect(bound[0].place.addr).expect("the queue takes it");
+            || std::net::TcpStream::connect(bound[0].place.addr).expect("the queue has space");
         let _clients: Vec<_> = (0..200).map(|_| connect()).collect();
         for socket in &bound[0].sockets {
-            socket.set_nonblocking(true).expect("it is ours");
+            socket.set_nonblocking(true).expect("the socket is open");
             assert!(
                 socket.accept().is_ok(),
                 "of 200 connections each socket has some"
@@ -504,14 +521,14 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_owner_that_would_share_its_port_is_an_error_too() {
+    fn a_port_of_another_owner_with_reuseport_is_an_error() {
         let foreign = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
         let taken = address(&foreign[0].place.addr.to_string());
         assert!(bind_all(&[taken], PER_SLOT).is_err());
     }
 
     #[test]
-    fn a_port_that_gets_free_in_time_is_bound() {
+    fn a_port_that_becomes_free_in_time_is_bound() {
         let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let taken = holder.local_addr().expect("bound").to_string();
         let release = thread::spawn(move || {
@@ -519,7 +536,7 @@ mod tests {
             drop(holder);
         });
         assert!(bind_all(&[address(&taken)], SHARED).is_ok());
-        release.join().expect("it only drops");
+        release.join().expect("the thread only drops the listener");
     }
 
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -535,18 +552,18 @@ mod tests {
                 .collect();
             let again = address(&bound.place.addr.to_string());
             bound.release();
-            bind_all(&[again], binding).expect("it is free");
+            bind_all(&[again], binding).expect("the address is free");
             drop(copies);
         }
     }
 
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     #[test]
-    fn a_release_leaves_the_sockets_of_others_on_the_same_port_alone() {
+    fn a_release_does_not_affect_sockets_of_other_processes_on_the_port() {
         let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
         let bound = bound.into_iter().next().expect("one address");
         let addr = bound.place.addr;
-        // Another process of the same user that asks for its share.
+        // The socket of another process of the same user, with SO_REUSEPORT.
         let other = bind_one(
             Target {
                 addr,
@@ -558,8 +575,10 @@ mod tests {
         listen(&other, addr).expect("it can listen");
         bound.release();
         for _ in 0..8 {
-            let client = std::net::TcpStream::connect(addr).expect("the other one listens");
-            other.accept().expect("each connection is its own");
+            let client = std::net::TcpStream::connect(addr).expect("the other socket listens");
+            other
+                .accept()
+                .expect("each connection goes to the other socket");
             drop(client);
         }
     }
@@ -567,7 +586,7 @@ mod tests {
     #[test]
     fn an_unknown_host_is_an_error_that_names_it() {
         let unknown = address("no-such-host.invalid:80");
-        let error = bind_all(&[unknown], SHARED).expect_err("unknown");
+        let error = bind_all(&[unknown], SHARED).expect_err("the host is unknown");
         assert!(
             error.to_string().contains("no-such-host.invalid"),
             "{error}"

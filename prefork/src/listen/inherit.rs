@@ -1,4 +1,4 @@
-//! A child's side: taking the announced descriptors, each checked to be what it was announced as.
+//! The worker's side: takes over the announced descriptors and checks each against its variables.
 
 use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
@@ -12,14 +12,14 @@ use crate::error::Error;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
 
-/// A listening socket that a master passed.
+/// A listening socket that the master passed.
 #[derive(Debug)]
 pub(crate) struct Inherited {
     pub(crate) place: Place,
     pub(crate) fd: OwnedFd,
 }
 
-/// In a process that binds for itself.
+/// For a process that bound the socket itself.
 impl From<Bound> for Inherited {
     fn from(bound: Bound) -> Self {
         Self {
@@ -29,22 +29,22 @@ impl From<Bound> for Inherited {
     }
 }
 
-/// All that a master passed, but for the channel.
+/// Everything that the master passed, except the channel.
 #[derive(Debug)]
 pub(crate) struct Inheritance {
     pub(crate) listeners: Vec<Inherited>,
-    /// The memory file with certificates and key; what is in it has not been looked at.
+    /// The memory file with certificates and key. Its content is not checked yet.
     pub(crate) tls: Option<OwnedFd>,
 }
 
-/// Takes what the variables announce.
+/// Takes over the descriptors that the variables announce.
 ///
 /// # Errors
-/// A variable that is missing or wrong, a descriptor that is not what it should be.
+/// A variable is missing or invalid, or a descriptor is not the announced listener.
 pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Inheritance, Error> {
     let pid = read("LISTEN_PID", &lookup)?;
     if pid != std::process::id().to_string() {
-        let reason = format!("it is not this process's id {}", std::process::id());
+        let reason = format!("expected {}, the pid of this process", std::process::id());
         return Err(wrong("LISTEN_PID", reason));
     }
     let count = read("LISTEN_FDS", &lookup)?;
@@ -52,7 +52,7 @@ pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Inherit
     let announced = parse_addrs(&addrs)?;
     if count != announced.len().to_string() {
         let reason = format!(
-            "it does not fit {ADDRS_VARIABLE}, which names {}",
+            "expected {}, the number of listeners in {ADDRS_VARIABLE}",
             announced.len()
         );
         return Err(wrong("LISTEN_FDS", reason));
@@ -60,14 +60,14 @@ pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Inherit
     let tls = lookup(TLS_VARIABLE).map(|number| adopt_tls(&number, announced.len()));
     let listeners = (FIRST_FD..)
         .zip(announced)
-        .map(|(number, place)| adopt(number, place));
+        .map(|(number, info)| adopt(number, info));
     Ok(Inheritance {
         listeners: listeners.collect::<Result<_, _>>()?,
         tls: tls.transpose()?,
     })
 }
 
-/// It comes after the channel, which comes after the listeners.
+/// The descriptor follows the channel, which follows the listeners.
 fn adopt_tls(number: &str, listeners: usize) -> Result<OwnedFd, Error> {
     let refuse = |reason: &str| {
         wrong(
@@ -75,15 +75,15 @@ fn adopt_tls(number: &str, listeners: usize) -> Result<OwnedFd, Error> {
             format!("'{}' is {reason}", number.escape_debug()),
         )
     };
-    let place = number.parse().ok().filter(|number: &RawFd| {
+    let expected = number.parse().ok().filter(|number: &RawFd| {
         usize::try_from(number.saturating_sub(FIRST_FD)) == Ok(listeners + 1)
     });
-    let number = place.ok_or_else(|| refuse("not the descriptor after the channel"))?;
+    let number = expected.ok_or_else(|| refuse("not the descriptor after the channel"))?;
     sys::fds::adopt(number).map_err(|_| refuse("not open"))
 }
 
 fn read(name: &'static str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, Error> {
-    lookup(name).ok_or_else(|| wrong(name, "it is not set".to_owned()))
+    lookup(name).ok_or_else(|| wrong(name, "not set".to_owned()))
 }
 
 fn wrong(variable: &'static str, reason: String) -> Error {
@@ -95,23 +95,23 @@ fn parse_addrs(text: &str) -> Result<Vec<Place>, Error> {
         .filter(|text| !text.is_empty())
         .map(|text| {
             text.parse().map_err(|()| {
-                let reason = format!("'{}' is not '<name>=<address>'", text.escape_debug());
+                let reason = format!("expected name=address, found '{}'", text.escape_debug());
                 wrong(ADDRS_VARIABLE, reason)
             })
         })
         .collect()
 }
 
-fn adopt(number: RawFd, place: Place) -> Result<Inherited, Error> {
+fn adopt(number: RawFd, info: Place) -> Result<Inherited, Error> {
     let refuse = |reason: String| Error::Inherited {
-        listener: place.name.clone(),
+        listener: info.name.clone(),
         fd: number,
         reason,
     };
     let fd = sys::fds::adopt(number).map_err(|error| refuse(format!("not open: {error}")))?;
-    let checked = check(&fd, place.addr);
+    let checked = check(&fd, info.addr);
     checked.map_err(refuse)?;
-    Ok(Inherited { place, fd })
+    Ok(Inherited { place: info, fd })
 }
 
 fn check(fd: &OwnedFd, addr: SocketAddr) -> Result<(), String> {
@@ -126,7 +126,7 @@ fn check(fd: &OwnedFd, addr: SocketAddr) -> Result<(), String> {
     }
     match getsockopt(fd, AcceptConn) {
         Ok(true) => {}
-        Ok(false) => return Err("a socket that does not listen".to_owned()),
+        Ok(false) => return Err("not a listening socket".to_owned()),
         Err(errno) => return Err(format!("getsockopt(SO_ACCEPTCONN) failed: {errno}")),
     }
     match socket.local_addr().ok().and_then(|local| local.as_socket()) {

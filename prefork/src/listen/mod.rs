@@ -1,7 +1,6 @@
-//! Listening sockets: where they are bound, how a master hands them to a child, with the certificates
-//! for them, how the child takes them.
+//! Listening sockets: resolving and binding addresses, and passing the sockets to workers.
 //!
-//! Knows sockets and names; does not know who accepts.
+//! It knows sockets, names and variables. It does not know who accepts.
 
 mod announce;
 mod bind;
@@ -16,8 +15,9 @@ pub(crate) use inherit::{Inheritance, Inherited, inherit};
 pub(crate) use place::Place;
 pub(crate) use target::targets;
 
-/// All that this room says to a child by its environment: ours, and what `sd_listen_fds(3)` reads,
-/// and with it every program that knows socket activation.
+/// All variables by which the master passes listeners to a worker.
+///
+/// They include those of `sd_listen_fds(3)`, which every program with socket activation reads.
 pub(crate) const VARIABLES: [&str; 6] = [
     announce::ADDRS_VARIABLE,
     announce::TLS_VARIABLE,

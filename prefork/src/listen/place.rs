@@ -1,16 +1,16 @@
-//! Where somebody listens, as master and worker tell it each other and people.
+//! A bound listener, and its text in variables and log lines: `name=address`.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-/// A bound listener: `name=address`, `name=tls://address`.
+/// A bound listener; its text is `name=address` or `name=tls://address`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) name: String,
-    /// With the real port where 0 was asked for.
+    /// If the option has port 0, this has the port that the kernel chose.
     pub(crate) addr: SocketAddr,
-    /// Who connects is to speak TLS.
+    /// Whether clients use TLS.
     pub(crate) is_tls: bool,
 }
 
@@ -46,11 +46,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_comes_back() {
+    fn the_text_of_a_listener_can_be_parsed() {
         for text in ["http=127.0.0.1:80", "https=tls://[::1]:443"] {
-            let place: Place = text.parse().expect(text);
-            assert_eq!(place.to_string(), text);
-            assert_eq!(place.is_tls, text.contains("tls"));
+            let info: Place = text.parse().expect(text);
+            assert_eq!(info.to_string(), text);
+            assert_eq!(info.is_tls, text.contains("tls"));
         }
         for text in [
             "",

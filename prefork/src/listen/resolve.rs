@@ -1,4 +1,4 @@
-//! From an address as people write it to one that can be bound.
+//! Resolves the address of an option into one that can be bound.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs};
@@ -9,8 +9,10 @@ use prefork_options::{Network, host, network};
 use crate::config::Endpoint;
 use crate::error::Error;
 
+/// Resolves the address of one listener.
+///
 /// # Errors
-/// Its host has no address in the network.
+/// The host has no address in the network.
 pub(super) fn resolve_one(
     endpoint: &Endpoint,
     network: Option<Network>,
@@ -23,16 +25,18 @@ pub(super) fn resolve_one(
     })
 }
 
-/// Without a network a literal address says its own family; host names mean their IPv4 addresses,
-/// and a missing host all IPv4 interfaces. A literal of another family than the network's was refused with the options and
-/// does not come here.
+/// Resolves an address.
+///
+/// Without a network, a literal address keeps its family, a host name resolves to its IPv4
+/// addresses, and an empty host means all IPv4 interfaces. A literal address of another family than
+/// the network was rejected with the options before this call.
 ///
 /// # Errors
-/// What the resolver says; a name that has no address in the network; a zone that is no interface.
+/// The resolver failed, the name has no address in the network, or the zone is not an interface.
 fn resolve(address: &Endpoint, network: Option<Network>) -> io::Result<SocketAddr> {
     if address.host.is_empty() {
-        let everywhere = network::everywhere(network);
-        return Ok(SocketAddr::new(everywhere, address.port));
+        let unspecified = network::everywhere(network);
+        return Ok(SocketAddr::new(unspecified, address.port));
     }
     if let Some(literal) = host::literal(&address.host) {
         return resolve_literal(literal, address.port);
@@ -45,7 +49,7 @@ fn resolve(address: &Endpoint, network: Option<Network>) -> io::Result<SocketAdd
     named(found.map(canonical).find(wanted), network)
 }
 
-/// The address that a name stands for.
+/// Checks the address that a host name resolved to.
 fn named(found: Option<SocketAddr>, network: Option<Network>) -> io::Result<SocketAddr> {
     let addr = found.ok_or_else(|| not_in(network))?;
     if let SocketAddr::V6(addr) = addr
@@ -54,7 +58,7 @@ fn named(found: Option<SocketAddr>, network: Option<Network>) -> io::Result<Sock
     {
         let ip = addr.ip();
         let reason = format!(
-            "the host has the address {ip}, a link-local address needs a zone: [{ip}%eth0]"
+            "the host has the link-local address {ip}, which needs a zone such as [{ip}%eth0]"
         );
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     }
@@ -71,12 +75,12 @@ fn resolve_literal(literal: host::Literal<'_>, port: u16) -> io::Result<SocketAd
     }
 }
 
-/// The number of an interface, by its name or else by its number: a name may consist of digits.
+/// The index of an interface. A name may consist of digits, so the name is tried before the index.
 fn interface(zone: &str) -> io::Result<u32> {
     if let Ok(number) = if_nametoindex(zone) {
         return Ok(number);
     }
-    // nix 0.31 returns an empty name for a number that no interface has.
+    // nix 0.31 returns an empty name if no interface has the index.
     let is_interface = |number| if_indextoname(number).is_ok_and(|name| !name.is_empty());
     let number = zone.parse().ok();
     let number = number.filter(|&number| is_interface(number));
@@ -86,7 +90,7 @@ fn interface(zone: &str) -> io::Result<u32> {
     })
 }
 
-/// As a literal address: an IPv4-mapped one is IPv4.
+/// Converts an IPv4-mapped address to IPv4, as for literal addresses.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
@@ -106,7 +110,7 @@ fn not_in(network: Option<Network>) -> io::Error {
     let reason = match network {
         Some(Network::Tcp6) => "the host has no IPv6 address",
         Some(Network::Tcp | Network::Tcp4) => "the host has no IPv4 address",
-        None => "the host has no IPv4 address, and IPv6 ones need network = \"tcp6\"",
+        None => "the host has no IPv4 address (IPv6 addresses need network = \"tcp6\")",
     };
     io::Error::new(io::ErrorKind::NotFound, reason)
 }
@@ -121,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_says_which_family() {
+    fn the_network_selects_the_address_family() {
         let (tcp, tcp4, tcp6) = (Some(Network::Tcp), Some(Network::Tcp4), Some(Network::Tcp6));
         for (text, network, expected) in [
             (":80", None, Some("0.0.0.0:80")),
@@ -138,11 +142,12 @@ mod tests {
             assert_eq!(ip(text, network).as_deref(), expected, "{text} {network:?}");
         }
     }
-    /// The first interface has number 1 in every network namespace of Linux, where it is `lo`.
+
+    /// The first interface has index 1 in every network namespace of Linux, where it is `lo`.
     #[test]
-    fn a_zone_is_a_name_or_a_number_and_stays_in_the_address() {
+    fn a_zone_is_a_name_or_an_index_and_stays_in_the_address() {
         let Ok(name) = if_indextoname(1) else {
-            println!("skipped: needs an interface with number 1");
+            println!("skipped: needs an interface with index 1");
             return;
         };
         let name = name.to_str().expect("a plain name");
@@ -159,23 +164,23 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_stands_for_no_usable_address_is_an_error_that_says_why() {
+    fn a_name_without_a_usable_address_is_an_error_with_the_reason() {
         let reason = |found: Option<&str>, network| {
             let found = found.map(|text| text.parse().expect(text));
             named(found, network)
-                .expect_err("it cannot be bound")
+                .expect_err("the address cannot be bound")
                 .to_string()
         };
-        assert!(reason(None, None).ends_with("IPv6 ones need network = \"tcp6\""));
+        assert!(reason(None, None).ends_with("(IPv6 addresses need network = \"tcp6\")"));
         assert_eq!(
             reason(None, Some(Network::Tcp6)),
             "the host has no IPv6 address"
         );
         assert_eq!(
             reason(Some("[fe80::1]:80"), Some(Network::Tcp6)),
-            "the host has the address fe80::1, a link-local address needs a zone: [fe80::1%eth0]"
+            "the host has the link-local address fe80::1, which needs a zone such as [fe80::1%eth0]"
         );
-        let with_zone = "[fe80::1%1]:80".parse().expect("good");
+        let with_zone = "[fe80::1%1]:80".parse().expect("a valid address");
         assert_eq!(named(Some(with_zone), None).ok(), Some(with_zone));
     }
 

@@ -1,6 +1,6 @@
-//! Where each listener is bound: resolved addresses that fit beside each other.
+//! Resolves all listeners and checks that their addresses do not overlap.
 //!
-//! It compares what was resolved; what can be compared before that was refused with the options.
+//! It compares resolved addresses. Overlaps that the text of the option shows were rejected earlier.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,22 +11,26 @@ use super::resolve::resolve_one;
 use crate::config::Endpoint;
 use crate::error::{BadOption, Error};
 
-/// Where a listener is bound.
+/// The address of a listener, resolved and ready to bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) addr: SocketAddr,
-    /// Whether an IPv6 socket refuses IPv4 (`IPV6_V6ONLY`, ipv6(7)); `None` leaves that to the system.
+    /// Whether an IPv6 socket rejects IPv4 (`IPV6_V6ONLY`, ipv6(7)). `None` keeps the default of the
+    /// system.
     pub(crate) only_v6: Option<bool>,
 }
 
-/// Resolves every listener, and binds nothing. `place` is what set the list of listeners: a variable or the option.
+/// Resolves every listener and binds none.
+///
+/// `label` names what set the list of listeners: a variable or the option.
 ///
 /// # Errors
-/// The first whose host has no address in the network, by its name; addresses that cannot be bound beside each other.
+/// The first listener whose host has no address in the network, or all listeners that overlap an
+/// earlier one.
 pub(crate) fn targets(
     endpoints: &[Endpoint],
     network: Option<Network>,
-    place: &str,
+    label: &str,
 ) -> Result<Vec<Target>, Error> {
     let addrs = endpoints
         .iter()
@@ -35,7 +39,7 @@ pub(crate) fn targets(
     let mistakes = overlaps(endpoints, &addrs);
     if !mistakes.is_empty() {
         let bad = |reason| BadOption {
-            place: place.to_owned(),
+            place: label.to_owned(),
             reason,
         };
         return Err(Error::Options(mistakes.into_iter().map(bad).collect()));
@@ -47,23 +51,27 @@ pub(crate) fn targets(
     Ok(addrs.iter().map(target).collect())
 }
 
-/// A mistake for each address that an earlier one overlaps. Port 0 is a different port each time.
+/// Returns an error for each address that an earlier one overlaps. Port 0 never overlaps.
 fn overlaps(endpoints: &[Endpoint], addrs: &[SocketAddr]) -> Vec<String> {
-    let mistake = |(place, &second): (usize, &SocketAddr)| {
-        let mut before = addrs[..place].iter().enumerate();
+    let mistake = |(index, &second): (usize, &SocketAddr)| {
+        let mut before = addrs[..index].iter().enumerate();
         let (other, overlap) = before.find_map(|(other, &first)| {
             let is_same_port = first.port() == second.port() && second.port() != 0;
             let overlap =
                 is_same_port.then(|| overlap::between(&with_zone(first), &with_zone(second)));
             Some((other, overlap??))
         })?;
-        let shown = |place: usize| shown(&endpoints[place], addrs[place]);
-        Some(overlap.mistake(&shown(other), &shown(place)).to_string())
+        let display = |index: usize| shown(&endpoints[index], addrs[index]);
+        Some(
+            overlap
+                .mistake(&display(other), &display(index))
+                .to_string(),
+        )
     };
     addrs.iter().enumerate().filter_map(mistake).collect()
 }
 
-/// A host name is shown with the address that it stands for.
+/// Returns the listener as written, and after a host name also its address.
 fn shown(endpoint: &Endpoint, addr: SocketAddr) -> String {
     if endpoint.is_literal() {
         return endpoint.to_string();
@@ -78,14 +86,17 @@ fn with_zone(addr: SocketAddr) -> (IpAddr, u32) {
     }
 }
 
-/// A socket at `[::]` that takes IPv4 as well cannot be bound beside an IPv4 listener of the same port. So the network says
-/// which families it takes, and beside such a listener it takes IPv6 alone.
+/// Decides whether an IPv6 socket accepts IPv6 only.
+///
+/// A socket at `[::]` that also accepts IPv4 cannot be bound together with an IPv4 listener of the
+/// same port. So the network selects the families, and next to such a listener the socket accepts
+/// IPv6 only.
 fn only_v6(addr: SocketAddr, all: &[SocketAddr], network: Option<Network>) -> Option<bool> {
     if addr.is_ipv4() {
         return None;
     }
-    let is_beside = |other: &SocketAddr| other.is_ipv4() && other.port() == addr.port();
-    if addr.port() != 0 && all.iter().any(is_beside) {
+    let is_ipv4_on_the_port = |other: &SocketAddr| other.is_ipv4() && other.port() == addr.port();
+    if addr.port() != 0 && all.iter().any(is_ipv4_on_the_port) {
         return Some(true);
     }
     network.map(|network| network == Network::Tcp6)
@@ -105,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_an_ipv4_listener_of_the_same_port_all_interfaces_are_those_of_ipv6() {
+    fn an_ipv4_listener_of_the_same_port_limits_all_interfaces_to_ipv6() {
         let (tcp, tcp6) = (Some(Network::Tcp), Some(Network::Tcp6));
         for (text, network, expected) in [
             ("[::]:80", None, [None].as_slice()),
@@ -133,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_name_stands_for_is_compared_as_well() {
+    fn the_addresses_of_host_names_are_compared_too() {
         assert_eq!(
             mistakes(
                 "a=localhost:80,b=127.0.0.1:80",
@@ -164,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn one_interface_by_its_name_and_its_number_is_one_zone() {
+    fn the_name_and_the_index_of_an_interface_are_the_same_zone() {
         let text = "a=[fe80::1%lo]:80,b=[fe80::1%1]:80,c=[fe80::1%eth0]:80";
         let found = mistakes(
             text,
@@ -177,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_overlap_are_a_mistake_of_what_set_the_list() {
+    fn overlapping_addresses_are_an_error_of_what_set_the_list() {
         let list = endpoints("a=localhost:80,b=:80");
-        let error = targets(&list, None, "PREFORK_LISTEN").expect_err("covered");
+        let error = targets(&list, None, "PREFORK_LISTEN").expect_err("the addresses overlap");
         assert_eq!(error.exit_code(), 78);
         assert!(
             error

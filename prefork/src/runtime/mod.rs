@@ -1,4 +1,4 @@
-//! From what a body returns to an exit status: at once, or on a runtime.
+//! Running `main`: a blocking function has already returned; a future needs a runtime.
 
 #[cfg(feature = "tokio")]
 mod tokio;
@@ -7,30 +7,32 @@ use std::num::NonZeroUsize;
 use std::process::Termination;
 use std::time::Duration;
 
-/// What a body may return: something that is `Termination`, or a future of it.
+/// What `main` may return: a `Termination`, or a future of one.
 ///
-/// `Kind` only tells the two apart.
+/// `Kind` only distinguishes the two implementations.
 #[diagnostic::on_unimplemented(
-    message = "a body cannot return `{Self}`",
-    label = "neither `Termination` nor a future of it",
-    note = "return `()`, `ExitCode`, `Result<(), E>` or another `Termination`; an async body needs \
+    message = "`main` cannot return `{Self}`",
+    label = "expected a `Termination` or a future of one",
+    note = "return `()`, `ExitCode`, `Result<(), E>` or another `Termination`; an async `main` needs \
             feature `tokio` of prefork, or a runtime's attribute below `#[prefork::main]`, or \
             `runtime = path`"
 )]
 pub trait Body<Kind> {
-    /// What it returns in the end.
+    /// The value that `main` returns, or that its future resolves to.
     type Output: Termination;
 
-    /// Whether it runs on a runtime of ours.
+    /// Whether it needs a runtime that this crate creates.
     const NEEDS_RUNTIME: bool;
 
-    /// Runs it to its end, on a runtime of ours with so many threads where it needs one. `time_to_exit` is asked once
-    /// the body has ended: the runtime waits that long for its blocking tasks.
+    /// Runs it to completion, if needed on a runtime with this number of threads.
+    ///
+    /// `time_to_exit` is called once, after the end of `main`: the runtime waits that long for its
+    /// blocking tasks.
     fn finish(self, threads: NonZeroUsize, time_to_exit: impl FnOnce() -> Duration)
     -> Self::Output;
 }
 
-/// A body that has ended when it returns.
+/// Marker of a blocking `main`: the value exists, so `main` has returned.
 #[derive(Debug)]
 pub enum Sync {}
 

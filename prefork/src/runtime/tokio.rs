@@ -1,5 +1,7 @@
-//! Async bodies on tokio: one thread of work per worker, as one process per CPU wants it, unless
-//! `runtime_threads` says more.
+//! Runs an async `main` on tokio.
+//!
+//! A worker has one runtime thread, which fits one process per CPU, unless `runtime_threads` sets
+//! more.
 
 use std::future::Future;
 use std::num::NonZeroUsize;
@@ -12,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::Body;
 
-/// A body that is a future.
+/// Marker of an async `main`.
 #[derive(Debug)]
 pub enum Async {}
 
@@ -35,13 +37,15 @@ where
         };
         match builder.enable_all().build() {
             Ok(runtime) => Bounded::new(runtime, time_to_exit).block_on(self),
-            // What `#[tokio::main]` does; only descriptors and threads can be missing here.
-            Err(error) => panic!("cannot make a tokio runtime: {error}"),
+            // As `#[tokio::main]` does. Causes are the limits of descriptors and threads.
+            Err(error) => panic!("cannot create a tokio runtime: {error}"),
         }
     }
 }
 
-/// A runtime whose end does not wait for ever: dropping one waits for every blocking task.
+/// A runtime with a bounded shutdown.
+///
+/// The drop of a plain runtime waits for every blocking task, without a limit.
 struct Bounded<T: FnOnce() -> Duration>(Option<(Runtime, T)>);
 
 impl<T: FnOnce() -> Duration> Bounded<T> {
@@ -50,29 +54,30 @@ impl<T: FnOnce() -> Duration> Bounded<T> {
     }
 
     fn block_on<F: Future>(self, body: F) -> F::Output {
-        let (runtime, _) = self.0.as_ref().expect("it is taken by the drop alone");
+        let (runtime, _) = self.0.as_ref().expect("only the drop takes the runtime");
         runtime.block_on(body)
     }
 }
 
-/// Also when the body panics. Tasks are dropped, and their connections closed, at once: that is the first thing that the drop
-/// of a runtime does, while `shutdown_timeout` does it last.
+/// This also runs if `main` panics. Dropping a runtime first drops its tasks, which closes their
+/// connections at once. `shutdown_timeout` would drop them last.
 impl<T: FnOnce() -> Duration> Drop for Bounded<T> {
     fn drop(&mut self) {
         let Some((runtime, time_to_exit)) = self.0.take() else {
             return;
         };
         let time_to_exit = time_to_exit();
-        let (dropped, is_dropped) = sync_channel(1);
-        let end = move || {
+        let (sender, receiver) = sync_channel(1);
+        let shut_down = move || {
             drop(runtime);
-            // Nobody may wait any more.
-            let _ = dropped.send(());
+            // The receiver may have timed out.
+            let _ = sender.send(());
         };
         let thread = thread::Builder::new().name("prefork-runtime".to_owned());
-        // Without a thread the runtime was dropped, and its blocking tasks waited for, by now.
-        if thread.spawn(end).is_ok() {
-            let _ = is_dropped.recv_timeout(time_to_exit);
+        // If no thread can be started, the closure was dropped here: the runtime has already waited for
+        // all of its blocking tasks.
+        if thread.spawn(shut_down).is_ok() {
+            let _ = receiver.recv_timeout(time_to_exit);
         }
     }
 }

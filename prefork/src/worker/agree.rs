@@ -1,10 +1,12 @@
-//! Whether the arguments of `main` and the listeners agree about TLS. Pure, like `assign` next door, and asked right
-//! after it: nobody is to speak plain text where clients begin a handshake, or the other way round.
+//! Checks that the arguments of `main` and the listeners agree about TLS.
+//!
+//! Policy only, like `assign`, after which it runs: code without TLS must not get a listener whose
+//! clients begin a handshake, and the other way round.
 
 use super::{ArgumentKind, Wanted};
 use crate::listen::Place;
 
-/// A listener, as far as this question goes.
+/// The part of a listener that the check needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Offered<'a> {
     pub(crate) name: &'a str,
@@ -20,51 +22,57 @@ impl<'a> Offered<'a> {
     }
 }
 
+/// Checks each argument against its listener.
+///
 /// # Errors
-/// An argument that speaks TLS on a listener that does not, or plain text on one that does.
+/// An argument uses TLS and its listener does not, or the other way round.
 pub(crate) fn agree(
     wanted: &[Wanted<'_>],
     assigned: &[Option<usize>],
     listeners: &[Offered<'_>],
 ) -> Result<(), String> {
-    // Who takes the configuration does the rest by itself.
-    let does_the_rest = wants_config(wanted);
+    // A `main` that takes the TLS configuration does the handshakes itself.
+    let has_config = wants_config(wanted);
     for (want, listener) in wanted.iter().zip(assigned) {
         let Some(Offered { name, is_tls }) = listener.map(|index| listeners[index]) else {
             continue;
         };
-        let speaks_tls = want.kind == ArgumentKind::TlsListener;
-        if speaks_tls && !is_tls {
+        let uses_tls = want.kind == ArgumentKind::TlsListener;
+        if uses_tls && !is_tls {
             return Err(format!(
-                "listener '{name}' is plain and its argument speaks TLS: write 'tls://' before its host"
+                "listener '{name}' does not use TLS, but its argument is a TlsListener: \
+                 write 'tls://' before its address"
             ));
         }
-        if is_tls && !speaks_tls && !does_the_rest {
+        if is_tls && !uses_tls && !has_config {
             return Err(format!(
-                "listener '{name}' speaks TLS (tls://) and its argument does not: take it as \
-                 prefork::net::TlsListener, or Arc<rustls::ServerConfig> beside it"
+                "listener '{name}' uses TLS (tls://), but its argument does not: take it as \
+                 prefork::net::TlsListener, or add an argument of type Arc<rustls::ServerConfig>"
             ));
         }
     }
     Ok(())
 }
 
-/// Whether there is an argument that needs a certificate, whatever the listeners are.
+/// Whether an argument needs a certificate regardless of the listeners.
 pub(crate) fn wants_config(wanted: &[Wanted<'_>]) -> bool {
     let mut kinds = wanted.iter().map(|want| want.kind);
     kinds.any(|kind| kind == ArgumentKind::TlsConfig)
 }
 
-/// A sentence about a certificate that nobody shows, most likely since an operator left out the scheme.
+/// Returns a warning if a certificate is set and nothing uses it.
+///
+/// The likely cause is an address without `tls://`.
 pub(crate) fn unshown(
     wanted: &[Wanted<'_>],
     listeners: &[Offered<'_>],
     has_certificate: bool,
 ) -> Option<String> {
     let takes_listeners = wanted.iter().any(|want| want.kind.takes_listener());
-    let by_itself = |want: &Wanted<'_>| match want.kind {
+    let may_use_it = |want: &Wanted<'_>| match want.kind {
         ArgumentKind::TlsConfig | ArgumentKind::Other => true,
-        // It may be asked for everything; beside listeners it is there for other things.
+        // The code can get everything from a `Worker`. If other arguments take listeners, it is there for
+        // something else.
         ArgumentKind::Worker => !takes_listeners,
         ArgumentKind::Listener
         | ArgumentKind::StdTcpListener
@@ -72,9 +80,9 @@ pub(crate) fn unshown(
         | ArgumentKind::TlsListener
         | ArgumentKind::Ready => false,
     };
-    let is_shown = listeners.iter().any(|offered| offered.is_tls) || wanted.iter().any(by_itself);
-    (has_certificate && !is_shown).then(|| {
-        "tls_cert is set, and no listener speaks TLS: the address of one that should begins with 'tls://'"
+    let is_used = listeners.iter().any(|offered| offered.is_tls) || wanted.iter().any(may_use_it);
+    (has_certificate && !is_used).then(|| {
+        "tls_cert is set, but no listener uses TLS: write 'tls://' before the address of one that should"
             .to_owned()
     })
 }
@@ -84,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_that_nobody_shows_is_told() {
+    fn an_unused_certificate_is_a_warning() {
         let unshown = |kind, listeners, has_certificate| {
             let wanted = [Wanted { name: "", kind }];
             unshown(&wanted, listeners, has_certificate).is_some()
@@ -107,8 +115,8 @@ mod tests {
         },
     ];
 
-    /// What is said of these arguments, each with its listener.
-    fn said(arguments: &[(ArgumentKind, Option<usize>)]) -> String {
+    /// The error for these arguments, each with its listener; empty if there is none.
+    fn error_of(arguments: &[(ArgumentKind, Option<usize>)]) -> String {
         let wanted: Vec<Wanted<'_>> = arguments
             .iter()
             .map(|&(kind, _)| Wanted { name: "", kind })
@@ -120,17 +128,20 @@ mod tests {
     }
 
     #[test]
-    fn each_listener_is_spoken_to_in_its_own_way() {
+    fn arguments_and_listeners_agree_about_tls() {
         use ArgumentKind::{Listener, StdTcpListener, TlsConfig, TlsListener, Worker};
         let good = [(Listener, Some(0)), (TlsListener, Some(1)), (Worker, None)];
-        assert_eq!(said(&good), "");
+        assert_eq!(error_of(&good), "");
         let by_hand = [(StdTcpListener, Some(1)), (TlsConfig, None)];
-        assert_eq!(said(&by_hand), "");
+        assert_eq!(error_of(&by_hand), "");
         for plain in [Listener, StdTcpListener] {
-            let said = said(&[(plain, Some(1))]);
-            assert!(said.starts_with("listener 'https' speaks TLS"), "{said}");
+            let error = error_of(&[(plain, Some(1))]);
+            assert!(error.starts_with("listener 'https' uses TLS"), "{error}");
         }
-        let said = said(&[(TlsListener, Some(0)), (TlsConfig, None)]);
-        assert!(said.starts_with("listener 'http' is plain"), "{said}");
+        let error = error_of(&[(TlsListener, Some(0)), (TlsConfig, None)]);
+        assert!(
+            error.starts_with("listener 'http' does not use TLS"),
+            "{error}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Why an argument of `main` could not be made.
+//! The error of an argument of `main` that cannot be created.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::error::Error;
 
-/// Why an argument of `main`, or a listener that was asked for, cannot be made.
+/// The reason why an argument of `main` or a requested listener cannot be created.
 ///
-/// `Display` is the reason, [`source`](std::error::Error::source) what it was caused by.
+/// `Display` is the reason. [`source`](std::error::Error::source) returns the cause, if there is one.
 ///
 /// # Examples
 /// ```
@@ -18,7 +18,7 @@ use crate::error::Error;
 /// let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
 /// let error = ArgError::new("cannot read shard 3").with_source(cause);
 /// assert_eq!(error.to_string(), "cannot read shard 3");
-/// assert_eq!(error.source().expect("it has one").to_string(), "entity not found");
+/// assert_eq!(error.source().expect("the error has a cause").to_string(), "entity not found");
 /// ```
 #[derive(Debug, Clone)]
 pub struct ArgError {
@@ -27,7 +27,7 @@ pub struct ArgError {
 }
 
 impl ArgError {
-    /// With a reason: lower case, no full stop.
+    /// Creates an error with this reason: lower case, no full stop.
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -35,7 +35,7 @@ impl ArgError {
         }
     }
 
-    /// With what caused it, which the reason need not repeat.
+    /// Adds the cause, which the reason does not need to repeat.
     #[must_use]
     pub fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
@@ -44,7 +44,8 @@ impl ArgError {
         }
     }
 
-    /// As the end of a worker, of the argument that has this name, if any, and this place.
+    /// Converts it to the error that ends the worker. `name` is empty if the argument is a pattern;
+    /// `index` counts from 0.
     pub(crate) fn of_main(self, name: &'static str, index: usize) -> Error {
         Error::Argument {
             name,
@@ -67,7 +68,7 @@ impl StdError for ArgError {
     }
 }
 
-/// For bodies that return what servers do.
+/// For a `main` that returns `std::io::Result`.
 impl From<ArgError> for std::io::Error {
     fn from(error: ArgError) -> Self {
         Self::other(error)

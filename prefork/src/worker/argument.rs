@@ -1,4 +1,6 @@
-//! What `main` may take: each argument says what it wants, and is made inside the worker.
+//! The arguments of `main`: each type declares what it needs and is created inside the worker.
+//!
+//! This file knows how arguments are created. `assign` decides which argument takes which listener.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,37 +10,44 @@ use super::{ArgError, Context, Ready, Wanted};
 use crate::error::Error;
 use crate::net::Listener;
 
-/// Something that `main` can take as an argument.
+/// A type that `main` can take as an argument.
 ///
-/// | type | what it is |
+/// | type | value |
 /// |---|---|
-/// | [`Worker`] | the worker: its slot, its listeners by name, its stop |
-/// | [`net::Listener`](crate::net::Listener) | a listener of ours, for blocking code, tokio and axum |
-/// | `net::TlsListener` | one that speaks TLS, for tokio and axum (feature `tls`) |
-/// | `Arc<rustls::ServerConfig>` | the certificates, for a body that does the rest by itself (feature `tls`) |
+/// | [`Worker`] | the worker: its slot, its listeners by name, its shutdown |
+/// | [`net::Listener`](crate::net::Listener) | a listener for blocking code, tokio and axum |
+/// | `net::TlsListener` | a listener with TLS, for tokio and axum (feature `tls`) |
+/// | `Arc<rustls::ServerConfig>` | the TLS configuration, for code that does the handshakes itself (feature `tls`) |
 /// | `std::net::TcpListener` | the plain socket, in blocking mode |
-/// | `tokio::net::TcpListener` | the same for tokio (feature `tokio`, inside of its runtime) |
-/// | [`Ready`] | the word that this worker serves; taking it turns automatic readiness off |
-/// | `Result<T, `[`ArgError`]`>` | any of these and of yours, where the body itself wants to deal with a failure |
-/// | a type of yours | whatever can be made from a [`Worker`] |
+/// | `tokio::net::TcpListener` | the socket for tokio (feature `tokio`, inside a tokio runtime) |
+/// | [`Ready`] | reports that this worker is ready; an argument of this type turns off automatic readiness |
+/// | `Result<T, `[`ArgError`]`>` | any of these types, if `main` handles the failure itself |
+/// | your own type | anything that can be created from a [`Worker`] |
 ///
 /// # Names and order
-/// Arguments are told apart by their types and stand in any order; they are made in the order in
-/// which they are written, right before the body runs. The name matters for those that take a listener: an
-/// argument that is named like a listener takes that one, the others take what is left, in order.
-/// Underscores in front do not count, so that `_admin` takes the listener `admin`; a pattern, such as
-/// `Shard(number): Shard`, has no name. What does not fit is refused by the master before it starts
-/// anybody ([`Error::Arguments`](crate::Error::Arguments)); an argument that cannot be made ends its
-/// worker, with the reason on stderr and the status of [`Error::Argument`](crate::Error::Argument),
-/// unless the body takes it as a `Result`.
+/// Arguments are identified by their types and may be in any order. They are created in the order in
+/// which they are written, right before `main` runs.
+///
+/// The name matters only for arguments that take a listener. An argument with the name of a listener
+/// takes that listener. The others take the unnamed listeners, in order. Leading underscores are
+/// ignored, so `_admin` takes the listener `admin`. A pattern such as `Shard(number): Shard` has no
+/// name.
+///
+/// If arguments and listeners do not fit, the master fails before it starts a worker
+/// ([`Error::Arguments`](crate::Error::Arguments)). If an argument cannot be created, the worker logs
+/// the reason to stderr and exits with the status of
+/// [`Error::Argument`](crate::Error::Argument), unless `main` takes the argument as a `Result`.
 ///
 /// # Pitfalls
-/// A `std::net::TcpListener` is blocking. tokio refuses it (`tokio::net::TcpListener::from_std`): an async body takes
-/// `tokio::net::TcpListener` or [`net::Listener`](crate::net::Listener) instead. A port that the body binds by itself is
-/// bound in every worker, so that one worker has it and the others fail: `listen` is the place for each port.
+/// A `std::net::TcpListener` is blocking, and tokio rejects it
+/// (`tokio::net::TcpListener::from_std`). An async `main` takes `tokio::net::TcpListener` or
+/// [`net::Listener`](crate::net::Listener) instead.
+///
+/// A port that `main` binds itself is bound in every worker: one worker succeeds and the others fail.
+/// Set every port in `listen`.
 ///
 /// # Examples
-/// A type of one's own, and a body that goes on without it where it cannot be made:
+/// Your own type, and a `main` that continues without it if it cannot be created:
 /// ```no_run
 /// use prefork::{ArgError, Argument, Request, Worker, net::Listener};
 ///
@@ -63,7 +72,7 @@ use crate::net::Listener;
 /// }
 /// ```
 ///
-/// One that is made around a listener: it says so by its `KIND`, and asks that type for it.
+/// A type that wraps a listener has the `KIND` of that listener and creates it first:
 /// ```
 /// use prefork::{ArgError, Argument, ArgumentKind, Request, Worker, net::Listener};
 ///
@@ -78,50 +87,53 @@ use crate::net::Listener;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an argument of a `main` under `#[prefork::main]`",
-    label = "not something that a worker is given",
-    note = "a `main` takes `prefork::Worker`, `prefork::Ready`, `prefork::net::Listener`, \
+    message = "`{Self}` cannot be an argument of `main` under `#[prefork::main]`",
+    label = "a worker cannot provide this argument",
+    note = "`main` takes `prefork::Worker`, `prefork::Ready`, `prefork::net::Listener`, \
             `std::net::TcpListener`, `tokio::net::TcpListener` (feature `tokio`), \
-            `prefork::net::TlsListener`, `Arc<rustls::ServerConfig>` (feature `tls`), a type of \
-            yours that implements `prefork::Argument`, or `Result<T, prefork::ArgError>` of these",
-    note = "a type that only looks like one of these comes from another version of its crate, \
-            which `cargo tree --duplicates` shows; prefork knows the types of tokio 1"
+            `prefork::net::TlsListener`, `Arc<rustls::ServerConfig>` (feature `tls`), your \
+            own type that implements `prefork::Argument`, or `Result<T, prefork::ArgError>` of these",
+    note = "a type that has the same name as one of these is from another version of its crate \
+            (`cargo tree --duplicates` shows it); prefork uses the types of tokio 1"
 )]
 pub trait Argument: Sized + 'static {
-    /// What it wants from the worker; known to the master, which refuses what does not fit before
-    /// it starts anybody.
+    /// What the argument needs from the worker.
     ///
-    /// The default suits a type that needs no listener. One that takes some by name, from
-    /// [`Worker::listener`], says [`ArgumentKind::Worker`]: they are nobody else's then.
+    /// The master reads it to check the arguments before it starts a worker. The default is for a
+    /// type that needs no listener. A type that takes listeners by name, with [`Worker::listener`],
+    /// has [`ArgumentKind::Worker`]: then the check accepts listeners without an argument.
     const KIND: ArgumentKind = ArgumentKind::Other;
 
-    /// Makes the argument, in the worker, right before the body runs, inside the runtime where
-    /// there is one.
+    /// Creates the argument.
     ///
     /// # Errors
-    /// Why it cannot be made; the worker ends, unless the body takes a `Result`.
+    /// The argument cannot be created. The worker exits, unless `main` takes a `Result`.
+    ///
+    /// # Process
+    /// In the worker, on the thread of `main`, right before `main` runs; inside the runtime if there
+    /// is one.
     fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError>;
 }
 
-/// What an argument wants from the worker.
+/// What an argument needs from the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArgumentKind {
-    /// A listener of ours.
+    /// A [`net::Listener`](crate::net::Listener).
     Listener,
-    /// The socket of a listener, for blocking calls: the master leaves it blocking.
+    /// The socket of a listener, for blocking calls. The master leaves it in blocking mode.
     StdTcpListener,
     /// The socket of a listener, for tokio.
     TokioTcpListener,
-    /// A listener that speaks TLS.
+    /// A listener with TLS.
     TlsListener,
-    /// The configuration of TLS, for a body that does the rest by itself.
+    /// The TLS configuration, for code that does the handshakes itself.
     TlsConfig,
-    /// The worker itself.
+    /// The [`Worker`].
     Worker,
-    /// The word that it serves.
+    /// The [`Ready`] handle.
     Ready,
-    /// Nothing that anybody else has to know of.
+    /// Nothing that affects listeners, TLS or readiness.
     Other,
 }
 
@@ -136,7 +148,7 @@ impl ArgumentKind {
     }
 }
 
-/// The argument that is to be made.
+/// The argument to create.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     name: &'a str,
@@ -144,15 +156,16 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The argument's name in `main`, without underscores in front, empty where it is a pattern.
+    /// Returns the name of the argument in `main`.
+    ///
+    /// It has no leading underscores. It is empty if the argument is a pattern.
     pub fn name(&self) -> &'a str {
         self.name
     }
 
     pub(super) fn listener(&self) -> Result<usize, ArgError> {
-        self.listener.ok_or_else(|| {
-            ArgError::new("no listener was set aside for it; its KIND does not ask for one")
-        })
+        self.listener
+            .ok_or_else(|| ArgError::new("its `KIND` does not request a listener"))
     }
 }
 
@@ -195,17 +208,17 @@ impl Argument for tokio::net::TcpListener {
     fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(ArgError::new(
-                "a tokio listener needs a tokio runtime around main: make main async",
+                "tokio::net::TcpListener needs a tokio runtime: make main async",
             ));
         }
         let listener = worker.context.raw_listener(request.listener()?)?;
         Self::from_std(listener).map_err(|error| {
-            ArgError::new("tokio does not take the listener's socket").with_source(error)
+            ArgError::new("tokio cannot register the listener's socket").with_source(error)
         })
     }
 }
 
-/// For a body that wants to deal with the failure itself.
+/// For a `main` that handles the failure itself.
 impl<T: Argument> Argument for Result<T, ArgError> {
     const KIND: ArgumentKind = T::KIND;
 
@@ -214,7 +227,7 @@ impl<T: Argument> Argument for Result<T, ArgError> {
     }
 }
 
-/// One argument of `main`, as the attribute writes it down.
+/// One argument of `main`, as the attribute generates it.
 #[derive(Debug)]
 pub struct Want {
     name: &'static str,
@@ -226,8 +239,9 @@ pub struct Want {
 type Extract<T> = fn(&Worker, &Request<'_>) -> Result<T, ArgError>;
 
 impl Want {
-    /// The only place where the argument's type must be an [`Argument`], so that a type that is
-    /// none is reported once.
+    /// Describes an argument of type `T`.
+    ///
+    /// Only this function requires `T: Argument`, so the compiler reports a wrong type once.
     pub fn of<T: Argument>(name: &'static str) -> Self {
         let extract: Extract<T> = T::from_worker;
         Self {
@@ -245,52 +259,51 @@ impl Want {
     }
 }
 
-/// What `main` will be called with, each with the place of its listener, from `run` until its body
-/// begins.
+/// The arguments of `main` until it is called, each with the index of its listener.
 static PENDING: Mutex<Vec<Option<Pending>>> = Mutex::new(Vec::new());
 
 type Pending = (Want, Option<usize>);
 
-/// Lays the wants down for [`take`], each with the listener that it was assigned.
-pub(crate) fn lay_down(wants: Vec<Want>, assigned: Vec<Option<usize>>) {
-    let pending = wants.into_iter().zip(assigned).map(Some).collect();
+/// Stores the arguments for `take`, each with the index of its listener.
+pub(crate) fn lay_down(arguments: Vec<Want>, assigned: Vec<Option<usize>>) {
+    let pending = arguments.into_iter().zip(assigned).map(Some).collect();
     *PENDING.lock().unwrap_or_else(PoisonError::into_inner) = pending;
 }
 
-/// Makes the argument at this place.
+/// Creates the argument at this index.
 ///
 /// # Errors
-/// Why it cannot be made, or that it was made before.
+/// The argument cannot be created, or was created before.
 pub(crate) fn take<T: 'static>(index: usize, context: &Arc<Context>) -> Result<T, Error> {
     let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
     let entry = pending.get_mut(index).and_then(Option::take);
     drop(pending);
-    let name = entry.as_ref().map_or("", |(want, _)| want.name);
-    let made = match entry {
-        Some((want, listener)) => want.make(listener, context),
+    let name = entry.as_ref().map_or("", |(argument, _)| argument.name);
+    let created = match entry {
+        Some((argument, listener)) => argument.create(listener, context),
         None => Err(ArgError::new("main was called a second time")),
     };
-    made.map_err(|error| error.of_main(name, index))
+    created.map_err(|error| error.of_main(name, index))
 }
 
 impl Want {
-    fn make<T: 'static>(
+    fn create<T: 'static>(
         self,
         listener: Option<usize>,
         context: &Arc<Context>,
     ) -> Result<T, ArgError> {
         let extract = self.extract.downcast_ref::<Extract<T>>();
-        let extract = extract.expect("the attribute lists the arguments in their order");
+        let extract = extract.expect("the attribute lists the arguments in order");
         let request = Request {
             name: self.name,
             listener,
         };
         let worker = Worker::new(Arc::clone(context));
-        let made = extract(&worker, &request);
+        let created = extract(&worker, &request);
         if let Some(index) = listener {
-            // A `Result` that holds no listener does not keep a stop waiting for one.
+            // If it failed, a stop must not wait for this listener.
             context.seats().no_longer_awaits(index);
         }
-        made
+        created
     }
 }

@@ -1,22 +1,26 @@
-//! Which argument of `main` takes which listener. Pure: the master asks before it starts anybody,
-//! each worker when it begins. The rule itself stands in `prefork-options`, for the attribute as well.
+//! Decides which argument of `main` takes which listener. Policy only.
+//!
+//! The master calls it before it starts a worker, and each worker calls it at its start. The rule
+//! itself is in `prefork-options`, because the attribute uses it too.
 
 use prefork_options::fit::{self, Takes};
 
 use super::ArgumentKind;
 
-/// An argument, as far as this question goes.
+/// The part of an argument that the decision needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) name: &'a str,
     pub(crate) kind: ArgumentKind,
 }
 
-/// For each argument the place of its listener, `None` for those that want none; see [`fit::assign`].
+/// Returns for each argument the index of its listener, or `None` if it takes none.
+///
+/// See [`fit::assign`] for the rule.
 ///
 /// # Errors
-/// An argument that no listener is left for; a listener that nobody takes, unless the body can
-/// still take it later (`Worker`) or takes none at all.
+/// No listener is left for an argument, or no argument takes a listener. The second is not an error
+/// if `main` can take the listener later (`Worker`) or takes no listener at all.
 pub(crate) fn assign(
     wanted: &[Wanted<'_>],
     listeners: &[&str],
@@ -36,27 +40,32 @@ pub(crate) fn assign(
     fit::assign(&wanted, listeners).map_err(|misfit| misfit.reason)
 }
 
-/// A sentence about listeners that no argument takes where others do and the body may take them later: one that it does
-/// not know of, since the environment brought it, keeps its clients waiting.
+/// Returns a warning about listeners that no argument takes.
+///
+/// There is none if no argument takes any listener. The code may take the listeners later. But if it does not know a listener, because the environment added
+/// it, the clients of that listener wait.
 pub(crate) fn untaken(
     wanted: &[Wanted<'_>],
     assigned: &[Option<usize>],
     listeners: &[&str],
 ) -> Option<String> {
-    // A body that takes all of them by hand is no cause for a line.
+    // If no argument takes a listener, the code takes them all through its `Worker`.
     if !wanted.iter().any(|want| want.kind.takes_listener()) {
         return None;
     }
     let free = (0..listeners.len()).filter(|&index| !assigned.contains(&Some(index)));
     let names: Vec<&str> = free.map(|index| listeners[index]).collect();
-    let (subject, object) = match names.as_slice() {
+    let (subject, object, call) = match names.as_slice() {
         [] => return None,
-        [one] => (format!("listener '{one}' is"), "it"),
-        many => (format!("listeners '{}' are", many.join("', '")), "them"),
+        [one] => (format!("listener '{one}' is"), "it", format!("\"{one}\"")),
+        many => {
+            let subject = format!("listeners '{}' are", many.join("', '"));
+            (subject, "them", "name".to_owned())
+        }
     };
     Some(format!(
-        "{subject} taken by no argument of main: unless the body asks its Worker for {object}, \
-         connections wait there in vain"
+        "{subject} not used by any argument of main: connections to {object} are never accepted \
+         unless the code calls worker.listener({call})"
     ))
 }
 
@@ -84,69 +93,69 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_argument_does_not_take_a_listener_of_another_name() {
+    fn a_misspelled_argument_does_not_take_a_listener_of_another_name() {
         let error = assign(&[listener("htpp"), listener("admin")], &["http", "admin"]);
         assert_eq!(
             error,
             Err(
-                "no listener is called 'htpp' (did you mean 'http'?), and 'http' goes only to an argument of its name"
+                "no listener is named 'htpp' (did you mean 'http'?); 'http' is only for an argument with this name"
                     .to_owned()
             )
         );
-        // Nor does it where the body could take the listener later: it would go without one itself.
+        // The same if the code could take the listener later: the argument would have none.
         assert!(assign(&[listener("htpp"), WORKER], &["http"]).is_err());
         assert_eq!(
             assign(&[listener("")], &["http", "admin"]),
             Err(
-                "one of them has no name, and 'http', 'admin' go only to arguments of their names"
+                "one of them has no name; 'http', 'admin' are only for arguments with these names"
                     .to_owned()
             )
         );
     }
 
     #[test]
-    fn an_argument_without_a_listener_is_refused_by_name() {
+    fn an_argument_without_a_listener_is_an_error_with_its_name() {
         let error = assign(&[listener("http"), listener("admin")], &["http"]);
         assert_eq!(
             error,
-            Err("no listener is left for 'admin', there is only 'http'".to_owned())
+            Err("no listener is left for 'admin'; there is only 'http'".to_owned())
         );
         assert!(assign(&[listener("")], &[]).is_err());
     }
 
     #[test]
-    fn a_listener_that_nobody_takes_is_refused_by_name() {
+    fn a_listener_without_an_argument_is_an_error_with_its_name() {
         let error = assign(&[listener("http")], &["http", "admin"]);
         assert_eq!(
             error,
-            Err("listener 'admin' is taken by none of them, none is called so".to_owned())
+            Err("listener 'admin' is not used by any of them: none has this name".to_owned())
         );
         let error = assign(&[listener("http")], &["http", "listener1"]);
         assert_eq!(
             error,
-            Err("listener 'listener1' is taken by none of them".to_owned())
+            Err("listener 'listener1' is not used by any of them".to_owned())
         );
     }
 
     #[test]
-    fn what_is_left_to_a_worker_is_told_where_others_are_taken() {
-        let told = |wanted: &[Wanted<'_>]| {
+    fn listeners_left_to_a_worker_are_a_warning_if_arguments_take_others() {
+        let warning = |wanted: &[Wanted<'_>]| {
             let listeners = ["http", "admin", "third"];
-            let assigned = assign(wanted, &listeners).expect("a worker may take later");
+            let assigned = assign(wanted, &listeners).expect("a `Worker` may take listeners later");
             untaken(wanted, &assigned, &listeners)
         };
-        let text = told(&[WORKER, listener("admin")]).expect("two are left");
+        let text = warning(&[WORKER, listener("admin")]).expect("two listeners are left");
         assert!(
-            text.starts_with("listeners 'http', 'third' are taken by no"),
+            text.starts_with("listeners 'http', 'third' are not used by any argument"),
             "{text}"
         );
-        assert_eq!(told(&[WORKER]), None);
+        assert_eq!(warning(&[WORKER]), None);
         let all = ["http", "admin", "third"].map(listener);
-        assert_eq!(told(&all), None);
+        assert_eq!(warning(&all), None);
     }
 
     #[test]
-    fn a_worker_may_take_listeners_later_and_a_body_may_take_none() {
+    fn a_worker_may_take_listeners_later_and_main_may_take_none() {
         assert!(assign(&[listener("http"), WORKER], &["http", "admin"]).is_ok());
         assert_eq!(assign(&[], &["http"]), Ok(vec![]));
     }

@@ -1,4 +1,5 @@
-//! How a process becomes a worker: by what its master has left for it, or as its own and only one.
+//! How a process becomes a worker: from the variables and descriptors of its master, or without a
+//! master in single-process mode.
 
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
@@ -24,21 +25,23 @@ use crate::sys::fds::FIRST_FD;
 use crate::sys::process::outlive_parent;
 use crate::tls::Handed;
 
-/// A child starts with these blocked; the master decides what they mean. In single mode there is
-/// none, and they mean what SIGTERM means.
+/// The signals of a terminal. A child starts with these blocked, because the master handles them. In
+/// single-process mode they have the meaning of SIGTERM.
 const TERMINAL: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// Until the master's word on it was read.
+/// The grace period until the `welcome` frame was read.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Context {
-    /// Makes this process a worker of the master that set the variables. What `main` declares is
-    /// asked for when the names of the listeners are known.
+    /// Makes this process a worker of the master that set the variables.
+    ///
+    /// `declare` gets the listeners and whether there is a certificate.
     ///
     /// # Errors
-    /// Variables or descriptors that are not a master's; what `init` said.
+    /// The variables or descriptors are not those of a master, the arguments of `main` do not fit the
+    /// listeners, `init` failed, or a system call failed.
     pub(crate) fn of_child(
-        latched: &Latched,
+        child_env: &Latched,
         init: Option<Init>,
         on_master_death: Option<LastHook>,
         declare: impl FnOnce(&[Offered<'_>], bool) -> Result<Declared, Error>,
@@ -47,9 +50,9 @@ impl Context {
             variable: ROLE_VARIABLE,
             reason,
         };
-        let marker = latched.get(ROLE_VARIABLE).unwrap_or_default();
+        let marker = child_env.get(ROLE_VARIABLE).unwrap_or_default();
         let marker = Marker::decode(&marker).map_err(wrong)?;
-        let Inheritance { listeners, tls } = inherit(|name| latched.get(name))?;
+        let Inheritance { listeners, tls } = inherit(|name| child_env.get(name))?;
         let channel = adopt_channel(&marker, listeners.len()).map_err(wrong)?;
         let channel = Arc::new(channel);
         let child = Child {
@@ -58,7 +61,7 @@ impl Context {
             channel: Arc::clone(&channel),
             tls,
         };
-        // The master's line about the exit names the reason as well.
+        // So the master's line about the exit contains the reason.
         child
             .begin(init, on_master_death, declare)
             .inspect_err(|error| {
@@ -67,10 +70,10 @@ impl Context {
             })
     }
 
-    /// Makes this process its own and only worker.
+    /// Makes this process the only worker, in single-process mode.
     ///
     /// # Errors
-    /// It has one already, or no descriptors are left.
+    /// The process already is a worker, or a system call failed.
     pub(crate) fn single(
         bound: Vec<Bound>,
         grace: Duration,
@@ -95,12 +98,12 @@ impl Context {
     }
 
     fn install(parts: Parts, declared: &Declared) -> Result<Arc<Self>, Error> {
-        let (context, watch) = Self::build(parts, declared)?;
+        let (context, monitor) = Self::build(parts, declared)?;
         context.become_current()?;
-        let started = watch.start();
-        started.map_err(cannot("start the thread that watches its master"))?;
-        // From here on the thread knows of the master's death, and lets the body finish.
-        outlive_parent().map_err(cannot("outlive its master"))?;
+        let started = monitor.start();
+        started.map_err(cannot("start the monitor thread"))?;
+        // From now on the monitor notices the master's death and lets `main` finish.
+        outlive_parent().map_err(cannot("clear its parent-death signal (prctl)"))?;
         if declared.takes_termination || shutdown::has_asked() {
             context.take_termination();
         }
@@ -108,7 +111,7 @@ impl Context {
     }
 }
 
-/// What a child was given, before it is a worker.
+/// What the master passed to a child that is not a worker yet.
 struct Child {
     slot: usize,
     listeners: Vec<Inherited>,
@@ -117,10 +120,10 @@ struct Child {
 }
 
 impl Child {
-    /// Becomes the worker of this process.
+    /// Makes this process the worker.
     ///
     /// # Errors
-    /// What `main` declares does not fit the listeners; what `init` returned; a system call failed.
+    /// The arguments of `main` do not fit the listeners, `init` failed, or a system call failed.
     fn begin(
         self,
         init: Option<Init>,
@@ -134,17 +137,18 @@ impl Child {
             .collect();
         let declared = declare(&offered, self.tls.is_some())?;
         sys::process::name_after_role(&format!("worker {}", self.slot));
-        sys::signals::disregard(&TERMINAL).map_err(cannot("disregard the terminal's signals"))?;
+        sys::signals::disregard(&TERMINAL)
+            .map_err(cannot("catch the terminal's signals (sigaction)"))?;
         let hello = FromChild::Hello {
             protocol: PROTOCOL,
             announces_ready: declared.announces_ready,
             listeners: declared.listeners.clone(),
         };
-        // A master that is gone already shows as the end of the channel, to the watch.
+        // If the master is already dead, the monitor sees the end of the channel.
         let _ = self.channel.send(&hello.encode());
-        // Before the process has a thread of ours.
+        // Before the monitor thread exists.
         hook::begin(init, hook::Role::worker(self.slot))?;
-        // After `init`, which may have set a hook for panics: it is called as well.
+        // After `init`, which may have set a panic hook: that hook is called too.
         super::last_words::install(&self.channel);
         let (grace, threads) = read_welcome(&self.channel);
         let parts = Parts {
@@ -167,30 +171,34 @@ fn adopt_channel(marker: &Marker, listeners: usize) -> Result<Channel, String> {
     let after = usize::try_from(marker.channel.saturating_sub(FIRST_FD));
     if after != Ok(listeners) {
         let number = marker.channel;
-        return Err(format!("fd {number} is not the one after the listeners"));
+        return Err(format!(
+            "fd {number} is not the first one after the listeners"
+        ));
     }
     let describe = |reason| format!("the channel (fd {}) is {reason}", marker.channel);
     let fd = sys::fds::adopt(marker.channel).map_err(|_| describe("not open"))?;
     match SockRef::from(&fd).r#type() {
         Ok(Type::SEQPACKET) if sys::env::is_secure() && !sys::fds::is_by_trusted_parent(&fd) => {
             Err(describe(
-                "not that of a master that this program trusts: it has more rights than the user who started it",
+                "not from a trusted master: this program has more privileges than the user who started it",
             ))
         }
         Ok(Type::SEQPACKET) => Ok(Channel::from_fd(fd)),
-        Ok(_) => Err(describe("another kind of socket")),
+        Ok(_) => Err(describe("not a SOCK_SEQPACKET socket")),
         Err(_) => Err(describe("not a socket")),
     }
 }
 
-/// It waits in the channel since before this process began.
+/// Reads the `welcome` frame.
+///
+/// The master wrote it before it started this process.
 fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize) {
-    const UNSAID: (Duration, NonZeroUsize) = (GRACE, NonZeroUsize::MIN);
+    const DEFAULTS: (Duration, NonZeroUsize) = (GRACE, NonZeroUsize::MIN);
     match channel.receive() {
         Received::Frame(frame) => match FromMaster::decode(&frame) {
             Some(FromMaster::Welcome { grace, threads }) => (grace, threads),
-            Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => UNSAID,
+            Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => DEFAULTS,
         },
-        Received::TooLong | Received::Descriptors | Received::Nothing | Received::End => UNSAID,
+        Received::TooLong | Received::Descriptors | Received::Nothing | Received::End => DEFAULTS,
     }
 }

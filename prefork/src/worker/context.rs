@@ -1,4 +1,6 @@
-//! All that a worker has: its place, its listeners, its channel, and how far its stop has come.
+//! The state of a worker: its slot, its listeners, its channel to the master, and its shutdown.
+//!
+//! `main` and the monitor thread share it. It does not decide anything about the shutdown.
 
 use std::cell::RefCell;
 use std::io;
@@ -26,20 +28,22 @@ use crate::sys::bell::Bell;
 use crate::sys::signals::SignalPipe;
 use crate::tls::Handed;
 
-/// Of a process that runs the body: a child, or the one process of single mode.
+/// The state of a process that runs `main`.
+///
+/// It is a worker, or the process of single-process mode.
 #[derive(Debug)]
 pub(crate) struct Context {
     slot: usize,
     addrs: Vec<(String, SocketAddr)>,
-    /// Whose clients are to speak TLS, in the same order.
+    /// Whether the clients of each listener use TLS, in the same order.
     are_tls: Vec<bool>,
-    seats: Seats,
-    intake: Arc<Intake>,
+    listeners: Seats,
+    tracker: Arc<Intake>,
     shutdown: Arc<ShutdownState>,
     announcer: Arc<Announcer>,
-    farewell: Arc<Farewell>,
+    master_death_hook: Arc<Farewell>,
     signals: Arc<SignalPipe>,
-    /// What this process must be told by a signal, beside SIGTERM.
+    /// The signals that mean the same as SIGTERM in this process.
     own_signals: &'static [Signal],
     threads: NonZeroUsize,
     grace: Duration,
@@ -52,37 +56,37 @@ pub(crate) struct Context {
 /// What `main` declares by its arguments.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Declared {
-    /// The names of the listeners that it takes.
+    /// The names of the listeners that `main` takes.
     pub(crate) listeners: Vec<String>,
-    /// For each argument the place of its listener.
+    /// For each argument the index of its listener.
     pub(crate) assigned: Vec<Option<usize>>,
-    /// The places of the listeners that it takes as the standard library's.
+    /// The indexes of the listeners that `main` takes as `std::net::TcpListener`.
     pub(crate) blocking: Vec<usize>,
-    /// It takes our listener, or `Ready`: being ready will be seen.
+    /// `main` takes a `Listener`, `TlsListener` or `Ready`, so the worker will report readiness.
     pub(crate) announces_ready: bool,
-    /// It takes `Ready`: the first accept does not count.
+    /// `main` takes `Ready`, so the first accept does not report readiness.
     pub(crate) is_ready_by_hand: bool,
-    /// It takes something of ours that knows how to stop.
+    /// `main` takes an argument that learns of a stop, so SIGTERM is handled.
     pub(crate) takes_termination: bool,
 }
 
 static CURRENT: OnceLock<Arc<Context>> = OnceLock::new();
 
 thread_local! {
-    /// Of a body that a test runs in its own process, on this thread.
+    /// The context of an in-process worker that a test runs on this thread.
     static GUEST: RefCell<Option<Arc<Context>>> = const { RefCell::new(None) };
 }
 
-/// The context of this process, once the body runs.
+/// The context of this thread or process, once it is a worker.
 pub(crate) fn current() -> Option<Arc<Context>> {
-    let guest = GUEST.with_borrow(Clone::clone);
-    guest.or_else(|| CURRENT.get().cloned())
+    let in_process = GUEST.with_borrow(Clone::clone);
+    in_process.or_else(|| CURRENT.get().cloned())
 }
 
 /// Logs one line about a shortage.
 pub(crate) type OnShortage = Box<dyn FnMut(&Shortage) + Send>;
 
-/// What a context is made of.
+/// The parts of a new context.
 pub(super) struct Parts {
     pub(super) slot: usize,
     pub(super) listeners: Vec<Inherited>,
@@ -92,16 +96,16 @@ pub(super) struct Parts {
     pub(super) tls: Option<Handed>,
     pub(super) own_signals: &'static [Signal],
     pub(super) on_master_death: Option<LastHook>,
-    /// Logs shortages in single mode, where there is no master.
+    /// Logs shortages in single-process mode, where there is no master.
     pub(super) on_shortage: Option<OnShortage>,
     pub(super) process: Process,
 }
 
 impl Context {
-    /// Makes it the one of this process.
+    /// Makes it the context of this process.
     ///
     /// # Errors
-    /// There is one.
+    /// The process already has a context.
     pub(super) fn become_current(self: &Arc<Self>) -> Result<(), Error> {
         let second = |_| Error::SecondRun {
             reason: "run was called a second time in one process",
@@ -109,9 +113,9 @@ impl Context {
         CURRENT.set(Arc::clone(self)).map_err(second)
     }
 
-    /// Makes this thread a worker for the time of the call. Signals stay as they are.
+    /// Makes this thread a worker during the call. Signals are not changed.
     pub(super) fn host<R>(self: &Arc<Self>, body: impl FnOnce() -> R) -> R {
-        /// Also when the body panics.
+        /// Resets the thread, also if `body` panics.
         struct Leave(Option<Arc<Context>>);
         impl Drop for Leave {
             fn drop(&mut self) {
@@ -123,65 +127,65 @@ impl Context {
     }
 
     pub(super) fn build(parts: Parts, declared: &Declared) -> Result<(Arc<Self>, Watch), Error> {
-        // Of no use to a program that cannot read it.
+        // This program cannot read it.
         #[cfg(not(feature = "tls"))]
         drop(parts.tls);
-        let setup = cannot("make its own pipes");
-        let announcer = Arc::new(Announcer::new(parts.master.clone()));
-        let bell = Arc::new(Bell::new().map_err(&setup)?);
-        // A guest's master is a test in the same process.
+        let setup = cannot("create an event descriptor (eventfd2)");
+        let ready_notifier = Arc::new(Announcer::new(parts.master.clone()));
+        let waker = Arc::new(Bell::new().map_err(&setup)?);
+        // The master of an in-process worker is a test in the same process.
         let master_process = match (parts.process, &parts.master) {
             (Process::Own, Some(channel)) => process_of(channel).map(Arc::new),
             (Process::Own, None) | (Process::Guest, _) => None,
         };
-        let intake = new_intake(declared, &announcer, &bell).map_err(&setup)?;
-        let intake = Arc::new(match &master_process {
-            None => intake,
+        let tracker = new_intake(declared, &ready_notifier, &waker).map_err(&setup)?;
+        let tracker = Arc::new(match &master_process {
+            None => tracker,
             Some(master) => {
                 let master = Arc::clone(master);
-                intake.asking(move || master.has_ended())
+                tracker.asking(move || master.has_ended())
             }
         });
         let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
-        let is_awaited = |name: &String| declared.listeners.contains(name);
+        let is_expected = |name: &String| declared.listeners.contains(name);
         let inherited = parts.listeners.iter();
         let are_tls = inherited.map(|listener| listener.place.is_tls).collect();
         let (addrs, fds): (Vec<_>, Vec<_>) = parts
             .listeners
             .into_iter()
-            .map(|Inherited { place, fd }| {
-                let is_awaited = is_awaited(&place.name);
-                ((place.name, place.addr), (fd, is_awaited))
+            .map(|Inherited { place: info, fd }| {
+                let is_expected = is_expected(&info.name);
+                ((info.name, info.addr), (fd, is_expected))
             })
             .unzip();
         let context = Arc::new(Self {
             slot: parts.slot,
             addrs,
             are_tls,
-            seats: Seats::new(fds),
-            intake,
+            listeners: Seats::new(fds),
+            tracker,
             shutdown: match parts.process {
                 Process::Own => Arc::clone(shutdown::own()),
                 Process::Guest => Arc::default(),
             },
-            announcer,
-            farewell: Arc::default(),
+            announcer: ready_notifier,
+            master_death_hook: Arc::default(),
             signals,
             own_signals: parts.own_signals,
             threads: parts.threads,
             grace: parts.grace,
-            bell: Arc::clone(&bell),
+            bell: Arc::clone(&waker),
             #[cfg(feature = "tls")]
             tls: super::tls::Tls::new(parts.tls),
             has_termination: OnceLock::new(),
         });
-        let watch = Watch {
+        let monitor = Watch {
             context: Arc::clone(&context),
             master_process,
             is_master_gone: false,
             master: parts.master.map_or(Master::None, Master::Alive),
             grace: parts.grace,
-            bell,
+            bell: waker,
             is_death_untold: false,
             on_master_death: parts.on_master_death,
             on_shortage: parts.on_shortage,
@@ -191,10 +195,10 @@ impl Context {
             escalation: Escalation::default(),
         };
         if parts.process == Process::Guest {
-            // The signals of its process are none of its business.
+            // The signals of the process belong to the test.
             context.has_termination.get_or_init(|| ());
         }
-        Ok((context, watch))
+        Ok((context, monitor))
     }
 
     pub(super) fn slot(&self) -> usize {
@@ -210,7 +214,7 @@ impl Context {
     }
 
     pub(super) fn intake(&self) -> &Arc<Intake> {
-        &self.intake
+        &self.tracker
     }
 
     pub(super) fn shutdown(&self) -> &Arc<ShutdownState> {
@@ -228,7 +232,7 @@ impl Context {
     /// From now on SIGTERM begins a drain instead of ending the process.
     pub(super) fn take_termination(&self) {
         self.has_termination.get_or_init(|| {
-            // Without descriptors the default stays: the process ends when asked to.
+            // If this fails, the default action stays: SIGTERM ends the process.
             let _ = self.signals.receive(&[Signal::SIGTERM]);
             let own = self.own_signals.iter().copied();
             let wanted: Vec<Signal> = own.filter(|&s| !sys::signals::is_ignored(s)).collect();
@@ -237,18 +241,18 @@ impl Context {
     }
 
     pub(super) fn farewell(&self) -> &Arc<Farewell> {
-        &self.farewell
+        &self.master_death_hook
     }
 
-    /// How many threads a runtime of ours shall have.
+    /// The number of threads of the runtime that runs an async `main`.
     pub(crate) fn threads(&self) -> NonZeroUsize {
         self.threads
     }
 
-    /// `main` has ended, and with it what this worker is for. The first report counts.
+    /// Reports the end of `main` to the master. Only the first report counts.
     pub(crate) fn main_ended(&self, end: MainEnd) {
         if self.announcer.ended(end) {
-            // The monitoring thread begins to drain what is left.
+            // The monitor thread drains what still runs.
             self.bell.ring();
         }
     }
@@ -257,39 +261,43 @@ impl Context {
         self.announcer.has_ended()
     }
 
-    /// How long a runtime may wait for its blocking tasks after `main` has ended: most of what is left of a stop that was
-    /// asked for, else of the grace period; the rest is for the exit itself.
+    /// How long a runtime may wait for its blocking tasks after the end of `main`.
+    ///
+    /// In a stop this is 90 % of the time left, otherwise 90 % of the grace period. The rest is for the
+    /// exit itself.
     pub(crate) fn time_to_exit(&self) -> Duration {
         let deadline = super::Shutdown::new(&self.shutdown).deadline();
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         left.unwrap_or(self.grace) / 10 * 9
     }
 
-    /// The body has returned: the process may end, but for a hook that still runs.
+    /// Finishes the worker after `main` has returned.
+    ///
+    /// It waits for the hook `on_master_death`, at most until the deadline.
     ///
     /// # Errors
-    /// A listener cannot accept any more, and its server had no way to return that from the body.
+    /// A listener can no longer accept, and the server could not return that error from `main`.
     pub(crate) fn conclude(&self) -> Result<(), Error> {
         let deadline = super::Shutdown::new(&self.shutdown).deadline();
-        self.farewell.wait(deadline);
+        self.master_death_hook.wait(deadline);
         let Some(error) = self.accept_error() else {
             return Ok(());
         };
-        // The thread beside the body may not have come to it yet.
+        // The monitor thread may not have reported it yet.
         self.main_ended(MainEnd::Unable(error.one_line()));
         Err(error)
     }
 
-    /// Why the worker ends although it was not asked to.
+    /// Returns the error of accept that ends this worker, if there is one.
     pub(super) fn accept_error(&self) -> Option<Error> {
-        let failure = self.intake.accept_failure()?;
+        let failure = self.tracker.accept_failure()?;
         Some(Error::Accept {
             listener: self.name_of(failure.addr),
             source: failure.into_error(),
         })
     }
 
-    /// The name of the listener with this address.
+    /// Returns the name of the listener with this address, else the address.
     pub(super) fn name_of(&self, addr: SocketAddr) -> String {
         let known = self.addrs.iter().find(|(_, other)| *other == addr);
         known.map_or_else(|| addr.to_string(), |(name, _)| name.clone())
@@ -301,24 +309,26 @@ impl Context {
     }
 
     pub(super) fn seats(&self) -> &Seats {
-        &self.seats
+        &self.listeners
     }
 }
 
-/// What listeners tell of: the first accept, and whatever the watch has to look at.
+/// Creates the tracker of the listeners' connections.
+///
+/// The first accept reports readiness, unless `main` takes `Ready`. Changes wake the monitor thread.
 fn new_intake(
     declared: &Declared,
-    announcer: &Arc<Announcer>,
-    bell: &Arc<Bell>,
+    ready_notifier: &Arc<Announcer>,
+    waker: &Arc<Bell>,
 ) -> io::Result<Intake> {
-    let (announcer, bell) = (Arc::clone(announcer), Arc::clone(bell));
-    let counts = !declared.is_ready_by_hand;
+    let (ready_notifier, waker) = (Arc::clone(ready_notifier), Arc::clone(waker));
+    let is_ready_on_accept = !declared.is_ready_by_hand;
     let on_first_accept = move || {
-        if counts {
-            announcer.ready();
+        if is_ready_on_accept {
+            ready_notifier.ready();
         }
     };
-    Intake::new(on_first_accept, move || bell.ring())
+    Intake::new(on_first_accept, move || waker.ring())
 }
 
 pub(super) fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {

@@ -1,33 +1,35 @@
-//! When a worker that was asked to go may close its connections. Policy: no clock, no descriptor.
+//! Decides when a draining worker may close its connections.
+//!
+//! Policy only: it knows counts and times, no clock and no descriptor.
 
 use std::time::{Duration, Instant};
 
 use crate::net::{Census, LastUse};
 
-/// One drain, from the moment when the worker was asked.
+/// The times of one drain, which begins when the worker is asked to stop.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Drain {
     begun: Instant,
-    /// For so long a client may be silent in a blocking read.
+    /// How long a client may be silent in a blocking read.
     silence: Duration,
-    /// Half of the budget: later than that nobody waits, the rest is for what is in flight.
+    /// Half of the budget: `shutdown()` resolves no later. The rest is for requests in flight.
     half: Instant,
-    /// When the process is to be gone.
+    /// When the process must have exited.
     pub(super) deadline: Instant,
     listeners_ended: Option<Instant>,
 }
 
-/// Whether `shutdown()` resolves.
+/// Whether `shutdown()` resolves now or later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Now.
+    /// It resolves now.
     Resolve,
-    /// Ask again then, or when something changed.
+    /// Decide again at this time, or earlier if something changes.
     Wait(Instant),
 }
 
 impl Drain {
-    /// What a client gets that has connected, and says nothing.
+    /// How long a drain waits for a client that has connected and sends nothing.
     const SILENCE: Duration = Duration::from_millis(250);
 
     pub(super) fn new(now: Instant, budget: Duration) -> Self {
@@ -40,15 +42,20 @@ impl Drain {
         }
     }
 
-    /// Accepting ends at the latest then.
+    /// Until when listeners may accept, at the latest.
     pub(super) fn half(&self) -> Instant {
         self.half
     }
 
-    /// When a blocking read is ended, unless bytes come before: its thread cannot see that the worker drains, and holds up
-    /// the stop. A client that is to speak next has a moment, from the beginning of the drain or from the last answer on,
-    /// and none when half of the budget is over. In the middle of a request it has until half of the budget, and,
-    /// while it still sends, until three quarters.
+    /// Returns when to end a blocking read that gets no bytes.
+    ///
+    /// The thread in the read cannot see that the worker drains, so it would delay the stop. `at` is
+    /// the time of the last use of the connection, if there was one.
+    ///
+    /// - If the client must send next, it gets 250 ms from the beginning of the drain or from the last
+    ///   answer, but nothing after half of the budget.
+    /// - In the middle of a request, it gets half of the budget, and up to three quarters while it
+    ///   still sends.
     pub(super) fn silent_until(&self, last_use: LastUse, at: Option<Instant>) -> Instant {
         let at = at.unwrap_or(self.begun).max(self.begun);
         match last_use {
@@ -61,30 +68,35 @@ impl Drain {
         }
     }
 
-    /// The rule: when all our listeners have ended and no accepted connection is unread; those
-    /// with something to read are waited for up to half of the budget, silent ones for a moment.
-    /// The moment begins anew with each word in the middle of something: ours in a handshake, since the
-    /// client could not have said more before, and the client's own, half of a hello or of a record of
-    /// TLS, which its socket does not show any more.
-    /// Whether unread connections have something to read is asked only where it matters.
+    /// Decides whether `shutdown()` resolves.
+    ///
+    /// It resolves when every `Listener` has ended and no accepted connection is unread. Unread
+    /// connections with bytes to read get up to half of the budget, silent ones 250 ms.
+    ///
+    /// The 250 ms start again with each activity in the middle of an exchange: an answer of the worker
+    /// in a TLS handshake, since the client could not send more before; and a part of a TLS message
+    /// from the client, since the bytes that were read no longer show at the socket.
+    ///
+    /// `has_readable` returns whether unread connections have bytes to read. It is called only if the
+    /// decision depends on it.
     pub(super) fn verdict(
         &mut self,
-        census: Census,
-        has_waiting: impl FnOnce() -> bool,
+        progress: Census,
+        has_readable: impl FnOnce() -> bool,
         now: Instant,
     ) -> Verdict {
         if now >= self.half {
             return Verdict::Resolve;
         }
-        if census.listeners > 0 {
+        if progress.listeners > 0 {
             return Verdict::Wait(self.half);
         }
         let listeners_ended = *self.listeners_ended.get_or_insert(now);
-        let silent_since = census
+        let silent_since = progress
             .last_word
             .map_or(listeners_ended, |at| at.max(listeners_ended));
         let silent_until = silent_since + Self::SILENCE;
-        if census.unread == 0 || (now >= silent_until && !has_waiting()) {
+        if progress.unread == 0 || (now >= silent_until && !has_readable()) {
             return Verdict::Resolve;
         }
         if now < silent_until {
@@ -100,7 +112,7 @@ mod tests {
 
     const BUDGET: Duration = Duration::from_secs(10);
 
-    fn census(listeners: usize, unread: usize) -> Census {
+    fn progress(listeners: usize, unread: usize) -> Census {
         Census {
             listeners,
             unread,
@@ -109,10 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn with_nothing_of_ours_it_resolves_at_once() {
+    fn without_listeners_and_connections_it_resolves_at_once() {
         let now = Instant::now();
         let mut drain = Drain::new(now, BUDGET);
-        assert_eq!(drain.verdict(census(0, 0), || false, now), Verdict::Resolve);
+        assert_eq!(
+            drain.verdict(progress(0, 0), || false, now),
+            Verdict::Resolve
+        );
     }
 
     #[test]
@@ -121,106 +136,109 @@ mod tests {
         let mut drain = Drain::new(now, BUDGET);
         let half = now + BUDGET / 2;
         assert_eq!(
-            drain.verdict(census(1, 0), || false, now),
+            drain.verdict(progress(1, 0), || false, now),
             Verdict::Wait(half)
         );
         assert_eq!(
-            drain.verdict(census(1, 0), || false, half),
+            drain.verdict(progress(1, 0), || false, half),
             Verdict::Resolve
         );
     }
 
     #[test]
-    fn a_silent_client_gets_a_moment_from_the_end_of_the_listeners_on() {
+    fn a_silent_client_gets_250_ms_from_the_end_of_the_listeners() {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
         let ended = start + Duration::from_secs(1);
-        let _ = drain.verdict(census(1, 1), || false, start);
+        let _ = drain.verdict(progress(1, 1), || false, start);
         let silent_until = ended + Drain::SILENCE;
         assert_eq!(
-            drain.verdict(census(0, 1), || false, ended),
+            drain.verdict(progress(0, 1), || false, ended),
             Verdict::Wait(silent_until)
         );
         assert_eq!(
-            drain.verdict(census(0, 1), || false, silent_until),
+            drain.verdict(progress(0, 1), || false, silent_until),
             Verdict::Resolve
         );
     }
 
     #[test]
-    fn a_client_in_the_middle_of_something_gets_its_moment_from_the_last_word_on() {
+    fn a_client_in_the_middle_of_an_exchange_gets_250_ms_from_the_last_activity() {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
-        let _ = drain.verdict(census(0, 1), || true, start);
+        let _ = drain.verdict(progress(0, 1), || true, start);
         let answered = start + Duration::from_secs(1);
-        let census = Census {
+        let progress = Census {
             last_word: Some(answered),
-            ..census(0, 1)
+            ..progress(0, 1)
         };
         let silent_until = answered + Drain::SILENCE;
         assert_eq!(
-            drain.verdict(census, || false, answered),
+            drain.verdict(progress, || false, answered),
             Verdict::Wait(silent_until)
         );
         assert_eq!(
-            drain.verdict(census, || false, silent_until),
+            drain.verdict(progress, || false, silent_until),
             Verdict::Resolve
         );
     }
 
     #[test]
-    fn a_word_from_before_the_drain_is_no_reason_to_wait_longer() {
+    fn activity_before_the_drain_does_not_extend_the_wait() {
         let start = Instant::now();
         let ended = start + Duration::from_secs(1);
         let mut drain = Drain::new(ended, BUDGET);
-        let census = Census {
+        let progress = Census {
             last_word: Some(start),
-            ..census(0, 1)
+            ..progress(0, 1)
         };
         let silent_until = ended + Drain::SILENCE;
         assert_eq!(
-            drain.verdict(census, || false, ended),
+            drain.verdict(progress, || false, ended),
             Verdict::Wait(silent_until)
         );
     }
 
     #[test]
-    fn a_client_that_has_spoken_is_waited_for_up_to_half_of_the_budget() {
+    fn a_client_that_has_sent_bytes_gets_up_to_half_of_the_budget() {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
-        let _ = drain.verdict(census(0, 2), || true, start);
+        let _ = drain.verdict(progress(0, 2), || true, start);
         let later = start + Drain::SILENCE;
         let half = start + BUDGET / 2;
         assert_eq!(
-            drain.verdict(census(0, 2), || true, later),
+            drain.verdict(progress(0, 2), || true, later),
             Verdict::Wait(half)
         );
         assert_eq!(
-            drain.verdict(census(0, 1), || false, later),
+            drain.verdict(progress(0, 1), || false, later),
             Verdict::Resolve
         );
-        assert_eq!(drain.verdict(census(0, 2), || true, half), Verdict::Resolve);
+        assert_eq!(
+            drain.verdict(progress(0, 2), || true, half),
+            Verdict::Resolve
+        );
     }
 
     #[test]
-    fn no_wait_is_longer_than_half_of_a_short_budget() {
+    fn a_wait_is_at_most_half_of_a_short_budget() {
         let start = Instant::now();
         let mut drain = Drain::new(start, Duration::from_millis(100));
         let half = start + Duration::from_millis(50);
         assert_eq!(
-            drain.verdict(census(0, 1), || false, start),
+            drain.verdict(progress(0, 1), || false, start),
             Verdict::Wait(half)
         );
     }
 
     #[test]
-    fn a_client_that_is_to_speak_next_has_a_moment() {
+    fn a_client_that_must_send_next_gets_250_ms() {
         let accepted = Instant::now();
         let start = accepted + BUDGET;
         let drain = Drain::new(start, BUDGET);
         let half = start + BUDGET / 2;
         let cases = [
-            // Silent since before the drain: connected and said nothing, or kept.
+            // Silent since before the drain: connected without sending, or kept alive.
             (None, start + Drain::SILENCE),
             (Some(accepted), start + Drain::SILENCE),
             // Accepted or answered during the drain.
@@ -236,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_in_the_middle_of_a_request_has_half_of_the_budget() {
+    fn a_client_in_the_middle_of_a_request_gets_half_of_the_budget() {
         let start = Instant::now();
         let drain = Drain::new(start, BUDGET);
         let half = start + BUDGET / 2;
@@ -245,9 +263,9 @@ mod tests {
             (None, half),
             (Some(start + Duration::from_secs(1)), half),
             (Some(half), half + Drain::SILENCE),
-            // It still sends: each part gives it a moment more.
+            // It still sends: each part extends the wait by 250 ms.
             (Some(late), late + Drain::SILENCE),
-            // The rest of the budget is for the end of the worker.
+            // The rest of the budget is for the exit of the worker.
             (Some(drain.deadline), half + BUDGET / 4),
         ];
         for (at, until) in cases {
@@ -256,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_budget_shortens_the_moment_of_a_blocking_read() {
+    fn a_short_budget_shortens_the_wait_for_a_blocking_read() {
         let start = Instant::now();
         let drain = Drain::new(start, Duration::from_millis(100));
         let until = drain.silent_until(LastUse::Answered, None);

@@ -1,5 +1,7 @@
-//! The hook that a worker runs when its master died: on a thread of its own, since it may take its
-//! time and the watch has a deadline to keep; and waited for, since the worker may be about to end.
+//! Runs the hook `on_master_death` in a worker.
+//!
+//! The hook has its own thread, because it may take long and the monitor thread has deadlines. The
+//! worker waits for the hook before it exits.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -7,7 +9,7 @@ use std::time::Instant;
 
 use crate::hook::{LastHook, contain};
 
-/// Whether the hook is running.
+/// The state of the hook.
 #[derive(Debug, Default)]
 pub(super) struct Farewell {
     state: Mutex<State>,
@@ -16,7 +18,7 @@ pub(super) struct Farewell {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Its time has not come, or there is no hook.
+    /// The hook has not started, or there is none.
     #[default]
     Quiet,
     Running,
@@ -24,27 +26,29 @@ enum State {
 }
 
 impl Farewell {
-    /// Starts the hook; its failure goes to `complain`, and `on_done` is called when it has
-    /// returned.
+    /// Starts the hook on its own thread.
+    ///
+    /// `log_error` gets an error of the hook or of the start of its thread. `on_done` is called after
+    /// the hook has returned.
     pub(super) fn say(
         self: &Arc<Self>,
         hook: LastHook,
-        complain: fn(&str),
+        log_error: impl Fn(&str) + Copy + Send + 'static,
         on_done: impl FnOnce() + Send + 'static,
     ) {
         self.set(State::Running);
-        let farewell = Arc::clone(self);
-        let run = move || {
+        let this = Arc::clone(self);
+        let run_hook = move || {
             if let Err(error) = contain(hook) {
-                complain(&format!("the hook on_master_death failed: {error}"));
+                log_error(&format!("hook on_master_death failed: {error}"));
             }
-            farewell.set(State::Done);
+            this.set(State::Done);
             on_done();
         };
         let builder = thread::Builder::new().name("prefork-hook".to_owned());
-        if let Err(error) = builder.spawn(run) {
-            complain(&format!(
-                "cannot start a thread for on_master_death: {error}"
+        if let Err(error) = builder.spawn(run_hook) {
+            log_error(&format!(
+                "cannot start the thread for hook on_master_death: {error}"
             ));
             self.set(State::Done);
         }
@@ -54,7 +58,7 @@ impl Farewell {
         *self.state() == State::Running
     }
 
-    /// Waits until the hook has returned, if it runs; no longer than until the deadline.
+    /// Waits until a running hook has returned, at most until the deadline.
     pub(super) fn wait(&self, deadline: Option<Instant>) {
         let mut state = self.state();
         while *state == State::Running {

@@ -1,4 +1,4 @@
-//! A panic's message and place, for the master's line about the worker's end.
+//! A panic hook that sends message and location of each panic to the master, for its log lines.
 
 use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,38 +6,39 @@ use std::time::Instant;
 
 use crate::channel::{Channel, FromChild};
 
-/// A server may catch panics of its handlers, thousands of them: a few a second are told.
+/// The maximum number of panics sent per second. A server may catch thousands of panics.
 const PER_SECOND: u32 = 5;
 
-/// Tells the master what each panic says, then does what was done before.
+/// Installs a panic hook that notifies the master and then calls the previous hook.
 pub(super) fn install(channel: &Arc<Channel>) {
     let channel = Arc::clone(channel);
-    let told = Mutex::new((Instant::now(), 0_u32));
-    let before = std::panic::take_hook();
+    let sent = Mutex::new((Instant::now(), 0_u32));
+    let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let description = describe(info);
         super::main_end::note_panic(&description);
-        if is_allowed(&told) {
+        if is_allowed(&sent) {
             let _ = channel.send(&FromChild::Panic(description).encode());
         }
-        before(info);
+        previous(info);
     }));
 }
 
-fn is_allowed(told: &Mutex<(Instant, u32)>) -> bool {
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+/// `sent` is the beginning of the current second and the number of panics in it.
+fn is_allowed(sent: &Mutex<(Instant, u32)>) -> bool {
+    let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
-    if now.saturating_duration_since(told.0).as_secs() >= 1 {
-        *told = (now, 0);
+    if now.saturating_duration_since(sent.0).as_secs() >= 1 {
+        *sent = (now, 0);
     }
-    told.1 += 1;
-    told.1 <= PER_SECOND
+    sent.1 += 1;
+    sent.1 <= PER_SECOND
 }
 
 fn describe(info: &PanicHookInfo<'_>) -> String {
-    let message = info.payload_as_str().unwrap_or("a panic without a text");
+    let message = info.payload_as_str().unwrap_or("no message");
     match info.location() {
-        Some(place) => format!("panicked at {place}: {message}"),
+        Some(location) => format!("panicked at {location}: {message}"),
         None => format!("panicked: {message}"),
     }
 }

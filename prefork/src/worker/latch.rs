@@ -1,4 +1,4 @@
-//! Which role this process was started in, read once.
+//! The role of this process, read from the environment once.
 
 use std::sync::OnceLock;
 
@@ -9,11 +9,12 @@ use crate::sys;
 /// The variables that a master set for this process.
 #[derive(Debug)]
 pub(crate) struct Latched {
-    /// A handful, looked through: every worker reads them on its way to its first answer.
+    /// A list, not a map: there are few, and reading them is part of the start-up time of a worker.
     variables: Vec<(&'static str, String)>,
 }
 
 impl Latched {
+    /// Returns the value of a variable.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         let mut variables = self.variables.iter();
         let (_, value) = variables.find(|(known, _)| *known == name)?;
@@ -21,31 +22,30 @@ impl Latched {
     }
 }
 
-/// What the environment says about the role.
+/// The role according to the environment.
 #[derive(Debug)]
 enum Latch {
-    /// Nothing: no master started this process.
+    /// The variables are not set: no master started this process.
     Unset,
-    /// The variables are those of another process, which this one or one before it inherited them from.
+    /// The variables were set for another process, and this process inherited them.
     OfAnother {
         pid: String,
     },
     Child(Latched),
 }
 
-/// The role, if a master started this process.
+/// Returns the variables that the master set for this process.
 ///
-/// The first call reads the variables and takes them out of the environment, so that programs
-/// which this one starts do not think that they are children; the answer stays, whatever becomes of
-/// the environment.
+/// The first call reads the variables and removes them from the environment, so that programs which
+/// this process starts do not take them for their own. Later calls return the same value.
 pub(crate) fn latched() -> Option<&'static Latched> {
     match latch() {
-        Latch::Child(latched) => Some(latched),
+        Latch::Child(child_env) => Some(child_env),
         Latch::Unset | Latch::OfAnother { .. } => None,
     }
 }
 
-/// What a start reports about variables of a role that are not for this process.
+/// Returns a warning if the variables were set for another process.
 pub(crate) fn role_warning() -> Option<String> {
     match latch() {
         Latch::OfAnother { pid } => Some(format!(
@@ -65,31 +65,34 @@ fn read() -> Latch {
     if std::env::var_os(ROLE_VARIABLE).is_none() {
         return Latch::Unset;
     }
-    let all = || VARIABLES.into_iter().chain([ROLE_VARIABLE]);
+    let names = || VARIABLES.into_iter().chain([ROLE_VARIABLE]);
     let value = |name| Some((name, std::env::var_os(name)?.to_string_lossy().into_owned()));
-    let variables = all().filter_map(value).collect();
-    // Where a variable cannot be removed it stays, and says nothing to others: its LISTEN_PID is not theirs.
-    let _removed = sys::env::remove_all(all());
-    let latched = Latched { variables };
-    match latched.get("LISTEN_PID") {
-        Some(pid) if is_of_another(&pid, &latched) => Latch::OfAnother { pid },
-        _ => Latch::Child(latched),
+    let variables = names().filter_map(value).collect();
+    // A variable that cannot be removed stays. Other processes ignore it, because LISTEN_PID is not theirs.
+    let _removed = sys::env::remove_all(names());
+    let child_env = Latched { variables };
+    match child_env.get("LISTEN_PID") {
+        Some(pid) if is_of_another(&pid, &child_env) => Latch::OfAnother { pid },
+        _ => Latch::Child(child_env),
     }
 }
 
-/// Whether the role is that of another process: `LISTEN_PID` is not this one (`sd_listen_fds(3)`).
+/// Whether the role belongs to another process.
 ///
-/// A wrapper that forks, and does not execute the program in its own place, looks alike. It must not become a master:
-/// each of its workers would be started by the wrapper again, without end. It is known by its descriptors, which no worker
-/// passes on, or by an ancestor that was meant and is no worker.
-fn is_of_another(pid: &str, latched: &Latched) -> bool {
+/// Then `LISTEN_PID` is not the pid of this process (`sd_listen_fds(3)`).
+///
+/// Below a wrapper that forks instead of executing the program in the same process, `LISTEN_PID` is
+/// not this process either. Such a process must not become a master: the wrapper would start each of
+/// its workers again, without end. Two facts show such a wrapper: this process has the channel, which
+/// no worker passes on; or an ancestor has the pid and is not a worker.
+fn is_of_another(pid: &str, child_env: &Latched) -> bool {
     let Ok(pid) = pid.parse::<u32>() else {
         return false;
     };
     if pid == std::process::id() {
         return false;
     }
-    let marker = latched.get(ROLE_VARIABLE);
+    let marker = child_env.get(ROLE_VARIABLE);
     let Some(marker) = marker.and_then(|marker| Marker::decode(&marker).ok()) else {
         return true;
     };
@@ -97,18 +100,18 @@ fn is_of_another(pid: &str, latched: &Latched) -> bool {
     !has_channel && !is_waiting_ancestor(pid, marker.slot)
 }
 
-/// Whether an ancestor with this id is no worker of that slot, and so started this process in its place.
+/// Whether an ancestor with this pid is a wrapper, not a worker of this slot.
 fn is_waiting_ancestor(pid: u32, slot: usize) -> bool {
-    // Chains of wrappers are short; the first process of a system is an ancestor of all.
-    const MOST: usize = 16;
+    // Chains of wrappers are short. The walk stops at PID 1, the ancestor of all processes.
+    const MAX_ANCESTORS: usize = 16;
     let mut ancestor = std::process::id();
-    for _ in 0..MOST {
+    for _ in 0..MAX_ANCESTORS {
         let Some(parent) = parent_of(ancestor).filter(|&parent| parent > 1) else {
             return false;
         };
         if parent == pid {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            // As `name_after_role` calls it.
+            // The process name of a worker ends with its role and slot.
             return !name.trim_end().ends_with(&format!("worker {slot}"));
         }
         ancestor = parent;

@@ -1,7 +1,7 @@
-//! The end of `main`, sent to the master as soon as it is known: the process may go on for a while, for the blocking tasks
-//! of a runtime, for example.
+//! Reports the end of `main` to the master as soon as it is known.
 //!
-//! The attribute calls this from inside of what `main` is wrapped in, so that it is known before any runtime waits.
+//! The process may run longer, for example because a runtime waits for its blocking tasks. So the
+//! attribute calls this file inside the function that a runtime runs, before the runtime waits.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,17 +11,17 @@ use super::context::{Context, current};
 use crate::channel::MainEnd;
 
 thread_local! {
-    /// The last panic of this thread, by its message and its location.
+    /// Message and location of the last panic of this thread.
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps what a panic said, for the case that `main` ends by it.
+/// Stores the text of a panic, in case it ends `main`.
 pub(super) fn note_panic(description: &str) {
-    // A panic while the thread ends has no place for it, and nothing left to report.
+    // If the thread is exiting, the variable is gone. There is nothing left to report then.
     let _ = LAST_PANIC.try_with(|last| *last.borrow_mut() = Some(description.to_owned()));
 }
 
-/// Reports that what this thread ran as `main` has ended; whoever reports first knows most.
+/// Reports that `main` on this thread has ended. The first report counts: it has the most detail.
 pub(crate) fn report(context: &Context) {
     context.main_ended(if std::thread::panicking() {
         let panic = LAST_PANIC.try_with(RefCell::take).ok().flatten();
@@ -31,20 +31,22 @@ pub(crate) fn report(context: &Context) {
     });
 }
 
-/// Reports the end of `main`: by a call when it returns, by its drop when it panics.
+/// Reports the end of `main`: in `returned`, or in the drop if `main` panics.
 #[derive(Debug)]
-#[must_use = "it reports a panic of what runs while it is there"]
+#[must_use = "it reports a panic only while it exists"]
 pub struct MainGuard {
     context: Option<Arc<Context>>,
 }
 
 impl MainGuard {
-    /// `main` begins.
+    /// Creates the guard at the beginning of `main`.
     pub fn new() -> Self {
         Self { context: current() }
     }
 
-    /// `main` has returned this value, which is handed on; `describe` gives the error that it is.
+    /// Reports that `main` returned this value, and returns the value.
+    ///
+    /// `describe` returns the text of the error if the value is one.
     pub fn returned<T>(
         self,
         value: T,
@@ -74,14 +76,18 @@ impl Drop for MainGuard {
     }
 }
 
-/// What `main` returned, asked for its error. `Debug` of an error is what the standard library prints as well.
+/// Returns the error that `main` returned.
+///
+/// The error is formatted by `Debug`, as the standard library prints it.
 pub trait Describe {
-    /// The error that it is, if it is one and can be shown.
+    /// Returns the text of the error, if the value is an error with `Debug`.
     fn failure(&self) -> Option<String>;
 }
 
-/// A value whose type is known where this is made: a call of [`Describe::failure`] on a reference to it finds the
-/// implementation for results first, and the one for everything else by one reference more.
+/// Selects an implementation of [`Describe`] by the type of the value.
+///
+/// Method resolution on a reference finds the implementation for results first. The one for all
+/// other types needs one more reference.
 #[derive(Debug)]
 pub struct Returned<'a, T>(pub &'a T);
 
@@ -113,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_result_has_no_error() {
+    fn a_value_that_is_not_a_result_has_no_error() {
         assert_eq!((&Returned(&())).failure(), None);
         assert_eq!(
             (&Returned(&std::process::ExitCode::FAILURE)).failure(),

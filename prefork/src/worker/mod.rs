@@ -1,6 +1,6 @@
-//! Inside a child: who am I, what was I given, when do I go?
+//! Inside a worker: its start, the arguments of `main`, readiness, the monitor thread, and shutdown.
 //!
-//! Knows its channel, its listeners and the body; knows nothing of how it is supervised.
+//! It knows the channel, the listeners and `main`. It does not know how the master supervises it.
 
 mod agree;
 mod arg_error;

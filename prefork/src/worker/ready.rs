@@ -1,4 +1,4 @@
-//! Reporting to the master: that this worker serves, and that its `main` has ended.
+//! Reports to the master that this worker is ready, and that its `main` has ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::context::Context;
 use crate::channel::{Channel, FromChild, MainEnd};
 
-/// Sends each of these once, to the master if there is one.
+/// Sends each report once, if there is a master.
 #[derive(Debug)]
 pub(super) struct Announcer {
     channel: Option<Arc<Channel>>,
@@ -28,18 +28,18 @@ impl Announcer {
             return;
         }
         if let Some(channel) = &self.channel {
-            // Few frames are sent in a life; a channel that is full or gone is the master's end.
+            // A worker sends few frames. If the channel is full or closed, the master is dead or stuck.
             let _ = channel.send(&FromChild::Ready.encode());
         }
     }
 
-    /// `main` has ended. Returns whether this was news.
+    /// Reports the end of `main`. Returns whether this was the first report.
     pub(super) fn ended(&self, end: MainEnd) -> bool {
         if self.has_ended.swap(true, Ordering::AcqRel) {
             return false;
         }
         if let Some(channel) = &self.channel {
-            // A channel that is full or gone is the master's end; the exit of the process is known to it anyway.
+            // If this fails, the master is dead or stuck. It learns of the exit of the process anyway.
             let _ = channel.send(&FromChild::Ended(end).encode());
         }
         true
@@ -50,26 +50,30 @@ impl Announcer {
     }
 }
 
-/// Says that this worker serves, as an argument of `main`.
+/// Reports that this worker is ready; an argument of `main`.
 ///
-/// Taking it means that the first accept does not count: the worker is ready when the body says so,
-/// and must be within `ready_timeout`, 30 s after its start.
+/// If `main` takes it, the first accept does not report readiness. The worker is ready when
+/// [`announce`](Self::announce) is called, which must happen within `ready_timeout` (default 30 s)
+/// after its start.
 #[derive(Debug, Clone)]
 pub struct Ready {
     pub(super) context: Arc<Context>,
 }
 
 impl Ready {
-    /// This worker serves from now on. A repeat changes nothing.
+    /// Reports that this worker is ready. Further calls have no effect.
     pub fn announce(&self) {
         self.context.announce_ready();
     }
 }
 
-/// This worker serves from now on; needed where it is not seen, with raw listeners or none.
+/// Reports that this worker is ready.
+///
+/// A [`net::Listener`](crate::net::Listener) does this at its first accept. Call this if `main` uses
+/// only raw listeners, or none. Further calls have no effect.
 ///
 /// # Process
-/// In a worker. Elsewhere, and when repeated, nothing happens.
+/// In a worker. In other processes the call has no effect.
 pub fn ready() {
     if let Some(context) = super::context::current() {
         context.announce_ready();

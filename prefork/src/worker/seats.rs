@@ -1,41 +1,41 @@
-//! The listeners that a worker was given, until the body takes them.
+//! The listeners of a worker that the code has not taken yet.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One place per listener.
+/// One entry per listener.
 #[derive(Debug)]
 pub(super) struct Seats {
-    seats: Mutex<Vec<Seat>>,
+    listeners: Mutex<Vec<Seat>>,
 }
 
 #[derive(Debug)]
 enum Seat {
-    /// Nobody has taken it yet.
+    /// Not taken yet.
     Free {
         fd: OwnedFd,
-        /// `main` has an argument for it: it will be taken.
-        is_awaited: bool,
+        /// `main` has an argument for it, so it will be taken.
+        is_expected: bool,
     },
-    /// By a listener of ours, which says when it has ended.
+    /// Taken as a `Listener`, which reports its end.
     Taken,
-    /// Raw: nobody will see its end.
+    /// Taken as a raw socket, whose end is not seen.
     TakenRaw,
-    /// The worker goes, and nobody had taken it.
+    /// Closed in a drain before it was taken.
     Closed,
 }
 
-/// What somebody gets who wants a listener.
+/// The result of taking a listener.
 #[derive(Debug)]
 pub(super) enum Taken {
     Socket(OwnedFd),
-    /// Somebody else has it.
+    /// It was taken before.
     Already,
-    /// Too late.
+    /// The worker drains and has closed it.
     Closed,
 }
 
-/// Who takes.
+/// How a listener is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taker {
     Ours,
@@ -44,73 +44,76 @@ pub(super) enum Taker {
 
 impl Seats {
     pub(super) fn new(fds: impl IntoIterator<Item = (OwnedFd, bool)>) -> Self {
-        let seat = |(fd, is_awaited)| Seat::Free { fd, is_awaited };
+        let free = |(fd, is_expected)| Seat::Free { fd, is_expected };
         Self {
-            seats: Mutex::new(fds.into_iter().map(seat).collect()),
+            listeners: Mutex::new(fds.into_iter().map(free).collect()),
         }
     }
 
     pub(super) fn take(&self, index: usize, taker: Taker) -> Taken {
-        let mut seats = self.seats();
-        let Some(seat) = seats.get_mut(index) else {
+        let mut listeners = self.lock();
+        let Some(listener) = listeners.get_mut(index) else {
             return Taken::Closed;
         };
-        let filled = match taker {
+        let taken = match taker {
             Taker::Ours => Seat::Taken,
             Taker::Raw => Seat::TakenRaw,
         };
-        match std::mem::replace(seat, Seat::Closed) {
+        match std::mem::replace(listener, Seat::Closed) {
             Seat::Free { fd, .. } => {
-                *seat = filled;
+                *listener = taken;
                 Taken::Socket(fd)
             }
-            was @ (Seat::Taken | Seat::TakenRaw) => {
-                *seat = was;
+            before @ (Seat::Taken | Seat::TakenRaw) => {
+                *listener = before;
                 Taken::Already
             }
             Seat::Closed => Taken::Closed,
         }
     }
 
-    /// How many will be taken, and were not yet.
+    /// The number of listeners that arguments of `main` have yet to take.
     pub(super) fn awaited(&self) -> usize {
-        let seats = self.seats();
-        let is_awaited = |seat: &&Seat| {
+        let is_expected = |listener: &&Seat| {
             matches!(
-                seat,
+                listener,
                 Seat::Free {
-                    is_awaited: true,
+                    is_expected: true,
                     ..
                 }
             )
         };
-        seats.iter().filter(is_awaited).count()
+        self.lock().iter().filter(is_expected).count()
     }
 
-    /// Its argument was made, or could not be: if nobody has taken it by now, nobody must.
+    /// Notes that the argument for this listener was created or has failed.
+    ///
+    /// If it did not take the listener, a stop no longer waits for that.
     pub(super) fn no_longer_awaits(&self, index: usize) {
-        if let Some(Seat::Free { is_awaited, .. }) = self.seats().get_mut(index) {
-            *is_awaited = false;
+        if let Some(Seat::Free { is_expected, .. }) = self.lock().get_mut(index) {
+            *is_expected = false;
         }
     }
 
-    /// Closes those that nobody has taken.
+    /// Closes the listeners that were not taken.
     pub(super) fn close_free(&self) {
-        for seat in self.seats().iter_mut() {
-            if let Seat::Free { .. } = seat {
-                *seat = Seat::Closed;
+        for listener in self.lock().iter_mut() {
+            if let Seat::Free { .. } = listener {
+                *listener = Seat::Closed;
             }
         }
     }
 
-    /// Whether none is left that could still accept, unless by a listener of ours.
+    /// Whether no socket here can still accept. A `Listener` reports its own end.
     pub(super) fn are_closed(&self) -> bool {
-        let mut is_open = |seat: &Seat| matches!(seat, Seat::Free { .. } | Seat::TakenRaw);
-        !self.seats().iter().any(&mut is_open)
+        let mut is_open = |listener: &Seat| matches!(listener, Seat::Free { .. } | Seat::TakenRaw);
+        !self.lock().iter().any(&mut is_open)
     }
 
-    fn seats(&self) -> MutexGuard<'_, Vec<Seat>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Seat>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,43 +121,43 @@ impl Seats {
 mod tests {
     use super::*;
 
-    fn seats(awaited: &[bool]) -> Seats {
-        let fd = || OwnedFd::from(std::fs::File::open("/dev/null").expect("it is there"));
-        Seats::new(awaited.iter().map(|&is_awaited| (fd(), is_awaited)))
+    fn listeners(expected: &[bool]) -> Seats {
+        let fd = || OwnedFd::from(std::fs::File::open("/dev/null").expect("the device exists"));
+        Seats::new(expected.iter().map(|&is_expected| (fd(), is_expected)))
     }
 
     #[test]
-    fn a_seat_is_taken_once() {
-        let seats = seats(&[false]);
-        assert!(matches!(seats.take(0, Taker::Ours), Taken::Socket(_)));
-        assert!(matches!(seats.take(0, Taker::Raw), Taken::Already));
-        seats.close_free();
-        assert!(matches!(seats.take(0, Taker::Ours), Taken::Already));
+    fn a_listener_is_taken_once() {
+        let listeners = listeners(&[false]);
+        assert!(matches!(listeners.take(0, Taker::Ours), Taken::Socket(_)));
+        assert!(matches!(listeners.take(0, Taker::Raw), Taken::Already));
+        listeners.close_free();
+        assert!(matches!(listeners.take(0, Taker::Ours), Taken::Already));
     }
 
     #[test]
-    fn what_main_has_an_argument_for_is_awaited_until_it_is_taken() {
-        let seats = seats(&[true, false]);
-        assert_eq!(seats.awaited(), 1);
-        let _fd = seats.take(0, Taker::Ours);
-        assert_eq!(seats.awaited(), 0);
+    fn a_listener_with_an_argument_is_expected_until_it_is_taken() {
+        let listeners = listeners(&[true, false]);
+        assert_eq!(listeners.awaited(), 1);
+        let _fd = listeners.take(0, Taker::Ours);
+        assert_eq!(listeners.awaited(), 0);
     }
 
     #[test]
-    fn an_argument_that_could_not_be_made_is_not_awaited() {
-        let seats = seats(&[true]);
-        seats.no_longer_awaits(0);
-        assert_eq!(seats.awaited(), 0);
-        // The body may still want it.
-        assert!(matches!(seats.take(0, Taker::Ours), Taken::Socket(_)));
+    fn the_listener_of_a_failed_argument_is_not_expected() {
+        let listeners = listeners(&[true]);
+        listeners.no_longer_awaits(0);
+        assert_eq!(listeners.awaited(), 0);
+        // The code may still take it.
+        assert!(matches!(listeners.take(0, Taker::Ours), Taken::Socket(_)));
     }
 
     #[test]
     fn a_raw_listener_is_never_seen_to_be_closed() {
-        let seats = seats(&[false, false]);
-        let _fd = seats.take(0, Taker::Raw);
-        seats.close_free();
-        assert!(!seats.are_closed());
-        assert!(matches!(seats.take(1, Taker::Ours), Taken::Closed));
+        let listeners = listeners(&[false, false]);
+        let _fd = listeners.take(0, Taker::Raw);
+        listeners.close_free();
+        assert!(!listeners.are_closed());
+        assert!(matches!(listeners.take(1, Taker::Ours), Taken::Closed));
     }
 }

@@ -1,7 +1,8 @@
-//! Which shortages of the accept loops are logged, and when. Policy: no clock, no descriptor.
+//! Decides which shortages in accept are logged, and when.
 //!
-//! One line when a shortage begins and one when it is over. It counts as over when accept has worked for a moment, so that
-//! a limit at which clients come and go is one incident. How many are logged in a time is bounded.
+//! A shortage is a lack of descriptors or memory. It gets one line at its beginning and one at its end.
+//! It is over when accept has worked for one second: clients that come and go at the limit are one
+//! incident. The number of incidents per minute is limited. Policy only: no clock, no descriptor.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -18,22 +19,22 @@ pub(super) struct Shortages {
 #[derive(Debug)]
 struct Logged {
     addr: SocketAddr,
-    /// The beginning of an incident whose end was not logged yet.
+    /// The beginning of an incident whose end is not logged yet.
     open_since: Option<Instant>,
     /// The beginning of the latest fact that needs no more lines.
     settled: Option<Instant>,
-    /// The latest beginnings that were logged.
+    /// The times of the latest logged beginnings.
     begun: VecDeque<Instant>,
 }
 
-/// One line.
+/// A line to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShortageLine {
     Begins { addr: SocketAddr, errno: i32 },
     IsOver { addr: SocketAddr, lasted: Duration },
 }
 
-/// What is to be done about one listener.
+/// What to do next about one listener.
 enum Step {
     Line(ShortageLine),
     Wait(Instant),
@@ -41,15 +42,15 @@ enum Step {
 }
 
 impl Shortages {
-    /// For so long accept must have worked.
+    /// How long accept must work until a shortage is over.
     const CALM: Duration = Duration::from_secs(1);
 
-    /// So many incidents of a listener are logged within the window.
+    /// The maximum number of logged incidents per listener within the window.
     const MAX_INCIDENTS: usize = 5;
 
     const WINDOW: Duration = Duration::from_mins(1);
 
-    /// The lines that are due, and when to ask again.
+    /// Returns the lines to log now, and when to call this again.
     pub(super) fn lines(
         &mut self,
         facts: &[ShortageFact],
@@ -103,7 +104,7 @@ impl Logged {
                 })
             }
             (None, _) if self.settled == Some(fact.since) => Step::Nothing,
-            // Over before it could be logged.
+            // It was over before it could be logged.
             (None, Some(at)) if now >= at => {
                 self.settled = Some(fact.since);
                 Step::Nothing

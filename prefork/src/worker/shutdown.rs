@@ -1,4 +1,4 @@
-//! How a body learns that it is time to go: a future, a wait, a question and a deadline.
+//! How `main` learns of a shutdown: a future, a blocking wait, two queries and a deadline.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use event_listener::{Event, EventListener, Listener};
 
-/// Shared by the watching thread and everybody who waits.
+/// Shared by the monitor thread and all waiters.
 #[derive(Debug, Default)]
 pub(super) struct State {
     progress: Mutex<Progress>,
@@ -37,43 +37,49 @@ impl State {
     }
 }
 
-/// Resolves when this worker may close its connections, see [`shutdown`].
+/// Resolves when this worker may close its connections; see [`shutdown`].
 #[derive(Debug)]
-#[must_use = "a shutdown is awaited, waited for or asked"]
+#[must_use = "await it, call `wait`, or query it"]
 pub struct Shutdown {
     state: Arc<State>,
     waiting: Option<Pin<Box<EventListener>>>,
 }
 
-/// Tells a body when to go.
+/// Returns a future that resolves when the server should close its connections.
 ///
-/// The result is a future for any executor, and it has methods to wait on a thread and to ask. It
-/// resolves when the worker was asked to go *and* every connection that had come by then can be
-/// seen by the server: all of our listeners have ended, and each connection that they gave was
-/// read from (silent ones are waited for 250 ms). With raw listeners only it resolves as soon as
-/// the worker is asked; in every case when half of the `shutdown_grace_period` is over.
+/// It works with any executor, and it has methods to block a thread and to query its state. It
+/// resolves when two conditions hold:
 ///
-/// Connections that were upgraded (`WebSockets`) are not among those that it waits for, nor does `axum::serve` wait for them:
-/// they are cut when `main` returns.
+/// - The worker was asked to stop.
+/// - The server has seen every connection that arrived before: each [`Listener`](crate::net::Listener)
+///   has ended, and each connection that it returned was read from. A silent connection delays this by
+///   at most 250 ms.
 ///
-/// A thread that waits in a read does not poll this. On a [`Stream`](crate::net::Stream) of a blocking listener of ours such
-/// a read ends by itself: it returns 0 once the client has been silent for 250 ms.
+/// It resolves at the latest when half of the `shutdown_grace_period` is over. If the worker uses only
+/// raw listeners, it resolves as soon as the worker is asked to stop.
 ///
-/// Calling it, not polling it, makes the worker take SIGTERM; before that, and before
-/// [`worker`](crate::worker()), a worker without our `Listener`, `TlsListener`, `Worker` or `Ready` among
-/// its arguments leaves SIGTERM as it is.
+/// It does not wait for upgraded connections (`WebSockets`), and neither does `axum::serve`: they are
+/// cut when `main` returns.
+///
+/// A thread that waits in a read cannot poll this future. On a [`Stream`](crate::net::Stream) of a
+/// blocking `Listener`, such a read returns 0 after the client was silent for 250 ms.
+///
+/// The call, not the poll, makes the worker handle SIGTERM. A worker handles SIGTERM from its start if
+/// `main` takes a `Listener`, `TlsListener`, `Worker` or `Ready`. Other workers leave SIGTERM unchanged
+/// until the first call of this function or of [`worker`](crate::worker()).
 ///
 /// # Process
-/// In a worker, and in single mode; from [`init`](crate::Prefork::init) on, for a thread that it starts. In a master, and
-/// where nothing is run, it never resolves.
+/// In a worker and in single-process mode, on any thread. A thread that
+/// [`init`](crate::Prefork::init) starts may already call it. In a master, and if nothing runs, it
+/// never resolves.
 ///
 /// # Examples
 /// ```no_run
 /// # use std::net::TcpStream; fn serve(_: impl std::io::Read) {}
 /// #[prefork::main(listen = "127.0.0.1:8080")]
 /// fn main(listener: prefork::net::Listener) {
-///     // Ends when the worker is asked to go and nothing waits any more, or when accepting fails:
-///     // then another worker takes its place.
+///     // Ends when the worker was asked to stop and its queue is empty, or when accepting fails: then
+///     // the master replaces the worker.
 ///     while let Some(Ok((stream, _peer))) = listener.blocking_accept() {
 ///         serve(stream);
 ///         if prefork::shutdown().has_begun() { /* answer with 'connection: close' */ }
@@ -90,23 +96,24 @@ pub fn shutdown() -> Shutdown {
     }
 }
 
-/// What this process tells, once it is a worker, to those who ask earlier as well.
+/// The state of this process. It also serves calls before the process is a worker.
 static OWN: LazyLock<Arc<State>> = LazyLock::new(Arc::default);
 
-/// Whether somebody has asked before there was a worker.
+/// Whether `shutdown` was called before this process was a worker.
 static HAS_ASKED: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn own() -> &'static Arc<State> {
     &OWN
 }
 
-/// For a worker that begins, after others can find it.
+/// Called by a starting worker, after `current()` returns it.
 pub(super) fn has_asked() -> bool {
-    // Read by writing: whoever asks at this moment comes before, and is seen, or after, and sees the worker.
+    // A read-modify-write: a concurrent `early` comes before and is seen here, or comes after and sees
+    // the worker.
     HAS_ASKED.fetch_or(false, Ordering::AcqRel)
 }
 
-/// In `init`, or in a thread that it has started.
+/// A call in `init`, or on a thread that `init` started.
 fn early() -> Shutdown {
     HAS_ASKED.fetch_or(true, Ordering::AcqRel);
     if let Some(context) = super::context::current() {
@@ -123,22 +130,24 @@ impl Shutdown {
         }
     }
 
-    /// Whether the worker was asked to go. Connections may still come: those that wait already.
+    /// Whether the worker was asked to stop. Connections that wait in the queue may still arrive.
     pub fn has_begun(&self) -> bool {
         self.deadline().is_some()
     }
 
-    /// Whether it has resolved.
+    /// Whether the future has resolved.
     pub fn is_resolved(&self) -> bool {
         self.state.progress().is_resolved
     }
 
-    /// When the process will be killed; `None` until the worker is asked to go.
+    /// Returns when the process will be killed.
+    ///
+    /// It is `None` until the worker is asked to stop.
     pub fn deadline(&self) -> Option<Instant> {
         self.state.progress().deadline
     }
 
-    /// Waits on this thread until it resolves.
+    /// Blocks this thread until the future resolves.
     pub fn wait(&self) {
         loop {
             let waiting = self.state.resolved.listen();
@@ -165,7 +174,7 @@ impl Future for Shutdown {
                 self.waiting = None;
                 return Poll::Ready(());
             }
-            // Made before the question is asked again, so that no moment is missed.
+            // Register before the state is checked again, so that no notification is missed.
             if let Some(waiting) = &mut self.waiting {
                 ready!(waiting.as_mut().poll(cx));
                 self.waiting = None;
@@ -192,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn it_wakes_whoever_polls_it() {
+    fn resolving_wakes_a_task() {
         let state = Arc::new(State::default());
         let mut shutdown = Shutdown::new(&state);
         let count = Arc::new(Count(0.into()));
@@ -206,16 +215,16 @@ mod tests {
     }
 
     #[test]
-    fn it_wakes_whoever_waits_on_a_thread() {
+    fn resolving_wakes_a_blocked_thread() {
         let state = Arc::new(State::default());
         let shutdown = Shutdown::new(&state);
         let waiter = thread::spawn(move || shutdown.wait());
         state.resolve();
-        waiter.join().expect("it only waits");
+        waiter.join().expect("the thread only waits");
     }
 
     #[test]
-    fn it_says_when_the_worker_was_asked_and_until_when() {
+    fn the_deadline_is_known_as_soon_as_a_stop_begins() {
         let state = Arc::new(State::default());
         let shutdown = Shutdown::new(&state);
         assert!(!shutdown.has_begun());

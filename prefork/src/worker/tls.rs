@@ -1,4 +1,4 @@
-//! The certificates that a worker was given, for whoever in the body asks for them.
+//! The TLS configuration of a worker, created from the master's certificate at its first use.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,19 +10,19 @@ use super::{ArgError, Argument, ArgumentKind, Request, Worker};
 use crate::net::TlsListener;
 use crate::tls::Handed;
 
-/// As they came until somebody asks, then what was made of them.
+/// The certificate from the master, or after the first use the configuration.
 #[derive(Debug)]
 pub(super) struct Tls {
     handed: Mutex<Option<Handed>>,
     config: OnceLock<Arc<ServerConfig>>,
-    /// The body has the configuration itself, and may do handshakes on whatever it takes.
+    /// Whether `main` has the configuration and may do handshakes on any listener.
     is_in_the_body: AtomicBool,
 }
 
 impl Tls {
-    pub(super) fn new(handed: Option<Handed>) -> Self {
+    pub(super) fn new(source: Option<Handed>) -> Self {
         Self {
-            handed: Mutex::new(handed),
+            handed: Mutex::new(source),
             config: OnceLock::new(),
             is_in_the_body: AtomicBool::new(false),
         }
@@ -32,43 +32,47 @@ impl Tls {
         self.is_in_the_body.load(Ordering::Relaxed)
     }
 
-    /// One for the whole process: sessions, tickets and keys are shared.
+    /// Returns the one TLS configuration of this process.
+    ///
+    /// All listeners share its sessions, tickets and keys.
     ///
     /// # Errors
-    /// The master passed none, or not what this program can read.
+    /// The master passed no certificate, or one that this program cannot read.
     fn config(&self) -> Result<Arc<ServerConfig>, ArgError> {
-        // Held until it is made: whoever asks meanwhile waits for that one.
-        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        // Other threads wait on this lock for the configuration.
+        let mut source = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = self.config.get() {
             return Ok(Arc::clone(config));
         }
-        let given = handed.as_ref().ok_or_else(not_given)?;
-        let config = given.server_config().map_err(not_usable)?;
-        // Read once, by nobody else: the program has it from now on.
-        *handed = None;
+        let bundle = source.as_ref().ok_or_else(not_given)?;
+        let config = bundle.server_config().map_err(not_usable)?;
+        // Drop the source: the program keeps the configuration from now on.
+        *source = None;
         Ok(Arc::clone(self.config.get_or_init(|| config)))
     }
 }
 
-/// A wrapper that clears the environment looks the same.
+/// The cause may also be a wrapper that clears the environment.
 fn not_given() -> ArgError {
     ArgError::new(
-        "the master passed no certificate: set tls_cert and tls_key, and leave PREFORK_TLS in the environment of workers",
+        "the master passed no certificate: set tls_cert and tls_key; a wrapper of workers must not remove PREFORK_TLS",
     )
 }
 
 fn not_usable(reason: impl Display) -> ArgError {
     ArgError::new(format!(
-        "the certificates that it was given cannot be used: {reason}"
+        "the certificate that the master passed cannot be used: {reason}"
     ))
 }
 
 impl Worker {
-    /// The configuration of TLS that the master checked and passed: certificates, key, protocols, and the tickets that
-    /// all of its workers share. For bodies that do the handshakes by themselves; the same one at each call.
+    /// Returns the TLS configuration that the master checked and passed.
+    ///
+    /// It contains the certificates, the key, the protocols, and the ticket keys that all workers
+    /// share. It is for code that does the handshakes itself. Each call returns the same configuration.
     ///
     /// # Errors
-    /// Neither `tls_cert` nor `tls_key` is set, or this program cannot use what the master passed.
+    /// `tls_cert` and `tls_key` are not set, or this program cannot use what the master passed.
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls_config(&self) -> Result<Arc<ServerConfig>, ArgError> {
         let tls = self.context.tls();
@@ -77,14 +81,16 @@ impl Worker {
         Ok(config)
     }
 
-    /// Takes a listener by its name, for clients that speak TLS; its address need not begin with `tls://` here.
+    /// Takes a listener by its name, as a listener with TLS.
+    ///
+    /// The address does not need to begin with `tls://`.
     ///
     /// # Errors
-    /// No listener has that name, or it was taken already: by an argument of `main` or by an earlier call. There is no
-    /// certificate, or none that can be used, as with [`tls_config`](Self::tls_config).
+    /// No listener has this name; an argument of `main` or an earlier call has already taken it; or
+    /// [`tls_config`](Self::tls_config) would fail.
     ///
     /// # Examples
-    /// Whether there is TLS is the operator's choice (`PREFORK_LISTEN=tls://…`):
+    /// A server whose operator decides about TLS (`PREFORK_LISTEN=tls://…`):
     /// ```no_run
     /// # async fn serve(_: impl Sized) -> std::io::Result<()> { Ok(()) }
     /// #[prefork::main(listen = "admin=127.0.0.1:9000", workers = 2)]
@@ -100,7 +106,7 @@ impl Worker {
     pub fn tls_listener(&self, name: &str) -> Result<TlsListener, ArgError> {
         self.context.take_termination();
         let config = self.context.tls().config()?;
-        let listener = self.context.listener(self.place(name)?)?;
+        let listener = self.context.listener(self.index_of(name)?)?;
         Ok(TlsListener::new(listener, config))
     }
 }

@@ -1,5 +1,8 @@
-//! The thread beside the body: hears the master, its death, and SIGTERM; says when the body may
-//! close; ends the process when its time is over, even when the body hangs.
+//! The monitor thread of a worker.
+//!
+//! It reads the frames of the master and notices its death and SIGTERM. It runs the drain, resolves
+//! `shutdown()`, and ends the process at the deadline, even if `main` hangs. It does not decide when
+//! connections may close (`drain.rs`) or which shortages are logged (`shortages.rs`).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,47 +23,49 @@ use crate::sys::bell::Bell;
 use crate::sys::peer::Peer;
 use crate::sys::{process, stderr, thread};
 
-/// What the thread is given.
+/// The state of the monitor thread.
 pub(super) struct Watch {
     pub(super) context: Arc<Context>,
     pub(super) master: Master,
     pub(super) master_process: Option<Arc<Peer>>,
-    /// Every worker can see by now that its process is dead.
+    /// Whether the process of the master has ended, which all of its workers can see.
     pub(super) is_master_gone: bool,
     pub(super) grace: Duration,
-    /// Rings when listeners or streams changed during a drain.
+    /// Wakes this thread when listeners or connections change or `main` ends.
     pub(super) bell: Arc<Bell>,
-    /// The body is to be told of the master's death by a signal.
+    /// Whether this process still has to send itself SIGTERM because the master died.
     pub(super) is_death_untold: bool,
     pub(super) on_master_death: Option<LastHook>,
-    /// Logs shortages in single mode.
+    /// Logs shortages in single-process mode.
     pub(super) on_shortage: Option<OnShortage>,
     pub(super) shortages: Shortages,
-    /// A listener cannot accept any more, and the drain for it has begun.
+    /// Whether a listener can no longer accept, and the drain for that has begun.
     pub(super) is_failure_handled: bool,
     pub(super) process: Process,
-    /// Which of the stop signals ends the process at once.
+    /// Decides which stop signal ends the process at once.
     pub(super) escalation: Escalation,
 }
 
-/// Whose the process is that the body runs in.
+/// The process that `main` runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Process {
-    /// The worker's: it ends when its time is over.
+    /// The worker's own process, which ends at the deadline.
     Own,
-    /// A test's, which plays the master: nothing is done to it.
+    /// The process of a test, which plays the master. The monitor never ends it.
     Guest,
 }
 
-/// Who is at the other end.
+/// The connection to the master.
 pub(super) enum Master {
-    /// Single mode.
+    /// Single-process mode: there is no master.
     None,
     Alive(Arc<Channel>),
     Dead,
 }
 
-/// The master's process, where it can be held. Its end is known by this, whoever holds its end of the channel.
+/// Returns the process of the master, if the kernel provides a descriptor for it.
+///
+/// It shows the death of the master even if other processes hold the master's end of the channel.
 pub(super) fn process_of(channel: &Channel) -> Option<Peer> {
     Peer::of(channel.as_fd()).unwrap_or_else(|_dead| {
         channel.hang_up();
@@ -68,22 +73,27 @@ pub(super) fn process_of(channel: &Channel) -> Option<Peer> {
     })
 }
 
-/// A master's channels end this much before its process does, in milliseconds. If the process goes on, it was a master on a
-/// thread.
+/// How long the process of a master may outlive its channels, in milliseconds.
+///
+/// If it runs longer, the master was a thread of that process.
 const MOMENT: u8 = 100;
 
-/// The status of a process whose body did not end in time and that no master is there to kill;
-/// what `timeout(1)` uses.
+/// The exit status if `main` did not finish in time and no master killed it.
+///
+/// `timeout(1)` uses the same status.
 const TIMED_OUT: i32 = 124;
 
-/// The status of a worker whose listener cannot accept any more and whose body did not end in time; that of
-/// `Error::Accept`.
+/// The exit status if `main` did not finish in time after an error of accept.
+///
+/// It is the status of `Error::Accept`.
 const FAILED: i32 = 71;
 
-/// The status after a second Ctrl-C in single mode, as a shell would show it.
+/// The exit status after a second Ctrl-C in single-process mode.
+///
+/// A shell shows the same status.
 const INTERRUPTED: i32 = 130;
 
-/// How far the drain has come.
+/// The phase of the drain.
 enum Phase {
     Serving,
     Draining(Drain),
@@ -91,17 +101,19 @@ enum Phase {
 }
 
 impl Watch {
+    /// Starts the thread.
+    ///
     /// # Errors
-    /// The limit of threads.
+    /// The limit of threads is reached, or no memory is left.
     pub(super) fn start(self) -> io::Result<()> {
-        // It calls nothing deep, but the C library takes room for thread locals out of it.
+        // The calls are not deep, but the C library also stores thread-local variables in the stack.
         const STACK: usize = 256 * 1024;
         thread::start(c"prefork-watch", STACK, move || self.run())
     }
 
     fn run(mut self) {
         let mut phase = Phase::Serving;
-        let mut is_closed_said = false;
+        let mut is_closed_sent = false;
         loop {
             let now = Instant::now();
             if let Some(deadline) = self.own_deadline(&phase)
@@ -110,16 +122,16 @@ impl Watch {
                 self.end_now();
             }
             self.hear_failure(&mut phase);
-            let soonest = [
-                self.proceed(&mut phase, &mut is_closed_said, now),
+            let deadlines = [
+                self.proceed(&mut phase, &mut is_closed_sent, now),
                 self.end_silent_reads(&phase, now),
                 self.log_shortages(now),
             ];
-            let ask_again = soonest.into_iter().flatten().min();
+            let next_check = deadlines.into_iter().flatten().min();
             if self.is_over(&phase) {
                 return;
             }
-            let next = match (ask_again, self.own_deadline(&phase)) {
+            let next = match (next_check, self.own_deadline(&phase)) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             };
@@ -128,7 +140,8 @@ impl Watch {
         }
     }
 
-    /// In a process of its own it watches to the end; as a guest until nobody can tell it anything.
+    /// Whether the thread ends. In a worker's own process it runs until the exit. In a test it ends when
+    /// the master is dead and `shutdown()` has resolved.
     fn is_over(&self, phase: &Phase) -> bool {
         match (self.process, &self.master, phase) {
             (Process::Guest, Master::Dead, Phase::Resolved(_)) => true,
@@ -137,7 +150,9 @@ impl Watch {
         }
     }
 
-    /// A living master kills by itself, and says so in its log.
+    /// Returns when this thread ends the process.
+    ///
+    /// A master that is alive kills the worker first, and logs it.
     fn own_deadline(&self, phase: &Phase) -> Option<Instant> {
         match (&self.master, phase) {
             (_, Phase::Serving) => None,
@@ -151,29 +166,30 @@ impl Watch {
         }
     }
 
-    /// How much later than a living master this thread acts: for a worker that was sent SIGTERM by
-    /// somebody else, of which the master knows nothing.
+    /// How much later than the master this thread ends the process.
+    ///
+    /// It matters if another process sent SIGTERM to this worker, which the master does not know.
     const MASTERS_TURN: Duration = Duration::from_millis(500);
 
-    /// Moves a drain on; returns when to ask again.
+    /// Advances the drain. Returns when to check again.
     fn proceed(
         &mut self,
         phase: &mut Phase,
-        is_closed_said: &mut bool,
+        is_closed_sent: &mut bool,
         now: Instant,
     ) -> Option<Instant> {
-        let census = match phase {
+        let progress = match phase {
             Phase::Serving => return None,
-            Phase::Draining(_) | Phase::Resolved(_) => self.census(),
+            Phase::Draining(_) | Phase::Resolved(_) => self.progress(),
         };
-        let mut ask_again = None;
+        let mut next_check = None;
         if let Phase::Draining(drain) | Phase::Resolved(drain) = phase {
             self.pass_the_death_on(drain.half(), now);
-            ask_again = self.is_death_untold.then_some(drain.half());
+            next_check = self.is_death_untold.then_some(drain.half());
         }
         if let Phase::Draining(drain) = phase {
-            match drain.verdict(census, || self.context.intake().has_waiting(), now) {
-                Verdict::Wait(until) => ask_again = Some(until),
+            match drain.verdict(progress, || self.context.intake().has_waiting(), now) {
+                Verdict::Wait(until) => next_check = Some(until),
                 Verdict::Resolve => {
                     *phase = Phase::Resolved(*drain);
                     self.context.seats().close_free();
@@ -181,15 +197,17 @@ impl Watch {
                 }
             }
         }
-        if census.listeners == 0 && self.context.seats().are_closed() && !*is_closed_said {
-            *is_closed_said = true;
+        if progress.listeners == 0 && self.context.seats().are_closed() && !*is_closed_sent {
+            *is_closed_sent = true;
             self.say_closed();
         }
-        ask_again
+        next_check
     }
 
-    /// A server that has no way to return an error of accept: the worker drains and ends, and the master replaces it. The
-    /// queue is left to other workers, where there are some.
+    /// Begins a drain if a listener can no longer accept.
+    ///
+    /// The server may have no way to return the error. The worker drains and exits, and the master
+    /// replaces it. If there is a master, the queue is left to other workers.
     fn hear_failure(&mut self, phase: &mut Phase) {
         if self.is_failure_handled {
             return;
@@ -206,7 +224,11 @@ impl Watch {
         self.begin(phase, self.grace, queue);
     }
 
-    /// Threads that wait in a read for a silent client hold up the stop, and cannot see it. Returns when to ask again.
+    /// Ends blocking reads of silent clients.
+    ///
+    /// Threads in such reads delay the stop and cannot see it.
+    ///
+    /// Returns when to check again.
     fn end_silent_reads(&self, phase: &Phase, now: Instant) -> Option<Instant> {
         let (Phase::Draining(drain) | Phase::Resolved(drain)) = phase else {
             return None;
@@ -215,17 +237,17 @@ impl Watch {
         self.context.intake().end_silent_reads(now, silent_until)
     }
 
-    /// Returns when to ask again.
+    /// Logs shortages in accept. Returns when to check again.
     fn log_shortages(&mut self, now: Instant) -> Option<Instant> {
         let facts = self.context.intake().shortages();
         if facts.is_empty() {
             return None;
         }
-        let (lines, ask_again) = self.shortages.lines(&facts, now);
+        let (lines, next_check) = self.shortages.lines(&facts, now);
         for line in lines {
             self.log_shortage(line);
         }
-        ask_again
+        next_check
     }
 
     fn log_shortage(&mut self, line: ShortageLine) {
@@ -250,20 +272,24 @@ impl Watch {
         }
     }
 
-    /// A listener that `main` has an argument for is as good as open.
-    fn census(&self) -> Census {
-        let mut census = self.context.intake().census();
-        census.listeners += self.context.seats().awaited();
-        census
+    /// Returns the progress of the drain. A listener that an argument will take counts as open.
+    fn progress(&self) -> Census {
+        let mut progress = self.context.intake().census();
+        progress.listeners += self.context.seats().awaited();
+        progress
     }
 
-    /// The master closes its copies when all workers have: late clients are refused at once.
+    /// Reports that all listeners of this worker are closed.
+    ///
+    /// When all workers have reported it, the master closes its sockets, and the kernel rejects late
+    /// clients at once.
     fn say_closed(&self) {
         if let Master::Alive(channel) = &self.master {
             let _ = channel.send(&FromChild::Closed.encode());
         }
     }
 
+    /// Waits for an event, at most until this time.
     fn wait(&self, until: Option<Instant>) {
         let timeout = until.map_or(PollTimeout::NONE, |until| {
             let left = until.saturating_duration_since(Instant::now());
@@ -271,33 +297,34 @@ impl Watch {
             PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX)
         });
         let readable = PollFlags::POLLIN;
-        let bell = PollFd::new(self.bell.as_fd(), readable);
+        let waker = PollFd::new(self.bell.as_fd(), readable);
         let signals = PollFd::new(self.context.signals().as_fd(), readable);
-        // Arrays: a worker at rest has not allocated anything on this thread. An interrupted wait is followed by a look
-        // at everything, like any other.
+        // Arrays, so that an idle worker does not allocate on this thread. Every wait, also an interrupted
+        // one, is followed by a check of all sources.
         let _ = match &self.master {
             Master::Alive(channel) => {
                 let channel = PollFd::new(channel.as_fd(), readable);
                 match &self.master_process {
                     Some(process) => {
                         let process = PollFd::new(process.as_fd(), readable);
-                        poll(&mut [bell, signals, channel, process], timeout)
+                        poll(&mut [waker, signals, channel, process], timeout)
                     }
-                    None => poll(&mut [bell, signals, channel], timeout),
+                    None => poll(&mut [waker, signals, channel], timeout),
                 }
             }
-            Master::None | Master::Dead => poll(&mut [bell, signals], timeout),
+            Master::None | Master::Dead => poll(&mut [waker, signals], timeout),
         };
     }
 
+    /// Handles everything that has arrived.
     fn hear(&mut self, phase: &mut Phase) {
         self.bell.silence();
         self.hear_main(phase);
-        // The master's word before the signal that it sends as well: it knows the budget.
+        // The `drain` frame comes before the SIGTERM that the master also sends: it has the budget.
         self.hear_master(phase);
         let context = Arc::clone(&self.context);
         for received in context.signals().received() {
-            // It may have come just now, together with the signal.
+            // The frame may have arrived just now, together with the signal.
             self.hear_master(phase);
             self.begin(phase, self.grace, Queue::Serve);
             let (first, last) = (received.first, received.last);
@@ -308,8 +335,10 @@ impl Watch {
         }
     }
 
-    /// What is left after `main` drains like the rest of a worker that was asked to go; its queue is the replacement's.
-    /// Without a master nothing replaces it: then the process goes on as long as the program wants.
+    /// Begins a drain if `main` has ended.
+    ///
+    /// The queue is left to the replacement. In single-process mode nothing replaces the process, so it
+    /// runs as long as the program wants.
     fn hear_main(&self, phase: &mut Phase) {
         match self.master {
             Master::Alive(_) | Master::Dead if self.context.has_main_ended() => {
@@ -326,16 +355,16 @@ impl Watch {
             };
             let frame = match channel.receive() {
                 Received::Frame(frame) => frame,
-                // Descriptors are refused at the master's end alone.
+                // Only the master's end rejects descriptors.
                 Received::TooLong | Received::Descriptors => continue,
-                // Its last frames before its death.
+                // Read the last frames of a dead master before its death is handled.
                 Received::Nothing if !self.is_master_dead() => return,
                 Received::Nothing | Received::End => return self.master_died(phase),
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget, queue }) => self.begin(phase, budget, queue),
                 Some(FromMaster::Welcome { grace, .. }) => self.grace = grace,
-                // Nothing of ours writes log files yet; and what a later master may say.
+                // This version writes no log files, and skips frames that it does not know.
                 Some(FromMaster::ReopenLogs) | None => {}
             }
         }
@@ -352,13 +381,13 @@ impl Watch {
         let process = self.master_process.take();
         self.is_master_gone = process.is_some_and(|process| process.ends_within(MOMENT.into()));
         self.say_alone();
-        // First: a body that is quick to end waits for a hook that it sees.
+        // Start the hook before the drain: a `main` that returns quickly waits for a running hook.
         self.run_hook();
         self.begin(phase, self.grace, Queue::Serve);
         self.is_death_untold = self.process == Process::Own;
     }
 
-    /// The first one counts.
+    /// Begins the drain, unless it has already begun.
     fn begin(&self, phase: &mut Phase, budget: Duration, queue: Queue) {
         if !matches!(phase, Phase::Serving) {
             return;
@@ -373,7 +402,7 @@ impl Watch {
         *phase = Phase::Draining(drain);
     }
 
-    /// One line of each worker: nobody else is there to say what happened. Not of a guest, whose master is a test.
+    /// Logs that the master died, because no master can log it. An in-process worker logs nothing.
     fn say_alone(&self) {
         match self.process {
             Process::Guest => {}
@@ -381,7 +410,7 @@ impl Watch {
                 let slot = self.context.slot();
                 let pid = std::process::id();
                 say(&format!(
-                    "worker {slot} (pid {pid}): the master is gone, finishing"
+                    "worker {slot} (pid {pid}): master process died; draining"
                 ));
             }
         }
@@ -391,12 +420,18 @@ impl Watch {
         let Some(hook) = self.on_master_death.take() else {
             return;
         };
-        let bell = Arc::clone(&self.bell);
-        self.context.farewell().say(hook, say, move || bell.ring());
+        let waker = Arc::clone(&self.bell);
+        let (slot, pid) = (self.context.slot(), std::process::id());
+        let log_error = move |text: &str| say(&format!("worker {slot} (pid {pid}): {text}"));
+        self.context
+            .farewell()
+            .say(hook, log_error, move || waker.ring());
     }
 
-    /// For bodies that only know signals; one that knows none ends here. After the hook, which it
-    /// would end as well, but not later than in the middle of the budget.
+    /// Sends SIGTERM to this process after the master died.
+    ///
+    /// It is for programs that only handle signals. The default action ends the process, so this waits
+    /// for the hook, at most until half of the budget.
     fn pass_the_death_on(&mut self, half: Instant, now: Instant) {
         if self.is_death_untold && (!self.context.farewell().is_running() || now >= half) {
             self.is_death_untold = false;
@@ -404,6 +439,7 @@ impl Watch {
         }
     }
 
+    /// Ends the process at the deadline.
     fn end_now(&self) -> ! {
         let slot = self.context.slot();
         let pid = std::process::id();
@@ -411,18 +447,18 @@ impl Watch {
             process::exit_now(FAILED);
         }
         if self.grace.is_zero() {
-            // No time is what was asked for.
+            // A grace period of zero requests an exit without a drain.
             process::exit_now(0);
         }
         let grace = prefork_options::duration::format(self.grace);
         say(&format!(
-            "worker {slot} (pid {pid}) did not end in time (shutdown_grace_period = {grace}), it ends now"
+            "worker {slot} (pid {pid}) did not finish within shutdown_grace_period ({grace}); exiting"
         ));
         process::exit_now(TIMED_OUT)
     }
 }
 
-/// There is no master to say it.
+/// Writes a log line to stderr, without the master.
 fn say(text: &str) {
     let line = format!("prefork: {}\n", text.escape_debug());
     let _ = stderr::write_now(line.as_bytes());

@@ -1,4 +1,4 @@
-//! A worker as the body sees it.
+//! The worker as its `main` sees it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -10,18 +10,20 @@ use super::seats::{Taken, Taker};
 use super::{ArgError, Ready, Shutdown};
 use crate::net::Listener;
 
-/// The worker that this process is: its place, its listeners, its stop.
+/// The worker that runs in this process: its slot, its listeners and its shutdown.
 ///
-/// As an argument of `main`, of the function given to [`Prefork::run`](crate::Prefork::run), or
-/// from [`worker`].
+/// It is an argument of `main` and of the function given to
+/// [`Prefork::run`](crate::Prefork::run), and [`worker`] returns it.
 #[derive(Debug, Clone)]
 pub struct Worker {
     pub(super) context: Arc<Context>,
 }
 
-/// The worker that this process is; `None` in a master, and where nothing was run.
+/// Returns the worker that runs in this process.
 ///
-/// From the first call on the runtime handles SIGTERM, see [`shutdown`](crate::shutdown()).
+/// It is `None` in a master and if nothing runs.
+///
+/// From the first call on, the worker handles SIGTERM; see [`shutdown`](crate::shutdown()).
 pub fn worker() -> Option<Worker> {
     let context = current()?;
     context.take_termination();
@@ -33,76 +35,83 @@ impl Worker {
         Self { context }
     }
 
-    /// The place that this worker fills, from 0; a replacement fills the same.
+    /// Returns the slot of this worker, from 0. A replacement has the same slot.
     pub fn slot(&self) -> usize {
         self.context.slot()
     }
 
-    /// The name and the address of each listener, with the real port where 0 was asked for.
+    /// Returns the name and the address of each listener.
+    ///
+    /// If the option has port 0, the address has the port that the kernel chose.
     pub fn addrs(&self) -> &[(String, SocketAddr)] {
         self.context.addrs()
     }
 
-    /// Whether the clients of a listener are to speak TLS: its address begins with `tls://`. A body for whom that is
-    /// the operator's choice takes it as a `TlsListener` then, with [`listener`](Self::listener) otherwise.
+    /// Whether the clients of a listener use TLS: its address begins with `tls://`.
+    ///
+    /// A server whose operator decides about TLS takes the listener with `tls_listener` if this is
+    /// true, and with [`listener`](Self::listener) otherwise.
     ///
     /// # Errors
-    /// No listener has that name.
+    /// No listener has this name.
     pub fn is_tls(&self, name: &str) -> Result<bool, ArgError> {
-        Ok(self.context.is_tls(self.place(name)?))
+        Ok(self.context.is_tls(self.index_of(name)?))
     }
 
-    /// Takes a listener by its name; unnamed ones are `listener0`, `listener1`, …
+    /// Takes a listener by its name; unnamed listeners are `listener0`, `listener1`, …
     ///
     /// # Errors
-    /// No listener has that name, or it was taken already: by an argument of `main` or by an
-    /// earlier call. Its address begins with `tls://`, and the body has not asked for the configuration of TLS
-    /// (`tls_config`, or an `Arc<rustls::ServerConfig>` as argument) that it needs to do the handshakes itself; without
-    /// feature `tls` there is none to ask for.
+    /// - No listener has this name.
+    /// - An argument of `main` or an earlier call has already taken the listener.
+    /// - Its address begins with `tls://`, and the code has not yet asked for the TLS configuration
+    ///   that it needs to do the handshakes itself (`tls_config`, or an argument of type
+    ///   `Arc<rustls::ServerConfig>`). This requires feature `tls`.
     pub fn listener(&self, name: &str) -> Result<Listener, ArgError> {
         self.context.take_termination();
-        self.context.listener(self.plain_place(name)?)
+        self.context.listener(self.plain_index_of(name)?)
     }
 
-    /// Takes the socket of a listener as the standard library's; it is non-blocking, unless `main`
-    /// declares a `std::net::TcpListener` for it.
+    /// Takes the socket of a listener as a `std::net::TcpListener`.
     ///
-    /// It knows nothing of stops: see the table of promises on the crate's page.
+    /// It is in non-blocking mode, unless `main` has an argument of type `std::net::TcpListener` for
+    /// it. It does not learn of a stop; the crate's page lists which guarantees it lacks.
     ///
     /// # Errors
-    /// As [`listener`](Self::listener).
+    /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener.
     pub fn tcp_listener(&self, name: &str) -> Result<TcpListener, ArgError> {
-        self.context.raw_listener(self.plain_place(name)?)
+        self.context.raw_listener(self.plain_index_of(name)?)
     }
 
-    /// This worker serves from now on; needed where it is not seen, with raw listeners or none.
+    /// Reports that this worker is ready; see [`ready`](crate::ready()).
     pub fn ready(&self) {
         self.context.announce_ready();
     }
 
-    /// When to go, see [`shutdown`](crate::shutdown()).
+    /// Returns a future that resolves when the server should close its connections.
+    ///
+    /// See [`shutdown`](crate::shutdown()).
     pub fn shutdown(&self) -> Shutdown {
-        // Whoever was given a worker without being `main`: an argument of the user's own type.
+        // If `main` takes no `Worker`, this was called through an argument of the user's own type.
         self.context.take_termination();
         Shutdown::new(self.context.shutdown())
     }
 
-    /// Nobody is to speak plain text where clients begin a handshake.
-    fn plain_place(&self, name: &str) -> Result<usize, ArgError> {
-        let place = self.place(name)?;
-        if !self.context.is_tls(place) {
-            return Ok(place);
+    /// Returns the index of a listener, or an error if the code must use TLS.
+    fn plain_index_of(&self, name: &str) -> Result<usize, ArgError> {
+        let index = self.index_of(name)?;
+        if !self.context.is_tls(index) {
+            return Ok(index);
         }
         #[cfg(feature = "tls")]
         if self.context.tls().is_in_the_body() {
-            return Ok(place);
+            return Ok(index);
         }
         Err(ArgError::new(format!(
-            "listener '{name}' speaks TLS (tls://): {WAY_OUT}"
+            "listener '{name}' uses TLS (tls://): {TLS_HELP}"
         )))
     }
 
-    pub(super) fn place(&self, name: &str) -> Result<usize, ArgError> {
+    pub(super) fn index_of(&self, name: &str) -> Result<usize, ArgError> {
         let mut names = self.addrs().iter();
         names
             .position(|(known, _)| known == name)
@@ -111,43 +120,44 @@ impl Worker {
 }
 
 #[cfg(feature = "tls")]
-const WAY_OUT: &str = "take it with tls_listener, or ask for tls_config before";
+const TLS_HELP: &str = "call worker.tls_listener, or call worker.tls_config first";
 
-/// The master has the feature: this program is another one, that a `child_producer` has put in the place of its own.
+/// The master has the feature, so this is another program, which a `child_producer` selected.
 #[cfg(not(feature = "tls"))]
-const WAY_OUT: &str = "this program needs feature `tls` of prefork for it";
+const TLS_HELP: &str = "build this program with feature `tls` of prefork";
 
 impl Context {
     pub(super) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
-        let (name, addr) = self.seat(index)?;
+        let (name, addr) = self.name_and_addr(index)?;
         match self.seats().take(index, Taker::Ours) {
             Taken::Socket(fd) => Ok(Listener::new(fd, addr, self.intake())),
             Taken::Already => Err(taken(name)),
-            // The worker goes already: nothing is left to accept.
+            // The worker is already draining: nothing is left to accept.
             Taken::Closed => Ok(Listener::ended(addr, self.intake())),
         }
     }
 
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, ArgError> {
-        let (name, _) = self.seat(index)?;
+        let (name, _) = self.name_and_addr(index)?;
         match self.seats().take(index, Taker::Raw) {
             Taken::Socket(fd) => Ok(fd.into()),
             Taken::Already => Err(taken(name)),
             Taken::Closed => {
-                let reason = format!("listener '{name}' is closed: the worker goes already");
+                let reason = format!("listener '{name}' is closed: the worker is shutting down");
                 Err(ArgError::new(reason))
             }
         }
     }
 
-    fn seat(&self, index: usize) -> Result<(&str, SocketAddr), ArgError> {
-        let seat = self.addrs().get(index);
-        let (name, addr) = seat.ok_or_else(|| ArgError::new("there is no such listener"))?;
+    fn name_and_addr(&self, index: usize) -> Result<(&str, SocketAddr), ArgError> {
+        let listener = self.addrs().get(index);
+        let (name, addr) =
+            listener.ok_or_else(|| ArgError::new("the worker does not have this listener"))?;
         Ok((name, *addr))
     }
 }
 
-/// Why there is no listener of this name, with the names that there are.
+/// The error for an unknown name; it contains the names of all listeners.
 fn absent(name: &str, addrs: &[(String, SocketAddr)]) -> String {
     let names = addrs.iter().map(|(name, _)| name.as_str());
     let near = match nearest(name, names.clone()) {
@@ -155,16 +165,18 @@ fn absent(name: &str, addrs: &[(String, SocketAddr)]) -> String {
         None => String::new(),
     };
     let all: Vec<&str> = names.collect();
-    let there = match all.as_slice() {
+    let known = match all.as_slice() {
         [] => "no listener is configured: set listen in the attribute or the builder".to_owned(),
         [one] => format!("there is only '{one}'"),
         many => format!("there are only '{}'", many.join("', '")),
     };
-    format!("there is no listener '{name}'{near}, {there}")
+    format!("there is no listener '{name}'{near}; {known}")
 }
 
 fn taken(name: &str) -> ArgError {
-    ArgError::new(format!("listener '{name}' was taken already"))
+    ArgError::new(format!(
+        "listener '{name}' was already taken by an argument of main or an earlier call"
+    ))
 }
 
 impl From<&Worker> for Ready {
@@ -180,8 +192,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_no_listener_has_is_answered_with_the_names() {
-        let there = |names: &[&str]| -> Vec<(String, SocketAddr)> {
+    fn the_error_for_an_unknown_name_contains_the_names() {
+        let listeners = |names: &[&str]| -> Vec<(String, SocketAddr)> {
             let addr: SocketAddr = ([127, 0, 0, 1], 80).into();
             names
                 .iter()
@@ -191,18 +203,18 @@ mod tests {
         for (names, text) in [
             (
                 &["listener0"][..],
-                "there is no listener 'http', there is only 'listener0'",
+                "there is no listener 'http'; there is only 'listener0'",
             ),
             (
                 &["htpp", "admin"],
-                "there is no listener 'http' (did you mean 'htpp'?), there are only 'htpp', 'admin'",
+                "there is no listener 'http' (did you mean 'htpp'?); there are only 'htpp', 'admin'",
             ),
             (
                 &[],
-                "there is no listener 'http', no listener is configured: set listen in the attribute or the builder",
+                "there is no listener 'http'; no listener is configured: set listen in the attribute or the builder",
             ),
         ] {
-            assert_eq!(absent("http", &there(names)), text);
+            assert_eq!(absent("http", &listeners(names)), text);
         }
     }
 }
