@@ -1,4 +1,4 @@
-//! What an error of accept(2) means for the loop that accepts. Pure.
+//! What an error of accept(2) means for the accept loop. Pure.
 
 use std::io;
 use std::time::Duration;
@@ -8,22 +8,23 @@ use std::time::Duration;
 pub(super) enum AcceptError {
     /// One connection failed; the next one may not. Accept again at once.
     OfConnection,
-    /// Descriptors or memory have run out. The connection still waits; accept again later.
+    /// No descriptors or no memory are left. The connection stays in the queue; accept again later.
     Shortage,
-    /// The socket cannot accept any more, or this process may not. Time does not change that.
+    /// The socket can no longer accept, or this process is not allowed to. A retry does not help.
     Permanent,
 }
 
-/// The errors of accept(2), and those of `epoll_ctl(2)` for a runtime that registers what it accepted. `WouldBlock` and
-/// `Interrupted` are no failures, and are handled where they arise.
+/// Classifies the errors of accept(2) and of epoll_ctl(2), with which a runtime registers a connection.
+///
+/// `WouldBlock` and `Interrupted` are not failures; the callers handle them.
 pub(super) fn classify(error: &io::Error) -> AcceptError {
-    // An error without a number does not come from the system: a runtime that shuts down, for example.
+    // An error without errno does not come from a system call: for example, the runtime shuts down.
     let Some(errno) = error.raw_os_error() else {
         return AcceptError::Permanent;
     };
     match errno {
-        // "Already-pending network errors on the new socket", which accept(2) wants treated like EAGAIN; `EPERM`: a
-        // firewall forbids the connection.
+        // "Already-pending network errors on the new socket", to be treated like `EAGAIN` (accept(2)).
+        // `EPERM`: a firewall rejects the connection.
         libc::ECONNABORTED
         | libc::ECONNRESET
         | libc::ECONNREFUSED
@@ -37,7 +38,7 @@ pub(super) fn classify(error: &io::Error) -> AcceptError {
         | libc::ETIMEDOUT => AcceptError::OfConnection,
         #[cfg(any(target_os = "linux", target_os = "android"))]
         libc::ENONET => AcceptError::OfConnection,
-        // `ENOSPC`: the user has too many watches of epoll.
+        // `ENOSPC`: the user has too many epoll watches.
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC => {
             AcceptError::Shortage
         }
@@ -45,14 +46,15 @@ pub(super) fn classify(error: &io::Error) -> AcceptError {
     }
 }
 
-/// How long accepting rests in a shortage: what frees descriptors may be the end of a request.
+/// The pause between two accepts in a shortage: the end of a request may free descriptors.
 pub(super) const RETRY: Duration = Duration::from_millis(100);
 
-/// How many connections in a row may fail before the error counts as permanent. Longer than any queue that is in use:
-/// a filter of system calls may answer `EPERM` for ever.
+/// How many connections in a row may fail before the error counts as permanent.
+///
+/// More than any usual length of an accept queue: a seccomp filter may return `EPERM` forever.
 pub(super) const MAX_FAILED_CONNECTIONS: u32 = 10_000;
 
-/// Counts connections that failed one after the other, within one call of accept.
+/// Counts consecutive failed connections within one call of accept.
 #[derive(Debug, Default)]
 pub(super) struct FailedConnections(u32);
 
@@ -69,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_of_accept_has_its_class() {
+    fn each_error_of_accept_is_classified() {
         use AcceptError::{OfConnection, Permanent, Shortage};
 
         let table = [
@@ -108,11 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn failed_connections_are_passed_over_up_to_a_limit() {
-        let refused = io::Error::from_raw_os_error(libc::EPERM);
+    fn failed_connections_are_skipped_up_to_a_limit() {
+        let rejected = io::Error::from_raw_os_error(libc::EPERM);
         let mut failed = FailedConnections::default();
-        let passed = (0..=MAX_FAILED_CONNECTIONS).filter(|_| failed.allows_retry(&refused));
-        assert_eq!(passed.count(), MAX_FAILED_CONNECTIONS as usize - 1);
+        let skipped = (0..=MAX_FAILED_CONNECTIONS).filter(|_| failed.allows_retry(&rejected));
+        assert_eq!(skipped.count(), MAX_FAILED_CONNECTIONS as usize - 1);
         let shortage = io::Error::from_raw_os_error(libc::EMFILE);
         assert!(!FailedConnections::default().allows_retry(&shortage));
     }

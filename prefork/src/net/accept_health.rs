@@ -1,5 +1,7 @@
-//! What the accept loops of one process report beside connections: that a listener cannot accept for now, and that one
-//! cannot accept any more. What is logged, and when, is decided elsewhere.
+//! Shortages and failures that the accept loops of one process report.
+//!
+//! Knows since when a listener cannot accept, and which error is permanent. Does not know what is
+//! logged and when: the monitor decides that.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::intake::Intake;
 
-/// Of all listeners of a process.
+/// The shortages and the failure of all listeners of a process.
 #[derive(Debug, Default)]
 pub(super) struct AcceptHealth {
     state: Mutex<State>,
@@ -31,16 +33,16 @@ pub(crate) struct ShortageFact {
     pub(crate) since: Instant,
     /// When accept failed for the last time.
     pub(crate) last: Instant,
-    /// When accept worked again; `None` while it does not.
+    /// When accept worked again; `None` during the shortage.
     pub(crate) over: Option<Instant>,
 }
 
-/// Why a listener cannot accept any more.
+/// Why a listener can no longer accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AcceptFailure {
     /// The listener's address.
     pub(crate) addr: SocketAddr,
-    /// The error's number, where it comes from the system.
+    /// The errno, if the error comes from a system call.
     pub(crate) errno: Option<i32>,
     /// The error's text.
     pub(crate) text: String,
@@ -58,7 +60,7 @@ impl AcceptFailure {
 
 /// For accept loops.
 impl Intake {
-    /// Notes that accept fails for lack of descriptors or memory.
+    /// Notes that accept failed because no descriptors or no memory are left.
     pub(super) fn note_shortage(&self, addr: SocketAddr, error: &io::Error) {
         let Some(errno) = error.raw_os_error() else {
             return;
@@ -85,8 +87,9 @@ impl Intake {
         self.changed();
     }
 
-    /// Whether accept has not failed for a while. For listeners whose queue is never empty: a single success says only
-    /// that one descriptor was free.
+    /// Whether the last failure of accept is at least 1 s old.
+    ///
+    /// For listeners whose queue is never empty: a single success only means that one descriptor was free.
     pub(super) fn is_shortage_old(&self, addr: SocketAddr) -> bool {
         const WHILE: Duration = Duration::from_secs(1);
         let state = self.health.state();
@@ -94,7 +97,7 @@ impl Intake {
         facts.any(|fact| fact.addr == addr && fact.last.elapsed() >= WHILE)
     }
 
-    /// Notes that accept does not fail any more.
+    /// Notes that accept works again.
     pub(super) fn note_accept_works(&self, addr: SocketAddr) {
         let mut state = self.health.state();
         let known = state.shortages.iter_mut().find(|fact| fact.addr == addr);
@@ -106,7 +109,7 @@ impl Intake {
         self.changed();
     }
 
-    /// Notes that a listener cannot accept any more: the worker is to end. The first one counts.
+    /// Notes that a listener can no longer accept, so that the worker drains. The first failure counts.
     pub(super) fn fail(&self, addr: SocketAddr, error: &io::Error) {
         let failure = AcceptFailure {
             addr,
@@ -118,7 +121,7 @@ impl Intake {
     }
 }
 
-/// For the thread that watches.
+/// For the monitor thread.
 impl Intake {
     /// The latest shortage of each listener that had one.
     pub(crate) fn shortages(&self) -> Vec<ShortageFact> {

@@ -1,12 +1,12 @@
-//! Which handshakes may begin, and which one ends for another or for its age.
+//! Decides which TLS handshakes may begin, and which one is evicted or times out.
 //!
-//! The type is pure: times, the length of the accept queue and unread bytes are arguments. It does not know sockets or
-//! tasks.
+//! Pure: the time, the length of the accept queue and the presence of unread bytes are arguments. Does
+//! not know sockets or tasks.
 //!
-//! If all places are taken, a handshake that has waited for its client for long enough gives way to the next connection.
-//! How long is long enough depends on the length of the accept queue and on how far the client has come: a longer queue
-//! shortens the time, and a client that has sent something gets more of it than a silent one. A handshake with unread
-//! bytes waits for this process, not for its client, and never gives way.
+//! If the limit is reached, a handshake that has waited for its client for long enough is evicted for
+//! the next connection. The time depends on the length of the accept queue and on the stage: a longer
+//! queue shortens it, and a client that has sent something gets more time than a silent one. A
+//! handshake with unread bytes waits for this process, not for its client, and is never evicted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,48 +14,49 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a listener allows.
+/// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
+    /// How long a handshake may take.
     pub(super) timeout: Duration,
-    /// Of those that go on and those that nobody has collected together.
+    /// The maximum of handshakes in progress plus streams that accept has not returned.
     pub(super) max: usize,
     pub(super) protection: Protection,
 }
 
 impl Limits {
-    /// The default of `max` where descriptors are few.
+    /// The lowest default of `max`.
     const FEW: u64 = 256;
 
-    /// The default of `max` where they are many: a client can make the server hold a hello of 64 KiB.
+    /// The highest default of `max`: a client can make the server hold a ClientHello of 64 KiB.
     const MANY: u64 = 512;
 
-    /// The default of `max` in a process that may have so many descriptors: a quarter of them.
+    /// The default of `max`: a quarter of the descriptors that the process may have, within limits.
     pub(super) fn default_max(descriptors: u64) -> usize {
         let max = (descriptors / 4).clamp(Self::FEW, Self::MANY);
         usize::try_from(max).unwrap_or(usize::MAX)
     }
 }
 
-/// How long a handshake may wait for its client before it gives way to a new connection.
+/// How long a handshake may wait for its client before it can be evicted for a new connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Protection {
-    /// This long if the accept queue is empty; less if connections wait in it.
+    /// This time if the accept queue is empty; less if connections wait in it.
     ByQueue(Duration),
     #[cfg(test)]
     Fixed(Duration),
 }
 
-/// What a handshake waits for from its client. The first stage gives way first.
+/// What a handshake waits for from its client. The first stage is evicted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// The client was refused, and reads the alert.
+    /// The handshake has failed, and the client reads the alert.
     Refused,
     /// The client has sent no byte.
     Silent,
-    /// The client has sent a part of its hello.
+    /// The client has sent a part of its ClientHello.
     Begun,
-    /// The server has answered the hello.
+    /// The server has answered the ClientHello.
     Answered,
 }
 
@@ -70,11 +71,11 @@ impl Stage {
         }
     }
 
-    /// The shortest protection, however long the queue is.
+    /// The minimum age for an eviction, however long the queue is.
     ///
-    /// - A client sends its hello right after the last packet of the TCP handshake, so it is silent for milliseconds.
-    /// - The parts of one hello follow each other without a round trip.
-    /// - The client's answer to the server takes one round trip, which may be 300 ms in a mobile network.
+    /// - A client sends its ClientHello right after the TCP handshake, so it is silent for milliseconds.
+    /// - The parts of one ClientHello follow each other without a round trip.
+    /// - The client's reply to the server takes one round trip, which may be 300 ms in a mobile network.
     const fn shortest(self) -> Duration {
         match self {
             Self::Refused | Self::Silent => Duration::from_millis(20),
@@ -87,17 +88,18 @@ impl Stage {
 /// Whether one more handshake may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// If it has a number, that handshake gives way.
+    /// One more may begin. The handshake with this number, if any, is evicted for it.
     Open(Option<u64>),
-    /// If it has a time, the next handshake is old enough to give way then.
+    /// No handshake may begin before this.
     Full(AskAgain),
 }
 
-/// When to ask again where there is no room; before, the answer is the same unless the accept queue grows.
+/// When to ask again after [`Entry::Full`]. Before, the answer changes only if the accept queue grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AskAgain {
+    /// When a handshake ends or accept returns a stream.
     WhenRoomIsMade,
-    /// When room is made, or then.
+    /// As above, at the latest at this time.
     AtTheLatest(Instant),
 }
 
@@ -110,7 +112,7 @@ impl AskAgain {
     }
 }
 
-/// Why one is ended from this side.
+/// Why the server aborts a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GivenUp {
     Late,
@@ -120,27 +122,29 @@ pub(super) enum GivenUp {
 impl fmt::Display for GivenUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Late => "the handshake took too long",
-            Self::ForAnother => "the handshake gave way to a waiting client: max_handshakes or the limit of open files is reached",
+            Self::Late => "the handshake took longer than handshake_timeout",
+            Self::ForAnother => "the handshake was aborted in favor of a waiting client: max_handshakes or the limit of open files is reached",
         })
     }
 }
 
+/// The handshakes of one listener, by number.
 #[derive(Debug)]
 pub(super) struct Admission {
     limits: Limits,
-    /// By number, and so in the order of their age. One that was given up counts until its socket is closed, so that
-    /// there is never more than one beyond the limit.
+    /// By number, so the oldest comes first. An aborted handshake counts until its socket is closed,
+    /// so that the limit is never exceeded by more than one.
     going_on: BTreeMap<u64, GoingOn>,
-    /// Those that wait for their client and were not given up.
+    /// Handshakes that wait for their client and were not aborted.
     waiting: Waiting,
-    /// How many of `going_on` were given up.
+    /// The number of aborted handshakes in `going_on`.
     given_up: usize,
     next_number: u64,
-    /// Through, and not taken by anybody yet.
+    /// The number of complete handshakes whose stream accept has not returned.
     uncollected: usize,
 }
 
+/// A handshake whose socket is open.
 #[derive(Debug)]
 struct GoingOn {
     begun: Instant,
@@ -148,7 +152,7 @@ struct GoingOn {
     /// When it began to wait for its client at this stage.
     since: Instant,
     given_up: Option<GivenUp>,
-    /// It came to nothing by itself, and its client still reads why.
+    /// It failed before it was aborted, and its client still reads the alert.
     has_failed: bool,
 }
 
@@ -172,13 +176,14 @@ impl Admission {
         &mut self.limits
     }
 
-    /// Whether all places are taken; if not, the length of the accept queue changes nothing.
+    /// Whether the limit is reached. If not, the length of the accept queue does not matter.
     pub(super) fn is_full(&self) -> bool {
         self.count() >= self.limits.max
     }
 
-    /// Whether one more may begin while `queued` connections wait in the accept queue. `has_unread` tells for a number
-    /// whether bytes of that client wait to be read.
+    /// Whether one more may begin while `queued` connections wait in the accept queue.
+    ///
+    /// `has_unread` returns for the number of a handshake whether bytes of its client are unread.
     pub(super) fn entry(
         &mut self,
         now: Instant,
@@ -193,30 +198,32 @@ impl Admission {
         }
         match self.next_to_give_way(now, queued, has_unread) {
             Ok(number) => Entry::Open(Some(number)),
-            Err(ask_again) => Entry::Full(ask_again),
+            Err(retry) => Entry::Full(retry),
         }
     }
 
-    /// One more: its number, and the one that gives way to it, if that has not ended since the entry.
-    pub(super) fn begin(&mut self, now: Instant, gives_way: Option<u64>) -> (u64, Option<u64>) {
+    /// Adds a handshake. Returns its number and the number of the one that is evicted for it.
+    ///
+    /// `evicted` is the number from [`Entry::Open`]. If that handshake has ended since, none is evicted.
+    pub(super) fn begin(&mut self, now: Instant, evicted: Option<u64>) -> (u64, Option<u64>) {
         let number = self.next_number;
         self.next_number += 1;
-        let going_on = GoingOn {
+        let entry = GoingOn {
             begun: now,
             stage: Stage::Silent,
             since: now,
             given_up: None,
             has_failed: false,
         };
-        self.going_on.insert(number, going_on);
+        self.going_on.insert(number, entry);
         self.waiting.insert(Stage::Silent, now, number);
         let is_over = self.count() > self.limits.max;
-        let gives_way = gives_way.filter(|_| is_over);
-        let gives_way = gives_way.filter(|&number| self.give_up(number, GivenUp::ForAnother));
-        (number, gives_way)
+        let evicted = evicted.filter(|_| is_over);
+        let evicted = evicted.filter(|&number| self.give_up(number, GivenUp::ForAnother));
+        (number, evicted)
     }
 
-    /// As if the limit was reached: the next one to give way, if one is old enough.
+    /// Evicts a handshake as if the limit was reached. Returns its number, if one is old enough.
     pub(super) fn give_way(
         &mut self,
         now: Instant,
@@ -230,38 +237,39 @@ impl Admission {
         next.filter(|&number| self.give_up(number, GivenUp::ForAnother))
     }
 
-    /// The task of a handshake reads or writes: it does not wait for its client, and does not give way.
+    /// The task of a handshake reads or writes: it does not wait for its client and cannot be evicted.
     pub(super) fn client_spoke(&mut self, number: u64) {
-        if let Some(going_on) = self.going_on.get(&number) {
-            self.waiting.remove(going_on.stage, going_on.since, number);
+        if let Some(entry) = self.going_on.get(&number) {
+            self.waiting.remove(entry.stage, entry.since, number);
         }
     }
 
-    /// The task of a handshake waits for its client. The time counts from the first wait at a stage: a client cannot
-    /// lengthen it by single bytes.
+    /// The task of a handshake waits for its client.
+    ///
+    /// The time counts from the first wait at a stage, so that a client cannot extend it byte by byte.
     pub(super) fn waits(&mut self, number: u64, stage: Stage, now: Instant) {
-        let Some(going_on) = self.going_on.get_mut(&number) else {
+        let Some(entry) = self.going_on.get_mut(&number) else {
             return;
         };
-        if going_on.given_up.is_some() {
+        if entry.given_up.is_some() {
             return;
         }
-        self.waiting.remove(going_on.stage, going_on.since, number);
-        if going_on.stage != stage {
-            going_on.stage = stage;
-            going_on.since = now;
+        self.waiting.remove(entry.stage, entry.since, number);
+        if entry.stage != stage {
+            entry.stage = stage;
+            entry.since = now;
         }
-        self.waiting.insert(stage, going_on.since, number);
+        self.waiting.insert(stage, entry.since, number);
     }
 
-    /// Those whose time is over, and when that of the next one is.
+    /// Aborts the handshakes whose time is over. Returns their numbers and the next deadline.
     pub(super) fn late_ones(&mut self, now: Instant) -> (Vec<u64>, Option<Instant>) {
-        let mut late = Vec::new();
+        let mut timed_out = Vec::new();
         let mut next = None;
-        for (&number, going_on) in &self.going_on {
-            let deadline = going_on.begun.checked_add(self.limits.timeout);
+        for (&number, entry) in &self.going_on {
+            let deadline = entry.begun.checked_add(self.limits.timeout);
             match deadline {
-                Some(deadline) if deadline <= now => late.push(number),
+                Some(deadline) if deadline <= now => timed_out.push(number),
                 // The others are younger.
                 Some(_) | None => {
                     next = deadline;
@@ -269,13 +277,13 @@ impl Admission {
                 }
             }
         }
-        late.retain(|&number| self.give_up(number, GivenUp::Late));
-        (late, next)
+        timed_out.retain(|&number| self.give_up(number, GivenUp::Late));
+        (timed_out, next)
     }
 
     pub(super) fn is_given_up(&self, number: u64) -> bool {
-        let going_on = self.going_on.get(&number);
-        going_on.is_some_and(|going_on| going_on.given_up.is_some())
+        let entry = self.going_on.get(&number);
+        entry.is_some_and(|entry| entry.given_up.is_some())
     }
 
     pub(super) fn is_going_on(&self, number: u64) -> bool {
@@ -286,55 +294,57 @@ impl Admission {
         self.going_on.is_empty()
     }
 
-    /// It is through, and keeps its place until it is collected.
+    /// The handshake is complete. It counts until its stream is returned by accept.
     pub(super) fn finish(&mut self, number: u64) {
         self.remove(number);
         self.uncollected += 1;
     }
 
+    /// Accept returns the stream of a complete handshake.
     pub(super) fn collect(&mut self) {
         self.uncollected -= 1;
     }
 
-    /// It came to nothing, and keeps its place until its socket is closed or it gives way. Whether that is news: one that
-    /// was given up fails because it was.
+    /// The handshake has failed. It counts until its socket is closed, or until it is evicted.
+    ///
+    /// Returns false if it was aborted before: then that is the reason of the failure.
     pub(super) fn fail(&mut self, number: u64, now: Instant) -> bool {
         self.waits(number, Stage::Refused, now);
-        let Some(going_on) = self.going_on.get_mut(&number) else {
+        let Some(entry) = self.going_on.get_mut(&number) else {
             return false;
         };
-        going_on.has_failed = going_on.given_up.is_none();
-        going_on.has_failed
+        entry.has_failed = entry.given_up.is_none();
+        entry.has_failed
     }
 
-    /// Its socket is closed. Why it was given up, where that is what it came to nothing by.
+    /// The socket of the handshake is closed. Returns why it was aborted, unless it had failed before.
     pub(super) fn end(&mut self, number: u64) -> Option<GivenUp> {
         let ended = self.remove(number)?;
         ended.given_up.filter(|_| !ended.has_failed)
     }
 
-    /// The number of the first that has waited for long enough, or when one will have.
+    /// The number of the first handshake that may be evicted, or when to ask again.
     fn next_to_give_way(
         &mut self,
         now: Instant,
         queued: usize,
         has_unread: impl Fn(u64) -> bool,
     ) -> Result<u64, AskAgain> {
-        let mut ask_again = AskAgain::WhenRoomIsMade;
+        let mut retry = AskAgain::WhenRoomIsMade;
         let mut before = 0;
         for stage in Stage::ALL {
-            // Stages before this one with half of the places make room fast enough.
+            // If earlier stages hold at least half of the limit, evicting them is fast enough.
             if before > 0 && before * 2 >= self.count() {
                 break;
             }
-            let protection = self.protection(stage, queued);
+            let min_age = self.protection(stage, queued);
             while let Some((since, number)) = self.waiting.first(stage) {
-                let old = since.checked_add(protection);
-                if old.is_none_or(|old| now < old) {
-                    ask_again = old.map_or(ask_again, |old| ask_again.no_later_than(old));
+                let evictable_at = since.checked_add(min_age);
+                if evictable_at.is_none_or(|at| now < at) {
+                    retry = evictable_at.map_or(retry, |at| retry.no_later_than(at));
                     break;
                 }
-                // A client that was refused is not listened to.
+                // After a failure the bytes of the client do not matter.
                 if stage == Stage::Refused || !has_unread(number) {
                     return Ok(number);
                 }
@@ -342,17 +352,19 @@ impl Admission {
             }
             before += self.waiting.count(stage);
         }
-        Err(ask_again)
+        Err(retry)
     }
 
-    /// The time after which handshakes make room fast enough that no connection waits in the queue for longer than
-    /// [`wait_in_queue`](Stage::wait_in_queue): in each such time as many as wait have to leave.
+    /// The minimum age for an eviction at this stage.
+    ///
+    /// It is short enough that no connection waits in the queue for longer than
+    /// [`wait_in_queue`](Stage::wait_in_queue): within that time `queued` handshakes have to end.
     fn protection(&self, stage: Stage, queued: usize) -> Duration {
         match self.limits.protection {
             Protection::ByQueue(longest) => {
                 let to_u32 = |count| u32::try_from(count).unwrap_or(u32::MAX);
-                let all_places = stage.wait_in_queue().saturating_mul(to_u32(self.count()));
-                let fast_enough = all_places.checked_div(to_u32(queued));
+                let for_all = stage.wait_in_queue().saturating_mul(to_u32(self.count()));
+                let fast_enough = for_all.checked_div(to_u32(queued));
                 let shortest = stage.shortest().min(longest);
                 fast_enough.map_or(longest, |time| time.clamp(shortest, longest))
             }
@@ -361,25 +373,25 @@ impl Admission {
         }
     }
 
-    /// Whether it was not given up before; the first reason counts.
-    fn give_up(&mut self, number: u64, why: GivenUp) -> bool {
-        let Some(going_on) = self.going_on.get_mut(&number) else {
+    /// Marks a handshake as aborted. Returns false if it was aborted before; the first reason counts.
+    fn give_up(&mut self, number: u64, reason: GivenUp) -> bool {
+        let Some(entry) = self.going_on.get_mut(&number) else {
             return false;
         };
-        if going_on.given_up.is_some() {
+        if entry.given_up.is_some() {
             return false;
         }
-        going_on.given_up = Some(why);
+        entry.given_up = Some(reason);
         self.given_up += 1;
-        self.waiting.remove(going_on.stage, going_on.since, number);
+        self.waiting.remove(entry.stage, entry.since, number);
         true
     }
 
     fn remove(&mut self, number: u64) -> Option<GoingOn> {
-        let going_on = self.going_on.remove(&number)?;
-        self.waiting.remove(going_on.stage, going_on.since, number);
-        self.given_up -= usize::from(going_on.given_up.is_some());
-        Some(going_on)
+        let entry = self.going_on.remove(&number)?;
+        self.waiting.remove(entry.stage, entry.since, number);
+        self.given_up -= usize::from(entry.given_up.is_some());
+        Some(entry)
     }
 
     fn count(&self) -> usize {
@@ -387,7 +399,7 @@ impl Admission {
     }
 }
 
-/// Handshakes by stage, and at each stage in the order in which their wait began.
+/// Handshakes by stage, ordered by the time since which they wait.
 #[derive(Debug, Default)]
 struct Waiting([BTreeSet<(Instant, u64)>; Stage::ALL.len()]);
 
@@ -415,59 +427,59 @@ mod tests {
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
-    const PROTECTED: Duration = Duration::from_secs(1);
+    const MIN_AGE: Duration = Duration::from_secs(1);
 
     fn of(max: usize) -> (Admission, Instant) {
         let limits = Limits {
             timeout: TIMEOUT,
             max,
-            protection: Protection::ByQueue(PROTECTED),
+            protection: Protection::ByQueue(MIN_AGE),
         };
         (Admission::new(limits), Instant::now())
     }
 
-    /// Whether one may begin; no bytes are unread.
+    /// Whether one more may begin if no bytes are unread.
     fn entry(admission: &mut Admission, now: Instant, queued: usize) -> Entry {
         admission.entry(now, queued, |_| false)
     }
 
-    /// Begins one as the listener does: its number, and the one that gives way.
+    /// Begins a handshake as the listener does. Returns its number and the number of the evicted one.
     fn begin(admission: &mut Admission, now: Instant) -> (u64, Option<u64>) {
         match entry(admission, now, 0) {
-            Entry::Open(gives_way) => admission.begin(now, gives_way),
-            Entry::Full(ask_again) => panic!("there is no room: {ask_again:?}"),
+            Entry::Open(evicted) => admission.begin(now, evicted),
+            Entry::Full(retry) => panic!("the limit is reached: {retry:?}"),
         }
     }
 
     #[test]
-    fn the_oldest_gives_way_when_it_is_old_enough_and_once() {
+    fn the_oldest_handshake_is_evicted_once_when_it_is_old_enough() {
         let (mut admission, start) = of(2);
         assert_eq!(begin(&mut admission, start), (0, None));
-        let later = start + PROTECTED / 2;
+        let later = start + MIN_AGE / 2;
         assert_eq!(begin(&mut admission, later), (1, None));
-        let old = start + PROTECTED;
+        let old = start + MIN_AGE;
         assert_eq!(
             entry(&mut admission, later, 0),
             Entry::Full(AtTheLatest(old))
         );
         assert_eq!(entry(&mut admission, old, 0), Entry::Open(Some(0)));
         assert_eq!(begin(&mut admission, old), (2, Some(0)));
-        // Its socket is still open, and a second one does not go as well.
+        // Its socket is still open, so no second one is evicted.
         assert_eq!(
-            entry(&mut admission, old + PROTECTED, 0),
+            entry(&mut admission, old + MIN_AGE, 0),
             Entry::Full(WhenRoomIsMade)
         );
         assert_eq!(admission.end(0), Some(GivenUp::ForAnother));
         assert_eq!(
             entry(&mut admission, old, 0),
-            Entry::Full(AtTheLatest(later + PROTECTED))
+            Entry::Full(AtTheLatest(later + MIN_AGE))
         );
         assert_eq!(admission.end(1), None);
         assert_eq!(entry(&mut admission, old, 0), Entry::Open(None));
     }
 
     #[test]
-    fn one_that_is_through_keeps_its_place_and_gives_way_to_nobody() {
+    fn a_complete_handshake_counts_and_is_not_evicted() {
         let (mut admission, start) = of(1);
         let (number, _) = begin(&mut admission, start);
         admission.finish(number);
@@ -481,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn each_has_a_time_of_its_own() {
+    fn each_handshake_has_its_own_timeout() {
         let (mut admission, start) = of(9);
         assert_eq!(admission.late_ones(start), (vec![], None));
         begin(&mut admission, start);
@@ -495,14 +507,14 @@ mod tests {
             (vec![0, 1], Some(later + TIMEOUT))
         );
         assert!(admission.is_given_up(1) && !admission.is_given_up(2));
-        // They were told already.
+        // The first two were returned already.
         assert_eq!(admission.late_ones(end), (vec![], Some(later + TIMEOUT)));
         assert_eq!(admission.end(1), Some(GivenUp::Late));
         assert_eq!(admission.late_ones(later + TIMEOUT), (vec![2], None));
     }
 
     #[test]
-    fn a_time_without_end_never_comes() {
+    fn an_infinite_timeout_never_ends() {
         let (mut admission, start) = of(9);
         admission.limits_mut().timeout = Duration::MAX;
         begin(&mut admission, start);
@@ -510,13 +522,13 @@ mod tests {
     }
 
     #[test]
-    fn below_a_limit_that_was_lowered_nobody_begins_before_enough_have_gone() {
+    fn after_the_limit_was_lowered_no_handshake_begins_until_enough_have_ended() {
         let (mut admission, start) = of(3);
         for _ in 0..3 {
             begin(&mut admission, start);
         }
         admission.limits_mut().max = 1;
-        let old = start + PROTECTED;
+        let old = start + MIN_AGE;
         assert_eq!(entry(&mut admission, old, 0), Entry::Full(WhenRoomIsMade));
         admission.end(0);
         assert_eq!(entry(&mut admission, old, 0), Entry::Full(WhenRoomIsMade));
@@ -525,17 +537,17 @@ mod tests {
     }
 
     #[test]
-    fn one_that_failed_is_told_once_also_when_it_is_given_up_afterwards() {
+    fn a_failed_handshake_that_is_aborted_later_is_reported_once() {
         let (mut admission, start) = of(1);
         let (number, _) = begin(&mut admission, start);
         assert!(admission.fail(number, start));
         assert_eq!(admission.late_ones(start + TIMEOUT), (vec![number], None));
         assert_eq!(admission.end(number), None);
-        assert!(!admission.fail(number, start), "it is gone");
+        assert!(!admission.fail(number, start), "it has ended");
     }
 
     #[test]
-    fn one_that_was_given_up_and_fails_of_it_is_told_as_given_up() {
+    fn an_aborted_handshake_that_fails_is_reported_as_aborted() {
         let (mut admission, start) = of(1);
         let (number, _) = begin(&mut admission, start);
         admission.late_ones(start + TIMEOUT);
@@ -544,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reason_counts() {
+    fn the_first_reason_of_an_abort_counts() {
         let (mut admission, start) = of(1);
         begin(&mut admission, start);
         assert_eq!(admission.give_way(start + TIMEOUT, 0, |_| false), Some(0));
@@ -556,7 +568,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_quarter_of_the_descriptors_is_for_handshakes_within_limits() {
+    fn the_default_limit_is_a_quarter_of_the_descriptors_within_limits() {
         for (descriptors, max) in [
             (0, 256),
             (48, 256),
@@ -570,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_queue_shortens_the_protection_down_to_a_limit() {
+    fn a_longer_queue_shortens_the_minimum_age_down_to_a_limit() {
         let (mut admission, start) = of(200);
         for _ in 0..200 {
             begin(&mut admission, start);
@@ -594,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_has_sent_more_gives_way_later() {
+    fn a_client_that_has_sent_more_is_evicted_later() {
         let (mut admission, start) = of(4);
         for _ in 0..4 {
             begin(&mut admission, start);
@@ -602,7 +614,7 @@ mod tests {
         admission.waits(0, Stage::Answered, start);
         admission.waits(1, Stage::Begun, start);
         assert!(admission.fail(3, start));
-        let old = start + PROTECTED;
+        let old = start + MIN_AGE;
         for next in [3, 2, 1, 0] {
             assert_eq!(admission.give_way(old, 1, |_| false), Some(next));
             admission.end(next);
@@ -611,35 +623,35 @@ mod tests {
     }
 
     #[test]
-    fn an_answered_one_gives_way_only_if_silent_ones_hold_less_than_half_of_the_places() {
+    fn an_answered_client_is_evicted_only_if_silent_ones_hold_less_than_half_of_the_limit() {
         let (mut admission, start) = of(4);
         begin(&mut admission, start);
         begin(&mut admission, start);
         admission.waits(0, Stage::Answered, start);
         admission.waits(1, Stage::Answered, start);
-        let old = start + PROTECTED;
+        let old = start + MIN_AGE;
         begin(&mut admission, old);
         begin(&mut admission, old);
-        let full = Entry::Full(AtTheLatest(old + PROTECTED));
+        let full = Entry::Full(AtTheLatest(old + MIN_AGE));
         assert_eq!(entry(&mut admission, old, 0), full);
         let silent = Entry::Open(Some(2));
-        assert_eq!(entry(&mut admission, old + PROTECTED, 0), silent);
+        assert_eq!(entry(&mut admission, old + MIN_AGE, 0), silent);
         admission.waits(2, Stage::Answered, old);
         assert_eq!(entry(&mut admission, old, 0), Entry::Open(Some(0)));
     }
 
     #[test]
-    fn however_many_silent_ones_come_a_client_that_was_answered_stays() {
+    fn an_answered_client_is_not_evicted_however_many_silent_clients_connect() {
         let (mut admission, start) = of(256);
         begin(&mut admission, start);
         admission.waits(0, Stage::Answered, start);
         let mut silent = 0;
         for ms in 0..9000 {
             let now = start + MS * ms;
-            while let Entry::Open(gives_way) = entry(&mut admission, now, 4096) {
-                let (_, gone) = admission.begin(now, gives_way);
-                assert_ne!(gone, Some(0), "after {ms} ms");
-                gone.map(|gone| admission.end(gone));
+            while let Entry::Open(evicted) = entry(&mut admission, now, 4096) {
+                let (_, evicted) = admission.begin(now, evicted);
+                assert_ne!(evicted, Some(0), "after {ms} ms");
+                evicted.map(|number| admission.end(number));
                 silent += 1;
             }
         }
@@ -647,46 +659,46 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_with_unread_bytes_does_not_give_way() {
+    fn a_handshake_with_unread_bytes_is_not_evicted() {
         let (mut admission, start) = of(2);
         begin(&mut admission, start);
         begin(&mut admission, start);
-        let old = start + PROTECTED;
+        let old = start + MIN_AGE;
         let first = |number| number == 0;
         assert_eq!(admission.entry(old, 9, first), Entry::Open(Some(1)));
         let any = |_| true;
         assert_eq!(admission.entry(old, 9, any), Entry::Full(WhenRoomIsMade));
-        // Its task has read them, and waits for more: the time counts from this first wait.
+        // The task has read the bytes and waits for more: the time counts from this first wait.
         admission.waits(0, Stage::Begun, old);
         let later = old + Stage::Begun.shortest();
         assert_eq!(
             entry(&mut admission, old, 9),
             Entry::Full(AtTheLatest(later))
         );
-        // One more byte, and the next wait at the same stage.
+        // After one more byte it waits again at the same stage.
         admission.client_spoke(0);
         admission.waits(0, Stage::Begun, later);
         assert_eq!(entry(&mut admission, later, 9), Entry::Open(Some(0)));
     }
 
     #[test]
-    fn one_that_ended_after_the_entry_gives_way_to_nobody() {
+    fn a_handshake_that_ended_after_the_entry_is_not_evicted() {
         let (mut admission, start) = of(1);
         begin(&mut admission, start);
-        let old = start + PROTECTED;
+        let old = start + MIN_AGE;
         assert_eq!(entry(&mut admission, old, 0), Entry::Open(Some(0)));
         admission.finish(0);
         assert_eq!(admission.begin(old, Some(0)), (1, None));
         assert_eq!(entry(&mut admission, old, 0), Entry::Full(WhenRoomIsMade));
         admission.collect();
         assert_eq!(
-            entry(&mut admission, old + PROTECTED, 0),
+            entry(&mut admission, old + MIN_AGE, 0),
             Entry::Open(Some(1))
         );
     }
 
     #[test]
-    fn a_protection_without_end_never_ends() {
+    fn an_infinite_minimum_age_never_ends() {
         let (mut admission, start) = of(1);
         admission.limits_mut().protection = Protection::Fixed(Duration::MAX);
         begin(&mut admission, start);
@@ -699,20 +711,22 @@ mod tests {
     enum Client {
         /// Sends nothing more after this stage.
         Stalls(Stage),
-        /// Sends its hello at once and finishes after one round trip.
+        /// Sends its ClientHello at once and finishes after one round trip.
         Honest { round_trip: u32 },
     }
 
-    /// What became of the honest clients of a [`load`].
+    /// The results of the honest clients in a [`load`].
     #[derive(Debug, Default)]
     struct Outcome {
         /// How long each waited in the accept queue, in milliseconds.
         waits: Vec<u32>,
-        cut: usize,
+        evicted: usize,
     }
 
-    /// Three seconds of a listener with `max` places: `rate` clients a second that stall, and an honest one each 20 ms.
-    /// A step is a millisecond, in which the listener takes all whom it has room for.
+    /// Simulates three seconds of a listener with the limit `max`.
+    ///
+    /// `rate` clients per second stall at a stage; one honest client connects every 20 ms. A step is one
+    /// millisecond, in which the listener accepts all connections that it may.
     fn load(max: usize, rate: u32, stalls: Stage, round_trip: u32) -> Outcome {
         let (mut admission, start) = of(max);
         let mut queue = std::collections::VecDeque::new();
@@ -733,13 +747,13 @@ mod tests {
                 }
                 !is_over
             });
-            while let Entry::Open(gives_way) = entry(&mut admission, now, queue.len())
+            while let Entry::Open(evicted) = entry(&mut admission, now, queue.len())
                 && let Some((since, client)) = queue.pop_front()
             {
-                let (number, gone) = admission.begin(now, gives_way);
-                if let Some(gone) = gone {
-                    admission.end(gone);
-                    outcome.cut += usize::from(honest.remove(&gone).is_some());
+                let (number, evicted) = admission.begin(now, evicted);
+                if let Some(evicted) = evicted {
+                    admission.end(evicted);
+                    outcome.evicted += usize::from(honest.remove(&evicted).is_some());
                 }
                 match client {
                     Client::Stalls(stage) => admission.waits(number, stage, now),
@@ -751,7 +765,7 @@ mod tests {
                 }
             }
         }
-        // Those who still wait count as well.
+        // Clients that still wait count as well.
         let late = queue
             .iter()
             .filter(|(_, client)| !matches!(client, Client::Stalls(_)));
@@ -761,20 +775,24 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_stall_neither_delay_nor_end_honest_handshakes() {
+    fn clients_that_stall_neither_delay_nor_evict_honest_clients() {
         for max in [256, 512] {
             for rate in [200, 500, 700, 1000, 2000, 5000] {
                 for stalls in [Stage::Refused, Stage::Silent, Stage::Begun] {
                     for round_trip in [1, 300] {
-                        // With 300 ms each, the rest of the places must be enough for all who stall.
+                        // With round trips of 300 ms, the rest of the limit must be enough for all
+                        // clients that stall.
                         let outcome = load(max, rate, stalls, round_trip);
-                        let of = format!("{max} places, {rate}/s {stalls:?}, {round_trip} ms");
+                        let case = format!("limit {max}, {rate}/s {stalls:?}, {round_trip} ms");
                         let median = outcome.waits[outcome.waits.len() / 2];
-                        let most = if stalls == Stage::Begun { 110 } else { 20 };
-                        assert_eq!(outcome.cut, 0, "{of}");
+                        let max_median = if stalls == Stage::Begun { 110 } else { 20 };
+                        assert_eq!(outcome.evicted, 0, "{case}");
                         let fits =
                             stalls != Stage::Begun || rate <= 2000 || max == 512 && rate <= 5000;
-                        assert!(!fits || median <= most, "{of}: {median} ms in the queue");
+                        assert!(
+                            !fits || median <= max_median,
+                            "{case}: {median} ms in the queue"
+                        );
                     }
                 }
             }
@@ -782,43 +800,43 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_stall_after_their_hello_delay_honest_ones_by_a_limit() {
+    fn clients_that_stall_after_their_hello_delay_honest_clients_by_a_limited_time() {
         for (max, rate) in [(256, 200), (256, 500), (512, 500), (512, 1000)] {
             for round_trip in [1, 300] {
                 let outcome = load(max, rate, Stage::Answered, round_trip);
                 let median = outcome.waits[outcome.waits.len() / 2];
-                let of = format!("{max} places, {rate}/s, {round_trip} ms");
-                assert_eq!(outcome.cut, 0, "{of}");
-                assert!(median <= 200, "{of}: {median} ms in the queue");
+                let case = format!("limit {max}, {rate}/s, {round_trip} ms");
+                assert_eq!(outcome.evicted, 0, "{case}");
+                assert!(median <= 200, "{case}: {median} ms in the queue");
             }
         }
     }
 
-    /// More honest clients than places, at once, as after a restart: each is served, and nobody gives way.
+    /// More honest clients than the limit connect at once, as after a restart. Each is served.
     #[test]
-    fn a_burst_of_honest_clients_is_served_in_turn() {
+    fn a_burst_of_honest_clients_is_served_without_evictions() {
         let (mut admission, start) = of(256);
         let mut queued: usize = 2000;
-        let mut under_way: Vec<(u64, u32)> = Vec::new();
+        let mut active: Vec<(u64, u32)> = Vec::new();
         for ms in 0..5000 {
             let now = start + MS * ms;
-            under_way.retain(|&(number, end)| {
+            active.retain(|&(number, end)| {
                 if end <= ms {
                     admission.finish(number);
                     admission.collect();
                 }
                 end > ms
             });
-            while let Entry::Open(gives_way) = entry(&mut admission, now, queued)
+            while let Entry::Open(evicted) = entry(&mut admission, now, queued)
                 && queued > 0
             {
                 queued -= 1;
-                let (number, gone) = admission.begin(now, gives_way);
-                assert_eq!(gone, None, "after {ms} ms");
+                let (number, evicted) = admission.begin(now, evicted);
+                assert_eq!(evicted, None, "after {ms} ms");
                 admission.waits(number, Stage::Answered, now);
-                under_way.push((number, ms + 300));
+                active.push((number, ms + 300));
             }
         }
-        assert_eq!((queued, under_way.len()), (0, 0));
+        assert_eq!((queued, active.len()), (0, 0));
     }
 }

@@ -1,4 +1,5 @@
-//! The tasks beside those who accept: one empties the queue in a drain, one ends handshakes that take too long.
+//! The two background tasks of a TLS listener: one empties the accept queue in a drain, one ends
+//! handshakes that take too long.
 
 use std::sync::{Arc, Weak};
 use std::task::Poll;
@@ -11,19 +12,22 @@ use super::admission::AskAgain;
 use super::intake::{DrainOrder, Intake};
 use super::reception::{Attempt, Reception, until_asked_again};
 
-/// They go with it.
+/// Handles of the tasks. Dropping it aborts them.
 pub(super) struct Attendants {
     drain: AbortHandle,
     deadlines: AbortHandle,
 }
 
 impl Attendants {
+    /// Spawns the tasks.
+    ///
     /// # Panics
-    /// Outside of a tokio runtime with time enabled: here, in the caller, and not in a task.
-    pub(super) fn of(reception: &Arc<Reception>) -> Self {
-        let intake = Arc::clone(&reception.listener.intake);
-        let drain = drain(intake, Arc::downgrade(reception));
-        let handshakes = Arc::clone(&reception.handshakes);
+    /// Outside of a tokio runtime with time enabled. It panics here, in the caller, and not in a task.
+    pub(super) fn of(acceptor: &Arc<Reception>) -> Self {
+        let tracker = Arc::clone(&acceptor.listener.intake);
+        let drain = drain(tracker, Arc::downgrade(acceptor));
+        let handshakes = Arc::clone(&acceptor.handshakes);
+        // The time does not matter: `keep_deadlines` sets the timer first.
         let timer = Box::pin(sleep_until(Instant::now()));
         let deadlines = async move { handshakes.keep_deadlines(timer).await };
         Self {
@@ -40,32 +44,33 @@ impl Drop for Attendants {
     }
 }
 
-/// Empties the queue and closes the socket when the worker is asked to go, beside whoever accepts:
-/// the body may be busy with what it has. Holds the listener only while it looks at it, so that a
-/// listener that is dropped is closed at once.
-async fn drain(intake: Arc<Intake>, reception: Weak<Reception>) {
-    let drain = begun(&intake).await;
+/// Empties the accept queue and closes the socket in a drain.
+///
+/// A separate task does this because the code that calls accept may be busy with requests. The task
+/// holds the listener only while it accepts, so that a dropped listener is closed at once.
+async fn drain(tracker: Arc<Intake>, acceptor: Weak<Reception>) {
+    let drain = begun(&tracker).await;
     let end = Instant::from_std(drain.until);
-    while let Some(reception) = reception.upgrade() {
-        let room_made = reception.handshakes.until_room();
-        let ask_again = match reception.poll_queued(drain) {
+    while let Some(acceptor) = acceptor.upgrade() {
+        let freed = acceptor.handshakes.until_room();
+        let retry = match acceptor.poll_queued(drain) {
             Poll::Pending => return,
             Poll::Ready(Ok(Attempt::Took)) => continue,
-            Poll::Ready(Ok(Attempt::NoRoom(ask_again))) => ask_again,
-            // No descriptors, most likely; what frees them is the end of other requests.
+            Poll::Ready(Ok(Attempt::NoRoom(retry))) => retry,
+            // Most likely no descriptors are left. The end of other requests frees some.
             Poll::Ready(Err(_)) => AskAgain::AtTheLatest(Instant::now() + RETRY),
         };
-        drop(reception);
-        until_asked_again(room_made, ask_again.no_later_than(end)).await;
+        drop(acceptor);
+        until_asked_again(freed, retry.no_later_than(end)).await;
     }
 }
 
-async fn begun(intake: &Intake) -> DrainOrder {
+async fn begun(tracker: &Intake) -> DrainOrder {
     loop {
-        let begins = intake.until_drain();
-        if let Some(drain) = intake.drain() {
+        let drain_begins = tracker.until_drain();
+        if let Some(drain) = tracker.drain() {
             return drain;
         }
-        begins.await;
+        drain_begins.await;
     }
 }

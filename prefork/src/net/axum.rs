@@ -1,4 +1,4 @@
-//! Our listeners as arguments of `axum::serve`.
+//! `Listener` and `TlsListener` as arguments of `axum::serve`.
 
 use std::future::pending;
 use std::io;
@@ -35,16 +35,18 @@ impl axum::serve::Listener for TlsListener {
     }
 }
 
-/// `axum::serve` has no way to return an error. One that stays ends the worker.
+/// Returns the connection. If accept failed, stays pending: the worker drains because of the error.
+///
+/// The accept of `axum::serve` cannot return an error.
 ///
 /// # Panics
-/// Outside of a worker, when accepting fails: there is none to end.
+/// If accept fails outside of a worker: no worker would drain.
 async fn until_accepted<C>(listener: &Listener, accepted: io::Result<C>) -> C {
     match accepted {
         Ok(connection) => connection,
         Err(error) => {
             assert!(listener.intake.is_watched, "accept failed: {error}");
-            // What holds the listener is never dropped here, and a drain would wait for its end.
+            // This future keeps the listener alive, and the drain waits for the end of the listener.
             listener.end();
             pending().await
         }

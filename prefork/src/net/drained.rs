@@ -1,4 +1,4 @@
-//! How much of a queue a listener still takes when its worker was asked to go.
+//! The connections of the accept queue that a listener still accepts in a drain.
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -6,8 +6,10 @@ use std::time::Instant;
 use super::intake::DrainOrder;
 use crate::sys;
 
-/// What is left to accept. Read once: connections that come later find a closing server, or an
-/// endless stream of them would keep the worker for ever.
+/// The number of connections that are left to accept, and the deadline.
+///
+/// The length of the queue is read once, when the drain begins. Otherwise an endless stream of
+/// clients could keep the worker alive. Connections that arrive later find a closing server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rest {
     left: usize,
@@ -19,7 +21,7 @@ impl Rest {
         let left = if drain.leaves_queue {
             0
         } else {
-            // Where the kernel does not say: until it is empty, or the time is over.
+            // If the kernel does not report the length: until the queue is empty or the deadline.
             sys::accept::queue_length(listener).unwrap_or(usize::MAX)
         };
         Self {

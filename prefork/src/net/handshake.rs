@@ -1,6 +1,6 @@
-//! One TLS handshake, from an accepted connection to a stream or to nothing.
+//! One TLS handshake, from an accepted connection to a stream or an error.
 //!
-//! Knows one client; does not know how long it may take, nor how many others there are.
+//! Knows one client; does not know how long a handshake may take or how many others are in progress.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -19,20 +19,20 @@ use super::admission::Stage;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
 
-/// How long, and for how many bytes, a client is listened to that was told why it is refused.
+/// How long, and for how many bytes, the socket is read after an alert was sent.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
 
-/// Why there is no stream.
+/// A failed handshake.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: io::Error,
-    /// Of a client that has an alert to read.
+    /// The socket, if an alert was sent that the client has to read.
     io: Option<TcpStream>,
 }
 
 impl Failure {
-    /// Waits until the client has read why it is refused.
+    /// Waits until the client has read the alert, if one was sent.
     pub(super) async fn linger(self) {
         if let Some(io) = self.io {
             let _ = timeout(LINGER, linger(io)).await;
@@ -40,28 +40,30 @@ impl Failure {
     }
 }
 
-/// What a handshake reports while it goes on.
+/// What a handshake reports while it is in progress.
 pub(super) trait Progress {
-    /// The handshake goes on: it does not wait for its client.
+    /// The task reads or writes: the handshake does not wait for its client.
     fn client_spoke(&self);
 
-    /// The client is to send the next bytes, or to read what was sent.
+    /// The handshake waits for its client to send bytes or to read bytes.
     fn waits(&self, stage: Stage);
 }
 
-/// In two steps, so that it is seen when the client is answered.
+/// Does the handshake in two steps: the first one ends when the whole ClientHello was read.
+///
+/// So the time of the answer is known, which a drain needs.
 pub(super) async fn shake_hands(
     stream: Stream<TcpStream>,
     config: Arc<ServerConfig>,
     report: &impl Progress,
 ) -> Result<TlsStream, Failure> {
-    // Until then the client has sent nothing: tokio takes a new socket for readable, so the system has to be asked. An
-    // error is reported by the next read as well.
+    // Waits for the first byte: until then the stage is `Silent`. tokio assumes that a new socket is
+    // readable, so this asks the kernel. The next read reports an error as well.
     let _ = stream.get_ref().peek(&mut [0]).await;
     let mut hello = stream.map(|io| LazyConfigAcceptor::new(Acceptor::default(), io));
     let start = match progress(&mut hello, report, Stage::Begun).await {
         Ok(start) => start,
-        // The note is dropped here, before the descriptor.
+        // `hello` removes the connection from the tracker here, before the descriptor is closed.
         Err(error) => return Err(failure(error, hello.into_inner().take_io())),
     };
     hello.note_answered();
@@ -75,7 +77,7 @@ pub(super) async fn shake_hands(
     }
 }
 
-/// Waits for the layer inside; reports each wait for the client, and tells a drain of bytes that it took.
+/// Polls the handshake. Reports each wait for the client to `report`, and partial reads to a drain.
 async fn progress<F: Future + Unpin>(
     stream: &mut Stream<F>,
     report: &impl Progress,
@@ -98,17 +100,20 @@ fn failure(error: io::Error, io: Option<TcpStream>) -> Failure {
     Failure { error, io }
 }
 
-/// Whether the client was sent an alert: for what rustls objects to. A client that objects itself, most often to our
-/// certificate, has said so, and gets no answer.
+/// Whether an alert was sent to the client.
+///
+/// rustls sends one if it rejects the client. If the client itself sent an alert, most often because
+/// it rejects the certificate, it gets no answer.
 fn is_told(error: &io::Error) -> bool {
-    let objection = error
+    let tls_error = error
         .get_ref()
-        .and_then(|inside| inside.downcast_ref::<rustls::Error>());
-    objection.is_some_and(|objection| !matches!(objection, rustls::Error::AlertReceived(_)))
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    tls_error.is_some_and(|error| !matches!(error, rustls::Error::AlertReceived(_)))
 }
 
-/// A socket that is closed with bytes unread is reset, and the alert may be lost with it
-/// (RFC 2525, 2.17). So this side says its end, and reads on until the client's.
+/// Closes the sending side and reads until the client closes its side.
+///
+/// A socket that is closed with unread bytes is reset, and the alert may be lost (RFC 2525, 2.17).
 async fn linger(mut io: TcpStream) -> io::Result<()> {
     io.shutdown().await?;
     let mut rest = io.take(LINGER_BYTES);

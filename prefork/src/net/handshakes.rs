@@ -1,7 +1,7 @@
-//! All handshakes of one listener: those that go on, each a task, and those that are through and not collected yet.
+//! The TLS handshakes of one listener: tasks in progress, and streams that accept has not returned.
 //!
-//! It does what [`admission`](super::admission) decides; it does not accept, and what is said in a handshake is not its
-//! business.
+//! Carries out what [`admission`](super::admission) decides. Does not accept connections and does not
+//! know the TLS protocol.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -28,20 +28,20 @@ pub(super) struct Handshakes {
     state: Mutex<State>,
     one_begun: Event,
     limits_changed: Event,
-    /// It is to be collected.
+    /// A stream waits to be returned by accept.
     one_finished: Event,
-    /// One more may begin.
+    /// One more handshake may begin.
     room_made: Event,
 }
 
-/// Who is told of the handshakes that come to nothing.
+/// The callback for failed handshakes.
 pub(super) type OnFailure = Arc<dyn Fn(SocketAddr, &io::Error) + Send + Sync>;
 
 struct State {
     admission: Admission,
-    /// Of those that go on, by number.
+    /// The tasks of handshakes in progress, by number.
     tasks: HashMap<u64, Task>,
-    /// Through, and not taken by anybody yet.
+    /// Streams whose handshake is complete and that accept has not returned.
     uncollected: VecDeque<(TlsStream, SocketAddr)>,
     on_failure: Option<OnFailure>,
     is_closed: bool,
@@ -49,7 +49,7 @@ struct State {
 
 struct Task {
     fd: RawFd,
-    /// `None` for the moment in which the task is made.
+    /// `None` until the task is spawned.
     handle: Option<AbortHandle>,
 }
 
@@ -81,11 +81,13 @@ impl Handshakes {
         self.state().admission.limits()
     }
 
-    pub(super) fn tell_failures(&self, to: OnFailure) {
-        self.state().on_failure = Some(to);
+    pub(super) fn tell_failures(&self, on_failure: OnFailure) {
+        self.state().on_failure = Some(on_failure);
     }
 
-    /// Whether one more may begin; if all places are taken, `queued` returns the length of the accept queue.
+    /// Whether one more handshake may begin.
+    ///
+    /// `queued` returns the length of the accept queue; it is called only if the limit is reached.
     pub(super) fn entry(&self, now: Instant, queued: impl FnOnce() -> usize) -> Entry {
         let mut state = self.state();
         let queued = if state.admission.is_full() {
@@ -99,54 +101,58 @@ impl Handshakes {
         admission.entry(now, queued, |number| has_unread(tasks, number))
     }
 
-    /// Resolves when there may be room; make it before asking for the [`entry`](Self::entry), or the
-    /// moment in between is missed.
+    /// Resolves when one more handshake may begin.
+    ///
+    /// Call it before [`entry`](Self::entry); otherwise a handshake that ends in between is missed.
     pub(super) fn until_room(&self) -> EventListener {
         self.room_made.listen()
     }
 
-    /// There is less room than the limit says: one gives way as if it were reached. Whether a
-    /// handshake goes on at all.
+    /// Evicts a handshake as if the limit was reached: the process has no descriptors left.
+    ///
+    /// Returns false if no handshake is in progress.
     pub(super) fn give_way(&self, now: Instant, queued: usize) -> bool {
         let mut state = self.state();
         let State {
             admission, tasks, ..
         } = &mut *state;
-        let gives_way = admission.give_way(now, queued, |number| has_unread(tasks, number));
-        state.abort(gives_way);
+        let evicted = admission.give_way(now, queued, |number| has_unread(tasks, number));
+        state.abort(evicted);
         !state.admission.is_empty()
     }
 
-    /// Begins one; `gives_way` is what the [`entry`](Self::entry) returned. It goes on by itself, on the
-    /// runtime of the caller. Nothing begins where all was closed: the connection is dropped.
+    /// Begins a handshake in a task on the runtime of the caller.
+    ///
+    /// `evicted` is the number that [`entry`](Self::entry) returned. After [`close`](Self::close) the
+    /// connection is dropped.
     pub(super) fn begin(
         self: &Arc<Self>,
         stream: Stream<TcpStream>,
         peer: SocketAddr,
-        gives_way: Option<u64>,
+        evicted: Option<u64>,
     ) {
         let fd = stream.as_fd().as_raw_fd();
         let mut state = self.state();
         if state.is_closed {
             return;
         }
-        let (number, gives_way) = state.admission.begin(Instant::now(), gives_way);
+        let (number, evicted) = state.admission.begin(Instant::now(), evicted);
         state.tasks.insert(number, Task { fd, handle: None });
-        state.abort(gives_way);
+        state.abort(evicted);
         drop(state);
         self.one_begun.notify(1);
-        let place = Held {
+        let guard = Held {
             number,
             peer,
             handshakes: Arc::clone(self),
         };
         let config = Arc::clone(&self.config);
-        // Without the lock: a runtime that shuts down drops the task here.
+        // Spawn without the lock: a runtime that shuts down drops the task here, and the guard locks.
         let task = tokio::spawn(async move {
-            match shake_hands(stream, config, &place).await {
-                Ok(stream) => place.finish(stream),
+            match shake_hands(stream, config, &guard).await {
+                Ok(stream) => guard.finish(stream),
                 Err(failure) => {
-                    place.fail(&failure.error);
+                    guard.fail(&failure.error);
                     failure.linger().await;
                 }
             }
@@ -154,7 +160,7 @@ impl Handshakes {
         self.state().task_is(number, task.abort_handle());
     }
 
-    /// Waits for a handshake that is through. Cancel safe: it is taken when it is returned.
+    /// Waits for a complete handshake. Cancel safe: a stream is removed only when it is returned.
     pub(super) async fn next_finished(&self) -> (TlsStream, SocketAddr) {
         loop {
             let finishes = self.one_finished.listen();
@@ -167,14 +173,16 @@ impl Handshakes {
         }
     }
 
-    /// Ends those that take too long, for as long as it is polled; set to any time, `timer` is for all of them. With one
-    /// for each, every handshake would interrupt the runtime to set it.
+    /// Aborts handshakes that take too long. Runs until it is dropped.
+    ///
+    /// One `timer`, set to any time, serves all handshakes: with one timer each, every handshake would
+    /// interrupt the runtime to set it.
     pub(super) async fn keep_deadlines(&self, mut timer: Pin<Box<Sleep>>) {
         loop {
             let (begins, changes) = (self.one_begun.listen(), self.limits_changed.listen());
             let deadline = self.state().end_late(Instant::now());
             match deadline {
-                // Who begins meanwhile has a later one.
+                // A handshake that begins meanwhile has a later deadline.
                 Some(deadline) => {
                     timer.as_mut().reset(deadline);
                     first_of(timer.as_mut(), changes).await;
@@ -184,7 +192,9 @@ impl Handshakes {
         }
     }
 
-    /// Ends everything; nothing begins or finishes afterwards, and nobody is told.
+    /// Aborts all handshakes and drops all streams.
+    ///
+    /// Afterwards no handshake begins or completes, and the callback is not called.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;
@@ -196,7 +206,7 @@ impl Handshakes {
         drop(uncollected);
     }
 
-    /// Without the lock, since it is the user's function.
+    /// Calls the callback of the user, without the lock.
     fn tell(&self, peer: SocketAddr, error: &io::Error) {
         let state = self.state();
         let on_failure = state.on_failure.clone().filter(|_| !state.is_closed);
@@ -219,7 +229,7 @@ impl State {
         }
     }
 
-    /// It may be over by now, or be given up.
+    /// Stores the handle of a task that may have ended or was aborted meanwhile.
     fn task_is(&mut self, number: u64, handle: AbortHandle) {
         if self.is_closed || self.admission.is_given_up(number) {
             handle.abort();
@@ -230,8 +240,8 @@ impl State {
     }
 
     fn end_late(&mut self, now: Instant) -> Option<Instant> {
-        let (late, next) = self.admission.late_ones(now);
-        for number in late {
+        let (timed_out, next) = self.admission.late_ones(now);
+        for number in timed_out {
             self.abort(Some(number));
         }
         next
@@ -244,14 +254,15 @@ impl State {
     }
 }
 
-/// Whether the system has bytes of this client, or its end, that its task has not read. The socket may be closed
-/// meanwhile, and its number be another's: then the handshake is about to end anyway.
+/// Whether the kernel holds bytes of this client, or its end, that the task has not read.
+///
+/// The socket may be closed and its number reused meanwhile; then the handshake is about to end anyway.
 fn has_unread(tasks: &HashMap<u64, Task>, number: u64) -> bool {
     let fd = tasks.get(&number).map(|task| task.fd);
     fd.is_some_and(|fd| sys::fds::readable(&[fd]) > 0)
 }
 
-/// A place among those that go on. Held by a handshake's task; its end, however it comes, makes room.
+/// Held by the task of a handshake. Dropping it, for whatever reason, lets another handshake begin.
 struct Held {
     number: u64,
     peer: SocketAddr,
@@ -267,15 +278,15 @@ impl Held {
         state.admission.finish(self.number);
         state.uncollected.push_back((stream, self.peer));
         drop(state);
-        // Additional: whoever was woken for another one takes only that.
+        // Additional: a caller that was woken for another stream takes only that one.
         self.handshakes.one_finished.notify_additional(1);
     }
 
     fn fail(&self, error: &io::Error) {
         let mut state = self.handshakes.state();
-        let is_news = state.admission.fail(self.number, Instant::now());
+        let is_own_failure = state.admission.fail(self.number, Instant::now());
         drop(state);
-        if is_news {
+        if is_own_failure {
             self.handshakes.tell(self.peer, error);
         }
     }
@@ -299,11 +310,11 @@ impl Drop for Held {
         if !state.admission.is_going_on(self.number) {
             return;
         }
-        let given_up = state.admission.end(self.number);
+        let aborted = state.admission.end(self.number);
         drop(state);
         self.handshakes.room_made.notify(usize::MAX);
-        if let Some(why) = given_up {
-            let error = io::Error::new(io::ErrorKind::TimedOut, why.to_string());
+        if let Some(reason) = aborted {
+            let error = io::Error::new(io::ErrorKind::TimedOut, reason.to_string());
             self.handshakes.tell(self.peer, &error);
         }
     }

@@ -1,5 +1,7 @@
-//! What the listeners and streams of one process share: whether new connections are still wanted,
-//! how many listeners are open, and which accepted connections nobody has read from yet.
+//! State that all listeners and streams of one process share.
+//!
+//! Knows whether a drain has begun, how many listeners are open, and which accepted connections are
+//! unread. Does not know when the drain is over: the worker decides that from [`Census`].
 
 use std::collections::HashMap;
 use std::io;
@@ -15,22 +17,23 @@ use super::silent_reads::SilentReads;
 use crate::sys;
 use crate::sys::bell::Bell;
 
-/// Shared by all listeners and streams of a process.
+/// Tracks the listeners and accepted connections of a process.
 pub(crate) struct Intake {
     state: Mutex<State>,
-    /// Wakes async accepts when the drain begins.
+    /// Wakes pending async accepts when the drain begins.
     drain: Event,
-    /// Rings once the drain has begun: wakes blocking accepts, all of them, for good.
+    /// Wakes all blocking accepts when the drain begins. It is never cleared.
     drain_bell: Bell,
     has_accepted: AtomicBool,
     is_draining: AtomicBool,
-    /// A thread acts on what changes.
+    /// A monitor thread acts on `on_change`. False for a listener outside of a worker.
     pub(super) is_watched: bool,
     pub(super) health: AcceptHealth,
     pub(super) silent_reads: SilentReads,
     is_orphan: Box<dyn Fn() -> bool + Send + Sync>,
     on_first_accept: Box<dyn Fn() + Send + Sync>,
-    /// Called when a listener ended, when a stream was used during a drain, and when accepting fails or works again.
+    /// Called when a listener ends, when a stream is used during a drain, and when accepting fails
+    /// or works again.
     on_change: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -41,45 +44,44 @@ struct State {
     unread: HashMap<RawFd, Note>,
 }
 
-/// What a descriptor does not tell about a connection that nobody has read from.
+/// Facts about an unread connection that its descriptor does not report.
 #[derive(Debug, Default, Clone, Copy)]
 struct Note {
-    /// When we last answered in its handshake, or heard a part of what cannot be read yet: its client's next words are on
-    /// their way.
+    /// Last handshake write or partial read; the client is expected to send more.
     last_word: Option<Instant>,
-    /// How many bytes had come when that was last asked.
+    /// The number of bytes received at the last partial read.
     #[cfg(feature = "tls")]
     received: u64,
-    /// Bytes that were taken from the descriptor wait for the first read.
+    /// Bytes were read from the descriptor and wait for the first read of the application.
     holds_bytes: bool,
 }
 
-/// How listeners behave from the moment on when the process was asked to go.
+/// How listeners behave in a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DrainOrder {
-    /// Accepting ends at the latest then.
+    /// The latest time at which a listener still accepts.
     pub(crate) until: Instant,
-    /// A successor has the same queue: accept nothing more.
+    /// Accept nothing more: the successor accepts from the same queue.
     pub(crate) leaves_queue: bool,
-    /// The master is dead: the address is to be free for the next one once a listener has ended, whoever else has a copy
-    /// of its socket.
+    /// Call shutdown(2) on the socket when the listener ends. Set if the master is dead: its
+    /// successor must be able to bind the address even if other processes hold copies of the socket.
     pub(crate) frees_address: bool,
 }
 
-/// How far a drain has come.
+/// The progress of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Census {
-    /// Listeners that have not ended.
+    /// The number of listeners that have not ended.
     pub(crate) listeners: usize,
-    /// Accepted connections that nobody has read from.
+    /// The number of accepted connections that are unread.
     pub(crate) unread: usize,
-    /// When one of these said a part of something, or was answered in its handshake, for the last time.
+    /// The latest handshake write or partial read of an unread connection.
     pub(crate) last_word: Option<Instant>,
 }
 
 impl Intake {
     /// # Errors
-    /// No descriptors left.
+    /// No descriptors are left.
     pub(crate) fn new(
         on_first_accept: impl Fn() + Send + Sync + 'static,
         on_change: impl Fn() + Send + Sync + 'static,
@@ -99,28 +101,28 @@ impl Intake {
         })
     }
 
-    /// Asks this whether the master is dead, when accepting fails.
+    /// Sets the function that is called to check for the master's death when accepting fails.
     pub(crate) fn asking(mut self, is_orphan: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.is_orphan = Box::new(is_orphan);
         self
     }
 
-    /// Whether the master is dead. The thread that watches it may not have heard of it yet.
+    /// Whether the master is dead. The monitor thread may not have seen that yet.
     pub(super) fn is_orphan(&self) -> bool {
         (self.is_orphan)()
     }
 
-    /// For a listener outside of any worker.
+    /// For a listener outside of a worker, where no monitor thread runs.
     ///
     /// # Errors
-    /// No descriptors left.
+    /// No descriptors are left.
     pub(super) fn unwatched() -> io::Result<Self> {
-        let mut intake = Self::new(|| {}, || {})?;
-        intake.is_watched = false;
-        Ok(intake)
+        let mut tracker = Self::new(|| {}, || {})?;
+        tracker.is_watched = false;
+        Ok(tracker)
     }
 
-    /// Tells all listeners; a repeat changes nothing.
+    /// Begins the drain in all listeners. A second call changes nothing.
     pub(crate) fn begin_drain(&self, drain: DrainOrder) {
         let mut state = self.state();
         if state.drain.is_some() {
@@ -130,7 +132,7 @@ impl Intake {
         drop(state);
         self.is_draining.store(true, Ordering::Release);
         self.drain.notify(usize::MAX);
-        // Nobody silences it, so that every poll sees it.
+        // It is never cleared, so that every poll sees it.
         self.drain_bell.ring();
     }
 
@@ -138,18 +140,19 @@ impl Intake {
         self.state().drain
     }
 
-    /// As [`drain`](Self::drain), without a lock: for every read and write.
+    /// Whether a drain has begun. Takes no lock: it is called for every read and write.
     pub(super) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
     }
 
-    /// Reports a change to the thread that watches.
+    /// Reports a change to the monitor thread.
     pub(super) fn changed(&self) {
         (self.on_change)();
     }
 
-    /// Resolves when a drain begins; make it before asking [`drain`](Self::drain), or the moment
-    /// in between is missed.
+    /// Resolves when a drain begins.
+    ///
+    /// Call it before [`drain`](Self::drain); otherwise a drain that begins in between is missed.
     #[cfg_attr(
         not(feature = "tokio"),
         expect(dead_code, reason = "for async accepts")
@@ -162,7 +165,7 @@ impl Intake {
         self.drain_bell.as_fd()
     }
 
-    /// The first call of an accept: the process serves.
+    /// Notes a call of accept; the first one means that the process serves.
     pub(super) fn note_accept(&self) {
         if !self.has_accepted.load(Ordering::Relaxed)
             && !self.has_accepted.swap(true, Ordering::AcqRel)
@@ -184,7 +187,7 @@ impl Intake {
         self.state().unread.insert(fd, Note::default());
     }
 
-    /// Must come before the descriptor is closed: its number may be somebody else's afterwards.
+    /// Call it before the descriptor is closed: afterwards its number may be reused.
     pub(super) fn stream_read(&self, fd: RawFd) {
         let mut state = self.state();
         state.unread.remove(&fd);
@@ -208,12 +211,12 @@ impl Intake {
         }
     }
 
-    /// Whether there is something to read on a connection that nobody has read from.
+    /// Whether an unread connection has bytes to read.
     pub(crate) fn has_waiting(&self) -> bool {
-        // Under the lock none of the descriptors is closed.
+        // No descriptor is closed while the lock is held.
         let state = self.state();
         let unread = state.unread.keys().copied();
-        // Where a drain has ended the reads, the descriptor is readable without any bytes.
+        // If the drain has ended the reads of a stream, its descriptor is readable without bytes.
         let unread: Vec<RawFd> = unread
             .filter(|&fd| !self.silent_reads.has_ended(fd))
             .collect();
@@ -225,11 +228,13 @@ impl Intake {
     }
 }
 
-/// What a layer between the descriptor and the first read tells, such as TLS.
+/// Notes of a layer between the descriptor and the application's first read, such as TLS.
 #[cfg(feature = "tls")]
 impl Intake {
-    /// A layer has taken what there was, and waits for more: perhaps bytes, half of a hello or of a request. Whether any
-    /// came says the system; where it does not, they did.
+    /// The layer has read everything that was there and waits for more.
+    ///
+    /// If the kernel reports that new bytes came, for example a part of a ClientHello or of a
+    /// request, the client gets more time. If it does not report a number, bytes are assumed.
     pub(super) fn stream_heard(&self, fd: RawFd) {
         let mut state = self.state();
         if state.drain.is_none() {
@@ -246,7 +251,7 @@ impl Intake {
         (self.on_change)();
     }
 
-    /// A client is to speak next, and was told so only now.
+    /// The layer has sent something that the client waits for: the client sends next.
     pub(super) fn stream_answered(&self, fd: RawFd, now: Instant) {
         let mut state = self.state();
         if let Some(note) = state.unread.get_mut(&fd) {
@@ -259,7 +264,8 @@ impl Intake {
         }
     }
 
-    /// The first words came with the end of the handshake, and are not in the descriptor any more.
+    /// The first bytes of the application came with the end of the handshake and have left the
+    /// descriptor.
     pub(super) fn stream_holds_bytes(&self, fd: RawFd) {
         if let Some(note) = self.state().unread.get_mut(&fd) {
             note.holds_bytes = true;

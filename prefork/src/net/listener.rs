@@ -1,4 +1,6 @@
-//! A listening socket that knows when to stop.
+//! The plain listener: a listening socket that drains when the worker is asked to stop.
+//!
+//! Knows the socket and the drain; does not know why the worker drains or when the process exits.
 
 use std::io;
 use std::net::{self, SocketAddr};
@@ -17,23 +19,23 @@ use super::stream::Stream;
 use crate::sys;
 use crate::sys::accept::{Mode, accept};
 
-/// Accepts connections until the worker is asked to go, and then those that already wait.
+/// Accepts connections until the worker is asked to stop, then those that are already queued.
 ///
-/// - The first *call* of an accept tells the master that this worker serves.
-/// - When the worker is asked to stop, pending accepts wake up. What waits in the queue at that
-///   moment is still accepted (for at most half of the time that is left), then the socket is
-///   closed in this process and [`blocking_accept`](Self::blocking_accept) returns `None`; the
-///   async `accept` stays pending, since whoever awaits it is told by
-///   [`shutdown`](crate::shutdown()).
-/// - A listener that was dropped has ended.
+/// - The first *call* of an accept reports to the master that this worker is ready.
+/// - When the worker is asked to stop, pending accepts wake up. Connections that are in the accept
+///   queue at that time are still accepted, for at most half of the time that is left. Then the socket
+///   is closed in this process.
+/// - After that [`blocking_accept`](Self::blocking_accept) returns `None`. The async `accept` stays
+///   pending: async code waits for [`shutdown`](crate::shutdown()) as well.
+/// - Dropping a listener closes its socket in this process.
 ///
-/// All methods take `&self`: threads or tasks may accept from one listener at the same time, and
-/// cancelling an accept loses no connection.
+/// All methods take `&self`: threads or tasks may accept from one listener at the same time.
+/// Cancelling an accept loses no connection.
 #[derive(Debug)]
 pub struct Listener {
     addr: SocketAddr,
     state: Mutex<State>,
-    /// The last accept failed for lack of descriptors or memory.
+    /// The last accept failed because no descriptors or no memory were left.
     is_short: AtomicBool,
     pub(super) intake: Arc<Intake>,
 }
@@ -47,62 +49,67 @@ enum State {
 
 /// What an accept does next.
 pub(super) enum Step {
-    /// Wait for a connection, or for the drain to begin.
+    /// Wait for a connection or for the beginning of the drain.
     Wait(Arc<Socket>),
-    /// One that had waited when the drain began. The socket is held until the stream is counted: it
-    /// must not seem that everything was accepted and read before.
+    /// A connection that was queued when the drain began.
+    ///
+    /// The caller holds the socket until the stream is counted as unread. Otherwise the drain could
+    /// see neither an open listener nor an unread stream, and end too early.
     Drained(OwnedFd, SocketAddr, Arc<Socket>),
-    /// Nothing will be accepted any more.
+    /// The listener accepts nothing more.
     Ended,
 }
 
 impl Listener {
-    /// A listener over a socket that is already bound and non-blocking.
-    pub(crate) fn new(fd: OwnedFd, addr: SocketAddr, intake: &Arc<Intake>) -> Self {
-        intake.listener_opened();
+    /// Creates a listener over a socket that is already bound and non-blocking.
+    pub(crate) fn new(fd: OwnedFd, addr: SocketAddr, tracker: &Arc<Intake>) -> Self {
+        tracker.listener_opened();
         let socket = Socket {
             fd: Some(fd),
             #[cfg(feature = "tokio")]
             on_tokio: std::sync::OnceLock::new(),
-            intake: Arc::clone(intake),
+            intake: Arc::clone(tracker),
         };
         Self {
             addr,
             state: Mutex::new(State::Open(Arc::new(socket))),
             is_short: AtomicBool::new(false),
-            intake: Arc::clone(intake),
+            intake: Arc::clone(tracker),
         }
     }
 
-    /// One that came too late: the worker goes already.
-    pub(crate) fn ended(addr: SocketAddr, intake: &Arc<Intake>) -> Self {
+    /// Creates a listener that has already ended: the worker is shutting down.
+    pub(crate) fn ended(addr: SocketAddr, tracker: &Arc<Intake>) -> Self {
         Self {
             addr,
             state: Mutex::new(State::Ended),
             is_short: AtomicBool::new(false),
-            intake: Arc::clone(intake),
+            intake: Arc::clone(tracker),
         }
     }
 
-    /// The address that it listens on, also after it has ended.
+    /// Returns the address of the socket, also after the listener has ended.
     ///
     /// # Errors
-    /// None; the `Result` is what servers expect of a listener.
+    /// Never fails; returns a `Result` like the listeners of the standard library and tokio.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.addr)
     }
 
-    /// Waits for a connection on this thread; `None` when the worker was asked to go and nothing
-    /// waits any more.
+    /// Blocks this thread until there is a connection.
+    ///
+    /// Returns `None` when the worker was asked to stop and the queue is empty.
     ///
     /// # Errors
-    /// The socket cannot accept any more, for example because code of some worker has shut it down (`EINVAL`). The error
-    /// stays, so the worker drains and ends with status 71, whatever the body does about it.
+    /// The socket can no longer accept, for example because code in one of the workers called
+    /// shutdown(2) on it (`EINVAL`). The error is permanent: the worker drains and exits with status
+    /// 71, whatever `main` does with the error.
     ///
-    /// Two kinds of errors that accept(2) lists are not returned:
+    /// Two kinds of errors of accept(2) are not returned:
     ///
-    /// - Descriptors or memory have run out (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`). The connection waits, and accepting
-    ///   goes on when some are free. The log has a line when such a shortage begins and one when it is over.
+    /// - No descriptors or no memory are left (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`). Connections
+    ///   wait in the queue, and accept is retried every 100 ms. One log line reports the beginning of
+    ///   such a shortage, one its end.
     /// - One connection failed (`ECONNABORTED` and others). The next one is accepted.
     pub fn blocking_accept(&self) -> Option<io::Result<(Stream, SocketAddr)>> {
         self.intake.note_accept();
@@ -114,15 +121,15 @@ impl Listener {
         }
     }
 
-    /// Waits for some of what is lacking; a drain ends the wait.
+    /// Waits in a shortage. The beginning of a drain ends the wait.
     fn rest(&self) {
         if self.intake.is_draining() {
-            // It would not wait for a drain that has begun.
+            // The descriptor of the drain is readable already, so poll would not wait.
             return std::thread::sleep(RETRY);
         }
         let mut polled = [PollFd::new(self.intake.drain_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(RETRY).unwrap_or(PollTimeout::MAX);
-        // An interrupted wait is a short one.
+        // A signal only shortens the wait.
         let _ = poll(&mut polled, timeout);
     }
 
@@ -159,11 +166,13 @@ impl Listener {
         }
     }
 
-    /// The thread that watches the master hears of its death at any moment, and has its part to do before the body ends.
+    /// Waits, for at most 1 s, until the monitor thread sees the master's death and begins the drain.
+    ///
+    /// The monitor has work to do before `main` returns.
     fn await_drain(&self) {
         const LIMIT: u16 = 1_000;
         let mut polled = [PollFd::new(self.intake.drain_fd(), PollFlags::POLLIN)];
-        // An interrupted wait only brings the end of the body forward.
+        // A signal only shortens the wait.
         let _ = poll(&mut polled, PollTimeout::from(LIMIT));
     }
 
@@ -171,7 +180,7 @@ impl Listener {
         (Stream::blocking(fd.into(), &self.intake), peer)
     }
 
-    /// By the rules of the moment. Never waits.
+    /// Returns what an accept does next. Begins the drain of this listener, if there is one. Never waits.
     pub(super) fn step(&self, mode: Mode) -> io::Result<Step> {
         let mut state = self.state();
         if let (State::Open(socket), Some(drain)) = (&*state, self.intake.drain()) {
@@ -189,7 +198,7 @@ impl Listener {
                 if let Err(error) = &accepted
                     && classify(error) == AcceptError::Permanent
                 {
-                    // Nothing is left to accept, and the worker ends anyway.
+                    // No queued connection can be accepted any more, and the worker is draining anyway.
                     *state = State::Ended;
                     return Ok(Step::Ended);
                 }
@@ -197,7 +206,7 @@ impl Listener {
                     rest.took_one();
                     let socket = Arc::clone(socket);
                     if rest.is_over(Instant::now()) {
-                        // Not at the next call, which may come late or never.
+                        // End now, not at the next call: it may come late or never.
                         *state = State::Ended;
                     }
                     return Ok(Step::Drained(fd, peer, socket));
@@ -209,14 +218,15 @@ impl Listener {
         }
     }
 
-    /// Nothing will be accepted any more.
+    /// Ends the listener: it accepts nothing more.
     #[cfg(feature = "axum")]
     pub(super) fn end(&self) {
         *self.state() = State::Ended;
     }
 
-    /// Whether accepting failed because the master is dead: a worker that has drained ends listening for all. Then this
-    /// listener has ended as well.
+    /// Ends the listener and returns true if accept failed because the master is dead.
+    ///
+    /// After the master's death, a worker that has drained calls shutdown(2) on the shared socket.
     pub(super) fn ends_with_master(&self, error: &io::Error) -> bool {
         let is_over = classify(error) == AcceptError::Permanent && self.intake.is_orphan();
         if is_over {
@@ -225,7 +235,7 @@ impl Listener {
         is_over
     }
 
-    /// Notes for the log whether accepting fails for lack of something, or works again.
+    /// Notes whether accept works, for the log.
     fn note<C>(&self, accepted: io::Result<Option<C>>) -> io::Result<Option<C>> {
         match &accepted {
             Err(error) => self.note_error(error),
@@ -241,16 +251,17 @@ impl Listener {
                 self.is_short.store(true, Ordering::Relaxed);
                 self.intake.note_shortage(self.addr, error);
             }
-            // The worker ends already.
+            // The worker is draining already.
             _ if self.intake.is_draining() => {}
-            // Of connections only where too many failed in a row.
+            // `OfConnection` arrives here only after too many failures in a row.
             AcceptError::Permanent | AcceptError::OfConnection => {
                 self.intake.fail(self.addr, error);
             }
         }
     }
 
-    /// Nothing is lacking then: accept4(2) takes a descriptor before it looks at the queue.
+    /// The accept queue is empty. Then no shortage exists: accept4(2) allocates a descriptor before it
+    /// looks at the queue.
     pub(super) fn note_nobody_waits(&self) {
         self.note_works(|| true);
     }
@@ -266,7 +277,7 @@ impl Listener {
         }
     }
 
-    /// How many connections wait in the accept queue; 0 where the system does not say.
+    /// The length of the accept queue; 0 if the kernel does not report it.
     #[cfg(feature = "tls")]
     pub(super) fn queue_length(&self) -> usize {
         match &*self.state() {
@@ -282,7 +293,7 @@ impl Listener {
     }
 }
 
-/// `None` when nobody waits. Connections that failed while they waited are passed over.
+/// Accepts one connection; `None` if the queue is empty. Skips connections that failed in the queue.
 fn accept_one(socket: &Socket, mode: Mode) -> io::Result<Option<(OwnedFd, SocketAddr)>> {
     let mut failed = FailedConnections::default();
     loop {
@@ -298,24 +309,26 @@ fn accept_one(socket: &Socket, mode: Mode) -> io::Result<Option<(OwnedFd, Socket
     }
 }
 
-/// Makes a listener of its own, outside of any worker: for tests of the code that serves.
+/// Creates a listener outside of a worker, for tests of server code.
 impl TryFrom<net::TcpListener> for Listener {
     type Error = io::Error;
 
     fn try_from(listener: net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        let intake = Intake::unwatched()?;
-        Ok(Self::new(listener.into(), addr, &Arc::new(intake)))
+        let tracker = Intake::unwatched()?;
+        Ok(Self::new(listener.into(), addr, &Arc::new(tracker)))
     }
 }
 
-/// The descriptor, until the listener and everybody who waits on it have let go.
+/// The listening socket, shared by the listener and by accepts that wait on it.
+///
+/// It is closed when the last of them drops it.
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// `Some` until it is dropped.
+    /// `Some` until `drop`.
     fd: Option<OwnedFd>,
-    /// The same socket, on the runtime that asked first.
+    /// A copy of the socket, registered with the runtime that called accept first.
     #[cfg(feature = "tokio")]
     pub(super) on_tokio: std::sync::OnceLock<tokio::net::TcpListener>,
     intake: Arc<Intake>,
@@ -333,7 +346,7 @@ impl Drop for Socket {
         if self.intake.drain().is_some_and(|drain| drain.frees_address) {
             free_address(self.as_fd());
         }
-        // First it is closed, then it is said to be.
+        // Close the socket before reporting that the listener has ended.
         #[cfg(feature = "tokio")]
         drop(self.on_tokio.take());
         drop(self.fd.take());
@@ -341,12 +354,14 @@ impl Drop for Socket {
     }
 }
 
-/// Ends listening for all who have a copy of the socket: workers that drain took what waited when the master died, and a
-/// process that was forked from the master would keep the address for as long as it lives.
+/// Ends listening in all processes that hold a copy of the socket, which frees the address.
+///
+/// The workers have accepted by then what was queued when the master died. Without this call, a process
+/// that was forked from the master would keep the address for as long as it lives.
 fn free_address(socket: BorrowedFd<'_>) {
     use nix::sys::socket::{Shutdown, shutdown};
 
-    // It fails where another worker has done so.
+    // Fails if another worker has done it before.
     let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
 }
 
@@ -357,7 +372,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_that_stays_is_returned_by_every_accept() {
+    fn a_permanent_error_is_returned_by_every_accept() {
         let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let copy = bound.try_clone().expect("descriptors");
         let listener = Listener::try_from(bound).expect("descriptors");
@@ -373,18 +388,18 @@ mod tests {
     fn in_a_drain_a_listener_that_cannot_accept_has_ended() {
         let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = bound.local_addr().expect("bound");
-        let _waits = net::TcpStream::connect(addr).expect("it listens");
+        let _client = net::TcpStream::connect(addr).expect("it listens");
         let copy = bound.try_clone().expect("descriptors");
         bound.set_nonblocking(true).expect("a socket");
-        let intake = Arc::new(Intake::new(|| {}, || {}).expect("descriptors"));
-        let listener = Listener::new(bound.into(), addr, &intake);
+        let tracker = Arc::new(Intake::new(|| {}, || {}).expect("descriptors"));
+        let listener = Listener::new(bound.into(), addr, &tracker);
         shutdown(copy.as_raw_fd(), Shutdown::Both).expect("it listens");
-        intake.begin_drain(super::super::DrainOrder {
+        tracker.begin_drain(super::super::DrainOrder {
             until: Instant::now() + std::time::Duration::from_secs(30),
             leaves_queue: false,
             frees_address: false,
         });
         assert!(listener.blocking_accept().is_none());
-        assert_eq!(intake.census().listeners, 0);
+        assert_eq!(tracker.census().listeners, 0);
     }
 }

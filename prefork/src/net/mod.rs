@@ -1,8 +1,7 @@
-//! Our listener and its stream: accepting that neither loses nor forgets a connection when the
-//! worker is asked to go.
+//! Listeners and streams that lose no accepted connection when their worker drains.
 //!
-//! Knows connections; does not know masters, roles or signals. What all listeners and streams of a
-//! process share is the `Intake`.
+//! Knows connections; does not know masters, roles or signals. All listeners and streams of a
+//! process share one `Intake`.
 
 mod accept_error;
 mod accept_health;

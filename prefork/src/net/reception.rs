@@ -1,6 +1,7 @@
-//! Takes connections from the system and begins their handshakes: for whoever is in accept, and for a drain.
+//! Accepts connections and begins their TLS handshakes, for callers of accept and for a drain.
 //!
-//! It knows when to ask the system, and asks only where there is room; which handshake makes room is not its business.
+//! Knows when to call accept: only if one more handshake may begin. Does not know which handshake is
+//! evicted for it; [`admission`](super::admission) decides that.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -22,18 +23,20 @@ use super::intake::DrainOrder;
 use super::listener::Listener;
 use super::stream::Stream;
 
-/// Where there is no room, the length of the accept queue is read again after this time: the system does not report that
-/// it grows, and a longer queue makes room sooner.
+/// How often the length of the accept queue is read while no handshake may begin.
+///
+/// A longer queue shortens the time after which a handshake is evicted, and the kernel does not
+/// report that the queue grows.
 const NEXT_LOOK: Duration = Duration::from_millis(10);
 
 pub(super) struct Reception {
     pub(super) listener: Listener,
     pub(super) handshakes: Arc<Handshakes>,
-    /// Held between the question for room and the connection that takes it.
+    /// Held from the check of the limit until the handshake has begun.
     one_at_a_time: Mutex<()>,
 }
 
-/// What came of an attempt to take a connection from the system.
+/// The result of an attempt to accept a connection.
 pub(super) enum Attempt {
     Took,
     NoRoom(AskAgain),
@@ -48,27 +51,29 @@ impl Reception {
         }
     }
 
-    /// Begins handshakes with all who come, until accepting fails. Cancel safe, as accepting is.
+    /// Accepts connections and begins their handshakes until accept fails. Cancel safe, as accept is.
     pub(super) async fn take_in(&self) -> io::Error {
         loop {
-            let room_made = self.handshakes.until_room();
+            let freed = self.handshakes.until_room();
             let attempt = {
                 let mut accept = pin!(self.listener.accept_once());
                 poll_fn(|cx| self.poll_attempt(|| accept.as_mut().poll(cx))).await
             };
             match attempt {
                 Ok(Attempt::Took) => {}
-                Ok(Attempt::NoRoom(ask_again)) => until_asked_again(room_made, ask_again).await,
+                Ok(Attempt::NoRoom(retry)) => until_asked_again(freed, retry).await,
                 Err(error) if classify(&error) == AcceptError::Shortage => {
-                    let ask_again = AskAgain::AtTheLatest(Instant::now() + RETRY);
-                    until_asked_again(room_made, ask_again).await;
+                    let retry = AskAgain::AtTheLatest(Instant::now() + RETRY);
+                    until_asked_again(freed, retry).await;
                 }
                 Err(error) => return error,
             }
         }
     }
 
-    /// Begins a handshake with whom `accept` gives, which is asked if there is room.
+    /// Begins a handshake with the connection that `accept` returns.
+    ///
+    /// `accept` is called only if a handshake may begin.
     fn poll_attempt(
         &self,
         accept: impl FnOnce() -> Poll<io::Result<(Stream<TcpStream>, SocketAddr)>>,
@@ -76,32 +81,33 @@ impl Reception {
         let _alone = self.one_at_a_time.lock();
         let now = Instant::now();
         let queued = || self.listener.queue_length();
-        let gives_way = match self.handshakes.entry(now, queued) {
-            Entry::Open(gives_way) => gives_way,
-            Entry::Full(ask_again) => {
-                let ask_again = ask_again.no_later_than(now + NEXT_LOOK);
-                return Poll::Ready(Ok(Attempt::NoRoom(ask_again)));
+        let evicted = match self.handshakes.entry(now, queued) {
+            Entry::Open(evicted) => evicted,
+            Entry::Full(retry) => {
+                let retry = retry.no_later_than(now + NEXT_LOOK);
+                return Poll::Ready(Ok(Attempt::NoRoom(retry)));
             }
         };
         match ready!(accept()) {
             Ok((stream, peer)) => {
-                self.handshakes.begin(stream, peer, gives_way);
+                self.handshakes.begin(stream, peer, evicted);
                 Poll::Ready(Ok(Attempt::Took))
             }
-            // The limit is more than the process has.
+            // The process has fewer descriptors than `max_handshakes` needs.
             Err(error)
                 if classify(&error) == AcceptError::Shortage
                     && self.handshakes.give_way(now, queued()) =>
             {
-                let ask_again = AskAgain::AtTheLatest(now + RETRY);
-                Poll::Ready(Ok(Attempt::NoRoom(ask_again)))
+                let retry = AskAgain::AtTheLatest(now + RETRY);
+                Poll::Ready(Ok(Attempt::NoRoom(retry)))
             }
             Err(error) => Poll::Ready(Err(error)),
         }
     }
 
-    /// The next one that had waited when the drain began. Never waits: pending means that accepting
-    /// is over.
+    /// Accepts the next connection that was in the queue when the drain began.
+    ///
+    /// Never waits: `Pending` means that the listener has ended.
     pub(super) fn poll_queued(&self, drain: DrainOrder) -> Poll<io::Result<Attempt>> {
         let next = || match self.listener.next_queued() {
             Ok(Some(connection)) => Poll::Ready(Ok(connection)),
@@ -111,15 +117,15 @@ impl Reception {
         if std::time::Instant::now() < drain.until {
             self.poll_attempt(next)
         } else {
-            // Whether there is room or not: it closes the socket.
+            // After the deadline the call only closes the socket, whatever the limit.
             next().map_ok(|_| Attempt::Took)
         }
     }
 }
 
-pub(super) async fn until_asked_again(room_made: EventListener, ask_again: AskAgain) {
-    match ask_again {
-        AskAgain::WhenRoomIsMade => room_made.await,
-        AskAgain::AtTheLatest(at) => first_of(room_made, sleep_until(at)).await,
+pub(super) async fn until_asked_again(freed: EventListener, retry: AskAgain) {
+    match retry {
+        AskAgain::WhenRoomIsMade => freed.await,
+        AskAgain::AtTheLatest(at) => first_of(freed, sleep_until(at)).await,
     }
 }

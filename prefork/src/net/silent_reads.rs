@@ -1,8 +1,11 @@
-//! Blocking reads that a stop ends: the streams that a thread may wait on, and how long their clients have been silent.
+//! Blocking streams, and the end of their reads in a drain.
 //!
-//! A thread that waits in read(2) does not learn that its worker drains. Closing the receiving side of the socket
-//! (`shutdown(2)`, `SHUT_RD`) makes the read return 0, as if the client had closed: every server handles that. Bytes that
-//! have come stay readable. When that is done is decided elsewhere.
+//! A thread that waits in read(2) does not learn that its worker drains. `shutdown(2)` with `SHUT_RD`
+//! makes the read return 0, as if the client had closed the connection, which every server handles.
+//! Bytes that have arrived stay readable.
+//!
+//! Knows how long each client has been silent. Does not know how long it may be: the worker decides
+//! that.
 
 use std::collections::HashMap;
 use std::os::fd::RawFd;
@@ -22,21 +25,21 @@ pub(super) struct SilentReads {
 #[derive(Debug)]
 struct Watched {
     is_mid_request: Arc<AtomicBool>,
-    /// The last read or write during the drain, or the accept.
+    /// The last read or write during the drain, or the accept if that was during the drain.
     last_used: Option<Instant>,
     is_ended: bool,
 }
 
-/// What a blocking stream was used for last.
+/// The last use of a blocking stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LastUse {
-    /// Nothing yet, or a write: the client speaks next.
+    /// None yet, or a write: the client sends next.
     Answered,
     /// A read: a request may be incomplete.
     Read,
 }
 
-/// One blocking stream; dropping it ends the watch.
+/// Registers one blocking stream. Dropping it removes the stream.
 #[derive(Debug)]
 pub(super) struct BlockingNote {
     fd: RawFd,
@@ -45,18 +48,18 @@ pub(super) struct BlockingNote {
 }
 
 impl BlockingNote {
-    pub(super) fn new(fd: RawFd, intake: &Arc<Intake>) -> Self {
+    pub(super) fn new(fd: RawFd, tracker: &Arc<Intake>) -> Self {
         let is_mid_request = Arc::<AtomicBool>::default();
         let watched = Watched {
             is_mid_request: Arc::clone(&is_mid_request),
-            last_used: intake.is_draining().then(Instant::now),
+            last_used: tracker.is_draining().then(Instant::now),
             is_ended: false,
         };
-        intake.silent_reads.streams().insert(fd, watched);
+        tracker.silent_reads.streams().insert(fd, watched);
         let note = Self {
             fd,
             is_mid_request,
-            intake: Arc::clone(intake),
+            intake: Arc::clone(tracker),
         };
         note.report();
         note
@@ -68,7 +71,7 @@ impl BlockingNote {
         self.report();
     }
 
-    /// The time counts in a drain alone.
+    /// Notes the time of a use. It counts only in a drain.
     fn report(&self) {
         if !self.intake.is_draining() {
             return;
@@ -87,14 +90,16 @@ impl Drop for BlockingNote {
 }
 
 impl Intake {
-    /// Ends the reads of clients that have been silent for long enough: `silent_until` says until when each may be.
-    /// Returns when to ask again, if nothing changes before.
+    /// Ends the reads of clients that have been silent for too long.
+    ///
+    /// `silent_until` returns until when a client may be silent. Returns when to call this again if
+    /// nothing changes before.
     pub(crate) fn end_silent_reads(
         &self,
         now: Instant,
         silent_until: impl Fn(LastUse, Option<Instant>) -> Instant,
     ) -> Option<Instant> {
-        // Under the lock none of the descriptors is closed.
+        // No descriptor is closed while the lock is held.
         let mut streams = self.silent_reads.streams();
         let (mut due, mut next) = (Vec::new(), None::<Instant>);
         for (&fd, watched) in streams.iter().filter(|(_, watched)| !watched.is_ended) {
@@ -105,7 +110,7 @@ impl Intake {
                 next = Some(next.map_or(until, |next| next.min(until)));
             }
         }
-        // A client whose bytes wait is not silent; the read of them is reported.
+        // A client with unread bytes is not silent. The read of these bytes will be reported.
         for fd in sys::fds::unreadable(&due) {
             sys::fds::end_reads(fd);
             if let Some(watched) = streams.get_mut(&fd) {
@@ -146,15 +151,15 @@ mod tests {
     use crate::net::Stream;
 
     #[test]
-    fn a_read_that_was_ended_is_nothing_that_waits() {
+    fn a_stream_whose_reads_were_ended_has_nothing_to_read() {
         let bound = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let _client = TcpStream::connect(bound.local_addr().expect("bound")).expect("it listens");
         let (io, _) = bound.accept().expect("a client waits");
-        let intake = Arc::new(Intake::new(|| {}, || {}).expect("descriptors"));
-        let mut stream = Stream::blocking(io, &intake);
+        let tracker = Arc::new(Intake::new(|| {}, || {}).expect("descriptors"));
+        let mut stream = Stream::blocking(io, &tracker);
         let now = Instant::now();
-        assert_eq!(intake.end_silent_reads(now, |_, _| now), None);
-        assert!(!intake.has_waiting());
+        assert_eq!(tracker.end_silent_reads(now, |_, _| now), None);
+        assert!(!tracker.has_waiting());
         assert_eq!(stream.read(&mut [0]).expect("a connection"), 0);
     }
 }

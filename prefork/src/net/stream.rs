@@ -1,8 +1,8 @@
-//! An accepted connection that remembers whether anybody has read from it.
+//! An accepted connection that remembers whether the application has read from it.
 //!
-//! The reason: graceful stops of hyper (and with it axum) throw away a connection that was accepted
-//! but not yet read from, since nothing is in flight on it as far as they can see. A stop waits
-//! until each one was read, so that a request that was sent in time is answered.
+//! The reason: a graceful stop of hyper, and so of axum, drops a connection that was accepted and not
+//! yet read, because it sees no request on it. So `shutdown()` waits, for a limited time, until each
+//! accepted connection was read, and a request that was sent in time is answered.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,38 +16,43 @@ use socket2::SockRef;
 use super::intake::Intake;
 use super::silent_reads::{BlockingNote, LastUse};
 
-/// A connection: over a `std::net::TcpStream` from
-/// [`blocking_accept`](super::Listener::blocking_accept), over a `tokio::net::TcpStream` from the
-/// async `accept`. It reads and writes like the stream inside, with one difference each:
+/// An accepted connection.
 ///
-/// - *Blocking*: when the worker is asked to go, a read that waits for a silent client ends: it returns 0, as if the client
-///   had closed its side, once the client has been silent for 250 ms (a quarter of the `shutdown_grace_period` where that
-///   is less). That goes for a client that has sent nothing yet, and for a kept connection whose last use was a write. A
-///   client that stops in the middle of a request, after a read, is waited for up to half of the grace period, and up to three
-///   quarters while it still sends. Bytes that
-///   have come are always read first, and answers can still be written. Reads by a clone, or by
-///   [`get_ref`](Self::get_ref), end as well, but only those of this stream count as use.
-/// - *Async*: the end of a client's side (`shutdown(2)`, `SHUT_WR`) is reported one poll of the task later than it could
-///   be, so that a server on hyper begins to answer a request that came together with the end.
+/// [`blocking_accept`](super::Listener::blocking_accept) returns it over a `std::net::TcpStream`, the
+/// async `accept` over a `tokio::net::TcpStream`. It reads and writes like the inner stream, with one
+/// difference each:
+///
+/// - *Blocking*: a drain ends reads that wait for a silent client. Such a read returns 0, as if the
+///   client had closed its side.
+///   - If the client has sent nothing yet, or if the last use of the stream was a write, the read ends
+///     after 250 ms of silence, or a quarter of `shutdown_grace_period` if that is less.
+///   - If the last use was a read, the request may be incomplete: the read ends after half of the grace
+///     period, or three quarters while the client still sends.
+///   - Bytes that have arrived are always read first, and responses can still be written.
+///   - Reads through a clone or through [`get_ref`](Self::get_ref) end as well, but only the reads and
+///     writes of this stream count as use.
+/// - *Async*: if the client closes its sending side (`shutdown(2)`, `SHUT_WR`), a read reports that one
+///   poll of the task late. So a server on hyper begins to handle a request that came together with the
+///   end.
 #[derive(Debug)]
 pub struct Stream<S = TcpStream> {
-    /// First, so that it is dropped before the descriptor is closed.
+    /// First field, so that it is dropped before the descriptor is closed.
     unread: Option<Unread>,
-    /// Before the descriptor as well. `None` where reads do not block.
+    /// Before the descriptor as well. `None` if reads do not block.
     blocking: Option<BlockingNote>,
-    /// The end of the client's side was seen, and its report was put off once.
+    /// The end of the client's side was seen, and its report was deferred once.
     #[cfg(feature = "tokio")]
     has_deferred_end: bool,
     pub(super) io: S,
 }
 
 impl<S: AsFd> Stream<S> {
-    pub(super) fn new(io: S, intake: &Arc<Intake>) -> Self {
+    pub(super) fn new(io: S, tracker: &Arc<Intake>) -> Self {
         let fd = io.as_fd().as_raw_fd();
-        intake.stream_accepted(fd);
+        tracker.stream_accepted(fd);
         let unread = Unread {
             fd,
-            intake: Arc::clone(intake),
+            intake: Arc::clone(tracker),
         };
         Self {
             unread: Some(unread),
@@ -58,18 +63,18 @@ impl<S: AsFd> Stream<S> {
         }
     }
 
-    /// Sends small writes at once (`TCP_NODELAY`, tcp(7)); off by default, as the system has it.
+    /// Sends small writes without delay (`TCP_NODELAY`, tcp(7)). Off by default.
     ///
     /// # Errors
-    /// The connection is gone.
+    /// The error of setsockopt(2): the connection is closed.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         SockRef::from(&self.io).set_tcp_nodelay(nodelay)
     }
 
-    /// Who connected.
+    /// Returns the address of the client.
     ///
     /// # Errors
-    /// The connection is gone.
+    /// The error of getpeername(2): the connection is closed.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         let peer = SockRef::from(&self.io).peer_addr()?;
         peer.as_socket()
@@ -78,17 +83,19 @@ impl<S: AsFd> Stream<S> {
 }
 
 impl<S> Stream<S> {
-    /// Gives the stream inside. A stop does not wait for its first read any more, and does not end its blocking reads.
+    /// Returns the inner stream.
+    ///
+    /// A stop no longer waits for its first read and no longer ends its blocking reads.
     pub fn into_inner(self) -> S {
         self.io
     }
 
-    /// The stream inside, for its options.
+    /// Returns a reference to the inner stream, for example to set its options.
     pub fn get_ref(&self) -> &S {
         &self.io
     }
 
-    /// Something was read, or the end was.
+    /// Bytes, the end or an error were read: the stream no longer counts as unread.
     pub(super) fn note_read(&mut self) {
         self.unread = None;
     }
@@ -97,12 +104,13 @@ impl<S> Stream<S> {
 /// For async reads.
 #[cfg(feature = "tokio")]
 impl<S> Stream<S> {
-    /// Notes a read, and puts off the report of the client's end by one poll of the task.
+    /// Notes a read, and defers the report of the client's end by one poll of the task.
     ///
-    /// A client may send its request and close its sending side (`shutdown(2)`, `SHUT_WR`). HTTP servers on hyper read on
-    /// while a request is in flight, and drop it unanswered when they see the end before its handler was polled. Whether
-    /// they see it so early depends on how tokio learned that the socket is readable. Putting it off once lets the
-    /// handler run first, always. A handler that waits for something is cancelled at the next poll, as before.
+    /// A client may send its request and close its sending side (`shutdown(2)`, `SHUT_WR`). hyper keeps
+    /// reading while a request is in flight, and drops the request if it sees the end before the handler
+    /// was polled. Whether it sees the end so early depends on how tokio learned that the socket is
+    /// readable. The deferred report lets the handler run first in all cases. A handler that waits for
+    /// something is still cancelled at the next poll.
     pub(super) fn note_poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -123,10 +131,10 @@ impl<S> Stream<S> {
     }
 }
 
-/// For what stands between the descriptor and the first read, such as TLS.
+/// For a layer between the descriptor and the application's first read, such as TLS.
 #[cfg(feature = "tls")]
 impl<S> Stream<S> {
-    /// Puts a layer over the stream inside; the note stays, and is still dropped first.
+    /// Wraps the inner stream in a layer. The stream stays unread, and drops that note first.
     pub(super) fn map<T>(self, layer: impl FnOnce(S) -> T) -> Stream<T> {
         Stream {
             unread: self.unread,
@@ -136,14 +144,14 @@ impl<S> Stream<S> {
         }
     }
 
-    /// The layer waits, and may have taken bytes that nobody has read yet.
+    /// The layer waits for more bytes, and may have taken some from the descriptor.
     pub(super) fn note_heard(&self) {
         if let Some(unread) = &self.unread {
             unread.intake.stream_heard(unread.fd);
         }
     }
 
-    /// The layer said something that the client waits for.
+    /// The layer has sent something that the client waits for.
     pub(super) fn note_answered(&self) {
         if let Some(unread) = &self.unread {
             let now = std::time::Instant::now();
@@ -151,7 +159,7 @@ impl<S> Stream<S> {
         }
     }
 
-    /// The layer holds bytes that can be read.
+    /// The layer holds bytes that the application can read.
     pub(super) fn note_holds_bytes(&self) {
         if let Some(unread) = &self.unread {
             unread.intake.stream_holds_bytes(unread.fd);
@@ -174,12 +182,12 @@ impl Read for Stream<TcpStream> {
 }
 
 impl Stream<TcpStream> {
-    /// One whose reads wait for bytes: a drain ends them where none come.
-    pub(super) fn blocking(io: TcpStream, intake: &Arc<Intake>) -> Self {
-        let blocking = BlockingNote::new(io.as_raw_fd(), intake);
+    /// Creates a stream whose reads block. A drain ends them if the client is silent.
+    pub(super) fn blocking(io: TcpStream, tracker: &Arc<Intake>) -> Self {
+        let blocking = BlockingNote::new(io.as_raw_fd(), tracker);
         Self {
             blocking: Some(blocking),
-            ..Self::new(io, intake)
+            ..Self::new(io, tracker)
         }
     }
 
@@ -223,7 +231,7 @@ impl<S: AsFd> AsFd for Stream<S> {
     }
 }
 
-/// The note in the intake; its end is the first read, or the end of the stream.
+/// Counts the stream as unread in the tracker, until the first read or until the stream is dropped.
 #[derive(Debug)]
 struct Unread {
     fd: RawFd,

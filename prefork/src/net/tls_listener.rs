@@ -1,4 +1,7 @@
-//! A listening socket whose connections are given when their TLS handshake is over.
+//! A listener that returns connections after their TLS handshake.
+//!
+//! Knows how accept, handshakes and background tasks are put together; `admission` decides which
+//! handshakes may begin.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -19,27 +22,29 @@ use super::reception::Reception;
 use super::tls_stream::TlsStream;
 use crate::sys::process::max_descriptors;
 
-/// Accepts connections like [`Listener`], and gives each one when its TLS handshake is over.
+/// Accepts connections like [`Listener`] and returns them after their TLS handshake.
 ///
-/// - The first call of [`accept`](Self::accept) tells the master that this worker serves.
-/// - Handshakes go on side by side, also while nobody is in `accept`. A client that is slow, silent or
-///   no TLS client at all delays no other one while places are free. If all places are taken, it gives
-///   way: see [`max_handshakes`](Self::max_handshakes). A handshake that fails is no error of `accept`:
-///   the client gets TLS's alert where there is one, and the connection is closed.
-/// - Nothing is accepted that nobody wants: connections are taken from the system only while
-///   somebody is in `accept`, and only up to [`max_handshakes`](Self::max_handshakes). What is over
-///   that waits in the system's queue, where other workers find it.
-/// - When the worker is asked to stop, what waits in the queue at that moment is still accepted and
-///   the socket is closed in this process, from the first `accept` on also while nobody is in it.
-///   Handshakes that go on may finish. Afterwards `accept` stays pending. [`shutdown`](crate::shutdown())
-///   waits for each connection until it was read from, by the rules for any other: clients from which
-///   nothing comes are waited for 250 ms. These begin when the socket is closed, and anew when one of them has said a
-///   part of something, was answered (not for the second time, where it is asked for another hello), or has finished
-///   its handshake.
-/// - Dropping it closes everything that was not given yet.
+/// - The first call of [`accept`](Self::accept) reports to the master that this worker is ready.
+/// - Handshakes run concurrently, also while no task is in `accept`. A client that is slow, silent or
+///   does not use TLS delays no other client until the limit of handshakes is reached. Then it may be
+///   evicted: see [`max_handshakes`](Self::max_handshakes).
+/// - A failed handshake is not an error of `accept`. The client gets an alert if TLS defines one, and
+///   its connection is closed.
+/// - Connections are accepted only while a task is in `accept`, and only up to
+///   [`max_handshakes`](Self::max_handshakes). Other connections wait in the accept queue, where other
+///   workers accept them.
+/// - When the worker is asked to stop, connections that are in the accept queue at that time are still
+///   accepted, then the socket is closed in this process. After the first call of `accept` this also
+///   happens while no task is in it. Handshakes in progress may finish. After that `accept` stays
+///   pending.
+/// - As for any connection, [`shutdown`](crate::shutdown()) waits until each one was read, but for silent
+///   clients only 250 ms. That time begins when the socket is closed. It begins again when a client has sent a
+///   part of a message, when its ClientHello was answered (not again if a second ClientHello is
+///   requested), and when its handshake is complete.
+/// - Dropping the listener closes all connections that `accept` has not returned.
 ///
-/// All methods take `&self`: tasks may accept from one listener at the same time, and cancelling an
-/// accept loses no connection.
+/// All methods take `&self`: tasks may accept from one listener at the same time. Cancelling an accept
+/// loses no connection.
 ///
 /// # Examples
 /// ```no_run
@@ -61,19 +66,20 @@ use crate::sys::process::max_descriptors;
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub struct TlsListener {
     reception: Arc<Reception>,
-    /// From the first accept on.
+    /// Spawned by the first accept.
     attendants: OnceLock<Attendants>,
 }
 
 impl TlsListener {
-    /// What a client gets for its handshake.
+    /// The default of `handshake_timeout`.
     const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// What a client gets where all places are taken and no connection waits; less if some wait.
+    /// The minimum age of an evicted handshake while the accept queue is empty; less if it is not.
     const PROTECTED: Duration = Duration::from_secs(1);
 
-    /// A listener over a plain one. Certificates, protocols and all else about TLS is the
-    /// configuration's.
+    /// Creates a TLS listener over a plain one.
+    ///
+    /// `config` contains the certificates, the protocols and all other settings of TLS.
     pub fn new(listener: Listener, config: Arc<ServerConfig>) -> Self {
         let limits = Limits {
             timeout: Self::HANDSHAKE_TIMEOUT,
@@ -87,8 +93,9 @@ impl TlsListener {
         }
     }
 
-    /// How long a client's handshake may take, from the moment when the connection was accepted; 10
-    /// seconds by default. Later the connection is closed.
+    /// Sets how long a handshake may take, counted from the accept. 10 seconds by default.
+    ///
+    /// After this time the connection is closed.
     #[must_use]
     pub fn handshake_timeout(self, timeout: Duration) -> Self {
         self.reception
@@ -97,26 +104,28 @@ impl TlsListener {
         self
     }
 
-    /// How many connections may be in their handshake, or through it and not given by
-    /// [`accept`](Self::accept) yet; at least 1. The default is a quarter of the descriptors that the process may have
-    /// (`RLIMIT_NOFILE`), but not less than 256 and not more than 512.
+    /// Sets the maximum number of connections that [`accept`](Self::accept) has not returned yet.
     ///
-    /// A place is free again when `accept` has given its connection, or when the handshake has failed and its connection
-    /// is closed. If all places are taken, new clients wait in the system's accept queue, and a handshake that has waited
-    /// for its client for long enough gives way to the next one:
+    /// Connections in their handshake and connections with a complete handshake count. A failed
+    /// handshake counts until its connection is closed. The minimum is 1. The default is a quarter of the
+    /// descriptors that the process may have (`RLIMIT_NOFILE`), at least 256 and at most 512.
     ///
-    /// - First those give way whose client was refused or has sent nothing, then those whose client has sent a part of its
-    ///   hello, then those that the server has answered. While the ones before hold at least half of the places, those
-    ///   behind keep theirs.
-    /// - The time is one second while the accept queue is short. The more connections wait in it, the shorter the time
-    ///   is: down to 20 ms for a client that has sent nothing or was refused, 100 ms for one that has sent a part of its
-    ///   hello, and 400 ms for one that was answered. Where the system does not report the length of the queue (other
-    ///   systems than Linux), it stays one second.
-    /// - A handshake does not give way while bytes of its client are unread.
+    /// If the limit is reached, new clients wait in the accept queue. A handshake that has waited for its
+    /// client for long enough is evicted for the next client:
     ///
-    /// The same holds if the process has no descriptors left before all places are taken.
+    /// - Handshakes whose client has sent nothing, or that have failed, are evicted first. Then follow those
+    ///   whose client has sent a part of its ClientHello, then those that the server has answered. While
+    ///   the earlier groups hold at least half of the limit, later groups are not evicted.
+    /// - The time is one second while the accept queue is short, and shorter the more connections wait: down
+    ///   to 20 ms for a client that has sent nothing or whose handshake has failed, 100 ms for one that has
+    ///   sent a part of its ClientHello, and 400 ms for one that was answered. On systems that do not report
+    ///   the length of the queue (all but Linux) it is always one second.
+    /// - A handshake is not evicted while bytes of its client are unread.
     ///
-    /// A silent client costs about 10 KiB of memory, and one that sends most of the largest hello (64 KiB) about 70 KiB.
+    /// The same rules apply if the process has no descriptors left before the limit is reached.
+    ///
+    /// A silent client costs about 10 KiB of memory. A client that sends most of the largest ClientHello
+    /// (64 KiB) costs about 70 KiB.
     #[must_use]
     pub fn max_handshakes(self, max: usize) -> Self {
         self.reception
@@ -126,31 +135,42 @@ impl TlsListener {
     }
 
     #[cfg(test)]
-    pub(super) fn protected(self, protected: Duration) -> Self {
+    pub(super) fn protected(self, min_age: Duration) -> Self {
         self.reception
             .handshakes
-            .change_limits(|limits| limits.protection = Protection::Fixed(protected));
+            .change_limits(|limits| limits.protection = Protection::Fixed(min_age));
         self
     }
 
-    /// Tells of each handshake that came to nothing: whose, and why; nobody is told by default. It is called on the
-    /// runtime of the handshakes, which wait for it.
+    /// Sets a function that is called for each failed handshake. None by default.
     ///
-    /// - [`InvalidData`](io::ErrorKind::InvalidData) with a [`rustls::Error`] inside: rustls refused the client, among
-    ///   others one without a certificate that is asked for, or without a protocol in common.
-    /// - `InvalidData` with [`rustls::Error::AlertReceived`] inside: the client refused us, most often our certificate.
-    /// - [`TimedOut`](io::ErrorKind::TimedOut): this side ended it, for time or for room.
-    /// - [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) or [`ConnectionReset`](io::ErrorKind::ConnectionReset): the
-    ///   client went before the end, without a word of why. Health checks do that.
+    /// Its arguments are the address of the client and the error:
+    ///
+    /// - [`InvalidData`](io::ErrorKind::InvalidData) with a [`rustls::Error`] inside: the server rejected the
+    ///   client, for example because it sent no certificate or because no protocol is common to both.
+    /// - `InvalidData` with [`rustls::Error::AlertReceived`] inside: the client rejected the server, most
+    ///   often its certificate.
+    /// - [`TimedOut`](io::ErrorKind::TimedOut): the handshake took longer than
+    ///   [`handshake_timeout`](Self::handshake_timeout), or it was evicted for another client.
+    /// - [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) or
+    ///   [`ConnectionReset`](io::ErrorKind::ConnectionReset): the client closed the connection during the
+    ///   handshake, as health checks do.
+    ///
+    /// # Process
+    /// Called in the worker, on the runtime of the handshake. It must not block: the handshakes wait for
+    /// it.
     ///
     /// # Examples
     /// ```no_run
     /// # use prefork::net::TlsListener;
     /// # use std::io::ErrorKind;
-    /// # fn told(listener: TlsListener) -> TlsListener {
+    /// # fn log_failures(listener: TlsListener) -> TlsListener {
     /// listener.on_handshake_failure(|peer, error| {
-    ///     let is_gone = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset].contains(&error.kind());
-    ///     if !is_gone {
+    ///     let is_closed = matches!(
+    ///         error.kind(),
+    ///         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+    ///     );
+    ///     if !is_closed {
     ///         eprintln!("{peer}: {error}");
     ///     }
     /// })
@@ -159,41 +179,47 @@ impl TlsListener {
     #[must_use]
     pub fn on_handshake_failure(
         self,
-        told: impl Fn(SocketAddr, &io::Error) + Send + Sync + 'static,
+        on_failure: impl Fn(SocketAddr, &io::Error) + Send + Sync + 'static,
     ) -> Self {
-        self.reception.handshakes.tell_failures(Arc::new(told));
+        self.reception
+            .handshakes
+            .tell_failures(Arc::new(on_failure));
         self
     }
 
-    /// The address that it listens on, also after it has ended.
+    /// Returns the address of the socket, also after the listener has ended.
     ///
     /// # Errors
-    /// None; the `Result` is what servers expect of a listener.
+    /// Never fails; returns a `Result` like the listeners of the standard library and tokio.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.reception.listener.local_addr()
     }
 
-    /// Waits for a connection whose handshake is over; stays pending for ever once the worker was
-    /// asked to go and nothing is left.
+    /// Waits for a connection whose handshake is complete.
     ///
-    /// Cancel safe: what is not returned is there for the next call.
+    /// Stays pending forever once the worker was asked to stop and all connections were returned. Cancel
+    /// safe: a connection that is not returned stays for the next call.
     ///
     /// # Errors
-    /// As [`Listener::blocking_accept`]; never what a client does in its handshake. In a shortage a handshake gives way, as
-    /// at the limit of [`max_handshakes`](Self::max_handshakes).
+    /// Those of [`Listener::blocking_accept`], never an error of a handshake. In a shortage of descriptors a
+    /// handshake may be evicted, as at the limit of [`max_handshakes`](Self::max_handshakes).
     ///
     /// # Panics
-    /// Outside of a tokio runtime with time enabled. A handshake goes on on the runtime that accepted it; their time is
-    /// kept, and in a stop the queue is emptied, on the runtime of the first call: it has to outlive the listener.
+    /// Outside of a tokio runtime with time enabled.
+    ///
+    /// # Process
+    /// Called in the worker. A handshake runs on the runtime whose call accepted its connection. The
+    /// runtime of the first call has to outlive the listener: it also runs the timeouts, and in a stop it
+    /// accepts what is queued.
     pub async fn accept(&self) -> io::Result<(TlsStream, SocketAddr)> {
         self.reception.listener.intake.note_accept();
         self.attendants
             .get_or_init(|| Attendants::of(&self.reception));
         let mut finished = pin!(self.reception.handshakes.next_finished());
-        let mut take_in = pin!(self.reception.take_in());
+        let mut accept_loop = pin!(self.reception.take_in());
         poll_fn(|cx| match finished.as_mut().poll(cx) {
             Poll::Ready(connection) => Poll::Ready(Ok(connection)),
-            Poll::Pending => take_in.as_mut().poll(cx).map(Err),
+            Poll::Pending => accept_loop.as_mut().poll(cx).map(Err),
         })
         .await
     }

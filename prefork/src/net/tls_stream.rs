@@ -1,7 +1,7 @@
-//! An accepted connection whose TLS handshake is over.
+//! An accepted connection whose TLS handshake is complete.
 //!
-//! Like the plain stream it remembers whether anybody has read from it. What counts is a read of the
-//! application's: that the handshake has read the socket says nothing about a request.
+//! Like the plain stream it remembers whether the application has read from it. Reads of the handshake
+//! do not count: they contain no request.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -17,25 +17,24 @@ use tokio_rustls::server;
 
 use super::stream::Stream;
 
-/// A connection from [`TlsListener::accept`](super::TlsListener::accept): what is written to it is
-/// encrypted, what is read from it was.
+/// An accepted TLS connection, returned by [`TlsListener::accept`](super::TlsListener::accept).
 ///
-/// Shutting it down (`AsyncWriteExt::shutdown`) tells the client that nothing was cut off
-/// (`close_notify`, RFC 8446, 6.1) and ends the sending side. Dropping it closes the socket and says
-/// nothing, as with `tokio_rustls`; what was written and not flushed may be lost then.
+/// `AsyncWriteExt::shutdown` sends `close_notify` (RFC 8446, 6.1), which proves to the client that the
+/// data is complete, and closes the sending side. Dropping the stream closes the socket without
+/// `close_notify`, as in `tokio_rustls`; bytes that were written and not flushed may be lost.
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 #[derive(Debug)]
 pub struct TlsStream {
-    /// Boxed, since a session of TLS is large and every server moves its streams about.
+    /// Boxed: a TLS session is large, and servers move their streams.
     inner: Stream<Box<server::TlsStream<TcpStream>>>,
 }
 
 impl TlsStream {
     pub(super) fn new(mut inner: Stream<Box<server::TlsStream<TcpStream>>>) -> Self {
-        // With TLS 1.2 the client waits for our last word before it sends a request.
+        // With TLS 1.2 the client waits for the server's Finished before it sends a request.
         inner.note_answered();
         let (_, session) = inner.io.get_mut();
-        // Nothing new is there to process: this is how the session tells what it holds.
+        // Nothing is left to process; the call only returns how many bytes the session holds.
         let state = session.process_new_packets();
         if state.is_ok_and(|state| state.plaintext_bytes_to_read() > 0) {
             inner.note_holds_bytes();
@@ -43,46 +42,49 @@ impl TlsStream {
         Self { inner }
     }
 
-    /// Who connected.
+    /// Returns the address of the client.
     ///
     /// # Errors
-    /// The connection is gone.
+    /// The error of getpeername(2): the connection is closed.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.tcp().peer_addr()
     }
 
-    /// Sends small writes at once (`TCP_NODELAY`, tcp(7)); off by default, as the system has it.
+    /// Sends small writes without delay (`TCP_NODELAY`, tcp(7)). Off by default.
     ///
     /// # Errors
-    /// The connection is gone.
+    /// The error of setsockopt(2): the connection is closed.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.tcp().set_nodelay(nodelay)
     }
 
-    /// The protocol that both sides agreed on (ALPN, RFC 7301), such as `b"h2"`; `None` where the
-    /// client offered none, or the configuration names none.
+    /// Returns the negotiated protocol (ALPN, RFC 7301), such as `b"h2"`.
+    ///
+    /// `None` if the client offered no protocol or the configuration contains none.
     pub fn alpn_protocol(&self) -> Option<&[u8]> {
         self.session().alpn_protocol()
     }
 
-    /// The name of the server that the client asked for (SNI, RFC 6066), in lower case.
+    /// Returns the server name that the client requested (SNI, RFC 6066), in lower case.
     pub fn server_name(&self) -> Option<&str> {
         self.session().server_name()
     }
 
-    /// The client's certificates, its own first; `None` where the configuration asks for none, or
-    /// the client gave none. With axum a handler gets it as connect info, by an
-    /// `impl Connected<IncomingStream<'_, TlsListener>>` that asks `stream.io()`.
+    /// Returns the certificates of the client, its own first.
+    ///
+    /// `None` if the configuration does not request certificates or the client sent none. With axum, a
+    /// handler gets them as connect info through an `impl Connected<IncomingStream<'_, TlsListener>>`
+    /// that reads `stream.io()`.
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.session().peer_certificates()
     }
 
-    /// The connection below and the TLS session over it, for what they know and for their options.
+    /// Returns the TCP connection and the TLS session.
     pub fn get_ref(&self) -> (&TcpStream, &ServerConnection) {
         self.inner.io.get_ref()
     }
 
-    /// Gives the stream inside. A stop does not wait for its first read any more.
+    /// Returns the inner stream. A stop no longer waits for its first read.
     pub fn into_inner(self) -> server::TlsStream<TcpStream> {
         *self.inner.into_inner()
     }
@@ -109,7 +111,7 @@ impl AsyncRead for TlsStream {
             // The client closed its sending side without `close_notify`.
             Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::UnexpectedEof,
             Poll::Pending => {
-                // Part of a record may have left the socket.
+                // A part of a TLS record may have left the socket.
                 self.inner.note_heard();
                 false
             }

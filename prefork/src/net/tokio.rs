@@ -1,4 +1,4 @@
-//! The async side of listener and stream, on tokio.
+//! Async accept, reads and writes on tokio.
 
 use std::future::{Future, pending, poll_fn};
 use std::io;
@@ -16,16 +16,16 @@ use super::stream::Stream;
 use crate::sys::accept::Mode;
 
 impl Listener {
-    /// Waits for a connection; stays pending for ever once the worker was asked to go and nothing
-    /// waits any more.
+    /// Waits for a connection.
     ///
-    /// Cancel safe: nothing is awaited between the system call and the return.
+    /// Stays pending forever once the worker was asked to stop and the queue is empty. Cancel safe:
+    /// nothing is awaited between the system call and the return.
     ///
     /// # Errors
-    /// As [`blocking_accept`](Self::blocking_accept).
+    /// Those of [`blocking_accept`](Self::blocking_accept).
     ///
     /// # Panics
-    /// Outside of a tokio runtime; in a shortage also on one without time enabled.
+    /// Outside of a tokio runtime. In a shortage also on a runtime without time enabled.
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub async fn accept(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
         self.intake.note_accept();
@@ -39,7 +39,7 @@ impl Listener {
         }
     }
 
-    /// As [`accept`](Self::accept), but returns a shortage.
+    /// Like [`accept`](Self::accept), but returns the error of a shortage.
     pub(super) async fn accept_once(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
         let mut failed = FailedConnections::default();
         loop {
@@ -72,7 +72,7 @@ impl Listener {
             });
             match accepted.await {
                 Some(Err(error)) if failed.allows_retry(&error) => {}
-                // The next step says so, and holds no socket while it is pending.
+                // The next step returns `Ended`, and then nothing here holds the socket.
                 Some(Err(error)) if self.ends_with_master(&error) => {}
                 Some(Err(error)) => {
                     self.note_error(&error);
@@ -87,7 +87,7 @@ impl Listener {
         }
     }
 
-    /// In a drain: a connection that has waited, or `None` when accepting is over. Never waits.
+    /// In a drain: returns a queued connection, or `None` if the listener has ended. Never waits.
     #[cfg(feature = "tls")]
     pub(super) fn next_queued(&self) -> io::Result<Option<(Stream<TcpStream>, SocketAddr)>> {
         match self.step(Mode::NonBlocking)? {
@@ -96,7 +96,7 @@ impl Listener {
         }
     }
 
-    /// A connection that tokio has not accepted itself.
+    /// Registers a connection that tokio did not accept itself.
     fn register(
         &self,
         stream: std::net::TcpStream,
@@ -116,14 +116,14 @@ impl Listener {
 }
 
 impl Socket {
-    /// A second descriptor of the same socket, since a runtime wants to own what it waits for.
+    /// Returns a second descriptor of the socket: the runtime has to own the one that it waits for.
     fn on_tokio(&self) -> io::Result<&TcpListener> {
         if let Some(listener) = self.on_tokio.get() {
             return Ok(listener);
         }
         let copy = self.as_fd().try_clone_to_owned()?;
         let listener = TcpListener::from_std(copy.into())?;
-        // A task that was as fast has made another; one of the two is dropped.
+        // If another task did the same meanwhile, one of the two copies is dropped.
         Ok(self.on_tokio.get_or_init(|| listener))
     }
 }
@@ -182,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often the task is to be polled again.
+    /// Counts how often the task is woken.
     #[derive(Default)]
     struct Count(std::sync::atomic::AtomicUsize);
 
@@ -199,19 +199,20 @@ mod tests {
         runtime.expect("descriptors").block_on(future)
     }
 
-    /// A connection whose client has said this and closed its sending side before the runtime knows the socket.
-    async fn half_closed(said: &[u8]) -> (Stream<TcpStream>, Client) {
+    /// A connection whose client has sent `bytes` and closed its sending side before the socket is
+    /// registered with the runtime.
+    async fn half_closed(bytes: &[u8]) -> (Stream<TcpStream>, Client) {
         let bound = Bound::bind("127.0.0.1:0").expect("a free port");
         let mut client = Client::connect(bound.local_addr().expect("bound")).expect("it listens");
-        client.write_all(said).expect("there is space");
+        client.write_all(bytes).expect("there is space");
         client.shutdown(Shutdown::Write).expect("it is connected");
         let (io, _) = bound.accept().expect("a client waits");
         io.set_nonblocking(true).expect("a socket");
         let io = TcpStream::from_std(io).expect("a runtime");
-        let intake = crate::net::Intake::new(|| {}, || {}).expect("descriptors");
-        // The runtime has seen both by now.
+        let tracker = crate::net::Intake::new(|| {}, || {}).expect("descriptors");
+        // The runtime has seen the bytes and the end by now.
         io.readable().await.expect("the client has ended");
-        (Stream::new(io, &std::sync::Arc::new(intake)), client)
+        (Stream::new(io, &std::sync::Arc::new(tracker)), client)
     }
 
     fn poll_once(stream: &mut Stream<TcpStream>, waker: &Waker) -> Poll<io::Result<usize>> {
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_behind_a_request_is_reported_one_poll_later() {
+    fn the_end_after_a_request_is_reported_one_poll_late() {
         block_on(async {
             let (mut stream, _client) = half_closed(b"request").await;
             let count = std::sync::Arc::new(Count::default());
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_client_that_said_nothing_is_reported_at_once() {
+    fn the_end_of_a_client_that_sent_nothing_is_reported_at_once() {
         block_on(async {
             let (mut stream, _client) = half_closed(b"").await;
             let poll = poll_once(&mut stream, Waker::noop());
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_without_space_is_no_end() {
+    fn a_read_into_an_empty_buffer_is_not_taken_for_the_end() {
         block_on(async {
             let (mut stream, _client) = half_closed(b"request").await;
             let poll = |stream: &mut Stream<TcpStream>, bytes: &mut [u8]| {
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_reads_to_the_end_gets_all() {
+    fn a_read_to_the_end_returns_all_bytes() {
         block_on(async {
             let (mut stream, _client) = half_closed(b"request").await;
             let mut all = Vec::new();

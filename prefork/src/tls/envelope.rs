@@ -1,4 +1,4 @@
-//! The file that children get their parcel in: the same one for all, until something in it is different.
+//! The sealed memory file with the TLS bundle. All children get the same one until its contents change.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,22 +9,26 @@ use super::parcel::Parcel;
 use super::ratchet::Ratchet;
 use crate::sys::memory_file;
 
-/// Begin with an empty one when there is other material. That the keys of tickets are others it sees by itself.
+/// The sealed file for one set of credentials.
+///
+/// A change of the credentials needs a new, empty value. A change of the ticket keys is noticed here.
 #[derive(Debug, Default)]
 pub(super) struct Envelope(Option<Sealed>);
 
 #[derive(Debug)]
 struct Sealed {
     file: OwnedFd,
-    /// When the period of the keys in it began.
+    /// When the period of the ticket keys in it began.
     began: Duration,
 }
 
 impl Envelope {
-    /// Where a later file cannot be made it is the one before: the child makes its keys of tickets those of now.
+    /// Returns the file, and creates it anew if the ticket keys have changed.
+    ///
+    /// If that fails, the previous file is returned: the child derives the current ticket keys from it.
     ///
     /// # Errors
-    /// No descriptors or no memory left for the first one.
+    /// No descriptors or no memory are left for the first file.
     pub(super) fn file(
         &mut self,
         material: &Material,
@@ -41,14 +45,14 @@ impl Envelope {
         tickets: &Ratchet,
     ) -> io::Result<BorrowedFd<'_>> {
         let began = tickets.began();
-        let new = || {
+        let create = || {
             let file = seal(&Parcel::encode(material, tickets))?;
             io::Result::Ok(Sealed { file, began })
         };
         let sealed = match self.0.take() {
             Some(sealed) if sealed.began == began => sealed,
-            Some(before) => new().unwrap_or(before),
-            None => new()?,
+            Some(previous) => create().unwrap_or(previous),
+            None => create()?,
         };
         Ok(self.0.insert(sealed).file.as_fd())
     }
@@ -63,14 +67,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_the_same_until_the_keys_of_tickets_are_others() {
+    fn the_file_is_the_same_until_the_ticket_keys_change() {
         let sources = testing::sources(&testing::server());
         let material = Material::read(&sources).expect("a pair");
         let start = Duration::from_secs(100);
         let mut tickets = Ratchet::new([7; 32], start);
-        let mut envelope = Envelope::default();
+        let mut bundle = Envelope::default();
         let mut file = |tickets: &Ratchet| {
-            let file = envelope.file(&material, tickets).expect("a file");
+            let file = bundle.file(&material, tickets).expect("a file");
             (file.as_raw_fd(), memory_file::read(file).expect("sealed"))
         };
         let first = file(&tickets);
@@ -81,24 +85,25 @@ mod tests {
         assert_ne!(later, first.1);
         assert_eq!(later, *Parcel::encode(&material, &tickets));
     }
+
     #[test]
-    fn where_no_later_file_can_be_made_the_one_before_stays() {
+    fn if_a_later_file_cannot_be_created_the_previous_one_stays() {
         let sources = testing::sources(&testing::server());
         let material = Material::read(&sources).expect("a pair");
         let start = Duration::from_secs(100);
         let mut tickets = Ratchet::new([7; 32], start);
-        let mut envelope = Envelope::default();
+        let mut bundle = Envelope::default();
         let full = |_: &[u8]| Err(io::ErrorKind::FileTooLarge.into());
-        let none = envelope.file_by(full, &material, &tickets);
-        assert!(none.is_err(), "there is none before the first");
+        let first = bundle.file_by(full, &material, &tickets);
+        assert!(first.is_err(), "there is no previous file");
         let read = |file: io::Result<BorrowedFd<'_>>| {
             memory_file::read(file.expect("a file")).expect("sealed")
         };
-        let first = read(envelope.file(&material, &tickets));
+        let first = read(bundle.file(&material, &tickets));
         tickets.advance(start + PERIOD);
-        let later = envelope.file_by(full, &material, &tickets);
+        let later = bundle.file_by(full, &material, &tickets);
         assert_eq!(read(later), first);
-        let again = read(envelope.file(&material, &tickets));
+        let again = read(bundle.file(&material, &tickets));
         assert_eq!(again, *Parcel::encode(&material, &tickets));
     }
 }

@@ -1,4 +1,4 @@
-//! What a worker is given of certificates: by its master, or, where it serves alone, by itself.
+//! Where a worker gets its TLS bundle from: the master, or the configuration in single-process mode.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -10,41 +10,42 @@ use super::{Keeper, News, Parcel};
 use crate::config::Config;
 use crate::error::Error;
 
-/// Until the body asks for it.
+/// The source of the TLS bundle, kept until `main` needs the configuration.
 #[derive(Debug)]
 pub(crate) enum Handed {
-    /// The master's memory file; nobody has looked into it yet.
+    /// The memory file of the master, not read yet.
     File(OwnedFd),
-    /// Checked in this process.
+    /// Read and checked in this process.
     Here(Box<Parcel>),
 }
 
 impl Handed {
-    /// In a process that serves alone, with what a master would tell after its start; none where no certificate is
-    /// configured.
+    /// Creates it in single-process mode; `None` if no certificate is configured.
+    ///
+    /// Also returns the events that a master would log after its start.
     ///
     /// # Errors
-    /// What a master would refuse.
+    /// Those of a master.
     pub(crate) fn by_itself(
         config: &Config,
         now: SystemTime,
     ) -> Result<(Option<Self>, Vec<News>), Error> {
-        let Some(mut keeper) = Keeper::of(config, now)? else {
+        let Some(mut store) = Keeper::of(config, now)? else {
             return Ok((None, Vec::new()));
         };
-        let news = keeper.concerns(now);
-        Ok((Some(Self::Here(Box::new(keeper.into_parcel()))), news))
+        let events = store.concerns(now);
+        Ok((Some(Self::Here(Box::new(store.into_parcel()))), events))
     }
 
-    /// What servers are made with.
+    /// Creates the configuration of a TLS server.
     ///
     /// # Errors
-    /// The file is none of a master's, or holds what this program cannot use.
+    /// The file does not come from a master, or this program cannot use its contents.
     pub(crate) fn server_config(&self) -> Result<Arc<ServerConfig>, String> {
-        let parcel = match self {
+        let bundle = match self {
             Self::File(fd) => Parcel::read(fd)?,
-            Self::Here(parcel) => Parcel::clone(parcel),
+            Self::Here(bundle) => Parcel::clone(bundle),
         };
-        parcel.server_config().map_err(|refusal| refusal.one_line())
+        bundle.server_config().map_err(|error| error.one_line())
     }
 }

@@ -1,6 +1,7 @@
-//! The master's side: what serves now, read again before each later start.
+//! The certificate store of the master: the active certificate, reloaded before each start of a child.
 //!
-//! It knows nothing of children; what is new it hands out once, in words for a line.
+//! Knows the sources and what was reported already. Does not know children, and does not log: it
+//! returns events.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -16,43 +17,43 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::sys::clock::since_boot;
 
-/// Keeps the last good certificate and key, and the keys of tickets.
+/// Holds the active certificate and key, and the state of the ticket keys.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     sources: Sources,
     serving: Serving,
     tickets: Ratchet,
-    /// What was refused last, so that it is told once.
+    /// The last rejected pair, so that it is reported once.
     refused: Option<Refused>,
 }
 
-/// Something bad that was seen: what, where it could be read, and in which words it was refused.
+/// A rejected pair: the PEM texts, if they could be read, and the text of the error.
 #[derive(Debug, PartialEq, Eq)]
 struct Refused {
-    seen: Option<Box<Material>>,
-    words: String,
+    found: Option<Box<Material>>,
+    error: String,
 }
 
 impl Keeper {
-    /// For the first start of what the options say; none where they say nothing.
+    /// Creates the store for the first start; `None` if no certificate is configured.
     ///
     /// # Errors
     /// Those of [`new`](Self::new).
     pub(crate) fn of(config: &Config, now: SystemTime) -> Result<Option<Self>, Error> {
-        let keeper = Sources::of(config).map(|sources| Self::new(sources, now));
-        Ok(keeper.transpose()?)
+        let store = Sources::of(config).map(|sources| Self::new(sources, now));
+        Ok(store.transpose()?)
     }
 
-    /// Reads and checks for the first start.
+    /// Reads and checks the certificate and the key for the first start.
     ///
     /// # Errors
-    /// What cannot be used: there is no last good one to serve on with.
+    /// They cannot be used, and there is no previous pair to keep.
     pub(crate) fn new(sources: Sources, now: SystemTime) -> Result<Self, Refusal> {
-        let judge = |seen: &Material| {
-            seen.check(now)?;
-            Serving::new(seen.clone())
+        let check = |found: &Material| {
+            found.check(now)?;
+            Serving::new(found.clone())
         };
-        let serving = read_and_judge(&sources, judge).map_err(|(_, refusal)| refusal)?;
+        let serving = read_and_judge(&sources, check).map_err(|(_, error)| error)?;
         Ok(Self {
             tickets: new_tickets(serving.material())?,
             sources,
@@ -61,45 +62,49 @@ impl Keeper {
         })
     }
 
-    /// Reads again, before a later start. What was refused is judged again each time, since a certificate that is not
-    /// valid yet becomes so; it is told again only when something is different.
+    /// Reads the sources again, before a later start of a child. Returns the events to log.
+    ///
+    /// A rejected pair is checked again each time: a certificate that is not valid yet becomes valid. It
+    /// is reported again only if the pair or the error has changed.
     pub(crate) fn renew(&mut self, now: SystemTime) -> Vec<News> {
-        let look = read_and_judge(&self.sources, |seen| {
-            self.serving.successor(seen, &self.tickets, now)
+        let result = read_and_judge(&self.sources, |found| {
+            self.serving.successor(found, &self.tickets, now)
         });
-        let news = match look {
+        let event = match result {
             Ok(None) => {
                 self.refused = None;
                 None
             }
-            Ok(Some((successor, change))) => Some(self.serve(successor, change)),
-            Err((seen, refusal)) => self.first_time(seen, refusal),
+            Ok(Some((active, change))) => Some(self.serve(active, change)),
+            Err((found, error)) => self.first_time(found, error),
         };
-        let concerns = self.serving.concerns(now);
-        news.into_iter().chain(concerns).collect()
+        let warnings = self.serving.concerns(now);
+        event.into_iter().chain(warnings).collect()
     }
 
-    /// What is the matter with what serves, and was not told yet.
+    /// Returns the warnings about the active certificate that were not returned before.
     pub(crate) fn concerns(&mut self, now: SystemTime) -> Vec<News> {
         self.serving.concerns(now).collect()
     }
 
-    /// The certificate that serves, for people.
+    /// Describes the active certificate, for `PREFORK_EXPLAIN`.
     pub(crate) fn certificate(&self) -> String {
         self.serving.leaf().to_string()
     }
 
-    /// What a child gets, in a sealed file: the same for all of them while nothing is different. The keys of tickets
-    /// in it are those of now, counted since the machine's start, and older ones are forgotten here as well.
+    /// Returns the sealed file for a child. All children get the same file while nothing changes.
+    ///
+    /// The ticket keys in it are those of `now`, the time since boot. Older keys are erased from the
+    /// store as well.
     ///
     /// # Errors
-    /// No descriptors or no memory left.
+    /// No descriptors or no memory are left.
     pub(crate) fn parcel_fd(&mut self, now: Duration) -> io::Result<BorrowedFd<'_>> {
         self.tickets.advance(now);
         self.serving.parcel_fd(&self.tickets)
     }
 
-    /// For the one process that is its own worker.
+    /// Returns the bundle for single-process mode.
     pub(super) fn into_parcel(self) -> Parcel {
         Parcel {
             material: self.serving.into_material(),
@@ -107,54 +112,58 @@ impl Keeper {
         }
     }
 
-    fn serve(&mut self, successor: Serving, change: Change) -> News {
-        let until = successor.leaf().until();
-        self.serving = successor;
+    fn serve(&mut self, active: Serving, change: Change) -> News {
+        let until = active.leaf().until();
+        self.serving = active;
         self.refused = None;
         News::Renewed { change, until }
     }
 
-    /// The refusal, where it was not told before.
-    fn first_time(&mut self, seen: Option<Box<Material>>, refusal: Refusal) -> Option<News> {
-        let words = refusal.one_line();
-        let refused = Some(Refused { seen, words });
+    /// Returns the event of a rejected pair, unless it was returned before.
+    fn first_time(&mut self, found: Option<Box<Material>>, error: Refusal) -> Option<News> {
+        let refused = Some(Refused {
+            found,
+            error: error.one_line(),
+        });
         if self.refused == refused {
             return None;
         }
         self.refused = refused;
-        Some(News::Refused(refusal))
+        Some(News::Refused(error))
     }
 }
 
-/// Reads and judges; once more where what was read is bad, and another by now: of files that are being exchanged one may
-/// have been read before that and one after it.
+/// Reads the sources and checks what was found.
+///
+/// If the check fails and the sources have changed meanwhile, they are read and checked once more: while
+/// files are being replaced, one may have been read before the change and one after it.
 ///
 /// # Errors
-/// Why it is bad, and what it was, where it could be read.
+/// The reason, and what was found if it could be read.
 fn read_and_judge<T>(
     sources: &Sources,
-    judge: impl Fn(&Material) -> Result<T, Refusal>,
+    check: impl Fn(&Material) -> Result<T, Refusal>,
 ) -> Result<T, (Option<Box<Material>>, Refusal)> {
-    let seen = Material::read(sources).map_err(|refusal| (None, refusal))?;
-    let refusal = match judge(&seen) {
-        Ok(judged) => return Ok(judged),
-        Err(refusal) => refusal,
+    let found = Material::read(sources).map_err(|error| (None, error))?;
+    let error = match check(&found) {
+        Ok(checked) => return Ok(checked),
+        Err(error) => error,
     };
     match Material::read(sources) {
-        Ok(again) if again != seen => {
-            judge(&again).map_err(|refusal| (Some(Box::new(again)), refusal))
+        Ok(again) if again != found => {
+            check(&again).map_err(|error| (Some(Box::new(again)), error))
         }
-        Ok(_) | Err(_) => Err((Some(Box::new(seen)), refusal)),
+        Ok(_) | Err(_) => Err((Some(Box::new(found)), error)),
     }
 }
 
 fn new_tickets(material: &Material) -> Result<Ratchet, Refusal> {
-    let refuse =
+    let to_error =
         |reason| move |error| Refusal::from_system(&material.key.provenance, reason, error);
-    let now = since_boot().map_err(refuse(Reason::NoClock))?;
-    Ratchet::random(now).map_err(refuse(Reason::NoRandom))
+    let now = since_boot().map_err(to_error(Reason::NoClock))?;
+    Ratchet::random(now).map_err(to_error(Reason::NoRandom))
 }
 
-// Elsewhere nothing is read again: there is no master.
+// Without a master nothing is read again.
 #[cfg(all(test, target_os = "linux", not(prefork_portable)))]
 mod tests;

@@ -1,6 +1,6 @@
-//! What the server's own certificate says: for whom it is, and from when to when it is good.
+//! The names and the validity of the server's own certificate.
 //!
-//! It is told what time it is, and decides nothing: a certificate without names is one as well.
+//! The time is an argument. Rejects nothing: a certificate without names is described like any other.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,7 +10,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::time::ASN1Time;
 
-/// Read from the first certificate of a chain.
+/// The names and dates of the first certificate of a chain.
 #[derive(Debug)]
 pub(crate) struct Leaf {
     names: Vec<String>,
@@ -18,12 +18,14 @@ pub(crate) struct Leaf {
     not_after: ASN1Time,
 }
 
-/// How a certificate's time stands to now, in the order in which these come.
+/// The validity of a certificate at a time. The variants are in chronological order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Age {
     NotYetValid,
     Good,
-    /// Less than a tenth of its time is left: who renews by itself has done so long ago, at a third or at half.
+    /// Less than a tenth of the validity period is left.
+    ///
+    /// Automatic renewal happens much earlier, when a third or a half of the period is left.
     NearItsEnd,
     Expired,
 }
@@ -53,34 +55,36 @@ impl Leaf {
         Age::Good
     }
 
-    /// The first moment of it, as RFC 3339 writes it.
+    /// The first second of the validity, in the format of RFC 3339.
     pub(super) fn from(&self) -> String {
         utc(self.not_before)
     }
 
-    /// Its last second, likewise.
+    /// The last second of the validity, in the format of RFC 3339.
     pub(super) fn until(&self) -> String {
         utc(self.not_after)
     }
 
-    /// The second that is written belongs to it (RFC 5280, 4.1.2.5).
+    /// The first time at which the certificate has expired.
+    ///
+    /// The second in the certificate still belongs to the validity (RFC 5280, 4.1.2.5).
     pub(super) fn expired_from(&self) -> SystemTime {
         system_time(self.not_after) + Duration::from_secs(1)
     }
 }
 
-/// For whom, and until when.
+/// The names and the end of the validity, for `PREFORK_EXPLAIN`.
 impl fmt::Display for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.names.as_slice() {
-            [] => f.write_str("for no name, so that most clients refuse it")?,
+            [] => f.write_str("for no name, so most clients reject it")?,
             names => write!(f, "for {}", names.join(", "))?,
         }
-        write!(f, "; good until {}", self.until())
+        write!(f, "; valid until {}", self.until())
     }
 }
 
-/// Whom clients may take the server for: names alone count, not the subject (RFC 9525, 2).
+/// The subject alternative names. Clients compare only these, not the subject (RFC 9525, 2).
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else {
         return Vec::new();
@@ -129,8 +133,9 @@ mod tests {
 
     fn leaf(params: &CertificateParams) -> Leaf {
         let key = KeyPair::generate().expect("a key");
-        let made = params.self_signed(&key).expect("a certificate");
-        let (_, parsed) = x509_parser::parse_x509_certificate(made.der()).expect("the same");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let parsed = x509_parser::parse_x509_certificate(certificate.der());
+        let (_, parsed) = parsed.expect("a certificate");
         Leaf::of(&parsed)
     }
 
@@ -143,19 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_for_whom_and_until_when() {
+    fn the_text_contains_the_names_and_the_end_of_the_validity() {
         let names = ["*.example.org", "127.0.0.1", "::1"];
         assert_eq!(
             leaf(&named(&names)).to_string(),
-            "for *.example.org, 127.0.0.1, ::1; good until 2030-04-11T00:00:00Z"
+            "for *.example.org, 127.0.0.1, ::1; valid until 2030-04-11T00:00:00Z"
         );
-        let nobody = leaf(&named(&[])).to_string();
-        assert!(nobody.starts_with("for no name, "), "{nobody}");
+        let unnamed = leaf(&named(&[])).to_string();
+        assert!(unnamed.starts_with("for no name, "), "{unnamed}");
     }
 
     #[test]
-    fn the_end_of_its_time_is_the_last_tenth() {
-        // Of a hundred days.
+    fn a_certificate_expires_soon_in_the_last_tenth_of_its_validity() {
+        // The validity is 100 days.
         let leaf = leaf(&named(&[]));
         for (month, day, age) in [
             (1, 1, Age::Good),
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_second_is_a_good_one() {
+    fn the_last_second_belongs_to_the_validity() {
         let leaf = leaf(&named(&[]));
         let end: SystemTime = date_time_ymd(2030, 4, 11).into();
         let age = |end| leaf.age(end);
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_none_has_an_end_all_the_same() {
+    fn a_certificate_that_ends_before_it_begins_has_expired() {
         let mut params = named(&[]);
         std::mem::swap(&mut params.not_before, &mut params.not_after);
         let leaf = leaf(&params);

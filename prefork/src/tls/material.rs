@@ -1,7 +1,7 @@
 //! Certificate chain, private key and client CA, as the PEM texts that were read.
 //!
-//! It knows how to read them, bounded and without waiting for a writer or a device; what nothing helps against is a file
-//! system that does not answer. `check` knows whether they are of any use.
+//! Knows how to read them with a limit, and without waiting for a pipe or a device. An unresponsive
+//! file system still blocks the read. Does not know whether the texts can be used; `check` does.
 
 use std::fmt;
 use std::fs::File;
@@ -15,14 +15,14 @@ use zeroize::Zeroizing;
 use super::refusal::{Holder, Provenance, Reason, Refusal};
 use crate::config::{Config, Places};
 
-/// The most bytes of one text: a chain has a few certificates, a bundle of CAs a few hundred.
+/// The maximum size of one text: a chain has a few certificates, a file of CAs a few hundred.
 const MOST_BYTES: usize = 1 << 20;
 
 pub(crate) const CERT: &str = "tls_cert";
 pub(crate) const KEY: &str = "tls_key";
 pub(crate) const CLIENT_CA: &str = "tls_client_ca";
 
-/// What the options say.
+/// The options of TLS and their labels in errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sources {
     pub(crate) cert: Pem,
@@ -32,7 +32,7 @@ pub(crate) struct Sources {
     pub(crate) places: Places,
 }
 
-/// What was read. Nothing shows the texts, since one of them is a key.
+/// The texts that were read. `Debug` does not print them, because one of them is a key.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Material {
     pub(crate) chain: Piece,
@@ -41,7 +41,7 @@ pub(crate) struct Material {
     pub(crate) alpn: Protocols,
 }
 
-/// One text and where it came from.
+/// One PEM text and its source.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Piece {
     pub(crate) provenance: Provenance,
@@ -49,7 +49,9 @@ pub(crate) struct Piece {
 }
 
 impl Sources {
-    /// None where no certificate is configured; that the options go together was checked.
+    /// The sources of a configuration; `None` if no certificate is configured.
+    ///
+    /// Invalid combinations of the options were rejected before.
     pub(super) fn of(config: &Config) -> Option<Self> {
         Some(Self {
             cert: config.tls_cert.clone()?,
@@ -62,17 +64,17 @@ impl Sources {
 }
 
 impl Material {
-    /// Reads all texts; whether they are of any use is [`check`](Self::check)'s to say.
+    /// Reads all texts. [`check`](Self::check) checks whether they can be used.
     ///
     /// # Errors
-    /// The first one that cannot be read.
+    /// The first text that cannot be read.
     pub(crate) fn read(sources: &Sources) -> Result<Self, Refusal> {
-        let (client_ca, places) = (sources.client_ca.as_ref(), &sources.places);
+        let (client_ca, labels) = (sources.client_ca.as_ref(), &sources.places);
         Ok(Self {
-            chain: Piece::read(CERT, &places.tls_cert, &sources.cert)?,
-            key: Piece::read(KEY, &places.tls_key, &sources.key)?,
+            chain: Piece::read(CERT, &labels.tls_cert, &sources.cert)?,
+            key: Piece::read(KEY, &labels.tls_key, &sources.key)?,
             client_ca: client_ca
-                .map(|pem| Piece::read(CLIENT_CA, &places.tls_client_ca, pem))
+                .map(|pem| Piece::read(CLIENT_CA, &labels.tls_client_ca, pem))
                 .transpose()?,
             alpn: sources.alpn.clone(),
         })
@@ -91,7 +93,7 @@ impl fmt::Debug for Material {
 }
 
 impl Piece {
-    /// What came from the master.
+    /// Creates a text that came from the master.
     pub(crate) fn handed(option: &'static str, pem: &[u8]) -> Self {
         Self {
             provenance: Provenance {
@@ -103,14 +105,14 @@ impl Piece {
         }
     }
 
-    fn read(option: &'static str, said_by: &str, pem: &Pem) -> Result<Self, Refusal> {
+    fn read(option: &'static str, label: &str, pem: &Pem) -> Result<Self, Refusal> {
         let holder = match pem {
             Pem::Path(path) => Holder::File(path.clone()),
             Pem::Bytes(_) => Holder::Program,
         };
         let provenance = Provenance {
             option,
-            said_by: said_by.to_owned(),
+            said_by: label.to_owned(),
             holder,
         };
         let pem = match pem {
@@ -130,15 +132,15 @@ impl fmt::Debug for Piece {
     }
 }
 
-/// Reads one byte more than allowed at most, so that the caller sees what is too large.
+/// Reads at most one byte more than allowed, so that the caller notices a file that is too large.
 fn read_file(path: &Path, provenance: &Provenance) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Refusal::new(provenance, Reason::Missing),
         _ => Refusal::from_system(provenance, Reason::Unreadable, error),
     };
     let file = open(path).map_err(unreadable)?;
-    let about = file.metadata().map_err(unreadable)?;
-    let kind = about.file_type();
+    let metadata = file.metadata().map_err(unreadable)?;
+    let kind = metadata.file_type();
     if kind.is_dir() {
         return Err(Refusal::new(provenance, Reason::Directory));
     }
@@ -146,16 +148,18 @@ fn read_file(path: &Path, provenance: &Provenance) -> Result<Zeroizing<Vec<u8>>,
         return Err(Refusal::new(provenance, Reason::NoFile));
     }
     let limit = MOST_BYTES as u64 + 1;
-    // Room for all of it and for seeing its end, so that a key does not move while it is read and stay behind.
-    let room = usize::try_from(about.len().min(limit)).unwrap_or(MOST_BYTES) + 64;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    // Enough for the file and for the read that finds its end. Otherwise the vector would grow, and leave
+    // a copy of the key in freed memory.
+    let capacity = usize::try_from(metadata.len().min(limit)).unwrap_or(MOST_BYTES) + 64;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(limit)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
     Ok(bytes)
 }
 
-/// Non-blocking: the open of a pipe waits for its writer otherwise (open(2)), and supervision with it.
+/// Opens with `O_NONBLOCK`: otherwise the open of a pipe blocks the master until a writer opens it
+/// (open(2)).
 fn open(path: &Path) -> io::Result<File> {
     File::options()
         .read(true)
@@ -184,7 +188,7 @@ mod tests {
         }
     }
 
-    fn refused(path: &Path) -> Refusal {
+    fn rejected(path: &Path) -> Refusal {
         Material::read(&sources(path, b"")).expect_err("it cannot be read")
     }
 
@@ -193,61 +197,61 @@ mod tests {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("cert.pem");
         fs::write(&path, "certificate").expect("a file");
-        let material = Material::read(&sources(&path, b"key")).expect("readable");
-        assert_eq!(*material.chain.pem, b"certificate");
-        assert_eq!(*material.key.pem, b"key");
-        assert_eq!(material.client_ca, None);
+        let found = Material::read(&sources(&path, b"key")).expect("readable");
+        assert_eq!(*found.chain.pem, b"certificate");
+        assert_eq!(*found.key.pem, b"key");
+        assert_eq!(found.client_ca, None);
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_with_its_cause() {
+    fn the_error_of_a_file_that_cannot_be_read_has_a_cause() {
         let folder = TempDir::new().expect("a folder");
-        let missing = refused(&folder.path().join("missing.pem"));
+        let missing = rejected(&folder.path().join("missing.pem"));
         assert_eq!(missing.reason, Reason::Missing);
         let looped = folder.path().join("loop.pem");
         std::os::unix::fs::symlink(&looped, &looped).expect("a link");
-        let unreadable = refused(&looped);
+        let unreadable = rejected(&looped);
         assert_eq!(unreadable.reason, Reason::Unreadable);
         assert!(unreadable.source.is_some());
         let text = unreadable.to_string();
         assert!(text.contains("loop.pem'): cannot be read"), "{text}");
-        assert_eq!(refused(folder.path()).reason, Reason::Directory);
+        assert_eq!(rejected(folder.path()).reason, Reason::Directory);
     }
 
     #[test]
-    fn a_pipe_is_refused_without_waiting_for_a_writer() {
+    fn a_pipe_is_rejected_without_waiting_for_a_writer() {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("pipe");
         mkfifo(&path, Mode::S_IRWXU).expect("a pipe");
-        assert_eq!(refused(&path).reason, Reason::NoFile);
+        assert_eq!(rejected(&path).reason, Reason::NoFile);
     }
 
     #[test]
-    fn what_is_too_large_is_refused_and_what_is_just_not_is_read() {
+    fn a_text_above_the_limit_is_rejected_and_one_at_the_limit_is_read() {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("cert.pem");
         fs::write(&path, vec![b'x'; MOST_BYTES]).expect("a file");
         assert!(Material::read(&sources(&path, b"")).is_ok());
         fs::write(&path, vec![b'x'; MOST_BYTES + 1]).expect("a file");
-        assert_eq!(refused(&path).reason, Reason::TooLarge);
-        let endless = refused(Path::new("/dev/zero"));
+        assert_eq!(rejected(&path).reason, Reason::TooLarge);
+        let endless = rejected(Path::new("/dev/zero"));
         assert_eq!(endless.reason, Reason::NoFile);
         let bytes = vec![b'x'; MOST_BYTES + 1];
         fs::write(&path, "").expect("a file");
-        let refusal = Material::read(&sources(&path, &bytes)).expect_err("too large");
-        assert_eq!(refusal.reason, Reason::TooLarge);
+        let error = Material::read(&sources(&path, &bytes)).expect_err("too large");
+        assert_eq!(error.reason, Reason::TooLarge);
     }
 
     #[test]
-    fn nothing_shows_the_texts() {
+    fn debug_does_not_print_the_texts() {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("cert.pem");
         fs::write(&path, "secret").expect("a file");
         let sources = sources(&path, b"secret");
-        let material = Material::read(&sources).expect("readable");
-        let shown = format!("{sources:?} {material:?}");
-        assert!(!shown.contains("secret"), "{shown}");
-        assert!(shown.contains("6 bytes"), "{shown}");
-        assert!(!shown.contains("115, 101"), "{shown}");
+        let found = Material::read(&sources).expect("readable");
+        let text = format!("{sources:?} {found:?}");
+        assert!(!text.contains("secret"), "{text}");
+        assert!(text.contains("6 bytes"), "{text}");
+        assert!(!text.contains("115, 101"), "{text}");
     }
 }

@@ -1,8 +1,9 @@
-//! What workers speak TLS with.
+//! Certificates, private keys and session tickets of TLS.
 //!
-//! The master reads certificate and key, checks them, and hands them to each child with the keys of session tickets; the
-//! child makes a configuration of that. All that a child gets is one sealed file, so that it needs no right to read the
-//! key's, and never has a certificate from before an exchange with a key from after it.
+//! The master reads the certificate and the key, checks them, and passes them to each child together
+//! with the state of the ticket keys. The child builds its TLS configuration from these. A child gets
+//! one sealed memory file: so it needs no permission to read the key file, and never gets an old
+//! certificate together with a new key.
 
 mod check;
 mod envelope;

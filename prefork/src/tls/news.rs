@@ -1,44 +1,44 @@
-//! What the master tells of its certificates while it serves.
+//! Events of certificates that the master logs.
 
 use std::fmt;
 
 use super::refusal::{Provenance, Refusal};
 
-/// What happened to certificate and key, or to the time that is left. As text it is a line for the log.
+/// An event of the certificate, the key or the client CA. Its text is a log line.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// There is something new that serves from here on.
+    /// The sources changed, and the new credentials are active.
     Renewed { change: Change, until: String },
-    /// What is there now cannot be used, the last good ones serve on.
+    /// The sources changed, and the new credentials cannot be used.
     Refused(Refusal),
-    /// One certificate of the chain that serves leads nowhere; its number, from 1.
+    /// A certificate of the active chain is unrelated to the others; its number, from 1.
     Astray {
         provenance: Provenance,
         number: usize,
     },
-    /// The certificate that serves expires soon, and there is no other.
+    /// The active certificate expires soon.
     NearItsEnd {
         provenance: Provenance,
         until: String,
     },
-    /// The certificate that serves has expired meanwhile, and there is no other.
+    /// The active certificate has expired.
     Expired(Refusal),
 }
 
-/// What is new in what serves.
+/// What changed in a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(super) pair: bool,
     pub(super) client_ca: bool,
 }
 
-/// How it is.
+/// The log level of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
     Good,
-    /// Something goes wrong soon.
+    /// Clients will reject the certificate soon, or some of them do.
     Warning,
-    /// Something is wrong now.
+    /// The new credentials cannot be used, or clients reject the certificate.
     Bad,
 }
 
@@ -56,31 +56,34 @@ impl fmt::Display for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Renewed { change, until } => {
-                let pair = format!("new certificate, good until {until}");
-                let what = match (change.pair, change.client_ca) {
+                let pair = format!("new certificate, valid until {until}");
+                let change = match (change.pair, change.client_ca) {
                     (true, true) => format!("{pair}, and new client CA"),
                     (true, false) => pair,
                     (false, _) => "new client CA".to_owned(),
                 };
-                write!(f, "{what}; it serves from the next worker on")
+                write!(f, "{change}; workers started from now on use it")
             }
             Self::Astray { provenance, number } => write!(
                 f,
-                "{provenance}: certificate {number} has signed none of those before it; where one is missing, clients \
-                 find no way to a root"
+                "{provenance}: certificate {number} is not the issuer of any certificate before it; if an intermediate \
+                 certificate is missing, clients reject the chain"
             ),
-            Self::Refused(refusal) => {
-                let why = refusal.one_line();
-                write!(f, "{why}; what was read before serves on")
+            Self::Refused(error) => {
+                let error = error.one_line();
+                write!(f, "{error}; keeping the previous certificate")
             }
             Self::NearItsEnd { provenance, until } => {
                 write!(
                     f,
-                    "{provenance}: the certificate expires at {until}, and there is no newer one yet"
+                    "{provenance}: the certificate expires at {until}; renew it"
                 )
             }
-            Self::Expired(refusal) => {
-                write!(f, "{refusal}; it serves on, and clients will refuse it")
+            Self::Expired(error) => {
+                write!(
+                    f,
+                    "{error} and is still in use: clients reject it until it is renewed"
+                )
             }
         }
     }

@@ -1,4 +1,6 @@
-//! What stands here without feature `tls`: a keeper that nobody can make, since the options that ask for one were refused.
+//! Replaces this module without feature `tls`: a certificate store that cannot be created.
+//!
+//! The options of TLS were rejected before.
 
 #![expect(clippy::unnecessary_wraps, reason = "with the feature both can fail")]
 
@@ -17,17 +19,17 @@ pub(crate) enum Keeper {}
 pub(crate) enum News {}
 
 #[derive(Debug)]
-#[expect(dead_code, reason = "there is no news to weigh")]
+#[expect(dead_code, reason = "no event exists")]
 pub(crate) enum Weight {
     Good,
     Warning,
     Bad,
 }
 
-/// Of a master that has the feature, for a program that does not: closed.
+/// The file of a master that was built with the feature. It is only closed.
 #[derive(Debug)]
 pub(crate) enum Handed {
-    File(#[expect(dead_code, reason = "nobody reads it")] OwnedFd),
+    File(#[expect(dead_code, reason = "it is only closed")] OwnedFd),
 }
 
 impl Handed {

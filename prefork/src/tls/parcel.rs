@@ -1,8 +1,9 @@
-//! What a child gets, as bytes: `prefork-tls 1\n`, then sections of `name length\n` and as many bytes.
+//! The TLS bundle that a child gets, and its format.
 //!
-//! It knows where a section begins and ends, not what a certificate is. Old sides skip sections that they do not know.
-//! The keys of tickets come last and have to be there, so that bytes that were cut are never taken for whole ones: a
-//! client CA that got lost would let everybody in.
+//! The format is `prefork-tls 1\n`, then sections of `<name> <length>\n` and that many bytes. Knows where a
+//! section begins and ends; does not know certificates. Older programs skip sections that they do not
+//! know. The ticket keys are the last section and are required, so that truncated bytes are rejected:
+//! without the section of the client CA, all clients would be accepted.
 
 use std::os::fd::AsFd;
 
@@ -15,10 +16,10 @@ use crate::sys::memory_file;
 
 const FIRST_LINE: &[u8] = b"prefork-tls 1\n";
 
-/// A section's line is a name and a number; more is not looked for.
+/// The maximum length of a line with the name and the length of a section.
 const MOST_LINE: usize = 64;
 
-/// The most bytes of everything but PEM texts: the protocols, above all.
+/// The maximum size of everything except the PEM texts. Most of it are the protocols.
 const MOST_LESS: usize = 16 * 1024;
 
 const ALPN: &str = "alpn";
@@ -27,7 +28,7 @@ const KEY: &str = "key";
 const CLIENT_CA: &str = "client_ca";
 const TICKETS: &str = "tickets";
 
-/// Everything that a worker speaks TLS with.
+/// Everything that a worker needs for TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parcel {
     pub(crate) material: Material,
@@ -35,9 +36,9 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
-    /// The bytes of what is handed out.
+    /// Encodes a bundle.
     pub(crate) fn encode(material: &Material, tickets: &Ratchet) -> Zeroizing<Vec<u8>> {
-        // Enough for all, so that nothing of it moves and is left behind.
+        // Enough for everything: a vector that grows leaves a copy of the key in freed memory.
         let client_ca = material.client_ca.as_ref().map_or(0, |ca| ca.pem.len());
         let size = material.chain.pem.len() + material.key.pem.len() + client_ca;
         let mut bytes = Zeroizing::new(Vec::with_capacity(size + MOST_LESS));
@@ -53,14 +54,14 @@ impl Parcel {
             section(CLIENT_CA, &client_ca.pem);
         }
         section(TICKETS, &tickets.encode());
-        debug_assert!(bytes.len() <= size + MOST_LESS, "it did not move");
+        debug_assert!(bytes.len() <= size + MOST_LESS, "the vector did not grow");
         bytes
     }
 
-    /// Reads the file that a child got; close it then, nothing else needs it.
+    /// Reads the sealed file that a child got. The file is not needed afterwards.
     ///
     /// # Errors
-    /// A sentence about what is wrong with the descriptor or the bytes.
+    /// A text that names what is wrong with the descriptor or the bytes.
     pub(crate) fn read(fd: impl AsFd) -> Result<Self, String> {
         let bytes = memory_file::read(fd)
             .map(Zeroizing::new)
@@ -68,14 +69,15 @@ impl Parcel {
         Self::decode(&bytes)
     }
 
-    /// Reads the bytes; whether certificate and key are of any use is seen later. Nothing that a length says is
-    /// allocated before as many bytes are there.
+    /// Decodes a bundle. Does not check whether the certificate and the key can be used.
+    ///
+    /// Does not trust the lengths: allocates nothing for a section before its bytes were found.
     ///
     /// # Errors
-    /// A sentence about what is wrong with them, in which no byte of a certificate or key stands.
+    /// A text that names what is wrong. It contains no byte of a certificate or key.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let Some(rest) = bytes.strip_prefix(FIRST_LINE) else {
-            return Err("it does not begin with 'prefork-tls 1'".to_owned());
+            return Err("the TLS bundle does not begin with 'prefork-tls 1'".to_owned());
         };
         let sections = Sections::read(rest)?;
         let piece = |option, name| Some(Piece::handed(option, sections.find(name)?));
@@ -94,7 +96,7 @@ impl Parcel {
     }
 }
 
-/// The sections that are known, in their order.
+/// The known sections, in the order of the bytes.
 #[derive(Default)]
 struct Sections<'a>(Vec<(&'static str, &'a [u8])>);
 
@@ -104,8 +106,10 @@ impl<'a> Sections<'a> {
         while !rest.is_empty() {
             let (name, length, after) = read_line(rest)?;
             let Some((body, after)) = after.split_at_checked(length) else {
-                let there = after.len();
-                return Err(format!("a section of {length} bytes has {there}"));
+                let left = after.len();
+                return Err(format!(
+                    "the TLS bundle is truncated: a section of {length} bytes has only {left}"
+                ));
             };
             rest = after;
             let known = [ALPN, CHAIN, KEY, CLIENT_CA, TICKETS];
@@ -113,7 +117,9 @@ impl<'a> Sections<'a> {
                 continue;
             };
             if sections.find(name).is_some() {
-                return Err(format!("the section '{name}' is there twice"));
+                return Err(format!(
+                    "the TLS bundle contains the section '{name}' twice"
+                ));
             }
             sections.0.push((name, body));
         }
@@ -126,15 +132,16 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// A section's name and length, and what follows.
+/// Reads the name and the length of a section. Also returns the bytes after the line.
 fn read_line(bytes: &[u8]) -> Result<(&str, usize, &[u8]), String> {
-    let malformed = || "a section does not begin with '<name> <length>'".to_owned();
+    let malformed =
+        || "a section of the TLS bundle does not begin with '<name> <length>'".to_owned();
     let line_end = bytes.iter().take(MOST_LINE).position(|byte| *byte == b'\n');
     let (line, rest) = bytes.split_at(line_end.ok_or_else(malformed)?);
     let line = str::from_utf8(line).map_err(|_| malformed())?;
     let (name, length) = line.split_once(' ').ok_or_else(malformed)?;
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    // A sign would be read as well.
+    // `parse` would accept a sign.
     let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
     if name.is_empty() || !name.bytes().all(is_name) || !is_number {
         return Err(malformed());
@@ -147,12 +154,13 @@ fn read_alpn(bytes: &[u8]) -> Result<Protocols, String> {
     if bytes.is_empty() {
         return Ok(Protocols::default());
     }
-    let text = str::from_utf8(bytes).map_err(|_| "the protocols are no text".to_owned())?;
+    let text = str::from_utf8(bytes)
+        .map_err(|_| "the protocols of the TLS bundle are not valid UTF-8".to_owned())?;
     protocols::parse(text).map_err(|error| error.to_string())
 }
 
 fn missing(name: &str) -> String {
-    format!("the section '{name}' is missing")
+    format!("the section '{name}' of the TLS bundle is missing")
 }
 
 #[cfg(test)]
@@ -163,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    fn parcel(client_ca: Option<&[u8]>, alpn: &str) -> Parcel {
+    fn bundle(client_ca: Option<&[u8]>, alpn: &str) -> Parcel {
         Parcel {
             material: Material {
                 chain: Piece::handed(material::CERT, b"certificate\n"),
@@ -175,47 +183,50 @@ mod tests {
         }
     }
 
-    fn encode(parcel: &Parcel) -> Vec<u8> {
-        Parcel::encode(&parcel.material, &parcel.tickets).to_vec()
+    fn encode(bundle: &Parcel) -> Vec<u8> {
+        Parcel::encode(&bundle.material, &bundle.tickets).to_vec()
     }
 
     #[test]
     fn the_bytes_of_version_1_are_pinned() {
-        let parcel = parcel(Some(b"authority"), "h2,http/1.1");
+        let bundle = bundle(Some(b"authority"), "h2,http/1.1");
         let bytes: &[u8] = b"prefork-tls 1\n\
             alpn 11\nh2,http/1.1\
             chain 12\ncertificate\n\
             key 6\nsecret\
             client_ca 9\nauthority\
             tickets 40\n\0\0\0\0\0\0\x03\xe80123456789abcdef0123456789ABCDEF";
-        assert_eq!(encode(&parcel), bytes);
-        assert_eq!(Parcel::decode(bytes), Ok(parcel));
+        assert_eq!(encode(&bundle), bytes);
+        assert_eq!(Parcel::decode(bytes), Ok(bundle));
     }
 
     #[test]
-    fn what_is_not_asked_for_is_not_there() {
-        let parcel = parcel(None, "");
-        assert_eq!(Parcel::decode(&encode(&parcel)), Ok(parcel));
+    fn without_a_client_ca_and_protocols_they_are_absent() {
+        let bundle = bundle(None, "");
+        assert_eq!(Parcel::decode(&encode(&bundle)), Ok(bundle));
     }
 
     #[test]
     fn sections_of_later_versions_are_skipped() {
-        let parcel = parcel(None, "h2");
-        let mut bytes = encode(&parcel);
+        let bundle = bundle(None, "h2");
+        let mut bytes = encode(&bundle);
         bytes.extend(b"staple 3\n\0\n\xff");
-        assert_eq!(Parcel::decode(&bytes), Ok(parcel));
+        assert_eq!(Parcel::decode(&bytes), Ok(bundle));
     }
 
     #[test]
-    fn malformed_bytes_are_refused_with_what_is_wrong() {
-        let whole = encode(&parcel(None, "h2"));
-        let with = |more: &[u8]| [whole.as_slice(), more].concat();
+    fn malformed_bytes_are_rejected_with_a_reason() {
+        let complete = encode(&bundle(None, "h2"));
+        let with = |more: &[u8]| [complete.as_slice(), more].concat();
         for (bytes, reason) in [
             (b"".to_vec(), "does not begin with 'prefork-tls 1'"),
             (b"prefork-tls 2\n".to_vec(), "does not begin with"),
-            (b"prefork-tls 1\n".to_vec(), "'alpn' is missing"),
-            (with(b"key 6\nsecret"), "'key' is there twice"),
-            (with(b"more 18446744073709551615\n"), "bytes has 0"),
+            (
+                b"prefork-tls 1\n".to_vec(),
+                "'alpn' of the TLS bundle is missing",
+            ),
+            (with(b"key 6\nsecret"), "contains the section 'key' twice"),
+            (with(b"more 18446744073709551615\n"), "bytes has only 0"),
             (with(b"more 18446744073709551616\n"), "<name> <length>"),
             (with(b"more +1\nx"), "<name> <length>"),
             (with(b"more -1\nx"), "<name> <length>"),
@@ -229,7 +240,7 @@ mod tests {
             ),
             (
                 b"prefork-tls 1\nalpn 0\nchain 0\nkey 0\ntickets 3\nabc".to_vec(),
-                "no state of ticket keys",
+                "3 bytes are not a valid state of the ticket keys",
             ),
         ] {
             let error = Parcel::decode(&bytes).expect_err(reason);
@@ -239,40 +250,40 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_were_cut_anywhere_are_refused() {
-        let whole = encode(&parcel(Some(b"authority"), "h2"));
-        for end in 0..whole.len() {
-            assert!(Parcel::decode(&whole[..end]).is_err(), "{end}");
+    fn truncated_bytes_are_rejected() {
+        let complete = encode(&bundle(Some(b"authority"), "h2"));
+        for end in 0..complete.len() {
+            assert!(Parcel::decode(&complete[..end]).is_err(), "{end}");
         }
     }
 
     #[test]
-    fn nothing_shows_the_key() {
-        let shown = format!("{:?}", parcel(None, ""));
-        assert!(!shown.contains("secret"), "{shown}");
+    fn debug_does_not_print_the_key() {
+        let text = format!("{:?}", bundle(None, ""));
+        assert!(!text.contains("secret"), "{text}");
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_decoded_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = Parcel::decode(&bytes);
             let _ = Parcel::decode(&[FIRST_LINE, &bytes].concat());
         }
 
         #[test]
-        fn any_sections_are_read_or_refused(text in "((alpn|chain|key|client_ca|tickets|x) [0-9]{1,3}\n[ -~\n]{0,50}){0,8}") {
+        fn any_sections_are_decoded_or_rejected(text in "((alpn|chain|key|client_ca|tickets|x) [0-9]{1,3}\n[ -~\n]{0,50}){0,8}") {
             let _ = Parcel::decode(&[FIRST_LINE, text.as_bytes()].concat());
         }
 
         #[test]
-        fn any_texts_come_back(
+        fn encoded_texts_are_decoded(
             chain in prop::collection::vec(any::<u8>(), 0..200),
             key in prop::collection::vec(any::<u8>(), 0..200),
         ) {
-            let mut parcel = parcel(None, "h2");
-            parcel.material.chain.pem = chain.into();
-            parcel.material.key.pem = key.into();
-            prop_assert_eq!(Parcel::decode(&encode(&parcel)), Ok(parcel));
+            let mut bundle = bundle(None, "h2");
+            bundle.material.chain.pem = chain.into();
+            bundle.material.key.pem = key.into();
+            prop_assert_eq!(Parcel::decode(&encode(&bundle)), Ok(bundle));
         }
     }
 }

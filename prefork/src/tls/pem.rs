@@ -1,6 +1,6 @@
-//! Certificates and private keys in PEM texts (RFC 7468), and why there are none in a text where some should be.
+//! Certificates and private keys in PEM texts (RFC 7468), and the reasons if there are none.
 //!
-//! It looks at labels and base64 alone; what is inside is for others to judge. Its tests stand with those of `check`.
+//! Knows labels and base64. Does not know X.509; `check` does, and its tests cover this file.
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -8,47 +8,48 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::material::{CERT, Piece};
 use super::refusal::{Reason, Refusal};
 
-/// All certificates of a text, at least one.
+/// Returns all certificates of a text, at least one.
 pub(super) fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    // A key beside them that is encrypted in the older way is no base64, and none of ours to read.
+    // The same file may contain a key that is encrypted in the form of RFC 1421. Its section is not
+    // base64; ignore that error.
     let has_encrypted = is_encrypted(&piece.pem);
-    let is_beside =
+    let is_ignored =
         |error: &pem::Error| has_encrypted && matches!(error, pem::Error::Base64Decode(_));
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&piece.pem)
-        .filter(|found| !found.as_ref().is_err_and(is_beside))
+        .filter(|found| !found.as_ref().is_err_and(is_ignored))
         .collect();
-    let refuse = |reason| Err(Refusal::new(&piece.provenance, reason));
+    let reject = |reason| Err(Refusal::new(&piece.provenance, reason));
     let read = found.as_ref().map_or(0, Vec::len);
     let there = sections(&piece.pem);
     match found {
-        // Else one is left out that somebody put there: of a chain the server's own, or an authority that is trusted.
-        Ok(_) if read < there => refuse(Reason::SkippedCertificates { there, read }),
+        // Without this check a certificate would be skipped silently: the server's own, or a trusted CA.
+        Ok(_) if read < there => reject(Reason::SkippedCertificates { there, read }),
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) if piece.provenance.option == CERT && is_key(&piece.pem) => {
-            refuse(Reason::KeyForCertificate)
+            reject(Reason::KeyForCertificate)
         }
-        Ok(_) => refuse(instead(&piece.pem, Reason::NoCertificate)),
-        Err(error) => refuse(damage(&error)),
+        Ok(_) => reject(why_none(&piece.pem, Reason::NoCertificate)),
+        Err(error) => reject(damage(&error)),
     }
 }
 
-/// The first private key of a text; certificates beside it are not looked at, since both may stand in one file.
+/// Returns the first private key of a text. Ignores certificates: one file may contain both.
 pub(super) fn private_key(piece: &Piece) -> Result<PrivateKeyDer<'static>, Refusal> {
-    let refuse = |reason| Err(Refusal::new(&piece.provenance, reason));
+    let reject = |reason| Err(Refusal::new(&piece.provenance, reason));
     match PrivateKeyDer::from_pem_slice(&piece.pem) {
         Ok(key) => Ok(key),
-        // Before all other errors: of the two forms of encryption one reads like a damaged text.
-        Err(_) if is_encrypted(&piece.pem) => refuse(Reason::EncryptedKey),
+        // Before all other errors: a key that is encrypted in the form of RFC 1421 looks damaged.
+        Err(_) if is_encrypted(&piece.pem) => reject(Reason::EncryptedKey),
         Err(pem::Error::NoItemsFound) if CertificateDer::from_pem_slice(&piece.pem).is_ok() => {
-            refuse(Reason::CertificateForKey)
+            reject(Reason::CertificateForKey)
         }
-        Err(pem::Error::NoItemsFound) => refuse(instead(&piece.pem, Reason::NoKey)),
-        Err(error) => refuse(damage(&error)),
+        Err(pem::Error::NoItemsFound) => reject(why_none(&piece.pem, Reason::NoKey)),
+        Err(error) => reject(damage(&error)),
     }
 }
 
-/// Why nothing was found, where it is not the kind that is missing.
-fn instead(text: &[u8], missing: Reason) -> Reason {
+/// Why a text contains nothing of the expected kind; `missing` if it contains other PEM sections.
+fn why_none(text: &[u8], missing: Reason) -> Reason {
     if text.trim_ascii().is_empty() {
         Reason::Empty
     } else if contains(text, b"-----BEGIN") {
@@ -58,22 +59,24 @@ fn instead(text: &[u8], missing: Reason) -> Reason {
     }
 }
 
-/// A parser's error without the lines that it quotes.
+/// The error of the parser, without the lines that it quotes.
 fn damage(error: &pem::Error) -> Reason {
     Reason::DamagedPem(match error {
         pem::Error::MissingSectionEnd { .. } => {
-            "a section has no '-----END' line; was it cut, or were line ends lost?"
+            "a section has no '-----END' line; is the file truncated, or were line ends lost?"
         }
         pem::Error::IllegalSectionStart { .. } => {
-            "a '-----BEGIN' line does not end with five hyphens, or a tab stands behind them"
+            "a '-----BEGIN' line does not end with five hyphens, or has a tab after them"
         }
         pem::Error::Base64Decode(_) => "a section is not base64",
-        _ => "it cannot be read",
+        _ => "it cannot be parsed",
     })
 }
 
-/// How many certificates begin somewhere in the text, also under their other names (`openssl x509`) and behind what an
-/// editor put before them; a request is none.
+/// The number of sections that look like certificates.
+///
+/// Counts all labels of certificates (`openssl x509`), but not certificate requests. Also counts a section
+/// that does not begin at the beginning of a line, for example after a byte order mark.
 fn sections(text: &[u8]) -> usize {
     let count = |mark: &[u8]| {
         text.windows(mark.len())
@@ -89,7 +92,9 @@ fn is_key(text: &[u8]) -> bool {
     PrivateKeyDer::from_pem_slice(text).is_ok() || is_encrypted(text)
 }
 
-/// PKCS#8 says it in the label (RFC 7468, 11), the older form in a header (RFC 1421, 4.6.1.1).
+/// Whether a section is an encrypted key.
+///
+/// PKCS#8 has a label for it (RFC 7468, 11), the older form a header (RFC 1421, 4.6.1.1).
 fn is_encrypted(text: &[u8]) -> bool {
     let marks: [&[u8]; 2] = [
         b"-----BEGIN ENCRYPTED PRIVATE KEY",

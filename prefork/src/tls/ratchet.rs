@@ -1,17 +1,19 @@
-//! The keys of session tickets, which all processes of one master have without talking: each goes forward by the clock.
+//! The keys of session tickets. All processes of a master derive the same keys from the clock.
 //!
-//! There is one secret per period of six hours. When a period ends, its secret is replaced by a hash of itself, and of the
-//! old one nothing is kept but the key that opened its tickets, for one period more. So who learns what a process keeps
-//! opens tickets from at most two periods before it last went forward, never older ones: that is why tickets are rotated
-//! at all (RFC 5077, 5.5). What is kept is wiped when it goes; that no copy is left on a stack, or in what the
-//! cryptography used meanwhile, is not promised, and the file that a worker got holds the secret of its start until the
-//! body has asked for TLS. A worker goes forward with each client that shows or gets a ticket, the master with
-//! each start of a worker: at rest neither is woken for it.
-//! The price of not talking: who reads a secret can also make those to come, until the master makes a new one, that is
-//! until it is started anew.
+//! There is one secret per period of six hours. At the end of a period the secret is replaced by a hash of
+//! itself. Of the old period only the ticket key is kept, for one more period, to decrypt its tickets.
 //!
-//! It knows no clock: the time is an argument, counted since the machine's start, since that clock is the same in all
-//! processes, is never set, and goes on while the machine sleeps.
+//! - An attacker who obtains the state can decrypt tickets of at most the two periods before the last
+//!   rotation. This is the purpose of rotation (RFC 5077, 5.5).
+//! - The attacker can also derive all later secrets, until the master is restarted and creates a new
+//!   secret. That is the price of a derivation without communication.
+//! - A process rotates only when it needs a key: a worker for each client that sends or gets a ticket, the
+//!   master for each start of a worker. An idle process does not wake up for it.
+//! - Old secrets and keys are erased from memory. Copies on the stack or inside of the cryptographic library
+//!   are not. The file that a worker got contains the secret of its start until `main` needs TLS.
+//!
+//! Does not read a clock: the time is an argument. It is the time since boot, because that clock is the same
+//! in all processes, is never set, and continues while the machine sleeps.
 
 use std::fmt;
 use std::io;
@@ -21,44 +23,45 @@ use ring::hkdf;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-/// How long tickets are made with one key.
+/// How long one key encrypts tickets.
 pub(crate) const PERIOD: Duration = Duration::from_hours(6);
 
-/// How many periods one call goes forward; almost three years, and a few milliseconds. Who is further behind goes on with
-/// the next call, and has no keys until then.
+/// The maximum of rotations in one call: almost three years of periods, a few milliseconds of work.
+///
+/// A state that is further behind continues in the next call and has no keys until then.
 const MOST_STEPS: u32 = 4096;
 
 const SECRET_LEN: usize = 32;
 const NAME_LEN: usize = 16;
 const KEY_LEN: usize = 32;
 
-/// The lengths of [`Ratchet::encode`]'s bytes, without and with the key before.
+/// The lengths of the encoded state, without and with the previous key.
 const SHORT_LEN: usize = 8 + SECRET_LEN;
 const LONG_LEN: usize = SHORT_LEN + NAME_LEN + KEY_LEN;
 
-/// The state of one process. A copy that goes forward by the same clock stays equal.
+/// The state of one process. Copies that are advanced to the same time are equal.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Ratchet {
     secret: Zeroizing<[u8; SECRET_LEN]>,
-    /// When the period of the secret began, since the machine's start.
+    /// When the period of the secret began, as time since boot.
     began: Duration,
     current: TicketKey,
     previous: Option<TicketKey>,
 }
 
-/// What opens the tickets of one period.
+/// The key of one period.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct TicketKey {
-    /// Stands in front of each ticket; it tells nobody anything, since a hash made it.
+    /// The first bytes of each ticket. Public: a hash reveals nothing about the secret.
     pub(crate) name: [u8; NAME_LEN],
     pub(crate) key: Zeroizing<[u8; KEY_LEN]>,
 }
 
 impl Ratchet {
-    /// Begins with a secret that nobody knows.
+    /// Creates a state with a random secret.
     ///
     /// # Errors
-    /// The system gives no random bytes.
+    /// The operating system returned no random bytes.
     pub(crate) fn random(now: Duration) -> io::Result<Self> {
         let mut secret = Zeroizing::new([0; SECRET_LEN]);
         let filled = SystemRandom::new().fill(secret.as_mut_slice());
@@ -66,7 +69,7 @@ impl Ratchet {
         Ok(Self::new(secret, now))
     }
 
-    /// The time is cut to milliseconds, as in the bytes: copies made of these stay equal to this one.
+    /// Creates a state. The time is truncated to milliseconds, as in the encoded state.
     pub(crate) fn new(secret: impl Into<Zeroizing<[u8; SECRET_LEN]>>, now: Duration) -> Self {
         let secret = secret.into();
         Self {
@@ -77,7 +80,9 @@ impl Ratchet {
         }
     }
 
-    /// Goes forward to the period of `now`, and forgets what came before. A time before the own period changes nothing.
+    /// Rotates to the period of `now` and erases older secrets and keys.
+    ///
+    /// A time before the current period changes nothing.
     pub(crate) fn advance(&mut self, now: Duration) {
         for _ in 0..MOST_STEPS {
             if !self.is_behind(now) {
@@ -87,8 +92,9 @@ impl Ratchet {
         }
     }
 
-    /// The key of this period, for making tickets, and the one before, for opening those that are still around; none
-    /// while the period of `now` is too far away.
+    /// Returns the current key, and the previous key to decrypt older tickets.
+    ///
+    /// Returns `None` if the state is still behind `now` after 4096 rotations.
     pub(crate) fn keys(&mut self, now: Duration) -> Option<(&TicketKey, Option<&TicketKey>)> {
         self.advance(now);
         if self.is_behind(now) {
@@ -97,14 +103,14 @@ impl Ratchet {
         Some((&self.current, self.previous.as_ref()))
     }
 
-    /// When the current period began, since the machine's start.
+    /// When the current period began, as time since boot.
     pub(crate) fn began(&self) -> Duration {
         self.began
     }
 
-    /// The state as bytes: the time in milliseconds, the secret, and the key before where there is one.
+    /// Encodes the state: the time in milliseconds, the secret, and the previous key if there is one.
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
-        // As long as it can become, so that it does not move.
+        // The maximum length: a vector that grows leaves a copy of the secret in freed memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(LONG_LEN));
         bytes.extend(milliseconds(self.began).to_be_bytes());
         bytes.extend(self.secret.iter());
@@ -115,12 +121,16 @@ impl Ratchet {
         bytes
     }
 
+    /// Decodes a state.
+    ///
     /// # Errors
-    /// A sentence about what is wrong with the bytes.
+    /// A text that names what is wrong with the bytes.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         if ![SHORT_LEN, LONG_LEN].contains(&bytes.len()) {
             let length = bytes.len();
-            return Err(format!("{length} bytes are no state of ticket keys"));
+            return Err(format!(
+                "{length} bytes are not a valid state of the ticket keys"
+            ));
         }
         let mut rest = bytes;
         let began = Duration::from_millis(u64::from_be_bytes(take(&mut rest)));
@@ -137,7 +147,7 @@ impl Ratchet {
         now.saturating_sub(self.began) >= PERIOD
     }
 
-    /// Nothing of what was is kept: the secret is overwritten, keys are when they are dropped.
+    /// Rotates once. Overwrites the old secret; `Zeroizing` overwrites keys when they are dropped.
     fn step(&mut self) {
         let mut next = Zeroizing::new([0; SECRET_LEN]);
         expand(&self.secret, b"prefork tickets 1 next", next.as_mut_slice());
@@ -158,13 +168,13 @@ impl fmt::Debug for Ratchet {
 
 impl TicketKey {
     fn of(secret: &[u8; SECRET_LEN]) -> Self {
-        let mut made = Self {
+        let mut derived = Self {
             name: [0; NAME_LEN],
             key: Zeroizing::new([0; KEY_LEN]),
         };
-        expand(secret, b"prefork tickets 1 name", &mut made.name);
-        expand(secret, b"prefork tickets 1 key", made.key.as_mut_slice());
-        made
+        expand(secret, b"prefork tickets 1 name", &mut derived.name);
+        expand(secret, b"prefork tickets 1 key", derived.key.as_mut_slice());
+        derived
     }
 }
 
@@ -174,7 +184,7 @@ impl fmt::Debug for TicketKey {
     }
 }
 
-/// HKDF-Expand (RFC 5869, 2.3); the secret is uniform already, so that nothing has to be extracted first.
+/// HKDF-Expand (RFC 5869, 2.3). HKDF-Extract is not needed, because the secret is uniformly random.
 fn expand(secret: &[u8; SECRET_LEN], label: &[u8], out: &mut [u8]) {
     struct Length(usize);
 
@@ -188,14 +198,14 @@ fn expand(secret: &[u8; SECRET_LEN], label: &[u8], out: &mut [u8]) {
     hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, secret)
         .expand(&[label], length)
         .and_then(|bytes| bytes.fill(out))
-        .expect("HKDF gives up to 8160 bytes");
+        .expect("HKDF returns up to 8160 bytes");
 }
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The first bytes; the caller has checked that there are as many.
+/// Takes the first bytes. The caller has checked the length.
 fn take<const COUNT: usize>(bytes: &mut &[u8]) -> [u8; COUNT] {
     let (first, rest) = bytes.split_first_chunk().expect("the length was checked");
     *bytes = rest;
@@ -217,11 +227,11 @@ mod tests {
     }
 
     fn current(ratchet: &mut Ratchet, now: Duration) -> TicketKey {
-        ratchet.keys(now).expect("it is not far").0.clone()
+        ratchet.keys(now).expect("not too far behind").0.clone()
     }
 
     fn previous(ratchet: &mut Ratchet, now: Duration) -> Option<TicketKey> {
-        ratchet.keys(now).expect("it is not far").1.cloned()
+        ratchet.keys(now).expect("not too far behind").1.cloned()
     }
 
     #[test]
@@ -241,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_that_start_at_different_times_agree() {
+    fn processes_that_start_at_different_times_have_the_same_keys() {
         let mut master = ratchet();
         let mut early = Ratchet::decode(&master.encode()).expect("a state");
         master.advance(START + 5 * PERIOD / 2);
@@ -254,40 +264,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_out_later_tells_nothing_of_what_was() {
+    fn a_later_state_contains_no_old_secrets_and_keys() {
         let mut master = ratchet();
         let first = current(&mut master, START);
         master.advance(START + 2 * PERIOD);
         let bytes = master.encode();
         assert_eq!(bytes.len(), LONG_LEN);
-        let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-        assert!(!holds(&[7; SECRET_LEN]) && !holds(first.key.as_slice()) && !holds(&first.name));
+        let contains = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+        assert!(!contains(&[7; SECRET_LEN]));
+        assert!(!contains(first.key.as_slice()) && !contains(&first.name));
     }
 
     #[test]
-    fn a_process_that_slept_for_a_thousand_periods_catches_up_at_once() {
-        let mut slept = ratchet();
-        let mut awake = ratchet();
+    fn a_process_that_is_a_thousand_periods_behind_catches_up_in_one_call() {
+        let mut behind = ratchet();
+        let mut stepwise = ratchet();
         for period in 0..1000 {
-            awake.advance(START + period * PERIOD);
+            stepwise.advance(START + period * PERIOD);
         }
         let now = START + 1000 * PERIOD;
-        assert_eq!(current(&mut slept, now), current(&mut awake, now));
-        assert_eq!(slept, awake);
+        assert_eq!(current(&mut behind, now), current(&mut stepwise, now));
+        assert_eq!(behind, stepwise);
     }
 
     #[test]
-    fn one_that_is_too_far_behind_has_no_keys_until_it_caught_up() {
-        let mut slept = ratchet();
+    fn a_state_that_is_too_far_behind_has_no_keys_until_it_has_caught_up() {
+        let mut behind = ratchet();
         let now = START + (2 * MOST_STEPS + 1) * PERIOD;
-        assert!(slept.keys(now).is_none());
-        assert!(slept.keys(now).is_none());
-        assert!(slept.keys(now).is_some());
-        assert_eq!(slept.began(), now);
+        assert!(behind.keys(now).is_none());
+        assert!(behind.keys(now).is_none());
+        assert!(behind.keys(now).is_some());
+        assert_eq!(behind.began(), now);
     }
 
     #[test]
-    fn a_clock_that_stands_before_the_period_changes_nothing() {
+    fn a_time_before_the_current_period_changes_nothing() {
         let mut ratchet = ratchet();
         ratchet.advance(Duration::ZERO);
         assert_eq!(ratchet, self::ratchet());
@@ -295,19 +306,19 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_never_the_same_and_never_shown() {
+    fn random_secrets_differ_and_debug_does_not_print_them() {
         let one = Ratchet::random(START).expect("random bytes");
         let other = Ratchet::random(START).expect("random bytes");
         assert_ne!(one, other);
         let mut known = ratchet();
         known.advance(START + PERIOD);
-        let shown = format!("{known:?} {:?}", known.current);
-        assert_eq!(shown, "Ratchet { began: 22600s, .. } TicketKey { .. }");
+        let text = format!("{known:?} {:?}", known.current);
+        assert_eq!(text, "Ratchet { began: 22600s, .. } TicketKey { .. }");
     }
 
     #[test]
     fn the_keys_of_version_1_are_pinned() {
-        // As HMAC-SHA256 of another implementation has them.
+        // The expected values were computed with HMAC-SHA256 of another implementation.
         let mut ratchet = ratchet();
         let hex = |bytes: &[u8]| -> String {
             let digit = |value: u8| char::from_digit(value.into(), 16);
@@ -331,7 +342,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_way_to_a_time_does_not_matter(mut stops in prop::collection::vec(0..400_000_u64, 1..20)) {
+        fn the_steps_to_a_time_do_not_matter(mut stops in prop::collection::vec(0..400_000_u64, 1..20)) {
             stops.sort_unstable();
             let mut stepwise = ratchet();
             for stop in &stops {
@@ -339,12 +350,12 @@ mod tests {
                 stepwise = Ratchet::decode(&stepwise.encode()).expect("a state");
             }
             let mut direct = ratchet();
-            direct.advance(START + Duration::from_secs(*stops.last().expect("one at least")));
+            direct.advance(START + Duration::from_secs(*stops.last().expect("at least one")));
             prop_assert_eq!(stepwise, direct);
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(
+        fn any_bytes_are_decoded_or_rejected(
             bytes in prop::collection::vec(any::<u8>(), 0..100),
             now in any::<u64>(),
         ) {

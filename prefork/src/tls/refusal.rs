@@ -1,7 +1,7 @@
-//! Why a certificate, a key or a client CA cannot be used: which option, which file, what is wrong with it.
+//! The error of a certificate, a key or a client CA: the option, the file and the reason.
 //!
-//! A refusal goes to logs. No text of a file ever stands in it, also not where a parser's own error would quote the line
-//! that it stumbled over: a key whose line ends were lost is one such line.
+//! It is logged, so it never contains text of a file. The error of a parser could: it quotes the line
+//! that it rejects, and a key without line ends is one such line.
 
 use std::fmt;
 use std::io;
@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use crate::error::Error;
 pub(crate) use crate::error::TlsReason as Reason;
 
-/// Something that TLS cannot be spoken with.
+/// A certificate, a key or a client CA that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{provenance}: {reason}")]
 pub(crate) struct Refusal {
     pub(crate) provenance: Provenance,
     pub(crate) reason: Reason,
-    /// What the system said, where it was asked.
+    /// The error of the system call, if one failed.
     #[source]
     pub(crate) source: Option<io::Error>,
 }
@@ -37,7 +37,7 @@ impl Refusal {
         }
     }
 
-    /// What was refused and why, with the cause: the same words mean that nothing new happened.
+    /// The error with its cause. Two errors with the same text count as the same event.
     pub(crate) fn one_line(&self) -> String {
         match &self.source {
             Some(source) => format!("{self}: {source}"),
@@ -57,36 +57,36 @@ impl From<Refusal> for Error {
     }
 }
 
-/// Where a text came from: by which option, who said that, and from which file.
+/// The source of a PEM text: the option, its label and the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Provenance {
     pub(crate) option: &'static str,
-    /// The variable, else the option.
+    /// The variable that set the option, or the option's name.
     pub(crate) said_by: String,
     pub(crate) holder: Holder,
 }
 
-/// Who had the text.
+/// Where a PEM text was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
     File(PathBuf),
-    /// The program gave the text itself.
+    /// The program contains the text.
     Program,
-    /// A worker got it from its master, who knows which file it was.
+    /// The worker got the text from its master. The master knows the file.
     Master,
 }
 
 impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said_by = &self.said_by;
+        let label = &self.said_by;
         match &self.holder {
-            // Escaped, since a path may hold line ends; not cut, since its end tells most.
+            // Escaped, because a path may contain line ends. Not truncated: its end matters most.
             Holder::File(path) => {
                 let path = path.to_string_lossy();
-                write!(f, "{said_by} ('{}')", path.escape_debug())
+                write!(f, "{label} ('{}')", path.escape_debug())
             }
-            Holder::Program => write!(f, "{said_by} (bytes from the program)"),
-            Holder::Master => write!(f, "{said_by} (bytes from the master)"),
+            Holder::Program => write!(f, "{label} (bytes from the program)"),
+            Holder::Master => write!(f, "{label} (bytes from the master)"),
         }
     }
 }
@@ -96,25 +96,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_who_said_it_the_file_and_the_cause() {
+    fn the_text_contains_the_label_the_file_and_the_cause() {
         let provenance = Provenance {
             option: "tls_key",
             said_by: "PREFORK_TLS_KEY".to_owned(),
             holder: Holder::File("/etc/x\n.pem".into()),
         };
         let denied = io::ErrorKind::PermissionDenied;
-        let refusal = Refusal::from_system(&provenance, Reason::Unreadable, denied.into());
-        let line = refusal.one_line();
+        let error = Refusal::from_system(&provenance, Reason::Unreadable, denied.into());
+        let line = error.one_line();
         assert_eq!(
             line,
             r"PREFORK_TLS_KEY ('/etc/x\n.pem'): cannot be read: permission denied"
         );
-        let source = std::error::Error::source(&refusal).expect("a cause");
+        let source = std::error::Error::source(&error).expect("a cause");
         assert_eq!(source.to_string(), "permission denied");
     }
 
     #[test]
-    fn bytes_are_named_by_who_had_them() {
+    fn the_text_contains_the_origin_of_bytes() {
         for (holder, text) in [
             (
                 Holder::Program,
@@ -127,8 +127,8 @@ mod tests {
                 said_by: "tls_key".to_owned(),
                 holder,
             };
-            let refusal = Refusal::new(&provenance, Reason::Empty);
-            assert_eq!(refusal.to_string(), text);
+            let error = Refusal::new(&provenance, Reason::Empty);
+            assert_eq!(error.to_string(), text);
         }
     }
 }

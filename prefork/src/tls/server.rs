@@ -1,7 +1,7 @@
-//! From what a worker got to what rustls serves with.
+//! The rustls configuration of a worker, created from a TLS bundle.
 //!
-//! It decides nothing about certificates; it says which of rustls's doors are open: sessions resume by tickets alone,
-//! which any worker opens, where clients show no certificates; nothing is taken before the handshake is through.
+//! Decides the settings of rustls, not the rules for certificates. Sessions resume only by tickets,
+//! which every worker can decrypt, and only if no client CA is set. Early data is off.
 
 use std::sync::Arc;
 
@@ -15,18 +15,21 @@ use super::parcel::Parcel;
 use super::refusal::{Reason, Refusal};
 use super::tickets::Tickets;
 
-/// The most bytes of names of authorities that clients are shown, to choose a certificate by. The list may be left out
-/// (RFC 8446, 4.2.4), and a longer one fits into no message (RFC 5246, 7.4.4: 64 KiB with everything else).
+/// The maximum size in bytes of the CA names that are sent to clients.
+///
+/// A client may choose its certificate by these names. The list is optional (RFC 8446, 4.2.4). A longer
+/// one may not fit into its message, which has at most 64 KiB (RFC 5246, 7.4.4).
 const MOST_HINTS: usize = 32 * 1024;
 
 impl Parcel {
-    /// The configuration of a server. A client has to show a certificate where there is a client CA.
+    /// Creates the configuration of a server. If there is a client CA, clients must send a certificate.
     ///
-    /// A client with a certificate gets no ticket. A session that resumes is not checked again, and comes with a new
-    /// ticket: rustls would let in for ever whom it knew once, after the end of the certificate and of its CA.
+    /// With a client CA no tickets are issued. rustls does not verify the certificate again when a session
+    /// resumes, and issues a new ticket: a client could resume forever, even after its certificate or the
+    /// CA has expired.
     ///
     /// # Errors
-    /// What [`Material::check`] refuses, but for dates; an installed provider without any cipher suite.
+    /// Those of [`Material::check`], except for dates. Also if the installed provider has no cipher suite.
     pub(crate) fn server_config(self) -> Result<Arc<ServerConfig>, Refusal> {
         let Self { material, tickets } = self;
         let provider = provider();
@@ -55,9 +58,9 @@ impl Parcel {
         if material.client_ca.is_none() {
             config.ticketer = Arc::new(Tickets::new(tickets));
         }
-        // A session that one worker remembers is unknown to the others, at which most of its clients arrive.
+        // A client that comes back most likely reaches another worker, which does not know the session.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        // The default as well; said here, since early data can be sent again by anybody who saw it (RFC 8446, 8).
+        // Also the default. Set explicitly because early data can be replayed (RFC 8446, 8).
         config.max_early_data_size = 0;
         Ok(Arc::new(config))
     }
@@ -90,16 +93,16 @@ mod tests {
     use super::*;
     use crate::sys::clock::since_boot;
 
-    /// What a master hands to its children.
-    fn parcel(sources: &Sources) -> Vec<u8> {
+    /// The bytes that a master passes to its children.
+    fn bundle(sources: &Sources) -> Vec<u8> {
         let material = Material::read(sources).expect("bytes");
         let tickets = since_boot().and_then(Ratchet::random);
         Parcel::encode(&material, &tickets.expect("random bytes")).to_vec()
     }
 
-    fn worker(parcel: &[u8]) -> Arc<ServerConfig> {
-        let parcel = Parcel::decode(parcel).expect("whole");
-        parcel.server_config().expect("a good pair")
+    fn worker(bundle: &[u8]) -> Arc<ServerConfig> {
+        let bundle = Parcel::decode(bundle).expect("complete");
+        bundle.server_config().expect("a valid pair")
     }
 
     fn client(
@@ -114,7 +117,7 @@ mod tests {
         roots.add(root).expect("a CA");
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[version])
-            .expect("ring has it")
+            .expect("ring supports it")
             .with_root_certificates(roots);
         let mut config = match own {
             Some(Pair { cert, key }) => {
@@ -134,7 +137,7 @@ mod tests {
         Arc::new(config)
     }
 
-    /// A whole handshake in memory, and a byte each way, after which tickets have arrived.
+    /// A whole handshake in memory, including the tickets.
     fn meet(
         client: &Arc<ClientConfig>,
         server: &Arc<ServerConfig>,
@@ -156,7 +159,7 @@ mod tests {
             client.read_tls(&mut wire.as_slice()).expect("memory");
             client.process_new_packets()?;
         }
-        let kind = server.handshake_kind().expect("it is through");
+        let kind = server.handshake_kind().expect("it is complete");
         Ok((kind, server.alpn_protocol().map(<[u8]>::to_vec)))
     }
 
@@ -164,9 +167,9 @@ mod tests {
         meet(client, server).expect("a handshake").0
     }
 
-    /// Their names alone are more than a message of the handshake holds.
+    /// The names of the CAs do not fit into a message of the handshake.
     #[test]
-    fn many_authorities_are_trusted_and_not_told() {
+    fn many_client_cas_are_trusted_although_their_names_are_not_sent() {
         let authority = Authority::new();
         let mut trusted = authority.pem();
         for _ in 0..400 {
@@ -174,21 +177,21 @@ mod tests {
         }
         let mut sources = sources(&authority.sign("localhost"));
         sources.client_ca = Some(bytes(&trusted));
-        let server = worker(&parcel(&sources));
+        let server = worker(&bundle(&sources));
         for version in [&TLS12, &TLS13] {
             let own = authority.sign("client");
             let known = client(&authority, Some(&own), version, &[]);
             meet(&known, &server).expect("it is trusted");
-            let stranger = client(&authority, None, version, &[]);
-            meet(&stranger, &server).expect_err("it shows nothing");
+            let anonymous = client(&authority, None, version, &[]);
+            meet(&anonymous, &server).expect_err("it sends no certificate");
         }
     }
 
     #[test]
     fn a_session_of_one_worker_resumes_at_another() {
         let authority = Authority::new();
-        let parcel = parcel(&sources(&authority.sign("localhost")));
-        let (one, other) = (worker(&parcel), worker(&parcel));
+        let bundle = bundle(&sources(&authority.sign("localhost")));
+        let (one, other) = (worker(&bundle), worker(&bundle));
         for version in [&TLS12, &TLS13] {
             let client = client(&authority, None, version, &[]);
             assert_eq!(kind(&client, &one), HandshakeKind::Full);
@@ -203,11 +206,11 @@ mod tests {
         for version in [&TLS12, &TLS13] {
             let client = client(&authority, None, version, &[]);
             assert_eq!(
-                kind(&client, &worker(&parcel(&sources))),
+                kind(&client, &worker(&bundle(&sources))),
                 HandshakeKind::Full
             );
             assert_eq!(
-                kind(&client, &worker(&parcel(&sources))),
+                kind(&client, &worker(&bundle(&sources))),
                 HandshakeKind::Full
             );
         }
@@ -216,26 +219,26 @@ mod tests {
     #[test]
     fn a_session_outlives_the_certificate_that_it_began_with() {
         let authority = Authority::new();
-        let before =
-            Parcel::decode(&parcel(&sources(&authority.sign("localhost")))).expect("whole");
+        let old = bundle(&sources(&authority.sign("localhost")));
+        let old = Parcel::decode(&old).expect("complete");
         let material = Material::read(&sources(&authority.sign("localhost"))).expect("bytes");
-        let after = Parcel {
+        let new = Parcel {
             material,
-            tickets: before.tickets.clone(),
+            tickets: old.tickets.clone(),
         };
-        let before = before.server_config().expect("a good pair");
-        let after = after.server_config().expect("a good pair");
+        let old = old.server_config().expect("a valid pair");
+        let new = new.server_config().expect("a valid pair");
         let client = client(&authority, None, &TLS13, &[]);
-        assert_eq!(kind(&client, &before), HandshakeKind::Full);
-        assert_eq!(kind(&client, &after), HandshakeKind::Resumed);
+        assert_eq!(kind(&client, &old), HandshakeKind::Full);
+        assert_eq!(kind(&client, &new), HandshakeKind::Resumed);
     }
 
     #[test]
-    fn our_first_protocol_that_the_client_speaks_is_chosen() {
+    fn the_first_configured_protocol_that_the_client_offers_is_chosen() {
         let authority = Authority::new();
         let mut sources = sources(&authority.sign("localhost"));
         sources.alpn = alpn("h2,http/1.1");
-        let server = worker(&parcel(&sources));
+        let server = worker(&bundle(&sources));
         for (offer, chosen) in [
             (["http/1.1", "h2"].as_slice(), Some(b"h2".to_vec())),
             (&["http/1.1"], Some(b"http/1.1".to_vec())),
@@ -244,33 +247,33 @@ mod tests {
             let client = client(&authority, None, &TLS13, offer);
             assert_eq!(meet(&client, &server).expect("a handshake").1, chosen);
         }
-        let stranger = client(&authority, None, &TLS13, &["smtp"]);
-        meet(&stranger, &server).expect_err("they have no protocol in common");
+        let other = client(&authority, None, &TLS13, &["smtp"]);
+        meet(&other, &server).expect_err("no common protocol");
     }
 
     #[test]
-    fn where_there_is_a_client_ca_a_client_has_to_show_a_certificate_of_it() {
+    fn with_a_client_ca_clients_must_send_a_certificate_of_it() {
         let (authority, clients) = (Authority::new(), Authority::new());
         let mut sources = sources(&authority.sign("localhost"));
         sources.client_ca = Some(bytes(&clients.pem()));
-        let parcel = parcel(&sources);
-        let (one, other) = (worker(&parcel), worker(&parcel));
+        let bundle = bundle(&sources);
+        let (one, other) = (worker(&bundle), worker(&bundle));
         for version in [&TLS12, &TLS13] {
-            let nobody = client(&authority, None, version, &[]);
-            meet(&nobody, &one).expect_err("it has no certificate");
-            let stranger = authority.sign("client");
-            let stranger = client(&authority, Some(&stranger), version, &[]);
-            meet(&stranger, &one).expect_err("its certificate is another CA's");
-            let friend = clients.sign("client");
-            let friend = client(&authority, Some(&friend), version, &[]);
-            assert_eq!(kind(&friend, &one), HandshakeKind::Full);
-            assert_eq!(kind(&friend, &other), HandshakeKind::Full, "checked anew");
+            let anonymous = client(&authority, None, version, &[]);
+            meet(&anonymous, &one).expect_err("it has no certificate");
+            let unknown = authority.sign("client");
+            let unknown = client(&authority, Some(&unknown), version, &[]);
+            meet(&unknown, &one).expect_err("another CA signed its certificate");
+            let known = clients.sign("client");
+            let known = client(&authority, Some(&known), version, &[]);
+            assert_eq!(kind(&known, &one), HandshakeKind::Full);
+            assert_eq!(kind(&known, &other), HandshakeKind::Full, "verified again");
         }
     }
 
     #[test]
-    fn a_client_whose_certificate_has_expired_is_refused_although_it_was_known() {
-        /// A clock that stands.
+    fn a_client_with_an_expired_certificate_is_rejected_although_it_connected_before() {
+        /// A clock with a constant time.
         #[derive(Debug)]
         struct At(u64);
         impl TimeProvider for At {
@@ -282,9 +285,9 @@ mod tests {
         let (authority, clients) = (Authority::new(), Authority::new());
         let mut sources = sources(&authority.sign("localhost"));
         sources.client_ca = Some(bytes(&clients.pem()));
-        let parcel = parcel(&sources);
+        let bundle = bundle(&sources);
         let at = |year: u64| {
-            let mut config = ServerConfig::clone(&worker(&parcel));
+            let mut config = ServerConfig::clone(&worker(&bundle));
             config.time_provider = Arc::new(At((year - 1970) * 366 * 86_400));
             Arc::new(config)
         };
@@ -297,24 +300,24 @@ mod tests {
     }
 
     #[test]
-    fn no_early_data_and_no_sessions_in_memory() {
+    fn early_data_and_sessions_in_memory_are_off() {
         let authority = Authority::new();
-        let config = worker(&parcel(&sources(&authority.sign("localhost"))));
+        let config = worker(&bundle(&sources(&authority.sign("localhost"))));
         assert_eq!(config.max_early_data_size, 0);
         assert!(!config.session_storage.can_cache());
         assert!(config.ticketer.enabled());
     }
 
     #[test]
-    fn what_a_worker_refuses_names_the_option() {
+    fn the_error_of_a_worker_contains_the_option() {
         let authority = Authority::new();
         let mut pair = authority.sign("localhost");
         pair.key = authority.sign("localhost").key;
         let material = Material::read(&sources(&pair)).expect("bytes");
         let tickets = Ratchet::new([0; 32], Duration::ZERO);
-        let parcel = Parcel::decode(&Parcel::encode(&material, &tickets)).expect("whole");
-        let refusal = parcel.server_config().expect_err("they do not fit");
-        let text = refusal.to_string();
+        let bundle = Parcel::decode(&Parcel::encode(&material, &tickets)).expect("complete");
+        let error = bundle.server_config().expect_err("they do not match");
+        let text = error.to_string();
         assert!(
             text.starts_with("tls_key (bytes from the master): "),
             "{text}"

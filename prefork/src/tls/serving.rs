@@ -1,4 +1,4 @@
-//! What serves: certificate and key that were found good, in the file that children get, and what was told of them.
+//! The active certificate and key, the file that children get, and the warnings reported so far.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,24 +11,24 @@ use super::news::{Change, News};
 use super::ratchet::Ratchet;
 use super::refusal::{Reason, Refusal};
 
-/// Good as far as can be seen; another one takes its place, nothing in it is exchanged.
+/// A certificate and key that passed the checks. A reload replaces the whole value.
 #[derive(Debug)]
 pub(super) struct Serving {
     material: Material,
-    /// What the certificate in it says.
+    /// The names and dates of the certificate.
     leaf: Leaf,
-    /// How old it was said to be.
+    /// The validity that was reported last.
     told: Age,
-    /// Which certificate of its chain leads nowhere, until that is told.
+    /// The number of an unrelated certificate in the chain, until it is reported.
     astray: Option<usize>,
     envelope: Envelope,
 }
 
 impl Serving {
-    /// Of what was judged.
+    /// Creates it from credentials that passed the checks.
     ///
     /// # Errors
-    /// There is no certificate that can be read.
+    /// A certificate cannot be parsed.
     pub(super) fn new(material: Material) -> Result<Self, Refusal> {
         Ok(Self {
             leaf: material.leaf()?,
@@ -51,67 +51,69 @@ impl Serving {
         &self.leaf
     }
 
-    /// What serves instead from here on, and what is new in it; none where it is the same.
+    /// Checks new credentials. Returns the next active certificate and what changed.
+    ///
+    /// Returns `None` if nothing changed.
     ///
     /// # Errors
-    /// It is of no use, or no worker can be given it: found out while there is something else to serve with.
+    /// The credentials cannot be used, or cannot be passed to a child. Then the previous ones stay active.
     pub(super) fn successor(
         &self,
-        seen: &Material,
+        found: &Material,
         tickets: &Ratchet,
         now: SystemTime,
     ) -> Result<Option<(Self, Change)>, Refusal> {
-        if *seen == self.material {
+        if *found == self.material {
             return Ok(None);
         }
-        let before = &self.material;
+        let previous = &self.material;
         let change = Change {
-            pair: seen.chain != before.chain || seen.key != before.key,
-            client_ca: seen.client_ca != before.client_ca,
+            pair: found.chain != previous.chain || found.key != previous.key,
+            client_ca: found.client_ca != previous.client_ca,
         };
-        seen.check_use()?;
-        let mut successor = Self::new(seen.clone())?;
+        found.check_use()?;
+        let mut next = Self::new(found.clone())?;
         if change.pair {
-            // That the old one has expired is no reason to trust the old client CA any longer.
-            seen.check_dates(now)?;
+            found.check_dates(now)?;
         } else {
-            (successor.told, successor.astray) = (self.told, self.astray);
+            // Skip the dates: an expired certificate is no reason to keep trusting the old client CA.
+            (next.told, next.astray) = (self.told, self.astray);
         }
-        successor.parcel_fd(tickets).map_err(|error| {
-            Refusal::from_system(&seen.chain.provenance, Reason::NotHandedOut, error)
+        next.parcel_fd(tickets).map_err(|error| {
+            Refusal::from_system(&found.chain.provenance, Reason::NotHandedOut, error)
         })?;
-        Ok(Some((successor, change)))
+        Ok(Some((next, change)))
     }
 
-    /// What a child gets; the same file while the keys of tickets are.
+    /// Returns the file for a child: the same one while the ticket keys do not change.
     ///
     /// # Errors
-    /// No descriptors or no memory left.
+    /// No descriptors or no memory are left.
     pub(super) fn parcel_fd(&mut self, tickets: &Ratchet) -> io::Result<BorrowedFd<'_>> {
         self.envelope.file(&self.material, tickets)
     }
 
-    /// What is the matter with it, each told once.
+    /// Returns the warnings about the certificate, each one once.
     pub(super) fn concerns(&mut self, now: SystemTime) -> impl Iterator<Item = News> {
         let provenance = &self.material.chain.provenance;
-        let astray = self.astray.take().map(|number| News::Astray {
+        let unrelated = self.astray.take().map(|number| News::Astray {
             provenance: provenance.clone(),
             number,
         });
-        astray.into_iter().chain(self.age(now))
+        unrelated.into_iter().chain(self.age(now))
     }
 
-    /// That it has come to its end, or is near it.
+    /// Returns the event of a certificate that expires soon or has expired.
     fn age(&mut self, now: SystemTime) -> Option<News> {
-        let age = self.leaf.age(now);
-        // A clock that was wrong and is right again has not said the last word: what it told comes true later.
-        let told = std::mem::replace(&mut self.told, age);
-        if age <= told {
+        let validity = self.leaf.age(now);
+        // After the clock was set back, the same event is reported again when its time comes.
+        let reported = std::mem::replace(&mut self.told, validity);
+        if validity <= reported {
             return None;
         }
         let provenance = self.material.chain.provenance.clone();
         let until = self.leaf.until();
-        match age {
+        match validity {
             Age::NotYetValid | Age::Good => None,
             Age::NearItsEnd => Some(News::NearItsEnd { provenance, until }),
             Age::Expired => Some(News::Expired(Refusal::new(

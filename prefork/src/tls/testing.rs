@@ -1,4 +1,4 @@
-//! Certificates for tests, good and bad ones.
+//! Certificates for tests, valid and invalid ones.
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use super::material::Sources;
 use crate::config::Places;
 
-/// A time at which [`server`]'s certificate is good: 1 June 2030.
+/// A time at which the certificate of [`server`] is valid: 1 June 2030.
 pub(super) fn now() -> SystemTime {
     date_time_ymd(2030, 6, 1).into()
 }
@@ -21,7 +21,7 @@ pub(super) struct Pair {
     pub(super) key: String,
 }
 
-/// A CA, and what it signs.
+/// A CA.
 pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -46,7 +46,7 @@ impl Authority {
         self.sign_until(name, 4000)
     }
 
-    /// Good to the first of January of a year.
+    /// Signs a certificate that is valid until 1 January of `year`.
     pub(super) fn sign_until(&self, name: &str, year: i32) -> Pair {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
@@ -64,12 +64,12 @@ impl Authority {
     }
 }
 
-/// For `localhost`, good from 2025 to 2035.
+/// A pair for `localhost`, valid from 2025 to 2035.
 pub(super) fn server() -> Pair {
     valid(2025, 2035)
 }
 
-/// For `localhost`, good from the first of January of one year to that of another.
+/// A pair for `localhost`, valid from 1 January of one year to 1 January of another.
 pub(super) fn valid(from: i32, to: i32) -> Pair {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
     params.not_before = date_time_ymd(from, 1, 1);
@@ -81,7 +81,7 @@ pub(super) fn valid(from: i32, to: i32) -> Pair {
     }
 }
 
-/// The pair as bytes from the program.
+/// The pair as bytes that the program contains.
 pub(super) fn sources(pair: &Pair) -> Sources {
     Sources {
         cert: bytes(&pair.cert),
@@ -92,7 +92,7 @@ pub(super) fn sources(pair: &Pair) -> Sources {
     }
 }
 
-/// The program said all of it.
+/// The labels if the program set all options.
 pub(super) fn places() -> Places {
     Places {
         listen: "listen".to_owned(),

@@ -1,7 +1,8 @@
-//! Session tickets that every worker of one master makes and opens: RFC 5077 for TLS 1.2, RFC 8446 (4.6.1) for 1.3.
+//! Session tickets that every worker of a master can decrypt: RFC 5077 for TLS 1.2, RFC 8446 (4.6.1)
+//! for TLS 1.3.
 //!
-//! It knows how a ticket is written; which key is the time's is the ratchet's to say. A ticket is
-//! `name (16 bytes) | nonce (12) | encrypted session | tag (16)`, the name being authenticated with the rest.
+//! Knows the format of a ticket; the ratchet knows the key of a time. A ticket is the name of the key (16
+//! bytes), a nonce (12), the encrypted session and a tag (16). The name is authenticated as well.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use rustls::server::ProducesTickets;
 use super::ratchet::{PERIOD, Ratchet, TicketKey};
 use crate::sys::clock::since_boot;
 
-/// Makes and opens tickets in one process.
+/// Encrypts and decrypts the tickets of one process.
 #[derive(Debug)]
 pub(crate) struct Tickets {
     ratchet: Mutex<Ratchet>,
@@ -28,8 +29,8 @@ impl Tickets {
 
     fn seal(&self, session: &[u8], now: Duration) -> Option<Vec<u8>> {
         let key = self.ratchet.lock().ok()?.keys(now)?.0.clone();
-        // At random: processes that share a key cannot count together. Two alike are as likely as not after 2^48
-        // tickets of one period, and less likely than 2^-32 before 2^32.
+        // Random, because processes that share a key have no common counter. Two equal nonces in one period have a
+        // probability of less than 2^-32 after 2^32 tickets, and of about 0.4 after 2^48.
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).ok()?;
         let mut ticket = [key.name.as_slice(), &nonce, session].concat();
@@ -41,7 +42,7 @@ impl Tickets {
         Some(ticket)
     }
 
-    /// `None` for all that was not made here or with a key that is forgotten; anybody may send anything.
+    /// Returns `None` for bytes that are no ticket, and for tickets of another master or of an erased key.
     fn open(&self, ticket: &[u8], now: Duration) -> Option<Vec<u8>> {
         let (name, rest) = ticket.split_first_chunk()?;
         let (nonce, sealed) = rest.split_first_chunk()?;
@@ -54,7 +55,7 @@ impl Tickets {
         Some(session)
     }
 
-    /// The key of that name; names are public, so that how long the comparison takes tells nothing.
+    /// The key with this name. Names are public, so the comparison need not take constant time.
     fn key(&self, name: [u8; 16], now: Duration) -> Option<TicketKey> {
         let mut ratchet = self.ratchet.lock().ok()?;
         let (current, previous) = ratchet.keys(now)?;
@@ -71,7 +72,9 @@ impl ProducesTickets for Tickets {
         true
     }
 
-    /// Until the end of the next period; one that was made late in its own does not live as long.
+    /// The time until the end of the next period, for a ticket from the beginning of a period.
+    ///
+    /// Later tickets live shorter.
     fn lifetime(&self) -> u32 {
         u32::try_from(2 * PERIOD.as_secs()).unwrap_or(u32::MAX)
     }
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn any_worker_opens_what_any_other_made() {
+    fn any_worker_decrypts_the_ticket_of_any_other() {
         let ticket = tickets().seal(b"session", START).expect("a ticket");
         let opened = tickets().open(&ticket, START + ALMOST);
         assert_eq!(opened.as_deref(), Some(b"session".as_slice()));
@@ -113,19 +116,19 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_taken_in_its_period_and_the_next_and_not_after() {
-        let late_in_its_period = START + ALMOST;
-        let ticket = tickets().seal(b"session", late_in_its_period);
+    fn a_ticket_is_accepted_in_its_period_and_in_the_next_one() {
+        let end_of_period = START + ALMOST;
+        let ticket = tickets().seal(b"session", end_of_period);
         let ticket = ticket.expect("a ticket");
-        let opens = |now| tickets().open(&ticket, now).is_some();
-        assert!(opens(late_in_its_period));
-        assert!(opens(START + PERIOD));
-        assert!(opens(START + PERIOD + ALMOST));
-        assert!(!opens(START + 2 * PERIOD));
+        let is_accepted = |now| tickets().open(&ticket, now).is_some();
+        assert!(is_accepted(end_of_period));
+        assert!(is_accepted(START + PERIOD));
+        assert!(is_accepted(START + PERIOD + ALMOST));
+        assert!(!is_accepted(START + 2 * PERIOD));
     }
 
     #[test]
-    fn a_ticket_of_another_secret_is_not_taken() {
+    fn a_ticket_of_another_secret_is_rejected() {
         let ticket = tickets().seal(b"session", START).expect("a ticket");
         let other = Tickets::new(Ratchet::new([8; 32], START));
         assert_eq!(other.open(&ticket, START), None);
@@ -134,12 +137,12 @@ mod tests {
     #[test]
     fn two_tickets_of_one_session_differ() {
         let tickets = tickets();
-        let make = || tickets.seal(b"session", START).expect("a ticket");
-        assert_ne!(make(), make());
+        let seal = || tickets.seal(b"session", START).expect("a ticket");
+        assert_ne!(seal(), seal());
     }
 
     #[test]
-    fn by_the_real_clock_as_well() {
+    fn tickets_work_with_the_real_clock() {
         let now = since_boot().expect("a clock");
         let tickets = Tickets::new(Ratchet::random(now).expect("random bytes"));
         let ticket = tickets.encrypt(b"session").expect("a ticket");
@@ -153,13 +156,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_session_comes_back(session in prop::collection::vec(any::<u8>(), 0..600)) {
+        fn every_sealed_session_is_opened(session in prop::collection::vec(any::<u8>(), 0..600)) {
             let ticket = tickets().seal(&session, START).expect("a ticket");
             prop_assert_eq!(tickets().open(&ticket, START), Some(session));
         }
 
         #[test]
-        fn bytes_that_nobody_made_are_no_ticket(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_no_ticket(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(tickets().open(&bytes, START), None);
             let mut ratchet = Ratchet::new([7; 32], START);
             let name = ratchet.keys(START).expect("keys").0.name;
@@ -168,12 +171,12 @@ mod tests {
         }
 
         #[test]
-        fn a_ticket_that_was_cut_or_changed_is_none(place in any::<prop::sample::Index>(), bit in 0..8_u32) {
+        fn a_truncated_or_changed_ticket_is_rejected(index in any::<prop::sample::Index>(), bit in 0..8_u32) {
             let ticket = tickets().seal(b"session", START).expect("a ticket");
-            let place = place.index(ticket.len());
-            prop_assert_eq!(tickets().open(&ticket[..place], START), None);
+            let index = index.index(ticket.len());
+            prop_assert_eq!(tickets().open(&ticket[..index], START), None);
             let mut changed = ticket;
-            changed[place] ^= 1 << bit;
+            changed[index] ^= 1 << bit;
             prop_assert_eq!(tickets().open(&changed, START), None);
         }
     }

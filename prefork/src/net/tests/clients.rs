@@ -1,4 +1,4 @@
-//! Good clients and bad ones.
+//! Clients that complete their handshake, and clients that do not.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::net::admission::Stage as HandshakeStage;
 use crate::net::handshake::{Progress, shake_hands};
 
 #[test]
-fn a_client_that_speaks_tls_is_answered() {
+fn a_tls_client_is_answered() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         stage.echo();
@@ -30,7 +30,7 @@ fn a_client_that_speaks_tls_is_answered() {
 }
 
 #[test]
-fn both_versions_of_the_protocol_are_spoken() {
+fn both_versions_of_tls_are_supported() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         stage.echo();
@@ -44,7 +44,7 @@ fn both_versions_of_the_protocol_are_spoken() {
 }
 
 #[test]
-fn a_stream_knows_its_peer_and_what_was_agreed_on() {
+fn a_stream_knows_its_peer_and_the_negotiated_parameters() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let io = stage.connect_plain().await;
@@ -64,7 +64,7 @@ fn a_stream_knows_its_peer_and_what_was_agreed_on() {
 }
 
 #[test]
-fn a_stream_that_is_shut_down_says_so() {
+fn a_stream_that_is_shut_down_sends_close_notify() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         stage.echo();
@@ -79,9 +79,9 @@ fn a_stream_that_is_shut_down_says_so() {
 }
 
 #[test]
-fn clients_that_stall_hold_nobody_up() {
+fn clients_that_stall_delay_no_other_client() {
     on_each_runtime(|| async {
-        // However long the good ones take, the others have not run out of time.
+        // The stalled handshakes do not time out while the other clients are served.
         let stage = Stage::with(|listener| listener.handshake_timeout(PATIENCE));
         stage.echo();
         let mut stalled = Vec::new();
@@ -104,7 +104,7 @@ fn clients_that_stall_hold_nobody_up() {
 }
 
 #[test]
-fn a_client_of_another_protocol_is_told_and_dropped() {
+fn a_client_of_another_protocol_gets_an_alert_and_is_closed() {
     /// RFC 8446, 5.1 and 6.
     const ALERT: u8 = 21;
     const FATAL: u8 = 2;
@@ -113,14 +113,14 @@ fn a_client_of_another_protocol_is_told_and_dropped() {
         stage.echo();
         let mut garbage = vec![0x80; 40_000];
         garbage[0] = 0;
-        for words in [
+        for bytes in [
             b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".as_slice(),
             &garbage,
         ] {
             let mut io = stage.connect_plain().await;
-            io.write_all(words).await.expect("a server");
-            let said = until_end(&mut io).await;
-            assert_eq!((said[0], said[5]), (ALERT, FATAL), "{said:?}");
+            io.write_all(bytes).await.expect("a server");
+            let received = until_end(&mut io).await;
+            assert_eq!((received[0], received[5]), (ALERT, FATAL), "{received:?}");
         }
         ask(&mut stage.connect().await, b"hello").await;
         until(async || stage.intake.census().unread == 0).await;
@@ -128,13 +128,13 @@ fn a_client_of_another_protocol_is_told_and_dropped() {
 }
 
 #[test]
-fn a_client_that_resets_is_dropped() {
+fn a_client_that_resets_is_closed() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         stage.echo();
-        for words in [[].as_slice(), &[22, 3, 1, 2]] {
+        for bytes in [[].as_slice(), &[22, 3, 1, 2]] {
             let mut io = stage.connect_plain().await;
-            io.write_all(words).await.expect("a server");
+            io.write_all(bytes).await.expect("a server");
             io.set_zero_linger().expect("a socket");
             drop(io);
         }
@@ -144,33 +144,33 @@ fn a_client_that_resets_is_dropped() {
 }
 
 #[test]
-fn who_wants_to_hears_of_each_that_came_to_nothing() {
+fn the_callback_is_called_for_each_failed_handshake() {
     on_each_runtime(|| async {
-        let (stage, failures) = stage_that_tells(PATIENCE);
+        let (stage, failures) = stage_with_callback(PATIENCE);
         ask(&mut stage.connect().await, b"hello").await;
 
         let mut plain = stage.connect_plain().await;
-        let words = b"GET / HTTP/1.1\r\n\r\n";
-        plain.write_all(words).await.expect("a server");
+        let request = b"GET / HTTP/1.1\r\n\r\n";
+        plain.write_all(request).await.expect("a server");
         until_end(&mut plain).await;
-        let (peer, kind, objection) = next(&failures).await;
+        let (peer, kind, tls_error) = next(&failures).await;
         assert_eq!(peer, plain.local_addr().expect("an address"));
         assert_eq!(kind, ErrorKind::InvalidData);
-        assert!(objection.is_some());
+        assert!(tls_error.is_some());
 
-        let mut gone = stage.connect_plain().await;
-        gone.shutdown().await.expect("a server");
-        until_end(&mut gone).await;
-        let peer = gone.local_addr().expect("an address");
+        let mut closed = stage.connect_plain().await;
+        closed.shutdown().await.expect("a server");
+        until_end(&mut closed).await;
+        let peer = closed.local_addr().expect("an address");
         let failure = (peer, ErrorKind::UnexpectedEof, None);
         assert_eq!(next(&failures).await, failure);
     });
 }
 
 #[test]
-fn who_wants_to_hears_of_each_that_took_too_long() {
+fn the_callback_is_called_for_each_timeout() {
     on_each_runtime(|| async {
-        let (stage, failures) = stage_that_tells(Duration::from_millis(50));
+        let (stage, failures) = stage_with_callback(Duration::from_millis(50));
         let mut silent = stage.connect_plain().await;
         until_end(&mut silent).await;
         let peer = silent.local_addr().expect("an address");
@@ -180,13 +180,13 @@ fn who_wants_to_hears_of_each_that_took_too_long() {
 }
 
 #[test]
-fn who_wants_to_hears_what_a_client_says_whom_our_certificate_does_not_please() {
+fn the_callback_gets_the_alert_of_a_client_that_rejects_the_certificate() {
     on_each_runtime(|| async {
-        let (stage, failures) = stage_that_tells(PATIENCE);
+        let (stage, failures) = stage_with_callback(PATIENCE);
         for version in rustls::ALL_VERSIONS {
-            let mut refusing = refuse(version, stage.connect_plain().await).await;
-            until_end(&mut refusing).await;
-            let peer = refusing.local_addr().expect("an address");
+            let mut rejecting = refuse(version, stage.connect_plain().await).await;
+            until_end(&mut rejecting).await;
+            let peer = rejecting.local_addr().expect("an address");
             let alert = rustls::Error::AlertReceived(AlertDescription::UnknownCA);
             let failure = (peer, ErrorKind::InvalidData, Some(alert));
             assert_eq!(next(&failures).await, failure);
@@ -195,29 +195,29 @@ fn who_wants_to_hears_what_a_client_says_whom_our_certificate_does_not_please() 
 }
 
 #[test]
-fn only_a_client_that_was_told_something_is_given_time_to_read_it() {
+fn only_a_client_that_was_sent_an_alert_gets_time_to_read_it() {
     on_each_runtime(|| async {
         let (stream, _, mut plain) = connection().await;
-        let words = b"GET / HTTP/1.1\r\n\r\n";
-        plain.write_all(words).await.expect("a server");
+        let request = b"GET / HTTP/1.1\r\n\r\n";
+        plain.write_all(request).await.expect("a server");
         let failed = shake_hands(stream, server_config(), &Unreported).await;
         let linger = failed.expect_err("no TLS").linger();
         assert!(poll_once(pin!(linger)).await.is_pending());
 
         for version in rustls::ALL_VERSIONS {
             let (stream, _, io) = connection().await;
-            let refusing = tokio::spawn(refuse(version, io));
+            let rejecting = tokio::spawn(refuse(version, io));
             let failed = shake_hands(stream, server_config(), &Unreported).await;
             let linger = failed.expect_err("a refusal").linger();
             // The client has not closed its side.
             assert!(poll_once(pin!(linger)).await.is_ready());
-            until_end(&mut refusing.await.expect("a refusal")).await;
+            until_end(&mut rejecting.await.expect("a refusal")).await;
         }
     });
 }
 
 #[test]
-fn handshakes_go_on_while_nobody_accepts() {
+fn handshakes_continue_while_no_task_is_in_accept() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let io = stage.connect_plain().await;
@@ -230,7 +230,7 @@ fn handshakes_go_on_while_nobody_accepts() {
 }
 
 #[test]
-fn cancelled_accepts_lose_nobody() {
+fn cancelled_accepts_lose_no_connection() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let clients: Vec<_> = (0..30).map(|_| stage.client(b"hello")).collect();
@@ -253,7 +253,7 @@ fn cancelled_accepts_lose_nobody() {
 #[test]
 fn tasks_that_accept_at_the_same_time_share_the_clients() {
     on_each_runtime(|| async {
-        // However long it takes, nobody gives way.
+        // No handshake is evicted, however long it takes.
         let stage = Stage::with(|listener| listener.max_handshakes(3).protected(PATIENCE));
         for _ in 0..4 {
             stage.echo();
@@ -272,20 +272,22 @@ fn a_listener_that_is_dropped_closes_everything() {
         let mut silent = stage.connect_plain().await;
         let io = stage.connect_plain().await;
         stage.let_in(2).await;
-        // The second one is through, and nobody collects it.
+        // The second handshake completes, and no accept returns its stream.
         let mut client = speak_tls(io).await;
         let Stage {
-            listener, intake, ..
+            listener,
+            intake: tracker,
+            ..
         } = stage;
         drop(listener);
         assert!(until_end(&mut silent).await.is_empty());
         assert!(matches!(client.read(&mut [0]).await, Err(_) | Ok(0)));
-        until(async || intake.census().unread == 0).await;
-        assert_eq!(intake.census().listeners, 0);
+        until(async || tracker.census().unread == 0).await;
+        assert_eq!(tracker.census().listeners, 0);
     });
 }
 
-/// A handshake of which nothing is limited.
+/// Ignores the progress of a handshake.
 struct Unreported;
 
 impl Progress for Unreported {
@@ -294,19 +296,19 @@ impl Progress for Unreported {
     fn waits(&self, _: HandshakeStage) {}
 }
 
-/// Whose handshake came to nothing, and what is told of it.
+/// The arguments of the callback: the client, the kind of the error and the TLS error inside.
 type Failed = (SocketAddr, ErrorKind, Option<rustls::Error>);
 
-/// A stage that echoes, and those who failed on it.
-fn stage_that_tells(timeout: Duration) -> (Stage, mpsc::Receiver<Failed>) {
-    let (told, failures) = mpsc::channel();
+/// A stage that echoes, and the calls of its callback.
+fn stage_with_callback(timeout: Duration) -> (Stage, mpsc::Receiver<Failed>) {
+    let (sender, failures) = mpsc::channel();
     let stage = Stage::with(|listener| {
         listener
             .handshake_timeout(timeout)
             .on_handshake_failure(move |peer, error| {
-                let inside = error.get_ref();
-                let objection = inside.and_then(|inside| inside.downcast_ref().cloned());
-                let _ = told.send((peer, error.kind(), objection));
+                let inner = error.get_ref();
+                let tls_error = inner.and_then(|inner| inner.downcast_ref().cloned());
+                let _ = sender.send((peer, error.kind(), tls_error));
             })
     });
     stage.echo();

@@ -1,4 +1,4 @@
-//! What becomes of connections, wherever they are, when the worker is asked to go.
+//! A drain, with connections at every stage.
 
 use std::io::Write;
 use std::pin::pin;
@@ -16,7 +16,7 @@ use super::stage::{
 use crate::net::DrainOrder;
 
 #[test]
-fn who_waits_in_the_queue_is_served_although_nobody_accepts_at_the_moment() {
+fn queued_clients_are_served_although_no_task_is_in_accept() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         assert!(stage.is_accept_pending().await);
@@ -37,7 +37,7 @@ fn who_waits_in_the_queue_is_served_although_nobody_accepts_at_the_moment() {
 }
 
 #[test]
-fn a_longer_queue_than_there_are_places_is_served() {
+fn a_queue_longer_than_the_handshake_limit_is_served() {
     on_each_runtime(|| async {
         let stage = Stage::with(|listener| listener.max_handshakes(2).protected(PATIENCE));
         assert!(stage.is_accept_pending().await);
@@ -59,7 +59,7 @@ fn a_longer_queue_than_there_are_places_is_served() {
 }
 
 #[test]
-fn a_limit_that_is_said_late_does_not_end_the_care_for_the_queue() {
+fn an_option_that_is_set_after_the_first_accept_does_not_prevent_the_drain() {
     on_each_runtime(|| async {
         let mut stage = Stage::new();
         assert!(stage.is_accept_pending().await);
@@ -72,7 +72,7 @@ fn a_limit_that_is_said_late_does_not_end_the_care_for_the_queue() {
 }
 
 #[test]
-fn a_successors_queue_is_left_alone() {
+fn the_queue_of_a_successor_is_not_emptied() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         assert!(stage.is_accept_pending().await);
@@ -87,7 +87,7 @@ fn a_successors_queue_is_left_alone() {
 }
 
 #[test]
-fn the_end_of_accepting_comes_with_its_time_where_there_is_no_room() {
+fn accepting_ends_at_its_deadline_although_the_handshake_limit_is_reached() {
     on_each_runtime(|| async {
         let stage = Stage::with(|listener| listener.max_handshakes(1));
         let _first = stage.connect_plain().await;
@@ -104,7 +104,7 @@ fn the_end_of_accepting_comes_with_its_time_where_there_is_no_room() {
 }
 
 #[test]
-fn a_handshake_that_goes_on_finishes_and_is_unread_until_its_first_read() {
+fn a_handshake_in_progress_finishes_and_is_unread_until_its_first_read() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let io = stage.connect_plain().await;
@@ -112,13 +112,13 @@ fn a_handshake_that_goes_on_finishes_and_is_unread_until_its_first_read() {
         stage.begin_drain();
         stage.until_closed().await;
         assert!(!stage.intake.has_waiting());
-        let before = stage.intake.census().last_word;
+        let earlier = stage.intake.census().last_word;
 
         let mut client = speak_tls(io).await;
         let (mut stream, _) = stage.listener.accept().await.expect("a client");
-        let census = stage.intake.census();
-        assert_eq!(census.unread, 1, "only the handshake was read");
-        assert!(census.last_word > before, "it was answered");
+        let progress = stage.intake.census();
+        assert_eq!(progress.unread, 1, "only the handshake was read");
+        assert!(progress.last_word > earlier, "it was answered");
 
         client.write_all(b"hello").await.expect("a server");
         until(async || stage.intake.has_waiting()).await;
@@ -130,7 +130,7 @@ fn a_handshake_that_goes_on_finishes_and_is_unread_until_its_first_read() {
 }
 
 #[test]
-fn what_was_said_in_a_handshake_before_the_drain_is_known_in_it() {
+fn the_last_activity_of_a_handshake_before_the_drain_is_known_in_the_drain() {
     on_each_runtime(|| async {
         for version in rustls::ALL_VERSIONS {
             let stage = Stage::new();
@@ -138,34 +138,37 @@ fn what_was_said_in_a_handshake_before_the_drain_is_known_in_it() {
             stage.let_in(1).await;
             let mut session =
                 ClientConnection::new(client_config(&[version]), name()).expect("a client");
-            speak_until_answered(&mut session, &mut io).await;
+            handshake_until_answered(&mut session, &mut io).await;
             let answered = stage.intake.census().last_word;
             assert!(answered.is_some(), "its hello was answered");
 
-            speak(&mut session, &mut io).await;
+            handshake(&mut session, &mut io).await;
             let _unread = stage.listener.accept().await.expect("a client");
-            let over = stage.intake.census().last_word;
-            assert!(over > answered, "our last word gives it time anew");
+            let complete = stage.intake.census().last_word;
+            assert!(
+                complete > answered,
+                "the end of the handshake is an activity"
+            );
         }
     });
 }
 
 #[test]
-fn the_last_word_of_a_handshake_is_told_in_a_drain() {
+fn the_end_of_a_handshake_is_reported_in_a_drain() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let mut io = stage.connect_plain().await;
         stage.let_in(1).await;
         stage.begin_drain();
         stage.until_closed().await;
-        // It waits for our last word before it sends a request.
+        // With TLS 1.2 the client waits for the server's Finished before it sends a request.
         let config = client_config(&[&rustls::version::TLS12]);
         let mut session = ClientConnection::new(config, name()).expect("a client");
-        speak_until_answered(&mut session, &mut io).await;
+        handshake_until_answered(&mut session, &mut io).await;
         let answered = stage.intake.census().last_word;
         let changes = stage.changes.load(Ordering::SeqCst);
 
-        speak(&mut session, &mut io).await;
+        handshake(&mut session, &mut io).await;
         let _unread = stage.listener.accept().await.expect("a client");
         assert!(stage.intake.census().last_word > answered);
         assert!(stage.changes.load(Ordering::SeqCst) > changes);
@@ -173,7 +176,7 @@ fn the_last_word_of_a_handshake_is_told_in_a_drain() {
 }
 
 #[test]
-fn a_stalled_handshake_does_not_seem_to_have_something_to_read() {
+fn a_stalled_handshake_has_nothing_to_read() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let mut io = stage.connect_plain().await;
@@ -182,21 +185,21 @@ fn a_stalled_handshake_does_not_seem_to_have_something_to_read() {
         stage.until_closed().await;
         until(async || stage.changes.load(Ordering::SeqCst) > 0).await;
         let changes = stage.changes.load(Ordering::SeqCst);
-        // A part of a hello: read, and then there is silence again, of which the drain is told.
+        // A part of a ClientHello is read and reported; then the client is silent again.
         io.write_all(&[22, 3, 1, 2]).await.expect("a server");
         until(async || {
-            let is_told = stage.changes.load(Ordering::SeqCst) > changes;
-            is_told && !stage.intake.has_waiting()
+            let is_reported = stage.changes.load(Ordering::SeqCst) > changes;
+            is_reported && !stage.intake.has_waiting()
         })
         .await;
-        // As if we had said something: the rest may be on its way.
+        // It counts as an activity: the rest may be on its way.
         assert!(stage.intake.census().last_word.is_some());
         assert_eq!(stage.intake.census().unread, 1);
     });
 }
 
 #[test]
-fn a_part_of_a_request_is_a_word_and_a_look_for_one_is_none() {
+fn a_part_of_a_request_is_an_activity_and_a_read_without_bytes_is_none() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let io = stage.connect_plain().await;
@@ -205,29 +208,29 @@ fn a_part_of_a_request_is_a_word_and_a_look_for_one_is_none() {
         let mut client = client.await.expect("a handshake");
         stage.begin_drain();
         let mut buffer = [0; 64];
-        let mut look = async || {
+        let mut try_read = async || {
             let read = poll_once(pin!(stream.read(&mut buffer))).await;
             assert!(read.is_pending(), "nothing can be read");
             stage.intake.census().last_word.expect("it was answered")
         };
-        let mut first = look().await;
-        let again = look().await;
-        // Others do not say whether any bytes came.
+        let mut first = try_read().await;
+        let again = try_read().await;
+        // Other systems do not report whether bytes came.
         if cfg!(all(target_os = "linux", not(prefork_portable))) {
             assert_eq!(again, first);
         }
         first = again;
-        // The head of a record of 80 bytes, and two of them (RFC 8446, 5.1).
+        // The header of a record of 80 bytes, and two of these (RFC 8446, 5.1).
         let (io, _) = client.get_mut();
         io.write_all(&[23, 3, 3, 0, 80, 1, 2])
             .await
             .expect("a server");
-        until(async || look().await > first && !stage.intake.has_waiting()).await;
+        until(async || try_read().await > first && !stage.intake.has_waiting()).await;
     });
 }
 
 #[test]
-fn a_handshake_that_fails_is_waited_for_no_longer() {
+fn a_failed_handshake_is_not_waited_for() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let mut io = stage.connect_plain().await;
@@ -243,16 +246,16 @@ fn a_handshake_that_fails_is_waited_for_no_longer() {
 }
 
 #[test]
-fn a_request_that_came_with_the_handshake_is_known_to_wait() {
+fn a_request_that_came_with_the_handshake_counts_as_readable() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let mut io = stage.connect_plain().await;
         stage.let_in(1).await;
         let mut session = ClientConnection::new(client_config(&[&rustls::version::TLS13]), name())
             .expect("a client");
-        // Held back until it may be sent, and sent together with the last word of the handshake.
+        // The session holds it back and sends it together with the end of the handshake.
         session.writer().write_all(b"hello").expect("a buffer");
-        speak(&mut session, &mut io).await;
+        handshake(&mut session, &mut io).await;
         stage.begin_drain();
         let (mut stream, _) = stage.listener.accept().await.expect("a client");
         let nothing = stream
@@ -270,7 +273,7 @@ fn a_request_that_came_with_the_handshake_is_known_to_wait() {
 }
 
 #[test]
-fn a_stream_that_is_dropped_or_given_away_is_waited_for_no_longer() {
+fn a_stream_that_was_dropped_or_unwrapped_is_not_waited_for() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let dropped = stage.client(b"");
@@ -280,16 +283,16 @@ fn a_stream_that_is_dropped_or_given_away_is_waited_for_no_longer() {
         assert_eq!(stage.intake.census().unread, 0);
         dropped.await.expect("a client");
 
-        let given_away = stage.client(b"");
+        let unwrapped = stage.client(b"");
         let (stream, _) = stage.listener.accept().await.expect("a client");
         let _inner = stream.into_inner();
         assert_eq!(stage.intake.census().unread, 0);
-        given_away.await.expect("a client");
+        unwrapped.await.expect("a client");
     });
 }
 
 #[test]
-fn a_connection_that_nobody_has_collected_yet_is_given_after_the_drain_began() {
+fn a_complete_handshake_is_returned_by_an_accept_after_the_drain_began() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         let io = stage.connect_plain().await;
@@ -305,26 +308,26 @@ fn a_connection_that_nobody_has_collected_yet_is_given_after_the_drain_began() {
     });
 }
 
-/// A client's handshake, each flight of it as one write.
-async fn speak(session: &mut ClientConnection, io: &mut TcpStream) {
+/// A client's handshake, with each flight as one write.
+async fn handshake(session: &mut ClientConnection, io: &mut TcpStream) {
     loop {
-        say(session, io).await;
+        send(session, io).await;
         if !session.is_handshaking() {
             return;
         }
-        hear(session, io).await;
+        receive(session, io).await;
     }
 }
 
-/// A client's handshake up to the server's flight; it is the client's turn then.
-async fn speak_until_answered(session: &mut ClientConnection, io: &mut TcpStream) {
-    say(session, io).await;
+/// A client's handshake up to the server's flight, after which the client sends next.
+async fn handshake_until_answered(session: &mut ClientConnection, io: &mut TcpStream) {
+    send(session, io).await;
     while !session.wants_write() {
-        hear(session, io).await;
+        receive(session, io).await;
     }
 }
 
-async fn say(session: &mut ClientConnection, io: &mut TcpStream) {
+async fn send(session: &mut ClientConnection, io: &mut TcpStream) {
     let mut flight = Vec::new();
     while session.wants_write() {
         session.write_tls(&mut flight).expect("memory");
@@ -332,9 +335,9 @@ async fn say(session: &mut ClientConnection, io: &mut TcpStream) {
     io.write_all(&flight).await.expect("a server");
 }
 
-async fn hear(session: &mut ClientConnection, io: &mut TcpStream) {
-    let mut heard = [0; 4096];
-    let count = io.read(&mut heard).await.expect("a server");
-    session.read_tls(&mut &heard[..count]).expect("memory");
+async fn receive(session: &mut ClientConnection, io: &mut TcpStream) {
+    let mut received = [0; 4096];
+    let count = io.read(&mut received).await.expect("a server");
+    session.read_tls(&mut &received[..count]).expect("memory");
     session.process_new_packets().expect("a server");
 }

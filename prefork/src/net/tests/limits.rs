@@ -1,4 +1,4 @@
-//! How many handshakes there may be, and for how long.
+//! The limits of handshakes: their number and their time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::net::admission::{AskAgain, Entry, Limits, Protection};
 use crate::net::handshakes::Handshakes;
 
 #[test]
-fn a_handshake_ends_with_its_time() {
+fn a_handshake_is_aborted_after_its_timeout() {
     on_each_runtime(|| async {
         let stage = Stage::with(|listener| listener.handshake_timeout(Duration::from_millis(50)));
         let mut silent = stage.connect_plain().await;
@@ -25,7 +25,7 @@ fn a_handshake_ends_with_its_time() {
 }
 
 #[test]
-fn everybody_has_a_time_of_his_own() {
+fn each_handshake_has_its_own_timeout() {
     on_each_runtime(|| async {
         let limit = Duration::from_millis(100);
         let stage = Stage::with(|listener| listener.handshake_timeout(limit));
@@ -39,26 +39,26 @@ fn everybody_has_a_time_of_his_own() {
         until_end(&mut first).await;
         until_end(&mut second).await;
         assert!(started.elapsed() >= second_since + limit);
-        // Once more after nobody was there.
+        // Once more after no handshake was in progress.
         let mut third = stage.connect_plain().await;
         until_end(&mut third).await;
     });
 }
 
 #[test]
-fn a_time_that_is_said_late_counts_as_well() {
+fn a_timeout_that_is_set_after_the_first_accept_applies() {
     on_each_runtime(|| async {
         let mut stage = Stage::new();
         let mut silent = stage.connect_plain().await;
         stage.let_in(1).await;
-        // Also while nobody is in accept.
+        // Also while no task is in accept.
         stage.change(|listener| listener.handshake_timeout(Duration::from_millis(50)));
         assert!(until_end(&mut silent).await.is_empty());
     });
 }
 
 #[test]
-fn a_runtime_without_time_is_refused_at_once() {
+fn accept_panics_on_a_runtime_without_time() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
@@ -70,14 +70,14 @@ fn a_runtime_without_time_is_refused_at_once() {
 }
 
 #[test]
-fn at_the_limit_the_oldest_gives_way_and_no_other() {
+fn at_the_limit_only_the_oldest_handshake_is_evicted() {
     on_each_runtime(|| async {
-        let (told, failures) = std::sync::mpsc::channel();
+        let (sender, failures) = std::sync::mpsc::channel();
         let stage = Stage::with(|listener| {
             listener
                 .max_handshakes(2)
                 .on_handshake_failure(move |peer, error| {
-                    let _ = told.send((peer, error.to_string()));
+                    let _ = sender.send((peer, error.to_string()));
                 })
         });
         let mut oldest = stage.connect_plain().await;
@@ -95,24 +95,24 @@ fn at_the_limit_the_oldest_gives_way_and_no_other() {
             failure.is_some()
         })
         .await;
-        let why = "the handshake gave way to a waiting client: max_handshakes or the limit of open files is reached";
-        let why = why.to_owned();
+        let reason = "the handshake was aborted in favor of a waiting client: max_handshakes or the limit of open files is reached";
+        let reason = reason.to_owned();
         let peer = oldest.local_addr().expect("an address");
-        assert_eq!(failure, Some((peer, why)));
-        assert!(failures.try_recv().is_err(), "of no other");
+        assert_eq!(failure, Some((peer, reason)));
+        assert!(failures.try_recv().is_err(), "one failure");
     });
 }
 
 #[test]
-fn a_failure_is_told_once_whatever_ends_the_client_that_still_reads_it() {
+fn a_failed_handshake_that_is_evicted_is_reported_once() {
     on_each_runtime(|| async {
-        let (told, failures) = std::sync::mpsc::channel();
+        let (sender, failures) = std::sync::mpsc::channel();
         let stage = Stage::with(|listener| {
             listener
                 .max_handshakes(1)
                 .protected(Duration::ZERO)
                 .on_handshake_failure(move |peer, error| {
-                    let _ = told.send((peer, error.kind()));
+                    let _ = sender.send((peer, error.kind()));
                 })
         });
         let mut plain = stage.connect_plain().await;
@@ -122,7 +122,7 @@ fn a_failure_is_told_once_whatever_ends_the_client_that_still_reads_it() {
             .expect("a server");
         stage.echo();
         until_end(&mut plain).await;
-        // It keeps its place until it closes, or gives way.
+        // It counts until its client closes or it is evicted.
         ask(&mut stage.connect().await, b"hello").await;
         let all: Vec<_> = failures.try_iter().collect();
         let peer = plain.local_addr().expect("an address");
@@ -131,20 +131,20 @@ fn a_failure_is_told_once_whatever_ends_the_client_that_still_reads_it() {
 }
 
 #[test]
-fn who_has_nobody_behind_keeps_its_place() {
+fn a_slow_handshake_is_not_evicted_while_no_other_client_waits() {
     on_each_runtime(|| async {
         let stage = Stage::with(|listener| listener.max_handshakes(1));
         let slow = stage.connect_plain().await;
         stage.let_in(1).await;
         stage.echo();
-        // Longer than the oldest is protected, where others wait.
+        // Longer than the minimum age of an evicted handshake.
         tokio::time::sleep(Duration::from_millis(1200)).await;
         ask(&mut speak_tls(slow).await, b"hello").await;
     });
 }
 
 #[test]
-fn a_place_is_free_again_when_the_connection_is_collected() {
+fn a_complete_handshake_counts_until_its_stream_is_returned() {
     on_each_runtime(|| async {
         let limits = Limits {
             timeout: Duration::from_secs(10),
@@ -157,12 +157,12 @@ fn a_place_is_free_again_when_the_connection_is_collected() {
 
         handshakes.begin(stream, peer, None);
         let Entry::Full(AskAgain::AtTheLatest(old)) = handshakes.entry(Instant::now(), || 0) else {
-            panic!("the only place is taken");
+            panic!("the limit is reached");
         };
         assert_eq!(handshakes.entry(old, || 0), Entry::Open(Some(0)));
 
         let _client = speak_tls(io).await;
-        // Through, but nobody has it: it does not give way, however old it gets.
+        // It is complete, but not returned: it is not evicted, however old it is.
         until(async || handshakes.entry(old, || 0) == Entry::Full(AskAgain::WhenRoomIsMade)).await;
         let _ = handshakes.next_finished().await;
         assert_eq!(handshakes.entry(old, || 0), Entry::Open(None));
@@ -170,7 +170,7 @@ fn a_place_is_free_again_when_the_connection_is_collected() {
 }
 
 #[test]
-fn a_client_that_has_sent_nothing_gives_way_before_one_that_has_sent_a_byte() {
+fn a_client_that_has_sent_nothing_is_evicted_before_one_that_has_sent_a_byte() {
     on_each_runtime(|| async {
         let limits = Limits {
             timeout: PATIENCE,
@@ -183,7 +183,7 @@ fn a_client_that_has_sent_nothing_gives_way_before_one_that_has_sent_a_byte() {
         handshakes.begin(stream, peer, None);
         let (stream, peer, _silent) = connection().await;
         handshakes.begin(stream, peer, None);
-        // Until the tasks have read what there is, also that there is nothing.
+        // While the tasks poll their sockets for the first time.
         for _ in 0..20 {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let old = Instant::now() + PATIENCE;
@@ -194,7 +194,7 @@ fn a_client_that_has_sent_nothing_gives_way_before_one_that_has_sent_a_byte() {
 
 /// On one thread, the task of the handshake cannot read the bytes before this test waits.
 #[test]
-fn a_handshake_with_unread_bytes_does_not_give_way() {
+fn a_handshake_with_unread_bytes_is_not_evicted() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -219,31 +219,31 @@ fn a_handshake_with_unread_bytes_does_not_give_way() {
             std::thread::yield_now();
         }
 
-        // The task reads the byte, and waits for the rest of the hello.
+        // The task reads the byte and waits for the rest of the ClientHello.
         until(async || handshakes.entry(old, || 1000) == Entry::Open(Some(0))).await;
     });
 }
 
 #[test]
-fn a_client_that_refuses_us_leaves_its_place_to_the_next() {
+fn a_client_that_rejects_the_certificate_no_longer_counts() {
     on_each_runtime(|| async {
-        // Nobody gives way: the place is free by itself, or never.
+        // Nothing is evicted or times out: the next client is served only if this one does not count.
         let stage = Stage::with(|listener| {
             let listener = listener.max_handshakes(1).protected(PATIENCE);
             listener.handshake_timeout(PATIENCE)
         });
         stage.echo();
         for version in rustls::ALL_VERSIONS {
-            // Its side stays open.
-            let mut refusing = refuse(version, stage.connect_plain().await).await;
+            // The side of the client stays open.
+            let mut rejecting = refuse(version, stage.connect_plain().await).await;
             ask(&mut stage.connect().await, b"hello").await;
-            until_end(&mut refusing).await;
+            until_end(&mut rejecting).await;
         }
     });
 }
 
 #[test]
-fn nobody_has_no_place_at_all() {
+fn a_handshake_limit_of_0_means_1() {
     on_each_runtime(|| async {
         let stage = Stage::with(|listener| listener.max_handshakes(0));
         stage.echo();

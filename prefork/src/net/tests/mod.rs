@@ -1,4 +1,4 @@
-//! What a TLS listener does with clients of every kind: real sockets, facts instead of sleeps.
+//! Tests of the TLS listener with clients of every kind, on real sockets.
 
 mod clients;
 mod drain;

@@ -1,4 +1,4 @@
-//! The listener as an argument of `axum::serve`.
+//! The TLS listener as an argument of `axum::serve`.
 #![cfg(feature = "axum")]
 
 use std::net::SocketAddr;
@@ -13,15 +13,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::stage::{Stage, on_each_runtime};
 
 #[test]
-fn handlers_learn_who_is_connected() {
+fn handlers_get_the_address_of_the_client() {
     on_each_runtime(|| async {
         let stage = Stage::new();
-        let client = stage.addr;
+        let addr = stage.addr;
         let app = Router::new().route(
             "/",
             get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()),
         );
-        let listener = Arc::into_inner(stage.listener).expect("nobody else has it");
+        let listener = Arc::into_inner(stage.listener).expect("the only reference");
         let listener = listener.tap_io(|stream| {
             stream.set_nodelay(true).expect("a connection");
             assert_eq!(stream.server_name(), Some("localhost"));
@@ -29,7 +29,7 @@ fn handlers_learn_who_is_connected() {
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
 
-        let io = tokio::net::TcpStream::connect(client)
+        let io = tokio::net::TcpStream::connect(addr)
             .await
             .expect("a listener");
         let peer = io.local_addr().expect("an address").to_string();

@@ -1,4 +1,4 @@
-//! A listener on a port of its own, clients for it, and the runtimes on which both run.
+//! A TLS listener on a free port, clients for it, and the runtimes on which both run.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use tokio_rustls::{TlsConnector, client};
 
 use crate::net::{DrainOrder, Intake, Listener, Stream, TlsListener, TlsStream};
 
-/// Nothing here takes as long, unless it never happens.
+/// The time limit of each test. Nothing takes as long, unless it never happens.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a test on a runtime with one thread, and on one with several.
@@ -35,7 +35,7 @@ pub(super) fn on_each_runtime<F: Future<Output = ()>>(test: impl Fn() -> F) {
     }
 }
 
-/// A listener with an intake of its own, where it can be seen.
+/// A listener with its tracker, and counters of the tracker's callbacks.
 pub(super) struct Stage {
     pub(super) listener: Arc<TlsListener>,
     pub(super) addr: SocketAddr,
@@ -60,44 +60,44 @@ impl Stage {
                 counter.fetch_add(1, Ordering::SeqCst);
             }
         };
-        let intake = Intake::new(count(&accepts), count(&changes)).expect("a bell");
-        let intake = Arc::new(intake);
-        let plain = Listener::new(socket.into(), addr, &intake);
+        let tracker = Intake::new(count(&accepts), count(&changes)).expect("descriptors");
+        let tracker = Arc::new(tracker);
+        let plain = Listener::new(socket.into(), addr, &tracker);
         let listener = options(TlsListener::new(plain, server_config()));
         Self {
             listener: Arc::new(listener),
             addr,
-            intake,
+            intake: tracker,
             changes,
             accepts,
         }
     }
 
-    /// Sets options of a listener that accepts already.
+    /// Sets options of a listener that already accepts.
     pub(super) fn change(&mut self, options: impl FnOnce(TlsListener) -> TlsListener) {
         let spare = Arc::clone(&Self::new().listener);
         let listener = std::mem::replace(&mut self.listener, spare);
-        let listener = Arc::into_inner(listener).expect("nobody else has it");
+        let listener = Arc::into_inner(listener).expect("the only reference");
         self.listener = Arc::new(options(listener));
     }
 
-    /// Gives every connection back what it says, for as long as the runtime is there.
+    /// Accepts connections and echoes their bytes, as long as the runtime exists.
     pub(super) fn echo(&self) {
         let listener = Arc::clone(&self.listener);
         tokio::spawn(async move {
             loop {
-                let (stream, _) = listener.accept().await.expect("no error of a client's");
+                let (stream, _) = listener.accept().await.expect("a client");
                 tokio::spawn(echo(stream));
             }
         });
     }
 
-    /// Stays in accept until so many connections are unread, and leaves it then.
+    /// Stays in accept until `count` connections are unread.
     pub(super) async fn let_in(&self, count: usize) {
         let mut accept = pin!(self.listener.accept());
         until(async || {
             let is_pending = poll_once(accept.as_mut()).await.is_pending();
-            assert!(is_pending, "nobody finishes a handshake meanwhile");
+            assert!(is_pending, "no client completes its handshake meanwhile");
             self.intake.census().unread == count
         })
         .await;
@@ -111,7 +111,7 @@ impl Stage {
         });
     }
 
-    /// The socket is closed before the intake is told so.
+    /// Waits until the listener has ended; its socket is closed before.
     pub(super) async fn until_closed(&self) {
         until(async || self.intake.census().listeners == 0).await;
     }
@@ -128,7 +128,7 @@ impl Stage {
         speak_tls(self.connect_plain().await).await
     }
 
-    /// A client that is on its way on a task of its own, and says `text` first.
+    /// Starts a client on a task. It sends `text` and waits for the echo.
     pub(super) fn client(&self, text: &'static [u8]) -> tokio::task::JoinHandle<()> {
         let addr = self.addr;
         tokio::spawn(async move {
@@ -146,7 +146,7 @@ pub(super) async fn echo(mut stream: TlsStream) {
     let _ = stream.shutdown().await;
 }
 
-/// One connection without a listener of ours: this side of it, and the client's.
+/// One connection that a plain tokio listener accepted: its server side and its client side.
 pub(super) async fn connection() -> (Stream<TcpStream>, SocketAddr, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("an address");
@@ -156,12 +156,12 @@ pub(super) async fn connection() -> (Stream<TcpStream>, SocketAddr, TcpStream) {
     (Stream::new(accepted, &intake), peer, client)
 }
 
-/// Says something, and hears it again.
+/// Sends `text` and waits for the echo.
 pub(super) async fn ask(stream: &mut client::TlsStream<TcpStream>, text: &[u8]) {
     stream.write_all(text).await.expect("a server");
-    let mut heard = vec![0; text.len()];
-    stream.read_exact(&mut heard).await.expect("an answer");
-    assert_eq!(heard, text);
+    let mut received = vec![0; text.len()];
+    stream.read_exact(&mut received).await.expect("an answer");
+    assert_eq!(received, text);
 }
 
 pub(super) async fn speak_tls(io: TcpStream) -> client::TlsStream<TcpStream> {
@@ -169,10 +169,10 @@ pub(super) async fn speak_tls(io: TcpStream) -> client::TlsStream<TcpStream> {
     connector.connect(name(), io).await.expect("a handshake")
 }
 
-/// A client that trusts another authority, and says so; its side of the connection is still open.
+/// A client that trusts another CA and sends an alert. Its side of the connection stays open.
 pub(super) async fn refuse(version: &'static SupportedProtocolVersion, io: TcpStream) -> TcpStream {
     let mut params = rcgen::CertificateParams::default();
-    // By its name another one, and not ours with a wrong signature.
+    // Another name, so that this is not the server's CA with a wrong signature.
     params
         .distinguished_name
         .push(rcgen::DnType::CommonName, "another authority");
@@ -187,25 +187,27 @@ pub(super) async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> P
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
-/// Waits for a fact; the time between two looks is nobody's assertion.
+/// Waits until `fact` returns true. No test relies on the time between two calls.
 pub(super) async fn until(mut fact: impl AsyncFnMut() -> bool) {
     while !fact().await {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// Whether the other side has neither said anything nor closed. Asks the socket: the runtime would say what it knew before.
+/// Whether the other side has sent nothing and not closed.
+///
+/// Asks the kernel: the runtime may return an older state.
 pub(super) fn is_open(stream: &TcpStream) -> bool {
     let peeked = socket2::SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit()]);
     peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
-/// Waits until the other side has closed, whatever it said before.
+/// Waits until the other side has closed. Returns the bytes that it sent before.
 pub(super) async fn until_end(stream: &mut TcpStream) -> Vec<u8> {
-    let mut said = Vec::new();
-    match stream.read_to_end(&mut said).await {
-        Ok(_) => said,
-        Err(error) => panic!("reset after {said:?}: {error}"),
+    let mut received = Vec::new();
+    match stream.read_to_end(&mut received).await {
+        Ok(_) => received,
+        Err(error) => panic!("reset after {received:?}: {error}"),
     }
 }
 
@@ -245,10 +247,10 @@ fn trusting(
 }
 
 fn identity() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-    static MADE: OnceLock<rcgen::CertifiedKey<rcgen::KeyPair>> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
+    static IDENTITY: OnceLock<rcgen::CertifiedKey<rcgen::KeyPair>> = OnceLock::new();
+    let identity = IDENTITY.get_or_init(|| {
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate")
     });
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    (made.cert.der().clone(), key)
+    let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der()).expect("a key");
+    (identity.cert.der().clone(), key)
 }

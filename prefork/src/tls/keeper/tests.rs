@@ -1,4 +1,4 @@
-//! What is told of certificates while they are exchanged, grow old and expire.
+//! Events while certificates are replaced and while they expire.
 
 use std::fs;
 use std::path::PathBuf;
@@ -41,42 +41,42 @@ impl Files {
         }
     }
 
-    fn keeper(&self) -> Keeper {
-        Keeper::new(self.sources(), now()).expect("a good pair")
+    fn store(&self) -> Keeper {
+        Keeper::new(self.sources(), now()).expect("a valid pair")
     }
 }
 
-/// Which news there are, and their lines.
-fn told(news: &[News]) -> String {
-    let told = |news: &News| {
-        let kind = match news {
+/// The kinds of the events and their log lines.
+fn lines(events: &[News]) -> String {
+    let line = |event: &News| {
+        let kind = match event {
             News::Renewed { .. } => "renewed",
-            News::Astray { .. } => "astray",
+            News::Astray { .. } => "unrelated",
             News::NearItsEnd { .. } => "soon",
-            News::Refused(_) => "refused",
+            News::Refused(_) => "rejected",
             News::Expired(_) => "expired",
         };
-        format!("{kind}: {news}")
+        format!("{kind}: {event}")
     };
-    let told: Vec<String> = news.iter().map(told).collect();
-    match told.as_slice() {
+    let lines: Vec<String> = events.iter().map(line).collect();
+    match lines.as_slice() {
         [] => "nothing".to_owned(),
-        told => told.join("\n"),
+        lines => lines.join("\n"),
     }
 }
 
-fn end_of(keeper: &Keeper) -> SystemTime {
-    keeper.serving.leaf().expired_from()
+fn end_of(store: &Keeper) -> SystemTime {
+    store.serving.leaf().expired_from()
 }
 
-const RENEWED: &str =
-    "renewed: new certificate, good until 2040-01-01T00:00:00Z; it serves from the next worker on";
+const RENEWED: &str = "renewed: new certificate, valid until 2040-01-01T00:00:00Z; \
+                       workers started from now on use it";
 
 #[test]
-fn a_bad_pair_at_the_start_is_refused() {
+fn an_invalid_pair_at_the_start_is_an_error() {
     let files = Files::new(&valid(2020, 2024));
-    let refusal = Keeper::new(files.sources(), now()).expect_err("it is expired");
-    let text = refusal.to_string();
+    let error = Keeper::new(files.sources(), now()).expect_err("it has expired");
+    let text = error.to_string();
     assert!(
         text.contains("cert.pem'): the certificate expired"),
         "{text}"
@@ -84,189 +84,193 @@ fn a_bad_pair_at_the_start_is_refused() {
 }
 
 #[test]
-fn a_new_pair_is_told_once_and_serves() {
+fn a_new_pair_is_reported_once_and_becomes_active() {
     let files = Files::new(&server());
-    let mut keeper = files.keeper();
-    assert_eq!(told(&keeper.renew(now())), "nothing");
+    let mut store = files.store();
+    assert_eq!(lines(&store.renew(now())), "nothing");
     let renewed = valid(2026, 2040);
     files.write(&renewed);
-    assert_eq!(told(&keeper.renew(now())), RENEWED);
-    assert_eq!(told(&keeper.renew(now())), "nothing");
-    assert_eq!(
-        *keeper.serving.material().chain.pem,
-        renewed.cert.as_bytes()
-    );
+    assert_eq!(lines(&store.renew(now())), RENEWED);
+    assert_eq!(lines(&store.renew(now())), "nothing");
+    assert_eq!(*store.serving.material().chain.pem, renewed.cert.as_bytes());
 }
 
 #[test]
-fn a_bad_pair_is_told_once_while_the_last_good_one_serves_on() {
+fn an_invalid_pair_is_reported_once_and_the_previous_one_stays_active() {
     let good = server();
     let files = Files::new(&good);
-    let mut keeper = files.keeper();
+    let mut store = files.store();
     let half = Pair {
         cert: valid(2026, 2040).cert,
         ..good.clone()
     };
     files.write(&half);
-    let text = told(&keeper.renew(now()));
-    assert!(text.starts_with("refused: tls_key ('"), "{text}");
-    assert_eq!(told(&keeper.renew(now())), "nothing");
-    assert_eq!(*keeper.serving.material().chain.pem, good.cert.as_bytes());
+    let text = lines(&store.renew(now()));
+    assert!(text.starts_with("rejected: tls_key ('"), "{text}");
+    assert!(
+        text.ends_with("; keeping the previous certificate"),
+        "{text}"
+    );
+    assert_eq!(lines(&store.renew(now())), "nothing");
+    assert_eq!(*store.serving.material().chain.pem, good.cert.as_bytes());
     let other = Pair {
         cert: valid(2026, 2041).cert,
         ..good.clone()
     };
     files.write(&other);
-    let text = told(&keeper.renew(now()));
+    let text = lines(&store.renew(now()));
     assert!(
-        text.starts_with("refused: tls_key ('"),
-        "another bad one: {text}"
+        text.starts_with("rejected: tls_key ('"),
+        "another invalid pair: {text}"
     );
     files.write(&good);
-    assert_eq!(told(&keeper.renew(now())), "nothing");
+    assert_eq!(lines(&store.renew(now())), "nothing");
     files.write(&half);
-    let text = told(&keeper.renew(now()));
-    assert!(text.starts_with("refused"), "it came again: {text}");
+    let text = lines(&store.renew(now()));
+    assert!(text.starts_with("rejected"), "it came again: {text}");
 }
 
 #[test]
-fn nothing_shows_the_key() {
+fn debug_does_not_print_the_key() {
     let pair = server();
-    let keeper = Files::new(&pair).keeper();
-    let shown = format!("{keeper:?} {keeper:#?}");
+    let store = Files::new(&pair).store();
+    let text = format!("{store:?} {store:#?}");
     let mut lines = pair.key.lines().filter(|line| line.len() > 8);
-    assert!(lines.all(|line| !shown.contains(line)), "{shown}");
-    assert!(!shown.contains("45, 45, 45"), "{shown}");
+    assert!(lines.all(|line| !text.contains(line)), "{text}");
+    assert!(!text.contains("45, 45, 45"), "{text}");
 }
 
 #[test]
-fn files_that_went_are_told_once() {
+fn removed_files_are_reported_once() {
     let files = Files::new(&server());
-    let mut keeper = files.keeper();
+    let mut store = files.store();
     fs::remove_file(files.path("key.pem")).expect("it is there");
-    let text = told(&keeper.renew(now()));
-    assert!(text.contains("key.pem'): there is no such file"), "{text}");
-    assert_eq!(told(&keeper.renew(now())), "nothing");
+    let text = lines(&store.renew(now()));
+    assert!(text.contains("key.pem'): no such file"), "{text}");
+    assert_eq!(lines(&store.renew(now())), "nothing");
     fs::remove_file(files.path("cert.pem")).expect("it is there");
-    let text = told(&keeper.renew(now()));
-    assert!(text.contains("cert.pem'): there is no such file"), "{text}");
+    let text = lines(&store.renew(now()));
+    assert!(text.contains("cert.pem'): no such file"), "{text}");
 }
 
 #[test]
-fn a_pair_that_is_not_valid_yet_serves_as_soon_as_it_is() {
+fn a_pair_that_is_not_valid_yet_becomes_active_when_it_is_valid() {
     let files = Files::new(&server());
-    let mut keeper = files.keeper();
+    let mut store = files.store();
     files.write(&valid(2031, 2036));
-    assert!(told(&keeper.renew(now())).starts_with("refused"));
-    assert_eq!(told(&keeper.renew(now())), "nothing");
+    assert!(lines(&store.renew(now())).starts_with("rejected"));
+    assert_eq!(lines(&store.renew(now())), "nothing");
     let later = now() + Duration::from_hours(24 * 365);
-    assert!(told(&keeper.renew(later)).starts_with("renewed"));
+    assert!(lines(&store.renew(later)).starts_with("renewed"));
 }
 
 #[test]
-fn that_what_serves_has_expired_is_told_once_for_each_pair() {
+fn an_expired_certificate_is_reported_once_for_each_pair() {
     let files = Files::new(&server());
-    let mut keeper = files.keeper();
-    let expired = end_of(&keeper);
-    let text = told(&keeper.renew(expired));
+    let mut store = files.store();
+    let expired = end_of(&store);
+    let text = lines(&store.renew(expired));
     assert!(text.starts_with("expired: tls_cert ('"), "{text}");
-    assert_eq!(told(&keeper.renew(expired)), "nothing");
+    assert_eq!(lines(&store.renew(expired)), "nothing");
     files.write(&valid(2026, 2040));
-    assert_eq!(told(&keeper.renew(expired)), RENEWED);
-    let expired = end_of(&keeper);
-    assert!(told(&keeper.renew(expired)).starts_with("expired"));
+    assert_eq!(lines(&store.renew(expired)), RENEWED);
+    let expired = end_of(&store);
+    assert!(lines(&store.renew(expired)).starts_with("expired"));
 }
 
 #[test]
-fn that_the_end_is_near_is_told_once_and_then_that_it_came() {
+fn a_certificate_is_reported_once_before_and_once_after_it_expires() {
     let files = Files::new(&server());
-    let mut keeper = files.keeper();
-    assert_eq!(told(&keeper.concerns(now())), "nothing");
-    let end = end_of(&keeper);
+    let mut store = files.store();
+    assert_eq!(lines(&store.concerns(now())), "nothing");
+    let end = end_of(&store);
     let day = Duration::from_hours(24);
-    let text = told(&keeper.renew(end - day));
+    let text = lines(&store.renew(end - day));
     assert!(text.starts_with("soon: tls_cert ('"), "{text}");
     assert!(
-        text.ends_with("expires at 2035-01-01T00:00:00Z, and there is no newer one yet"),
+        text.ends_with("the certificate expires at 2035-01-01T00:00:00Z; renew it"),
         "{text}"
     );
-    assert_eq!(told(&keeper.renew(end - day)), "nothing");
-    assert!(told(&keeper.renew(end)).starts_with("expired"));
-    assert_eq!(told(&keeper.renew(end)), "nothing");
+    assert_eq!(lines(&store.renew(end - day)), "nothing");
+    assert!(lines(&store.renew(end)).starts_with("expired"));
+    assert_eq!(lines(&store.renew(end)), "nothing");
 }
 
 #[test]
-fn a_clock_that_was_wrong_does_not_have_the_last_word() {
+fn after_the_clock_was_set_back_events_are_reported_again() {
     let files = Files::new(&server());
-    let mut keeper = files.keeper();
-    let end = end_of(&keeper);
-    assert!(told(&keeper.renew(end)).starts_with("expired"));
-    assert_eq!(told(&keeper.renew(now())), "nothing");
+    let mut store = files.store();
+    let end = end_of(&store);
+    assert!(lines(&store.renew(end)).starts_with("expired"));
+    assert_eq!(lines(&store.renew(now())), "nothing");
     let day = Duration::from_hours(24);
-    assert!(told(&keeper.renew(end - day)).starts_with("soon"));
-    assert!(told(&keeper.renew(end)).starts_with("expired"));
+    assert!(lines(&store.renew(end - day)).starts_with("soon"));
+    assert!(lines(&store.renew(end)).starts_with("expired"));
 }
 
 #[test]
-fn that_a_new_pair_is_near_its_end_is_told_with_it() {
+fn a_new_pair_that_expires_soon_is_reported_with_the_reload() {
     let files = Files::new(&server());
-    let mut keeper = files.keeper();
+    let mut store = files.store();
     let backup = valid(2026, 2036);
     files.write(&backup);
     let day = Duration::from_hours(24);
     let end = SystemTime::from(rcgen::date_time_ymd(2036, 1, 1));
-    let text = told(&keeper.renew(end - day));
+    let text = lines(&store.renew(end - day));
     let (renewed, soon) = text.split_once('\n').expect("two lines");
     assert!(renewed.starts_with("renewed"), "{text}");
     assert!(soon.starts_with("soon"), "{text}");
-    assert_eq!(told(&keeper.renew(end - day)), "nothing");
+    assert_eq!(lines(&store.renew(end - day)), "nothing");
 }
 
 #[test]
-fn a_refusal_does_not_hide_that_what_serves_has_expired() {
+fn an_invalid_pair_does_not_hide_that_the_active_one_has_expired() {
     let files = Files::new(&server());
-    let mut keeper = files.keeper();
+    let mut store = files.store();
     fs::remove_file(files.path("key.pem")).expect("it is there");
-    let expired = end_of(&keeper);
-    let text = told(&keeper.renew(expired));
-    assert!(text.starts_with("refused: tls_key ('"), "{text}");
+    let expired = end_of(&store);
+    let text = lines(&store.renew(expired));
+    assert!(text.starts_with("rejected: tls_key ('"), "{text}");
     assert!(text.contains("\nexpired: tls_cert ('"), "{text}");
-    assert_eq!(told(&keeper.renew(expired)), "nothing");
+    assert_eq!(lines(&store.renew(expired)), "nothing");
 }
 
 #[test]
-fn files_that_are_exchanged_while_they_are_read_are_read_again() {
+fn files_that_are_replaced_while_they_are_read_are_read_again() {
     let files = Files::new(&server());
-    let (half, whole) = (valid(2026, 2040), valid(2026, 2041));
-    files.write(&half);
-    let read = |judge: &dyn Fn(&Material) -> Result<(), Refusal>| {
-        read_and_judge(&files.sources(), |seen| {
-            judge(seen).map(|()| seen.chain.pem.to_vec())
+    let (old, new) = (valid(2026, 2040), valid(2026, 2041));
+    files.write(&old);
+    let read = |check: &dyn Fn(&Material) -> Result<(), Refusal>| {
+        read_and_judge(&files.sources(), |found| {
+            check(found).map(|()| found.chain.pem.to_vec())
         })
     };
-    let bad = |seen: &Material| Err(Refusal::new(&seen.key.provenance, Reason::OtherKey));
-    let half_read = |seen: &Material| {
-        if *seen.chain.pem == whole.cert.as_bytes() {
+    let reject = |found: &Material| Err(Refusal::new(&found.key.provenance, Reason::OtherKey));
+    let reject_first = |found: &Material| {
+        if *found.chain.pem == new.cert.as_bytes() {
             return Ok(());
         }
-        files.write(&whole);
-        bad(seen)
+        files.write(&new);
+        reject(found)
     };
-    assert_eq!(read(&half_read).expect("whole now"), whole.cert.as_bytes());
-    let (seen, _) = read(&bad).expect_err("it is bad, and stays the same");
-    assert_eq!(*seen.expect("it was read").chain.pem, whole.cert.as_bytes());
+    assert_eq!(
+        read(&reject_first).expect("the new pair"),
+        new.cert.as_bytes()
+    );
+    let (found, _) = read(&reject).expect_err("it is rejected, and does not change");
+    assert_eq!(*found.expect("it was read").chain.pem, new.cert.as_bytes());
     let count = std::cell::Cell::new(0);
-    let ever_other = |seen: &Material| {
+    let reject_and_change = |found: &Material| {
         count.set(count.get() + 1);
         files.write(&server());
-        bad(seen)
+        reject(found)
     };
-    assert!(read(&ever_other).is_err());
-    assert_eq!(count.get(), 2, "it has an end");
+    assert!(read(&reject_and_change).is_err());
+    assert_eq!(count.get(), 2, "read again only once");
 }
 
 #[test]
-fn a_link_that_is_switched_is_a_new_pair() {
+fn a_symbolic_link_to_a_new_target_is_a_new_pair() {
     let folder = TempDir::new().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     for (name, pair) in [("1", server()), ("2", valid(2026, 2040))] {
@@ -284,15 +288,15 @@ fn a_link_that_is_switched_is_a_new_pair() {
         key: Pem::Path(path("live").join("key.pem")),
         ..testing::sources(&server())
     };
-    let mut keeper = Keeper::new(sources, now()).expect("a good pair");
-    assert_eq!(told(&keeper.renew(now())), "nothing");
+    let mut store = Keeper::new(sources, now()).expect("a valid pair");
+    assert_eq!(lines(&store.renew(now())), "nothing");
     switch("2");
-    assert_eq!(told(&keeper.renew(now())), RENEWED);
+    assert_eq!(lines(&store.renew(now())), RENEWED);
 }
 
 #[test]
-fn a_certificate_that_leads_nowhere_is_told_once_for_each_pair() {
-    let (authority, stranger) = (Authority::new(), Authority::called("a stranger"));
+fn an_unrelated_certificate_is_reported_once_for_each_pair() {
+    let (authority, unrelated) = (Authority::new(), Authority::called("another CA"));
     let signed = authority.sign("localhost");
     let with = |others: &[&Authority]| {
         let others: Vec<String> = others.iter().map(|other| other.pem()).collect();
@@ -301,48 +305,48 @@ fn a_certificate_that_leads_nowhere_is_told_once_for_each_pair() {
             key: signed.key.clone(),
         }
     };
-    let files = Files::new(&with(&[&authority, &stranger]));
-    let mut keeper = files.keeper();
-    let text = told(&keeper.concerns(now()));
-    assert!(text.starts_with("astray: tls_cert ('"), "{text}");
+    let files = Files::new(&with(&[&authority, &unrelated]));
+    let mut store = files.store();
+    let text = lines(&store.concerns(now()));
+    assert!(text.starts_with("unrelated: tls_cert ('"), "{text}");
     assert!(
-        text.contains("certificate 3 has signed none of those before it"),
+        text.contains("certificate 3 is not the issuer of any certificate before it"),
         "{text}"
     );
-    assert_eq!(told(&keeper.renew(now())), "nothing");
+    assert_eq!(lines(&store.renew(now())), "nothing");
     files.write(&with(&[&authority]));
-    let text = told(&keeper.renew(now()));
+    let text = lines(&store.renew(now()));
     assert!(
-        text.starts_with("renewed") && !text.contains("astray"),
+        text.starts_with("renewed") && !text.contains("unrelated"),
         "{text}"
     );
-    files.write(&with(&[&stranger]));
-    let text = told(&keeper.renew(now()));
-    assert!(text.contains("\nastray: "), "{text}");
+    files.write(&with(&[&unrelated]));
+    let text = lines(&store.renew(now()));
+    assert!(text.contains("\nunrelated: "), "{text}");
 }
 
 #[test]
-fn a_child_gets_what_serves_then() {
-    let received = |keeper: &mut Keeper| {
-        let fd = keeper.parcel_fd(Duration::ZERO).expect("a file");
-        Parcel::read(fd).expect("whole").material.chain.pem
+fn a_child_gets_the_active_certificate() {
+    let received = |store: &mut Keeper| {
+        let fd = store.parcel_fd(Duration::ZERO).expect("a file");
+        Parcel::read(fd).expect("complete").material.chain.pem
     };
     let files = Files::new(&server());
-    let mut keeper = files.keeper();
-    assert_eq!(received(&mut keeper), keeper.serving.material().chain.pem);
+    let mut store = files.store();
+    assert_eq!(received(&mut store), store.serving.material().chain.pem);
     let renewed = valid(2026, 2040);
     files.write(&renewed);
-    assert_eq!(told(&keeper.renew(now())), RENEWED);
-    assert_eq!(*received(&mut keeper), renewed.cert.as_bytes());
+    assert_eq!(lines(&store.renew(now())), RENEWED);
+    assert_eq!(*received(&mut store), renewed.cert.as_bytes());
 }
 
 #[test]
-fn old_secrets_of_tickets_are_in_no_later_child() {
+fn a_later_child_gets_no_old_ticket_secrets() {
     let start = since_boot().expect("a clock");
-    let mut keeper = Files::new(&server()).keeper();
+    let mut store = Files::new(&server()).store();
     let mut tickets_at = |now| {
-        let fd = keeper.parcel_fd(now).expect("a file");
-        Parcel::read(fd).expect("whole").tickets
+        let fd = store.parcel_fd(now).expect("a file");
+        Parcel::read(fd).expect("complete").tickets
     };
     let first = tickets_at(start);
     let later = start + 3 * PERIOD;
@@ -354,35 +358,35 @@ fn old_secrets_of_tickets_are_in_no_later_child() {
 }
 
 #[test]
-fn tickets_outlive_a_new_pair() {
+fn a_new_pair_does_not_change_the_ticket_keys() {
     let files = Files::new(&server());
-    let mut keeper = files.keeper();
-    let first = keeper.tickets.clone();
+    let mut store = files.store();
+    let first = store.tickets.clone();
     files.write(&valid(2026, 2040));
-    assert_eq!(told(&keeper.renew(now())), RENEWED);
-    assert_eq!(keeper.tickets, first);
+    assert_eq!(lines(&store.renew(now())), RENEWED);
+    assert_eq!(store.tickets, first);
 }
 
 #[test]
-fn a_new_client_ca_serves_also_where_the_certificate_has_expired() {
+fn a_new_client_ca_becomes_active_although_the_certificate_has_expired() {
     let files = Files::new(&server());
     let ca = files.path("ca.pem");
     fs::write(&ca, Authority::new().pem()).expect("a file");
     let mut sources = files.sources();
     sources.client_ca = Some(Pem::Path(ca.clone()));
-    let mut keeper = Keeper::new(sources, now()).expect("a good pair");
-    let expired = end_of(&keeper);
-    assert!(told(&keeper.renew(expired)).starts_with("expired"));
+    let mut store = Keeper::new(sources, now()).expect("a valid pair");
+    let expired = end_of(&store);
+    assert!(lines(&store.renew(expired)).starts_with("expired"));
     let trusted = Authority::new().pem();
     fs::write(&ca, &trusted).expect("a file");
-    let text = told(&keeper.renew(expired));
+    let text = lines(&store.renew(expired));
     assert!(text.starts_with("renewed: new client CA; "), "{text}");
-    let client_ca = keeper.serving.material().client_ca.as_ref().expect("one");
+    let client_ca = store.serving.material().client_ca.as_ref().expect("one");
     assert_eq!(*client_ca.pem, trusted.as_bytes());
-    assert_eq!(told(&keeper.renew(expired)), "nothing");
+    assert_eq!(lines(&store.renew(expired)), "nothing");
     files.write(&valid(2026, 2040));
     fs::write(&ca, Authority::new().pem()).expect("a file");
-    let text = told(&keeper.renew(expired));
+    let text = lines(&store.renew(expired));
     assert!(
         text.contains("2040-01-01T00:00:00Z, and new client CA; "),
         "{text}"
@@ -390,11 +394,11 @@ fn a_new_client_ca_serves_also_where_the_certificate_has_expired() {
 }
 
 #[test]
-fn a_process_that_serves_alone_gets_what_a_child_would() {
+fn single_process_mode_gets_the_bundle_of_a_child() {
     let files = Files::new(&server());
-    let keeper = files.keeper();
-    let tickets = keeper.tickets.clone();
-    let alone = keeper.into_parcel();
-    assert_eq!(alone.tickets, tickets);
-    alone.server_config().expect("a good pair");
+    let store = files.store();
+    let tickets = store.tickets.clone();
+    let bundle = store.into_parcel();
+    assert_eq!(bundle.tickets, tickets);
+    bundle.server_config().expect("a valid pair");
 }
