@@ -1,7 +1,8 @@
-//! The attribute's arguments as they were written: `key = value`, with commas between.
+//! Parses the arguments of the attribute: `key = value`, separated by commas.
 //!
-//! It knows the shape and keeps every span; it does not know which keys exist and what they take. A mistake costs the
-//! pair that it stands in: reading goes on behind the next comma, so that one compilation shows them all.
+//! It knows the syntax and keeps all spans. It does not know which keys exist and which values they
+//! take. After an error it skips the pair and continues after the next comma, so that one compilation
+//! shows all errors.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt;
@@ -14,11 +15,11 @@ use crate::errors::Errors;
 /// One argument.
 pub(crate) struct Pair {
     pub(crate) key: Ident,
-    /// What stands behind `=`, if anything does.
+    /// The expression after `=`, if there is one.
     pub(crate) value: Option<Expr>,
 }
 
-/// Reads the arguments; what cannot be read is left out and reported.
+/// Parses the arguments; reports and skips those with errors.
 pub(crate) fn parse(arguments: TokenStream, errors: &mut Errors) -> Vec<Pair> {
     let mut pairs = Vec::new();
     let parser = |input: ParseStream<'_>| {
@@ -57,12 +58,12 @@ fn parse_pair(input: ParseStream<'_>) -> syn::Result<Pair> {
     if is_end_of_pair(input) {
         return Ok(Pair { key, value: None });
     }
-    // A failed parser stops anywhere; on a fork it does not matter where.
+    // On a fork, it does not matter where a failed parser stops.
     let ahead = input.fork();
     let value = ahead.parse().map_err(|error| {
         if ahead.is_empty() {
-            // Behind the last token there is nothing to underline.
-            return syn::Error::new(key.span(), format!("the value of `{key}` ends too early"));
+            // There is no token after the last one that the error could point to.
+            return syn::Error::new(key.span(), format!("the value of `{key}` is incomplete"));
         }
         error
     })?;
@@ -80,7 +81,7 @@ fn parse_comma(input: ParseStream<'_>) -> syn::Result<()> {
     Ok(())
 }
 
-/// Goes on behind the next comma, or before what looks like a pair whose comma in front is missing.
+/// Skips tokens up to the next comma, or to a pair without a comma in front.
 fn skip_pair(input: ParseStream<'_>) {
     while !input.is_empty() && !is_pair(input) {
         if input
@@ -111,7 +112,7 @@ mod tests {
 
     fn read(text: &str) -> (Vec<String>, String) {
         let mut errors = Errors::default();
-        let pairs = parse(text.parse().expect("the tokens are balanced"), &mut errors);
+        let pairs = parse(text.parse().expect("balanced tokens"), &mut errors);
         let pairs = pairs
             .iter()
             .map(|pair| format!("{}: {}", pair.key, pair.value.to_token_stream()));
@@ -129,17 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_fine() {
+    fn no_arguments_are_valid() {
         assert_eq!(read(""), (vec![], String::new()));
     }
 
     #[test]
-    fn a_key_may_stand_alone() {
+    fn a_key_may_have_no_value() {
         assert_eq!(read("a, b =, c").0, ["a: ", "b: ", "c: "]);
     }
 
     #[test]
-    fn each_mistake_costs_its_own_pair_only() {
+    fn an_error_skips_its_own_pair_only() {
         let (pairs, errors) = read("4, a = 1, b(2), c: 3, d = +, \"x\", e == 4, f = 5 6, g = 7");
 
         assert_eq!(pairs, ["a: 1", "f: 5", "g: 7"]);
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_comma_is_one_mistake() {
+    fn a_missing_comma_is_one_error() {
         let (pairs, errors) = read("a = 1 b = 2");
 
         assert_eq!(pairs, ["a: 1", "b: 2"]);

@@ -1,4 +1,4 @@
-//! The attribute as a function from tokens to tokens, which exists outside of a compiler, too.
+//! The attribute as a function from tokens to tokens, which tests can call without a compiler.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -7,7 +7,9 @@ use crate::errors::Errors;
 use crate::item::Item;
 use crate::{args, beside, check, expand, listeners, signature};
 
-/// Answers every pair of arguments and item: with valid code, or with errors at their places and what stays of the item.
+/// Expands the attribute for any arguments and any item.
+///
+/// The result is valid code, or errors at their spans and what is left of the item.
 pub(crate) fn main_tokens(arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let config = check::check(args::parse(arguments, &mut errors), &mut errors);

@@ -1,7 +1,7 @@
-//! The attributes beside ours that cannot work with it.
+//! Reports other attributes of the function that do not work with `#[prefork::main]`.
 //!
-//! It knows them by their paths and by what they leave behind; whether a path leads where it seems to is known to the
-//! compiler alone. All other attributes are welcome.
+//! It recognizes them by their paths and by the code that they generate. Only the compiler knows what a
+//! path resolves to. All other attributes are allowed.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -12,34 +12,33 @@ use crate::errors::Errors;
 use crate::expand::CALL;
 use crate::item::Item;
 
-const TWICE: &str =
-    "`#[prefork::main]` stands here twice, expected it once, with all options in it";
+const TWICE: &str = "duplicate `#[prefork::main]`; put all options in one attribute";
 
-const LAUNCH: &str = "`#[rocket::launch]` makes a `main` of its own, which starts no workers; expected \
-                      `#[rocket::main] async fn main()` with `rocket.launch().await` in it";
+const LAUNCH: &str = "`#[rocket::launch]` generates its own `main`, which starts no workers; use \
+                      `#[rocket::main] async fn main()` and call `rocket.launch().await` in it";
 
-/// Reports the attributes above and below that make something else of the function.
+/// Reports attributes, above and below, that replace the function by another `main`.
 pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
     for attribute in &item.foreign {
-        if is_ours(attribute, config.krate.as_ref()) {
+        if is_prefork_main(attribute, config.krate.as_ref()) {
             errors.at(attribute, TWICE);
         } else if is_launch(attribute.path()) {
             errors.at(attribute, LAUNCH);
         }
     }
     check_threads(item, config, errors);
-    // Under another name, `use prefork::main as serve`, it is known by what the one above has made.
+    // With another name (`use prefork::main as serve`), only the expansion of the upper one shows it.
     if mentions(item.body.stream(), CALL) {
         errors.here(TWICE);
     }
-    // Standing above, it has expanded already, and has written down what `_` stands for.
+    // An attribute above has expanded already, and has replaced `_` by the type.
     let is_below = item.foreign.iter().any(|other| is_launch(other.path()));
     if let Some(rocket) = returned_rocket(&item.signature.output).filter(|_| !is_below) {
         errors.at(rocket, LAUNCH);
     }
 }
 
-/// The threads are for a runtime of ours; whoever brings another one says there how many it has.
+/// Reports `runtime_threads` if the function does not run on a runtime of prefork.
 fn check_threads(item: &Item, config: &Config, errors: &mut Errors) {
     let named = |setting: &&Setting| setting.name == "runtime_threads";
     let Some(threads) = config.options.iter().find(named) else {
@@ -47,45 +46,50 @@ fn check_threads(item: &Item, config: &Config, errors: &mut Errors) {
     };
     let other = item.foreign.iter().find(|other| is_runtime(other.path()));
     if !item.is_async() {
-        let text = "`runtime_threads` is for an `async fn`, and this function is none";
+        let text = "`runtime_threads` needs an `async fn`; this function is not async";
         errors.at(&threads.name, text);
     } else if config.runtime.is_some() {
-        let text = "`runtime_threads` is for prefork's own runtime, and `runtime` names another";
+        let text = "`runtime_threads` is for prefork's own runtime, but `runtime` sets another one";
         errors.at(&threads.name, text);
     } else if let Some(other) = other {
-        let path = words(other.path()).join("::");
+        let path = segments(other.path()).join("::");
         let how = match path.as_str() {
             "tokio::main" => " (`worker_threads = 4`)",
             _ => "",
         };
         let text = format!(
-            "`runtime_threads` is for prefork's own runtime, and `#[{path}]` brings its own: say it there{how}"
+            "`runtime_threads` is for prefork's own runtime, but `#[{path}]` has another one; set the number there{how}"
         );
         errors.at(&threads.name, text);
     }
 }
 
-/// `tokio::main`, `actix_web::main`, whoever calls it so.
+/// Whether this is a runtime's attribute, such as `tokio::main` or `actix_web::main`.
 fn is_runtime(path: &Path) -> bool {
     path.segments
         .last()
         .is_some_and(|last| last.ident == "main")
 }
 
-/// A second attribute of ours would make a master of each worker.
-fn is_ours(attribute: &Attribute, krate: Option<&Path>) -> bool {
-    let words = words(attribute.path());
-    let Some((last, place)) = words.split_last() else {
+/// Whether this is `#[prefork::main]`, which would make a master of each worker.
+fn is_prefork_main(attribute: &Attribute, krate: Option<&Path>) -> bool {
+    let segments = segments(attribute.path());
+    let Some((last, parent)) = segments.split_last() else {
         return false;
     };
-    let named = krate.map(self::words);
-    last == "main" && (place == ["prefork"] || named.as_deref() == Some(place))
+    let named = krate.map(self::segments);
+    last == "main" && (parent == ["prefork"] || named.as_deref() == Some(parent))
 }
 
-/// With its return type `_` it would be refused anyway, in words that lead nowhere.
+/// Whether this is `#[rocket::launch]`.
+///
+/// The error about its return type `_` would not help the user.
 pub(crate) fn is_launch(path: &Path) -> bool {
     matches!(
-        words(path).iter().map(String::as_str).collect::<Vec<_>>()[..],
+        segments(path)
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()[..],
         ["launch"] | ["rocket", "launch"]
     )
 }
@@ -101,7 +105,9 @@ fn returned_rocket(output: &ReturnType) -> Option<&Type> {
     is_rocket(last).then_some(ty)
 }
 
-/// `Rocket<Build>`, the phase before its launch; after it, it is a good result.
+/// Whether the type is `Rocket<Build>`, before the launch.
+///
+/// `Rocket<Ignite>` is a valid result.
 fn is_rocket(segment: &PathSegment) -> bool {
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
         return false;
@@ -121,7 +127,7 @@ fn mentions(tokens: TokenStream, name: &str) -> bool {
     })
 }
 
-fn words(path: &Path) -> Vec<String> {
+fn segments(path: &Path) -> Vec<String> {
     let segments = path.segments.iter();
     segments
         .map(|segment| segment.ident.to_token_stream().to_string())
@@ -133,14 +139,14 @@ mod tests {
     use super::*;
 
     fn verdict(text: &str, config: &Config) -> String {
-        let item = syn::parse_str(text).expect("it is a function");
+        let item = syn::parse_str(text).expect("a function");
         let mut errors = Errors::default();
         check(&item, config, &mut errors);
         errors.into_tokens().to_string()
     }
 
     #[test]
-    fn other_attributes_are_welcome() {
+    fn other_attributes_are_allowed() {
         for text in [
             "#[tokio::main] #[other::main] #[main] #[sky::launch] async fn main() -> Rocket<Ignite> {}",
             "fn main() -> Rocket {}",
@@ -151,32 +157,32 @@ mod tests {
     }
 
     #[test]
-    fn those_that_make_something_else_of_the_function_are_refused() {
+    fn attributes_that_replace_the_function_are_rejected() {
         for (text, message) in [
             (
                 "#[::prefork::main(workers = 4)] fn main() {}",
-                "stands here twice",
+                "duplicate `#[prefork::main]`",
             ),
             (
                 "#[tokio::main] #[prefork::main] fn main() {}",
-                "stands here twice",
+                "duplicate `#[prefork::main]`",
             ),
             (
                 "async fn main() { __prefork_call().await }",
-                "stands here twice",
+                "duplicate `#[prefork::main]`",
             ),
             (
                 "fn main() { block_on(async { __prefork_call().await }) }",
-                "stands here twice",
+                "duplicate `#[prefork::main]`",
             ),
-            ("#[launch] fn rocket() -> _ {}", "makes a `main` of its own"),
+            ("#[launch] fn rocket() -> _ {}", "generates its own `main`"),
             (
                 "#[rocket::launch] async fn rocket() -> Other {}",
-                "makes a `main` of its own",
+                "generates its own `main`",
             ),
             (
                 "fn rocket() -> ::rocket::Rocket<::rocket::Build> {}",
-                "makes a `main` of its own",
+                "generates its own `main`",
             ),
         ] {
             let errors = verdict(text, &Config::default());
@@ -186,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_are_for_a_runtime_of_ours() {
+    fn threads_are_only_for_the_runtime_of_prefork() {
         let threads = |text: &str, runtime: Option<&str>| {
             let config = Config {
                 options: vec![Setting {
@@ -200,21 +206,26 @@ mod tests {
         };
 
         assert_eq!(threads("#[instrument] async fn main() {}", None), "");
-        assert!(threads("fn main() {}", None).contains("this function is none"));
+        assert!(threads("fn main() {}", None).contains("this function is not async"));
         let text = "#[tokio::main] async fn main() {}";
-        assert!(threads(text, None).contains("`#[tokio::main]` brings its own: say it there"));
+        assert!(
+            threads(text, None).contains("`#[tokio::main]` has another one; set the number there")
+        );
         let named = threads("async fn main() {}", Some("smol::block_on"));
-        assert!(named.contains("`runtime` names another"));
+        assert!(named.contains("`runtime` sets another one"));
     }
 
     #[test]
-    fn a_doubled_attribute_is_known_by_its_other_name() {
+    fn a_duplicate_is_found_by_the_path_of_the_crate() {
         let config = Config {
-            krate: syn::parse_str("my::door").ok(),
+            krate: syn::parse_str("my::reexport").ok(),
             ..Config::default()
         };
 
-        assert!(verdict("#[my::door::main] fn main() {}", &config).contains("stands here twice"));
+        assert!(
+            verdict("#[my::reexport::main] fn main() {}", &config)
+                .contains("duplicate `#[prefork::main]`")
+        );
         assert!(verdict("#[my::other::main] fn main() {}", &config).is_empty());
     }
 }

@@ -1,9 +1,9 @@
-//! The attribute's arguments, understood: which option, set once, with a value that can be right.
+//! Checks the arguments of the attribute.
 //!
-//! It knows the table of options and the few keys that are for the attribute alone; single values are next door in
-//! [`value`].
+//! Each option must exist, be set once, and have a possible value. This file knows the table of options, and the keys that only the attribute has. The check of a single value
+//! is in [`value`].
 
-use prefork_options::suggest::{self, Hint};
+use prefork_options::suggest;
 use prefork_options::{Network, Row, TABLE, network};
 use syn::ext::IdentExt;
 use syn::{Expr, Ident, Lit, Path};
@@ -12,32 +12,32 @@ use crate::args::Pair;
 use crate::errors::Errors;
 use crate::value::{self, bare, describe, known_addresses, known_text, literal};
 
-/// Keys that no builder has: they say how to expand.
+/// Keys that control the expansion; the builder does not have them.
 const EXPANSION: [&str; 2] = ["crate", "runtime"];
 
-/// What the attribute said.
+/// The arguments of the attribute.
 #[derive(Default)]
 pub(crate) struct Config {
-    /// The options, in the order in which they were written.
+    /// The options, in the order of the source.
     pub(crate) options: Vec<Setting>,
-    /// Where the runtime is found, if not at `::prefork`.
+    /// The path of the crate, if it is not `::prefork`.
     pub(crate) krate: Option<Path>,
-    /// What runs an `async` function.
+    /// The function that runs an `async fn`.
     pub(crate) runtime: Option<Path>,
 }
 
-/// One option with its value, both as the user wrote them.
+/// One option with its value, with the tokens of the user.
 pub(crate) struct Setting {
     pub(crate) name: Ident,
     pub(crate) value: Expr,
 }
 
-/// Sorts the arguments and reports everything that is wrong with them.
+/// Sorts the arguments and reports all their errors.
 pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Config {
     let mut config = Config::default();
     let mut seen: Vec<Ident> = Vec::new();
     for Pair { key, value } in pairs {
-        // `r#workers` is the same word to the compiler.
+        // `r#workers` is the same identifier as `workers`.
         let key = key.unraw();
         let name = key.to_string();
         if let Some(first) = seen.iter().find(|first| **first == key) {
@@ -55,8 +55,10 @@ pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Config {
     config
 }
 
-/// Compares the addresses with `network` and with each other, as far as they are literals. No other pair of options can be
-/// wrong together only: all times are counted from different beginnings, and the number of workers is the operator's to change.
+/// Compares the addresses with `network` and with each other, if they are literals.
+///
+/// No other options can conflict: all durations begin at different events, and the environment can
+/// change the number of workers.
 fn check_addresses(options: &[Setting], errors: &mut Errors) {
     let value = |name| {
         let mut settings = options.iter();
@@ -67,19 +69,19 @@ fn check_addresses(options: &[Setting], errors: &mut Errors) {
     let Some(listen) = value("listen") else {
         return;
     };
-    // A text that is no network was reported by itself, and an expression is known at the start.
+    // An invalid text was reported with its value; an expression is not known before the start.
     let unknown = [None, Some(Network::Tcp), Some(Network::Tcp6)];
-    let said =
+    let parsed =
         value("network").map(|network| known_text(network).map(|text| network::parse(&text)));
-    let networks = match said {
+    let networks = match parsed {
         None => &[None],
         Some(Some(Ok(network))) => &[Some(network)][..],
         Some(Some(Err(_)) | None) => &unknown,
     };
     if let [Some(network)] = *networks {
-        for (place, address) in known_addresses(listen) {
+        for (element, address) in known_addresses(listen) {
             if let Err(error) = network::check(network, &address) {
-                errors.at(place, error);
+                errors.at(element, error);
             }
         }
     }
@@ -112,17 +114,17 @@ fn check_option(name: Ident, value: Option<Expr>, errors: &mut Errors) -> Option
 
 fn unknown(name: &str) -> String {
     let names = || TABLE.iter().map(|row| row.name).chain(EXPANSION);
-    let all: Vec<_> = names().map(|name| format!("`{name}`")).collect();
-    let all = format!("there are {}", all.join(", "));
-    match suggest::hint(name, names()) {
-        Some(near @ Hint::Near(_)) => format!("unknown option `{name}`, {near} {all}"),
-        // Whoever knows what was meant shows no list.
-        Some(sure) => format!("unknown option `{name}`, {sure}"),
-        None => format!("unknown option `{name}`, {all}"),
+    if let Some(hint) = suggest::hint(name, names()) {
+        return format!("unknown option `{name}`; {hint}");
     }
+    let all: Vec<_> = names().map(|name| format!("`{name}`")).collect();
+    format!(
+        "unknown option `{name}`; available options: {}",
+        all.join(", ")
+    )
 }
 
-/// A path, plain or in a string as other macros write it.
+/// Reads a path, plain or in a string, as other macros accept it.
 fn check_path(key: &Ident, value: Option<Expr>, of: &str, errors: &mut Errors) -> Option<Path> {
     let Some(value) = value else {
         errors.at(
@@ -137,7 +139,7 @@ fn check_path(key: &Ident, value: Option<Expr>, of: &str, errors: &mut Errors) -
         }
         (_, Some(Lit::Str(text))) => match text.parse_with(Path::parse_mod_style) {
             Ok(path) => return Some(path),
-            Err(_) => "a string that is no path",
+            Err(_) => "a string that is not a path",
         },
         (other, _) => describe(other).unwrap_or("an expression"),
     };
@@ -154,7 +156,7 @@ mod tests {
 
     fn read(text: &str) -> (Config, String) {
         let mut errors = Errors::default();
-        let pairs = args::parse(text.parse().expect("the tokens are balanced"), &mut errors);
+        let pairs = args::parse(text.parse().expect("balanced tokens"), &mut errors);
         (check(pairs, &mut errors), errors.into_tokens().to_string())
     }
 
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_may_stand_in_strings() {
+    fn a_path_may_be_a_string() {
         let (config, errors) = read("crate = \"crate::reexport\"");
 
         assert_eq!(errors, "");
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_told() {
+    fn each_mistake_is_reported() {
         for (text, message) in [
             (
                 "workers",
@@ -201,7 +203,7 @@ mod tests {
             ),
             (
                 "runtime = \"a b\"",
-                "expected the path of a function, found a string that is no path",
+                "expected the path of a function, found a string that is not a path",
             ),
             (
                 "runtime = f()",
@@ -213,23 +215,20 @@ mod tests {
             ),
             (
                 "worker = 4",
-                "unknown option `worker`, did you mean `workers`? there are `listen`, `network`",
+                "\"unknown option `worker`; did you mean `workers`?\"",
             ),
-            ("colour = 4", "unknown option `colour`, there are `listen`"),
+            (
+                "color = 4",
+                "unknown option `color`; available options: `listen`, `network`",
+            ),
             (
                 "listen = [\":80\", \"[::1]:80\"], network = \"tcp4\"",
-                "'[::1]:80' is no tcp4 address",
+                "'[::1]:80' is not a tcp4 address",
             ),
-            (
-                "Workers = 4",
-                "unknown option `Workers`, it is written `workers`",
-            ),
-            (
-                "processes = 4",
-                "unknown option `processes`, it is called `workers` here",
-            ),
-            ("krate = x", "it is called `crate` here"),
-            ("port = 80", "host and port stand together in `listen`"),
+            ("Workers = 4", "unknown option `Workers`; use `workers`"),
+            ("processes = 4", "unknown option `processes`; use `workers`"),
+            ("krate = x", "unknown option `krate`; use `crate`"),
+            ("port = 80", "set host and port together in `listen`"),
             (
                 "workers = 4, workers = 5",
                 "`workers` is set twice, first at 1:1",
@@ -245,11 +244,11 @@ mod tests {
             ),
             (
                 "listen = \":80,[::1]:80\", network = \"tcp4\"",
-                "'[::1]:80' is no tcp4 address",
+                "'[::1]:80' is not a tcp4 address",
             ),
             (
                 "listen = \"[::1]:80\", r#network = \"tcp4\"",
-                "'[::1]:80' is no tcp4 address",
+                "'[::1]:80' is not a tcp4 address",
             ),
             (
                 "listen = \":80,b=:80\"",
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_fit_beside_each_other_pass() {
+    fn addresses_without_a_conflict_pass() {
         for text in [
             "listen = [\"0.0.0.0:80\", \"[::]:80\"]",
             "listen = [\":80\", \"127.0.0.1:80\"], network = \"tcp\"",
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_told_in_one_pass() {
+    fn all_mistakes_are_reported_in_one_pass() {
         let text = "worker = 4, listen, workers = true, workers = 4, crate = 1, 5, shutdown_grace_period = \"5\", \
                     recover_threshold = -1, listen = \"a\"";
 

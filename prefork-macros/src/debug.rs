@@ -1,25 +1,25 @@
-//! The expansion, for a person who wants to see it.
+//! Prints the expansion, for a user who wants to read it.
 //!
-//! It knows where lines break in Rust; it does not format, since that is `rustfmt`'s work and a dependency. The text is
-//! Rust: the same tokens come out when it is read again.
+//! It knows where lines break in Rust. It does not format: that would need `rustfmt`. The text is Rust,
+//! and parses to the same tokens.
 
 use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 
-/// Set to anything but nothing or `0`, it makes each attribute write its expansion to stderr.
+/// The variable that prints each expansion to stderr, unless it is empty or `0`.
 const VARIABLE: &str = "PREFORK_MACRO_DEBUG";
 
-/// Writes the expansion where the user looks at the compiler's words, if they asked for it.
+/// Prints the expansion to the stderr of the compiler, if the variable is set.
 pub(crate) fn show(expansion: &TokenStream, file: &str, line: usize) {
     let value = std::env::var_os(VARIABLE).unwrap_or_default();
     let is_wanted = !value.is_empty() && value != "0";
     if is_wanted {
         let text = render(expansion);
-        // In one piece: several compilers may write at the same time.
+        // In one call: several compilers may write at the same time.
         eprint!("// `#[prefork::main]` at {file}:{line} expands to\n{text}\n");
     }
 }
 
-/// Writes tokens as Rust, a line for each statement.
+/// Writes tokens as Rust, with one statement per line.
 pub(crate) fn render(tokens: &TokenStream) -> String {
     let mut page = Page::default();
     page.stream(tokens.clone());
@@ -30,7 +30,7 @@ pub(crate) fn render(tokens: &TokenStream) -> String {
 struct Page {
     text: String,
     indent: usize,
-    /// Whether the last token was a half of an operator or of a lifetime, which the next one completes.
+    /// Whether the next token continues the operator or the lifetime of the last one.
     is_joint: bool,
 }
 
@@ -41,11 +41,11 @@ impl Page {
             match token {
                 TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
                     self.block(&group);
-                    let goes_on = matches!(
+                    let continues = matches!(
                         tokens.peek(),
                         Some(TokenTree::Punct(mark)) if matches!(mark.as_char(), ',' | ';' | '.' | '?')
                     );
-                    if !goes_on && tokens.peek().is_some() {
+                    if !continues && tokens.peek().is_some() {
                         self.line();
                     }
                 }
@@ -55,7 +55,7 @@ impl Page {
                         Delimiter::Bracket => ("[", "]"),
                         Delimiter::Brace | Delimiter::None => ("", ""),
                     };
-                    self.word(open);
+                    self.token(open);
                     self.is_joint = !open.is_empty();
                     self.stream(group.stream());
                     self.is_joint = false;
@@ -66,19 +66,19 @@ impl Page {
                     if is_tight {
                         self.is_joint = true;
                     }
-                    self.word(&mark.as_char().to_string());
+                    self.token(&mark.as_char().to_string());
                     self.is_joint = mark.spacing() == Spacing::Joint;
                     if mark.as_char() == ';' && tokens.peek().is_some() {
                         self.line();
                     }
                 }
-                other => self.word(&other.to_string()),
+                other => self.token(&other.to_string()),
             }
         }
     }
 
     fn block(&mut self, group: &Group) {
-        self.word("{");
+        self.token("{");
         if !group.stream().is_empty() {
             self.indent += 1;
             self.line();
@@ -90,12 +90,12 @@ impl Page {
         self.is_joint = false;
     }
 
-    fn word(&mut self, word: &str) {
+    fn token(&mut self, token: &str) {
         let is_at_start = self.text.is_empty() || self.text.ends_with([' ', '\n']);
         if !is_at_start && !self.is_joint {
             self.text.push(' ');
         }
-        self.text.push_str(word);
+        self.text.push_str(token);
         self.is_joint = false;
     }
 
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statements_and_blocks_have_lines_of_their_own() {
+    fn each_statement_has_its_own_line() {
         let tokens = quote! {
             fn main() -> ExitCode { use a::b; fn inner<'a>(x: &'a str) {} run(|p| { p.workers(4); }, [], inner) }
         };
@@ -130,12 +130,12 @@ fn main () -> ExitCode {
     }
 
     #[test]
-    fn the_same_tokens_come_out_when_it_is_read_again() {
+    fn the_text_parses_to_the_same_tokens() {
         let tokens = quote! {
             #[doc = "a\nb"] x <<= 1 ..= 2 && !y - -z; 'a: loop { break 'a; } r#fn!{} "s" 'c' b'c' => ->
         };
 
-        let read: TokenStream = render(&tokens).parse().expect("it is Rust");
+        let read: TokenStream = render(&tokens).parse().expect("Rust");
         assert_eq!(read.to_string(), tokens.to_string());
     }
 }

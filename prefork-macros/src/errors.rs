@@ -1,30 +1,30 @@
-//! The mistakes that were found so far, each at its own place in the user's source.
+//! The errors that were found so far, each with its span in the user's source.
 //!
-//! It knows how to gather and how to emit them; what is a mistake is decided elsewhere.
+//! It collects and emits them. The other files decide what is an error.
 
 use std::fmt::Display;
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 
-/// Gathers errors, so that one compilation shows all of them.
+/// Collects errors, so that one compilation shows all of them.
 #[derive(Default)]
 pub(crate) struct Errors {
     all: Vec<syn::Error>,
 }
 
 impl Errors {
-    /// Adds one that the parser found.
+    /// Adds an error of the parser.
     pub(crate) fn push(&mut self, error: syn::Error) {
         self.all.push(error);
     }
 
-    /// Adds one that underlines all of the given tokens.
-    pub(crate) fn at(&mut self, place: impl ToTokens, text: impl Display) {
-        self.push(syn::Error::new_spanned(place, text));
+    /// Adds an error that points to all of these tokens.
+    pub(crate) fn at(&mut self, tokens: impl ToTokens, text: impl Display) {
+        self.push(syn::Error::new_spanned(tokens, text));
     }
 
-    /// Adds one that underlines the attribute itself.
+    /// Adds an error that points to the attribute itself.
     pub(crate) fn here(&mut self, text: impl Display) {
         self.push(syn::Error::new(Span::call_site(), text));
     }
@@ -33,7 +33,7 @@ impl Errors {
         self.all.is_empty()
     }
 
-    /// Turns them into `compile_error!` items, in the order of the places that they are about.
+    /// Turns the errors into `compile_error!` items, in the order of their spans.
     pub(crate) fn into_tokens(mut self) -> TokenStream {
         self.all.sort_by_key(|error| {
             let start = error.span().start();

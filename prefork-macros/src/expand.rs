@@ -1,19 +1,19 @@
-//! What the attribute turns into: a `main` that makes one call into the runtime.
+//! The expansion of the attribute: a `main` with one call into the runtime.
 //!
-//! It knows the few names that the runtime offers to it (in `__private`, and the setters); it checks nothing. The function
-//! of the user stays as it is, one level deeper:
+//! It knows the names in `__private` and the setters of the builder. It checks nothing. The function of
+//! the user does not change, but moves one level deeper:
 //!
 //! ```text
-//! fn main() -> ExitCode {                                     // what the program calls
+//! fn main() -> ExitCode {                                     // the entry of the program
 //!     use ::prefork::__private as __prefork_runtime;
-//!     async fn main(listener: Listener) -> Result<()> { … }   // what the user wrote
+//!     async fn main(listener: Listener) -> Result<()> { … }   // the function of the user
 //!     async fn __prefork_call() -> Result<()> { … }           // takes the arguments, calls it, reports its end
 //!     let _ = main;                                           // a second use of the function, see below
 //!     return __prefork_runtime::run(
 //!         |__prefork| { __prefork.workers(4); },
 //!         [__prefork_runtime::Want::of::<Listener>("listener")],
 //!         {
-//!             #[tokio::main]                                  // what stood above the user's function
+//!             #[tokio::main]                                  // the other attributes of the function
 //!             async fn main() -> Result<()> { __prefork_call().await }
 //!             main
 //!         },
@@ -21,15 +21,18 @@
 //! }
 //! ```
 //!
-//! The innermost `main` is there for attributes of other crates: they see the name that they know and no arguments, which
-//! most of them refuse. Arguments are taken inside of what these attributes make, since a tokio listener needs its runtime.
+//! The innermost `main` is for attributes of other crates: it has the name that they expect, and no
+//! arguments, which most of them reject. The arguments are taken inside the runtime of such an
+//! attribute, because a tokio listener needs that runtime.
 //!
-//! A token that the type checker may complain about carries the span of what the user wrote. The crate's path stands in one
-//! place, so that a wrong one is one error. No `allow` is generated for rustc's lints: it would be an error under `forbid`.
+//! A token that can cause a type error has the span of the user's code. The path of the crate occurs
+//! once, so that a wrong path is one error. No `allow` is generated for lints of rustc, because it
+//! would be an error under `forbid`.
 //!
-//! Two lints of clippy look through the spans of generated code. `single_call_fn` reports a function that is used once, so
-//! the user's function is used twice. `implicit_return` reports a result without `return` between braces of the user's, so
-//! `return` is written. `tests/tests/lints.rs` compares all lints with and without the attribute.
+//! Two lints of clippy apply to generated code with spans of the user. `single_call_fn` reports a
+//! function that is used once, so the function of the user is used twice. `implicit_return` reports a
+//! result without `return` between braces of the user, so `return` is generated. `tests/tests/lints.rs`
+//! compares all lints with and without the attribute.
 
 use prefork_options::Row;
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
@@ -43,10 +46,10 @@ use crate::errors::Errors;
 use crate::item::Item;
 use crate::signature::is_hopeless;
 
-/// The function between the user's and the attributes of others.
+/// The name of the function that calls the function of the user.
 pub(crate) const CALL: &str = "__prefork_call";
 
-/// The whole expansion, for arguments and a function without mistakes.
+/// The whole expansion, for arguments and a function without errors.
 pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
     let signature = &item.signature;
     let krate = crate_path(config);
@@ -54,7 +57,7 @@ pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
     let options = config.options.iter().map(|option| setting(config, option));
     let wants = arguments(signature).map(want);
     let entry = entry(config, item);
-    // Here the compiler says that a return type is no `Termination`.
+    // With this span, rustc reports a return type that does not implement `Termination`.
     let run = quote_spanned! {place_of_result(signature)=>
         __prefork_runtime::run(|__prefork| { #(#options)* }, [#(#wants),*], #entry)
     };
@@ -70,8 +73,10 @@ pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
     outside(item, &body)
 }
 
-/// What stays when there are mistakes: the user's function, for editors, and a `main`, so that its lack is not reported
-/// on top of them.
+/// The expansion if there are errors.
+///
+/// It contains the function of the user, for editors, and a `main`, so that rustc does not report a
+/// missing `main` too.
 pub(crate) fn harmless(item: &Item, errors: Errors) -> TokenStream {
     let user = (!is_hopeless(&item.signature)).then(|| user(item));
     let function = outside(item, &quote!(#user ::std::process::ExitCode::FAILURE));
@@ -79,8 +84,10 @@ pub(crate) fn harmless(item: &Item, errors: Errors) -> TokenStream {
     quote!(#function #errors)
 }
 
-/// What the rest of the program sees. `fn` and the braces are the user's, else the compiler would take the function for
-/// one of ours and keep it from lints such as `dead_code` and `missing_docs`.
+/// The function that the rest of the program sees.
+///
+/// `fn` and the braces have spans of the user. Otherwise, rustc would regard the function as generated,
+/// and skip lints such as `dead_code` and `missing_docs`.
 fn outside(item: &Item, body: &TokenStream) -> TokenStream {
     let Item {
         outside,
@@ -93,11 +100,11 @@ fn outside(item: &Item, body: &TokenStream) -> TokenStream {
     } = signature;
     let mut body = Group::new(Delimiter::Brace, body.clone());
     body.set_span(item.body.span());
-    // The status of the process is in the result, whoever calls this.
-    let is_said = outside
+    // The result is the exit status of the process.
+    let has_must_use = outside
         .iter()
         .any(|attribute| attribute.path().is_ident("must_use"));
-    let must_use = (!is_said).then(|| quote!(#[must_use]));
+    let must_use = (!has_must_use).then(|| quote!(#[must_use]));
     quote! {
         #(#outside)*
         #must_use
@@ -105,7 +112,7 @@ fn outside(item: &Item, body: &TokenStream) -> TokenStream {
     }
 }
 
-/// The runtime's place, with the span of whoever named it.
+/// The path of the crate, with the span of the key `crate` if it is set.
 fn crate_path(config: &Config) -> TokenStream {
     config
         .krate
@@ -120,26 +127,28 @@ fn user(item: &Item) -> TokenStream {
         body,
         ..
     } = item;
-    // Arguments are handed over by value; whether the body needs them so is not the user's choice.
+    // Arguments are passed by value, and the user cannot change that.
     let by_value =
         (!signature.inputs.is_empty()).then(|| quote!(#[allow(clippy::needless_pass_by_value)]));
     quote!(#by_value #(#inside)* #signature #body)
 }
 
-/// The function without arguments that the entry calls: it takes them from the worker, and reports how the user's function
-/// ended, before a runtime waits for what is left.
+/// The function without arguments that calls the function of the user.
+///
+/// It takes the arguments from the worker. It reports the end of the user's function before a runtime
+/// waits for tasks that still run.
 fn call(signature: &Signature) -> TokenStream {
     let Signature {
         asyncness, ident, ..
     } = signature;
     let (output, wait, call) = (output(signature), wait(signature), call_name());
-    let values = arguments(signature).enumerate().map(|(place, argument)| {
-        let (cfgs, place) = (cfgs(argument), index(signature, place));
-        quote!(#(#cfgs)* __prefork_runtime::take(#place))
+    let values = arguments(signature).enumerate().map(|(number, argument)| {
+        let (cfgs, index) = (cfgs(argument), index(signature, number));
+        quote!(#(#cfgs)* __prefork_runtime::take(#index))
     });
     let main = quote!(#ident(#(#values),*) #wait);
     let guard = quote!(__prefork_runtime::MainGuard::new());
-    // A call that never returns can only panic; what would follow it could not be reached.
+    // A call that never returns can only panic, and code after it would be unreachable.
     let body = if returns_never(signature) {
         quote!(let __prefork_guard = #guard; #main)
     } else {
@@ -155,7 +164,7 @@ fn call_name() -> Ident {
     Ident::new(CALL, Span::call_site())
 }
 
-/// What the runtime calls in a worker.
+/// The function that the runtime calls in a worker.
 fn entry(config: &Config, item: &Item) -> TokenStream {
     let Item {
         foreign, signature, ..
@@ -176,12 +185,12 @@ fn entry(config: &Config, item: &Item) -> TokenStream {
     }}
 }
 
-/// A function as the runtime calls it, by way of what was named as `runtime`.
+/// A function as the runtime calls it, inside the function of the key `runtime`.
 fn started(config: &Config, function: &TokenStream) -> TokenStream {
     let Some(runtime) = &config.runtime else {
         return function.clone();
     };
-    // A variable, since an error about it is told where it stands: at the path.
+    // A variable, because rustc reports a type error at the span of the variable: at the path.
     let future = quote_spanned!(generated_at(runtime.span())=> __prefork_future);
     quote! {
         || {
@@ -191,8 +200,9 @@ fn started(config: &Config, function: &TokenStream) -> TokenStream {
     }
 }
 
-/// One option, as a call of the builder's setter: hover, completion and type errors come from there. Name and parentheses
-/// are the user's: what lies between them is where the setter finds that it was called from.
+/// One option, as a call of the setter, which gives hover, completion and type errors.
+///
+/// Name and parentheses have spans of the user: the setter takes its `Location` from them.
 fn setting(config: &Config, Setting { name, value }: &Setting) -> TokenStream {
     let mut arguments = Group::new(Delimiter::Parenthesis, value.to_token_stream());
     arguments.set_span(name.span());
@@ -201,20 +211,25 @@ fn setting(config: &Config, Setting { name, value }: &Setting) -> TokenStream {
     if row.and_then(|row| row.feature) != Some("tls") {
         return call;
     }
-    // Without the feature it says so, in the place of the call.
+    // Without feature `tls`, the macro is an error that names the feature, instead of the call.
     let krate = crate_path(config);
     let with_tls = quote_spanned!(generated_at(name.span())=> ::__with_tls!);
     quote!(#krate #with_tls { #name: #call })
 }
 
-/// What one argument asks of the worker. Its type is named here so that a wrong one is reported once, in its own place.
+/// What one argument takes from the worker.
+///
+/// The expansion names the type of the argument only here, so that a wrong type is one error, at its
+/// span.
 fn want(argument: &PatType) -> TokenStream {
     let (cfgs, ty, name) = (cfgs(argument), &argument.ty, argument_name(&argument.pat));
     quote!(#(#cfgs)* __prefork_runtime::Want::of::<#ty>(#name))
 }
 
-/// A runtime for `async` comes from an attribute, from `runtime = …`, or from our feature. Without it the macro puts an error
-/// that names it in the place of the call, which could only fail in other words.
+/// Wraps the call for an `async fn` that needs the runtime of feature `tokio`.
+///
+/// Other runtimes are those of an attribute or of the key `runtime`. Without feature `tokio`, the macro
+/// is an error that names the feature, instead of the call.
 fn with_tokio(config: &Config, item: &Item, run: TokenStream) -> TokenStream {
     let Some(asyncness) = &item.signature.asyncness else {
         return run;
@@ -222,15 +237,15 @@ fn with_tokio(config: &Config, item: &Item, run: TokenStream) -> TokenStream {
     if config.runtime.is_some() || !item.foreign.is_empty() {
         return run;
     }
-    let place = generated_at(asyncness.span());
+    let span = generated_at(asyncness.span());
     let krate = config.krate.as_ref().map_or_else(
-        || quote_spanned!(place=> ::prefork),
+        || quote_spanned!(span=> ::prefork),
         ToTokens::to_token_stream,
     );
-    let with_tokio = quote_spanned!(place=> ::__with_tokio!);
-    // The error is shown from the path to the parenthesis.
+    let with_tokio = quote_spanned!(span=> ::__with_tokio!);
+    // The error points to the tokens from the path to the parenthesis.
     let mut run = Group::new(Delimiter::Parenthesis, run);
-    run.set_span(place);
+    run.set_span(span);
     quote!(#krate #with_tokio #run)
 }
 
@@ -241,11 +256,11 @@ pub(crate) fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType>
     })
 }
 
-/// The place of an argument among those that are not configured away.
-fn index(signature: &Signature, place: usize) -> TokenStream {
-    let before: Vec<_> = arguments(signature).take(place).map(cfgs).collect();
+/// The index of an argument among those that `cfg` does not remove.
+fn index(signature: &Signature, number: usize) -> TokenStream {
+    let before: Vec<_> = arguments(signature).take(number).map(cfgs).collect();
     if before.iter().all(Vec::is_empty) {
-        return quote!(#place);
+        return quote!(#number);
     }
     quote! {{
         const __PREFORK_BEFORE: &[()] = &[#(#(#before)* ()),*];
@@ -253,7 +268,7 @@ fn index(signature: &Signature, place: usize) -> TokenStream {
     }}
 }
 
-/// Conditions of an argument, which hold for all that is generated for it as well.
+/// The conditions of an argument, which also apply to the code that is generated for it.
 fn cfgs(argument: &PatType) -> Vec<&Attribute> {
     argument
         .attrs
@@ -262,7 +277,7 @@ fn cfgs(argument: &PatType) -> Vec<&Attribute> {
         .collect()
 }
 
-/// The name that a listener may have, or none.
+/// The name of the listener that an argument takes; empty for a pattern.
 pub(crate) fn argument_name(pattern: &Pat) -> String {
     match pattern {
         Pat::Ident(pattern) => pattern
@@ -279,8 +294,9 @@ fn returns_never(signature: &Signature) -> bool {
     matches!(&signature.output, ReturnType::Type(_, ty) if matches!(**ty, Type::Never(_)))
 }
 
-/// The return type of what is generated. `!` becomes a type that the runtime can be generic over; a call that never
-/// returns fits it.
+/// The return type of generated functions.
+///
+/// `!` becomes a type that the runtime can be generic over. A call that never returns has any type.
 fn output(signature: &Signature) -> TokenStream {
     match &signature.output {
         ReturnType::Type(arrow, ty) if matches!(**ty, Type::Never(_)) => {
@@ -297,9 +313,11 @@ fn place_of_result(signature: &Signature) -> Span {
     })
 }
 
-/// A place in the user's source for a token that is ours: errors point there, lints about style let it be.
-fn generated_at(place: Span) -> Span {
-    Span::call_site().located_at(place)
+/// A span for generated tokens.
+///
+/// Errors point to the code of the user at this span, and lints of style skip the tokens.
+fn generated_at(span: Span) -> Span {
+    Span::call_site().located_at(span)
 }
 
 fn wait(signature: &Signature) -> Option<TokenStream> {

@@ -1,7 +1,7 @@
-//! The user's function, as far as the expansion must know it.
+//! Parses the function below the attribute.
 //!
-//! It knows the signature and where each attribute belongs; the body stays a group of tokens that nobody looks into, so
-//! that a half-written one still completes in an editor.
+//! It knows the signature, and which function of the expansion each attribute belongs to. The body is
+//! an unparsed group of tokens, so that completion in an editor works in an incomplete body.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::quote;
@@ -10,15 +10,17 @@ use syn::{Attribute, Meta, Signature, Visibility, braced};
 
 /// The function below the attribute.
 pub(crate) struct Item {
-    /// Attributes for what the rest of the program sees. Lint levels are among them: they reach everything inside.
+    /// Attributes of the function that the rest of the program sees.
+    ///
+    /// Lint levels are among them, because they also apply to the code inside.
     pub(crate) outside: Vec<Attribute>,
-    /// Attributes about the code of the function.
+    /// Attributes of the function of the user.
     pub(crate) inside: Vec<Attribute>,
-    /// Attributes of other crates, such as `#[tokio::main]`, in their order.
+    /// Attributes of other crates, such as `#[tokio::main]`, in the order of the source.
     pub(crate) foreign: Vec<Attribute>,
     pub(crate) visibility: Visibility,
     pub(crate) signature: Signature,
-    /// The braces with all that is in them, inner attributes included.
+    /// The braces with their content, including inner attributes.
     pub(crate) body: Group,
 }
 
@@ -27,7 +29,7 @@ impl Parse for Item {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
         let signature = input.parse()?;
-        // Not parsed as a group: a body that came through a macro's `$body:block` has an invisible one around it.
+        // Not parsed as a group: a `$body:block` of a macro has an invisible group around it.
         let content;
         let brace = braced!(content in input);
         let mut body = Group::new(Delimiter::Brace, content.parse::<TokenStream>()?);
@@ -58,7 +60,7 @@ impl Item {
                 "allow" | "expect" | "warn" | "deny" | "forbid" | "doc" | "cfg" | "cfg_attr"
                 | "deprecated" | "must_use",
             ) => self.outside.push(attribute),
-            // The function that the rest of the program sees has it as well.
+            // For both functions.
             Some("inline") => {
                 self.outside.push(attribute.clone());
                 self.inside.push(attribute);
@@ -73,8 +75,10 @@ impl Item {
     }
 }
 
-/// `cfg_attr(condition, a, b)` as one for each of `a` and `b`: the compiler looks into it only after us, and each of them
-/// belongs where it would without the condition.
+/// Splits `cfg_attr(condition, a, b)` into one `cfg_attr` for each of `a` and `b`.
+///
+/// The compiler evaluates the condition only after this attribute, and each of `a` and `b` may belong to
+/// another function of the expansion.
 fn apart(attribute: Attribute) -> Vec<Attribute> {
     let Some((condition, attributes)) = conditional(&attribute.meta) else {
         return vec![attribute];
@@ -89,7 +93,7 @@ fn apart(attribute: Attribute) -> Vec<Attribute> {
     attributes.iter().map(with).collect()
 }
 
-/// The condition and the attributes of a `cfg_attr` that has some.
+/// The condition and the attributes of a `cfg_attr`; `None` for any other attribute.
 fn conditional(meta: &Meta) -> Option<(TokenStream, Vec<TokenStream>)> {
     let list = meta.require_list().ok()?;
     if !list.path.is_ident("cfg_attr") {
@@ -103,17 +107,17 @@ fn conditional(meta: &Meta) -> Option<(TokenStream, Vec<TokenStream>)> {
             (_, None) => {}
         }
     }
-    // A comma at the end has nothing behind it.
+    // After a trailing comma there is no attribute.
     parts.retain(|part| !part.is_empty());
     let condition = (parts.len() > 1).then(|| parts.remove(0))?;
     Some((condition, parts))
 }
 
-/// What an attribute is known by, also where a condition stands before it.
+/// The first identifier in the path of an attribute, also inside a `cfg_attr`.
 fn first_word(meta: &Meta) -> Option<String> {
     if let Some((_, attributes)) = conditional(meta) {
         let inner = attributes.into_iter().next()?;
-        // What is no attribute is the compiler's to refuse, where it would.
+        // If it is not an attribute, rustc reports it when the condition is true.
         return syn::parse2(inner)
             .map_or_else(|_| Some("cfg_attr".to_owned()), |inner| first_word(&inner));
     }
@@ -126,13 +130,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_go_where_they_work() {
+    fn attributes_are_sorted_by_function() {
         let item: Item = syn::parse_str(
-            "/// What it is.
+            "/// Serves.
             #[tokio::main] #[allow(unused)] #[inline] #[clippy::cognitive_complexity = \"9\"] #[a::b] #[must_use]
             pub async fn main() { #![allow(dead_code)] not { even } rust }",
         )
-        .expect("it is a function");
+        .expect("a function");
 
         assert_eq!(
             (item.outside.len(), item.inside.len(), item.foreign.len()),
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_under_a_condition_go_where_they_would_without() {
+    fn attributes_with_a_condition_are_sorted_like_those_without() {
         let item: Item = syn::parse_str(
             "#[cfg_attr(any(a, b), tokio::main(flavor = \"x\", worker_threads = 2), allow(unused), inline,)]
             #[cfg_attr(a, cfg_attr(b, other::main))]
@@ -151,7 +155,7 @@ mod tests {
             #[cfg_attr(a, 4)]
             async fn main() {}",
         )
-        .expect("it is a function");
+        .expect("a function");
 
         let texts = |attributes: &[Attribute]| -> Vec<String> {
             let texts = attributes

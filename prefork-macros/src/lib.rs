@@ -1,8 +1,13 @@
-//! The attribute of [`prefork`](https://docs.rs/prefork): turns `main` into master and workers.
+//! The attribute `#[prefork::main]`, which turns `main` into a master and its workers.
 //!
-//! Use it as `#[prefork::main]`; this crate is a part of `prefork` and says nothing by itself. The way of an expansion is
-//! that of the files: `args` reads the arguments as written, `check` and `value` understand them, `item` and `signature`
-//! do the same for the function, `beside` for its attributes and `listeners` for its arguments, `expand` writes one call into the runtime.
+//! This crate is an internal part of `prefork`: depend on `prefork` instead.
+//!
+//! An expansion passes through the files in this order:
+//!
+//! - `args` reads the arguments of the attribute; `check` and `value` check them.
+//! - `item` reads the function; `signature` checks its signature, `beside` its other attributes, and
+//!   `listeners` its arguments.
+//! - `expand` generates one call into the runtime.
 
 #![forbid(unsafe_code)]
 
@@ -23,9 +28,10 @@ mod value;
 use attribute::main_tokens;
 use proc_macro::TokenStream;
 
-/// Turns a `main` into a supervised family of processes.
+/// Runs `main` in supervised worker processes.
 ///
-/// The program becomes the master: it binds the listeners and starts workers, each of which runs the function.
+/// The program becomes the master: it binds the listeners and starts the workers. Each worker runs the
+/// function.
 ///
 /// ```no_run
 /// #[prefork::main(listen = "0.0.0.0:8080", workers = "auto", recover_threshold = 8)]
@@ -41,8 +47,9 @@ use proc_macro::TokenStream;
 ///
 /// # Options
 ///
-/// `key = value`. The keys are the setters of `prefork::Prefork`, where each is documented with its unit and default. A value is a
-/// literal, held against the option's rules at compile time, or any expression that the setter takes:
+/// Options have the form `key = value`. Each setter of `prefork::Prefork` is a key; its documentation
+/// has the unit and the default. A value is a literal, which is checked at compile time, or any
+/// expression that the setter accepts:
 ///
 /// ```no_run
 /// use std::io::Write;
@@ -69,10 +76,10 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// Two more keys say how to expand:
+/// Two more keys control the expansion:
 ///
-/// - `crate = path`: where `prefork` is found, if it was renamed or re-exported.
-/// - `runtime = path`: what runs an `async fn`: a function that takes the future and returns its output.
+/// - `crate = path`: the path of `prefork`, if the crate was renamed or re-exported.
+/// - `runtime = path`: the function that runs an `async fn`. It takes the future and returns its output.
 ///
 /// ```
 /// mod server {
@@ -92,8 +99,9 @@ use proc_macro::TokenStream;
 ///
 /// # The function
 ///
-/// It may be `async`, have any name, and return anything that is `Termination`, or `!`: in a worker what it returns is the status of
-/// the process. It is left as it is, with its attributes and lints.
+/// The function may be `async` and have any name. It returns `!` or any type that implements
+/// `Termination`; the result is the exit status of the worker. Its code, its attributes and its lints do
+/// not change.
 ///
 /// ```no_run
 /// #[prefork::main(workers = 2)]
@@ -107,9 +115,10 @@ use proc_macro::TokenStream;
 /// # }
 /// ```
 ///
-/// Its arguments are what the body wants from the worker, each a `prefork::Argument`, in any order. A listener with a name
-/// (`"http=0.0.0.0:80"`) goes to the argument of that name, and to no other; listeners without one go to the other arguments in
-/// order. `_http` counts as `http`.
+/// Each argument has a type that implements `prefork::Argument`; the order of the arguments does not
+/// matter. A listener with a name (`"http=0.0.0.0:80"`) goes to the argument with the same name, and to no
+/// other argument. Listeners without a name go to the other arguments in order. The argument `_http`
+/// has the name `http`.
 ///
 /// ```no_run
 /// use prefork::net::Listener;
@@ -120,16 +129,21 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// Names in the source that can never fit are a compile error: an argument that no address in `listen` is named like, an address
-/// that no argument takes. Types are known by their names here, and an expression as an address is not checked.
+/// Names that can never fit are a compile error: an argument without an address of its name in
+/// `listen`, or an address without an argument. The attribute recognizes types by their names, and does
+/// not check addresses that are expressions.
 ///
-/// It cannot be `const`, `unsafe`, `extern`, generic, variadic or a method, take `impl Trait` or return `_`: nobody could call it in a
-/// new process.
+/// The function must not be `const`, `unsafe`, `extern`, generic, variadic or a method. It must not take
+/// `impl Trait` or return `_`. The attribute could not generate a call of such a function.
 ///
 /// # Runtimes
 ///
-/// An `async fn` runs on the runtime of an attribute beside ours, else on that of `runtime`, else on a tokio runtime of `prefork`'s own
-/// (feature `tokio`), with `runtime_threads` threads: one unless said, so that a worker is one thread of work.
+/// An `async fn` runs on the first of these runtimes that exists:
+///
+/// 1. the runtime of another attribute of the function, such as `#[tokio::main]`;
+/// 2. the runtime of the key `runtime`;
+/// 3. a tokio runtime of `prefork` (feature `tokio`) with `runtime_threads` threads. The default is one
+///    thread per worker.
 ///
 /// ```no_run
 /// #[prefork::main(workers = 2, runtime_threads = 4)]
@@ -138,8 +152,9 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// `#[tokio::main]`, `#[actix_web::main]`, `#[rocket::main]` and the like stand below with everything; above they want a function without
-/// arguments, which is their rule. `#[cfg_attr(condition, tokio::main)]` below ours is the same where the condition holds. The
+/// Put `#[tokio::main]`, `#[actix_web::main]`, `#[rocket::main]` and similar attributes below
+/// `#[prefork::main]`. Above it they work only for a function without arguments, which is their own rule.
+/// `#[cfg_attr(condition, tokio::main)]` below it has the same effect if the condition is true. The
 /// master never has a runtime.
 ///
 /// ```no_run
@@ -151,26 +166,28 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// `#[rocket::launch]` cannot stand beside it, since it makes a `main` of its own that starts no workers: write `#[rocket::main]` and
-/// `rocket.launch().await`.
+/// `#[rocket::launch]` does not work with this attribute: it generates its own `main`, which starts no
+/// workers. Use `#[rocket::main]` and `rocket.launch().await` instead.
 ///
-/// # Mistakes
+/// # Compile errors
 ///
-/// All mistakes are told in one pass, each at its place, and the function stays, so that an editor goes on completing. A name that
-/// does not exist is answered with the nearest one, or with ours for what fasthttp, gunicorn, nginx, puma or pm2 call so:
+/// The attribute reports all errors in one pass, each at its own span. It keeps the function, so that
+/// completion in an editor still works. For an unknown option, the error suggests a similar name, or the
+/// option that has another name in fasthttp, gunicorn, nginx, puma or pm2:
 ///
 /// ```compile_fail
-/// #[prefork::main(processes = 4)] // unknown option `processes`, it is called `workers` here
+/// #[prefork::main(processes = 4)] // unknown option `processes`; use `workers`
 /// fn main() {}
 /// ```
 ///
-/// # What it expands to
+/// # Expansion
 ///
-/// One call into the runtime. `PREFORK_MACRO_DEBUG=1 cargo build` shows it on stderr, for what is compiled anew (`touch src/main.rs`).
+/// The attribute expands to one call into the runtime. `PREFORK_MACRO_DEBUG=1 cargo build` prints the
+/// expansion to stderr when the crate is compiled (run `touch src/main.rs` first if it is up to date).
 #[proc_macro_attribute]
 pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let expansion = main_tokens(arguments.into(), &item.into());
-    let place = proc_macro::Span::call_site();
-    debug::show(&expansion, &place.file(), place.line());
+    let span = proc_macro::Span::call_site();
+    debug::show(&expansion, &span.file(), span.line());
     expansion.into()
 }

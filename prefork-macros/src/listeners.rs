@@ -1,9 +1,9 @@
-//! Arguments of the function that can never have a listener, and listeners that no argument can take.
+//! Reports arguments without a possible listener, and listeners without an argument.
 //!
-//! It compares names that stand in the source, by the same rule as the master. Only what fails whatever the rest turns
-//! out to be is a mistake: the operator may replace the listeners at run time, but the program cannot start as it is
-//! written. An expression in `listen` and a function as `configure` may give any names. The types of arguments are known
-//! by their names alone: a type that is not ours may take listeners by itself.
+//! It compares the names in the source by the same rule as the master. An error means that the program
+//! cannot start as it is written, although the environment could replace the listeners at run time. An
+//! expression in `listen` or a `configure` function can set any names, so there is no check with them.
+//! Types are recognized by their names only; any other type may take listeners itself.
 
 use prefork_options::fit::{self, Misfit, Of, Takes, Wanted};
 use prefork_options::{Address, list};
@@ -15,7 +15,7 @@ use crate::expand::{argument_name, arguments};
 use crate::item::Item;
 use crate::value::{bare, known_addresses};
 
-/// Reports the first argument or listener that is left over.
+/// Reports the first argument or listener that is left.
 pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
     let has_receiver = |input: &FnArg| matches!(input, FnArg::Receiver(_));
     if item.signature.inputs.iter().any(has_receiver) {
@@ -50,7 +50,9 @@ pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
     }
 }
 
-/// The listeners with their names and places, where all of them stand in the source and nothing can change them.
+/// The listeners, each with its expression and its name.
+///
+/// `None` if the source does not contain all of them, or `configure` can change them.
 fn listeners(config: &Config) -> Option<Vec<(&Expr, String)>> {
     let value = |name| {
         let mut options = config.options.iter();
@@ -66,19 +68,21 @@ fn listeners(config: &Config) -> Option<Vec<(&Expr, String)>> {
     {
         return None;
     }
-    let (places, addresses): (Vec<_>, Vec<_>) = known.into_iter().unzip();
-    // A name that is there twice was reported by itself.
+    let (elements, addresses): (Vec<_>, Vec<_>) = known.into_iter().unzip();
+    // A duplicate name was reported with the value.
     let named = list::name(addresses)
         .ok()
         .filter(|named| !named.is_empty())?;
-    let places = places.into_iter().zip(named);
-    let with_name = |(place, address): (_, Address)| Some((place, address.name?));
-    Some(places.filter_map(with_name).collect())
+    let elements = elements.into_iter().zip(named);
+    let with_name = |(element, address): (_, Address)| Some((element, address.name?));
+    Some(elements.filter_map(with_name).collect())
 }
 
-/// What an argument takes. `Later` where that is not known: such an argument neither lacks a listener nor leaves one over.
+/// What an argument takes.
+///
+/// `Later` if that is unknown: such an argument never lacks a listener, and may take any that is left.
 fn takes_of(argument: &PatType) -> Takes {
-    // Under a condition it may be absent.
+    // With a condition, the argument may be absent.
     let has_condition = |name| argument.attrs.iter().any(|one| one.path().is_ident(name));
     if has_condition("cfg") || has_condition("cfg_attr") {
         return Takes::Later;
@@ -114,7 +118,7 @@ mod tests {
 
     fn verdict(options: &str, function: &str) -> String {
         let mut errors = Errors::default();
-        let pairs = args::parse(options.parse().expect("good tokens"), &mut errors);
+        let pairs = args::parse(options.parse().expect("balanced tokens"), &mut errors);
         let config = check::check(pairs, &mut errors);
         let item = syn::parse_str(function).expect("a function");
         check(&item, &config, &mut errors);
@@ -122,33 +126,33 @@ mod tests {
     }
 
     #[test]
-    fn names_that_can_never_match_are_refused() {
+    fn names_that_can_never_match_are_rejected() {
         for (options, function, message) in [
             (
                 "listen = [\"http=:80\", \"admin=:81\"]",
                 "fn main(htpp: Listener, admin: net::Listener) {}",
-                "no listener is called 'htpp' (did you mean 'http'?), and 'http' goes only to an argument of its name; \
+                "no listener is named 'htpp' (did you mean 'http'?); 'http' is only for an argument with this name; \
                  `listen` has 'http', 'admin'",
             ),
             (
                 "listen = \"http=:80,:81\"",
                 "async fn main(_http: Listener) {}",
-                "listener 'listener1' is taken by none of them; `listen` has 'http', 'listener1'",
+                "listener 'listener1' is not used by any of them; `listen` has 'http', 'listener1'",
             ),
             (
                 "listen = [\"http=:80\", \":81\"]",
                 "fn main(l: Listener, http: TlsListener, r: Result<TcpListener, ArgError>) {}",
-                "no listener is left for 'r', there are only 'http', 'listener1'",
+                "no listener is left for 'r'; there are only 'http', 'listener1'",
             ),
             (
                 "listen = \"http=:80\"",
                 "fn main(l: std::net::TcpListener, worker: Worker, other: Shard) {}",
-                "no listener is called 'l', and 'http' goes only to an argument of its name",
+                "no listener is named 'l'; 'http' is only for an argument with this name",
             ),
             (
                 "listen = [\"http=:80\", \"admin=:81\"]",
                 "fn main(http: Listener, ready: Ready) {}",
-                "listener 'admin' is taken by none of them, none is called so",
+                "listener 'admin' is not used by any of them: none has this name",
             ),
             (
                 "listen = [\"http=:80\"]",
@@ -163,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_may_match_passes() {
+    fn names_that_may_match_pass() {
         for (options, function) in [
             ("", "fn main(http: Listener) {}"),
             ("listen = \":80\"", "fn main(any: Listener) {}"),

@@ -1,7 +1,7 @@
-//! What the function below the attribute cannot be.
+//! Checks the signature of the function below the attribute.
 //!
-//! It knows signatures; it does not know whether the types in them exist or suit, that is said by the compiler where the
-//! expansion mentions them.
+//! It does not know whether the types in the signature exist and fit: rustc reports that in the
+//! expansion.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -12,13 +12,13 @@ use crate::check::Config;
 use crate::errors::Errors;
 use crate::item::Item;
 
-/// Reports every reason why this function cannot be called as the body of a worker.
+/// Reports all reasons why a worker cannot run this function.
 pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
     let signature = &item.signature;
     check_qualifiers(signature, errors);
     check_generics(signature, errors);
     check_inputs(signature, errors);
-    // What `_` would be there, and what to write instead, is said about the attribute.
+    // With `#[rocket::launch]`, the error about that attribute also explains `_`.
     if !item
         .foreign
         .iter()
@@ -31,74 +31,61 @@ pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
     {
         errors.at(
             runtime,
-            "`runtime` runs an `async fn`, and this function is none",
+            "`runtime` needs an `async fn`; this function is not async",
         );
     }
 }
 
-/// Whether the compiler would refuse this function wherever we put it, on top of what we say.
+/// Whether rustc would reject this function in the expansion too.
 pub(crate) fn is_hopeless(signature: &Signature) -> bool {
     signature.receiver().is_some() || signature.variadic.is_some() || inferred(signature).is_some()
 }
 
 fn check_qualifiers(signature: &Signature, errors: &mut Errors) {
-    let name = &signature.ident;
     if let Some(constness) = &signature.constness {
-        errors.at(
-            constness,
-            format!("`{name}` cannot be `const`, it runs when the worker does"),
-        );
+        errors.at(constness, "`#[prefork::main]` function must not be `const`");
     }
     match &signature.safety {
         Safety::Unsafe(unsafety) => {
-            errors.at(
-                unsafety,
-                format!("`{name}` cannot be `unsafe`, nobody could vouch for the call"),
-            );
+            errors.at(unsafety, "`#[prefork::main]` function must not be `unsafe`");
         }
-        // `safe` is for `extern` blocks; the parser reads none before a body.
+        // `safe` is only valid in `extern` blocks; the parser does not accept it before a body.
         Safety::Safe(_) | Safety::Default => {}
     }
     if let Some(abi) = &signature.abi {
-        errors.at(
-            abi,
-            format!("`{name}` cannot be `extern`, it is called from Rust"),
-        );
+        errors.at(abi, "`#[prefork::main]` function must not be `extern`");
     }
 }
 
-fn check_generics(
-    Signature {
-        generics, ident, ..
-    }: &Signature,
-    errors: &mut Errors,
-) {
+fn check_generics(Signature { generics, .. }: &Signature, errors: &mut Errors) {
     if !generics.params.is_empty() {
         errors.at(
             &generics.params,
-            format!("`{ident}` cannot be generic, nobody says for which types it is called"),
+            "`#[prefork::main]` function must not be generic",
         );
     }
     if let Some(clause) = &generics.where_clause {
         errors.at(
             clause,
-            format!("`{ident}` cannot have a `where` clause, nothing here is generic"),
+            "`#[prefork::main]` function must not have a `where` clause",
         );
     }
 }
 
 fn check_inputs(signature: &Signature, errors: &mut Errors) {
-    let name = &signature.ident;
     for input in &signature.inputs {
         match input {
             FnArg::Receiver(receiver) => {
                 errors.at(
                     receiver.self_token,
-                    format!("`{name}` cannot be a method, there is no `self` in a new process"),
+                    "`#[prefork::main]` function must not be a method",
                 );
             }
             FnArg::Typed(argument) if has_impl(argument.ty.to_token_stream()) => {
-                errors.at(&argument.ty, format!("`{name}` cannot take `impl Trait`, expected a type that names what is wanted"));
+                errors.at(
+                    &argument.ty,
+                    "`#[prefork::main]` function must not take `impl Trait`; use a concrete type",
+                );
             }
             FnArg::Typed(_) => {}
         }
@@ -106,15 +93,17 @@ fn check_inputs(signature: &Signature, errors: &mut Errors) {
     if let Some(variadic) = &signature.variadic {
         errors.at(
             variadic.dots,
-            format!("`{name}` cannot be variadic, expected a type for each argument"),
+            "`#[prefork::main]` function must not be variadic",
         );
     }
 }
 
 fn check_output(signature: &Signature, errors: &mut Errors) {
     if let Some(ty) = inferred(signature) {
-        let name = &signature.ident;
-        errors.at(ty, format!("`{name}` cannot return `_`, expected the type"));
+        errors.at(
+            ty,
+            "`#[prefork::main]` function must not return `_`; write the type",
+        );
     }
 }
 
@@ -125,7 +114,9 @@ fn inferred(signature: &Signature) -> Option<&Type> {
     }
 }
 
-/// `impl` is a keyword, so its token can only mean `impl Trait`.
+/// Whether the type contains `impl Trait`.
+///
+/// `impl` is a keyword, so the token has no other meaning.
 fn has_impl(ty: TokenStream) -> bool {
     ty.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == "impl",
@@ -139,14 +130,14 @@ mod tests {
     use super::*;
 
     fn verdict(text: &str, config: &Config) -> String {
-        let item = syn::parse_str(text).expect("it is a function");
+        let item = syn::parse_str(text).expect("a function");
         let mut errors = Errors::default();
         check(&item, config, &mut errors);
         errors.into_tokens().to_string()
     }
 
     #[test]
-    fn good_functions_pass() {
+    fn valid_functions_pass() {
         for text in [
             "fn main() {}",
             "pub(crate) async fn serve(_: A, mut b: B, (c, d): (C, D)) -> impl Termination {}",
@@ -157,25 +148,25 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_told() {
+    fn each_mistake_is_reported() {
         for (text, message) in [
-            ("const fn main() {}", "`main` cannot be `const`"),
-            ("unsafe fn main() {}", "`main` cannot be `unsafe`"),
-            ("extern \"C\" fn main() {}", "`main` cannot be `extern`"),
-            ("fn main<T>(a: T) {}", "cannot be generic"),
-            ("fn main<'a>(a: &'a str) {}", "cannot be generic"),
+            ("const fn main() {}", "must not be `const`"),
+            ("unsafe fn main() {}", "must not be `unsafe`"),
+            ("extern \"C\" fn main() {}", "must not be `extern`"),
+            ("fn main<T>(a: T) {}", "must not be generic"),
+            ("fn main<'a>(a: &'a str) {}", "must not be generic"),
             (
                 "fn main() where u8: Copy {}",
-                "cannot have a `where` clause",
+                "must not have a `where` clause",
             ),
-            ("fn main(&self) {}", "cannot be a method"),
-            ("fn main(self: Box<Self>) {}", "cannot be a method"),
+            ("fn main(&self) {}", "must not be a method"),
+            ("fn main(self: Box<Self>) {}", "must not be a method"),
             (
                 "fn main(a: Vec<(u8, impl Copy)>) {}",
-                "cannot take `impl Trait`",
+                "must not take `impl Trait`",
             ),
-            ("fn main(a: u8, ...) {}", "cannot be variadic"),
-            ("fn main() -> _ {}", "`main` cannot return `_`"),
+            ("fn main(a: u8, ...) {}", "must not be variadic"),
+            ("fn main() -> _ {}", "must not return `_`"),
         ] {
             let errors = verdict(text, &Config::default());
             assert!(errors.contains(message), "{text}: {errors}");
@@ -184,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn a_runtime_needs_something_to_run() {
+    fn a_runtime_needs_an_async_function() {
         let config = Config {
             runtime: syn::parse_str("smol::block_on").ok(),
             ..Config::default()
         };
 
-        assert!(verdict("fn main() {}", &config).contains("this function is none"));
+        assert!(verdict("fn main() {}", &config).contains("this function is not async"));
         assert!(verdict("async fn main() {}", &config).is_empty());
     }
 }

@@ -1,7 +1,7 @@
-//! One value of the attribute, held against the kind of its option.
+//! Checks one value of the attribute against the kind of its option.
 //!
-//! It knows the literals of the language and asks the grammars of `prefork-options`; an expression that is no literal is
-//! let through, the type checker and the start of the program will judge it.
+//! It knows the literals of Rust and uses the grammars of `prefork-options`. It accepts any other
+//! expression: the type checker and the start of the program check it.
 
 use prefork_options::{Address, Kind, Network, address, duration, list, protocols};
 use quote::ToTokens;
@@ -9,7 +9,7 @@ use syn::{Expr, ExprLit, Lit, LitInt, LitStr, UnOp};
 
 use crate::errors::Errors;
 
-/// Reports what is wrong with a value as far as one can tell before the program is compiled.
+/// Reports the errors of a value that are known at compile time.
 pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
     if let (Kind::Addresses, Expr::Array(array)) = (kind, bare(value)) {
         return check_addresses(&array.elems, value, errors);
@@ -42,7 +42,7 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
             report(number, kind.check(number.base10_digits()), errors);
         }
         (Kind::Duration | Kind::Window, Some(Lit::Int(number))) => {
-            let text = format!("{}, {}", mismatch(kind, "a number"), in_quotes(number));
+            let text = format!("{}; {}", mismatch(kind, "a number"), in_quotes(number));
             errors.at(number, text);
         }
         (_, _) => {
@@ -53,7 +53,7 @@ pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
     }
 }
 
-/// Takes the wrapping from a value: parentheses, and the invisible groups around what a `macro_rules!` macro passed on.
+/// Removes parentheses and the invisible groups of a `macro_rules!` macro.
 pub(crate) fn bare(value: &Expr) -> &Expr {
     match value {
         Expr::Group(group) => bare(&group.expr),
@@ -62,7 +62,7 @@ pub(crate) fn bare(value: &Expr) -> &Expr {
     }
 }
 
-/// The literal that a value is, if it is one.
+/// The literal, if the value is one.
 pub(crate) fn literal(value: &Expr) -> Option<&Lit> {
     match bare(value) {
         Expr::Lit(ExprLit { lit, .. }) => Some(lit),
@@ -70,7 +70,7 @@ pub(crate) fn literal(value: &Expr) -> Option<&Lit> {
     }
 }
 
-/// Says what a value is, in words; `None` for one whose type is not known from its look.
+/// Describes a value for a message; `None` if its syntax does not show its type.
 pub(crate) fn describe(value: &Expr) -> Option<&'static str> {
     if let Some(literal) = literal(value) {
         return Some(match literal {
@@ -82,7 +82,7 @@ pub(crate) fn describe(value: &Expr) -> Option<&'static str> {
             Lit::Int(_) => "a number",
             Lit::Float(_) => "a floating-point number",
             Lit::Bool(_) => "a boolean",
-            // The enum may grow.
+            // The enum is non-exhaustive.
             _ => "another literal",
         });
     }
@@ -102,11 +102,11 @@ fn mismatch(kind: Kind, found: &str) -> String {
     format!("expected {}, found {found}", kind.expected())
 }
 
-/// `5` may mean `"5s"`, and `5s` certainly does.
+/// The suggestion for a number without quotes: `5` may mean `"5s"`, and `5s` does.
 fn in_quotes(number: &LitInt) -> String {
     let written = number.to_string();
     if duration::parse(&written).is_ok() {
-        return format!("write it in quotes: \"{written}\"");
+        return format!("put it in quotes: \"{written}\"");
     }
     format!("did you mean \"{}s\"?", number.base10_digits())
 }
@@ -120,24 +120,24 @@ fn check_addresses<'a>(
     if elements.is_empty() {
         errors.at(
             array,
-            "the array is empty, expected an address in it or no `listen`",
+            "the array is empty; add an address, or remove `listen`",
         );
     }
     let known = elements
         .iter()
         .filter_map(|element| Some((*element, check_element(element, errors)?)));
-    let (places, known): (Vec<_>, Vec<_>) = known.unzip();
-    // The name of an unnamed address follows from its place, so all must be known to compare them.
+    let (spans, known): (Vec<_>, Vec<_>) = known.unzip();
+    // The default name of an address is its index, so names are compared only if all are known.
     if known.len() == elements.len()
         && let Err(clash) = list::name(known)
     {
-        errors.at(places[clash.place], clash.error);
+        errors.at(spans[clash.place], clash.error);
     }
 }
 
-/// Reports the addresses of a value of `listen` that cannot be bound beside each other, whichever of these networks holds.
+/// Reports addresses of `listen` that conflict in each of these networks.
 pub(crate) fn check_overlaps(listen: &Expr, networks: &[Option<Network>], errors: &mut Errors) {
-    let (places, mut known): (Vec<_>, Vec<_>) = known_addresses(listen).into_iter().unzip();
+    let (spans, mut known): (Vec<_>, Vec<_>) = known_addresses(listen).into_iter().unzip();
     let is_complete = match bare(listen) {
         Expr::Array(array) => array.elems.len() == known.len(),
         _ => true,
@@ -153,11 +153,13 @@ pub(crate) fn check_overlaps(listen: &Expr, networks: &[Option<Network>], errors
         clashes.retain(|clash| others.iter().any(|other| other.place == clash.place));
     }
     for clash in clashes {
-        errors.at(places[clash.place], clash.error);
+        errors.at(spans[clash.place], clash.error);
     }
 }
 
-/// Each name by itself, where it is a literal; whether one is there twice, where all are.
+/// Checks the names of protocols that are literals.
+///
+/// If all names are literals, it also checks for duplicates.
 fn check_protocols(value: &Expr, errors: &mut Errors) {
     let Expr::Array(array) = bare(value) else {
         return;
@@ -180,7 +182,7 @@ fn check_protocols(value: &Expr, errors: &mut Errors) {
     }
 }
 
-/// The addresses that a value of `listen` is known to have, each with its place.
+/// The known addresses of a value of `listen`, each with its expression.
 pub(crate) fn known_addresses(value: &Expr) -> Vec<(&Expr, Address)> {
     if let Expr::Array(array) = bare(value) {
         let known = |element| Some((element, address::parse(&known_text(element)?).ok()?));
@@ -191,7 +193,7 @@ pub(crate) fn known_addresses(value: &Expr) -> Vec<(&Expr, Address)> {
     known.map(|address| (value, address)).collect()
 }
 
-/// The text that a value is known to be.
+/// The text of a value that is a string literal.
 pub(crate) fn known_text(value: &Expr) -> Option<String> {
     match literal(value) {
         Some(Lit::Str(text)) => Some(text.value()),
@@ -215,11 +217,11 @@ fn check_address(text: &LitStr, errors: &mut Errors) -> Option<Address> {
 }
 
 fn report<T>(
-    place: &impl ToTokens,
-    verdict: Result<T, prefork_options::ParseError>,
+    tokens: &impl ToTokens,
+    result: Result<T, prefork_options::ParseError>,
     errors: &mut Errors,
 ) -> Option<T> {
-    verdict.map_err(|error| errors.at(place, error)).ok()
+    result.map_err(|error| errors.at(tokens, error)).ok()
 }
 
 #[cfg(test)]
@@ -227,14 +229,14 @@ mod tests {
     use super::*;
 
     fn verdict(kind: Kind, text: &str) -> String {
-        let value = syn::parse_str(text).expect("it is an expression");
+        let value = syn::parse_str(text).expect("an expression");
         let mut errors = Errors::default();
         check(kind, &value, &mut errors);
         errors.into_tokens().to_string()
     }
 
     #[test]
-    fn good_literals_pass() {
+    fn valid_literals_pass() {
         for (kind, text) in [
             (Kind::Workers, "4"),
             (Kind::Workers, "0x10"),
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_literal_passes() {
+    fn other_expressions_pass() {
         for text in [
             "f()",
             "CONST",
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_told() {
+    fn each_mistake_is_reported() {
         for (kind, text, message) in [
             (Kind::Workers, "10001", "'10001' is too many workers"),
             (
@@ -318,19 +320,19 @@ mod tests {
             (
                 Kind::Duration,
                 "5",
-                "found a number, did you mean \\\"5s\\\"?",
+                "found a number; did you mean \\\"5s\\\"?",
             ),
             (
                 Kind::Duration,
                 "5s",
-                "found a number, write it in quotes: \\\"5s\\\"",
+                "found a number; put it in quotes: \\\"5s\\\"",
             ),
-            (Kind::Duration, "\"5\"", "has no unit behind 5"),
+            (Kind::Duration, "\"5\"", "has no unit after 5"),
             (Kind::Duration, "|| 5", "found a closure"),
             (
                 Kind::Window,
                 "60",
-                "found a number, did you mean \\\"60s\\\"?",
+                "found a number; did you mean \\\"60s\\\"?",
             ),
             (Kind::Window, "\"ever\"", "or \\\"forever\\\""),
             (Kind::Network, "\"udp\"", "is not a network"),
@@ -348,28 +350,24 @@ mod tests {
             (
                 Kind::Addresses,
                 "[\":80\", \"listener0=:81\"]",
-                "are both called 'listener0'",
+                "are both named 'listener0'",
             ),
-            (Kind::Addresses, "\"8080\"", "is a port alone"),
-            (Kind::Addresses, "[\":80,:81\"]", "has a comma"),
-            (Kind::Addresses, "\"a=:80,a=:81\"", "are both called 'a'"),
-            (
-                Kind::Prefix,
-                "\"myapp\"",
-                "is not what variables are called",
-            ),
+            (Kind::Addresses, "\"8080\"", "is only a port"),
+            (Kind::Addresses, "[\":80,:81\"]", "contains a comma"),
+            (Kind::Addresses, "\"a=:80,a=:81\"", "are both named 'a'"),
+            (Kind::Prefix, "\"myapp\"", "contains invalid characters"),
             (Kind::Prefix, "4", "expected a prefix such as"),
             (
                 Kind::Pem,
                 "\"-----BEGIN PRIVATE KEY-----\"",
-                "a program gives the text as bytes",
+                "pass PEM text as bytes",
             ),
             (
                 Kind::Pem,
                 "4",
                 "expected the path of a PEM file, or its bytes, found a number",
             ),
-            (Kind::Protocols, "[\"h2\", \"h2\"]", "'h2' is there twice"),
+            (Kind::Protocols, "[\"h2\", \"h2\"]", "'h2' is listed twice"),
             (Kind::Protocols, "[\"h2\", 'x']", "found a character"),
         ] {
             let found = verdict(kind, text);

@@ -1,4 +1,4 @@
-//! The door to the expansion, tried with a real compiler.
+//! `PREFORK_MACRO_DEBUG` prints the expansion, tested with a real compiler.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub fn serve() {
 ";
 
 #[test]
-fn the_expansion_is_written_where_it_is_asked_for() {
+fn the_expansion_is_printed_on_request() {
     assert_eq!(compile(None), "");
     assert_eq!(compile(Some("0")), "");
 
@@ -50,11 +50,11 @@ fn the_expansion_is_written_where_it_is_asked_for() {
     assert!(shown.contains("let _body = 4;"), "{shown}");
 }
 
-/// What the compiler says.
+/// Compiles the source; returns the stderr of the compiler.
 fn compile(debug: Option<&str>) -> String {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let source = folder.join("source.rs");
-    fs::write(&source, SOURCE).expect("the folder is there for this");
+    fs::write(&source, SOURCE).expect("a writable folder");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output: Output = Command::new(rustc)
         .args(["--edition=2024", "--emit=metadata", "--extern"])
@@ -64,23 +64,25 @@ fn compile(debug: Option<&str>) -> String {
         .env_remove("PREFORK_MACRO_DEBUG")
         .envs(debug.map(|value| ("PREFORK_MACRO_DEBUG", value)))
         .output()
-        .expect("a test that was compiled has a compiler");
+        .expect("the compiler that has compiled this test");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{text}");
     text
 }
 
-/// The attribute as cargo has built it for this test: the newest one beside it.
+/// The attribute's library that cargo built for this test: the newest one in its folder.
 fn library() -> PathBuf {
-    let test = std::env::current_exe().expect("it runs");
-    let folder = test.parent().expect("it stands in a folder");
-    let entries = fs::read_dir(folder).expect("it can be read");
+    let test = std::env::current_exe().expect("the path of this test");
+    let folder = test.parent().expect("its folder");
+    let entries = fs::read_dir(folder).expect("a readable folder");
     let libraries = entries.filter_map(|entry| {
         let path = entry.ok()?.path();
         let written = path.metadata().ok()?.modified().ok()?;
         is_library(&path).then_some((written, path))
     });
-    let newest = libraries.max().expect("cargo builds it before its tests");
+    let newest = libraries
+        .max()
+        .expect("cargo builds the library before its tests");
     newest.1
 }
 

@@ -1,10 +1,10 @@
-//! Whatever stands in the attribute and below it, an answer comes: valid code, or errors at their places.
+//! The attribute expands any tokens without a panic: to valid code, or to errors at their spans.
 
 use proptest::prelude::*;
 
 use super::judge::judge;
 
-/// Words that lead deep into the parsers.
+/// Tokens that get far into the parsers.
 const WORDS: &[&str] = &[
     "workers",
     "listen",
@@ -105,7 +105,7 @@ fn functions() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn whatever_is_written_gets_an_answer(arguments in arguments(), item in functions()) {
+    fn any_tokens_expand(arguments in arguments(), item in functions()) {
         if let Err(complaint) = judge(&arguments, &item) {
             prop_assert!(false, "{complaint}");
         }

@@ -5,7 +5,7 @@ use quote::quote;
 
 use crate::main_tokens;
 
-/// Compares without the white space that a printer chooses.
+/// Compares tokens, so that white space does not matter.
 fn assert_expands(arguments: TokenStream, item: &TokenStream, expected: &TokenStream) {
     let found = main_tokens(arguments, item);
 
@@ -43,9 +43,9 @@ fn the_shortest_form_is_one_call() {
 }
 
 #[test]
-fn attributes_of_others_see_an_entry_without_arguments() {
+fn attributes_of_other_crates_get_a_function_without_arguments() {
     assert_expands(
-        quote!(crate = crate::door),
+        quote!(crate = crate::reexport),
         &quote! {
             /// Serves.
             #[tokio::main(flavor = "current_thread")]
@@ -57,7 +57,7 @@ fn attributes_of_others_see_an_entry_without_arguments() {
             #[inline]
             #[must_use]
             pub fn main() -> ::std::process::ExitCode {
-                use crate::door::__private as __prefork_runtime;
+                use crate::reexport::__private as __prefork_runtime;
                 #[allow(clippy::needless_pass_by_value)]
                 #[inline]
                 async fn main(_http: Listener, Worker { .. }: Worker) -> io::Result<()> { serve().await }
@@ -85,7 +85,7 @@ fn attributes_of_others_see_an_entry_without_arguments() {
 }
 
 #[test]
-fn a_runtime_of_ours_is_asked_for_around_the_call() {
+fn an_async_function_uses_the_runtime_of_prefork() {
     assert_expands(
         quote!(runtime_threads = 4),
         &quote!(
@@ -115,7 +115,7 @@ fn a_runtime_of_ours_is_asked_for_around_the_call() {
 }
 
 #[test]
-fn a_runtime_of_choice_gets_the_future() {
+fn a_runtime_function_gets_the_future() {
     assert_expands(
         quote!(runtime = smol::block_on),
         &quote!(
@@ -147,7 +147,7 @@ fn a_runtime_of_choice_gets_the_future() {
 }
 
 #[test]
-fn what_is_no_function_stays_with_its_error() {
+fn an_item_that_is_no_function_is_kept_with_an_error() {
     assert_expands(
         quote!(workers = 4),
         &quote!(
@@ -161,7 +161,7 @@ fn what_is_no_function_stays_with_its_error() {
 }
 
 #[test]
-fn an_argument_that_is_configured_away_takes_its_place_with_it() {
+fn an_argument_that_cfg_removes_does_not_count() {
     let found = main_tokens(
         quote!(),
         &quote!(
@@ -187,34 +187,34 @@ fn an_argument_that_is_configured_away_takes_its_place_with_it() {
 }
 
 #[test]
-fn an_async_function_asks_for_our_runtime_only_without_another() {
-    let asks = |arguments, item: TokenStream| {
+fn an_async_function_with_another_runtime_does_not_use_that_of_prefork() {
+    let uses_tokio = |arguments, item: TokenStream| {
         main_tokens(arguments, &item)
             .to_string()
             .contains("__with_tokio")
     };
 
-    assert!(asks(
+    assert!(uses_tokio(
         quote!(),
         quote!(
             #[inline]
             async fn main() {}
         )
     ));
-    assert!(!asks(
+    assert!(!uses_tokio(
         quote!(),
         quote!(
             fn main() {}
         )
     ));
-    assert!(!asks(
+    assert!(!uses_tokio(
         quote!(),
         quote!(
             #[tokio::main]
             async fn main() {}
         )
     ));
-    assert!(!asks(
+    assert!(!uses_tokio(
         quote!(runtime = smol::block_on),
         quote!(
             async fn main() {}
@@ -244,7 +244,7 @@ fn a_function_that_never_returns_gets_a_result() {
 }
 
 #[test]
-fn mistakes_leave_a_main_and_the_function() {
+fn errors_leave_a_main_and_the_function() {
     assert_expands(
         quote!(workers = true),
         &quote!(#[tokio::main] async fn main(_a: A) { half written }),

@@ -1,4 +1,4 @@
-//! The attribute as a whole, on tokens that no compiler has seen.
+//! Tests of the whole attribute, from tokens to tokens, without a compiler.
 
 mod any_tokens;
 mod expansion;

@@ -1,7 +1,7 @@
-//! Every text that the attribute can answer with is seen in a case of the UI tests.
+//! Each message of the attribute occurs in a case of the UI tests.
 //!
-//! The texts are those of the sources: each literal of several words, here and in the grammars. What stands in braces in
-//! one may be anything in the case.
+//! The messages are the string literals of several words in this crate and in the grammars. Text in
+//! braces may be any text in the case.
 
 use std::fs;
 use std::path::Path;
@@ -9,28 +9,28 @@ use std::path::Path;
 use proc_macro2::{TokenStream, TokenTree};
 use syn::LitStr;
 
-/// Texts that no attribute can bring about, and why.
-const ELSEWHERE: &[(&str, &str)] = &[
+/// Texts that no case can show, and why.
+const WITHOUT_CASE: &[(&str, &str)] = &[
     (
         "// `#[prefork::main]` at {file}:{line} expands to\n{text}\n",
-        "no error: who asks for it gets it, see tests/debug.rs",
+        "no error: printed on request, see tests/debug.rs",
     ),
-    ("another literal", "the parser knows no other today"),
+    ("another literal", "the parser has no other literals today"),
     (
         "no listener is configured",
-        "without `listen` the operator names the listeners",
+        "without `listen` in the source, the environment sets the listeners",
     ),
-    ("is not a port, {PORTS}", "said of the variable PORT"),
+    ("is not a port, {PORTS}", "an error of the variable PORT"),
     (
-        "{} is a text, expected code",
-        "a literal is refused before the grammar is asked",
+        "{} is text, expected a function or a closure",
+        "a literal is rejected before the grammar is called",
     ),
 ];
 
 #[test]
 fn every_text_has_a_case() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let workspace = package.parent().expect("it stands in the workspace");
+    let workspace = package.parent().expect("a folder of the workspace");
     let cases = files(&workspace.join("tests/ui/fail"), "stderr").join("\n");
     let sources = [
         files(&package.join("src"), "rs"),
@@ -42,10 +42,10 @@ fn every_text_has_a_case() {
         .flatten()
         .flat_map(|source| texts_of(source))
         .collect();
-    assert!(texts.len() > 50, "they are found: {texts:?}");
+    assert!(texts.len() > 50, "too few texts found: {texts:?}");
     let missing: Vec<_> = texts
         .iter()
-        .filter(|text| ELSEWHERE.iter().all(|(known, _)| known != text))
+        .filter(|text| WITHOUT_CASE.iter().all(|(known, _)| known != text))
         .filter(|text| !cases.lines().any(|line| shows(line, text)))
         .collect();
     assert!(
@@ -53,44 +53,44 @@ fn every_text_has_a_case() {
         "no file in tests/ui/fail shows {missing:#?}"
     );
 
-    for (text, _) in ELSEWHERE {
+    for (text, _) in WITHOUT_CASE {
         assert!(
             texts.iter().any(|other| other == text),
-            "'{text}' is no text any more"
+            "'{text}' no longer exists"
         );
     }
 }
 
-/// The contents of the files of a folder, not of those below.
+/// The contents of the files in a folder, without its subfolders.
 fn files(folder: &Path, extension: &str) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("the folder stands in the repository");
-    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    let entries = fs::read_dir(folder).expect("a folder of the repository");
+    let paths = entries.map(|entry| entry.expect("a readable folder").path());
     paths
         .filter(|path| path.extension().is_some_and(|found| found == extension))
-        .map(|path| fs::read_to_string(path).expect("it is text"))
+        .map(|path| fs::read_to_string(path).expect("a text file"))
         .collect()
 }
 
-/// The literals of several words in a source, without its docs, its tests and the table's rows.
+/// The string literals of several words in a source, without docs, tests and macro definitions.
 fn texts_of(source: &str) -> Vec<String> {
     let code = source
         .split("#[cfg(test)]\nmod tests")
         .next()
         .unwrap_or_default();
     let mut texts = Vec::new();
-    collect(code.parse().expect("it is Rust"), &mut texts);
+    collect(code.parse().expect("Rust"), &mut texts);
     texts
 }
 
 fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
-    let mut is_of_no_interest = false;
+    let mut is_skipped = false;
     for token in tokens {
         match token {
-            TokenTree::Group(_) if is_of_no_interest => is_of_no_interest = false,
+            TokenTree::Group(_) if is_skipped => is_skipped = false,
             TokenTree::Group(group) => collect(group.stream(), texts),
-            TokenTree::Ident(word) if word == "macro_rules" => is_of_no_interest = true,
-            // The attributes of an item, docs among them.
-            TokenTree::Punct(mark) if mark.as_char() == '#' => is_of_no_interest = true,
+            TokenTree::Ident(word) if word == "macro_rules" => is_skipped = true,
+            // Attributes, including docs.
+            TokenTree::Punct(mark) if mark.as_char() == '#' => is_skipped = true,
             TokenTree::Ident(_) | TokenTree::Punct(_) => {}
             TokenTree::Literal(literal) => {
                 if let Ok(text) = syn::parse_str::<LitStr>(&literal.to_string())
@@ -103,17 +103,17 @@ fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
     }
 }
 
-/// Whether a line holds the pieces of a text in their order.
+/// Whether a line contains the parts of a text between its braces, in their order.
 fn shows(line: &str, text: &str) -> bool {
     let mut rest = line;
-    text.split('{').enumerate().all(|(place, piece)| {
-        let piece = match piece.split_once('}') {
-            Some((_, behind)) if place > 0 => behind,
-            _ => piece,
+    text.split('{').enumerate().all(|(index, part)| {
+        let part = match part.split_once('}') {
+            Some((_, after)) if index > 0 => after,
+            _ => part,
         };
-        match rest.find(piece) {
+        match rest.find(part) {
             Some(start) => {
-                rest = &rest[start + piece.len()..];
+                rest = &rest[start + part.len()..];
                 true
             }
             None => false,

@@ -1,5 +1,7 @@
-//! The attribute's side of the table that holds all three doors together: a text gets the verdict that builder and
-//! environment give it. Their side is in `prefork/src/config/tests/verdicts.rs`.
+//! The attribute accepts and rejects the same texts as the builder and the environment.
+//!
+//! All three are tested with one table. The tests of the other two are in
+//! `prefork/src/config/tests/verdicts.rs`.
 
 use prefork_options::{TABLE, quote as quoted};
 use quote::{format_ident, quote};
@@ -9,12 +11,12 @@ use crate::main_tokens;
 const VERDICTS: &str = include_str!("../../../prefork/options/tests/verdicts.txt");
 
 #[test]
-fn the_attribute_gives_the_verdicts_of_the_table() {
+fn the_attribute_gives_the_results_of_the_table() {
     for line in VERDICTS
         .lines()
         .filter(|line| line.contains('|') && !line.starts_with('#'))
     {
-        let [kind, text, verdict] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+        let [kind, text, message] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
             panic!("not three columns: {line}");
         };
         for row in TABLE {
@@ -29,10 +31,15 @@ fn the_attribute_gives_the_verdicts_of_the_table() {
                 ),
             )
             .to_string();
-            // As the text of an error stands in the tokens.
-            let expected = verdict.trim_end_matches('…').replace('"', "\\\"");
-            let is_refused = found.contains("compile_error");
-            assert_eq!(is_refused, !verdict.is_empty(), "{}: {found}", quoted(line));
+            // Escaped like the literal in the tokens.
+            let expected = message.trim_end_matches('…').replace('"', "\\\"");
+            let is_rejected = found.contains("compile_error");
+            assert_eq!(
+                is_rejected,
+                !message.is_empty(),
+                "{}: {found}",
+                quoted(line)
+            );
             assert!(found.contains(&expected), "{line}: {found}");
         }
     }

@@ -1,10 +1,10 @@
-//! Where to listen: `[name=][tls://]host:port`.
+//! The grammar of an address to listen on: `[name=][tls://]host:port`.
 //!
-//! The port may be left open, for somebody else to say: `host` alone, or `:` where the host is left out as well. `host:`
-//! is refused, since it is what remains of `host:$PORT` where the variable was lost.
+//! The port may be open, to be taken from the variable `PORT`: `host` alone, or `:` if the host is
+//! empty too. `host:` is an error, because it is what remains of `host:$PORT` if the variable is unset.
 //!
-//! It knows how addresses are written; it does not know whether a host exists, a port is free or a name is taken (see
-//! [`list`](crate::list) for the last). Nothing is resolved here.
+//! It does not know whether a host exists, a port is free or a name is unique (for the last, see
+//! [`list`](crate::list)). It resolves nothing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,9 @@ use crate::count::digits;
 use crate::error::quote;
 use crate::host;
 
-/// The longest name of a listener, as in systemd's `FileDescriptorName=` (systemd.socket(5)).
+/// The longest name of a listener, in characters.
+///
+/// It is the limit of systemd's `FileDescriptorName=` (systemd.socket(5)).
 pub const MAX_NAME: usize = 255;
 
 const EXPECTED: &str = "expected 'host:port' such as '127.0.0.1:8080'";
@@ -24,36 +26,37 @@ const PORTS: &str = "expected a number from 0 to 65535";
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
-    /// What arguments of `main` call it, if it was given a name.
+    /// The name of the listener, if it has one.
     pub name: Option<String>,
-    /// An IPv4 address, an IPv6 address (without brackets, with the zone where it is link-local), a host name, or empty
-    /// for all interfaces.
+    /// An IPv4 address, an IPv6 address, a host name, or empty for all interfaces.
+    ///
+    /// An IPv6 address has no brackets; a link-local one includes its zone.
     pub host: String,
     /// The TCP port; 0 lets the system choose, `None` leaves it open.
     pub port: Option<u16>,
-    /// Whether who connects there is to speak TLS.
+    /// Whether clients must speak TLS.
     pub is_tls: bool,
 }
 
-/// What stands before a place where TLS is spoken.
+/// The prefix of the host that marks a listener for TLS.
 const TLS: &str = "tls://";
 
 /// Reads one address.
 ///
 /// # Errors
 ///
-/// Any text that is not `[name=][tls://]host:port`, each mistake with its own words.
+/// Any text that is not `[name=][tls://]host:port`; each mistake has its own message.
 pub fn parse(text: &str) -> Result<Address, ParseError> {
     refuse_other_worlds(text)?;
-    let (name, place) = match text.split_once('=') {
-        Some((name, place)) => (Some(parse_name(text, name)?), place),
+    let (name, rest) = match text.split_once('=') {
+        Some((name, rest)) => (Some(parse_name(text, name)?), rest),
         None => (None, text),
     };
-    let (is_tls, place) = match place.strip_prefix(TLS) {
-        Some(place) => (true, place),
-        None => (false, place),
+    let (is_tls, rest) = match rest.strip_prefix(TLS) {
+        Some(rest) => (true, rest),
+        None => (false, rest),
     };
-    let (host, port) = split(text, place)?;
+    let (host, port) = split(text, rest)?;
     let address = Address {
         name,
         is_tls,
@@ -67,13 +70,13 @@ pub fn parse(text: &str) -> Result<Address, ParseError> {
             host: format!("{}%eth0", address.host),
             port: address.port,
         };
-        let reason = format!("has no zone, a link-local address needs a zone: {with_zone}");
+        let reason = format!("is a link-local address without a zone, expected {with_zone}");
         return Err(refuse(text, &reason));
     }
     Ok(address)
 }
 
-/// Reads a port that stands alone, as in the variable `PORT`.
+/// Reads a port without a host, as in the variable `PORT`.
 ///
 /// # Errors
 ///
@@ -85,62 +88,56 @@ pub fn port(text: &str) -> Result<u16, ParseError> {
         .ok_or_else(|| refuse(text, &format!("is not a port, {PORTS}")))
 }
 
-/// Parts the host from the port, if there is one.
-fn split<'a>(text: &str, place: &'a str) -> Result<(&'a str, Option<&'a str>), ParseError> {
-    if place.is_empty() {
-        return Err(refuse(
-            text,
-            &format!("has no address at its end, {EXPECTED}"),
-        ));
+/// Splits `host:port` into the host and the port, if it has one.
+fn split<'a>(text: &str, address: &'a str) -> Result<(&'a str, Option<&'a str>), ParseError> {
+    if address.is_empty() {
+        return Err(refuse(text, &format!("has no host and port, {EXPECTED}")));
     }
-    if place == ":" {
+    if address == ":" {
         return Ok(("", None));
     }
-    // All of it is an IPv6 address.
-    if place.starts_with('[') && place.ends_with(']') {
-        return Ok((place, None));
+    // An IPv6 address without a port.
+    if address.starts_with('[') && address.ends_with(']') {
+        return Ok((address, None));
     }
-    match place.rsplit_once(':') {
+    match address.rsplit_once(':') {
         Some((host, port)) => Ok((host, Some(port))),
-        None if digits(place).is_some() => {
+        None if digits(address).is_some() => {
             let reason = format!(
-                "is a port alone, write '{}:{place}'",
-                &text[..text.len() - place.len()]
+                "is only a port, expected '{}:{address}'",
+                &text[..text.len() - address.len()]
             );
             Err(refuse(text, &reason))
         }
-        None => Ok((place, None)),
+        None => Ok((address, None)),
     }
 }
 
-/// Recognizes what people write who think of something else than `host:port`.
+/// Rejects URLs, paths, lists and other texts that are not meant as `host:port`.
 fn refuse_other_worlds(text: &str) -> Result<(), ParseError> {
     if text.is_empty() {
         return Err(ParseError::new(format!("the address is empty, {EXPECTED}")));
     }
     if text.contains(char::is_whitespace) {
-        return Err(refuse(text, &format!("holds white space, {EXPECTED}")));
+        return Err(refuse(text, &format!("contains white space, {EXPECTED}")));
     }
     if text.contains(',') {
-        let reason = format!("has a comma, {EXPECTED} for each listener alone");
+        let reason = format!("contains a comma, {EXPECTED} for each listener");
         return Err(refuse(text, &reason));
     }
-    let place = text.split_once('=').map_or(text, |(_, place)| place);
-    match place.split_once("://") {
+    let address = text.split_once('=').map_or(text, |(_, address)| address);
+    match address.split_once("://") {
         Some(("tls", _)) | None => {}
         Some((scheme, _)) => {
-            let instead = match scheme.to_ascii_lowercase().as_str() {
-                "https" | "tls" | "ssl" => format!("for TLS write '{TLS}' there"),
+            let help = match scheme.to_ascii_lowercase().as_str() {
+                "https" | "tls" | "ssl" => format!("for TLS, use '{TLS}' instead"),
                 _ => EXPECTED.to_owned(),
             };
             let scheme = quote(&format!("{scheme}://"));
-            return Err(refuse(
-                text,
-                &format!("is a URL, leave out {scheme}; {instead}"),
-            ));
+            return Err(refuse(text, &format!("is a URL, remove {scheme}; {help}")));
         }
     }
-    if place.starts_with(['/', '.', '@']) || place.starts_with("unix:") {
+    if address.starts_with(['/', '.', '@']) || address.starts_with("unix:") {
         return Err(refuse(text, &format!("is a path, {EXPECTED}")));
     }
     Ok(())
@@ -151,20 +148,20 @@ fn parse_name(text: &str, name: &str) -> Result<String, ParseError> {
     if name.is_empty() {
         return Err(refuse(
             text,
-            "has nothing before '=', expected a name or no '='",
+            "has no name before '=', expected a name or no '='",
         ));
     }
     if !name.bytes().all(is_allowed) {
         let name = quote(name);
         return Err(refuse(
             text,
-            &format!("has the name {name}, expected only 'a' to 'z', '0' to '9' and '_' in it"),
+            &format!("has the name {name}, expected only 'a' to 'z', '0' to '9' and '_'"),
         ));
     }
     if name.len() > MAX_NAME {
         return Err(refuse(
             text,
-            &format!("has a name over {MAX_NAME} characters"),
+            &format!("has a name of more than {MAX_NAME} characters"),
         ));
     }
     Ok(name.to_owned())
@@ -172,7 +169,7 @@ fn parse_name(text: &str, name: &str) -> Result<String, ParseError> {
 
 fn parse_port(text: &str, port: &str) -> Result<u16, ParseError> {
     if port.is_empty() {
-        let reason = format!("has no port behind ':', {PORTS}, or no ':' to take it from PORT");
+        let reason = format!("has no port after ':', {PORTS}, or no ':' to use the variable PORT");
         return Err(refuse(text, &reason));
     }
     let Some(number) = digits(port) else {
@@ -224,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_addresses_come_back() {
+    fn a_parsed_address_is_written_as_it_was_read() {
         for (text, name, host, port) in [
             ("127.0.0.1:8080", None, "127.0.0.1", Some(8080)),
             (":8080", None, "", Some(8080)),
@@ -253,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_says_where_tls_is_spoken() {
+    fn the_tls_scheme_marks_an_address() {
         for (text, host, port) in [
             ("https=tls://0.0.0.0:443", "0.0.0.0", Some(443)),
             ("https=tls://[::1]:443", "::1", Some(443)),
@@ -271,37 +268,37 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_has_its_own_words() {
+    fn each_mistake_has_its_own_message() {
         for (text, message) in [
             (
                 "",
                 "the address is empty, expected 'host:port' such as '127.0.0.1:8080'",
             ),
-            ("8080", "'8080' is a port alone, write ':8080'"),
-            ("a=8080", "'a=8080' is a port alone, write 'a=:8080'"),
+            ("8080", "'8080' is only a port, expected ':8080'"),
+            ("a=8080", "'a=8080' is only a port, expected 'a=:8080'"),
             (
                 "a:",
-                "'a:' has no port behind ':', expected a number from 0 to 65535, or no ':' to take it from PORT",
+                "'a:' has no port after ':', expected a number from 0 to 65535, or no ':' to use the variable PORT",
             ),
             (
                 "a=",
-                "'a=' has no address at its end, expected 'host:port' such as '127.0.0.1:8080'",
+                "'a=' has no host and port, expected 'host:port' such as '127.0.0.1:8080'",
             ),
             (
                 "tls://",
-                "'tls://' has no address at its end, expected 'host:port' such as '127.0.0.1:8080'",
+                "'tls://' has no host and port, expected 'host:port' such as '127.0.0.1:8080'",
             ),
             (
                 "a=https://:443",
-                "'a=https://:443' is a URL, leave out 'https://'; for TLS write 'tls://' there",
+                "'a=https://:443' is a URL, remove 'https://'; for TLS, use 'tls://' instead",
             ),
             (
                 "TLS://:443",
-                "'TLS://:443' is a URL, leave out 'TLS://'; for TLS write 'tls://' there",
+                "'TLS://:443' is a URL, remove 'TLS://'; for TLS, use 'tls://' instead",
             ),
             (
                 "tls://443",
-                "'tls://443' is a port alone, write 'tls://:443'",
+                "'tls://443' is only a port, expected 'tls://:443'",
             ),
             (
                 "tls://tls://:443",
@@ -333,23 +330,23 @@ mod tests {
             ),
             (
                 " :80",
-                "' :80' holds white space, expected 'host:port' such as '127.0.0.1:8080'",
+                "' :80' contains white space, expected 'host:port' such as '127.0.0.1:8080'",
             ),
             (
                 "=:80",
-                "'=:80' has nothing before '=', expected a name or no '='",
+                "'=:80' has no name before '=', expected a name or no '='",
             ),
             (
                 ":80,:81",
-                "':80,:81' has a comma, expected 'host:port' such as '127.0.0.1:8080' for each listener alone",
+                "':80,:81' contains a comma, expected 'host:port' such as '127.0.0.1:8080' for each listener",
             ),
             (
                 "HTTP=:80",
-                "'HTTP=:80' has the name 'HTTP', expected only 'a' to 'z', '0' to '9' and '_' in it",
+                "'HTTP=:80' has the name 'HTTP', expected only 'a' to 'z', '0' to '9' and '_'",
             ),
             (
                 "http://0.0.0.0:80",
-                "'http://0.0.0.0:80' is a URL, leave out 'http://'; \
+                "'http://0.0.0.0:80' is a URL, remove 'http://'; \
                  expected 'host:port' such as '127.0.0.1:8080'",
             ),
             (
@@ -370,19 +367,19 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_in_a_zone_has_its_own_words() {
+    fn each_mistake_in_a_zone_has_its_own_message() {
         for (text, message) in [
             (
                 "[fe80::1]:80",
-                "'[fe80::1]:80' has no zone, a link-local address needs a zone: [fe80::1%eth0]:80",
+                "'[fe80::1]:80' is a link-local address without a zone, expected [fe80::1%eth0]:80",
             ),
             (
                 "a=tls://[fe80::1]",
-                "'a=tls://[fe80::1]' has no zone, a link-local address needs a zone: [fe80::1%eth0]",
+                "'a=tls://[fe80::1]' is a link-local address without a zone, expected [fe80::1%eth0]",
             ),
             (
                 "[::1%lo]:80",
-                "'[::1%lo]:80' has the zone 'lo', and only a link-local address (fe80::/10) has one; remove '%lo'",
+                "'[::1%lo]:80' has the zone 'lo', but only link-local addresses (fe80::/10) have a zone; remove '%lo'",
             ),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), message);
@@ -390,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_alone_is_read() {
+    fn a_port_without_a_host_is_read() {
         assert_eq!((port("0"), port("65535")), (Ok(0), Ok(65535)));
         for text in ["", "65536", "-1", "http", "tcp://10.0.0.1:80"] {
             assert_eq!(
@@ -409,7 +406,7 @@ mod tests {
             named(MAX_NAME + 1)
                 .unwrap_err()
                 .to_string()
-                .ends_with("has a name over 255 characters")
+                .ends_with("has a name of more than 255 characters")
         );
     }
 }

@@ -1,29 +1,31 @@
-//! What others call what we call otherwise: servers and supervisors that people come from.
+//! Names of options in other servers, and what to use in prefork instead.
 //!
-//! It knows words and what to write instead; other ways to write a name of our own (`RecoverThreshold`, `reuse_port`) are
-//! found without a list, see [`suggest`](crate::suggest). A word that means two things at others is explained, not
-//! translated.
+//! Other spellings of prefork's own names (`RecoverThreshold`, `reuse_port`) need no list, see
+//! [`suggest`](crate::suggest). A name with two meanings in other servers gets an explanation instead
+//! of one option.
 
 use crate::suggest::is_same;
 
-/// What a word of others is here.
+/// What to use instead of a name of another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alias {
-    /// An option of ours, by its name.
+    /// An option of prefork, by its name.
     Called(&'static str),
-    /// No single option: words that say what to do instead.
+    /// No single option has this meaning: a text that explains what to do.
     Instead(&'static str),
 }
 
-/// Finds what a word of others is here; case, `_` and `-` do not count.
-pub fn find(word: &str) -> Option<Alias> {
+/// Finds what to use instead of a name of another server.
+///
+/// Case, `_` and `-` are ignored.
+pub fn find(name: &str) -> Option<Alias> {
     ALIASES
         .iter()
-        .find(|(words, _)| words.iter().any(|other| is_same(word, other)))
+        .find(|(names, _)| names.iter().any(|other| is_same(name, other)))
         .map(|(_, alias)| *alias)
 }
 
-/// The words, next to what they are here.
+/// Names of other servers, and what to use instead.
 const ALIASES: &[(&[&str], Alias)] = &[
     (
         &[
@@ -43,7 +45,7 @@ const ALIASES: &[(&[&str], Alias)] = &[
     ),
     (
         &["host", "hostname", "ip", "port", "ports"],
-        Alias::Instead("host and port stand together in `listen`, as in \"0.0.0.0:8080\""),
+        Alias::Instead("set host and port together in `listen`, as in \"0.0.0.0:8080\""),
     ),
     (&["family", "net"], Alias::Called("network")),
     (&["so_reuseport"], Alias::Called("reuseport")),
@@ -127,8 +129,8 @@ const ALIASES: &[(&[&str], Alias)] = &[
     (
         &["timeout"],
         Alias::Instead(
-            "`ready_timeout` limits a worker's start, `shutdown_grace_period` its end; the time of a request is the \
-             body's",
+            "`ready_timeout` limits the start of a worker, `shutdown_grace_period` its stop; limit the time of \
+             requests in the server that `main` runs",
         ),
     ),
     (
@@ -147,7 +149,8 @@ const ALIASES: &[(&[&str], Alias)] = &[
             "write_timeout",
         ],
         Alias::Instead(
-            "connections and requests are limited by the server in the function; `ready_timeout` limits a worker's start",
+            "limit connections and requests in the server that `main` runs; `ready_timeout` limits the start of a \
+             worker",
         ),
     ),
     (
@@ -172,8 +175,8 @@ const ALIASES: &[(&[&str], Alias)] = &[
             "worker_ready",
         ],
         Alias::Instead(
-            "no hook is called when a worker is ready: `on_child_spawn` is called in the master after each start, and \
-             the code of a worker stands in the function",
+            "no hook is called when a worker is ready; `on_child_spawn` is called in the master after each start, and \
+             code for the worker belongs in `main`",
         ),
     ),
     (
@@ -184,7 +187,7 @@ const ALIASES: &[(&[&str], Alias)] = &[
             "on_starting",
         ],
         Alias::Instead(
-            "`init` is called first in each process, `on_master_ready` once in the master when all workers are started",
+            "`init` is called first in each process, `on_master_ready` once in the master after all workers were started",
         ),
     ),
     (
@@ -197,8 +200,8 @@ const ALIASES: &[(&[&str], Alias)] = &[
             "on_stop",
         ],
         Alias::Instead(
-            "no hook is called when the master stops: a worker awaits `prefork::shutdown()`, and a builder's program \
-             continues after its call; `on_master_death` is called in the workers of a master that died",
+            "no hook is called when the master stops; a worker can wait for `prefork::shutdown()`, and with the \
+             builder the program continues after `run`; `on_master_death` is called in a worker whose master died",
         ),
     ),
     (
@@ -217,7 +220,7 @@ const ALIASES: &[(&[&str], Alias)] = &[
             "on_worker_stop",
             "worker_exit",
         ],
-        Alias::Instead("`on_child_recover` hears of a child that ended, when it was replaced"),
+        Alias::Instead("`on_child_recover` is called after a worker that exited was replaced"),
     ),
     (
         &[
@@ -227,7 +230,7 @@ const ALIASES: &[(&[&str], Alias)] = &[
             "post_fork",
             "post_worker_init",
         ],
-        Alias::Instead("what a worker does first stands first in the function"),
+        Alias::Instead("put code that a worker runs first at the beginning of `main`"),
     ),
     (
         &["command_producer", "producer"],
@@ -235,7 +238,7 @@ const ALIASES: &[(&[&str], Alias)] = &[
     ),
     (
         &["before_fork", "pre_fork"],
-        Alias::Instead("`child_producer` is called before every start of a child"),
+        Alias::Instead("`child_producer` is called before each start of a worker"),
     ),
     (&["log", "logging"], Alias::Called("logger")),
     (
@@ -251,7 +254,7 @@ const ALIASES: &[(&[&str], Alias)] = &[
     (
         &["flavor"],
         Alias::Instead(
-            "`runtime_threads` says it: 1 is tokio's current-thread runtime, more is its multi-thread one",
+            "use `runtime_threads`: 1 is tokio's current-thread runtime, more is its multi-thread runtime",
         ),
     ),
     (
@@ -313,30 +316,33 @@ const ALIASES: &[(&[&str], Alias)] = &[
             "tls_port",
         ],
         Alias::Instead(
-            "an address says it, as in \"https=tls://0.0.0.0:443\", with `tls_cert` and `tls_key`",
+            "mark the address, as in \"https=tls://0.0.0.0:443\", and set `tls_cert` and `tls_key`",
         ),
     ),
     (
         &["ssl_ciphers", "ssl_protocols", "ssl_version", "tls_version"],
         Alias::Instead(
-            "versions and ciphers are those of rustls; a body with a plain listener brings a configuration of its own",
+            "versions and ciphers are the defaults of rustls; for others, take a plain `Listener` and configure TLS in \
+             `main`",
         ),
     ),
     (
         &["backlog"],
-        Alias::Instead("a listener's queue is as long as the system allows (`net.core.somaxconn`)"),
+        Alias::Instead(
+            "the queue of a listener is as long as the system allows (`net.core.somaxconn`)",
+        ),
     ),
     (
         &["preload", "preload_app"],
-        Alias::Instead("there is no such thing: every worker is the program started anew"),
+        Alias::Instead("not supported: each worker executes the program from its beginning"),
     ),
     (
         &["max_requests", "max_requests_jitter"],
-        Alias::Instead("there is no such thing: a worker lives until it ends or the master stops"),
+        Alias::Instead("not supported: a worker runs until it exits or the master stops"),
     ),
     (
         &["daemon", "daemonize"],
-        Alias::Instead("there is no such thing: the master stays where it was started"),
+        Alias::Instead("not supported: the master stays in the foreground"),
     ),
 ];
 
@@ -347,7 +353,7 @@ mod tests {
     use crate::suggest::{Hint, hint};
 
     #[test]
-    fn words_of_the_peers_are_known_in_any_case() {
+    fn names_of_other_servers_are_found_in_any_case() {
         for (word, name) in [
             ("addr", "listen"),
             ("Bind", "listen"),
@@ -365,12 +371,12 @@ mod tests {
         for word in ["timeout", "port", "backlog", "preload"] {
             assert!(matches!(find(word), Some(Alias::Instead(_))), "{word}");
         }
-        assert_eq!(find("colour"), None);
+        assert_eq!(find("color"), None);
     }
 
-    /// A hook of another process or another moment, or the limit of something else, must not be suggested.
+    /// A hook of another process or time, or a limit of something else, must not be suggested.
     #[test]
-    fn words_of_another_process_or_moment_are_explained() {
+    fn names_with_another_meaning_are_explained() {
         let names = || crate::TABLE.iter().map(|row| row.name);
         for (word, text) in [
             (
@@ -378,14 +384,14 @@ mod tests {
                 "no hook is called when a worker is ready",
             ),
             ("on_child_ready", "no hook is called when a worker is ready"),
-            ("on_worker_death", "`on_child_recover` hears"),
-            ("on_child_death", "`on_child_recover` hears"),
+            ("on_worker_death", "`on_child_recover` is called after"),
+            ("on_child_death", "`on_child_recover` is called after"),
             ("on_master_start", "`init` is called first"),
             ("on_master_stop", "no hook is called when the master stops"),
             ("on_master_exit", "no hook is called when the master stops"),
-            ("read_timeout", "connections and requests are limited"),
-            ("header_timeout", "connections and requests are limited"),
-            ("tls_port", "an address says it"),
+            ("read_timeout", "limit connections and requests"),
+            ("header_timeout", "limit connections and requests"),
+            ("tls_port", "mark the address"),
         ] {
             let Some(Hint::Instead(found)) = hint(word, names()) else {
                 panic!("{word}: {:?}", hint(word, names()));
@@ -394,20 +400,20 @@ mod tests {
         }
     }
 
-    /// A word that were one of ours would never be asked for, one that stood here twice would have two answers, and an
-    /// option that is gone must take its words along.
+    /// An alias that is an option is never looked up, and a duplicate would have two meanings. If an
+    /// option is removed, its aliases must be removed too.
     #[test]
-    fn words_are_not_ours_and_lead_to_what_is() {
+    fn aliases_are_unique_and_lead_to_options() {
         let expansion = ["crate", "runtime"];
         let mut seen: Vec<&str> = Vec::new();
-        for (words, alias) in ALIASES {
-            for word in *words {
-                assert!(seen.iter().all(|other| !is_same(word, other)), "{word}");
+        for (names, alias) in ALIASES {
+            for name in *names {
+                assert!(seen.iter().all(|other| !is_same(name, other)), "{name}");
                 assert!(
-                    crate::TABLE.iter().all(|row| !is_same(word, row.name)),
-                    "{word}"
+                    crate::TABLE.iter().all(|row| !is_same(name, row.name)),
+                    "{name}"
                 );
-                seen.push(word);
+                seen.push(name);
             }
             if let Alias::Called(name) = alias {
                 assert!(

@@ -1,18 +1,18 @@
-//! A number of events, such as the recoveries that are allowed.
+//! The grammar of a number of events, such as the exits that are recovered.
 //!
-//! It knows digits and a limit; it does not know what is counted.
+//! It does not know what is counted.
 
 use crate::ParseError;
 use crate::error::quote;
 
-/// The largest count that makes sense to anybody.
+/// The largest count.
 pub const MAX_COUNT: u32 = 1_000_000;
 
 /// Reads a count: digits only, 0 to [`MAX_COUNT`].
 ///
 /// # Errors
 ///
-/// A text that is not a number, or one over the limit.
+/// A text that is not a number, or a number above the limit.
 pub fn parse(text: &str) -> Result<u32, ParseError> {
     let Some(number) = digits(text) else {
         return Err(ParseError::new(format!(
@@ -26,11 +26,11 @@ pub fn parse(text: &str) -> Result<u32, ParseError> {
     }
 }
 
-/// Holds a number against the limit.
+/// Checks the limit of a count.
 ///
 /// # Errors
 ///
-/// A number over [`MAX_COUNT`].
+/// A number above [`MAX_COUNT`].
 pub fn check(count: u32) -> Result<u32, ParseError> {
     if count > MAX_COUNT {
         return Err(too_large(&count.to_string()));
@@ -45,8 +45,10 @@ fn too_large(text: &str) -> ParseError {
     ))
 }
 
-/// Reads decimal digits; a number that no limit of ours could allow is `u64::MAX`, so that it is refused as too large
-/// rather than as no number. `str::parse` would also accept a sign.
+/// Reads decimal digits; `None` for any other text.
+///
+/// A number that does not fit is `u64::MAX`, so that the caller reports it as too large. `str::parse`
+/// alone would accept a sign.
 pub(crate) fn digits(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -66,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn other_texts_are_rejected() {
         for (text, message) in [
             ("", "'' is not a number, expected one from 0 to 1000000"),
             ("+8", "'+8' is not a number, expected one from 0 to 1000000"),

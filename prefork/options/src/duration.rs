@@ -1,27 +1,30 @@
-//! Spans of time as people write them: `5s`, `250ms`, `1m30s`.
+//! The grammar of durations: `5s`, `250ms`, `1m30s`.
 //!
-//! It knows four units and a limit. A bare number is refused, since everybody reads another unit into it. The grammar of
-//! fractions, days and spaces that other tools allow was left out: every text has one meaning and one obvious spelling.
+//! It has four units and a limit. A bare number is an error, because its unit is ambiguous. Fractions,
+//! days and spaces, which other tools allow, are errors too, so that each duration has one obvious
+//! spelling.
 
 use std::time::Duration;
 
 use crate::ParseError;
 use crate::error::quote;
 
-/// The longest span that any option takes.
+/// The longest duration that an option accepts.
 pub const MAX_DURATION: Duration = Duration::from_hours(24);
 
-/// A unit and its milliseconds.
+/// A unit, and its length in milliseconds.
 type Unit = (&'static str, u64);
 
-/// The largest first: the order in which a text may use them.
+/// The units, the largest first, in the order that a text must use.
 const UNITS: [Unit; 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Reads whole numbers with the units `h`, `m`, `s`, `ms`, in this order, without spaces.
+/// Reads a duration.
+///
+/// It consists of whole numbers with the units `h`, `m`, `s`, `ms`, in this order, without spaces.
 ///
 /// # Errors
 ///
-/// Any other text, or a span over [`MAX_DURATION`].
+/// Any other text, or a duration longer than [`MAX_DURATION`].
 pub fn parse(text: &str) -> Result<Duration, ParseError> {
     if text.is_empty() {
         return Err(refuse(text, "is empty"));
@@ -30,21 +33,21 @@ pub fn parse(text: &str) -> Result<Duration, ParseError> {
     let mut allowed = &UNITS[..];
     let mut total: u64 = 0;
     while !rest.is_empty() {
-        let (number, unit, behind) = next_part(rest);
+        let (number, unit, remaining) = next_part(rest);
         let number = count_of(text, number, unit)?;
         let (millis, smaller) = unit_of(text, unit, allowed)?;
-        // Saturates: beyond the limit all spans are alike.
+        // Saturates: all durations beyond the limit get the same error.
         total = total.saturating_add(number.saturating_mul(millis));
-        (rest, allowed) = (behind, smaller);
+        (rest, allowed) = (remaining, smaller);
     }
     check(Duration::from_millis(total)).map_err(|_| too_long(&quote(text)))
 }
 
-/// Holds a span against the limit.
+/// Checks the limit of a duration.
 ///
 /// # Errors
 ///
-/// A span over [`MAX_DURATION`].
+/// A duration longer than [`MAX_DURATION`].
 pub fn check(duration: Duration) -> Result<Duration, ParseError> {
     if duration > MAX_DURATION {
         return Err(too_long(&format!("{duration:?}")));
@@ -52,9 +55,9 @@ pub fn check(duration: Duration) -> Result<Duration, ParseError> {
     Ok(duration)
 }
 
-/// Writes a span the way [`parse`] reads it.
+/// Writes a duration in the format that [`parse`] reads.
 ///
-/// Parts of a millisecond round up, so that a span that is not zero never reads as zero.
+/// Fractions of a millisecond are rounded up, so that only zero is written as zero.
 pub fn format(duration: Duration) -> String {
     let mut rest = duration.as_nanos().div_ceil(1_000_000);
     let mut text = String::new();
@@ -72,7 +75,20 @@ pub fn format(duration: Duration) -> String {
     text
 }
 
-/// Splits off leading digits and the letters behind them.
+/// Writes a measured duration, rounded down: `12ms`, `5.1s`, `1m30s`, `2h5m`.
+pub fn rounded(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format(Duration::from_millis(u64::from(time.subsec_millis()))),
+        seconds @ 1..60 => match time.subsec_millis() / 100 {
+            0 => format!("{seconds}s"),
+            tenths => format!("{seconds}.{tenths}s"),
+        },
+        seconds @ 60..3600 => format(Duration::from_secs(seconds)),
+        seconds => format(Duration::from_mins(seconds / 60)),
+    }
+}
+
+/// Splits off the leading digits and the letters after them.
 fn next_part(text: &str) -> (&str, &str, &str) {
     let (number, rest) = split_where(text, |c| !c.is_ascii_digit());
     let (unit, rest) = split_where(rest, |c| c.is_ascii_digit());
@@ -88,20 +104,20 @@ fn count_of(text: &str, number: &str, unit: &str) -> Result<u64, ParseError> {
         return Err(refuse(text, "does not start with a number"));
     }
     if unit.is_empty() {
-        let hint = format!("has no unit behind {number} (did you mean '{number}s'?)");
+        let hint = format!("has no unit after {number} (did you mean '{number}s'?)");
         return Err(refuse(text, &hint));
     }
     Ok(number.parse().unwrap_or(u64::MAX))
 }
 
-/// Finds a unit's milliseconds and the units that may still follow.
+/// Finds the milliseconds of a unit, and the units that may follow it.
 fn unit_of<'a>(
     text: &str,
     unit: &str,
     allowed: &'a [Unit],
 ) -> Result<(u64, &'a [Unit]), ParseError> {
-    if let Some(place) = allowed.iter().position(|(name, _)| *name == unit) {
-        return Ok((allowed[place].1, &allowed[place + 1..]));
+    if let Some(index) = allowed.iter().position(|(name, _)| *name == unit) {
+        return Ok((allowed[index].1, &allowed[index + 1..]));
     }
     if UNITS.iter().any(|(name, _)| *name == unit) {
         return Err(refuse(text, "has its units out of order"));
@@ -131,7 +147,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_texts_come_back() {
+    fn a_measured_time_is_rounded_down() {
+        for (milliseconds, expected) in [
+            (0, "0s"),
+            (3, "3ms"),
+            (999, "999ms"),
+            (1_000, "1s"),
+            (1_290, "1.2s"),
+            (59_999, "59.9s"),
+            (61_900, "1m1s"),
+            (7_319_000, "2h1m"),
+        ] {
+            let time = Duration::from_millis(milliseconds);
+            assert_eq!(rounded(time), expected);
+        }
+        assert_eq!(rounded(Duration::from_micros(999)), "0s");
+    }
+
+    #[test]
+    fn a_parsed_duration_is_written_as_it_was_read() {
         for (text, millis) in [
             ("0s", 0),
             ("1ms", 1),
@@ -148,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_are_read_but_not_written() {
+    fn other_spellings_are_normalized() {
         for (text, written) in [
             ("0ms", "0s"),
             ("90s", "1m30s"),
@@ -160,11 +194,11 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_has_its_own_words() {
+    fn each_mistake_has_its_own_message() {
         for (text, reason) in [
             ("", "is empty"),
-            ("5", "has no unit behind 5 (did you mean '5s'?)"),
-            ("1m30", "has no unit behind 30 (did you mean '30s'?)"),
+            ("5", "has no unit after 5 (did you mean '5s'?)"),
+            ("1m30", "has no unit after 30 (did you mean '30s'?)"),
             ("s", "does not start with a number"),
             ("-5s", "does not start with a number"),
             ("+5s", "does not start with a number"),
@@ -206,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_millisecond_round_up() {
+    fn fractions_of_a_millisecond_are_rounded_up() {
         assert_eq!(format(Duration::from_nanos(1)), "1ms");
         assert_eq!(format(Duration::from_micros(1_500)), "2ms");
     }

@@ -1,15 +1,16 @@
-//! What a grammar says about a text that it cannot read.
+//! The error of the grammars, and the safe display of untrusted text.
 //!
-//! It knows how to show a stranger's text safely; it does not know which option or variable the text came from, the
-//! caller puts that in front.
+//! It does not know which option or variable the text is from; the caller adds that in front.
 
 use std::error::Error;
 use std::fmt;
 
-/// How many characters of a stranger's text are shown.
+/// The number of characters that [`quote`] shows.
 const SHOWN: usize = 60;
 
-/// A text that a grammar refused: what was read, what is wrong with it and what is allowed.
+/// A grammar rejected a text.
+///
+/// `Display` contains the text, what is wrong with it and what is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     text: String,
@@ -31,8 +32,8 @@ impl Error for ParseError {}
 
 /// Quotes a text for an error message.
 ///
-/// The text may come from the environment, that is from anybody: control characters could forge a log line or repaint a
-/// terminal, and a long text would drown the message. So the first are escaped and the second is cut.
+/// The text may be untrusted, from the environment for example. Control characters could forge a log
+/// line or control a terminal, so they are escaped. A long text is cut, and `…` marks its end.
 pub fn quote(text: &str) -> String {
     let mut shown: String = text
         .chars()
@@ -45,10 +46,10 @@ pub fn quote(text: &str) -> String {
     format!("'{shown}'")
 }
 
-/// Makes one line of a text that may come from anybody, of at most `max` bytes; `…` ends one that was cut.
+/// Turns untrusted text into one line of at most `max` bytes.
 ///
-/// What people write stays as it is. What could forge another line, repaint a terminal or turn the order of what is read
-/// is escaped.
+/// Characters that could forge another line, control a terminal or change the direction of writing
+/// are escaped. All other characters stay. If the text is too long, it is cut, and `…` marks the end.
 pub fn one_line(text: &str, max: usize) -> String {
     const CUT: char = '…';
     let mut line = String::with_capacity(text.len().min(max));
@@ -71,7 +72,10 @@ pub fn one_line(text: &str, max: usize) -> String {
     line
 }
 
-/// Control characters are none, nor what separates lines or sets the direction of writing (UAX #9).
+/// Whether the character is shown unescaped.
+///
+/// Control characters, line separators and characters that set the direction of writing (UAX #9) are
+/// not.
 fn is_plain(character: char) -> bool {
     let is_layout = matches!(
         character,
@@ -91,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_keeps_what_people_write_and_escapes_the_rest() {
+    fn a_line_keeps_printable_text_and_escapes_the_rest() {
         let text = "it's \"e\u{301}\" किताब \\ ok";
         assert_eq!(one_line(text, 100), text);
         assert_eq!(
@@ -101,10 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_a_limit_and_says_when_it_was_cut() {
+    fn a_line_over_the_limit_is_cut_and_marked() {
         assert_eq!(one_line("12345", 5), "12345");
         assert_eq!(one_line("123456", 5), "12…");
-        // No half of an escape stays.
+        // An escape is not cut in half.
         assert_eq!(one_line("a\u{1b}\u{1b}", 10), "a\\u{1b}…");
         assert_eq!(one_line(&"ü".repeat(10_000), 100).len(), 99);
     }

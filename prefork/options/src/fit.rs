@@ -1,7 +1,8 @@
-//! Which argument of `main` takes which listener.
+//! Assigns listeners to the arguments of `main`.
 //!
-//! The attribute asks for what it can read in the source, the master before it starts a worker, and each worker when it
-//! begins. The types of arguments are not known here, only what an argument takes.
+//! Three callers use it: the attribute, for listeners and arguments in the source; the master, before
+//! it starts a worker; and each worker, when it starts. It does not know the types of arguments, only
+//! what an argument takes.
 
 use crate::list;
 use crate::suggest::nearest;
@@ -11,7 +12,7 @@ use crate::suggest::nearest;
 pub enum Takes {
     /// One listener.
     Listener,
-    /// Any listeners, later: the body asks for them.
+    /// Any number of listeners, later: the code of `main` requests them.
     Later,
     /// No listener.
     Nothing,
@@ -20,22 +21,22 @@ pub enum Takes {
 /// An argument of `main`.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// Its name, empty for a pattern.
+    /// Its name; empty for a pattern.
     pub name: &'a str,
     /// What it takes.
     pub takes: Takes,
 }
 
-/// Why arguments and listeners do not fit.
+/// The arguments and the listeners do not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
-    /// What is left over.
+    /// The argument or listener that is left.
     pub of: Of,
-    /// The reason, as a part of a sentence.
+    /// The reason, as part of a sentence.
     pub reason: String,
 }
 
-/// What is left over.
+/// The argument or listener that is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// The argument at this index has no listener.
@@ -44,28 +45,31 @@ pub enum Of {
     Listener(usize),
 }
 
-/// Assigns listeners to arguments: for each argument the index of its listener, `None` for an argument without one.
+/// Assigns listeners to arguments.
 ///
-/// An argument with the name of a listener takes that listener. The others take the listeners without a name, in order. A
-/// listener with a name goes to no other argument: a misspelt argument would serve the requests of another port.
+/// Returns for each argument the index of its listener, or `None` if it takes none.
+///
+/// An argument with the name of a listener takes that listener. The other arguments take the listeners
+/// without a name, in order. A listener with a name goes to no other argument: otherwise, a misspelled
+/// argument would serve the requests of another port.
 ///
 /// # Errors
 ///
-/// An argument is left without a listener. A listener is left although some argument takes one and the body cannot take
-/// it later.
+/// - An argument takes a listener, and no listener is left for it.
+/// - A listener is left, at least one argument takes a listener, and no argument can take it later.
 pub fn assign(wanted: &[Wanted<'_>], listeners: &[&str]) -> Result<Vec<Option<usize>>, Misfit> {
     let takes_listener = |want: &Wanted<'_>| want.takes == Takes::Listener;
     let mut free: Vec<bool> = vec![true; listeners.len()];
     let mut assigned = vec![None; wanted.len()];
-    for (want, place) in wanted.iter().zip(&mut assigned) {
+    for (want, found) in wanted.iter().zip(&mut assigned) {
         let named = listeners.iter().position(|name| *name == want.name);
         if let Some(index) = named.filter(|&index| takes_listener(want) && free[index]) {
             free[index] = false;
-            *place = Some(index);
+            *found = Some(index);
         }
     }
-    for (argument, (want, place)) in wanted.iter().zip(&mut assigned).enumerate() {
-        if takes_listener(want) && place.is_none() {
+    for (argument, (want, found)) in wanted.iter().zip(&mut assigned).enumerate() {
+        if takes_listener(want) && found.is_none() {
             let next =
                 (0..listeners.len()).find(|&index| free[index] && is_unnamed(listeners, index));
             let index = next.ok_or_else(|| Misfit {
@@ -73,7 +77,7 @@ pub fn assign(wanted: &[Wanted<'_>], listeners: &[&str]) -> Result<Vec<Option<us
                 reason: none_left(wanted, want, listeners, &free),
             })?;
             free[index] = false;
-            *place = Some(index);
+            *found = Some(index);
         }
     }
     let takes_some = wanted.iter().any(takes_listener);
@@ -87,7 +91,7 @@ pub fn assign(wanted: &[Wanted<'_>], listeners: &[&str]) -> Result<Vec<Option<us
     }
 }
 
-/// Whether a listener has the name of its place.
+/// Whether a listener has no name of its own, but the default name of its index.
 fn is_unnamed(listeners: &[&str], index: usize) -> bool {
     listeners[index] == list::name_of_place(index)
 }
@@ -108,29 +112,29 @@ fn none_left(
     }
     let takes = wanted.iter().filter(|want| want.takes == Takes::Listener);
     let count = takes.count();
-    let there = match listeners {
+    let existing = match listeners {
         [] => "no listener is configured".to_owned(),
         [one] => format!("there is only '{one}'"),
         many => format!("there are only '{}'", many.join("', '")),
     };
     match want.name {
-        "" => format!("{count} of them want a listener, {there}"),
-        name => format!("no listener is left for '{name}', {there}"),
+        "" => format!("{count} of them take a listener; {existing}"),
+        name => format!("no listener is left for '{name}'; {existing}"),
     }
 }
 
-/// There are listeners, but each goes to the argument of its name only.
+/// The reason if listeners are left, but each is only for the argument with its name.
 fn not_by_name(argument: &str, left: &[&str]) -> String {
     let missing = match (argument, nearest(argument, left.iter().copied())) {
         ("", _) => "one of them has no name".to_owned(),
-        (name, Some(near)) => format!("no listener is called '{name}' (did you mean '{near}'?)"),
-        (name, None) => format!("no listener is called '{name}'"),
+        (name, Some(near)) => format!("no listener is named '{name}' (did you mean '{near}'?)"),
+        (name, None) => format!("no listener is named '{name}'"),
     };
     match left {
-        [one] => format!("{missing}, and '{one}' goes only to an argument of its name"),
+        [one] => format!("{missing}; '{one}' is only for an argument with this name"),
         many => {
             let many = many.join("', '");
-            format!("{missing}, and '{many}' go only to arguments of their names")
+            format!("{missing}; '{many}' are only for arguments with these names")
         }
     }
 }
@@ -138,9 +142,9 @@ fn not_by_name(argument: &str, left: &[&str]) -> String {
 fn not_taken(listeners: &[&str], index: usize) -> String {
     let name = listeners[index];
     if is_unnamed(listeners, index) {
-        return format!("listener '{name}' is taken by none of them");
+        return format!("listener '{name}' is not used by any of them");
     }
-    format!("listener '{name}' is taken by none of them, none is called so")
+    format!("listener '{name}' is not used by any of them: none has this name")
 }
 
 #[cfg(test)]
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_over_is_told_by_its_index() {
+    fn an_error_has_the_index_of_what_is_left() {
         use Takes::{Later, Listener, Nothing};
         let http = ("http", Listener);
         for (wanted, listeners, expected) in [

@@ -1,9 +1,11 @@
-//! Yes or no.
+//! The grammar of a flag: `true` or `false`.
 
 use crate::ParseError;
 use crate::error::quote;
 
-/// Reads `true` or `false`, and nothing else: what one program reads as yes, another reads as no.
+/// Reads `true` or `false`.
+///
+/// Other spellings (`yes`, `1`, `on`) are errors, because programs disagree about them.
 ///
 /// # Errors
 ///
@@ -24,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_two_words_are_understood() {
+    fn only_true_and_false_are_read() {
         assert_eq!((parse("true"), parse("false")), (Ok(true), Ok(false)));
         for text in ["", "1", "0", "yes", "no", "True", " true"] {
             let error = parse(text).expect_err(text).to_string();

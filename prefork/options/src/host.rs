@@ -1,6 +1,7 @@
 //! The host part of an address.
 //!
-//! It knows how IPv4 and IPv6 addresses, zones and host names are written. It asks no resolver and looks up no interface.
+//! It knows the syntax of IPv4 and IPv6 addresses, zones and host names. It asks no resolver and looks
+//! up no interface.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,19 +13,23 @@ const MAX_HOST: usize = 253;
 /// The longest label of a host name (RFC 1035, section 2.3.4).
 const MAX_LABEL: usize = 63;
 
-/// The longest name of a network interface (`IFNAMSIZ` less the zero byte, netdevice(7)).
+/// The longest name of a network interface.
+///
+/// It is `IFNAMSIZ` without the zero byte (netdevice(7)).
 const MAX_INTERFACE: usize = 15;
 
-/// An IP address with its zone, as a host of an [`Address`](crate::Address) names it.
+/// An IP address with its zone, in the host of an [`Address`](crate::Address).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Literal<'a> {
     /// The address. An IPv4-mapped IPv6 address is the IPv4 address that it contains.
     pub ip: IpAddr,
-    /// The name or the number of the interface behind `%`, which a link-local IPv6 address has.
+    /// The name or number of the interface after `%`.
+    ///
+    /// Only a link-local IPv6 address has one.
     pub zone: Option<&'a str>,
 }
 
-/// Reads a host that was parsed before as an IP address; `None` for a host name and for a missing host.
+/// Reads a parsed host as an IP address; `None` for a host name and an empty host.
 pub fn literal(host: &str) -> Option<Literal<'_>> {
     let (ip, zone) = match host.split_once('%') {
         Some((ip, zone)) => (ip, Some(zone)),
@@ -34,12 +39,16 @@ pub fn literal(host: &str) -> Option<Literal<'_>> {
     Some(Literal { ip, zone })
 }
 
-/// Whether a host is a link-local address without a zone, which no socket can be bound to (ipv6(7)).
+/// Whether a host is a link-local address without a zone.
+///
+/// No socket can be bound to such an address (ipv6(7)).
 pub(crate) fn lacks_zone(host: &str) -> bool {
     literal(host).is_some_and(|literal| literal.zone.is_none() && is_link_local(literal.ip))
 }
 
-/// Whether two host names are the same: letters of either case, with or without the dot at the end (RFC 1034).
+/// Whether two host names are the same.
+///
+/// Case and a dot at the end are ignored (RFC 1034).
 pub(crate) fn is_same_name(one: &str, other: &str) -> bool {
     let without_dot = |name: &'_ str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     without_dot(one) == without_dot(other)
@@ -49,7 +58,9 @@ fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
-/// Reads a host and takes the brackets from an IPv6 address; the error is a reason to be put behind the whole address.
+/// Reads a host and removes the brackets of an IPv6 address.
+///
+/// The error is a reason that follows the whole address in a message.
 pub(crate) fn parse(host: &str) -> Result<String, String> {
     if let Some(inner) = host.strip_prefix('[') {
         return parse_ipv6(inner);
@@ -83,9 +94,7 @@ pub(crate) fn parse(host: &str) -> Result<String, String> {
 
 fn parse_ipv6(inner: &str) -> Result<String, String> {
     let Some(host) = inner.strip_suffix(']') else {
-        return Err(
-            "has a '[' without ']:' before the port, expected it as in '[::1]:8080'".into(),
-        );
+        return Err("has no ']:' before the port, expected an address such as '[::1]:8080'".into());
     };
     let (ip, zone) = match host.split_once('%') {
         Some((ip, zone)) => (ip, Some(zone)),
@@ -104,7 +113,9 @@ fn parse_ipv6(inner: &str) -> Result<String, String> {
     Ok(host.to_owned())
 }
 
-/// TCP has no groups: a socket that is bound to one gets no connection, or cannot be bound at all.
+/// Rejects group addresses.
+///
+/// A TCP socket with such an address accepts no connection, or cannot be bound at all.
 fn check_unicast(ip: IpAddr, host: &str) -> Result<(), String> {
     let kind = match ip {
         _ if ip.is_multicast() => "multicast",
@@ -112,16 +123,18 @@ fn check_unicast(ip: IpAddr, host: &str) -> Result<(), String> {
         IpAddr::V4(_) | IpAddr::V6(_) => return Ok(()),
     };
     Err(format!(
-        "has the host {}, which is a {kind} address and takes no TCP connections",
+        "has the host {}, which is a {kind} address and cannot accept TCP connections",
         quote(host)
     ))
 }
 
-/// The kernel ignores the zone of any other address than a link-local one (ipv6(7)).
+/// Checks the zone of an address.
+///
+/// Only link-local addresses have a zone: the kernel ignores the zone of other addresses (ipv6(7)).
 fn check_zone(ip: IpAddr, zone: &str) -> Result<(), String> {
     if !is_link_local(ip) {
         return Err(format!(
-            "has the zone {}, and only a link-local address (fe80::/10) has one; remove {}",
+            "has the zone {}, but only link-local addresses (fe80::/10) have a zone; remove {}",
             quote(zone),
             quote(&format!("%{zone}"))
         ));
@@ -135,7 +148,9 @@ fn check_zone(ip: IpAddr, zone: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What an interface may be named in Linux, less what separates the parts of an address. Interfaces are numbered from 1.
+/// Whether Linux allows this name or number of an interface.
+///
+/// Characters that separate the parts of an address are excluded. Interfaces are numbered from 1.
 fn is_interface(zone: &str) -> bool {
     const SEPARATORS: &[u8] = b"/:,=[]%";
     let is_allowed = |byte: u8| byte.is_ascii_graphic() && !SEPARATORS.contains(&byte);
@@ -146,8 +161,10 @@ fn is_interface(zone: &str) -> bool {
         && !is_zero
 }
 
-/// Whether the system's resolver might read a host as a number: `127.1` and `0x7f000001` are `127.0.0.1` to
-/// `inet_aton(3)`. No top-level domain is all digits (RFC 1123, section 2.1), so nothing of value is lost.
+/// Whether the resolver of the system might read a host name as an IPv4 address.
+///
+/// For `inet_aton(3)`, `127.1` and `0x7f000001` are `127.0.0.1`. No top-level domain is all digits (RFC
+/// 1123, section 2.1), so this rejects no real host name.
 fn is_almost_ipv4(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let last = host.rsplit('.').next().unwrap_or(host);
@@ -156,7 +173,9 @@ fn is_almost_ipv4(host: &str) -> bool {
         || hex.is_some_and(|digits| is_all(digits, |byte| byte.is_ascii_hexdigit()))
 }
 
-/// RFC 1123, section 2.1: labels of letters, digits and inner hyphens; one dot may end the name.
+/// Whether a text is a host name (RFC 1123, section 2.1).
+///
+/// Its labels have only letters, digits and inner hyphens. A dot may end the name.
 fn is_host_name(host: &str) -> bool {
     let is_label = |label: &str| {
         label.len() <= MAX_LABEL
@@ -181,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_of_all_sorts_are_read() {
+    fn hosts_of_all_kinds_are_read() {
         for host in [
             "",
             "0.0.0.0",
@@ -200,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn almost_ipv4_is_refused() {
+    fn a_host_that_may_be_read_as_ipv4_is_rejected() {
         for host in [
             "1.2.3",
             "256.0.0.1",
@@ -218,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_name_is_refused() {
+    fn a_text_that_is_no_host_name_is_rejected() {
         let label = "l".repeat(MAX_LABEL + 1);
         let long = ["l".repeat(49).as_str(); 6].join(".");
         for host in [
@@ -253,11 +272,11 @@ mod tests {
             ),
             (
                 "[::1",
-                "has a '[' without ']:' before the port, expected it as in '[::1]:8080'",
+                "has no ']:' before the port, expected an address such as '[::1]:8080'",
             ),
             (
                 "[::1]x",
-                "has a '[' without ']:' before the port, expected it as in '[::1]:8080'",
+                "has no ']:' before the port, expected an address such as '[::1]:8080'",
             ),
             ("[]", "has '' in brackets, which is not an IPv6 address"),
             (
@@ -295,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_that_no_interface_can_have_is_refused() {
+    fn an_impossible_zone_is_rejected() {
         let long = "i".repeat(MAX_INTERFACE + 1);
         for zone in [
             "", "0", "00", ".", "..", "a b", "a/b", "a:b", "a%b", "\u{fc}0", &long,
@@ -314,7 +333,7 @@ mod tests {
             assert_eq!(
                 parse(&format!("[{ip}%lo]")),
                 Err(
-                    "has the zone 'lo', and only a link-local address (fe80::/10) has one; remove '%lo'"
+                    "has the zone 'lo', but only link-local addresses (fe80::/10) have a zone; remove '%lo'"
                         .to_owned()
                 )
             );
@@ -322,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_a_group_is_refused() {
+    fn a_group_address_is_rejected() {
         for (host, kind) in [
             ("224.0.0.1", "multicast"),
             ("255.255.255.255", "broadcast"),

@@ -1,13 +1,13 @@
-//! What sort of value an option takes: which grammar reads it, and what to expect in a few words.
+//! The kinds of option values, with their grammars and descriptions.
 //!
-//! It knows the grammars by name; what each allows is theirs.
+//! It does not know what a grammar allows: that is in the module of the grammar.
 
 use crate::{
     ParseError, count, duration, flag, list, network, pem, prefix, protocols, quote, threads,
     window, workers,
 };
 
-/// What sort of value an option takes.
+/// The kind of value that an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// One or more addresses, see [`address`](crate::address).
@@ -16,28 +16,28 @@ pub enum Kind {
     Workers,
     /// A number of events, see [`count`](crate::count).
     Count,
-    /// A span of time, see [`duration`](crate::duration).
+    /// A duration, see [`duration`](crate::duration).
     Duration,
-    /// A span of time or for ever, see [`window`](crate::window).
+    /// A duration or `forever`, see [`window`](crate::window).
     Window,
-    /// A family of addresses, see [`network`](crate::network).
+    /// An address family, see [`network`](crate::network).
     Network,
-    /// Yes or no, see [`flag`](crate::flag).
+    /// `true` or `false`, see [`flag`](crate::flag).
     Flag,
-    /// How variables begin, see [`prefix`](crate::prefix).
+    /// A prefix of variables, see [`prefix`](crate::prefix).
     Prefix,
     /// A number of threads, see [`threads`](crate::threads).
     Threads,
-    /// Certificates or a key, see [`pem`](crate::pem).
+    /// Certificates or a private key, see [`pem`](crate::pem).
     Pem,
-    /// Names of protocols, see [`protocols`](crate::protocols).
+    /// Names of application protocols, see [`protocols`](crate::protocols).
     Protocols,
-    /// A function; not in the environment.
+    /// A function; the environment cannot set it.
     Code,
 }
 
 impl Kind {
-    /// Says what is allowed, in a few words that fit behind 'expected'.
+    /// Describes the values of this kind, as a text that can follow "expected".
     pub fn expected(self) -> &'static str {
         match self {
             Self::Addresses => "an address such as \"127.0.0.1:8080\" or an array of addresses",
@@ -55,11 +55,11 @@ impl Kind {
         }
     }
 
-    /// Reads a text by this kind's grammar and forgets the value, so that a text is known to be good.
+    /// Checks a text with the grammar of this kind.
     ///
     /// # Errors
     ///
-    /// Whatever the grammar says about the text; every text where code is wanted.
+    /// The error of the grammar; for [`Kind::Code`], every text is an error.
     pub fn check(self, text: &str) -> Result<(), ParseError> {
         match self {
             Self::Addresses => list::parse(text).map(drop),
@@ -74,14 +74,14 @@ impl Kind {
             Self::Pem => pem::parse(text).map(drop),
             Self::Protocols => protocols::parse(text).map(drop),
             Self::Code => Err(ParseError::new(format!(
-                "{} is a text, expected code",
+                "{} is text, expected a function or a closure",
                 quote(text)
             ))),
         }
     }
 }
 
-/// The kind that a row of the table names.
+/// Expands the kind of a row to its variant.
 macro_rules! kind {
     (addresses) => {
         Kind::Addresses
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expectations_name_the_limits_that_the_grammars_hold() {
+    fn descriptions_contain_the_limits_of_the_grammars() {
         assert!(
             Kind::Workers
                 .expected()

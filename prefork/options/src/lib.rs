@@ -1,11 +1,12 @@
-//! The table of prefork's options and the grammars of the texts that they are given as.
+//! The table of prefork's options, and the grammars of their values.
 //!
-//! What the attribute, the builder and the environment have in common stands here once: [`options!`] hands the rows to
-//! a macro of the caller's, [`TABLE`] shows the same rows as data, and each grammar is a pure function from text to value,
-//! so that a wrong value gets the same verdict at compile time and at start. The crate knows neither the macro nor the
-//! runtime, reads no environment variable and opens no socket.
+//! The attribute, the builder and the environment share this crate. [`options!`] passes the rows of
+//! the table to a macro of the caller, and [`TABLE`] contains the same rows as data. Each grammar is a
+//! pure function from text to value, so an invalid value gets the same error at compile time and at
+//! the start. The crate does not know the macro and the runtime, reads no environment variable and
+//! opens no socket.
 //!
-//! It is a part of `prefork`, made for its two crates; depend on `prefork` instead.
+//! It is an internal part of `prefork`: depend on `prefork` instead.
 
 #![forbid(unsafe_code)]
 

@@ -1,76 +1,88 @@
-//! Several addresses, and what they are called.
+//! The grammar of a list of addresses, their names and their conflicts.
 //!
-//! It knows that names are unique and what the unnamed are called; the single [`Address`] is next door.
+//! It knows that names are unique, and the default names. A single [`Address`] is in
+//! [`address`](crate::address).
 
 use crate::error::quote;
 use crate::overlap::{self, Overlap};
 use crate::{Address, Network, ParseError, address, host, network};
 
-/// The most listeners that one program may have; each costs every child a descriptor.
+/// The largest number of listeners.
+///
+/// Each listener costs a descriptor in every worker.
 pub const MAX_LISTENERS: usize = 64;
 
-/// Reads addresses with commas between them and gives each a name, see [`name`].
+/// Reads addresses that are separated by commas, and names them with [`name`].
 ///
 /// # Errors
 ///
-/// The first address that cannot be read, or whatever [`name`] refuses.
+/// The error of the first invalid address, and the errors of [`name`].
 pub fn parse(text: &str) -> Result<Vec<Address>, ParseError> {
     name(read(text)?).map_err(|clash| clash.error)
 }
 
-/// Reads addresses with commas between them and leaves the unnamed without a name.
+/// Reads addresses that are separated by commas, and adds no names.
 ///
 /// # Errors
 ///
-/// The first address that cannot be read.
+/// The error of the first invalid address.
 pub fn read(text: &str) -> Result<Vec<Address>, ParseError> {
     text.split(',').map(address::parse).collect()
 }
 
-/// Gives each unnamed address the name of its place: `listener0`, `listener1`, …
+/// Names each address without a name by its index: `listener0`, `listener1`, …
 ///
 /// # Errors
 ///
-/// The first name that is there already, or more than [`MAX_LISTENERS`] addresses.
+/// The first duplicate name, or more than [`MAX_LISTENERS`] addresses.
 pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
-    for place in 0..addresses.len() {
-        if place == MAX_LISTENERS {
+    for index in 0..addresses.len() {
+        if index == MAX_LISTENERS {
             let error = ParseError::new(format!(
                 "{} addresses are too many, expected at most {MAX_LISTENERS}",
                 addresses.len()
             ));
-            return Err(Clash { place, error });
+            return Err(Clash {
+                place: index,
+                error,
+            });
         }
-        let (before, rest) = addresses.split_at_mut(place);
-        let name = rest[0].name.get_or_insert_with(|| name_of_place(place));
+        let (before, rest) = addresses.split_at_mut(index);
+        let name = rest[0].name.get_or_insert_with(|| name_of_place(index));
         if let Some(first) = before
             .iter()
             .find(|other| other.name.as_ref() == Some(name))
         {
             let error = ParseError::new(format!(
-                "{} and {} are both called {}, expected a name of its own for each",
+                "{} and {} are both named {}, expected unique names",
                 quote(&first.to_string()),
                 quote(&rest[0].to_string()),
                 quote(&first.name.clone().unwrap_or_default()),
             ));
-            return Err(Clash { place, error });
+            return Err(Clash {
+                place: index,
+                error,
+            });
         }
     }
     Ok(addresses)
 }
 
-/// Finds the addresses that cannot be bound beside an earlier one of the list: the same host and port, or a host that
-/// stands for all interfaces beside one of them.
+/// Finds addresses that cannot be bound together with an earlier one.
 ///
-/// Port 0 never overlaps, and what an open one will be is not known here. What a host name stands for shows when it is
-/// resolved; the same name twice is found here.
+/// Their ports are equal, and so are their hosts, or one host covers all interfaces. Port 0 and an open
+/// port never overlap. The addresses of a host name are not known here, so a host name only overlaps
+/// with the same name.
 pub fn overlaps(addresses: &[Address], network: Option<Network>) -> Vec<Clash> {
-    let clash = |(place, second): (usize, &Address)| {
-        let mut before = addresses[..place].iter();
+    let clash = |(index, second): (usize, &Address)| {
+        let mut before = addresses[..index].iter();
         let (first, overlap) =
             before.find_map(|first| Some((first, overlap(first, second, network)?)))?;
         let error = overlap.mistake(&first.to_string(), &second.to_string());
-        Some(Clash { place, error })
+        Some(Clash {
+            place: index,
+            error,
+        })
     };
     addresses.iter().enumerate().filter_map(clash).collect()
 }
@@ -91,17 +103,17 @@ fn overlap(first: &Address, second: &Address, network: Option<Network>) -> Optio
     }
 }
 
-/// What an address at this place is called that was given no name.
-pub fn name_of_place(place: usize) -> String {
-    format!("listener{place}")
+/// The name of the listener at this index, if its address has no name.
+pub fn name_of_place(index: usize) -> String {
+    format!("listener{index}")
 }
 
-/// An address that cannot stay in its list.
+/// An address that conflicts with an earlier one, or is one too many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
-    /// Its place, counted from 0.
+    /// Its index in the list, from 0.
     pub place: usize,
-    /// What is wrong with it.
+    /// The reason.
     pub error: ParseError,
 }
 
@@ -110,7 +122,7 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Vec<String> {
-        let addresses = parse(text).expect("the list is good");
+        let addresses = parse(text).expect("a valid list");
         addresses
             .into_iter()
             .filter_map(|address| address.name)
@@ -118,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unnamed_are_called_by_their_place() {
+    fn addresses_without_a_name_are_named_by_their_index() {
         assert_eq!(names(":80"), ["listener0"]);
         assert_eq!(
             names(":80,http=:81,[::1]:82"),
@@ -132,15 +144,15 @@ mod tests {
         for (text, message) in [
             (
                 "a=:80,b=:81,a=:82",
-                "'a=:80' and 'a=:82' are both called 'a', expected a name of its own for each",
+                "'a=:80' and 'a=:82' are both named 'a', expected unique names",
             ),
             (
                 "listener1=:80,:81",
-                "'listener1=:80' and 'listener1=:81' are both called 'listener1', expected a name of its own for each",
+                "'listener1=:80' and 'listener1=:81' are both named 'listener1', expected unique names",
             ),
             (
                 ":80,listener0=:81",
-                "'listener0=:80' and 'listener0=:81' are both called 'listener0', expected a name of its own for each",
+                "'listener0=:80' and 'listener0=:81' are both named 'listener0', expected unique names",
             ),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), message);
@@ -148,7 +160,7 @@ mod tests {
     }
 
     fn overlaps_of(text: &str, network: Option<Network>) -> Vec<String> {
-        let list = read(text).expect("the list is good");
+        let list = read(text).expect("a valid list");
         let found = overlaps(&list, network).into_iter();
         found
             .map(|clash| format!("{} {}", clash.place, clash.error))
@@ -156,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_address_twice_is_told_at_its_second_place() {
+    fn a_duplicate_address_is_reported_at_its_second_index() {
         assert_eq!(
             overlaps_of("a=:80,b=:81,c=:80,[::1]:81,:81", None),
             [
@@ -187,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_another_one_covers_is_told() {
+    fn an_address_that_another_one_covers_is_reported() {
         for (text, all, one) in [
             ("0.0.0.0:80,127.0.0.1:80", "0.0.0.0:80", "127.0.0.1:80"),
             ("127.0.0.1:80,0.0.0.0:80", "0.0.0.0:80", "127.0.0.1:80"),
@@ -208,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_families_stand_beside_each_other() {
+    fn both_families_can_use_one_port() {
         for text in [
             "0.0.0.0:80,[::]:80",
             "[::]:80,0.0.0.0:80",
@@ -221,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_host_is_in_the_family_of_the_network() {
+    fn an_empty_host_is_in_the_family_of_the_network() {
         let (tcp, tcp6) = (Some(Network::Tcp), Some(Network::Tcp6));
         for (text, network, count) in [
             (":80,[::]:80", None, 0),
@@ -240,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_needs_an_address() {
+    fn an_empty_element_is_rejected() {
         for text in ["", ",", ":80,", ",:80", ":80,,:81"] {
             let message = parse(text).unwrap_err().to_string();
             assert!(message.starts_with("the address is empty"), "{message}");
@@ -249,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_not_too_many() {
+    fn the_number_of_addresses_is_limited() {
         let list = |count| vec![":0"; count].join(",");
 
         assert!(parse(&list(MAX_LISTENERS)).is_ok());

@@ -1,4 +1,4 @@
-//! Which family an address is looked for in.
+//! The grammar of the address family, and the check of addresses against it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::error::quote;
 use crate::{Address, ParseError, host};
 
-/// A family of addresses, in the words of Go's `net` package.
+/// An address family, with the names of Go's `net` package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Network {
     /// IPv4 or IPv6.
@@ -34,11 +34,13 @@ pub fn parse(text: &str) -> Result<Network, ParseError> {
     }
 }
 
-/// Holds an address against the network that it shall be in.
+/// Checks that an address fits the network.
+///
+/// A host name always fits: its addresses are not known before it is resolved.
 ///
 /// # Errors
 ///
-/// An IP address of the other family. What a name stands for shows when it is resolved.
+/// An IP address of the other family.
 pub fn check(network: Network, address: &Address) -> Result<(), ParseError> {
     let Some(host::Literal { ip, .. }) = host::literal(&address.host) else {
         return Ok(());
@@ -53,17 +55,17 @@ pub fn check(network: Network, address: &Address) -> Result<(), ParseError> {
     }
     if ip.is_ipv4() && address.host.contains(':') {
         return Err(ParseError::new(format!(
-            "{} is the IPv4 address {ip} in an IPv6 form, and `network` asks for a {network} address",
+            "{} is the IPv4 address {ip} in IPv6 form, but `network` requires a {network} address",
             quote(&address.to_string())
         )));
     }
     Err(ParseError::new(format!(
-        "{} is no {network} address, and `network` asks for one",
+        "{} is not a {network} address, but `network` requires one",
         quote(&address.to_string())
     )))
 }
 
-/// The address of all interfaces, which a missing host means.
+/// The address of all interfaces, for an empty host.
 pub fn everywhere(network: Option<Network>) -> IpAddr {
     match network {
         None | Some(Network::Tcp4) => Ipv4Addr::UNSPECIFIED.into(),
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_literal_address_of_another_family_does_not_fit() {
+    fn an_ip_address_of_another_family_does_not_fit() {
         for (text, network, fits) in [
             ("127.0.0.1:80", Network::Tcp6, false),
             ("http=[::1]:80", Network::Tcp4, false),
@@ -99,38 +101,38 @@ mod tests {
             ("[::ffff:127.0.0.1]:80", Network::Tcp4, true),
             ("[::ffff:127.0.0.1]:80", Network::Tcp6, false),
         ] {
-            let verdict = check(network, &text.parse().expect(text));
-            assert_eq!(verdict.is_ok(), fits, "{text}");
+            let result = check(network, &text.parse().expect(text));
+            assert_eq!(result.is_ok(), fits, "{text}");
         }
-        let address = "http=[::1]:80".parse().expect("good");
+        let address = "http=[::1]:80".parse().expect("a valid address");
         assert_eq!(
             check(Network::Tcp4, &address)
-                .expect_err("it is none")
+                .expect_err("an IPv6 address")
                 .to_string(),
-            "'http=[::1]:80' is no tcp4 address, and `network` asks for one"
+            "'http=[::1]:80' is not a tcp4 address, but `network` requires one"
         );
     }
 
     #[test]
-    fn a_mapped_address_is_refused_as_the_ipv4_address_that_it_is() {
-        let address = "[::ffff:127.0.0.1]:80".parse().expect("good");
+    fn a_mapped_address_is_rejected_as_an_ipv4_address() {
+        let address = "[::ffff:127.0.0.1]:80".parse().expect("a valid address");
         assert_eq!(
             check(Network::Tcp6, &address)
-                .expect_err("it is IPv4")
+                .expect_err("an IPv4 address")
                 .to_string(),
-            "'[::ffff:127.0.0.1]:80' is the IPv4 address 127.0.0.1 in an IPv6 form, and `network` asks for a tcp6 address"
+            "'[::ffff:127.0.0.1]:80' is the IPv4 address 127.0.0.1 in IPv6 form, but `network` requires a tcp6 address"
         );
     }
 
     #[test]
-    fn networks_come_back() {
+    fn a_network_is_read_as_it_is_written() {
         for network in [Network::Tcp, Network::Tcp4, Network::Tcp6] {
             assert_eq!(parse(&network.to_string()), Ok(network));
         }
     }
 
     #[test]
-    fn other_words_are_refused() {
+    fn other_texts_are_rejected() {
         for text in ["", "udp", "unix", "TCP", "tcp5"] {
             let error = parse(text).expect_err(text).to_string();
             assert!(error.contains("is not a network"), "{error}");

@@ -1,25 +1,25 @@
-//! Which addresses of one port cannot be bound beside each other.
+//! Addresses of one port that cannot be bound together.
 //!
-//! It compares addresses, and does not know how they were written. An IPv4 address and an IPv6 address never overlap:
-//! beside an IPv4 listener of the same port `[::]` is bound for IPv6 alone.
+//! It compares IP addresses and does not know how they were written. An IPv4 address and an IPv6 address
+//! never overlap: if an IPv4 listener has the same port, `[::]` is bound for IPv6 only.
 
 use std::net::IpAddr;
 
 use crate::ParseError;
 use crate::error::quote;
 
-/// How the first of two addresses relates to the second.
+/// How two addresses overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
     /// They are equal.
     Same,
-    /// The first one stands for all interfaces, and so for the second.
+    /// The first address covers all interfaces, and therefore the second address.
     Covers,
-    /// The second one stands for all interfaces, and so for the first.
+    /// The second address covers all interfaces, and therefore the first address.
     Covered,
 }
 
-/// Compares two addresses of the same port, each with the zone of a link-local one.
+/// Compares two addresses of the same port, each with its zone.
 pub fn between<Z: PartialEq>(first: &(IpAddr, Z), second: &(IpAddr, Z)) -> Option<Overlap> {
     if first.0.is_ipv4() != second.0.is_ipv4() {
         return None;
@@ -34,7 +34,7 @@ pub fn between<Z: PartialEq>(first: &(IpAddr, Z), second: &(IpAddr, Z)) -> Optio
 }
 
 impl Overlap {
-    /// The mistake, for two addresses as people wrote them.
+    /// The error for two addresses, as they were written.
     pub fn mistake(self, first: &str, second: &str) -> ParseError {
         let (first, second) = (quote(first), quote(second));
         ParseError::new(match self {
@@ -77,16 +77,16 @@ mod tests {
     }
 
     #[test]
-    fn the_same_address_of_two_zones_is_two_addresses() {
-        let ip: IpAddr = "fe80::1".parse().expect("good");
-        let all: IpAddr = "::".parse().expect("good");
+    fn the_same_address_in_two_zones_does_not_overlap() {
+        let ip: IpAddr = "fe80::1".parse().expect("a valid address");
+        let all: IpAddr = "::".parse().expect("a valid address");
         assert_eq!(between(&(ip, 1), &(ip, 2)), None);
         assert_eq!(between(&(ip, 1), &(ip, 1)), Some(Overlap::Same));
         assert_eq!(between(&(ip, 1), &(all, 0)), Some(Overlap::Covered));
     }
 
     #[test]
-    fn the_covering_address_is_named_first() {
+    fn the_message_begins_with_the_covering_address() {
         let expected =
             "'a' covers 'b', so only one of them can be bound; remove one or change its port";
         assert_eq!(Overlap::Covers.mistake("a", "b").to_string(), expected);

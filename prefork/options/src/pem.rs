@@ -1,4 +1,6 @@
-//! Where certificates and keys are: in a file, or in the program itself.
+//! The grammar of certificates and keys: the path of a PEM file.
+//!
+//! The program can also set PEM text itself, as bytes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,47 +8,51 @@ use std::path::PathBuf;
 
 use crate::ParseError;
 
-/// PEM texts (RFC 7468), or the file that holds them.
+/// PEM text (RFC 7468), or the path of a file that contains it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Pem {
-    /// Read by the master, before the first worker is started and again for each later one.
+    /// The path of a file.
+    ///
+    /// The master reads it before the first start of a worker and each later one.
     Path(PathBuf),
-    /// The texts themselves.
+    /// The PEM text itself.
     Bytes(Cow<'static, [u8]>),
 }
 
 const EXPECTED: &str = "expected the path of a PEM file";
 
-/// What the system takes for a path, with the zero byte at its end (`PATH_MAX`).
+/// The longest path, with the zero byte at its end (`PATH_MAX`).
 const MOST_BYTES: usize = 4096;
 
-/// Reads the path of a PEM file; whether it is there is seen at the start.
+/// Reads the path of a PEM file. It does not check that the file exists.
 ///
 /// # Errors
 ///
-/// An empty text, one that no path can be, and what is likely the text of a key. Only the first is shown.
+/// An empty text, a text that cannot be a path, and a text that is likely PEM itself. The message does
+/// not show the text, because it may be a key.
 pub fn parse(text: &str) -> Result<Pem, ParseError> {
-    let refuse = |reason: &str| Err(ParseError::new(format!("{reason}, {EXPECTED}")));
+    let reject = |reason: &str| Err(ParseError::new(format!("{reason}, {EXPECTED}")));
     if text.is_empty() {
-        return refuse("'' is no path");
+        return reject("'' is not a path");
     }
     if is_text_itself(text) {
         return Err(ParseError::new(format!(
-            "what looks like the text itself stands where its path should, {EXPECTED} (beginning with '/' or '.', where it \
-             looks so); a program gives the text as bytes"
+            "the value looks like PEM text, {EXPECTED}; start a path with '/' or './', or pass PEM text as bytes in \
+             code"
         )));
     }
     if text.contains('\0') {
-        return refuse("a path holds no zero byte");
+        return reject("the path contains a zero byte");
     }
     Ok(Pem::Path(PathBuf::from(text)))
 }
 
-/// Whether it is a key or a certificate, or a part of one, rather than the name of its file: that has one line, begins at
-/// the root or here, or ends like a file, or has no long run of letters and digits. What is taken for a path is shown in
-/// messages.
+/// Whether a text is a key or a certificate, or a part of one, and not a path.
+///
+/// Messages show paths, so a key must not count as one. A path has one line, and starts with `/` or `.`,
+/// or has a file extension, or has no long run of letters and digits.
 fn is_text_itself(text: &str) -> bool {
-    // Quotes, as they are left by who does not know them.
+    // Quotes that neither a shell nor a file of variables has removed.
     let text = text.trim().trim_matches(['"', '\'']);
     text.len() >= MOST_BYTES
         || text.contains("-----")
@@ -56,10 +62,14 @@ fn is_text_itself(text: &str) -> bool {
         || !(text.starts_with(['/', '.']) || has_extension(text) || longest_run(text) < LONG)
 }
 
-/// The shortest part of a key that is worth hiding: a line of base64 has 64 characters.
+/// The shortest run of base64 that counts as a part of a key.
+///
+/// A line of base64 has 64 characters.
 const LONG: usize = 40;
 
-/// `server.pem`; in base64 there is no dot.
+/// Whether a text ends with a file extension, as `server.pem` does.
+///
+/// Base64 contains no dot.
 fn has_extension(text: &str) -> bool {
     const LONGEST: usize = 8;
     let extension = text.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -67,7 +77,7 @@ fn has_extension(text: &str) -> bool {
         && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Of what base64 is made of, in either alphabet (RFC 4648).
+/// The length of the longest run of base64 characters (both alphabets of RFC 4648).
 fn longest_run(text: &str) -> usize {
     let is_encoded = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
     let runs = text.as_bytes().split(|byte| !is_encoded(byte));
@@ -75,7 +85,7 @@ fn longest_run(text: &str) -> usize {
 }
 
 impl fmt::Display for Pem {
-    /// Never the bytes: they may be a key.
+    /// Never shows the bytes: they may be a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => write!(f, "{}", path.display()),
@@ -108,16 +118,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_refused_and_a_key_is_not_shown() {
-        let itself = "a program gives the text as bytes";
+    fn a_text_that_is_no_path_is_rejected_and_a_key_is_not_shown() {
+        let itself = "the value looks like PEM text";
         let key = "-----BEGIN PRIVATE KEY-----\nsecret\n";
         let inside = "Bag Attributes\nsecret";
         let encoded = "  LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCnsecretsecretsecretsecretsecret";
         let ed25519 = "MC4CAQAwBQYDK2VwBCIEIPsecretsecretsecretsecretsecretsecretsecret";
         let rsa = format!("MIIEvQIBADAN{}", "secret/+".repeat(1000));
         for (text, reason) in [
-            ("", "'' is no path"),
-            ("secret\0", "a path holds no zero byte"),
+            ("", "'' is not a path"),
+            ("secret\0", "the path contains a zero byte"),
             (&"./secret".repeat(1000), itself),
             (key, itself),
             (inside, itself),

@@ -1,29 +1,31 @@
-//! What the names of the environment's variables begin with.
+//! The grammar of the prefix of environment variables.
 
 use std::fmt;
 
 use crate::ParseError;
 use crate::error::quote;
 
-/// The longest prefix; the names that people give to programs are shorter.
+/// The longest prefix, in characters.
 pub const MAX_PREFIX: usize = 64;
 
-/// A prefix without the `_` that parts it from the option: `MYAPP` in `MYAPP_WORKERS`.
+/// A prefix of variables, such as `MYAPP` in `MYAPP_WORKERS`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Prefix(String);
 
 impl Prefix {
-    /// What precedes an option's name in a variable's, if that is one of ours.
+    /// Removes the prefix and the `_` from a variable.
+    ///
+    /// `None` if the variable does not have this prefix.
     pub fn strip<'a>(&self, variable: &'a str) -> Option<&'a str> {
         variable.strip_prefix(&self.0)?.strip_prefix('_')
     }
 
-    /// The variable of an option.
+    /// The name of the variable that sets an option.
     pub fn variable(&self, option: &str) -> String {
         format!("{self}_{}", option.to_ascii_uppercase())
     }
 
-    /// Whether it is the one that holds where nothing is said.
+    /// Whether this is the default prefix.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -35,14 +37,17 @@ impl Default for Prefix {
     }
 }
 
-/// Reads a prefix: capital letters, digits and `_`, a letter first, no `_` last.
+/// Reads a prefix.
+///
+/// It consists of upper-case letters, digits and `_`. It starts with a letter and does not end with
+/// `_`.
 ///
 /// # Errors
 ///
 /// Any other text.
 pub fn parse(text: &str) -> Result<Prefix, ParseError> {
     let is_allowed = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
-    let refuse = |reason: &str| {
+    let reject = |reason: &str| {
         let allowed = "expected 'A' to 'Z', '0' to '9' and '_', such as \"MYAPP\"";
         Err(ParseError::new(format!(
             "{} {reason}, {allowed}",
@@ -50,19 +55,19 @@ pub fn parse(text: &str) -> Result<Prefix, ParseError> {
         )))
     };
     if text.is_empty() {
-        return refuse("is empty");
+        return reject("is empty");
     }
     if !text.bytes().all(is_allowed) {
-        return refuse("is not what variables are called");
+        return reject("contains invalid characters");
     }
     if !text.starts_with(|first: char| first.is_ascii_uppercase()) {
-        return refuse("does not begin with a letter");
+        return reject("does not start with a letter");
     }
     if text.ends_with('_') {
-        return refuse("ends with the '_' that is put there anyway");
+        return reject("ends with '_', which is added automatically");
     }
     if text.len() > MAX_PREFIX {
-        return refuse(&format!("is over {MAX_PREFIX} characters"));
+        return reject(&format!("has more than {MAX_PREFIX} characters"));
     }
     Ok(Prefix(text.to_owned()))
 }
@@ -78,8 +83,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_parts_variables_from_options() {
-        let prefix = parse("MY_APP2").expect("it is good");
+    fn a_prefix_is_added_to_options_and_removed_from_variables() {
+        let prefix = parse("MY_APP2").expect("a valid prefix");
 
         assert_eq!(prefix.variable("recover_window"), "MY_APP2_RECOVER_WINDOW");
         assert_eq!(prefix.strip("MY_APP2_WORKERS"), Some("WORKERS"));
@@ -89,16 +94,16 @@ mod tests {
     }
 
     #[test]
-    fn what_no_variable_is_called_is_refused() {
+    fn other_texts_are_rejected() {
         for (text, reason) in [
             ("", "is empty"),
-            ("myapp", "is not what variables are called"),
-            ("MY-APP", "is not what variables are called"),
-            ("MYAPP=", "is not what variables are called"),
-            ("2APP", "does not begin with a letter"),
-            ("_APP", "does not begin with a letter"),
-            ("MYAPP_", "ends with the '_' that is put there anyway"),
-            (&"A".repeat(65), "is over 64 characters"),
+            ("myapp", "contains invalid characters"),
+            ("MY-APP", "contains invalid characters"),
+            ("MYAPP=", "contains invalid characters"),
+            ("2APP", "does not start with a letter"),
+            ("_APP", "does not start with a letter"),
+            ("MYAPP_", "ends with '_', which is added automatically"),
+            (&"A".repeat(65), "has more than 64 characters"),
         ] {
             let error = parse(text).expect_err(text).to_string();
             assert!(error.contains(reason), "{error}");

@@ -1,22 +1,22 @@
-//! The names of application protocols, for TLS to choose one (ALPN, RFC 7301).
+//! The grammar of application protocols for TLS (ALPN, RFC 7301).
 
 use std::fmt;
 
 use crate::ParseError;
 use crate::error::quote;
 
-/// The most names; a client's offer is a few.
+/// The largest number of names.
 pub const MAX_PROTOCOLS: usize = 32;
 
-/// The longest name: its length is one byte (RFC 7301, 3.1).
+/// The longest name: its length is sent as one byte (RFC 7301, section 3.1).
 pub const MAX_NAME: usize = 255;
 
-/// Names of protocols, the preferred one first; none where nothing is to be chosen.
+/// Names of protocols, the preferred one first; empty if TLS negotiates none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Protocols(Vec<String>);
 
 impl Protocols {
-    /// The names, in their order.
+    /// The names, the preferred one first.
     pub fn names(&self) -> &[String] {
         &self.0
     }
@@ -24,47 +24,48 @@ impl Protocols {
 
 const EXPECTED: &str = "expected names such as 'h2,http/1.1'";
 
-/// Reads names with commas between them.
+/// Reads names that are separated by commas.
 ///
 /// # Errors
 ///
-/// No name at all, and whatever [`check`] says.
+/// An empty text, and the errors of [`check`].
 pub fn parse(text: &str) -> Result<Protocols, ParseError> {
     if text.is_empty() {
-        return Err(ParseError::new(format!("'' names no protocol, {EXPECTED}")));
+        return Err(ParseError::new(format!("'' contains no name, {EXPECTED}")));
     }
     check(text.split(',').map(str::to_owned).collect())
 }
 
-/// Makes a list of single names.
+/// Checks a list of names.
 ///
 /// # Errors
 ///
-/// A name that is empty, too long, not of ASCII letters, digits and `. / - _ + :`, there twice, or one that no client offers
-/// here, such as `http2` for `h2`, or `h3`; too many of them.
+/// A name that is empty, too long or a duplicate; a name with other characters than ASCII letters,
+/// digits and `. / - _ + :`; a name that no client offers over TCP, such as `http2` (instead of `h2`) or
+/// `h3`; too many names.
 pub fn check(names: Vec<String>) -> Result<Protocols, ParseError> {
-    for (place, name) in names.iter().enumerate() {
+    for (index, name) in names.iter().enumerate() {
         let shown = quote(name);
-        let refuse = |reason: String| Err(ParseError::new(reason));
+        let reject = |reason: String| Err(ParseError::new(reason));
         if name.is_empty() {
-            return refuse(format!("a name is empty, {EXPECTED}"));
+            return reject(format!("a name is empty, {EXPECTED}"));
         }
         if !name.bytes().all(is_of_a_name) {
-            return refuse(format!("{shown} is not the name of a protocol, {EXPECTED}"));
+            return reject(format!("{shown} is not the name of a protocol, {EXPECTED}"));
         }
         if name == "h3" || name.starts_with("h3-") {
-            return refuse(format!("{shown} is spoken over QUIC, not over TCP"));
+            return reject(format!("{shown} is a protocol over QUIC, not over TCP"));
         }
-        if let Some(meant) = other_spelling(name) {
-            return refuse(format!(
-                "{shown} is no name that clients know, did you mean '{meant}'?"
+        if let Some(official) = other_spelling(name) {
+            return reject(format!(
+                "{shown} is not a name that clients use; did you mean '{official}'?"
             ));
         }
         if name.len() > MAX_NAME {
-            return refuse(format!("{shown} is over {MAX_NAME} characters"));
+            return reject(format!("{shown} has more than {MAX_NAME} characters"));
         }
-        if names[..place].contains(name) {
-            return refuse(format!("{shown} is there twice"));
+        if names[..index].contains(name) {
+            return reject(format!("{shown} is listed twice"));
         }
     }
     if names.len() > MAX_PROTOCOLS {
@@ -76,20 +77,23 @@ pub fn check(names: Vec<String>) -> Result<Protocols, ParseError> {
     Ok(Protocols(names))
 }
 
-/// The names that are registered have nothing else in them, while quotes and other separators than ours are a mistake that
-/// turns every client away.
+/// Whether registered names contain this character.
+///
+/// Quotes and other separators than commas would be part of a name, and would exclude all clients.
 fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"./-_+:".contains(&byte)
 }
 
-/// What somebody meant who wrote HTTP's version as it is called in talk. Names are compared byte by byte (RFC 7301, 3.2).
+/// The official name of an HTTP version that is spelled differently.
+///
+/// Clients and servers compare names byte by byte (RFC 7301, section 3.2).
 fn other_spelling(name: &str) -> Option<&'static str> {
-    let meant = match name.to_ascii_lowercase().as_str() {
+    let official = match name.to_ascii_lowercase().as_str() {
         "http2" | "http/2" | "http/2.0" | "h2" => "h2",
         "http" | "http1" | "http/1" | "http1.1" | "http/1.1" | "h1" => "http/1.1",
         _ => return None,
     };
-    (name != meant).then_some(meant)
+    (name != official).then_some(official)
 }
 
 impl fmt::Display for Protocols {
@@ -104,26 +108,26 @@ mod tests {
 
     #[test]
     fn names_keep_their_order() {
-        let protocols = parse("h2,http/1.1").expect("both are names");
+        let protocols = parse("h2,http/1.1").expect("two valid names");
         assert_eq!(protocols.names(), ["h2", "http/1.1"]);
         assert_eq!(protocols.to_string(), "h2,http/1.1");
-        parse("acme-tls/1,spdy/3.1,c-webrtc,x_own+name:2").expect("all are names");
+        parse("acme-tls/1,spdy/3.1,c-webrtc,x_own+name:2").expect("valid names");
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn other_texts_are_rejected() {
         let many = (0..33).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
         for (text, reason) in [
-            ("", "names no protocol"),
+            ("", "contains no name"),
             ("h2,", "a name is empty"),
             ("h2, http/1.1", "' http/1.1' is not the name of a protocol"),
             ("\"h2\"", "is not the name of a protocol"),
             ("h2;http/1.1", "'h2;http/1.1' is not the name"),
-            ("h2,h3", "'h3' is spoken over QUIC"),
-            ("h2,h2", "'h2' is there twice"),
+            ("h2,h3", "'h3' is a protocol over QUIC"),
+            ("h2,h2", "'h2' is listed twice"),
             ("http2", "did you mean 'h2'?"),
             ("h2,HTTP/1.1", "did you mean 'http/1.1'?"),
-            (&"x".repeat(256), "is over 255 characters"),
+            (&"x".repeat(256), "has more than 255 characters"),
             (&many, "33 protocols are too many"),
         ] {
             let error = parse(text).expect_err(text).to_string();

@@ -1,4 +1,4 @@
-//! The rows of the table as data, for whoever asks at run time.
+//! The rows of the table of options as data, for use at run time.
 
 use crate::Kind;
 use crate::kind::kind;
@@ -6,23 +6,27 @@ use crate::kind::kind;
 /// One option, as data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What attribute, builder and environment call it.
+    /// Its name in the attribute and the builder.
     pub name: &'static str,
-    /// What sort of value it takes.
+    /// The kind of its value.
     pub kind: Kind,
-    /// What holds when nobody says anything, in words for people.
+    /// The default value, as text for the documentation.
     pub default: &'static str,
-    /// The release that brought it.
+    /// The first release with this option.
     pub since: &'static str,
-    /// Its documentation, one paragraph per block of lines.
+    /// Its documentation, in Markdown.
     pub doc: &'static str,
-    /// What a bare number counts, or the units that stand in the text.
+    /// The unit of a bare number, or the units that a text may contain.
     pub unit: Option<&'static str>,
-    /// The variable that overrides it, where the prefix is not another; `None` for code and the prefix itself.
+    /// The variable that overrides it, with the default prefix.
+    ///
+    /// `None` for functions and for the prefix itself.
     pub env: Option<&'static str>,
-    /// The feature of prefork that it needs.
+    /// The feature of `prefork` that it needs.
     pub feature: Option<&'static str>,
-    /// An expression that attribute and setter take; `None` for code, whose setter shows its own.
+    /// An expression that the attribute and the setter accept.
+    ///
+    /// `None` for functions: the docs of their setters have their own examples.
     pub example: Option<&'static str>,
 }
 
@@ -53,7 +57,7 @@ macro_rules! rows {
             default: $code_default:literal, since: $code_since:literal
         } )* }
     ) => {
-        /// Every option, in the order in which the documentation shows them.
+        /// All options, in the order of the documentation.
         pub const TABLE: &[Row] = &[
             $(Row {
                 name: stringify!($name),
@@ -90,7 +94,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_plain() {
-        for (place, row) in TABLE.iter().enumerate() {
+        for (index, row) in TABLE.iter().enumerate() {
             assert!(
                 row.name
                     .bytes()
@@ -98,12 +102,12 @@ mod tests {
                 "{}",
                 row.name
             );
-            assert!(TABLE[..place].iter().all(|other| other.name != row.name));
+            assert!(TABLE[..index].iter().all(|other| other.name != row.name));
         }
     }
 
     #[test]
-    fn rows_carry_words_for_people() {
+    fn rows_are_documented() {
         for row in TABLE {
             let first = row.doc.trim().split("\n\n").next().unwrap_or_default();
             let is_sentence = first.starts_with(char::is_uppercase) && first.ends_with('.');
@@ -113,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_spans_have_a_unit() {
+    fn numbers_and_durations_have_a_unit() {
         for row in TABLE {
             let has_unit = match row.kind {
                 Kind::Workers | Kind::Count | Kind::Duration | Kind::Window | Kind::Threads => true,
@@ -140,11 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_the_name_in_capitals_and_has_neither_code_nor_its_own_prefix() {
+    fn variables_are_names_in_upper_case_and_functions_and_the_prefix_have_none() {
         for row in TABLE {
             let expected = Prefix::default().variable(row.name);
-            let is_outside = matches!(row.kind, Kind::Code | Kind::Prefix);
-            assert_eq!(row.env, (!is_outside).then_some(expected.as_str()));
+            let has_no_variable = matches!(row.kind, Kind::Code | Kind::Prefix);
+            assert_eq!(row.env, (!has_no_variable).then_some(expected.as_str()));
         }
         assert_eq!(Row::find("Workers"), None);
     }

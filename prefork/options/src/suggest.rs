@@ -1,29 +1,31 @@
-//! What somebody meant who wrote a name that does not exist.
+//! Suggestions for unknown names.
 //!
-//! It knows how far apart two words are; it does not know what they name. The words of other servers stand in
+//! It knows the distance of two names, and does not know what they name. Names of other servers are in
 //! [`alias`].
 
 use std::fmt;
 
 use crate::alias::{self, Alias};
 
-/// Longer words are no typing mistakes of a name of ours, and the comparison costs the product of the lengths.
+/// The length up to which a name is compared.
+///
+/// A longer one is not a typo of an option, and a comparison costs the product of the lengths.
 const MAX_LENGTH: usize = 64;
 
-/// What to say about a name that does not exist, the surest first.
+/// A suggestion for an unknown name, in descending order of certainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint<'a> {
-    /// The same name in other letters: `RecoverThreshold`, `reuse_port`.
+    /// The same name in another spelling: `RecoverThreshold`, `reuse_port`.
     Written(&'a str),
-    /// The name here of what another server calls so.
+    /// The option with the meaning that the name has in another server.
     Called(&'a str),
-    /// What to do instead, for what has no name of its own here.
+    /// What to do instead, for a name of another server that is no single option.
     Instead(&'static str),
-    /// A name that differs in little.
+    /// A name with a small difference.
     Near(&'a str),
 }
 
-/// Finds out what somebody who wrote `word` meant, among these names.
+/// Finds a suggestion for an unknown name, among these names.
 ///
 /// # Examples
 ///
@@ -43,7 +45,7 @@ where
         return Some(Hint::Written(name));
     }
     match alias::find(word) {
-        // Not everything has every name: a path is no option of the environment.
+        // The caller may not accept every option: the environment cannot set functions.
         Some(Alias::Called(called)) => {
             if let Some(name) = names.clone().find(|name| *name == called) {
                 return Some(Hint::Called(name));
@@ -58,24 +60,23 @@ where
 impl fmt::Display for Hint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Written(name) => write!(f, "it is written `{name}`"),
-            Self::Called(name) => write!(f, "it is called `{name}` here"),
+            Self::Written(name) | Self::Called(name) => write!(f, "use `{name}`"),
             Self::Instead(text) => f.write_str(text),
             Self::Near(name) => write!(f, "did you mean `{name}`?"),
         }
     }
 }
 
-/// Whether two words are the same, apart from case, `_` and `-`.
+/// Whether two names are the same, apart from case, `_` and `-`.
 pub(crate) fn is_same(word: &str, name: &str) -> bool {
     plain(word) == plain(name)
 }
 
-/// Finds the name that somebody who wrote `word` most likely meant.
+/// Finds the name with the smallest difference.
 ///
-/// Case, `_` and `-` do not count, so that `RecoverThreshold` finds `recover_threshold`. `None` where nothing is near:
-/// more than a third of the word would have to change, or of one of its parts: `on_worker_ready` is not
-/// `on_master_ready`.
+/// Case, `_` and `-` are ignored, so that `RecoverThreshold` finds `recover_threshold`. `None` if more
+/// than a third of the word would have to change, or more than a third of one of its parts:
+/// `on_worker_ready` is not similar to `on_master_ready`.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = word;
     let word = plain(word);
@@ -94,8 +95,9 @@ fn is_near(word: &[char], distance: usize) -> bool {
     distance <= (word.len() / 3).max(1)
 }
 
-/// Whether each part of a name is near its counterpart, where both have as many: a part that differs is another word, not
-/// a typing mistake.
+/// Whether each part of a name is near its counterpart.
+///
+/// Names with different numbers of parts are not compared. A part with a larger difference is another word, not a typo.
 fn are_parts_near(word: &str, name: &str) -> bool {
     let parts = |text: &str| -> Vec<Vec<char>> { text.split(['_', '-']).map(plain).collect() };
     let (words, names) = (parts(word), parts(name));
@@ -103,7 +105,9 @@ fn are_parts_near(word: &str, name: &str) -> bool {
     words.len() != names.len() || pairs.all(|(word, name)| is_near(word, distance(word, name)))
 }
 
-/// Whether one letter makes a word of the other: typed too much, too little or wrong, or swapped with its neighbour.
+/// Whether two names differ by one typo at most.
+///
+/// A typo is a letter too much, too few or wrong, or swapped with its neighbor.
 pub fn is_one_step(word: &str, name: &str) -> bool {
     distance(&plain(word), &plain(name)) <= 1
 }
@@ -116,7 +120,9 @@ fn plain(word: &str) -> Vec<char> {
         .collect()
 }
 
-/// Counts the letters to insert, remove, replace or swap with their neighbour (optimal string alignment).
+/// The distance of two words (optimal string alignment).
+///
+/// It is the number of letters to insert, remove, replace or swap with their neighbor.
 fn distance(from: &[char], to: &[char]) -> usize {
     let mut older = vec![0; to.len() + 1];
     let mut old: Vec<usize> = (0..=to.len()).collect();
@@ -147,7 +153,7 @@ mod tests {
     ];
 
     #[test]
-    fn typing_mistakes_are_understood() {
+    fn a_typo_finds_the_name() {
         for (word, name) in [
             ("worker", "workers"),
             ("wrokers", "workers"),
@@ -162,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn other_words_get_no_advice() {
-        for word in ["", "_", "x", "colour", "threads", &"w".repeat(100_000)] {
+    fn other_words_get_no_suggestion() {
+        for word in ["", "_", "x", "color", "threads", &"w".repeat(100_000)] {
             assert_eq!(nearest(word, NAMES), None);
         }
     }
@@ -201,11 +207,11 @@ mod tests {
             assert_eq!(hint(word, NAMES), Some(hint_of_it), "{word}");
         }
         assert!(matches!(hint("port", NAMES), Some(Hint::Instead(_))));
-        assert_eq!(hint("colour", NAMES), None);
+        assert_eq!(hint("color", NAMES), None);
     }
 
     #[test]
-    fn a_name_that_is_not_there_is_not_advised() {
+    fn an_alias_of_a_name_that_the_caller_lacks_is_not_suggested() {
         assert_eq!(hint("worker_threads", NAMES), None);
         assert_eq!(hint("_", NAMES), None);
     }

@@ -1,23 +1,31 @@
-//! The one table of options.
+//! The table of options.
 //!
-//! A new option is a row here; from it follow the attribute's key, the builder's setter and the environment variable.
-//! The table knows names, kinds and words for people; it does not know types or values of the runtime.
+//! Each row is an option. The key of the attribute, the setter of the builder and the environment
+//! variable follow from the row. The table contains names, kinds and documentation; it does not know
+//! the types and values of the runtime.
 
-/// Hands the rows of the table to a macro.
+/// Passes the rows of the table to a macro.
 ///
-/// `options! { callback first second }` becomes `callback! { first second values { rows… } code { rows… } }`, where the
-/// tokens after the name are optional. A row of `values`, an option that is text in the environment, reads
+/// `options! { callback first second }` expands to
+/// `callback! { first second values { rows… } code { rows… } }`. The tokens after the name are
+/// optional.
+///
+/// A row of `values` is an option that the environment can set as text:
 ///
 /// ```text
 /// #[doc = " One line of the setter's documentation."]
 /// #[doc = " Another one."]
-/// name: kind { env: "PREFORK_NAME", feature: "name", default: "text for people", unit: "text", since: "0.1.0", example: "a value" }
+/// name: kind { env: "PREFORK_NAME", feature: "name", default: "for documentation", unit: "text", since: "0.1.0", example: "a value" }
 /// ```
 ///
-/// where `unit` may be missing, `feature` where it needs none, `env` where the environment is read too late for it, and
-/// the kinds are those of [`Kind`](crate::Kind), in lower case. The example is an expression that attribute and setter
-/// take; the documentation shows it, and compiles it. A row of `code`, an option that is a function, has neither kind,
-/// `env`, `unit` nor `example`, and a setter that the runtime writes by hand.
+/// - `kind` is a variant of [`Kind`](crate::Kind) in lower case.
+/// - `env` is missing if the environment is read too late for the option.
+/// - `feature` is missing if the option needs no feature, `unit` if it has no unit.
+/// - `example` is an expression that attribute and setter accept. The documentation shows and
+///   compiles it.
+///
+/// A row of `code` is an option that is a function. It has no `kind`, `env`, `unit` and `example`.
+/// The runtime contains its setter, written by hand.
 ///
 /// # Examples
 ///
@@ -41,35 +49,40 @@ macro_rules! options {
             $($first)*
 
             values {
-                /// The addresses to listen on, each bound by the master before the first child starts.
+                /// The addresses to listen on. The master binds them before it starts a worker.
                 ///
-                /// An address is `host:port`; the host may be an IPv4 address, an IPv6 address in brackets, a host name,
-                /// or missing for all IPv4 interfaces; port 0 lets the system choose. With `name=` in front (`a` to `z`,
-                /// `0` to `9`, `_`) a listener goes to the argument of `main` that is called so, and to no other; unnamed
-                /// ones go to the rest of the arguments, in order, and are called `listener0`, `listener1`, … by their
-                /// places.
+                /// An address is `host:port`. The host is an IPv4 address, an IPv6 address in brackets, a host name, or
+                /// empty for all IPv4 interfaces. With port 0 the system chooses the port. In a single text, commas
+                /// separate the addresses.
                 ///
-                /// A link-local IPv6 address has a zone, the name or the number of an interface: `[fe80::1%eth0]:8080`. The
-                /// interface is looked up at the start, and logs show its number. An IPv4-mapped IPv6 address
-                /// (`[::ffff:127.0.0.1]:8080`) is the IPv4 address that it contains.
+                /// An address can have a name in front, as in `http=0.0.0.0:8080`, made of `a` to `z`, `0` to `9` and `_`.
+                /// A listener with a name goes to the argument of `main` with the same name, and to no other argument.
+                /// Listeners without a name go to the other arguments in order. They are called `listener0`,
+                /// `listener1`, … by their index in the list.
                 ///
-                /// Both families are served at one port: `0.0.0.0:8080` and `[::]:8080` stand beside each other, since beside
-                /// an IPv4 listener of the same port `[::]` takes IPv6 alone. Two addresses of one family and port are
-                /// refused before anything is bound if they are equal, or if one covers the other, as `0.0.0.0:8080` covers
-                /// `127.0.0.1:8080`; host names are compared after they are resolved. Port 0 never collides.
+                /// With `tls://` before the host, and after the name, clients must speak TLS (feature `tls`), and `main`
+                /// takes the listener as a `TlsListener`. The scheme is part of the address: repeat it if you override the
+                /// port, as in `PREFORK_LISTEN=https=tls://:8443`.
                 ///
-                /// A port has one owner: if another process listens there, the start waits for a second and then fails with
-                /// status 69, also if two masters start in the same moment.
+                /// A host without a port (`0.0.0.0`, or `:` for all interfaces) takes the port from the variable `PORT`.
+                /// If `PORT` is not set, the start fails.
                 ///
-                /// With `tls://` before the host, behind the name, who connects there is to speak TLS (feature `tls`): `main` takes
-                /// it as a `TlsListener`. It is a part of the address: an operator who changes the port says it again.
+                /// `PREFORK_LISTEN` replaces the whole list, with one exception: if each of its addresses has the name of
+                /// an address that the program declares, as in `PREFORK_LISTEN=http=:8081`, only those are replaced.
                 ///
-                /// `host` without a port (`:` for all interfaces) leaves the port to the variable `PORT`, and is refused
-                /// at the start where that is not set.
+                /// One port can serve both families: `0.0.0.0:8080` and `[::]:8080` can be in one list, because `[::]`
+                /// does not accept IPv4 if an IPv4 listener has the same port.
                 ///
-                /// Several in one text have commas between them. Where each in the environment is called like one that
-                /// the program declares, as in `PREFORK_LISTEN=http=:8081`, they take the places of those and the others
-                /// stay; with any other name, or an address without one, they replace the list.
+                /// A link-local IPv6 address needs a zone, the name or the number of an interface:
+                /// `[fe80::1%eth0]:8080`. The interface is looked up at the start, and logs show its number. An
+                /// IPv4-mapped IPv6 address (`[::ffff:127.0.0.1]:8080`) is the IPv4 address that it contains.
+                ///
+                /// Two addresses with the same family and port are rejected before anything is bound if they are equal,
+                /// or if one covers the other, as `0.0.0.0:8080` covers `127.0.0.1:8080`. Host names are compared after
+                /// they were resolved. Port 0 never conflicts.
+                ///
+                /// Only one process can own a port. If another process listens on it, the start tries for one second and
+                /// then fails with status 69. This is also the case if two masters start at the same moment.
                 listen: addresses {
                     env: "PREFORK_LISTEN",
                     default: "no listener",
@@ -77,25 +90,31 @@ macro_rules! options {
                     example: ["http=0.0.0.0:8080", "admin=127.0.0.1:9000"]
                 }
 
-                /// The family of the addresses: `"tcp4"`, `"tcp6"`, or `"tcp"` for whichever a name has.
+                /// The address family of all listeners: `"tcp4"`, `"tcp6"`, or `"tcp"` for both.
                 ///
-                /// Unsaid, an IP address says its own family; host names and missing hosts are IPv4. With `"tcp6"` a
-                /// missing host means all IPv6 interfaces, and these do not take IPv4 as well. With `"tcp"` a missing host
-                /// means all interfaces of both families, and a host name its first address. Beside an IPv4 listener of the
-                /// same port a missing host and `[::]` take IPv6 alone, whatever is set here. `[::]` without this option takes
-                /// IPv4 as well if the system says so (`net.ipv6.bindv6only`).
+                /// | value | an empty host is | a host name is |
+                /// |---|---|---|
+                /// | not set, `"tcp4"` | all IPv4 interfaces | its first IPv4 address |
+                /// | `"tcp6"` | all IPv6 interfaces, without IPv4 | its first IPv6 address |
+                /// | `"tcp"` | all interfaces of both families | its first address |
+                ///
+                /// An IP address has its own family; with `"tcp4"` or `"tcp6"`, an IP address of the other family is
+                /// rejected. If an IPv4 listener has the same port, an empty host and `[::]` do not accept IPv4, whatever
+                /// this option is set to. If this option is not set, `[::]` accepts IPv4 too where the system allows it
+                /// (`net.ipv6.bindv6only`).
                 network: network {
                     env: "PREFORK_NETWORK",
-                    default: "what the address says",
+                    default: "family of the address",
                     since: "0.1.0",
                     example: "tcp6"
                 }
 
-                /// Whether every worker has a listening socket of its own for each address (`SO_REUSEPORT`, socket(7)).
+                /// Whether each worker has its own listening sockets (`SO_REUSEPORT`, socket(7)).
                 ///
-                /// The kernel then spreads connections by a hash, evenly, and wakes one worker for each; a worker that
-                /// stalls lets those wait that fell to it. Without it all share one socket, and whoever is free accepts. In
-                /// both cases the master owns the sockets, and a connection that waits survives its worker.
+                /// With `true`, the kernel distributes connections evenly by a hash and wakes one worker for each.
+                /// Connections that were assigned to a stalled worker wait for it. With `false`, all workers share one
+                /// socket per address, and any free worker accepts. In both cases the master owns the sockets: a
+                /// connection that waits to be accepted survives the exit of a worker.
                 reuseport: flag {
                     env: "PREFORK_REUSEPORT",
                     default: "`false`",
@@ -103,11 +122,12 @@ macro_rules! options {
                     example: true
                 }
 
-                /// How many workers serve at the same time.
+                /// The number of workers that serve at the same time.
                 ///
-                /// `"auto"` is one for every CPU that this process may use, `"auto-1"` leaves one of them to others, `"50%"`
-                /// is that share of them, rounded; none of these is ever less than one. 0 is single mode: one process
-                /// without a master, for debuggers and profilers.
+                /// `"auto"` is one worker per CPU that the process may use. `"auto-1"` leaves one CPU to other programs.
+                /// `"50%"` is half as many workers as CPUs, rounded. Each of these is at least one worker.
+                ///
+                /// 0 is single-process mode: one process serves without a master, for debuggers and profilers.
                 workers: workers {
                     env: "PREFORK_WORKERS",
                     default: "`\"auto\"`",
@@ -116,14 +136,16 @@ macro_rules! options {
                     example: "auto-1"
                 }
 
-                /// How many unexpected exits of workers are recovered within the `recover_window`; one more ends the master,
-                /// and with it the rest of the workers.
+                /// How many unexpected exits are recovered within `recover_window`.
+                ///
+                /// One more exit ends the master, which stops the other workers. With 0, the first exit ends it.
+                ///
+                /// The end of `main` counts as an exit, even if the process continues to run. Exits with status 0 and
+                /// failed starts count too. If several workers exit at once, each exit is counted in turn.
                 ///
                 /// An exit is counted when its replacement is due: after `on_master_ready` has returned, and after
-                /// `recover_interval` and the back-off. Then either the replacement is started and its hooks are called,
-                /// or the master ends. Of workers that die together each is counted in turn. The end of `main` is an exit
-                /// as well, also if the process goes on, and so are clean exits and failed starts. With 0 the first exit
-                /// ends the master.
+                /// `recover_interval` and the back-off. At that time the master either starts the replacement and calls
+                /// its hooks, or ends.
                 recover_threshold: count {
                     env: "PREFORK_RECOVER_THRESHOLD",
                     default: "the larger of 8 and the number of workers",
@@ -132,12 +154,13 @@ macro_rules! options {
                     example: 8
                 }
 
-                /// How long an exit is remembered for the `recover_threshold`; `"forever"` counts over the master's whole
-                /// life.
+                /// How long an exit counts towards `recover_threshold`.
                 ///
-                /// The window slides: exits that are older do not count. Until a worker of this master was healthy for the
-                /// first time none is forgotten, so that a program that never works ends its master, however long each
-                /// attempt takes. `"0s"` forgets everything at once, except what happens in the same moment.
+                /// The window slides: older exits do not count. With `"forever"`, all exits in the life of the master
+                /// count. With `"0s"`, only exits that are counted at the same moment count together.
+                ///
+                /// Until the first worker of this master is healthy, all exits count. A program that never works
+                /// therefore ends its master, however long each attempt takes.
                 recover_window: window {
                     env: "PREFORK_RECOVER_WINDOW",
                     default: "`\"1m\"`",
@@ -146,11 +169,11 @@ macro_rules! options {
                     example: "forever"
                 }
 
-                /// How long the master waits before it replaces a worker that ended.
+                /// How long the master waits before it replaces a worker that exited.
                 ///
-                /// Each slot waits for itself, in parallel; a stop ends the
-                /// wait. With `"0s"` a worker that was well is replaced at once. One that was not waits longer each time,
-                /// whatever is said here: from 100 ms to 5 s.
+                /// Each slot waits independently, and a stop ends the wait. With `"0s"`, a worker that was healthy is
+                /// replaced at once. If a worker exits before it is healthy, the master waits longer: a back-off, which
+                /// grows from 100 ms to 5 s with each such exit of the slot, is added to this interval.
                 recover_interval: duration {
                     env: "PREFORK_RECOVER_INTERVAL",
                     default: "`\"0s\"`",
@@ -159,10 +182,13 @@ macro_rules! options {
                     example: "250ms"
                 }
 
-                /// How long a worker must have lived to count as well, where it cannot be seen that it is ready.
+                /// How long a worker must run to count as healthy, if its readiness is not visible.
                 ///
-                /// That is so with raw listeners, without listeners, and for foreign programs. Death after that is followed
-                /// by a replacement at once. With `"0s"` every death is, and only the `recover_threshold` limits how often.
+                /// Readiness is not visible with sockets of std or tokio, without listeners, and for another program that
+                /// `child_producer` starts. All other workers are healthy when they are ready, see `ready_timeout`.
+                ///
+                /// A worker that exits after it was healthy is replaced without a back-off. With `"0s"`, a worker is
+                /// healthy from its start: no exit has a back-off, and only `recover_threshold` limits the exits.
                 healthy_after: duration {
                     env: "PREFORK_HEALTHY_AFTER",
                     default: "`\"1s\"`",
@@ -171,10 +197,11 @@ macro_rules! options {
                     example: "2s"
                 }
 
-                /// How long a worker may take from its start until it is ready, where that can be seen.
+                /// How long a worker may take from its start until it is ready.
                 ///
-                /// It is ready at its first accept on our listener, or when it says so by `ready()`. One that is late is
-                /// killed, and replaced as if it had died. With `"0s"` there is no limit.
+                /// A worker is ready at its first accept on a `Listener`, or when it calls `ready()`. A worker that is
+                /// late is killed, and then replaced as if it had crashed. With `"0s"` there is no limit. If readiness is
+                /// not visible, `healthy_after` applies instead.
                 ready_timeout: duration {
                     env: "PREFORK_READY_TIMEOUT",
                     default: "`\"30s\"`",
@@ -183,9 +210,10 @@ macro_rules! options {
                     example: "1m30s"
                 }
 
-                /// How long a worker that was asked to stop may take to finish its requests, before it is killed.
+                /// How long workers may take to finish their requests after a stop was requested.
                 ///
-                /// The whole stop keeps within this one budget. With `"0s"` workers are killed at once.
+                /// Workers that still run after this time are killed. It is one limit for the whole stop, not for each
+                /// worker. With `"0s"`, workers are killed at once.
                 shutdown_grace_period: duration {
                     env: "PREFORK_SHUTDOWN_GRACE_PERIOD",
                     default: "`\"5s\"`",
@@ -194,24 +222,27 @@ macro_rules! options {
                     example: "30s"
                 }
 
-                /// What the names of the environment's variables begin with.
+                /// The prefix of the environment variables that set options.
                 ///
-                /// It is for programs whose operators need not know what these are made with: with `"MYAPP"` there are
-                /// `MYAPP_WORKERS` and `MYAPP_EXPLAIN`, and nothing that begins with `PREFORK_` is an option any more.
-                /// The variables that make a process a worker keep their names. Those of the program that begin in the
-                /// same way are let be, unless one letter makes an option of them.
+                /// With `"MYAPP"` the variables are `MYAPP_WORKERS`, `MYAPP_EXPLAIN` and so on, and variables that begin
+                /// with `PREFORK_` set no options. The variables that a master sets for its workers keep their names.
+                ///
+                /// Other variables with this prefix are ignored unless they are one typo away from an option.
                 env_prefix: prefix {
                     default: "`\"PREFORK\"`",
                     since: "0.1.0",
                     example: "MYAPP"
                 }
 
-                /// How many threads the tokio runtime of each worker has, for an async body without another runtime.
+                /// How many threads the tokio runtime of each worker has, for an async `main`.
                 ///
-                /// With 1 it is the current-thread runtime: a worker per CPU needs no more. With more it is the
-                /// multi-thread runtime with as many worker threads, for bodies whose tasks hold each other up. For a body
-                /// that is not async, or that brings its runtime (`#[tokio::main]`, `runtime = path`), it is an error in the
-                /// attribute, and ignored with a line elsewhere; in a builder without feature `tokio` it is an error.
+                /// With 1 it is the current-thread runtime, which is enough if there is one worker per CPU. With more it
+                /// is the multi-thread runtime with this number of worker threads, for programs whose tasks block each
+                /// other.
+                ///
+                /// If `main` is not async, or brings its own runtime (`#[tokio::main]`, `runtime = path`), this option is
+                /// an error in the attribute; set elsewhere, it is ignored with a log line. In a builder without feature
+                /// `tokio` it is an error.
                 runtime_threads: threads {
                     env: "PREFORK_RUNTIME_THREADS",
                     default: "`1`",
@@ -220,13 +251,16 @@ macro_rules! options {
                     example: 4
                 }
 
-                /// The certificates that servers of TLS show: the server's own first, then those that lead to a root.
+                /// The certificate chain of TLS listeners: the server's certificate first.
                 ///
-                /// PEM, as the path of a file or as bytes such as `include_bytes!("server.pem")`. The master reads and checks
-                /// them, together with the `tls_key`, before it starts the first worker and again for each later one: what
-                /// lies on disk then is what the new worker shows, so that a renewal needs no restart of the master. A bad new
-                /// pair is refused with a line in the log, and the last good one serves on. Workers need no right to read the
-                /// files. Which listeners speak TLS their addresses say: `tls://0.0.0.0:443`.
+                /// The intermediate certificates follow. The value is PEM: the path of a file, or bytes such as
+                /// `include_bytes!("server.pem")`. The addresses decide which listeners use TLS, as in
+                /// `tls://0.0.0.0:443`.
+                ///
+                /// The master reads and checks the certificates together with `tls_key` before it starts the first
+                /// worker, and again before each later start. A new worker uses what is on disk at that time, so a
+                /// renewal needs no restart of the master. If the new pair is invalid, the master logs a line and keeps
+                /// using the last valid pair. Workers need no permission to read the files.
                 tls_cert: pem {
                     env: "PREFORK_TLS_CERT",
                     feature: "tls",
@@ -235,9 +269,10 @@ macro_rules! options {
                     example: "/etc/ssl/server.pem"
                 }
 
-                /// The private key of the `tls_cert`: PEM (PKCS #8, PKCS #1 or SEC1), not encrypted, as a path or as bytes.
+                /// The private key of `tls_cert`.
                 ///
-                /// Nothing of it is ever shown, neither in errors nor in an explanation.
+                /// The value is PEM (PKCS #8, PKCS #1 or SEC1, not encrypted), as a path or as bytes. Errors, log lines
+                /// and `PREFORK_EXPLAIN` never show any part of the key.
                 tls_key: pem {
                     env: "PREFORK_TLS_KEY",
                     feature: "tls",
@@ -246,11 +281,11 @@ macro_rules! options {
                     example: "/etc/ssl/private/server.key"
                 }
 
-                /// The protocols that may be spoken over TLS, the preferred one first (ALPN, RFC 7301).
+                /// The application protocols for TLS, the preferred one first (ALPN, RFC 7301).
                 ///
-                /// `"h2,http/1.1"` is for servers that speak both. A client that offers some, and none of these, is refused.
-                /// Unsaid, what clients offer is passed over, and those of the web speak HTTP/1.1. The environment's names have
-                /// commas between them, and replace the list.
+                /// Set `"h2,http/1.1"` for a server that supports both. A client that offers protocols, but none of these,
+                /// is rejected. If this option is not set, the offers of clients are ignored, and web clients use
+                /// HTTP/1.1. The environment variable separates names with commas and replaces the list.
                 tls_alpn: protocols {
                     env: "PREFORK_TLS_ALPN",
                     feature: "tls",
@@ -259,42 +294,43 @@ macro_rules! options {
                     example: ["h2", "http/1.1"]
                 }
 
-                /// The authorities whose certificates clients must show (mutual TLS); PEM, as a path or as bytes.
+                /// The CA certificates that client certificates must be signed by (mutual TLS).
                 ///
-                /// A client without a certificate of one of them is refused in the handshake, also one that was here before:
-                /// its sessions do not resume. It is read and checked together with the `tls_cert`.
+                /// The value is PEM, as a path or as bytes. The master reads and checks it together with `tls_cert`. A
+                /// client without a certificate from one of these CAs is rejected in the handshake. This includes clients
+                /// with an older session: it is not resumed.
                 tls_client_ca: pem {
                     env: "PREFORK_TLS_CLIENT_CA",
                     feature: "tls",
-                    default: "clients show no certificate",
+                    default: "no client certificates",
                     since: "0.1.0",
                     example: "/etc/ssl/clients.pem"
                 }
             }
 
             code {
-                /// Sees the options last, in the master, and may change them.
+                /// Called in the master with all options, which it may change.
                 configure { default: "nothing", since: "0.1.0" }
 
-                /// Called first in every process, the master and the workers.
+                /// Called first in every process: in the master and in each worker.
                 init { default: "nothing", since: "0.1.0" }
 
-                /// Called in the master after every start of a child, the first and later ones.
+                /// Called in the master after each start of a worker.
                 on_child_spawn { default: "nothing", since: "0.1.0" }
 
-                /// Called in the master once, when every slot's first child was started.
+                /// Called once in the master, after the first worker of every slot was started.
                 on_master_ready { default: "nothing", since: "0.1.0" }
 
-                /// Called in the master after a child that ended was replaced.
+                /// Called in the master after a worker that exited was replaced.
                 on_child_recover { default: "nothing", since: "0.1.0" }
 
-                /// Called in a worker when its master died.
+                /// Called in a worker after its master died.
                 on_master_death { default: "nothing", since: "0.1.0" }
 
-                /// May alter how a child is started.
+                /// Edits the command that starts a worker.
                 child_producer { default: "this program, started again", since: "0.1.0" }
 
-                /// Takes the master's lines.
+                /// Receives the log lines of the master.
                 logger { default: "stderr", since: "0.1.0" }
             }
         }

@@ -1,4 +1,4 @@
-//! How many threads a runtime works with.
+//! The grammar of the number of threads of a runtime.
 
 use std::num::NonZeroUsize;
 
@@ -6,7 +6,7 @@ use crate::ParseError;
 use crate::count::digits;
 use crate::error::quote;
 
-/// More threads than this in one worker are a typing mistake.
+/// The largest number of threads in one worker. More are a typo.
 pub const MAX_THREADS: usize = 1024;
 
 /// Reads a number of threads: digits only, 1 to [`MAX_THREADS`].
@@ -16,17 +16,17 @@ pub const MAX_THREADS: usize = 1024;
 /// Any other text.
 pub fn parse(text: &str) -> Result<NonZeroUsize, ParseError> {
     match digits(text) {
-        // Beyond the limit all numbers are alike.
+        // All numbers above the limit get the same error.
         Some(number) => allowed(text, usize::try_from(number).unwrap_or(usize::MAX)),
         None => Err(refuse(text)),
     }
 }
 
-/// Holds a number of threads against the limits.
+/// Checks the limits of a number of threads.
 ///
 /// # Errors
 ///
-/// 0, or a number over [`MAX_THREADS`].
+/// 0, or a number above [`MAX_THREADS`].
 pub fn check(threads: usize) -> Result<NonZeroUsize, ParseError> {
     allowed(&threads.to_string(), threads)
 }
@@ -40,7 +40,7 @@ fn allowed(text: &str, threads: usize) -> Result<NonZeroUsize, ParseError> {
 
 fn refuse(text: &str) -> ParseError {
     ParseError::new(format!(
-        "{} is no number of threads, expected one from 1 to {MAX_THREADS}",
+        "{} is not a number of threads, expected a number from 1 to {MAX_THREADS}",
         quote(text)
     ))
 }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_to_many_are_read() {
+    fn numbers_within_the_limits_are_read() {
         for (text, threads) in [("1", 1), ("4", 4), ("1024", MAX_THREADS)] {
             assert_eq!(parse(text).map(NonZeroUsize::get), Ok(threads));
             assert_eq!(check(threads), parse(text));
@@ -58,9 +58,10 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn other_texts_are_rejected() {
         for text in ["", "0", "1025", "+4", "-1", "four", "99999999999999999999"] {
-            let expected = format!("'{text}' is no number of threads, expected one from 1 to 1024");
+            let expected =
+                format!("'{text}' is not a number of threads, expected a number from 1 to 1024");
             assert_eq!(parse(text).expect_err(text).to_string(), expected);
         }
         assert!(check(0).is_err() && check(usize::MAX).is_err());

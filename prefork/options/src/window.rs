@@ -1,16 +1,16 @@
-//! How long something is remembered.
+//! The grammar of a time window: a duration, or `forever`.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::{ParseError, duration};
 
-/// A span of time that slides along, or all of it.
+/// A time window: the last part of a duration, or the whole past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Window {
-    /// What is older is forgotten.
+    /// Older events do not count.
     Sliding(Duration),
-    /// Nothing is forgotten.
+    /// All events count.
     Forever,
 }
 
@@ -42,14 +42,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_come_back() {
+    fn a_parsed_window_is_written_as_it_was_read() {
         for text in ["forever", "1m", "0s", "1h30m"] {
             assert_eq!(parse(text).expect(text).to_string(), text);
         }
     }
 
     #[test]
-    fn other_words_are_refused_with_both_ways_out() {
+    fn other_texts_are_rejected_with_both_alternatives() {
         for text in ["", "ever", "60", "Forever"] {
             let error = parse(text).expect_err(text).to_string();
             assert!(error.ends_with("or \"forever\""), "{error}");

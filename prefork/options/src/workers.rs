@@ -1,6 +1,6 @@
-//! How many workers there shall be.
+//! The grammar of the number of workers: `auto`, `auto-1`, `50%` or a number.
 //!
-//! It knows the ways to say it and their limits; how many CPUs there are, it is told.
+//! It does not know the number of CPUs: the caller passes it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,31 +9,31 @@ use crate::ParseError;
 use crate::count::digits;
 use crate::error::quote;
 
-/// More workers than this are a typing mistake; the kernel's process limit is met long before.
+/// The largest number of workers. More are a typo.
 pub const MAX_WORKERS: usize = 10_000;
 
-/// Ten workers per CPU; who wants more wants a number.
+/// The largest share of the CPUs: ten workers per CPU.
 pub const MAX_PERCENT: u16 = 1_000;
 
-/// What is allowed, behind 'expected'.
+/// Describes the values, as a text that can follow "expected".
 pub(crate) const ALLOWED: &str = "\"auto\", \"auto-1\", \"50%\" or a number from 0 to 10000";
 
-/// A number of workers, or the wish that one be found.
+/// A number of workers, or how to calculate it from the number of CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Workers {
-    /// One for every CPU that the process may use.
+    /// One worker per CPU that the process may use.
     #[default]
     Auto,
-    /// So many CPUs are left to others; at least one worker.
+    /// As many workers as CPUs, minus this number; at least one worker.
     AutoLess(usize),
     /// A share of the CPUs, rounded; at least one worker, at most [`MAX_PERCENT`].
     Percent(u16),
-    /// As many as said, at most [`MAX_WORKERS`]; 0 is single mode.
+    /// This number of workers, at most [`MAX_WORKERS`]; 0 is single-process mode.
     Count(usize),
 }
 
 impl Workers {
-    /// How many these are where the process may use so many CPUs.
+    /// Calculates the number of workers for this number of CPUs.
     pub fn count(self, cpus: usize) -> usize {
         let found = match self {
             Self::Count(count) => return count,
@@ -51,7 +51,7 @@ impl Workers {
 ///
 /// # Errors
 ///
-/// Any other text, or a number over its limit.
+/// Any other text, or a number above its limit.
 pub fn parse(text: &str) -> Result<Workers, ParseError> {
     if text == "auto" {
         return Ok(Workers::Auto);
@@ -74,34 +74,37 @@ pub fn parse(text: &str) -> Result<Workers, ParseError> {
     }
 }
 
-/// `auto-0` is `auto`, and that has a spelling already.
+/// Reads the part after `auto-`.
+///
+/// `auto-0` is an error, because it is another spelling of `auto`.
 fn parse_less(text: &str, others: &str) -> Result<Workers, ParseError> {
     match digits(others).map(usize::try_from) {
         Some(Ok(others)) if (1..=MAX_WORKERS).contains(&others) => Ok(Workers::AutoLess(others)),
         _ => Err(ParseError::new(format!(
-            "{} does not say how many CPUs are left to others, expected a number from 1 to {MAX_WORKERS} behind \
-             'auto-'",
+            "invalid {}: expected auto-N with N from 1 to {MAX_WORKERS}",
             quote(text)
         ))),
     }
 }
 
-/// `0%` might mean single mode or one worker, so it means nothing.
+/// Reads the part before `%`.
+///
+/// `0%` is an error: it could mean single-process mode or one worker.
 fn parse_percent(text: &str, percent: &str) -> Result<Workers, ParseError> {
     match digits(percent).map(u16::try_from) {
         Some(Ok(percent)) if (1..=MAX_PERCENT).contains(&percent) => Ok(Workers::Percent(percent)),
         _ => Err(ParseError::new(format!(
-            "{} is not a share of the CPUs, expected a number from 1 to {MAX_PERCENT} before '%'",
+            "invalid {}: expected N% with N from 1 to {MAX_PERCENT}",
             quote(text)
         ))),
     }
 }
 
-/// Holds a number of workers against the limit.
+/// Checks the limit of a number of workers.
 ///
 /// # Errors
 ///
-/// A number over [`MAX_WORKERS`].
+/// A number above [`MAX_WORKERS`].
 pub fn check(workers: usize) -> Result<usize, ParseError> {
     if workers > MAX_WORKERS {
         return Err(too_many(&workers.to_string()));
@@ -140,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_texts_come_back() {
+    fn a_parsed_number_is_written_as_it_was_read() {
         for (text, workers) in [
             ("auto", Workers::Auto),
             ("auto-1", Workers::AutoLess(1)),
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_is_never_less_than_one_nor_over_the_limit() {
+    fn a_calculated_number_is_at_least_one_and_within_the_limit() {
         for (text, cpus, count) in [
             ("auto", 8, 8),
             ("auto-1", 8, 7),
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn other_texts_are_rejected() {
         for text in [
             "", "Auto", "many", "+4", "-1", "4.0", "4 ", "٤", "auto+1", "auto ",
         ] {
@@ -197,16 +200,16 @@ mod tests {
         }
         for text in ["auto-", "auto-0", "auto--1", "auto-10001", "auto-1%"] {
             let error = parse(text).expect_err(text).to_string();
-            assert!(error.contains("how many CPUs are left"), "{error}");
+            assert!(error.contains("expected auto-N with N from 1"), "{error}");
         }
         for text in ["%", "0%", "1001%", "-5%", "0.5%", "50%%"] {
             let error = parse(text).expect_err(text).to_string();
-            assert!(error.contains("is not a share of the CPUs"), "{error}");
+            assert!(error.contains("expected N% with N from 1"), "{error}");
         }
     }
 
     #[test]
-    fn what_is_allowed_names_the_limit() {
+    fn the_description_contains_the_limit() {
         assert!(ALLOWED.ends_with(&MAX_WORKERS.to_string()));
     }
 }

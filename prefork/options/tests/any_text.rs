@@ -1,9 +1,9 @@
-//! Whatever an operator types, a grammar answers, and what it accepts it can also write.
+//! Each grammar accepts or rejects any text without a panic, and can write what it accepts.
 
 use prefork_options::{Address, Kind, TABLE, Workers, duration, list, suggest};
 use proptest::prelude::*;
 
-/// Texts that come close to what the grammars read, so that more than their first step is tried.
+/// Texts that are similar to valid values, so that more than the first check of a grammar is tested.
 fn near_texts() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -16,7 +16,7 @@ fn near_texts() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn every_text_gets_an_answer(text in near_texts()) {
+    fn every_text_is_accepted_or_rejected_with_a_short_message(text in near_texts()) {
         for row in TABLE {
             if let Err(error) = row.kind.check(&text) {
                 let shown = error.to_string();
@@ -28,7 +28,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_can_be_written(text in near_texts()) {
+    fn a_parsed_value_is_written_as_a_text_with_the_same_value(text in near_texts()) {
         if let Ok(address) = text.parse::<Address>() {
             prop_assert_eq!(address.to_string().parse(), Ok(address));
         }
@@ -41,7 +41,7 @@ proptest! {
     }
 
     #[test]
-    fn names_of_a_list_stay_when_it_is_read_again(text in near_texts()) {
+    fn a_list_with_default_names_is_read_again_unchanged(text in near_texts()) {
         if let Ok(addresses) = list::parse(&text) {
             let written: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             prop_assert_eq!(list::parse(&written.join(",")), Ok(addresses));

@@ -1,4 +1,4 @@
-//! Taking connections from a listening socket, and asking how many wait there.
+//! Accepts connections from a listening socket, and reads the length of its queue.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,23 +8,23 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use socket2::{SockAddr, SockAddrStorage};
 
-/// Whether reads of the accepted socket wait.
+/// Whether the accepted socket is blocking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Reads wait for bytes.
     Blocking,
-    /// Reads return `WouldBlock`; what an async runtime wants.
+    /// Reads return `WouldBlock`, for an async runtime.
     #[cfg_attr(
         not(feature = "tokio"),
-        expect(dead_code, reason = "an async runtime's")
+        expect(dead_code, reason = "only an async runtime uses it")
     )]
     NonBlocking,
 }
 
-/// Takes a connection that waits.
+/// Accepts a connection from the queue.
 ///
 /// # Errors
-/// `WouldBlock` when nobody waits; else what accept4(2) lists.
+/// `WouldBlock` if the queue is empty, and the errors of accept4(2).
 pub(crate) fn accept(listener: BorrowedFd<'_>, mode: Mode) -> io::Result<(OwnedFd, SocketAddr)> {
     let accept = |storage: *mut SockAddrStorage, length: *mut libc::socklen_t| {
         accept_into(listener, mode, storage, length)
@@ -35,8 +35,9 @@ pub(crate) fn accept(listener: BorrowedFd<'_>, mode: Mode) -> io::Result<(OwnedF
     Ok((socket, peer))
 }
 
-/// `accept4(2)`, close-on-exec. The socket gets its mode in the same call: the standard library
-/// would spend a second one on it.
+/// Calls `accept4(2)`, close-on-exec.
+///
+/// The call also sets the mode of the socket, for which the standard library needs a second call.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 fn accept_into(
     listener: BorrowedFd<'_>,
@@ -48,17 +49,18 @@ fn accept_into(
         Mode::Blocking => libc::SOCK_CLOEXEC,
         Mode::NonBlocking => libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
     };
-    // SAFETY: socket2 gives the place for an address and its length, as accept4 wants them.
+    // SAFETY: socket2 passes memory for an address and its length, as accept4 requires.
     let number = unsafe { libc::accept4(listener.as_raw_fd(), storage.cast(), length, flags) };
     if number < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just created this descriptor; it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// `accept(2)` and what is to be said about the socket afterwards: not all systems have accept4, and on some the socket
-/// has the mode of the listener.
+/// Calls `accept(2)`, and sets the flags of the socket afterwards.
+///
+/// Not all systems have accept4, and on some of them the socket inherits the mode of the listener.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 fn accept_into(
     listener: BorrowedFd<'_>,
@@ -66,12 +68,12 @@ fn accept_into(
     storage: *mut SockAddrStorage,
     length: *mut libc::socklen_t,
 ) -> io::Result<OwnedFd> {
-    // SAFETY: socket2 gives the place for an address and its length, as accept wants them.
+    // SAFETY: socket2 passes memory for an address and its length, as accept requires.
     let number = unsafe { libc::accept(listener.as_raw_fd(), storage.cast(), length) };
     if number < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just created this descriptor; it has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(number) };
     let settings = socket2::SockRef::from(&socket);
     settings.set_cloexec(true)?;
@@ -81,27 +83,29 @@ fn accept_into(
     Ok(socket)
 }
 
-/// How many connections wait to be accepted: for a listening socket `tcpi_unacked` of `tcp(7)`'s
-/// `TCP_INFO` is the length of its accept queue. `None` where the kernel does not say.
+/// Reads the number of connections in the accept queue; `None` if it is unknown.
+///
+/// For a listening socket, it is `tcpi_unacked` of `TCP_INFO` (`tcp(7)`).
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn queue_length(listener: BorrowedFd<'_>) -> Option<usize> {
     usize::try_from(tcp_info(listener.as_raw_fd())?.tcpi_unacked).ok()
 }
 
-/// Other systems have no such figure.
+/// The number is unknown on other systems.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) fn queue_length(_listener: BorrowedFd<'_>) -> Option<usize> {
     None
 }
 
-/// How many bytes have come on a connection since it is there, read or not (RFC 4898,
-/// `tcpEStatsAppHCThruOctetsReceived`). `None` where the kernel does not say.
+/// Reads the number of bytes that a connection has received; `None` if it is unknown.
+///
+/// It includes bytes that were not read yet (RFC 4898, `tcpEStatsAppHCThruOctetsReceived`).
 #[cfg(all(feature = "tls", target_os = "linux", not(prefork_portable)))]
 pub(crate) fn bytes_received(connection: RawFd) -> Option<u64> {
     Some(tcp_info(connection)?.tcpi_bytes_received)
 }
 
-/// Other systems have no such figure.
+/// The number is unknown on other systems.
 #[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]
 pub(crate) fn bytes_received(_connection: RawFd) -> Option<u64> {
     None
@@ -109,10 +113,10 @@ pub(crate) fn bytes_received(_connection: RawFd) -> Option<u64> {
 
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 fn tcp_info(socket: RawFd) -> Option<libc::tcp_info> {
-    // SAFETY: tcp_info is plain data, for which all zeroes is a value.
+    // SAFETY: tcp_info is plain data, for which all zeroes are a valid value.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
-    // SAFETY: the pointers describe `info` and its size; the kernel writes no more than that.
+    // SAFETY: the pointers describe `info` and its size; the kernel writes at most that many bytes.
     let result = unsafe {
         libc::getsockopt(
             socket,

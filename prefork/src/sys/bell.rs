@@ -1,4 +1,4 @@
-//! Something to poll that another thread can ring.
+//! A pollable waker: one thread polls it, another thread or a signal handler wakes it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,16 +8,18 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::pair::Pair;
 
-/// Readable from the first ring on until it is silenced; rings in between are one.
+/// A descriptor that is readable from the first `ring` until `silence`.
 #[derive(Debug)]
 pub(crate) enum Bell {
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     EventFd(EventFd),
-    /// Where there is no eventfd(2), or a filter of system calls refuses it.
+    /// If the system has no eventfd(2), or a seccomp filter rejects it.
     Pair(Pair),
 }
 
 impl Bell {
+    /// Creates a waker that is not readable.
+    ///
     /// # Errors
     /// No descriptors left.
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -32,6 +34,8 @@ impl Bell {
         }
     }
 
+    /// Creates a waker that is not readable.
+    ///
     /// # Errors
     /// No descriptors left.
     #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
@@ -39,10 +43,11 @@ impl Bell {
         Ok(Self::Pair(Pair::new()?))
     }
 
-    /// Never blocks; a bell that rings already stays as it is. Only `write(2)`, so that a handler of signals may ring.
+    /// Makes the descriptor readable. Never blocks.
     ///
-    /// A write that fails is repeated: a signal whose ring was lost would wait for the next event. `EAGAIN` means that
-    /// the bell rings.
+    /// It only calls `write(2)`, so a signal handler may call it. It repeats a failed write, because the
+    /// signal would otherwise wait for the next event. `EAGAIN` means that the descriptor is readable
+    /// already.
     pub(crate) fn ring(&self) {
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
@@ -59,7 +64,7 @@ impl Bell {
         }
     }
 
-    /// Never blocks, also when it does not ring.
+    /// Makes the descriptor unreadable. Never blocks.
     pub(crate) fn silence(&self) {
         match self {
             #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -79,7 +84,7 @@ impl AsFd for Bell {
     }
 }
 
-/// Two sockets that do what an eventfd(2) does.
+/// A socket pair, as a replacement of an eventfd(2).
 mod pair {
     use std::io::{self, Read, Write};
     use std::os::fd::{AsFd, BorrowedFd};
@@ -100,7 +105,7 @@ mod pair {
         }
 
         /// # Errors
-        /// `WouldBlock` for a full socket, which rings already.
+        /// `WouldBlock` if the socket is full, which means that it is readable already.
         pub(super) fn ring(&self) -> io::Result<()> {
             (&self.writer).write(&[0]).map(drop)
         }
@@ -128,19 +133,19 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
-    fn it_rings_until_it_is_silenced() {
-        rings_until_it_is_silenced(&Bell::new().expect("descriptors"));
-        rings_until_it_is_silenced(&Bell::Pair(Pair::new().expect("descriptors")));
+    fn it_is_readable_from_wake_to_clear() {
+        is_readable_from_wake_to_clear(&Bell::new().expect("descriptors"));
+        is_readable_from_wake_to_clear(&Bell::Pair(Pair::new().expect("descriptors")));
     }
 
-    fn rings_until_it_is_silenced(bell: &Bell) {
-        let rings = || readable(&[bell.as_fd().as_raw_fd()]) == 1;
-        bell.silence();
-        assert!(!rings());
-        bell.ring();
-        bell.ring();
-        assert!(rings());
-        bell.silence();
-        assert!(!rings());
+    fn is_readable_from_wake_to_clear(waker: &Bell) {
+        let is_readable = || readable(&[waker.as_fd().as_raw_fd()]) == 1;
+        waker.silence();
+        assert!(!is_readable());
+        waker.ring();
+        waker.ring();
+        assert!(is_readable());
+        waker.silence();
+        assert!(!is_readable());
     }
 }

@@ -1,15 +1,17 @@
-//! Clocks that are never set.
+//! Monotonic clocks.
 
 use std::io;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// The time since the machine's start, by the clock that goes on while it sleeps: a key's life is counted in the world's
-/// time. In another time namespace (`time_namespaces(7)`) the clock may differ: its tickets would not be known elsewhere.
+/// The time since the boot of the machine.
+///
+/// It includes the time in which the machine was suspended, as the lifetime of a key does. In another time namespace (`time_namespaces(7)`) this clock
+/// may differ, so processes in different time namespaces cannot share tickets.
 ///
 /// # Errors
-/// A filter that withholds the call.
+/// A seccomp filter rejects the call.
 pub(crate) fn since_boot() -> io::Result<Duration> {
     #[cfg(target_os = "linux")]
     const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
@@ -18,8 +20,10 @@ pub(crate) fn since_boot() -> io::Result<Duration> {
     Ok(clock_gettime(CLOCK)?.into())
 }
 
-/// The nanoseconds of the clock that stops while the machine sleeps, which `Instant` reads as well.
-/// May be called in a signal handler (`signal-safety(7)`, `clock_gettime`); 0 where a filter withholds the call.
+/// The clock of `Instant` in nanoseconds; 0 if a seccomp filter rejects the call.
+///
+/// It stops while the machine is suspended. A signal handler may call this (`signal-safety(7)`,
+/// `clock_gettime`).
 pub(crate) fn monotonic_nanos() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
         u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX)

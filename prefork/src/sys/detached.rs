@@ -1,4 +1,4 @@
-//! A descriptor that is closed on another thread, because its last close may block.
+//! A descriptor that another thread closes, because its last close may block.
 //!
 //! **The reasoning.** A socket that was sent over a Unix socket is closed by whichever thread drops
 //! the message. If this is the last reference, and the socket has unsent data and `SO_LINGER`, that
@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// An open descriptor; dropping it never blocks.
 #[derive(Debug)]
 pub(crate) struct Detached {
-    /// `None` only while it is dropped.
+    /// `None` only during the drop.
     fd: Option<OwnedFd>,
 }
 
@@ -32,7 +32,7 @@ impl Detached {
 impl AsFd for Detached {
     fn as_fd(&self) -> BorrowedFd<'_> {
         let fd = self.fd.as_ref();
-        fd.expect("taken by `drop` alone").as_fd()
+        fd.expect("only `drop` takes it").as_fd()
     }
 }
 
@@ -66,8 +66,9 @@ mod closer {
     struct Closers {
         /// Helper threads that may still run.
         threads: Vec<Pid>,
-        /// Descriptors that no thread could be had for. The next close tries them again; the limit
-        /// of open files bounds their number.
+        /// Descriptors that still need a thread.
+        ///
+        /// The next close tries them again; the limit of open files bounds their number.
         kept: Vec<OwnedFd>,
     }
 
@@ -85,20 +86,21 @@ mod closer {
             let Some(fd) = closers.kept.pop() else {
                 return;
             };
-            match hand_over(fd) {
+            match close_on_thread(fd) {
                 Ok(thread) => closers.threads.push(thread),
                 Err(fd) => return closers.kept.push(fd),
             }
         }
     }
 
-    /// Closes the shared descriptor while a helper thread holds a copy, which the exit of that
-    /// thread closes.
+    /// Closes the shared descriptor while a helper thread holds a copy.
+    ///
+    /// The exit of that thread closes the copy.
     ///
     /// # Errors
-    /// Gives the open descriptor back if there is no thread or no private table.
-    fn hand_over(fd: OwnedFd) -> Result<Pid, OwnedFd> {
-        // The C library takes the memory of thread locals out of it.
+    /// Returns the open descriptor if no thread or no private table is available.
+    fn close_on_thread(fd: OwnedFd) -> Result<Pid, OwnedFd> {
+        // The C library also needs part of it for thread locals.
         const STACK: usize = 256 * 1024;
 
         let number = fd.as_raw_fd();
@@ -107,7 +109,7 @@ mod closer {
         let hold = move || {
             let result = fds::keep_only(number).map(|()| gettid());
             let _ = copied.send(result);
-            // Until the owner drops its end: exiting earlier would leave it the last reference.
+            // Waits until the owner closes the shared descriptor: it must not be the last one.
             let _ = is_released.recv();
         };
         if thread::start(c"prefork-close", STACK, hold).is_err() {
@@ -128,7 +130,7 @@ mod closer {
     }
 }
 
-/// Without a master no peer is another process.
+/// Without a master, no peer is another process, so a plain close is enough.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 mod closer {
     use std::os::fd::OwnedFd;

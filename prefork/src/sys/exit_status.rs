@@ -1,17 +1,17 @@
-//! How a process ended, in the words of `waitid(2)`. It does not know who waited.
+//! The exit status of a process, as `waitid(2)` returns it.
 
-/// Of a process that was waited for.
+/// The exit status of a reaped process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExitStatus {
-    /// It returned or called `exit` with this status.
+    /// It returned from `main` or called `exit` with this status.
     Code(i32),
-    /// This signal ended it.
+    /// A signal ended it.
     Signal {
-        /// The signal's number; it may be one that has no name.
+        /// The number of the signal, which may have no name.
         number: i32,
-        /// Whether a core file was written.
+        /// Whether the kernel wrote a core file.
         core_dumped: bool,
     },
-    /// Somebody else has reaped it; its status is lost.
+    /// Other code has reaped it, so its status is unknown.
     Unknown,
 }

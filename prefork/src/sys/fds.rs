@@ -1,4 +1,4 @@
-//! Descriptors that came to this process by number.
+//! Descriptors that this process knows by number.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,20 +8,22 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use socket2::{SockRef, Type};
 
-/// The first descriptor that a child inherits: those below are stdin, stdout and stderr. systemd
-/// counts from the same (`SD_LISTEN_FDS_START`).
+/// The first descriptor that a child inherits, after stdin, stdout and stderr.
+///
+/// systemd uses the same number (`SD_LISTEN_FDS_START`).
 pub(crate) const FIRST_FD: RawFd = 3;
 
-/// Takes ownership of an inherited descriptor and marks it close-on-exec, so that programs that
-/// this process starts do not get it.
+/// Takes ownership of an inherited descriptor and marks it close-on-exec.
+///
+/// Programs that this process starts do not get it.
 ///
 /// # Errors
-/// `EBADF` where the number is not open.
+/// `EBADF` if the number is not open.
 pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     if number < FIRST_FD {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: the borrow lasts for one call, which reports a number that is not open.
+    // SAFETY: the borrow lasts for one call, which returns an error if the number is not open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     // SAFETY: the number is open, and the protocol of inheritance makes this process its owner;
@@ -29,13 +31,13 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Gives the calling thread a descriptor table of its own that holds only this descriptor.
+/// Gives the calling thread a private descriptor table with only this descriptor.
 ///
 /// The table of the other threads does not change. The kernel closes what the private table holds
 /// when the thread exits.
 ///
 /// # Errors
-/// `ENOMEM`, `EPERM` by a seccomp filter. The thread may have the table of the others still.
+/// `ENOMEM`, or `EPERM` from a seccomp filter. The thread may still share the table of the others.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn keep_only(fd: RawFd) -> io::Result<()> {
     let number = fd.unsigned_abs();
@@ -59,14 +61,16 @@ fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
     Ok(())
 }
 
-/// Which of these descriptors have bytes waiting or an end to report. The caller keeps them open
-/// for the time of the call.
+/// Counts the descriptors that have bytes to read or have reached their end.
+///
+/// The caller keeps them open during the call.
 pub(crate) fn readable(numbers: &[RawFd]) -> usize {
     numbers.len() - unreadable(numbers).len()
 }
 
-/// Which of these descriptors have neither bytes waiting nor an end to report. The caller keeps them open for the time of
-/// the call.
+/// Returns the descriptors without bytes to read that have not reached their end.
+///
+/// The caller keeps them open during the call.
 pub(crate) fn unreadable(numbers: &[RawFd]) -> Vec<RawFd> {
     let mut polled: Vec<libc::pollfd> = numbers
         .iter()
@@ -77,7 +81,7 @@ pub(crate) fn unreadable(numbers: &[RawFd]) -> Vec<RawFd> {
         })
         .collect();
     let count = libc::nfds_t::try_from(polled.len()).unwrap_or(libc::nfds_t::MAX);
-    // SAFETY: the pointer and the count describe one vector of initialised entries.
+    // SAFETY: the pointer and the count describe one vector of initialized entries.
     let result = unsafe { libc::poll(polled.as_mut_ptr(), count, 0) };
     let is_silent = |entry: &&libc::pollfd| result < 0 || entry.revents == 0;
     polled
@@ -87,10 +91,12 @@ pub(crate) fn unreadable(numbers: &[RawFd]) -> Vec<RawFd> {
         .collect()
 }
 
-/// Closes the receiving side of a socket: reads that wait return 0, and later ones where no bytes wait. The caller keeps
-/// it open for the time of the call.
+/// Closes the receiving side of a socket.
+///
+/// Reads that wait return 0, and so do later reads without buffered bytes. The caller keeps the socket
+/// open during the call.
 pub(crate) fn end_reads(socket: RawFd) {
-    // It fails only where the connection is gone, which ends reads as well.
+    // It fails only if the connection has ended, which ends reads too.
     let _ = nix::sys::socket::shutdown(socket, nix::sys::socket::Shutdown::Read);
 }
 
@@ -99,16 +105,18 @@ pub(crate) fn end_reads(socket: RawFd) {
 pub(crate) struct OwnListener {
     pub(crate) number: RawFd,
     pub(crate) addr: SocketAddr,
-    /// It takes no IPv4 (`IPV6_V6ONLY` in ipv6(7)).
+    /// Whether it rejects IPv4 (`IPV6_V6ONLY` in ipv6(7)).
     pub(crate) is_only_v6: bool,
 }
 
-/// The listening IP sockets that this process has open. For an error's text: another thread may close one meanwhile.
+/// The open listening IP sockets of this process.
+///
+/// Only for error messages: another thread may close one at the same time.
 pub(crate) fn own_listeners() -> impl Iterator<Item = OwnListener> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     numbers.filter_map(|number: RawFd| {
-        // SAFETY: the borrow lasts for a few calls, which report a number that is not open and change nothing.
+        // SAFETY: the borrow lasts for a few calls, which return errors if the number is not open, and change nothing.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
         if !getsockopt(&fd, AcceptConn).unwrap_or(false) {
             return None;
@@ -123,20 +131,21 @@ pub(crate) fn own_listeners() -> impl Iterator<Item = OwnListener> {
     })
 }
 
-/// Whether the number is an open socket that keeps packets apart and in order, as channels are.
+/// Whether the number is an open seqpacket socket, as channels are.
 pub(crate) fn is_seqpacket(number: RawFd) -> bool {
     if number < FIRST_FD {
         return false;
     }
-    // SAFETY: the borrow lasts for one call, which reports a number that is not open and changes nothing.
+    // SAFETY: the borrow lasts for one call, which returns an error if the number is not open, and changes nothing.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
     SockRef::from(&fd)
         .r#type()
         .is_ok_and(|r#type| r#type == Type::SEQPACKET)
 }
 
-/// Whether the socket was made by this process's parent, with rights that are not less than this process's own: as root,
-/// or as the same user and group (`SO_PEERCRED` in unix(7)).
+/// Whether a trusted parent created the socket (`SO_PEERCRED` in unix(7)).
+///
+/// A trusted parent is root, or has the same effective user and group as this process.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn is_by_trusted_parent(fd: impl AsFd) -> bool {
     use nix::sys::socket::sockopt::PeerCredentials;
@@ -149,7 +158,7 @@ pub(crate) fn is_by_trusted_parent(fd: impl AsFd) -> bool {
     peer.pid() == getppid().as_raw() && (peer.uid() == 0 || is_same)
 }
 
-/// There are no masters elsewhere.
+/// No masters run on other systems.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) fn is_by_trusted_parent(_fd: impl AsFd) -> bool {
     false

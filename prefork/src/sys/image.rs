@@ -1,19 +1,19 @@
-//! The main program of this process, as the loader sees it: the file that it was mapped from, and the loader that it names.
+//! The main program of this process: the file that it was mapped from, and its loader.
 
 use std::ffi::{CStr, OsStr, OsString, c_int, c_void};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// The main program, where it can be told.
+/// The main program of this process.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Image {
-    /// The path as `/proc/self/maps` shows it; it may lead to another file by now.
+    /// The path in `/proc/self/maps`; another file may have this path now.
     pub(crate) path: OsString,
     pub(crate) inode: u64,
-    /// The loader that the program names (`PT_INTERP` in elf(5)); none for a static program.
+    /// The path of the loader (`PT_INTERP` in elf(5)); `None` for a static program.
     pub(crate) interpreter: Option<OsString>,
 }
 
-/// Nothing if `/proc` is not mounted, or the program was not mapped from a file.
+/// Finds the main program; `None` without `/proc`, or if it was not mapped from a file.
 pub(crate) fn main_program() -> Option<Image> {
     let loaded = loaded()?;
     let maps = std::fs::read("/proc/self/maps").ok()?;
@@ -25,7 +25,7 @@ pub(crate) fn main_program() -> Option<Image> {
     })
 }
 
-/// What the loader knows of the main program.
+/// The main program, as the loader describes it.
 #[derive(Default)]
 struct Loaded {
     /// The address of its program headers.
@@ -35,12 +35,15 @@ struct Loaded {
 
 fn loaded() -> Option<Loaded> {
     let mut loaded = Loaded::default();
-    // SAFETY: `note` has the type of a callback; the pointer is to a value that outlives the call, for `note` alone.
+    // SAFETY: `note` has the type of a callback; the pointer is to a value that outlives the call, and only `note`
+    // uses it.
     unsafe { libc::dl_iterate_phdr(Some(note), (&raw mut loaded).cast()) };
     (loaded.headers != 0).then_some(loaded)
 }
 
-/// Called for the main program first (`dl_iterate_phdr(3)`); what it returns ends the iteration.
+/// Records the main program, for which it is called first (`dl_iterate_phdr(3)`).
+///
+/// The result 1 ends the iteration.
 unsafe extern "C" fn note(
     info: *mut libc::dl_phdr_info,
     _size: libc::size_t,
@@ -48,13 +51,13 @@ unsafe extern "C" fn note(
 ) -> c_int {
     // SAFETY: the loader passes a description that is valid during this call.
     let info = unsafe { &*info };
-    // SAFETY: `loaded` passed it, and uses it only after the iteration.
+    // SAFETY: the function `loaded` passed this pointer, and uses the value only after the iteration.
     let loaded = unsafe { &mut *loaded.cast::<Loaded>() };
     if info.dlpi_phdr.is_null() {
         return 1;
     }
     loaded.headers = info.dlpi_phdr.addr();
-    // SAFETY: the loader describes so many headers, which stay mapped as long as the program.
+    // SAFETY: the loader passes the number of headers, which stay mapped as long as the program.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
     let interpreter = headers
         .iter()
@@ -62,17 +65,19 @@ unsafe extern "C" fn note(
     if let Some(header) = interpreter {
         let address = info.dlpi_addr.wrapping_add(header.p_vaddr);
         let text = std::ptr::with_exposed_provenance(usize::try_from(address).unwrap_or(0));
-        // SAFETY: the text of `PT_INTERP` ends with zero and lies in a mapped segment of the program (elf(5)).
+        // SAFETY: the string of `PT_INTERP` ends with zero, and is in a mapped segment of the program (elf(5)).
         let text = unsafe { CStr::from_ptr(text) };
         loaded.interpreter = Some(OsStr::from_bytes(text.to_bytes()).to_owned());
     }
     1
 }
 
-/// The path and inode of the file that is mapped at this address, in the form of `proc_pid_maps(5)`.
+/// Finds path and inode of the file that is mapped at this address.
+///
+/// The format of the text is that of `proc_pid_maps(5)`.
 fn file_at(maps: &[u8], address: usize) -> Option<(OsString, u64)> {
     maps.split(|&byte| byte == b'\n').find_map(|line| {
-        // `start-end perms offset dev inode path`, with blanks in front of the path.
+        // `start-end perms offset dev inode path`, with spaces in front of the path.
         let mut fields = line.splitn(6, |&byte| byte == b' ');
         let mut field = || std::str::from_utf8(fields.next()?).ok();
         let (start, end) = field()?.split_once('-')?;
@@ -87,14 +92,14 @@ fn file_at(maps: &[u8], address: usize) -> Option<(OsString, u64)> {
     })
 }
 
-/// A line break in a path is written as `\012`.
+/// Replaces `\012`, which is a line break in a path.
 fn unescape(path: &[u8]) -> OsString {
     let mut plain = Vec::with_capacity(path.len());
     let mut rest = path;
-    while let Some((&first, behind)) = rest.split_first() {
+    while let Some((&first, remaining)) = rest.split_first() {
         let line_break = rest.strip_prefix(b"\\012");
         plain.push(if line_break.is_some() { b'\n' } else { first });
-        rest = line_break.unwrap_or(behind);
+        rest = line_break.unwrap_or(remaining);
     }
     OsString::from_vec(plain)
 }

@@ -1,8 +1,8 @@
-//! A file without a name whose bytes nobody can change any more: what a master hands to a child that is too long or too
-//! secret for a variable.
+//! A sealed file in memory, for data that is too long or too secret for a variable.
 //!
-//! It knows nothing of what the bytes mean. The seals are what makes it safe to share one file between all children
-//! (`memfd_create(2)`, "File-sealing"): a child cannot alter what the next one reads, nor shorten it under a reader.
+//! A master passes such a file to its children. The seals make it safe to share one file between all of
+//! them (`memfd_create(2)`, "File-sealing"): a child cannot change the bytes that the next child reads,
+//! or truncate the file during a read. This module does not know the meaning of the bytes.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,19 +15,21 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
 use nix::sys::uio::pread;
 
-/// The most that is written or read.
+/// The largest file that is written or read, in bytes.
 pub(crate) const MOST_BYTES: usize = 4 << 20;
 
-/// Neither the bytes, nor their number, nor the seals themselves can change.
+/// With these seals, neither the bytes nor their number nor the seals can change.
 const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
     .union(SealFlag::F_SEAL_GROW)
     .union(SealFlag::F_SEAL_WRITE)
     .union(SealFlag::F_SEAL_SEAL);
 
-/// Makes a sealed file of these bytes; the name is for people, in `/proc/<pid>/fd`. It is close-on-exec.
+/// Creates a sealed file with these bytes, close-on-exec.
+///
+/// The name is only shown, in `/proc/<pid>/fd`.
 ///
 /// # Errors
-/// More than [`MOST_BYTES`], or than this process may write; no descriptors or no memory left.
+/// More bytes than [`MOST_BYTES`], or than this process may write; no descriptors or no memory left.
 pub(crate) fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     if bytes.len() > MOST_BYTES {
         return Err(wrong(format!("{} bytes are too many", bytes.len())));
@@ -39,14 +41,16 @@ pub(crate) fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Reads all bytes of a sealed file. Its offset, which all children share, is neither used nor moved.
+/// Reads all bytes of a sealed file.
+///
+/// All children share the offset of the file, so this neither uses nor moves it.
 ///
 /// # Errors
-/// A descriptor of another kind, a file that somebody could still change, one of more than [`MOST_BYTES`].
+/// Another kind of descriptor, a file without all seals, or more bytes than [`MOST_BYTES`].
 pub(crate) fn read(fd: impl AsFd) -> io::Result<Vec<u8>> {
     let fd = fd.as_fd();
     check_seals(fd)?;
-    // A size is never negative; one that does not fit is too large in any case.
+    // A size is never negative, and a size that does not fit is too large anyway.
     let size = usize::try_from(fstat(fd)?.st_size).unwrap_or(usize::MAX);
     if size > MOST_BYTES {
         return Err(wrong(format!("a memory file of {size} bytes is too large")));
@@ -56,7 +60,7 @@ pub(crate) fn read(fd: impl AsFd) -> io::Result<Vec<u8>> {
     while filled < size {
         let offset = filled.try_into().map_err(io::Error::other)?;
         match pread(fd, &mut bytes[filled..], offset) {
-            // It cannot have become shorter, but a loop that trusts a stranger's file has to end.
+            // A sealed file cannot become shorter, but this loop must end with any file.
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => filled += count,
             Err(Errno::EINTR) => {}
@@ -66,8 +70,9 @@ pub(crate) fn read(fd: impl AsFd) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Where `vm.memfd_noexec` is 2, only files that say they will never be executed are made; kernels before 6.3 do not
-/// know the flag.
+/// Creates a file that is not executable.
+///
+/// If `vm.memfd_noexec` is 2, the kernel creates no other files. Kernels before 6.3 reject the flag.
 fn create(name: &str) -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let no_exec = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
@@ -77,8 +82,9 @@ fn create(name: &str) -> io::Result<OwnedFd> {
     }
 }
 
-/// A write over the limit of file sizes is answered with SIGXFSZ, which ends a process that does not know of it
-/// (`RLIMIT_FSIZE` in getrlimit(2)); memory files count.
+/// Checks the limit of file sizes (`RLIMIT_FSIZE` in getrlimit(2)).
+///
+/// The limit applies to memory files. If a write exceeds the limit, the kernel sends SIGXFSZ, which ends a process without a handler.
 fn check_limit(size: usize) -> io::Result<()> {
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
     if u64::try_from(size).is_ok_and(|size| size <= limit) {
@@ -86,13 +92,13 @@ fn check_limit(size: usize) -> io::Result<()> {
     }
     Err(io::Error::new(
         io::ErrorKind::FileTooLarge,
-        format!("the limit of file sizes ({limit} bytes, `ulimit -f`) is below {size} bytes"),
+        format!("{size} bytes exceed the limit of file sizes ({limit} bytes, `ulimit -f`)"),
     ))
 }
 
 fn check_seals(fd: BorrowedFd<'_>) -> io::Result<()> {
     let bits = match fcntl(fd, FcntlArg::F_GET_SEALS) {
-        // The kernel's answer for every file that cannot be sealed (`F_GET_SEALS` in fcntl(2)).
+        // For a file that does not support seals (`F_GET_SEALS` in fcntl(2)).
         Err(Errno::EINVAL) => return Err(wrong("not a memory file")),
         bits => bits?,
     };
@@ -114,12 +120,12 @@ mod tests {
 
     use super::*;
 
-    fn refusal(fd: impl AsFd) -> String {
+    fn rejection(fd: impl AsFd) -> String {
         read(fd).expect_err("it is not sealed").to_string()
     }
 
     #[test]
-    fn what_was_sealed_is_read_as_often_as_asked() {
+    fn a_sealed_file_can_be_read_many_times() {
         let long = vec![7; 300_000];
         for bytes in [b"".as_slice(), b"key", &long] {
             let fd = sealed("prefork test", bytes).expect("a memory file");
@@ -129,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_offset_that_others_share_is_neither_used_nor_moved() {
+    fn a_read_neither_uses_nor_moves_the_shared_offset() {
         let fd = sealed("prefork test", b"0123456789").expect("a memory file");
         let mut other = File::from(fd.try_clone().expect("a descriptor"));
         other.seek(SeekFrom::Start(4)).expect("a file");
@@ -140,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_change_it() {
+    fn a_sealed_file_cannot_be_changed() {
         let fd = sealed("prefork test", b"key").expect("a memory file");
         let mut file = File::from(fd);
         file.seek(SeekFrom::Start(0)).expect("a file");
@@ -153,26 +159,26 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_are_started_do_not_get_it() {
+    fn a_sealed_file_is_close_on_exec() {
         let fd = sealed("prefork test", b"key").expect("a memory file");
         let flags = fcntl(&fd, FcntlArg::F_GETFD).expect("a descriptor");
         assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
     }
 
     #[test]
-    fn other_kinds_of_descriptors_are_named() {
+    fn other_kinds_of_descriptors_are_rejected() {
         let file = File::open("/proc/self/status").expect("a file");
-        assert_eq!(refusal(&file), "not a memory file");
+        assert_eq!(rejection(&file), "not a memory file");
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        assert_eq!(refusal(&socket), "not a memory file");
+        assert_eq!(rejection(&socket), "not a memory file");
         let (reader, _writer) = io::pipe().expect("a pipe");
-        assert_eq!(refusal(&reader), "not a memory file");
+        assert_eq!(rejection(&reader), "not a memory file");
         let directory = File::open("/proc").expect("a directory");
-        assert_eq!(refusal(&directory), "not a memory file");
+        assert_eq!(rejection(&directory), "not a memory file");
     }
 
     #[test]
-    fn a_file_with_a_seal_missing_is_refused() {
+    fn a_file_without_one_of_the_seals_is_rejected() {
         let every = [
             SealFlag::F_SEAL_SHRINK,
             SealFlag::F_SEAL_GROW,
@@ -182,17 +188,17 @@ mod tests {
         for missing in every {
             let fd = create("prefork test").expect("a memory file");
             fcntl(&fd, FcntlArg::F_ADD_SEALS(SEALS.difference(missing))).expect("seals");
-            assert_eq!(refusal(&fd), "a memory file that is not sealed");
+            assert_eq!(rejection(&fd), "a memory file that is not sealed");
         }
     }
 
     #[test]
-    fn what_is_too_large_is_neither_made_nor_read() {
+    fn a_file_that_is_too_large_is_neither_created_nor_read() {
         assert!(sealed("prefork test", &vec![0; MOST_BYTES + 1]).is_err());
         let file = File::from(create("prefork test").expect("a memory file"));
-        // Sparse: it takes no memory, and reading it would.
+        // A sparse file takes no memory; a read of it would.
         file.set_len(1 << 40).expect("a length");
         fcntl(&file, FcntlArg::F_ADD_SEALS(SEALS)).expect("seals");
-        assert!(refusal(&file).contains("too large"));
+        assert!(rejection(&file).contains("too large"));
     }
 }

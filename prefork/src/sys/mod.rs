@@ -1,11 +1,12 @@
-//! The only unsafe code of the crate: one file per kernel facility, each of which hands out owned,
-//! safe types. It knows nothing of masters, workers or listeners.
+//! The only unsafe code of the crate, one file per kernel facility.
 //!
-//! What only Linux has is behind `all(target_os = "linux", not(prefork_portable))`; with
-//! `--cfg prefork_portable` this crate is on Linux what it is on other Unix, where no master can run.
+//! It returns owned, safe types. It does not know masters, workers and listeners.
+//!
+//! Code for Linux only is behind `all(target_os = "linux", not(prefork_portable))`. With
+//! `--cfg prefork_portable` the crate behaves on Linux as on other Unix systems, where no master can run.
 #![expect(
     unsafe_code,
-    reason = "this is the one place for it; every block names its obligation"
+    reason = "only this module has unsafe code; each block names its obligation"
 )]
 
 pub(crate) mod accept;

@@ -1,14 +1,16 @@
-//! Two sockets that are connected with each other and keep messages apart.
+//! Connected pairs of seqpacket sockets, which keep message boundaries.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::MsgFlags;
 
-/// For a send: a peer that is gone is an error, not a signal.
+/// The flag for a send without SIGPIPE.
+///
+/// If the peer has closed its end, the send only returns an error.
 pub(crate) const QUIET: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_NOSIGNAL);
 
-/// Both ends, close-on-exec and non-blocking.
+/// Creates both ends, close-on-exec and non-blocking.
 ///
 /// # Errors
 /// `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -25,10 +27,11 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
-/// The same in more calls, where a socket cannot be made so in one.
+/// Creates both ends, close-on-exec and non-blocking, in several calls.
 ///
 /// # Errors
-/// As above, and `EPROTONOSUPPORT` where the system has no such sockets (macOS): channels are a master's, and it has none.
+/// `EMFILE`, `ENFILE`, `ENOMEM`. `EPROTONOSUPPORT` if the system has no such sockets (macOS): only a master
+/// has channels, and no master runs there.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     use socket2::{Domain, Socket, Type};
@@ -39,7 +42,7 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one.into(), other.into()))
 }
 
-/// Makes the kernel refuse descriptors that the peer of this socket sends.
+/// Makes the kernel reject descriptors that the peer of this socket sends.
 ///
 /// The peer's `sendmsg(2)` then fails with `EPERM`, and nothing is queued.
 ///
@@ -47,7 +50,7 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// `ENOPROTOOPT` before Linux 6.16.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) -> io::Result<()> {
-    /// Not in libc yet (`asm-generic/socket.h`).
+    /// Missing in libc (`asm-generic/socket.h`).
     const SO_PASSRIGHTS: libc::c_int = 83;
     const LENGTH: libc::socklen_t = libc::c_int::BITS / 8;
 
@@ -68,7 +71,7 @@ pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Does nothing: without a master, both ends of a channel belong to one process.
+/// Does nothing, because without a master both ends of a channel belong to one process.
 ///
 /// # Errors
 /// None.

@@ -1,23 +1,24 @@
-//! The process at the other end of a socket pair, held by descriptor.
+//! The process at the other end of a socket pair, as a process descriptor.
 //!
-//! The end of a channel tells that nobody holds the other end any more, which a process that was forked from the peer may
-//! do long after the peer died. The descriptor tells of the peer alone.
+//! The end of a channel does not prove that the peer died: a process that was forked from the peer may
+//! hold the other end long after the death of the peer. The process descriptor reports the peer itself.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// A process whose end can be waited for.
+/// The descriptor of a peer process.
 #[derive(Debug)]
 pub(crate) struct Peer(OwnedFd);
 
 impl Peer {
-    /// The process that made this socket pair; `None` if the system cannot tell or hold it: a PID namespace that does not
-    /// show it, a filter of system calls, no Linux.
+    /// Opens the process that created this socket pair.
+    ///
+    /// `None` if the process is not visible in this PID namespace, or a seccomp filter rejects a call.
     ///
     /// # Errors
-    /// It is dead.
+    /// The process is dead.
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     pub(crate) fn of(socket: BorrowedFd<'_>) -> io::Result<Option<Self>> {
         use std::os::fd::FromRawFd;
@@ -37,30 +38,32 @@ impl Peer {
                 _ => Ok(None),
             };
         };
-        // SAFETY: the kernel made this descriptor just now, close-on-exec; it has no other owner.
+        // SAFETY: the kernel has just created this descriptor, close-on-exec; it has no other owner.
         Ok(Some(Self(unsafe { OwnedFd::from_raw_fd(fd) })))
     }
 
-    /// Elsewhere the end of the channel has to do.
+    /// Other systems have no process descriptors: only the end of the channel is known.
     #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
     #[expect(clippy::unnecessary_wraps, reason = "it can fail on Linux")]
     pub(crate) fn of(_socket: BorrowedFd<'_>) -> io::Result<Option<Self>> {
         Ok(None)
     }
 
-    /// Whether it has ended. Never waits.
+    /// Whether the process has exited. Never waits.
     pub(crate) fn has_ended(&self) -> bool {
         self.ends_within(PollTimeout::ZERO)
     }
 
-    /// Whether it ends within this time. A process closes its descriptors a moment before it ends.
+    /// Whether the process exits within this time.
+    ///
+    /// A process closes its descriptors shortly before it exits.
     pub(crate) fn ends_within(&self, time: PollTimeout) -> bool {
         let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         poll(&mut polled, time).is_ok_and(|count| count > 0)
     }
 }
 
-/// Readable once it has ended.
+/// Readable from the exit of the process on.
 impl AsFd for Peer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -73,10 +76,10 @@ mod tests {
     use crate::sys::pair::pair;
 
     #[test]
-    fn the_maker_of_a_pair_is_found_and_lives() {
+    fn the_process_that_created_a_pair_is_found() {
         let (one, other) = pair().expect("descriptors");
         for end in [&one, &other] {
-            let peer = Peer::of(end.as_fd()).expect("it is this process");
+            let peer = Peer::of(end.as_fd()).expect("this process");
             assert!(peer.is_some_and(|peer| !peer.has_ended()));
         }
     }

@@ -1,6 +1,6 @@
-//! A process that cannot be mistaken for another: signals and exits by `pidfd_open(2)` descriptors.
+//! Signals to a process and its exit, by process descriptor (`pidfd_open(2)`).
 //!
-//! Knows nothing of how the process came to be; `clone` makes the descriptors.
+//! It does not know how the process was started; `clone` creates the descriptors.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -12,8 +12,9 @@ use nix::sys::signal::Signal;
 
 use super::exit_status::ExitStatus;
 
-/// One child process, held by descriptor: a number that the kernel gives to somebody else in the
-/// meantime cannot be hit by mistake.
+/// The descriptor of a child process.
+///
+/// A process descriptor never refers to another process, even if the kernel reuses the process id.
 #[derive(Debug)]
 pub(crate) struct Pidfd {
     fd: OwnedFd,
@@ -24,7 +25,7 @@ impl Pidfd {
         Self { fd }
     }
 
-    /// Sends a signal; a process that has ended already is no error.
+    /// Sends a signal. If the process has exited already, this does nothing.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         match send(self.fd.as_fd(), signal as i32) {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
@@ -32,23 +33,23 @@ impl Pidfd {
         }
     }
 
-    /// Reaps the process if it has ended; `None` while it lives. Never blocks.
+    /// Reaps the process if it has exited; `None` if it still runs. Never blocks.
     pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         wait_again(self.fd.as_fd(), libc::WEXITED | libc::WNOHANG)
     }
 
-    /// Reaps the process if it ends before the deadline.
+    /// Reaps the process if it exits before the deadline.
     pub(crate) fn wait_until(&self, deadline: Instant) {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut polled = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
             match poll(&mut polled, timeout) {
-                // A signal does not shorten the wait.
+                // An interrupted wait continues.
                 Err(Errno::EINTR) => {}
                 Ok(0) | Err(_) => return,
                 Ok(_) => {
-                    // It fails where the process was reaped already.
+                    // It fails if the process was reaped already.
                     let _ = self.try_wait();
                     return;
                 }
@@ -56,7 +57,7 @@ impl Pidfd {
         }
     }
 
-    /// Reaps the process, waiting for its end.
+    /// Waits until the process exits, and reaps it.
     pub(crate) fn wait(&self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = wait_again(self.fd.as_fd(), libc::WEXITED)? {
@@ -72,9 +73,9 @@ impl AsFd for Pidfd {
     }
 }
 
-/// `pidfd_send_signal(2)`; signal 0 only asks whether the process exists.
+/// Calls `pidfd_send_signal(2)`. Signal 0 only checks whether the process exists.
 pub(super) fn send(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
-    // SAFETY: all arguments are plain numbers but the siginfo, which may be null.
+    // SAFETY: all arguments are numbers, except the siginfo, which may be null.
     let result = unsafe {
         libc::syscall(
             libc::SYS_pidfd_send_signal,
@@ -90,7 +91,7 @@ pub(super) fn send(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// [`wait`], again after an interruption.
+/// Calls [`wait`], and repeats it after an interruption.
 fn wait_again(pidfd: BorrowedFd<'_>, options: i32) -> io::Result<Option<ExitStatus>> {
     loop {
         match wait(pidfd, options) {
@@ -100,24 +101,26 @@ fn wait_again(pidfd: BorrowedFd<'_>, options: i32) -> io::Result<Option<ExitStat
     }
 }
 
-/// `waitid(2)` by descriptor. nix has it as well, but fails on signals that it has no name for
-/// (the real-time ones), and then the status of a reaped child would be lost.
+/// Calls `waitid(2)` with a process descriptor.
+///
+/// The function of nix fails for signals without a name (real-time signals), and the status of the
+/// reaped child would be lost.
 pub(super) fn wait(pidfd: BorrowedFd<'_>, options: i32) -> io::Result<Option<ExitStatus>> {
-    // SAFETY: siginfo_t is plain data, for which all zeroes is a value.
+    // SAFETY: siginfo_t is plain data, for which all zeroes are a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let id = pidfd.as_raw_fd().unsigned_abs();
-    // SAFETY: `info` is a valid place for the kernel to write to.
+    // SAFETY: the kernel writes to `info`, which outlives the call.
     let result = unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, options) };
     if result < 0 {
         let error = io::Error::last_os_error();
-        // Nobody's child any more: SIGCHLD is ignored in this process, or somebody waits for
-        // everything. The end is certain, the status is gone.
+        // Not a child any more: SIGCHLD is ignored in this process, or other code waits for all
+        // children. The process has exited, but its status is lost.
         return match error.raw_os_error() {
             Some(libc::ECHILD) => Ok(Some(ExitStatus::Unknown)),
             _ => Err(error),
         };
     }
-    // SAFETY: waitid has filled in the fields of a child's state, or left them zero.
+    // SAFETY: waitid has set the fields of the state of a child, or they are still zero.
     let pid = unsafe { info.si_pid() };
     if pid == 0 {
         return Ok(None);

@@ -1,37 +1,37 @@
-//! Does this kernel, and the filter that this process may run under, have what a master needs?
+//! Checks that the system calls that a master needs are available.
 //!
-//! Asked once, before anything is bound or started: a call that is missing would otherwise show
-//! when the first worker dies.
+//! The kernel may lack them, or a seccomp filter may reject them. The check runs once, before anything is bound or started. Otherwise, a missing call would only be noticed
+//! when the first worker exits.
 
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
-/// A system call that a master needs and does not get.
+/// A system call that a master needs, and that is not available.
 #[derive(Debug)]
 pub(crate) struct Missing {
     pub(crate) call: &'static str,
     pub(crate) source: io::Error,
 }
 
-/// Tries each call in a way that changes nothing.
+/// Tries each system call in a way that changes nothing.
 ///
 /// # Errors
-/// The first one that the kernel does not have (`ENOSYS`) or does not allow (a seccomp filter).
+/// The first call that the kernel does not have (`ENOSYS`) or that a seccomp filter rejects.
 pub(crate) fn kernel() -> Result<(), Missing> {
     let pidfd = need("pidfd_open", pidfd_open_self())?;
-    // Signal 0 asks whether the process is there, and this one is.
+    // Signal 0 checks whether the process exists; this process does.
     need("pidfd_send_signal", super::pidfd::send(pidfd.as_fd(), 0))?;
-    // Not our own child: the kernel's answer is ECHILD, which `wait` reads as 'end unknown'.
+    // This process is not its own child: the call fails with ECHILD, which `wait` returns as unknown.
     let options = libc::WEXITED | libc::WNOHANG;
     need("waitid", super::pidfd::wait(pidfd.as_fd(), options))?;
     need("rt_sigprocmask", set_own_mask())?;
-    // An empty range far above every descriptor.
+    // A range above all descriptors.
     // SAFETY: three numbers; no descriptor is that high.
     let result = unsafe { libc::syscall(libc::SYS_close_range, u32::MAX - 1, u32::MAX, 0) };
-    need("close_range", answer(result))?;
-    // No such descriptor: a kernel that knows the call says EBADF.
+    need("close_range", to_result(result))?;
+    // With an invalid descriptor, a kernel that has the call returns EBADF.
     // SAFETY: the path is a string, and null lists are allowed on Linux (execve(2)).
     let result = unsafe {
         libc::syscall(
@@ -43,13 +43,15 @@ pub(crate) fn kernel() -> Result<(), Missing> {
             libc::AT_EMPTY_PATH,
         )
     };
-    match answer(result) {
+    match to_result(result) {
         Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(()),
         other => need("execveat", other),
     }
 }
 
-/// Both ways in which a start sets the mask. One that could be set and not taken back would keep every stop from being heard.
+/// Sets the mask of this thread in both ways that a start uses.
+///
+/// If the mask could be set but not restored, the master would receive no stop signal.
 fn set_own_mask() -> io::Result<()> {
     let mut own = SigSet::empty();
     sigprocmask(
@@ -63,13 +65,13 @@ fn set_own_mask() -> io::Result<()> {
 fn pidfd_open_self() -> io::Result<OwnedFd> {
     // SAFETY: two numbers.
     let result = unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), 0) };
-    answer(result)?;
+    to_result(result)?;
     let number = i32::try_from(result).map_err(|_| io::ErrorKind::InvalidData)?;
-    // SAFETY: the kernel has just made this descriptor for us.
+    // SAFETY: the kernel has just created this descriptor; it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-fn answer(result: libc::c_long) -> io::Result<()> {
+fn to_result(result: libc::c_long) -> io::Result<()> {
     if result < 0 {
         return Err(io::Error::last_os_error());
     }

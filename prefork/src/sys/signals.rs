@@ -1,10 +1,11 @@
-//! Signals of this process: how often each arrived, when, and who sent it; and the plain settings of
-//! a process.
+//! The signals that arrive at this process, and its signal settings.
 //!
-//! A handler may do next to nothing (`signal-safety(7)`). Ours updates a few atomics and rings a
-//! [`Bell`] that a thread polls. Nothing is queued, so that nothing overflows: a queue of records
-//! that is full of SIGUSR1 would lose the SIGTERM behind them. Equal signals that arrive between
-//! two looks are one record with a count.
+//! For each signal, it counts the arrivals and records the times and the sender.
+//!
+//! A signal handler may call only a few functions (`signal-safety(7)`). The handler here updates a few
+//! atomics and wakes a [`Bell`] that a thread polls. It queues nothing, so nothing can overflow: a queue
+//! full of SIGUSR1 would lose a later SIGTERM. Equal signals between two reads are one record with a
+//! count.
 
 use std::io;
 use std::iter;
@@ -19,14 +20,16 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signa
 use super::bell::Bell;
 use super::clock::monotonic_nanos;
 
-/// Equal signals that this process got between two looks.
+/// Equal signals that this process received between two reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) signal: Signal,
-    /// The process that sent the last of them; `None` if the kernel did (a terminal, for example).
+    /// The process that sent the last of them; `None` for the kernel (a terminal).
     pub(crate) sender: Option<i32>,
-    /// How many handlers ran; the kernel merges equal signals that are pending at the same time
-    /// (`signal(7)`, "Queueing and delivery semantics for standard signals").
+    /// How often a handler ran.
+    ///
+    /// The kernel merges equal signals that are pending at the same time (`signal(7)`, "Queueing and
+    /// delivery semantics for standard signals").
     pub(crate) count: u64,
     /// When the first of them arrived.
     pub(crate) first: Instant,
@@ -34,8 +37,10 @@ pub(crate) struct Received {
     pub(crate) last: Instant,
 }
 
-/// Signals of this process, as something to poll. Handlers that are already there, or that are set
-/// later through the same registry (tokio's, for example), keep being called.
+/// Pollable signals of this process.
+///
+/// Existing handlers, and handlers that are set later through the same registry (tokio's, for example),
+/// are still called.
 #[derive(Debug)]
 pub(crate) struct SignalPipe {
     tallies: Arc<Tallies>,
@@ -43,7 +48,7 @@ pub(crate) struct SignalPipe {
 }
 
 impl SignalPipe {
-    /// A pipe that receives nothing yet.
+    /// Creates a pipe that receives no signals yet.
     ///
     /// # Errors
     /// No descriptors left.
@@ -54,7 +59,7 @@ impl SignalPipe {
         })
     }
 
-    /// Receives these signals from now on, and lets them through where this thread blocks them.
+    /// Starts to receive these signals, and unblocks them in this thread.
     ///
     /// # Errors
     /// A signal that cannot be caught.
@@ -76,14 +81,15 @@ impl SignalPipe {
         Ok(())
     }
 
-    /// What arrived since the last look, in the order in which the first of each arrived. Never
-    /// blocks.
+    /// Reads the signals since the last read, in the order of their first arrivals.
     ///
-    /// Yields each signal at most once, so that a flood does not hold up the caller: what arrives
-    /// meanwhile rings again.
+    /// Never blocks.
+    ///
+    /// Yields each signal at most once, so that a flood of signals cannot block the caller. Signals that
+    /// arrive during the read make the pipe readable again.
     pub(crate) fn received(&self) -> impl Iterator<Item = Received> + '_ {
-        // First: what arrives after this rings again, and is read now or at the next look.
-        self.tallies.bell.silence();
+        // First: a signal after this makes the pipe readable again, and is read now or in the next read.
+        self.tallies.waker.silence();
         let mut seen = [false; TALLIES];
         iter::from_fn(move || self.tallies.take_oldest(&mut seen))
     }
@@ -91,7 +97,7 @@ impl SignalPipe {
 
 impl AsFd for SignalPipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.tallies.bell.as_fd()
+        self.tallies.waker.as_fd()
     }
 }
 
@@ -107,30 +113,34 @@ impl Drop for SignalPipe {
     }
 }
 
-/// Standard signals have the numbers 1 to 31, and each has its place at its number.
+/// The length of the array of counters.
+///
+/// Standard signals have the numbers 1 to 31, and each is an index.
 const TALLIES: usize = 32;
 
-/// In the place of a sender: the kernel sent it.
+/// The sender of signals from the kernel.
 const KERNEL: i32 = -1;
 
-/// What handlers write and a thread reads.
+/// The counters that handlers update and a thread reads.
 #[derive(Debug)]
 struct Tallies {
-    /// The same moment by both clocks: a handler reads the second one.
+    /// The same time on both clocks. A handler reads the second clock.
     began: (Instant, u64),
-    bell: Bell,
+    waker: Bell,
     of: [Tally; TALLIES],
 }
 
-/// One signal's. Handlers run on any thread, also while a reader takes; each order of their steps
-/// leaves a count that is right in the end, and times at which a signal arrived.
+/// The counter of one signal.
+///
+/// Handlers run on any thread, also during a read. In any order of their steps, the counts are correct
+/// in the end, and each time is the arrival of a signal.
 #[derive(Debug)]
 struct Tally {
     /// Written last and read first.
     count: AtomicU64,
-    /// The arrival of the oldest that was not taken, or [`NONE`](Self::NONE).
+    /// The arrival of the oldest signal that was not read, or [`NONE`](Self::NONE).
     first: AtomicU64,
-    /// The latest arrival of all; never reset.
+    /// The latest arrival; never reset.
     last: AtomicU64,
     sender: AtomicI32,
 }
@@ -139,21 +149,21 @@ impl Tallies {
     fn new() -> io::Result<Self> {
         Ok(Self {
             began: (Instant::now(), monotonic_nanos()),
-            bell: Bell::new()?,
+            waker: Bell::new()?,
             of: [const { Tally::new() }; TALLIES],
         })
     }
 
-    /// Called in a handler.
+    /// Counts a signal. Called in a handler.
     fn add(&self, signal: i32, sender: i32, now: u64) {
         let index = usize::try_from(signal).ok();
         if let Some(tally) = index.and_then(|index| self.of.get(index)) {
             tally.add(sender, now);
-            self.bell.ring();
+            self.waker.ring();
         }
     }
 
-    /// The oldest of those that this look has not seen.
+    /// Takes the record of the oldest signal that this read has not seen.
     fn take_oldest(&self, seen: &mut [bool; TALLIES]) -> Option<Received> {
         let unseen = (0..TALLIES).filter(|&index| !seen[index]);
         let waiting = unseen.filter_map(|index| Some((self.of[index].waits_since()?, index)));
@@ -191,7 +201,7 @@ impl Tally {
         self.first.fetch_min(now, Ordering::Relaxed);
         self.last.fetch_max(now, Ordering::Relaxed);
         self.sender.store(sender, Ordering::Relaxed);
-        // Publishes the three above.
+        // Publishes the three stores above.
         self.count.fetch_add(1, Ordering::Release);
     }
 
@@ -200,7 +210,9 @@ impl Tally {
         waits.then(|| self.first_or_last(self.first.load(Ordering::Relaxed)))
     }
 
-    /// Count, first and last arrival, sender. Only for one that waits.
+    /// Takes count, first arrival, last arrival and sender.
+    ///
+    /// Only for a signal that waits.
     fn take(&self) -> (u64, u64, u64, i32) {
         let count = self.count.swap(0, Ordering::Acquire);
         let first = self.first.swap(Self::NONE, Ordering::Relaxed);
@@ -209,8 +221,9 @@ impl Tally {
         (count, self.first_or_last(first), last, sender)
     }
 
-    /// A look that came between the steps of a handler has taken the first arrival, and reported it
-    /// as the last one of its record.
+    /// The first arrival; the last one if there is no first.
+    ///
+    /// A read between the steps of a handler has taken the first arrival then. It has reported the arrival as the last one of its record.
     fn first_or_last(&self, first: u64) -> u64 {
         if first == Self::NONE {
             self.last.load(Ordering::Relaxed)
@@ -229,39 +242,43 @@ fn sender(info: &libc::siginfo_t) -> i32 {
     }
 }
 
-/// Only a master asks.
+/// Only a master needs the sender.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 fn sender(_info: &libc::siginfo_t) -> i32 {
     KERNEL
 }
 
-/// Changes this thread's mask and returns the one before. nix has it as well, but looks for -1,
-/// which `pthread_sigmask(3)` never returns: it returns the error itself.
+/// Changes the signal mask of this thread and returns the previous mask.
+///
+/// The function of nix expects -1 for an error, but `pthread_sigmask(3)` returns the error itself.
 ///
 /// # Errors
-/// A filter that refuses the call.
+/// A seccomp filter rejects the call.
 pub(super) fn change_mask(how: SigmaskHow, set: &SigSet) -> io::Result<SigSet> {
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: the set is initialised, and `before` has room for one.
+    // SAFETY: the set is initialized, and `before` has the size of a set.
     let error = unsafe { libc::pthread_sigmask(how as i32, set.as_ref(), before.as_mut_ptr()) };
     if error != 0 {
         return Err(io::Error::from_raw_os_error(error));
     }
-    // SAFETY: the call has succeeded, and has filled it.
+    // SAFETY: the call has succeeded, and has filled the set.
     let before = unsafe { before.assume_init() };
-    // SAFETY: it comes from the C library.
+    // SAFETY: the set is from the C library.
     Ok(unsafe { SigSet::from_sigset_t_unchecked(before) })
 }
 
-/// Lets the signals wait until somebody [receives](SignalPipe::receive) them; threads that begin meanwhile do as well.
+/// Blocks the signals in this thread and in threads that it starts later.
+///
+/// They wait until [`SignalPipe::receive`] unblocks them.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn hold(signals: &[Signal]) -> io::Result<()> {
     change_mask(SigmaskHow::SIG_BLOCK, &signals.iter().copied().collect())?;
     Ok(())
 }
 
-/// Gives the signals a handler that does nothing, where they have none, then lets them through. Not 'ignored': that
-/// would be inherited by every program that this process starts.
+/// Sets a no-op handler for signals without a handler, and unblocks the signals.
+///
+/// They are not ignored (`SIG_IGN`), because programs that this process starts would inherit that.
 pub(crate) fn disregard(signals: &[Signal]) -> io::Result<()> {
     extern "C" fn nothing(_: libc::c_int) {}
 
@@ -271,11 +288,11 @@ pub(crate) fn disregard(signals: &[Signal]) -> io::Result<()> {
         SigSet::empty(),
     );
     for &signal in signals {
-        // SAFETY: the handler does nothing, which is always allowed.
+        // SAFETY: a handler that does nothing is async-signal-safe.
         let before = unsafe { nix::sys::signal::sigaction(signal, &action) }?;
         if !matches!(before.handler(), SigHandler::SigDfl | SigHandler::SigIgn) {
-            // Somebody of this program wants to hear it.
-            // SAFETY: it was there before.
+            // The program has its own handler.
+            // SAFETY: this is the previous action.
             unsafe { nix::sys::signal::sigaction(signal, &before) }?;
         }
     }
@@ -283,21 +300,24 @@ pub(crate) fn disregard(signals: &[Signal]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this process was started with the signal ignored: `nohup` and shells that start
-/// something in the background do that, and mean it.
+/// Whether this process was started with the signal ignored.
+///
+/// `nohup`, and shells that start a process in the background, set that on purpose.
 pub(crate) fn is_ignored(signal: Signal) -> bool {
-    // SAFETY: sigaction is plain data, for which all zeroes is a value.
+    // SAFETY: sigaction is plain data, for which all zeroes are a valid value.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: nothing is set, and `action` is a place for what is there.
+    // SAFETY: the call sets nothing, and writes the current action to `action`.
     let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), &raw mut action) };
     result == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Gives a signal its default meaning. For SIGCHLD inherited as ignored: children would be reaped
-/// by the kernel and their status lost (`waitpid(2)`, notes).
+/// Resets a signal to its default action.
+///
+/// For an inherited SIGCHLD that is ignored: the kernel would reap children, and their status would be
+/// lost (`waitpid(2)`, notes).
 pub(crate) fn reset(signal: Signal) -> io::Result<()> {
     let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the default disposition runs no code of ours.
+    // SAFETY: the default action runs no code of this process.
     unsafe { nix::sys::signal::sigaction(signal, &action) }?;
     Ok(())
 }
@@ -310,7 +330,7 @@ mod tests {
 
     const PID: i32 = 7;
 
-    /// One that no real signal reaches.
+    /// A pipe that receives no real signals.
     fn pipe() -> SignalPipe {
         SignalPipe::new().expect("descriptors")
     }
@@ -326,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_behind_any_number_of_other_signals() {
+    fn a_signal_after_many_other_signals_is_not_lost() {
         let pipe = pipe();
         for after in 0..1_000_000 {
             add(&pipe, Signal::SIGUSR1, PID, after);
@@ -369,37 +389,37 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_no_sender() {
+    fn a_signal_of_the_kernel_has_no_sender() {
         let pipe = pipe();
         add(&pipe, Signal::SIGINT, KERNEL, 0);
         assert_eq!(pipe.received().next().map(|one| one.sender), Some(None));
-        // Zero is a process of another PID namespace.
+        // Zero is a process in another PID namespace.
         add(&pipe, Signal::SIGINT, 0, 0);
         assert_eq!(pipe.received().next().map(|one| one.sender), Some(Some(0)));
     }
 
     #[test]
-    fn a_flood_does_not_hold_up_a_look_and_rings_again() {
+    fn a_flood_does_not_block_a_read_and_makes_the_pipe_readable_again() {
         let pipe = pipe();
-        let rings = || readable(&[pipe.as_fd().as_raw_fd()]) == 1;
-        assert!(!rings());
+        let is_readable = || readable(&[pipe.as_fd().as_raw_fd()]) == 1;
+        assert!(!is_readable());
         add(&pipe, Signal::SIGUSR1, PID, 0);
-        assert!(rings());
-        // As often as one is taken another one arrives.
+        assert!(is_readable());
+        // Each time that a signal is read, another one arrives.
         let taken = pipe
             .received()
             .inspect(|_| add(&pipe, Signal::SIGUSR1, PID, 1));
         assert_eq!(taken.count(), 1);
-        assert!(rings());
+        assert!(is_readable());
         assert_eq!(counts(&pipe), [(Signal::SIGUSR1, 1)]);
-        assert!(!rings());
+        assert!(!is_readable());
     }
 
     #[test]
-    fn a_look_between_the_steps_of_a_handler_makes_up_no_time() {
+    fn a_read_between_the_steps_of_a_handler_has_real_arrival_times() {
         let tally = Tally::new();
         tally.add(PID, 10);
-        // A handler has noted its times, and not yet its count.
+        // A handler has stored its times, but not its count.
         tally.first.fetch_min(20, Ordering::Relaxed);
         tally.last.fetch_max(20, Ordering::Relaxed);
         assert_eq!(tally.take(), (1, 10, 20, PID));
@@ -410,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_add_while_another_one_takes_lose_nothing() {
+    fn no_signal_is_lost_if_threads_add_during_a_read() {
         const EACH: u64 = 50_000;
         let pipe = pipe();
         let mut taken = 0;

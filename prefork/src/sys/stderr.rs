@@ -1,15 +1,15 @@
-//! Writing to stderr without ever waiting for its reader.
+//! Writes lines to stderr without waiting for its reader.
 //!
-//! Other processes share stderr with this one, so that its description must not be made
-//! non-blocking. How a write that does not block is done depends on what stderr is:
+//! Other processes share stderr with this one, so its open file description must stay blocking. The kind
+//! of stderr decides how a line is written:
 //!
-//! - pipe: `RWF_NOWAIT` (`pwritev2(2)`), from Linux 6.5 on, and before as for a terminal
-//! - socket: `MSG_DONTWAIT` (`send(2)`)
-//! - terminal: a description of its own, opened by `/proc/self/fd`, with `O_NONBLOCK`. `poll(2)` is
-//!   no help: a terminal is ready if it has room for one byte, and a write waits for the rest
-//! - terminal or pipe that cannot be opened again (no `/proc`, or another user's): a thread writes,
-//!   one line at a time
-//! - everything else, above all files: a plain write. A disk is waited for
+//! - Pipe: with `RWF_NOWAIT` (`pwritev2(2)`); before Linux 6.5, like a terminal.
+//! - Socket: with `MSG_DONTWAIT` (`send(2)`).
+//! - Terminal: to a separate description with `O_NONBLOCK`, opened through `/proc/self/fd`. `poll(2)`
+//!   does not help: a terminal is writable if it can take one byte, and a write then waits for the rest.
+//! - Terminal or pipe that cannot be opened again (no `/proc`, or owned by another user): on a thread,
+//!   one line at a time.
+//! - Everything else, mostly files: with a plain write, which waits for the disk.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -24,32 +24,34 @@ use nix::sys::stat::{FileStat, fstat};
 use self::own::Own;
 use super::pair::QUIET;
 
-/// Pipes take as much at once without splitting it (`pipe(7)`: at least 4096 bytes).
+/// The longest line in bytes.
+///
+/// A pipe takes a line of this length as a whole (`PIPE_BUF` in pipe(7)).
 pub(crate) const MAX_LINE: usize = 4096;
 
 static WRITER: Mutex<Writer> = Mutex::new(Writer::new());
 
-/// Writes one line if that is possible now.
+/// Writes one line if this is possible without waiting.
 ///
-/// Of a line that was taken in part, the rest is written before the next line.
+/// If stderr takes only a part of the line, the rest is written before the next line.
 ///
 /// # Errors
-/// `WouldBlock` if nothing of it was taken because nobody reads; `EBADF`, `EPIPE` and the like.
+/// `WouldBlock` if stderr took nothing of the line; `EBADF`, `EPIPE` and other errors of the write.
 pub(crate) fn write_now(line: &[u8]) -> io::Result<()> {
     let mut writer = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
     writer.write(io::stderr().as_fd(), line)
 }
 
-/// What is known of the file that was written to last.
+/// The state of the last write.
 struct Writer {
     file: Option<Identity>,
-    /// Of a line that was taken in part, what is left.
+    /// The rest of a line that was written in part.
     rest: Vec<u8>,
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     own: Own,
 }
 
-/// `dup2(2)` may put another file in the place of stderr at any time.
+/// Identifies the file behind stderr, because `dup2(2)` may replace it at any time.
 type Identity = (libc::dev_t, libc::ino_t, libc::dev_t);
 
 impl Writer {
@@ -67,7 +69,7 @@ impl Writer {
         let stat = fstat(stderr)?;
         let file = Some((stat.st_dev, stat.st_ino, stat.st_rdev));
         if self.file != file {
-            // The rest of a line belongs to the file that has its beginning.
+            // The rest of a line belongs to the previous file.
             *self = Self::new();
             self.file = file;
         }
@@ -88,7 +90,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes as much as is possible now; returns how much that was.
+    /// Writes as many bytes as possible without waiting, and returns their number.
     fn write_some(
         &mut self,
         stderr: BorrowedFd<'_>,
@@ -114,7 +116,9 @@ impl Writer {
         self.own.write(stderr, text)
     }
 
-    /// No master runs here, which alone must never wait.
+    /// Writes if `poll(2)` reports stderr as writable, although the write may wait.
+    ///
+    /// Only a master must never wait, and no master runs on this system.
     #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
     fn write_otherwise(&mut self, stderr: BorrowedFd<'_>, text: &[u8]) -> io::Result<usize> {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -138,9 +142,11 @@ fn is_unsupported(error: &io::Error) -> bool {
     )
 }
 
-/// A terminal with `stty tostop` sends SIGTTOU to background processes that write. With a handler
-/// the write would begin again, and be signaled again, without end; blocked, it goes through
-/// (termios(3), TOSTOP).
+/// Runs a write with SIGTTOU blocked.
+///
+/// A terminal with `stty tostop` sends SIGTTOU to background processes that write. With a handler, the
+/// write would be restarted and interrupted again, endlessly. With the signal blocked, the write
+/// succeeds (termios(3), TOSTOP).
 fn without_stop<T>(write: impl FnOnce() -> nix::Result<T>) -> io::Result<T> {
     let stop = SigSet::from(Signal::SIGTTOU);
     let mut before = SigSet::empty();
@@ -150,15 +156,15 @@ fn without_stop<T>(write: impl FnOnce() -> nix::Result<T>) -> io::Result<T> {
     Ok(result?)
 }
 
-/// `pwritev2(2)` at the current place with `RWF_NOWAIT`.
+/// Calls `pwritev2(2)` at the current offset, with `RWF_NOWAIT`.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 fn write_nowait(stderr: BorrowedFd<'_>, text: &[u8]) -> io::Result<usize> {
     let part = libc::iovec {
         iov_base: text.as_ptr().cast_mut().cast(),
         iov_len: text.len(),
     };
-    // SAFETY: one part, which describes `text`; the kernel only reads it. The offset −1 (both
-    // halves of it) means the file's own place.
+    // SAFETY: one part, which describes `text`; the kernel only reads it. The offset −1, in two
+    // halves, is the current offset of the file.
     let result = unsafe {
         libc::syscall(
             libc::SYS_pwritev2,
@@ -178,7 +184,7 @@ fn write_nowait(_stderr: BorrowedFd<'_>, _text: &[u8]) -> io::Result<usize> {
     Err(Errno::EOPNOTSUPP.into())
 }
 
-/// Terminals, and pipes on older kernels.
+/// Writes to terminals, and to pipes on older kernels.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod own {
     use std::fs::{File, OpenOptions};
@@ -193,13 +199,15 @@ mod own {
     use super::without_stop;
     use crate::sys::thread;
 
-    /// How long a thread is waited for that writes a line. It takes microseconds if somebody reads.
+    /// How long to wait for a thread that writes a line.
+    ///
+    /// It takes microseconds if a reader reads.
     const PATIENCE: Duration = Duration::from_millis(50);
 
-    /// A way to the file that does not block, whatever the shared description does.
+    /// A non-blocking description of the file behind stderr, or a thread that writes.
     pub(super) struct Own {
         pub(super) description: Option<File>,
-        /// The thread that writes the last line still.
+        /// The thread that still writes the last line.
         writing: Option<Receiver<()>>,
     }
 
@@ -219,8 +227,8 @@ mod own {
                 return self.write_on_a_thread(stderr, text);
             };
             match write(description.as_fd(), text) {
-                // The terminal of this description was closed; stderr may be a new one of the same
-                // number.
+                // The terminal of this description was closed. Stderr may be a new terminal with the
+                // same device number.
                 Err(error) if error.raw_os_error() == Some(libc::EIO) => {
                     let description = open_again(stderr)?;
                     let result = write(description.as_fd(), text);
@@ -231,7 +239,9 @@ mod own {
             }
         }
 
-        /// The line counts as taken when a thread has it, which may wait for the reader then.
+        /// Passes the line to a thread, which may wait for the reader.
+        ///
+        /// The line counts as written.
         fn write_on_a_thread(&mut self, stderr: BorrowedFd<'_>, text: &[u8]) -> io::Result<usize> {
             const STACK: usize = 256 * 1024;
 
@@ -248,7 +258,7 @@ mod own {
                     match write(shared.as_fd(), rest) {
                         Ok(written) => rest = &rest[written..],
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        // There is no other way to report it.
+                        // There is no way to report the error.
                         Err(_) => break,
                     }
                 }
@@ -263,7 +273,7 @@ mod own {
         }
     }
 
-    /// Opens the file of a descriptor anew (`proc_pid_fd(5)`).
+    /// Opens the file of a descriptor again (`proc_pid_fd(5)`).
     fn open_again(fd: BorrowedFd<'_>) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options
@@ -274,7 +284,7 @@ mod own {
 
     fn write(file: BorrowedFd<'_>, text: &[u8]) -> io::Result<usize> {
         match without_stop(|| nix::unistd::write(file, text)) {
-            // Interrupted before it took a byte.
+            // Interrupted before a byte was written.
             Err(error) if error.raw_os_error() == Some(Errno::EINTR as i32) => {
                 without_stop(|| nix::unistd::write(file, text))
             }
@@ -294,19 +304,19 @@ mod tests {
 
     use super::*;
 
-    /// Writes numbered lines until one is refused; returns how many were taken.
+    /// Writes numbered lines until one is rejected; returns the number of written lines.
     fn fill(writer: &mut Writer, to: impl AsFd) -> usize {
-        let refused = (0..100_000).find_map(|number| {
+        let rejected = (0..100_000).find_map(|number| {
             let line = format!("line {number}\n");
             let error = writer.write(to.as_fd(), line.as_bytes()).err()?;
             Some((number, error.kind()))
         });
-        let (taken, kind) = refused.expect("nobody reads");
+        let (taken, kind) = rejected.expect("the file has no reader");
         assert_eq!(kind, io::ErrorKind::WouldBlock);
         taken
     }
 
-    /// Reads all lines that wait, after one more was written behind them.
+    /// Reads all lines, including a last line that is written after them.
     fn whole_lines(writer: &mut Writer, to: impl AsFd, from: &mut impl Read) -> Vec<String> {
         let mut text = Vec::new();
         let mut is_last_written = false;
@@ -316,19 +326,19 @@ mod tests {
             text.extend(buffer[..count].iter().filter(|byte| **byte != b'\r'));
             is_last_written = is_last_written || writer.write(to.as_fd(), b"last\n").is_ok();
         }
-        let text = String::from_utf8(text).expect("as it was written");
+        let text = String::from_utf8(text).expect("UTF-8, as it was written");
         text.lines().map(str::to_owned).collect()
     }
 
     fn is_complete(lines: &[String], taken: usize) {
         let expected: Vec<_> = (0..taken).map(|number| format!("line {number}")).collect();
         assert_eq!(lines[..taken], expected);
-        // Nothing stands between, and nothing of what was refused.
+        // No part of a rejected line.
         assert_eq!(lines[taken..], ["last"]);
     }
 
     #[test]
-    fn a_terminal_that_nobody_reads_refuses_lines_and_cuts_none() {
+    fn a_terminal_without_a_reader_rejects_lines_and_cuts_none() {
         let pty = openpty(None, None).expect("a terminal");
         let mut writer = Writer::new();
         let taken = fill(&mut writer, &pty.slave);
@@ -343,20 +353,20 @@ mod tests {
         let pty = openpty(None, None).expect("a terminal");
         Writer::new()
             .write(pty.slave.as_fd(), b"x\n")
-            .expect("room");
+            .expect("a writable terminal");
         let flags = fcntl(&pty.slave, FcntlArg::F_GETFL).expect("open");
         assert!(!OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK));
     }
 
     #[test]
-    fn a_pipe_and_a_socket_that_nobody_reads_refuse_lines_and_cut_none() {
+    fn a_pipe_and_a_socket_without_a_reader_reject_lines_and_cut_none() {
         let (mut reader, pipe) = io::pipe().expect("descriptors");
         let mut writer = Writer::new();
         let taken = fill(&mut writer, &pipe);
         is_complete(&whole_lines(&mut writer, &pipe, &mut reader), taken);
 
         let (mut far, near) = UnixStream::pair().expect("descriptors");
-        // So small that a line does not fit in one part.
+        // So small that a line is written in parts.
         let socket = socket2::SockRef::from(&near);
         socket.set_send_buffer_size(1).expect("a socket");
         let taken = fill(&mut writer, &near);
@@ -364,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_opened_again_where_a_write_cannot_be_told_not_to_wait() {
+    fn a_pipe_is_opened_again_if_the_kernel_lacks_nowait_writes() {
         let (mut reader, pipe) = io::pipe().expect("descriptors");
         let mut own = Own::new();
         let line = [b'x'; MAX_LINE];
@@ -378,12 +388,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_takes_the_place_of_stderr_gets_the_next_line_whole() {
+    fn a_file_that_replaces_stderr_gets_the_whole_next_line() {
         let pty = openpty(None, None).expect("a terminal");
         let mut writer = Writer::new();
         fill(&mut writer, &pty.slave);
         let other = openpty(None, None).expect("a terminal");
-        writer.write(other.slave.as_fd(), b"next\n").expect("room");
+        writer
+            .write(other.slave.as_fd(), b"next\n")
+            .expect("a writable terminal");
         let mut buffer = [0; 64];
         let count = File::from(other.master)
             .read(&mut buffer)
@@ -392,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_appended_to_stays_so() {
+    fn a_line_is_appended_to_a_file_in_append_mode() {
         let mut log = tempfile::tempfile().expect("a file");
         fcntl(&log, FcntlArg::F_SETFL(OFlag::O_APPEND)).expect("a file");
         let mut writer = Writer::new();

@@ -1,40 +1,43 @@
-//! A thread for one small loop, as light as the system makes them.
+//! A lightweight detached thread.
 //!
-//! **The reasoning.** A thread of the standard library allocates before it runs anything: a stack for the handler of
-//! stack overflows, its name, and with the first of these the C library maps a second heap of 128 MiB of addresses
-//! (`mallopt(3)`, `M_ARENA_MAX`). Every worker has such a thread from its first moment on, so that this would be a part
-//! of what each start costs: ten system calls and half a dozen page faults.
+//! **The reasoning.** A thread of the standard library allocates memory before it runs its function: a
+//! stack for the handler of stack overflows, and its name. With the first allocation, the C library
+//! reserves a second heap of 128 MiB of addresses (`mallopt(3)`, `M_ARENA_MAX`). Every worker starts such
+//! a thread at once, so each start would cost ten more system calls and half a dozen page faults.
 //!
-//! **The price.** A stack overflow in it is a plain SIGSEGV, and what it allocates later makes that heap after all.
+//! **The price.** A stack overflow in the thread is a plain SIGSEGV. If the thread allocates, the C
+//! library reserves the second heap anyway.
 
 use std::ffi::{CStr, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// Runs the function on a thread that nobody waits for. A panic that leaves the function aborts the process.
+/// Runs the function on a detached thread.
+///
+/// A panic that leaves the function aborts the process.
 ///
 /// # Errors
-/// The limit of threads, or no memory.
+/// The limit of threads is reached, or no memory is left.
 pub(crate) fn start<F>(name: &'static CStr, stack_size: usize, run: F) -> io::Result<()>
 where
     F: FnOnce() + Send + 'static,
 {
     let attributes = Attributes::new(stack_size)?;
-    let life = Box::into_raw(Box::new(Life { name, run }));
+    let main = Box::into_raw(Box::new(Life { name, run }));
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: the attributes were initialised; the thread becomes the owner of the box, whose type the entry knows.
+    // SAFETY: the attributes are initialized; the thread becomes the owner of the box, and `entry` has its type.
     let result = unsafe {
         libc::pthread_create(
             thread.as_mut_ptr(),
             &raw const attributes.0,
             entry::<F>,
-            life.cast(),
+            main.cast(),
         )
     };
     if result != 0 {
-        // SAFETY: no thread was made, so that the box is still ours.
-        drop(unsafe { Box::from_raw(life) });
+        // SAFETY: no thread was created, so this function still owns the box.
+        drop(unsafe { Box::from_raw(main) });
         return Err(io::Error::from_raw_os_error(result));
     }
     Ok(())
@@ -45,13 +48,13 @@ struct Life<F> {
     run: F,
 }
 
-extern "C" fn entry<F: FnOnce()>(life: *mut c_void) -> *mut c_void {
-    // SAFETY: `start` passed a box of this type and forgot it.
-    let life = unsafe { Box::from_raw(life.cast::<Life<F>>()) };
+extern "C" fn entry<F: FnOnce()>(main: *mut c_void) -> *mut c_void {
+    // SAFETY: `start` passed a box of this type, and no longer owns it.
+    let main = unsafe { Box::from_raw(main.cast::<Life<F>>()) };
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
-    let _ = nix::sys::prctl::set_name(life.name);
-    // Called where it lies: freeing the box first would be the first call into the heap.
-    (life.run)();
+    let _ = nix::sys::prctl::set_name(main.name);
+    // The box is freed after the call: freeing it before would be the first use of the heap.
+    (main.run)();
     ptr::null_mut()
 }
 
@@ -60,12 +63,12 @@ struct Attributes(libc::pthread_attr_t);
 impl Attributes {
     fn new(stack_size: usize) -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
-        // SAFETY: a place for attributes, which the call fills.
+        // SAFETY: the call initializes the attributes, which have the right size.
         check(unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) })?;
         // SAFETY: the call before has succeeded.
         let mut attributes = Self(unsafe { attributes.assume_init() });
         let pointer = &raw mut attributes.0;
-        // SAFETY: initialised attributes and a number.
+        // SAFETY: initialized attributes and a number.
         check(unsafe { libc::pthread_attr_setstacksize(pointer, stack_size) })?;
         let detached = libc::PTHREAD_CREATE_DETACHED;
         // SAFETY: as above.
@@ -76,7 +79,7 @@ impl Attributes {
 
 impl Drop for Attributes {
     fn drop(&mut self) {
-        // SAFETY: initialised, and not used afterwards.
+        // SAFETY: initialized, and not used afterwards.
         unsafe { libc::pthread_attr_destroy(&raw mut self.0) };
     }
 }
@@ -94,7 +97,7 @@ mod tests {
 
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     #[test]
-    fn it_runs_the_function_under_its_name() {
+    fn the_function_runs_in_a_thread_with_the_name() {
         let (sender, receiver) = std::sync::mpsc::channel();
         let run = move || {
             let comm = std::fs::read_to_string("/proc/thread-self/comm").expect("/proc");

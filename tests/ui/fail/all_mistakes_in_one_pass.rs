@@ -1,4 +1,4 @@
-//! Ten mistakes, and the compiler is run once.
+//! Ten mistakes are reported in one run of the compiler.
 
 #[prefork::main(
     worker = 4,

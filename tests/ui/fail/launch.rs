@@ -1,4 +1,4 @@
-//! Rocket's own attribute is not needed to refuse it below; above, this is what it leaves of its function.
+//! `#[rocket::launch]` below is recognized by its path; above, by the function that it generates.
 
 pub struct Build;
 pub struct Rocket<Phase>(Phase);

@@ -1,4 +1,4 @@
-//! What certificates, keys and protocols cannot be; a key in the place of its path is not shown.
+//! Invalid certificates, keys and protocols. The message about a key instead of its path does not show it.
 
 #[prefork::main(
     tls_cert = 4,
@@ -26,7 +26,7 @@ mod others {
     fn words() {}
 
     #[prefork::main(tls_alpn = "http2,http/1.1")]
-    fn talk() {}
+    fn spelling() {}
 
     #[prefork::main(tls_alpn = true)]
     fn flag() {}

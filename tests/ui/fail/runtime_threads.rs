@@ -24,7 +24,7 @@ mod value {
     async fn other() {}
 }
 
-mod words_of_others {
+mod names_of_others {
     #[prefork::main(worker_threads = 4, flavor = "multi_thread")]
     async fn main() {}
 }

@@ -1,4 +1,4 @@
-//! What the compiler would warn of in a plain function, it warns of here, at the same places.
+//! The compiler reports the same warnings as for a plain function, at the same spans.
 
 #![deny(warnings)]
 
@@ -9,12 +9,12 @@ async fn main(mut listener: prefork::net::Listener, worker: Worker) -> std::io::
     let unused = 4;
     std::fs::read("/dev/null");
     listener.accept();
-    fn nobody_calls_this() {}
+    fn never_called_here() {}
     return Ok(());
     println!("too late");
 }
 
 #[prefork::main(shutdown_grace_period = (std::time::Duration::ZERO))]
-fn nobody_calls_this_either(mut worker: Worker) {
+fn never_called_here_either(mut worker: Worker) {
     drop(worker);
 }

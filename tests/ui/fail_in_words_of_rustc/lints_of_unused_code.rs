@@ -1,14 +1,14 @@
-//! Who is never called, or has no docs, is told so, at the user's own tokens.
+//! Lints about unused and undocumented functions are reported at the user's tokens.
 
 #![deny(dead_code, missing_docs, unreachable_pub)]
 
 #[prefork::main]
 fn main() {
-    fn nobody_calls_this() {}
+    fn never_called_here() {}
 }
 
 #[prefork::main(workers = 2)]
-fn nobody_calls_this_either() {}
+fn never_called_here_either() {}
 
 #[prefork::main]
 pub async fn undocumented(_worker: prefork::Worker) {}

@@ -1,4 +1,4 @@
-//! Two versions of tokio in one build: the types have the same name and are not the same.
+//! Two versions of tokio in one build: two types have the same name.
 
 #[prefork::main(listen = "127.0.0.1:0")]
 async fn main(_listener: other_tokio::net::TcpListener) {}

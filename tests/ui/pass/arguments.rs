@@ -1,4 +1,4 @@
-//! Every shape of argument; listeners by name and in order.
+//! Every form of argument; listeners by name and in order.
 
 use prefork::Worker;
 use prefork::net::Listener;

@@ -1,4 +1,4 @@
-//! Pieces that come through `macro_rules!` are what they would be without.
+//! Tokens from a `macro_rules!` macro work like tokens of the source.
 
 macro_rules! server {
     ($workers:expr, $listen:literal, $name:ident: $ty:ty, $result:ty, $body:block) => {

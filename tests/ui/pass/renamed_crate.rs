@@ -1,12 +1,12 @@
 //! The crate under another name, and re-exported.
 
-pub mod door {
+pub mod reexport {
     pub use ::prefork as server;
 }
 
-#[door::server::main(crate = crate::door::server, workers = 0)]
-async fn main(_worker: door::server::Worker) {}
+#[reexport::server::main(crate = crate::reexport::server, workers = 0)]
+async fn main(_worker: reexport::server::Worker) {}
 
-#[door::server::main(crate = "door::server")]
+#[reexport::server::main(crate = "reexport::server")]
 #[must_use]
 pub fn other() {}

@@ -1,4 +1,4 @@
-//! Whatever a `main` may return, and functions of other names.
+//! All return types of `main`, and functions with other names.
 
 use std::process::{ExitCode, Termination};
 

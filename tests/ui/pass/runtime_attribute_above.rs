@@ -1,4 +1,4 @@
-//! The runtime's attribute expands first and leaves us a plain function.
+//! The attribute of a runtime above expands first, to a plain function.
 
 #[tokio::main(flavor = "current_thread")]
 #[prefork::main(workers = 0)]

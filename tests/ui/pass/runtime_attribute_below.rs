@@ -1,4 +1,4 @@
-//! The runtime's own attribute keeps its arguments.
+//! The attribute of a runtime keeps its arguments.
 
 #[prefork::main(workers = 0, listen = "127.0.0.1:0")]
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]

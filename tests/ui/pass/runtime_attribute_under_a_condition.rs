@@ -1,4 +1,4 @@
-//! What a condition brings belongs where it would without: the runtime around the body, lints around everything.
+//! Attributes in a `cfg_attr` work as without the condition: runtimes and lints.
 
 #![deny(warnings)]
 
@@ -13,4 +13,4 @@ async fn main(listener: prefork::net::Listener) -> std::io::Result<()> {
 #[prefork::main(workers = 0)]
 #[cfg_attr(any(), tokio::main)]
 #[allow(dead_code)]
-async fn without_the_condition_the_runtime_is_ours() {}
+async fn without_the_condition_the_runtime_is_that_of_prefork() {}

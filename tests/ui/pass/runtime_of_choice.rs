@@ -1,4 +1,4 @@
-//! A runtime that nobody but the program knows.
+//! A runtime that the program itself defines.
 
 #[prefork::main(workers = 0, runtime = crate::block_on)]
 async fn main() -> std::io::Result<()> {

@@ -1,4 +1,4 @@
-//! A multi-thread runtime of ours: one task may block while another goes on.
+//! The multi-thread runtime of prefork: a task may block while another one runs.
 
 use std::sync::mpsc;
 
@@ -9,7 +9,7 @@ async fn main() {
     tokio::spawn(async move { sender.send(()) })
         .await
         .expect("it cannot panic")
-        .expect("somebody waits");
+        .expect("a receiver");
     let received = waiting.await.expect("it cannot panic");
     received.expect("it was sent");
 }

@@ -1,4 +1,4 @@
-//! The expansion is clean wherever the user's code is.
+//! The expansion adds no warnings under strict lints.
 
 #![deny(warnings, missing_docs, unused_qualifications, unreachable_pub)]
 #![forbid(unsafe_code)]
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use prefork::Worker;
 
-/// Starts everything.
+/// Serves.
 #[prefork::main(workers = 0, listen = ["127.0.0.1:0"], shutdown_grace_period = "0s")]
 #[tokio::main]
 async fn main(worker: Worker) -> ExitCode {

@@ -1,16 +1,16 @@
-//! Lint levels reach the body, expectations are met once, inner attributes stay.
+//! Lint levels apply to the body, expectations are fulfilled once, inner attributes stay.
 
 #![deny(warnings)]
 
-/// Expects something of itself and of its body.
+/// Has lint expectations for itself and for its body.
 #[prefork::main(workers = 0)]
 #[expect(unused_variables, reason = "the test is about this")]
 #[inline]
 fn main(worker: prefork::Worker) {
     #![allow(dead_code)]
-    fn nobody_calls_this() {}
+    fn never_called_here() {}
 }
 
 #[prefork::main]
 #[expect(dead_code, reason = "the test is about this")]
-fn nobody_calls_this_either() {}
+fn never_called_here_either() {}

@@ -1,4 +1,4 @@
-//! Values are expressions, typed by the builder's setters.
+//! Values are expressions, with the types of the builder's setters.
 
 use std::time::Duration;
 

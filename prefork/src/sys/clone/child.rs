@@ -1,4 +1,6 @@
-//! A child between clone and exec, on its parent's memory: system calls and nothing else.
+//! The child between clone and exec.
+//!
+//! It runs in the memory of its parent, and only makes system calls.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, RawFd};
@@ -8,15 +10,19 @@ use nix::sys::signal::{SigSet, Signal};
 use super::exec::{Exec, Image, Stage};
 use crate::sys::fds::FIRST_FD;
 
-/// What the child reads and writes; all memory of it is allocated before the clone.
+/// The data that the child reads and writes.
+///
+/// All its memory is allocated before the clone.
 pub(super) struct Plan<'a> {
     image: Image<'a>,
     args: Vec<*const c_char>,
     env: Vec<*const c_char>,
     listen_pid: ListenPid,
-    /// Sources of 3, 4, …, then the image, then stdin: moved when they lie in the way.
+    /// The sources of 3, 4, …, then the program, then stdin.
+    ///
+    /// Those that are also targets are moved.
     sources: Vec<RawFd>,
-    placed: RawFd,
+    count: RawFd,
     mask: libc::sigset_t,
     parent_death: Signal,
     parent: i32,
@@ -29,7 +35,7 @@ impl<'a> Plan<'a> {
             strings.iter().map(|string| string.as_ptr()).collect()
         };
         let mut sources: Vec<RawFd> = exec.fds.iter().map(AsRawFd::as_raw_fd).collect();
-        let placed = RawFd::try_from(sources.len()).unwrap_or(RawFd::MAX);
+        let count = RawFd::try_from(sources.len()).unwrap_or(RawFd::MAX);
         sources.push(match exec.image {
             Image::Held(fd) => fd.as_raw_fd(),
             Image::Path(_) => exec.stdin.as_raw_fd(),
@@ -38,7 +44,7 @@ impl<'a> Plan<'a> {
         let mut args = pointers(&exec.args);
         args.push(std::ptr::null());
         let mut env = pointers(&exec.env);
-        // Two places more: LISTEN_PID's, which the child fills in, and the end.
+        // Two more elements: LISTEN_PID, which the child sets, and the terminator.
         env.extend([std::ptr::null(); 2]);
         Self {
             image: exec.image,
@@ -46,7 +52,7 @@ impl<'a> Plan<'a> {
             env,
             listen_pid: ListenPid::new(),
             sources,
-            placed,
+            count,
             mask: *exec.blocked.iter().copied().collect::<SigSet>().as_ref(),
             parent_death: exec.parent_death,
             parent: nix::unistd::getpid().as_raw(),
@@ -55,9 +61,9 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The child's whole life before its program.
+/// The entry of the child.
 pub(super) extern "C" fn child(plan: *mut c_void) -> c_int {
-    // SAFETY: `clone` passed a plan, which nobody else touches while the parent is suspended.
+    // SAFETY: `clone` passed a plan, which no other code uses while the parent is suspended.
     let plan = unsafe { &mut *plan.cast::<Plan<'_>>() };
     let Err(failure) = become_program(plan);
     plan.failure = Some(failure);
@@ -71,11 +77,11 @@ fn become_program(plan: &mut Plan<'_>) -> Result<std::convert::Infallible, (Stag
     place_fds(plan)?;
     close_strays(plan)?;
     arm_parent_death(plan)?;
-    // SAFETY: getpid(2) takes and touches nothing.
+    // SAFETY: getpid(2) takes no arguments and accesses no memory.
     let pid = unsafe { libc::getpid() };
     let at = plan.env.len() - 2;
     plan.env[at] = plan.listen_pid.write(pid);
-    // SAFETY: the mask is an initialised set; the old one is not asked for.
+    // SAFETY: the mask is an initialized set; null does not return the old mask.
     let result = unsafe {
         libc::sigprocmask(
             libc::SIG_SETMASK,
@@ -87,16 +93,20 @@ fn become_program(plan: &mut Plan<'_>) -> Result<std::convert::Infallible, (Stag
     Err(execute(plan))
 }
 
-/// Exec does so too, but the mask is opened before it, and a handler of the parent's must not run
-/// here; 'ignored' would even survive exec. Without the C library, which may lock for it (musl, for
-/// SIGABRT) and keeps 32 and 33 to itself.
+/// Resets all signal handlers.
+///
+/// Exec does so too, but signals are unblocked before exec, and a handler of the parent must not run in
+/// the child. Ignored signals even survive exec. The C library is not used: it may lock (musl, for
+/// SIGABRT), and it rejects the signals 32 and 33, which it uses itself.
 fn reset_handlers() {
-    /// Larger than the kernel's structure on every machine; all zeroes is `SIG_DFL` without flags.
+    /// Larger than the structure of the kernel on every machine.
+    ///
+    /// All zeroes are `SIG_DFL` without flags.
     const DEFAULT: [u64; 8] = [0; 8];
-    /// Of the kernel's signal set, in bytes.
+    /// The size of the kernel's signal set, in bytes.
     const SET: usize = 8;
     for signal in 1..=64 {
-        // SAFETY: the default disposition runs no code. KILL and STOP are refused without harm.
+        // SAFETY: the default action runs no code. For SIGKILL and SIGSTOP, the call only returns an error.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -109,12 +119,14 @@ fn reset_handlers() {
     }
 }
 
-/// Sources go above the targets first, so that no target overwrites a source.
+/// Moves the descriptors to their numbers.
+///
+/// Sources are first copied above the targets, so that no target overwrites a source.
 fn place_fds(plan: &mut Plan<'_>) -> Step {
-    let end = FIRST_FD + plan.placed;
+    let end = FIRST_FD + plan.count;
     for source in &mut plan.sources {
         if *source < end {
-            // SAFETY: fcntl on a number; it fails where that is not open.
+            // SAFETY: fcntl on a number; it fails if the number is not open.
             let moved = unsafe { libc::fcntl(*source, libc::F_DUPFD_CLOEXEC, end) };
             check(moved, Stage::CopyFds)?;
             *source = moved;
@@ -130,10 +142,12 @@ fn place_fds(plan: &mut Plan<'_>) -> Step {
     check(unsafe { libc::dup2(stdin, 0) }, Stage::PlaceFds)
 }
 
-/// The table of descriptors is the child's own copy: closing is not felt by the parent. The image
-/// stays open for the exec; it is close-on-exec.
+/// Closes all other descriptors.
+///
+/// The child has its own copy of the descriptor table, so nothing is closed in the parent. The program
+/// stays open for exec; its descriptor is close-on-exec.
 fn close_strays(plan: &Plan<'_>) -> Step {
-    let first = (FIRST_FD + plan.placed).cast_unsigned();
+    let first = (FIRST_FD + plan.count).cast_unsigned();
     let last = u32::MAX;
     let image = match plan.image {
         Image::Held(_) => plan.sources[plan.sources.len() - 2].cast_unsigned(),
@@ -151,13 +165,16 @@ fn close_range(first: u32, last: u32) -> Step {
     check(if result < 0 { -1 } else { 0 }, Stage::CloseStrays)
 }
 
-/// `prctl(2)`: nothing is sent if the parent was gone before, so ask afterwards.
+/// Sets the parent-death signal (`prctl(2)`).
+///
+/// The kernel sends no signal if the parent has died before this call, so the parent is checked after
+/// it.
 fn arm_parent_death(plan: &Plan<'_>) -> Step {
     let signal = plan.parent_death as libc::c_ulong;
     // SAFETY: prctl with numbers.
     let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
     check(result, Stage::ParentDeath)?;
-    // SAFETY: getppid(2) takes and touches nothing.
+    // SAFETY: getppid(2) takes no arguments and accesses no memory.
     if unsafe { libc::getppid() } != plan.parent {
         return Err((Stage::Parent, libc::ESRCH));
     }
@@ -169,7 +186,7 @@ fn execute(plan: &Plan<'_>) -> (Stage, i32) {
     match plan.image {
         Image::Held(_) => {
             let image = plan.sources[plan.sources.len() - 2];
-            // SAFETY: both lists end with null and their strings live in the parent's memory.
+            // SAFETY: both lists end with null, and the parent keeps their strings alive.
             unsafe {
                 libc::syscall(
                     libc::SYS_execveat,
@@ -200,7 +217,7 @@ fn errno() -> i32 {
     nix::errno::Errno::last_raw()
 }
 
-/// `LISTEN_PID=<pid>`, written where the pid is known, without allocating.
+/// The string `LISTEN_PID=<pid>`. The child writes the pid, without allocating.
 struct ListenPid([u8; 32]);
 
 impl ListenPid {
@@ -242,7 +259,7 @@ mod tests {
         for (pid, expected) in [(1, c"LISTEN_PID=1"), (i32::MAX, c"LISTEN_PID=2147483647")] {
             let mut listen_pid = ListenPid::new();
             let text = listen_pid.write(pid);
-            // SAFETY: `write` ends the text with a zero, inside the array that still lives.
+            // SAFETY: `write` ends the string with a zero inside the array, which is still alive.
             assert_eq!(unsafe { CStr::from_ptr(text) }, expected);
         }
     }

@@ -1,4 +1,4 @@
-//! One start, as the parent sees it: what to run, and what came of it.
+//! The parent's part of a start: what to run, and the result.
 
 use std::ffi::{CStr, CString, c_int};
 use std::io;
@@ -11,57 +11,61 @@ use super::stack::Stack;
 use crate::sys::pidfd::Pidfd;
 use crate::sys::signals::change_mask;
 
-/// What to run.
+/// The program to run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Image<'a> {
-    /// The file behind this descriptor, whatever its path leads to by now.
+    /// The file of this descriptor, even if its path names another file now.
     Held(BorrowedFd<'a>),
-    /// The file at this path; scripts need it, since an interpreter opens them by name.
+    /// The file at this path.
+    ///
+    /// Scripts need a path, because an interpreter opens them by path.
     Path(&'a CStr),
 }
 
-/// Everything about one start.
+/// The specification of one start.
 #[derive(Debug)]
 pub(crate) struct Exec<'a> {
     pub(crate) image: Image<'a>,
     pub(crate) args: Vec<CString>,
     /// `NAME=value`, without `LISTEN_PID`.
     pub(crate) env: Vec<CString>,
-    /// Placed at 3, 4, … in this order; everything above is closed.
+    /// The descriptors 3, 4, … of the program, in this order.
+    ///
+    /// All others above stderr are closed.
     pub(crate) fds: Vec<BorrowedFd<'a>>,
     pub(crate) stdin: BorrowedFd<'a>,
-    /// What the program starts with blocked.
+    /// The signals that the program starts with blocked.
     pub(crate) blocked: &'a [Signal],
-    /// Sent to the program when the calling *thread* ends.
+    /// The signal that the program gets when the calling *thread* ends.
     pub(crate) parent_death: Signal,
 }
 
-/// Where a start failed.
+/// The stage in which a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Stage {
-    /// The process could not be made.
+    /// The process could not be created.
     Clone,
-    /// A descriptor could not be copied out of the way of another.
+    /// A descriptor could not be copied above the target numbers.
     CopyFds,
-    /// A descriptor could not be moved to its place.
+    /// A descriptor could not be moved to its number.
     PlaceFds,
-    /// What is not meant for the child could not be closed.
+    /// The other descriptors could not be closed.
     CloseStrays,
     /// The parent-death signal could not be set.
     ParentDeath,
-    /// The parent ended meanwhile.
+    /// The parent ended before the parent-death signal was set.
     Parent,
     /// The signal mask could not be set, before the clone or in the child.
     SetMask,
-    /// The signal mask of this thread could not be restored: it receives no signal any more.
+    /// The signal mask of this thread could not be restored: it receives no signals now.
     RestoreMask,
     /// The program could not be executed.
     Exec,
 }
 
 impl Stage {
-    /// The system call, for messages.
+    /// The name of the system call, for messages.
     pub(crate) fn call(self) -> &'static str {
         match self {
             Self::Clone => "clone",
@@ -76,7 +80,7 @@ impl Stage {
     }
 }
 
-/// Why a child could not be started.
+/// A failed start.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) stage: Stage,
@@ -90,14 +94,14 @@ pub(crate) struct Spawned {
     pub(crate) pidfd: Pidfd,
 }
 
-/// Starts the program and returns when it has been executed.
+/// Starts the program, and returns when the child has executed it.
 ///
 /// # Errors
-/// With the stage that failed; then nothing is left of the child.
+/// The stage that failed. The child does not exist any more.
 pub(crate) fn spawn(stack: &mut Stack, exec: &Exec<'_>) -> Result<Spawned, Failure> {
     let fail = |stage| move |source| Failure { stage, source };
     let mut plan = Plan::new(exec);
-    // Until the child has reset its handlers, none may run in it: they would act on our memory.
+    // Until the child has reset its handlers, none may run in it: it would run in this memory.
     let before =
         change_mask(SigmaskHow::SIG_BLOCK, &SigSet::all()).map_err(fail(Stage::SetMask))?;
     let cloned = clone(stack, &mut plan);
@@ -112,16 +116,16 @@ pub(crate) fn spawn(stack: &mut Stack, exec: &Exec<'_>) -> Result<Spawned, Failu
     match plan.failure {
         None => Ok(Spawned { pid, pidfd }),
         Some((stage, errno)) => {
-            // It has ended already; this only reaps it.
+            // The child has exited; this only reaps it.
             let _ = pidfd.wait();
             Err(fail(stage)(io::Error::from_raw_os_error(errno)))
         }
     }
 }
 
-/// Nothing is left of the child.
+/// Kills and reaps the child.
 fn end(pidfd: &Pidfd) {
-    // It may have ended already.
+    // It may have exited already.
     let _ = pidfd.signal(Signal::SIGKILL);
     let _ = pidfd.wait();
 }
@@ -129,8 +133,8 @@ fn end(pidfd: &Pidfd) {
 fn clone(stack: &mut Stack, plan: &mut Plan<'_>) -> io::Result<(i32, Pidfd)> {
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     let mut pidfd: c_int = -1;
-    // SAFETY: the child gets a stack that nobody uses, and a plan that outlives it: this thread is
-    // suspended until the child has executed or ended. `child` keeps to what is allowed there.
+    // SAFETY: the stack is not in use, and the plan outlives the child: this thread is suspended until
+    // the child has executed the program or exited. `child` only does what is allowed there.
     let pid = unsafe {
         libc::clone(
             child,
@@ -143,7 +147,7 @@ fn clone(stack: &mut Stack, plan: &mut Plan<'_>) -> io::Result<(i32, Pidfd)> {
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: CLONE_PIDFD made this descriptor, close-on-exec, for us alone.
+    // SAFETY: CLONE_PIDFD has created this descriptor, close-on-exec; it has no other owner.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok((pid, Pidfd::new(pidfd)))
 }

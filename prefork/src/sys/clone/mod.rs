@@ -1,17 +1,21 @@
-//! Starting a program: one `clone(2)` and one `execveat(2)`, and in between a handful of system
-//! calls that put everything where the program expects it.
+//! Starts a program with `clone(2)` and `execveat(2)`.
 //!
-//! **The reasoning.** The child shares the master's memory and the master is suspended until the
-//! child has executed or ended (`CLONE_VM | CLONE_VFORK`, what `vfork(2)` does), so that the cost
-//! does not grow with the master's memory: `fork` copies page tables, 35 ms for a master of 1 GiB.
-//! `posix_spawn(3)` does the same, but it can give neither a descriptor of the process without a
-//! race, nor `LISTEN_PID` (nobody knows it earlier than the child), nor close strays, and its
-//! `dup2` actions overwrite sources that lie on targets.
+//! A few system calls in between set up the descriptors, the signals and the environment of the program.
 //!
-//! **The price.** Between clone and exec the child runs on the master's memory beside its other
-//! threads. It may call the kernel and nothing else: no allocation, no lock, no panic. Everything
-//! that it needs is made before; it runs with all signals blocked until its handlers are reset, on
-//! a stack of its own; its errors come back through the shared memory.
+//! **The reasoning.** The child shares the memory of the master, and the thread of the master is
+//! suspended until the child has executed the program or exited (`CLONE_VM | CLONE_VFORK`, like
+//! `vfork(2)`). Therefore the cost does not grow with the memory of the master. `fork` copies page
+//! tables, which takes 35 ms for a master of 1 GiB. `posix_spawn(3)` does not copy them either, but:
+//!
+//! - it cannot return a process descriptor without a race;
+//! - it cannot set `LISTEN_PID`, because only the child knows its process id in time;
+//! - it cannot close all other descriptors;
+//! - its `dup2` actions overwrite a source that is the target of an earlier action.
+//!
+//! **The price.** Between clone and exec, the child runs in the memory of the master, at the same time
+//! as its other threads. It may only call the kernel: it must not allocate, lock or panic. All memory
+//! that it needs is prepared before. It runs on its own stack, with all signals blocked until it has
+//! reset its handlers. It returns errors through the shared memory.
 
 mod child;
 mod exec;

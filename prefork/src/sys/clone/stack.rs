@@ -1,17 +1,19 @@
-//! The memory that a child runs on until it has executed its program.
+//! The stack of a child between clone and exec.
 
 use std::ffi::c_void;
 use std::io;
 use std::ptr::NonNull;
 
-/// A stack for the moment between clone and exec, made once: starts are one after another, and
-/// each returns when its child has left the stack.
+/// A stack for children between clone and exec.
+///
+/// All starts use one stack: they run one after another, and each returns when its child has left the
+/// stack.
 #[derive(Debug)]
 pub(crate) struct Stack {
     base: NonNull<c_void>,
 }
 
-// SAFETY: the mapping belongs to this value alone; nothing in it is tied to a thread.
+// SAFETY: only this value owns the mapping, and the mapping does not depend on a thread.
 unsafe impl Send for Stack {}
 
 impl Stack {
@@ -24,7 +26,7 @@ impl Stack {
     /// `ENOMEM`.
     pub(crate) fn new() -> io::Result<Self> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
-        // SAFETY: a new mapping at a place that the kernel chooses touches nothing that exists.
+        // SAFETY: a new mapping, at an address that the kernel chooses, changes no existing memory.
         let base = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -40,9 +42,9 @@ impl Stack {
         }
         let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
         let stack = Self { base };
-        // SAFETY: the offset lies inside the mapping made above.
+        // SAFETY: the offset is inside the new mapping.
         let usable = unsafe { base.as_ptr().byte_add(Self::GUARD) };
-        // SAFETY: the range lies inside the mapping made above, which nobody else uses.
+        // SAFETY: the range is inside the new mapping, which no other code uses.
         let result =
             unsafe { libc::mprotect(usable, Self::SIZE, libc::PROT_READ | libc::PROT_WRITE) };
         if result < 0 {
@@ -51,17 +53,19 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Stacks grow down on every machine that Linux and Rust's standard library share.
+    /// The initial stack pointer.
+    ///
+    /// Stacks grow down on every machine that both Linux and Rust's standard library support.
     pub(super) fn top(&self) -> *mut c_void {
-        // SAFETY: one past the end of the mapping; 16-byte aligned since both sizes are.
+        // SAFETY: one past the end of the mapping; 16-byte aligned, because both sizes are.
         unsafe { self.base.as_ptr().byte_add(Self::GUARD + Self::SIZE) }
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: the mapping was made by `new` and no child is on it: `spawn` holds a borrow
-        // until its child has left.
+        // SAFETY: `new` created the mapping, and no child uses it: `spawn` borrows the stack until its
+        // child has left it.
         unsafe { libc::munmap(self.base.as_ptr(), Self::GUARD + Self::SIZE) };
     }
 }

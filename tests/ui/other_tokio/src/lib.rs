@@ -1,4 +1,4 @@
-//! A name and a type, for what the compiler says about two versions of tokio.
+//! A crate with the name of tokio, for the compile error about two versions of tokio.
 
 #![forbid(unsafe_code)]
 
