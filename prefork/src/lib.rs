@@ -1,5 +1,7 @@
-//! One attribute turns a server into a supervised family of processes that share its listening
-//! sockets, recover from crashes, and stop without losing what they were given.
+//! Turns a server into a master and supervised workers that share its sockets.
+//!
+//! The master replaces workers that exit unexpectedly. A stop finishes the requests that the
+//! workers accepted.
 //!
 #![cfg_attr(feature = "axum", doc = "```no_run")]
 #![cfg_attr(not(feature = "axum"), doc = "```ignore")]
@@ -12,194 +14,255 @@
 //! }
 //! ```
 //!
-//! The program that is started becomes the *master*. It binds the addresses, starts one *worker* per
-//! CPU, each of which is the same program and runs `main`, and never serves a connection itself. The
-//! attribute [`main`] is the short way; the builder [`Prefork`] has the same options for those who
-//! decide at run time.
+//! The process that you start becomes the *master*. It binds the addresses and starts one *worker*
+//! per CPU. A worker is the same program, started again: it runs `main` and serves the connections.
+//! The master never serves a connection itself.
+//!
+//! The builder [`Prefork`] has the same options as the attribute [`main`], for programs
+//! that choose them at run time.
 //!
 //! # Limitations
 //!
-//! - Linux 5.10 or newer. A system call that the kernel or a seccomp filter withholds is an error
-//!   at start that names it. Not run by us so far: musl, and machines other than x86-64.
-//! - On other Unix (macOS, the BSDs) one process serves, as with `workers = 0`, and one line says so: enough to develop
-//!   there. [`Prefork::start`] is an error there. That path is tested on Linux, with `--cfg prefork_portable`; on the real
-//!   thing it was neither compiled nor run.
-//! - What the program does before `run` (with the builder; the attribute does nothing before)
-//!   happens in the master and in every worker; what [`Prefork::init`] does as well, told which it is.
-//! - If a thread exists before the worker's variables (`PREFORK_CHILD`, `PREFORK_ADDRS`, `PREFORK_TLS`, `LISTEN_*`) are
-//!   read, they are blanked where the kernel put them, and empty entries stay in the environment. A variable of these
-//!   names that the program itself set before stays.
-//! - A server that is set-user-ID or set-group-ID, or has file capabilities, reads nothing from the environment, and one
-//!   line says which variables it ignores. With file capabilities a worker's role can still be forged by the user
-//!   who starts the program: only the ids of the master's process are compared.
-//! - A server that is started through a loader (`ld.so program`) starts its workers without it, or is refused if that would
-//!   not be the same.
-//! - A wrapper ([`ChildCommand::wrapper`]) has to execute the program in its own place.
-//! - The body is told by [`shutdown`], or by a listener of ours that ends. One that asks nobody goes
-//!   on until it is killed at the end of the `shutdown_grace_period`; one that takes nothing of ours
-//!   ends by SIGTERM's default.
-//! - `WebSockets` and other upgraded connections are not waited for: a stop cuts them, with no close frame, as soon as the
-//!   worker has no other request. A server that must end them in order keeps track of them, and awaits them after
-//!   `axum::serve` and before `main` returns.
-//! - A blocking read is ended by a stop only on the `Stream` of [`net::Listener::blocking_accept`], not on a stream of a
-//!   raw listener, nor after [`net::Stream::into_inner`].
-//! - A worker that was stopped (SIGSTOP, a debugger) when its master was killed stays until it is
-//!   continued.
-//! - The end of `main` is reported by the attribute, before the body's runtime waits for blocking tasks. Of a body that
-//!   was given to [`Prefork::run`] the master learns that it returned or panicked, not which error it returned.
-//! - With a runtime of another crate (`#[tokio::main]`) a worker whose `main` has ended and whose blocking tasks go on is
-//!   killed at the end of the `shutdown_grace_period`. Our own runtime stops waiting for them before that.
-//! - A worker's own children are not ours: those that execute a program inherit none of our descriptors or variables, and
-//!   a body that starts some ends them. One that is only forked, or is given a copy of a listener, does not keep the
-//!   port after a stop: the master ends listening.
-//! - Between a worker's close of its listener in a stop and the master's, which waits for all
-//!   workers, a new connection can still queue; it is reset.
-//! - With `panic = "abort"` a panic's text reaches the master as well, since the hook runs before the
-//!   abort; a panic of the master itself ends it, and its workers drain.
+//! Systems:
 //!
-//! # What holds
+//! - A master needs Linux 5.10 or newer. If the kernel or a seccomp filter rejects a system call
+//!   that it needs, the start fails with an error that names the call. The crate was never run with
+//!   musl or on a machine other than x86-64.
+//! - On other Unix systems (macOS, the BSDs) there is no master: one process serves, as with
+//!   `workers = 0`, and one log line reports this. That is enough for development.
+//!   [`Prefork::start`] returns an error there. This code path is tested on Linux, with
+//!   `--cfg prefork_portable`; it was never compiled or run on another system.
 //!
-//! Each option is said under one name in three places: `workers = 4` in the attribute, `.workers(4)` of
-//! [`Prefork`], `PREFORK_WORKERS=4` in the environment; a text means the same in all of them
-//! ([`IntoOption`]). The methods of [`Prefork`] are the reference: what each option does, its unit, default and
-//! variable. From the weakest to the strongest:
+//! Start:
 //!
-//! | layer | |
+//! - With the builder, code before [`Prefork::run`] runs in the master and in every worker. The
+//!   function given as [`Prefork::init`] also runs in each of them, and gets the role of the
+//!   process. With the attribute, no code runs before.
+//! - The master tells a worker its role in variables (`PREFORK_CHILD`, `PREFORK_ADDRS`,
+//!   `PREFORK_TLS`, `LISTEN_*`), and the worker removes them when it reads them. If the process has
+//!   a second thread by then, it overwrites them with empty entries instead, in the memory that the
+//!   kernel filled, and the empty entries stay. A variable of one of these names that the program
+//!   itself set earlier stays too.
+//! - A program that is set-user-ID or set-group-ID, or has file capabilities, reads no options from
+//!   the environment. One log line lists the variables that it ignores. With file capabilities, the
+//!   user who starts the program can still make it run as a worker of a forged master, because only
+//!   the user and group ids of the master's process are compared.
+//! - If a server is started through a loader (`ld.so program`), its workers are started without the
+//!   loader. If that would not be equivalent, because the program names another loader or the
+//!   loader was given options, the start fails.
+//! - A wrapper ([`ChildCommand::wrapper`]) must execute the program in its own process
+//!   (`execve(2)`), not in a child process.
+//!
+//! Stop:
+//!
+//! - `main` learns of a stop through [`shutdown()`] or when its [`net::Listener`] ends. Code that
+//!   uses neither runs until it is killed at the end of `shutdown_grace_period`. If `main` takes no
+//!   `Worker`, `Listener`, `TlsListener` or `Ready` and the worker never calls [`shutdown()`] or
+//!   [`worker()`], SIGTERM has its default effect and ends the worker at once.
+//! - A stop does not wait for `WebSockets` and other upgraded connections. It cuts them, without a
+//!   close frame, as soon as the worker has no other request. To end them in order, keep track of
+//!   them and await them after `axum::serve` and before `main` returns.
+//! - A stop ends a blocking read only on the [`net::Stream`] of
+//!   [`net::Listener::blocking_accept`]. It does not end one on a stream of a std listener, or after
+//!   [`net::Stream::into_inner`].
+//! - When a worker closes its listener in a stop, the master's copy stays open until all workers
+//!   have closed theirs. A connection that arrives in between can still enter the queue, and is
+//!   then reset.
+//! - A worker that was stopped (SIGSTOP, a debugger) when its master was killed exits only after it
+//!   is continued.
+//!
+//! Workers:
+//!
+//! - The attribute reports the end of `main`, with its error, before the runtime waits for blocking
+//!   tasks. With the builder's [`Prefork::run`], the master learns that the function returned or
+//!   panicked, but not which error it returned.
+//! - With the runtime of another crate (`#[tokio::main]`), a worker whose `main` has ended and whose
+//!   blocking tasks still run is killed at the end of `shutdown_grace_period`. The runtime of this
+//!   crate stops waiting for such tasks before that.
+//! - prefork does not manage processes that a worker starts; the code that starts them must end
+//!   them. A program that a worker executes inherits no descriptor and no variable of prefork. A
+//!   process that a worker only forks, or gives a copy of a listener, does not keep the port in use
+//!   after a stop, because the master shuts the listening socket down.
+//! - With `panic = "abort"`, the message of a panic in a worker still reaches the master, because
+//!   the panic hook runs before the abort. A panic in the master ends it, and its workers drain.
+//!
+//! # Configuration
+//!
+//! Each option has one name in three sources: `workers = 4` in the attribute, `.workers(4)` of
+//! [`Prefork`], `PREFORK_WORKERS=4` in the environment. A text means the same in all of them
+//! ([`IntoOption`]). The methods of [`Prefork`] are the reference: they document the effect, unit,
+//! default and variable of each option. Precedence, lowest first:
+//!
+//! | source | |
 //! |---|---|
 //! | default | |
-//! | `WEB_CONCURRENCY`, `PORT` | for what the program leaves open: no `workers` or `"auto"`, an address without a port |
+//! | `WEB_CONCURRENCY`, `PORT` | used only for what the program leaves open: no `workers` or `"auto"`; an address without a port |
 //! | attribute, builder | |
-//! | `PREFORK_<OPTION>` | or another prefix, see [`Prefork::env_prefix`] |
-//! | [`Prefork::configure`] | sees what holds, and may read the program's own flags |
+//! | `PREFORK_<OPTION>` | [`Prefork::env_prefix`] sets another prefix |
+//! | [`Prefork::configure`] | a function that reads the resulting options and may change them, for example by the program's own flags |
 //!
-//! The layers of the environment do not exist for a program that has more rights than the user who started it (set-id or
-//! file capabilities, as for `secure_getenv(3)`).
-//! A variable that is empty or blank counts as unset.
+//! An empty or blank variable counts as unset. A program that has more privileges than the user who
+//! started it (set-user-ID, set-group-ID, file capabilities) reads none of these variables, as with
+//! `secure_getenv(3)`.
 //!
-//! `PREFORK_EXPLAIN=1` prints all options with value and origin, the listeners, and what was ignored, on stdout; it
-//! checks what a start would check, calls no function but `configure` (not even `init`), binds and starts nothing, and ends with the
-//! status of that start (the generated `main`) or with [`Error::Explained`] ([`Prefork::start`]).
+//! `PREFORK_EXPLAIN=1` prints all options with value and origin, the listeners, and what was
+//! ignored, to stdout. It checks everything that a start checks before it binds. It calls no
+//! function except `configure` (not even `init`), binds nothing and starts nothing. The generated
+//! `main` exits with the status that the start would have had; [`Prefork::start`] returns
+//! [`Error::Explained`].
 //!
-//! # Which promises need our listener
+//! # What needs `prefork::net::Listener`
 //!
-//! | | [`net::Listener`], `net::TlsListener` | raw std or tokio listener |
+//! The listener types of this crate give more guarantees than a listener of std or tokio:
+//!
+//! | | [`net::Listener`], `net::TlsListener` | std or tokio listener |
 //! |---|---|---|
-//! | a queued connection survives a worker's death | yes | yes |
-//! | ready is seen | at the first accept | after a second, or by [`ready()`] |
-//! | a stop answers what already waits | yes | what the body still accepts |
-//! | `shutdown()` resolves | when everything accepted is seen | at once |
-//! | a stop ends a blocking read of a silent client | after 250 ms | no |
-//! | a shortage of descriptors is logged | yes | no |
-//! | late clients are refused | when all workers closed | when all workers ended |
-//! | a killed master's address is free again | when its workers have drained their queues | when their bodies ended |
+//! | if a worker dies, a connection in the queue is served by another worker | yes | yes |
+//! | a worker counts as ready | at its first accept | after `healthy_after` (1 s), or when it calls [`ready()`] |
+//! | during a stop, connections that already wait in the queue are answered | yes | only those that the code still accepts |
+//! | [`shutdown()`] resolves | when every accepted connection was read from | immediately |
+//! | a stop ends a blocking read from a silent client | after 250 ms | no |
+//! | a shortage of descriptors or memory is logged | yes | no |
+//! | during a stop, new clients are refused | as soon as all workers closed their listeners | as soon as all workers exited |
+//! | after the master was killed, its address is free | as soon as its workers drained their queues | as soon as their `main` ended |
 //!
 //! # TLS
 //!
-//! Feature `tls`, on rustls. The master reads certificate and key ([`Prefork::tls_cert`], [`Prefork::tls_key`]: files, or
-//! bytes in the program), checks them before it binds anything, and hands them to its workers in memory; it reads them
-//! again for each later worker, and a bad new pair leaves the last good one serving. A listener speaks TLS where its
-//! address says so, `"https=tls://0.0.0.0:443"`: `main` takes it as a `net::TlsListener`, or takes an
-//! `Arc<rustls::ServerConfig>` and does the handshakes itself. Sessions resume whichever worker answers, unless clients
-//! have to show certificates: all share the keys of tickets, which are replaced every six hours.
+//! Feature `tls` uses rustls. The master reads the certificate and the key ([`Prefork::tls_cert`],
+//! [`Prefork::tls_key`]; files, or bytes in the program), checks them before it binds anything, and
+//! passes them to the workers in memory. It reads them again before it starts a later worker. If a
+//! new pair is invalid, the previous one stays in use.
+//!
+//! A listener uses TLS if its address contains `tls://`, as in `"https=tls://0.0.0.0:443"`. `main`
+//! takes it as a `net::TlsListener`, or takes an `Arc<rustls::ServerConfig>` and runs the handshakes
+//! itself.
+//!
+//! A client can resume its session with any worker, because all workers share the keys of session
+//! tickets. The keys are replaced every six hours. If clients must show certificates, sessions are
+//! not resumed.
 //!
 //! # Connect info with axum
 //!
-//! `axum::serve(listener.tap_io(|_| {}), app.into_make_service_with_connect_info::<SocketAddr>())`
-//! with `axum::serve::ListenerExt`: the wrapper is what axum gives handlers a foreign listener's
-//! peer address by.
+//! Wrap the listener with `axum::serve::ListenerExt`:
+//! `axum::serve(listener.tap_io(|_| {}), app.into_make_service_with_connect_info::<SocketAddr>())`.
+//! For a listener of another crate, axum passes the client's address to handlers only through this
+//! wrapper.
 //!
 //! # Signals
 //!
-//! The generated `main` owns the signals of the master:
+//! The generated `main` handles these signals in the master:
 //!
-//! | signal | meaning |
+//! | signal | effect |
 //! |---|---|
-//! | TERM, QUIT, HUP | stop gracefully; a repeat changes nothing |
+//! | TERM, QUIT, HUP | stop gracefully; a repetition changes nothing |
 //! | INT | the same; 250 ms or more after the first stop signal: kill the workers now |
-//! | USR1, USR2, TTIN, TTOU | ignored, with a line in the log |
-//! | others | as the system has it |
+//! | USR1, USR2, TTIN, TTOU | ignored, with a log line |
+//! | others | the system's default |
 //!
-//! A stop signal within 250 ms of the first one repeats it, whichever the two are: a terminal sends
-//! INT to the whole group, and a package runner or `timeout` relays its own copy. If the master stops for
-//! another reason (it gives up, or a hook failed), the first INT during the stop kills the workers. The times
-//! at which the signals arrived decide, also if the master was busy with a hook.
+//! - A stop signal within 250 ms of the first one counts as a repetition, whichever stop signals
+//!   the two are: a terminal sends INT to the whole process group, and a package runner or
+//!   `timeout(1)` relays its own copy.
+//! - If the master stops for another reason (it gave up, or a hook failed), the first INT during the
+//!   stop kills the workers.
+//! - The times at which the signals arrived decide, even if the master was busy with a hook.
+//! - Equal signals are logged in one line with their count. If they change nothing, there is at most
+//!   one line per second.
+//! - A signal that was ignored when the program started stays ignored (`nohup(1)`).
+//! - After [`Prefork::run`] of a builder with [`Prefork::handle_signals`] returned, these signals
+//!   have no effect any more.
 //!
-//! Equal signals get one line with their count, at most one a second if they change nothing.
+//! In a worker, TERM begins its drain. INT, HUP and QUIT do nothing, because a terminal sends them
+//! to all processes and the master decides. USR1, USR2 and all others keep the system's default,
+//! which ends the worker: send signals to the master's pid, not to all processes by name.
 //!
-//! A signal that was ignored when the program started stays ignored: `nohup` means it. After a
-//! builder's `run` with [`Prefork::handle_signals`] has returned, these signals do nothing any more.
+//! In single-process mode (`workers = 0`) INT, QUIT and HUP act like TERM. A second INT, 250 ms or
+//! more after the first signal, ends the process at once with status 130.
 //!
-//! In a worker TERM begins its drain; INT, HUP and QUIT do nothing, since a terminal sends them to
-//! everybody and the master decides. USR1, USR2 and the others have the system's meaning there, which
-//! ends the worker: signal the master by its pid, not everybody by name. In single mode INT, QUIT and HUP mean what TERM means, and a
-//! second INT, 250 ms or more after the first signal, ends the process at once, with status 130.
+//! # Logging
 //!
-//! # Lines
-//!
-//! The master says what happens in lines of text. Each goes to one place:
+//! The master logs lines of text. Each line goes to the first of these that exists:
 //!
 //! 1. the function given as [`Prefork::logger`];
 //! 2. with feature `tracing`: the subscriber that is set for the master's thread;
-//! 3. with feature `log`: the logger that is installed, where its maximum level is not `Off`;
-//! 4. stderr, with `prefork: ` in front.
+//! 3. with feature `log`: the installed logger, if its maximum level is not `Off`;
+//! 4. stderr, with the prefix `prefork: `.
 //!
-//! [`Prefork::init`] is the place to install one. Both know the target `prefork` and these fields, each where a line is
-//! about such a thing ([`LogLine`] has them as well):
+//! Install a subscriber or logger in [`Prefork::init`]. Both get the target `prefork` and these
+//! fields, each only if the line is about such a thing ([`LogLine`] has them too):
 //!
 //! | field | |
 //! |---|---|
-//! | `slot`, `pid` | of the worker; `pid` also of the process that begins |
-//! | `status`, `signal` | by which the worker ended; `signal`, by its name, also the one that the master got |
-//! | `age_ms` | how old the worker became, in milliseconds |
-//! | `reason` | why the worker ended, as far as it reported that itself |
+//! | `slot`, `pid` | the worker; `pid` also in the first line of a master or single process: its own |
+//! | `status`, `signal` | how the worker ended; `signal` is a name, and also names the signal that the master received |
+//! | `age_ms` | the time from the worker's start to its end, in milliseconds |
+//! | `reason` | why the worker ended, if it reported a reason |
 //! | `sender` | the pid of the process that sent the master a signal |
 //!
-//! Nothing of ours waits for the reader of stderr: lines that it does not take are counted and told later. A logger or
-//! subscriber is called on the master's thread, and may block it: one that writes to a pipe, a disk or a network should
-//! hand over to a thread of its own, or supervision waits for it. One that panics is not asked again; that line and all
-//! later ones go to stderr. The paragraph by which the generated `main` ends stands on stderr in any case, since a filter
-//! must not hide it; it is told to the logger as well, where it ends a master that had run `init`, else to a subscriber or
-//! the crate `log`. What a worker has to say itself (that its master died, that it did not end in time, why it could not
-//! begin) goes to stderr. In single mode the lines about a shortage of descriptors or memory come from a thread beside the
-//! body.
+//! - Logging to stderr never blocks; dropped lines are counted and reported later.
+//! - A logger or subscriber is called on the master's thread and may block it. If it writes to a
+//!   pipe, a disk or a network, it should use a thread of its own; otherwise supervision waits.
+//! - If a logger or subscriber panics, it is not called again. That line and all later ones go to
+//!   stderr.
+//! - The error with which the generated `main` exits is always written to stderr, because a filter
+//!   must not hide it. It also goes to the logger if the master had run `init`, otherwise to the
+//!   subscriber or the crate `log`.
+//! - A worker logs its own events to stderr: the master died, the worker did not finish in time, it
+//!   could not start.
+//! - In single-process mode, a separate thread logs a shortage of descriptors or memory.
 //!
-//! # Names
+//! # Process names
 //!
-//! `ps -o comm` shows a master as `hello master` and a worker as `hello worker 2`, the number being its slot; of a long
-//! name the program's part is shortened to what the kernel keeps. The arguments are not touched. A single process, and one
-//! that runs a master without [`Prefork::handle_signals`] or by [`Prefork::start`], keeps its name. `pkill -x hello`
-//! and `killall hello` find none of ours: signal the master by its pid, or by `pkill -x 'hello master'`.
+//! `ps -o comm` shows a master as `hello master` and a worker as `hello worker 2`; the number is the
+//! slot. If the name is longer than the kernel allows, the program's part is shortened. Arguments
+//! are not changed.
+//!
+//! A process keeps its name in single-process mode, and if it runs a master with [`Prefork::start`]
+//! or without [`Prefork::handle_signals`].
+//!
+//! `pkill -x hello` and `killall hello` find neither master nor workers. Signal the master by its
+//! pid or with `pkill -x 'hello master'`.
 //!
 //! # Exit statuses
 //!
-//! A master that was asked to stop ends with 0; every other end of it has a status in the table of
-//! [`Error::exit_code`] and one paragraph on stderr: what happened, where, what to do. A worker ends
-//! with its body's own status; one whose body did not end in time, with no master left to kill it,
-//! with 124 (with 0 where the `shutdown_grace_period` is zero).
+//! A master exits with 0 after a requested stop. Every other end has a status in the table of
+//! [`Error::exit_code`] and one paragraph on stderr: what happened, to what, and what to do.
+//!
+//! A worker exits with the status of its `main`. If it does not finish in time and has no master
+//! left to kill it, it exits with 124 (with 0 if `shutdown_grace_period` is zero).
 //!
 //! # The end of `main`
 //!
-//! A worker whose `main` returns, fails or panics reports that to its master, with its error (by `Debug`, at most 1,024
-//! bytes) or its panic. Its slot is filled again when the process has exited, at the latest after 100 ms. What still runs
-//! in the process (blocking tasks, threads, the rest of a builder's program) drains, and is killed if it is still there
-//! after the `shutdown_grace_period`. In a requested stop it has what is left of the grace period. Equal reasons in a row
-//! are named once a minute, and summed up in the paragraph by which a master gives up.
+//! If `main` of a worker returns, fails or panics, the worker reports this to the master, with the
+//! error (`Debug`, at most 1,024 bytes) or the panic message. The master starts the replacement when
+//! the process has exited, at the latest after 100 ms.
+//!
+//! Whatever still runs in the process (blocking tasks, threads, the rest of a builder's program)
+//! drains. If it still runs after `shutdown_grace_period`, it is killed. During a requested stop it
+//! has only the rest of that period.
+//!
+//! Equal reasons in a row are logged in full once a minute, and are summed up in the error with
+//! which a master gives up.
 //!
 //! # Features
 //!
-//! None is on by default. `tokio`: async `main` (on a current-thread runtime, unless
-//! `runtime_threads` says more or another runtime's attribute stands beside ours), `net::Listener::accept`, `tokio::net::TcpListener` as an argument.
-//! `axum`: [`net::Listener`] in `axum::serve`; includes `tokio`. `tls`: see above; includes `tokio`. `tracing`, `log`: the master's lines for those.
+//! No feature is on by default.
+//!
+//! - `tokio`: async `main`, `net::Listener::accept`, and `tokio::net::TcpListener` as an argument.
+//!   The runtime is a current-thread runtime, unless `runtime_threads` is larger than 1 or `main`
+//!   has the attribute of another runtime.
+//! - `axum`: [`net::Listener`] in `axum::serve`. Includes `tokio`.
+//! - `tls`: see [TLS](#tls). Includes `tokio`.
+//! - `tracing`, `log`: the master's log lines as events of `tracing` or records of `log`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(target_os = "linux", not(prefork_portable))),
-    allow(dead_code, unused_imports, reason = "what a master alone needs")
+    allow(dead_code, unused_imports, reason = "used only by a master")
 )]
 
 #[cfg(not(unix))]
-compile_error!("prefork needs a Unix: it passes listening sockets from process to process");
+compile_error!("prefork needs a Unix system: it passes listening sockets from process to process");
 
-// The error above is the only one: nothing else is compiled there.
+// Nothing else is compiled on other systems, so the error above is the only one.
 #[cfg(unix)]
 mod channel;
 #[cfg(unix)]
@@ -252,7 +315,7 @@ pub use worker::{
     ArgError, Argument, ArgumentKind, Ready, Request, Shutdown, Worker, ready, shutdown, worker,
 };
 
-/// What the attribute expands to; not for anybody else, and not kept stable.
+/// Items that the attribute expands to. Not a public API, and not stable.
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod __private {
@@ -263,7 +326,7 @@ pub mod __private {
     pub use crate::worker::{Guest, Want, Word};
 }
 
-/// The call that runs an async `main` without another runtime, where feature `tokio` is on.
+/// Expands to the call that runs an async `main`. Needs feature `tokio`.
 #[cfg(feature = "tokio")]
 #[doc(hidden)]
 #[macro_export]
@@ -271,7 +334,7 @@ macro_rules! __with_tokio {
     ($($call:tt)*) => { $($call)* };
 }
 
-/// An option of feature `tls`, where that is on.
+/// Expands to the call that sets an option of feature `tls`.
 #[cfg(feature = "tls")]
 #[doc(hidden)]
 #[macro_export]
@@ -279,7 +342,7 @@ macro_rules! __with_tls {
     ($option:ident: $($call:tt)*) => { $($call)* };
 }
 
-/// Without it the option would be refused at every start; it is refused here.
+/// Without feature `tls`, expands to an error: every start would reject the option.
 #[cfg(not(feature = "tls"))]
 #[doc(hidden)]
 #[macro_export]
@@ -293,7 +356,7 @@ macro_rules! __with_tls {
     };
 }
 
-/// Without the feature the call could only fail in words that do not name it, so it is left out.
+/// Without feature `tokio`, expands to an error that names the feature.
 #[cfg(not(feature = "tokio"))]
 #[doc(hidden)]
 #[macro_export]

@@ -1,5 +1,7 @@
-//! The builder, and the question that comes before everything: which role is this process? With its files the only place
-//! that sees both sides.
+//! The builder, and the decision which role this process has.
+//!
+//! A process is a master, a worker or a single process. This file and its submodules are the only ones
+//! that know both the master and the worker.
 
 mod arguments;
 mod code;
@@ -31,11 +33,10 @@ use crate::worker::{
 use arguments::{declare, offered_by, oversights};
 use single::{leave_alone, serve_alone};
 
-/// A server as a family of processes: what the attribute expands to, for those who want to decide
-/// at run time.
+/// Builds and runs a master and its workers, with options chosen at run time.
 ///
-/// Every option of the attribute is a method of the same name. `Prefork::new()` runs as it is: no
-/// listener, one worker per CPU.
+/// Every option of the attribute is a method of the same name, and the attribute expands to calls of
+/// these methods. With the defaults there is no listener, and one worker per CPU.
 ///
 /// # Examples
 /// ```no_run
@@ -47,7 +48,7 @@ use single::{leave_alone, serve_alone};
 ///         .workers(2)
 ///         .handle_signals()
 ///         .run(|worker: prefork::Worker| {
-///             let listener = worker.listener("listener0").expect("it was configured");
+///             let listener = worker.listener("listener0").expect("the listener is configured");
 ///             while let Some(connection) = listener.blocking_accept() {
 ///                 drop(connection);
 ///             }
@@ -68,62 +69,64 @@ pub struct Prefork {
     handles_signals: bool,
 }
 
-/// Whether the functions of a builder can still be handed to a master.
+/// Whether the functions of a builder can still be given to a master.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Functions {
-    /// The builder has them.
+    /// The builder still has them.
     #[default]
     Here,
-    /// `init` failed: it cannot be called again, and nothing starts without it.
+    /// `init` failed. It cannot be called a second time, and no start happens without it.
     InitFailed,
-    /// An earlier master has them.
+    /// An earlier master got them.
     HandedOver,
 }
 
 impl Functions {
+    /// Checks that a start would have the functions.
+    ///
     /// # Errors
-    /// A start now would start without them.
+    /// It would not.
     fn check(self) -> Result<(), Error> {
         let reason = match self {
             Self::Here => return Ok(()),
             Self::InitFailed => {
-                "init failed in an earlier call and cannot be called again; make a new builder"
+                "init failed in an earlier call and cannot be called again; create a new builder"
             }
             Self::HandedOver => {
-                "this builder has given its functions (hooks, logger, child_producer) to an earlier \
-                 master; make a new builder for each master"
+                "an earlier master already has the functions of this builder (hooks, logger, \
+                 child_producer); create a new builder for each master"
             }
         };
         Err(Error::SecondRun { reason })
     }
 }
 
-/// The user's function that has the last word on the options.
+/// The user's function that changes the options last.
 type Configure = Box<dyn FnMut(&mut Configuration) -> Result<(), Failure> + Send>;
 
-/// All that the layers came to.
+/// The result of reading all sources of options.
 struct Resolved {
     settled: Settled,
     environment: Environment,
-    /// What a start says first, a line each.
+    /// The log lines at the beginning of a start.
     warnings: Vec<String>,
-    /// Mistakes, or what `configure` said.
+    /// The errors of the options, or the error of `configure`.
     verdict: Result<(), Error>,
 }
 
-/// How a [`run`](Prefork::run) ended: each process sees its own side.
+/// How a [`run`](Prefork::run) ended, depending on the role of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended<R> {
-    /// This was the master; it was asked to stop, and everything is gone.
+    /// This process was the master. It was asked to stop, and all its workers have exited.
     Master,
-    /// This was a worker; what its body returned.
+    /// This process was a worker or a single process: the value that its body returned.
     Worker(R),
 }
 
 impl Prefork {
-    /// Everything at its default.
+    /// Creates a builder with the default of every option.
     pub fn new() -> Self {
-        // The role is read, and taken out of the environment, as early as we are asked anything.
+        // Read the role, and remove it from the environment, as early as possible.
         latched();
         Self::default()
     }
@@ -132,68 +135,72 @@ impl Prefork {
         &mut self.options
     }
 
-    /// From here on the attribute speaks.
+    /// Records that the attribute calls the setters from now on.
     pub(crate) fn by_attribute(&mut self) {
         self.options.door = Door::Attribute;
     }
 
-    /// The master takes the signals of this process: SIGTERM, SIGQUIT and SIGHUP stop gracefully,
-    /// SIGINT too, and 250 ms or more after the first of them at once. The process is also called after its role in `ps -o comm`.
-    /// The attribute does this; a builder that does not leaves signals and name to the program.
+    /// Lets the master handle the signals of this process and set its name.
+    ///
+    /// SIGTERM, SIGQUIT, SIGHUP and SIGINT stop gracefully; a SIGINT 250 ms or more after the first
+    /// of them stops at once. `ps -o comm` shows the role of the process after its name.
+    ///
+    /// The attribute calls this method. Without it, signals and name are left to the program.
     pub fn handle_signals(&mut self) -> &mut Self {
         self.handles_signals = true;
         self
     }
 
-    /// Runs as whatever this process is: as the master until it ends, as a worker until the body
-    /// returns. The body may be async with feature `tokio`.
+    /// Runs this process in its role.
     ///
-    /// The master starts this program again for every worker; what the program does before `run`
-    /// happens in each of them.
+    /// A master runs until it ends, a worker until `body` returns. With feature `tokio`, the body may be async. The master starts this program again for every
+    /// worker, so code before `run` runs in each of them too.
     ///
     /// # Errors
-    /// In the master whatever ended it other than a requested stop; in a worker that it was not
-    /// started as a master starts one; in both a second call.
+    /// In the master: an error other than a requested stop ended it. In a worker: its variables or
+    /// descriptors are not those that a master sets. In both: `run` is called a second time.
     pub fn run<R, K>(&mut self, body: impl FnOnce(Worker) -> R) -> Result<Ended<R::Output>, Error>
     where
         R: Body<K>,
     {
-        // The body is given a worker, as if main took one.
+        // The body gets a `Worker`, as if main had one as argument.
         let worker = Want::of::<Worker>("worker");
         self.run_with(vec![worker], body)
     }
 
-    /// Runs a master on a thread of its own, in a process that does other things as well.
+    /// Starts a master on its own thread, in a process that also does other work.
     ///
-    /// Its children are this program started again, unless a
-    /// [`child_producer`](Self::child_producer) says otherwise; they must reach a `run`. It
-    /// touches no signals, and not the process's name.
+    /// Its children are this program, started again, unless
+    /// [`child_producer`](Self::child_producer) sets another one. The program must call
+    /// [`run`](Self::run) in a child. `start` changes neither signals nor the name of the process.
     ///
-    /// If it fails, the builder keeps its functions, and another call tries again; an [`init`](Self::init) that succeeded
-    /// is not called again. If it succeeds, the master has the functions.
+    /// If it fails, the builder keeps its functions and `start` can be called again; an
+    /// [`init`](Self::init) that succeeded is not called again. If it succeeds, the functions belong
+    /// to the master.
     ///
     /// # Errors
-    /// Whatever kept it from beginning: options, addresses, a missing system call; a call inside
-    /// a worker; a call on a builder whose functions an earlier master has, or whose `init` failed.
+    /// The master could not start: an option is invalid, an address cannot be bound, a system call is
+    /// missing. The call is inside a worker. An earlier master has the functions of this builder, or
+    /// its `init` failed. `PREFORK_EXPLAIN` is set.
     pub fn start(&mut self) -> Result<Handle, Error> {
         if is_child() {
             return Err(Error::SecondRun {
                 reason: "start was called inside a worker; only a master starts workers",
             });
         }
-        // Which body its children reach is not known here.
-        let said = self.read(cfg!(feature = "tokio"));
-        if said.environment.explains {
-            let variable = said.environment.explain_variable();
-            explain::explain(said, None)?;
+        // Unknown here: whether the body that the children run needs a runtime.
+        let startup = self.read(cfg!(feature = "tokio"));
+        if startup.environment.explains {
+            let variable = startup.environment.explain_variable();
+            explain::explain(startup, None)?;
             return Err(Error::Explained { variable });
         }
-        said.verdict?;
-        let config = said.settled.config;
+        startup.verdict?;
+        let config = startup.settled.config;
         need_master(&config)?;
         self.functions.check()?;
         self.begin(Role::Master)?;
-        let log = self.log(said.warnings);
+        let log = self.log(startup.warnings);
         match self.setup(config, &Declared::default()).start(log) {
             Ok(handle) => Ok(handle),
             Err(unstarted) => {
@@ -206,7 +213,7 @@ impl Prefork {
         }
     }
 
-    /// Calls `init`, once.
+    /// Calls `init`, if it was not called yet.
     fn begin(&mut self, role: Role) -> Result<(), Error> {
         let result = begin(self.init.take(), role);
         if result.is_err() {
@@ -239,7 +246,8 @@ impl Prefork {
             }
         };
         lay_down(wants, declared.assigned);
-        // The attribute has reported more by then; how a builder's body ended is known here alone.
+        // The attribute has reported the end of main, with its error, before this. For a builder's
+        // body, only this guard reports it.
         let guard = MainGuard::new();
         let body = body(Worker::new(Arc::clone(&context)));
         let returned = body.finish(context.threads(), || {
@@ -252,26 +260,29 @@ impl Prefork {
         Ok(Ended::Worker(returned))
     }
 
-    /// The process that nobody started: the master, to its end, or the one process of single mode.
+    /// Runs a process that no master started, as a master or as a single process.
+    ///
+    /// Returns the context of a single process; `None` after the end of a master or an explanation.
     fn lead(
         &mut self,
         wanted: &[Wanted<'_>],
         needs_runtime: bool,
     ) -> Result<Option<(Arc<Context>, Declared)>, Error> {
-        let mut said = self.read(needs_runtime);
-        said.warnings.extend(leave_alone(&mut said.settled));
-        if said.environment.explains {
-            return explain::explain(said, Some(wanted)).map(|()| None);
+        let mut startup = self.read(needs_runtime);
+        startup.warnings.extend(leave_alone(&mut startup.settled));
+        if startup.environment.explains {
+            return explain::explain(startup, Some(wanted)).map(|()| None);
         }
-        said.verdict?;
-        let config = said.settled.config;
+        startup.verdict?;
+        let config = startup.settled.config;
         let offered = offered_by(&config);
         let has_certificate = config.tls_cert.is_some();
         let declared = declare(wanted, &offered, has_certificate, &config.env_prefix)?;
-        said.warnings
+        startup
+            .warnings
             .extend(oversights(wanted, &declared, &offered, &config));
         self.functions.check()?;
-        // Options that were refused may be corrected and run.
+        // Only now: after an error above, the program may correct the options and call run again.
         claim_process(Claim::Take)?;
         let role = match config.workers {
             0 => Role::Single,
@@ -281,7 +292,7 @@ impl Prefork {
             hold_signals()?;
         }
         self.begin(role)?;
-        let log = self.log(said.warnings);
+        let log = self.log(startup.warnings);
         if config.workers > 0 {
             self.setup(config, &declared).run(log)?;
             return Ok(None);
@@ -289,7 +300,7 @@ impl Prefork {
         Ok(Some((serve_alone(&config, &declared, log)?, declared)))
     }
 
-    /// Reads all layers: what the program says, the environment, `configure`.
+    /// Reads all sources of options: the program, the environment, `configure`.
     fn read(&mut self, needs_runtime: bool) -> Resolved {
         let prefix = self.prefix();
         let (environment, untrusted) = if is_secure() {
@@ -300,11 +311,12 @@ impl Prefork {
         let mut options = self.options.clone();
         options.directory = std::env::current_dir().ok();
         options.overlay(&environment);
-        let mut answer = Ok(());
-        // It is not asked about what nobody can read. What was left open, or does not fit together, it may mend.
+        let mut configured = Ok(());
+        // `configure` is not called if a value is invalid. It may set missing values and resolve
+        // conflicts between options.
         if let (true, Some(configure)) = (options.is_readable(), &mut self.configure) {
             let mut configuration = Configuration::new(options, environment.clone());
-            answer = contain(|| configure(&mut configuration));
+            configured = contain(|| configure(&mut configuration));
             options = configuration.into_options();
         }
         let unused = if needs_runtime {
@@ -314,7 +326,7 @@ impl Prefork {
         };
         let mut settled = settle(options, &environment, usable_cpus);
         settled.idle.extend(unused.clone());
-        let verdict = answer
+        let result = configured
             .map_err(|source| Error::Configure { source })
             .and_then(|()| settled.check());
         let warnings = role_warning().into_iter().chain(untrusted);
@@ -327,16 +339,16 @@ impl Prefork {
             settled,
             environment,
             warnings,
-            verdict,
+            verdict: result,
         }
     }
 
-    /// What the program's variables begin with. Only the program can set it, so each of its processes knows it.
+    /// The prefix of the variables. Only the program can set it, so each of its processes knows it.
     fn prefix(&self) -> Prefix {
         self.options.env_prefix.value().cloned().unwrap_or_default()
     }
 
-    /// The master's log, and its first lines where there is cause for some.
+    /// Creates the master's log and writes the warnings to it.
     fn log(&mut self, warnings: Vec<String>) -> Log {
         if self.logger.is_some() {
             self.functions = Functions::HandedOver;
@@ -375,7 +387,7 @@ enum Claim {
     Take,
 }
 
-/// A process runs once: as one master, or as one worker.
+/// Makes sure that a process calls `run` only once, as one master or as one worker.
 fn claim_process(claim: Claim) -> Result<(), Error> {
     static HAS_RUN: AtomicBool = AtomicBool::new(false);
     let has_run = match claim {
@@ -390,14 +402,14 @@ fn claim_process(claim: Claim) -> Result<(), Error> {
     Ok(())
 }
 
-/// What [`Prefork::start`] asks beyond what a run does.
+/// Checks that the options ask for a master, which [`Prefork::start`] needs.
 fn need_master(config: &Config) -> Result<(), Error> {
     if config.workers > 0 {
         return Ok(());
     }
     Err(Error::Options(vec![BadOption {
         place: config.places.workers.clone(),
-        reason: "0 is single mode, which has no master to start; use run".to_owned(),
+        reason: "0 means single-process mode: there is no master to start; use run".to_owned(),
     }]))
 }
 
@@ -410,17 +422,18 @@ impl fmt::Debug for Prefork {
     }
 }
 
-/// Whether this process was started by a master.
+/// Returns whether this process was started by a master.
 ///
-/// The first call, at the latest the one inside [`Prefork::new`] or the generated `main`, reads the
-/// answer from the environment; later changes of the environment do not alter it.
+/// The first call reads the environment, at the latest the one inside [`Prefork::new`] or the
+/// generated `main`. Later changes of the environment do not change the result.
 pub fn is_child() -> bool {
     latched().is_some()
 }
 
-/// Turns the end of a [`run`](Prefork::run) into what `main` returns: 0 for a master that was asked
-/// to stop, the body's own status for a worker, else the status of
-/// [`Error::exit_code`], with one paragraph on stderr.
+/// Converts the result of [`run`](Prefork::run) into the exit status of the process.
+///
+/// The status is 0 for a master that was asked to stop, and the status of the body for a worker. For
+/// an error it is [`Error::exit_code`], and one paragraph is written to stderr.
 pub fn report<R: Termination>(result: Result<Ended<R>, Error>) -> ExitCode {
     match result {
         Ok(Ended::Master) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
-//! The values that a process runs with, and their defaults where these are single values.
+//! The effective configuration of a process, and the defaults that are constants.
 //!
-//! Plain data; how it comes about is settled next door.
+//! Plain data. It does not know sources or precedence.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use prefork_options::{Network, Pem, Prefix, Protocols, Window};
 
 use super::Endpoint;
 
-/// The values that a process runs with.
+/// The effective value of each option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     pub(crate) listen: Vec<Endpoint>,
-    /// 0 is single mode.
+    /// 0 means single-process mode.
     pub(crate) workers: usize,
     pub(crate) network: Option<Network>,
     pub(crate) reuseport: bool,
@@ -29,12 +29,13 @@ pub(crate) struct Config {
     pub(crate) tls_key: Option<Pem>,
     pub(crate) tls_alpn: Protocols,
     pub(crate) tls_client_ca: Option<Pem>,
-    /// No options: who said some of them.
+    /// Not an option: the labels for errors found later.
     pub(crate) places: Places,
 }
 
-/// Whom mistakes are told by that show only later, on this machine and in files: the variable that said the option, else
-/// the option itself.
+/// Label for errors found after resolution: the variable that set the option, or the option's name.
+///
+/// Such errors depend on the machine or on files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Places {
     pub(crate) listen: String,

@@ -1,19 +1,18 @@
-//! What the function given as `configure` is handed: the last word on what an operator may say.
+//! The argument of the `configure` function: the options and their setters.
 //!
-//! It has the setters of the table, next door in `options`, but none of the functions: a child does not run it, and would
-//! not know them.
+//! The setters are generated from the table of options, for each that has a variable. There are none for options that are functions:
+//! a worker does not call `configure`, so it would not have them.
 
 use super::origin::Door;
 use super::{Environment, Options, Settings, settle, usable_cpus};
 
-/// The options after the program and the environment, for the function given as
-/// [`configure`](crate::Prefork::configure).
+/// The options, as a [`configure`](crate::Prefork::configure) function gets them.
 ///
-/// It has a setter for each option that the environment may set, under the same name; what was set before is in
-/// [`settings`](Self::settings).
+/// It contains the values of the program and of the environment. [`settings`](Self::settings) returns
+/// them. There is a setter of the same name for each option that has an environment variable.
 ///
-/// A setter replaces what was said before, the list of `listen` as a whole: an entry alone takes the place of one only in
-/// the environment.
+/// A setter replaces the previous value. For `listen` it replaces the whole list; only the
+/// environment can replace a single entry.
 ///
 /// # Examples
 /// A flag for the port of one of two listeners:
@@ -29,7 +28,7 @@ use super::{Environment, Options, Settings, settle, usable_cpus};
 /// fn main() {}
 /// ```
 ///
-/// What holds so far, bounded:
+/// An upper limit for the number of workers:
 /// ```no_run
 /// # use prefork::Configuration;
 /// fn at_most_four(configuration: &mut Configuration) {
@@ -55,7 +54,9 @@ impl Configuration {
         }
     }
 
-    /// What holds so far, the setters that were called here included. A port that is still open is shown as 0.
+    /// Returns the current value of each option.
+    ///
+    /// Defaults and the changes made here are included. A port that is still missing is shown as 0.
     pub fn settings(&self) -> Settings {
         let settled = settle(self.options.clone(), &self.environment, usable_cpus);
         Settings::new(settled.config)

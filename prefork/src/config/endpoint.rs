@@ -1,6 +1,7 @@
-//! Where one listener is bound: an address that lacks nothing any more.
+//! A complete address of one listener: name, host, port and whether it uses TLS.
 //!
-//! It knows how declared addresses, the operator's, and `PORT` become these; it resolves and binds nothing.
+//! It knows how the addresses of the program, those of the operator and `PORT` are combined. It
+//! resolves no names and binds nothing.
 
 use std::fmt;
 
@@ -9,56 +10,56 @@ use prefork_options::{Address, host, list};
 use super::Options;
 use super::origin::{Layers, Origin};
 
-/// A listener as it is to be bound.
+/// A listener with the address to bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) name: String,
-    /// As in [`Address`].
+    /// The host, as in [`Address`].
     pub(crate) host: String,
-    /// 0 lets the system choose.
+    /// The port; 0 lets the system choose.
     pub(crate) port: u16,
     pub(crate) is_tls: bool,
 }
 
-/// What an operator says over what the program declares.
+/// Combines the addresses of the operator with those that the program declares.
 ///
-/// Where each of the operator's addresses is called like a declared one, these are replaced and the others stay. With any
-/// other name, or without one, the list is replaced: its names are the operator's as well, and whether they fit is seen
-/// when the arguments of `main` are held against them.
-pub(super) fn over(declared: &[Address], said: Vec<Address>) -> Vec<Address> {
+/// If each address of the operator has the name of a declared one, it replaces that one and the others
+/// stay. If any has another name or none, the operator's list replaces the whole list. Whether its names
+/// fit the arguments of `main` is checked later.
+pub(super) fn over(declared: &[Address], by_operator: Vec<Address>) -> Vec<Address> {
     let Ok(declared) = list::name(declared.to_vec()) else {
-        return said;
+        return by_operator;
     };
     let is_declared = |address: &Address| {
         address.name.is_some() && declared.iter().any(|other| other.name == address.name)
     };
-    // A name that is said twice is a mistake of the operator's, and is found in the list as it was said.
-    if !said.iter().all(is_declared) || list::name(said.clone()).is_err() {
-        return said;
+    // A name that occurs twice is an error of the operator. It is found later in the unchanged list.
+    if !by_operator.iter().all(is_declared) || list::name(by_operator.clone()).is_err() {
+        return by_operator;
     }
     let replaced = |old: Address| {
-        let new = said.iter().find(|new| new.name == old.name);
+        let new = by_operator.iter().find(|new| new.name == old.name);
         new.cloned().unwrap_or(old)
     };
     declared.into_iter().map(replaced).collect()
 }
 
-/// Names and completes the addresses; what cannot be is kept as a mistake, with port 0 in its place.
+/// Gives every address a name and a port. Records an error for each that has no port, and uses port 0.
 pub(super) fn endpoints(
     addresses: &[Address],
     port: Option<u16>,
     options: &mut Options,
 ) -> Vec<Endpoint> {
-    // Of a list that another one replaces nothing is reported, only its form is needed.
+    // If an invalid list replaces this one, report no error about it.
     let is_known = options.listen.is_known();
     for address in addresses {
         if is_known && address.port.or(port).is_none() {
-            let place = place_of(address, &options.listen);
-            options.mistake(&place, &without_port(address));
+            let label = place_of(address, &options.listen);
+            options.mistake(&label, &without_port(address));
         }
     }
-    let place = &options.listen.place("listen");
-    // `PORT` may give one to several that differ in nothing else.
+    let label = &options.listen.place("listen");
+    // With the port of `PORT`, two addresses may become equal.
     let complete = |address: &Address| Address {
         port: address.port.or(port),
         ..address.clone()
@@ -66,8 +67,8 @@ pub(super) fn endpoints(
     let complete: Vec<Address> = addresses.iter().map(complete).collect();
     let named = list::name(complete.clone());
     let named = if is_known {
-        check_overlaps(named.as_ref().unwrap_or(&complete), place, options);
-        options.check(place, named.map_err(|clash| clash.error))
+        check_overlaps(named.as_ref().unwrap_or(&complete), label, options);
+        options.check(label, named.map_err(|clash| clash.error))
     } else {
         named.ok()
     };
@@ -81,33 +82,38 @@ pub(super) fn endpoints(
     named.map(endpoint).collect()
 }
 
-/// Keeps the addresses that cannot be bound beside each other as mistakes: of the operator's network, if the program's list
-/// was good without it.
-fn check_overlaps(addresses: &[Address], place: &str, options: &mut Options) {
+/// Records an error for each address that overlaps with another one.
+///
+/// The label is the operator's `network`, if the program's list was valid without it.
+fn check_overlaps(addresses: &[Address], label: &str, options: &mut Options) {
     let network = &options.network;
-    // What a missing host means is unknown.
+    // If `network` is invalid, the meaning of a missing host is unknown.
     if !network.is_known() {
         return;
     }
     let clashes = list::overlaps(addresses, network.value().copied());
-    let before = network.overridden().last().map(|said| said.value);
-    let without = list::overlaps(addresses, before);
+    let before = network.overridden().last().map(|layer| layer.value);
+    let without_operator = list::overlaps(addresses, before);
     let by_network = match (network.origin(), options.listen.origin()) {
         (Origin::Variable(variable), Origin::Default | Origin::Program(..)) => Some(variable),
         (_, _) => None,
     };
     for clash in clashes {
-        let is_by_list = without.iter().any(|other| other.place == clash.place);
+        let is_by_list = without_operator
+            .iter()
+            .any(|other| other.place == clash.place);
         let by_network = by_network.as_deref().filter(|_| !is_by_list);
-        options.mistake(by_network.unwrap_or(place), &clash.error);
+        options.mistake(by_network.unwrap_or(label), &clash.error);
     }
 }
 
-/// Whom a mistake in one address is told by: of the operator's list, where the program does not declare it in the same
-/// words.
+/// Label for an error of one address.
+///
+/// If the program declares the same address, it is `listen`; otherwise it is the label of the operator's
+/// list.
 pub(super) fn place_of(address: &Address, listen: &Layers<Vec<Address>>) -> String {
     let before = listen.overridden().last();
-    let declared = before.map(|said| list::name(said.value.clone()));
+    let declared = before.map(|layer| list::name(layer.value.clone()));
     match declared {
         Some(Ok(declared)) if declared.contains(address) => "listen".to_owned(),
         Some(_) | None => listen.place("listen"),
@@ -119,9 +125,7 @@ fn without_port(address: &Address) -> String {
         port: Some(8080),
         ..address.clone()
     };
-    format!(
-        "'{address}' has no port, write it behind the address as in '{with}', or set the variable PORT"
-    )
+    format!("'{address}' has no port: add one, as in '{with}', or set the variable PORT")
 }
 
 impl Endpoint {
@@ -139,14 +143,14 @@ impl Endpoint {
         Self {
             name: address.name.unwrap_or_default(),
             host: address.host,
-            port: address.port.expect("the tests name ports"),
+            port: address.port.expect("the address has a port"),
             is_tls: address.is_tls,
         }
     }
 }
 
 impl fmt::Display for Endpoint {
-    /// As people write it.
+    /// Writes the address in the syntax of the option.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             name,
@@ -168,22 +172,22 @@ impl fmt::Display for Endpoint {
 mod tests {
     use super::*;
 
-    fn over_text(declared: &str, said: &str) -> String {
-        let read = |text| list::read(text).expect("good addresses");
-        let texts = over(&read(declared), read(said))
+    fn over_text(declared: &str, by_operator: &str) -> String {
+        let read = |text| list::read(text).expect("valid addresses");
+        let texts = over(&read(declared), read(by_operator))
             .into_iter()
             .map(|a| a.to_string());
         texts.collect::<Vec<_>>().join(",")
     }
 
     #[test]
-    fn names_that_are_declared_take_the_places_of_those() {
-        for (said, list) in [
+    fn an_address_with_a_declared_name_replaces_that_address() {
+        for (by_operator, list) in [
             ("http=:81", "http=:81,admin=:9000"),
             ("admin=:1", "http=:80,admin=:1"),
             ("admin=:1,http=:2", "http=:2,admin=:1"),
         ] {
-            assert_eq!(over_text("http=:80,admin=:9000", said), list);
+            assert_eq!(over_text("http=:80,admin=:9000", by_operator), list);
         }
         assert_eq!(
             over_text(":80,:81", "listener1=:8"),
@@ -192,8 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_replaces_the_list() {
-        for said in [
+    fn any_other_address_replaces_the_list() {
+        for by_operator in [
             ":81",
             ":81,:82",
             "http=:81,:82",
@@ -201,17 +205,17 @@ mod tests {
             "http=:1,web=:2",
             "http=:1,http=:2",
         ] {
-            assert_eq!(over_text("http=:80,admin=:9000", said), said);
+            assert_eq!(over_text("http=:80,admin=:9000", by_operator), by_operator);
         }
         assert_eq!(over_text(":80", "http=:81"), "http=:81");
     }
 
     fn completed(text: &str, port: Option<u16>) -> Result<String, String> {
         let mut options = Options::default();
-        let list = list::read(text).expect("good addresses");
+        let list = list::read(text).expect("valid addresses");
         let endpoints = endpoints(&list, port, &mut options);
-        if let Some(mistake) = options.mistakes.first() {
-            return Err(mistake.to_string());
+        if let Some(error) = options.mistakes.first() {
+            return Err(error.to_string());
         }
         Ok(endpoints
             .iter()
@@ -221,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_was_left_open_is_filled() {
+    fn a_missing_port_is_filled_in() {
         assert_eq!(
             completed("0.0.0.0,[::1],x=:80", Some(5)).as_deref(),
             Ok("listener0=0.0.0.0:5,listener1=[::1]:5,x=:80")
@@ -234,36 +238,36 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_stays_open_is_refused_with_both_ways_out() {
+    fn a_port_that_stays_missing_is_rejected_with_both_remedies() {
         assert_eq!(
             completed("http=0.0.0.0", None),
-            Err("listen: 'http=0.0.0.0' has no port, write it behind the address as in 'http=0.0.0.0:8080', or set the \
+            Err("listen: 'http=0.0.0.0' has no port: add one, as in 'http=0.0.0.0:8080', or set the \
                  variable PORT"
                 .to_owned())
         );
     }
 
     #[test]
-    fn an_address_that_another_one_covers_is_refused_once_the_port_is_known() {
+    fn an_address_that_another_one_covers_is_rejected_once_the_port_is_known() {
         let list = "a=0.0.0.0,b=127.0.0.1";
         assert_eq!(
             completed(list, Some(5)),
             Err("listen: 'a=0.0.0.0:5' covers 'b=127.0.0.1:5', so only one of them can be bound; remove one or change its port"
                 .to_owned())
         );
-        assert!(completed(list, Some(0)).is_ok(), "each is another port");
+        assert!(completed(list, Some(0)).is_ok(), "each gets another port");
         assert!(completed("a=0.0.0.0,b=[::]", Some(5)).is_ok());
     }
 
     #[test]
-    fn two_listeners_at_one_address_are_refused() {
+    fn two_listeners_at_one_address_are_rejected() {
         assert_eq!(
             completed("a=0.0.0.0,b=0.0.0.0", Some(5)),
             Err("listen: 'a=0.0.0.0:5' and 'b=0.0.0.0:5' are the same address".to_owned())
         );
         let mut options = Options::default();
-        options.mistake("workers", &"another mistake");
-        let list = list::read("a=:80,a=:80").expect("good addresses");
+        options.mistake("workers", &"another error");
+        let list = list::read("a=:80,a=:80").expect("valid addresses");
         endpoints(&list, None, &mut options);
         assert_eq!(options.mistakes.len(), 3, "{:?}", options.mistakes);
     }

@@ -1,7 +1,7 @@
-//! The environment as it concerns us: which variables were there, what each of them means.
+//! The variables of the environment that matter here, sorted by meaning.
 //!
-//! It is plain data, made once from pairs of names and values; whether those are the process's or a test's it does not
-//! know. What the values mean for the options is asked when all layers are settled.
+//! Plain data, created once from pairs of names and values. It does not know whether these are the
+//! variables of the process or of a test, and it does not combine them with other sources.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -9,17 +9,17 @@ use std::ffi::{OsStr, OsString};
 use prefork_options::{Kind, Prefix, Row, TABLE, quote};
 
 use super::Options;
-use super::lookalike::Lookalikes;
+use super::lookalike::{Lookalikes, printable};
 use super::variable::{EXPLAIN, Meaning, meaning};
 use crate::error::BadOption;
 
-/// What platforms call the number of workers, whatever the prefix.
+/// The variable of platforms for the number of workers. It has no prefix.
 pub(super) const CONCURRENCY: &str = "WEB_CONCURRENCY";
 
-/// What they call the port.
+/// The variable of platforms for the port.
 pub(super) const PORT: &str = "PORT";
 
-/// The variables that concern us.
+/// The variables that matter here.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     prefix: Prefix,
@@ -27,34 +27,36 @@ pub(crate) struct Environment {
     options: Vec<(&'static Row, OsString)>,
     pub(super) concurrency: Option<OsString>,
     pub(super) port: Option<OsString>,
-    /// Whether somebody asks for an explanation instead of a start.
+    /// Whether to print the configuration instead of starting.
     pub(crate) explains: bool,
     lookalikes: Lookalikes,
     mistakes: Vec<BadOption>,
 }
 
 impl Environment {
-    /// Sorts the variables by what they mean. One that is empty, or holds white space alone, counts as unset.
+    /// Sorts the variables by meaning.
+    ///
+    /// A variable that is empty or contains only white space counts as unset.
     pub(crate) fn read(
         prefix: Prefix,
         pairs: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
-        let ours = Prefix::default();
-        let concerns_us = |name: &str| {
-            let prefixes = [&prefix, &ours];
+        let default = Prefix::default();
+        let is_relevant = |name: &str| {
+            let prefixes = [&prefix, &default];
             let is_prefixed = prefixes.iter().any(|prefix| prefix.strip(name).is_some());
             is_prefixed || [CONCURRENCY, PORT].contains(&name)
         };
         let mut all = BTreeMap::new();
         for (name, value) in pairs {
-            // Most variables are others': nothing is kept of these.
+            // Most variables belong to other programs.
             let name = name.to_string_lossy();
-            if concerns_us(&name) {
-                // As getenv(3) does: of a doubled name the first.
+            if is_relevant(&name) {
+                // If a name occurs twice, the first value counts, as with getenv(3).
                 all.entry(name.into_owned()).or_insert(value);
             }
         }
-        // Compose files and unit files write a variable that they do not set as an empty one.
+        // Compose files and unit files pass an unset variable as an empty one.
         all.retain(|_, value| !is_blank(value));
         let mut this = Self {
             concurrency: all.remove(CONCURRENCY),
@@ -65,26 +67,27 @@ impl Environment {
         for (name, value) in all {
             this.sort(name, value);
         }
-        let place = |row: &Row| TABLE.iter().position(|other| other.name == row.name);
-        this.options.sort_by_key(|(row, _)| place(row));
+        let index = |row: &Row| TABLE.iter().position(|other| other.name == row.name);
+        this.options.sort_by_key(|(row, _)| index(row));
         this
     }
 
-    /// The environment of a process with rights that its starter lacks: nothing of it is read, as by `secure_getenv(3)`.
+    /// The environment of a process with more privileges than the user who started it.
     ///
-    /// Returns what a start reports about it, if a variable of ours is set.
+    /// No variable is used, as with `secure_getenv(3)`. Also returns a warning that lists the variables
+    /// that would have had a meaning.
     pub(crate) fn untrusted(
         prefix: Prefix,
         pairs: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> (Self, Option<String>) {
-        /// So many names stand in the line.
-        const MOST: usize = 8;
+        /// The largest number of names in the warning.
+        const MAX_NAMES: usize = 8;
         let read = Self::read(prefix.clone(), pairs);
         let options = read
             .options
             .iter()
             .map(|(row, _)| prefix.variable(row.name));
-        let mistakes = read.mistakes.iter().map(|mistake| mistake.place.clone());
+        let invalid = read.mistakes.iter().map(|error| error.place.clone());
         let platform = [
             (CONCURRENCY, read.concurrency.is_some()),
             (PORT, read.port.is_some()),
@@ -93,15 +96,15 @@ impl Environment {
         let platform = platform.map(|(name, _)| name.to_owned());
         let explain = read.explains.then(|| read.explain_variable());
         let names: Vec<String> = options
-            .chain(mistakes)
+            .chain(invalid)
             .chain(platform)
             .chain(explain)
-            .take(MOST)
+            .take(MAX_NAMES)
             .collect();
         let warning = (!names.is_empty()).then(|| {
             format!(
-                "ignoring {}: this program has more rights than the user who started it (set-id or \
-                 file capabilities), whose environment is not trusted",
+                "ignoring {}: the environment is not trusted, because this program has more privileges \
+                 than the user who started it (set-user-ID, set-group-ID or file capabilities)",
                 names.join(", ")
             )
         });
@@ -114,14 +117,14 @@ impl Environment {
 
     fn sort(&mut self, name: String, value: OsString) {
         let Some(rest) = self.prefix.strip(&name) else {
-            let other = Prefix::default();
-            let is_ours = |rest| {
+            let default = Prefix::default();
+            let is_option = |rest| {
                 matches!(
-                    meaning(&other, rest, ""),
+                    meaning(&default, rest, ""),
                     Meaning::Option(_) | Meaning::Explain
                 )
             };
-            if other.strip(&name).is_some_and(is_ours) {
+            if default.strip(&name).is_some_and(is_option) {
                 self.lookalikes.not_read(name);
             }
             return;
@@ -131,30 +134,27 @@ impl Environment {
             Meaning::Explain => self.switch(&name, &value),
             Meaning::Near(near) => {
                 let near = self.prefix.variable(near);
-                self.refuse(
-                    &name,
-                    format!("there is no such option, did you mean {near}?"),
-                );
+                self.refuse(&name, format!("unknown option; did you mean {near}?"));
             }
             Meaning::Code(option) => {
-                let reason = format!("`{option}` is said by the program, not by the environment");
+                let reason = format!("`{option}` can only be set in code");
                 self.refuse(&name, reason);
             }
-            // Whoever says this means an option of ours, and would otherwise start with another value than was asked for.
+            // An error, because the operator expects this value to be used.
             Meaning::Called(option) if self.prefix.is_default() => {
                 let variable = self.prefix.variable(option);
-                self.refuse(&name, format!("it is called {variable} here"));
+                self.refuse(&name, format!("unknown option; use {variable}"));
             }
-            // Under a prefix of its own a program has variables of its own.
+            // No error: a program with its own prefix also has its own variables.
             Meaning::Called(option) => {
                 let variable = self.prefix.variable(option);
                 self.lookalikes
-                    .unknown(name, Some(format!("{variable} may be meant")));
+                    .unknown(name, Some(format!("did you mean {variable}?")));
             }
             Meaning::Instead(text) => self.lookalikes.unknown(name, Some(text.to_owned())),
             Meaning::Unknown => self.lookalikes.unknown(name, None),
             Meaning::Injected => self.lookalikes.injected(name),
-            // Told by masters to children.
+            // Set by a master for its children.
             Meaning::Ours => {}
         }
     }
@@ -167,48 +167,43 @@ impl Environment {
                 let shown = quote(&value.to_string_lossy());
                 self.refuse(
                     name,
-                    format!("{shown} is not one of '1', 'true', '0' and 'false'"),
+                    format!("invalid {shown}: expected '1', 'true', '0' or 'false'"),
                 );
             }
         }
     }
 
     fn refuse(&mut self, name: &str, reason: String) {
-        // The name comes from outside as well; quoted where it is not plain.
-        let is_plain = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
-        let is_plain = name.len() <= 64 && name.bytes().all(is_plain);
-        let place = if is_plain {
-            name.to_owned()
-        } else {
-            quote(name)
-        };
-        self.mistakes.push(BadOption { place, reason });
+        self.mistakes.push(BadOption {
+            place: printable(name),
+            reason,
+        });
     }
 
-    /// The variable by which an explanation is asked for.
+    /// The name of the variable that asks for an explanation.
     pub(crate) fn explain_variable(&self) -> String {
         self.prefix.variable(EXPLAIN)
     }
 
-    /// What was said of names that are taken for options and are none, a line each.
+    /// The ignored variables, a line each.
     pub(super) fn ignored(&self) -> impl Iterator<Item = String> {
         self.lookalikes.explained(&self.prefix)
     }
 
-    /// One line about these, where a start tells of them.
+    /// One warning about the ignored variables for the log of a start.
     pub(crate) fn warning(&self) -> Option<String> {
         self.lookalikes.warning(&self.prefix)
     }
 }
 
 impl Options {
-    /// The operator's layer, above what the program says.
+    /// Adds the layer of the environment above the layer of the program.
     pub(crate) fn overlay(&mut self, environment: &Environment) {
         for (row, value) in &environment.options {
             let variable = environment.prefix.variable(row.name);
             let text = value.to_str().ok_or_else(|| match row.kind {
-                // It may be a key, put where its path belongs.
-                Kind::Pem => "what it says, which is not shown, is not UTF-8".to_owned(),
+                // The operator may have set the key itself instead of its path.
+                Kind::Pem => "value is not valid UTF-8 (not shown: it may be a key)".to_owned(),
                 _ => not_text(value),
             });
             self.set_text(row.name, &variable, text);
@@ -222,7 +217,7 @@ fn is_blank(value: &OsStr) -> bool {
 }
 
 pub(super) fn not_text(value: &OsString) -> String {
-    format!("{} is not UTF-8", quote(&value.to_string_lossy()))
+    format!("{} is not valid UTF-8", quote(&value.to_string_lossy()))
 }
 
 #[cfg(test)]
@@ -241,15 +236,15 @@ mod tests {
         )
     }
 
-    fn mistakes(pairs: &[(&str, &str)]) -> Vec<String> {
+    fn errors(pairs: &[(&str, &str)]) -> Vec<String> {
         let mut options = Options::default();
         options.overlay(&read("PREFORK", pairs));
         options.mistakes.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn every_bad_variable_is_told_at_once_by_its_name() {
-        let bad = mistakes(&[
+    fn all_invalid_variables_are_reported_together_by_name() {
+        let bad = errors(&[
             ("PREFORK_SHUTDOWN_GRACE_PERIOD", "5"),
             ("PREFORK_WORKERS", "-1"),
             ("PREFORK_WORKER", "2"),
@@ -257,7 +252,7 @@ mod tests {
             ("PREFORK_LOGGER", "x"),
             ("PREFORK_EXPLAIN", "yes"),
         ]);
-        let places: Vec<_> = bad
+        let labels: Vec<_> = bad
             .iter()
             .filter_map(|text| text.split(':').next())
             .collect();
@@ -269,11 +264,11 @@ mod tests {
             "PREFORK_LOGGER",
             "PREFORK_WORKER",
         ];
-        assert_eq!(places, expected);
+        assert_eq!(labels, expected);
         assert!(bad[5].contains("did you mean PREFORK_WORKERS?"), "{bad:?}");
         assert_eq!(
             bad[3],
-            "PREFORK_EXPLAIN: 'yes' is not one of '1', 'true', '0' and 'false'"
+            "PREFORK_EXPLAIN: invalid 'yes': expected '1', 'true', '0' or 'false'"
         );
     }
 
@@ -288,7 +283,7 @@ mod tests {
                     "PREFORK_WORKER",
                     "PREFORK_PROCESSES",
                     "PREFORK_LOGGER",
-                    "PREFORK_COLOUR",
+                    "PREFORK_COLOR",
                     "PREFORK_PORT",
                     CONCURRENCY,
                     PORT,
@@ -328,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_doubled_name_the_first_counts_also_where_it_is_empty() {
+    fn the_first_of_two_equal_names_counts_even_if_it_is_empty() {
         let environment = read(
             "PREFORK",
             &[("PREFORK_WORKERS", ""), ("PREFORK_WORKERS", "2")],
@@ -337,23 +332,23 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_the_place_of_its_path_is_not_shown_where_it_is_no_text() {
+    fn a_value_that_may_be_a_key_is_not_shown_if_it_is_not_utf8() {
         let key = OsString::from_vec(b"-----BEGIN PRIVATE KEY-----\nMC4C\n\xfc".to_vec());
         let pairs = [("PREFORK_TLS_KEY".into(), key)];
         let mut options = Options::default();
         options.overlay(&Environment::read(Prefix::default(), pairs));
-        let [mistake] = options.mistakes.as_slice() else {
-            panic!("not one mistake: {:?}", options.mistakes);
+        let [error] = options.mistakes.as_slice() else {
+            panic!("not one error: {:?}", options.mistakes);
         };
         assert_eq!(
-            mistake.to_string(),
-            "PREFORK_TLS_KEY: what it says, which is not shown, is not UTF-8"
+            error.to_string(),
+            "PREFORK_TLS_KEY: value is not valid UTF-8 (not shown: it may be a key)"
         );
-        assert!(options.tls_key.is_wanted(), "it is not missing as well");
+        assert!(options.tls_key.is_wanted(), "it does not count as missing");
     }
 
     #[test]
-    fn a_value_that_is_no_text_is_told_by_its_name() {
+    fn a_value_that_is_not_utf8_is_reported_under_its_variable() {
         let pair = (
             "PREFORK_WORKERS".into(),
             OsString::from_vec(vec![b'4', 0xff]),
@@ -362,19 +357,19 @@ mod tests {
         options.overlay(&Environment::read(Prefix::default(), [pair]));
         assert_eq!(
             options.mistakes[0].to_string(),
-            "PREFORK_WORKERS: '4\u{fffd}' is not UTF-8"
+            "PREFORK_WORKERS: '4\u{fffd}' is not valid UTF-8"
         );
     }
 
     #[test]
-    fn with_another_prefix_ours_is_not_read() {
+    fn with_another_prefix_the_default_one_is_not_read() {
         let environment = read(
             "MYAPP",
             &[
                 ("MYAPP_WORKERS", "3"),
                 ("PREFORK_WORKERS", "4"),
                 ("PREFORK_CHILD", "1:0:0:3"),
-                ("PREFORK_COLOUR", "red"),
+                ("PREFORK_COLOR", "red"),
                 ("MYAPP_DATABASE", "here"),
             ],
         );
@@ -385,52 +380,55 @@ mod tests {
         assert_eq!(
             ignored,
             [
-                "PREFORK_WORKERS: the variables of this program begin with MYAPP_",
-                "'MYAPP_DATABASE': no option"
+                "PREFORK_WORKERS: variables of this program begin with MYAPP_",
+                "MYAPP_DATABASE: unknown variable"
             ]
         );
         assert_eq!(
             environment.warning().as_deref(),
-            Some("PREFORK_WORKERS is not read: the variables of this program begin with MYAPP_")
+            Some("ignoring PREFORK_WORKERS: variables of this program begin with MYAPP_")
         );
         assert_eq!(environment.explain_variable(), "MYAPP_EXPLAIN");
     }
 
     #[test]
-    fn the_words_of_other_servers_are_refused_where_they_are_an_option() {
-        let words = [
+    fn names_of_other_servers_are_rejected_if_an_option_has_their_meaning() {
+        let pairs = [
             ("PREFORK_PROCESSES", "8"),
             ("PREFORK_ADDR", ":80"),
             ("PREFORK_MAX_REQUESTS", "1000"),
         ];
         let expected = [
-            "PREFORK_ADDR: it is called PREFORK_LISTEN here",
-            "PREFORK_PROCESSES: it is called PREFORK_WORKERS here",
+            "PREFORK_ADDR: unknown option; use PREFORK_LISTEN",
+            "PREFORK_PROCESSES: unknown option; use PREFORK_WORKERS",
         ];
-        assert_eq!(mistakes(&words), expected);
-        let warning = read("PREFORK", &words).warning();
-        let warning = warning.expect("one of them is no option");
+        assert_eq!(errors(&pairs), expected);
+        let warning = read("PREFORK", &pairs).warning();
+        let warning = warning.expect("one of them is not an option");
         assert!(
-            warning.starts_with("'PREFORK_MAX_REQUESTS' (there is no such thing: ")
-                && warning.ends_with(") is no option of prefork and is ignored"),
+            warning.starts_with("ignoring unknown variable PREFORK_MAX_REQUESTS (not supported: ")
+                && warning.ends_with(')'),
             "{warning}"
         );
     }
 
     #[test]
-    fn under_another_prefix_the_words_of_other_servers_are_the_programs_own() {
+    fn with_another_prefix_the_names_of_other_servers_belong_to_the_program() {
         let own = read("MYAPP", &[("MYAPP_PROCESSES", "8"), ("MYAPP_PORT", "80")]);
         let mut options = Options::default();
         options.overlay(&own);
         assert!(options.mistakes.is_empty(), "{:?}", options.mistakes);
         assert_eq!(own.warning(), None);
         let explained: Vec<String> = own.ignored().collect();
-        assert!(explained[0].starts_with("'MYAPP_PORT': no option, host and port stand together"));
-        let expected = "'MYAPP_PROCESSES': no option, MYAPP_WORKERS may be meant";
+        assert!(
+            explained[0].starts_with("MYAPP_PORT: unknown variable; set host and port together")
+        );
+        let expected = "MYAPP_PROCESSES: unknown variable; did you mean MYAPP_WORKERS?";
         assert_eq!(explained[1], expected);
     }
+
     #[test]
-    fn an_untrusted_environment_is_named_and_not_read() {
+    fn variables_of_an_untrusted_environment_are_listed_and_not_used() {
         let untrusted = |pairs: &[(&str, &str)]| {
             let pairs = pairs
                 .iter()
@@ -449,16 +447,16 @@ mod tests {
         options.overlay(&environment);
         assert!(options.mistakes.is_empty() && !options.tls_key.is_wanted());
         assert!(!environment.explains && environment.port.is_none());
-        let warning = warning.expect("variables of ours are set");
+        let warning = warning.expect("options are set");
         let named = "ignoring PREFORK_TLS_KEY, PREFORK_WORKER, PORT, PREFORK_EXPLAIN: ";
         assert!(warning.starts_with(named), "{warning}");
         assert_eq!(untrusted(&[("HOME", "/home/eve")]).1, None);
     }
 
     #[test]
-    fn what_masters_and_platforms_say_is_no_mistake_for_an_option() {
+    fn variables_of_masters_and_platforms_are_not_reported() {
         let pairs = [("PREFORK_CHILD", "x"), ("PREFORK_SERVICE_HOST", "10.0.0.1")];
         assert_eq!(read("PREFORK", &pairs).warning(), None);
-        assert_eq!(mistakes(&pairs), [""; 0]);
+        assert_eq!(errors(&pairs), [""; 0]);
     }
 }

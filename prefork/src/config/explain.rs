@@ -1,6 +1,6 @@
-//! What holds and why, as text for an operator: another reader of what was settled.
+//! The text of `PREFORK_EXPLAIN`, in columns.
 //!
-//! It knows values and origins; the addresses it is told, since nothing is resolved here.
+//! It formats values, origins and addresses; it does not resolve them.
 
 use std::fmt::Write;
 
@@ -8,8 +8,9 @@ use prefork_options::one_line;
 
 use super::InWords;
 
-/// Every option with value and origin, the listeners as they would be bound, the certificate that they would show, what a start would warn of, and what was
-/// ignored. The same for the same facts, in columns.
+/// Formats the options, listeners, certificate, warnings and ignored values.
+///
+/// The result depends only on the arguments.
 pub(crate) fn explain(
     settled: &InWords,
     listeners: &[(String, String)],
@@ -28,7 +29,7 @@ pub(crate) fn explain(
     table(&mut text, &["option", "value", "origin"], rows.collect());
     let rows: Vec<[String; 2]> = listeners
         .iter()
-        .map(|(name, place)| [name.clone(), place.clone()])
+        .map(|(name, address)| [name.clone(), address.clone()])
         .collect();
     if !rows.is_empty() {
         text.push('\n');
@@ -47,7 +48,7 @@ pub(crate) fn explain(
 fn lines<'a>(text: &mut String, head: &str, lines: impl IntoIterator<Item = &'a str>) {
     let mut lines = lines.into_iter().peekable();
     if lines.peek().is_some() {
-        // A write to a string does not fail.
+        // Writing to a string does not fail.
         let _ = writeln!(text, "\n{head}");
     }
     for line in lines {
@@ -70,7 +71,7 @@ fn table<const N: usize>(text: &mut String, head: &[&str; N], rows: Vec<[String;
     }
 }
 
-/// Values of variables that were not read may hold anything.
+/// Escapes control characters: a variable that was not read may contain any.
 fn escape(text: &str) -> String {
     one_line(text, usize::MAX)
 }
@@ -83,7 +84,7 @@ mod tests {
     use crate::config::{Environment, Options, settle};
 
     #[test]
-    fn it_is_readable_and_the_same_for_the_same_facts() {
+    fn the_text_has_columns_and_sections() {
         let pairs = [
             ("PREFORK_WORKERS", "auto-1"),
             ("PREFORK_LISTEN", "http=0.0.0.0"),
@@ -104,17 +105,17 @@ mod tests {
         ];
         settled.values.retain(|value| shown.contains(&value.name));
         let listeners = [("http".to_owned(), "0.0.0.0:5000".to_owned())];
-        let certificate = "for localhost; good until 2030-01-01T00:00:00Z";
+        let certificate = "for localhost; valid until 2030-01-01T00:00:00Z";
         let text = explain(
             &settled,
             &listeners,
             Some(certificate),
-            &["nobody takes it".to_owned()],
+            &["listener 'http' is not used".to_owned()],
         );
         let expected = "\
 option             value                  origin
-listen             http=0.0.0.0:5000      PREFORK_LISTEN, port by PORT
-network            what the address says  default
+listen             http=0.0.0.0:5000      PREFORK_LISTEN, port from PORT
+network            family of the address  default
 workers            7 (auto-1)             PREFORK_WORKERS
 recover_threshold  8                      default
 logger             stderr                 default
@@ -123,10 +124,10 @@ listener  address
 http      0.0.0.0:5000
 
 certificate
-for localhost; good until 2030-01-01T00:00:00Z
+for localhost; valid until 2030-01-01T00:00:00Z
 
 warning
-nobody takes it
+listener 'http' is not used
 
 ignored
 WEB_CONCURRENCY='4\\n': workers is set

@@ -1,25 +1,27 @@
-//! Variables that are taken for options and are none: what is told of them.
+//! Unknown or suspicious variables and the warnings about them.
+//!
+//! It knows only names; what a name means is decided elsewhere.
 
 use std::fmt;
 
 use prefork_options::{Prefix, quote};
 
-/// The names that mean nothing, by what they look like.
+/// The variables without effect, by the reason.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lookalikes {
-    /// Names that begin like ours and set nothing.
+    /// Variables with the prefix of this program that are not options.
     unknown: Vec<Unknown>,
-    /// Options by the prefix that this program does not have.
+    /// Options with the default prefix, in a program that has another prefix.
     not_read: Vec<String>,
-    /// Names that look like a platform's.
+    /// Variables that look injected by a platform.
     injected: Vec<String>,
 }
 
-/// A name that begins like ours and sets nothing.
+/// A variable with the prefix of this program that is not an option.
 #[derive(Debug, Clone)]
 struct Unknown {
     name: String,
-    /// What whoever means it as another server does should do.
+    /// What to do instead, if the name has a meaning in another server.
     hint: Option<String>,
 }
 
@@ -36,24 +38,26 @@ impl Lookalikes {
         self.injected.push(name);
     }
 
-    /// All that there is to say, a line each.
+    /// All variables without effect, a line each.
     pub(super) fn explained(&self, prefix: &Prefix) -> impl Iterator<Item = String> {
         let not_read = self.not_read.iter();
         let not_read = not_read
-            .map(move |name| format!("{name}: the variables of this program begin with {prefix}_"));
-        let injected = self.injected.iter().map(|name| quote(name));
+            .map(move |name| format!("{name}: variables of this program begin with {prefix}_"));
+        let injected = self.injected.iter().map(|name| printable(name));
         let injected =
-            injected.map(|name| format!("{name}: looks like a platform's, not an option"));
+            injected.map(|name| format!("{name}: ignored: looks injected by Kubernetes or Docker"));
         let unknown = self.unknown.iter().map(Unknown::explained);
         not_read.chain(unknown).chain(injected)
     }
 
-    /// One line for a start. Where the prefix is the program's own, which has other variables as well, it is about those
-    /// that would be options without it: whoever sets them thinks that they count.
+    /// One warning for the log of a start.
+    ///
+    /// If the program has its own prefix, it may have other variables with it, so these are not reported.
+    /// Options with the default prefix are reported then, because the operator expects them to be used.
     pub(super) fn warning(&self, prefix: &Prefix) -> Option<String> {
         if let Some(name) = self.not_read.first() {
             return Some(format!(
-                "{name} is not read: the variables of this program begin with {prefix}_"
+                "ignoring {name}: variables of this program begin with {prefix}_"
             ));
         }
         if self.unknown.is_empty() || !prefix.is_default() {
@@ -67,12 +71,10 @@ impl Lookalikes {
         let names = self.unknown.iter().take(SHOWN).map(ToString::to_string);
         let names = names.collect::<Vec<_>>().join(", ");
         match self.unknown.len() {
-            1 => format!("{names} is no option of prefork and is ignored"),
-            all @ ..=SHOWN => {
-                format!("{all} variables are no options of prefork and are ignored: {names}")
-            }
+            1 => format!("ignoring unknown variable {names}"),
+            all @ ..=SHOWN => format!("ignoring {all} unknown variables: {names}"),
             all => format!(
-                "{all} variables are no options of prefork and are ignored: {names} and {} more",
+                "ignoring {all} unknown variables: {names} and {} more",
                 all - SHOWN
             ),
         }
@@ -80,19 +82,29 @@ impl Lookalikes {
 }
 
 impl Unknown {
-    /// What is there to say about it, of bounded length.
+    /// A line about the variable, of bounded length.
     fn explained(&self) -> String {
-        let name = quote(&self.name);
+        let name = printable(&self.name);
         match &self.hint {
-            Some(hint) => format!("{name}: no option, {hint}"),
-            None => format!("{name}: no option"),
+            Some(hint) => format!("{name}: unknown variable; {hint}"),
+            None => format!("{name}: unknown variable"),
         }
+    }
+}
+
+/// A variable for a message: quoted if it is long or has unusual characters.
+pub(super) fn printable(name: &str) -> String {
+    let is_plain = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
+    if name.len() <= 64 && name.bytes().all(is_plain) {
+        name.to_owned()
+    } else {
+        quote(name)
     }
 }
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&quote(&self.name))?;
+        f.write_str(&printable(&self.name))?;
         match &self.hint {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),
@@ -105,28 +117,26 @@ mod tests {
     use super::*;
 
     fn warning(names: impl IntoIterator<Item = String>) -> Option<String> {
-        let mut lookalikes = Lookalikes::default();
+        let mut variables = Lookalikes::default();
         for name in names {
-            lookalikes.unknown(name, None);
+            variables.unknown(name, None);
         }
-        lookalikes.warning(&Prefix::default())
+        variables.warning(&Prefix::default())
     }
 
     #[test]
     fn all_unknown_names_are_one_bounded_warning() {
         assert_eq!(warning([]), None);
         assert_eq!(
-            warning(["PREFORK_COLOUR".to_owned()]).as_deref(),
-            Some("'PREFORK_COLOUR' is no option of prefork and is ignored")
+            warning(["PREFORK_COLOR".to_owned()]).as_deref(),
+            Some("ignoring unknown variable PREFORK_COLOR")
         );
         assert_eq!(
-            warning(["PREFORK_COLOUR", "PREFORK_TASTE"].map(str::to_owned)).as_deref(),
-            Some(
-                "2 variables are no options of prefork and are ignored: 'PREFORK_COLOUR', 'PREFORK_TASTE'"
-            )
+            warning(["PREFORK_COLOR", "PREFORK_TASTE"].map(str::to_owned)).as_deref(),
+            Some("ignoring 2 unknown variables: PREFORK_COLOR, PREFORK_TASTE")
         );
         let names = (0..1_000).map(|n| format!("PREFORK_{n}{}", "\n".repeat(90)));
-        let warning = warning(names).expect("a thousand are unknown");
+        let warning = warning(names).expect("there are unknown variables");
         assert!(
             warning.len() < 2_000 && warning.ends_with("and 992 more"),
             "{warning}"

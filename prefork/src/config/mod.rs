@@ -1,7 +1,8 @@
-//! What the user said, from wherever, and what holds after all of it was read.
+//! The options: their values by source, and the effective configuration.
 //!
-//! Names, kinds and grammars come from the one table in `prefork-options`; here they meet types. The layers are plain
-//! data with their origins, and one pure function settles them: a start reads its result, and so does an explanation.
+//! Names, kinds and grammars come from the table in `prefork-options`; this module gives them types.
+//! Each option is a stack of layers, one per source, with its origin. One pure function resolves the
+//! layers. A start and `PREFORK_EXPLAIN` both use its result.
 
 mod config;
 mod configuration;

@@ -1,4 +1,7 @@
-//! What was said: one field per row of the table, empty where nothing was said.
+//! The layers of all options: one field per row of the table of options.
+//!
+//! Also generates the setters of `Prefork` and `Configuration`. It does not know how layers are
+//! resolved.
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -13,7 +16,7 @@ use super::origin::{Door, Layers, Origin};
 use super::{Configuration, IntoOption};
 use crate::error::BadOption;
 
-/// The type behind a kind of the table.
+/// The type of a kind of the table.
 macro_rules! kind_type {
     (addresses) => { Vec<Address> };
     (workers) => { Workers };
@@ -28,7 +31,7 @@ macro_rules! kind_type {
     (protocols) => { Protocols };
 }
 
-/// How a text of this kind is read.
+/// Parses a text of a kind.
 macro_rules! kind_parse {
     (addresses, $text:expr) => {
         prefork_options::list::read($text)
@@ -65,7 +68,7 @@ macro_rules! kind_parse {
     };
 }
 
-/// An option of the runtime shows an async `main`, which needs one.
+/// The `main` of an example. For an option of the runtime it is async, because only that has a runtime.
 macro_rules! main_of {
     (threads) => {
         "async fn main() {}"
@@ -89,7 +92,7 @@ macro_rules! fence_of_threads {
     };
 }
 
-/// An example of an option whose feature is off is shown, and would be refused.
+/// The code fence of an example. If the feature of the option is off, the example is not compiled.
 #[cfg(feature = "tls")]
 macro_rules! fence {
     ($kind:ident) => {
@@ -120,37 +123,37 @@ macro_rules! define {
             $(unit: $unit:literal,)? since: $since:literal,
             example: $example:expr
         } )* }
-        // Their setters stand in the builder: each is a function of its own kind.
+        // Their setters are written by hand in the builder, because each takes another function type.
         code { $($code:tt)* }
     ) => {
-        /// What the user said so far. Mistakes are kept, so that all can be told at once.
+        /// The layers of all options. Errors are collected, so that all are reported at once.
         #[derive(Debug, Clone, Default)]
         pub(crate) struct Options {
             $(pub(crate) $name: Layers<kind_type!($kind)>,)*
-            /// The functions that were given, by name.
+            /// The names and origins of the functions that were set.
             pub(super) code: Vec<(&'static str, Origin)>,
             pub(super) mistakes: Vec<BadOption>,
-            /// Mistakes in values that a later layer replaced, a line each.
+            /// Errors of values that a later layer replaced, a line each.
             pub(super) replaced: Vec<String>,
-            /// Where the setters are called from.
+            /// The source that calls the setters.
             pub(crate) door: Door,
-            /// Where relative paths begin.
+            /// The base of relative paths.
             pub(crate) directory: Option<PathBuf>,
         }
 
         impl Options {
-            /// Sets an option from text, as the environment gives it, or keeps why there is none.
+            /// Sets an option from the text of a variable, or records why the text is invalid.
             pub(super) fn set_text(&mut self, name: &str, variable: &str, text: Result<&str, String>) {
                 match name {
                     $(stringify!($name) => {
-                        let said = text.and_then(|text| kind_parse!($kind, text).map_err(|reason| reason.to_string()));
-                        if said.as_ref().is_ok_and(|value| !self.$name.can_take(value)) {
+                        let parsed = text.and_then(|text| kind_parse!($kind, text).map_err(|reason| reason.to_string()));
+                        if parsed.as_ref().is_ok_and(|value| !self.$name.can_take(value)) {
                             return;
                         }
-                        let said = said.map(|value| self.$name.joined(value));
+                        let parsed = parsed.map(|value| self.$name.joined(value));
                         let origin = Origin::Variable(variable.to_owned());
                         let Options { $name: layers, mistakes, replaced, .. } = self;
-                        keep(layers, (mistakes, replaced), stringify!($name), said, origin);
+                        keep(layers, (mistakes, replaced), stringify!($name), parsed, origin);
                     })*
                     _ => {}
                 }
@@ -158,27 +161,27 @@ macro_rules! define {
         }
 
         impl Options {
-            /// The options of features that were said and hold: of which, and whom a mistake in it is told by.
+            /// The feature and error label of each valid option that needs a feature.
             pub(super) fn of_features(&self) -> Vec<(&'static str, String)> {
-                let mut said = Vec::new();
+                let mut found = Vec::new();
                 $($(
                     if let Some(last) = self.$name.last().filter(|_| self.$name.is_known()) {
-                        said.push(($feature, last.origin.place(stringify!($name))));
+                        found.push(($feature, last.origin.place(stringify!($name))));
                     }
                 )?)*
-                said
+                found
             }
         }
 
-        /// The options. Each is documented with its default; a value that cannot be used is
-        /// reported when the program is run, together with all others.
+        /// Options with values. An invalid value is reported when the program is run, together with all
+        /// other errors.
         impl crate::Prefork {
             $(
                 $(#[doc = $doc])*
                 #[doc = ""]
                 #[doc = concat!(
                     "Default: ", $default, ".", $(" Unit: ", $unit, ".",)?
-                    $(" In the environment: `", $env, "`.",)?
+                    $(" Environment variable: `", $env, "`.",)?
                     $(" Needs feature `", $feature, "`.",)? " Since ", $since, "."
                 )]
                 #[doc = concat!("# Examples\n```", fence!($kind))]
@@ -190,26 +193,26 @@ macro_rules! define {
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
                     let Options { $name: layers, mistakes, replaced, door, .. } = self.options_mut();
                     let origin = Origin::Program(*door, Location::caller());
-                    let said = value.into_option();
-                    keep(layers, (mistakes, replaced), stringify!($name), said, origin);
+                    let parsed = value.into_option();
+                    keep(layers, (mistakes, replaced), stringify!($name), parsed, origin);
                     self
                 }
             )*
         }
 
-        /// The options that an operator may say as well, with the last word.
+        /// Setters with the highest precedence, for options with a variable.
         impl Configuration {
             $($(
                 #[doc = concat!(
-                    "Sets what [`Prefork::", stringify!($name), "`](crate::Prefork::", stringify!($name),
-                    ") does, whatever `", $env, "` says."
+                    "Sets the option [`", stringify!($name), "`](crate::Prefork::", stringify!($name),
+                    "), whether or not `", $env, "` is set."
                 )]
                 #[track_caller]
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
                     let Options { $name: layers, mistakes, replaced, door, .. } = self.options_mut();
                     let origin = Origin::Program(*door, Location::caller());
-                    let said = value.into_option();
-                    keep(layers, (mistakes, replaced), stringify!($name), said, origin);
+                    let parsed = value.into_option();
+                    keep(layers, (mistakes, replaced), stringify!($name), parsed, origin);
                     self
                 }
             )?)*
@@ -219,42 +222,44 @@ macro_rules! define {
 
 prefork_options::options! { define }
 
-/// Keeps what was said of an option: in its layers, or among the mistakes. A value also replaces those that could not be
-/// read before it: their mistakes count no longer, and are lines of an explanation.
+/// Records a value in the layers of its option, or its error.
+///
+/// A valid value replaces earlier invalid ones. Their errors no longer fail the start; they become lines
+/// of `PREFORK_EXPLAIN`.
 fn keep<T>(
     layers: &mut Layers<T>,
     (mistakes, replaced): (&mut Vec<BadOption>, &mut Vec<String>),
     option: &str,
-    said: Result<T, impl Display>,
+    value: Result<T, impl Display>,
     origin: Origin,
 ) {
-    match said {
+    match value {
         Ok(value) => {
-            let unread = layers.replace_unread();
-            let is_replaced = |mistake: &mut BadOption| unread.contains(&mistake.place);
+            let invalid = layers.replace_unread();
+            let is_replaced = |error: &mut BadOption| invalid.contains(&error.place);
             replaced.extend(
                 mistakes
                     .extract_if(.., is_replaced)
-                    .map(|mistake| format!("{mistake} (overridden by {origin})")),
+                    .map(|error| format!("{error} (overridden by {origin})")),
             );
             layers.say(value, origin);
         }
         Err(reason) => {
-            let place = origin.place(option);
-            layers.note_mistake(place.clone());
+            let label = origin.place(option);
+            layers.note_mistake(label.clone());
             mistakes.push(BadOption {
-                place,
+                place: label,
                 reason: reason.to_string(),
             });
         }
     }
 }
 
-/// How the operator's value of a kind joins what the program says.
+/// How a value of the environment combines with the value of the program.
 trait Join<T> {
     fn joined(&self, value: T) -> T;
 
-    /// Whether the value means something on top of what could be read.
+    /// Whether the value can be combined with the valid layers.
     fn can_take(&self, _value: &T) -> bool {
         true
     }
@@ -278,33 +283,34 @@ impl Join<Vec<Address>> for Layers<Vec<Address>> {
         over(&declared, value)
     }
 
-    /// Which addresses those with a name replace, is unknown where the program's could not be read.
+    /// If the program's list is invalid, it is unknown which of its entries a named address replaces.
     fn can_take(&self, value: &Vec<Address>) -> bool {
         self.is_known() || value.iter().any(|address| address.name.is_none())
     }
 }
 
 impl Options {
-    /// Notes that the program gave a function.
-    pub(crate) fn give(&mut self, name: &'static str, place: &'static Location<'static>) {
-        self.code.retain(|(given, _)| *given != name);
-        self.code.push((name, Origin::Program(self.door, place)));
+    /// Records that the program set a function.
+    pub(crate) fn give(&mut self, name: &'static str, location: &'static Location<'static>) {
+        self.code.retain(|(other, _)| *other != name);
+        self.code.push((name, Origin::Program(self.door, location)));
     }
 
-    /// Whether each value for itself could be read; whether they fit together shows when they are settled.
+    /// Whether each value is valid by itself. Whether they fit together is checked during resolution.
     pub(crate) fn is_readable(&self) -> bool {
         self.mistakes.is_empty()
     }
 
-    pub(super) fn mistake(&mut self, place: &str, reason: &impl Display) {
+    /// Records an error under a label.
+    pub(super) fn mistake(&mut self, label: &str, reason: &impl Display) {
         self.mistakes.push(BadOption {
-            place: place.to_owned(),
+            place: label.to_owned(),
             reason: reason.to_string(),
         });
     }
 
-    /// Keeps a mistake that another layer has found.
-    pub(super) fn check<T>(&mut self, place: &str, result: Result<T, ParseError>) -> Option<T> {
-        result.map_err(|reason| self.mistake(place, &reason)).ok()
+    /// Records the error of a result under a label, or returns its value.
+    pub(super) fn check<T>(&mut self, label: &str, result: Result<T, ParseError>) -> Option<T> {
+        result.map_err(|reason| self.mistake(label, &reason)).ok()
     }
 }

@@ -1,32 +1,34 @@
-//! Where a value comes from, and what it took precedence over.
+//! The layers of one option: its values by source, and which of them counts.
 //!
-//! It knows the order in which layers were said; it does not know what they mean.
+//! It knows the order of the layers; it does not know what the values mean.
 
 use std::fmt;
 use std::panic::Location;
 
-/// Where the program itself speaks.
+/// The part of the program that sets a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Door {
     Attribute,
     #[default]
     Builder,
-    /// The function that has the last word.
+    /// The `configure` function.
     Configure,
 }
 
-/// Who said a value.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     Default,
     Program(Door, &'static Location<'static>),
-    /// By its name.
+    /// The name of an environment variable.
     Variable(String),
 }
 
 impl Origin {
-    /// Where a mistake in what it said is looked for. The program's own is known by the option: it is in the source, while
-    /// `configure` hands on what somebody has told it.
+    /// Label for an error in a value of this source.
+    ///
+    /// For a value in the source code it is the option's name. A value of `configure` may come from
+    /// elsewhere, such as a flag, so its label names `configure`.
     pub(super) fn place(&self, option: &str) -> String {
         match self {
             Self::Variable(name) => name.clone(),
@@ -35,7 +37,7 @@ impl Origin {
         }
     }
 
-    /// Whether it is what the program was written with, before anybody else spoke.
+    /// Whether the value is written in the program, or is a default.
     pub(super) fn is_declaration(&self) -> bool {
         match self {
             Self::Default | Self::Program(Door::Attribute | Door::Builder, _) => true,
@@ -48,13 +50,13 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::Program(door, place) => {
-                let door = match door {
+            Self::Program(source, location) => {
+                let source = match source {
                     Door::Attribute => "attribute",
                     Door::Builder => "builder",
                     Door::Configure => "configure",
                 };
-                write!(f, "{door} at {}:{}", place.file(), place.line())
+                write!(f, "{source} at {}:{}", location.file(), location.line())
             }
             Self::Variable(name) => f.write_str(name),
         }
@@ -68,15 +70,15 @@ pub(crate) struct Said<T> {
     pub(crate) origin: Origin,
 }
 
-/// What was said about one option, one value a layer; the last holds.
+/// The values of one option, one for each layer; the last one counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layers<T> {
     said: Vec<Said<T>>,
-    /// The places of values that could not be read and that no later layer replaced. Why, stands among the mistakes.
+    /// The labels of invalid values that no later layer replaced. Their errors are kept elsewhere.
     unread: Vec<String>,
 }
 
-// Derived, it would ask for a default of `T`.
+// A derived implementation would require `T: Default`.
 impl<T> Default for Layers<T> {
     fn default() -> Self {
         Self {
@@ -87,15 +89,15 @@ impl<T> Default for Layers<T> {
 }
 
 impl<T> Layers<T> {
-    /// Whom a mistake in it is told by: the variable that said it, else the option.
+    /// Label for an error of the option: the variable that set it, or the option's name.
     pub(crate) fn place(&self, option: &str) -> String {
         self.origin().place(option)
     }
 
-    /// Says it in a new layer, or again in the same one.
+    /// Adds a layer, or replaces the last one if it has the same source.
     pub(crate) fn say(&mut self, value: T, origin: Origin) {
         let is_same_layer = |last: &Said<T>| match (&last.origin, &origin) {
-            (Origin::Program(last, _), Origin::Program(door, _)) => last == door,
+            (Origin::Program(last, _), Origin::Program(source, _)) => last == source,
             (Origin::Variable(last), Origin::Variable(name)) => last == name,
             (_, _) => false,
         };
@@ -103,23 +105,25 @@ impl<T> Layers<T> {
         self.said.push(Said { value, origin });
     }
 
-    /// Notes a value that could not be read, by its place.
-    pub(super) fn note_mistake(&mut self, place: String) {
-        self.unread.push(place);
+    /// Records the label of an invalid value.
+    pub(super) fn note_mistake(&mut self, label: String) {
+        self.unread.push(label);
     }
 
-    /// The places of the unreadable values, which a later layer replaces as a whole.
+    /// Removes the labels of the invalid values, which a later layer replaces.
     pub(super) fn replace_unread(&mut self) -> Vec<String> {
         std::mem::take(&mut self.unread)
     }
 
-    /// Whether every value that counts could be read. If not, the option has another value than the one here, and a check
-    /// against other options would report what does not hold.
+    /// Whether no invalid value counts.
+    ///
+    /// If one does, the intended value is unknown, and checks against other options would report wrong
+    /// errors.
     pub(super) fn is_known(&self) -> bool {
         self.unread.is_empty()
     }
 
-    /// Whether the option was set, also by a value that could not be read.
+    /// Whether the option is set, even if to an invalid value.
     pub(super) fn is_wanted(&self) -> bool {
         !self.unread.is_empty() || !self.said.is_empty()
     }
@@ -133,10 +137,10 @@ impl<T> Layers<T> {
     }
 
     pub(crate) fn value(&self) -> Option<&T> {
-        self.last().map(|said| &said.value)
+        self.last().map(|layer| &layer.value)
     }
 
-    /// What was said, or this.
+    /// The value, or this default.
     pub(super) fn or(&self, default: T) -> T
     where
         T: Clone,
@@ -146,10 +150,10 @@ impl<T> Layers<T> {
 
     pub(crate) fn origin(&self) -> Origin {
         self.last()
-            .map_or(Origin::Default, |said| said.origin.clone())
+            .map_or(Origin::Default, |layer| layer.origin.clone())
     }
 
-    /// What holds no longer, the oldest first.
+    /// The layers that the last one overrides, the oldest first.
     pub(crate) fn overridden(&self) -> &[Said<T>] {
         self.said.split_last().map_or(&[], |(_, before)| before)
     }
@@ -165,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_layer_holds_and_the_others_are_remembered() {
+    fn the_last_layer_counts_and_the_others_are_kept() {
         let mut layers = Layers::default();
         layers.say(1, builder());
         layers.say(2, builder());
@@ -173,12 +177,16 @@ mod tests {
         assert_eq!(layers.value(), Some(&3));
         assert_eq!(layers.origin().to_string(), "PREFORK_X");
         assert_eq!(layers.place("x"), "PREFORK_X");
-        let before: Vec<i32> = layers.overridden().iter().map(|said| said.value).collect();
+        let before: Vec<i32> = layers
+            .overridden()
+            .iter()
+            .map(|layer| layer.value)
+            .collect();
         assert_eq!(before, [2]);
     }
 
     #[test]
-    fn a_value_that_could_not_be_read_leaves_the_option_unknown_until_it_is_replaced() {
+    fn an_invalid_value_counts_until_it_is_replaced() {
         let mut layers = Layers::default();
         layers.say(1, builder());
         layers.note_mistake("PREFORK_X".to_owned());
@@ -189,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_is_the_default() {
+    fn an_option_that_is_not_set_has_its_default() {
         let layers = Layers::<u32>::default();
         assert_eq!((layers.value(), layers.origin()), (None, Origin::Default));
         assert_eq!(layers.overridden(), []);
@@ -197,10 +205,10 @@ mod tests {
     }
 
     #[test]
-    fn a_place_in_the_program_is_told_by_file_and_line() {
+    fn an_origin_in_the_program_is_shown_with_file_and_line() {
         let text = builder().to_string();
         assert!(
-            text.starts_with("builder at prefork/src/config/origin.rs:"),
+            text.starts_with(&format!("builder at {}:", file!())),
             "{text}"
         );
     }

@@ -1,6 +1,6 @@
-//! What the platform says to every program: how many workers, which port.
+//! The variables of platforms: the number of workers and the port.
 //!
-//! It knows when that counts: where the program left it open, and nobody who is nearer to it has decided.
+//! They count only if the program leaves the value open and no source with higher precedence sets it.
 
 use std::ffi::OsStr;
 
@@ -10,27 +10,30 @@ use super::environment::{CONCURRENCY, PORT, not_text};
 use super::origin::{Door, Origin, Said};
 use super::{Environment, Options};
 
-/// `WEB_CONCURRENCY` counts where nobody decided: `auto` of the operator's, or of `configure`, is a decision against it.
+/// Applies `WEB_CONCURRENCY` if the program sets no `workers` or `auto`.
+///
+/// `auto` set by the operator or by `configure` takes precedence. Returns a warning if the variable has
+/// another value than `workers` and is ignored.
 pub(super) fn fill_workers(
     options: &mut Options,
     environment: &Environment,
     idle: &mut Vec<String>,
 ) -> Option<String> {
     let text = environment.concurrency.as_ref()?;
-    // A value that could not be read replaces the variable as well.
+    // An invalid value of `workers` takes precedence too.
     if !options.workers.is_known() {
         return None;
     }
     let is_open = match options.workers.last() {
         None => true,
-        Some(said) => said.value == Workers::Auto && said.origin.is_declaration(),
+        Some(last) => last.value == Workers::Auto && last.origin.is_declaration(),
     };
     let read = text.to_str().map(prefork_options::workers::parse);
     if !is_open {
         idle.push(format!("{CONCURRENCY}={}: workers is set", shown(text)));
-        let said = options.workers.last()?;
-        let agrees = text.is_empty() || matches!(read, Some(Ok(read)) if read == said.value);
-        return (!agrees).then(|| overruled_workers(text, said));
+        let last = options.workers.last()?;
+        let agrees = text.is_empty() || matches!(read, Some(Ok(read)) if read == last.value);
+        return (!agrees).then(|| overruled_workers(text, last));
     }
     if let Some(workers) = options.read_platform(CONCURRENCY, read, &not_text(text)) {
         options
@@ -41,18 +44,18 @@ pub(super) fn fill_workers(
 }
 
 fn overruled_workers(text: &OsStr, Said { value, origin }: &Said<Workers>) -> String {
-    let way_out = match origin {
+    let help = match origin {
         Origin::Variable(name) => format!("remove {name}"),
         Origin::Program(Door::Configure, _) => "do not set workers in configure".to_owned(),
         Origin::Program(..) | Origin::Default => "write workers = \"auto\"".to_owned(),
     };
     let text = shown(text);
     format!(
-        "{CONCURRENCY}={text} is ignored: workers = {value} ({origin}) is set; to let {CONCURRENCY} set it, {way_out}"
+        "ignoring {CONCURRENCY}={text}: workers = {value} ({origin}) takes precedence; to use {CONCURRENCY}, {help}"
     )
 }
 
-/// A sentence about `PORT`, where every listener has another port.
+/// Returns a warning if `PORT` is ignored because every listener has another port.
 pub(super) fn overruled_port(options: &Options, environment: &Environment) -> Option<String> {
     let text = environment.port.as_ref().filter(|text| !text.is_empty())?;
     let listen = options.listen.last()?;
@@ -68,18 +71,18 @@ pub(super) fn overruled_port(options: &Options, environment: &Environment) -> Op
     };
     let text = shown(text);
     Some(format!(
-        "{PORT}={text} is ignored: listen ({origin}) sets every port; to let {PORT} set it, leave the port out, as in '{open}'"
+        "ignoring {PORT}={text}: listen ({origin}) sets every port; to use {PORT}, omit the port, as in '{open}'"
     ))
 }
 
-/// `PORT` counts where a listener has none.
+/// Reads `PORT` if a listener has no port.
 pub(super) fn read_port(
     options: &mut Options,
     environment: &Environment,
     idle: &mut Vec<String>,
 ) -> Option<u16> {
     let text = environment.port.as_ref()?;
-    // Whether a listener has a port is unknown where the list could not be read.
+    // If the list is invalid, it is unknown whether a listener has a port.
     if !options.listen.is_known() {
         return None;
     }
@@ -87,7 +90,7 @@ pub(super) fn read_port(
     let is_open = |address: &Address| address.port.is_none();
     if !listen.iter().any(is_open) {
         let why = if listen.is_empty() {
-            "there is no listener"
+            "no listener is configured"
         } else {
             "every listener has a port"
         };
@@ -95,13 +98,13 @@ pub(super) fn read_port(
         return None;
     }
     let read = text.to_str().map(address::port);
-    // A port that cannot be read is one mistake, not another one for each listener.
+    // An invalid port is one error, not one for each listener.
     options
         .read_platform(PORT, read, &not_text(text))
         .or(Some(0))
 }
 
-/// What was not read may hold anything.
+/// An ignored variable may contain anything, so its value is quoted and shortened.
 fn shown(text: &OsStr) -> String {
     quote(&text.to_string_lossy())
 }

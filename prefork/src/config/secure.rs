@@ -1,6 +1,6 @@
-//! The options of TLS, held against each other and against the listeners.
+//! Checks of the TLS options against each other and against the listeners.
 //!
-//! It knows which of them need which; what is in the files is the `tls` room's business.
+//! It knows which options need which others. It does not read the files that they name.
 
 use std::path::Path;
 
@@ -11,27 +11,27 @@ use super::{Config, Options};
 
 const FEATURE: &str = "tls";
 
-/// Keeps what is wrong with them as a whole.
+/// Records errors about TLS options that do not fit together.
 pub(super) fn check(config: &Config, options: &mut Options) {
     let listen = options.listen.place("listen");
-    let mut said = options.of_features();
-    said.retain(|(feature, _)| *feature == FEATURE);
+    let mut tls_options = options.of_features();
+    tls_options.retain(|(feature, _)| *feature == FEATURE);
     let mut listeners = config.listen.iter().filter(|_| options.listen.is_known());
     let secure = listeners.find(|endpoint| endpoint.is_tls);
     let secure = secure.map(ToString::to_string);
     if cfg!(not(feature = "tls")) {
-        for (_, place) in &said {
-            options.mistake(place, &format!("needs feature `{FEATURE}` of prefork"));
+        for (_, label) in &tls_options {
+            options.mistake(label, &format!("needs feature `{FEATURE}` of prefork"));
         }
         if let Some(address) = secure {
             options.mistake(
                 &listen,
-                &format!("'{address}' speaks TLS, which needs feature `{FEATURE}` of prefork"),
+                &format!("'{address}' uses TLS, which needs feature `{FEATURE}` of prefork"),
             );
         }
         return;
     }
-    // One that was said and cannot be read is a mistake of its own.
+    // An option that is set to an invalid value does not count as missing: it has its own error.
     let missing: Vec<&str> = [
         ("tls_cert", options.tls_cert.is_wanted()),
         ("tls_key", options.tls_key.is_wanted()),
@@ -43,20 +43,22 @@ pub(super) fn check(config: &Config, options: &mut Options) {
     if missing.is_empty() {
         return;
     }
-    for (_, place) in &said {
-        options.mistake(place, &format!("needs {missing} as well"));
+    for (_, label) in &tls_options {
+        options.mistake(label, &format!("needs {missing} as well"));
     }
     if let Some(address) = secure {
         options.mistake(
             &listen,
-            &format!("'{address}' speaks TLS, which needs {missing}"),
+            &format!("'{address}' uses TLS, which needs {missing}"),
         );
     }
 }
 
 impl Options {
-    /// Takes the protocols out that a program names for wherever it speaks TLS, where it does not, and says so in a line:
-    /// whether it does may be the operator's choice. An operator who names them expects TLS.
+    /// Removes `tls_alpn` of the program if nothing uses TLS. Returns the line for `PREFORK_EXPLAIN`.
+    ///
+    /// The operator may decide whether TLS is used, so a program sets its protocols in any case. If the
+    /// operator sets them, TLS is expected, and its absence is an error.
     pub(super) fn spare_protocols(&mut self) -> Option<String> {
         let listen = self.listen.value().filter(|_| self.listen.is_known());
         let mut addresses = listen.into_iter().flatten();
@@ -64,22 +66,24 @@ impl Options {
             || self.tls_key.is_wanted()
             || self.tls_client_ca.is_wanted()
             || addresses.any(|address| address.is_tls);
-        // What could not be read replaces them, or may say where TLS is spoken.
+        // An invalid value may replace the protocols, or may be an address that uses TLS.
         let is_known = self.tls_alpn.is_known() && self.listen.is_known();
         let is_declared = self.tls_alpn.origin().is_declaration();
         if is_wanted || !is_declared || cfg!(not(feature = "tls")) {
             return None;
         }
         let Said { value, origin } = std::mem::take(&mut self.tls_alpn).into_last()?;
-        is_known.then(|| format!("tls_alpn = {value} ({origin}): nothing speaks TLS here"))
+        is_known.then(|| format!("ignoring tls_alpn = {value} ({origin}): no listener uses TLS"))
     }
 }
 
-/// With the directory that a relative path begins in: `configure`, `init` or a hook may change to another one before it
-/// is read, and who reads a refusal has to know which file it is.
+/// Makes a relative path absolute.
+///
+/// `configure`, `init` or a hook may change the working directory before the file is read, and an error
+/// must name the file.
 pub(super) fn whole(pem: &Pem, directory: Option<&Path>) -> Pem {
     match (pem, directory) {
-        // What is whole already stays; without components that say nothing, such as `.`.
+        // An absolute path replaces `directory`. Components without effect, such as `.`, are removed.
         (Pem::Path(path), Some(directory)) => {
             Pem::Path(directory.join(path).components().collect())
         }
@@ -92,16 +96,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_relative_path_begins_in_the_directory_of_the_start() {
+    fn a_relative_path_is_based_on_the_working_directory_of_the_start() {
         let start = Some(Path::new("/start"));
-        for (said, meant) in [
+        for (path, expected) in [
             ("server.pem", "/start/server.pem"),
             ("./tls//server.pem", "/start/tls/server.pem"),
             ("../server.pem", "/start/../server.pem"),
             ("/etc/server.pem", "/etc/server.pem"),
         ] {
-            let whole = whole(&Pem::Path(said.into()), start);
-            assert_eq!(whole, Pem::Path(meant.into()));
+            let whole = whole(&Pem::Path(path.into()), start);
+            assert_eq!(whole, Pem::Path(expected.into()));
         }
         let unknown = Pem::Path("server.pem".into());
         assert_eq!(whole(&unknown, None), unknown);

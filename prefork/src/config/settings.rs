@@ -1,4 +1,4 @@
-//! What holds, for the program to read: a value for each option that an operator may say.
+//! The effective values of the options with a variable, for the program to read.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use prefork_options::{Network, Pem, Protocols, Window};
 
 use super::{Config, Endpoint};
 
-/// The values that a start would have now, with every default filled in.
+/// The effective values of the options, including defaults.
 #[derive(Debug, Clone)]
 pub struct Settings {
     config: Config,
 }
 
-/// A value of the configuration in words of the standard library.
+/// Converts a value of the configuration to a type of the standard library.
 trait Shown {
     type As;
 
@@ -77,7 +77,7 @@ impl Shown for Window {
     }
 }
 
-/// How a kind is shown, and what there is to say about that.
+/// The type of a getter for a kind of option.
 macro_rules! shown {
     (addresses) => { Vec<String> };
     (workers) => { usize };
@@ -91,12 +91,13 @@ macro_rules! shown {
     (protocols) => { Vec<String> };
 }
 
-macro_rules! words {
+/// The addition to the documentation of a getter for a kind of option.
+macro_rules! note {
     (addresses) => {
-        ", each as `name=host:port`, with `tls://` before the host where that is so"
+        ", each as `name=host:port`, with `tls://` before the host if the listener uses TLS"
     };
     (workers) => {
-        ", 0 for single mode"
+        "; 0 means single-process mode"
     };
     (count) => {
         ""
@@ -105,10 +106,10 @@ macro_rules! words {
         ""
     };
     (window) => {
-        ", `None` for ever"
+        "; `None` means forever"
     };
     (network) => {
-        ", `None` for what each address says"
+        "; `None` means that each address decides"
     };
     (flag) => {
         ""
@@ -117,7 +118,7 @@ macro_rules! words {
         ""
     };
     (pem) => {
-        ", as a path or as the number of bytes"
+        ", as a path or a number of bytes"
     };
     (protocols) => {
         ""
@@ -135,7 +136,7 @@ macro_rules! getters {
     ) => {
         impl Settings {
             $($(
-                #[doc = concat!("What holds for `", stringify!($name), "`", words!($kind), "; in the environment `", $env, "`.")]
+                #[doc = concat!("The value of `", stringify!($name), "` (`", $env, "`)", note!($kind), ".")]
                 pub fn $name(&self) -> shown!($kind) {
                     self.config.$name.shown()
                 }

@@ -1,4 +1,4 @@
-//! What may stand for a value in the builder and in the attribute.
+//! The conversions from Rust values and texts to the values of options.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -11,11 +11,11 @@ use prefork_options::{
     duration, flag, list, network, pem, prefix, protocols, threads, window, workers,
 };
 
-/// Something that an option of type `T` can be made from.
+/// A value that can be converted to an option of type `T`.
 ///
-/// | option takes | and is given as |
+/// | option takes | written as |
 /// |---|---|
-/// | addresses | `"[name=][tls://]host[:port]"`, several with commas between them; a `SocketAddr`; arrays and `Vec`s of single ones |
+/// | addresses | `"[name=][tls://]host[:port]"`, several separated by commas; a `SocketAddr`; arrays and `Vec`s of single ones |
 /// | workers | a `usize`, a text such as `"auto"`, `"auto-1"`, `"50%"`, `"4"` |
 /// | a count | a `u32`, a text such as `"8"` |
 /// | a duration | a [`Duration`], a text such as `"5s"`, `"250ms"`, `"1m30s"` |
@@ -27,24 +27,24 @@ use prefork_options::{
 /// | PEM texts | the path of a file as a text, a `&Path` or a `PathBuf`; the bytes as a `&'static [u8]` (`include_bytes!`), a `Vec<u8>` |
 /// | protocols | `"h2,http/1.1"`, arrays and `Vec`s of single names |
 ///
-/// A text means what it means in the environment, so that a program can hand on what it was told. Only an empty text
-/// differs: a variable that is empty counts as unset, and a value that is empty is refused. Both `&str` and `String` are texts.
+/// A text is a `&str` or a `String`. It means the same as in the environment, so a program can pass on a
+/// text from a flag or a file. There is one difference: an empty variable counts as unset, but an empty
+/// text is an error.
 ///
-/// There is exactly one integer among the types of each option, so that `workers = 4` needs no
-/// suffix.
+/// Each option takes only one integer type, so `workers = 4` needs no suffix.
 #[diagnostic::on_unimplemented(
-    message = "this option cannot be made from `{Self}`",
+    message = "this option does not accept `{Self}`",
     label = "not a value of this option",
-    note = "see `prefork::IntoOption` for what each option is made from"
+    note = "see `prefork::IntoOption` for the values that each option accepts"
 )]
 pub trait IntoOption<T> {
-    /// Makes the value.
+    /// Converts the value.
     ///
     /// # Errors
-    /// What is wrong with it and what is allowed.
+    /// The value is invalid. The error names what is allowed.
     fn into_option(self) -> Result<T, ParseError>;
 
-    /// Makes one element of an array, where a text is a single one.
+    /// Converts one element of an array, where a text is a single element.
     #[doc(hidden)]
     fn into_element(self) -> Result<T, ParseError>
     where
@@ -214,7 +214,7 @@ impl IntoOption<Pem> for PathBuf {
     fn into_option(self) -> Result<Pem, ParseError> {
         match self.to_str() {
             Some(text) => pem::parse(text),
-            // A path that is no text can be read all the same.
+            // A path need not be UTF-8 to be opened.
             None => Ok(Pem::Path(self)),
         }
     }

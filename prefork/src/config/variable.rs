@@ -1,33 +1,34 @@
-//! What a variable means whose name begins with our prefix.
+//! The meaning of a variable whose name begins with the prefix of this program.
 //!
-//! It knows names, and of values only how a platform's look; reading values is next door in `environment`.
+//! It knows names, and only how the values of a platform look. It does not read values of options.
 
 use prefork_options::suggest::{self, Hint};
 use prefork_options::{Kind, Prefix, Row, TABLE, alias};
 
-/// The switch that is no option: it asks for an explanation instead of a start.
+/// The variable that asks for an explanation instead of a start. It is not an option.
 pub(super) const EXPLAIN: &str = "EXPLAIN";
 
-/// Set by masters, or read by the attribute; known whatever the prefix is. Not among them is `TLS`, which masters set as
-/// well: people do so who mean the option.
+/// Variables that a master sets or the attribute reads. They keep the default prefix.
+///
+/// `TLS` is not in the list, although a master sets it too: an operator who sets it means an option.
 const ROLES: [&str; 3] = ["CHILD", "ADDRS", "MACRO_DEBUG"];
 
-/// What a variable means.
+/// The meaning of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     Option(&'static Row),
     Explain,
-    /// Not an option, and not for the operator.
+    /// Set by a master or for the attribute; not an option.
     Ours,
-    /// What container platforms tell every program about its neighbours.
+    /// Set by a container platform to describe other services.
     Injected,
-    /// Most likely a misspelling of this option.
+    /// Probably a misspelling of this option.
     Near(&'static str),
-    /// What another server calls so is this option here.
+    /// A name that another server uses for this option.
     Called(&'static str),
-    /// What another server calls so is no option here: what to do instead.
+    /// A name of another server without an equivalent option; what to do instead.
     Instead(&'static str),
-    /// An option that only the program can give.
+    /// An option that can only be set in code.
     Code(&'static str),
     Unknown,
 }
@@ -47,14 +48,15 @@ pub(super) fn meaning(prefix: &Prefix, rest: &str, value: &str) -> Meaning {
         return Meaning::Injected;
     }
     let mut code = TABLE.iter().filter(|row| row.env.is_none());
-    // Under a prefix of its own the program has variables of its own: `MYAPP_LOGGER`, `MYAPP_LISTENERS`.
-    let is_ours = prefix.is_default();
-    if let Some(row) = code.find(|row| is_ours && is_alike(row.name, rest)) {
+    // A program with its own prefix may have its own variables, such as `MYAPP_LOGGER` or
+    // `MYAPP_LISTENERS`.
+    let is_default = prefix.is_default();
+    if let Some(row) = code.find(|row| is_default && is_alike(row.name, rest)) {
         return Meaning::Code(row.name);
     }
     match suggest::hint(rest, names()) {
         Some(Hint::Written(name) | Hint::Near(name))
-            if is_ours || suggest::is_one_step(rest, name) =>
+            if is_default || suggest::is_one_step(rest, name) =>
         {
             Meaning::Near(name)
         }
@@ -70,7 +72,7 @@ fn options() -> impl Iterator<Item = &'static Row> {
         .filter(|row| row.kind != Kind::Code && row.env.is_some())
 }
 
-/// All that an operator may mean.
+/// All names that an operator may have meant.
 fn names() -> impl Iterator<Item = &'static str> + Clone {
     TABLE
         .iter()
@@ -79,17 +81,19 @@ fn names() -> impl Iterator<Item = &'static str> + Clone {
         .chain([EXPLAIN])
 }
 
-/// Kubernetes and Docker links announce a service called `prefork` or `prefork-web` as `PREFORK_SERVICE_HOST`,
-/// `PREFORK_WEB_PORT_80_TCP_ADDR` and the like, to all who run beside it. `PREFORK_REUSE_PORT` and `PREFORK_PORT` are of
-/// these where their value is a URL, else an operator's.
+/// Whether Kubernetes or a Docker link probably set the variable.
+///
+/// For a service called `prefork` or `prefork-web` they set variables such as `PREFORK_SERVICE_HOST` and
+/// `PREFORK_WEB_PORT_80_TCP_ADDR` in other containers. `PREFORK_REUSE_PORT` and `PREFORK_PORT` may also be
+/// mistakes of an operator; they count as injected only if the value is a URL.
 fn is_injected(rest: &str, value: &str) -> bool {
     let rest_of_name = format!("_{rest}");
-    let has_the_look = rest_of_name.contains("_SERVICE_") || rest_of_name.contains("_PORT");
-    let is_operators = || names().any(|name| is_alike(name, rest)) || alias::find(rest).is_some();
-    has_the_look && (value.contains("://") || !is_operators())
+    let looks_injected = rest_of_name.contains("_SERVICE_") || rest_of_name.contains("_PORT");
+    let is_by_operator = || names().any(|name| is_alike(name, rest)) || alias::find(rest).is_some();
+    looks_injected && (value.contains("://") || !is_by_operator())
 }
 
-/// Whether two names differ in case and `_` alone.
+/// Whether two names differ only in case and `_`.
 fn is_alike(name: &str, other: &str) -> bool {
     let letters = |text: &str| text.replace('_', "").to_ascii_lowercase();
     letters(name) == letters(other)
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_that_is_no_code_has_a_variable() {
+    fn every_option_that_is_not_a_function_has_a_variable() {
         for row in TABLE {
             let name = row.name.to_ascii_uppercase();
             match row.env {
@@ -130,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_other_servers_are_recognized() {
+    fn names_of_other_servers_are_recognized() {
         for (rest, name) in [
             ("PROCESSES", "workers"),
             ("NUM_WORKERS", "workers"),
@@ -144,19 +148,19 @@ mod tests {
         for rest in ["PORT", "HOST", "TIMEOUT", "BACKLOG", "TLS"] {
             assert!(matches!(of(rest), Meaning::Instead(_)), "{rest}");
         }
-        // What only a program can say under another name, an operator cannot mean.
+        // Other names of options that can only be set in code.
         for rest in ["LOG", "PRODUCER", "RT"] {
             assert_eq!(of(rest), Meaning::Unknown, "{rest}");
         }
     }
 
     #[test]
-    fn under_another_prefix_only_the_nearest_words_are_misspelled_options() {
-        let other = prefork_options::prefix::parse("MYAPP").expect("it is good");
+    fn with_another_prefix_only_the_nearest_names_are_misspelled_options() {
+        let other = prefork_options::prefix::parse("MYAPP").expect("a valid prefix");
         for rest in ["LOGGER", "INIT", "WORKING", "CONFIGURE"] {
             assert_eq!(meaning(&other, rest, "1"), Meaning::Unknown, "{rest}");
         }
-        // The words of other servers are told in an explanation.
+        // Names of other servers are listed by `PREFORK_EXPLAIN`.
         for (rest, name) in [
             ("LISTENER", "listen"),
             ("LISTENERS", "listen"),
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_platforms_inject_is_let_be() {
+    fn variables_that_platforms_inject_are_recognized() {
         for rest in [
             "SERVICE_HOST",
             "SERVICE_PORT",
@@ -194,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn roles_belong_to_our_prefix_alone() {
-        let other = prefork_options::prefix::parse("MYAPP").expect("it is good");
+    fn internal_variables_have_only_the_default_prefix() {
+        let other = prefork_options::prefix::parse("MYAPP").expect("a valid prefix");
         for rest in ROLES {
             assert_eq!(of(rest), Meaning::Ours);
             assert_ne!(meaning(&other, rest, ""), Meaning::Ours);
         }
-        assert_eq!(of("COLOUR"), Meaning::Unknown);
+        assert_eq!(of("COLOR"), Meaning::Unknown);
         assert_eq!(of(""), Meaning::Unknown);
     }
 }

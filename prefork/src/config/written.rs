@@ -1,6 +1,6 @@
-//! What holds, in words: each option with its value and who said it.
+//! The rows of `PREFORK_EXPLAIN`: each option with its value and origin, as text.
 //!
-//! It knows how values are written; what holds is settled next door.
+//! It knows how values are written; it does not know how they are resolved.
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -11,7 +11,7 @@ use prefork_options::{Address, Network, Pem, Prefix, Protocols, Row, Window, Wor
 use super::origin::{Origin, Said};
 use super::{Config, Endpoint, Options};
 
-/// One option as it holds, in words.
+/// The value and origin of one option, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Value {
     pub(crate) name: &'static str,
@@ -19,16 +19,16 @@ pub(crate) struct Value {
     pub(crate) origin: String,
 }
 
-/// What was settled, in words.
+/// The effective configuration, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InWords {
     /// In the order of the table.
     pub(crate) values: Vec<Value>,
-    /// What was said and does not count, a line each.
+    /// Values without effect, a line each.
     pub(crate) ignored: Vec<String>,
 }
 
-/// A value of an option, as people write it; empty where the default's words say more.
+/// Writes a value in the syntax of its option; empty if the option has no value.
 trait Written {
     fn written(&self) -> String;
 }
@@ -79,12 +79,12 @@ macro_rules! define_values {
         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident { $($row:tt)* } )* }
         code { $( $(#[doc = $code_doc:expr])* $code:ident { $($code_row:tt)* } )* }
     ) => {
-        /// Every option with its value and origin; what does not hold any more is told as ignored.
+        /// Every option with its value and origin. Overridden values are added to the ignored lines.
         pub(super) fn values(config: &Config, options: &Options, ignored: &mut Vec<String>) -> Vec<Value> {
             $(
-                let holds = options.$name.origin();
+                let origin = options.$name.origin();
                 ignored.extend(
-                    options.$name.overridden().iter().map(|said| overridden(stringify!($name), said, &holds)),
+                    options.$name.overridden().iter().map(|layer| overridden(stringify!($name), layer, &origin)),
                 );
             )*
             vec![
@@ -102,20 +102,20 @@ macro_rules! define_values {
 
 prefork_options::options! { define_values }
 
-/// `50%` is shown with what it comes to.
-fn value(name: &'static str, holds: String, said: Option<String>, origin: &Origin) -> Value {
-    let text = match said {
-        Some(said) if name == "workers" && said != holds => format!("{holds} ({said})"),
-        _ if holds.is_empty() => default_of(name),
-        _ => holds,
+/// A row for an option with a value. A relative number of workers such as `50%` is shown with its result.
+fn value(name: &'static str, effective: String, set: Option<String>, origin: &Origin) -> Value {
+    let text = match set {
+        Some(set) if name == "workers" && set != effective => format!("{effective} ({set})"),
+        _ if effective.is_empty() => default_of(name),
+        _ => effective,
     };
     let origin = origin.to_string();
     Value { name, text, origin }
 }
 
 fn function(name: &'static str, options: &Options) -> Value {
-    let given = options.code.iter().find(|(given, _)| *given == name);
-    let (text, origin) = match given {
+    let set = options.code.iter().find(|(other, _)| *other == name);
+    let (text, origin) = match set {
         Some((_, origin)) => ("a function".to_owned(), origin),
         None => (default_of(name), &Origin::Default),
     };
@@ -127,10 +127,10 @@ fn default_of(name: &str) -> String {
     Row::find(name).map_or("", |row| row.default).to_owned()
 }
 
-fn overridden<T: Written>(name: &str, said: &Said<T>, holds: &Origin) -> String {
-    let Said { value, origin } = said;
+fn overridden<T: Written>(name: &str, layer: &Said<T>, by: &Origin) -> String {
+    let Said { value, origin } = layer;
     format!(
-        "{name} = {} ({origin}): overridden by {holds}",
+        "{name} = {} ({origin}): overridden by {by}",
         value.written()
     )
 }

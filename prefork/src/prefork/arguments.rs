@@ -1,5 +1,6 @@
-//! What the arguments of `main` and the listeners of a configuration mean for each other: the same in a master, in a
-//! worker, in single mode and in an explanation.
+//! Matches the arguments of `main` to the listeners of a configuration.
+//!
+//! The result is the same in a master, in a worker, in single-process mode and for `PREFORK_EXPLAIN`.
 
 use prefork_options::Prefix;
 
@@ -24,7 +25,11 @@ fn names_of<'a>(offered: &[Offered<'a>]) -> Vec<&'a str> {
     offered.iter().map(|listener| listener.name).collect()
 }
 
-/// What the arguments of `main` mean for these listeners.
+/// Assigns the listeners to the arguments of `main`.
+///
+/// # Errors
+/// An argument without a listener, or a listener without an argument; one of the two uses TLS and the
+/// other does not; an argument needs a certificate and there is none.
 pub(super) fn declare(
     wanted: &[Wanted<'_>],
     offered: &[Offered<'_>],
@@ -34,30 +39,29 @@ pub(super) fn declare(
     if wants_config(wanted) && !has_certificate {
         return Err(Error::Options(vec![BadOption {
             place: "tls_cert".to_owned(),
-            reason:
-                "an argument of main is the configuration of TLS, which needs tls_cert and tls_key"
-                    .to_owned(),
+            reason: "an argument of main is a TLS configuration, which needs tls_cert and tls_key"
+                .to_owned(),
         }]));
     }
     let names = names_of(offered);
-    let refuse = |mut reason: String| {
+    let mismatch = |mut reason: String| {
         let variable = prefix.variable("listen");
         if offered.is_empty() {
-            let how = format!(": set listen in the attribute or the builder, or {variable}");
-            reason.push_str(&how);
+            let help = format!(": set listen in the attribute or the builder, or {variable}");
+            reason.push_str(&help);
         }
         Error::Arguments { reason, variable }
     };
-    let assigned = assign(wanted, &names).map_err(refuse)?;
-    agree(wanted, &assigned, offered).map_err(refuse)?;
+    let assigned = assign(wanted, &names).map_err(mismatch)?;
+    agree(wanted, &assigned, offered).map_err(mismatch)?;
     let has = |kind| wanted.iter().any(|want| want.kind == kind);
     let blocking = wanted.iter().zip(&assigned);
     let blocking = blocking
         .filter(|(want, _)| want.kind == ArgumentKind::StdTcpListener)
-        .filter_map(|(_, place)| *place)
+        .filter_map(|(_, index)| *index)
         .collect();
     let is_ready_by_hand = has(ArgumentKind::Ready);
-    let has_ours =
+    let has_own_type =
         has(ArgumentKind::Listener) || has(ArgumentKind::TlsListener) || is_ready_by_hand;
     Ok(Declared {
         listeners: assigned
@@ -65,15 +69,15 @@ pub(super) fn declare(
             .flatten()
             .map(|&index| names[index].to_owned())
             .collect(),
-        announces_ready: has_ours,
+        announces_ready: has_own_type,
         is_ready_by_hand,
-        takes_termination: has_ours || has(ArgumentKind::Worker),
+        takes_termination: has_own_type || has(ArgumentKind::Worker),
         blocking,
         assigned,
     })
 }
 
-/// What fits together and is hardly meant so, a sentence each.
+/// Returns warnings about combinations that are valid but probably not intended.
 pub(super) fn oversights(
     wanted: &[Wanted<'_>],
     declared: &Declared,
@@ -90,18 +94,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_without_any_listener_are_refused_with_the_way_to_set_one() {
+    fn arguments_without_any_listener_are_rejected_with_the_way_to_set_one() {
         let wanted = [Wanted {
             name: "l",
             kind: ArgumentKind::Listener,
         }];
-        let prefix = prefork_options::prefix::parse("MYAPP").expect("a good prefix");
-        let error = declare(&wanted, &[], false, &prefix).expect_err("nothing to take");
+        let prefix = prefork_options::prefix::parse("MYAPP").expect("a valid prefix");
+        let error = declare(&wanted, &[], false, &prefix).expect_err("there is no listener");
         assert_eq!(
             error.paragraph(),
-            "the arguments of main do not fit the listeners: no listener is left for 'l', no listener is configured: \
-             set listen in the attribute or the builder, or MYAPP_LISTEN. Give main one argument per listener, called \
-             like it where it has a name; MYAPP_LISTEN replaces the list that it was written with."
+            "the arguments of main do not fit the listeners: no listener is left for 'l'; no listener is configured: \
+             set listen in the attribute or the builder, or MYAPP_LISTEN. Give main one argument per listener; \
+             the argument of a named listener has the same name. MYAPP_LISTEN overrides the listeners."
         );
     }
 }

@@ -1,5 +1,7 @@
-//! The options that are functions: one setter each, and what it promises about when and where the
-//! function is called.
+//! The setters of the options that are functions.
+//!
+//! Each documents when, how often and on which thread its function is called, and what its error
+//! does. The functions are called elsewhere: by `hook`, the master and the worker.
 
 use std::panic::Location;
 
@@ -9,20 +11,21 @@ use crate::hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role, 
 use crate::master::LogLine;
 use crate::spawn::ChildCommand;
 
-/// Functions of the user's: where each is called, how often, and what an error of it does.
+/// Options that are functions: when and how often each is called.
 impl Prefork {
-    /// Sees the options last and may change them: the place for a program's own flags and files.
+    /// Sets the function that reads and changes the options last.
     ///
-    /// It is called after the environment was read, and not where that or the program holds a value that cannot be read.
-    /// What only shows in the whole is checked after it, so that it may give what was left open: the port of
-    /// `listen = "0.0.0.0"`, for example. An error or a panic ends the start with
-    /// [`Error::Configure`](crate::Error::Configure).
+    /// Use it for the program's own flags and configuration files. It is called after the environment was
+    /// read. It is not called if the program or
+    /// the environment contains an invalid value. Checks that compare several options run after it, so
+    /// it may set what is still missing, such as the port of `listen = "0.0.0.0"`. If it returns an
+    /// error or panics, the start fails with [`Error::Configure`](crate::Error::Configure).
     ///
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
-    /// In the master, in single mode, and for an explanation (`PREFORK_EXPLAIN`), on the thread that calls `run` or
-    /// `start`, once per call and before anything is bound. Not in workers: they do not read the options.
+    /// In the master, in single-process mode, and for `PREFORK_EXPLAIN`; on the thread that calls `run`
+    /// or `start`, once per call, before anything is bound. Not in workers, which do not read options.
     ///
     /// # Examples
     /// ```no_run
@@ -54,32 +57,41 @@ impl Prefork {
         self
     }
 
-    /// Called first in every process, and told which one it is: the place for a `tracing` subscriber or a logger, for
-    /// limits and locales, for whatever must be there before the first line, thread or connection.
+    /// Sets the function that is called first in every process, with its role.
     ///
-    /// An error or a panic ends the process with [`Error::Init`](crate::Error::Init), of which the generated `main` makes
-    /// status 70 and a paragraph on stderr. A worker that ends like this is replaced as if it had crashed, within the
-    /// `recover_threshold`.
+    /// Use it to install a `tracing` subscriber or a logger, to set limits and locales, and for anything
+    /// else that must exist before the first log line, thread or connection.
+    ///
+    /// If it returns an error or panics, the process ends with [`Error::Init`](crate::Error::Init); the
+    /// generated `main` exits with status 70 and writes a paragraph to stderr. A worker that ends like
+    /// this is replaced as after a crash, within `recover_threshold`.
     ///
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
-    /// In the master, in every worker and in single mode, on the thread that calls `run` or `start`, once per process
-    /// (with `start` once per builder). In the master and in single mode when the options hold and fit `main`, since only
-    /// these tell the two apart, and before anything is logged, bound or started: what stands in the way of that, and
-    /// what [`configure`](Self::configure) wants to say, comes before. In a worker after its role was read and taken out
-    /// of the environment, and before any thread of ours: the first accept comes later, so that its time counts for the
-    /// `ready_timeout`. A stop in that moment ends the process by SIGTERM's default; a master that is PID 1, to
-    /// which the kernel gives nothing by default, stops when it has returned. Not for an explanation
-    /// (`PREFORK_EXPLAIN`), which starts nothing, and not in workers that run another program.
+    /// In the master, in every worker and in single-process mode; on the thread that calls `run` or
+    /// `start`, once per process (with `start` once per builder). Not for `PREFORK_EXPLAIN`, which starts
+    /// nothing, and not in workers that run another program.
     ///
-    /// What it opens is its own process's: a worker inherits neither files nor threads of the master's. It does inherit the
-    /// directory, the environment, the limits and the like as `init` has left them in the master: there, a relative
-    /// `set_current_dir` goes one step further in each worker.
+    /// In the master and in single-process mode, `init` runs after the options were validated and before
+    /// anything is logged, bound or started. Errors in the options, errors of arguments of `main` that do
+    /// not fit the listeners, and errors of [`configure`](Self::configure) are returned before it runs.
     ///
-    /// It runs before there is a worker: [`worker`](crate::worker()) is `None` there. A thread that it starts may wait for
-    /// [`shutdown`](crate::shutdown()); `init` itself would wait for ever. The death of a master is noticed when it has
+    /// In a worker, `init` runs after the variables with its role were read and removed, and before this
+    /// crate starts a thread. The first accept comes later, so the time of `init` counts towards
+    /// `ready_timeout`.
+    ///
+    /// While `init` runs, SIGTERM has its default effect and ends the process. The kernel does not
+    /// deliver signals with their default effect to PID 1; a master that is PID 1 stops when `init` has
     /// returned.
+    ///
+    /// A worker inherits neither files nor threads that `init` opened or started in the master. It does
+    /// inherit process attributes that `init` changed there: the working directory, the environment, the
+    /// limits. So a relative `set_current_dir` is applied in the master and again in each worker.
+    ///
+    /// The worker does not exist yet: [`worker`](crate::worker()) returns `None`. A thread that `init`
+    /// starts may wait for [`shutdown`](crate::shutdown()); `init` itself would wait forever. A worker
+    /// notices the death of its master only after `init` has returned.
     ///
     /// # Examples
     /// ```no_run
@@ -98,7 +110,7 @@ impl Prefork {
     /// ```ignore
     /// #[prefork::main(workers = 2, init = |role| {
     ///     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    ///     tracing::info!(%role, "begins");
+    ///     tracing::info!(%role, "starting");
     /// })]
     /// fn main() {}
     /// ```
@@ -112,16 +124,16 @@ impl Prefork {
         self
     }
 
-    /// Called after every start of a child, the first and later ones.
+    /// Sets the hook that is called after every start of a child.
     ///
-    /// An error or a panic stops all children and ends the master with [`Error::Hook`](crate::Error::Hook); the child that
-    /// was just started is waited for like the others.
+    /// If it returns an error or panics, the master stops all children, including the one that was just
+    /// started, and ends with [`Error::Hook`](crate::Error::Hook).
     ///
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
     /// In the master, on its thread, once per start, after the program was executed and before
-    /// `on_child_recover`. The master does nothing else meanwhile: it should return soon.
+    /// `on_child_recover`. It blocks the master, so it should return quickly.
     ///
     /// # Examples
     /// ```no_run
@@ -145,14 +157,15 @@ impl Prefork {
         self
     }
 
-    /// Called when every slot's first child was started, before any of them is replaced.
+    /// Sets the hook that is called when the first child of every slot was started.
     ///
-    /// An error or a panic stops all children and ends the master with [`Error::Hook`](crate::Error::Hook).
+    /// No child is replaced before it was called. If it returns an error or panics, the master stops all
+    /// children and ends with [`Error::Hook`](crate::Error::Hook).
     ///
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
-    /// In the master, on its thread, exactly once; not in single mode. The master does nothing else meanwhile.
+    /// In the master, on its thread, exactly once. Not in single-process mode. It blocks the master.
     ///
     /// # Examples
     /// ```no_run
@@ -173,16 +186,16 @@ impl Prefork {
         self
     }
 
-    /// Called when a child that ended, and that nobody had asked to, was replaced.
+    /// Sets the hook that is called when a child that exited unexpectedly was replaced.
     ///
-    /// An error or a panic stops all children and ends the master with [`Error::Hook`](crate::Error::Hook): the place
-    /// for a recovery policy of one's own.
+    /// If it returns an error or panics, the master stops all children and ends with
+    /// [`Error::Hook`](crate::Error::Hook). So the hook can implement another recovery policy.
     ///
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
-    /// In the master, on its thread, after `on_child_spawn` of the new child; not when that failed.
-    /// The master does nothing else meanwhile.
+    /// In the master, on its thread, after `on_child_spawn` of the new child; not if that failed. It
+    /// blocks the master.
     ///
     /// # Examples
     /// ```no_run
@@ -206,26 +219,26 @@ impl Prefork {
         self
     }
 
-    /// Called when the master died, by whatever: SIGKILL included.
+    /// Sets the hook that is called in a worker when its master died.
     ///
-    /// The worker drains meanwhile, and its end waits for the hook to return, within the
-    /// `shutdown_grace_period`. An error or a panic is one line on stderr.
+    /// It is called whatever the cause, also after SIGKILL. The worker drains at the same time and waits for the hook before it exits, within
+    /// `shutdown_grace_period`. If the hook returns an error or panics, one line is written to stderr.
     ///
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
-    /// In every worker of that master, on a thread of its own, once, when the drain begins. The
-    /// kernel tells: nothing is polled, and it works where the master is PID 1.
+    /// In every worker of that master, on its own thread, once, when the drain begins. The kernel
+    /// reports the death: nothing is polled, and it also works if the master is PID 1.
     ///
     /// # Examples
     /// ```no_run
     /// use std::io::Write;
     ///
-    /// fn alone() {
-    ///     let _ = writeln!(std::io::stderr(), "the master is gone");
+    /// fn master_died() {
+    ///     let _ = writeln!(std::io::stderr(), "the master died");
     /// }
     ///
-    /// #[prefork::main(workers = 2, on_master_death = alone)]
+    /// #[prefork::main(workers = 2, on_master_death = master_died)]
     /// fn main() {}
     /// ```
     #[track_caller]
@@ -238,14 +251,15 @@ impl Prefork {
         self
     }
 
-    /// A function that may alter how a child is started: its program, arguments, environment.
+    /// Sets the function that may change how a child is started.
     ///
-    /// An error or a panic ends the master with [`Error::Producer`](crate::Error::Producer), at the first start and later.
+    /// It can set the program, arguments and environment. If it returns an error or panics, at the first
+    /// start or later, the master ends with [`Error::Producer`](crate::Error::Producer).
     ///
     /// Default: this program, started again. Since 0.1.0.
     ///
     /// # Process
-    /// In the master, on its thread, before every start. The master does nothing else meanwhile.
+    /// In the master, on its thread, before every start of a child. It blocks the master.
     ///
     /// # Examples
     /// ```no_run
@@ -267,20 +281,22 @@ impl Prefork {
         self
     }
 
-    /// Takes the master's lines, which otherwise go to what [`init`](Self::init) has installed (features `tracing` and
-    /// `log`), or to stderr.
+    /// Sets the function that gets the master's log lines.
     ///
-    /// It is also told why the master ends, once [`init`](Self::init) has run; that stands on stderr as well where the
-    /// generated `main` or [`report`](crate::report) ends the process. A master of [`start`](Self::start) tells its
-    /// [`Handle`](crate::Handle) alone.
+    /// Without it, lines go to the subscriber or logger that [`init`](Self::init) has installed (features
+    /// `tracing` and `log`), or to stderr. A [`LogLine`] is a text with the values that it mentions.
     ///
-    /// A [`LogLine`] is a text, and holds what it is about as values. A panic of the logger sends the lines to stderr
-    /// from then on. One that blocks holds up the master: no death is heard and nobody is replaced or stopped meanwhile.
+    /// If the master ends with an error after [`init`](Self::init) has run, the function also gets that
+    /// error. The generated `main` and [`report`](crate::report) write the error to stderr too. A master
+    /// of [`start`](Self::start) returns its error only to its [`Handle`](crate::Handle).
+    ///
+    /// If the function panics, all later lines go to stderr. While it blocks, the master notices no
+    /// exit, and replaces and stops no worker.
     ///
     /// Default: stderr. Since 0.1.0.
     ///
     /// # Process
-    /// In the master, on its thread; and in single mode. The master does nothing else meanwhile.
+    /// In the master, on its thread, and in single-process mode. It blocks the master.
     ///
     /// # Examples
     /// ```no_run

@@ -1,6 +1,6 @@
-//! The explanation instead of a start: what holds, whether a start would get as far as binding, and nothing else.
+//! `PREFORK_EXPLAIN`: prints the configuration and checks it as a start does.
 //!
-//! It knows what a start checks; it binds, starts and asks no function but `configure`.
+//! It binds and starts nothing, and calls no function of the user except `configure`.
 
 use std::io::Write;
 use std::time::SystemTime;
@@ -14,22 +14,22 @@ use crate::master::rehearse;
 use crate::tls::Keeper;
 use crate::worker::Wanted;
 
-/// Prints what holds.
+/// Prints the configuration and the result of the checks to stdout.
 ///
-/// `None` as the wanted arguments is a master without a body of its own.
+/// `wanted` is `None` for a master that runs no body ([`Prefork::start`](super::Prefork::start)).
 ///
 /// # Errors
-/// The one that a start would end with.
-pub(super) fn explain(said: Resolved, wanted: Option<&[Wanted<'_>]>) -> Result<(), Error> {
+/// The error that a start would return.
+pub(super) fn explain(startup: Resolved, wanted: Option<&[Wanted<'_>]>) -> Result<(), Error> {
     let Resolved {
         settled,
         environment,
         verdict,
         warnings: _,
-    } = said;
+    } = startup;
     let rehearsed = match verdict {
         Ok(()) => rehearse_all(&settled.config, wanted),
-        // There are no places yet that could be told.
+        // Without a valid configuration there are no addresses to show.
         Err(error) => Rehearsed {
             places: Vec::new(),
             certificate: None,
@@ -43,41 +43,41 @@ pub(super) fn explain(said: Resolved, wanted: Option<&[Wanted<'_>]>) -> Result<(
         rehearsed.certificate.as_deref(),
         &rehearsed.warnings,
     );
-    // Whoever closed the other end does not want to know.
+    // The reader may have closed the pipe. That is not an error.
     let _ = std::io::stdout().write_all(text.as_bytes());
     rehearsed.verdict
 }
 
-/// How far a start would get.
+/// The result of the checks.
 struct Rehearsed {
-    /// A listener's name and place.
+    /// The name and the address of each listener.
     places: Vec<(String, String)>,
-    /// For whom it is, and until when.
+    /// The names in the certificate and the end of its validity.
     certificate: Option<String>,
-    /// What a start would say before it binds.
+    /// The warnings that a start would log before it binds.
     warnings: Vec<String>,
     verdict: Result<(), Error>,
 }
 
-/// In the order of a start.
+/// Performs the checks of a start, in its order.
 fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
-    // Once: whoever answers names may take seconds, and say something else the next time.
+    // Resolve only once: a resolver may take seconds, and may answer differently the next time.
     let resolved = targets(&config.listen, config.network, &config.places.listen);
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
-    let places = config.listen.iter().zip(all);
-    let places = places.map(|(to, target)| {
+    let listeners = config.listen.iter().zip(all);
+    let addresses = listeners.map(|(to, target)| {
         let scheme = if to.is_tls { "tls://" } else { "" };
         let addr = target.addr;
         let is_everywhere = addr.ip().is_unspecified();
         let family = match target.only_v6 {
-            Some(true) if is_everywhere => ", IPv6 alone",
+            Some(true) if is_everywhere => ", IPv6 only",
             Some(false) if is_everywhere => ", IPv6 and IPv4",
             _ => "",
         };
-        let place = format!("{scheme}{addr}{family}{}", sharing(config));
-        (to.name.clone(), place)
+        let address = format!("{scheme}{addr}{family}{}", sharing(config));
+        (to.name.clone(), address)
     });
-    let places = places.collect();
+    let addresses = addresses.collect();
     let (mut warnings, mut certificate) = (Vec::new(), None);
     let check = || {
         match wanted {
@@ -97,27 +97,27 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
             rehearse(config)?;
         }
         let now = SystemTime::now();
-        if let Some(mut keeper) = Keeper::of(config, now)? {
-            let concerns = keeper.concerns(now);
+        if let Some(mut store) = Keeper::of(config, now)? {
+            let concerns = store.concerns(now);
             warnings.extend(concerns.iter().map(ToString::to_string));
-            certificate = Some(keeper.certificate());
+            certificate = Some(store.certificate());
         }
         resolved.map(drop)
     };
-    let verdict = check();
+    let result = check();
     Rehearsed {
-        places,
+        places: addresses,
         certificate,
         warnings,
-        verdict,
+        verdict: result,
     }
 }
 
 fn sharing(config: &Config) -> String {
     match (config.reuseport, config.workers) {
         (_, 0) => ", served by one process".to_owned(),
-        (_, 1) => ", for one worker".to_owned(),
-        (true, workers) => format!(", a socket for each of {workers} workers"),
+        (_, 1) => ", served by one worker".to_owned(),
+        (true, workers) => format!(", one socket for each of {workers} workers"),
         (false, workers) => format!(", shared by {workers} workers"),
     }
 }

@@ -1,4 +1,6 @@
-//! A worker as a guest in a test's own process, from the options of its program. For the testkit.
+//! A worker inside a test's own process, with the options of its program. Used by the testkit.
+//!
+//! Knows options, listeners and certificates; the worker itself is in `worker`.
 
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
@@ -13,37 +15,39 @@ use crate::listen::{Binding, Inherited, bind_all};
 use crate::tls::Handed;
 use crate::worker::Guest;
 
-/// What options listen on that name no address.
+/// The address if the options name none.
 const UNSAID: &str = "tls://:0";
 
-/// What a master with these options would start: with their listeners, but on free ports of 127.0.0.1, their certificates
-/// and their time to drain. The environment has no say.
+/// Starts a worker like a master with these options, but in this process.
+///
+/// It has the listeners of the options, on free ports of 127.0.0.1, and their certificates and grace
+/// period. The environment is not read.
 ///
 /// # Errors
-/// Those of the options, and of what they name; no port or no descriptor is left.
+/// An option is invalid, or a file that it names cannot be used. No port or no descriptor is free.
 pub fn guest(mut prefork: Prefork) -> Result<Guest, Error> {
     if prefork.options.listen.value().is_none_or(Vec::is_empty) {
         prefork.listen(UNSAID);
     }
-    // For addresses that leave it to the platform.
+    // For addresses without a port.
     let any_port = [(OsString::from("PORT"), OsString::from("0"))];
     let platform = Environment::read(Prefix::default(), any_port);
     let settled = settle(prefork.options, &platform, usable_cpus);
     settled.check()?;
-    let (tls, _news) = Handed::by_itself(&settled.config, SystemTime::now())?;
+    let (tls, _events) = Handed::by_itself(&settled.config, SystemTime::now())?;
     let config = on_loopback(settled.config);
     let bound = bind_all(&config.listen, Binding::of(&config))?;
     let listeners = bound.into_iter().map(Inherited::from).collect();
     Guest::of(listeners, config.shutdown_grace_period, tls)
 }
 
-/// In the way of nobody, and reached by nobody else.
+/// Moves all listeners to free ports of 127.0.0.1, so that tests do not collide.
 fn on_loopback(mut config: Config) -> Config {
     for endpoint in &mut config.listen {
         endpoint.host = Ipv4Addr::LOCALHOST.to_string();
         endpoint.port = 0;
     }
-    // These were said of the addresses that it had.
+    // These options belong to the previous addresses.
     config.network = None;
     config.reuseport = false;
     config

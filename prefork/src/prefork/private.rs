@@ -1,4 +1,4 @@
-//! The two calls that the attribute expands to.
+//! The two functions that the expansion of the attribute calls.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use crate::master::Log;
 use crate::runtime::Body;
 use crate::worker::{ArgError, Want, current};
 
-/// The whole of a generated `main`.
+/// Runs a generated `main`, from the options to the exit status.
 pub fn run<R, K>(
     options: impl FnOnce(&mut Prefork),
     wants: impl IntoIterator<Item = Want>,
@@ -25,12 +25,11 @@ where
     report(prefork.run_with(wants, |_| entry()))
 }
 
-/// An argument of `main`, made where it is needed. One that cannot be made ends the worker:
-/// there is no body to tell.
+/// Creates an argument of `main`. On an error the worker exits, because `main` cannot be called.
 pub fn take<T: 'static>(index: usize) -> T {
     let taken = match current() {
         Some(context) => crate::worker::take(index, &context),
-        None => Err(ArgError::new("main was called outside of a worker").of_main("", index)),
+        None => Err(ArgError::new("main was called outside a worker").of_main("", index)),
     };
     taken.unwrap_or_else(|error| {
         if let Some(context) = current() {

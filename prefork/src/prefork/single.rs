@@ -1,4 +1,6 @@
-//! Single mode: the one process that is its own master, because it was asked to be or because the system has none.
+//! Single-process mode: one process serves without a master.
+//!
+//! This happens with `workers = 0`, and on systems where a master cannot run.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -10,24 +12,24 @@ use crate::master::{Log, LogLine, WHY_THERE_IS_NONE, describe};
 use crate::tls::Handed;
 use crate::worker::{Context, Declared, OnShortage};
 
-/// Where the system has no master, one process serves, whatever was said.
+/// Sets `workers` to 0 if this system cannot run a master. Returns the warning about it.
 pub(super) fn leave_alone(settled: &mut Settled) -> Option<String> {
     let why = WHY_THERE_IS_NONE?;
     let workers = std::mem::take(&mut settled.config.workers);
-    let line = format!("workers={workers}: {why}, one process serves instead");
+    let line = format!("ignoring workers = {workers}: {why}; serving with a single process");
     (workers > 0).then(|| {
         settled.idle.push(line.clone());
         line
     })
 }
 
-/// The one process of single mode, from its addresses to its first line.
+/// Binds the addresses, creates the context of the process and logs the first line.
 pub(super) fn serve_alone(
     config: &Config,
     declared: &Declared,
     log: Log,
 ) -> Result<Arc<Context>, Error> {
-    // The thread beside the body has lines as well.
+    // The monitor thread logs too.
     let log = Arc::new(Mutex::new(log));
     let for_shortages = Arc::clone(&log);
     let on_shortage = Box::new(move |shortage: &Shortage| {
@@ -43,20 +45,24 @@ fn begin(
     log: &Mutex<Log>,
     on_shortage: OnShortage,
 ) -> Result<Arc<Context>, Error> {
-    let (tls, news) = Handed::by_itself(config, SystemTime::now())?;
+    let (tls, events) = Handed::by_itself(config, SystemTime::now())?;
     let mut bound = bind_all(&config.listen, Binding::of(config))?;
     set_modes(&mut bound, &declared.blocking).map_err(|source| Error::Worker {
-        doing: "set the mode of a socket (fcntl)",
+        doing: "set the blocking mode of a socket (fcntl)",
         source,
     })?;
-    let place = describe(&bound);
-    let line = format!("{place} in a single process (pid {})", std::process::id());
+    let listening = describe(&bound);
+    let line = format!(
+        "{listening} in a single process (pid {})",
+        std::process::id()
+    );
     let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
     let context = Context::single(bound, grace, threads, tls, declared, on_shortage)?;
-    // Whoever reads it may send SIGTERM at once: that is a stop by now.
+    // The context exists before this line is logged: a reader of the line may send SIGTERM at once,
+    // and that must be a graceful stop.
     let mut log = lock(log);
     log.line(&LogLine::beginning(&line));
-    log.news(news);
+    log.news(events);
     Ok(context)
 }
 

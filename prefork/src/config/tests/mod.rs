@@ -1,3 +1,3 @@
-//! The options as a whole.
+//! Tests of all options together.
 
 mod verdicts;

@@ -1,5 +1,6 @@
-//! The builder's and the environment's side of the table that holds all three doors together. The attribute's side is in
-//! `prefork-macros/src/tests/verdicts.rs`.
+//! Checks builder and environment against a common table of texts.
+//!
+//! `prefork-macros/src/tests/verdicts.rs` checks the attribute against the same table.
 
 use prefork_options::{Kind, Prefix, TABLE};
 
@@ -35,7 +36,7 @@ fn by_environment(name: &str, text: &str) -> Options {
 }
 
 #[test]
-fn builder_and_environment_give_the_verdicts_of_the_table() {
+fn builder_and_environment_give_the_results_of_the_table() {
     let lines = VERDICTS
         .lines()
         .filter(|line| line.contains('|') && !line.starts_with('#'));
@@ -47,40 +48,43 @@ fn builder_and_environment_give_the_verdicts_of_the_table() {
             if format!("{:?}", row.kind).to_lowercase() != kind {
                 continue;
             }
-            let said = by_builder(row.name, text);
-            assert_verdict(line, verdict, row.name, &said);
+            let options = by_builder(row.name, text);
+            assert_verdict(line, verdict, row.name, &options);
             let Some(variable) = row.env else { continue };
-            let said = by_environment(row.name, text);
-            // An empty variable counts as unset, whatever the text means to the builder.
+            let options = by_environment(row.name, text);
+            // An empty variable counts as unset; an empty text in the builder may be an error.
             let verdict = if text.is_empty() { "" } else { verdict };
-            assert_verdict(line, verdict, variable, &said);
+            assert_verdict(line, verdict, variable, &options);
         }
     }
 }
 
-fn assert_verdict(line: &str, verdict: &str, place: &str, options: &Options) {
-    let said: Vec<String> = options.mistakes.iter().map(ToString::to_string).collect();
-    match (verdict, said.as_slice()) {
+fn assert_verdict(line: &str, verdict: &str, label: &str, options: &Options) {
+    let errors: Vec<String> = options.mistakes.iter().map(ToString::to_string).collect();
+    match (verdict, errors.as_slice()) {
         ("", []) => {}
-        (verdict, [said]) if !verdict.is_empty() => {
-            let expected = format!("{place}: {}", verdict.trim_end_matches('…'));
+        (verdict, [error]) if !verdict.is_empty() => {
+            let expected = format!("{label}: {}", verdict.trim_end_matches('…'));
             let is_cut = verdict.ends_with('…');
             assert!(
-                *said == expected || is_cut && said.starts_with(&expected),
-                "{line}: {said}"
+                *error == expected || is_cut && error.starts_with(&expected),
+                "{line}: {error}"
             );
         }
-        (_, said) => panic!("{line}: {said:?}"),
+        (_, errors) => panic!("{line}: {errors:?}"),
     }
 }
 
 #[test]
-fn every_kind_has_good_and_bad_texts() {
+fn every_kind_has_valid_and_invalid_texts() {
     for row in TABLE.iter().filter(|row| row.kind != Kind::Code) {
         let kind = format!("{:?} |", row.kind).to_lowercase();
         let of_kind = || VERDICTS.lines().filter(|line| line.starts_with(&kind));
-        assert!(of_kind().any(|line| line.ends_with('|')), "no good {kind}");
-        assert!(of_kind().any(|line| !line.ends_with('|')), "no bad {kind}");
+        assert!(of_kind().any(|line| line.ends_with('|')), "no valid {kind}");
+        assert!(
+            of_kind().any(|line| !line.ends_with('|')),
+            "no invalid {kind}"
+        );
     }
 }
 
@@ -89,12 +93,12 @@ fn a_text_is_a_list_and_an_element_of_an_array_is_one_address() {
     let mut prefork = Prefork::new();
     prefork.listen("http=:80,:81");
     let list = prefork.options_mut().listen.value().cloned();
-    let said = by_environment("listen", "http=:80,:81");
-    assert_eq!(list.as_ref(), said.listen.value());
+    let options = by_environment("listen", "http=:80,:81");
+    assert_eq!(list.as_ref(), options.listen.value());
     prefork.listen([":80,:81".to_owned()]);
-    let mistake = prefork.options_mut().mistakes[0].to_string();
+    let error = prefork.options_mut().mistakes[0].to_string();
     assert!(
-        mistake.starts_with("listen: ':80,:81' has a comma"),
-        "{mistake}"
+        error.starts_with("listen: ':80,:81' contains a comma"),
+        "{error}"
     );
 }
