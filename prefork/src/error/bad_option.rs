@@ -1,8 +1,8 @@
-//! An option that cannot be used, alone and among others.
+//! One invalid option, and the text of several.
 
 use std::fmt;
 
-/// One option that cannot be used.
+/// One invalid option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadOption {
     pub(crate) place: String,
@@ -15,7 +15,8 @@ impl fmt::Display for BadOption {
     }
 }
 
-/// Several are numbered: they stay one line, and a reason may hold any mark that could part them.
+/// Numbers the errors if there are several: the text is one line, and a reason may contain any
+/// separator.
 pub(super) struct Lines<'a>(pub(super) &'a [BadOption]);
 
 impl fmt::Display for Lines<'_> {
@@ -23,7 +24,7 @@ impl fmt::Display for Lines<'_> {
         if let [option] = self.0 {
             return write!(f, "{option}");
         }
-        write!(f, "{} options cannot be used:", self.0.len())?;
+        write!(f, "{} options are invalid:", self.0.len())?;
         for (index, option) in self.0.iter().enumerate() {
             write!(f, " ({}) {option}", index + 1)?;
         }

@@ -1,4 +1,4 @@
-//! What an error ends a process with: a status, and a paragraph of what happened, where, and what to do.
+//! Exit status and help text of each error.
 
 use std::borrow::Cow;
 
@@ -7,21 +7,20 @@ use prefork_options::one_line;
 use super::{Error, TlsReason, hint};
 
 impl Error {
-    /// The exit status that the generated `main` ends with, from `sysexits.h` where that has a
-    /// word for it:
+    /// The exit status of the generated `main`. If `sysexits.h` has a matching status, it is used:
     ///
     /// | status | what happened |
     /// |---|---|
-    /// | 0 | an explanation was asked for instead of a start |
-    /// | 68 | a host name has no address |
-    /// | 69 | an address could not be bound |
-    /// | 70 | `run` twice, or inside a worker; `init`, a hook or the child producer failed |
-    /// | 71 | a system call is missing, the master could not go on, or a listener of a worker cannot accept any more |
-    /// | 72 | a child could not be started |
-    /// | 74 | children were killed and did not go |
-    /// | 75 | more workers ended than `recover_threshold` allows |
-    /// | 76 | a worker's variables or descriptors are not those of a master |
-    /// | 78 | an option cannot be used, `configure` failed, a certificate or its key cannot be used, or an argument of `main` does not fit or cannot be made |
+    /// | 0 | `PREFORK_EXPLAIN` is set: nothing was started |
+    /// | 68 | a host name could not be resolved |
+    /// | 69 | a listening socket could not be created |
+    /// | 70 | `run` was called twice or inside a worker; `init`, a hook or `child_producer` failed |
+    /// | 71 | a system call is missing; the master or the worker could not continue; a listener can no longer accept |
+    /// | 72 | a worker could not be started |
+    /// | 74 | workers did not exit after SIGKILL |
+    /// | 75 | more workers exited unexpectedly than `recover_threshold` allows |
+    /// | 76 | the variables or descriptors of a worker are not those that a master sets |
+    /// | 78 | an option is invalid; `configure` failed; a certificate or key cannot be used; an argument of `main` has no listener or cannot be created |
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Explained { .. } => 0,
@@ -47,63 +46,65 @@ impl Error {
         }
     }
 
-    /// What to do about it, as a sentence.
+    /// What to do, as a sentence.
     fn way_out(&self) -> Cow<'static, str> {
         let text = match self {
-            Self::Options(options) if options.len() > 1 => "Correct them and start again.",
+            Self::Options(options) if options.len() > 1 => "Correct the options and start again.",
             Self::Options(_) => "Correct the option and start again.",
             Self::Accept { .. } => {
-                "Look for code that shuts down or closes the socket: all workers share it. A filter of system calls \
-                 that refuses accept4 has the same effect."
+                "All workers share the socket: look for code that calls shutdown(2) or listen(2) on it. A seccomp \
+                 filter that rejects accept4 has the same effect."
             }
-            Self::Explained { .. } => "Remove the variable to start.",
-            Self::Configure { .. } => "Correct what it was given to read, or the function itself.",
-            Self::Init { .. } => "This process did nothing else. Correct the function.",
+            Self::Explained { .. } => "Unset the variable to start the server.",
+            Self::Configure { .. } => "Correct the input of the function, or the function.",
+            Self::Init { .. } => "Correct the function. The process did nothing else.",
             Self::Arguments { variable, .. } => {
                 return Cow::Owned(format!(
-                    "Give main one argument per listener, called like it where it has a name; \
-                     {variable} replaces the list that it was written with."
+                    "Give main one argument per listener; the argument of a named listener has the same \
+                     name. {variable} overrides the listeners."
                 ));
             }
             Self::Argument { .. } => {
-                "Mend what it is made from, or take it as a `Result<_, prefork::ArgError>`, with which the \
-                 body is called all the same."
+                "Fix the cause, or take the argument as `Result<_, prefork::ArgError>` to handle the \
+                 failure in main."
             }
             Self::Tls {
                 reason: TlsReason::Missing | TlsReason::Unreadable,
                 ..
             } => {
-                "Check the path, and that the user of the master may read what is there; workers need not."
+                "Check that the path is right and that the user of the master may read the file; workers \
+                 do not read it."
             }
             Self::Tls {
                 reason: TlsReason::Expired(_) | TlsReason::NotYetValid(_),
                 ..
             } => {
-                "Renew it, or mend the clock; `openssl x509 -in FILE -noout -dates` shows its time."
+                "Renew the certificate or correct the clock; `openssl x509 -in FILE -noout -dates` shows \
+                 the dates."
             }
             Self::Tls {
                 reason: TlsReason::NoRandom | TlsReason::NoClock | TlsReason::NotHandedOut,
                 ..
             } => {
-                "Check the limits of this process (open files, file sizes, memory), and its seccomp \
-                 filter."
+                "Check the limits of this process (open files, file size, memory) and its seccomp filter."
             }
             Self::Tls {
                 option: "tls_client_ca",
                 ..
             } => {
-                "Give tls_client_ca the certificates of those who sign the clients', as PEM; \
-                 `openssl x509 -in FILE -noout -text` shows one."
+                "tls_client_ca takes the CA certificates that sign client certificates, as PEM; \
+                 `openssl x509 -in FILE -noout -text` shows a certificate."
             }
             Self::Tls { .. } => {
-                "Give tls_cert the server's certificate and those that lead to a root, tls_key its \
-                 private key, both as PEM; `openssl x509 -in FILE -noout -text` shows one."
+                "tls_cert takes the certificate of the server followed by the intermediate certificates, \
+                 tls_key takes its private key, both as PEM; `openssl x509 -in FILE -noout -text` \
+                 shows a certificate."
             }
             Self::Resolve { address, .. } if address.contains('%') => {
-                "`ip link` shows the interfaces of this machine: correct the zone behind '%', or \
-                 start the program after the interface."
+                "`ip link` lists the interfaces of this machine: correct the zone after '%', or start \
+                 the program after the interface is up."
             }
-            Self::Resolve { .. } => "Check the host name and the machine's resolver.",
+            Self::Resolve { .. } => "Check the host name and the resolver of this machine.",
             Self::Listen {
                 address,
                 call,
@@ -111,43 +112,42 @@ impl Error {
                 ..
             } => hint::listen(address, call, source),
             Self::Kernel { .. } => {
-                "A master needs Linux 5.10 or newer and a seccomp filter that lets it manage \
-                 processes; with workers = 0 the program serves without a master."
+                "A master needs Linux 5.10 or newer and a seccomp filter that allows it to manage \
+                 processes. With workers = 0 one process serves without a master."
             }
             Self::Master { doing, source } | Self::Worker { doing, source } => {
                 hint::system(doing, source)
             }
             Self::Start { call, source, .. } => hint::start(call, source),
-            Self::Producer { .. } => "Correct the child producer.",
-            Self::Hook { .. } => "The workers were stopped. Correct the hook.",
+            Self::Producer { .. } => "Correct the child_producer function.",
+            Self::Hook { .. } => "All workers were stopped. Correct the hook.",
             Self::OverRecovery { variable, .. } => {
                 return Cow::Owned(format!(
-                    "The lines above say how each of them ended. Mend the cause, or raise \
-                     recover_threshold ({variable})."
+                    "See the log above for each exit. Fix the cause or raise recover_threshold ({variable})."
                 ));
             }
             Self::Unkillable { .. } => {
-                "They hang in the kernel, often on a file system that does not answer, or give back \
-                 very much memory; `cat /proc/<pid>/stack` tells where."
+                "They are stuck in the kernel, often on an unresponsive network file system, or still \
+                 free a large amount of memory; `cat /proc/<pid>/stack` shows where."
             }
             Self::Role { .. } | Self::Inherited { .. } => {
-                "These variables are a master's to set: start the program without them. A wrapper \
-                 around workers has to execute the program in its own place."
+                "Only a master sets these variables: start the program without them. A wrapper of workers \
+                 must execute the program in the same process."
             }
             Self::SecondRun { .. } => {
-                "A process calls run once, at the beginning of main; each master needs a builder of \
-                 its own."
+                "Call run once in a process, at the beginning of main, and create a new builder for each \
+                 master."
             }
         };
         Cow::Borrowed(text)
     }
 
-    /// What happened, where, what to do: one paragraph for stderr.
+    /// What happened, to what, why, and what to do: one paragraph for stderr.
     pub(crate) fn paragraph(&self) -> String {
-        // A line has a limit, and what to do stands at its end.
+        // The length of a line is limited, and the help is at its end.
         const MAX_REASON: usize = 3_000;
         let reason = one_line(&self.one_line(), MAX_REASON);
-        // The text of a cause may bring its own end of a sentence.
+        // The text of a cause may end with a full stop.
         let stop = if reason.ends_with(['?', '!', '.']) {
             ""
         } else {
@@ -156,7 +156,7 @@ impl Error {
         format!("{reason}{stop} {}", self.way_out())
     }
 
-    /// What happened and where, with its causes.
+    /// The error and its causes, without the help.
     pub(crate) fn one_line(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
@@ -178,7 +178,7 @@ mod tests {
     use crate::error::BadOption;
 
     #[test]
-    fn the_paragraph_names_the_place_the_cause_and_the_way_out() {
+    fn the_report_names_what_failed_the_cause_and_what_to_do() {
         let error = Error::Listen {
             listener: "http".to_owned(),
             address: "127.0.0.1:80".to_owned(),
@@ -196,12 +196,11 @@ mod tests {
             exits: 9,
             threshold: 8,
             window: None,
-            last: "worker 0 (pid 7) exited with status 1; it said: see the log for details."
-                .to_owned(),
+            last: "worker 0 (pid 7) exited with status 1: see the log for details.".to_owned(),
             variable: "MYAPP_RECOVER_THRESHOLD".to_owned(),
         };
         let text = error.paragraph();
-        assert!(text.contains("for details. The lines above"), "{text}");
+        assert!(text.contains("for details. See the log above"), "{text}");
         assert!(
             text.ends_with("raise recover_threshold (MYAPP_RECOVER_THRESHOLD)."),
             "{text}"
@@ -214,36 +213,36 @@ mod tests {
         let text = error.paragraph();
         assert!(
             text.starts_with(
-                "init failed (master): cannot connect: no route to host. This process"
+                "init failed (master): cannot connect: no route to host. Correct the function"
             ),
             "{text}"
         );
     }
 
     #[test]
-    fn a_long_reason_leaves_room_for_the_way_out() {
+    fn a_long_reason_is_cut_before_the_help() {
         let error = Error::Init {
             process: "master".to_owned(),
             source: "\n".repeat(10_000).into(),
         };
         let text = error.paragraph();
-        assert!(text.ends_with("\\n…. This process did nothing else. Correct the function."));
+        assert!(text.ends_with("\\n…. Correct the function. The process did nothing else."));
         assert!(text.len() < 3_200, "{}", text.len());
     }
 
     #[test]
-    fn every_bad_option_is_named() {
-        let bad = |place: &str| BadOption {
-            place: place.to_owned(),
+    fn every_invalid_option_is_named() {
+        let invalid = |label: &str| BadOption {
+            place: label.to_owned(),
             reason: "no".to_owned(),
         };
-        let error = Error::Options(vec![bad("workers"), bad("PREFORK_LISTEN")]);
+        let error = Error::Options(vec![invalid("workers"), invalid("PREFORK_LISTEN")]);
         assert_eq!(
             error.paragraph(),
-            "2 options cannot be used: (1) workers: no (2) PREFORK_LISTEN: no. Correct them and start again."
+            "2 options are invalid: (1) workers: no (2) PREFORK_LISTEN: no. Correct the options and start again."
         );
         assert_eq!(error.exit_code(), 78);
-        let error = Error::Options(vec![bad("workers")]);
+        let error = Error::Options(vec![invalid("workers")]);
         assert_eq!(
             error.paragraph(),
             "workers: no. Correct the option and start again."

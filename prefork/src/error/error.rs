@@ -1,7 +1,7 @@
-//! What can go wrong, one variant per thing that a caller or an operator can do about it.
+//! The error type of the crate: one variant for each thing that a caller or an operator can fix.
 //!
-//! Expected endings (a requested stop) are values, not errors. Only the generated `main` turns an
-//! error into an exit status; the library returns it.
+//! A requested stop is a value, not an error. Only the generated `main` turns an error into an exit
+//! status; the library returns it.
 
 use std::fmt;
 use std::io;
@@ -11,86 +11,89 @@ use std::time::Duration;
 use super::bad_option::Lines;
 use super::{BadOption, TlsReason};
 
-/// Why a master or a worker ended without having been asked to, or never began.
+/// The reason why a master or a worker failed to start, or ended without a request to stop.
 ///
-/// `Display` names the stage, the place and the thing; [`source`](std::error::Error::source) is the
-/// cause where there is one; [`exit_code`](Self::exit_code) is the status of the generated `main`.
+/// `Display` names what failed: the option, the listener, the worker or the system call.
+/// [`source`](std::error::Error::source) returns the cause, if there is one.
+/// [`exit_code`](Self::exit_code) is the exit status of the generated `main`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Options that cannot be used, all of them.
+    /// One or more options are invalid. All of them are reported at once.
     #[error("{}", Lines(.0))]
     Options(Vec<BadOption>),
 
-    /// The function given as `configure` refused.
+    /// The `configure` function returned an error or panicked.
     #[error("configure failed")]
     Configure {
-        /// What it said.
+        /// Its error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// The function given as `init` refused or panicked.
+    /// The `init` function returned an error or panicked.
     #[error("init failed ({process})")]
     Init {
-        /// In which process: `master`, `worker 2` or `single`.
+        /// The process: `master`, `worker 2` or `single`.
         process: String,
-        /// What it said.
+        /// Its error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// Nothing was started, since somebody asked for an explanation, which stands on stdout. From
-    /// [`start`](crate::Prefork::start) alone: a `run` that explained ends like a master that was asked to stop.
+    /// `PREFORK_EXPLAIN` is set: the configuration was printed to stdout and nothing was started.
+    ///
+    /// Only [`start`](crate::Prefork::start) returns it. After an explanation, `run` returns the same
+    /// value as after a requested stop.
     #[error("{variable} is set: nothing was started")]
     Explained {
-        /// By which variable.
+        /// The variable, with the prefix of this program.
         variable: String,
     },
 
     /// The arguments of `main` do not fit the listeners.
     #[error("the arguments of main do not fit the listeners: {reason}")]
     Arguments {
-        /// Which argument or listener is left over, and what is there.
+        /// The argument or listener without a counterpart, and the listeners that exist.
         reason: String,
-        /// The variable that replaces the listeners, with the prefix of this program.
+        /// The variable that overrides the listeners, with the prefix of this program.
         variable: String,
     },
 
-    /// An argument of `main` could not be made in the worker.
-    #[error("{} of main cannot be made", Which(name, *index))]
+    /// An argument of `main` could not be created in the worker.
+    #[error("cannot create {} of main", Which(name, *index))]
     Argument {
-        /// Its name, empty where it is a pattern.
+        /// Its name; empty if the argument is a pattern.
         name: &'static str,
-        /// Its place among the arguments, from 0.
+        /// Its index among the arguments, from 0.
         index: usize,
-        /// Why not: an [`ArgError`](crate::ArgError).
+        /// The cause: an [`ArgError`](crate::ArgError).
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// Certificate, key or the authorities of clients cannot be used.
+    /// The certificate, the private key or the client CA cannot be used.
     #[error("{place}: {reason}")]
     Tls {
-        /// The option that it came by, such as `tls_key`.
+        /// The option, such as `tls_key`.
         option: &'static str,
-        /// Who said that, the variable or else the option, and which file.
+        /// The variable that set the option, or the option's name, and the file.
         place: String,
-        /// What is wrong.
+        /// The kind of error.
         reason: TlsReason,
-        /// What the system said, where it was asked.
+        /// The error of the system call, if one failed.
         source: Option<io::Error>,
     },
 
-    /// A host name has no address.
+    /// A host name could not be resolved.
     #[error("listener '{listener}': cannot resolve {address}")]
     Resolve {
         /// The listener's name.
         listener: String,
-        /// The address as it was given.
+        /// The address as written.
         address: String,
-        /// What the resolver said.
+        /// The error of the resolver.
         source: io::Error,
     },
 
-    /// An address could not be bound.
+    /// A listening socket could not be created.
     #[error("listener '{listener}': cannot {call} {address}")]
     Listen {
         /// The listener's name.
@@ -103,28 +106,28 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// This kernel, or a filter that the process runs under, lacks a call that a master needs.
+    /// The kernel or a seccomp filter does not provide a system call that the master needs.
     #[error("the system call {call} is not available")]
     Kernel {
-        /// The call.
+        /// The system call.
         call: &'static str,
-        /// What it answered.
+        /// Its error.
         source: io::Error,
     },
 
-    /// The master could not set itself up or go on.
+    /// The master could not start or continue.
     #[error("the master cannot {doing}")]
     Master {
-        /// What it was about to do.
+        /// What the process tried to do.
         doing: &'static str,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 
-    /// A child could not be started.
+    /// A worker could not be started.
     #[error("worker {slot}: cannot start {program}: {call} failed")]
     Start {
-        /// The slot that was to be filled.
+        /// The slot of the worker.
         slot: usize,
         /// The program.
         program: String,
@@ -134,82 +137,84 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The function given as `child_producer` refused.
-    #[error("worker {slot}: the child producer failed")]
+    /// The `child_producer` function returned an error or panicked.
+    #[error("worker {slot}: child_producer failed")]
     Producer {
-        /// The slot that was to be filled.
+        /// The slot of the worker.
         slot: usize,
-        /// What it said.
+        /// Its error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// A hook failed or panicked.
-    #[error("the hook {hook} failed")]
+    /// A hook returned an error or panicked.
+    #[error("hook {hook} failed")]
     Hook {
-        /// Which one.
+        /// The name of the hook.
         hook: &'static str,
-        /// Its own error, or its panic's text.
+        /// Its error, or the message of its panic.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// More workers ended than `recover_threshold` allows.
+    /// More workers exited unexpectedly than `recover_threshold` allows.
     #[error(
-        "{} ended unasked{}, {threshold} are allowed; {last}",
+        "{} exited unexpectedly{} (recover_threshold = {threshold}); {last}",
         Workers(*exits),
         Within(*window)
     )]
     OverRecovery {
-        /// How many ended within the window.
+        /// The number of unexpected exits within the window.
         exits: u64,
-        /// How many are allowed.
+        /// The value of `recover_threshold`.
         threshold: u32,
-        /// The window; `None` is the master's whole life, also when no worker was ever ready.
+        /// The window. `None`: every exit since the master started counts, because `recover_window` is
+        /// `forever` or because no worker was ever ready.
         window: Option<Duration>,
-        /// How the last ones ended: `the last: worker 0 (pid 12) exited with status 1 …`, or, if several in a row ended
-        /// alike, `each of the last 9 exited with status 1: main returned an error: no database`. If no worker was ever
-        /// ready, it begins with that.
+        /// The last exit, such as `last exit: worker 0 (pid 12) exited with status 1 …`. If several
+        /// workers in a row exited for the same reason, such as `each of the last 9 exited with
+        /// status 1: main returned an error: no database`. If no worker was ever ready, the text
+        /// begins with that fact.
         last: String,
         /// The variable that sets `recover_threshold`, with the prefix of this program.
         variable: String,
     },
 
-    /// Children that SIGKILL did not end: they hang in the kernel.
-    #[error("killed, but not gone: {}", Pids(.pids))]
+    /// Workers did not exit after SIGKILL: they are stuck in the kernel.
+    #[error("workers did not exit after SIGKILL: {}", Pids(.pids))]
     Unkillable {
         /// Their process ids.
         pids: Vec<i32>,
     },
 
-    /// The variables that make a process a child are not those of a master.
-    #[error("this process was started as a worker, but {variable} is wrong: {reason}")]
+    /// The variables that a master sets for a worker are invalid.
+    #[error("this process was started as a worker, but {variable} is invalid: {reason}")]
     Role {
         /// The variable.
         variable: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 
-    /// An inherited descriptor is not what it was announced as.
+    /// An inherited descriptor is not the listener that the master announced.
     #[error("listener '{listener}' (fd {fd}): {reason}")]
     Inherited {
         /// The listener's name.
         listener: String,
         /// The descriptor's number.
         fd: RawFd,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 
-    /// The worker could not set itself up.
+    /// The worker could not start.
     #[error("the worker cannot {doing}")]
     Worker {
-        /// What it was about to do.
+        /// What the process tried to do.
         doing: &'static str,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 
-    /// A listener of the worker cannot accept connections any more.
+    /// A listener of the worker can no longer accept connections.
     #[error("listener '{listener}': cannot accept connections")]
     Accept {
         /// The listener's name.
@@ -218,10 +223,11 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// `run` or `start` was called inside a worker, a second time in one process, or on a builder whose functions are gone.
+    /// `run` or `start` was called inside a worker, a second time in one process, or on a builder
+    /// that has already given its functions to a master.
     #[error("{reason}")]
     SecondRun {
-        /// Which of these.
+        /// Which of these, and what to do.
         reason: &'static str,
     },
 }

@@ -1,10 +1,10 @@
-//! What to do about an error of the operating system, by the call that failed and its errno.
+//! Help texts for errors of the operating system, by failed call and errno.
 
 use std::io;
 
-/// A process limit, a file system that is not mounted, or a security policy.
+/// Help for a process limit, a file system that is not mounted, or a security policy.
 ///
-/// `doing` is the stage as in [`Error::Master`](super::Error::Master).
+/// `doing` is what the process tried to do, as in [`Error::Master`](super::Error::Master).
 pub(super) fn system(doing: &str, source: &io::Error) -> &'static str {
     if let Some(hint) = common(source) {
         return hint;
@@ -22,20 +22,20 @@ pub(super) fn system(doing: &str, source: &io::Error) -> &'static str {
     }
 }
 
-/// The program cannot be started as a worker, since a loader was started in its place.
+/// The master was started through a loader, so the program cannot be started as a worker.
 const THROUGH_LOADER: &str = "Start the program itself, not its loader (`patchelf --set-interpreter` sets another loader, \
                               LD_LIBRARY_PATH another library path), or serve without workers (workers = 0).";
 
-/// Why a program could not be started.
+/// Help if a program could not be started.
 pub(super) fn start(call: &str, source: &io::Error) -> &'static str {
     let is_exec = call.starts_with("exec");
     match source.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) if is_exec => {
-            "Check that the program exists, and the interpreter that it names (`#!` of a script, \
+            "Check that the program exists and that its interpreter exists (the `#!` line of a script, \
              the loader of a binary)."
         }
         Some(libc::EACCES) if is_exec => {
-            "Check that the file is executable, that its folders may be searched, and that its file \
+            "Check that the file is executable, that its directories are searchable, and that its file \
              system is not mounted with noexec."
         }
         Some(libc::ENOEXEC) if is_exec => {
@@ -46,13 +46,13 @@ pub(super) fn start(call: &str, source: &io::Error) -> &'static str {
         }
         Some(libc::E2BIG) if is_exec => "Pass fewer or shorter arguments and variables.",
         None if source.kind() == io::ErrorKind::Unsupported => THROUGH_LOADER,
-        None if is_exec => "Correct what the child producer sets.",
+        None if is_exec => "Correct the values that child_producer sets.",
         _ => common(source)
             .unwrap_or("Check the limits of this process (open files, processes, memory)."),
     }
 }
 
-/// Why an address could not be bound. `call` is a verb, as in [`Error::Listen`](super::Error::Listen).
+/// Help if an address could not be bound. `call` is a verb, as in [`Error::Listen`](super::Error::Listen).
 pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static str {
     if let Some(own) = OwnSocket::of(source) {
         return if own.is_activation {
@@ -69,15 +69,15 @@ pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static 
         .and_then(|port| port.parse().ok());
     match source.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) if call == "bind" && port.is_some_and(is_privileged) => {
-            "Ports below 1024 need root or CAP_NET_BIND_SERVICE: choose another port or \
-             grant it."
+            "Ports below 1024 need root or CAP_NET_BIND_SERVICE: grant the capability or choose \
+             another port."
         }
         Some(libc::EAFNOSUPPORT) if address.starts_with('[') => {
             "This machine has no IPv6: choose an IPv4 address."
         }
         _ => match source.kind() {
             io::ErrorKind::AddrInUse => {
-                "Another process listens there (`ss -ltnp` shows it): stop it or choose \
+                "Another process listens on that address (`ss -ltnp` shows it): stop it or choose \
                  another port."
             }
             io::ErrorKind::AddrNotAvailable => "This machine does not have that address.",
@@ -86,7 +86,7 @@ pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static 
     }
 }
 
-/// What an errno means wherever it comes from.
+/// Help for an errno that has the same meaning for all calls.
 fn common(source: &io::Error) -> Option<&'static str> {
     let hint = match source.raw_os_error()? {
         libc::EMFILE => "Raise the limit of open files (`ulimit -n`, LimitNOFILE of systemd).",
@@ -99,19 +99,19 @@ fn common(source: &io::Error) -> Option<&'static str> {
             "Free memory, or raise the memory limit (`ulimit -v`, the limit of the container)."
         }
         libc::EPERM | libc::EACCES | libc::ENOSYS => {
-            "A security policy refuses this (a seccomp filter, SELinux, AppArmor, missing rights): \
-             allow it."
+            "A security policy rejects this call (a seccomp filter, SELinux, AppArmor, missing \
+             capabilities): allow it."
         }
         _ => return None,
     };
     Some(hint)
 }
 
-/// The cause of an address that is in use by the process that binds it.
+/// The address is already in use by a socket of this process.
 #[derive(Debug)]
 pub(crate) struct OwnSocket {
     pub(crate) fd: std::os::fd::RawFd,
-    /// Announced by `LISTEN_FDS` (`sd_listen_fds(3)`).
+    /// Passed by socket activation, `LISTEN_FDS` (`sd_listen_fds(3)`).
     pub(crate) is_activation: bool,
 }
 

@@ -1,10 +1,12 @@
-//! What the log says when accepting fails for lack of descriptors or memory, and when it works again.
+//! Log lines about a shortage of descriptors or memory in accept.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// A shortage at a listener.
+use prefork_options::duration;
+
+/// The beginning or the end of a shortage at one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shortage {
     /// The listener's name.
@@ -17,7 +19,7 @@ pub(crate) enum ShortageStage {
     Begins {
         /// The error of accept.
         errno: i32,
-        /// How many descriptors the process may have (`RLIMIT_NOFILE`); 0 where that is not known.
+        /// The limit of open descriptors (`RLIMIT_NOFILE`); 0 if it is not known.
         limit: u64,
     },
     IsOver {
@@ -25,7 +27,7 @@ pub(crate) enum ShortageStage {
     },
 }
 
-/// To be read behind the name of the process that accepts.
+/// Follows the name of the process that accepts.
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let listener = &self.listener;
@@ -34,15 +36,15 @@ impl fmt::Display for Shortage {
                 let error = io::Error::from_raw_os_error(errno);
                 write!(
                     f,
-                    "cannot accept connections on listener '{listener}': {error}; clients wait until that changes: {}",
+                    "cannot accept connections on listener '{listener}': {error}; clients wait in the queue: {}",
                     WayOut { errno, limit }
                 )
             }
             ShortageStage::IsOver { lasted } => {
-                let seconds = lasted.as_secs_f64();
                 write!(
                     f,
-                    "accepts connections on listener '{listener}' again after {seconds:.1} s"
+                    "accepts connections on listener '{listener}' again after {}",
+                    duration::rounded(lasted)
                 )
             }
         }
@@ -69,10 +71,10 @@ impl fmt::Display for WayOut {
                 f.write_str("raise the limit of open files of the whole system (`sysctl fs.file-max`)")
             }
             libc::ENOSPC => f.write_str(
-                "raise the limit of watched descriptors (`sysctl fs.epoll.max_user_watches`)",
+                "raise the limit of epoll watches (`sysctl fs.epoll.max_user_watches`)",
             ),
             _ => f.write_str(
-                "free memory, or raise the limits of memory (MemoryMax= of systemd, `sysctl net.ipv4.tcp_mem`)",
+                "free memory or raise the memory limits (MemoryMax= of systemd, `sysctl net.ipv4.tcp_mem`)",
             ),
         }
     }
@@ -93,7 +95,7 @@ mod tests {
     #[test]
     fn the_line_names_the_listener_the_error_and_what_to_raise() {
         let expected = format!(
-            "cannot accept connections on listener 'http': {}; clients wait until that changes: \
+            "cannot accept connections on listener 'http': {}; clients wait in the queue: \
              raise the limit of 24 open files (`ulimit -n`, or LimitNOFILE= of systemd)",
             io::Error::from_raw_os_error(libc::EMFILE)
         );
@@ -118,7 +120,7 @@ mod tests {
                 lasted: Duration::from_millis(5_120),
             },
         };
-        let expected = "accepts connections on listener 'http' again after 5.1 s";
+        let expected = "accepts connections on listener 'http' again after 5.1s";
         assert_eq!(shortage.to_string(), expected);
     }
 }

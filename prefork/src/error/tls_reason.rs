@@ -1,129 +1,127 @@
-//! Why TLS cannot be spoken with what was given.
+//! Errors of certificates, private keys and client CAs.
 
-/// What is wrong with a certificate, a key or the authorities of clients. As text it is the rest of a sentence, in which
-/// nothing of a key ever stands.
+/// The kind of error of a certificate, a private key or a client CA.
+///
+/// Its text follows the name of the file or option. It never contains a part of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsReason {
-    /// No file has that name.
-    #[error("there is no such file")]
+    /// The file does not exist.
+    #[error("no such file")]
     Missing,
-    /// A directory.
+    /// The path is a directory.
     #[error("is a directory, expected a PEM file")]
     Directory,
-    /// A pipe, a device or the like.
-    #[error(
-        "is a pipe, a device or the like, expected a regular file: it is read again for each start"
-    )]
+    /// The path is not a regular file.
+    #[error("is not a regular file; the master reads it again at each start of a worker")]
     NoFile,
-    /// The system does not let it be read.
+    /// The file cannot be read.
     #[error("cannot be read")]
     Unreadable,
-    /// Over 1 MiB.
-    #[error("is over 1 MiB, too large for PEM texts")]
+    /// The file is larger than 1 MiB.
+    #[error("is larger than 1 MiB")]
     TooLarge,
-    /// Nothing but blanks.
+    /// The file is empty or contains only white space.
     #[error("is empty")]
     Empty,
-    /// Most likely DER.
+    /// The file is not PEM, probably DER.
     #[error(
-        "is not PEM text, there is no '-----BEGIN' line in it (`openssl x509` and `openssl pkey` with `-inform DER` \
-         make PEM of DER)"
+        "is not PEM: no line begins with '-----BEGIN' (`openssl x509 -inform DER` and `openssl pkey -inform DER` \
+         convert DER to PEM)"
     )]
     NotPem,
-    /// A section that cannot be decoded; how.
-    #[error("the PEM text is damaged: {0}")]
+    /// A PEM section cannot be decoded; the reason.
+    #[error("the PEM is damaged: {0}")]
     DamagedPem(&'static str),
-    /// PEM of other things.
-    #[error("holds no certificate, no line of it begins with '-----BEGIN CERTIFICATE-----'")]
+    /// The file contains no certificate.
+    #[error("contains no certificate: no line begins with '-----BEGIN CERTIFICATE-----'")]
     NoCertificate,
-    /// PEM of other things.
+    /// The file contains no private key.
     #[error(
-        "holds no private key, no line of it begins with '-----BEGIN PRIVATE KEY-----' or the like"
+        "contains no private key: no line begins with '-----BEGIN PRIVATE KEY-----', '-----BEGIN RSA PRIVATE KEY-----' \
+         or '-----BEGIN EC PRIVATE KEY-----'"
     )]
     NoKey,
-    /// A key with a password.
-    #[error(
-        "the private key is encrypted, and nobody is there to type its password (`openssl pkey` decrypts it)"
-    )]
+    /// The private key is encrypted.
+    #[error("the private key is encrypted, which is not supported (`openssl pkey` decrypts it)")]
     EncryptedKey,
-    /// The two options are swapped, most likely.
-    #[error("holds a private key and no certificate; are tls_cert and tls_key swapped?")]
+    /// The file contains a private key and no certificate.
+    #[error("contains a private key and no certificate; are tls_cert and tls_key swapped?")]
     KeyForCertificate,
-    /// The two options are swapped, most likely.
-    #[error("holds a certificate and no private key; are tls_cert and tls_key swapped?")]
+    /// The file contains a certificate and no private key.
+    #[error("contains a certificate and no private key; are tls_cert and tls_key swapped?")]
     CertificateForKey,
-    /// X.509 that cannot be read.
+    /// A certificate cannot be parsed.
     #[error(
-        "certificate {number} of {count} cannot be read: it is damaged, or not of version 3 (`openssl x509 -noout -text` shows which)"
+        "certificate {number} of {count} cannot be parsed: it is damaged or not of version 3 \
+         (`openssl x509 -noout -text` shows it)"
     )]
     BadCertificate {
-        /// Which one, from 1.
+        /// Its number in the file, from 1.
         number: usize,
-        /// How many there are.
+        /// The number of certificates in the file.
         count: usize,
     },
-    /// More than clients take in a handshake.
+    /// The chain is larger than clients accept in a handshake.
     #[error(
-        "its {count} certificates have {size} bytes, and clients take about 64 KiB; only those belong here that lead \
-         from the server's own to a root"
+        "its {count} certificates have {size} bytes, but clients accept about 64 KiB; keep only the certificate of the \
+         server and its intermediates"
     )]
     LongChain {
-        /// How many there are.
+        /// The number of certificates in the file.
         count: usize,
-        /// Their bytes together.
+        /// Their size in bytes.
         size: usize,
     },
-    /// Sections that look like certificates and are none to a reader of PEM.
+    /// Some sections of the file look like certificates but are not valid PEM.
     #[error(
-        "{read} of the {there} certificates in it can be read: a line of its own, '-----BEGIN CERTIFICATE-----', has to \
-         begin each, with no blanks, byte order mark or end of another one before it; `BEGIN TRUSTED CERTIFICATE` is of \
-         another kind"
+        "only {read} of {there} certificates can be read: each must begin with a line '-----BEGIN CERTIFICATE-----' \
+         without leading white space or byte order mark; 'BEGIN TRUSTED CERTIFICATE' is not supported"
     )]
     SkippedCertificates {
-        /// How many there seem to be.
+        /// The number of sections that look like certificates.
         there: usize,
-        /// How many can be read.
+        /// The number of certificates that can be read.
         read: usize,
     },
-    /// Also a key that is damaged inside.
+    /// The private key is damaged or of a kind that is not supported.
     #[error(
-        "the private key is damaged, or of a kind or size that is not supported (ring, which is used unless the program \
-         installs another provider in `init`, takes RSA with 2048 to 4096 bits, ECDSA with P-256 or P-384, and Ed25519)"
+        "the private key is damaged or not supported (ring, the default provider, supports RSA with 2048 to 4096 bits, \
+         ECDSA with P-256 or P-384, and Ed25519; `init` may install another provider)"
     )]
     UnsupportedKey,
-    /// Certificate and key are no pair.
+    /// The private key does not match the certificate.
     #[error(
-        "the private key does not belong to the certificate of tls_cert: of a chain the server's own comes first, and of \
-         several keys the first one counts"
+        "the private key does not match the first certificate of tls_cert (the certificate of the server must come first; \
+         if the file contains several keys, the first one is used)"
     )]
     OtherKey,
-    /// Since when, as RFC 3339 writes it.
+    /// The certificate has expired; the time in the format of RFC 3339.
     #[error("the certificate expired at {0}")]
     Expired(String),
-    /// Until when, as RFC 3339 writes it.
-    #[error("the certificate is not valid before {0}; is this machine's clock right?")]
+    /// The certificate is not valid yet; the time in the format of RFC 3339.
+    #[error("the certificate is not valid before {0}; check the clock of this machine")]
     NotYetValid(String),
-    /// A client CA that may sign nothing.
+    /// A certificate of the client CA is not a CA certificate.
     #[error(
-        "certificate {number} of {count} is not that of a CA: clients' certificates cannot be checked by it"
+        "certificate {number} of {count} is not a CA certificate, so it cannot verify client certificates"
     )]
     NoAuthority {
-        /// Which one, from 1.
+        /// Its number in the file, from 1.
         number: usize,
-        /// How many there are.
+        /// The number of certificates in the file.
         count: usize,
     },
     /// `getrandom(2)` failed.
-    #[error("the system gives no random bytes for the secret of session tickets")]
+    #[error("no random bytes for the key of session tickets (getrandom)")]
     NoRandom,
     /// `clock_gettime(2)` failed.
-    #[error("the system does not tell how long it runs, which session tickets are counted by")]
+    #[error("no clock for session tickets (clock_gettime)")]
     NoClock,
-    /// No memory file can be made of it.
-    #[error("cannot be handed to workers")]
+    /// No memory file can be created for the workers.
+    #[error("cannot be passed to workers")]
     NotHandedOut,
-    /// What it said.
-    #[error("the cryptography that this program installed for rustls cannot be used: {0}")]
+    /// The crypto provider that the program installed cannot be used; the reason.
+    #[error("the crypto provider that this program installed for rustls cannot be used: {0}")]
     Provider(String),
 }
