@@ -1,4 +1,4 @@
-//! The builder: options that are decided at run time, here by the program's own flags.
+//! The builder: options set at run time, here from command-line flags.
 //!
 //! ```text
 //! cargo run --release -p prefork-examples --example builder -- --listen 127.0.0.1:8081 --workers 4 --grace 10s
@@ -17,7 +17,8 @@ fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     while let Some(flag) = args.next() {
         let value = args.next().unwrap_or_default();
-        // Texts are read as in the environment; what cannot be used is an error of `run`.
+        // A text has the same syntax as in the environment. `run` returns an error if it is
+        // invalid.
         match flag.as_str() {
             "--listen" => prefork.listen(value),
             "--workers" => prefork.workers(value),

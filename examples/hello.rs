@@ -3,8 +3,8 @@
 //! ```text
 //! cargo run --release -p prefork-examples --example hello
 //! curl http://127.0.0.1:8080/              # hello from worker 0 (pid 4711)
-//! curl http://127.0.0.1:8080/slow?ms=1000  # answers after a second, also when stopped meanwhile
-//! curl http://127.0.0.1:8080/abort         # this worker dies, the next one answers
+//! curl http://127.0.0.1:8080/slow?ms=1000  # answers after a second, even if the server is stopped meanwhile
+//! curl http://127.0.0.1:8080/abort         # aborts this worker; the master starts another one
 //! ```
 
 use std::net::SocketAddr;
@@ -26,7 +26,8 @@ async fn main(listener: Listener, worker: Worker) -> std::io::Result<()> {
         .route("/peer", get(peer))
         .with_state(worker)
         .into_make_service_with_connect_info::<SocketAddr>();
-    // `tap_io` is what gives handlers the peer's address; a server that wants none leaves it out.
+    // `tap_io` makes the peer's address available to handlers. A server that does not need the
+    // address passes `listener` itself.
     axum::serve(listener.tap_io(|_| {}), app)
         .with_graceful_shutdown(prefork::shutdown())
         .await

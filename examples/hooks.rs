@@ -1,9 +1,9 @@
-//! All hooks, and what happens when.
+//! All hooks, and when they are called.
 //!
 //! ```text
 //! cargo run --release -p prefork-examples --example hooks
-//! kill -9 <a worker>     # spawn, recover
-//! kill -9 <the master>   # every worker notices, finishes and ends
+//! kill -9 <a worker>     # prints `spawn` and `recover`
+//! kill -9 <the master>   # each worker prints `master death`, drains and exits
 //! ```
 
 use std::fmt;
@@ -19,7 +19,7 @@ use prefork::{ChildCommand, ChildRecovered, ChildSpawned, LogLine, MasterReady};
     on_child_spawn = spawned,
     on_master_ready = ready,
     on_child_recover = recovered,
-    on_master_death = || print(format_args!("master death: {} is alone", std::process::id())),
+    on_master_death = || print(format_args!("master death: pid {} drains", std::process::id())),
     logger = log
 )]
 async fn main(listener: Listener) -> io::Result<()> {
@@ -31,13 +31,15 @@ async fn main(listener: Listener) -> io::Result<()> {
         .await
 }
 
-/// Before every start: the child may get other arguments, variables, another program.
+/// Called before every start of a worker.
+///
+/// It may change arguments, variables and the program.
 fn name_it(child: &mut ChildCommand) {
     const NAMES: [&str; 4] = ["red", "green", "blue", "yellow"];
     child.env("NAME", NAMES[child.slot() % NAMES.len()]);
 }
 
-/// After every start of a child.
+/// Called after every start of a worker.
 fn spawned(child: &ChildSpawned) {
     print(format_args!(
         "spawn: {} in slot {}",
@@ -46,7 +48,9 @@ fn spawned(child: &ChildSpawned) {
     ));
 }
 
-/// Once. A hook may also return a `Result`: an error stops all workers and ends the master.
+/// Called once, when the first worker of every slot was started.
+///
+/// A hook may also return a `Result`: an error stops all workers and ends the master.
 fn ready(master: &MasterReady) {
     print(format_args!(
         "ready: {:?} on {:?}",
@@ -55,9 +59,10 @@ fn ready(master: &MasterReady) {
     ));
 }
 
+/// Called after a worker that exited unexpectedly was replaced.
 fn recovered(child: &ChildRecovered) {
     print(format_args!(
-        "recover: {} took the place of {}",
+        "recover: {} replaces {}",
         child.new_pid(),
         child.old_pid()
     ));
@@ -67,8 +72,10 @@ fn log(line: &LogLine) {
     let _ = writeln!(io::stderr(), "{:?}: {line}", line.level());
 }
 
-/// `println!` panics if stdout is closed, as after `hooks | head -1`, and a panic of a hook ends the server. This ignores
-/// the error instead.
+/// Prints a line and ignores errors.
+///
+/// `println!` panics if stdout is closed, as after `hooks | head -1`, and a panic of a hook ends
+/// the server.
 fn print(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stdout(), "{line}");
 }

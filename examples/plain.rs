@@ -1,4 +1,4 @@
-//! The standard library alone: no runtime, no framework, a thread per connection.
+//! The standard library alone: no async runtime, a thread per connection.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::thread;
@@ -7,12 +7,12 @@ use prefork::net::{Listener, Stream};
 
 #[prefork::main(listen = "127.0.0.1:8080", workers = 2, shutdown_grace_period = "5s")]
 fn main(listener: Listener) -> io::Result<()> {
-    // Answers are finished before the worker ends: the scope waits for its threads.
+    // The scope waits for its threads, so all answers are finished before the worker exits.
     thread::scope(|scope| {
-        // `None`: the worker was asked to go, and nobody waits any more.
+        // `None`: the worker was asked to stop, and no connection waits in the queue.
         while let Some(connection) = listener.blocking_accept() {
             let (stream, _peer) = connection?;
-            // A client that is gone is no reason to end the worker.
+            // An error of one client must not end the worker.
             scope.spawn(|| answer(stream));
         }
         Ok(())
@@ -22,11 +22,11 @@ fn main(listener: Listener) -> io::Result<()> {
 fn answer(stream: Stream) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    // The request's head; an empty line ends it.
+    // Reads the head of the request, which ends with an empty line.
     loop {
         line.clear();
         match stream.read_line(&mut line)? {
-            // The client has closed its side, or was silent when the worker was asked to go.
+            // The client has closed its side, or was silent when the worker was asked to stop.
             0 => return Ok(()),
             1..=2 => break,
             _ => {}

@@ -1,5 +1,7 @@
-//! A child on demand from inside: does what it was told, and says it on the channel as a worker of
-//! prefork would. Runs before `main`: nothing allocates, prints or panics.
+//! What a scripted child does in its process.
+//!
+//! It plays its [`Behaviour`] and sends frames like a worker of prefork. It runs before `main`, so
+//! nothing here allocates, prints or panics.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -13,35 +15,35 @@ use nix::sys::socket::{MsgFlags, send};
 use crate::behaviour::Behaviour;
 use crate::constructor::{UNABLE, ended_by_request, on_termination};
 
-/// The status that a panic of Rust's ends a program with.
+/// The exit status of a Rust program after a panic.
 const PANICKED: i32 = 101;
 
-/// What a worker says when it serves.
+/// The frame of a worker that is ready.
 const READY: &[u8] = b"ready";
 
-/// More bytes than the 4,096 that a message may have.
+/// More than the 4,096 bytes that a frame may have.
 const TOO_LONG: [u8; 5000] = [b'x'; 5000];
 
-/// The descriptor of the channel, by the value of `PREFORK_CHILD`.
+/// Returns the descriptor of the channel, from the value of `PREFORK_CHILD`.
 pub(crate) fn channel_of(role: &str) -> Option<RawFd> {
     let (_, fd) = role.strip_prefix("1:")?.rsplit_once(':')?;
     fd.parse().ok()
 }
 
-/// Does what it was told to the end, and returns the status.
-pub(crate) fn act(behaviour: Behaviour, channel: OwnedFd) -> i32 {
-    match play(behaviour, &Channel { fd: channel }) {
+/// Plays the behavior to its end and returns the exit status.
+pub(crate) fn act(behavior: Behaviour, channel: OwnedFd) -> i32 {
+    match play(behavior, &Channel { fd: channel }) {
         Ok(status) => status,
         Err(_) => UNABLE,
     }
 }
 
-fn play(behaviour: Behaviour, channel: &Channel) -> nix::Result<i32> {
-    on_termination(termination(behaviour))?;
-    match behaviour {
+fn play(behavior: Behaviour, channel: &Channel) -> nix::Result<i32> {
+    on_termination(termination(behavior))?;
+    match behavior {
         Behaviour::Noop => return Ok(0),
         Behaviour::Exit(status) => return Ok(status.into()),
-        Behaviour::Signal(signal) => return die_by(signal),
+        Behaviour::Signal(signal) => return exit_by(signal),
         Behaviour::Panic(text) => {
             channel.say_last_words(text)?;
             return Ok(PANICKED);
@@ -50,7 +52,7 @@ fn play(behaviour: Behaviour, channel: &Channel) -> nix::Result<i32> {
         Behaviour::Unready => channel.greet()?,
         Behaviour::Late(delay) => {
             channel.greet()?;
-            if channel.outlasts(delay) {
+            if channel.stays_open(delay) {
                 channel.say(READY)?;
             }
         }
@@ -69,18 +71,21 @@ fn play(behaviour: Behaviour, channel: &Channel) -> nix::Result<i32> {
     Ok(0)
 }
 
-/// What SIGTERM does to it.
-fn termination(behaviour: Behaviour) -> SigHandler {
-    match behaviour {
+/// Returns the disposition of SIGTERM.
+fn termination(behavior: Behaviour) -> SigHandler {
+    match behavior {
         Behaviour::Deaf => SigHandler::SigIgn,
-        // It may be this one.
+        // The signal may be SIGTERM.
         Behaviour::Signal(_) => SigHandler::SigDfl,
         _ => SigHandler::Handler(ended_by_request),
     }
 }
 
-/// Some are blocked when a child begins, and a signal that is blocked ends nobody.
-fn die_by(signal: Signal) -> nix::Result<i32> {
+/// Sends the process this signal.
+///
+/// Some signals are blocked when a child starts, and a blocked signal does not end a process. So
+/// the signal is unblocked first.
+fn exit_by(signal: Signal) -> nix::Result<i32> {
     let mut mask = SigSet::empty();
     mask.add(signal);
     mask.thread_unblock()?;
@@ -88,8 +93,10 @@ fn die_by(signal: Signal) -> nix::Result<i32> {
     Ok(UNABLE)
 }
 
-/// A process that is stopped does not see the end of the channel; the kernel sees for it that the
-/// thread that started it ends, and its signal ends also what is stopped (`prctl(2)`).
+/// Stops the process.
+///
+/// A stopped process cannot notice the end of the channel. So it asks the kernel for SIGKILL when
+/// the thread that started it ends; SIGKILL also ends a stopped process (`prctl(2)`).
 fn stop() -> nix::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
     raise(Signal::SIGSTOP)
@@ -122,33 +129,38 @@ impl Channel {
 
     fn say(&self, frame: &[u8]) -> nix::Result<()> {
         match send(self.fd.as_raw_fd(), frame, MsgFlags::MSG_NOSIGNAL) {
-            // The master is gone, or does not listen: what follows sees it.
+            // The master has closed its end or does not read. The caller notices the end of the
+            // channel later.
             Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET | Errno::EAGAIN) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Sends until nobody is there to listen.
+    /// Sends frames until the master closes its end.
     fn flood(&self) {
         while self.becomes(PollFlags::POLLOUT) {
             let _ = self.say(b"noise");
         }
     }
 
-    /// Whether the other end is still there after this time.
-    fn outlasts(&self, time: Duration) -> bool {
+    /// Waits this long. Returns whether the other end is still open.
+    fn stays_open(&self, time: Duration) -> bool {
         let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
         let nothing = PollFlags::empty();
         let mut polled = [PollFd::new(self.fd.as_fd(), nothing)];
         poll(&mut polled, timeout) == Ok(0)
     }
 
-    /// Nothing is read: the end alone is reported without being asked for (`poll(2)`).
+    /// Waits until the master closes its end. Reads no frames.
+    ///
+    /// `poll(2)` reports the end of the channel even if no event was requested.
     fn wait_for_end(&self) {
         self.becomes(PollFlags::empty());
     }
 
-    /// Waits until it is as wanted or has ended; whether it has not.
+    /// Waits for these events or the end of the channel.
+    ///
+    /// Returns false if the channel has ended.
     fn becomes(&self, wanted: PollFlags) -> bool {
         let mut polled = [PollFd::new(self.fd.as_fd(), wanted)];
         while poll(&mut polled, PollTimeout::NONE) == Err(Errno::EINTR) {}

@@ -1,28 +1,30 @@
-//! The line by which a server says that it serves.
+//! The startup line of the master, which contains the addresses of a server.
 
 use std::net::SocketAddr;
 
-/// What the line says.
+/// The content of the startup line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Announcement {
     /// Name and address of each listener.
     pub(crate) addrs: Vec<(String, SocketAddr)>,
-    /// The process that wrote it, as it sees itself: in a PID namespace that is another number.
+    /// The id of the process that wrote the line, in its own PID namespace.
     pub(crate) pid: i32,
 }
 
 impl Announcement {
-    /// Reads `prefork: listening on http=127.0.0.1:80 with 2 workers (master pid 4711)`, and what
-    /// servers without listeners or without a master say instead.
+    /// Reads a startup line. `None`: the line is another one.
+    ///
+    /// Example: `prefork: listening on http=127.0.0.1:80 with 2 workers (master pid 4711)`. Servers
+    /// without a listener or without a master write other forms.
     pub(crate) fn read(line: &str) -> Option<Self> {
         let text = line.strip_prefix("prefork: ")?;
         let (text, pid) = text.strip_suffix(')')?.rsplit_once("pid ")?;
-        let (place, _) = text
+        let (state, _) = text
             .split_once(" with ")
             .or_else(|| text.split_once(" in a single process"))?;
-        let addrs = match place.strip_prefix("listening on ") {
+        let addrs = match state.strip_prefix("listening on ") {
             Some(addrs) => addrs.split(", ").map(read_addr).collect::<Option<_>>()?,
-            None if place == "running" => Vec::new(),
+            None if state == "running" => Vec::new(),
             None => return None,
         };
         let pid = pid.parse().ok()?;
@@ -65,11 +67,11 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_not() {
+    fn other_lines_are_not_read() {
         for line in [
             "",
             "listening on a=127.0.0.1:80 with 2 workers (master pid 7)",
-            "prefork: worker 0 (pid 7) was killed by SIGKILL at the age of 3 ms",
+            "prefork: worker 0 (pid 7) was killed by SIGKILL after 3ms",
             "prefork: SIGTERM from pid 7: stopping 2 workers within 5s",
             "prefork: listener 'a': cannot bind 127.0.0.1:80: in use (pid 7)",
         ] {

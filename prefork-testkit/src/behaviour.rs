@@ -1,51 +1,52 @@
-//! What a child on demand does, and the word by which it is told: one variable of its environment.
+//! The behavior of a scripted child, and its text form in an environment variable.
 //!
-//! Knows no process; `act` does what is said here.
+//! This file knows no process; `act` plays the behavior.
 
 use std::fmt;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-/// What a child of [`Children`](crate::Children) does instead of running the test program.
+/// What a worker of [`Children`](crate::Children) does.
 ///
-/// Those that live end with status 0 on SIGTERM, but for [`Deaf`](Self::Deaf) and
-/// [`Stuck`](Self::Stuck), and none of them outlives its master.
+/// A worker that keeps running exits with status 0 on SIGTERM, except [`Deaf`](Self::Deaf) and
+/// [`Stuck`](Self::Stuck). Every worker exits when its master dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Behaviour {
-    /// Ends at once with status 0.
+    /// Exits at once with status 0.
     Noop,
-    /// Ends at once with this status.
+    /// Exits at once with this status.
     Exit(u8),
-    /// Is ended at once by this signal; with status 125 if it is one that does not end a process.
+    /// Sends itself this signal at once. If the signal does not end a process, exits with status
+    /// 125.
     Signal(Signal),
-    /// Says these last words, as a panic does, and ends with status 101.
+    /// Reports this panic message to the master and exits with status 101.
     Panic(&'static str),
-    /// Is ready at once, and lives.
+    /// Is ready at once, and keeps running.
     Live,
-    /// Lives, and says nothing, as a program that does not know prefork: it counts as ready after
-    /// `healthy_after`.
+    /// Keeps running and sends no frame, like a program that does not use prefork. It is healthy
+    /// after `healthy_after`.
     Silent,
-    /// Is ready after this time, to the millisecond, and lives.
+    /// Is ready after this time (in whole milliseconds), and keeps running.
     Late(Duration),
-    /// Says that it will be ready, never is, and lives.
+    /// Announces that it will report readiness, never does, and keeps running.
     Unready,
-    /// Is ready at once, and ignores that it is asked to go: it has to be killed.
+    /// Is ready at once, and ignores the request to stop: the master must kill it.
     Deaf,
-    /// Is ready at once, and stops itself by SIGSTOP: it hangs, and has to be killed.
+    /// Is ready at once, and stops itself with SIGSTOP: the master must kill it.
     Stuck,
-    /// Is ready at once, and then sends the master one message after another.
+    /// Is ready at once, and then sends frames to the master without a pause.
     Flood,
-    /// Sends the master a message that is longer than any may be, and lives.
+    /// Sends the master a frame that is longer than allowed, and keeps running.
     Liar,
 }
 
 impl Behaviour {
-    /// Never allocates: it is read before `main`.
+    /// Reads the text form. It allocates nothing, because it runs before `main`.
     pub(crate) fn decode(text: &'static str) -> Option<Self> {
-        let (word, detail) = text.split_once(':').unwrap_or((text, ""));
-        Some(match word {
+        let (name, detail) = text.split_once(':').unwrap_or((text, ""));
+        Some(match name {
             "noop" => Self::Noop,
             "exit" => Self::Exit(detail.parse().ok()?),
             "signal" => Self::Signal(Signal::try_from(detail.parse::<i32>().ok()?).ok()?),
@@ -63,7 +64,7 @@ impl Behaviour {
     }
 }
 
-/// The word by which a child is told.
+/// Writes the text form for the environment of the child.
 impl fmt::Display for Behaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_behaviour_is_read_as_it_was_written() {
+    fn every_behavior_is_read_as_it_was_written() {
         let all = [
             Behaviour::Noop,
             Behaviour::Exit(255),
@@ -103,14 +104,14 @@ mod tests {
             Behaviour::Flood,
             Behaviour::Liar,
         ];
-        for behaviour in all {
-            let text: &'static str = behaviour.to_string().leak();
-            assert_eq!(Behaviour::decode(text), Some(behaviour), "{text}");
+        for behavior in all {
+            let text: &'static str = behavior.to_string().leak();
+            assert_eq!(Behaviour::decode(text), Some(behavior), "{text}");
         }
     }
 
     #[test]
-    fn other_words_are_refused() {
+    fn other_texts_are_rejected() {
         for text in ["", "noop ", "exit", "exit:256", "signal:0", "late:-1"] {
             assert_eq!(Behaviour::decode(text), None, "{text}");
         }

@@ -1,5 +1,6 @@
-//! Children on demand: a real master in the test's own process, and children that do what the test
-//! says, without a program of one's own.
+//! Scripted children: workers with a behavior that the test sets.
+//!
+//! Their master is real and runs in the test's process. The test needs no program for the workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,20 +16,21 @@ use crate::eventually::within;
 use crate::family::{Family, MARK, PATIENCE};
 use crate::process::{Child, child, is_own_zombie, reap, send};
 
-/// What the child reads before `main`.
+/// The variable that contains the behavior of a child, which reads it before `main`.
 const VARIABLE: &str = "PREFORK_TESTKIT_CHILD";
 
-/// How long a dead child is left to its master, which wants to know how it ended.
-const MASTERS_TURN: Duration = Duration::from_secs(1);
+/// How long a master may take to reap a killed child.
+const MASTER_REAP_TIME: Duration = Duration::from_secs(1);
 
-/// Children that do what the test says.
+/// Workers whose behavior the test sets, for a master in the test's process.
 ///
-/// Each is the test's own program, started again by the master, as the children of a real server
-/// are. It does what its [`Behaviour`] says and ends before any test, or a `main` with
+/// Each worker is the test program itself, started again by the master like the workers of a real
+/// server. It plays its [`Behaviour`] and exits before any test, or a `main` with
 /// `harness = false`, begins.
 ///
-/// Dropping it kills all of them that are left and waits until they are gone, also when the test
-/// panics. A master that wants more of them ends with the producer's error.
+/// When the value is dropped, also by a panic of the test, it kills the workers that are left and
+/// waits until they have exited. A master that then starts another worker ends with an error of
+/// `child_producer`.
 ///
 /// # Examples
 /// ```
@@ -40,12 +42,12 @@ const MASTERS_TURN: Duration = Duration::from_secs(1);
 ///     .workers(2)
 ///     .child_producer(children.producer())
 ///     .start()
-///     .expect("it can be started");
-/// eventually("both", || (children.alive().len() == 2).then_some(()));
+///     .expect("the master starts");
+/// eventually("both workers", || (children.alive().len() == 2).then_some(()));
 /// children.kill_child(0);
-/// eventually("a successor", || (children.starts() == 3).then_some(()));
+/// eventually("a replacement", || (children.starts() == 3).then_some(()));
 /// master.stop();
-/// master.wait().expect("it was asked to stop");
+/// master.wait().expect("a requested stop is not an error");
 /// assert!(children.alive().is_empty());
 /// ```
 pub struct Children {
@@ -53,36 +55,36 @@ pub struct Children {
     script: Arc<Mutex<Script>>,
 }
 
-/// One start of a child.
+/// One start of a worker, for which [`Children::choosing`] selects the behavior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
-    /// The slot that the child will fill, from 0.
+    /// The slot that the worker will fill, from 0.
     pub slot: usize,
-    /// How many children were started in this slot before.
+    /// How many workers were started in this slot before.
     pub nth: usize,
 }
 
-/// What the children are told.
+/// Selects the behavior of each child and counts the starts.
 struct Script {
     choose: Box<dyn FnMut(Start) -> Behaviour + Send>,
-    /// How many starts there were, by slot.
+    /// The number of starts, by slot.
     starts: BTreeMap<usize, usize>,
-    /// The test has ended: nobody is started any more.
+    /// The test has ended: no child is started any more.
     is_over: bool,
 }
 
 impl Children {
-    /// All of them do the same.
-    pub fn new(behaviour: Behaviour) -> Self {
-        Self::choosing(move |_| behaviour)
+    /// Creates workers that all have the same behavior.
+    pub fn new(behavior: Behaviour) -> Self {
+        Self::choosing(move |_| behavior)
     }
 
-    /// Each does what is chosen for it at its start.
+    /// Creates workers whose behavior a function selects at each start.
     ///
     /// # Examples
     /// ```
     /// # use prefork_testkit::{Behaviour, Children};
-    /// // Each slot has two that crash, and then one that lives.
+    /// // In each slot two workers crash; the third one lives.
     /// let children = Children::choosing(|start| match start.nth {
     ///     0 | 1 => Behaviour::Exit(1),
     ///     _ => Behaviour::Live,
@@ -100,29 +102,27 @@ impl Children {
         }
     }
 
-    /// What makes the children of a master these:
-    /// [`child_producer`](prefork::Prefork::child_producer) takes it. Several masters may share
-    /// them.
+    /// Returns the function for [`child_producer`](prefork::Prefork::child_producer) of the master.
+    ///
+    /// Several masters may use functions of the same value.
     pub fn producer(
         &self,
     ) -> impl FnMut(&mut ChildCommand) -> Result<(), &'static str> + Send + 'static {
         let mark = self.family.mark().to_owned();
         let script = Arc::clone(&self.script);
         move |command| {
-            let behaviour = lock(&script).next(command.slot())?;
-            command
-                .env(MARK, &mark)
-                .env(VARIABLE, behaviour.to_string());
+            let behavior = lock(&script).next(command.slot())?;
+            command.env(MARK, &mark).env(VARIABLE, behavior.to_string());
             Ok(())
         }
     }
 
-    /// How many were asked for, first ones and replacements.
+    /// Returns the number of starts, of first workers and of replacements.
     pub fn starts(&self) -> usize {
         lock(&self.script).starts.values().sum()
     }
 
-    /// Those that are alive at this moment, by slot.
+    /// Returns the workers that run at this moment, by slot.
     pub fn alive(&self) -> Vec<Child> {
         let members = self.family.members().into_iter();
         let mut children: Vec<Child> = members.filter_map(child).collect();
@@ -130,30 +130,40 @@ impl Children {
         children
     }
 
-    /// Sends the child in this slot a signal and says which one it was.
+    /// Sends a signal to the worker in this slot and returns that worker.
+    ///
+    /// Waits until the slot has a worker.
     ///
     /// # Panics
-    /// If no child comes into the slot within [`LIMIT`].
+    /// If the slot has no worker within [`LIMIT`].
     #[track_caller]
     pub fn signal_child(&self, slot: usize, signal: Signal) -> Child {
         let find = || self.alive().into_iter().find(|child| child.slot == slot);
         let Some(child) = within(LIMIT, find) else {
-            panic!("slot {slot} stays empty; alive are {:?}", self.alive());
+            let seconds = LIMIT.as_secs();
+            panic!(
+                "no worker in slot {slot} within {seconds}s; running: {:?}",
+                self.alive()
+            );
         };
         send(child.pid, signal);
         child
     }
 
-    /// Kills the child in this slot with SIGKILL and says which one it was.
+    /// Sends SIGKILL to the worker in this slot and returns that worker.
+    ///
+    /// Waits until the slot has a worker.
     ///
     /// # Panics
-    /// If no child comes into the slot within [`LIMIT`].
+    /// If the slot has no worker within [`LIMIT`].
     #[track_caller]
     pub fn kill_child(&self, slot: usize) -> Child {
         self.signal_child(slot, Signal::SIGKILL)
     }
 
-    /// Kills all that are left, and waits until nothing of them is; whether that was achieved.
+    /// Kills all children that are left and waits until they have exited.
+    ///
+    /// Returns false if one has not.
     fn end(&self) -> bool {
         lock(&self.script).is_over = true;
         let mut killed = BTreeSet::new();
@@ -165,27 +175,32 @@ impl Children {
             killed.extend(members.iter().copied());
             members.is_empty().then_some(())
         };
-        let is_gone = within(PATIENCE, is_empty).is_some();
-        killed.into_iter().for_each(wait_for);
-        is_gone
+        let have_exited = within(PATIENCE, is_empty).is_some();
+        killed.into_iter().for_each(wait_until_reaped);
+        have_exited
     }
 }
 
-/// A child that was killed is reaped by its master, which holds it by descriptor; where no master is
-/// left to do it, here.
-fn wait_for(pid: i32) {
+/// Waits until the master has reaped a killed child.
+///
+/// If no master is left, reaps the child itself.
+///
+/// The master comes first, because it needs the exit status.
+fn wait_until_reaped(pid: i32) {
     let is_reaped = || (!is_own_zombie(pid)).then_some(());
-    if within(MASTERS_TURN, is_reaped).is_none() {
+    if within(MASTER_REAP_TIME, is_reaped).is_none() {
         reap(pid);
     }
 }
 
 impl Script {
+    /// Returns the behavior of the next child in this slot.
+    ///
     /// # Errors
-    /// The test has ended.
+    /// The `Children` were dropped.
     fn next(&mut self, slot: usize) -> Result<Behaviour, &'static str> {
         if self.is_over {
-            return Err("the test's `Children` were dropped before its master");
+            return Err("`ScriptedChildren` were dropped before the master ended");
         }
         let count = self.starts.entry(slot).or_default();
         let start = Start { slot, nth: *count };
@@ -194,25 +209,27 @@ impl Script {
     }
 }
 
-/// A choice that panicked is the master's error, and changes nothing here.
+/// Locks the script.
+///
+/// A panic of the test's function is an error of the master, and leaves the script intact.
 fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {
     script.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Children {
     fn drop(&mut self) {
-        let is_gone = self.end();
+        let have_exited = self.end();
         // A second panic would abort the whole test program.
         assert!(
-            is_gone || std::thread::panicking(),
-            "SIGKILL does not end the children"
+            have_exited || std::thread::panicking(),
+            "scripted workers did not exit after SIGKILL"
         );
     }
 }
 
 impl fmt::Debug for Children {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Children")
+        f.debug_struct("ScriptedChildren")
             .field("alive", &self.alive())
             .field("starts", &self.starts())
             .finish_non_exhaustive()

@@ -1,15 +1,15 @@
-//! Where a child on demand leaves the test program: before `main`.
+//! A constructor, in which a scripted child plays its behavior before `main`.
 //!
-//! A child of a master in a test is the test binary, started again. Its test harness would run all
-//! tests once more, each with masters and children of its own. So what the child is to do has to
-//! happen before any harness, also before a `main` of the user's with `harness = false`, and without
-//! a word in the user's code: that leaves the list of constructors that the C library calls
-//! (`.init_array` in the System V ABI). The price: this one is in every program that names the
-//! testkit, where it reads one variable, and it must do with little: Rust's runtime is not set up
-//! yet, so that nothing here allocates, prints or panics.
+//! The process of a scripted child is the test program, started again. Its test harness would run
+//! all tests again, each with its own masters and children. So the child must play its behavior and
+//! exit before any harness, and before a `main` with `harness = false`, without any code of the
+//! user. Only a constructor does that: a function in the list that the C library calls before
+//! `main` (`.init_array` in the System V ABI). The price is that every program that uses the
+//! testkit contains the constructor, which reads one variable there. The runtime of Rust is not set
+//! up at that time, so nothing here allocates, prints or panics.
 //!
-//! The testkit's only unsafe code, and for that reason also [`with_default_signals`], which runs in a
-//! child between fork and exec.
+//! This file has all unsafe code of the testkit. Therefore it also contains
+//! [`with_default_signals`], whose function runs in a child between fork and exec.
 #![expect(unsafe_code, reason = "system calls that only this file makes")]
 
 use std::ffi::CStr;
@@ -23,51 +23,53 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use crate::act::{act, channel_of};
 use crate::behaviour::Behaviour;
 
-/// The status of a child that cannot do what it was told, or not understand it.
+/// The exit status of a child that cannot read or play its behavior.
 pub(crate) const UNABLE: i32 = 125;
 
-/// `children::VARIABLE`, as C reads it.
-const BEHAVIOUR: &CStr = c"PREFORK_TESTKIT_CHILD";
+/// The same name as `children::VARIABLE`.
+const BEHAVIOR: &CStr = c"PREFORK_TESTKIT_CHILD";
 const ROLE: &CStr = c"PREFORK_CHILD";
 
 #[ctor::ctor(unsafe)]
-fn leave_the_test_program() {
-    let (Some(behaviour), Some(role)) = (variable(BEHAVIOUR), variable(ROLE)) else {
-        // A test program, as everybody starts it.
+fn run_before_main() {
+    let (Some(behavior), Some(role)) = (variable(BEHAVIOR), variable(ROLE)) else {
+        // This process is a test program, not a scripted child.
         return;
     };
-    let behaviour = Behaviour::decode(behaviour);
-    let status = match (behaviour, channel_of(role).and_then(channel)) {
-        (Some(behaviour), Some(channel)) => act(behaviour, channel),
-        // To go on would run the tests.
+    let behavior = Behaviour::decode(behavior);
+    let status = match (behavior, channel_of(role).and_then(channel)) {
+        (Some(behavior), Some(channel)) => act(behavior, channel),
+        // Returning would run the tests.
         _ => UNABLE,
     };
     end(status);
 }
 
 fn variable(name: &CStr) -> Option<&'static str> {
-    // SAFETY: the name ends with a NUL, and no other thread exists that could write the environment.
+    // SAFETY: the name ends with a NUL, and no other thread exists that could change the
+    // environment.
     let value = unsafe { libc::getenv(name.as_ptr()) };
     if value.is_null() {
         return None;
     }
-    // SAFETY: `getenv` returns a string that ends with a NUL and stays until somebody changes the
-    // environment: nobody does before this process ends, or before the constructor has returned.
+    // SAFETY: `getenv` returns a string that ends with a NUL and is valid until the environment
+    // changes. It does not change before this process exits or the constructor returns.
     let value = unsafe { CStr::from_ptr(value) };
     value.to_str().ok()
 }
 
 fn channel(fd: RawFd) -> Option<OwnedFd> {
-    // SAFETY: F_GETFD takes no pointer, and any number may be asked about (fcntl(2)).
+    // SAFETY: F_GETFD takes no pointer, and accepts any number as a descriptor (fcntl(2)).
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
     if flags == -1 {
         return None;
     }
-    // SAFETY: it is open, and was given to this process for the channel; nothing else has it.
+    // SAFETY: the descriptor is open. The master passed it to this process for the channel, and no
+    // other code owns it.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The signals that mean something to a master: all that it does not leave to the system.
+/// The signals that a master handles.
 const SERVER_SIGNALS: [Signal; 8] = [
     Signal::SIGTERM,
     Signal::SIGQUIT,
@@ -79,26 +81,30 @@ const SERVER_SIGNALS: [Signal; 8] = [
     Signal::SIGTTOU,
 ];
 
-/// Starts the program with the default disposition of each signal that a master handles.
+/// Resets the signals that a master handles to their default disposition.
 ///
-/// A shell without job control starts what stands before `&` with SIGINT and SIGQUIT ignored, and
-/// `nohup` starts its program with SIGHUP ignored. A master keeps that, so that a test could not stop it.
+/// The program of the command starts with them.
 ///
-/// Only if one of them is ignored here: a function before exec makes the standard library fork, which is slower
-/// than `posix_spawn(3)`.
+/// A shell without job control starts a command before `&` with SIGINT and SIGQUIT ignored, and
+/// `nohup` starts its program with SIGHUP ignored. A master keeps ignoring these signals, so a test
+/// could not stop it with them.
+///
+/// If this process ignores none of them, the command is not changed: a function before exec makes
+/// the standard library fork, which is slower than `posix_spawn(3)`.
 pub(crate) fn with_default_signals(command: &mut Command) -> &mut Command {
     if !SERVER_SIGNALS.into_iter().any(is_ignored) {
         return command;
     }
-    // SAFETY: the function runs after a fork of a process with threads. It only calls sigaction(2),
-    // which is async-signal-safe.
+    // SAFETY: the function runs after a fork of a process with several threads. It only calls
+    // sigaction(2), which is async-signal-safe.
     unsafe { command.pre_exec(reset_signals) }
 }
 
 fn is_ignored(signal: Signal) -> bool {
-    // SAFETY: sigaction is plain data, for which all zeroes is a value.
+    // SAFETY: sigaction is plain data, for which all zeroes are a valid value.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: nothing is set, and `action` has room for what is there.
+    // SAFETY: the new action is null, so nothing is set. `action` is valid for writes of the old
+    // action.
     let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), &raw mut action) };
     result == 0 && action.sa_sigaction == libc::SIG_IGN
 }
@@ -112,20 +118,20 @@ fn reset_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// What SIGTERM means from here on.
+/// Sets the disposition of SIGTERM.
 pub(crate) fn on_termination(handler: SigHandler) -> nix::Result<()> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the one handler there is, `ended_by_request`, only calls `_exit`, which is
-    // async-signal-safe (signal-safety(7)).
+    // SAFETY: the only handler, `ended_by_request`, only calls `_exit`, which is async-signal-safe
+    // (signal-safety(7)).
     unsafe { sigaction(Signal::SIGTERM, &action) }.map(drop)
 }
 
-/// The handler of those who go when they are asked to.
+/// The SIGTERM handler of a child that exits when it is asked to stop.
 pub(crate) extern "C" fn ended_by_request(_: i32) {
     end(0);
 }
 
-/// No destructor, no `atexit`: nothing was set up that they could find.
+/// Exits without destructors and `atexit` functions: nothing was set up for them yet.
 fn end(status: i32) -> ! {
     // SAFETY: `_exit` has no obligations.
     unsafe { libc::_exit(status) }

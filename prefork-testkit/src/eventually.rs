@@ -1,19 +1,22 @@
-//! Waiting for a fact.
+//! Waiting until a fact is true.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for a fact before it fails: a limit for what never comes, not an
-/// expectation.
+/// How long a test waits for a fact before it fails: 30 seconds.
+///
+/// It is a limit for facts that never become true, not an expected duration.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// How often it is asked meanwhile.
+/// The pause between two calls of the function that is asked.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Asks until there is an answer.
+/// Calls a function until it returns `Some`, and returns the value.
+///
+/// `what` describes the expected fact in the message of the panic.
 ///
 /// # Panics
-/// When there is none within [`LIMIT`], with what was waited for.
+/// If the function has not returned `Some` within [`LIMIT`].
 ///
 /// # Examples
 /// ```
@@ -30,11 +33,11 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     match within(LIMIT, ask) {
         Some(answer) => answer,
-        None => panic!("waited {} s in vain for {what}", LIMIT.as_secs()),
+        None => panic!("timed out after {}s: waiting for {what}", LIMIT.as_secs()),
     }
 }
 
-/// Asks until there is an answer or the time is over; at least once.
+/// Calls a function until it returns `Some` or the time is over, at least once.
 pub(crate) fn within<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let give_up_at = Instant::now() + limit;
     loop {
@@ -51,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_asks_once_even_when_there_is_no_time() {
+    fn the_function_is_called_once_even_if_the_limit_is_zero() {
         assert_eq!(within(Duration::ZERO, || Some(1)), Some(1));
         assert_eq!(within(Duration::ZERO, || None::<u8>), None);
     }

@@ -1,5 +1,7 @@
-//! All processes that come from one start of a server, however they are related by now: an orphan
-//! of a killed master has another parent, but still the environment that it was started with.
+//! All processes that descend from one start of a server.
+//!
+//! They are found by a variable in their environment, not by their parents: an orphan of a killed
+//! master has another parent and the same environment.
 
 use std::collections::BTreeSet;
 use std::process;
@@ -12,23 +14,25 @@ use nix::sys::signal::Signal;
 use crate::eventually::within;
 use crate::process::{Identity, all, inner_pid, send, variable};
 
-/// The variable that marks them.
+/// The variable that marks the processes.
 pub(crate) const MARK: &str = "TESTKIT_OF_PREFORK";
 
-/// How long processes that were killed may take to go; the kernel needs milliseconds.
+/// How long killed processes may take to exit. The kernel needs milliseconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The processes of one start.
 #[derive(Debug)]
 pub(crate) struct Family {
     mark: String,
-    /// A process that ends loses its environment first and its descriptors later: who was a member
-    /// once stays one until it has really ended.
+    /// The processes that were found so far and have not exited.
+    ///
+    /// An exiting process loses its environment first and closes its descriptors later. So a known
+    /// process is kept until it has exited.
     known: Mutex<BTreeSet<Identity>>,
 }
 
 impl Family {
-    /// One that nobody belongs to yet.
+    /// Creates a set without processes, with a new mark.
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -38,11 +42,12 @@ impl Family {
         }
     }
 
-    /// What [`MARK`] is to be set to.
+    /// Returns the value of [`MARK`] for these processes.
     pub(crate) fn mark(&self) -> &str {
         &self.mark
     }
 
+    /// Returns the ids of all processes that have not exited.
     pub(crate) fn members(&self) -> Vec<i32> {
         let is_marked = |pid: &i32| variable(*pid, MARK).as_deref() == Some(&self.mark);
         let marked = all().into_iter().filter(is_marked);
@@ -52,13 +57,15 @@ impl Family {
         known.iter().map(|member| member.pid).collect()
     }
 
-    /// The member that calls itself by this number.
+    /// Returns the process whose id in its own PID namespace is this one.
     pub(crate) fn find(&self, inner: i32) -> Option<i32> {
-        let is_it = |pid: &i32| inner_pid(*pid) == Some(inner);
-        self.members().into_iter().find(is_it)
+        let has_pid = |pid: &i32| inner_pid(*pid) == Some(inner);
+        self.members().into_iter().find(has_pid)
     }
 
-    /// Kills every member until none is left; whether that was achieved.
+    /// Kills all processes and waits until they have exited.
+    ///
+    /// Returns false if one has not.
     pub(crate) fn end(&self) -> bool {
         let is_empty = || {
             let members = self.members();

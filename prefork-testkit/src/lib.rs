@@ -1,9 +1,9 @@
-//! Proves a pre-forking server in its own tests: real servers, real children, facts instead of
-//! sleeps.
+//! Tests for servers built with prefork.
 //!
-//! A [`Server`] describes a program under test, [`Server::start`] runs it on a free port and waits
-//! until it says that it serves. From then on the test kills its workers, signals its master, reads
-//! its log; when the test ends, also by a panic, nothing of the server is left.
+//! A [`Server`] describes the program under test. [`Server::start`] starts it on a free port and
+//! waits for its startup line: its listeners are bound, and the first worker of every slot was
+//! started. Then the test can kill workers, send signals to the master and read the log. When the
+//! test ends, also by a panic, all processes of the server are killed.
 //!
 //! ```no_run
 //! use prefork_testkit::Server;
@@ -11,31 +11,33 @@
 //! // In a test of the package that the binary belongs to: `env!("CARGO_BIN_EXE_hello")`.
 //! let mut server = Server::new("target/debug/hello").env("PREFORK_WORKERS", "2").start();
 //! let killed = server.kill_child(0);
-//! let successor = server.wait_for_successor(killed);
-//! assert_eq!(successor.slot, 0);
+//! let replacement = server.wait_for_successor(killed);
+//! assert_eq!(replacement.slot, 0);
 //! assert!(server.stop().success());
 //! ```
 //!
-//! What a whole server is too much for:
+//! Many tests do not need a whole server:
 //!
-//! | to test | take |
+//! | to test | use |
 //! |---|---|
-//! | hooks, limits, a recovery policy | [`Children`]: a master in the test itself, children that crash, hang or come late as the test says |
-//! | the body | [`TestWorker`]: a worker in the test itself, which plays the master |
-//! | what is logged | [`MemoryLog`] |
-//! | a server that has to be told its port | [`free_addr`], [`free_port`] |
+//! | hooks, limits, the recovery policy | [`Children`]: a real master in the test's process, with workers that crash, hang or start late as the test demands |
+//! | the body of `main` | [`TestWorker`]: a worker in the test's process; the test acts as its master |
+//! | log lines | [`MemoryLog`] |
+//! | a server that needs a port number before it starts | [`free_addr`], [`free_port`] |
 //!
-//! Nothing here asserts time. A wait ends with the fact that it waits for; its limit ([`LIMIT`]) is
-//! so generous that only a fact that never comes reaches it.
+//! No function here measures time. Each wait ends when the expected fact is true. Its limit
+//! ([`LIMIT`]) is so long that a test reaches it only if the fact never becomes true.
 //!
 //! # Limitations
 //!
-//! - Linux: processes are read from `/proc`.
-//! - A process of the server that empties its environment can no longer be told from others, and is
-//!   not ended with it.
-//! - [`Children`] are the test program, started again, and leave it by a constructor before `main`
-//!   that every program contains which names this crate: name it in tests only. Constructors of
-//!   other crates may run before it, in each child.
+//! - Linux only: the testkit reads processes from `/proc`.
+//! - The testkit finds the processes of a server by a variable in their environment. It does not
+//!   find, and does not kill, a process that empties its environment or was started with an empty
+//!   one.
+//! - The processes of [`Children`] are the test program itself, started again. A constructor, which
+//!   runs before `main`, ends them there. Every program that uses this crate contains the
+//!   constructor: use the crate in tests only. Constructors of other crates may run before it, in
+//!   each of these processes.
 
 mod act;
 mod announcement;

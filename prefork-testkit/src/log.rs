@@ -1,11 +1,13 @@
-//! What a server writes, line by line, as it comes.
+//! The output of a server, line by line.
 
 use std::io::{BufRead, BufReader, PipeReader};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The captured lines of stdout and stderr, in one order: both are the same pipe.
+/// The captured lines of stdout and stderr.
+///
+/// Both are the same pipe, so the lines are in the order in which they were written.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log {
     shared: Arc<Shared>,
@@ -20,12 +22,12 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     lines: Vec<String>,
-    /// Nobody has the other end of the pipe any more.
+    /// All copies of the writing end of the pipe are closed.
     has_ended: bool,
 }
 
 impl Log {
-    /// Reads the pipe on a thread of its own, until its last writer is gone.
+    /// Reads the pipe on another thread until its writing end is closed.
     pub(crate) fn capture(reader: PipeReader) -> Self {
         let log = Self::default();
         let captured = log.clone();
@@ -43,25 +45,27 @@ impl Log {
         self.state().lines.clone()
     }
 
-    /// The first line that fits, as soon as it is there.
+    /// Waits for the first matching line.
+    ///
+    /// `None`: no line matched within the limit or before the end.
     pub(crate) fn find(&self, limit: Duration, fits: impl Fn(&str) -> bool) -> Option<String> {
         let mut seen = 0;
         self.wait(limit, |state| {
             let new = &state.lines[seen..];
             seen = state.lines.len();
             let found = new.iter().find(|line| fits(line)).cloned();
-            // After the end there is nothing to wait for.
+            // After the end no line follows.
             (found.is_some() || state.has_ended).then_some(found)
         })
         .flatten()
     }
 
-    /// Whether no process is left that could write more.
+    /// Whether no process is left that can write to the log.
     pub(crate) fn has_ended(&self) -> bool {
         self.state().has_ended
     }
 
-    /// Waits until everything is here; whether it is.
+    /// Waits until the log is complete. Returns false if it is not within the limit.
     pub(crate) fn wait_for_end(&self, limit: Duration) -> bool {
         self.wait(limit, |state| state.has_ended.then_some(()))
             .is_some()
@@ -99,7 +103,7 @@ impl Log {
     }
 }
 
-/// For the message of a panic.
+/// Writes the log for the message of a panic.
 impl std::fmt::Display for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("the server's log:")?;
@@ -122,10 +126,12 @@ mod tests {
     use crate::LIMIT;
 
     #[test]
-    fn lines_are_found_as_they_come_and_none_after_the_end() {
-        let (reader, mut writer) = pipe().expect("descriptors");
+    fn lines_are_found_when_they_arrive_and_the_search_ends_with_the_log() {
+        let (reader, mut writer) = pipe().expect("free descriptors");
         let log = Log::capture(reader);
-        writer.write_all(b"one\ntwo\nthr").expect("somebody reads");
+        writer
+            .write_all(b"one\ntwo\nthr")
+            .expect("the log reads the pipe");
         assert_eq!(
             log.find(LIMIT, |line| line == "two"),
             Some("two".to_owned())

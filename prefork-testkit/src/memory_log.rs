@@ -1,4 +1,4 @@
-//! A logger that keeps the master's lines for assertions.
+//! A logger that stores the log lines of a master, for assertions.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,9 @@ use prefork::{Level, LogLine};
 use crate::LIMIT;
 use crate::eventually::within;
 
-/// Keeps what a master in the test's own process logs. Clones share the lines.
+/// Stores the log lines of a master in the test's process.
+///
+/// Clones share the lines.
 ///
 /// # Examples
 /// ```
@@ -25,53 +27,55 @@ use crate::eventually::within;
 ///     .child_producer(children.producer())
 ///     .logger(log.logger())
 ///     .start()
-///     .expect("it can be started");
+///     .expect("the master starts");
 /// let line = log.wait_for(|line| line.text.contains("exited with status 7"));
 /// assert_eq!(line.level, Level::Error);
 /// # master.stop();
-/// # master.wait().expect("it was asked to stop");
+/// # master.wait().expect("a requested stop is not an error");
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLog {
     lines: Arc<Mutex<Vec<KeptLine>>>,
 }
 
-/// A line that a [`MemoryLog`] has kept.
+/// A log line that a [`MemoryLog`] has stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptLine {
-    /// How much it should be noticed.
+    /// The level of the line.
     pub level: Level,
-    /// What it says, without the name in front that stderr shows.
+    /// The text of the line, without the prefix `prefork: ` that the line has on stderr.
     pub text: String,
 }
 
 impl MemoryLog {
-    /// An empty one.
+    /// Creates an empty log.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What [`Prefork::logger`](prefork::Prefork::logger) takes.
+    /// Returns the function for [`Prefork::logger`](prefork::Prefork::logger).
     pub fn logger(&self) -> impl FnMut(&LogLine<'_>) + Send + 'static {
         let log = self.clone();
         move |line| {
-            let kept = KeptLine {
+            let captured = KeptLine {
                 level: line.level(),
                 text: line.to_string(),
             };
-            log.lock().push(kept);
+            log.lock().push(captured);
         }
     }
 
-    /// All lines so far, in their order.
+    /// Returns all lines so far, in order.
     pub fn lines(&self) -> Vec<KeptLine> {
         self.lock().clone()
     }
 
-    /// The first line that fits, of those that are there already and those that come.
+    /// Waits for the first matching line and returns it.
+    ///
+    /// Lines that were logged before the call match too.
     ///
     /// # Panics
-    /// If none comes within [`LIMIT`]; the message shows the lines.
+    /// If no line matches within [`LIMIT`]. The message contains all lines.
     #[track_caller]
     pub fn wait_for(&self, mut fits: impl FnMut(&KeptLine) -> bool) -> KeptLine {
         let mut seen = 0;
@@ -81,16 +85,19 @@ impl MemoryLog {
             seen = lines.len();
             found
         });
-        found.unwrap_or_else(|| panic!("waited in vain for a line; {self}"))
+        found.unwrap_or_else(|| {
+            let seconds = LIMIT.as_secs();
+            panic!("no matching log line within {seconds}s; {self}")
+        })
     }
 
-    /// What the test does with a line cannot leave the list half written.
+    /// Locks the lines. A panic of the test while it holds the lock leaves them intact.
     fn lock(&self) -> MutexGuard<'_, Vec<KeptLine>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// For the message of a panic.
+/// Writes the log for the message of a panic.
 impl fmt::Display for MemoryLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the master's log:")?;
@@ -105,7 +112,7 @@ impl fmt::Display for MemoryLog {
     }
 }
 
-/// As `Error: worker 0 …`.
+/// Writes the line as `Error: worker 0 …`.
 impl fmt::Display for KeptLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.level, self.text)

@@ -1,4 +1,4 @@
-//! Processes as `/proc` shows them.
+//! Processes, as read from `/proc`.
 
 use std::fs;
 
@@ -6,16 +6,18 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-/// A child of a master.
+/// A worker process of a master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Child {
-    /// The place that it fills, from 0.
+    /// The slot that it fills, from 0.
     pub slot: usize,
     /// Its process id.
     pub pid: i32,
 }
 
-/// One process, told from a later one of the same number by the time of its start.
+/// One process.
+///
+/// The time of its start distinguishes it from a later process with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Identity {
     pub(crate) pid: i32,
@@ -23,11 +25,13 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// `None` when it has ended: it is gone, or a zombie none of whose threads still ends.
+    /// Returns the process with this id. `None`: it has exited.
+    ///
+    /// A zombie counts as exited once all of its other threads have ended.
     pub(crate) fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Behind the name, which stands in brackets and may hold any character: proc_pid_stat(5)
-        // counts the state as field 3, the threads as 20, the start as 22.
+        // The name is in parentheses and may contain any character, so the fields are read behind
+        // it. In proc_pid_stat(5) the state is field 3, the number of threads 20, the start 22.
         let (_, fields) = stat.rsplit_once(") ")?;
         let fields: Vec<&str> = fields.split(' ').collect();
         let field = |number: usize| fields.get(number - 3).copied();
@@ -41,7 +45,7 @@ impl Identity {
     }
 }
 
-/// All processes of this machine that can be seen.
+/// Returns the ids of all processes in `/proc`.
 pub(crate) fn all() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -50,8 +54,9 @@ pub(crate) fn all() -> Vec<i32> {
     entries.filter_map(|entry| name(entry.ok()?)).collect()
 }
 
-/// The variable in the environment that the process was started with. Nothing for a process that is
-/// gone, a zombie included.
+/// Returns a variable of the environment with which the process was started.
+///
+/// `None` if it is not set, and for a process that has exited, such as a zombie.
 pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     environment.split(|&byte| byte == 0).find_map(|pair| {
@@ -60,30 +65,30 @@ pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
     })
 }
 
-/// The children of this master, by slot.
+/// Returns the children of this master, by slot.
 pub(crate) fn children_of(master: i32) -> Vec<Child> {
-    let is_own = |pid: &i32| parent(*pid) == Some(master);
-    let own = all().into_iter().filter(is_own);
-    let mut children: Vec<Child> = own.filter_map(child).collect();
+    let is_child = |pid: &i32| parent(*pid) == Some(master);
+    let processes = all().into_iter().filter(is_child);
+    let mut children: Vec<Child> = processes.filter_map(child).collect();
     children.sort_unstable();
     children
 }
 
-/// The process as a child of a master, if it is one.
+/// Returns the process as a child of a master, if it is one.
 pub(crate) fn child(pid: i32) -> Option<Child> {
-    // A worker that had other threads when it read the variable has blanked its first byte.
+    // If a worker has other threads when it reads the variable, it overwrites the first byte.
     let role = variable(pid, "PREFORK_CHILD").or_else(|| variable(pid, "REFORK_CHILD"))?;
     let slot = role.split(':').nth(1)?.parse().ok()?;
     Some(Child { slot, pid })
 }
 
-/// Whether it is a child of this process that has ended, and that nobody has waited for.
+/// Whether this is a child of the test's process that exited and was not reaped.
 pub(crate) fn is_own_zombie(pid: i32) -> bool {
-    let is_own = parent(pid) == i32::try_from(std::process::id()).ok();
-    is_own && status(pid, "State").is_some_and(|state| state.starts_with('Z'))
+    let is_child = parent(pid) == i32::try_from(std::process::id()).ok();
+    is_child && status(pid, "State").is_some_and(|state| state.starts_with('Z'))
 }
 
-/// Somebody else may have been faster: then there is nothing to do.
+/// Reaps a child. Ignores the error if it was already reaped.
 pub(crate) fn reap(pid: i32) {
     let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
 }
@@ -92,7 +97,7 @@ fn parent(pid: i32) -> Option<i32> {
     status(pid, "PPid")?.parse().ok()
 }
 
-/// The process's id as it sees itself.
+/// Returns the id of the process in its own PID namespace.
 pub(crate) fn inner_pid(pid: i32) -> Option<i32> {
     status(pid, "NSpid")?
         .split_whitespace()
@@ -114,7 +119,7 @@ fn status(pid: i32, field: &str) -> Option<String> {
     text.lines().find_map(value)
 }
 
-/// A process that is gone is no error: it was about to be anyway, or the test asks next.
+/// Sends a signal. Ignores the error if the process has exited.
 pub(crate) fn send(pid: i32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal);
 }
@@ -124,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_is_seen_as_it_is() {
+    fn this_process_is_read_correctly() {
         let pid = i32::try_from(std::process::id()).expect("pids are positive");
         assert!(all().contains(&pid));
         assert!(Identity::of(pid).is_some_and(|this| this.is_running()));

@@ -1,20 +1,23 @@
-//! A port that nobody else gets, for a server that has to be told its address before it binds.
+//! A reserved port, for a server that needs its address before it binds.
 //!
-//! Asking the system for a port and closing the socket leaves a gap in which another test may be
-//! given the same one. Here the socket stays: bound, so that the system gives the port to nobody
-//! else, and not listening, so that it gets no connection. With `SO_REUSEADDR` and
-//! `SO_REUSEPORT` on it, a server that sets either may bind beside it (socket(7)).
+//! A test that asks the kernel for a port and closes the socket leaves a gap: another test may get
+//! the same port. So the socket of a reservation stays open. It is bound, so the kernel gives the
+//! port to no other process, and it does not listen, so it gets no connection. It has
+//! `SO_REUSEADDR` and `SO_REUSEPORT`, so a server that sets one of them can bind the same address
+//! (socket(7)).
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// A free port of 127.0.0.1 that stays reserved; a real server under test needs none, it listens on
-/// port 0 and is asked (see [`Server`](crate::Server)).
+/// Reserves a free port of 127.0.0.1.
+///
+/// A [`Server`](crate::Server) does not need it: it listens on port 0, and the test asks it for its
+/// address.
 ///
 /// # Panics
-/// If the system has no descriptor or no port left.
+/// If no descriptor or no port is left.
 ///
 /// # Examples
 /// ```
@@ -31,23 +34,25 @@ use socket2::{Domain, Protocol, Socket, Type};
 ///     .child_producer(children.producer())
 ///     .start()
 ///     .expect("the address is free");
-/// // The server has bound: from here on the address is its own.
+/// // The server has bound the address, so the reservation is no longer needed.
 /// let addr = free.addr();
 /// drop(free);
-/// TcpStream::connect(addr).expect("the server's queue takes it");
+/// TcpStream::connect(addr).expect("the master listens");
 /// # master.stop();
-/// # master.wait().expect("it was asked to stop");
+/// # master.wait().expect("a requested stop is not an error");
 /// ```
 #[track_caller]
 pub fn free_addr() -> Reservation {
     Reservation::new(Ipv4Addr::LOCALHOST)
 }
 
-/// A port that is free and stays reserved on every IPv4 address of this machine, for a server that
-/// listens on `0.0.0.0`, on an address that is not 127.0.0.1, or is only told the port.
+/// Reserves a port that is free on every IPv4 address of this machine.
+///
+/// Use it for a server that listens on `0.0.0.0` or on an address other than 127.0.0.1, or that
+/// takes only a port number.
 ///
 /// # Panics
-/// If the system has no descriptor or no port left.
+/// If no descriptor or no port is left.
 ///
 /// # Examples
 /// ```
@@ -60,16 +65,15 @@ pub fn free_port() -> Reservation {
     Reservation::new(Ipv4Addr::UNSPECIFIED)
 }
 
-/// An address that is nobody's, made by [`free_addr`] or [`free_port`]; `Display` writes it as
-/// `127.0.0.1:8080`.
+/// An unused address, reserved by [`free_addr`] or [`free_port`].
 ///
-/// It is kept until the server has bound, and dropped when the server is ready, or later: it takes
-/// no connection. The server must set `SO_REUSEADDR` or `SO_REUSEPORT` before it binds, as
-/// one with prefork does, and as the standard library's `TcpListener` does.
+/// Keep it until the server has bound the address. It may be dropped then or later, since it takes
+/// no connection. The server must set `SO_REUSEADDR` or `SO_REUSEPORT` before it binds; prefork and
+/// the standard library's `TcpListener` do. `Display` writes the address as `127.0.0.1:8080`.
 #[derive(Debug)]
 pub struct Reservation {
     addr: SocketAddr,
-    /// Bound, and never listening.
+    /// Bound, and does not listen.
     _socket: Socket,
 }
 
@@ -78,12 +82,12 @@ impl Reservation {
     fn new(ip: Ipv4Addr) -> Self {
         let reserve = || {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-            // After bind they would come too late: the port is the system's choice then.
+            // They must be set before bind, in which the kernel chooses the port.
             socket.set_reuse_address(true)?;
             socket.set_reuse_port(true)?;
             socket.bind(&SocketAddr::from((ip, 0)).into())?;
             let addr = socket.local_addr()?.as_socket();
-            let addr = addr.expect("it was bound to an IP address");
+            let addr = addr.expect("the socket was bound to an IP address");
             Ok(Self {
                 addr,
                 _socket: socket,
@@ -92,12 +96,12 @@ impl Reservation {
         reserve().unwrap_or_else(|error: std::io::Error| panic!("cannot reserve a port: {error}"))
     }
 
-    /// The reserved address.
+    /// Returns the reserved address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Its port.
+    /// Returns the port of the reserved address.
     pub fn port(&self) -> u16 {
         self.addr.port()
     }
@@ -117,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_are_the_same_and_nobody_listens_there() {
+    fn reservations_differ_and_do_not_listen() {
         let reservations: Vec<Reservation> = (0..50).map(|_| free_addr()).collect();
         let addrs: HashSet<SocketAddr> = reservations.iter().map(Reservation::addr).collect();
         assert_eq!(addrs.len(), 50);
@@ -125,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_gives_it_to_nobody_who_asks_for_any() {
+    fn the_kernel_does_not_choose_a_reserved_port_again() {
         let reservations: Vec<Reservation> = (0..50).map(|_| free_port()).collect();
         let listeners = (0..50).map(|_| TcpListener::bind("0.0.0.0:0").expect("a free port"));
         for listener in listeners.collect::<Vec<_>>() {
@@ -135,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_sets_one_of_the_options_may_bind_it() {
+    fn a_server_that_sets_one_of_the_options_can_bind_a_reserved_port() {
         let reserved = free_addr();
         let listener = TcpListener::bind(reserved.addr()).expect("std sets SO_REUSEADDR");
-        TcpStream::connect(reserved.addr()).expect("the listener's queue takes it");
+        TcpStream::connect(reserved.addr()).expect("the socket listens");
         drop(listener);
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("descriptors");
-        socket.set_reuse_port(true).expect("an option");
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a free descriptor");
+        socket.set_reuse_port(true).expect("the option exists");
         let addr = reserved.addr().into();
-        socket.bind(&addr).expect("the other option will do");
+        socket.bind(&addr).expect("SO_REUSEPORT is enough");
     }
 }

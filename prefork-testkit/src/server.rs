@@ -1,4 +1,4 @@
-//! A program under test, before it runs.
+//! A server under test, before it is started.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,16 +10,16 @@ use crate::family::{Family, MARK};
 use crate::log::Log;
 use crate::running::Running;
 
-/// Describes a real server under test: a program that serves with prefork.
+/// Describes a server under test: a program that uses prefork.
 ///
-/// Unless said otherwise it listens on a free port of 127.0.0.1, whatever the program was written
-/// with, and inherits the environment of the test, but no option of prefork from there, nor `PORT` and
-/// `WEB_CONCURRENCY`.
+/// By default the server listens on a free port of 127.0.0.1, instead of the addresses in its code.
+/// It inherits the environment of the test, without `PORT`, `WEB_CONCURRENCY` and the variables
+/// that begin with `PREFORK_`.
 ///
-/// It starts with the default disposition of each signal that a master handles, also if the test was
-/// started with some of them ignored: by `cargo test &` in a script (SIGINT, SIGQUIT), or by `nohup`
-/// (SIGHUP). A master leaves a signal alone that was ignored at its start; to test a server under
-/// `nohup`, start it [through](Self::through) `nohup`.
+/// The server starts with the default disposition of each signal that a master handles. This is so
+/// even if the test was started with some of them ignored, as by `cargo test &` in a script
+/// (SIGINT, SIGQUIT) or by `nohup` (SIGHUP). A master does not handle a signal that was ignored at
+/// its start. To test a server under `nohup`, use `nohup` as the [wrapper](Self::through).
 ///
 /// # Examples
 /// ```no_run
@@ -41,17 +41,20 @@ pub struct Server {
     stdin: Stdio,
 }
 
-/// How a program that was [run](Server::run) to its end ended.
+/// The exit status and the log of a server, returned by [`Server::run`].
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// Its exit status.
+    /// The exit status of the server.
     pub status: ExitStatus,
-    /// What it and all its children wrote, in the order in which it came.
+    /// The lines that the server and its workers wrote to stdout and stderr, in order.
     pub log: Vec<String>,
 }
 
 impl Server {
-    /// A server by the path of its program: in a test `env!("CARGO_BIN_EXE_<name>")`.
+    /// Creates a server from the path of its program.
+    ///
+    /// In a test of the package that contains the program, the path is
+    /// `env!("CARGO_BIN_EXE_<name>")`.
     pub fn new(program: impl Into<OsString>) -> Self {
         Self {
             program: program.into(),
@@ -63,65 +66,71 @@ impl Server {
         }
     }
 
-    /// Adds an argument.
+    /// Adds a command-line argument.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// Sets a variable of its environment.
+    /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), Some(value.into())));
         self
     }
 
-    /// Removes a variable from its environment.
+    /// Removes an environment variable.
     #[must_use]
     pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
         self.env.push((name.into(), None));
         self
     }
 
-    /// Where it listens, in the words of `PREFORK_LISTEN`.
+    /// Sets the addresses of the listeners, in the syntax of `PREFORK_LISTEN`.
+    ///
+    /// Default: `127.0.0.1:0`.
     #[must_use]
     pub fn listen(mut self, addresses: impl Into<String>) -> Self {
         self.listen = Some(addresses.into());
         self
     }
 
-    /// It listens where the program says.
+    /// Keeps the listeners that are configured in the program.
     #[must_use]
     pub fn listen_as_written(mut self) -> Self {
         self.listen = None;
         self
     }
 
-    /// What it has as stdin; nothing unless said.
+    /// Sets stdin. Default: `/dev/null`.
     #[must_use]
     pub fn stdin(mut self, stdin: impl Into<OwnedFd>) -> Self {
         self.stdin = Stdio::from(stdin.into());
         self
     }
 
-    /// Starts it through another program, which is given the server's program and arguments behind
-    /// its own: `unshare`, `setpriv`, `sh -c 'exec "$@"' sh`.
+    /// Sets a program that starts the server.
+    ///
+    /// It gets the path and the arguments of the server after its own arguments. Examples:
+    /// `unshare`, `setpriv`, `sh -c 'exec "$@"' sh`.
     #[must_use]
     pub fn through(mut self, wrapper: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.wrapper = wrapper.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Starts it and waits until it announces that it serves.
+    /// Starts the server and waits for its startup line.
     ///
-    /// The announcement is the master's line `prefork: listening on …` on stdout or stderr. A program with a logger of its
-    /// own, or a subscriber of `tracing` or `log`, has to write that line in this form; else use
-    /// [`launch`](Self::launch) and [`wait_for_log`](Running::wait_for_log).
+    /// The startup line is the line `prefork: listening on …` of the master on stdout or stderr. If
+    /// the program has its own logger, or a subscriber of `tracing` or `log`, it must write that
+    /// line in this form. Otherwise use [`launch`](Self::launch) and
+    /// [`wait_for_log`](Running::wait_for_log).
     ///
     /// # Panics
-    /// If it cannot be started, if it ends without the announcement, or if that does not come within
-    /// [`LIMIT`](crate::LIMIT). The message has the state of the process, the likely cause and the log.
+    /// If the server cannot be started, exits before the startup line, or does not write it within
+    /// [`LIMIT`](crate::LIMIT). The message contains the state of the process, the probable cause
+    /// and the log.
     #[track_caller]
     pub fn start(self) -> Running {
         let mut running = self.launch();
@@ -129,10 +138,13 @@ impl Server {
         running
     }
 
-    /// Starts it and waits until it has ended: for a server that is expected to refuse.
+    /// Starts the server and waits until it has exited.
+    ///
+    /// Use it for a server that must fail at its start.
     ///
     /// # Panics
-    /// If it cannot be started, or does not end; the message shows its log.
+    /// If the server cannot be started, or does not exit within [`LIMIT`](crate::LIMIT). The
+    /// message contains the log.
     #[track_caller]
     pub fn run(self) -> Output {
         let mut running = self.launch();
@@ -143,10 +155,10 @@ impl Server {
         }
     }
 
-    /// Starts it and waits for nothing.
+    /// Starts the server without waiting for its startup line.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// If the server cannot be started.
     #[track_caller]
     pub fn launch(self) -> Running {
         let program = self.program.clone();
@@ -166,7 +178,7 @@ impl Server {
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .spawn()?;
-        // The command holds the pipe's writing end: with it the log would never end.
+        // The command holds the writing end of the pipe: while it is open, the log does not end.
         drop(command);
         Ok(Running::new(process, family, Log::capture(reader)))
     }
@@ -199,12 +211,12 @@ impl Server {
 }
 
 impl Output {
-    /// The exit status as a number; `None` if a signal ended it.
+    /// Returns the exit status as a number. `None` if a signal killed the server.
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
 
-    /// The whole log as one text.
+    /// Returns the whole log as one text.
     pub fn text(&self) -> String {
         self.log.join("\n")
     }

@@ -1,5 +1,6 @@
-//! A worker in the test's own process: the body under test is real, its listeners are, and the test
-//! plays the master.
+//! A worker in the test's process.
+//!
+//! The body under test and its listeners are real. The test acts as the master.
 
 use std::net::{SocketAddr, TcpListener};
 use std::panic::resume_unwind;
@@ -13,16 +14,16 @@ use prefork::{Prefork, Worker};
 use crate::LIMIT;
 use crate::eventually::within;
 
-/// How long a worker may drain when its master dies, unless said: the default of
-/// `shutdown_grace_period`.
+/// The default of `shutdown_grace_period` in prefork.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A worker in the test's own process, for which the test plays the master.
+/// A worker in the test's process, for which the test acts as the master.
 ///
-/// Only the processes are missing: listeners, readiness, drain and the master's death are those of a
-/// real worker. Nothing is done to the test's process: a body that overstays is not killed.
+/// Listeners, readiness, drain and the death of the master work as in a worker process. One thing
+/// differs: if the body does not return within its grace period, it is not killed, because that
+/// would end the test's process.
 ///
-/// Dropping it is the master's death.
+/// When the value is dropped, the worker sees the death of its master.
 ///
 /// # Examples
 /// ```
@@ -32,9 +33,9 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// use prefork_testkit::TestWorker;
 ///
-/// // What the program gives to `Prefork::run`.
+/// // The function that the program passes to `Prefork::run`.
 /// fn greet(worker: &prefork::Worker) -> usize {
-///     let listener = worker.listener("listener0").expect("it was given");
+///     let listener = worker.listener("listener0").expect("a listener of this name");
 ///     let mut count = 0;
 ///     while let Some(Ok((mut stream, _))) = listener.blocking_accept() {
 ///         stream.write_all(b"hello").expect("the client waits");
@@ -47,7 +48,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// let body = worker.spawn(|worker| greet(&worker));
 /// worker.wait_until_ready();
 /// let mut answer = String::new();
-/// let mut client = TcpStream::connect(worker.addr()).expect("it listens");
+/// let mut client = TcpStream::connect(worker.addr()).expect("the worker listens");
 /// client.read_to_string(&mut answer).expect("an answer");
 /// assert_eq!(answer, "hello");
 /// worker.drain(Duration::from_secs(5));
@@ -56,31 +57,34 @@ const GRACE: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Debug)]
 pub struct TestWorker {
-    guest: Arc<Guest>,
-    said: Mutex<Vec<Word>>,
+    worker: Arc<Guest>,
+    events: Mutex<Vec<Word>>,
 }
 
-/// A body that runs on a thread of its own, made by [`TestWorker::spawn`].
+/// A body that runs on another thread, started by [`TestWorker::spawn`].
 #[derive(Debug)]
 pub struct Body<R> {
     thread: JoinHandle<R>,
 }
 
 impl TestWorker {
-    /// With one listener, `listener0`, on a free port of 127.0.0.1.
+    /// Creates a worker with one listener, `listener0`, on a free port of 127.0.0.1.
     ///
     /// # Panics
-    /// If the system has no descriptor or no port left.
+    /// If no descriptor or no port is left.
     #[track_caller]
     pub fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         Self::with_listeners([("listener0", listener)], GRACE)
     }
 
-    /// With these listeners, by name, all of them plain, and this time to drain when the master dies.
+    /// Creates a worker with these plain listeners and this grace period.
+    ///
+    /// Each listener has a name. The grace period is how long the worker may drain after the death
+    /// of the master.
     ///
     /// # Panics
-    /// If the system has no descriptor left.
+    /// If no descriptor is left.
     #[track_caller]
     pub fn with_listeners<N: Into<String>>(
         listeners: impl IntoIterator<Item = (N, TcpListener)>,
@@ -91,19 +95,24 @@ impl TestWorker {
             .map(|(name, listener)| (name.into(), listener))
             .collect();
         match Guest::new(listeners, grace) {
-            Ok(guest) => Self::of(guest),
-            Err(error) => panic!("cannot make a worker: {error}"),
+            Ok(worker) => Self::of(worker),
+            Err(error) => panic!("TestWorker: {error}"),
         }
     }
 
-    /// With what a worker gets from these options: the listeners that `listen` names, certificates (`tls_cert`, `tls_key`,
-    /// `tls_client_ca`, `tls_alpn`; feature `tls` of prefork), and the `shutdown_grace_period`, for the time to drain when the
-    /// master dies.
+    /// Creates a worker from the options of a server.
     ///
-    /// Each listener keeps its name, and is for TLS where its address begins with `tls://`; it is bound to a free port of
-    /// 127.0.0.1, whatever its address says, and [`addr_of`](Self::addr_of) knows which. A port need not be said. Without
-    /// `listen` there is one listener, `listener0`, for TLS. All other options are checked as at a start, and matter no
-    /// more; the environment and `configure` are not asked.
+    /// These options take effect:
+    ///
+    /// - `listen`: each listener has its configured name, and uses TLS if its address begins with
+    ///   `tls://`. It is bound to a free port of 127.0.0.1 instead of its configured address;
+    ///   [`addr_of`](Self::addr_of) returns that port. So the addresses need no port. If `listen`
+    ///   is not set, there is one TLS listener, `listener0`.
+    /// - `tls_cert`, `tls_key`, `tls_client_ca`, `tls_alpn` (feature `tls` of prefork).
+    /// - `shutdown_grace_period`: how long the worker may drain after the death of the master.
+    ///
+    /// All other options are checked as at a start and then ignored. The environment is not read,
+    /// and `configure` is not called.
     ///
     /// # Examples
     /// ```no_run
@@ -119,125 +128,139 @@ impl TestWorker {
     /// ```
     ///
     /// # Panics
-    /// If no server could start with these options, such as with a certificate or a key that cannot be used, or the system
-    /// has no descriptor or no port left.
+    /// If a server cannot start with these options, for example because a certificate is invalid,
+    /// or if no descriptor or no port is left.
     #[track_caller]
     pub fn with_certificates(options: impl FnOnce(&mut Prefork)) -> Self {
         let mut prefork = Prefork::new();
         options(&mut prefork);
         match guest(prefork) {
-            Ok(guest) => Self::of(guest),
-            Err(error) => panic!("no worker can have these options: {error}"),
+            Ok(worker) => Self::of(worker),
+            Err(error) => panic!("TestWorker: {error}"),
         }
     }
 
-    fn of(guest: Guest) -> Self {
+    fn of(worker: Guest) -> Self {
         Self {
-            guest: Arc::new(guest),
-            said: Mutex::default(),
+            worker: Arc::new(worker),
+            events: Mutex::default(),
         }
     }
 
-    /// Where its first listener listens.
+    /// Returns the address of the first listener.
     ///
     /// # Panics
-    /// If it has none.
+    /// If the worker has no listener.
     #[track_caller]
     pub fn addr(&self) -> SocketAddr {
-        let (_, addr) = self.addrs().first().expect("the worker has a listener");
+        let (_, addr) = self.addrs().first().expect("the worker has no listener");
         *addr
     }
 
-    /// Where this listener listens.
+    /// Returns the address of the listener with this name.
     ///
     /// # Panics
-    /// If there is none of that name.
+    /// If the worker has no listener with this name.
     #[track_caller]
     pub fn addr_of(&self, name: &str) -> SocketAddr {
         let mut addrs = self.addrs().iter();
         match addrs.find(|(known, _)| known == name) {
             Some((_, addr)) => *addr,
-            None => panic!("there is no listener '{name}' in {:?}", self.addrs()),
+            None => panic!(
+                "no listener has the name '{name}'; listeners: {:?}",
+                self.addrs()
+            ),
         }
     }
 
-    /// The name and the address of each listener.
+    /// Returns the name and the address of each listener.
     pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        self.guest.addrs()
+        self.worker.addrs()
     }
 
-    /// Runs a body on this thread, to its end, and returns what it returned.
+    /// Runs a body on this thread and returns its result.
     ///
-    /// `prefork::worker()`, `prefork::shutdown()` and `prefork::ready()` mean this worker on this
-    /// thread meanwhile. An async body is run by a runtime that stays on the thread:
+    /// While it runs, `prefork::worker()`, `prefork::shutdown()` and `prefork::ready()` refer to
+    /// this worker, on this thread alone. So an async body needs a current-thread runtime:
     /// `|worker| current_thread_runtime.block_on(serve(worker))`.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
-        self.guest.run(body)
+        self.worker.run(body)
     }
 
-    /// Runs a body as [`run`](Self::run) does, on a thread of its own.
+    /// Runs a body like [`run`](Self::run), on a new thread.
     pub fn spawn<R: Send + 'static>(
         &self,
         body: impl FnOnce(Worker) -> R + Send + 'static,
     ) -> Body<R> {
-        let guest = Arc::clone(&self.guest);
+        let worker = Arc::clone(&self.worker);
         Body {
-            thread: thread::spawn(move || guest.run(body)),
+            thread: thread::spawn(move || worker.run(body)),
         }
     }
 
-    /// Asks it to go within this budget, as the master does in a stop.
+    /// Asks the worker to drain within this time, as the master does in a stop.
     pub fn drain(&self, budget: Duration) {
-        self.guest.drain(budget);
+        self.worker.drain(budget);
     }
 
-    /// The master's end of the channel closes, as when the master is killed.
+    /// Closes the master's end of the channel, as if the master was killed.
     pub fn master_dies(&self) {
-        // What it said so far cannot be heard any more afterwards.
+        // Frames that the worker has sent cannot be read after this.
         self.hear();
-        self.guest.die();
+        self.worker.die();
     }
 
-    /// Whether it has said that it serves: at the first accept on a listener of ours, or by
-    /// `ready()`.
+    /// Whether the worker has reported readiness.
+    ///
+    /// It does so at the first accept on a `Listener` of prefork, or in `ready()`.
     pub fn is_ready(&self) -> bool {
         self.has_said(Word::Ready)
     }
 
-    /// Whether it has said that it accepts nothing more; said to a master that is alive.
+    /// Whether the worker has reported that it accepts no more connections.
+    ///
+    /// It reports this only while its master lives.
     pub fn has_closed(&self) -> bool {
         self.has_said(Word::Closed)
     }
 
-    /// Waits until it says that it serves.
+    /// Waits until the worker reports readiness.
     ///
     /// # Panics
     /// If it does not within [`LIMIT`].
     #[track_caller]
     pub fn wait_until_ready(&self) {
         let is_ready = within(LIMIT, || self.is_ready().then_some(())).is_some();
-        assert!(is_ready, "the body does not get ready");
+        assert!(
+            is_ready,
+            "the body did not become ready within {}s",
+            LIMIT.as_secs()
+        );
     }
 
-    /// Waits until it says that it accepts nothing more.
+    /// Waits until the worker reports that it accepts no more connections.
     ///
     /// # Panics
     /// If it does not within [`LIMIT`].
     #[track_caller]
     pub fn wait_until_closed(&self) {
         let has_closed = within(LIMIT, || self.has_closed().then_some(())).is_some();
-        assert!(has_closed, "the body does not close its listeners");
+        assert!(
+            has_closed,
+            "the body did not close its listeners within {}s",
+            LIMIT.as_secs()
+        );
     }
 
-    fn has_said(&self, what: Word) -> bool {
+    fn has_said(&self, event: Word) -> bool {
         self.hear();
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.contains(&what)
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.contains(&event)
     }
 
     fn hear(&self) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.extend(self.guest.heard());
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.extend(self.worker.heard());
     }
 }
 
@@ -249,27 +272,32 @@ impl Default for TestWorker {
 
 impl Drop for TestWorker {
     fn drop(&mut self) {
-        // A body that still runs has a part of it.
+        // A body that still runs shares the worker, so dropping this value alone has no effect on
+        // it.
         self.master_dies();
     }
 }
 
 impl<R> Body<R> {
-    /// Whether it has returned.
+    /// Whether the body has returned.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Waits until it has returned, and gives what it returned.
+    /// Waits until the body has returned, and returns its result.
     ///
     /// # Panics
-    /// With the body's own panic; if it does not end within [`LIMIT`].
+    /// If the body panics, with the same panic. If the body does not return within [`LIMIT`].
     #[track_caller]
     pub fn wait(self) -> R {
         let has_ended = within(LIMIT, || self.is_finished().then_some(())).is_some();
-        assert!(has_ended, "the body does not return");
+        assert!(
+            has_ended,
+            "the body did not return within {}s",
+            LIMIT.as_secs()
+        );
         match self.thread.join() {
-            Ok(returned) => returned,
+            Ok(result) => result,
             Err(panic) => resume_unwind(panic),
         }
     }
