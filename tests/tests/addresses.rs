@@ -146,7 +146,7 @@ fn an_explanation_refuses_what_a_start_refuses_and_shows_the_family() {
     assert!(
         output
             .text()
-            .contains("[::]:81, IPv6 alone, shared by 2 workers"),
+            .contains("[::]:81, IPv6 only, shared by 2 workers"),
         "{}",
         output.text()
     );
@@ -225,11 +225,11 @@ fn a_zone_that_is_no_interface_is_refused_by_its_name() {
     for (listen, named) in [
         (
             "[fe80::1]:80",
-            "a link-local address needs a zone: [fe80::1%eth0]:80",
+            "is a link-local address without a zone, expected [fe80::1%eth0]:80",
         ),
         (
             "[::1%lo]:80",
-            "only a link-local address (fe80::/10) has one",
+            "only link-local addresses (fe80::/10) have a zone",
         ),
         (
             "[fe80::1%]:80",

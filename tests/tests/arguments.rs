@@ -37,7 +37,7 @@ fn an_argument_that_cannot_be_made_ends_the_worker_with_name_and_cause() {
         .launch();
     server.wait_for_log(|line| {
         line.contains(
-            "argument 'needed_text' of main cannot be made: cannot read what needed_text tells: \
+            "cannot create argument 'needed_text' of main: cannot read what needed_text tells: \
              No such file or directory",
         )
     });

@@ -99,7 +99,7 @@ fn sockets_that_are_not_the_announced_listener_are_refused() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = elsewhere.local_addr().expect("bound").to_string();
     let cases: [(&str, OwnedFd, &str); 3] = [
-        ("unix", unix.into(), "does not listen"),
+        ("unix", unix.into(), "not a listening socket"),
         ("datagram", datagram.into(), "not a stream socket"),
         ("elsewhere", elsewhere.into(), &address),
     ];
@@ -126,7 +126,7 @@ fn a_channel_that_is_none_is_refused() {
         (
             "exec 3<&0 4<&0",
             "1:0:1:4",
-            "the channel (fd 4) is another kind of socket",
+            "the channel (fd 4) is not a SOCK_SEQPACKET socket",
         ),
         ("exec 3<&0", "1:0:1:3", "fd 3"),
         ("exec 3<&0", "1:0:1:7", "fd 7"),

@@ -100,16 +100,16 @@ fn recovers(server: &Running, kills: usize) {
 
 fn reports_what_was_lost(terminal: &mut Terminal, server: &Running) {
     // The terminal has room from now on: the next line follows the number of lost ones.
-    let before = terminal.read_until(|line| line.contains("took the place of"));
+    let before = terminal.read_until(|line| line.contains("started, replacing pid "));
     let killed = server.kill_child(0);
     server.wait_for_successor(killed);
-    let end = format!("took the place of pid {}", killed.pid);
+    let end = format!("started, replacing pid {}", killed.pid);
     let after = terminal.read_until(|line| line.ends_with(&end));
     let lines: Vec<_> = before.into_iter().chain(after).collect();
     let is_whole = |line: &String| line.matches("prefork: ").count() == 1;
     assert!(lines.iter().all(is_whole), "{lines:#?}");
     let lost = |line: &String| -> Option<usize> {
-        let count = line.strip_suffix(" lines were lost, stderr was full")?;
+        let count = line.strip_suffix(" log lines dropped: stderr was blocked")?;
         count.strip_prefix("prefork: ")?.parse().ok()
     };
     let losses: Vec<usize> = lines.iter().filter_map(lost).collect();

@@ -16,7 +16,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 
 /// The line that says why.
 fn alone(workers: usize) -> String {
-    format!("workers={workers}: a master needs Linux, one process serves instead")
+    format!("ignoring workers = {workers}: a master needs Linux; serving with a single process")
 }
 
 #[test]

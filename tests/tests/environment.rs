@@ -40,21 +40,21 @@ fn a_variable_of_the_platform_that_is_overruled_is_logged() {
         .env("PREFORK_WORKERS", "1")
         .start();
     let log = stop(server);
-    let ignored = log.iter().filter(|line| line.contains(" is ignored: "));
+    let ignored = log.iter().filter(|line| line.contains("ignoring "));
     let ignored: Vec<&String> = ignored.collect();
     assert_eq!(
         ignored,
         [
-            "prefork: WEB_CONCURRENCY='3' is ignored: workers = 1 (PREFORK_WORKERS) is set; to let WEB_CONCURRENCY set \
-             it, remove PREFORK_WORKERS",
-            "prefork: PORT='5000' is ignored: listen (PREFORK_LISTEN) sets every port; to let PORT set it, leave the port \
-             out, as in '127.0.0.1'",
+            "prefork: ignoring WEB_CONCURRENCY='3': workers = 1 (PREFORK_WORKERS) takes precedence; \
+             to use WEB_CONCURRENCY, remove PREFORK_WORKERS",
+            "prefork: ignoring PORT='5000': listen (PREFORK_LISTEN) sets every port; \
+             to use PORT, omit the port, as in '127.0.0.1'",
         ]
     );
     let server = open().env("WEB_CONCURRENCY", "1").start();
     let log = stop(server);
     assert!(
-        !log.iter().any(|line| line.contains(" is ignored: ")),
+        !log.iter().any(|line| line.contains("ignoring ")),
         "{log:?}"
     );
 }
@@ -90,7 +90,7 @@ fn what_other_servers_call_an_option_is_refused_with_its_name_here() {
         let output = Server::new(HELLO).env(name, "8").run();
         assert_refused(
             &output,
-            &[&format!("{name}: "), &format!("it is called {here} here")],
+            &[&format!("{name}: "), &format!("unknown option; use {here}")],
         );
     }
 }
@@ -100,7 +100,7 @@ fn what_is_no_option_here_is_told_with_what_to_do_instead() {
     let server = Server::new(HELLO).env("PREFORK_PORT", "8080").start();
     let log = stop(server);
     let told =
-        |line: &&String| line.contains("'PREFORK_PORT' (host and port stand together in `listen`");
+        |line: &&String| line.contains("PREFORK_PORT (set host and port together in `listen`");
     assert_eq!(log.iter().filter(told).count(), 1, "{log:?}");
 }
 
@@ -260,8 +260,7 @@ fn a_prefix_of_ones_own_is_the_only_one_that_is_read() {
         .start();
     assert_eq!(server.wait_for_children(1).len(), 1);
     let log = stop(server);
-    let unread =
-        "prefork: PREFORK_WORKERS is not read: the variables of this program begin with MYAPP_";
+    let unread = "prefork: ignoring PREFORK_WORKERS: variables of this program begin with MYAPP_";
     let told: Vec<&String> = log.iter().filter(|line| line.contains("MYAPP_")).collect();
     assert_eq!(told, [unread]);
     let output = Server::new(OWN_PREFIX)
@@ -322,7 +321,7 @@ fn threads_for_a_body_without_a_runtime_of_ours_are_one_line() {
         panic!("not one line: {log:?}");
     };
     assert!(
-        line.contains("(PREFORK_RUNTIME_THREADS): ignored"),
+        line.contains("ignoring runtime_threads = 8 (PREFORK_RUNTIME_THREADS)"),
         "{line}"
     );
     let server = Server::new(HELLO)
@@ -347,7 +346,7 @@ fn configure_may_refuse() {
     assert!(
         output
             .text()
-            .contains("configure failed: it panicked: lost for words"),
+            .contains("configure failed: panicked: lost for words"),
         "{}",
         output.text()
     );

@@ -85,7 +85,7 @@ fn every_option_stands_there_with_value_and_origin() {
         row("listen"),
         said(
             "http=127.0.0.1:8081,admin=127.0.0.1:0",
-            "attribute at tests/bins/open_port.rs:9, port by PORT"
+            "attribute at tests/bins/open_port.rs:9, port from PORT"
         )
     );
     assert!(
@@ -95,9 +95,9 @@ fn every_option_stands_there_with_value_and_origin() {
     for ignored in [
         "WEB_CONCURRENCY='4': workers is set",
         "recover_threshold = 5 (attribute at tests/bins/open_port.rs:10): overridden by PREFORK_RECOVER_THRESHOLD",
-        "'PREFORK_COLOUR': no option",
-        "runtime_threads = 8 (PREFORK_RUNTIME_THREADS): ignored, the body is not async",
-        "'PREFORK_WEB_PORT': looks like a platform's, not an option",
+        "PREFORK_COLOUR: unknown variable",
+        "ignoring runtime_threads = 8 (PREFORK_RUNTIME_THREADS): main is not async",
+        "PREFORK_WEB_PORT: ignored: looks injected by Kubernetes or Docker",
     ] {
         assert!(text.contains(ignored), "{text}");
     }
@@ -151,7 +151,7 @@ fn the_status_is_that_of_a_start() {
             "PREFORK_NETWORK",
             "tcp6",
             78,
-            "PREFORK_NETWORK: 'http=127.0.0.1:0' is no tcp6 address",
+            "PREFORK_NETWORK: 'http=127.0.0.1:0' is not a tcp6 address",
         ),
         (OPEN_PORT, "LAST_WORD", "one", 78, "has no port"),
         (OPEN_PORT, "LAST_WORD", "listen", 0, ""),
@@ -196,7 +196,7 @@ fn a_listener_that_no_argument_takes_is_told() {
         let text = stdout(&output);
         assert_eq!(output.status.code(), Some(0), "{text}");
         let (_, warning) = text.split_once("\nwarning\n").expect(&text);
-        assert!(warning.starts_with("listener 'admin' is taken by no argument of main"));
+        assert!(warning.starts_with("listener 'admin' is not used by any argument of main"));
     }
 }
 
@@ -250,7 +250,7 @@ fn another_prefix_has_its_own_question() {
         "{origin}"
     );
     assert!(
-        text.contains("PREFORK_WORKERS: the variables of this program begin with MYAPP_"),
+        text.contains("PREFORK_WORKERS: variables of this program begin with MYAPP_"),
         "{text}"
     );
 

@@ -80,7 +80,7 @@ fn the_end_of_a_stop_is_the_last_line_and_says_how_long_it_took() {
     let last = log.last().expect("there are lines");
     let taken = last
         .strip_prefix("prefork: stopped after ")
-        .and_then(|rest| rest.strip_suffix(", all workers ended"));
+        .and_then(|rest| rest.strip_suffix(": all workers exited"));
     assert!(taken.is_some_and(|taken| taken.ends_with('s')), "{log:#?}");
 }
 
@@ -100,7 +100,7 @@ fn a_second_sigint_ends_the_stop_at_once() {
     let log = server.whole_log();
     // One of them may have got both requests, and the other one none.
     let mut killed = log.iter().filter(|line| line.contains("was killed by"));
-    let is_hurried = |line: &String| line.ends_with(": it was to stop at once");
+    let is_hurried = |line: &String| line.ends_with(": immediate stop requested");
     assert!(killed.clone().count() > 0, "{log:#?}");
     assert!(killed.all(is_hurried), "{log:#?}");
     assert_eq!(server.processes(), []);
@@ -209,9 +209,7 @@ fn signals_of_later_versions_are_logged_and_change_nothing() {
     ] {
         server.signal(signal);
         let name = signal.as_str();
-        server.wait_for_log(|line| {
-            line.contains(name) && line.contains("ignored, not supported yet")
-        });
+        server.wait_for_log(|line| line.contains(name) && line.contains("not supported yet"));
     }
     server.signal(Signal::SIGWINCH);
     assert!(get(server.addr(), "/").is_ok());

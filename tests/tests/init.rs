@@ -65,8 +65,8 @@ fn it_is_told_of_single_mode() {
 fn a_master_that_it_refuses_binds_and_starts_nothing() {
     let output = asked_to("refuse master");
     assert_eq!(output.code(), Some(70));
-    let text = "prefork: init failed (master): no ink. This process did nothing else. Correct the \
-                function.";
+    let text = "prefork: init failed (master): no ink. Correct the function. The process \
+                did nothing else.";
     assert_eq!(output.log[1..], [text]);
 }
 
@@ -77,7 +77,7 @@ fn a_panic_of_it_is_a_refusal() {
     assert!(
         output
             .text()
-            .contains("init failed (master): it panicked: out of paper")
+            .contains("init failed (master): panicked: out of paper")
     );
 }
 
@@ -87,7 +87,7 @@ fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
         ("refuse worker 0", "init failed (worker 0): no ink"),
         (
             "panic worker 0",
-            "init failed (worker 0): it panicked: out of paper",
+            "init failed (worker 0): panicked: out of paper",
         ),
     ] {
         let output = asked_to(wish);

@@ -47,9 +47,7 @@ fn what_is_installed_gets_every_line_with_its_fields_and_stderr_none() {
     for (backend, warn) in [("tracing", "tracing: "), ("log", "log: ")] {
         let (log, pid) = life(backend);
         assert!(log.iter().all(|line| line.starts_with(warn)), "{log:#?}");
-        let text = format!(
-            "{warn}ERROR prefork worker 0 (pid {pid}) was killed by SIGKILL at the age of "
-        );
+        let text = format!("{warn}ERROR prefork worker 0 (pid {pid}) was killed by SIGKILL after ");
         let fields = format!(" slot=0 pid={pid} signal=SIGKILL age_ms=");
         has(&log, &[&text, &fields]);
         let text =
@@ -69,7 +67,7 @@ fn nothing_installed_is_stderr() {
     has(
         &log,
         &[&format!(
-            "prefork: worker 0 (pid {pid}) was killed by SIGKILL at the age of "
+            "prefork: worker 0 (pid {pid}) was killed by SIGKILL after "
         )],
     );
 }
@@ -88,7 +86,10 @@ fn one_that_panics_leaves_the_master_and_its_lines_alone() {
     for backend in ["tracing that panics", "log that panics"] {
         let (log, pid) = life(backend);
         has(&log, &["prefork: ", " with 1 worker"]);
-        has(&log, &["panicked; the lines go to stderr from here on"]);
+        has(
+            &log,
+            &["panicked; log lines are written to stderr from now on"],
+        );
         has(
             &log,
             &[&format!(
@@ -109,7 +110,7 @@ fn why_the_master_ends_stands_there_once_where_the_backend_panics_about_it() {
             .run();
         assert_eq!(output.code(), Some(69));
         has(&output.log, &["prefork: listener 'listener0': cannot "]);
-        has(&output.log, &["panicked; the lines go to stderr"]);
+        has(&output.log, &["panicked; log lines are written to stderr"]);
     }
 }
 
@@ -166,6 +167,6 @@ fn why_the_master_ends_is_told_to_the_logger_of_the_program() {
     server.kill_child(0);
     assert_eq!(server.wait().code(), Some(75));
     let log = server.whole_log();
-    has(&log, &["prefork: 1 worker ended unasked"]);
-    has(&log, &["logger: Error 1 worker ended unasked"]);
+    has(&log, &["prefork: 1 worker exited unexpectedly"]);
+    has(&log, &["logger: Error 1 worker exited unexpectedly"]);
 }

@@ -18,7 +18,7 @@ fn a_lost_listener_is_bound_again(reuseport: &str) {
         eventually("a line for each loss", || {
             let log = server.log();
             let lost = log.iter().filter(|line| {
-                line.contains("was shut down by a process that shares it: it is bound again")
+                line.contains("was shut down by a process that shares its socket: bound it again")
             });
             (lost.count() >= round).then_some(())
         });

@@ -39,7 +39,7 @@ fn idle_children_go_at_once() {
         let taken = killed.elapsed();
         println!("{program}: no child {taken:?} after the master");
         let log = server.whole_log();
-        let alone = |line: &&String| line.ends_with("): the master is gone, finishing");
+        let alone = |line: &&String| line.ends_with("): master process died; draining");
         assert_eq!(log.iter().filter(alone).count(), 4, "{log:#?}");
         // Well below the grace period of 5 s; the figure of an idle machine is 2 ms.
         assert!(taken < Duration::from_secs(2), "{taken:?}");
@@ -119,7 +119,7 @@ fn a_deaf_child_ends_when_the_grace_period_is_over() {
         server
             .whole_log()
             .iter()
-            .any(|line| line.contains("did not end in time (shutdown_grace_period = 500ms)"))
+            .any(|line| line.contains("did not finish within shutdown_grace_period (500ms)"))
     );
 }
 

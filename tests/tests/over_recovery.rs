@@ -13,7 +13,7 @@ fn run(behaviour: &str, threshold: &str) -> Output {
 
 fn deaths(output: &Output) -> Vec<&String> {
     let is_death =
-        |line: &&String| line.starts_with("prefork: worker ") && line.contains(" at the age of ");
+        |line: &&String| line.starts_with("prefork: worker ") && line.contains(" after ");
     output.log.iter().filter(is_death).collect()
 }
 
@@ -24,8 +24,8 @@ fn one_exit_more_than_allowed_ends_the_master_with_a_paragraph_that_says_why() {
     assert_eq!(deaths(&output).len(), 4, "{:?}", output.log);
     let last = output.log.last().expect("a paragraph");
     for part in [
-        "4 workers ended unasked",
-        "3 are allowed",
+        "4 workers exited unexpectedly",
+        "(recover_threshold = 3)",
         "PREFORK_RECOVER_THRESHOLD",
     ] {
         assert!(last.contains(part), "{last}");

@@ -93,7 +93,7 @@ fn as_pid_1_a_stop_during_init_is_not_lost() {
     drop(writer);
     assert_eq!(server.wait().code(), Some(0));
     let log = server.whole_log();
-    let is_told = |line: &String| line.contains("SIGTERM from outside: stopping");
+    let is_told = |line: &String| line.contains("SIGTERM from another PID namespace: stopping");
     assert!(log.iter().any(is_told), "{log:?}");
 }
 

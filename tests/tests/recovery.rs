@@ -22,7 +22,7 @@ fn successor(server: &Running, dead: Child) -> Child {
 }
 
 fn deaths(server: &Running) -> Vec<String> {
-    let is_death = |line: &String| line.contains(" at the age of ");
+    let is_death = |line: &String| line.contains(" after ");
     server.log().into_iter().filter(is_death).collect()
 }
 
@@ -46,12 +46,12 @@ fn a_death_is_one_line_with_slot_pid_status_and_age() {
     let pid = killed.pid;
     let line = server.wait_for_log(|line| line.contains("SIGKILL"));
     let age = line.strip_prefix(&format!(
-        "prefork: worker 0 (pid {pid}) was killed by SIGKILL at the age of "
+        "prefork: worker 0 (pid {pid}) was killed by SIGKILL after "
     ));
     // A hint at who else may have sent it follows.
     let age = age.and_then(|rest| rest.split(';').next());
     assert!(
-        age.is_some_and(|age| age.ends_with(" ms") || age.ends_with(" s")),
+        age.is_some_and(|age| age.ends_with('s') && !age.contains(' ')),
         "{line}"
     );
     successor(&server, killed);
@@ -64,12 +64,14 @@ fn a_replacement_is_one_line_and_the_first_worker_is_none() {
     let killed = server.kill_child(0);
     let new = successor(&server, killed);
     let expected = format!(
-        "prefork: worker 0 (pid {}) took the place of pid {}",
+        "prefork: worker 0 (pid {}) started, replacing pid {}",
         new.pid, killed.pid
     );
     server.wait_for_log(|line| line == expected);
     let log = server.log();
-    let replaced = log.iter().filter(|line| line.contains("took the place"));
+    let replaced = log
+        .iter()
+        .filter(|line| line.contains("started, replacing"));
     assert_eq!(replaced.count(), 1, "{log:#?}");
 }
 
@@ -147,7 +149,7 @@ fn a_worker_that_somebody_else_terminates_finishes_and_is_replaced() {
     assert_eq!(who(&body), Some((0, after.pid)));
     let line = server.wait_for_log(|line| line.starts_with("prefork: worker 0"));
     assert!(
-        line.contains("exited with status 0") && !line.contains("as asked"),
+        line.contains("exited with status 0") && !line.contains("as requested"),
         "{line}"
     );
 }

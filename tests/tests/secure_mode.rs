@@ -101,7 +101,7 @@ fn a_set_id_program_takes_no_role_from_a_user() {
     assert_eq!(output.code(), Some(76), "{:?}", output.log);
     let text = output.text();
     assert!(
-        text.contains("the channel (fd 3) is not that of a master"),
+        text.contains("the channel (fd 3) is not from a trusted master"),
         "{text}"
     );
 }

@@ -127,8 +127,9 @@ fn a_listener_that_no_argument_takes_is_one_line_where_a_worker_may_take_it() {
             .start();
         server.stop();
         let log = server.whole_log();
-        let told =
-            |line: &&String| line.starts_with("prefork: listener 'admin' is taken by no argument");
+        let told = |line: &&String| {
+            line.starts_with("prefork: listener 'admin' is not used by any argument")
+        };
         assert_eq!(log.iter().filter(told).count(), 1, "{log:#?}");
     }
 }

@@ -109,7 +109,7 @@ fn a_worker_alone_finishes_its_request_whatever_is_sent_to_it() {
         let worker = server.wait_for_children(1)[0];
         server.signal(Signal::SIGKILL);
         server.wait();
-        server.wait_for_log(|line| line.ends_with("the master is gone, finishing"));
+        server.wait_for_log(|line| line.ends_with("master process died; draining"));
         for signal in pair {
             let _ = kill(Pid::from_raw(worker.pid), signal);
         }
@@ -233,7 +233,7 @@ fn sigterm_is_not_lost_behind_any_number_of_other_signals() {
     let sender = std::process::id();
     let lines: Vec<&String> = log.iter().filter(|line| line.contains("SIGUSR1")).collect();
     let expected =
-        format!("prefork: SIGUSR1 from pid {sender} ({COUNT} times): ignored, not supported yet");
+        format!("prefork: ignoring SIGUSR1 from pid {sender} ({COUNT} times): not supported yet");
     assert_eq!(lines, [&expected]);
     let term = format!("prefork: SIGTERM from pid {sender}: stopping 1 worker within 1m");
     assert!(log.contains(&term), "{log:#?}");

@@ -84,7 +84,7 @@ fn a_killed_worker_that_its_tracer_holds_costs_nothing_and_is_recovered_when_it_
     server.kill_child(0);
     eventually("the end of the worker", || is_held(worker.pid));
     let expected = format!(
-        "prefork: worker 0 (pid {}) was killed, its tracer (pid {}) still holds it",
+        "prefork: worker 0 (pid {}) was killed, but cannot be reaped until its tracer (pid {}) detaches",
         worker.pid,
         tracer.pid()
     );
@@ -124,7 +124,7 @@ fn a_foreign_worker_that_exits_while_it_is_traced_is_recovered_too() {
     };
     // The tracer would have to pass a signal on: the default of SIGKILL needs nobody.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
-    server.wait_for_log(|line| line.contains("still holds it"));
+    server.wait_for_log(|line| line.contains("cannot be reaped until its tracer"));
     assert_sleeps(&server);
     tracer.detach();
     server.wait_for_log(|line| line.starts_with("spawned ") && !line.ends_with(&format!(" {pid}")));

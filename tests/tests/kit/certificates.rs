@@ -107,7 +107,7 @@ fn a_body_that_forgets_to_ask_is_not_given_a_listener_for_tls() {
         worker.listener("http").expect("it is plain");
         let refusal = worker.listener("https").expect_err("it is for TLS");
         let refusal = refusal.to_string();
-        assert!(refusal.contains("listener 'https' speaks TLS"), "{refusal}");
+        assert!(refusal.contains("listener 'https' uses TLS"), "{refusal}");
         worker.tls_config().expect("there are certificates");
         worker
             .tcp_listener("https")
@@ -150,7 +150,7 @@ fn options_that_no_server_starts_with_are_told() {
     let _alone = alone();
     let said = refusal(|_| {});
     assert!(
-        said.contains("speaks TLS, which needs tls_cert and tls_key"),
+        said.contains("uses TLS, which needs tls_cert and tls_key"),
         "{said}"
     );
     let said = refusal(|options| {

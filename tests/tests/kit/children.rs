@@ -214,7 +214,10 @@ fn a_master_that_outlives_its_children_on_demand_ends_with_the_reason() {
     let error = master.wait().expect_err("nobody says what to start");
     let reason = std::error::Error::source(&error).map(ToString::to_string);
     let reason = reason.expect("the producer's error");
-    assert!(reason.contains("`Children` were dropped"), "{reason}");
+    assert!(
+        reason.contains("`ScriptedChildren` were dropped"),
+        "{reason}"
+    );
     log.wait_for(|line| line.text.contains("was killed by SIGKILL"));
     assert_eq!(belongings(), before);
 }

@@ -198,7 +198,7 @@ fn bad_a_slow_hook_loses_no_exit() {
     });
     stop(master);
     assert_eq!(
-        log.with("exited with status 0 at the age of").len(),
+        log.with("exited with status 0 after ").len(),
         8 + 2,
         "{log}"
     );

@@ -82,8 +82,8 @@ fn bad_a_thousand_kills_in_a_burst_end_a_master_of_defaults_with_a_paragraph_tha
     let log = server.whole_log();
     let last = log.last().expect("a paragraph");
     for part in [
-        "workers ended unasked",
-        "8 are allowed; ",
+        "workers exited unexpectedly",
+        "(recover_threshold = 8); ",
         "each of the last ",
         "was killed by SIGKILL",
         "PREFORK_RECOVER_THRESHOLD",
@@ -163,7 +163,10 @@ fn bad_a_stderr_that_nobody_reads_stops_nothing_and_what_was_lost_is_told() {
         text.contains("was killed by SIGKILL").then_some(())
     });
     // The start, the first death, and who took its place, unless that was read already.
-    let lost = ["prefork: 2 lines were lost", "prefork: 3 lines were lost"];
+    let lost = [
+        "prefork: 2 log lines dropped",
+        "prefork: 3 log lines dropped",
+    ];
     assert!(lost.iter().any(|lost| text.starts_with(lost)), "{text}");
     while pipe.write(&[b'x'; 4096]).is_ok() {}
     goes_on(server);

@@ -222,7 +222,7 @@ fn p25_a_lack_that_lasts_ends_the_master_by_the_threshold() {
     let last = log.last().expect("a paragraph");
     let expected = format!("os error {}", libc::EMFILE);
     assert!(
-        last.contains("3 are allowed; the last: ") && last.contains(&expected),
+        last.contains("(recover_threshold = 3); last exit: ") && last.contains(&expected),
         "{last}"
     );
 }

@@ -62,7 +62,7 @@ fn the_hooks_outlive_a_closed_stdout() {
     });
     for _ in 0..2 {
         kill(Pid::from_raw(victim), Signal::SIGKILL).expect("the worker runs");
-        let end = format!("took the place of pid {victim}");
+        let end = format!("started, replacing pid {victim}");
         let line = server.wait_for_log(|line| line.ends_with(&end));
         let pid = line
             .split("(pid ")
@@ -88,7 +88,7 @@ fn the_hooks_tell_what_happens() {
     server.wait_for_log(|line| line.starts_with("ready: ["));
     let killed = server.kill_child(1);
     server.wait_for_log(|line| {
-        line.starts_with("recover: ") && line.ends_with(&format!("the place of {}", killed.pid))
+        line.starts_with("recover: ") && line.ends_with(&format!(" replaces {}", killed.pid))
     });
     let spawns = server
         .log()

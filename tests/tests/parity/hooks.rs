@@ -178,11 +178,11 @@ fn p14_a_panic_or_an_error_in_a_hook_ends_the_master_with_a_paragraph_that_names
         assert_eq!(server.wait().code(), Some(70), "{arguments:?}");
         let log = server.whole_log();
         let said = if way == "panic" {
-            "it panicked: out of order"
+            "panicked: out of order"
         } else {
             "out of order"
         };
-        let expected = format!("prefork: the hook {hook} failed: {said}");
+        let expected = format!("prefork: hook {hook} failed: {said}");
         let last = log.last().expect("a paragraph");
         assert!(last.starts_with(&expected), "{arguments:?}: {log:#?}");
         assert_eq!(server.processes(), [0; 0], "{arguments:?}");
@@ -226,7 +226,7 @@ fn p14_a_panic_of_a_producer_is_its_error() {
     prefork.child_producer(|_| -> Result<(), String> { panic!("no ink") });
     let error = fail(&mut prefork);
     assert!(matches!(error, Error::Producer { .. }), "{error}");
-    assert_eq!(cause(&error).as_deref(), Some("it panicked: no ink"));
+    assert_eq!(cause(&error).as_deref(), Some("panicked: no ink"));
 }
 
 #[test]

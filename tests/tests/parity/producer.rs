@@ -120,12 +120,12 @@ fn p18_every_error_names_its_stage_and_carries_its_cause() {
             "listener 'a': cannot resolve no-such-host.invalid",
         ),
         (&listen, "listener 'a': cannot bind 127.0.0.1:"),
-        (&producer, "worker 0: the child producer failed"),
+        (&producer, "worker 0: child_producer failed"),
         (
             &program,
             "worker 0: cannot start /no/such/program: execve failed",
         ),
-        (&hook, "the hook on_child_spawn failed"),
+        (&hook, "hook on_child_spawn failed"),
     ] {
         assert!(error.to_string().starts_with(stage), "{error}");
         assert!(cause(error).is_some(), "{error}");
@@ -212,7 +212,7 @@ fn p23_an_unsupported_mode_is_an_error_of_its_own_and_early() {
         .start()
         .expect_err("there is nobody to supervise");
     assert_eq!(error.exit_code(), 78);
-    assert!(error.to_string().contains("single mode"), "{error}");
+    assert!(error.to_string().contains("single-process mode"), "{error}");
 
     // A system call that is not there.
     let output = Server::new(env!("CARGO_BIN_EXE_parity_shell"))

@@ -49,7 +49,7 @@ fn p09_a_stop_asks_all_and_returns_as_soon_as_all_are_gone() {
     let ends = lines.with("exited with status 0");
     assert_eq!(ends.len(), 3, "{lines:?}");
     assert!(
-        ends.iter().all(|line| line.text.ends_with("as asked")),
+        ends.iter().all(|line| line.text.ends_with("as requested")),
         "{lines:?}"
     );
     assert_gone(&pids);

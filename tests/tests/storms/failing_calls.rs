@@ -256,7 +256,7 @@ impl Run {
         if self
             .log
             .iter()
-            .any(|line| line.contains("the master is gone"))
+            .any(|line| line.contains("master process died"))
         {
             return Some("a worker that lost a living master".to_owned());
         }
@@ -276,14 +276,14 @@ impl Run {
         let is_expected = |line: &&String| {
             [
                 "listening on",
-                "as asked",
-                "took the place",
+                "as requested",
+                "started, replacing",
                 "stopping 1 worker",
-                "all workers ended",
+                "all workers exited",
             ]
             .iter()
             .any(|part| line.contains(part))
-                || line.contains("SIGKILL at the age")
+                || line.contains("was killed by SIGKILL after")
         };
         let lines: Vec<&str> = self
             .log

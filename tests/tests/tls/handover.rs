@@ -49,7 +49,7 @@ fn what_the_builder_was_given_as_bytes_reaches_real_children() {
     replace(&server, 0);
     let (text, shown) = heard(client.connect(addr).expect("a handshake"));
     assert!(text.starts_with("h2, 1 of the client\n"), "{text}");
-    assert!(text.contains("listener 'other' speaks TLS"), "{text}");
+    assert!(text.contains("listener 'other' uses TLS"), "{text}");
     assert_eq!(shown, given.der().to_vec());
     let stranger = secure.client().get(addr, "/");
     stranger.expect_err("it shows no certificate");
@@ -64,7 +64,7 @@ fn workers_need_no_right_to_read_the_files() {
         fs::remove_file(secure.path().join(name)).expect("it is there");
     }
     replace(&server, 0);
-    server.wait_for_log(|line| line.contains("there is no such file"));
+    server.wait_for_log(|line| line.contains("no such file"));
     secure.client().get(server.addr(), "/").expect("an answer");
 }
 

@@ -38,7 +38,11 @@ fn every_bad_pair_ends_the_start_in_its_own_words_and_without_the_key() {
         (&good.cert, &good.cert, "no private key"),
         (&good.cert, &encrypted, "encrypted"),
         (&good.cert, &half, "no '-----END' line"),
-        (&good.cert, &other.key, "does not belong to the certificate"),
+        (
+            &good.cert,
+            &other.key,
+            "does not match the first certificate of tls_cert",
+        ),
         (&old.cert, &old.key, "expired at 2002-01-01"),
         (&coming.cert, &coming.key, "not valid before 2901-01-01"),
     ] {
@@ -65,11 +69,8 @@ fn files_that_cannot_be_read_end_the_start() {
     let secure = Secure::new();
     let missing = secure.path().join("missing.pem");
     let said = refusal(secure.server(TLS, "1").env("PREFORK_TLS_KEY", &missing));
-    assert!(
-        said.contains("missing.pem'): there is no such file"),
-        "{said}"
-    );
-    assert!(said.contains("Check the path"), "{said}");
+    assert!(said.contains("missing.pem'): no such file"), "{said}");
+    assert!(said.contains("Check that the path is right"), "{said}");
     let relative = secure
         .server(TLS, "1")
         .env("PREFORK_TLS_KEY", "missing.pem");
@@ -83,7 +84,7 @@ fn files_that_cannot_be_read_end_the_start() {
     );
     assert!(said.contains("is a directory"), "{said}");
     assert!(
-        said.contains("Give tls_cert the server's certificate"),
+        said.contains("tls_cert takes the certificate of the server"),
         "{said}"
     );
     let said = refusal(
@@ -93,7 +94,7 @@ fn files_that_cannot_be_read_end_the_start() {
     );
     assert!(said.contains("PREFORK_TLS_CLIENT_CA ('"), "{said}");
     assert!(
-        said.contains("Give tls_client_ca the certificates"),
+        said.contains("tls_client_ca takes the CA certificates"),
         "{said}"
     );
     let closed = secure.path().join("key.pem");
@@ -119,17 +120,17 @@ fn options_that_do_not_go_together_are_told() {
     let neither = Server::new(TLS).listen("tls://127.0.0.1:0");
     let said = refusal(neither);
     assert!(
-        said.contains("speaks TLS, which needs tls_cert and tls_key"),
+        said.contains("uses TLS, which needs tls_cert and tls_key"),
         "{said}"
     );
     let said = refusal(secure.server(TLS, "1").listen("127.0.0.1:0"));
     assert!(
-        said.contains("is plain and its argument speaks TLS"),
+        said.contains("does not use TLS, but its argument is a TlsListener"),
         "{said}"
     );
     let said = refusal(secure.server(env!("CARGO_BIN_EXE_hello"), "1"));
     assert!(
-        said.contains("speaks TLS (tls://) and its argument does not"),
+        said.contains("uses TLS (tls://), but its argument does not"),
         "{said}"
     );
     let said = refusal(Server::new(BY_HAND).listen("127.0.0.1:0"));
@@ -141,7 +142,7 @@ fn a_certificate_that_nobody_shows_is_told() {
     let secure = Secure::new();
     let plain = env!("CARGO_BIN_EXE_hello");
     let server = secure.server(plain, "1").listen("127.0.0.1:0").start();
-    server.wait_for_log(|line| line.contains("tls_cert is set, and no listener speaks TLS"));
+    server.wait_for_log(|line| line.contains("tls_cert is set, but no listener uses TLS"));
 }
 
 /// Certificates are read by whoever serves: here by the only process there is.
@@ -153,7 +154,7 @@ fn an_explanation_of_a_single_process_says_what_its_start_says() {
     let started = refusal(single());
     let explained = refusal(single().env("PREFORK_EXPLAIN", "1"));
     for said in [started, explained] {
-        let why = "missing.pem'): there is no such file";
+        let why = "missing.pem'): no such file";
         assert!(said.contains(why), "{said}");
     }
 }

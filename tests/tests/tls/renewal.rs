@@ -28,18 +28,18 @@ fn the_end_of_a_certificate_is_announced() {
     });
     near.write(secure.path());
     let explanation = secure.server(TLS, "1").env("PREFORK_EXPLAIN", "1").run();
-    let told = "\ncertificate\nfor localhost; good until 2";
+    let told = "\ncertificate\nfor localhost; valid until 2";
     assert!(explanation.text().contains(told), "{}", explanation.text());
     for workers in ["0", "1"] {
         let server = secure.server(TLS, workers).start();
         let line = server.wait_for_log(|line| line.contains("the certificate expires at"));
-        assert!(line.contains("there is no newer one yet"), "{line}");
+        assert!(line.ends_with("; renew it"), "{line}");
     }
     let server = secure.server(TLS, "1").start();
     secure.authority.issue().write(secure.path());
     replace(&server, 0);
     let line = server.wait_for_log(|line| line.contains("new certificate"));
-    assert!(line.contains("good until 4096"), "{line}");
+    assert!(line.contains("valid until 4096"), "{line}");
 }
 
 #[test]
@@ -62,14 +62,14 @@ fn a_bad_renewal_is_refused_in_the_log_and_the_last_good_pair_serves_on() {
         key: other.key.clone(),
     };
     for (bad, why) in [
-        (mixed, "does not belong to the certificate"),
+        (mixed, "does not match the first certificate of tls_cert"),
         (expired, "expired at 2001-02-01"),
         (garbage, "not PEM"),
     ] {
         bad.write(secure.path());
         replace(&server, 0);
         let line = server.wait_for_log(|line| line.contains(why));
-        assert!(line.contains("serves on"), "{line}");
+        assert!(line.contains("keeping the previous certificate"), "{line}");
         assert_eq!(shown(&secure, &server), good.der().to_vec(), "{why}");
     }
     other.write(secure.path());
@@ -90,9 +90,9 @@ fn a_renewal_that_no_worker_could_be_given_is_refused() {
     let cert = format!("{cert}{}", "a comment\n".repeat(10_000));
     Pair { cert, key }.write(secure.path());
     replace(&server, 0);
-    let line = server.wait_for_log(|line| line.contains("cannot be handed to workers"));
+    let line = server.wait_for_log(|line| line.contains("cannot be passed to workers"));
     assert!(
-        line.contains("`ulimit -f`") && line.contains("serves on"),
+        line.contains("`ulimit -f`") && line.contains("keeping the previous certificate"),
         "{line}"
     );
     assert_eq!(shown(&secure, &server), good.der().to_vec());
