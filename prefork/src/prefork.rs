@@ -367,9 +367,9 @@ impl Prefork {
         Setup {
             config,
             readiness: if declared.announces_ready {
-                Readiness::Announced
+                Readiness::Notified
             } else {
-                Readiness::Unseen
+                Readiness::Assumed
             },
             blocking: declared.blocking.clone(),
             callbacks: Callbacks {

@@ -387,9 +387,9 @@ impl Child {
             } => Event::Readiness {
                 child,
                 readiness: if announces_ready {
-                    Readiness::Announced
+                    Readiness::Notified
                 } else {
-                    Readiness::Unseen
+                    Readiness::Assumed
                 },
             },
             FromChild::Ready => Event::Ready { child },

@@ -21,7 +21,7 @@ use crate::escalation::Escalation;
 use crate::hook::Hooks;
 use crate::listen::Bound;
 use crate::spawn::Spawner;
-use crate::supervisor::{Backoff, Cause, ChildId, Outcome, Policy, Readiness, Supervisor, Window};
+use crate::supervisor::{Backoff, Cause, ChildId, FleetOutcome, Policy, Readiness, Supervisor, Window};
 use crate::sys::signals::SignalPipe;
 use crate::tls::Keeper;
 
@@ -191,7 +191,7 @@ impl Master {
     }
 
     /// Turns the outcome of the supervisor into the result of `run`.
-    fn conclude(&mut self, outcome: &Outcome) -> Result<(), Error> {
+    fn conclude(&mut self, outcome: &FleetOutcome) -> Result<(), Error> {
         let pid = |id| self.children.get(id).map(|child| child.pid);
         let pids: Vec<i32> = outcome.unkillable.iter().filter_map(pid).collect();
         let unkillable = (!pids.is_empty()).then_some(Error::Unkillable { pids });
@@ -262,7 +262,7 @@ impl Drop for Master {
         for child in &children {
             let _ = child.pidfd.signal(Signal::SIGKILL);
         }
-        closing::reap(children.into_iter(), Instant::now() + Policy::KILL_PATIENCE);
+        closing::reap(children.into_iter(), Instant::now() + Policy::KILL_TIMEOUT);
     }
 }
 
@@ -279,8 +279,8 @@ fn policy(config: &Config) -> Policy {
         healthy_after: config.healthy_after,
         ready_timeout: or_unlimited(config.ready_timeout),
         shutdown_grace_period: config.shutdown_grace_period,
-        exit_patience: Policy::EXIT_PATIENCE,
-        kill_patience: Policy::KILL_PATIENCE,
+        exit_timeout: Policy::EXIT_TIMEOUT,
+        kill_timeout: Policy::KILL_TIMEOUT,
         backoff: Backoff::default(),
         jitter_seed: seed(),
     }

@@ -147,7 +147,7 @@ impl Master {
         })?;
         let now = Instant::now();
         let readiness = if started.is_foreign {
-            crate::supervisor::Readiness::Unseen
+            crate::supervisor::Readiness::Assumed
         } else {
             self.readiness
         };
@@ -247,7 +247,7 @@ impl Master {
     /// Its process descriptor stays in the loop: if the process exits after all, it is reaped.
     fn give_up(&mut self, id: ChildId) {
         if let Some(Child { slot, pid, .. }) = self.children.get(&id) {
-            let limit = prefork_options::duration::format(Policy::KILL_PATIENCE);
+            let limit = prefork_options::duration::format(Policy::KILL_TIMEOUT);
             let what = format!("did not exit within {limit} of SIGKILL; giving up on it");
             let line = LogLine::about_worker(Level::Error, (*slot, *pid), &what);
             self.log.line(&line);
@@ -294,7 +294,7 @@ impl SpawnError {
                 ) => StartFailure::Permanent,
                 // A shortage, a file that is open for writing, an unresponsive file system: the
                 // recovery budget limits the number of attempts.
-                Some(_) => StartFailure::Passing,
+                Some(_) => StartFailure::Transient,
             },
         }
     }

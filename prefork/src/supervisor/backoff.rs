@@ -7,13 +7,13 @@ use std::time::Duration;
 /// The delays after several failures in a row.
 ///
 /// After the first failure there is no delay, after the second one it is `first`. Then it doubles
-/// up to `most`.
+/// up to `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
     /// The delay after the second failure in a row.
     pub(crate) first: Duration,
     /// The longest delay, without jitter.
-    pub(crate) most: Duration,
+    pub(crate) max: Duration,
 }
 
 impl Default for Backoff {
@@ -21,7 +21,7 @@ impl Default for Backoff {
     fn default() -> Self {
         Self {
             first: Duration::from_millis(100),
-            most: Duration::from_secs(5),
+            max: Duration::from_secs(5),
         }
     }
 }
@@ -35,7 +35,7 @@ impl Backoff {
             0 | 1 => Duration::ZERO,
             more => {
                 let factor = 1_u32.checked_shl(more - 2).unwrap_or(u32::MAX);
-                self.first.saturating_mul(factor).min(self.most)
+                self.first.saturating_mul(factor).min(self.max)
             }
         }
     }

@@ -16,7 +16,7 @@ pub(crate) enum Window {
 #[derive(Debug)]
 pub(super) struct Budget {
     threshold: u32,
-    exits: Exits,
+    exits: CountedExits,
     /// Whether a child was ever healthy. Until then every exit counts, whatever its age: otherwise
     /// a program that never works would be restarted forever if each attempt takes long enough.
     forgets: bool,
@@ -24,7 +24,7 @@ pub(super) struct Budget {
 
 /// The data that is needed to count the exits.
 #[derive(Debug)]
-enum Exits {
+enum CountedExits {
     Recent {
         window: Duration,
         times: VecDeque<Instant>,
@@ -34,22 +34,22 @@ enum Exits {
 
 /// Whether an exit is within the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum BudgetResult {
     /// The child is replaced.
-    Forgiven,
+    Allowed,
     /// This was exit number `threshold` + 1 within the window. `exits` is the number of exits that
     /// count.
-    Over { exits: u64 },
+    Exceeded { exits: u64 },
 }
 
 impl Budget {
     pub(super) fn new(threshold: u32, window: Window) -> Self {
         let exits = match window {
-            Window::Sliding(window) => Exits::Recent {
+            Window::Sliding(window) => CountedExits::Recent {
                 window,
                 times: VecDeque::new(),
             },
-            Window::Forever => Exits::All(0),
+            Window::Forever => CountedExits::All(0),
         };
         Self {
             threshold,
@@ -71,15 +71,15 @@ impl Budget {
     }
 
     /// Counts an unexpected exit. The supervisor calls it when the replacement is due.
-    pub(super) fn spend(&mut self, now: Instant) -> Verdict {
+    pub(super) fn record_exit(&mut self, now: Instant) -> BudgetResult {
         if self.forgets {
             self.exits.forget(now);
         }
         let exits = self.exits.add(now);
         if exits > u64::from(self.threshold) {
-            Verdict::Over { exits }
+            BudgetResult::Exceeded { exits }
         } else {
-            Verdict::Forgiven
+            BudgetResult::Allowed
         }
     }
 
@@ -87,13 +87,13 @@ impl Budget {
     #[cfg(test)]
     pub(super) fn spent(&self) -> u64 {
         match &self.exits {
-            Exits::Recent { times, .. } => times.len() as u64,
-            Exits::All(count) => *count,
+            CountedExits::Recent { times, .. } => times.len() as u64,
+            CountedExits::All(count) => *count,
         }
     }
 }
 
-impl Exits {
+impl CountedExits {
     /// Removes the exits that are as old as the window.
     fn forget(&mut self, now: Instant) {
         match self {

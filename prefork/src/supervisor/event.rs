@@ -74,10 +74,10 @@ pub(crate) enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
     /// It can report readiness, and must do so within `ready_timeout`.
-    Announced,
+    Notified,
     /// Its readiness cannot be observed: it is healthy once it has lived for `healthy_after`. If it
     /// reports readiness earlier, it is healthy then.
-    Unseen,
+    Assumed,
 }
 
 /// Whether a start that failed can succeed later.
@@ -85,7 +85,7 @@ pub(crate) enum Readiness {
 pub(crate) enum StartFailure {
     /// A shortage (`EAGAIN`, `EMFILE`, …). Once the master is ready, it counts as an exit and is
     /// retried. Before that, it ends the master.
-    Passing,
+    Transient,
     /// An error that does not pass by itself (`ENOENT`, `EACCES`, …). If the master is ready and a
     /// child was ever healthy, it counts as an exit and is retried: the program was executable, so
     /// it or its permissions are being replaced, and the rest of the fleet serves. Otherwise it

@@ -4,17 +4,17 @@
 
 use std::time::Instant;
 
-use super::leaver::LeaverState;
-use super::roster::{Child, Place, Roster};
+use super::draining::DrainState;
+use super::children::{ChildEntry, Location, ChildTable};
 use super::schedule::{Key, Schedule};
-use super::slot::{Condition, SlotState};
+use super::slot::{Health, SlotState};
 use super::{ChildId, SlotId};
 
 /// All slots and all children.
 #[derive(Debug)]
 pub(super) struct Fleet {
     slots: Vec<Slot>,
-    roster: Roster,
+    children: ChildTable,
     schedule: Schedule,
 }
 
@@ -31,13 +31,13 @@ impl Fleet {
     pub(super) fn new(slots: usize, now: Instant) -> Self {
         let mut fleet = Self {
             slots: Vec::with_capacity(slots),
-            roster: Roster::new(slots),
+            children: ChildTable::new(slots),
             schedule: Schedule::default(),
         };
         for slot in 0..slots {
             let state = SlotState::Unstarted { since: now };
             let key = Key::Slot(SlotId(slot));
-            fleet.schedule.moved(key, None, state.deadline());
+            fleet.schedule.update(key, None, state.deadline());
             fleet.slots.push(Slot { state, failures: 0 });
         }
         fleet
@@ -54,28 +54,28 @@ impl Fleet {
             .map_or(SlotState::Retired, |slot| slot.state)
     }
 
-    pub(super) fn child(&self, child: ChildId) -> Option<Child> {
-        self.roster.get(child)
+    pub(super) fn child(&self, child: ChildId) -> Option<ChildEntry> {
+        self.children.get(child)
     }
 
     /// Returns the ids of all children in ascending order.
     pub(super) fn child_ids(&self) -> Vec<ChildId> {
-        self.roster.ids()
+        self.children.ids()
     }
 
     /// Returns the draining children of this slot.
-    pub(super) fn leavers_of(&self, slot: SlotId) -> Vec<ChildId> {
-        self.roster.leavers_of(slot)
+    pub(super) fn draining_of(&self, slot: SlotId) -> Vec<ChildId> {
+        self.children.draining_of(slot)
     }
 
     /// Whether a child may still accept connections.
     pub(super) fn has_accepting(&self) -> bool {
-        self.roster.has_accepting()
+        self.children.has_accepting()
     }
 
     /// Whether the supervisor waits for the exit of a child.
     pub(super) fn has_awaited(&self) -> bool {
-        self.roster.has_awaited()
+        self.children.has_awaited()
     }
 
     /// Returns the slot or child with the earliest deadline, if it has passed.
@@ -90,24 +90,24 @@ impl Fleet {
     pub(super) fn set_slot(&mut self, slot: SlotId, state: SlotState) {
         let old = std::mem::replace(&mut self.slots[slot.0].state, state);
         self.schedule
-            .moved(Key::Slot(slot), old.deadline(), state.deadline());
+            .update(Key::Slot(slot), old.deadline(), state.deadline());
     }
 
     /// Adds a new child to this slot. The caller returns its `Action::Start`.
-    pub(super) fn enrol(&mut self, slot: SlotId) -> ChildId {
-        let child = self.roster.enrol(slot);
-        self.set_slot(slot, SlotState::Asked { child });
+    pub(super) fn request_start(&mut self, slot: SlotId) -> ChildId {
+        let child = self.children.insert(slot);
+        self.set_slot(slot, SlotState::SpawnRequested { child });
         child
     }
 
     /// Records that the child of this slot exited or failed to start.
     ///
     /// Returns how many children in a row were not healthy.
-    pub(super) fn count_failure(&mut self, slot: SlotId, condition: Condition) -> u32 {
+    pub(super) fn count_failure(&mut self, slot: SlotId, condition: Health) -> u32 {
         let failures = &mut self.slots[slot.0].failures;
         *failures = match condition {
-            Condition::Well => 0,
-            Condition::Unwell => failures.saturating_add(1),
+            Health::Healthy => 0,
+            Health::Unhealthy => failures.saturating_add(1),
         };
         *failures
     }
@@ -115,31 +115,31 @@ impl Fleet {
     /// Sets the state of a draining child.
     ///
     /// If the child fills its slot, it leaves the slot.
-    pub(super) fn set_leaver(&mut self, child: ChildId, state: LeaverState) {
-        let old = self.leaver_deadline(child);
-        self.roster.set_leaver(child, state);
+    pub(super) fn set_draining(&mut self, child: ChildId, state: DrainState) {
+        let old = self.drain_deadline(child);
+        self.children.set_draining(child, state);
         self.schedule
-            .moved(Key::Leaver(child), old, state.deadline());
+            .update(Key::Draining(child), old, state.deadline());
     }
 
     /// Records that the child accepts no more connections.
     pub(super) fn close(&mut self, child: ChildId) {
-        self.roster.close(child);
+        self.children.close(child);
     }
 
     /// Removes a child that has exited or never existed.
     ///
     /// If it filled a slot, the caller sets the state of the slot.
     pub(super) fn remove(&mut self, child: ChildId) {
-        let old = self.leaver_deadline(child);
-        self.schedule.moved(Key::Leaver(child), old, None);
-        self.roster.remove(child);
+        let old = self.drain_deadline(child);
+        self.schedule.update(Key::Draining(child), old, None);
+        self.children.remove(child);
     }
 
-    fn leaver_deadline(&self, child: ChildId) -> Option<Instant> {
-        match self.roster.get(child)?.place {
-            Place::Leaver(state) => state.deadline(),
-            Place::Slot => None,
+    fn drain_deadline(&self, child: ChildId) -> Option<Instant> {
+        match self.children.get(child)?.location {
+            Location::DrainingChild(state) => state.deadline(),
+            Location::Slot => None,
         }
     }
 
@@ -152,7 +152,7 @@ impl Fleet {
         let draining = self
             .child_ids()
             .into_iter()
-            .filter_map(|child| Some((self.leaver_deadline(child)?, Key::Leaver(child))));
+            .filter_map(|child| Some((self.drain_deadline(child)?, Key::Draining(child))));
         [
             slots.chain(draining).collect(),
             self.schedule.entries().clone(),

@@ -6,7 +6,7 @@ use super::{ChildId, SlotId, StartFailure, Window};
 
 /// How the fleet ended. Once the supervisor returns it, it does not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct FleetOutcome {
     /// Why the stop began. Later causes do not replace the first one.
     pub(crate) cause: Cause,
     /// The children that did not exit within `kill_patience` after SIGKILL, in ascending order.

@@ -1,34 +1,34 @@
 //! The phases of the whole fleet, from the first start to the outcome.
 
-use super::{Cause, Outcome};
+use super::{Cause, FleetOutcome};
 
 /// The phase of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The first children are being started. `missing` starts are not confirmed yet.
-    Opening { missing: usize },
+    StartingUp { missing: usize },
     /// The first child of every slot was started. The announcement is due.
-    Opened,
+    AllStarted,
     /// `Action::AnnounceMasterReady` was returned and is not answered yet.
     Announcing,
     /// The master is ready. Children that exit are replaced.
     Running,
     /// No child is started any more. All children drain.
-    Stopping { cause: Cause, listeners: Listeners },
+    Stopping { cause: Cause, listeners: ListenersState },
     /// No child is left to wait for.
-    Ended(Outcome),
+    Ended(FleetOutcome),
 }
 
 /// Whether `Action::CloseListeners` was returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Listeners {
+pub(super) enum ListenersState {
     Open,
     Closed,
 }
 
 /// Whether a child that exited is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recovery {
+pub(super) enum RecoveryMode {
     /// Once the master is ready.
     Later,
     /// After the delay of its slot.
@@ -39,11 +39,11 @@ pub(super) enum Recovery {
 
 impl Phase {
     /// Returns whether a child that exits in this phase is replaced.
-    pub(super) fn recovery(&self) -> Recovery {
+    pub(super) fn recovery(&self) -> RecoveryMode {
         match self {
-            Self::Opening { .. } | Self::Opened | Self::Announcing => Recovery::Later,
-            Self::Running => Recovery::Allowed,
-            Self::Stopping { .. } | Self::Ended(_) => Recovery::Over,
+            Self::StartingUp { .. } | Self::AllStarted | Self::Announcing => RecoveryMode::Later,
+            Self::Running => RecoveryMode::Allowed,
+            Self::Stopping { .. } | Self::Ended(_) => RecoveryMode::Over,
         }
     }
 
@@ -51,13 +51,13 @@ impl Phase {
     ///
     /// Before all first children were started, no slot is started twice, so each of these starts is
     /// the first one of its slot.
-    pub(super) fn confirm_start(&mut self) {
+    pub(super) fn note_started(&mut self) {
         match self {
-            Self::Opening { missing: 1 } => *self = Self::Opened,
-            Self::Opening { missing } => *missing -= 1,
+            Self::StartingUp { missing: 1 } => *self = Self::AllStarted,
+            Self::StartingUp { missing } => *missing -= 1,
             // The start of a replacement. A start that is confirmed after a stop began does not
             // come here: that child already drains.
-            Self::Opened
+            Self::AllStarted
             | Self::Announcing
             | Self::Running
             | Self::Stopping { .. }

@@ -27,9 +27,9 @@ pub(crate) struct Policy {
     /// without a request.
     pub(crate) shutdown_grace_period: Duration,
     /// How long a process may fill its slot after its `main` has ended.
-    pub(crate) exit_patience: Duration,
+    pub(crate) exit_timeout: Duration,
     /// How long a killed child may take to exit. After that the supervisor no longer waits for it.
-    pub(crate) kill_patience: Duration,
+    pub(crate) kill_timeout: Duration,
     /// The delay after children that exited before they were healthy.
     pub(crate) backoff: Backoff,
     /// The seed of the jitter of the back-off. The same seed gives the same delays.
@@ -37,18 +37,18 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// The usual `kill_patience`.
+    /// The usual `kill_timeout`.
     ///
     /// A killed process exits when the kernel has freed its memory, which takes 0.15 s per gigabyte
     /// (measured). A process that exists after this time is stuck in the kernel, and waiting longer
     /// does not help.
-    pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(15);
+    pub(crate) const KILL_TIMEOUT: Duration = Duration::from_secs(15);
 
-    /// The usual `exit_patience`.
+    /// The usual `exit_timeout`.
     ///
     /// A process exits within some milliseconds after `main` returned. Clients do not notice a wait
     /// of this length, and it avoids a second log line about almost every exit.
-    pub(crate) const EXIT_PATIENCE: Duration = Duration::from_millis(100);
+    pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_millis(100);
 }
 
 /// Returns `now + duration`, or a time in some decades if no clock can hold that.

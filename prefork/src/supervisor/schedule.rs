@@ -14,7 +14,7 @@ use super::{ChildId, SlotId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     Slot(SlotId),
-    Leaver(ChildId),
+    Draining(ChildId),
 }
 
 /// All deadlines, the earliest first.
@@ -23,7 +23,7 @@ pub(super) struct Schedule(BTreeSet<(Instant, Key)>);
 
 impl Schedule {
     /// Replaces the deadline of `key`, because its state changed.
-    pub(super) fn moved(&mut self, key: Key, from: Option<Instant>, to: Option<Instant>) {
+    pub(super) fn update(&mut self, key: Key, from: Option<Instant>, to: Option<Instant>) {
         if from == to {
             return;
         }

@@ -1,13 +1,13 @@
 //! The states of a slot: each variant is a column or row of `TABLE.md`.
 //!
 //! Pure: a state and an event or a time go in, and the answer comes out. A slot knows nothing of
-//! other slots, the budget or the phase. The supervisor knows them; it applies each [`Step`] and
-//! [`Turn`].
+//! other slots, the budget or the phase. The supervisor knows them; it applies each [`Transition`] and
+//! [`TimeoutAction`].
 
 use std::time::Instant;
 
 use super::event::Fact;
-use super::leaver::LeaverState;
+use super::draining::DrainState;
 use super::policy::after;
 use super::{ChildId, KillReason, Policy, Readiness, StartFailure};
 
@@ -21,44 +21,44 @@ pub(super) enum SlotState {
     Recovering { child: ChildId, until: Instant },
     /// As `Recovering`, but the master is not ready. Until it is, no exit is counted and no child
     /// is replaced.
-    Held { child: ChildId, until: Instant },
+    Deferred { child: ChildId, until: Instant },
     /// `Action::Start` was returned. The answer comes at once, so there is no deadline.
-    Asked { child: ChildId },
-    /// Started. The child can report readiness, and must do so by `ready_by`.
+    SpawnRequested { child: ChildId },
+    /// Started. The child can report readiness, and must do so by `ready_deadline`.
     Starting {
         child: ChildId,
         since: Instant,
-        ready_by: Instant,
+        ready_deadline: Instant,
     },
     /// Started. The readiness of the child cannot be observed: it is healthy if it lives until
-    /// `well_at`.
-    Proving {
+    /// `healthy_at`.
+    Probation {
         child: ChildId,
         since: Instant,
-        well_at: Instant,
+        healthy_at: Instant,
     },
     /// The child is healthy.
     Serving { child: ChildId, since: Instant },
-    /// The `main` of the child has ended. Its process has until `exit_by` to exit; then the child
+    /// The `main` of the child has ended. Its process has until `exit_deadline` to exit; then the child
     /// leaves the slot and drains.
     Ending {
         child: ChildId,
-        exit_by: Instant,
+        exit_deadline: Instant,
         kill_at: Instant,
-        condition: Condition,
+        condition: Health,
     },
     /// The child violated the protocol. Its kill is due.
-    Condemned {
+    MustKill {
         child: ChildId,
         since: Instant,
-        condition: Condition,
+        condition: Health,
     },
     /// The child was killed: it was not ready in time, or violated the protocol. It fills the slot
     /// until it exits, because a slot never has two serving children.
     Killed {
         child: ChildId,
         give_up_at: Instant,
-        condition: Condition,
+        condition: Health,
     },
     /// Empty. No child is started in it any more.
     Retired,
@@ -66,7 +66,7 @@ pub(super) enum SlotState {
 
 /// What an event about the child changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Transition {
     Stay,
     Become(SlotState),
     /// The start succeeded: the child is a process.
@@ -74,12 +74,12 @@ pub(super) enum Step {
     /// The start failed: there is no process.
     Fail(StartFailure),
     /// The child exited, and the master had not asked it to.
-    Die(Condition),
+    Die(Health),
 }
 
 /// What happens at the deadline of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum TimeoutAction {
     Stay,
     Start,
     /// The exit of this child is counted; then the next child is started or the master stops.
@@ -88,54 +88,54 @@ pub(super) enum Turn {
     Kill {
         child: ChildId,
         reason: KillReason,
-        condition: Condition,
+        condition: Health,
     },
     /// The child did not exit after SIGKILL: it leaves the slot.
     GiveUp {
         child: ChildId,
-        condition: Condition,
+        condition: Health,
     },
     /// The `main` of the child has ended and its process has not exited: it leaves the slot.
     Outlive {
         child: ChildId,
         kill_at: Instant,
-        condition: Condition,
+        condition: Health,
     },
 }
 
 /// Whether a child was ever healthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
-    Well,
-    Unwell,
+pub(super) enum Health {
+    Healthy,
+    Unhealthy,
 }
 
 impl SlotState {
     /// The first state of a started child.
     fn started(child: ChildId, since: Instant, readiness: Readiness, policy: &Policy) -> Self {
         match readiness {
-            Readiness::Announced => Self::Starting {
+            Readiness::Notified => Self::Starting {
                 child,
                 since,
-                ready_by: after(since, policy.ready_timeout),
+                ready_deadline: after(since, policy.ready_timeout),
             },
             // Without a deadline: the exit of a child that ends at once may be handled before any
             // deadline is checked.
-            Readiness::Unseen if policy.healthy_after.is_zero() => Self::Serving { child, since },
-            Readiness::Unseen => Self::Proving {
+            Readiness::Assumed if policy.healthy_after.is_zero() => Self::Serving { child, since },
+            Readiness::Assumed => Self::Probation {
                 child,
                 since,
-                well_at: after(since, policy.healthy_after),
+                healthy_at: after(since, policy.healthy_after),
             },
         }
     }
 
     /// The state of a child whose `main` has ended.
-    fn ending(child: ChildId, condition: Condition, now: Instant, policy: &Policy) -> Self {
+    fn ending(child: ChildId, condition: Health, now: Instant, policy: &Policy) -> Self {
         let kill_at = after(now, policy.shutdown_grace_period);
         Self::Ending {
             child,
-            exit_by: after(now, policy.exit_patience).min(kill_at),
+            exit_deadline: after(now, policy.exit_timeout).min(kill_at),
             kill_at,
             condition,
         }
@@ -144,13 +144,13 @@ impl SlotState {
     /// The state of a killed child until it exits.
     pub(super) fn killed(
         child: ChildId,
-        condition: Condition,
+        condition: Health,
         now: Instant,
         policy: &Policy,
     ) -> Self {
         Self::Killed {
             child,
-            give_up_at: after(now, policy.kill_patience),
+            give_up_at: after(now, policy.kill_timeout),
             condition,
         }
     }
@@ -161,171 +161,171 @@ impl SlotState {
         match *self {
             Self::Unstarted { .. }
             | Self::Recovering { .. }
-            | Self::Held { .. }
+            | Self::Deferred { .. }
             | Self::Retired => None,
-            Self::Asked { child }
+            Self::SpawnRequested { child }
             | Self::Starting { child, .. }
-            | Self::Proving { child, .. }
+            | Self::Probation { child, .. }
             | Self::Serving { child, .. }
             | Self::Ending { child, .. }
-            | Self::Condemned { child, .. }
+            | Self::MustKill { child, .. }
             | Self::Killed { child, .. } => Some(child),
         }
     }
 
-    /// When `due` must be called.
+    /// When `on_timeout` must be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match *self {
             Self::Recovering { until, .. } => Some(until),
-            Self::Starting { ready_by, .. } => Some(ready_by),
-            Self::Proving { well_at, .. } => Some(well_at),
-            Self::Ending { exit_by, .. } => Some(exit_by),
-            Self::Unstarted { since } | Self::Condemned { since, .. } => Some(since),
+            Self::Starting { ready_deadline: ready_by, .. } => Some(ready_by),
+            Self::Probation { healthy_at: well_at, .. } => Some(well_at),
+            Self::Ending { exit_deadline: exit_by, .. } => Some(exit_by),
+            Self::Unstarted { since } | Self::MustKill { since, .. } => Some(since),
             Self::Killed { give_up_at, .. } => Some(give_up_at),
-            Self::Held { .. } | Self::Asked { .. } | Self::Serving { .. } | Self::Retired => None,
+            Self::Deferred { .. } | Self::SpawnRequested { .. } | Self::Serving { .. } | Self::Retired => None,
         }
     }
 
     /// Returns what an event about the child of this slot changes.
-    pub(super) fn told(&self, fact: Fact, now: Instant, policy: &Policy) -> Step {
+    pub(super) fn on_event(&self, fact: Fact, now: Instant, policy: &Policy) -> Transition {
         match *self {
             // Events are about a child, and this slot has none.
             Self::Unstarted { .. }
             | Self::Recovering { .. }
-            | Self::Held { .. }
-            | Self::Retired => Step::Stay,
-            Self::Asked { child } => Self::asked_told(child, fact, now, policy),
-            Self::Starting { child, since, .. } | Self::Proving { child, since, .. } => {
-                Self::started_told(child, since, fact, now, policy)
+            | Self::Deferred { .. }
+            | Self::Retired => Transition::Stay,
+            Self::SpawnRequested { child } => Self::on_event_before_start(child, fact, now, policy),
+            Self::Starting { child, since, .. } | Self::Probation { child, since, .. } => {
+                Self::on_event_before_healthy(child, since, fact, now, policy)
             }
             Self::Serving { child, .. } => match fact {
-                Fact::Violation => Step::Become(Self::Condemned {
+                Fact::Violation => Transition::Become(Self::MustKill {
                     child,
                     since: now,
-                    condition: Condition::Well,
+                    condition: Health::Healthy,
                 }),
-                Fact::MainEnded => Step::Become(Self::ending(child, Condition::Well, now, policy)),
-                Fact::Exited => Step::Die(Condition::Well),
+                Fact::MainEnded => Transition::Become(Self::ending(child, Health::Healthy, now, policy)),
+                Fact::Exited => Transition::Die(Health::Healthy),
                 // It stays healthy whatever it sends. A start is answered once.
                 Fact::Started(_) | Fact::StartFailed(_) | Fact::Ready | Fact::Readiness(_) => {
-                    Step::Stay
+                    Transition::Stay
                 }
             },
             Self::Ending {
                 child, condition, ..
             } => match fact {
-                Fact::Violation => Step::Become(Self::Condemned {
+                Fact::Violation => Transition::Become(Self::MustKill {
                     child,
                     since: now,
                     condition,
                 }),
-                Fact::Exited => Step::Die(condition),
+                Fact::Exited => Transition::Die(condition),
                 // It no longer serves, whatever it sends. A start is answered once.
                 Fact::Started(_)
                 | Fact::StartFailed(_)
                 | Fact::Ready
                 | Fact::Readiness(_)
-                | Fact::MainEnded => Step::Stay,
+                | Fact::MainEnded => Transition::Stay,
             },
-            Self::Condemned { condition, .. } | Self::Killed { condition, .. } => match fact {
-                Fact::Exited => Step::Die(condition),
+            Self::MustKill { condition, .. } | Self::Killed { condition, .. } => match fact {
+                Fact::Exited => Transition::Die(condition),
                 // The kill does not depend on what it sends.
                 Fact::Started(_)
                 | Fact::StartFailed(_)
                 | Fact::Ready
                 | Fact::Readiness(_)
                 | Fact::MainEnded
-                | Fact::Violation => Step::Stay,
+                | Fact::Violation => Transition::Stay,
             },
         }
     }
 
-    fn asked_told(child: ChildId, fact: Fact, now: Instant, policy: &Policy) -> Step {
+    fn on_event_before_start(child: ChildId, fact: Fact, now: Instant, policy: &Policy) -> Transition {
         match fact {
-            Fact::Started(readiness) => Step::Confirm(Self::started(child, now, readiness, policy)),
-            Fact::StartFailed(failure) => Step::Fail(failure),
+            Fact::Started(readiness) => Transition::Confirm(Self::started(child, now, readiness, policy)),
+            Fact::StartFailed(failure) => Transition::Fail(failure),
             // It exited before its start was confirmed: treated like a failed start.
-            Fact::Exited => Step::Fail(StartFailure::Passing),
+            Fact::Exited => Transition::Fail(StartFailure::Transient),
             // A child that is not a process yet sends nothing.
-            Fact::Ready | Fact::Readiness(_) | Fact::MainEnded | Fact::Violation => Step::Stay,
+            Fact::Ready | Fact::Readiness(_) | Fact::MainEnded | Fact::Violation => Transition::Stay,
         }
     }
 
-    fn started_told(
+    fn on_event_before_healthy(
         child: ChildId,
         since: Instant,
         fact: Fact,
         now: Instant,
         policy: &Policy,
-    ) -> Step {
+    ) -> Transition {
         match fact {
-            Fact::Ready => Step::Become(Self::Serving { child, since: now }),
+            Fact::Ready => Transition::Become(Self::Serving { child, since: now }),
             // The time counts from the start in both cases, so a change gives no extra time.
             Fact::Readiness(readiness) => {
-                Step::Become(Self::started(child, since, readiness, policy))
+                Transition::Become(Self::started(child, since, readiness, policy))
             }
-            Fact::Violation => Step::Become(Self::Condemned {
+            Fact::Violation => Transition::Become(Self::MustKill {
                 child,
                 since: now,
-                condition: Condition::Unwell,
+                condition: Health::Unhealthy,
             }),
-            Fact::MainEnded => Step::Become(Self::ending(child, Condition::Unwell, now, policy)),
-            Fact::Exited => Step::Die(Condition::Unwell),
+            Fact::MainEnded => Transition::Become(Self::ending(child, Health::Unhealthy, now, policy)),
+            Fact::Exited => Transition::Die(Health::Unhealthy),
             // A start is answered once.
-            Fact::Started(_) | Fact::StartFailed(_) => Step::Stay,
+            Fact::Started(_) | Fact::StartFailed(_) => Transition::Stay,
         }
     }
 
     /// Returns what happens at the deadline.
-    pub(super) fn due(&self, now: Instant) -> Turn {
+    pub(super) fn on_timeout(&self, now: Instant) -> TimeoutAction {
         match *self {
-            Self::Unstarted { .. } => Turn::Start,
-            Self::Recovering { child, .. } => Turn::Recover(child),
-            Self::Starting { child, .. } => Turn::Kill {
+            Self::Unstarted { .. } => TimeoutAction::Start,
+            Self::Recovering { child, .. } => TimeoutAction::Recover(child),
+            Self::Starting { child, .. } => TimeoutAction::Kill {
                 child,
                 reason: KillReason::NotReady,
-                condition: Condition::Unwell,
+                condition: Health::Unhealthy,
             },
-            Self::Proving { child, .. } => Turn::Become(Self::Serving { child, since: now }),
+            Self::Probation { child, .. } => TimeoutAction::Become(Self::Serving { child, since: now }),
             Self::Ending {
                 child,
                 kill_at,
                 condition,
                 ..
-            } => Turn::Outlive {
+            } => TimeoutAction::Outlive {
                 child,
                 kill_at,
                 condition,
             },
-            Self::Condemned {
+            Self::MustKill {
                 child, condition, ..
-            } => Turn::Kill {
+            } => TimeoutAction::Kill {
                 child,
                 reason: KillReason::Violation,
                 condition,
             },
             Self::Killed {
                 child, condition, ..
-            } => Turn::GiveUp { child, condition },
+            } => TimeoutAction::GiveUp { child, condition },
             // These have no deadline.
-            Self::Held { .. } | Self::Asked { .. } | Self::Serving { .. } | Self::Retired => {
-                Turn::Stay
+            Self::Deferred { .. } | Self::SpawnRequested { .. } | Self::Serving { .. } | Self::Retired => {
+                TimeoutAction::Stay
             }
         }
     }
 
     /// Returns the state after the master became ready.
-    pub(super) fn released(self) -> Self {
+    pub(super) fn release(self) -> Self {
         match self {
-            Self::Held { child, until } => Self::Recovering { child, until },
+            Self::Deferred { child, until } => Self::Recovering { child, until },
             Self::Unstarted { .. }
             | Self::Recovering { .. }
-            | Self::Asked { .. }
+            | Self::SpawnRequested { .. }
             | Self::Starting { .. }
-            | Self::Proving { .. }
+            | Self::Probation { .. }
             | Self::Serving { .. }
             | Self::Ending { .. }
-            | Self::Condemned { .. }
+            | Self::MustKill { .. }
             | Self::Killed { .. }
             | Self::Retired => self,
         }
@@ -334,32 +334,32 @@ impl SlotState {
     /// Returns the child as a draining one, if the slot has a child.
     ///
     /// Used when a stop empties the slot.
-    pub(super) fn leaver(
+    pub(super) fn draining(
         &self,
         now: Instant,
         kill_at: Instant,
         policy: &Policy,
-    ) -> Option<(ChildId, LeaverState)> {
+    ) -> Option<(ChildId, DrainState)> {
         match *self {
             Self::Unstarted { .. }
             | Self::Recovering { .. }
-            | Self::Held { .. }
+            | Self::Deferred { .. }
             | Self::Retired => None,
-            Self::Asked { child } => {
-                let give_up_at = after(kill_at, policy.kill_patience);
+            Self::SpawnRequested { child } => {
+                let give_up_at = after(kill_at, policy.kill_timeout);
                 Some((
                     child,
-                    LeaverState::Unanswered {
+                    DrainState::AwaitingStart {
                         kill_at,
                         give_up_at,
                     },
                 ))
             }
             Self::Starting { child, .. }
-            | Self::Proving { child, .. }
+            | Self::Probation { child, .. }
             | Self::Serving { child, .. } => Some((
                 child,
-                LeaverState::Untold {
+                DrainState::NotYetAsked {
                     since: now,
                     kill_at,
                 },
@@ -371,14 +371,14 @@ impl SlotState {
                 ..
             } => Some((
                 child,
-                LeaverState::Stopping {
+                DrainState::Draining {
                     kill_at: earlier.min(kill_at),
                 },
             )),
-            Self::Condemned { child, since, .. } => Some((child, LeaverState::Condemned { since })),
+            Self::MustKill { child, since, .. } => Some((child, DrainState::MustKill { since })),
             Self::Killed {
                 child, give_up_at, ..
-            } => Some((child, LeaverState::Killed { give_up_at })),
+            } => Some((child, DrainState::Killed { give_up_at })),
         }
     }
 }

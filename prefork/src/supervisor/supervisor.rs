@@ -6,16 +6,16 @@
 use std::time::{Duration, Instant};
 
 use super::backoff::Jitter;
-use super::budget::{Budget, Verdict};
+use super::budget::{Budget, BudgetResult};
 use super::event::Fact;
 use super::fleet::Fleet;
-use super::leaver::{LeaverState, LeaverStep};
-use super::phase::{Listeners, Phase, Recovery};
+use super::draining::{DrainState, LDrainTransition;
+use super::phase::{ListenersState, Phase, RecoveryMode};
 use super::policy::after;
-use super::roster::Place;
+use super::children::Location;
 use super::schedule::Key;
-use super::slot::{Condition, SlotState, Step, Turn};
-use super::{Action, Cause, ChildId, Event, Outcome, Policy, SlotId, StartFailure, Urgency};
+use super::slot::{Health, SlotState, Transition, TimeoutAction};
+use super::{Action, Cause, ChildId, Event, FleetOutcome, Policy, SlotId, StartFailure, Urgency};
 
 /// Decides what happens to a fleet of children.
 ///
@@ -48,7 +48,7 @@ impl Supervisor {
     /// Creates a fleet whose first children are due at once.
     pub(crate) fn new(policy: Policy, now: Instant) -> Self {
         Self {
-            phase: Phase::Opening {
+            phase: Phase::StartingUp {
                 missing: policy.slots.get(),
             },
             fleet: Fleet::new(policy.slots.get(), now),
@@ -61,17 +61,17 @@ impl Supervisor {
     /// Records an event.
     pub(crate) fn handle(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Started { child, readiness } => self.told(child, Fact::Started(readiness), now),
+            Event::Started { child, readiness } => self.on_child_event(child, Fact::Started(readiness), now),
             Event::StartFailed { child, failure } => {
-                self.told(child, Fact::StartFailed(failure), now);
+                self.on_child_event(child, Fact::StartFailed(failure), now);
             }
-            Event::Ready { child } => self.told(child, Fact::Ready, now),
+            Event::Ready { child } => self.on_child_event(child, Fact::Ready, now),
             Event::Readiness { child, readiness } => {
-                self.told(child, Fact::Readiness(readiness), now);
+                self.on_child_event(child, Fact::Readiness(readiness), now);
             }
-            Event::MainEnded { child } => self.told(child, Fact::MainEnded, now),
-            Event::Violation { child } => self.told(child, Fact::Violation, now),
-            Event::Exited { child } => self.told(child, Fact::Exited, now),
+            Event::MainEnded { child } => self.on_child_event(child, Fact::MainEnded, now),
+            Event::Violation { child } => self.on_child_event(child, Fact::Violation, now),
+            Event::Exited { child } => self.on_child_event(child, Fact::Exited, now),
             Event::Closed { child } => self.fleet.close(child),
             Event::MasterReady => self.master_ready(),
             Event::HookFailed => self.stop(Cause::HookFailed, now),
@@ -84,14 +84,14 @@ impl Supervisor {
     pub(crate) fn next_action(&mut self, now: Instant) -> Option<Action> {
         while let Some(key) = self.fleet.due(now) {
             let action = match key {
-                Key::Slot(slot) => self.slot_is_due(slot, now),
-                Key::Leaver(child) => self.leaver_is_due(child, now),
+                Key::Slot(slot) => self.on_slot_timeout(slot, now),
+                Key::Draining(child) => self.on_draining_timeout(child, now),
             };
             if action.is_some() {
                 return action;
             }
         }
-        self.phase_is_due()
+        self.next_phase_action()
     }
 
     /// Returns when to ask again if no event comes first.
@@ -105,11 +105,11 @@ impl Supervisor {
     /// Returns how the fleet ended.
     ///
     /// `Some` once no child is left to wait for and `next_action` has returned `None`.
-    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+    pub(crate) fn outcome(&self) -> Option<&FleetOutcome> {
         match &self.phase {
             Phase::Ended(outcome) => Some(outcome),
-            Phase::Opening { .. }
-            | Phase::Opened
+            Phase::StartingUp { .. }
+            | Phase::AllStarted
             | Phase::Announcing
             | Phase::Running
             | Phase::Stopping { .. } => None,
@@ -136,34 +136,34 @@ impl Supervisor {
 
     /// Whether a stop has begun. From then on no child is started.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.phase.recovery() == Recovery::Over
+        self.phase.recovery() == RecoveryMode::Over
     }
 
     // Events.
 
-    fn told(&mut self, child: ChildId, fact: Fact, now: Instant) {
+    fn on_child_event(&mut self, child: ChildId, fact: Fact, now: Instant) {
         let Some(record) = self.fleet.child(child) else {
             return;
         };
-        match record.place {
-            Place::Slot => self.slot_told(record.slot, child, fact, now),
-            Place::Leaver(state) => self.leaver_told(child, state, fact, now),
+        match record.location {
+            Location::Slot => self.on_slot_event(record.slot, child, fact, now),
+            Location::DrainingChild(state) => self.on_draining_event(child, state, fact, now),
         }
     }
 
-    fn slot_told(&mut self, slot: SlotId, child: ChildId, fact: Fact, now: Instant) {
-        match self.fleet.slot(slot).told(fact, now, &self.policy) {
-            Step::Stay => {}
-            Step::Become(state) => self.enter(slot, state),
-            Step::Confirm(state) => {
+    fn on_slot_event(&mut self, slot: SlotId, child: ChildId, fact: Fact, now: Instant) {
+        match self.fleet.slot(slot).on_event(fact, now, &self.policy) {
+            Transition::Stay => {}
+            Transition::Become(state) => self.enter(slot, state),
+            Transition::Confirm(state) => {
                 self.enter(slot, state);
-                self.phase.confirm_start();
+                self.phase.note_started();
             }
-            Step::Fail(failure) => {
+            Transition::Fail(failure) => {
                 self.fleet.remove(child);
                 self.start_failed(slot, child, failure, now);
             }
-            Step::Die(condition) => {
+            Transition::Die(condition) => {
                 self.fleet.remove(child);
                 self.await_recovery(slot, child, condition, now);
             }
@@ -178,24 +178,24 @@ impl Supervisor {
         self.fleet.set_slot(slot, state);
     }
 
-    fn leaver_told(&mut self, child: ChildId, state: LeaverState, fact: Fact, now: Instant) {
-        match state.told(fact, now) {
-            LeaverStep::Stay => {}
-            LeaverStep::Become(state) => self.fleet.set_leaver(child, state),
-            LeaverStep::Gone => self.fleet.remove(child),
+    fn on_draining_event(&mut self, child: ChildId, state: DrainState, fact: Fact, now: Instant) {
+        match state.on_event(fact, now) {
+            DrainTransition::Stay => {}
+            DrainTransition::Become(state) => self.fleet.set_draining(child, state),
+            DrainTransition::Gone => self.fleet.remove(child),
         }
     }
 
     fn start_failed(&mut self, slot: SlotId, child: ChildId, failure: StartFailure, now: Instant) {
         let may_retry = match failure {
-            StartFailure::Passing => self.phase.recovery() == Recovery::Allowed,
+            StartFailure::Transient => self.phase.recovery() == RecoveryMode::Allowed,
             StartFailure::Permanent => {
-                self.phase.recovery() == Recovery::Allowed && self.budget.forgets()
+                self.phase.recovery() == RecoveryMode::Allowed && self.budget.forgets()
             }
             StartFailure::Refused => false,
         };
         if may_retry {
-            self.await_recovery(slot, child, Condition::Unwell, now);
+            self.await_recovery(slot, child, Health::Unhealthy, now);
         } else {
             self.fleet.set_slot(slot, SlotState::Retired);
             let cause = Cause::StartFailed {
@@ -208,12 +208,12 @@ impl Supervisor {
     }
 
     /// A child has left its slot unexpectedly.
-    fn await_recovery(&mut self, slot: SlotId, child: ChildId, condition: Condition, now: Instant) {
+    fn await_recovery(&mut self, slot: SlotId, child: ChildId, condition: Health, now: Instant) {
         let until = after(now, self.recovery_delay(slot, condition));
         let state = match self.phase.recovery() {
-            Recovery::Later => SlotState::Held { child, until },
-            Recovery::Allowed => SlotState::Recovering { child, until },
-            Recovery::Over => SlotState::Retired,
+            RecoveryMode::Later => SlotState::Deferred { child, until },
+            RecoveryMode::Allowed => SlotState::Recovering { child, until },
+            RecoveryMode::Over => SlotState::Retired,
         };
         self.fleet.set_slot(slot, state);
     }
@@ -223,9 +223,9 @@ impl Supervisor {
     /// The exit is counted only now, one exit at a time: if several children exited together, as
     /// many are replaced as the budget allows.
     fn recover(&mut self, slot: SlotId, child: ChildId, now: Instant) -> Option<Action> {
-        match self.budget.spend(now) {
-            Verdict::Forgiven => Some(self.start(slot)),
-            Verdict::Over { exits } => {
+        match self.budget.record_exit(now) {
+            BudgetResult::Allowed => Some(self.start(slot)),
+            BudgetResult::Exceeded { exits } => {
                 let cause = Cause::OverRecovery {
                     exits,
                     threshold: self.policy.recover_threshold,
@@ -241,11 +241,11 @@ impl Supervisor {
     }
 
     fn start(&mut self, slot: SlotId) -> Action {
-        let child = self.fleet.enrol(slot);
+        let child = self.fleet.request_start(slot);
         Action::Start { slot, child }
     }
 
-    fn recovery_delay(&mut self, slot: SlotId, condition: Condition) -> Duration {
+    fn recovery_delay(&mut self, slot: SlotId, condition: Health) -> Duration {
         let failures = self.fleet.count_failure(slot, condition);
         let backoff = self.policy.backoff.delay(failures, &mut self.jitter);
         backoff.saturating_add(self.policy.recover_interval)
@@ -256,12 +256,12 @@ impl Supervisor {
             Phase::Announcing => {
                 self.phase = Phase::Running;
                 for slot in self.fleet.slot_ids() {
-                    self.fleet.set_slot(slot, self.fleet.slot(slot).released());
+                    self.fleet.set_slot(slot, self.fleet.slot(slot).release());
                 }
             }
             // `AnnounceMasterReady` is not pending, or the stop has begun.
-            Phase::Opening { .. }
-            | Phase::Opened
+            Phase::StartingUp { .. }
+            | Phase::AllStarted
             | Phase::Running
             | Phase::Stopping { .. }
             | Phase::Ended(_) => {}
@@ -272,7 +272,7 @@ impl Supervisor {
         self.stop(Cause::Requested, now);
         match urgency {
             Urgency::Graceful => {}
-            Urgency::Immediate => self.hurry(now),
+            Urgency::Immediate => self.cut_grace(now),
         }
     }
 
@@ -280,48 +280,48 @@ impl Supervisor {
     fn stop(&mut self, cause: Cause, now: Instant) {
         match self.phase {
             Phase::Stopping { .. } | Phase::Ended(_) => return,
-            Phase::Opening { .. } | Phase::Opened | Phase::Announcing | Phase::Running => {}
+            Phase::StartingUp { .. } | Phase::AllStarted | Phase::Announcing | Phase::Running => {}
         }
-        let listeners = Listeners::Open;
+        let listeners = ListenersState::Open;
         self.phase = Phase::Stopping { cause, listeners };
         let kill_at = after(now, self.policy.shutdown_grace_period);
         for slot in self.fleet.slot_ids() {
-            let draining = self.fleet.slot(slot).leaver(now, kill_at, &self.policy);
+            let draining = self.fleet.slot(slot).draining(now, kill_at, &self.policy);
             self.fleet.set_slot(slot, SlotState::Retired);
             if let Some((child, state)) = draining {
-                self.fleet.set_leaver(child, state);
+                self.fleet.set_draining(child, state);
             }
         }
     }
 
-    fn hurry(&mut self, now: Instant) {
+    fn cut_grace(&mut self, now: Instant) {
         for child in self.fleet.child_ids() {
-            self.hurry_child(child, now);
+            self.cut_grace_of(child, now);
         }
     }
 
-    fn hurry_child(&mut self, child: ChildId, now: Instant) {
-        match self.fleet.child(child).map(|child| child.place) {
-            Some(Place::Leaver(state)) => {
-                let without_grace = state.hurried(now, self.policy.kill_patience);
-                self.fleet.set_leaver(child, without_grace);
+    fn cut_grace_of(&mut self, child: ChildId, now: Instant) {
+        match self.fleet.child(child).map(|child| child.location) {
+            Some(Location::DrainingChild(state)) => {
+                let without_grace = state.without_grace(now, self.policy.kill_timeout);
+                self.fleet.set_draining(child, without_grace);
             }
-            Some(Place::Slot) | None => {}
+            Some(Location::Slot) | None => {}
         }
     }
 
     // Time.
 
-    fn slot_is_due(&mut self, slot: SlotId, now: Instant) -> Option<Action> {
-        match self.fleet.slot(slot).due(now) {
-            Turn::Stay => None,
-            Turn::Become(state) => {
+    fn on_slot_timeout(&mut self, slot: SlotId, now: Instant) -> Option<Action> {
+        match self.fleet.slot(slot).on_timeout(now) {
+            TimeoutAction::Stay => None,
+            TimeoutAction::Become(state) => {
                 self.enter(slot, state);
                 None
             }
-            Turn::Start => Some(self.start(slot)),
-            Turn::Recover(child) => self.recover(slot, child, now),
-            Turn::Kill {
+            TimeoutAction::Start => Some(self.start(slot)),
+            TimeoutAction::Recover(child) => self.recover(slot, child, now),
+            TimeoutAction::Kill {
                 child,
                 reason,
                 condition,
@@ -330,55 +330,55 @@ impl Supervisor {
                 self.fleet.set_slot(slot, killed);
                 Some(Action::Kill { child, reason })
             }
-            Turn::GiveUp { child, condition } => {
-                self.fleet.set_leaver(child, LeaverState::Lost);
+            TimeoutAction::GiveUp { child, condition } => {
+                self.fleet.set_draining(child, DrainState::Unkillable);
                 self.await_recovery(slot, child, condition, now);
                 Some(Action::GiveUp { child })
             }
-            Turn::Outlive {
+            TimeoutAction::Outlive {
                 child,
                 kill_at,
                 condition,
             } => {
                 // At most one child of a slot drains.
-                for older in self.fleet.leavers_of(slot) {
-                    self.hurry_child(older, now);
+                for older in self.fleet.draining_of(slot) {
+                    self.cut_grace_of(older, now);
                 }
                 self.fleet
-                    .set_leaver(child, LeaverState::Stopping { kill_at });
+                    .set_draining(child, DrainState::Draining { kill_at });
                 self.await_recovery(slot, child, condition, now);
                 Some(Action::ReportRunning { child, kill_at })
             }
         }
     }
 
-    fn leaver_is_due(&mut self, child: ChildId, now: Instant) -> Option<Action> {
-        let Place::Leaver(state) = self.fleet.child(child)?.place else {
+    fn on_draining_timeout(&mut self, child: ChildId, now: Instant) -> Option<Action> {
+        let Location::DrainingChild(state) = self.fleet.child(child)?.location else {
             return None;
         };
-        let (action, state) = state.due(child, now, self.policy.kill_patience);
-        self.fleet.set_leaver(child, state);
+        let (action, state) = state.on_timeout(child, now, self.policy.kill_timeout);
+        self.fleet.set_draining(child, state);
         action
     }
 
-    fn phase_is_due(&mut self) -> Option<Action> {
+    fn next_phase_action(&mut self) -> Option<Action> {
         match self.phase {
-            Phase::Opened => {
+            Phase::AllStarted => {
                 self.phase = Phase::Announcing;
                 Some(Action::AnnounceMasterReady)
             }
             Phase::Stopping {
                 ref mut listeners, ..
-            } if *listeners == Listeners::Open && !self.fleet.has_accepting() => {
-                *listeners = Listeners::Closed;
+            } if *listeners == ListenersState::Open && !self.fleet.has_accepting() => {
+                *listeners = ListenersState::Closed;
                 Some(Action::CloseListeners)
             }
             Phase::Stopping { cause, .. } if !self.fleet.has_awaited() => {
                 let unkillable = self.fleet.child_ids();
-                self.phase = Phase::Ended(Outcome { cause, unkillable });
+                self.phase = Phase::Ended(FleetOutcome { cause, unkillable });
                 None
             }
-            Phase::Opening { .. }
+            Phase::StartingUp { .. }
             | Phase::Announcing
             | Phase::Running
             | Phase::Stopping { .. }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::super::phase::Phase;
 use super::super::slot::SlotState;
 use super::super::{
-    Action, Cause, ChildId, Event, KillReason, Outcome, Policy, Readiness, SlotId, StartFailure,
+    Action, Cause, ChildId, Event, KillReason, FleetOutcome, Policy, Readiness, SlotId, StartFailure,
     Supervisor, Urgency, Window,
 };
 
@@ -99,11 +99,11 @@ impl Book {
 
     // Events.
 
-    pub(super) fn told(&mut self, event: Event, now: Instant) {
+    pub(super) fn on_event(&mut self, event: Event, now: Instant) {
         self.now = now;
         match event {
             Event::Started { child, readiness } => {
-                let timeout = self.policy.kill_patience;
+                let timeout = self.policy.kill_timeout;
                 let give_up_at = self.stop.map(|stop| stop.kill_at + timeout);
                 if let Some(entry) = self.living(child)
                     && entry.started.is_none()
@@ -185,7 +185,7 @@ impl Book {
         entry.left = Some(now);
         let slot = entry.slot;
         let ends = match failure {
-            StartFailure::Passing => false,
+            StartFailure::Transient => false,
             StartFailure::Permanent => !self.was_healthy,
             StartFailure::Refused => true,
         };
@@ -245,14 +245,14 @@ impl Book {
         match supervisor.phase() {
             Phase::Stopping { cause, .. } => return self.check_over_recovery(*cause),
             Phase::Ended(outcome) => return self.check_over_recovery(outcome.cause),
-            Phase::Opening { .. } | Phase::Opened | Phase::Announcing | Phase::Running => {}
+            Phase::StartingUp { .. } | Phase::AllStarted | Phase::Announcing | Phase::Running => {}
         }
         let mut slots = supervisor.fleet().slot_ids();
         self.was_healthy |= slots.any(|slot| {
             let state = supervisor.fleet().slot(slot);
             matches!(state, SlotState::Serving { .. })
         });
-        let kill_timeout = self.policy.kill_patience;
+        let kill_timeout = self.policy.kill_timeout;
         let exit_timeout = self.exit_timeout();
         for (&child, entry) in &mut self.children {
             if supervisor.child_in(entry.slot) == Some(child) || entry.left.is_some() {
@@ -324,7 +324,7 @@ impl Book {
     /// How long a process may fill its slot after its `main` has ended.
     fn exit_timeout(&self) -> Duration {
         self.policy
-            .exit_patience
+            .exit_timeout
             .min(self.policy.shutdown_grace_period)
     }
 
@@ -335,7 +335,7 @@ impl Book {
         let needs_no_time = self.policy.healthy_after.is_zero();
         if let Some(entry) = self.living(child)
             && needs_no_time
-            && entry.readiness == Readiness::Unseen
+            && entry.readiness == Readiness::Assumed
             && entry.may_become_healthy()
         {
             entry.is_healthy = true;
@@ -347,7 +347,7 @@ impl Book {
     pub(super) fn about_to_ask(&mut self, now: Instant) {
         self.now = now;
         for entry in self.children.values_mut() {
-            let is_unseen = entry.readiness == Readiness::Unseen && entry.may_become_healthy();
+            let is_unseen = entry.readiness == Readiness::Assumed && entry.may_become_healthy();
             let healthy_at = entry.started.map(|at| at + self.policy.healthy_after);
             if is_unseen && entry.left.is_none() && healthy_at.is_some_and(|at| at <= now) {
                 entry.is_healthy = true;
@@ -393,7 +393,7 @@ impl Book {
                 let killed = entry.killed.expect("given up before it was killed");
                 assert_eq!(entry.given_up.replace(now), None, "given up twice");
                 assert!(
-                    now >= killed + self.policy.kill_patience,
+                    now >= killed + self.policy.kill_timeout,
                     "given up too early"
                 );
             }
@@ -431,7 +431,7 @@ impl Book {
         let entry = Entry {
             slot,
             started: None,
-            readiness: Readiness::Announced,
+            readiness: Readiness::Notified,
             is_healthy: false,
             has_violated: false,
             has_closed: false,
@@ -454,7 +454,7 @@ impl Book {
             0 | 1 => Duration::ZERO,
             more => {
                 let doubled = self.policy.backoff.first * (1_u32 << (more - 2).min(20));
-                doubled.min(self.policy.backoff.most)
+                doubled.min(self.policy.backoff.max)
             }
         };
         let interval = self.policy.recover_interval;
@@ -467,7 +467,7 @@ impl Book {
         assert_eq!(entry.killed.replace(now), None, "killed twice");
         match reason {
             KillReason::NotReady => {
-                assert!(!entry.is_healthy && entry.readiness == Readiness::Announced);
+                assert!(!entry.is_healthy && entry.readiness == Readiness::Notified);
                 assert!(entry.main_ended.is_none());
                 let started = entry.started.expect("killed before it was started");
                 assert_eq!(
@@ -500,7 +500,7 @@ impl Book {
     }
 
     fn is_given_up(&self, entry: &Entry) -> bool {
-        let timeout = self.policy.kill_patience;
+        let timeout = self.policy.kill_timeout;
         let unanswered = entry.started.is_none();
         let is_over = |at: Instant| self.now >= at + timeout;
         (entry.left.is_some() && !entry.has_outlived)
@@ -536,7 +536,7 @@ impl Book {
         let late = self.children.values().filter(|entry| entry.left.is_none());
         for entry in late {
             let must_be_ready =
-                entry.readiness == Readiness::Announced && entry.may_become_healthy();
+                entry.readiness == Readiness::Notified && entry.may_become_healthy();
             let ready_by = entry.started.map(|at| at + self.policy.ready_timeout);
             if must_be_ready {
                 assert!(
@@ -548,7 +548,7 @@ impl Book {
                 !entry.has_violated || entry.killed.is_some(),
                 "a child that violated the protocol was not killed"
             );
-            let give_up_at = entry.killed.map(|at| at + self.policy.kill_patience);
+            let give_up_at = entry.killed.map(|at| at + self.policy.kill_timeout);
             assert!(
                 give_up_at.is_none_or(|at| now < at),
                 "a slot waits for a child that cannot be killed"
@@ -598,9 +598,9 @@ impl Book {
     }
 
     fn check_stopping(&self, supervisor: &Supervisor, stop: Stop) {
-        let mut bound = stop.kill_at + self.policy.kill_patience;
+        let mut bound = stop.kill_at + self.policy.kill_timeout;
         if self.has_late_start {
-            bound += self.policy.kill_patience;
+            bound += self.policy.kill_timeout;
         }
         if self.now >= bound {
             assert!(supervisor.outcome().is_some(), "a stop does not end");
@@ -629,7 +629,7 @@ impl Book {
 
     // The end.
 
-    pub(super) fn close(&self, outcome: Option<&Outcome>) {
+    pub(super) fn close(&self, outcome: Option<&FleetOutcome>) {
         let outcome = outcome.expect("the fleet has ended");
         let stop = self.stop.expect("a fleet ends by a stop");
         assert_eq!(outcome.cause, stop.cause, "the first cause stays");

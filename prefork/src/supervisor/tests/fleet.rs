@@ -14,7 +14,7 @@ use super::stage::assert_rested;
 pub(super) struct Temper {
     pub(super) start: Start,
     /// From its start until it corrects the assumed readiness.
-    pub(super) says: Option<(u64, Readiness)>,
+    pub(super) corrects_readiness: Option<(u64, Readiness)>,
     /// From its start until it reports readiness.
     pub(super) ready: Option<u64>,
     /// From its start until it violates the protocol.
@@ -156,7 +156,7 @@ impl Fleet {
 
     fn tell(&mut self, event: Event) {
         self.supervisor.handle(event, self.now);
-        self.book.told(event, self.now);
+        self.book.on_event(event, self.now);
     }
 
     fn event(&self, coming: Coming) -> Option<Event> {
@@ -173,7 +173,7 @@ impl Fleet {
     }
 
     fn stale(&self, kind: u8, child: ChildId) -> Option<Event> {
-        let (readiness, failure) = (Readiness::Announced, StartFailure::Permanent);
+        let (readiness, failure) = (Readiness::Notified, StartFailure::Permanent);
         let event = match kind % 8 {
             0 => Event::Started { child, readiness },
             1 => Event::StartFailed { child, failure },
@@ -232,7 +232,7 @@ impl Fleet {
             }
             Start::Fails(failure) => self.tell(Event::StartFailed { child, failure }),
             Start::Late(after) => {
-                let readiness = Readiness::Announced;
+                let readiness = Readiness::Notified;
                 self.expect(after, Coming::Fact(Event::Started { child, readiness }));
                 self.expect_life(&temper, child, after);
             }
@@ -242,7 +242,7 @@ impl Fleet {
 
     fn expect_life(&mut self, temper: &Temper, child: ChildId, started: u64) {
         let after_start = |at: Option<u64>| at.map(|at| started + at);
-        if let Some((at, readiness)) = temper.says {
+        if let Some((at, readiness)) = temper.corrects_readiness {
             self.expect_fact(Some(started + at), Event::Readiness { child, readiness });
         }
         self.expect_fact(after_start(temper.ready), Event::Ready { child });

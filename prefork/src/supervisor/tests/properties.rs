@@ -92,8 +92,8 @@ fn policy() -> impl Strategy<Value = Policy> {
             healthy_after,
             ready_timeout,
             shutdown_grace_period,
-            exit_patience,
-            kill_patience,
+            exit_timeout: exit_patience,
+            kill_timeout: kill_patience,
             backoff: Backoff::default(),
             jitter_seed,
         }
@@ -101,13 +101,13 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 fn readiness() -> impl Strategy<Value = Readiness> {
-    prop_oneof![Just(Readiness::Announced), Just(Readiness::Unseen)]
+    prop_oneof![Just(Readiness::Notified), Just(Readiness::Assumed)]
 }
 
 fn any_temper() -> impl Strategy<Value = Temper> {
     let start = prop_oneof![
         12 => readiness().prop_map(Start::Succeeds),
-        2 => Just(Start::Fails(StartFailure::Passing)),
+        2 => Just(Start::Fails(StartFailure::Transient)),
         1 => Just(Start::Fails(StartFailure::Permanent)),
         1 => Just(Start::Fails(StartFailure::Refused)),
     ];
@@ -128,7 +128,7 @@ fn any_temper() -> impl Strategy<Value = Temper> {
         let (closes, drains, ends) = death;
         Temper {
             start,
-            says,
+            corrects_readiness: says,
             ready,
             lies,
             dies,
@@ -142,7 +142,7 @@ fn any_temper() -> impl Strategy<Value = Temper> {
 
 fn crashing() -> impl Strategy<Value = Temper> {
     (any_temper(), millis(1_000)).prop_map(|(temper, dies)| Temper {
-        start: Start::Succeeds(Readiness::Announced),
+        start: Start::Succeeds(Readiness::Notified),
         dies: Some(dies),
         ..temper
     })
@@ -151,7 +151,7 @@ fn crashing() -> impl Strategy<Value = Temper> {
 fn calm() -> impl Strategy<Value = Temper> {
     (any_temper(), readiness(), millis(5_000)).prop_map(|(temper, readiness, ready)| Temper {
         start: Start::Succeeds(readiness),
-        says: None,
+        corrects_readiness: None,
         ready: Some(ready),
         lies: None,
         dies: None,

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::super::{
-    Action, Cause, ChildId, Event, KillReason, Outcome, Readiness, SlotId, StartFailure, Urgency,
+    Action, Cause, ChildId, Event, KillReason, FleetOutcome, Readiness, SlotId, StartFailure, Urgency,
     Window,
 };
 use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
 
-const NOTIFIED: Readiness = Readiness::Announced;
-const ASSUMED: Readiness = Readiness::Unseen;
+const NOTIFIED: Readiness = Readiness::Notified;
+const ASSUMED: Readiness = Readiness::Assumed;
 
 fn start(slot: usize, child: u64) -> Action {
     let (slot, child) = (SlotId(slot), ChildId(child));
@@ -20,7 +20,7 @@ fn kill(child: ChildId, reason: KillReason) -> Action {
     Action::Kill { child, reason }
 }
 
-fn ended(stage: &Stage) -> Outcome {
+fn ended(stage: &Stage) -> FleetOutcome {
     let outcome = stage.supervisor.outcome();
     outcome.expect("the supervisor has ended").clone()
 }
@@ -86,7 +86,7 @@ fn nothing_is_recovered_before_the_master_is_ready() {
 fn a_first_start_that_fails_ends_the_master_even_if_a_retry_could_succeed() {
     let mut stage = Stage::new(policy(2));
     assert_eq!(stage.supervisor.next_action(stage.now), Some(start(0, 1)));
-    let (child, failure) = (ChildId(1), StartFailure::Passing);
+    let (child, failure) = (ChildId(1), StartFailure::Transient);
     stage.tell(Event::StartFailed { child, failure });
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     let slot = SlotId(0);
@@ -96,7 +96,7 @@ fn a_first_start_that_fails_ends_the_master_even_if_a_retry_could_succeed() {
         failure,
     };
     let unkillable = vec![];
-    assert_eq!(ended(&stage), Outcome { cause, unkillable });
+    assert_eq!(ended(&stage), FleetOutcome { cause, unkillable });
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn a_transient_start_failure_counts_as_an_exit_and_backs_off() {
     let mut stage = Stage::serving(policy(1));
     let child = stage.child();
     stage.exit(child);
-    let failure = StartFailure::Passing;
+    let failure = StartFailure::Transient;
     for counted in 1..3 {
         let asked = stage.supervisor.next_action(stage.now);
         let child = stage.child();
@@ -677,7 +677,7 @@ fn a_stop_asks_every_child_once_and_kills_those_that_do_not_exit() {
     stage.exit(second);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     let (cause, unkillable) = (Cause::Requested, vec![]);
-    assert_eq!(ended(&stage), Outcome { cause, unkillable });
+    assert_eq!(ended(&stage), FleetOutcome { cause, unkillable });
 }
 
 #[test]
@@ -873,7 +873,7 @@ fn durations_that_no_clock_can_hold_mean_very_late() {
     let mut policy = policy(1);
     policy.ready_timeout = Duration::MAX;
     policy.shutdown_grace_period = Duration::MAX;
-    policy.kill_patience = Duration::MAX;
+    policy.kill_timeout = Duration::MAX;
     policy.recover_interval = Duration::MAX;
     let mut stage = Stage::running(policy);
     assert!(stage.rest() > Some(Duration::from_hours(24 * 365)));

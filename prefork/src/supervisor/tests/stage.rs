@@ -27,8 +27,8 @@ pub(super) fn policy(slots: usize) -> Policy {
         healthy_after: HEALTHY,
         ready_timeout: READY,
         shutdown_grace_period: GRACE,
-        exit_patience: EXIT,
-        kill_patience: PATIENCE,
+        exit_timeout: EXIT,
+        kill_timeout: PATIENCE,
         backoff: Backoff::default(),
         jitter_seed: 1,
     }
@@ -49,7 +49,7 @@ impl Stage {
     /// All first children are started and the master is ready; no child is ready.
     pub(super) fn running(policy: Policy) -> Self {
         let mut stage = Self::new(policy);
-        stage.settle(Readiness::Announced);
+        stage.settle(Readiness::Notified);
         stage
     }
 

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::super::leaver::LeaverState;
+use super::super::draining::DrainState;
 use super::super::phase::Phase;
-use super::super::roster::Place;
+use super::super::children::Location;
 use super::super::slot::SlotState;
 use super::super::{
     Action, Cause, ChildId, Event, KillReason, Readiness, SlotId, StartFailure, Urgency,
@@ -131,10 +131,10 @@ const EVENTS: [&str; 17] = [
 
 fn event_named(name: &str, child: ChildId) -> Event {
     let (readiness, failure) = match name.rsplit(", ").next() {
-        Some("unseen") => (Readiness::Unseen, StartFailure::Passing),
-        Some("permanent") => (Readiness::Announced, StartFailure::Permanent),
-        Some("refused") => (Readiness::Announced, StartFailure::Refused),
-        _ => (Readiness::Announced, StartFailure::Passing),
+        Some("unseen") => (Readiness::Assumed, StartFailure::Transient),
+        Some("permanent") => (Readiness::Notified, StartFailure::Permanent),
+        Some("refused") => (Readiness::Notified, StartFailure::Refused),
+        _ => (Readiness::Notified, StartFailure::Transient),
     };
     let urgency = if name.ends_with("immediate") {
         Urgency::Immediate
@@ -227,7 +227,7 @@ struct Scene {
 struct Look {
     slot: String,
     slot_is_empty: bool,
-    draining: Option<LeaverState>,
+    draining: Option<DrainState>,
     has_time: bool,
     is_known: bool,
     exits: u64,
@@ -239,9 +239,9 @@ impl Scene {
         let supervisor = &self.stage.supervisor;
         let slot = supervisor.fleet().slot(SlotId(0));
         let child = supervisor.fleet().child(self.child);
-        let draining = child.and_then(|child| match child.place {
-            Place::Leaver(state) => Some(state),
-            Place::Slot => None,
+        let draining = child.and_then(|child| match child.location {
+            Location::DrainingChild(state) => Some(state),
+            Location::Slot => None,
         });
         Look {
             slot: slot_name(&slot).into(),
@@ -295,8 +295,8 @@ fn slot_in(quoted: &str) -> Scene {
     assert!(matches!(asked[..], [Action::Start { .. }]));
     let child = stage.child();
     let readiness = match wanted {
-        "Proving" => Readiness::Unseen,
-        _ => Readiness::Announced,
+        "Proving" => Readiness::Assumed,
+        _ => Readiness::Notified,
     };
     if wanted == "Held" {
         stage.tell(Event::Started { child, readiness });
@@ -381,7 +381,7 @@ fn with_unkillable_child() -> Scene {
     scene.stage.pass(PATIENCE);
     scene.stage.ask();
     scene.stage.pass(INTERVAL);
-    scene.stage.settle(Readiness::Announced);
+    scene.stage.settle(Readiness::Notified);
     scene.stage.stop(Urgency::Graceful);
     scene.stage.ask();
     scene
@@ -390,9 +390,9 @@ fn with_unkillable_child() -> Scene {
 /// The two cells in the row of a state: its deadline, and what happens then.
 fn in_time(mut scene: Scene, state: &str, column: &str) -> String {
     let fleet = scene.stage.supervisor.fleet();
-    let deadline = match fleet.child(scene.child).map(|child| child.place) {
-        Some(Place::Leaver(state)) => state.deadline(),
-        Some(Place::Slot) | None => fleet.slot(SlotId(0)).deadline(),
+    let deadline = match fleet.child(scene.child).map(|child| child.location) {
+        Some(Location::DrainingChild(state)) => state.deadline(),
+        Some(Location::Slot) | None => fleet.slot(SlotId(0)).deadline(),
     };
     let wait = deadline.map(|deadline| deadline - scene.stage.now);
     match column {
@@ -457,35 +457,35 @@ fn slot_name(state: &SlotState) -> &'static str {
     match state {
         SlotState::Unstarted { .. } => "Unstarted",
         SlotState::Recovering { .. } => "Recovering",
-        SlotState::Held { .. } => "Held",
-        SlotState::Asked { .. } => "Asked",
+        SlotState::Deferred { .. } => "Held",
+        SlotState::SpawnRequested { .. } => "Asked",
         SlotState::Starting { .. } => "Starting",
-        SlotState::Proving { .. } => "Proving",
+        SlotState::Probation { .. } => "Proving",
         SlotState::Serving { .. } => "Serving",
         SlotState::Ending { .. } => "Ending",
-        SlotState::Condemned { .. } => "Condemned",
+        SlotState::MustKill { .. } => "Condemned",
         SlotState::Killed { .. } => "Killed",
         SlotState::Retired => "Retired",
     }
 }
 
-fn has_time(state: &LeaverState, now: Instant) -> bool {
+fn has_time(state: &DrainState, now: Instant) -> bool {
     match *state {
-        LeaverState::Unanswered { kill_at, .. }
-        | LeaverState::Untold { kill_at, .. }
-        | LeaverState::Stopping { kill_at } => kill_at > now,
-        LeaverState::Condemned { .. } | LeaverState::Killed { .. } | LeaverState::Lost => true,
+        DrainState::AwaitingStart { kill_at, .. }
+        | DrainState::NotYetAsked { kill_at, .. }
+        | DrainState::Draining { kill_at } => kill_at > now,
+        DrainState::MustKill { .. } | DrainState::Killed { .. } | DrainState::Unkillable => true,
     }
 }
 
-fn drain_state_name(state: &LeaverState) -> &'static str {
+fn drain_state_name(state: &DrainState) -> &'static str {
     match state {
-        LeaverState::Unanswered { .. } => "Unanswered",
-        LeaverState::Untold { .. } => "Untold",
-        LeaverState::Stopping { .. } => "Stopping",
-        LeaverState::Condemned { .. } => "Condemned",
-        LeaverState::Killed { .. } => "Killed",
-        LeaverState::Lost => "Lost",
+        DrainState::AwaitingStart { .. } => "Unanswered",
+        DrainState::NotYetAsked { .. } => "Untold",
+        DrainState::Draining { .. } => "Stopping",
+        DrainState::MustKill { .. } => "Condemned",
+        DrainState::Killed { .. } => "Killed",
+        DrainState::Unkillable => "Lost",
     }
 }
 
@@ -557,7 +557,7 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
         _ => 100,
     };
     let mut stage = Stage::new(policy);
-    let readiness = Readiness::Announced;
+    let readiness = Readiness::Notified;
     stage.supervisor.next_action(stage.now);
     let child = stage.child();
     stage.tell(Event::Started { child, readiness });
@@ -611,8 +611,8 @@ impl FleetScene {
 
 fn phase_name(phase: &Phase) -> String {
     match phase {
-        Phase::Opening { .. } => "`Opening`".into(),
-        Phase::Opened => "`Opened`".into(),
+        Phase::StartingUp { .. } => "`Opening`".into(),
+        Phase::AllStarted => "`Opened`".into(),
         Phase::Announcing => "`Announcing`".into(),
         Phase::Running => "`Running`".into(),
         Phase::Stopping { cause, .. } => format!("`Stopping` ({})", cause_words(cause)),

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::leaver::LeaverState;
+use super::draining::DrainState;
 use super::{ChildId, SlotId};
 
 /// The children, and two counts that replace a scan.
@@ -15,12 +15,12 @@ use super::{ChildId, SlotId};
 /// draining child is stored in a hash map: only a stop has many, and a child that was given up has
 /// the same slot as its replacement.
 #[derive(Debug)]
-pub(super) struct Roster {
+pub(super) struct ChildTable {
     slots: Vec<Occupancy>,
     /// The distance between the ids of two consecutive children of a slot. If the number of slots
     /// can change, it must be the largest possible number.
     spacing: usize,
-    leavers: HashMap<ChildId, Leaver>,
+    draining: HashMap<ChildId, Draining>,
     /// Children that may still accept connections.
     accepting: usize,
     /// Children whose exit the supervisor waits for.
@@ -29,40 +29,40 @@ pub(super) struct Roster {
 
 /// One child.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Child {
+pub(super) struct ChildEntry {
     pub(super) slot: SlotId,
-    pub(super) place: Place,
+    pub(super) location: Location,
 }
 
 /// Whether a child fills its slot or has left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Location {
     Slot,
-    Leaver(LeaverState),
+    DrainingChild(DrainState),
 }
 
 /// The child that fills a slot, or the id of the next one.
 #[derive(Clone, Copy, Debug)]
 enum Occupancy {
     Empty { next: ChildId },
-    Filled { child: ChildId, accepting: Ears },
+    Filled { child: ChildId, accepting: Accepting },
 }
 
 /// A draining child: it has left its slot and has not exited.
 #[derive(Clone, Copy, Debug)]
-struct Leaver {
-    state: LeaverState,
-    accepting: Ears,
+struct Draining {
+    state: DrainState,
+    accepting: Accepting,
 }
 
 /// Whether a child may still accept connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ears {
+enum Accepting {
     Open,
     Closed,
 }
 
-impl Roster {
+impl ChildTable {
     /// Creates a table of empty slots.
     pub(super) fn new(slots: usize) -> Self {
         let empty = |slot| Occupancy::Empty {
@@ -71,7 +71,7 @@ impl Roster {
         Self {
             slots: (0..slots).map(empty).collect(),
             spacing: slots,
-            leavers: HashMap::new(),
+            draining: HashMap::new(),
             accepting: 0,
             awaited: 0,
         }
@@ -81,28 +81,28 @@ impl Roster {
     ///
     /// # Panics
     /// If the slot is not empty.
-    pub(super) fn enrol(&mut self, slot: SlotId) -> ChildId {
+    pub(super) fn insert(&mut self, slot: SlotId) -> ChildId {
         let Occupancy::Empty { next: child } = self.slots[slot.0] else {
             unreachable!("a slot is emptied before its next child is started");
         };
         self.slots[slot.0] = Occupancy::Filled {
             child,
-            accepting: Ears::Open,
+            accepting: Accepting::Open,
         };
         self.accepting += 1;
         self.awaited += 1;
         child
     }
 
-    pub(super) fn get(&self, id: ChildId) -> Option<Child> {
+    pub(super) fn get(&self, id: ChildId) -> Option<ChildEntry> {
         let slot = id.slot(self.spacing)?;
         let place = match self.slots[slot.0] {
-            Occupancy::Filled { child, .. } if child == id => Place::Slot,
+            Occupancy::Filled { child, .. } if child == id => Location::Slot,
             Occupancy::Filled { .. } | Occupancy::Empty { .. } => {
-                Place::Leaver(self.leavers.get(&id)?.state)
+                Location::DrainingChild(self.draining.get(&id)?.state)
             }
         };
-        Some(Child { slot, place })
+        Some(ChildEntry { slot, location: place })
     }
 
     /// Returns all ids in ascending order.
@@ -111,7 +111,7 @@ impl Roster {
             Occupancy::Filled { child, .. } => Some(child),
             Occupancy::Empty { .. } => None,
         });
-        let mut ids: Vec<_> = filling.chain(self.leavers.keys().copied()).collect();
+        let mut ids: Vec<_> = filling.chain(self.draining.keys().copied()).collect();
         ids.sort_unstable();
         ids
     }
@@ -119,18 +119,18 @@ impl Roster {
     /// Returns the draining children of this slot.
     ///
     /// It scans all draining children: they are few unless the master stops.
-    pub(super) fn leavers_of(&self, slot: SlotId) -> Vec<ChildId> {
-        let ids = self.leavers.keys().copied();
+    pub(super) fn draining_of(&self, slot: SlotId) -> Vec<ChildId> {
+        let ids = self.draining.keys().copied();
         ids.filter(|id| id.slot(self.spacing) == Some(slot))
             .collect()
     }
 
     /// Records that the child accepts no more connections.
     pub(super) fn close(&mut self, id: ChildId) {
-        if let Some(accepting) = self.ears_mut(id)
-            && *accepting == Ears::Open
+        if let Some(accepting) = self.accepting_mut(id)
+            && *accepting == Accepting::Open
         {
-            *accepting = Ears::Closed;
+            *accepting = Accepting::Closed;
             self.accepting -= 1;
         }
     }
@@ -138,18 +138,18 @@ impl Roster {
     /// Sets the state of a draining child.
     ///
     /// If the child fills its slot, it leaves the slot.
-    pub(super) fn set_leaver(&mut self, id: ChildId, state: LeaverState) {
+    pub(super) fn set_draining(&mut self, id: ChildId, state: DrainState) {
         let was_awaited = if let Some(accepting) = self.vacate(id) {
-            self.leavers.insert(id, Leaver { state, accepting });
+            self.draining.insert(id, Draining { state, accepting });
             true
-        } else if let Some(draining) = self.leavers.get_mut(&id) {
+        } else if let Some(draining) = self.draining.get_mut(&id) {
             let was_awaited = draining.is_awaited();
             draining.state = state;
             was_awaited
         } else {
             return;
         };
-        if was_awaited && state == LeaverState::Lost {
+        if was_awaited && state == DrainState::Unkillable {
             self.awaited -= 1;
             self.close(id);
         }
@@ -161,7 +161,7 @@ impl Roster {
         let was_awaited = match self.vacate(id) {
             Some(_) => true,
             None => self
-                .leavers
+                .draining
                 .remove(&id)
                 .is_some_and(|draining| draining.is_awaited()),
         };
@@ -178,19 +178,19 @@ impl Roster {
         self.awaited > 0
     }
 
-    fn ears_mut(&mut self, id: ChildId) -> Option<&mut Ears> {
+    fn accepting_mut(&mut self, id: ChildId) -> Option<&mut Accepting> {
         let slot = id.slot(self.spacing)?;
         match &mut self.slots[slot.0] {
             Occupancy::Filled { child, accepting } if *child == id => Some(accepting),
             Occupancy::Filled { .. } | Occupancy::Empty { .. } => self
-                .leavers
+                .draining
                 .get_mut(&id)
                 .map(|draining| &mut draining.accepting),
         }
     }
 
     /// Empties the slot that the child fills, if it fills one.
-    fn vacate(&mut self, id: ChildId) -> Option<Ears> {
+    fn vacate(&mut self, id: ChildId) -> Option<Accepting> {
         let spacing = self.spacing;
         let slot = &mut self.slots[id.slot(spacing)?.0];
         match *slot {
@@ -204,8 +204,8 @@ impl Roster {
     }
 }
 
-impl Leaver {
+impl Draining {
     fn is_awaited(&self) -> bool {
-        self.state != LeaverState::Lost
+        self.state != DrainState::Unkillable
     }
 }
