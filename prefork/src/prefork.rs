@@ -22,7 +22,7 @@ use crate::config::{
 };
 use crate::error::{BadOption, Error};
 use crate::hook::{Failure, Hooks, Init, LastHook, Role, begin, contain};
-use crate::master::{Callbacks, Handle, Log, Logger, Setup, hold_signals};
+use crate::master::{Callbacks, Handle, Log, Logger, MasterSetup, block_signals};
 use crate::runtime::Body;
 use crate::spawn::Producer;
 use crate::supervisor::Readiness;
@@ -289,7 +289,7 @@ impl Prefork {
             _ => Role::Master,
         };
         if role == Role::Master && self.handles_signals {
-            hold_signals()?;
+            block_signals()?;
         }
         self.begin(role)?;
         let log = self.log(startup.warnings);
@@ -360,11 +360,11 @@ impl Prefork {
         log
     }
 
-    fn setup(&mut self, config: Config, declared: &Declared) -> Setup {
+    fn setup(&mut self, config: Config, declared: &Declared) -> MasterSetup {
         if self.producer.is_some() || !self.hooks.is_empty() {
             self.functions = Functions::HandedOver;
         }
-        Setup {
+        MasterSetup {
             config,
             readiness: if declared.announces_ready {
                 Readiness::Notified
@@ -439,7 +439,7 @@ pub fn report<R: Termination>(result: Result<Ended<R>, Error>) -> ExitCode {
         Ok(Ended::Master) => ExitCode::SUCCESS,
         Ok(Ended::Worker(returned)) => returned.report(),
         Err(error) => {
-            Log::last(&error.paragraph());
+            Log::fatal(&error.paragraph());
             ExitCode::from(error.exit_code())
         }
     }

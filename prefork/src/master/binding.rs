@@ -19,7 +19,7 @@ use crate::sys::signals::{Received, SignalPipe};
 
 /// The first event: the addresses are bound, or a signal requests a stop.
 #[derive(Debug)]
-pub(super) enum Bind {
+pub(super) enum BindResult {
     Bound(Vec<Bound>),
     /// A signal requested a stop.
     Stopped(Received),
@@ -32,7 +32,7 @@ pub(super) enum Bind {
 ///
 /// # Errors
 /// The errors of [`bind_all`], or the error of a thread that could not be started.
-pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<Bind, Error> {
+pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<BindResult, Error> {
     let binding = Binding::of(config);
     if config.listen.iter().all(Endpoint::is_literal) {
         let at_once = Binding {
@@ -41,7 +41,7 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<Bind, Error>
         };
         match bind_all(&config.listen, at_once) {
             Err(Error::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {}
-            done => return done.map(Bind::Bound),
+            done => return done.map(BindResult::Bound),
         }
     }
     let cannot = |doing| move |source| Error::Master { doing, source };
@@ -70,10 +70,10 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<Bind, Error>
         .map_err(cannot("start a thread that binds its addresses"))?;
     loop {
         if let Ok(bound) = receiver.try_recv() {
-            return bound.map(Bind::Bound);
+            return bound.map(BindResult::Bound);
         }
         if let Some(stop) = signals.received().find(is_stop) {
-            return Ok(Bind::Stopped(stop));
+            return Ok(BindResult::Stopped(stop));
         }
         let mut polled =
             [waker.as_fd(), signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));

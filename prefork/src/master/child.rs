@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use prefork_options::duration;
 
-use super::line::exit_text;
+use super::log_line::exit_text;
 use super::{Level, LogLine};
 use crate::channel::{Channel, MainEnd, Rate};
 use crate::supervisor::{ChildId, KillReason};
@@ -13,7 +13,7 @@ use crate::sys::pidfd::Pidfd;
 
 /// The limits that the line about an exit names.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct ChildLimits {
     pub(super) ready_timeout: Duration,
     pub(super) shutdown_grace_period: Duration,
 }
@@ -24,7 +24,7 @@ pub(super) struct Limits {
     reason = "independent facts for the log"
 )]
 #[derive(Debug)]
-pub(super) struct Child {
+pub(super) struct ChildProcess {
     pub(super) id: ChildId,
     pub(super) slot: usize,
     pub(super) pid: i32,
@@ -36,13 +36,13 @@ pub(super) struct Child {
     pub(super) shortage_rate: Rate,
     pub(super) started: Instant,
     /// The master asked it to stop, or a stop of the master began.
-    pub(super) is_asked: bool,
+    pub(super) is_asked_to_stop: bool,
     /// The reason why the master killed it, if it did.
     pub(super) killed: Option<KillReason>,
     /// Another child fills its slot: the process outlives its `main`.
-    pub(super) has_left: bool,
+    pub(super) has_left_slot: bool,
     /// It was killed because of a request to stop at once.
-    pub(super) is_hurried: bool,
+    pub(super) is_stopped_at_once: bool,
     /// The rule of the channel that it broke.
     pub(super) violation: Option<&'static str>,
     /// How its `main` ended; `None` while it runs.
@@ -53,7 +53,7 @@ pub(super) struct Child {
     pub(super) is_unreaped_logged: bool,
 }
 
-impl Child {
+impl ChildProcess {
     pub(super) fn new(
         id: ChildId,
         slot: usize,
@@ -71,10 +71,10 @@ impl Child {
             rate: Rate::frames(now),
             shortage_rate: Rate::shortages(now),
             started: now,
-            is_asked: false,
+            is_asked_to_stop: false,
             killed: None,
-            has_left: false,
-            is_hurried: false,
+            has_left_slot: false,
+            is_stopped_at_once: false,
             violation: None,
             main_end: None,
             last_panic: None,
@@ -83,14 +83,14 @@ impl Child {
     }
 
     /// The level of the line about its exit.
-    fn gravity(&self, status: ExitStatus) -> Level {
+    fn exit_level(&self, status: ExitStatus) -> Level {
         let by_sigterm =
             matches!(status, ExitStatus::Signal { number, .. } if number == libc::SIGTERM);
         match (self.killed, status) {
             // A `main` that does not handle stops is ended by the SIGTERM that requests the stop.
-            (None, ExitStatus::Code(0)) if self.is_asked => Level::Info,
-            (None, _) if self.is_asked && by_sigterm => Level::Info,
-            (None, _) if self.is_asked => Level::Warn,
+            (None, ExitStatus::Code(0)) if self.is_asked_to_stop => Level::Info,
+            (None, _) if self.is_asked_to_stop && by_sigterm => Level::Info,
+            (None, _) if self.is_asked_to_stop => Level::Warn,
             (None, ExitStatus::Code(0)) | (Some(KillReason::OutOfTime), _) => Level::Warn,
             (None | Some(KillReason::NotReady | KillReason::Violation), _) => Level::Error,
         }
@@ -99,20 +99,20 @@ impl Child {
     /// Collects all that is known about the exit.
     ///
     /// The log line, the hook of the replacement and the error of the master use it.
-    pub(super) fn ending(&self, status: ExitStatus, limits: Limits, now: Instant) -> Ending {
-        Ending {
+    pub(super) fn exit_report(&self, status: ExitStatus, limits: ChildLimits, now: Instant) -> ExitReport {
+        ExitReport {
             worker: (self.slot, self.pid),
             status,
             age: now.saturating_duration_since(self.started),
-            level: self.gravity(status),
+            level: self.exit_level(status),
             killed: match self.killed {
-                None if self.is_asked => ", as requested".to_owned(),
+                None if self.is_asked_to_stop => ", as requested".to_owned(),
                 None => String::new(),
                 Some(KillReason::NotReady) => {
                     let limit = duration::format(limits.ready_timeout);
                     format!(": not ready within ready_timeout ({limit})")
                 }
-                Some(KillReason::OutOfTime) if self.is_hurried => {
+                Some(KillReason::OutOfTime) if self.is_stopped_at_once => {
                     ": immediate stop requested".to_owned()
                 }
                 Some(KillReason::OutOfTime) => {
@@ -139,7 +139,7 @@ impl Child {
     fn hint(&self, status: ExitStatus) -> Option<&'static str> {
         let is_sigkill =
             matches!(status, ExitStatus::Signal { number, .. } if number == libc::SIGKILL);
-        let is_unexplained = is_sigkill && self.killed.is_none() && !self.is_asked;
+        let is_unexplained = is_sigkill && self.killed.is_none() && !self.is_asked_to_stop;
         is_unexplained.then_some(
             "the master did not send the signal; if memory ran out, `dmesg` or the memory limit of the container shows it",
         )
@@ -150,16 +150,16 @@ impl Child {
     /// A requested return of `main` is no cause.
     fn reason(&self, status: ExitStatus, now: Instant) -> Option<String> {
         match &self.main_end {
-            Some(MainEnd::Returned) if self.is_asked => None,
+            Some(MainEnd::Returned) if self.is_asked_to_stop => None,
             Some(end) => Some(end.to_string()),
-            None => self.panic_behind(status, now).map(str::to_owned),
+            None => self.panic_message(status, now).map(str::to_owned),
         }
     }
 
     /// The panic that ended the process, if one did.
     ///
     /// A server may have caught its last panic long ago, so an old panic does not count.
-    fn panic_behind(&self, status: ExitStatus, now: Instant) -> Option<&str> {
+    fn panic_message(&self, status: ExitStatus, now: Instant) -> Option<&str> {
         /// A process that panics exits soon, after a backtrace and a core dump at most.
         const RECENT: Duration = Duration::from_secs(5);
         let (panic, at) = self.last_panic.as_ref()?;
@@ -173,19 +173,19 @@ impl Child {
     }
 
     /// The line about a process that outlives its `main`.
-    pub(super) fn still_running(&self, left: Duration, now: Instant) -> LogLine<'static> {
+    pub(super) fn running_line(&self, left: Duration, now: Instant) -> LogLine<'static> {
         let age = now.saturating_duration_since(self.started);
         let end = self
             .main_end
             .as_ref()
             .map_or_else(String::new, MainEnd::to_string);
-        LogLine::of_running((self.slot, self.pid), age, end, left)
+        LogLine::still_running((self.slot, self.pid), age, end, left)
     }
 }
 
 /// All that is known about the exit of a child.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(super) struct ExitReport {
     worker: (usize, i32),
     status: ExitStatus,
     age: Duration,
@@ -196,9 +196,9 @@ pub(super) struct Ending {
     hint: Option<&'static str>,
 }
 
-impl Ending {
+impl ExitReport {
     /// `exited with status 1: main returned an error: no database`
-    pub(super) fn how(&self) -> String {
+    pub(super) fn cause(&self) -> String {
         let how = format!("{}{}", exit_text(self.status), self.killed);
         match (&self.reason, self.killed.is_empty()) {
             (None, _) => how,
@@ -227,7 +227,7 @@ impl Ending {
             why.push_str("; ");
             why.push_str(hint);
         }
-        LogLine::of_end(self.level, self.worker, self.status, self.age, &why)
+        LogLine::exit(self.level, self.worker, self.status, self.age, &why)
             .with_reason(self.reason.clone())
     }
 }
@@ -236,7 +236,7 @@ impl Ending {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: ChildLimits = ChildLimits {
         ready_timeout: Duration::from_secs(30),
         shutdown_grace_period: Duration::from_secs(5),
     };
@@ -250,15 +250,15 @@ mod tests {
     };
 
     /// A child of slot 0 without a process: its descriptor is never polled.
-    fn child() -> Child {
+    fn child() -> ChildProcess {
         let null = std::fs::File::open("/dev/null").expect("/dev/null exists");
         let (channel, _) = Channel::pair().expect("free descriptors");
         let process = (7, Pidfd::new(null.into()));
-        Child::new(ChildId(1), 0, process, channel, Instant::now())
+        ChildProcess::new(ChildId(1), 0, process, channel, Instant::now())
     }
 
-    fn how(child: &Child, status: ExitStatus) -> String {
-        child.ending(status, LIMITS, Instant::now()).how()
+    fn how(child: &ChildProcess, status: ExitStatus) -> String {
+        child.exit_report(status, LIMITS, Instant::now()).cause()
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
         child.main_end = Some(MainEnd::Failed("no database".to_owned()));
         let text = "exited with status 1: main returned an error: no database";
         assert_eq!(how(&child, ExitStatus::Code(1)), text);
-        child.is_asked = true;
+        child.is_asked_to_stop = true;
         let text = "exited with status 1, as requested; main returned an error: no database";
         assert_eq!(how(&child, ExitStatus::Code(1)), text);
         child.main_end = Some(MainEnd::Returned);
@@ -295,7 +295,7 @@ mod tests {
         child.last_panic = Some(("panicked: boom".to_owned(), Instant::now()));
         let later = Instant::now() + Duration::from_mins(1);
         assert_eq!(
-            child.ending(ABORTED, LIMITS, later).how(),
+            child.exit_report(ABORTED, LIMITS, later).cause(),
             "was killed by SIGABRT"
         );
     }
@@ -304,7 +304,7 @@ mod tests {
     fn a_repeated_reason_is_logged_once_and_stays_available_as_a_value() {
         let mut child = child();
         child.main_end = Some(MainEnd::Failed("no database".to_owned()));
-        let ending = child.ending(ExitStatus::Code(1), LIMITS, Instant::now());
+        let ending = child.exit_report(ExitStatus::Code(1), LIMITS, Instant::now());
         let line = ending.line(Some(3));
         assert!(
             line.to_string()

@@ -15,35 +15,35 @@ pub(super) enum Command {
 
 /// The receiving end, in the master.
 #[derive(Debug)]
-pub(super) struct Commands {
+pub(super) struct CommandReceiver {
     queue: Receiver<Command>,
     wake: UnixStream,
 }
 
 /// The sending end, in the `Handle`.
 #[derive(Debug)]
-pub(super) struct Commander {
+pub(super) struct CommandSender {
     queue: Sender<Command>,
     wake: UnixStream,
 }
 
-pub(super) fn pair() -> io::Result<(Commander, Commands)> {
+pub(super) fn pair() -> io::Result<(CommandSender, CommandReceiver)> {
     let (sender, receiver) = channel();
     let (sender_wake, receiver_wake) = UnixStream::pair()?;
     sender_wake.set_nonblocking(true)?;
     receiver_wake.set_nonblocking(true)?;
-    let commander = Commander {
+    let commander = CommandSender {
         queue: sender,
         wake: sender_wake,
     };
-    let commands = Commands {
+    let commands = CommandReceiver {
         queue: receiver,
         wake: receiver_wake,
     };
     Ok((commander, commands))
 }
 
-impl Commander {
+impl CommandSender {
     /// Sends a command. Does nothing if the master has ended.
     pub(super) fn send(&self, command: Command) {
         if self.queue.send(command).is_ok() {
@@ -53,7 +53,7 @@ impl Commander {
     }
 }
 
-impl Commands {
+impl CommandReceiver {
     pub(super) fn next(&self) -> Option<Command> {
         let mut wakes = [0; 64];
         while matches!((&self.wake).read(&mut wakes), Ok(64)) {}
@@ -61,7 +61,7 @@ impl Commands {
     }
 }
 
-impl AsFd for Commands {
+impl AsFd for CommandReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }

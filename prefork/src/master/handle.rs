@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
-use super::commands::{Command, Commander};
+use super::commands::{Command, CommandSender};
 use crate::error::Error;
 use crate::supervisor::Urgency;
 
@@ -13,7 +13,7 @@ use crate::supervisor::Urgency;
 /// the master at once and waits until its workers have exited.
 #[derive(Debug)]
 pub struct Handle {
-    pub(super) commander: Commander,
+    pub(super) commands: CommandSender,
     pub(super) addrs: Vec<(String, SocketAddr)>,
     pub(super) thread: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -30,12 +30,12 @@ impl Handle {
     ///
     /// Workers finish their requests within `shutdown_grace_period`. Further calls have no effect.
     pub fn stop(&self) {
-        self.commander.send(Command::Stop(Urgency::Graceful));
+        self.commands.send(Command::Stop(Urgency::Graceful));
     }
 
     /// Requests an immediate stop, like a second SIGINT: kills the workers.
     pub fn stop_now(&self) {
-        self.commander.send(Command::Stop(Urgency::Immediate));
+        self.commands.send(Command::Stop(Urgency::Immediate));
     }
 
     /// Waits until the master has ended, and returns how it ended.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::backend::Backend;
+use super::log_backend::Backend;
 use super::{Level, LogLine};
 use crate::error::Error;
 use crate::sys;
@@ -18,7 +18,7 @@ use crate::tls::{News, Weight};
 pub(crate) type Logger = Box<dyn FnMut(&LogLine<'_>) + Send>;
 
 /// Whether a logger got the reason why its master ended.
-static IS_TOLD: AtomicBool = AtomicBool::new(false);
+static FATAL_LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// The destination of the log lines of a master.
 ///
@@ -34,11 +34,11 @@ pub(crate) struct Log {
 ///
 /// A process has one stderr: the logs of all its masters and the last line of the process share the
 /// count.
-static LOST: Lost = Lost(Mutex::new(0));
+static LOST: LostLines = LostLines(Mutex::new(0));
 
-struct Lost(Mutex<u64>);
+struct LostLines(Mutex<u64>);
 
-impl Lost {
+impl LostLines {
     /// Writes one line, after a notice about lines that were dropped before it.
     fn write(&self, text: &str, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
         let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,11 +58,11 @@ impl Lost {
 }
 
 /// The result of giving a line to the logger or the backend.
-enum Offered {
-    Taken,
-    ToNobody,
+enum Delivery {
+    Delivered,
+    NoBackend,
     /// The name of what panicked; no backend is called any more.
-    ToPanicked(&'static str),
+    Panicked(&'static str),
 }
 
 fn panicked(name: &str) -> String {
@@ -83,33 +83,33 @@ impl Log {
     }
 
     pub(crate) fn info(&mut self, text: &str) {
-        self.line(&LogLine::plain(Level::Info, text));
+        self.line(&LogLine::new_plain(Level::Info, text));
     }
 
     pub(crate) fn warn(&mut self, text: &str) {
-        self.line(&LogLine::plain(Level::Warn, text));
+        self.line(&LogLine::new_plain(Level::Warn, text));
     }
 
     pub(crate) fn error(&mut self, text: &str) {
-        self.line(&LogLine::plain(Level::Error, text));
+        self.line(&LogLine::new_plain(Level::Error, text));
     }
 
-    pub(crate) fn news(&mut self, news: Vec<News>) {
+    pub(crate) fn tls_events(&mut self, news: Vec<News>) {
         for news in news {
             let level = match news.weight() {
                 Weight::Good => Level::Info,
                 Weight::Warning => Level::Warn,
                 Weight::Bad => Level::Error,
             };
-            self.line(&LogLine::plain(level, &news.to_string()));
+            self.line(&LogLine::new_plain(level, &news.to_string()));
         }
     }
 
     pub(crate) fn line(&mut self, line: &LogLine<'_>) {
-        match self.offer(line) {
-            Offered::Taken => {}
-            Offered::ToNobody => self.write(line.text()),
-            Offered::ToPanicked(name) => {
+        match self.deliver(line) {
+            Delivery::Delivered => {}
+            Delivery::NoBackend => self.write(line.text()),
+            Delivery::Panicked(name) => {
                 // Neither this line nor later ones are lost.
                 self.write(line.text());
                 self.write(&panicked(name));
@@ -120,15 +120,15 @@ impl Log {
     /// Gives the error to the `logger` of the user, if there is one; returns `result`.
     ///
     /// The last line of a process is too late for this: a builder returns the error to the program
-    /// first, and the logger ends with the master. Without a logger, [`last`](Self::last) logs the
+    /// first, and the logger ends with the master. Without a logger, [`fatal`](Self::last) logs the
     /// error.
     ///
     /// # Errors
     /// The error in `result`.
-    pub(crate) fn ending<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn log_error<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if let (Err(error), true) = (&result, self.logger.is_some()) {
-            IS_TOLD.store(true, Ordering::Release);
-            self.line(&LogLine::plain(Level::Error, &error.paragraph()));
+            FATAL_LOGGED.store(true, Ordering::Release);
+            self.line(&LogLine::new_plain(Level::Error, &error.paragraph()));
         }
         result
     }
@@ -138,35 +138,35 @@ impl Log {
     /// The line is always written to stderr: a backend may filter it, or may have been shut down.
     /// The backend does not get it if a logger got it, because a logger may forward lines to that
     /// backend.
-    pub(crate) fn last(text: &str) {
+    pub(crate) fn fatal(text: &str) {
         let mut log = Self::default();
-        let line = LogLine::plain(Level::Error, text);
+        let line = LogLine::new_plain(Level::Error, text);
         log.write(line.text());
-        if IS_TOLD.load(Ordering::Acquire) {
+        if FATAL_LOGGED.load(Ordering::Acquire) {
             return;
         }
-        match log.offer(&line) {
-            Offered::Taken | Offered::ToNobody => {}
-            Offered::ToPanicked(name) => log.write(&panicked(name)),
+        match log.deliver(&line) {
+            Delivery::Delivered | Delivery::NoBackend => {}
+            Delivery::Panicked(name) => log.write(&panicked(name)),
         }
     }
 
-    fn offer(&mut self, line: &LogLine<'_>) -> Offered {
+    fn deliver(&mut self, line: &LogLine<'_>) -> Delivery {
         let (name, result) = if let Some(logger) = &mut self.logger {
             let result = catch_unwind(AssertUnwindSafe(|| logger(line)));
             ("the logger", result)
         } else if let Some(backend) = self.backend() {
-            let result = catch_unwind(AssertUnwindSafe(|| backend.take(line)));
+            let result = catch_unwind(AssertUnwindSafe(|| backend.emit(line)));
             (backend.name(), result)
         } else {
-            return Offered::ToNobody;
+            return Delivery::NoBackend;
         };
         if result.is_ok() {
-            return Offered::Taken;
+            return Delivery::Delivered;
         }
         self.logger = None;
         self.has_panicked = true;
-        Offered::ToPanicked(name)
+        Delivery::Panicked(name)
     }
 
     /// Looks up the backend, for every line.
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn dropped_lines_are_counted_until_a_line_is_written() {
-        let lost = Lost(Mutex::new(0));
+        let lost = LostLines(Mutex::new(0));
         let full = |_: &[u8]| Err(io::ErrorKind::WouldBlock.into());
         lost.write("a", full);
         lost.write("b", full);

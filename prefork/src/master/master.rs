@@ -8,13 +8,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 
-use super::child::{Child, Limits};
-use super::commands::Commands;
-use super::endings::Endings;
-use super::poller::{Poller, Ready};
-use super::repeats::Repeats;
-use super::strangers::Strangers;
-use super::{Callbacks, Log, closing};
+use super::child::{ChildProcess, ChildLimits};
+use super::commands::CommandReceiver;
+use super::exits::ExitHistory;
+use super::poller::{Poller, PollResult};
+use super::signal_repeats::SignalRepeats;
+use super::orphans::OrphanReaper;
+use super::{Callbacks, Log, teardown};
 use crate::config::Config;
 use crate::error::Error;
 use crate::escalation::Escalation;
@@ -29,7 +29,7 @@ use crate::tls::Keeper;
 pub(crate) struct Master {
     pub(super) supervisor: Supervisor,
     pub(super) poller: Poller,
-    pub(super) children: HashMap<ChildId, Child>,
+    pub(super) children: HashMap<ChildId, ChildProcess>,
     /// Empty after the workers have closed their listeners in a stop.
     pub(super) listeners: Vec<Bound>,
     pub(super) spawner: Spawner,
@@ -40,26 +40,26 @@ pub(crate) struct Master {
     /// Decides which stop signal ends a stop at once.
     pub(super) escalation: Escalation,
     /// Limits the log lines about signals that have no effect.
-    pub(super) repeats: Repeats,
-    pub(super) commands: Option<Commands>,
+    pub(super) repeats: SignalRepeats,
+    pub(super) commands: Option<CommandReceiver>,
     /// All events before this time were handled.
     ///
     /// Later events may wait unread, for example after a pause of this process, so no decision uses
     /// a later time.
-    pub(super) heard_until: Instant,
+    pub(super) events_seen_until: Instant,
     pub(super) log: Log,
     pub(super) hooks: Hooks,
     /// `None` if this process is not PID 1.
-    pub(super) strangers: Option<Strangers>,
+    pub(super) orphans: Option<OrphanReaper>,
     /// When to check for orphans again.
-    pub(super) strangers_due: Option<Instant>,
+    pub(super) orphans_due: Option<Instant>,
     /// The exits of children that were not replaced yet.
-    pub(super) endings: Endings,
+    pub(super) exits: ExitHistory,
     pub(super) workers: usize,
     /// The pids of the first workers, in slot order, until `on_master_ready` gets them.
-    pub(super) first_pids: Vec<i32>,
+    pub(super) initial_pids: Vec<i32>,
     pub(super) is_announced: bool,
-    pub(super) limits: Limits,
+    pub(super) limits: ChildLimits,
     /// The variable that sets `recover_threshold`.
     threshold_variable: String,
     /// The number of threads of each runtime in a worker.
@@ -67,13 +67,13 @@ pub(crate) struct Master {
     /// When the first request to stop arrived.
     pub(super) stop_began: Option<Instant>,
     /// A request to stop at once arrived.
-    pub(super) is_hurried: bool,
+    pub(super) is_stopping_at_once: bool,
     /// The error that ended the master, if the supervisor does not know it.
     pub(super) failure: Option<Error>,
 }
 
 /// The parts of a master.
-pub(super) struct Parts {
+pub(super) struct MasterParts {
     pub(super) config: Config,
     pub(super) readiness: Readiness,
     pub(super) listeners: Vec<Bound>,
@@ -82,13 +82,13 @@ pub(super) struct Parts {
     pub(super) poller: Poller,
     pub(super) tls: Option<Keeper>,
     pub(super) signals: Option<SignalPipe>,
-    pub(super) commands: Option<Commands>,
+    pub(super) commands: Option<CommandReceiver>,
     pub(super) hooks: Hooks,
-    pub(super) strangers: Option<Strangers>,
+    pub(super) strangers: Option<OrphanReaper>,
 }
 
 impl Master {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: MasterParts) -> Self {
         Self {
             supervisor: Supervisor::new(policy(&parts.config), Instant::now()),
             poller: parts.poller,
@@ -99,25 +99,25 @@ impl Master {
             readiness: parts.readiness,
             signals: parts.signals,
             escalation: Escalation::default(),
-            repeats: Repeats::default(),
+            repeats: SignalRepeats::default(),
             commands: parts.commands,
-            heard_until: Instant::now(),
+            events_seen_until: Instant::now(),
             log: Log::default(),
             hooks: parts.hooks,
-            strangers: parts.strangers,
-            strangers_due: Some(Instant::now()),
-            endings: Endings::default(),
+            orphans: parts.strangers,
+            orphans_due: Some(Instant::now()),
+            exits: ExitHistory::default(),
             workers: parts.config.workers,
-            first_pids: Vec::new(),
+            initial_pids: Vec::new(),
             is_announced: false,
-            limits: Limits {
+            limits: ChildLimits {
                 ready_timeout: parts.config.ready_timeout,
                 shutdown_grace_period: parts.config.shutdown_grace_period,
             },
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
             stop_began: None,
-            is_hurried: false,
+            is_stopping_at_once: false,
             failure: None,
         }
     }
@@ -140,14 +140,14 @@ impl Master {
         match self.commands {
             // The caller of `Handle::wait` gets the error.
             Some(_) => result,
-            None => self.log.ending(result),
+            None => self.log.log_error(result),
         }
     }
 
     fn supervise(&mut self) -> Result<(), Error> {
         loop {
-            let action = self.supervisor.next_action(self.heard_until);
-            self.note_stop(self.heard_until);
+            let action = self.supervisor.next_action(self.events_seen_until);
+            self.note_stop(self.events_seen_until);
             let wait_until = if let Some(action) = action {
                 self.perform(action);
                 // The action may have taken time, for example in a hook. So events are read before
@@ -157,21 +157,21 @@ impl Master {
                 self.log_remaining_repeats();
                 return self.conclude(&outcome);
             } else {
-                let (repeats, strangers) = (self.repeats.deadline(), self.strangers_due);
+                let (repeats, strangers) = (self.repeats.deadline(), self.orphans_due);
                 let deadlines = [self.supervisor.deadline(), repeats, strangers];
                 deadlines.into_iter().flatten().min()
             };
             let ready = self.wait(wait_until)?;
-            self.heard_until = ready.until;
+            self.events_seen_until = ready.until;
             for source in ready.sources {
-                self.hear(source);
+                self.handle_source(source);
             }
             self.log_due_repeats();
-            self.reap_strangers();
+            self.reap_orphans();
         }
     }
 
-    fn wait(&mut self, until: Option<Instant>) -> Result<Ready, Error> {
+    fn wait(&mut self, until: Option<Instant>) -> Result<PollResult, Error> {
         self.poller.wait(until).map_err(|source| Error::Master {
             doing: "wait for events (epoll_wait)",
             source,
@@ -187,7 +187,7 @@ impl Master {
         for socket in self.listeners.iter().flat_map(Bound::sockets) {
             self.poller.remove(socket);
         }
-        closing::close(std::mem::take(&mut self.listeners));
+        teardown::close(std::mem::take(&mut self.listeners));
     }
 
     /// Turns the outcome of the supervisor into the result of `run`.
@@ -212,9 +212,9 @@ impl Master {
                     Window::Sliding(_) | Window::Forever => None,
                 },
                 last: if was_healthy {
-                    self.endings.last(slot.0)
+                    self.exits.last(slot.0)
                 } else {
-                    let last = self.endings.last(slot.0);
+                    let last = self.exits.last(slot.0);
                     format!("no worker was ever ready; {last}")
                 },
                 variable: self.threshold_variable.clone(),
@@ -258,11 +258,11 @@ impl Drop for Master {
         let outcome = self.supervisor.outcome();
         let is_given_up = |id: &ChildId| outcome.is_some_and(|o| o.unkillable.contains(id));
         let children = self.children.values();
-        let children: Vec<&Child> = children.filter(|child| !is_given_up(&child.id)).collect();
+        let children: Vec<&ChildProcess> = children.filter(|child| !is_given_up(&child.id)).collect();
         for child in &children {
             let _ = child.pidfd.signal(Signal::SIGKILL);
         }
-        closing::reap(children.into_iter(), Instant::now() + Policy::KILL_TIMEOUT);
+        teardown::reap(children.into_iter(), Instant::now() + Policy::KILL_TIMEOUT);
     }
 }
 

@@ -3,36 +3,36 @@
 //! Mechanism only. `supervisor/` decides whether and when a child is started, asked to stop or
 //! killed; this module does it. One thread, no async runtime, no polling.
 
-mod backend;
+mod log_backend;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod binding;
 mod callbacks;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod child;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod closing;
+mod teardown;
 mod commands;
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 mod elsewhere;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod endings;
+mod exits;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod facts;
+mod events;
 mod handle;
-mod line;
+mod log_line;
 mod log;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod master;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod perform;
+mod actions;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod poller;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod repeats;
+mod signal_repeats;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod setup;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod strangers;
+mod orphans;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod tracer;
 
@@ -40,10 +40,10 @@ pub(crate) use callbacks::{Callbacks, Unstarted};
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) use elsewhere::{Setup, WHY_THERE_IS_NONE, hold_signals, rehearse};
 pub use handle::Handle;
-pub(crate) use line::describe;
-pub use line::{Level, LogLine};
+pub(crate) use log_line::describe_listeners;
+pub use log_line::{Level, LogLine};
 pub(crate) use log::{Log, Logger};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use master::Master;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-pub(crate) use setup::{Setup, WHY_THERE_IS_NONE, hold_signals, rehearse};
+pub(crate) use setup::{MasterSetup, UNSUPPORTED, block_signals, preflight};

@@ -73,7 +73,7 @@ impl Poller {
     /// A pause interrupts the wait with `EINTR`, but the result was fixed before the pause
     /// (`signal(7)`). So the sources are polled once more, without waiting, after the clock was
     /// read.
-    pub(super) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Ready> {
+    pub(super) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<PollResult> {
         let is_over = |now| deadline.is_some_and(|deadline| deadline <= now);
         let mut sources = Vec::new();
         loop {
@@ -85,7 +85,7 @@ impl Poller {
             if !sources.is_empty() || is_over(until) {
                 sources.sort_unstable();
                 sources.dedup();
-                return Ok(Ready { sources, until });
+                return Ok(PollResult { sources, until });
             }
         }
     }
@@ -105,7 +105,7 @@ impl Poller {
 
 /// The result of a wait.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(super) struct PollResult {
     /// In the order of handling.
     pub(super) sources: Vec<Source>,
     /// All events before this time are among the sources.

@@ -11,11 +11,11 @@ use std::time::SystemTime;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
-use super::binding::{Bind, bind};
-use super::commands::{Commands, pair};
-use super::master::Parts;
+use super::binding::{BindResult, bind};
+use super::commands::{CommandReceiver, pair};
+use super::master::MasterParts;
 use super::poller::{ListenerSocket, Poller, Source};
-use super::strangers::Strangers;
+use super::orphans::OrphanReaper;
 use super::{Callbacks, Handle, Level, Log, LogLine, Master, Unstarted};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
@@ -28,7 +28,7 @@ use crate::sys::signals::{Received, SignalPipe, hold, is_ignored, reset};
 use crate::tls::Keeper;
 
 /// The input of a start.
-pub(crate) struct Setup {
+pub(crate) struct MasterSetup {
     pub(crate) config: Config,
     /// Whether this program notifies the master when it is ready as a worker.
     pub(crate) readiness: Readiness,
@@ -51,7 +51,7 @@ pub(super) const SIGNALS: [Signal; 8] = [
     Signal::SIGTTOU,
 ];
 
-impl Setup {
+impl MasterSetup {
     /// Runs the master on this thread until it ends.
     ///
     /// # Errors
@@ -59,18 +59,18 @@ impl Setup {
     pub(crate) fn run(self, mut log: Log) -> Result<(), Error> {
         let owns_process = self.owns_signals;
         // Without a handle, only signals control the master.
-        let prerequisites = match log.ending(self.prepare(None))? {
+        let prerequisites = match log.log_error(self.prepare(None))? {
             Prepared::Ground(prerequisites) => prerequisites,
             Prepared::Stopped(received) => {
                 let what = "stopped before the addresses were bound";
-                log.line(&LogLine::of_signal(Level::Info, received, what));
+                log.line(&LogLine::from_signal(Level::Info, received, what));
                 return Ok(());
             }
         };
         if owns_process {
             name_after_role("master");
         }
-        self.build(*prerequisites).run(log)
+        self.into_master(*prerequisites).run(log)
     }
 
     /// Runs the master on its own thread.
@@ -95,7 +95,7 @@ impl Setup {
                 }));
             }
         };
-        let master = self.build(*prerequisites);
+        let master = self.into_master(*prerequisites);
         let addrs = master.addrs();
         // If the thread cannot be started, its closure is dropped; so the master is passed by a
         // shared value.
@@ -109,7 +109,7 @@ impl Setup {
             .spawn(move || take(&thread_shared).map_or(Ok(()), |(master, log)| master.run(log)));
         match thread {
             Ok(thread) => Ok(Handle {
-                commander,
+                commands: commander,
                 addrs,
                 thread: Some(thread),
             }),
@@ -128,19 +128,19 @@ impl Setup {
     }
 
     /// Acquires all that a master needs from the system. Calls no function of the user.
-    fn prepare(&self, commands: Option<Commands>) -> Result<Prepared, Error> {
-        need_kernel()?;
-        need_descriptors(&self.config)?;
+    fn prepare(&self, commands: Option<CommandReceiver>) -> Result<Prepared, Error> {
+        check_kernel()?;
+        check_fd_limit(&self.config)?;
         // First, because PID 1 loses a signal that has no handler.
-        let signals = self.owns_signals.then(own_signals).transpose();
+        let signals = self.owns_signals.then(take_signals).transpose();
         let signals = signals.map_err(|(doing, source)| cannot(doing)(source))?;
         // Before the addresses are bound: a master with a bad certificate must not take them from a
         // running one.
         let tls = Keeper::of(&self.config, SystemTime::now())?;
         let mut listeners = match (&signals, &commands) {
             (Some(signals), None) => match bind(&self.config, signals)? {
-                Bind::Bound(listeners) => listeners,
-                Bind::Stopped(received) => return Ok(Prepared::Stopped(received)),
+                BindResult::Bound(listeners) => listeners,
+                BindResult::Stopped(received) => return Ok(Prepared::Stopped(received)),
             },
             (_, Some(_)) | (None, None) => {
                 bind_all(&self.config.listen, Binding::of(&self.config))?
@@ -149,7 +149,7 @@ impl Setup {
         set_modes(&mut listeners, &self.blocking)
             .map_err(cannot("set O_NONBLOCK on a listening socket (fcntl)"))?;
         // PID 1 gets the orphans of its PID namespace and must reap them.
-        let strangers = (self.owns_signals && is_init()).then(Strangers::default);
+        let strangers = (self.owns_signals && is_init()).then(OrphanReaper::default);
         let tools = Tools::new().map_err(|(doing, source)| cannot(doing)(source))?;
         // A `child_producer` may start other programs. If it does not, the start of the worker
         // fails.
@@ -175,7 +175,7 @@ impl Setup {
                 watch(poller.add(fd, source))?;
             }
         }
-        let prerequisites = Ground {
+        let prerequisites = Prerequisites {
             listeners,
             tools,
             poller,
@@ -187,9 +187,9 @@ impl Setup {
         Ok(Prepared::Ground(Box::new(prerequisites)))
     }
 
-    fn build(self, prerequisites: Ground) -> Master {
+    fn into_master(self, prerequisites: Prerequisites) -> Master {
         let Callbacks { producer, hooks } = self.callbacks;
-        Master::new(Parts {
+        Master::new(MasterParts {
             config: self.config,
             readiness: self.readiness,
             listeners: prerequisites.listeners,
@@ -206,37 +206,37 @@ impl Setup {
 
 /// The result of the set-up of a master.
 enum Prepared {
-    Ground(Box<Ground>),
+    Ground(Box<Prerequisites>),
     /// A signal requested a stop during the set-up.
     Stopped(Received),
 }
 
 /// What a master acquires from the system before it starts its first child.
-struct Ground {
+struct Prerequisites {
     listeners: Vec<Bound>,
     tools: Tools,
     poller: Poller,
     tls: Option<Keeper>,
     signals: Option<SignalPipe>,
-    commands: Option<Commands>,
-    strangers: Option<Strangers>,
+    commands: Option<CommandReceiver>,
+    strangers: Option<OrphanReaper>,
 }
 
 /// The reason why this system cannot have a master. Linux can.
-pub(crate) const WHY_THERE_IS_NONE: Option<&str> = None;
+pub(crate) const UNSUPPORTED: Option<&str> = None;
 
 /// Checks what a master needs before it binds, and binds nothing.
 ///
 /// # Errors
 /// The error of a start, other than errors of binding and of starting workers.
-pub(crate) fn rehearse(config: &Config) -> Result<(), Error> {
-    need_kernel()?;
-    need_descriptors(config)?;
+pub(crate) fn preflight(config: &Config) -> Result<(), Error> {
+    check_kernel()?;
+    check_fd_limit(config)?;
     Program::current().map_err(cannot(Tools::PROGRAM))?;
     Ok(())
 }
 
-fn need_kernel() -> Result<(), Error> {
+fn check_kernel() -> Result<(), Error> {
     probe::kernel().map_err(|missing| Error::Kernel {
         call: missing.call,
         source: missing.source,
@@ -246,7 +246,7 @@ fn need_kernel() -> Result<(), Error> {
 /// Checks the limit of open files before the first child is started.
 ///
 /// Each child needs two descriptors; the rest is an estimate.
-fn need_descriptors(config: &Config) -> Result<(), Error> {
+fn check_fd_limit(config: &Config) -> Result<(), Error> {
     const OTHERS: usize = 32;
     let sockets = if config.reuseport { config.workers } else { 1 };
     let need = 2 * config.workers + sockets * config.listen.len() + OTHERS;
@@ -272,26 +272,26 @@ fn need_descriptors(config: &Config) -> Result<(), Error> {
 ///
 /// # Errors
 /// The signal mask cannot be set.
-pub(crate) fn hold_signals() -> Result<(), Error> {
+pub(crate) fn block_signals() -> Result<(), Error> {
     if !is_init() {
         return Ok(());
     }
-    hold(&wanted_signals()).map_err(cannot("block its signals (rt_sigprocmask)"))
+    hold(&signals_to_take()).map_err(cannot("block its signals (rt_sigprocmask)"))
 }
 
-fn wanted_signals() -> Vec<Signal> {
+fn signals_to_take() -> Vec<Signal> {
     let wanted = SIGNALS.into_iter().filter(|&signal| !is_ignored(signal));
     wanted.collect()
 }
 
 /// # Errors
 /// The failed stage, as the end of the sentence 'the master cannot …', and the cause.
-fn own_signals() -> Result<SignalPipe, (&'static str, std::io::Error)> {
+fn take_signals() -> Result<SignalPipe, (&'static str, std::io::Error)> {
     let at = |stage| move |source| (stage, source);
     reset(Signal::SIGCHLD).map_err(at("reset SIGCHLD (rt_sigaction)"))?;
     let pipe = SignalPipe::new();
     let pipe = pipe.map_err(at("create an event descriptor for signals (eventfd2)"))?;
-    let mut signals = wanted_signals();
+    let mut signals = signals_to_take();
     if is_init() {
         signals.push(Signal::SIGCHLD);
     }

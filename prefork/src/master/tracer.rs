@@ -7,13 +7,13 @@ use std::fs;
 
 /// What `/proc` shows of a worker that cannot be reaped yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct TracedExit {
     /// The pid of the tracer. Zero if it is in another PID namespace.
     pub(super) tracer: i32,
     pub(super) was_killed: bool,
 }
 
-impl Held {
+impl TracedExit {
     /// Reads `/proc`. `None` if the process has no tracer.
     pub(super) fn of(pid: i32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_line_names_the_tracer() {
-        let held = Held {
+        let held = TracedExit {
             tracer: 7,
             was_killed: true,
         };

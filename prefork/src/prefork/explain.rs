@@ -10,7 +10,7 @@ use super::{Resolved, need_master};
 use crate::config::{Config, explain as explanation};
 use crate::error::Error;
 use crate::listen::targets;
-use crate::master::rehearse;
+use crate::master::preflight;
 use crate::tls::Keeper;
 use crate::worker::Wanted;
 
@@ -94,7 +94,7 @@ fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
             None => need_master(config)?,
         }
         if config.workers > 0 {
-            rehearse(config)?;
+            preflight(config)?;
         }
         let now = SystemTime::now();
         if let Some(mut store) = Keeper::of(config, now)? {

@@ -35,7 +35,7 @@ pub fn take<T: 'static>(index: usize) -> T {
         if let Some(context) = current() {
             context.main_ended(MainEnd::Unable(error.one_line()));
         }
-        Log::last(&error.paragraph());
+        Log::fatal(&error.paragraph());
         std::process::exit(error.exit_code().into())
     })
 }

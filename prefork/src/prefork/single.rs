@@ -8,13 +8,13 @@ use std::time::SystemTime;
 use crate::config::{Config, Settled};
 use crate::error::{Error, Shortage, ShortageStage};
 use crate::listen::{Binding, bind_all, set_modes};
-use crate::master::{Log, LogLine, WHY_THERE_IS_NONE, describe};
+use crate::master::{Log, LogLine, UNSUPPORTED, describe_listeners};
 use crate::tls::Handed;
 use crate::worker::{Context, Declared, OnShortage};
 
 /// Sets `workers` to 0 if this system cannot run a master. Returns the warning about it.
 pub(super) fn leave_alone(settled: &mut Settled) -> Option<String> {
-    let why = WHY_THERE_IS_NONE?;
+    let why = UNSUPPORTED?;
     let workers = std::mem::take(&mut settled.config.workers);
     let line = format!("ignoring workers = {workers}: {why}; serving with a single process");
     (workers > 0).then(|| {
@@ -36,7 +36,7 @@ pub(super) fn serve_alone(
         log_shortage(&mut lock(&for_shortages), shortage);
     });
     let context = begin(config, declared, &log, on_shortage);
-    lock(&log).ending(context)
+    lock(&log).log_error(context)
 }
 
 fn begin(
@@ -51,7 +51,7 @@ fn begin(
         doing: "set the blocking mode of a socket (fcntl)",
         source,
     })?;
-    let listening = describe(&bound);
+    let listening = describe_listeners(&bound);
     let line = format!(
         "{listening} in a single process (pid {})",
         std::process::id()
@@ -61,8 +61,8 @@ fn begin(
     // The context exists before this line is logged: a reader of the line may send SIGTERM at once,
     // and that must be a graceful stop.
     let mut log = lock(log);
-    log.line(&LogLine::beginning(&line));
-    log.news(events);
+    log.line(&LogLine::startup(&line));
+    log.tls_events(events);
     Ok(context)
 }
 

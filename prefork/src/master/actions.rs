@@ -6,10 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 
-use super::child::Child;
-use super::facts::count_workers;
+use super::child::ChildProcess;
+use super::events::count_workers;
 use super::poller::Source;
-use super::strangers::Strangers;
+use super::orphans::OrphanReaper;
 use super::{Level, LogLine, Master};
 use crate::channel::{Channel, FromMaster, Marker, Queue, ROLE_VARIABLE};
 use crate::error::Error;
@@ -22,12 +22,12 @@ use crate::sys::fds::FIRST_FD;
 use crate::tls::Keeper;
 
 /// The time limit for the exit of a killed child that cannot be polled.
-const END_OF_UNWATCHED: Duration = Duration::from_secs(1);
+const UNWATCHED_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Master {
     pub(super) fn perform(&mut self, action: Action) {
         match action {
-            Action::Start { slot, child } => self.start(slot, child),
+            Action::Start { slot, child } => self.start_child(slot, child),
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
@@ -37,19 +37,19 @@ impl Master {
         }
     }
 
-    fn start(&mut self, slot: SlotId, id: ChildId) {
-        match self.try_start(slot, id) {
+    fn start_child(&mut self, slot: SlotId, id: ChildId) {
+        match self.spawn_child(slot, id) {
             Ok(readiness) => {
                 let child = id;
-                self.tell(Event::Started { child, readiness });
+                self.notify(Event::Started { child, readiness });
                 self.run_start_hooks(slot, child);
             }
             Err(unstarted) => {
-                let (child, failure) = (id, unstarted.class());
+                let (child, failure) = (id, unstarted.failure_kind());
                 let error = unstarted.into_error(slot);
                 let text = error.one_line();
-                self.endings.not_started(slot.0, &text);
-                self.tell(Event::StartFailed { child, failure });
+                self.exits.not_started(slot.0, &text);
+                self.notify(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
                     // The result of the master reports it.
                     self.failure.get_or_insert(error);
@@ -69,10 +69,10 @@ impl Master {
             return;
         };
         if !self.is_announced {
-            self.first_pids.push(pid);
+            self.initial_pids.push(pid);
         }
         let spawned = ChildSpawned { slot: slot.0, pid };
-        let recovered = self.endings.replaced(slot.0).map(|old| ChildRecovered {
+        let recovered = self.exits.replaced(slot.0).map(|old| ChildRecovered {
             slot: slot.0,
             old_pid: old.pid,
             old_end: old.how,
@@ -94,10 +94,10 @@ impl Master {
 
     /// Returns whether the hooks succeeded. If not, the supervisor gets an event.
     fn run_hooks(&mut self, run: impl FnOnce(&mut Hooks) -> Result<(), Error>) -> bool {
-        let known = self.strangers.is_some().then(Strangers::children);
+        let known = self.orphans.is_some().then(OrphanReaper::children);
         let result = run(&mut self.hooks);
-        if let (Some(reaper), Some(known)) = (&mut self.strangers, known) {
-            reaper.spare_new(&known);
+        if let (Some(reaper), Some(known)) = (&mut self.orphans, known) {
+            reaper.exclude_new(&known);
         }
         let Err(error) = result else {
             return true;
@@ -105,23 +105,23 @@ impl Master {
         self.log.error(&error.one_line());
         // The first error is the reason why the master ends.
         self.failure.get_or_insert(error);
-        self.tell(Event::HookFailed);
+        self.notify(Event::HookFailed);
         false
     }
 
-    fn try_start(
+    fn spawn_child(
         &mut self,
         slot: SlotId,
         id: ChildId,
     ) -> Result<crate::supervisor::Readiness, SpawnError> {
-        let (master_end, child_end) = Channel::pair().map_err(shortage("socketpair"))?;
+        let (master_end, child_end) = Channel::pair().map_err(spawn_error("socketpair"))?;
         let welcome = FromMaster::Welcome {
             grace: self.limits.shutdown_grace_period,
             threads: self.threads,
         };
         master_end
             .send(&welcome.encode())
-            .map_err(shortage("send"))?;
+            .map_err(spawn_error("send"))?;
         let channel = FIRST_FD + i32::try_from(self.listeners.len()).unwrap_or(i32::MAX);
         let role = Marker {
             slot: slot.0,
@@ -129,7 +129,7 @@ impl Master {
             channel,
         };
         self.renew_certificates();
-        let certificate = self.tls.as_mut().map(parcel_of).transpose()?;
+        let certificate = self.tls.as_mut().map(tls_fd).transpose()?;
         let mut variables = announce(&self.listeners, certificate.map(|_| channel + 1));
         variables.push((ROLE_VARIABLE, role.encode()));
         let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot.0));
@@ -152,12 +152,12 @@ impl Master {
             self.readiness
         };
         let process = (started.process.pid, started.process.pidfd);
-        let child = Child::new(id, slot.0, process, master_end, now);
+        let child = ChildProcess::new(id, slot.0, process, master_end, now);
         if let Err(source) = self.watch(&child) {
             let _ = child.pidfd.signal(Signal::SIGKILL);
             // A tracer or an unresponsive file system can keep a killed process for any time.
-            child.pidfd.wait_until(Instant::now() + END_OF_UNWATCHED);
-            return Err(shortage("epoll_ctl")(source));
+            child.pidfd.wait_until(Instant::now() + UNWATCHED_EXIT_TIMEOUT);
+            return Err(spawn_error("epoll_ctl")(source));
         }
         self.children.insert(id, child);
         Ok(readiness)
@@ -170,10 +170,10 @@ impl Master {
         let Some(tls) = self.tls.as_mut().filter(|_| self.is_announced) else {
             return;
         };
-        self.log.news(tls.renew(SystemTime::now()));
+        self.log.tls_events(tls.renew(SystemTime::now()));
     }
 
-    fn watch(&self, child: &Child) -> io::Result<()> {
+    fn watch(&self, child: &ChildProcess) -> io::Result<()> {
         if let Some(channel) = &child.channel {
             self.poller.add(channel, Source::Channel(child.id))?;
         }
@@ -181,21 +181,21 @@ impl Master {
     }
 
     fn announce_ready(&mut self) {
-        let listeners = super::describe(&self.listeners);
+        let listeners = super::describe_listeners(&self.listeners);
         let workers = count_workers(self.workers);
         let pid = std::process::id();
-        let line = LogLine::beginning(&format!("{listeners} with {workers} (master pid {pid})"));
+        let line = LogLine::startup(&format!("{listeners} with {workers} (master pid {pid})"));
         self.log.line(&line);
         if let Some(tls) = &mut self.tls {
-            self.log.news(tls.concerns(SystemTime::now()));
+            self.log.tls_events(tls.concerns(SystemTime::now()));
         }
         self.is_announced = true;
         let ready = MasterReady {
-            pids: std::mem::take(&mut self.first_pids),
+            pids: std::mem::take(&mut self.initial_pids),
             addrs: self.addrs(),
         };
         if self.run_hooks(|hooks| hooks.master_ready(&ready)) {
-            self.tell(Event::MasterReady);
+            self.notify(Event::MasterReady);
         }
     }
 
@@ -206,7 +206,7 @@ impl Master {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        child.is_asked = true;
+        child.is_asked_to_stop = true;
         if let Some(channel) = &child.channel {
             let drain = FromMaster::Drain {
                 budget: kill_at.saturating_duration_since(Instant::now()),
@@ -223,7 +223,7 @@ impl Master {
             return;
         };
         child.killed = Some(reason);
-        child.is_hurried = self.is_hurried;
+        child.is_stopped_at_once = self.is_stopping_at_once;
         let _ = child.pidfd.signal(Signal::SIGKILL);
     }
 
@@ -232,12 +232,12 @@ impl Master {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        child.has_left = true;
+        child.has_left_slot = true;
         let now = Instant::now();
-        let line = child.still_running(kill_at.saturating_duration_since(now), now);
+        let line = child.running_line(kill_at.saturating_duration_since(now), now);
         let how = line.reason().unwrap_or_default().to_owned();
-        self.endings.count(&how, now);
-        self.endings
+        self.exits.count(&how, now);
+        self.exits
             .exited(child.slot, child.pid, how, line.to_string());
         self.log.line(&line);
     }
@@ -246,7 +246,7 @@ impl Master {
     ///
     /// Its process descriptor stays in the loop: if the process exits after all, it is reaped.
     fn give_up(&mut self, id: ChildId) {
-        if let Some(Child { slot, pid, .. }) = self.children.get(&id) {
+        if let Some(ChildProcess { slot, pid, .. }) = self.children.get(&id) {
             let limit = prefork_options::duration::format(Policy::KILL_TIMEOUT);
             let what = format!("did not exit within {limit} of SIGKILL; giving up on it");
             let line = LogLine::about_worker(Level::Error, (*slot, *pid), &what);
@@ -256,13 +256,13 @@ impl Master {
 }
 
 /// The descriptor of the certificate and key for the next worker.
-fn parcel_of(tls: &mut Keeper) -> Result<BorrowedFd<'_>, SpawnError> {
-    let now = since_boot().map_err(shortage("clock_gettime"))?;
-    tls.parcel_fd(now).map_err(shortage("memfd_create"))
+fn tls_fd(tls: &mut Keeper) -> Result<BorrowedFd<'_>, SpawnError> {
+    let now = since_boot().map_err(spawn_error("clock_gettime"))?;
+    tls.parcel_fd(now).map_err(spawn_error("memfd_create"))
 }
 
 /// Wraps the error of a system call that the start of a worker needs.
-fn shortage(call: &'static str) -> impl Fn(io::Error) -> SpawnError {
+fn spawn_error(call: &'static str) -> impl Fn(io::Error) -> SpawnError {
     move |source| SpawnError::System {
         program: "its process".to_owned(),
         call,
@@ -272,7 +272,7 @@ fn shortage(call: &'static str) -> impl Fn(io::Error) -> SpawnError {
 
 impl SpawnError {
     /// Whether a later attempt can succeed.
-    fn class(&self) -> StartFailure {
+    fn failure_kind(&self) -> StartFailure {
         match self {
             // A master that receives no signals must not continue, whatever the errno.
             Self::Producer(_) | Self::SignalMask(_) => StartFailure::Refused,

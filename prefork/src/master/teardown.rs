@@ -4,13 +4,13 @@
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use super::child::Child;
+use super::child::ChildProcess;
 use crate::listen::Bound;
 use crate::sys::thread;
 
 /// The time limit for closing all listeners. It takes microseconds unless a worker interferes
 /// (`SO_LINGER` on a socket that a worker turned into a connection).
-const PATIENCE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Closes the listeners on another thread, and waits at most one second for it.
 ///
@@ -29,12 +29,12 @@ pub(super) fn close(listeners: Vec<Bound>) {
     };
     // If the thread did not start, dropping the closure has closed the listeners.
     if thread::start(c"prefork-close", STACK, close).is_ok() {
-        let _ = is_done.recv_timeout(PATIENCE);
+        let _ = is_done.recv_timeout(CLOSE_TIMEOUT);
     }
 }
 
 /// Waits for the exit of these children until the deadline, and reaps them.
-pub(super) fn reap<'a>(children: impl Iterator<Item = &'a Child>, deadline: Instant) {
+pub(super) fn reap<'a>(children: impl Iterator<Item = &'a ChildProcess>, deadline: Instant) {
     for child in children {
         child.pidfd.wait_until(deadline);
     }

@@ -45,12 +45,12 @@ impl Backend {
         not(any(feature = "tracing", feature = "log")),
         expect(unused_variables, reason = "no backend without a feature")
     )]
-    pub(super) fn take(self, line: &LogLine<'_>) {
+    pub(super) fn emit(self, line: &LogLine<'_>) {
         match self {
             #[cfg(feature = "tracing")]
-            Self::Tracing => tracing::take(line),
+            Self::Tracing => tracing::emit(line),
             #[cfg(feature = "log")]
-            Self::Log => log::take(line),
+            Self::Log => log::emit(line),
         }
     }
 }
@@ -88,7 +88,7 @@ mod tracing {
         get_default(|dispatch| !dispatch.is::<NoSubscriber>())
     }
 
-    pub(super) fn take(line: &LogLine<'_>) {
+    pub(super) fn emit(line: &LogLine<'_>) {
         // The level is part of the static metadata of an event, so each level needs its own event.
         macro_rules! emit {
             ($level:expr) => {
@@ -129,7 +129,7 @@ mod log {
         ::log::max_level() != LevelFilter::Off
     }
 
-    pub(super) fn take(line: &LogLine<'_>) {
+    pub(super) fn emit(line: &LogLine<'_>) {
         let level = match line.level() {
             Level::Info => Grade::Info,
             Level::Warn => Grade::Warn,
@@ -175,12 +175,12 @@ mod tests {
 
     /// Records events as `LEVEL target name=value …`, or panics.
     #[derive(Clone, Default)]
-    struct Keeper {
+    struct Capture {
         kept: Arc<Mutex<Vec<String>>>,
         is_broken: bool,
     }
 
-    impl Subscriber for Keeper {
+    impl Subscriber for Capture {
         fn enabled(&self, _: &Metadata<'_>) -> bool {
             true
         }
@@ -197,15 +197,15 @@ mod tests {
         fn event(&self, event: &Event<'_>) {
             assert!(!self.is_broken, "out of ink");
             let metadata = event.metadata();
-            let mut text = Text(format!("{} {}", metadata.level(), metadata.target()));
+            let mut text = FieldText(format!("{} {}", metadata.level(), metadata.target()));
             event.record(&mut text);
             self.kept.lock().expect("no holder panics").push(text.0);
         }
     }
 
-    struct Text(String);
+    struct FieldText(String);
 
-    impl Visit for Text {
+    impl Visit for FieldText {
         fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
             let _ = write!(self.0, " {}={value:?}", field.name());
         }
@@ -213,13 +213,13 @@ mod tests {
 
     #[test]
     fn a_subscriber_gets_the_values_as_fields() {
-        let capture = Keeper::default();
+        let capture = Capture::default();
         let status = ExitStatus::Signal {
             number: 9,
             core_dumped: false,
         };
         let age = Duration::from_millis(5510);
-        let line = LogLine::of_end(Level::Error, (2, 12), status, age, "");
+        let line = LogLine::exit(Level::Error, (2, 12), status, age, "");
         with_default(capture.clone(), || {
             let mut log = Log::default();
             log.line(&line);
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_logger_takes_precedence_over_the_subscriber() {
-        let capture = Keeper::default();
+        let capture = Capture::default();
         with_default(capture.clone(), || {
             let mut log = Log::new(Some(Box::new(|_| {})));
             log.info("for the logger");
@@ -246,9 +246,9 @@ mod tests {
 
     #[test]
     fn a_subscriber_that_panics_is_not_called_again() {
-        let capture = Keeper {
+        let capture = Capture {
             is_broken: true,
-            ..Keeper::default()
+            ..Capture::default()
         };
         with_default(capture, || {
             let mut log = Log::default();

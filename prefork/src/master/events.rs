@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::child::Child;
-use super::commands::{Command, Commands};
+use super::child::ChildProcess;
+use super::commands::{Command, CommandReceiver};
 use super::poller::{ListenerSocket, Source};
-use super::tracer::Held;
-use super::{Level, LogLine, Master, closing};
+use super::tracer::TracedExit;
+use super::{Level, LogLine, Master, teardown};
 use crate::channel::{FromChild, PROTOCOL, Received as Frame};
 use crate::error::{Error, Shortage, ShortageStage};
 use crate::escalation::StopSignal;
@@ -23,27 +23,27 @@ use crate::sys::signals::{Received, SignalPipe};
 const FRAMES_PER_TURN: usize = 16;
 
 impl Master {
-    pub(super) fn hear(&mut self, source: Source) {
+    pub(super) fn handle_source(&mut self, source: Source) {
         match source {
-            Source::Signals => self.hear_signals(),
-            Source::Commands => self.hear_commands(),
-            Source::Listener(socket) => self.hear_listener(socket),
-            Source::Channel(child) => self.hear_channel(child),
-            Source::Exit(child) => self.hear_exit(child),
+            Source::Signals => self.on_signals(),
+            Source::Commands => self.on_commands(),
+            Source::Listener(socket) => self.on_lost_listener(socket),
+            Source::Channel(child) => self.on_channel(child),
+            Source::Exit(child) => self.on_exit(child),
         }
     }
 
     /// Passes an event from a source to the supervisor.
-    fn tell_heard(&mut self, event: Event) {
-        self.tell_at(event, self.heard_until);
+    fn notify_heard(&mut self, event: Event) {
+        self.notify_at(event, self.events_seen_until);
     }
 
     /// Passes the result of an action, which may have taken time, to the supervisor.
-    pub(super) fn tell(&mut self, event: Event) {
-        self.tell_at(event, Instant::now());
+    pub(super) fn notify(&mut self, event: Event) {
+        self.notify_at(event, Instant::now());
     }
 
-    fn tell_at(&mut self, event: Event, now: Instant) {
+    fn notify_at(&mut self, event: Event, now: Instant) {
         self.supervisor.handle(event, now);
         self.note_stop(now);
     }
@@ -57,25 +57,25 @@ impl Master {
         }
     }
 
-    fn hear_signals(&mut self) {
+    fn on_signals(&mut self) {
         let signals = self.signals.iter();
         let received: Vec<Received> = signals.flat_map(SignalPipe::received).collect();
         for received in received {
-            self.hear_signal(received);
+            self.on_signal(received);
         }
     }
 
-    fn hear_signal(&mut self, received: Received) {
+    fn on_signal(&mut self, received: Received) {
         match received.signal {
             Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
-                self.hear_stop_signal(received);
+                self.on_stop_signal(received);
             }
-            Signal::SIGCHLD => self.note_strangers(),
-            _ => self.hear_repeat(received),
+            Signal::SIGCHLD => self.exclude_orphans(),
+            _ => self.on_repeated_signal(received),
         }
     }
 
-    fn hear_stop_signal(&mut self, received: Received) {
+    fn on_stop_signal(&mut self, received: Received) {
         let Received {
             signal,
             first,
@@ -88,19 +88,19 @@ impl Master {
         };
         let is_new = match urgency {
             Urgency::Graceful => !self.supervisor.is_stopping(),
-            Urgency::Immediate => !self.is_hurried,
+            Urgency::Immediate => !self.is_stopping_at_once,
         };
         if !is_new {
-            return self.hear_repeat(received);
+            return self.on_repeated_signal(received);
         }
         let what = self.describe_stop(urgency);
         self.log
-            .line(&LogLine::of_signal(Level::Info, received, &what));
+            .line(&LogLine::from_signal(Level::Info, received, &what));
         self.stop(urgency);
     }
 
-    fn hear_repeat(&mut self, received: Received) {
-        if let Some(received) = self.repeats.heard(received, Instant::now()) {
+    fn on_repeated_signal(&mut self, received: Received) {
+        if let Some(received) = self.repeats.record(received, Instant::now()) {
             self.log_repeat(received);
         }
     }
@@ -113,7 +113,7 @@ impl Master {
     }
 
     pub(super) fn log_remaining_repeats(&mut self) {
-        for received in self.repeats.rest() {
+        for received in self.repeats.drain() {
             self.log_repeat(received);
         }
     }
@@ -121,15 +121,15 @@ impl Master {
     fn log_repeat(&mut self, received: Received) {
         let line = match received.signal {
             Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
-                LogLine::of_signal(Level::Info, received, "already stopping")
+                LogLine::from_signal(Level::Info, received, "already stopping")
             }
             _ => LogLine::ignored_signal(received, "not supported yet"),
         };
         self.log.line(&line);
     }
 
-    fn hear_commands(&mut self) {
-        while let Some(command) = self.commands.as_ref().and_then(Commands::next) {
+    fn on_commands(&mut self) {
+        while let Some(command) = self.commands.as_ref().and_then(CommandReceiver::next) {
             match command {
                 Command::Stop(urgency) => {
                     let what = self.describe_stop(urgency);
@@ -143,10 +143,10 @@ impl Master {
     fn stop(&mut self, urgency: Urgency) {
         self.stop_began.get_or_insert_with(Instant::now);
         match urgency {
-            Urgency::Immediate => self.is_hurried = true,
+            Urgency::Immediate => self.is_stopping_at_once = true,
             Urgency::Graceful => {}
         }
-        self.tell_heard(Event::StopRequested { urgency });
+        self.notify_heard(Event::StopRequested { urgency });
     }
 
     fn describe_stop(&self, urgency: Urgency) -> String {
@@ -163,7 +163,7 @@ impl Master {
     ///
     /// No worker can accept from the old socket any more. Workers that have it exit, because their
     /// accept fails, and their replacements get the new one.
-    fn hear_listener(&mut self, lost: ListenerSocket) {
+    fn on_lost_listener(&mut self, lost: ListenerSocket) {
         let ListenerSocket { listener, socket } = lost;
         // A stop may have closed it already.
         let Some(bound) = self.listeners.get_mut(usize::from(listener)) else {
@@ -179,7 +179,7 @@ impl Master {
         }
         let shown = bound.place.to_string();
         let again = bound.bind_again(index).and_then(|old| {
-            closing::close(vec![old]);
+            teardown::close(vec![old]);
             let watched = self.watch_listener(lost);
             watched.map_err(|source| Error::Master {
                 doing: "watch its descriptors",
@@ -196,7 +196,7 @@ impl Master {
                     "listener {shown} was shut down by a process that shares its socket, and cannot be bound again"
                 ));
                 self.failure.get_or_insert(error);
-                self.tell_heard(Event::ListenerLost);
+                self.notify_heard(Event::ListenerLost);
             }
         }
     }
@@ -212,34 +212,34 @@ impl Master {
         fd.map_or(Ok(()), |fd| self.poller.add(fd, Source::Listener(socket)))
     }
 
-    fn hear_channel(&mut self, id: ChildId) {
+    fn on_channel(&mut self, id: ChildId) {
         for _ in 0..FRAMES_PER_TURN {
-            match self.hear_frame(id) {
-                Heard::Event(event) => self.tell_heard(event),
-                Heard::Shortage(worker, shortage) => self.log_shortage(worker, &shortage),
-                Heard::Skipped => {}
-                Heard::Nothing => return,
+            match self.read_frame(id) {
+                ChannelInput::Event(event) => self.notify_heard(event),
+                ChannelInput::Shortage(worker, shortage) => self.log_shortage(worker, &shortage),
+                ChannelInput::Skipped => {}
+                ChannelInput::Nothing => return,
             }
         }
     }
 
     /// Reads at most one frame.
-    fn hear_frame(&mut self, id: ChildId) -> Heard {
+    fn read_frame(&mut self, id: ChildId) -> ChannelInput {
         let Some(child) = self.children.get_mut(&id) else {
-            return Heard::Nothing;
+            return ChannelInput::Nothing;
         };
         let Some(channel) = &child.channel else {
-            return Heard::Nothing;
+            return ChannelInput::Nothing;
         };
         let broken = match channel.receive() {
-            Frame::Nothing => return Heard::Nothing,
+            Frame::Nothing => return ChannelInput::Nothing,
             Frame::End => None,
             Frame::TooLong => Some("sent a frame that is too long"),
             Frame::Descriptors => Some("sent a frame with file descriptors"),
             Frame::Frame(_) if !child.rate.allows_one_more(Instant::now()) => {
                 Some("sent more frames than allowed")
             }
-            Frame::Frame(frame) => match child.understand(&frame) {
+            Frame::Frame(frame) => match child.decode(&frame) {
                 Ok(heard) => return heard,
                 Err(violation) => Some(violation),
             },
@@ -250,10 +250,10 @@ impl Master {
         }
         match broken {
             // The end of the channel does not prove an exit; only the process descriptor does.
-            None => Heard::Nothing,
+            None => ChannelInput::Nothing,
             Some(violation) => {
                 child.violation = Some(violation);
-                Heard::Event(Event::Violation { child: id })
+                ChannelInput::Event(Event::Violation { child: id })
             }
         }
     }
@@ -270,12 +270,12 @@ impl Master {
         self.log.line(&line);
     }
 
-    fn hear_exit(&mut self, id: ChildId) {
+    fn on_exit(&mut self, id: ChildId) {
         let status = match self.children.get(&id).map(|child| child.pidfd.try_wait()) {
             Some(Ok(Some(status))) => status,
             // A tracer keeps it from being reaped; the descriptor reports again when the tracer
             // detaches.
-            Some(Ok(None)) => return self.log_held(id),
+            Some(Ok(None)) => return self.log_traced(id),
             // The process descriptor reported the exit and does not report it again: without this
             // event the slot would stay empty.
             Some(Err(error)) => {
@@ -287,25 +287,25 @@ impl Master {
         };
         // For a signal to the whole process group, the kernel may report the exit of the worker
         // while the signal of the master is still on its way to the handler. Now it has arrived.
-        self.hear_signals();
+        self.on_signals();
         // The last frames may still be in the channel.
-        self.hear_channel(id);
+        self.on_channel(id);
         let Some(mut child) = self.children.remove(&id) else {
             return;
         };
         // A stop asks all workers. A terminal and a service manager signal the whole group, so a
         // worker may exit before the master asked it.
-        child.is_asked |= self.supervisor.is_stopping();
+        child.is_asked_to_stop |= self.supervisor.is_stopping();
         self.poller.remove(&child.pidfd);
         if let Some(channel) = &child.channel {
             self.poller.remove(channel);
         }
         self.report_exit(&child, status);
-        self.tell_heard(Event::Exited { child: id });
+        self.notify_heard(Event::Exited { child: id });
     }
 
-    fn log_held(&mut self, id: ChildId) {
-        let held = self.children.get(&id).and_then(|child| Held::of(child.pid));
+    fn log_traced(&mut self, id: ChildId) {
+        let held = self.children.get(&id).and_then(|child| TracedExit::of(child.pid));
         if let Some(held) = held {
             self.log_unreaped(id, Level::Warn, &held.describe());
         }
@@ -322,37 +322,37 @@ impl Master {
         }
     }
 
-    fn report_exit(&mut self, child: &Child, status: ExitStatus) {
+    fn report_exit(&mut self, child: &ChildProcess, status: ExitStatus) {
         let now = Instant::now();
-        let ending = child.ending(status, self.limits, now);
+        let ending = child.exit_report(status, self.limits, now);
         // An exit during a stop is not its cause. A child that left its slot was counted at that
         // time.
-        if self.supervisor.is_stopping() || child.has_left {
+        if self.supervisor.is_stopping() || child.has_left_slot {
             return self.log.line(&ending.line(None));
         }
-        let how = ending.how();
-        let line = ending.line(self.endings.count(&how, now));
+        let how = ending.cause();
+        let line = ending.line(self.exits.count(&how, now));
         self.log.line(&line);
         let full = ending.line(None).to_string();
-        self.endings.exited(child.slot, child.pid, how, full);
+        self.exits.exited(child.slot, child.pid, how, full);
     }
 
     /// Handles SIGCHLD: some child of this process exited.
-    fn note_strangers(&mut self) {
-        let next = self.strangers.as_ref().map(|s| s.next_look(Instant::now()));
-        self.strangers_due = [self.strangers_due, next].into_iter().flatten().min();
+    fn exclude_orphans(&mut self) {
+        let next = self.orphans.as_ref().map(|s| s.next_check(Instant::now()));
+        self.orphans_due = [self.orphans_due, next].into_iter().flatten().min();
     }
 
     /// Reaps orphans, if this process is PID 1.
-    pub(super) fn reap_strangers(&mut self) {
+    pub(super) fn reap_orphans(&mut self) {
         let now = Instant::now();
-        let Some(reaper) = &mut self.strangers else {
-            self.strangers_due = None;
+        let Some(reaper) = &mut self.orphans else {
+            self.orphans_due = None;
             return;
         };
-        if self.strangers_due.is_some_and(|due| due <= now) {
+        if self.orphans_due.is_some_and(|due| due <= now) {
             let workers: HashSet<i32> = self.children.values().map(|child| child.pid).collect();
-            self.strangers_due = reaper.reap(&workers, now);
+            self.orphans_due = reaper.reap(&workers, now);
         }
     }
 }
@@ -362,7 +362,7 @@ pub(super) fn count_workers(count: usize) -> String {
     format!("{count} worker{plural}")
 }
 
-enum Heard {
+enum ChannelInput {
     Event(Event),
     /// A log line about this worker, by slot and pid.
     Shortage((usize, i32), Shortage),
@@ -370,15 +370,15 @@ enum Heard {
     Nothing,
 }
 
-impl Child {
+impl ChildProcess {
     /// # Errors
     /// The rule that the frame breaks.
-    fn understand(&mut self, frame: &[u8]) -> Result<Heard, &'static str> {
+    fn decode(&mut self, frame: &[u8]) -> Result<ChannelInput, &'static str> {
         let child = self.id;
         let Some(message) = FromChild::decode(frame) else {
-            return Ok(Heard::Skipped);
+            return Ok(ChannelInput::Skipped);
         };
-        Ok(Heard::Event(match message {
+        Ok(ChannelInput::Event(match message {
             FromChild::Hello { protocol, .. } if protocol != PROTOCOL => {
                 return Err("uses another protocol version");
             }
@@ -395,10 +395,10 @@ impl Child {
             FromChild::Ready => Event::Ready { child },
             FromChild::Closed => Event::Closed { child },
             // Nothing uses it yet.
-            FromChild::Unready => return Ok(Heard::Skipped),
+            FromChild::Unready => return Ok(ChannelInput::Skipped),
             FromChild::Panic(text) => {
                 self.last_panic = Some((text, Instant::now()));
-                return Ok(Heard::Skipped);
+                return Ok(ChannelInput::Skipped);
             }
             FromChild::Ended(end) => {
                 // The first report has the details; later reports do not replace it.
@@ -407,10 +407,10 @@ impl Child {
             }
             // A worker limits them, too, but the program may be another one.
             FromChild::Shortage(_) if !self.shortage_rate.allows_one_more(Instant::now()) => {
-                return Ok(Heard::Skipped);
+                return Ok(ChannelInput::Skipped);
             }
             FromChild::Shortage(shortage) => {
-                return Ok(Heard::Shortage((self.slot, self.pid), shortage));
+                return Ok(ChannelInput::Shortage((self.slot, self.pid), shortage));
             }
         }))
     }

@@ -9,24 +9,24 @@ use std::time::{Duration, Instant};
 
 /// The exits that are still needed.
 #[derive(Debug, Default)]
-pub(super) struct Endings {
+pub(super) struct ExitHistory {
     /// The last exit of each slot, until the slot is filled again.
-    slots: HashMap<usize, Ending>,
-    row: Row,
+    slots: HashMap<usize, LastExit>,
+    streak: ExitStreak,
 }
 
 /// How one child exited, or why it could not be started.
 #[derive(Debug, Clone)]
-struct Ending {
+struct LastExit {
     /// The last process of the slot, if there was one.
     pid: Option<i32>,
-    how: String,
+    cause: String,
     line: String,
 }
 
 /// Consecutive exits with the same cause, in any slot.
 #[derive(Debug, Default)]
-struct Row {
+struct ExitStreak {
     how: String,
     count: u32,
     /// When the log gave the cause last.
@@ -44,42 +44,42 @@ pub(super) struct Predecessor {
 /// The time after which the log gives a repeated cause in full again.
 ///
 /// Its reader may not see the first line any more.
-const NAMED_AGAIN: Duration = Duration::from_mins(1);
+const REPEAT_INTERVAL: Duration = Duration::from_mins(1);
 
-impl Endings {
+impl ExitHistory {
     /// Counts an exit with this cause.
     ///
     /// Returns the number of equal exits in a row, including this one, if the log need not give the
     /// cause again.
     pub(super) fn count(&mut self, how: &str, now: Instant) -> Option<u32> {
-        if self.row.how != how {
-            self.row = Row {
+        if self.streak.how != how {
+            self.streak = ExitStreak {
                 how: how.to_owned(),
-                ..Row::default()
+                ..ExitStreak::default()
             };
         }
-        self.row.count = self.row.count.saturating_add(1);
-        let is_recent = |logged: Instant| now.saturating_duration_since(logged) < NAMED_AGAIN;
-        if self.row.named.is_some_and(is_recent) {
-            return Some(self.row.count);
+        self.streak.count = self.streak.count.saturating_add(1);
+        let is_recent = |logged: Instant| now.saturating_duration_since(logged) < REPEAT_INTERVAL;
+        if self.streak.named.is_some_and(is_recent) {
+            return Some(self.streak.count);
         }
-        self.row.named = Some(now);
+        self.streak.named = Some(now);
         None
     }
 
     /// Records that the process of this slot exited and is to be replaced.
     pub(super) fn exited(&mut self, slot: usize, pid: i32, how: String, line: String) {
         let pid = Some(pid);
-        self.slots.insert(slot, Ending { pid, how, line });
+        self.slots.insert(slot, LastExit { pid, cause: how, line });
     }
 
     /// Records that no process could be started in this slot.
     pub(super) fn not_started(&mut self, slot: usize, error: &str) {
         let pid = self.slots.get(&slot).and_then(|ending| ending.pid);
         let text = error.to_owned();
-        let ending = Ending {
+        let ending = LastExit {
             pid,
-            how: text.clone(),
+            cause: text.clone(),
             line: text,
         };
         self.slots.insert(slot, ending);
@@ -87,7 +87,7 @@ impl Endings {
 
     /// The slot is filled again. Returns the process that it had before.
     pub(super) fn replaced(&mut self, slot: usize) -> Option<Predecessor> {
-        let Ending { pid, how, .. } = self.slots.remove(&slot)?;
+        let LastExit { pid, cause: how, .. } = self.slots.remove(&slot)?;
         Some(Predecessor { pid: pid?, how })
     }
 
@@ -96,11 +96,11 @@ impl Endings {
         let Some(ending) = self.slots.get(&slot) else {
             return String::new();
         };
-        match &self.row {
-            Row { how, count, .. } if *count > 1 && *how == ending.how => {
+        match &self.streak {
+            ExitStreak { how, count, .. } if *count > 1 && *how == ending.cause => {
                 format!("each of the last {count} {how}")
             }
-            Row { .. } => format!("last exit: {}", ending.line),
+            ExitStreak { .. } => format!("last exit: {}", ending.line),
         }
     }
 }
@@ -114,11 +114,11 @@ mod tests {
     #[test]
     fn equal_causes_in_a_row_are_logged_once_a_minute() {
         let start = Instant::now();
-        let mut endings = Endings::default();
+        let mut endings = ExitHistory::default();
         assert_eq!(endings.count(HOW, start), None);
         assert_eq!(endings.count(HOW, start), Some(2));
-        assert_eq!(endings.count(HOW, start + NAMED_AGAIN), None);
-        assert_eq!(endings.count(HOW, start + NAMED_AGAIN), Some(4));
+        assert_eq!(endings.count(HOW, start + REPEAT_INTERVAL), None);
+        assert_eq!(endings.count(HOW, start + REPEAT_INTERVAL), Some(4));
         assert_eq!(endings.count("was killed by SIGKILL", start), None);
         assert_eq!(endings.count(HOW, start), None);
     }
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn the_error_of_the_master_sums_up_equal_causes() {
         let now = Instant::now();
-        let mut endings = Endings::default();
+        let mut endings = ExitHistory::default();
         for pid in 1..4 {
             endings.count(HOW, now);
             endings.exited(
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_previous_process_of_a_slot_is_returned_once() {
-        let mut endings = Endings::default();
+        let mut endings = ExitHistory::default();
         assert_eq!(endings.replaced(0), None);
         endings.exited(0, 7, HOW.to_owned(), String::new());
         endings.not_started(0, "out of memory");

@@ -38,12 +38,12 @@ pub enum Level {
 pub struct LogLine<'a> {
     level: Level,
     text: Cow<'a, str>,
-    facts: Facts,
+    fields: LineFields,
     reason: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Facts {
+struct LineFields {
     slot: Option<usize>,
     pid: Option<i32>,
     status: Option<process::ExitStatus>,
@@ -61,31 +61,31 @@ impl LogLine<'_> {
 
     /// The slot of the worker that the line is about, from 0.
     pub fn slot(&self) -> Option<usize> {
-        self.facts.slot
+        self.fields.slot
     }
 
     /// The process id of the worker that the line is about.
     ///
     /// In the first line after the start: the process id of the master or of the single process.
     pub fn pid(&self) -> Option<i32> {
-        self.facts.pid
+        self.fields.pid
     }
 
     /// How the worker exited: its status, or the signal that killed it.
     pub fn status(&self) -> Option<process::ExitStatus> {
-        self.facts.status
+        self.fields.status
     }
 
     /// The number of the signal that killed the worker, or that the master received.
     pub fn signal(&self) -> Option<i32> {
-        self.facts.signal
+        self.fields.signal
     }
 
     /// The time from the start of the worker to its exit.
     ///
     /// If the worker outlives its `main`: the time from its start to this line.
     pub fn age(&self) -> Option<Duration> {
-        self.facts.age
+        self.fields.age
     }
 
     /// The reason for the exit that the worker itself reported.
@@ -100,7 +100,7 @@ impl LogLine<'_> {
     ///
     /// `None` if the kernel sent it, or if the sender is in another PID namespace.
     pub fn sender(&self) -> Option<i32> {
-        self.facts.sender
+        self.fields.sender
     }
 
     /// The name of the signal, such as `SIGKILL`, or its number if it has no name.
@@ -109,7 +109,7 @@ impl LogLine<'_> {
         expect(dead_code, reason = "used by the backends")
     )]
     pub(super) fn signal_name(&self) -> Option<Cow<'static, str>> {
-        self.facts
+        self.fields
             .signal
             .map(|number| match Signal::try_from(number) {
                 Ok(signal) => Cow::Borrowed(signal.as_str()),
@@ -131,11 +131,11 @@ impl fmt::Display for LogLine<'_> {
 /// The constructors, one for each subject of a line.
 impl LogLine<'static> {
     /// Escapes and cuts the text, since a part of it may come from a child.
-    fn new(level: Level, text: &str, facts: Facts) -> Self {
+    fn new(level: Level, text: &str, facts: LineFields) -> Self {
         Self {
             level,
             text: Cow::Owned(one_line(text, MAX_TEXT)),
-            facts,
+            fields: facts,
             reason: None,
         }
     }
@@ -145,15 +145,15 @@ impl LogLine<'static> {
         self
     }
 
-    pub(crate) fn plain(level: Level, text: &str) -> Self {
-        Self::new(level, text, Facts::default())
+    pub(crate) fn new_plain(level: Level, text: &str) -> Self {
+        Self::new(level, text, LineFields::default())
     }
 
     /// The first line after the start of a master or of a single process.
-    pub(crate) fn beginning(text: &str) -> Self {
-        let facts = Facts {
+    pub(crate) fn startup(text: &str) -> Self {
+        let facts = LineFields {
             pid: i32::try_from(process::id()).ok(),
-            ..Facts::default()
+            ..LineFields::default()
         };
         Self::new(Level::Info, text, facts)
     }
@@ -161,10 +161,10 @@ impl LogLine<'static> {
     /// `worker 0 (pid 12) <what>`
     pub(super) fn about_worker(level: Level, worker: (usize, i32), what: &str) -> Self {
         let (slot, pid) = worker;
-        let facts = Facts {
+        let facts = LineFields {
             slot: Some(slot),
             pid: Some(pid),
-            ..Facts::default()
+            ..LineFields::default()
         };
         let text = format!("worker {slot} (pid {pid}) {what}");
         Self::new(level, &text, facts)
@@ -172,36 +172,36 @@ impl LogLine<'static> {
 
     /// `worker 0: …`: about a slot for which no process could be started.
     pub(super) fn about_slot(level: Level, slot: usize, text: &str) -> Self {
-        let facts = Facts {
+        let facts = LineFields {
             slot: Some(slot),
-            ..Facts::default()
+            ..LineFields::default()
         };
         Self::new(level, text, facts)
     }
 
     /// `worker 0 (pid 12) was killed by SIGKILL after 5.5s<why>`
-    pub(super) fn of_end(
+    pub(super) fn exit(
         level: Level,
         worker: (usize, i32),
         status: ExitStatus,
         age: Duration,
         why: &str,
     ) -> Self {
-        let what = format!("{} after {}{why}", Ending(status), duration::rounded(age));
+        let what = format!("{} after {}{why}", StatusDisplay(status), duration::rounded(age));
         let mut line = Self::about_worker(level, worker, &what);
-        line.facts.status = as_std(status);
-        line.facts.signal = match status {
+        line.fields.status = as_std(status);
+        line.fields.signal = match status {
             ExitStatus::Signal { number, .. } => Some(number),
             ExitStatus::Code(_) | ExitStatus::Unknown => None,
         };
-        line.facts.age = Some(age);
+        line.fields.age = Some(age);
         line
     }
 
     /// `worker 0 (pid 12) still runs after 5.5s: <reason>, but …`
     ///
     /// Its `main` has ended and its process has not exited.
-    pub(super) fn of_running(
+    pub(super) fn still_running(
         worker: (usize, i32),
         age: Duration,
         reason: String,
@@ -214,37 +214,37 @@ impl LogLine<'static> {
             duration::rounded(left)
         );
         let mut line = Self::about_worker(Level::Warn, worker, &what);
-        line.facts.age = Some(age);
+        line.fields.age = Some(age);
         line.with_reason(Some(reason))
     }
 
     /// `SIGTERM from pid 7: <what>`, or `SIGTERM from pid 7 (3 times): <what>`.
-    pub(super) fn of_signal(level: Level, received: Received, what: &str) -> Self {
-        let text = format!("{}: {what}", Sent(received));
+    pub(super) fn from_signal(level: Level, received: Received, what: &str) -> Self {
+        let text = format!("{}: {what}", SignalDisplay(received));
         Self::about_signal(level, received, &text)
     }
 
     /// `ignoring SIGUSR1 from pid 7: <why>`
     pub(super) fn ignored_signal(received: Received, why: &str) -> Self {
-        let text = format!("ignoring {}: {why}", Sent(received));
+        let text = format!("ignoring {}: {why}", SignalDisplay(received));
         Self::about_signal(Level::Warn, received, &text)
     }
 
     fn about_signal(level: Level, received: Received, text: &str) -> Self {
-        let facts = Facts {
+        let facts = LineFields {
             signal: Some(received.signal as i32),
             // Zero means a sender in another PID namespace.
             sender: received.sender.filter(|&pid| pid > 0),
-            ..Facts::default()
+            ..LineFields::default()
         };
         Self::new(level, text, facts)
     }
 }
 
 /// `SIGTERM from pid 7`, or `SIGTERM from pid 7 (3 times)`.
-struct Sent(Received);
+struct SignalDisplay(Received);
 
-impl fmt::Display for Sent {
+impl fmt::Display for SignalDisplay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Received {
             signal,
@@ -271,12 +271,12 @@ impl fmt::Display for Sent {
 
 /// `exited with status 1`
 pub(super) fn exit_text(status: ExitStatus) -> String {
-    Ending(status).to_string()
+    StatusDisplay(status).to_string()
 }
 
-struct Ending(ExitStatus);
+struct StatusDisplay(ExitStatus);
 
-impl fmt::Display for Ending {
+impl fmt::Display for StatusDisplay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             ExitStatus::Code(code) => write!(f, "exited with status {code}"),
@@ -312,7 +312,7 @@ fn as_std(status: ExitStatus) -> Option<process::ExitStatus> {
 }
 
 /// The listeners, for the first line after a start.
-pub(crate) fn describe(listeners: &[Bound]) -> String {
+pub(crate) fn describe_listeners(listeners: &[Bound]) -> String {
     let addresses: Vec<String> = listeners
         .iter()
         .map(|bound| bound.place.to_string())
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_line_stays_one_line_of_bounded_length() {
-        let line = |text: &str| LogLine::plain(Level::Warn, text).to_string();
+        let line = |text: &str| LogLine::new_plain(Level::Warn, text).to_string();
         assert_eq!(line("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
         let long = line(&"\x1b".repeat(10_000));
         assert!(long.len() <= MAX_TEXT && long.ends_with('…'), "{long}");
@@ -348,7 +348,7 @@ mod tests {
             core_dumped: true,
         };
         let age = Duration::from_millis(5_510);
-        let line = LogLine::of_end(Level::Error, (2, 12), status, age, ": panicked: no");
+        let line = LogLine::exit(Level::Error, (2, 12), status, age, ": panicked: no");
         let text = "worker 2 (pid 12) was killed by SIGABRT (core dumped) after 5.5s: panicked: no";
         assert_eq!(line.to_string(), text);
         assert_eq!((line.slot(), line.pid()), (Some(2), Some(12)));
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn a_line_has_the_status_of_the_process() {
         let status =
-            |status| LogLine::of_end(Level::Warn, (0, 1), status, Duration::ZERO, "").status();
+            |status| LogLine::exit(Level::Warn, (0, 1), status, Duration::ZERO, "").status();
         assert_eq!(status(ExitStatus::Code(3)).and_then(|s| s.code()), Some(3));
         assert_eq!(status(ExitStatus::Unknown), None);
     }
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn a_signal_names_its_sender() {
         let line = |signal, sender| {
-            let line = LogLine::of_signal(Level::Info, received(signal, sender, 1), "stopping");
+            let line = LogLine::from_signal(Level::Info, received(signal, sender, 1), "stopping");
             assert_eq!(line.signal(), Some(signal as i32));
             (line.to_string(), line.sender())
         };
@@ -434,11 +434,11 @@ mod tests {
             number,
             core_dumped: false,
         };
-        assert_eq!(Ending(signal(9)).to_string(), "was killed by SIGKILL");
-        assert_eq!(Ending(signal(40)).to_string(), "was killed by signal 40");
-        let code = Ending(ExitStatus::Code(0));
+        assert_eq!(StatusDisplay(signal(9)).to_string(), "was killed by SIGKILL");
+        assert_eq!(StatusDisplay(signal(40)).to_string(), "was killed by signal 40");
+        let code = StatusDisplay(ExitStatus::Code(0));
         assert_eq!(code.to_string(), "exited with status 0");
-        let unknown = Ending(ExitStatus::Unknown);
+        let unknown = StatusDisplay(ExitStatus::Unknown);
         assert_eq!(unknown.to_string(), "exited with unknown status");
     }
 }
