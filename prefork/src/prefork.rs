@@ -24,7 +24,7 @@ use crate::error::{BadOption, Error};
 use crate::hook::{Failure, Hooks, Init, LastHook, Role, begin, contain};
 use crate::master::{Callbacks, Handle, Log, Logger, MasterSetup, block_signals};
 use crate::runtime::Body;
-use crate::spawn::Producer;
+use crate::spawn::CommandHook;
 use crate::supervisor::Readiness;
 use crate::sys::env::is_secure;
 use crate::worker::{
@@ -59,7 +59,7 @@ use single::{leave_alone, serve_alone};
 #[derive(Default)]
 pub struct Prefork {
     options: Options,
-    producer: Option<Producer>,
+    producer: Option<CommandHook>,
     init: Option<Init>,
     hooks: Hooks,
     on_master_death: Option<LastHook>,

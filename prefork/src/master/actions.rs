@@ -15,7 +15,7 @@ use crate::channel::{Channel, FromMaster, Marker, Queue, ROLE_VARIABLE};
 use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{VARIABLES, announce};
-use crate::spawn::{Order, SpawnError};
+use crate::spawn::{SpawnRequest, SpawnError};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
@@ -137,7 +137,7 @@ impl Master {
             .chain([child_end.as_fd()])
             .chain(certificate)
             .collect();
-        let started = self.spawner.spawn(Order {
+        let started = self.spawner.spawn(SpawnRequest {
             slot: slot.0,
             fds,
             variables,
@@ -275,7 +275,7 @@ impl SpawnError {
     fn failure_kind(&self) -> StartFailure {
         match self {
             // A master that receives no signals must not continue, whatever the errno.
-            Self::Producer(_) | Self::SignalMask(_) => StartFailure::Refused,
+            Self::CommandHook(_) | Self::SignalMask(_) => StartFailure::Refused,
             Self::System { source, .. } => match source.raw_os_error() {
                 // The program does not exist, may not be executed, or is no program; or a text
                 // contains a zero byte or is too long.
@@ -301,7 +301,7 @@ impl SpawnError {
 
     fn into_error(self, slot: SlotId) -> Error {
         match self {
-            Self::Producer(source) => Error::Producer {
+            Self::CommandHook(source) => Error::Producer {
                 slot: slot.0,
                 source,
             },

@@ -4,7 +4,7 @@
 use super::Log;
 use crate::error::Error;
 use crate::hook::Hooks;
-use crate::spawn::Producer;
+use crate::spawn::CommandHook;
 
 /// A start that failed, with the user's functions, none of which was called.
 pub(crate) struct Unstarted {
@@ -16,6 +16,6 @@ pub(crate) struct Unstarted {
 /// The functions of one master, except its logger.
 #[derive(Default)]
 pub(crate) struct Callbacks {
-    pub(crate) producer: Option<Producer>,
+    pub(crate) producer: Option<CommandHook>,
     pub(crate) hooks: Hooks,
 }

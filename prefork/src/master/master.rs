@@ -125,7 +125,7 @@ impl Master {
     /// Returns the user's functions of a master that never ran.
     pub(super) fn into_callbacks(mut self) -> Callbacks {
         Callbacks {
-            producer: self.spawner.take_producer(),
+            producer: self.spawner.take_command_hook(),
             hooks: std::mem::take(&mut self.hooks),
         }
     }

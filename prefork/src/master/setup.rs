@@ -20,7 +20,7 @@ use super::{Callbacks, Handle, Level, Log, LogLine, Master, Unstarted};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::listen::{Binding, Bound, bind_all, set_modes};
-use crate::spawn::{Program, Spawner, Tools};
+use crate::spawn::{Program, Spawner, SpawnResources};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::name_after_role;
@@ -150,7 +150,7 @@ impl MasterSetup {
             .map_err(cannot("set O_NONBLOCK on a listening socket (fcntl)"))?;
         // PID 1 gets the orphans of its PID namespace and must reap them.
         let strangers = (self.owns_signals && is_init()).then(OrphanReaper::default);
-        let tools = Tools::new().map_err(|(doing, source)| cannot(doing)(source))?;
+        let tools = SpawnResources::new().map_err(|(doing, source)| cannot(doing)(source))?;
         // A `child_producer` may start other programs. If it does not, the start of the worker
         // fails.
         if self.callbacks.producer.is_none() {
@@ -214,7 +214,7 @@ enum Prepared {
 /// What a master acquires from the system before it starts its first child.
 struct Prerequisites {
     listeners: Vec<Bound>,
-    tools: Tools,
+    tools: SpawnResources,
     poller: Poller,
     tls: Option<Keeper>,
     signals: Option<SignalPipe>,
@@ -232,7 +232,7 @@ pub(crate) const UNSUPPORTED: Option<&str> = None;
 pub(crate) fn preflight(config: &Config) -> Result<(), Error> {
     check_kernel()?;
     check_fd_limit(config)?;
-    Program::current().map_err(cannot(Tools::PROGRAM))?;
+    Program::current().map_err(cannot(SpawnResources::PROGRAM))?;
     Ok(())
 }
 

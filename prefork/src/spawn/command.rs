@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use super::withheld::is_withheld;
+use super::private_env::is_private;
 
 /// The command that starts a worker.
 ///
@@ -21,18 +21,18 @@ pub struct ChildCommand {
     pub(super) program: Option<PathBuf>,
     pub(super) args: Vec<OsString>,
     pub(super) env: Vec<(OsString, OsString)>,
-    pub(super) wrapper: Option<Wrapper>,
+    pub(super) wrapper: Option<WrapperCommand>,
     slot: usize,
 }
 
 /// The user's `child_producer` function.
-pub(crate) type Producer = Box<
+pub(crate) type CommandHook = Box<
     dyn FnMut(&mut ChildCommand) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send,
 >;
 
 /// A program that executes another one in the same process.
 #[derive(Debug)]
-pub(super) struct Wrapper {
+pub(super) struct WrapperCommand {
     pub(super) path: PathBuf,
     pub(super) args: Vec<OsString>,
 }
@@ -43,7 +43,7 @@ impl ChildCommand {
             program: None,
             args: std::env::args_os().collect(),
             env: std::env::vars_os()
-                .filter(|(name, _)| !is_withheld(name))
+                .filter(|(name, _)| !is_private(name))
                 .collect(),
             wrapper: None,
             slot,
@@ -84,7 +84,7 @@ impl ChildCommand {
         path: impl Into<PathBuf>,
         args: impl IntoIterator<Item = A>,
     ) -> &mut Self {
-        self.wrapper = Some(Wrapper {
+        self.wrapper = Some(WrapperCommand {
             path: path.into(),
             args: args.into_iter().map(Into::into).collect(),
         });

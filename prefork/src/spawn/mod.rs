@@ -7,11 +7,11 @@ mod command;
 mod program;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod spawner;
-mod withheld;
+mod private_env;
 
 pub use command::ChildCommand;
-pub(crate) use command::Producer;
+pub(crate) use command::CommandHook;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use program::Program;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-pub(crate) use spawner::{Order, SpawnError, Spawner, Tools};
+pub(crate) use spawner::{SpawnRequest, SpawnError, Spawner, SpawnResources};

@@ -48,7 +48,7 @@ impl Program {
                 refusal: None,
             });
         };
-        Ok(match behind_loader(&image) {
+        Ok(match program_behind_loader(&image) {
             Ok(file) => Self {
                 file,
                 path: image.path.into(),
@@ -80,7 +80,7 @@ impl Program {
     ///
     /// The descriptor is close-on-exec; a wrapper reaches it through this process
     /// (`proc_pid_fd(5)`).
-    pub(super) fn name_for_others(&self) -> PathBuf {
+    pub(super) fn proc_fd_path(&self) -> PathBuf {
         let number = self.file.as_fd().as_raw_fd();
         format!("/proc/{}/fd/{number}", std::process::id()).into()
     }
@@ -111,7 +111,7 @@ fn open(path: impl AsRef<Path>) -> io::Result<File> {
 ///
 /// # Errors
 /// The reason why a direct start would differ.
-fn behind_loader(image: &Image) -> Result<File, String> {
+fn program_behind_loader(image: &Image) -> Result<File, String> {
     let program = Path::new(&image.path).display();
     let Some(interpreter) = &image.interpreter else {
         return Err(format!("{program} does not name a loader"));

@@ -9,12 +9,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::sys::signal::Signal;
 
-use super::{ChildCommand, Producer, Program};
+use super::{ChildCommand, CommandHook, Program};
 use crate::sys::clone::{Exec, Image, Spawned, Stack, Stage, spawn};
 
 /// The input of one start.
 #[derive(Debug)]
-pub(crate) struct Order<'a> {
+pub(crate) struct SpawnRequest<'a> {
     pub(crate) slot: usize,
     /// The descriptors of the child, from 3 on, in this order.
     pub(crate) fds: Vec<BorrowedFd<'a>>,
@@ -28,7 +28,7 @@ pub(crate) struct Order<'a> {
 #[derive(Debug)]
 pub(crate) enum SpawnError {
     /// The `child_producer` function returned an error or panicked.
-    Producer(Box<dyn std::error::Error + Send + Sync>),
+    CommandHook(Box<dyn std::error::Error + Send + Sync>),
     /// A system call failed.
     System {
         program: String,
@@ -41,20 +41,20 @@ pub(crate) enum SpawnError {
 
 /// A child that was started.
 #[derive(Debug)]
-pub(crate) struct Started {
+pub(crate) struct SpawnedChild {
     pub(crate) process: Spawned,
     /// The child runs another program than the master, which may not know the protocol.
     pub(crate) is_foreign: bool,
 }
 
 /// The resources that every start of a master needs.
-pub(crate) struct Tools {
+pub(crate) struct SpawnResources {
     program: Program,
     stack: Stack,
     null: File,
 }
 
-impl Tools {
+impl SpawnResources {
     /// The stage that opens the program, as in an error.
     pub(crate) const PROGRAM: &'static str = "open its own program (/proc/self/exe)";
 
@@ -83,8 +83,8 @@ impl Tools {
 
 /// Starts the children of a master.
 pub(crate) struct Spawner {
-    tools: Tools,
-    producer: Option<Producer>,
+    resources: SpawnResources,
+    producer: Option<CommandHook>,
 }
 
 /// Signals that a terminal sends to the whole process group.
@@ -93,11 +93,11 @@ pub(crate) struct Spawner {
 const BLOCKED: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 impl Spawner {
-    pub(crate) fn new(tools: Tools, producer: Option<Producer>) -> Self {
-        Self { tools, producer }
+    pub(crate) fn new(tools: SpawnResources, producer: Option<CommandHook>) -> Self {
+        Self { resources: tools, producer }
     }
 
-    pub(crate) fn take_producer(&mut self) -> Option<Producer> {
+    pub(crate) fn take_command_hook(&mut self) -> Option<CommandHook> {
         self.producer.take()
     }
 
@@ -105,14 +105,14 @@ impl Spawner {
     ///
     /// # Errors
     /// The child does not exist then.
-    pub(crate) fn spawn(&mut self, order: Order<'_>) -> Result<Started, SpawnError> {
+    pub(crate) fn spawn(&mut self, order: SpawnRequest<'_>) -> Result<SpawnedChild, SpawnError> {
         let mut command = ChildCommand::new(order.slot);
         if let Some(produce) = &mut self.producer {
-            produce(&mut command).map_err(SpawnError::Producer)?;
+            produce(&mut command).map_err(SpawnError::CommandHook)?;
         }
         let program = match &command.program {
             Some(path) => path.display().to_string(),
-            None => self.tools.program.path(),
+            None => self.resources.program.path(),
         };
         let spawn_error = |call, source| SpawnError::System {
             program,
@@ -120,7 +120,7 @@ impl Spawner {
             source,
         };
         if command.program.is_none() {
-            let checked = self.tools.program.check();
+            let checked = self.resources.program.check();
             if let Err(source) = checked {
                 return Err(spawn_error("execveat", source));
             }
@@ -132,26 +132,26 @@ impl Spawner {
             command.env(name, value);
         }
         let is_foreign = command.program.is_some();
-        let (image, args, env) = match texts(command, &self.tools.program) {
+        let (image, args, env) = match to_cstrings(command, &self.resources.program) {
             Ok(texts) => texts,
             Err(source) => return Err(spawn_error("execve", source)),
         };
         let exec = Exec {
             image: match &image {
                 Some(path) => Image::Path(path),
-                None => Image::Held(self.tools.program.as_fd()),
+                None => Image::Held(self.resources.program.as_fd()),
             },
             args,
             env,
             fds: order.fds,
-            stdin: self.tools.null.as_fd(),
+            stdin: self.resources.null.as_fd(),
             blocked: &BLOCKED,
             // A worker of this program clears it when its monitor thread runs, so that it can
             // finish its requests. Before that it has none.
             parent_death: Signal::SIGTERM,
         };
-        match spawn(&mut self.tools.stack, &exec) {
-            Ok(process) => Ok(Started {
+        match spawn(&mut self.resources.stack, &exec) {
+            Ok(process) => Ok(SpawnedChild {
                 process,
                 is_foreign,
             }),
@@ -164,15 +164,15 @@ impl Spawner {
 }
 
 /// The path to execute (`None`: the open program), the arguments, the environment.
-type Texts = (Option<CString>, Vec<CString>, Vec<CString>);
+type ExecStrings = (Option<CString>, Vec<CString>, Vec<CString>);
 
 /// # Errors
 /// A text contains a zero byte, which the kernel cannot represent.
-fn texts(mut command: ChildCommand, held: &Program) -> io::Result<Texts> {
+fn to_cstrings(mut command: ChildCommand, held: &Program) -> io::Result<ExecStrings> {
     let text = |os: OsString| Ok::<_, io::Error>(CString::new(os.into_vec())?);
     let mut image = command.program;
     if let Some(wrapper) = command.wrapper {
-        let wrapped = image.unwrap_or_else(|| held.name_for_others());
+        let wrapped = image.unwrap_or_else(|| held.proc_fd_path());
         let rest = command.args.split_off(1.min(command.args.len()));
         command.args = vec![wrapper.path.clone().into_os_string()];
         command.args.extend(wrapper.args);
@@ -206,8 +206,8 @@ mod tests {
     use super::*;
     use crate::sys::exit_status::ExitStatus;
 
-    fn with_tools(producer: Option<Producer>) -> Spawner {
-        Spawner::new(Tools::new().expect("/proc and /dev/null"), producer)
+    fn with_tools(producer: Option<CommandHook>) -> Spawner {
+        Spawner::new(SpawnResources::new().expect("/proc and /dev/null"), producer)
     }
 
     /// Runs a shell as a child; returns what it wrote to descriptor 3, and its status.
@@ -217,7 +217,7 @@ mod tests {
     ) -> (String, ExitStatus) {
         let (mut reader, writer) = UnixStream::pair().expect("free descriptors");
         let started = spawner
-            .spawn(Order {
+            .spawn(SpawnRequest {
                 slot: 0,
                 fds: vec![writer.as_fd()],
                 variables,
@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn script(text: &'static str) -> Spawner {
-        let producer: Producer = Box::new(move |command| {
+        let producer: CommandHook = Box::new(move |command| {
             command.program("/bin/sh").arg("-c").arg(text);
             Ok(())
         });
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn variables_are_set_once_and_similar_names_stay() {
         let variables = vec![("PREFORK_CHILD", "1:0:1:4".to_owned())];
-        let producer: Producer = Box::new(|command| {
+        let producer: CommandHook = Box::new(|command| {
             command
                 .env("PREFORK_CHILD", "other")
                 .env("MY_PREFORK_CHILD", "stays");
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn terminal_signals_are_blocked_and_nothing_is_ignored() {
         // No shell: some shells change the signal mask at their start.
-        let producer: Producer = Box::new(|command| {
+        let producer: CommandHook = Box::new(|command| {
             command
                 .program("/bin/cp")
                 .arg("/proc/self/status")
@@ -294,7 +294,7 @@ mod tests {
         let mut spawner = with_tools(Some(producer));
         let (reader, writer) = nix::unistd::pipe().expect("free descriptors");
         let started = spawner
-            .spawn(Order {
+            .spawn(SpawnRequest {
                 slot: 0,
                 fds: vec![writer.as_fd()],
                 variables: Vec::new(),
@@ -321,13 +321,13 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_exist_is_an_error_with_its_cause() {
-        let producer: Producer = Box::new(|command| {
+        let producer: CommandHook = Box::new(|command| {
             command.program("/no/such/program");
             Ok(())
         });
         let mut spawner = with_tools(Some(producer));
         let error = spawner
-            .spawn(Order {
+            .spawn(SpawnRequest {
                 slot: 0,
                 fds: Vec::new(),
                 variables: Vec::new(),
@@ -349,7 +349,7 @@ mod tests {
             .collect();
         let mut spawner = script("for n in 3 4 5 6; do echo $n >&$n; done");
         let started = spawner
-            .spawn(Order {
+            .spawn(SpawnRequest {
                 slot: 0,
                 fds: pairs
                     .iter()
