@@ -15,7 +15,7 @@ pub(crate) const MAX_FRAME: usize = 4096;
 /// One end of the pair.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    end: End,
+    end: Endpoint,
 }
 
 /// How this end rejects descriptors that the peer sends.
@@ -24,7 +24,7 @@ pub(crate) struct Channel {
 /// block for as long as its owner set (`SO_LINGER` in `socket(7)`). A worker must not be able to
 /// block the thread of the master in this way.
 #[derive(Debug)]
-enum End {
+enum Endpoint {
     /// The kernel rejects them (Linux 6.16), or the peer is the trusted master.
     Plain(OwnedFd),
     /// This code rejects them.
@@ -36,7 +36,7 @@ enum End {
 
 /// The result of a receive.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Received {
+pub(crate) enum ReceivedFrame {
     /// One frame. An empty one is skipped by the decoder like any unknown frame.
     Frame(Vec<u8>),
     /// A frame longer than `MAX_FRAME`.
@@ -59,8 +59,8 @@ impl Channel {
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let (master, child) = pair()?;
         let end = match refuse_descriptors(master.as_fd()) {
-            Ok(()) => End::Plain(master),
-            Err(_) => End::Checked(Detached::new(master)),
+            Ok(()) => Endpoint::Plain(master),
+            Err(_) => Endpoint::Checked(Detached::new(master)),
         };
         Ok((Self { end }, Self::from_fd(child)))
     }
@@ -69,13 +69,13 @@ impl Channel {
     #[cfg(test)]
     fn checked_pair() -> io::Result<(Self, Self)> {
         let (master, child) = pair()?;
-        let end = End::Checked(Detached::new(master));
+        let end = Endpoint::Checked(Detached::new(master));
         Ok((Self { end }, Self::from_fd(child)))
     }
 
     /// An inherited end; its peer is the master.
     pub(crate) fn from_fd(fd: OwnedFd) -> Self {
-        let end = End::Plain(fd);
+        let end = Endpoint::Plain(fd);
         Self { end }
     }
 
@@ -96,23 +96,23 @@ impl Channel {
     }
 
     /// Ends the channel for both sides, even if other processes hold descriptors of it.
-    pub(crate) fn hang_up(&self) {
+    pub(crate) fn close(&self) {
         // This fails only if the peer already closed its end.
         let fd = self.as_fd().as_raw_fd();
         let _ = shutdown(fd, Shutdown::Both);
     }
 
     /// Receives one frame.
-    pub(crate) fn receive(&self) -> Received {
+    pub(crate) fn receive(&self) -> ReceivedFrame {
         match &self.end {
-            End::Plain(_) => self.receive_next(),
+            Endpoint::Plain(_) => self.receive_next(),
             // No other process receives from this end, so the next receive returns the frame that
             // was checked.
-            End::Checked(_) => match self.has_descriptors() {
+            Endpoint::Checked(_) => match self.has_descriptors() {
                 Ok(false) => self.receive_next(),
-                Ok(true) => Received::Descriptors,
-                Err(Errno::EAGAIN | Errno::EINTR) => Received::Nothing,
-                Err(_) => Received::End,
+                Ok(true) => ReceivedFrame::Descriptors,
+                Err(Errno::EAGAIN | Errno::EINTR) => ReceivedFrame::Nothing,
+                Err(_) => ReceivedFrame::End,
             },
         }
     }
@@ -132,23 +132,23 @@ impl Channel {
             Ok(message.flags.contains(MsgFlags::MSG_CTRUNC))
         };
         match peek() {
-            // As in `take`.
+            // As in `recv`.
             Err(errno) if errno != Errno::EAGAIN => peek(),
             other => other,
         }
     }
 
-    fn receive_next(&self) -> Received {
+    fn receive_next(&self) -> ReceivedFrame {
         let mut buffer = [0; MAX_FRAME];
         // `MSG_TRUNC` returns the whole length, even of a frame that did not fit.
-        match self.take(&mut buffer, MsgFlags::MSG_TRUNC) {
+        match self.recv(&mut buffer, MsgFlags::MSG_TRUNC) {
             // An empty frame reads like the end of the channel; only `poll(2)` distinguishes them.
-            Ok(0) if !self.is_hung_up() => Received::Frame(Vec::new()),
-            Ok(0) => Received::End,
-            Ok(length) if length > MAX_FRAME => Received::TooLong,
-            Ok(length) => Received::Frame(buffer[..length].to_vec()),
-            Err(Errno::EAGAIN | Errno::EINTR) => Received::Nothing,
-            Err(_) => Received::End,
+            Ok(0) if !self.is_closed() => ReceivedFrame::Frame(Vec::new()),
+            Ok(0) => ReceivedFrame::End,
+            Ok(length) if length > MAX_FRAME => ReceivedFrame::TooLong,
+            Ok(length) => ReceivedFrame::Frame(buffer[..length].to_vec()),
+            Err(Errno::EAGAIN | Errno::EINTR) => ReceivedFrame::Nothing,
+            Err(_) => ReceivedFrame::End,
         }
     }
 
@@ -158,7 +158,7 @@ impl Channel {
     /// the peer had sent. The reset cannot come twice. Any other error (`ENOMEM`) is ignored once,
     /// too: if it were taken for the end of the channel, a worker would exit although its master is
     /// alive.
-    fn take(&self, buffer: &mut [u8], flags: MsgFlags) -> nix::Result<usize> {
+    fn recv(&self, buffer: &mut [u8], flags: MsgFlags) -> nix::Result<usize> {
         let take = |buffer: &mut [u8]| {
             let flags = flags | MsgFlags::MSG_DONTWAIT;
             recv(self.as_fd().as_raw_fd(), buffer, flags)
@@ -169,7 +169,7 @@ impl Channel {
         }
     }
 
-    fn is_hung_up(&self) -> bool {
+    fn is_closed(&self) -> bool {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
         let mut polled = [PollFd::new(self.as_fd(), PollFlags::empty())];
@@ -180,7 +180,7 @@ impl Channel {
     }
 
     fn has_more(&self) -> bool {
-        let peeked = self.take(&mut [0], MsgFlags::MSG_PEEK);
+        let peeked = self.recv(&mut [0], MsgFlags::MSG_PEEK);
         peeked.is_ok_and(|length| length > 0)
     }
 }
@@ -188,8 +188,8 @@ impl Channel {
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.end {
-            End::Plain(fd) => fd.as_fd(),
-            End::Checked(fd) => fd.as_fd(),
+            Endpoint::Plain(fd) => fd.as_fd(),
+            Endpoint::Checked(fd) => fd.as_fd(),
         }
     }
 }
@@ -209,9 +209,9 @@ mod tests {
     use super::*;
 
     /// The pair of this kernel, and the pair of an older one.
-    const PAIRS: [Pair; 2] = [Channel::pair, Channel::checked_pair];
+    const PAIRS: [ChannelPair; 2] = [Channel::pair, Channel::checked_pair];
 
-    type Pair = fn() -> io::Result<(Channel, Channel)>;
+    type ChannelPair = fn() -> io::Result<(Channel, Channel)>;
 
     #[test]
     fn an_empty_frame_is_not_the_end() {
@@ -220,9 +220,9 @@ mod tests {
             child.send(b"").expect("space in the queue");
             child.send(b"ready").expect("space in the queue");
             drop(child);
-            assert_eq!(master.receive(), Received::Frame(Vec::new()));
-            assert_eq!(master.receive(), Received::Frame(b"ready".to_vec()));
-            assert_eq!(master.receive(), Received::End);
+            assert_eq!(master.receive(), ReceivedFrame::Frame(Vec::new()));
+            assert_eq!(master.receive(), ReceivedFrame::Frame(b"ready".to_vec()));
+            assert_eq!(master.receive(), ReceivedFrame::End);
         }
     }
 
@@ -235,10 +235,10 @@ mod tests {
             child.send(b"").expect("space in the queue");
             child.send(b"panic x").expect("space in the queue");
             drop(child);
-            assert_eq!(master.receive(), Received::Frame(b"ready".to_vec()));
-            assert_eq!(master.receive(), Received::Frame(Vec::new()));
-            assert_eq!(master.receive(), Received::Frame(b"panic x".to_vec()));
-            assert_eq!(master.receive(), Received::End);
+            assert_eq!(master.receive(), ReceivedFrame::Frame(b"ready".to_vec()));
+            assert_eq!(master.receive(), ReceivedFrame::Frame(Vec::new()));
+            assert_eq!(master.receive(), ReceivedFrame::Frame(b"panic x".to_vec()));
+            assert_eq!(master.receive(), ReceivedFrame::End);
         }
     }
 
@@ -250,9 +250,9 @@ mod tests {
                 .send(&[b'x'; MAX_FRAME + 1])
                 .expect("space in the queue");
             child.send(&[b'x'; MAX_FRAME]).expect("space in the queue");
-            assert_eq!(master.receive(), Received::TooLong);
-            assert_eq!(master.receive(), Received::Frame(vec![b'x'; MAX_FRAME]));
-            assert_eq!(master.receive(), Received::Nothing);
+            assert_eq!(master.receive(), ReceivedFrame::TooLong);
+            assert_eq!(master.receive(), ReceivedFrame::Frame(vec![b'x'; MAX_FRAME]));
+            assert_eq!(master.receive(), ReceivedFrame::Nothing);
         }
     }
 
@@ -279,7 +279,7 @@ mod tests {
     )]
     fn the_kernel_rejects_descriptors_to_the_master_but_not_from_it() {
         let (master, child) = Channel::pair().expect("free descriptors");
-        if matches!(master.end, End::Checked(_)) {
+        if matches!(master.end, Endpoint::Checked(_)) {
             println!("skipped: needs SO_PASSRIGHTS (Linux 6.16)");
             return;
         }
@@ -287,7 +287,7 @@ mod tests {
         let result = send_descriptors(&child, b"ready", &stdin);
         assert_eq!(result, Err(Errno::EPERM));
         child.send(b"ready").expect("space in the queue");
-        assert_eq!(master.receive(), Received::Frame(b"ready".to_vec()));
+        assert_eq!(master.receive(), ReceivedFrame::Frame(b"ready".to_vec()));
         send_descriptors(&master, b"welcome", &stdin).expect("the child may receive them");
     }
 
@@ -338,9 +338,9 @@ mod tests {
                 received
             });
             let expected = [
-                Received::Frame(b"hello".to_vec()),
-                Received::Descriptors,
-                Received::Descriptors,
+                ReceivedFrame::Frame(b"hello".to_vec()),
+                ReceivedFrame::Descriptors,
+                ReceivedFrame::Descriptors,
             ];
             assert_eq!(received, expected);
         }
@@ -374,7 +374,7 @@ mod tests {
         send_descriptors(&child, b"ready", &both).expect("an older kernel accepts descriptors");
         drop((inner, other, child));
         within_a_minute(move || {
-            assert_eq!(master.receive(), Received::Descriptors);
+            assert_eq!(master.receive(), ReceivedFrame::Descriptors);
             drop(master);
         });
     }

@@ -58,7 +58,7 @@ impl MainEnd {
             Self::Panicked(panic) => ("panic", panic),
             Self::Unable(error) => ("unable", error),
         };
-        format!("ended how={how} {}", cut(text))
+        format!("ended how={how} {}", truncate(text))
     }
 
     fn decode(rest: &str) -> Option<Self> {
@@ -101,7 +101,7 @@ pub(crate) enum FromMaster {
         /// The time until the child is killed.
         budget: Duration,
         /// What to do with the connections that wait in the queue.
-        queue: Queue,
+        queue: Backlog,
     },
     /// Asks the child to reopen its log files, which were moved.
     ReopenLogs,
@@ -109,7 +109,7 @@ pub(crate) enum FromMaster {
 
 /// What a draining child does with the connections that wait in its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Queue {
+pub(crate) enum Backlog {
     /// It serves them: no other worker will.
     Serve,
     /// It leaves them: its successor has the same queue.
@@ -119,7 +119,7 @@ pub(crate) enum Queue {
 /// The longest text of a panic or an error that is sent, in bytes.
 const MAX_TEXT: usize = 1024;
 
-fn cut(text: &str) -> &str {
+fn truncate(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT)]
 }
 
@@ -142,7 +142,7 @@ impl FromChild {
             Self::Ready => "ready".to_owned(),
             Self::Unready => "unready".to_owned(),
             Self::Closed => "closed".to_owned(),
-            Self::Panic(text) => format!("panic {}", cut(text)),
+            Self::Panic(text) => format!("panic {}", truncate(text)),
             Self::Ended(end) => end.encode(),
             Self::Shortage(Shortage { listener, stage }) => match stage {
                 ShortageStage::Begins { errno, limit } => {
@@ -199,8 +199,8 @@ impl FromMaster {
             },
             Self::Drain { budget, queue } => {
                 let queue = match queue {
-                    Queue::Serve => "serve",
-                    Queue::Leave => "leave",
+                    Backlog::Serve => "serve",
+                    Backlog::Leave => "leave",
                 };
                 format!("drain budget_ms={} queue={queue}", budget.as_millis())
             }
@@ -224,8 +224,8 @@ impl FromMaster {
             "drain" => Self::Drain {
                 budget: milliseconds(rest, "budget_ms")?,
                 queue: match value(rest, "queue") {
-                    Some("leave") => Queue::Leave,
-                    _ => Queue::Serve,
+                    Some("leave") => Backlog::Leave,
+                    _ => Backlog::Serve,
                 },
             },
             "reopen_logs" => Self::ReopenLogs,
@@ -333,14 +333,14 @@ mod tests {
             (
                 FromMaster::Drain {
                     budget,
-                    queue: Queue::Serve,
+                    queue: Backlog::Serve,
                 },
                 "drain budget_ms=1500 queue=serve",
             ),
             (
                 FromMaster::Drain {
                     budget,
-                    queue: Queue::Leave,
+                    queue: Backlog::Leave,
                 },
                 "drain budget_ms=1500 queue=leave",
             ),

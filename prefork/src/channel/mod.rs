@@ -7,14 +7,14 @@
     reason = "one noun per file, and this noun names the folder"
 )]
 mod channel;
-mod marker;
+mod role;
 mod message;
-mod rate;
+mod rate_limit;
 
-pub(crate) use channel::{Channel, Received};
-pub(crate) use marker::{Marker, ROLE_VARIABLE};
-pub(crate) use message::{FromChild, FromMaster, MainEnd, Queue};
-pub(crate) use rate::Rate;
+pub(crate) use channel::{Channel, ReceivedFrame};
+pub(crate) use role::{ChildRole, ROLE_VARIABLE};
+pub(crate) use message::{FromChild, FromMaster, MainEnd, Backlog};
+pub(crate) use rate_limit::RateLimit;
 
 /// The version of the frames and of the variables that announce them.
 ///

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use prefork_options::Network;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Place;
-use super::target::{Target, targets};
+use super::ListenerInfo;
+use super::target::{ResolvedTarget, resolve_targets};
 use crate::config::{Config, Endpoint};
 use crate::error::{Error, OwnSocket};
 use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
 
 /// The listening sockets of one address: one that all slots share, or one per slot.
 #[derive(Debug)]
-pub(crate) struct Bound {
-    pub(crate) place: Place,
+pub(crate) struct BoundListener {
+    pub(crate) info: ListenerInfo,
     /// Whether workers wait in `accept(2)` itself.
     is_blocking: bool,
     sockets: Vec<Socket>,
@@ -29,16 +29,16 @@ pub(crate) struct Bound {
 
 /// How to bind the addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Binding<'a> {
+pub(crate) struct BindOptions<'a> {
     pub(crate) network: Option<Network>,
     /// What set the list of addresses: a variable or the option.
-    pub(crate) place: &'a str,
+    pub(crate) label: &'a str,
     pub(crate) sharing: Sharing,
     /// How long to retry while an address is in use.
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
 }
 
-impl<'a> Binding<'a> {
+impl<'a> BindOptions<'a> {
     pub(crate) fn of(config: &'a Config) -> Self {
         let sharing = match (config.reuseport, config.workers) {
             // In single-process mode nothing shares the socket.
@@ -47,9 +47,9 @@ impl<'a> Binding<'a> {
         };
         Self {
             network: config.network,
-            place: &config.places.listen,
+            label: &config.places.listen,
             sharing,
-            patience: PATIENCE,
+            timeout: IN_USE_TIMEOUT,
         }
     }
 }
@@ -70,22 +70,22 @@ const BACKLOG: i32 = 65_535;
 ///
 /// If a master was killed, its draining workers close their listeners at once, but possibly after the
 /// next master has started.
-const PATIENCE: Duration = Duration::from_secs(1);
-const RETRY_EVERY: Duration = Duration::from_millis(10);
+const IN_USE_TIMEOUT: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Binds all addresses, or none.
 ///
 /// # Errors
 /// The first address that cannot be resolved or bound. Overlapping addresses are reported before
 /// any is bound.
-pub(crate) fn bind_all(endpoints: &[Endpoint], binding: Binding<'_>) -> Result<Vec<Bound>, Error> {
-    let targets = targets(endpoints, binding.network, binding.place)?;
-    let give_up_at = Instant::now() + binding.patience;
+pub(crate) fn bind_all(endpoints: &[Endpoint], binding: BindOptions<'_>) -> Result<Vec<BoundListener>, Error> {
+    let targets = resolve_targets(endpoints, binding.network, binding.label)?;
+    let give_up_at = Instant::now() + binding.timeout;
     let mut open: Vec<_> = endpoints.iter().zip(targets).enumerate().collect();
     // For port 0, the kernel must not choose a port that another entry of the list names.
     open.sort_by_key(|(_, (_, target))| target.addr.port() == 0);
     let bound = open.into_iter().map(|(index, (endpoint, target))| {
-        let bound = bind_patiently(endpoint, target, binding.sharing, give_up_at)?;
+        let bound = bind_with_retry(endpoint, target, binding.sharing, give_up_at)?;
         Ok((index, bound))
     });
     let mut bound = bound.collect::<Result<Vec<_>, Error>>()?;
@@ -93,45 +93,45 @@ pub(crate) fn bind_all(endpoints: &[Endpoint], binding: Binding<'_>) -> Result<V
     Ok(bound.into_iter().map(|(_, bound)| bound).collect())
 }
 
-fn bind_patiently(
+fn bind_with_retry(
     endpoint: &Endpoint,
-    target: Target,
+    target: ResolvedTarget,
     sharing: Sharing,
     give_up_at: Instant,
-) -> Result<Bound, Error> {
-    let bound = while_in_use(give_up_at, || bind(target, sharing, give_up_at));
+) -> Result<BoundListener, Error> {
+    let bound = retry_while_in_use(give_up_at, || bind(target, sharing, give_up_at));
     let (sockets, addr) = bound.map_err(|(call, source)| Error::Listen {
         listener: endpoint.name.clone(),
         address: target.addr.to_string(),
         call,
         source: name_own_socket(source, target.addr),
     })?;
-    let info = Place {
+    let info = ListenerInfo {
         name: endpoint.name.clone(),
         addr,
         is_tls: endpoint.is_tls,
     };
-    Ok(Bound {
-        place: info,
+    Ok(BoundListener {
+        info,
         is_blocking: false,
         sockets,
     })
 }
 
 /// The system call that failed, as a verb, and its error.
-type Failure = (&'static str, io::Error);
+type BindFailure = (&'static str, io::Error);
 
 /// Repeats a call while the address is in use, until the deadline.
-fn while_in_use<T>(
+fn retry_while_in_use<T>(
     give_up_at: Instant,
-    mut call: impl FnMut() -> Result<T, Failure>,
-) -> Result<T, Failure> {
+    mut call: impl FnMut() -> Result<T, BindFailure>,
+) -> Result<T, BindFailure> {
     loop {
         match call() {
             Err((_, source))
                 if source.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up_at =>
             {
-                thread::sleep(RETRY_EVERY);
+                thread::sleep(RETRY_INTERVAL);
             }
             done => return done,
         }
@@ -174,9 +174,9 @@ fn is_activation(fd: RawFd) -> bool {
 
 /// Whether other sockets may bind the same address (`SO_REUSEPORT`).
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Port {
-    Alone,
-    Reused,
+enum ReusePort {
+    Off,
+    On,
 }
 
 /// Binds and listens, with one socket per slot if the slots do not share one.
@@ -189,11 +189,11 @@ enum Port {
 /// (`inet_csk_get_port`). So the flag is set on the listening socket, and the port is never free in
 /// between.
 fn bind(
-    target: Target,
+    target: ResolvedTarget,
     sharing: Sharing,
     give_up_at: Instant,
-) -> Result<(Vec<Socket>, SocketAddr), Failure> {
-    let first = bind_one(target, Port::Alone)?;
+) -> Result<(Vec<Socket>, SocketAddr), BindFailure> {
+    let first = bind_one(target, ReusePort::Off)?;
     let addr = listen(&first, target.addr)?;
     let mut sockets = vec![first];
     let Sharing::PerSlot(slots @ 2..) = sharing else {
@@ -203,12 +203,12 @@ fn bind(
         .set_reuse_port(true)
         .map_err(|source| ("set SO_REUSEPORT for", source))?;
     // If the port was 0, this address has the port that the kernel chose.
-    let target = Target { addr, ..target };
+    let target = ResolvedTarget { addr, ..target };
     // Listen in slot order: the kernel numbers the members of a group by that order (socket(7)).
     while sockets.len() < slots {
         // Another master's socket that is rejected in its `listen` blocks the address for a moment.
-        let socket = while_in_use(give_up_at, || {
-            let socket = bind_one(target, Port::Reused)?;
+        let socket = retry_while_in_use(give_up_at, || {
+            let socket = bind_one(target, ReusePort::On)?;
             listen(&socket, addr)?;
             Ok(socket)
         })?;
@@ -217,16 +217,16 @@ fn bind(
     Ok((sockets, addr))
 }
 
-fn bind_one(target: Target, port: Port) -> Result<Socket, Failure> {
+fn bind_one(target: ResolvedTarget, port: ReusePort) -> Result<Socket, BindFailure> {
     let at = |call| move |source| (call, source);
-    let Target { addr, only_v6 } = target;
+    let ResolvedTarget { addr, only_v6 } = target;
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
         .map_err(at("open a socket for"))?;
     // Connections of an earlier run in TIME_WAIT do not block the port (socket(7)).
     socket
         .set_reuse_address(true)
         .map_err(at("set SO_REUSEADDR for"))?;
-    if port == Port::Reused {
+    if port == ReusePort::On {
         socket
             .set_reuse_port(true)
             .map_err(at("set SO_REUSEPORT for"))?;
@@ -240,14 +240,14 @@ fn bind_one(target: Target, port: Port) -> Result<Socket, Failure> {
     Ok(socket)
 }
 
-fn listen(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> {
+fn listen(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, BindFailure> {
     socket
         .listen(BACKLOG)
         .map_err(|source| ("listen on", source))?;
     local_addr(socket, addr)
 }
 
-fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> {
+fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, BindFailure> {
     let local = socket.local_addr();
     let local = local.map_err(|source| ("read the address of", source))?;
     Ok(local.as_socket().unwrap_or(addr))
@@ -261,7 +261,7 @@ fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, Failure> 
 ///
 /// # Errors
 /// None that a listening socket can have.
-pub(crate) fn set_modes(listeners: &mut [Bound], blocking: &[usize]) -> io::Result<()> {
+pub(crate) fn set_blocking_modes(listeners: &mut [BoundListener], blocking: &[usize]) -> io::Result<()> {
     for (index, bound) in listeners.iter_mut().enumerate() {
         bound.is_blocking = blocking.contains(&index);
         for socket in &bound.sockets {
@@ -271,7 +271,7 @@ pub(crate) fn set_modes(listeners: &mut [Bound], blocking: &[usize]) -> io::Resu
     Ok(())
 }
 
-impl Bound {
+impl BoundListener {
     /// All sockets, in slot order; one if all slots share it.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.sockets.iter().map(AsFd::as_fd)
@@ -279,24 +279,24 @@ impl Bound {
 
     /// Replaces a socket on which another process has called `shutdown(2)`.
     ///
-    /// Returns the old socket, for `release`. Its address is free although copies of
+    /// Returns the old socket, for `close_sockets`. Its address is free although copies of
     /// it are open.
     ///
     /// # Errors
     /// The address cannot be bound again. The old socket stays.
-    pub(crate) fn bind_again(&mut self, index: usize) -> Result<Self, Error> {
+    pub(crate) fn rebind(&mut self, index: usize) -> Result<Self, Error> {
         let old = &self.sockets[index];
-        let target = Target {
-            addr: self.place.addr,
+        let target = ResolvedTarget {
+            addr: self.info.addr,
             only_v6: self
-                .place
+                .info
                 .addr
                 .is_ipv6()
                 .then(|| old.only_v6().unwrap_or(false)),
         };
         let port = match self.sockets.len() {
-            1 => Port::Alone,
-            _ => Port::Reused,
+            1 => ReusePort::Off,
+            _ => ReusePort::On,
         };
         let bound = bind_one(target, port).and_then(|socket| {
             listen(&socket, target.addr)?;
@@ -305,13 +305,13 @@ impl Bound {
             Ok(socket)
         });
         let socket = bound.map_err(|(call, source)| Error::Listen {
-            listener: self.place.name.clone(),
+            listener: self.info.name.clone(),
             address: target.addr.to_string(),
             call,
             source: name_own_socket(source, target.addr),
         })?;
         Ok(Self {
-            place: self.place.clone(),
+            info: self.info.clone(),
             is_blocking: self.is_blocking,
             sockets: vec![std::mem::replace(&mut self.sockets[index], socket)],
         })
@@ -335,7 +335,7 @@ impl Bound {
     /// listening socket that it inherited into a connection, and let its last close wait for unsent
     /// data (`SO_LINGER` in `socket(7)`).
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
-    pub(crate) fn release(self) {
+    pub(crate) fn close_sockets(self) {
         for socket in self.sockets {
             // This fails if a worker has done the same: then the address is already free.
             let _ = socket.shutdown(std::net::Shutdown::Both);
@@ -354,18 +354,18 @@ impl Bound {
 mod tests {
     use super::*;
 
-    const SHARED: Binding<'_> = Binding {
+    const SHARED: BindOptions<'_> = BindOptions {
         network: None,
-        place: "listen",
+        label: "listen",
         sharing: Sharing::Shared,
-        patience: PATIENCE,
+        timeout: IN_USE_TIMEOUT,
     };
 
-    const PER_SLOT: Binding<'_> = Binding {
+    const PER_SLOT: BindOptions<'_> = BindOptions {
         network: None,
-        place: "listen",
+        label: "listen",
         sharing: Sharing::PerSlot(3),
-        patience: PATIENCE,
+        timeout: IN_USE_TIMEOUT,
     };
 
     fn address(text: &str) -> Endpoint {
@@ -379,14 +379,14 @@ mod tests {
     fn port_zero_gives_the_real_port() {
         let both = [address("127.0.0.1:0"), address("[::1]:0")];
         let bound = bind_all(&both, SHARED).expect("free ports");
-        assert!(bound.iter().all(|listener| listener.place.addr.port() != 0));
-        assert_ne!(bound[0].place, bound[1].place);
+        assert!(bound.iter().all(|listener| listener.info.addr.port() != 0));
+        assert_ne!(bound[0].info, bound[1].info);
     }
 
     #[test]
     fn an_empty_host_and_a_host_name_are_ipv4() {
         let bound = bind_all(&[address(":0"), address("localhost:0")], SHARED).expect("free ports");
-        assert!(bound.iter().all(|listener| listener.place.addr.is_ipv4()));
+        assert!(bound.iter().all(|listener| listener.info.addr.is_ipv4()));
     }
 
     #[test]
@@ -398,18 +398,18 @@ mod tests {
             bound[0]
                 .sockets
                 .iter()
-                .all(|s| local(s) == Some(bound[0].place.addr))
+                .all(|s| local(s) == Some(bound[0].info.addr))
         );
     }
 
     /// Binds these addresses. Each P stands for one port that is free in both families.
-    fn bound_at(list: &str, binding: Binding<'_>) -> Vec<Bound> {
+    fn bound_at(list: &str, binding: BindOptions<'_>) -> Vec<BoundListener> {
         // The socket is bound and never listens: the kernel gives the port to no other test.
-        let dual = Target {
+        let dual = ResolvedTarget {
             addr: "[::]:0".parse().expect("a valid address"),
             only_v6: Some(false),
         };
-        let reserved = bind_one(dual, Port::Alone).expect("a free port");
+        let reserved = bind_one(dual, ReusePort::Off).expect("a free port");
         let port = local_addr(&reserved, dual.addr).expect("bound").port();
         let list = list.split(',').enumerate();
         let list = list.map(|(index, text)| Endpoint {
@@ -430,9 +430,9 @@ mod tests {
             "[::ffff:127.0.0.1]:P,[::]:P",
         ] {
             for sharing in [Sharing::Shared, Sharing::PerSlot(3)] {
-                let binding = Binding { sharing, ..SHARED };
+                let binding = BindOptions { sharing, ..SHARED };
                 let bound = bound_at(list, binding);
-                let addrs: Vec<SocketAddr> = bound.iter().map(|bound| bound.place.addr).collect();
+                let addrs: Vec<SocketAddr> = bound.iter().map(|bound| bound.info.addr).collect();
                 assert_eq!(addrs[0].port(), addrs[1].port());
                 assert_ne!(addrs[0].is_ipv4(), addrs[1].is_ipv4(), "{list}");
                 for to in ["127.0.0.1", "::1"] {
@@ -445,13 +445,13 @@ mod tests {
 
     #[test]
     fn with_network_tcp_an_empty_host_accepts_ipv4_unless_another_listener_does() {
-        let binding = Binding {
+        let binding = BindOptions {
             network: Some(Network::Tcp),
             ..SHARED
         };
         for list in [":P", "[::]:P", ":P,127.0.0.1:P"] {
             let bound = bound_at(list, binding);
-            let to = ("127.0.0.1", bound[0].place.addr.port());
+            let to = ("127.0.0.1", bound[0].info.addr.port());
             assert!(std::net::TcpStream::connect(to).is_ok(), "{list}");
         }
     }
@@ -459,9 +459,9 @@ mod tests {
     #[test]
     fn bound_addresses_are_in_the_order_of_the_list() {
         let bound = bound_at("127.0.0.1:0,127.0.0.1:P", SHARED);
-        let names: Vec<_> = bound.iter().map(|bound| &bound.place.name).collect();
+        let names: Vec<_> = bound.iter().map(|bound| &bound.info.name).collect();
         assert_eq!(names, ["l0", "l1"]);
-        assert_ne!(bound[0].place.addr, bound[1].place.addr);
+        assert_ne!(bound[0].info.addr, bound[1].info.addr);
     }
 
     #[test]
@@ -478,13 +478,13 @@ mod tests {
     #[test]
     fn the_first_listening_socket_owns_the_port() {
         let reserved = bind_all(&[address("127.0.0.1:0")], SHARED).expect("a free port");
-        let target = Target {
-            addr: reserved[0].place.addr,
+        let target = ResolvedTarget {
+            addr: reserved[0].info.addr,
             only_v6: None,
         };
         // The second of two masters that start together binds before the first one listens.
         drop(reserved);
-        let late = bind_one(target, Port::Alone).expect("the port is free");
+        let late = bind_one(target, ReusePort::Off).expect("the port is free");
         let (sockets, _) =
             bind(target, Sharing::PerSlot(2), Instant::now()).expect("it listens first");
         let (call, error) = listen(&late, target.addr).expect_err("the port has an owner");
@@ -497,7 +497,7 @@ mod tests {
     fn every_socket_of_a_reuseport_group_gets_connections() {
         let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
         let connect =
-            || std::net::TcpStream::connect(bound[0].place.addr).expect("the queue has space");
+            || std::net::TcpStream::connect(bound[0].info.addr).expect("the queue has space");
         let _clients: Vec<_> = (0..200).map(|_| connect()).collect();
         for socket in &bound[0].sockets {
             socket.set_nonblocking(true).expect("the socket is open");
@@ -523,7 +523,7 @@ mod tests {
     #[test]
     fn a_port_of_another_owner_with_reuseport_is_an_error() {
         let foreign = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
-        let taken = address(&foreign[0].place.addr.to_string());
+        let taken = address(&foreign[0].info.addr.to_string());
         assert!(bind_all(&[taken], PER_SLOT).is_err());
     }
 
@@ -532,7 +532,7 @@ mod tests {
         let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let taken = holder.local_addr().expect("bound").to_string();
         let release = thread::spawn(move || {
-            thread::sleep(RETRY_EVERY * 3);
+            thread::sleep(RETRY_INTERVAL * 3);
             drop(holder);
         });
         assert!(bind_all(&[address(&taken)], SHARED).is_ok());
@@ -550,8 +550,8 @@ mod tests {
                 .iter()
                 .map(|socket| socket.try_clone().expect("descriptors"))
                 .collect();
-            let again = address(&bound.place.addr.to_string());
-            bound.release();
+            let again = address(&bound.info.addr.to_string());
+            bound.close_sockets();
             bind_all(&[again], binding).expect("the address is free");
             drop(copies);
         }
@@ -562,18 +562,18 @@ mod tests {
     fn a_release_does_not_affect_sockets_of_other_processes_on_the_port() {
         let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
         let bound = bound.into_iter().next().expect("one address");
-        let addr = bound.place.addr;
+        let addr = bound.info.addr;
         // The socket of another process of the same user, with SO_REUSEPORT.
         let other = bind_one(
-            Target {
+            ResolvedTarget {
                 addr,
                 only_v6: None,
             },
-            Port::Reused,
+            ReusePort::On,
         )
         .expect("the port is shared");
         listen(&other, addr).expect("it can listen");
-        bound.release();
+        bound.close_sockets();
         for _ in 0..8 {
             let client = std::net::TcpStream::connect(addr).expect("the other socket listens");
             other

@@ -6,24 +6,24 @@ use std::os::fd::{OwnedFd, RawFd};
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use socket2::{SockRef, Type};
 
-use super::announce::{ADDRS_VARIABLE, TLS_VARIABLE};
-use super::{Bound, Place};
+use super::listen_env::{ADDRS_VARIABLE, TLS_VARIABLE};
+use super::{BoundListener, ListenerInfo};
 use crate::error::Error;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
 
 /// A listening socket that the master passed.
 #[derive(Debug)]
-pub(crate) struct Inherited {
-    pub(crate) place: Place,
+pub(crate) struct InheritedListener {
+    pub(crate) info: ListenerInfo,
     pub(crate) fd: OwnedFd,
 }
 
 /// For a process that bound the socket itself.
-impl From<Bound> for Inherited {
-    fn from(bound: Bound) -> Self {
+impl From<BoundListener> for InheritedListener {
+    fn from(bound: BoundListener) -> Self {
         Self {
-            place: bound.place.clone(),
+            info: bound.info.clone(),
             fd: bound.into_fd(),
         }
     }
@@ -31,8 +31,8 @@ impl From<Bound> for Inherited {
 
 /// Everything that the master passed, except the channel.
 #[derive(Debug)]
-pub(crate) struct Inheritance {
-    pub(crate) listeners: Vec<Inherited>,
+pub(crate) struct InheritedFds {
+    pub(crate) listeners: Vec<InheritedListener>,
     /// The memory file with certificates and key. Its content is not checked yet.
     pub(crate) tls: Option<OwnedFd>,
 }
@@ -41,11 +41,11 @@ pub(crate) struct Inheritance {
 ///
 /// # Errors
 /// A variable is missing or invalid, or a descriptor is not the announced listener.
-pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Inheritance, Error> {
+pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<InheritedFds, Error> {
     let pid = read("LISTEN_PID", &lookup)?;
     if pid != std::process::id().to_string() {
         let reason = format!("expected {}, the pid of this process", std::process::id());
-        return Err(wrong("LISTEN_PID", reason));
+        return Err(invalid("LISTEN_PID", reason));
     }
     let count = read("LISTEN_FDS", &lookup)?;
     let addrs = read(ADDRS_VARIABLE, &lookup)?;
@@ -55,13 +55,13 @@ pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Inherit
             "expected {}, the number of listeners in {ADDRS_VARIABLE}",
             announced.len()
         );
-        return Err(wrong("LISTEN_FDS", reason));
+        return Err(invalid("LISTEN_FDS", reason));
     }
     let tls = lookup(TLS_VARIABLE).map(|number| adopt_tls(&number, announced.len()));
     let listeners = (FIRST_FD..)
         .zip(announced)
         .map(|(number, info)| adopt(number, info));
-    Ok(Inheritance {
+    Ok(InheritedFds {
         listeners: listeners.collect::<Result<_, _>>()?,
         tls: tls.transpose()?,
     })
@@ -70,7 +70,7 @@ pub(crate) fn inherit(lookup: impl Fn(&str) -> Option<String>) -> Result<Inherit
 /// The descriptor follows the channel, which follows the listeners.
 fn adopt_tls(number: &str, listeners: usize) -> Result<OwnedFd, Error> {
     let refuse = |reason: &str| {
-        wrong(
+        invalid(
             TLS_VARIABLE,
             format!("'{}' is {reason}", number.escape_debug()),
         )
@@ -83,26 +83,26 @@ fn adopt_tls(number: &str, listeners: usize) -> Result<OwnedFd, Error> {
 }
 
 fn read(name: &'static str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, Error> {
-    lookup(name).ok_or_else(|| wrong(name, "not set".to_owned()))
+    lookup(name).ok_or_else(|| invalid(name, "not set".to_owned()))
 }
 
-fn wrong(variable: &'static str, reason: String) -> Error {
+fn invalid(variable: &'static str, reason: String) -> Error {
     Error::Role { variable, reason }
 }
 
-fn parse_addrs(text: &str) -> Result<Vec<Place>, Error> {
+fn parse_addrs(text: &str) -> Result<Vec<ListenerInfo>, Error> {
     text.split(',')
         .filter(|text| !text.is_empty())
         .map(|text| {
             text.parse().map_err(|()| {
                 let reason = format!("expected name=address, found '{}'", text.escape_debug());
-                wrong(ADDRS_VARIABLE, reason)
+                invalid(ADDRS_VARIABLE, reason)
             })
         })
         .collect()
 }
 
-fn adopt(number: RawFd, info: Place) -> Result<Inherited, Error> {
+fn adopt(number: RawFd, info: ListenerInfo) -> Result<InheritedListener, Error> {
     let refuse = |reason: String| Error::Inherited {
         listener: info.name.clone(),
         fd: number,
@@ -111,7 +111,7 @@ fn adopt(number: RawFd, info: Place) -> Result<Inherited, Error> {
     let fd = sys::fds::adopt(number).map_err(|error| refuse(format!("not open: {error}")))?;
     let checked = check(&fd, info.addr);
     checked.map_err(refuse)?;
-    Ok(Inherited { place: info, fd })
+    Ok(InheritedListener { info, fd })
 }
 
 fn check(fd: &OwnedFd, addr: SocketAddr) -> Result<(), String> {

@@ -2,25 +2,25 @@
 //!
 //! It knows sockets, names and variables. It does not know who accepts.
 
-mod announce;
+mod listen_env;
 mod bind;
 mod inherit;
-mod place;
+mod info;
 mod resolve;
 mod target;
 
-pub(crate) use announce::announce;
-pub(crate) use bind::{Binding, Bound, bind_all, set_modes};
-pub(crate) use inherit::{Inheritance, Inherited, inherit};
-pub(crate) use place::Place;
-pub(crate) use target::targets;
+pub(crate) use listen_env::listen_env;
+pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
+pub(crate) use inherit::{InheritedFds, InheritedListener, inherit};
+pub(crate) use info::ListenerInfo;
+pub(crate) use target::resolve_targets;
 
 /// All variables by which the master passes listeners to a worker.
 ///
 /// They include those of `sd_listen_fds(3)`, which every program with socket activation reads.
 pub(crate) const VARIABLES: [&str; 6] = [
-    announce::ADDRS_VARIABLE,
-    announce::TLS_VARIABLE,
+    listen_env::ADDRS_VARIABLE,
+    listen_env::TLS_VARIABLE,
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",

@@ -46,11 +46,11 @@ fn resolve(address: &Endpoint, network: Option<Network>) -> io::Result<SocketAdd
         None => addr.is_ipv4(),
         Some(network) => is_in(addr.ip(), network),
     };
-    named(found.map(canonical).find(wanted), network)
+    check_resolved(found.map(canonical).find(wanted), network)
 }
 
 /// Checks the address that a host name resolved to.
-fn named(found: Option<SocketAddr>, network: Option<Network>) -> io::Result<SocketAddr> {
+fn check_resolved(found: Option<SocketAddr>, network: Option<Network>) -> io::Result<SocketAddr> {
     let addr = found.ok_or_else(|| not_in(network))?;
     if let SocketAddr::V6(addr) = addr
         && addr.ip().is_unicast_link_local()
@@ -167,7 +167,7 @@ mod tests {
     fn a_name_without_a_usable_address_is_an_error_with_the_reason() {
         let reason = |found: Option<&str>, network| {
             let found = found.map(|text| text.parse().expect(text));
-            named(found, network)
+            check_resolved(found, network)
                 .expect_err("the address cannot be bound")
                 .to_string()
         };
@@ -181,7 +181,7 @@ mod tests {
             "the host has the link-local address fe80::1, which needs a zone such as [fe80::1%eth0]"
         );
         let with_zone = "[fe80::1%1]:80".parse().expect("a valid address");
-        assert_eq!(named(Some(with_zone), None).ok(), Some(with_zone));
+        assert_eq!(check_resolved(Some(with_zone), None).ok(), Some(with_zone));
     }
 
     #[test]

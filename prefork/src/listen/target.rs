@@ -13,7 +13,7 @@ use crate::error::{BadOption, Error};
 
 /// The address of a listener, resolved and ready to bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct ResolvedTarget {
     pub(crate) addr: SocketAddr,
     /// Whether an IPv6 socket rejects IPv4 (`IPV6_V6ONLY`, ipv6(7)). `None` keeps the default of the
     /// system.
@@ -27,11 +27,11 @@ pub(crate) struct Target {
 /// # Errors
 /// The first listener whose host has no address in the network, or all listeners that overlap an
 /// earlier one.
-pub(crate) fn targets(
+pub(crate) fn resolve_targets(
     endpoints: &[Endpoint],
     network: Option<Network>,
     label: &str,
-) -> Result<Vec<Target>, Error> {
+) -> Result<Vec<ResolvedTarget>, Error> {
     let addrs = endpoints
         .iter()
         .map(|endpoint| resolve_one(endpoint, network));
@@ -44,7 +44,7 @@ pub(crate) fn targets(
         };
         return Err(Error::Options(mistakes.into_iter().map(bad).collect()));
     }
-    let target = |&addr| Target {
+    let target = |&addr| ResolvedTarget {
         addr,
         only_v6: only_v6(addr, &addrs, network),
     };
@@ -61,7 +61,7 @@ fn overlaps(endpoints: &[Endpoint], addrs: &[SocketAddr]) -> Vec<String> {
                 is_same_port.then(|| overlap::between(&with_zone(first), &with_zone(second)));
             Some((other, overlap??))
         })?;
-        let display = |index: usize| shown(&endpoints[index], addrs[index]);
+        let display = |index: usize| display_address(&endpoints[index], addrs[index]);
         Some(
             overlap
                 .mistake(&display(other), &display(index))
@@ -72,7 +72,7 @@ fn overlaps(endpoints: &[Endpoint], addrs: &[SocketAddr]) -> Vec<String> {
 }
 
 /// Returns the listener as written, and after a host name also its address.
-fn shown(endpoint: &Endpoint, addr: SocketAddr) -> String {
+fn display_address(endpoint: &Endpoint, addr: SocketAddr) -> String {
     if endpoint.is_literal() {
         return endpoint.to_string();
     }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn only(text: &str, network: Option<Network>) -> Vec<Option<bool>> {
-        let targets = targets(&endpoints(text), network, "listen").expect(text);
+        let targets = resolve_targets(&endpoints(text), network, "listen").expect(text);
         targets.iter().map(|target| target.only_v6).collect()
     }
 
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn overlapping_addresses_are_an_error_of_what_set_the_list() {
         let list = endpoints("a=localhost:80,b=:80");
-        let error = targets(&list, None, "PREFORK_LISTEN").expect_err("the addresses overlap");
+        let error = resolve_targets(&list, None, "PREFORK_LISTEN").expect_err("the addresses overlap");
         assert_eq!(error.exit_code(), 78);
         assert!(
             error

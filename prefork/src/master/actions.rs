@@ -11,10 +11,10 @@ use super::events::count_workers;
 use super::poller::Source;
 use super::orphans::OrphanReaper;
 use super::{Level, LogLine, Master};
-use crate::channel::{Channel, FromMaster, Marker, Queue, ROLE_VARIABLE};
+use crate::channel::{Channel, FromMaster, ChildRole, Backlog, ROLE_VARIABLE};
 use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
-use crate::listen::{VARIABLES, announce};
+use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnRequest, SpawnError};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
 use crate::sys::clock::since_boot;
@@ -123,14 +123,14 @@ impl Master {
             .send(&welcome.encode())
             .map_err(spawn_error("send"))?;
         let channel = FIRST_FD + i32::try_from(self.listeners.len()).unwrap_or(i32::MAX);
-        let role = Marker {
+        let role = ChildRole {
             slot: slot.0,
             child: id.0,
             channel,
         };
         self.renew_certificates();
         let certificate = self.tls.as_mut().map(tls_fd).transpose()?;
-        let mut variables = announce(&self.listeners, certificate.map(|_| channel + 1));
+        let mut variables = listen_env(&self.listeners, certificate.map(|_| channel + 1));
         variables.push((ROLE_VARIABLE, role.encode()));
         let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot.0));
         let fds = sockets
@@ -210,7 +210,7 @@ impl Master {
         if let Some(channel) = &child.channel {
             let drain = FromMaster::Drain {
                 budget: kill_at.saturating_duration_since(Instant::now()),
-                queue: Queue::Serve,
+                queue: Backlog::Serve,
             };
             // A child with hundreds of unread frames gets only the signal.
             let _ = channel.send(&drain.encode());

@@ -13,14 +13,14 @@ use nix::sys::signal::Signal;
 
 use crate::config::{Config, Endpoint};
 use crate::error::Error;
-use crate::listen::{Binding, Bound, bind_all};
+use crate::listen::{BindOptions, BoundListener, bind_all};
 use crate::sys::bell::Bell;
 use crate::sys::signals::{Received, SignalPipe};
 
 /// The first event: the addresses are bound, or a signal requests a stop.
 #[derive(Debug)]
 pub(super) enum BindResult {
-    Bound(Vec<Bound>),
+    Bound(Vec<BoundListener>),
     /// A signal requested a stop.
     Stopped(Received),
 }
@@ -33,10 +33,10 @@ pub(super) enum BindResult {
 /// # Errors
 /// The errors of [`bind_all`], or the error of a thread that could not be started.
 pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<BindResult, Error> {
-    let binding = Binding::of(config);
+    let binding = BindOptions::of(config);
     if config.listen.iter().all(Endpoint::is_literal) {
-        let at_once = Binding {
-            patience: Duration::ZERO,
+        let at_once = BindOptions {
+            timeout: Duration::ZERO,
             ..binding
         };
         match bind_all(&config.listen, at_once) {
@@ -52,15 +52,15 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<BindResult, 
         config.places.listen.clone(),
         Arc::clone(&waker),
     );
-    let (network, sharing, patience) = (binding.network, binding.sharing, binding.patience);
+    let (network, sharing, patience) = (binding.network, binding.sharing, binding.timeout);
     thread::Builder::new()
         .name("prefork-bind".to_owned())
         .spawn(move || {
-            let binding = Binding {
+            let binding = BindOptions {
                 network,
-                place: &label,
+                label: &label,
                 sharing,
-                patience,
+                timeout: patience,
             };
             // After a stop there is no receiver: the failed send drops the sockets, which closes
             // them.

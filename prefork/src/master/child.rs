@@ -6,7 +6,7 @@ use prefork_options::duration;
 
 use super::log_line::exit_text;
 use super::{Level, LogLine};
-use crate::channel::{Channel, MainEnd, Rate};
+use crate::channel::{Channel, MainEnd, RateLimit};
 use crate::supervisor::{ChildId, KillReason};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::pidfd::Pidfd;
@@ -31,9 +31,9 @@ pub(super) struct ChildProcess {
     pub(super) pidfd: Pidfd,
     /// `None` after the child closed its end or broke a rule of the channel.
     pub(super) channel: Option<Channel>,
-    pub(super) rate: Rate,
+    pub(super) rate: RateLimit,
     /// The limit of log lines about shortages.
-    pub(super) shortage_rate: Rate,
+    pub(super) shortage_rate: RateLimit,
     pub(super) started: Instant,
     /// The master asked it to stop, or a stop of the master began.
     pub(super) is_asked_to_stop: bool,
@@ -68,8 +68,8 @@ impl ChildProcess {
             pid,
             pidfd,
             channel: Some(channel),
-            rate: Rate::frames(now),
-            shortage_rate: Rate::shortages(now),
+            rate: RateLimit::frames(now),
+            shortage_rate: RateLimit::shortages(now),
             started: now,
             is_asked_to_stop: false,
             killed: None,

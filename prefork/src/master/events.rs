@@ -12,7 +12,7 @@ use super::commands::{Command, CommandReceiver};
 use super::poller::{ListenerSocket, Source};
 use super::tracer::TracedExit;
 use super::{Level, LogLine, Master, teardown};
-use crate::channel::{FromChild, PROTOCOL, Received as Frame};
+use crate::channel::{FromChild, PROTOCOL, ReceivedFrame as Frame};
 use crate::error::{Error, Shortage, ShortageStage};
 use crate::escalation::StopSignal;
 use crate::supervisor::{ChildId, Event, Readiness, Urgency};
@@ -177,8 +177,8 @@ impl Master {
         if self.supervisor.is_stopping() {
             return;
         }
-        let shown = bound.place.to_string();
-        let again = bound.bind_again(index).and_then(|old| {
+        let shown = bound.info.to_string();
+        let again = bound.rebind(index).and_then(|old| {
             teardown::close(vec![old]);
             let watched = self.watch_listener(lost);
             watched.map_err(|source| Error::Master {
@@ -236,7 +236,7 @@ impl Master {
             Frame::End => None,
             Frame::TooLong => Some("sent a frame that is too long"),
             Frame::Descriptors => Some("sent a frame with file descriptors"),
-            Frame::Frame(_) if !child.rate.allows_one_more(Instant::now()) => {
+            Frame::Frame(_) if !child.rate.try_acquire(Instant::now()) => {
                 Some("sent more frames than allowed")
             }
             Frame::Frame(frame) => match child.decode(&frame) {
@@ -406,7 +406,7 @@ impl ChildProcess {
                 Event::MainEnded { child }
             }
             // A worker limits them, too, but the program may be another one.
-            FromChild::Shortage(_) if !self.shortage_rate.allows_one_more(Instant::now()) => {
+            FromChild::Shortage(_) if !self.shortage_rate.try_acquire(Instant::now()) => {
                 return Ok(ChannelInput::Skipped);
             }
             FromChild::Shortage(shortage) => {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use prefork_options::{duration, one_line};
 
-use crate::listen::Bound;
+use crate::listen::BoundListener;
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::Received;
 use crate::sys::stderr::MAX_LINE;
@@ -312,10 +312,10 @@ fn as_std(status: ExitStatus) -> Option<process::ExitStatus> {
 }
 
 /// The listeners, for the first line after a start.
-pub(crate) fn describe_listeners(listeners: &[Bound]) -> String {
+pub(crate) fn describe_listeners(listeners: &[BoundListener]) -> String {
     let addresses: Vec<String> = listeners
         .iter()
-        .map(|bound| bound.place.to_string())
+        .map(|bound| bound.info.to_string())
         .collect();
     match addresses.as_slice() {
         [] => "running".to_owned(),

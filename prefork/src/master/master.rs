@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::escalation::Escalation;
 use crate::hook::Hooks;
-use crate::listen::Bound;
+use crate::listen::BoundListener;
 use crate::spawn::Spawner;
 use crate::supervisor::{Backoff, Cause, ChildId, FleetOutcome, Policy, Readiness, Supervisor, Window};
 use crate::sys::signals::SignalPipe;
@@ -31,7 +31,7 @@ pub(crate) struct Master {
     pub(super) poller: Poller,
     pub(super) children: HashMap<ChildId, ChildProcess>,
     /// Empty after the workers have closed their listeners in a stop.
-    pub(super) listeners: Vec<Bound>,
+    pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
     /// `None` if no listener uses TLS.
     pub(super) tls: Option<Keeper>,
@@ -76,7 +76,7 @@ pub(crate) struct Master {
 pub(super) struct MasterParts {
     pub(super) config: Config,
     pub(super) readiness: Readiness,
-    pub(super) listeners: Vec<Bound>,
+    pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
     /// It already polls the signals, the commands and the listening sockets.
     pub(super) poller: Poller,
@@ -179,12 +179,12 @@ impl Master {
     }
 
     pub(super) fn addrs(&self) -> Vec<(String, SocketAddr)> {
-        self.listeners.iter().map(Bound::named_addr).collect()
+        self.listeners.iter().map(BoundListener::named_addr).collect()
     }
 
     pub(super) fn close_listeners(&mut self) {
         // Other processes may hold copies, and epoll would report them in every wait.
-        for socket in self.listeners.iter().flat_map(Bound::sockets) {
+        for socket in self.listeners.iter().flat_map(BoundListener::sockets) {
             self.poller.remove(socket);
         }
         teardown::close(std::mem::take(&mut self.listeners));

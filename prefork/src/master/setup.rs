@@ -19,7 +19,7 @@ use super::orphans::OrphanReaper;
 use super::{Callbacks, Handle, Level, Log, LogLine, Master, Unstarted};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
-use crate::listen::{Binding, Bound, bind_all, set_modes};
+use crate::listen::{BindOptions, BoundListener, bind_all, set_blocking_modes};
 use crate::spawn::{Program, Spawner, SpawnResources};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
@@ -143,10 +143,10 @@ impl MasterSetup {
                 BindResult::Stopped(received) => return Ok(Prepared::Stopped(received)),
             },
             (_, Some(_)) | (None, None) => {
-                bind_all(&self.config.listen, Binding::of(&self.config))?
+                bind_all(&self.config.listen, BindOptions::of(&self.config))?
             }
         };
-        set_modes(&mut listeners, &self.blocking)
+        set_blocking_modes(&mut listeners, &self.blocking)
             .map_err(cannot("set O_NONBLOCK on a listening socket (fcntl)"))?;
         // PID 1 gets the orphans of its PID namespace and must reap them.
         let strangers = (self.owns_signals && is_init()).then(OrphanReaper::default);
@@ -157,7 +157,7 @@ impl MasterSetup {
             let checked = tools.check_program();
             checked.map_err(|(doing, source)| cannot(doing)(source))?;
         }
-        let sockets = listeners.iter().flat_map(Bound::sockets).count();
+        let sockets = listeners.iter().flat_map(BoundListener::sockets).count();
         let poller = Poller::new(self.config.workers, sockets)
             .map_err(cannot("create an epoll instance (epoll_create1)"))?;
         let watch = |source: std::io::Result<()>| {
@@ -213,7 +213,7 @@ enum Prepared {
 
 /// What a master acquires from the system before it starts its first child.
 struct Prerequisites {
-    listeners: Vec<Bound>,
+    listeners: Vec<BoundListener>,
     tools: SpawnResources,
     poller: Poller,
     tls: Option<Keeper>,
@@ -310,9 +310,9 @@ fn cannot(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Master { doing, source }
 }
 
-impl Bound {
+impl BoundListener {
     /// The name and address, for messages and for the handle.
     pub(super) fn named_addr(&self) -> (String, SocketAddr) {
-        (self.place.name.clone(), self.place.addr)
+        (self.info.name.clone(), self.info.addr)
     }
 }

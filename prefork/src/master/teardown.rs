@@ -5,7 +5,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use super::child::ChildProcess;
-use crate::listen::Bound;
+use crate::listen::BoundListener;
 use crate::sys::thread;
 
 /// The time limit for closing all listeners. It takes microseconds unless a worker interferes
@@ -15,7 +15,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Closes the listeners on another thread, and waits at most one second for it.
 ///
 /// No child is started meanwhile, so no child holds a copy between clone and exec.
-pub(super) fn close(listeners: Vec<Bound>) {
+pub(super) fn close(listeners: Vec<BoundListener>) {
     const STACK: usize = 256 * 1024;
 
     if listeners.is_empty() {
@@ -23,7 +23,7 @@ pub(super) fn close(listeners: Vec<Bound>) {
     }
     let (done, is_done) = sync_channel(1);
     let close = move || {
-        listeners.into_iter().for_each(Bound::release);
+        listeners.into_iter().for_each(BoundListener::close_sockets);
         // The receiver may have timed out.
         let _ = done.send(());
     };

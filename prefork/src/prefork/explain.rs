@@ -9,7 +9,7 @@ use super::arguments::{declare, offered_by, oversights};
 use super::{Resolved, need_master};
 use crate::config::{Config, explain as explanation};
 use crate::error::Error;
-use crate::listen::targets;
+use crate::listen::resolve_targets;
 use crate::master::preflight;
 use crate::tls::Keeper;
 use crate::worker::Wanted;
@@ -62,7 +62,7 @@ struct Rehearsed {
 /// Performs the checks of a start, in its order.
 fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
     // Resolve only once: a resolver may take seconds, and may answer differently the next time.
-    let resolved = targets(&config.listen, config.network, &config.places.listen);
+    let resolved = resolve_targets(&config.listen, config.network, &config.places.listen);
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let listeners = config.listen.iter().zip(all);
     let addresses = listeners.map(|(to, target)| {

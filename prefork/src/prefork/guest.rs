@@ -11,7 +11,7 @@ use prefork_options::Prefix;
 use super::Prefork;
 use crate::config::{Config, Environment, settle, usable_cpus};
 use crate::error::Error;
-use crate::listen::{Binding, Inherited, bind_all};
+use crate::listen::{BindOptions, InheritedListener, bind_all};
 use crate::tls::Handed;
 use crate::worker::Guest;
 
@@ -36,8 +36,8 @@ pub fn guest(mut prefork: Prefork) -> Result<Guest, Error> {
     settled.check()?;
     let (tls, _events) = Handed::by_itself(&settled.config, SystemTime::now())?;
     let config = on_loopback(settled.config);
-    let bound = bind_all(&config.listen, Binding::of(&config))?;
-    let listeners = bound.into_iter().map(Inherited::from).collect();
+    let bound = bind_all(&config.listen, BindOptions::of(&config))?;
+    let listeners = bound.into_iter().map(InheritedListener::from).collect();
     Guest::of(listeners, config.shutdown_grace_period, tls)
 }
 

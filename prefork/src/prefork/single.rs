@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::config::{Config, Settled};
 use crate::error::{Error, Shortage, ShortageStage};
-use crate::listen::{Binding, bind_all, set_modes};
+use crate::listen::{BindOptions, bind_all, set_blocking_modes};
 use crate::master::{Log, LogLine, UNSUPPORTED, describe_listeners};
 use crate::tls::Handed;
 use crate::worker::{Context, Declared, OnShortage};
@@ -46,8 +46,8 @@ fn begin(
     on_shortage: OnShortage,
 ) -> Result<Arc<Context>, Error> {
     let (tls, events) = Handed::by_itself(config, SystemTime::now())?;
-    let mut bound = bind_all(&config.listen, Binding::of(config))?;
-    set_modes(&mut bound, &declared.blocking).map_err(|source| Error::Worker {
+    let mut bound = bind_all(&config.listen, BindOptions::of(config))?;
+    set_blocking_modes(&mut bound, &declared.blocking).map_err(|source| Error::Worker {
         doing: "set the blocking mode of a socket (fcntl)",
         source,
     })?;

@@ -4,7 +4,7 @@
 //! clients begin a handshake, and the other way round.
 
 use super::{ArgumentKind, Wanted};
-use crate::listen::Place;
+use crate::listen::ListenerInfo;
 
 /// The part of a listener that the check needs.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +14,7 @@ pub(crate) struct Offered<'a> {
 }
 
 impl<'a> Offered<'a> {
-    pub(crate) fn of(place: &'a Place) -> Self {
+    pub(crate) fn of(place: &'a ListenerInfo) -> Self {
         Self {
             name: &place.name,
             is_tls: place.is_tls,

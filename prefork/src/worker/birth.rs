@@ -15,11 +15,11 @@ use super::latch::Latched;
 use super::shutdown;
 use super::watch::Process;
 use crate::channel::{
-    Channel, FromChild, FromMaster, MainEnd, Marker, PROTOCOL, ROLE_VARIABLE, Received,
+    Channel, FromChild, FromMaster, MainEnd, ChildRole, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,
 };
 use crate::error::Error;
 use crate::hook::{self, Init, LastHook};
-use crate::listen::{Bound, Inheritance, Inherited, inherit};
+use crate::listen::{BoundListener, InheritedFds, InheritedListener, inherit};
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
 use crate::sys::process::outlive_parent;
@@ -51,8 +51,8 @@ impl Context {
             reason,
         };
         let marker = child_env.get(ROLE_VARIABLE).unwrap_or_default();
-        let marker = Marker::decode(&marker).map_err(wrong)?;
-        let Inheritance { listeners, tls } = inherit(|name| child_env.get(name))?;
+        let marker = ChildRole::decode(&marker).map_err(wrong)?;
+        let InheritedFds { listeners, tls } = inherit(|name| child_env.get(name))?;
         let channel = adopt_channel(&marker, listeners.len()).map_err(wrong)?;
         let channel = Arc::new(channel);
         let child = Child {
@@ -75,7 +75,7 @@ impl Context {
     /// # Errors
     /// The process already is a worker, or a system call failed.
     pub(crate) fn single(
-        bound: Vec<Bound>,
+        bound: Vec<BoundListener>,
         grace: Duration,
         threads: NonZeroUsize,
         tls: Option<Handed>,
@@ -84,7 +84,7 @@ impl Context {
     ) -> Result<Arc<Self>, Error> {
         let parts = Parts {
             slot: 0,
-            listeners: bound.into_iter().map(Inherited::from).collect(),
+            listeners: bound.into_iter().map(InheritedListener::from).collect(),
             master: None,
             grace,
             threads,
@@ -114,7 +114,7 @@ impl Context {
 /// What the master passed to a child that is not a worker yet.
 struct Child {
     slot: usize,
-    listeners: Vec<Inherited>,
+    listeners: Vec<InheritedListener>,
     channel: Arc<Channel>,
     tls: Option<OwnedFd>,
 }
@@ -133,7 +133,7 @@ impl Child {
         let offered: Vec<Offered<'_>> = self
             .listeners
             .iter()
-            .map(|listener| Offered::of(&listener.place))
+            .map(|listener| Offered::of(&listener.info))
             .collect();
         let declared = declare(&offered, self.tls.is_some())?;
         sys::process::name_after_role(&format!("worker {}", self.slot));
@@ -167,7 +167,7 @@ impl Child {
     }
 }
 
-fn adopt_channel(marker: &Marker, listeners: usize) -> Result<Channel, String> {
+fn adopt_channel(marker: &ChildRole, listeners: usize) -> Result<Channel, String> {
     let after = usize::try_from(marker.channel.saturating_sub(FIRST_FD));
     if after != Ok(listeners) {
         let number = marker.channel;
@@ -195,10 +195,10 @@ fn adopt_channel(marker: &Marker, listeners: usize) -> Result<Channel, String> {
 fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize) {
     const DEFAULTS: (Duration, NonZeroUsize) = (GRACE, NonZeroUsize::MIN);
     match channel.receive() {
-        Received::Frame(frame) => match FromMaster::decode(&frame) {
+        ReceivedFrame::Frame(frame) => match FromMaster::decode(&frame) {
             Some(FromMaster::Welcome { grace, threads }) => (grace, threads),
             Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => DEFAULTS,
         },
-        Received::TooLong | Received::Descriptors | Received::Nothing | Received::End => DEFAULTS,
+        ReceivedFrame::TooLong | ReceivedFrame::Descriptors | ReceivedFrame::Nothing | ReceivedFrame::End => DEFAULTS,
     }
 }

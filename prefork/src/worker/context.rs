@@ -21,7 +21,7 @@ use crate::channel::{Channel, MainEnd};
 use crate::error::{Error, Shortage};
 use crate::escalation::Escalation;
 use crate::hook::LastHook;
-use crate::listen::Inherited;
+use crate::listen::InheritedListener;
 use crate::net::Intake;
 use crate::sys;
 use crate::sys::bell::Bell;
@@ -89,7 +89,7 @@ pub(crate) type OnShortage = Box<dyn FnMut(&Shortage) + Send>;
 /// The parts of a new context.
 pub(super) struct Parts {
     pub(super) slot: usize,
-    pub(super) listeners: Vec<Inherited>,
+    pub(super) listeners: Vec<InheritedListener>,
     pub(super) master: Option<Arc<Channel>>,
     pub(super) grace: Duration,
     pub(super) threads: NonZeroUsize,
@@ -149,11 +149,11 @@ impl Context {
         let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
         let is_expected = |name: &String| declared.listeners.contains(name);
         let inherited = parts.listeners.iter();
-        let are_tls = inherited.map(|listener| listener.place.is_tls).collect();
+        let are_tls = inherited.map(|listener| listener.info.is_tls).collect();
         let (addrs, fds): (Vec<_>, Vec<_>) = parts
             .listeners
             .into_iter()
-            .map(|Inherited { place: info, fd }| {
+            .map(|InheritedListener { info, fd }| {
                 let is_expected = is_expected(&info.name);
                 ((info.name, info.addr), (fd, is_expected))
             })

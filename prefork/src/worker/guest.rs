@@ -13,9 +13,9 @@ use socket2::SockRef;
 use super::context::{Context, Declared, Parts, cannot};
 use super::watch::Process;
 use super::worker::Worker;
-use crate::channel::{Channel, FromChild, FromMaster, Queue, Received};
+use crate::channel::{Channel, FromChild, FromMaster, Backlog, ReceivedFrame};
 use crate::error::Error;
-use crate::listen::{Inherited, Place};
+use crate::listen::{InheritedListener, ListenerInfo};
 use crate::tls::Handed;
 
 /// The master's side of a worker that runs on a thread of the same process.
@@ -44,14 +44,14 @@ impl Guest {
     /// # Errors
     /// No descriptors are left, or a listener has no address.
     pub fn new(listeners: Vec<(String, TcpListener)>, grace: Duration) -> Result<Self, Error> {
-        let plain = |(name, listener): (String, TcpListener)| -> io::Result<Inherited> {
-            let info = Place {
+        let plain = |(name, listener): (String, TcpListener)| -> io::Result<InheritedListener> {
+            let info = ListenerInfo {
                 name,
                 addr: listener.local_addr()?,
                 is_tls: false,
             };
-            Ok(Inherited {
-                place: info,
+            Ok(InheritedListener {
+                info,
                 fd: listener.into(),
             })
         };
@@ -64,7 +64,7 @@ impl Guest {
     /// # Errors
     /// No descriptors are left.
     pub(crate) fn of(
-        listeners: Vec<Inherited>,
+        listeners: Vec<InheritedListener>,
         grace: Duration,
         tls: Option<Handed>,
     ) -> Result<Self, Error> {
@@ -74,7 +74,7 @@ impl Guest {
             socket.set_nonblocking(true).map_err(&cannot)?;
         }
         // As if `main` had an argument for each listener.
-        let infos = listeners.iter().map(|listener| &listener.place);
+        let infos = listeners.iter().map(|listener| &listener.info);
         let declared = Declared {
             listeners: infos.map(|info| info.name.clone()).collect(),
             ..Declared::default()
@@ -117,7 +117,7 @@ impl Guest {
     pub fn drain(&self, budget: Duration) {
         let drain = FromMaster::Drain {
             budget,
-            queue: Queue::Serve,
+            queue: Backlog::Serve,
         };
         // The channel is empty, so the frame fits.
         let _ = self.channel.send(&drain.encode());
@@ -125,13 +125,13 @@ impl Guest {
 
     /// Simulates the death of the master.
     pub fn die(&self) {
-        self.channel.hang_up();
+        self.channel.close();
     }
 
     /// Returns what the worker reported since the last call, and never waits.
     pub fn heard(&self) -> Vec<Word> {
         let mut events = Vec::new();
-        while let Received::Frame(frame) = self.channel.receive() {
+        while let ReceivedFrame::Frame(frame) = self.channel.receive() {
             match FromChild::decode(&frame) {
                 Some(FromChild::Ready) => events.push(Word::Ready),
                 Some(FromChild::Closed) => events.push(Word::Closed),
@@ -389,13 +389,13 @@ mod tests {
     #[test]
     fn a_tls_listener_is_not_taken_without_tls() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let info = Place {
+        let info = ListenerInfo {
             name: "https".to_owned(),
             addr: listener.local_addr().expect("bound"),
             is_tls: true,
         };
         let fd = listener.into();
-        let inherited = Inherited { place: info, fd };
+        let inherited = InheritedListener { info, fd };
         let test_worker = Guest::of(vec![inherited], GRACE, None).expect("descriptors");
         test_worker.run(|worker| {
             let taken = [

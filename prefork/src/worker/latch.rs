@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::channel::{Marker, ROLE_VARIABLE};
+use crate::channel::{ChildRole, ROLE_VARIABLE};
 use crate::listen::VARIABLES;
 use crate::sys;
 
@@ -93,7 +93,7 @@ fn is_of_another(pid: &str, child_env: &Latched) -> bool {
         return false;
     }
     let marker = child_env.get(ROLE_VARIABLE);
-    let Some(marker) = marker.and_then(|marker| Marker::decode(&marker).ok()) else {
+    let Some(marker) = marker.and_then(|marker| ChildRole::decode(&marker).ok()) else {
         return true;
     };
     let has_channel = sys::fds::is_seqpacket(marker.channel);

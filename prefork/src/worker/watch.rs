@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::context::{Context, OnShortage};
 use super::drain::{Drain, Verdict};
 use super::shortages::{ShortageLine, Shortages};
-use crate::channel::{Channel, FromChild, FromMaster, MainEnd, Queue, Received};
+use crate::channel::{Channel, FromChild, FromMaster, MainEnd, Backlog, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
 use crate::escalation::{Escalation, StopSignal};
 use crate::hook::LastHook;
@@ -68,7 +68,7 @@ pub(super) enum Master {
 /// It shows the death of the master even if other processes hold the master's end of the channel.
 pub(super) fn process_of(channel: &Channel) -> Option<Peer> {
     Peer::of(channel.as_fd()).unwrap_or_else(|_dead| {
-        channel.hang_up();
+        channel.close();
         None
     })
 }
@@ -218,8 +218,8 @@ impl Watch {
         self.is_failure_handled = true;
         self.context.main_ended(MainEnd::Unable(error.one_line()));
         let queue = match &self.master {
-            Master::Alive(_) => Queue::Leave,
-            Master::None | Master::Dead => Queue::Serve,
+            Master::Alive(_) => Backlog::Leave,
+            Master::None | Master::Dead => Backlog::Serve,
         };
         self.begin(phase, self.grace, queue);
     }
@@ -326,7 +326,7 @@ impl Watch {
         for received in context.signals().received() {
             // The frame may have arrived just now, together with the signal.
             self.hear_master(phase);
-            self.begin(phase, self.grace, Queue::Serve);
+            self.begin(phase, self.grace, Backlog::Serve);
             let (first, last) = (received.first, received.last);
             match self.escalation.signals(received.signal, first, last) {
                 StopSignal::Graceful => {}
@@ -342,7 +342,7 @@ impl Watch {
     fn hear_main(&self, phase: &mut Phase) {
         match self.master {
             Master::Alive(_) | Master::Dead if self.context.has_main_ended() => {
-                self.begin(phase, self.grace, Queue::Leave);
+                self.begin(phase, self.grace, Backlog::Leave);
             }
             Master::Alive(_) | Master::Dead | Master::None => {}
         }
@@ -354,12 +354,12 @@ impl Watch {
                 return;
             };
             let frame = match channel.receive() {
-                Received::Frame(frame) => frame,
+                ReceivedFrame::Frame(frame) => frame,
                 // Only the master's end rejects descriptors.
-                Received::TooLong | Received::Descriptors => continue,
+                ReceivedFrame::TooLong | ReceivedFrame::Descriptors => continue,
                 // Read the last frames of a dead master before its death is handled.
-                Received::Nothing if !self.is_master_dead() => return,
-                Received::Nothing | Received::End => return self.master_died(phase),
+                ReceivedFrame::Nothing if !self.is_master_dead() => return,
+                ReceivedFrame::Nothing | ReceivedFrame::End => return self.master_died(phase),
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget, queue }) => self.begin(phase, budget, queue),
@@ -383,12 +383,12 @@ impl Watch {
         self.say_alone();
         // Start the hook before the drain: a `main` that returns quickly waits for a running hook.
         self.run_hook();
-        self.begin(phase, self.grace, Queue::Serve);
+        self.begin(phase, self.grace, Backlog::Serve);
         self.is_death_untold = self.process == Process::Own;
     }
 
     /// Begins the drain, unless it has already begun.
-    fn begin(&self, phase: &mut Phase, budget: Duration, queue: Queue) {
+    fn begin(&self, phase: &mut Phase, budget: Duration, queue: Backlog) {
         if !matches!(phase, Phase::Serving) {
             return;
         }
@@ -396,7 +396,7 @@ impl Watch {
         self.context.shutdown().begin(drain.deadline);
         self.context.intake().begin_drain(net::DrainOrder {
             until: drain.half(),
-            leaves_queue: queue == Queue::Leave,
+            leaves_queue: queue == Backlog::Leave,
             frees_address: self.is_master_gone,
         });
         *phase = Phase::Draining(drain);

@@ -9,7 +9,7 @@ pub(crate) const ROLE_VARIABLE: &str = "PREFORK_CHILD";
 
 /// The child id and slot of a process, and the descriptor of its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Marker {
+pub(crate) struct ChildRole {
     /// The slot that it fills.
     pub(crate) slot: usize,
     /// The child id. It is unique among the starts of one master.
@@ -18,7 +18,7 @@ pub(crate) struct Marker {
     pub(crate) channel: RawFd,
 }
 
-impl Marker {
+impl ChildRole {
     /// Encodes the value of the variable.
     pub(crate) fn encode(&self) -> String {
         let Self {
@@ -64,23 +64,23 @@ mod tests {
 
     #[test]
     fn the_text_of_protocol_1_is_pinned() {
-        let role = Marker {
+        let role = ChildRole {
             slot: 2,
             child: 17,
             channel: 5,
         };
         assert_eq!(ROLE_VARIABLE, "PREFORK_CHILD");
         assert_eq!(role.encode(), "1:2:17:5");
-        assert_eq!(Marker::decode("1:2:17:5"), Ok(role));
+        assert_eq!(ChildRole::decode("1:2:17:5"), Ok(role));
     }
 
     #[test]
     fn invalid_values_are_rejected_with_the_reason() {
         for value in ["", "1", "yes", "1:2:3", "1:2:3:4:5", "1:-2:3:4", "1:2:3:x"] {
-            let error = Marker::decode(value).expect_err(value);
+            let error = ChildRole::decode(value).expect_err(value);
             assert!(error.contains("not of the form"), "{error}");
         }
-        let error = Marker::decode("2:0:0:3").expect_err("protocol");
+        let error = ChildRole::decode("2:0:0:3").expect_err("protocol");
         assert!(error.contains("protocol 2"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use super::bind::Bound;
+use super::bind::BoundListener;
 
 /// The listeners as text, separated by commas, in the order of the descriptors.
 pub(super) const ADDRS_VARIABLE: &str = "PREFORK_ADDRS";
@@ -13,8 +13,8 @@ pub(super) const TLS_VARIABLE: &str = "PREFORK_TLS";
 /// Returns the variables of `sd_listen_fds_with_names(3)` and of the addresses.
 ///
 /// The child itself writes `LISTEN_PID`: only it knows its pid before the exec.
-pub(crate) fn announce(listeners: &[Bound], tls: Option<RawFd>) -> Vec<(&'static str, String)> {
-    let join = |separator: &str, text: &dyn Fn(&Bound) -> String| {
+pub(crate) fn listen_env(listeners: &[BoundListener], tls: Option<RawFd>) -> Vec<(&'static str, String)> {
+    let join = |separator: &str, text: &dyn Fn(&BoundListener) -> String| {
         let texts: Vec<String> = listeners.iter().map(text).collect();
         texts.join(separator)
     };
@@ -22,9 +22,9 @@ pub(crate) fn announce(listeners: &[Bound], tls: Option<RawFd>) -> Vec<(&'static
         ("LISTEN_FDS", listeners.len().to_string()),
         (
             "LISTEN_FDNAMES",
-            join(":", &|bound| bound.place.name.clone()),
+            join(":", &|bound| bound.info.name.clone()),
         ),
-        (ADDRS_VARIABLE, join(",", &|bound| bound.place.to_string())),
+        (ADDRS_VARIABLE, join(",", &|bound| bound.info.to_string())),
     ];
     variables.extend(tls.map(|fd| (TLS_VARIABLE, fd.to_string())));
     variables

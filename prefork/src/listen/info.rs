@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// A bound listener; its text is `name=address` or `name=tls://address`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ListenerInfo {
     pub(crate) name: String,
     /// If the option has port 0, this has the port that the kernel chose.
     pub(crate) addr: SocketAddr,
@@ -16,7 +16,7 @@ pub(crate) struct Place {
 
 const TLS: &str = "tls://";
 
-impl fmt::Display for Place {
+impl fmt::Display for ListenerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, addr, is_tls } = self;
         let scheme = if *is_tls { TLS } else { "" };
@@ -24,7 +24,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for ListenerInfo {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn the_text_of_a_listener_can_be_parsed() {
         for text in ["http=127.0.0.1:80", "https=tls://[::1]:443"] {
-            let info: Place = text.parse().expect(text);
+            let info: ListenerInfo = text.parse().expect(text);
             assert_eq!(info.to_string(), text);
             assert_eq!(info.is_tls, text.contains("tls"));
         }
@@ -59,7 +59,7 @@ mod tests {
             "http=tls://",
             "http=udp://127.0.0.1:80",
         ] {
-            assert_eq!(text.parse::<Place>(), Err(()), "{text}");
+            assert_eq!(text.parse::<ListenerInfo>(), Err(()), "{text}");
         }
     }
 }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 /// Counts frames in windows of time.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rate {
+pub(crate) struct RateLimit {
     start: Instant,
     left: u32,
     window: Duration,
     max: u32,
 }
 
-impl Rate {
+impl RateLimit {
     /// The number of windows that are added up at most.
     ///
     /// Their frames are more than the queue of a channel holds.
@@ -43,7 +43,7 @@ impl Rate {
     ///
     /// A longer window, after a pause of the master or a slow hook, allows proportionally more: the
     /// frames were not sent at once, they are only read at once.
-    pub(crate) fn allows_one_more(&mut self, now: Instant) -> bool {
+    pub(crate) fn try_acquire(&mut self, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.start);
         if elapsed >= self.window {
             let elapsed = elapsed.min(self.window * Self::MOST_WINDOWS);
@@ -61,39 +61,39 @@ impl Rate {
 mod tests {
     use super::*;
 
-    fn is_limited_to(mut rate: Rate, start: Instant, max: u32, window: Duration) {
-        assert!((0..max).all(|_| rate.allows_one_more(start)));
-        assert!(!rate.allows_one_more(start));
-        assert!(rate.allows_one_more(start + window));
+    fn is_limited_to(mut rate: RateLimit, start: Instant, max: u32, window: Duration) {
+        assert!((0..max).all(|_| rate.try_acquire(start)));
+        assert!(!rate.try_acquire(start));
+        assert!(rate.try_acquire(start + window));
     }
 
     #[test]
     fn a_hundred_frames_a_second_are_allowed_and_no_more() {
         let start = Instant::now();
-        is_limited_to(Rate::frames(start), start, 100, Duration::from_secs(1));
+        is_limited_to(RateLimit::frames(start), start, 100, Duration::from_secs(1));
     }
 
     #[test]
     fn forty_lines_about_shortages_a_minute_are_allowed_and_no_more() {
         let start = Instant::now();
-        is_limited_to(Rate::shortages(start), start, 40, Duration::from_mins(1));
+        is_limited_to(RateLimit::shortages(start), start, 40, Duration::from_mins(1));
     }
 
     #[test]
     fn frames_that_waited_for_the_master_are_counted_over_the_waiting_time() {
         let start = Instant::now();
-        let mut rate = Rate::frames(start);
+        let mut rate = RateLimit::frames(start);
         let resumed = start + Duration::from_millis(1_500);
-        assert!((0..150).all(|_| rate.allows_one_more(resumed)));
-        assert!(!rate.allows_one_more(resumed));
+        assert!((0..150).all(|_| rate.try_acquire(resumed)));
+        assert!(!rate.try_acquire(resumed));
     }
 
     #[test]
     fn a_long_pause_allows_at_most_three_windows() {
         let start = Instant::now();
-        let mut rate = Rate::frames(start);
+        let mut rate = RateLimit::frames(start);
         let later = start + Duration::from_hours(1);
-        assert!((0..300).all(|_| rate.allows_one_more(later)));
-        assert!(!rate.allows_one_more(later));
+        assert!((0..300).all(|_| rate.try_acquire(later)));
+        assert!(!rate.try_acquire(later));
     }
 }
