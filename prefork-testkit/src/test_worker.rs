@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use prefork::__private::{Guest, Word, guest};
+use prefork::__private::{InProcessWorker, WorkerEvent, guest};
 use prefork::{Prefork, Worker};
 
 use crate::LIMIT;
@@ -57,8 +57,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Debug)]
 pub struct TestWorker {
-    worker: Arc<Guest>,
-    events: Mutex<Vec<Word>>,
+    worker: Arc<InProcessWorker>,
+    events: Mutex<Vec<WorkerEvent>>,
 }
 
 /// A body that runs on another thread, started by [`TestWorker::spawn`].
@@ -94,7 +94,7 @@ impl TestWorker {
             .into_iter()
             .map(|(name, listener)| (name.into(), listener))
             .collect();
-        match Guest::new(listeners, grace) {
+        match InProcessWorker::new(listeners, grace) {
             Ok(worker) => Self::of(worker),
             Err(error) => panic!("TestWorker: {error}"),
         }
@@ -140,7 +140,7 @@ impl TestWorker {
         }
     }
 
-    fn of(worker: Guest) -> Self {
+    fn of(worker: InProcessWorker) -> Self {
         Self {
             worker: Arc::new(worker),
             events: Mutex::default(),
@@ -207,21 +207,21 @@ impl TestWorker {
     pub fn master_dies(&self) {
         // Frames that the worker has sent cannot be read after this.
         self.hear();
-        self.worker.die();
+        self.worker.kill_master();
     }
 
     /// Whether the worker has reported readiness.
     ///
     /// It does so at the first accept on a `Listener` of prefork, or in `ready()`.
     pub fn is_ready(&self) -> bool {
-        self.has_said(Word::Ready)
+        self.has_said(WorkerEvent::Ready)
     }
 
     /// Whether the worker has reported that it accepts no more connections.
     ///
     /// It reports this only while its master lives.
     pub fn has_closed(&self) -> bool {
-        self.has_said(Word::Closed)
+        self.has_said(WorkerEvent::Closed)
     }
 
     /// Waits until the worker reports readiness.
@@ -252,7 +252,7 @@ impl TestWorker {
         );
     }
 
-    fn has_said(&self, event: Word) -> bool {
+    fn has_said(&self, event: WorkerEvent) -> bool {
         self.hear();
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.contains(&event)
@@ -260,7 +260,7 @@ impl TestWorker {
 
     fn hear(&self) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.extend(self.worker.heard());
+        events.extend(self.worker.events());
     }
 }
 

@@ -312,7 +312,7 @@ pub use prefork_macros::main;
 pub use spawn::ChildCommand;
 #[cfg(unix)]
 pub use worker::{
-    ArgError, Argument, ArgumentKind, Ready, Request, Shutdown, Worker, ready, shutdown, worker,
+    ArgError, Argument, ArgumentKind, Ready, ArgumentInfo, Shutdown, Worker, ready, shutdown, worker,
 };
 
 /// Items that the attribute expands to. Not a public API, and not stable.
@@ -323,7 +323,7 @@ pub mod __private {
     pub use crate::prefork::private::{run, take};
     pub use crate::runtime::Body;
     pub use crate::worker::{Describe, MainGuard, Returned};
-    pub use crate::worker::{Guest, Want, Word};
+    pub use crate::worker::{InProcessWorker, ArgumentSpec, WorkerEvent};
 }
 
 /// Expands to the call that runs an async `main`. Needs feature `tokio`.

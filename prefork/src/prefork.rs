@@ -28,7 +28,7 @@ use crate::spawn::CommandHook;
 use crate::supervisor::Readiness;
 use crate::sys::env::is_secure;
 use crate::worker::{
-    Context, Declared, MainGuard, Want, Wanted, Worker, latched, lay_down, report_end, role_warning,
+    Context, BodySpec, MainGuard, ArgumentSpec, WantedArgument, Worker, child_env, set_pending, report_end, role_warning,
 };
 use arguments::{declare, offered_by, oversights};
 use single::{leave_alone, serve_alone};
@@ -127,7 +127,7 @@ impl Prefork {
     /// Creates a builder with the default of every option.
     pub fn new() -> Self {
         // Read the role, and remove it from the environment, as early as possible.
-        latched();
+        child_env();
         Self::default()
     }
 
@@ -164,7 +164,7 @@ impl Prefork {
         R: Body<K>,
     {
         // The body gets a `Worker`, as if main had one as argument.
-        let worker = Want::of::<Worker>("worker");
+        let worker = ArgumentSpec::of::<Worker>("worker");
         self.run_with(vec![worker], body)
     }
 
@@ -201,7 +201,7 @@ impl Prefork {
         self.functions.check()?;
         self.begin(Role::Master)?;
         let log = self.log(startup.warnings);
-        match self.setup(config, &Declared::default()).start(log) {
+        match self.setup(config, &BodySpec::default()).start(log) {
             Ok(handle) => Ok(handle),
             Err(unstarted) => {
                 self.functions = Functions::Here;
@@ -224,19 +224,19 @@ impl Prefork {
 
     pub(crate) fn run_with<R, K>(
         &mut self,
-        wants: Vec<Want>,
+        wants: Vec<ArgumentSpec>,
         body: impl FnOnce(Worker) -> R,
     ) -> Result<Ended<R::Output>, Error>
     where
         R: Body<K>,
     {
         claim_process(Claim::Look)?;
-        let wanted: Vec<Wanted<'static>> = wants.iter().map(Want::wanted).collect();
-        let (context, declared) = if let Some(latched) = latched() {
+        let wanted: Vec<WantedArgument<'static>> = wants.iter().map(ArgumentSpec::info).collect();
+        let (context, declared) = if let Some(latched) = child_env() {
             claim_process(Claim::Take)?;
             let (init, hook) = (self.init.take(), self.on_master_death.take());
             let prefix = self.prefix();
-            Context::of_child(latched, init, hook, |offered, has_certificate| {
+            Context::from_env(latched, init, hook, |offered, has_certificate| {
                 declare(&wanted, offered, has_certificate, &prefix)
             })?
         } else {
@@ -245,18 +245,18 @@ impl Prefork {
                 None => return Ok(Ended::Master),
             }
         };
-        lay_down(wants, declared.assigned);
+        set_pending(wants, declared.assigned);
         // The attribute has reported the end of main, with its error, before this. For a builder's
         // body, only this guard reports it.
         let guard = MainGuard::new();
         let body = body(Worker::new(Arc::clone(&context)));
         let returned = body.finish(context.threads(), || {
             report_end(&context);
-            context.time_to_exit()
+            context.exit_time_left()
         });
         report_end(&context);
         drop(guard);
-        context.conclude()?;
+        context.finish()?;
         Ok(Ended::Worker(returned))
     }
 
@@ -265,9 +265,9 @@ impl Prefork {
     /// Returns the context of a single process; `None` after the end of a master or an explanation.
     fn lead(
         &mut self,
-        wanted: &[Wanted<'_>],
+        wanted: &[WantedArgument<'_>],
         needs_runtime: bool,
-    ) -> Result<Option<(Arc<Context>, Declared)>, Error> {
+    ) -> Result<Option<(Arc<Context>, BodySpec)>, Error> {
         let mut startup = self.read(needs_runtime);
         startup.warnings.extend(leave_alone(&mut startup.settled));
         if startup.environment.explains {
@@ -360,13 +360,13 @@ impl Prefork {
         log
     }
 
-    fn setup(&mut self, config: Config, declared: &Declared) -> MasterSetup {
+    fn setup(&mut self, config: Config, declared: &BodySpec) -> MasterSetup {
         if self.producer.is_some() || !self.hooks.is_empty() {
             self.functions = Functions::HandedOver;
         }
         MasterSetup {
             config,
-            readiness: if declared.announces_ready {
+            readiness: if declared.notifies_ready {
                 Readiness::Notified
             } else {
                 Readiness::Assumed
@@ -427,7 +427,7 @@ impl fmt::Debug for Prefork {
 /// The first call reads the environment, at the latest the one inside [`Prefork::new`] or the
 /// generated `main`. Later changes of the environment do not change the result.
 pub fn is_child() -> bool {
-    latched().is_some()
+    child_env().is_some()
 }
 
 /// Converts the result of [`run`](Prefork::run) into the exit status of the process.

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::{env, fs};
 
 use prefork::net::Listener;
-use prefork::{ArgError, Argument, ArgumentKind, Ready, Request, Worker};
+use prefork::{ArgError, Argument, ArgumentInfo, ArgumentKind, Ready, Worker};
 
 /// Serves one text to everybody.
 struct Front(Listener);
@@ -13,7 +13,7 @@ struct Front(Listener);
 impl Argument for Front {
     const KIND: ArgumentKind = <Listener as Argument>::KIND;
 
-    fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         Listener::from_worker(worker, request).map(Self)
     }
 }
@@ -22,7 +22,7 @@ impl Argument for Front {
 struct Text(String);
 
 impl Argument for Text {
-    fn from_worker(_worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(_worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         let Some(path) = env::var_os(request.name()) else {
             return Ok(Self("nothing".to_owned()));
         };

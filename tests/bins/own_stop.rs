@@ -1,11 +1,11 @@
 //! A `main` whose only argument is a type of its own, which asks the worker for its stop.
 
-use prefork::{ArgError, Argument, Request, Shutdown, Worker};
+use prefork::{ArgError, Argument, ArgumentInfo, Shutdown, Worker};
 
 struct Stop(Shutdown);
 
 impl Argument for Stop {
-    fn from_worker(worker: &Worker, _request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         Ok(Self(worker.shutdown()))
     }
 }

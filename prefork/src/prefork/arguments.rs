@@ -7,21 +7,21 @@ use prefork_options::Prefix;
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::worker::{
-    ArgumentKind, Declared, Offered, Wanted, agree, assign, unshown, untaken, wants_config,
+    ArgumentKind, BodySpec, OfferedListener, WantedArgument, check_tls, assign, unused_certificate, untaken, needs_tls_config,
 };
 
 /// The listeners of a configuration.
-pub(super) fn offered_by(config: &Config) -> Vec<Offered<'_>> {
+pub(super) fn offered_by(config: &Config) -> Vec<OfferedListener<'_>> {
     let endpoints = config.listen.iter();
     endpoints
-        .map(|to| Offered {
+        .map(|to| OfferedListener {
             name: &to.name,
             is_tls: to.is_tls,
         })
         .collect()
 }
 
-fn names_of<'a>(offered: &[Offered<'a>]) -> Vec<&'a str> {
+fn names_of<'a>(offered: &[OfferedListener<'a>]) -> Vec<&'a str> {
     offered.iter().map(|listener| listener.name).collect()
 }
 
@@ -31,12 +31,12 @@ fn names_of<'a>(offered: &[Offered<'a>]) -> Vec<&'a str> {
 /// An argument without a listener, or a listener without an argument; one of the two uses TLS and the
 /// other does not; an argument needs a certificate and there is none.
 pub(super) fn declare(
-    wanted: &[Wanted<'_>],
-    offered: &[Offered<'_>],
+    wanted: &[WantedArgument<'_>],
+    offered: &[OfferedListener<'_>],
     has_certificate: bool,
     prefix: &Prefix,
-) -> Result<Declared, Error> {
-    if wants_config(wanted) && !has_certificate {
+) -> Result<BodySpec, Error> {
+    if needs_tls_config(wanted) && !has_certificate {
         return Err(Error::Options(vec![BadOption {
             place: "tls_cert".to_owned(),
             reason: "an argument of main is a TLS configuration, which needs tls_cert and tls_key"
@@ -53,7 +53,7 @@ pub(super) fn declare(
         Error::Arguments { reason, variable }
     };
     let assigned = assign(wanted, &names).map_err(mismatch)?;
-    agree(wanted, &assigned, offered).map_err(mismatch)?;
+    check_tls(wanted, &assigned, offered).map_err(mismatch)?;
     let has = |kind| wanted.iter().any(|want| want.kind == kind);
     let blocking = wanted.iter().zip(&assigned);
     let blocking = blocking
@@ -63,15 +63,15 @@ pub(super) fn declare(
     let is_ready_by_hand = has(ArgumentKind::Ready);
     let has_own_type =
         has(ArgumentKind::Listener) || has(ArgumentKind::TlsListener) || is_ready_by_hand;
-    Ok(Declared {
+    Ok(BodySpec {
         listeners: assigned
             .iter()
             .flatten()
             .map(|&index| names[index].to_owned())
             .collect(),
-        announces_ready: has_own_type,
-        is_ready_by_hand,
-        takes_termination: has_own_type || has(ArgumentKind::Worker),
+        notifies_ready: has_own_type,
+        has_ready_argument: is_ready_by_hand,
+        handles_sigterm: has_own_type || has(ArgumentKind::Worker),
         blocking,
         assigned,
     })
@@ -79,13 +79,13 @@ pub(super) fn declare(
 
 /// Returns warnings about combinations that are valid but probably not intended.
 pub(super) fn oversights(
-    wanted: &[Wanted<'_>],
-    declared: &Declared,
-    offered: &[Offered<'_>],
+    wanted: &[WantedArgument<'_>],
+    declared: &BodySpec,
+    offered: &[OfferedListener<'_>],
     config: &Config,
 ) -> Vec<String> {
     let untaken = untaken(wanted, &declared.assigned, &names_of(offered));
-    let unshown = unshown(wanted, offered, config.tls_cert.is_some());
+    let unshown = unused_certificate(wanted, offered, config.tls_cert.is_some());
     untaken.into_iter().chain(unshown).collect()
 }
 
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn arguments_without_any_listener_are_rejected_with_the_way_to_set_one() {
-        let wanted = [Wanted {
+        let wanted = [WantedArgument {
             name: "l",
             kind: ArgumentKind::Listener,
         }];

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::listen::resolve_targets;
 use crate::master::preflight;
 use crate::tls::Keeper;
-use crate::worker::Wanted;
+use crate::worker::WantedArgument;
 
 /// Prints the configuration and the result of the checks to stdout.
 ///
@@ -20,7 +20,7 @@ use crate::worker::Wanted;
 ///
 /// # Errors
 /// The error that a start would return.
-pub(super) fn explain(startup: Resolved, wanted: Option<&[Wanted<'_>]>) -> Result<(), Error> {
+pub(super) fn explain(startup: Resolved, wanted: Option<&[WantedArgument<'_>]>) -> Result<(), Error> {
     let Resolved {
         settled,
         environment,
@@ -60,7 +60,7 @@ struct Rehearsed {
 }
 
 /// Performs the checks of a start, in its order.
-fn rehearse_all(config: &Config, wanted: Option<&[Wanted<'_>]>) -> Rehearsed {
+fn rehearse_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> Rehearsed {
     // Resolve only once: a resolver may take seconds, and may answer differently the next time.
     let resolved = resolve_targets(&config.listen, config.network, &config.places.listen);
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);

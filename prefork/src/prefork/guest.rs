@@ -13,7 +13,7 @@ use crate::config::{Config, Environment, settle, usable_cpus};
 use crate::error::Error;
 use crate::listen::{BindOptions, InheritedListener, bind_all};
 use crate::tls::Handed;
-use crate::worker::Guest;
+use crate::worker::InProcessWorker;
 
 /// The address if the options name none.
 const UNSAID: &str = "tls://:0";
@@ -25,7 +25,7 @@ const UNSAID: &str = "tls://:0";
 ///
 /// # Errors
 /// An option is invalid, or a file that it names cannot be used. No port or no descriptor is free.
-pub fn guest(mut prefork: Prefork) -> Result<Guest, Error> {
+pub fn guest(mut prefork: Prefork) -> Result<InProcessWorker, Error> {
     if prefork.options.listen.value().is_none_or(Vec::is_empty) {
         prefork.listen(UNSAID);
     }
@@ -38,7 +38,7 @@ pub fn guest(mut prefork: Prefork) -> Result<Guest, Error> {
     let config = on_loopback(settled.config);
     let bound = bind_all(&config.listen, BindOptions::of(&config))?;
     let listeners = bound.into_iter().map(InheritedListener::from).collect();
-    Guest::of(listeners, config.shutdown_grace_period, tls)
+    InProcessWorker::of(listeners, config.shutdown_grace_period, tls)
 }
 
 /// Moves all listeners to free ports of 127.0.0.1, so that tests do not collide.

@@ -6,12 +6,12 @@ use super::{Prefork, report};
 use crate::channel::MainEnd;
 use crate::master::Log;
 use crate::runtime::Body;
-use crate::worker::{ArgError, Want, current};
+use crate::worker::{ArgError, ArgumentSpec, current};
 
 /// Runs a generated `main`, from the options to the exit status.
 pub fn run<R, K>(
     options: impl FnOnce(&mut Prefork),
-    wants: impl IntoIterator<Item = Want>,
+    wants: impl IntoIterator<Item = ArgumentSpec>,
     entry: impl FnOnce() -> R,
 ) -> ExitCode
 where
@@ -28,7 +28,7 @@ where
 /// Creates an argument of `main`. On an error the worker exits, because `main` cannot be called.
 pub fn take<T: 'static>(index: usize) -> T {
     let taken = match current() {
-        Some(context) => crate::worker::take(index, &context),
+        Some(context) => crate::worker::extract(index, &context),
         None => Err(ArgError::new("main was called outside a worker").of_main("", index)),
     };
     taken.unwrap_or_else(|error| {

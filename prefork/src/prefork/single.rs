@@ -10,7 +10,7 @@ use crate::error::{Error, Shortage, ShortageStage};
 use crate::listen::{BindOptions, bind_all, set_blocking_modes};
 use crate::master::{Log, LogLine, UNSUPPORTED, describe_listeners};
 use crate::tls::Handed;
-use crate::worker::{Context, Declared, OnShortage};
+use crate::worker::{Context, BodySpec, OnShortage};
 
 /// Sets `workers` to 0 if this system cannot run a master. Returns the warning about it.
 pub(super) fn leave_alone(settled: &mut Settled) -> Option<String> {
@@ -26,7 +26,7 @@ pub(super) fn leave_alone(settled: &mut Settled) -> Option<String> {
 /// Binds the addresses, creates the context of the process and logs the first line.
 pub(super) fn serve_alone(
     config: &Config,
-    declared: &Declared,
+    declared: &BodySpec,
     log: Log,
 ) -> Result<Arc<Context>, Error> {
     // The monitor thread logs too.
@@ -41,7 +41,7 @@ pub(super) fn serve_alone(
 
 fn begin(
     config: &Config,
-    declared: &Declared,
+    declared: &BodySpec,
     log: &Mutex<Log>,
     on_shortage: OnShortage,
 ) -> Result<Arc<Context>, Error> {

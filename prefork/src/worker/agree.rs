@@ -3,17 +3,17 @@
 //! Policy only, like `assign`, after which it runs: code without TLS must not get a listener whose
 //! clients begin a handshake, and the other way round.
 
-use super::{ArgumentKind, Wanted};
+use super::{ArgumentKind, WantedArgument};
 use crate::listen::ListenerInfo;
 
 /// The part of a listener that the check needs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Offered<'a> {
+pub(crate) struct OfferedListener<'a> {
     pub(crate) name: &'a str,
     pub(crate) is_tls: bool,
 }
 
-impl<'a> Offered<'a> {
+impl<'a> OfferedListener<'a> {
     pub(crate) fn of(place: &'a ListenerInfo) -> Self {
         Self {
             name: &place.name,
@@ -26,15 +26,15 @@ impl<'a> Offered<'a> {
 ///
 /// # Errors
 /// An argument uses TLS and its listener does not, or the other way round.
-pub(crate) fn agree(
-    wanted: &[Wanted<'_>],
+pub(crate) fn check_tls(
+    wanted: &[WantedArgument<'_>],
     assigned: &[Option<usize>],
-    listeners: &[Offered<'_>],
+    listeners: &[OfferedListener<'_>],
 ) -> Result<(), String> {
     // A `main` that takes the TLS configuration does the handshakes itself.
-    let has_config = wants_config(wanted);
+    let has_config = needs_tls_config(wanted);
     for (want, listener) in wanted.iter().zip(assigned) {
-        let Some(Offered { name, is_tls }) = listener.map(|index| listeners[index]) else {
+        let Some(OfferedListener { name, is_tls }) = listener.map(|index| listeners[index]) else {
             continue;
         };
         let uses_tls = want.kind == ArgumentKind::TlsListener;
@@ -55,7 +55,7 @@ pub(crate) fn agree(
 }
 
 /// Whether an argument needs a certificate regardless of the listeners.
-pub(crate) fn wants_config(wanted: &[Wanted<'_>]) -> bool {
+pub(crate) fn needs_tls_config(wanted: &[WantedArgument<'_>]) -> bool {
     let mut kinds = wanted.iter().map(|want| want.kind);
     kinds.any(|kind| kind == ArgumentKind::TlsConfig)
 }
@@ -63,13 +63,13 @@ pub(crate) fn wants_config(wanted: &[Wanted<'_>]) -> bool {
 /// Returns a warning if a certificate is set and nothing uses it.
 ///
 /// The likely cause is an address without `tls://`.
-pub(crate) fn unshown(
-    wanted: &[Wanted<'_>],
-    listeners: &[Offered<'_>],
+pub(crate) fn unused_certificate(
+    wanted: &[WantedArgument<'_>],
+    listeners: &[OfferedListener<'_>],
     has_certificate: bool,
 ) -> Option<String> {
     let takes_listeners = wanted.iter().any(|want| want.kind.takes_listener());
-    let may_use_it = |want: &Wanted<'_>| match want.kind {
+    let may_use_it = |want: &WantedArgument<'_>| match want.kind {
         ArgumentKind::TlsConfig | ArgumentKind::Other => true,
         // The code can get everything from a `Worker`. If other arguments take listeners, it is there for
         // something else.
@@ -94,8 +94,8 @@ mod tests {
     #[test]
     fn an_unused_certificate_is_a_warning() {
         let unshown = |kind, listeners, has_certificate| {
-            let wanted = [Wanted { name: "", kind }];
-            unshown(&wanted, listeners, has_certificate).is_some()
+            let wanted = [WantedArgument { name: "", kind }];
+            unused_certificate(&wanted, listeners, has_certificate).is_some()
         };
         assert!(unshown(ArgumentKind::Listener, &LISTENERS[..1], true));
         assert!(!unshown(ArgumentKind::Listener, &LISTENERS[..1], false));
@@ -104,12 +104,12 @@ mod tests {
         assert!(!unshown(ArgumentKind::TlsConfig, &LISTENERS[..1], true));
     }
 
-    const LISTENERS: [Offered<'static>; 2] = [
-        Offered {
+    const LISTENERS: [OfferedListener<'static>; 2] = [
+        OfferedListener {
             name: "http",
             is_tls: false,
         },
-        Offered {
+        OfferedListener {
             name: "https",
             is_tls: true,
         },
@@ -117,12 +117,12 @@ mod tests {
 
     /// The error for these arguments, each with its listener; empty if there is none.
     fn error_of(arguments: &[(ArgumentKind, Option<usize>)]) -> String {
-        let wanted: Vec<Wanted<'_>> = arguments
+        let wanted: Vec<WantedArgument<'_>> = arguments
             .iter()
-            .map(|&(kind, _)| Wanted { name: "", kind })
+            .map(|&(kind, _)| WantedArgument { name: "", kind })
             .collect();
         let assigned: Vec<Option<usize>> = arguments.iter().map(|&(_, index)| index).collect();
-        agree(&wanted, &assigned, &LISTENERS)
+        check_tls(&wanted, &assigned, &LISTENERS)
             .err()
             .unwrap_or_default()
     }

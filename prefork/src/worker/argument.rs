@@ -6,7 +6,7 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::worker::Worker;
-use super::{ArgError, Context, Ready, Wanted};
+use super::{ArgError, Context, Ready, WantedArgument};
 use crate::error::Error;
 use crate::net::Listener;
 
@@ -112,7 +112,7 @@ pub trait Argument: Sized + 'static {
     /// # Process
     /// In the worker, on the thread of `main`, right before `main` runs; inside the runtime if there
     /// is one.
-    fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError>;
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError>;
 }
 
 /// What an argument needs from the worker.
@@ -150,12 +150,12 @@ impl ArgumentKind {
 
 /// The argument to create.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
+pub struct ArgumentInfo<'a> {
     name: &'a str,
     listener: Option<usize>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> ArgumentInfo<'a> {
     /// Returns the name of the argument in `main`.
     ///
     /// It has no leading underscores. It is empty if the argument is a pattern.
@@ -172,7 +172,7 @@ impl<'a> Request<'a> {
 impl Argument for Worker {
     const KIND: ArgumentKind = ArgumentKind::Worker;
 
-    fn from_worker(worker: &Worker, _request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         Ok(worker.clone())
     }
 }
@@ -180,7 +180,7 @@ impl Argument for Worker {
 impl Argument for Ready {
     const KIND: ArgumentKind = ArgumentKind::Ready;
 
-    fn from_worker(worker: &Worker, _request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         Ok(worker.into())
     }
 }
@@ -188,7 +188,7 @@ impl Argument for Ready {
 impl Argument for Listener {
     const KIND: ArgumentKind = ArgumentKind::Listener;
 
-    fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         worker.context.listener(request.listener()?)
     }
 }
@@ -196,7 +196,7 @@ impl Argument for Listener {
 impl Argument for std::net::TcpListener {
     const KIND: ArgumentKind = ArgumentKind::StdTcpListener;
 
-    fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         worker.context.raw_listener(request.listener()?)
     }
 }
@@ -205,7 +205,7 @@ impl Argument for std::net::TcpListener {
 impl Argument for tokio::net::TcpListener {
     const KIND: ArgumentKind = ArgumentKind::TokioTcpListener;
 
-    fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(ArgError::new(
                 "tokio::net::TcpListener needs a tokio runtime: make main async",
@@ -222,23 +222,23 @@ impl Argument for tokio::net::TcpListener {
 impl<T: Argument> Argument for Result<T, ArgError> {
     const KIND: ArgumentKind = T::KIND;
 
-    fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         Ok(T::from_worker(worker, request))
     }
 }
 
 /// One argument of `main`, as the attribute generates it.
 #[derive(Debug)]
-pub struct Want {
+pub struct ArgumentSpec {
     name: &'static str,
     kind: ArgumentKind,
     /// An `Extract<T>` for the argument's type.
     extract: Box<dyn Any + Send>,
 }
 
-type Extract<T> = fn(&Worker, &Request<'_>) -> Result<T, ArgError>;
+type Extract<T> = fn(&Worker, &ArgumentInfo<'_>) -> Result<T, ArgError>;
 
-impl Want {
+impl ArgumentSpec {
     /// Describes an argument of type `T`.
     ///
     /// Only this function requires `T: Argument`, so the compiler reports a wrong type once.
@@ -251,8 +251,8 @@ impl Want {
         }
     }
 
-    pub(crate) fn wanted(&self) -> Wanted<'static> {
-        Wanted {
+    pub(crate) fn info(&self) -> WantedArgument<'static> {
+        WantedArgument {
             name: self.name,
             kind: self.kind,
         }
@@ -260,22 +260,22 @@ impl Want {
 }
 
 /// The arguments of `main` until it is called, each with the index of its listener.
-static PENDING: Mutex<Vec<Option<Pending>>> = Mutex::new(Vec::new());
+static PENDING_ARGUMENTS: Mutex<Vec<Option<PendingArgument>>> = Mutex::new(Vec::new());
 
-type Pending = (Want, Option<usize>);
+type PendingArgument = (ArgumentSpec, Option<usize>);
 
-/// Stores the arguments for `take`, each with the index of its listener.
-pub(crate) fn lay_down(arguments: Vec<Want>, assigned: Vec<Option<usize>>) {
+/// Stores the arguments for `extract`, each with the index of its listener.
+pub(crate) fn set_pending(arguments: Vec<ArgumentSpec>, assigned: Vec<Option<usize>>) {
     let pending = arguments.into_iter().zip(assigned).map(Some).collect();
-    *PENDING.lock().unwrap_or_else(PoisonError::into_inner) = pending;
+    *PENDING_ARGUMENTS.lock().unwrap_or_else(PoisonError::into_inner) = pending;
 }
 
 /// Creates the argument at this index.
 ///
 /// # Errors
 /// The argument cannot be created, or was created before.
-pub(crate) fn take<T: 'static>(index: usize, context: &Arc<Context>) -> Result<T, Error> {
-    let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn extract<T: 'static>(index: usize, context: &Arc<Context>) -> Result<T, Error> {
+    let mut pending = PENDING_ARGUMENTS.lock().unwrap_or_else(PoisonError::into_inner);
     let entry = pending.get_mut(index).and_then(Option::take);
     drop(pending);
     let name = entry.as_ref().map_or("", |(argument, _)| argument.name);
@@ -286,7 +286,7 @@ pub(crate) fn take<T: 'static>(index: usize, context: &Arc<Context>) -> Result<T
     created.map_err(|error| error.of_main(name, index))
 }
 
-impl Want {
+impl ArgumentSpec {
     fn create<T: 'static>(
         self,
         listener: Option<usize>,
@@ -294,7 +294,7 @@ impl Want {
     ) -> Result<T, ArgError> {
         let extract = self.extract.downcast_ref::<Extract<T>>();
         let extract = extract.expect("the attribute lists the arguments in order");
-        let request = Request {
+        let request = ArgumentInfo {
             name: self.name,
             listener,
         };
@@ -302,7 +302,7 @@ impl Want {
         let created = extract(&worker, &request);
         if let Some(index) = listener {
             // If it failed, a stop must not wait for this listener.
-            context.seats().no_longer_awaits(index);
+            context.listeners().cancel_expected(index);
         }
         created
     }

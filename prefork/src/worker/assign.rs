@@ -9,7 +9,7 @@ use super::ArgumentKind;
 
 /// The part of an argument that the decision needs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct WantedArgument<'a> {
     pub(crate) name: &'a str,
     pub(crate) kind: ArgumentKind,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Wanted<'a> {
 /// No listener is left for an argument, or no argument takes a listener. The second is not an error
 /// if `main` can take the listener later (`Worker`) or takes no listener at all.
 pub(crate) fn assign(
-    wanted: &[Wanted<'_>],
+    wanted: &[WantedArgument<'_>],
     listeners: &[&str],
 ) -> Result<Vec<Option<usize>>, String> {
     let takes = |kind: ArgumentKind| match kind {
@@ -45,7 +45,7 @@ pub(crate) fn assign(
 /// There is none if no argument takes any listener. The code may take the listeners later. But if it does not know a listener, because the environment added
 /// it, the clients of that listener wait.
 pub(crate) fn untaken(
-    wanted: &[Wanted<'_>],
+    wanted: &[WantedArgument<'_>],
     assigned: &[Option<usize>],
     listeners: &[&str],
 ) -> Option<String> {
@@ -73,14 +73,14 @@ pub(crate) fn untaken(
 mod tests {
     use super::*;
 
-    fn listener(name: &str) -> Wanted<'_> {
-        Wanted {
+    fn listener(name: &str) -> WantedArgument<'_> {
+        WantedArgument {
             name,
             kind: ArgumentKind::Listener,
         }
     }
 
-    const WORKER: Wanted<'static> = Wanted {
+    const WORKER: WantedArgument<'static> = WantedArgument {
         name: "worker",
         kind: ArgumentKind::Worker,
     };
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn listeners_left_to_a_worker_are_a_warning_if_arguments_take_others() {
-        let warning = |wanted: &[Wanted<'_>]| {
+        let warning = |wanted: &[WantedArgument<'_>]| {
             let listeners = ["http", "admin", "third"];
             let assigned = assign(wanted, &listeners).expect("a `Worker` may take listeners later");
             untaken(wanted, &assigned, &listeners)

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::farewell::Farewell;
-use super::ready::Announcer;
-use super::seats::Seats;
-use super::shortages::Shortages;
-use super::shutdown::{self, State as ShutdownState};
-use super::watch::{Master, Process, Watch, process_of};
+use super::master_death::MasterDeathHook;
+use super::ready::ReadyNotifier;
+use super::listeners::UntakenListeners;
+use super::shortages::ShortageLog;
+use super::shutdown::{self, ShutdownProgress as ShutdownState};
+use super::monitor::{MasterLink, MonitorHost, Monitor, process_of};
 use crate::channel::{Channel, MainEnd};
 use crate::error::{Error, Shortage};
 use crate::escalation::Escalation;
@@ -37,25 +37,25 @@ pub(crate) struct Context {
     addrs: Vec<(String, SocketAddr)>,
     /// Whether the clients of each listener use TLS, in the same order.
     are_tls: Vec<bool>,
-    listeners: Seats,
+    listeners: UntakenListeners,
     tracker: Arc<Intake>,
     shutdown: Arc<ShutdownState>,
-    announcer: Arc<Announcer>,
-    master_death_hook: Arc<Farewell>,
+    ready_notifier: Arc<ReadyNotifier>,
+    master_death_hook: Arc<MasterDeathHook>,
     signals: Arc<SignalPipe>,
     /// The signals that mean the same as SIGTERM in this process.
     own_signals: &'static [Signal],
     threads: NonZeroUsize,
     grace: Duration,
-    bell: Arc<Bell>,
+    waker: Arc<Bell>,
     #[cfg(feature = "tls")]
-    tls: super::tls::Tls,
+    tls: super::tls_source::TlsSource,
     has_termination: OnceLock<()>,
 }
 
 /// What `main` declares by its arguments.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Declared {
+pub(crate) struct BodySpec {
     /// The names of the listeners that `main` takes.
     pub(crate) listeners: Vec<String>,
     /// For each argument the index of its listener.
@@ -63,23 +63,23 @@ pub(crate) struct Declared {
     /// The indexes of the listeners that `main` takes as `std::net::TcpListener`.
     pub(crate) blocking: Vec<usize>,
     /// `main` takes a `Listener`, `TlsListener` or `Ready`, so the worker will report readiness.
-    pub(crate) announces_ready: bool,
+    pub(crate) notifies_ready: bool,
     /// `main` takes `Ready`, so the first accept does not report readiness.
-    pub(crate) is_ready_by_hand: bool,
+    pub(crate) has_ready_argument: bool,
     /// `main` takes an argument that learns of a stop, so SIGTERM is handled.
-    pub(crate) takes_termination: bool,
+    pub(crate) handles_sigterm: bool,
 }
 
 static CURRENT: OnceLock<Arc<Context>> = OnceLock::new();
 
 thread_local! {
     /// The context of an in-process worker that a test runs on this thread.
-    static GUEST: RefCell<Option<Arc<Context>>> = const { RefCell::new(None) };
+    static IN_PROCESS: RefCell<Option<Arc<Context>>> = const { RefCell::new(None) };
 }
 
 /// The context of this thread or process, once it is a worker.
 pub(crate) fn current() -> Option<Arc<Context>> {
-    let in_process = GUEST.with_borrow(Clone::clone);
+    let in_process = IN_PROCESS.with_borrow(Clone::clone);
     in_process.or_else(|| CURRENT.get().cloned())
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn current() -> Option<Arc<Context>> {
 pub(crate) type OnShortage = Box<dyn FnMut(&Shortage) + Send>;
 
 /// The parts of a new context.
-pub(super) struct Parts {
+pub(super) struct ContextParts {
     pub(super) slot: usize,
     pub(super) listeners: Vec<InheritedListener>,
     pub(super) master: Option<Arc<Channel>>,
@@ -98,7 +98,7 @@ pub(super) struct Parts {
     pub(super) on_master_death: Option<LastHook>,
     /// Logs shortages in single-process mode, where there is no master.
     pub(super) on_shortage: Option<OnShortage>,
-    pub(super) process: Process,
+    pub(super) process: MonitorHost,
 }
 
 impl Context {
@@ -114,31 +114,31 @@ impl Context {
     }
 
     /// Makes this thread a worker during the call. Signals are not changed.
-    pub(super) fn host<R>(self: &Arc<Self>, body: impl FnOnce() -> R) -> R {
+    pub(super) fn enter<R>(self: &Arc<Self>, body: impl FnOnce() -> R) -> R {
         /// Resets the thread, also if `body` panics.
-        struct Leave(Option<Arc<Context>>);
-        impl Drop for Leave {
+        struct LeaveOnDrop(Option<Arc<Context>>);
+        impl Drop for LeaveOnDrop {
             fn drop(&mut self) {
-                GUEST.set(self.0.take());
+                IN_PROCESS.set(self.0.take());
             }
         }
-        let _leave = Leave(GUEST.replace(Some(Arc::clone(self))));
+        let _leave = LeaveOnDrop(IN_PROCESS.replace(Some(Arc::clone(self))));
         body()
     }
 
-    pub(super) fn build(parts: Parts, declared: &Declared) -> Result<(Arc<Self>, Watch), Error> {
+    pub(super) fn build(parts: ContextParts, declared: &BodySpec) -> Result<(Arc<Self>, Monitor), Error> {
         // This program cannot read it.
         #[cfg(not(feature = "tls"))]
         drop(parts.tls);
         let setup = cannot("create an event descriptor (eventfd2)");
-        let ready_notifier = Arc::new(Announcer::new(parts.master.clone()));
+        let ready_notifier = Arc::new(ReadyNotifier::new(parts.master.clone()));
         let waker = Arc::new(Bell::new().map_err(&setup)?);
         // The master of an in-process worker is a test in the same process.
         let master_process = match (parts.process, &parts.master) {
-            (Process::Own, Some(channel)) => process_of(channel).map(Arc::new),
-            (Process::Own, None) | (Process::Guest, _) => None,
+            (MonitorHost::Process, Some(channel)) => process_of(channel).map(Arc::new),
+            (MonitorHost::Process, None) | (MonitorHost::Test, _) => None,
         };
-        let tracker = new_intake(declared, &ready_notifier, &waker).map_err(&setup)?;
+        let tracker = new_tracker(declared, &ready_notifier, &waker).map_err(&setup)?;
         let tracker = Arc::new(match &master_process {
             None => tracker,
             Some(master) => {
@@ -162,39 +162,39 @@ impl Context {
             slot: parts.slot,
             addrs,
             are_tls,
-            listeners: Seats::new(fds),
+            listeners: UntakenListeners::new(fds),
             tracker,
             shutdown: match parts.process {
-                Process::Own => Arc::clone(shutdown::own()),
-                Process::Guest => Arc::default(),
+                MonitorHost::Process => Arc::clone(shutdown::own()),
+                MonitorHost::Test => Arc::default(),
             },
-            announcer: ready_notifier,
+            ready_notifier,
             master_death_hook: Arc::default(),
             signals,
             own_signals: parts.own_signals,
             threads: parts.threads,
             grace: parts.grace,
-            bell: Arc::clone(&waker),
+            waker: Arc::clone(&waker),
             #[cfg(feature = "tls")]
-            tls: super::tls::Tls::new(parts.tls),
+            tls: super::tls_source::TlsSource::new(parts.tls),
             has_termination: OnceLock::new(),
         });
-        let monitor = Watch {
+        let monitor = Monitor {
             context: Arc::clone(&context),
             master_process,
             is_master_gone: false,
-            master: parts.master.map_or(Master::None, Master::Alive),
+            master: parts.master.map_or(MasterLink::None, MasterLink::Up),
             grace: parts.grace,
-            bell: waker,
-            is_death_untold: false,
+            waker,
+            is_termination_pending: false,
             on_master_death: parts.on_master_death,
             on_shortage: parts.on_shortage,
-            shortages: Shortages::default(),
+            shortages: ShortageLog::default(),
             is_failure_handled: false,
             process: parts.process,
             escalation: Escalation::default(),
         };
-        if parts.process == Process::Guest {
+        if parts.process == MonitorHost::Test {
             // The signals of the process belong to the test.
             context.has_termination.get_or_init(|| ());
         }
@@ -213,7 +213,7 @@ impl Context {
         self.are_tls.get(index).copied().unwrap_or(false)
     }
 
-    pub(super) fn intake(&self) -> &Arc<Intake> {
+    pub(super) fn tracker(&self) -> &Arc<Intake> {
         &self.tracker
     }
 
@@ -225,12 +225,12 @@ impl Context {
         &self.signals
     }
 
-    pub(super) fn announce_ready(&self) {
-        self.announcer.ready();
+    pub(super) fn notify_ready(&self) {
+        self.ready_notifier.notify_ready();
     }
 
     /// From now on SIGTERM begins a drain instead of ending the process.
-    pub(super) fn take_termination(&self) {
+    pub(super) fn handle_sigterm(&self) {
         self.has_termination.get_or_init(|| {
             // If this fails, the default action stays: SIGTERM ends the process.
             let _ = self.signals.receive(&[Signal::SIGTERM]);
@@ -240,7 +240,7 @@ impl Context {
         });
     }
 
-    pub(super) fn farewell(&self) -> &Arc<Farewell> {
+    pub(super) fn master_death_hook(&self) -> &Arc<MasterDeathHook> {
         &self.master_death_hook
     }
 
@@ -251,21 +251,21 @@ impl Context {
 
     /// Reports the end of `main` to the master. Only the first report counts.
     pub(crate) fn main_ended(&self, end: MainEnd) {
-        if self.announcer.ended(end) {
+        if self.ready_notifier.ended(end) {
             // The monitor thread drains what still runs.
-            self.bell.ring();
+            self.waker.ring();
         }
     }
 
     pub(super) fn has_main_ended(&self) -> bool {
-        self.announcer.has_ended()
+        self.ready_notifier.has_ended()
     }
 
     /// How long a runtime may wait for its blocking tasks after the end of `main`.
     ///
     /// In a stop this is 90 % of the time left, otherwise 90 % of the grace period. The rest is for the
     /// exit itself.
-    pub(crate) fn time_to_exit(&self) -> Duration {
+    pub(crate) fn exit_time_left(&self) -> Duration {
         let deadline = super::Shutdown::new(&self.shutdown).deadline();
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         left.unwrap_or(self.grace) / 10 * 9
@@ -277,7 +277,7 @@ impl Context {
     ///
     /// # Errors
     /// A listener can no longer accept, and the server could not return that error from `main`.
-    pub(crate) fn conclude(&self) -> Result<(), Error> {
+    pub(crate) fn finish(&self) -> Result<(), Error> {
         let deadline = super::Shutdown::new(&self.shutdown).deadline();
         self.master_death_hook.wait(deadline);
         let Some(error) = self.accept_error() else {
@@ -304,11 +304,11 @@ impl Context {
     }
 
     #[cfg(feature = "tls")]
-    pub(super) fn tls(&self) -> &super::tls::Tls {
+    pub(super) fn tls(&self) -> &super::tls_source::TlsSource {
         &self.tls
     }
 
-    pub(super) fn seats(&self) -> &Seats {
+    pub(super) fn listeners(&self) -> &UntakenListeners {
         &self.listeners
     }
 }
@@ -316,16 +316,16 @@ impl Context {
 /// Creates the tracker of the listeners' connections.
 ///
 /// The first accept reports readiness, unless `main` takes `Ready`. Changes wake the monitor thread.
-fn new_intake(
-    declared: &Declared,
-    ready_notifier: &Arc<Announcer>,
+fn new_tracker(
+    declared: &BodySpec,
+    ready_notifier: &Arc<ReadyNotifier>,
     waker: &Arc<Bell>,
 ) -> io::Result<Intake> {
     let (ready_notifier, waker) = (Arc::clone(ready_notifier), Arc::clone(waker));
-    let is_ready_on_accept = !declared.is_ready_by_hand;
+    let is_ready_on_accept = !declared.has_ready_argument;
     let on_first_accept = move || {
         if is_ready_on_accept {
-            ready_notifier.ready();
+            ready_notifier.notify_ready();
         }
     };
     Intake::new(on_first_accept, move || waker.ring())

@@ -11,7 +11,7 @@ use crate::net::{Census, LastUse};
 pub(super) struct Drain {
     begun: Instant,
     /// How long a client may be silent in a blocking read.
-    silence: Duration,
+    silent_client_wait: Duration,
     /// Half of the budget: `shutdown()` resolves no later. The rest is for requests in flight.
     half: Instant,
     /// When the process must have exited.
@@ -21,7 +21,7 @@ pub(super) struct Drain {
 
 /// Whether `shutdown()` resolves now or later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum DrainDecision {
     /// It resolves now.
     Resolve,
     /// Decide again at this time, or earlier if something changes.
@@ -30,12 +30,12 @@ pub(super) enum Verdict {
 
 impl Drain {
     /// How long a drain waits for a client that has connected and sends nothing.
-    const SILENCE: Duration = Duration::from_millis(250);
+    const SILENT_CLIENT_WAIT: Duration = Duration::from_millis(250);
 
     pub(super) fn new(now: Instant, budget: Duration) -> Self {
         Self {
             begun: now,
-            silence: Self::SILENCE.min(budget / 4),
+            silent_client_wait: Self::SILENT_CLIENT_WAIT.min(budget / 4),
             half: now + budget / 2,
             deadline: now + budget,
             listeners_ended: None,
@@ -43,7 +43,7 @@ impl Drain {
     }
 
     /// Until when listeners may accept, at the latest.
-    pub(super) fn half(&self) -> Instant {
+    pub(super) fn accept_until(&self) -> Instant {
         self.half
     }
 
@@ -60,10 +60,10 @@ impl Drain {
         let at = at.unwrap_or(self.begun).max(self.begun);
         match last_use {
             LastUse::Answered if at >= self.half => at,
-            LastUse::Answered => at + self.silence,
+            LastUse::Answered => at + self.silent_client_wait,
             LastUse::Read => {
                 let latest = self.half + (self.deadline - self.half) / 2;
-                (at + self.silence).max(self.half).min(latest)
+                (at + self.silent_client_wait).max(self.half).min(latest)
             }
         }
     }
@@ -79,30 +79,30 @@ impl Drain {
     ///
     /// `has_readable` returns whether unread connections have bytes to read. It is called only if the
     /// decision depends on it.
-    pub(super) fn verdict(
+    pub(super) fn decide(
         &mut self,
         progress: Census,
         has_readable: impl FnOnce() -> bool,
         now: Instant,
-    ) -> Verdict {
+    ) -> DrainDecision {
         if now >= self.half {
-            return Verdict::Resolve;
+            return DrainDecision::Resolve;
         }
         if progress.listeners > 0 {
-            return Verdict::Wait(self.half);
+            return DrainDecision::Wait(self.half);
         }
         let listeners_ended = *self.listeners_ended.get_or_insert(now);
         let silent_since = progress
             .last_word
             .map_or(listeners_ended, |at| at.max(listeners_ended));
-        let silent_until = silent_since + Self::SILENCE;
+        let silent_until = silent_since + Self::SILENT_CLIENT_WAIT;
         if progress.unread == 0 || (now >= silent_until && !has_readable()) {
-            return Verdict::Resolve;
+            return DrainDecision::Resolve;
         }
         if now < silent_until {
-            return Verdict::Wait(silent_until.min(self.half));
+            return DrainDecision::Wait(silent_until.min(self.half));
         }
-        Verdict::Wait(self.half)
+        DrainDecision::Wait(self.half)
     }
 }
 
@@ -125,8 +125,8 @@ mod tests {
         let now = Instant::now();
         let mut drain = Drain::new(now, BUDGET);
         assert_eq!(
-            drain.verdict(progress(0, 0), || false, now),
-            Verdict::Resolve
+            drain.decide(progress(0, 0), || false, now),
+            DrainDecision::Resolve
         );
     }
 
@@ -136,12 +136,12 @@ mod tests {
         let mut drain = Drain::new(now, BUDGET);
         let half = now + BUDGET / 2;
         assert_eq!(
-            drain.verdict(progress(1, 0), || false, now),
-            Verdict::Wait(half)
+            drain.decide(progress(1, 0), || false, now),
+            DrainDecision::Wait(half)
         );
         assert_eq!(
-            drain.verdict(progress(1, 0), || false, half),
-            Verdict::Resolve
+            drain.decide(progress(1, 0), || false, half),
+            DrainDecision::Resolve
         );
     }
 
@@ -150,15 +150,15 @@ mod tests {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
         let ended = start + Duration::from_secs(1);
-        let _ = drain.verdict(progress(1, 1), || false, start);
-        let silent_until = ended + Drain::SILENCE;
+        let _ = drain.decide(progress(1, 1), || false, start);
+        let silent_until = ended + Drain::SILENT_CLIENT_WAIT;
         assert_eq!(
-            drain.verdict(progress(0, 1), || false, ended),
-            Verdict::Wait(silent_until)
+            drain.decide(progress(0, 1), || false, ended),
+            DrainDecision::Wait(silent_until)
         );
         assert_eq!(
-            drain.verdict(progress(0, 1), || false, silent_until),
-            Verdict::Resolve
+            drain.decide(progress(0, 1), || false, silent_until),
+            DrainDecision::Resolve
         );
     }
 
@@ -166,20 +166,20 @@ mod tests {
     fn a_client_in_the_middle_of_an_exchange_gets_250_ms_from_the_last_activity() {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
-        let _ = drain.verdict(progress(0, 1), || true, start);
+        let _ = drain.decide(progress(0, 1), || true, start);
         let answered = start + Duration::from_secs(1);
         let progress = Census {
             last_word: Some(answered),
             ..progress(0, 1)
         };
-        let silent_until = answered + Drain::SILENCE;
+        let silent_until = answered + Drain::SILENT_CLIENT_WAIT;
         assert_eq!(
-            drain.verdict(progress, || false, answered),
-            Verdict::Wait(silent_until)
+            drain.decide(progress, || false, answered),
+            DrainDecision::Wait(silent_until)
         );
         assert_eq!(
-            drain.verdict(progress, || false, silent_until),
-            Verdict::Resolve
+            drain.decide(progress, || false, silent_until),
+            DrainDecision::Resolve
         );
     }
 
@@ -192,10 +192,10 @@ mod tests {
             last_word: Some(start),
             ..progress(0, 1)
         };
-        let silent_until = ended + Drain::SILENCE;
+        let silent_until = ended + Drain::SILENT_CLIENT_WAIT;
         assert_eq!(
-            drain.verdict(progress, || false, ended),
-            Verdict::Wait(silent_until)
+            drain.decide(progress, || false, ended),
+            DrainDecision::Wait(silent_until)
         );
     }
 
@@ -203,20 +203,20 @@ mod tests {
     fn a_client_that_has_sent_bytes_gets_up_to_half_of_the_budget() {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
-        let _ = drain.verdict(progress(0, 2), || true, start);
-        let later = start + Drain::SILENCE;
+        let _ = drain.decide(progress(0, 2), || true, start);
+        let later = start + Drain::SILENT_CLIENT_WAIT;
         let half = start + BUDGET / 2;
         assert_eq!(
-            drain.verdict(progress(0, 2), || true, later),
-            Verdict::Wait(half)
+            drain.decide(progress(0, 2), || true, later),
+            DrainDecision::Wait(half)
         );
         assert_eq!(
-            drain.verdict(progress(0, 1), || false, later),
-            Verdict::Resolve
+            drain.decide(progress(0, 1), || false, later),
+            DrainDecision::Resolve
         );
         assert_eq!(
-            drain.verdict(progress(0, 2), || true, half),
-            Verdict::Resolve
+            drain.decide(progress(0, 2), || true, half),
+            DrainDecision::Resolve
         );
     }
 
@@ -226,8 +226,8 @@ mod tests {
         let mut drain = Drain::new(start, Duration::from_millis(100));
         let half = start + Duration::from_millis(50);
         assert_eq!(
-            drain.verdict(progress(0, 1), || false, start),
-            Verdict::Wait(half)
+            drain.decide(progress(0, 1), || false, start),
+            DrainDecision::Wait(half)
         );
     }
 
@@ -239,12 +239,12 @@ mod tests {
         let half = start + BUDGET / 2;
         let cases = [
             // Silent since before the drain: connected without sending, or kept alive.
-            (None, start + Drain::SILENCE),
-            (Some(accepted), start + Drain::SILENCE),
+            (None, start + Drain::SILENT_CLIENT_WAIT),
+            (Some(accepted), start + Drain::SILENT_CLIENT_WAIT),
             // Accepted or answered during the drain.
             (
                 Some(start + BUDGET / 4),
-                start + BUDGET / 4 + Drain::SILENCE,
+                start + BUDGET / 4 + Drain::SILENT_CLIENT_WAIT,
             ),
             (Some(half), half),
         ];
@@ -262,9 +262,9 @@ mod tests {
         let cases = [
             (None, half),
             (Some(start + Duration::from_secs(1)), half),
-            (Some(half), half + Drain::SILENCE),
+            (Some(half), half + Drain::SILENT_CLIENT_WAIT),
             // It still sends: each part extends the wait by 250 ms.
-            (Some(late), late + Drain::SILENCE),
+            (Some(late), late + Drain::SILENT_CLIENT_WAIT),
             // The rest of the budget is for the exit of the worker.
             (Some(drain.deadline), half + BUDGET / 4),
         ];

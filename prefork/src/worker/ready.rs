@@ -8,23 +8,23 @@ use crate::channel::{Channel, FromChild, MainEnd};
 
 /// Sends each report once, if there is a master.
 #[derive(Debug)]
-pub(super) struct Announcer {
+pub(super) struct ReadyNotifier {
     channel: Option<Arc<Channel>>,
-    is_said: AtomicBool,
+    is_sent: AtomicBool,
     has_ended: AtomicBool,
 }
 
-impl Announcer {
+impl ReadyNotifier {
     pub(super) fn new(channel: Option<Arc<Channel>>) -> Self {
         Self {
             channel,
-            is_said: AtomicBool::new(false),
+            is_sent: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn ready(&self) {
-        if self.is_said.swap(true, Ordering::AcqRel) {
+    pub(super) fn notify_ready(&self) {
+        if self.is_sent.swap(true, Ordering::AcqRel) {
             return;
         }
         if let Some(channel) = &self.channel {
@@ -63,7 +63,7 @@ pub struct Ready {
 impl Ready {
     /// Reports that this worker is ready. Further calls have no effect.
     pub fn announce(&self) {
-        self.context.announce_ready();
+        self.context.notify_ready();
     }
 }
 
@@ -76,6 +76,6 @@ impl Ready {
 /// In a worker. In other processes the call has no effect.
 pub fn ready() {
     if let Some(context) = super::context::current() {
-        context.announce_ready();
+        context.notify_ready();
     }
 }

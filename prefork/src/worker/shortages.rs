@@ -12,7 +12,7 @@ use crate::net::ShortageFact;
 
 /// What was logged about each listener.
 #[derive(Debug, Default)]
-pub(super) struct Shortages {
+pub(super) struct ShortageLog {
     listeners: Vec<Logged>,
 }
 
@@ -35,13 +35,13 @@ pub(super) enum ShortageLine {
 }
 
 /// What to do next about one listener.
-enum Step {
+enum ShortageStep {
     Line(ShortageLine),
     Wait(Instant),
     Nothing,
 }
 
-impl Shortages {
+impl ShortageLog {
     /// How long accept must work until a shortage is over.
     const CALM: Duration = Duration::from_secs(1);
 
@@ -61,12 +61,12 @@ impl Shortages {
             let logged = self.logged(fact.addr);
             loop {
                 match logged.step(fact, now) {
-                    Step::Line(line) => lines.push(line),
-                    Step::Wait(until) => {
+                    ShortageStep::Line(line) => lines.push(line),
+                    ShortageStep::Wait(until) => {
                         next = Some(next.map_or(until, |next| next.min(until)));
                         break;
                     }
-                    Step::Nothing => break,
+                    ShortageStep::Nothing => break,
                 }
             }
         }
@@ -89,42 +89,42 @@ impl Shortages {
 }
 
 impl Logged {
-    fn step(&mut self, fact: &ShortageFact, now: Instant) -> Step {
-        let calm_at = fact.over.map(|over| over + Shortages::CALM);
+    fn step(&mut self, fact: &ShortageFact, now: Instant) -> ShortageStep {
+        let calm_at = fact.over.map(|over| over + ShortageLog::CALM);
         match (self.open_since, calm_at) {
-            (Some(_), None) => Step::Nothing,
-            (Some(_), Some(at)) if now < at => Step::Wait(at),
+            (Some(_), None) => ShortageStep::Nothing,
+            (Some(_), Some(at)) if now < at => ShortageStep::Wait(at),
             (Some(since), Some(_)) => {
                 self.open_since = None;
                 self.settled = Some(fact.since);
                 let over = fact.over.unwrap_or(now);
-                Step::Line(ShortageLine::IsOver {
+                ShortageStep::Line(ShortageLine::IsOver {
                     addr: self.addr,
                     lasted: over.saturating_duration_since(since),
                 })
             }
-            (None, _) if self.settled == Some(fact.since) => Step::Nothing,
+            (None, _) if self.settled == Some(fact.since) => ShortageStep::Nothing,
             // It was over before it could be logged.
             (None, Some(at)) if now >= at => {
                 self.settled = Some(fact.since);
-                Step::Nothing
+                ShortageStep::Nothing
             }
             (None, _) => self.begin(fact, now),
         }
     }
 
-    fn begin(&mut self, fact: &ShortageFact, now: Instant) -> Step {
-        let is_old = |begun: &Instant| *begun + Shortages::WINDOW <= now;
+    fn begin(&mut self, fact: &ShortageFact, now: Instant) -> ShortageStep {
+        let is_old = |begun: &Instant| *begun + ShortageLog::WINDOW <= now;
         while self.begun.front().is_some_and(is_old) {
             self.begun.pop_front();
         }
-        if self.begun.len() >= Shortages::MAX_INCIDENTS {
+        if self.begun.len() >= ShortageLog::MAX_INCIDENTS {
             let oldest = self.begun.front().copied().unwrap_or(now);
-            return Step::Wait(oldest + Shortages::WINDOW);
+            return ShortageStep::Wait(oldest + ShortageLog::WINDOW);
         }
         self.begun.push_back(now);
         self.open_since = Some(fact.since);
-        Step::Line(ShortageLine::Begins {
+        ShortageStep::Line(ShortageLine::Begins {
             addr: self.addr,
             errno: fact.errno,
         })
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_shortage_is_two_lines_however_long_it_lasts() {
         let start = Instant::now();
-        let mut shortages = Shortages::default();
+        let mut shortages = ShortageLog::default();
         let lasting = [fact(start, None)];
         assert_eq!(shortages.lines(&lasting, start), (vec![begins()], None));
         for seconds in 1..600 {
@@ -179,7 +179,7 @@ mod tests {
         }
         let over = start + SECOND * 600;
         let past = [fact(start, Some(over))];
-        let calm = over + Shortages::CALM;
+        let calm = over + ShortageLog::CALM;
         assert_eq!(shortages.lines(&past, over), (vec![], Some(calm)));
         let line = is_over(SECOND * 600);
         assert_eq!(shortages.lines(&past, calm), (vec![line], None));
@@ -189,9 +189,9 @@ mod tests {
     #[test]
     fn clients_that_come_and_go_at_the_limit_are_one_incident() {
         let start = Instant::now();
-        let mut shortages = Shortages::default();
+        let mut shortages = ShortageLog::default();
         let mut lines = Vec::new();
-        let (mut now, step) = (start, Shortages::CALM / 2);
+        let (mut now, step) = (start, ShortageLog::CALM / 2);
         let mut last = (start, start);
         for _ in 0..100 {
             let since = now;
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn two_incidents_are_two_pairs_of_lines() {
         let start = Instant::now();
-        let mut shortages = Shortages::default();
+        let mut shortages = ShortageLog::default();
         for round in 0..2 {
             let since = start + SECOND * 10 * round;
             assert_eq!(shortages.lines(&[fact(since, None)], since).0, [begins()]);
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_flapping_limit_does_not_flood() {
         let start = Instant::now();
-        let mut shortages = Shortages::default();
+        let mut shortages = ShortageLog::default();
         let mut begun = 0;
         let rounds = 300;
         for round in 0..rounds {
@@ -233,28 +233,28 @@ mod tests {
             let over = since + SECOND / 2;
             let (lines, _) = shortages.lines(&[fact(since, None)], since);
             begun += lines.iter().filter(|line| **line == begins()).count();
-            let calm = over + Shortages::CALM;
+            let calm = over + ShortageLog::CALM;
             let (lines, _) = shortages.lines(&[fact(since, Some(over))], calm);
             assert!(lines.len() <= 1, "{lines:?}");
         }
         let minutes = usize::try_from(rounds * 2 / 60).expect("few");
-        let limit = (minutes + 1) * Shortages::MAX_INCIDENTS;
+        let limit = (minutes + 1) * ShortageLog::MAX_INCIDENTS;
         assert!((minutes..=limit).contains(&begun), "{begun}");
     }
 
     #[test]
     fn a_shortage_that_had_to_wait_is_logged_if_it_lasts() {
         let start = Instant::now();
-        let mut shortages = Shortages::default();
+        let mut shortages = ShortageLog::default();
         let mut now = start;
-        for _ in 0..Shortages::MAX_INCIDENTS {
+        for _ in 0..ShortageLog::MAX_INCIDENTS {
             let _ = shortages.lines(&[fact(now, None)], now);
             let past = [fact(now, Some(now))];
             now += SECOND * 2;
             let _ = shortages.lines(&past, now);
         }
         let lasting = [fact(now, None)];
-        let allowed = start + Shortages::WINDOW;
+        let allowed = start + ShortageLog::WINDOW;
         assert_eq!(shortages.lines(&lasting, now), (vec![], Some(allowed)));
         assert_eq!(shortages.lines(&lasting, allowed), (vec![begins()], None));
     }
@@ -263,17 +263,17 @@ mod tests {
     fn one_that_was_over_at_once_is_logged_and_an_old_one_is_not() {
         let start = Instant::now();
         let past = [fact(start, Some(start))];
-        let mut shortages = Shortages::default();
-        let calm = start + Shortages::CALM;
+        let mut shortages = ShortageLog::default();
+        let calm = start + ShortageLog::CALM;
         assert_eq!(shortages.lines(&past, start), (vec![begins()], Some(calm)));
-        let mut late = Shortages::default();
+        let mut late = ShortageLog::default();
         assert_eq!(late.lines(&past, calm), (vec![], None));
     }
 
     #[test]
     fn each_listener_has_its_own_lines() {
         let start = Instant::now();
-        let mut shortages = Shortages::default();
+        let mut shortages = ShortageLog::default();
         let other = ShortageFact {
             addr: addr(81),
             ..fact(start, None)

@@ -11,18 +11,18 @@ use event_listener::{Event, EventListener, Listener};
 
 /// Shared by the monitor thread and all waiters.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    progress: Mutex<Progress>,
+pub(super) struct ShutdownProgress {
+    progress: Mutex<ShutdownStage>,
     resolved: Event,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Progress {
+struct ShutdownStage {
     deadline: Option<Instant>,
     is_resolved: bool,
 }
 
-impl State {
+impl ShutdownProgress {
     pub(super) fn begin(&self, deadline: Instant) {
         self.progress().deadline = Some(deadline);
     }
@@ -32,7 +32,7 @@ impl State {
         self.resolved.notify(usize::MAX);
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
+    fn progress(&self) -> MutexGuard<'_, ShutdownStage> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -41,7 +41,7 @@ impl State {
 #[derive(Debug)]
 #[must_use = "await it, call `wait`, or query it"]
 pub struct Shutdown {
-    state: Arc<State>,
+    state: Arc<ShutdownProgress>,
     waiting: Option<Pin<Box<EventListener>>>,
 }
 
@@ -89,7 +89,7 @@ pub struct Shutdown {
 pub fn shutdown() -> Shutdown {
     match super::context::current() {
         Some(context) => {
-            context.take_termination();
+            context.handle_sigterm();
             Shutdown::new(context.shutdown())
         }
         None => early(),
@@ -97,12 +97,12 @@ pub fn shutdown() -> Shutdown {
 }
 
 /// The state of this process. It also serves calls before the process is a worker.
-static OWN: LazyLock<Arc<State>> = LazyLock::new(Arc::default);
+static OWN: LazyLock<Arc<ShutdownProgress>> = LazyLock::new(Arc::default);
 
 /// Whether `shutdown` was called before this process was a worker.
 static HAS_ASKED: AtomicBool = AtomicBool::new(false);
 
-pub(super) fn own() -> &'static Arc<State> {
+pub(super) fn own() -> &'static Arc<ShutdownProgress> {
     &OWN
 }
 
@@ -117,13 +117,13 @@ pub(super) fn has_asked() -> bool {
 fn early() -> Shutdown {
     HAS_ASKED.fetch_or(true, Ordering::AcqRel);
     if let Some(context) = super::context::current() {
-        context.take_termination();
+        context.handle_sigterm();
     }
     Shutdown::new(own())
 }
 
 impl Shutdown {
-    pub(super) fn new(state: &Arc<State>) -> Self {
+    pub(super) fn new(state: &Arc<ShutdownProgress>) -> Self {
         Self {
             state: Arc::clone(state),
             waiting: None,
@@ -192,9 +192,9 @@ mod tests {
 
     use super::*;
 
-    struct Count(std::sync::atomic::AtomicUsize);
+    struct WakeCount(std::sync::atomic::AtomicUsize);
 
-    impl Wake for Count {
+    impl Wake for WakeCount {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
@@ -202,9 +202,9 @@ mod tests {
 
     #[test]
     fn resolving_wakes_a_task() {
-        let state = Arc::new(State::default());
+        let state = Arc::new(ShutdownProgress::default());
         let mut shutdown = Shutdown::new(&state);
-        let count = Arc::new(Count(0.into()));
+        let count = Arc::new(WakeCount(0.into()));
         let waker = Waker::from(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
         assert!(Pin::new(&mut shutdown).poll(&mut cx).is_pending());
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn resolving_wakes_a_blocked_thread() {
-        let state = Arc::new(State::default());
+        let state = Arc::new(ShutdownProgress::default());
         let shutdown = Shutdown::new(&state);
         let waiter = thread::spawn(move || shutdown.wait());
         state.resolve();
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_deadline_is_known_as_soon_as_a_stop_begins() {
-        let state = Arc::new(State::default());
+        let state = Arc::new(ShutdownProgress::default());
         let shutdown = Shutdown::new(&state);
         assert!(!shutdown.has_begun());
         let deadline = Instant::now();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prefork_options::suggest::nearest;
 
 use super::context::{Context, current};
-use super::seats::{Taken, Taker};
+use super::listeners::{TakeResult, Taker};
 use super::{ArgError, Ready, Shutdown};
 use crate::net::Listener;
 
@@ -26,7 +26,7 @@ pub struct Worker {
 /// From the first call on, the worker handles SIGTERM; see [`shutdown`](crate::shutdown()).
 pub fn worker() -> Option<Worker> {
     let context = current()?;
-    context.take_termination();
+    context.handle_sigterm();
     Some(Worker::new(context))
 }
 
@@ -67,7 +67,7 @@ impl Worker {
     ///   that it needs to do the handshakes itself (`tls_config`, or an argument of type
     ///   `Arc<rustls::ServerConfig>`). This requires feature `tls`.
     pub fn listener(&self, name: &str) -> Result<Listener, ArgError> {
-        self.context.take_termination();
+        self.context.handle_sigterm();
         self.context.listener(self.plain_index_of(name)?)
     }
 
@@ -84,7 +84,7 @@ impl Worker {
 
     /// Reports that this worker is ready; see [`ready`](crate::ready()).
     pub fn ready(&self) {
-        self.context.announce_ready();
+        self.context.notify_ready();
     }
 
     /// Returns a future that resolves when the server should close its connections.
@@ -92,7 +92,7 @@ impl Worker {
     /// See [`shutdown`](crate::shutdown()).
     pub fn shutdown(&self) -> Shutdown {
         // If `main` takes no `Worker`, this was called through an argument of the user's own type.
-        self.context.take_termination();
+        self.context.handle_sigterm();
         Shutdown::new(self.context.shutdown())
     }
 
@@ -103,7 +103,7 @@ impl Worker {
             return Ok(index);
         }
         #[cfg(feature = "tls")]
-        if self.context.tls().is_in_the_body() {
+        if self.context.tls().body_does_tls() {
             return Ok(index);
         }
         Err(ArgError::new(format!(
@@ -129,20 +129,20 @@ const TLS_HELP: &str = "build this program with feature `tls` of prefork";
 impl Context {
     pub(super) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
         let (name, addr) = self.name_and_addr(index)?;
-        match self.seats().take(index, Taker::Ours) {
-            Taken::Socket(fd) => Ok(Listener::new(fd, addr, self.intake())),
-            Taken::Already => Err(taken(name)),
+        match self.listeners().take(index, Taker::Managed) {
+            TakeResult::Socket(fd) => Ok(Listener::new(fd, addr, self.tracker())),
+            TakeResult::Already => Err(taken(name)),
             // The worker is already draining: nothing is left to accept.
-            Taken::Closed => Ok(Listener::ended(addr, self.intake())),
+            TakeResult::Closed => Ok(Listener::ended(addr, self.tracker())),
         }
     }
 
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, ArgError> {
         let (name, _) = self.name_and_addr(index)?;
-        match self.seats().take(index, Taker::Raw) {
-            Taken::Socket(fd) => Ok(fd.into()),
-            Taken::Already => Err(taken(name)),
-            Taken::Closed => {
+        match self.listeners().take(index, Taker::Raw) {
+            TakeResult::Socket(fd) => Ok(fd.into()),
+            TakeResult::Already => Err(taken(name)),
+            TakeResult::Closed => {
                 let reason = format!("listener '{name}' is closed: the worker is shutting down");
                 Err(ArgError::new(reason))
             }

@@ -7,7 +7,7 @@
 use std::process::{ExitCode, Termination};
 
 use prefork::net::{Listener, TlsListener};
-use prefork::{ArgError, Argument, Request, Worker};
+use prefork::{ArgError, Argument, ArgumentInfo, Worker};
 
 /// Has no arguments.
 #[cfg_attr(not(bare), prefork::main)]
@@ -84,7 +84,7 @@ pub async fn opaque() -> Result<impl Termination, String> {
 pub struct Held(Vec<u8>);
 
 impl Argument for Held {
-    fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         println!("{} {}", worker.slot(), request.name());
         Ok(Self(Vec::new()))
     }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::context::{Context, OnShortage};
-use super::drain::{Drain, Verdict};
-use super::shortages::{ShortageLine, Shortages};
+use super::drain::{Drain, DrainDecision};
+use super::shortages::{ShortageLine, ShortageLog};
 use crate::channel::{Channel, FromChild, FromMaster, MainEnd, Backlog, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
 use crate::escalation::{Escalation, StopSignal};
@@ -24,43 +24,43 @@ use crate::sys::peer::Peer;
 use crate::sys::{process, stderr, thread};
 
 /// The state of the monitor thread.
-pub(super) struct Watch {
+pub(super) struct Monitor {
     pub(super) context: Arc<Context>,
-    pub(super) master: Master,
+    pub(super) master: MasterLink,
     pub(super) master_process: Option<Arc<Peer>>,
     /// Whether the process of the master has ended, which all of its workers can see.
     pub(super) is_master_gone: bool,
     pub(super) grace: Duration,
     /// Wakes this thread when listeners or connections change or `main` ends.
-    pub(super) bell: Arc<Bell>,
+    pub(super) waker: Arc<Bell>,
     /// Whether this process still has to send itself SIGTERM because the master died.
-    pub(super) is_death_untold: bool,
+    pub(super) is_termination_pending: bool,
     pub(super) on_master_death: Option<LastHook>,
     /// Logs shortages in single-process mode.
     pub(super) on_shortage: Option<OnShortage>,
-    pub(super) shortages: Shortages,
+    pub(super) shortages: ShortageLog,
     /// Whether a listener can no longer accept, and the drain for that has begun.
     pub(super) is_failure_handled: bool,
-    pub(super) process: Process,
+    pub(super) process: MonitorHost,
     /// Decides which stop signal ends the process at once.
     pub(super) escalation: Escalation,
 }
 
 /// The process that `main` runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Process {
+pub(super) enum MonitorHost {
     /// The worker's own process, which ends at the deadline.
-    Own,
+    Process,
     /// The process of a test, which plays the master. The monitor never ends it.
-    Guest,
+    Test,
 }
 
 /// The connection to the master.
-pub(super) enum Master {
+pub(super) enum MasterLink {
     /// Single-process mode: there is no master.
     None,
-    Alive(Arc<Channel>),
-    Dead,
+    Up(Arc<Channel>),
+    Down,
 }
 
 /// Returns the process of the master, if the kernel provides a descriptor for it.
@@ -76,7 +76,7 @@ pub(super) fn process_of(channel: &Channel) -> Option<Peer> {
 /// How long the process of a master may outlive its channels, in milliseconds.
 ///
 /// If it runs longer, the master was a thread of that process.
-const MOMENT: u8 = 100;
+const EXIT_PAUSE: u8 = 100;
 
 /// The exit status if `main` did not finish in time and no master killed it.
 ///
@@ -94,13 +94,13 @@ const FAILED: i32 = 71;
 const INTERRUPTED: i32 = 130;
 
 /// The phase of the drain.
-enum Phase {
+enum DrainPhase {
     Serving,
     Draining(Drain),
     Resolved(Drain),
 }
 
-impl Watch {
+impl Monitor {
     /// Starts the thread.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Watch {
     }
 
     fn run(mut self) {
-        let mut phase = Phase::Serving;
+        let mut phase = DrainPhase::Serving;
         let mut is_closed_sent = false;
         loop {
             let now = Instant::now();
@@ -121,9 +121,9 @@ impl Watch {
             {
                 self.end_now();
             }
-            self.hear_failure(&mut phase);
+            self.on_accept_failure(&mut phase);
             let deadlines = [
-                self.proceed(&mut phase, &mut is_closed_sent, now),
+                self.advance_drain(&mut phase, &mut is_closed_sent, now),
                 self.end_silent_reads(&phase, now),
                 self.log_shortages(now),
             ];
@@ -136,31 +136,31 @@ impl Watch {
                 (one, other) => one.or(other),
             };
             self.wait(next);
-            self.hear(&mut phase);
+            self.handle_events(&mut phase);
         }
     }
 
     /// Whether the thread ends. In a worker's own process it runs until the exit. In a test it ends when
     /// the master is dead and `shutdown()` has resolved.
-    fn is_over(&self, phase: &Phase) -> bool {
+    fn is_over(&self, phase: &DrainPhase) -> bool {
         match (self.process, &self.master, phase) {
-            (Process::Guest, Master::Dead, Phase::Resolved(_)) => true,
-            (Process::Guest, Master::None | Master::Alive(_) | Master::Dead, _)
-            | (Process::Own, _, _) => false,
+            (MonitorHost::Test, MasterLink::Down, DrainPhase::Resolved(_)) => true,
+            (MonitorHost::Test, MasterLink::None | MasterLink::Up(_) | MasterLink::Down, _)
+            | (MonitorHost::Process, _, _) => false,
         }
     }
 
     /// Returns when this thread ends the process.
     ///
     /// A master that is alive kills the worker first, and logs it.
-    fn own_deadline(&self, phase: &Phase) -> Option<Instant> {
+    fn own_deadline(&self, phase: &DrainPhase) -> Option<Instant> {
         match (&self.master, phase) {
-            (_, Phase::Serving) => None,
-            _ if self.process == Process::Guest => None,
-            (Master::Alive(_), Phase::Draining(drain) | Phase::Resolved(drain)) => {
-                Some(drain.deadline + Self::MASTERS_TURN)
+            (_, DrainPhase::Serving) => None,
+            _ if self.process == MonitorHost::Test => None,
+            (MasterLink::Up(_), DrainPhase::Draining(drain) | DrainPhase::Resolved(drain)) => {
+                Some(drain.deadline + Self::MASTER_KILL_MARGIN)
             }
-            (Master::None | Master::Dead, Phase::Draining(drain) | Phase::Resolved(drain)) => {
+            (MasterLink::None | MasterLink::Down, DrainPhase::Draining(drain) | DrainPhase::Resolved(drain)) => {
                 Some(drain.deadline)
             }
         }
@@ -169,37 +169,37 @@ impl Watch {
     /// How much later than the master this thread ends the process.
     ///
     /// It matters if another process sent SIGTERM to this worker, which the master does not know.
-    const MASTERS_TURN: Duration = Duration::from_millis(500);
+    const MASTER_KILL_MARGIN: Duration = Duration::from_millis(500);
 
     /// Advances the drain. Returns when to check again.
-    fn proceed(
+    fn advance_drain(
         &mut self,
-        phase: &mut Phase,
+        phase: &mut DrainPhase,
         is_closed_sent: &mut bool,
         now: Instant,
     ) -> Option<Instant> {
         let progress = match phase {
-            Phase::Serving => return None,
-            Phase::Draining(_) | Phase::Resolved(_) => self.progress(),
+            DrainPhase::Serving => return None,
+            DrainPhase::Draining(_) | DrainPhase::Resolved(_) => self.progress(),
         };
         let mut next_check = None;
-        if let Phase::Draining(drain) | Phase::Resolved(drain) = phase {
-            self.pass_the_death_on(drain.half(), now);
-            next_check = self.is_death_untold.then_some(drain.half());
+        if let DrainPhase::Draining(drain) | DrainPhase::Resolved(drain) = phase {
+            self.forward_termination(drain.accept_until(), now);
+            next_check = self.is_termination_pending.then_some(drain.accept_until());
         }
-        if let Phase::Draining(drain) = phase {
-            match drain.verdict(progress, || self.context.intake().has_waiting(), now) {
-                Verdict::Wait(until) => next_check = Some(until),
-                Verdict::Resolve => {
-                    *phase = Phase::Resolved(*drain);
-                    self.context.seats().close_free();
+        if let DrainPhase::Draining(drain) = phase {
+            match drain.decide(progress, || self.context.tracker().has_waiting(), now) {
+                DrainDecision::Wait(until) => next_check = Some(until),
+                DrainDecision::Resolve => {
+                    *phase = DrainPhase::Resolved(*drain);
+                    self.context.listeners().close_untaken();
                     self.context.shutdown().resolve();
                 }
             }
         }
-        if progress.listeners == 0 && self.context.seats().are_closed() && !*is_closed_sent {
+        if progress.listeners == 0 && self.context.listeners().are_closed() && !*is_closed_sent {
             *is_closed_sent = true;
-            self.say_closed();
+            self.send_closed();
         }
         next_check
     }
@@ -208,7 +208,7 @@ impl Watch {
     ///
     /// The server may have no way to return the error. The worker drains and exits, and the master
     /// replaces it. If there is a master, the queue is left to other workers.
-    fn hear_failure(&mut self, phase: &mut Phase) {
+    fn on_accept_failure(&mut self, phase: &mut DrainPhase) {
         if self.is_failure_handled {
             return;
         }
@@ -218,10 +218,10 @@ impl Watch {
         self.is_failure_handled = true;
         self.context.main_ended(MainEnd::Unable(error.one_line()));
         let queue = match &self.master {
-            Master::Alive(_) => Backlog::Leave,
-            Master::None | Master::Dead => Backlog::Serve,
+            MasterLink::Up(_) => Backlog::Leave,
+            MasterLink::None | MasterLink::Down => Backlog::Serve,
         };
-        self.begin(phase, self.grace, queue);
+        self.begin_drain(phase, self.grace, queue);
     }
 
     /// Ends blocking reads of silent clients.
@@ -229,17 +229,17 @@ impl Watch {
     /// Threads in such reads delay the stop and cannot see it.
     ///
     /// Returns when to check again.
-    fn end_silent_reads(&self, phase: &Phase, now: Instant) -> Option<Instant> {
-        let (Phase::Draining(drain) | Phase::Resolved(drain)) = phase else {
+    fn end_silent_reads(&self, phase: &DrainPhase, now: Instant) -> Option<Instant> {
+        let (DrainPhase::Draining(drain) | DrainPhase::Resolved(drain)) = phase else {
             return None;
         };
         let silent_until = |last_use, at| drain.silent_until(last_use, at);
-        self.context.intake().end_silent_reads(now, silent_until)
+        self.context.tracker().end_silent_reads(now, silent_until)
     }
 
     /// Logs shortages in accept. Returns when to check again.
     fn log_shortages(&mut self, now: Instant) -> Option<Instant> {
-        let facts = self.context.intake().shortages();
+        let facts = self.context.tracker().shortages();
         if facts.is_empty() {
             return None;
         }
@@ -261,21 +261,21 @@ impl Watch {
         let listener = self.context.name_of(addr);
         let shortage = Shortage { listener, stage };
         match (&self.master, &mut self.on_shortage) {
-            (Master::Alive(channel), _) => {
+            (MasterLink::Up(channel), _) => {
                 let _ = channel.send(&FromChild::Shortage(shortage).encode());
             }
-            (Master::None, Some(log)) => log(&shortage),
-            (Master::None | Master::Dead, _) => {
+            (MasterLink::None, Some(log)) => log(&shortage),
+            (MasterLink::None | MasterLink::Down, _) => {
                 let (slot, pid) = (self.context.slot(), std::process::id());
-                say(&format!("worker {slot} (pid {pid}) {shortage}"));
+                log_stderr(&format!("worker {slot} (pid {pid}) {shortage}"));
             }
         }
     }
 
     /// Returns the progress of the drain. A listener that an argument will take counts as open.
     fn progress(&self) -> Census {
-        let mut progress = self.context.intake().census();
-        progress.listeners += self.context.seats().awaited();
+        let mut progress = self.context.tracker().census();
+        progress.listeners += self.context.listeners().expected();
         progress
     }
 
@@ -283,8 +283,8 @@ impl Watch {
     ///
     /// When all workers have reported it, the master closes its sockets, and the kernel rejects late
     /// clients at once.
-    fn say_closed(&self) {
-        if let Master::Alive(channel) = &self.master {
+    fn send_closed(&self) {
+        if let MasterLink::Up(channel) = &self.master {
             let _ = channel.send(&FromChild::Closed.encode());
         }
     }
@@ -297,12 +297,12 @@ impl Watch {
             PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX)
         });
         let readable = PollFlags::POLLIN;
-        let waker = PollFd::new(self.bell.as_fd(), readable);
+        let waker = PollFd::new(self.waker.as_fd(), readable);
         let signals = PollFd::new(self.context.signals().as_fd(), readable);
         // Arrays, so that an idle worker does not allocate on this thread. Every wait, also an interrupted
         // one, is followed by a check of all sources.
         let _ = match &self.master {
-            Master::Alive(channel) => {
+            MasterLink::Up(channel) => {
                 let channel = PollFd::new(channel.as_fd(), readable);
                 match &self.master_process {
                     Some(process) => {
@@ -312,21 +312,21 @@ impl Watch {
                     None => poll(&mut [waker, signals, channel], timeout),
                 }
             }
-            Master::None | Master::Dead => poll(&mut [waker, signals], timeout),
+            MasterLink::None | MasterLink::Down => poll(&mut [waker, signals], timeout),
         };
     }
 
     /// Handles everything that has arrived.
-    fn hear(&mut self, phase: &mut Phase) {
-        self.bell.silence();
-        self.hear_main(phase);
+    fn handle_events(&mut self, phase: &mut DrainPhase) {
+        self.waker.silence();
+        self.on_main_ended(phase);
         // The `drain` frame comes before the SIGTERM that the master also sends: it has the budget.
-        self.hear_master(phase);
+        self.on_master_frame(phase);
         let context = Arc::clone(&self.context);
         for received in context.signals().received() {
             // The frame may have arrived just now, together with the signal.
-            self.hear_master(phase);
-            self.begin(phase, self.grace, Backlog::Serve);
+            self.on_master_frame(phase);
+            self.begin_drain(phase, self.grace, Backlog::Serve);
             let (first, last) = (received.first, received.last);
             match self.escalation.signals(received.signal, first, last) {
                 StopSignal::Graceful => {}
@@ -339,18 +339,18 @@ impl Watch {
     ///
     /// The queue is left to the replacement. In single-process mode nothing replaces the process, so it
     /// runs as long as the program wants.
-    fn hear_main(&self, phase: &mut Phase) {
+    fn on_main_ended(&self, phase: &mut DrainPhase) {
         match self.master {
-            Master::Alive(_) | Master::Dead if self.context.has_main_ended() => {
-                self.begin(phase, self.grace, Backlog::Leave);
+            MasterLink::Up(_) | MasterLink::Down if self.context.has_main_ended() => {
+                self.begin_drain(phase, self.grace, Backlog::Leave);
             }
-            Master::Alive(_) | Master::Dead | Master::None => {}
+            MasterLink::Up(_) | MasterLink::Down | MasterLink::None => {}
         }
     }
 
-    fn hear_master(&mut self, phase: &mut Phase) {
+    fn on_master_frame(&mut self, phase: &mut DrainPhase) {
         loop {
-            let Master::Alive(channel) = &self.master else {
+            let MasterLink::Up(channel) = &self.master else {
                 return;
             };
             let frame = match channel.receive() {
@@ -359,10 +359,10 @@ impl Watch {
                 ReceivedFrame::TooLong | ReceivedFrame::Descriptors => continue,
                 // Read the last frames of a dead master before its death is handled.
                 ReceivedFrame::Nothing if !self.is_master_dead() => return,
-                ReceivedFrame::Nothing | ReceivedFrame::End => return self.master_died(phase),
+                ReceivedFrame::Nothing | ReceivedFrame::End => return self.on_master_death(phase),
             };
             match FromMaster::decode(&frame) {
-                Some(FromMaster::Drain { budget, queue }) => self.begin(phase, budget, queue),
+                Some(FromMaster::Drain { budget, queue }) => self.begin_drain(phase, budget, queue),
                 Some(FromMaster::Welcome { grace, .. }) => self.grace = grace,
                 // This version writes no log files, and skips frames that it does not know.
                 Some(FromMaster::ReopenLogs) | None => {}
@@ -376,40 +376,40 @@ impl Watch {
             .is_some_and(|process| process.has_ended())
     }
 
-    fn master_died(&mut self, phase: &mut Phase) {
-        self.master = Master::Dead;
+    fn on_master_death(&mut self, phase: &mut DrainPhase) {
+        self.master = MasterLink::Down;
         let process = self.master_process.take();
-        self.is_master_gone = process.is_some_and(|process| process.ends_within(MOMENT.into()));
-        self.say_alone();
+        self.is_master_gone = process.is_some_and(|process| process.ends_within(EXIT_PAUSE.into()));
+        self.log_orphaned();
         // Start the hook before the drain: a `main` that returns quickly waits for a running hook.
         self.run_hook();
-        self.begin(phase, self.grace, Backlog::Serve);
-        self.is_death_untold = self.process == Process::Own;
+        self.begin_drain(phase, self.grace, Backlog::Serve);
+        self.is_termination_pending = self.process == MonitorHost::Process;
     }
 
     /// Begins the drain, unless it has already begun.
-    fn begin(&self, phase: &mut Phase, budget: Duration, queue: Backlog) {
-        if !matches!(phase, Phase::Serving) {
+    fn begin_drain(&self, phase: &mut DrainPhase, budget: Duration, queue: Backlog) {
+        if !matches!(phase, DrainPhase::Serving) {
             return;
         }
         let drain = Drain::new(Instant::now(), budget);
         self.context.shutdown().begin(drain.deadline);
-        self.context.intake().begin_drain(net::DrainOrder {
-            until: drain.half(),
+        self.context.tracker().begin_drain(net::DrainOrder {
+            until: drain.accept_until(),
             leaves_queue: queue == Backlog::Leave,
             frees_address: self.is_master_gone,
         });
-        *phase = Phase::Draining(drain);
+        *phase = DrainPhase::Draining(drain);
     }
 
     /// Logs that the master died, because no master can log it. An in-process worker logs nothing.
-    fn say_alone(&self) {
+    fn log_orphaned(&self) {
         match self.process {
-            Process::Guest => {}
-            Process::Own => {
+            MonitorHost::Test => {}
+            MonitorHost::Process => {
                 let slot = self.context.slot();
                 let pid = std::process::id();
-                say(&format!(
+                log_stderr(&format!(
                     "worker {slot} (pid {pid}): master process died; draining"
                 ));
             }
@@ -420,21 +420,21 @@ impl Watch {
         let Some(hook) = self.on_master_death.take() else {
             return;
         };
-        let waker = Arc::clone(&self.bell);
+        let waker = Arc::clone(&self.waker);
         let (slot, pid) = (self.context.slot(), std::process::id());
-        let log_error = move |text: &str| say(&format!("worker {slot} (pid {pid}): {text}"));
+        let log_error = move |text: &str| log_stderr(&format!("worker {slot} (pid {pid}): {text}"));
         self.context
-            .farewell()
-            .say(hook, log_error, move || waker.ring());
+            .master_death_hook()
+            .run(hook, log_error, move || waker.ring());
     }
 
     /// Sends SIGTERM to this process after the master died.
     ///
     /// It is for programs that only handle signals. The default action ends the process, so this waits
     /// for the hook, at most until half of the budget.
-    fn pass_the_death_on(&mut self, half: Instant, now: Instant) {
-        if self.is_death_untold && (!self.context.farewell().is_running() || now >= half) {
-            self.is_death_untold = false;
+    fn forward_termination(&mut self, half: Instant, now: Instant) {
+        if self.is_termination_pending && (!self.context.master_death_hook().is_running() || now >= half) {
+            self.is_termination_pending = false;
             process::terminate_self();
         }
     }
@@ -451,7 +451,7 @@ impl Watch {
             process::exit_now(0);
         }
         let grace = prefork_options::duration::format(self.grace);
-        say(&format!(
+        log_stderr(&format!(
             "worker {slot} (pid {pid}) did not finish within shutdown_grace_period ({grace}); exiting"
         ));
         process::exit_now(TIMED_OUT)
@@ -459,7 +459,7 @@ impl Watch {
 }
 
 /// Writes a log line to stderr, without the master.
-fn say(text: &str) {
+fn log_stderr(text: &str) {
     let line = format!("prefork: {}\n", text.escape_debug());
     let _ = stderr::write_now(line.as_bytes());
 }

@@ -11,38 +11,38 @@ use crate::hook::{LastHook, contain};
 
 /// The state of the hook.
 #[derive(Debug, Default)]
-pub(super) struct Farewell {
-    state: Mutex<State>,
+pub(super) struct MasterDeathHook {
+    state: Mutex<HookState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum HookState {
     /// The hook has not started, or there is none.
     #[default]
-    Quiet,
+    Idle,
     Running,
     Done,
 }
 
-impl Farewell {
+impl MasterDeathHook {
     /// Starts the hook on its own thread.
     ///
     /// `log_error` gets an error of the hook or of the start of its thread. `on_done` is called after
     /// the hook has returned.
-    pub(super) fn say(
+    pub(super) fn run(
         self: &Arc<Self>,
         hook: LastHook,
         log_error: impl Fn(&str) + Copy + Send + 'static,
         on_done: impl FnOnce() + Send + 'static,
     ) {
-        self.set(State::Running);
+        self.set(HookState::Running);
         let this = Arc::clone(self);
         let run_hook = move || {
             if let Err(error) = contain(hook) {
                 log_error(&format!("hook on_master_death failed: {error}"));
             }
-            this.set(State::Done);
+            this.set(HookState::Done);
             on_done();
         };
         let builder = thread::Builder::new().name("prefork-hook".to_owned());
@@ -50,18 +50,18 @@ impl Farewell {
             log_error(&format!(
                 "cannot start the thread for hook on_master_death: {error}"
             ));
-            self.set(State::Done);
+            self.set(HookState::Done);
         }
     }
 
     pub(super) fn is_running(&self) -> bool {
-        *self.state() == State::Running
+        *self.state() == HookState::Running
     }
 
     /// Waits until a running hook has returned, at most until the deadline.
     pub(super) fn wait(&self, deadline: Option<Instant>) {
         let mut state = self.state();
-        while *state == State::Running {
+        while *state == HookState::Running {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             state = match left {
                 Some(left) if left.is_zero() => return,
@@ -77,12 +77,12 @@ impl Farewell {
         }
     }
 
-    fn set(&self, state: State) {
+    fn set(&self, state: HookState) {
         *self.state() = state;
         self.changed.notify_all();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HookState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

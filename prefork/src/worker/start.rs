@@ -9,11 +9,11 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use socket2::{SockRef, Type};
 
-use super::agree::Offered;
-use super::context::{Context, Declared, OnShortage, Parts, cannot};
-use super::latch::Latched;
+use super::agree::OfferedListener;
+use super::context::{Context, BodySpec, OnShortage, ContextParts, cannot};
+use super::child_env::ChildEnv;
 use super::shutdown;
-use super::watch::Process;
+use super::monitor::MonitorHost;
 use crate::channel::{
     Channel, FromChild, FromMaster, MainEnd, ChildRole, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,
 };
@@ -30,7 +30,7 @@ use crate::tls::Handed;
 const TERMINAL: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// The grace period until the `welcome` frame was read.
-const GRACE: Duration = Duration::from_secs(5);
+const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(5);
 
 impl Context {
     /// Makes this process a worker of the master that set the variables.
@@ -40,12 +40,12 @@ impl Context {
     /// # Errors
     /// The variables or descriptors are not those of a master, the arguments of `main` do not fit the
     /// listeners, `init` failed, or a system call failed.
-    pub(crate) fn of_child(
-        child_env: &Latched,
+    pub(crate) fn from_env(
+        child_env: &ChildEnv,
         init: Option<Init>,
         on_master_death: Option<LastHook>,
-        declare: impl FnOnce(&[Offered<'_>], bool) -> Result<Declared, Error>,
-    ) -> Result<(Arc<Self>, Declared), Error> {
+        declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
+    ) -> Result<(Arc<Self>, BodySpec), Error> {
         let wrong = |reason| Error::Role {
             variable: ROLE_VARIABLE,
             reason,
@@ -55,7 +55,7 @@ impl Context {
         let InheritedFds { listeners, tls } = inherit(|name| child_env.get(name))?;
         let channel = adopt_channel(&marker, listeners.len()).map_err(wrong)?;
         let channel = Arc::new(channel);
-        let child = Child {
+        let child = InheritedRole {
             slot: marker.slot,
             listeners,
             channel: Arc::clone(&channel),
@@ -79,10 +79,10 @@ impl Context {
         grace: Duration,
         threads: NonZeroUsize,
         tls: Option<Handed>,
-        declared: &Declared,
+        declared: &BodySpec,
         on_shortage: OnShortage,
     ) -> Result<Arc<Self>, Error> {
-        let parts = Parts {
+        let parts = ContextParts {
             slot: 0,
             listeners: bound.into_iter().map(InheritedListener::from).collect(),
             master: None,
@@ -92,34 +92,34 @@ impl Context {
             own_signals: &TERMINAL,
             on_master_death: None,
             on_shortage: Some(on_shortage),
-            process: Process::Own,
+            process: MonitorHost::Process,
         };
-        Self::install(parts, declared)
+        Self::start(parts, declared)
     }
 
-    fn install(parts: Parts, declared: &Declared) -> Result<Arc<Self>, Error> {
+    fn start(parts: ContextParts, declared: &BodySpec) -> Result<Arc<Self>, Error> {
         let (context, monitor) = Self::build(parts, declared)?;
         context.become_current()?;
         let started = monitor.start();
         started.map_err(cannot("start the monitor thread"))?;
         // From now on the monitor notices the master's death and lets `main` finish.
         outlive_parent().map_err(cannot("clear its parent-death signal (prctl)"))?;
-        if declared.takes_termination || shutdown::has_asked() {
-            context.take_termination();
+        if declared.handles_sigterm || shutdown::has_asked() {
+            context.handle_sigterm();
         }
         Ok(context)
     }
 }
 
 /// What the master passed to a child that is not a worker yet.
-struct Child {
+struct InheritedRole {
     slot: usize,
     listeners: Vec<InheritedListener>,
     channel: Arc<Channel>,
     tls: Option<OwnedFd>,
 }
 
-impl Child {
+impl InheritedRole {
     /// Makes this process the worker.
     ///
     /// # Errors
@@ -128,12 +128,12 @@ impl Child {
         self,
         init: Option<Init>,
         on_master_death: Option<LastHook>,
-        declare: impl FnOnce(&[Offered<'_>], bool) -> Result<Declared, Error>,
-    ) -> Result<(Arc<Context>, Declared), Error> {
-        let offered: Vec<Offered<'_>> = self
+        declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
+    ) -> Result<(Arc<Context>, BodySpec), Error> {
+        let offered: Vec<OfferedListener<'_>> = self
             .listeners
             .iter()
-            .map(|listener| Offered::of(&listener.info))
+            .map(|listener| OfferedListener::of(&listener.info))
             .collect();
         let declared = declare(&offered, self.tls.is_some())?;
         sys::process::name_after_role(&format!("worker {}", self.slot));
@@ -141,7 +141,7 @@ impl Child {
             .map_err(cannot("catch the terminal's signals (sigaction)"))?;
         let hello = FromChild::Hello {
             protocol: PROTOCOL,
-            announces_ready: declared.announces_ready,
+            announces_ready: declared.notifies_ready,
             listeners: declared.listeners.clone(),
         };
         // If the master is already dead, the monitor sees the end of the channel.
@@ -149,9 +149,9 @@ impl Child {
         // Before the monitor thread exists.
         hook::begin(init, hook::Role::worker(self.slot))?;
         // After `init`, which may have set a panic hook: that hook is called too.
-        super::last_words::install(&self.channel);
+        super::panic_hook::install(&self.channel);
         let (grace, threads) = read_welcome(&self.channel);
-        let parts = Parts {
+        let parts = ContextParts {
             slot: self.slot,
             listeners: self.listeners,
             grace,
@@ -161,9 +161,9 @@ impl Child {
             own_signals: &[],
             on_master_death,
             on_shortage: None,
-            process: Process::Own,
+            process: MonitorHost::Process,
         };
-        Ok((Context::install(parts, &declared)?, declared))
+        Ok((Context::start(parts, &declared)?, declared))
     }
 }
 
@@ -193,7 +193,7 @@ fn adopt_channel(marker: &ChildRole, listeners: usize) -> Result<Channel, String
 ///
 /// The master wrote it before it started this process.
 fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize) {
-    const DEFAULTS: (Duration, NonZeroUsize) = (GRACE, NonZeroUsize::MIN);
+    const DEFAULTS: (Duration, NonZeroUsize) = (DEFAULT_GRACE_PERIOD, NonZeroUsize::MIN);
     match channel.receive() {
         ReceivedFrame::Frame(frame) => match FromMaster::decode(&frame) {
             Some(FromMaster::Welcome { grace, threads }) => (grace, threads),

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::context::{Context, Declared, Parts, cannot};
-use super::watch::Process;
+use super::context::{Context, BodySpec, ContextParts, cannot};
+use super::monitor::MonitorHost;
 use super::worker::Worker;
 use crate::channel::{Channel, FromChild, FromMaster, Backlog, ReceivedFrame};
 use crate::error::Error;
@@ -22,23 +22,23 @@ use crate::tls::Handed;
 ///
 /// To the worker, dropping it is the death of the master.
 #[derive(Debug)]
-pub struct Guest {
+pub struct InProcessWorker {
     context: Arc<Context>,
     channel: Channel,
 }
 
-const DOING: &str = "start the in-process worker";
+const STARTING: &str = "start the in-process worker";
 
 /// What an in-process worker reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum WorkerEvent {
     /// It is ready.
     Ready,
     /// It has closed its listeners.
     Closed,
 }
 
-impl Guest {
+impl InProcessWorker {
     /// Creates a worker in slot 0 with these named listeners, all without TLS.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Guest {
             })
         };
         let listeners: io::Result<_> = listeners.into_iter().map(plain).collect();
-        Self::of(listeners.map_err(cannot(DOING))?, grace, None)
+        Self::of(listeners.map_err(cannot(STARTING))?, grace, None)
     }
 
     /// Creates a worker in slot 0 from what a master passes to a worker.
@@ -68,19 +68,19 @@ impl Guest {
         grace: Duration,
         tls: Option<Handed>,
     ) -> Result<Self, Error> {
-        let cannot = cannot(DOING);
+        let cannot = cannot(STARTING);
         for listener in &listeners {
             let socket = SockRef::from(&listener.fd);
             socket.set_nonblocking(true).map_err(&cannot)?;
         }
         // As if `main` had an argument for each listener.
         let infos = listeners.iter().map(|listener| &listener.info);
-        let declared = Declared {
+        let declared = BodySpec {
             listeners: infos.map(|info| info.name.clone()).collect(),
-            ..Declared::default()
+            ..BodySpec::default()
         };
         let (master, child) = Channel::pair().map_err(&cannot)?;
-        let parts = Parts {
+        let parts = ContextParts {
             slot: 0,
             listeners,
             master: Some(Arc::new(child)),
@@ -90,7 +90,7 @@ impl Guest {
             own_signals: &[],
             on_master_death: None,
             on_shortage: None,
-            process: Process::Guest,
+            process: MonitorHost::Test,
         };
         let (context, monitor) = Context::build(parts, &declared)?;
         monitor.start().map_err(&cannot)?;
@@ -110,7 +110,7 @@ impl Guest {
     /// During the call, `worker()`, `shutdown()` and `ready()` on this thread refer to this worker.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
         let worker = Worker::new(Arc::clone(&self.context));
-        self.context.host(|| body(worker))
+        self.context.enter(|| body(worker))
     }
 
     /// Asks the worker to drain, as a master does in a stop.
@@ -124,17 +124,17 @@ impl Guest {
     }
 
     /// Simulates the death of the master.
-    pub fn die(&self) {
+    pub fn kill_master(&self) {
         self.channel.close();
     }
 
     /// Returns what the worker reported since the last call, and never waits.
-    pub fn heard(&self) -> Vec<Word> {
+    pub fn events(&self) -> Vec<WorkerEvent> {
         let mut events = Vec::new();
         while let ReceivedFrame::Frame(frame) = self.channel.receive() {
             match FromChild::decode(&frame) {
-                Some(FromChild::Ready) => events.push(Word::Ready),
-                Some(FromChild::Closed) => events.push(Word::Closed),
+                Some(FromChild::Ready) => events.push(WorkerEvent::Ready),
+                Some(FromChild::Closed) => events.push(WorkerEvent::Closed),
                 Some(
                     FromChild::Hello { .. }
                     | FromChild::Unready
@@ -159,11 +159,11 @@ mod tests {
 
     const GRACE: Duration = Duration::from_secs(30);
 
-    fn in_process_worker() -> (Guest, SocketAddr) {
+    fn in_process_worker() -> (InProcessWorker, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let listeners = vec![("http".to_owned(), listener)];
-        (Guest::new(listeners, GRACE).expect("descriptors"), addr)
+        (InProcessWorker::new(listeners, GRACE).expect("descriptors"), addr)
     }
 
     /// Echoes one byte on each connection, and returns the number of connections.
@@ -189,10 +189,10 @@ mod tests {
     }
 
     /// Waits for this number of events: the monitor thread may send them late.
-    fn wait_for_events(test_worker: &Guest, count: usize) -> Vec<Word> {
+    fn wait_for_events(test_worker: &InProcessWorker, count: usize) -> Vec<WorkerEvent> {
         let mut events = Vec::new();
         while events.len() < count {
-            events.extend(test_worker.heard());
+            events.extend(test_worker.events());
             thread::yield_now();
         }
         events
@@ -212,7 +212,7 @@ mod tests {
     /// Starts a thread per client, drains the worker, and returns what the clients read until the end.
     fn drain_with_clients(
         clients: &mut [TcpStream],
-        test_worker: &Guest,
+        test_worker: &InProcessWorker,
         budget: Duration,
     ) -> Vec<Vec<u8>> {
         test_worker.run(|worker| {
@@ -289,7 +289,7 @@ mod tests {
         assert!(clients.into_iter().all(is_answered));
         assert_eq!(
             wait_for_events(&test_worker, 2),
-            [Word::Ready, Word::Closed]
+            [WorkerEvent::Ready, WorkerEvent::Closed]
         );
         assert!(
             TcpStream::connect(addr).is_err(),
@@ -303,7 +303,7 @@ mod tests {
         thread::scope(|scope| {
             let body = scope.spawn(|| test_worker.run(|worker| echo(&worker)));
             // The first call of accept.
-            assert_eq!(wait_for_events(&test_worker, 1), [Word::Ready]);
+            assert_eq!(wait_for_events(&test_worker, 1), [WorkerEvent::Ready]);
             test_worker.drain(GRACE);
             assert_eq!(body.join().expect("the thread only echoes"), 0);
         });
@@ -352,7 +352,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let copy = listener.try_clone().expect("descriptors");
         let test_worker =
-            Guest::new(vec![("http".to_owned(), listener)], GRACE).expect("descriptors");
+            InProcessWorker::new(vec![("http".to_owned(), listener)], GRACE).expect("descriptors");
         test_worker.run(|worker| {
             let listener = worker
                 .listener("http")
@@ -396,7 +396,7 @@ mod tests {
         };
         let fd = listener.into();
         let inherited = InheritedListener { info, fd };
-        let test_worker = Guest::of(vec![inherited], GRACE, None).expect("descriptors");
+        let test_worker = InProcessWorker::of(vec![inherited], GRACE, None).expect("descriptors");
         test_worker.run(|worker| {
             let taken = [
                 worker.listener("https").map(drop),

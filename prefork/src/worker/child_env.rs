@@ -8,12 +8,12 @@ use crate::sys;
 
 /// The variables that a master set for this process.
 #[derive(Debug)]
-pub(crate) struct Latched {
+pub(crate) struct ChildEnv {
     /// A list, not a map: there are few, and reading them is part of the start-up time of a worker.
     variables: Vec<(&'static str, String)>,
 }
 
-impl Latched {
+impl ChildEnv {
     /// Returns the value of a variable.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         let mut variables = self.variables.iter();
@@ -24,56 +24,56 @@ impl Latched {
 
 /// The role according to the environment.
 #[derive(Debug)]
-enum Latch {
+enum EnvRole {
     /// The variables are not set: no master started this process.
     Unset,
     /// The variables were set for another process, and this process inherited them.
     OfAnother {
         pid: String,
     },
-    Child(Latched),
+    Child(ChildEnv),
 }
 
 /// Returns the variables that the master set for this process.
 ///
 /// The first call reads the variables and removes them from the environment, so that programs which
 /// this process starts do not take them for their own. Later calls return the same value.
-pub(crate) fn latched() -> Option<&'static Latched> {
-    match latch() {
-        Latch::Child(child_env) => Some(child_env),
-        Latch::Unset | Latch::OfAnother { .. } => None,
+pub(crate) fn child_env() -> Option<&'static ChildEnv> {
+    match env_role() {
+        EnvRole::Child(child_env) => Some(child_env),
+        EnvRole::Unset | EnvRole::OfAnother { .. } => None,
     }
 }
 
 /// Returns a warning if the variables were set for another process.
 pub(crate) fn role_warning() -> Option<String> {
-    match latch() {
-        Latch::OfAnother { pid } => Some(format!(
+    match env_role() {
+        EnvRole::OfAnother { pid } => Some(format!(
             "ignoring {ROLE_VARIABLE}: it is meant for another process (LISTEN_PID is {pid}, this is pid {})",
             std::process::id()
         )),
-        Latch::Unset | Latch::Child(_) => None,
+        EnvRole::Unset | EnvRole::Child(_) => None,
     }
 }
 
-fn latch() -> &'static Latch {
-    static LATCH: OnceLock<Latch> = OnceLock::new();
+fn env_role() -> &'static EnvRole {
+    static LATCH: OnceLock<EnvRole> = OnceLock::new();
     LATCH.get_or_init(read)
 }
 
-fn read() -> Latch {
+fn read() -> EnvRole {
     if std::env::var_os(ROLE_VARIABLE).is_none() {
-        return Latch::Unset;
+        return EnvRole::Unset;
     }
     let names = || VARIABLES.into_iter().chain([ROLE_VARIABLE]);
     let value = |name| Some((name, std::env::var_os(name)?.to_string_lossy().into_owned()));
     let variables = names().filter_map(value).collect();
     // A variable that cannot be removed stays. Other processes ignore it, because LISTEN_PID is not theirs.
     let _removed = sys::env::remove_all(names());
-    let child_env = Latched { variables };
+    let child_env = ChildEnv { variables };
     match child_env.get("LISTEN_PID") {
-        Some(pid) if is_of_another(&pid, &child_env) => Latch::OfAnother { pid },
-        _ => Latch::Child(child_env),
+        Some(pid) if is_of_another(&pid, &child_env) => EnvRole::OfAnother { pid },
+        _ => EnvRole::Child(child_env),
     }
 }
 
@@ -85,7 +85,7 @@ fn read() -> Latch {
 /// not this process either. Such a process must not become a master: the wrapper would start each of
 /// its workers again, without end. Two facts show such a wrapper: this process has the channel, which
 /// no worker passes on; or an ancestor has the pid and is not a worker.
-fn is_of_another(pid: &str, child_env: &Latched) -> bool {
+fn is_of_another(pid: &str, child_env: &ChildEnv) -> bool {
     let Ok(pid) = pid.parse::<u32>() else {
         return false;
     };

@@ -6,29 +6,29 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
 
-use super::{ArgError, Argument, ArgumentKind, Request, Worker};
+use super::{ArgError, Argument, ArgumentKind, ArgumentInfo, Worker};
 use crate::net::TlsListener;
 use crate::tls::Handed;
 
 /// The certificate from the master, or after the first use the configuration.
 #[derive(Debug)]
-pub(super) struct Tls {
-    handed: Mutex<Option<Handed>>,
+pub(super) struct TlsSource {
+    source: Mutex<Option<Handed>>,
     config: OnceLock<Arc<ServerConfig>>,
     /// Whether `main` has the configuration and may do handshakes on any listener.
     is_in_the_body: AtomicBool,
 }
 
-impl Tls {
+impl TlsSource {
     pub(super) fn new(source: Option<Handed>) -> Self {
         Self {
-            handed: Mutex::new(source),
+            source: Mutex::new(source),
             config: OnceLock::new(),
             is_in_the_body: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn is_in_the_body(&self) -> bool {
+    pub(super) fn body_does_tls(&self) -> bool {
         self.is_in_the_body.load(Ordering::Relaxed)
     }
 
@@ -40,7 +40,7 @@ impl Tls {
     /// The master passed no certificate, or one that this program cannot read.
     fn config(&self) -> Result<Arc<ServerConfig>, ArgError> {
         // Other threads wait on this lock for the configuration.
-        let mut source = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = self.config.get() {
             return Ok(Arc::clone(config));
         }
@@ -104,7 +104,7 @@ impl Worker {
     /// ```
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls_listener(&self, name: &str) -> Result<TlsListener, ArgError> {
-        self.context.take_termination();
+        self.context.handle_sigterm();
         let config = self.context.tls().config()?;
         let listener = self.context.listener(self.index_of(name)?)?;
         Ok(TlsListener::new(listener, config))
@@ -114,7 +114,7 @@ impl Worker {
 impl Argument for TlsListener {
     const KIND: ArgumentKind = ArgumentKind::TlsListener;
 
-    fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         let config = worker.context.tls().config()?;
         let listener = worker.context.listener(request.listener()?)?;
         Ok(Self::new(listener, config))
@@ -124,7 +124,7 @@ impl Argument for TlsListener {
 impl Argument for Arc<ServerConfig> {
     const KIND: ArgumentKind = ArgumentKind::TlsConfig;
 
-    fn from_worker(worker: &Worker, _request: &Request<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         worker.tls_config()
     }
 }

@@ -5,12 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One entry per listener.
 #[derive(Debug)]
-pub(super) struct Seats {
-    listeners: Mutex<Vec<Seat>>,
+pub(super) struct UntakenListeners {
+    listeners: Mutex<Vec<ListenerSlot>>,
 }
 
 #[derive(Debug)]
-enum Seat {
+enum ListenerSlot {
     /// Not taken yet.
     Free {
         fd: OwnedFd,
@@ -27,7 +27,7 @@ enum Seat {
 
 /// The result of taking a listener.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(super) enum TakeResult {
     Socket(OwnedFd),
     /// It was taken before.
     Already,
@@ -38,46 +38,46 @@ pub(super) enum Taken {
 /// How a listener is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taker {
-    Ours,
+    Managed,
     Raw,
 }
 
-impl Seats {
+impl UntakenListeners {
     pub(super) fn new(fds: impl IntoIterator<Item = (OwnedFd, bool)>) -> Self {
-        let free = |(fd, is_expected)| Seat::Free { fd, is_expected };
+        let free = |(fd, is_expected)| ListenerSlot::Free { fd, is_expected };
         Self {
             listeners: Mutex::new(fds.into_iter().map(free).collect()),
         }
     }
 
-    pub(super) fn take(&self, index: usize, taker: Taker) -> Taken {
+    pub(super) fn take(&self, index: usize, taker: Taker) -> TakeResult {
         let mut listeners = self.lock();
         let Some(listener) = listeners.get_mut(index) else {
-            return Taken::Closed;
+            return TakeResult::Closed;
         };
         let taken = match taker {
-            Taker::Ours => Seat::Taken,
-            Taker::Raw => Seat::TakenRaw,
+            Taker::Managed => ListenerSlot::Taken,
+            Taker::Raw => ListenerSlot::TakenRaw,
         };
-        match std::mem::replace(listener, Seat::Closed) {
-            Seat::Free { fd, .. } => {
+        match std::mem::replace(listener, ListenerSlot::Closed) {
+            ListenerSlot::Free { fd, .. } => {
                 *listener = taken;
-                Taken::Socket(fd)
+                TakeResult::Socket(fd)
             }
-            before @ (Seat::Taken | Seat::TakenRaw) => {
+            before @ (ListenerSlot::Taken | ListenerSlot::TakenRaw) => {
                 *listener = before;
-                Taken::Already
+                TakeResult::Already
             }
-            Seat::Closed => Taken::Closed,
+            ListenerSlot::Closed => TakeResult::Closed,
         }
     }
 
     /// The number of listeners that arguments of `main` have yet to take.
-    pub(super) fn awaited(&self) -> usize {
-        let is_expected = |listener: &&Seat| {
+    pub(super) fn expected(&self) -> usize {
+        let is_expected = |listener: &&ListenerSlot| {
             matches!(
                 listener,
-                Seat::Free {
+                ListenerSlot::Free {
                     is_expected: true,
                     ..
                 }
@@ -89,28 +89,28 @@ impl Seats {
     /// Notes that the argument for this listener was created or has failed.
     ///
     /// If it did not take the listener, a stop no longer waits for that.
-    pub(super) fn no_longer_awaits(&self, index: usize) {
-        if let Some(Seat::Free { is_expected, .. }) = self.lock().get_mut(index) {
+    pub(super) fn cancel_expected(&self, index: usize) {
+        if let Some(ListenerSlot::Free { is_expected, .. }) = self.lock().get_mut(index) {
             *is_expected = false;
         }
     }
 
     /// Closes the listeners that were not taken.
-    pub(super) fn close_free(&self) {
+    pub(super) fn close_untaken(&self) {
         for listener in self.lock().iter_mut() {
-            if let Seat::Free { .. } = listener {
-                *listener = Seat::Closed;
+            if let ListenerSlot::Free { .. } = listener {
+                *listener = ListenerSlot::Closed;
             }
         }
     }
 
     /// Whether no socket here can still accept. A `Listener` reports its own end.
     pub(super) fn are_closed(&self) -> bool {
-        let mut is_open = |listener: &Seat| matches!(listener, Seat::Free { .. } | Seat::TakenRaw);
+        let mut is_open = |listener: &ListenerSlot| matches!(listener, ListenerSlot::Free { .. } | ListenerSlot::TakenRaw);
         !self.lock().iter().any(&mut is_open)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Seat>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<ListenerSlot>> {
         self.listeners
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -121,43 +121,43 @@ impl Seats {
 mod tests {
     use super::*;
 
-    fn listeners(expected: &[bool]) -> Seats {
+    fn listeners(expected: &[bool]) -> UntakenListeners {
         let fd = || OwnedFd::from(std::fs::File::open("/dev/null").expect("the device exists"));
-        Seats::new(expected.iter().map(|&is_expected| (fd(), is_expected)))
+        UntakenListeners::new(expected.iter().map(|&is_expected| (fd(), is_expected)))
     }
 
     #[test]
     fn a_listener_is_taken_once() {
         let listeners = listeners(&[false]);
-        assert!(matches!(listeners.take(0, Taker::Ours), Taken::Socket(_)));
-        assert!(matches!(listeners.take(0, Taker::Raw), Taken::Already));
-        listeners.close_free();
-        assert!(matches!(listeners.take(0, Taker::Ours), Taken::Already));
+        assert!(matches!(listeners.take(0, Taker::Managed), TakeResult::Socket(_)));
+        assert!(matches!(listeners.take(0, Taker::Raw), TakeResult::Already));
+        listeners.close_untaken();
+        assert!(matches!(listeners.take(0, Taker::Managed), TakeResult::Already));
     }
 
     #[test]
     fn a_listener_with_an_argument_is_expected_until_it_is_taken() {
         let listeners = listeners(&[true, false]);
-        assert_eq!(listeners.awaited(), 1);
-        let _fd = listeners.take(0, Taker::Ours);
-        assert_eq!(listeners.awaited(), 0);
+        assert_eq!(listeners.expected(), 1);
+        let _fd = listeners.take(0, Taker::Managed);
+        assert_eq!(listeners.expected(), 0);
     }
 
     #[test]
     fn the_listener_of_a_failed_argument_is_not_expected() {
         let listeners = listeners(&[true]);
-        listeners.no_longer_awaits(0);
-        assert_eq!(listeners.awaited(), 0);
+        listeners.cancel_expected(0);
+        assert_eq!(listeners.expected(), 0);
         // The code may still take it.
-        assert!(matches!(listeners.take(0, Taker::Ours), Taken::Socket(_)));
+        assert!(matches!(listeners.take(0, Taker::Managed), TakeResult::Socket(_)));
     }
 
     #[test]
     fn a_raw_listener_is_never_seen_to_be_closed() {
         let listeners = listeners(&[false, false]);
         let _fd = listeners.take(0, Taker::Raw);
-        listeners.close_free();
+        listeners.close_untaken();
         assert!(!listeners.are_closed());
-        assert!(matches!(listeners.take(1, Taker::Ours), Taken::Closed));
+        assert!(matches!(listeners.take(1, Taker::Managed), TakeResult::Closed));
     }
 }
