@@ -312,7 +312,8 @@ pub use prefork_macros::main;
 pub use spawn::ChildCommand;
 #[cfg(unix)]
 pub use worker::{
-    ArgError, Argument, ArgumentKind, Ready, ArgumentInfo, Shutdown, Worker, ready, shutdown, worker,
+    ArgError, Argument, ArgumentInfo, ArgumentKind, Ready, Shutdown, Worker, ready, shutdown,
+    worker,
 };
 
 /// Items that the attribute expands to. Not a public API, and not stable.
@@ -322,8 +323,8 @@ pub mod __private {
     pub use crate::prefork::guest::guest;
     pub use crate::prefork::private::{run, take};
     pub use crate::runtime::Body;
+    pub use crate::worker::{ArgumentSpec, InProcessWorker, WorkerEvent};
     pub use crate::worker::{Describe, MainGuard, Returned};
-    pub use crate::worker::{InProcessWorker, ArgumentSpec, WorkerEvent};
 }
 
 /// Expands to the call that runs an async `main`. Needs feature `tokio`.

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use prefork_options::Prefix;
 
 use crate::config::{
-    Config, Configuration, Door, Environment, Options, Settled, settle, usable_cpus,
+    Config, Configuration, Environment, Options, Resolved, Source, resolve, usable_cpus,
 };
 use crate::error::{BadOption, Error};
 use crate::hook::{Failure, Hooks, Init, LastHook, Role, begin, contain};
@@ -28,7 +28,8 @@ use crate::spawn::CommandHook;
 use crate::supervisor::Readiness;
 use crate::sys::env::is_secure;
 use crate::worker::{
-    Context, BodySpec, MainGuard, ArgumentSpec, WantedArgument, Worker, child_env, set_pending, report_end, role_warning,
+    ArgumentSpec, BodySpec, Context, MainGuard, WantedArgument, Worker, child_env, report_end,
+    role_warning, set_pending,
 };
 use arguments::{declare, offered_by, oversights};
 use single::{leave_alone, serve_alone};
@@ -106,7 +107,7 @@ type Configure = Box<dyn FnMut(&mut Configuration) -> Result<(), Failure> + Send
 
 /// The result of reading all sources of options.
 struct Resolved {
-    settled: Settled,
+    settled: Resolved,
     environment: Environment,
     /// The log lines at the beginning of a start.
     warnings: Vec<String>,
@@ -137,7 +138,7 @@ impl Prefork {
 
     /// Records that the attribute calls the setters from now on.
     pub(crate) fn by_attribute(&mut self) {
-        self.options.door = Door::Attribute;
+        self.options.door = Source::Attribute;
     }
 
     /// Lets the master handle the signals of this process and set its name.
@@ -310,11 +311,11 @@ impl Prefork {
         };
         let mut options = self.options.clone();
         options.directory = std::env::current_dir().ok();
-        options.overlay(&environment);
+        options.apply_env(&environment);
         let mut configured = Ok(());
         // `configure` is not called if a value is invalid. It may set missing values and resolve
         // conflicts between options.
-        if let (true, Some(configure)) = (options.is_readable(), &mut self.configure) {
+        if let (true, Some(configure)) = (options.is_valid(), &mut self.configure) {
             let mut configuration = Configuration::new(options, environment.clone());
             configured = contain(|| configure(&mut configuration));
             options = configuration.into_options();
@@ -322,17 +323,17 @@ impl Prefork {
         let unused = if needs_runtime {
             None
         } else {
-            options.spare_threads()
+            options.drop_unused_threads()
         };
-        let mut settled = settle(options, &environment, usable_cpus);
-        settled.idle.extend(unused.clone());
+        let mut settled = resolve(options, &environment, usable_cpus);
+        settled.ignored.extend(unused.clone());
         let result = configured
             .map_err(|source| Error::Configure { source })
             .and_then(|()| settled.check());
         let warnings = role_warning().into_iter().chain(untrusted);
         let warnings = warnings
             .chain(environment.warning())
-            .chain(settled.overruled.clone())
+            .chain(settled.overridden.clone())
             .chain(unused)
             .collect();
         Resolved {
@@ -408,7 +409,7 @@ fn need_master(config: &Config) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Options(vec![BadOption {
-        place: config.places.workers.clone(),
+        place: config.labels.workers.clone(),
         reason: "0 means single-process mode: there is no master to start; use run".to_owned(),
     }]))
 }

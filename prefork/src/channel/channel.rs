@@ -251,7 +251,10 @@ mod tests {
                 .expect("space in the queue");
             child.send(&[b'x'; MAX_FRAME]).expect("space in the queue");
             assert_eq!(master.receive(), ReceivedFrame::TooLong);
-            assert_eq!(master.receive(), ReceivedFrame::Frame(vec![b'x'; MAX_FRAME]));
+            assert_eq!(
+                master.receive(),
+                ReceivedFrame::Frame(vec![b'x'; MAX_FRAME])
+            );
             assert_eq!(master.receive(), ReceivedFrame::Nothing);
         }
     }

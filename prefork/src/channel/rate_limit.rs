@@ -76,7 +76,12 @@ mod tests {
     #[test]
     fn forty_lines_about_shortages_a_minute_are_allowed_and_no_more() {
         let start = Instant::now();
-        is_limited_to(RateLimit::shortages(start), start, 40, Duration::from_mins(1));
+        is_limited_to(
+            RateLimit::shortages(start),
+            start,
+            40,
+            Duration::from_mins(1),
+        );
     }
 
     #[test]

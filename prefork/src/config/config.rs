@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use prefork_options::{Network, Pem, Prefix, Protocols, Window};
 
-use super::Endpoint;
+use super::ListenSpec;
 
 /// The effective value of each option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
-    pub(crate) listen: Vec<Endpoint>,
+    pub(crate) listen: Vec<ListenSpec>,
     /// 0 means single-process mode.
     pub(crate) workers: usize,
     pub(crate) network: Option<Network>,
@@ -30,14 +30,14 @@ pub(crate) struct Config {
     pub(crate) tls_alpn: Protocols,
     pub(crate) tls_client_ca: Option<Pem>,
     /// Not an option: the labels for errors found later.
-    pub(crate) places: Places,
+    pub(crate) labels: Labels,
 }
 
 /// Label for errors found after resolution: the variable that set the option, or the option's name.
 ///
 /// Such errors depend on the machine or on files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Places {
+pub(crate) struct Labels {
     pub(crate) listen: String,
     pub(crate) workers: String,
     pub(crate) tls_cert: String,

@@ -3,8 +3,8 @@
 //! The setters are generated from the table of options, for each that has a variable. There are none for options that are functions:
 //! a worker does not call `configure`, so it would not have them.
 
-use super::origin::Door;
-use super::{Environment, Options, Settings, settle, usable_cpus};
+use super::origin::Source;
+use super::{Environment, Options, Settings, resolve, usable_cpus};
 
 /// The options, as a [`configure`](crate::Prefork::configure) function gets them.
 ///
@@ -47,7 +47,7 @@ pub struct Configuration {
 
 impl Configuration {
     pub(crate) fn new(mut options: Options, environment: Environment) -> Self {
-        options.door = Door::Configure;
+        options.door = Source::Configure;
         Self {
             options,
             environment,
@@ -58,7 +58,7 @@ impl Configuration {
     ///
     /// Defaults and the changes made here are included. A port that is still missing is shown as 0.
     pub fn settings(&self) -> Settings {
-        let settled = settle(self.options.clone(), &self.environment, usable_cpus);
+        let settled = resolve(self.options.clone(), &self.environment, usable_cpus);
         Settings::new(settled.config)
     }
 

@@ -9,8 +9,8 @@ use std::ffi::{OsStr, OsString};
 use prefork_options::{Kind, Prefix, Row, TABLE, quote};
 
 use super::Options;
-use super::lookalike::{Lookalikes, printable};
-use super::variable::{EXPLAIN, Meaning, meaning};
+use super::env_var::{EXPLAIN, VarKind, classify};
+use super::unknown_vars::{UnknownVars, printable};
 use crate::error::BadOption;
 
 /// The variable of platforms for the number of workers. It has no prefix.
@@ -29,8 +29,8 @@ pub(crate) struct Environment {
     pub(super) port: Option<OsString>,
     /// Whether to print the configuration instead of starting.
     pub(crate) explains: bool,
-    lookalikes: Lookalikes,
-    mistakes: Vec<BadOption>,
+    unknown_vars: UnknownVars,
+    errors: Vec<BadOption>,
 }
 
 impl Environment {
@@ -65,7 +65,7 @@ impl Environment {
             ..Self::default()
         };
         for (name, value) in all {
-            this.sort(name, value);
+            this.classify(name, value);
         }
         let index = |row: &Row| TABLE.iter().position(|other| other.name == row.name);
         this.options.sort_by_key(|(row, _)| index(row));
@@ -87,7 +87,7 @@ impl Environment {
             .options
             .iter()
             .map(|(row, _)| prefix.variable(row.name));
-        let invalid = read.mistakes.iter().map(|error| error.place.clone());
+        let invalid = read.errors.iter().map(|error| error.place.clone());
         let platform = [
             (CONCURRENCY, read.concurrency.is_some()),
             (PORT, read.port.is_some()),
@@ -115,57 +115,59 @@ impl Environment {
         (trusted, warning)
     }
 
-    fn sort(&mut self, name: String, value: OsString) {
+    fn classify(&mut self, name: String, value: OsString) {
         let Some(rest) = self.prefix.strip(&name) else {
             let default = Prefix::default();
             let is_option = |rest| {
                 matches!(
-                    meaning(&default, rest, ""),
-                    Meaning::Option(_) | Meaning::Explain
+                    classify(&default, rest, ""),
+                    VarKind::Option(_) | VarKind::Explain
                 )
             };
             if default.strip(&name).is_some_and(is_option) {
-                self.lookalikes.not_read(name);
+                self.unknown_vars.add_wrong_prefix(name);
             }
             return;
         };
-        match meaning(&self.prefix, rest, &value.to_string_lossy()) {
-            Meaning::Option(row) => self.options.push((row, value)),
-            Meaning::Explain => self.switch(&name, &value),
-            Meaning::Near(near) => {
+        match classify(&self.prefix, rest, &value.to_string_lossy()) {
+            VarKind::Option(row) => self.options.push((row, value)),
+            VarKind::Explain => self.read_explain_flag(&name, &value),
+            VarKind::Misspelled(near) => {
                 let near = self.prefix.variable(near);
-                self.refuse(&name, format!("unknown option; did you mean {near}?"));
+                self.reject(&name, format!("unknown option; did you mean {near}?"));
             }
-            Meaning::Code(option) => {
+            VarKind::CodeOnly(option) => {
                 let reason = format!("`{option}` can only be set in code");
-                self.refuse(&name, reason);
+                self.reject(&name, reason);
             }
             // An error, because the operator expects this value to be used.
-            Meaning::Called(option) if self.prefix.is_default() => {
+            VarKind::Alias(option) if self.prefix.is_default() => {
                 let variable = self.prefix.variable(option);
-                self.refuse(&name, format!("unknown option; use {variable}"));
+                self.reject(&name, format!("unknown option; use {variable}"));
             }
             // No error: a program with its own prefix also has its own variables.
-            Meaning::Called(option) => {
+            VarKind::Alias(option) => {
                 let variable = self.prefix.variable(option);
-                self.lookalikes
-                    .unknown(name, Some(format!("did you mean {variable}?")));
+                self.unknown_vars
+                    .add_unknown(name, Some(format!("did you mean {variable}?")));
             }
-            Meaning::Instead(text) => self.lookalikes.unknown(name, Some(text.to_owned())),
-            Meaning::Unknown => self.lookalikes.unknown(name, None),
-            Meaning::Injected => self.lookalikes.injected(name),
+            VarKind::Unsupported(text) => {
+                self.unknown_vars.add_unknown(name, Some(text.to_owned()))
+            }
+            VarKind::Unknown => self.unknown_vars.add_unknown(name, None),
+            VarKind::PlatformInjected => self.unknown_vars.add_injected(name),
             // Set by a master for its children.
-            Meaning::Ours => {}
+            VarKind::Internal => {}
         }
     }
 
-    fn switch(&mut self, name: &str, value: &OsString) {
+    fn read_explain_flag(&mut self, name: &str, value: &OsString) {
         match value.to_str() {
             Some("1" | "true") => self.explains = true,
             Some("0" | "false") => {}
             _ => {
                 let shown = quote(&value.to_string_lossy());
-                self.refuse(
+                self.reject(
                     name,
                     format!("invalid {shown}: expected '1', 'true', '0' or 'false'"),
                 );
@@ -173,8 +175,8 @@ impl Environment {
         }
     }
 
-    fn refuse(&mut self, name: &str, reason: String) {
-        self.mistakes.push(BadOption {
+    fn reject(&mut self, name: &str, reason: String) {
+        self.errors.push(BadOption {
             place: printable(name),
             reason,
         });
@@ -187,28 +189,28 @@ impl Environment {
 
     /// The ignored variables, a line each.
     pub(super) fn ignored(&self) -> impl Iterator<Item = String> {
-        self.lookalikes.explained(&self.prefix)
+        self.unknown_vars.lines(&self.prefix)
     }
 
     /// One warning about the ignored variables for the log of a start.
     pub(crate) fn warning(&self) -> Option<String> {
-        self.lookalikes.warning(&self.prefix)
+        self.unknown_vars.warning(&self.prefix)
     }
 }
 
 impl Options {
     /// Adds the layer of the environment above the layer of the program.
-    pub(crate) fn overlay(&mut self, environment: &Environment) {
+    pub(crate) fn apply_env(&mut self, environment: &Environment) {
         for (row, value) in &environment.options {
             let variable = environment.prefix.variable(row.name);
             let text = value.to_str().ok_or_else(|| match row.kind {
                 // The operator may have set the key itself instead of its path.
                 Kind::Pem => "value is not valid UTF-8 (not shown: it may be a key)".to_owned(),
-                _ => not_text(value),
+                _ => not_utf8(value),
             });
             self.set_text(row.name, &variable, text);
         }
-        self.mistakes.extend(environment.mistakes.iter().cloned());
+        self.mistakes.extend(environment.errors.iter().cloned());
     }
 }
 
@@ -216,7 +218,7 @@ fn is_blank(value: &OsStr) -> bool {
     value.to_str().is_some_and(|text| text.trim().is_empty())
 }
 
-pub(super) fn not_text(value: &OsString) -> String {
+pub(super) fn not_utf8(value: &OsString) -> String {
     format!("{} is not valid UTF-8", quote(&value.to_string_lossy()))
 }
 
@@ -238,7 +240,7 @@ mod tests {
 
     fn errors(pairs: &[(&str, &str)]) -> Vec<String> {
         let mut options = Options::default();
-        options.overlay(&read("PREFORK", pairs));
+        options.apply_env(&read("PREFORK", pairs));
         options.mistakes.iter().map(ToString::to_string).collect()
     }
 
@@ -309,7 +311,7 @@ mod tests {
                 .collect();
             let environment = read(prefix, &pairs);
             let mut options = Options::default();
-            options.overlay(&environment);
+            options.apply_env(&environment);
             assert!(options.mistakes.is_empty(), "{:?}", options.mistakes);
             assert!(environment.options.is_empty(), "{environment:?}");
             assert_eq!(
@@ -336,7 +338,7 @@ mod tests {
         let key = OsString::from_vec(b"-----BEGIN PRIVATE KEY-----\nMC4C\n\xfc".to_vec());
         let pairs = [("PREFORK_TLS_KEY".into(), key)];
         let mut options = Options::default();
-        options.overlay(&Environment::read(Prefix::default(), pairs));
+        options.apply_env(&Environment::read(Prefix::default(), pairs));
         let [error] = options.mistakes.as_slice() else {
             panic!("not one error: {:?}", options.mistakes);
         };
@@ -344,7 +346,7 @@ mod tests {
             error.to_string(),
             "PREFORK_TLS_KEY: value is not valid UTF-8 (not shown: it may be a key)"
         );
-        assert!(options.tls_key.is_wanted(), "it does not count as missing");
+        assert!(options.tls_key.is_set(), "it does not count as missing");
     }
 
     #[test]
@@ -354,7 +356,7 @@ mod tests {
             OsString::from_vec(vec![b'4', 0xff]),
         );
         let mut options = Options::default();
-        options.overlay(&Environment::read(Prefix::default(), [pair]));
+        options.apply_env(&Environment::read(Prefix::default(), [pair]));
         assert_eq!(
             options.mistakes[0].to_string(),
             "PREFORK_WORKERS: '4\u{fffd}' is not valid UTF-8"
@@ -374,7 +376,7 @@ mod tests {
             ],
         );
         let mut options = Options::default();
-        options.overlay(&environment);
+        options.apply_env(&environment);
         assert_eq!(options.workers.origin().to_string(), "MYAPP_WORKERS");
         let ignored: Vec<String> = environment.ignored().collect();
         assert_eq!(
@@ -416,7 +418,7 @@ mod tests {
     fn with_another_prefix_the_names_of_other_servers_belong_to_the_program() {
         let own = read("MYAPP", &[("MYAPP_PROCESSES", "8"), ("MYAPP_PORT", "80")]);
         let mut options = Options::default();
-        options.overlay(&own);
+        options.apply_env(&own);
         assert!(options.mistakes.is_empty(), "{:?}", options.mistakes);
         assert_eq!(own.warning(), None);
         let explained: Vec<String> = own.ignored().collect();
@@ -444,8 +446,8 @@ mod tests {
             ("HOME", "/home/eve"),
         ]);
         let mut options = Options::default();
-        options.overlay(&environment);
-        assert!(options.mistakes.is_empty() && !options.tls_key.is_wanted());
+        options.apply_env(&environment);
+        assert!(options.mistakes.is_empty() && !options.tls_key.is_set());
         assert!(!environment.explains && environment.port.is_none());
         let warning = warning.expect("options are set");
         let named = "ignoring PREFORK_TLS_KEY, PREFORK_WORKER, PORT, PREFORK_EXPLAIN: ";

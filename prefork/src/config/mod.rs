@@ -6,30 +6,30 @@
 
 mod config;
 mod configuration;
-mod endpoint;
+mod display;
+mod env_var;
 mod environment;
-mod explain;
-mod lookalike;
-mod options;
+mod into_option;
+mod layers;
+mod listen;
 mod origin;
-mod platform;
-mod secure;
+mod platform_env;
+mod report;
+mod resolve;
 mod settings;
-mod settled;
 #[cfg(test)]
 mod tests;
-mod value;
-mod variable;
-mod written;
+mod tls;
+mod unknown_vars;
 
-pub(crate) use config::{Config, Places};
+pub(crate) use config::{Config, Labels};
 pub use configuration::Configuration;
-pub(crate) use endpoint::Endpoint;
+pub(crate) use display::OptionReport;
 pub(crate) use environment::Environment;
-pub(crate) use explain::explain;
-pub(crate) use options::Options;
-pub(crate) use origin::Door;
+pub use into_option::IntoOption;
+pub(crate) use layers::Options;
+pub(crate) use listen::ListenSpec;
+pub(crate) use origin::Source;
+pub(crate) use report::render;
+pub(crate) use resolve::{Resolved, resolve, usable_cpus};
 pub use settings::Settings;
-pub(crate) use settled::{Settled, settle, usable_cpus};
-pub use value::IntoOption;
-pub(crate) use written::InWords;

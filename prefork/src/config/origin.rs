@@ -7,7 +7,7 @@ use std::panic::Location;
 
 /// The part of the program that sets a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum Source {
     Attribute,
     #[default]
     Builder,
@@ -19,7 +19,7 @@ pub(crate) enum Door {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     Default,
-    Program(Door, &'static Location<'static>),
+    Program(Source, &'static Location<'static>),
     /// The name of an environment variable.
     Variable(String),
 }
@@ -29,19 +29,21 @@ impl Origin {
     ///
     /// For a value in the source code it is the option's name. A value of `configure` may come from
     /// elsewhere, such as a flag, so its label names `configure`.
-    pub(super) fn place(&self, option: &str) -> String {
+    pub(super) fn label(&self, option: &str) -> String {
         match self {
             Self::Variable(name) => name.clone(),
-            Self::Program(Door::Configure, _) => format!("configure: {option}"),
-            Self::Default | Self::Program(Door::Attribute | Door::Builder, _) => option.to_owned(),
+            Self::Program(Source::Configure, _) => format!("configure: {option}"),
+            Self::Default | Self::Program(Source::Attribute | Source::Builder, _) => {
+                option.to_owned()
+            }
         }
     }
 
     /// Whether the value is written in the program, or is a default.
     pub(super) fn is_declaration(&self) -> bool {
         match self {
-            Self::Default | Self::Program(Door::Attribute | Door::Builder, _) => true,
-            Self::Program(Door::Configure, _) | Self::Variable(_) => false,
+            Self::Default | Self::Program(Source::Attribute | Source::Builder, _) => true,
+            Self::Program(Source::Configure, _) | Self::Variable(_) => false,
         }
     }
 }
@@ -52,9 +54,9 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::Program(source, location) => {
                 let source = match source {
-                    Door::Attribute => "attribute",
-                    Door::Builder => "builder",
-                    Door::Configure => "configure",
+                    Source::Attribute => "attribute",
+                    Source::Builder => "builder",
+                    Source::Configure => "configure",
                 };
                 write!(f, "{source} at {}:{}", location.file(), location.line())
             }
@@ -65,7 +67,7 @@ impl fmt::Display for Origin {
 
 /// A value with its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Said<T> {
+pub(crate) struct Layer<T> {
     pub(crate) value: T,
     pub(crate) origin: Origin,
 }
@@ -73,67 +75,67 @@ pub(crate) struct Said<T> {
 /// The values of one option, one for each layer; the last one counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layers<T> {
-    said: Vec<Said<T>>,
+    layers: Vec<Layer<T>>,
     /// The labels of invalid values that no later layer replaced. Their errors are kept elsewhere.
-    unread: Vec<String>,
+    invalid: Vec<String>,
 }
 
 // A derived implementation would require `T: Default`.
 impl<T> Default for Layers<T> {
     fn default() -> Self {
         Self {
-            said: Vec::new(),
-            unread: Vec::new(),
+            layers: Vec::new(),
+            invalid: Vec::new(),
         }
     }
 }
 
 impl<T> Layers<T> {
     /// Label for an error of the option: the variable that set it, or the option's name.
-    pub(crate) fn place(&self, option: &str) -> String {
-        self.origin().place(option)
+    pub(crate) fn label(&self, option: &str) -> String {
+        self.origin().label(option)
     }
 
     /// Adds a layer, or replaces the last one if it has the same source.
-    pub(crate) fn say(&mut self, value: T, origin: Origin) {
-        let is_same_layer = |last: &Said<T>| match (&last.origin, &origin) {
+    pub(crate) fn push(&mut self, value: T, origin: Origin) {
+        let is_same_layer = |last: &Layer<T>| match (&last.origin, &origin) {
             (Origin::Program(last, _), Origin::Program(source, _)) => last == source,
             (Origin::Variable(last), Origin::Variable(name)) => last == name,
             (_, _) => false,
         };
-        self.said.pop_if(|last| is_same_layer(last));
-        self.said.push(Said { value, origin });
+        self.layers.pop_if(|last| is_same_layer(last));
+        self.layers.push(Layer { value, origin });
     }
 
     /// Records the label of an invalid value.
-    pub(super) fn note_mistake(&mut self, label: String) {
-        self.unread.push(label);
+    pub(super) fn mark_invalid(&mut self, label: String) {
+        self.invalid.push(label);
     }
 
     /// Removes the labels of the invalid values, which a later layer replaces.
-    pub(super) fn replace_unread(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.unread)
+    pub(super) fn clear_invalid(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.invalid)
     }
 
     /// Whether no invalid value counts.
     ///
     /// If one does, the intended value is unknown, and checks against other options would report wrong
     /// errors.
-    pub(super) fn is_known(&self) -> bool {
-        self.unread.is_empty()
+    pub(super) fn is_valid(&self) -> bool {
+        self.invalid.is_empty()
     }
 
     /// Whether the option is set, even if to an invalid value.
-    pub(super) fn is_wanted(&self) -> bool {
-        !self.unread.is_empty() || !self.said.is_empty()
+    pub(super) fn is_set(&self) -> bool {
+        !self.invalid.is_empty() || !self.layers.is_empty()
     }
 
-    pub(crate) fn last(&self) -> Option<&Said<T>> {
-        self.said.last()
+    pub(crate) fn last(&self) -> Option<&Layer<T>> {
+        self.layers.last()
     }
 
-    pub(crate) fn into_last(mut self) -> Option<Said<T>> {
-        self.said.pop()
+    pub(crate) fn into_last(mut self) -> Option<Layer<T>> {
+        self.layers.pop()
     }
 
     pub(crate) fn value(&self) -> Option<&T> {
@@ -154,8 +156,8 @@ impl<T> Layers<T> {
     }
 
     /// The layers that the last one overrides, the oldest first.
-    pub(crate) fn overridden(&self) -> &[Said<T>] {
-        self.said.split_last().map_or(&[], |(_, before)| before)
+    pub(crate) fn overridden(&self) -> &[Layer<T>] {
+        self.layers.split_last().map_or(&[], |(_, before)| before)
     }
 }
 
@@ -165,18 +167,18 @@ mod tests {
 
     #[track_caller]
     fn builder() -> Origin {
-        Origin::Program(Door::Builder, Location::caller())
+        Origin::Program(Source::Builder, Location::caller())
     }
 
     #[test]
     fn the_last_layer_counts_and_the_others_are_kept() {
         let mut layers = Layers::default();
-        layers.say(1, builder());
-        layers.say(2, builder());
-        layers.say(3, Origin::Variable("PREFORK_X".to_owned()));
+        layers.push(1, builder());
+        layers.push(2, builder());
+        layers.push(3, Origin::Variable("PREFORK_X".to_owned()));
         assert_eq!(layers.value(), Some(&3));
         assert_eq!(layers.origin().to_string(), "PREFORK_X");
-        assert_eq!(layers.place("x"), "PREFORK_X");
+        assert_eq!(layers.label("x"), "PREFORK_X");
         let before: Vec<i32> = layers
             .overridden()
             .iter()
@@ -188,12 +190,12 @@ mod tests {
     #[test]
     fn an_invalid_value_counts_until_it_is_replaced() {
         let mut layers = Layers::default();
-        layers.say(1, builder());
-        layers.note_mistake("PREFORK_X".to_owned());
-        assert!(!layers.is_known() && layers.is_wanted());
+        layers.push(1, builder());
+        layers.mark_invalid("PREFORK_X".to_owned());
+        assert!(!layers.is_valid() && layers.is_set());
         assert_eq!(layers.value(), Some(&1));
-        assert_eq!(layers.replace_unread(), ["PREFORK_X"]);
-        assert!(layers.is_known());
+        assert_eq!(layers.clear_invalid(), ["PREFORK_X"]);
+        assert!(layers.is_valid());
     }
 
     #[test]
@@ -201,7 +203,7 @@ mod tests {
         let layers = Layers::<u32>::default();
         assert_eq!((layers.value(), layers.origin()), (None, Origin::Default));
         assert_eq!(layers.overridden(), []);
-        assert_eq!(layers.place("x"), "x");
+        assert_eq!(layers.label("x"), "x");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prefork_options::{Network, Pem, Protocols, Window};
 
-use super::{Config, Endpoint};
+use super::{Config, ListenSpec};
 
 /// The effective values of the options, including defaults.
 #[derive(Debug, Clone)]
@@ -14,10 +14,10 @@ pub struct Settings {
 }
 
 /// Converts a value of the configuration to a type of the standard library.
-trait Shown {
+trait SettingValue {
     type As;
 
-    fn shown(&self) -> Self::As;
+    fn setting(&self) -> Self::As;
 }
 
 macro_rules! as_it_is {
@@ -34,42 +34,42 @@ macro_rules! as_it_is {
 
 as_it_is! { usize, u32, bool, Duration, NonZeroUsize }
 
-impl Shown for Vec<Endpoint> {
+impl SettingValue for Vec<ListenSpec> {
     type As = Vec<String>;
 
-    fn shown(&self) -> Vec<String> {
+    fn setting(&self) -> Vec<String> {
         self.iter().map(ToString::to_string).collect()
     }
 }
 
-impl Shown for Option<Network> {
+impl SettingValue for Option<Network> {
     type As = Option<String>;
 
-    fn shown(&self) -> Option<String> {
+    fn setting(&self) -> Option<String> {
         self.map(|network| network.to_string())
     }
 }
 
-impl Shown for Option<Pem> {
+impl SettingValue for Option<Pem> {
     type As = Option<String>;
 
-    fn shown(&self) -> Option<String> {
+    fn setting(&self) -> Option<String> {
         self.as_ref().map(ToString::to_string)
     }
 }
 
-impl Shown for Protocols {
+impl SettingValue for Protocols {
     type As = Vec<String>;
 
-    fn shown(&self) -> Vec<String> {
+    fn setting(&self) -> Vec<String> {
         self.names().to_vec()
     }
 }
 
-impl Shown for Window {
+impl SettingValue for Window {
     type As = Option<Duration>;
 
-    fn shown(&self) -> Option<Duration> {
+    fn setting(&self) -> Option<Duration> {
         match self {
             Self::Sliding(window) => Some(*window),
             Self::Forever => None,

@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::ListenerInfo;
 use super::target::{ResolvedTarget, resolve_targets};
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OwnSocket};
 use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
 
@@ -47,7 +47,7 @@ impl<'a> BindOptions<'a> {
         };
         Self {
             network: config.network,
-            label: &config.places.listen,
+            label: &config.labels.listen,
             sharing,
             timeout: IN_USE_TIMEOUT,
         }
@@ -78,7 +78,10 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// # Errors
 /// The first address that cannot be resolved or bound. Overlapping addresses are reported before
 /// any is bound.
-pub(crate) fn bind_all(endpoints: &[Endpoint], binding: BindOptions<'_>) -> Result<Vec<BoundListener>, Error> {
+pub(crate) fn bind_all(
+    endpoints: &[ListenSpec],
+    binding: BindOptions<'_>,
+) -> Result<Vec<BoundListener>, Error> {
     let targets = resolve_targets(endpoints, binding.network, binding.label)?;
     let give_up_at = Instant::now() + binding.timeout;
     let mut open: Vec<_> = endpoints.iter().zip(targets).enumerate().collect();
@@ -94,7 +97,7 @@ pub(crate) fn bind_all(endpoints: &[Endpoint], binding: BindOptions<'_>) -> Resu
 }
 
 fn bind_with_retry(
-    endpoint: &Endpoint,
+    endpoint: &ListenSpec,
     target: ResolvedTarget,
     sharing: Sharing,
     give_up_at: Instant,
@@ -261,7 +264,10 @@ fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, BindFailu
 ///
 /// # Errors
 /// None that a listening socket can have.
-pub(crate) fn set_blocking_modes(listeners: &mut [BoundListener], blocking: &[usize]) -> io::Result<()> {
+pub(crate) fn set_blocking_modes(
+    listeners: &mut [BoundListener],
+    blocking: &[usize],
+) -> io::Result<()> {
     for (index, bound) in listeners.iter_mut().enumerate() {
         bound.is_blocking = blocking.contains(&index);
         for socket in &bound.sockets {
@@ -368,10 +374,10 @@ mod tests {
         timeout: IN_USE_TIMEOUT,
     };
 
-    fn address(text: &str) -> Endpoint {
-        Endpoint {
+    fn address(text: &str) -> ListenSpec {
+        ListenSpec {
             name: "http".to_owned(),
-            ..Endpoint::of(text)
+            ..ListenSpec::of(text)
         }
     }
 
@@ -412,9 +418,9 @@ mod tests {
         let reserved = bind_one(dual, ReusePort::Off).expect("a free port");
         let port = local_addr(&reserved, dual.addr).expect("bound").port();
         let list = list.split(',').enumerate();
-        let list = list.map(|(index, text)| Endpoint {
+        let list = list.map(|(index, text)| ListenSpec {
             name: format!("l{index}"),
-            ..Endpoint::of(&text.replace('P', &port.to_string()))
+            ..ListenSpec::of(&text.replace('P', &port.to_string()))
         });
         bind_all(&list.collect::<Vec<_>>(), binding).expect("the addresses do not overlap")
     }
@@ -469,7 +475,7 @@ mod tests {
         let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let taken = holder.local_addr().expect("bound").port();
         let list = [format!("localhost:{taken}"), format!("a=127.0.0.1:{taken}")];
-        let list = list.map(|text| Endpoint::of(&text));
+        let list = list.map(|text| ListenSpec::of(&text));
         let error = bind_all(&list, SHARED).expect_err("the addresses are the same");
         // A bind would fail with 'address in use' (status 69) instead.
         assert_eq!(error.exit_code(), 78, "{error}");

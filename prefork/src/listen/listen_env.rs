@@ -13,7 +13,10 @@ pub(super) const TLS_VARIABLE: &str = "PREFORK_TLS";
 /// Returns the variables of `sd_listen_fds_with_names(3)` and of the addresses.
 ///
 /// The child itself writes `LISTEN_PID`: only it knows its pid before the exec.
-pub(crate) fn listen_env(listeners: &[BoundListener], tls: Option<RawFd>) -> Vec<(&'static str, String)> {
+pub(crate) fn listen_env(
+    listeners: &[BoundListener],
+    tls: Option<RawFd>,
+) -> Vec<(&'static str, String)> {
     let join = |separator: &str, text: &dyn Fn(&BoundListener) -> String| {
         let texts: Vec<String> = listeners.iter().map(text).collect();
         texts.join(separator)

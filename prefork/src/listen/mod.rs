@@ -2,17 +2,17 @@
 //!
 //! It knows sockets, names and variables. It does not know who accepts.
 
-mod listen_env;
 mod bind;
-mod inherit;
 mod info;
+mod inherit;
+mod listen_env;
 mod resolve;
 mod target;
 
-pub(crate) use listen_env::listen_env;
 pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
-pub(crate) use inherit::{InheritedFds, InheritedListener, inherit};
 pub(crate) use info::ListenerInfo;
+pub(crate) use inherit::{InheritedFds, InheritedListener, inherit};
+pub(crate) use listen_env::listen_env;
 pub(crate) use target::resolve_targets;
 
 /// All variables by which the master passes listeners to a worker.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use nix::net::if_::{if_indextoname, if_nametoindex};
 use prefork_options::{Network, host, network};
 
-use crate::config::Endpoint;
+use crate::config::ListenSpec;
 use crate::error::Error;
 
 /// Resolves the address of one listener.
@@ -14,7 +14,7 @@ use crate::error::Error;
 /// # Errors
 /// The host has no address in the network.
 pub(super) fn resolve_one(
-    endpoint: &Endpoint,
+    endpoint: &ListenSpec,
     network: Option<Network>,
 ) -> Result<SocketAddr, Error> {
     let listener = &endpoint.name;
@@ -33,7 +33,7 @@ pub(super) fn resolve_one(
 ///
 /// # Errors
 /// The resolver failed, the name has no address in the network, or the zone is not an interface.
-fn resolve(address: &Endpoint, network: Option<Network>) -> io::Result<SocketAddr> {
+fn resolve(address: &ListenSpec, network: Option<Network>) -> io::Result<SocketAddr> {
     if address.host.is_empty() {
         let unspecified = network::everywhere(network);
         return Ok(SocketAddr::new(unspecified, address.port));
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn ip(text: &str, network: Option<Network>) -> Option<String> {
-        let address = Endpoint::of(text);
+        let address = ListenSpec::of(text);
         resolve(&address, network).ok().map(|addr| addr.to_string())
     }
 
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn an_unknown_zone_is_an_error_that_names_it() {
         for zone in ["no-such-zone", "4294967295", "99999999999"] {
-            let address = Endpoint::of(&format!("http=[fe80::1%{zone}]:80"));
+            let address = ListenSpec::of(&format!("http=[fe80::1%{zone}]:80"));
             let error = resolve_one(&address, None).expect_err(zone);
             assert_eq!(error.exit_code(), 68);
             let text = error.paragraph();

@@ -8,7 +8,7 @@ use prefork_options::Network;
 use prefork_options::overlap;
 
 use super::resolve::resolve_one;
-use crate::config::Endpoint;
+use crate::config::ListenSpec;
 use crate::error::{BadOption, Error};
 
 /// The address of a listener, resolved and ready to bind.
@@ -28,7 +28,7 @@ pub(crate) struct ResolvedTarget {
 /// The first listener whose host has no address in the network, or all listeners that overlap an
 /// earlier one.
 pub(crate) fn resolve_targets(
-    endpoints: &[Endpoint],
+    endpoints: &[ListenSpec],
     network: Option<Network>,
     label: &str,
 ) -> Result<Vec<ResolvedTarget>, Error> {
@@ -52,7 +52,7 @@ pub(crate) fn resolve_targets(
 }
 
 /// Returns an error for each address that an earlier one overlaps. Port 0 never overlaps.
-fn overlaps(endpoints: &[Endpoint], addrs: &[SocketAddr]) -> Vec<String> {
+fn overlaps(endpoints: &[ListenSpec], addrs: &[SocketAddr]) -> Vec<String> {
     let mistake = |(index, &second): (usize, &SocketAddr)| {
         let mut before = addrs[..index].iter().enumerate();
         let (other, overlap) = before.find_map(|(other, &first)| {
@@ -72,7 +72,7 @@ fn overlaps(endpoints: &[Endpoint], addrs: &[SocketAddr]) -> Vec<String> {
 }
 
 /// Returns the listener as written, and after a host name also its address.
-fn display_address(endpoint: &Endpoint, addr: SocketAddr) -> String {
+fn display_address(endpoint: &ListenSpec, addr: SocketAddr) -> String {
     if endpoint.is_literal() {
         return endpoint.to_string();
     }
@@ -106,8 +106,8 @@ fn only_v6(addr: SocketAddr, all: &[SocketAddr], network: Option<Network>) -> Op
 mod tests {
     use super::*;
 
-    fn endpoints(text: &str) -> Vec<Endpoint> {
-        text.split(',').map(Endpoint::of).collect()
+    fn endpoints(text: &str) -> Vec<ListenSpec> {
+        text.split(',').map(ListenSpec::of).collect()
     }
 
     fn only(text: &str, network: Option<Network>) -> Vec<Option<bool>> {
@@ -190,7 +190,8 @@ mod tests {
     #[test]
     fn overlapping_addresses_are_an_error_of_what_set_the_list() {
         let list = endpoints("a=localhost:80,b=:80");
-        let error = resolve_targets(&list, None, "PREFORK_LISTEN").expect_err("the addresses overlap");
+        let error =
+            resolve_targets(&list, None, "PREFORK_LISTEN").expect_err("the addresses overlap");
         assert_eq!(error.exit_code(), 78);
         assert!(
             error

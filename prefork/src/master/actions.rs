@@ -8,14 +8,14 @@ use nix::sys::signal::Signal;
 
 use super::child::ChildProcess;
 use super::events::count_workers;
-use super::poller::Source;
 use super::orphans::OrphanReaper;
+use super::poller::Source;
 use super::{Level, LogLine, Master};
-use crate::channel::{Channel, FromMaster, ChildRole, Backlog, ROLE_VARIABLE};
+use crate::channel::{Backlog, Channel, ChildRole, FromMaster, ROLE_VARIABLE};
 use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{VARIABLES, listen_env};
-use crate::spawn::{SpawnRequest, SpawnError};
+use crate::spawn::{SpawnError, SpawnRequest};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
@@ -156,7 +156,9 @@ impl Master {
         if let Err(source) = self.watch(&child) {
             let _ = child.pidfd.signal(Signal::SIGKILL);
             // A tracer or an unresponsive file system can keep a killed process for any time.
-            child.pidfd.wait_until(Instant::now() + UNWATCHED_EXIT_TIMEOUT);
+            child
+                .pidfd
+                .wait_until(Instant::now() + UNWATCHED_EXIT_TIMEOUT);
             return Err(spawn_error("epoll_ctl")(source));
         }
         self.children.insert(id, child);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, ListenSpec};
 use crate::error::Error;
 use crate::listen::{BindOptions, BoundListener, bind_all};
 use crate::sys::bell::Bell;
@@ -34,7 +34,7 @@ pub(super) enum BindResult {
 /// The errors of [`bind_all`], or the error of a thread that could not be started.
 pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<BindResult, Error> {
     let binding = BindOptions::of(config);
-    if config.listen.iter().all(Endpoint::is_literal) {
+    if config.listen.iter().all(ListenSpec::is_literal) {
         let at_once = BindOptions {
             timeout: Duration::ZERO,
             ..binding
@@ -49,7 +49,7 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<BindResult, 
     let (sender, receiver) = sync_channel(1);
     let (endpoints, label, thread_waker) = (
         config.listen.clone(),
-        config.places.listen.clone(),
+        config.labels.listen.clone(),
         Arc::clone(&waker),
     );
     let (network, sharing, patience) = (binding.network, binding.sharing, binding.timeout);

@@ -99,7 +99,12 @@ impl ChildProcess {
     /// Collects all that is known about the exit.
     ///
     /// The log line, the hook of the replacement and the error of the master use it.
-    pub(super) fn exit_report(&self, status: ExitStatus, limits: ChildLimits, now: Instant) -> ExitReport {
+    pub(super) fn exit_report(
+        &self,
+        status: ExitStatus,
+        limits: ChildLimits,
+        now: Instant,
+    ) -> ExitReport {
         ExitReport {
             worker: (self.slot, self.pid),
             status,

@@ -305,7 +305,10 @@ impl Master {
     }
 
     fn log_traced(&mut self, id: ChildId) {
-        let held = self.children.get(&id).and_then(|child| TracedExit::of(child.pid));
+        let held = self
+            .children
+            .get(&id)
+            .and_then(|child| TracedExit::of(child.pid));
         if let Some(held) = held {
             self.log_unreaped(id, Level::Warn, &held.describe());
         }

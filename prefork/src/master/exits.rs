@@ -70,7 +70,14 @@ impl ExitHistory {
     /// Records that the process of this slot exited and is to be replaced.
     pub(super) fn exited(&mut self, slot: usize, pid: i32, how: String, line: String) {
         let pid = Some(pid);
-        self.slots.insert(slot, LastExit { pid, cause: how, line });
+        self.slots.insert(
+            slot,
+            LastExit {
+                pid,
+                cause: how,
+                line,
+            },
+        );
     }
 
     /// Records that no process could be started in this slot.
@@ -87,7 +94,9 @@ impl ExitHistory {
 
     /// The slot is filled again. Returns the process that it had before.
     pub(super) fn replaced(&mut self, slot: usize) -> Option<Predecessor> {
-        let LastExit { pid, cause: how, .. } = self.slots.remove(&slot)?;
+        let LastExit {
+            pid, cause: how, ..
+        } = self.slots.remove(&slot)?;
         Some(Predecessor { pid: pid?, how })
     }
 

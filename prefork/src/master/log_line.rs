@@ -187,7 +187,11 @@ impl LogLine<'static> {
         age: Duration,
         why: &str,
     ) -> Self {
-        let what = format!("{} after {}{why}", StatusDisplay(status), duration::rounded(age));
+        let what = format!(
+            "{} after {}{why}",
+            StatusDisplay(status),
+            duration::rounded(age)
+        );
         let mut line = Self::about_worker(level, worker, &what);
         line.fields.status = as_std(status);
         line.fields.signal = match status {
@@ -434,8 +438,14 @@ mod tests {
             number,
             core_dumped: false,
         };
-        assert_eq!(StatusDisplay(signal(9)).to_string(), "was killed by SIGKILL");
-        assert_eq!(StatusDisplay(signal(40)).to_string(), "was killed by signal 40");
+        assert_eq!(
+            StatusDisplay(signal(9)).to_string(),
+            "was killed by SIGKILL"
+        );
+        assert_eq!(
+            StatusDisplay(signal(40)).to_string(),
+            "was killed by signal 40"
+        );
         let code = StatusDisplay(ExitStatus::Code(0));
         assert_eq!(code.to_string(), "exited with status 0");
         let unknown = StatusDisplay(ExitStatus::Unknown);

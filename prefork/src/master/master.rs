@@ -8,12 +8,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 
-use super::child::{ChildProcess, ChildLimits};
+use super::child::{ChildLimits, ChildProcess};
 use super::commands::CommandReceiver;
 use super::exits::ExitHistory;
-use super::poller::{Poller, PollResult};
-use super::signal_repeats::SignalRepeats;
 use super::orphans::OrphanReaper;
+use super::poller::{PollResult, Poller};
+use super::signal_repeats::SignalRepeats;
 use super::{Callbacks, Log, teardown};
 use crate::config::Config;
 use crate::error::Error;
@@ -21,7 +21,9 @@ use crate::escalation::Escalation;
 use crate::hook::Hooks;
 use crate::listen::BoundListener;
 use crate::spawn::Spawner;
-use crate::supervisor::{Backoff, Cause, ChildId, FleetOutcome, Policy, Readiness, Supervisor, Window};
+use crate::supervisor::{
+    Backoff, Cause, ChildId, FleetOutcome, Policy, Readiness, Supervisor, Window,
+};
 use crate::sys::signals::SignalPipe;
 use crate::tls::Keeper;
 
@@ -179,7 +181,10 @@ impl Master {
     }
 
     pub(super) fn addrs(&self) -> Vec<(String, SocketAddr)> {
-        self.listeners.iter().map(BoundListener::named_addr).collect()
+        self.listeners
+            .iter()
+            .map(BoundListener::named_addr)
+            .collect()
     }
 
     pub(super) fn close_listeners(&mut self) {
@@ -258,7 +263,8 @@ impl Drop for Master {
         let outcome = self.supervisor.outcome();
         let is_given_up = |id: &ChildId| outcome.is_some_and(|o| o.unkillable.contains(id));
         let children = self.children.values();
-        let children: Vec<&ChildProcess> = children.filter(|child| !is_given_up(&child.id)).collect();
+        let children: Vec<&ChildProcess> =
+            children.filter(|child| !is_given_up(&child.id)).collect();
         for child in &children {
             let _ = child.pidfd.signal(Signal::SIGKILL);
         }

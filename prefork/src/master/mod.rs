@@ -3,36 +3,36 @@
 //! Mechanism only. `supervisor/` decides whether and when a child is started, asked to stop or
 //! killed; this module does it. One thread, no async runtime, no polling.
 
-mod log_backend;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod actions;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod binding;
 mod callbacks;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod child;
-#[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod teardown;
 mod commands;
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 mod elsewhere;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod exits;
-#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod events;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod exits;
 mod handle;
-mod log_line;
 mod log;
+mod log_backend;
+mod log_line;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod master;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod actions;
+mod orphans;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod poller;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod signal_repeats;
-#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod setup;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod orphans;
+mod signal_repeats;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod teardown;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod tracer;
 
@@ -40,9 +40,9 @@ pub(crate) use callbacks::{Callbacks, Unstarted};
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) use elsewhere::{Setup, WHY_THERE_IS_NONE, hold_signals, rehearse};
 pub use handle::Handle;
+pub(crate) use log::{Log, Logger};
 pub(crate) use log_line::describe_listeners;
 pub use log_line::{Level, LogLine};
-pub(crate) use log::{Log, Logger};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use master::Master;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]

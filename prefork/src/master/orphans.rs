@@ -150,7 +150,10 @@ mod tests {
         assert_eq!(reaper.next_check(start), start);
         reaper.check(&set([]), &set([]), |_| true, start);
         let soon = start + Duration::from_millis(1);
-        assert_eq!(reaper.next_check(soon), start + OrphanReaper::CHECK_INTERVAL);
+        assert_eq!(
+            reaper.next_check(soon),
+            start + OrphanReaper::CHECK_INTERVAL
+        );
         let late = start + Duration::from_secs(1);
         assert_eq!(reaper.next_check(late), late);
     }
@@ -217,7 +220,10 @@ mod tests {
         assert_eq!(reaper.deadline(start), None);
         let later = start + Duration::from_mins(1);
         reaper.check(&children, &workers, |_| true, later);
-        assert_eq!(reaper.deadline(later), Some(later + OrphanReaper::REAP_DELAY));
+        assert_eq!(
+            reaper.deadline(later),
+            Some(later + OrphanReaper::REAP_DELAY)
+        );
     }
 
     #[test]

@@ -14,13 +14,13 @@ use nix::sys::signal::Signal;
 use super::binding::{BindResult, bind};
 use super::commands::{CommandReceiver, pair};
 use super::master::MasterParts;
-use super::poller::{ListenerSocket, Poller, Source};
 use super::orphans::OrphanReaper;
+use super::poller::{ListenerSocket, Poller, Source};
 use super::{Callbacks, Handle, Level, Log, LogLine, Master, Unstarted};
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::listen::{BindOptions, BoundListener, bind_all, set_blocking_modes};
-use crate::spawn::{Program, Spawner, SpawnResources};
+use crate::spawn::{Program, SpawnResources, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::name_after_role;
@@ -254,7 +254,7 @@ fn check_fd_limit(config: &Config) -> Result<(), Error> {
     // A small fleet is not checked: the number of descriptors that are already open is not known.
     if need > 256 && u64::try_from(need).is_ok_and(|need| need > limit) {
         return Err(Error::Options(vec![BadOption {
-            place: config.places.workers.clone(),
+            place: config.labels.workers.clone(),
             reason: format!(
                 "{} workers need about {need} open files in the master, the limit is {limit} \
                  (`ulimit -n`)",

@@ -123,7 +123,10 @@ mod tests {
             let one = received(signal, 1, 7, at(after));
             assert_eq!(repeats.record(one, at(after)), None);
         }
-        assert_eq!(repeats.deadline(), Some(start + SignalRepeats::LOG_INTERVAL));
+        assert_eq!(
+            repeats.deadline(),
+            Some(start + SignalRepeats::LOG_INTERVAL)
+        );
         assert_eq!(repeats.next_due(at(999)), None);
         let all = Received {
             last: at(321),

@@ -7,7 +7,8 @@ use prefork_options::Prefix;
 use crate::config::Config;
 use crate::error::{BadOption, Error};
 use crate::worker::{
-    ArgumentKind, BodySpec, OfferedListener, WantedArgument, check_tls, assign, unused_certificate, untaken, needs_tls_config,
+    ArgumentKind, BodySpec, OfferedListener, WantedArgument, assign, check_tls, needs_tls_config,
+    untaken, unused_certificate,
 };
 
 /// The listeners of a configuration.

@@ -50,7 +50,8 @@ impl Prefork {
         &mut self,
         mut configure: impl FnMut(&mut Configuration) -> R + Send + 'static,
     ) -> &mut Self {
-        self.options.give("configure", Location::caller());
+        self.options
+            .record_callback("configure", Location::caller());
         self.configure = Some(Box::new(move |configuration| {
             configure(configuration).into_result()
         }));
@@ -119,7 +120,7 @@ impl Prefork {
         &mut self,
         init: impl FnOnce(Role) -> R + Send + 'static,
     ) -> &mut Self {
-        self.options.give("init", Location::caller());
+        self.options.record_callback("init", Location::caller());
         self.init = Some(Box::new(move |role| init(role).into_result()));
         self
     }
@@ -152,7 +153,8 @@ impl Prefork {
         &mut self,
         mut hook: impl FnMut(&ChildSpawned) -> R + Send + 'static,
     ) -> &mut Self {
-        self.options.give("on_child_spawn", Location::caller());
+        self.options
+            .record_callback("on_child_spawn", Location::caller());
         self.hooks.spawned = Some(Box::new(move |child| hook(child).into_result()));
         self
     }
@@ -181,7 +183,8 @@ impl Prefork {
         &mut self,
         mut hook: impl FnMut(&MasterReady) -> R + Send + 'static,
     ) -> &mut Self {
-        self.options.give("on_master_ready", Location::caller());
+        self.options
+            .record_callback("on_master_ready", Location::caller());
         self.hooks.ready = Some(Box::new(move |master| hook(master).into_result()));
         self
     }
@@ -214,7 +217,8 @@ impl Prefork {
         &mut self,
         mut hook: impl FnMut(&ChildRecovered) -> R + Send + 'static,
     ) -> &mut Self {
-        self.options.give("on_child_recover", Location::caller());
+        self.options
+            .record_callback("on_child_recover", Location::caller());
         self.hooks.recovered = Some(Box::new(move |child| hook(child).into_result()));
         self
     }
@@ -246,7 +250,8 @@ impl Prefork {
         &mut self,
         hook: impl FnOnce() -> R + Send + 'static,
     ) -> &mut Self {
-        self.options.give("on_master_death", Location::caller());
+        self.options
+            .record_callback("on_master_death", Location::caller());
         self.on_master_death = Some(Box::new(move || hook().into_result()));
         self
     }
@@ -274,7 +279,8 @@ impl Prefork {
         &mut self,
         mut producer: impl FnMut(&mut ChildCommand) -> R + Send + 'static,
     ) -> &mut Self {
-        self.options.give("child_producer", Location::caller());
+        self.options
+            .record_callback("child_producer", Location::caller());
         self.producer = Some(Box::new(move |command| {
             contain(|| producer(command).into_result())
         }));
@@ -313,7 +319,7 @@ impl Prefork {
     /// ```
     #[track_caller]
     pub fn logger(&mut self, logger: impl FnMut(&LogLine<'_>) + Send + 'static) -> &mut Self {
-        self.options.give("logger", Location::caller());
+        self.options.record_callback("logger", Location::caller());
         self.logger = Some(Box::new(logger));
         self
     }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::arguments::{declare, offered_by, oversights};
 use super::{Resolved, need_master};
-use crate::config::{Config, explain as explanation};
+use crate::config::{Config, render as explanation};
 use crate::error::Error;
 use crate::listen::resolve_targets;
 use crate::master::preflight;
@@ -20,7 +20,10 @@ use crate::worker::WantedArgument;
 ///
 /// # Errors
 /// The error that a start would return.
-pub(super) fn explain(startup: Resolved, wanted: Option<&[WantedArgument<'_>]>) -> Result<(), Error> {
+pub(super) fn explain(
+    startup: Resolved,
+    wanted: Option<&[WantedArgument<'_>]>,
+) -> Result<(), Error> {
     let Resolved {
         settled,
         environment,
@@ -62,7 +65,7 @@ struct Rehearsed {
 /// Performs the checks of a start, in its order.
 fn rehearse_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> Rehearsed {
     // Resolve only once: a resolver may take seconds, and may answer differently the next time.
-    let resolved = resolve_targets(&config.listen, config.network, &config.places.listen);
+    let resolved = resolve_targets(&config.listen, config.network, &config.labels.listen);
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let listeners = config.listen.iter().zip(all);
     let addresses = listeners.map(|(to, target)| {

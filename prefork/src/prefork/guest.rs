@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use prefork_options::Prefix;
 
 use super::Prefork;
-use crate::config::{Config, Environment, settle, usable_cpus};
+use crate::config::{Config, Environment, resolve, usable_cpus};
 use crate::error::Error;
 use crate::listen::{BindOptions, InheritedListener, bind_all};
 use crate::tls::Handed;
@@ -32,7 +32,7 @@ pub fn guest(mut prefork: Prefork) -> Result<InProcessWorker, Error> {
     // For addresses without a port.
     let any_port = [(OsString::from("PORT"), OsString::from("0"))];
     let platform = Environment::read(Prefix::default(), any_port);
-    let settled = settle(prefork.options, &platform, usable_cpus);
+    let settled = resolve(prefork.options, &platform, usable_cpus);
     settled.check()?;
     let (tls, _events) = Handed::by_itself(&settled.config, SystemTime::now())?;
     let config = on_loopback(settled.config);

@@ -5,20 +5,20 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::config::{Config, Settled};
+use crate::config::{Config, Resolved};
 use crate::error::{Error, Shortage, ShortageStage};
 use crate::listen::{BindOptions, bind_all, set_blocking_modes};
 use crate::master::{Log, LogLine, UNSUPPORTED, describe_listeners};
 use crate::tls::Handed;
-use crate::worker::{Context, BodySpec, OnShortage};
+use crate::worker::{BodySpec, Context, OnShortage};
 
 /// Sets `workers` to 0 if this system cannot run a master. Returns the warning about it.
-pub(super) fn leave_alone(settled: &mut Settled) -> Option<String> {
+pub(super) fn leave_alone(settled: &mut Resolved) -> Option<String> {
     let why = UNSUPPORTED?;
     let workers = std::mem::take(&mut settled.config.workers);
     let line = format!("ignoring workers = {workers}: {why}; serving with a single process");
     (workers > 0).then(|| {
-        settled.idle.push(line.clone());
+        settled.ignored.push(line.clone());
         line
     })
 }

@@ -3,15 +3,15 @@
 //! Knows processes; does not know why one is started or what it does.
 
 mod command;
+mod private_env;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod program;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod spawner;
-mod private_env;
 
 pub use command::ChildCommand;
 pub(crate) use command::CommandHook;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use program::Program;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-pub(crate) use spawner::{SpawnRequest, SpawnError, Spawner, SpawnResources};
+pub(crate) use spawner::{SpawnError, SpawnRequest, SpawnResources, Spawner};

@@ -94,7 +94,10 @@ const BLOCKED: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 impl Spawner {
     pub(crate) fn new(tools: SpawnResources, producer: Option<CommandHook>) -> Self {
-        Self { resources: tools, producer }
+        Self {
+            resources: tools,
+            producer,
+        }
     }
 
     pub(crate) fn take_command_hook(&mut self) -> Option<CommandHook> {
@@ -207,7 +210,10 @@ mod tests {
     use crate::sys::exit_status::ExitStatus;
 
     fn with_tools(producer: Option<CommandHook>) -> Spawner {
-        Spawner::new(SpawnResources::new().expect("/proc and /dev/null"), producer)
+        Spawner::new(
+            SpawnResources::new().expect("/proc and /dev/null"),
+            producer,
+        )
     }
 
     /// Runs a shell as a child; returns what it wrote to descriptor 3, and its status.

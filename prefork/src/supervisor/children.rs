@@ -44,8 +44,13 @@ pub(super) enum Location {
 /// The child that fills a slot, or the id of the next one.
 #[derive(Clone, Copy, Debug)]
 enum Occupancy {
-    Empty { next: ChildId },
-    Filled { child: ChildId, accepting: Accepting },
+    Empty {
+        next: ChildId,
+    },
+    Filled {
+        child: ChildId,
+        accepting: Accepting,
+    },
 }
 
 /// A draining child: it has left its slot and has not exited.
@@ -102,7 +107,10 @@ impl ChildTable {
                 Location::DrainingChild(self.draining.get(&id)?.state)
             }
         };
-        Some(ChildEntry { slot, location: place })
+        Some(ChildEntry {
+            slot,
+            location: place,
+        })
     }
 
     /// Returns all ids in ascending order.

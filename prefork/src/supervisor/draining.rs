@@ -43,7 +43,9 @@ impl DrainState {
         match *self {
             Self::NotYetAsked { since, .. } | Self::MustKill { since } => Some(since),
             Self::Draining { kill_at } => Some(kill_at),
-            Self::AwaitingStart { give_up_at, .. } | Self::Killed { give_up_at } => Some(give_up_at),
+            Self::AwaitingStart { give_up_at, .. } | Self::Killed { give_up_at } => {
+                Some(give_up_at)
+            }
             Self::Unkillable => None,
         }
     }

@@ -4,8 +4,8 @@
 
 use std::time::Instant;
 
+use super::children::{ChildEntry, ChildTable, Location};
 use super::draining::DrainState;
-use super::children::{ChildEntry, Location, ChildTable};
 use super::schedule::{Key, Schedule};
 use super::slot::{Health, SlotState};
 use super::{ChildId, SlotId};

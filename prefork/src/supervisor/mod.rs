@@ -8,14 +8,14 @@
 mod action;
 mod backoff;
 mod budget;
+mod children;
+mod draining;
 mod event;
 mod fleet;
 mod id;
-mod draining;
 mod outcome;
 mod phase;
 mod policy;
-mod children;
 mod schedule;
 mod slot;
 #[expect(

@@ -14,7 +14,10 @@ pub(super) enum Phase {
     /// The master is ready. Children that exit are replaced.
     Running,
     /// No child is started any more. All children drain.
-    Stopping { cause: Cause, listeners: ListenersState },
+    Stopping {
+        cause: Cause,
+        listeners: ListenersState,
+    },
     /// No child is left to wait for.
     Ended(FleetOutcome),
 }

@@ -6,8 +6,8 @@
 
 use std::time::Instant;
 
-use super::event::Fact;
 use super::draining::DrainState;
+use super::event::Fact;
 use super::policy::after;
 use super::{ChildId, KillReason, Policy, Readiness, StartFailure};
 
@@ -142,12 +142,7 @@ impl SlotState {
     }
 
     /// The state of a killed child until it exits.
-    pub(super) fn killed(
-        child: ChildId,
-        condition: Health,
-        now: Instant,
-        policy: &Policy,
-    ) -> Self {
+    pub(super) fn killed(child: ChildId, condition: Health, now: Instant, policy: &Policy) -> Self {
         Self::Killed {
             child,
             give_up_at: after(now, policy.kill_timeout),
@@ -177,12 +172,24 @@ impl SlotState {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match *self {
             Self::Recovering { until, .. } => Some(until),
-            Self::Starting { ready_deadline: ready_by, .. } => Some(ready_by),
-            Self::Probation { healthy_at: well_at, .. } => Some(well_at),
-            Self::Ending { exit_deadline: exit_by, .. } => Some(exit_by),
+            Self::Starting {
+                ready_deadline: ready_by,
+                ..
+            } => Some(ready_by),
+            Self::Probation {
+                healthy_at: well_at,
+                ..
+            } => Some(well_at),
+            Self::Ending {
+                exit_deadline: exit_by,
+                ..
+            } => Some(exit_by),
             Self::Unstarted { since } | Self::MustKill { since, .. } => Some(since),
             Self::Killed { give_up_at, .. } => Some(give_up_at),
-            Self::Deferred { .. } | Self::SpawnRequested { .. } | Self::Serving { .. } | Self::Retired => None,
+            Self::Deferred { .. }
+            | Self::SpawnRequested { .. }
+            | Self::Serving { .. }
+            | Self::Retired => None,
         }
     }
 
@@ -204,7 +211,9 @@ impl SlotState {
                     since: now,
                     condition: Health::Healthy,
                 }),
-                Fact::MainEnded => Transition::Become(Self::ending(child, Health::Healthy, now, policy)),
+                Fact::MainEnded => {
+                    Transition::Become(Self::ending(child, Health::Healthy, now, policy))
+                }
                 Fact::Exited => Transition::Die(Health::Healthy),
                 // It stays healthy whatever it sends. A start is answered once.
                 Fact::Started(_) | Fact::StartFailed(_) | Fact::Ready | Fact::Readiness(_) => {
@@ -240,14 +249,23 @@ impl SlotState {
         }
     }
 
-    fn on_event_before_start(child: ChildId, fact: Fact, now: Instant, policy: &Policy) -> Transition {
+    fn on_event_before_start(
+        child: ChildId,
+        fact: Fact,
+        now: Instant,
+        policy: &Policy,
+    ) -> Transition {
         match fact {
-            Fact::Started(readiness) => Transition::Confirm(Self::started(child, now, readiness, policy)),
+            Fact::Started(readiness) => {
+                Transition::Confirm(Self::started(child, now, readiness, policy))
+            }
             Fact::StartFailed(failure) => Transition::Fail(failure),
             // It exited before its start was confirmed: treated like a failed start.
             Fact::Exited => Transition::Fail(StartFailure::Transient),
             // A child that is not a process yet sends nothing.
-            Fact::Ready | Fact::Readiness(_) | Fact::MainEnded | Fact::Violation => Transition::Stay,
+            Fact::Ready | Fact::Readiness(_) | Fact::MainEnded | Fact::Violation => {
+                Transition::Stay
+            }
         }
     }
 
@@ -269,7 +287,9 @@ impl SlotState {
                 since: now,
                 condition: Health::Unhealthy,
             }),
-            Fact::MainEnded => Transition::Become(Self::ending(child, Health::Unhealthy, now, policy)),
+            Fact::MainEnded => {
+                Transition::Become(Self::ending(child, Health::Unhealthy, now, policy))
+            }
             Fact::Exited => Transition::Die(Health::Unhealthy),
             // A start is answered once.
             Fact::Started(_) | Fact::StartFailed(_) => Transition::Stay,
@@ -286,7 +306,9 @@ impl SlotState {
                 reason: KillReason::NotReady,
                 condition: Health::Unhealthy,
             },
-            Self::Probation { child, .. } => TimeoutAction::Become(Self::Serving { child, since: now }),
+            Self::Probation { child, .. } => {
+                TimeoutAction::Become(Self::Serving { child, since: now })
+            }
             Self::Ending {
                 child,
                 kill_at,
@@ -308,9 +330,10 @@ impl SlotState {
                 child, condition, ..
             } => TimeoutAction::GiveUp { child, condition },
             // These have no deadline.
-            Self::Deferred { .. } | Self::SpawnRequested { .. } | Self::Serving { .. } | Self::Retired => {
-                TimeoutAction::Stay
-            }
+            Self::Deferred { .. }
+            | Self::SpawnRequested { .. }
+            | Self::Serving { .. }
+            | Self::Retired => TimeoutAction::Stay,
         }
     }
 

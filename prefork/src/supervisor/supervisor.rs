@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Jitter;
 use super::budget::{Budget, BudgetResult};
+use super::children::Location;
+use super::draining::{DrainState, DrainTransition};
 use super::event::Fact;
 use super::fleet::Fleet;
-use super::draining::{DrainState, LDrainTransition;
 use super::phase::{ListenersState, Phase, RecoveryMode};
 use super::policy::after;
-use super::children::Location;
 use super::schedule::Key;
-use super::slot::{Health, SlotState, Transition, TimeoutAction};
+use super::slot::{Health, SlotState, TimeoutAction, Transition};
 use super::{Action, Cause, ChildId, Event, FleetOutcome, Policy, SlotId, StartFailure, Urgency};
 
 /// Decides what happens to a fleet of children.
@@ -61,7 +61,9 @@ impl Supervisor {
     /// Records an event.
     pub(crate) fn handle(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Started { child, readiness } => self.on_child_event(child, Fact::Started(readiness), now),
+            Event::Started { child, readiness } => {
+                self.on_child_event(child, Fact::Started(readiness), now)
+            }
             Event::StartFailed { child, failure } => {
                 self.on_child_event(child, Fact::StartFailed(failure), now);
             }

@@ -13,7 +13,7 @@ use prefork_options::{Pem, Protocols};
 use zeroize::Zeroizing;
 
 use super::refusal::{Holder, Provenance, Reason, Refusal};
-use crate::config::{Config, Places};
+use crate::config::{Config, Labels};
 
 /// The maximum size of one text: a chain has a few certificates, a file of CAs a few hundred.
 const MOST_BYTES: usize = 1 << 20;
@@ -29,7 +29,7 @@ pub(crate) struct Sources {
     pub(crate) key: Pem,
     pub(crate) client_ca: Option<Pem>,
     pub(crate) alpn: Protocols,
-    pub(crate) places: Places,
+    pub(crate) places: Labels,
 }
 
 /// The texts that were read. `Debug` does not print them, because one of them is a key.
@@ -58,7 +58,7 @@ impl Sources {
             key: config.tls_key.clone()?,
             client_ca: config.tls_client_ca.clone(),
             alpn: config.tls_alpn.clone(),
-            places: config.places.clone(),
+            places: config.labels.clone(),
         })
     }
 }

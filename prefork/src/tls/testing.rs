@@ -7,7 +7,7 @@ use prefork_options::{Pem, Protocols, protocols};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 use super::material::Sources;
-use crate::config::Places;
+use crate::config::Labels;
 
 /// A time at which the certificate of [`server`] is valid: 1 June 2030.
 pub(super) fn now() -> SystemTime {
@@ -93,8 +93,8 @@ pub(super) fn sources(pair: &Pair) -> Sources {
 }
 
 /// The labels if the program set all options.
-pub(super) fn places() -> Places {
-    Places {
+pub(super) fn places() -> Labels {
+    Labels {
         listen: "listen".to_owned(),
         workers: "workers".to_owned(),
         tls_cert: "tls_cert".to_owned(),

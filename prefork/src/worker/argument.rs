@@ -267,7 +267,9 @@ type PendingArgument = (ArgumentSpec, Option<usize>);
 /// Stores the arguments for `extract`, each with the index of its listener.
 pub(crate) fn set_pending(arguments: Vec<ArgumentSpec>, assigned: Vec<Option<usize>>) {
     let pending = arguments.into_iter().zip(assigned).map(Some).collect();
-    *PENDING_ARGUMENTS.lock().unwrap_or_else(PoisonError::into_inner) = pending;
+    *PENDING_ARGUMENTS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = pending;
 }
 
 /// Creates the argument at this index.
@@ -275,7 +277,9 @@ pub(crate) fn set_pending(arguments: Vec<ArgumentSpec>, assigned: Vec<Option<usi
 /// # Errors
 /// The argument cannot be created, or was created before.
 pub(crate) fn extract<T: 'static>(index: usize, context: &Arc<Context>) -> Result<T, Error> {
-    let mut pending = PENDING_ARGUMENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pending = PENDING_ARGUMENTS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let entry = pending.get_mut(index).and_then(Option::take);
     drop(pending);
     let name = entry.as_ref().map_or("", |(argument, _)| argument.name);

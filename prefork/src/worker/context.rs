@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::master_death::MasterDeathHook;
-use super::ready::ReadyNotifier;
 use super::listeners::UntakenListeners;
+use super::master_death::MasterDeathHook;
+use super::monitor::{MasterLink, Monitor, MonitorHost, process_of};
+use super::ready::ReadyNotifier;
 use super::shortages::ShortageLog;
 use super::shutdown::{self, ShutdownProgress as ShutdownState};
-use super::monitor::{MasterLink, MonitorHost, Monitor, process_of};
 use crate::channel::{Channel, MainEnd};
 use crate::error::{Error, Shortage};
 use crate::escalation::Escalation;
@@ -126,7 +126,10 @@ impl Context {
         body()
     }
 
-    pub(super) fn build(parts: ContextParts, declared: &BodySpec) -> Result<(Arc<Self>, Monitor), Error> {
+    pub(super) fn build(
+        parts: ContextParts,
+        declared: &BodySpec,
+    ) -> Result<(Arc<Self>, Monitor), Error> {
         // This program cannot read it.
         #[cfg(not(feature = "tls"))]
         drop(parts.tls);

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::context::{Context, BodySpec, ContextParts, cannot};
+use super::context::{BodySpec, Context, ContextParts, cannot};
 use super::monitor::MonitorHost;
 use super::worker::Worker;
-use crate::channel::{Channel, FromChild, FromMaster, Backlog, ReceivedFrame};
+use crate::channel::{Backlog, Channel, FromChild, FromMaster, ReceivedFrame};
 use crate::error::Error;
 use crate::listen::{InheritedListener, ListenerInfo};
 use crate::tls::Handed;
@@ -163,7 +163,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let listeners = vec![("http".to_owned(), listener)];
-        (InProcessWorker::new(listeners, GRACE).expect("descriptors"), addr)
+        (
+            InProcessWorker::new(listeners, GRACE).expect("descriptors"),
+            addr,
+        )
     }
 
     /// Echoes one byte on each connection, and returns the number of connections.

@@ -106,7 +106,9 @@ impl UntakenListeners {
 
     /// Whether no socket here can still accept. A `Listener` reports its own end.
     pub(super) fn are_closed(&self) -> bool {
-        let mut is_open = |listener: &ListenerSlot| matches!(listener, ListenerSlot::Free { .. } | ListenerSlot::TakenRaw);
+        let mut is_open = |listener: &ListenerSlot| {
+            matches!(listener, ListenerSlot::Free { .. } | ListenerSlot::TakenRaw)
+        };
         !self.lock().iter().any(&mut is_open)
     }
 
@@ -129,10 +131,16 @@ mod tests {
     #[test]
     fn a_listener_is_taken_once() {
         let listeners = listeners(&[false]);
-        assert!(matches!(listeners.take(0, Taker::Managed), TakeResult::Socket(_)));
+        assert!(matches!(
+            listeners.take(0, Taker::Managed),
+            TakeResult::Socket(_)
+        ));
         assert!(matches!(listeners.take(0, Taker::Raw), TakeResult::Already));
         listeners.close_untaken();
-        assert!(matches!(listeners.take(0, Taker::Managed), TakeResult::Already));
+        assert!(matches!(
+            listeners.take(0, Taker::Managed),
+            TakeResult::Already
+        ));
     }
 
     #[test]
@@ -149,7 +157,10 @@ mod tests {
         listeners.cancel_expected(0);
         assert_eq!(listeners.expected(), 0);
         // The code may still take it.
-        assert!(matches!(listeners.take(0, Taker::Managed), TakeResult::Socket(_)));
+        assert!(matches!(
+            listeners.take(0, Taker::Managed),
+            TakeResult::Socket(_)
+        ));
     }
 
     #[test]
@@ -158,6 +169,9 @@ mod tests {
         let _fd = listeners.take(0, Taker::Raw);
         listeners.close_untaken();
         assert!(!listeners.are_closed());
-        assert!(matches!(listeners.take(1, Taker::Managed), TakeResult::Closed));
+        assert!(matches!(
+            listeners.take(1, Taker::Managed),
+            TakeResult::Closed
+        ));
     }
 }

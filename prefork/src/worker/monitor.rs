@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::context::{Context, OnShortage};
 use super::drain::{Drain, DrainDecision};
 use super::shortages::{ShortageLine, ShortageLog};
-use crate::channel::{Channel, FromChild, FromMaster, MainEnd, Backlog, ReceivedFrame};
+use crate::channel::{Backlog, Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
 use crate::escalation::{Escalation, StopSignal};
 use crate::hook::LastHook;
@@ -160,9 +160,10 @@ impl Monitor {
             (MasterLink::Up(_), DrainPhase::Draining(drain) | DrainPhase::Resolved(drain)) => {
                 Some(drain.deadline + Self::MASTER_KILL_MARGIN)
             }
-            (MasterLink::None | MasterLink::Down, DrainPhase::Draining(drain) | DrainPhase::Resolved(drain)) => {
-                Some(drain.deadline)
-            }
+            (
+                MasterLink::None | MasterLink::Down,
+                DrainPhase::Draining(drain) | DrainPhase::Resolved(drain),
+            ) => Some(drain.deadline),
         }
     }
 
@@ -433,7 +434,9 @@ impl Monitor {
     /// It is for programs that only handle signals. The default action ends the process, so this waits
     /// for the hook, at most until half of the budget.
     fn forward_termination(&mut self, half: Instant, now: Instant) {
-        if self.is_termination_pending && (!self.context.master_death_hook().is_running() || now >= half) {
+        if self.is_termination_pending
+            && (!self.context.master_death_hook().is_running() || now >= half)
+        {
             self.is_termination_pending = false;
             process::terminate_self();
         }

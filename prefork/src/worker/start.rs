@@ -10,12 +10,12 @@ use nix::sys::signal::Signal;
 use socket2::{SockRef, Type};
 
 use super::agree::OfferedListener;
-use super::context::{Context, BodySpec, OnShortage, ContextParts, cannot};
 use super::child_env::ChildEnv;
-use super::shutdown;
+use super::context::{BodySpec, Context, ContextParts, OnShortage, cannot};
 use super::monitor::MonitorHost;
+use super::shutdown;
 use crate::channel::{
-    Channel, FromChild, FromMaster, MainEnd, ChildRole, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,
+    Channel, ChildRole, FromChild, FromMaster, MainEnd, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,
 };
 use crate::error::Error;
 use crate::hook::{self, Init, LastHook};
@@ -199,6 +199,9 @@ fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize) {
             Some(FromMaster::Welcome { grace, threads }) => (grace, threads),
             Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => DEFAULTS,
         },
-        ReceivedFrame::TooLong | ReceivedFrame::Descriptors | ReceivedFrame::Nothing | ReceivedFrame::End => DEFAULTS,
+        ReceivedFrame::TooLong
+        | ReceivedFrame::Descriptors
+        | ReceivedFrame::Nothing
+        | ReceivedFrame::End => DEFAULTS,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
 
-use super::{ArgError, Argument, ArgumentKind, ArgumentInfo, Worker};
+use super::{ArgError, Argument, ArgumentInfo, ArgumentKind, Worker};
 use crate::net::TlsListener;
 use crate::tls::Handed;
 

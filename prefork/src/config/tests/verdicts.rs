@@ -31,7 +31,7 @@ fn by_environment(name: &str, text: &str) -> Options {
     let prefix = Prefix::default();
     let pair = (prefix.variable(name).into(), text.into());
     let mut options = Options::default();
-    options.overlay(&Environment::read(prefix, [pair]));
+    options.apply_env(&Environment::read(prefix, [pair]));
     options
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::super::phase::Phase;
 use super::super::slot::SlotState;
 use super::super::{
-    Action, Cause, ChildId, Event, KillReason, FleetOutcome, Policy, Readiness, SlotId, StartFailure,
-    Supervisor, Urgency, Window,
+    Action, Cause, ChildId, Event, FleetOutcome, KillReason, Policy, Readiness, SlotId,
+    StartFailure, Supervisor, Urgency, Window,
 };
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::{
-    Action, Cause, ChildId, Event, KillReason, FleetOutcome, Readiness, SlotId, StartFailure, Urgency,
-    Window,
+    Action, Cause, ChildId, Event, FleetOutcome, KillReason, Readiness, SlotId, StartFailure,
+    Urgency, Window,
 };
 use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
 

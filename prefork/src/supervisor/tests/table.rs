@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::super::children::Location;
 use super::super::draining::DrainState;
 use super::super::phase::Phase;
-use super::super::children::Location;
 use super::super::slot::SlotState;
 use super::super::{
     Action, Cause, ChildId, Event, KillReason, Readiness, SlotId, StartFailure, Urgency,
@@ -83,41 +83,41 @@ fn the_tables_name_every_state_and_every_event() {
 const SLOT_STATES: [&str; 11] = [
     "Unstarted",
     "Recovering",
-    "Held",
-    "Asked",
+    "Deferred",
+    "SpawnRequested",
     "Starting",
-    "Proving",
+    "Probation",
     "Serving",
     "Ending",
-    "Condemned",
+    "MustKill",
     "Killed",
     "Retired",
 ];
 const DRAIN_STATES: [&str; 6] = [
-    "Unanswered",
-    "Untold",
-    "Stopping",
-    "Condemned",
+    "AwaitingStart",
+    "NotYetAsked",
+    "Draining",
+    "MustKill",
     "Killed",
-    "Lost",
+    "Unkillable",
 ];
 const PHASES: [&str; 6] = [
-    "Opening",
-    "Opened",
+    "StartingUp",
+    "AllStarted",
     "Announcing",
     "Running",
     "Stopping",
     "Ended",
 ];
 const EVENTS: [&str; 17] = [
-    "`Started`, announced",
-    "`Started`, unseen",
-    "`StartFailed`, passing",
+    "`Started`, notified",
+    "`Started`, assumed",
+    "`StartFailed`, transient",
     "`StartFailed`, permanent",
     "`StartFailed`, refused",
     "`Ready`",
-    "`Readiness`, announced",
-    "`Readiness`, unseen",
+    "`Readiness`, notified",
+    "`Readiness`, assumed",
     "`Closed`",
     "`MainEnded`",
     "`Violation`",
@@ -131,7 +131,7 @@ const EVENTS: [&str; 17] = [
 
 fn event_named(name: &str, child: ChildId) -> Event {
     let (readiness, failure) = match name.rsplit(", ").next() {
-        Some("unseen") => (Readiness::Assumed, StartFailure::Transient),
+        Some("assumed") => (Readiness::Assumed, StartFailure::Transient),
         Some("permanent") => (Readiness::Notified, StartFailure::Permanent),
         Some("refused") => (Readiness::Notified, StartFailure::Refused),
         _ => (Readiness::Notified, StartFailure::Transient),
@@ -268,7 +268,7 @@ impl Look {
             words.push(format!("`{}`", after.slot));
         }
         match (self.draining, after.draining) {
-            (None, Some(new)) => words.push(format!("leaver `{}`", drain_state_name(&new))),
+            (None, Some(new)) => words.push(format!("draining `{}`", drain_state_name(&new))),
             (Some(_), None) if !after.is_known => words.push("gone".into()),
             (Some(old), Some(new)) if drain_state_name(&old) != drain_state_name(&new) => {
                 words.push(format!("`{}`", drain_state_name(&new)));
@@ -295,10 +295,10 @@ fn slot_in(quoted: &str) -> Scene {
     assert!(matches!(asked[..], [Action::Start { .. }]));
     let child = stage.child();
     let readiness = match wanted {
-        "Proving" => Readiness::Assumed,
+        "Probation" => Readiness::Assumed,
         _ => Readiness::Notified,
     };
-    if wanted == "Held" {
+    if wanted == "Deferred" {
         stage.tell(Event::Started { child, readiness });
         assert_eq!(stage.ask(), [Action::AnnounceMasterReady]);
         stage.tell(Event::Ready { child });
@@ -308,8 +308,8 @@ fn slot_in(quoted: &str) -> Scene {
         stage.settle(readiness);
     }
     match wanted {
-        "Held" | "Starting" | "Proving" => {}
-        "Recovering" | "Asked" => {
+        "Deferred" | "Starting" | "Probation" => {}
+        "Recovering" | "SpawnRequested" => {
             stage.tell(Event::Ready { child });
             stage.exit(child);
         }
@@ -318,7 +318,7 @@ fn slot_in(quoted: &str) -> Scene {
             stage.tell(Event::Ready { child });
             stage.tell(Event::MainEnded { child });
         }
-        "Condemned" => stage.tell(Event::Violation { child }),
+        "MustKill" => stage.tell(Event::Violation { child }),
         "Killed" => {
             stage.tell(Event::Violation { child });
             stage.ask();
@@ -330,7 +330,7 @@ fn slot_in(quoted: &str) -> Scene {
         other => panic!("no slot state is called {other}"),
     }
     let mut child = child;
-    if wanted == "Asked" {
+    if wanted == "SpawnRequested" {
         stage.pass(INTERVAL);
         stage.ask();
         child = stage.child();
@@ -346,7 +346,7 @@ fn draining_in(row: &str) -> Scene {
         .nth(1)
         .unwrap_or_else(|| panic!("no state in {row}"));
     let mut scene = match state {
-        "Unanswered" => slot_in("Asked"),
+        "AwaitingStart" => slot_in("SpawnRequested"),
         _ => slot_in("Serving"),
     };
     let child = scene.child;
@@ -355,14 +355,14 @@ fn draining_in(row: &str) -> Scene {
         scene.stage.stop(Urgency::Immediate);
     }
     match state {
-        "Unanswered" | "Untold" => {}
-        "Stopping" => _ = scene.stage.ask(),
-        "Condemned" => scene.stage.tell(Event::Violation { child }),
+        "AwaitingStart" | "NotYetAsked" => {}
+        "Draining" => _ = scene.stage.ask(),
+        "MustKill" => scene.stage.tell(Event::Violation { child }),
         "Killed" => {
             scene.stage.stop(Urgency::Immediate);
             scene.stage.ask();
         }
-        "Lost" => {
+        "Unkillable" => {
             // The stop must not be over yet, so the slot needs another child that still drains.
             scene = with_unkillable_child();
         }
@@ -425,12 +425,12 @@ fn wait_words(wait: Option<Duration>) -> &'static str {
         (INTERVAL, "`recover_interval` and back-off after the exit"),
         (READY, "`ready_timeout` after the start"),
         (HEALTHY, "`healthy_after` after the start"),
-        (EXIT, "`exit_patience` after the end of `main`"),
-        (PATIENCE, "`kill_patience` after the kill"),
+        (EXIT, "`exit_timeout` after the end of `main`"),
+        (PATIENCE, "`kill_timeout` after the kill"),
         (GRACE, "`shutdown_grace_period` after the stop began"),
         (
             GRACE + PATIENCE,
-            "`shutdown_grace_period` and `kill_patience` after the stop began",
+            "`shutdown_grace_period` and `kill_timeout` after the stop began",
         ),
     ];
     let named = words.into_iter().find(|&(duration, _)| duration == wait);
@@ -457,13 +457,13 @@ fn slot_name(state: &SlotState) -> &'static str {
     match state {
         SlotState::Unstarted { .. } => "Unstarted",
         SlotState::Recovering { .. } => "Recovering",
-        SlotState::Deferred { .. } => "Held",
-        SlotState::SpawnRequested { .. } => "Asked",
+        SlotState::Deferred { .. } => "Deferred",
+        SlotState::SpawnRequested { .. } => "SpawnRequested",
         SlotState::Starting { .. } => "Starting",
-        SlotState::Probation { .. } => "Proving",
+        SlotState::Probation { .. } => "Probation",
         SlotState::Serving { .. } => "Serving",
         SlotState::Ending { .. } => "Ending",
-        SlotState::MustKill { .. } => "Condemned",
+        SlotState::MustKill { .. } => "MustKill",
         SlotState::Killed { .. } => "Killed",
         SlotState::Retired => "Retired",
     }
@@ -480,12 +480,12 @@ fn has_time(state: &DrainState, now: Instant) -> bool {
 
 fn drain_state_name(state: &DrainState) -> &'static str {
     match state {
-        DrainState::AwaitingStart { .. } => "Unanswered",
-        DrainState::NotYetAsked { .. } => "Untold",
-        DrainState::Draining { .. } => "Stopping",
-        DrainState::MustKill { .. } => "Condemned",
+        DrainState::AwaitingStart { .. } => "AwaitingStart",
+        DrainState::NotYetAsked { .. } => "NotYetAsked",
+        DrainState::Draining { .. } => "Draining",
+        DrainState::MustKill { .. } => "MustKill",
         DrainState::Killed { .. } => "Killed",
-        DrainState::Unkillable => "Lost",
+        DrainState::Unkillable => "Unkillable",
     }
 }
 

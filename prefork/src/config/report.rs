@@ -6,13 +6,13 @@ use std::fmt::Write;
 
 use prefork_options::one_line;
 
-use super::InWords;
+use super::OptionReport;
 
 /// Formats the options, listeners, certificate, warnings and ignored values.
 ///
 /// The result depends only on the arguments.
-pub(crate) fn explain(
-    settled: &InWords,
+pub(crate) fn render(
+    settled: &OptionReport,
     listeners: &[(String, String)],
     certificate: Option<&str>,
     warnings: &[String],
@@ -81,7 +81,7 @@ mod tests {
     use prefork_options::Prefix;
 
     use super::*;
-    use crate::config::{Environment, Options, settle};
+    use crate::config::{Environment, Options, resolve};
 
     #[test]
     fn the_text_has_columns_and_sections() {
@@ -94,8 +94,8 @@ mod tests {
         let pairs = pairs.map(|(name, value)| (name.into(), value.into()));
         let environment = Environment::read(Prefix::default(), pairs);
         let mut options = Options::default();
-        options.overlay(&environment);
-        let mut settled = settle(options, &environment, || 8).in_words(&environment);
+        options.apply_env(&environment);
+        let mut settled = resolve(options, &environment, || 8).report(&environment);
         let shown = [
             "listen",
             "network",
@@ -106,7 +106,7 @@ mod tests {
         settled.values.retain(|value| shown.contains(&value.name));
         let listeners = [("http".to_owned(), "0.0.0.0:5000".to_owned())];
         let certificate = "for localhost; valid until 2030-01-01T00:00:00Z";
-        let text = explain(
+        let text = render(
             &settled,
             &listeners,
             Some(certificate),

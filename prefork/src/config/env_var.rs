@@ -11,58 +11,58 @@ pub(super) const EXPLAIN: &str = "EXPLAIN";
 /// Variables that a master sets or the attribute reads. They keep the default prefix.
 ///
 /// `TLS` is not in the list, although a master sets it too: an operator who sets it means an option.
-const ROLES: [&str; 3] = ["CHILD", "ADDRS", "MACRO_DEBUG"];
+const INTERNAL: [&str; 3] = ["CHILD", "ADDRS", "MACRO_DEBUG"];
 
 /// The meaning of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum VarKind {
     Option(&'static Row),
     Explain,
     /// Set by a master or for the attribute; not an option.
-    Ours,
+    Internal,
     /// Set by a container platform to describe other services.
-    Injected,
+    PlatformInjected,
     /// Probably a misspelling of this option.
-    Near(&'static str),
+    Misspelled(&'static str),
     /// A name that another server uses for this option.
-    Called(&'static str),
+    Alias(&'static str),
     /// A name of another server without an equivalent option; what to do instead.
-    Instead(&'static str),
+    Unsupported(&'static str),
     /// An option that can only be set in code.
-    Code(&'static str),
+    CodeOnly(&'static str),
     Unknown,
 }
 
 /// The meaning of `<prefix>_<rest>=<value>`.
-pub(super) fn meaning(prefix: &Prefix, rest: &str, value: &str) -> Meaning {
+pub(super) fn classify(prefix: &Prefix, rest: &str, value: &str) -> VarKind {
     if rest == EXPLAIN {
-        return Meaning::Explain;
+        return VarKind::Explain;
     }
     if let Some(row) = options().find(|row| row.name.to_ascii_uppercase() == rest) {
-        return Meaning::Option(row);
+        return VarKind::Option(row);
     }
-    if prefix.is_default() && ROLES.contains(&rest) {
-        return Meaning::Ours;
+    if prefix.is_default() && INTERNAL.contains(&rest) {
+        return VarKind::Internal;
     }
     if is_injected(rest, value) {
-        return Meaning::Injected;
+        return VarKind::PlatformInjected;
     }
     let mut code = TABLE.iter().filter(|row| row.env.is_none());
     // A program with its own prefix may have its own variables, such as `MYAPP_LOGGER` or
     // `MYAPP_LISTENERS`.
     let is_default = prefix.is_default();
     if let Some(row) = code.find(|row| is_default && is_alike(row.name, rest)) {
-        return Meaning::Code(row.name);
+        return VarKind::CodeOnly(row.name);
     }
     match suggest::hint(rest, names()) {
         Some(Hint::Written(name) | Hint::Near(name))
             if is_default || suggest::is_one_step(rest, name) =>
         {
-            Meaning::Near(name)
+            VarKind::Misspelled(name)
         }
-        Some(Hint::Called(name)) => Meaning::Called(name),
-        Some(Hint::Instead(text)) => Meaning::Instead(text),
-        Some(Hint::Written(_) | Hint::Near(_)) | None => Meaning::Unknown,
+        Some(Hint::Called(name)) => VarKind::Alias(name),
+        Some(Hint::Instead(text)) => VarKind::Unsupported(text),
+        Some(Hint::Written(_) | Hint::Near(_)) | None => VarKind::Unknown,
     }
 }
 
@@ -103,8 +103,8 @@ fn is_alike(name: &str, other: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn of(rest: &str) -> Meaning {
-        meaning(&Prefix::default(), rest, "1")
+    fn of(rest: &str) -> VarKind {
+        classify(&Prefix::default(), rest, "1")
     }
 
     #[test]
@@ -112,11 +112,11 @@ mod tests {
         for row in TABLE {
             let name = row.name.to_ascii_uppercase();
             match row.env {
-                Some(_) => assert_eq!(of(&name), Meaning::Option(row)),
-                None => assert_eq!(of(&name), Meaning::Code(row.name)),
+                Some(_) => assert_eq!(of(&name), VarKind::Option(row)),
+                None => assert_eq!(of(&name), VarKind::CodeOnly(row.name)),
             }
         }
-        assert_eq!(of("EXPLAIN"), Meaning::Explain);
+        assert_eq!(of("EXPLAIN"), VarKind::Explain);
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
             ("REUSE_PORT", "reuseport"),
             ("EXPLIAN", EXPLAIN),
         ] {
-            assert_eq!(of(rest), Meaning::Near(name), "{rest}");
+            assert_eq!(of(rest), VarKind::Misspelled(name), "{rest}");
         }
     }
 
@@ -143,14 +143,14 @@ mod tests {
             ("GRACEFUL_TIMEOUT", "shutdown_grace_period"),
             ("SO_REUSEPORT", "reuseport"),
         ] {
-            assert_eq!(of(rest), Meaning::Called(name), "{rest}");
+            assert_eq!(of(rest), VarKind::Alias(name), "{rest}");
         }
         for rest in ["PORT", "HOST", "TIMEOUT", "BACKLOG", "TLS"] {
-            assert!(matches!(of(rest), Meaning::Instead(_)), "{rest}");
+            assert!(matches!(of(rest), VarKind::Unsupported(_)), "{rest}");
         }
         // Other names of options that can only be set in code.
         for rest in ["LOG", "PRODUCER", "RT"] {
-            assert_eq!(of(rest), Meaning::Unknown, "{rest}");
+            assert_eq!(of(rest), VarKind::Unknown, "{rest}");
         }
     }
 
@@ -158,7 +158,7 @@ mod tests {
     fn with_another_prefix_only_the_nearest_names_are_misspelled_options() {
         let other = prefork_options::prefix::parse("MYAPP").expect("a valid prefix");
         for rest in ["LOGGER", "INIT", "WORKING", "CONFIGURE"] {
-            assert_eq!(meaning(&other, rest, "1"), Meaning::Unknown, "{rest}");
+            assert_eq!(classify(&other, rest, "1"), VarKind::Unknown, "{rest}");
         }
         // Names of other servers are listed by `PREFORK_EXPLAIN`.
         for (rest, name) in [
@@ -166,7 +166,7 @@ mod tests {
             ("LISTENERS", "listen"),
             ("THREADS", "runtime_threads"),
         ] {
-            assert_eq!(meaning(&other, rest, "1"), Meaning::Called(name), "{rest}");
+            assert_eq!(classify(&other, rest, "1"), VarKind::Alias(name), "{rest}");
         }
         for (rest, name) in [
             ("WORKER", "workers"),
@@ -174,7 +174,11 @@ mod tests {
             ("RECOVERWINDOW", "recover_window"),
             ("EXPLIAN", EXPLAIN),
         ] {
-            assert_eq!(meaning(&other, rest, "1"), Meaning::Near(name), "{rest}");
+            assert_eq!(
+                classify(&other, rest, "1"),
+                VarKind::Misspelled(name),
+                "{rest}"
+            );
         }
     }
 
@@ -189,22 +193,22 @@ mod tests {
             "LISTEN_SERVICE_HOST",
             "WORKERS_PORT",
         ] {
-            assert_eq!(of(rest), Meaning::Injected, "{rest}");
+            assert_eq!(of(rest), VarKind::PlatformInjected, "{rest}");
         }
         for rest in ["REUSE_PORT", "PORT"] {
-            let url = meaning(&Prefix::default(), rest, "tcp://10.0.0.1:80");
-            assert_eq!(url, Meaning::Injected, "{rest}");
+            let url = classify(&Prefix::default(), rest, "tcp://10.0.0.1:80");
+            assert_eq!(url, VarKind::PlatformInjected, "{rest}");
         }
     }
 
     #[test]
     fn internal_variables_have_only_the_default_prefix() {
         let other = prefork_options::prefix::parse("MYAPP").expect("a valid prefix");
-        for rest in ROLES {
-            assert_eq!(of(rest), Meaning::Ours);
-            assert_ne!(meaning(&other, rest, ""), Meaning::Ours);
+        for rest in INTERNAL {
+            assert_eq!(of(rest), VarKind::Internal);
+            assert_ne!(classify(&other, rest, ""), VarKind::Internal);
         }
-        assert_eq!(of("COLOR"), Meaning::Unknown);
-        assert_eq!(of(""), Meaning::Unknown);
+        assert_eq!(of("COLOR"), VarKind::Unknown);
+        assert_eq!(of(""), VarKind::Unknown);
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use prefork_options::{Address, Network, ParseError, Pem, Prefix, Protocols, Window, Workers};
 
-use super::endpoint::over;
-use super::origin::{Door, Layers, Origin};
+use super::listen::override_named;
+use super::origin::{Layers, Origin, Source};
 use super::{Configuration, IntoOption};
 use crate::error::BadOption;
 
@@ -226,7 +226,7 @@ prefork_options::options! { define }
 ///
 /// A valid value replaces earlier invalid ones. Their errors no longer fail the start; they become lines
 /// of `PREFORK_EXPLAIN`.
-fn keep<T>(
+fn record<T>(
     layers: &mut Layers<T>,
     (mistakes, replaced): (&mut Vec<BadOption>, &mut Vec<String>),
     option: &str,
@@ -235,18 +235,18 @@ fn keep<T>(
 ) {
     match value {
         Ok(value) => {
-            let invalid = layers.replace_unread();
+            let invalid = layers.clear_invalid();
             let is_replaced = |error: &mut BadOption| invalid.contains(&error.place);
             replaced.extend(
                 mistakes
                     .extract_if(.., is_replaced)
                     .map(|error| format!("{error} (overridden by {origin})")),
             );
-            layers.say(value, origin);
+            layers.push(value, origin);
         }
         Err(reason) => {
-            let label = origin.place(option);
-            layers.note_mistake(label.clone());
+            let label = origin.label(option);
+            layers.mark_invalid(label.clone());
             mistakes.push(BadOption {
                 place: label,
                 reason: reason.to_string(),
@@ -256,8 +256,8 @@ fn keep<T>(
 }
 
 /// How a value of the environment combines with the value of the program.
-trait Join<T> {
-    fn joined(&self, value: T) -> T;
+trait Merge<T> {
+    fn merge(&self, value: T) -> T;
 
     /// Whether the value can be combined with the valid layers.
     fn can_take(&self, _value: &T) -> bool {
@@ -277,32 +277,36 @@ macro_rules! replaces {
 
 replaces! { Workers, u32, Duration, Window, Network, bool, Prefix, NonZeroUsize, Pem, Protocols }
 
-impl Join<Vec<Address>> for Layers<Vec<Address>> {
-    fn joined(&self, value: Vec<Address>) -> Vec<Address> {
+impl Merge<Vec<Address>> for Layers<Vec<Address>> {
+    fn merge(&self, value: Vec<Address>) -> Vec<Address> {
         let declared = self.value().cloned().unwrap_or_default();
-        over(&declared, value)
+        override_named(&declared, value)
     }
 
     /// If the program's list is invalid, it is unknown which of its entries a named address replaces.
     fn can_take(&self, value: &Vec<Address>) -> bool {
-        self.is_known() || value.iter().any(|address| address.name.is_none())
+        self.is_valid() || value.iter().any(|address| address.name.is_none())
     }
 }
 
 impl Options {
     /// Records that the program set a function.
-    pub(crate) fn give(&mut self, name: &'static str, location: &'static Location<'static>) {
+    pub(crate) fn record_callback(
+        &mut self,
+        name: &'static str,
+        location: &'static Location<'static>,
+    ) {
         self.code.retain(|(other, _)| *other != name);
         self.code.push((name, Origin::Program(self.door, location)));
     }
 
     /// Whether each value is valid by itself. Whether they fit together is checked during resolution.
-    pub(crate) fn is_readable(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.mistakes.is_empty()
     }
 
     /// Records an error under a label.
-    pub(super) fn mistake(&mut self, label: &str, reason: &impl Display) {
+    pub(super) fn add_error(&mut self, label: &str, reason: &impl Display) {
         self.mistakes.push(BadOption {
             place: label.to_owned(),
             reason: reason.to_string(),
@@ -311,6 +315,6 @@ impl Options {
 
     /// Records the error of a result under a label, or returns its value.
     pub(super) fn check<T>(&mut self, label: &str, result: Result<T, ParseError>) -> Option<T> {
-        result.map_err(|reason| self.mistake(label, &reason)).ok()
+        result.map_err(|reason| self.add_error(label, &reason)).ok()
     }
 }

@@ -12,7 +12,7 @@ use super::origin::{Layers, Origin};
 
 /// A listener with the address to bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Endpoint {
+pub(crate) struct ListenSpec {
     pub(crate) name: String,
     /// The host, as in [`Address`].
     pub(crate) host: String,
@@ -26,7 +26,7 @@ pub(crate) struct Endpoint {
 /// If each address of the operator has the name of a declared one, it replaces that one and the others
 /// stay. If any has another name or none, the operator's list replaces the whole list. Whether its names
 /// fit the arguments of `main` is checked later.
-pub(super) fn over(declared: &[Address], by_operator: Vec<Address>) -> Vec<Address> {
+pub(super) fn override_named(declared: &[Address], by_operator: Vec<Address>) -> Vec<Address> {
     let Ok(declared) = list::name(declared.to_vec()) else {
         return by_operator;
     };
@@ -45,20 +45,20 @@ pub(super) fn over(declared: &[Address], by_operator: Vec<Address>) -> Vec<Addre
 }
 
 /// Gives every address a name and a port. Records an error for each that has no port, and uses port 0.
-pub(super) fn endpoints(
+pub(super) fn complete(
     addresses: &[Address],
     port: Option<u16>,
     options: &mut Options,
-) -> Vec<Endpoint> {
+) -> Vec<ListenSpec> {
     // If an invalid list replaces this one, report no error about it.
-    let is_known = options.listen.is_known();
+    let is_known = options.listen.is_valid();
     for address in addresses {
         if is_known && address.port.or(port).is_none() {
-            let label = place_of(address, &options.listen);
-            options.mistake(&label, &without_port(address));
+            let label = label_of(address, &options.listen);
+            options.add_error(&label, &without_port(address));
         }
     }
-    let label = &options.listen.place("listen");
+    let label = &options.listen.label("listen");
     // With the port of `PORT`, two addresses may become equal.
     let complete = |address: &Address| Address {
         port: address.port.or(port),
@@ -72,7 +72,7 @@ pub(super) fn endpoints(
     } else {
         named.ok()
     };
-    let endpoint = |address: Address| Endpoint {
+    let endpoint = |address: Address| ListenSpec {
         name: address.name.unwrap_or_default(),
         host: address.host,
         port: address.port.unwrap_or(0),
@@ -88,7 +88,7 @@ pub(super) fn endpoints(
 fn check_overlaps(addresses: &[Address], label: &str, options: &mut Options) {
     let network = &options.network;
     // If `network` is invalid, the meaning of a missing host is unknown.
-    if !network.is_known() {
+    if !network.is_valid() {
         return;
     }
     let clashes = list::overlaps(addresses, network.value().copied());
@@ -103,7 +103,7 @@ fn check_overlaps(addresses: &[Address], label: &str, options: &mut Options) {
             .iter()
             .any(|other| other.place == clash.place);
         let by_network = by_network.as_deref().filter(|_| !is_by_list);
-        options.mistake(by_network.unwrap_or(label), &clash.error);
+        options.add_error(by_network.unwrap_or(label), &clash.error);
     }
 }
 
@@ -111,12 +111,12 @@ fn check_overlaps(addresses: &[Address], label: &str, options: &mut Options) {
 ///
 /// If the program declares the same address, it is `listen`; otherwise it is the label of the operator's
 /// list.
-pub(super) fn place_of(address: &Address, listen: &Layers<Vec<Address>>) -> String {
+pub(super) fn label_of(address: &Address, listen: &Layers<Vec<Address>>) -> String {
     let before = listen.overridden().last();
     let declared = before.map(|layer| list::name(layer.value.clone()));
     match declared {
         Some(Ok(declared)) if declared.contains(address) => "listen".to_owned(),
-        Some(_) | None => listen.place("listen"),
+        Some(_) | None => listen.label("listen"),
     }
 }
 
@@ -128,7 +128,7 @@ fn without_port(address: &Address) -> String {
     format!("'{address}' has no port: add one, as in '{with}', or set the variable PORT")
 }
 
-impl Endpoint {
+impl ListenSpec {
     /// Whether the host is known without a resolver.
     pub(crate) fn is_literal(&self) -> bool {
         self.host.is_empty() || host::literal(&self.host).is_some()
@@ -136,7 +136,7 @@ impl Endpoint {
 }
 
 #[cfg(test)]
-impl Endpoint {
+impl ListenSpec {
     /// From an address with a port.
     pub(crate) fn of(text: &str) -> Self {
         let address: Address = text.parse().expect(text);
@@ -149,7 +149,7 @@ impl Endpoint {
     }
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for ListenSpec {
     /// Writes the address in the syntax of the option.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -174,7 +174,7 @@ mod tests {
 
     fn over_text(declared: &str, by_operator: &str) -> String {
         let read = |text| list::read(text).expect("valid addresses");
-        let texts = over(&read(declared), read(by_operator))
+        let texts = override_named(&read(declared), read(by_operator))
             .into_iter()
             .map(|a| a.to_string());
         texts.collect::<Vec<_>>().join(",")
@@ -213,7 +213,7 @@ mod tests {
     fn completed(text: &str, port: Option<u16>) -> Result<String, String> {
         let mut options = Options::default();
         let list = list::read(text).expect("valid addresses");
-        let endpoints = endpoints(&list, port, &mut options);
+        let endpoints = complete(&list, port, &mut options);
         if let Some(error) = options.mistakes.first() {
             return Err(error.to_string());
         }
@@ -266,9 +266,9 @@ mod tests {
             Err("listen: 'a=0.0.0.0:5' and 'b=0.0.0.0:5' are the same address".to_owned())
         );
         let mut options = Options::default();
-        options.mistake("workers", &"another error");
+        options.add_error("workers", &"another error");
         let list = list::read("a=:80,a=:80").expect("valid addresses");
-        endpoints(&list, None, &mut options);
+        complete(&list, None, &mut options);
         assert_eq!(options.mistakes.len(), 3, "{:?}", options.mistakes);
     }
 }

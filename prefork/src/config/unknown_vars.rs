@@ -8,45 +8,45 @@ use prefork_options::{Prefix, quote};
 
 /// The variables without effect, by the reason.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lookalikes {
+pub(super) struct UnknownVars {
     /// Variables with the prefix of this program that are not options.
-    unknown: Vec<Unknown>,
+    unknown: Vec<UnknownVar>,
     /// Options with the default prefix, in a program that has another prefix.
-    not_read: Vec<String>,
+    wrong_prefix: Vec<String>,
     /// Variables that look injected by a platform.
     injected: Vec<String>,
 }
 
 /// A variable with the prefix of this program that is not an option.
 #[derive(Debug, Clone)]
-struct Unknown {
+struct UnknownVar {
     name: String,
     /// What to do instead, if the name has a meaning in another server.
     hint: Option<String>,
 }
 
-impl Lookalikes {
-    pub(super) fn unknown(&mut self, name: String, hint: Option<String>) {
-        self.unknown.push(Unknown { name, hint });
+impl UnknownVars {
+    pub(super) fn add_unknown(&mut self, name: String, hint: Option<String>) {
+        self.unknown.push(UnknownVar { name, hint });
     }
 
-    pub(super) fn not_read(&mut self, name: String) {
-        self.not_read.push(name);
+    pub(super) fn add_wrong_prefix(&mut self, name: String) {
+        self.wrong_prefix.push(name);
     }
 
-    pub(super) fn injected(&mut self, name: String) {
+    pub(super) fn add_injected(&mut self, name: String) {
         self.injected.push(name);
     }
 
     /// All variables without effect, a line each.
-    pub(super) fn explained(&self, prefix: &Prefix) -> impl Iterator<Item = String> {
-        let not_read = self.not_read.iter();
+    pub(super) fn lines(&self, prefix: &Prefix) -> impl Iterator<Item = String> {
+        let not_read = self.wrong_prefix.iter();
         let not_read = not_read
             .map(move |name| format!("{name}: variables of this program begin with {prefix}_"));
         let injected = self.injected.iter().map(|name| printable(name));
         let injected =
             injected.map(|name| format!("{name}: ignored: looks injected by Kubernetes or Docker"));
-        let unknown = self.unknown.iter().map(Unknown::explained);
+        let unknown = self.unknown.iter().map(UnknownVar::explained);
         not_read.chain(unknown).chain(injected)
     }
 
@@ -55,7 +55,7 @@ impl Lookalikes {
     /// If the program has its own prefix, it may have other variables with it, so these are not reported.
     /// Options with the default prefix are reported then, because the operator expects them to be used.
     pub(super) fn warning(&self, prefix: &Prefix) -> Option<String> {
-        if let Some(name) = self.not_read.first() {
+        if let Some(name) = self.wrong_prefix.first() {
             return Some(format!(
                 "ignoring {name}: variables of this program begin with {prefix}_"
             ));
@@ -63,10 +63,10 @@ impl Lookalikes {
         if self.unknown.is_empty() || !prefix.is_default() {
             return None;
         }
-        Some(self.are_ignored())
+        Some(self.summary())
     }
 
-    fn are_ignored(&self) -> String {
+    fn summary(&self) -> String {
         const SHOWN: usize = 8;
         let names = self.unknown.iter().take(SHOWN).map(ToString::to_string);
         let names = names.collect::<Vec<_>>().join(", ");
@@ -81,7 +81,7 @@ impl Lookalikes {
     }
 }
 
-impl Unknown {
+impl UnknownVar {
     /// A line about the variable, of bounded length.
     fn explained(&self) -> String {
         let name = printable(&self.name);
@@ -102,7 +102,7 @@ pub(super) fn printable(name: &str) -> String {
     }
 }
 
-impl fmt::Display for Unknown {
+impl fmt::Display for UnknownVar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&printable(&self.name))?;
         match &self.hint {
@@ -117,9 +117,9 @@ mod tests {
     use super::*;
 
     fn warning(names: impl IntoIterator<Item = String>) -> Option<String> {
-        let mut variables = Lookalikes::default();
+        let mut variables = UnknownVars::default();
         for name in names {
-            variables.unknown(name, None);
+            variables.add_unknown(name, None);
         }
         variables.warning(&Prefix::default())
     }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use prefork_options::{Address, Network, Pem, Prefix, Protocols, Row, Window, Workers, duration};
 
-use super::origin::{Origin, Said};
-use super::{Config, Endpoint, Options};
+use super::origin::{Layer, Origin};
+use super::{Config, ListenSpec, Options};
 
 /// The value and origin of one option, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Value {
+pub(crate) struct OptionRow {
     pub(crate) name: &'static str,
     pub(crate) text: String,
     pub(crate) origin: String,
@@ -21,16 +21,16 @@ pub(crate) struct Value {
 
 /// The effective configuration, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct InWords {
+pub(crate) struct OptionReport {
     /// In the order of the table.
-    pub(crate) values: Vec<Value>,
+    pub(crate) values: Vec<OptionRow>,
     /// Values without effect, a line each.
     pub(crate) ignored: Vec<String>,
 }
 
 /// Writes a value in the syntax of its option; empty if the option has no value.
-trait Written {
-    fn written(&self) -> String;
+trait DisplayOption {
+    fn display(&self) -> String;
 }
 
 macro_rules! by_display {
@@ -45,26 +45,28 @@ macro_rules! by_display {
 
 by_display! { usize, u32, bool, NonZeroUsize, Window, Workers, Network, Prefix, Pem, Protocols }
 
-impl Written for Duration {
-    fn written(&self) -> String {
+impl DisplayOption for Duration {
+    fn display(&self) -> String {
         duration::format(*self)
     }
 }
 
-impl<T: Written> Written for Option<T> {
-    fn written(&self) -> String {
-        self.as_ref().map(Written::written).unwrap_or_default()
+impl<T: DisplayOption> DisplayOption for Option<T> {
+    fn display(&self) -> String {
+        self.as_ref()
+            .map(DisplayOption::display)
+            .unwrap_or_default()
     }
 }
 
-impl Written for Vec<Endpoint> {
-    fn written(&self) -> String {
+impl DisplayOption for Vec<ListenSpec> {
+    fn display(&self) -> String {
         join(self)
     }
 }
 
-impl Written for Vec<Address> {
-    fn written(&self) -> String {
+impl DisplayOption for Vec<Address> {
+    fn display(&self) -> String {
         join(self)
     }
 }
@@ -103,34 +105,34 @@ macro_rules! define_values {
 prefork_options::options! { define_values }
 
 /// A row for an option with a value. A relative number of workers such as `50%` is shown with its result.
-fn value(name: &'static str, effective: String, set: Option<String>, origin: &Origin) -> Value {
+fn value(name: &'static str, effective: String, set: Option<String>, origin: &Origin) -> OptionRow {
     let text = match set {
         Some(set) if name == "workers" && set != effective => format!("{effective} ({set})"),
         _ if effective.is_empty() => default_of(name),
         _ => effective,
     };
     let origin = origin.to_string();
-    Value { name, text, origin }
+    OptionRow { name, text, origin }
 }
 
-fn function(name: &'static str, options: &Options) -> Value {
+fn function(name: &'static str, options: &Options) -> OptionRow {
     let set = options.code.iter().find(|(other, _)| *other == name);
     let (text, origin) = match set {
         Some((_, origin)) => ("a function".to_owned(), origin),
         None => (default_of(name), &Origin::Default),
     };
     let origin = origin.to_string();
-    Value { name, text, origin }
+    OptionRow { name, text, origin }
 }
 
 fn default_of(name: &str) -> String {
     Row::find(name).map_or("", |row| row.default).to_owned()
 }
 
-fn overridden<T: Written>(name: &str, layer: &Said<T>, by: &Origin) -> String {
-    let Said { value, origin } = layer;
+fn overridden<T: DisplayOption>(name: &str, layer: &Layer<T>, by: &Origin) -> String {
+    let Layer { value, origin } = layer;
     format!(
         "{name} = {} ({origin}): overridden by {by}",
-        value.written()
+        value.display()
     )
 }

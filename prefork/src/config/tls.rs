@@ -6,25 +6,25 @@ use std::path::Path;
 
 use prefork_options::Pem;
 
-use super::origin::Said;
+use super::origin::Layer;
 use super::{Config, Options};
 
 const FEATURE: &str = "tls";
 
 /// Records errors about TLS options that do not fit together.
 pub(super) fn check(config: &Config, options: &mut Options) {
-    let listen = options.listen.place("listen");
+    let listen = options.listen.label("listen");
     let mut tls_options = options.of_features();
     tls_options.retain(|(feature, _)| *feature == FEATURE);
-    let mut listeners = config.listen.iter().filter(|_| options.listen.is_known());
+    let mut listeners = config.listen.iter().filter(|_| options.listen.is_valid());
     let secure = listeners.find(|endpoint| endpoint.is_tls);
     let secure = secure.map(ToString::to_string);
     if cfg!(not(feature = "tls")) {
         for (_, label) in &tls_options {
-            options.mistake(label, &format!("needs feature `{FEATURE}` of prefork"));
+            options.add_error(label, &format!("needs feature `{FEATURE}` of prefork"));
         }
         if let Some(address) = secure {
-            options.mistake(
+            options.add_error(
                 &listen,
                 &format!("'{address}' uses TLS, which needs feature `{FEATURE}` of prefork"),
             );
@@ -33,8 +33,8 @@ pub(super) fn check(config: &Config, options: &mut Options) {
     }
     // An option that is set to an invalid value does not count as missing: it has its own error.
     let missing: Vec<&str> = [
-        ("tls_cert", options.tls_cert.is_wanted()),
-        ("tls_key", options.tls_key.is_wanted()),
+        ("tls_cert", options.tls_cert.is_set()),
+        ("tls_key", options.tls_key.is_set()),
     ]
     .into_iter()
     .filter_map(|(name, is_wanted)| (!is_wanted).then_some(name))
@@ -44,10 +44,10 @@ pub(super) fn check(config: &Config, options: &mut Options) {
         return;
     }
     for (_, label) in &tls_options {
-        options.mistake(label, &format!("needs {missing} as well"));
+        options.add_error(label, &format!("needs {missing} as well"));
     }
     if let Some(address) = secure {
-        options.mistake(
+        options.add_error(
             &listen,
             &format!("'{address}' uses TLS, which needs {missing}"),
         );
@@ -59,20 +59,20 @@ impl Options {
     ///
     /// The operator may decide whether TLS is used, so a program sets its protocols in any case. If the
     /// operator sets them, TLS is expected, and its absence is an error.
-    pub(super) fn spare_protocols(&mut self) -> Option<String> {
-        let listen = self.listen.value().filter(|_| self.listen.is_known());
+    pub(super) fn drop_unused_alpn(&mut self) -> Option<String> {
+        let listen = self.listen.value().filter(|_| self.listen.is_valid());
         let mut addresses = listen.into_iter().flatten();
-        let is_wanted = self.tls_cert.is_wanted()
-            || self.tls_key.is_wanted()
-            || self.tls_client_ca.is_wanted()
+        let is_wanted = self.tls_cert.is_set()
+            || self.tls_key.is_set()
+            || self.tls_client_ca.is_set()
             || addresses.any(|address| address.is_tls);
         // An invalid value may replace the protocols, or may be an address that uses TLS.
-        let is_known = self.tls_alpn.is_known() && self.listen.is_known();
+        let is_known = self.tls_alpn.is_valid() && self.listen.is_valid();
         let is_declared = self.tls_alpn.origin().is_declaration();
         if is_wanted || !is_declared || cfg!(not(feature = "tls")) {
             return None;
         }
-        let Said { value, origin } = std::mem::take(&mut self.tls_alpn).into_last()?;
+        let Layer { value, origin } = std::mem::take(&mut self.tls_alpn).into_last()?;
         is_known.then(|| format!("ignoring tls_alpn = {value} ({origin}): no listener uses TLS"))
     }
 }
@@ -81,7 +81,7 @@ impl Options {
 ///
 /// `configure`, `init` or a hook may change the working directory before the file is read, and an error
 /// must name the file.
-pub(super) fn whole(pem: &Pem, directory: Option<&Path>) -> Pem {
+pub(super) fn absolute(pem: &Pem, directory: Option<&Path>) -> Pem {
     match (pem, directory) {
         // An absolute path replaces `directory`. Components without effect, such as `.`, are removed.
         (Pem::Path(path), Some(directory)) => {
@@ -104,10 +104,10 @@ mod tests {
             ("../server.pem", "/start/../server.pem"),
             ("/etc/server.pem", "/etc/server.pem"),
         ] {
-            let whole = whole(&Pem::Path(path.into()), start);
+            let whole = absolute(&Pem::Path(path.into()), start);
             assert_eq!(whole, Pem::Path(expected.into()));
         }
         let unknown = Pem::Path("server.pem".into());
-        assert_eq!(whole(&unknown, None), unknown);
+        assert_eq!(absolute(&unknown, None), unknown);
     }
 }

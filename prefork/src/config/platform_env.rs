@@ -6,22 +6,22 @@ use std::ffi::OsStr;
 
 use prefork_options::{Address, ParseError, Workers, address, quote};
 
-use super::environment::{CONCURRENCY, PORT, not_text};
-use super::origin::{Door, Origin, Said};
+use super::environment::{CONCURRENCY, PORT, not_utf8};
+use super::origin::{Layer, Origin, Source};
 use super::{Environment, Options};
 
 /// Applies `WEB_CONCURRENCY` if the program sets no `workers` or `auto`.
 ///
 /// `auto` set by the operator or by `configure` takes precedence. Returns a warning if the variable has
 /// another value than `workers` and is ignored.
-pub(super) fn fill_workers(
+pub(super) fn apply_web_concurrency(
     options: &mut Options,
     environment: &Environment,
     idle: &mut Vec<String>,
 ) -> Option<String> {
     let text = environment.concurrency.as_ref()?;
     // An invalid value of `workers` takes precedence too.
-    if !options.workers.is_known() {
+    if !options.workers.is_valid() {
         return None;
     }
     let is_open = match options.workers.last() {
@@ -30,33 +30,33 @@ pub(super) fn fill_workers(
     };
     let read = text.to_str().map(prefork_options::workers::parse);
     if !is_open {
-        idle.push(format!("{CONCURRENCY}={}: workers is set", shown(text)));
+        idle.push(format!("{CONCURRENCY}={}: workers is set", quoted(text)));
         let last = options.workers.last()?;
         let agrees = text.is_empty() || matches!(read, Some(Ok(read)) if read == last.value);
-        return (!agrees).then(|| overruled_workers(text, last));
+        return (!agrees).then(|| overridden_workers(text, last));
     }
-    if let Some(workers) = options.read_platform(CONCURRENCY, read, &not_text(text)) {
+    if let Some(workers) = options.read_platform(CONCURRENCY, read, &not_utf8(text)) {
         options
             .workers
-            .say(workers, Origin::Variable(CONCURRENCY.to_owned()));
+            .push(workers, Origin::Variable(CONCURRENCY.to_owned()));
     }
     None
 }
 
-fn overruled_workers(text: &OsStr, Said { value, origin }: &Said<Workers>) -> String {
+fn overridden_workers(text: &OsStr, Layer { value, origin }: &Layer<Workers>) -> String {
     let help = match origin {
         Origin::Variable(name) => format!("remove {name}"),
-        Origin::Program(Door::Configure, _) => "do not set workers in configure".to_owned(),
+        Origin::Program(Source::Configure, _) => "do not set workers in configure".to_owned(),
         Origin::Program(..) | Origin::Default => "write workers = \"auto\"".to_owned(),
     };
-    let text = shown(text);
+    let text = quoted(text);
     format!(
         "ignoring {CONCURRENCY}={text}: workers = {value} ({origin}) takes precedence; to use {CONCURRENCY}, {help}"
     )
 }
 
 /// Returns a warning if `PORT` is ignored because every listener has another port.
-pub(super) fn overruled_port(options: &Options, environment: &Environment) -> Option<String> {
+pub(super) fn overridden_port(options: &Options, environment: &Environment) -> Option<String> {
     let text = environment.port.as_ref().filter(|text| !text.is_empty())?;
     let listen = options.listen.last()?;
     let (first, origin) = (listen.value.first()?, &listen.origin);
@@ -69,21 +69,21 @@ pub(super) fn overruled_port(options: &Options, environment: &Environment) -> Op
         port: None,
         ..first.clone()
     };
-    let text = shown(text);
+    let text = quoted(text);
     Some(format!(
         "ignoring {PORT}={text}: listen ({origin}) sets every port; to use {PORT}, omit the port, as in '{open}'"
     ))
 }
 
 /// Reads `PORT` if a listener has no port.
-pub(super) fn read_port(
+pub(super) fn apply_port(
     options: &mut Options,
     environment: &Environment,
     idle: &mut Vec<String>,
 ) -> Option<u16> {
     let text = environment.port.as_ref()?;
     // If the list is invalid, it is unknown whether a listener has a port.
-    if !options.listen.is_known() {
+    if !options.listen.is_valid() {
         return None;
     }
     let listen = options.listen.value().map_or(&[][..], Vec::as_slice);
@@ -94,18 +94,18 @@ pub(super) fn read_port(
         } else {
             "every listener has a port"
         };
-        idle.push(format!("{PORT}={}: {why}", shown(text)));
+        idle.push(format!("{PORT}={}: {why}", quoted(text)));
         return None;
     }
     let read = text.to_str().map(address::port);
     // An invalid port is one error, not one for each listener.
     options
-        .read_platform(PORT, read, &not_text(text))
+        .read_platform(PORT, read, &not_utf8(text))
         .or(Some(0))
 }
 
 /// An ignored variable may contain anything, so its value is quoted and shortened.
-fn shown(text: &OsStr) -> String {
+fn quoted(text: &OsStr) -> String {
     quote(&text.to_string_lossy())
 }
 
@@ -117,7 +117,7 @@ impl Options {
         not_text: &str,
     ) -> Option<T> {
         let Some(read) = read else {
-            self.mistake(variable, &not_text);
+            self.add_error(variable, &not_text);
             return None;
         };
         self.check(variable, read)

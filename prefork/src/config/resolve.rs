@@ -6,28 +6,28 @@ use std::num::NonZeroUsize;
 
 use prefork_options::{Address, Prefix, Protocols, Workers, network};
 
-use super::endpoint::{endpoints, place_of};
-use super::origin::{Origin, Said};
-use super::platform::{fill_workers, overruled_port, read_port};
-use super::written::{InWords, values};
-use super::{Config, Environment, Options, Places};
+use super::display::{OptionReport, values};
+use super::listen::{complete, label_of};
+use super::origin::{Layer, Origin};
+use super::platform_env::{apply_port, apply_web_concurrency, overridden_port};
+use super::{Config, Environment, Labels, Options};
 use crate::error::Error;
 
 /// The effective configuration, with the layers that it was resolved from.
 #[derive(Debug, Clone)]
-pub(crate) struct Settled {
+pub(crate) struct Resolved {
     /// The configuration; an option that is invalid has its default.
     pub(crate) config: Config,
     /// The layers, with the errors of all of them.
     options: Options,
     /// Values that have no effect, a line each.
-    pub(crate) idle: Vec<String>,
+    pub(crate) ignored: Vec<String>,
     /// Warnings about variables of the platform that an option overrides.
-    pub(crate) overruled: Vec<String>,
-    has_port_of_platform: bool,
+    pub(crate) overridden: Vec<String>,
+    uses_platform_port: bool,
 }
 
-impl Settled {
+impl Resolved {
     /// # Errors
     /// All errors of all layers.
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -39,16 +39,16 @@ impl Settled {
     }
 
     /// All options with value and origin, and the ignored values, for `PREFORK_EXPLAIN`.
-    pub(crate) fn in_words(&self, environment: &Environment) -> InWords {
-        let mut ignored = self.idle.clone();
+    pub(crate) fn report(&self, environment: &Environment) -> OptionReport {
+        let mut ignored = self.ignored.clone();
         ignored.extend(self.options.replaced.iter().cloned());
         let mut values = values(&self.config, &self.options, &mut ignored);
         let listen = values.iter_mut().find(|value| value.name == "listen");
-        if let Some(listen) = listen.filter(|_| self.has_port_of_platform) {
+        if let Some(listen) = listen.filter(|_| self.uses_platform_port) {
             listen.origin.push_str(", port from PORT");
         }
         ignored.extend(environment.ignored());
-        InWords { values, ignored }
+        OptionReport { values, ignored }
     }
 }
 
@@ -58,27 +58,27 @@ impl Settled {
 ///
 /// `cpus` counts the CPUs. It is called only if the number of workers depends on them, because the
 /// standard library reads files for it.
-pub(crate) fn settle(
+pub(crate) fn resolve(
     mut options: Options,
     environment: &Environment,
     cpus: impl FnOnce() -> usize,
-) -> Settled {
+) -> Resolved {
     let mut idle = Vec::new();
     let mut overruled = Vec::new();
-    overruled.extend(fill_workers(&mut options, environment, &mut idle));
-    overruled.extend(overruled_port(&options, environment));
-    let port = read_port(&mut options, environment, &mut idle);
-    idle.extend(options.spare_protocols());
+    overruled.extend(apply_web_concurrency(&mut options, environment, &mut idle));
+    overruled.extend(overridden_port(&options, environment));
+    let port = apply_port(&mut options, environment, &mut idle);
+    idle.extend(options.drop_unused_alpn());
     let addresses = options.listen.or(Vec::new());
     check_network(&addresses, &mut options);
-    let listen = endpoints(&addresses, port, &mut options);
+    let listen = complete(&addresses, port, &mut options);
     let workers = match options.workers.or(Workers::default()) {
         Workers::Count(count) => count,
         relative @ (Workers::Auto | Workers::AutoLess(_) | Workers::Percent(_)) => {
             relative.count(cpus())
         }
     };
-    let absolute = |pem| super::secure::whole(pem, options.directory.as_deref());
+    let absolute = |pem| super::tls::absolute(pem, options.directory.as_deref());
     let per_worker = u32::try_from(workers).unwrap_or(u32::MAX);
     let config = Config {
         listen,
@@ -101,21 +101,21 @@ pub(crate) fn settle(
         tls_key: options.tls_key.value().map(absolute),
         tls_alpn: options.tls_alpn.or(Protocols::default()),
         tls_client_ca: options.tls_client_ca.value().map(absolute),
-        places: Places {
-            listen: options.listen.place("listen"),
-            workers: options.workers.place("workers"),
-            tls_cert: options.tls_cert.place("tls_cert"),
-            tls_key: options.tls_key.place("tls_key"),
-            tls_client_ca: options.tls_client_ca.place("tls_client_ca"),
+        labels: Labels {
+            listen: options.listen.label("listen"),
+            workers: options.workers.label("workers"),
+            tls_cert: options.tls_cert.label("tls_cert"),
+            tls_key: options.tls_key.label("tls_key"),
+            tls_client_ca: options.tls_client_ca.label("tls_client_ca"),
         },
     };
-    super::secure::check(&config, &mut options);
-    Settled {
+    super::tls::check(&config, &mut options);
+    Resolved {
         config,
         options,
-        idle,
-        overruled,
-        has_port_of_platform: port.is_some(),
+        ignored: idle,
+        overridden: overruled,
+        uses_platform_port: port.is_some(),
     }
 }
 
@@ -127,13 +127,13 @@ fn check_network(addresses: &[Address], options: &mut Options) {
     let Some(&network) = options.network.value() else {
         return;
     };
-    if !options.network.is_known() || !options.listen.is_known() {
+    if !options.network.is_valid() || !options.listen.is_valid() {
         return;
     }
     for address in addresses {
         let label = match options.network.origin() {
             Origin::Variable(name) => name,
-            Origin::Default | Origin::Program(..) => place_of(address, &options.listen),
+            Origin::Default | Origin::Program(..) => label_of(address, &options.listen),
         };
         options.check(&label, network::check(network, address));
     }
@@ -143,15 +143,15 @@ impl Options {
     /// Removes `runtime_threads` if `main` does not use the runtime of this crate. Returns a warning.
     ///
     /// If feature `tokio` is off and the program itself sets the option, it records an error instead.
-    pub(crate) fn spare_threads(&mut self) -> Option<String> {
-        let is_known = self.runtime_threads.is_known();
-        let Said { value, origin } = std::mem::take(&mut self.runtime_threads).into_last()?;
+    pub(crate) fn drop_unused_threads(&mut self) -> Option<String> {
+        let is_known = self.runtime_threads.is_valid();
+        let Layer { value, origin } = std::mem::take(&mut self.runtime_threads).into_last()?;
         if !is_known {
             return None;
         }
         if !cfg!(feature = "tokio") && matches!(origin, Origin::Program(..)) {
             let reason = "needs feature `tokio` of prefork";
-            self.mistake("runtime_threads", &reason);
+            self.add_error("runtime_threads", &reason);
             return None;
         }
         Some(format!(
@@ -172,7 +172,7 @@ mod tests {
     use prefork_options::{Network, Row, TABLE, list};
 
     use super::*;
-    use crate::config::Door;
+    use crate::config::Source;
 
     const CPUS: usize = 6;
 
@@ -183,15 +183,15 @@ mod tests {
         Environment::read(Prefix::default(), pairs)
     }
 
-    fn resolved(options: &Options, pairs: &[(&str, &str)]) -> Settled {
+    fn resolved(options: &Options, pairs: &[(&str, &str)]) -> Resolved {
         let environment = environment(pairs);
         let mut options = options.clone();
-        options.overlay(&environment);
-        settle(options, &environment, || CPUS)
+        options.apply_env(&environment);
+        resolve(options, &environment, || CPUS)
     }
 
-    fn report(options: &Options, pairs: &[(&str, &str)]) -> InWords {
-        resolved(options, pairs).in_words(&environment(pairs))
+    fn report(options: &Options, pairs: &[(&str, &str)]) -> OptionReport {
+        resolved(options, pairs).report(&environment(pairs))
     }
 
     fn with_workers(text: &str) -> Options {
@@ -205,11 +205,11 @@ mod tests {
         let list = list::read(text).expect("valid addresses");
         options
             .listen
-            .say(list, Origin::Variable("test".to_owned()));
+            .push(list, Origin::Variable("test".to_owned()));
         options
     }
 
-    fn errors(resolved: &Settled) -> Vec<String> {
+    fn errors(resolved: &Resolved) -> Vec<String> {
         resolved
             .options
             .mistakes
@@ -250,7 +250,7 @@ mod tests {
             let mut options = Options::default();
             options
                 .workers
-                .say(set, Origin::Program(Door::Attribute, Location::caller()));
+                .push(set, Origin::Program(Source::Attribute, Location::caller()));
             let resolved = resolved(&options, &[("WEB_CONCURRENCY", "4")]);
             assert_eq!(resolved.config.workers, workers, "{set}");
         }
@@ -263,7 +263,7 @@ mod tests {
         let by_operator = [("WEB_CONCURRENCY", "4"), ("PREFORK_WORKERS", "3")];
         let resolved = resolved(&Options::default(), &by_operator);
         assert_eq!(resolved.config.workers, 3);
-        assert_eq!(resolved.idle, ["WEB_CONCURRENCY='4': workers is set"]);
+        assert_eq!(resolved.ignored, ["WEB_CONCURRENCY='4': workers is set"]);
     }
 
     #[test]
@@ -274,11 +274,11 @@ mod tests {
             &[platform, ("PREFORK_WORKERS", "auto")],
         );
         assert_eq!(operator.config.workers, CPUS);
-        assert_eq!(operator.idle, ["WEB_CONCURRENCY='4': workers is set"]);
+        assert_eq!(operator.ignored, ["WEB_CONCURRENCY='4': workers is set"]);
 
         let mut options = Options::default();
-        let configure = Origin::Program(Door::Configure, Location::caller());
-        options.workers.say(Workers::Auto, configure);
+        let configure = Origin::Program(Source::Configure, Location::caller());
+        options.workers.push(Workers::Auto, configure);
         assert_eq!(resolved(&options, &[platform]).config.workers, CPUS);
     }
 
@@ -290,7 +290,7 @@ mod tests {
             prefork.options_mut().clone()
         };
         let platform = [("PORT", "5000"), ("WEB_CONCURRENCY", "4")];
-        let overridden = resolved(&with_both(), &platform).overruled;
+        let overridden = resolved(&with_both(), &platform).overridden;
         let [workers, port] = overridden.as_slice() else {
             panic!("not two lines: {overridden:?}");
         };
@@ -309,7 +309,7 @@ mod tests {
         );
 
         let by_operator = [("PREFORK_WORKERS", "3"), ("PREFORK_LISTEN", "127.0.0.1:80")];
-        let overridden = resolved(&with_both(), &[platform, by_operator].concat()).overruled;
+        let overridden = resolved(&with_both(), &[platform, by_operator].concat()).overridden;
         assert_eq!(
             overridden,
             [
@@ -331,15 +331,15 @@ mod tests {
             [("PORT", "9090"), ("WEB_CONCURRENCY", "2")],
             [("PORT", ""), ("WEB_CONCURRENCY", "")],
         ] {
-            assert_eq!(resolved(&options, &pairs).overruled, [""; 0], "{pairs:?}");
+            assert_eq!(resolved(&options, &pairs).overridden, [""; 0], "{pairs:?}");
         }
         let platform = [("PORT", "5000"), ("WEB_CONCURRENCY", "4")];
         assert_eq!(
-            resolved(&with_listen("0.0.0.0"), &platform).overruled,
+            resolved(&with_listen("0.0.0.0"), &platform).overridden,
             [""; 0]
         );
         // A program without listeners may read PORT itself.
-        assert_eq!(resolved(&Options::default(), &platform).overruled, [""; 0]);
+        assert_eq!(resolved(&Options::default(), &platform).overridden, [""; 0]);
     }
 
     #[test]
@@ -349,8 +349,8 @@ mod tests {
             &with_workers("2"),
             &[("WEB_CONCURRENCY", &long), ("PORT", &long)],
         );
-        assert!(resolved.idle.iter().all(|line| line.len() < 200));
-        assert_eq!(resolved.idle.len(), 2);
+        assert!(resolved.ignored.iter().all(|line| line.len() < 200));
+        assert_eq!(resolved.ignored.len(), 2);
     }
 
     #[test]
@@ -362,10 +362,12 @@ mod tests {
             (5000, 80)
         );
         assert!(
-            resolved(&with_listen(":80"), &platform).idle[0].contains("every listener has a port")
+            resolved(&with_listen(":80"), &platform).ignored[0]
+                .contains("every listener has a port")
         );
         assert!(
-            resolved(&Options::default(), &platform).idle[0].contains("no listener is configured")
+            resolved(&Options::default(), &platform).ignored[0]
+                .contains("no listener is configured")
         );
     }
 
@@ -388,16 +390,16 @@ mod tests {
     #[test]
     fn the_cpus_are_counted_only_if_the_number_of_workers_depends_on_them() {
         let options = with_workers("2");
-        let resolved = settle(options, &Environment::default(), || panic!("not needed"));
+        let resolved = resolve(options, &Environment::default(), || panic!("not needed"));
         assert_eq!(resolved.config.workers, 2);
     }
 
     #[test]
     fn threads_without_a_runtime_have_no_effect_and_are_reported() {
         let mut options = Options::default();
-        assert_eq!(options.spare_threads(), None);
+        assert_eq!(options.drop_unused_threads(), None);
         options.set_text("runtime_threads", "PREFORK_RUNTIME_THREADS", Ok("8"));
-        let line = options.spare_threads().expect("the option is set");
+        let line = options.drop_unused_threads().expect("the option is set");
         assert!(
             line.starts_with("ignoring runtime_threads = 8 (PREFORK_RUNTIME_THREADS): "),
             "{line}"
@@ -413,7 +415,7 @@ mod tests {
         let mut prefork = crate::Prefork::new();
         prefork.runtime_threads(8);
         let mut options = prefork.options_mut().clone();
-        let line = options.spare_threads();
+        let line = options.drop_unused_threads();
         let rejected = errors(&resolved(&options, &[]));
         if cfg!(feature = "tokio") {
             assert!(line.is_some() && rejected.is_empty(), "{rejected:?}");
@@ -459,7 +461,7 @@ mod tests {
     fn every_address_of_another_family_is_reported() {
         let mut options = with_listen(":0,[::1]:0,http=[::]:0");
         let origin = Origin::Variable("test".to_owned());
-        options.network.say(Network::Tcp4, origin);
+        options.network.push(Network::Tcp4, origin);
         let found = errors(&resolved(&options, &[]));
         assert_eq!(found.len(), 2, "{found:?}");
         let names_both = |error: &String| error.starts_with("test: ") && error.contains("tcp4");
@@ -619,7 +621,7 @@ mod tests {
             let options = program(|it| it.listen(listen).tls_alpn("h2"));
             let resolved = resolved(&options, &[("PREFORK_LISTEN", "nonsense:x")]);
             assert_eq!(errors(&resolved).len(), 1, "{resolved:?}");
-            assert_eq!(resolved.idle, [""; 0]);
+            assert_eq!(resolved.ignored, [""; 0]);
         }
         let options = program(|it| it.tls_cert("a.pem").tls_key("a.key").tls_alpn("h2"));
         let found = errors(&resolved(
@@ -699,9 +701,9 @@ mod tests {
         }
         assert_eq!(errors(&plain), [""; 0]);
         assert!(
-            plain.idle[0].starts_with("ignoring tls_alpn = h2,http/1.1 (builder at "),
+            plain.ignored[0].starts_with("ignoring tls_alpn = h2,http/1.1 (builder at "),
             "{:?}",
-            plain.idle
+            plain.ignored
         );
         for (pairs, count) in [
             (&[("PREFORK_TLS_ALPN", "h2")][..], 1),
