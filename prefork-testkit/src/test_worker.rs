@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use prefork::__private::{InProcessWorker, WorkerEvent, guest};
+use prefork::__private::{InProcessWorker, WorkerEvent, in_process_worker};
 use prefork::{Prefork, Worker};
 
 use crate::LIMIT;
@@ -134,7 +134,7 @@ impl TestWorker {
     pub fn with_certificates(options: impl FnOnce(&mut Prefork)) -> Self {
         let mut prefork = Prefork::new();
         options(&mut prefork);
-        match guest(prefork) {
+        match in_process_worker(prefork) {
             Ok(worker) => Self::of(worker),
             Err(error) => panic!("TestWorker: {error}"),
         }

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::error::Error;
 
 /// The error of a hook.
-pub(crate) type Failure = Box<dyn StdError + Send + Sync>;
+pub(crate) type HookError = Box<dyn StdError + Send + Sync>;
 
 /// What a hook, `configure`, `init` or `child_producer` may return: `()` or a `Result`.
 ///
@@ -32,13 +32,13 @@ pub trait HookOutcome {
 }
 
 impl HookOutcome for () {
-    fn into_result(self) -> Result<(), Failure> {
+    fn into_result(self) -> Result<(), HookError> {
         Ok(())
     }
 }
 
-impl<E: Into<Failure>> HookOutcome for Result<(), E> {
-    fn into_result(self) -> Result<(), Failure> {
+impl<E: Into<HookError>> HookOutcome for Result<(), E> {
+    fn into_result(self) -> Result<(), HookError> {
         self.map_err(Into::into)
     }
 }
@@ -61,7 +61,7 @@ impl<T> ResultOf for fn() -> T {
 
 /// A function that never returns: it panics or ends the process.
 impl HookOutcome for Never {
-    fn into_result(self) -> Result<(), Failure> {
+    fn into_result(self) -> Result<(), HookError> {
         self
     }
 }
@@ -182,22 +182,22 @@ impl fmt::Display for Role {
 }
 
 /// A hook of the master.
-pub(crate) type Hook<T> = Box<dyn FnMut(&T) -> Result<(), Failure> + Send>;
+pub(crate) type Hook<T> = Box<dyn FnMut(&T) -> Result<(), HookError> + Send>;
 
 /// A hook that is called once, in a worker.
-pub(crate) type LastHook = Box<dyn FnOnce() -> Result<(), Failure> + Send>;
+pub(crate) type OnceHook = Box<dyn FnOnce() -> Result<(), HookError> + Send>;
 
 /// The `init` function: it is called once in each process, before everything else.
-pub(crate) type Init = Box<dyn FnOnce(Role) -> Result<(), Failure> + Send>;
+pub(crate) type Init = Box<dyn FnOnce(Role) -> Result<(), HookError> + Send>;
 
 /// Calls `init` if it is set.
 ///
 /// # Errors
 /// The function returns an error or panics.
-pub(crate) fn begin(init: Option<Init>, role: Role) -> Result<(), Error> {
+pub(crate) fn run_init(init: Option<Init>, role: Role) -> Result<(), Error> {
     match init {
         None => Ok(()),
-        Some(init) => contain(|| init(role)).map_err(|source| Error::Init {
+        Some(init) => catch(|| init(role)).map_err(|source| Error::Init {
             process: role.to_string(),
             source,
         }),
@@ -244,7 +244,7 @@ impl Hooks {
 fn call<T>(name: &'static str, hook: &mut Option<Hook<T>>, fact: &T) -> Result<(), Error> {
     match hook {
         None => Ok(()),
-        Some(hook) => contain(|| hook(fact)).map_err(|source| Error::Hook { hook: name, source }),
+        Some(hook) => catch(|| hook(fact)).map_err(|source| Error::Hook { hook: name, source }),
     }
 }
 
@@ -252,18 +252,18 @@ fn call<T>(name: &'static str, hook: &mut Option<Hook<T>>, fact: &T) -> Result<(
 ///
 /// # Errors
 /// The function returns an error or panics.
-pub(crate) fn contain(function: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+pub(crate) fn catch(function: impl FnOnce() -> Result<(), HookError>) -> Result<(), HookError> {
     catch_unwind(AssertUnwindSafe(function))
-        .unwrap_or_else(|payload| Err(Box::new(Panicked::new(&*payload))))
+        .unwrap_or_else(|payload| Err(Box::new(HookPanic::new(&*payload))))
 }
 
 /// The message of a panic, as an error.
 #[derive(Debug)]
-struct Panicked {
+struct HookPanic {
     message: String,
 }
 
-impl Panicked {
+impl HookPanic {
     fn new(payload: &(dyn Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
@@ -273,13 +273,13 @@ impl Panicked {
     }
 }
 
-impl fmt::Display for Panicked {
+impl fmt::Display for HookPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "panicked: {}", self.message)
     }
 }
 
-impl StdError for Panicked {}
+impl StdError for HookPanic {}
 
 #[cfg(test)]
 mod tests {
@@ -287,7 +287,7 @@ mod tests {
 
     const FACT: ChildSpawned = ChildSpawned { slot: 0, pid: 7 };
 
-    fn hooks(hook: impl FnMut(&ChildSpawned) -> Result<(), Failure> + Send + 'static) -> Hooks {
+    fn hooks(hook: impl FnMut(&ChildSpawned) -> Result<(), HookError> + Send + 'static) -> Hooks {
         Hooks {
             spawned: Some(Box::new(hook)),
             ..Hooks::default()
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn an_error_of_init_names_the_process_and_has_an_exit_status() {
-        let fail = |init: Init, role| begin(Some(init), role).expect_err("init fails");
+        let fail = |init: Init, role| run_init(Some(init), role).expect_err("init fails");
         let error = fail(Box::new(|_| Err("no disk".into())), Role::worker(2));
         let text = error.paragraph();
         assert!(
@@ -325,7 +325,7 @@ mod tests {
         let panic = fail(Box::new(|role| panic!("I am the {role}")), Role::Master);
         assert!(panic.paragraph().contains(": panicked: I am the master"));
         assert_eq!((error.exit_code(), panic.exit_code()), (70, 70));
-        assert!(begin(None, Role::Single).is_ok());
+        assert!(run_init(None, Role::Single).is_ok());
     }
 
     #[test]

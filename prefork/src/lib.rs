@@ -264,6 +264,8 @@ compile_error!("prefork needs a Unix system: it passes listening sockets from pr
 
 // Nothing else is compiled on other systems, so the error above is the only one.
 #[cfg(unix)]
+mod builder;
+#[cfg(unix)]
 mod channel;
 #[cfg(unix)]
 mod config;
@@ -279,8 +281,6 @@ mod listen;
 mod master;
 #[cfg(unix)]
 pub mod net;
-#[cfg(unix)]
-mod prefork;
 #[cfg(unix)]
 mod runtime;
 #[cfg(unix)]
@@ -298,6 +298,8 @@ mod tls;
 mod worker;
 
 #[cfg(unix)]
+pub use builder::{Outcome, Prefork, is_child, report};
+#[cfg(unix)]
 pub use config::{Configuration, IntoOption, Settings};
 #[cfg(unix)]
 pub use error::{BadOption, Error, TlsReason};
@@ -305,8 +307,6 @@ pub use error::{BadOption, Error, TlsReason};
 pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
 #[cfg(unix)]
 pub use master::{Handle, Level, LogLine};
-#[cfg(unix)]
-pub use prefork::{Ended, Prefork, is_child, report};
 pub use prefork_macros::main;
 #[cfg(unix)]
 pub use spawn::ChildCommand;
@@ -320,8 +320,8 @@ pub use worker::{
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::prefork::guest::guest;
-    pub use crate::prefork::private::{run, take};
+    pub use crate::builder::in_process::in_process_worker;
+    pub use crate::builder::macro_support::{extract, run};
     pub use crate::runtime::Body;
     pub use crate::worker::{ArgumentSpec, InProcessWorker, WorkerEvent};
     pub use crate::worker::{Describe, MainGuard, Returned};

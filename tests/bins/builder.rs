@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use prefork::{Ended, Prefork, Worker};
+use prefork::{Outcome, Prefork, Worker};
 
 fn main() -> ExitCode {
     let mut prefork = Prefork::new();
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     }
     if env::args().any(|arg| arg == "embedded") && !prefork::is_child() {
         let ended = prefork.start().and_then(prefork::Handle::wait);
-        return prefork::report(ended.map(|()| Ended::<()>::Master));
+        return prefork::report(ended.map(|()| Outcome::<()>::Master));
     }
     prefork::report(prefork.run(|worker| body(&worker)))
 }

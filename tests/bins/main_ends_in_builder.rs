@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             .run(serve)
     });
     match ended {
-        Ok(Ok(prefork::Ended::Worker(_))) | Err(_) => loop {
+        Ok(Ok(prefork::Outcome::Worker(_))) | Err(_) => loop {
             thread::sleep(Duration::from_hours(1));
         },
         Ok(result) => prefork::report(result),

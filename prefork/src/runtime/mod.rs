@@ -34,9 +34,9 @@ pub trait Body<Kind> {
 
 /// Marker of a blocking `main`: the value exists, so `main` has returned.
 #[derive(Debug)]
-pub enum Sync {}
+pub enum Blocking {}
 
-impl<T: Termination> Body<Sync> for T {
+impl<T: Termination> Body<Blocking> for T {
     type Output = T;
 
     const NEEDS_RUNTIME: bool = false;

@@ -20,7 +20,7 @@ use super::shutdown::{self, ShutdownProgress as ShutdownState};
 use crate::channel::{Channel, MainEnd};
 use crate::error::{Error, Shortage};
 use crate::escalation::Escalation;
-use crate::hook::LastHook;
+use crate::hook::OnceHook;
 use crate::listen::InheritedListener;
 use crate::net::Intake;
 use crate::sys;
@@ -95,7 +95,7 @@ pub(super) struct ContextParts {
     pub(super) threads: NonZeroUsize,
     pub(super) tls: Option<Handed>,
     pub(super) own_signals: &'static [Signal],
-    pub(super) on_master_death: Option<LastHook>,
+    pub(super) on_master_death: Option<OnceHook>,
     /// Logs shortages in single-process mode, where there is no master.
     pub(super) on_shortage: Option<OnShortage>,
     pub(super) process: MonitorHost,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use crate::hook::{LastHook, contain};
+use crate::hook::{OnceHook, catch};
 
 /// The state of the hook.
 #[derive(Debug, Default)]
@@ -32,14 +32,14 @@ impl MasterDeathHook {
     /// the hook has returned.
     pub(super) fn run(
         self: &Arc<Self>,
-        hook: LastHook,
+        hook: OnceHook,
         log_error: impl Fn(&str) + Copy + Send + 'static,
         on_done: impl FnOnce() + Send + 'static,
     ) {
         self.set(HookState::Running);
         let this = Arc::clone(self);
         let run_hook = move || {
-            if let Err(error) = contain(hook) {
+            if let Err(error) = catch(hook) {
                 log_error(&format!("hook on_master_death failed: {error}"));
             }
             this.set(HookState::Done);

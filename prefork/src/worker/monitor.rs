@@ -17,7 +17,7 @@ use super::shortages::{ShortageLine, ShortageLog};
 use crate::channel::{Backlog, Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
 use crate::escalation::{Escalation, StopSignal};
-use crate::hook::LastHook;
+use crate::hook::OnceHook;
 use crate::net::{self, Census};
 use crate::sys::bell::Bell;
 use crate::sys::peer::Peer;
@@ -35,7 +35,7 @@ pub(super) struct Monitor {
     pub(super) waker: Arc<Bell>,
     /// Whether this process still has to send itself SIGTERM because the master died.
     pub(super) is_termination_pending: bool,
-    pub(super) on_master_death: Option<LastHook>,
+    pub(super) on_master_death: Option<OnceHook>,
     /// Logs shortages in single-process mode.
     pub(super) on_shortage: Option<OnShortage>,
     pub(super) shortages: ShortageLog,

@@ -18,7 +18,7 @@ use crate::channel::{
     Channel, ChildRole, FromChild, FromMaster, MainEnd, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,
 };
 use crate::error::Error;
-use crate::hook::{self, Init, LastHook};
+use crate::hook::{self, Init, OnceHook};
 use crate::listen::{BoundListener, InheritedFds, InheritedListener, inherit};
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
@@ -43,7 +43,7 @@ impl Context {
     pub(crate) fn from_env(
         child_env: &ChildEnv,
         init: Option<Init>,
-        on_master_death: Option<LastHook>,
+        on_master_death: Option<OnceHook>,
         declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
     ) -> Result<(Arc<Self>, BodySpec), Error> {
         let wrong = |reason| Error::Role {
@@ -127,7 +127,7 @@ impl InheritedRole {
     fn begin(
         self,
         init: Option<Init>,
-        on_master_death: Option<LastHook>,
+        on_master_death: Option<OnceHook>,
         declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
     ) -> Result<(Arc<Context>, BodySpec), Error> {
         let offered: Vec<OfferedListener<'_>> = self
@@ -147,7 +147,7 @@ impl InheritedRole {
         // If the master is already dead, the monitor sees the end of the channel.
         let _ = self.channel.send(&hello.encode());
         // Before the monitor thread exists.
-        hook::begin(init, hook::Role::worker(self.slot))?;
+        hook::run_init(init, hook::Role::worker(self.slot))?;
         // After `init`, which may have set a panic hook: that hook is called too.
         super::panic_hook::install(&self.channel);
         let (grace, threads) = read_welcome(&self.channel);

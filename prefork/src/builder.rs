@@ -4,11 +4,11 @@
 //! that know both the master and the worker.
 
 mod arguments;
-mod code;
-mod explain;
-pub(crate) mod guest;
-pub(crate) mod private;
-mod single;
+mod callbacks;
+mod dry_run;
+pub(crate) mod in_process;
+pub(crate) mod macro_support;
+mod single_process;
 
 use std::fmt;
 use std::process::{ExitCode, Termination};
@@ -21,7 +21,7 @@ use crate::config::{
     Config, Configuration, Environment, Options, Resolved, Source, resolve, usable_cpus,
 };
 use crate::error::{BadOption, Error};
-use crate::hook::{Failure, Hooks, Init, LastHook, Role, begin, contain};
+use crate::hook::{HookError, Hooks, Init, OnceHook, Role, catch, run_init};
 use crate::master::{Callbacks, Handle, Log, Logger, MasterSetup, block_signals};
 use crate::runtime::Body;
 use crate::spawn::CommandHook;
@@ -31,8 +31,8 @@ use crate::worker::{
     ArgumentSpec, BodySpec, Context, MainGuard, WantedArgument, Worker, child_env, report_end,
     role_warning, set_pending,
 };
-use arguments::{declare, offered_by, oversights};
-use single::{leave_alone, serve_alone};
+use arguments::{match_arguments, offewarningsersights};
+use single_process::{fall_back_to_single, start_single};
 
 /// Builds and runs a master and its workers, with options chosen at run time.
 ///
@@ -63,37 +63,37 @@ pub struct Prefork {
     producer: Option<CommandHook>,
     init: Option<Init>,
     hooks: Hooks,
-    on_master_death: Option<LastHook>,
+    on_master_death: Option<OnceHook>,
     logger: Option<Logger>,
     configure: Option<Configure>,
-    functions: Functions,
+    callables: Callables,
     handles_signals: bool,
 }
 
 /// Whether the functions of a builder can still be given to a master.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Functions {
+enum Callables {
     /// The builder still has them.
     #[default]
-    Here,
+    Available,
     /// `init` failed. It cannot be called a second time, and no start happens without it.
     InitFailed,
     /// An earlier master got them.
-    HandedOver,
+    Used,
 }
 
-impl Functions {
+impl Callables {
     /// Checks that a start would have the functions.
     ///
     /// # Errors
     /// It would not.
     fn check(self) -> Result<(), Error> {
         let reason = match self {
-            Self::Here => return Ok(()),
+            Self::Available => return Ok(()),
             Self::InitFailed => {
                 "init failed in an earlier call and cannot be called again; create a new builder"
             }
-            Self::HandedOver => {
+            Self::Used => {
                 "an earlier master already has the functions of this builder (hooks, logger, \
                  child_producer); create a new builder for each master"
             }
@@ -103,21 +103,21 @@ impl Functions {
 }
 
 /// The user's function that changes the options last.
-type Configure = Box<dyn FnMut(&mut Configuration) -> Result<(), Failure> + Send>;
+type Configure = Box<dyn FnMut(&mut Configuration) -> Result<(), HookError> + Send>;
 
 /// The result of reading all sources of options.
-struct Resolved {
-    settled: Resolved,
+struct Startup {
+    settled: Startup,
     environment: Environment,
     /// The log lines at the beginning of a start.
     warnings: Vec<String>,
     /// The errors of the options, or the error of `configure`.
-    verdict: Result<(), Error>,
+    result: Result<(), Error>,
 }
 
 /// How a [`run`](Prefork::run) ended, depending on the role of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended<R> {
+pub enum Outcome<R> {
     /// This process was the master. It was asked to stop, and all its workers have exited.
     Master,
     /// This process was a worker or a single process: the value that its body returned.
@@ -137,7 +137,7 @@ impl Prefork {
     }
 
     /// Records that the attribute calls the setters from now on.
-    pub(crate) fn by_attribute(&mut self) {
+    pub(crate) fn set_by_attribute(&mut self) {
         self.options.door = Source::Attribute;
     }
 
@@ -160,7 +160,7 @@ impl Prefork {
     /// # Errors
     /// In the master: an error other than a requested stop ended it. In a worker: its variables or
     /// descriptors are not those that a master sets. In both: `run` is called a second time.
-    pub fn run<R, K>(&mut self, body: impl FnOnce(Worker) -> R) -> Result<Ended<R::Output>, Error>
+    pub fn run<R, K>(&mut self, body: impl FnOnce(Worker) -> R) -> Result<Outcome<R::Output>, Error>
     where
         R: Body<K>,
     {
@@ -193,19 +193,19 @@ impl Prefork {
         let startup = self.read(cfg!(feature = "tokio"));
         if startup.environment.explains {
             let variable = startup.environment.explain_variable();
-            explain::explain(startup, None)?;
+            dry_run::print(startup, None)?;
             return Err(Error::Explained { variable });
         }
-        startup.verdict?;
+        startup.result?;
         let config = startup.settled.config;
-        need_master(&config)?;
-        self.functions.check()?;
-        self.begin(Role::Master)?;
+        check_has_master(&config)?;
+        self.callables.check()?;
+        self.run_init(Role::Master)?;
         let log = self.log(startup.warnings);
         match self.setup(config, &BodySpec::default()).start(log) {
             Ok(handle) => Ok(handle),
             Err(unstarted) => {
-                self.functions = Functions::Here;
+                self.callables = Callables::Available;
                 self.producer = unstarted.callbacks.producer;
                 self.hooks = unstarted.callbacks.hooks;
                 self.logger = unstarted.log.into_logger();
@@ -215,10 +215,10 @@ impl Prefork {
     }
 
     /// Calls `init`, if it was not called yet.
-    fn begin(&mut self, role: Role) -> Result<(), Error> {
-        let result = begin(self.init.take(), role);
+    fn run_init(&mut self, role: Role) -> Result<(), Error> {
+        let result = run_init(self.init.take(), role);
         if result.is_err() {
-            self.functions = Functions::InitFailed;
+            self.callables = Callables::InitFailed;
         }
         result
     }
@@ -227,23 +227,23 @@ impl Prefork {
         &mut self,
         wants: Vec<ArgumentSpec>,
         body: impl FnOnce(Worker) -> R,
-    ) -> Result<Ended<R::Output>, Error>
+    ) -> Result<Outcome<R::Output>, Error>
     where
         R: Body<K>,
     {
-        claim_process(Claim::Look)?;
+        claim_process(ProcessGuard::Check)?;
         let wanted: Vec<WantedArgument<'static>> = wants.iter().map(ArgumentSpec::info).collect();
         let (context, declared) = if let Some(latched) = child_env() {
-            claim_process(Claim::Take)?;
+            claim_process(ProcessGuard::Claim)?;
             let (init, hook) = (self.init.take(), self.on_master_death.take());
             let prefix = self.prefix();
             Context::from_env(latched, init, hook, |offered, has_certificate| {
-                declare(&wanted, offered, has_certificate, &prefix)
+                match_arguments(&wanted, offered, has_certificate, &prefix)
             })?
         } else {
-            match self.lead(&wanted, R::NEEDS_RUNTIME)? {
+            match self.run_parent(&wanted, R::NEEDS_RUNTIME)? {
                 Some(single) => single,
-                None => return Ok(Ended::Master),
+                None => return Ok(Outcome::Master),
             }
         };
         set_pending(wants, declared.assigned);
@@ -258,33 +258,35 @@ impl Prefork {
         report_end(&context);
         drop(guard);
         context.finish()?;
-        Ok(Ended::Worker(returned))
+        Ok(Outcome::Worker(returned))
     }
 
     /// Runs a process that no master started, as a master or as a single process.
     ///
     /// Returns the context of a single process; `None` after the end of a master or an explanation.
-    fn lead(
+    fn run_parent(
         &mut self,
         wanted: &[WantedArgument<'_>],
         needs_runtime: bool,
     ) -> Result<Option<(Arc<Context>, BodySpec)>, Error> {
         let mut startup = self.read(needs_runtime);
-        startup.warnings.extend(leave_alone(&mut startup.settled));
+        startup
+            .warnings
+            .extend(fall_back_to_single(&mut startup.settled));
         if startup.environment.explains {
-            return explain::explain(startup, Some(wanted)).map(|()| None);
+            return dry_run::print(startup, Some(wanted)).map(|()| None);
         }
-        startup.verdict?;
+        startup.result?;
         let config = startup.settled.config;
         let offered = offered_by(&config);
         let has_certificate = config.tls_cert.is_some();
-        let declared = declare(wanted, &offered, has_certificate, &config.env_prefix)?;
+        let declared = match_arguments(wanted, &offered, has_certificate, &config.env_prefix)?;
         startup
             .warnings
-            .extend(oversights(wanted, &declared, &offered, &config));
-        self.functions.check()?;
+            .extend(warnings(wanted, &declared, &offered, &config));
+        self.callables.check()?;
         // Only now: after an error above, the program may correct the options and call run again.
-        claim_process(Claim::Take)?;
+        claim_process(ProcessGuard::Claim)?;
         let role = match config.workers {
             0 => Role::Single,
             _ => Role::Master,
@@ -292,17 +294,17 @@ impl Prefork {
         if role == Role::Master && self.handles_signals {
             block_signals()?;
         }
-        self.begin(role)?;
+        self.run_init(role)?;
         let log = self.log(startup.warnings);
         if config.workers > 0 {
             self.setup(config, &declared).run(log)?;
             return Ok(None);
         }
-        Ok(Some((serve_alone(&config, &declared, log)?, declared)))
+        Ok(Some((start_single(&config, &declared, log)?, declared)))
     }
 
     /// Reads all sources of options: the program, the environment, `configure`.
-    fn read(&mut self, needs_runtime: bool) -> Resolved {
+    fn read(&mut self, needs_runtime: bool) -> Startup {
         let prefix = self.prefix();
         let (environment, untrusted) = if is_secure() {
             Environment::untrusted(prefix, std::env::vars_os())
@@ -317,7 +319,7 @@ impl Prefork {
         // conflicts between options.
         if let (true, Some(configure)) = (options.is_valid(), &mut self.configure) {
             let mut configuration = Configuration::new(options, environment.clone());
-            configured = contain(|| configure(&mut configuration));
+            configured = catch(|| configure(&mut configuration));
             options = configuration.into_options();
         }
         let unused = if needs_runtime {
@@ -336,11 +338,11 @@ impl Prefork {
             .chain(settled.overridden.clone())
             .chain(unused)
             .collect();
-        Resolved {
+        Startup {
             settled,
             environment,
             warnings,
-            verdict: result,
+            result,
         }
     }
 
@@ -352,7 +354,7 @@ impl Prefork {
     /// Creates the master's log and writes the warnings to it.
     fn log(&mut self, warnings: Vec<String>) -> Log {
         if self.logger.is_some() {
-            self.functions = Functions::HandedOver;
+            self.callables = Callables::Used;
         }
         let mut log = Log::new(self.logger.take());
         for warning in warnings {
@@ -363,7 +365,7 @@ impl Prefork {
 
     fn setup(&mut self, config: Config, declared: &BodySpec) -> MasterSetup {
         if self.producer.is_some() || !self.hooks.is_empty() {
-            self.functions = Functions::HandedOver;
+            self.callables = Callables::Used;
         }
         MasterSetup {
             config,
@@ -383,17 +385,17 @@ impl Prefork {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Claim {
-    Look,
-    Take,
+enum ProcessGuard {
+    Check,
+    Claim,
 }
 
 /// Makes sure that a process calls `run` only once, as one master or as one worker.
-fn claim_process(claim: Claim) -> Result<(), Error> {
+fn claim_process(claim: ProcessGuard) -> Result<(), Error> {
     static HAS_RUN: AtomicBool = AtomicBool::new(false);
     let has_run = match claim {
-        Claim::Look => HAS_RUN.load(Ordering::Acquire),
-        Claim::Take => HAS_RUN.swap(true, Ordering::AcqRel),
+        ProcessGuard::Check => HAS_RUN.load(Ordering::Acquire),
+        ProcessGuard::Claim => HAS_RUN.swap(true, Ordering::AcqRel),
     };
     if has_run {
         return Err(Error::SecondRun {
@@ -404,7 +406,7 @@ fn claim_process(claim: Claim) -> Result<(), Error> {
 }
 
 /// Checks that the options ask for a master, which [`Prefork::start`] needs.
-fn need_master(config: &Config) -> Result<(), Error> {
+fn check_has_master(config: &Config) -> Result<(), Error> {
     if config.workers > 0 {
         return Ok(());
     }
@@ -435,10 +437,10 @@ pub fn is_child() -> bool {
 ///
 /// The status is 0 for a master that was asked to stop, and the status of the body for a worker. For
 /// an error it is [`Error::exit_code`], and one paragraph is written to stderr.
-pub fn report<R: Termination>(result: Result<Ended<R>, Error>) -> ExitCode {
+pub fn report<R: Termination>(result: Result<Outcome<R>, Error>) -> ExitCode {
     match result {
-        Ok(Ended::Master) => ExitCode::SUCCESS,
-        Ok(Ended::Worker(returned)) => returned.report(),
+        Ok(Outcome::Master) => ExitCode::SUCCESS,
+        Ok(Outcome::Worker(returned)) => returned.report(),
         Err(error) => {
             Log::fatal(&error.paragraph());
             ExitCode::from(error.exit_code())

@@ -13,7 +13,7 @@ use crate::tls::Handed;
 use crate::worker::{BodySpec, Context, OnShortage};
 
 /// Sets `workers` to 0 if this system cannot run a master. Returns the warning about it.
-pub(super) fn leave_alone(settled: &mut Resolved) -> Option<String> {
+pub(super) fn fall_back_to_single(settled: &mut Resolved) -> Option<String> {
     let why = UNSUPPORTED?;
     let workers = std::mem::take(&mut settled.config.workers);
     let line = format!("ignoring workers = {workers}: {why}; serving with a single process");
@@ -24,7 +24,7 @@ pub(super) fn leave_alone(settled: &mut Resolved) -> Option<String> {
 }
 
 /// Binds the addresses, creates the context of the process and logs the first line.
-pub(super) fn serve_alone(
+pub(super) fn start_single(
     config: &Config,
     declared: &BodySpec,
     log: Log,
@@ -35,11 +35,11 @@ pub(super) fn serve_alone(
     let on_shortage = Box::new(move |shortage: &Shortage| {
         log_shortage(&mut lock(&for_shortages), shortage);
     });
-    let context = begin(config, declared, &log, on_shortage);
+    let context = start(config, declared, &log, on_shortage);
     lock(&log).log_error(context)
 }
 
-fn begin(
+fn start(
     config: &Config,
     declared: &BodySpec,
     log: &Mutex<Log>,

@@ -18,7 +18,7 @@ where
     R: Body<K>,
 {
     let mut prefork = Prefork::new();
-    prefork.by_attribute();
+    prefork.set_by_attribute();
     options(&mut prefork);
     prefork.handle_signals();
     let wants = wants.into_iter().collect();
@@ -26,7 +26,7 @@ where
 }
 
 /// Creates an argument of `main`. On an error the worker exits, because `main` cannot be called.
-pub fn take<T: 'static>(index: usize) -> T {
+pub fn extract<T: 'static>(index: usize) -> T {
     let taken = match current() {
         Some(context) => crate::worker::extract(index, &context),
         None => Err(ArgError::new("main was called outside a worker").of_main("", index)),

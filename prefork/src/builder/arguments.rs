@@ -12,7 +12,7 @@ use crate::worker::{
 };
 
 /// The listeners of a configuration.
-pub(super) fn offered_by(config: &Config) -> Vec<OfferedListener<'_>> {
+pub(super) fn listeners_of(config: &Config) -> Vec<OfferedListener<'_>> {
     let endpoints = config.listen.iter();
     endpoints
         .map(|to| OfferedListener {
@@ -31,7 +31,7 @@ fn names_of<'a>(offered: &[OfferedListener<'a>]) -> Vec<&'a str> {
 /// # Errors
 /// An argument without a listener, or a listener without an argument; one of the two uses TLS and the
 /// other does not; an argument needs a certificate and there is none.
-pub(super) fn declare(
+pub(super) fn match_arguments(
     wanted: &[WantedArgument<'_>],
     offered: &[OfferedListener<'_>],
     has_certificate: bool,
@@ -79,7 +79,7 @@ pub(super) fn declare(
 }
 
 /// Returns warnings about combinations that are valid but probably not intended.
-pub(super) fn oversights(
+pub(super) fn warnings(
     wanted: &[WantedArgument<'_>],
     declared: &BodySpec,
     offered: &[OfferedListener<'_>],
@@ -101,7 +101,8 @@ mod tests {
             kind: ArgumentKind::Listener,
         }];
         let prefix = prefork_options::prefix::parse("MYAPP").expect("a valid prefix");
-        let error = declare(&wanted, &[], false, &prefix).expect_err("there is no listener");
+        let error =
+            match_arguments(&wanted, &[], false, &prefix).expect_err("there is no listener");
         assert_eq!(
             error.paragraph(),
             "the arguments of main do not fit the listeners: no listener is left for 'l'; no listener is configured: \

@@ -5,8 +5,8 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::arguments::{declare, offered_by, oversights};
-use super::{Resolved, need_master};
+use super::arguments::{match_arguments, offewarningsersights};
+use super::{Startup, check_has_master};
 use crate::config::{Config, render as explanation};
 use crate::error::Error;
 use crate::listen::resolve_targets;
@@ -20,50 +20,47 @@ use crate::worker::WantedArgument;
 ///
 /// # Errors
 /// The error that a start would return.
-pub(super) fn explain(
-    startup: Resolved,
-    wanted: Option<&[WantedArgument<'_>]>,
-) -> Result<(), Error> {
-    let Resolved {
+pub(super) fn print(startup: Startup, wanted: Option<&[WantedArgument<'_>]>) -> Result<(), Error> {
+    let Startup {
         settled,
         environment,
-        verdict,
+        result: verdict,
         warnings: _,
     } = startup;
     let rehearsed = match verdict {
-        Ok(()) => rehearse_all(&settled.config, wanted),
+        Ok(()) => check_all(&settled.config, wanted),
         // Without a valid configuration there are no addresses to show.
-        Err(error) => Rehearsed {
-            places: Vec::new(),
+        Err(error) => DryRun {
+            addresses: Vec::new(),
             certificate: None,
             warnings: Vec::new(),
-            verdict: Err(error),
+            result: Err(error),
         },
     };
     let text = explanation(
         &settled.in_words(&environment),
-        &rehearsed.places,
+        &rehearsed.addresses,
         rehearsed.certificate.as_deref(),
         &rehearsed.warnings,
     );
     // The reader may have closed the pipe. That is not an error.
     let _ = std::io::stdout().write_all(text.as_bytes());
-    rehearsed.verdict
+    rehearsed.result
 }
 
 /// The result of the checks.
-struct Rehearsed {
+struct DryRun {
     /// The name and the address of each listener.
-    places: Vec<(String, String)>,
+    addresses: Vec<(String, String)>,
     /// The names in the certificate and the end of its validity.
     certificate: Option<String>,
     /// The warnings that a start would log before it binds.
     warnings: Vec<String>,
-    verdict: Result<(), Error>,
+    result: Result<(), Error>,
 }
 
 /// Performs the checks of a start, in its order.
-fn rehearse_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> Rehearsed {
+fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
     // Resolve only once: a resolver may take seconds, and may answer differently the next time.
     let resolved = resolve_targets(&config.listen, config.network, &config.labels.listen);
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
@@ -86,15 +83,15 @@ fn rehearse_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> Rehea
         match wanted {
             Some(wanted) => {
                 let offered = offered_by(config);
-                let declared = declare(
+                let declared = match_arguments(
                     wanted,
                     &offered,
                     config.tls_cert.is_some(),
                     &config.env_prefix,
                 )?;
-                warnings = oversights(wanted, &declared, &offered, config);
+                warnings = warnings(wanted, &declared, &offered, config);
             }
-            None => need_master(config)?,
+            None => check_has_master(config)?,
         }
         if config.workers > 0 {
             preflight(config)?;
@@ -108,11 +105,11 @@ fn rehearse_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> Rehea
         resolved.map(drop)
     };
     let result = check();
-    Rehearsed {
-        places: addresses,
+    DryRun {
+        addresses,
         certificate,
         warnings,
-        verdict: result,
+        result,
     }
 }
 

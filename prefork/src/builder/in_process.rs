@@ -16,7 +16,7 @@ use crate::tls::Handed;
 use crate::worker::InProcessWorker;
 
 /// The address if the options name none.
-const UNSAID: &str = "tls://:0";
+const DEFAULT_LISTEN: &str = "tls://:0";
 
 /// Starts a worker like a master with these options, but in this process.
 ///
@@ -25,9 +25,9 @@ const UNSAID: &str = "tls://:0";
 ///
 /// # Errors
 /// An option is invalid, or a file that it names cannot be used. No port or no descriptor is free.
-pub fn guest(mut prefork: Prefork) -> Result<InProcessWorker, Error> {
+pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error> {
     if prefork.options.listen.value().is_none_or(Vec::is_empty) {
-        prefork.listen(UNSAID);
+        prefork.listen(DEFAULT_LISTEN);
     }
     // For addresses without a port.
     let any_port = [(OsString::from("PORT"), OsString::from("0"))];

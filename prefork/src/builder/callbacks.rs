@@ -7,7 +7,7 @@ use std::panic::Location;
 
 use super::Prefork;
 use crate::config::Configuration;
-use crate::hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role, contain};
+use crate::hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role, catch};
 use crate::master::LogLine;
 use crate::spawn::ChildCommand;
 
@@ -282,7 +282,7 @@ impl Prefork {
         self.options
             .record_callback("child_producer", Location::caller());
         self.producer = Some(Box::new(move |command| {
-            contain(|| producer(command).into_result())
+            catch(|| producer(command).into_result())
         }));
         self
     }
