@@ -20,7 +20,7 @@ use prefork_options::Prefix;
 use crate::config::{
     Config, Configuration, Environment, Options, Resolved, Source, resolve, usable_cpus,
 };
-use crate::error::{BadOption, Error};
+use crate::error::{Error, OptionError};
 use crate::hook::{HookError, Hooks, Init, OnceHook, Role, catch, run_init};
 use crate::master::{Callbacks, Handle, Log, Logger, MasterSetup, block_signals};
 use crate::runtime::Body;
@@ -98,7 +98,7 @@ impl Callables {
                  child_producer); create a new builder for each master"
             }
         };
-        Err(Error::SecondRun { reason })
+        Err(Error::AlreadyRunning { reason })
     }
 }
 
@@ -185,7 +185,7 @@ impl Prefork {
     /// its `init` failed. `PREFORK_EXPLAIN` is set.
     pub fn start(&mut self) -> Result<Handle, Error> {
         if is_child() {
-            return Err(Error::SecondRun {
+            return Err(Error::AlreadyRunning {
                 reason: "start was called inside a worker; only a master starts workers",
             });
         }
@@ -398,7 +398,7 @@ fn claim_process(claim: ProcessGuard) -> Result<(), Error> {
         ProcessGuard::Claim => HAS_RUN.swap(true, Ordering::AcqRel),
     };
     if has_run {
-        return Err(Error::SecondRun {
+        return Err(Error::AlreadyRunning {
             reason: "run was called a second time in one process",
         });
     }
@@ -410,8 +410,8 @@ fn check_has_master(config: &Config) -> Result<(), Error> {
     if config.workers > 0 {
         return Ok(());
     }
-    Err(Error::Options(vec![BadOption {
-        place: config.labels.workers.clone(),
+    Err(Error::Options(vec![OptionError {
+        label: config.labels.workers.clone(),
         reason: "0 means single-process mode: there is no master to start; use run".to_owned(),
     }]))
 }
@@ -442,7 +442,7 @@ pub fn report<R: Termination>(result: Result<Outcome<R>, Error>) -> ExitCode {
         Ok(Outcome::Master) => ExitCode::SUCCESS,
         Ok(Outcome::Worker(returned)) => returned.report(),
         Err(error) => {
-            Log::fatal(&error.paragraph());
+            Log::fatal(&error.report());
             ExitCode::from(error.exit_code())
         }
     }

@@ -298,7 +298,7 @@ mod tests {
     fn a_panic_is_an_error_that_names_the_hook() {
         let mut hooks = hooks(|_| panic!("user code blew up"));
         let error = hooks.child_spawned(&FACT).expect_err("the hook panics");
-        let text = error.paragraph();
+        let text = error.report();
         assert!(text.contains("on_child_spawn"), "{text}");
         assert!(text.contains(": panicked: user code blew up"), "{text}");
     }
@@ -317,13 +317,13 @@ mod tests {
     fn an_error_of_init_names_the_process_and_has_an_exit_status() {
         let fail = |init: Init, role| run_init(Some(init), role).expect_err("init fails");
         let error = fail(Box::new(|_| Err("no disk".into())), Role::worker(2));
-        let text = error.paragraph();
+        let text = error.report();
         assert!(
             text.starts_with("init failed (worker 2): no disk. "),
             "{text}"
         );
         let panic = fail(Box::new(|role| panic!("I am the {role}")), Role::Master);
-        assert!(panic.paragraph().contains(": panicked: I am the master"));
+        assert!(panic.report().contains(": panicked: I am the master"));
         assert_eq!((error.exit_code(), panic.exit_code()), (70, 70));
         assert!(run_init(None, Role::Single).is_ok());
     }

@@ -302,7 +302,7 @@ pub use builder::{Outcome, Prefork, is_child, report};
 #[cfg(unix)]
 pub use config::{Configuration, IntoOption, Settings};
 #[cfg(unix)]
-pub use error::{BadOption, Error, TlsReason};
+pub use error::{Error, OptionError, TlsErrorKind};
 #[cfg(unix)]
 pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
 #[cfg(unix)]

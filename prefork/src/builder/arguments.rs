@@ -5,7 +5,7 @@
 use prefork_options::Prefix;
 
 use crate::config::Config;
-use crate::error::{BadOption, Error};
+use crate::error::{Error, OptionError};
 use crate::worker::{
     ArgumentKind, BodySpec, OfferedListener, WantedArgument, assign, check_tls, needs_tls_config,
     untaken, unused_certificate,
@@ -38,8 +38,8 @@ pub(super) fn match_arguments(
     prefix: &Prefix,
 ) -> Result<BodySpec, Error> {
     if needs_tls_config(wanted) && !has_certificate {
-        return Err(Error::Options(vec![BadOption {
-            place: "tls_cert".to_owned(),
+        return Err(Error::Options(vec![OptionError {
+            label: "tls_cert".to_owned(),
             reason: "an argument of main is a TLS configuration, which needs tls_cert and tls_key"
                 .to_owned(),
         }]));
@@ -104,7 +104,7 @@ mod tests {
         let error =
             match_arguments(&wanted, &[], false, &prefix).expect_err("there is no listener");
         assert_eq!(
-            error.paragraph(),
+            error.report(),
             "the arguments of main do not fit the listeners: no listener is left for 'l'; no listener is configured: \
              set listen in the attribute or the builder, or MYAPP_LISTEN. Give main one argument per listener; \
              the argument of a named listener has the same name. MYAPP_LISTEN overrides the listeners."

@@ -33,9 +33,9 @@ pub fn extract<T: 'static>(index: usize) -> T {
     };
     taken.unwrap_or_else(|error| {
         if let Some(context) = current() {
-            context.main_ended(MainEnd::Unable(error.one_line()));
+            context.main_ended(MainEnd::Unable(error.chain()));
         }
-        Log::fatal(&error.paragraph());
+        Log::fatal(&error.report());
         std::process::exit(error.exit_code().into())
     })
 }

@@ -11,7 +11,7 @@ use prefork_options::{Kind, Prefix, Row, TABLE, quote};
 use super::Options;
 use super::env_var::{EXPLAIN, VarKind, classify};
 use super::unknown_vars::{UnknownVars, printable};
-use crate::error::BadOption;
+use crate::error::OptionError;
 
 /// The variable of platforms for the number of workers. It has no prefix.
 pub(super) const CONCURRENCY: &str = "WEB_CONCURRENCY";
@@ -30,7 +30,7 @@ pub(crate) struct Environment {
     /// Whether to print the configuration instead of starting.
     pub(crate) explains: bool,
     unknown_vars: UnknownVars,
-    errors: Vec<BadOption>,
+    errors: Vec<OptionError>,
 }
 
 impl Environment {
@@ -87,7 +87,7 @@ impl Environment {
             .options
             .iter()
             .map(|(row, _)| prefix.variable(row.name));
-        let invalid = read.errors.iter().map(|error| error.place.clone());
+        let invalid = read.errors.iter().map(|error| error.label.clone());
         let platform = [
             (CONCURRENCY, read.concurrency.is_some()),
             (PORT, read.port.is_some()),
@@ -176,8 +176,8 @@ impl Environment {
     }
 
     fn reject(&mut self, name: &str, reason: String) {
-        self.errors.push(BadOption {
-            place: printable(name),
+        self.errors.push(OptionError {
+            label: printable(name),
             reason,
         });
     }

@@ -14,7 +14,7 @@ use prefork_options::{Address, Network, ParseError, Pem, Prefix, Protocols, Wind
 use super::listen::override_named;
 use super::origin::{Layers, Origin, Source};
 use super::{Configuration, IntoOption};
-use crate::error::BadOption;
+use crate::error::OptionError;
 
 /// The type of a kind of the table.
 macro_rules! kind_type {
@@ -228,7 +228,7 @@ prefork_options::options! { define }
 /// of `PREFORK_EXPLAIN`.
 fn record<T>(
     layers: &mut Layers<T>,
-    (mistakes, replaced): (&mut Vec<BadOption>, &mut Vec<String>),
+    (mistakes, replaced): (&mut Vec<OptionError>, &mut Vec<String>),
     option: &str,
     value: Result<T, impl Display>,
     origin: Origin,
@@ -236,7 +236,7 @@ fn record<T>(
     match value {
         Ok(value) => {
             let invalid = layers.clear_invalid();
-            let is_replaced = |error: &mut BadOption| invalid.contains(&error.place);
+            let is_replaced = |error: &mut OptionError| invalid.contains(&error.label);
             replaced.extend(
                 mistakes
                     .extract_if(.., is_replaced)
@@ -247,8 +247,8 @@ fn record<T>(
         Err(reason) => {
             let label = origin.label(option);
             layers.mark_invalid(label.clone());
-            mistakes.push(BadOption {
-                place: label,
+            mistakes.push(OptionError {
+                label,
                 reason: reason.to_string(),
             });
         }
@@ -307,8 +307,8 @@ impl Options {
 
     /// Records an error under a label.
     pub(super) fn add_error(&mut self, label: &str, reason: &impl Display) {
-        self.mistakes.push(BadOption {
-            place: label.to_owned(),
+        self.mistakes.push(OptionError {
+            label: label.to_owned(),
             reason: reason.to_string(),
         });
     }

@@ -8,8 +8,8 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::bad_option::Lines;
-use super::{BadOption, TlsReason};
+use super::option_error::OptionErrorLines;
+use super::{OptionError, TlsErrorKind};
 
 /// The reason why a master or a worker failed to start, or ended without a request to stop.
 ///
@@ -20,8 +20,8 @@ use super::{BadOption, TlsReason};
 #[non_exhaustive]
 pub enum Error {
     /// One or more options are invalid. All of them are reported at once.
-    #[error("{}", Lines(.0))]
-    Options(Vec<BadOption>),
+    #[error("{}", OptionErrorLines(.0))]
+    Options(Vec<OptionError>),
 
     /// The `configure` function returned an error or panicked.
     #[error("configure failed")]
@@ -59,7 +59,7 @@ pub enum Error {
     },
 
     /// An argument of `main` could not be created in the worker.
-    #[error("cannot create {} of main", Which(name, *index))]
+    #[error("cannot create {} of main", ArgumentLabel(name, *index))]
     Argument {
         /// Its name; empty if the argument is a pattern.
         name: &'static str,
@@ -77,7 +77,7 @@ pub enum Error {
         /// The variable that set the option, or the option's name, and the file.
         place: String,
         /// The kind of error.
-        reason: TlsReason,
+        reason: TlsErrorKind,
         /// The error of the system call, if one failed.
         source: Option<io::Error>,
     },
@@ -158,8 +158,8 @@ pub enum Error {
     /// More workers exited unexpectedly than `recover_threshold` allows.
     #[error(
         "{} exited unexpectedly{} (recover_threshold = {threshold}); {last}",
-        Workers(*exits),
-        Within(*window)
+        WorkerCount(*exits),
+        WindowLabel(*window)
     )]
     OverRecovery {
         /// The number of unexpected exits within the window.
@@ -179,7 +179,7 @@ pub enum Error {
     },
 
     /// Workers did not exit after SIGKILL: they are stuck in the kernel.
-    #[error("workers did not exit after SIGKILL: {}", Pids(.pids))]
+    #[error("workers did not exit after SIGKILL: {}", PidList(.pids))]
     Unkillable {
         /// Their process ids.
         pids: Vec<i32>,
@@ -187,7 +187,7 @@ pub enum Error {
 
     /// The variables that a master sets for a worker are invalid.
     #[error("this process was started as a worker, but {variable} is invalid: {reason}")]
-    Role {
+    ChildEnv {
         /// The variable.
         variable: &'static str,
         /// The reason.
@@ -226,26 +226,26 @@ pub enum Error {
     /// `run` or `start` was called inside a worker, a second time in one process, or on a builder
     /// that has already given its functions to a master.
     #[error("{reason}")]
-    SecondRun {
+    AlreadyRunning {
         /// Which of these, and what to do.
         reason: &'static str,
     },
 }
 
-struct Which<'a>(&'a str, usize);
+struct ArgumentLabel<'a>(&'a str, usize);
 
-impl fmt::Display for Which<'_> {
+impl fmt::Display for ArgumentLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Which("", index) => write!(f, "argument {}", index + 1),
-            Which(name, _) => write!(f, "argument '{name}'"),
+            ArgumentLabel("", index) => write!(f, "argument {}", index + 1),
+            ArgumentLabel(name, _) => write!(f, "argument '{name}'"),
         }
     }
 }
 
-struct Pids<'a>(&'a [i32]);
+struct PidList<'a>(&'a [i32]);
 
-impl fmt::Display for Pids<'_> {
+impl fmt::Display for PidList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, pid) in self.0.iter().enumerate() {
             let separator = if index == 0 { "pid " } else { ", pid " };
@@ -255,18 +255,18 @@ impl fmt::Display for Pids<'_> {
     }
 }
 
-struct Workers(u64);
+struct WorkerCount(u64);
 
-impl fmt::Display for Workers {
+impl fmt::Display for WorkerCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.0 == 1 { "" } else { "s" };
         write!(f, "{} worker{plural}", self.0)
     }
 }
 
-struct Within(Option<Duration>);
+struct WindowLabel(Option<Duration>);
 
-impl fmt::Display for Within {
+impl fmt::Display for WindowLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(window) => write!(f, " within {}", prefork_options::duration::format(window)),

@@ -54,7 +54,7 @@ pub(super) fn start(call: &str, source: &io::Error) -> &'static str {
 
 /// Help if an address could not be bound. `call` is a verb, as in [`Error::Listen`](super::Error::Listen).
 pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static str {
-    if let Some(own) = OwnSocket::of(source) {
+    if let Some(own) = OwnSocketError::of(source) {
         return if own.is_activation {
             "prefork does not take sockets from socket activation yet: disable the socket unit \
              (LISTEN_FDS), or listen on another address."
@@ -109,19 +109,19 @@ fn common(source: &io::Error) -> Option<&'static str> {
 
 /// The address is already in use by a socket of this process.
 #[derive(Debug)]
-pub(crate) struct OwnSocket {
+pub(crate) struct OwnSocketError {
     pub(crate) fd: std::os::fd::RawFd,
     /// Passed by socket activation, `LISTEN_FDS` (`sd_listen_fds(3)`).
     pub(crate) is_activation: bool,
 }
 
-impl OwnSocket {
+impl OwnSocketError {
     fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 }
 
-impl std::fmt::Display for OwnSocket {
+impl std::fmt::Display for OwnSocketError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let fd = self.fd;
         if self.is_activation {
@@ -135,7 +135,7 @@ impl std::fmt::Display for OwnSocket {
     }
 }
 
-impl std::error::Error for OwnSocket {}
+impl std::error::Error for OwnSocketError {}
 
 #[cfg(test)]
 mod tests {

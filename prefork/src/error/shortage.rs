@@ -37,7 +37,7 @@ impl fmt::Display for Shortage {
                 write!(
                     f,
                     "cannot accept connections on listener '{listener}': {error}; clients wait in the queue: {}",
-                    WayOut { errno, limit }
+                    ShortageHelp { errno, limit }
                 )
             }
             ShortageStage::IsOver { lasted } => {
@@ -51,12 +51,12 @@ impl fmt::Display for Shortage {
     }
 }
 
-struct WayOut {
+struct ShortageHelp {
     errno: i32,
     limit: u64,
 }
 
-impl fmt::Display for WayOut {
+impl fmt::Display for ShortageHelp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.errno {
             libc::EMFILE if self.limit > 0 => write!(

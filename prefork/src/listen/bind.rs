@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::ListenerInfo;
 use super::target::{ResolvedTarget, resolve_targets};
 use crate::config::{Config, ListenSpec};
-use crate::error::{Error, OwnSocket};
+use crate::error::{Error, OwnSocketError};
 use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
 
 /// The listening sockets of one address: one that all slots share, or one per slot.
@@ -151,7 +151,7 @@ fn name_own_socket(source: io::Error, addr: SocketAddr) -> io::Error {
     let Some(own) = own_listeners().find(|own| covers(*own, addr)) else {
         return source;
     };
-    let cause = OwnSocket {
+    let cause = OwnSocketError {
         fd: own.number,
         is_activation: is_activation(own.number),
     };
@@ -520,7 +520,7 @@ mod tests {
         let taken = holder.local_addr().expect("bound").to_string();
         for binding in [SHARED, PER_SLOT] {
             let error = bind_all(&[address(&taken)], binding).expect_err("the port is taken");
-            let text = error.paragraph();
+            let text = error.report();
             assert!(text.contains("'http'") && text.contains(&taken), "{text}");
             assert_eq!(error.exit_code(), 69);
         }

@@ -190,7 +190,7 @@ mod tests {
             let address = ListenSpec::of(&format!("http=[fe80::1%{zone}]:80"));
             let error = resolve_one(&address, None).expect_err(zone);
             assert_eq!(error.exit_code(), 68);
-            let text = error.paragraph();
+            let text = error.report();
             let expected = format!(
                 "listener 'http': cannot resolve fe80::1%{zone}: no interface {zone} on this machine. "
             );

@@ -9,7 +9,7 @@ use prefork_options::overlap;
 
 use super::resolve::resolve_one;
 use crate::config::ListenSpec;
-use crate::error::{BadOption, Error};
+use crate::error::{Error, OptionError};
 
 /// The address of a listener, resolved and ready to bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub(crate) fn resolve_targets(
     let addrs = addrs.collect::<Result<Vec<_>, _>>()?;
     let mistakes = overlaps(endpoints, &addrs);
     if !mistakes.is_empty() {
-        let bad = |reason| BadOption {
-            place: label.to_owned(),
+        let bad = |reason| OptionError {
+            label: label.to_owned(),
             reason,
         };
         return Err(Error::Options(mistakes.into_iter().map(bad).collect()));

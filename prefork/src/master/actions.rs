@@ -47,7 +47,7 @@ impl Master {
             Err(unstarted) => {
                 let (child, failure) = (id, unstarted.failure_kind());
                 let error = unstarted.into_error(slot);
-                let text = error.one_line();
+                let text = error.chain();
                 self.exits.not_started(slot.0, &text);
                 self.notify(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
@@ -102,7 +102,7 @@ impl Master {
         let Err(error) = result else {
             return true;
         };
-        self.log.error(&error.one_line());
+        self.log.error(&error.chain());
         // The first error is the reason why the master ends.
         self.failure.get_or_insert(error);
         self.notify(Event::HookFailed);

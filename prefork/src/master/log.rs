@@ -128,7 +128,7 @@ impl Log {
     pub(crate) fn log_error<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if let (Err(error), true) = (&result, self.logger.is_some()) {
             FATAL_LOGGED.store(true, Ordering::Release);
-            self.line(&LogLine::new_plain(Level::Error, &error.paragraph()));
+            self.line(&LogLine::new_plain(Level::Error, &error.report()));
         }
         result
     }

@@ -18,7 +18,7 @@ use super::orphans::OrphanReaper;
 use super::poller::{ListenerSocket, Poller, Source};
 use super::{Callbacks, Handle, Level, Log, LogLine, Master, Unstarted};
 use crate::config::Config;
-use crate::error::{BadOption, Error};
+use crate::error::{Error, OptionError};
 use crate::listen::{BindOptions, BoundListener, bind_all, set_blocking_modes};
 use crate::spawn::{Program, SpawnResources, Spawner};
 use crate::supervisor::Readiness;
@@ -253,8 +253,8 @@ fn check_fd_limit(config: &Config) -> Result<(), Error> {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
     // A small fleet is not checked: the number of descriptors that are already open is not known.
     if need > 256 && u64::try_from(need).is_ok_and(|need| need > limit) {
-        return Err(Error::Options(vec![BadOption {
-            place: config.labels.workers.clone(),
+        return Err(Error::Options(vec![OptionError {
+            label: config.labels.workers.clone(),
             reason: format!(
                 "{} workers need about {need} open files in the master, the limit is {limit} \
                  (`ulimit -n`)",

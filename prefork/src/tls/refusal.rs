@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::error::Error;
-pub(crate) use crate::error::TlsReason as Reason;
+pub(crate) use crate::error::TlsErrorKind as Reason;
 
 /// A certificate, a key or a client CA that cannot be used.
 #[derive(Debug, thiserror::Error)]

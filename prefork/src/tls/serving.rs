@@ -80,7 +80,7 @@ impl Serving {
             (next.told, next.astray) = (self.told, self.astray);
         }
         next.parcel_fd(tickets).map_err(|error| {
-            Refusal::from_system(&found.chain.provenance, Reason::NotHandedOut, error)
+            Refusal::from_system(&found.chain.provenance, Reason::NotPassed, error)
         })?;
         Ok(Some((next, change)))
     }

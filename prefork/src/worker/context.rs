@@ -107,7 +107,7 @@ impl Context {
     /// # Errors
     /// The process already has a context.
     pub(super) fn become_current(self: &Arc<Self>) -> Result<(), Error> {
-        let second = |_| Error::SecondRun {
+        let second = |_| Error::AlreadyRunning {
             reason: "run was called a second time in one process",
         };
         CURRENT.set(Arc::clone(self)).map_err(second)
@@ -287,7 +287,7 @@ impl Context {
             return Ok(());
         };
         // The monitor thread may not have reported it yet.
-        self.main_ended(MainEnd::Unable(error.one_line()));
+        self.main_ended(MainEnd::Unable(error.chain()));
         Err(error)
     }
 

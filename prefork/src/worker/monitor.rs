@@ -217,7 +217,7 @@ impl Monitor {
             return;
         };
         self.is_failure_handled = true;
-        self.context.main_ended(MainEnd::Unable(error.one_line()));
+        self.context.main_ended(MainEnd::Unable(error.chain()));
         let queue = match &self.master {
             MasterLink::Up(_) => Backlog::Leave,
             MasterLink::None | MasterLink::Down => Backlog::Serve,

@@ -46,7 +46,7 @@ impl Context {
         on_master_death: Option<OnceHook>,
         declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
     ) -> Result<(Arc<Self>, BodySpec), Error> {
-        let wrong = |reason| Error::Role {
+        let wrong = |reason| Error::ChildEnv {
             variable: ROLE_VARIABLE,
             reason,
         };
@@ -65,7 +65,7 @@ impl Context {
         child
             .begin(init, on_master_death, declare)
             .inspect_err(|error| {
-                let ended = FromChild::Ended(MainEnd::Unable(error.one_line()));
+                let ended = FromChild::Ended(MainEnd::Unable(error.chain()));
                 let _ = channel.send(&ended.encode());
             })
     }

@@ -5,7 +5,7 @@
 /// Its text follows the name of the file or option. It never contains a part of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum TlsReason {
+pub enum TlsErrorKind {
     /// The file does not exist.
     #[error("no such file")]
     Missing,
@@ -120,7 +120,7 @@ pub enum TlsReason {
     NoClock,
     /// No memory file can be created for the workers.
     #[error("cannot be passed to workers")]
-    NotHandedOut,
+    NotPassed,
     /// The crypto provider that the program installed cannot be used; the reason.
     #[error("the crypto provider that this program installed for rustls cannot be used: {0}")]
     Provider(String),

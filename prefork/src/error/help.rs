@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use prefork_options::one_line;
 
-use super::{Error, TlsReason, hint};
+use super::{Error, TlsErrorKind, hint};
 
 impl Error {
     /// The exit status of the generated `main`. If `sysexits.h` has a matching status, it is used:
@@ -26,7 +26,7 @@ impl Error {
             Self::Explained { .. } => 0,
             Self::Resolve { .. } => 68,
             Self::Listen { .. } => 69,
-            Self::SecondRun { .. }
+            Self::AlreadyRunning { .. }
             | Self::Init { .. }
             | Self::Producer { .. }
             | Self::Hook { .. } => 70,
@@ -37,7 +37,7 @@ impl Error {
             Self::Start { .. } => 72,
             Self::Unkillable { .. } => 74,
             Self::OverRecovery { .. } => 75,
-            Self::Role { .. } | Self::Inherited { .. } => 76,
+            Self::ChildEnv { .. } | Self::Inherited { .. } => 76,
             Self::Options(_)
             | Self::Configure { .. }
             | Self::Tls { .. }
@@ -47,7 +47,7 @@ impl Error {
     }
 
     /// What to do, as a sentence.
-    fn way_out(&self) -> Cow<'static, str> {
+    fn help(&self) -> Cow<'static, str> {
         let text = match self {
             Self::Options(options) if options.len() > 1 => "Correct the options and start again.",
             Self::Options(_) => "Correct the option and start again.",
@@ -69,21 +69,21 @@ impl Error {
                  failure in main."
             }
             Self::Tls {
-                reason: TlsReason::Missing | TlsReason::Unreadable,
+                reason: TlsErrorKind::Missing | TlsErrorKind::Unreadable,
                 ..
             } => {
                 "Check that the path is right and that the user of the master may read the file; workers \
                  do not read it."
             }
             Self::Tls {
-                reason: TlsReason::Expired(_) | TlsReason::NotYetValid(_),
+                reason: TlsErrorKind::Expired(_) | TlsErrorKind::NotYetValid(_),
                 ..
             } => {
                 "Renew the certificate or correct the clock; `openssl x509 -in FILE -noout -dates` shows \
                  the dates."
             }
             Self::Tls {
-                reason: TlsReason::NoRandom | TlsReason::NoClock | TlsReason::NotHandedOut,
+                reason: TlsErrorKind::NoRandom | TlsErrorKind::NoClock | TlsErrorKind::NotPassed,
                 ..
             } => {
                 "Check the limits of this process (open files, file size, memory) and its seccomp filter."
@@ -130,11 +130,11 @@ impl Error {
                 "They are stuck in the kernel, often on an unresponsive network file system, or still \
                  free a large amount of memory; `cat /proc/<pid>/stack` shows where."
             }
-            Self::Role { .. } | Self::Inherited { .. } => {
+            Self::ChildEnv { .. } | Self::Inherited { .. } => {
                 "Only a master sets these variables: start the program without them. A wrapper of workers \
                  must execute the program in the same process."
             }
-            Self::SecondRun { .. } => {
+            Self::AlreadyRunning { .. } => {
                 "Call run once in a process, at the beginning of main, and create a new builder for each \
                  master."
             }
@@ -143,21 +143,21 @@ impl Error {
     }
 
     /// What happened, to what, why, and what to do: one paragraph for stderr.
-    pub(crate) fn paragraph(&self) -> String {
+    pub(crate) fn report(&self) -> String {
         // The length of a line is limited, and the help is at its end.
         const MAX_REASON: usize = 3_000;
-        let reason = one_line(&self.one_line(), MAX_REASON);
+        let reason = one_line(&self.chain(), MAX_REASON);
         // The text of a cause may end with a full stop.
         let stop = if reason.ends_with(['?', '!', '.']) {
             ""
         } else {
             "."
         };
-        format!("{reason}{stop} {}", self.way_out())
+        format!("{reason}{stop} {}", self.help())
     }
 
     /// The error and its causes, without the help.
-    pub(crate) fn one_line(&self) -> String {
+    pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
@@ -175,7 +175,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::error::BadOption;
+    use crate::error::OptionError;
 
     #[test]
     fn the_report_names_what_failed_the_cause_and_what_to_do() {
@@ -185,7 +185,7 @@ mod tests {
             call: "bind",
             source: io::ErrorKind::AddrInUse.into(),
         };
-        let text = error.paragraph();
+        let text = error.report();
         assert!(text.starts_with("listener 'http': cannot bind 127.0.0.1:80: "));
         assert!(text.contains("ss -ltnp"), "{text}");
     }
@@ -199,7 +199,7 @@ mod tests {
             last: "worker 0 (pid 7) exited with status 1: see the log for details.".to_owned(),
             variable: "MYAPP_RECOVER_THRESHOLD".to_owned(),
         };
-        let text = error.paragraph();
+        let text = error.report();
         assert!(text.contains("for details. See the log above"), "{text}");
         assert!(
             text.ends_with("raise recover_threshold (MYAPP_RECOVER_THRESHOLD)."),
@@ -210,7 +210,7 @@ mod tests {
             process: "master".to_owned(),
             source: Box::new(crate::ArgError::new("cannot connect.").with_source(cause)),
         };
-        let text = error.paragraph();
+        let text = error.report();
         assert!(
             text.starts_with(
                 "init failed (master): cannot connect: no route to host. Correct the function"
@@ -225,37 +225,37 @@ mod tests {
             process: "master".to_owned(),
             source: "\n".repeat(10_000).into(),
         };
-        let text = error.paragraph();
+        let text = error.report();
         assert!(text.ends_with("\\n…. Correct the function. The process did nothing else."));
         assert!(text.len() < 3_200, "{}", text.len());
     }
 
     #[test]
     fn every_invalid_option_is_named() {
-        let invalid = |label: &str| BadOption {
-            place: label.to_owned(),
+        let invalid = |label: &str| OptionError {
+            label: label.to_owned(),
             reason: "no".to_owned(),
         };
         let error = Error::Options(vec![invalid("workers"), invalid("PREFORK_LISTEN")]);
         assert_eq!(
-            error.paragraph(),
+            error.report(),
             "2 options are invalid: (1) workers: no (2) PREFORK_LISTEN: no. Correct the options and start again."
         );
         assert_eq!(error.exit_code(), 78);
         let error = Error::Options(vec![invalid("workers")]);
         assert_eq!(
-            error.paragraph(),
+            error.report(),
             "workers: no. Correct the option and start again."
         );
     }
 
     #[test]
     fn a_question_is_not_followed_by_a_full_stop() {
-        let error = Error::Options(vec![BadOption {
-            place: "PREFORK_WORKER".to_owned(),
+        let error = Error::Options(vec![OptionError {
+            label: "PREFORK_WORKER".to_owned(),
             reason: "did you mean PREFORK_WORKERS?".to_owned(),
         }]);
-        let text = error.paragraph();
+        let text = error.report();
         assert!(
             text.contains("PREFORK_WORKERS? Correct the option"),
             "{text}"

@@ -4,22 +4,22 @@ use std::fmt;
 
 /// One invalid option.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadOption {
-    pub(crate) place: String,
+pub struct OptionError {
+    pub(crate) label: String,
     pub(crate) reason: String,
 }
 
-impl fmt::Display for BadOption {
+impl fmt::Display for OptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.reason)
+        write!(f, "{}: {}", self.label, self.reason)
     }
 }
 
 /// Numbers the errors if there are several: the text is one line, and a reason may contain any
 /// separator.
-pub(super) struct Lines<'a>(pub(super) &'a [BadOption]);
+pub(super) struct OptionErrorLines<'a>(pub(super) &'a [OptionError]);
 
-impl fmt::Display for Lines<'_> {
+impl fmt::Display for OptionErrorLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [option] = self.0 {
             return write!(f, "{option}");
