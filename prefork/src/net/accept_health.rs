@@ -8,16 +8,16 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::intake::Intake;
+use super::tracker::ConnTracker;
 
 /// The shortages and the failure of all listeners of a process.
 #[derive(Debug, Default)]
 pub(super) struct AcceptHealth {
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     shortages: Vec<ShortageFact>,
     failure: Option<AcceptFailure>,
 }
@@ -59,7 +59,7 @@ impl AcceptFailure {
 }
 
 /// For accept loops.
-impl Intake {
+impl ConnTracker {
     /// Notes that accept failed because no descriptors or no memory are left.
     pub(super) fn note_shortage(&self, addr: SocketAddr, error: &io::Error) {
         let Some(errno) = error.raw_os_error() else {
@@ -91,10 +91,10 @@ impl Intake {
     ///
     /// For listeners whose queue is never empty: a single success only means that one descriptor was free.
     pub(super) fn is_shortage_old(&self, addr: SocketAddr) -> bool {
-        const WHILE: Duration = Duration::from_secs(1);
+        const MIN_AGE: Duration = Duration::from_secs(1);
         let state = self.health.state();
         let mut facts = state.shortages.iter();
-        facts.any(|fact| fact.addr == addr && fact.last.elapsed() >= WHILE)
+        facts.any(|fact| fact.addr == addr && fact.last.elapsed() >= MIN_AGE)
     }
 
     /// Notes that accept works again.
@@ -122,7 +122,7 @@ impl Intake {
 }
 
 /// For the monitor thread.
-impl Intake {
+impl ConnTracker {
     /// The latest shortage of each listener that had one.
     pub(crate) fn shortages(&self) -> Vec<ShortageFact> {
         self.health.state().shortages.clone()
@@ -135,7 +135,7 @@ impl Intake {
 }
 
 impl AcceptHealth {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HealthState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,15 +16,15 @@ use tokio::time::Instant;
 
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct HandshakeLimits {
     /// How long a handshake may take.
     pub(super) timeout: Duration,
     /// The maximum of handshakes in progress plus streams that accept has not returned.
     pub(super) max: usize,
-    pub(super) protection: Protection,
+    pub(super) min_age: MinAge,
 }
 
-impl Limits {
+impl HandshakeLimits {
     /// The lowest default of `max`.
     const FEW: u64 = 256;
 
@@ -40,7 +40,7 @@ impl Limits {
 
 /// How long a handshake may wait for its client before it can be evicted for a new connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Protection {
+pub(super) enum MinAge {
     /// This time if the accept queue is empty; less if connections wait in it.
     ByQueue(Duration),
     #[cfg(test)]
@@ -49,7 +49,7 @@ pub(super) enum Protection {
 
 /// What a handshake waits for from its client. The first stage is evicted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum HandshakeStage {
     /// The handshake has failed, and the client reads the alert.
     Refused,
     /// The client has sent no byte.
@@ -60,7 +60,7 @@ pub(super) enum Stage {
     Answered,
 }
 
-impl Stage {
+impl HandshakeStage {
     const ALL: [Self; 4] = [Self::Refused, Self::Silent, Self::Begun, Self::Answered];
 
     /// How long a connection may wait in the accept queue because of handshakes at this stage.
@@ -76,7 +76,7 @@ impl Stage {
     /// - A client sends its ClientHello right after the TCP handshake, so it is silent for milliseconds.
     /// - The parts of one ClientHello follow each other without a round trip.
     /// - The client's reply to the server takes one round trip, which may be 300 ms in a mobile network.
-    const fn shortest(self) -> Duration {
+    const fn min_wait(self) -> Duration {
         match self {
             Self::Refused | Self::Silent => Duration::from_millis(20),
             Self::Begun => Duration::from_millis(100),
@@ -87,43 +87,43 @@ impl Stage {
 
 /// Whether one more handshake may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum AdmissionEntry {
     /// One more may begin. The handshake with this number, if any, is evicted for it.
     Open(Option<u64>),
     /// No handshake may begin before this.
-    Full(AskAgain),
+    Full(Retry),
 }
 
-/// When to ask again after [`Entry::Full`]. Before, the answer changes only if the accept queue grows.
+/// When to ask again after [`AdmissionEntry::Full`]. Before, the answer changes only if the accept queue grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AskAgain {
+pub(super) enum Retry {
     /// When a handshake ends or accept returns a stream.
-    WhenRoomIsMade,
+    WhenFreed,
     /// As above, at the latest at this time.
-    AtTheLatest(Instant),
+    At(Instant),
 }
 
-impl AskAgain {
+impl Retry {
     pub(super) fn no_later_than(self, end: Instant) -> Self {
-        Self::AtTheLatest(match self {
-            Self::WhenRoomIsMade => end,
-            Self::AtTheLatest(at) => at.min(end),
+        Self::At(match self {
+            Self::WhenFreed => end,
+            Self::At(at) => at.min(end),
         })
     }
 }
 
 /// Why the server aborts a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GivenUp {
-    Late,
-    ForAnother,
+pub(super) enum AbortReason {
+    TimedOut,
+    Evicted,
 }
 
-impl fmt::Display for GivenUp {
+impl fmt::Display for AbortReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Late => "the handshake took longer than handshake_timeout",
-            Self::ForAnother => "the handshake was aborted in favor of a waiting client: max_handshakes or the limit of open files is reached",
+            Self::TimedOut => "the handshake took longer than handshake_timeout",
+            Self::Evicted => "the handshake was aborted in favor of a waiting client: max_handshakes or the limit of open files is reached",
         })
     }
 }
@@ -131,48 +131,48 @@ impl fmt::Display for GivenUp {
 /// The handshakes of one listener, by number.
 #[derive(Debug)]
 pub(super) struct Admission {
-    limits: Limits,
+    limits: HandshakeLimits,
     /// By number, so the oldest comes first. An aborted handshake counts until its socket is closed,
     /// so that the limit is never exceeded by more than one.
-    going_on: BTreeMap<u64, GoingOn>,
+    in_progress: BTreeMap<u64, InProgress>,
     /// Handshakes that wait for their client and were not aborted.
-    waiting: Waiting,
-    /// The number of aborted handshakes in `going_on`.
-    given_up: usize,
+    waiting: WaitingByStage,
+    /// The number of aborted handshakes in `in_progress`.
+    aborted: usize,
     next_number: u64,
     /// The number of complete handshakes whose stream accept has not returned.
-    uncollected: usize,
+    completed: usize,
 }
 
 /// A handshake whose socket is open.
 #[derive(Debug)]
-struct GoingOn {
+struct InProgress {
     begun: Instant,
-    stage: Stage,
+    stage: HandshakeStage,
     /// When it began to wait for its client at this stage.
     since: Instant,
-    given_up: Option<GivenUp>,
+    given_up: Option<AbortReason>,
     /// It failed before it was aborted, and its client still reads the alert.
     has_failed: bool,
 }
 
 impl Admission {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: HandshakeLimits) -> Self {
         Self {
             limits,
-            going_on: BTreeMap::new(),
-            waiting: Waiting::default(),
-            given_up: 0,
+            in_progress: BTreeMap::new(),
+            waiting: WaitingByStage::default(),
+            aborted: 0,
             next_number: 0,
-            uncollected: 0,
+            completed: 0,
         }
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> HandshakeLimits {
         self.limits
     }
 
-    pub(super) fn limits_mut(&mut self) -> &mut Limits {
+    pub(super) fn limits_mut(&mut self) -> &mut HandshakeLimits {
         &mut self.limits
     }
 
@@ -189,57 +189,57 @@ impl Admission {
         now: Instant,
         queued: usize,
         has_unread: impl Fn(u64) -> bool,
-    ) -> Entry {
+    ) -> AdmissionEntry {
         if !self.is_full() {
-            return Entry::Open(None);
+            return AdmissionEntry::Open(None);
         }
-        if self.count() > self.limits.max || self.given_up > 0 {
-            return Entry::Full(AskAgain::WhenRoomIsMade);
+        if self.count() > self.limits.max || self.aborted > 0 {
+            return AdmissionEntry::Full(Retry::WhenFreed);
         }
-        match self.next_to_give_way(now, queued, has_unread) {
-            Ok(number) => Entry::Open(Some(number)),
-            Err(retry) => Entry::Full(retry),
+        match self.next_to_evict(now, queued, has_unread) {
+            Ok(number) => AdmissionEntry::Open(Some(number)),
+            Err(retry) => AdmissionEntry::Full(retry),
         }
     }
 
     /// Adds a handshake. Returns its number and the number of the one that is evicted for it.
     ///
-    /// `evicted` is the number from [`Entry::Open`]. If that handshake has ended since, none is evicted.
+    /// `evicted` is the number from [`AdmissionEntry::Open`]. If that handshake has ended since, none is evicted.
     pub(super) fn begin(&mut self, now: Instant, evicted: Option<u64>) -> (u64, Option<u64>) {
         let number = self.next_number;
         self.next_number += 1;
-        let entry = GoingOn {
+        let entry = InProgress {
             begun: now,
-            stage: Stage::Silent,
+            stage: HandshakeStage::Silent,
             since: now,
             given_up: None,
             has_failed: false,
         };
-        self.going_on.insert(number, entry);
-        self.waiting.insert(Stage::Silent, now, number);
+        self.in_progress.insert(number, entry);
+        self.waiting.insert(HandshakeStage::Silent, now, number);
         let is_over = self.count() > self.limits.max;
         let evicted = evicted.filter(|_| is_over);
-        let evicted = evicted.filter(|&number| self.give_up(number, GivenUp::ForAnother));
+        let evicted = evicted.filter(|&number| self.abort(number, AbortReason::Evicted));
         (number, evicted)
     }
 
     /// Evicts a handshake as if the limit was reached. Returns its number, if one is old enough.
-    pub(super) fn give_way(
+    pub(super) fn evict(
         &mut self,
         now: Instant,
         queued: usize,
         has_unread: impl Fn(u64) -> bool,
     ) -> Option<u64> {
-        if self.given_up > 0 {
+        if self.aborted > 0 {
             return None;
         }
-        let next = self.next_to_give_way(now, queued, has_unread).ok();
-        next.filter(|&number| self.give_up(number, GivenUp::ForAnother))
+        let next = self.next_to_evict(now, queued, has_unread).ok();
+        next.filter(|&number| self.abort(number, AbortReason::Evicted))
     }
 
     /// The task of a handshake reads or writes: it does not wait for its client and cannot be evicted.
-    pub(super) fn client_spoke(&mut self, number: u64) {
-        if let Some(entry) = self.going_on.get(&number) {
+    pub(super) fn client_sent(&mut self, number: u64) {
+        if let Some(entry) = self.in_progress.get(&number) {
             self.waiting.remove(entry.stage, entry.since, number);
         }
     }
@@ -247,8 +247,8 @@ impl Admission {
     /// The task of a handshake waits for its client.
     ///
     /// The time counts from the first wait at a stage, so that a client cannot extend it byte by byte.
-    pub(super) fn waits(&mut self, number: u64, stage: Stage, now: Instant) {
-        let Some(entry) = self.going_on.get_mut(&number) else {
+    pub(super) fn waits_for_client(&mut self, number: u64, stage: HandshakeStage, now: Instant) {
+        let Some(entry) = self.in_progress.get_mut(&number) else {
             return;
         };
         if entry.given_up.is_some() {
@@ -263,10 +263,10 @@ impl Admission {
     }
 
     /// Aborts the handshakes whose time is over. Returns their numbers and the next deadline.
-    pub(super) fn late_ones(&mut self, now: Instant) -> (Vec<u64>, Option<Instant>) {
+    pub(super) fn timed_out(&mut self, now: Instant) -> (Vec<u64>, Option<Instant>) {
         let mut timed_out = Vec::new();
         let mut next = None;
-        for (&number, entry) in &self.going_on {
+        for (&number, entry) in &self.in_progress {
             let deadline = entry.begun.checked_add(self.limits.timeout);
             match deadline {
                 Some(deadline) if deadline <= now => timed_out.push(number),
@@ -277,40 +277,40 @@ impl Admission {
                 }
             }
         }
-        timed_out.retain(|&number| self.give_up(number, GivenUp::Late));
+        timed_out.retain(|&number| self.abort(number, AbortReason::TimedOut));
         (timed_out, next)
     }
 
-    pub(super) fn is_given_up(&self, number: u64) -> bool {
-        let entry = self.going_on.get(&number);
+    pub(super) fn is_aborted(&self, number: u64) -> bool {
+        let entry = self.in_progress.get(&number);
         entry.is_some_and(|entry| entry.given_up.is_some())
     }
 
-    pub(super) fn is_going_on(&self, number: u64) -> bool {
-        self.going_on.contains_key(&number)
+    pub(super) fn is_in_progress(&self, number: u64) -> bool {
+        self.in_progress.contains_key(&number)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.going_on.is_empty()
+        self.in_progress.is_empty()
     }
 
     /// The handshake is complete. It counts until its stream is returned by accept.
     pub(super) fn finish(&mut self, number: u64) {
         self.remove(number);
-        self.uncollected += 1;
+        self.completed += 1;
     }
 
     /// Accept returns the stream of a complete handshake.
     pub(super) fn collect(&mut self) {
-        self.uncollected -= 1;
+        self.completed -= 1;
     }
 
     /// The handshake has failed. It counts until its socket is closed, or until it is evicted.
     ///
     /// Returns false if it was aborted before: then that is the reason of the failure.
     pub(super) fn fail(&mut self, number: u64, now: Instant) -> bool {
-        self.waits(number, Stage::Refused, now);
-        let Some(entry) = self.going_on.get_mut(&number) else {
+        self.waits_for_client(number, HandshakeStage::Refused, now);
+        let Some(entry) = self.in_progress.get_mut(&number) else {
             return false;
         };
         entry.has_failed = entry.given_up.is_none();
@@ -318,26 +318,26 @@ impl Admission {
     }
 
     /// The socket of the handshake is closed. Returns why it was aborted, unless it had failed before.
-    pub(super) fn end(&mut self, number: u64) -> Option<GivenUp> {
+    pub(super) fn end(&mut self, number: u64) -> Option<AbortReason> {
         let ended = self.remove(number)?;
         ended.given_up.filter(|_| !ended.has_failed)
     }
 
     /// The number of the first handshake that may be evicted, or when to ask again.
-    fn next_to_give_way(
+    fn next_to_evict(
         &mut self,
         now: Instant,
         queued: usize,
         has_unread: impl Fn(u64) -> bool,
-    ) -> Result<u64, AskAgain> {
-        let mut retry = AskAgain::WhenRoomIsMade;
+    ) -> Result<u64, Retry> {
+        let mut retry = Retry::WhenFreed;
         let mut before = 0;
-        for stage in Stage::ALL {
+        for stage in HandshakeStage::ALL {
             // If earlier stages hold at least half of the limit, evicting them is fast enough.
             if before > 0 && before * 2 >= self.count() {
                 break;
             }
-            let min_age = self.protection(stage, queued);
+            let min_age = self.min_age_of(stage, queued);
             while let Some((since, number)) = self.waiting.first(stage) {
                 let evictable_at = since.checked_add(min_age);
                 if evictable_at.is_none_or(|at| now < at) {
@@ -345,10 +345,10 @@ impl Admission {
                     break;
                 }
                 // After a failure the bytes of the client do not matter.
-                if stage == Stage::Refused || !has_unread(number) {
+                if stage == HandshakeStage::Refused || !has_unread(number) {
                     return Ok(number);
                 }
-                self.client_spoke(number);
+                self.client_sent(number);
             }
             before += self.waiting.count(stage);
         }
@@ -359,95 +359,95 @@ impl Admission {
     ///
     /// It is short enough that no connection waits in the queue for longer than
     /// [`wait_in_queue`](Stage::wait_in_queue): within that time `queued` handshakes have to end.
-    fn protection(&self, stage: Stage, queued: usize) -> Duration {
-        match self.limits.protection {
-            Protection::ByQueue(longest) => {
+    fn min_age_of(&self, stage: HandshakeStage, queued: usize) -> Duration {
+        match self.limits.min_age {
+            MinAge::ByQueue(longest) => {
                 let to_u32 = |count| u32::try_from(count).unwrap_or(u32::MAX);
                 let for_all = stage.wait_in_queue().saturating_mul(to_u32(self.count()));
                 let fast_enough = for_all.checked_div(to_u32(queued));
-                let shortest = stage.shortest().min(longest);
+                let shortest = stage.min_wait().min(longest);
                 fast_enough.map_or(longest, |time| time.clamp(shortest, longest))
             }
             #[cfg(test)]
-            Protection::Fixed(time) => time,
+            MinAge::Fixed(time) => time,
         }
     }
 
     /// Marks a handshake as aborted. Returns false if it was aborted before; the first reason counts.
-    fn give_up(&mut self, number: u64, reason: GivenUp) -> bool {
-        let Some(entry) = self.going_on.get_mut(&number) else {
+    fn abort(&mut self, number: u64, reason: AbortReason) -> bool {
+        let Some(entry) = self.in_progress.get_mut(&number) else {
             return false;
         };
         if entry.given_up.is_some() {
             return false;
         }
         entry.given_up = Some(reason);
-        self.given_up += 1;
+        self.aborted += 1;
         self.waiting.remove(entry.stage, entry.since, number);
         true
     }
 
-    fn remove(&mut self, number: u64) -> Option<GoingOn> {
-        let entry = self.going_on.remove(&number)?;
+    fn remove(&mut self, number: u64) -> Option<InProgress> {
+        let entry = self.in_progress.remove(&number)?;
         self.waiting.remove(entry.stage, entry.since, number);
-        self.given_up -= usize::from(entry.given_up.is_some());
+        self.aborted -= usize::from(entry.given_up.is_some());
         Some(entry)
     }
 
     fn count(&self) -> usize {
-        self.going_on.len() + self.uncollected
+        self.in_progress.len() + self.completed
     }
 }
 
 /// Handshakes by stage, ordered by the time since which they wait.
 #[derive(Debug, Default)]
-struct Waiting([BTreeSet<(Instant, u64)>; Stage::ALL.len()]);
+struct WaitingByStage([BTreeSet<(Instant, u64)>; HandshakeStage::ALL.len()]);
 
-impl Waiting {
-    fn insert(&mut self, stage: Stage, since: Instant, number: u64) {
+impl WaitingByStage {
+    fn insert(&mut self, stage: HandshakeStage, since: Instant, number: u64) {
         self.0[stage as usize].insert((since, number));
     }
 
-    fn remove(&mut self, stage: Stage, since: Instant, number: u64) {
+    fn remove(&mut self, stage: HandshakeStage, since: Instant, number: u64) {
         self.0[stage as usize].remove(&(since, number));
     }
 
-    fn first(&self, stage: Stage) -> Option<(Instant, u64)> {
+    fn first(&self, stage: HandshakeStage) -> Option<(Instant, u64)> {
         self.0[stage as usize].first().copied()
     }
 
-    fn count(&self, stage: Stage) -> usize {
+    fn count(&self, stage: HandshakeStage) -> usize {
         self.0[stage as usize].len()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::AskAgain::{AtTheLatest, WhenRoomIsMade};
+    use super::Retry::{At, WhenFreed};
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
     const MIN_AGE: Duration = Duration::from_secs(1);
 
     fn of(max: usize) -> (Admission, Instant) {
-        let limits = Limits {
+        let limits = HandshakeLimits {
             timeout: TIMEOUT,
             max,
-            protection: Protection::ByQueue(MIN_AGE),
+            min_age: MinAge::ByQueue(MIN_AGE),
         };
         (Admission::new(limits), Instant::now())
     }
 
     /// Whether one more may begin if no bytes are unread.
-    fn entry(admission: &mut Admission, now: Instant, queued: usize) -> Entry {
+    fn entry(admission: &mut Admission, now: Instant, queued: usize) -> AdmissionEntry {
         admission.entry(now, queued, |_| false)
     }
 
     /// Begins a handshake as the listener does. Returns its number and the number of the evicted one.
     fn begin(admission: &mut Admission, now: Instant) -> (u64, Option<u64>) {
         match entry(admission, now, 0) {
-            Entry::Open(evicted) => admission.begin(now, evicted),
-            Entry::Full(retry) => panic!("the limit is reached: {retry:?}"),
+            AdmissionEntry::Open(evicted) => admission.begin(now, evicted),
+            AdmissionEntry::Full(retry) => panic!("the limit is reached: {retry:?}"),
         }
     }
 
@@ -460,22 +460,22 @@ mod tests {
         let old = start + MIN_AGE;
         assert_eq!(
             entry(&mut admission, later, 0),
-            Entry::Full(AtTheLatest(old))
+            AdmissionEntry::Full(At(old))
         );
-        assert_eq!(entry(&mut admission, old, 0), Entry::Open(Some(0)));
+        assert_eq!(entry(&mut admission, old, 0), AdmissionEntry::Open(Some(0)));
         assert_eq!(begin(&mut admission, old), (2, Some(0)));
         // Its socket is still open, so no second one is evicted.
         assert_eq!(
             entry(&mut admission, old + MIN_AGE, 0),
-            Entry::Full(WhenRoomIsMade)
+            AdmissionEntry::Full(WhenFreed)
         );
-        assert_eq!(admission.end(0), Some(GivenUp::ForAnother));
+        assert_eq!(admission.end(0), Some(AbortReason::Evicted));
         assert_eq!(
             entry(&mut admission, old, 0),
-            Entry::Full(AtTheLatest(later + MIN_AGE))
+            AdmissionEntry::Full(At(later + MIN_AGE))
         );
         assert_eq!(admission.end(1), None);
-        assert_eq!(entry(&mut admission, old, 0), Entry::Open(None));
+        assert_eq!(entry(&mut admission, old, 0), AdmissionEntry::Open(None));
     }
 
     #[test]
@@ -485,32 +485,32 @@ mod tests {
         admission.finish(number);
         assert_eq!(
             entry(&mut admission, start + TIMEOUT, 0),
-            Entry::Full(WhenRoomIsMade)
+            AdmissionEntry::Full(WhenFreed)
         );
-        assert_eq!(admission.give_way(start + TIMEOUT, 0, |_| false), None);
+        assert_eq!(admission.evict(start + TIMEOUT, 0, |_| false), None);
         admission.collect();
-        assert_eq!(entry(&mut admission, start, 0), Entry::Open(None));
+        assert_eq!(entry(&mut admission, start, 0), AdmissionEntry::Open(None));
     }
 
     #[test]
     fn each_handshake_has_its_own_timeout() {
         let (mut admission, start) = of(9);
-        assert_eq!(admission.late_ones(start), (vec![], None));
+        assert_eq!(admission.timed_out(start), (vec![], None));
         begin(&mut admission, start);
         begin(&mut admission, start);
         let later = start + Duration::from_secs(3);
         begin(&mut admission, later);
-        assert_eq!(admission.late_ones(later), (vec![], Some(start + TIMEOUT)));
+        assert_eq!(admission.timed_out(later), (vec![], Some(start + TIMEOUT)));
         let end = start + TIMEOUT;
         assert_eq!(
-            admission.late_ones(end),
+            admission.timed_out(end),
             (vec![0, 1], Some(later + TIMEOUT))
         );
-        assert!(admission.is_given_up(1) && !admission.is_given_up(2));
+        assert!(admission.is_aborted(1) && !admission.is_aborted(2));
         // The first two were returned already.
-        assert_eq!(admission.late_ones(end), (vec![], Some(later + TIMEOUT)));
-        assert_eq!(admission.end(1), Some(GivenUp::Late));
-        assert_eq!(admission.late_ones(later + TIMEOUT), (vec![2], None));
+        assert_eq!(admission.timed_out(end), (vec![], Some(later + TIMEOUT)));
+        assert_eq!(admission.end(1), Some(AbortReason::TimedOut));
+        assert_eq!(admission.timed_out(later + TIMEOUT), (vec![2], None));
     }
 
     #[test]
@@ -518,7 +518,7 @@ mod tests {
         let (mut admission, start) = of(9);
         admission.limits_mut().timeout = Duration::MAX;
         begin(&mut admission, start);
-        assert_eq!(admission.late_ones(start + TIMEOUT), (vec![], None));
+        assert_eq!(admission.timed_out(start + TIMEOUT), (vec![], None));
     }
 
     #[test]
@@ -529,11 +529,17 @@ mod tests {
         }
         admission.limits_mut().max = 1;
         let old = start + MIN_AGE;
-        assert_eq!(entry(&mut admission, old, 0), Entry::Full(WhenRoomIsMade));
+        assert_eq!(
+            entry(&mut admission, old, 0),
+            AdmissionEntry::Full(WhenFreed)
+        );
         admission.end(0);
-        assert_eq!(entry(&mut admission, old, 0), Entry::Full(WhenRoomIsMade));
+        assert_eq!(
+            entry(&mut admission, old, 0),
+            AdmissionEntry::Full(WhenFreed)
+        );
         admission.end(1);
-        assert_eq!(entry(&mut admission, old, 0), Entry::Open(Some(2)));
+        assert_eq!(entry(&mut admission, old, 0), AdmissionEntry::Open(Some(2)));
     }
 
     #[test]
@@ -541,7 +547,7 @@ mod tests {
         let (mut admission, start) = of(1);
         let (number, _) = begin(&mut admission, start);
         assert!(admission.fail(number, start));
-        assert_eq!(admission.late_ones(start + TIMEOUT), (vec![number], None));
+        assert_eq!(admission.timed_out(start + TIMEOUT), (vec![number], None));
         assert_eq!(admission.end(number), None);
         assert!(!admission.fail(number, start), "it has ended");
     }
@@ -550,19 +556,19 @@ mod tests {
     fn an_aborted_handshake_that_fails_is_reported_as_aborted() {
         let (mut admission, start) = of(1);
         let (number, _) = begin(&mut admission, start);
-        admission.late_ones(start + TIMEOUT);
+        admission.timed_out(start + TIMEOUT);
         assert!(!admission.fail(number, start));
-        assert_eq!(admission.end(number), Some(GivenUp::Late));
+        assert_eq!(admission.end(number), Some(AbortReason::TimedOut));
     }
 
     #[test]
     fn the_first_reason_of_an_abort_counts() {
         let (mut admission, start) = of(1);
         begin(&mut admission, start);
-        assert_eq!(admission.give_way(start + TIMEOUT, 0, |_| false), Some(0));
-        assert_eq!(admission.give_way(start + TIMEOUT, 0, |_| false), None);
-        assert_eq!(admission.late_ones(start + TIMEOUT), (vec![], None));
-        assert_eq!(admission.end(0), Some(GivenUp::ForAnother));
+        assert_eq!(admission.evict(start + TIMEOUT, 0, |_| false), Some(0));
+        assert_eq!(admission.evict(start + TIMEOUT, 0, |_| false), None);
+        assert_eq!(admission.timed_out(start + TIMEOUT), (vec![], None));
+        assert_eq!(admission.end(0), Some(AbortReason::Evicted));
     }
 
     const MS: Duration = Duration::from_millis(1);
@@ -577,7 +583,7 @@ mod tests {
             (2048, 512),
             (u64::MAX, 512),
         ] {
-            assert_eq!(Limits::default_max(descriptors), max);
+            assert_eq!(HandshakeLimits::default_max(descriptors), max);
         }
     }
 
@@ -596,12 +602,16 @@ mod tests {
             (4096, 20, 400),
             (usize::MAX, 20, 400),
         ] {
-            let times = [Stage::Silent, Stage::Answered].map(|at| admission.protection(at, queued));
+            let times = [HandshakeStage::Silent, HandshakeStage::Answered]
+                .map(|at| admission.min_age_of(at, queued));
             assert_eq!(times, [MS * silent, MS * answered], "{queued} in the queue");
             let old = start + MS * silent;
-            let full = Entry::Full(AtTheLatest(old));
+            let full = AdmissionEntry::Full(At(old));
             assert_eq!(entry(&mut admission, start, queued), full);
-            assert_eq!(entry(&mut admission, old, queued), Entry::Open(Some(0)));
+            assert_eq!(
+                entry(&mut admission, old, queued),
+                AdmissionEntry::Open(Some(0))
+            );
         }
     }
 
@@ -611,15 +621,15 @@ mod tests {
         for _ in 0..4 {
             begin(&mut admission, start);
         }
-        admission.waits(0, Stage::Answered, start);
-        admission.waits(1, Stage::Begun, start);
+        admission.waits_for_client(0, HandshakeStage::Answered, start);
+        admission.waits_for_client(1, HandshakeStage::Begun, start);
         assert!(admission.fail(3, start));
         let old = start + MIN_AGE;
         for next in [3, 2, 1, 0] {
-            assert_eq!(admission.give_way(old, 1, |_| false), Some(next));
+            assert_eq!(admission.evict(old, 1, |_| false), Some(next));
             admission.end(next);
         }
-        assert_eq!(admission.give_way(old, 1, |_| false), None);
+        assert_eq!(admission.evict(old, 1, |_| false), None);
     }
 
     #[test]
@@ -627,28 +637,28 @@ mod tests {
         let (mut admission, start) = of(4);
         begin(&mut admission, start);
         begin(&mut admission, start);
-        admission.waits(0, Stage::Answered, start);
-        admission.waits(1, Stage::Answered, start);
+        admission.waits_for_client(0, HandshakeStage::Answered, start);
+        admission.waits_for_client(1, HandshakeStage::Answered, start);
         let old = start + MIN_AGE;
         begin(&mut admission, old);
         begin(&mut admission, old);
-        let full = Entry::Full(AtTheLatest(old + MIN_AGE));
+        let full = AdmissionEntry::Full(At(old + MIN_AGE));
         assert_eq!(entry(&mut admission, old, 0), full);
-        let silent = Entry::Open(Some(2));
+        let silent = AdmissionEntry::Open(Some(2));
         assert_eq!(entry(&mut admission, old + MIN_AGE, 0), silent);
-        admission.waits(2, Stage::Answered, old);
-        assert_eq!(entry(&mut admission, old, 0), Entry::Open(Some(0)));
+        admission.waits_for_client(2, HandshakeStage::Answered, old);
+        assert_eq!(entry(&mut admission, old, 0), AdmissionEntry::Open(Some(0)));
     }
 
     #[test]
     fn an_answered_client_is_not_evicted_however_many_silent_clients_connect() {
         let (mut admission, start) = of(256);
         begin(&mut admission, start);
-        admission.waits(0, Stage::Answered, start);
+        admission.waits_for_client(0, HandshakeStage::Answered, start);
         let mut silent = 0;
         for ms in 0..9000 {
             let now = start + MS * ms;
-            while let Entry::Open(evicted) = entry(&mut admission, now, 4096) {
+            while let AdmissionEntry::Open(evicted) = entry(&mut admission, now, 4096) {
                 let (_, evicted) = admission.begin(now, evicted);
                 assert_ne!(evicted, Some(0), "after {ms} ms");
                 evicted.map(|number| admission.end(number));
@@ -665,20 +675,29 @@ mod tests {
         begin(&mut admission, start);
         let old = start + MIN_AGE;
         let first = |number| number == 0;
-        assert_eq!(admission.entry(old, 9, first), Entry::Open(Some(1)));
+        assert_eq!(
+            admission.entry(old, 9, first),
+            AdmissionEntry::Open(Some(1))
+        );
         let any = |_| true;
-        assert_eq!(admission.entry(old, 9, any), Entry::Full(WhenRoomIsMade));
+        assert_eq!(
+            admission.entry(old, 9, any),
+            AdmissionEntry::Full(WhenFreed)
+        );
         // The task has read the bytes and waits for more: the time counts from this first wait.
-        admission.waits(0, Stage::Begun, old);
-        let later = old + Stage::Begun.shortest();
+        admission.waits_for_client(0, HandshakeStage::Begun, old);
+        let later = old + HandshakeStage::Begun.min_wait();
         assert_eq!(
             entry(&mut admission, old, 9),
-            Entry::Full(AtTheLatest(later))
+            AdmissionEntry::Full(At(later))
         );
         // After one more byte it waits again at the same stage.
-        admission.client_spoke(0);
-        admission.waits(0, Stage::Begun, later);
-        assert_eq!(entry(&mut admission, later, 9), Entry::Open(Some(0)));
+        admission.client_sent(0);
+        admission.waits_for_client(0, HandshakeStage::Begun, later);
+        assert_eq!(
+            entry(&mut admission, later, 9),
+            AdmissionEntry::Open(Some(0))
+        );
     }
 
     #[test]
@@ -686,23 +705,26 @@ mod tests {
         let (mut admission, start) = of(1);
         begin(&mut admission, start);
         let old = start + MIN_AGE;
-        assert_eq!(entry(&mut admission, old, 0), Entry::Open(Some(0)));
+        assert_eq!(entry(&mut admission, old, 0), AdmissionEntry::Open(Some(0)));
         admission.finish(0);
         assert_eq!(admission.begin(old, Some(0)), (1, None));
-        assert_eq!(entry(&mut admission, old, 0), Entry::Full(WhenRoomIsMade));
+        assert_eq!(
+            entry(&mut admission, old, 0),
+            AdmissionEntry::Full(WhenFreed)
+        );
         admission.collect();
         assert_eq!(
             entry(&mut admission, old + MIN_AGE, 0),
-            Entry::Open(Some(1))
+            AdmissionEntry::Open(Some(1))
         );
     }
 
     #[test]
     fn an_infinite_minimum_age_never_ends() {
         let (mut admission, start) = of(1);
-        admission.limits_mut().protection = Protection::Fixed(Duration::MAX);
+        admission.limits_mut().min_age = MinAge::Fixed(Duration::MAX);
         begin(&mut admission, start);
-        let full = Entry::Full(WhenRoomIsMade);
+        let full = AdmissionEntry::Full(WhenFreed);
         assert_eq!(entry(&mut admission, start + TIMEOUT, 9), full);
     }
 
@@ -710,7 +732,7 @@ mod tests {
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum Client {
         /// Sends nothing more after this stage.
-        Stalls(Stage),
+        Stalls(HandshakeStage),
         /// Sends its ClientHello at once and finishes after one round trip.
         Honest { round_trip: u32 },
     }
@@ -727,7 +749,7 @@ mod tests {
     ///
     /// `rate` clients per second stall at a stage; one honest client connects every 20 ms. A step is one
     /// millisecond, in which the listener accepts all connections that it may.
-    fn load(max: usize, rate: u32, stalls: Stage, round_trip: u32) -> Outcome {
+    fn load(max: usize, rate: u32, stalls: HandshakeStage, round_trip: u32) -> Outcome {
         let (mut admission, start) = of(max);
         let mut queue = std::collections::VecDeque::new();
         let mut honest = BTreeMap::new();
@@ -747,7 +769,7 @@ mod tests {
                 }
                 !is_over
             });
-            while let Entry::Open(evicted) = entry(&mut admission, now, queue.len())
+            while let AdmissionEntry::Open(evicted) = entry(&mut admission, now, queue.len())
                 && let Some((since, client)) = queue.pop_front()
             {
                 let (number, evicted) = admission.begin(now, evicted);
@@ -756,9 +778,9 @@ mod tests {
                     outcome.evicted += usize::from(honest.remove(&evicted).is_some());
                 }
                 match client {
-                    Client::Stalls(stage) => admission.waits(number, stage, now),
+                    Client::Stalls(stage) => admission.waits_for_client(number, stage, now),
                     Client::Honest { round_trip } => {
-                        admission.waits(number, Stage::Answered, now);
+                        admission.waits_for_client(number, HandshakeStage::Answered, now);
                         honest.insert(number, ms + round_trip);
                         outcome.waits.push(ms - since);
                     }
@@ -778,17 +800,26 @@ mod tests {
     fn clients_that_stall_neither_delay_nor_evict_honest_clients() {
         for max in [256, 512] {
             for rate in [200, 500, 700, 1000, 2000, 5000] {
-                for stalls in [Stage::Refused, Stage::Silent, Stage::Begun] {
+                for stalls in [
+                    HandshakeStage::Refused,
+                    HandshakeStage::Silent,
+                    HandshakeStage::Begun,
+                ] {
                     for round_trip in [1, 300] {
                         // With round trips of 300 ms, the rest of the limit must be enough for all
                         // clients that stall.
                         let outcome = load(max, rate, stalls, round_trip);
                         let case = format!("limit {max}, {rate}/s {stalls:?}, {round_trip} ms");
                         let median = outcome.waits[outcome.waits.len() / 2];
-                        let max_median = if stalls == Stage::Begun { 110 } else { 20 };
+                        let max_median = if stalls == HandshakeStage::Begun {
+                            110
+                        } else {
+                            20
+                        };
                         assert_eq!(outcome.evicted, 0, "{case}");
-                        let fits =
-                            stalls != Stage::Begun || rate <= 2000 || max == 512 && rate <= 5000;
+                        let fits = stalls != HandshakeStage::Begun
+                            || rate <= 2000
+                            || max == 512 && rate <= 5000;
                         assert!(
                             !fits || median <= max_median,
                             "{case}: {median} ms in the queue"
@@ -803,7 +834,7 @@ mod tests {
     fn clients_that_stall_after_their_hello_delay_honest_clients_by_a_limited_time() {
         for (max, rate) in [(256, 200), (256, 500), (512, 500), (512, 1000)] {
             for round_trip in [1, 300] {
-                let outcome = load(max, rate, Stage::Answered, round_trip);
+                let outcome = load(max, rate, HandshakeStage::Answered, round_trip);
                 let median = outcome.waits[outcome.waits.len() / 2];
                 let case = format!("limit {max}, {rate}/s, {round_trip} ms");
                 assert_eq!(outcome.evicted, 0, "{case}");
@@ -827,13 +858,13 @@ mod tests {
                 }
                 end > ms
             });
-            while let Entry::Open(evicted) = entry(&mut admission, now, queued)
+            while let AdmissionEntry::Open(evicted) = entry(&mut admission, now, queued)
                 && queued > 0
             {
                 queued -= 1;
                 let (number, evicted) = admission.begin(now, evicted);
                 assert_eq!(evicted, None, "after {ms} ms");
-                admission.waits(number, Stage::Answered, now);
+                admission.waits_for_client(number, HandshakeStage::Answered, now);
                 active.push((number, ms + 300));
             }
         }

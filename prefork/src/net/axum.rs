@@ -45,7 +45,7 @@ async fn until_accepted<C>(listener: &Listener, accepted: io::Result<C>) -> C {
     match accepted {
         Ok(connection) => connection,
         Err(error) => {
-            assert!(listener.intake.is_watched, "accept failed: {error}");
+            assert!(listener.tracker.is_watched, "accept failed: {error}");
             // This future keeps the listener alive, and the drain waits for the end of the listener.
             listener.end();
             pending().await

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::admission::Stage;
+use super::admission::HandshakeStage;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
 
@@ -25,13 +25,13 @@ const LINGER_BYTES: u64 = 64 * 1024;
 
 /// A failed handshake.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct HandshakeFailure {
     pub(super) error: io::Error,
     /// The socket, if an alert was sent that the client has to read.
     io: Option<TcpStream>,
 }
 
-impl Failure {
+impl HandshakeFailure {
     /// Waits until the client has read the alert, if one was sent.
     pub(super) async fn linger(self) {
         if let Some(io) = self.io {
@@ -41,34 +41,34 @@ impl Failure {
 }
 
 /// What a handshake reports while it is in progress.
-pub(super) trait Progress {
+pub(super) trait ReportProgress {
     /// The task reads or writes: the handshake does not wait for its client.
-    fn client_spoke(&self);
+    fn client_sent(&self);
 
     /// The handshake waits for its client to send bytes or to read bytes.
-    fn waits(&self, stage: Stage);
+    fn waits_for_client(&self, stage: HandshakeStage);
 }
 
 /// Does the handshake in two steps: the first one ends when the whole ClientHello was read.
 ///
 /// So the time of the answer is known, which a drain needs.
-pub(super) async fn shake_hands(
+pub(super) async fn handshake(
     stream: Stream<TcpStream>,
     config: Arc<ServerConfig>,
-    report: &impl Progress,
-) -> Result<TlsStream, Failure> {
+    report: &impl ReportProgress,
+) -> Result<TlsStream, HandshakeFailure> {
     // Waits for the first byte: until then the stage is `Silent`. tokio assumes that a new socket is
     // readable, so this asks the kernel. The next read reports an error as well.
     let _ = stream.get_ref().peek(&mut [0]).await;
     let mut hello = stream.map(|io| LazyConfigAcceptor::new(Acceptor::default(), io));
-    let start = match progress(&mut hello, report, Stage::Begun).await {
+    let start = match progress(&mut hello, report, HandshakeStage::Begun).await {
         Ok(start) => start,
         // `hello` removes the connection from the tracker here, before the descriptor is closed.
         Err(error) => return Err(failure(error, hello.into_inner().take_io())),
     };
     hello.note_answered();
     let mut rest = hello.map(|_| start.into_stream(config).into_fallible());
-    match progress(&mut rest, report, Stage::Answered).await {
+    match progress(&mut rest, report, HandshakeStage::Answered).await {
         Ok(tls) => Ok(TlsStream::new(rest.map(|_| Box::new(tls)))),
         Err((error, io)) => {
             drop(rest);
@@ -80,31 +80,31 @@ pub(super) async fn shake_hands(
 /// Polls the handshake. Reports each wait for the client to `report`, and partial reads to a drain.
 async fn progress<F: Future + Unpin>(
     stream: &mut Stream<F>,
-    report: &impl Progress,
-    stage: Stage,
+    report: &impl ReportProgress,
+    stage: HandshakeStage,
 ) -> F::Output {
     poll_fn(|cx| {
-        report.client_spoke();
+        report.client_sent();
         let result = Pin::new(&mut stream.io).poll(cx);
         if result.is_pending() {
-            stream.note_heard();
-            report.waits(stage);
+            stream.note_partial_read();
+            report.waits_for_client(stage);
         }
         result
     })
     .await
 }
 
-fn failure(error: io::Error, io: Option<TcpStream>) -> Failure {
-    let io = io.filter(|_| is_told(&error));
-    Failure { error, io }
+fn failure(error: io::Error, io: Option<TcpStream>) -> HandshakeFailure {
+    let io = io.filter(|_| is_reported(&error));
+    HandshakeFailure { error, io }
 }
 
 /// Whether an alert was sent to the client.
 ///
 /// rustls sends one if it rejects the client. If the client itself sent an alert, most often because
 /// it rejects the certificate, it gets no answer.
-fn is_told(error: &io::Error) -> bool {
+fn is_reported(error: &io::Error) -> bool {
     let tls_error = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());

@@ -16,16 +16,16 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
-use super::admission::{Admission, Entry, Limits, Stage};
-use super::first_of::first_of;
-use super::handshake::{Progress, shake_hands};
+use super::admission::{Admission, AdmissionEntry, HandshakeLimits, HandshakeStage};
+use super::handshake::{ReportProgress, handshake};
+use super::race::race;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
 use crate::sys;
 
 pub(super) struct Handshakes {
     config: Arc<ServerConfig>,
-    state: Mutex<State>,
+    state: Mutex<HandshakesState>,
     one_begun: Event,
     limits_changed: Event,
     /// A stream waits to be returned by accept.
@@ -37,25 +37,25 @@ pub(super) struct Handshakes {
 /// The callback for failed handshakes.
 pub(super) type OnFailure = Arc<dyn Fn(SocketAddr, &io::Error) + Send + Sync>;
 
-struct State {
+struct HandshakesState {
     admission: Admission,
     /// The tasks of handshakes in progress, by number.
-    tasks: HashMap<u64, Task>,
+    tasks: HashMap<u64, HandshakeTask>,
     /// Streams whose handshake is complete and that accept has not returned.
     uncollected: VecDeque<(TlsStream, SocketAddr)>,
     on_failure: Option<OnFailure>,
     is_closed: bool,
 }
 
-struct Task {
+struct HandshakeTask {
     fd: RawFd,
     /// `None` until the task is spawned.
     handle: Option<AbortHandle>,
 }
 
 impl Handshakes {
-    pub(super) fn new(config: Arc<ServerConfig>, limits: Limits) -> Self {
-        let state = State {
+    pub(super) fn new(config: Arc<ServerConfig>, limits: HandshakeLimits) -> Self {
+        let state = HandshakesState {
             admission: Admission::new(limits),
             tasks: HashMap::new(),
             uncollected: VecDeque::new(),
@@ -72,30 +72,30 @@ impl Handshakes {
         }
     }
 
-    pub(super) fn change_limits(&self, change: impl FnOnce(&mut Limits)) {
+    pub(super) fn change_limits(&self, change: impl FnOnce(&mut HandshakeLimits)) {
         change(self.state().admission.limits_mut());
         self.limits_changed.notify(usize::MAX);
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> HandshakeLimits {
         self.state().admission.limits()
     }
 
-    pub(super) fn tell_failures(&self, on_failure: OnFailure) {
+    pub(super) fn set_on_failure(&self, on_failure: OnFailure) {
         self.state().on_failure = Some(on_failure);
     }
 
     /// Whether one more handshake may begin.
     ///
     /// `queued` returns the length of the accept queue; it is called only if the limit is reached.
-    pub(super) fn entry(&self, now: Instant, queued: impl FnOnce() -> usize) -> Entry {
+    pub(super) fn entry(&self, now: Instant, queued: impl FnOnce() -> usize) -> AdmissionEntry {
         let mut state = self.state();
         let queued = if state.admission.is_full() {
             queued()
         } else {
             0
         };
-        let State {
+        let HandshakesState {
             admission, tasks, ..
         } = &mut *state;
         admission.entry(now, queued, |number| has_unread(tasks, number))
@@ -104,19 +104,19 @@ impl Handshakes {
     /// Resolves when one more handshake may begin.
     ///
     /// Call it before [`entry`](Self::entry); otherwise a handshake that ends in between is missed.
-    pub(super) fn until_room(&self) -> EventListener {
+    pub(super) fn until_freed(&self) -> EventListener {
         self.room_made.listen()
     }
 
     /// Evicts a handshake as if the limit was reached: the process has no descriptors left.
     ///
     /// Returns false if no handshake is in progress.
-    pub(super) fn give_way(&self, now: Instant, queued: usize) -> bool {
+    pub(super) fn evict(&self, now: Instant, queued: usize) -> bool {
         let mut state = self.state();
-        let State {
+        let HandshakesState {
             admission, tasks, ..
         } = &mut *state;
-        let evicted = admission.give_way(now, queued, |number| has_unread(tasks, number));
+        let evicted = admission.evict(now, queued, |number| has_unread(tasks, number));
         state.abort(evicted);
         !state.admission.is_empty()
     }
@@ -137,11 +137,13 @@ impl Handshakes {
             return;
         }
         let (number, evicted) = state.admission.begin(Instant::now(), evicted);
-        state.tasks.insert(number, Task { fd, handle: None });
+        state
+            .tasks
+            .insert(number, HandshakeTask { fd, handle: None });
         state.abort(evicted);
         drop(state);
         self.one_begun.notify(1);
-        let guard = Held {
+        let guard = HandshakeGuard {
             number,
             peer,
             handshakes: Arc::clone(self),
@@ -149,7 +151,7 @@ impl Handshakes {
         let config = Arc::clone(&self.config);
         // Spawn without the lock: a runtime that shuts down drops the task here, and the guard locks.
         let task = tokio::spawn(async move {
-            match shake_hands(stream, config, &guard).await {
+            match handshake(stream, config, &guard).await {
                 Ok(stream) => guard.finish(stream),
                 Err(failure) => {
                     guard.fail(&failure.error);
@@ -180,14 +182,14 @@ impl Handshakes {
     pub(super) async fn keep_deadlines(&self, mut timer: Pin<Box<Sleep>>) {
         loop {
             let (begins, changes) = (self.one_begun.listen(), self.limits_changed.listen());
-            let deadline = self.state().end_late(Instant::now());
+            let deadline = self.state().abort_timed_out(Instant::now());
             match deadline {
                 // A handshake that begins meanwhile has a later deadline.
                 Some(deadline) => {
                     timer.as_mut().reset(deadline);
-                    first_of(timer.as_mut(), changes).await;
+                    race(timer.as_mut(), changes).await;
                 }
-                None => first_of(begins, changes).await,
+                None => race(begins, changes).await,
             }
         }
     }
@@ -207,7 +209,7 @@ impl Handshakes {
     }
 
     /// Calls the callback of the user, without the lock.
-    fn tell(&self, peer: SocketAddr, error: &io::Error) {
+    fn report_failure(&self, peer: SocketAddr, error: &io::Error) {
         let state = self.state();
         let on_failure = state.on_failure.clone().filter(|_| !state.is_closed);
         drop(state);
@@ -216,12 +218,12 @@ impl Handshakes {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HandshakesState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl HandshakesState {
     fn abort(&self, number: Option<u64>) {
         let task = number.and_then(|number| self.tasks.get(&number));
         if let Some(handle) = task.and_then(|task| task.handle.as_ref()) {
@@ -231,7 +233,7 @@ impl State {
 
     /// Stores the handle of a task that may have ended or was aborted meanwhile.
     fn task_is(&mut self, number: u64, handle: AbortHandle) {
-        if self.is_closed || self.admission.is_given_up(number) {
+        if self.is_closed || self.admission.is_aborted(number) {
             handle.abort();
         }
         if let Some(task) = self.tasks.get_mut(&number) {
@@ -239,8 +241,8 @@ impl State {
         }
     }
 
-    fn end_late(&mut self, now: Instant) -> Option<Instant> {
-        let (timed_out, next) = self.admission.late_ones(now);
+    fn abort_timed_out(&mut self, now: Instant) -> Option<Instant> {
+        let (timed_out, next) = self.admission.timed_out(now);
         for number in timed_out {
             self.abort(Some(number));
         }
@@ -257,19 +259,19 @@ impl State {
 /// Whether the kernel holds bytes of this client, or its end, that the task has not read.
 ///
 /// The socket may be closed and its number reused meanwhile; then the handshake is about to end anyway.
-fn has_unread(tasks: &HashMap<u64, Task>, number: u64) -> bool {
+fn has_unread(tasks: &HashMap<u64, HandshakeTask>, number: u64) -> bool {
     let fd = tasks.get(&number).map(|task| task.fd);
     fd.is_some_and(|fd| sys::fds::readable(&[fd]) > 0)
 }
 
 /// Held by the task of a handshake. Dropping it, for whatever reason, lets another handshake begin.
-struct Held {
+struct HandshakeGuard {
     number: u64,
     peer: SocketAddr,
     handshakes: Arc<Handshakes>,
 }
 
-impl Held {
+impl HandshakeGuard {
     fn finish(self, stream: TlsStream) {
         let mut state = self.handshakes.state();
         if state.is_closed {
@@ -287,27 +289,29 @@ impl Held {
         let is_own_failure = state.admission.fail(self.number, Instant::now());
         drop(state);
         if is_own_failure {
-            self.handshakes.tell(self.peer, error);
+            self.handshakes.report_failure(self.peer, error);
         }
     }
 }
 
-impl Progress for Held {
-    fn client_spoke(&self) {
-        self.handshakes.state().admission.client_spoke(self.number);
+impl ReportProgress for HandshakeGuard {
+    fn client_sent(&self) {
+        self.handshakes.state().admission.client_sent(self.number);
     }
 
-    fn waits(&self, stage: Stage) {
+    fn waits_for_client(&self, stage: HandshakeStage) {
         let mut shared = self.handshakes.state();
-        shared.admission.waits(self.number, stage, Instant::now());
+        shared
+            .admission
+            .waits_for_client(self.number, stage, Instant::now());
     }
 }
 
-impl Drop for Held {
+impl Drop for HandshakeGuard {
     fn drop(&mut self) {
         let mut state = self.handshakes.state();
         state.tasks.remove(&self.number);
-        if !state.admission.is_going_on(self.number) {
+        if !state.admission.is_in_progress(self.number) {
             return;
         }
         let aborted = state.admission.end(self.number);
@@ -315,7 +319,7 @@ impl Drop for Held {
         self.handshakes.room_made.notify(usize::MAX);
         if let Some(reason) = aborted {
             let error = io::Error::new(io::ErrorKind::TimedOut, reason.to_string());
-            self.handshakes.tell(self.peer, &error);
+            self.handshakes.report_failure(self.peer, &error);
         }
     }
 }

@@ -12,9 +12,9 @@ use std::time::Instant;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
-use super::drained::Rest;
-use super::intake::Intake;
+use super::backlog::Backlog;
 use super::stream::Stream;
+use super::tracker::ConnTracker;
 #[cfg(feature = "tls")]
 use crate::sys;
 use crate::sys::accept::{Mode, accept};
@@ -34,57 +34,57 @@ use crate::sys::accept::{Mode, accept};
 #[derive(Debug)]
 pub struct Listener {
     addr: SocketAddr,
-    state: Mutex<State>,
+    state: Mutex<ListenerState>,
     /// The last accept failed because no descriptors or no memory were left.
     is_short: AtomicBool,
-    pub(super) intake: Arc<Intake>,
+    pub(super) tracker: Arc<ConnTracker>,
 }
 
 #[derive(Debug)]
-enum State {
-    Open(Arc<Socket>),
-    Draining(Arc<Socket>, Rest),
+enum ListenerState {
+    Open(Arc<SharedSocket>),
+    Draining(Arc<SharedSocket>, Backlog),
     Ended,
 }
 
 /// What an accept does next.
-pub(super) enum Step {
+pub(super) enum AcceptStep {
     /// Wait for a connection or for the beginning of the drain.
-    Wait(Arc<Socket>),
+    Wait(Arc<SharedSocket>),
     /// A connection that was queued when the drain began.
     ///
     /// The caller holds the socket until the stream is counted as unread. Otherwise the drain could
     /// see neither an open listener nor an unread stream, and end too early.
-    Drained(OwnedFd, SocketAddr, Arc<Socket>),
+    Drained(OwnedFd, SocketAddr, Arc<SharedSocket>),
     /// The listener accepts nothing more.
     Ended,
 }
 
 impl Listener {
     /// Creates a listener over a socket that is already bound and non-blocking.
-    pub(crate) fn new(fd: OwnedFd, addr: SocketAddr, tracker: &Arc<Intake>) -> Self {
+    pub(crate) fn new(fd: OwnedFd, addr: SocketAddr, tracker: &Arc<ConnTracker>) -> Self {
         tracker.listener_opened();
-        let socket = Socket {
+        let socket = SharedSocket {
             fd: Some(fd),
             #[cfg(feature = "tokio")]
             on_tokio: std::sync::OnceLock::new(),
-            intake: Arc::clone(tracker),
+            tracker: Arc::clone(tracker),
         };
         Self {
             addr,
-            state: Mutex::new(State::Open(Arc::new(socket))),
+            state: Mutex::new(ListenerState::Open(Arc::new(socket))),
             is_short: AtomicBool::new(false),
-            intake: Arc::clone(tracker),
+            tracker: Arc::clone(tracker),
         }
     }
 
     /// Creates a listener that has already ended: the worker is shutting down.
-    pub(crate) fn ended(addr: SocketAddr, tracker: &Arc<Intake>) -> Self {
+    pub(crate) fn ended(addr: SocketAddr, tracker: &Arc<ConnTracker>) -> Self {
         Self {
             addr,
-            state: Mutex::new(State::Ended),
+            state: Mutex::new(ListenerState::Ended),
             is_short: AtomicBool::new(false),
-            intake: Arc::clone(tracker),
+            tracker: Arc::clone(tracker),
         }
     }
 
@@ -112,22 +112,22 @@ impl Listener {
     ///   such a shortage, one its end.
     /// - One connection failed (`ECONNABORTED` and others). The next one is accepted.
     pub fn blocking_accept(&self) -> Option<io::Result<(Stream, SocketAddr)>> {
-        self.intake.note_accept();
+        self.tracker.note_accept();
         loop {
             match self.blocking_accept_once()? {
-                Err(error) if classify(&error) == AcceptError::Shortage => self.rest(),
+                Err(error) if classify(&error) == AcceptError::Shortage => self.pause(),
                 accepted => return Some(accepted),
             }
         }
     }
 
     /// Waits in a shortage. The beginning of a drain ends the wait.
-    fn rest(&self) {
-        if self.intake.is_draining() {
+    fn pause(&self) {
+        if self.tracker.is_draining() {
             // The descriptor of the drain is readable already, so poll would not wait.
             return std::thread::sleep(RETRY);
         }
-        let mut polled = [PollFd::new(self.intake.drain_fd(), PollFlags::POLLIN)];
+        let mut polled = [PollFd::new(self.tracker.drain_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(RETRY).unwrap_or(PollTimeout::MAX);
         // A signal only shortens the wait.
         let _ = poll(&mut polled, timeout);
@@ -135,10 +135,12 @@ impl Listener {
 
     fn blocking_accept_once(&self) -> Option<io::Result<(Stream, SocketAddr)>> {
         loop {
-            let socket = match self.step(Mode::Blocking) {
-                Ok(Step::Wait(socket)) => socket,
-                Ok(Step::Drained(fd, peer, _socket)) => return Some(Ok(self.stream(fd, peer))),
-                Ok(Step::Ended) => return None,
+            let socket = match self.accept_step(Mode::Blocking) {
+                Ok(AcceptStep::Wait(socket)) => socket,
+                Ok(AcceptStep::Drained(fd, peer, _socket)) => {
+                    return Some(Ok(self.stream(fd, peer)));
+                }
+                Ok(AcceptStep::Ended) => return None,
                 Err(error) => return Some(Err(error)),
             };
             let accepted = accept_one(&socket, Mode::Blocking);
@@ -157,7 +159,7 @@ impl Listener {
             let readable = PollFlags::POLLIN;
             let mut polled = [
                 PollFd::new(socket.as_fd(), readable),
-                PollFd::new(self.intake.drain_fd(), readable),
+                PollFd::new(self.tracker.drain_fd(), readable),
             ];
             match poll(&mut polled, PollTimeout::NONE) {
                 Ok(_) | Err(nix::Error::EINTR) => {}
@@ -171,25 +173,25 @@ impl Listener {
     /// The monitor has work to do before `main` returns.
     fn await_drain(&self) {
         const LIMIT: u16 = 1_000;
-        let mut polled = [PollFd::new(self.intake.drain_fd(), PollFlags::POLLIN)];
+        let mut polled = [PollFd::new(self.tracker.drain_fd(), PollFlags::POLLIN)];
         // A signal only shortens the wait.
         let _ = poll(&mut polled, PollTimeout::from(LIMIT));
     }
 
     fn stream(&self, fd: OwnedFd, peer: SocketAddr) -> (Stream, SocketAddr) {
-        (Stream::blocking(fd.into(), &self.intake), peer)
+        (Stream::blocking(fd.into(), &self.tracker), peer)
     }
 
     /// Returns what an accept does next. Begins the drain of this listener, if there is one. Never waits.
-    pub(super) fn step(&self, mode: Mode) -> io::Result<Step> {
+    pub(super) fn accept_step(&self, mode: Mode) -> io::Result<AcceptStep> {
         let mut state = self.state();
-        if let (State::Open(socket), Some(drain)) = (&*state, self.intake.drain()) {
-            let rest = Rest::of(socket.as_fd(), drain);
-            *state = State::Draining(Arc::clone(socket), rest);
+        if let (ListenerState::Open(socket), Some(drain)) = (&*state, self.tracker.drain()) {
+            let rest = Backlog::of(socket.as_fd(), drain);
+            *state = ListenerState::Draining(Arc::clone(socket), rest);
         }
         match &mut *state {
-            State::Open(socket) => Ok(Step::Wait(Arc::clone(socket))),
-            State::Draining(socket, rest) => {
+            ListenerState::Open(socket) => Ok(AcceptStep::Wait(Arc::clone(socket))),
+            ListenerState::Draining(socket, rest) => {
                 let accepted = if rest.is_over(Instant::now()) {
                     Ok(None)
                 } else {
@@ -199,38 +201,38 @@ impl Listener {
                     && classify(error) == AcceptError::Permanent
                 {
                     // No queued connection can be accepted any more, and the worker is draining anyway.
-                    *state = State::Ended;
-                    return Ok(Step::Ended);
+                    *state = ListenerState::Ended;
+                    return Ok(AcceptStep::Ended);
                 }
                 if let Some((fd, peer)) = accepted? {
-                    rest.took_one();
+                    rest.accepted_one();
                     let socket = Arc::clone(socket);
                     if rest.is_over(Instant::now()) {
                         // End now, not at the next call: it may come late or never.
-                        *state = State::Ended;
+                        *state = ListenerState::Ended;
                     }
-                    return Ok(Step::Drained(fd, peer, socket));
+                    return Ok(AcceptStep::Drained(fd, peer, socket));
                 }
-                *state = State::Ended;
-                Ok(Step::Ended)
+                *state = ListenerState::Ended;
+                Ok(AcceptStep::Ended)
             }
-            State::Ended => Ok(Step::Ended),
+            ListenerState::Ended => Ok(AcceptStep::Ended),
         }
     }
 
     /// Ends the listener: it accepts nothing more.
     #[cfg(feature = "axum")]
     pub(super) fn end(&self) {
-        *self.state() = State::Ended;
+        *self.state() = ListenerState::Ended;
     }
 
     /// Ends the listener and returns true if accept failed because the master is dead.
     ///
     /// After the master's death, a worker that has drained calls shutdown(2) on the shared socket.
     pub(super) fn ends_with_master(&self, error: &io::Error) -> bool {
-        let is_over = classify(error) == AcceptError::Permanent && self.intake.is_orphan();
+        let is_over = classify(error) == AcceptError::Permanent && self.tracker.is_orphan();
         if is_over {
-            *self.state() = State::Ended;
+            *self.state() = ListenerState::Ended;
         }
         is_over
     }
@@ -239,7 +241,7 @@ impl Listener {
     fn note<C>(&self, accepted: io::Result<Option<C>>) -> io::Result<Option<C>> {
         match &accepted {
             Err(error) => self.note_error(error),
-            Ok(None) => self.note_nobody_waits(),
+            Ok(None) => self.note_queue_empty(),
             Ok(Some(_)) => self.note_accepted(),
         }
         accepted
@@ -249,31 +251,31 @@ impl Listener {
         match classify(error) {
             AcceptError::Shortage => {
                 self.is_short.store(true, Ordering::Relaxed);
-                self.intake.note_shortage(self.addr, error);
+                self.tracker.note_shortage(self.addr, error);
             }
             // The worker is draining already.
-            _ if self.intake.is_draining() => {}
+            _ if self.tracker.is_draining() => {}
             // `OfConnection` arrives here only after too many failures in a row.
             AcceptError::Permanent | AcceptError::OfConnection => {
-                self.intake.fail(self.addr, error);
+                self.tracker.fail(self.addr, error);
             }
         }
     }
 
     /// The accept queue is empty. Then no shortage exists: accept4(2) allocates a descriptor before it
     /// looks at the queue.
-    pub(super) fn note_nobody_waits(&self) {
+    pub(super) fn note_queue_empty(&self) {
         self.note_works(|| true);
     }
 
     pub(super) fn note_accepted(&self) {
-        self.note_works(|| self.intake.is_shortage_old(self.addr));
+        self.note_works(|| self.tracker.is_shortage_old(self.addr));
     }
 
     fn note_works(&self, is_over: impl FnOnce() -> bool) {
         if self.is_short.load(Ordering::Relaxed) && is_over() {
             self.is_short.store(false, Ordering::Relaxed);
-            self.intake.note_accept_works(self.addr);
+            self.tracker.note_accept_works(self.addr);
         }
     }
 
@@ -281,20 +283,20 @@ impl Listener {
     #[cfg(feature = "tls")]
     pub(super) fn queue_length(&self) -> usize {
         match &*self.state() {
-            State::Open(socket) | State::Draining(socket, _) => {
+            ListenerState::Open(socket) | ListenerState::Draining(socket, _) => {
                 sys::accept::queue_length(socket.as_fd()).unwrap_or(0)
             }
-            State::Ended => 0,
+            ListenerState::Ended => 0,
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ListenerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Accepts one connection; `None` if the queue is empty. Skips connections that failed in the queue.
-fn accept_one(socket: &Socket, mode: Mode) -> io::Result<Option<(OwnedFd, SocketAddr)>> {
+fn accept_one(socket: &SharedSocket, mode: Mode) -> io::Result<Option<(OwnedFd, SocketAddr)>> {
     let mut failed = FailedConnections::default();
     loop {
         match accept(socket.as_fd(), mode) {
@@ -316,7 +318,7 @@ impl TryFrom<net::TcpListener> for Listener {
     fn try_from(listener: net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        let tracker = Intake::unwatched()?;
+        let tracker = ConnTracker::without_monitor()?;
         Ok(Self::new(listener.into(), addr, &Arc::new(tracker)))
     }
 }
@@ -325,32 +327,36 @@ impl TryFrom<net::TcpListener> for Listener {
 ///
 /// It is closed when the last of them drops it.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(super) struct SharedSocket {
     /// `Some` until `drop`.
     fd: Option<OwnedFd>,
     /// A copy of the socket, registered with the runtime that called accept first.
     #[cfg(feature = "tokio")]
     pub(super) on_tokio: std::sync::OnceLock<tokio::net::TcpListener>,
-    intake: Arc<Intake>,
+    tracker: Arc<ConnTracker>,
 }
 
-impl AsFd for Socket {
+impl AsFd for SharedSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         let fd = self.fd.as_ref();
         fd.expect("only drop takes the descriptor").as_fd()
     }
 }
 
-impl Drop for Socket {
+impl Drop for SharedSocket {
     fn drop(&mut self) {
-        if self.intake.drain().is_some_and(|drain| drain.frees_address) {
+        if self
+            .tracker
+            .drain()
+            .is_some_and(|drain| drain.frees_address)
+        {
             free_address(self.as_fd());
         }
         // Close the socket before reporting that the listener has ended.
         #[cfg(feature = "tokio")]
         drop(self.on_tokio.take());
         drop(self.fd.take());
-        self.intake.listener_ended();
+        self.tracker.listener_ended();
     }
 }
 
@@ -391,15 +397,15 @@ mod tests {
         let _client = net::TcpStream::connect(addr).expect("it listens");
         let copy = bound.try_clone().expect("descriptors");
         bound.set_nonblocking(true).expect("a socket");
-        let tracker = Arc::new(Intake::new(|| {}, || {}).expect("descriptors"));
+        let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
         let listener = Listener::new(bound.into(), addr, &tracker);
         shutdown(copy.as_raw_fd(), Shutdown::Both).expect("it listens");
-        tracker.begin_drain(super::super::DrainOrder {
+        tracker.begin_drain(super::super::DrainPolicy {
             until: Instant::now() + std::time::Duration::from_secs(30),
-            leaves_queue: false,
+            leaves_backlog: false,
             frees_address: false,
         });
         assert!(listener.blocking_accept().is_none());
-        assert_eq!(tracker.census().listeners, 0);
+        assert_eq!(tracker.progress().listeners, 0);
     }
 }

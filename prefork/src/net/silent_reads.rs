@@ -13,17 +13,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::intake::Intake;
+use super::tracker::ConnTracker;
 use crate::sys;
 
 /// All blocking streams of a process.
 #[derive(Debug, Default)]
 pub(super) struct SilentReads {
-    streams: Mutex<HashMap<RawFd, Watched>>,
+    streams: Mutex<HashMap<RawFd, WatchedStream>>,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedStream {
     is_mid_request: Arc<AtomicBool>,
     /// The last read or write during the drain, or the accept if that was during the drain.
     last_used: Option<Instant>,
@@ -41,16 +41,16 @@ pub(crate) enum LastUse {
 
 /// Registers one blocking stream. Dropping it removes the stream.
 #[derive(Debug)]
-pub(super) struct BlockingNote {
+pub(super) struct BlockingStreamGuard {
     fd: RawFd,
     is_mid_request: Arc<AtomicBool>,
-    intake: Arc<Intake>,
+    tracker: Arc<ConnTracker>,
 }
 
-impl BlockingNote {
-    pub(super) fn new(fd: RawFd, tracker: &Arc<Intake>) -> Self {
+impl BlockingStreamGuard {
+    pub(super) fn new(fd: RawFd, tracker: &Arc<ConnTracker>) -> Self {
         let is_mid_request = Arc::<AtomicBool>::default();
-        let watched = Watched {
+        let watched = WatchedStream {
             is_mid_request: Arc::clone(&is_mid_request),
             last_used: tracker.is_draining().then(Instant::now),
             is_ended: false,
@@ -59,7 +59,7 @@ impl BlockingNote {
         let note = Self {
             fd,
             is_mid_request,
-            intake: Arc::clone(tracker),
+            tracker: Arc::clone(tracker),
         };
         note.report();
         note
@@ -73,23 +73,23 @@ impl BlockingNote {
 
     /// Notes the time of a use. It counts only in a drain.
     fn report(&self) {
-        if !self.intake.is_draining() {
+        if !self.tracker.is_draining() {
             return;
         }
-        if let Some(watched) = self.intake.silent_reads.streams().get_mut(&self.fd) {
+        if let Some(watched) = self.tracker.silent_reads.streams().get_mut(&self.fd) {
             watched.last_used = Some(Instant::now());
         }
-        self.intake.changed();
+        self.tracker.changed();
     }
 }
 
-impl Drop for BlockingNote {
+impl Drop for BlockingStreamGuard {
     fn drop(&mut self) {
-        self.intake.silent_reads.streams().remove(&self.fd);
+        self.tracker.silent_reads.streams().remove(&self.fd);
     }
 }
 
-impl Intake {
+impl ConnTracker {
     /// Ends the reads of clients that have been silent for too long.
     ///
     /// `silent_until` returns until when a client may be silent. Returns when to call this again if
@@ -121,7 +121,7 @@ impl Intake {
     }
 }
 
-impl Watched {
+impl WatchedStream {
     fn last_use(&self) -> LastUse {
         if self.is_mid_request.load(Ordering::Acquire) {
             LastUse::Read
@@ -137,7 +137,7 @@ impl SilentReads {
         streams.get(&fd).is_some_and(|watched| watched.is_ended)
     }
 
-    fn streams(&self) -> MutexGuard<'_, HashMap<RawFd, Watched>> {
+    fn streams(&self) -> MutexGuard<'_, HashMap<RawFd, WatchedStream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -155,11 +155,11 @@ mod tests {
         let bound = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let _client = TcpStream::connect(bound.local_addr().expect("bound")).expect("it listens");
         let (io, _) = bound.accept().expect("a client waits");
-        let tracker = Arc::new(Intake::new(|| {}, || {}).expect("descriptors"));
+        let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
         let mut stream = Stream::blocking(io, &tracker);
         let now = Instant::now();
         assert_eq!(tracker.end_silent_reads(now, |_, _| now), None);
-        assert!(!tracker.has_waiting());
+        assert!(!tracker.has_readable());
         assert_eq!(stream.read(&mut [0]).expect("a connection"), 0);
     }
 }

@@ -13,8 +13,8 @@ use std::task::{Context, Poll};
 
 use socket2::SockRef;
 
-use super::intake::Intake;
-use super::silent_reads::{BlockingNote, LastUse};
+use super::silent_reads::{BlockingStreamGuard, LastUse};
+use super::tracker::ConnTracker;
 
 /// An accepted connection.
 ///
@@ -37,9 +37,9 @@ use super::silent_reads::{BlockingNote, LastUse};
 #[derive(Debug)]
 pub struct Stream<S = TcpStream> {
     /// First field, so that it is dropped before the descriptor is closed.
-    unread: Option<Unread>,
+    unread: Option<UnreadGuard>,
     /// Before the descriptor as well. `None` if reads do not block.
-    blocking: Option<BlockingNote>,
+    blocking: Option<BlockingStreamGuard>,
     /// The end of the client's side was seen, and its report was deferred once.
     #[cfg(feature = "tokio")]
     has_deferred_end: bool,
@@ -47,12 +47,12 @@ pub struct Stream<S = TcpStream> {
 }
 
 impl<S: AsFd> Stream<S> {
-    pub(super) fn new(io: S, tracker: &Arc<Intake>) -> Self {
+    pub(super) fn new(io: S, tracker: &Arc<ConnTracker>) -> Self {
         let fd = io.as_fd().as_raw_fd();
         tracker.stream_accepted(fd);
-        let unread = Unread {
+        let unread = UnreadGuard {
             fd,
-            intake: Arc::clone(tracker),
+            tracker: Arc::clone(tracker),
         };
         Self {
             unread: Some(unread),
@@ -145,9 +145,9 @@ impl<S> Stream<S> {
     }
 
     /// The layer waits for more bytes, and may have taken some from the descriptor.
-    pub(super) fn note_heard(&self) {
+    pub(super) fn note_partial_read(&self) {
         if let Some(unread) = &self.unread {
-            unread.intake.stream_heard(unread.fd);
+            unread.tracker.note_partial_read(unread.fd);
         }
     }
 
@@ -155,14 +155,14 @@ impl<S> Stream<S> {
     pub(super) fn note_answered(&self) {
         if let Some(unread) = &self.unread {
             let now = std::time::Instant::now();
-            unread.intake.stream_answered(unread.fd, now);
+            unread.tracker.stream_answered(unread.fd, now);
         }
     }
 
     /// The layer holds bytes that the application can read.
     pub(super) fn note_holds_bytes(&self) {
         if let Some(unread) = &self.unread {
-            unread.intake.stream_holds_bytes(unread.fd);
+            unread.tracker.stream_holds_bytes(unread.fd);
         }
     }
 }
@@ -183,8 +183,8 @@ impl Read for Stream<TcpStream> {
 
 impl Stream<TcpStream> {
     /// Creates a stream whose reads block. A drain ends them if the client is silent.
-    pub(super) fn blocking(io: TcpStream, tracker: &Arc<Intake>) -> Self {
-        let blocking = BlockingNote::new(io.as_raw_fd(), tracker);
+    pub(super) fn blocking(io: TcpStream, tracker: &Arc<ConnTracker>) -> Self {
+        let blocking = BlockingStreamGuard::new(io.as_raw_fd(), tracker);
         Self {
             blocking: Some(blocking),
             ..Self::new(io, tracker)
@@ -233,13 +233,13 @@ impl<S: AsFd> AsFd for Stream<S> {
 
 /// Counts the stream as unread in the tracker, until the first read or until the stream is dropped.
 #[derive(Debug)]
-struct Unread {
+struct UnreadGuard {
     fd: RawFd,
-    intake: Arc<Intake>,
+    tracker: Arc<ConnTracker>,
 }
 
-impl Drop for Unread {
+impl Drop for UnreadGuard {
     fn drop(&mut self) {
-        self.intake.stream_read(self.fd);
+        self.tracker.stream_read(self.fd);
     }
 }

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
-use super::admission::{Limits, Protection};
-use super::attendants::Attendants;
+use super::admission::{HandshakeLimits, MinAge};
 use super::handshakes::Handshakes;
 use super::listener::Listener;
-use super::reception::Reception;
+use super::tls_acceptor::TlsAcceptor;
 use super::tls_stream::TlsStream;
+use super::tls_tasks::TlsTasks;
 use crate::sys::process::max_descriptors;
 
 /// Accepts connections like [`Listener`] and returns them after their TLS handshake.
@@ -65,9 +65,9 @@ use crate::sys::process::max_descriptors;
 /// ```
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub struct TlsListener {
-    reception: Arc<Reception>,
+    reception: Arc<TlsAcceptor>,
     /// Spawned by the first accept.
-    attendants: OnceLock<Attendants>,
+    attendants: OnceLock<TlsTasks>,
 }
 
 impl TlsListener {
@@ -81,14 +81,14 @@ impl TlsListener {
     ///
     /// `config` contains the certificates, the protocols and all other settings of TLS.
     pub fn new(listener: Listener, config: Arc<ServerConfig>) -> Self {
-        let limits = Limits {
+        let limits = HandshakeLimits {
             timeout: Self::HANDSHAKE_TIMEOUT,
-            max: Limits::default_max(max_descriptors()),
-            protection: Protection::ByQueue(Self::PROTECTED),
+            max: HandshakeLimits::default_max(max_descriptors()),
+            min_age: MinAge::ByQueue(Self::PROTECTED),
         };
         let handshakes = Arc::new(Handshakes::new(config, limits));
         Self {
-            reception: Arc::new(Reception::new(listener, handshakes)),
+            reception: Arc::new(TlsAcceptor::new(listener, handshakes)),
             attendants: OnceLock::new(),
         }
     }
@@ -138,7 +138,7 @@ impl TlsListener {
     pub(super) fn protected(self, min_age: Duration) -> Self {
         self.reception
             .handshakes
-            .change_limits(|limits| limits.protection = Protection::Fixed(min_age));
+            .change_limits(|limits| limits.min_age = MinAge::Fixed(min_age));
         self
     }
 
@@ -183,7 +183,7 @@ impl TlsListener {
     ) -> Self {
         self.reception
             .handshakes
-            .tell_failures(Arc::new(on_failure));
+            .set_on_failure(Arc::new(on_failure));
         self
     }
 
@@ -212,11 +212,11 @@ impl TlsListener {
     /// runtime of the first call has to outlive the listener: it also runs the timeouts, and in a stop it
     /// accepts what is queued.
     pub async fn accept(&self) -> io::Result<(TlsStream, SocketAddr)> {
-        self.reception.listener.intake.note_accept();
+        self.reception.listener.tracker.note_accept();
         self.attendants
-            .get_or_init(|| Attendants::of(&self.reception));
+            .get_or_init(|| TlsTasks::of(&self.reception));
         let mut finished = pin!(self.reception.handshakes.next_finished());
-        let mut accept_loop = pin!(self.reception.take_in());
+        let mut accept_loop = pin!(self.reception.accept_loop());
         poll_fn(|cx| match finished.as_mut().poll(cx) {
             Poll::Ready(connection) => Poll::Ready(Ok(connection)),
             Poll::Pending => accept_loop.as_mut().poll(cx).map(Err),

@@ -112,7 +112,7 @@ impl AsyncRead for TlsStream {
             Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::UnexpectedEof,
             Poll::Pending => {
                 // A part of a TLS record may have left the socket.
-                self.inner.note_heard();
+                self.inner.note_partial_read();
                 false
             }
         };

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
-use super::listener::{Listener, Socket, Step};
+use super::listener::{AcceptStep, Listener, SharedSocket};
 use super::stream::Stream;
 use crate::sys::accept::Mode;
 
@@ -28,7 +28,7 @@ impl Listener {
     /// Outside of a tokio runtime. In a shortage also on a runtime without time enabled.
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub async fn accept(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
-        self.intake.note_accept();
+        self.tracker.note_accept();
         loop {
             match self.accept_once().await {
                 Err(error) if classify(&error) == AcceptError::Shortage => {
@@ -43,13 +43,13 @@ impl Listener {
     pub(super) async fn accept_once(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
         let mut failed = FailedConnections::default();
         loop {
-            let drain = self.intake.until_drain();
-            let socket = match self.step(Mode::NonBlocking)? {
-                Step::Wait(socket) => socket,
-                Step::Drained(fd, peer, _socket) => {
+            let drain = self.tracker.until_drain();
+            let socket = match self.accept_step(Mode::NonBlocking)? {
+                AcceptStep::Wait(socket) => socket,
+                AcceptStep::Drained(fd, peer, _socket) => {
                     return self.register(fd.into(), peer);
                 }
-                Step::Ended => return pending().await,
+                AcceptStep::Ended => return pending().await,
             };
             let mut drain = pin!(drain);
             let on_tokio = match socket.on_tokio() {
@@ -65,7 +65,7 @@ impl Listener {
                 Poll::Pending => {
                     let polled = accept.as_mut().poll(cx);
                     if polled.is_pending() {
-                        self.note_nobody_waits();
+                        self.note_queue_empty();
                     }
                     polled.map(Some)
                 }
@@ -90,9 +90,9 @@ impl Listener {
     /// In a drain: returns a queued connection, or `None` if the listener has ended. Never waits.
     #[cfg(feature = "tls")]
     pub(super) fn next_queued(&self) -> io::Result<Option<(Stream<TcpStream>, SocketAddr)>> {
-        match self.step(Mode::NonBlocking)? {
-            Step::Drained(fd, peer, _socket) => self.register(fd.into(), peer).map(Some),
-            Step::Wait(_) | Step::Ended => Ok(None),
+        match self.accept_step(Mode::NonBlocking)? {
+            AcceptStep::Drained(fd, peer, _socket) => self.register(fd.into(), peer).map(Some),
+            AcceptStep::Wait(_) | AcceptStep::Ended => Ok(None),
         }
     }
 
@@ -111,11 +111,11 @@ impl Listener {
         stream: TcpStream,
         peer: SocketAddr,
     ) -> (Stream<TcpStream>, SocketAddr) {
-        (Stream::new(stream, &self.intake), peer)
+        (Stream::new(stream, &self.tracker), peer)
     }
 }
 
-impl Socket {
+impl SharedSocket {
     /// Returns a second descriptor of the socket: the runtime has to own the one that it waits for.
     fn on_tokio(&self) -> io::Result<&TcpListener> {
         if let Some(listener) = self.on_tokio.get() {
@@ -209,7 +209,7 @@ mod tests {
         let (io, _) = bound.accept().expect("a client waits");
         io.set_nonblocking(true).expect("a socket");
         let io = TcpStream::from_std(io).expect("a runtime");
-        let tracker = crate::net::Intake::new(|| {}, || {}).expect("descriptors");
+        let tracker = crate::net::ConnTracker::new(|| {}, || {}).expect("descriptors");
         // The runtime has seen the bytes and the end by now.
         io.readable().await.expect("the client has ended");
         (Stream::new(io, &std::sync::Arc::new(tracker)), client)

@@ -22,7 +22,7 @@ use crate::error::{Error, Shortage};
 use crate::escalation::Escalation;
 use crate::hook::OnceHook;
 use crate::listen::InheritedListener;
-use crate::net::Intake;
+use crate::net::ConnTracker;
 use crate::sys;
 use crate::sys::bell::Bell;
 use crate::sys::signals::SignalPipe;
@@ -38,7 +38,7 @@ pub(crate) struct Context {
     /// Whether the clients of each listener use TLS, in the same order.
     are_tls: Vec<bool>,
     listeners: UntakenListeners,
-    tracker: Arc<Intake>,
+    tracker: Arc<ConnTracker>,
     shutdown: Arc<ShutdownState>,
     ready_notifier: Arc<ReadyNotifier>,
     master_death_hook: Arc<MasterDeathHook>,
@@ -146,7 +146,7 @@ impl Context {
             None => tracker,
             Some(master) => {
                 let master = Arc::clone(master);
-                tracker.asking(move || master.has_ended())
+                tracker.with_orphan_check(move || master.has_ended())
             }
         });
         let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
@@ -216,7 +216,7 @@ impl Context {
         self.are_tls.get(index).copied().unwrap_or(false)
     }
 
-    pub(super) fn tracker(&self) -> &Arc<Intake> {
+    pub(super) fn tracker(&self) -> &Arc<ConnTracker> {
         &self.tracker
     }
 
@@ -323,7 +323,7 @@ fn new_tracker(
     declared: &BodySpec,
     ready_notifier: &Arc<ReadyNotifier>,
     waker: &Arc<Bell>,
-) -> io::Result<Intake> {
+) -> io::Result<ConnTracker> {
     let (ready_notifier, waker) = (Arc::clone(ready_notifier), Arc::clone(waker));
     let is_ready_on_accept = !declared.has_ready_argument;
     let on_first_accept = move || {
@@ -331,7 +331,7 @@ fn new_tracker(
             ready_notifier.notify_ready();
         }
     };
-    Intake::new(on_first_accept, move || waker.ring())
+    ConnTracker::new(on_first_accept, move || waker.ring())
 }
 
 pub(super) fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {

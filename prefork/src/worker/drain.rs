@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::net::{Census, LastUse};
+use crate::net::{DrainProgress, LastUse};
 
 /// The times of one drain, which begins when the worker is asked to stop.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +81,7 @@ impl Drain {
     /// decision depends on it.
     pub(super) fn decide(
         &mut self,
-        progress: Census,
+        progress: DrainProgress,
         has_readable: impl FnOnce() -> bool,
         now: Instant,
     ) -> DrainDecision {
@@ -93,7 +93,7 @@ impl Drain {
         }
         let listeners_ended = *self.listeners_ended.get_or_insert(now);
         let silent_since = progress
-            .last_word
+            .last_activity
             .map_or(listeners_ended, |at| at.max(listeners_ended));
         let silent_until = silent_since + Self::SILENT_CLIENT_WAIT;
         if progress.unread == 0 || (now >= silent_until && !has_readable()) {
@@ -112,11 +112,11 @@ mod tests {
 
     const BUDGET: Duration = Duration::from_secs(10);
 
-    fn progress(listeners: usize, unread: usize) -> Census {
-        Census {
+    fn progress(listeners: usize, unread: usize) -> DrainProgress {
+        DrainProgress {
             listeners,
             unread,
-            last_word: None,
+            last_activity: None,
         }
     }
 
@@ -168,8 +168,8 @@ mod tests {
         let mut drain = Drain::new(start, BUDGET);
         let _ = drain.decide(progress(0, 1), || true, start);
         let answered = start + Duration::from_secs(1);
-        let progress = Census {
-            last_word: Some(answered),
+        let progress = DrainProgress {
+            last_activity: Some(answered),
             ..progress(0, 1)
         };
         let silent_until = answered + Drain::SILENT_CLIENT_WAIT;
@@ -188,8 +188,8 @@ mod tests {
         let start = Instant::now();
         let ended = start + Duration::from_secs(1);
         let mut drain = Drain::new(ended, BUDGET);
-        let progress = Census {
-            last_word: Some(start),
+        let progress = DrainProgress {
+            last_activity: Some(start),
             ..progress(0, 1)
         };
         let silent_until = ended + Drain::SILENT_CLIENT_WAIT;

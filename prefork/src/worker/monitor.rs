@@ -18,7 +18,7 @@ use crate::channel::{Backlog, Channel, FromChild, FromMaster, MainEnd, ReceivedF
 use crate::error::{Shortage, ShortageStage};
 use crate::escalation::{Escalation, StopSignal};
 use crate::hook::OnceHook;
-use crate::net::{self, Census};
+use crate::net::{self, DrainProgress};
 use crate::sys::bell::Bell;
 use crate::sys::peer::Peer;
 use crate::sys::{process, stderr, thread};
@@ -189,7 +189,7 @@ impl Monitor {
             next_check = self.is_termination_pending.then_some(drain.accept_until());
         }
         if let DrainPhase::Draining(drain) = phase {
-            match drain.decide(progress, || self.context.tracker().has_waiting(), now) {
+            match drain.decide(progress, || self.context.tracker().has_readable(), now) {
                 DrainDecision::Wait(until) => next_check = Some(until),
                 DrainDecision::Resolve => {
                     *phase = DrainPhase::Resolved(*drain);
@@ -274,8 +274,8 @@ impl Monitor {
     }
 
     /// Returns the progress of the drain. A listener that an argument will take counts as open.
-    fn progress(&self) -> Census {
-        let mut progress = self.context.tracker().census();
+    fn progress(&self) -> DrainProgress {
+        let mut progress = self.context.tracker().progress();
         progress.listeners += self.context.listeners().expected();
         progress
     }
@@ -395,9 +395,9 @@ impl Monitor {
         }
         let drain = Drain::new(Instant::now(), budget);
         self.context.shutdown().begin(drain.deadline);
-        self.context.tracker().begin_drain(net::DrainOrder {
+        self.context.tracker().begin_drain(net::DrainPolicy {
             until: drain.accept_until(),
-            leaves_queue: queue == Backlog::Leave,
+            leaves_backlog: queue == Backlog::Leave,
             frees_address: self.is_master_gone,
         });
         *phase = DrainPhase::Draining(drain);

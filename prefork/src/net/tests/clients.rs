@@ -15,8 +15,8 @@ use super::stage::{
     PATIENCE, Stage, ask, client_config, connection, echo, is_open, name, on_each_runtime,
     poll_once, refuse, server_config, speak_tls, until, until_end,
 };
-use crate::net::admission::Stage as HandshakeStage;
-use crate::net::handshake::{Progress, shake_hands};
+use crate::net::admission::HandshakeStage;
+use crate::net::handshake::{ReportProgress, handshake};
 
 #[test]
 fn a_tls_client_is_answered() {
@@ -123,7 +123,7 @@ fn a_client_of_another_protocol_gets_an_alert_and_is_closed() {
             assert_eq!((received[0], received[5]), (ALERT, FATAL), "{received:?}");
         }
         ask(&mut stage.connect().await, b"hello").await;
-        until(async || stage.intake.census().unread == 0).await;
+        until(async || stage.tracker.progress().unread == 0).await;
     });
 }
 
@@ -139,7 +139,7 @@ fn a_client_that_resets_is_closed() {
             drop(io);
         }
         ask(&mut stage.connect().await, b"hello").await;
-        until(async || stage.intake.census().unread == 0).await;
+        until(async || stage.tracker.progress().unread == 0).await;
     });
 }
 
@@ -200,14 +200,14 @@ fn only_a_client_that_was_sent_an_alert_gets_time_to_read_it() {
         let (stream, _, mut plain) = connection().await;
         let request = b"GET / HTTP/1.1\r\n\r\n";
         plain.write_all(request).await.expect("a server");
-        let failed = shake_hands(stream, server_config(), &Unreported).await;
+        let failed = handshake(stream, server_config(), &Unreported).await;
         let linger = failed.expect_err("no TLS").linger();
         assert!(poll_once(pin!(linger)).await.is_pending());
 
         for version in rustls::ALL_VERSIONS {
             let (stream, _, io) = connection().await;
             let rejecting = tokio::spawn(refuse(version, io));
-            let failed = shake_hands(stream, server_config(), &Unreported).await;
+            let failed = handshake(stream, server_config(), &Unreported).await;
             let linger = failed.expect_err("a refusal").linger();
             // The client has not closed its side.
             assert!(poll_once(pin!(linger)).await.is_ready());
@@ -275,25 +275,23 @@ fn a_listener_that_is_dropped_closes_everything() {
         // The second handshake completes, and no accept returns its stream.
         let mut client = speak_tls(io).await;
         let Stage {
-            listener,
-            intake: tracker,
-            ..
+            listener, tracker, ..
         } = stage;
         drop(listener);
         assert!(until_end(&mut silent).await.is_empty());
         assert!(matches!(client.read(&mut [0]).await, Err(_) | Ok(0)));
-        until(async || tracker.census().unread == 0).await;
-        assert_eq!(tracker.census().listeners, 0);
+        until(async || tracker.progress().unread == 0).await;
+        assert_eq!(tracker.progress().listeners, 0);
     });
 }
 
 /// Ignores the progress of a handshake.
 struct Unreported;
 
-impl Progress for Unreported {
-    fn client_spoke(&self) {}
+impl ReportProgress for Unreported {
+    fn client_sent(&self) {}
 
-    fn waits(&self, _: HandshakeStage) {}
+    fn waits_for_client(&self, _: HandshakeStage) {}
 }
 
 /// The arguments of the callback: the client, the kind of the error and the TLS error inside.

@@ -13,7 +13,7 @@ use super::stage::{
     PATIENCE, Stage, ask, client_config, echo, name, on_each_runtime, poll_once, speak_tls, until,
     until_end,
 };
-use crate::net::DrainOrder;
+use crate::net::DrainPolicy;
 
 #[test]
 fn queued_clients_are_served_although_no_task_is_in_accept() {
@@ -26,12 +26,12 @@ fn queued_clients_are_served_although_no_task_is_in_accept() {
         }
         stage.begin_drain();
         stage.until_closed().await;
-        assert_eq!(stage.intake.census().unread, 5);
+        assert_eq!(stage.tracker.progress().unread, 5);
         stage.echo();
         for io in queued {
             ask(&mut speak_tls(io).await, b"hello").await;
         }
-        until(async || stage.intake.census().unread == 0).await;
+        until(async || stage.tracker.progress().unread == 0).await;
         assert!(stage.is_accept_pending().await);
     });
 }
@@ -67,7 +67,7 @@ fn an_option_that_is_set_after_the_first_accept_does_not_prevent_the_drain() {
         let _queued = stage.connect_plain().await;
         stage.begin_drain();
         stage.until_closed().await;
-        assert_eq!(stage.intake.census().unread, 1);
+        assert_eq!(stage.tracker.progress().unread, 1);
     });
 }
 
@@ -76,13 +76,13 @@ fn the_queue_of_a_successor_is_not_emptied() {
     on_each_runtime(|| async {
         let stage = Stage::new();
         assert!(stage.is_accept_pending().await);
-        stage.intake.begin_drain(DrainOrder {
+        stage.tracker.begin_drain(DrainPolicy {
             until: Instant::now() + std::time::Duration::from_secs(30),
-            leaves_queue: true,
+            leaves_backlog: true,
             frees_address: false,
         });
         stage.until_closed().await;
-        assert_eq!(stage.intake.census().unread, 0);
+        assert_eq!(stage.tracker.progress().unread, 0);
     });
 }
 
@@ -93,13 +93,13 @@ fn accepting_ends_at_its_deadline_although_the_handshake_limit_is_reached() {
         let _first = stage.connect_plain().await;
         stage.let_in(1).await;
         let _second = stage.connect_plain().await;
-        stage.intake.begin_drain(DrainOrder {
+        stage.tracker.begin_drain(DrainPolicy {
             until: Instant::now() + std::time::Duration::from_millis(50),
-            leaves_queue: false,
+            leaves_backlog: false,
             frees_address: false,
         });
-        until(async || stage.intake.census().listeners == 0).await;
-        assert_eq!(stage.intake.census().unread, 1);
+        until(async || stage.tracker.progress().listeners == 0).await;
+        assert_eq!(stage.tracker.progress().unread, 1);
     });
 }
 
@@ -111,20 +111,20 @@ fn a_handshake_in_progress_finishes_and_is_unread_until_its_first_read() {
         stage.let_in(1).await;
         stage.begin_drain();
         stage.until_closed().await;
-        assert!(!stage.intake.has_waiting());
-        let earlier = stage.intake.census().last_word;
+        assert!(!stage.tracker.has_readable());
+        let earlier = stage.tracker.progress().last_activity;
 
         let mut client = speak_tls(io).await;
         let (mut stream, _) = stage.listener.accept().await.expect("a client");
-        let progress = stage.intake.census();
+        let progress = stage.tracker.progress();
         assert_eq!(progress.unread, 1, "only the handshake was read");
-        assert!(progress.last_word > earlier, "it was answered");
+        assert!(progress.last_activity > earlier, "it was answered");
 
         client.write_all(b"hello").await.expect("a server");
-        until(async || stage.intake.has_waiting()).await;
+        until(async || stage.tracker.has_readable()).await;
         let changes = stage.changes.load(Ordering::SeqCst);
         stream.read_exact(&mut [0; 5]).await.expect("a client");
-        assert_eq!(stage.intake.census().unread, 0);
+        assert_eq!(stage.tracker.progress().unread, 0);
         assert!(stage.changes.load(Ordering::SeqCst) > changes);
     });
 }
@@ -139,12 +139,12 @@ fn the_last_activity_of_a_handshake_before_the_drain_is_known_in_the_drain() {
             let mut session =
                 ClientConnection::new(client_config(&[version]), name()).expect("a client");
             handshake_until_answered(&mut session, &mut io).await;
-            let answered = stage.intake.census().last_word;
+            let answered = stage.tracker.progress().last_activity;
             assert!(answered.is_some(), "its hello was answered");
 
             handshake(&mut session, &mut io).await;
             let _unread = stage.listener.accept().await.expect("a client");
-            let complete = stage.intake.census().last_word;
+            let complete = stage.tracker.progress().last_activity;
             assert!(
                 complete > answered,
                 "the end of the handshake is an activity"
@@ -165,12 +165,12 @@ fn the_end_of_a_handshake_is_reported_in_a_drain() {
         let config = client_config(&[&rustls::version::TLS12]);
         let mut session = ClientConnection::new(config, name()).expect("a client");
         handshake_until_answered(&mut session, &mut io).await;
-        let answered = stage.intake.census().last_word;
+        let answered = stage.tracker.progress().last_activity;
         let changes = stage.changes.load(Ordering::SeqCst);
 
         handshake(&mut session, &mut io).await;
         let _unread = stage.listener.accept().await.expect("a client");
-        assert!(stage.intake.census().last_word > answered);
+        assert!(stage.tracker.progress().last_activity > answered);
         assert!(stage.changes.load(Ordering::SeqCst) > changes);
     });
 }
@@ -189,12 +189,12 @@ fn a_stalled_handshake_has_nothing_to_read() {
         io.write_all(&[22, 3, 1, 2]).await.expect("a server");
         until(async || {
             let is_reported = stage.changes.load(Ordering::SeqCst) > changes;
-            is_reported && !stage.intake.has_waiting()
+            is_reported && !stage.tracker.has_readable()
         })
         .await;
         // It counts as an activity: the rest may be on its way.
-        assert!(stage.intake.census().last_word.is_some());
-        assert_eq!(stage.intake.census().unread, 1);
+        assert!(stage.tracker.progress().last_activity.is_some());
+        assert_eq!(stage.tracker.progress().unread, 1);
     });
 }
 
@@ -211,7 +211,11 @@ fn a_part_of_a_request_is_an_activity_and_a_read_without_bytes_is_none() {
         let mut try_read = async || {
             let read = poll_once(pin!(stream.read(&mut buffer))).await;
             assert!(read.is_pending(), "nothing can be read");
-            stage.intake.census().last_word.expect("it was answered")
+            stage
+                .tracker
+                .progress()
+                .last_activity
+                .expect("it was answered")
         };
         let mut first = try_read().await;
         let again = try_read().await;
@@ -225,7 +229,7 @@ fn a_part_of_a_request_is_an_activity_and_a_read_without_bytes_is_none() {
         io.write_all(&[23, 3, 3, 0, 80, 1, 2])
             .await
             .expect("a server");
-        until(async || try_read().await > first && !stage.intake.has_waiting()).await;
+        until(async || try_read().await > first && !stage.tracker.has_readable()).await;
     });
 }
 
@@ -241,7 +245,7 @@ fn a_failed_handshake_is_not_waited_for() {
             .await
             .expect("a server");
         until_end(&mut io).await;
-        assert_eq!(stage.intake.census().unread, 0);
+        assert_eq!(stage.tracker.progress().unread, 0);
     });
 }
 
@@ -266,9 +270,9 @@ fn a_request_that_came_with_the_handshake_counts_as_readable() {
                     .peek(&mut [std::mem::MaybeUninit::uninit()])
             });
         nothing.expect_err("the socket is empty");
-        assert!(stage.intake.has_waiting());
+        assert!(stage.tracker.has_readable());
         stream.read_exact(&mut [0; 5]).await.expect("a client");
-        assert!(!stage.intake.has_waiting());
+        assert!(!stage.tracker.has_readable());
     });
 }
 
@@ -278,15 +282,15 @@ fn a_stream_that_was_dropped_or_unwrapped_is_not_waited_for() {
         let stage = Stage::new();
         let dropped = stage.client(b"");
         let (stream, _) = stage.listener.accept().await.expect("a client");
-        assert_eq!(stage.intake.census().unread, 1);
+        assert_eq!(stage.tracker.progress().unread, 1);
         drop(stream);
-        assert_eq!(stage.intake.census().unread, 0);
+        assert_eq!(stage.tracker.progress().unread, 0);
         dropped.await.expect("a client");
 
         let unwrapped = stage.client(b"");
         let (stream, _) = stage.listener.accept().await.expect("a client");
         let _inner = stream.into_inner();
-        assert_eq!(stage.intake.census().unread, 0);
+        assert_eq!(stage.tracker.progress().unread, 0);
         unwrapped.await.expect("a client");
     });
 }
@@ -300,7 +304,7 @@ fn a_complete_handshake_is_returned_by_an_accept_after_the_drain_began() {
         let mut client = speak_tls(io).await;
         stage.begin_drain();
         stage.until_closed().await;
-        assert_eq!(stage.intake.census().unread, 1);
+        assert_eq!(stage.tracker.progress().unread, 1);
         let (stream, _) = stage.listener.accept().await.expect("a client");
         tokio::spawn(echo(stream));
         ask(&mut client, b"hello").await;

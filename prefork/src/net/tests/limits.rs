@@ -10,7 +10,7 @@ use super::stage::{
     PATIENCE, Stage, ask, connection, is_open, on_each_runtime, refuse, server_config, speak_tls,
     until, until_end,
 };
-use crate::net::admission::{AskAgain, Entry, Limits, Protection};
+use crate::net::admission::{AdmissionEntry, HandshakeLimits, MinAge, Retry};
 use crate::net::handshakes::Handshakes;
 
 #[test]
@@ -20,7 +20,7 @@ fn a_handshake_is_aborted_after_its_timeout() {
         let mut silent = stage.connect_plain().await;
         stage.echo();
         assert!(until_end(&mut silent).await.is_empty());
-        assert_eq!(stage.intake.census().unread, 0);
+        assert_eq!(stage.tracker.progress().unread, 0);
     });
 }
 
@@ -146,36 +146,39 @@ fn a_slow_handshake_is_not_evicted_while_no_other_client_waits() {
 #[test]
 fn a_complete_handshake_counts_until_its_stream_is_returned() {
     on_each_runtime(|| async {
-        let limits = Limits {
+        let limits = HandshakeLimits {
             timeout: Duration::from_secs(10),
             max: 1,
-            protection: Protection::ByQueue(Duration::from_secs(1)),
+            min_age: MinAge::ByQueue(Duration::from_secs(1)),
         };
         let handshakes = Arc::new(Handshakes::new(server_config(), limits));
         let (stream, peer, io) = connection().await;
-        assert_eq!(handshakes.entry(Instant::now(), || 0), Entry::Open(None));
+        assert_eq!(
+            handshakes.entry(Instant::now(), || 0),
+            AdmissionEntry::Open(None)
+        );
 
         handshakes.begin(stream, peer, None);
-        let Entry::Full(AskAgain::AtTheLatest(old)) = handshakes.entry(Instant::now(), || 0) else {
+        let AdmissionEntry::Full(Retry::At(old)) = handshakes.entry(Instant::now(), || 0) else {
             panic!("the limit is reached");
         };
-        assert_eq!(handshakes.entry(old, || 0), Entry::Open(Some(0)));
+        assert_eq!(handshakes.entry(old, || 0), AdmissionEntry::Open(Some(0)));
 
         let _client = speak_tls(io).await;
         // It is complete, but not returned: it is not evicted, however old it is.
-        until(async || handshakes.entry(old, || 0) == Entry::Full(AskAgain::WhenRoomIsMade)).await;
+        until(async || handshakes.entry(old, || 0) == AdmissionEntry::Full(Retry::WhenFreed)).await;
         let _ = handshakes.next_finished().await;
-        assert_eq!(handshakes.entry(old, || 0), Entry::Open(None));
+        assert_eq!(handshakes.entry(old, || 0), AdmissionEntry::Open(None));
     });
 }
 
 #[test]
 fn a_client_that_has_sent_nothing_is_evicted_before_one_that_has_sent_a_byte() {
     on_each_runtime(|| async {
-        let limits = Limits {
+        let limits = HandshakeLimits {
             timeout: PATIENCE,
             max: 2,
-            protection: Protection::ByQueue(Duration::from_secs(1)),
+            min_age: MinAge::ByQueue(Duration::from_secs(1)),
         };
         let handshakes = Arc::new(Handshakes::new(server_config(), limits));
         let (stream, peer, begun) = connection().await;
@@ -187,7 +190,10 @@ fn a_client_that_has_sent_nothing_is_evicted_before_one_that_has_sent_a_byte() {
         for _ in 0..20 {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let old = Instant::now() + PATIENCE;
-            assert_eq!(handshakes.entry(old, || 1000), Entry::Open(Some(1)));
+            assert_eq!(
+                handshakes.entry(old, || 1000),
+                AdmissionEntry::Open(Some(1))
+            );
         }
     });
 }
@@ -200,27 +206,27 @@ fn a_handshake_with_unread_bytes_is_not_evicted() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let limits = Limits {
+        let limits = HandshakeLimits {
             timeout: PATIENCE,
             max: 1,
-            protection: Protection::ByQueue(Duration::from_secs(1)),
+            min_age: MinAge::ByQueue(Duration::from_secs(1)),
         };
         let handshakes = Arc::new(Handshakes::new(server_config(), limits));
         let (stream, peer, io) = connection().await;
         let old = Instant::now() + PATIENCE;
         handshakes.begin(stream, peer, None);
         let silent = handshakes.entry(old, || 1000);
-        assert_eq!(silent, Entry::Open(Some(0)));
+        assert_eq!(silent, AdmissionEntry::Open(Some(0)));
 
         io.try_write(&[22]).expect("a server");
         let wait_until = std::time::Instant::now() + PATIENCE;
-        while handshakes.entry(old, || 1000) != Entry::Full(AskAgain::WhenRoomIsMade) {
+        while handshakes.entry(old, || 1000) != AdmissionEntry::Full(Retry::WhenFreed) {
             assert!(std::time::Instant::now() < wait_until, "the byte arrives");
             std::thread::yield_now();
         }
 
         // The task reads the byte and waits for the rest of the ClientHello.
-        until(async || handshakes.entry(old, || 1000) == Entry::Open(Some(0))).await;
+        until(async || handshakes.entry(old, || 1000) == AdmissionEntry::Open(Some(0))).await;
     });
 }
 

@@ -17,7 +17,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client};
 
-use crate::net::{DrainOrder, Intake, Listener, Stream, TlsListener, TlsStream};
+use crate::net::{ConnTracker, DrainPolicy, Listener, Stream, TlsListener, TlsStream};
 
 /// The time limit of each test. Nothing takes as long, unless it never happens.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub(super) fn on_each_runtime<F: Future<Output = ()>>(test: impl Fn() -> F) {
 pub(super) struct Stage {
     pub(super) listener: Arc<TlsListener>,
     pub(super) addr: SocketAddr,
-    pub(super) intake: Arc<Intake>,
+    pub(super) tracker: Arc<ConnTracker>,
     pub(super) changes: Arc<AtomicUsize>,
     pub(super) accepts: Arc<AtomicUsize>,
 }
@@ -60,14 +60,14 @@ impl Stage {
                 counter.fetch_add(1, Ordering::SeqCst);
             }
         };
-        let tracker = Intake::new(count(&accepts), count(&changes)).expect("descriptors");
+        let tracker = ConnTracker::new(count(&accepts), count(&changes)).expect("descriptors");
         let tracker = Arc::new(tracker);
         let plain = Listener::new(socket.into(), addr, &tracker);
         let listener = options(TlsListener::new(plain, server_config()));
         Self {
             listener: Arc::new(listener),
             addr,
-            intake: tracker,
+            tracker,
             changes,
             accepts,
         }
@@ -98,22 +98,22 @@ impl Stage {
         until(async || {
             let is_pending = poll_once(accept.as_mut()).await.is_pending();
             assert!(is_pending, "no client completes its handshake meanwhile");
-            self.intake.census().unread == count
+            self.tracker.progress().unread == count
         })
         .await;
     }
 
     pub(super) fn begin_drain(&self) {
-        self.intake.begin_drain(DrainOrder {
+        self.tracker.begin_drain(DrainPolicy {
             until: Instant::now() + PATIENCE,
-            leaves_queue: false,
+            leaves_backlog: false,
             frees_address: false,
         });
     }
 
     /// Waits until the listener has ended; its socket is closed before.
     pub(super) async fn until_closed(&self) {
-        until(async || self.intake.census().listeners == 0).await;
+        until(async || self.tracker.progress().listeners == 0).await;
     }
 
     pub(super) async fn is_accept_pending(&self) -> bool {
@@ -152,7 +152,7 @@ pub(super) async fn connection() -> (Stream<TcpStream>, SocketAddr, TcpStream) {
     let addr = listener.local_addr().expect("an address");
     let client = TcpStream::connect(addr).await.expect("a listener");
     let (accepted, peer) = listener.accept().await.expect("a client");
-    let intake = Stage::new().intake;
+    let intake = Stage::new().tracker;
     (Stream::new(accepted, &intake), peer, client)
 }
 

@@ -16,20 +16,20 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::accept_error::{AcceptError, RETRY, classify};
-use super::admission::{AskAgain, Entry};
-use super::first_of::first_of;
+use super::admission::{AdmissionEntry, Retry};
 use super::handshakes::Handshakes;
-use super::intake::DrainOrder;
 use super::listener::Listener;
+use super::race::race;
 use super::stream::Stream;
+use super::tracker::DrainPolicy;
 
 /// How often the length of the accept queue is read while no handshake may begin.
 ///
 /// A longer queue shortens the time after which a handshake is evicted, and the kernel does not
 /// report that the queue grows.
-const NEXT_LOOK: Duration = Duration::from_millis(10);
+const QUEUE_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-pub(super) struct Reception {
+pub(super) struct TlsAcceptor {
     pub(super) listener: Listener,
     pub(super) handshakes: Arc<Handshakes>,
     /// Held from the check of the limit until the handshake has begun.
@@ -37,12 +37,12 @@ pub(super) struct Reception {
 }
 
 /// The result of an attempt to accept a connection.
-pub(super) enum Attempt {
-    Took,
-    NoRoom(AskAgain),
+pub(super) enum AcceptAttempt {
+    Accepted,
+    Full(Retry),
 }
 
-impl Reception {
+impl TlsAcceptor {
     pub(super) fn new(listener: Listener, handshakes: Arc<Handshakes>) -> Self {
         Self {
             listener,
@@ -52,19 +52,19 @@ impl Reception {
     }
 
     /// Accepts connections and begins their handshakes until accept fails. Cancel safe, as accept is.
-    pub(super) async fn take_in(&self) -> io::Error {
+    pub(super) async fn accept_loop(&self) -> io::Error {
         loop {
-            let freed = self.handshakes.until_room();
+            let freed = self.handshakes.until_freed();
             let attempt = {
                 let mut accept = pin!(self.listener.accept_once());
                 poll_fn(|cx| self.poll_attempt(|| accept.as_mut().poll(cx))).await
             };
             match attempt {
-                Ok(Attempt::Took) => {}
-                Ok(Attempt::NoRoom(retry)) => until_asked_again(freed, retry).await,
+                Ok(AcceptAttempt::Accepted) => {}
+                Ok(AcceptAttempt::Full(retry)) => wait_for_retry(freed, retry).await,
                 Err(error) if classify(&error) == AcceptError::Shortage => {
-                    let retry = AskAgain::AtTheLatest(Instant::now() + RETRY);
-                    until_asked_again(freed, retry).await;
+                    let retry = Retry::At(Instant::now() + RETRY);
+                    wait_for_retry(freed, retry).await;
                 }
                 Err(error) => return error,
             }
@@ -77,29 +77,29 @@ impl Reception {
     fn poll_attempt(
         &self,
         accept: impl FnOnce() -> Poll<io::Result<(Stream<TcpStream>, SocketAddr)>>,
-    ) -> Poll<io::Result<Attempt>> {
+    ) -> Poll<io::Result<AcceptAttempt>> {
         let _alone = self.one_at_a_time.lock();
         let now = Instant::now();
         let queued = || self.listener.queue_length();
         let evicted = match self.handshakes.entry(now, queued) {
-            Entry::Open(evicted) => evicted,
-            Entry::Full(retry) => {
-                let retry = retry.no_later_than(now + NEXT_LOOK);
-                return Poll::Ready(Ok(Attempt::NoRoom(retry)));
+            AdmissionEntry::Open(evicted) => evicted,
+            AdmissionEntry::Full(retry) => {
+                let retry = retry.no_later_than(now + QUEUE_POLL_INTERVAL);
+                return Poll::Ready(Ok(AcceptAttempt::Full(retry)));
             }
         };
         match ready!(accept()) {
             Ok((stream, peer)) => {
                 self.handshakes.begin(stream, peer, evicted);
-                Poll::Ready(Ok(Attempt::Took))
+                Poll::Ready(Ok(AcceptAttempt::Accepted))
             }
             // The process has fewer descriptors than `max_handshakes` needs.
             Err(error)
                 if classify(&error) == AcceptError::Shortage
-                    && self.handshakes.give_way(now, queued()) =>
+                    && self.handshakes.evict(now, queued()) =>
             {
-                let retry = AskAgain::AtTheLatest(now + RETRY);
-                Poll::Ready(Ok(Attempt::NoRoom(retry)))
+                let retry = Retry::At(now + RETRY);
+                Poll::Ready(Ok(AcceptAttempt::Full(retry)))
             }
             Err(error) => Poll::Ready(Err(error)),
         }
@@ -108,7 +108,7 @@ impl Reception {
     /// Accepts the next connection that was in the queue when the drain began.
     ///
     /// Never waits: `Pending` means that the listener has ended.
-    pub(super) fn poll_queued(&self, drain: DrainOrder) -> Poll<io::Result<Attempt>> {
+    pub(super) fn poll_queued(&self, drain: DrainPolicy) -> Poll<io::Result<AcceptAttempt>> {
         let next = || match self.listener.next_queued() {
             Ok(Some(connection)) => Poll::Ready(Ok(connection)),
             Ok(None) => Poll::Pending,
@@ -118,14 +118,14 @@ impl Reception {
             self.poll_attempt(next)
         } else {
             // After the deadline the call only closes the socket, whatever the limit.
-            next().map_ok(|_| Attempt::Took)
+            next().map_ok(|_| AcceptAttempt::Accepted)
         }
     }
 }
 
-pub(super) async fn until_asked_again(freed: EventListener, retry: AskAgain) {
+pub(super) async fn wait_for_retry(freed: EventListener, retry: Retry) {
     match retry {
-        AskAgain::WhenRoomIsMade => freed.await,
-        AskAgain::AtTheLatest(at) => first_of(freed, sleep_until(at)).await,
+        Retry::WhenFreed => freed.await,
+        Retry::At(at) => race(freed, sleep_until(at)).await,
     }
 }

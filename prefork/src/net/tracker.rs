@@ -1,7 +1,7 @@
 //! State that all listeners and streams of one process share.
 //!
 //! Knows whether a drain has begun, how many listeners are open, and which accepted connections are
-//! unread. Does not know when the drain is over: the worker decides that from [`Census`].
+//! unread. Does not know when the drain is over: the worker decides that from [`DrainProgress`].
 
 use std::collections::HashMap;
 use std::io;
@@ -18,12 +18,12 @@ use crate::sys;
 use crate::sys::bell::Bell;
 
 /// Tracks the listeners and accepted connections of a process.
-pub(crate) struct Intake {
-    state: Mutex<State>,
+pub(crate) struct ConnTracker {
+    state: Mutex<TrackerState>,
     /// Wakes pending async accepts when the drain begins.
     drain: Event,
     /// Wakes all blocking accepts when the drain begins. It is never cleared.
-    drain_bell: Bell,
+    drain_waker: Bell,
     has_accepted: AtomicBool,
     is_draining: AtomicBool,
     /// A monitor thread acts on `on_change`. False for a listener outside of a worker.
@@ -38,17 +38,17 @@ pub(crate) struct Intake {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    drain: Option<DrainOrder>,
+struct TrackerState {
+    drain: Option<DrainPolicy>,
     listeners: usize,
-    unread: HashMap<RawFd, Note>,
+    unread: HashMap<RawFd, UnreadConn>,
 }
 
 /// Facts about an unread connection that its descriptor does not report.
 #[derive(Debug, Default, Clone, Copy)]
-struct Note {
+struct UnreadConn {
     /// Last handshake write or partial read; the client is expected to send more.
-    last_word: Option<Instant>,
+    last_activity: Option<Instant>,
     /// The number of bytes received at the last partial read.
     #[cfg(feature = "tls")]
     received: u64,
@@ -58,11 +58,11 @@ struct Note {
 
 /// How listeners behave in a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DrainOrder {
+pub(crate) struct DrainPolicy {
     /// The latest time at which a listener still accepts.
     pub(crate) until: Instant,
     /// Accept nothing more: the successor accepts from the same queue.
-    pub(crate) leaves_queue: bool,
+    pub(crate) leaves_backlog: bool,
     /// Call shutdown(2) on the socket when the listener ends. Set if the master is dead: its
     /// successor must be able to bind the address even if other processes hold copies of the socket.
     pub(crate) frees_address: bool,
@@ -70,16 +70,16 @@ pub(crate) struct DrainOrder {
 
 /// The progress of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Census {
+pub(crate) struct DrainProgress {
     /// The number of listeners that have not ended.
     pub(crate) listeners: usize,
     /// The number of accepted connections that are unread.
     pub(crate) unread: usize,
     /// The latest handshake write or partial read of an unread connection.
-    pub(crate) last_word: Option<Instant>,
+    pub(crate) last_activity: Option<Instant>,
 }
 
-impl Intake {
+impl ConnTracker {
     /// # Errors
     /// No descriptors are left.
     pub(crate) fn new(
@@ -89,7 +89,7 @@ impl Intake {
         Ok(Self {
             state: Mutex::default(),
             drain: Event::new(),
-            drain_bell: Bell::new()?,
+            drain_waker: Bell::new()?,
             has_accepted: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             is_watched: true,
@@ -102,7 +102,10 @@ impl Intake {
     }
 
     /// Sets the function that is called to check for the master's death when accepting fails.
-    pub(crate) fn asking(mut self, is_orphan: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn with_orphan_check(
+        mut self,
+        is_orphan: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.is_orphan = Box::new(is_orphan);
         self
     }
@@ -116,14 +119,14 @@ impl Intake {
     ///
     /// # Errors
     /// No descriptors are left.
-    pub(super) fn unwatched() -> io::Result<Self> {
+    pub(super) fn without_monitor() -> io::Result<Self> {
         let mut tracker = Self::new(|| {}, || {})?;
         tracker.is_watched = false;
         Ok(tracker)
     }
 
     /// Begins the drain in all listeners. A second call changes nothing.
-    pub(crate) fn begin_drain(&self, drain: DrainOrder) {
+    pub(crate) fn begin_drain(&self, drain: DrainPolicy) {
         let mut state = self.state();
         if state.drain.is_some() {
             return;
@@ -133,10 +136,10 @@ impl Intake {
         self.is_draining.store(true, Ordering::Release);
         self.drain.notify(usize::MAX);
         // It is never cleared, so that every poll sees it.
-        self.drain_bell.ring();
+        self.drain_waker.ring();
     }
 
-    pub(crate) fn drain(&self) -> Option<DrainOrder> {
+    pub(crate) fn drain(&self) -> Option<DrainPolicy> {
         self.state().drain
     }
 
@@ -162,7 +165,7 @@ impl Intake {
     }
 
     pub(super) fn drain_fd(&self) -> BorrowedFd<'_> {
-        self.drain_bell.as_fd()
+        self.drain_waker.as_fd()
     }
 
     /// Notes a call of accept; the first one means that the process serves.
@@ -184,7 +187,7 @@ impl Intake {
     }
 
     pub(super) fn stream_accepted(&self, fd: RawFd) {
-        self.state().unread.insert(fd, Note::default());
+        self.state().unread.insert(fd, UnreadConn::default());
     }
 
     /// Call it before the descriptor is closed: afterwards its number may be reused.
@@ -198,21 +201,21 @@ impl Intake {
         }
     }
 
-    pub(crate) fn census(&self) -> Census {
+    pub(crate) fn progress(&self) -> DrainProgress {
         let state = self.state();
-        Census {
+        DrainProgress {
             listeners: state.listeners,
             unread: state.unread.len(),
-            last_word: state
+            last_activity: state
                 .unread
                 .values()
-                .filter_map(|note| note.last_word)
+                .filter_map(|note| note.last_activity)
                 .max(),
         }
     }
 
     /// Whether an unread connection has bytes to read.
-    pub(crate) fn has_waiting(&self) -> bool {
+    pub(crate) fn has_readable(&self) -> bool {
         // No descriptor is closed while the lock is held.
         let state = self.state();
         let unread = state.unread.keys().copied();
@@ -223,19 +226,19 @@ impl Intake {
         state.unread.values().any(|note| note.holds_bytes) || sys::fds::readable(&unread) > 0
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TrackerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Notes of a layer between the descriptor and the application's first read, such as TLS.
 #[cfg(feature = "tls")]
-impl Intake {
+impl ConnTracker {
     /// The layer has read everything that was there and waits for more.
     ///
     /// If the kernel reports that new bytes came, for example a part of a ClientHello or of a
     /// request, the client gets more time. If it does not report a number, bytes are assumed.
-    pub(super) fn stream_heard(&self, fd: RawFd) {
+    pub(super) fn note_partial_read(&self, fd: RawFd) {
         let mut state = self.state();
         if state.drain.is_none() {
             return;
@@ -243,7 +246,7 @@ impl Intake {
         if let Some(note) = state.unread.get_mut(&fd) {
             let received = sys::accept::bytes_received(fd);
             if received != Some(note.received) {
-                note.last_word = Some(Instant::now());
+                note.last_activity = Some(Instant::now());
             }
             note.received = received.unwrap_or_default();
         }
@@ -255,7 +258,7 @@ impl Intake {
     pub(super) fn stream_answered(&self, fd: RawFd, now: Instant) {
         let mut state = self.state();
         if let Some(note) = state.unread.get_mut(&fd) {
-            note.last_word = Some(now);
+            note.last_activity = Some(now);
         }
         let is_draining = state.drain.is_some();
         drop(state);
@@ -273,7 +276,7 @@ impl Intake {
     }
 }
 
-impl std::fmt::Debug for Intake {
+impl std::fmt::Debug for ConnTracker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Intake").finish_non_exhaustive()
     }

@@ -8,23 +8,23 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::accept_error::RETRY;
-use super::admission::AskAgain;
-use super::intake::{DrainOrder, Intake};
-use super::reception::{Attempt, Reception, until_asked_again};
+use super::admission::Retry;
+use super::tls_acceptor::{AcceptAttempt, TlsAcceptor, wait_for_retry};
+use super::tracker::{ConnTracker, DrainPolicy};
 
 /// Handles of the tasks. Dropping it aborts them.
-pub(super) struct Attendants {
+pub(super) struct TlsTasks {
     drain: AbortHandle,
     deadlines: AbortHandle,
 }
 
-impl Attendants {
+impl TlsTasks {
     /// Spawns the tasks.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled. It panics here, in the caller, and not in a task.
-    pub(super) fn of(acceptor: &Arc<Reception>) -> Self {
-        let tracker = Arc::clone(&acceptor.listener.intake);
+    pub(super) fn of(acceptor: &Arc<TlsAcceptor>) -> Self {
+        let tracker = Arc::clone(&acceptor.listener.tracker);
         let drain = drain(tracker, Arc::downgrade(acceptor));
         let handshakes = Arc::clone(&acceptor.handshakes);
         // The time does not matter: `keep_deadlines` sets the timer first.
@@ -37,7 +37,7 @@ impl Attendants {
     }
 }
 
-impl Drop for Attendants {
+impl Drop for TlsTasks {
     fn drop(&mut self) {
         self.drain.abort();
         self.deadlines.abort();
@@ -48,24 +48,24 @@ impl Drop for Attendants {
 ///
 /// A separate task does this because the code that calls accept may be busy with requests. The task
 /// holds the listener only while it accepts, so that a dropped listener is closed at once.
-async fn drain(tracker: Arc<Intake>, acceptor: Weak<Reception>) {
-    let drain = begun(&tracker).await;
+async fn drain(tracker: Arc<ConnTracker>, acceptor: Weak<TlsAcceptor>) {
+    let drain = drain_begun(&tracker).await;
     let end = Instant::from_std(drain.until);
     while let Some(acceptor) = acceptor.upgrade() {
-        let freed = acceptor.handshakes.until_room();
+        let freed = acceptor.handshakes.until_freed();
         let retry = match acceptor.poll_queued(drain) {
             Poll::Pending => return,
-            Poll::Ready(Ok(Attempt::Took)) => continue,
-            Poll::Ready(Ok(Attempt::NoRoom(retry))) => retry,
+            Poll::Ready(Ok(AcceptAttempt::Accepted)) => continue,
+            Poll::Ready(Ok(AcceptAttempt::Full(retry))) => retry,
             // Most likely no descriptors are left. The end of other requests frees some.
-            Poll::Ready(Err(_)) => AskAgain::AtTheLatest(Instant::now() + RETRY),
+            Poll::Ready(Err(_)) => Retry::At(Instant::now() + RETRY),
         };
         drop(acceptor);
-        until_asked_again(freed, retry.no_later_than(end)).await;
+        wait_for_retry(freed, retry.no_later_than(end)).await;
     }
 }
 
-async fn begun(tracker: &Intake) -> DrainOrder {
+async fn drain_begun(tracker: &ConnTracker) -> DrainPolicy {
     loop {
         let drain_begins = tracker.until_drain();
         if let Some(drain) = tracker.drain() {

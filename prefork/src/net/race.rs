@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 /// Resolves when the first of the two futures does. Polls `one` first.
-pub(super) async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+pub(super) async fn race(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
     let (mut one, mut other) = (pin!(one), pin!(other));
     poll_fn(|cx| match one.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(()),

@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use super::intake::DrainOrder;
+use super::tracker::DrainPolicy;
 use crate::sys;
 
 /// The number of connections that are left to accept, and the deadline.
@@ -11,14 +11,14 @@ use crate::sys;
 /// The length of the queue is read once, when the drain begins. Otherwise an endless stream of
 /// clients could keep the worker alive. Connections that arrive later find a closing server.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rest {
+pub(super) struct Backlog {
     left: usize,
     until: Instant,
 }
 
-impl Rest {
-    pub(super) fn of(listener: BorrowedFd<'_>, drain: DrainOrder) -> Self {
-        let left = if drain.leaves_queue {
+impl Backlog {
+    pub(super) fn of(listener: BorrowedFd<'_>, drain: DrainPolicy) -> Self {
+        let left = if drain.leaves_backlog {
             0
         } else {
             // If the kernel does not report the length: until the queue is empty or the deadline.
@@ -34,7 +34,7 @@ impl Rest {
         self.left == 0 || now >= self.until
     }
 
-    pub(super) fn took_one(&mut self) {
+    pub(super) fn accepted_one(&mut self) {
         self.left -= 1;
     }
 }
