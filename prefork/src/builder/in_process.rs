@@ -12,7 +12,7 @@ use super::Prefork;
 use crate::config::{Config, Environment, resolve, usable_cpus};
 use crate::error::Error;
 use crate::listen::{BindOptions, InheritedListener, bind_all};
-use crate::tls::Handed;
+use crate::tls::BundleSource;
 use crate::worker::InProcessWorker;
 
 /// The address if the options name none.
@@ -34,7 +34,7 @@ pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error>
     let platform = Environment::read(Prefix::default(), any_port);
     let settled = resolve(prefork.options, &platform, usable_cpus);
     settled.check()?;
-    let (tls, _events) = Handed::by_itself(&settled.config, SystemTime::now())?;
+    let (tls, _events) = BundleSource::from_config(&settled.config, SystemTime::now())?;
     let config = on_loopback(settled.config);
     let bound = bind_all(&config.listen, BindOptions::of(&config))?;
     let listeners = bound.into_iter().map(InheritedListener::from).collect();

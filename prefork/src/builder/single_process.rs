@@ -9,7 +9,7 @@ use crate::config::{Config, Resolved};
 use crate::error::{Error, Shortage, ShortageStage};
 use crate::listen::{BindOptions, bind_all, set_blocking_modes};
 use crate::master::{Log, LogLine, UNSUPPORTED, describe_listeners};
-use crate::tls::Handed;
+use crate::tls::BundleSource;
 use crate::worker::{BodySpec, Context, OnShortage};
 
 /// Sets `workers` to 0 if this system cannot run a master. Returns the warning about it.
@@ -45,7 +45,7 @@ fn start(
     log: &Mutex<Log>,
     on_shortage: OnShortage,
 ) -> Result<Arc<Context>, Error> {
-    let (tls, events) = Handed::by_itself(config, SystemTime::now())?;
+    let (tls, events) = BundleSource::from_config(config, SystemTime::now())?;
     let mut bound = bind_all(&config.listen, BindOptions::of(config))?;
     set_blocking_modes(&mut bound, &declared.blocking).map_err(|source| Error::Worker {
         doing: "set the blocking mode of a socket (fcntl)",

@@ -19,7 +19,7 @@ use crate::spawn::{SpawnError, SpawnRequest};
 use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
-use crate::tls::Keeper;
+use crate::tls::CertificateStore;
 
 /// The time limit for the exit of a killed child that cannot be polled.
 const UNWATCHED_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -172,7 +172,7 @@ impl Master {
         let Some(tls) = self.tls.as_mut().filter(|_| self.is_announced) else {
             return;
         };
-        self.log.tls_events(tls.renew(SystemTime::now()));
+        self.log.tls_events(tls.reload(SystemTime::now()));
     }
 
     fn watch(&self, child: &ChildProcess) -> io::Result<()> {
@@ -189,7 +189,7 @@ impl Master {
         let line = LogLine::startup(&format!("{listeners} with {workers} (master pid {pid})"));
         self.log.line(&line);
         if let Some(tls) = &mut self.tls {
-            self.log.tls_events(tls.concerns(SystemTime::now()));
+            self.log.tls_events(tls.warnings(SystemTime::now()));
         }
         self.is_announced = true;
         let ready = MasterReady {
@@ -258,9 +258,9 @@ impl Master {
 }
 
 /// The descriptor of the certificate and key for the next worker.
-fn tls_fd(tls: &mut Keeper) -> Result<BorrowedFd<'_>, SpawnError> {
+fn tls_fd(tls: &mut CertificateStore) -> Result<BorrowedFd<'_>, SpawnError> {
     let now = since_boot().map_err(spawn_error("clock_gettime"))?;
-    tls.parcel_fd(now).map_err(spawn_error("memfd_create"))
+    tls.bundle_fd(now).map_err(spawn_error("memfd_create"))
 }
 
 /// Wraps the error of a system call that the start of a worker needs.

@@ -12,7 +12,7 @@ use super::log_backend::Backend;
 use super::{Level, LogLine};
 use crate::error::Error;
 use crate::sys;
-use crate::tls::{News, Weight};
+use crate::tls::{TlsEvent, TlsEventLevel};
 
 /// The `logger` function of the user.
 pub(crate) type Logger = Box<dyn FnMut(&LogLine<'_>) + Send>;
@@ -94,12 +94,12 @@ impl Log {
         self.line(&LogLine::new_plain(Level::Error, text));
     }
 
-    pub(crate) fn tls_events(&mut self, news: Vec<News>) {
+    pub(crate) fn tls_events(&mut self, news: Vec<TlsEvent>) {
         for news in news {
-            let level = match news.weight() {
-                Weight::Good => Level::Info,
-                Weight::Warning => Level::Warn,
-                Weight::Bad => Level::Error,
+            let level = match news.level() {
+                TlsEventLevel::Info => Level::Info,
+                TlsEventLevel::Warning => Level::Warn,
+                TlsEventLevel::Error => Level::Error,
             };
             self.line(&LogLine::new_plain(level, &news.to_string()));
         }

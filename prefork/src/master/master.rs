@@ -25,7 +25,7 @@ use crate::supervisor::{
     Backoff, Cause, ChildId, FleetOutcome, Policy, Readiness, Supervisor, Window,
 };
 use crate::sys::signals::SignalPipe;
-use crate::tls::Keeper;
+use crate::tls::CertificateStore;
 
 /// One master. Dropping it closes everything that it opened.
 pub(crate) struct Master {
@@ -36,7 +36,7 @@ pub(crate) struct Master {
     pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
     /// `None` if no listener uses TLS.
-    pub(super) tls: Option<Keeper>,
+    pub(super) tls: Option<CertificateStore>,
     pub(super) readiness: Readiness,
     pub(super) signals: Option<SignalPipe>,
     /// Decides which stop signal ends a stop at once.
@@ -82,7 +82,7 @@ pub(super) struct MasterParts {
     pub(super) spawner: Spawner,
     /// It already polls the signals, the commands and the listening sockets.
     pub(super) poller: Poller,
-    pub(super) tls: Option<Keeper>,
+    pub(super) tls: Option<CertificateStore>,
     pub(super) signals: Option<SignalPipe>,
     pub(super) commands: Option<CommandReceiver>,
     pub(super) hooks: Hooks,

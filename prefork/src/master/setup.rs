@@ -25,7 +25,7 @@ use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::name_after_role;
 use crate::sys::signals::{Received, SignalPipe, hold, is_ignored, reset};
-use crate::tls::Keeper;
+use crate::tls::CertificateStore;
 
 /// The input of a start.
 pub(crate) struct MasterSetup {
@@ -136,7 +136,7 @@ impl MasterSetup {
         let signals = signals.map_err(|(doing, source)| cannot(doing)(source))?;
         // Before the addresses are bound: a master with a bad certificate must not take them from a
         // running one.
-        let tls = Keeper::of(&self.config, SystemTime::now())?;
+        let tls = CertificateStore::of(&self.config, SystemTime::now())?;
         let mut listeners = match (&signals, &commands) {
             (Some(signals), None) => match bind(&self.config, signals)? {
                 BindResult::Bound(listeners) => listeners,
@@ -216,7 +216,7 @@ struct Prerequisites {
     listeners: Vec<BoundListener>,
     tools: SpawnResources,
     poller: Poller,
-    tls: Option<Keeper>,
+    tls: Option<CertificateStore>,
     signals: Option<SignalPipe>,
     commands: Option<CommandReceiver>,
     strangers: Option<OrphanReaper>,

@@ -18,20 +18,20 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, RootCertStore};
 use x509_parser::certificate::X509Certificate;
 
-use super::leaf::{Age, Leaf};
-use super::material::{Material, Piece};
+use super::credentials::{Credentials, PemText};
+use super::error::{Reason, TlsError};
+use super::leaf::{Leaf, Validity};
 use super::pem::{certificates, private_key};
-use super::refusal::{Reason, Refusal};
 
 /// The maximum size of a chain: clients accept handshake messages of up to 64 KiB, and the chain is one.
-const MOST_CHAIN: usize = 60 * 1024;
+const MAX_CHAIN: usize = 60 * 1024;
 
-impl Material {
+impl Credentials {
     /// Checks everything.
     ///
     /// # Errors
     /// The first error.
-    pub(crate) fn check(&self, now: SystemTime) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, now: SystemTime) -> Result<(), TlsError> {
         self.check_use()?;
         self.check_dates(now)
     }
@@ -40,7 +40,7 @@ impl Material {
     ///
     /// # Errors
     /// The first error.
-    pub(super) fn check_use(&self) -> Result<(), Refusal> {
+    pub(super) fn check_use(&self) -> Result<(), TlsError> {
         self.certified_key(&provider())?;
         self.anchors()?;
         Ok(())
@@ -50,7 +50,7 @@ impl Material {
     ///
     /// # Errors
     /// The certificate cannot be parsed.
-    pub(super) fn leaf(&self) -> Result<Leaf, Refusal> {
+    pub(super) fn leaf(&self) -> Result<Leaf, TlsError> {
         let chain = certificates(&self.chain)?;
         Ok(Leaf::of(&parse(&self.chain, &chain, 0)?))
     }
@@ -59,21 +59,21 @@ impl Material {
     ///
     /// # Errors
     /// The certificate has expired or is not valid yet.
-    pub(super) fn check_dates(&self, now: SystemTime) -> Result<(), Refusal> {
+    pub(super) fn check_dates(&self, now: SystemTime) -> Result<(), TlsError> {
         let leaf = self.leaf()?;
-        let reason = match leaf.age(now) {
-            Age::Good | Age::NearItsEnd => return Ok(()),
-            Age::Expired => Reason::Expired(leaf.until()),
-            Age::NotYetValid => Reason::NotYetValid(leaf.from()),
+        let reason = match leaf.validity(now) {
+            Validity::Valid | Validity::ExpiresSoon => return Ok(()),
+            Validity::Expired => Reason::Expired(leaf.until()),
+            Validity::NotYetValid => Reason::NotYetValid(leaf.from()),
         };
-        Err(Refusal::new(&self.chain.provenance, reason))
+        Err(TlsError::new(&self.chain.provenance, reason))
     }
 
     /// Returns the number, from 1, of a certificate that is the issuer of none before it.
     ///
     /// Clients may sort a chain (RFC 8446, 4.4.2), but they cannot add a missing certificate. A certificate may
     /// be the issuer of any earlier one, not only of the one before it: a chain may lead to two roots.
-    pub(super) fn astray(&self) -> Result<Option<usize>, Refusal> {
+    pub(super) fn unrelated(&self) -> Result<Option<usize>, TlsError> {
         let chain = certificates(&self.chain)?;
         let certificates: Result<Vec<_>, _> = (0..chain.len())
             .map(|index| parse(&self.chain, &chain, index))
@@ -90,7 +90,10 @@ impl Material {
     }
 
     /// Returns the chain and the key of the server, which match each other.
-    pub(super) fn certified_key(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Refusal> {
+    pub(super) fn certified_key(
+        &self,
+        provider: &CryptoProvider,
+    ) -> Result<CertifiedKey, TlsError> {
         let chain = certificates(&self.chain)?;
         let count = chain.len();
         for index in 0..count {
@@ -100,14 +103,14 @@ impl Material {
             .iter()
             .map(|certificate| certificate.len())
             .sum::<usize>();
-        if size > MOST_CHAIN {
-            return Err(Refusal::new(
+        if size > MAX_CHAIN {
+            return Err(TlsError::new(
                 &self.chain.provenance,
                 Reason::LongChain { count, size },
             ));
         }
         let key = private_key(&self.key)?;
-        let key_error = |reason| Refusal::new(&self.key.provenance, reason);
+        let key_error = |reason| TlsError::new(&self.key.provenance, reason);
         let key = provider.key_provider.load_private_key(key);
         // The error of the provider is dropped: it may contain a part of the key.
         let key = key.map_err(|_| key_error(Reason::UnsupportedKey))?;
@@ -118,13 +121,13 @@ impl Material {
             Err(Error::InconsistentKeys(_)) => Err(key_error(Reason::OtherKey)),
             Err(_) => {
                 let reason = Reason::BadCertificate { number: 1, count };
-                Err(Refusal::new(&self.chain.provenance, reason))
+                Err(TlsError::new(&self.chain.provenance, reason))
             }
         }
     }
 
     /// Returns the CAs of client certificates; `None` if no client CA is configured.
-    pub(super) fn anchors(&self) -> Result<Option<RootCertStore>, Refusal> {
+    pub(super) fn anchors(&self) -> Result<Option<RootCertStore>, TlsError> {
         let Some(piece) = &self.client_ca else {
             return Ok(None);
         };
@@ -133,7 +136,7 @@ impl Material {
         let mut store = RootCertStore::empty();
         for (index, der) in found.iter().enumerate() {
             let number = index + 1;
-            let error = |reason| Refusal::new(&piece.provenance, reason);
+            let error = |reason| TlsError::new(&piece.provenance, reason);
             if !may_sign(&parse(piece, &found, index)?) {
                 return Err(error(Reason::NoAuthority { number, count }));
             }
@@ -153,16 +156,16 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 }
 
 fn parse<'a>(
-    piece: &Piece,
+    piece: &PemText,
     found: &'a [CertificateDer<'static>],
     index: usize,
-) -> Result<X509Certificate<'a>, Refusal> {
+) -> Result<X509Certificate<'a>, TlsError> {
     if let Ok(([], certificate)) = x509_parser::parse_x509_certificate(&found[index]) {
         return Ok(certificate);
     }
     let (number, count) = (index + 1, found.len());
     let reason = Reason::BadCertificate { number, count };
-    Err(Refusal::new(&piece.provenance, reason))
+    Err(TlsError::new(&piece.provenance, reason))
 }
 
 /// Whether client certificates can be verified with this certificate.
@@ -178,8 +181,8 @@ mod tests {
     use super::super::testing::{Authority, Pair, bytes, now, server, sources, valid};
     use super::*;
 
-    fn check(pair: &Pair) -> Result<(), Refusal> {
-        let material = Material::read(&sources(pair)).expect("bytes can be read");
+    fn check(pair: &Pair) -> Result<(), TlsError> {
+        let material = Credentials::read(&sources(pair)).expect("bytes can be read");
         material.check(now())
     }
 
@@ -193,10 +196,10 @@ mod tests {
         error.to_string()
     }
 
-    fn with_client_ca(text: &str) -> Result<(), Refusal> {
+    fn with_client_ca(text: &str) -> Result<(), TlsError> {
         let mut sources = sources(&server());
         sources.client_ca = Some(bytes(text));
-        let material = Material::read(&sources).expect("bytes can be read");
+        let material = Credentials::read(&sources).expect("bytes can be read");
         material.check(now())
     }
 

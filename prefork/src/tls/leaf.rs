@@ -20,13 +20,13 @@ pub(crate) struct Leaf {
 
 /// The validity of a certificate at a time. The variants are in chronological order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Age {
+pub(super) enum Validity {
     NotYetValid,
-    Good,
+    Valid,
     /// Less than a tenth of the validity period is left.
     ///
     /// Automatic renewal happens much earlier, when a third or a half of the period is left.
-    NearItsEnd,
+    ExpiresSoon,
     Expired,
 }
 
@@ -40,19 +40,19 @@ impl Leaf {
         }
     }
 
-    pub(super) fn age(&self, now: SystemTime) -> Age {
+    pub(super) fn validity(&self, now: SystemTime) -> Validity {
         let (from, until) = (system_time(self.not_before), self.expired_from());
         if now >= until {
-            return Age::Expired;
+            return Validity::Expired;
         }
         if now < from {
-            return Age::NotYetValid;
+            return Validity::NotYetValid;
         }
         let span = |from, to: SystemTime| to.duration_since(from).unwrap_or_default();
         if span(now, until) < span(from, until) / 10 {
-            return Age::NearItsEnd;
+            return Validity::ExpiresSoon;
         }
-        Age::Good
+        Validity::Valid
     }
 
     /// The first second of the validity, in the format of RFC 3339.
@@ -163,27 +163,27 @@ mod tests {
         // The validity is 100 days.
         let leaf = leaf(&named(&[]));
         for (month, day, age) in [
-            (1, 1, Age::Good),
-            (3, 31, Age::Good),
-            (4, 2, Age::NearItsEnd),
-            (4, 11, Age::NearItsEnd),
-            (4, 12, Age::Expired),
+            (1, 1, Validity::Valid),
+            (3, 31, Validity::Valid),
+            (4, 2, Validity::ExpiresSoon),
+            (4, 11, Validity::ExpiresSoon),
+            (4, 12, Validity::Expired),
         ] {
             let now = date_time_ymd(2030, month, day).into();
-            assert_eq!(leaf.age(now), age, "{month}/{day}");
+            assert_eq!(leaf.validity(now), age, "{month}/{day}");
         }
         let before = date_time_ymd(2029, 12, 31).into();
-        assert_eq!(leaf.age(before), Age::NotYetValid);
+        assert_eq!(leaf.validity(before), Validity::NotYetValid);
     }
 
     #[test]
     fn the_last_second_belongs_to_the_validity() {
         let leaf = leaf(&named(&[]));
         let end: SystemTime = date_time_ymd(2030, 4, 11).into();
-        let age = |end| leaf.age(end);
-        assert_eq!(age(end), Age::NearItsEnd);
-        assert_eq!(age(end + Duration::from_millis(999)), Age::NearItsEnd);
-        assert_eq!(age(end + Duration::from_secs(1)), Age::Expired);
+        let age = |end| leaf.validity(end);
+        assert_eq!(age(end), Validity::ExpiresSoon);
+        assert_eq!(age(end + Duration::from_millis(999)), Validity::ExpiresSoon);
+        assert_eq!(age(end + Duration::from_secs(1)), Validity::Expired);
     }
 
     #[test]
@@ -192,6 +192,6 @@ mod tests {
         std::mem::swap(&mut params.not_before, &mut params.not_after);
         let leaf = leaf(&params);
         let inside = date_time_ymd(2030, 2, 1).into();
-        assert_eq!(leaf.age(inside), Age::Expired);
+        assert_eq!(leaf.validity(inside), Validity::Expired);
     }
 }

@@ -5,24 +5,24 @@
 //! one sealed memory file: so it needs no permission to read the key file, and never gets an old
 //! certificate together with a new key.
 
+mod active;
+mod bundle;
+mod bundle_source;
 mod check;
-mod envelope;
-mod handed;
-mod keeper;
+mod credentials;
+mod error;
+mod events;
 mod leaf;
-mod material;
-mod news;
-mod parcel;
 mod pem;
 mod ratchet;
-mod refusal;
-mod server;
-mod serving;
+mod sealed_bundle;
+mod server_config;
+mod store;
 #[cfg(test)]
 mod testing;
 mod tickets;
 
-pub(crate) use handed::Handed;
-pub(crate) use keeper::Keeper;
-pub(crate) use news::{News, Weight};
-pub(crate) use parcel::Parcel;
+pub(crate) use bundle::TlsBundle;
+pub(crate) use bundle_source::BundleSource;
+pub(crate) use events::{TlsEvent, TlsEventLevel};
+pub(crate) use store::CertificateStore;

@@ -5,11 +5,11 @@
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::material::{CERT, Piece};
-use super::refusal::{Reason, Refusal};
+use super::credentials::{CERT, PemText};
+use super::error::{Reason, TlsError};
 
 /// Returns all certificates of a text, at least one.
-pub(super) fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+pub(super) fn certificates(piece: &PemText) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     // The same file may contain a key that is encrypted in the form of RFC 1421. Its section is not
     // base64; ignore that error.
     let has_encrypted = is_encrypted(&piece.pem);
@@ -18,7 +18,7 @@ pub(super) fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&piece.pem)
         .filter(|found| !found.as_ref().is_err_and(is_ignored))
         .collect();
-    let reject = |reason| Err(Refusal::new(&piece.provenance, reason));
+    let reject = |reason| Err(TlsError::new(&piece.provenance, reason));
     let read = found.as_ref().map_or(0, Vec::len);
     let there = sections(&piece.pem);
     match found {
@@ -34,8 +34,8 @@ pub(super) fn certificates(piece: &Piece) -> Result<Vec<CertificateDer<'static>>
 }
 
 /// Returns the first private key of a text. Ignores certificates: one file may contain both.
-pub(super) fn private_key(piece: &Piece) -> Result<PrivateKeyDer<'static>, Refusal> {
-    let reject = |reason| Err(Refusal::new(&piece.provenance, reason));
+pub(super) fn private_key(piece: &PemText) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let reject = |reason| Err(TlsError::new(&piece.provenance, reason));
     match PrivateKeyDer::from_pem_slice(&piece.pem) {
         Ok(key) => Ok(key),
         // Before all other errors: a key that is encrypted in the form of RFC 1421 looks damaged.

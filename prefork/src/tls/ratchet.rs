@@ -29,7 +29,7 @@ pub(crate) const PERIOD: Duration = Duration::from_hours(6);
 /// The maximum of rotations in one call: almost three years of periods, a few milliseconds of work.
 ///
 /// A state that is further behind continues in the next call and has no keys until then.
-const MOST_STEPS: u32 = 4096;
+const MAX_STEPS: u32 = 4096;
 
 const SECRET_LEN: usize = 32;
 const NAME_LEN: usize = 16;
@@ -84,7 +84,7 @@ impl Ratchet {
     ///
     /// A time before the current period changes nothing.
     pub(crate) fn advance(&mut self, now: Duration) {
-        for _ in 0..MOST_STEPS {
+        for _ in 0..MAX_STEPS {
             if !self.is_behind(now) {
                 return;
             }
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn a_state_that_is_too_far_behind_has_no_keys_until_it_has_caught_up() {
         let mut behind = ratchet();
-        let now = START + (2 * MOST_STEPS + 1) * PERIOD;
+        let now = START + (2 * MAX_STEPS + 1) * PERIOD;
         assert!(behind.keys(now).is_none());
         assert!(behind.keys(now).is_none());
         assert!(behind.keys(now).is_some());

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use prefork_options::{Pem, Protocols, protocols};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
-use super::material::Sources;
+use super::credentials::CredentialSources;
 use crate::config::Labels;
 
 /// A time at which the certificate of [`server`] is valid: 1 June 2030.
@@ -82,18 +82,18 @@ pub(super) fn valid(from: i32, to: i32) -> Pair {
 }
 
 /// The pair as bytes that the program contains.
-pub(super) fn sources(pair: &Pair) -> Sources {
-    Sources {
+pub(super) fn sources(pair: &Pair) -> CredentialSources {
+    CredentialSources {
         cert: bytes(&pair.cert),
         key: bytes(&pair.key),
         client_ca: None,
         alpn: Protocols::default(),
-        places: places(),
+        places: labels(),
     }
 }
 
 /// The labels if the program set all options.
-pub(super) fn places() -> Labels {
+pub(super) fn labels() -> Labels {
     Labels {
         listen: "listen".to_owned(),
         workers: "workers".to_owned(),

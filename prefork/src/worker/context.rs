@@ -26,7 +26,7 @@ use crate::net::ConnTracker;
 use crate::sys;
 use crate::sys::bell::Bell;
 use crate::sys::signals::SignalPipe;
-use crate::tls::Handed;
+use crate::tls::BundleSource;
 
 /// The state of a process that runs `main`.
 ///
@@ -93,7 +93,7 @@ pub(super) struct ContextParts {
     pub(super) master: Option<Arc<Channel>>,
     pub(super) grace: Duration,
     pub(super) threads: NonZeroUsize,
-    pub(super) tls: Option<Handed>,
+    pub(super) tls: Option<BundleSource>,
     pub(super) own_signals: &'static [Signal],
     pub(super) on_master_death: Option<OnceHook>,
     /// Logs shortages in single-process mode, where there is no master.

@@ -16,7 +16,7 @@ use super::worker::Worker;
 use crate::channel::{Backlog, Channel, FromChild, FromMaster, ReceivedFrame};
 use crate::error::Error;
 use crate::listen::{InheritedListener, ListenerInfo};
-use crate::tls::Handed;
+use crate::tls::BundleSource;
 
 /// The master's side of a worker that runs on a thread of the same process.
 ///
@@ -66,7 +66,7 @@ impl InProcessWorker {
     pub(crate) fn of(
         listeners: Vec<InheritedListener>,
         grace: Duration,
-        tls: Option<Handed>,
+        tls: Option<BundleSource>,
     ) -> Result<Self, Error> {
         let cannot = cannot(STARTING);
         for listener in &listeners {

@@ -23,7 +23,7 @@ use crate::listen::{BoundListener, InheritedFds, InheritedListener, inherit};
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
 use crate::sys::process::outlive_parent;
-use crate::tls::Handed;
+use crate::tls::BundleSource;
 
 /// The signals of a terminal. A child starts with these blocked, because the master handles them. In
 /// single-process mode they have the meaning of SIGTERM.
@@ -78,7 +78,7 @@ impl Context {
         bound: Vec<BoundListener>,
         grace: Duration,
         threads: NonZeroUsize,
-        tls: Option<Handed>,
+        tls: Option<BundleSource>,
         declared: &BodySpec,
         on_shortage: OnShortage,
     ) -> Result<Arc<Self>, Error> {
@@ -157,7 +157,7 @@ impl InheritedRole {
             grace,
             threads,
             master: Some(self.channel),
-            tls: self.tls.map(Handed::File),
+            tls: self.tls.map(BundleSource::File),
             own_signals: &[],
             on_master_death,
             on_shortage: None,

@@ -8,19 +8,19 @@ use rustls::ServerConfig;
 
 use super::{ArgError, Argument, ArgumentInfo, ArgumentKind, Worker};
 use crate::net::TlsListener;
-use crate::tls::Handed;
+use crate::tls::BundleSource;
 
 /// The certificate from the master, or after the first use the configuration.
 #[derive(Debug)]
 pub(super) struct TlsSource {
-    source: Mutex<Option<Handed>>,
+    source: Mutex<Option<BundleSource>>,
     config: OnceLock<Arc<ServerConfig>>,
     /// Whether `main` has the configuration and may do handshakes on any listener.
     is_in_the_body: AtomicBool,
 }
 
 impl TlsSource {
-    pub(super) fn new(source: Option<Handed>) -> Self {
+    pub(super) fn new(source: Option<BundleSource>) -> Self {
         Self {
             source: Mutex::new(source),
             config: OnceLock::new(),

@@ -2,27 +2,27 @@
 
 use std::fmt;
 
-use super::refusal::{Provenance, Refusal};
+use super::error::{PemSource, TlsError};
 
 /// An event of the certificate, the key or the client CA. Its text is a log line.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum TlsEvent {
     /// The sources changed, and the new credentials are active.
     Renewed { change: Change, until: String },
     /// The sources changed, and the new credentials cannot be used.
-    Refused(Refusal),
+    Rejected(TlsError),
     /// A certificate of the active chain is unrelated to the others; its number, from 1.
-    Astray {
-        provenance: Provenance,
+    UnrelatedCertificate {
+        provenance: PemSource,
         number: usize,
     },
     /// The active certificate expires soon.
     NearItsEnd {
-        provenance: Provenance,
+        provenance: PemSource,
         until: String,
     },
     /// The active certificate has expired.
-    Expired(Refusal),
+    Expired(TlsError),
 }
 
 /// What changed in a reload.
@@ -34,25 +34,25 @@ pub(crate) struct Change {
 
 /// The log level of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Weight {
-    Good,
+pub(crate) enum TlsEventLevel {
+    Info,
     /// Clients will reject the certificate soon, or some of them do.
     Warning,
     /// The new credentials cannot be used, or clients reject the certificate.
-    Bad,
+    Error,
 }
 
-impl News {
-    pub(crate) fn weight(&self) -> Weight {
+impl TlsEvent {
+    pub(crate) fn level(&self) -> TlsEventLevel {
         match self {
-            Self::Renewed { .. } => Weight::Good,
-            Self::Astray { .. } | Self::NearItsEnd { .. } => Weight::Warning,
-            Self::Refused(_) | Self::Expired(_) => Weight::Bad,
+            Self::Renewed { .. } => TlsEventLevel::Info,
+            Self::UnrelatedCertificate { .. } | Self::NearItsEnd { .. } => TlsEventLevel::Warning,
+            Self::Rejected(_) | Self::Expired(_) => TlsEventLevel::Error,
         }
     }
 }
 
-impl fmt::Display for News {
+impl fmt::Display for TlsEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Renewed { change, until } => {
@@ -64,13 +64,13 @@ impl fmt::Display for News {
                 };
                 write!(f, "{change}; workers started from now on use it")
             }
-            Self::Astray { provenance, number } => write!(
+            Self::UnrelatedCertificate { provenance, number } => write!(
                 f,
                 "{provenance}: certificate {number} is not the issuer of any certificate before it; if an intermediate \
                  certificate is missing, clients reject the chain"
             ),
-            Self::Refused(error) => {
-                let error = error.one_line();
+            Self::Rejected(error) => {
+                let error = error.chain();
                 write!(f, "{error}; keeping the previous certificate")
             }
             Self::NearItsEnd { provenance, until } => {

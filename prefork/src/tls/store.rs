@@ -7,40 +7,40 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime};
 
-use super::material::{Material, Sources};
-use super::news::{Change, News};
-use super::parcel::Parcel;
+use super::active::ActiveCertificate;
+use super::bundle::TlsBundle;
+use super::credentials::{CredentialSources, Credentials};
+use super::error::{Reason, TlsError};
+use super::events::{Change, TlsEvent};
 use super::ratchet::Ratchet;
-use super::refusal::{Reason, Refusal};
-use super::serving::Serving;
 use crate::config::Config;
 use crate::error::Error;
 use crate::sys::clock::since_boot;
 
 /// Holds the active certificate and key, and the state of the ticket keys.
 #[derive(Debug)]
-pub(crate) struct Keeper {
-    sources: Sources,
-    serving: Serving,
+pub(crate) struct CertificateStore {
+    sources: CredentialSources,
+    serving: ActiveCertificate,
     tickets: Ratchet,
     /// The last rejected pair, so that it is reported once.
-    refused: Option<Refused>,
+    refused: Option<RejectedPair>,
 }
 
 /// A rejected pair: the PEM texts, if they could be read, and the text of the error.
 #[derive(Debug, PartialEq, Eq)]
-struct Refused {
-    found: Option<Box<Material>>,
+struct RejectedPair {
+    found: Option<Box<Credentials>>,
     error: String,
 }
 
-impl Keeper {
+impl CertificateStore {
     /// Creates the store for the first start; `None` if no certificate is configured.
     ///
     /// # Errors
     /// Those of [`new`](Self::new).
     pub(crate) fn of(config: &Config, now: SystemTime) -> Result<Option<Self>, Error> {
-        let store = Sources::of(config).map(|sources| Self::new(sources, now));
+        let store = CredentialSources::of(config).map(|sources| Self::new(sources, now));
         Ok(store.transpose()?)
     }
 
@@ -48,12 +48,12 @@ impl Keeper {
     ///
     /// # Errors
     /// They cannot be used, and there is no previous pair to keep.
-    pub(crate) fn new(sources: Sources, now: SystemTime) -> Result<Self, Refusal> {
-        let check = |found: &Material| {
+    pub(crate) fn new(sources: CredentialSources, now: SystemTime) -> Result<Self, TlsError> {
+        let check = |found: &Credentials| {
             found.check(now)?;
-            Serving::new(found.clone())
+            ActiveCertificate::new(found.clone())
         };
-        let serving = read_and_judge(&sources, check).map_err(|(_, error)| error)?;
+        let serving = read_and_check(&sources, check).map_err(|(_, error)| error)?;
         Ok(Self {
             tickets: new_tickets(serving.material())?,
             sources,
@@ -66,25 +66,25 @@ impl Keeper {
     ///
     /// A rejected pair is checked again each time: a certificate that is not valid yet becomes valid. It
     /// is reported again only if the pair or the error has changed.
-    pub(crate) fn renew(&mut self, now: SystemTime) -> Vec<News> {
-        let result = read_and_judge(&self.sources, |found| {
-            self.serving.successor(found, &self.tickets, now)
+    pub(crate) fn reload(&mut self, now: SystemTime) -> Vec<TlsEvent> {
+        let result = read_and_check(&self.sources, |found| {
+            self.serving.reload(found, &self.tickets, now)
         });
         let event = match result {
             Ok(None) => {
                 self.refused = None;
                 None
             }
-            Ok(Some((active, change))) => Some(self.serve(active, change)),
-            Err((found, error)) => self.first_time(found, error),
+            Ok(Some((active, change))) => Some(self.activate(active, change)),
+            Err((found, error)) => self.new_rejection(found, error),
         };
-        let warnings = self.serving.concerns(now);
+        let warnings = self.serving.warnings(now);
         event.into_iter().chain(warnings).collect()
     }
 
     /// Returns the warnings about the active certificate that were not returned before.
-    pub(crate) fn concerns(&mut self, now: SystemTime) -> Vec<News> {
-        self.serving.concerns(now).collect()
+    pub(crate) fn warnings(&mut self, now: SystemTime) -> Vec<TlsEvent> {
+        self.serving.warnings(now).collect()
     }
 
     /// Describes the active certificate, for `PREFORK_EXPLAIN`.
@@ -99,37 +99,41 @@ impl Keeper {
     ///
     /// # Errors
     /// No descriptors or no memory are left.
-    pub(crate) fn parcel_fd(&mut self, now: Duration) -> io::Result<BorrowedFd<'_>> {
+    pub(crate) fn bundle_fd(&mut self, now: Duration) -> io::Result<BorrowedFd<'_>> {
         self.tickets.advance(now);
-        self.serving.parcel_fd(&self.tickets)
+        self.serving.bundle_fd(&self.tickets)
     }
 
     /// Returns the bundle for single-process mode.
-    pub(super) fn into_parcel(self) -> Parcel {
-        Parcel {
-            material: self.serving.into_material(),
+    pub(super) fn into_bundle(self) -> TlsBundle {
+        TlsBundle {
+            credentials: self.serving.into_material(),
             tickets: self.tickets,
         }
     }
 
-    fn serve(&mut self, active: Serving, change: Change) -> News {
+    fn activate(&mut self, active: ActiveCertificate, change: Change) -> TlsEvent {
         let until = active.leaf().until();
         self.serving = active;
         self.refused = None;
-        News::Renewed { change, until }
+        TlsEvent::Renewed { change, until }
     }
 
     /// Returns the event of a rejected pair, unless it was returned before.
-    fn first_time(&mut self, found: Option<Box<Material>>, error: Refusal) -> Option<News> {
-        let refused = Some(Refused {
+    fn new_rejection(
+        &mut self,
+        found: Option<Box<Credentials>>,
+        error: TlsError,
+    ) -> Option<TlsEvent> {
+        let refused = Some(RejectedPair {
             found,
-            error: error.one_line(),
+            error: error.chain(),
         });
         if self.refused == refused {
             return None;
         }
         self.refused = refused;
-        Some(News::Refused(error))
+        Some(TlsEvent::Rejected(error))
     }
 }
 
@@ -140,16 +144,16 @@ impl Keeper {
 ///
 /// # Errors
 /// The reason, and what was found if it could be read.
-fn read_and_judge<T>(
-    sources: &Sources,
-    check: impl Fn(&Material) -> Result<T, Refusal>,
-) -> Result<T, (Option<Box<Material>>, Refusal)> {
-    let found = Material::read(sources).map_err(|error| (None, error))?;
+fn read_and_check<T>(
+    sources: &CredentialSources,
+    check: impl Fn(&Credentials) -> Result<T, TlsError>,
+) -> Result<T, (Option<Box<Credentials>>, TlsError)> {
+    let found = Credentials::read(sources).map_err(|error| (None, error))?;
     let error = match check(&found) {
         Ok(checked) => return Ok(checked),
         Err(error) => error,
     };
-    match Material::read(sources) {
+    match Credentials::read(sources) {
         Ok(again) if again != found => {
             check(&again).map_err(|error| (Some(Box::new(again)), error))
         }
@@ -157,9 +161,9 @@ fn read_and_judge<T>(
     }
 }
 
-fn new_tickets(material: &Material) -> Result<Ratchet, Refusal> {
+fn new_tickets(material: &Credentials) -> Result<Ratchet, TlsError> {
     let to_error =
-        |reason| move |error| Refusal::from_system(&material.key.provenance, reason, error);
+        |reason| move |error| TlsError::from_system(&material.key.provenance, reason, error);
     let now = since_boot().map_err(to_error(Reason::NoClock))?;
     Ratchet::random(now).map_err(to_error(Reason::NoRandom))
 }

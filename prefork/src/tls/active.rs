@@ -4,46 +4,46 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
-use super::envelope::Envelope;
-use super::leaf::{Age, Leaf};
-use super::material::Material;
-use super::news::{Change, News};
+use super::credentials::Credentials;
+use super::error::{Reason, TlsError};
+use super::events::{Change, TlsEvent};
+use super::leaf::{Leaf, Validity};
 use super::ratchet::Ratchet;
-use super::refusal::{Reason, Refusal};
+use super::sealed_bundle::SealedBundle;
 
 /// A certificate and key that passed the checks. A reload replaces the whole value.
 #[derive(Debug)]
-pub(super) struct Serving {
-    material: Material,
+pub(super) struct ActiveCertificate {
+    material: Credentials,
     /// The names and dates of the certificate.
     leaf: Leaf,
     /// The validity that was reported last.
-    told: Age,
+    warned: Validity,
     /// The number of an unrelated certificate in the chain, until it is reported.
-    astray: Option<usize>,
-    envelope: Envelope,
+    unrelated: Option<usize>,
+    bundle: SealedBundle,
 }
 
-impl Serving {
+impl ActiveCertificate {
     /// Creates it from credentials that passed the checks.
     ///
     /// # Errors
     /// A certificate cannot be parsed.
-    pub(super) fn new(material: Material) -> Result<Self, Refusal> {
+    pub(super) fn new(material: Credentials) -> Result<Self, TlsError> {
         Ok(Self {
             leaf: material.leaf()?,
-            astray: material.astray()?,
+            unrelated: material.unrelated()?,
             material,
-            told: Age::Good,
-            envelope: Envelope::default(),
+            warned: Validity::Valid,
+            bundle: SealedBundle::default(),
         })
     }
 
-    pub(super) fn material(&self) -> &Material {
+    pub(super) fn material(&self) -> &Credentials {
         &self.material
     }
 
-    pub(super) fn into_material(self) -> Material {
+    pub(super) fn into_material(self) -> Credentials {
         self.material
     }
 
@@ -57,12 +57,12 @@ impl Serving {
     ///
     /// # Errors
     /// The credentials cannot be used, or cannot be passed to a child. Then the previous ones stay active.
-    pub(super) fn successor(
+    pub(super) fn reload(
         &self,
-        found: &Material,
+        found: &Credentials,
         tickets: &Ratchet,
         now: SystemTime,
-    ) -> Result<Option<(Self, Change)>, Refusal> {
+    ) -> Result<Option<(Self, Change)>, TlsError> {
         if *found == self.material {
             return Ok(None);
         }
@@ -77,10 +77,10 @@ impl Serving {
             found.check_dates(now)?;
         } else {
             // Skip the dates: an expired certificate is no reason to keep trusting the old client CA.
-            (next.told, next.astray) = (self.told, self.astray);
+            (next.warned, next.unrelated) = (self.warned, self.unrelated);
         }
-        next.parcel_fd(tickets).map_err(|error| {
-            Refusal::from_system(&found.chain.provenance, Reason::NotPassed, error)
+        next.bundle_fd(tickets).map_err(|error| {
+            TlsError::from_system(&found.chain.provenance, Reason::NotPassed, error)
         })?;
         Ok(Some((next, change)))
     }
@@ -89,34 +89,37 @@ impl Serving {
     ///
     /// # Errors
     /// No descriptors or no memory are left.
-    pub(super) fn parcel_fd(&mut self, tickets: &Ratchet) -> io::Result<BorrowedFd<'_>> {
-        self.envelope.file(&self.material, tickets)
+    pub(super) fn bundle_fd(&mut self, tickets: &Ratchet) -> io::Result<BorrowedFd<'_>> {
+        self.bundle.file(&self.material, tickets)
     }
 
     /// Returns the warnings about the certificate, each one once.
-    pub(super) fn concerns(&mut self, now: SystemTime) -> impl Iterator<Item = News> {
+    pub(super) fn warnings(&mut self, now: SystemTime) -> impl Iterator<Item = TlsEvent> {
         let provenance = &self.material.chain.provenance;
-        let unrelated = self.astray.take().map(|number| News::Astray {
-            provenance: provenance.clone(),
-            number,
-        });
-        unrelated.into_iter().chain(self.age(now))
+        let unrelated = self
+            .unrelated
+            .take()
+            .map(|number| TlsEvent::UnrelatedCertificate {
+                provenance: provenance.clone(),
+                number,
+            });
+        unrelated.into_iter().chain(self.validity(now))
     }
 
     /// Returns the event of a certificate that expires soon or has expired.
-    fn age(&mut self, now: SystemTime) -> Option<News> {
-        let validity = self.leaf.age(now);
+    fn validity(&mut self, now: SystemTime) -> Option<TlsEvent> {
+        let validity = self.leaf.validity(now);
         // After the clock was set back, the same event is reported again when its time comes.
-        let reported = std::mem::replace(&mut self.told, validity);
+        let reported = std::mem::replace(&mut self.warned, validity);
         if validity <= reported {
             return None;
         }
         let provenance = self.material.chain.provenance.clone();
         let until = self.leaf.until();
         match validity {
-            Age::NotYetValid | Age::Good => None,
-            Age::NearItsEnd => Some(News::NearItsEnd { provenance, until }),
-            Age::Expired => Some(News::Expired(Refusal::new(
+            Validity::NotYetValid | Validity::Valid => None,
+            Validity::ExpiresSoon => Some(TlsEvent::NearItsEnd { provenance, until }),
+            Validity::Expired => Some(TlsEvent::Expired(TlsError::new(
                 &provenance,
                 Reason::Expired(until),
             ))),

@@ -10,17 +10,17 @@ use std::os::fd::AsFd;
 use prefork_options::{Protocols, protocols};
 use zeroize::Zeroizing;
 
-use super::material::{self, Material, Piece};
+use super::credentials::{self, Credentials, PemText};
 use super::ratchet::Ratchet;
 use crate::sys::memory_file;
 
 const FIRST_LINE: &[u8] = b"prefork-tls 1\n";
 
 /// The maximum length of a line with the name and the length of a section.
-const MOST_LINE: usize = 64;
+const MAX_LINE: usize = 64;
 
 /// The maximum size of everything except the PEM texts. Most of it are the protocols.
-const MOST_LESS: usize = 16 * 1024;
+const MAX_OTHER: usize = 16 * 1024;
 
 const ALPN: &str = "alpn";
 const CHAIN: &str = "chain";
@@ -30,18 +30,18 @@ const TICKETS: &str = "tickets";
 
 /// Everything that a worker needs for TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Parcel {
-    pub(crate) material: Material,
+pub(crate) struct TlsBundle {
+    pub(crate) credentials: Credentials,
     pub(crate) tickets: Ratchet,
 }
 
-impl Parcel {
+impl TlsBundle {
     /// Encodes a bundle.
-    pub(crate) fn encode(material: &Material, tickets: &Ratchet) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn encode(material: &Credentials, tickets: &Ratchet) -> Zeroizing<Vec<u8>> {
         // Enough for everything: a vector that grows leaves a copy of the key in freed memory.
         let client_ca = material.client_ca.as_ref().map_or(0, |ca| ca.pem.len());
         let size = material.chain.pem.len() + material.key.pem.len() + client_ca;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(size + MOST_LESS));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size + MAX_OTHER));
         bytes.extend(FIRST_LINE);
         let mut section = |name: &str, body: &[u8]| {
             bytes.extend(format!("{name} {}\n", body.len()).into_bytes());
@@ -54,7 +54,7 @@ impl Parcel {
             section(CLIENT_CA, &client_ca.pem);
         }
         section(TICKETS, &tickets.encode());
-        debug_assert!(bytes.len() <= size + MOST_LESS, "the vector did not grow");
+        debug_assert!(bytes.len() <= size + MAX_OTHER, "the vector did not grow");
         bytes
     }
 
@@ -80,15 +80,15 @@ impl Parcel {
             return Err("the TLS bundle does not begin with 'prefork-tls 1'".to_owned());
         };
         let sections = Sections::read(rest)?;
-        let piece = |option, name| Some(Piece::handed(option, sections.find(name)?));
-        let required = |found: Option<Piece>, name| found.ok_or_else(|| missing(name));
+        let piece = |option, name| Some(PemText::from_bundle(option, sections.find(name)?));
+        let required = |found: Option<PemText>, name| found.ok_or_else(|| missing(name));
         let alpn = sections.find(ALPN).ok_or_else(|| missing(ALPN))?;
         let tickets = sections.find(TICKETS).ok_or_else(|| missing(TICKETS))?;
         Ok(Self {
-            material: Material {
-                chain: required(piece(material::CERT, CHAIN), CHAIN)?,
-                key: required(piece(material::KEY, KEY), KEY)?,
-                client_ca: piece(material::CLIENT_CA, CLIENT_CA),
+            credentials: Credentials {
+                chain: required(piece(credentials::CERT, CHAIN), CHAIN)?,
+                key: required(piece(credentials::KEY, KEY), KEY)?,
+                client_ca: piece(credentials::CLIENT_CA, CLIENT_CA),
                 alpn: read_alpn(alpn)?,
             },
             tickets: Ratchet::decode(tickets)?,
@@ -136,7 +136,7 @@ impl<'a> Sections<'a> {
 fn read_line(bytes: &[u8]) -> Result<(&str, usize, &[u8]), String> {
     let malformed =
         || "a section of the TLS bundle does not begin with '<name> <length>'".to_owned();
-    let line_end = bytes.iter().take(MOST_LINE).position(|byte| *byte == b'\n');
+    let line_end = bytes.iter().take(MAX_LINE).position(|byte| *byte == b'\n');
     let (line, rest) = bytes.split_at(line_end.ok_or_else(malformed)?);
     let line = str::from_utf8(line).map_err(|_| malformed())?;
     let (name, length) = line.split_once(' ').ok_or_else(malformed)?;
@@ -171,20 +171,20 @@ mod tests {
 
     use super::*;
 
-    fn bundle(client_ca: Option<&[u8]>, alpn: &str) -> Parcel {
-        Parcel {
-            material: Material {
-                chain: Piece::handed(material::CERT, b"certificate\n"),
-                key: Piece::handed(material::KEY, b"secret"),
-                client_ca: client_ca.map(|pem| Piece::handed(material::CLIENT_CA, pem)),
+    fn bundle(client_ca: Option<&[u8]>, alpn: &str) -> TlsBundle {
+        TlsBundle {
+            credentials: Credentials {
+                chain: PemText::from_bundle(credentials::CERT, b"certificate\n"),
+                key: PemText::from_bundle(credentials::KEY, b"secret"),
+                client_ca: client_ca.map(|pem| PemText::from_bundle(credentials::CLIENT_CA, pem)),
                 alpn: read_alpn(alpn.as_bytes()).expect("protocols"),
             },
             tickets: Ratchet::new(*b"0123456789abcdef0123456789ABCDEF", Duration::from_secs(1)),
         }
     }
 
-    fn encode(bundle: &Parcel) -> Vec<u8> {
-        Parcel::encode(&bundle.material, &bundle.tickets).to_vec()
+    fn encode(bundle: &TlsBundle) -> Vec<u8> {
+        TlsBundle::encode(&bundle.credentials, &bundle.tickets).to_vec()
     }
 
     #[test]
@@ -197,13 +197,13 @@ mod tests {
             client_ca 9\nauthority\
             tickets 40\n\0\0\0\0\0\0\x03\xe80123456789abcdef0123456789ABCDEF";
         assert_eq!(encode(&bundle), bytes);
-        assert_eq!(Parcel::decode(bytes), Ok(bundle));
+        assert_eq!(TlsBundle::decode(bytes), Ok(bundle));
     }
 
     #[test]
     fn without_a_client_ca_and_protocols_they_are_absent() {
         let bundle = bundle(None, "");
-        assert_eq!(Parcel::decode(&encode(&bundle)), Ok(bundle));
+        assert_eq!(TlsBundle::decode(&encode(&bundle)), Ok(bundle));
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let bundle = bundle(None, "h2");
         let mut bytes = encode(&bundle);
         bytes.extend(b"staple 3\n\0\n\xff");
-        assert_eq!(Parcel::decode(&bytes), Ok(bundle));
+        assert_eq!(TlsBundle::decode(&bytes), Ok(bundle));
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
                 "3 bytes are not a valid state of the ticket keys",
             ),
         ] {
-            let error = Parcel::decode(&bytes).expect_err(reason);
+            let error = TlsBundle::decode(&bytes).expect_err(reason);
             assert!(error.contains(reason), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }
@@ -253,7 +253,7 @@ mod tests {
     fn truncated_bytes_are_rejected() {
         let complete = encode(&bundle(Some(b"authority"), "h2"));
         for end in 0..complete.len() {
-            assert!(Parcel::decode(&complete[..end]).is_err(), "{end}");
+            assert!(TlsBundle::decode(&complete[..end]).is_err(), "{end}");
         }
     }
 
@@ -266,13 +266,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_decoded_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Parcel::decode(&bytes);
-            let _ = Parcel::decode(&[FIRST_LINE, &bytes].concat());
+            let _ = TlsBundle::decode(&bytes);
+            let _ = TlsBundle::decode(&[FIRST_LINE, &bytes].concat());
         }
 
         #[test]
         fn any_sections_are_decoded_or_rejected(text in "((alpn|chain|key|client_ca|tickets|x) [0-9]{1,3}\n[ -~\n]{0,50}){0,8}") {
-            let _ = Parcel::decode(&[FIRST_LINE, text.as_bytes()].concat());
+            let _ = TlsBundle::decode(&[FIRST_LINE, text.as_bytes()].concat());
         }
 
         #[test]
@@ -281,9 +281,9 @@ mod tests {
             key in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             let mut bundle = bundle(None, "h2");
-            bundle.material.chain.pem = chain.into();
-            bundle.material.key.pem = key.into();
-            prop_assert_eq!(Parcel::decode(&encode(&bundle)), Ok(bundle));
+            bundle.credentials.chain.pem = chain.into();
+            bundle.credentials.key.pem = key.into();
+            prop_assert_eq!(TlsBundle::decode(&encode(&bundle)), Ok(bundle));
         }
     }
 }

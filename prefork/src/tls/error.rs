@@ -13,24 +13,24 @@ pub(crate) use crate::error::TlsErrorKind as Reason;
 /// A certificate, a key or a client CA that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{provenance}: {reason}")]
-pub(crate) struct Refusal {
-    pub(crate) provenance: Provenance,
+pub(crate) struct TlsError {
+    pub(crate) pem_source: PemSource,
     pub(crate) reason: Reason,
     /// The error of the system call, if one failed.
     #[source]
     pub(crate) source: Option<io::Error>,
 }
 
-impl Refusal {
-    pub(crate) fn new(provenance: &Provenance, reason: Reason) -> Self {
+impl TlsError {
+    pub(crate) fn new(provenance: &PemSource, reason: Reason) -> Self {
         Self {
-            provenance: provenance.clone(),
+            pem_source: provenance.clone(),
             reason,
             source: None,
         }
     }
 
-    pub(crate) fn from_system(provenance: &Provenance, reason: Reason, source: io::Error) -> Self {
+    pub(crate) fn from_system(provenance: &PemSource, reason: Reason, source: io::Error) -> Self {
         Self {
             source: Some(source),
             ..Self::new(provenance, reason)
@@ -38,7 +38,7 @@ impl Refusal {
     }
 
     /// The error with its cause. Two errors with the same text count as the same event.
-    pub(crate) fn one_line(&self) -> String {
+    pub(crate) fn chain(&self) -> String {
         match &self.source {
             Some(source) => format!("{self}: {source}"),
             None => self.to_string(),
@@ -46,11 +46,11 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<TlsError> for Error {
+    fn from(refusal: TlsError) -> Self {
         Self::Tls {
-            option: refusal.provenance.option,
-            place: refusal.provenance.to_string(),
+            option: refusal.pem_source.option,
+            place: refusal.pem_source.to_string(),
             reason: refusal.reason,
             source: refusal.source,
         }
@@ -59,16 +59,16 @@ impl From<Refusal> for Error {
 
 /// The source of a PEM text: the option, its label and the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Provenance {
+pub(crate) struct PemSource {
     pub(crate) option: &'static str,
     /// The variable that set the option, or the option's name.
-    pub(crate) said_by: String,
-    pub(crate) holder: Holder,
+    pub(crate) label: String,
+    pub(crate) holder: PemOrigin,
 }
 
 /// Where a PEM text was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Holder {
+pub(crate) enum PemOrigin {
     File(PathBuf),
     /// The program contains the text.
     Program,
@@ -76,17 +76,17 @@ pub(crate) enum Holder {
     Master,
 }
 
-impl fmt::Display for Provenance {
+impl fmt::Display for PemSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let label = &self.said_by;
+        let label = &self.label;
         match &self.holder {
             // Escaped, because a path may contain line ends. Not truncated: its end matters most.
-            Holder::File(path) => {
+            PemOrigin::File(path) => {
                 let path = path.to_string_lossy();
                 write!(f, "{label} ('{}')", path.escape_debug())
             }
-            Holder::Program => write!(f, "{label} (bytes from the program)"),
-            Holder::Master => write!(f, "{label} (bytes from the master)"),
+            PemOrigin::Program => write!(f, "{label} (bytes from the program)"),
+            PemOrigin::Master => write!(f, "{label} (bytes from the master)"),
         }
     }
 }
@@ -97,14 +97,14 @@ mod tests {
 
     #[test]
     fn the_text_contains_the_label_the_file_and_the_cause() {
-        let provenance = Provenance {
+        let provenance = PemSource {
             option: "tls_key",
-            said_by: "PREFORK_TLS_KEY".to_owned(),
-            holder: Holder::File("/etc/x\n.pem".into()),
+            label: "PREFORK_TLS_KEY".to_owned(),
+            holder: PemOrigin::File("/etc/x\n.pem".into()),
         };
         let denied = io::ErrorKind::PermissionDenied;
-        let error = Refusal::from_system(&provenance, Reason::Unreadable, denied.into());
-        let line = error.one_line();
+        let error = TlsError::from_system(&provenance, Reason::Unreadable, denied.into());
+        let line = error.chain();
         assert_eq!(
             line,
             r"PREFORK_TLS_KEY ('/etc/x\n.pem'): cannot be read: permission denied"
@@ -117,17 +117,20 @@ mod tests {
     fn the_text_contains_the_origin_of_bytes() {
         for (holder, text) in [
             (
-                Holder::Program,
+                PemOrigin::Program,
                 "tls_key (bytes from the program): is empty",
             ),
-            (Holder::Master, "tls_key (bytes from the master): is empty"),
+            (
+                PemOrigin::Master,
+                "tls_key (bytes from the master): is empty",
+            ),
         ] {
-            let provenance = Provenance {
+            let provenance = PemSource {
                 option: "tls_key",
-                said_by: "tls_key".to_owned(),
+                label: "tls_key".to_owned(),
                 holder,
             };
-            let error = Refusal::new(&provenance, Reason::Empty);
+            let error = TlsError::new(&provenance, Reason::Empty);
             assert_eq!(error.to_string(), text);
         }
     }

@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::material::Material;
-use super::parcel::Parcel;
+use super::bundle::TlsBundle;
+use super::credentials::Credentials;
 use super::ratchet::Ratchet;
 use crate::sys::memory_file;
 
@@ -13,16 +13,16 @@ use crate::sys::memory_file;
 ///
 /// A change of the credentials needs a new, empty value. A change of the ticket keys is noticed here.
 #[derive(Debug, Default)]
-pub(super) struct Envelope(Option<Sealed>);
+pub(super) struct SealedBundle(Option<SealedFile>);
 
 #[derive(Debug)]
-struct Sealed {
+struct SealedFile {
     file: OwnedFd,
     /// When the period of the ticket keys in it began.
     began: Duration,
 }
 
-impl Envelope {
+impl SealedBundle {
     /// Returns the file, and creates it anew if the ticket keys have changed.
     ///
     /// If that fails, the previous file is returned: the child derives the current ticket keys from it.
@@ -31,7 +31,7 @@ impl Envelope {
     /// No descriptors or no memory are left for the first file.
     pub(super) fn file(
         &mut self,
-        material: &Material,
+        material: &Credentials,
         tickets: &Ratchet,
     ) -> io::Result<BorrowedFd<'_>> {
         let seal = |bytes: &[u8]| memory_file::sealed("prefork tls", bytes);
@@ -41,13 +41,13 @@ impl Envelope {
     fn file_by(
         &mut self,
         seal: impl Fn(&[u8]) -> io::Result<OwnedFd>,
-        material: &Material,
+        material: &Credentials,
         tickets: &Ratchet,
     ) -> io::Result<BorrowedFd<'_>> {
         let began = tickets.began();
         let create = || {
-            let file = seal(&Parcel::encode(material, tickets))?;
-            io::Result::Ok(Sealed { file, began })
+            let file = seal(&TlsBundle::encode(material, tickets))?;
+            io::Result::Ok(SealedFile { file, began })
         };
         let sealed = match self.0.take() {
             Some(sealed) if sealed.began == began => sealed,
@@ -69,10 +69,10 @@ mod tests {
     #[test]
     fn the_file_is_the_same_until_the_ticket_keys_change() {
         let sources = testing::sources(&testing::server());
-        let material = Material::read(&sources).expect("a pair");
+        let material = Credentials::read(&sources).expect("a pair");
         let start = Duration::from_secs(100);
         let mut tickets = Ratchet::new([7; 32], start);
-        let mut bundle = Envelope::default();
+        let mut bundle = SealedBundle::default();
         let mut file = |tickets: &Ratchet| {
             let file = bundle.file(&material, tickets).expect("a file");
             (file.as_raw_fd(), memory_file::read(file).expect("sealed"))
@@ -83,16 +83,16 @@ mod tests {
         tickets.advance(start + PERIOD);
         let (_, later) = file(&tickets);
         assert_ne!(later, first.1);
-        assert_eq!(later, *Parcel::encode(&material, &tickets));
+        assert_eq!(later, *TlsBundle::encode(&material, &tickets));
     }
 
     #[test]
     fn if_a_later_file_cannot_be_created_the_previous_one_stays() {
         let sources = testing::sources(&testing::server());
-        let material = Material::read(&sources).expect("a pair");
+        let material = Credentials::read(&sources).expect("a pair");
         let start = Duration::from_secs(100);
         let mut tickets = Ratchet::new([7; 32], start);
-        let mut bundle = Envelope::default();
+        let mut bundle = SealedBundle::default();
         let full = |_: &[u8]| Err(io::ErrorKind::FileTooLarge.into());
         let first = bundle.file_by(full, &material, &tickets);
         assert!(first.is_err(), "there is no previous file");
@@ -104,6 +104,6 @@ mod tests {
         let later = bundle.file_by(full, &material, &tickets);
         assert_eq!(read(later), first);
         let again = read(bundle.file(&material, &tickets));
-        assert_eq!(again, *Parcel::encode(&material, &tickets));
+        assert_eq!(again, *TlsBundle::encode(&material, &tickets));
     }
 }

@@ -9,19 +9,19 @@ use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 
+use super::bundle::TlsBundle;
 use super::check::provider;
-use super::material::Material;
-use super::parcel::Parcel;
-use super::refusal::{Reason, Refusal};
+use super::credentials::Credentials;
+use super::error::{Reason, TlsError};
 use super::tickets::Tickets;
 
 /// The maximum size in bytes of the CA names that are sent to clients.
 ///
 /// A client may choose its certificate by these names. The list is optional (RFC 8446, 4.2.4). A longer
 /// one may not fit into its message, which has at most 64 KiB (RFC 5246, 7.4.4).
-const MOST_HINTS: usize = 32 * 1024;
+const MAX_HINTS: usize = 32 * 1024;
 
-impl Parcel {
+impl TlsBundle {
     /// Creates the configuration of a server. If there is a client CA, clients must send a certificate.
     ///
     /// With a client CA no tickets are issued. rustls does not verify the certificate again when a session
@@ -29,11 +29,14 @@ impl Parcel {
     /// CA has expired.
     ///
     /// # Errors
-    /// Those of [`Material::check`], except for dates. Also if the installed provider has no cipher suite.
-    pub(crate) fn server_config(self) -> Result<Arc<ServerConfig>, Refusal> {
-        let Self { material, tickets } = self;
+    /// Those of [`Credentials::check`], except for dates. Also if the installed provider has no cipher suite.
+    pub(crate) fn server_config(self) -> Result<Arc<ServerConfig>, TlsError> {
+        let Self {
+            credentials: material,
+            tickets,
+        } = self;
         let provider = provider();
-        let unusable = |error: &dyn std::fmt::Display| refuse_provider(&material, error);
+        let unusable = |error: &dyn std::fmt::Display| provider_error(&material, error);
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| unusable(&error))?;
@@ -43,7 +46,7 @@ impl Parcel {
                 let anchors = Arc::new(anchors);
                 let mut verifier =
                     WebPkiClientVerifier::builder_with_provider(anchors, Arc::clone(&provider));
-                if names.iter().map(|name| name.as_ref().len()).sum::<usize>() > MOST_HINTS {
+                if names.iter().map(|name| name.as_ref().len()).sum::<usize>() > MAX_HINTS {
                     verifier = verifier.clear_root_hint_subjects();
                 }
                 let verifier = verifier.build().map_err(|error| unusable(&error))?;
@@ -66,8 +69,8 @@ impl Parcel {
     }
 }
 
-fn refuse_provider(material: &Material, error: &dyn std::fmt::Display) -> Refusal {
-    Refusal::new(
+fn provider_error(material: &Credentials, error: &dyn std::fmt::Display) -> TlsError {
+    TlsError::new(
         &material.chain.provenance,
         Reason::Provider(error.to_string()),
     )
@@ -87,21 +90,21 @@ mod tests {
         SupportedProtocolVersion,
     };
 
-    use super::super::material::Sources;
+    use super::super::credentials::CredentialSources;
     use super::super::ratchet::Ratchet;
     use super::super::testing::{Authority, Pair, alpn, bytes, sources};
     use super::*;
     use crate::sys::clock::since_boot;
 
     /// The bytes that a master passes to its children.
-    fn bundle(sources: &Sources) -> Vec<u8> {
-        let material = Material::read(sources).expect("bytes");
+    fn bundle(sources: &CredentialSources) -> Vec<u8> {
+        let material = Credentials::read(sources).expect("bytes");
         let tickets = since_boot().and_then(Ratchet::random);
-        Parcel::encode(&material, &tickets.expect("random bytes")).to_vec()
+        TlsBundle::encode(&material, &tickets.expect("random bytes")).to_vec()
     }
 
     fn worker(bundle: &[u8]) -> Arc<ServerConfig> {
-        let bundle = Parcel::decode(bundle).expect("complete");
+        let bundle = TlsBundle::decode(bundle).expect("complete");
         bundle.server_config().expect("a valid pair")
     }
 
@@ -220,10 +223,10 @@ mod tests {
     fn a_session_outlives_the_certificate_that_it_began_with() {
         let authority = Authority::new();
         let old = bundle(&sources(&authority.sign("localhost")));
-        let old = Parcel::decode(&old).expect("complete");
-        let material = Material::read(&sources(&authority.sign("localhost"))).expect("bytes");
-        let new = Parcel {
-            material,
+        let old = TlsBundle::decode(&old).expect("complete");
+        let material = Credentials::read(&sources(&authority.sign("localhost"))).expect("bytes");
+        let new = TlsBundle {
+            credentials: material,
             tickets: old.tickets.clone(),
         };
         let old = old.server_config().expect("a valid pair");
@@ -313,9 +316,9 @@ mod tests {
         let authority = Authority::new();
         let mut pair = authority.sign("localhost");
         pair.key = authority.sign("localhost").key;
-        let material = Material::read(&sources(&pair)).expect("bytes");
+        let material = Credentials::read(&sources(&pair)).expect("bytes");
         let tickets = Ratchet::new([0; 32], Duration::ZERO);
-        let bundle = Parcel::decode(&Parcel::encode(&material, &tickets)).expect("complete");
+        let bundle = TlsBundle::decode(&TlsBundle::encode(&material, &tickets)).expect("complete");
         let error = bundle.server_config().expect_err("they do not match");
         let text = error.to_string();
         assert!(

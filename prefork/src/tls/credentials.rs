@@ -12,11 +12,11 @@ use std::path::Path;
 use prefork_options::{Pem, Protocols};
 use zeroize::Zeroizing;
 
-use super::refusal::{Holder, Provenance, Reason, Refusal};
+use super::error::{PemOrigin, PemSource, Reason, TlsError};
 use crate::config::{Config, Labels};
 
 /// The maximum size of one text: a chain has a few certificates, a file of CAs a few hundred.
-const MOST_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 pub(crate) const CERT: &str = "tls_cert";
 pub(crate) const KEY: &str = "tls_key";
@@ -24,7 +24,7 @@ pub(crate) const CLIENT_CA: &str = "tls_client_ca";
 
 /// The options of TLS and their labels in errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sources {
+pub(crate) struct CredentialSources {
     pub(crate) cert: Pem,
     pub(crate) key: Pem,
     pub(crate) client_ca: Option<Pem>,
@@ -34,21 +34,21 @@ pub(crate) struct Sources {
 
 /// The texts that were read. `Debug` does not print them, because one of them is a key.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Material {
-    pub(crate) chain: Piece,
-    pub(crate) key: Piece,
-    pub(crate) client_ca: Option<Piece>,
+pub(crate) struct Credentials {
+    pub(crate) chain: PemText,
+    pub(crate) key: PemText,
+    pub(crate) client_ca: Option<PemText>,
     pub(crate) alpn: Protocols,
 }
 
 /// One PEM text and its source.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Piece {
-    pub(crate) provenance: Provenance,
+pub(crate) struct PemText {
+    pub(crate) provenance: PemSource,
     pub(crate) pem: Zeroizing<Vec<u8>>,
 }
 
-impl Sources {
+impl CredentialSources {
     /// The sources of a configuration; `None` if no certificate is configured.
     ///
     /// Invalid combinations of the options were rejected before.
@@ -63,25 +63,25 @@ impl Sources {
     }
 }
 
-impl Material {
+impl Credentials {
     /// Reads all texts. [`check`](Self::check) checks whether they can be used.
     ///
     /// # Errors
     /// The first text that cannot be read.
-    pub(crate) fn read(sources: &Sources) -> Result<Self, Refusal> {
+    pub(crate) fn read(sources: &CredentialSources) -> Result<Self, TlsError> {
         let (client_ca, labels) = (sources.client_ca.as_ref(), &sources.places);
         Ok(Self {
-            chain: Piece::read(CERT, &labels.tls_cert, &sources.cert)?,
-            key: Piece::read(KEY, &labels.tls_key, &sources.key)?,
+            chain: PemText::read(CERT, &labels.tls_cert, &sources.cert)?,
+            key: PemText::read(KEY, &labels.tls_key, &sources.key)?,
             client_ca: client_ca
-                .map(|pem| Piece::read(CLIENT_CA, &labels.tls_client_ca, pem))
+                .map(|pem| PemText::read(CLIENT_CA, &labels.tls_client_ca, pem))
                 .transpose()?,
             alpn: sources.alpn.clone(),
         })
     }
 }
 
-impl fmt::Debug for Material {
+impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Material")
             .field("chain", &self.chain)
@@ -92,65 +92,65 @@ impl fmt::Debug for Material {
     }
 }
 
-impl Piece {
+impl PemText {
     /// Creates a text that came from the master.
-    pub(crate) fn handed(option: &'static str, pem: &[u8]) -> Self {
+    pub(crate) fn from_bundle(option: &'static str, pem: &[u8]) -> Self {
         Self {
-            provenance: Provenance {
+            provenance: PemSource {
                 option,
-                said_by: option.to_owned(),
-                holder: Holder::Master,
+                label: option.to_owned(),
+                holder: PemOrigin::Master,
             },
             pem: Zeroizing::new(pem.to_vec()),
         }
     }
 
-    fn read(option: &'static str, label: &str, pem: &Pem) -> Result<Self, Refusal> {
+    fn read(option: &'static str, label: &str, pem: &Pem) -> Result<Self, TlsError> {
         let holder = match pem {
-            Pem::Path(path) => Holder::File(path.clone()),
-            Pem::Bytes(_) => Holder::Program,
+            Pem::Path(path) => PemOrigin::File(path.clone()),
+            Pem::Bytes(_) => PemOrigin::Program,
         };
-        let provenance = Provenance {
+        let provenance = PemSource {
             option,
-            said_by: label.to_owned(),
+            label: label.to_owned(),
             holder,
         };
         let pem = match pem {
             Pem::Path(path) => read_file(path, &provenance)?,
             Pem::Bytes(bytes) => Zeroizing::new(bytes.to_vec()),
         };
-        if pem.len() > MOST_BYTES {
-            return Err(Refusal::new(&provenance, Reason::TooLarge));
+        if pem.len() > MAX_BYTES {
+            return Err(TlsError::new(&provenance, Reason::TooLarge));
         }
         Ok(Self { provenance, pem })
     }
 }
 
-impl fmt::Debug for Piece {
+impl fmt::Debug for PemText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {} bytes", self.provenance, self.pem.len())
     }
 }
 
 /// Reads at most one byte more than allowed, so that the caller notices a file that is too large.
-fn read_file(path: &Path, provenance: &Provenance) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+fn read_file(path: &Path, provenance: &PemSource) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Refusal::new(provenance, Reason::Missing),
-        _ => Refusal::from_system(provenance, Reason::Unreadable, error),
+        io::ErrorKind::NotFound => TlsError::new(provenance, Reason::Missing),
+        _ => TlsError::from_system(provenance, Reason::Unreadable, error),
     };
     let file = open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     let kind = metadata.file_type();
     if kind.is_dir() {
-        return Err(Refusal::new(provenance, Reason::Directory));
+        return Err(TlsError::new(provenance, Reason::Directory));
     }
     if !kind.is_file() {
-        return Err(Refusal::new(provenance, Reason::NoFile));
+        return Err(TlsError::new(provenance, Reason::NoFile));
     }
-    let limit = MOST_BYTES as u64 + 1;
+    let limit = MAX_BYTES as u64 + 1;
     // Enough for the file and for the read that finds its end. Otherwise the vector would grow, and leave
     // a copy of the key in freed memory.
-    let capacity = usize::try_from(metadata.len().min(limit)).unwrap_or(MOST_BYTES) + 64;
+    let capacity = usize::try_from(metadata.len().min(limit)).unwrap_or(MAX_BYTES) + 64;
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(limit)
         .read_to_end(&mut bytes)
@@ -178,18 +178,18 @@ mod tests {
     use super::super::testing;
     use super::*;
 
-    fn sources(cert: impl AsRef<Path>, key: &[u8]) -> Sources {
-        Sources {
+    fn sources(cert: impl AsRef<Path>, key: &[u8]) -> CredentialSources {
+        CredentialSources {
             cert: Pem::Path(cert.as_ref().to_owned()),
             key: Pem::Bytes(key.to_vec().into()),
             client_ca: None,
             alpn: Protocols::default(),
-            places: testing::places(),
+            places: testing::labels(),
         }
     }
 
-    fn rejected(path: &Path) -> Refusal {
-        Material::read(&sources(path, b"")).expect_err("it cannot be read")
+    fn rejected(path: &Path) -> TlsError {
+        Credentials::read(&sources(path, b"")).expect_err("it cannot be read")
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("cert.pem");
         fs::write(&path, "certificate").expect("a file");
-        let found = Material::read(&sources(&path, b"key")).expect("readable");
+        let found = Credentials::read(&sources(&path, b"key")).expect("readable");
         assert_eq!(*found.chain.pem, b"certificate");
         assert_eq!(*found.key.pem, b"key");
         assert_eq!(found.client_ca, None);
@@ -230,15 +230,15 @@ mod tests {
     fn a_text_above_the_limit_is_rejected_and_one_at_the_limit_is_read() {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("cert.pem");
-        fs::write(&path, vec![b'x'; MOST_BYTES]).expect("a file");
-        assert!(Material::read(&sources(&path, b"")).is_ok());
-        fs::write(&path, vec![b'x'; MOST_BYTES + 1]).expect("a file");
+        fs::write(&path, vec![b'x'; MAX_BYTES]).expect("a file");
+        assert!(Credentials::read(&sources(&path, b"")).is_ok());
+        fs::write(&path, vec![b'x'; MAX_BYTES + 1]).expect("a file");
         assert_eq!(rejected(&path).reason, Reason::TooLarge);
         let endless = rejected(Path::new("/dev/zero"));
         assert_eq!(endless.reason, Reason::NoFile);
-        let bytes = vec![b'x'; MOST_BYTES + 1];
+        let bytes = vec![b'x'; MAX_BYTES + 1];
         fs::write(&path, "").expect("a file");
-        let error = Material::read(&sources(&path, &bytes)).expect_err("too large");
+        let error = Credentials::read(&sources(&path, &bytes)).expect_err("too large");
         assert_eq!(error.reason, Reason::TooLarge);
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let path = folder.path().join("cert.pem");
         fs::write(&path, "secret").expect("a file");
         let sources = sources(&path, b"secret");
-        let found = Material::read(&sources).expect("readable");
+        let found = Credentials::read(&sources).expect("readable");
         let text = format!("{sources:?} {found:?}");
         assert!(!text.contains("secret"), "{text}");
         assert!(text.contains("6 bytes"), "{text}");
