@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, recvmsg, send, shutdown};
 
-use crate::sys::detached::Detached;
-use crate::sys::pair::{QUIET, pair, refuse_descriptors};
+use crate::sys::detached::DetachedFd;
+use crate::sys::seqpacket::{NOSIGNAL, refuse_descriptors, seqpacket_pair};
 
 /// The longest frame, in bytes. A longer one breaks the rules of the channel.
 pub(crate) const MAX_FRAME: usize = 4096;
@@ -31,7 +31,7 @@ enum Endpoint {
     ///
     /// It peeks at each frame and never receives one with descriptors. Another thread closes this
     /// end with all that is still queued.
-    Checked(Detached),
+    Checked(DetachedFd),
 }
 
 /// The result of a receive.
@@ -57,10 +57,10 @@ impl Channel {
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
-        let (master, child) = pair()?;
+        let (master, child) = seqpacket_pair()?;
         let end = match refuse_descriptors(master.as_fd()) {
             Ok(()) => Endpoint::Plain(master),
-            Err(_) => Endpoint::Checked(Detached::new(master)),
+            Err(_) => Endpoint::Checked(DetachedFd::new(master)),
         };
         Ok((Self { end }, Self::from_fd(child)))
     }
@@ -68,8 +68,8 @@ impl Channel {
     /// A pair as on kernels before Linux 6.16.
     #[cfg(test)]
     fn checked_pair() -> io::Result<(Self, Self)> {
-        let (master, child) = pair()?;
-        let end = Endpoint::Checked(Detached::new(master));
+        let (master, child) = seqpacket_pair()?;
+        let end = Endpoint::Checked(DetachedFd::new(master));
         Ok((Self { end }, Self::from_fd(child)))
     }
 
@@ -84,7 +84,7 @@ impl Channel {
     /// # Errors
     /// `WouldBlock` if the peer has hundreds of unread frames; `EPIPE` if it closed its end.
     pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
-        let flags = MsgFlags::MSG_DONTWAIT | QUIET;
+        let flags = MsgFlags::MSG_DONTWAIT | NOSIGNAL;
         let fd = self.as_fd().as_raw_fd();
         match send(fd, frame, flags) {
             // Tries again after a shortage of memory: no later frame would make up for a lost one,
@@ -272,7 +272,7 @@ mod tests {
         let fd = from.as_fd().as_raw_fd();
         let rights = [ControlMessage::ScmRights(fds)];
         let parts = [IoSlice::new(frame)];
-        sendmsg::<()>(fd, &parts, &rights, MsgFlags::MSG_DONTWAIT | QUIET, None)
+        sendmsg::<()>(fd, &parts, &rights, MsgFlags::MSG_DONTWAIT | NOSIGNAL, None)
     }
 
     #[test]
@@ -370,7 +370,7 @@ mod tests {
     )]
     fn a_socket_queued_in_a_socket_in_a_frame_does_not_block_a_drop() {
         let (master, child) = Channel::checked_pair().expect("free descriptors");
-        let (inner, other) = pair().expect("free descriptors");
+        let (inner, other) = seqpacket_pair().expect("free descriptors");
         let other = Channel::from_fd(other);
         let _far = send_lingering(&other, b"x");
         let both = [inner.as_raw_fd(), other.as_fd().as_raw_fd()];

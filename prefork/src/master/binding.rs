@@ -14,15 +14,15 @@ use nix::sys::signal::Signal;
 use crate::config::{Config, ListenSpec};
 use crate::error::Error;
 use crate::listen::{BindOptions, BoundListener, bind_all};
-use crate::sys::bell::Bell;
-use crate::sys::signals::{Received, SignalPipe};
+use crate::sys::signals::{ReceivedSignal, SignalPipe};
+use crate::sys::waker::Waker;
 
 /// The first event: the addresses are bound, or a signal requests a stop.
 #[derive(Debug)]
 pub(super) enum BindResult {
     Bound(Vec<BoundListener>),
     /// A signal requested a stop.
-    Stopped(Received),
+    Stopped(ReceivedSignal),
 }
 
 /// Binds all addresses, or none.
@@ -45,7 +45,7 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<BindResult, 
         }
     }
     let cannot = |doing| move |source| Error::Master { doing, source };
-    let waker = Arc::new(Bell::new().map_err(cannot("create an event descriptor (eventfd2)"))?);
+    let waker = Arc::new(Waker::new().map_err(cannot("create an event descriptor (eventfd2)"))?);
     let (sender, receiver) = sync_channel(1);
     let (endpoints, label, thread_waker) = (
         config.listen.clone(),
@@ -65,7 +65,7 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<BindResult, 
             // After a stop there is no receiver: the failed send drops the sockets, which closes
             // them.
             let _ = sender.send(bind_all(&endpoints, binding));
-            thread_waker.ring();
+            thread_waker.wake();
         })
         .map_err(cannot("start a thread that binds its addresses"))?;
     loop {
@@ -82,7 +82,7 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<BindResult, 
     }
 }
 
-fn is_stop(received: &Received) -> bool {
+fn is_stop(received: &ReceivedSignal) -> bool {
     matches!(
         received.signal,
         Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGHUP

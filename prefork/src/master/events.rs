@@ -17,7 +17,7 @@ use crate::error::{Error, Shortage, ShortageStage};
 use crate::escalation::StopSignal;
 use crate::supervisor::{ChildId, Event, Readiness, Urgency};
 use crate::sys::exit_status::ExitStatus;
-use crate::sys::signals::{Received, SignalPipe};
+use crate::sys::signals::{ReceivedSignal, SignalPipe};
 
 /// The number of frames read from one child before other sources get their turn.
 const FRAMES_PER_TURN: usize = 16;
@@ -59,13 +59,13 @@ impl Master {
 
     fn on_signals(&mut self) {
         let signals = self.signals.iter();
-        let received: Vec<Received> = signals.flat_map(SignalPipe::received).collect();
+        let received: Vec<ReceivedSignal> = signals.flat_map(SignalPipe::received).collect();
         for received in received {
             self.on_signal(received);
         }
     }
 
-    fn on_signal(&mut self, received: Received) {
+    fn on_signal(&mut self, received: ReceivedSignal) {
         match received.signal {
             Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
                 self.on_stop_signal(received);
@@ -75,8 +75,8 @@ impl Master {
         }
     }
 
-    fn on_stop_signal(&mut self, received: Received) {
-        let Received {
+    fn on_stop_signal(&mut self, received: ReceivedSignal) {
+        let ReceivedSignal {
             signal,
             first,
             last,
@@ -99,7 +99,7 @@ impl Master {
         self.stop(urgency);
     }
 
-    fn on_repeated_signal(&mut self, received: Received) {
+    fn on_repeated_signal(&mut self, received: ReceivedSignal) {
         if let Some(received) = self.repeats.record(received, Instant::now()) {
             self.log_repeat(received);
         }
@@ -118,7 +118,7 @@ impl Master {
         }
     }
 
-    fn log_repeat(&mut self, received: Received) {
+    fn log_repeat(&mut self, received: ReceivedSignal) {
         let line = match received.signal {
             Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
                 LogLine::from_signal(Level::Info, received, "already stopping")

@@ -14,7 +14,7 @@ use prefork_options::{duration, one_line};
 
 use crate::listen::BoundListener;
 use crate::sys::exit_status::ExitStatus;
-use crate::sys::signals::Received;
+use crate::sys::signals::ReceivedSignal;
 use crate::sys::stderr::MAX_LINE;
 
 /// The severity of a log line of the master.
@@ -223,18 +223,18 @@ impl LogLine<'static> {
     }
 
     /// `SIGTERM from pid 7: <what>`, or `SIGTERM from pid 7 (3 times): <what>`.
-    pub(super) fn from_signal(level: Level, received: Received, what: &str) -> Self {
+    pub(super) fn from_signal(level: Level, received: ReceivedSignal, what: &str) -> Self {
         let text = format!("{}: {what}", SignalDisplay(received));
         Self::about_signal(level, received, &text)
     }
 
     /// `ignoring SIGUSR1 from pid 7: <why>`
-    pub(super) fn ignored_signal(received: Received, why: &str) -> Self {
+    pub(super) fn ignored_signal(received: ReceivedSignal, why: &str) -> Self {
         let text = format!("ignoring {}: {why}", SignalDisplay(received));
         Self::about_signal(Level::Warn, received, &text)
     }
 
-    fn about_signal(level: Level, received: Received, text: &str) -> Self {
+    fn about_signal(level: Level, received: ReceivedSignal, text: &str) -> Self {
         let facts = LineFields {
             signal: Some(received.signal as i32),
             // Zero means a sender in another PID namespace.
@@ -246,11 +246,11 @@ impl LogLine<'static> {
 }
 
 /// `SIGTERM from pid 7`, or `SIGTERM from pid 7 (3 times)`.
-struct SignalDisplay(Received);
+struct SignalDisplay(ReceivedSignal);
 
 impl fmt::Display for SignalDisplay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Received {
+        let ReceivedSignal {
             signal,
             sender,
             count,
@@ -421,9 +421,9 @@ mod tests {
         );
     }
 
-    fn received(signal: Signal, sender: Option<i32>, count: u64) -> Received {
+    fn received(signal: Signal, sender: Option<i32>, count: u64) -> ReceivedSignal {
         let now = std::time::Instant::now();
-        Received {
+        ReceivedSignal {
             signal,
             sender,
             count,

@@ -23,8 +23,8 @@ use crate::listen::{BindOptions, BoundListener, bind_all, set_blocking_modes};
 use crate::spawn::{Program, SpawnResources, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
-use crate::sys::process::name_after_role;
-use crate::sys::signals::{Received, SignalPipe, hold, is_ignored, reset};
+use crate::sys::process::set_comm;
+use crate::sys::signals::{ReceivedSignal, SignalPipe, block, is_ignored, reset_to_default};
 use crate::tls::CertificateStore;
 
 /// The input of a start.
@@ -68,7 +68,7 @@ impl MasterSetup {
             }
         };
         if owns_process {
-            name_after_role("master");
+            set_comm("master");
         }
         self.into_master(*prerequisites).run(log)
     }
@@ -208,7 +208,7 @@ impl MasterSetup {
 enum Prepared {
     Ground(Box<Prerequisites>),
     /// A signal requested a stop during the set-up.
-    Stopped(Received),
+    Stopped(ReceivedSignal),
 }
 
 /// What a master acquires from the system before it starts its first child.
@@ -237,7 +237,7 @@ pub(crate) fn preflight(config: &Config) -> Result<(), Error> {
 }
 
 fn check_kernel() -> Result<(), Error> {
-    probe::kernel().map_err(|missing| Error::Kernel {
+    probe::check_kernel().map_err(|missing| Error::Kernel {
         call: missing.call,
         source: missing.source,
     })
@@ -276,7 +276,7 @@ pub(crate) fn block_signals() -> Result<(), Error> {
     if !is_init() {
         return Ok(());
     }
-    hold(&signals_to_take()).map_err(cannot("block its signals (rt_sigprocmask)"))
+    block(&signals_to_take()).map_err(cannot("block its signals (rt_sigprocmask)"))
 }
 
 fn signals_to_take() -> Vec<Signal> {
@@ -288,7 +288,7 @@ fn signals_to_take() -> Vec<Signal> {
 /// The failed stage, as the end of the sentence 'the master cannot …', and the cause.
 fn take_signals() -> Result<SignalPipe, (&'static str, std::io::Error)> {
     let at = |stage| move |source| (stage, source);
-    reset(Signal::SIGCHLD).map_err(at("reset SIGCHLD (rt_sigaction)"))?;
+    reset_to_default(Signal::SIGCHLD).map_err(at("reset SIGCHLD (rt_sigaction)"))?;
     let pipe = SignalPipe::new();
     let pipe = pipe.map_err(at("create an event descriptor for signals (eventfd2)"))?;
     let mut signals = signals_to_take();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::sys::signals::Received;
+use crate::sys::signals::ReceivedSignal;
 
 /// The signals that wait for their line, by kind.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ struct RepeatedSignal {
     signal: Signal,
     /// The time of the next line, at the earliest.
     quiet_until: Instant,
-    waiting: Option<Received>,
+    waiting: Option<ReceivedSignal>,
 }
 
 impl SignalRepeats {
@@ -30,7 +30,11 @@ impl SignalRepeats {
     pub(super) const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
     /// Records signals that have no effect. Returns what to log now.
-    pub(super) fn record(&mut self, received: Received, now: Instant) -> Option<Received> {
+    pub(super) fn record(
+        &mut self,
+        received: ReceivedSignal,
+        now: Instant,
+    ) -> Option<ReceivedSignal> {
         let is_same = |kind: &&mut RepeatedSignal| kind.signal == received.signal;
         let Some(kind) = self.kinds.iter_mut().find(is_same) else {
             self.kinds.push(RepeatedSignal {
@@ -48,7 +52,7 @@ impl SignalRepeats {
     }
 
     /// Returns one record that is due. Call it until it returns `None`.
-    pub(super) fn next_due(&mut self, now: Instant) -> Option<Received> {
+    pub(super) fn next_due(&mut self, now: Instant) -> Option<ReceivedSignal> {
         self.kinds.iter_mut().find_map(|kind| kind.due(now))
     }
 
@@ -59,7 +63,7 @@ impl SignalRepeats {
     }
 
     /// Returns all waiting records, because the master ends.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Received> + use<> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = ReceivedSignal> + use<> {
         std::mem::take(&mut self.kinds)
             .into_iter()
             .filter_map(|kind| kind.waiting)
@@ -67,7 +71,7 @@ impl SignalRepeats {
 }
 
 impl RepeatedSignal {
-    fn due(&mut self, now: Instant) -> Option<Received> {
+    fn due(&mut self, now: Instant) -> Option<ReceivedSignal> {
         if now < self.quiet_until {
             return None;
         }
@@ -77,7 +81,7 @@ impl RepeatedSignal {
     }
 }
 
-impl Received {
+impl ReceivedSignal {
     /// Merges two records of the same signal.
     fn with(self, later: Self) -> Self {
         Self {
@@ -93,8 +97,8 @@ impl Received {
 mod tests {
     use super::*;
 
-    fn received(signal: Signal, count: u64, sender: i32, at: Instant) -> Received {
-        Received {
+    fn received(signal: Signal, count: u64, sender: i32, at: Instant) -> ReceivedSignal {
+        ReceivedSignal {
             signal,
             sender: Some(sender),
             count,
@@ -128,7 +132,7 @@ mod tests {
             Some(start + SignalRepeats::LOG_INTERVAL)
         );
         assert_eq!(repeats.next_due(at(999)), None);
-        let all = Received {
+        let all = ReceivedSignal {
             last: at(321),
             ..received(signal, 321, 7, at(1))
         };

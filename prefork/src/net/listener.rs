@@ -17,7 +17,7 @@ use super::stream::Stream;
 use super::tracker::ConnTracker;
 #[cfg(feature = "tls")]
 use crate::sys;
-use crate::sys::accept::{Mode, accept};
+use crate::sys::accept::{AcceptMode, accept};
 
 /// Accepts connections until the worker is asked to stop, then those that are already queued.
 ///
@@ -135,7 +135,7 @@ impl Listener {
 
     fn blocking_accept_once(&self) -> Option<io::Result<(Stream, SocketAddr)>> {
         loop {
-            let socket = match self.accept_step(Mode::Blocking) {
+            let socket = match self.accept_step(AcceptMode::Blocking) {
                 Ok(AcceptStep::Wait(socket)) => socket,
                 Ok(AcceptStep::Drained(fd, peer, _socket)) => {
                     return Some(Ok(self.stream(fd, peer)));
@@ -143,7 +143,7 @@ impl Listener {
                 Ok(AcceptStep::Ended) => return None,
                 Err(error) => return Some(Err(error)),
             };
-            let accepted = accept_one(&socket, Mode::Blocking);
+            let accepted = accept_one(&socket, AcceptMode::Blocking);
             if let Err(error) = &accepted
                 && self.ends_with_master(error)
             {
@@ -183,7 +183,7 @@ impl Listener {
     }
 
     /// Returns what an accept does next. Begins the drain of this listener, if there is one. Never waits.
-    pub(super) fn accept_step(&self, mode: Mode) -> io::Result<AcceptStep> {
+    pub(super) fn accept_step(&self, mode: AcceptMode) -> io::Result<AcceptStep> {
         let mut state = self.state();
         if let (ListenerState::Open(socket), Some(drain)) = (&*state, self.tracker.drain()) {
             let rest = Backlog::of(socket.as_fd(), drain);
@@ -296,7 +296,10 @@ impl Listener {
 }
 
 /// Accepts one connection; `None` if the queue is empty. Skips connections that failed in the queue.
-fn accept_one(socket: &SharedSocket, mode: Mode) -> io::Result<Option<(OwnedFd, SocketAddr)>> {
+fn accept_one(
+    socket: &SharedSocket,
+    mode: AcceptMode,
+) -> io::Result<Option<(OwnedFd, SocketAddr)>> {
     let mut failed = FailedConnections::default();
     loop {
         match accept(socket.as_fd(), mode) {

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
 use super::listener::{AcceptStep, Listener, SharedSocket};
 use super::stream::Stream;
-use crate::sys::accept::Mode;
+use crate::sys::accept::AcceptMode;
 
 impl Listener {
     /// Waits for a connection.
@@ -44,7 +44,7 @@ impl Listener {
         let mut failed = FailedConnections::default();
         loop {
             let drain = self.tracker.until_drain();
-            let socket = match self.accept_step(Mode::NonBlocking)? {
+            let socket = match self.accept_step(AcceptMode::NonBlocking)? {
                 AcceptStep::Wait(socket) => socket,
                 AcceptStep::Drained(fd, peer, _socket) => {
                     return self.register(fd.into(), peer);
@@ -90,7 +90,7 @@ impl Listener {
     /// In a drain: returns a queued connection, or `None` if the listener has ended. Never waits.
     #[cfg(feature = "tls")]
     pub(super) fn next_queued(&self) -> io::Result<Option<(Stream<TcpStream>, SocketAddr)>> {
-        match self.accept_step(Mode::NonBlocking)? {
+        match self.accept_step(AcceptMode::NonBlocking)? {
             AcceptStep::Drained(fd, peer, _socket) => self.register(fd.into(), peer).map(Some),
             AcceptStep::Wait(_) | AcceptStep::Ended => Ok(None),
         }

@@ -15,7 +15,7 @@ use event_listener::{Event, EventListener};
 use super::accept_health::AcceptHealth;
 use super::silent_reads::SilentReads;
 use crate::sys;
-use crate::sys::bell::Bell;
+use crate::sys::waker::Waker;
 
 /// Tracks the listeners and accepted connections of a process.
 pub(crate) struct ConnTracker {
@@ -23,7 +23,7 @@ pub(crate) struct ConnTracker {
     /// Wakes pending async accepts when the drain begins.
     drain: Event,
     /// Wakes all blocking accepts when the drain begins. It is never cleared.
-    drain_waker: Bell,
+    drain_waker: Waker,
     has_accepted: AtomicBool,
     is_draining: AtomicBool,
     /// A monitor thread acts on `on_change`. False for a listener outside of a worker.
@@ -89,7 +89,7 @@ impl ConnTracker {
         Ok(Self {
             state: Mutex::default(),
             drain: Event::new(),
-            drain_waker: Bell::new()?,
+            drain_waker: Waker::new()?,
             has_accepted: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             is_watched: true,
@@ -136,7 +136,7 @@ impl ConnTracker {
         self.is_draining.store(true, Ordering::Release);
         self.drain.notify(usize::MAX);
         // It is never cleared, so that every poll sees it.
-        self.drain_waker.ring();
+        self.drain_waker.wake();
     }
 
     pub(crate) fn drain(&self) -> Option<DrainPolicy> {

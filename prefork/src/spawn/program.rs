@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::sys::image::{Image, main_program};
+use crate::sys::image::{MainProgram, main_program};
 
 /// The program of this process, held by descriptor.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ fn open(path: impl AsRef<Path>) -> io::Result<File> {
 ///
 /// # Errors
 /// The reason why a direct start would differ.
-fn program_behind_loader(image: &Image) -> Result<File, String> {
+fn program_behind_loader(image: &MainProgram) -> Result<File, String> {
     let program = Path::new(&image.path).display();
     let Some(interpreter) = &image.interpreter else {
         return Err(format!("{program} does not name a loader"));

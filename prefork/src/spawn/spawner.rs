@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use nix::sys::signal::Signal;
 
 use super::{ChildCommand, CommandHook, Program};
-use crate::sys::clone::{Exec, Image, Spawned, Stack, Stage, spawn};
+use crate::sys::clone::{ExecSpec, Executable, SpawnStage, Spawned, Stack, spawn};
 
 /// The input of one start.
 #[derive(Debug)]
@@ -139,10 +139,10 @@ impl Spawner {
             Ok(texts) => texts,
             Err(source) => return Err(spawn_error("execve", source)),
         };
-        let exec = Exec {
+        let exec = ExecSpec {
             image: match &image {
-                Some(path) => Image::Path(path),
-                None => Image::Held(self.resources.program.as_fd()),
+                Some(path) => Executable::Path(path),
+                None => Executable::Open(self.resources.program.as_fd()),
             },
             args,
             env,
@@ -158,7 +158,7 @@ impl Spawner {
                 process,
                 is_foreign,
             }),
-            Err(failure) if failure.stage == Stage::RestoreMask => {
+            Err(failure) if failure.stage == SpawnStage::RestoreMask => {
                 Err(SpawnError::SignalMask(failure.source))
             }
             Err(failure) => Err(spawn_error(failure.stage.call(), failure.source)),

@@ -10,7 +10,7 @@ use socket2::{SockAddr, SockAddrStorage};
 
 /// Whether the accepted socket is blocking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum AcceptMode {
     /// Reads wait for bytes.
     Blocking,
     /// Reads return `WouldBlock`, for an async runtime.
@@ -25,7 +25,10 @@ pub(crate) enum Mode {
 ///
 /// # Errors
 /// `WouldBlock` if the queue is empty, and the errors of accept4(2).
-pub(crate) fn accept(listener: BorrowedFd<'_>, mode: Mode) -> io::Result<(OwnedFd, SocketAddr)> {
+pub(crate) fn accept(
+    listener: BorrowedFd<'_>,
+    mode: AcceptMode,
+) -> io::Result<(OwnedFd, SocketAddr)> {
     let accept = |storage: *mut SockAddrStorage, length: *mut libc::socklen_t| {
         accept_into(listener, mode, storage, length)
     };
@@ -41,13 +44,13 @@ pub(crate) fn accept(listener: BorrowedFd<'_>, mode: Mode) -> io::Result<(OwnedF
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 fn accept_into(
     listener: BorrowedFd<'_>,
-    mode: Mode,
+    mode: AcceptMode,
     storage: *mut SockAddrStorage,
     length: *mut libc::socklen_t,
 ) -> io::Result<OwnedFd> {
     let flags = match mode {
-        Mode::Blocking => libc::SOCK_CLOEXEC,
-        Mode::NonBlocking => libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+        AcceptMode::Blocking => libc::SOCK_CLOEXEC,
+        AcceptMode::NonBlocking => libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
     };
     // SAFETY: socket2 passes memory for an address and its length, as accept4 requires.
     let number = unsafe { libc::accept4(listener.as_raw_fd(), storage.cast(), length, flags) };
@@ -64,7 +67,7 @@ fn accept_into(
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 fn accept_into(
     listener: BorrowedFd<'_>,
-    mode: Mode,
+    mode: AcceptMode,
     storage: *mut SockAddrStorage,
     length: *mut libc::socklen_t,
 ) -> io::Result<OwnedFd> {

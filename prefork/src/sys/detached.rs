@@ -18,25 +18,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// An open descriptor; dropping it never blocks.
 #[derive(Debug)]
-pub(crate) struct Detached {
+pub(crate) struct DetachedFd {
     /// `None` only during the drop.
     fd: Option<OwnedFd>,
 }
 
-impl Detached {
+impl DetachedFd {
     pub(crate) fn new(fd: OwnedFd) -> Self {
         Self { fd: Some(fd) }
     }
 }
 
-impl AsFd for Detached {
+impl AsFd for DetachedFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         let fd = self.fd.as_ref();
         fd.expect("only `drop` takes it").as_fd()
     }
 }
 
-impl Drop for Detached {
+impl Drop for DetachedFd {
     fn drop(&mut self) {
         if let Some(fd) = self.fd.take() {
             closer::close(fd);
@@ -61,7 +61,7 @@ mod closer {
     const MAX_THREADS: usize = 16;
 
     /// The time that a helper thread has to copy the descriptor.
-    const PATIENCE: Duration = Duration::from_secs(1);
+    const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
     struct Closers {
         /// Helper threads that may still run.
@@ -115,7 +115,7 @@ mod closer {
         if thread::start(c"prefork-close", STACK, hold).is_err() {
             return Err(fd);
         }
-        match has_copied.recv_timeout(PATIENCE) {
+        match has_copied.recv_timeout(CLOSE_TIMEOUT) {
             Ok(Ok(thread)) => {
                 drop(fd);
                 drop(release);

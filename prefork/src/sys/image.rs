@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The main program of this process.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Image {
+pub(crate) struct MainProgram {
     /// The path in `/proc/self/maps`; another file may have this path now.
     pub(crate) path: OsString,
     pub(crate) inode: u64,
@@ -14,11 +14,11 @@ pub(crate) struct Image {
 }
 
 /// Finds the main program; `None` without `/proc`, or if it was not mapped from a file.
-pub(crate) fn main_program() -> Option<Image> {
+pub(crate) fn main_program() -> Option<MainProgram> {
     let loaded = loaded()?;
     let maps = std::fs::read("/proc/self/maps").ok()?;
     let (path, inode) = file_at(&maps, loaded.headers)?;
-    Some(Image {
+    Some(MainProgram {
         path,
         inode,
         interpreter: loaded.interpreter,
@@ -27,14 +27,14 @@ pub(crate) fn main_program() -> Option<Image> {
 
 /// The main program, as the loader describes it.
 #[derive(Default)]
-struct Loaded {
+struct LoadedImages {
     /// The address of its program headers.
     headers: usize,
     interpreter: Option<OsString>,
 }
 
-fn loaded() -> Option<Loaded> {
-    let mut loaded = Loaded::default();
+fn loaded() -> Option<LoadedImages> {
+    let mut loaded = LoadedImages::default();
     // SAFETY: `note` has the type of a callback; the pointer is to a value that outlives the call, and only `note`
     // uses it.
     unsafe { libc::dl_iterate_phdr(Some(note), (&raw mut loaded).cast()) };
@@ -52,7 +52,7 @@ unsafe extern "C" fn note(
     // SAFETY: the loader passes a description that is valid during this call.
     let info = unsafe { &*info };
     // SAFETY: the function `loaded` passed this pointer, and uses the value only after the iteration.
-    let loaded = unsafe { &mut *loaded.cast::<Loaded>() };
+    let loaded = unsafe { &mut *loaded.cast::<LoadedImages>() };
     if info.dlpi_phdr.is_null() {
         return 1;
     }

@@ -10,7 +10,6 @@
 )]
 
 pub(crate) mod accept;
-pub(crate) mod bell;
 pub(crate) mod clock;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod clone;
@@ -21,17 +20,18 @@ pub(crate) mod fds;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod image;
 #[cfg(all(feature = "tls", target_os = "linux", not(prefork_portable)))]
-pub(crate) mod memory_file;
+pub(crate) mod memfd;
 #[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]
 #[path = "memory_file_elsewhere.rs"]
 pub(crate) mod memory_file;
-pub(crate) mod pair;
 pub(crate) mod peer;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod pidfd;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod seqpacket;
 pub(crate) mod signals;
 pub(crate) mod stderr;
 pub(crate) mod thread;
+pub(crate) mod waker;

@@ -10,9 +10,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// The descriptor of a peer process.
 #[derive(Debug)]
-pub(crate) struct Peer(OwnedFd);
+pub(crate) struct PeerProcess(OwnedFd);
 
-impl Peer {
+impl PeerProcess {
     /// Opens the process that created this socket pair.
     ///
     /// `None` if the process is not visible in this PID namespace, or a seccomp filter rejects a call.
@@ -64,7 +64,7 @@ impl Peer {
 }
 
 /// Readable from the exit of the process on.
-impl AsFd for Peer {
+impl AsFd for PeerProcess {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -73,13 +73,13 @@ impl AsFd for Peer {
 #[cfg(all(test, target_os = "linux", not(prefork_portable)))]
 mod tests {
     use super::*;
-    use crate::sys::pair::pair;
+    use crate::sys::seqpacket::seqpacket_pair;
 
     #[test]
     fn the_process_that_created_a_pair_is_found() {
-        let (one, other) = pair().expect("descriptors");
+        let (one, other) = seqpacket_pair().expect("descriptors");
         for end in [&one, &other] {
-            let peer = Peer::of(end.as_fd()).expect("this process");
+            let peer = PeerProcess::of(end.as_fd()).expect("this process");
             assert!(peer.is_some_and(|peer| !peer.has_ended()));
         }
     }

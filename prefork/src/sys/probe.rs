@@ -10,7 +10,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
 /// A system call that a master needs, and that is not available.
 #[derive(Debug)]
-pub(crate) struct Missing {
+pub(crate) struct MissingCall {
     pub(crate) call: &'static str,
     pub(crate) source: io::Error,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Missing {
 ///
 /// # Errors
 /// The first call that the kernel does not have (`ENOSYS`) or that a seccomp filter rejects.
-pub(crate) fn kernel() -> Result<(), Missing> {
+pub(crate) fn check_kernel() -> Result<(), MissingCall> {
     let pidfd = need("pidfd_open", pidfd_open_self())?;
     // Signal 0 checks whether the process exists; this process does.
     need("pidfd_send_signal", super::pidfd::send(pidfd.as_fd(), 0))?;
@@ -78,6 +78,6 @@ fn to_result(result: libc::c_long) -> io::Result<()> {
     Ok(())
 }
 
-fn need<T>(call: &'static str, result: io::Result<T>) -> Result<T, Missing> {
-    result.map_err(|source| Missing { call, source })
+fn need<T>(call: &'static str, result: io::Result<T>) -> Result<T, MissingCall> {
+    result.map_err(|source| MissingCall { call, source })
 }

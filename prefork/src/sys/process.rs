@@ -44,13 +44,13 @@ pub(crate) fn max_descriptors() -> u64 {
 ///
 /// It also replaces the name that the kernel gives a program that was executed by descriptor: before
 /// Linux 6.14, or with a wrapper, the number of the descriptor (`proc_pid_comm(5)`).
-pub(crate) fn name_after_role(role: &str) {
+pub(crate) fn set_comm(role: &str) {
     let Some(program) = std::env::args_os().next() else {
         return;
     };
     let program = std::path::Path::new(&program).file_name();
     let program = program.map_or(&[][..], std::ffi::OsStr::as_encoded_bytes);
-    set_name(&title(program, role));
+    set_name(&comm(program, role));
 }
 
 /// The longest name in bytes, without its terminator (`prctl(2)`, `PR_SET_NAME`).
@@ -59,7 +59,7 @@ const MAX_NAME: usize = 15;
 /// Joins the name of the program and the role, within the length limit.
 ///
 /// The name of the program is shortened, because the role distinguishes processes of one program.
-fn title(program: &[u8], role: &str) -> Vec<u8> {
+fn comm(program: &[u8], role: &str) -> Vec<u8> {
     let limit = MAX_NAME.saturating_sub(role.len() + 1).min(program.len());
     // Does not split a character.
     let is_start = |&at: &usize| program.get(at).is_none_or(|byte| byte & 0xC0 != 0x80);
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn the_program_is_shortened_and_the_role_is_complete() {
         let title = |program: &str, role| {
-            let title = title(program.as_bytes(), role);
+            let title = comm(program.as_bytes(), role);
             String::from_utf8(title).expect("no character is cut")
         };
         assert_eq!(title("hello", "master"), "hello master");

@@ -3,7 +3,7 @@
 //! For each signal, it counts the arrivals and records the times and the sender.
 //!
 //! A signal handler may call only a few functions (`signal-safety(7)`). The handler here updates a few
-//! atomics and wakes a [`Bell`] that a thread polls. It queues nothing, so nothing can overflow: a queue
+//! atomics and wakes a [`Waker`] that a thread polls. It queues nothing, so nothing can overflow: a queue
 //! full of SIGUSR1 would lose a later SIGTERM. Equal signals between two reads are one record with a
 //! count.
 
@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
 
-use super::bell::Bell;
 use super::clock::monotonic_nanos;
+use super::waker::Waker;
 
 /// Equal signals that this process received between two reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Received {
+pub(crate) struct ReceivedSignal {
     pub(crate) signal: Signal,
     /// The process that sent the last of them; `None` for the kernel (a terminal).
     pub(crate) sender: Option<i32>,
@@ -43,7 +43,7 @@ pub(crate) struct Received {
 /// are still called.
 #[derive(Debug)]
 pub(crate) struct SignalPipe {
-    tallies: Arc<Tallies>,
+    tallies: Arc<SignalCounters>,
     registered: Mutex<Vec<signal_hook_registry::SigId>>,
 }
 
@@ -54,7 +54,7 @@ impl SignalPipe {
     /// No descriptors left.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
-            tallies: Arc::new(Tallies::new()?),
+            tallies: Arc::new(SignalCounters::new()?),
             registered: Mutex::default(),
         })
     }
@@ -87,10 +87,10 @@ impl SignalPipe {
     ///
     /// Yields each signal at most once, so that a flood of signals cannot block the caller. Signals that
     /// arrive during the read make the pipe readable again.
-    pub(crate) fn received(&self) -> impl Iterator<Item = Received> + '_ {
+    pub(crate) fn received(&self) -> impl Iterator<Item = ReceivedSignal> + '_ {
         // First: a signal after this makes the pipe readable again, and is read now or in the next read.
-        self.tallies.waker.silence();
-        let mut seen = [false; TALLIES];
+        self.tallies.waker.clear();
+        let mut seen = [false; COUNTERS];
         iter::from_fn(move || self.tallies.take_oldest(&mut seen))
     }
 }
@@ -116,18 +116,18 @@ impl Drop for SignalPipe {
 /// The length of the array of counters.
 ///
 /// Standard signals have the numbers 1 to 31, and each is an index.
-const TALLIES: usize = 32;
+const COUNTERS: usize = 32;
 
 /// The sender of signals from the kernel.
 const KERNEL: i32 = -1;
 
 /// The counters that handlers update and a thread reads.
 #[derive(Debug)]
-struct Tallies {
+struct SignalCounters {
     /// The same time on both clocks. A handler reads the second clock.
     began: (Instant, u64),
-    waker: Bell,
-    of: [Tally; TALLIES],
+    waker: Waker,
+    of: [SignalCounter; COUNTERS],
 }
 
 /// The counter of one signal.
@@ -135,7 +135,7 @@ struct Tallies {
 /// Handlers run on any thread, also during a read. In any order of their steps, the counts are correct
 /// in the end, and each time is the arrival of a signal.
 #[derive(Debug)]
-struct Tally {
+struct SignalCounter {
     /// Written last and read first.
     count: AtomicU64,
     /// The arrival of the oldest signal that was not read, or [`NONE`](Self::NONE).
@@ -145,12 +145,12 @@ struct Tally {
     sender: AtomicI32,
 }
 
-impl Tallies {
+impl SignalCounters {
     fn new() -> io::Result<Self> {
         Ok(Self {
             began: (Instant::now(), monotonic_nanos()),
-            waker: Bell::new()?,
-            of: [const { Tally::new() }; TALLIES],
+            waker: Waker::new()?,
+            of: [const { SignalCounter::new() }; COUNTERS],
         })
     }
 
@@ -159,18 +159,18 @@ impl Tallies {
         let index = usize::try_from(signal).ok();
         if let Some(tally) = index.and_then(|index| self.of.get(index)) {
             tally.add(sender, now);
-            self.waker.ring();
+            self.waker.wake();
         }
     }
 
     /// Takes the record of the oldest signal that this read has not seen.
-    fn take_oldest(&self, seen: &mut [bool; TALLIES]) -> Option<Received> {
-        let unseen = (0..TALLIES).filter(|&index| !seen[index]);
+    fn take_oldest(&self, seen: &mut [bool; COUNTERS]) -> Option<ReceivedSignal> {
+        let unseen = (0..COUNTERS).filter(|&index| !seen[index]);
         let waiting = unseen.filter_map(|index| Some((self.of[index].waits_since()?, index)));
         let (_, index) = waiting.min()?;
         seen[index] = true;
         let (count, first, last, sender) = self.of[index].take();
-        Some(Received {
+        Some(ReceivedSignal {
             signal: Signal::try_from(i32::try_from(index).ok()?).ok()?,
             sender: (sender != KERNEL).then_some(sender),
             count,
@@ -185,7 +185,7 @@ impl Tallies {
     }
 }
 
-impl Tally {
+impl SignalCounter {
     const NONE: u64 = u64::MAX;
 
     const fn new() -> Self {
@@ -271,7 +271,7 @@ pub(super) fn change_mask(how: SigmaskHow, set: &SigSet) -> io::Result<SigSet> {
 ///
 /// They wait until [`SignalPipe::receive`] unblocks them.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-pub(crate) fn hold(signals: &[Signal]) -> io::Result<()> {
+pub(crate) fn block(signals: &[Signal]) -> io::Result<()> {
     change_mask(SigmaskHow::SIG_BLOCK, &signals.iter().copied().collect())?;
     Ok(())
 }
@@ -279,7 +279,7 @@ pub(crate) fn hold(signals: &[Signal]) -> io::Result<()> {
 /// Sets a no-op handler for signals without a handler, and unblocks the signals.
 ///
 /// They are not ignored (`SIG_IGN`), because programs that this process starts would inherit that.
-pub(crate) fn disregard(signals: &[Signal]) -> io::Result<()> {
+pub(crate) fn catch_with_noop(signals: &[Signal]) -> io::Result<()> {
     extern "C" fn nothing(_: libc::c_int) {}
 
     let action = SigAction::new(
@@ -315,7 +315,7 @@ pub(crate) fn is_ignored(signal: Signal) -> bool {
 ///
 /// For an inherited SIGCHLD that is ignored: the kernel would reap children, and their status would be
 /// lost (`waitpid(2)`, notes).
-pub(crate) fn reset(signal: Signal) -> io::Result<()> {
+pub(crate) fn reset_to_default(signal: Signal) -> io::Result<()> {
     let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default action runs no code of this process.
     unsafe { nix::sys::signal::sigaction(signal, &action) }?;
@@ -364,7 +364,7 @@ mod tests {
         for (sender, after) in [(PID, 10), (PID, 20), (8, 30)] {
             add(&pipe, Signal::SIGINT, sender, after);
         }
-        let expected = Received {
+        let expected = ReceivedSignal {
             signal: Signal::SIGINT,
             sender: Some(8),
             count: 3,
@@ -417,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_read_between_the_steps_of_a_handler_has_real_arrival_times() {
-        let tally = Tally::new();
+        let tally = SignalCounter::new();
         tally.add(PID, 10);
         // A handler has stored its times, but not its count.
         tally.first.fetch_min(20, Ordering::Relaxed);

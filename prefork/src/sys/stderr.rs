@@ -21,15 +21,15 @@ use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{FileStat, fstat};
 
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-use self::own::Own;
-use super::pair::QUIET;
+use self::own::OwnDescription;
+use super::seqpacket::NOSIGNAL;
 
 /// The longest line in bytes.
 ///
 /// A pipe takes a line of this length as a whole (`PIPE_BUF` in pipe(7)).
 pub(crate) const MAX_LINE: usize = 4096;
 
-static WRITER: Mutex<Writer> = Mutex::new(Writer::new());
+static WRITER: Mutex<StderrWriter> = Mutex::new(StderrWriter::new());
 
 /// Writes one line if this is possible without waiting.
 ///
@@ -43,24 +43,24 @@ pub(crate) fn write_now(line: &[u8]) -> io::Result<()> {
 }
 
 /// The state of the last write.
-struct Writer {
-    file: Option<Identity>,
+struct StderrWriter {
+    file: Option<FileIdentity>,
     /// The rest of a line that was written in part.
     rest: Vec<u8>,
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
-    own: Own,
+    own: OwnDescription,
 }
 
 /// Identifies the file behind stderr, because `dup2(2)` may replace it at any time.
-type Identity = (libc::dev_t, libc::ino_t, libc::dev_t);
+type FileIdentity = (libc::dev_t, libc::ino_t, libc::dev_t);
 
-impl Writer {
+impl StderrWriter {
     const fn new() -> Self {
         Self {
             file: None,
             rest: Vec::new(),
             #[cfg(all(target_os = "linux", not(prefork_portable)))]
-            own: Own::new(),
+            own: OwnDescription::new(),
         }
     }
 
@@ -99,7 +99,7 @@ impl Writer {
     ) -> io::Result<usize> {
         match stat.st_mode & libc::S_IFMT {
             libc::S_IFSOCK => {
-                let flags = MsgFlags::MSG_DONTWAIT | QUIET;
+                let flags = MsgFlags::MSG_DONTWAIT | NOSIGNAL;
                 Ok(send(stderr.as_raw_fd(), text, flags)?)
             }
             libc::S_IFIFO => match write_nowait(stderr, text) {
@@ -202,16 +202,16 @@ mod own {
     /// How long to wait for a thread that writes a line.
     ///
     /// It takes microseconds if a reader reads.
-    const PATIENCE: Duration = Duration::from_millis(50);
+    const WRITE_TIMEOUT: Duration = Duration::from_millis(50);
 
     /// A non-blocking description of the file behind stderr, or a thread that writes.
-    pub(super) struct Own {
+    pub(super) struct OwnDescription {
         pub(super) description: Option<File>,
         /// The thread that still writes the last line.
         writing: Option<Receiver<()>>,
     }
 
-    impl Own {
+    impl OwnDescription {
         pub(super) const fn new() -> Self {
             Self {
                 description: None,
@@ -265,7 +265,7 @@ mod own {
                 let _ = done.send(());
             };
             thread::start(c"prefork-stderr", STACK, write_all)?;
-            self.writing = match is_done.recv_timeout(PATIENCE) {
+            self.writing = match is_done.recv_timeout(WRITE_TIMEOUT) {
                 Ok(()) => None,
                 Err(_) => Some(is_done),
             };
@@ -305,7 +305,7 @@ mod tests {
     use super::*;
 
     /// Writes numbered lines until one is rejected; returns the number of written lines.
-    fn fill(writer: &mut Writer, to: impl AsFd) -> usize {
+    fn fill(writer: &mut StderrWriter, to: impl AsFd) -> usize {
         let rejected = (0..100_000).find_map(|number| {
             let line = format!("line {number}\n");
             let error = writer.write(to.as_fd(), line.as_bytes()).err()?;
@@ -317,7 +317,7 @@ mod tests {
     }
 
     /// Reads all lines, including a last line that is written after them.
-    fn whole_lines(writer: &mut Writer, to: impl AsFd, from: &mut impl Read) -> Vec<String> {
+    fn whole_lines(writer: &mut StderrWriter, to: impl AsFd, from: &mut impl Read) -> Vec<String> {
         let mut text = Vec::new();
         let mut is_last_written = false;
         let mut buffer = [0; 4096];
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn a_terminal_without_a_reader_rejects_lines_and_cuts_none() {
         let pty = openpty(None, None).expect("a terminal");
-        let mut writer = Writer::new();
+        let mut writer = StderrWriter::new();
         let taken = fill(&mut writer, &pty.slave);
         assert!(taken > 10, "{taken}");
         let mut master = File::from(pty.master);
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn the_shared_description_of_a_terminal_stays_blocking() {
         let pty = openpty(None, None).expect("a terminal");
-        Writer::new()
+        StderrWriter::new()
             .write(pty.slave.as_fd(), b"x\n")
             .expect("a writable terminal");
         let flags = fcntl(&pty.slave, FcntlArg::F_GETFL).expect("open");
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn a_pipe_and_a_socket_without_a_reader_reject_lines_and_cut_none() {
         let (mut reader, pipe) = io::pipe().expect("descriptors");
-        let mut writer = Writer::new();
+        let mut writer = StderrWriter::new();
         let taken = fill(&mut writer, &pipe);
         is_complete(&whole_lines(&mut writer, &pipe, &mut reader), taken);
 
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn a_pipe_is_opened_again_if_the_kernel_lacks_nowait_writes() {
         let (mut reader, pipe) = io::pipe().expect("descriptors");
-        let mut own = Own::new();
+        let mut own = OwnDescription::new();
         let line = [b'x'; MAX_LINE];
         let taken = (0..1000).take_while(|_| own.write(pipe.as_fd(), &line).is_ok());
         let taken = taken.count();
@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn a_file_that_replaces_stderr_gets_the_whole_next_line() {
         let pty = openpty(None, None).expect("a terminal");
-        let mut writer = Writer::new();
+        let mut writer = StderrWriter::new();
         fill(&mut writer, &pty.slave);
         let other = openpty(None, None).expect("a terminal");
         writer
@@ -407,7 +407,7 @@ mod tests {
     fn a_line_is_appended_to_a_file_in_append_mode() {
         let mut log = tempfile::tempfile().expect("a file");
         fcntl(&log, FcntlArg::F_SETFL(OFlag::O_APPEND)).expect("a file");
-        let mut writer = Writer::new();
+        let mut writer = StderrWriter::new();
         writer.write(log.as_fd(), b"one\n").expect("a disk");
         io::Seek::rewind(&mut log).expect("a file");
         log.flush().expect("a file");

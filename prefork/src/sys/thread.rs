@@ -23,8 +23,8 @@ pub(crate) fn start<F>(name: &'static CStr, stack_size: usize, run: F) -> io::Re
 where
     F: FnOnce() + Send + 'static,
 {
-    let attributes = Attributes::new(stack_size)?;
-    let main = Box::into_raw(Box::new(Life { name, run }));
+    let attributes = ThreadAttributes::new(stack_size)?;
+    let main = Box::into_raw(Box::new(ThreadMain { name, run }));
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: the attributes are initialized; the thread becomes the owner of the box, and `entry` has its type.
     let result = unsafe {
@@ -43,14 +43,14 @@ where
     Ok(())
 }
 
-struct Life<F> {
+struct ThreadMain<F> {
     name: &'static CStr,
     run: F,
 }
 
 extern "C" fn entry<F: FnOnce()>(main: *mut c_void) -> *mut c_void {
     // SAFETY: `start` passed a box of this type, and no longer owns it.
-    let main = unsafe { Box::from_raw(main.cast::<Life<F>>()) };
+    let main = unsafe { Box::from_raw(main.cast::<ThreadMain<F>>()) };
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     let _ = nix::sys::prctl::set_name(main.name);
     // The box is freed after the call: freeing it before would be the first use of the heap.
@@ -58,9 +58,9 @@ extern "C" fn entry<F: FnOnce()>(main: *mut c_void) -> *mut c_void {
     ptr::null_mut()
 }
 
-struct Attributes(libc::pthread_attr_t);
+struct ThreadAttributes(libc::pthread_attr_t);
 
-impl Attributes {
+impl ThreadAttributes {
     fn new(stack_size: usize) -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: the call initializes the attributes, which have the right size.
@@ -77,7 +77,7 @@ impl Attributes {
     }
 }
 
-impl Drop for Attributes {
+impl Drop for ThreadAttributes {
     fn drop(&mut self) {
         // SAFETY: initialized, and not used afterwards.
         unsafe { libc::pthread_attr_destroy(&raw mut self.0) };

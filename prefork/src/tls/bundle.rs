@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::credentials::{self, Credentials, PemText};
 use super::ratchet::Ratchet;
-use crate::sys::memory_file;
+use crate::sys::memfd;
 
 const FIRST_LINE: &[u8] = b"prefork-tls 1\n";
 
@@ -63,7 +63,7 @@ impl TlsBundle {
     /// # Errors
     /// A text that names what is wrong with the descriptor or the bytes.
     pub(crate) fn read(fd: impl AsFd) -> Result<Self, String> {
-        let bytes = memory_file::read(fd)
+        let bytes = memfd::read(fd)
             .map(Zeroizing::new)
             .map_err(|error| error.to_string())?;
         Self::decode(&bytes)

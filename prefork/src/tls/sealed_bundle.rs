@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::bundle::TlsBundle;
 use super::credentials::Credentials;
 use super::ratchet::Ratchet;
-use crate::sys::memory_file;
+use crate::sys::memfd;
 
 /// The sealed file for one set of credentials.
 ///
@@ -34,7 +34,7 @@ impl SealedBundle {
         material: &Credentials,
         tickets: &Ratchet,
     ) -> io::Result<BorrowedFd<'_>> {
-        let seal = |bytes: &[u8]| memory_file::sealed("prefork tls", bytes);
+        let seal = |bytes: &[u8]| memfd::sealed("prefork tls", bytes);
         self.file_by(seal, material, tickets)
     }
 
@@ -75,7 +75,7 @@ mod tests {
         let mut bundle = SealedBundle::default();
         let mut file = |tickets: &Ratchet| {
             let file = bundle.file(&material, tickets).expect("a file");
-            (file.as_raw_fd(), memory_file::read(file).expect("sealed"))
+            (file.as_raw_fd(), memfd::read(file).expect("sealed"))
         };
         let first = file(&tickets);
         tickets.advance(start + PERIOD / 2);
@@ -96,9 +96,8 @@ mod tests {
         let full = |_: &[u8]| Err(io::ErrorKind::FileTooLarge.into());
         let first = bundle.file_by(full, &material, &tickets);
         assert!(first.is_err(), "there is no previous file");
-        let read = |file: io::Result<BorrowedFd<'_>>| {
-            memory_file::read(file.expect("a file")).expect("sealed")
-        };
+        let read =
+            |file: io::Result<BorrowedFd<'_>>| memfd::read(file.expect("a file")).expect("sealed");
         let first = read(bundle.file(&material, &tickets));
         tickets.advance(start + PERIOD);
         let later = bundle.file_by(full, &material, &tickets);

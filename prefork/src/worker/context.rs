@@ -24,8 +24,8 @@ use crate::hook::OnceHook;
 use crate::listen::InheritedListener;
 use crate::net::ConnTracker;
 use crate::sys;
-use crate::sys::bell::Bell;
 use crate::sys::signals::SignalPipe;
+use crate::sys::waker::Waker;
 use crate::tls::BundleSource;
 
 /// The state of a process that runs `main`.
@@ -47,7 +47,7 @@ pub(crate) struct Context {
     own_signals: &'static [Signal],
     threads: NonZeroUsize,
     grace: Duration,
-    waker: Arc<Bell>,
+    waker: Arc<Waker>,
     #[cfg(feature = "tls")]
     tls: super::tls_source::TlsSource,
     has_termination: OnceLock<()>,
@@ -135,7 +135,7 @@ impl Context {
         drop(parts.tls);
         let setup = cannot("create an event descriptor (eventfd2)");
         let ready_notifier = Arc::new(ReadyNotifier::new(parts.master.clone()));
-        let waker = Arc::new(Bell::new().map_err(&setup)?);
+        let waker = Arc::new(Waker::new().map_err(&setup)?);
         // The master of an in-process worker is a test in the same process.
         let master_process = match (parts.process, &parts.master) {
             (MonitorHost::Process, Some(channel)) => process_of(channel).map(Arc::new),
@@ -256,7 +256,7 @@ impl Context {
     pub(crate) fn main_ended(&self, end: MainEnd) {
         if self.ready_notifier.ended(end) {
             // The monitor thread drains what still runs.
-            self.waker.ring();
+            self.waker.wake();
         }
     }
 
@@ -322,7 +322,7 @@ impl Context {
 fn new_tracker(
     declared: &BodySpec,
     ready_notifier: &Arc<ReadyNotifier>,
-    waker: &Arc<Bell>,
+    waker: &Arc<Waker>,
 ) -> io::Result<ConnTracker> {
     let (ready_notifier, waker) = (Arc::clone(ready_notifier), Arc::clone(waker));
     let is_ready_on_accept = !declared.has_ready_argument;
@@ -331,7 +331,7 @@ fn new_tracker(
             ready_notifier.notify_ready();
         }
     };
-    ConnTracker::new(on_first_accept, move || waker.ring())
+    ConnTracker::new(on_first_accept, move || waker.wake())
 }
 
 pub(super) fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {

@@ -19,20 +19,20 @@ use crate::error::{Shortage, ShortageStage};
 use crate::escalation::{Escalation, StopSignal};
 use crate::hook::OnceHook;
 use crate::net::{self, DrainProgress};
-use crate::sys::bell::Bell;
-use crate::sys::peer::Peer;
+use crate::sys::peer::PeerProcess;
+use crate::sys::waker::Waker;
 use crate::sys::{process, stderr, thread};
 
 /// The state of the monitor thread.
 pub(super) struct Monitor {
     pub(super) context: Arc<Context>,
     pub(super) master: MasterLink,
-    pub(super) master_process: Option<Arc<Peer>>,
+    pub(super) master_process: Option<Arc<PeerProcess>>,
     /// Whether the process of the master has ended, which all of its workers can see.
     pub(super) is_master_gone: bool,
     pub(super) grace: Duration,
     /// Wakes this thread when listeners or connections change or `main` ends.
-    pub(super) waker: Arc<Bell>,
+    pub(super) waker: Arc<Waker>,
     /// Whether this process still has to send itself SIGTERM because the master died.
     pub(super) is_termination_pending: bool,
     pub(super) on_master_death: Option<OnceHook>,
@@ -66,8 +66,8 @@ pub(super) enum MasterLink {
 /// Returns the process of the master, if the kernel provides a descriptor for it.
 ///
 /// It shows the death of the master even if other processes hold the master's end of the channel.
-pub(super) fn process_of(channel: &Channel) -> Option<Peer> {
-    Peer::of(channel.as_fd()).unwrap_or_else(|_dead| {
+pub(super) fn process_of(channel: &Channel) -> Option<PeerProcess> {
+    PeerProcess::of(channel.as_fd()).unwrap_or_else(|_dead| {
         channel.close();
         None
     })
@@ -319,7 +319,7 @@ impl Monitor {
 
     /// Handles everything that has arrived.
     fn handle_events(&mut self, phase: &mut DrainPhase) {
-        self.waker.silence();
+        self.waker.clear();
         self.on_main_ended(phase);
         // The `drain` frame comes before the SIGTERM that the master also sends: it has the budget.
         self.on_master_frame(phase);
@@ -426,7 +426,7 @@ impl Monitor {
         let log_error = move |text: &str| log_stderr(&format!("worker {slot} (pid {pid}): {text}"));
         self.context
             .master_death_hook()
-            .run(hook, log_error, move || waker.ring());
+            .run(hook, log_error, move || waker.wake());
     }
 
     /// Sends SIGTERM to this process after the master died.

@@ -136,8 +136,8 @@ impl InheritedRole {
             .map(|listener| OfferedListener::of(&listener.info))
             .collect();
         let declared = declare(&offered, self.tls.is_some())?;
-        sys::process::name_after_role(&format!("worker {}", self.slot));
-        sys::signals::disregard(&TERMINAL)
+        sys::process::set_comm(&format!("worker {}", self.slot));
+        sys::signals::catch_with_noop(&TERMINAL)
             .map_err(cannot("catch the terminal's signals (sigaction)"))?;
         let hello = FromChild::Hello {
             protocol: PROTOCOL,

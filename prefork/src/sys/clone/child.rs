@@ -7,14 +7,14 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use nix::sys::signal::{SigSet, Signal};
 
-use super::exec::{Exec, Image, Stage};
+use super::spec::{ExecSpec, Executable, SpawnStage};
 use crate::sys::fds::FIRST_FD;
 
 /// The data that the child reads and writes.
 ///
 /// All its memory is allocated before the clone.
-pub(super) struct Plan<'a> {
-    image: Image<'a>,
+pub(super) struct ChildPlan<'a> {
+    image: Executable<'a>,
     args: Vec<*const c_char>,
     env: Vec<*const c_char>,
     listen_pid: ListenPid,
@@ -26,19 +26,19 @@ pub(super) struct Plan<'a> {
     mask: libc::sigset_t,
     parent_death: Signal,
     parent: i32,
-    pub(super) failure: Option<(Stage, i32)>,
+    pub(super) failure: Option<(SpawnStage, i32)>,
 }
 
-impl<'a> Plan<'a> {
-    pub(super) fn new(exec: &'a Exec<'_>) -> Self {
+impl<'a> ChildPlan<'a> {
+    pub(super) fn new(exec: &'a ExecSpec<'_>) -> Self {
         let pointers = |strings: &[CString]| -> Vec<*const c_char> {
             strings.iter().map(|string| string.as_ptr()).collect()
         };
         let mut sources: Vec<RawFd> = exec.fds.iter().map(AsRawFd::as_raw_fd).collect();
         let count = RawFd::try_from(sources.len()).unwrap_or(RawFd::MAX);
         sources.push(match exec.image {
-            Image::Held(fd) => fd.as_raw_fd(),
-            Image::Path(_) => exec.stdin.as_raw_fd(),
+            Executable::Open(fd) => fd.as_raw_fd(),
+            Executable::Path(_) => exec.stdin.as_raw_fd(),
         });
         sources.push(exec.stdin.as_raw_fd());
         let mut args = pointers(&exec.args);
@@ -64,18 +64,18 @@ impl<'a> Plan<'a> {
 /// The entry of the child.
 pub(super) extern "C" fn child(plan: *mut c_void) -> c_int {
     // SAFETY: `clone` passed a plan, which no other code uses while the parent is suspended.
-    let plan = unsafe { &mut *plan.cast::<Plan<'_>>() };
+    let plan = unsafe { &mut *plan.cast::<ChildPlan<'_>>() };
     let Err(failure) = become_program(plan);
     plan.failure = Some(failure);
     127
 }
 
-type Step = Result<(), (Stage, i32)>;
+type StageResult = Result<(), (SpawnStage, i32)>;
 
-fn become_program(plan: &mut Plan<'_>) -> Result<std::convert::Infallible, (Stage, i32)> {
+fn become_program(plan: &mut ChildPlan<'_>) -> Result<std::convert::Infallible, (SpawnStage, i32)> {
     reset_handlers();
-    place_fds(plan)?;
-    close_strays(plan)?;
+    move_fds(plan)?;
+    close_other_fds(plan)?;
     arm_parent_death(plan)?;
     // SAFETY: getpid(2) takes no arguments and accesses no memory.
     let pid = unsafe { libc::getpid() };
@@ -89,7 +89,7 @@ fn become_program(plan: &mut Plan<'_>) -> Result<std::convert::Infallible, (Stag
             std::ptr::null_mut(),
         )
     };
-    check(result, Stage::SetMask)?;
+    check(result, SpawnStage::SetMask)?;
     Err(execute(plan))
 }
 
@@ -122,36 +122,36 @@ fn reset_handlers() {
 /// Moves the descriptors to their numbers.
 ///
 /// Sources are first copied above the targets, so that no target overwrites a source.
-fn place_fds(plan: &mut Plan<'_>) -> Step {
+fn move_fds(plan: &mut ChildPlan<'_>) -> StageResult {
     let end = FIRST_FD + plan.count;
     for source in &mut plan.sources {
         if *source < end {
             // SAFETY: fcntl on a number; it fails if the number is not open.
             let moved = unsafe { libc::fcntl(*source, libc::F_DUPFD_CLOEXEC, end) };
-            check(moved, Stage::CopyFds)?;
+            check(moved, SpawnStage::CopyFds)?;
             *source = moved;
         }
     }
     let listed = &plan.sources[..plan.sources.len() - 2];
     for (target, &source) in (FIRST_FD..).zip(listed) {
         // SAFETY: dup2 on two numbers, which differ; the copy is not close-on-exec.
-        check(unsafe { libc::dup2(source, target) }, Stage::PlaceFds)?;
+        check(unsafe { libc::dup2(source, target) }, SpawnStage::MoveFds)?;
     }
     let stdin = plan.sources[plan.sources.len() - 1];
     // SAFETY: as above.
-    check(unsafe { libc::dup2(stdin, 0) }, Stage::PlaceFds)
+    check(unsafe { libc::dup2(stdin, 0) }, SpawnStage::MoveFds)
 }
 
 /// Closes all other descriptors.
 ///
 /// The child has its own copy of the descriptor table, so nothing is closed in the parent. The program
 /// stays open for exec; its descriptor is close-on-exec.
-fn close_strays(plan: &Plan<'_>) -> Step {
+fn close_other_fds(plan: &ChildPlan<'_>) -> StageResult {
     let first = (FIRST_FD + plan.count).cast_unsigned();
     let last = u32::MAX;
     let image = match plan.image {
-        Image::Held(_) => plan.sources[plan.sources.len() - 2].cast_unsigned(),
-        Image::Path(_) => return close_range(first, last),
+        Executable::Open(_) => plan.sources[plan.sources.len() - 2].cast_unsigned(),
+        Executable::Path(_) => return close_range(first, last),
     };
     if image > first {
         close_range(first, image - 1)?;
@@ -159,32 +159,32 @@ fn close_strays(plan: &Plan<'_>) -> Step {
     close_range(image + 1, last)
 }
 
-fn close_range(first: u32, last: u32) -> Step {
+fn close_range(first: u32, last: u32) -> StageResult {
     // SAFETY: three numbers. The descriptors are this process's copies, and it uses none of them.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    check(if result < 0 { -1 } else { 0 }, Stage::CloseStrays)
+    check(if result < 0 { -1 } else { 0 }, SpawnStage::CloseOtherFds)
 }
 
 /// Sets the parent-death signal (`prctl(2)`).
 ///
 /// The kernel sends no signal if the parent has died before this call, so the parent is checked after
 /// it.
-fn arm_parent_death(plan: &Plan<'_>) -> Step {
+fn arm_parent_death(plan: &ChildPlan<'_>) -> StageResult {
     let signal = plan.parent_death as libc::c_ulong;
     // SAFETY: prctl with numbers.
     let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
-    check(result, Stage::ParentDeath)?;
+    check(result, SpawnStage::ParentDeath)?;
     // SAFETY: getppid(2) takes no arguments and accesses no memory.
     if unsafe { libc::getppid() } != plan.parent {
-        return Err((Stage::Parent, libc::ESRCH));
+        return Err((SpawnStage::Parent, libc::ESRCH));
     }
     Ok(())
 }
 
-fn execute(plan: &Plan<'_>) -> (Stage, i32) {
+fn execute(plan: &ChildPlan<'_>) -> (SpawnStage, i32) {
     let (args, env) = (plan.args.as_ptr(), plan.env.as_ptr());
     match plan.image {
-        Image::Held(_) => {
+        Executable::Open(_) => {
             let image = plan.sources[plan.sources.len() - 2];
             // SAFETY: both lists end with null, and the parent keeps their strings alive.
             unsafe {
@@ -198,15 +198,15 @@ fn execute(plan: &Plan<'_>) -> (Stage, i32) {
                 )
             };
         }
-        Image::Path(path) => {
+        Executable::Path(path) => {
             // SAFETY: as above.
             unsafe { libc::execve(path.as_ptr(), args, env) };
         }
     }
-    (Stage::Exec, errno())
+    (SpawnStage::Exec, errno())
 }
 
-fn check(result: c_int, stage: Stage) -> Step {
+fn check(result: c_int, stage: SpawnStage) -> StageResult {
     if result < 0 {
         return Err((stage, errno()));
     }

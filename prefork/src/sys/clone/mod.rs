@@ -18,8 +18,8 @@
 //! reset its handlers. It returns errors through the shared memory.
 
 mod child;
-mod exec;
+mod spec;
 mod stack;
 
-pub(crate) use exec::{Exec, Image, Spawned, Stage, spawn};
+pub(crate) use spec::{ExecSpec, Executable, SpawnStage, Spawned, spawn};
 pub(crate) use stack::Stack;

@@ -16,7 +16,7 @@ use nix::sys::stat::fstat;
 use nix::sys::uio::pread;
 
 /// The largest file that is written or read, in bytes.
-pub(crate) const MOST_BYTES: usize = 4 << 20;
+pub(crate) const MAX_BYTES: usize = 4 << 20;
 
 /// With these seals, neither the bytes nor their number nor the seals can change.
 const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
@@ -29,10 +29,10 @@ const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
 /// The name is only shown, in `/proc/<pid>/fd`.
 ///
 /// # Errors
-/// More bytes than [`MOST_BYTES`], or than this process may write; no descriptors or no memory left.
+/// More bytes than [`MAX_BYTES`], or than this process may write; no descriptors or no memory left.
 pub(crate) fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
-    if bytes.len() > MOST_BYTES {
-        return Err(wrong(format!("{} bytes are too many", bytes.len())));
+    if bytes.len() > MAX_BYTES {
+        return Err(invalid(format!("{} bytes are too many", bytes.len())));
     }
     check_limit(bytes.len())?;
     let mut file = File::from(create(name)?);
@@ -46,14 +46,16 @@ pub(crate) fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
 /// All children share the offset of the file, so this neither uses nor moves it.
 ///
 /// # Errors
-/// Another kind of descriptor, a file without all seals, or more bytes than [`MOST_BYTES`].
+/// Another kind of descriptor, a file without all seals, or more bytes than [`MAX_BYTES`].
 pub(crate) fn read(fd: impl AsFd) -> io::Result<Vec<u8>> {
     let fd = fd.as_fd();
     check_seals(fd)?;
     // A size is never negative, and a size that does not fit is too large anyway.
     let size = usize::try_from(fstat(fd)?.st_size).unwrap_or(usize::MAX);
-    if size > MOST_BYTES {
-        return Err(wrong(format!("a memory file of {size} bytes is too large")));
+    if size > MAX_BYTES {
+        return Err(invalid(format!(
+            "a memory file of {size} bytes is too large"
+        )));
     }
     let mut bytes = vec![0; size];
     let mut filled = 0;
@@ -99,17 +101,17 @@ fn check_limit(size: usize) -> io::Result<()> {
 fn check_seals(fd: BorrowedFd<'_>) -> io::Result<()> {
     let bits = match fcntl(fd, FcntlArg::F_GET_SEALS) {
         // For a file that does not support seals (`F_GET_SEALS` in fcntl(2)).
-        Err(Errno::EINVAL) => return Err(wrong("not a memory file")),
+        Err(Errno::EINVAL) => return Err(invalid("not a memory file")),
         bits => bits?,
     };
     if SealFlag::from_bits_truncate(bits).contains(SEALS) {
         Ok(())
     } else {
-        Err(wrong("a memory file that is not sealed"))
+        Err(invalid("a memory file that is not sealed"))
     }
 }
 
-fn wrong(reason: impl Into<String>) -> io::Error {
+fn invalid(reason: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.into())
 }
 
@@ -194,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_too_large_is_neither_created_nor_read() {
-        assert!(sealed("prefork test", &vec![0; MOST_BYTES + 1]).is_err());
+        assert!(sealed("prefork test", &vec![0; MAX_BYTES + 1]).is_err());
         let file = File::from(create("prefork test").expect("a memory file"));
         // A sparse file takes no memory; a read of it would.
         file.set_len(1 << 40).expect("a length");

@@ -8,14 +8,14 @@ use nix::sys::socket::MsgFlags;
 /// The flag for a send without SIGPIPE.
 ///
 /// If the peer has closed its end, the send only returns an error.
-pub(crate) const QUIET: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_NOSIGNAL);
+pub(crate) const NOSIGNAL: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_NOSIGNAL);
 
 /// Creates both ends, close-on-exec and non-blocking.
 ///
 /// # Errors
 /// `EMFILE`, `ENFILE`, `ENOMEM`.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

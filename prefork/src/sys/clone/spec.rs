@@ -6,16 +6,16 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
-use super::child::{Plan, child};
+use super::child::{ChildPlan, child};
 use super::stack::Stack;
 use crate::sys::pidfd::Pidfd;
 use crate::sys::signals::change_mask;
 
 /// The program to run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Image<'a> {
+pub(crate) enum Executable<'a> {
     /// The file of this descriptor, even if its path names another file now.
-    Held(BorrowedFd<'a>),
+    Open(BorrowedFd<'a>),
     /// The file at this path.
     ///
     /// Scripts need a path, because an interpreter opens them by path.
@@ -24,8 +24,8 @@ pub(crate) enum Image<'a> {
 
 /// The specification of one start.
 #[derive(Debug)]
-pub(crate) struct Exec<'a> {
-    pub(crate) image: Image<'a>,
+pub(crate) struct ExecSpec<'a> {
+    pub(crate) image: Executable<'a>,
     pub(crate) args: Vec<CString>,
     /// `NAME=value`, without `LISTEN_PID`.
     pub(crate) env: Vec<CString>,
@@ -43,15 +43,15 @@ pub(crate) struct Exec<'a> {
 /// The stage in which a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Stage {
+pub(crate) enum SpawnStage {
     /// The process could not be created.
     Clone,
     /// A descriptor could not be copied above the target numbers.
     CopyFds,
     /// A descriptor could not be moved to its number.
-    PlaceFds,
+    MoveFds,
     /// The other descriptors could not be closed.
-    CloseStrays,
+    CloseOtherFds,
     /// The parent-death signal could not be set.
     ParentDeath,
     /// The parent ended before the parent-death signal was set.
@@ -64,14 +64,14 @@ pub(crate) enum Stage {
     Exec,
 }
 
-impl Stage {
+impl SpawnStage {
     /// The name of the system call, for messages.
     pub(crate) fn call(self) -> &'static str {
         match self {
             Self::Clone => "clone",
             Self::CopyFds => "fcntl(F_DUPFD_CLOEXEC)",
-            Self::PlaceFds => "dup2",
-            Self::CloseStrays => "close_range",
+            Self::MoveFds => "dup2",
+            Self::CloseOtherFds => "close_range",
             Self::ParentDeath => "prctl(PR_SET_PDEATHSIG)",
             Self::Parent => "getppid",
             Self::SetMask | Self::RestoreMask => "rt_sigprocmask",
@@ -82,8 +82,8 @@ impl Stage {
 
 /// A failed start.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) stage: Stage,
+pub(crate) struct SpawnFailure {
+    pub(crate) stage: SpawnStage,
     pub(crate) source: io::Error,
 }
 
@@ -98,21 +98,21 @@ pub(crate) struct Spawned {
 ///
 /// # Errors
 /// The stage that failed. The child does not exist any more.
-pub(crate) fn spawn(stack: &mut Stack, exec: &Exec<'_>) -> Result<Spawned, Failure> {
-    let fail = |stage| move |source| Failure { stage, source };
-    let mut plan = Plan::new(exec);
+pub(crate) fn spawn(stack: &mut Stack, exec: &ExecSpec<'_>) -> Result<Spawned, SpawnFailure> {
+    let fail = |stage| move |source| SpawnFailure { stage, source };
+    let mut plan = ChildPlan::new(exec);
     // Until the child has reset its handlers, none may run in it: it would run in this memory.
     let before =
-        change_mask(SigmaskHow::SIG_BLOCK, &SigSet::all()).map_err(fail(Stage::SetMask))?;
+        change_mask(SigmaskHow::SIG_BLOCK, &SigSet::all()).map_err(fail(SpawnStage::SetMask))?;
     let cloned = clone(stack, &mut plan);
     let restored = change_mask(SigmaskHow::SIG_SETMASK, &before);
     if let Err(error) = restored {
         if let Ok((_, pidfd)) = &cloned {
             end(pidfd);
         }
-        return Err(fail(Stage::RestoreMask)(error));
+        return Err(fail(SpawnStage::RestoreMask)(error));
     }
-    let (pid, pidfd) = cloned.map_err(fail(Stage::Clone))?;
+    let (pid, pidfd) = cloned.map_err(fail(SpawnStage::Clone))?;
     match plan.failure {
         None => Ok(Spawned { pid, pidfd }),
         Some((stage, errno)) => {
@@ -130,7 +130,7 @@ fn end(pidfd: &Pidfd) {
     let _ = pidfd.wait();
 }
 
-fn clone(stack: &mut Stack, plan: &mut Plan<'_>) -> io::Result<(i32, Pidfd)> {
+fn clone(stack: &mut Stack, plan: &mut ChildPlan<'_>) -> io::Result<(i32, Pidfd)> {
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     let mut pidfd: c_int = -1;
     // SAFETY: the stack is not in use, and the plan outlives the child: this thread is suspended until

@@ -6,18 +6,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use self::pair::Pair;
+use self::pair::WakerPair;
 
-/// A descriptor that is readable from the first `ring` until `silence`.
+/// A descriptor that is readable from the first `wake` until `clear`.
 #[derive(Debug)]
-pub(crate) enum Bell {
+pub(crate) enum Waker {
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     EventFd(EventFd),
     /// If the system has no eventfd(2), or a seccomp filter rejects it.
-    Pair(Pair),
+    Pair(WakerPair),
 }
 
-impl Bell {
+impl Waker {
     /// Creates a waker that is not readable.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Bell {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         match EventFd::from_value_and_flags(0, flags) {
             Ok(event) => Ok(Self::EventFd(event)),
-            Err(Errno::EPERM | Errno::ENOSYS | Errno::EACCES) => Ok(Self::Pair(Pair::new()?)),
+            Err(Errno::EPERM | Errno::ENOSYS | Errno::EACCES) => Ok(Self::Pair(WakerPair::new()?)),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -40,7 +40,7 @@ impl Bell {
     /// No descriptors left.
     #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self::Pair(Pair::new()?))
+        Ok(Self::Pair(WakerPair::new()?))
     }
 
     /// Makes the descriptor readable. Never blocks.
@@ -48,13 +48,13 @@ impl Bell {
     /// It only calls `write(2)`, so a signal handler may call it. It repeats a failed write, because the
     /// signal would otherwise wait for the next event. `EAGAIN` means that the descriptor is readable
     /// already.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
             let written = match self {
                 #[cfg(all(target_os = "linux", not(prefork_portable)))]
                 Self::EventFd(event) => event.write(1).map(drop).map_err(io::Error::from),
-                Self::Pair(pair) => pair.ring(),
+                Self::Pair(pair) => pair.wake(),
             };
             match written {
                 Ok(()) => return,
@@ -65,16 +65,16 @@ impl Bell {
     }
 
     /// Makes the descriptor unreadable. Never blocks.
-    pub(crate) fn silence(&self) {
+    pub(crate) fn clear(&self) {
         match self {
             #[cfg(all(target_os = "linux", not(prefork_portable)))]
             Self::EventFd(event) => drop(event.read()),
-            Self::Pair(pair) => pair.silence(),
+            Self::Pair(pair) => pair.clear(),
         }
     }
 }
 
-impl AsFd for Bell {
+impl AsFd for Waker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -91,12 +91,12 @@ mod pair {
     use std::os::unix::net::UnixStream;
 
     #[derive(Debug)]
-    pub(crate) struct Pair {
+    pub(crate) struct WakerPair {
         reader: UnixStream,
         writer: UnixStream,
     }
 
-    impl Pair {
+    impl WakerPair {
         pub(super) fn new() -> io::Result<Self> {
             let (reader, writer) = UnixStream::pair()?;
             reader.set_nonblocking(true)?;
@@ -106,11 +106,11 @@ mod pair {
 
         /// # Errors
         /// `WouldBlock` if the socket is full, which means that it is readable already.
-        pub(super) fn ring(&self) -> io::Result<()> {
+        pub(super) fn wake(&self) -> io::Result<()> {
             (&self.writer).write(&[0]).map(drop)
         }
 
-        pub(super) fn silence(&self) {
+        pub(super) fn clear(&self) {
             let mut bytes = [0; 64];
             while (&self.reader)
                 .read(&mut bytes)
@@ -119,7 +119,7 @@ mod pair {
         }
     }
 
-    impl AsFd for Pair {
+    impl AsFd for WakerPair {
         fn as_fd(&self) -> BorrowedFd<'_> {
             self.reader.as_fd()
         }
@@ -134,18 +134,18 @@ mod tests {
 
     #[test]
     fn it_is_readable_from_wake_to_clear() {
-        is_readable_from_wake_to_clear(&Bell::new().expect("descriptors"));
-        is_readable_from_wake_to_clear(&Bell::Pair(Pair::new().expect("descriptors")));
+        is_readable_from_wake_to_clear(&Waker::new().expect("descriptors"));
+        is_readable_from_wake_to_clear(&Waker::Pair(WakerPair::new().expect("descriptors")));
     }
 
-    fn is_readable_from_wake_to_clear(waker: &Bell) {
+    fn is_readable_from_wake_to_clear(waker: &Waker) {
         let is_readable = || readable(&[waker.as_fd().as_raw_fd()]) == 1;
-        waker.silence();
+        waker.clear();
         assert!(!is_readable());
-        waker.ring();
-        waker.ring();
+        waker.wake();
+        waker.wake();
         assert!(is_readable());
-        waker.silence();
+        waker.clear();
         assert!(!is_readable());
     }
 }
