@@ -5,7 +5,7 @@ use quote::quote;
 
 use crate::errors::Errors;
 use crate::item::Item;
-use crate::{args, beside, check, expand, listeners, signature};
+use crate::{args, check, conflicts, expand, listeners, signature};
 
 /// Expands the attribute for any arguments and any item.
 ///
@@ -25,10 +25,10 @@ pub(crate) fn main_tokens(arguments: TokenStream, item: &TokenStream) -> TokenSt
         }
     };
     signature::check(&function, &config, &mut errors);
-    beside::check(&function, &config, &mut errors);
+    conflicts::check(&function, &config, &mut errors);
     listeners::check(&function, &config, &mut errors);
     if !errors.is_empty() {
-        return expand::harmless(&function, errors);
+        return expand::fallback(&function, errors);
     }
     expand::expand(&config, &function)
 }

@@ -17,7 +17,7 @@ const EXPANSION: [&str; 2] = ["crate", "runtime"];
 
 /// The arguments of the attribute.
 #[derive(Default)]
-pub(crate) struct Config {
+pub(crate) struct Arguments {
     /// The options, in the order of the source.
     pub(crate) options: Vec<Setting>,
     /// The path of the crate, if it is not `::prefork`.
@@ -33,15 +33,15 @@ pub(crate) struct Setting {
 }
 
 /// Sorts the arguments and reports all their errors.
-pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Config {
-    let mut config = Config::default();
+pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Arguments {
+    let mut config = Arguments::default();
     let mut seen: Vec<Ident> = Vec::new();
     for Pair { key, value } in pairs {
         // `r#workers` is the same identifier as `workers`.
         let key = key.unraw();
         let name = key.to_string();
         if let Some(first) = seen.iter().find(|first| **first == key) {
-            errors.at(&key, twice(&name, first));
+            errors.at(&key, duplicate(&name, first));
             continue;
         }
         seen.push(key.clone());
@@ -88,7 +88,7 @@ fn check_addresses(options: &[Setting], errors: &mut Errors) {
     value::check_overlaps(listen, networks, errors);
 }
 
-fn twice(name: &str, first: &Ident) -> String {
+fn duplicate(name: &str, first: &Ident) -> String {
     let start = first.span().start();
     format!(
         "`{name}` is set twice, first at {}:{}",
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::args;
 
-    fn read(text: &str) -> (Config, String) {
+    fn read(text: &str) -> (Arguments, String) {
         let mut errors = Errors::default();
         let pairs = args::parse(text.parse().expect("balanced tokens"), &mut errors);
         (check(pairs, &mut errors), errors.into_tokens().to_string())

@@ -41,16 +41,16 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, Pat, PatType, ReturnType, Signature, Type};
 
-use crate::check::{Config, Setting};
+use crate::check::{Arguments, Setting};
 use crate::errors::Errors;
 use crate::item::Item;
-use crate::signature::is_hopeless;
+use crate::signature::is_uncallable;
 
 /// The name of the function that calls the function of the user.
 pub(crate) const CALL: &str = "__prefork_call";
 
 /// The whole expansion, for arguments and a function without errors.
-pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
+pub(crate) fn expand(config: &Arguments, item: &Item) -> TokenStream {
     let signature = &item.signature;
     let krate = crate_path(config);
     let (user, call) = (user(item), call(signature));
@@ -58,7 +58,7 @@ pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
     let wants = arguments(signature).map(want);
     let entry = entry(config, item);
     // With this span, rustc reports a return type that does not implement `Termination`.
-    let run = quote_spanned! {place_of_result(signature)=>
+    let run = quote_spanned! {span_of_result(signature)=>
         __prefork_runtime::run(|__prefork| { #(#options)* }, [#(#wants),*], #entry)
     };
     let run = with_tokio(config, item, run);
@@ -77,8 +77,8 @@ pub(crate) fn expand(config: &Config, item: &Item) -> TokenStream {
 ///
 /// It contains the function of the user, for editors, and a `main`, so that rustc does not report a
 /// missing `main` too.
-pub(crate) fn harmless(item: &Item, errors: Errors) -> TokenStream {
-    let user = (!is_hopeless(&item.signature)).then(|| user(item));
+pub(crate) fn fallback(item: &Item, errors: Errors) -> TokenStream {
+    let user = (!is_uncallable(&item.signature)).then(|| user(item));
     let function = outside(item, &quote!(#user ::std::process::ExitCode::FAILURE));
     let errors = errors.into_tokens();
     quote!(#function #errors)
@@ -113,7 +113,7 @@ fn outside(item: &Item, body: &TokenStream) -> TokenStream {
 }
 
 /// The path of the crate, with the span of the key `crate` if it is set.
-fn crate_path(config: &Config) -> TokenStream {
+fn crate_path(config: &Arguments) -> TokenStream {
     config
         .krate
         .as_ref()
@@ -165,7 +165,7 @@ fn call_name() -> Ident {
 }
 
 /// The function that the runtime calls in a worker.
-fn entry(config: &Config, item: &Item) -> TokenStream {
+fn entry(config: &Arguments, item: &Item) -> TokenStream {
     let Item {
         foreign, signature, ..
     } = item;
@@ -174,10 +174,10 @@ fn entry(config: &Config, item: &Item) -> TokenStream {
     } = signature;
     let call = call_name();
     if foreign.is_empty() {
-        return started(config, &call.to_token_stream());
+        return with_runtime(config, &call.to_token_stream());
     }
     let (output, wait) = (output(signature), wait(signature));
-    let started = started(config, &ident.to_token_stream());
+    let started = with_runtime(config, &ident.to_token_stream());
     quote! {{
         #(#foreign)*
         #asyncness fn #ident() #output { #call() #wait }
@@ -186,7 +186,7 @@ fn entry(config: &Config, item: &Item) -> TokenStream {
 }
 
 /// A function as the runtime calls it, inside the function of the key `runtime`.
-fn started(config: &Config, function: &TokenStream) -> TokenStream {
+fn with_runtime(config: &Arguments, function: &TokenStream) -> TokenStream {
     let Some(runtime) = &config.runtime else {
         return function.clone();
     };
@@ -203,7 +203,7 @@ fn started(config: &Config, function: &TokenStream) -> TokenStream {
 /// One option, as a call of the setter, which gives hover, completion and type errors.
 ///
 /// Name and parentheses have spans of the user: the setter takes its `Location` from them.
-fn setting(config: &Config, Setting { name, value }: &Setting) -> TokenStream {
+fn setting(config: &Arguments, Setting { name, value }: &Setting) -> TokenStream {
     let mut arguments = Group::new(Delimiter::Parenthesis, value.to_token_stream());
     arguments.set_span(name.span());
     let call = quote!(__prefork.#name #arguments;);
@@ -230,7 +230,7 @@ fn want(argument: &PatType) -> TokenStream {
 ///
 /// Other runtimes are those of an attribute or of the key `runtime`. Without feature `tokio`, the macro
 /// is an error that names the feature, instead of the call.
-fn with_tokio(config: &Config, item: &Item, run: TokenStream) -> TokenStream {
+fn with_tokio(config: &Arguments, item: &Item, run: TokenStream) -> TokenStream {
     let Some(asyncness) = &item.signature.asyncness else {
         return run;
     };
@@ -306,7 +306,7 @@ fn output(signature: &Signature) -> TokenStream {
     }
 }
 
-fn place_of_result(signature: &Signature) -> Span {
+fn span_of_result(signature: &Signature) -> Span {
     generated_at(match &signature.output {
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => signature.ident.span(),

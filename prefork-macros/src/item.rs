@@ -42,7 +42,7 @@ impl Parse for Item {
             signature,
             body,
         };
-        for attribute in attributes.into_iter().flat_map(apart) {
+        for attribute in attributes.into_iter().flat_map(split_cfg_attr) {
             item.sort(attribute);
         }
         Ok(item)
@@ -55,7 +55,7 @@ impl Item {
     }
 
     fn sort(&mut self, attribute: Attribute) {
-        match first_word(&attribute.meta).as_deref() {
+        match root_ident(&attribute.meta).as_deref() {
             Some(
                 "allow" | "expect" | "warn" | "deny" | "forbid" | "doc" | "cfg" | "cfg_attr"
                 | "deprecated" | "must_use",
@@ -79,7 +79,7 @@ impl Item {
 ///
 /// The compiler evaluates the condition only after this attribute, and each of `a` and `b` may belong to
 /// another function of the expansion.
-fn apart(attribute: Attribute) -> Vec<Attribute> {
+fn split_cfg_attr(attribute: Attribute) -> Vec<Attribute> {
     let Some((condition, attributes)) = conditional(&attribute.meta) else {
         return vec![attribute];
     };
@@ -114,12 +114,12 @@ fn conditional(meta: &Meta) -> Option<(TokenStream, Vec<TokenStream>)> {
 }
 
 /// The first identifier in the path of an attribute, also inside a `cfg_attr`.
-fn first_word(meta: &Meta) -> Option<String> {
+fn root_ident(meta: &Meta) -> Option<String> {
     if let Some((_, attributes)) = conditional(meta) {
         let inner = attributes.into_iter().next()?;
         // If it is not an attribute, rustc reports it when the condition is true.
         return syn::parse2(inner)
-            .map_or_else(|_| Some("cfg_attr".to_owned()), |inner| first_word(&inner));
+            .map_or_else(|_| Some("cfg_attr".to_owned()), |inner| root_ident(&inner));
     }
     let first = meta.path().segments.first()?;
     Some(first.ident.to_string())

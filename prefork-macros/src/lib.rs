@@ -13,8 +13,8 @@
 
 mod args;
 mod attribute;
-mod beside;
 mod check;
+mod conflicts;
 mod debug;
 mod errors;
 mod expand;

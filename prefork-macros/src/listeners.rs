@@ -5,18 +5,18 @@
 //! expression in `listen` or a `configure` function can set any names, so there is no check with them.
 //! Types are recognized by their names only; any other type may take listeners itself.
 
-use prefork_options::fit::{self, Misfit, Of, Takes, Wanted};
+use prefork_options::fit::{self, ArgumentName, ArgumentTakes, AssignError, Of};
 use prefork_options::{Address, list};
 use syn::{Expr, FnArg, GenericArgument, PatType, PathArguments, Type};
 
-use crate::check::Config;
+use crate::check::Arguments;
 use crate::errors::Errors;
 use crate::expand::{argument_name, arguments};
 use crate::item::Item;
 use crate::value::{bare, known_addresses};
 
 /// Reports the first argument or listener that is left.
-pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
+pub(crate) fn check(item: &Item, config: &Arguments, errors: &mut Errors) {
     let has_receiver = |input: &FnArg| matches!(input, FnArg::Receiver(_));
     if item.signature.inputs.iter().any(has_receiver) {
         return;
@@ -30,14 +30,14 @@ pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
         .map(|one| argument_name(&one.pat))
         .collect();
     let wanted = names.iter().zip(&arguments);
-    let wanted: Vec<Wanted<'_>> = wanted
-        .map(|(name, argument)| Wanted {
+    let wanted: Vec<ArgumentName<'_>> = wanted
+        .map(|(name, argument)| ArgumentName {
             name,
             takes: takes_of(argument),
         })
         .collect();
     let known: Vec<&str> = listeners.iter().map(|(_, name)| name.as_str()).collect();
-    if let Err(Misfit { of, reason }) = fit::assign(&wanted, &known) {
+    if let Err(AssignError { of, reason }) = fit::assign(&wanted, &known) {
         let all = known.join("', '");
         let text = format!(
             "the arguments of `{}` do not fit the listeners: {reason}; `listen` has '{all}'",
@@ -53,7 +53,7 @@ pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
 /// The listeners, each with its expression and its name.
 ///
 /// `None` if the source does not contain all of them, or `configure` can change them.
-fn listeners(config: &Config) -> Option<Vec<(&Expr, String)>> {
+fn listeners(config: &Arguments) -> Option<Vec<(&Expr, String)>> {
     let value = |name| {
         let mut options = config.options.iter();
         options.find(|option| option.name == name)
@@ -81,33 +81,35 @@ fn listeners(config: &Config) -> Option<Vec<(&Expr, String)>> {
 /// What an argument takes.
 ///
 /// `Later` if that is unknown: such an argument never lacks a listener, and may take any that is left.
-fn takes_of(argument: &PatType) -> Takes {
+fn takes_of(argument: &PatType) -> ArgumentTakes {
     // With a condition, the argument may be absent.
     let has_condition = |name| argument.attrs.iter().any(|one| one.path().is_ident(name));
     if has_condition("cfg") || has_condition("cfg_attr") {
-        return Takes::Later;
+        return ArgumentTakes::Later;
     }
     takes(&argument.ty)
 }
 
-fn takes(ty: &Type) -> Takes {
+fn takes(ty: &Type) -> ArgumentTakes {
     let path = match ty {
         Type::Path(path) if path.qself.is_none() => &path.path,
         Type::Paren(inner) => return takes(&inner.elem),
         Type::Group(inner) => return takes(&inner.elem),
-        _ => return Takes::Later,
+        _ => return ArgumentTakes::Later,
     };
     let Some(last) = path.segments.last() else {
-        return Takes::Later;
+        return ArgumentTakes::Later;
     };
     match (last.ident.to_string().as_str(), &last.arguments) {
-        ("Listener" | "TlsListener" | "TcpListener", PathArguments::None) => Takes::Listener,
-        ("Ready", PathArguments::None) => Takes::Nothing,
+        ("Listener" | "TlsListener" | "TcpListener", PathArguments::None) => {
+            ArgumentTakes::Listener
+        }
+        ("Ready", PathArguments::None) => ArgumentTakes::Nothing,
         ("Result", PathArguments::AngleBracketed(arguments)) => match arguments.args.first() {
             Some(GenericArgument::Type(inner)) => takes(inner),
-            _ => Takes::Later,
+            _ => ArgumentTakes::Later,
         },
-        _ => Takes::Later,
+        _ => ArgumentTakes::Later,
     }
 }
 

@@ -7,13 +7,13 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{FnArg, ReturnType, Safety, Signature, Type};
 
-use crate::beside::is_launch;
-use crate::check::Config;
+use crate::check::Arguments;
+use crate::conflicts::is_launch;
 use crate::errors::Errors;
 use crate::item::Item;
 
 /// Reports all reasons why a worker cannot run this function.
-pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
+pub(crate) fn check(item: &Item, config: &Arguments, errors: &mut Errors) {
     let signature = &item.signature;
     check_qualifiers(signature, errors);
     check_generics(signature, errors);
@@ -37,7 +37,7 @@ pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
 }
 
 /// Whether rustc would reject this function in the expansion too.
-pub(crate) fn is_hopeless(signature: &Signature) -> bool {
+pub(crate) fn is_uncallable(signature: &Signature) -> bool {
     signature.receiver().is_some() || signature.variadic.is_some() || inferred(signature).is_some()
 }
 
@@ -129,7 +129,7 @@ fn has_impl(ty: TokenStream) -> bool {
 mod tests {
     use super::*;
 
-    fn verdict(text: &str, config: &Config) -> String {
+    fn verdict(text: &str, config: &Arguments) -> String {
         let item = syn::parse_str(text).expect("a function");
         let mut errors = Errors::default();
         check(&item, config, &mut errors);
@@ -143,7 +143,7 @@ mod tests {
             "pub(crate) async fn serve(_: A, mut b: B, (c, d): (C, D)) -> impl Termination {}",
             "#[tokio::main] #[other::main] #[main] async fn main(a: implement) -> ! {}",
         ] {
-            assert_eq!(verdict(text, &Config::default()), "", "{text}");
+            assert_eq!(verdict(text, &Arguments::default()), "", "{text}");
         }
     }
 
@@ -168,7 +168,7 @@ mod tests {
             ("fn main(a: u8, ...) {}", "must not be variadic"),
             ("fn main() -> _ {}", "must not return `_`"),
         ] {
-            let errors = verdict(text, &Config::default());
+            let errors = verdict(text, &Arguments::default());
             assert!(errors.contains(message), "{text}: {errors}");
             assert_eq!(errors.matches("compile_error").count(), 1, "{errors}");
         }
@@ -176,9 +176,9 @@ mod tests {
 
     #[test]
     fn a_runtime_needs_an_async_function() {
-        let config = Config {
+        let config = Arguments {
             runtime: syn::parse_str("smol::block_on").ok(),
-            ..Config::default()
+            ..Arguments::default()
         };
 
         assert!(verdict("fn main() {}", &config).contains("this function is not async"));

@@ -131,7 +131,7 @@ fn check_addresses<'a>(
     if known.len() == elements.len()
         && let Err(clash) = list::name(known)
     {
-        errors.at(spans[clash.place], clash.error);
+        errors.at(spans[clash.index], clash.error);
     }
 }
 
@@ -150,10 +150,10 @@ pub(crate) fn check_overlaps(listen: &Expr, networks: &[Option<Network>], errors
         .map(|&network| list::overlaps(&known, network));
     let mut clashes = found.next().unwrap_or_default();
     for others in found {
-        clashes.retain(|clash| others.iter().any(|other| other.place == clash.place));
+        clashes.retain(|clash| others.iter().any(|other| other.index == clash.index));
     }
     for clash in clashes {
-        errors.at(spans[clash.place], clash.error);
+        errors.at(spans[clash.index], clash.error);
     }
 }
 

@@ -47,7 +47,7 @@ const TLS: &str = "tls://";
 ///
 /// Any text that is not `[name=][tls://]host:port`; each mistake has its own message.
 pub fn parse(text: &str) -> Result<Address, ParseError> {
-    refuse_other_worlds(text)?;
+    reject_urls_and_paths(text)?;
     let (name, rest) = match text.split_once('=') {
         Some((name, rest)) => (Some(parse_name(text, name)?), rest),
         None => (None, text),
@@ -56,11 +56,11 @@ pub fn parse(text: &str) -> Result<Address, ParseError> {
         Some(rest) => (true, rest),
         None => (false, rest),
     };
-    let (host, port) = split(text, rest)?;
+    let (host, port) = split_port(text, rest)?;
     let address = Address {
         name,
         is_tls,
-        host: host::parse(host).map_err(|reason| refuse(text, &reason))?,
+        host: host::parse(host).map_err(|reason| reject(text, &reason))?,
         port: port.map(|port| parse_port(text, port)).transpose()?,
     };
     if host::lacks_zone(&address.host) {
@@ -71,7 +71,7 @@ pub fn parse(text: &str) -> Result<Address, ParseError> {
             port: address.port,
         };
         let reason = format!("is a link-local address without a zone, expected {with_zone}");
-        return Err(refuse(text, &reason));
+        return Err(reject(text, &reason));
     }
     Ok(address)
 }
@@ -85,13 +85,13 @@ pub fn port(text: &str) -> Result<u16, ParseError> {
     let number = digits(text).map(u16::try_from);
     number
         .and_then(Result::ok)
-        .ok_or_else(|| refuse(text, &format!("is not a port, {PORTS}")))
+        .ok_or_else(|| reject(text, &format!("is not a port, {PORTS}")))
 }
 
 /// Splits `host:port` into the host and the port, if it has one.
-fn split<'a>(text: &str, address: &'a str) -> Result<(&'a str, Option<&'a str>), ParseError> {
+fn split_port<'a>(text: &str, address: &'a str) -> Result<(&'a str, Option<&'a str>), ParseError> {
     if address.is_empty() {
-        return Err(refuse(text, &format!("has no host and port, {EXPECTED}")));
+        return Err(reject(text, &format!("has no host and port, {EXPECTED}")));
     }
     if address == ":" {
         return Ok(("", None));
@@ -107,23 +107,23 @@ fn split<'a>(text: &str, address: &'a str) -> Result<(&'a str, Option<&'a str>),
                 "is only a port, expected '{}:{address}'",
                 &text[..text.len() - address.len()]
             );
-            Err(refuse(text, &reason))
+            Err(reject(text, &reason))
         }
         None => Ok((address, None)),
     }
 }
 
 /// Rejects URLs, paths, lists and other texts that are not meant as `host:port`.
-fn refuse_other_worlds(text: &str) -> Result<(), ParseError> {
+fn reject_urls_and_paths(text: &str) -> Result<(), ParseError> {
     if text.is_empty() {
         return Err(ParseError::new(format!("the address is empty, {EXPECTED}")));
     }
     if text.contains(char::is_whitespace) {
-        return Err(refuse(text, &format!("contains white space, {EXPECTED}")));
+        return Err(reject(text, &format!("contains white space, {EXPECTED}")));
     }
     if text.contains(',') {
         let reason = format!("contains a comma, {EXPECTED} for each listener");
-        return Err(refuse(text, &reason));
+        return Err(reject(text, &reason));
     }
     let address = text.split_once('=').map_or(text, |(_, address)| address);
     match address.split_once("://") {
@@ -134,11 +134,11 @@ fn refuse_other_worlds(text: &str) -> Result<(), ParseError> {
                 _ => EXPECTED.to_owned(),
             };
             let scheme = quote(&format!("{scheme}://"));
-            return Err(refuse(text, &format!("is a URL, remove {scheme}; {help}")));
+            return Err(reject(text, &format!("is a URL, remove {scheme}; {help}")));
         }
     }
     if address.starts_with(['/', '.', '@']) || address.starts_with("unix:") {
-        return Err(refuse(text, &format!("is a path, {EXPECTED}")));
+        return Err(reject(text, &format!("is a path, {EXPECTED}")));
     }
     Ok(())
 }
@@ -146,20 +146,20 @@ fn refuse_other_worlds(text: &str) -> Result<(), ParseError> {
 fn parse_name(text: &str, name: &str) -> Result<String, ParseError> {
     let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
     if name.is_empty() {
-        return Err(refuse(
+        return Err(reject(
             text,
             "has no name before '=', expected a name or no '='",
         ));
     }
     if !name.bytes().all(is_allowed) {
         let name = quote(name);
-        return Err(refuse(
+        return Err(reject(
             text,
             &format!("has the name {name}, expected only 'a' to 'z', '0' to '9' and '_'"),
         ));
     }
     if name.len() > MAX_NAME {
-        return Err(refuse(
+        return Err(reject(
             text,
             &format!("has a name of more than {MAX_NAME} characters"),
         ));
@@ -170,20 +170,20 @@ fn parse_name(text: &str, name: &str) -> Result<String, ParseError> {
 fn parse_port(text: &str, port: &str) -> Result<u16, ParseError> {
     if port.is_empty() {
         let reason = format!("has no port after ':', {PORTS}, or no ':' to use the variable PORT");
-        return Err(refuse(text, &reason));
+        return Err(reject(text, &reason));
     }
     let Some(number) = digits(port) else {
-        return Err(refuse(
+        return Err(reject(
             text,
             &format!("has the port {}, {PORTS}", quote(port)),
         ));
     };
     number
         .try_into()
-        .map_err(|_| refuse(text, &format!("has a port over 65535, {PORTS}")))
+        .map_err(|_| reject(text, &format!("has a port over 65535, {PORTS}")))
 }
 
-fn refuse(text: &str, reason: &str) -> ParseError {
+fn reject(text: &str, reason: &str) -> ParseError {
     ParseError::new(format!("{} {reason}", quote(text)))
 }
 

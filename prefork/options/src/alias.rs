@@ -393,7 +393,7 @@ mod tests {
             ("header_timeout", "limit connections and requests"),
             ("tls_port", "mark the address"),
         ] {
-            let Some(Hint::Instead(found)) = hint(word, names()) else {
+            let Some(Hint::Explain(found)) = hint(word, names()) else {
                 panic!("{word}: {:?}", hint(word, names()));
             };
             assert!(found.starts_with(text), "{word}: {found}");

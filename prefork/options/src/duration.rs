@@ -27,7 +27,7 @@ const UNITS: [Unit; 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 
 /// Any other text, or a duration longer than [`MAX_DURATION`].
 pub fn parse(text: &str) -> Result<Duration, ParseError> {
     if text.is_empty() {
-        return Err(refuse(text, "is empty"));
+        return Err(reject(text, "is empty"));
     }
     let mut rest = text;
     let mut allowed = &UNITS[..];
@@ -101,11 +101,11 @@ fn split_where(text: &str, is_end: impl Fn(char) -> bool) -> (&str, &str) {
 
 fn count_of(text: &str, number: &str, unit: &str) -> Result<u64, ParseError> {
     if number.is_empty() {
-        return Err(refuse(text, "does not start with a number"));
+        return Err(reject(text, "does not start with a number"));
     }
     if unit.is_empty() {
         let hint = format!("has no unit after {number} (did you mean '{number}s'?)");
-        return Err(refuse(text, &hint));
+        return Err(reject(text, &hint));
     }
     Ok(number.parse().unwrap_or(u64::MAX))
 }
@@ -120,15 +120,15 @@ fn unit_of<'a>(
         return Ok((allowed[index].1, &allowed[index + 1..]));
     }
     if UNITS.iter().any(|(name, _)| *name == unit) {
-        return Err(refuse(text, "has its units out of order"));
+        return Err(reject(text, "has its units out of order"));
     }
-    Err(refuse(
+    Err(reject(
         text,
         &format!("has the unknown unit {}", quote(unit)),
     ))
 }
 
-fn refuse(text: &str, reason: &str) -> ParseError {
+fn reject(text: &str, reason: &str) -> ParseError {
     ParseError::new(format!(
         "{} {reason}; expected whole numbers with the units h, m, s, ms in this order, such as '1m30s'",
         quote(text)

@@ -9,7 +9,7 @@ use crate::suggest::nearest;
 
 /// What an argument takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub enum ArgumentTakes {
     /// One listener.
     Listener,
     /// Any number of listeners, later: the code of `main` requests them.
@@ -20,16 +20,16 @@ pub enum Takes {
 
 /// An argument of `main`.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct ArgumentName<'a> {
     /// Its name; empty for a pattern.
     pub name: &'a str,
     /// What it takes.
-    pub takes: Takes,
+    pub takes: ArgumentTakes,
 }
 
 /// The arguments and the listeners do not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
+pub struct AssignError {
     /// The argument or listener that is left.
     pub of: Of,
     /// The reason, as part of a sentence.
@@ -57,8 +57,11 @@ pub enum Of {
 ///
 /// - An argument takes a listener, and no listener is left for it.
 /// - A listener is left, at least one argument takes a listener, and no argument can take it later.
-pub fn assign(wanted: &[Wanted<'_>], listeners: &[&str]) -> Result<Vec<Option<usize>>, Misfit> {
-    let takes_listener = |want: &Wanted<'_>| want.takes == Takes::Listener;
+pub fn assign(
+    wanted: &[ArgumentName<'_>],
+    listeners: &[&str],
+) -> Result<Vec<Option<usize>>, AssignError> {
+    let takes_listener = |want: &ArgumentName<'_>| want.takes == ArgumentTakes::Listener;
     let mut free: Vec<bool> = vec![true; listeners.len()];
     let mut assigned = vec![None; wanted.len()];
     for (want, found) in wanted.iter().zip(&mut assigned) {
@@ -72,7 +75,7 @@ pub fn assign(wanted: &[Wanted<'_>], listeners: &[&str]) -> Result<Vec<Option<us
         if takes_listener(want) && found.is_none() {
             let next =
                 (0..listeners.len()).find(|&index| free[index] && is_unnamed(listeners, index));
-            let index = next.ok_or_else(|| Misfit {
+            let index = next.ok_or_else(|| AssignError {
                 of: Of::Argument(argument),
                 reason: none_left(wanted, want, listeners, &free),
             })?;
@@ -81,9 +84,9 @@ pub fn assign(wanted: &[Wanted<'_>], listeners: &[&str]) -> Result<Vec<Option<us
         }
     }
     let takes_some = wanted.iter().any(takes_listener);
-    let may_take_later = wanted.iter().any(|want| want.takes == Takes::Later);
+    let may_take_later = wanted.iter().any(|want| want.takes == ArgumentTakes::Later);
     match free.iter().position(|&is_free| is_free) {
-        Some(index) if takes_some && !may_take_later => Err(Misfit {
+        Some(index) if takes_some && !may_take_later => Err(AssignError {
             of: Of::Listener(index),
             reason: not_taken(listeners, index),
         }),
@@ -93,12 +96,12 @@ pub fn assign(wanted: &[Wanted<'_>], listeners: &[&str]) -> Result<Vec<Option<us
 
 /// Whether a listener has no name of its own, but the default name of its index.
 fn is_unnamed(listeners: &[&str], index: usize) -> bool {
-    listeners[index] == list::name_of_place(index)
+    listeners[index] == list::default_name(index)
 }
 
 fn none_left(
-    wanted: &[Wanted<'_>],
-    want: &Wanted<'_>,
+    wanted: &[ArgumentName<'_>],
+    want: &ArgumentName<'_>,
     listeners: &[&str],
     free: &[bool],
 ) -> String {
@@ -110,7 +113,9 @@ fn none_left(
     if !left.is_empty() {
         return not_by_name(want.name, &left);
     }
-    let takes = wanted.iter().filter(|want| want.takes == Takes::Listener);
+    let takes = wanted
+        .iter()
+        .filter(|want| want.takes == ArgumentTakes::Listener);
     let count = takes.count();
     let existing = match listeners {
         [] => "no listener is configured".to_owned(),
@@ -151,17 +156,20 @@ fn not_taken(listeners: &[&str], index: usize) -> String {
 mod tests {
     use super::*;
 
-    fn found(wanted: &[(&str, Takes)], listeners: &[&str]) -> Result<Vec<Option<usize>>, Of> {
-        let wanted: Vec<Wanted<'_>> = wanted
+    fn found(
+        wanted: &[(&str, ArgumentTakes)],
+        listeners: &[&str],
+    ) -> Result<Vec<Option<usize>>, Of> {
+        let wanted: Vec<ArgumentName<'_>> = wanted
             .iter()
-            .map(|&(name, takes)| Wanted { name, takes })
+            .map(|&(name, takes)| ArgumentName { name, takes })
             .collect();
         assign(&wanted, listeners).map_err(|misfit| misfit.of)
     }
 
     #[test]
     fn an_error_has_the_index_of_what_is_left() {
-        use Takes::{Later, Listener, Nothing};
+        use ArgumentTakes::{Later, Listener, Nothing};
         let http = ("http", Listener);
         for (wanted, listeners, expected) in [
             (&[http][..], &["http"][..], Ok(vec![Some(0)])),

@@ -35,20 +35,17 @@ pub fn read(text: &str) -> Result<Vec<Address>, ParseError> {
 /// # Errors
 ///
 /// The first duplicate name, or more than [`MAX_LISTENERS`] addresses.
-pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
+pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, ListError> {
     for index in 0..addresses.len() {
         if index == MAX_LISTENERS {
             let error = ParseError::new(format!(
                 "{} addresses are too many, expected at most {MAX_LISTENERS}",
                 addresses.len()
             ));
-            return Err(Clash {
-                place: index,
-                error,
-            });
+            return Err(ListError { index, error });
         }
         let (before, rest) = addresses.split_at_mut(index);
-        let name = rest[0].name.get_or_insert_with(|| name_of_place(index));
+        let name = rest[0].name.get_or_insert_with(|| default_name(index));
         if let Some(first) = before
             .iter()
             .find(|other| other.name.as_ref() == Some(name))
@@ -59,10 +56,7 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
                 quote(&rest[0].to_string()),
                 quote(&first.name.clone().unwrap_or_default()),
             ));
-            return Err(Clash {
-                place: index,
-                error,
-            });
+            return Err(ListError { index, error });
         }
     }
     Ok(addresses)
@@ -73,16 +67,13 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, Clash> {
 /// Their ports are equal, and so are their hosts, or one host covers all interfaces. Port 0 and an open
 /// port never overlap. The addresses of a host name are not known here, so a host name only overlaps
 /// with the same name.
-pub fn overlaps(addresses: &[Address], network: Option<Network>) -> Vec<Clash> {
+pub fn overlaps(addresses: &[Address], network: Option<Network>) -> Vec<ListError> {
     let clash = |(index, second): (usize, &Address)| {
         let mut before = addresses[..index].iter();
         let (first, overlap) =
             before.find_map(|first| Some((first, overlap(first, second, network)?)))?;
         let error = overlap.mistake(&first.to_string(), &second.to_string());
-        Some(Clash {
-            place: index,
-            error,
-        })
+        Some(ListError { index, error })
     };
     addresses.iter().enumerate().filter_map(clash).collect()
 }
@@ -93,7 +84,7 @@ fn overlap(first: &Address, second: &Address, network: Option<Network>) -> Optio
         .filter(|&port| port != 0 && second.port == Some(port))?;
     let known = |address: &'_ Address| match host::literal(&address.host) {
         Some(literal) => Some((literal.ip, literal.zone.map(str::to_owned))),
-        None if address.host.is_empty() => Some((network::everywhere(network), None)),
+        None if address.host.is_empty() => Some((network::unspecified(network), None)),
         None => None,
     };
     match (known(first), known(second)) {
@@ -104,15 +95,15 @@ fn overlap(first: &Address, second: &Address, network: Option<Network>) -> Optio
 }
 
 /// The name of the listener at this index, if its address has no name.
-pub fn name_of_place(index: usize) -> String {
+pub fn default_name(index: usize) -> String {
     format!("listener{index}")
 }
 
 /// An address that conflicts with an earlier one, or is one too many.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clash {
+pub struct ListError {
     /// Its index in the list, from 0.
-    pub place: usize,
+    pub index: usize,
     /// The reason.
     pub error: ParseError,
 }
@@ -163,7 +154,7 @@ mod tests {
         let list = read(text).expect("a valid list");
         let found = overlaps(&list, network).into_iter();
         found
-            .map(|clash| format!("{} {}", clash.place, clash.error))
+            .map(|clash| format!("{} {}", clash.index, clash.error))
             .collect()
     }
 

@@ -66,7 +66,7 @@ pub fn check(network: Network, address: &Address) -> Result<(), ParseError> {
 }
 
 /// The address of all interfaces, for an empty host.
-pub fn everywhere(network: Option<Network>) -> IpAddr {
+pub fn unspecified(network: Option<Network>) -> IpAddr {
     match network {
         None | Some(Network::Tcp4) => Ipv4Addr::UNSPECIFIED.into(),
         Some(Network::Tcp | Network::Tcp6) => Ipv6Addr::UNSPECIFIED.into(),

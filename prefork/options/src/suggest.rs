@@ -16,13 +16,13 @@ const MAX_LENGTH: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint<'a> {
     /// The same name in another spelling: `RecoverThreshold`, `reuse_port`.
-    Written(&'a str),
+    Respelled(&'a str),
     /// The option with the meaning that the name has in another server.
-    Called(&'a str),
+    Alias(&'a str),
     /// What to do instead, for a name of another server that is no single option.
-    Instead(&'static str),
+    Explain(&'static str),
     /// A name with a small difference.
-    Near(&'a str),
+    Similar(&'a str),
 }
 
 /// Finds a suggestion for an unknown name, among these names.
@@ -42,27 +42,27 @@ where
 {
     let names = names.into_iter();
     if let Some(name) = names.clone().find(|name| is_same(word, name)) {
-        return Some(Hint::Written(name));
+        return Some(Hint::Respelled(name));
     }
     match alias::find(word) {
         // The caller may not accept every option: the environment cannot set functions.
         Some(Alias::Called(called)) => {
             if let Some(name) = names.clone().find(|name| *name == called) {
-                return Some(Hint::Called(name));
+                return Some(Hint::Alias(name));
             }
         }
-        Some(Alias::Instead(text)) => return Some(Hint::Instead(text)),
+        Some(Alias::Instead(text)) => return Some(Hint::Explain(text)),
         None => {}
     }
-    nearest(word, names).map(Hint::Near)
+    nearest(word, names).map(Hint::Similar)
 }
 
 impl fmt::Display for Hint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Written(name) | Self::Called(name) => write!(f, "use `{name}`"),
-            Self::Instead(text) => f.write_str(text),
-            Self::Near(name) => write!(f, "did you mean `{name}`?"),
+            Self::Respelled(name) | Self::Alias(name) => write!(f, "use `{name}`"),
+            Self::Explain(text) => f.write_str(text),
+            Self::Similar(name) => write!(f, "did you mean `{name}`?"),
         }
     }
 }
@@ -198,15 +198,15 @@ mod tests {
     #[test]
     fn the_surest_hint_comes_first() {
         for (word, hint_of_it) in [
-            ("RecoverThreshold", Hint::Written("recover_threshold")),
-            ("listen_", Hint::Written("listen")),
-            ("Addr", Hint::Called("listen")),
-            ("worker_processes", Hint::Called("workers")),
-            ("worker", Hint::Near("workers")),
+            ("RecoverThreshold", Hint::Respelled("recover_threshold")),
+            ("listen_", Hint::Respelled("listen")),
+            ("Addr", Hint::Alias("listen")),
+            ("worker_processes", Hint::Alias("workers")),
+            ("worker", Hint::Similar("workers")),
         ] {
             assert_eq!(hint(word, NAMES), Some(hint_of_it), "{word}");
         }
-        assert!(matches!(hint("port", NAMES), Some(Hint::Instead(_))));
+        assert!(matches!(hint("port", NAMES), Some(Hint::Explain(_))));
         assert_eq!(hint("color", NAMES), None);
     }
 

@@ -18,7 +18,7 @@ pub fn parse(text: &str) -> Result<NonZeroUsize, ParseError> {
     match digits(text) {
         // All numbers above the limit get the same error.
         Some(number) => allowed(text, usize::try_from(number).unwrap_or(usize::MAX)),
-        None => Err(refuse(text)),
+        None => Err(reject(text)),
     }
 }
 
@@ -34,11 +34,11 @@ pub fn check(threads: usize) -> Result<NonZeroUsize, ParseError> {
 fn allowed(text: &str, threads: usize) -> Result<NonZeroUsize, ParseError> {
     match NonZeroUsize::new(threads) {
         Some(threads) if threads.get() <= MAX_THREADS => Ok(threads),
-        _ => Err(refuse(text)),
+        _ => Err(reject(text)),
     }
 }
 
-fn refuse(text: &str) -> ParseError {
+fn reject(text: &str) -> ParseError {
     ParseError::new(format!(
         "{} is not a number of threads, expected a number from 1 to {MAX_THREADS}",
         quote(text)

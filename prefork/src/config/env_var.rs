@@ -55,14 +55,14 @@ pub(super) fn classify(prefix: &Prefix, rest: &str, value: &str) -> VarKind {
         return VarKind::CodeOnly(row.name);
     }
     match suggest::hint(rest, names()) {
-        Some(Hint::Written(name) | Hint::Near(name))
+        Some(Hint::Respelled(name) | Hint::Similar(name))
             if is_default || suggest::is_one_step(rest, name) =>
         {
             VarKind::Misspelled(name)
         }
-        Some(Hint::Called(name)) => VarKind::Alias(name),
-        Some(Hint::Instead(text)) => VarKind::Unsupported(text),
-        Some(Hint::Written(_) | Hint::Near(_)) | None => VarKind::Unknown,
+        Some(Hint::Alias(name)) => VarKind::Alias(name),
+        Some(Hint::Explain(text)) => VarKind::Unsupported(text),
+        Some(Hint::Respelled(_) | Hint::Similar(_)) | None => VarKind::Unknown,
     }
 }
 

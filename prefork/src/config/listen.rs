@@ -101,7 +101,7 @@ fn check_overlaps(addresses: &[Address], label: &str, options: &mut Options) {
     for clash in clashes {
         let is_by_list = without_operator
             .iter()
-            .any(|other| other.place == clash.place);
+            .any(|other| other.index == clash.index);
         let by_network = by_network.as_deref().filter(|_| !is_by_list);
         options.add_error(by_network.unwrap_or(label), &clash.error);
     }

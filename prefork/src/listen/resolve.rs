@@ -35,7 +35,7 @@ pub(super) fn resolve_one(
 /// The resolver failed, the name has no address in the network, or the zone is not an interface.
 fn resolve(address: &ListenSpec, network: Option<Network>) -> io::Result<SocketAddr> {
     if address.host.is_empty() {
-        let unspecified = network::everywhere(network);
+        let unspecified = network::unspecified(network);
         return Ok(SocketAddr::new(unspecified, address.port));
     }
     if let Some(literal) = host::literal(&address.host) {

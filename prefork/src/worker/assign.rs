@@ -3,7 +3,7 @@
 //! The master calls it before it starts a worker, and each worker calls it at its start. The rule
 //! itself is in `prefork-options`, because the attribute uses it too.
 
-use prefork_options::fit::{self, Takes};
+use prefork_options::fit::{self, ArgumentTakes};
 
 use super::ArgumentKind;
 
@@ -26,13 +26,13 @@ pub(crate) fn assign(
     listeners: &[&str],
 ) -> Result<Vec<Option<usize>>, String> {
     let takes = |kind: ArgumentKind| match kind {
-        ArgumentKind::Worker => Takes::Later,
-        kind if kind.takes_listener() => Takes::Listener,
-        _ => Takes::Nothing,
+        ArgumentKind::Worker => ArgumentTakes::Later,
+        kind if kind.takes_listener() => ArgumentTakes::Listener,
+        _ => ArgumentTakes::Nothing,
     };
-    let wanted: Vec<fit::Wanted<'_>> = wanted
+    let wanted: Vec<fit::ArgumentName<'_>> = wanted
         .iter()
-        .map(|want| fit::Wanted {
+        .map(|want| fit::ArgumentName {
             name: want.name,
             takes: takes(want.kind),
         })

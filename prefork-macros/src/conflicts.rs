@@ -7,7 +7,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type};
 
-use crate::check::{Config, Setting};
+use crate::check::{Arguments, Setting};
 use crate::errors::Errors;
 use crate::expand::CALL;
 use crate::item::Item;
@@ -18,7 +18,7 @@ const LAUNCH: &str = "`#[rocket::launch]` generates its own `main`, which starts
                       `#[rocket::main] async fn main()` and call `rocket.launch().await` in it";
 
 /// Reports attributes, above and below, that replace the function by another `main`.
-pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
+pub(crate) fn check(item: &Item, config: &Arguments, errors: &mut Errors) {
     for attribute in &item.foreign {
         if is_prefork_main(attribute, config.krate.as_ref()) {
             errors.at(attribute, TWICE);
@@ -39,7 +39,7 @@ pub(crate) fn check(item: &Item, config: &Config, errors: &mut Errors) {
 }
 
 /// Reports `runtime_threads` if the function does not run on a runtime of prefork.
-fn check_threads(item: &Item, config: &Config, errors: &mut Errors) {
+fn check_threads(item: &Item, config: &Arguments, errors: &mut Errors) {
     let named = |setting: &&Setting| setting.name == "runtime_threads";
     let Some(threads) = config.options.iter().find(named) else {
         return;
@@ -138,7 +138,7 @@ fn segments(path: &Path) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn verdict(text: &str, config: &Config) -> String {
+    fn verdict(text: &str, config: &Arguments) -> String {
         let item = syn::parse_str(text).expect("a function");
         let mut errors = Errors::default();
         check(&item, config, &mut errors);
@@ -152,7 +152,7 @@ mod tests {
             "fn main() -> Rocket {}",
             "fn main() -> (Rocket<Build>, u8) {}",
         ] {
-            assert_eq!(verdict(text, &Config::default()), "", "{text}");
+            assert_eq!(verdict(text, &Arguments::default()), "", "{text}");
         }
     }
 
@@ -185,7 +185,7 @@ mod tests {
                 "generates its own `main`",
             ),
         ] {
-            let errors = verdict(text, &Config::default());
+            let errors = verdict(text, &Arguments::default());
             assert!(errors.contains(message), "{text}: {errors}");
             assert_eq!(errors.matches("compile_error").count(), 1, "{errors}");
         }
@@ -194,13 +194,13 @@ mod tests {
     #[test]
     fn threads_are_only_for_the_runtime_of_prefork() {
         let threads = |text: &str, runtime: Option<&str>| {
-            let config = Config {
+            let config = Arguments {
                 options: vec![Setting {
                     name: syn::parse_str("runtime_threads").expect("a name"),
                     value: syn::parse_str("4").expect("a value"),
                 }],
                 runtime: runtime.map(|path| syn::parse_str(path).expect("a path")),
-                ..Config::default()
+                ..Arguments::default()
             };
             verdict(text, &config)
         };
@@ -217,9 +217,9 @@ mod tests {
 
     #[test]
     fn a_duplicate_is_found_by_the_path_of_the_crate() {
-        let config = Config {
+        let config = Arguments {
             krate: syn::parse_str("my::reexport").ok(),
-            ..Config::default()
+            ..Arguments::default()
         };
 
         assert!(
