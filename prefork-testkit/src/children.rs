@@ -10,11 +10,11 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use prefork::ChildCommand;
 
-use crate::LIMIT;
-use crate::behaviour::Behaviour;
+use crate::TIMEOUT;
+use crate::behavior::Behavior;
 use crate::eventually::within;
-use crate::family::{Family, MARK, PATIENCE};
-use crate::process::{Child, child, is_own_zombie, reap, send};
+use crate::process::{ChildInfo, child, is_own_zombie, reap, send};
+use crate::process_tree::{MARK, PATIENCE, ProcessTree};
 
 /// The variable that contains the behavior of a child, which reads it before `main`.
 const VARIABLE: &str = "PREFORK_TESTKIT_CHILD";
@@ -25,7 +25,7 @@ const MASTER_REAP_TIME: Duration = Duration::from_secs(1);
 /// Workers whose behavior the test sets, for a master in the test's process.
 ///
 /// Each worker is the test program itself, started again by the master like the workers of a real
-/// server. It plays its [`Behaviour`] and exits before any test, or a `main` with
+/// server. It plays its [`Behavior`] and exits before any test, or a `main` with
 /// `harness = false`, begins.
 ///
 /// When the value is dropped, also by a panic of the test, it kills the workers that are left and
@@ -50,14 +50,14 @@ const MASTER_REAP_TIME: Duration = Duration::from_secs(1);
 /// master.wait().expect("a requested stop is not an error");
 /// assert!(children.alive().is_empty());
 /// ```
-pub struct Children {
-    family: Family,
+pub struct ScriptedChildren {
+    family: ProcessTree,
     script: Arc<Mutex<Script>>,
 }
 
-/// One start of a worker, for which [`Children::choosing`] selects the behavior.
+/// One start of a worker, for which [`ScriptedChildren::scripted`] selects the behavior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Start {
+pub struct SpawnAttempt {
     /// The slot that the worker will fill, from 0.
     pub slot: usize,
     /// How many workers were started in this slot before.
@@ -66,17 +66,17 @@ pub struct Start {
 
 /// Selects the behavior of each child and counts the starts.
 struct Script {
-    choose: Box<dyn FnMut(Start) -> Behaviour + Send>,
+    choose: Box<dyn FnMut(SpawnAttempt) -> Behavior + Send>,
     /// The number of starts, by slot.
     starts: BTreeMap<usize, usize>,
     /// The test has ended: no child is started any more.
     is_over: bool,
 }
 
-impl Children {
+impl ScriptedChildren {
     /// Creates workers that all have the same behavior.
-    pub fn new(behavior: Behaviour) -> Self {
-        Self::choosing(move |_| behavior)
+    pub fn new(behavior: Behavior) -> Self {
+        Self::scripted(move |_| behavior)
     }
 
     /// Creates workers whose behavior a function selects at each start.
@@ -90,14 +90,14 @@ impl Children {
     ///     _ => Behaviour::Live,
     /// });
     /// ```
-    pub fn choosing(choose: impl FnMut(Start) -> Behaviour + Send + 'static) -> Self {
+    pub fn scripted(choose: impl FnMut(SpawnAttempt) -> Behavior + Send + 'static) -> Self {
         let script = Script {
             choose: Box::new(choose),
             starts: BTreeMap::new(),
             is_over: false,
         };
         Self {
-            family: Family::new(),
+            family: ProcessTree::new(),
             script: Arc::new(Mutex::new(script)),
         }
     }
@@ -123,9 +123,9 @@ impl Children {
     }
 
     /// Returns the workers that run at this moment, by slot.
-    pub fn alive(&self) -> Vec<Child> {
+    pub fn alive(&self) -> Vec<ChildInfo> {
         let members = self.family.members().into_iter();
-        let mut children: Vec<Child> = members.filter_map(child).collect();
+        let mut children: Vec<ChildInfo> = members.filter_map(child).collect();
         children.sort_unstable();
         children
     }
@@ -135,12 +135,12 @@ impl Children {
     /// Waits until the slot has a worker.
     ///
     /// # Panics
-    /// If the slot has no worker within [`LIMIT`].
+    /// If the slot has no worker within [`TIMEOUT`].
     #[track_caller]
-    pub fn signal_child(&self, slot: usize, signal: Signal) -> Child {
+    pub fn signal_child(&self, slot: usize, signal: Signal) -> ChildInfo {
         let find = || self.alive().into_iter().find(|child| child.slot == slot);
-        let Some(child) = within(LIMIT, find) else {
-            let seconds = LIMIT.as_secs();
+        let Some(child) = within(TIMEOUT, find) else {
+            let seconds = TIMEOUT.as_secs();
             panic!(
                 "no worker in slot {slot} within {seconds}s; running: {:?}",
                 self.alive()
@@ -155,9 +155,9 @@ impl Children {
     /// Waits until the slot has a worker.
     ///
     /// # Panics
-    /// If the slot has no worker within [`LIMIT`].
+    /// If the slot has no worker within [`TIMEOUT`].
     #[track_caller]
-    pub fn kill_child(&self, slot: usize) -> Child {
+    pub fn kill_child(&self, slot: usize) -> ChildInfo {
         self.signal_child(slot, Signal::SIGKILL)
     }
 
@@ -197,13 +197,13 @@ impl Script {
     /// Returns the behavior of the next child in this slot.
     ///
     /// # Errors
-    /// The `Children` were dropped.
-    fn next(&mut self, slot: usize) -> Result<Behaviour, &'static str> {
+    /// The `ScriptedChildren` were dropped.
+    fn next(&mut self, slot: usize) -> Result<Behavior, &'static str> {
         if self.is_over {
             return Err("`ScriptedChildren` were dropped before the master ended");
         }
         let count = self.starts.entry(slot).or_default();
-        let start = Start { slot, nth: *count };
+        let start = SpawnAttempt { slot, nth: *count };
         *count += 1;
         Ok((self.choose)(start))
     }
@@ -216,7 +216,7 @@ fn lock(script: &Mutex<Script>) -> MutexGuard<'_, Script> {
     script.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Drop for Children {
+impl Drop for ScriptedChildren {
     fn drop(&mut self) {
         let have_exited = self.end();
         // A second panic would abort the whole test program.
@@ -227,7 +227,7 @@ impl Drop for Children {
     }
 }
 
-impl fmt::Debug for Children {
+impl fmt::Debug for ScriptedChildren {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ScriptedChildren")
             .field("alive", &self.alive())

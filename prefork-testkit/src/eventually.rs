@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// How long a test waits for a fact before it fails: 30 seconds.
 ///
 /// It is a limit for facts that never become true, not an expected duration.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The pause between two calls of the function that is asked.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// `what` describes the expected fact in the message of the panic.
 ///
 /// # Panics
-/// If the function has not returned `Some` within [`LIMIT`].
+/// If the function has not returned `Some` within [`TIMEOUT`].
 ///
 /// # Examples
 /// ```
@@ -31,9 +31,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// ```
 #[track_caller]
 pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
-    match within(LIMIT, ask) {
+    match within(TIMEOUT, ask) {
         Some(answer) => answer,
-        None => panic!("timed out after {}s: waiting for {what}", LIMIT.as_secs()),
+        None => panic!("timed out after {}s: waiting for {what}", TIMEOUT.as_secs()),
     }
 }
 

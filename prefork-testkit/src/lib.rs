@@ -20,13 +20,13 @@
 //!
 //! | to test | use |
 //! |---|---|
-//! | hooks, limits, the recovery policy | [`Children`]: a real master in the test's process, with workers that crash, hang or start late as the test demands |
+//! | hooks, limits, the recovery policy | [`ScriptedChildren`]: a real master in the test's process, with workers that crash, hang or start late as the test demands |
 //! | the body of `main` | [`TestWorker`]: a worker in the test's process; the test acts as its master |
 //! | log lines | [`MemoryLog`] |
-//! | a server that needs a port number before it starts | [`free_addr`], [`free_port`] |
+//! | a server that needs a port number before it starts | [`reserve_addr`], [`reserve_port`] |
 //!
 //! No function here measures time. Each wait ends when the expected fact is true. Its limit
-//! ([`LIMIT`]) is so long that a test reaches it only if the fact never becomes true.
+//! ([`TIMEOUT`]) is so long that a test reaches it only if the fact never becomes true.
 //!
 //! # Limitations
 //!
@@ -34,33 +34,33 @@
 //! - The testkit finds the processes of a server by a variable in their environment. It does not
 //!   find, and does not kill, a process that empties its environment or was started with an empty
 //!   one.
-//! - The processes of [`Children`] are the test program itself, started again. A constructor, which
+//! - The processes of [`ScriptedChildren`] are the test program itself, started again. A constructor, which
 //!   runs before `main`, ends them there. Every program that uses this crate contains the
 //!   constructor: use the crate in tests only. Constructors of other crates may run before it, in
 //!   each of these processes.
 
-mod act;
-mod announcement;
-mod behaviour;
+mod behavior;
+mod child_main;
 mod children;
-mod constructor;
+mod ctor;
 mod eventually;
-mod family;
 mod log;
 mod memory_log;
 mod process;
+mod process_tree;
 mod reservation;
 mod running;
 mod server;
+mod startup_line;
 mod test_worker;
 
-pub use behaviour::Behaviour;
-pub use children::{Children, Start};
-pub use eventually::{LIMIT, eventually};
-pub use memory_log::{KeptLine, MemoryLog};
+pub use behavior::Behavior;
+pub use children::{ScriptedChildren, SpawnAttempt};
+pub use eventually::{TIMEOUT, eventually};
+pub use memory_log::{CapturedLine, MemoryLog};
 pub use nix::sys::signal::Signal;
-pub use process::Child;
-pub use reservation::{Reservation, free_addr, free_port};
-pub use running::Running;
+pub use process::ChildInfo;
+pub use reservation::{Reservation, reserve_addr, reserve_port};
+pub use running::RunningServer;
 pub use server::{Output, Server};
-pub use test_worker::{Body, TestWorker};
+pub use test_worker::{BodyHandle, TestWorker};

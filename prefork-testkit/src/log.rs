@@ -9,24 +9,24 @@ use std::time::{Duration, Instant};
 ///
 /// Both are the same pipe, so the lines are in the order in which they were written.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Log {
-    shared: Arc<Shared>,
+pub(crate) struct ServerLog {
+    shared: Arc<SharedLog>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct SharedLog {
+    state: Mutex<LogState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LogState {
     lines: Vec<String>,
     /// All copies of the writing end of the pipe are closed.
     has_ended: bool,
 }
 
-impl Log {
+impl ServerLog {
     /// Reads the pipe on another thread until its writing end is closed.
     pub(crate) fn capture(reader: PipeReader) -> Self {
         let log = Self::default();
@@ -71,7 +71,7 @@ impl Log {
             .is_some()
     }
 
-    fn wait<T>(&self, limit: Duration, mut ask: impl FnMut(&State) -> Option<T>) -> Option<T> {
+    fn wait<T>(&self, limit: Duration, mut ask: impl FnMut(&LogState) -> Option<T>) -> Option<T> {
         let give_up_at = Instant::now() + limit;
         let mut state = self.state();
         loop {
@@ -95,7 +95,7 @@ impl Log {
         self.shared.changed.notify_all();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LogState> {
         self.shared
             .state
             .lock()
@@ -104,7 +104,7 @@ impl Log {
 }
 
 /// Writes the log for the message of a panic.
-impl std::fmt::Display for Log {
+impl std::fmt::Display for ServerLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("the server's log:")?;
         let lines = self.lines();
@@ -123,22 +123,22 @@ mod tests {
     use std::io::{Write, pipe};
 
     use super::*;
-    use crate::LIMIT;
+    use crate::TIMEOUT;
 
     #[test]
     fn lines_are_found_when_they_arrive_and_the_search_ends_with_the_log() {
         let (reader, mut writer) = pipe().expect("free descriptors");
-        let log = Log::capture(reader);
+        let log = ServerLog::capture(reader);
         writer
             .write_all(b"one\ntwo\nthr")
             .expect("the log reads the pipe");
         assert_eq!(
-            log.find(LIMIT, |line| line == "two"),
+            log.find(TIMEOUT, |line| line == "two"),
             Some("two".to_owned())
         );
         drop(writer);
-        assert_eq!(log.find(LIMIT, |line| line == "four"), None);
-        assert!(log.wait_for_end(LIMIT));
+        assert_eq!(log.find(TIMEOUT, |line| line == "four"), None);
+        assert!(log.wait_for_end(TIMEOUT));
         assert_eq!(log.lines(), ["one", "two", "thr"]);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prefork::{Level, LogLine};
 
-use crate::LIMIT;
+use crate::TIMEOUT;
 use crate::eventually::within;
 
 /// Stores the log lines of a master in the test's process.
@@ -35,12 +35,12 @@ use crate::eventually::within;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLog {
-    lines: Arc<Mutex<Vec<KeptLine>>>,
+    lines: Arc<Mutex<Vec<CapturedLine>>>,
 }
 
 /// A log line that a [`MemoryLog`] has stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptLine {
+pub struct CapturedLine {
     /// The level of the line.
     pub level: Level,
     /// The text of the line, without the prefix `prefork: ` that the line has on stderr.
@@ -57,7 +57,7 @@ impl MemoryLog {
     pub fn logger(&self) -> impl FnMut(&LogLine<'_>) + Send + 'static {
         let log = self.clone();
         move |line| {
-            let captured = KeptLine {
+            let captured = CapturedLine {
                 level: line.level(),
                 text: line.to_string(),
             };
@@ -66,7 +66,7 @@ impl MemoryLog {
     }
 
     /// Returns all lines so far, in order.
-    pub fn lines(&self) -> Vec<KeptLine> {
+    pub fn lines(&self) -> Vec<CapturedLine> {
         self.lock().clone()
     }
 
@@ -75,24 +75,24 @@ impl MemoryLog {
     /// Lines that were logged before the call match too.
     ///
     /// # Panics
-    /// If no line matches within [`LIMIT`]. The message contains all lines.
+    /// If no line matches within [`TIMEOUT`]. The message contains all lines.
     #[track_caller]
-    pub fn wait_for(&self, mut fits: impl FnMut(&KeptLine) -> bool) -> KeptLine {
+    pub fn wait_for(&self, mut fits: impl FnMut(&CapturedLine) -> bool) -> CapturedLine {
         let mut seen = 0;
-        let found = within(LIMIT, || {
+        let found = within(TIMEOUT, || {
             let lines = self.lock();
             let found = lines[seen..].iter().find(|line| fits(line)).cloned();
             seen = lines.len();
             found
         });
         found.unwrap_or_else(|| {
-            let seconds = LIMIT.as_secs();
+            let seconds = TIMEOUT.as_secs();
             panic!("no matching log line within {seconds}s; {self}")
         })
     }
 
     /// Locks the lines. A panic of the test while it holds the lock leaves them intact.
-    fn lock(&self) -> MutexGuard<'_, Vec<KeptLine>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<CapturedLine>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -113,7 +113,7 @@ impl fmt::Display for MemoryLog {
 }
 
 /// Writes the line as `Error: worker 0 …`.
-impl fmt::Display for KeptLine {
+impl fmt::Display for CapturedLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.level, self.text)
     }

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 /// A worker process of a master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Child {
+pub struct ChildInfo {
     /// The slot that it fills, from 0.
     pub slot: usize,
     /// Its process id.
@@ -19,12 +19,12 @@ pub struct Child {
 ///
 /// The time of its start distinguishes it from a later process with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Identity {
+pub(crate) struct ProcessIdentity {
     pub(crate) pid: i32,
     started: u64,
 }
 
-impl Identity {
+impl ProcessIdentity {
     /// Returns the process with this id. `None`: it has exited.
     ///
     /// A zombie counts as exited once all of its other threads have ended.
@@ -66,20 +66,20 @@ pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
 }
 
 /// Returns the children of this master, by slot.
-pub(crate) fn children_of(master: i32) -> Vec<Child> {
+pub(crate) fn children_of(master: i32) -> Vec<ChildInfo> {
     let is_child = |pid: &i32| parent(*pid) == Some(master);
     let processes = all().into_iter().filter(is_child);
-    let mut children: Vec<Child> = processes.filter_map(child).collect();
+    let mut children: Vec<ChildInfo> = processes.filter_map(child).collect();
     children.sort_unstable();
     children
 }
 
 /// Returns the process as a child of a master, if it is one.
-pub(crate) fn child(pid: i32) -> Option<Child> {
+pub(crate) fn child(pid: i32) -> Option<ChildInfo> {
     // If a worker has other threads when it reads the variable, it overwrites the first byte.
     let role = variable(pid, "PREFORK_CHILD").or_else(|| variable(pid, "REFORK_CHILD"))?;
     let slot = role.split(':').nth(1)?.parse().ok()?;
-    Some(Child { slot, pid })
+    Some(ChildInfo { slot, pid })
 }
 
 /// Whether this is a child of the test's process that exited and was not reaped.
@@ -132,7 +132,7 @@ mod tests {
     fn this_process_is_read_correctly() {
         let pid = i32::try_from(std::process::id()).expect("pids are positive");
         assert!(all().contains(&pid));
-        assert!(Identity::of(pid).is_some_and(|this| this.is_running()));
+        assert!(ProcessIdentity::of(pid).is_some_and(|this| this.is_running()));
         assert_eq!(variable(pid, "PATH"), std::env::var("PATH").ok());
         assert_eq!(variable(pid, "PAT"), None);
         assert_eq!(

@@ -42,7 +42,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// # master.wait().expect("a requested stop is not an error");
 /// ```
 #[track_caller]
-pub fn free_addr() -> Reservation {
+pub fn reserve_addr() -> Reservation {
     Reservation::new(Ipv4Addr::LOCALHOST)
 }
 
@@ -61,11 +61,11 @@ pub fn free_addr() -> Reservation {
 /// assert_eq!(free.to_string(), format!("0.0.0.0:{}", free.port()));
 /// ```
 #[track_caller]
-pub fn free_port() -> Reservation {
+pub fn reserve_port() -> Reservation {
     Reservation::new(Ipv4Addr::UNSPECIFIED)
 }
 
-/// An unused address, reserved by [`free_addr`] or [`free_port`].
+/// An unused address, reserved by [`reserve_addr`] or [`reserve_port`].
 ///
 /// Keep it until the server has bound the address. It may be dropped then or later, since it takes
 /// no connection. The server must set `SO_REUSEADDR` or `SO_REUSEPORT` before it binds; prefork and
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn reservations_differ_and_do_not_listen() {
-        let reservations: Vec<Reservation> = (0..50).map(|_| free_addr()).collect();
+        let reservations: Vec<Reservation> = (0..50).map(|_| reserve_addr()).collect();
         let addrs: HashSet<SocketAddr> = reservations.iter().map(Reservation::addr).collect();
         assert_eq!(addrs.len(), 50);
         assert!(TcpStream::connect(reservations[0].addr()).is_err());
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_kernel_does_not_choose_a_reserved_port_again() {
-        let reservations: Vec<Reservation> = (0..50).map(|_| free_port()).collect();
+        let reservations: Vec<Reservation> = (0..50).map(|_| reserve_port()).collect();
         let listeners = (0..50).map(|_| TcpListener::bind("0.0.0.0:0").expect("a free port"));
         for listener in listeners.collect::<Vec<_>>() {
             let port = listener.local_addr().expect("bound").port();
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_server_that_sets_one_of_the_options_can_bind_a_reserved_port() {
-        let reserved = free_addr();
+        let reserved = reserve_addr();
         let listener = TcpListener::bind(reserved.addr()).expect("std sets SO_REUSEADDR");
         TcpStream::connect(reserved.addr()).expect("the socket listens");
         drop(listener);

@@ -6,30 +6,30 @@ use std::process::ExitStatus;
 
 use nix::sys::signal::Signal;
 
-use crate::LIMIT;
-use crate::announcement::Announcement;
+use crate::TIMEOUT;
 use crate::eventually::within;
-use crate::family::{Family, PATIENCE};
-use crate::log::Log;
-use crate::process::{Child, children_of, send};
+use crate::log::ServerLog;
+use crate::process::{ChildInfo, children_of, send};
+use crate::process_tree::{PATIENCE, ProcessTree};
+use crate::startup_line::StartupLine;
 
 /// A server that was started by [`Server::start`](crate::Server::start).
 ///
 /// When the value is dropped, also by a panic of the test, it kills all processes of the server,
 /// and waits until they have exited. That includes orphans of a killed master.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningServer {
     process: std::process::Child,
     /// Set once the process has exited and was reaped.
     status: Option<ExitStatus>,
-    family: Family,
-    log: Log,
+    family: ProcessTree,
+    log: ServerLog,
     addrs: Vec<(String, SocketAddr)>,
     master: i32,
 }
 
-impl Running {
-    pub(crate) fn new(process: std::process::Child, family: Family, log: Log) -> Self {
+impl RunningServer {
+    pub(crate) fn new(process: std::process::Child, family: ProcessTree, log: ServerLog) -> Self {
         // Valid until the startup line is read: this process may be a wrapper of the master.
         let master = i32::try_from(process.id()).expect("the kernel's pids fit");
         Self {
@@ -43,7 +43,7 @@ impl Running {
     }
 
     #[track_caller]
-    pub(crate) fn wait_until_it_serves(&mut self) {
+    pub(crate) fn wait_until_serving(&mut self) {
         let Some(startup) = self.startup_line() else {
             let program = self.process.id();
             panic!(
@@ -65,10 +65,10 @@ impl Running {
 
     /// Waits for the startup line.
     ///
-    /// `None`: it does not come within [`LIMIT`], or all processes of the server have exited.
-    fn startup_line(&mut self) -> Option<Announcement> {
-        let read = |log: &Log| log.lines().iter().find_map(|line| Announcement::read(line));
-        within(LIMIT, || {
+    /// `None`: it does not come within [`TIMEOUT`], or all processes of the server have exited.
+    fn startup_line(&mut self) -> Option<StartupLine> {
+        let read = |log: &ServerLog| log.lines().iter().find_map(|line| StartupLine::read(line));
+        within(TIMEOUT, || {
             if let Some(startup) = read(&self.log) {
                 return Some(Some(startup));
             }
@@ -78,7 +78,7 @@ impl Running {
                 return None;
             }
             // The last lines may not have been read yet.
-            self.log.wait_for_end(LIMIT);
+            self.log.wait_for_end(TIMEOUT);
             Some(read(&self.log))
         })
         .flatten()
@@ -153,12 +153,12 @@ impl Running {
     }
 
     /// Returns the workers that the master has at this moment, by slot.
-    pub fn children(&self) -> Vec<Child> {
+    pub fn children(&self) -> Vec<ChildInfo> {
         children_of(self.master)
     }
 
     /// Returns the worker that fills this slot at this moment.
-    pub fn child(&self, slot: usize) -> Option<Child> {
+    pub fn child(&self, slot: usize) -> Option<ChildInfo> {
         let mut children = self.children().into_iter();
         children.find(|child| child.slot == slot)
     }
@@ -166,13 +166,13 @@ impl Running {
     /// Waits until the master has this many workers, and returns them.
     ///
     /// # Panics
-    /// If this does not happen within [`LIMIT`]. The message contains the log.
+    /// If this does not happen within [`TIMEOUT`]. The message contains the log.
     #[track_caller]
-    pub fn wait_for_children(&self, count: usize) -> Vec<Child> {
+    pub fn wait_for_children(&self, count: usize) -> Vec<ChildInfo> {
         let ask = || Some(self.children()).filter(|children| children.len() == count);
-        within(LIMIT, ask).unwrap_or_else(|| {
+        within(TIMEOUT, ask).unwrap_or_else(|| {
             let found = self.children().len();
-            let seconds = LIMIT.as_secs();
+            let seconds = TIMEOUT.as_secs();
             panic!(
                 "the master did not have {count} workers within {seconds}s (now: {found}); {}",
                 self.log
@@ -193,12 +193,12 @@ impl Running {
     /// Waits until the slot has a worker.
     ///
     /// # Panics
-    /// If the slot has no worker within [`LIMIT`]. The message contains the log.
+    /// If the slot has no worker within [`TIMEOUT`]. The message contains the log.
     #[track_caller]
-    pub fn signal_child(&self, slot: usize, signal: Signal) -> Child {
-        let child = within(LIMIT, || self.child(slot));
+    pub fn signal_child(&self, slot: usize, signal: Signal) -> ChildInfo {
+        let child = within(TIMEOUT, || self.child(slot));
         let child = child.unwrap_or_else(|| {
-            let seconds = LIMIT.as_secs();
+            let seconds = TIMEOUT.as_secs();
             panic!("no worker in slot {slot} within {seconds}s; {}", self.log)
         });
         send(child.pid, signal);
@@ -210,25 +210,25 @@ impl Running {
     /// Waits until the slot has a worker.
     ///
     /// # Panics
-    /// If the slot has no worker within [`LIMIT`]. The message contains the log.
+    /// If the slot has no worker within [`TIMEOUT`]. The message contains the log.
     #[track_caller]
-    pub fn kill_child(&self, slot: usize) -> Child {
+    pub fn kill_child(&self, slot: usize) -> ChildInfo {
         self.signal_child(slot, Signal::SIGKILL)
     }
 
     /// Waits until another worker fills the slot of this one, and returns it.
     ///
     /// # Panics
-    /// If the slot has no other worker within [`LIMIT`]. The message contains the log.
+    /// If the slot has no other worker within [`TIMEOUT`]. The message contains the log.
     #[track_caller]
-    pub fn wait_for_successor(&self, old: Child) -> Child {
+    pub fn wait_for_replacement(&self, old: ChildInfo) -> ChildInfo {
         let ask = || {
             let child = self.child(old.slot);
             child.filter(|child| child.pid != old.pid)
         };
-        within(LIMIT, ask).unwrap_or_else(|| {
-            let Child { slot, pid } = old;
-            let seconds = LIMIT.as_secs();
+        within(TIMEOUT, ask).unwrap_or_else(|| {
+            let ChildInfo { slot, pid } = old;
+            let seconds = TIMEOUT.as_secs();
             panic!(
                 "no replacement of worker {slot} (pid {pid}) within {seconds}s; {}",
                 self.log
@@ -252,13 +252,13 @@ impl Running {
     /// Waits for the first matching line and returns it.
     ///
     /// # Panics
-    /// If no line matches within [`LIMIT`], or before all processes of the server have exited. The
+    /// If no line matches within [`TIMEOUT`], or before all processes of the server have exited. The
     /// message contains the log.
     #[track_caller]
     pub fn wait_for_log(&self, fits: impl Fn(&str) -> bool) -> String {
-        let found = self.log.find(LIMIT, fits);
+        let found = self.log.find(TIMEOUT, fits);
         found.unwrap_or_else(|| {
-            let seconds = LIMIT.as_secs();
+            let seconds = TIMEOUT.as_secs();
             panic!(
                 "no matching log line within {seconds}s or before the server exited; {}",
                 self.log
@@ -269,12 +269,12 @@ impl Running {
     /// Waits until the master has exited, and returns its exit status.
     ///
     /// # Panics
-    /// If it does not exit within [`LIMIT`]. The message contains the log.
+    /// If it does not exit within [`TIMEOUT`]. The message contains the log.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        let status = within(LIMIT, || self.try_wait());
+        let status = within(TIMEOUT, || self.try_wait());
         status.unwrap_or_else(|| {
-            let seconds = LIMIT.as_secs();
+            let seconds = TIMEOUT.as_secs();
             panic!("the server did not exit within {seconds}s; {}", self.log)
         })
     }
@@ -282,7 +282,7 @@ impl Running {
     /// Sends SIGTERM to the master and waits until it has exited.
     ///
     /// # Panics
-    /// If it does not exit within [`LIMIT`]. The message contains the log.
+    /// If it does not exit within [`TIMEOUT`]. The message contains the log.
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
@@ -292,15 +292,15 @@ impl Running {
     /// Waits until all processes of the server have exited and returns the log.
     ///
     /// # Panics
-    /// If a process that can write to the log has not exited within [`LIMIT`]. The message contains
+    /// If a process that can write to the log has not exited within [`TIMEOUT`]. The message contains
     /// the log.
     #[track_caller]
-    pub fn whole_log(&self) -> Vec<String> {
-        let is_complete = self.log.wait_for_end(LIMIT);
+    pub fn final_log(&self) -> Vec<String> {
+        let is_complete = self.log.wait_for_end(TIMEOUT);
         assert!(
             is_complete,
             "a process of the server did not exit within {}s; {}",
-            LIMIT.as_secs(),
+            TIMEOUT.as_secs(),
             self.log
         );
         self.log()
@@ -328,7 +328,7 @@ fn explain_missing_line(lines: &[String]) -> String {
         .to_owned()
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         // A stopped master cannot start a worker while its workers are killed.
         self.signal(Signal::SIGSTOP);
@@ -339,7 +339,7 @@ impl Drop for Running {
         }
         // Wait for the end of the reading thread, so that the pipe is closed before the test
         // continues.
-        self.log.wait_for_end(LIMIT);
+        self.log.wait_for_end(TIMEOUT);
         // A second panic would abort the whole test program.
         assert!(
             have_exited || std::thread::panicking(),

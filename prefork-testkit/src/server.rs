@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::constructor::with_default_signals;
-use crate::family::{Family, MARK};
-use crate::log::Log;
-use crate::running::Running;
+use crate::ctor::with_default_signals;
+use crate::log::ServerLog;
+use crate::process_tree::{MARK, ProcessTree};
+use crate::running::RunningServer;
 
 /// Describes a server under test: a program that uses prefork.
 ///
@@ -98,7 +98,7 @@ impl Server {
 
     /// Keeps the listeners that are configured in the program.
     #[must_use]
-    pub fn listen_as_written(mut self) -> Self {
+    pub fn keep_listen(mut self) -> Self {
         self.listen = None;
         self
     }
@@ -115,7 +115,7 @@ impl Server {
     /// It gets the path and the arguments of the server after its own arguments. Examples:
     /// `unshare`, `setpriv`, `sh -c 'exec "$@"' sh`.
     #[must_use]
-    pub fn through(mut self, wrapper: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+    pub fn wrapper(mut self, wrapper: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.wrapper = wrapper.into_iter().map(Into::into).collect();
         self
     }
@@ -124,7 +124,7 @@ impl Server {
     ///
     /// The startup line is the line `prefork: listening on …` of the master on stdout or stderr. If
     /// the program has its own logger, or a subscriber of `tracing` or `log`, it must write that
-    /// line in this form. Otherwise use [`launch`](Self::launch) and
+    /// line in this form. Otherwise use [`spawn`](Self::launch) and
     /// [`wait_for_log`](Running::wait_for_log).
     ///
     /// # Panics
@@ -132,9 +132,9 @@ impl Server {
     /// [`LIMIT`](crate::LIMIT). The message contains the state of the process, the probable cause
     /// and the log.
     #[track_caller]
-    pub fn start(self) -> Running {
-        let mut running = self.launch();
-        running.wait_until_it_serves();
+    pub fn start(self) -> RunningServer {
+        let mut running = self.spawn();
+        running.wait_until_serving();
         running
     }
 
@@ -147,11 +147,11 @@ impl Server {
     /// message contains the log.
     #[track_caller]
     pub fn run(self) -> Output {
-        let mut running = self.launch();
+        let mut running = self.spawn();
         let status = running.wait();
         Output {
             status,
-            log: running.whole_log(),
+            log: running.final_log(),
         }
     }
 
@@ -160,17 +160,17 @@ impl Server {
     /// # Panics
     /// If the server cannot be started.
     #[track_caller]
-    pub fn launch(self) -> Running {
+    pub fn spawn(self) -> RunningServer {
         let program = self.program.clone();
-        match self.spawn() {
+        match self.spawn_process() {
             Ok(running) => running,
             Err(error) => panic!("cannot start {}: {error}", program.display()),
         }
     }
 
-    fn spawn(self) -> io::Result<Running> {
+    fn spawn_process(self) -> io::Result<RunningServer> {
         let (reader, writer) = io::pipe()?;
-        let family = Family::new();
+        let family = ProcessTree::new();
         let mut command = self.command();
         let process = with_default_signals(&mut command)
             .env(MARK, family.mark())
@@ -180,7 +180,11 @@ impl Server {
             .spawn()?;
         // The command holds the writing end of the pipe: while it is open, the log does not end.
         drop(command);
-        Ok(Running::new(process, family, Log::capture(reader)))
+        Ok(RunningServer::new(
+            process,
+            family,
+            ServerLog::capture(reader),
+        ))
     }
 
     fn command(&self) -> Command {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use prefork::__private::{InProcessWorker, WorkerEvent, in_process_worker};
 use prefork::{Prefork, Worker};
 
-use crate::LIMIT;
+use crate::TIMEOUT;
 use crate::eventually::within;
 
 /// The default of `shutdown_grace_period` in prefork.
@@ -63,7 +63,7 @@ pub struct TestWorker {
 
 /// A body that runs on another thread, started by [`TestWorker::spawn`].
 #[derive(Debug)]
-pub struct Body<R> {
+pub struct BodyHandle<R> {
     thread: JoinHandle<R>,
 }
 
@@ -131,7 +131,7 @@ impl TestWorker {
     /// If a server cannot start with these options, for example because a certificate is invalid,
     /// or if no descriptor or no port is left.
     #[track_caller]
-    pub fn with_certificates(options: impl FnOnce(&mut Prefork)) -> Self {
+    pub fn with_options(options: impl FnOnce(&mut Prefork)) -> Self {
         let mut prefork = Prefork::new();
         options(&mut prefork);
         match in_process_worker(prefork) {
@@ -191,9 +191,9 @@ impl TestWorker {
     pub fn spawn<R: Send + 'static>(
         &self,
         body: impl FnOnce(Worker) -> R + Send + 'static,
-    ) -> Body<R> {
+    ) -> BodyHandle<R> {
         let worker = Arc::clone(&self.worker);
-        Body {
+        BodyHandle {
             thread: thread::spawn(move || worker.run(body)),
         }
     }
@@ -206,7 +206,7 @@ impl TestWorker {
     /// Closes the master's end of the channel, as if the master was killed.
     pub fn master_dies(&self) {
         // Frames that the worker has sent cannot be read after this.
-        self.hear();
+        self.poll_events();
         self.worker.kill_master();
     }
 
@@ -214,51 +214,51 @@ impl TestWorker {
     ///
     /// It does so at the first accept on a `Listener` of prefork, or in `ready()`.
     pub fn is_ready(&self) -> bool {
-        self.has_said(WorkerEvent::Ready)
+        self.has_sent(WorkerEvent::Ready)
     }
 
     /// Whether the worker has reported that it accepts no more connections.
     ///
     /// It reports this only while its master lives.
     pub fn has_closed(&self) -> bool {
-        self.has_said(WorkerEvent::Closed)
+        self.has_sent(WorkerEvent::Closed)
     }
 
     /// Waits until the worker reports readiness.
     ///
     /// # Panics
-    /// If it does not within [`LIMIT`].
+    /// If it does not within [`TIMEOUT`].
     #[track_caller]
     pub fn wait_until_ready(&self) {
-        let is_ready = within(LIMIT, || self.is_ready().then_some(())).is_some();
+        let is_ready = within(TIMEOUT, || self.is_ready().then_some(())).is_some();
         assert!(
             is_ready,
             "the body did not become ready within {}s",
-            LIMIT.as_secs()
+            TIMEOUT.as_secs()
         );
     }
 
     /// Waits until the worker reports that it accepts no more connections.
     ///
     /// # Panics
-    /// If it does not within [`LIMIT`].
+    /// If it does not within [`TIMEOUT`].
     #[track_caller]
     pub fn wait_until_closed(&self) {
-        let has_closed = within(LIMIT, || self.has_closed().then_some(())).is_some();
+        let has_closed = within(TIMEOUT, || self.has_closed().then_some(())).is_some();
         assert!(
             has_closed,
             "the body did not close its listeners within {}s",
-            LIMIT.as_secs()
+            TIMEOUT.as_secs()
         );
     }
 
-    fn has_said(&self, event: WorkerEvent) -> bool {
-        self.hear();
+    fn has_sent(&self, event: WorkerEvent) -> bool {
+        self.poll_events();
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.contains(&event)
     }
 
-    fn hear(&self) {
+    fn poll_events(&self) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.extend(self.worker.events());
     }
@@ -278,7 +278,7 @@ impl Drop for TestWorker {
     }
 }
 
-impl<R> Body<R> {
+impl<R> BodyHandle<R> {
     /// Whether the body has returned.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
@@ -287,14 +287,14 @@ impl<R> Body<R> {
     /// Waits until the body has returned, and returns its result.
     ///
     /// # Panics
-    /// If the body panics, with the same panic. If the body does not return within [`LIMIT`].
+    /// If the body panics, with the same panic. If the body does not return within [`TIMEOUT`].
     #[track_caller]
     pub fn wait(self) -> R {
-        let has_ended = within(LIMIT, || self.is_finished().then_some(())).is_some();
+        let has_ended = within(TIMEOUT, || self.is_finished().then_some(())).is_some();
         assert!(
             has_ended,
             "the body did not return within {}s",
-            LIMIT.as_secs()
+            TIMEOUT.as_secs()
         );
         match self.thread.join() {
             Ok(result) => result,

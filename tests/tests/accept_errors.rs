@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use prefork_testkit::{Running, Server, eventually};
+use prefork_testkit::{RunningServer, Server, eventually};
 use prefork_tests::client::{connect, get};
 use prefork_tests::proc;
 
@@ -15,10 +15,10 @@ const OF_A_WORKER: [&str; 2] = ["prefork: worker 0 (pid "; 2];
 /// More than the limit of descriptors allows.
 const CLIENTS: usize = 40;
 
-fn start(program: &str, workers: &str) -> Running {
+fn start(program: &str, workers: &str) -> RunningServer {
     Server::new(program)
         .env("PREFORK_WORKERS", workers)
-        .through(["sh", "-c", "ulimit -n 24; exec \"$@\"", "sh"])
+        .wrapper(["sh", "-c", "ulimit -n 24; exec \"$@\"", "sh"])
         .start()
 }
 
@@ -104,7 +104,7 @@ fn a_worker_whose_listener_cannot_accept_any_more_ends_with_the_reason() {
     let worker = server.wait_for_children(1)[0];
     assert_eq!(get(server.addr(), "/lose").expect("an answer"), "lost\n");
     server.wait();
-    let log = server.whole_log();
+    let log = server.final_log();
     let expected = format!(
         "prefork: worker 0 (pid {}) exited with status 71",
         worker.pid
@@ -122,7 +122,7 @@ fn a_single_process_whose_listener_cannot_accept_any_more_ends_with_the_reason()
         .start();
     assert_eq!(get(server.addr(), "/lose").expect("an answer"), "lost\n");
     assert_eq!(server.wait().code(), Some(71));
-    let log = server.whole_log();
+    let log = server.final_log();
     let reason = "listener 'listener0': cannot accept connections";
     assert!(log.iter().any(|line| line.contains(reason)), "{log:#?}");
 }

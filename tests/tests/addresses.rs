@@ -2,16 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
-use prefork_testkit::{Output, Running, Server, free_port};
+use prefork_testkit::{Output, RunningServer, Server, reserve_port};
 use prefork_tests::client::get;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 const OPEN_PORT: &str = env!("CARGO_BIN_EXE_open_port");
 
-fn stop(mut server: Running) {
+fn stop(mut server: RunningServer) {
     let status = server.stop();
-    assert_eq!(status.code(), Some(0), "{:?}", server.whole_log());
+    assert_eq!(status.code(), Some(0), "{:?}", server.final_log());
 }
 
 fn refused(listen: &str, network: Option<&str>) -> Output {
@@ -56,7 +56,7 @@ fn both_families_are_served_at_one_port_in_either_order() {
         ("0.0.0.0:P", "[::]:P", Some("tcp")),
     ] {
         for reuseport in ["false", "true"] {
-            let reserved = free_port();
+            let reserved = reserve_port();
             let port = reserved.port().to_string();
             let listen = format!("http={http},admin={admin}").replace('P', &port);
             let mut server = Server::new(TWO_LISTENERS)
@@ -87,7 +87,7 @@ fn a_port_that_the_platform_gives_to_both_families_is_served() {
     if !has_ipv6() {
         return;
     }
-    let reserved = free_port();
+    let reserved = reserve_port();
     let server = Server::new(OPEN_PORT)
         .listen("http=0.0.0.0,admin=[::]")
         .env("PORT", reserved.port().to_string())

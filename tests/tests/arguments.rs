@@ -1,13 +1,13 @@
 //! What `main` takes beside listeners: types of the user's own, their failures, and `Ready`.
 
-use prefork_testkit::{Running, Server, Signal};
+use prefork_testkit::{RunningServer, Server, Signal};
 use prefork_tests::client::get;
 use prefork_tests::proc;
 
 const ARGUMENTS: &str = env!("CARGO_BIN_EXE_arguments");
 const OWN_STOP: &str = env!("CARGO_BIN_EXE_own_stop");
 
-fn answer(server: &Running) -> String {
+fn answer(server: &RunningServer) -> String {
     get(server.addr(), "/").expect("an answer")
 }
 
@@ -34,7 +34,7 @@ fn an_argument_that_cannot_be_made_ends_the_worker_with_name_and_cause() {
     let mut server = Server::new(ARGUMENTS)
         .env("needed_text", "/nowhere")
         .env("PREFORK_RECOVER_THRESHOLD", "0")
-        .launch();
+        .spawn();
     server.wait_for_log(|line| {
         line.contains(
             "cannot create argument 'needed_text' of main: cannot read what needed_text tells: \

@@ -93,7 +93,7 @@ fn each_bad_value_in_the_builder_is_refused_by_its_option() {
         ("grace_in_hours=25", "shutdown_grace_period"),
     ];
     for (arg, option) in cases {
-        let output = Server::new(BUILDER).listen_as_written().arg(arg).run();
+        let output = Server::new(BUILDER).keep_listen().arg(arg).run();
         assert_refused(arg, &output, 78, &[&format!("{option}: ")]);
     }
 }
@@ -151,7 +151,7 @@ fn a_forbidden_port_is_refused() {
     }
     let output = Server::new(HELLO)
         .listen("127.0.0.1:81")
-        .through(without)
+        .wrapper(without)
         .run();
     let named = ["listener0", "127.0.0.1:81", "CAP_NET_BIND_SERVICE"];
     assert_refused("forbidden", &output, 69, &named);

@@ -62,7 +62,7 @@ fn by_hand(prepare: &str) -> Server {
         .env("LISTEN_FDS", "1")
         .env("LISTEN_FDNAMES", "http")
         .env("PREFORK_ADDRS", "http=127.0.0.1:1")
-        .through(["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()])
+        .wrapper(["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()])
 }
 
 #[test]

@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::pty::openpty;
 use nix::unistd::ttyname;
-use prefork_testkit::{Child, Running, Server, eventually};
+use prefork_testkit::{ChildInfo, RunningServer, Server, eventually};
 use prefork_tests::client::{get, who};
 use prefork_tests::proc;
 
@@ -70,17 +70,17 @@ impl Terminal {
 }
 
 /// A server that writes its lines to the terminal, through a shell command that opens it.
-fn start(terminal: &Terminal, shell: &str) -> Running {
+fn start(terminal: &Terminal, shell: &str) -> RunningServer {
     let redirected = format!("{shell} 2>{}", terminal.path.display());
     Server::new(HELLO)
         .env("PREFORK_WORKERS", "1")
         .env("PREFORK_RECOVER_THRESHOLD", "100000")
-        .through(["sh", "-c", &redirected])
-        .launch()
+        .wrapper(["sh", "-c", &redirected])
+        .spawn()
 }
 
 /// Asks the worker in slot 0, which the master's lines cannot name.
-fn is_served_by(child: Child) {
+fn is_served_by(child: ChildInfo) {
     let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a worker has it");
     let (_, addr) = addrs.split_once('=').expect("name and address");
     let body = get(addr.parse().expect("an address"), "/").expect("an answer");
@@ -88,21 +88,21 @@ fn is_served_by(child: Child) {
 }
 
 /// Kills the worker so many times; each time another one takes over.
-fn recovers(server: &Running, kills: usize) {
+fn recovers(server: &RunningServer, kills: usize) {
     let mut child = server.wait_for_children(1)[0];
     is_served_by(child);
     for _ in 0..kills {
         let killed = server.kill_child(0);
-        child = server.wait_for_successor(killed);
+        child = server.wait_for_replacement(killed);
     }
     is_served_by(child);
 }
 
-fn reports_what_was_lost(terminal: &mut Terminal, server: &Running) {
+fn reports_what_was_lost(terminal: &mut Terminal, server: &RunningServer) {
     // The terminal has room from now on: the next line follows the number of lost ones.
     let before = terminal.read_until(|line| line.contains("started, replacing pid "));
     let killed = server.kill_child(0);
-    server.wait_for_successor(killed);
+    server.wait_for_replacement(killed);
     let end = format!("started, replacing pid {}", killed.pid);
     let after = terminal.read_until(|line| line.ends_with(&end));
     let lines: Vec<_> = before.into_iter().chain(after).collect();

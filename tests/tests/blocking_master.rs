@@ -3,7 +3,7 @@
 
 use std::net::{TcpListener, TcpStream};
 
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::get;
 use prefork_tests::proc;
 
@@ -20,7 +20,7 @@ enum Kernel {
 }
 
 /// A server whose workers know a peer that accepts connections and does not read.
-fn start(kernel: Kernel) -> (Running, TcpListener) {
+fn start(kernel: Kernel) -> (RunningServer, TcpListener) {
     let peer = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = peer.local_addr().expect("bound");
     let server = Server::new(MISDEEDS)
@@ -28,7 +28,7 @@ fn start(kernel: Kernel) -> (Running, TcpListener) {
         .env("PREFORK_RECOVER_THRESHOLD", "1000");
     let server = match kernel {
         Kernel::Own => server,
-        Kernel::Older => server.through([FILTERED, "SO_PASSRIGHTS", "ENOPROTOOPT"]),
+        Kernel::Older => server.wrapper([FILTERED, "SO_PASSRIGHTS", "ENOPROTOOPT"]),
     };
     let server = server.start();
     server.wait_for_children(2);
@@ -37,25 +37,25 @@ fn start(kernel: Kernel) -> (Running, TcpListener) {
 }
 
 /// Kills all workers, and waits until others have taken over and answer.
-fn recovers(server: &Running) {
+fn recovers(server: &RunningServer) {
     for slot in 0..2 {
         let killed = server.kill_child(slot);
-        server.wait_for_successor(killed);
+        server.wait_for_replacement(killed);
     }
     get(server.addr(), "/").expect("an answer");
 }
 
-fn has_one_thread(server: &Running) {
+fn has_one_thread(server: &RunningServer) {
     eventually("the end of the other threads", || {
         (proc::status(server.master_pid(), "Threads") == Some(1)).then_some(())
     });
 }
 
-fn stops(server: &mut Running) {
+fn stops(server: &mut RunningServer) {
     assert_eq!(server.stop().code(), Some(0));
     assert_eq!(server.processes(), []);
     // Workers that a stop asks to go do so in their own time.
-    let log = server.whole_log();
+    let log = server.final_log();
     let is_killed = |line: &String| line.contains("its time to stop was over");
     assert!(!log.iter().any(is_killed), "{log:#?}");
 }

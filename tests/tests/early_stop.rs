@@ -13,7 +13,7 @@ fn a_stop_ends_the_wait_for_a_port_that_is_in_use() {
     let owner = Server::new(HELLO).start();
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let is_stopped = (0..ATTEMPTS).any(|_| {
-            let mut late = Server::new(HELLO).listen(owner.addr().to_string()).launch();
+            let mut late = Server::new(HELLO).listen(owner.addr().to_string()).spawn();
             let pid = late.master_pid();
             let is_waiting = eventually("the wait, or its end", || {
                 let is_waiting = proc::has_thread(pid, "prefork-bind");
@@ -21,7 +21,7 @@ fn a_stop_ends_the_wait_for_a_port_that_is_in_use() {
             });
             late.signal(signal);
             let status = late.wait();
-            let log = late.whole_log();
+            let log = late.final_log();
             let stopped = format!(
                 "prefork: {signal} from pid {}: stopped before the addresses were bound",
                 std::process::id()

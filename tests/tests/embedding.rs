@@ -263,7 +263,7 @@ fn a_start_that_fails_loses_no_function_of_the_builder() {
 fn a_run_after_a_start_that_failed_has_the_functions_too() {
     let _alone = alone();
     let mut server = Server::new(env!("CARGO_BIN_EXE_builder"))
-        .listen_as_written()
+        .keep_listen()
         .arg("retry")
         .start();
     server.wait_for_log(|line| line == "spawned 0");

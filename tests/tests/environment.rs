@@ -1,6 +1,6 @@
 //! The operator's variables and the platform's: what counts, what is refused, what is let be.
 
-use prefork_testkit::{Output, Running, Server};
+use prefork_testkit::{Output, RunningServer, Server};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
@@ -10,7 +10,7 @@ const OWN_PREFIX: &str = env!("CARGO_BIN_EXE_own_prefix");
 /// A server with a port and workers left open, and a port for it.
 fn open() -> Server {
     Server::new(OPEN_PORT)
-        .listen_as_written()
+        .keep_listen()
         .env("PORT", "0")
         .env("PREFORK_WORKERS", "1")
 }
@@ -25,9 +25,9 @@ fn assert_refused(output: &Output, named: &[&str]) {
     }
 }
 
-fn stop(mut server: Running) -> Vec<String> {
+fn stop(mut server: RunningServer) -> Vec<String> {
     let status = server.stop();
-    let log = server.whole_log();
+    let log = server.final_log();
     assert_eq!(status.code(), Some(0), "{log:?}");
     log
 }
@@ -164,7 +164,7 @@ fn a_declared_name_replaces_one_listener_and_an_address_the_list() {
 
 #[test]
 fn a_port_that_the_program_left_open_is_the_platforms() {
-    let reserved = prefork_testkit::free_port();
+    let reserved = prefork_testkit::reserve_port();
     let port = reserved.port();
     let server = open().env("PORT", port.to_string()).start();
     assert_eq!(server.addr_of("http").port(), port);
@@ -225,7 +225,7 @@ fn an_empty_variable_counts_as_unset() {
     let output = open().env("PORT", "").run();
     assert_refused(&output, &["'http=127.0.0.1' has no port", "PORT"]);
     let server = Server::new(OWN_PREFIX)
-        .listen_as_written()
+        .keep_listen()
         .env("MYAPP_WORKERS", "1")
         .env("MYAPP_RECOVER_WINDOW", "")
         .env("MYAPP_WORKER", "")
@@ -251,7 +251,7 @@ fn the_platforms_concurrency_counts_where_workers_are_unsaid() {
 #[test]
 fn a_prefix_of_ones_own_is_the_only_one_that_is_read() {
     let server = Server::new(OWN_PREFIX)
-        .listen_as_written()
+        .keep_listen()
         .env("MYAPP_WORKERS", "1")
         .env("PREFORK_WORKERS", "many")
         .env("MYAPP_DATABASE", "here")
@@ -264,7 +264,7 @@ fn a_prefix_of_ones_own_is_the_only_one_that_is_read() {
     let told: Vec<&String> = log.iter().filter(|line| line.contains("MYAPP_")).collect();
     assert_eq!(told, [unread]);
     let output = Server::new(OWN_PREFIX)
-        .listen_as_written()
+        .keep_listen()
         .env("MYAPP_WORKER", "1")
         .run();
     assert_refused(&output, &["MYAPP_WORKER: ", "did you mean MYAPP_WORKERS?"]);
@@ -312,7 +312,7 @@ fn configure_may_give_what_was_left_open() {
 #[test]
 fn threads_for_a_body_without_a_runtime_of_ours_are_one_line() {
     let server = Server::new(TWO_LISTENERS)
-        .listen_as_written()
+        .keep_listen()
         .env("PREFORK_RUNTIME_THREADS", "8")
         .start();
     let log = stop(server);

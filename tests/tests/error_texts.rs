@@ -23,7 +23,7 @@ fn assert_only_line(output: &Output, code: i32, named: &[&str]) {
 #[test]
 fn a_refused_socket_option_is_no_privileged_port() {
     let output = Server::new(HELLO)
-        .through([FILTERED, "setsockopt", "EPERM"])
+        .wrapper([FILTERED, "setsockopt", "EPERM"])
         .run();
     assert_only_line(
         &output,
@@ -37,7 +37,7 @@ fn a_refused_socket_option_is_no_privileged_port() {
 fn a_refused_signal_mask_is_named() {
     let output = Server::new(PLAIN)
         .env("PREFORK_WORKERS", "2")
-        .through([FILTERED, "rt_sigprocmask_block", "EPERM"])
+        .wrapper([FILTERED, "rt_sigprocmask_block", "EPERM"])
         .run();
     assert_only_line(
         &output,
@@ -77,7 +77,7 @@ fn a_missing_directory_of_the_system_is_named() {
             println!("skipped: needs unshare(1) and the right to mount");
             return;
         };
-        let output = Server::new(PLAIN).through(wrapper).run();
+        let output = Server::new(PLAIN).wrapper(wrapper).run();
         assert_only_line(&output, 71, &[stage, "No such file or directory", hint]);
     }
 }
@@ -89,7 +89,7 @@ fn with_socket(variables: &str, listener: TcpListener) -> Output {
     Server::new(PLAIN)
         .listen(address)
         .stdin(OwnedFd::from(listener))
-        .through(["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()])
+        .wrapper(["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()])
         .run()
 }
 
@@ -121,7 +121,7 @@ fn a_wildcard_is_held_by_a_socket_of_one_interface() {
     let output = Server::new(PLAIN)
         .listen(format!("0.0.0.0:{port}"))
         .stdin(OwnedFd::from(listener))
-        .through(["sh", "-c", script, "sh"])
+        .wrapper(["sh", "-c", script, "sh"])
         .run();
     assert_only_line(&output, 69, &["fd 3 of this process"]);
 }
@@ -133,7 +133,7 @@ fn a_kill_that_the_master_did_not_send_hints_at_memory() {
     let line = server.wait_for_log(|line| line.contains("was killed by SIGKILL"));
     assert!(line.contains(&format!("(pid {})", killed.pid)), "{line}");
     assert!(line.contains("memory limit of the container"), "{line}");
-    let second = server.wait_for_successor(killed);
+    let second = server.wait_for_replacement(killed);
     server.signal_child(0, Signal::SIGABRT);
     let line = server.wait_for_log(|line| line.contains("SIGABRT"));
     assert!(line.contains(&format!("(pid {})", second.pid)), "{line}");
@@ -150,7 +150,7 @@ fn without_a_limit_a_worker_has_any_time_to_become_ready() {
     let addr = server.addr();
     prefork_tests::client::get(addr, "/").expect("an answer");
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     assert!(
         !log.iter().any(|line| line.contains("was killed")),
         "{log:?}"

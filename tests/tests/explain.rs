@@ -255,7 +255,7 @@ fn another_prefix_has_its_own_question() {
     );
 
     let mut server = Server::new(OWN_PREFIX)
-        .listen_as_written()
+        .keep_listen()
         .env("PREFORK_EXPLAIN", "1")
         .start();
     assert_eq!(server.stop().code(), Some(0));

@@ -60,7 +60,7 @@ fn a_wrapper_that_forks_is_refused_and_starts_no_masters() {
     // The last one has closed the descriptors as well: the ancestor that was meant is not a worker.
     for script in ["\"$@\"; exit $?", "\"$@\" 3<&- 4<&-; exit $?"] {
         let output = Server::new(PLAIN)
-            .through([FORGED_ROLE, "sh", "-c", script, "sh"])
+            .wrapper([FORGED_ROLE, "sh", "-c", script, "sh"])
             .run();
         assert_eq!(output.code(), Some(76), "{script}: {:?}", output.log);
         let [line] = output.log.as_slice() else {

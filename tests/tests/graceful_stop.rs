@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::Instant;
 
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, who};
 use prefork_tests::proc;
 use prefork_tests::signals::wait_until_new;
@@ -13,7 +13,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
 /// With a budget that no load of the machine uses up.
-fn hello(workers: &str) -> Running {
+fn hello(workers: &str) -> RunningServer {
     Server::new(HELLO)
         .env("PREFORK_WORKERS", workers)
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
@@ -21,7 +21,7 @@ fn hello(workers: &str) -> Running {
 }
 
 /// Sends requests and waits until workers have accepted all of them.
-fn in_flight(server: &Running, count: usize, path: &str) -> Vec<TcpStream> {
+fn in_flight(server: &RunningServer, count: usize, path: &str) -> Vec<TcpStream> {
     let asked: Vec<_> = (0..count)
         .map(|_| ask(server.addr(), path).expect("somebody listens"))
         .collect();
@@ -68,7 +68,7 @@ fn the_sender_of_a_stop_is_logged() {
     server.stop();
     let pid = std::process::id();
     let expected = format!("prefork: SIGTERM from pid {pid}: stopping 1 worker within 1m");
-    assert!(server.whole_log().contains(&expected), "{:?}", server.log());
+    assert!(server.final_log().contains(&expected), "{:?}", server.log());
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn the_end_of_a_stop_is_the_last_line_and_says_how_long_it_took() {
     let mut server = hello("2");
     server.wait_for_children(2);
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     let last = log.last().expect("there are lines");
     let taken = last
         .strip_prefix("prefork: stopped after ")
@@ -97,7 +97,7 @@ fn a_second_sigint_ends_the_stop_at_once() {
     for client in asked {
         answer(client).expect_err("its worker was killed");
     }
-    let log = server.whole_log();
+    let log = server.final_log();
     // One of them may have got both requests, and the other one none.
     let mut killed = log.iter().filter(|line| line.contains("was killed by"));
     let is_hurried = |line: &String| line.ends_with(": immediate stop requested");
@@ -151,7 +151,7 @@ fn a_deaf_worker_is_killed_when_its_time_is_over_and_the_log_says_so() {
 }
 
 /// Workers that take the signal and go on.
-fn deaf(workers: &str, grace: &str) -> Running {
+fn deaf(workers: &str, grace: &str) -> RunningServer {
     let server = Server::new(ODD)
         .arg("deaf")
         .env("PREFORK_WORKERS", workers)
@@ -174,7 +174,7 @@ fn nothing_is_started_any_more_once_a_stop_has_begun() {
     assert_eq!(server.child(0), None);
     server.kill_child(1);
     assert_eq!(server.wait().code(), Some(0));
-    let deaths = server.whole_log();
+    let deaths = server.final_log();
     assert_eq!(
         deaths
             .iter()
@@ -244,12 +244,12 @@ fn a_signal_to_the_whole_group_is_a_stop_and_no_failure() {
         let mut server = Server::new(PLAIN)
             .env("PREFORK_WORKERS", "8")
             .env("PREFORK_RECOVER_THRESHOLD", "0")
-            .through(["setsid"])
+            .wrapper(["setsid"])
             .start();
         server.wait_for_children(8);
         // The leader of a session leads a group of the same number.
         let group = nix::unistd::Pid::from_raw(server.master_pid());
         nix::sys::signal::killpg(group, Signal::SIGTERM).expect("it is there");
-        assert_eq!(server.wait().code(), Some(0), "{:#?}", server.whole_log());
+        assert_eq!(server.wait().code(), Some(0), "{:#?}", server.final_log());
     }
 }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use prefork_testkit::{Running, Server, eventually};
+use prefork_testkit::{RunningServer, Server, eventually};
 use prefork_tests::client::get;
 use prefork_tests::proc;
 
@@ -21,7 +21,7 @@ fn an_idle_master_has_one_thread_and_does_not_wake_up() {
     assert!(quiet, "it wakes up in each of three spans of 10 s");
 }
 
-fn switches_in(server: &Running, span: Duration) -> u64 {
+fn switches_in(server: &RunningServer, span: Duration) -> u64 {
     let count = || proc::context_switches(server.master_pid()).expect("it runs");
     let before = count();
     thread::sleep(span);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use prefork_testkit::{Running, Server, Signal};
+use prefork_testkit::{RunningServer, Server, Signal};
 use prefork_tests::client::get;
 use prefork_tests::proc;
 
@@ -24,7 +24,7 @@ fn a_worker_has_stdio_its_listeners_its_channel_and_what_it_opened_itself() {
     for program in [HELLO, PLAIN] {
         let server = Server::new(program)
             .env("PREFORK_WORKERS", "2")
-            .through(WITH_STRAYS)
+            .wrapper(WITH_STRAYS)
             .start();
         let children = server.wait_for_children(2);
         get(server.addr(), "/").expect("an answer");
@@ -115,7 +115,7 @@ fn what_the_producer_sets_reaches_the_worker() {
     }
 }
 
-fn grandchild() -> Running {
+fn grandchild() -> RunningServer {
     let server = Server::new(ODD)
         .arg("grandchild")
         .env("MY_PREFORK_CHILD", "stays")
@@ -125,7 +125,7 @@ fn grandchild() -> Running {
         .env("LISTEN_PID", "1")
         .env("LISTEN_FDNAMES", "somebody:elses")
         .env("LISTEN_PIDFDID", "1")
-        .through(WITH_STRAYS)
+        .wrapper(WITH_STRAYS)
         .start();
     server.wait_for_log(|line| line.starts_with("told by worker 0: Ok"));
     server

@@ -1,11 +1,11 @@
 //! `init` runs first in every process, once, and what it says ends that process.
 
-use prefork_testkit::{Output, Running, Server};
+use prefork_testkit::{Output, RunningServer, Server};
 
 const INIT: &str = env!("CARGO_BIN_EXE_init");
 const WAITING_INIT: &str = env!("CARGO_BIN_EXE_waiting_init");
 
-fn serving(workers: &str) -> Running {
+fn serving(workers: &str) -> RunningServer {
     Server::new(INIT).env("PREFORK_WORKERS", workers).start()
 }
 
@@ -18,7 +18,7 @@ fn it_is_the_first_in_the_master_and_in_every_worker() {
     let mut server = serving("1");
     server.wait_for_log(|line| line == "body");
     server.stop();
-    let log = server.whole_log();
+    let log = server.final_log();
     let of = |role| format!("init of {role}, threads: 1, marked: false");
     assert_eq!(log[0], of("master"));
     let begin = |line: &&String| line.starts_with("init of ") || *line == "body";
@@ -56,7 +56,7 @@ fn it_is_told_of_single_mode() {
     let mut server = serving("0");
     server.wait_for_log(|line| line == "body");
     server.stop();
-    let log = server.whole_log();
+    let log = server.final_log();
     assert_eq!(log[0], "init of single, threads: 1, marked: false");
     assert_eq!(log.iter().filter(|line| line.contains("init")).count(), 1);
 }
@@ -114,10 +114,10 @@ fn a_thread_of_it_is_told_of_the_stop() {
         let mut server = Server::new(WAITING_INIT)
             .env("PREFORK_WORKERS", workers)
             .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1h")
-            .launch();
+            .spawn();
         server.wait_for_log(|line| line == "body");
         assert_eq!(server.stop().code(), Some(0));
-        let log = server.whole_log();
+        let log = server.final_log();
         assert!(log.contains(&"the thread goes".to_owned()), "{log:?}");
     }
 }

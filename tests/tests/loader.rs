@@ -46,7 +46,7 @@ fn workers_are_the_program_and_recover() {
     let mut server = Server::new(HELLO)
         .arg("argument")
         .env("PREFORK_WORKERS", "2")
-        .through([loader])
+        .wrapper([loader])
         .start();
     get(server.addr(), "/").expect("an answer");
     let children = server.wait_for_children(2);
@@ -62,7 +62,7 @@ fn workers_are_the_program_and_recover() {
         );
     }
     let killed = server.kill_child(0);
-    server.wait_for_successor(killed);
+    server.wait_for_replacement(killed);
     assert_eq!(server.stop().code(), Some(0));
 }
 
@@ -72,7 +72,7 @@ fn what_only_the_loader_knows_is_refused_before_the_first_worker() {
     let executed = std::fs::canonicalize(loader).expect("it is there");
     let executed = executed.display().to_string();
     let output = Server::new(PLAIN)
-        .through([loader, "--library-path", "/usr/lib"])
+        .wrapper([loader, "--library-path", "/usr/lib"])
         .run();
     assert_refused(
         &output,
@@ -84,14 +84,14 @@ fn what_only_the_loader_knows_is_refused_before_the_first_worker() {
     let copy = folder.path().join("ld.so");
     copy_file(loader, &copy);
     let copy = copy.display().to_string();
-    let output = Server::new(PLAIN).through([copy.clone()]).run();
+    let output = Server::new(PLAIN).wrapper([copy.clone()]).run();
     assert_refused(&output, &[&copy, "names another loader", loader]);
 
     let program = folder.path().join("plain");
     copy_file(PLAIN, &program);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(&program, mode).expect("it is ours");
-    let output = Server::new(&program).through([loader]).run();
+    let output = Server::new(&program).wrapper([loader]).run();
     assert_refused(&output, &[&executed, "is not executable"]);
 }
 
@@ -101,7 +101,7 @@ fn a_single_process_and_foreign_programs_need_no_program_of_ours() {
     let options = [loader, "--library-path", "/usr/lib"];
     let mut single = Server::new(HELLO)
         .env("PREFORK_WORKERS", "0")
-        .through(options)
+        .wrapper(options)
         .start();
     get(single.addr(), "/").expect("an answer");
     assert_eq!(single.stop().code(), Some(0));
@@ -109,7 +109,7 @@ fn a_single_process_and_foreign_programs_need_no_program_of_ours() {
     let mut foreign = Server::new(BUILDER)
         .arg("listen=127.0.0.1:0")
         .arg("program=/bin/sleep")
-        .through(options)
+        .wrapper(options)
         .start();
     foreign.wait_for_children(1);
     assert_eq!(foreign.stop().code(), Some(0));
@@ -118,7 +118,7 @@ fn a_single_process_and_foreign_programs_need_no_program_of_ours() {
     let output = Server::new(BUILDER)
         .arg("listen=127.0.0.1:0")
         .arg("child_env=A=B")
-        .through(options)
+        .wrapper(options)
         .run();
     assert_eq!(output.code(), Some(72), "{:?}", output.log);
     assert!(

@@ -1,13 +1,13 @@
 //! The master's lines go to what the program has installed, with their facts as fields; else to stderr.
 
-use prefork_testkit::{Running, Server, eventually};
+use prefork_testkit::{RunningServer, Server, eventually};
 use prefork_tests::READY;
 
 const LOGGING: &str = env!("CARGO_BIN_EXE_logging");
 const LOGGER: &str = env!("CARGO_BIN_EXE_logger");
 
-fn with(backend: &str) -> Running {
-    Server::new(LOGGING).env("BACKEND", backend).launch()
+fn with(backend: &str) -> RunningServer {
+    Server::new(LOGGING).env("BACKEND", backend).spawn()
 }
 
 /// Kills a worker and stops, and returns the log.
@@ -19,12 +19,12 @@ fn life(backend: &str) -> (Vec<String>, i32) {
     server.wait_for_log(|line| line.contains("was killed by"));
     wait_for_ready(&server, 2);
     assert_eq!(server.stop().code(), Some(0));
-    let mut log = server.whole_log();
+    let mut log = server.final_log();
     log.retain(|line| !line.ends_with(READY));
     (log, killed.pid)
 }
 
-fn wait_for_ready(server: &Running, count: usize) {
+fn wait_for_ready(server: &RunningServer, count: usize) {
     eventually("as many workers", || {
         let log = server.log();
         let ready = log.iter().filter(|line| line.ends_with(READY)).count();
@@ -162,11 +162,11 @@ fn why_the_master_ends_is_told_to_the_logger_of_the_program() {
     // The master's own end, after it has served.
     let mut server = Server::new(LOGGER)
         .env("PREFORK_RECOVER_THRESHOLD", "0")
-        .launch();
+        .spawn();
     server.wait_for_log(|line| line.contains(" with 1 worker"));
     server.kill_child(0);
     assert_eq!(server.wait().code(), Some(75));
-    let log = server.whole_log();
+    let log = server.final_log();
     has(&log, &["prefork: 1 worker exited unexpectedly"]);
     has(&log, &["logger: Error 1 worker exited unexpectedly"]);
 }

@@ -1,6 +1,6 @@
 //! The end of `main` is the end of a worker, whatever its process does afterwards, and the log says why it ended.
 
-use prefork_testkit::{Output, Running, Server, eventually};
+use prefork_testkit::{Output, RunningServer, Server, eventually};
 use prefork_tests::client::{get, who};
 use prefork_tests::proc;
 
@@ -10,7 +10,7 @@ const BUILDER: &str = env!("CARGO_BIN_EXE_main_ends_in_builder");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const FILTERED: &str = env!("CARGO_BIN_EXE_filtered");
 
-fn holding(program: &str, grace: &str) -> Running {
+fn holding(program: &str, grace: &str) -> RunningServer {
     Server::new(program)
         .arg("hold")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", grace)
@@ -18,14 +18,14 @@ fn holding(program: &str, grace: &str) -> Running {
 }
 
 /// Lets `main` end in this way; returns the process.
-fn end(server: &Running, how: &str) -> i32 {
+fn end(server: &RunningServer, how: &str) -> i32 {
     let (_, pid) = who(&get(server.addr(), "/").expect("it serves")).expect("a worker");
     // The answer may be lost with the server.
     let _ = get(server.addr(), &format!("/end/{how}"));
     pid
 }
 
-fn served_by_another(server: &Running, pid: i32) {
+fn served_by_another(server: &RunningServer, pid: i32) {
     eventually("an answer of the replacement", || {
         let (_, answering) = who(&get(server.addr(), "/").ok()?)?;
         (answering != pid).then_some(())
@@ -136,7 +136,7 @@ fn blocking_tasks_have_the_rest_of_a_stop_and_end_with_it() {
     let mut server = holding(MAIN_ENDS, "1s");
     get(server.addr(), "/").expect("it serves");
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     let line = log.iter().find(|line| line.contains(" after "));
     let line = line.expect("a worker ends");
     assert!(line.contains(" exited with status 0 "), "{log:#?}");
@@ -205,7 +205,7 @@ fn a_long_error_is_cut() {
 fn what_keeps_a_worker_from_starting_is_the_reason_of_its_exit() {
     // The master can do without: only the runtime of the worker needs it.
     let output = Server::new(MAIN_ENDS)
-        .through([FILTERED, "eventfd2", "EPERM"])
+        .wrapper([FILTERED, "eventfd2", "EPERM"])
         .env("PREFORK_RECOVER_THRESHOLD", "0")
         .run();
     assert_eq!(output.code(), Some(75));
@@ -222,7 +222,7 @@ fn what_keeps_a_worker_from_starting_is_the_reason_of_its_exit() {
 #[test]
 fn a_blocking_server_does_without_eventfd() {
     let mut server = Server::new(PLAIN)
-        .through([FILTERED, "eventfd2", "EPERM"])
+        .wrapper([FILTERED, "eventfd2", "EPERM"])
         .env("PREFORK_WORKERS", "1")
         .start();
     get(server.addr(), "/").expect("it serves");

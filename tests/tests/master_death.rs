@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, who};
 use prefork_tests::proc;
 
@@ -13,7 +13,7 @@ const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
 /// Once each worker has answered, all are idle.
-fn idle(program: &str, workers: usize) -> Running {
+fn idle(program: &str, workers: usize) -> RunningServer {
     let server = Server::new(program)
         .env("PREFORK_WORKERS", workers.to_string())
         .start();
@@ -22,7 +22,7 @@ fn idle(program: &str, workers: usize) -> Running {
     server
 }
 
-fn kill_master(server: &mut Running) {
+fn kill_master(server: &mut RunningServer) {
     server.signal(Signal::SIGKILL);
     assert_eq!(server.wait().code(), None);
 }
@@ -38,7 +38,7 @@ fn idle_children_go_at_once() {
         });
         let taken = killed.elapsed();
         println!("{program}: no child {taken:?} after the master");
-        let log = server.whole_log();
+        let log = server.final_log();
         let alone = |line: &&String| line.ends_with("): master process died; draining");
         assert_eq!(log.iter().filter(alone).count(), 4, "{log:#?}");
         // Well below the grace period of 5 s; the figure of an idle machine is 2 ms.
@@ -117,7 +117,7 @@ fn a_deaf_child_ends_when_the_grace_period_is_over() {
     });
     assert!(
         server
-            .whole_log()
+            .final_log()
             .iter()
             .any(|line| line.contains("did not finish within shutdown_grace_period (500ms)"))
     );

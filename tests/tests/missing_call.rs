@@ -10,7 +10,7 @@ const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 fn under(call: &str, errno: &str) -> Server {
     Server::new(HELLO)
         .env("PREFORK_WORKERS", "2")
-        .through([FILTERED, call, errno])
+        .wrapper([FILTERED, call, errno])
 }
 
 #[test]

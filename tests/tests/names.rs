@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use prefork::Prefork;
-use prefork_testkit::{Running, Server, eventually};
+use prefork_testkit::{RunningServer, Server, eventually};
 use prefork_tests::client::get;
 use prefork_tests::proc;
 
@@ -12,7 +12,7 @@ const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
 /// Of the master and of the worker in slot 1, once it serves.
-fn names(server: &Running) -> (String, String) {
+fn names(server: &RunningServer) -> (String, String) {
     server.wait_for_children(2);
     let worker = server.child(1).expect("both have said something");
     let name = |pid| proc::name(pid).expect("it lives");
@@ -55,7 +55,7 @@ fn a_successor_is_called_like_its_predecessor() {
     let server = Server::new(HELLO).env("PREFORK_WORKERS", "2").start();
     names(&server);
     let killed = server.kill_child(1);
-    server.wait_for_successor(killed);
+    server.wait_for_replacement(killed);
     assert_eq!(names(&server), pair("hello master", "hello worker 1"));
 }
 
@@ -69,7 +69,7 @@ fn a_single_process_keeps_its_plain_name() {
 #[test]
 fn a_builder_that_leaves_the_signals_to_the_program_leaves_its_name_as_well() {
     for (argument, name) in [("", "builder master"), ("leave_signals", "builder")] {
-        let server = Server::new(BUILDER).arg(argument).launch();
+        let server = Server::new(BUILDER).arg(argument).spawn();
         server.wait_for_children(1);
         eventually("the master's name", || {
             (proc::name(server.master_pid())? == name).then_some(())

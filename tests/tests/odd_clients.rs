@@ -2,7 +2,7 @@
 
 use std::net::{Shutdown, TcpStream};
 
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, connect, get};
 use prefork_tests::proc;
 
@@ -37,7 +37,7 @@ fn half_closed_clients_in_the_queue_are_answered_by(program: &str) {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-fn halt(server: &Running) {
+fn halt(server: &RunningServer) {
     for slot in 0..WORKERS {
         let child = server.signal_child(slot, Signal::SIGSTOP);
         eventually("a worker that is halted", || {
@@ -60,7 +60,7 @@ fn a_blocking_server_with_silent_clients_stops() {
         silent.iter().all(proc::is_accepted).then_some(())
     });
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     assert!(!log.iter().any(|line| line.contains("killed")), "{log:#?}");
 }
 

@@ -40,6 +40,6 @@ fn workers_that_become_ready_during_a_pause_of_the_master_are_not_late() {
     server.wait_for_log(|line| line.contains("SIGUSR1"));
     assert_eq!(server.children(), children, "{:#?}", server.log());
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     assert!(!log.iter().any(|line| line.contains("SIGKILL")), "{log:#?}");
 }

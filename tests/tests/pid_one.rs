@@ -33,7 +33,7 @@ fn as_pid_1_it_serves_recovers_and_stops() {
     };
     let mut server = Server::new(HELLO)
         .env("PREFORK_WORKERS", "2")
-        .through(namespace)
+        .wrapper(namespace)
         .start();
     assert!(
         server.log()[0].ends_with("(master pid 1)"),
@@ -64,7 +64,7 @@ fn as_pid_1_its_death_leaves_nothing() {
     };
     let mut server = Server::new(HELLO)
         .env("PREFORK_WORKERS", "2")
-        .through(namespace)
+        .wrapper(namespace)
         .start();
     server.wait_for_children(2);
     server.signal(Signal::SIGKILL);
@@ -84,15 +84,15 @@ fn as_pid_1_a_stop_during_init_is_not_lost() {
     let mut server = Server::new(INIT)
         .env("INIT", "read")
         .stdin(reader)
-        .through(namespace)
-        .launch();
+        .wrapper(namespace)
+        .spawn();
     server.wait_for_log(|line| line.starts_with("init of master"));
     let master = proc::children(server.master_pid())[0];
     kill(Pid::from_raw(master), Signal::SIGTERM).expect("it reads");
     // Now `init` returns.
     drop(writer);
     assert_eq!(server.wait().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     let is_told = |line: &String| line.contains("SIGTERM from another PID namespace: stopping");
     assert!(log.iter().any(is_told), "{log:?}");
 }
@@ -101,8 +101,8 @@ fn as_pid_1_a_stop_during_init_is_not_lost() {
 fn without_stdin_stdout_and_stderr_it_serves_and_stops() {
     let mut server = Server::new(HELLO)
         .env("PREFORK_WORKERS", "1")
-        .through(["sh", "-c", "exec \"$0\" \"$@\" 0<&- 1>&- 2>&-"])
-        .launch();
+        .wrapper(["sh", "-c", "exec \"$0\" \"$@\" 0<&- 1>&- 2>&-"])
+        .spawn();
     // Nobody says where: a child was told.
     let child = server.wait_for_children(1)[0];
     let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a child has it");
@@ -117,5 +117,5 @@ fn without_stdin_stdout_and_stderr_it_serves_and_stops() {
     assert_eq!(who(&body), Some((0, after.pid)));
     assert_eq!(server.stop().code(), Some(0));
     assert_eq!(server.processes(), []);
-    assert_eq!(server.whole_log(), [""; 0]);
+    assert_eq!(server.final_log(), [""; 0]);
 }

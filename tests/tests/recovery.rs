@@ -2,18 +2,18 @@
 
 use std::{fs, io};
 
-use prefork_testkit::{Child, Running, Server, Signal, eventually};
+use prefork_testkit::{ChildInfo, RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, who};
 use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 
-fn hello(workers: &str) -> Running {
+fn hello(workers: &str) -> RunningServer {
     Server::new(HELLO).env("PREFORK_WORKERS", workers).start()
 }
 
-fn successor(server: &Running, dead: Child) -> Child {
+fn successor(server: &RunningServer, dead: ChildInfo) -> ChildInfo {
     eventually("another child in the slot", || {
         server
             .child(dead.slot)
@@ -21,7 +21,7 @@ fn successor(server: &Running, dead: Child) -> Child {
     })
 }
 
-fn deaths(server: &Running) -> Vec<String> {
+fn deaths(server: &RunningServer) -> Vec<String> {
     let is_death = |line: &String| line.contains(" after ");
     server.log().into_iter().filter(is_death).collect()
 }

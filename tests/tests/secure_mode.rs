@@ -68,7 +68,7 @@ fn a_set_id_program_ignores_the_environment_with_one_line() {
             .listen("127.0.0.2:0")
             .env("PREFORK_WORKERS", "0")
             .env("PREFORK_EXPLAIN", "1")
-            .through(as_user())
+            .wrapper(as_user())
             .start();
         let addr = server.addr_of("http");
         assert_eq!(addr.ip().to_string(), "127.0.0.1", "as the program says");
@@ -97,7 +97,7 @@ fn a_set_id_program_takes_no_role_from_a_user() {
         return;
     };
     let forged = as_user().into_iter().chain([FORGED_ROLE.to_owned()]);
-    let output = Server::new(&program).through(forged).run();
+    let output = Server::new(&program).wrapper(forged).run();
     assert_eq!(output.code(), Some(76), "{:?}", output.log);
     let text = output.text();
     assert!(

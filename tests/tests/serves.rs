@@ -111,7 +111,7 @@ fn a_worker_has_as_many_runtime_threads_as_was_said() {
 
 #[test]
 fn arguments_take_the_listeners_of_their_names() {
-    let server = Server::new(TWO_LISTENERS).listen_as_written().start();
+    let server = Server::new(TWO_LISTENERS).keep_listen().start();
     for name in ["http", "admin"] {
         let body = get(server.addr_of(name), "/").expect("an answer");
         assert_eq!(body, format!("{name}\n"));
@@ -122,11 +122,11 @@ fn arguments_take_the_listeners_of_their_names() {
 fn a_listener_that_no_argument_takes_is_one_line_where_a_worker_may_take_it() {
     for workers in ["0", "2"] {
         let mut server = Server::new(SPARE_LISTENER)
-            .listen_as_written()
+            .keep_listen()
             .env("PREFORK_WORKERS", workers)
             .start();
         server.stop();
-        let log = server.whole_log();
+        let log = server.final_log();
         let told = |line: &&String| {
             line.starts_with("prefork: listener 'admin' is not used by any argument")
         };

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, who};
 use prefork_tests::proc;
 use prefork_tests::signals::wait_until_new;
@@ -12,7 +12,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 const RAW_TOKIO: &str = env!("CARGO_BIN_EXE_raw_tokio");
 
-fn single(program: &str) -> Running {
+fn single(program: &str) -> RunningServer {
     Server::new(program)
         .env("PREFORK_WORKERS", "0")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use prefork::Prefork;
-use prefork_testkit::{Behaviour, Children, MemoryLog};
+use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren};
 
-fn prefork(children: &Children, log: &MemoryLog) -> Prefork {
+fn prefork(children: &ScriptedChildren, log: &MemoryLog) -> Prefork {
     let mut prefork = Prefork::new();
     prefork
         .child_producer(children.producer())
@@ -17,7 +17,7 @@ fn prefork(children: &Children, log: &MemoryLog) -> Prefork {
 
 #[test]
 fn a_child_that_said_ready_during_a_slow_hook_is_not_late() {
-    let (children, log) = (Children::new(Behaviour::Live), MemoryLog::new());
+    let (children, log) = (ScriptedChildren::new(Behavior::Live), MemoryLog::new());
     let mut prefork = prefork(&children, &log);
     // Longer than a child may take until it is ready, and long enough for it to say so.
     let (told, hear) = std::sync::mpsc::channel();
@@ -41,7 +41,7 @@ fn a_child_that_said_ready_during_a_slow_hook_is_not_late() {
 
 #[test]
 fn a_stop_during_a_slow_opening_starts_nobody_any_more() {
-    let (children, log) = (Children::new(Behaviour::Live), MemoryLog::new());
+    let (children, log) = (ScriptedChildren::new(Behavior::Live), MemoryLog::new());
     let mut prefork = prefork(&children, &log);
     let (told, hear) = std::sync::mpsc::channel();
     let (go_on, wait) = std::sync::mpsc::channel::<()>();

@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::net::TcpStream;
 
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, connect, get};
 use prefork_tests::proc;
 
@@ -17,7 +17,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const ROUNDS: usize = 4;
 const CLIENTS: usize = 100;
 
-fn start(program: &str) -> Running {
+fn start(program: &str) -> RunningServer {
     let server = Server::new(program)
         .env("PREFORK_WORKERS", "1")
         // Half of it is longer than a test waits.
@@ -28,7 +28,7 @@ fn start(program: &str) -> Running {
 }
 
 /// A server all of whose threads are blocked by handlers, and the clients whose requests do it.
-fn stalled(program: &str, threads: usize) -> (Running, Vec<TcpStream>) {
+fn stalled(program: &str, threads: usize) -> (RunningServer, Vec<TcpStream>) {
     let server = start(program);
     let stalling: Vec<_> = (0..threads)
         .map(|_| ask(server.addr(), "/stall?ms=1000").expect("somebody listens"))
@@ -44,7 +44,10 @@ fn stalled(program: &str, threads: usize) -> (Running, Vec<TcpStream>) {
     (server, stalling)
 }
 
-fn all_are_answered_when_a_stop_comes(server: &mut Running, go_on: impl FnOnce(&Running)) {
+fn all_are_answered_when_a_stop_comes(
+    server: &mut RunningServer,
+    go_on: impl FnOnce(&RunningServer),
+) {
     let waiting: Vec<_> = (0..CLIENTS)
         .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
         .collect();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::pty::openpty;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get};
 use prefork_tests::proc;
 use prefork_tests::signals::{deliver, wait_until_new};
@@ -33,7 +33,7 @@ fn hello(workers: &str) -> Server {
 }
 
 /// Sends a request that takes a second and waits until a worker has accepted it.
-fn in_flight(server: &Running) -> TcpStream {
+fn in_flight(server: &RunningServer) -> TcpStream {
     get(server.addr(), "/").expect("an answer");
     let asked = ask(server.addr(), "/slow?ms=1000").expect("it listens");
     eventually("the request in flight", || {
@@ -61,7 +61,7 @@ fn one_request(server: impl Fn() -> Server, pair: [Signal; 2]) -> Vec<String> {
         }
         answer(asked).unwrap_or_else(|error| panic!("{pair:?}: {error}; {:#?}", server.log()));
         assert_eq!(server.wait().code(), Some(0), "{pair:?}");
-        return server.whole_log();
+        return server.final_log();
     }
     panic!("two signals take this machine more than 200 ms each time");
 }
@@ -145,7 +145,7 @@ fn a_key_press_and_its_relay_are_one_request() {
         let terminal = openpty(None, None).expect("a terminal");
         let mut server = hello("1")
             .stdin(terminal.slave)
-            .through(["setsid", "--ctty", "--wait"])
+            .wrapper(["setsid", "--ctty", "--wait"])
             .start();
         let asked = in_flight(&server);
         let began = Instant::now();
@@ -165,7 +165,7 @@ fn a_key_press_and_its_relay_are_one_request() {
 }
 
 /// A master whose hook waits, and what ends the wait when it is dropped.
-fn busy(hook: &str) -> (Running, PipeWriter) {
+fn busy(hook: &str) -> (RunningServer, PipeWriter) {
     let (reader, writer) = std::io::pipe().expect("descriptors");
     let server = Server::new(WAITING_HOOK)
         .env("HOOK", hook)
@@ -200,7 +200,7 @@ fn signals_that_came_during_a_hook_count_by_the_times_when_they_came() {
         wait_until_new(Instant::now());
         drop(hook);
         assert_eq!(server.wait().code(), Some(0));
-        let log = server.whole_log();
+        let log = server.final_log();
         let is_expected = |line: &String| line.contains(expected);
         assert!(log.iter().any(is_expected), "{pair:?}, {is_late}: {log:#?}");
         let kills = log.iter().any(|line| line.contains("killing"));
@@ -215,7 +215,7 @@ fn a_sigint_that_came_before_a_hook_failed_is_no_second_request() {
     deliver(server.master_pid(), Signal::SIGINT);
     drop(hook);
     assert_ne!(server.wait().code(), Some(0), "the hook failed");
-    let log = server.whole_log();
+    let log = server.final_log();
     assert!(!log.iter().any(|line| line.contains("killing")), "{log:#?}");
 }
 
@@ -229,7 +229,7 @@ fn sigterm_is_not_lost_behind_any_number_of_other_signals() {
     deliver(server.master_pid(), Signal::SIGTERM);
     drop(hook);
     assert_eq!(server.wait().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     let sender = std::process::id();
     let lines: Vec<&String> = log.iter().filter(|line| line.contains("SIGUSR1")).collect();
     let expected =
@@ -250,7 +250,7 @@ fn a_flood_of_signals_gets_a_line_a_second() {
     }
     let seconds = began.elapsed().as_secs();
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     let lines: Vec<&String> = log.iter().filter(|line| line.contains("SIGUSR1")).collect();
     // The first one at once, the last one with the stop.
     let most = usize::try_from(seconds).expect("a short test") + 3;
@@ -274,7 +274,7 @@ fn a_flood_during_a_stop_gets_a_line_a_second_too() {
     }
     answer(asked).expect("it was asked before the stop");
     assert_eq!(server.wait().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     let lines = log.iter().filter(|line| line.contains("SIGTERM"));
     // The stop, the first repeat, and the rest: once when a second is over and at the end.
     assert!(lines.count() <= 5, "{log:#?}");
@@ -284,14 +284,14 @@ fn a_flood_during_a_stop_gets_a_line_a_second_too() {
 #[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let mut server = hello("1")
-        .through(["sh", "-c", "trap '' INT QUIT; exec \"$@\"", "sh"])
+        .wrapper(["sh", "-c", "trap '' INT QUIT; exec \"$@\"", "sh"])
         .start();
     for signal in [Signal::SIGINT, Signal::SIGQUIT] {
         server.signal(signal);
     }
     get(server.addr(), "/").expect("it serves on");
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     let is_told = |line: &String| line.contains("SIGINT") || line.contains("SIGQUIT");
     assert!(!log.iter().any(is_told), "{log:#?}");
 }

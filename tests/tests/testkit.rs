@@ -83,7 +83,7 @@ fn a_server_outlives_the_wrapper_that_started_it() {
     let wrapper = ["sh", "-c", r#""$@" & exit 0"#, "sh"];
     let server = Server::new(HELLO)
         .env("PREFORK_WORKERS", "1")
-        .through(wrapper)
+        .wrapper(wrapper)
         .start();
     get(server.addr(), "/").expect("an answer");
 }
@@ -97,7 +97,7 @@ fn a_server_that_was_stopped_has_a_log_and_a_status() {
     eventually("nobody", || server.processes().is_empty().then_some(()));
     assert!(
         server
-            .whole_log()
+            .final_log()
             .iter()
             .any(|line| line.contains("SIGTERM"))
     );

@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{get, who};
 use prefork_tests::proc;
 
@@ -61,7 +61,7 @@ fn is_held(pid: i32) -> Option<()> {
 }
 
 /// Once the master sleeps again, the span in which it does not run at all.
-fn assert_sleeps(server: &Running) {
+fn assert_sleeps(server: &RunningServer) {
     let count = || proc::context_switches(server.master_pid()).expect("it runs");
     let is_quiet = || {
         let before = count();
@@ -93,7 +93,7 @@ fn a_killed_worker_that_its_tracer_holds_costs_nothing_and_is_recovered_when_it_
     assert_eq!(lines_about_tracers(&server), 1);
 
     tracer.detach();
-    let successor = server.wait_for_successor(worker);
+    let successor = server.wait_for_replacement(worker);
     let body = eventually("an answer", || get(server.addr(), "/").ok());
     assert_eq!(who(&body), Some((0, successor.pid)));
     let end = format!(
@@ -111,7 +111,7 @@ fn a_foreign_worker_that_exits_while_it_is_traced_is_recovered_too() {
     let server = Server::new(SHELL)
         .arg("trap 'exit 3' USR1; while :; do sleep 0.01; done")
         .env("PREFORK_WORKERS", "1")
-        .launch();
+        .spawn();
     let line = server.wait_for_log(|line| line.starts_with("spawned "));
     let pid: i32 = line["spawned ".len()..].parse().expect("a pid");
     eventually("the trap", || {
@@ -130,7 +130,7 @@ fn a_foreign_worker_that_exits_while_it_is_traced_is_recovered_too() {
     server.wait_for_log(|line| line.starts_with("spawned ") && !line.ends_with(&format!(" {pid}")));
 }
 
-fn lines_about_tracers(server: &Running) -> usize {
+fn lines_about_tracers(server: &RunningServer) -> usize {
     let log = server.log();
     log.iter()
         .filter(|line| line.contains("its tracer"))

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use nix::sys::ptrace;
 use nix::unistd::Pid;
-use prefork_testkit::{Child, Server, Signal, eventually};
+use prefork_testkit::{ChildInfo, Server, Signal, eventually};
 use prefork_tests::client::get;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -22,7 +22,7 @@ impl Tracer {
     ///
     /// # Errors
     /// This system does not allow it.
-    fn attach(children: Vec<Child>) -> nix::Result<Self> {
+    fn attach(children: Vec<ChildInfo>) -> nix::Result<Self> {
         let (result, is_attached) = channel();
         let (end, is_over) = channel::<()>();
         let thread = thread::spawn(move || {
@@ -45,7 +45,7 @@ impl Drop for Tracer {
     }
 }
 
-fn seize(child: Child) -> nix::Result<()> {
+fn seize(child: ChildInfo) -> nix::Result<()> {
     let threads = fs::read_dir(format!("/proc/{}/task", child.pid)).expect("it runs");
     let ids = threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     for id in ids {

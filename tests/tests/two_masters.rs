@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::thread;
 
-use prefork_testkit::{Running, Server, free_addr};
+use prefork_testkit::{RunningServer, Server, reserve_addr};
 use prefork_tests::client::get;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -21,7 +21,7 @@ fn master(addr: &str, reuseport: &str) -> Server {
 }
 
 /// Whether a master serves, once that is known; else it has ended with what is documented.
-fn serves(server: &mut Running, addr: &str) -> bool {
+fn serves(server: &mut RunningServer, addr: &str) -> bool {
     let refused = |line: &str| line.contains("in use");
     let line = server.wait_for_log(|line| refused(line) || line.contains("listening on"));
     if !refused(&line) {
@@ -32,7 +32,7 @@ fn serves(server: &mut Running, addr: &str) -> bool {
     false
 }
 
-fn assert_one_owner(mut masters: Vec<Running>, addr: &str, case: &str) {
+fn assert_one_owner(mut masters: Vec<RunningServer>, addr: &str, case: &str) {
     let serving: Vec<bool> = masters
         .iter_mut()
         .map(|master| serves(master, addr))
@@ -47,9 +47,9 @@ fn assert_one_owner(mut masters: Vec<Running>, addr: &str, case: &str) {
 
 fn one_owns_the_port(reuseport: &str) {
     for round in 0..ROUNDS {
-        let reserved = free_addr();
+        let reserved = reserve_addr();
         let addr = reserved.to_string();
-        let masters = (0..MASTERS).map(|_| master(&addr, reuseport).launch());
+        let masters = (0..MASTERS).map(|_| master(&addr, reuseport).spawn());
         let masters = masters.collect();
         assert_one_owner(masters, &addr, &format!("round {round}"));
     }
@@ -94,12 +94,12 @@ fn a_master_that_is_slow_between_two_calls_shares_no_port() {
 }
 
 fn slow_masters(step: &str, reuseport: &str) {
-    let reserved = free_addr();
+    let reserved = reserve_addr();
     let addr = reserved.to_string();
     let inject = format!("inject={step}");
     let slow = || {
         let wrapper = ["strace", "-qq", "-o", "/dev/null", "-e", &inject];
-        master(&addr, reuseport).through(wrapper).launch()
+        master(&addr, reuseport).wrapper(wrapper).spawn()
     };
     let masters = (0..2).map(|_| slow()).collect();
     assert_one_owner(masters, &addr, &format!("{step}, reuseport = {reuseport}"));

@@ -58,7 +58,7 @@ fn a_body_that_asks_whether_there_is_tls_hears_what_the_options_say() {
     let _alone = alone();
     let before = belongings();
     let authority = Authority::new("the test's");
-    let secure = TestWorker::with_certificates(|options| certify(options, &authority.issue()));
+    let secure = TestWorker::with_options(|options| certify(options, &authority.issue()));
     for (worker, trusted) in [(TestWorker::new(), None), (secure, Some(&authority))] {
         let body = worker.spawn(|worker| block_on(serve(&worker, "listener0")));
         worker.wait_until_ready();
@@ -76,7 +76,7 @@ fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
     let _alone = alone();
     let before = belongings();
     let authority = Authority::new("the test's");
-    let worker = TestWorker::with_certificates(|options| {
+    let worker = TestWorker::with_options(|options| {
         options.listen(["http=0.0.0.0", "https=tls://0.0.0.0"]);
         certify(options, &authority.issue());
     });
@@ -99,7 +99,7 @@ fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
 fn a_body_that_forgets_to_ask_is_not_given_a_listener_for_tls() {
     let _alone = alone();
     let before = belongings();
-    let worker = TestWorker::with_certificates(|options| {
+    let worker = TestWorker::with_options(|options| {
         options.listen(["http=:80", "https=tls://:443"]);
         certify(options, &Authority::new("the test's").issue());
     });
@@ -121,7 +121,7 @@ fn a_body_that_forgets_to_ask_is_not_given_a_listener_for_tls() {
 fn the_time_to_drain_is_that_of_the_options() {
     let _alone = alone();
     let before = belongings();
-    let worker = TestWorker::with_certificates(|options| {
+    let worker = TestWorker::with_options(|options| {
         options.listen(":80").shutdown_grace_period("1h");
     });
     let begun = Instant::now();
@@ -140,7 +140,7 @@ fn the_time_to_drain_is_that_of_the_options() {
 
 /// What a test is told whose options cannot be used.
 fn refusal(options: impl FnOnce(&mut Prefork)) -> String {
-    let made = catch_unwind(AssertUnwindSafe(|| TestWorker::with_certificates(options)));
+    let made = catch_unwind(AssertUnwindSafe(|| TestWorker::with_options(options)));
     let panic = made.expect_err("no worker can have them");
     *panic.downcast::<String>().expect("a text")
 }

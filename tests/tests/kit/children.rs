@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use prefork::{Handle, Level, Prefork};
-use prefork_testkit::{Behaviour, Child, Children, KeptLine, MemoryLog, Signal, eventually};
+use prefork_testkit::{
+    Behavior, CapturedLine, ChildInfo, MemoryLog, ScriptedChildren, Signal, eventually,
+};
 use prefork_tests::proc;
 
 use crate::{LONG, TERMINATION, alone, belongings};
@@ -14,7 +16,7 @@ use crate::{LONG, TERMINATION, alone, belongings};
 const SHORT: &str = "300ms";
 
 /// A master of one child, and what it says.
-fn start(children: &Children) -> (Handle, MemoryLog) {
+fn start(children: &ScriptedChildren) -> (Handle, MemoryLog) {
     let log = MemoryLog::new();
     let master = Prefork::new()
         .workers(1)
@@ -29,15 +31,15 @@ fn start(children: &Children) -> (Handle, MemoryLog) {
 }
 
 /// The first child does this, and lives when it is asked for a second time.
-fn at_first(behaviour: Behaviour) -> Children {
-    Children::choosing(move |start| match start.nth {
+fn at_first(behaviour: Behavior) -> ScriptedChildren {
+    ScriptedChildren::scripted(move |start| match start.nth {
         0 => behaviour,
-        _ => Behaviour::Live,
+        _ => Behavior::Live,
     })
 }
 
 /// How the first child's end is told.
-fn end_of_first(behaviour: Behaviour) -> KeptLine {
+fn end_of_first(behaviour: Behavior) -> CapturedLine {
     let children = at_first(behaviour);
     let (master, log) = start(&children);
     let line = log.wait_for(|line| line.text.starts_with("worker 0 "));
@@ -46,8 +48,8 @@ fn end_of_first(behaviour: Behaviour) -> KeptLine {
 }
 
 /// How a stop ends a child that does this, once `is_begun`.
-fn end_by_stop(behaviour: Behaviour, is_begun: impl Fn(Child) -> bool) -> KeptLine {
-    let children = Children::new(behaviour);
+fn end_by_stop(behaviour: Behavior, is_begun: impl Fn(ChildInfo) -> bool) -> CapturedLine {
+    let children = ScriptedChildren::new(behaviour);
     let (master, log) = start(&children);
     eventually("the child does what it was told", || {
         let child = children.alive().first().copied()?;
@@ -78,25 +80,25 @@ fn children_that_end_at_once_end_as_they_were_told() {
     let _alone = alone();
     let before = belongings();
     for (behaviour, level, end) in [
-        (Behaviour::Noop, Level::Warn, "exited with status 0"),
-        (Behaviour::Exit(7), Level::Error, "exited with status 7"),
+        (Behavior::Noop, Level::Warn, "exited with status 0"),
+        (Behavior::Exit(7), Level::Error, "exited with status 7"),
         (
-            Behaviour::Signal(Signal::SIGTERM),
+            Behavior::Signal(Signal::SIGTERM),
             Level::Error,
             "was killed by SIGTERM",
         ),
         (
-            Behaviour::Signal(Signal::SIGINT),
+            Behavior::Signal(Signal::SIGINT),
             Level::Error,
             "was killed by SIGINT",
         ),
         (
-            Behaviour::Signal(Signal::SIGCHLD),
+            Behavior::Signal(Signal::SIGCHLD),
             Level::Error,
             "exited with status 125",
         ),
         (
-            Behaviour::Panic("out of \x1b[2J ink"),
+            Behavior::Panic("out of \x1b[2J ink"),
             Level::Error,
             "out of \\u{1b}[2J ink",
         ),
@@ -113,9 +115,9 @@ fn children_that_break_a_rule_are_killed_for_it() {
     let _alone = alone();
     let before = belongings();
     for (behaviour, why) in [
-        (Behaviour::Flood, "more frames than allowed"),
-        (Behaviour::Liar, "a frame that is too long"),
-        (Behaviour::Unready, "not ready"),
+        (Behavior::Flood, "more frames than allowed"),
+        (Behavior::Liar, "a frame that is too long"),
+        (Behavior::Unready, "not ready"),
     ] {
         let line = end_of_first(behaviour);
         assert!(line.text.contains(why), "{behaviour:?}: {line}");
@@ -128,10 +130,10 @@ fn children_that_live_end_when_they_are_asked_to() {
     let _alone = alone();
     let before = belongings();
     for behaviour in [
-        Behaviour::Live,
-        Behaviour::Silent,
-        Behaviour::Late(Duration::ZERO),
-        Behaviour::Late(LONG),
+        Behavior::Live,
+        Behavior::Silent,
+        Behavior::Late(Duration::ZERO),
+        Behavior::Late(LONG),
     ] {
         let line = end_by_stop(behaviour, |child| minds_termination(child.pid, "SigCgt"));
         assert!(line.text.contains("exited with status 0"), "{line}");
@@ -143,11 +145,11 @@ fn children_that_live_end_when_they_are_asked_to() {
 fn children_that_do_not_mind_the_stop_have_to_be_killed() {
     let _alone = alone();
     let before = belongings();
-    let deaf = end_by_stop(Behaviour::Deaf, |child| {
+    let deaf = end_by_stop(Behavior::Deaf, |child| {
         minds_termination(child.pid, "SigIgn")
     });
     assert!(deaf.text.contains("killed by SIGKILL"), "{deaf}");
-    let stuck = end_by_stop(Behaviour::Stuck, |child| has_state(child.pid, 'T'));
+    let stuck = end_by_stop(Behavior::Stuck, |child| has_state(child.pid, 'T'));
     assert!(stuck.text.contains("killed by SIGKILL"), "{stuck}");
     assert_eq!(belongings(), before);
 }
@@ -155,9 +157,9 @@ fn children_that_do_not_mind_the_stop_have_to_be_killed() {
 #[test]
 fn each_start_can_be_told_something_else() {
     let _alone = alone();
-    let children = Children::choosing(|start| match (start.slot, start.nth) {
-        (0, 0 | 1) => Behaviour::Exit(3),
-        _ => Behaviour::Live,
+    let children = ScriptedChildren::scripted(|start| match (start.slot, start.nth) {
+        (0, 0 | 1) => Behavior::Exit(3),
+        _ => Behavior::Live,
     });
     let log = MemoryLog::new();
     let master = Prefork::new()
@@ -184,7 +186,7 @@ fn children_that_are_left_are_killed_and_waited_for_also_when_the_test_panics() 
     let before = belongings();
     let mut alive = Vec::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let children = Children::new(Behaviour::Deaf);
+        let children = ScriptedChildren::new(Behavior::Deaf);
         let (master, log) = start(&children);
         eventually("it is deaf", || {
             let child = children.alive().first().copied()?;
@@ -204,7 +206,7 @@ fn children_that_are_left_are_killed_and_waited_for_also_when_the_test_panics() 
 fn a_master_that_outlives_its_children_on_demand_ends_with_the_reason() {
     let _alone = alone();
     let before = belongings();
-    let children = Children::new(Behaviour::Live);
+    let children = ScriptedChildren::new(Behavior::Live);
     let (master, log) = start(&children);
     eventually("it lives", || {
         let child = children.alive().first().copied()?;
@@ -226,9 +228,9 @@ fn a_master_that_outlives_its_children_on_demand_ends_with_the_reason() {
 #[test]
 #[ignore = "waits to be killed"]
 fn waits_to_be_killed() {
-    let children = Children::choosing(|start| match start.slot {
-        0 => Behaviour::Deaf,
-        _ => Behaviour::Stuck,
+    let children = ScriptedChildren::scripted(|start| match start.slot {
+        0 => Behavior::Deaf,
+        _ => Behavior::Stuck,
     });
     let master = Prefork::new()
         .workers(2)
@@ -236,7 +238,7 @@ fn waits_to_be_killed() {
         .start()
         .expect("it can be started");
     // Nobody stops it before, unless somebody runs this half alone.
-    std::thread::sleep(prefork_testkit::LIMIT);
+    std::thread::sleep(prefork_testkit::TIMEOUT);
     drop(master);
 }
 
@@ -265,13 +267,13 @@ fn children_of_a_test_program_that_is_killed_end_with_it() {
 #[test]
 fn dropped_children_leave_other_processes_alone() {
     let _alone = alone();
-    let mine = Children::new(Behaviour::Live);
+    let mine = ScriptedChildren::new(Behavior::Live);
     let (master, _) = start(&mine);
     let mut stranger = std::process::Command::new("/bin/sleep")
         .arg("1000")
         .spawn()
         .expect("a program of every system");
-    let others = Children::new(Behaviour::Live);
+    let others = ScriptedChildren::new(Behavior::Live);
     let (other_master, _) = start(&others);
     eventually("both", || {
         (mine.alive().len() == 1 && others.alive().len() == 1).then_some(())
@@ -291,7 +293,7 @@ fn a_thousand_children_of_a_hundred_masters_leave_nothing() {
     let _alone = alone();
     let before = belongings();
     for _ in 0..100 {
-        let children = Children::new(Behaviour::Noop);
+        let children = ScriptedChildren::new(Behavior::Noop);
         let log = MemoryLog::new();
         let result = Prefork::new()
             .workers(10)

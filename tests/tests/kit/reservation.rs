@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use prefork_testkit::{Reservation, Server, free_addr, free_port};
+use prefork_testkit::{Reservation, Server, reserve_addr, reserve_port};
 use prefork_tests::client;
 
 use crate::alone;
@@ -24,7 +24,7 @@ fn serve_reserved(free: &Reservation, reuseport: &str) -> usize {
 fn a_reserved_address_is_the_servers_from_the_first_connection_on() {
     let _alone = alone();
     for reuseport in ["false", "true"] {
-        assert_eq!(serve_reserved(&free_addr(), reuseport), 500);
-        assert_eq!(serve_reserved(&free_port(), reuseport), 500);
+        assert_eq!(serve_reserved(&reserve_addr(), reuseport), 500);
+        assert_eq!(serve_reserved(&reserve_port(), reuseport), 500);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prefork::{Error, Level, Prefork};
-use prefork_testkit::{Behaviour, Children, MemoryLog, Server, Signal, eventually};
+use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren, Server, Signal, eventually};
 use prefork_tests::proc;
 
 use crate::support::{Lines, fail, listen_in, spawned, start, stop};
@@ -11,7 +11,7 @@ use crate::support::{Lines, fail, listen_in, spawned, start, stop};
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
 /// A master of one child after another that does this.
-fn master(children: &Children) -> (Prefork, MemoryLog) {
+fn master(children: &ScriptedChildren) -> (Prefork, MemoryLog) {
     let log = MemoryLog::new();
     let mut prefork = Prefork::new();
     prefork
@@ -24,20 +24,20 @@ fn master(children: &Children) -> (Prefork, MemoryLog) {
 #[test]
 fn bad_children_that_end_at_once_count_and_are_told_by_how_they_ended() {
     for (behaviour, told, level) in [
-        (Behaviour::Noop, "exited with status 0", Level::Warn),
-        (Behaviour::Exit(1), "exited with status 1", Level::Error),
+        (Behavior::Noop, "exited with status 0", Level::Warn),
+        (Behavior::Exit(1), "exited with status 1", Level::Error),
         (
-            Behaviour::Signal(Signal::SIGKILL),
+            Behavior::Signal(Signal::SIGKILL),
             "was killed by SIGKILL",
             Level::Error,
         ),
         (
-            Behaviour::Signal(Signal::SIGTERM),
+            Behavior::Signal(Signal::SIGTERM),
             "was killed by SIGTERM",
             Level::Error,
         ),
     ] {
-        let children = Children::new(behaviour);
+        let children = ScriptedChildren::new(behaviour);
         let (mut prefork, log) = master(&children);
         let error = fail(prefork.recover_threshold(2));
         assert!(
@@ -54,9 +54,9 @@ fn bad_children_that_end_at_once_count_and_are_told_by_how_they_ended() {
 
 #[test]
 fn bad_children_that_die_before_they_are_ready_do_not_stop_those_that_serve() {
-    let children = Children::choosing(|start| match start.slot {
-        0 => Behaviour::Live,
-        _ => Behaviour::Exit(1),
+    let children = ScriptedChildren::scripted(|start| match start.slot {
+        0 => Behavior::Live,
+        _ => Behavior::Exit(1),
     });
     let (mut prefork, log) = master(&children);
     let facts = listen_in(&mut prefork);
@@ -75,7 +75,7 @@ fn bad_children_that_die_before_they_are_ready_do_not_stop_those_that_serve() {
 
 #[test]
 fn bad_a_child_that_ignores_the_stop_is_killed_in_time() {
-    let children = Children::new(Behaviour::Deaf);
+    let children = ScriptedChildren::new(Behavior::Deaf);
     let (mut prefork, log) = master(&children);
     let master = start(prefork.shutdown_grace_period("300ms"));
     let is_deaf = |pid| proc::signals(pid, "SigIgn").is_some_and(|set| set & (1 << 14) != 0);
@@ -103,7 +103,7 @@ fn bad_a_child_that_is_halted_during_a_stop_is_killed_in_time() {
     let halted = server.signal_child(1, Signal::SIGSTOP);
     eventually("the halt", || proc::is_stopped(halted.pid).then_some(()));
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     let expected = format!("worker 1 (pid {}) was killed by SIGKILL", halted.pid);
     assert!(log.iter().any(|line| line.contains(&expected)), "{log:#?}");
     assert_eq!(server.processes(), [0; 0]);
@@ -111,7 +111,7 @@ fn bad_a_child_that_is_halted_during_a_stop_is_killed_in_time() {
 
 #[test]
 fn bad_a_child_that_never_gets_ready_is_killed_and_counts() {
-    let children = Children::new(Behaviour::Unready);
+    let children = ScriptedChildren::new(Behavior::Unready);
     let (mut prefork, log) = master(&children);
     let error = fail(prefork.ready_timeout("50ms").recover_threshold(1));
     assert!(
@@ -127,7 +127,7 @@ fn bad_a_child_that_never_gets_ready_is_killed_and_counts() {
 
 #[test]
 fn bad_children_too_many_name_the_variable_of_this_program() {
-    let children = Children::new(Behaviour::Unready);
+    let children = ScriptedChildren::new(Behavior::Unready);
     let (mut prefork, _log) = master(&children);
     prefork.env_prefix("MYAPP").ready_timeout("50ms");
     let error = fail(prefork.recover_threshold(0));
@@ -140,10 +140,10 @@ fn bad_children_too_many_name_the_variable_of_this_program() {
 #[test]
 fn bad_children_that_break_the_protocol_are_killed_for_it() {
     for (behaviour, rule) in [
-        (Behaviour::Liar, "a frame that is too long"),
-        (Behaviour::Flood, "more frames than allowed"),
+        (Behavior::Liar, "a frame that is too long"),
+        (Behavior::Flood, "more frames than allowed"),
     ] {
-        let children = Children::new(behaviour);
+        let children = ScriptedChildren::new(behaviour);
         let (mut prefork, log) = master(&children);
         let error = fail(prefork.recover_threshold(0));
         assert_eq!(error.exit_code(), 75, "{behaviour:?}: {error}");
@@ -153,7 +153,7 @@ fn bad_children_that_break_the_protocol_are_killed_for_it() {
 
 #[test]
 fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
-    let children = Children::new(Behaviour::Panic(
+    let children = ScriptedChildren::new(Behavior::Panic(
         "red \x1b[31m\nprefork: worker 9 \r\x07\u{9b}2J",
     ));
     let (mut prefork, log) = master(&children);
@@ -185,9 +185,9 @@ fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
 /// A hook that is called with everybody gone already, again and again.
 #[test]
 fn bad_a_slow_hook_loses_no_exit() {
-    let children = Children::choosing(|start| match start.nth {
-        0..4 => Behaviour::Noop,
-        _ => Behaviour::Live,
+    let children = ScriptedChildren::scripted(|start| match start.nth {
+        0..4 => Behavior::Noop,
+        _ => Behavior::Live,
     });
     let (mut prefork, log) = master(&children);
     prefork.workers(2).recover_threshold(100);

@@ -9,7 +9,7 @@ use nix::libc;
 use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::get;
 use prefork_tests::proc;
 
@@ -19,7 +19,7 @@ const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 
 /// Kills children as they are started, so many, and says whether the master bore it.
-fn burst(server: &mut Running, kills: usize) -> usize {
+fn burst(server: &mut RunningServer, kills: usize) -> usize {
     let mut killed = 0;
     eventually("the kills, or the end", || {
         let log = server.log();
@@ -52,7 +52,7 @@ fn bad_a_thousand_kills_in_a_burst_are_all_recovered() {
         .start();
     server.wait_for_children(50);
     assert_eq!(burst(&mut server, 1000), 1000);
-    let spawned = |server: &Running| {
+    let spawned = |server: &RunningServer| {
         let log = server.log();
         log.iter()
             .filter(|line| line.starts_with("spawned "))
@@ -64,7 +64,7 @@ fn bad_a_thousand_kills_in_a_burst_are_all_recovered() {
     assert_eq!(server.wait_for_children(50).len(), 50);
     assert_eq!(proc::zombies_of(server.master_pid()), [0; 0]);
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     let killed = log
         .iter()
         .filter(|line| line.contains("was killed by SIGKILL"));
@@ -79,7 +79,7 @@ fn bad_a_thousand_kills_in_a_burst_end_a_master_of_defaults_with_a_paragraph_tha
     server.wait_for_children(4);
     assert!(burst(&mut server, 1000) >= 9);
     assert_eq!(server.wait().code(), Some(75));
-    let log = server.whole_log();
+    let log = server.final_log();
     let last = log.last().expect("a paragraph");
     for part in [
         "workers exited unexpectedly",
@@ -94,7 +94,7 @@ fn bad_a_thousand_kills_in_a_burst_end_a_master_of_defaults_with_a_paragraph_tha
 }
 
 /// A server whose start line nobody can read: its worker was told where it listens.
-fn addr(server: &Running) -> SocketAddr {
+fn addr(server: &RunningServer) -> SocketAddr {
     let child = server.wait_for_children(1)[0];
     let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a child has it");
     let (_, addr) = addrs.split_once('=').expect("name and address");
@@ -102,7 +102,7 @@ fn addr(server: &Running) -> SocketAddr {
 }
 
 /// Serves, recovers and stops.
-fn goes_on(mut server: Running) {
+fn goes_on(mut server: RunningServer) {
     let addr = addr(&server);
     for _ in 0..20 {
         get(addr, "/").expect("an answer");
@@ -121,8 +121,8 @@ fn bad_a_closed_stderr_stops_nothing() {
     let server = Server::new(HELLO)
         .env("PREFORK_WORKERS", "1")
         .env("PREFORK_RECOVER_THRESHOLD", "1000")
-        .through(["sh", "-c", "exec 2>&- \"$@\"", "sh"])
-        .launch();
+        .wrapper(["sh", "-c", "exec 2>&- \"$@\"", "sh"])
+        .spawn();
     goes_on(server);
 }
 
@@ -143,8 +143,8 @@ fn bad_a_stderr_that_nobody_reads_stops_nothing_and_what_was_lost_is_told() {
         .env("PREFORK_WORKERS", "1")
         .env("PREFORK_RECOVER_THRESHOLD", "1000")
         .env("PIPE", &path)
-        .through(["sh", "-c", "exec 2>\"$PIPE\" \"$@\"", "sh"])
-        .launch();
+        .wrapper(["sh", "-c", "exec 2>\"$PIPE\" \"$@\"", "sh"])
+        .spawn();
     let addr = addr(&server);
     get(addr, "/").expect("an answer");
     let killed = server.kill_child(0);

@@ -147,7 +147,7 @@ fn is_reported_and_heals(as_user: &[String], [lower, lift]: [&str; 2], reason: E
         .arg(script("ready; exec sleep 1000"))
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_RECOVER_THRESHOLD", "1000")
-        .through(as_user)
+        .wrapper(as_user)
         .start();
     let [dead, other] = server.wait_for_children(2)[..] else {
         panic!("there are two");
@@ -218,7 +218,7 @@ fn p25_a_lack_that_lasts_ends_the_master_by_the_threshold() {
     limit(&[], server.master_pid(), "--nofile=5:");
     server.kill_child(0);
     assert_eq!(server.wait().code(), Some(75));
-    let log = server.whole_log();
+    let log = server.final_log();
     let last = log.last().expect("a paragraph");
     let expected = format!("os error {}", libc::EMFILE);
     assert!(

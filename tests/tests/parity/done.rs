@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use prefork_testkit::{LIMIT, Running, Server};
+use prefork_testkit::{RunningServer, Server, TIMEOUT};
 use prefork_tests::proc;
 
 const MORTAL: &str = env!("CARGO_BIN_EXE_parity_mortal");
@@ -23,7 +23,7 @@ struct Belongings {
     threads: Option<u64>,
 }
 
-fn belongings(server: &Running) -> Belongings {
+fn belongings(server: &RunningServer) -> Belongings {
     let pid = server.master_pid();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let memory = status
@@ -61,13 +61,13 @@ fn ten_thousand_recoveries_leave_the_master_as_it_was() {
 }
 
 /// For as long as there is progress: how long it takes is not the question.
-fn wait_for_the_last(server: &Running) {
+fn wait_for_the_last(server: &RunningServer) {
     let is_over = |line: &String| line == "recovered all";
     let mut seen = 0;
     loop {
         let begin = std::time::Instant::now();
         while server.log().len() == seen {
-            assert!(begin.elapsed() < LIMIT, "no recovery any more");
+            assert!(begin.elapsed() < TIMEOUT, "no recovery any more");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         let log = server.log();

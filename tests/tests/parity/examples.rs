@@ -17,13 +17,13 @@ fn the_builder_takes_its_own_flags() {
         .arg("2")
         .arg("--grace")
         .arg("20s")
-        .listen_as_written()
+        .keep_listen()
         .start();
     server.wait_for_children(2);
     let body = get(server.addr(), "/").expect("an answer");
     assert!(body.starts_with("hello from worker "), "{body}");
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     assert!(
         log.iter().any(|line| line.ends_with("within 20s")),
         "{log:?}"
@@ -45,8 +45,8 @@ fn the_builder_refuses_what_it_does_not_understand() {
 fn the_hooks_outlive_a_closed_stdout() {
     let server = Server::new(HOOKS)
         .env("PREFORK_WORKERS", "1")
-        .through(["sh", "-c", r#""$@" | head -n 1"#, "sh"])
-        .launch();
+        .wrapper(["sh", "-c", r#""$@" | head -n 1"#, "sh"])
+        .spawn();
     let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));
     let addr = line.split(['=', ' ']).nth(4).expect("an address");
     let addr = addr.parse().expect("an address");
@@ -77,7 +77,7 @@ fn the_hooks_outlive_a_closed_stdout() {
 
 #[test]
 fn the_hooks_tell_what_happens() {
-    let mut server = Server::new(HOOKS).launch();
+    let mut server = Server::new(HOOKS).spawn();
     // Its lines have their level in front.
     let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));
     let addr = line.split(['=', ' ']).nth(4).expect("an address");
@@ -101,7 +101,7 @@ fn the_hooks_tell_what_happens() {
 
     server.signal(Signal::SIGKILL);
     server.wait();
-    let log = server.whole_log();
+    let log = server.final_log();
     let alone = log.iter().filter(|line| line.starts_with("master death: "));
     assert_eq!(alone.count(), 2, "{log:#?}");
 }

@@ -1,7 +1,7 @@
 //! P11 to P14, P16, P19: who is told what, how often, in which order, and what an error does.
 
 use prefork::Error;
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 
 use crate::support::{
     Facts, REST, Told, assert_gone, cause, fail, kill_child, listen_in, master, spawned, start,
@@ -170,13 +170,13 @@ fn failing(arguments: [&str; 3]) -> Server {
 fn p14_a_panic_or_an_error_in_a_hook_ends_the_master_with_a_paragraph_that_names_the_hook() {
     for arguments in FAILURES {
         let [hook, way, time] = arguments;
-        let mut server = failing(arguments).launch();
+        let mut server = failing(arguments).spawn();
         if time == "later" {
             server.wait_for_log(|line| line.starts_with("ready "));
             server.kill_child(0);
         }
         assert_eq!(server.wait().code(), Some(70), "{arguments:?}");
-        let log = server.whole_log();
+        let log = server.final_log();
         let said = if way == "panic" {
             "panicked: out of order"
         } else {
@@ -197,7 +197,7 @@ fn p14_a_panic_or_an_error_in_on_master_death_is_a_line_and_the_worker_ends() {
         wait_for_workers(&server);
         server.signal(Signal::SIGKILL);
         server.wait();
-        let log = server.whole_log();
+        let log = server.final_log();
         let named = |line: &&String| {
             line.starts_with("prefork: ")
                 && line.contains("on_master_death")
@@ -212,7 +212,7 @@ fn p14_a_panic_or_an_error_in_on_master_death_is_a_line_and_the_worker_ends() {
 }
 
 /// A worker can notice nothing before it runs.
-fn wait_for_workers(server: &Running) {
+fn wait_for_workers(server: &RunningServer) {
     eventually("both workers", || {
         let log = server.log();
         let workers = log.iter().filter(|line| line.starts_with("worker "));
@@ -241,7 +241,7 @@ fn p11_to_p13_hooks_by_attribute_are_told_the_same() {
     });
     assert_eq!(server.stop().code(), Some(0));
     let told: Vec<String> = server
-        .whole_log()
+        .final_log()
         .into_iter()
         .filter(|line| ["spawn", "ready", "recover"].contains(&first_word(line)))
         .collect();
@@ -268,7 +268,7 @@ fn p16_on_master_death_is_called_once_in_every_worker() {
     assert!(!server.log().iter().any(|line| line.starts_with("alone ")));
     server.signal(Signal::SIGKILL);
     server.wait();
-    let mut alone: Vec<String> = server.whole_log();
+    let mut alone: Vec<String> = server.final_log();
     alone.retain(|line| line.starts_with("alone "));
     alone.sort_unstable();
     assert_eq!(alone, ["alone 0", "alone 1"]);
@@ -280,7 +280,7 @@ fn p16_a_stop_is_no_death() {
     server.wait_for_children(2);
     wait_for_workers(&server);
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     assert!(
         !log.iter().any(|line| line.starts_with("alone ")),
         "{log:?}"
@@ -297,13 +297,13 @@ fn p16_a_master_that_is_pid_1_is_not_taken_for_dead() {
         println!("skipped: needs unshare(1) and the right to make a PID namespace");
         return;
     }
-    let mut server = Server::new(HOOKS).through(namespace).start();
+    let mut server = Server::new(HOOKS).wrapper(namespace).start();
     server.wait_for_children(2);
     wait_for_workers(&server);
     server.kill_child(0);
     server.wait_for_log(|line| line.starts_with("recover "));
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     assert!(
         !log.iter().any(|line| line.starts_with("alone ")),
         "{log:?}"

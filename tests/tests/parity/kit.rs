@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use prefork::{Error, Level, Prefork};
-use prefork_testkit::{Behaviour, Children, MemoryLog, Server, TestWorker, eventually, free_addr};
+use prefork_testkit::{
+    Behavior, MemoryLog, ScriptedChildren, Server, TestWorker, eventually, reserve_addr,
+};
 use prefork_tests::client::get;
 
 use crate::support::{assert_gone, listen_in, spawned, start};
@@ -16,7 +18,7 @@ const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
 #[test]
 fn p26_a_free_address_stays_free_until_the_server_has_it() {
-    let free = free_addr();
+    let free = reserve_addr();
     let mut server = Server::new(HELLO)
         .listen(free.to_string())
         .env("PREFORK_WORKERS", "1")
@@ -29,11 +31,11 @@ fn p26_a_free_address_stays_free_until_the_server_has_it() {
 /// The ancestor's own test of a life: a fleet of no-op children, to its end.
 #[test]
 fn p26_noop_children_take_a_fleet_to_its_end() {
-    let children = Children::new(Behaviour::Noop);
+    let children = ScriptedChildren::new(Behavior::Noop);
     let log = MemoryLog::new();
     let mut prefork = Prefork::new();
     prefork
-        .listen(free_addr().to_string())
+        .listen(reserve_addr().to_string())
         .workers(2)
         .recover_threshold(1)
         .child_producer(children.producer())
@@ -51,7 +53,7 @@ fn p26_noop_children_take_a_fleet_to_its_end() {
 fn p26_children_are_killed_and_waited_for_when_the_test_panics() {
     let mut pids = Vec::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let children = Children::new(Behaviour::Deaf);
+        let children = ScriptedChildren::new(Behavior::Deaf);
         let mut prefork = Prefork::new();
         prefork
             .workers(2)
@@ -92,9 +94,9 @@ fn p30_a_body_runs_as_a_worker_in_the_tests_own_process() {
 
 #[test]
 fn p31_a_logger_keeps_the_lines_for_assertions() {
-    let children = Children::choosing(|start| match start.nth {
-        0 => Behaviour::Exit(7),
-        _ => Behaviour::Live,
+    let children = ScriptedChildren::scripted(|start| match start.nth {
+        0 => Behavior::Exit(7),
+        _ => Behavior::Live,
     });
     let log = MemoryLog::new();
     let mut prefork = Prefork::new();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prefork::{Error, Prefork};
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, who};
 use prefork_tests::proc;
 
@@ -64,7 +64,7 @@ fn p05_an_address_of_another_family_is_an_error() {
     assert!(error.to_string().contains("network"), "{error}");
 }
 
-fn hello(reuseport: &str) -> Running {
+fn hello(reuseport: &str) -> RunningServer {
     Server::new(HELLO)
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_REUSEPORT", reuseport)
@@ -234,7 +234,7 @@ fn p29_errors_about_an_inherited_listener_name_it_and_its_descriptor() {
             .env("LISTEN_FDNAMES", "http")
             .env("PREFORK_ADDRS", "http=127.0.0.1:1")
             .stdin(one)
-            .through(["sh", "-c", &script, "sh"])
+            .wrapper(["sh", "-c", &script, "sh"])
             .run();
         assert_eq!(output.code(), Some(76), "{}", output.text());
         assert!(

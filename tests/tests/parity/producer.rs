@@ -136,7 +136,7 @@ fn p18_every_error_names_its_stage_and_carries_its_cause() {
 #[test]
 fn p20_nothing_is_open_and_nobody_is_left_after_the_return() {
     let output = Server::new(env!("CARGO_BIN_EXE_parity_embedded"))
-        .listen_as_written()
+        .keep_listen()
         .run();
     assert_eq!(output.code(), Some(0), "{}", output.text());
     assert_eq!(output.log.last().map(String::as_str), Some("done"));
@@ -149,7 +149,7 @@ fn p20_a_child_has_the_passed_descriptors_and_no_others() {
         .arg("ls /proc/$$/fd; echo listed; exec sleep 1000")
         .listen("127.0.0.1:0,127.0.0.1:0")
         .env("PREFORK_WORKERS", "1")
-        .through(["sh", "-c", "exec 4</dev/zero 9</dev/zero \"$@\"", "sh"])
+        .wrapper(["sh", "-c", "exec 4</dev/zero 9</dev/zero \"$@\"", "sh"])
         .start();
     server.wait_for_log(|line| line == "listed");
     let is_number = |line: &String| line.parse::<u32>().is_ok();
@@ -186,8 +186,8 @@ fn p22_unsaid_the_lines_go_to_stderr() {
     let mut server = Server::new(env!("CARGO_BIN_EXE_parity_shell"))
         .env("PREFORK_WORKERS", "1")
         .env("OUT", &path)
-        .through(["sh", "-c", "exec \"$@\" 2>\"$OUT\"", "sh"])
-        .launch();
+        .wrapper(["sh", "-c", "exec \"$@\" 2>\"$OUT\"", "sh"])
+        .spawn();
     server.wait_for_log(|line| line.starts_with("spawned "));
     eventually("the start line", || {
         fs::read_to_string(&path)
@@ -198,7 +198,7 @@ fn p22_unsaid_the_lines_go_to_stderr() {
     assert_eq!(server.stop().code(), Some(0));
     assert!(
         !server
-            .whole_log()
+            .final_log()
             .iter()
             .any(|line| line.starts_with("prefork: "))
     );
@@ -216,7 +216,7 @@ fn p23_an_unsupported_mode_is_an_error_of_its_own_and_early() {
 
     // A system call that is not there.
     let output = Server::new(env!("CARGO_BIN_EXE_parity_shell"))
-        .through([env!("CARGO_BIN_EXE_filtered"), "pidfd_open", "ENOSYS"])
+        .wrapper([env!("CARGO_BIN_EXE_filtered"), "pidfd_open", "ENOSYS"])
         .run();
     assert_eq!(output.code(), Some(71), "{}", output.text());
     assert_eq!(

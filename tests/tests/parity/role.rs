@@ -86,7 +86,7 @@ fn told(extra: &[(&str, &str)]) -> Vec<String> {
     let mut server = server.start();
     server.wait_for_log(|line| line == "started 0");
     assert_eq!(server.stop().code(), Some(0));
-    server.whole_log()
+    server.final_log()
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn p04_unsaid_there_is_a_worker_for_every_usable_cpu() {
     assert_eq!(server.stop().code(), Some(0));
     // One CPU is left of them.
     let mut server = Server::new(SHELL)
-        .through([
+        .wrapper([
             "sh",
             "-c",
             r#"exec taskset -c "$(taskset -pc $$ | sed 's/.*[: ,-]\([0-9]*\)$/\1/')" "$@""#,
@@ -149,10 +149,10 @@ fn p28_stdin_is_empty_and_the_rest_is_the_masters() {
 
 #[test]
 fn p32_a_builder_that_was_told_nothing_runs() {
-    let mut server = Server::new(ROLE).listen_as_written().start();
+    let mut server = Server::new(ROLE).keep_listen().start();
     server.wait_for_log(|line| line.starts_with("started "));
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     let is_start = |line: &String| line.starts_with("prefork: running with ");
     assert!(log.iter().any(is_start), "{log:?}");
 }

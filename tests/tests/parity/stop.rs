@@ -93,7 +93,7 @@ fn p09_unsaid_the_grace_period_is_five_seconds() {
     let mut server = Server::new(SHELL).env("PREFORK_WORKERS", "1").start();
     server.wait_for_children(1);
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     assert!(
         log.iter().any(|line| line.ends_with("within 5s")),
         "{log:?}"

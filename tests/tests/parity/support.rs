@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use prefork::{Error, Handle, Prefork};
-use prefork_testkit::{KeptLine, MemoryLog, eventually};
+use prefork_testkit::{CapturedLine, MemoryLog, eventually};
 use prefork_tests::proc;
 
 /// In front of a script: it can speak to the master, and knows its slot and the number of its start.
@@ -106,11 +106,11 @@ impl<T> Default for Facts<T> {
 /// What a test asks of a master's lines.
 pub(crate) trait Lines {
     /// The lines that hold this text.
-    fn with(&self, part: &str) -> Vec<KeptLine>;
+    fn with(&self, part: &str) -> Vec<CapturedLine>;
 }
 
 impl Lines for MemoryLog {
-    fn with(&self, part: &str) -> Vec<KeptLine> {
+    fn with(&self, part: &str) -> Vec<CapturedLine> {
         let mut lines = self.lines();
         lines.retain(|line| line.text.contains(part));
         lines

@@ -69,7 +69,7 @@ fn p21_certificate_and_key_of_files_reach_the_body() {
     let folder = tempfile::tempdir().expect("a place for files");
     let given = authority.issue();
     let (cert, key) = given.write(folder.path());
-    let worker = TestWorker::with_certificates(|options| {
+    let worker = TestWorker::with_options(|options| {
         options.tls_cert(cert).tls_key(key);
     });
     shown_is_given(&worker, &authority, &given);
@@ -79,7 +79,7 @@ fn p21_certificate_and_key_of_files_reach_the_body() {
 fn p21_certificate_and_key_of_memory_reach_the_body() {
     let authority = Authority::new("the test's");
     let given = authority.issue();
-    let worker = TestWorker::with_certificates(|options| {
+    let worker = TestWorker::with_options(|options| {
         let bytes = |text: &str| text.as_bytes().to_vec();
         options
             .tls_cert(bytes(&given.cert))

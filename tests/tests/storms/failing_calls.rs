@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 use std::{fmt, fs, thread};
 
-use prefork_testkit::{LIMIT, Running, Server, Signal, free_addr};
+use prefork_testkit::{RunningServer, Server, Signal, TIMEOUT, reserve_addr};
 use prefork_tests::client::{get, who};
 use prefork_tests::proc;
 
@@ -120,7 +120,7 @@ fn strace(program: &Path, output: &Path, target: Target, fault: Option<&Fault>) 
 /// How one run ended.
 #[derive(Debug)]
 struct Run {
-    /// What took longer than [`LIMIT`].
+    /// What took longer than [`TIMEOUT`].
     hang: Option<&'static str>,
     code: Option<i32>,
     signal: Option<i32>,
@@ -129,16 +129,16 @@ struct Run {
 }
 
 fn run(strace: &[String], target: Target) -> Run {
-    let reserved = free_addr();
+    let reserved = reserve_addr();
     let server = Server::new(SERVER)
         .listen(format!("listener={reserved}"))
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "2s")
         .env("PREFORK_READY_TIMEOUT", "5s");
     let server = match target {
-        Target::Master => server.through(strace),
+        Target::Master => server.wrapper(strace),
         Target::Worker => server.env("STORM_WRAPPER", strace.join(" ")),
     };
-    let mut server = server.launch();
+    let mut server = server.spawn();
     let hang = live(&server, reserved.addr(), target).err();
     if hang.is_some() {
         server.signal(Signal::SIGKILL);
@@ -147,7 +147,7 @@ fn run(strace: &[String], target: Target) -> Run {
     let orphans = within(|| server.processes().is_empty())
         .map_or_else(|| server.processes(), |()| Vec::new());
     let log = if orphans.is_empty() {
-        server.whole_log()
+        server.final_log()
     } else {
         server.log()
     };
@@ -163,8 +163,8 @@ fn run(strace: &[String], target: Target) -> Run {
 /// Starts, serves, recovers and stops.
 ///
 /// # Errors
-/// What took longer than [`LIMIT`].
-fn live(server: &Running, addr: SocketAddr, target: Target) -> Result<(), &'static str> {
+/// What took longer than [`TIMEOUT`].
+fn live(server: &RunningServer, addr: SocketAddr, target: Target) -> Result<(), &'static str> {
     let master = server.master_pid();
     let has_ended = || !proc::is_alive(master);
     let serves_by_other_than = |pid: i32| {
@@ -187,7 +187,7 @@ fn live(server: &Running, addr: SocketAddr, target: Target) -> Result<(), &'stat
 fn within(mut holds: impl FnMut() -> bool) -> Option<()> {
     let began = Instant::now();
     while !holds() {
-        if began.elapsed() > LIMIT {
+        if began.elapsed() > TIMEOUT {
             return None;
         }
         thread::sleep(std::time::Duration::from_millis(5));
@@ -245,7 +245,7 @@ impl Run {
     /// What is wrong with it.
     fn defect(&self, fault: &Fault) -> Option<String> {
         if let Some(hang) = self.hang {
-            return Some(format!("waited {LIMIT:?} for {hang}"));
+            return Some(format!("waited {TIMEOUT:?} for {hang}"));
         }
         if !self.orphans.is_empty() {
             return Some(format!("{:?} are left", self.orphans));

@@ -9,7 +9,7 @@ use std::{fs, thread};
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use prefork_testkit::{Running, Server, Signal, eventually};
+use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, who};
 use prefork_tests::proc;
 use socket2::SockRef;
@@ -161,7 +161,7 @@ fn clients_of(pid: i32, addr: SocketAddr) -> BTreeSet<u16> {
     table.lines().filter(is_own).filter_map(read).collect()
 }
 
-fn wait_until_each_slot_serves(server: &Running) {
+fn wait_until_each_slot_serves(server: &RunningServer) {
     let mut slots = BTreeSet::new();
     eventually("an answer of each slot", || {
         let body = get(server.addr(), "/").ok()?;
@@ -268,7 +268,7 @@ fn storm(reuseport: &str, way: Way) {
         "{memory} KiB, then {memory_after} KiB"
     );
     assert!(server.stop().success(), "{:#?}", server.log());
-    let log = server.whole_log();
+    let log = server.final_log();
     assert!(
         !log.iter().any(|line| line.contains("panicked at")),
         "{log:#?}"

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prefork_testkit::{Server, Signal, eventually, free_addr};
+use prefork_testkit::{Server, Signal, eventually, reserve_addr};
 
 use crate::random::Random;
 use crate::{ALLOWANCE, is_long, new_seed, requested_seed};
@@ -66,7 +66,7 @@ impl Plan {
             .env("PREFORK_WORKERS", self.workers.to_string())
             .env("PREFORK_REUSEPORT", self.reuseport.to_string())
             .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "2s")
-            .launch();
+            .spawn();
         match self.moment {
             Moment::AfterExec(delay) => thread::sleep(delay),
             Moment::AfterStartLine(delay) => {
@@ -94,7 +94,7 @@ impl Plan {
         eventually(&format!("the end of all processes ({case})"), || {
             server.processes().is_empty().then_some(())
         });
-        let log = server.whole_log();
+        let log = server.final_log();
         let is_bad = |line: &&String| line.contains("panicked at") || line.contains("in use");
         assert_eq!(log.iter().find(is_bad), None, "{case}: {log:#?}");
         let next = TcpListener::bind(addr);
@@ -104,7 +104,7 @@ impl Plan {
 }
 
 fn run_lane(seeds: &[u64]) -> Duration {
-    let reserved = free_addr();
+    let reserved = reserve_addr();
     let addr = reserved.to_string();
     let times = seeds.iter().map(|&seed| Plan::new(seed).run(&addr));
     times.max().unwrap_or_default()

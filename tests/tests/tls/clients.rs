@@ -76,7 +76,7 @@ fn stalled_handshakes_do_not_keep_the_last_descriptors() {
     let secure = Secure::new();
     let server = secure
         .server(TLS, "1")
-        .through(["sh", "-c", "ulimit -n 48; exec \"$@\"", "sh"])
+        .wrapper(["sh", "-c", "ulimit -n 48; exec \"$@\"", "sh"])
         .start();
     // Several times as many as fit: waiting for the time of each would take longer than a client waits.
     let stalled: Vec<_> = (0..160)

@@ -93,7 +93,7 @@ fn memory_files(pid: i32) -> Vec<String> {
 #[test]
 fn a_limit_of_file_sizes_is_told_before_it_kills() {
     let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];
-    let output = Secure::new().server(TLS, "1").through(limited).run();
+    let output = Secure::new().server(TLS, "1").wrapper(limited).run();
     assert_eq!(output.status.code(), Some(72), "{:#?}", output.log);
     let said = output.log.join("\n");
     assert!(

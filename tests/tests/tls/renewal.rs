@@ -85,7 +85,7 @@ fn a_renewal_that_no_worker_could_be_given_is_refused() {
     let good = secure.authority.issue();
     good.write(secure.path());
     let limited = ["sh", "-c", "ulimit -f 40; exec \"$@\"", "sh"];
-    let server = secure.server(TLS, "1").through(limited).start();
+    let server = secure.server(TLS, "1").wrapper(limited).start();
     let Pair { cert, key } = secure.authority.issue();
     let cert = format!("{cert}{}", "a comment\n".repeat(10_000));
     Pair { cert, key }.write(secure.path());

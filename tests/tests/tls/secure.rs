@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use prefork_testkit::{Child, Running, Server};
+use prefork_testkit::{ChildInfo, RunningServer, Server};
 use prefork_tests::tls::{Authority, Client, Connection, answer, ask};
 use rustls::HandshakeKind;
 use tempfile::TempDir;
@@ -49,9 +49,9 @@ impl Secure {
 }
 
 /// Kills the worker in this slot; its successor.
-pub(crate) fn replace(server: &Running, slot: usize) -> Child {
+pub(crate) fn replace(server: &RunningServer, slot: usize) -> ChildInfo {
     let killed = server.kill_child(slot);
-    server.wait_for_successor(killed)
+    server.wait_for_replacement(killed)
 }
 
 /// All that a connection says, and the certificate that it shows.
@@ -68,7 +68,7 @@ pub(crate) fn visit(client: &Client, addr: SocketAddr) -> (String, Option<Handsh
 }
 
 /// The certificate that a server shows.
-pub(crate) fn shown(secure: &Secure, server: &Running) -> Vec<u8> {
+pub(crate) fn shown(secure: &Secure, server: &RunningServer) -> Vec<u8> {
     let connection = secure.client().connect(server.addr()).expect("a handshake");
     let chain = connection.conn.peer_certificates().expect("it shows some");
     chain[0].to_vec()

@@ -1,6 +1,6 @@
 //! What a scripted child does in its process.
 //!
-//! It plays its [`Behaviour`] and sends frames like a worker of prefork. It runs before `main`, so
+//! It plays its [`Behavior`] and sends frames like a worker of prefork. It runs before `main`, so
 //! nothing here allocates, prints or panics.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -12,8 +12,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigHandler, SigSet, Signal, raise};
 use nix::sys::socket::{MsgFlags, send};
 
-use crate::behaviour::Behaviour;
-use crate::constructor::{UNABLE, ended_by_request, on_termination};
+use crate::behavior::Behavior;
+use crate::ctor::{UNABLE, ended_by_request, on_termination};
 
 /// The exit status of a Rust program after a panic.
 const PANICKED: i32 = 101;
@@ -31,52 +31,52 @@ pub(crate) fn channel_of(role: &str) -> Option<RawFd> {
 }
 
 /// Plays the behavior to its end and returns the exit status.
-pub(crate) fn act(behavior: Behaviour, channel: OwnedFd) -> i32 {
-    match play(behavior, &Channel { fd: channel }) {
+pub(crate) fn play_script(behavior: Behavior, channel: OwnedFd) -> i32 {
+    match play(behavior, &ScriptChannel { fd: channel }) {
         Ok(status) => status,
         Err(_) => UNABLE,
     }
 }
 
-fn play(behavior: Behaviour, channel: &Channel) -> nix::Result<i32> {
+fn play(behavior: Behavior, channel: &ScriptChannel) -> nix::Result<i32> {
     on_termination(termination(behavior))?;
     match behavior {
-        Behaviour::Noop => return Ok(0),
-        Behaviour::Exit(status) => return Ok(status.into()),
-        Behaviour::Signal(signal) => return exit_by(signal),
-        Behaviour::Panic(text) => {
-            channel.say_last_words(text)?;
+        Behavior::Noop => return Ok(0),
+        Behavior::Exit(status) => return Ok(status.into()),
+        Behavior::Signal(signal) => return exit_by(signal),
+        Behavior::Panic(text) => {
+            channel.send_panic(text)?;
             return Ok(PANICKED);
         }
-        Behaviour::Silent => {}
-        Behaviour::Unready => channel.greet()?,
-        Behaviour::Late(delay) => {
+        Behavior::Silent => {}
+        Behavior::Unready => channel.greet()?,
+        Behavior::Late(delay) => {
             channel.greet()?;
             if channel.stays_open(delay) {
-                channel.say(READY)?;
+                channel.send(READY)?;
             }
         }
-        Behaviour::Live | Behaviour::Deaf => channel.greet_ready()?,
-        Behaviour::Stuck => {
+        Behavior::Live | Behavior::Deaf => channel.greet_ready()?,
+        Behavior::Stuck => {
             channel.greet_ready()?;
             stop()?;
         }
-        Behaviour::Flood => {
+        Behavior::Flood => {
             channel.greet_ready()?;
             channel.flood();
         }
-        Behaviour::Liar => channel.say(&TOO_LONG)?,
+        Behavior::Liar => channel.send(&TOO_LONG)?,
     }
     channel.wait_for_end();
     Ok(0)
 }
 
 /// Returns the disposition of SIGTERM.
-fn termination(behavior: Behaviour) -> SigHandler {
+fn termination(behavior: Behavior) -> SigHandler {
     match behavior {
-        Behaviour::Deaf => SigHandler::SigIgn,
+        Behavior::Deaf => SigHandler::SigIgn,
         // The signal may be SIGTERM.
-        Behaviour::Signal(_) => SigHandler::SigDfl,
+        Behavior::Signal(_) => SigHandler::SigDfl,
         _ => SigHandler::Handler(ended_by_request),
     }
 }
@@ -103,31 +103,31 @@ fn stop() -> nix::Result<()> {
 }
 
 /// The child's end of the channel.
-struct Channel {
+struct ScriptChannel {
     fd: OwnedFd,
 }
 
-impl Channel {
+impl ScriptChannel {
     fn greet(&self) -> nix::Result<()> {
-        self.say(b"hello protocol=1 ready=announced listeners=")
+        self.send(b"hello protocol=1 ready=announced listeners=")
     }
 
     fn greet_ready(&self) -> nix::Result<()> {
         self.greet()?;
-        self.say(READY)
+        self.send(READY)
     }
 
-    fn say_last_words(&self, text: &str) -> nix::Result<()> {
+    fn send_panic(&self, text: &str) -> nix::Result<()> {
         const VERB: &[u8] = b"panic ";
         let mut frame = [0; 1024];
         let text = &text.as_bytes()[..text.len().min(frame.len() - VERB.len())];
         let length = VERB.len() + text.len();
         frame[..VERB.len()].copy_from_slice(VERB);
         frame[VERB.len()..length].copy_from_slice(text);
-        self.say(&frame[..length])
+        self.send(&frame[..length])
     }
 
-    fn say(&self, frame: &[u8]) -> nix::Result<()> {
+    fn send(&self, frame: &[u8]) -> nix::Result<()> {
         match send(self.fd.as_raw_fd(), frame, MsgFlags::MSG_NOSIGNAL) {
             // The master has closed its end or does not read. The caller notices the end of the
             // channel later.
@@ -139,7 +139,7 @@ impl Channel {
     /// Sends frames until the master closes its end.
     fn flood(&self) {
         while self.becomes(PollFlags::POLLOUT) {
-            let _ = self.say(b"noise");
+            let _ = self.send(b"noise");
         }
     }
 

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 /// [`Stuck`](Self::Stuck). Every worker exits when its master dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Behaviour {
+pub enum Behavior {
     /// Exits at once with status 0.
     Noop,
     /// Exits at once with this status.
@@ -42,7 +42,7 @@ pub enum Behaviour {
     Liar,
 }
 
-impl Behaviour {
+impl Behavior {
     /// Reads the text form. It allocates nothing, because it runs before `main`.
     pub(crate) fn decode(text: &'static str) -> Option<Self> {
         let (name, detail) = text.split_once(':').unwrap_or((text, ""));
@@ -65,7 +65,7 @@ impl Behaviour {
 }
 
 /// Writes the text form for the environment of the child.
-impl fmt::Display for Behaviour {
+impl fmt::Display for Behavior {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Noop => f.write_str("noop"),
@@ -91,29 +91,29 @@ mod tests {
     #[test]
     fn every_behavior_is_read_as_it_was_written() {
         let all = [
-            Behaviour::Noop,
-            Behaviour::Exit(255),
-            Behaviour::Signal(Signal::SIGKILL),
-            Behaviour::Panic("a: b\n\x1b[2J"),
-            Behaviour::Live,
-            Behaviour::Silent,
-            Behaviour::Late(Duration::from_millis(1500)),
-            Behaviour::Unready,
-            Behaviour::Deaf,
-            Behaviour::Stuck,
-            Behaviour::Flood,
-            Behaviour::Liar,
+            Behavior::Noop,
+            Behavior::Exit(255),
+            Behavior::Signal(Signal::SIGKILL),
+            Behavior::Panic("a: b\n\x1b[2J"),
+            Behavior::Live,
+            Behavior::Silent,
+            Behavior::Late(Duration::from_millis(1500)),
+            Behavior::Unready,
+            Behavior::Deaf,
+            Behavior::Stuck,
+            Behavior::Flood,
+            Behavior::Liar,
         ];
         for behavior in all {
             let text: &'static str = behavior.to_string().leak();
-            assert_eq!(Behaviour::decode(text), Some(behavior), "{text}");
+            assert_eq!(Behavior::decode(text), Some(behavior), "{text}");
         }
     }
 
     #[test]
     fn other_texts_are_rejected() {
         for text in ["", "noop ", "exit", "exit:256", "signal:0", "late:-1"] {
-            assert_eq!(Behaviour::decode(text), None, "{text}");
+            assert_eq!(Behavior::decode(text), None, "{text}");
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::eventually::within;
-use crate::process::{Identity, all, inner_pid, send, variable};
+use crate::process::{ProcessIdentity, all, inner_pid, send, variable};
 
 /// The variable that marks the processes.
 pub(crate) const MARK: &str = "TESTKIT_OF_PREFORK";
@@ -22,16 +22,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The processes of one start.
 #[derive(Debug)]
-pub(crate) struct Family {
+pub(crate) struct ProcessTree {
     mark: String,
     /// The processes that were found so far and have not exited.
     ///
     /// An exiting process loses its environment first and closes its descriptors later. So a known
     /// process is kept until it has exited.
-    known: Mutex<BTreeSet<Identity>>,
+    known: Mutex<BTreeSet<ProcessIdentity>>,
 }
 
-impl Family {
+impl ProcessTree {
     /// Creates a set without processes, with a new mark.
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -52,8 +52,8 @@ impl Family {
         let is_marked = |pid: &i32| variable(*pid, MARK).as_deref() == Some(&self.mark);
         let marked = all().into_iter().filter(is_marked);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(marked.filter_map(Identity::of));
-        known.retain(Identity::is_running);
+        known.extend(marked.filter_map(ProcessIdentity::of));
+        known.retain(ProcessIdentity::is_running);
         known.iter().map(|member| member.pid).collect()
     }
 

@@ -20,8 +20,8 @@ use std::process::Command;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-use crate::act::{act, channel_of};
-use crate::behaviour::Behaviour;
+use crate::behavior::Behavior;
+use crate::child_main::{channel_of, play_script};
 
 /// The exit status of a child that cannot read or play its behavior.
 pub(crate) const UNABLE: i32 = 125;
@@ -36,9 +36,9 @@ fn run_before_main() {
         // This process is a test program, not a scripted child.
         return;
     };
-    let behavior = Behaviour::decode(behavior);
+    let behavior = Behavior::decode(behavior);
     let status = match (behavior, channel_of(role).and_then(channel)) {
-        (Some(behavior), Some(channel)) => act(behavior, channel),
+        (Some(behavior), Some(channel)) => play_script(behavior, channel),
         // Returning would run the tests.
         _ => UNABLE,
     };

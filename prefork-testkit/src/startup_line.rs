@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 /// The content of the startup line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Announcement {
+pub(crate) struct StartupLine {
     /// Name and address of each listener.
     pub(crate) addrs: Vec<(String, SocketAddr)>,
     /// The id of the process that wrote the line, in its own PID namespace.
     pub(crate) pid: i32,
 }
 
-impl Announcement {
+impl StartupLine {
     /// Reads a startup line. `None`: the line is another one.
     ///
     /// Example: `prefork: listening on http=127.0.0.1:80 with 2 workers (master pid 4711)`. Servers
@@ -59,8 +59,8 @@ mod tests {
         ];
         for (line, addrs) in cases {
             assert_eq!(
-                Announcement::read(line),
-                Some(Announcement { addrs, pid: 7 }),
+                StartupLine::read(line),
+                Some(StartupLine { addrs, pid: 7 }),
                 "{line}"
             );
         }
@@ -75,7 +75,7 @@ mod tests {
             "prefork: SIGTERM from pid 7: stopping 2 workers within 5s",
             "prefork: listener 'a': cannot bind 127.0.0.1:80: in use (pid 7)",
         ] {
-            assert_eq!(Announcement::read(line), None, "{line}");
+            assert_eq!(StartupLine::read(line), None, "{line}");
         }
     }
 }
