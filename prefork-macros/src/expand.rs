@@ -11,7 +11,7 @@
 //!     let _ = main;                                           // a second use of the function, see below
 //!     return __prefork_runtime::run(
 //!         |__prefork| { __prefork.workers(4); },
-//!         [__prefork_runtime::Want::of::<Listener>("listener")],
+//!         [__prefork_runtime::ArgumentSpec::of::<Listener>("listener")],
 //!         {
 //!             #[tokio::main]                                  // the other attributes of the function
 //!             async fn main() -> Result<()> { __prefork_call().await }
@@ -144,7 +144,7 @@ fn call(signature: &Signature) -> TokenStream {
     let (output, wait, call) = (output(signature), wait(signature), call_name());
     let values = arguments(signature).enumerate().map(|(number, argument)| {
         let (cfgs, index) = (cfgs(argument), index(signature, number));
-        quote!(#(#cfgs)* __prefork_runtime::take(#index))
+        quote!(#(#cfgs)* __prefork_runtime::extract(#index))
     });
     let main = quote!(#ident(#(#values),*) #wait);
     let guard = quote!(__prefork_runtime::MainGuard::new());
@@ -223,7 +223,7 @@ fn setting(config: &Arguments, Setting { name, value }: &Setting) -> TokenStream
 /// span.
 fn want(argument: &PatType) -> TokenStream {
     let (cfgs, ty, name) = (cfgs(argument), &argument.ty, argument_name(&argument.pat));
-    quote!(#(#cfgs)* __prefork_runtime::Want::of::<#ty>(#name))
+    quote!(#(#cfgs)* __prefork_runtime::ArgumentSpec::of::<#ty>(#name))
 }
 
 /// Wraps the call for an `async fn` that needs the runtime of feature `tokio`.

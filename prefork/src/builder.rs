@@ -1,38 +1,17 @@
-//! The builder, and the decision which role this process has.
+//! The builder: one setter for each option.
 //!
-//! A process is a master, a worker or a single process. This file and its submodules are the only ones
-//! that know both the master and the worker.
+//! It collects values and functions. What a process does with them is decided in `run`.
 
-mod arguments;
 mod callbacks;
-mod dry_run;
-pub(crate) mod in_process;
-pub(crate) mod macro_support;
-mod single_process;
 
 use std::fmt;
-use std::process::{ExitCode, Termination};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use prefork_options::Prefix;
-
-use crate::config::{
-    Config, Configuration, Environment, Options, Resolved, Source, resolve, usable_cpus,
-};
-use crate::error::{Error, OptionError};
-use crate::hook::{HookError, Hooks, Init, OnceHook, Role, catch, run_init};
-use crate::master::{Callbacks, Handle, Log, Logger, MasterSetup, block_signals};
-use crate::runtime::Body;
+use crate::config::{Configuration, OptionLayers, Source};
+use crate::error::Error;
+use crate::hook::{HookError, Hooks, Init, OnceHook};
+use crate::master::Logger;
 use crate::spawn::CommandHook;
-use crate::supervisor::Readiness;
-use crate::sys::env::is_secure;
-use crate::worker::{
-    ArgumentSpec, BodySpec, Context, MainGuard, WantedArgument, Worker, child_env, report_end,
-    role_warning, set_pending,
-};
-use arguments::{match_arguments, offewarningsersights};
-use single_process::{fall_back_to_single, start_single};
+use crate::worker::child_env;
 
 /// Builds and runs a master and its workers, with options chosen at run time.
 ///
@@ -59,20 +38,20 @@ use single_process::{fall_back_to_single, start_single};
 /// ```
 #[derive(Default)]
 pub struct Prefork {
-    options: Options,
-    producer: Option<CommandHook>,
-    init: Option<Init>,
-    hooks: Hooks,
-    on_master_death: Option<OnceHook>,
-    logger: Option<Logger>,
-    configure: Option<Configure>,
-    callables: Callables,
-    handles_signals: bool,
+    pub(crate) options: OptionLayers,
+    pub(crate) producer: Option<CommandHook>,
+    pub(crate) init: Option<Init>,
+    pub(crate) hooks: Hooks,
+    pub(crate) on_master_death: Option<OnceHook>,
+    pub(crate) logger: Option<Logger>,
+    pub(crate) configure: Option<Configure>,
+    pub(crate) callables: Callables,
+    pub(crate) handles_signals: bool,
 }
 
 /// Whether the functions of a builder can still be given to a master.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Callables {
+pub(crate) enum Callables {
     /// The builder still has them.
     #[default]
     Available,
@@ -87,7 +66,7 @@ impl Callables {
     ///
     /// # Errors
     /// It would not.
-    fn check(self) -> Result<(), Error> {
+    pub(crate) fn check(self) -> Result<(), Error> {
         let reason = match self {
             Self::Available => return Ok(()),
             Self::InitFailed => {
@@ -103,26 +82,7 @@ impl Callables {
 }
 
 /// The user's function that changes the options last.
-type Configure = Box<dyn FnMut(&mut Configuration) -> Result<(), HookError> + Send>;
-
-/// The result of reading all sources of options.
-struct Startup {
-    settled: Startup,
-    environment: Environment,
-    /// The log lines at the beginning of a start.
-    warnings: Vec<String>,
-    /// The errors of the options, or the error of `configure`.
-    result: Result<(), Error>,
-}
-
-/// How a [`run`](Prefork::run) ended, depending on the role of this process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome<R> {
-    /// This process was the master. It was asked to stop, and all its workers have exited.
-    Master,
-    /// This process was a worker or a single process: the value that its body returned.
-    Worker(R),
-}
+pub(crate) type Configure = Box<dyn FnMut(&mut Configuration) -> Result<(), HookError> + Send>;
 
 impl Prefork {
     /// Creates a builder with the default of every option.
@@ -132,13 +92,13 @@ impl Prefork {
         Self::default()
     }
 
-    pub(crate) fn options_mut(&mut self) -> &mut Options {
+    pub(crate) fn options_mut(&mut self) -> &mut OptionLayers {
         &mut self.options
     }
 
     /// Records that the attribute calls the setters from now on.
     pub(crate) fn set_by_attribute(&mut self) {
-        self.options.door = Source::Attribute;
+        self.options.source = Source::Attribute;
     }
 
     /// Lets the master handle the signals of this process and set its name.
@@ -151,269 +111,6 @@ impl Prefork {
         self.handles_signals = true;
         self
     }
-
-    /// Runs this process in its role.
-    ///
-    /// A master runs until it ends, a worker until `body` returns. With feature `tokio`, the body may be async. The master starts this program again for every
-    /// worker, so code before `run` runs in each of them too.
-    ///
-    /// # Errors
-    /// In the master: an error other than a requested stop ended it. In a worker: its variables or
-    /// descriptors are not those that a master sets. In both: `run` is called a second time.
-    pub fn run<R, K>(&mut self, body: impl FnOnce(Worker) -> R) -> Result<Outcome<R::Output>, Error>
-    where
-        R: Body<K>,
-    {
-        // The body gets a `Worker`, as if main had one as argument.
-        let worker = ArgumentSpec::of::<Worker>("worker");
-        self.run_with(vec![worker], body)
-    }
-
-    /// Starts a master on its own thread, in a process that also does other work.
-    ///
-    /// Its children are this program, started again, unless
-    /// [`child_producer`](Self::child_producer) sets another one. The program must call
-    /// [`run`](Self::run) in a child. `start` changes neither signals nor the name of the process.
-    ///
-    /// If it fails, the builder keeps its functions and `start` can be called again; an
-    /// [`init`](Self::init) that succeeded is not called again. If it succeeds, the functions belong
-    /// to the master.
-    ///
-    /// # Errors
-    /// The master could not start: an option is invalid, an address cannot be bound, a system call is
-    /// missing. The call is inside a worker. An earlier master has the functions of this builder, or
-    /// its `init` failed. `PREFORK_EXPLAIN` is set.
-    pub fn start(&mut self) -> Result<Handle, Error> {
-        if is_child() {
-            return Err(Error::AlreadyRunning {
-                reason: "start was called inside a worker; only a master starts workers",
-            });
-        }
-        // Unknown here: whether the body that the children run needs a runtime.
-        let startup = self.read(cfg!(feature = "tokio"));
-        if startup.environment.explains {
-            let variable = startup.environment.explain_variable();
-            dry_run::print(startup, None)?;
-            return Err(Error::Explained { variable });
-        }
-        startup.result?;
-        let config = startup.settled.config;
-        check_has_master(&config)?;
-        self.callables.check()?;
-        self.run_init(Role::Master)?;
-        let log = self.log(startup.warnings);
-        match self.setup(config, &BodySpec::default()).start(log) {
-            Ok(handle) => Ok(handle),
-            Err(unstarted) => {
-                self.callables = Callables::Available;
-                self.producer = unstarted.callbacks.producer;
-                self.hooks = unstarted.callbacks.hooks;
-                self.logger = unstarted.log.into_logger();
-                Err(unstarted.error)
-            }
-        }
-    }
-
-    /// Calls `init`, if it was not called yet.
-    fn run_init(&mut self, role: Role) -> Result<(), Error> {
-        let result = run_init(self.init.take(), role);
-        if result.is_err() {
-            self.callables = Callables::InitFailed;
-        }
-        result
-    }
-
-    pub(crate) fn run_with<R, K>(
-        &mut self,
-        wants: Vec<ArgumentSpec>,
-        body: impl FnOnce(Worker) -> R,
-    ) -> Result<Outcome<R::Output>, Error>
-    where
-        R: Body<K>,
-    {
-        claim_process(ProcessGuard::Check)?;
-        let wanted: Vec<WantedArgument<'static>> = wants.iter().map(ArgumentSpec::info).collect();
-        let (context, declared) = if let Some(latched) = child_env() {
-            claim_process(ProcessGuard::Claim)?;
-            let (init, hook) = (self.init.take(), self.on_master_death.take());
-            let prefix = self.prefix();
-            Context::from_env(latched, init, hook, |offered, has_certificate| {
-                match_arguments(&wanted, offered, has_certificate, &prefix)
-            })?
-        } else {
-            match self.run_parent(&wanted, R::NEEDS_RUNTIME)? {
-                Some(single) => single,
-                None => return Ok(Outcome::Master),
-            }
-        };
-        set_pending(wants, declared.assigned);
-        // The attribute has reported the end of main, with its error, before this. For a builder's
-        // body, only this guard reports it.
-        let guard = MainGuard::new();
-        let body = body(Worker::new(Arc::clone(&context)));
-        let returned = body.finish(context.threads(), || {
-            report_end(&context);
-            context.exit_time_left()
-        });
-        report_end(&context);
-        drop(guard);
-        context.finish()?;
-        Ok(Outcome::Worker(returned))
-    }
-
-    /// Runs a process that no master started, as a master or as a single process.
-    ///
-    /// Returns the context of a single process; `None` after the end of a master or an explanation.
-    fn run_parent(
-        &mut self,
-        wanted: &[WantedArgument<'_>],
-        needs_runtime: bool,
-    ) -> Result<Option<(Arc<Context>, BodySpec)>, Error> {
-        let mut startup = self.read(needs_runtime);
-        startup
-            .warnings
-            .extend(fall_back_to_single(&mut startup.settled));
-        if startup.environment.explains {
-            return dry_run::print(startup, Some(wanted)).map(|()| None);
-        }
-        startup.result?;
-        let config = startup.settled.config;
-        let offered = offered_by(&config);
-        let has_certificate = config.tls_cert.is_some();
-        let declared = match_arguments(wanted, &offered, has_certificate, &config.env_prefix)?;
-        startup
-            .warnings
-            .extend(warnings(wanted, &declared, &offered, &config));
-        self.callables.check()?;
-        // Only now: after an error above, the program may correct the options and call run again.
-        claim_process(ProcessGuard::Claim)?;
-        let role = match config.workers {
-            0 => Role::Single,
-            _ => Role::Master,
-        };
-        if role == Role::Master && self.handles_signals {
-            block_signals()?;
-        }
-        self.run_init(role)?;
-        let log = self.log(startup.warnings);
-        if config.workers > 0 {
-            self.setup(config, &declared).run(log)?;
-            return Ok(None);
-        }
-        Ok(Some((start_single(&config, &declared, log)?, declared)))
-    }
-
-    /// Reads all sources of options: the program, the environment, `configure`.
-    fn read(&mut self, needs_runtime: bool) -> Startup {
-        let prefix = self.prefix();
-        let (environment, untrusted) = if is_secure() {
-            Environment::untrusted(prefix, std::env::vars_os())
-        } else {
-            (Environment::read(prefix, std::env::vars_os()), None)
-        };
-        let mut options = self.options.clone();
-        options.directory = std::env::current_dir().ok();
-        options.apply_env(&environment);
-        let mut configured = Ok(());
-        // `configure` is not called if a value is invalid. It may set missing values and resolve
-        // conflicts between options.
-        if let (true, Some(configure)) = (options.is_valid(), &mut self.configure) {
-            let mut configuration = Configuration::new(options, environment.clone());
-            configured = catch(|| configure(&mut configuration));
-            options = configuration.into_options();
-        }
-        let unused = if needs_runtime {
-            None
-        } else {
-            options.drop_unused_threads()
-        };
-        let mut settled = resolve(options, &environment, usable_cpus);
-        settled.ignored.extend(unused.clone());
-        let result = configured
-            .map_err(|source| Error::Configure { source })
-            .and_then(|()| settled.check());
-        let warnings = role_warning().into_iter().chain(untrusted);
-        let warnings = warnings
-            .chain(environment.warning())
-            .chain(settled.overridden.clone())
-            .chain(unused)
-            .collect();
-        Startup {
-            settled,
-            environment,
-            warnings,
-            result,
-        }
-    }
-
-    /// The prefix of the variables. Only the program can set it, so each of its processes knows it.
-    fn prefix(&self) -> Prefix {
-        self.options.env_prefix.value().cloned().unwrap_or_default()
-    }
-
-    /// Creates the master's log and writes the warnings to it.
-    fn log(&mut self, warnings: Vec<String>) -> Log {
-        if self.logger.is_some() {
-            self.callables = Callables::Used;
-        }
-        let mut log = Log::new(self.logger.take());
-        for warning in warnings {
-            log.warn(&warning);
-        }
-        log
-    }
-
-    fn setup(&mut self, config: Config, declared: &BodySpec) -> MasterSetup {
-        if self.producer.is_some() || !self.hooks.is_empty() {
-            self.callables = Callables::Used;
-        }
-        MasterSetup {
-            config,
-            readiness: if declared.notifies_ready {
-                Readiness::Notified
-            } else {
-                Readiness::Assumed
-            },
-            blocking: declared.blocking.clone(),
-            callbacks: Callbacks {
-                producer: self.producer.take(),
-                hooks: std::mem::take(&mut self.hooks),
-            },
-            owns_signals: self.handles_signals,
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ProcessGuard {
-    Check,
-    Claim,
-}
-
-/// Makes sure that a process calls `run` only once, as one master or as one worker.
-fn claim_process(claim: ProcessGuard) -> Result<(), Error> {
-    static HAS_RUN: AtomicBool = AtomicBool::new(false);
-    let has_run = match claim {
-        ProcessGuard::Check => HAS_RUN.load(Ordering::Acquire),
-        ProcessGuard::Claim => HAS_RUN.swap(true, Ordering::AcqRel),
-    };
-    if has_run {
-        return Err(Error::AlreadyRunning {
-            reason: "run was called a second time in one process",
-        });
-    }
-    Ok(())
-}
-
-/// Checks that the options ask for a master, which [`Prefork::start`] needs.
-fn check_has_master(config: &Config) -> Result<(), Error> {
-    if config.workers > 0 {
-        return Ok(());
-    }
-    Err(Error::Options(vec![OptionError {
-        label: config.labels.workers.clone(),
-        reason: "0 means single-process mode: there is no master to start; use run".to_owned(),
-    }]))
 }
 
 impl fmt::Debug for Prefork {
@@ -422,28 +119,5 @@ impl fmt::Debug for Prefork {
             .field("options", &self.options)
             .field("handles_signals", &self.handles_signals)
             .finish_non_exhaustive()
-    }
-}
-
-/// Returns whether this process was started by a master.
-///
-/// The first call reads the environment, at the latest the one inside [`Prefork::new`] or the
-/// generated `main`. Later changes of the environment do not change the result.
-pub fn is_child() -> bool {
-    child_env().is_some()
-}
-
-/// Converts the result of [`run`](Prefork::run) into the exit status of the process.
-///
-/// The status is 0 for a master that was asked to stop, and the status of the body for a worker. For
-/// an error it is [`Error::exit_code`], and one paragraph is written to stderr.
-pub fn report<R: Termination>(result: Result<Outcome<R>, Error>) -> ExitCode {
-    match result {
-        Ok(Outcome::Master) => ExitCode::SUCCESS,
-        Ok(Outcome::Worker(returned)) => returned.report(),
-        Err(error) => {
-            Log::fatal(&error.report());
-            ExitCode::from(error.exit_code())
-        }
     }
 }

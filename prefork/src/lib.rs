@@ -278,9 +278,13 @@ mod hook;
 #[cfg(unix)]
 mod listen;
 #[cfg(unix)]
+mod macro_support;
+#[cfg(unix)]
 mod master;
 #[cfg(unix)]
 pub mod net;
+#[cfg(unix)]
+mod run;
 #[cfg(unix)]
 mod runtime;
 #[cfg(unix)]
@@ -292,13 +296,13 @@ mod sys;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(not(feature = "tls"))]
-#[path = "tls/off.rs"]
+#[path = "tls/disabled.rs"]
 mod tls;
 #[cfg(unix)]
 mod worker;
 
 #[cfg(unix)]
-pub use builder::{Outcome, Prefork, is_child, report};
+pub use builder::Prefork;
 #[cfg(unix)]
 pub use config::{Configuration, IntoOption, Settings};
 #[cfg(unix)]
@@ -308,6 +312,8 @@ pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
 #[cfg(unix)]
 pub use master::{Handle, Level, LogLine};
 pub use prefork_macros::main;
+#[cfg(unix)]
+pub use run::{Outcome, is_child, report};
 #[cfg(unix)]
 pub use spawn::ChildCommand;
 #[cfg(unix)]
@@ -320,8 +326,8 @@ pub use worker::{
 #[cfg(unix)]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::builder::in_process::in_process_worker;
-    pub use crate::builder::macro_support::{extract, run};
+    pub use crate::macro_support::{extract, run};
+    pub use crate::run::in_process::in_process_worker;
     pub use crate::runtime::Body;
     pub use crate::worker::{ArgumentSpec, InProcessWorker, WorkerEvent};
     pub use crate::worker::{Describe, MainGuard, Returned};

@@ -64,14 +64,14 @@ fn attributes_of_other_crates_get_a_function_without_arguments() {
                 async fn __prefork_call() -> io::Result<()> {
                     use __prefork_runtime::Describe as _;
                     __prefork_runtime::MainGuard::new()
-                        .returned(main(__prefork_runtime::take(0usize), __prefork_runtime::take(1usize)).await, |__prefork_returned| __prefork_returned.failure())
+                        .returned(main(__prefork_runtime::extract(0usize), __prefork_runtime::extract(1usize)).await, |__prefork_returned| __prefork_returned.failure())
                 }
                 let _ = main;
                 return __prefork_runtime::run(
                     |__prefork| {},
                     [
-                        __prefork_runtime::Want::of::<Listener>("http"),
-                        __prefork_runtime::Want::of::<Worker>("")
+                        __prefork_runtime::ArgumentSpec::of::<Listener>("http"),
+                        __prefork_runtime::ArgumentSpec::of::<Worker>("")
                     ],
                     {
                         #[tokio::main(flavor = "current_thread")]
@@ -101,12 +101,12 @@ fn an_async_function_uses_the_runtime_of_prefork() {
                 async fn __prefork_call() {
                     use __prefork_runtime::Describe as _;
                     __prefork_runtime::MainGuard::new()
-                        .returned(serve(#[cfg(a)] __prefork_runtime::take(0usize)).await, |__prefork_returned| __prefork_returned.failure())
+                        .returned(serve(#[cfg(a)] __prefork_runtime::extract(0usize)).await, |__prefork_returned| __prefork_returned.failure())
                 }
                 let _ = serve;
                 return ::prefork::__with_tokio!(__prefork_runtime::run(
                     |__prefork| { __prefork.runtime_threads(4); },
-                    [#[cfg(a)] __prefork_runtime::Want::of::<Worker>("worker")],
+                    [#[cfg(a)] __prefork_runtime::ArgumentSpec::of::<Worker>("worker")],
                     __prefork_call
                 ));
             }
@@ -172,8 +172,8 @@ fn an_argument_that_cfg_removes_does_not_count() {
 
     let call = quote! {
         main(
-            #[cfg(a)] __prefork_runtime::take(0usize),
-            __prefork_runtime::take({
+            #[cfg(a)] __prefork_runtime::extract(0usize),
+            __prefork_runtime::extract({
                 const __PREFORK_BEFORE: &[()] = &[#[cfg(a)] ()];
                 __PREFORK_BEFORE.len()
             })
@@ -181,7 +181,7 @@ fn an_argument_that_cfg_removes_does_not_count() {
     };
     assert!(found.contains(&call.to_string()), "{found}");
     let wants = quote! {
-        [#[cfg(a)] __prefork_runtime::Want::of::<X>("x"), __prefork_runtime::Want::of::<Y>("y")]
+        [#[cfg(a)] __prefork_runtime::ArgumentSpec::of::<X>("x"), __prefork_runtime::ArgumentSpec::of::<Y>("y")]
     };
     assert!(found.contains(&wants.to_string()), "{found}");
 }

@@ -33,8 +33,8 @@ impl Fleet {
             healthy_after: Duration::from_secs(1),
             ready_timeout: Duration::from_secs(30),
             shutdown_grace_period: Duration::from_secs(5),
-            exit_patience: Policy::EXIT_PATIENCE,
-            kill_patience: Policy::KILL_PATIENCE,
+            exit_timeout: Policy::EXIT_TIMEOUT,
+            kill_timeout: Policy::KILL_TIMEOUT,
             backoff: Backoff::default(),
             jitter_seed: 1,
         };
@@ -79,7 +79,7 @@ impl Fleet {
 
     fn start(&mut self, slot: SlotId, child: ChildId) {
         self.children[slot.0] = child;
-        let readiness = Readiness::Announced;
+        let readiness = Readiness::Notified;
         let started = Event::Started { child, readiness };
         self.supervisor.handle(started, self.now);
         self.supervisor.handle(Event::Ready { child }, self.now);

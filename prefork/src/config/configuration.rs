@@ -4,7 +4,7 @@
 //! a worker does not call `configure`, so it would not have them.
 
 use super::origin::Source;
-use super::{Environment, Options, Settings, resolve, usable_cpus};
+use super::{Environment, OptionLayers, Settings, resolve, usable_cpus};
 
 /// The options, as a [`configure`](crate::Prefork::configure) function gets them.
 ///
@@ -41,13 +41,13 @@ use super::{Environment, Options, Settings, resolve, usable_cpus};
 /// ```
 #[derive(Debug)]
 pub struct Configuration {
-    options: Options,
+    options: OptionLayers,
     environment: Environment,
 }
 
 impl Configuration {
-    pub(crate) fn new(mut options: Options, environment: Environment) -> Self {
-        options.door = Source::Configure;
+    pub(crate) fn new(mut options: OptionLayers, environment: Environment) -> Self {
+        options.source = Source::Configure;
         Self {
             options,
             environment,
@@ -62,11 +62,11 @@ impl Configuration {
         Settings::new(settled.config)
     }
 
-    pub(crate) fn into_options(self) -> Options {
+    pub(crate) fn into_options(self) -> OptionLayers {
         self.options
     }
 
-    pub(super) fn options_mut(&mut self) -> &mut Options {
+    pub(super) fn options_mut(&mut self) -> &mut OptionLayers {
         &mut self.options
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use prefork_options::{Address, Network, Pem, Prefix, Protocols, Row, Window, Workers, duration};
 
 use super::origin::{Layer, Origin};
-use super::{Config, ListenSpec, Options};
+use super::{Config, ListenSpec, OptionLayers};
 
 /// The value and origin of one option, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) struct OptionRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OptionReport {
     /// In the order of the table.
-    pub(crate) values: Vec<OptionRow>,
+    pub(crate) rows: Vec<OptionRow>,
     /// Values without effect, a line each.
     pub(crate) ignored: Vec<String>,
 }
@@ -35,8 +35,8 @@ trait DisplayOption {
 
 macro_rules! by_display {
     ($($type:ty),*) => { $(
-        impl Written for $type {
-            fn written(&self) -> String {
+        impl DisplayOption for $type {
+            fn display(&self) -> String {
                 self.to_string()
             }
         }
@@ -82,7 +82,7 @@ macro_rules! define_values {
         code { $( $(#[doc = $code_doc:expr])* $code:ident { $($code_row:tt)* } )* }
     ) => {
         /// Every option with its value and origin. Overridden values are added to the ignored lines.
-        pub(super) fn values(config: &Config, options: &Options, ignored: &mut Vec<String>) -> Vec<Value> {
+        pub(super) fn rows(config: &Config, options: &OptionLayers, ignored: &mut Vec<String>) -> Vec<OptionRow> {
             $(
                 let origin = options.$name.origin();
                 ignored.extend(
@@ -92,8 +92,8 @@ macro_rules! define_values {
             vec![
                 $(value(
                     stringify!($name),
-                    config.$name.written(),
-                    options.$name.value().map(Written::written),
+                    config.$name.display(),
+                    options.$name.value().map(DisplayOption::display),
                     &options.$name.origin(),
                 ),)*
                 $(function(stringify!($code), options),)*
@@ -115,8 +115,8 @@ fn value(name: &'static str, effective: String, set: Option<String>, origin: &Or
     OptionRow { name, text, origin }
 }
 
-fn function(name: &'static str, options: &Options) -> OptionRow {
-    let set = options.code.iter().find(|(other, _)| *other == name);
+fn function(name: &'static str, options: &OptionLayers) -> OptionRow {
+    let set = options.callbacks.iter().find(|(other, _)| *other == name);
     let (text, origin) = match set {
         Some((_, origin)) => ("a function".to_owned(), origin),
         None => (default_of(name), &Origin::Default),

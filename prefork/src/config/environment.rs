@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 
 use prefork_options::{Kind, Prefix, Row, TABLE, quote};
 
-use super::Options;
+use super::OptionLayers;
 use super::env_var::{EXPLAIN, VarKind, classify};
 use super::unknown_vars::{UnknownVars, printable};
 use crate::error::OptionError;
@@ -198,7 +198,7 @@ impl Environment {
     }
 }
 
-impl Options {
+impl OptionLayers {
     /// Adds the layer of the environment above the layer of the program.
     pub(crate) fn apply_env(&mut self, environment: &Environment) {
         for (row, value) in &environment.options {
@@ -210,7 +210,7 @@ impl Options {
             });
             self.set_text(row.name, &variable, text);
         }
-        self.mistakes.extend(environment.errors.iter().cloned());
+        self.errors.extend(environment.errors.iter().cloned());
     }
 }
 
@@ -239,9 +239,9 @@ mod tests {
     }
 
     fn errors(pairs: &[(&str, &str)]) -> Vec<String> {
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         options.apply_env(&read("PREFORK", pairs));
-        options.mistakes.iter().map(ToString::to_string).collect()
+        options.errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -310,9 +310,9 @@ mod tests {
                 .map(|(name, value)| (name.as_str(), *value))
                 .collect();
             let environment = read(prefix, &pairs);
-            let mut options = Options::default();
+            let mut options = OptionLayers::default();
             options.apply_env(&environment);
-            assert!(options.mistakes.is_empty(), "{:?}", options.mistakes);
+            assert!(options.errors.is_empty(), "{:?}", options.errors);
             assert!(environment.options.is_empty(), "{environment:?}");
             assert_eq!(
                 (&environment.port, &environment.concurrency),
@@ -337,10 +337,10 @@ mod tests {
     fn a_value_that_may_be_a_key_is_not_shown_if_it_is_not_utf8() {
         let key = OsString::from_vec(b"-----BEGIN PRIVATE KEY-----\nMC4C\n\xfc".to_vec());
         let pairs = [("PREFORK_TLS_KEY".into(), key)];
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         options.apply_env(&Environment::read(Prefix::default(), pairs));
-        let [error] = options.mistakes.as_slice() else {
-            panic!("not one error: {:?}", options.mistakes);
+        let [error] = options.errors.as_slice() else {
+            panic!("not one error: {:?}", options.errors);
         };
         assert_eq!(
             error.to_string(),
@@ -355,10 +355,10 @@ mod tests {
             "PREFORK_WORKERS".into(),
             OsString::from_vec(vec![b'4', 0xff]),
         );
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         options.apply_env(&Environment::read(Prefix::default(), [pair]));
         assert_eq!(
-            options.mistakes[0].to_string(),
+            options.errors[0].to_string(),
             "PREFORK_WORKERS: '4\u{fffd}' is not valid UTF-8"
         );
     }
@@ -375,7 +375,7 @@ mod tests {
                 ("MYAPP_DATABASE", "here"),
             ],
         );
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         options.apply_env(&environment);
         assert_eq!(options.workers.origin().to_string(), "MYAPP_WORKERS");
         let ignored: Vec<String> = environment.ignored().collect();
@@ -417,9 +417,9 @@ mod tests {
     #[test]
     fn with_another_prefix_the_names_of_other_servers_belong_to_the_program() {
         let own = read("MYAPP", &[("MYAPP_PROCESSES", "8"), ("MYAPP_PORT", "80")]);
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         options.apply_env(&own);
-        assert!(options.mistakes.is_empty(), "{:?}", options.mistakes);
+        assert!(options.errors.is_empty(), "{:?}", options.errors);
         assert_eq!(own.warning(), None);
         let explained: Vec<String> = own.ignored().collect();
         assert!(
@@ -445,9 +445,9 @@ mod tests {
             ("PORT", "80"),
             ("HOME", "/home/eve"),
         ]);
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         options.apply_env(&environment);
-        assert!(options.mistakes.is_empty() && !options.tls_key.is_set());
+        assert!(options.errors.is_empty() && !options.tls_key.is_set());
         assert!(!environment.explains && environment.port.is_none());
         let warning = warning.expect("options are set");
         let named = "ignoring PREFORK_TLS_KEY, PREFORK_WORKER, PORT, PREFORK_EXPLAIN: ";

@@ -128,20 +128,20 @@ macro_rules! define {
     ) => {
         /// The layers of all options. Errors are collected, so that all are reported at once.
         #[derive(Debug, Clone, Default)]
-        pub(crate) struct Options {
+        pub(crate) struct OptionLayers {
             $(pub(crate) $name: Layers<kind_type!($kind)>,)*
             /// The names and origins of the functions that were set.
-            pub(super) code: Vec<(&'static str, Origin)>,
-            pub(super) mistakes: Vec<BadOption>,
+            pub(super) callbacks: Vec<(&'static str, Origin)>,
+            pub(super) errors: Vec<OptionError>,
             /// Errors of values that a later layer replaced, a line each.
             pub(super) replaced: Vec<String>,
             /// The source that calls the setters.
-            pub(crate) door: Door,
+            pub(crate) source: Source,
             /// The base of relative paths.
             pub(crate) directory: Option<PathBuf>,
         }
 
-        impl Options {
+        impl OptionLayers {
             /// Sets an option from the text of a variable, or records why the text is invalid.
             pub(super) fn set_text(&mut self, name: &str, variable: &str, text: Result<&str, String>) {
                 match name {
@@ -150,23 +150,23 @@ macro_rules! define {
                         if parsed.as_ref().is_ok_and(|value| !self.$name.can_take(value)) {
                             return;
                         }
-                        let parsed = parsed.map(|value| self.$name.joined(value));
+                        let parsed = parsed.map(|value| self.$name.merge(value));
                         let origin = Origin::Variable(variable.to_owned());
-                        let Options { $name: layers, mistakes, replaced, .. } = self;
-                        keep(layers, (mistakes, replaced), stringify!($name), parsed, origin);
+                        let OptionLayers { $name: layers, errors, replaced, .. } = self;
+                        record(layers, (errors, replaced), stringify!($name), parsed, origin);
                     })*
                     _ => {}
                 }
             }
         }
 
-        impl Options {
+        impl OptionLayers {
             /// The feature and error label of each valid option that needs a feature.
             pub(super) fn of_features(&self) -> Vec<(&'static str, String)> {
                 let mut found = Vec::new();
                 $($(
-                    if let Some(last) = self.$name.last().filter(|_| self.$name.is_known()) {
-                        found.push(($feature, last.origin.place(stringify!($name))));
+                    if let Some(last) = self.$name.last().filter(|_| self.$name.is_valid()) {
+                        found.push(($feature, last.origin.label(stringify!($name))));
                     }
                 )?)*
                 found
@@ -191,10 +191,10 @@ macro_rules! define {
                 #[doc = "```"]
                 #[track_caller]
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
-                    let Options { $name: layers, mistakes, replaced, door, .. } = self.options_mut();
-                    let origin = Origin::Program(*door, Location::caller());
+                    let OptionLayers { $name: layers, errors, replaced, source, .. } = self.options_mut();
+                    let origin = Origin::Program(*source, Location::caller());
                     let parsed = value.into_option();
-                    keep(layers, (mistakes, replaced), stringify!($name), parsed, origin);
+                    record(layers, (errors, replaced), stringify!($name), parsed, origin);
                     self
                 }
             )*
@@ -209,10 +209,10 @@ macro_rules! define {
                 )]
                 #[track_caller]
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
-                    let Options { $name: layers, mistakes, replaced, door, .. } = self.options_mut();
-                    let origin = Origin::Program(*door, Location::caller());
+                    let OptionLayers { $name: layers, errors, replaced, source, .. } = self.options_mut();
+                    let origin = Origin::Program(*source, Location::caller());
                     let parsed = value.into_option();
-                    keep(layers, (mistakes, replaced), stringify!($name), parsed, origin);
+                    record(layers, (errors, replaced), stringify!($name), parsed, origin);
                     self
                 }
             )?)*
@@ -228,7 +228,7 @@ prefork_options::options! { define }
 /// of `PREFORK_EXPLAIN`.
 fn record<T>(
     layers: &mut Layers<T>,
-    (mistakes, replaced): (&mut Vec<OptionError>, &mut Vec<String>),
+    (errors, replaced): (&mut Vec<OptionError>, &mut Vec<String>),
     option: &str,
     value: Result<T, impl Display>,
     origin: Origin,
@@ -238,7 +238,7 @@ fn record<T>(
             let invalid = layers.clear_invalid();
             let is_replaced = |error: &mut OptionError| invalid.contains(&error.label);
             replaced.extend(
-                mistakes
+                errors
                     .extract_if(.., is_replaced)
                     .map(|error| format!("{error} (overridden by {origin})")),
             );
@@ -247,7 +247,7 @@ fn record<T>(
         Err(reason) => {
             let label = origin.label(option);
             layers.mark_invalid(label.clone());
-            mistakes.push(OptionError {
+            errors.push(OptionError {
                 label,
                 reason: reason.to_string(),
             });
@@ -267,8 +267,8 @@ trait Merge<T> {
 
 macro_rules! replaces {
     ($($type:ty),*) => { $(
-        impl Join<$type> for Layers<$type> {
-            fn joined(&self, value: $type) -> $type {
+        impl Merge<$type> for Layers<$type> {
+            fn merge(&self, value: $type) -> $type {
                 value
             }
         }
@@ -289,25 +289,26 @@ impl Merge<Vec<Address>> for Layers<Vec<Address>> {
     }
 }
 
-impl Options {
+impl OptionLayers {
     /// Records that the program set a function.
     pub(crate) fn record_callback(
         &mut self,
         name: &'static str,
         location: &'static Location<'static>,
     ) {
-        self.code.retain(|(other, _)| *other != name);
-        self.code.push((name, Origin::Program(self.door, location)));
+        self.callbacks.retain(|(other, _)| *other != name);
+        self.callbacks
+            .push((name, Origin::Program(self.source, location)));
     }
 
     /// Whether each value is valid by itself. Whether they fit together is checked during resolution.
     pub(crate) fn is_valid(&self) -> bool {
-        self.mistakes.is_empty()
+        self.errors.is_empty()
     }
 
     /// Records an error under a label.
     pub(super) fn add_error(&mut self, label: &str, reason: &impl Display) {
-        self.mistakes.push(OptionError {
+        self.errors.push(OptionError {
             label: label.to_owned(),
             reason: reason.to_string(),
         });

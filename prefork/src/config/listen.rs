@@ -7,7 +7,7 @@ use std::fmt;
 
 use prefork_options::{Address, host, list};
 
-use super::Options;
+use super::OptionLayers;
 use super::origin::{Layers, Origin};
 
 /// A listener with the address to bind.
@@ -48,7 +48,7 @@ pub(super) fn override_named(declared: &[Address], by_operator: Vec<Address>) ->
 pub(super) fn complete(
     addresses: &[Address],
     port: Option<u16>,
-    options: &mut Options,
+    options: &mut OptionLayers,
 ) -> Vec<ListenSpec> {
     // If an invalid list replaces this one, report no error about it.
     let is_known = options.listen.is_valid();
@@ -85,7 +85,7 @@ pub(super) fn complete(
 /// Records an error for each address that overlaps with another one.
 ///
 /// The label is the operator's `network`, if the program's list was valid without it.
-fn check_overlaps(addresses: &[Address], label: &str, options: &mut Options) {
+fn check_overlaps(addresses: &[Address], label: &str, options: &mut OptionLayers) {
     let network = &options.network;
     // If `network` is invalid, the meaning of a missing host is unknown.
     if !network.is_valid() {
@@ -211,10 +211,10 @@ mod tests {
     }
 
     fn completed(text: &str, port: Option<u16>) -> Result<String, String> {
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         let list = list::read(text).expect("valid addresses");
         let endpoints = complete(&list, port, &mut options);
-        if let Some(error) = options.mistakes.first() {
+        if let Some(error) = options.errors.first() {
             return Err(error.to_string());
         }
         Ok(endpoints
@@ -265,10 +265,10 @@ mod tests {
             completed("a=0.0.0.0,b=0.0.0.0", Some(5)),
             Err("listen: 'a=0.0.0.0:5' and 'b=0.0.0.0:5' are the same address".to_owned())
         );
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         options.add_error("workers", &"another error");
         let list = list::read("a=:80,a=:80").expect("valid addresses");
         complete(&list, None, &mut options);
-        assert_eq!(options.mistakes.len(), 3, "{:?}", options.mistakes);
+        assert_eq!(options.errors.len(), 3, "{:?}", options.errors);
     }
 }

@@ -27,7 +27,7 @@ pub use configuration::Configuration;
 pub(crate) use display::OptionReport;
 pub(crate) use environment::Environment;
 pub use into_option::IntoOption;
-pub(crate) use layers::Options;
+pub(crate) use layers::OptionLayers;
 pub(crate) use listen::ListenSpec;
 pub(crate) use origin::Source;
 pub(crate) use report::render;

@@ -8,14 +8,14 @@ use prefork_options::{Address, ParseError, Workers, address, quote};
 
 use super::environment::{CONCURRENCY, PORT, not_utf8};
 use super::origin::{Layer, Origin, Source};
-use super::{Environment, Options};
+use super::{Environment, OptionLayers};
 
 /// Applies `WEB_CONCURRENCY` if the program sets no `workers` or `auto`.
 ///
 /// `auto` set by the operator or by `configure` takes precedence. Returns a warning if the variable has
 /// another value than `workers` and is ignored.
 pub(super) fn apply_web_concurrency(
-    options: &mut Options,
+    options: &mut OptionLayers,
     environment: &Environment,
     idle: &mut Vec<String>,
 ) -> Option<String> {
@@ -56,7 +56,7 @@ fn overridden_workers(text: &OsStr, Layer { value, origin }: &Layer<Workers>) ->
 }
 
 /// Returns a warning if `PORT` is ignored because every listener has another port.
-pub(super) fn overridden_port(options: &Options, environment: &Environment) -> Option<String> {
+pub(super) fn overridden_port(options: &OptionLayers, environment: &Environment) -> Option<String> {
     let text = environment.port.as_ref().filter(|text| !text.is_empty())?;
     let listen = options.listen.last()?;
     let (first, origin) = (listen.value.first()?, &listen.origin);
@@ -77,7 +77,7 @@ pub(super) fn overridden_port(options: &Options, environment: &Environment) -> O
 
 /// Reads `PORT` if a listener has no port.
 pub(super) fn apply_port(
-    options: &mut Options,
+    options: &mut OptionLayers,
     environment: &Environment,
     idle: &mut Vec<String>,
 ) -> Option<u16> {
@@ -109,7 +109,7 @@ fn quoted(text: &OsStr) -> String {
     quote(&text.to_string_lossy())
 }
 
-impl Options {
+impl OptionLayers {
     fn read_platform<T>(
         &mut self,
         variable: &str,

@@ -12,13 +12,13 @@ use super::OptionReport;
 ///
 /// The result depends only on the arguments.
 pub(crate) fn render(
-    settled: &OptionReport,
+    report: &OptionReport,
     listeners: &[(String, String)],
     certificate: Option<&str>,
     warnings: &[String],
 ) -> String {
     let mut text = String::new();
-    let values = settled.values.iter();
+    let values = report.rows.iter();
     let rows = values.map(|value| {
         [
             value.name.to_owned(),
@@ -40,7 +40,7 @@ pub(crate) fn render(
     lines(
         &mut text,
         "ignored",
-        settled.ignored.iter().map(String::as_str),
+        report.ignored.iter().map(String::as_str),
     );
     text
 }
@@ -81,7 +81,7 @@ mod tests {
     use prefork_options::Prefix;
 
     use super::*;
-    use crate::config::{Environment, Options, resolve};
+    use crate::config::{Environment, OptionLayers, resolve};
 
     #[test]
     fn the_text_has_columns_and_sections() {
@@ -93,9 +93,9 @@ mod tests {
         ];
         let pairs = pairs.map(|(name, value)| (name.into(), value.into()));
         let environment = Environment::read(Prefix::default(), pairs);
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         options.apply_env(&environment);
-        let mut settled = resolve(options, &environment, || 8).report(&environment);
+        let mut report = resolve(options, &environment, || 8).report(&environment);
         let shown = [
             "listen",
             "network",
@@ -103,11 +103,11 @@ mod tests {
             "recover_threshold",
             "logger",
         ];
-        settled.values.retain(|value| shown.contains(&value.name));
+        report.rows.retain(|value| shown.contains(&value.name));
         let listeners = [("http".to_owned(), "0.0.0.0:5000".to_owned())];
         let certificate = "for localhost; valid until 2030-01-01T00:00:00Z";
         let text = render(
-            &settled,
+            &report,
             &listeners,
             Some(certificate),
             &["listener 'http' is not used".to_owned()],

@@ -6,11 +6,11 @@ use std::num::NonZeroUsize;
 
 use prefork_options::{Address, Prefix, Protocols, Workers, network};
 
-use super::display::{OptionReport, values};
+use super::display::{OptionReport, rows};
 use super::listen::{complete, label_of};
 use super::origin::{Layer, Origin};
 use super::platform_env::{apply_port, apply_web_concurrency, overridden_port};
-use super::{Config, Environment, Labels, Options};
+use super::{Config, Environment, Labels, OptionLayers};
 use crate::error::Error;
 
 /// The effective configuration, with the layers that it was resolved from.
@@ -19,7 +19,7 @@ pub(crate) struct Resolved {
     /// The configuration; an option that is invalid has its default.
     pub(crate) config: Config,
     /// The layers, with the errors of all of them.
-    options: Options,
+    options: OptionLayers,
     /// Values that have no effect, a line each.
     pub(crate) ignored: Vec<String>,
     /// Warnings about variables of the platform that an option overrides.
@@ -31,24 +31,24 @@ impl Resolved {
     /// # Errors
     /// All errors of all layers.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let mistakes = &self.options.mistakes;
-        if mistakes.is_empty() {
+        let errors = &self.options.errors;
+        if errors.is_empty() {
             return Ok(());
         }
-        Err(Error::Options(mistakes.clone()))
+        Err(Error::Options(errors.clone()))
     }
 
     /// All options with value and origin, and the ignored values, for `PREFORK_EXPLAIN`.
     pub(crate) fn report(&self, environment: &Environment) -> OptionReport {
         let mut ignored = self.ignored.clone();
         ignored.extend(self.options.replaced.iter().cloned());
-        let mut values = values(&self.config, &self.options, &mut ignored);
-        let listen = values.iter_mut().find(|value| value.name == "listen");
+        let mut rows = rows(&self.config, &self.options, &mut ignored);
+        let listen = rows.iter_mut().find(|row| row.name == "listen");
         if let Some(listen) = listen.filter(|_| self.uses_platform_port) {
             listen.origin.push_str(", port from PORT");
         }
         ignored.extend(environment.ignored());
-        OptionReport { values, ignored }
+        OptionReport { rows, ignored }
     }
 }
 
@@ -59,7 +59,7 @@ impl Resolved {
 /// `cpus` counts the CPUs. It is called only if the number of workers depends on them, because the
 /// standard library reads files for it.
 pub(crate) fn resolve(
-    mut options: Options,
+    mut options: OptionLayers,
     environment: &Environment,
     cpus: impl FnOnce() -> usize,
 ) -> Resolved {
@@ -123,7 +123,7 @@ pub(crate) fn resolve(
 ///
 /// If one of the two is set by a variable, the error has that label, because the program was valid
 /// without it.
-fn check_network(addresses: &[Address], options: &mut Options) {
+fn check_network(addresses: &[Address], options: &mut OptionLayers) {
     let Some(&network) = options.network.value() else {
         return;
     };
@@ -139,7 +139,7 @@ fn check_network(addresses: &[Address], options: &mut Options) {
     }
 }
 
-impl Options {
+impl OptionLayers {
     /// Removes `runtime_threads` if `main` does not use the runtime of this crate. Returns a warning.
     ///
     /// If feature `tokio` is off and the program itself sets the option, it records an error instead.
@@ -183,25 +183,25 @@ mod tests {
         Environment::read(Prefix::default(), pairs)
     }
 
-    fn resolved(options: &Options, pairs: &[(&str, &str)]) -> Resolved {
+    fn resolved(options: &OptionLayers, pairs: &[(&str, &str)]) -> Resolved {
         let environment = environment(pairs);
         let mut options = options.clone();
         options.apply_env(&environment);
         resolve(options, &environment, || CPUS)
     }
 
-    fn report(options: &Options, pairs: &[(&str, &str)]) -> OptionReport {
+    fn report(options: &OptionLayers, pairs: &[(&str, &str)]) -> OptionReport {
         resolved(options, pairs).report(&environment(pairs))
     }
 
-    fn with_workers(text: &str) -> Options {
+    fn with_workers(text: &str) -> OptionLayers {
         let mut prefork = crate::Prefork::new();
         prefork.workers(text);
         prefork.options_mut().clone()
     }
 
-    fn with_listen(text: &str) -> Options {
-        let mut options = Options::default();
+    fn with_listen(text: &str) -> OptionLayers {
+        let mut options = OptionLayers::default();
         let list = list::read(text).expect("valid addresses");
         options
             .listen
@@ -212,7 +212,7 @@ mod tests {
     fn errors(resolved: &Resolved) -> Vec<String> {
         resolved
             .options
-            .mistakes
+            .errors
             .iter()
             .map(ToString::to_string)
             .collect()
@@ -223,7 +223,7 @@ mod tests {
         let (options, pairs) = (with_workers("2"), [("PREFORK_WORKERS", "50%")]);
         assert_eq!(resolved(&options, &pairs).config.workers, 3);
         let report = report(&options, &pairs);
-        let workers = report.values.iter().find(|value| value.name == "workers");
+        let workers = report.rows.iter().find(|value| value.name == "workers");
         let workers = workers.expect("every option is there");
         assert_eq!(
             (workers.text.as_str(), workers.origin.as_str()),
@@ -247,7 +247,7 @@ mod tests {
             (Workers::AutoLess(1), 5),
             (Workers::Count(0), 0),
         ] {
-            let mut options = Options::default();
+            let mut options = OptionLayers::default();
             options
                 .workers
                 .push(set, Origin::Program(Source::Attribute, Location::caller()));
@@ -255,13 +255,13 @@ mod tests {
             assert_eq!(resolved.config.workers, workers, "{set}");
         }
         assert_eq!(
-            resolved(&Options::default(), &[("WEB_CONCURRENCY", "4")])
+            resolved(&OptionLayers::default(), &[("WEB_CONCURRENCY", "4")])
                 .config
                 .workers,
             4
         );
         let by_operator = [("WEB_CONCURRENCY", "4"), ("PREFORK_WORKERS", "3")];
-        let resolved = resolved(&Options::default(), &by_operator);
+        let resolved = resolved(&OptionLayers::default(), &by_operator);
         assert_eq!(resolved.config.workers, 3);
         assert_eq!(resolved.ignored, ["WEB_CONCURRENCY='4': workers is set"]);
     }
@@ -270,13 +270,13 @@ mod tests {
     fn auto_set_by_the_operator_or_by_configure_overrides_the_platform() {
         let platform = ("WEB_CONCURRENCY", "4");
         let operator = resolved(
-            &Options::default(),
+            &OptionLayers::default(),
             &[platform, ("PREFORK_WORKERS", "auto")],
         );
         assert_eq!(operator.config.workers, CPUS);
         assert_eq!(operator.ignored, ["WEB_CONCURRENCY='4': workers is set"]);
 
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         let configure = Origin::Program(Source::Configure, Location::caller());
         options.workers.push(Workers::Auto, configure);
         assert_eq!(resolved(&options, &[platform]).config.workers, CPUS);
@@ -339,7 +339,10 @@ mod tests {
             [""; 0]
         );
         // A program without listeners may read PORT itself.
-        assert_eq!(resolved(&Options::default(), &platform).overridden, [""; 0]);
+        assert_eq!(
+            resolved(&OptionLayers::default(), &platform).overridden,
+            [""; 0]
+        );
     }
 
     #[test]
@@ -366,7 +369,7 @@ mod tests {
                 .contains("every listener has a port")
         );
         assert!(
-            resolved(&Options::default(), &platform).ignored[0]
+            resolved(&OptionLayers::default(), &platform).ignored[0]
                 .contains("no listener is configured")
         );
     }
@@ -396,7 +399,7 @@ mod tests {
 
     #[test]
     fn threads_without_a_runtime_have_no_effect_and_are_reported() {
-        let mut options = Options::default();
+        let mut options = OptionLayers::default();
         assert_eq!(options.drop_unused_threads(), None);
         options.set_text("runtime_threads", "PREFORK_RUNTIME_THREADS", Ok("8"));
         let line = options.drop_unused_threads().expect("the option is set");
@@ -436,7 +439,7 @@ mod tests {
     fn variables_that_are_not_options_are_listed_by_name() {
         let pairs = [("PREFORK_WEB_PORT", "9000"), ("PREFORK_COLOR", "red")];
         assert_eq!(
-            report(&Options::default(), &pairs).ignored,
+            report(&OptionLayers::default(), &pairs).ignored,
             [
                 "PREFORK_COLOR: unknown variable",
                 "PREFORK_WEB_PORT: ignored: looks injected by Kubernetes or Docker"
@@ -446,7 +449,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_that_the_table_documents() {
-        for value in report(&Options::default(), &[]).values {
+        for value in report(&OptionLayers::default(), &[]).rows {
             let row = Row::find(value.name).expect("it is in the table");
             assert_eq!(value.origin, "default");
             if let Some(default) = row.default.strip_prefix('`') {
@@ -504,7 +507,7 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
     }
 
-    fn program(set: impl FnOnce(&mut crate::Prefork) -> &mut crate::Prefork) -> Options {
+    fn program(set: impl FnOnce(&mut crate::Prefork) -> &mut crate::Prefork) -> OptionLayers {
         let mut prefork = crate::Prefork::new();
         set(&mut prefork);
         prefork.options_mut().clone()
@@ -513,7 +516,7 @@ mod tests {
     /// Each case has an invalid value, and options that it would replace.
     #[test]
     fn values_that_an_invalid_value_replaces_are_not_checked() {
-        type Case = (Options, &'static [(&'static str, &'static str)]);
+        type Case = (OptionLayers, &'static [(&'static str, &'static str)]);
         let cases: [Case; 12] = [
             // The program's address is replaced, or its network.
             (
@@ -558,7 +561,7 @@ mod tests {
             ),
             // The number of workers replaces the one of the platform.
             (
-                Options::default(),
+                OptionLayers::default(),
                 &[("PREFORK_WORKERS", "many"), ("WEB_CONCURRENCY", "lots")],
             ),
             // The list may replace the addresses that use TLS.
@@ -725,8 +728,8 @@ mod tests {
 
     #[test]
     fn every_option_has_a_value_in_the_order_of_the_table() {
-        let names: Vec<_> = report(&Options::default(), &[])
-            .values
+        let names: Vec<_> = report(&OptionLayers::default(), &[])
+            .rows
             .iter()
             .map(|v| v.name)
             .collect();

@@ -22,10 +22,10 @@ trait SettingValue {
 
 macro_rules! as_it_is {
     ($($type:ty),*) => { $(
-        impl Shown for $type {
+        impl SettingValue for $type {
             type As = Self;
 
-            fn shown(&self) -> Self {
+            fn setting(&self) -> Self {
                 *self
             }
         }
@@ -78,7 +78,7 @@ impl SettingValue for Window {
 }
 
 /// The type of a getter for a kind of option.
-macro_rules! shown {
+macro_rules! setting_type {
     (addresses) => { Vec<String> };
     (workers) => { usize };
     (count) => { u32 };
@@ -137,8 +137,8 @@ macro_rules! getters {
         impl Settings {
             $($(
                 #[doc = concat!("The value of `", stringify!($name), "` (`", $env, "`)", note!($kind), ".")]
-                pub fn $name(&self) -> shown!($kind) {
-                    self.config.$name.shown()
+                pub fn $name(&self) -> setting_type!($kind) {
+                    self.config.$name.setting()
                 }
             )?)*
         }

@@ -7,12 +7,12 @@ use std::path::Path;
 use prefork_options::Pem;
 
 use super::origin::Layer;
-use super::{Config, Options};
+use super::{Config, OptionLayers};
 
 const FEATURE: &str = "tls";
 
 /// Records errors about TLS options that do not fit together.
-pub(super) fn check(config: &Config, options: &mut Options) {
+pub(super) fn check(config: &Config, options: &mut OptionLayers) {
     let listen = options.listen.label("listen");
     let mut tls_options = options.of_features();
     tls_options.retain(|(feature, _)| *feature == FEATURE);
@@ -54,7 +54,7 @@ pub(super) fn check(config: &Config, options: &mut Options) {
     }
 }
 
-impl Options {
+impl OptionLayers {
     /// Removes `tls_alpn` of the program if nothing uses TLS. Returns the line for `PREFORK_EXPLAIN`.
     ///
     /// The operator may decide whether TLS is used, so a program sets its protocols in any case. If the

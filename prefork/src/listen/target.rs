@@ -36,13 +36,13 @@ pub(crate) fn resolve_targets(
         .iter()
         .map(|endpoint| resolve_one(endpoint, network));
     let addrs = addrs.collect::<Result<Vec<_>, _>>()?;
-    let mistakes = overlaps(endpoints, &addrs);
-    if !mistakes.is_empty() {
+    let errors = overlaps(endpoints, &addrs);
+    if !errors.is_empty() {
         let bad = |reason| OptionError {
             label: label.to_owned(),
             reason,
         };
-        return Err(Error::Options(mistakes.into_iter().map(bad).collect()));
+        return Err(Error::Options(errors.into_iter().map(bad).collect()));
     }
     let target = |&addr| ResolvedTarget {
         addr,
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    fn mistakes(text: &str, addrs: &[&str]) -> Vec<String> {
+    fn errors(text: &str, addrs: &[&str]) -> Vec<String> {
         let addrs: Vec<SocketAddr> = addrs.iter().map(|text| text.parse().expect(text)).collect();
         overlaps(&endpoints(text), &addrs)
     }
@@ -146,14 +146,14 @@ mod tests {
     #[test]
     fn the_addresses_of_host_names_are_compared_too() {
         assert_eq!(
-            mistakes(
+            errors(
                 "a=localhost:80,b=127.0.0.1:80",
                 &["127.0.0.1:80", "127.0.0.1:80"]
             ),
             ["'a=localhost:80 (127.0.0.1:80)' and 'b=127.0.0.1:80' are the same address"]
         );
         assert_eq!(
-            mistakes("a=localhost:80,b=[::]:80", &["[::1]:80", "[::]:80"]),
+            errors("a=localhost:80,b=[::]:80", &["[::1]:80", "[::]:80"]),
             [
                 "'b=[::]:80' covers 'a=localhost:80 ([::1]:80)', so only one of them can be bound; \
                  remove one or change its port"
@@ -170,14 +170,14 @@ mod tests {
                 ["127.0.0.1:0", "127.0.0.1:0"],
             ),
         ] {
-            assert_eq!(mistakes(text, &addrs), [""; 0], "{text}");
+            assert_eq!(errors(text, &addrs), [""; 0], "{text}");
         }
     }
 
     #[test]
     fn the_name_and_the_index_of_an_interface_are_the_same_zone() {
         let text = "a=[fe80::1%lo]:80,b=[fe80::1%1]:80,c=[fe80::1%eth0]:80";
-        let found = mistakes(
+        let found = errors(
             text,
             &["[fe80::1%1]:80", "[fe80::1%1]:80", "[fe80::1%2]:80"],
         );

@@ -11,8 +11,6 @@ mod callbacks;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod child;
 mod commands;
-#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
-mod elsewhere;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod events;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -35,10 +33,10 @@ mod signal_repeats;
 mod teardown;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod tracer;
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+mod unsupported;
 
 pub(crate) use callbacks::{Callbacks, Unstarted};
-#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
-pub(crate) use elsewhere::{Setup, WHY_THERE_IS_NONE, hold_signals, rehearse};
 pub use handle::Handle;
 pub(crate) use log::{Log, Logger};
 pub(crate) use log_line::describe_listeners;
@@ -47,3 +45,5 @@ pub use log_line::{Level, LogLine};
 pub(crate) use master::Master;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use setup::{MasterSetup, UNSUPPORTED, block_signals, preflight};
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+pub(crate) use unsupported::{MasterSetup, UNSUPPORTED, block_signals, preflight};

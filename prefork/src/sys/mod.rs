@@ -22,8 +22,8 @@ pub(crate) mod image;
 #[cfg(all(feature = "tls", target_os = "linux", not(prefork_portable)))]
 pub(crate) mod memfd;
 #[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]
-#[path = "memory_file_elsewhere.rs"]
-pub(crate) mod memory_file;
+#[path = "memfd_unsupported.rs"]
+pub(crate) mod memfd;
 pub(crate) mod peer;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod pidfd;

@@ -12,7 +12,7 @@ pub(crate) use crate::error::TlsErrorKind as Reason;
 
 /// A certificate, a key or a client CA that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{provenance}: {reason}")]
+#[error("{pem_source}: {reason}")]
 pub(crate) struct TlsError {
     pub(crate) pem_source: PemSource,
     pub(crate) reason: Reason,

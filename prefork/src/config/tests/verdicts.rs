@@ -5,7 +5,7 @@
 use prefork_options::{Kind, Prefix, TABLE};
 
 use crate::Prefork;
-use crate::config::{Environment, Options};
+use crate::config::{Environment, OptionLayers};
 
 const VERDICTS: &str = include_str!("../../../options/tests/verdicts.txt");
 
@@ -14,7 +14,7 @@ macro_rules! setters {
         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident { $($row:tt)* } )* }
         code { $($code:tt)* }
     ) => {
-        fn by_builder(name: &str, text: &str) -> Options {
+        fn by_builder(name: &str, text: &str) -> OptionLayers {
             let mut prefork = Prefork::new();
             match name {
                 $(stringify!($name) => prefork.$name(text),)*
@@ -27,10 +27,10 @@ macro_rules! setters {
 
 prefork_options::options! { setters }
 
-fn by_environment(name: &str, text: &str) -> Options {
+fn by_environment(name: &str, text: &str) -> OptionLayers {
     let prefix = Prefix::default();
     let pair = (prefix.variable(name).into(), text.into());
-    let mut options = Options::default();
+    let mut options = OptionLayers::default();
     options.apply_env(&Environment::read(prefix, [pair]));
     options
 }
@@ -59,8 +59,8 @@ fn builder_and_environment_give_the_results_of_the_table() {
     }
 }
 
-fn assert_verdict(line: &str, verdict: &str, label: &str, options: &Options) {
-    let errors: Vec<String> = options.mistakes.iter().map(ToString::to_string).collect();
+fn assert_verdict(line: &str, verdict: &str, label: &str, options: &OptionLayers) {
+    let errors: Vec<String> = options.errors.iter().map(ToString::to_string).collect();
     match (verdict, errors.as_slice()) {
         ("", []) => {}
         (verdict, [error]) if !verdict.is_empty() => {
@@ -96,7 +96,7 @@ fn a_text_is_a_list_and_an_element_of_an_array_is_one_address() {
     let options = by_environment("listen", "http=:80,:81");
     assert_eq!(list.as_ref(), options.listen.value());
     prefork.listen([":80,:81".to_owned()]);
-    let error = prefork.options_mut().mistakes[0].to_string();
+    let error = prefork.options_mut().errors[0].to_string();
     assert!(
         error.starts_with("listen: ':80,:81' contains a comma"),
         "{error}"

@@ -339,7 +339,7 @@ impl Book {
             && entry.may_become_healthy()
         {
             entry.is_healthy = true;
-            self.may_be_healthy = true;
+            self.was_healthy = true;
         }
     }
 

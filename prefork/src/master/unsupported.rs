@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::supervisor::Readiness;
 
 /// The input of a start, as on Linux.
-pub(crate) struct Setup {
+pub(crate) struct MasterSetup {
     pub(crate) config: Config,
     pub(crate) readiness: Readiness,
     pub(crate) blocking: Vec<usize>,
@@ -19,19 +19,19 @@ pub(crate) struct Setup {
     pub(crate) owns_signals: bool,
 }
 
-impl Setup {
+impl MasterSetup {
     /// # Errors
     /// Always.
     #[expect(clippy::unused_self, reason = "same signature as on Linux")]
     pub(crate) fn run(self, _log: Log) -> Result<(), Error> {
-        Err(refusal())
+        Err(unsupported())
     }
 
     /// # Errors
     /// Always.
     pub(crate) fn start(self, log: Log) -> Result<Handle, Box<Unstarted>> {
         Err(Box::new(Unstarted {
-            error: refusal(),
+            error: unsupported(),
             callbacks: self.callbacks,
             log,
         }))
@@ -39,21 +39,21 @@ impl Setup {
 }
 
 /// The reason why this system cannot have a master.
-pub(crate) const WHY_THERE_IS_NONE: Option<&str> = Some("a master needs Linux");
+pub(crate) const UNSUPPORTED: Option<&str> = Some("a master needs Linux");
 
 /// # Errors
 /// Always.
-pub(crate) fn rehearse(_config: &Config) -> Result<(), Error> {
-    Err(refusal())
+pub(crate) fn preflight(_config: &Config) -> Result<(), Error> {
+    Err(unsupported())
 }
 
 /// # Errors
 /// Always.
-pub(crate) fn hold_signals() -> Result<(), Error> {
-    Err(refusal())
+pub(crate) fn block_signals() -> Result<(), Error> {
+    Err(unsupported())
 }
 
-fn refusal() -> Error {
+fn unsupported() -> Error {
     Error::Kernel {
         call: "pidfd_open",
         source: io::ErrorKind::Unsupported.into(),

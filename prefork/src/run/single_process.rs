@@ -13,12 +13,12 @@ use crate::tls::BundleSource;
 use crate::worker::{BodySpec, Context, OnShortage};
 
 /// Sets `workers` to 0 if this system cannot run a master. Returns the warning about it.
-pub(super) fn fall_back_to_single(settled: &mut Resolved) -> Option<String> {
+pub(super) fn fall_back_to_single(resolved: &mut Resolved) -> Option<String> {
     let why = UNSUPPORTED?;
-    let workers = std::mem::take(&mut settled.config.workers);
+    let workers = std::mem::take(&mut resolved.config.workers);
     let line = format!("ignoring workers = {workers}: {why}; serving with a single process");
     (workers > 0).then(|| {
-        settled.ignored.push(line.clone());
+        resolved.ignored.push(line.clone());
         line
     })
 }

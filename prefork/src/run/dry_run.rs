@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::arguments::{match_arguments, offewarningsersights};
+use super::arguments::{argument_warnings, listeners_of, match_arguments};
 use super::{Startup, check_has_master};
 use crate::config::{Config, render as explanation};
 use crate::error::Error;
@@ -16,19 +16,19 @@ use crate::worker::WantedArgument;
 
 /// Prints the configuration and the result of the checks to stdout.
 ///
-/// `wanted` is `None` for a master that runs no body ([`Prefork::start`](super::Prefork::start)).
+/// `wanted` is `None` for a master that runs no body ([`Prefork::start`](crate::Prefork::start)).
 ///
 /// # Errors
 /// The error that a start would return.
 pub(super) fn print(startup: Startup, wanted: Option<&[WantedArgument<'_>]>) -> Result<(), Error> {
     let Startup {
-        settled,
+        resolved,
         environment,
         result: verdict,
         warnings: _,
     } = startup;
     let rehearsed = match verdict {
-        Ok(()) => check_all(&settled.config, wanted),
+        Ok(()) => check_all(&resolved.config, wanted),
         // Without a valid configuration there are no addresses to show.
         Err(error) => DryRun {
             addresses: Vec::new(),
@@ -38,7 +38,7 @@ pub(super) fn print(startup: Startup, wanted: Option<&[WantedArgument<'_>]>) -> 
         },
     };
     let text = explanation(
-        &settled.in_words(&environment),
+        &resolved.report(&environment),
         &rehearsed.addresses,
         rehearsed.certificate.as_deref(),
         &rehearsed.warnings,
@@ -82,14 +82,14 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
     let check = || {
         match wanted {
             Some(wanted) => {
-                let offered = offered_by(config);
+                let offered = listeners_of(config);
                 let declared = match_arguments(
                     wanted,
                     &offered,
                     config.tls_cert.is_some(),
                     &config.env_prefix,
                 )?;
-                warnings = warnings(wanted, &declared, &offered, config);
+                warnings = argument_warnings(wanted, &declared, &offered, config);
             }
             None => check_has_master(config)?,
         }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use prefork_options::Prefix;
 
-use super::Prefork;
+use crate::builder::Prefork;
 use crate::config::{Config, Environment, resolve, usable_cpus};
 use crate::error::Error;
 use crate::listen::{BindOptions, InheritedListener, bind_all};
@@ -32,10 +32,10 @@ pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error>
     // For addresses without a port.
     let any_port = [(OsString::from("PORT"), OsString::from("0"))];
     let platform = Environment::read(Prefix::default(), any_port);
-    let settled = resolve(prefork.options, &platform, usable_cpus);
-    settled.check()?;
-    let (tls, _events) = BundleSource::from_config(&settled.config, SystemTime::now())?;
-    let config = on_loopback(settled.config);
+    let resolved = resolve(prefork.options, &platform, usable_cpus);
+    resolved.check()?;
+    let (tls, _events) = BundleSource::from_config(&resolved.config, SystemTime::now())?;
+    let config = on_loopback(resolved.config);
     let bound = bind_all(&config.listen, BindOptions::of(&config))?;
     let listeners = bound.into_iter().map(InheritedListener::from).collect();
     InProcessWorker::of(listeners, config.shutdown_grace_period, tls)

@@ -13,56 +13,56 @@ use crate::config::Config;
 use crate::error::Error;
 
 #[derive(Debug)]
-pub(crate) enum Keeper {}
+pub(crate) enum CertificateStore {}
 
 #[derive(Debug)]
-pub(crate) enum News {}
+pub(crate) enum TlsEvent {}
 
 #[derive(Debug)]
 #[expect(dead_code, reason = "no event exists")]
-pub(crate) enum Weight {
-    Good,
+pub(crate) enum TlsEventLevel {
+    Info,
     Warning,
-    Bad,
+    Error,
 }
 
 /// The file of a master that was built with the feature. It is only closed.
 #[derive(Debug)]
-pub(crate) enum Handed {
+pub(crate) enum BundleSource {
     File(#[expect(dead_code, reason = "it is only closed")] OwnedFd),
 }
 
-impl Handed {
-    pub(crate) fn by_itself(
+impl BundleSource {
+    pub(crate) fn from_config(
         _config: &Config,
         _now: SystemTime,
-    ) -> Result<(Option<Self>, Vec<News>), Error> {
+    ) -> Result<(Option<Self>, Vec<TlsEvent>), Error> {
         Ok((None, Vec::new()))
     }
 }
 
-impl News {
-    pub(crate) fn weight(&self) -> Weight {
+impl TlsEvent {
+    pub(crate) fn level(&self) -> TlsEventLevel {
         match *self {}
     }
 }
 
-impl fmt::Display for News {
+impl fmt::Display for TlsEvent {
     fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {}
     }
 }
 
-impl Keeper {
+impl CertificateStore {
     pub(crate) fn of(_config: &Config, _now: SystemTime) -> Result<Option<Self>, Error> {
         Ok(None)
     }
 
-    pub(crate) fn renew(&mut self, _now: SystemTime) -> Vec<News> {
+    pub(crate) fn reload(&mut self, _now: SystemTime) -> Vec<TlsEvent> {
         match *self {}
     }
 
-    pub(crate) fn concerns(&mut self, _now: SystemTime) -> Vec<News> {
+    pub(crate) fn warnings(&mut self, _now: SystemTime) -> Vec<TlsEvent> {
         match *self {}
     }
 
@@ -70,7 +70,7 @@ impl Keeper {
         match *self {}
     }
 
-    pub(crate) fn parcel_fd(&mut self, _now: Duration) -> io::Result<BorrowedFd<'_>> {
+    pub(crate) fn bundle_fd(&mut self, _now: Duration) -> io::Result<BorrowedFd<'_>> {
         match *self {}
     }
 }

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::{Prefork, report};
+use crate::builder::Prefork;
 use crate::channel::MainEnd;
 use crate::master::Log;
+use crate::run::report;
 use crate::runtime::Body;
 use crate::worker::{ArgError, ArgumentSpec, current};
 

@@ -79,7 +79,7 @@ pub(super) fn match_arguments(
 }
 
 /// Returns warnings about combinations that are valid but probably not intended.
-pub(super) fn warnings(
+pub(super) fn argument_warnings(
     wanted: &[WantedArgument<'_>],
     declared: &BodySpec,
     offered: &[OfferedListener<'_>],
