@@ -183,8 +183,8 @@ fn unsafe_code_stands_in_sys_alone() {
     }
 }
 
-/// The README's table of options, as it follows from the table in `prefork-options`.
-fn options_for_people() -> String {
+/// The table of `docs/OPTIONS.md`, generated from the table in `prefork-options`.
+fn options_table() -> String {
     let mut text =
         "| option | takes | unit | default | environment |\n|---|---|---|---|---|\n".to_owned();
     for row in prefork_options::TABLE {
@@ -201,22 +201,22 @@ fn options_for_people() -> String {
     text
 }
 
-/// `PREFORK_TESTS_WRITE=1` writes the table anew.
+/// `PREFORK_TESTS_WRITE=1` writes the table again.
 #[test]
-fn the_options_in_the_readme_are_those_of_the_table() {
+fn the_options_in_the_document_are_those_of_the_table() {
     const MARKS: [&str; 2] = ["<!-- options -->\n", "<!-- end of options -->"];
-    let path = root().join("README.md");
+    let path = root().join("docs/OPTIONS.md");
     let text = read(&path);
-    let table = options_for_people();
+    let table = options_table();
     let (before, rest) = text.split_once(MARKS[0]).expect("the table has its marks");
     let (found, after) = rest.split_once(MARKS[1]).expect("the table has its marks");
     if std::env::var_os("PREFORK_TESTS_WRITE").is_some() {
         let text = [before, MARKS[0], &table, MARKS[1], after].concat();
-        return fs::write(&path, text).expect("the README is ours to write");
+        return fs::write(&path, text).expect("docs/OPTIONS.md is writable");
     }
     assert!(
         found == table,
-        "PREFORK_TESTS_WRITE=1 writes README.md anew:\n{table}"
+        "PREFORK_TESTS_WRITE=1 writes docs/OPTIONS.md again:\n{table}"
     );
 }
 

@@ -1,5 +1,5 @@
-//! The behaviours of the ancestor, one row after another: a test's name begins with its row. What
-//! each row says stands in `docs/ANCESTOR.md`.
+//! The behaviors of `fasthttp/prefork`, row by row. A test's name begins with its row;
+//! `tests/PARITY.md` lists the tests of each row.
 
 mod bad_children;
 mod bad_machine;

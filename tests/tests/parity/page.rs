@@ -1,5 +1,5 @@
-//! The page of the ancestor names tests that exist, for every row, and all that are called after a
-//! row.
+//! `tests/PARITY.md` names existing tests for every row, and every test that is named after a row.
+//! `docs/MIGRATING_FROM_FASTHTTP.md` has the same rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -48,17 +48,30 @@ fn all_tests() -> BTreeSet<String> {
     found
 }
 
-fn page() -> String {
-    fs::read_to_string(root().join("docs/ANCESTOR.md")).expect("the page")
+/// The rows of a file of the workspace.
+fn rows_of(path: &str) -> BTreeMap<usize, Vec<String>> {
+    let text = fs::read_to_string(root().join(path));
+    rows(&text.unwrap_or_else(|error| panic!("{path}: {error}")))
 }
 
-#[test]
-fn every_row_is_there_and_names_tests_that_exist() {
-    let (rows, tests) = (rows(&page()), all_tests());
+/// The table that names the tests of each row.
+fn parity() -> BTreeMap<usize, Vec<String>> {
+    rows_of("tests/PARITY.md")
+}
+
+/// Panics if the rows are not P1 to P32.
+#[track_caller]
+fn assert_complete(rows: &BTreeMap<usize, Vec<String>>) {
     assert_eq!(
         rows.keys().copied().collect::<Vec<_>>(),
         (1..=32).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn every_row_is_there_and_names_tests_that_exist() {
+    let (rows, tests) = (parity(), all_tests());
+    assert_complete(&rows);
     for (number, names) in rows {
         assert!(!names.is_empty(), "P{number} names no test");
         for name in names {
@@ -71,8 +84,13 @@ fn every_row_is_there_and_names_tests_that_exist() {
 }
 
 #[test]
-fn every_test_that_is_called_after_a_row_stands_in_it() {
-    let rows = rows(&page());
+fn the_page_for_users_has_every_row() {
+    assert_complete(&rows_of("docs/MIGRATING_FROM_FASTHTTP.md"));
+}
+
+#[test]
+fn every_test_that_is_named_after_a_row_is_in_it() {
+    let rows = parity();
     let mut rowed = 0;
     for name in all_tests() {
         let number = name
