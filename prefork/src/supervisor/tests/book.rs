@@ -330,7 +330,7 @@ impl Book {
             && entry.may_get_well()
         {
             entry.is_well = true;
-            self.may_be_healthy = true;
+            self.was_healthy = true;
         }
     }
 
