@@ -1,8 +1,8 @@
 //! Parses the arguments of the attribute: `key = value`, separated by commas.
 //!
 //! It knows the syntax and keeps all spans. It does not know which keys exist and which values they
-//! take. After an error it skips the pair and continues after the next comma, so that one compilation
-//! shows all errors.
+//! take. After an error it skips the pair and continues after the next comma, so that one
+//! compilation shows all errors.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt;

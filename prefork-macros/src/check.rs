@@ -1,7 +1,7 @@
 //! Checks the arguments of the attribute.
 //!
-//! Each option must exist, be set once, and have a possible value. This file knows the table of options, and the keys that only the attribute has. The check of a single value
-//! is in [`value`].
+//! Each option must exist, be set once, and have a possible value. This file knows the table of
+//! options, and the keys that only the attribute has. The check of a single value is in [`value`].
 
 use prefork_options::suggest;
 use prefork_options::{Network, Row, TABLE, network};

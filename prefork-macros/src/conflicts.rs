@@ -1,7 +1,7 @@
 //! Reports other attributes of the function that do not work with `#[prefork::main]`.
 //!
-//! It recognizes them by their paths and by the code that they generate. Only the compiler knows what a
-//! path resolves to. All other attributes are allowed.
+//! It recognizes them by their paths and by the code that they generate. Only the compiler knows
+//! what a path resolves to. All other attributes are allowed.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -27,7 +27,8 @@ pub(crate) fn check(item: &Item, config: &Arguments, errors: &mut Errors) {
         }
     }
     check_threads(item, config, errors);
-    // With another name (`use prefork::main as serve`), only the expansion of the upper one shows it.
+    // With another name (`use prefork::main as serve`), only the expansion of the upper one shows
+    // it.
     if mentions(item.body.stream(), CALL) {
         errors.here(TWICE);
     }

@@ -1,7 +1,7 @@
 //! Prints the expansion, for a user who wants to read it.
 //!
-//! It knows where lines break in Rust. It does not format: that would need `rustfmt`. The text is Rust,
-//! and parses to the same tokens.
+//! It knows where lines break in Rust. It does not format: that would need `rustfmt`. The text is
+//! Rust, and parses to the same tokens.
 
 use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 

@@ -1,7 +1,7 @@
 //! The expansion of the attribute: a `main` with one call into the runtime.
 //!
-//! It knows the names in `__private` and the setters of the builder. It checks nothing. The function of
-//! the user does not change, but moves one level deeper:
+//! It knows the names in `__private` and the setters of the builder. It checks nothing. The
+//! function of the user does not change, but moves one level deeper:
 //!
 //! ```text
 //! fn main() -> ExitCode {                                     // the entry of the program
@@ -25,14 +25,14 @@
 //! arguments, which most of them reject. The arguments are taken inside the runtime of such an
 //! attribute, because a tokio listener needs that runtime.
 //!
-//! A token that can cause a type error has the span of the user's code. The path of the crate occurs
-//! once, so that a wrong path is one error. No `allow` is generated for lints of rustc, because it
-//! would be an error under `forbid`.
+//! A token that can cause a type error has the span of the user's code. The path of the crate
+//! occurs once, so that a wrong path is one error. No `allow` is generated for lints of rustc,
+//! because it would be an error under `forbid`.
 //!
 //! Two lints of clippy apply to generated code with spans of the user. `single_call_fn` reports a
-//! function that is used once, so the function of the user is used twice. `implicit_return` reports a
-//! result without `return` between braces of the user, so `return` is generated. `tests/tests/lints.rs`
-//! compares all lints with and without the attribute.
+//! function that is used once, so the function of the user is used twice. `implicit_return` reports
+//! a result without `return` between braces of the user, so `return` is generated.
+//! `tests/tests/lints.rs` compares all lints with and without the attribute.
 
 use prefork_options::Row;
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
@@ -86,8 +86,8 @@ pub(crate) fn fallback(item: &Item, errors: Errors) -> TokenStream {
 
 /// The function that the rest of the program sees.
 ///
-/// `fn` and the braces have spans of the user. Otherwise, rustc would regard the function as generated,
-/// and skip lints such as `dead_code` and `missing_docs`.
+/// `fn` and the braces have spans of the user. Otherwise, rustc would regard the function as
+/// generated, and skip lints such as `dead_code` and `missing_docs`.
 fn outside(item: &Item, body: &TokenStream) -> TokenStream {
     let Item {
         outside,
@@ -135,8 +135,8 @@ fn user(item: &Item) -> TokenStream {
 
 /// The function without arguments that calls the function of the user.
 ///
-/// It takes the arguments from the worker. It reports the end of the user's function before a runtime
-/// waits for tasks that still run.
+/// It takes the arguments from the worker. It reports the end of the user's function before a
+/// runtime waits for tasks that still run.
 fn call(signature: &Signature) -> TokenStream {
     let Signature {
         asyncness, ident, ..
@@ -219,8 +219,8 @@ fn setting(config: &Arguments, Setting { name, value }: &Setting) -> TokenStream
 
 /// What one argument takes from the worker.
 ///
-/// The expansion names the type of the argument only here, so that a wrong type is one error, at its
-/// span.
+/// The expansion names the type of the argument only here, so that a wrong type is one error, at
+/// its span.
 fn want(argument: &PatType) -> TokenStream {
     let (cfgs, ty, name) = (cfgs(argument), &argument.ty, argument_name(&argument.pat));
     quote!(#(#cfgs)* __prefork_runtime::ArgumentSpec::of::<#ty>(#name))
@@ -228,8 +228,8 @@ fn want(argument: &PatType) -> TokenStream {
 
 /// Wraps the call for an `async fn` that needs the runtime of feature `tokio`.
 ///
-/// Other runtimes are those of an attribute or of the key `runtime`. Without feature `tokio`, the macro
-/// is an error that names the feature, instead of the call.
+/// Other runtimes are those of an attribute or of the key `runtime`. Without feature `tokio`, the
+/// macro is an error that names the feature, instead of the call.
 fn with_tokio(config: &Arguments, item: &Item, run: TokenStream) -> TokenStream {
     let Some(asyncness) = &item.signature.asyncness else {
         return run;

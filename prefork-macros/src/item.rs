@@ -1,7 +1,7 @@
 //! Parses the function below the attribute.
 //!
-//! It knows the signature, and which function of the expansion each attribute belongs to. The body is
-//! an unparsed group of tokens, so that completion in an editor works in an incomplete body.
+//! It knows the signature, and which function of the expansion each attribute belongs to. The body
+//! is an unparsed group of tokens, so that completion in an editor works in an incomplete body.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::quote;
@@ -77,8 +77,8 @@ impl Item {
 
 /// Splits `cfg_attr(condition, a, b)` into one `cfg_attr` for each of `a` and `b`.
 ///
-/// The compiler evaluates the condition only after this attribute, and each of `a` and `b` may belong to
-/// another function of the expansion.
+/// The compiler evaluates the condition only after this attribute, and each of `a` and `b` may
+/// belong to another function of the expansion.
 fn split_cfg_attr(attribute: Attribute) -> Vec<Attribute> {
     let Some((condition, attributes)) = conditional(&attribute.meta) else {
         return vec![attribute];

@@ -5,8 +5,8 @@
 //! An expansion passes through the files in this order:
 //!
 //! - `args` reads the arguments of the attribute; `check` and `value` check them.
-//! - `item` reads the function; `signature` checks its signature, `beside` its other attributes, and
-//!   `listeners` its arguments.
+//! - `item` reads the function; `signature` checks its signature, `beside` its other attributes,
+//!   and `listeners` its arguments.
 //! - `expand` generates one call into the runtime.
 
 #![forbid(unsafe_code)]
@@ -30,8 +30,8 @@ use proc_macro::TokenStream;
 
 /// Runs `main` in supervised worker processes.
 ///
-/// The program becomes the master: it binds the listeners and starts the workers. Each worker runs the
-/// function.
+/// The program becomes the master: it binds the listeners and starts the workers. Each worker runs
+/// the function.
 ///
 /// ```no_run
 /// #[prefork::main(listen = "0.0.0.0:8080", workers = "auto", recover_threshold = 8)]
@@ -47,9 +47,9 @@ use proc_macro::TokenStream;
 ///
 /// # Options
 ///
-/// Options have the form `key = value`. Each setter of `prefork::Prefork` is a key; its documentation
-/// has the unit and the default. A value is a literal, which is checked at compile time, or any
-/// expression that the setter accepts:
+/// Options have the form `key = value`. Each setter of `prefork::Prefork` is a key; its
+/// documentation has the unit and the default. A value is a literal, which is checked at compile
+/// time, or any expression that the setter accepts:
 ///
 /// ```no_run
 /// use std::io::Write;
@@ -79,7 +79,8 @@ use proc_macro::TokenStream;
 /// Two more keys control the expansion:
 ///
 /// - `crate = path`: the path of `prefork`, if the crate was renamed or re-exported.
-/// - `runtime = path`: the function that runs an `async fn`. It takes the future and returns its output.
+/// - `runtime = path`: the function that runs an `async fn`. It takes the future and returns its
+///   output.
 ///
 /// ```
 /// mod server {
@@ -100,8 +101,8 @@ use proc_macro::TokenStream;
 /// # The function
 ///
 /// The function may be `async` and have any name. It returns `!` or any type that implements
-/// `Termination`; the result is the exit status of the worker. Its code, its attributes and its lints do
-/// not change.
+/// `Termination`; the result is the exit status of the worker. Its code, its attributes and its
+/// lints do not change.
 ///
 /// ```no_run
 /// #[prefork::main(workers = 2)]
@@ -115,10 +116,10 @@ use proc_macro::TokenStream;
 /// # }
 /// ```
 ///
-/// Each argument has a type that implements `prefork::Argument`; the order of the arguments does not
-/// matter. A listener with a name (`"http=0.0.0.0:80"`) goes to the argument with the same name, and to no
-/// other argument. Listeners without a name go to the other arguments in order. The argument `_http`
-/// has the name `http`.
+/// Each argument has a type that implements `prefork::Argument`; the order of the arguments does
+/// not matter. A listener with a name (`"http=0.0.0.0:80"`) goes to the argument with the same
+/// name, and to no other argument. Listeners without a name go to the other arguments in order. The
+/// argument `_http` has the name `http`.
 ///
 /// ```no_run
 /// use prefork::net::Listener;
@@ -130,11 +131,11 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// Names that can never fit are a compile error: an argument without an address of its name in
-/// `listen`, or an address without an argument. The attribute recognizes types by their names, and does
-/// not check addresses that are expressions.
+/// `listen`, or an address without an argument. The attribute recognizes types by their names, and
+/// does not check addresses that are expressions.
 ///
-/// The function must not be `const`, `unsafe`, `extern`, generic, variadic or a method. It must not take
-/// `impl Trait` or return `_`. The attribute could not generate a call of such a function.
+/// The function must not be `const`, `unsafe`, `extern`, generic, variadic or a method. It must not
+/// take `impl Trait` or return `_`. The attribute could not generate a call of such a function.
 ///
 /// # Runtimes
 ///
@@ -142,8 +143,8 @@ use proc_macro::TokenStream;
 ///
 /// 1. the runtime of another attribute of the function, such as `#[tokio::main]`;
 /// 2. the runtime of the key `runtime`;
-/// 3. a tokio runtime of `prefork` (feature `tokio`) with `runtime_threads` threads. The default is one
-///    thread per worker.
+/// 3. a tokio runtime of `prefork` (feature `tokio`) with `runtime_threads` threads. The default is
+///    one thread per worker.
 ///
 /// ```no_run
 /// #[prefork::main(workers = 2, runtime_threads = 4)]
@@ -153,9 +154,9 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// Put `#[tokio::main]`, `#[actix_web::main]`, `#[rocket::main]` and similar attributes below
-/// `#[prefork::main]`. Above it they work only for a function without arguments, which is their own rule.
-/// `#[cfg_attr(condition, tokio::main)]` below it has the same effect if the condition is true. The
-/// master never has a runtime.
+/// `#[prefork::main]`. Above it they work only for a function without arguments, which is their own
+/// rule. `#[cfg_attr(condition, tokio::main)]` below it has the same effect if the condition is
+/// true. The master never has a runtime.
 ///
 /// ```no_run
 /// #[prefork::main(listen = "127.0.0.1:8080", workers = 2)]
@@ -166,14 +167,14 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// `#[rocket::launch]` does not work with this attribute: it generates its own `main`, which starts no
-/// workers. Use `#[rocket::main]` and `rocket.launch().await` instead.
+/// `#[rocket::launch]` does not work with this attribute: it generates its own `main`, which starts
+/// no workers. Use `#[rocket::main]` and `rocket.launch().await` instead.
 ///
 /// # Compile errors
 ///
-/// The attribute reports all errors in one pass, each at its own span. It keeps the function, so that
-/// completion in an editor still works. For an unknown option, the error suggests a similar name, or the
-/// option that has another name in fasthttp, gunicorn, nginx, puma or pm2:
+/// The attribute reports all errors in one pass, each at its own span. It keeps the function, so
+/// that completion in an editor still works. For an unknown option, the error suggests a similar
+/// name, or the option that has another name in fasthttp, gunicorn, nginx, puma or pm2:
 ///
 /// ```compile_fail
 /// #[prefork::main(processes = 4)] // unknown option `processes`; use `workers`
@@ -182,8 +183,9 @@ use proc_macro::TokenStream;
 ///
 /// # Expansion
 ///
-/// The attribute expands to one call into the runtime. `PREFORK_MACRO_DEBUG=1 cargo build` prints the
-/// expansion to stderr when the crate is compiled (run `touch src/main.rs` first if it is up to date).
+/// The attribute expands to one call into the runtime. `PREFORK_MACRO_DEBUG=1 cargo build` prints
+/// the expansion to stderr when the crate is compiled (run `touch src/main.rs` first if it is up to
+/// date).
 #[proc_macro_attribute]
 pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let expansion = main_tokens(arguments.into(), &item.into());

@@ -1,9 +1,10 @@
 //! Reports arguments without a possible listener, and listeners without an argument.
 //!
-//! It compares the names in the source by the same rule as the master. An error means that the program
-//! cannot start as it is written, although the environment could replace the listeners at run time. An
-//! expression in `listen` or a `configure` function can set any names, so there is no check with them.
-//! Types are recognized by their names only; any other type may take listeners itself.
+//! It compares the names in the source by the same rule as the master. An error means that the
+//! program cannot start as it is written, although the environment could replace the listeners at
+//! run time. An expression in `listen` or a `configure` function can set any names, so there is no
+//! check with them. Types are recognized by their names only; any other type may take listeners
+//! itself.
 
 use prefork_options::fit::{self, ArgumentName, ArgumentTakes, AssignError, Of};
 use prefork_options::{Address, list};
@@ -80,7 +81,8 @@ fn listeners(config: &Arguments) -> Option<Vec<(&Expr, String)>> {
 
 /// What an argument takes.
 ///
-/// `Later` if that is unknown: such an argument never lacks a listener, and may take any that is left.
+/// `Later` if that is unknown: such an argument never lacks a listener, and may take any that is
+/// left.
 fn takes_of(argument: &PatType) -> ArgumentTakes {
     // With a condition, the argument may be absent.
     let has_condition = |name| argument.attrs.iter().any(|one| one.path().is_ident(name));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-/// What a worker of [`Children`](crate::Children) does.
+/// What a worker of [`ScriptedChildren`](crate::ScriptedChildren) does.
 ///
 /// A worker that keeps running exits with status 0 on SIGTERM, except [`Deaf`](Self::Deaf) and
 /// [`Stuck`](Self::Stuck). Every worker exits when its master dies.

@@ -35,9 +35,9 @@ const MASTER_REAP_TIME: Duration = Duration::from_secs(1);
 /// # Examples
 /// ```
 /// use prefork::Prefork;
-/// use prefork_testkit::{Behaviour, Children, eventually};
+/// use prefork_testkit::{Behavior, ScriptedChildren, eventually};
 ///
-/// let children = Children::new(Behaviour::Live);
+/// let children = ScriptedChildren::new(Behavior::Live);
 /// let master = Prefork::new()
 ///     .workers(2)
 ///     .child_producer(children.producer())
@@ -83,11 +83,11 @@ impl ScriptedChildren {
     ///
     /// # Examples
     /// ```
-    /// # use prefork_testkit::{Behaviour, Children};
+    /// # use prefork_testkit::{Behavior, ScriptedChildren};
     /// // In each slot two workers crash; the third one lives.
-    /// let children = Children::choosing(|start| match start.nth {
-    ///     0 | 1 => Behaviour::Exit(1),
-    ///     _ => Behaviour::Live,
+    /// let children = ScriptedChildren::scripted(|start| match start.nth {
+    ///     0 | 1 => Behavior::Exit(1),
+    ///     _ => Behavior::Live,
     /// });
     /// ```
     pub fn scripted(choose: impl FnMut(SpawnAttempt) -> Behavior + Send + 'static) -> Self {

@@ -11,7 +11,7 @@
 //! // In a test of the package that the binary belongs to: `env!("CARGO_BIN_EXE_hello")`.
 //! let mut server = Server::new("target/debug/hello").env("PREFORK_WORKERS", "2").start();
 //! let killed = server.kill_child(0);
-//! let replacement = server.wait_for_successor(killed);
+//! let replacement = server.wait_for_replacement(killed);
 //! assert_eq!(replacement.slot, 0);
 //! assert!(server.stop().success());
 //! ```
@@ -34,10 +34,10 @@
 //! - The testkit finds the processes of a server by a variable in their environment. It does not
 //!   find, and does not kill, a process that empties its environment or was started with an empty
 //!   one.
-//! - The processes of [`ScriptedChildren`] are the test program itself, started again. A constructor, which
-//!   runs before `main`, ends them there. Every program that uses this crate contains the
-//!   constructor: use the crate in tests only. Constructors of other crates may run before it, in
-//!   each of these processes.
+//! - The processes of [`ScriptedChildren`] are the test program itself, started again. A
+//!   constructor, which runs before `main`, ends them there. Every program that uses this crate
+//!   contains the constructor: use the crate in tests only. Constructors of other crates may run
+//!   before it, in each of these processes.
 
 mod behavior;
 mod child_main;

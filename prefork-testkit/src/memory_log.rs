@@ -15,12 +15,12 @@ use crate::eventually::within;
 /// # Examples
 /// ```
 /// use prefork::{Level, Prefork};
-/// use prefork_testkit::{Behaviour, Children, MemoryLog};
+/// use prefork_testkit::{Behavior, ScriptedChildren, MemoryLog};
 ///
 /// let log = MemoryLog::new();
-/// let children = Children::choosing(|start| match start.nth {
-///     0 => Behaviour::Exit(7),
-///     _ => Behaviour::Live,
+/// let children = ScriptedChildren::scripted(|start| match start.nth {
+///     0 => Behavior::Exit(7),
+///     _ => Behavior::Live,
 /// });
 /// let master = Prefork::new()
 ///     .workers(1)

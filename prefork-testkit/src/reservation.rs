@@ -24,10 +24,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// use std::net::TcpStream;
 ///
 /// use prefork::Prefork;
-/// use prefork_testkit::{Behaviour, Children, free_addr};
+/// use prefork_testkit::{Behavior, ScriptedChildren, reserve_addr};
 ///
-/// let children = Children::new(Behaviour::Live);
-/// let free = free_addr();
+/// let children = ScriptedChildren::new(Behavior::Live);
+/// let free = reserve_addr();
 /// let master = Prefork::new()
 ///     .listen(free.to_string())
 ///     .workers(1)
@@ -56,8 +56,8 @@ pub fn reserve_addr() -> Reservation {
 ///
 /// # Examples
 /// ```
-/// # use prefork_testkit::free_port;
-/// let free = free_port();
+/// # use prefork_testkit::reserve_port;
+/// let free = reserve_port();
 /// assert_eq!(free.to_string(), format!("0.0.0.0:{}", free.port()));
 /// ```
 #[track_caller]

@@ -252,8 +252,8 @@ impl RunningServer {
     /// Waits for the first matching line and returns it.
     ///
     /// # Panics
-    /// If no line matches within [`TIMEOUT`], or before all processes of the server have exited. The
-    /// message contains the log.
+    /// If no line matches within [`TIMEOUT`], or before all processes of the server have exited.
+    /// The message contains the log.
     #[track_caller]
     pub fn wait_for_log(&self, fits: impl Fn(&str) -> bool) -> String {
         let found = self.log.find(TIMEOUT, fits);
@@ -292,8 +292,8 @@ impl RunningServer {
     /// Waits until all processes of the server have exited and returns the log.
     ///
     /// # Panics
-    /// If a process that can write to the log has not exited within [`TIMEOUT`]. The message contains
-    /// the log.
+    /// If a process that can write to the log has not exited within [`TIMEOUT`]. The message
+    /// contains the log.
     #[track_caller]
     pub fn final_log(&self) -> Vec<String> {
         let is_complete = self.log.wait_for_end(TIMEOUT);

@@ -129,8 +129,8 @@ impl Server {
     ///
     /// # Panics
     /// If the server cannot be started, exits before the startup line, or does not write it within
-    /// [`LIMIT`](crate::LIMIT). The message contains the state of the process, the probable cause
-    /// and the log.
+    /// [`TIMEOUT`](crate::TIMEOUT). The message contains the state of the process, the probable
+    /// cause and the log.
     #[track_caller]
     pub fn start(self) -> RunningServer {
         let mut running = self.spawn();
@@ -143,7 +143,7 @@ impl Server {
     /// Use it for a server that must fail at its start.
     ///
     /// # Panics
-    /// If the server cannot be started, or does not exit within [`LIMIT`](crate::LIMIT). The
+    /// If the server cannot be started, or does not exit within [`TIMEOUT`](crate::TIMEOUT). The
     /// message contains the log.
     #[track_caller]
     pub fn run(self) -> Output {

@@ -118,7 +118,7 @@ impl TestWorker {
     /// ```no_run
     /// use prefork_testkit::TestWorker;
     ///
-    /// let worker = TestWorker::with_certificates(|options| {
+    /// let worker = TestWorker::with_options(|options| {
     ///     options
     ///         .listen(["http=0.0.0.0:80", "https=tls://0.0.0.0:443"])
     ///         .tls_cert("tests/server.pem")

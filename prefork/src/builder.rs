@@ -15,8 +15,8 @@ use crate::worker::child_env;
 
 /// Builds and runs a master and its workers, with options chosen at run time.
 ///
-/// Every option of the attribute is a method of the same name, and the attribute expands to calls of
-/// these methods. With the defaults there is no listener, and one worker per CPU.
+/// Every option of the attribute is a method of the same name, and the attribute expands to calls
+/// of these methods. With the defaults there is no listener, and one worker per CPU.
 ///
 /// # Examples
 /// ```no_run

@@ -1,7 +1,7 @@
 //! Running a builder: the decision which role this process has, and what it does in that role.
 //!
-//! A process is a master, a worker or a single process. This file and its submodules are the only ones
-//! that know both the master and the worker.
+//! A process is a master, a worker or a single process. This file and its submodules are the only
+//! ones that know both the master and the worker.
 
 mod arguments;
 mod dry_run;
@@ -51,8 +51,9 @@ pub enum Outcome<R> {
 impl Prefork {
     /// Runs this process in its role.
     ///
-    /// A master runs until it ends, a worker until `body` returns. With feature `tokio`, the body may be async. The master starts this program again for every
-    /// worker, so code before `run` runs in each of them too.
+    /// A master runs until it ends, a worker until `body` returns. With feature `tokio`, the body
+    /// may be async. The master starts this program again for every worker, so code before `run`
+    /// runs in each of them too.
     ///
     /// # Errors
     /// In the master: an error other than a requested stop ended it. In a worker: its variables or
@@ -73,13 +74,13 @@ impl Prefork {
     /// [`run`](Self::run) in a child. `start` changes neither signals nor the name of the process.
     ///
     /// If it fails, the builder keeps its functions and `start` can be called again; an
-    /// [`init`](Self::init) that succeeded is not called again. If it succeeds, the functions belong
-    /// to the master.
+    /// [`init`](Self::init) that succeeded is not called again. If it succeeds, the functions
+    /// belong to the master.
     ///
     /// # Errors
-    /// The master could not start: an option is invalid, an address cannot be bound, a system call is
-    /// missing. The call is inside a worker. An earlier master has the functions of this builder, or
-    /// its `init` failed. `PREFORK_EXPLAIN` is set.
+    /// The master could not start: an option is invalid, an address cannot be bound, a system call
+    /// is missing. The call is inside a worker. An earlier master has the functions of this
+    /// builder, or its `init` failed. `PREFORK_EXPLAIN` is set.
     pub fn start(&mut self) -> Result<Handle, Error> {
         if is_child() {
             return Err(Error::AlreadyRunning {
@@ -323,8 +324,8 @@ pub fn is_child() -> bool {
 
 /// Converts the result of [`run`](Prefork::run) into the exit status of the process.
 ///
-/// The status is 0 for a master that was asked to stop, and the status of the body for a worker. For
-/// an error it is [`Error::exit_code`], and one paragraph is written to stderr.
+/// The status is 0 for a master that was asked to stop, and the status of the body for a worker.
+/// For an error it is [`Error::exit_code`], and one paragraph is written to stderr.
 pub fn report<R: Termination>(result: Result<Outcome<R>, Error>) -> ExitCode {
     match result {
         Ok(Outcome::Master) => ExitCode::SUCCESS,

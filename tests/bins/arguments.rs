@@ -1,5 +1,5 @@
-//! Arguments of types that are not ours: one around a listener, one that may fail and ends the worker
-//! then, one whose failure the body wants to see; and `Ready`.
+//! Arguments of types that are not ours: one around a listener, one that may fail and ends the
+//! worker then, one whose failure the body wants to see; and `Ready`.
 
 use std::io::{Read, Write};
 use std::{env, fs};

@@ -1,4 +1,5 @@
-//! A server whose first worker starts through the command in `STORM_WRAPPER`, whose words are separated by spaces.
+//! A server whose first worker starts through the command in `STORM_WRAPPER`, whose words are
+//! separated by spaces.
 
 use std::env;
 use std::io::{self, Read, Write};

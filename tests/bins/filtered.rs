@@ -54,7 +54,8 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
             rules.push(SeccompRule::new(vec![equals(0, set)?]).map_err(io::Error::other)?);
             libc::SYS_rt_sigprocmask
         }
-        // A block alone: a program that is executed by the standard library sets the whole mask before.
+        // A block alone: a program that is executed by the standard library sets the whole mask
+        // before.
         "rt_sigprocmask_block" => {
             let block = u64::from(libc::SIG_BLOCK.unsigned_abs());
             rules.push(SeccompRule::new(vec![equals(0, block)?]).map_err(io::Error::other)?);

@@ -1,4 +1,5 @@
-//! A logger of the program's own, which prints. Beside it a subscriber is installed, which must not be told the same.
+//! A logger of the program's own, which prints. Beside it a subscriber is installed, which must not
+//! be told the same.
 
 use prefork::{LogLine, Role, Worker};
 use tracing::span::{Attributes, Id, Record};

@@ -1,5 +1,5 @@
-//! Installs what `BACKEND` names, in every process, and prints what that is told: `tracing`, `log`, or one of them that
-//! `panics`.
+//! Installs what `BACKEND` names, in every process, and prints what that is told: `tracing`, `log`,
+//! or one of them that `panics`.
 
 use std::fmt::{Debug, Display, Write};
 

@@ -1,6 +1,6 @@
-//! A server whose `main` ends by a request: `/return`, `/error`, `/panic`; with `hold` as its first argument a blocking
-//! task keeps the process from exiting then. With another argument it ends at once, in the way that this names; with `never`
-//! it neither serves nor ends.
+//! A server whose `main` ends by a request: `/return`, `/error`, `/panic`; with `hold` as its first
+//! argument a blocking task keeps the process from exiting then. With another argument it ends at
+//! once, in the way that this names; with `never` it neither serves nor ends.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! As `main_ends` with `hold`, on the runtime of `#[tokio::main]`, which waits for its blocking tasks for ever.
+//! As `main_ends` with `hold`, on the runtime of `#[tokio::main]`, which waits for its blocking
+//! tasks for ever.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Workers and a port that are left open, and a function with the last word: what it is to do stands in `LAST_WORD`.
+//! Workers and a port that are left open, and a function with the last word: what it is to do
+//! stands in `LAST_WORD`.
 
 use std::thread;
 

@@ -1,5 +1,6 @@
-//! Workers whose master dies while they cannot hear of it by the channel alone: `init` in a worker waits for a minute with
-//! `INIT_WAITS`; with `MASTER_FORKS` the master has a forked process that holds copies of its descriptors.
+//! Workers whose master dies while they cannot hear of it by the channel alone: `init` in a worker
+//! waits for a minute with `INIT_WAITS`; with `MASTER_FORKS` the master has a forked process that
+//! holds copies of its descriptors.
 
 use std::io::{Read, Write};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A body that takes nothing of ours, and ends with a thread that `init` has started, which waits for the stop.
+//! A body that takes nothing of ours, and ends with a thread that `init` has started, which waits
+//! for the stop.
 
 use std::sync::Mutex;
 use std::thread::{self, JoinHandle};

@@ -1,5 +1,5 @@
-//! Every form of function, with each kind of value, where nothing is forgiven: `cargo test` compiles this in each edition, and
-//! `.ci/run` lets clippy read it.
+//! Every form of function, with each kind of value, where nothing is forgiven: `cargo test`
+//! compiles this in each edition, and `.ci/run` lets clippy read it.
 
 #![no_implicit_prelude]
 #![deny(warnings, missing_docs, unused_qualifications, unreachable_pub)]

@@ -1,5 +1,5 @@
-//! A tiny HTTP client: one request per connection, by hand, so that a test decides when a connection
-//! is made, when its request is sent and when its answer is read.
+//! A tiny HTTP client: one request per connection, by hand, so that a test decides when a
+//! connection is made, when its request is sent and when its answer is read.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -21,7 +21,8 @@ pub fn wait_until_new(arrived: Instant) {
     }
 }
 
-/// Sends the signal and waits until the process has taken it, so that the kernel does not merge it with the next one.
+/// Sends the signal and waits until the process has taken it, so that the kernel does not merge it
+/// with the next one.
 ///
 /// # Panics
 /// If the process does not take it.

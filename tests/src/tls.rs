@@ -1,5 +1,5 @@
-//! Certificates made for one test, and a client that speaks TLS by hand, so that a test decides when the handshake, the
-//! request and the reading happen.
+//! Certificates made for one test, and a client that speaks TLS by hand, so that a test decides
+//! when the handshake, the request and the reading happen.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

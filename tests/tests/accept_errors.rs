@@ -1,4 +1,5 @@
-//! Errors of accept: a shortage is logged once and heals, an error that stays ends the worker with its reason.
+//! Errors of accept: a shortage is logged once and heals, an error that stays ends the worker with
+//! its reason.
 
 use std::net::TcpStream;
 

@@ -1,4 +1,5 @@
-//! Addresses of both families, of all interfaces and of one link: what is served beside what, and what is refused.
+//! Addresses of both families, of all interfaces and of one link: what is served beside what, and
+//! what is refused.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
@@ -164,7 +165,8 @@ fn port_zero_never_collides() {
     stop(server);
 }
 
-/// A link-local address of this machine that can be bound, with the name and the number of its interface.
+/// A link-local address of this machine that can be bound, with the name and the number of its
+/// interface.
 fn link_local() -> Option<(String, String, u32)> {
     // A line has address, number, prefix length, scope, flags and name (proc(5)).
     let table = std::fs::read_to_string("/proc/net/if_inet6").ok()?;

@@ -1,7 +1,8 @@
-//! Where there is no Linux: one process serves, whatever was said, and says why. What needs no master is there all the
-//! same.
+//! Where there is no Linux: one process serves, whatever was said, and says why. What needs no
+//! master is there all the same.
 //!
-//! `--cfg prefork_portable` hides Linux from the crate (`.ci/run` does it); without it there is nothing to test here.
+//! `--cfg prefork_portable` hides Linux from the crate (`.ci/run` does it); without it there is
+//! nothing to test here.
 #![cfg(prefork_portable)]
 
 use prefork::{Error, Prefork};

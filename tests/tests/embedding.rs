@@ -115,7 +115,8 @@ fn clients_that_speak_tls_are_answered_by_its_workers() {
     visit_all(&mut prefork, program, |addr| client.get(addr, "/"));
 }
 
-/// Starts this program as its workers, visits until both have answered, each with its pid, and stops.
+/// Starts this program as its workers, visits until both have answered, each with its pid, and
+/// stops.
 fn visit_all(
     prefork: &mut Prefork,
     program: &'static str,
@@ -199,7 +200,8 @@ fn what_cannot_begin_is_an_error_of_start_and_leaves_nothing() {
     assert_eq!(belongings(), before);
 }
 
-/// A builder whose functions count their calls, on a port that is taken until the result is dropped.
+/// A builder whose functions count their calls, on a port that is taken until the result is
+/// dropped.
 fn counting() -> (Prefork, TcpListener, Arc<Mutex<Vec<&'static str>>>) {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = holder.local_addr().expect("bound").to_string();

@@ -1,4 +1,5 @@
-//! The variables of a role are for one process: others go on as masters, and those that it starts do not have them.
+//! The variables of a role are for one process: others go on as masters, and those that it starts
+//! do not have them.
 
 use std::path::Path;
 use std::process::Command;

@@ -177,8 +177,9 @@ fn a_grandchild_has_no_signal_blocked_and_ignores_none_that_the_master_does_not(
         u64::from_str_radix(value.expect(name), 16).expect(name)
     };
     assert_eq!(mask("SigBlk"), 0);
-    // A master ignores SIGPIPE, as every Rust program does; whoever started it may have given it more. The two signals
-    // behind the standard ones are the C library's own, and its posix_spawn(3) ignores them in what it starts.
+    // A master ignores SIGPIPE, as every Rust program does; whoever started it may have given it
+    // more. The two signals behind the standard ones are the C library's own, and its
+    // posix_spawn(3) ignores them in what it starts.
     let internal = 0b11 << 31;
     assert_eq!(mask("SigIgn") & !master & !internal, 0);
     for signal in [

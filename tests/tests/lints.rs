@@ -1,8 +1,9 @@
 //! No lint of rustc or clippy reports generated code.
 //!
-//! `editions/lints` is compiled twice, with the attribute and without it, and with every lint switched on that the
-//! installed compiler and clippy know. What is reported only with the attribute is about generated code. A lint that a
-//! later release brings is compared as well, since the names are read from the compiler.
+//! `editions/lints` is compiled twice, with the attribute and without it, and with every lint
+//! switched on that the installed compiler and clippy know. What is reported only with the
+//! attribute is about generated code. A lint that a later release brings is compared as well, since
+//! the names are read from the compiler.
 
 use std::collections::BTreeSet;
 use std::path::Path;

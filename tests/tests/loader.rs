@@ -21,8 +21,8 @@ fn loader() -> Option<&'static str> {
     found
 }
 
-/// By another process: a descriptor for writing that is open here would reach what another test starts at the same time,
-/// and the copy could not be executed until that is over.
+/// By another process: a descriptor for writing that is open here would reach what another test
+/// starts at the same time, and the copy could not be executed until that is over.
 fn copy_file(from: &str, to: &Path) {
     let copied = Command::new("cp").arg(from).arg(to).status();
     assert!(copied.is_ok_and(|status| status.success()), "{from}");

@@ -1,4 +1,5 @@
-//! The master's lines go to what the program has installed, with their facts as fields; else to stderr.
+//! The master's lines go to what the program has installed, with their facts as fields; else to
+//! stderr.
 
 use prefork_testkit::{RunningServer, Server, eventually};
 use prefork_tests::READY;

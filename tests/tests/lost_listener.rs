@@ -1,4 +1,5 @@
-//! A listening socket that one worker shuts down is every worker's: the master binds it anew, and the fleet serves on.
+//! A listening socket that one worker shuts down is every worker's: the master binds it anew, and
+//! the fleet serves on.
 
 use prefork_testkit::{Server, eventually};
 use prefork_tests::client::get;

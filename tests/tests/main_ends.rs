@@ -1,4 +1,5 @@
-//! The end of `main` is the end of a worker, whatever its process does afterwards, and the log says why it ended.
+//! The end of `main` is the end of a worker, whatever its process does afterwards, and the log says
+//! why it ended.
 
 use prefork_testkit::{Output, RunningServer, Server, eventually};
 use prefork_tests::client::{get, who};

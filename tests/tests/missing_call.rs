@@ -47,8 +47,8 @@ fn a_master_that_cannot_start_its_first_child_ends_with_the_reason() {
     }
 }
 
-/// A filter could refuse the call that lets signals through again after a clone. A master that went on would not
-/// receive SIGTERM.
+/// A filter could refuse the call that lets signals through again after a clone. A master that went
+/// on would not receive SIGTERM.
 #[test]
 fn a_master_that_cannot_set_its_signal_mask_ends_with_the_reason() {
     for errno in ["EPERM", "EAGAIN"] {

@@ -1,4 +1,5 @@
-//! A program with more rights than the user who starts it takes nothing from that user's environment.
+//! A program with more rights than the user who starts it takes nothing from that user's
+//! environment.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,8 +25,8 @@ fn as_user() -> [String; 6] {
     ]
 }
 
-/// By another process: a descriptor for writing that is open here would reach what another test starts at the same time,
-/// and the copy could not be executed until that is over.
+/// By another process: a descriptor for writing that is open here would reach what another test
+/// starts at the same time, and the copy could not be executed until that is over.
 fn copy(from: &str, to: &Path) -> Option<()> {
     let copied = Command::new("cp").arg(from).arg(to).status();
     copied.is_ok_and(|status| status.success()).then_some(())

@@ -12,8 +12,8 @@ const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
 
-/// A tracer of this process, once it traces; `None` where that is not permitted. It detaches by its end, when its stdin
-/// ends.
+/// A tracer of this process, once it traces; `None` where that is not permitted. It detaches by its
+/// end, when its stdin ends.
 fn trace(pid: i32) -> Option<Tracer> {
     let mut tracer = Command::new(TRACER)
         .arg(pid.to_string())

@@ -25,7 +25,8 @@ pub(crate) fn judge(arguments: &str, item: &str) -> Result<(), String> {
     if !can_be_shown(&expansion) {
         return Err(format!("the printed text has other tokens: {expansion}"));
     }
-    // The attribute does not parse the body, so an invalid body stays invalid. All other code must be Rust.
+    // The attribute does not parse the body, so an invalid body stays invalid. All other code must
+    // be Rust.
     let must_be_rust = !has_error(&expansion) && syn::parse2::<ItemFn>(item).is_ok();
     if must_be_rust && syn::parse2::<ItemFn>(expansion.clone()).is_err() {
         return Err(format!("the expansion is not Rust: {expansion}"));

@@ -1,7 +1,7 @@
 //! The application under the hand-made supervisor: `floor ADDRESS WORKERS`.
 //!
-//! With `FLOOR_THREAD` in the environment each worker has a second thread, which does nothing: what it costs to have one
-//! that could watch the master.
+//! With `FLOOR_THREAD` in the environment each worker has a second thread, which does nothing: what
+//! it costs to have one that could watch the master.
 
 use std::{io, thread};
 

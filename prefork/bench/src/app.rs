@@ -1,4 +1,5 @@
-//! The application that every server of the bench serves, and how its workers tell the bench that they are there.
+//! The application that every server of the bench serves, and how its workers tell the bench that
+//! they are there.
 
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
@@ -20,7 +21,8 @@ pub const THREAD: &str = "FLOOR_THREAD";
 
 static MAIN_AT: OnceLock<u64> = OnceLock::new();
 
-/// `GET /` answers with the worker's process id, ten characters wide, and `GET /slow?ms=…` with the same after a while.
+/// `GET /` answers with the worker's process id, ten characters wide, and `GET /slow?ms=…` with the
+/// same after a while.
 pub fn app() -> Router {
     Router::new()
         .route("/", get(hello))
@@ -46,8 +48,8 @@ pub fn note_main() {
     MAIN_AT.get_or_init(monotonic_ns);
 }
 
-/// Tells the bench, if one listens, that this process is about to serve: its id, and how long after the order its
-/// `main` began, if somebody noted the order.
+/// Tells the bench, if one listens, that this process is about to serve: its id, and how long after
+/// the order its `main` began, if somebody noted the order.
 ///
 /// # Panics
 /// No descriptors left.

@@ -1,8 +1,10 @@
-//! The floor: a supervisor as one writes it by hand in an afternoon, for this one server on this one kernel.
+//! The floor: a supervisor as one writes it by hand in an afternoon, for this one server on this
+//! one kernel.
 //!
-//! It starts workers by a bare clone and exec, waits for one of them to die, and starts another one in its place. There is
-//! no stop, no error that heals, no log and nothing to set; nothing that does more can be expected to be faster. The
-//! second place of the workspace, after `sys`, where `unsafe` may stand.
+//! It starts workers by a bare clone and exec, waits for one of them to die, and starts another one
+//! in its place. There is no stop, no error that heals, no log and nothing to set; nothing that
+//! does more can be expected to be faster. The second place of the workspace, after `sys`, where
+//! `unsafe` may stand.
 #![allow(unsafe_code)]
 
 use std::convert::Infallible;
@@ -43,7 +45,8 @@ pub fn supervise(addr: &str, workers: usize) -> io::Result<Infallible> {
 /// In a worker: the listener that was inherited.
 pub fn inherited() -> Option<TcpListener> {
     std::env::var_os(IS_WORKER)?;
-    // SAFETY: the supervisor has put its listener there, and nobody else in this process knows the number.
+    // SAFETY: the supervisor has put its listener there, and nobody else in this process knows the
+    // number.
     Some(unsafe { TcpListener::from_raw_fd(LISTENER) })
 }
 
@@ -104,7 +107,8 @@ fn start(program: &Program<'_>, stack: &mut [u8]) -> io::Result<OwnedFd> {
     let mut pidfd: c_int = -1;
     let top = stack.as_mut_ptr_range().end;
     let argument = std::ptr::from_mut(&mut pointers).cast::<c_void>();
-    // SAFETY: the child has a stack of its own, and this thread is suspended while it uses our memory.
+    // SAFETY: the child has a stack of its own, and this thread is suspended while it uses our
+    // memory.
     let pid = unsafe { libc::clone(child, top.cast(), flags, argument, &raw mut pidfd) };
     if pid < 0 {
         return Err(io::Error::last_os_error());

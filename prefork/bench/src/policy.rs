@@ -1,4 +1,5 @@
-//! The policy alone: a fleet whose children die one after the other and are replaced, in virtual time.
+//! The policy alone: a fleet whose children die one after the other and are replaced, in virtual
+//! time.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};

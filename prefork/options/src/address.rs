@@ -1,7 +1,8 @@
 //! The grammar of an address to listen on: `[name=][tls://]host:port`.
 //!
 //! The port may be open, to be taken from the variable `PORT`: `host` alone, or `:` if the host is
-//! empty too. `host:` is an error, because it is what remains of `host:$PORT` if the variable is unset.
+//! empty too. `host:` is an error, because it is what remains of `host:$PORT` if the variable is
+//! unset.
 //!
 //! It does not know whether a host exists, a port is free or a name is unique (for the last, see
 //! [`list`](crate::list)). It resolves nothing.

@@ -1,8 +1,8 @@
 //! Names of options in other servers, and what to use in prefork instead.
 //!
 //! Other spellings of prefork's own names (`RecoverThreshold`, `reuse_port`) need no list, see
-//! [`suggest`](crate::suggest). A name with two meanings in other servers gets an explanation instead
-//! of one option.
+//! [`suggest`](crate::suggest). A name with two meanings in other servers gets an explanation
+//! instead of one option.
 
 use crate::suggest::is_same;
 
@@ -400,8 +400,8 @@ mod tests {
         }
     }
 
-    /// An alias that is an option is never looked up, and a duplicate would have two meanings. If an
-    /// option is removed, its aliases must be removed too.
+    /// An alias that is an option is never looked up, and a duplicate would have two meanings. If
+    /// an option is removed, its aliases must be removed too.
     #[test]
     fn aliases_are_unique_and_lead_to_options() {
         let expansion = ["crate", "runtime"];

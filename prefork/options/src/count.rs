@@ -47,8 +47,8 @@ fn too_large(text: &str) -> ParseError {
 
 /// Reads decimal digits; `None` for any other text.
 ///
-/// A number that does not fit is `u64::MAX`, so that the caller reports it as too large. `str::parse`
-/// alone would accept a sign.
+/// A number that does not fit is `u64::MAX`, so that the caller reports it as too large.
+/// `str::parse` alone would accept a sign.
 pub(crate) fn digits(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

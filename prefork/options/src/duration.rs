@@ -1,8 +1,8 @@
 //! The grammar of durations: `5s`, `250ms`, `1m30s`.
 //!
-//! It has four units and a limit. A bare number is an error, because its unit is ambiguous. Fractions,
-//! days and spaces, which other tools allow, are errors too, so that each duration has one obvious
-//! spelling.
+//! It has four units and a limit. A bare number is an error, because its unit is ambiguous.
+//! Fractions, days and spaces, which other tools allow, are errors too, so that each duration has
+//! one obvious spelling.
 
 use std::time::Duration;
 

@@ -32,8 +32,8 @@ impl Error for ParseError {}
 
 /// Quotes a text for an error message.
 ///
-/// The text may be untrusted, from the environment for example. Control characters could forge a log
-/// line or control a terminal, so they are escaped. A long text is cut, and `…` marks its end.
+/// The text may be untrusted, from the environment for example. Control characters could forge a
+/// log line or control a terminal, so they are escaped. A long text is cut, and `…` marks its end.
 pub fn quote(text: &str) -> String {
     let mut shown: String = text
         .chars()
@@ -49,7 +49,8 @@ pub fn quote(text: &str) -> String {
 /// Turns untrusted text into one line of at most `max` bytes.
 ///
 /// Characters that could forge another line, control a terminal or change the direction of writing
-/// are escaped. All other characters stay. If the text is too long, it is cut, and `…` marks the end.
+/// are escaped. All other characters stay. If the text is too long, it is cut, and `…` marks the
+/// end.
 pub fn one_line(text: &str, max: usize) -> String {
     const CUT: char = '…';
     let mut line = String::with_capacity(text.len().min(max));
@@ -74,8 +75,8 @@ pub fn one_line(text: &str, max: usize) -> String {
 
 /// Whether the character is shown unescaped.
 ///
-/// Control characters, line separators and characters that set the direction of writing (UAX #9) are
-/// not.
+/// Control characters, line separators and characters that set the direction of writing (UAX #9)
+/// are not.
 fn is_plain(character: char) -> bool {
     let is_layout = matches!(
         character,

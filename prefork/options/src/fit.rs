@@ -1,8 +1,8 @@
 //! Assigns listeners to the arguments of `main`.
 //!
-//! Three callers use it: the attribute, for listeners and arguments in the source; the master, before
-//! it starts a worker; and each worker, when it starts. It does not know the types of arguments, only
-//! what an argument takes.
+//! Three callers use it: the attribute, for listeners and arguments in the source; the master,
+//! before it starts a worker; and each worker, when it starts. It does not know the types of
+//! arguments, only what an argument takes.
 
 use crate::list;
 use crate::suggest::nearest;
@@ -49,9 +49,9 @@ pub enum Of {
 ///
 /// Returns for each argument the index of its listener, or `None` if it takes none.
 ///
-/// An argument with the name of a listener takes that listener. The other arguments take the listeners
-/// without a name, in order. A listener with a name goes to no other argument: otherwise, a misspelled
-/// argument would serve the requests of another port.
+/// An argument with the name of a listener takes that listener. The other arguments take the
+/// listeners without a name, in order. A listener with a name goes to no other argument: otherwise,
+/// a misspelled argument would serve the requests of another port.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The host part of an address.
 //!
-//! It knows the syntax of IPv4 and IPv6 addresses, zones and host names. It asks no resolver and looks
-//! up no interface.
+//! It knows the syntax of IPv4 and IPv6 addresses, zones and host names. It asks no resolver and
+//! looks up no interface.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -163,8 +163,8 @@ fn is_interface(zone: &str) -> bool {
 
 /// Whether the resolver of the system might read a host name as an IPv4 address.
 ///
-/// For `inet_aton(3)`, `127.1` and `0x7f000001` are `127.0.0.1`. No top-level domain is all digits (RFC
-/// 1123, section 2.1), so this rejects no real host name.
+/// For `inet_aton(3)`, `127.1` and `0x7f000001` are `127.0.0.1`. No top-level domain is all digits
+/// (RFC 1123, section 2.1), so this rejects no real host name.
 fn is_almost_ipv4(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let last = host.rsplit('.').next().unwrap_or(host);

@@ -1,10 +1,10 @@
 //! The table of prefork's options, and the grammars of their values.
 //!
 //! The attribute, the builder and the environment share this crate. [`options!`] passes the rows of
-//! the table to a macro of the caller, and [`TABLE`] contains the same rows as data. Each grammar is a
-//! pure function from text to value, so an invalid value gets the same error at compile time and at
-//! the start. The crate does not know the macro and the runtime, reads no environment variable and
-//! opens no socket.
+//! the table to a macro of the caller, and [`TABLE`] contains the same rows as data. Each grammar
+//! is a pure function from text to value, so an invalid value gets the same error at compile time
+//! and at the start. The crate does not know the macro and the runtime, reads no environment
+//! variable and opens no socket.
 //!
 //! It is an internal part of `prefork`: depend on `prefork` instead.
 

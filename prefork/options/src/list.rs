@@ -64,9 +64,9 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, ListError> {
 
 /// Finds addresses that cannot be bound together with an earlier one.
 ///
-/// Their ports are equal, and so are their hosts, or one host covers all interfaces. Port 0 and an open
-/// port never overlap. The addresses of a host name are not known here, so a host name only overlaps
-/// with the same name.
+/// Their ports are equal, and so are their hosts, or one host covers all interfaces. Port 0 and an
+/// open port never overlap. The addresses of a host name are not known here, so a host name only
+/// overlaps with the same name.
 pub fn overlaps(addresses: &[Address], network: Option<Network>) -> Vec<ListError> {
     let clash = |(index, second): (usize, &Address)| {
         let mut before = addresses[..index].iter();

@@ -1,7 +1,7 @@
 //! Addresses of one port that cannot be bound together.
 //!
-//! It compares IP addresses and does not know how they were written. An IPv4 address and an IPv6 address
-//! never overlap: if an IPv4 listener has the same port, `[::]` is bound for IPv6 only.
+//! It compares IP addresses and does not know how they were written. An IPv4 address and an IPv6
+//! address never overlap: if an IPv4 listener has the same port, `[::]` is bound for IPv6 only.
 
 use std::net::IpAddr;
 

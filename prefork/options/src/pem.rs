@@ -28,8 +28,8 @@ const MOST_BYTES: usize = 4096;
 ///
 /// # Errors
 ///
-/// An empty text, a text that cannot be a path, and a text that is likely PEM itself. The message does
-/// not show the text, because it may be a key.
+/// An empty text, a text that cannot be a path, and a text that is likely PEM itself. The message
+/// does not show the text, because it may be a key.
 pub fn parse(text: &str) -> Result<Pem, ParseError> {
     let reject = |reason: &str| Err(ParseError::new(format!("{reason}, {EXPECTED}")));
     if text.is_empty() {
@@ -49,8 +49,8 @@ pub fn parse(text: &str) -> Result<Pem, ParseError> {
 
 /// Whether a text is a key or a certificate, or a part of one, and not a path.
 ///
-/// Messages show paths, so a key must not count as one. A path has one line, and starts with `/` or `.`,
-/// or has a file extension, or has no long run of letters and digits.
+/// Messages show paths, so a key must not count as one. A path has one line, and starts with `/` or
+/// `.`, or has a file extension, or has no long run of letters and digits.
 fn is_text_itself(text: &str) -> bool {
     // Quotes that neither a shell nor a file of variables has removed.
     let text = text.trim().trim_matches(['"', '\'']);

@@ -41,8 +41,8 @@ pub fn parse(text: &str) -> Result<Protocols, ParseError> {
 /// # Errors
 ///
 /// A name that is empty, too long or a duplicate; a name with other characters than ASCII letters,
-/// digits and `. / - _ + :`; a name that no client offers over TCP, such as `http2` (instead of `h2`) or
-/// `h3`; too many names.
+/// digits and `. / - _ + :`; a name that no client offers over TCP, such as `http2` (instead of
+/// `h2`) or `h3`; too many names.
 pub fn check(names: Vec<String>) -> Result<Protocols, ParseError> {
     for (index, name) in names.iter().enumerate() {
         let shown = quote(name);

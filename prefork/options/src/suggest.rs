@@ -1,7 +1,7 @@
 //! Suggestions for unknown names.
 //!
-//! It knows the distance of two names, and does not know what they name. Names of other servers are in
-//! [`alias`].
+//! It knows the distance of two names, and does not know what they name. Names of other servers are
+//! in [`alias`].
 
 use std::fmt;
 
@@ -74,8 +74,8 @@ pub(crate) fn is_same(word: &str, name: &str) -> bool {
 
 /// Finds the name with the smallest difference.
 ///
-/// Case, `_` and `-` are ignored, so that `RecoverThreshold` finds `recover_threshold`. `None` if more
-/// than a third of the word would have to change, or more than a third of one of its parts:
+/// Case, `_` and `-` are ignored, so that `RecoverThreshold` finds `recover_threshold`. `None` if
+/// more than a third of the word would have to change, or more than a third of one of its parts:
 /// `on_worker_ready` is not similar to `on_master_ready`.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = word;
@@ -97,7 +97,8 @@ fn is_near(word: &[char], distance: usize) -> bool {
 
 /// Whether each part of a name is near its counterpart.
 ///
-/// Names with different numbers of parts are not compared. A part with a larger difference is another word, not a typo.
+/// Names with different numbers of parts are not compared. A part with a larger difference is
+/// another word, not a typo.
 fn are_parts_near(word: &str, name: &str) -> bool {
     let parts = |text: &str| -> Vec<Vec<char>> { text.split(['_', '-']).map(plain).collect() };
     let (words, names) = (parts(word), parts(name));

@@ -3,7 +3,8 @@
 use prefork_options::{Address, Kind, TABLE, Workers, duration, list, suggest};
 use proptest::prelude::*;
 
-/// Texts that are similar to valid values, so that more than the first check of a grammar is tested.
+/// Texts that are similar to valid values, so that more than the first check of a grammar is
+/// tested.
 fn near_texts() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),

@@ -15,17 +15,18 @@ use crate::spawn::ChildCommand;
 impl Prefork {
     /// Sets the function that reads and changes the options last.
     ///
-    /// Use it for the program's own flags and configuration files. It is called after the environment was
-    /// read. It is not called if the program or
-    /// the environment contains an invalid value. Checks that compare several options run after it, so
-    /// it may set what is still missing, such as the port of `listen = "0.0.0.0"`. If it returns an
-    /// error or panics, the start fails with [`Error::Configure`](crate::Error::Configure).
+    /// Use it for the program's own flags and configuration files. It is called after the
+    /// environment was read. It is not called if the program or the environment contains an invalid
+    /// value. Checks that compare several options run after it, so it may set what is still
+    /// missing, such as the port of `listen = "0.0.0.0"`. If it returns an error or panics, the
+    /// start fails with [`Error::Configure`](crate::Error::Configure).
     ///
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
-    /// In the master, in single-process mode, and for `PREFORK_EXPLAIN`; on the thread that calls `run`
-    /// or `start`, once per call, before anything is bound. Not in workers, which do not read options.
+    /// In the master, in single-process mode, and for `PREFORK_EXPLAIN`; on the thread that calls
+    /// `run` or `start`, once per call, before anything is bound. Not in workers, which do not read
+    /// options.
     ///
     /// # Examples
     /// ```no_run
@@ -60,39 +61,41 @@ impl Prefork {
 
     /// Sets the function that is called first in every process, with its role.
     ///
-    /// Use it to install a `tracing` subscriber or a logger, to set limits and locales, and for anything
-    /// else that must exist before the first log line, thread or connection.
+    /// Use it to install a `tracing` subscriber or a logger, to set limits and locales, and for
+    /// anything else that must exist before the first log line, thread or connection.
     ///
-    /// If it returns an error or panics, the process ends with [`Error::Init`](crate::Error::Init); the
-    /// generated `main` exits with status 70 and writes a paragraph to stderr. A worker that ends like
-    /// this is replaced as after a crash, within `recover_threshold`.
+    /// If it returns an error or panics, the process ends with [`Error::Init`](crate::Error::Init);
+    /// the generated `main` exits with status 70 and writes a paragraph to stderr. A worker that
+    /// ends like this is replaced as after a crash, within `recover_threshold`.
     ///
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
     /// In the master, in every worker and in single-process mode; on the thread that calls `run` or
-    /// `start`, once per process (with `start` once per builder). Not for `PREFORK_EXPLAIN`, which starts
-    /// nothing, and not in workers that run another program.
+    /// `start`, once per process (with `start` once per builder). Not for `PREFORK_EXPLAIN`, which
+    /// starts nothing, and not in workers that run another program.
     ///
-    /// In the master and in single-process mode, `init` runs after the options were validated and before
-    /// anything is logged, bound or started. Errors in the options, errors of arguments of `main` that do
-    /// not fit the listeners, and errors of [`configure`](Self::configure) are returned before it runs.
+    /// In the master and in single-process mode, `init` runs after the options were validated and
+    /// before anything is logged, bound or started. Errors in the options, errors of arguments of
+    /// `main` that do not fit the listeners, and errors of [`configure`](Self::configure) are
+    /// returned before it runs.
     ///
-    /// In a worker, `init` runs after the variables with its role were read and removed, and before this
-    /// crate starts a thread. The first accept comes later, so the time of `init` counts towards
-    /// `ready_timeout`.
+    /// In a worker, `init` runs after the variables with its role were read and removed, and before
+    /// this crate starts a thread. The first accept comes later, so the time of `init` counts
+    /// towards `ready_timeout`.
     ///
     /// While `init` runs, SIGTERM has its default effect and ends the process. The kernel does not
-    /// deliver signals with their default effect to PID 1; a master that is PID 1 stops when `init` has
-    /// returned.
+    /// deliver signals with their default effect to PID 1; a master that is PID 1 stops when `init`
+    /// has returned.
     ///
-    /// A worker inherits neither files nor threads that `init` opened or started in the master. It does
-    /// inherit process attributes that `init` changed there: the working directory, the environment, the
-    /// limits. So a relative `set_current_dir` is applied in the master and again in each worker.
+    /// A worker inherits neither files nor threads that `init` opened or started in the master. It
+    /// does inherit process attributes that `init` changed there: the working directory, the
+    /// environment, the limits. So a relative `set_current_dir` is applied in the master and again
+    /// in each worker.
     ///
-    /// The worker does not exist yet: [`worker`](crate::worker()) returns `None`. A thread that `init`
-    /// starts may wait for [`shutdown`](crate::shutdown()); `init` itself would wait forever. A worker
-    /// notices the death of its master only after `init` has returned.
+    /// The worker does not exist yet: [`worker`](crate::worker()) returns `None`. A thread that
+    /// `init` starts may wait for [`shutdown`](crate::shutdown()); `init` itself would wait
+    /// forever. A worker notices the death of its master only after `init` has returned.
     ///
     /// # Examples
     /// ```no_run
@@ -127,8 +130,8 @@ impl Prefork {
 
     /// Sets the hook that is called after every start of a child.
     ///
-    /// If it returns an error or panics, the master stops all children, including the one that was just
-    /// started, and ends with [`Error::Hook`](crate::Error::Hook).
+    /// If it returns an error or panics, the master stops all children, including the one that was
+    /// just started, and ends with [`Error::Hook`](crate::Error::Hook).
     ///
     /// Default: nothing. Since 0.1.0.
     ///
@@ -161,13 +164,14 @@ impl Prefork {
 
     /// Sets the hook that is called when the first child of every slot was started.
     ///
-    /// No child is replaced before it was called. If it returns an error or panics, the master stops all
-    /// children and ends with [`Error::Hook`](crate::Error::Hook).
+    /// No child is replaced before it was called. If it returns an error or panics, the master
+    /// stops all children and ends with [`Error::Hook`](crate::Error::Hook).
     ///
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
-    /// In the master, on its thread, exactly once. Not in single-process mode. It blocks the master.
+    /// In the master, on its thread, exactly once. Not in single-process mode. It blocks the
+    /// master.
     ///
     /// # Examples
     /// ```no_run
@@ -197,8 +201,8 @@ impl Prefork {
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
-    /// In the master, on its thread, after `on_child_spawn` of the new child; not if that failed. It
-    /// blocks the master.
+    /// In the master, on its thread, after `on_child_spawn` of the new child; not if that failed.
+    /// It blocks the master.
     ///
     /// # Examples
     /// ```no_run
@@ -225,8 +229,9 @@ impl Prefork {
 
     /// Sets the hook that is called in a worker when its master died.
     ///
-    /// It is called whatever the cause, also after SIGKILL. The worker drains at the same time and waits for the hook before it exits, within
-    /// `shutdown_grace_period`. If the hook returns an error or panics, one line is written to stderr.
+    /// It is called whatever the cause, also after SIGKILL. The worker drains at the same time and
+    /// waits for the hook before it exits, within `shutdown_grace_period`. If the hook returns an
+    /// error or panics, one line is written to stderr.
     ///
     /// Default: nothing. Since 0.1.0.
     ///
@@ -258,8 +263,8 @@ impl Prefork {
 
     /// Sets the function that may change how a child is started.
     ///
-    /// It can set the program, arguments and environment. If it returns an error or panics, at the first
-    /// start or later, the master ends with [`Error::Producer`](crate::Error::Producer).
+    /// It can set the program, arguments and environment. If it returns an error or panics, at the
+    /// first start or later, the master ends with [`Error::Producer`](crate::Error::Producer).
     ///
     /// Default: this program, started again. Since 0.1.0.
     ///
@@ -289,12 +294,14 @@ impl Prefork {
 
     /// Sets the function that gets the master's log lines.
     ///
-    /// Without it, lines go to the subscriber or logger that [`init`](Self::init) has installed (features
-    /// `tracing` and `log`), or to stderr. A [`LogLine`] is a text with the values that it mentions.
+    /// Without it, lines go to the subscriber or logger that [`init`](Self::init) has installed
+    /// (features `tracing` and `log`), or to stderr. A [`LogLine`] is a text with the values that
+    /// it mentions.
     ///
-    /// If the master ends with an error after [`init`](Self::init) has run, the function also gets that
-    /// error. The generated `main` and [`report`](crate::report) write the error to stderr too. A master
-    /// of [`start`](Self::start) returns its error only to its [`Handle`](crate::Handle).
+    /// If the master ends with an error after [`init`](Self::init) has run, the function also gets
+    /// that error. The generated `main` and [`report`](crate::report) write the error to stderr
+    /// too. A master of [`start`](Self::start) returns its error only to its
+    /// [`Handle`](crate::Handle).
     ///
     /// If the function panics, all later lines go to stderr. While it blocks, the master notices no
     /// exit, and replaces and stops no worker.

@@ -1,15 +1,17 @@
 //! The argument of the `configure` function: the options and their setters.
 //!
-//! The setters are generated from the table of options, for each that has a variable. There are none for options that are functions:
-//! a worker does not call `configure`, so it would not have them.
+//! The setters are generated from the table of options, for each that has a variable. There are
+//! none for options that are functions: a worker does not call `configure`, so it would not have
+//! them.
 
 use super::origin::Source;
 use super::{Environment, OptionLayers, Settings, resolve, usable_cpus};
 
 /// The options, as a [`configure`](crate::Prefork::configure) function gets them.
 ///
-/// It contains the values of the program and of the environment. [`settings`](Self::settings) returns
-/// them. There is a setter of the same name for each option that has an environment variable.
+/// It contains the values of the program and of the environment. [`settings`](Self::settings)
+/// returns them. There is a setter of the same name for each option that has an environment
+/// variable.
 ///
 /// A setter replaces the previous value. For `listen` it replaces the whole list; only the
 /// environment can replace a single entry.

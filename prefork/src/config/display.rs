@@ -81,7 +81,8 @@ macro_rules! define_values {
         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident { $($row:tt)* } )* }
         code { $( $(#[doc = $code_doc:expr])* $code:ident { $($code_row:tt)* } )* }
     ) => {
-        /// Every option with its value and origin. Overridden values are added to the ignored lines.
+        /// Every option with its value and origin. Overridden values are added to the ignored
+        /// lines.
         pub(super) fn rows(config: &Config, options: &OptionLayers, ignored: &mut Vec<String>) -> Vec<OptionRow> {
             $(
                 let origin = options.$name.origin();
@@ -104,7 +105,8 @@ macro_rules! define_values {
 
 prefork_options::options! { define_values }
 
-/// A row for an option with a value. A relative number of workers such as `50%` is shown with its result.
+/// A row for an option with a value. A relative number of workers such as `50%` is shown with its
+/// result.
 fn value(name: &'static str, effective: String, set: Option<String>, origin: &Origin) -> OptionRow {
     let text = match set {
         Some(set) if name == "workers" && set != effective => format!("{effective} ({set})"),

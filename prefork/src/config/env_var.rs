@@ -10,7 +10,8 @@ pub(super) const EXPLAIN: &str = "EXPLAIN";
 
 /// Variables that a master sets or the attribute reads. They keep the default prefix.
 ///
-/// `TLS` is not in the list, although a master sets it too: an operator who sets it means an option.
+/// `TLS` is not in the list, although a master sets it too: an operator who sets it means an
+/// option.
 const INTERNAL: [&str; 3] = ["CHILD", "ADDRS", "MACRO_DEBUG"];
 
 /// The meaning of a variable.
@@ -83,9 +84,10 @@ fn names() -> impl Iterator<Item = &'static str> + Clone {
 
 /// Whether Kubernetes or a Docker link probably set the variable.
 ///
-/// For a service called `prefork` or `prefork-web` they set variables such as `PREFORK_SERVICE_HOST` and
-/// `PREFORK_WEB_PORT_80_TCP_ADDR` in other containers. `PREFORK_REUSE_PORT` and `PREFORK_PORT` may also be
-/// mistakes of an operator; they count as injected only if the value is a URL.
+/// For a service called `prefork` or `prefork-web` they set variables such as
+/// `PREFORK_SERVICE_HOST` and `PREFORK_WEB_PORT_80_TCP_ADDR` in other containers.
+/// `PREFORK_REUSE_PORT` and `PREFORK_PORT` may also be mistakes of an operator; they count as
+/// injected only if the value is a URL.
 fn is_injected(rest: &str, value: &str) -> bool {
     let rest_of_name = format!("_{rest}");
     let looks_injected = rest_of_name.contains("_SERVICE_") || rest_of_name.contains("_PORT");

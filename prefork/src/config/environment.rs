@@ -74,8 +74,8 @@ impl Environment {
 
     /// The environment of a process with more privileges than the user who started it.
     ///
-    /// No variable is used, as with `secure_getenv(3)`. Also returns a warning that lists the variables
-    /// that would have had a meaning.
+    /// No variable is used, as with `secure_getenv(3)`. Also returns a warning that lists the
+    /// variables that would have had a meaning.
     pub(crate) fn untrusted(
         prefix: Prefix,
         pairs: impl IntoIterator<Item = (OsString, OsString)>,
@@ -152,7 +152,7 @@ impl Environment {
                     .add_unknown(name, Some(format!("did you mean {variable}?")));
             }
             VarKind::Unsupported(text) => {
-                self.unknown_vars.add_unknown(name, Some(text.to_owned()))
+                self.unknown_vars.add_unknown(name, Some(text.to_owned()));
             }
             VarKind::Unknown => self.unknown_vars.add_unknown(name, None),
             VarKind::PlatformInjected => self.unknown_vars.add_injected(name),

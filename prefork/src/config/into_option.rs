@@ -27,9 +27,9 @@ use prefork_options::{
 /// | PEM texts | the path of a file as a text, a `&Path` or a `PathBuf`; the bytes as a `&'static [u8]` (`include_bytes!`), a `Vec<u8>` |
 /// | protocols | `"h2,http/1.1"`, arrays and `Vec`s of single names |
 ///
-/// A text is a `&str` or a `String`. It means the same as in the environment, so a program can pass on a
-/// text from a flag or a file. There is one difference: an empty variable counts as unset, but an empty
-/// text is an error.
+/// A text is a `&str` or a `String`. It means the same as in the environment, so a program can pass
+/// on a text from a flag or a file. There is one difference: an empty variable counts as unset, but
+/// an empty text is an error.
 ///
 /// Each option takes only one integer type, so `workers = 4` needs no suffix.
 #[diagnostic::on_unimplemented(

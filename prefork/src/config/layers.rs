@@ -68,7 +68,8 @@ macro_rules! kind_parse {
     };
 }
 
-/// The `main` of an example. For an option of the runtime it is async, because only that has a runtime.
+/// The `main` of an example. For an option of the runtime it is async, because only that has a
+/// runtime.
 macro_rules! main_of {
     (threads) => {
         "async fn main() {}"
@@ -123,7 +124,8 @@ macro_rules! define {
             $(unit: $unit:literal,)? since: $since:literal,
             example: $example:expr
         } )* }
-        // Their setters are written by hand in the builder, because each takes another function type.
+        // Their setters are written by hand in the builder, because each takes another function
+        // type.
         code { $($code:tt)* }
     ) => {
         /// The layers of all options. Errors are collected, so that all are reported at once.
@@ -173,8 +175,8 @@ macro_rules! define {
             }
         }
 
-        /// Options with values. An invalid value is reported when the program is run, together with all
-        /// other errors.
+        /// Options with values. An invalid value is reported when the program is run, together with
+        /// all other errors.
         impl crate::Prefork {
             $(
                 $(#[doc = $doc])*
@@ -224,8 +226,8 @@ prefork_options::options! { define }
 
 /// Records a value in the layers of its option, or its error.
 ///
-/// A valid value replaces earlier invalid ones. Their errors no longer fail the start; they become lines
-/// of `PREFORK_EXPLAIN`.
+/// A valid value replaces earlier invalid ones. Their errors no longer fail the start; they become
+/// lines of `PREFORK_EXPLAIN`.
 fn record<T>(
     layers: &mut Layers<T>,
     (errors, replaced): (&mut Vec<OptionError>, &mut Vec<String>),
@@ -283,7 +285,8 @@ impl Merge<Vec<Address>> for Layers<Vec<Address>> {
         override_named(&declared, value)
     }
 
-    /// If the program's list is invalid, it is unknown which of its entries a named address replaces.
+    /// If the program's list is invalid, it is unknown which of its entries a named address
+    /// replaces.
     fn can_take(&self, value: &Vec<Address>) -> bool {
         self.is_valid() || value.iter().any(|address| address.name.is_none())
     }
@@ -301,7 +304,8 @@ impl OptionLayers {
             .push((name, Origin::Program(self.source, location)));
     }
 
-    /// Whether each value is valid by itself. Whether they fit together is checked during resolution.
+    /// Whether each value is valid by itself. Whether they fit together is checked during
+    /// resolution.
     pub(crate) fn is_valid(&self) -> bool {
         self.errors.is_empty()
     }

@@ -23,9 +23,9 @@ pub(crate) struct ListenSpec {
 
 /// Combines the addresses of the operator with those that the program declares.
 ///
-/// If each address of the operator has the name of a declared one, it replaces that one and the others
-/// stay. If any has another name or none, the operator's list replaces the whole list. Whether its names
-/// fit the arguments of `main` is checked later.
+/// If each address of the operator has the name of a declared one, it replaces that one and the
+/// others stay. If any has another name or none, the operator's list replaces the whole list.
+/// Whether its names fit the arguments of `main` is checked later.
 pub(super) fn override_named(declared: &[Address], by_operator: Vec<Address>) -> Vec<Address> {
     let Ok(declared) = list::name(declared.to_vec()) else {
         return by_operator;
@@ -33,7 +33,8 @@ pub(super) fn override_named(declared: &[Address], by_operator: Vec<Address>) ->
     let is_declared = |address: &Address| {
         address.name.is_some() && declared.iter().any(|other| other.name == address.name)
     };
-    // A name that occurs twice is an error of the operator. It is found later in the unchanged list.
+    // A name that occurs twice is an error of the operator. It is found later in the unchanged
+    // list.
     if !by_operator.iter().all(is_declared) || list::name(by_operator.clone()).is_err() {
         return by_operator;
     }
@@ -44,7 +45,8 @@ pub(super) fn override_named(declared: &[Address], by_operator: Vec<Address>) ->
     declared.into_iter().map(replaced).collect()
 }
 
-/// Gives every address a name and a port. Records an error for each that has no port, and uses port 0.
+/// Gives every address a name and a port. Records an error for each that has no port, and uses port
+/// 0.
 pub(super) fn complete(
     addresses: &[Address],
     port: Option<u16>,
@@ -109,8 +111,8 @@ fn check_overlaps(addresses: &[Address], label: &str, options: &mut OptionLayers
 
 /// Label for an error of one address.
 ///
-/// If the program declares the same address, it is `listen`; otherwise it is the label of the operator's
-/// list.
+/// If the program declares the same address, it is `listen`; otherwise it is the label of the
+/// operator's list.
 pub(super) fn label_of(address: &Address, listen: &Layers<Vec<Address>>) -> String {
     let before = listen.overridden().last();
     let declared = before.map(|layer| list::name(layer.value.clone()));

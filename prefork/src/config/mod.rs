@@ -1,8 +1,8 @@
 //! The options: their values by source, and the effective configuration.
 //!
-//! Names, kinds and grammars come from the table in `prefork-options`; this module gives them types.
-//! Each option is a stack of layers, one per source, with its origin. One pure function resolves the
-//! layers. A start and `PREFORK_EXPLAIN` both use its result.
+//! Names, kinds and grammars come from the table in `prefork-options`; this module gives them
+//! types. Each option is a stack of layers, one per source, with its origin. One pure function
+//! resolves the layers. A start and `PREFORK_EXPLAIN` both use its result.
 
 mod config;
 mod configuration;

@@ -119,8 +119,8 @@ impl<T> Layers<T> {
 
     /// Whether no invalid value counts.
     ///
-    /// If one does, the intended value is unknown, and checks against other options would report wrong
-    /// errors.
+    /// If one does, the intended value is unknown, and checks against other options would report
+    /// wrong errors.
     pub(super) fn is_valid(&self) -> bool {
         self.invalid.is_empty()
     }

@@ -1,6 +1,7 @@
 //! The variables of platforms: the number of workers and the port.
 //!
-//! They count only if the program leaves the value open and no source with higher precedence sets it.
+//! They count only if the program leaves the value open and no source with higher precedence sets
+//! it.
 
 use std::ffi::OsStr;
 
@@ -12,8 +13,8 @@ use super::{Environment, OptionLayers};
 
 /// Applies `WEB_CONCURRENCY` if the program sets no `workers` or `auto`.
 ///
-/// `auto` set by the operator or by `configure` takes precedence. Returns a warning if the variable has
-/// another value than `workers` and is ignored.
+/// `auto` set by the operator or by `configure` takes precedence. Returns a warning if the variable
+/// has another value than `workers` and is ignored.
 pub(super) fn apply_web_concurrency(
     options: &mut OptionLayers,
     environment: &Environment,

@@ -140,9 +140,11 @@ fn check_network(addresses: &[Address], options: &mut OptionLayers) {
 }
 
 impl OptionLayers {
-    /// Removes `runtime_threads` if `main` does not use the runtime of this crate. Returns a warning.
+    /// Removes `runtime_threads` if `main` does not use the runtime of this crate. Returns a
+    /// warning.
     ///
-    /// If feature `tokio` is off and the program itself sets the option, it records an error instead.
+    /// If feature `tokio` is off and the program itself sets the option, it records an error
+    /// instead.
     pub(crate) fn drop_unused_threads(&mut self) -> Option<String> {
         let is_known = self.runtime_threads.is_valid();
         let Layer { value, origin } = std::mem::take(&mut self.runtime_threads).into_last()?;

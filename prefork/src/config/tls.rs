@@ -55,10 +55,11 @@ pub(super) fn check(config: &Config, options: &mut OptionLayers) {
 }
 
 impl OptionLayers {
-    /// Removes `tls_alpn` of the program if nothing uses TLS. Returns the line for `PREFORK_EXPLAIN`.
+    /// Removes `tls_alpn` of the program if nothing uses TLS. Returns the line for
+    /// `PREFORK_EXPLAIN`.
     ///
-    /// The operator may decide whether TLS is used, so a program sets its protocols in any case. If the
-    /// operator sets them, TLS is expected, and its absence is an error.
+    /// The operator may decide whether TLS is used, so a program sets its protocols in any case. If
+    /// the operator sets them, TLS is expected, and its absence is an error.
     pub(super) fn drop_unused_alpn(&mut self) -> Option<String> {
         let listen = self.listen.value().filter(|_| self.listen.is_valid());
         let mut addresses = listen.into_iter().flatten();
@@ -79,11 +80,12 @@ impl OptionLayers {
 
 /// Makes a relative path absolute.
 ///
-/// `configure`, `init` or a hook may change the working directory before the file is read, and an error
-/// must name the file.
+/// `configure`, `init` or a hook may change the working directory before the file is read, and an
+/// error must name the file.
 pub(super) fn absolute(pem: &Pem, directory: Option<&Path>) -> Pem {
     match (pem, directory) {
-        // An absolute path replaces `directory`. Components without effect, such as `.`, are removed.
+        // An absolute path replaces `directory`. Components without effect, such as `.`, are
+        // removed.
         (Pem::Path(path), Some(directory)) => {
             Pem::Path(directory.join(path).components().collect())
         }

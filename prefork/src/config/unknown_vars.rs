@@ -52,8 +52,9 @@ impl UnknownVars {
 
     /// One warning for the log of a start.
     ///
-    /// If the program has its own prefix, it may have other variables with it, so these are not reported.
-    /// Options with the default prefix are reported then, because the operator expects them to be used.
+    /// If the program has its own prefix, it may have other variables with it, so these are not
+    /// reported. Options with the default prefix are reported then, because the operator expects
+    /// them to be used.
     pub(super) fn warning(&self, prefix: &Prefix) -> Option<String> {
         if let Some(name) = self.wrong_prefix.first() {
             return Some(format!(

@@ -41,8 +41,8 @@ pub enum Error {
 
     /// `PREFORK_EXPLAIN` is set: the configuration was printed to stdout and nothing was started.
     ///
-    /// Only [`start`](crate::Prefork::start) returns it. After an explanation, `run` returns the same
-    /// value as after a requested stop.
+    /// Only [`start`](crate::Prefork::start) returns it. After an explanation, `run` returns the
+    /// same value as after a requested stop.
     #[error("{variable} is set: nothing was started")]
     Explained {
         /// The variable, with the prefix of this program.
@@ -70,12 +70,12 @@ pub enum Error {
     },
 
     /// The certificate, the private key or the client CA cannot be used.
-    #[error("{place}: {reason}")]
+    #[error("{label}: {reason}")]
     Tls {
         /// The option, such as `tls_key`.
         option: &'static str,
         /// The variable that set the option, or the option's name, and the file.
-        place: String,
+        label: String,
         /// The kind of error.
         reason: TlsErrorKind,
         /// The error of the system call, if one failed.
@@ -166,8 +166,8 @@ pub enum Error {
         exits: u64,
         /// The value of `recover_threshold`.
         threshold: u32,
-        /// The window. `None`: every exit since the master started counts, because `recover_window` is
-        /// `forever` or because no worker was ever ready.
+        /// The window. `None`: every exit since the master started counts, because `recover_window`
+        /// is `forever` or because no worker was ever ready.
         window: Option<Duration>,
         /// The last exit, such as `last exit: worker 0 (pid 12) exited with status 1 …`. If several
         /// workers in a row exited for the same reason, such as `each of the last 9 exited with

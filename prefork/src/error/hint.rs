@@ -52,7 +52,8 @@ pub(super) fn start(call: &str, source: &io::Error) -> &'static str {
     }
 }
 
-/// Help if an address could not be bound. `call` is a verb, as in [`Error::Listen`](super::Error::Listen).
+/// Help if an address could not be bound. `call` is a verb, as in
+/// [`Error::Listen`](super::Error::Listen).
 pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static str {
     if let Some(own) = OwnSocketError::of(source) {
         return if own.is_activation {
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_cannot_be_executed_is_told_by_its_errno() {
+    fn the_help_for_a_program_that_cannot_be_executed_follows_its_errno() {
         assert!(start("execve", &os(libc::EACCES)).contains("noexec"));
         assert!(start("execve", &os(libc::ENOEXEC)).contains("#!"));
         assert!(start("clone", &os(libc::EAGAIN)).contains("ulimit -u"));

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_says_how_long_it_took() {
+    fn the_last_line_has_the_duration() {
         let shortage = Shortage {
             listener: "http".to_owned(),
             stage: ShortageStage::IsOver {

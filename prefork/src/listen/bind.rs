@@ -68,8 +68,8 @@ const BACKLOG: i32 = 65_535;
 
 /// How long to retry.
 ///
-/// If a master was killed, its draining workers close their listeners at once, but possibly after the
-/// next master has started.
+/// If a master was killed, its draining workers close their listeners at once, but possibly after
+/// the next master has started.
 const IN_USE_TIMEOUT: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -260,7 +260,8 @@ fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, BindFailu
 ///
 /// `blocking` has the indexes of the listeners to set to blocking mode.
 ///
-/// The flag belongs to the socket, not to the descriptor: all processes that share it see the change.
+/// The flag belongs to the socket, not to the descriptor: all processes that share it see the
+/// change.
 ///
 /// # Errors
 /// None that a listening socket can have.
@@ -333,9 +334,9 @@ impl BoundListener {
     /// Such a process is a program that a worker forked, or a worker that cannot be killed.
     ///
     /// Afterwards a process that sets `SO_REUSEADDR`, as every master does, can bind the address.
-    /// Waiting connections are reset, as by the close of the last copy. Sockets of other masters that
-    /// share the port by `SO_REUSEPORT` are not affected. Do not call this for a socket that another
-    /// process passed to this one: that process continues to use it (`sd_listen_fds(3)`).
+    /// Waiting connections are reset, as by the close of the last copy. Sockets of other masters
+    /// that share the port by `SO_REUSEPORT` are not affected. Do not call this for a socket that
+    /// another process passed to this one: that process continues to use it (`sd_listen_fds(3)`).
     ///
     /// This blocks if another process that shares the sockets delays the close: a worker can turn a
     /// listening socket that it inherited into a connection, and let its last close wait for unsent

@@ -1,6 +1,7 @@
 //! Resolves all listeners and checks that their addresses do not overlap.
 //!
-//! It compares resolved addresses. Overlaps that the text of the option shows were rejected earlier.
+//! It compares resolved addresses. Overlaps that the text of the option shows were rejected
+//! earlier.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,8 +16,8 @@ use crate::error::{Error, OptionError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ResolvedTarget {
     pub(crate) addr: SocketAddr,
-    /// Whether an IPv6 socket rejects IPv4 (`IPV6_V6ONLY`, ipv6(7)). `None` keeps the default of the
-    /// system.
+    /// Whether an IPv6 socket rejects IPv4 (`IPV6_V6ONLY`, ipv6(7)). `None` keeps the default of
+    /// the system.
     pub(crate) only_v6: Option<bool>,
 }
 

@@ -86,7 +86,7 @@ pub(super) struct MasterParts {
     pub(super) signals: Option<SignalPipe>,
     pub(super) commands: Option<CommandReceiver>,
     pub(super) hooks: Hooks,
-    pub(super) strangers: Option<OrphanReaper>,
+    pub(super) orphans: Option<OrphanReaper>,
 }
 
 impl Master {
@@ -106,7 +106,7 @@ impl Master {
             events_seen_until: Instant::now(),
             log: Log::default(),
             hooks: parts.hooks,
-            orphans: parts.strangers,
+            orphans: parts.orphans,
             orphans_due: Some(Instant::now()),
             exits: ExitHistory::default(),
             workers: parts.config.workers,
@@ -159,8 +159,8 @@ impl Master {
                 self.log_remaining_repeats();
                 return self.conclude(&outcome);
             } else {
-                let (repeats, strangers) = (self.repeats.deadline(), self.orphans_due);
-                let deadlines = [self.supervisor.deadline(), repeats, strangers];
+                let (repeats, orphans) = (self.repeats.deadline(), self.orphans_due);
+                let deadlines = [self.supervisor.deadline(), repeats, orphans];
                 deadlines.into_iter().flatten().min()
             };
             let ready = self.wait(wait_until)?;

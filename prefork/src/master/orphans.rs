@@ -37,7 +37,7 @@ impl OrphanReaper {
 
     /// The children of this process.
     ///
-    /// Call it before a hook and pass the result to [`exclude_new`](Self::spare_new) after it.
+    /// Call it before a hook and pass the result to [`exclude_new`](Self::exclude_new) after it.
     pub(super) fn children() -> HashSet<i32> {
         children().collect()
     }
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn many_orphans_cost_ten_checks_per_second() {
         let (start, mut reaper) = (Instant::now(), OrphanReaper::default());
-        let (mut checks, mut due, mut reaped) = (0, Some(start), 0);
+        let (mut checks, mut due, mut exited) = (0, Some(start), 0);
         let mut children = HashSet::new();
         // One child dies each millisecond and causes a SIGCHLD.
         for after in 0..5_000 {
@@ -195,13 +195,13 @@ mod tests {
                 checks += 1;
                 for pid in reaper.check(&children, &set([]), |_| true, now) {
                     children.remove(&pid);
-                    reaped += 1;
+                    exited += 1;
                 }
                 due = reaper.deadline(now);
             }
         }
         assert!((49..=51).contains(&checks), "{checks} checks in 5 s");
-        assert!(reaped >= 3_800, "{reaped} of 5000 reaped");
+        assert!(exited >= 3_800, "{exited} of 5000 exited");
     }
 
     #[test]

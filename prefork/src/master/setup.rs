@@ -149,7 +149,7 @@ impl MasterSetup {
         set_blocking_modes(&mut listeners, &self.blocking)
             .map_err(cannot("set O_NONBLOCK on a listening socket (fcntl)"))?;
         // PID 1 gets the orphans of its PID namespace and must reap them.
-        let strangers = (self.owns_signals && is_init()).then(OrphanReaper::default);
+        let orphans = (self.owns_signals && is_init()).then(OrphanReaper::default);
         let tools = SpawnResources::new().map_err(|(doing, source)| cannot(doing)(source))?;
         // A `child_producer` may start other programs. If it does not, the start of the worker
         // fails.
@@ -182,7 +182,7 @@ impl MasterSetup {
             tls,
             signals,
             commands,
-            strangers,
+            orphans,
         };
         Ok(Prepared::Ground(Box::new(prerequisites)))
     }
@@ -199,7 +199,7 @@ impl MasterSetup {
             signals: prerequisites.signals,
             commands: prerequisites.commands,
             hooks,
-            strangers: prerequisites.strangers,
+            orphans: prerequisites.orphans,
         })
     }
 }
@@ -219,7 +219,7 @@ struct Prerequisites {
     tls: Option<CertificateStore>,
     signals: Option<SignalPipe>,
     commands: Option<CommandReceiver>,
-    strangers: Option<OrphanReaper>,
+    orphans: Option<OrphanReaper>,
 }
 
 /// The reason why this system cannot have a master. Linux can.

@@ -1,8 +1,8 @@
 //! Limits the log lines about signals that have no effect. Pure: times are arguments.
 //!
 //! A process that sends the same signal in a loop must not fill the log. So the first signal of a
-//! kind is logged at once. Those that follow within [`SignalRepeats::LOG_INTERVAL`] of a line are logged as one
-//! line, with their count.
+//! kind is logged at once. Those that follow within [`SignalRepeats::LOG_INTERVAL`] of a line are
+//! logged as one line, with their count.
 
 use std::time::{Duration, Instant};
 

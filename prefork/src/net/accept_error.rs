@@ -14,7 +14,8 @@ pub(super) enum AcceptError {
     Permanent,
 }
 
-/// Classifies the errors of accept(2) and of epoll_ctl(2), with which a runtime registers a connection.
+/// Classifies the errors of `accept(2)` and of `epoll_ctl(2)`, with which a runtime registers a
+/// connection.
 ///
 /// `WouldBlock` and `Interrupted` are not failures; the callers handle them.
 pub(super) fn classify(error: &io::Error) -> AcceptError {
@@ -23,8 +24,8 @@ pub(super) fn classify(error: &io::Error) -> AcceptError {
         return AcceptError::Permanent;
     };
     match errno {
-        // "Already-pending network errors on the new socket", to be treated like `EAGAIN` (accept(2)).
-        // `EPERM`: a firewall rejects the connection.
+        // "Already-pending network errors on the new socket", to be treated like `EAGAIN`
+        // (accept(2)). `EPERM`: a firewall rejects the connection.
         libc::ECONNABORTED
         | libc::ECONNRESET
         | libc::ECONNREFUSED

@@ -89,7 +89,8 @@ impl ConnTracker {
 
     /// Whether the last failure of accept is at least 1 s old.
     ///
-    /// For listeners whose queue is never empty: a single success only means that one descriptor was free.
+    /// For listeners whose queue is never empty: a single success only means that one descriptor
+    /// was free.
     pub(super) fn is_shortage_old(&self, addr: SocketAddr) -> bool {
         const MIN_AGE: Duration = Duration::from_secs(1);
         let state = self.health.state();
@@ -109,7 +110,8 @@ impl ConnTracker {
         self.changed();
     }
 
-    /// Notes that a listener can no longer accept, so that the worker drains. The first failure counts.
+    /// Notes that a listener can no longer accept, so that the worker drains. The first failure
+    /// counts.
     pub(super) fn fail(&self, addr: SocketAddr, error: &io::Error) {
         let failure = AcceptFailure {
             addr,

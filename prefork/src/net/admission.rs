@@ -1,12 +1,12 @@
 //! Decides which TLS handshakes may begin, and which one is evicted or times out.
 //!
-//! Pure: the time, the length of the accept queue and the presence of unread bytes are arguments. Does
-//! not know sockets or tasks.
+//! Pure: the time, the length of the accept queue and the presence of unread bytes are arguments.
+//! Does not know sockets or tasks.
 //!
-//! If the limit is reached, a handshake that has waited for its client for long enough is evicted for
-//! the next connection. The time depends on the length of the accept queue and on the stage: a longer
-//! queue shortens it, and a client that has sent something gets more time than a silent one. A
-//! handshake with unread bytes waits for this process, not for its client, and is never evicted.
+//! If the limit is reached, a handshake that has waited for its client for long enough is evicted
+//! for the next connection. The time depends on the length of the accept queue and on the stage: a
+//! longer queue shortens it, and a client that has sent something gets more time than a silent one.
+//! A handshake with unread bytes waits for this process, not for its client, and is never evicted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,7 +28,7 @@ impl HandshakeLimits {
     /// The lowest default of `max`.
     const FEW: u64 = 256;
 
-    /// The highest default of `max`: a client can make the server hold a ClientHello of 64 KiB.
+    /// The highest default of `max`: a client can make the server hold a `ClientHello` of 64 KiB.
     const MANY: u64 = 512;
 
     /// The default of `max`: a quarter of the descriptors that the process may have, within limits.
@@ -54,9 +54,9 @@ pub(super) enum HandshakeStage {
     Refused,
     /// The client has sent no byte.
     Silent,
-    /// The client has sent a part of its ClientHello.
+    /// The client has sent a part of its `ClientHello`.
     Begun,
-    /// The server has answered the ClientHello.
+    /// The server has answered the `ClientHello`.
     Answered,
 }
 
@@ -73,9 +73,11 @@ impl HandshakeStage {
 
     /// The minimum age for an eviction, however long the queue is.
     ///
-    /// - A client sends its ClientHello right after the TCP handshake, so it is silent for milliseconds.
-    /// - The parts of one ClientHello follow each other without a round trip.
-    /// - The client's reply to the server takes one round trip, which may be 300 ms in a mobile network.
+    /// - A client sends its `ClientHello` right after the TCP handshake, so it is silent for
+    ///   milliseconds.
+    /// - The parts of one `ClientHello` follow each other without a round trip.
+    /// - The client's reply to the server takes one round trip, which may be 300 ms in a mobile
+    ///   network.
     const fn min_wait(self) -> Duration {
         match self {
             Self::Refused | Self::Silent => Duration::from_millis(20),
@@ -94,7 +96,8 @@ pub(super) enum AdmissionEntry {
     Full(Retry),
 }
 
-/// When to ask again after [`AdmissionEntry::Full`]. Before, the answer changes only if the accept queue grows.
+/// When to ask again after [`AdmissionEntry::Full`]. Before, the answer changes only if the accept
+/// queue grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
     /// When a handshake ends or accept returns a stream.
@@ -132,8 +135,8 @@ impl fmt::Display for AbortReason {
 #[derive(Debug)]
 pub(super) struct Admission {
     limits: HandshakeLimits,
-    /// By number, so the oldest comes first. An aborted handshake counts until its socket is closed,
-    /// so that the limit is never exceeded by more than one.
+    /// By number, so the oldest comes first. An aborted handshake counts until its socket is
+    /// closed, so that the limit is never exceeded by more than one.
     in_progress: BTreeMap<u64, InProgress>,
     /// Handshakes that wait for their client and were not aborted.
     waiting: WaitingByStage,
@@ -204,7 +207,8 @@ impl Admission {
 
     /// Adds a handshake. Returns its number and the number of the one that is evicted for it.
     ///
-    /// `evicted` is the number from [`AdmissionEntry::Open`]. If that handshake has ended since, none is evicted.
+    /// `evicted` is the number from [`AdmissionEntry::Open`]. If that handshake has ended since,
+    /// none is evicted.
     pub(super) fn begin(&mut self, now: Instant, evicted: Option<u64>) -> (u64, Option<u64>) {
         let number = self.next_number;
         self.next_number += 1;
@@ -237,7 +241,8 @@ impl Admission {
         next.filter(|&number| self.abort(number, AbortReason::Evicted))
     }
 
-    /// The task of a handshake reads or writes: it does not wait for its client and cannot be evicted.
+    /// The task of a handshake reads or writes: it does not wait for its client and cannot be
+    /// evicted.
     pub(super) fn client_sent(&mut self, number: u64) {
         if let Some(entry) = self.in_progress.get(&number) {
             self.waiting.remove(entry.stage, entry.since, number);
@@ -246,7 +251,8 @@ impl Admission {
 
     /// The task of a handshake waits for its client.
     ///
-    /// The time counts from the first wait at a stage, so that a client cannot extend it byte by byte.
+    /// The time counts from the first wait at a stage, so that a client cannot extend it byte by
+    /// byte.
     pub(super) fn waits_for_client(&mut self, number: u64, stage: HandshakeStage, now: Instant) {
         let Some(entry) = self.in_progress.get_mut(&number) else {
             return;
@@ -317,7 +323,8 @@ impl Admission {
         entry.has_failed
     }
 
-    /// The socket of the handshake is closed. Returns why it was aborted, unless it had failed before.
+    /// The socket of the handshake is closed. Returns why it was aborted, unless it had failed
+    /// before.
     pub(super) fn end(&mut self, number: u64) -> Option<AbortReason> {
         let ended = self.remove(number)?;
         ended.given_up.filter(|_| !ended.has_failed)
@@ -373,7 +380,8 @@ impl Admission {
         }
     }
 
-    /// Marks a handshake as aborted. Returns false if it was aborted before; the first reason counts.
+    /// Marks a handshake as aborted. Returns false if it was aborted before; the first reason
+    /// counts.
     fn abort(&mut self, number: u64, reason: AbortReason) -> bool {
         let Some(entry) = self.in_progress.get_mut(&number) else {
             return false;
@@ -443,7 +451,8 @@ mod tests {
         admission.entry(now, queued, |_| false)
     }
 
-    /// Begins a handshake as the listener does. Returns its number and the number of the evicted one.
+    /// Begins a handshake as the listener does. Returns its number and the number of the evicted
+    /// one.
     fn begin(admission: &mut Admission, now: Instant) -> (u64, Option<u64>) {
         match entry(admission, now, 0) {
             AdmissionEntry::Open(evicted) => admission.begin(now, evicted),
@@ -733,7 +742,7 @@ mod tests {
     enum Client {
         /// Sends nothing more after this stage.
         Stalls(HandshakeStage),
-        /// Sends its ClientHello at once and finishes after one round trip.
+        /// Sends its `ClientHello` at once and finishes after one round trip.
         Honest { round_trip: u32 },
     }
 
@@ -747,8 +756,8 @@ mod tests {
 
     /// Simulates three seconds of a listener with the limit `max`.
     ///
-    /// `rate` clients per second stall at a stage; one honest client connects every 20 ms. A step is one
-    /// millisecond, in which the listener accepts all connections that it may.
+    /// `rate` clients per second stall at a stage; one honest client connects every 20 ms. A step
+    /// is one millisecond, in which the listener accepts all connections that it may.
     fn load(max: usize, rate: u32, stalls: HandshakeStage, round_trip: u32) -> Outcome {
         let (mut admission, start) = of(max);
         let mut queue = std::collections::VecDeque::new();

@@ -46,7 +46,8 @@ async fn until_accepted<C>(listener: &Listener, accepted: io::Result<C>) -> C {
         Ok(connection) => connection,
         Err(error) => {
             assert!(listener.tracker.is_watched, "accept failed: {error}");
-            // This future keeps the listener alive, and the drain waits for the end of the listener.
+            // This future keeps the listener alive, and the drain waits for the end of the
+            // listener.
             listener.end();
             pending().await
         }

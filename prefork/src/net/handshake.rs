@@ -1,6 +1,7 @@
 //! One TLS handshake, from an accepted connection to a stream or an error.
 //!
-//! Knows one client; does not know how long a handshake may take or how many others are in progress.
+//! Knows one client; does not know how long a handshake may take or how many others are in
+//! progress.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -49,7 +50,7 @@ pub(super) trait ReportProgress {
     fn waits_for_client(&self, stage: HandshakeStage);
 }
 
-/// Does the handshake in two steps: the first one ends when the whole ClientHello was read.
+/// Does the handshake in two steps: the first one ends when the whole `ClientHello` was read.
 ///
 /// So the time of the answer is known, which a drain needs.
 pub(super) async fn handshake(
@@ -57,8 +58,8 @@ pub(super) async fn handshake(
     config: Arc<ServerConfig>,
     report: &impl ReportProgress,
 ) -> Result<TlsStream, HandshakeFailure> {
-    // Waits for the first byte: until then the stage is `Silent`. tokio assumes that a new socket is
-    // readable, so this asks the kernel. The next read reports an error as well.
+    // Waits for the first byte: until then the stage is `Silent`. tokio assumes that a new socket
+    // is readable, so this asks the kernel. The next read reports an error as well.
     let _ = stream.get_ref().peek(&mut [0]).await;
     let mut hello = stream.map(|io| LazyConfigAcceptor::new(Acceptor::default(), io));
     let start = match progress(&mut hello, report, HandshakeStage::Begun).await {
@@ -102,8 +103,8 @@ fn failure(error: io::Error, io: Option<TcpStream>) -> HandshakeFailure {
 
 /// Whether an alert was sent to the client.
 ///
-/// rustls sends one if it rejects the client. If the client itself sent an alert, most often because
-/// it rejects the certificate, it gets no answer.
+/// rustls sends one if it rejects the client. If the client itself sent an alert, most often
+/// because it rejects the certificate, it gets no answer.
 fn is_reported(error: &io::Error) -> bool {
     let tls_error = error
         .get_ref()

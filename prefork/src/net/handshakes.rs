@@ -1,7 +1,7 @@
 //! The TLS handshakes of one listener: tasks in progress, and streams that accept has not returned.
 //!
-//! Carries out what [`admission`](super::admission) decides. Does not accept connections and does not
-//! know the TLS protocol.
+//! Carries out what [`admission`](super::admission) decides. Does not accept connections and does
+//! not know the TLS protocol.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -123,8 +123,8 @@ impl Handshakes {
 
     /// Begins a handshake in a task on the runtime of the caller.
     ///
-    /// `evicted` is the number that [`entry`](Self::entry) returned. After [`close`](Self::close) the
-    /// connection is dropped.
+    /// `evicted` is the number that [`entry`](Self::entry) returned. After [`close`](Self::close)
+    /// the connection is dropped.
     pub(super) fn begin(
         self: &Arc<Self>,
         stream: Stream<TcpStream>,
@@ -149,7 +149,8 @@ impl Handshakes {
             handshakes: Arc::clone(self),
         };
         let config = Arc::clone(&self.config);
-        // Spawn without the lock: a runtime that shuts down drops the task here, and the guard locks.
+        // Spawn without the lock: a runtime that shuts down drops the task here, and the guard
+        // locks.
         let task = tokio::spawn(async move {
             match handshake(stream, config, &guard).await {
                 Ok(stream) => guard.finish(stream),
@@ -177,8 +178,8 @@ impl Handshakes {
 
     /// Aborts handshakes that take too long. Runs until it is dropped.
     ///
-    /// One `timer`, set to any time, serves all handshakes: with one timer each, every handshake would
-    /// interrupt the runtime to set it.
+    /// One `timer`, set to any time, serves all handshakes: with one timer each, every handshake
+    /// would interrupt the runtime to set it.
     pub(super) async fn keep_deadlines(&self, mut timer: Pin<Box<Sleep>>) {
         loop {
             let (begins, changes) = (self.one_begun.listen(), self.limits_changed.listen());
@@ -258,7 +259,8 @@ impl HandshakesState {
 
 /// Whether the kernel holds bytes of this client, or its end, that the task has not read.
 ///
-/// The socket may be closed and its number reused meanwhile; then the handshake is about to end anyway.
+/// The socket may be closed and its number reused meanwhile; then the handshake is about to end
+/// anyway.
 fn has_unread(tasks: &HashMap<u64, HandshakeTask>, number: u64) -> bool {
     let fd = tasks.get(&number).map(|task| task.fd);
     fd.is_some_and(|fd| sys::fds::readable(&[fd]) > 0)

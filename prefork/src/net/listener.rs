@@ -23,8 +23,8 @@ use crate::sys::accept::{AcceptMode, accept};
 ///
 /// - The first *call* of an accept reports to the master that this worker is ready.
 /// - When the worker is asked to stop, pending accepts wake up. Connections that are in the accept
-///   queue at that time are still accepted, for at most half of the time that is left. Then the socket
-///   is closed in this process.
+///   queue at that time are still accepted, for at most half of the time that is left. Then the
+///   socket is closed in this process.
 /// - After that [`blocking_accept`](Self::blocking_accept) returns `None`. The async `accept` stays
 ///   pending: async code waits for [`shutdown`](crate::shutdown()) as well.
 /// - Dropping a listener closes its socket in this process.
@@ -102,14 +102,14 @@ impl Listener {
     ///
     /// # Errors
     /// The socket can no longer accept, for example because code in one of the workers called
-    /// shutdown(2) on it (`EINVAL`). The error is permanent: the worker drains and exits with status
-    /// 71, whatever `main` does with the error.
+    /// shutdown(2) on it (`EINVAL`). The error is permanent: the worker drains and exits with
+    /// status 71, whatever `main` does with the error.
     ///
     /// Two kinds of errors of accept(2) are not returned:
     ///
-    /// - No descriptors or no memory are left (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`). Connections
-    ///   wait in the queue, and accept is retried every 100 ms. One log line reports the beginning of
-    ///   such a shortage, one its end.
+    /// - No descriptors or no memory are left (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`).
+    ///   Connections wait in the queue, and accept is retried every 100 ms. One log line reports
+    ///   the beginning of such a shortage, one its end.
     /// - One connection failed (`ECONNABORTED` and others). The next one is accepted.
     pub fn blocking_accept(&self) -> Option<io::Result<(Stream, SocketAddr)>> {
         self.tracker.note_accept();
@@ -168,7 +168,8 @@ impl Listener {
         }
     }
 
-    /// Waits, for at most 1 s, until the monitor thread sees the master's death and begins the drain.
+    /// Waits, for at most 1 s, until the monitor thread sees the master's death and begins the
+    /// drain.
     ///
     /// The monitor has work to do before `main` returns.
     fn await_drain(&self) {
@@ -182,7 +183,8 @@ impl Listener {
         (Stream::blocking(fd.into(), &self.tracker), peer)
     }
 
-    /// Returns what an accept does next. Begins the drain of this listener, if there is one. Never waits.
+    /// Returns what an accept does next. Begins the drain of this listener, if there is one. Never
+    /// waits.
     pub(super) fn accept_step(&self, mode: AcceptMode) -> io::Result<AcceptStep> {
         let mut state = self.state();
         if let (ListenerState::Open(socket), Some(drain)) = (&*state, self.tracker.drain()) {
@@ -200,7 +202,8 @@ impl Listener {
                 if let Err(error) = &accepted
                     && classify(error) == AcceptError::Permanent
                 {
-                    // No queued connection can be accepted any more, and the worker is draining anyway.
+                    // No queued connection can be accepted any more, and the worker is draining
+                    // anyway.
                     *state = ListenerState::Ended;
                     return Ok(AcceptStep::Ended);
                 }
@@ -262,8 +265,8 @@ impl Listener {
         }
     }
 
-    /// The accept queue is empty. Then no shortage exists: accept4(2) allocates a descriptor before it
-    /// looks at the queue.
+    /// The accept queue is empty. Then no shortage exists: accept4(2) allocates a descriptor before
+    /// it looks at the queue.
     pub(super) fn note_queue_empty(&self) {
         self.note_works(|| true);
     }
@@ -295,7 +298,8 @@ impl Listener {
     }
 }
 
-/// Accepts one connection; `None` if the queue is empty. Skips connections that failed in the queue.
+/// Accepts one connection; `None` if the queue is empty. Skips connections that failed in the
+/// queue.
 fn accept_one(
     socket: &SharedSocket,
     mode: AcceptMode,
@@ -365,8 +369,8 @@ impl Drop for SharedSocket {
 
 /// Ends listening in all processes that hold a copy of the socket, which frees the address.
 ///
-/// The workers have accepted by then what was queued when the master died. Without this call, a process
-/// that was forked from the master would keep the address for as long as it lives.
+/// The workers have accepted by then what was queued when the master died. Without this call, a
+/// process that was forked from the master would keep the address for as long as it lives.
 fn free_address(socket: BorrowedFd<'_>) {
     use nix::sys::socket::{Shutdown, shutdown};
 

@@ -1,8 +1,8 @@
 //! Blocking streams, and the end of their reads in a drain.
 //!
-//! A thread that waits in read(2) does not learn that its worker drains. `shutdown(2)` with `SHUT_RD`
-//! makes the read return 0, as if the client had closed the connection, which every server handles.
-//! Bytes that have arrived stay readable.
+//! A thread that waits in read(2) does not learn that its worker drains. `shutdown(2)` with
+//! `SHUT_RD` makes the read return 0, as if the client had closed the connection, which every
+//! server handles. Bytes that have arrived stay readable.
 //!
 //! Knows how long each client has been silent. Does not know how long it may be: the worker decides
 //! that.

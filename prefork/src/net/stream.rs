@@ -1,8 +1,8 @@
 //! An accepted connection that remembers whether the application has read from it.
 //!
-//! The reason: a graceful stop of hyper, and so of axum, drops a connection that was accepted and not
-//! yet read, because it sees no request on it. So `shutdown()` waits, for a limited time, until each
-//! accepted connection was read, and a request that was sent in time is answered.
+//! The reason: a graceful stop of hyper, and so of axum, drops a connection that was accepted and
+//! not yet read, because it sees no request on it. So `shutdown()` waits, for a limited time, until
+//! each accepted connection was read, and a request that was sent in time is answered.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,22 +18,22 @@ use super::tracker::ConnTracker;
 
 /// An accepted connection.
 ///
-/// [`blocking_accept`](super::Listener::blocking_accept) returns it over a `std::net::TcpStream`, the
-/// async `accept` over a `tokio::net::TcpStream`. It reads and writes like the inner stream, with one
-/// difference each:
+/// [`blocking_accept`](super::Listener::blocking_accept) returns it over a `std::net::TcpStream`,
+/// the async `accept` over a `tokio::net::TcpStream`. It reads and writes like the inner stream,
+/// with one difference each:
 ///
 /// - *Blocking*: a drain ends reads that wait for a silent client. Such a read returns 0, as if the
 ///   client had closed its side.
-///   - If the client has sent nothing yet, or if the last use of the stream was a write, the read ends
-///     after 250 ms of silence, or a quarter of `shutdown_grace_period` if that is less.
-///   - If the last use was a read, the request may be incomplete: the read ends after half of the grace
-///     period, or three quarters while the client still sends.
+///   - If the client has sent nothing yet, or if the last use of the stream was a write, the read
+///     ends after 250 ms of silence, or a quarter of `shutdown_grace_period` if that is less.
+///   - If the last use was a read, the request may be incomplete: the read ends after half of the
+///     grace period, or three quarters while the client still sends.
 ///   - Bytes that have arrived are always read first, and responses can still be written.
-///   - Reads through a clone or through [`get_ref`](Self::get_ref) end as well, but only the reads and
-///     writes of this stream count as use.
-/// - *Async*: if the client closes its sending side (`shutdown(2)`, `SHUT_WR`), a read reports that one
-///   poll of the task late. So a server on hyper begins to handle a request that came together with the
-///   end.
+///   - Reads through a clone or through [`get_ref`](Self::get_ref) end as well, but only the reads
+///     and writes of this stream count as use.
+/// - *Async*: if the client closes its sending side (`shutdown(2)`, `SHUT_WR`), a read reports that
+///   one poll of the task late. So a server on hyper begins to handle a request that came together
+///   with the end.
 #[derive(Debug)]
 pub struct Stream<S = TcpStream> {
     /// First field, so that it is dropped before the descriptor is closed.
@@ -106,11 +106,11 @@ impl<S> Stream<S> {
 impl<S> Stream<S> {
     /// Notes a read, and defers the report of the client's end by one poll of the task.
     ///
-    /// A client may send its request and close its sending side (`shutdown(2)`, `SHUT_WR`). hyper keeps
-    /// reading while a request is in flight, and drops the request if it sees the end before the handler
-    /// was polled. Whether it sees the end so early depends on how tokio learned that the socket is
-    /// readable. The deferred report lets the handler run first in all cases. A handler that waits for
-    /// something is still cancelled at the next poll.
+    /// A client may send its request and close its sending side (`shutdown(2)`, `SHUT_WR`). hyper
+    /// keeps reading while a request is in flight, and drops the request if it sees the end before
+    /// the handler was polled. Whether it sees the end so early depends on how tokio learned that
+    /// the socket is readable. The deferred report lets the handler run first in all cases. A
+    /// handler that waits for something is still cancelled at the next poll.
     pub(super) fn note_poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,7 +1,7 @@
 //! Accepts connections and begins their TLS handshakes, for callers of accept and for a drain.
 //!
-//! Knows when to call accept: only if one more handshake may begin. Does not know which handshake is
-//! evicted for it; [`admission`](super::admission) decides that.
+//! Knows when to call accept: only if one more handshake may begin. Does not know which handshake
+//! is evicted for it; [`admission`](super::admission) decides that.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -51,7 +51,8 @@ impl TlsAcceptor {
         }
     }
 
-    /// Accepts connections and begins their handshakes until accept fails. Cancel safe, as accept is.
+    /// Accepts connections and begins their handshakes until accept fails. Cancel safe, as accept
+    /// is.
     pub(super) async fn accept_loop(&self) -> io::Error {
         loop {
             let freed = self.handshakes.until_freed();

@@ -25,26 +25,26 @@ use crate::sys::process::max_descriptors;
 /// Accepts connections like [`Listener`] and returns them after their TLS handshake.
 ///
 /// - The first call of [`accept`](Self::accept) reports to the master that this worker is ready.
-/// - Handshakes run concurrently, also while no task is in `accept`. A client that is slow, silent or
-///   does not use TLS delays no other client until the limit of handshakes is reached. Then it may be
-///   evicted: see [`max_handshakes`](Self::max_handshakes).
-/// - A failed handshake is not an error of `accept`. The client gets an alert if TLS defines one, and
-///   its connection is closed.
+/// - Handshakes run concurrently, also while no task is in `accept`. A client that is slow, silent
+///   or does not use TLS delays no other client until the limit of handshakes is reached. Then it
+///   may be evicted: see [`max_handshakes`](Self::max_handshakes).
+/// - A failed handshake is not an error of `accept`. The client gets an alert if TLS defines one,
+///   and its connection is closed.
 /// - Connections are accepted only while a task is in `accept`, and only up to
-///   [`max_handshakes`](Self::max_handshakes). Other connections wait in the accept queue, where other
-///   workers accept them.
-/// - When the worker is asked to stop, connections that are in the accept queue at that time are still
-///   accepted, then the socket is closed in this process. After the first call of `accept` this also
-///   happens while no task is in it. Handshakes in progress may finish. After that `accept` stays
-///   pending.
-/// - As for any connection, [`shutdown`](crate::shutdown()) waits until each one was read, but for silent
-///   clients only 250 ms. That time begins when the socket is closed. It begins again when a client has sent a
-///   part of a message, when its ClientHello was answered (not again if a second ClientHello is
-///   requested), and when its handshake is complete.
+///   [`max_handshakes`](Self::max_handshakes). Other connections wait in the accept queue, where
+///   other workers accept them.
+/// - When the worker is asked to stop, connections that are in the accept queue at that time are
+///   still accepted, then the socket is closed in this process. After the first call of `accept`
+///   this also happens while no task is in it. Handshakes in progress may finish. After that
+///   `accept` stays pending.
+/// - As for any connection, [`shutdown`](crate::shutdown()) waits until each one was read, but for
+///   silent clients only 250 ms. That time begins when the socket is closed. It begins again when a
+///   client has sent a part of a message, when its `ClientHello` was answered (not again if a
+///   second `ClientHello` is requested), and when its handshake is complete.
 /// - Dropping the listener closes all connections that `accept` has not returned.
 ///
-/// All methods take `&self`: tasks may accept from one listener at the same time. Cancelling an accept
-/// loses no connection.
+/// All methods take `&self`: tasks may accept from one listener at the same time. Cancelling an
+/// accept loses no connection.
 ///
 /// # Examples
 /// ```no_run
@@ -107,25 +107,28 @@ impl TlsListener {
     /// Sets the maximum number of connections that [`accept`](Self::accept) has not returned yet.
     ///
     /// Connections in their handshake and connections with a complete handshake count. A failed
-    /// handshake counts until its connection is closed. The minimum is 1. The default is a quarter of the
-    /// descriptors that the process may have (`RLIMIT_NOFILE`), at least 256 and at most 512.
+    /// handshake counts until its connection is closed. The minimum is 1. The default is a quarter
+    /// of the descriptors that the process may have (`RLIMIT_NOFILE`), at least 256 and at most
+    /// 512.
     ///
-    /// If the limit is reached, new clients wait in the accept queue. A handshake that has waited for its
-    /// client for long enough is evicted for the next client:
+    /// If the limit is reached, new clients wait in the accept queue. A handshake that has waited
+    /// for its client for long enough is evicted for the next client:
     ///
-    /// - Handshakes whose client has sent nothing, or that have failed, are evicted first. Then follow those
-    ///   whose client has sent a part of its ClientHello, then those that the server has answered. While
-    ///   the earlier groups hold at least half of the limit, later groups are not evicted.
-    /// - The time is one second while the accept queue is short, and shorter the more connections wait: down
-    ///   to 20 ms for a client that has sent nothing or whose handshake has failed, 100 ms for one that has
-    ///   sent a part of its ClientHello, and 400 ms for one that was answered. On systems that do not report
-    ///   the length of the queue (all but Linux) it is always one second.
+    /// - Handshakes whose client has sent nothing, or that have failed, are evicted first. Then
+    ///   follow those whose client has sent a part of its `ClientHello`, then those that the server
+    ///   has answered. While the earlier groups hold at least half of the limit, later groups are
+    ///   not evicted.
+    /// - The time is one second while the accept queue is short, and shorter the more connections
+    ///   wait: down to 20 ms for a client that has sent nothing or whose handshake has failed, 100
+    ///   ms for one that has sent a part of its `ClientHello`, and 400 ms for one that was
+    ///   answered. On systems that do not report the length of the queue (all but Linux) it is
+    ///   always one second.
     /// - A handshake is not evicted while bytes of its client are unread.
     ///
     /// The same rules apply if the process has no descriptors left before the limit is reached.
     ///
-    /// A silent client costs about 10 KiB of memory. A client that sends most of the largest ClientHello
-    /// (64 KiB) costs about 70 KiB.
+    /// A silent client costs about 10 KiB of memory. A client that sends most of the largest
+    /// `ClientHello` (64 KiB) costs about 70 KiB.
     #[must_use]
     pub fn max_handshakes(self, max: usize) -> Self {
         self.reception
@@ -146,19 +149,20 @@ impl TlsListener {
     ///
     /// Its arguments are the address of the client and the error:
     ///
-    /// - [`InvalidData`](io::ErrorKind::InvalidData) with a [`rustls::Error`] inside: the server rejected the
-    ///   client, for example because it sent no certificate or because no protocol is common to both.
-    /// - `InvalidData` with [`rustls::Error::AlertReceived`] inside: the client rejected the server, most
-    ///   often its certificate.
+    /// - [`InvalidData`](io::ErrorKind::InvalidData) with a [`rustls::Error`] inside: the server
+    ///   rejected the client, for example because it sent no certificate or because no protocol is
+    ///   common to both.
+    /// - `InvalidData` with [`rustls::Error::AlertReceived`] inside: the client rejected the
+    ///   server, most often its certificate.
     /// - [`TimedOut`](io::ErrorKind::TimedOut): the handshake took longer than
     ///   [`handshake_timeout`](Self::handshake_timeout), or it was evicted for another client.
     /// - [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) or
-    ///   [`ConnectionReset`](io::ErrorKind::ConnectionReset): the client closed the connection during the
-    ///   handshake, as health checks do.
+    ///   [`ConnectionReset`](io::ErrorKind::ConnectionReset): the client closed the connection
+    ///   during the handshake, as health checks do.
     ///
     /// # Process
-    /// Called in the worker, on the runtime of the handshake. It must not block: the handshakes wait for
-    /// it.
+    /// Called in the worker, on the runtime of the handshake. It must not block: the handshakes
+    /// wait for it.
     ///
     /// # Examples
     /// ```no_run
@@ -197,20 +201,21 @@ impl TlsListener {
 
     /// Waits for a connection whose handshake is complete.
     ///
-    /// Stays pending forever once the worker was asked to stop and all connections were returned. Cancel
-    /// safe: a connection that is not returned stays for the next call.
+    /// Stays pending forever once the worker was asked to stop and all connections were returned.
+    /// Cancel safe: a connection that is not returned stays for the next call.
     ///
     /// # Errors
-    /// Those of [`Listener::blocking_accept`], never an error of a handshake. In a shortage of descriptors a
-    /// handshake may be evicted, as at the limit of [`max_handshakes`](Self::max_handshakes).
+    /// Those of [`Listener::blocking_accept`], never an error of a handshake. In a shortage of
+    /// descriptors a handshake may be evicted, as at the limit of
+    /// [`max_handshakes`](Self::max_handshakes).
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled.
     ///
     /// # Process
-    /// Called in the worker. A handshake runs on the runtime whose call accepted its connection. The
-    /// runtime of the first call has to outlive the listener: it also runs the timeouts, and in a stop it
-    /// accepts what is queued.
+    /// Called in the worker. A handshake runs on the runtime whose call accepted its connection.
+    /// The runtime of the first call has to outlive the listener: it also runs the timeouts, and in
+    /// a stop it accepts what is queued.
     pub async fn accept(&self) -> io::Result<(TlsStream, SocketAddr)> {
         self.reception.listener.tracker.note_accept();
         self.attendants

@@ -1,7 +1,7 @@
 //! An accepted connection whose TLS handshake is complete.
 //!
-//! Like the plain stream it remembers whether the application has read from it. Reads of the handshake
-//! do not count: they contain no request.
+//! Like the plain stream it remembers whether the application has read from it. Reads of the
+//! handshake do not count: they contain no request.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -19,8 +19,8 @@ use super::stream::Stream;
 
 /// An accepted TLS connection, returned by [`TlsListener::accept`](super::TlsListener::accept).
 ///
-/// `AsyncWriteExt::shutdown` sends `close_notify` (RFC 8446, 6.1), which proves to the client that the
-/// data is complete, and closes the sending side. Dropping the stream closes the socket without
+/// `AsyncWriteExt::shutdown` sends `close_notify` (RFC 8446, 6.1), which proves to the client that
+/// the data is complete, and closes the sending side. Dropping the stream closes the socket without
 /// `close_notify`, as in `tokio_rustls`; bytes that were written and not flushed may be lost.
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 #[derive(Debug)]
@@ -72,9 +72,9 @@ impl TlsStream {
 
     /// Returns the certificates of the client, its own first.
     ///
-    /// `None` if the configuration does not request certificates or the client sent none. With axum, a
-    /// handler gets them as connect info through an `impl Connected<IncomingStream<'_, TlsListener>>`
-    /// that reads `stream.io()`.
+    /// `None` if the configuration does not request certificates or the client sent none. With
+    /// axum, a handler gets them as connect info through an
+    /// `impl Connected<IncomingStream<'_, TlsListener>>` that reads `stream.io()`.
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.session().peer_certificates()
     }

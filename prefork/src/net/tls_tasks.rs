@@ -22,7 +22,8 @@ impl TlsTasks {
     /// Spawns the tasks.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with time enabled. It panics here, in the caller, and not in a task.
+    /// Outside of a tokio runtime with time enabled. It panics here, in the caller, and not in a
+    /// task.
     pub(super) fn of(acceptor: &Arc<TlsAcceptor>) -> Self {
         let tracker = Arc::clone(&acceptor.listener.tracker);
         let drain = drain(tracker, Arc::downgrade(acceptor));

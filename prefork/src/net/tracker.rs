@@ -64,7 +64,8 @@ pub(crate) struct DrainPolicy {
     /// Accept nothing more: the successor accepts from the same queue.
     pub(crate) leaves_backlog: bool,
     /// Call shutdown(2) on the socket when the listener ends. Set if the master is dead: its
-    /// successor must be able to bind the address even if other processes hold copies of the socket.
+    /// successor must be able to bind the address even if other processes hold copies of the
+    /// socket.
     pub(crate) frees_address: bool,
 }
 
@@ -236,7 +237,7 @@ impl ConnTracker {
 impl ConnTracker {
     /// The layer has read everything that was there and waits for more.
     ///
-    /// If the kernel reports that new bytes came, for example a part of a ClientHello or of a
+    /// If the kernel reports that new bytes came, for example a part of a `ClientHello` or of a
     /// request, the client gets more time. If it does not report a number, bytes are assumed.
     pub(super) fn note_partial_read(&self, fd: RawFd) {
         let mut state = self.state();

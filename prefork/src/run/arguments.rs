@@ -1,6 +1,7 @@
 //! Matches the arguments of `main` to the listeners of a configuration.
 //!
-//! The result is the same in a master, in a worker, in single-process mode and for `PREFORK_EXPLAIN`.
+//! The result is the same in a master, in a worker, in single-process mode and for
+//! `PREFORK_EXPLAIN`.
 
 use prefork_options::Prefix;
 
@@ -29,8 +30,8 @@ fn names_of<'a>(offered: &[OfferedListener<'a>]) -> Vec<&'a str> {
 /// Assigns the listeners to the arguments of `main`.
 ///
 /// # Errors
-/// An argument without a listener, or a listener without an argument; one of the two uses TLS and the
-/// other does not; an argument needs a certificate and there is none.
+/// An argument without a listener, or a listener without an argument; one of the two uses TLS and
+/// the other does not; an argument needs a certificate and there is none.
 pub(super) fn match_arguments(
     wanted: &[WantedArgument<'_>],
     offered: &[OfferedListener<'_>],

@@ -20,8 +20,8 @@ const DEFAULT_LISTEN: &str = "tls://:0";
 
 /// Starts a worker like a master with these options, but in this process.
 ///
-/// It has the listeners of the options, on free ports of 127.0.0.1, and their certificates and grace
-/// period. The environment is not read.
+/// It has the listeners of the options, on free ports of 127.0.0.1, and their certificates and
+/// grace period. The environment is not read.
 ///
 /// # Errors
 /// An option is invalid, or a file that it names cannot be used. No port or no descriptor is free.

@@ -26,10 +26,13 @@ pub trait Body<Kind> {
 
     /// Runs it to completion, if needed on a runtime with this number of threads.
     ///
-    /// `time_to_exit` is called once, after the end of `main`: the runtime waits that long for its
-    /// blocking tasks.
-    fn finish(self, threads: NonZeroUsize, time_to_exit: impl FnOnce() -> Duration)
-    -> Self::Output;
+    /// `exit_time_left` is called once, after the end of `main`: the runtime waits that long for
+    /// its blocking tasks.
+    fn finish(
+        self,
+        threads: NonZeroUsize,
+        exit_time_left: impl FnOnce() -> Duration,
+    ) -> Self::Output;
 }
 
 /// Marker of a blocking `main`: the value exists, so `main` has returned.
@@ -41,7 +44,7 @@ impl<T: Termination> Body<Blocking> for T {
 
     const NEEDS_RUNTIME: bool = false;
 
-    fn finish(self, _threads: NonZeroUsize, _time_to_exit: impl FnOnce() -> Duration) -> T {
+    fn finish(self, _threads: NonZeroUsize, _exit_time_left: impl FnOnce() -> Duration) -> T {
         self
     }
 }

@@ -27,7 +27,7 @@ where
 
     const NEEDS_RUNTIME: bool = true;
 
-    fn finish(self, threads: NonZeroUsize, time_to_exit: impl FnOnce() -> Duration) -> F::Output {
+    fn finish(self, threads: NonZeroUsize, exit_time_left: impl FnOnce() -> Duration) -> F::Output {
         let mut builder = if threads == NonZeroUsize::MIN {
             Builder::new_current_thread()
         } else {
@@ -36,7 +36,7 @@ where
             builder
         };
         match builder.enable_all().build() {
-            Ok(runtime) => Bounded::new(runtime, time_to_exit).block_on(self),
+            Ok(runtime) => Bounded::new(runtime, exit_time_left).block_on(self),
             // As `#[tokio::main]` does. Causes are the limits of descriptors and threads.
             Err(error) => panic!("cannot create a tokio runtime: {error}"),
         }
@@ -49,8 +49,8 @@ where
 struct Bounded<T: FnOnce() -> Duration>(Option<(Runtime, T)>);
 
 impl<T: FnOnce() -> Duration> Bounded<T> {
-    fn new(runtime: Runtime, time_to_exit: T) -> Self {
-        Self(Some((runtime, time_to_exit)))
+    fn new(runtime: Runtime, exit_time_left: T) -> Self {
+        Self(Some((runtime, exit_time_left)))
     }
 
     fn block_on<F: Future>(self, body: F) -> F::Output {
@@ -63,10 +63,10 @@ impl<T: FnOnce() -> Duration> Bounded<T> {
 /// connections at once. `shutdown_timeout` would drop them last.
 impl<T: FnOnce() -> Duration> Drop for Bounded<T> {
     fn drop(&mut self) {
-        let Some((runtime, time_to_exit)) = self.0.take() else {
+        let Some((runtime, exit_time_left)) = self.0.take() else {
             return;
         };
-        let time_to_exit = time_to_exit();
+        let time_left = exit_time_left();
         let (sender, receiver) = sync_channel(1);
         let shut_down = move || {
             drop(runtime);
@@ -74,10 +74,10 @@ impl<T: FnOnce() -> Duration> Drop for Bounded<T> {
             let _ = sender.send(());
         };
         let thread = thread::Builder::new().name("prefork-runtime".to_owned());
-        // If no thread can be started, the closure was dropped here: the runtime has already waited for
-        // all of its blocking tasks.
+        // If no thread can be started, the closure was dropped here: the runtime has already waited
+        // for all of its blocking tasks.
         if thread.spawn(shut_down).is_ok() {
-            let _ = receiver.recv_timeout(time_to_exit);
+            let _ = receiver.recv_timeout(time_left);
         }
     }
 }

@@ -101,16 +101,13 @@ impl ChildTable {
 
     pub(super) fn get(&self, id: ChildId) -> Option<ChildEntry> {
         let slot = id.slot(self.spacing)?;
-        let place = match self.slots[slot.0] {
+        let location = match self.slots[slot.0] {
             Occupancy::Filled { child, .. } if child == id => Location::Slot,
             Occupancy::Filled { .. } | Occupancy::Empty { .. } => {
                 Location::DrainingChild(self.draining.get(&id)?.state)
             }
         };
-        Some(ChildEntry {
-            slot,
-            location: place,
-        })
+        Some(ChildEntry { slot, location })
     }
 
     /// Returns all ids in ascending order.

@@ -9,7 +9,7 @@ use super::{ChildId, SlotId, StartFailure, Window};
 pub(crate) struct FleetOutcome {
     /// Why the stop began. Later causes do not replace the first one.
     pub(crate) cause: Cause,
-    /// The children that did not exit within `kill_patience` after SIGKILL, in ascending order.
+    /// The children that did not exit within `kill_timeout` after SIGKILL, in ascending order.
     pub(crate) unkillable: Vec<ChildId>,
 }
 

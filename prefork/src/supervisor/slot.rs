@@ -1,8 +1,8 @@
 //! The states of a slot: each variant is a column or row of `TABLE.md`.
 //!
 //! Pure: a state and an event or a time go in, and the answer comes out. A slot knows nothing of
-//! other slots, the budget or the phase. The supervisor knows them; it applies each [`Transition`] and
-//! [`TimeoutAction`].
+//! other slots, the budget or the phase. The supervisor knows them; it applies each [`Transition`]
+//! and [`TimeoutAction`].
 
 use std::time::Instant;
 
@@ -39,8 +39,8 @@ pub(super) enum SlotState {
     },
     /// The child is healthy.
     Serving { child: ChildId, since: Instant },
-    /// The `main` of the child has ended. Its process has until `exit_deadline` to exit; then the child
-    /// leaves the slot and drains.
+    /// The `main` of the child has ended. Its process has until `exit_deadline` to exit; then the
+    /// child leaves the slot and drains.
     Ending {
         child: ChildId,
         exit_deadline: Instant,
@@ -176,10 +176,7 @@ impl SlotState {
                 ready_deadline: ready_by,
                 ..
             } => Some(ready_by),
-            Self::Probation {
-                healthy_at: well_at,
-                ..
-            } => Some(well_at),
+            Self::Probation { healthy_at, .. } => Some(healthy_at),
             Self::Ending {
                 exit_deadline: exit_by,
                 ..

@@ -62,7 +62,7 @@ impl Supervisor {
     pub(crate) fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Started { child, readiness } => {
-                self.on_child_event(child, Fact::Started(readiness), now)
+                self.on_child_event(child, Fact::Started(readiness), now);
             }
             Event::StartFailed { child, failure } => {
                 self.on_child_event(child, Fact::StartFailed(failure), now);

@@ -7,8 +7,9 @@ use nix::time::{ClockId, clock_gettime};
 
 /// The time since the boot of the machine.
 ///
-/// It includes the time in which the machine was suspended, as the lifetime of a key does. In another time namespace (`time_namespaces(7)`) this clock
-/// may differ, so processes in different time namespaces cannot share tickets.
+/// It includes the time in which the machine was suspended, as the lifetime of a key does. In
+/// another time namespace (`time_namespaces(7)`) this clock may differ, so processes in different
+/// time namespaces cannot share tickets.
 ///
 /// # Errors
 /// A seccomp filter rejects the call.

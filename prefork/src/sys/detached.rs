@@ -2,8 +2,8 @@
 //!
 //! **The reasoning.** A socket that was sent over a Unix socket is closed by whichever thread drops
 //! the message. If this is the last reference, and the socket has unsent data and `SO_LINGER`, that
-//! close waits for as long as the sender of the message wants. Before Linux 6.8 each close of a Unix
-//! socket may also collect the garbage of other processes, and close what it finds.
+//! close waits for as long as the sender of the message wants. Before Linux 6.8 each close of a
+//! Unix socket may also collect the garbage of other processes, and close what it finds.
 //!
 //! A plain `close(2)` on another thread is not enough. A child has a copy of every descriptor
 //! between clone and exec, and the thread that starts it waits for the exec: if the other thread

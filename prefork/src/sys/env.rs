@@ -6,7 +6,8 @@
 pub(crate) fn remove_all<'a>(names: impl IntoIterator<Item = &'a str>) -> bool {
     if super::process::is_single_threaded() {
         for name in names {
-            // SAFETY: this is the only thread of the process, so no other thread reads the environment.
+            // SAFETY: this is the only thread of the process, so no other thread reads the
+            // environment.
             unsafe { std::env::remove_var(name) };
         }
         return true;
@@ -35,10 +36,11 @@ pub(crate) fn is_secure() -> bool {
 
 /// Empties variables in place, for a process with several threads.
 ///
-/// `unsetenv(3)` moves the entries after the removed one. It takes a lock for that, but a thread that
-/// reads `environ` does not have to take the lock. Here neither an entry nor the array moves: one byte is
-/// stored in the memory that the kernel set up for the environment of this process (execve(2)). This
-/// memory is never freed, moved or read-only. Programs ignore the empty string that remains.
+/// `unsetenv(3)` moves the entries after the removed one. It takes a lock for that, but a thread
+/// that reads `environ` does not have to take the lock. Here neither an entry nor the array moves:
+/// one byte is stored in the memory that the kernel set up for the environment of this process
+/// (execve(2)). This memory is never freed, moved or read-only. Programs ignore the empty string
+/// that remains.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod blanked {
     use std::ffi::{CStr, c_char};
@@ -51,7 +53,8 @@ mod blanked {
     /// Returns whether no entry of that name is left.
     pub(super) fn blank(name: &str) -> bool {
         let mut is_removed = true;
-        // SAFETY: the C library sets it before Rust code runs, and changes it only if a variable is added.
+        // SAFETY: the C library sets it before Rust code runs, and changes it only if a variable is
+        // added.
         let mut entry = unsafe { environ };
         while let Some(text) = next(&mut entry) {
             if is_named(text, name) {
@@ -65,8 +68,9 @@ mod blanked {
         if entry.is_null() {
             return None;
         }
-        // SAFETY: inside the array, which ends with null: the caller stops there. No thread may add a variable at the
-        // same time: this is also the contract of `std::env::vars_os`, which reads the array in the same way.
+        // SAFETY: inside the array, which ends with null: the caller stops there. No thread may add
+        // a variable at the same time: this is also the contract of `std::env::vars_os`, which
+        // reads the array in the same way.
         let text = unsafe { **entry };
         if text.is_null() {
             return None;
@@ -93,15 +97,17 @@ mod blanked {
         let below = unsafe { libc::getauxval(libc::AT_RANDOM) };
         // SAFETY: as above.
         let above = unsafe { libc::getauxval(libc::AT_EXECFN) };
-        // The kernel writes, from low to high addresses: random bytes, arguments, environment, name of the program.
+        // The kernel writes, from low to high addresses: random bytes, arguments, environment, name
+        // of the program.
         let is_inside =
             u64::try_from(text.addr()).is_ok_and(|address| (below + 1..above).contains(&address));
         if !is_inside {
             return false;
         }
-        // SAFETY: the byte is in the stack of this process above its first frame, which is writable and lives as long as
-        // the process. Other threads may read it at the same time. A store of a byte is atomic on every machine, so a
-        // reader finds either the variable or an empty string, and the other strings do not change.
+        // SAFETY: the byte is in the stack of this process above its first frame, which is writable
+        // and lives as long as the process. Other threads may read it at the same time. A store of
+        // a byte is atomic on every machine, so a reader finds either the variable or an empty
+        // string, and the other strings do not change.
         let first = unsafe { AtomicU8::from_ptr(text.cast_mut().cast()) };
         first.store(0, Ordering::Relaxed);
         true

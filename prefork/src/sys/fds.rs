@@ -93,8 +93,8 @@ pub(crate) fn unreadable(numbers: &[RawFd]) -> Vec<RawFd> {
 
 /// Closes the receiving side of a socket.
 ///
-/// Reads that wait return 0, and so do later reads without buffered bytes. The caller keeps the socket
-/// open during the call.
+/// Reads that wait return 0, and so do later reads without buffered bytes. The caller keeps the
+/// socket open during the call.
 pub(crate) fn end_reads(socket: RawFd) {
     // It fails only if the connection has ended, which ends reads too.
     let _ = nix::sys::socket::shutdown(socket, nix::sys::socket::Shutdown::Read);
@@ -116,7 +116,8 @@ pub(crate) fn own_listeners() -> impl Iterator<Item = OwnListener> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     numbers.filter_map(|number: RawFd| {
-        // SAFETY: the borrow lasts for a few calls, which return errors if the number is not open, and change nothing.
+        // SAFETY: the borrow lasts for a few calls, which return errors if the number is not open,
+        // and change nothing.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
         if !getsockopt(&fd, AcceptConn).unwrap_or(false) {
             return None;
@@ -136,7 +137,8 @@ pub(crate) fn is_seqpacket(number: RawFd) -> bool {
     if number < FIRST_FD {
         return false;
     }
-    // SAFETY: the borrow lasts for one call, which returns an error if the number is not open, and changes nothing.
+    // SAFETY: the borrow lasts for one call, which returns an error if the number is not open, and
+    // changes nothing.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
     SockRef::from(&fd)
         .r#type()

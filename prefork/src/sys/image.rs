@@ -35,8 +35,8 @@ struct LoadedImages {
 
 fn loaded() -> Option<LoadedImages> {
     let mut loaded = LoadedImages::default();
-    // SAFETY: `note` has the type of a callback; the pointer is to a value that outlives the call, and only `note`
-    // uses it.
+    // SAFETY: `note` has the type of a callback; the pointer is to a value that outlives the call,
+    // and only `note` uses it.
     unsafe { libc::dl_iterate_phdr(Some(note), (&raw mut loaded).cast()) };
     (loaded.headers != 0).then_some(loaded)
 }
@@ -51,7 +51,8 @@ unsafe extern "C" fn note(
 ) -> c_int {
     // SAFETY: the loader passes a description that is valid during this call.
     let info = unsafe { &*info };
-    // SAFETY: the function `loaded` passed this pointer, and uses the value only after the iteration.
+    // SAFETY: the function `loaded` passed this pointer, and uses the value only after the
+    // iteration.
     let loaded = unsafe { &mut *loaded.cast::<LoadedImages>() };
     if info.dlpi_phdr.is_null() {
         return 1;
@@ -65,7 +66,8 @@ unsafe extern "C" fn note(
     if let Some(header) = interpreter {
         let address = info.dlpi_addr.wrapping_add(header.p_vaddr);
         let text = std::ptr::with_exposed_provenance(usize::try_from(address).unwrap_or(0));
-        // SAFETY: the string of `PT_INTERP` ends with zero, and is in a mapped segment of the program (elf(5)).
+        // SAFETY: the string of `PT_INTERP` ends with zero, and is in a mapped segment of the
+        // program (elf(5)).
         let text = unsafe { CStr::from_ptr(text) };
         loaded.interpreter = Some(OsStr::from_bytes(text.to_bytes()).to_owned());
     }

@@ -1,8 +1,9 @@
 //! A sealed file in memory, for data that is too long or too secret for a variable.
 //!
-//! A master passes such a file to its children. The seals make it safe to share one file between all of
-//! them (`memfd_create(2)`, "File-sealing"): a child cannot change the bytes that the next child reads,
-//! or truncate the file during a read. This module does not know the meaning of the bytes.
+//! A master passes such a file to its children. The seals make it safe to share one file between
+//! all of them (`memfd_create(2)`, "File-sealing"): a child cannot change the bytes that the next
+//! child reads, or truncate the file during a read. This module does not know the meaning of the
+//! bytes.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -74,7 +75,8 @@ pub(crate) fn read(fd: impl AsFd) -> io::Result<Vec<u8>> {
 
 /// Creates a file that is not executable.
 ///
-/// If `vm.memfd_noexec` is 2, the kernel creates no other files. Kernels before 6.3 reject the flag.
+/// If `vm.memfd_noexec` is 2, the kernel creates no other files. Kernels before 6.3 reject the
+/// flag.
 fn create(name: &str) -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let no_exec = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
@@ -86,7 +88,8 @@ fn create(name: &str) -> io::Result<OwnedFd> {
 
 /// Checks the limit of file sizes (`RLIMIT_FSIZE` in getrlimit(2)).
 ///
-/// The limit applies to memory files. If a write exceeds the limit, the kernel sends SIGXFSZ, which ends a process without a handler.
+/// The limit applies to memory files. If a write exceeds the limit, the kernel sends SIGXFSZ, which
+/// ends a process without a handler.
 fn check_limit(size: usize) -> io::Result<()> {
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
     if u64::try_from(size).is_ok_and(|size| size <= limit) {

@@ -3,7 +3,8 @@
 //! It returns owned, safe types. It does not know masters, workers and listeners.
 //!
 //! Code for Linux only is behind `all(target_os = "linux", not(prefork_portable))`. With
-//! `--cfg prefork_portable` the crate behaves on Linux as on other Unix systems, where no master can run.
+//! `--cfg prefork_portable` the crate behaves on Linux as on other Unix systems, where no master
+//! can run.
 #![expect(
     unsafe_code,
     reason = "only this module has unsafe code; each block names its obligation"

@@ -1,7 +1,8 @@
 //! The process at the other end of a socket pair, as a process descriptor.
 //!
-//! The end of a channel does not prove that the peer died: a process that was forked from the peer may
-//! hold the other end long after the death of the peer. The process descriptor reports the peer itself.
+//! The end of a channel does not prove that the peer died: a process that was forked from the peer
+//! may hold the other end long after the death of the peer. The process descriptor reports the peer
+//! itself.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,7 +16,8 @@ pub(crate) struct PeerProcess(OwnedFd);
 impl PeerProcess {
     /// Opens the process that created this socket pair.
     ///
-    /// `None` if the process is not visible in this PID namespace, or a seccomp filter rejects a call.
+    /// `None` if the process is not visible in this PID namespace, or a seccomp filter rejects a
+    /// call.
     ///
     /// # Errors
     /// The process is dead.
@@ -38,7 +40,8 @@ impl PeerProcess {
                 _ => Ok(None),
             };
         };
-        // SAFETY: the kernel has just created this descriptor, close-on-exec; it has no other owner.
+        // SAFETY: the kernel has just created this descriptor, close-on-exec; it has no other
+        // owner.
         Ok(Some(Self(unsafe { OwnedFd::from_raw_fd(fd) })))
     }
 

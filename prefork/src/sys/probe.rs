@@ -1,7 +1,8 @@
 //! Checks that the system calls that a master needs are available.
 //!
-//! The kernel may lack them, or a seccomp filter may reject them. The check runs once, before anything is bound or started. Otherwise, a missing call would only be noticed
-//! when the first worker exits.
+//! The kernel may lack them, or a seccomp filter may reject them. The check runs once, before
+//! anything is bound or started. Otherwise, a missing call would only be noticed when the first
+//! worker exits.
 
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
@@ -23,7 +24,8 @@ pub(crate) fn check_kernel() -> Result<(), MissingCall> {
     let pidfd = need("pidfd_open", pidfd_open_self())?;
     // Signal 0 checks whether the process exists; this process does.
     need("pidfd_send_signal", super::pidfd::send(pidfd.as_fd(), 0))?;
-    // This process is not its own child: the call fails with ECHILD, which `wait` returns as unknown.
+    // This process is not its own child: the call fails with ECHILD, which `wait` returns as
+    // unknown.
     let options = libc::WEXITED | libc::WNOHANG;
     need("waitid", super::pidfd::wait(pidfd.as_fd(), options))?;
     need("rt_sigprocmask", set_own_mask())?;

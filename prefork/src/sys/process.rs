@@ -42,8 +42,8 @@ pub(crate) fn max_descriptors() -> u64 {
 ///
 /// `ps -o comm` shows this name. The arguments, which `ps` shows by default, do not change.
 ///
-/// It also replaces the name that the kernel gives a program that was executed by descriptor: before
-/// Linux 6.14, or with a wrapper, the number of the descriptor (`proc_pid_comm(5)`).
+/// It also replaces the name that the kernel gives a program that was executed by descriptor:
+/// before Linux 6.14, or with a wrapper, the number of the descriptor (`proc_pid_comm(5)`).
 pub(crate) fn set_comm(role: &str) {
     let Some(program) = std::env::args_os().next() else {
         return;
@@ -89,9 +89,9 @@ fn set_name(_name: &[u8]) {}
 
 /// Whether this process has only one thread; `false` if that is unknown.
 ///
-/// unshare(2) rejects this flag in a process with several threads, and does nothing in other processes.
-/// A seccomp filter may reject the call itself, as the filter of Docker does. Then this reads `/proc`,
-/// which takes thirty times as long.
+/// unshare(2) rejects this flag in a process with several threads, and does nothing in other
+/// processes. A seccomp filter may reject the call itself, as the filter of Docker does. Then this
+/// reads `/proc`, which takes thirty times as long.
 pub(crate) fn is_single_threaded() -> bool {
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     match nix::sched::unshare(nix::sched::CloneFlags::CLONE_THREAD) {

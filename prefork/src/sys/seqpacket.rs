@@ -30,8 +30,8 @@ pub(crate) fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Creates both ends, close-on-exec and non-blocking, in several calls.
 ///
 /// # Errors
-/// `EMFILE`, `ENFILE`, `ENOMEM`. `EPROTONOSUPPORT` if the system has no such sockets (macOS): only a master
-/// has channels, and no master runs there.
+/// `EMFILE`, `ENFILE`, `ENOMEM`. `EPROTONOSUPPORT` if the system has no such sockets (macOS): only
+/// a master has channels, and no master runs there.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     use socket2::{Domain, Socket, Type};

@@ -2,10 +2,10 @@
 //!
 //! For each signal, it counts the arrivals and records the times and the sender.
 //!
-//! A signal handler may call only a few functions (`signal-safety(7)`). The handler here updates a few
-//! atomics and wakes a [`Waker`] that a thread polls. It queues nothing, so nothing can overflow: a queue
-//! full of SIGUSR1 would lose a later SIGTERM. Equal signals between two reads are one record with a
-//! count.
+//! A signal handler may call only a few functions (`signal-safety(7)`). The handler here updates a
+//! few atomics and wakes a [`Waker`] that a thread polls. It queues nothing, so nothing can
+//! overflow: a queue full of SIGUSR1 would lose a later SIGTERM. Equal signals between two reads
+//! are one record with a count.
 
 use std::io;
 use std::iter;
@@ -28,8 +28,8 @@ pub(crate) struct ReceivedSignal {
     pub(crate) sender: Option<i32>,
     /// How often a handler ran.
     ///
-    /// The kernel merges equal signals that are pending at the same time (`signal(7)`, "Queueing and
-    /// delivery semantics for standard signals").
+    /// The kernel merges equal signals that are pending at the same time (`signal(7)`, "Queueing
+    /// and delivery semantics for standard signals").
     pub(crate) count: u64,
     /// When the first of them arrived.
     pub(crate) first: Instant,
@@ -39,8 +39,8 @@ pub(crate) struct ReceivedSignal {
 
 /// Pollable signals of this process.
 ///
-/// Existing handlers, and handlers that are set later through the same registry (tokio's, for example),
-/// are still called.
+/// Existing handlers, and handlers that are set later through the same registry (tokio's, for
+/// example), are still called.
 #[derive(Debug)]
 pub(crate) struct SignalPipe {
     tallies: Arc<SignalCounters>,
@@ -70,7 +70,8 @@ impl SignalPipe {
                 tallies.add(info.si_signo, sender(info), monotonic_nanos());
             };
             // SAFETY: the action updates atomics and calls clock_gettime(2) and write(2), which are
-            // async-signal-safe; it neither allocates nor locks nor panics. The registry keeps errno.
+            // async-signal-safe; it neither allocates nor locks nor panics. The registry keeps
+            // errno.
             let id = unsafe { signal_hook_registry::register_sigaction(signal as i32, action) }?;
             self.registered
                 .lock()
@@ -85,10 +86,11 @@ impl SignalPipe {
     ///
     /// Never blocks.
     ///
-    /// Yields each signal at most once, so that a flood of signals cannot block the caller. Signals that
-    /// arrive during the read make the pipe readable again.
+    /// Yields each signal at most once, so that a flood of signals cannot block the caller. Signals
+    /// that arrive during the read make the pipe readable again.
     pub(crate) fn received(&self) -> impl Iterator<Item = ReceivedSignal> + '_ {
-        // First: a signal after this makes the pipe readable again, and is read now or in the next read.
+        // First: a signal after this makes the pipe readable again, and is read now or in the next
+        // read.
         self.tallies.waker.clear();
         let mut seen = [false; COUNTERS];
         iter::from_fn(move || self.tallies.take_oldest(&mut seen))
@@ -132,8 +134,8 @@ struct SignalCounters {
 
 /// The counter of one signal.
 ///
-/// Handlers run on any thread, also during a read. In any order of their steps, the counts are correct
-/// in the end, and each time is the arrival of a signal.
+/// Handlers run on any thread, also during a read. In any order of their steps, the counts are
+/// correct in the end, and each time is the arrival of a signal.
 #[derive(Debug)]
 struct SignalCounter {
     /// Written last and read first.
@@ -223,7 +225,8 @@ impl SignalCounter {
 
     /// The first arrival; the last one if there is no first.
     ///
-    /// A read between the steps of a handler has taken the first arrival then. It has reported the arrival as the last one of its record.
+    /// A read between the steps of a handler has taken the first arrival then. It has reported the
+    /// arrival as the last one of its record.
     fn first_or_last(&self, first: u64) -> u64 {
         if first == Self::NONE {
             self.last.load(Ordering::Relaxed)
@@ -313,8 +316,8 @@ pub(crate) fn is_ignored(signal: Signal) -> bool {
 
 /// Resets a signal to its default action.
 ///
-/// For an inherited SIGCHLD that is ignored: the kernel would reap children, and their status would be
-/// lost (`waitpid(2)`, notes).
+/// For an inherited SIGCHLD that is ignored: the kernel would reap children, and their status would
+/// be lost (`waitpid(2)`, notes).
 pub(crate) fn reset_to_default(signal: Signal) -> io::Result<()> {
     let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default action runs no code of this process.

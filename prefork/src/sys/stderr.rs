@@ -1,14 +1,15 @@
 //! Writes lines to stderr without waiting for its reader.
 //!
-//! Other processes share stderr with this one, so its open file description must stay blocking. The kind
-//! of stderr decides how a line is written:
+//! Other processes share stderr with this one, so its open file description must stay blocking. The
+//! kind of stderr decides how a line is written:
 //!
 //! - Pipe: with `RWF_NOWAIT` (`pwritev2(2)`); before Linux 6.5, like a terminal.
 //! - Socket: with `MSG_DONTWAIT` (`send(2)`).
-//! - Terminal: to a separate description with `O_NONBLOCK`, opened through `/proc/self/fd`. `poll(2)`
-//!   does not help: a terminal is writable if it can take one byte, and a write then waits for the rest.
-//! - Terminal or pipe that cannot be opened again (no `/proc`, or owned by another user): on a thread,
-//!   one line at a time.
+//! - Terminal: to a separate description with `O_NONBLOCK`, opened through `/proc/self/fd`.
+//!   `poll(2)` does not help: a terminal is writable if it can take one byte, and a write then
+//!   waits for the rest.
+//! - Terminal or pipe that cannot be opened again (no `/proc`, or owned by another user): on a
+//!   thread, one line at a time.
 //! - Everything else, mostly files: with a plain write, which waits for the disk.
 
 use std::io;
@@ -144,9 +145,9 @@ fn is_unsupported(error: &io::Error) -> bool {
 
 /// Runs a write with SIGTTOU blocked.
 ///
-/// A terminal with `stty tostop` sends SIGTTOU to background processes that write. With a handler, the
-/// write would be restarted and interrupted again, endlessly. With the signal blocked, the write
-/// succeeds (termios(3), TOSTOP).
+/// A terminal with `stty tostop` sends SIGTTOU to background processes that write. With a handler,
+/// the write would be restarted and interrupted again, endlessly. With the signal blocked, the
+/// write succeeds (termios(3), TOSTOP).
 fn without_stop<T>(write: impl FnOnce() -> nix::Result<T>) -> io::Result<T> {
     let stop = SigSet::from(Signal::SIGTTOU);
     let mut before = SigSet::empty();
@@ -227,8 +228,8 @@ mod own {
                 return self.write_on_a_thread(stderr, text);
             };
             match write(description.as_fd(), text) {
-                // The terminal of this description was closed. Stderr may be a new terminal with the
-                // same device number.
+                // The terminal of this description was closed. Stderr may be a new terminal with
+                // the same device number.
                 Err(error) if error.raw_os_error() == Some(libc::EIO) => {
                     let description = open_again(stderr)?;
                     let result = write(description.as_fd(), text);

@@ -1,9 +1,10 @@
 //! A lightweight detached thread.
 //!
-//! **The reasoning.** A thread of the standard library allocates memory before it runs its function: a
-//! stack for the handler of stack overflows, and its name. With the first allocation, the C library
-//! reserves a second heap of 128 MiB of addresses (`mallopt(3)`, `M_ARENA_MAX`). Every worker starts such
-//! a thread at once, so each start would cost ten more system calls and half a dozen page faults.
+//! **The reasoning.** A thread of the standard library allocates memory before it runs its
+//! function: a stack for the handler of stack overflows, and its name. With the first allocation,
+//! the C library reserves a second heap of 128 MiB of addresses (`mallopt(3)`, `M_ARENA_MAX`).
+//! Every worker starts such a thread at once, so each start would cost ten more system calls and
+//! half a dozen page faults.
 //!
 //! **The price.** A stack overflow in the thread is a plain SIGSEGV. If the thread allocates, the C
 //! library reserves the second heap anyway.
@@ -26,7 +27,8 @@ where
     let attributes = ThreadAttributes::new(stack_size)?;
     let main = Box::into_raw(Box::new(ThreadMain { name, run }));
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: the attributes are initialized; the thread becomes the owner of the box, and `entry` has its type.
+    // SAFETY: the attributes are initialized; the thread becomes the owner of the box, and `entry`
+    // has its type.
     let result = unsafe {
         libc::pthread_create(
             thread.as_mut_ptr(),

@@ -45,9 +45,9 @@ impl Waker {
 
     /// Makes the descriptor readable. Never blocks.
     ///
-    /// It only calls `write(2)`, so a signal handler may call it. It repeats a failed write, because the
-    /// signal would otherwise wait for the next event. `EAGAIN` means that the descriptor is readable
-    /// already.
+    /// It only calls `write(2)`, so a signal handler may call it. It repeats a failed write,
+    /// because the signal would otherwise wait for the next event. `EAGAIN` means that the
+    /// descriptor is readable already.
     pub(crate) fn wake(&self) {
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {

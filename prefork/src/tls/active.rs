@@ -56,7 +56,8 @@ impl ActiveCertificate {
     /// Returns `None` if nothing changed.
     ///
     /// # Errors
-    /// The credentials cannot be used, or cannot be passed to a child. Then the previous ones stay active.
+    /// The credentials cannot be used, or cannot be passed to a child. Then the previous ones stay
+    /// active.
     pub(super) fn reload(
         &self,
         found: &Credentials,
@@ -76,7 +77,8 @@ impl ActiveCertificate {
         if change.pair {
             found.check_dates(now)?;
         } else {
-            // Skip the dates: an expired certificate is no reason to keep trusting the old client CA.
+            // Skip the dates: an expired certificate is no reason to keep trusting the old client
+            // CA.
             (next.warned, next.unrelated) = (self.warned, self.unrelated);
         }
         next.bundle_fd(tickets).map_err(|error| {

@@ -1,9 +1,9 @@
 //! The TLS bundle that a child gets, and its format.
 //!
-//! The format is `prefork-tls 1\n`, then sections of `<name> <length>\n` and that many bytes. Knows where a
-//! section begins and ends; does not know certificates. Older programs skip sections that they do not
-//! know. The ticket keys are the last section and are required, so that truncated bytes are rejected:
-//! without the section of the client CA, all clients would be accepted.
+//! The format is `prefork-tls 1\n`, then sections of `<name> <length>\n` and that many bytes. Knows
+//! where a section begins and ends; does not know certificates. Older programs skip sections that
+//! they do not know. The ticket keys are the last section and are required, so that truncated bytes
+//! are rejected: without the section of the client CA, all clients would be accepted.
 
 use std::os::fd::AsFd;
 

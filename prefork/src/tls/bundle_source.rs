@@ -1,4 +1,5 @@
-//! Where a worker gets its TLS bundle from: the master, or the configuration in single-process mode.
+//! Where a worker gets its TLS bundle from: the master, or the configuration in single-process
+//! mode.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -1,13 +1,14 @@
 //! Checks whether credentials can be used. Each common mistake with certificates has its own error.
 //!
-//! Parses X.509, and loads the key with the crypto provider that later serves. Reads no files; the time is
-//! an argument.
+//! Parses X.509, and loads the key with the crypto provider that later serves. Reads no files; the
+//! time is an argument.
 //!
 //! Only the dates of the server's own certificate are checked:
 //!
 //! - Chains may contain expired CA certificates on purpose (cross-signatures for old clients).
-//! - A handshake ignores the dates of a client CA: a trust anchor is a name and a key (RFC 5280, 6.1.1). A
-//!   check here would make the replacement of a CA harder, when one file contains the old and the new one.
+//! - A handshake ignores the dates of a client CA: a trust anchor is a name and a key (RFC 5280,
+//!   6.1.1). A check here would make the replacement of a CA harder, when one file contains the old
+//!   and the new one.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -23,7 +24,8 @@ use super::error::{Reason, TlsError};
 use super::leaf::{Leaf, Validity};
 use super::pem::{certificates, private_key};
 
-/// The maximum size of a chain: clients accept handshake messages of up to 64 KiB, and the chain is one.
+/// The maximum size of a chain: clients accept handshake messages of up to 64 KiB, and the chain is
+/// one.
 const MAX_CHAIN: usize = 60 * 1024;
 
 impl Credentials {
@@ -71,8 +73,9 @@ impl Credentials {
 
     /// Returns the number, from 1, of a certificate that is the issuer of none before it.
     ///
-    /// Clients may sort a chain (RFC 8446, 4.4.2), but they cannot add a missing certificate. A certificate may
-    /// be the issuer of any earlier one, not only of the one before it: a chain may lead to two roots.
+    /// Clients may sort a chain (RFC 8446, 4.4.2), but they cannot add a missing certificate. A
+    /// certificate may be the issuer of any earlier one, not only of the one before it: a chain may
+    /// lead to two roots.
     pub(super) fn unrelated(&self) -> Result<Option<usize>, TlsError> {
         let chain = certificates(&self.chain)?;
         let certificates: Result<Vec<_>, _> = (0..chain.len())
@@ -116,7 +119,8 @@ impl Credentials {
         let key = key.map_err(|_| key_error(Reason::UnsupportedKey))?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
-            // A key in hardware may not reveal its public key. Then the handshake shows whether they match.
+            // A key in hardware may not reveal its public key. Then the handshake shows whether
+            // they match.
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
             Err(Error::InconsistentKeys(_)) => Err(key_error(Reason::OtherKey)),
             Err(_) => {
@@ -170,8 +174,8 @@ fn parse<'a>(
 
 /// Whether client certificates can be verified with this certificate.
 ///
-/// A CA certificate can. So can a self-signed client certificate without `CA:TRUE`: it verifies itself, which
-/// accepts a single client without a CA.
+/// A CA certificate can. So can a self-signed client certificate without `CA:TRUE`: it verifies
+/// itself, which accepts a single client without a CA.
 fn may_sign(certificate: &X509Certificate<'_>) -> bool {
     certificate.is_ca() || certificate.subject() == certificate.issuer()
 }

@@ -29,7 +29,7 @@ pub(crate) struct CredentialSources {
     pub(crate) key: Pem,
     pub(crate) client_ca: Option<Pem>,
     pub(crate) alpn: Protocols,
-    pub(crate) places: Labels,
+    pub(crate) labels: Labels,
 }
 
 /// The texts that were read. `Debug` does not print them, because one of them is a key.
@@ -58,7 +58,7 @@ impl CredentialSources {
             key: config.tls_key.clone()?,
             client_ca: config.tls_client_ca.clone(),
             alpn: config.tls_alpn.clone(),
-            places: config.labels.clone(),
+            labels: config.labels.clone(),
         })
     }
 }
@@ -69,7 +69,7 @@ impl Credentials {
     /// # Errors
     /// The first text that cannot be read.
     pub(crate) fn read(sources: &CredentialSources) -> Result<Self, TlsError> {
-        let (client_ca, labels) = (sources.client_ca.as_ref(), &sources.places);
+        let (client_ca, labels) = (sources.client_ca.as_ref(), &sources.labels);
         Ok(Self {
             chain: PemText::read(CERT, &labels.tls_cert, &sources.cert)?,
             key: PemText::read(KEY, &labels.tls_key, &sources.key)?,
@@ -148,8 +148,8 @@ fn read_file(path: &Path, provenance: &PemSource) -> Result<Zeroizing<Vec<u8>>, 
         return Err(TlsError::new(provenance, Reason::NoFile));
     }
     let limit = MAX_BYTES as u64 + 1;
-    // Enough for the file and for the read that finds its end. Otherwise the vector would grow, and leave
-    // a copy of the key in freed memory.
+    // Enough for the file and for the read that finds its end. Otherwise the vector would grow, and
+    // leave a copy of the key in freed memory.
     let capacity = usize::try_from(metadata.len().min(limit)).unwrap_or(MAX_BYTES) + 64;
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(limit)
@@ -184,7 +184,7 @@ mod tests {
             key: Pem::Bytes(key.to_vec().into()),
             client_ca: None,
             alpn: Protocols::default(),
-            places: testing::labels(),
+            labels: testing::labels(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The error of a certificate, a key or a client CA: the option, the file and the reason.
 //!
-//! It is logged, so it never contains text of a file. The error of a parser could: it quotes the line
-//! that it rejects, and a key without line ends is one such line.
+//! It is logged, so it never contains text of a file. The error of a parser could: it quotes the
+//! line that it rejects, and a key without line ends is one such line.
 
 use std::fmt;
 use std::io;
@@ -47,12 +47,12 @@ impl TlsError {
 }
 
 impl From<TlsError> for Error {
-    fn from(refusal: TlsError) -> Self {
+    fn from(error: TlsError) -> Self {
         Self::Tls {
-            option: refusal.pem_source.option,
-            place: refusal.pem_source.to_string(),
-            reason: refusal.reason,
-            source: refusal.source,
+            option: error.pem_source.option,
+            label: error.pem_source.to_string(),
+            reason: error.reason,
+            source: error.source,
         }
     }
 }

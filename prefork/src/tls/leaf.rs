@@ -1,6 +1,7 @@
 //! The names and the validity of the server's own certificate.
 //!
-//! The time is an argument. Rejects nothing: a certificate without names is described like any other.
+//! The time is an argument. Rejects nothing: a certificate without names is described like any
+//! other.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};

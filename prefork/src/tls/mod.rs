@@ -1,9 +1,9 @@
 //! Certificates, private keys and session tickets of TLS.
 //!
-//! The master reads the certificate and the key, checks them, and passes them to each child together
-//! with the state of the ticket keys. The child builds its TLS configuration from these. A child gets
-//! one sealed memory file: so it needs no permission to read the key file, and never gets an old
-//! certificate together with a new key.
+//! The master reads the certificate and the key, checks them, and passes them to each child
+//! together with the state of the ticket keys. The child builds its TLS configuration from these. A
+//! child gets one sealed memory file: so it needs no permission to read the key file, and never
+//! gets an old certificate together with a new key.
 
 mod active;
 mod bundle;

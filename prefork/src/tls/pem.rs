@@ -22,7 +22,8 @@ pub(super) fn certificates(piece: &PemText) -> Result<Vec<CertificateDer<'static
     let read = found.as_ref().map_or(0, Vec::len);
     let there = sections(&piece.pem);
     match found {
-        // Without this check a certificate would be skipped silently: the server's own, or a trusted CA.
+        // Without this check a certificate would be skipped silently: the server's own, or a
+        // trusted CA.
         Ok(_) if read < there => reject(Reason::SkippedCertificates { there, read }),
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) if piece.provenance.option == CERT && is_key(&piece.pem) => {
@@ -75,8 +76,8 @@ fn damage(error: &pem::Error) -> Reason {
 
 /// The number of sections that look like certificates.
 ///
-/// Counts all labels of certificates (`openssl x509`), but not certificate requests. Also counts a section
-/// that does not begin at the beginning of a line, for example after a byte order mark.
+/// Counts all labels of certificates (`openssl x509`), but not certificate requests. Also counts a
+/// section that does not begin at the beginning of a line, for example after a byte order mark.
 fn sections(text: &[u8]) -> usize {
     let count = |mark: &[u8]| {
         text.windows(mark.len())

@@ -1,19 +1,21 @@
 //! The keys of session tickets. All processes of a master derive the same keys from the clock.
 //!
-//! There is one secret per period of six hours. At the end of a period the secret is replaced by a hash of
-//! itself. Of the old period only the ticket key is kept, for one more period, to decrypt its tickets.
+//! There is one secret per period of six hours. At the end of a period the secret is replaced by a
+//! hash of itself. Of the old period only the ticket key is kept, for one more period, to decrypt
+//! its tickets.
 //!
-//! - An attacker who obtains the state can decrypt tickets of at most the two periods before the last
-//!   rotation. This is the purpose of rotation (RFC 5077, 5.5).
-//! - The attacker can also derive all later secrets, until the master is restarted and creates a new
-//!   secret. That is the price of a derivation without communication.
-//! - A process rotates only when it needs a key: a worker for each client that sends or gets a ticket, the
-//!   master for each start of a worker. An idle process does not wake up for it.
-//! - Old secrets and keys are erased from memory. Copies on the stack or inside of the cryptographic library
-//!   are not. The file that a worker got contains the secret of its start until `main` needs TLS.
+//! - An attacker who obtains the state can decrypt tickets of at most the two periods before the
+//!   last rotation. This is the purpose of rotation (RFC 5077, 5.5).
+//! - The attacker can also derive all later secrets, until the master is restarted and creates a
+//!   new secret. That is the price of a derivation without communication.
+//! - A process rotates only when it needs a key: a worker for each client that sends or gets a
+//!   ticket, the master for each start of a worker. An idle process does not wake up for it.
+//! - Old secrets and keys are erased from memory. Copies on the stack or inside of the
+//!   cryptographic library are not. The file that a worker got contains the secret of its start
+//!   until `main` needs TLS.
 //!
-//! Does not read a clock: the time is an argument. It is the time since boot, because that clock is the same
-//! in all processes, is never set, and continues while the machine sleeps.
+//! Does not read a clock: the time is an argument. It is the time since boot, because that clock is
+//! the same in all processes, is never set, and continues while the machine sleeps.
 
 use std::fmt;
 use std::io;
@@ -108,7 +110,8 @@ impl Ratchet {
         self.began
     }
 
-    /// Encodes the state: the time in milliseconds, the secret, and the previous key if there is one.
+    /// Encodes the state: the time in milliseconds, the secret, and the previous key if there is
+    /// one.
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         // The maximum length: a vector that grows leaves a copy of the secret in freed memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(LONG_LEN));

@@ -1,4 +1,5 @@
-//! The sealed memory file with the TLS bundle. All children get the same one until its contents change.
+//! The sealed memory file with the TLS bundle. All children get the same one until its contents
+//! change.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,7 +12,8 @@ use crate::sys::memfd;
 
 /// The sealed file for one set of credentials.
 ///
-/// A change of the credentials needs a new, empty value. A change of the ticket keys is noticed here.
+/// A change of the credentials needs a new, empty value. A change of the ticket keys is noticed
+/// here.
 #[derive(Debug, Default)]
 pub(super) struct SealedBundle(Option<SealedFile>);
 
@@ -25,7 +27,8 @@ struct SealedFile {
 impl SealedBundle {
     /// Returns the file, and creates it anew if the ticket keys have changed.
     ///
-    /// If that fails, the previous file is returned: the child derives the current ticket keys from it.
+    /// If that fails, the previous file is returned: the child derives the current ticket keys from
+    /// it.
     ///
     /// # Errors
     /// No descriptors or no memory are left for the first file.

@@ -17,19 +17,21 @@ use super::tickets::Tickets;
 
 /// The maximum size in bytes of the CA names that are sent to clients.
 ///
-/// A client may choose its certificate by these names. The list is optional (RFC 8446, 4.2.4). A longer
-/// one may not fit into its message, which has at most 64 KiB (RFC 5246, 7.4.4).
+/// A client may choose its certificate by these names. The list is optional (RFC 8446, 4.2.4). A
+/// longer one may not fit into its message, which has at most 64 KiB (RFC 5246, 7.4.4).
 const MAX_HINTS: usize = 32 * 1024;
 
 impl TlsBundle {
-    /// Creates the configuration of a server. If there is a client CA, clients must send a certificate.
+    /// Creates the configuration of a server. If there is a client CA, clients must send a
+    /// certificate.
     ///
-    /// With a client CA no tickets are issued. rustls does not verify the certificate again when a session
-    /// resumes, and issues a new ticket: a client could resume forever, even after its certificate or the
-    /// CA has expired.
+    /// With a client CA no tickets are issued. rustls does not verify the certificate again when a
+    /// session resumes, and issues a new ticket: a client could resume forever, even after its
+    /// certificate or the CA has expired.
     ///
     /// # Errors
-    /// Those of [`Credentials::check`], except for dates. Also if the installed provider has no cipher suite.
+    /// Those of [`Credentials::check`], except for dates. Also if the installed provider has no
+    /// cipher suite.
     pub(crate) fn server_config(self) -> Result<Arc<ServerConfig>, TlsError> {
         let Self {
             credentials: material,
@@ -61,7 +63,8 @@ impl TlsBundle {
         if material.client_ca.is_none() {
             config.ticketer = Arc::new(Tickets::new(tickets));
         }
-        // A client that comes back most likely reaches another worker, which does not know the session.
+        // A client that comes back most likely reaches another worker, which does not know the
+        // session.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         // Also the default. Set explicitly because early data can be replayed (RFC 8446, 8).
         config.max_early_data_size = 0;

@@ -1,4 +1,5 @@
-//! The certificate store of the master: the active certificate, reloaded before each start of a child.
+//! The certificate store of the master: the active certificate, reloaded before each start of a
+//! child.
 //!
 //! Knows the sources and what was reported already. Does not know children, and does not log: it
 //! returns events.
@@ -64,8 +65,8 @@ impl CertificateStore {
 
     /// Reads the sources again, before a later start of a child. Returns the events to log.
     ///
-    /// A rejected pair is checked again each time: a certificate that is not valid yet becomes valid. It
-    /// is reported again only if the pair or the error has changed.
+    /// A rejected pair is checked again each time: a certificate that is not valid yet becomes
+    /// valid. It is reported again only if the pair or the error has changed.
     pub(crate) fn reload(&mut self, now: SystemTime) -> Vec<TlsEvent> {
         let result = read_and_check(&self.sources, |found| {
             self.serving.reload(found, &self.tickets, now)
@@ -94,8 +95,8 @@ impl CertificateStore {
 
     /// Returns the sealed file for a child. All children get the same file while nothing changes.
     ///
-    /// The ticket keys in it are those of `now`, the time since boot. Older keys are erased from the
-    /// store as well.
+    /// The ticket keys in it are those of `now`, the time since boot. Older keys are erased from
+    /// the store as well.
     ///
     /// # Errors
     /// No descriptors or no memory are left.
@@ -139,8 +140,8 @@ impl CertificateStore {
 
 /// Reads the sources and checks what was found.
 ///
-/// If the check fails and the sources have changed meanwhile, they are read and checked once more: while
-/// files are being replaced, one may have been read before the change and one after it.
+/// If the check fails and the sources have changed meanwhile, they are read and checked once more:
+/// while files are being replaced, one may have been read before the change and one after it.
 ///
 /// # Errors
 /// The reason, and what was found if it could be read.

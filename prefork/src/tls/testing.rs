@@ -88,7 +88,7 @@ pub(super) fn sources(pair: &Pair) -> CredentialSources {
         key: bytes(&pair.key),
         client_ca: None,
         alpn: Protocols::default(),
-        places: labels(),
+        labels: labels(),
     }
 }
 

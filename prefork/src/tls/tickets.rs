@@ -1,8 +1,9 @@
-//! Session tickets that every worker of a master can decrypt: RFC 5077 for TLS 1.2, RFC 8446 (4.6.1)
-//! for TLS 1.3.
+//! Session tickets that every worker of a master can decrypt: RFC 5077 for TLS 1.2, RFC 8446
+//! (4.6.1) for TLS 1.3.
 //!
-//! Knows the format of a ticket; the ratchet knows the key of a time. A ticket is the name of the key (16
-//! bytes), a nonce (12), the encrypted session and a tag (16). The name is authenticated as well.
+//! Knows the format of a ticket; the ratchet knows the key of a time. A ticket is the name of the
+//! key (16 bytes), a nonce (12), the encrypted session and a tag (16). The name is authenticated as
+//! well.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -29,8 +30,9 @@ impl Tickets {
 
     fn seal(&self, session: &[u8], now: Duration) -> Option<Vec<u8>> {
         let key = self.ratchet.lock().ok()?.keys(now)?.0.clone();
-        // Random, because processes that share a key have no common counter. Two equal nonces in one period have a
-        // probability of less than 2^-32 after 2^32 tickets, and of about 0.4 after 2^48.
+        // Random, because processes that share a key have no common counter. Two equal nonces in
+        // one period have a probability of less than 2^-32 after 2^32 tickets, and of about 0.4
+        // after 2^48.
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).ok()?;
         let mut ticket = [key.name.as_slice(), &nonce, session].concat();
@@ -42,7 +44,8 @@ impl Tickets {
         Some(ticket)
     }
 
-    /// Returns `None` for bytes that are no ticket, and for tickets of another master or of an erased key.
+    /// Returns `None` for bytes that are no ticket, and for tickets of another master or of an
+    /// erased key.
     fn open(&self, ticket: &[u8], now: Duration) -> Option<Vec<u8>> {
         let (name, rest) = ticket.split_first_chunk()?;
         let (nonce, sealed) = rest.split_first_chunk()?;

@@ -14,10 +14,10 @@ pub(crate) struct OfferedListener<'a> {
 }
 
 impl<'a> OfferedListener<'a> {
-    pub(crate) fn of(place: &'a ListenerInfo) -> Self {
+    pub(crate) fn of(info: &'a ListenerInfo) -> Self {
         Self {
-            name: &place.name,
-            is_tls: place.is_tls,
+            name: &info.name,
+            is_tls: info.is_tls,
         }
     }
 }
@@ -71,8 +71,8 @@ pub(crate) fn unused_certificate(
     let takes_listeners = wanted.iter().any(|want| want.kind.takes_listener());
     let may_use_it = |want: &WantedArgument<'_>| match want.kind {
         ArgumentKind::TlsConfig | ArgumentKind::Other => true,
-        // The code can get everything from a `Worker`. If other arguments take listeners, it is there for
-        // something else.
+        // The code can get everything from a `Worker`. If other arguments take listeners, it is
+        // there for something else.
         ArgumentKind::Worker => !takes_listeners,
         ArgumentKind::Listener
         | ArgumentKind::StdTcpListener

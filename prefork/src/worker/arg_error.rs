@@ -8,7 +8,8 @@ use crate::error::Error;
 
 /// The reason why an argument of `main` or a requested listener cannot be created.
 ///
-/// `Display` is the reason. [`source`](std::error::Error::source) returns the cause, if there is one.
+/// `Display` is the reason. [`source`](std::error::Error::source) returns the cause, if there is
+/// one.
 ///
 /// # Examples
 /// ```

@@ -25,17 +25,17 @@ use crate::net::Listener;
 /// | your own type | anything that can be created from a [`Worker`] |
 ///
 /// # Names and order
-/// Arguments are identified by their types and may be in any order. They are created in the order in
-/// which they are written, right before `main` runs.
+/// Arguments are identified by their types and may be in any order. They are created in the order
+/// in which they are written, right before `main` runs.
 ///
-/// The name matters only for arguments that take a listener. An argument with the name of a listener
-/// takes that listener. The others take the unnamed listeners, in order. Leading underscores are
-/// ignored, so `_admin` takes the listener `admin`. A pattern such as `Shard(number): Shard` has no
-/// name.
+/// The name matters only for arguments that take a listener. An argument with the name of a
+/// listener takes that listener. The others take the unnamed listeners, in order. Leading
+/// underscores are ignored, so `_admin` takes the listener `admin`. A pattern such as
+/// `Shard(number): Shard` has no name.
 ///
 /// If arguments and listeners do not fit, the master fails before it starts a worker
-/// ([`Error::Arguments`](crate::Error::Arguments)). If an argument cannot be created, the worker logs
-/// the reason to stderr and exits with the status of
+/// ([`Error::Arguments`](crate::Error::Arguments)). If an argument cannot be created, the worker
+/// logs the reason to stderr and exits with the status of
 /// [`Error::Argument`](crate::Error::Argument), unless `main` takes the argument as a `Result`.
 ///
 /// # Pitfalls
@@ -43,8 +43,8 @@ use crate::net::Listener;
 /// (`tokio::net::TcpListener::from_std`). An async `main` takes `tokio::net::TcpListener` or
 /// [`net::Listener`](crate::net::Listener) instead.
 ///
-/// A port that `main` binds itself is bound in every worker: one worker succeeds and the others fail.
-/// Set every port in `listen`.
+/// A port that `main` binds itself is bound in every worker: one worker succeeds and the others
+/// fail. Set every port in `listen`.
 ///
 /// # Examples
 /// Your own type, and a `main` that continues without it if it cannot be created:
@@ -110,8 +110,8 @@ pub trait Argument: Sized + 'static {
     /// The argument cannot be created. The worker exits, unless `main` takes a `Result`.
     ///
     /// # Process
-    /// In the worker, on the thread of `main`, right before `main` runs; inside the runtime if there
-    /// is one.
+    /// In the worker, on the thread of `main`, right before `main` runs; inside the runtime if
+    /// there is one.
     fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError>;
 }
 

@@ -42,8 +42,9 @@ pub(crate) fn assign(
 
 /// Returns a warning about listeners that no argument takes.
 ///
-/// There is none if no argument takes any listener. The code may take the listeners later. But if it does not know a listener, because the environment added
-/// it, the clients of that listener wait.
+/// There is none if no argument takes any listener. The code may take the listeners later. But if
+/// it does not know a listener, because the environment added it, the clients of that listener
+/// wait.
 pub(crate) fn untaken(
     wanted: &[WantedArgument<'_>],
     assigned: &[Option<usize>],

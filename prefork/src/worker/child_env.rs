@@ -68,7 +68,8 @@ fn read() -> EnvRole {
     let names = || VARIABLES.into_iter().chain([ROLE_VARIABLE]);
     let value = |name| Some((name, std::env::var_os(name)?.to_string_lossy().into_owned()));
     let variables = names().filter_map(value).collect();
-    // A variable that cannot be removed stays. Other processes ignore it, because LISTEN_PID is not theirs.
+    // A variable that cannot be removed stays. Other processes ignore it, because LISTEN_PID is not
+    // theirs.
     let _removed = sys::env::remove_all(names());
     let child_env = ChildEnv { variables };
     match child_env.get("LISTEN_PID") {
@@ -82,9 +83,9 @@ fn read() -> EnvRole {
 /// Then `LISTEN_PID` is not the pid of this process (`sd_listen_fds(3)`).
 ///
 /// Below a wrapper that forks instead of executing the program in the same process, `LISTEN_PID` is
-/// not this process either. Such a process must not become a master: the wrapper would start each of
-/// its workers again, without end. Two facts show such a wrapper: this process has the channel, which
-/// no worker passes on; or an ancestor has the pid and is not a worker.
+/// not this process either. Such a process must not become a master: the wrapper would start each
+/// of its workers again, without end. Two facts show such a wrapper: this process has the channel,
+/// which no worker passes on; or an ancestor has the pid and is not a worker.
 fn is_of_another(pid: &str, child_env: &ChildEnv) -> bool {
     let Ok(pid) = pid.parse::<u32>() else {
         return false;

@@ -266,8 +266,8 @@ impl Context {
 
     /// How long a runtime may wait for its blocking tasks after the end of `main`.
     ///
-    /// In a stop this is 90 % of the time left, otherwise 90 % of the grace period. The rest is for the
-    /// exit itself.
+    /// In a stop this is 90 % of the time left, otherwise 90 % of the grace period. The rest is for
+    /// the exit itself.
     pub(crate) fn exit_time_left(&self) -> Duration {
         let deadline = super::Shutdown::new(&self.shutdown).deadline();
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -318,7 +318,8 @@ impl Context {
 
 /// Creates the tracker of the listeners' connections.
 ///
-/// The first accept reports readiness, unless `main` takes `Ready`. Changes wake the monitor thread.
+/// The first accept reports readiness, unless `main` takes `Ready`. Changes wake the monitor
+/// thread.
 fn new_tracker(
     declared: &BodySpec,
     ready_notifier: &Arc<ReadyNotifier>,

@@ -49,11 +49,11 @@ impl Drain {
 
     /// Returns when to end a blocking read that gets no bytes.
     ///
-    /// The thread in the read cannot see that the worker drains, so it would delay the stop. `at` is
-    /// the time of the last use of the connection, if there was one.
+    /// The thread in the read cannot see that the worker drains, so it would delay the stop. `at`
+    /// is the time of the last use of the connection, if there was one.
     ///
-    /// - If the client must send next, it gets 250 ms from the beginning of the drain or from the last
-    ///   answer, but nothing after half of the budget.
+    /// - If the client must send next, it gets 250 ms from the beginning of the drain or from the
+    ///   last answer, but nothing after half of the budget.
     /// - In the middle of a request, it gets half of the budget, and up to three quarters while it
     ///   still sends.
     pub(super) fn silent_until(&self, last_use: LastUse, at: Option<Instant>) -> Instant {
@@ -73,12 +73,12 @@ impl Drain {
     /// It resolves when every `Listener` has ended and no accepted connection is unread. Unread
     /// connections with bytes to read get up to half of the budget, silent ones 250 ms.
     ///
-    /// The 250 ms start again with each activity in the middle of an exchange: an answer of the worker
-    /// in a TLS handshake, since the client could not send more before; and a part of a TLS message
-    /// from the client, since the bytes that were read no longer show at the socket.
+    /// The 250 ms start again with each activity in the middle of an exchange: an answer of the
+    /// worker in a TLS handshake, since the client could not send more before; and a part of a TLS
+    /// message from the client, since the bytes that were read no longer show at the socket.
     ///
-    /// `has_readable` returns whether unread connections have bytes to read. It is called only if the
-    /// decision depends on it.
+    /// `has_readable` returns whether unread connections have bytes to read. It is called only if
+    /// the decision depends on it.
     pub(super) fn decide(
         &mut self,
         progress: DrainProgress,

@@ -212,7 +212,8 @@ mod tests {
         }
     }
 
-    /// Starts a thread per client, drains the worker, and returns what the clients read until the end.
+    /// Starts a thread per client, drains the worker, and returns what the clients read until the
+    /// end.
     fn drain_with_clients(
         clients: &mut [TcpStream],
         test_worker: &InProcessWorker,
@@ -388,7 +389,8 @@ mod tests {
         });
     }
 
-    /// Without feature `tls`, this is a program that `child_producer` started; its master has the feature.
+    /// Without feature `tls`, this is a program that `child_producer` started; its master has the
+    /// feature.
     #[test]
     fn a_tls_listener_is_not_taken_without_tls() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -55,13 +55,13 @@ impl UntakenListeners {
         let Some(listener) = listeners.get_mut(index) else {
             return TakeResult::Closed;
         };
-        let taken = match taker {
+        let new_state = match taker {
             Taker::Managed => ListenerSlot::Taken,
             Taker::Raw => ListenerSlot::TakenRaw,
         };
         match std::mem::replace(listener, ListenerSlot::Closed) {
             ListenerSlot::Free { fd, .. } => {
-                *listener = taken;
+                *listener = new_state;
                 TakeResult::Socket(fd)
             }
             before @ (ListenerSlot::Taken | ListenerSlot::TakenRaw) => {

@@ -28,8 +28,8 @@ enum HookState {
 impl MasterDeathHook {
     /// Starts the hook on its own thread.
     ///
-    /// `log_error` gets an error of the hook or of the start of its thread. `on_done` is called after
-    /// the hook has returned.
+    /// `log_error` gets an error of the hook or of the start of its thread. `on_done` is called
+    /// after the hook has returned.
     pub(super) fn run(
         self: &Arc<Self>,
         hook: OnceHook,

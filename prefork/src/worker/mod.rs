@@ -1,4 +1,5 @@
-//! Inside a worker: its start, the arguments of `main`, readiness, the monitor thread, and shutdown.
+//! Inside a worker: its start, the arguments of `main`, readiness, the monitor thread, and
+//! shutdown.
 //!
 //! It knows the channel, the listeners and `main`. It does not know how the master supervises it.
 

@@ -1,8 +1,8 @@
 //! The monitor thread of a worker.
 //!
 //! It reads the frames of the master and notices its death and SIGTERM. It runs the drain, resolves
-//! `shutdown()`, and ends the process at the deadline, even if `main` hangs. It does not decide when
-//! connections may close (`drain.rs`) or which shortages are logged (`shortages.rs`).
+//! `shutdown()`, and ends the process at the deadline, even if `main` hangs. It does not decide
+//! when connections may close (`drain.rs`) or which shortages are logged (`shortages.rs`).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -106,7 +106,8 @@ impl Monitor {
     /// # Errors
     /// The limit of threads is reached, or no memory is left.
     pub(super) fn start(self) -> io::Result<()> {
-        // The calls are not deep, but the C library also stores thread-local variables in the stack.
+        // The calls are not deep, but the C library also stores thread-local variables in the
+        // stack.
         const STACK: usize = 256 * 1024;
         thread::start(c"prefork-watch", STACK, move || self.run())
     }
@@ -140,8 +141,8 @@ impl Monitor {
         }
     }
 
-    /// Whether the thread ends. In a worker's own process it runs until the exit. In a test it ends when
-    /// the master is dead and `shutdown()` has resolved.
+    /// Whether the thread ends. In a worker's own process it runs until the exit. In a test it ends
+    /// when the master is dead and `shutdown()` has resolved.
     fn is_over(&self, phase: &DrainPhase) -> bool {
         match (self.process, &self.master, phase) {
             (MonitorHost::Test, MasterLink::Down, DrainPhase::Resolved(_)) => true,
@@ -282,8 +283,8 @@ impl Monitor {
 
     /// Reports that all listeners of this worker are closed.
     ///
-    /// When all workers have reported it, the master closes its sockets, and the kernel rejects late
-    /// clients at once.
+    /// When all workers have reported it, the master closes its sockets, and the kernel rejects
+    /// late clients at once.
     fn send_closed(&self) {
         if let MasterLink::Up(channel) = &self.master {
             let _ = channel.send(&FromChild::Closed.encode());
@@ -300,8 +301,8 @@ impl Monitor {
         let readable = PollFlags::POLLIN;
         let waker = PollFd::new(self.waker.as_fd(), readable);
         let signals = PollFd::new(self.context.signals().as_fd(), readable);
-        // Arrays, so that an idle worker does not allocate on this thread. Every wait, also an interrupted
-        // one, is followed by a check of all sources.
+        // Arrays, so that an idle worker does not allocate on this thread. Every wait, also an
+        // interrupted one, is followed by a check of all sources.
         let _ = match &self.master {
             MasterLink::Up(channel) => {
                 let channel = PollFd::new(channel.as_fd(), readable);
@@ -338,8 +339,8 @@ impl Monitor {
 
     /// Begins a drain if `main` has ended.
     ///
-    /// The queue is left to the replacement. In single-process mode nothing replaces the process, so it
-    /// runs as long as the program wants.
+    /// The queue is left to the replacement. In single-process mode nothing replaces the process,
+    /// so it runs as long as the program wants.
     fn on_main_ended(&self, phase: &mut DrainPhase) {
         match self.master {
             MasterLink::Up(_) | MasterLink::Down if self.context.has_main_ended() => {
@@ -431,8 +432,8 @@ impl Monitor {
 
     /// Sends SIGTERM to this process after the master died.
     ///
-    /// It is for programs that only handle signals. The default action ends the process, so this waits
-    /// for the hook, at most until half of the budget.
+    /// It is for programs that only handle signals. The default action ends the process, so this
+    /// waits for the hook, at most until half of the budget.
     fn forward_termination(&mut self, half: Instant, now: Instant) {
         if self.is_termination_pending
             && (!self.context.master_death_hook().is_running() || now >= half)

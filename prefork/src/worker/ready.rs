@@ -28,7 +28,8 @@ impl ReadyNotifier {
             return;
         }
         if let Some(channel) = &self.channel {
-            // A worker sends few frames. If the channel is full or closed, the master is dead or stuck.
+            // A worker sends few frames. If the channel is full or closed, the master is dead or
+            // stuck.
             let _ = channel.send(&FromChild::Ready.encode());
         }
     }
@@ -39,7 +40,8 @@ impl ReadyNotifier {
             return false;
         }
         if let Some(channel) = &self.channel {
-            // If this fails, the master is dead or stuck. It learns of the exit of the process anyway.
+            // If this fails, the master is dead or stuck. It learns of the exit of the process
+            // anyway.
             let _ = channel.send(&FromChild::Ended(end).encode());
         }
         true
@@ -69,8 +71,8 @@ impl Ready {
 
 /// Reports that this worker is ready.
 ///
-/// A [`net::Listener`](crate::net::Listener) does this at its first accept. Call this if `main` uses
-/// only raw listeners, or none. Further calls have no effect.
+/// A [`net::Listener`](crate::net::Listener) does this at its first accept. Call this if `main`
+/// uses only raw listeners, or none. Further calls have no effect.
 ///
 /// # Process
 /// In a worker. In other processes the call has no effect.

@@ -1,8 +1,9 @@
 //! Decides which shortages in accept are logged, and when.
 //!
-//! A shortage is a lack of descriptors or memory. It gets one line at its beginning and one at its end.
-//! It is over when accept has worked for one second: clients that come and go at the limit are one
-//! incident. The number of incidents per minute is limited. Policy only: no clock, no descriptor.
+//! A shortage is a lack of descriptors or memory. It gets one line at its beginning and one at its
+//! end. It is over when accept has worked for one second: clients that come and go at the limit are
+//! one incident. The number of incidents per minute is limited. Policy only: no clock, no
+//! descriptor.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

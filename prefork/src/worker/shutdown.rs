@@ -51,22 +51,22 @@ pub struct Shutdown {
 /// resolves when two conditions hold:
 ///
 /// - The worker was asked to stop.
-/// - The server has seen every connection that arrived before: each [`Listener`](crate::net::Listener)
-///   has ended, and each connection that it returned was read from. A silent connection delays this by
-///   at most 250 ms.
+/// - The server has seen every connection that arrived before: each
+///   [`Listener`](crate::net::Listener) has ended, and each connection that it returned was read
+///   from. A silent connection delays this by at most 250 ms.
 ///
-/// It resolves at the latest when half of the `shutdown_grace_period` is over. If the worker uses only
-/// raw listeners, it resolves as soon as the worker is asked to stop.
+/// It resolves at the latest when half of the `shutdown_grace_period` is over. If the worker uses
+/// only raw listeners, it resolves as soon as the worker is asked to stop.
 ///
-/// It does not wait for upgraded connections (`WebSockets`), and neither does `axum::serve`: they are
-/// cut when `main` returns.
+/// It does not wait for upgraded connections (`WebSockets`), and neither does `axum::serve`: they
+/// are cut when `main` returns.
 ///
 /// A thread that waits in a read cannot poll this future. On a [`Stream`](crate::net::Stream) of a
 /// blocking `Listener`, such a read returns 0 after the client was silent for 250 ms.
 ///
-/// The call, not the poll, makes the worker handle SIGTERM. A worker handles SIGTERM from its start if
-/// `main` takes a `Listener`, `TlsListener`, `Worker` or `Ready`. Other workers leave SIGTERM unchanged
-/// until the first call of this function or of [`worker`](crate::worker()).
+/// The call, not the poll, makes the worker handle SIGTERM. A worker handles SIGTERM from its start
+/// if `main` takes a `Listener`, `TlsListener`, `Worker` or `Ready`. Other workers leave SIGTERM
+/// unchanged until the first call of this function or of [`worker`](crate::worker()).
 ///
 /// # Process
 /// In a worker and in single-process mode, on any thread. A thread that
@@ -108,8 +108,8 @@ pub(super) fn own() -> &'static Arc<ShutdownProgress> {
 
 /// Called by a starting worker, after `current()` returns it.
 pub(super) fn has_asked() -> bool {
-    // A read-modify-write: a concurrent `early` comes before and is seen here, or comes after and sees
-    // the worker.
+    // A read-modify-write: a concurrent `early` comes before and is seen here, or comes after and
+    // sees the worker.
     HAS_ASKED.fetch_or(false, Ordering::AcqRel)
 }
 

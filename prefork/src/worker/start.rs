@@ -25,8 +25,8 @@ use crate::sys::fds::FIRST_FD;
 use crate::sys::process::outlive_parent;
 use crate::tls::BundleSource;
 
-/// The signals of a terminal. A child starts with these blocked, because the master handles them. In
-/// single-process mode they have the meaning of SIGTERM.
+/// The signals of a terminal. A child starts with these blocked, because the master handles them.
+/// In single-process mode they have the meaning of SIGTERM.
 const TERMINAL: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// The grace period until the `welcome` frame was read.
@@ -38,8 +38,8 @@ impl Context {
     /// `declare` gets the listeners and whether there is a certificate.
     ///
     /// # Errors
-    /// The variables or descriptors are not those of a master, the arguments of `main` do not fit the
-    /// listeners, `init` failed, or a system call failed.
+    /// The variables or descriptors are not those of a master, the arguments of `main` do not fit
+    /// the listeners, `init` failed, or a system call failed.
     pub(crate) fn from_env(
         child_env: &ChildEnv,
         init: Option<Init>,

@@ -69,7 +69,8 @@ impl Worker {
     /// Returns the TLS configuration that the master checked and passed.
     ///
     /// It contains the certificates, the key, the protocols, and the ticket keys that all workers
-    /// share. It is for code that does the handshakes itself. Each call returns the same configuration.
+    /// share. It is for code that does the handshakes itself. Each call returns the same
+    /// configuration.
     ///
     /// # Errors
     /// `tls_cert` and `tls_key` are not set, or this program cannot use what the master passed.

@@ -73,8 +73,8 @@ impl Worker {
 
     /// Takes the socket of a listener as a `std::net::TcpListener`.
     ///
-    /// It is in non-blocking mode, unless `main` has an argument of type `std::net::TcpListener` for
-    /// it. It does not learn of a stop; the crate's page lists which guarantees it lacks.
+    /// It is in non-blocking mode, unless `main` has an argument of type `std::net::TcpListener`
+    /// for it. It does not learn of a stop; the crate's page lists which guarantees it lacks.
     ///
     /// # Errors
     /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener.

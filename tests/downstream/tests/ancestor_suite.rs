@@ -1,5 +1,5 @@
-//! The ancestor's own promises, walked from outside with the public testkit: two workers, children that exit at once, and
-//! a budget of one recovery.
+//! The ancestor's own promises, walked from outside with the public testkit: two workers, children
+//! that exit at once, and a budget of one recovery.
 
 use std::error::Error as StdError;
 use std::io;

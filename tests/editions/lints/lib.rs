@@ -1,8 +1,8 @@
 //! Forms of the attribute, and the same functions without it (`--cfg bare`).
 //!
-//! `tests/tests/lints.rs` compiles both under every lint of rustc and clippy. A lint that fires only with the attribute
-//! is about generated code. Code in the values of options is left out here: it is the user's, and missing without the
-//! attribute.
+//! `tests/tests/lints.rs` compiles both under every lint of rustc and clippy. A lint that fires
+//! only with the attribute is about generated code. Code in the values of options is left out here:
+//! it is the user's, and missing without the attribute.
 
 use std::process::{ExitCode, Termination};
 

@@ -140,8 +140,8 @@ fn limit(as_user: &[String], pid: i32, limit: &str) {
     assert!(status.expect("util-linux is there").success());
 }
 
-/// Kills a worker of a server under a limit, sees the failure reported and nothing else suffer, lifts
-/// the limit and sees the worker come back.
+/// Kills a worker of a server under a limit, sees the failure reported and nothing else suffer,
+/// lifts the limit and sees the worker come back.
 fn is_reported_and_heals(as_user: &[String], [lower, lift]: [&str; 2], reason: Errno) {
     let mut server = Server::new(SHELL)
         .arg(script("ready; exec sleep 1000"))

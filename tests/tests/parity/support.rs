@@ -12,7 +12,8 @@ use prefork::{Error, Handle, Prefork};
 use prefork_testkit::{CapturedLine, MemoryLog, eventually};
 use prefork_tests::proc;
 
-/// In front of a script: it can speak to the master, and knows its slot and the number of its start.
+/// In front of a script: it can speak to the master, and knows its slot and the number of its
+/// start.
 const WORDS: &str = r"
     channel=${PREFORK_CHILD##*:}
     rest=${PREFORK_CHILD#*:}; slot=${rest%%:*}; rest=${rest#*:}; child=${rest%%:*}

@@ -1,5 +1,6 @@
-//! P21: three ways in, plain, with certificates of files, with certificates of memory. In the test's own process what was
-//! given is what the body has; attribute and builder give the same to real children in `tls/` beside this folder.
+//! P21: three ways in, plain, with certificates of files, with certificates of memory. In the
+//! test's own process what was given is what the body has; attribute and builder give the same to
+//! real children in `tls/` beside this folder.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! P7, P8, P12, P13, P25 with two children that die together: before the master is ready, and after it.
+//! P7, P8, P12, P13, P25 with two children that die together: before the master is ready, and after
+//! it.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,8 @@ enum Death {
 
 const DEATHS: [Death; 3] = [Death::Early, Death::Meanwhile, Death::Late];
 
-/// Kills both and waits until both are dead and still unseen by the master: this runs on its thread.
+/// Kills both and waits until both are dead and still unseen by the master: this runs on its
+/// thread.
 fn kill_both(pids: &[i32]) {
     pids.iter().copied().for_each(kill_child);
     eventually("two dead children", || {

@@ -1,6 +1,7 @@
 //! Each system call of a master, and of a worker, fails once.
 //!
-//! strace lists the calls of one run from start to stop. Then each of them fails in a run of its own (`strace --inject`).
+//! strace lists the calls of one run from start to stop. Then each of them fails in a run of its
+//! own (`strace --inject`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -25,7 +26,8 @@ const LANES: usize = 3;
 /// How many calls fail in the short form.
 const SAMPLE: usize = 8;
 
-/// Calls that cannot fail, end the process or return from a handler, and `close`, which Linux executes even if it fails.
+/// Calls that cannot fail, end the process or return from a handler, and `close`, which Linux
+/// executes even if it fails.
 const LEFT_OUT: [&str; 14] = [
     "brk",
     "close",

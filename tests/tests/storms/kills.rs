@@ -87,7 +87,8 @@ impl Requests {
             }
         };
         let port = stream.local_addr().expect("it is connected").port();
-        // The close resets the connection. Otherwise thousands in TIME_WAIT would slow down each look at the table of sockets.
+        // The close resets the connection. Otherwise thousands in TIME_WAIT would slow down each
+        // look at the table of sockets.
         let linger = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         linger.expect("an option of TCP");
         match answer(stream) {
@@ -147,7 +148,8 @@ fn clients_of(pid: i32, addr: SocketAddr) -> BTreeSet<u16> {
     let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let port = |field: &str| u16::from_str_radix(field.rsplit(':').next()?, 16).ok();
     let own_port = format!("{:04X}", addr.port());
-    // Of other servers there may be thousands in TIME_WAIT: a line is only taken apart if it is about this one.
+    // Of other servers there may be thousands in TIME_WAIT: a line is only taken apart if it is
+    // about this one.
     let is_own = |line: &&str| {
         let local = line.split_once(": ").and_then(|(_, rest)| rest.get(9..13));
         local == Some(own_port.as_str())
@@ -170,7 +172,8 @@ fn wait_until_each_slot_serves(server: &RunningServer) {
     });
 }
 
-/// Kills workers of these slots in turn, if they serve: one that never did would be replaced after a back-off.
+/// Kills workers of these slots in turn, if they serve: one that never did would be replaced after
+/// a back-off.
 fn kill_workers(
     slots: &[usize],
     addr: SocketAddr,

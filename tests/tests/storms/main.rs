@@ -1,6 +1,7 @@
 //! Many faults on real servers: killed workers, signals at random moments, system calls that fail.
 //!
-//! `cargo test` runs the short form, a few seconds. The long form prints its counts, seeds and times:
+//! `cargo test` runs the short form, a few seconds. The long form prints its counts, seeds and
+//! times:
 //!
 //! ```sh
 //! PREFORK_TESTS_STORM=1 cargo test -p prefork-tests --test storms -- --nocapture
@@ -33,5 +34,6 @@ fn new_seed() -> u64 {
     u64::try_from(nanos).expect("the clock is before the year 2554")
 }
 
-/// What an operator sees where a budget of this much time was exceeded on an idle machine; a loaded one needs more.
+/// What an operator sees where a budget of this much time was exceeded on an idle machine; a loaded
+/// one needs more.
 const ALLOWANCE: Duration = Duration::from_secs(15);

@@ -70,7 +70,8 @@ fn stalled_handshakes_hold_up_nobody() {
     drop(stalled);
 }
 
-/// Fewer descriptors than handshakes that may go on: clients who only connect do not keep all of them.
+/// Fewer descriptors than handshakes that may go on: clients who only connect do not keep all of
+/// them.
 #[test]
 fn stalled_handshakes_do_not_keep_the_last_descriptors() {
     let secure = Secure::new();
@@ -78,7 +79,8 @@ fn stalled_handshakes_do_not_keep_the_last_descriptors() {
         .server(TLS, "1")
         .wrapper(["sh", "-c", "ulimit -n 48; exec \"$@\"", "sh"])
         .start();
-    // Several times as many as fit: waiting for the time of each would take longer than a client waits.
+    // Several times as many as fit: waiting for the time of each would take longer than a client
+    // waits.
     let stalled: Vec<_> = (0..160)
         .map(|_| connect(server.addr()).expect("the queue takes it"))
         .collect();

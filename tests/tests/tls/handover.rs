@@ -68,7 +68,8 @@ fn workers_need_no_right_to_read_the_files() {
     secure.client().get(server.addr(), "/").expect("an answer");
 }
 
-/// The file is gone once the body has what was in it; its master keeps the one that the next worker gets.
+/// The file is gone once the body has what was in it; its master keeps the one that the next worker
+/// gets.
 #[test]
 fn the_key_stays_in_the_workers() {
     let secure = Secure::new();
@@ -89,7 +90,8 @@ fn memory_files(pid: i32) -> Vec<String> {
     names.filter(|name| name.starts_with("/memfd:")).collect()
 }
 
-/// The certificates go to workers in a memory file, which is a file: the kernel ends who writes past the limit.
+/// The certificates go to workers in a memory file, which is a file: the kernel ends who writes
+/// past the limit.
 #[test]
 fn a_limit_of_file_sizes_is_told_before_it_kills() {
     let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];

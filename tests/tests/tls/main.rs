@@ -1,4 +1,5 @@
-//! TLS on real processes: certificates from the master, handshakes in workers, one file per promise.
+//! TLS on real processes: certificates from the master, handshakes in workers, one file per
+//! promise.
 
 mod clients;
 mod handover;

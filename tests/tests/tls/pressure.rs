@@ -1,6 +1,8 @@
-//! More clients that stall than there are places for handshakes: an honest client behind them is answered.
+//! More clients that stall than there are places for handshakes: an honest client behind them is
+//! answered.
 //!
-//! With one second for each client that stalls, the ones here would take longer than a client waits for its answer.
+//! With one second for each client that stalls, the ones here would take longer than a client waits
+//! for its answer.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};

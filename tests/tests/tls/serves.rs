@@ -49,7 +49,8 @@ fn a_body_may_do_the_handshakes_itself() {
     assert_eq!(body, "by hand\n");
 }
 
-/// The least of RFC 9113: the preface, no settings, and one request whose header fields stand in the static table.
+/// The least of RFC 9113: the preface, no settings, and one request whose header fields stand in
+/// the static table.
 #[test]
 fn a_request_of_http_2_is_answered() {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];

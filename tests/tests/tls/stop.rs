@@ -1,4 +1,5 @@
-//! A stop answers over TLS whom it answers in plain text: who has asked, who waits in the queue, who is in the handshake.
+//! A stop answers over TLS whom it answers in plain text: who has asked, who waits in the queue,
+//! who is in the handshake.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -36,8 +37,8 @@ fn a_stop_answers_what_was_asked() {
     assert!(server.wait().success());
 }
 
-/// The worker's only thread is blocked until the stop begins, so that nobody is accepted before; and the stop goes on until
-/// it is told to end, so that nobody is too late.
+/// The worker's only thread is blocked until the stop begins, so that nobody is accepted before;
+/// and the stop goes on until it is told to end, so that nobody is too late.
 #[test]
 fn a_stop_answers_who_waits_in_the_queue_and_who_is_in_the_handshake() {
     let secure = Secure::new();

@@ -24,7 +24,8 @@ enum Verdict {
 }
 
 impl Row {
-    /// Times or rates beside those of the floor; `goal` is the largest ratio (the smallest, where more is better).
+    /// Times or rates beside those of the floor; `goal` is the largest ratio (the smallest, where
+    /// more is better).
     pub(crate) fn ratio(what: &str, compared: &Compared, unit: Unit, goal: Goal) -> Self {
         let (ratio, spread) = (compared.ratio(), compared.spread());
         let is_reached = match goal {

@@ -41,7 +41,8 @@ pub(crate) fn load(addr: SocketAddr, connections: Connections, period: Duration)
     })
 }
 
-/// Connections are not kept for ever: which worker gets which is luck, and one bad draw must not count for a whole run.
+/// Connections are not kept for ever: which worker gets which is luck, and one bad draw must not
+/// count for a whole run.
 async fn ask_again(addr: SocketAddr, end: Instant) -> io::Result<u64> {
     const TIMES: u64 = 200;
     let mut answers = 0;

@@ -6,8 +6,8 @@ use std::process::Command;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Orphans come to this process, which waits for them: nothing that was started is left. A thousand workers need more
-/// descriptors than a shell allows at first.
+/// Orphans come to this process, which waits for them: nothing that was started is left. A thousand
+/// workers need more descriptors than a shell allows at first.
 pub(crate) fn prepare() {
     prctl::set_child_subreaper(true).expect("Linux has subreapers since 3.4");
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("limits can be read");

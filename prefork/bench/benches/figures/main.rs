@@ -7,9 +7,10 @@
 //! cargo bench -p prefork-bench -- --plots ../../docs/plots   draws instead of measuring
 //! ```
 //!
-//! A figure says nothing on a machine that others use as well. So each goal is a ratio to a floor that is measured in turn
-//! with it, and the spread of the floor against itself stands beside the ratio: a goal is missed when the ratio is above it
-//! by more than that. Times are reported, ratios and counts are checked.
+//! A figure says nothing on a machine that others use as well. So each goal is a ratio to a floor
+//! that is measured in turn with it, and the spread of the floor against itself stands beside the
+//! ratio: a goal is missed when the ratio is above it by more than that. Times are reported, ratios
+//! and counts are checked.
 
 #![expect(
     clippy::cast_precision_loss,

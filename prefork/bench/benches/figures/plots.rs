@@ -1,5 +1,5 @@
-//! Pictures of what users feel while workers come and go: the latency of a steady load during the start, the kill and the
-//! stop of 1 to 1,000 workers.
+//! Pictures of what users feel while workers come and go: the latency of a steady load during the
+//! start, the kill and the stop of 1 to 1,000 workers.
 
 use std::error::Error;
 use std::path::Path;

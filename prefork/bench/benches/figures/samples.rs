@@ -29,8 +29,8 @@ pub(crate) struct Compared {
 }
 
 impl Compared {
-    /// Measures all three in turn, each round in another order; the first round warms up and is not counted. One
-    /// measurement may give several figures.
+    /// Measures all three in turn, each round in another order; the first round warms up and is not
+    /// counted. One measurement may give several figures.
     pub(crate) fn in_turn<const N: usize>(
         rounds: usize,
         mut floor: impl FnMut() -> [f64; N],
@@ -68,8 +68,8 @@ impl Compared {
         self.prefork() / self.floor()
     }
 
-    /// By how much the floor differs from itself: between its two halves as they were measured, or as 19 of 20 random
-    /// halves do, whichever is more.
+    /// By how much the floor differs from itself: between its two halves as they were measured, or
+    /// as 19 of 20 random halves do, whichever is more.
     pub(crate) fn spread(&self) -> f64 {
         const SPLITS: usize = 1000;
         let as_measured = difference(&self.floor, &self.again);

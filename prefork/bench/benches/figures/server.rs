@@ -64,7 +64,8 @@ impl Server {
         })
     }
 
-    /// One of the other things that the binary of `hello` does, in a process that calls itself once.
+    /// One of the other things that the binary of `hello` does, in a process that calls itself
+    /// once.
     pub(crate) fn other(args: &[&str]) -> Self {
         Self::run(1, |_addr| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_hello"));
@@ -202,7 +203,8 @@ pub(crate) fn wait(pid: Pid) {
     while waitpid(pid, None) == Err(Errno::EINTR) {}
 }
 
-/// A port that nobody else is given while the socket is there; it does not listen, so that the server can.
+/// A port that nobody else is given while the socket is there; it does not listen, so that the
+/// server can.
 fn reserve() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be made");
     socket.set_reuse_address(true).expect("a plain option");

@@ -1,5 +1,5 @@
-//! A load that does not wait for answers: requests at fixed times, each on a connection of its own, as many users send
-//! them who know nothing of each other.
+//! A load that does not wait for answers: requests at fixed times, each on a connection of its own,
+//! as many users send them who know nothing of each other.
 
 use std::io;
 use std::net::SocketAddr;

@@ -52,8 +52,8 @@ impl TlsClient {
     }
 }
 
-/// Believes every certificate: looking at one costs a client as much as a handshake costs the server, and then the
-/// client's processor would be what is measured.
+/// Believes every certificate: looking at one costs a client as much as a handshake costs the
+/// server, and then the client's processor would be what is measured.
 #[derive(Debug)]
 struct Credulous;
 

@@ -1,4 +1,5 @@
-//! Loads of TLS: handshakes as fast as they are answered, handshakes at fixed times, and clients who never begin theirs.
+//! Loads of TLS: handshakes as fast as they are answered, handshakes at fixed times, and clients
+//! who never begin theirs.
 
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -47,8 +48,8 @@ async fn ask_until(client: TlsClient, addr: SocketAddr, end: Instant) -> u64 {
     answers
 }
 
-/// Asks so many times in a second, whether others were answered or not: how long each took, in seconds from the moment
-/// when it was due.
+/// Asks so many times in a second, whether others were answered or not: how long each took, in
+/// seconds from the moment when it was due.
 pub(crate) fn at_a_rate(
     client: &TlsClient,
     addr: SocketAddr,

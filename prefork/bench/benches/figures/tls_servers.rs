@@ -54,13 +54,13 @@ impl TlsServers {
 const CERT: &str = "cert.pem";
 const KEY: &str = "key.pem";
 
-/// Not by cargo before the bench: what is built together has its features in common, and those of TLS would change the
-/// programs whose memory is measured.
+/// Not by cargo before the bench: what is built together has its features in common, and those of
+/// TLS would change the programs whose memory is measured.
 fn build(others: &Path) {
     let target = others.ancestors().nth(2).expect("it is in target/release");
     let mut command = Command::new(env!("CARGO"));
-    // What cargo says about this package to those that it runs: build scripts of others look at it, and would have
-    // everything built again.
+    // What cargo says about this package to those that it runs: build scripts of others look at it,
+    // and would have everything built again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {

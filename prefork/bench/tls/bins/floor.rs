@@ -1,7 +1,8 @@
-//! The application over TLS under the hand-made supervisor: `floor-tls ADDRESS WORKERS`, with the certificate and the key
-//! where prefork finds them, too.
+//! The application over TLS under the hand-made supervisor: `floor-tls ADDRESS WORKERS`, with the
+//! certificate and the key where prefork finds them, too.
 //!
-//! A loop accepts, and a task for each connection does the handshake and serves: no limit, no deadline, no stop.
+//! A loop accepts, and a task for each connection does the handshake and serves: no limit, no
+//! deadline, no stop.
 
 use std::convert::Infallible;
 use std::io;

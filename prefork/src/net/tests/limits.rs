@@ -233,7 +233,8 @@ fn a_handshake_with_unread_bytes_is_not_evicted() {
 #[test]
 fn a_client_that_rejects_the_certificate_no_longer_counts() {
     on_each_runtime(|| async {
-        // Nothing is evicted or times out: the next client is served only if this one does not count.
+        // Nothing is evicted or times out: the next client is served only if this one does not
+        // count.
         let stage = Stage::with(|listener| {
             let listener = listener.max_handshakes(1).protected(PATIENCE);
             listener.handshake_timeout(PATIENCE)

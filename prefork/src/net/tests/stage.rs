@@ -152,8 +152,8 @@ pub(super) async fn connection() -> (Stream<TcpStream>, SocketAddr, TcpStream) {
     let addr = listener.local_addr().expect("an address");
     let client = TcpStream::connect(addr).await.expect("a listener");
     let (accepted, peer) = listener.accept().await.expect("a client");
-    let intake = Stage::new().tracker;
-    (Stream::new(accepted, &intake), peer, client)
+    let tracker = Stage::new().tracker;
+    (Stream::new(accepted, &tracker), peer, client)
 }
 
 /// Sends `text` and waits for the echo.

@@ -124,11 +124,11 @@ fn any_temper() -> impl Strategy<Value = Temper> {
         option::weighted(0.8, millis(2_500)),
     );
     (start, life, death).prop_map(|(start, life, death)| {
-        let (says, ready, lies, dies, main_ends) = life;
+        let (corrects, ready, lies, dies, main_ends) = life;
         let (closes, drains, ends) = death;
         Temper {
             start,
-            corrects_readiness: says,
+            corrects_readiness: corrects,
             ready,
             lies,
             dies,

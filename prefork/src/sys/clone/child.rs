@@ -95,9 +95,9 @@ fn become_program(plan: &mut ChildPlan<'_>) -> Result<std::convert::Infallible, 
 
 /// Resets all signal handlers.
 ///
-/// Exec does so too, but signals are unblocked before exec, and a handler of the parent must not run in
-/// the child. Ignored signals even survive exec. The C library is not used: it may lock (musl, for
-/// SIGABRT), and it rejects the signals 32 and 33, which it uses itself.
+/// Exec does so too, but signals are unblocked before exec, and a handler of the parent must not
+/// run in the child. Ignored signals even survive exec. The C library is not used: it may lock
+/// (musl, for SIGABRT), and it rejects the signals 32 and 33, which it uses itself.
 fn reset_handlers() {
     /// Larger than the structure of the kernel on every machine.
     ///
@@ -106,7 +106,8 @@ fn reset_handlers() {
     /// The size of the kernel's signal set, in bytes.
     const SET: usize = 8;
     for signal in 1..=64 {
-        // SAFETY: the default action runs no code. For SIGKILL and SIGSTOP, the call only returns an error.
+        // SAFETY: the default action runs no code. For SIGKILL and SIGSTOP, the call only returns
+        // an error.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -144,8 +145,8 @@ fn move_fds(plan: &mut ChildPlan<'_>) -> StageResult {
 
 /// Closes all other descriptors.
 ///
-/// The child has its own copy of the descriptor table, so nothing is closed in the parent. The program
-/// stays open for exec; its descriptor is close-on-exec.
+/// The child has its own copy of the descriptor table, so nothing is closed in the parent. The
+/// program stays open for exec; its descriptor is close-on-exec.
 fn close_other_fds(plan: &ChildPlan<'_>) -> StageResult {
     let first = (FIRST_FD + plan.count).cast_unsigned();
     let last = u32::MAX;
@@ -167,8 +168,8 @@ fn close_range(first: u32, last: u32) -> StageResult {
 
 /// Sets the parent-death signal (`prctl(2)`).
 ///
-/// The kernel sends no signal if the parent has died before this call, so the parent is checked after
-/// it.
+/// The kernel sends no signal if the parent has died before this call, so the parent is checked
+/// after it.
 fn arm_parent_death(plan: &ChildPlan<'_>) -> StageResult {
     let signal = plan.parent_death as libc::c_ulong;
     // SAFETY: prctl with numbers.

@@ -1,21 +1,23 @@
 //! Starts a program with `clone(2)` and `execveat(2)`.
 //!
-//! A few system calls in between set up the descriptors, the signals and the environment of the program.
+//! A few system calls in between set up the descriptors, the signals and the environment of the
+//! program.
 //!
 //! **The reasoning.** The child shares the memory of the master, and the thread of the master is
 //! suspended until the child has executed the program or exited (`CLONE_VM | CLONE_VFORK`, like
 //! `vfork(2)`). Therefore the cost does not grow with the memory of the master. `fork` copies page
-//! tables, which takes 35 ms for a master of 1 GiB. `posix_spawn(3)` does not copy them either, but:
+//! tables, which takes 35 ms for a master of 1 GiB. `posix_spawn(3)` does not copy them either,
+//! but:
 //!
 //! - it cannot return a process descriptor without a race;
 //! - it cannot set `LISTEN_PID`, because only the child knows its process id in time;
 //! - it cannot close all other descriptors;
 //! - its `dup2` actions overwrite a source that is the target of an earlier action.
 //!
-//! **The price.** Between clone and exec, the child runs in the memory of the master, at the same time
-//! as its other threads. It may only call the kernel: it must not allocate, lock or panic. All memory
-//! that it needs is prepared before. It runs on its own stack, with all signals blocked until it has
-//! reset its handlers. It returns errors through the shared memory.
+//! **The price.** Between clone and exec, the child runs in the memory of the master, at the same
+//! time as its other threads. It may only call the kernel: it must not allocate, lock or panic. All
+//! memory that it needs is prepared before. It runs on its own stack, with all signals blocked
+//! until it has reset its handlers. It returns errors through the shared memory.
 
 mod child;
 mod spec;

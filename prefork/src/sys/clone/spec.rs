@@ -133,8 +133,8 @@ fn end(pidfd: &Pidfd) {
 fn clone(stack: &mut Stack, plan: &mut ChildPlan<'_>) -> io::Result<(i32, Pidfd)> {
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     let mut pidfd: c_int = -1;
-    // SAFETY: the stack is not in use, and the plan outlives the child: this thread is suspended until
-    // the child has executed the program or exited. `child` only does what is allowed there.
+    // SAFETY: the stack is not in use, and the plan outlives the child: this thread is suspended
+    // until the child has executed the program or exited. `child` only does what is allowed there.
     let pid = unsafe {
         libc::clone(
             child,

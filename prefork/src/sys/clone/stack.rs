@@ -6,8 +6,8 @@ use std::ptr::NonNull;
 
 /// A stack for children between clone and exec.
 ///
-/// All starts use one stack: they run one after another, and each returns when its child has left the
-/// stack.
+/// All starts use one stack: they run one after another, and each returns when its child has left
+/// the stack.
 #[derive(Debug)]
 pub(crate) struct Stack {
     base: NonNull<c_void>,
@@ -64,8 +64,8 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: `new` created the mapping, and no child uses it: `spawn` borrows the stack until its
-        // child has left it.
+        // SAFETY: `new` created the mapping, and no child uses it: `spawn` borrows the stack until
+        // its child has left it.
         unsafe { libc::munmap(self.base.as_ptr(), Self::GUARD + Self::SIZE) };
     }
 }

@@ -28,7 +28,8 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-/// The difference between many requests and twice as many, so that what is called once does not count.
+/// The difference between many requests and twice as many, so that what is called once does not
+/// count.
 fn for_each(kind: Kind, connections: Connections) -> Option<f64> {
     let server = Server::ready(kind, 1);
     let worker = *proc::children(server.master).first()?;

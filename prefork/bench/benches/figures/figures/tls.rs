@@ -1,4 +1,5 @@
-//! TLS: full handshakes, each with one request after it, and what clients who say nothing cost the others.
+//! TLS: full handshakes, each with one request after it, and what clients who say nothing cost the
+//! others.
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use crate::tls_servers::TlsServers;
 const PAIRS: usize = 9;
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// One worker, so that it is the one that has too much to do: two would wait for clients who share their processors, and
-/// half of a difference would not be seen.
+/// One worker, so that it is the one that has too much to do: two would wait for clients who share
+/// their processors, and half of a difference would not be seen.
 const WORKERS: usize = 1;
 
 /// In a second; a worker is at rest most of the time.
