@@ -69,7 +69,9 @@ fn recovered(child: &ChildRecovered) {
 }
 
 fn log(line: &LogLine) {
-    let _ = writeln!(io::stderr(), "{:?}: {line}", line.level());
+    // One write for the whole line: other processes write to stderr, too.
+    let line = format!("{:?}: {line}\n", line.level());
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// Prints a line and ignores errors.

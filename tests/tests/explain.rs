@@ -79,7 +79,7 @@ fn every_option_stands_there_with_value_and_origin() {
     assert_eq!(row("runtime_threads"), said("1", "default"));
     assert_eq!(
         row("configure"),
-        said("a function", "attribute at tests/bins/open_port.rs:11")
+        said("a function", "attribute at tests/bins/open_port.rs:12")
     );
     assert_eq!(
         row("listen"),

@@ -67,7 +67,7 @@ fn a_wrapper_that_forks_is_refused_and_starts_no_masters() {
         let [line] = output.log.as_slice() else {
             panic!("{script}: not one line: {:?}", output.log);
         };
-        assert!(line.contains("LISTEN_PID is wrong"), "{line}");
+        assert!(line.contains("LISTEN_PID is invalid"), "{line}");
     }
 }
 

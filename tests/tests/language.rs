@@ -47,7 +47,7 @@ const NAMES: [(&str, &str); 31] = [
 const FOREIGN_NAMES: [&str; 2] = ["open_in_place", "seal_in_place_separate_tag"];
 
 /// Phrases that no text may contain, and what to use.
-const PHRASES: [(&str, &str); 27] = [
+const PHRASES: [(&str, &str); 28] = [
     ("at the age of", "after"),
     ("behaviour", "behavior"),
     ("colour", "color"),
@@ -68,7 +68,8 @@ const PHRASES: [(&str, &str); 27] = [
     ("our listener", "`Listener`"),
     ("ours to", "the component as the subject"),
     ("somebody", "the component as the subject"),
-    ("the like", "the list"),
+    ("the like ", "a list"),
+    ("the like.", "a list"),
     ("unasked", "unexpectedly"),
     ("unsaid", "not set"),
     ("way out", "help"),

@@ -45,7 +45,7 @@ fn an_error_of_main_is_the_reason_of_the_exit() {
     let server = Server::new(MAIN_ENDS).start();
     let pid = end(&server, "error");
     server.wait_for_log(|line| {
-        line.starts_with(&format!("prefork: worker 0 (pid {pid}) exited with status 1 at "))
+        line.starts_with(&format!("prefork: worker 0 (pid {pid}) exited with status 1 after "))
             && line.ends_with(
                 r#": main returned an error: Custom { kind: Other, error: "lost the database\nand \u{1b}[2J" }"#,
             )
@@ -59,7 +59,7 @@ fn a_panic_of_main_is_the_reason_of_the_exit() {
     let pid = end(&server, "panic");
     server.wait_for_log(|line| {
         line.starts_with(&format!(
-            "prefork: worker 0 (pid {pid}) exited with status 101 at "
+            "prefork: worker 0 (pid {pid}) exited with status 101 after "
         )) && line.contains(": main panicked at ")
             && line.ends_with("lost the plot")
     });
@@ -72,7 +72,7 @@ fn a_main_that_returns_is_the_reason_of_the_exit() {
     let pid = end(&server, "return");
     server.wait_for_log(|line| {
         line.starts_with(&format!(
-            "prefork: worker 0 (pid {pid}) exited with status 0 at "
+            "prefork: worker 0 (pid {pid}) exited with status 0 after "
         )) && line.ends_with(": main returned")
     });
     served_by_another(&server, pid);
@@ -84,7 +84,7 @@ fn a_process_that_ends_itself_has_no_other_reason() {
     let pid = end(&server, "exit");
     server.wait_for_log(|line| {
         line.starts_with(&format!(
-            "prefork: worker 0 (pid {pid}) exited with status 9 at "
+            "prefork: worker 0 (pid {pid}) exited with status 9 after "
         )) && !line.contains("main")
     });
 }
@@ -120,7 +120,7 @@ fn what_is_left_after_main_ends_within_the_grace_period() {
     // The runtime stops waiting for its blocking tasks: the process ends with its own status.
     server.wait_for_log(|line| {
         line.starts_with(&format!(
-            "prefork: worker 0 (pid {pid}) exited with status 1 at "
+            "prefork: worker 0 (pid {pid}) exited with status 1 after "
         ))
     });
     // A runtime that is not ours waits for ever.
@@ -164,7 +164,7 @@ fn the_last_paragraph_names_the_reason_that_all_had() {
         "{:#?}",
         output.log
     );
-    let repeated = |line: &&String| line.contains(": the same reason, ");
+    let repeated = |line: &&String| line.contains(": same reason as before, ");
     assert_eq!(
         output.log.iter().filter(repeated).count(),
         3,

@@ -62,7 +62,7 @@ pub(crate) fn needs_tls_config(wanted: &[WantedArgument<'_>]) -> bool {
 
 /// Returns a warning if a certificate is set and nothing uses it.
 ///
-/// The likely cause is an address without `tls://`.
+/// The probable cause is an address without `tls://`.
 pub(crate) fn unused_certificate(
     wanted: &[WantedArgument<'_>],
     listeners: &[OfferedListener<'_>],

@@ -223,7 +223,7 @@ fn p29_errors_about_an_inherited_listener_name_it_and_its_descriptor() {
     let cases = [
         ("3<&-", "not open"),
         ("3</dev/null", "not a socket"),
-        ("3<&0", "does not listen"),
+        ("3<&0", "not a listening socket"),
     ];
     for (prepare, reason) in cases {
         let (one, _other) = std::os::unix::net::UnixStream::pair().expect("descriptors");

@@ -553,7 +553,7 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
     policy.recover_threshold = match (row, phase) {
         // The setup below needs one exit.
         ("asked, after one exit too many", "`Running`" | "`Stopping`") => 1,
-        ("asked, after one exit too many", "`Opening`" | "`Opened`" | "`Announcing`") => 0,
+        ("asked, after one exit too many", "`StartingUp`" | "`AllStarted`" | "`Announcing`") => 0,
         _ => 100,
     };
     let mut stage = Stage::new(policy);
@@ -566,13 +566,13 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
     stage.ask();
     let in_slot_1 = |stage: &Stage| stage.supervisor.child_in(SlotId(1));
     let mut asked = in_slot_1(&stage);
-    if phase != "`Opening`" {
+    if phase != "`StartingUp`" {
         let child = asked.take().expect("all first starts were returned");
         stage.tell(Event::Started { child, readiness });
-        if phase != "`Opened`" {
+        if phase != "`AllStarted`" {
             assert_eq!(stage.ask(), [Action::AnnounceMasterReady]);
         }
-        if !["`Opened`", "`Announcing`"].contains(&phase) {
+        if !["`AllStarted`", "`Announcing`"].contains(&phase) {
             stage.tell(Event::MasterReady);
             stage.exit(child);
             stage.ask();
@@ -611,8 +611,8 @@ impl FleetScene {
 
 fn phase_name(phase: &Phase) -> String {
     match phase {
-        Phase::StartingUp { .. } => "`Opening`".into(),
-        Phase::AllStarted => "`Opened`".into(),
+        Phase::StartingUp { .. } => "`StartingUp`".into(),
+        Phase::AllStarted => "`AllStarted`".into(),
         Phase::Announcing => "`Announcing`".into(),
         Phase::Running => "`Running`".into(),
         Phase::Stopping { cause, .. } => format!("`Stopping` ({})", cause_words(cause)),
