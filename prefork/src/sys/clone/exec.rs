@@ -129,11 +129,11 @@ pub(crate) fn spawn(
     let started = Instant::now();
     // Until the child has reset its handlers, none may run in it: they would act on our memory.
     let before = change_mask(SigmaskHow::SIG_BLOCK, &SigSet::all()).map_err(fail(Stage::SetMask));
-    let cloned = before.and_then(|before| {
+    let cloned = before.map(|before| {
         let cloned = clone(mapping, plan).map_err(fail(Stage::Clone));
         let has_left = cloned.is_err() || wait(mapping.word(), started + AT_ONCE);
         let restored = change_mask(SigmaskHow::SIG_SETMASK, &before);
-        Ok((cloned, has_left, restored.map_err(fail(Stage::RestoreMask))))
+        (cloned, has_left, restored.map_err(fail(Stage::RestoreMask)))
     });
     let (cloned, mut has_left, restored) = match cloned {
         Ok(cloned) => cloned,
