@@ -102,7 +102,10 @@ fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
             );
         };
         says("prefork: worker 0 (pid ", &format!(": {reason}"));
-        says(&format!("prefork: {reason}. "), "Correct the function. The process did nothing else.");
+        says(
+            &format!("prefork: {reason}. "),
+            "Correct the function. The process did nothing else.",
+        );
         assert!(output.text().contains("exited with status 70"));
         assert!(!output.log.contains(&"body".to_owned()));
     }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 
+use super::binding::STOP_SIGNALS;
 use super::child::ChildProcess;
+use super::commands::CommandReceiver;
 use super::events::count_workers;
 use super::orphans::OrphanReaper;
 use super::poller::Source;
@@ -43,6 +45,13 @@ impl Master {
                 let child = id;
                 self.notify(Event::Started { child, readiness });
                 self.run_start_hooks(slot, child);
+                if self
+                    .children
+                    .get(&id)
+                    .is_some_and(|child| child.killed.is_some())
+                {
+                    self.notify(Event::Violation { child });
+                }
             }
             Err(unstarted) => {
                 let (child, failure) = (id, unstarted.failure_kind());
@@ -137,22 +146,36 @@ impl Master {
             .chain([child_end.as_fd()])
             .chain(certificate)
             .collect();
-        let started = self.spawner.spawn(SpawnRequest {
+        let request = SpawnRequest {
             slot: slot.0,
             fds,
             variables,
             // The variables of socket activation of the master, or of a role that the master had
             // itself. The role of the child is set anew.
             removed: &VARIABLES,
-        })?;
-        let now = Instant::now();
+        };
+        let (signals, commands) = (&self.signals, &self.commands);
+        let is_urgent = || {
+            let by_signal = signals
+                .as_ref()
+                .is_some_and(|signals| signals.has_any(&STOP_SIGNALS));
+            by_signal || commands.as_ref().is_some_and(CommandReceiver::has_any)
+        };
+        let began = Instant::now();
+        let started = self.spawner.spawn(request, &is_urgent)?;
+        let is_hung = started.process.is_hung;
+        let now = if is_hung { began } else { Instant::now() };
         let readiness = if started.is_foreign {
             crate::supervisor::Readiness::Assumed
         } else {
             self.readiness
         };
         let process = (started.process.pid, started.process.pidfd);
-        let child = ChildProcess::new(id, slot.0, process, master_end, now);
+        let mut child = ChildProcess::new(id, slot.0, process, master_end, now);
+        if is_hung {
+            child.killed = Some(KillReason::Violation);
+            child.violation = Some("its program was not executed in time");
+        }
         if let Err(source) = self.watch(&child) {
             let _ = child.pidfd.signal(Signal::SIGKILL);
             // A tracer or an unresponsive file system can keep a killed process for any time.
@@ -279,6 +302,8 @@ impl SpawnError {
             // A master that receives no signals must not continue, whatever the errno.
             Self::CommandHook(_) | Self::SignalMask(_) => StartFailure::Refused,
             Self::System { source, .. } => match source.raw_os_error() {
+                // The process was killed before its program began.
+                None if source.kind() == io::ErrorKind::Interrupted => StartFailure::Transient,
                 // The program does not exist, may not be executed, or is no program; or a text
                 // contains a zero byte or is too long.
                 None

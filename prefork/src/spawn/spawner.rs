@@ -6,11 +6,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::{ChildCommand, CommandHook, Program};
-use crate::sys::clone::{ExecSpec, Executable, SpawnStage, Spawned, Stack, spawn};
+use crate::sys::clone::{ExecSpec, ExecTimeout, Executable, SpawnStage, Spawned, Stack, spawn};
 
 /// The input of one start.
 #[derive(Debug)]
@@ -93,6 +94,9 @@ pub(crate) struct Spawner {
 const BLOCKED: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 impl Spawner {
+    /// The time limit of an exec. It takes milliseconds unless the file system does not respond.
+    pub(crate) const EXEC_TIMEOUT: Duration = Duration::from_secs(5);
+
     pub(crate) fn new(tools: SpawnResources, producer: Option<CommandHook>) -> Self {
         Self {
             resources: tools,
@@ -106,9 +110,16 @@ impl Spawner {
 
     /// Starts a child and returns after the exec of its program.
     ///
+    /// If the exec takes longer than [`EXEC_TIMEOUT`](Self::EXEC_TIMEOUT), or if something is urgent
+    /// meanwhile, the child is killed and returned as hung.
+    ///
     /// # Errors
     /// The child does not exist then.
-    pub(crate) fn spawn(&mut self, order: SpawnRequest<'_>) -> Result<SpawnedChild, SpawnError> {
+    pub(crate) fn spawn(
+        &mut self,
+        order: SpawnRequest<'_>,
+        is_urgent: &dyn Fn() -> bool,
+    ) -> Result<SpawnedChild, SpawnError> {
         let mut command = ChildCommand::new(order.slot);
         if let Some(produce) = &mut self.producer {
             produce(&mut command).map_err(SpawnError::CommandHook)?;
@@ -153,7 +164,11 @@ impl Spawner {
             // finish its requests. Before that it has none.
             parent_death: Signal::SIGTERM,
         };
-        match spawn(&mut self.resources.stack, &exec) {
+        let timeout = ExecTimeout {
+            limit: Self::EXEC_TIMEOUT,
+            is_urgent,
+        };
+        match spawn(&mut self.resources.stack, &exec, &timeout) {
             Ok(process) => Ok(SpawnedChild {
                 process,
                 is_foreign,
@@ -223,12 +238,15 @@ mod tests {
     ) -> (String, ExitStatus) {
         let (mut reader, writer) = UnixStream::pair().expect("free descriptors");
         let started = spawner
-            .spawn(SpawnRequest {
-                slot: 0,
-                fds: vec![writer.as_fd()],
-                variables,
-                removed: &["LISTEN_PID"],
-            })
+            .spawn(
+                SpawnRequest {
+                    slot: 0,
+                    fds: vec![writer.as_fd()],
+                    variables,
+                    removed: &["LISTEN_PID"],
+                },
+                &|| false,
+            )
             .expect("a shell can be started");
         drop(writer);
         let mut text = String::new();
@@ -300,12 +318,15 @@ mod tests {
         let mut spawner = with_tools(Some(producer));
         let (reader, writer) = nix::unistd::pipe().expect("free descriptors");
         let started = spawner
-            .spawn(SpawnRequest {
-                slot: 0,
-                fds: vec![writer.as_fd()],
-                variables: Vec::new(),
-                removed: &[],
-            })
+            .spawn(
+                SpawnRequest {
+                    slot: 0,
+                    fds: vec![writer.as_fd()],
+                    variables: Vec::new(),
+                    removed: &[],
+                },
+                &|| false,
+            )
             .expect("cp can be started");
         drop(writer);
         let mut text = String::new();
@@ -333,12 +354,15 @@ mod tests {
         });
         let mut spawner = with_tools(Some(producer));
         let error = spawner
-            .spawn(SpawnRequest {
-                slot: 0,
-                fds: Vec::new(),
-                variables: Vec::new(),
-                removed: &[],
-            })
+            .spawn(
+                SpawnRequest {
+                    slot: 0,
+                    fds: Vec::new(),
+                    variables: Vec::new(),
+                    removed: &[],
+                },
+                &|| false,
+            )
             .expect_err("no such program");
         let SpawnError::System { call, source, .. } = error else {
             panic!("expected an error of the system");
@@ -355,16 +379,19 @@ mod tests {
             .collect();
         let mut spawner = script("for n in 3 4 5 6; do echo $n >&$n; done");
         let started = spawner
-            .spawn(SpawnRequest {
-                slot: 0,
-                fds: pairs
-                    .iter()
-                    .rev()
-                    .map(|(_, writer)| writer.as_fd())
-                    .collect(),
-                variables: Vec::new(),
-                removed: &[],
-            })
+            .spawn(
+                SpawnRequest {
+                    slot: 0,
+                    fds: pairs
+                        .iter()
+                        .rev()
+                        .map(|(_, writer)| writer.as_fd())
+                        .collect(),
+                    variables: Vec::new(),
+                    removed: &[],
+                },
+                &|| false,
+            )
             .expect("a shell can be started");
         started.process.pidfd.wait().expect("a child of this test");
         for ((mut reader, writer), expected) in pairs.into_iter().rev().zip(3..) {

@@ -39,7 +39,17 @@ impl Pidfd {
     }
 
     /// Reaps the process if it exits before the deadline.
-    pub(crate) fn wait_until(&self, deadline: Instant) {
+    pub(crate) fn wait_until(&self, deadline: Instant) -> Option<ExitStatus> {
+        // It fails if the process was reaped already.
+        self.exits_before(deadline)
+            .then(|| self.try_wait().ok().flatten())
+            .flatten()
+    }
+
+    /// Waits until the process exits or the deadline passes. Returns whether it has exited.
+    ///
+    /// Does not reap it.
+    pub(crate) fn exits_before(&self, deadline: Instant) -> bool {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
@@ -47,17 +57,14 @@ impl Pidfd {
             match poll(&mut polled, timeout) {
                 // An interrupted wait continues.
                 Err(Errno::EINTR) => {}
-                Ok(0) | Err(_) => return,
-                Ok(_) => {
-                    // It fails if the process was reaped already.
-                    let _ = self.try_wait();
-                    return;
-                }
+                Ok(0) | Err(_) => return false,
+                Ok(_) => return true,
             }
         }
     }
 
     /// Waits until the process exits, and reaps it.
+    #[cfg(test)]
     pub(crate) fn wait(&self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = wait_again(self.fd.as_fd(), libc::WEXITED)? {

@@ -10,9 +10,11 @@
 //!   waits for the rest.
 //! - Terminal or pipe that cannot be opened again (no `/proc`, or owned by another user): on a
 //!   thread, one line at a time.
-//! - Everything else, mostly files: with a plain write, which waits for the disk.
+//! - Everything else, mostly files: with a plain write, which waits for the disk. If the file has
+//!   reached the size limit of the process (`ulimit -f`), the line is dropped.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 
@@ -108,7 +110,7 @@ impl StderrWriter {
                 result => result,
             },
             libc::S_IFCHR => self.write_otherwise(stderr, text),
-            _ => Ok(nix::unistd::write(stderr, text)?),
+            _ => without_limit(|| nix::unistd::write(stderr, text)),
         }
     }
 
@@ -155,6 +157,36 @@ fn without_stop<T>(write: impl FnOnce() -> nix::Result<T>) -> io::Result<T> {
     let result = write();
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
     Ok(result?)
+}
+
+/// Writes to a file that may have reached the size limit of this process (`RLIMIT_FSIZE`,
+/// `getrlimit(2)`).
+///
+/// The write then fails, and the kernel sends SIGXFSZ to the thread, whose default ends the process.
+/// This function takes the signal back.
+fn without_limit<T>(write: impl FnOnce() -> nix::Result<T>) -> io::Result<T> {
+    let limit = SigSet::from(Signal::SIGXFSZ);
+    let mut before = SigSet::empty();
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&limit), Some(&mut before))?;
+    let result = write();
+    if matches!(result, Err(Errno::EFBIG)) && is_pending(Signal::SIGXFSZ) {
+        let _ = limit.wait();
+    }
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    Ok(result?)
+}
+
+/// Whether a blocked signal is pending for this thread.
+fn is_pending(signal: Signal) -> bool {
+    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the pointer is valid for a set, which the call fills.
+    if unsafe { libc::sigpending(pending.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: the call has succeeded, so the set is initialized.
+    let pending = unsafe { pending.assume_init() };
+    // SAFETY: the set comes from the C library.
+    unsafe { SigSet::from_sigset_t_unchecked(pending) }.contains(signal)
 }
 
 /// Calls `pwritev2(2)` at the current offset, with `RWF_NOWAIT`.

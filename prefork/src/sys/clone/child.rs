@@ -26,6 +26,8 @@ pub(super) struct ChildPlan<'a> {
     mask: libc::sigset_t,
     parent_death: Signal,
     parent: i32,
+    /// The current stage of the child. If the child is killed, it is the last one.
+    pub(super) stage: SpawnStage,
     pub(super) failure: Option<(SpawnStage, i32)>,
 }
 
@@ -56,6 +58,7 @@ impl<'a> ChildPlan<'a> {
             mask: *exec.blocked.iter().copied().collect::<SigSet>().as_ref(),
             parent_death: exec.parent_death,
             parent: nix::unistd::getpid().as_raw(),
+            stage: SpawnStage::CopyFds,
             failure: None,
         }
     }
@@ -63,7 +66,7 @@ impl<'a> ChildPlan<'a> {
 
 /// The entry of the child.
 pub(super) extern "C" fn child(plan: *mut c_void) -> c_int {
-    // SAFETY: `clone` passed a plan, which no other code uses while the parent is suspended.
+    // SAFETY: `clone` passed a plan, which the parent does not access before the child has left.
     let plan = unsafe { &mut *plan.cast::<ChildPlan<'_>>() };
     let Err(failure) = become_program(plan);
     plan.failure = Some(failure);
@@ -75,8 +78,11 @@ type StageResult = Result<(), (SpawnStage, i32)>;
 fn become_program(plan: &mut ChildPlan<'_>) -> Result<std::convert::Infallible, (SpawnStage, i32)> {
     reset_handlers();
     move_fds(plan)?;
+    plan.stage = SpawnStage::CloseOtherFds;
     close_other_fds(plan)?;
+    plan.stage = SpawnStage::ParentDeath;
     arm_parent_death(plan)?;
+    plan.stage = SpawnStage::SetMask;
     // SAFETY: getpid(2) takes no arguments and accesses no memory.
     let pid = unsafe { libc::getpid() };
     let at = plan.env.len() - 2;
@@ -90,6 +96,7 @@ fn become_program(plan: &mut ChildPlan<'_>) -> Result<std::convert::Infallible, 
         )
     };
     check(result, SpawnStage::SetMask)?;
+    plan.stage = SpawnStage::Exec;
     Err(execute(plan))
 }
 
@@ -133,6 +140,7 @@ fn move_fds(plan: &mut ChildPlan<'_>) -> StageResult {
             *source = moved;
         }
     }
+    plan.stage = SpawnStage::MoveFds;
     let listed = &plan.sources[..plan.sources.len() - 2];
     for (target, &source) in (FIRST_FD..).zip(listed) {
         // SAFETY: dup2 on two numbers, which differ; the copy is not close-on-exec.
