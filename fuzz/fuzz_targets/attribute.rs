@@ -8,10 +8,10 @@
 mod args;
 #[path = "../../prefork-macros/src/attribute.rs"]
 mod attribute;
-#[path = "../../prefork-macros/src/beside.rs"]
-mod beside;
 #[path = "../../prefork-macros/src/check.rs"]
 mod check;
+#[path = "../../prefork-macros/src/conflicts.rs"]
+mod conflicts;
 #[path = "../../prefork-macros/src/debug.rs"]
 #[expect(dead_code, reason = "nobody is shown anything here")]
 mod debug;

@@ -85,7 +85,7 @@ fn every_option_stands_there_with_value_and_origin() {
         row("listen"),
         said(
             "http=127.0.0.1:8081,admin=127.0.0.1:0",
-            "attribute at tests/bins/open_port.rs:9, port from PORT"
+            "attribute at tests/bins/open_port.rs:10, port from PORT"
         )
     );
     assert!(
@@ -94,7 +94,7 @@ fn every_option_stands_there_with_value_and_origin() {
     );
     for ignored in [
         "WEB_CONCURRENCY='4': workers is set",
-        "recover_threshold = 5 (attribute at tests/bins/open_port.rs:10): overridden by PREFORK_RECOVER_THRESHOLD",
+        "recover_threshold = 5 (attribute at tests/bins/open_port.rs:11): overridden by PREFORK_RECOVER_THRESHOLD",
         "PREFORK_COLOUR: unknown variable",
         "ignoring runtime_threads = 8 (PREFORK_RUNTIME_THREADS): main is not async",
         "PREFORK_WEB_PORT: ignored: looks injected by Kubernetes or Docker",

@@ -104,8 +104,7 @@ fn a_child_that_is_killed_before_its_exec_is_a_failed_start() {
         .wrapper([FILTERED, "parent_death", "KILL"])
         .run();
     assert_eq!(output.code(), Some(72), "{}", output.text());
-    let expected =
-        "prctl(PR_SET_PDEATHSIG) failed: the process was killed by SIGSYS before the exec of its program";
+    let expected = "prctl(PR_SET_PDEATHSIG) failed: the process was killed by SIGSYS before the exec of its program";
     assert!(output.text().contains(expected), "{}", output.text());
 }
 

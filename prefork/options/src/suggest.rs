@@ -33,8 +33,8 @@ pub enum Hint<'a> {
 /// use prefork_options::suggest::{Hint, hint};
 ///
 /// let names = ["listen", "workers"];
-/// assert_eq!(hint("processes", names), Some(Hint::Called("workers")));
-/// assert_eq!(hint("lisen", names), Some(Hint::Near("listen")));
+/// assert_eq!(hint("processes", names), Some(Hint::Alias("workers")));
+/// assert_eq!(hint("lisen", names), Some(Hint::Similar("listen")));
 /// ```
 pub fn hint<'a, N>(word: &str, names: N) -> Option<Hint<'a>>
 where

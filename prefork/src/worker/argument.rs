@@ -49,13 +49,13 @@ use crate::net::Listener;
 /// # Examples
 /// Your own type, and a `main` that continues without it if it cannot be created:
 /// ```no_run
-/// use prefork::{ArgError, Argument, Request, Worker, net::Listener};
+/// use prefork::{ArgError, Argument, ArgumentInfo, Worker, net::Listener};
 ///
 /// /// The part of the data that this worker holds.
 /// struct Shard(Vec<u8>);
 ///
 /// impl Argument for Shard {
-///     fn from_worker(worker: &Worker, _request: &Request<'_>) -> Result<Self, ArgError> {
+///     fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
 ///         let path = format!("/srv/shards/{}", worker.slot());
 ///         let bytes = std::fs::read(&path);
 ///         let bytes = bytes.map_err(|error| ArgError::new(format!("cannot read {path}")).with_source(error))?;
@@ -74,15 +74,15 @@ use crate::net::Listener;
 ///
 /// A type that wraps a listener has the `KIND` of that listener and creates it first:
 /// ```
-/// use prefork::{ArgError, Argument, ArgumentKind, Request, Worker, net::Listener};
+/// use prefork::{ArgError, Argument, ArgumentKind, ArgumentInfo, Worker, net::Listener};
 ///
 /// struct Front(Listener);
 ///
 /// impl Argument for Front {
 ///     const KIND: ArgumentKind = <Listener as Argument>::KIND;
 ///
-///     fn from_worker(worker: &Worker, request: &Request<'_>) -> Result<Self, ArgError> {
-///         Listener::from_worker(worker, request).map(Front)
+///     fn from_worker(worker: &Worker, info: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+///         Listener::from_worker(worker, info).map(Front)
 ///     }
 /// }
 /// ```
@@ -172,7 +172,7 @@ impl<'a> ArgumentInfo<'a> {
 impl Argument for Worker {
     const KIND: ArgumentKind = ArgumentKind::Worker;
 
-    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         Ok(worker.clone())
     }
 }
@@ -180,7 +180,7 @@ impl Argument for Worker {
 impl Argument for Ready {
     const KIND: ArgumentKind = ArgumentKind::Ready;
 
-    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         Ok(worker.into())
     }
 }

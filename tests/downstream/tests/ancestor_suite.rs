@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use prefork::{ChildCommand, Error, Handle, Prefork};
-use prefork_testkit::{Behaviour, Children, MemoryLog, free_addr};
+use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren, reserve_addr};
 
 /// Two workers, one recovery, children that exit at once.
-fn mortal(children: &Children) -> Prefork {
+fn mortal(children: &ScriptedChildren) -> Prefork {
     let mut prefork = quiet(children);
     prefork.recover_threshold(1);
     prefork
 }
 
 /// Two workers, and no line on stderr.
-fn quiet(children: &Children) -> Prefork {
+fn quiet(children: &ScriptedChildren) -> Prefork {
     let mut prefork = Prefork::new();
     prefork
         .workers(2)
@@ -65,11 +65,11 @@ fn every_child_is_announced_and_one_is_recovered_before_the_master_gives_up() {
         move |call| calls.lock().expect("no hook panics").push(call)
     };
     let (spawned, ready, recovered) = (note(), note(), note());
-    let children = Children::new(Behaviour::Noop);
+    let children = ScriptedChildren::new(Behavior::Noop);
     let mut prefork = mortal(&children);
     prefork
         .reuseport(true)
-        .listen(free_addr().to_string())
+        .listen(reserve_addr().to_string())
         .on_child_spawn(move |child| spawned(Call::Spawned(child.pid())))
         .on_master_ready(move |fleet| ready(Call::MasterReady(fleet.pids().to_vec())))
         .on_child_recover(move |child| {
@@ -100,7 +100,7 @@ fn every_child_is_announced_and_one_is_recovered_before_the_master_gives_up() {
 fn a_hook_that_refuses_the_first_child_ends_the_master() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let children = Children::new(Behaviour::Noop);
+    let children = ScriptedChildren::new(Behavior::Noop);
     let mut prefork = mortal(&children);
     prefork.on_child_spawn(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
@@ -117,7 +117,7 @@ fn a_hook_that_refuses_the_first_child_ends_the_master() {
 
 #[test]
 fn a_hook_that_refuses_the_master_ends_it() {
-    let children = Children::new(Behaviour::Live);
+    let children = ScriptedChildren::new(Behavior::Live);
     let mut prefork = quiet(&children);
     prefork.on_master_ready(|_| Err(io::Error::other("ready rejected")));
     let error = end(&mut prefork);
@@ -130,7 +130,7 @@ fn a_replacement_that_its_hook_refuses_is_not_announced_as_a_recovery() {
     let spawns = Arc::new(AtomicUsize::new(0));
     let recoveries = Arc::new(AtomicUsize::new(0));
     let (spawned, recovered) = (Arc::clone(&spawns), Arc::clone(&recoveries));
-    let children = Children::new(Behaviour::Noop);
+    let children = ScriptedChildren::new(Behavior::Noop);
     let mut prefork = mortal(&children);
     prefork
         .on_child_spawn(move |child| {
@@ -151,7 +151,7 @@ fn a_replacement_that_its_hook_refuses_is_not_announced_as_a_recovery() {
 
 #[test]
 fn a_panic_of_a_hook_is_an_error_that_names_the_hook() {
-    let children = Children::new(Behaviour::Noop);
+    let children = ScriptedChildren::new(Behavior::Noop);
     let mut prefork = quiet(&children);
     prefork.on_child_spawn(|_| panic!("user code blew up"));
     let text = chain(&end(&mut prefork));
@@ -162,7 +162,7 @@ fn a_panic_of_a_hook_is_an_error_that_names_the_hook() {
 #[test]
 fn a_recovery_waits_its_interval_before_the_master_gives_up() {
     let interval = Duration::from_millis(300);
-    let children = Children::new(Behaviour::Noop);
+    let children = ScriptedChildren::new(Behavior::Noop);
     let mut prefork = mortal(&children);
     prefork.recover_interval(interval);
     let began = Instant::now();
@@ -176,7 +176,7 @@ fn a_recovery_waits_its_interval_before_the_master_gives_up() {
 fn with_a_threshold_of_zero_the_master_is_announced_before_it_gives_up() {
     let announcements = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&announcements);
-    let children = Children::new(Behaviour::Noop);
+    let children = ScriptedChildren::new(Behavior::Noop);
     let mut prefork = quiet(&children);
     prefork.recover_threshold(0).on_master_ready(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
@@ -192,7 +192,7 @@ fn with_a_threshold_of_zero_the_master_is_announced_before_it_gives_up() {
 
 #[test]
 fn children_that_die_after_the_announcement_count_as_those_before_it() {
-    let children = Children::new(Behaviour::Live);
+    let children = ScriptedChildren::new(Behavior::Live);
     let log = MemoryLog::new();
     let mut prefork = mortal(&children);
     prefork.logger(log.logger());
@@ -212,7 +212,7 @@ fn children_that_die_after_the_announcement_count_as_those_before_it() {
 
 #[test]
 fn a_bad_address_is_an_error_before_any_child() {
-    let children = Children::new(Behaviour::Noop);
+    let children = ScriptedChildren::new(Behavior::Noop);
     let mut prefork = quiet(&children);
     prefork.listen("definitely not an address");
     let error = prefork.start().expect_err("no such address");
@@ -226,8 +226,8 @@ fn a_bad_address_is_an_error_before_any_child() {
 #[test]
 fn a_listener_has_the_asked_address_in_both_modes() {
     for reuseport in [false, true] {
-        let reserved = free_addr();
-        let children = Children::new(Behaviour::Live);
+        let reserved = reserve_addr();
+        let children = ScriptedChildren::new(Behavior::Live);
         let mut prefork = quiet(&children);
         prefork.listen(reserved.to_string()).reuseport(reuseport);
         let master = prefork.start().expect("it starts");

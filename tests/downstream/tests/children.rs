@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use prefork::{Level, Prefork};
-use prefork_testkit::{Behaviour, Children, MemoryLog, TestWorker, eventually};
+use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren, TestWorker, eventually};
 
 #[test]
 fn a_slot_recovers_from_crashes() {
     let log = MemoryLog::new();
-    let children = Children::choosing(|start| match start.nth {
-        0 | 1 => Behaviour::Exit(3),
-        _ => Behaviour::Live,
+    let children = ScriptedChildren::scripted(|start| match start.nth {
+        0 | 1 => Behavior::Exit(3),
+        _ => Behavior::Live,
     });
     let master = Prefork::new()
         .workers(1)
@@ -28,7 +28,7 @@ fn a_slot_recovers_from_crashes() {
 
 #[test]
 fn a_fleet_of_crashing_children_ends() {
-    let children = Children::new(Behaviour::Noop);
+    let children = ScriptedChildren::new(Behavior::Noop);
     let error = Prefork::new()
         .workers(2)
         .recover_threshold(0)

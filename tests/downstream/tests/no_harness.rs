@@ -1,15 +1,15 @@
 //! A test with a `main` of its own: its children end before it, too.
 
 use prefork::Prefork;
-use prefork_testkit::{Behaviour, Children, MemoryLog, eventually};
+use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren, eventually};
 
 fn main() {
     // A child that comes here would start a master, and that one a child, and so on.
     assert!(!prefork::is_child(), "a child on demand reached main");
     let log = MemoryLog::new();
-    let children = Children::choosing(|start| match start.nth {
-        0 => Behaviour::Noop,
-        _ => Behaviour::Live,
+    let children = ScriptedChildren::scripted(|start| match start.nth {
+        0 => Behavior::Noop,
+        _ => Behavior::Live,
     });
     let master = Prefork::new()
         .workers(2)

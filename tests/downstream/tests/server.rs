@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 
-use prefork_testkit::{Server, free_addr};
+use prefork_testkit::{Server, reserve_addr};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_prefork-downstream");
 
@@ -19,18 +19,18 @@ fn a_killed_worker_is_replaced_and_the_server_stops_when_asked() {
     let mut server = Server::new(SERVER).start();
     let children = server.wait_for_children(2);
     let killed = server.kill_child(0);
-    let successor = server.wait_for_successor(killed);
+    let successor = server.wait_for_replacement(killed);
     assert_eq!(successor.slot, 0);
     assert!(greeting(server.addr()).starts_with("hello from "));
     assert!(children.contains(&killed));
     assert!(server.stop().success());
-    let log = server.whole_log().join("\n");
+    let log = server.final_log().join("\n");
     assert!(log.contains("was killed by SIGKILL"), "{log}");
 }
 
 #[test]
 fn a_server_that_must_know_its_address_before_gets_a_reserved_one() {
-    let free = free_addr();
+    let free = reserve_addr();
     let server = Server::new(SERVER).listen(free.to_string()).start();
     assert_eq!(server.addr(), free.addr());
     for _ in 0..100 {
