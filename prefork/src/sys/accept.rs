@@ -80,7 +80,7 @@ fn accept_into(
     let socket = unsafe { OwnedFd::from_raw_fd(number) };
     let settings = socket2::SockRef::from(&socket);
     settings.set_cloexec(true)?;
-    settings.set_nonblocking(matches!(mode, Mode::NonBlocking))?;
+    settings.set_nonblocking(matches!(mode, AcceptMode::NonBlocking))?;
     #[cfg(target_vendor = "apple")]
     settings.set_nosigpipe(true)?;
     Ok(socket)

@@ -33,7 +33,7 @@ pub(crate) fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// `EMFILE`, `ENFILE`, `ENOMEM`. `EPROTONOSUPPORT` if the system has no such sockets (macOS): only
 /// a master has channels, and no master runs there.
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
-pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     use socket2::{Domain, Socket, Type};
 
     let (one, other) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None)?;
