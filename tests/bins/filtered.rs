@@ -1,5 +1,5 @@
 //! Runs a program under a seccomp filter that refuses one system call, or one socket option:
-//! `filtered <call> <errno> <program> <args…>`.
+//! `filtered <call> <errno> <program> <args…>`. In the place of an errno, `KILL` ends the process that makes the call.
 //!
 //! `rt_sigprocmask` stands for the call that sets a whole mask, as after a clone.
 
@@ -46,6 +46,25 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
         "execveat" => libc::SYS_execveat,
         "epoll_create1" => libc::SYS_epoll_create1,
         "clone" => libc::SYS_clone,
+        "clone_beside" => {
+            // Of a process that shares the memory of its parent, and does not suspend it.
+            let shared = u64::from(libc::CLONE_VM.unsigned_abs());
+            let mask = shared | u64::from((libc::CLONE_VFORK | libc::CLONE_THREAD).unsigned_abs());
+            let condition = SeccompCondition::new(
+                0,
+                SeccompCmpArgLen::Dword,
+                SeccompCmpOp::MaskedEq(mask),
+                shared,
+            );
+            let condition = condition.map_err(io::Error::other)?;
+            rules.push(SeccompRule::new(vec![condition]).map_err(io::Error::other)?);
+            libc::SYS_clone
+        }
+        "parent_death" => {
+            let option = u64::from(libc::PR_SET_PDEATHSIG.unsigned_abs());
+            rules.push(SeccompRule::new(vec![equals(0, option)?]).map_err(io::Error::other)?);
+            libc::SYS_prctl
+        }
         "eventfd2" => libc::SYS_eventfd2,
         "setsockopt" => libc::SYS_setsockopt,
         "rt_sigprocmask" => {
@@ -62,17 +81,20 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
         }
         _ => return Err(io::Error::other(format!("unknown call {call}"))),
     };
-    let errno = match errno {
-        "ENOSYS" => Errno::ENOSYS,
-        "EPERM" => Errno::EPERM,
-        "EAGAIN" => Errno::EAGAIN,
-        "ENOPROTOOPT" => Errno::ENOPROTOOPT,
+    let fails = |errno: Errno| SeccompAction::Errno((errno as i32).cast_unsigned());
+    let action = match errno {
+        "ENOSYS" => fails(Errno::ENOSYS),
+        "EPERM" => fails(Errno::EPERM),
+        "EAGAIN" => fails(Errno::EAGAIN),
+        "EINVAL" => fails(Errno::EINVAL),
+        "ENOPROTOOPT" => fails(Errno::ENOPROTOOPT),
+        "KILL" => SeccompAction::KillProcess,
         _ => return Err(io::Error::other(format!("unknown error {errno}"))),
     };
     let filter = SeccompFilter::new(
         BTreeMap::from([(call, rules)]),
         SeccompAction::Allow,
-        SeccompAction::Errno((errno as i32).cast_unsigned()),
+        action,
         env::consts::ARCH.try_into().map_err(io::Error::other)?,
     );
     let program: BpfProgram = filter

@@ -78,9 +78,14 @@ pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<Bind, Error>
     }
 }
 
+/// Those that request a stop.
+pub(super) const STOP_SIGNALS: [Signal; 4] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+];
+
 fn is_stop(received: &Received) -> bool {
-    matches!(
-        received.signal,
-        Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGHUP
-    )
+    STOP_SIGNALS.contains(&received.signal)
 }

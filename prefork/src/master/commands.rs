@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use crate::supervisor::Urgency;
 
 /// Something that a signal can ask for as well.
@@ -54,6 +56,12 @@ impl Commander {
 }
 
 impl Commands {
+    /// Whether there is a next one; it may be here already.
+    pub(super) fn is_any(&self) -> bool {
+        let mut polled = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
     pub(super) fn next(&self) -> Option<Command> {
         let mut wakes = [0; 64];
         while matches!((&self.wake).read(&mut wakes), Ok(64)) {}

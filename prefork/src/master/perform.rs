@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 
+use super::binding::STOP_SIGNALS;
 use super::child::Child;
+use super::commands::Commands;
 use super::facts::count_workers;
 use super::poller::Source;
 use super::strangers::Strangers;
@@ -43,6 +45,13 @@ impl Master {
                 let child = id;
                 self.tell(Event::Started { child, readiness });
                 self.run_start_hooks(slot, child);
+                if self
+                    .children
+                    .get(&id)
+                    .is_some_and(|child| child.killed.is_some())
+                {
+                    self.tell(Event::Violation { child });
+                }
             }
             Err(unstarted) => {
                 let (child, failure) = (id, unstarted.class());
@@ -130,21 +139,35 @@ impl Master {
         variables.push((ROLE_VARIABLE, marker.encode()));
         let sockets = self.listeners.iter().map(|bound| bound.socket_of(slot.0));
         let fds = sockets.chain([theirs.as_fd()]).chain(parcel).collect();
-        let started = self.spawner.spawn(Order {
+        let order = Order {
             slot: slot.0,
             fds,
             variables,
             // The master's own activation, or a role that it had itself; the marker is set anew.
             removed: &VARIABLES,
-        })?;
-        let now = Instant::now();
+        };
+        let (signals, commands) = (&self.signals, &self.commands);
+        let is_urgent = || {
+            let by_signal = signals
+                .as_ref()
+                .is_some_and(|signals| signals.has_any(&STOP_SIGNALS));
+            by_signal || commands.as_ref().is_some_and(Commands::is_any)
+        };
+        let began = Instant::now();
+        let started = self.spawner.spawn(order, &is_urgent)?;
+        let is_hung = started.process.is_hung;
+        let now = if is_hung { began } else { Instant::now() };
         let readiness = if started.is_foreign {
             crate::supervisor::Readiness::Unseen
         } else {
             self.readiness
         };
         let process = (started.process.pid, started.process.pidfd);
-        let child = Child::new(id, slot.0, process, ours, now);
+        let mut child = Child::new(id, slot.0, process, ours, now);
+        if is_hung {
+            child.killed = Some(KillReason::Violation);
+            child.violation = Some("its program was not executed in time");
+        }
         if let Err(source) = self.watch(&child) {
             let _ = child.pidfd.signal(Signal::SIGKILL);
             // A tracer or a hung file system can keep a killed process for any time.
@@ -265,6 +288,8 @@ impl SpawnError {
             // A master that receives no signal must not go on, whatever the errno.
             Self::Producer(_) | Self::SignalMask(_) => StartFailure::Refused,
             Self::System { source, .. } => match source.raw_os_error() {
+                // Its process was killed.
+                None if source.kind() == io::ErrorKind::Interrupted => StartFailure::Passing,
                 // The program is not there, may not be executed, or is none; or its texts hold a
                 // zero byte or are too long.
                 None

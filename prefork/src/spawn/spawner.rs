@@ -6,11 +6,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::{ChildCommand, Producer, Program};
-use crate::sys::clone::{Exec, Image, Spawned, Stack, Stage, spawn};
+use crate::sys::clone::{Exec, Image, Patience, Spawned, Stack, Stage, spawn};
 
 /// One start.
 #[derive(Debug)]
@@ -91,6 +92,9 @@ pub(crate) struct Spawner {
 const BLOCKED: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 impl Spawner {
+    /// The time in which a program must have been executed. A file system that answers needs milliseconds.
+    pub(crate) const EXEC_PATIENCE: Duration = Duration::from_secs(5);
+
     pub(crate) fn new(tools: Tools, producer: Option<Producer>) -> Self {
         Self { tools, producer }
     }
@@ -99,11 +103,16 @@ impl Spawner {
         self.producer.take()
     }
 
-    /// Starts a child and returns when its program runs.
+    /// Starts a child and returns when its program runs, or when the exec takes too long: longer than
+    /// [`EXEC_PATIENCE`](Self::EXEC_PATIENCE), or something is more urgent.
     ///
     /// # Errors
     /// Nothing is left of the child then.
-    pub(crate) fn spawn(&mut self, order: Order<'_>) -> Result<Started, SpawnError> {
+    pub(crate) fn spawn(
+        &mut self,
+        order: Order<'_>,
+        is_urgent: &dyn Fn() -> bool,
+    ) -> Result<Started, SpawnError> {
         let mut command = ChildCommand::new(order.slot);
         if let Some(produce) = &mut self.producer {
             produce(&mut command).map_err(SpawnError::Producer)?;
@@ -148,7 +157,11 @@ impl Spawner {
             // Until then it has nothing to finish.
             parent_death: Signal::SIGTERM,
         };
-        match spawn(&mut self.tools.stack, &exec) {
+        let patience = Patience {
+            limit: Self::EXEC_PATIENCE,
+            is_over: is_urgent,
+        };
+        match spawn(&mut self.tools.stack, &exec, &patience) {
             Ok(process) => Ok(Started {
                 process,
                 is_foreign,
@@ -214,12 +227,15 @@ mod tests {
     ) -> (String, ExitStatus) {
         let (mut reader, writer) = UnixStream::pair().expect("descriptors");
         let started = spawner
-            .spawn(Order {
-                slot: 0,
-                fds: vec![writer.as_fd()],
-                variables,
-                removed: &["LISTEN_PID"],
-            })
+            .spawn(
+                Order {
+                    slot: 0,
+                    fds: vec![writer.as_fd()],
+                    variables,
+                    removed: &["LISTEN_PID"],
+                },
+                &|| false,
+            )
             .expect("a shell can be started");
         drop(writer);
         let mut text = String::new();
@@ -288,12 +304,15 @@ mod tests {
         let mut spawner = with_tools(Some(producer));
         let (reader, writer) = nix::unistd::pipe().expect("descriptors");
         let started = spawner
-            .spawn(Order {
-                slot: 0,
-                fds: vec![writer.as_fd()],
-                variables: Vec::new(),
-                removed: &[],
-            })
+            .spawn(
+                Order {
+                    slot: 0,
+                    fds: vec![writer.as_fd()],
+                    variables: Vec::new(),
+                    removed: &[],
+                },
+                &|| false,
+            )
             .expect("cp can be started");
         drop(writer);
         let mut text = String::new();
@@ -321,12 +340,15 @@ mod tests {
         });
         let mut spawner = with_tools(Some(producer));
         let error = spawner
-            .spawn(Order {
-                slot: 0,
-                fds: Vec::new(),
-                variables: Vec::new(),
-                removed: &[],
-            })
+            .spawn(
+                Order {
+                    slot: 0,
+                    fds: Vec::new(),
+                    variables: Vec::new(),
+                    removed: &[],
+                },
+                &|| false,
+            )
             .expect_err("no such program");
         let SpawnError::System { call, source, .. } = error else {
             panic!("the system refused");
@@ -342,16 +364,19 @@ mod tests {
             .collect();
         let mut spawner = script("for n in 3 4 5 6; do echo $n >&$n; done");
         let started = spawner
-            .spawn(Order {
-                slot: 0,
-                fds: pairs
-                    .iter()
-                    .rev()
-                    .map(|(_, writer)| writer.as_fd())
-                    .collect(),
-                variables: Vec::new(),
-                removed: &[],
-            })
+            .spawn(
+                Order {
+                    slot: 0,
+                    fds: pairs
+                        .iter()
+                        .rev()
+                        .map(|(_, writer)| writer.as_fd())
+                        .collect(),
+                    variables: Vec::new(),
+                    removed: &[],
+                },
+                &|| false,
+            )
             .expect("a shell can be started");
         started.process.pidfd.wait().expect("our child");
         for ((mut reader, writer), expected) in pairs.into_iter().rev().zip(3..) {

@@ -38,7 +38,15 @@ impl Pidfd {
     }
 
     /// Reaps the process if it ends before the deadline.
-    pub(crate) fn wait_until(&self, deadline: Instant) {
+    pub(crate) fn wait_until(&self, deadline: Instant) -> Option<ExitStatus> {
+        // It fails where the process was reaped already.
+        self.ends_before(deadline)
+            .then(|| self.try_wait().ok().flatten())
+            .flatten()
+    }
+
+    /// Waits for the end of the process until the deadline; whether it has ended. It is not reaped.
+    pub(crate) fn ends_before(&self, deadline: Instant) -> bool {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
@@ -46,17 +54,14 @@ impl Pidfd {
             match poll(&mut polled, timeout) {
                 // A signal does not shorten the wait.
                 Err(Errno::EINTR) => {}
-                Ok(0) | Err(_) => return,
-                Ok(_) => {
-                    // It fails where the process was reaped already.
-                    let _ = self.try_wait();
-                    return;
-                }
+                Ok(0) | Err(_) => return false,
+                Ok(_) => return true,
             }
         }
     }
 
     /// Reaps the process, waiting for its end.
+    #[cfg(test)]
     pub(crate) fn wait(&self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = wait_again(self.fd.as_fd(), libc::WEXITED)? {

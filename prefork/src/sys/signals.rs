@@ -87,6 +87,18 @@ impl SignalPipe {
         let mut seen = [false; TALLIES];
         iter::from_fn(move || self.tallies.take_oldest(&mut seen))
     }
+
+    /// Whether one of these arrived since the last look. It is reported all the same.
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    pub(crate) fn has_any(&self, signals: &[Signal]) -> bool {
+        let tallies = signals.iter().filter_map(|&signal| {
+            let index = usize::try_from(signal as i32).ok()?;
+            self.tallies.of.get(index)
+        });
+        tallies
+            .into_iter()
+            .any(|tally| tally.waits_since().is_some())
+    }
 }
 
 impl AsFd for SignalPipe {

@@ -9,9 +9,11 @@
 //!   no help: a terminal is ready if it has room for one byte, and a write waits for the rest
 //! - terminal or pipe that cannot be opened again (no `/proc`, or another user's): a thread writes,
 //!   one line at a time
-//! - everything else, above all files: a plain write. A disk is waited for
+//! - everything else, above all files: a plain write. A disk is waited for; a limit of the size of
+//!   files (`ulimit -f`) costs the line
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 
@@ -105,7 +107,7 @@ impl Writer {
                 result => result,
             },
             libc::S_IFCHR => self.write_otherwise(stderr, text),
-            _ => Ok(nix::unistd::write(stderr, text)?),
+            _ => without_limit(|| nix::unistd::write(stderr, text)),
         }
     }
 
@@ -148,6 +150,33 @@ fn without_stop<T>(write: impl FnOnce() -> nix::Result<T>) -> io::Result<T> {
     let result = write();
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
     Ok(result?)
+}
+
+/// A file may have reached the limit of this process (`RLIMIT_FSIZE` of `getrlimit(2)`). The write fails then, and the
+/// kernel sends the thread SIGXFSZ, whose default would end the process for a line of its log: it is taken back.
+fn without_limit<T>(write: impl FnOnce() -> nix::Result<T>) -> io::Result<T> {
+    let limit = SigSet::from(Signal::SIGXFSZ);
+    let mut before = SigSet::empty();
+    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&limit), Some(&mut before))?;
+    let result = write();
+    if matches!(result, Err(Errno::EFBIG)) && is_pending(Signal::SIGXFSZ) {
+        let _ = limit.wait();
+    }
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    Ok(result?)
+}
+
+/// Whether a signal waits that this thread blocks.
+fn is_pending(signal: Signal) -> bool {
+    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: a place for a set, which the call fills.
+    if unsafe { libc::sigpending(pending.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: the call has succeeded.
+    let pending = unsafe { pending.assume_init() };
+    // SAFETY: it comes from the C library.
+    unsafe { SigSet::from_sigset_t_unchecked(pending) }.contains(signal)
 }
 
 /// `pwritev2(2)` at the current place with `RWF_NOWAIT`.

@@ -20,6 +20,8 @@ pub(super) struct Plan<'a> {
     mask: libc::sigset_t,
     parent_death: Signal,
     parent: i32,
+    /// What the child does now: where it was if it is killed.
+    pub(super) stage: Stage,
     pub(super) failure: Option<(Stage, i32)>,
 }
 
@@ -50,6 +52,7 @@ impl<'a> Plan<'a> {
             mask: *exec.blocked.iter().copied().collect::<SigSet>().as_ref(),
             parent_death: exec.parent_death,
             parent: nix::unistd::getpid().as_raw(),
+            stage: Stage::CopyFds,
             failure: None,
         }
     }
@@ -57,7 +60,7 @@ impl<'a> Plan<'a> {
 
 /// The child's whole life before its program.
 pub(super) extern "C" fn child(plan: *mut c_void) -> c_int {
-    // SAFETY: `clone` passed a plan, which nobody else touches while the parent is suspended.
+    // SAFETY: `clone` passed a plan, which the parent does not touch before the child has left.
     let plan = unsafe { &mut *plan.cast::<Plan<'_>>() };
     let Err(failure) = become_program(plan);
     plan.failure = Some(failure);
@@ -69,8 +72,11 @@ type Step = Result<(), (Stage, i32)>;
 fn become_program(plan: &mut Plan<'_>) -> Result<std::convert::Infallible, (Stage, i32)> {
     reset_handlers();
     place_fds(plan)?;
+    plan.stage = Stage::CloseStrays;
     close_strays(plan)?;
+    plan.stage = Stage::ParentDeath;
     arm_parent_death(plan)?;
+    plan.stage = Stage::SetMask;
     // SAFETY: getpid(2) takes and touches nothing.
     let pid = unsafe { libc::getpid() };
     let at = plan.env.len() - 2;
@@ -84,6 +90,7 @@ fn become_program(plan: &mut Plan<'_>) -> Result<std::convert::Infallible, (Stag
         )
     };
     check(result, Stage::SetMask)?;
+    plan.stage = Stage::Exec;
     Err(execute(plan))
 }
 
@@ -120,6 +127,7 @@ fn place_fds(plan: &mut Plan<'_>) -> Step {
             *source = moved;
         }
     }
+    plan.stage = Stage::PlaceFds;
     let listed = &plan.sources[..plan.sources.len() - 2];
     for (target, &source) in (FIRST_FD..).zip(listed) {
         // SAFETY: dup2 on two numbers, which differ; the copy is not close-on-exec.
