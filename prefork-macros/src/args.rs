@@ -13,14 +13,14 @@ use syn::{Expr, Ident, Token};
 use crate::errors::Errors;
 
 /// One argument.
-pub(crate) struct Pair {
+pub(crate) struct KeyValue {
     pub(crate) key: Ident,
     /// The expression after `=`, if there is one.
     pub(crate) value: Option<Expr>,
 }
 
 /// Parses the arguments; reports and skips those with errors.
-pub(crate) fn parse(arguments: TokenStream, errors: &mut Errors) -> Vec<Pair> {
+pub(crate) fn parse(arguments: TokenStream, errors: &mut Errors) -> Vec<KeyValue> {
     let mut pairs = Vec::new();
     let parser = |input: ParseStream<'_>| {
         while !input.is_empty() {
@@ -43,12 +43,12 @@ pub(crate) fn parse(arguments: TokenStream, errors: &mut Errors) -> Vec<Pair> {
     pairs
 }
 
-fn parse_pair(input: ParseStream<'_>) -> syn::Result<Pair> {
+fn parse_pair(input: ParseStream<'_>) -> syn::Result<KeyValue> {
     let key = Ident::parse_any(input).map_err(|error| {
         syn::Error::new(error.span(), "expected an option, as in `workers = 4`")
     })?;
     if is_end_of_pair(input) {
-        return Ok(Pair { key, value: None });
+        return Ok(KeyValue { key, value: None });
     }
     if !input.peek(Token![=]) || input.peek(Token![==]) {
         let text = format!("expected `=`, as in `{key} = …`");
@@ -56,7 +56,7 @@ fn parse_pair(input: ParseStream<'_>) -> syn::Result<Pair> {
     }
     input.parse::<Token![=]>()?;
     if is_end_of_pair(input) {
-        return Ok(Pair { key, value: None });
+        return Ok(KeyValue { key, value: None });
     }
     // On a fork, it does not matter where a failed parser stops.
     let ahead = input.fork();
@@ -68,7 +68,7 @@ fn parse_pair(input: ParseStream<'_>) -> syn::Result<Pair> {
         error
     })?;
     input.advance_to(&ahead);
-    Ok(Pair {
+    Ok(KeyValue {
         key,
         value: Some(value),
     })

@@ -5,7 +5,7 @@ use quote::quote;
 
 use crate::errors::Errors;
 use crate::item::Item;
-use crate::{args, check, conflicts, expand, listeners, signature};
+use crate::{args, check, expand, listeners, other_attributes, signature};
 
 /// Expands the attribute for any arguments and any item.
 ///
@@ -25,7 +25,7 @@ pub(crate) fn main_tokens(arguments: TokenStream, item: &TokenStream) -> TokenSt
         }
     };
     signature::check(&function, &config, &mut errors);
-    conflicts::check(&function, &config, &mut errors);
+    other_attributes::check(&function, &config, &mut errors);
     listeners::check(&function, &config, &mut errors);
     if !errors.is_empty() {
         return expand::fallback(&function, errors);

@@ -8,7 +8,7 @@ use prefork_options::{Network, Row, TABLE, network};
 use syn::ext::IdentExt;
 use syn::{Expr, Ident, Lit, Path};
 
-use crate::args::Pair;
+use crate::args::KeyValue;
 use crate::errors::Errors;
 use crate::value::{self, bare, describe, known_addresses, known_text, literal};
 
@@ -33,10 +33,10 @@ pub(crate) struct Setting {
 }
 
 /// Sorts the arguments and reports all their errors.
-pub(crate) fn check(pairs: Vec<Pair>, errors: &mut Errors) -> Arguments {
+pub(crate) fn check(pairs: Vec<KeyValue>, errors: &mut Errors) -> Arguments {
     let mut config = Arguments::default();
     let mut seen: Vec<Ident> = Vec::new();
-    for Pair { key, value } in pairs {
+    for KeyValue { key, value } in pairs {
         // `r#workers` is the same identifier as `workers`.
         let key = key.unraw();
         let name = key.to_string();

@@ -21,20 +21,20 @@ pub(crate) fn show(expansion: &TokenStream, file: &str, line: usize) {
 
 /// Writes tokens as Rust, with one statement per line.
 pub(crate) fn render(tokens: &TokenStream) -> String {
-    let mut page = Page::default();
+    let mut page = Printer::default();
     page.stream(tokens.clone());
     page.text
 }
 
 #[derive(Default)]
-struct Page {
+struct Printer {
     text: String,
     indent: usize,
     /// Whether the next token continues the operator or the lifetime of the last one.
     is_joint: bool,
 }
 
-impl Page {
+impl Printer {
     fn stream(&mut self, tokens: TokenStream) {
         let mut tokens = tokens.into_iter().peekable();
         while let Some(token) = tokens.next() {

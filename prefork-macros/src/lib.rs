@@ -14,12 +14,12 @@
 mod args;
 mod attribute;
 mod check;
-mod conflicts;
 mod debug;
 mod errors;
 mod expand;
 mod item;
 mod listeners;
+mod other_attributes;
 mod signature;
 #[cfg(test)]
 mod tests;

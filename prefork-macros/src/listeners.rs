@@ -6,7 +6,9 @@
 //! check with them. Types are recognized by their names only; any other type may take listeners
 //! itself.
 
-use prefork_options::fit::{self, ArgumentName, ArgumentTakes, AssignError, Of};
+use prefork_options::assign_listeners::{
+    self, ArgumentName, AssignError, ListenerDemand, Unmatched,
+};
 use prefork_options::{Address, list};
 use syn::{Expr, FnArg, GenericArgument, PatType, PathArguments, Type};
 
@@ -38,15 +40,15 @@ pub(crate) fn check(item: &Item, config: &Arguments, errors: &mut Errors) {
         })
         .collect();
     let known: Vec<&str> = listeners.iter().map(|(_, name)| name.as_str()).collect();
-    if let Err(AssignError { of, reason }) = fit::assign(&wanted, &known) {
+    if let Err(AssignError { of, reason }) = assign_listeners::assign(&wanted, &known) {
         let all = known.join("', '");
         let text = format!(
             "the arguments of `{}` do not fit the listeners: {reason}; `listen` has '{all}'",
             item.signature.ident
         );
         match of {
-            Of::Argument(index) => errors.at(arguments[index], text),
-            Of::Listener(index) => errors.at(listeners[index].0, text),
+            Unmatched::Argument(index) => errors.at(arguments[index], text),
+            Unmatched::Listener(index) => errors.at(listeners[index].0, text),
         }
     }
 }
@@ -83,35 +85,35 @@ fn listeners(config: &Arguments) -> Option<Vec<(&Expr, String)>> {
 ///
 /// `Later` if that is unknown: such an argument never lacks a listener, and may take any that is
 /// left.
-fn takes_of(argument: &PatType) -> ArgumentTakes {
+fn takes_of(argument: &PatType) -> ListenerDemand {
     // With a condition, the argument may be absent.
     let has_condition = |name| argument.attrs.iter().any(|one| one.path().is_ident(name));
     if has_condition("cfg") || has_condition("cfg_attr") {
-        return ArgumentTakes::Later;
+        return ListenerDemand::Later;
     }
     takes(&argument.ty)
 }
 
-fn takes(ty: &Type) -> ArgumentTakes {
+fn takes(ty: &Type) -> ListenerDemand {
     let path = match ty {
         Type::Path(path) if path.qself.is_none() => &path.path,
         Type::Paren(inner) => return takes(&inner.elem),
         Type::Group(inner) => return takes(&inner.elem),
-        _ => return ArgumentTakes::Later,
+        _ => return ListenerDemand::Later,
     };
     let Some(last) = path.segments.last() else {
-        return ArgumentTakes::Later;
+        return ListenerDemand::Later;
     };
     match (last.ident.to_string().as_str(), &last.arguments) {
         ("Listener" | "TlsListener" | "TcpListener", PathArguments::None) => {
-            ArgumentTakes::Listener
+            ListenerDemand::Listener
         }
-        ("Ready", PathArguments::None) => ArgumentTakes::Nothing,
+        ("Ready", PathArguments::None) => ListenerDemand::Nothing,
         ("Result", PathArguments::AngleBracketed(arguments)) => match arguments.args.first() {
             Some(GenericArgument::Type(inner)) => takes(inner),
-            _ => ArgumentTakes::Later,
+            _ => ListenerDemand::Later,
         },
-        _ => ArgumentTakes::Later,
+        _ => ListenerDemand::Later,
     }
 }
 

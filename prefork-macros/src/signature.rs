@@ -8,9 +8,9 @@ use quote::ToTokens;
 use syn::{FnArg, ReturnType, Safety, Signature, Type};
 
 use crate::check::Arguments;
-use crate::conflicts::is_launch;
 use crate::errors::Errors;
 use crate::item::Item;
+use crate::other_attributes::is_launch;
 
 /// Reports all reasons why a worker cannot run this function.
 pub(crate) fn check(item: &Item, config: &Arguments, errors: &mut Errors) {

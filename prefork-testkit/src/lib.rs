@@ -41,26 +41,26 @@
 
 mod behavior;
 mod child_main;
-mod children;
 mod ctor;
 mod eventually;
 mod log;
 mod memory_log;
-mod process;
 mod process_tree;
+mod procfs;
 mod reservation;
 mod running;
+mod scripted_children;
 mod server;
 mod startup_line;
 mod test_worker;
 
 pub use behavior::Behavior;
-pub use children::{ScriptedChildren, SpawnAttempt};
 pub use eventually::{TIMEOUT, eventually};
 pub use memory_log::{CapturedLine, MemoryLog};
 pub use nix::sys::signal::Signal;
-pub use process::ChildInfo;
+pub use procfs::ChildInfo;
 pub use reservation::{Reservation, reserve_addr, reserve_port};
 pub use running::RunningServer;
+pub use scripted_children::{ScriptedChildren, SpawnAttempt};
 pub use server::{Output, Server};
 pub use test_worker::{BodyHandle, TestWorker};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::eventually::within;
-use crate::process::{ProcessIdentity, all, inner_pid, send, variable};
+use crate::procfs::{ProcessIdentity, all, inner_pid, send, variable};
 
 /// The variable that marks the processes.
 pub(crate) const MARK: &str = "TESTKIT_OF_PREFORK";

@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 use crate::TIMEOUT;
 use crate::eventually::within;
 use crate::log::ServerLog;
-use crate::process::{ChildInfo, children_of, send};
 use crate::process_tree::{PATIENCE, ProcessTree};
+use crate::procfs::{ChildInfo, children_of, send};
 use crate::startup_line::StartupLine;
 
 /// A server that was started by [`Server::start`](crate::Server::start).

@@ -6,7 +6,7 @@ mod callbacks;
 
 use std::fmt;
 
-use crate::config::{Configuration, OptionLayers, Source};
+use crate::config::{Configuration, OptionLayers, ProgramSource};
 use crate::error::Error;
 use crate::hook::{HookError, Hooks, Init, OnceHook};
 use crate::master::Logger;
@@ -45,13 +45,13 @@ pub struct Prefork {
     pub(crate) on_master_death: Option<OnceHook>,
     pub(crate) logger: Option<Logger>,
     pub(crate) configure: Option<Configure>,
-    pub(crate) callables: Callables,
+    pub(crate) callables: CallbackState,
     pub(crate) handles_signals: bool,
 }
 
 /// Whether the functions of a builder can still be given to a master.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Callables {
+pub(crate) enum CallbackState {
     /// The builder still has them.
     #[default]
     Available,
@@ -61,7 +61,7 @@ pub(crate) enum Callables {
     Used,
 }
 
-impl Callables {
+impl CallbackState {
     /// Checks that a start would have the functions.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl Prefork {
 
     /// Records that the attribute calls the setters from now on.
     pub(crate) fn set_by_attribute(&mut self) {
-        self.options.source = Source::Attribute;
+        self.options.source = ProgramSource::Attribute;
     }
 
     /// Lets the master handle the signals of this process and set its name.

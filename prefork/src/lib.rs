@@ -272,8 +272,6 @@ mod config;
 #[cfg(unix)]
 mod error;
 #[cfg(unix)]
-mod escalation;
-#[cfg(unix)]
 mod hook;
 #[cfg(unix)]
 mod listen;
@@ -289,6 +287,8 @@ mod run;
 mod runtime;
 #[cfg(unix)]
 mod spawn;
+#[cfg(unix)]
+mod stop_signals;
 #[cfg(unix)]
 mod supervisor;
 #[cfg(unix)]

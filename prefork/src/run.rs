@@ -3,9 +3,9 @@
 //! A process is a master, a worker or a single process. This file and its submodules are the only
 //! ones that know both the master and the worker.
 
-mod arguments;
 mod dry_run;
 pub(crate) mod in_process;
+mod match_listeners;
 mod single_process;
 
 use std::process::{ExitCode, Termination};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use prefork_options::Prefix;
 
-use crate::builder::{Callables, Prefork};
+use crate::builder::{CallbackState, Prefork};
 use crate::config::{Config, Configuration, Environment, Resolved, resolve, usable_cpus};
 use crate::error::{Error, OptionError};
 use crate::hook::{Role, catch, run_init};
@@ -26,7 +26,7 @@ use crate::worker::{
     ArgumentSpec, BodySpec, Context, MainGuard, WantedArgument, Worker, child_env, report_end,
     role_warning, set_pending,
 };
-use arguments::{argument_warnings, listeners_of, match_arguments};
+use match_listeners::{argument_warnings, listeners_of, match_arguments};
 use single_process::{fall_back_to_single, start_single};
 
 /// The result of reading all sources of options.
@@ -103,7 +103,7 @@ impl Prefork {
         match self.setup(config, &BodySpec::default()).start(log) {
             Ok(handle) => Ok(handle),
             Err(unstarted) => {
-                self.callables = Callables::Available;
+                self.callables = CallbackState::Available;
                 self.producer = unstarted.callbacks.producer;
                 self.hooks = unstarted.callbacks.hooks;
                 self.logger = unstarted.log.into_logger();
@@ -116,7 +116,7 @@ impl Prefork {
     fn run_init(&mut self, role: Role) -> Result<(), Error> {
         let result = run_init(self.init.take(), role);
         if result.is_err() {
-            self.callables = Callables::InitFailed;
+            self.callables = CallbackState::InitFailed;
         }
         result
     }
@@ -252,7 +252,7 @@ impl Prefork {
     /// Creates the master's log and writes the warnings to it.
     fn log(&mut self, warnings: Vec<String>) -> Log {
         if self.logger.is_some() {
-            self.callables = Callables::Used;
+            self.callables = CallbackState::Used;
         }
         let mut log = Log::new(self.logger.take());
         for warning in warnings {
@@ -263,7 +263,7 @@ impl Prefork {
 
     fn setup(&mut self, config: Config, declared: &BodySpec) -> MasterSetup {
         if self.producer.is_some() || !self.hooks.is_empty() {
-            self.callables = Callables::Used;
+            self.callables = CallbackState::Used;
         }
         MasterSetup {
             config,

@@ -20,7 +20,7 @@ const MAX_INTERFACE: usize = 15;
 
 /// An IP address with its zone, in the host of an [`Address`](crate::Address).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Literal<'a> {
+pub struct IpLiteral<'a> {
     /// The address. An IPv4-mapped IPv6 address is the IPv4 address that it contains.
     pub ip: IpAddr,
     /// The name or number of the interface after `%`.
@@ -30,13 +30,13 @@ pub struct Literal<'a> {
 }
 
 /// Reads a parsed host as an IP address; `None` for a host name and an empty host.
-pub fn literal(host: &str) -> Option<Literal<'_>> {
+pub fn literal(host: &str) -> Option<IpLiteral<'_>> {
     let (ip, zone) = match host.split_once('%') {
         Some((ip, zone)) => (ip, Some(zone)),
         None => (host, None),
     };
     let ip = ip.parse::<IpAddr>().ok()?.to_canonical();
-    Some(Literal { ip, zone })
+    Some(IpLiteral { ip, zone })
 }
 
 /// Whether a host is a link-local address without a zone.

@@ -11,12 +11,12 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
-pub mod alias;
+pub mod assign_listeners;
 pub mod count;
 pub mod duration;
 mod error;
-pub mod fit;
 pub mod flag;
+pub mod foreign_names;
 pub mod host;
 mod kind;
 pub mod list;

@@ -42,7 +42,7 @@ pub fn parse(text: &str) -> Result<Network, ParseError> {
 ///
 /// An IP address of the other family.
 pub fn check(network: Network, address: &Address) -> Result<(), ParseError> {
-    let Some(host::Literal { ip, .. }) = host::literal(&address.host) else {
+    let Some(host::IpLiteral { ip, .. }) = host::literal(&address.host) else {
         return Ok(());
     };
     let fits = match network {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::alias::{self, Alias};
+use crate::foreign_names::{self, Alias};
 
 /// The length up to which a name is compared.
 ///
@@ -44,7 +44,7 @@ where
     if let Some(name) = names.clone().find(|name| is_same(word, name)) {
         return Some(Hint::Respelled(name));
     }
-    match alias::find(word) {
+    match foreign_names::find(word) {
         // The caller may not accept every option: the environment cannot set functions.
         Some(Alias::Called(called)) => {
             if let Some(name) = names.clone().find(|name| *name == called) {

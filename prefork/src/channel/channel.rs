@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, recvmsg, send, shutdown};
 
-use crate::sys::detached::DetachedFd;
+use crate::sys::background_close::BackgroundCloseFd;
 use crate::sys::seqpacket::{NOSIGNAL, refuse_descriptors, seqpacket_pair};
 
 /// The longest frame, in bytes. A longer one breaks the rules of the channel.
@@ -15,7 +15,7 @@ pub(crate) const MAX_FRAME: usize = 4096;
 /// One end of the pair.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    end: Endpoint,
+    end: ChannelEnd,
 }
 
 /// How this end rejects descriptors that the peer sends.
@@ -24,14 +24,14 @@ pub(crate) struct Channel {
 /// block for as long as its owner set (`SO_LINGER` in `socket(7)`). A worker must not be able to
 /// block the thread of the master in this way.
 #[derive(Debug)]
-enum Endpoint {
+enum ChannelEnd {
     /// The kernel rejects them (Linux 6.16), or the peer is the trusted master.
     Plain(OwnedFd),
     /// This code rejects them.
     ///
     /// It peeks at each frame and never receives one with descriptors. Another thread closes this
     /// end with all that is still queued.
-    Checked(DetachedFd),
+    Checked(BackgroundCloseFd),
 }
 
 /// The result of a receive.
@@ -59,8 +59,8 @@ impl Channel {
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let (master, child) = seqpacket_pair()?;
         let end = match refuse_descriptors(master.as_fd()) {
-            Ok(()) => Endpoint::Plain(master),
-            Err(_) => Endpoint::Checked(DetachedFd::new(master)),
+            Ok(()) => ChannelEnd::Plain(master),
+            Err(_) => ChannelEnd::Checked(BackgroundCloseFd::new(master)),
         };
         Ok((Self { end }, Self::from_fd(child)))
     }
@@ -69,13 +69,13 @@ impl Channel {
     #[cfg(test)]
     fn checked_pair() -> io::Result<(Self, Self)> {
         let (master, child) = seqpacket_pair()?;
-        let end = Endpoint::Checked(DetachedFd::new(master));
+        let end = ChannelEnd::Checked(BackgroundCloseFd::new(master));
         Ok((Self { end }, Self::from_fd(child)))
     }
 
     /// An inherited end; its peer is the master.
     pub(crate) fn from_fd(fd: OwnedFd) -> Self {
-        let end = Endpoint::Plain(fd);
+        let end = ChannelEnd::Plain(fd);
         Self { end }
     }
 
@@ -105,10 +105,10 @@ impl Channel {
     /// Receives one frame.
     pub(crate) fn receive(&self) -> ReceivedFrame {
         match &self.end {
-            Endpoint::Plain(_) => self.receive_next(),
+            ChannelEnd::Plain(_) => self.receive_next(),
             // No other process receives from this end, so the next receive returns the frame that
             // was checked.
-            Endpoint::Checked(_) => match self.has_descriptors() {
+            ChannelEnd::Checked(_) => match self.has_descriptors() {
                 Ok(false) => self.receive_next(),
                 Ok(true) => ReceivedFrame::Descriptors,
                 Err(Errno::EAGAIN | Errno::EINTR) => ReceivedFrame::Nothing,
@@ -188,8 +188,8 @@ impl Channel {
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.end {
-            Endpoint::Plain(fd) => fd.as_fd(),
-            Endpoint::Checked(fd) => fd.as_fd(),
+            ChannelEnd::Plain(fd) => fd.as_fd(),
+            ChannelEnd::Checked(fd) => fd.as_fd(),
         }
     }
 }
@@ -282,7 +282,7 @@ mod tests {
     )]
     fn the_kernel_rejects_descriptors_to_the_master_but_not_from_it() {
         let (master, child) = Channel::pair().expect("free descriptors");
-        if matches!(master.end, Endpoint::Checked(_)) {
+        if matches!(master.end, ChannelEnd::Checked(_)) {
             println!("skipped: needs SO_PASSRIGHTS (Linux 6.16)");
             return;
         }

@@ -7,14 +7,14 @@
     reason = "one noun per file, and this noun names the folder"
 )]
 mod channel;
+mod child_role;
 mod message;
 mod rate_limit;
-mod role;
 
 pub(crate) use channel::{Channel, ReceivedFrame};
+pub(crate) use child_role::{ChildRole, ROLE_VARIABLE};
 pub(crate) use message::{Backlog, FromChild, FromMaster, MainEnd};
 pub(crate) use rate_limit::RateLimit;
-pub(crate) use role::{ChildRole, ROLE_VARIABLE};
 
 /// The version of the frames and of the variables that announce them.
 ///

@@ -30,14 +30,14 @@ pub(crate) struct Config {
     pub(crate) tls_alpn: Protocols,
     pub(crate) tls_client_ca: Option<Pem>,
     /// Not an option: the labels for errors found later.
-    pub(crate) labels: Labels,
+    pub(crate) labels: ErrorLabels,
 }
 
 /// Label for errors found after resolution: the variable that set the option, or the option's name.
 ///
 /// Such errors depend on the machine or on files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Labels {
+pub(crate) struct ErrorLabels {
     pub(crate) listen: String,
     pub(crate) workers: String,
     pub(crate) tls_cert: String,

@@ -4,7 +4,7 @@
 //! none for options that are functions: a worker does not call `configure`, so it would not have
 //! them.
 
-use super::origin::Source;
+use super::layers::ProgramSource;
 use super::{Environment, OptionLayers, Settings, resolve, usable_cpus};
 
 /// The options, as a [`configure`](crate::Prefork::configure) function gets them.
@@ -49,7 +49,7 @@ pub struct Configuration {
 
 impl Configuration {
     pub(crate) fn new(mut options: OptionLayers, environment: Environment) -> Self {
-        options.source = Source::Configure;
+        options.source = ProgramSource::Configure;
         Self {
             options,
             environment,

@@ -9,8 +9,8 @@ use std::ffi::{OsStr, OsString};
 use prefork_options::{Kind, Prefix, Row, TABLE, quote};
 
 use super::OptionLayers;
-use super::env_var::{EXPLAIN, VarKind, classify};
 use super::unknown_vars::{UnknownVars, printable};
+use super::var_kind::{EXPLAIN, VarKind, classify};
 use crate::error::OptionError;
 
 /// The variable of platforms for the number of workers. It has no prefix.

@@ -1,325 +1,219 @@
-//! The layers of all options: one field per row of the table of options.
+//! The layers of one option: its values by source, and which of them counts.
 //!
-//! Also generates the setters of `Prefork` and `Configuration`. It does not know how layers are
-//! resolved.
+//! It knows the order of the layers; it does not know what the values mean.
 
-use std::fmt::Display;
-use std::num::NonZeroUsize;
+use std::fmt;
 use std::panic::Location;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use prefork_options::{Address, Network, ParseError, Pem, Prefix, Protocols, Window, Workers};
-
-use super::listen::override_named;
-use super::origin::{Layers, Origin, Source};
-use super::{Configuration, IntoOption};
-use crate::error::OptionError;
-
-/// The type of a kind of the table.
-macro_rules! kind_type {
-    (addresses) => { Vec<Address> };
-    (workers) => { Workers };
-    (count) => { u32 };
-    (duration) => { Duration };
-    (window) => { Window };
-    (network) => { Network };
-    (flag) => { bool };
-    (prefix) => { Prefix };
-    (threads) => { NonZeroUsize };
-    (pem) => { Pem };
-    (protocols) => { Protocols };
+/// The part of the program that sets a value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ProgramSource {
+    Attribute,
+    #[default]
+    Builder,
+    /// The `configure` function.
+    Configure,
 }
 
-/// Parses a text of a kind.
-macro_rules! kind_parse {
-    (addresses, $text:expr) => {
-        prefork_options::list::read($text)
-    };
-    (workers, $text:expr) => {
-        prefork_options::workers::parse($text)
-    };
-    (count, $text:expr) => {
-        prefork_options::count::parse($text)
-    };
-    (duration, $text:expr) => {
-        prefork_options::duration::parse($text)
-    };
-    (window, $text:expr) => {
-        prefork_options::window::parse($text)
-    };
-    (network, $text:expr) => {
-        prefork_options::network::parse($text)
-    };
-    (flag, $text:expr) => {
-        prefork_options::flag::parse($text)
-    };
-    (prefix, $text:expr) => {
-        prefork_options::prefix::parse($text)
-    };
-    (threads, $text:expr) => {
-        prefork_options::threads::parse($text)
-    };
-    (pem, $text:expr) => {
-        prefork_options::pem::parse($text)
-    };
-    (protocols, $text:expr) => {
-        prefork_options::protocols::parse($text)
-    };
+/// The source of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Default,
+    Program(ProgramSource, &'static Location<'static>),
+    /// The name of an environment variable.
+    Variable(String),
 }
 
-/// The `main` of an example. For an option of the runtime it is async, because only that has a
-/// runtime.
-macro_rules! main_of {
-    (threads) => {
-        "async fn main() {}"
-    };
-    ($kind:ident) => {
-        "fn main() {}"
-    };
-}
-
-#[cfg(all(feature = "tokio", not(feature = "tls")))]
-macro_rules! fence_of_threads {
-    () => {
-        "no_run"
-    };
-}
-
-#[cfg(not(feature = "tokio"))]
-macro_rules! fence_of_threads {
-    () => {
-        "ignore"
-    };
-}
-
-/// The code fence of an example. If the feature of the option is off, the example is not compiled.
-#[cfg(feature = "tls")]
-macro_rules! fence {
-    ($kind:ident) => {
-        "no_run"
-    };
-}
-
-#[cfg(not(feature = "tls"))]
-macro_rules! fence {
-    (threads) => {
-        fence_of_threads!()
-    };
-    (pem) => {
-        "ignore"
-    };
-    (protocols) => {
-        "ignore"
-    };
-    ($kind:ident) => {
-        "no_run"
-    };
-}
-
-macro_rules! define {
-    (
-        values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-            $(env: $env:literal,)? $(feature: $feature:literal,)? default: $default:literal,
-            $(unit: $unit:literal,)? since: $since:literal,
-            example: $example:expr
-        } )* }
-        // Their setters are written by hand in the builder, because each takes another function
-        // type.
-        code { $($code:tt)* }
-    ) => {
-        /// The layers of all options. Errors are collected, so that all are reported at once.
-        #[derive(Debug, Clone, Default)]
-        pub(crate) struct OptionLayers {
-            $(pub(crate) $name: Layers<kind_type!($kind)>,)*
-            /// The names and origins of the functions that were set.
-            pub(super) callbacks: Vec<(&'static str, Origin)>,
-            pub(super) errors: Vec<OptionError>,
-            /// Errors of values that a later layer replaced, a line each.
-            pub(super) replaced: Vec<String>,
-            /// The source that calls the setters.
-            pub(crate) source: Source,
-            /// The base of relative paths.
-            pub(crate) directory: Option<PathBuf>,
-        }
-
-        impl OptionLayers {
-            /// Sets an option from the text of a variable, or records why the text is invalid.
-            pub(super) fn set_text(&mut self, name: &str, variable: &str, text: Result<&str, String>) {
-                match name {
-                    $(stringify!($name) => {
-                        let parsed = text.and_then(|text| kind_parse!($kind, text).map_err(|reason| reason.to_string()));
-                        if parsed.as_ref().is_ok_and(|value| !self.$name.can_take(value)) {
-                            return;
-                        }
-                        let parsed = parsed.map(|value| self.$name.merge(value));
-                        let origin = Origin::Variable(variable.to_owned());
-                        let OptionLayers { $name: layers, errors, replaced, .. } = self;
-                        record(layers, (errors, replaced), stringify!($name), parsed, origin);
-                    })*
-                    _ => {}
-                }
+impl Origin {
+    /// Label for an error in a value of this source.
+    ///
+    /// For a value in the source code it is the option's name. A value of `configure` may come from
+    /// elsewhere, such as a flag, so its label names `configure`.
+    pub(super) fn label(&self, option: &str) -> String {
+        match self {
+            Self::Variable(name) => name.clone(),
+            Self::Program(ProgramSource::Configure, _) => format!("configure: {option}"),
+            Self::Default | Self::Program(ProgramSource::Attribute | ProgramSource::Builder, _) => {
+                option.to_owned()
             }
         }
+    }
 
-        impl OptionLayers {
-            /// The feature and error label of each valid option that needs a feature.
-            pub(super) fn of_features(&self) -> Vec<(&'static str, String)> {
-                let mut found = Vec::new();
-                $($(
-                    if let Some(last) = self.$name.last().filter(|_| self.$name.is_valid()) {
-                        found.push(($feature, last.origin.label(stringify!($name))));
-                    }
-                )?)*
-                found
+    /// Whether the value is written in the program, or is a default.
+    pub(super) fn is_declaration(&self) -> bool {
+        match self {
+            Self::Default | Self::Program(ProgramSource::Attribute | ProgramSource::Builder, _) => {
+                true
             }
-        }
-
-        /// Options with values. An invalid value is reported when the program is run, together with
-        /// all other errors.
-        impl crate::Prefork {
-            $(
-                $(#[doc = $doc])*
-                #[doc = ""]
-                #[doc = concat!(
-                    "Default: ", $default, ".", $(" Unit: ", $unit, ".",)?
-                    $(" Environment variable: `", $env, "`.",)?
-                    $(" Needs feature `", $feature, "`.",)? " Since ", $since, "."
-                )]
-                #[doc = concat!("# Examples\n```", fence!($kind))]
-                #[doc = concat!("#[prefork::main(", stringify!($name), " = ", stringify!($example), ")]")]
-                #[doc = concat!(main_of!($kind), "\n```\n```no_run")]
-                #[doc = concat!("prefork::Prefork::new().", stringify!($name), "(", stringify!($example), ");")]
-                #[doc = "```"]
-                #[track_caller]
-                pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
-                    let OptionLayers { $name: layers, errors, replaced, source, .. } = self.options_mut();
-                    let origin = Origin::Program(*source, Location::caller());
-                    let parsed = value.into_option();
-                    record(layers, (errors, replaced), stringify!($name), parsed, origin);
-                    self
-                }
-            )*
-        }
-
-        /// Setters with the highest precedence, for options with a variable.
-        impl Configuration {
-            $($(
-                #[doc = concat!(
-                    "Sets the option [`", stringify!($name), "`](crate::Prefork::", stringify!($name),
-                    "), whether or not `", $env, "` is set."
-                )]
-                #[track_caller]
-                pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
-                    let OptionLayers { $name: layers, errors, replaced, source, .. } = self.options_mut();
-                    let origin = Origin::Program(*source, Location::caller());
-                    let parsed = value.into_option();
-                    record(layers, (errors, replaced), stringify!($name), parsed, origin);
-                    self
-                }
-            )?)*
-        }
-    };
-}
-
-prefork_options::options! { define }
-
-/// Records a value in the layers of its option, or its error.
-///
-/// A valid value replaces earlier invalid ones. Their errors no longer fail the start; they become
-/// lines of `PREFORK_EXPLAIN`.
-fn record<T>(
-    layers: &mut Layers<T>,
-    (errors, replaced): (&mut Vec<OptionError>, &mut Vec<String>),
-    option: &str,
-    value: Result<T, impl Display>,
-    origin: Origin,
-) {
-    match value {
-        Ok(value) => {
-            let invalid = layers.clear_invalid();
-            let is_replaced = |error: &mut OptionError| invalid.contains(&error.label);
-            replaced.extend(
-                errors
-                    .extract_if(.., is_replaced)
-                    .map(|error| format!("{error} (overridden by {origin})")),
-            );
-            layers.push(value, origin);
-        }
-        Err(reason) => {
-            let label = origin.label(option);
-            layers.mark_invalid(label.clone());
-            errors.push(OptionError {
-                label,
-                reason: reason.to_string(),
-            });
+            Self::Program(ProgramSource::Configure, _) | Self::Variable(_) => false,
         }
     }
 }
 
-/// How a value of the environment combines with the value of the program.
-trait Merge<T> {
-    fn merge(&self, value: T) -> T;
-
-    /// Whether the value can be combined with the valid layers.
-    fn can_take(&self, _value: &T) -> bool {
-        true
-    }
-}
-
-macro_rules! replaces {
-    ($($type:ty),*) => { $(
-        impl Merge<$type> for Layers<$type> {
-            fn merge(&self, value: $type) -> $type {
-                value
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Program(source, location) => {
+                let source = match source {
+                    ProgramSource::Attribute => "attribute",
+                    ProgramSource::Builder => "builder",
+                    ProgramSource::Configure => "configure",
+                };
+                write!(f, "{source} at {}:{}", location.file(), location.line())
             }
+            Self::Variable(name) => f.write_str(name),
         }
-    )* };
-}
-
-replaces! { Workers, u32, Duration, Window, Network, bool, Prefix, NonZeroUsize, Pem, Protocols }
-
-impl Merge<Vec<Address>> for Layers<Vec<Address>> {
-    fn merge(&self, value: Vec<Address>) -> Vec<Address> {
-        let declared = self.value().cloned().unwrap_or_default();
-        override_named(&declared, value)
-    }
-
-    /// If the program's list is invalid, it is unknown which of its entries a named address
-    /// replaces.
-    fn can_take(&self, value: &Vec<Address>) -> bool {
-        self.is_valid() || value.iter().any(|address| address.name.is_none())
     }
 }
 
-impl OptionLayers {
-    /// Records that the program set a function.
-    pub(crate) fn record_callback(
-        &mut self,
-        name: &'static str,
-        location: &'static Location<'static>,
-    ) {
-        self.callbacks.retain(|(other, _)| *other != name);
-        self.callbacks
-            .push((name, Origin::Program(self.source, location)));
+/// A value with its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layer<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+/// The values of one option, one for each layer; the last one counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layers<T> {
+    layers: Vec<Layer<T>>,
+    /// The labels of invalid values that no later layer replaced. Their errors are kept elsewhere.
+    invalid: Vec<String>,
+}
+
+// A derived implementation would require `T: Default`.
+impl<T> Default for Layers<T> {
+    fn default() -> Self {
+        Self {
+            layers: Vec::new(),
+            invalid: Vec::new(),
+        }
+    }
+}
+
+impl<T> Layers<T> {
+    /// Label for an error of the option: the variable that set it, or the option's name.
+    pub(crate) fn label(&self, option: &str) -> String {
+        self.origin().label(option)
     }
 
-    /// Whether each value is valid by itself. Whether they fit together is checked during
-    /// resolution.
-    pub(crate) fn is_valid(&self) -> bool {
-        self.errors.is_empty()
+    /// Adds a layer, or replaces the last one if it has the same source.
+    pub(crate) fn push(&mut self, value: T, origin: Origin) {
+        let is_same_layer = |last: &Layer<T>| match (&last.origin, &origin) {
+            (Origin::Program(last, _), Origin::Program(source, _)) => last == source,
+            (Origin::Variable(last), Origin::Variable(name)) => last == name,
+            (_, _) => false,
+        };
+        self.layers.pop_if(|last| is_same_layer(last));
+        self.layers.push(Layer { value, origin });
     }
 
-    /// Records an error under a label.
-    pub(super) fn add_error(&mut self, label: &str, reason: &impl Display) {
-        self.errors.push(OptionError {
-            label: label.to_owned(),
-            reason: reason.to_string(),
-        });
+    /// Records the label of an invalid value.
+    pub(super) fn mark_invalid(&mut self, label: String) {
+        self.invalid.push(label);
     }
 
-    /// Records the error of a result under a label, or returns its value.
-    pub(super) fn check<T>(&mut self, label: &str, result: Result<T, ParseError>) -> Option<T> {
-        result.map_err(|reason| self.add_error(label, &reason)).ok()
+    /// Removes the labels of the invalid values, which a later layer replaces.
+    pub(super) fn clear_invalid(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.invalid)
+    }
+
+    /// Whether no invalid value counts.
+    ///
+    /// If one does, the intended value is unknown, and checks against other options would report
+    /// wrong errors.
+    pub(super) fn is_valid(&self) -> bool {
+        self.invalid.is_empty()
+    }
+
+    /// Whether the option is set, even if to an invalid value.
+    pub(super) fn is_set(&self) -> bool {
+        !self.invalid.is_empty() || !self.layers.is_empty()
+    }
+
+    pub(crate) fn last(&self) -> Option<&Layer<T>> {
+        self.layers.last()
+    }
+
+    pub(crate) fn into_last(mut self) -> Option<Layer<T>> {
+        self.layers.pop()
+    }
+
+    pub(crate) fn value(&self) -> Option<&T> {
+        self.last().map(|layer| &layer.value)
+    }
+
+    /// The value, or this default.
+    pub(super) fn or(&self, default: T) -> T
+    where
+        T: Clone,
+    {
+        self.value().cloned().unwrap_or(default)
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.last()
+            .map_or(Origin::Default, |layer| layer.origin.clone())
+    }
+
+    /// The layers that the last one overrides, the oldest first.
+    pub(crate) fn overridden(&self) -> &[Layer<T>] {
+        self.layers.split_last().map_or(&[], |(_, before)| before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn builder() -> Origin {
+        Origin::Program(ProgramSource::Builder, Location::caller())
+    }
+
+    #[test]
+    fn the_last_layer_counts_and_the_others_are_kept() {
+        let mut layers = Layers::default();
+        layers.push(1, builder());
+        layers.push(2, builder());
+        layers.push(3, Origin::Variable("PREFORK_X".to_owned()));
+        assert_eq!(layers.value(), Some(&3));
+        assert_eq!(layers.origin().to_string(), "PREFORK_X");
+        assert_eq!(layers.label("x"), "PREFORK_X");
+        let before: Vec<i32> = layers
+            .overridden()
+            .iter()
+            .map(|layer| layer.value)
+            .collect();
+        assert_eq!(before, [2]);
+    }
+
+    #[test]
+    fn an_invalid_value_counts_until_it_is_replaced() {
+        let mut layers = Layers::default();
+        layers.push(1, builder());
+        layers.mark_invalid("PREFORK_X".to_owned());
+        assert!(!layers.is_valid() && layers.is_set());
+        assert_eq!(layers.value(), Some(&1));
+        assert_eq!(layers.clear_invalid(), ["PREFORK_X"]);
+        assert!(layers.is_valid());
+    }
+
+    #[test]
+    fn an_option_that_is_not_set_has_its_default() {
+        let layers = Layers::<u32>::default();
+        assert_eq!((layers.value(), layers.origin()), (None, Origin::Default));
+        assert_eq!(layers.overridden(), []);
+        assert_eq!(layers.label("x"), "x");
+    }
+
+    #[test]
+    fn an_origin_in_the_program_is_shown_with_file_and_line() {
+        let text = builder().to_string();
+        assert!(
+            text.starts_with(&format!("builder at {}:", file!())),
+            "{text}"
+        );
     }
 }

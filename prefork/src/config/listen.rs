@@ -8,7 +8,7 @@ use std::fmt;
 use prefork_options::{Address, host, list};
 
 use super::OptionLayers;
-use super::origin::{Layers, Origin};
+use super::layers::{Layers, Origin};
 
 /// A listener with the address to bind.
 #[derive(Debug, Clone, PartialEq, Eq)]

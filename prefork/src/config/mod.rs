@@ -4,32 +4,32 @@
 //! types. Each option is a stack of layers, one per source, with its origin. One pure function
 //! resolves the layers. A start and `PREFORK_EXPLAIN` both use its result.
 
+mod check_tls;
 mod config;
 mod configuration;
-mod display;
-mod env_var;
 mod environment;
+mod explain_rows;
+mod explain_text;
 mod into_option;
 mod layers;
 mod listen;
-mod origin;
+mod option_layers;
 mod platform_env;
-mod report;
 mod resolve;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod unknown_vars;
+mod var_kind;
 
-pub(crate) use config::{Config, Labels};
+pub(crate) use config::{Config, ErrorLabels};
 pub use configuration::Configuration;
-pub(crate) use display::OptionReport;
 pub(crate) use environment::Environment;
+pub(crate) use explain_rows::OptionReport;
+pub(crate) use explain_text::render;
 pub use into_option::IntoOption;
-pub(crate) use layers::OptionLayers;
+pub(crate) use layers::ProgramSource;
 pub(crate) use listen::ListenSpec;
-pub(crate) use origin::Source;
-pub(crate) use report::render;
+pub(crate) use option_layers::OptionLayers;
 pub(crate) use resolve::{Resolved, resolve, usable_cpus};
 pub use settings::Settings;

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use prefork_options::{Address, ParseError, Workers, address, quote};
 
 use super::environment::{CONCURRENCY, PORT, not_utf8};
-use super::origin::{Layer, Origin, Source};
+use super::layers::{Layer, Origin, ProgramSource};
 use super::{Environment, OptionLayers};
 
 /// Applies `WEB_CONCURRENCY` if the program sets no `workers` or `auto`.
@@ -47,7 +47,9 @@ pub(super) fn apply_web_concurrency(
 fn overridden_workers(text: &OsStr, Layer { value, origin }: &Layer<Workers>) -> String {
     let help = match origin {
         Origin::Variable(name) => format!("remove {name}"),
-        Origin::Program(Source::Configure, _) => "do not set workers in configure".to_owned(),
+        Origin::Program(ProgramSource::Configure, _) => {
+            "do not set workers in configure".to_owned()
+        }
         Origin::Program(..) | Origin::Default => "write workers = \"auto\"".to_owned(),
     };
     let text = quoted(text);

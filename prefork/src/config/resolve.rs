@@ -6,11 +6,11 @@ use std::num::NonZeroUsize;
 
 use prefork_options::{Address, Prefix, Protocols, Workers, network};
 
-use super::display::{OptionReport, rows};
+use super::explain_rows::{OptionReport, rows};
+use super::layers::{Layer, Origin};
 use super::listen::{complete, label_of};
-use super::origin::{Layer, Origin};
 use super::platform_env::{apply_port, apply_web_concurrency, overridden_port};
-use super::{Config, Environment, Labels, OptionLayers};
+use super::{Config, Environment, ErrorLabels, OptionLayers};
 use crate::error::Error;
 
 /// The effective configuration, with the layers that it was resolved from.
@@ -78,7 +78,7 @@ pub(crate) fn resolve(
             relative.count(cpus())
         }
     };
-    let absolute = |pem| super::tls::absolute(pem, options.directory.as_deref());
+    let absolute = |pem| super::check_tls::absolute(pem, options.directory.as_deref());
     let per_worker = u32::try_from(workers).unwrap_or(u32::MAX);
     let config = Config {
         listen,
@@ -101,7 +101,7 @@ pub(crate) fn resolve(
         tls_key: options.tls_key.value().map(absolute),
         tls_alpn: options.tls_alpn.or(Protocols::default()),
         tls_client_ca: options.tls_client_ca.value().map(absolute),
-        labels: Labels {
+        labels: ErrorLabels {
             listen: options.listen.label("listen"),
             workers: options.workers.label("workers"),
             tls_cert: options.tls_cert.label("tls_cert"),
@@ -109,7 +109,7 @@ pub(crate) fn resolve(
             tls_client_ca: options.tls_client_ca.label("tls_client_ca"),
         },
     };
-    super::tls::check(&config, &mut options);
+    super::check_tls::check(&config, &mut options);
     Resolved {
         config,
         options,
@@ -174,7 +174,7 @@ mod tests {
     use prefork_options::{Network, Row, TABLE, list};
 
     use super::*;
-    use crate::config::Source;
+    use crate::config::ProgramSource;
 
     const CPUS: usize = 6;
 
@@ -250,9 +250,10 @@ mod tests {
             (Workers::Count(0), 0),
         ] {
             let mut options = OptionLayers::default();
-            options
-                .workers
-                .push(set, Origin::Program(Source::Attribute, Location::caller()));
+            options.workers.push(
+                set,
+                Origin::Program(ProgramSource::Attribute, Location::caller()),
+            );
             let resolved = resolved(&options, &[("WEB_CONCURRENCY", "4")]);
             assert_eq!(resolved.config.workers, workers, "{set}");
         }
@@ -279,7 +280,7 @@ mod tests {
         assert_eq!(operator.ignored, ["WEB_CONCURRENCY='4': workers is set"]);
 
         let mut options = OptionLayers::default();
-        let configure = Origin::Program(Source::Configure, Location::caller());
+        let configure = Origin::Program(ProgramSource::Configure, Location::caller());
         options.workers.push(Workers::Auto, configure);
         assert_eq!(resolved(&options, &[platform]).config.workers, CPUS);
     }

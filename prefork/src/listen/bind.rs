@@ -13,7 +13,7 @@ use prefork_options::Network;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::ListenerInfo;
-use super::target::{ResolvedTarget, resolve_targets};
+use super::resolve_all::{ResolvedTarget, resolve_targets};
 use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OwnSocketError};
 use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};

@@ -6,7 +6,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use socket2::{SockRef, Type};
 
-use super::listen_env::{ADDRS_VARIABLE, TLS_VARIABLE};
+use super::worker_listen_env::{ADDRS_VARIABLE, TLS_VARIABLE};
 use super::{BoundListener, ListenerInfo};
 use crate::error::Error;
 use crate::sys;

@@ -5,22 +5,22 @@
 mod bind;
 mod info;
 mod inherit;
-mod listen_env;
 mod resolve;
-mod target;
+mod resolve_all;
+mod worker_listen_env;
 
 pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
 pub(crate) use info::ListenerInfo;
 pub(crate) use inherit::{InheritedFds, InheritedListener, inherit};
-pub(crate) use listen_env::listen_env;
-pub(crate) use target::resolve_targets;
+pub(crate) use resolve_all::resolve_targets;
+pub(crate) use worker_listen_env::listen_env;
 
 /// All variables by which the master passes listeners to a worker.
 ///
 /// They include those of `sd_listen_fds(3)`, which every program with socket activation reads.
 pub(crate) const VARIABLES: [&str; 6] = [
-    listen_env::ADDRS_VARIABLE,
-    listen_env::TLS_VARIABLE,
+    worker_listen_env::ADDRS_VARIABLE,
+    worker_listen_env::TLS_VARIABLE,
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",

@@ -65,7 +65,7 @@ fn check_resolved(found: Option<SocketAddr>, network: Option<Network>) -> io::Re
     Ok(addr)
 }
 
-fn resolve_literal(literal: host::Literal<'_>, port: u16) -> io::Result<SocketAddr> {
+fn resolve_literal(literal: host::IpLiteral<'_>, port: u16) -> io::Result<SocketAddr> {
     match (literal.ip, literal.zone) {
         (IpAddr::V6(ip), Some(zone)) => {
             let interface = interface(zone)?;

@@ -11,7 +11,7 @@ use super::child::ChildProcess;
 use super::commands::CommandReceiver;
 use super::events::count_workers;
 use super::orphans::OrphanReaper;
-use super::poller::Source;
+use super::poller::EventSource;
 use super::{Level, LogLine, Master};
 use crate::channel::{Backlog, Channel, ChildRole, FromMaster, ROLE_VARIABLE};
 use crate::error::Error;
@@ -200,9 +200,9 @@ impl Master {
 
     fn watch(&self, child: &ChildProcess) -> io::Result<()> {
         if let Some(channel) = &child.channel {
-            self.poller.add(channel, Source::Channel(child.id))?;
+            self.poller.add(channel, EventSource::Channel(child.id))?;
         }
-        self.poller.add(&child.pidfd, Source::Exit(child.id))
+        self.poller.add(&child.pidfd, EventSource::Exit(child.id))
     }
 
     fn announce_ready(&mut self) {

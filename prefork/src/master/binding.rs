@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use crate::config::{Config, ListenSpec};
 use crate::error::Error;
 use crate::listen::{BindOptions, BoundListener, bind_all};
-use crate::sys::signals::{ReceivedSignal, SignalPipe};
+use crate::sys::signals::{ReceivedSignal, SignalReceiver};
 use crate::sys::waker::Waker;
 
 /// The first event: the addresses are bound, or a signal requests a stop.
@@ -32,7 +32,7 @@ pub(super) enum BindResult {
 ///
 /// # Errors
 /// The errors of [`bind_all`], or the error of a thread that could not be started.
-pub(super) fn bind(config: &Config, signals: &SignalPipe) -> Result<BindResult, Error> {
+pub(super) fn bind(config: &Config, signals: &SignalReceiver) -> Result<BindResult, Error> {
     let binding = BindOptions::of(config);
     if config.listen.iter().all(ListenSpec::is_literal) {
         let at_once = BindOptions {

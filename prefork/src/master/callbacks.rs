@@ -7,7 +7,7 @@ use crate::hook::Hooks;
 use crate::spawn::CommandHook;
 
 /// A start that failed, with the user's functions, none of which was called.
-pub(crate) struct Unstarted {
+pub(crate) struct FailedStart {
     pub(crate) error: Error,
     pub(crate) callbacks: Callbacks,
     pub(crate) log: Log,

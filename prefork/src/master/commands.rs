@@ -7,12 +7,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::supervisor::Urgency;
+use crate::supervisor::StopMode;
 
 /// A request that a signal can make, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
-    Stop(Urgency),
+    Stop(StopMode),
 }
 
 /// The receiving end, in the master.

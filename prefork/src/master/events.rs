@@ -9,27 +9,27 @@ use nix::sys::signal::Signal;
 
 use super::child::ChildProcess;
 use super::commands::{Command, CommandReceiver};
-use super::poller::{ListenerSocket, Source};
-use super::tracer::TracedExit;
+use super::poller::{EventSource, ListenerSocket};
+use super::traced_child::TracedExit;
 use super::{Level, LogLine, Master, teardown};
 use crate::channel::{FromChild, PROTOCOL, ReceivedFrame as Frame};
 use crate::error::{Error, Shortage, ShortageStage};
-use crate::escalation::StopSignal;
-use crate::supervisor::{ChildId, Event, Readiness, Urgency};
+use crate::stop_signals::StopSignal;
+use crate::supervisor::{ChildId, Event, Readiness, StopMode};
 use crate::sys::exit_status::ExitStatus;
-use crate::sys::signals::{ReceivedSignal, SignalPipe};
+use crate::sys::signals::{ReceivedSignal, SignalReceiver};
 
 /// The number of frames read from one child before other sources get their turn.
 const FRAMES_PER_TURN: usize = 16;
 
 impl Master {
-    pub(super) fn handle_source(&mut self, source: Source) {
+    pub(super) fn handle_source(&mut self, source: EventSource) {
         match source {
-            Source::Signals => self.on_signals(),
-            Source::Commands => self.on_commands(),
-            Source::Listener(socket) => self.on_lost_listener(socket),
-            Source::Channel(child) => self.on_channel(child),
-            Source::Exit(child) => self.on_exit(child),
+            EventSource::Signals => self.on_signals(),
+            EventSource::Commands => self.on_commands(),
+            EventSource::Listener(socket) => self.on_lost_listener(socket),
+            EventSource::Channel(child) => self.on_channel(child),
+            EventSource::Exit(child) => self.on_exit(child),
         }
     }
 
@@ -59,7 +59,7 @@ impl Master {
 
     fn on_signals(&mut self) {
         let signals = self.signals.iter();
-        let received: Vec<ReceivedSignal> = signals.flat_map(SignalPipe::received).collect();
+        let received: Vec<ReceivedSignal> = signals.flat_map(SignalReceiver::received).collect();
         for received in received {
             self.on_signal(received);
         }
@@ -83,12 +83,12 @@ impl Master {
             ..
         } = received;
         let urgency = match self.escalation.signals(signal, first, last) {
-            StopSignal::Graceful => Urgency::Graceful,
-            StopSignal::Immediate => Urgency::Immediate,
+            StopSignal::Graceful => StopMode::Graceful,
+            StopSignal::Immediate => StopMode::Immediate,
         };
         let is_new = match urgency {
-            Urgency::Graceful => !self.supervisor.is_stopping(),
-            Urgency::Immediate => !self.is_stopping_at_once,
+            StopMode::Graceful => !self.supervisor.is_stopping(),
+            StopMode::Immediate => !self.is_stopping_at_once,
         };
         if !is_new {
             return self.on_repeated_signal(received);
@@ -140,22 +140,22 @@ impl Master {
         }
     }
 
-    fn stop(&mut self, urgency: Urgency) {
+    fn stop(&mut self, urgency: StopMode) {
         self.stop_began.get_or_insert_with(Instant::now);
         match urgency {
-            Urgency::Immediate => self.is_stopping_at_once = true,
-            Urgency::Graceful => {}
+            StopMode::Immediate => self.is_stopping_at_once = true,
+            StopMode::Graceful => {}
         }
         self.notify_heard(Event::StopRequested { urgency });
     }
 
-    fn describe_stop(&self, urgency: Urgency) -> String {
+    fn describe_stop(&self, urgency: StopMode) -> String {
         let workers = count_workers(self.children.len());
         let grace = prefork_options::duration::format(self.limits.shutdown_grace_period);
         match urgency {
-            Urgency::Immediate => format!("killing {workers}"),
-            Urgency::Graceful if self.supervisor.is_stopping() => "already stopping".to_owned(),
-            Urgency::Graceful => format!("stopping {workers} within {grace}"),
+            StopMode::Immediate => format!("killing {workers}"),
+            StopMode::Graceful if self.supervisor.is_stopping() => "already stopping".to_owned(),
+            StopMode::Graceful => format!("stopping {workers} within {grace}"),
         }
     }
 
@@ -209,7 +209,9 @@ impl Master {
         let bound = self.listeners.get(usize::from(listener));
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         let fd = bound.and_then(|bound| bound.sockets().nth(index));
-        fd.map_or(Ok(()), |fd| self.poller.add(fd, Source::Listener(socket)))
+        fd.map_or(Ok(()), |fd| {
+            self.poller.add(fd, EventSource::Listener(socket))
+        })
     }
 
     fn on_channel(&mut self, id: ChildId) {

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use super::commands::{Command, CommandSender};
 use crate::error::Error;
-use crate::supervisor::Urgency;
+use crate::supervisor::StopMode;
 
 /// A running master, returned by [`Prefork::start`](crate::Prefork::start).
 ///
@@ -30,12 +30,12 @@ impl Handle {
     ///
     /// Workers finish their requests within `shutdown_grace_period`. Further calls have no effect.
     pub fn stop(&self) {
-        self.commands.send(Command::Stop(Urgency::Graceful));
+        self.commands.send(Command::Stop(StopMode::Graceful));
     }
 
     /// Requests an immediate stop, like a second SIGINT: kills the workers.
     pub fn stop_now(&self) {
-        self.commands.send(Command::Stop(Urgency::Immediate));
+        self.commands.send(Command::Stop(StopMode::Immediate));
     }
 
     /// Waits until the master has ended, and returns how it ended.

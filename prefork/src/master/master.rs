@@ -10,21 +10,21 @@ use nix::sys::signal::Signal;
 
 use super::child::{ChildLimits, ChildProcess};
 use super::commands::CommandReceiver;
-use super::exits::ExitHistory;
+use super::exit_history::ExitHistory;
 use super::orphans::OrphanReaper;
 use super::poller::{PollResult, Poller};
-use super::signal_repeats::SignalRepeats;
+use super::signal_log_limit::SignalLogLimit;
 use super::{Callbacks, Log, teardown};
 use crate::config::Config;
 use crate::error::Error;
-use crate::escalation::Escalation;
 use crate::hook::Hooks;
 use crate::listen::BoundListener;
 use crate::spawn::Spawner;
+use crate::stop_signals::StopSignals;
 use crate::supervisor::{
-    Backoff, Cause, ChildId, FleetOutcome, Policy, Readiness, Supervisor, Window,
+    Backoff, ChildId, FleetOutcome, Policy, Readiness, StopCause, Supervisor, Window,
 };
-use crate::sys::signals::SignalPipe;
+use crate::sys::signals::SignalReceiver;
 use crate::tls::CertificateStore;
 
 /// One master. Dropping it closes everything that it opened.
@@ -38,11 +38,11 @@ pub(crate) struct Master {
     /// `None` if no listener uses TLS.
     pub(super) tls: Option<CertificateStore>,
     pub(super) readiness: Readiness,
-    pub(super) signals: Option<SignalPipe>,
+    pub(super) signals: Option<SignalReceiver>,
     /// Decides which stop signal ends a stop at once.
-    pub(super) escalation: Escalation,
+    pub(super) escalation: StopSignals,
     /// Limits the log lines about signals that have no effect.
-    pub(super) repeats: SignalRepeats,
+    pub(super) repeats: SignalLogLimit,
     pub(super) commands: Option<CommandReceiver>,
     /// All events before this time were handled.
     ///
@@ -83,7 +83,7 @@ pub(super) struct MasterParts {
     /// It already polls the signals, the commands and the listening sockets.
     pub(super) poller: Poller,
     pub(super) tls: Option<CertificateStore>,
-    pub(super) signals: Option<SignalPipe>,
+    pub(super) signals: Option<SignalReceiver>,
     pub(super) commands: Option<CommandReceiver>,
     pub(super) hooks: Hooks,
     pub(super) orphans: Option<OrphanReaper>,
@@ -100,8 +100,8 @@ impl Master {
             tls: parts.tls,
             readiness: parts.readiness,
             signals: parts.signals,
-            escalation: Escalation::default(),
-            repeats: SignalRepeats::default(),
+            escalation: StopSignals::default(),
+            repeats: SignalLogLimit::default(),
             commands: parts.commands,
             events_seen_until: Instant::now(),
             log: Log::default(),
@@ -201,8 +201,8 @@ impl Master {
         let pids: Vec<i32> = outcome.unkillable.iter().filter_map(pid).collect();
         let unkillable = (!pids.is_empty()).then_some(Error::Unkillable { pids });
         let failure = match outcome.cause {
-            Cause::Requested => None,
-            Cause::OverRecovery {
+            StopCause::Requested => None,
+            StopCause::OverRecovery {
                 exits,
                 threshold,
                 window,
@@ -226,7 +226,7 @@ impl Master {
             }),
             // The supervisor knows only the kind of error; the error itself was kept when it
             // happened.
-            Cause::StartFailed { .. } | Cause::HookFailed | Cause::ListenerLost => {
+            StopCause::StartFailed { .. } | StopCause::HookFailed | StopCause::ListenerLost => {
                 self.failure.take()
             }
         };

@@ -14,7 +14,7 @@ mod commands;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod events;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod exits;
+mod exit_history;
 mod handle;
 mod log;
 mod log_backend;
@@ -28,15 +28,15 @@ mod poller;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod setup;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod signal_repeats;
+mod signal_log_limit;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod teardown;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod tracer;
+mod traced_child;
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 mod unsupported;
 
-pub(crate) use callbacks::{Callbacks, Unstarted};
+pub(crate) use callbacks::{Callbacks, FailedStart};
 pub use handle::Handle;
 pub(crate) use log::{Log, Logger};
 pub(crate) use log_line::describe_listeners;

@@ -19,7 +19,7 @@ use crate::supervisor::ChildId;
 /// - A lost listener comes before the exits that it causes.
 /// - The frames of a child come before its exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Source {
+pub(super) enum EventSource {
     Signals,
     Commands,
     Listener(ListenerSocket),
@@ -56,7 +56,7 @@ impl Poller {
         })
     }
 
-    pub(super) fn add(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
+    pub(super) fn add(&self, fd: impl AsFd, source: EventSource) -> io::Result<()> {
         let event = EpollEvent::new(source.flags(), source.encode());
         Ok(self.epoll.add(fd, event)?)
     }
@@ -91,14 +91,14 @@ impl Poller {
     }
 
     /// Adds the sources that become ready within the timeout; none if interrupted.
-    fn collect(&mut self, timeout: EpollTimeout, into: &mut Vec<Source>) -> io::Result<()> {
+    fn collect(&mut self, timeout: EpollTimeout, into: &mut Vec<EventSource>) -> io::Result<()> {
         let count = match self.epoll.wait(&mut self.events, timeout) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(errno) => return Err(errno.into()),
         };
         let events = self.events[..count].iter();
-        into.extend(events.map(|event| Source::decode(event.data())));
+        into.extend(events.map(|event| EventSource::decode(event.data())));
         Ok(())
     }
 }
@@ -107,7 +107,7 @@ impl Poller {
 #[derive(Debug)]
 pub(super) struct PollResult {
     /// In the order of handling.
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Vec<EventSource>,
     /// All events before this time are among the sources.
     pub(super) until: Instant,
 }
@@ -124,7 +124,7 @@ fn timeout(deadline: Option<Instant>) -> EpollTimeout {
     EpollTimeout::try_from(rounded).unwrap_or(EpollTimeout::MAX)
 }
 
-impl Source {
+impl EventSource {
     /// The events to poll for.
     ///
     /// A process descriptor is readable from the end of its process on, but a traced process cannot
@@ -186,16 +186,16 @@ mod tests {
     fn sources_are_decoded_as_they_were_encoded() {
         let child = ChildId(1);
         for source in [
-            Source::Signals,
-            Source::Commands,
-            Source::Listener(ListenerSocket {
+            EventSource::Signals,
+            EventSource::Commands,
+            EventSource::Listener(ListenerSocket {
                 listener: u16::MAX,
                 socket: 7,
             }),
-            Source::Channel(child),
-            Source::Exit(child),
+            EventSource::Channel(child),
+            EventSource::Exit(child),
         ] {
-            assert_eq!(Source::decode(source.encode()), source);
+            assert_eq!(EventSource::decode(source.encode()), source);
         }
     }
 
@@ -203,14 +203,14 @@ mod tests {
     fn signals_are_handled_first_and_exits_last() {
         let child = ChildId(1);
         let mut sources = [
-            Source::Exit(child),
-            Source::Channel(child),
-            Source::Commands,
-            Source::Signals,
+            EventSource::Exit(child),
+            EventSource::Channel(child),
+            EventSource::Commands,
+            EventSource::Signals,
         ];
         sources.sort_unstable();
-        assert_eq!(sources[0], Source::Signals);
-        assert_eq!(sources[3], Source::Exit(child));
+        assert_eq!(sources[0], EventSource::Signals);
+        assert_eq!(sources[3], EventSource::Exit(child));
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
             .checked_sub(Duration::from_secs(1))
             .expect("an uptime of more than a second");
         let ready = poller.wait(Some(late)).expect("epoll works");
-        assert_eq!(ready.sources, [Source::Channel(ChildId(1))]);
+        assert_eq!(ready.sources, [EventSource::Channel(ChildId(1))]);
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         writer.write_all(&[0]).expect("a socket buffer with space");
         let start = Instant::now();
         let ready = poller.wait(None).expect("epoll works");
-        assert_eq!(ready.sources, [Source::Channel(ChildId(1))]);
+        assert_eq!(ready.sources, [EventSource::Channel(ChildId(1))]);
         assert!(ready.until >= start);
     }
 
@@ -247,7 +247,7 @@ mod tests {
     fn only_an_exit_is_edge_triggered() {
         let (reader, mut writer) = UnixStream::pair().expect("free descriptors");
         let mut poller = Poller::new(1, 0).expect("free descriptors");
-        let exit = Source::Exit(ChildId(1));
+        let exit = EventSource::Exit(ChildId(1));
         poller.add(&reader, exit).expect("free descriptors");
         writer.write_all(&[0]).expect("a socket buffer with space");
         assert_eq!(now(&mut poller), [exit]);
@@ -259,11 +259,11 @@ mod tests {
         let (mut poller, mut writer, _reader) = poller_of_a_channel();
         writer.write_all(&[0]).expect("a socket buffer with space");
         for _ in 0..2 {
-            assert_eq!(now(&mut poller), [Source::Channel(ChildId(1))]);
+            assert_eq!(now(&mut poller), [EventSource::Channel(ChildId(1))]);
         }
     }
 
-    fn now(poller: &mut Poller) -> Vec<Source> {
+    fn now(poller: &mut Poller) -> Vec<EventSource> {
         let ready = poller.wait(Some(Instant::now()));
         ready.expect("epoll works").sources
     }
@@ -271,7 +271,7 @@ mod tests {
     fn poller_of_a_channel() -> (Poller, UnixStream, UnixStream) {
         let (reader, writer) = UnixStream::pair().expect("free descriptors");
         let poller = Poller::new(1, 0).expect("free descriptors");
-        let source = Source::Channel(ChildId(1));
+        let source = EventSource::Channel(ChildId(1));
         poller.add(&reader, source).expect("free descriptors");
         (poller, writer, reader)
     }

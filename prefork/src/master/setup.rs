@@ -15,8 +15,8 @@ use super::binding::{BindResult, bind};
 use super::commands::{CommandReceiver, pair};
 use super::master::MasterParts;
 use super::orphans::OrphanReaper;
-use super::poller::{ListenerSocket, Poller, Source};
-use super::{Callbacks, Handle, Level, Log, LogLine, Master, Unstarted};
+use super::poller::{EventSource, ListenerSocket, Poller};
+use super::{Callbacks, FailedStart, Handle, Level, Log, LogLine, Master};
 use crate::config::Config;
 use crate::error::{Error, OptionError};
 use crate::listen::{BindOptions, BoundListener, bind_all, set_blocking_modes};
@@ -24,7 +24,7 @@ use crate::spawn::{Program, SpawnResources, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::set_comm;
-use crate::sys::signals::{ReceivedSignal, SignalPipe, block, is_ignored, reset_to_default};
+use crate::sys::signals::{ReceivedSignal, SignalReceiver, block, is_ignored, reset_to_default};
 use crate::tls::CertificateStore;
 
 /// The input of a start.
@@ -60,7 +60,7 @@ impl MasterSetup {
         let owns_process = self.owns_signals;
         // Without a handle, only signals control the master.
         let prerequisites = match log.log_error(self.prepare(None))? {
-            Prepared::Ground(prerequisites) => prerequisites,
+            Prepared::Ready(prerequisites) => prerequisites,
             Prepared::Stopped(received) => {
                 let what = "stopped before the addresses were bound";
                 log.line(&LogLine::from_signal(Level::Info, received, what));
@@ -77,18 +77,18 @@ impl MasterSetup {
     ///
     /// # Errors
     /// The error of the set-up, with the user's functions, which another attempt needs.
-    pub(crate) fn start(self, log: Log) -> Result<Handle, Box<Unstarted>> {
+    pub(crate) fn start(self, log: Log) -> Result<Handle, Box<FailedStart>> {
         let prepared = pair()
             .map_err(cannot("create a socket pair for commands (socketpair)"))
             .and_then(|(commander, commands)| Ok((commander, self.prepare(Some(commands))?)));
         let (commander, prerequisites) = match prepared {
-            Ok((commander, Prepared::Ground(prerequisites))) => (commander, prerequisites),
+            Ok((commander, Prepared::Ready(prerequisites))) => (commander, prerequisites),
             // Only the handle can stop this master, and the caller does not have it yet.
             Ok((_, Prepared::Stopped(_))) => {
                 unreachable!("a set-up with commands handles no signals")
             }
             Err(error) => {
-                return Err(Box::new(Unstarted {
+                return Err(Box::new(FailedStart {
                     error,
                     callbacks: self.callbacks,
                     log,
@@ -118,7 +118,7 @@ impl MasterSetup {
                 let (callbacks, log) = take(&shared)
                     .map(|(master, log)| (master.into_callbacks(), log))
                     .unwrap_or_default();
-                Err(Box::new(Unstarted {
+                Err(Box::new(FailedStart {
                     error,
                     callbacks,
                     log,
@@ -164,14 +164,14 @@ impl MasterSetup {
             source.map_err(cannot("watch its descriptors (epoll_ctl)"))
         };
         if let Some(signals) = &signals {
-            watch(poller.add(signals, Source::Signals))?;
+            watch(poller.add(signals, EventSource::Signals))?;
         }
         if let Some(commands) = &commands {
-            watch(poller.add(commands, Source::Commands))?;
+            watch(poller.add(commands, EventSource::Commands))?;
         }
         for (listener, bound) in (0..).zip(&listeners) {
             for (socket, fd) in (0..).zip(bound.sockets()) {
-                let source = Source::Listener(ListenerSocket { listener, socket });
+                let source = EventSource::Listener(ListenerSocket { listener, socket });
                 watch(poller.add(fd, source))?;
             }
         }
@@ -184,7 +184,7 @@ impl MasterSetup {
             commands,
             orphans,
         };
-        Ok(Prepared::Ground(Box::new(prerequisites)))
+        Ok(Prepared::Ready(Box::new(prerequisites)))
     }
 
     fn into_master(self, prerequisites: Prerequisites) -> Master {
@@ -206,7 +206,7 @@ impl MasterSetup {
 
 /// The result of the set-up of a master.
 enum Prepared {
-    Ground(Box<Prerequisites>),
+    Ready(Box<Prerequisites>),
     /// A signal requested a stop during the set-up.
     Stopped(ReceivedSignal),
 }
@@ -217,7 +217,7 @@ struct Prerequisites {
     tools: SpawnResources,
     poller: Poller,
     tls: Option<CertificateStore>,
-    signals: Option<SignalPipe>,
+    signals: Option<SignalReceiver>,
     commands: Option<CommandReceiver>,
     orphans: Option<OrphanReaper>,
 }
@@ -286,10 +286,10 @@ fn signals_to_take() -> Vec<Signal> {
 
 /// # Errors
 /// The failed stage, as the end of the sentence 'the master cannot …', and the cause.
-fn take_signals() -> Result<SignalPipe, (&'static str, std::io::Error)> {
+fn take_signals() -> Result<SignalReceiver, (&'static str, std::io::Error)> {
     let at = |stage| move |source| (stage, source);
     reset_to_default(Signal::SIGCHLD).map_err(at("reset SIGCHLD (rt_sigaction)"))?;
-    let pipe = SignalPipe::new();
+    let pipe = SignalReceiver::new();
     let pipe = pipe.map_err(at("create an event descriptor for signals (eventfd2)"))?;
     let mut signals = signals_to_take();
     if is_init() {

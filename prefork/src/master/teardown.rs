@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::child::ChildProcess;
 use crate::listen::BoundListener;
-use crate::sys::thread;
+use crate::sys::light_thread;
 
 /// The time limit for closing all listeners. It takes microseconds unless a worker interferes
 /// (`SO_LINGER` on a socket that a worker turned into a connection).
@@ -28,7 +28,7 @@ pub(super) fn close(listeners: Vec<BoundListener>) {
         let _ = done.send(());
     };
     // If the thread did not start, dropping the closure has closed the listeners.
-    if thread::start(c"prefork-close", STACK, close).is_ok() {
+    if light_thread::start(c"prefork-close", STACK, close).is_ok() {
         let _ = is_done.recv_timeout(CLOSE_TIMEOUT);
     }
 }

@@ -18,13 +18,13 @@ pub(super) struct AcceptHealth {
 
 #[derive(Debug, Default)]
 struct HealthState {
-    shortages: Vec<ShortageFact>,
+    shortages: Vec<ListenerShortage>,
     failure: Option<AcceptFailure>,
 }
 
 /// The latest shortage of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ShortageFact {
+pub(crate) struct ListenerShortage {
     /// The listener's address.
     pub(crate) addr: SocketAddr,
     /// The error of accept.
@@ -68,7 +68,7 @@ impl ConnTracker {
         let now = Instant::now();
         let mut state = self.health.state();
         let known = state.shortages.iter_mut().find(|fact| fact.addr == addr);
-        let fact = ShortageFact {
+        let fact = ListenerShortage {
             addr,
             errno,
             since: now,
@@ -126,7 +126,7 @@ impl ConnTracker {
 /// For the monitor thread.
 impl ConnTracker {
     /// The latest shortage of each listener that had one.
-    pub(crate) fn shortages(&self) -> Vec<ShortageFact> {
+    pub(crate) fn shortages(&self) -> Vec<ListenerShortage> {
         self.health.state().shortages.clone()
     }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::admission::HandshakeStage;
+use super::handshake_admission::HandshakeStage;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
 

@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
-use super::admission::{Admission, AdmissionEntry, HandshakeLimits, HandshakeStage};
 use super::handshake::{ReportProgress, handshake};
+use super::handshake_admission::{Admission, AdmissionDecision, HandshakeLimits, HandshakeStage};
 use super::race::race;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
@@ -88,7 +88,7 @@ impl Handshakes {
     /// Whether one more handshake may begin.
     ///
     /// `queued` returns the length of the accept queue; it is called only if the limit is reached.
-    pub(super) fn entry(&self, now: Instant, queued: impl FnOnce() -> usize) -> AdmissionEntry {
+    pub(super) fn entry(&self, now: Instant, queued: impl FnOnce() -> usize) -> AdmissionDecision {
         let mut state = self.state();
         let queued = if state.admission.is_full() {
             queued()

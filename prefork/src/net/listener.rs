@@ -12,7 +12,7 @@ use std::time::Instant;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
-use super::backlog::Backlog;
+use super::drain_quota::DrainQuota;
 use super::stream::Stream;
 use super::tracker::ConnTracker;
 #[cfg(feature = "tls")]
@@ -43,7 +43,7 @@ pub struct Listener {
 #[derive(Debug)]
 enum ListenerState {
     Open(Arc<SharedSocket>),
-    Draining(Arc<SharedSocket>, Backlog),
+    Draining(Arc<SharedSocket>, DrainQuota),
     Ended,
 }
 
@@ -188,7 +188,7 @@ impl Listener {
     pub(super) fn accept_step(&self, mode: AcceptMode) -> io::Result<AcceptStep> {
         let mut state = self.state();
         if let (ListenerState::Open(socket), Some(drain)) = (&*state, self.tracker.drain()) {
-            let rest = Backlog::of(socket.as_fd(), drain);
+            let rest = DrainQuota::of(socket.as_fd(), drain);
             *state = ListenerState::Draining(Arc::clone(socket), rest);
         }
         match &mut *state {

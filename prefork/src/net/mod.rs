@@ -5,37 +5,37 @@
 
 mod accept_error;
 mod accept_health;
-#[cfg(feature = "tls")]
-mod admission;
 #[cfg(feature = "axum")]
 mod axum;
-mod backlog;
+mod blocking_streams;
+mod drain_quota;
 #[cfg(feature = "tls")]
 mod handshake;
+#[cfg(feature = "tls")]
+mod handshake_admission;
 #[cfg(feature = "tls")]
 mod handshakes;
 mod listener;
 #[cfg(feature = "tls")]
 mod race;
-mod silent_reads;
 mod stream;
 #[cfg(all(test, feature = "tls"))]
 mod tests;
 #[cfg(feature = "tls")]
-mod tls_acceptor;
+mod tls_accept_loop;
+#[cfg(feature = "tls")]
+mod tls_background;
 #[cfg(feature = "tls")]
 mod tls_listener;
 #[cfg(feature = "tls")]
 mod tls_stream;
-#[cfg(feature = "tls")]
-mod tls_tasks;
 #[cfg(feature = "tokio")]
 mod tokio;
 mod tracker;
 
-pub(crate) use accept_health::ShortageFact;
+pub(crate) use accept_health::ListenerShortage;
+pub(crate) use blocking_streams::LastIo;
 pub use listener::Listener;
-pub(crate) use silent_reads::LastUse;
 pub use stream::Stream;
 #[cfg(feature = "tls")]
 pub use tls_listener::TlsListener;

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use socket2::SockRef;
 
-use super::silent_reads::{BlockingStreamGuard, LastUse};
+use super::blocking_streams::{BlockingStreamGuard, LastIo};
 use super::tracker::ConnTracker;
 
 /// An accepted connection.
@@ -197,13 +197,13 @@ impl Stream<TcpStream> {
             _ => self.note_read(),
         }
         if let (Some(blocking), Ok(1..)) = (&self.blocking, result) {
-            blocking.note(LastUse::Read);
+            blocking.note(LastIo::Read);
         }
     }
 
     fn note_written(&self, result: io::Result<usize>) -> io::Result<usize> {
         if let (Some(blocking), Ok(1..)) = (&self.blocking, &result) {
-            blocking.note(LastUse::Answered);
+            blocking.note(LastIo::Answered);
         }
         result
     }

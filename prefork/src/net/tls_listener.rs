@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
-use super::admission::{HandshakeLimits, MinAge};
+use super::handshake_admission::{EvictAfter, HandshakeLimits};
 use super::handshakes::Handshakes;
 use super::listener::Listener;
-use super::tls_acceptor::TlsAcceptor;
+use super::tls_accept_loop::TlsAcceptLoop;
+use super::tls_background::TlsBackgroundTasks;
 use super::tls_stream::TlsStream;
-use super::tls_tasks::TlsTasks;
 use crate::sys::process::max_descriptors;
 
 /// Accepts connections like [`Listener`] and returns them after their TLS handshake.
@@ -65,9 +65,9 @@ use crate::sys::process::max_descriptors;
 /// ```
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub struct TlsListener {
-    reception: Arc<TlsAcceptor>,
+    reception: Arc<TlsAcceptLoop>,
     /// Spawned by the first accept.
-    attendants: OnceLock<TlsTasks>,
+    attendants: OnceLock<TlsBackgroundTasks>,
 }
 
 impl TlsListener {
@@ -84,11 +84,11 @@ impl TlsListener {
         let limits = HandshakeLimits {
             timeout: Self::HANDSHAKE_TIMEOUT,
             max: HandshakeLimits::default_max(max_descriptors()),
-            min_age: MinAge::ByQueue(Self::PROTECTED),
+            min_age: EvictAfter::ByQueue(Self::PROTECTED),
         };
         let handshakes = Arc::new(Handshakes::new(config, limits));
         Self {
-            reception: Arc::new(TlsAcceptor::new(listener, handshakes)),
+            reception: Arc::new(TlsAcceptLoop::new(listener, handshakes)),
             attendants: OnceLock::new(),
         }
     }
@@ -141,7 +141,7 @@ impl TlsListener {
     pub(super) fn protected(self, min_age: Duration) -> Self {
         self.reception
             .handshakes
-            .change_limits(|limits| limits.min_age = MinAge::Fixed(min_age));
+            .change_limits(|limits| limits.min_age = EvictAfter::Fixed(min_age));
         self
     }
 
@@ -219,7 +219,7 @@ impl TlsListener {
     pub async fn accept(&self) -> io::Result<(TlsStream, SocketAddr)> {
         self.reception.listener.tracker.note_accept();
         self.attendants
-            .get_or_init(|| TlsTasks::of(&self.reception));
+            .get_or_init(|| TlsBackgroundTasks::of(&self.reception));
         let mut finished = pin!(self.reception.handshakes.next_finished());
         let mut accept_loop = pin!(self.reception.accept_loop());
         poll_fn(|cx| match finished.as_mut().poll(cx) {

@@ -13,7 +13,7 @@ use std::time::Instant;
 use event_listener::{Event, EventListener};
 
 use super::accept_health::AcceptHealth;
-use super::silent_reads::SilentReads;
+use super::blocking_streams::BlockingStreams;
 use crate::sys;
 use crate::sys::waker::Waker;
 
@@ -29,7 +29,7 @@ pub(crate) struct ConnTracker {
     /// A monitor thread acts on `on_change`. False for a listener outside of a worker.
     pub(super) is_watched: bool,
     pub(super) health: AcceptHealth,
-    pub(super) silent_reads: SilentReads,
+    pub(super) silent_reads: BlockingStreams,
     is_orphan: Box<dyn Fn() -> bool + Send + Sync>,
     on_first_accept: Box<dyn Fn() + Send + Sync>,
     /// Called when a listener ends, when a stream is used during a drain, and when accepting fails
@@ -95,7 +95,7 @@ impl ConnTracker {
             is_draining: AtomicBool::new(false),
             is_watched: true,
             health: AcceptHealth::default(),
-            silent_reads: SilentReads::default(),
+            silent_reads: BlockingStreams::default(),
             is_orphan: Box::new(|| false),
             on_first_accept: Box::new(on_first_accept),
             on_change: Box::new(on_change),

@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::arguments::{argument_warnings, listeners_of, match_arguments};
+use super::match_listeners::{argument_warnings, listeners_of, match_arguments};
 use super::{Startup, check_has_master};
 use crate::config::{Config, render as explanation};
 use crate::error::Error;

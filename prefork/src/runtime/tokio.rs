@@ -36,7 +36,7 @@ where
             builder
         };
         match builder.enable_all().build() {
-            Ok(runtime) => Bounded::new(runtime, exit_time_left).block_on(self),
+            Ok(runtime) => BoundedRuntime::new(runtime, exit_time_left).block_on(self),
             // As `#[tokio::main]` does. Causes are the limits of descriptors and threads.
             Err(error) => panic!("cannot create a tokio runtime: {error}"),
         }
@@ -46,9 +46,9 @@ where
 /// A runtime with a bounded shutdown.
 ///
 /// The drop of a plain runtime waits for every blocking task, without a limit.
-struct Bounded<T: FnOnce() -> Duration>(Option<(Runtime, T)>);
+struct BoundedRuntime<T: FnOnce() -> Duration>(Option<(Runtime, T)>);
 
-impl<T: FnOnce() -> Duration> Bounded<T> {
+impl<T: FnOnce() -> Duration> BoundedRuntime<T> {
     fn new(runtime: Runtime, exit_time_left: T) -> Self {
         Self(Some((runtime, exit_time_left)))
     }
@@ -61,7 +61,7 @@ impl<T: FnOnce() -> Duration> Bounded<T> {
 
 /// This also runs if `main` panics. Dropping a runtime first drops its tasks, which closes their
 /// connections at once. `shutdown_timeout` would drop them last.
-impl<T: FnOnce() -> Duration> Drop for Bounded<T> {
+impl<T: FnOnce() -> Duration> Drop for BoundedRuntime<T> {
     fn drop(&mut self) {
         let Some((runtime, exit_time_left)) = self.0.take() else {
             return;

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use super::private_env::is_private;
+use super::service_manager_env::is_for_master_only;
 
 /// The command that starts a worker.
 ///
@@ -43,7 +43,7 @@ impl ChildCommand {
             program: None,
             args: std::env::args_os().collect(),
             env: std::env::vars_os()
-                .filter(|(name, _)| !is_private(name))
+                .filter(|(name, _)| !is_for_master_only(name))
                 .collect(),
             wrapper: None,
             slot,

@@ -3,9 +3,9 @@
 //! Knows processes; does not know why one is started or what it does.
 
 mod command;
-mod private_env;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod program;
+mod service_manager_env;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod spawner;
 

@@ -16,7 +16,7 @@ use super::{ChildId, SlotId};
 /// the same slot as its replacement.
 #[derive(Debug)]
 pub(super) struct ChildTable {
-    slots: Vec<Occupancy>,
+    slots: Vec<SlotEntry>,
     /// The distance between the ids of two consecutive children of a slot. If the number of slots
     /// can change, it must be the largest possible number.
     spacing: usize,
@@ -31,19 +31,19 @@ pub(super) struct ChildTable {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChildEntry {
     pub(super) slot: SlotId,
-    pub(super) location: Location,
+    pub(super) location: ChildLocation,
 }
 
 /// Whether a child fills its slot or has left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Location {
+pub(super) enum ChildLocation {
     Slot,
     DrainingChild(DrainState),
 }
 
 /// The child that fills a slot, or the id of the next one.
 #[derive(Clone, Copy, Debug)]
-enum Occupancy {
+enum SlotEntry {
     Empty {
         next: ChildId,
     },
@@ -70,7 +70,7 @@ enum Accepting {
 impl ChildTable {
     /// Creates a table of empty slots.
     pub(super) fn new(slots: usize) -> Self {
-        let empty = |slot| Occupancy::Empty {
+        let empty = |slot| SlotEntry::Empty {
             next: ChildId::first(SlotId(slot)),
         };
         Self {
@@ -87,10 +87,10 @@ impl ChildTable {
     /// # Panics
     /// If the slot is not empty.
     pub(super) fn insert(&mut self, slot: SlotId) -> ChildId {
-        let Occupancy::Empty { next: child } = self.slots[slot.0] else {
+        let SlotEntry::Empty { next: child } = self.slots[slot.0] else {
             unreachable!("a slot is emptied before its next child is started");
         };
-        self.slots[slot.0] = Occupancy::Filled {
+        self.slots[slot.0] = SlotEntry::Filled {
             child,
             accepting: Accepting::Open,
         };
@@ -102,9 +102,9 @@ impl ChildTable {
     pub(super) fn get(&self, id: ChildId) -> Option<ChildEntry> {
         let slot = id.slot(self.spacing)?;
         let location = match self.slots[slot.0] {
-            Occupancy::Filled { child, .. } if child == id => Location::Slot,
-            Occupancy::Filled { .. } | Occupancy::Empty { .. } => {
-                Location::DrainingChild(self.draining.get(&id)?.state)
+            SlotEntry::Filled { child, .. } if child == id => ChildLocation::Slot,
+            SlotEntry::Filled { .. } | SlotEntry::Empty { .. } => {
+                ChildLocation::DrainingChild(self.draining.get(&id)?.state)
             }
         };
         Some(ChildEntry { slot, location })
@@ -113,8 +113,8 @@ impl ChildTable {
     /// Returns all ids in ascending order.
     pub(super) fn ids(&self) -> Vec<ChildId> {
         let filling = self.slots.iter().filter_map(|slot| match *slot {
-            Occupancy::Filled { child, .. } => Some(child),
-            Occupancy::Empty { .. } => None,
+            SlotEntry::Filled { child, .. } => Some(child),
+            SlotEntry::Empty { .. } => None,
         });
         let mut ids: Vec<_> = filling.chain(self.draining.keys().copied()).collect();
         ids.sort_unstable();
@@ -186,8 +186,8 @@ impl ChildTable {
     fn accepting_mut(&mut self, id: ChildId) -> Option<&mut Accepting> {
         let slot = id.slot(self.spacing)?;
         match &mut self.slots[slot.0] {
-            Occupancy::Filled { child, accepting } if *child == id => Some(accepting),
-            Occupancy::Filled { .. } | Occupancy::Empty { .. } => self
+            SlotEntry::Filled { child, accepting } if *child == id => Some(accepting),
+            SlotEntry::Filled { .. } | SlotEntry::Empty { .. } => self
                 .draining
                 .get_mut(&id)
                 .map(|draining| &mut draining.accepting),
@@ -199,12 +199,12 @@ impl ChildTable {
         let spacing = self.spacing;
         let slot = &mut self.slots[id.slot(spacing)?.0];
         match *slot {
-            Occupancy::Filled { child, accepting } if child == id => {
+            SlotEntry::Filled { child, accepting } if child == id => {
                 let next = child.next(spacing);
-                *slot = Occupancy::Empty { next };
+                *slot = SlotEntry::Empty { next };
                 Some(accepting)
             }
-            Occupancy::Filled { .. } | Occupancy::Empty { .. } => None,
+            SlotEntry::Filled { .. } | SlotEntry::Empty { .. } => None,
         }
     }
 }

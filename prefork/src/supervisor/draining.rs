@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::event::Fact;
+use super::event::ChildEvent;
 use super::policy::after;
 use super::{Action, ChildId, KillReason};
 
@@ -51,43 +51,44 @@ impl DrainState {
     }
 
     /// Returns what an event about this child changes.
-    pub(super) fn on_event(&self, fact: Fact, now: Instant) -> DrainTransition {
+    pub(super) fn on_event(&self, fact: ChildEvent, now: Instant) -> DrainTransition {
         match *self {
             Self::AwaitingStart { kill_at, .. } => match fact {
-                Fact::Started(_) => DrainTransition::Become(Self::NotYetAsked {
+                ChildEvent::Started(_) => DrainTransition::Become(Self::NotYetAsked {
                     since: now,
                     kill_at,
                 }),
-                Fact::StartFailed(_) | Fact::Exited => DrainTransition::Gone,
+                ChildEvent::StartFailed(_) | ChildEvent::Exited => DrainTransition::Gone,
                 // A child that is not a process yet sends nothing.
-                Fact::Ready | Fact::Readiness(_) | Fact::MainEnded | Fact::Violation => {
-                    DrainTransition::Stay
-                }
+                ChildEvent::Ready
+                | ChildEvent::Readiness(_)
+                | ChildEvent::MainEnded
+                | ChildEvent::Violation => DrainTransition::Stay,
             },
             // It already drains. A request would only disturb its exit.
-            Self::NotYetAsked { kill_at, .. } if fact == Fact::MainEnded => {
+            Self::NotYetAsked { kill_at, .. } if fact == ChildEvent::MainEnded => {
                 DrainTransition::Become(Self::Draining { kill_at })
             }
             Self::NotYetAsked { .. } | Self::Draining { .. } => match fact {
-                Fact::Violation => DrainTransition::Become(Self::MustKill { since: now }),
-                Fact::Exited => DrainTransition::Gone,
+                ChildEvent::Violation => DrainTransition::Become(Self::MustKill { since: now }),
+                ChildEvent::Exited => DrainTransition::Gone,
                 // It drains, even if it becomes ready meanwhile. After the end of `main`, its
                 // process has the rest of the grace period. A start is answered once.
-                Fact::Started(_)
-                | Fact::StartFailed(_)
-                | Fact::Ready
-                | Fact::Readiness(_)
-                | Fact::MainEnded => DrainTransition::Stay,
+                ChildEvent::Started(_)
+                | ChildEvent::StartFailed(_)
+                | ChildEvent::Ready
+                | ChildEvent::Readiness(_)
+                | ChildEvent::MainEnded => DrainTransition::Stay,
             },
             Self::MustKill { .. } | Self::Killed { .. } | Self::Unkillable => match fact {
-                Fact::Exited => DrainTransition::Gone,
+                ChildEvent::Exited => DrainTransition::Gone,
                 // The kill does not depend on what it sends.
-                Fact::Started(_)
-                | Fact::StartFailed(_)
-                | Fact::Ready
-                | Fact::Readiness(_)
-                | Fact::MainEnded
-                | Fact::Violation => DrainTransition::Stay,
+                ChildEvent::Started(_)
+                | ChildEvent::StartFailed(_)
+                | ChildEvent::Ready
+                | ChildEvent::Readiness(_)
+                | ChildEvent::MainEnded
+                | ChildEvent::Violation => DrainTransition::Stay,
             },
         }
     }

@@ -66,7 +66,7 @@ pub(crate) enum Event {
     /// A stop was requested.
     StopRequested {
         /// How fast the stop must be.
-        urgency: Urgency,
+        urgency: StopMode,
     },
 }
 
@@ -98,7 +98,7 @@ pub(crate) enum StartFailure {
 
 /// How fast a stop must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Urgency {
+pub(crate) enum StopMode {
     /// Children drain until the deadline. Another graceful request changes nothing.
     Graceful,
     /// Children are killed at once.
@@ -109,7 +109,7 @@ pub(crate) enum Urgency {
 ///
 /// `Event::Closed` is not among them: no state depends on it, the table of children counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fact {
+pub(super) enum ChildEvent {
     Started(Readiness),
     StartFailed(StartFailure),
     Ready,

@@ -4,9 +4,9 @@
 
 use std::time::Instant;
 
-use super::children::{ChildEntry, ChildTable, Location};
+use super::children::{ChildEntry, ChildLocation, ChildTable};
 use super::draining::DrainState;
-use super::schedule::{Key, Schedule};
+use super::schedule::{DeadlineKey, Schedule};
 use super::slot::{Health, SlotState};
 use super::{ChildId, SlotId};
 
@@ -36,7 +36,7 @@ impl Fleet {
         };
         for slot in 0..slots {
             let state = SlotState::Unstarted { since: now };
-            let key = Key::Slot(SlotId(slot));
+            let key = DeadlineKey::Slot(SlotId(slot));
             fleet.schedule.update(key, None, state.deadline());
             fleet.slots.push(Slot { state, failures: 0 });
         }
@@ -79,7 +79,7 @@ impl Fleet {
     }
 
     /// Returns the slot or child with the earliest deadline, if it has passed.
-    pub(super) fn due(&self, now: Instant) -> Option<Key> {
+    pub(super) fn due(&self, now: Instant) -> Option<DeadlineKey> {
         self.schedule.due(now)
     }
 
@@ -90,7 +90,7 @@ impl Fleet {
     pub(super) fn set_slot(&mut self, slot: SlotId, state: SlotState) {
         let old = std::mem::replace(&mut self.slots[slot.0].state, state);
         self.schedule
-            .update(Key::Slot(slot), old.deadline(), state.deadline());
+            .update(DeadlineKey::Slot(slot), old.deadline(), state.deadline());
     }
 
     /// Adds a new child to this slot. The caller returns its `Action::Start`.
@@ -119,7 +119,7 @@ impl Fleet {
         let old = self.drain_deadline(child);
         self.children.set_draining(child, state);
         self.schedule
-            .update(Key::Draining(child), old, state.deadline());
+            .update(DeadlineKey::Draining(child), old, state.deadline());
     }
 
     /// Records that the child accepts no more connections.
@@ -132,27 +132,28 @@ impl Fleet {
     /// If it filled a slot, the caller sets the state of the slot.
     pub(super) fn remove(&mut self, child: ChildId) {
         let old = self.drain_deadline(child);
-        self.schedule.update(Key::Draining(child), old, None);
+        self.schedule
+            .update(DeadlineKey::Draining(child), old, None);
         self.children.remove(child);
     }
 
     fn drain_deadline(&self, child: ChildId) -> Option<Instant> {
         match self.children.get(child)?.location {
-            Location::DrainingChild(state) => state.deadline(),
-            Location::Slot => None,
+            ChildLocation::DrainingChild(state) => state.deadline(),
+            ChildLocation::Slot => None,
         }
     }
 
     /// All deadlines, from a full scan and from the index.
     #[cfg(test)]
-    pub(super) fn scan_and_index(&self) -> [std::collections::BTreeSet<(Instant, Key)>; 2] {
+    pub(super) fn scan_and_index(&self) -> [std::collections::BTreeSet<(Instant, DeadlineKey)>; 2] {
         let slots = self
             .slot_ids()
-            .filter_map(|slot| Some((self.slot(slot).deadline()?, Key::Slot(slot))));
+            .filter_map(|slot| Some((self.slot(slot).deadline()?, DeadlineKey::Slot(slot))));
         let draining = self
             .child_ids()
             .into_iter()
-            .filter_map(|child| Some((self.drain_deadline(child)?, Key::Draining(child))));
+            .filter_map(|child| Some((self.drain_deadline(child)?, DeadlineKey::Draining(child))));
         [
             slots.chain(draining).collect(),
             self.schedule.entries().clone(),

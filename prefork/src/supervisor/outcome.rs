@@ -8,14 +8,14 @@ use super::{ChildId, SlotId, StartFailure, Window};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FleetOutcome {
     /// Why the stop began. Later causes do not replace the first one.
-    pub(crate) cause: Cause,
+    pub(crate) cause: StopCause,
     /// The children that did not exit within `kill_timeout` after SIGKILL, in ascending order.
     pub(crate) unkillable: Vec<ChildId>,
 }
 
 /// Why the stop began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum StopCause {
     /// A stop was requested.
     Requested,
     /// There were more unexpected exits than the budget allows. Each one is counted when its

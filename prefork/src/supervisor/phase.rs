@@ -1,6 +1,6 @@
 //! The phases of the whole fleet, from the first start to the outcome.
 
-use super::{Cause, FleetOutcome};
+use super::{FleetOutcome, StopCause};
 
 /// The phase of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) enum Phase {
     Running,
     /// No child is started any more. All children drain.
     Stopping {
-        cause: Cause,
+        cause: StopCause,
         listeners: ListenersState,
     },
     /// No child is left to wait for.

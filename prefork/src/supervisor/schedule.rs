@@ -12,18 +12,18 @@ use super::{ChildId, SlotId};
 ///
 /// Equal deadlines are due in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
+pub(super) enum DeadlineKey {
     Slot(SlotId),
     Draining(ChildId),
 }
 
 /// All deadlines, the earliest first.
 #[derive(Debug, Default)]
-pub(super) struct Schedule(BTreeSet<(Instant, Key)>);
+pub(super) struct Schedule(BTreeSet<(Instant, DeadlineKey)>);
 
 impl Schedule {
     /// Replaces the deadline of `key`, because its state changed.
-    pub(super) fn update(&mut self, key: Key, from: Option<Instant>, to: Option<Instant>) {
+    pub(super) fn update(&mut self, key: DeadlineKey, from: Option<Instant>, to: Option<Instant>) {
         if from == to {
             return;
         }
@@ -41,14 +41,14 @@ impl Schedule {
     }
 
     /// Returns the key of the earliest deadline, if that deadline has passed.
-    pub(super) fn due(&self, now: Instant) -> Option<Key> {
+    pub(super) fn due(&self, now: Instant) -> Option<DeadlineKey> {
         self.0
             .first()
             .and_then(|&(at, key)| (at <= now).then_some(key))
     }
 
     #[cfg(test)]
-    pub(super) fn entries(&self) -> &BTreeSet<(Instant, Key)> {
+    pub(super) fn entries(&self) -> &BTreeSet<(Instant, DeadlineKey)> {
         &self.0
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::draining::DrainState;
-use super::event::Fact;
+use super::event::ChildEvent;
 use super::policy::after;
 use super::{ChildId, KillReason, Policy, Readiness, StartFailure};
 
@@ -191,7 +191,7 @@ impl SlotState {
     }
 
     /// Returns what an event about the child of this slot changes.
-    pub(super) fn on_event(&self, fact: Fact, now: Instant, policy: &Policy) -> Transition {
+    pub(super) fn on_event(&self, fact: ChildEvent, now: Instant, policy: &Policy) -> Transition {
         match *self {
             // Events are about a child, and this slot has none.
             Self::Unstarted { .. }
@@ -203,93 +203,95 @@ impl SlotState {
                 Self::on_event_before_healthy(child, since, fact, now, policy)
             }
             Self::Serving { child, .. } => match fact {
-                Fact::Violation => Transition::Become(Self::MustKill {
+                ChildEvent::Violation => Transition::Become(Self::MustKill {
                     child,
                     since: now,
                     condition: Health::Healthy,
                 }),
-                Fact::MainEnded => {
+                ChildEvent::MainEnded => {
                     Transition::Become(Self::ending(child, Health::Healthy, now, policy))
                 }
-                Fact::Exited => Transition::Die(Health::Healthy),
+                ChildEvent::Exited => Transition::Die(Health::Healthy),
                 // It stays healthy whatever it sends. A start is answered once.
-                Fact::Started(_) | Fact::StartFailed(_) | Fact::Ready | Fact::Readiness(_) => {
-                    Transition::Stay
-                }
+                ChildEvent::Started(_)
+                | ChildEvent::StartFailed(_)
+                | ChildEvent::Ready
+                | ChildEvent::Readiness(_) => Transition::Stay,
             },
             Self::Ending {
                 child, condition, ..
             } => match fact {
-                Fact::Violation => Transition::Become(Self::MustKill {
+                ChildEvent::Violation => Transition::Become(Self::MustKill {
                     child,
                     since: now,
                     condition,
                 }),
-                Fact::Exited => Transition::Die(condition),
+                ChildEvent::Exited => Transition::Die(condition),
                 // It no longer serves, whatever it sends. A start is answered once.
-                Fact::Started(_)
-                | Fact::StartFailed(_)
-                | Fact::Ready
-                | Fact::Readiness(_)
-                | Fact::MainEnded => Transition::Stay,
+                ChildEvent::Started(_)
+                | ChildEvent::StartFailed(_)
+                | ChildEvent::Ready
+                | ChildEvent::Readiness(_)
+                | ChildEvent::MainEnded => Transition::Stay,
             },
             Self::MustKill { condition, .. } | Self::Killed { condition, .. } => match fact {
-                Fact::Exited => Transition::Die(condition),
+                ChildEvent::Exited => Transition::Die(condition),
                 // The kill does not depend on what it sends.
-                Fact::Started(_)
-                | Fact::StartFailed(_)
-                | Fact::Ready
-                | Fact::Readiness(_)
-                | Fact::MainEnded
-                | Fact::Violation => Transition::Stay,
+                ChildEvent::Started(_)
+                | ChildEvent::StartFailed(_)
+                | ChildEvent::Ready
+                | ChildEvent::Readiness(_)
+                | ChildEvent::MainEnded
+                | ChildEvent::Violation => Transition::Stay,
             },
         }
     }
 
     fn on_event_before_start(
         child: ChildId,
-        fact: Fact,
+        fact: ChildEvent,
         now: Instant,
         policy: &Policy,
     ) -> Transition {
         match fact {
-            Fact::Started(readiness) => {
+            ChildEvent::Started(readiness) => {
                 Transition::Confirm(Self::started(child, now, readiness, policy))
             }
-            Fact::StartFailed(failure) => Transition::Fail(failure),
+            ChildEvent::StartFailed(failure) => Transition::Fail(failure),
             // It exited before its start was confirmed: treated like a failed start.
-            Fact::Exited => Transition::Fail(StartFailure::Transient),
+            ChildEvent::Exited => Transition::Fail(StartFailure::Transient),
             // A child that is not a process yet sends nothing.
-            Fact::Ready | Fact::Readiness(_) | Fact::MainEnded | Fact::Violation => {
-                Transition::Stay
-            }
+            ChildEvent::Ready
+            | ChildEvent::Readiness(_)
+            | ChildEvent::MainEnded
+            | ChildEvent::Violation => Transition::Stay,
         }
     }
 
     fn on_event_before_healthy(
         child: ChildId,
         since: Instant,
-        fact: Fact,
+        fact: ChildEvent,
         now: Instant,
         policy: &Policy,
     ) -> Transition {
         match fact {
-            Fact::Ready => Transition::Become(Self::Serving { child, since: now }),
+            ChildEvent::Ready => Transition::Become(Self::Serving { child, since: now }),
             // The time counts from the start in both cases, so a change gives no extra time.
-            Fact::Readiness(readiness) => {
+            ChildEvent::Readiness(readiness) => {
                 Transition::Become(Self::started(child, since, readiness, policy))
             }
-            Fact::Violation => Transition::Become(Self::MustKill {
+            ChildEvent::Violation => Transition::Become(Self::MustKill {
                 child,
                 since: now,
                 condition: Health::Unhealthy,
             }),
-            Fact::MainEnded => {
+            ChildEvent::MainEnded => {
                 Transition::Become(Self::ending(child, Health::Unhealthy, now, policy))
             }
-            Fact::Exited => Transition::Die(Health::Unhealthy),
+            ChildEvent::Exited => Transition::Die(Health::Unhealthy),
             // A start is answered once.
-            Fact::Started(_) | Fact::StartFailed(_) => Transition::Stay,
+            ChildEvent::Started(_) | ChildEvent::StartFailed(_) => Transition::Stay,
         }
     }
 

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Jitter;
 use super::budget::{Budget, BudgetResult};
-use super::children::Location;
+use super::children::ChildLocation;
 use super::draining::{DrainState, DrainTransition};
-use super::event::Fact;
+use super::event::ChildEvent;
 use super::fleet::Fleet;
 use super::phase::{ListenersState, Phase, RecoveryMode};
 use super::policy::after;
-use super::schedule::Key;
+use super::schedule::DeadlineKey;
 use super::slot::{Health, SlotState, TimeoutAction, Transition};
-use super::{Action, Cause, ChildId, Event, FleetOutcome, Policy, SlotId, StartFailure, Urgency};
+use super::{
+    Action, ChildId, Event, FleetOutcome, Policy, SlotId, StartFailure, StopCause, StopMode,
+};
 
 /// Decides what happens to a fleet of children.
 ///
@@ -62,22 +64,22 @@ impl Supervisor {
     pub(crate) fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Started { child, readiness } => {
-                self.on_child_event(child, Fact::Started(readiness), now);
+                self.on_child_event(child, ChildEvent::Started(readiness), now);
             }
             Event::StartFailed { child, failure } => {
-                self.on_child_event(child, Fact::StartFailed(failure), now);
+                self.on_child_event(child, ChildEvent::StartFailed(failure), now);
             }
-            Event::Ready { child } => self.on_child_event(child, Fact::Ready, now),
+            Event::Ready { child } => self.on_child_event(child, ChildEvent::Ready, now),
             Event::Readiness { child, readiness } => {
-                self.on_child_event(child, Fact::Readiness(readiness), now);
+                self.on_child_event(child, ChildEvent::Readiness(readiness), now);
             }
-            Event::MainEnded { child } => self.on_child_event(child, Fact::MainEnded, now),
-            Event::Violation { child } => self.on_child_event(child, Fact::Violation, now),
-            Event::Exited { child } => self.on_child_event(child, Fact::Exited, now),
+            Event::MainEnded { child } => self.on_child_event(child, ChildEvent::MainEnded, now),
+            Event::Violation { child } => self.on_child_event(child, ChildEvent::Violation, now),
+            Event::Exited { child } => self.on_child_event(child, ChildEvent::Exited, now),
             Event::Closed { child } => self.fleet.close(child),
             Event::MasterReady => self.master_ready(),
-            Event::HookFailed => self.stop(Cause::HookFailed, now),
-            Event::ListenerLost => self.stop(Cause::ListenerLost, now),
+            Event::HookFailed => self.stop(StopCause::HookFailed, now),
+            Event::ListenerLost => self.stop(StopCause::ListenerLost, now),
             Event::StopRequested { urgency } => self.stop_requested(urgency, now),
         }
     }
@@ -86,8 +88,8 @@ impl Supervisor {
     pub(crate) fn next_action(&mut self, now: Instant) -> Option<Action> {
         while let Some(key) = self.fleet.due(now) {
             let action = match key {
-                Key::Slot(slot) => self.on_slot_timeout(slot, now),
-                Key::Draining(child) => self.on_draining_timeout(child, now),
+                DeadlineKey::Slot(slot) => self.on_slot_timeout(slot, now),
+                DeadlineKey::Draining(child) => self.on_draining_timeout(child, now),
             };
             if action.is_some() {
                 return action;
@@ -143,17 +145,17 @@ impl Supervisor {
 
     // Events.
 
-    fn on_child_event(&mut self, child: ChildId, fact: Fact, now: Instant) {
+    fn on_child_event(&mut self, child: ChildId, fact: ChildEvent, now: Instant) {
         let Some(record) = self.fleet.child(child) else {
             return;
         };
         match record.location {
-            Location::Slot => self.on_slot_event(record.slot, child, fact, now),
-            Location::DrainingChild(state) => self.on_draining_event(child, state, fact, now),
+            ChildLocation::Slot => self.on_slot_event(record.slot, child, fact, now),
+            ChildLocation::DrainingChild(state) => self.on_draining_event(child, state, fact, now),
         }
     }
 
-    fn on_slot_event(&mut self, slot: SlotId, child: ChildId, fact: Fact, now: Instant) {
+    fn on_slot_event(&mut self, slot: SlotId, child: ChildId, fact: ChildEvent, now: Instant) {
         match self.fleet.slot(slot).on_event(fact, now, &self.policy) {
             Transition::Stay => {}
             Transition::Become(state) => self.enter(slot, state),
@@ -180,7 +182,13 @@ impl Supervisor {
         self.fleet.set_slot(slot, state);
     }
 
-    fn on_draining_event(&mut self, child: ChildId, state: DrainState, fact: Fact, now: Instant) {
+    fn on_draining_event(
+        &mut self,
+        child: ChildId,
+        state: DrainState,
+        fact: ChildEvent,
+        now: Instant,
+    ) {
         match state.on_event(fact, now) {
             DrainTransition::Stay => {}
             DrainTransition::Become(state) => self.fleet.set_draining(child, state),
@@ -200,7 +208,7 @@ impl Supervisor {
             self.await_recovery(slot, child, Health::Unhealthy, now);
         } else {
             self.fleet.set_slot(slot, SlotState::Retired);
-            let cause = Cause::StartFailed {
+            let cause = StopCause::StartFailed {
                 slot,
                 child,
                 failure,
@@ -228,7 +236,7 @@ impl Supervisor {
         match self.budget.record_exit(now) {
             BudgetResult::Allowed => Some(self.start(slot)),
             BudgetResult::Exceeded { exits } => {
-                let cause = Cause::OverRecovery {
+                let cause = StopCause::OverRecovery {
                     exits,
                     threshold: self.policy.recover_threshold,
                     window: self.policy.recover_window,
@@ -270,16 +278,16 @@ impl Supervisor {
         }
     }
 
-    fn stop_requested(&mut self, urgency: Urgency, now: Instant) {
-        self.stop(Cause::Requested, now);
+    fn stop_requested(&mut self, urgency: StopMode, now: Instant) {
+        self.stop(StopCause::Requested, now);
         match urgency {
-            Urgency::Graceful => {}
-            Urgency::Immediate => self.cut_grace(now),
+            StopMode::Graceful => {}
+            StopMode::Immediate => self.cut_grace(now),
         }
     }
 
     /// Begins a stop. A stop that has begun keeps its cause and its deadline.
-    fn stop(&mut self, cause: Cause, now: Instant) {
+    fn stop(&mut self, cause: StopCause, now: Instant) {
         match self.phase {
             Phase::Stopping { .. } | Phase::Ended(_) => return,
             Phase::StartingUp { .. } | Phase::AllStarted | Phase::Announcing | Phase::Running => {}
@@ -304,11 +312,11 @@ impl Supervisor {
 
     fn cut_grace_of(&mut self, child: ChildId, now: Instant) {
         match self.fleet.child(child).map(|child| child.location) {
-            Some(Location::DrainingChild(state)) => {
+            Some(ChildLocation::DrainingChild(state)) => {
                 let without_grace = state.without_grace(now, self.policy.kill_timeout);
                 self.fleet.set_draining(child, without_grace);
             }
-            Some(Location::Slot) | None => {}
+            Some(ChildLocation::Slot) | None => {}
         }
     }
 
@@ -355,7 +363,7 @@ impl Supervisor {
     }
 
     fn on_draining_timeout(&mut self, child: ChildId, now: Instant) -> Option<Action> {
-        let Location::DrainingChild(state) = self.fleet.child(child)?.location else {
+        let ChildLocation::DrainingChild(state) = self.fleet.child(child)?.location else {
             return None;
         };
         let (action, state) = state.on_timeout(child, now, self.policy.kill_timeout);

@@ -11,15 +11,16 @@
 )]
 
 pub(crate) mod accept;
+pub(crate) mod background_close;
 pub(crate) mod clock;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod clone;
-pub(crate) mod detached;
 pub(crate) mod env;
 pub(crate) mod exit_status;
 pub(crate) mod fds;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod image;
+pub(crate) mod light_thread;
 #[cfg(all(feature = "tls", target_os = "linux", not(prefork_portable)))]
 pub(crate) mod memfd;
 #[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]
@@ -34,5 +35,4 @@ pub(crate) mod process;
 pub(crate) mod seqpacket;
 pub(crate) mod signals;
 pub(crate) mod stderr;
-pub(crate) mod thread;
 pub(crate) mod waker;

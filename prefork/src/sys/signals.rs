@@ -42,12 +42,12 @@ pub(crate) struct ReceivedSignal {
 /// Existing handlers, and handlers that are set later through the same registry (tokio's, for
 /// example), are still called.
 #[derive(Debug)]
-pub(crate) struct SignalPipe {
+pub(crate) struct SignalReceiver {
     tallies: Arc<SignalCounters>,
     registered: Mutex<Vec<signal_hook_registry::SigId>>,
 }
 
-impl SignalPipe {
+impl SignalReceiver {
     /// Creates a pipe that receives no signals yet.
     ///
     /// # Errors
@@ -109,13 +109,13 @@ impl SignalPipe {
     }
 }
 
-impl AsFd for SignalPipe {
+impl AsFd for SignalReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.tallies.waker.as_fd()
     }
 }
 
-impl Drop for SignalPipe {
+impl Drop for SignalReceiver {
     fn drop(&mut self) {
         let registered = self
             .registered
@@ -284,7 +284,7 @@ pub(super) fn change_mask(how: SigmaskHow, set: &SigSet) -> io::Result<SigSet> {
 
 /// Blocks the signals in this thread and in threads that it starts later.
 ///
-/// They wait until [`SignalPipe::receive`] unblocks them.
+/// They wait until [`SignalReceiver::receive`] unblocks them.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn block(signals: &[Signal]) -> io::Result<()> {
     change_mask(SigmaskHow::SIG_BLOCK, &signals.iter().copied().collect())?;
@@ -346,16 +346,16 @@ mod tests {
     const PID: i32 = 7;
 
     /// A pipe that receives no real signals.
-    fn pipe() -> SignalPipe {
-        SignalPipe::new().expect("descriptors")
+    fn pipe() -> SignalReceiver {
+        SignalReceiver::new().expect("descriptors")
     }
 
-    fn add(pipe: &SignalPipe, signal: Signal, sender: i32, after: u64) {
+    fn add(pipe: &SignalReceiver, signal: Signal, sender: i32, after: u64) {
         let (_, began) = pipe.tallies.began;
         pipe.tallies.add(signal as i32, sender, began + after);
     }
 
-    fn counts(pipe: &SignalPipe) -> Vec<(Signal, u64)> {
+    fn counts(pipe: &SignalReceiver) -> Vec<(Signal, u64)> {
         let received = pipe.received();
         received.map(|one| (one.signal, one.count)).collect()
     }

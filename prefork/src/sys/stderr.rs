@@ -230,7 +230,7 @@ mod own {
     use nix::errno::Errno;
 
     use super::without_stop;
-    use crate::sys::thread;
+    use crate::sys::light_thread;
 
     /// How long to wait for a thread that writes a line.
     ///
@@ -297,7 +297,7 @@ mod own {
                 }
                 let _ = done.send(());
             };
-            thread::start(c"prefork-stderr", STACK, write_all)?;
+            light_thread::start(c"prefork-stderr", STACK, write_all)?;
             self.writing = match is_done.recv_timeout(WRITE_TIMEOUT) {
                 Ok(()) => None,
                 Err(_) => Some(is_done),

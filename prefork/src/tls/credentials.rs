@@ -13,7 +13,7 @@ use prefork_options::{Pem, Protocols};
 use zeroize::Zeroizing;
 
 use super::error::{PemOrigin, PemSource, Reason, TlsError};
-use crate::config::{Config, Labels};
+use crate::config::{Config, ErrorLabels};
 
 /// The maximum size of one text: a chain has a few certificates, a file of CAs a few hundred.
 const MAX_BYTES: usize = 1 << 20;
@@ -29,7 +29,7 @@ pub(crate) struct CredentialSources {
     pub(crate) key: Pem,
     pub(crate) client_ca: Option<Pem>,
     pub(crate) alpn: Protocols,
-    pub(crate) labels: Labels,
+    pub(crate) labels: ErrorLabels,
 }
 
 /// The texts that were read. `Debug` does not print them, because one of them is a key.

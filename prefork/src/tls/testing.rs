@@ -7,7 +7,7 @@ use prefork_options::{Pem, Protocols, protocols};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 use super::credentials::CredentialSources;
-use crate::config::Labels;
+use crate::config::ErrorLabels;
 
 /// A time at which the certificate of [`server`] is valid: 1 June 2030.
 pub(super) fn now() -> SystemTime {
@@ -93,8 +93,8 @@ pub(super) fn sources(pair: &Pair) -> CredentialSources {
 }
 
 /// The labels if the program set all options.
-pub(super) fn labels() -> Labels {
-    Labels {
+pub(super) fn labels() -> ErrorLabels {
+    ErrorLabels {
         listen: "listen".to_owned(),
         workers: "workers".to_owned(),
         tls_cert: "tls_cert".to_owned(),

@@ -3,7 +3,7 @@
 //! The master calls it before it starts a worker, and each worker calls it at its start. The rule
 //! itself is in `prefork-options`, because the attribute uses it too.
 
-use prefork_options::fit::{self, ArgumentTakes};
+use prefork_options::assign_listeners::{self, ListenerDemand};
 
 use super::ArgumentKind;
 
@@ -26,18 +26,18 @@ pub(crate) fn assign(
     listeners: &[&str],
 ) -> Result<Vec<Option<usize>>, String> {
     let takes = |kind: ArgumentKind| match kind {
-        ArgumentKind::Worker => ArgumentTakes::Later,
-        kind if kind.takes_listener() => ArgumentTakes::Listener,
-        _ => ArgumentTakes::Nothing,
+        ArgumentKind::Worker => ListenerDemand::Later,
+        kind if kind.takes_listener() => ListenerDemand::Listener,
+        _ => ListenerDemand::Nothing,
     };
-    let wanted: Vec<fit::ArgumentName<'_>> = wanted
+    let wanted: Vec<assign_listeners::ArgumentName<'_>> = wanted
         .iter()
-        .map(|want| fit::ArgumentName {
+        .map(|want| assign_listeners::ArgumentName {
             name: want.name,
             takes: takes(want.kind),
         })
         .collect();
-    fit::assign(&wanted, listeners).map_err(|misfit| misfit.reason)
+    assign_listeners::assign(&wanted, listeners).map_err(|misfit| misfit.reason)
 }
 
 /// Returns a warning about listeners that no argument takes.

@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::listeners::UntakenListeners;
-use super::master_death::MasterDeathHook;
+use super::master_death_hook::MasterDeathHook;
 use super::monitor::{MasterLink, Monitor, MonitorHost, process_of};
 use super::ready::ReadyNotifier;
-use super::shortages::ShortageLog;
+use super::shortage_log::ShortageLog;
 use super::shutdown::{self, ShutdownProgress as ShutdownState};
 use crate::channel::{Channel, MainEnd};
 use crate::error::{Error, Shortage};
-use crate::escalation::Escalation;
 use crate::hook::OnceHook;
 use crate::listen::InheritedListener;
 use crate::net::ConnTracker;
+use crate::stop_signals::StopSignals;
 use crate::sys;
-use crate::sys::signals::SignalPipe;
+use crate::sys::signals::SignalReceiver;
 use crate::sys::waker::Waker;
 use crate::tls::BundleSource;
 
@@ -42,14 +42,14 @@ pub(crate) struct Context {
     shutdown: Arc<ShutdownState>,
     ready_notifier: Arc<ReadyNotifier>,
     master_death_hook: Arc<MasterDeathHook>,
-    signals: Arc<SignalPipe>,
+    signals: Arc<SignalReceiver>,
     /// The signals that mean the same as SIGTERM in this process.
     own_signals: &'static [Signal],
     threads: NonZeroUsize,
     grace: Duration,
     waker: Arc<Waker>,
     #[cfg(feature = "tls")]
-    tls: super::tls_source::TlsSource,
+    tls: super::tls_config::LazyTlsConfig,
     has_termination: OnceLock<()>,
 }
 
@@ -149,7 +149,7 @@ impl Context {
                 tracker.with_orphan_check(move || master.has_ended())
             }
         });
-        let signals = Arc::new(SignalPipe::new().map_err(&setup)?);
+        let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);
         let is_expected = |name: &String| declared.listeners.contains(name);
         let inherited = parts.listeners.iter();
         let are_tls = inherited.map(|listener| listener.info.is_tls).collect();
@@ -179,7 +179,7 @@ impl Context {
             grace: parts.grace,
             waker: Arc::clone(&waker),
             #[cfg(feature = "tls")]
-            tls: super::tls_source::TlsSource::new(parts.tls),
+            tls: super::tls_config::LazyTlsConfig::new(parts.tls),
             has_termination: OnceLock::new(),
         });
         let monitor = Monitor {
@@ -195,7 +195,7 @@ impl Context {
             shortages: ShortageLog::default(),
             is_failure_handled: false,
             process: parts.process,
-            escalation: Escalation::default(),
+            escalation: StopSignals::default(),
         };
         if parts.process == MonitorHost::Test {
             // The signals of the process belong to the test.
@@ -224,7 +224,7 @@ impl Context {
         &self.shutdown
     }
 
-    pub(super) fn signals(&self) -> &SignalPipe {
+    pub(super) fn signals(&self) -> &SignalReceiver {
         &self.signals
     }
 
@@ -307,7 +307,7 @@ impl Context {
     }
 
     #[cfg(feature = "tls")]
-    pub(super) fn tls(&self) -> &super::tls_source::TlsSource {
+    pub(super) fn tls(&self) -> &super::tls_config::LazyTlsConfig {
         &self.tls
     }
 

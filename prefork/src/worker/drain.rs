@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::net::{DrainProgress, LastUse};
+use crate::net::{DrainProgress, LastIo};
 
 /// The times of one drain, which begins when the worker is asked to stop.
 #[derive(Debug, Clone, Copy)]
@@ -56,12 +56,12 @@ impl Drain {
     ///   last answer, but nothing after half of the budget.
     /// - In the middle of a request, it gets half of the budget, and up to three quarters while it
     ///   still sends.
-    pub(super) fn silent_until(&self, last_use: LastUse, at: Option<Instant>) -> Instant {
+    pub(super) fn silent_until(&self, last_use: LastIo, at: Option<Instant>) -> Instant {
         let at = at.unwrap_or(self.begun).max(self.begun);
         match last_use {
-            LastUse::Answered if at >= self.half => at,
-            LastUse::Answered => at + self.silent_client_wait,
-            LastUse::Read => {
+            LastIo::Answered if at >= self.half => at,
+            LastIo::Answered => at + self.silent_client_wait,
+            LastIo::Read => {
                 let latest = self.half + (self.deadline - self.half) / 2;
                 (at + self.silent_client_wait).max(self.half).min(latest)
             }
@@ -249,7 +249,7 @@ mod tests {
             (Some(half), half),
         ];
         for (at, until) in cases {
-            assert_eq!(drain.silent_until(LastUse::Answered, at), until, "{at:?}");
+            assert_eq!(drain.silent_until(LastIo::Answered, at), until, "{at:?}");
         }
     }
 
@@ -269,7 +269,7 @@ mod tests {
             (Some(drain.deadline), half + BUDGET / 4),
         ];
         for (at, until) in cases {
-            assert_eq!(drain.silent_until(LastUse::Read, at), until, "{at:?}");
+            assert_eq!(drain.silent_until(LastIo::Read, at), until, "{at:?}");
         }
     }
 
@@ -277,7 +277,7 @@ mod tests {
     fn a_short_budget_shortens_the_wait_for_a_blocking_read() {
         let start = Instant::now();
         let drain = Drain::new(start, Duration::from_millis(100));
-        let until = drain.silent_until(LastUse::Answered, None);
+        let until = drain.silent_until(LastIo::Answered, None);
         assert_eq!(until, start + Duration::from_millis(25));
     }
 }

@@ -37,7 +37,7 @@ pub(super) enum TakeResult {
 
 /// How a listener is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taker {
+pub(super) enum TakeAs {
     Managed,
     Raw,
 }
@@ -50,14 +50,14 @@ impl UntakenListeners {
         }
     }
 
-    pub(super) fn take(&self, index: usize, taker: Taker) -> TakeResult {
+    pub(super) fn take(&self, index: usize, taker: TakeAs) -> TakeResult {
         let mut listeners = self.lock();
         let Some(listener) = listeners.get_mut(index) else {
             return TakeResult::Closed;
         };
         let new_state = match taker {
-            Taker::Managed => ListenerSlot::Taken,
-            Taker::Raw => ListenerSlot::TakenRaw,
+            TakeAs::Managed => ListenerSlot::Taken,
+            TakeAs::Raw => ListenerSlot::TakenRaw,
         };
         match std::mem::replace(listener, ListenerSlot::Closed) {
             ListenerSlot::Free { fd, .. } => {
@@ -132,13 +132,16 @@ mod tests {
     fn a_listener_is_taken_once() {
         let listeners = listeners(&[false]);
         assert!(matches!(
-            listeners.take(0, Taker::Managed),
+            listeners.take(0, TakeAs::Managed),
             TakeResult::Socket(_)
         ));
-        assert!(matches!(listeners.take(0, Taker::Raw), TakeResult::Already));
+        assert!(matches!(
+            listeners.take(0, TakeAs::Raw),
+            TakeResult::Already
+        ));
         listeners.close_untaken();
         assert!(matches!(
-            listeners.take(0, Taker::Managed),
+            listeners.take(0, TakeAs::Managed),
             TakeResult::Already
         ));
     }
@@ -147,7 +150,7 @@ mod tests {
     fn a_listener_with_an_argument_is_expected_until_it_is_taken() {
         let listeners = listeners(&[true, false]);
         assert_eq!(listeners.expected(), 1);
-        let _fd = listeners.take(0, Taker::Managed);
+        let _fd = listeners.take(0, TakeAs::Managed);
         assert_eq!(listeners.expected(), 0);
     }
 
@@ -158,7 +161,7 @@ mod tests {
         assert_eq!(listeners.expected(), 0);
         // The code may still take it.
         assert!(matches!(
-            listeners.take(0, Taker::Managed),
+            listeners.take(0, TakeAs::Managed),
             TakeResult::Socket(_)
         ));
     }
@@ -166,11 +169,11 @@ mod tests {
     #[test]
     fn a_raw_listener_is_never_seen_to_be_closed() {
         let listeners = listeners(&[false, false]);
-        let _fd = listeners.take(0, Taker::Raw);
+        let _fd = listeners.take(0, TakeAs::Raw);
         listeners.close_untaken();
         assert!(!listeners.are_closed());
         assert!(matches!(
-            listeners.take(1, Taker::Managed),
+            listeners.take(1, TakeAs::Managed),
             TakeResult::Closed
         ));
     }

@@ -3,32 +3,32 @@
 //!
 //! It knows the channel, the listeners and `main`. It does not know how the master supervises it.
 
-mod agree;
 mod arg_error;
 mod argument;
 mod assign;
+mod check_tls;
 mod child_env;
 mod context;
 mod drain;
 mod in_process;
 mod listeners;
 mod main_end;
-mod master_death;
+mod master_death_hook;
 mod monitor;
 mod panic_hook;
 mod ready;
-mod shortages;
+mod shortage_log;
 mod shutdown;
 mod start;
 #[cfg(feature = "tls")]
-mod tls_source;
+mod tls_config;
 mod worker;
 
-pub(crate) use agree::{OfferedListener, check_tls, needs_tls_config, unused_certificate};
 pub use arg_error::ArgError;
 pub use argument::{Argument, ArgumentInfo, ArgumentKind, ArgumentSpec};
 pub(crate) use argument::{extract, set_pending};
 pub(crate) use assign::{WantedArgument, assign, untaken};
+pub(crate) use check_tls::{OfferedListener, check_tls, needs_tls_config, unused_certificate};
 pub(crate) use child_env::{child_env, role_warning};
 pub(crate) use context::{BodySpec, Context, OnShortage, current};
 pub use in_process::{InProcessWorker, WorkerEvent};

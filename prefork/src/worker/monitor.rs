@@ -13,15 +13,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::context::{Context, OnShortage};
 use super::drain::{Drain, DrainDecision};
-use super::shortages::{ShortageLine, ShortageLog};
+use super::shortage_log::{ShortageLine, ShortageLog};
 use crate::channel::{Backlog, Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
-use crate::escalation::{Escalation, StopSignal};
 use crate::hook::OnceHook;
 use crate::net::{self, DrainProgress};
+use crate::stop_signals::{StopSignal, StopSignals};
 use crate::sys::peer::PeerProcess;
 use crate::sys::waker::Waker;
-use crate::sys::{process, stderr, thread};
+use crate::sys::{light_thread, process, stderr};
 
 /// The state of the monitor thread.
 pub(super) struct Monitor {
@@ -43,7 +43,7 @@ pub(super) struct Monitor {
     pub(super) is_failure_handled: bool,
     pub(super) process: MonitorHost,
     /// Decides which stop signal ends the process at once.
-    pub(super) escalation: Escalation,
+    pub(super) escalation: StopSignals,
 }
 
 /// The process that `main` runs in.
@@ -109,7 +109,7 @@ impl Monitor {
         // The calls are not deep, but the C library also stores thread-local variables in the
         // stack.
         const STACK: usize = 256 * 1024;
-        thread::start(c"prefork-watch", STACK, move || self.run())
+        light_thread::start(c"prefork-watch", STACK, move || self.run())
     }
 
     fn run(mut self) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use socket2::{SockRef, Type};
 
-use super::agree::OfferedListener;
+use super::check_tls::OfferedListener;
 use super::child_env::ChildEnv;
 use super::context::{BodySpec, Context, ContextParts, OnShortage, cannot};
 use super::monitor::MonitorHost;

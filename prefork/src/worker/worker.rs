@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prefork_options::suggest::nearest;
 
 use super::context::{Context, current};
-use super::listeners::{TakeResult, Taker};
+use super::listeners::{TakeAs, TakeResult};
 use super::{ArgError, Ready, Shutdown};
 use crate::net::Listener;
 
@@ -129,7 +129,7 @@ const TLS_HELP: &str = "build this program with feature `tls` of prefork";
 impl Context {
     pub(super) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
         let (name, addr) = self.name_and_addr(index)?;
-        match self.listeners().take(index, Taker::Managed) {
+        match self.listeners().take(index, TakeAs::Managed) {
             TakeResult::Socket(fd) => Ok(Listener::new(fd, addr, self.tracker())),
             TakeResult::Already => Err(taken(name)),
             // The worker is already draining: nothing is left to accept.
@@ -139,7 +139,7 @@ impl Context {
 
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, ArgError> {
         let (name, _) = self.name_and_addr(index)?;
-        match self.listeners().take(index, Taker::Raw) {
+        match self.listeners().take(index, TakeAs::Raw) {
             TakeResult::Socket(fd) => Ok(fd.into()),
             TakeResult::Already => Err(taken(name)),
             TakeResult::Closed => {

@@ -10,7 +10,7 @@ use super::stage::{
     PATIENCE, Stage, ask, connection, is_open, on_each_runtime, refuse, server_config, speak_tls,
     until, until_end,
 };
-use crate::net::admission::{AdmissionEntry, HandshakeLimits, MinAge, Retry};
+use crate::net::handshake_admission::{AdmissionDecision, EvictAfter, HandshakeLimits, RetryWhen};
 use crate::net::handshakes::Handshakes;
 
 #[test]
@@ -149,26 +149,33 @@ fn a_complete_handshake_counts_until_its_stream_is_returned() {
         let limits = HandshakeLimits {
             timeout: Duration::from_secs(10),
             max: 1,
-            min_age: MinAge::ByQueue(Duration::from_secs(1)),
+            min_age: EvictAfter::ByQueue(Duration::from_secs(1)),
         };
         let handshakes = Arc::new(Handshakes::new(server_config(), limits));
         let (stream, peer, io) = connection().await;
         assert_eq!(
             handshakes.entry(Instant::now(), || 0),
-            AdmissionEntry::Open(None)
+            AdmissionDecision::Open(None)
         );
 
         handshakes.begin(stream, peer, None);
-        let AdmissionEntry::Full(Retry::At(old)) = handshakes.entry(Instant::now(), || 0) else {
+        let AdmissionDecision::Full(RetryWhen::At(old)) = handshakes.entry(Instant::now(), || 0)
+        else {
             panic!("the limit is reached");
         };
-        assert_eq!(handshakes.entry(old, || 0), AdmissionEntry::Open(Some(0)));
+        assert_eq!(
+            handshakes.entry(old, || 0),
+            AdmissionDecision::Open(Some(0))
+        );
 
         let _client = speak_tls(io).await;
         // It is complete, but not returned: it is not evicted, however old it is.
-        until(async || handshakes.entry(old, || 0) == AdmissionEntry::Full(Retry::WhenFreed)).await;
+        until(async || {
+            handshakes.entry(old, || 0) == AdmissionDecision::Full(RetryWhen::WhenFreed)
+        })
+        .await;
         let _ = handshakes.next_finished().await;
-        assert_eq!(handshakes.entry(old, || 0), AdmissionEntry::Open(None));
+        assert_eq!(handshakes.entry(old, || 0), AdmissionDecision::Open(None));
     });
 }
 
@@ -178,7 +185,7 @@ fn a_client_that_has_sent_nothing_is_evicted_before_one_that_has_sent_a_byte() {
         let limits = HandshakeLimits {
             timeout: PATIENCE,
             max: 2,
-            min_age: MinAge::ByQueue(Duration::from_secs(1)),
+            min_age: EvictAfter::ByQueue(Duration::from_secs(1)),
         };
         let handshakes = Arc::new(Handshakes::new(server_config(), limits));
         let (stream, peer, begun) = connection().await;
@@ -192,7 +199,7 @@ fn a_client_that_has_sent_nothing_is_evicted_before_one_that_has_sent_a_byte() {
             let old = Instant::now() + PATIENCE;
             assert_eq!(
                 handshakes.entry(old, || 1000),
-                AdmissionEntry::Open(Some(1))
+                AdmissionDecision::Open(Some(1))
             );
         }
     });
@@ -209,24 +216,24 @@ fn a_handshake_with_unread_bytes_is_not_evicted() {
         let limits = HandshakeLimits {
             timeout: PATIENCE,
             max: 1,
-            min_age: MinAge::ByQueue(Duration::from_secs(1)),
+            min_age: EvictAfter::ByQueue(Duration::from_secs(1)),
         };
         let handshakes = Arc::new(Handshakes::new(server_config(), limits));
         let (stream, peer, io) = connection().await;
         let old = Instant::now() + PATIENCE;
         handshakes.begin(stream, peer, None);
         let silent = handshakes.entry(old, || 1000);
-        assert_eq!(silent, AdmissionEntry::Open(Some(0)));
+        assert_eq!(silent, AdmissionDecision::Open(Some(0)));
 
         io.try_write(&[22]).expect("a server");
         let wait_until = std::time::Instant::now() + PATIENCE;
-        while handshakes.entry(old, || 1000) != AdmissionEntry::Full(Retry::WhenFreed) {
+        while handshakes.entry(old, || 1000) != AdmissionDecision::Full(RetryWhen::WhenFreed) {
             assert!(std::time::Instant::now() < wait_until, "the byte arrives");
             std::thread::yield_now();
         }
 
         // The task reads the byte and waits for the rest of the ClientHello.
-        until(async || handshakes.entry(old, || 1000) == AdmissionEntry::Open(Some(0))).await;
+        until(async || handshakes.entry(old, || 1000) == AdmissionDecision::Open(Some(0))).await;
     });
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::super::phase::Phase;
 use super::super::slot::SlotState;
 use super::super::{
-    Action, Cause, ChildId, Event, FleetOutcome, KillReason, Policy, Readiness, SlotId,
-    StartFailure, Supervisor, Urgency, Window,
+    Action, ChildId, Event, FleetOutcome, KillReason, Policy, Readiness, SlotId, StartFailure,
+    StopCause, StopMode, Supervisor, Window,
 };
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -35,7 +35,7 @@ pub(super) struct Book {
 /// The first stop.
 #[derive(Clone, Copy)]
 struct Stop {
-    cause: Cause,
+    cause: StopCause,
     at: Instant,
     kill_at: Instant,
 }
@@ -159,13 +159,13 @@ impl Book {
                     self.master_ready.get_or_insert(now);
                 }
             }
-            Event::HookFailed => self.stop(Cause::HookFailed),
-            Event::ListenerLost => self.stop(Cause::ListenerLost),
+            Event::HookFailed => self.stop(StopCause::HookFailed),
+            Event::ListenerLost => self.stop(StopCause::ListenerLost),
             Event::StopRequested { urgency } => {
-                self.stop(Cause::Requested);
+                self.stop(StopCause::Requested);
                 match (urgency, &mut self.stop) {
-                    (Urgency::Immediate, Some(stop)) => stop.kill_at = stop.kill_at.min(now),
-                    (Urgency::Graceful | Urgency::Immediate, _) => {}
+                    (StopMode::Immediate, Some(stop)) => stop.kill_at = stop.kill_at.min(now),
+                    (StopMode::Graceful | StopMode::Immediate, _) => {}
                 }
             }
         }
@@ -190,7 +190,7 @@ impl Book {
             StartFailure::Refused => true,
         };
         if ends || self.master_ready.is_none() {
-            let cause = Cause::StartFailed {
+            let cause = StopCause::StartFailed {
                 slot,
                 child,
                 failure,
@@ -225,7 +225,7 @@ impl Book {
         exits
     }
 
-    fn stop(&mut self, cause: Cause) {
+    fn stop(&mut self, cause: StopCause) {
         let at = self.now;
         let kill_at = at + self.policy.shutdown_grace_period;
         self.stop.get_or_insert(Stop { cause, at, kill_at });
@@ -272,8 +272,8 @@ impl Book {
     }
 
     /// Checks the only stop that no event caused.
-    fn check_over_recovery(&mut self, cause: Cause) {
-        let Cause::OverRecovery {
+    fn check_over_recovery(&mut self, cause: StopCause) {
+        let StopCause::OverRecovery {
             slot,
             child,
             was_healthy,
@@ -289,7 +289,7 @@ impl Book {
         let (threshold, window) = (self.policy.recover_threshold, self.policy.recover_window);
         let exits = self.count();
         assert!(exits > u64::from(threshold), "stopped within the budget");
-        let expected = Cause::OverRecovery {
+        let expected = StopCause::OverRecovery {
             exits,
             threshold,
             window,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::super::{Action, ChildId, Event, Policy, Readiness, StartFailure, Supervisor, Urgency};
+use super::super::{Action, ChildId, Event, Policy, Readiness, StartFailure, StopMode, Supervisor};
 use super::book::Book;
 use super::stage::assert_rested;
 
@@ -44,7 +44,7 @@ pub(super) enum Start {
 /// An event from outside the fleet.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Blow {
-    Stop(Urgency),
+    Stop(StopMode),
     HookFails,
     ListenerLost,
     MasterReadyAgain,
@@ -97,7 +97,7 @@ impl Fleet {
         for (at, blow) in fleet.script.blows.clone() {
             fleet.expect(at, Coming::Blow(blow));
         }
-        let stop = Blow::Stop(Urgency::Graceful);
+        let stop = Blow::Stop(StopMode::Graceful);
         fleet.expect(fleet.script.horizon, Coming::Blow(stop));
         fleet.live();
         fleet.book.close(fleet.supervisor.outcome());

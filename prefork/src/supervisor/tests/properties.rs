@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::super::{Backoff, Policy, Readiness, StartFailure, Urgency, Window};
+use super::super::{Backoff, Policy, Readiness, StartFailure, StopMode, Window};
 use super::fleet::{Blow, Fleet, Script, Start, Temper};
 
 proptest! {
@@ -170,8 +170,8 @@ fn unanswered() -> impl Strategy<Value = Temper> {
 
 fn blow() -> impl Strategy<Value = (u64, Blow)> {
     let blow = prop_oneof![
-        3 => Just(Blow::Stop(Urgency::Graceful)),
-        2 => Just(Blow::Stop(Urgency::Immediate)),
+        3 => Just(Blow::Stop(StopMode::Graceful)),
+        2 => Just(Blow::Stop(StopMode::Immediate)),
         1 => Just(Blow::HookFails),
         1 => Just(Blow::ListenerLost),
         1 => Just(Blow::MasterReadyAgain),

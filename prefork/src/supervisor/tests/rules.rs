@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::{
-    Action, Cause, ChildId, Event, FleetOutcome, KillReason, Readiness, SlotId, StartFailure,
-    Urgency, Window,
+    Action, ChildId, Event, FleetOutcome, KillReason, Readiness, SlotId, StartFailure, StopCause,
+    StopMode, Window,
 };
 use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
 
@@ -90,7 +90,7 @@ fn a_first_start_that_fails_ends_the_master_even_if_a_retry_could_succeed() {
     stage.tell(Event::StartFailed { child, failure });
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     let slot = SlotId(0);
-    let cause = Cause::StartFailed {
+    let cause = StopCause::StartFailed {
         slot,
         child,
         failure,
@@ -110,7 +110,7 @@ fn a_failing_hook_stops_every_child() {
     assert_eq!(stage.ask(), [Action::Terminate { child, kill_at }]);
     stage.exit(child);
     stage.ask();
-    assert_eq!(ended(&stage).cause, Cause::HookFailed);
+    assert_eq!(ended(&stage).cause, StopCause::HookFailed);
 }
 
 // Readiness and health.
@@ -212,7 +212,7 @@ fn a_child_that_cannot_be_killed_is_replaced() {
     let given_up = Action::GiveUp { child: lost };
     assert_eq!(stage.settle(NOTIFIED), [given_up, start(0, 2)]);
     assert_eq!(stage.supervisor.exits_counted(), 1);
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     let child = ChildId(2);
     stage.exit(child);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
@@ -229,7 +229,7 @@ fn a_child_that_exits_after_it_was_given_up_counts_once() {
     stage.settle(NOTIFIED);
     stage.exit(lost);
     assert_eq!(stage.supervisor.exits_counted(), 1);
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     stage.exit(ChildId(2));
     stage.ask();
     assert!(ended(&stage).unkillable.is_empty());
@@ -400,7 +400,7 @@ fn assert_start_failure_ends(mut stage: Stage, failure: StartFailure) {
     assert_eq!(stage.ask(), [terminate]);
     stage.exit(other);
     stage.ask();
-    let cause = Cause::StartFailed {
+    let cause = StopCause::StartFailed {
         slot,
         child,
         failure,
@@ -437,7 +437,7 @@ fn exit_number_threshold_plus_one_ends_the_master() {
         assert_eq!(stage.ask(), [terminate]);
         stage.exit(other[0]);
         stage.ask();
-        let cause = Cause::OverRecovery {
+        let cause = StopCause::OverRecovery {
             exits: 4,
             threshold: 3,
             window,
@@ -459,7 +459,7 @@ fn with_a_threshold_of_zero_the_first_exit_ends_the_master() {
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     assert!(matches!(
         ended(&stage).cause,
-        Cause::OverRecovery { exits: 1, .. }
+        StopCause::OverRecovery { exits: 1, .. }
     ));
 }
 
@@ -506,7 +506,7 @@ fn children_that_exit_together_are_counted_one_after_the_other() {
     stage.ask();
     let cause = ended(&stage).cause;
     let last = ChildId(2);
-    assert!(matches!(cause, Cause::OverRecovery { exits: 2, child, .. } if child == last));
+    assert!(matches!(cause, StopCause::OverRecovery { exits: 2, child, .. } if child == last));
 }
 
 #[test]
@@ -524,7 +524,7 @@ fn an_exit_counts_when_its_replacement_is_due_and_not_before() {
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     assert!(matches!(
         ended(&stage).cause,
-        Cause::OverRecovery { exits: 1, .. }
+        StopCause::OverRecovery { exits: 1, .. }
     ));
 }
 
@@ -544,7 +544,7 @@ fn an_exit_before_the_master_is_ready_counts_after_it() {
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     assert!(matches!(
         ended(&stage).cause,
-        Cause::OverRecovery { exits: 1, .. }
+        StopCause::OverRecovery { exits: 1, .. }
     ));
 }
 
@@ -632,7 +632,7 @@ fn a_process_whose_main_ended_has_its_grace_period_in_a_stop_too() {
     let mut stage = Stage::serving(policy(2));
     let [early, late] = [ChildId(1), ChildId(2)];
     stage.tell(Event::MainEnded { child: early });
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     let kill_at = stage.now + GRACE;
     let asked = Action::Terminate {
         child: late,
@@ -651,13 +651,13 @@ fn exits_that_the_master_asked_for_do_not_count() {
     let mut policy = policy(2);
     policy.recover_threshold = 0;
     let mut stage = Stage::serving(policy);
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     stage.ask();
     for child in stage.supervisor.children() {
         stage.exit(child);
     }
     stage.ask();
-    assert_eq!(ended(&stage).cause, Cause::Requested);
+    assert_eq!(ended(&stage).cause, StopCause::Requested);
 }
 
 // The stop.
@@ -665,7 +665,7 @@ fn exits_that_the_master_asked_for_do_not_count() {
 #[test]
 fn a_stop_asks_every_child_once_and_kills_those_that_do_not_exit() {
     let mut stage = Stage::serving(policy(2));
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     let kill_at = stage.now + GRACE;
     let [first, second] = [ChildId(1), ChildId(2)];
     let asked = [first, second].map(|child| Action::Terminate { child, kill_at });
@@ -676,29 +676,29 @@ fn a_stop_asks_every_child_once_and_kills_those_that_do_not_exit() {
     assert_eq!(stage.ask(), [kill(second, KillReason::OutOfTime)]);
     stage.exit(second);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
-    let (cause, unkillable) = (Cause::Requested, vec![]);
+    let (cause, unkillable) = (StopCause::Requested, vec![]);
     assert_eq!(ended(&stage), FleetOutcome { cause, unkillable });
 }
 
 #[test]
 fn a_stop_ends_as_soon_as_all_children_have_exited() {
     let mut stage = Stage::serving(policy(1));
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     stage.ask();
     let child = ChildId(1);
     stage.exit(child);
     stage.ask();
     assert_eq!(stage.rest(), None);
-    assert_eq!(ended(&stage).cause, Cause::Requested);
+    assert_eq!(ended(&stage).cause, StopCause::Requested);
 }
 
 #[test]
 fn second_stop_request_keeps_the_first_deadline() {
     let mut stage = Stage::serving(policy(1));
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     stage.ask();
     stage.pass(GRACE - MOMENT);
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     assert_eq!(stage.ask(), []);
     assert_eq!(stage.rest(), Some(MOMENT));
 }
@@ -706,12 +706,12 @@ fn second_stop_request_keeps_the_first_deadline() {
 #[test]
 fn an_immediate_request_during_a_stop_kills_now() {
     let mut stage = Stage::serving(policy(1));
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     stage.ask();
-    stage.stop(Urgency::Immediate);
+    stage.stop(StopMode::Immediate);
     let child = ChildId(1);
     assert_eq!(stage.ask(), [kill(child, KillReason::OutOfTime)]);
-    stage.stop(Urgency::Immediate);
+    stage.stop(StopMode::Immediate);
     assert_eq!(stage.ask(), []);
 }
 
@@ -719,12 +719,12 @@ fn an_immediate_request_during_a_stop_kills_now() {
 fn an_immediate_stop_and_a_grace_period_of_zero_kill_without_a_request() {
     let killed = [kill(ChildId(1), KillReason::OutOfTime)];
     let mut stage = Stage::serving(policy(1));
-    stage.stop(Urgency::Immediate);
+    stage.stop(StopMode::Immediate);
     assert_eq!(stage.ask(), killed);
     let mut policy = policy(1);
     policy.shutdown_grace_period = Duration::ZERO;
     let mut stage = Stage::serving(policy);
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     assert_eq!(stage.ask(), killed);
 }
 
@@ -732,7 +732,7 @@ fn an_immediate_stop_and_a_grace_period_of_zero_kill_without_a_request() {
 fn a_child_that_does_not_exit_after_sigkill_is_named_and_not_waited_for() {
     let mut stage = Stage::serving(policy(1));
     let child = stage.child();
-    stage.stop(Urgency::Immediate);
+    stage.stop(StopMode::Immediate);
     stage.ask();
     stage.pass(PATIENCE - MOMENT);
     assert_eq!(stage.ask(), []);
@@ -752,7 +752,7 @@ fn nothing_is_started_after_a_stop_began() {
     let mut stage = Stage::serving(policy);
     let child = stage.child();
     stage.exit(child);
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     stage.pass(INTERVAL);
     let actions = stage.ask();
     assert!(matches!(actions[..], [Action::Terminate { .. }]));
@@ -764,7 +764,7 @@ fn nothing_is_started_after_a_stop_began() {
 fn a_child_whose_start_is_answered_during_a_stop_is_asked_to_stop() {
     let mut stage = Stage::new(policy(1));
     assert_eq!(stage.ask(), [start(0, 1)]);
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     let kill_at = stage.now + GRACE;
     stage.pass(MOMENT);
     assert_eq!(stage.ask(), []);
@@ -777,10 +777,10 @@ fn a_child_whose_start_is_answered_during_a_stop_is_asked_to_stop() {
 fn a_start_that_is_never_answered_does_not_hang_the_stop() {
     let mut stage = Stage::new(policy(1));
     assert_eq!(stage.ask(), [start(0, 1)]);
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     assert_eq!(stage.ask(), []);
     assert_eq!(stage.rest(), Some(GRACE + PATIENCE));
-    stage.stop(Urgency::Immediate);
+    stage.stop(StopMode::Immediate);
     assert_eq!(stage.rest(), Some(PATIENCE));
     stage.pass(PATIENCE);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
@@ -790,9 +790,9 @@ fn a_start_that_is_never_answered_does_not_hang_the_stop() {
 #[test]
 fn a_stop_before_the_first_action_ends_at_once() {
     let mut stage = Stage::new(policy(3));
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
-    assert_eq!(ended(&stage).cause, Cause::Requested);
+    assert_eq!(ended(&stage).cause, StopCause::Requested);
 }
 
 #[test]
@@ -800,7 +800,7 @@ fn listeners_are_closed_once_when_all_remaining_children_have_closed_theirs() {
     let mut stage = Stage::serving(policy(3));
     let [early, late, exited] = [ChildId(1), ChildId(2), ChildId(3)];
     stage.tell(Event::Closed { child: early });
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     assert_eq!(stage.ask().len(), 3);
     stage.exit(exited);
     assert_eq!(stage.ask(), []);
@@ -810,7 +810,7 @@ fn listeners_are_closed_once_when_all_remaining_children_have_closed_theirs() {
     stage.exit(late);
     stage.exit(early);
     assert_eq!(stage.ask(), []);
-    assert_eq!(ended(&stage).cause, Cause::Requested);
+    assert_eq!(ended(&stage).cause, StopCause::Requested);
 }
 
 #[test]
@@ -821,13 +821,13 @@ fn the_first_cause_stays() {
     let child = stage.child();
     stage.exit(child);
     stage.ask();
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     stage.tell(Event::HookFailed);
     stage.exit(ChildId(2));
     stage.ask();
     let before = ended(&stage);
-    assert!(matches!(before.cause, Cause::OverRecovery { .. }));
-    stage.stop(Urgency::Immediate);
+    assert!(matches!(before.cause, StopCause::OverRecovery { .. }));
+    stage.stop(StopMode::Immediate);
     stage.tell(Event::HookFailed);
     assert_eq!(stage.ask(), []);
     assert_eq!(ended(&stage), before);
@@ -880,6 +880,6 @@ fn durations_that_no_clock_can_hold_mean_very_late() {
     let child = stage.child();
     stage.exit(child);
     assert_eq!(stage.ask(), []);
-    stage.stop(Urgency::Graceful);
+    stage.stop(StopMode::Graceful);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use super::super::{
-    Action, Backoff, ChildId, Event, Policy, Readiness, SlotId, Supervisor, Urgency, Window,
+    Action, Backoff, ChildId, Event, Policy, Readiness, SlotId, StopMode, Supervisor, Window,
 };
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(7);
@@ -66,7 +66,7 @@ impl Stage {
         self.supervisor.handle(event, self.now);
     }
 
-    pub(super) fn stop(&mut self, urgency: Urgency) {
+    pub(super) fn stop(&mut self, urgency: StopMode) {
         self.tell(Event::StopRequested { urgency });
     }
 

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::super::children::Location;
+use super::super::children::ChildLocation;
 use super::super::draining::DrainState;
 use super::super::phase::Phase;
 use super::super::slot::SlotState;
 use super::super::{
-    Action, Cause, ChildId, Event, KillReason, Readiness, SlotId, StartFailure, Urgency,
+    Action, ChildId, Event, KillReason, Readiness, SlotId, StartFailure, StopCause, StopMode,
 };
 use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
 
@@ -137,9 +137,9 @@ fn event_named(name: &str, child: ChildId) -> Event {
         _ => (Readiness::Notified, StartFailure::Transient),
     };
     let urgency = if name.ends_with("immediate") {
-        Urgency::Immediate
+        StopMode::Immediate
     } else {
-        Urgency::Graceful
+        StopMode::Graceful
     };
     let event = match name.split('`').nth(1).expect("events are quoted") {
         "Started" => Event::Started { child, readiness },
@@ -240,8 +240,8 @@ impl Scene {
         let slot = supervisor.fleet().slot(SlotId(0));
         let child = supervisor.fleet().child(self.child);
         let draining = child.and_then(|child| match child.location {
-            Location::DrainingChild(state) => Some(state),
-            Location::Slot => None,
+            ChildLocation::DrainingChild(state) => Some(state),
+            ChildLocation::Slot => None,
         });
         Look {
             slot: slot_name(&slot).into(),
@@ -324,7 +324,7 @@ fn slot_in(quoted: &str) -> Scene {
             stage.ask();
         }
         "Retired" => {
-            stage.stop(Urgency::Graceful);
+            stage.stop(StopMode::Graceful);
             stage.exit(child);
         }
         other => panic!("no slot state is called {other}"),
@@ -350,16 +350,16 @@ fn draining_in(row: &str) -> Scene {
         _ => slot_in("Serving"),
     };
     let child = scene.child;
-    scene.stage.stop(Urgency::Graceful);
+    scene.stage.stop(StopMode::Graceful);
     if row.ends_with("no time left") {
-        scene.stage.stop(Urgency::Immediate);
+        scene.stage.stop(StopMode::Immediate);
     }
     match state {
         "AwaitingStart" | "NotYetAsked" => {}
         "Draining" => _ = scene.stage.ask(),
         "MustKill" => scene.stage.tell(Event::Violation { child }),
         "Killed" => {
-            scene.stage.stop(Urgency::Immediate);
+            scene.stage.stop(StopMode::Immediate);
             scene.stage.ask();
         }
         "Unkillable" => {
@@ -382,7 +382,7 @@ fn with_unkillable_child() -> Scene {
     scene.stage.ask();
     scene.stage.pass(INTERVAL);
     scene.stage.settle(Readiness::Notified);
-    scene.stage.stop(Urgency::Graceful);
+    scene.stage.stop(StopMode::Graceful);
     scene.stage.ask();
     scene
 }
@@ -391,8 +391,8 @@ fn with_unkillable_child() -> Scene {
 fn in_time(mut scene: Scene, state: &str, column: &str) -> String {
     let fleet = scene.stage.supervisor.fleet();
     let deadline = match fleet.child(scene.child).map(|child| child.location) {
-        Some(Location::DrainingChild(state)) => state.deadline(),
-        Some(Location::Slot) | None => fleet.slot(SlotId(0)).deadline(),
+        Some(ChildLocation::DrainingChild(state)) => state.deadline(),
+        Some(ChildLocation::Slot) | None => fleet.slot(SlotId(0)).deadline(),
     };
     let wait = deadline.map(|deadline| deadline - scene.stage.now);
     match column {
@@ -594,7 +594,7 @@ fn fleet_in(phase: &str, row: &str) -> FleetScene {
 
 impl FleetScene {
     fn stop(&mut self, phase: &str, row: &str) {
-        self.stage.stop(Urgency::Graceful);
+        self.stage.stop(StopMode::Graceful);
         self.stage.ask();
         let all_leave = ["asked, all have closed", "asked, all are gone"].contains(&row);
         if phase == "`Ended`" || all_leave {
@@ -620,13 +620,13 @@ fn phase_name(phase: &Phase) -> String {
     }
 }
 
-fn cause_words(cause: &Cause) -> &'static str {
+fn cause_words(cause: &StopCause) -> &'static str {
     match cause {
-        Cause::Requested => "requested",
-        Cause::OverRecovery { .. } => "over recovery",
-        Cause::StartFailed { .. } => "start failed",
-        Cause::HookFailed => "hook failed",
-        Cause::ListenerLost => "listener lost",
+        StopCause::Requested => "requested",
+        StopCause::OverRecovery { .. } => "over recovery",
+        StopCause::StartFailed { .. } => "start failed",
+        StopCause::HookFailed => "hook failed",
+        StopCause::ListenerLost => "listener lost",
     }
 }
 

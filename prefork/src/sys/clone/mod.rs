@@ -26,8 +26,8 @@
 //! kernel keeps it nevertheless, its stack and the word are never used again.
 
 mod child;
-mod spec;
+mod parent;
 mod stack;
 
-pub(crate) use spec::{ExecSpec, ExecTimeout, Executable, SpawnStage, Spawned, spawn};
+pub(crate) use parent::{ExecSpec, ExecTimeout, Executable, SpawnStage, Spawned, spawn};
 pub(crate) use stack::Stack;

@@ -4,7 +4,7 @@
 //!
 //! One key press can arrive as several signals. A terminal sends SIGINT to the whole process group,
 //! and package runners and `timeout(1)` relay the signal that they received themselves. So a signal
-//! that arrives within [`Escalation::WINDOW`] of the first one repeats it, whichever of the stop
+//! that arrives within [`StopSignals::WINDOW`] of the first one repeats it, whichever of the stop
 //! signals the two are and whether a process or the kernel sent them. A later SIGINT is a second
 //! request of the operator.
 
@@ -23,14 +23,14 @@ pub(crate) enum StopSignal {
 
 /// The stop signals of one process: a master, a worker or a single process.
 #[derive(Debug, Default)]
-pub(crate) struct Escalation {
+pub(crate) struct StopSignals {
     /// When the stop began. Used only until the first signal.
     stop_began_at: Option<Instant>,
     /// When the first stop signal arrived.
     first_signal: Option<Instant>,
 }
 
-impl Escalation {
+impl StopSignals {
     /// How long after the first signal another one counts as the same request.
     ///
     /// A relay takes milliseconds; a second key press takes longer than this.
@@ -81,7 +81,7 @@ mod tests {
     /// Returns the meaning of each signal, by its time of arrival in milliseconds.
     fn answers(signals: &[(Signal, u64)]) -> Vec<StopSignal> {
         let start = Instant::now();
-        let mut escalation = Escalation::default();
+        let mut escalation = StopSignals::default();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         signals
             .iter()
@@ -144,12 +144,12 @@ mod tests {
     fn merged_signals_count_by_their_first_and_their_last() {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        let merged = |last| Escalation::default().signals(SIGINT, start, at(last));
+        let merged = |last| StopSignals::default().signals(SIGINT, start, at(last));
         assert_eq!(merged(5), StopSignal::Graceful);
         assert_eq!(merged(249), StopSignal::Graceful);
         assert_eq!(merged(250), StopSignal::Immediate);
 
-        let mut escalation = Escalation::default();
+        let mut escalation = StopSignals::default();
         assert_eq!(
             escalation.signals(SIGTERM, start, start),
             StopSignal::Graceful
@@ -179,7 +179,7 @@ mod tests {
     fn the_first_sigint_ends_a_stop_that_no_signal_began() {
         let start = Instant::now();
         for after in [0, 5, 1_000] {
-            let mut escalation = Escalation::default();
+            let mut escalation = StopSignals::default();
             escalation.stop_began(start);
             let at = start + Duration::from_millis(after);
             assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_sigint_that_arrived_before_the_stop_began_requests_a_stop() {
         let start = Instant::now();
-        let mut escalation = Escalation::default();
+        let mut escalation = StopSignals::default();
         // A hook failed after the signal arrived and before the process read it.
         escalation.stop_began(start + Duration::from_millis(30));
         assert_eq!(
@@ -206,7 +206,7 @@ mod tests {
     fn a_relayed_pair_during_another_stop_is_one_request() {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        let mut escalation = Escalation::default();
+        let mut escalation = StopSignals::default();
         escalation.stop_began(start);
         let term = escalation.signals(SIGTERM, at(2_000), at(2_000));
         let int = escalation.signals(SIGINT, at(2_005), at(2_005));
@@ -221,7 +221,7 @@ mod tests {
     fn only_the_first_begin_of_a_stop_counts() {
         let start = Instant::now();
         let later = start + Duration::from_millis(30);
-        let mut escalation = Escalation::default();
+        let mut escalation = StopSignals::default();
         escalation.stop_began(start);
         escalation.stop_began(later + Duration::from_millis(1));
         assert_eq!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prefork_options::{Address, Network, Pem, Prefix, Protocols, Row, Window, Workers, duration};
 
-use super::origin::{Layer, Origin};
+use super::layers::{Layer, Origin};
 use super::{Config, ListenSpec, OptionLayers};
 
 /// The value and origin of one option, as text.

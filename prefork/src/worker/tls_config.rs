@@ -12,14 +12,14 @@ use crate::tls::BundleSource;
 
 /// The certificate from the master, or after the first use the configuration.
 #[derive(Debug)]
-pub(super) struct TlsSource {
+pub(super) struct LazyTlsConfig {
     source: Mutex<Option<BundleSource>>,
     config: OnceLock<Arc<ServerConfig>>,
     /// Whether `main` has the configuration and may do handshakes on any listener.
     is_in_the_body: AtomicBool,
 }
 
-impl TlsSource {
+impl LazyTlsConfig {
     pub(super) fn new(source: Option<BundleSource>) -> Self {
         Self {
             source: Mutex::new(source),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use prefork_options::Pem;
 
-use super::origin::Layer;
+use super::layers::Layer;
 use super::{Config, OptionLayers};
 
 const FEATURE: &str = "tls";

@@ -35,7 +35,7 @@ struct ExitStreak {
 
 /// The previous process of a slot that is filled again.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Predecessor {
+pub(super) struct PreviousChild {
     pub(super) pid: i32,
     /// `exited with status 1: main returned an error: no database`
     pub(super) how: String,
@@ -93,11 +93,11 @@ impl ExitHistory {
     }
 
     /// The slot is filled again. Returns the process that it had before.
-    pub(super) fn replaced(&mut self, slot: usize) -> Option<Predecessor> {
+    pub(super) fn replaced(&mut self, slot: usize) -> Option<PreviousChild> {
         let LastExit {
             pid, cause: how, ..
         } = self.slots.remove(&slot)?;
-        Some(Predecessor { pid: pid?, how })
+        Some(PreviousChild { pid: pid?, how })
     }
 
     /// The last exit of this slot, for the error of a master that gives up.
@@ -160,7 +160,7 @@ mod tests {
         endings.exited(0, 7, HOW.to_owned(), String::new());
         endings.not_started(0, "out of memory");
         let how = "out of memory".to_owned();
-        assert_eq!(endings.replaced(0), Some(Predecessor { pid: 7, how }));
+        assert_eq!(endings.replaced(0), Some(PreviousChild { pid: 7, how }));
         assert_eq!(endings.replaced(0), None);
     }
 }

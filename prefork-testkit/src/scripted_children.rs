@@ -13,8 +13,8 @@ use prefork::ChildCommand;
 use crate::TIMEOUT;
 use crate::behavior::Behavior;
 use crate::eventually::within;
-use crate::process::{ChildInfo, child, is_own_zombie, reap, send};
 use crate::process_tree::{MARK, PATIENCE, ProcessTree};
+use crate::procfs::{ChildInfo, child, is_own_zombie, reap, send};
 
 /// The variable that contains the behavior of a child, which reads it before `main`.
 const VARIABLE: &str = "PREFORK_TESTKIT_CHILD";

@@ -11,12 +11,12 @@ use crate::sys;
 /// The length of the queue is read once, when the drain begins. Otherwise an endless stream of
 /// clients could keep the worker alive. Connections that arrive later find a closing server.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Backlog {
+pub(super) struct DrainQuota {
     left: usize,
     until: Instant,
 }
 
-impl Backlog {
+impl DrainQuota {
     pub(super) fn of(listener: BorrowedFd<'_>, drain: DrainPolicy) -> Self {
         let left = if drain.leaves_backlog {
             0

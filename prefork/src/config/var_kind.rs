@@ -3,7 +3,7 @@
 //! It knows names, and only how the values of a platform look. It does not read values of options.
 
 use prefork_options::suggest::{self, Hint};
-use prefork_options::{Kind, Prefix, Row, TABLE, alias};
+use prefork_options::{Kind, Prefix, Row, TABLE, foreign_names};
 
 /// The variable that asks for an explanation instead of a start. It is not an option.
 pub(super) const EXPLAIN: &str = "EXPLAIN";
@@ -91,7 +91,8 @@ fn names() -> impl Iterator<Item = &'static str> + Clone {
 fn is_injected(rest: &str, value: &str) -> bool {
     let rest_of_name = format!("_{rest}");
     let looks_injected = rest_of_name.contains("_SERVICE_") || rest_of_name.contains("_PORT");
-    let is_by_operator = || names().any(|name| is_alike(name, rest)) || alias::find(rest).is_some();
+    let is_by_operator =
+        || names().any(|name| is_alike(name, rest)) || foreign_names::find(rest).is_some();
     looks_injected && (value.contains("://") || !is_by_operator())
 }
 

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::net::ShortageFact;
+use crate::net::ListenerShortage;
 
 /// What was logged about each listener.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl ShortageLog {
     /// Returns the lines to log now, and when to call this again.
     pub(super) fn lines(
         &mut self,
-        facts: &[ShortageFact],
+        facts: &[ListenerShortage],
         now: Instant,
     ) -> (Vec<ShortageLine>, Option<Instant>) {
         let (mut lines, mut next) = (Vec::new(), None::<Instant>);
@@ -90,7 +90,7 @@ impl ShortageLog {
 }
 
 impl Logged {
-    fn step(&mut self, fact: &ShortageFact, now: Instant) -> ShortageStep {
+    fn step(&mut self, fact: &ListenerShortage, now: Instant) -> ShortageStep {
         let calm_at = fact.over.map(|over| over + ShortageLog::CALM);
         match (self.open_since, calm_at) {
             (Some(_), None) => ShortageStep::Nothing,
@@ -114,7 +114,7 @@ impl Logged {
         }
     }
 
-    fn begin(&mut self, fact: &ShortageFact, now: Instant) -> ShortageStep {
+    fn begin(&mut self, fact: &ListenerShortage, now: Instant) -> ShortageStep {
         let is_old = |begun: &Instant| *begun + ShortageLog::WINDOW <= now;
         while self.begun.front().is_some_and(is_old) {
             self.begun.pop_front();
@@ -142,8 +142,8 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], port))
     }
 
-    fn fact(since: Instant, over: Option<Instant>) -> ShortageFact {
-        ShortageFact {
+    fn fact(since: Instant, over: Option<Instant>) -> ListenerShortage {
+        ListenerShortage {
             addr: addr(80),
             errno: ERRNO,
             since,
@@ -275,7 +275,7 @@ mod tests {
     fn each_listener_has_its_own_lines() {
         let start = Instant::now();
         let mut shortages = ShortageLog::default();
-        let other = ShortageFact {
+        let other = ListenerShortage {
             addr: addr(81),
             ..fact(start, None)
         };

@@ -21,7 +21,7 @@ pub(super) struct HandshakeLimits {
     pub(super) timeout: Duration,
     /// The maximum of handshakes in progress plus streams that accept has not returned.
     pub(super) max: usize,
-    pub(super) min_age: MinAge,
+    pub(super) min_age: EvictAfter,
 }
 
 impl HandshakeLimits {
@@ -40,7 +40,7 @@ impl HandshakeLimits {
 
 /// How long a handshake may wait for its client before it can be evicted for a new connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum MinAge {
+pub(super) enum EvictAfter {
     /// This time if the accept queue is empty; less if connections wait in it.
     ByQueue(Duration),
     #[cfg(test)]
@@ -89,24 +89,24 @@ impl HandshakeStage {
 
 /// Whether one more handshake may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AdmissionEntry {
+pub(super) enum AdmissionDecision {
     /// One more may begin. The handshake with this number, if any, is evicted for it.
     Open(Option<u64>),
     /// No handshake may begin before this.
-    Full(Retry),
+    Full(RetryWhen),
 }
 
-/// When to ask again after [`AdmissionEntry::Full`]. Before, the answer changes only if the accept
+/// When to ask again after [`AdmissionDecision::Full`]. Before, the answer changes only if the accept
 /// queue grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Retry {
+pub(super) enum RetryWhen {
     /// When a handshake ends or accept returns a stream.
     WhenFreed,
     /// As above, at the latest at this time.
     At(Instant),
 }
 
-impl Retry {
+impl RetryWhen {
     pub(super) fn no_later_than(self, end: Instant) -> Self {
         Self::At(match self {
             Self::WhenFreed => end,
@@ -192,22 +192,22 @@ impl Admission {
         now: Instant,
         queued: usize,
         has_unread: impl Fn(u64) -> bool,
-    ) -> AdmissionEntry {
+    ) -> AdmissionDecision {
         if !self.is_full() {
-            return AdmissionEntry::Open(None);
+            return AdmissionDecision::Open(None);
         }
         if self.count() > self.limits.max || self.aborted > 0 {
-            return AdmissionEntry::Full(Retry::WhenFreed);
+            return AdmissionDecision::Full(RetryWhen::WhenFreed);
         }
         match self.next_to_evict(now, queued, has_unread) {
-            Ok(number) => AdmissionEntry::Open(Some(number)),
-            Err(retry) => AdmissionEntry::Full(retry),
+            Ok(number) => AdmissionDecision::Open(Some(number)),
+            Err(retry) => AdmissionDecision::Full(retry),
         }
     }
 
     /// Adds a handshake. Returns its number and the number of the one that is evicted for it.
     ///
-    /// `evicted` is the number from [`AdmissionEntry::Open`]. If that handshake has ended since,
+    /// `evicted` is the number from [`AdmissionDecision::Open`]. If that handshake has ended since,
     /// none is evicted.
     pub(super) fn begin(&mut self, now: Instant, evicted: Option<u64>) -> (u64, Option<u64>) {
         let number = self.next_number;
@@ -336,8 +336,8 @@ impl Admission {
         now: Instant,
         queued: usize,
         has_unread: impl Fn(u64) -> bool,
-    ) -> Result<u64, Retry> {
-        let mut retry = Retry::WhenFreed;
+    ) -> Result<u64, RetryWhen> {
+        let mut retry = RetryWhen::WhenFreed;
         let mut before = 0;
         for stage in HandshakeStage::ALL {
             // If earlier stages hold at least half of the limit, evicting them is fast enough.
@@ -368,7 +368,7 @@ impl Admission {
     /// [`wait_in_queue`](Stage::wait_in_queue): within that time `queued` handshakes have to end.
     fn min_age_of(&self, stage: HandshakeStage, queued: usize) -> Duration {
         match self.limits.min_age {
-            MinAge::ByQueue(longest) => {
+            EvictAfter::ByQueue(longest) => {
                 let to_u32 = |count| u32::try_from(count).unwrap_or(u32::MAX);
                 let for_all = stage.wait_in_queue().saturating_mul(to_u32(self.count()));
                 let fast_enough = for_all.checked_div(to_u32(queued));
@@ -376,7 +376,7 @@ impl Admission {
                 fast_enough.map_or(longest, |time| time.clamp(shortest, longest))
             }
             #[cfg(test)]
-            MinAge::Fixed(time) => time,
+            EvictAfter::Fixed(time) => time,
         }
     }
 
@@ -431,7 +431,7 @@ impl WaitingByStage {
 
 #[cfg(test)]
 mod tests {
-    use super::Retry::{At, WhenFreed};
+    use super::RetryWhen::{At, WhenFreed};
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
@@ -441,13 +441,13 @@ mod tests {
         let limits = HandshakeLimits {
             timeout: TIMEOUT,
             max,
-            min_age: MinAge::ByQueue(MIN_AGE),
+            min_age: EvictAfter::ByQueue(MIN_AGE),
         };
         (Admission::new(limits), Instant::now())
     }
 
     /// Whether one more may begin if no bytes are unread.
-    fn entry(admission: &mut Admission, now: Instant, queued: usize) -> AdmissionEntry {
+    fn entry(admission: &mut Admission, now: Instant, queued: usize) -> AdmissionDecision {
         admission.entry(now, queued, |_| false)
     }
 
@@ -455,8 +455,8 @@ mod tests {
     /// one.
     fn begin(admission: &mut Admission, now: Instant) -> (u64, Option<u64>) {
         match entry(admission, now, 0) {
-            AdmissionEntry::Open(evicted) => admission.begin(now, evicted),
-            AdmissionEntry::Full(retry) => panic!("the limit is reached: {retry:?}"),
+            AdmissionDecision::Open(evicted) => admission.begin(now, evicted),
+            AdmissionDecision::Full(retry) => panic!("the limit is reached: {retry:?}"),
         }
     }
 
@@ -469,22 +469,25 @@ mod tests {
         let old = start + MIN_AGE;
         assert_eq!(
             entry(&mut admission, later, 0),
-            AdmissionEntry::Full(At(old))
+            AdmissionDecision::Full(At(old))
         );
-        assert_eq!(entry(&mut admission, old, 0), AdmissionEntry::Open(Some(0)));
+        assert_eq!(
+            entry(&mut admission, old, 0),
+            AdmissionDecision::Open(Some(0))
+        );
         assert_eq!(begin(&mut admission, old), (2, Some(0)));
         // Its socket is still open, so no second one is evicted.
         assert_eq!(
             entry(&mut admission, old + MIN_AGE, 0),
-            AdmissionEntry::Full(WhenFreed)
+            AdmissionDecision::Full(WhenFreed)
         );
         assert_eq!(admission.end(0), Some(AbortReason::Evicted));
         assert_eq!(
             entry(&mut admission, old, 0),
-            AdmissionEntry::Full(At(later + MIN_AGE))
+            AdmissionDecision::Full(At(later + MIN_AGE))
         );
         assert_eq!(admission.end(1), None);
-        assert_eq!(entry(&mut admission, old, 0), AdmissionEntry::Open(None));
+        assert_eq!(entry(&mut admission, old, 0), AdmissionDecision::Open(None));
     }
 
     #[test]
@@ -494,11 +497,14 @@ mod tests {
         admission.finish(number);
         assert_eq!(
             entry(&mut admission, start + TIMEOUT, 0),
-            AdmissionEntry::Full(WhenFreed)
+            AdmissionDecision::Full(WhenFreed)
         );
         assert_eq!(admission.evict(start + TIMEOUT, 0, |_| false), None);
         admission.collect();
-        assert_eq!(entry(&mut admission, start, 0), AdmissionEntry::Open(None));
+        assert_eq!(
+            entry(&mut admission, start, 0),
+            AdmissionDecision::Open(None)
+        );
     }
 
     #[test]
@@ -540,15 +546,18 @@ mod tests {
         let old = start + MIN_AGE;
         assert_eq!(
             entry(&mut admission, old, 0),
-            AdmissionEntry::Full(WhenFreed)
+            AdmissionDecision::Full(WhenFreed)
         );
         admission.end(0);
         assert_eq!(
             entry(&mut admission, old, 0),
-            AdmissionEntry::Full(WhenFreed)
+            AdmissionDecision::Full(WhenFreed)
         );
         admission.end(1);
-        assert_eq!(entry(&mut admission, old, 0), AdmissionEntry::Open(Some(2)));
+        assert_eq!(
+            entry(&mut admission, old, 0),
+            AdmissionDecision::Open(Some(2))
+        );
     }
 
     #[test]
@@ -615,11 +624,11 @@ mod tests {
                 .map(|at| admission.min_age_of(at, queued));
             assert_eq!(times, [MS * silent, MS * answered], "{queued} in the queue");
             let old = start + MS * silent;
-            let full = AdmissionEntry::Full(At(old));
+            let full = AdmissionDecision::Full(At(old));
             assert_eq!(entry(&mut admission, start, queued), full);
             assert_eq!(
                 entry(&mut admission, old, queued),
-                AdmissionEntry::Open(Some(0))
+                AdmissionDecision::Open(Some(0))
             );
         }
     }
@@ -651,12 +660,15 @@ mod tests {
         let old = start + MIN_AGE;
         begin(&mut admission, old);
         begin(&mut admission, old);
-        let full = AdmissionEntry::Full(At(old + MIN_AGE));
+        let full = AdmissionDecision::Full(At(old + MIN_AGE));
         assert_eq!(entry(&mut admission, old, 0), full);
-        let silent = AdmissionEntry::Open(Some(2));
+        let silent = AdmissionDecision::Open(Some(2));
         assert_eq!(entry(&mut admission, old + MIN_AGE, 0), silent);
         admission.waits_for_client(2, HandshakeStage::Answered, old);
-        assert_eq!(entry(&mut admission, old, 0), AdmissionEntry::Open(Some(0)));
+        assert_eq!(
+            entry(&mut admission, old, 0),
+            AdmissionDecision::Open(Some(0))
+        );
     }
 
     #[test]
@@ -667,7 +679,7 @@ mod tests {
         let mut silent = 0;
         for ms in 0..9000 {
             let now = start + MS * ms;
-            while let AdmissionEntry::Open(evicted) = entry(&mut admission, now, 4096) {
+            while let AdmissionDecision::Open(evicted) = entry(&mut admission, now, 4096) {
                 let (_, evicted) = admission.begin(now, evicted);
                 assert_ne!(evicted, Some(0), "after {ms} ms");
                 evicted.map(|number| admission.end(number));
@@ -686,26 +698,26 @@ mod tests {
         let first = |number| number == 0;
         assert_eq!(
             admission.entry(old, 9, first),
-            AdmissionEntry::Open(Some(1))
+            AdmissionDecision::Open(Some(1))
         );
         let any = |_| true;
         assert_eq!(
             admission.entry(old, 9, any),
-            AdmissionEntry::Full(WhenFreed)
+            AdmissionDecision::Full(WhenFreed)
         );
         // The task has read the bytes and waits for more: the time counts from this first wait.
         admission.waits_for_client(0, HandshakeStage::Begun, old);
         let later = old + HandshakeStage::Begun.min_wait();
         assert_eq!(
             entry(&mut admission, old, 9),
-            AdmissionEntry::Full(At(later))
+            AdmissionDecision::Full(At(later))
         );
         // After one more byte it waits again at the same stage.
         admission.client_sent(0);
         admission.waits_for_client(0, HandshakeStage::Begun, later);
         assert_eq!(
             entry(&mut admission, later, 9),
-            AdmissionEntry::Open(Some(0))
+            AdmissionDecision::Open(Some(0))
         );
     }
 
@@ -714,26 +726,29 @@ mod tests {
         let (mut admission, start) = of(1);
         begin(&mut admission, start);
         let old = start + MIN_AGE;
-        assert_eq!(entry(&mut admission, old, 0), AdmissionEntry::Open(Some(0)));
+        assert_eq!(
+            entry(&mut admission, old, 0),
+            AdmissionDecision::Open(Some(0))
+        );
         admission.finish(0);
         assert_eq!(admission.begin(old, Some(0)), (1, None));
         assert_eq!(
             entry(&mut admission, old, 0),
-            AdmissionEntry::Full(WhenFreed)
+            AdmissionDecision::Full(WhenFreed)
         );
         admission.collect();
         assert_eq!(
             entry(&mut admission, old + MIN_AGE, 0),
-            AdmissionEntry::Open(Some(1))
+            AdmissionDecision::Open(Some(1))
         );
     }
 
     #[test]
     fn an_infinite_minimum_age_never_ends() {
         let (mut admission, start) = of(1);
-        admission.limits_mut().min_age = MinAge::Fixed(Duration::MAX);
+        admission.limits_mut().min_age = EvictAfter::Fixed(Duration::MAX);
         begin(&mut admission, start);
-        let full = AdmissionEntry::Full(WhenFreed);
+        let full = AdmissionDecision::Full(WhenFreed);
         assert_eq!(entry(&mut admission, start + TIMEOUT, 9), full);
     }
 
@@ -778,7 +793,7 @@ mod tests {
                 }
                 !is_over
             });
-            while let AdmissionEntry::Open(evicted) = entry(&mut admission, now, queue.len())
+            while let AdmissionDecision::Open(evicted) = entry(&mut admission, now, queue.len())
                 && let Some((since, client)) = queue.pop_front()
             {
                 let (number, evicted) = admission.begin(now, evicted);
@@ -867,7 +882,7 @@ mod tests {
                 }
                 end > ms
             });
-            while let AdmissionEntry::Open(evicted) = entry(&mut admission, now, queued)
+            while let AdmissionDecision::Open(evicted) = entry(&mut admission, now, queued)
                 && queued > 0
             {
                 queued -= 1;

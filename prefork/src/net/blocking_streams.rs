@@ -18,7 +18,7 @@ use crate::sys;
 
 /// All blocking streams of a process.
 #[derive(Debug, Default)]
-pub(super) struct SilentReads {
+pub(super) struct BlockingStreams {
     streams: Mutex<HashMap<RawFd, WatchedStream>>,
 }
 
@@ -32,7 +32,7 @@ struct WatchedStream {
 
 /// The last use of a blocking stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LastUse {
+pub(crate) enum LastIo {
     /// None yet, or a write: the client sends next.
     Answered,
     /// A read: a request may be incomplete.
@@ -65,8 +65,8 @@ impl BlockingStreamGuard {
         note
     }
 
-    pub(super) fn note(&self, last_use: LastUse) {
-        let is_mid_request = last_use == LastUse::Read;
+    pub(super) fn note(&self, last_use: LastIo) {
+        let is_mid_request = last_use == LastIo::Read;
         self.is_mid_request.store(is_mid_request, Ordering::Release);
         self.report();
     }
@@ -97,7 +97,7 @@ impl ConnTracker {
     pub(crate) fn end_silent_reads(
         &self,
         now: Instant,
-        silent_until: impl Fn(LastUse, Option<Instant>) -> Instant,
+        silent_until: impl Fn(LastIo, Option<Instant>) -> Instant,
     ) -> Option<Instant> {
         // No descriptor is closed while the lock is held.
         let mut streams = self.silent_reads.streams();
@@ -122,16 +122,16 @@ impl ConnTracker {
 }
 
 impl WatchedStream {
-    fn last_use(&self) -> LastUse {
+    fn last_use(&self) -> LastIo {
         if self.is_mid_request.load(Ordering::Acquire) {
-            LastUse::Read
+            LastIo::Read
         } else {
-            LastUse::Answered
+            LastIo::Answered
         }
     }
 }
 
-impl SilentReads {
+impl BlockingStreams {
     pub(super) fn has_ended(&self, fd: RawFd) -> bool {
         let streams = self.streams();
         streams.get(&fd).is_some_and(|watched| watched.is_ended)

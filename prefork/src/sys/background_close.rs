@@ -18,25 +18,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// An open descriptor; dropping it never blocks.
 #[derive(Debug)]
-pub(crate) struct DetachedFd {
+pub(crate) struct BackgroundCloseFd {
     /// `None` only during the drop.
     fd: Option<OwnedFd>,
 }
 
-impl DetachedFd {
+impl BackgroundCloseFd {
     pub(crate) fn new(fd: OwnedFd) -> Self {
         Self { fd: Some(fd) }
     }
 }
 
-impl AsFd for DetachedFd {
+impl AsFd for BackgroundCloseFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         let fd = self.fd.as_ref();
         fd.expect("only `drop` takes it").as_fd()
     }
 }
 
-impl Drop for DetachedFd {
+impl Drop for BackgroundCloseFd {
     fn drop(&mut self) {
         if let Some(fd) = self.fd.take() {
             closer::close(fd);
@@ -55,7 +55,7 @@ mod closer {
 
     use nix::unistd::{Pid, gettid};
 
-    use crate::sys::{fds, thread};
+    use crate::sys::{fds, light_thread};
 
     /// The helper threads that this process may have at one time.
     const MAX_THREADS: usize = 16;
@@ -112,7 +112,7 @@ mod closer {
             // Waits until the owner closes the shared descriptor: it must not be the last one.
             let _ = is_released.recv();
         };
-        if thread::start(c"prefork-close", STACK, hold).is_err() {
+        if light_thread::start(c"prefork-close", STACK, hold).is_err() {
             return Err(fd);
         }
         match has_copied.recv_timeout(CLOSE_TIMEOUT) {

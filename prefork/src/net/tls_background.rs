@@ -8,23 +8,23 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::accept_error::RETRY;
-use super::admission::Retry;
-use super::tls_acceptor::{AcceptAttempt, TlsAcceptor, wait_for_retry};
+use super::handshake_admission::RetryWhen;
+use super::tls_accept_loop::{AcceptAttempt, TlsAcceptLoop, wait_for_retry};
 use super::tracker::{ConnTracker, DrainPolicy};
 
 /// Handles of the tasks. Dropping it aborts them.
-pub(super) struct TlsTasks {
+pub(super) struct TlsBackgroundTasks {
     drain: AbortHandle,
     deadlines: AbortHandle,
 }
 
-impl TlsTasks {
+impl TlsBackgroundTasks {
     /// Spawns the tasks.
     ///
     /// # Panics
     /// Outside of a tokio runtime with time enabled. It panics here, in the caller, and not in a
     /// task.
-    pub(super) fn of(acceptor: &Arc<TlsAcceptor>) -> Self {
+    pub(super) fn of(acceptor: &Arc<TlsAcceptLoop>) -> Self {
         let tracker = Arc::clone(&acceptor.listener.tracker);
         let drain = drain(tracker, Arc::downgrade(acceptor));
         let handshakes = Arc::clone(&acceptor.handshakes);
@@ -38,7 +38,7 @@ impl TlsTasks {
     }
 }
 
-impl Drop for TlsTasks {
+impl Drop for TlsBackgroundTasks {
     fn drop(&mut self) {
         self.drain.abort();
         self.deadlines.abort();
@@ -49,7 +49,7 @@ impl Drop for TlsTasks {
 ///
 /// A separate task does this because the code that calls accept may be busy with requests. The task
 /// holds the listener only while it accepts, so that a dropped listener is closed at once.
-async fn drain(tracker: Arc<ConnTracker>, acceptor: Weak<TlsAcceptor>) {
+async fn drain(tracker: Arc<ConnTracker>, acceptor: Weak<TlsAcceptLoop>) {
     let drain = drain_begun(&tracker).await;
     let end = Instant::from_std(drain.until);
     while let Some(acceptor) = acceptor.upgrade() {
@@ -59,7 +59,7 @@ async fn drain(tracker: Arc<ConnTracker>, acceptor: Weak<TlsAcceptor>) {
             Poll::Ready(Ok(AcceptAttempt::Accepted)) => continue,
             Poll::Ready(Ok(AcceptAttempt::Full(retry))) => retry,
             // Most likely no descriptors are left. The end of other requests frees some.
-            Poll::Ready(Err(_)) => Retry::At(Instant::now() + RETRY),
+            Poll::Ready(Err(_)) => RetryWhen::At(Instant::now() + RETRY),
         };
         drop(acceptor);
         wait_for_retry(freed, retry.no_later_than(end)).await;

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::accept_error::{AcceptError, RETRY, classify};
-use super::admission::{AdmissionEntry, Retry};
+use super::handshake_admission::{AdmissionDecision, RetryWhen};
 use super::handshakes::Handshakes;
 use super::listener::Listener;
 use super::race::race;
@@ -29,7 +29,7 @@ use super::tracker::DrainPolicy;
 /// report that the queue grows.
 const QUEUE_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-pub(super) struct TlsAcceptor {
+pub(super) struct TlsAcceptLoop {
     pub(super) listener: Listener,
     pub(super) handshakes: Arc<Handshakes>,
     /// Held from the check of the limit until the handshake has begun.
@@ -39,10 +39,10 @@ pub(super) struct TlsAcceptor {
 /// The result of an attempt to accept a connection.
 pub(super) enum AcceptAttempt {
     Accepted,
-    Full(Retry),
+    Full(RetryWhen),
 }
 
-impl TlsAcceptor {
+impl TlsAcceptLoop {
     pub(super) fn new(listener: Listener, handshakes: Arc<Handshakes>) -> Self {
         Self {
             listener,
@@ -64,7 +64,7 @@ impl TlsAcceptor {
                 Ok(AcceptAttempt::Accepted) => {}
                 Ok(AcceptAttempt::Full(retry)) => wait_for_retry(freed, retry).await,
                 Err(error) if classify(&error) == AcceptError::Shortage => {
-                    let retry = Retry::At(Instant::now() + RETRY);
+                    let retry = RetryWhen::At(Instant::now() + RETRY);
                     wait_for_retry(freed, retry).await;
                 }
                 Err(error) => return error,
@@ -83,8 +83,8 @@ impl TlsAcceptor {
         let now = Instant::now();
         let queued = || self.listener.queue_length();
         let evicted = match self.handshakes.entry(now, queued) {
-            AdmissionEntry::Open(evicted) => evicted,
-            AdmissionEntry::Full(retry) => {
+            AdmissionDecision::Open(evicted) => evicted,
+            AdmissionDecision::Full(retry) => {
                 let retry = retry.no_later_than(now + QUEUE_POLL_INTERVAL);
                 return Poll::Ready(Ok(AcceptAttempt::Full(retry)));
             }
@@ -99,7 +99,7 @@ impl TlsAcceptor {
                 if classify(&error) == AcceptError::Shortage
                     && self.handshakes.evict(now, queued()) =>
             {
-                let retry = Retry::At(now + RETRY);
+                let retry = RetryWhen::At(now + RETRY);
                 Poll::Ready(Ok(AcceptAttempt::Full(retry)))
             }
             Err(error) => Poll::Ready(Err(error)),
@@ -124,9 +124,9 @@ impl TlsAcceptor {
     }
 }
 
-pub(super) async fn wait_for_retry(freed: EventListener, retry: Retry) {
+pub(super) async fn wait_for_retry(freed: EventListener, retry: RetryWhen) {
     match retry {
-        Retry::WhenFreed => freed.await,
-        Retry::At(at) => race(freed, sleep_until(at)).await,
+        RetryWhen::WhenFreed => freed.await,
+        RetryWhen::At(at) => race(freed, sleep_until(at)).await,
     }
 }

@@ -1,7 +1,7 @@
 //! Limits the log lines about signals that have no effect. Pure: times are arguments.
 //!
 //! A process that sends the same signal in a loop must not fill the log. So the first signal of a
-//! kind is logged at once. Those that follow within [`SignalRepeats::LOG_INTERVAL`] of a line are
+//! kind is logged at once. Those that follow within [`SignalLogLimit::LOG_INTERVAL`] of a line are
 //! logged as one line, with their count.
 
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::sys::signals::ReceivedSignal;
 
 /// The signals that wait for their line, by kind.
 #[derive(Debug, Default)]
-pub(super) struct SignalRepeats {
+pub(super) struct SignalLogLimit {
     /// A short list: a master handles few kinds of signals.
     kinds: Vec<RepeatedSignal>,
 }
@@ -25,7 +25,7 @@ struct RepeatedSignal {
     waiting: Option<ReceivedSignal>,
 }
 
-impl SignalRepeats {
+impl SignalLogLimit {
     /// The minimum time between two lines about one kind of signal.
     pub(super) const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -76,7 +76,7 @@ impl RepeatedSignal {
             return None;
         }
         let received = self.waiting.take()?;
-        self.quiet_until = now + SignalRepeats::LOG_INTERVAL;
+        self.quiet_until = now + SignalLogLimit::LOG_INTERVAL;
         Some(received)
     }
 }
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_first_of_a_kind_is_logged_at_once() {
-        let (now, mut repeats) = (Instant::now(), SignalRepeats::default());
+        let (now, mut repeats) = (Instant::now(), SignalLogLimit::default());
         for signal in [Signal::SIGUSR1, Signal::SIGUSR2] {
             let one = received(signal, 3, 7, now);
             assert_eq!(repeats.record(one, now), Some(one));
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_burst_after_it_is_one_record_when_the_pause_is_over() {
-        let (start, mut repeats) = (Instant::now(), SignalRepeats::default());
+        let (start, mut repeats) = (Instant::now(), SignalLogLimit::default());
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let signal = Signal::SIGUSR1;
         repeats.record(received(signal, 1, 7, start), start);
@@ -129,7 +129,7 @@ mod tests {
         }
         assert_eq!(
             repeats.deadline(),
-            Some(start + SignalRepeats::LOG_INTERVAL)
+            Some(start + SignalLogLimit::LOG_INTERVAL)
         );
         assert_eq!(repeats.next_due(at(999)), None);
         let all = ReceivedSignal {
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_flood_gets_one_line_per_pause() {
-        let (start, mut repeats) = (Instant::now(), SignalRepeats::default());
+        let (start, mut repeats) = (Instant::now(), SignalLogLimit::default());
         let mut lines = 0;
         let mut counted = 0;
         for after in 0..10_000 {
@@ -160,16 +160,16 @@ mod tests {
 
     #[test]
     fn a_signal_after_a_pause_is_logged_at_once() {
-        let (start, mut repeats) = (Instant::now(), SignalRepeats::default());
+        let (start, mut repeats) = (Instant::now(), SignalLogLimit::default());
         repeats.record(received(Signal::SIGUSR1, 1, 7, start), start);
-        let later = start + SignalRepeats::LOG_INTERVAL;
+        let later = start + SignalLogLimit::LOG_INTERVAL;
         let one = received(Signal::SIGUSR1, 1, 8, later);
         assert_eq!(repeats.record(one, later), Some(one));
     }
 
     #[test]
     fn kinds_do_not_wait_for_each_other() {
-        let (start, mut repeats) = (Instant::now(), SignalRepeats::default());
+        let (start, mut repeats) = (Instant::now(), SignalLogLimit::default());
         repeats.record(received(Signal::SIGUSR1, 1, 7, start), start);
         let soon = start + Duration::from_millis(1);
         assert_eq!(

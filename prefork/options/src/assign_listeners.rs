@@ -9,7 +9,7 @@ use crate::suggest::nearest;
 
 /// What an argument takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArgumentTakes {
+pub enum ListenerDemand {
     /// One listener.
     Listener,
     /// Any number of listeners, later: the code of `main` requests them.
@@ -24,21 +24,21 @@ pub struct ArgumentName<'a> {
     /// Its name; empty for a pattern.
     pub name: &'a str,
     /// What it takes.
-    pub takes: ArgumentTakes,
+    pub takes: ListenerDemand,
 }
 
 /// The arguments and the listeners do not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssignError {
     /// The argument or listener that is left.
-    pub of: Of,
+    pub of: Unmatched,
     /// The reason, as part of a sentence.
     pub reason: String,
 }
 
 /// The argument or listener that is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
+pub enum Unmatched {
     /// The argument at this index has no listener.
     Argument(usize),
     /// The listener at this index has no argument.
@@ -61,7 +61,7 @@ pub fn assign(
     wanted: &[ArgumentName<'_>],
     listeners: &[&str],
 ) -> Result<Vec<Option<usize>>, AssignError> {
-    let takes_listener = |want: &ArgumentName<'_>| want.takes == ArgumentTakes::Listener;
+    let takes_listener = |want: &ArgumentName<'_>| want.takes == ListenerDemand::Listener;
     let mut free: Vec<bool> = vec![true; listeners.len()];
     let mut assigned = vec![None; wanted.len()];
     for (want, found) in wanted.iter().zip(&mut assigned) {
@@ -76,7 +76,7 @@ pub fn assign(
             let next =
                 (0..listeners.len()).find(|&index| free[index] && is_unnamed(listeners, index));
             let index = next.ok_or_else(|| AssignError {
-                of: Of::Argument(argument),
+                of: Unmatched::Argument(argument),
                 reason: none_left(wanted, want, listeners, &free),
             })?;
             free[index] = false;
@@ -84,10 +84,12 @@ pub fn assign(
         }
     }
     let takes_some = wanted.iter().any(takes_listener);
-    let may_take_later = wanted.iter().any(|want| want.takes == ArgumentTakes::Later);
+    let may_take_later = wanted
+        .iter()
+        .any(|want| want.takes == ListenerDemand::Later);
     match free.iter().position(|&is_free| is_free) {
         Some(index) if takes_some && !may_take_later => Err(AssignError {
-            of: Of::Listener(index),
+            of: Unmatched::Listener(index),
             reason: not_taken(listeners, index),
         }),
         _ => Ok(assigned),
@@ -115,7 +117,7 @@ fn none_left(
     }
     let takes = wanted
         .iter()
-        .filter(|want| want.takes == ArgumentTakes::Listener);
+        .filter(|want| want.takes == ListenerDemand::Listener);
     let count = takes.count();
     let existing = match listeners {
         [] => "no listener is configured".to_owned(),
@@ -157,9 +159,9 @@ mod tests {
     use super::*;
 
     fn found(
-        wanted: &[(&str, ArgumentTakes)],
+        wanted: &[(&str, ListenerDemand)],
         listeners: &[&str],
-    ) -> Result<Vec<Option<usize>>, Of> {
+    ) -> Result<Vec<Option<usize>>, Unmatched> {
         let wanted: Vec<ArgumentName<'_>> = wanted
             .iter()
             .map(|&(name, takes)| ArgumentName { name, takes })
@@ -169,13 +171,21 @@ mod tests {
 
     #[test]
     fn an_error_has_the_index_of_what_is_left() {
-        use ArgumentTakes::{Later, Listener, Nothing};
+        use ListenerDemand::{Later, Listener, Nothing};
         let http = ("http", Listener);
         for (wanted, listeners, expected) in [
             (&[http][..], &["http"][..], Ok(vec![Some(0)])),
-            (&[("a", Nothing), http], &["admin"], Err(Of::Argument(1))),
-            (&[("a", Later), http], &["admin"], Err(Of::Argument(1))),
-            (&[http], &["http", "admin"], Err(Of::Listener(1))),
+            (
+                &[("a", Nothing), http],
+                &["admin"],
+                Err(Unmatched::Argument(1)),
+            ),
+            (
+                &[("a", Later), http],
+                &["admin"],
+                Err(Unmatched::Argument(1)),
+            ),
+            (&[http], &["http", "admin"], Err(Unmatched::Listener(1))),
             (
                 &[("a", Later), http],
                 &["http", "admin"],
@@ -185,7 +195,7 @@ mod tests {
             (
                 &[http, ("l", Listener)],
                 &["listener0"],
-                Err(Of::Argument(1)),
+                Err(Unmatched::Argument(1)),
             ),
         ] {
             assert_eq!(

@@ -27,7 +27,7 @@ const NAMES: [&str; 5] = [
 const PREFIXES: [&str; 1] = ["MAINPID"];
 
 /// Whether a worker must not inherit the variable.
-pub(super) fn is_private(name: &OsStr) -> bool {
+pub(super) fn is_for_master_only(name: &OsStr) -> bool {
     NAMES.iter().any(|private| name == *private)
         || PREFIXES
             .iter()
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn only_complete_names_and_prefixes_are_private() {
-        let private = |name| is_private(OsStr::new(name));
+        let private = |name| is_for_master_only(OsStr::new(name));
         for name in [
             "NOTIFY_SOCKET",
             "WATCHDOG_USEC",
