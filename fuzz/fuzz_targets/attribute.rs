@@ -10,8 +10,8 @@ mod args;
 mod attribute;
 #[path = "../../prefork-macros/src/check.rs"]
 mod check;
-#[path = "../../prefork-macros/src/conflicts.rs"]
-mod conflicts;
+#[path = "../../prefork-macros/src/other_attributes.rs"]
+mod other_attributes;
 #[path = "../../prefork-macros/src/debug.rs"]
 #[expect(dead_code, reason = "nobody is shown anything here")]
 mod debug;

@@ -5,7 +5,7 @@
 //! An expansion passes through the files in this order:
 //!
 //! - `args` reads the arguments of the attribute; `check` and `value` check them.
-//! - `item` reads the function; `signature` checks its signature, `beside` its other attributes,
+//! - `item` reads the function; `signature` checks its signature, `other_attributes` its other attributes,
 //!   and `listeners` its arguments.
 //! - `expand` generates one call into the runtime.
 

@@ -1,6 +1,6 @@
 //! The behavior of a scripted child, and its text form in an environment variable.
 //!
-//! This file knows no process; `act` plays the behavior.
+//! This file knows no process; `child_main` plays the behavior.
 
 use std::fmt;
 use std::time::Duration;

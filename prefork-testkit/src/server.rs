@@ -19,7 +19,7 @@ use crate::running::RunningServer;
 /// The server starts with the default disposition of each signal that a master handles. This is so
 /// even if the test was started with some of them ignored, as by `cargo test &` in a script
 /// (SIGINT, SIGQUIT) or by `nohup` (SIGHUP). A master does not handle a signal that was ignored at
-/// its start. To test a server under `nohup`, use `nohup` as the [wrapper](Self::through).
+/// its start. To test a server under `nohup`, use `nohup` as the [wrapper](Self::wrapper).
 ///
 /// # Examples
 /// ```no_run
@@ -124,8 +124,8 @@ impl Server {
     ///
     /// The startup line is the line `prefork: listening on …` of the master on stdout or stderr. If
     /// the program has its own logger, or a subscriber of `tracing` or `log`, it must write that
-    /// line in this form. Otherwise use [`spawn`](Self::launch) and
-    /// [`wait_for_log`](Running::wait_for_log).
+    /// line in this form. Otherwise use [`spawn`](Self::spawn) and
+    /// [`wait_for_log`](RunningServer::wait_for_log).
     ///
     /// # Panics
     /// If the server cannot be started, exits before the startup line, or does not write it within

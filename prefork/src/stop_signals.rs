@@ -81,11 +81,11 @@ mod tests {
     /// Returns the meaning of each signal, by its time of arrival in milliseconds.
     fn answers(signals: &[(Signal, u64)]) -> Vec<StopSignal> {
         let start = Instant::now();
-        let mut escalation = StopSignals::default();
+        let mut stop_signals = StopSignals::default();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         signals
             .iter()
-            .map(|&(signal, time)| escalation.signals(signal, at(time), at(time)))
+            .map(|&(signal, time)| stop_signals.signals(signal, at(time), at(time)))
             .collect()
     }
 
@@ -149,12 +149,12 @@ mod tests {
         assert_eq!(merged(249), StopSignal::Graceful);
         assert_eq!(merged(250), StopSignal::Immediate);
 
-        let mut escalation = StopSignals::default();
+        let mut stop_signals = StopSignals::default();
         assert_eq!(
-            escalation.signals(SIGTERM, start, start),
+            stop_signals.signals(SIGTERM, start, start),
             StopSignal::Graceful
         );
-        let merged = escalation.signals(SIGINT, at(10), at(400));
+        let merged = stop_signals.signals(SIGINT, at(10), at(400));
         assert_eq!(
             merged,
             StopSignal::Immediate,
@@ -179,11 +179,11 @@ mod tests {
     fn the_first_sigint_ends_a_stop_that_no_signal_began() {
         let start = Instant::now();
         for after in [0, 5, 1_000] {
-            let mut escalation = StopSignals::default();
-            escalation.stop_began(start);
+            let mut stop_signals = StopSignals::default();
+            stop_signals.stop_began(start);
             let at = start + Duration::from_millis(after);
             assert_eq!(
-                escalation.signals(SIGINT, at, at),
+                stop_signals.signals(SIGINT, at, at),
                 StopSignal::Immediate,
                 "{after}"
             );
@@ -193,11 +193,11 @@ mod tests {
     #[test]
     fn a_sigint_that_arrived_before_the_stop_began_requests_a_stop() {
         let start = Instant::now();
-        let mut escalation = StopSignals::default();
+        let mut stop_signals = StopSignals::default();
         // A hook failed after the signal arrived and before the process read it.
-        escalation.stop_began(start + Duration::from_millis(30));
+        stop_signals.stop_began(start + Duration::from_millis(30));
         assert_eq!(
-            escalation.signals(SIGINT, start, start),
+            stop_signals.signals(SIGINT, start, start),
             StopSignal::Graceful
         );
     }
@@ -206,13 +206,13 @@ mod tests {
     fn a_relayed_pair_during_another_stop_is_one_request() {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        let mut escalation = StopSignals::default();
-        escalation.stop_began(start);
-        let term = escalation.signals(SIGTERM, at(2_000), at(2_000));
-        let int = escalation.signals(SIGINT, at(2_005), at(2_005));
+        let mut stop_signals = StopSignals::default();
+        stop_signals.stop_began(start);
+        let term = stop_signals.signals(SIGTERM, at(2_000), at(2_000));
+        let int = stop_signals.signals(SIGINT, at(2_005), at(2_005));
         assert_eq!([term, int], [StopSignal::Graceful; 2]);
         assert_eq!(
-            escalation.signals(SIGINT, at(2_250), at(2_250)),
+            stop_signals.signals(SIGINT, at(2_250), at(2_250)),
             StopSignal::Immediate
         );
     }
@@ -221,11 +221,11 @@ mod tests {
     fn only_the_first_begin_of_a_stop_counts() {
         let start = Instant::now();
         let later = start + Duration::from_millis(30);
-        let mut escalation = StopSignals::default();
-        escalation.stop_began(start);
-        escalation.stop_began(later + Duration::from_millis(1));
+        let mut stop_signals = StopSignals::default();
+        stop_signals.stop_began(start);
+        stop_signals.stop_began(later + Duration::from_millis(1));
         assert_eq!(
-            escalation.signals(SIGINT, later, later),
+            stop_signals.signals(SIGINT, later, later),
             StopSignal::Immediate
         );
     }

@@ -1,7 +1,7 @@
 //! The grammar of a list of addresses, their names and their conflicts.
 //!
 //! It knows that names are unique, and the default names. A single [`Address`] is in
-//! [`address`](crate::address).
+//! [`address`].
 
 use crate::error::quote;
 use crate::overlap::{self, Overlap};

@@ -138,7 +138,7 @@ macro_rules! define {
             /// Errors of values that a later layer replaced, a line each.
             pub(super) replaced: Vec<String>,
             /// The source that calls the setters.
-            pub(crate) source: Source,
+            pub(crate) source: ProgramSource,
             /// The base of relative paths.
             pub(crate) directory: Option<PathBuf>,
         }

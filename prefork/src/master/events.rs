@@ -48,12 +48,12 @@ impl Master {
         self.note_stop(now);
     }
 
-    /// Records in `escalation` when a stop began.
+    /// Records in `stop_signals` when a stop began.
     ///
     /// The meaning of SIGINT depends on that time, and many events can begin a stop.
     pub(super) fn note_stop(&mut self, now: Instant) {
         if self.supervisor.is_stopping() {
-            self.escalation.stop_began(now);
+            self.stop_signals.stop_began(now);
         }
     }
 
@@ -82,7 +82,7 @@ impl Master {
             last,
             ..
         } = received;
-        let urgency = match self.escalation.signals(signal, first, last) {
+        let urgency = match self.stop_signals.signals(signal, first, last) {
             StopSignal::Graceful => StopMode::Graceful,
             StopSignal::Immediate => StopMode::Immediate,
         };

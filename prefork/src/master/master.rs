@@ -40,7 +40,7 @@ pub(crate) struct Master {
     pub(super) readiness: Readiness,
     pub(super) signals: Option<SignalReceiver>,
     /// Decides which stop signal ends a stop at once.
-    pub(super) escalation: StopSignals,
+    pub(super) stop_signals: StopSignals,
     /// Limits the log lines about signals that have no effect.
     pub(super) repeats: SignalLogLimit,
     pub(super) commands: Option<CommandReceiver>,
@@ -100,7 +100,7 @@ impl Master {
             tls: parts.tls,
             readiness: parts.readiness,
             signals: parts.signals,
-            escalation: StopSignals::default(),
+            stop_signals: StopSignals::default(),
             repeats: SignalLogLimit::default(),
             commands: parts.commands,
             events_seen_until: Instant::now(),

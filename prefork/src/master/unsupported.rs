@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::{Callbacks, Handle, Log, Unstarted};
+use super::{Callbacks, FailedStart, Handle, Log};
 use crate::config::Config;
 use crate::error::Error;
 use crate::supervisor::Readiness;
@@ -29,8 +29,8 @@ impl MasterSetup {
 
     /// # Errors
     /// Always.
-    pub(crate) fn start(self, log: Log) -> Result<Handle, Box<Unstarted>> {
-        Err(Box::new(Unstarted {
+    pub(crate) fn start(self, log: Log) -> Result<Handle, Box<FailedStart>> {
+        Err(Box::new(FailedStart {
             error: unsupported(),
             callbacks: self.callbacks,
             log,

@@ -195,7 +195,7 @@ impl Context {
             shortages: ShortageLog::default(),
             is_failure_handled: false,
             process: parts.process,
-            escalation: StopSignals::default(),
+            stop_signals: StopSignals::default(),
         };
         if parts.process == MonitorHost::Test {
             // The signals of the process belong to the test.

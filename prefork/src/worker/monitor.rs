@@ -43,7 +43,7 @@ pub(super) struct Monitor {
     pub(super) is_failure_handled: bool,
     pub(super) process: MonitorHost,
     /// Decides which stop signal ends the process at once.
-    pub(super) escalation: StopSignals,
+    pub(super) stop_signals: StopSignals,
 }
 
 /// The process that `main` runs in.
@@ -330,7 +330,7 @@ impl Monitor {
             self.on_master_frame(phase);
             self.begin_drain(phase, self.grace, Backlog::Serve);
             let (first, last) = (received.first, received.last);
-            match self.escalation.signals(received.signal, first, last) {
+            match self.stop_signals.signals(received.signal, first, last) {
                 StopSignal::Graceful => {}
                 StopSignal::Immediate => process::exit_now(INTERRUPTED),
             }
