@@ -33,14 +33,14 @@ fn one_process_serves_and_says_why_it_is_alone() {
         format!("prefork: {}", alone(2)),
         format!("prefork: {place} in a single process (pid {pid})"),
     ];
-    assert_eq!(server.whole_log(), lines);
+    assert_eq!(server.final_log(), lines);
 }
 
 #[test]
 fn who_asked_for_one_process_is_not_told() {
     let mut server = Server::new(PLAIN).env("PREFORK_WORKERS", "0").start();
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     assert_eq!(log.len(), 1, "{log:#?}");
 }
 
@@ -49,7 +49,7 @@ fn init_comes_first_and_is_told_of_a_single_process() {
     let mut server = Server::new(INIT).start();
     server.wait_for_log(|line| line == "body");
     assert_eq!(server.stop().code(), Some(0));
-    let log = server.whole_log();
+    let log = server.final_log();
     assert_eq!(log[0], "init of single, threads: 1, marked: false");
     assert_eq!(log[1], format!("prefork: {}", alone(1)));
 }
@@ -57,10 +57,10 @@ fn init_comes_first_and_is_told_of_a_single_process() {
 #[test]
 fn what_is_installed_gets_the_lines() {
     for backend in ["tracing", "log"] {
-        let mut server = Server::new(LOGGING).env("BACKEND", backend).launch();
+        let mut server = Server::new(LOGGING).env("BACKEND", backend).spawn();
         server.wait_for_log(|line| line.ends_with(READY));
         assert_eq!(server.stop().code(), Some(0));
-        let mut log = server.whole_log();
+        let mut log = server.final_log();
         log.retain(|line| !line.ends_with(READY));
         assert_eq!(log.len(), 2, "{log:#?}");
         assert_eq!(log[0], format!("{backend}: WARN prefork {}", alone(1)));
@@ -73,13 +73,13 @@ fn what_is_installed_gets_the_lines() {
 #[test]
 fn configure_has_the_last_word_before_it() {
     let mut server = Server::new(OPEN_PORT)
-        .listen_as_written()
+        .keep_listen()
         .env("PORT", "0")
         .env("PREFORK_WORKERS", "3")
         .env("LAST_WORD", "one")
         .start();
     assert_eq!(server.stop().code(), Some(0));
-    assert_eq!(server.whole_log()[0], format!("prefork: {}", alone(1)));
+    assert_eq!(server.final_log()[0], format!("prefork: {}", alone(1)));
 }
 
 #[test]

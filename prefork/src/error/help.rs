@@ -52,8 +52,8 @@ impl Error {
             Self::Options(options) if options.len() > 1 => "Correct the options and start again.",
             Self::Options(_) => "Correct the option and start again.",
             Self::Accept { .. } => {
-                "All workers share the socket: look for code that calls shutdown(2) or listen(2) on it. A seccomp \
-                 filter that rejects accept4 has the same effect."
+                "Look for code that shuts down or closes the socket: all workers share it. A seccomp filter \
+                 that rejects accept4 has the same effect."
             }
             Self::Explained { .. } => "Unset the variable to start the server.",
             Self::Configure { .. } => "Correct the input of the function, or the function.",
