@@ -16,7 +16,7 @@ use crate::startup_line::StartupLine;
 /// A server that was started by [`Server::start`](crate::Server::start).
 ///
 /// When the value is dropped, also by a panic of the test, it kills all processes of the server,
-/// and waits until they have exited. That includes orphans of a killed master.
+/// including the orphans of a killed master, and waits until they have exited.
 #[derive(Debug)]
 pub struct RunningServer {
     process: std::process::Child,
@@ -252,8 +252,8 @@ impl RunningServer {
     /// Waits for the first matching line and returns it.
     ///
     /// # Panics
-    /// If no line matches within [`TIMEOUT`], or before all processes of the server have exited.
-    /// The message contains the log.
+    /// If no line matches within [`TIMEOUT`] or before all processes of the server have exited. The
+    /// message contains the log.
     #[track_caller]
     pub fn wait_for_log(&self, fits: impl Fn(&str) -> bool) -> String {
         let found = self.log.find(TIMEOUT, fits);

@@ -181,7 +181,7 @@ impl TestWorker {
     /// Runs a body on this thread and returns its result.
     ///
     /// While it runs, `prefork::worker()`, `prefork::shutdown()` and `prefork::ready()` refer to
-    /// this worker, on this thread alone. So an async body needs a current-thread runtime:
+    /// this worker, on this thread alone. So an async body needs a current-thread runtime, as in
     /// `|worker| current_thread_runtime.block_on(serve(worker))`.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
         self.worker.run(body)
@@ -210,14 +210,14 @@ impl TestWorker {
         self.worker.kill_master();
     }
 
-    /// Whether the worker has reported readiness.
+    /// Returns whether the worker has reported readiness.
     ///
-    /// It does so at the first accept on a `Listener` of prefork, or in `ready()`.
+    /// A worker does so at its first accept on a `Listener` of prefork, or when it calls `ready()`.
     pub fn is_ready(&self) -> bool {
         self.has_sent(WorkerEvent::Ready)
     }
 
-    /// Whether the worker has reported that it accepts no more connections.
+    /// Returns whether the worker has reported that it accepts no more connections.
     ///
     /// It reports this only while its master lives.
     pub fn has_closed(&self) -> bool {
@@ -279,7 +279,7 @@ impl Drop for TestWorker {
 }
 
 impl<R> BodyHandle<R> {
-    /// Whether the body has returned.
+    /// Returns whether the body has returned.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }

@@ -7,7 +7,9 @@ use prefork_options::one_line;
 use super::{Error, TlsErrorKind, hint};
 
 impl Error {
-    /// The exit status of the generated `main`. If `sysexits.h` has a matching status, it is used:
+    /// Returns the exit status of the generated `main`.
+    ///
+    /// The statuses are those of `sysexits.h` where they match:
     ///
     /// | status | what happened |
     /// |---|---|
