@@ -314,7 +314,7 @@ fn check_has_master(config: &Config) -> Result<(), Error> {
     }
     Err(Error::Options(vec![OptionError {
         label: config.labels.workers.clone(),
-        reason: "0 means single-process mode: there is no master to start; use run".to_owned(),
+        reason: "0 means single-process mode, which has no master to start; use run".to_owned(),
     }]))
 }
 

@@ -234,10 +234,10 @@ impl Master {
         let broken = match channel.receive() {
             Frame::Nothing => return ChannelInput::Nothing,
             Frame::End => None,
-            Frame::TooLong => Some("sent a frame that is too long"),
-            Frame::Descriptors => Some("sent a frame with file descriptors"),
+            Frame::TooLong => Some("sent the master a frame that is too long"),
+            Frame::Descriptors => Some("sent the master a frame with file descriptors"),
             Frame::Frame(_) if !child.rate.try_acquire(Instant::now()) => {
-                Some("sent more frames than allowed")
+                Some("sent the master more frames than allowed")
             }
             Frame::Frame(frame) => match child.decode(&frame) {
                 Ok(heard) => return heard,
@@ -383,7 +383,7 @@ impl ChildProcess {
         };
         Ok(ChannelInput::Event(match message {
             FromChild::Hello { protocol, .. } if protocol != PROTOCOL => {
-                return Err("uses another protocol version");
+                return Err("uses another protocol version than the master");
             }
             FromChild::Hello {
                 announces_ready, ..

@@ -217,7 +217,7 @@ impl LogLine<'static> {
     ) -> Self {
         let what = format!(
             "still runs after {}: {reason}, but the process has not exited (blocking tasks or threads may keep \
-             it); it is replaced now, and killed if it runs for another {} (shutdown_grace_period)",
+             it running); it is replaced now, and killed if it runs for another {} (shutdown_grace_period)",
             duration::rounded(age),
             duration::rounded(left)
         );

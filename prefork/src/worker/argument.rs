@@ -167,7 +167,7 @@ impl<'a> ArgumentInfo<'a> {
 
     pub(super) fn listener(&self) -> Result<usize, ArgError> {
         self.listener
-            .ok_or_else(|| ArgError::new("its `KIND` does not request a listener"))
+            .ok_or_else(|| ArgError::new("its type does not request a listener (`Argument::KIND`)"))
     }
 }
 
