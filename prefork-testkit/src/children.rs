@@ -56,7 +56,7 @@ pub struct ScriptedChildren {
 
 /// One start of a worker, for which the test selects the behavior.
 ///
-/// The function of [`ScriptedChildren::scripted`] gets it.
+/// It is the argument of the function that is given to [`ScriptedChildren::scripted`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpawnAttempt {
     /// The slot that the worker will fill, from 0.
@@ -133,7 +133,7 @@ impl ScriptedChildren {
 
     /// Sends a signal to the worker in this slot and returns that worker.
     ///
-    /// Waits until the slot has a worker.
+    /// If the slot has no worker, waits until it has one.
     ///
     /// # Panics
     /// If the slot has no worker within [`TIMEOUT`].
@@ -153,7 +153,7 @@ impl ScriptedChildren {
 
     /// Sends SIGKILL to the worker in this slot and returns that worker.
     ///
-    /// Waits until the slot has a worker.
+    /// If the slot has no worker, waits until it has one.
     ///
     /// # Panics
     /// If the slot has no worker within [`TIMEOUT`].

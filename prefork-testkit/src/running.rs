@@ -13,7 +13,7 @@ use crate::process::{ChildInfo, children_of, send};
 use crate::process_tree::{PATIENCE, ProcessTree};
 use crate::startup_line::StartupLine;
 
-/// A server that was started by [`Server::start`](crate::Server::start).
+/// A running server, returned by [`Server::start`](crate::Server::start).
 ///
 /// When the value is dropped, also by a panic of the test, it kills all processes of the server,
 /// including the orphans of a killed master, and waits until they have exited.
@@ -190,7 +190,7 @@ impl RunningServer {
 
     /// Sends a signal to the worker in this slot and returns that worker.
     ///
-    /// Waits until the slot has a worker.
+    /// If the slot has no worker, waits until it has one.
     ///
     /// # Panics
     /// If the slot has no worker within [`TIMEOUT`]. The message contains the log.
@@ -207,7 +207,7 @@ impl RunningServer {
 
     /// Sends SIGKILL to the worker in this slot and returns that worker.
     ///
-    /// Waits until the slot has a worker.
+    /// If the slot has no worker, waits until it has one.
     ///
     /// # Panics
     /// If the slot has no worker within [`TIMEOUT`]. The message contains the log.

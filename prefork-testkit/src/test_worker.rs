@@ -104,8 +104,8 @@ impl TestWorker {
     ///
     /// These options take effect:
     ///
-    /// - `listen`: each listener has its configured name, and uses TLS if its address begins with
-    ///   `tls://`. It is bound to a free port of 127.0.0.1 instead of its configured address;
+    /// - `listen`: each listener has its configured name, and uses TLS if its address has `tls://`.
+    ///   It is bound to a free port of 127.0.0.1 instead of its configured address;
     ///   [`addr_of`](Self::addr_of) returns that port. So the addresses need no port. If `listen`
     ///   is not set, there is one TLS listener, `listener0`.
     /// - `tls_cert`, `tls_key`, `tls_client_ca`, `tls_alpn` (feature `tls` of prefork).
@@ -227,7 +227,7 @@ impl TestWorker {
     /// Waits until the worker reports readiness.
     ///
     /// # Panics
-    /// If it does not within [`TIMEOUT`].
+    /// If it does not report readiness within [`TIMEOUT`].
     #[track_caller]
     pub fn wait_until_ready(&self) {
         let is_ready = within(TIMEOUT, || self.is_ready().then_some(())).is_some();
@@ -241,7 +241,7 @@ impl TestWorker {
     /// Waits until the worker reports that it accepts no more connections.
     ///
     /// # Panics
-    /// If it does not within [`TIMEOUT`].
+    /// If it does not report this within [`TIMEOUT`].
     #[track_caller]
     pub fn wait_until_closed(&self) {
         let has_closed = within(TIMEOUT, || self.has_closed().then_some(())).is_some();

@@ -37,8 +37,8 @@
 //!
 //! - With the builder, code before [`Prefork::run`] runs in the master and in every worker. The
 //!   function given as [`Prefork::init`] also runs in each of them, and gets the role of the
-//!   process. With the attribute, only the values of its options are evaluated before, in every
-//!   process.
+//!   process. With the attribute, the generated `main` evaluates the values of the options in every
+//!   process; no other code of the program runs before.
 //! - The master sets variables that contain the role of a worker (`PREFORK_CHILD`, `PREFORK_ADDRS`,
 //!   `PREFORK_TLS`, `LISTEN_*`). The worker reads them and removes them. If the process already has
 //!   a second thread, it does not remove them: it empties them in place, and the empty entries stay
@@ -122,7 +122,7 @@
 //! | | [`net::Listener`], `net::TlsListener` | std or tokio listener |
 //! |---|---|---|
 //! | if a worker dies, a connection in the queue is served by another worker | yes | yes |
-//! | a worker counts as ready | at its first accept | after `healthy_after` (1 s), or when it calls [`ready()`] |
+//! | a worker counts as healthy | at its first accept | after `healthy_after` (1 s), or when it calls [`ready()`] |
 //! | during a stop, connections that already wait in the queue are answered | yes | only those that the code still accepts |
 //! | [`shutdown()`] resolves | when the queue is empty and each accepted connection has been read, at the latest after half of the grace period | at once |
 //! | a stop ends a blocking read from a silent client | after 250 ms | no |
@@ -163,9 +163,9 @@
 //! | USR1, USR2, TTIN, TTOU | ignored, with a log line |
 //! | others | the system's default |
 //!
-//! - A stop signal within 250 ms of the first one counts as a repetition, whichever stop signals
-//!   the two are: a terminal sends INT to the whole process group, and a package runner or
-//!   `timeout(1)` relays its own copy.
+//! - A stop signal within 250 ms of the first one counts as a repetition, even if it is another
+//!   signal: a terminal sends INT to the whole process group, and a package runner or `timeout(1)`
+//!   relays its own copy.
 //! - If the master stops for another reason (it gave up, or a hook failed), the first INT during the
 //!   stop kills the workers.
 //! - The master compares the times at which the signals arrived, even if a hook kept it busy
@@ -173,8 +173,8 @@
 //! - The master logs equal signals in one line with their count. For signals that change nothing,
 //!   it logs at most one line per second.
 //! - A signal that was ignored when the program started stays ignored (`nohup(1)`).
-//! - After [`Prefork::run`] of a builder with [`Prefork::handle_signals`] returned, these signals
-//!   have no effect any more.
+//! - After [`Prefork::run`] of a builder with [`Prefork::handle_signals`] has returned, these
+//!   signals have no effect any more.
 //!
 //! In a worker, TERM begins the drain. INT, HUP and QUIT do nothing, because a terminal sends them
 //! to all processes and the master decides. All others keep the system's default, and USR1 and USR2
@@ -197,8 +197,8 @@
 //!
 //! | field | |
 //! |---|---|
-//! | `slot`, `pid` | the worker; `pid` also in the first line of a master or single process: its own |
-//! | `status`, `signal` | how the worker ended; `signal` is a name, and also names the signal that the master received |
+//! | `slot`, `pid` | the worker; in the first line of a master or of a single process, `pid` is its own pid |
+//! | `status`, `signal` | how the worker ended; `signal` is the name of the signal that killed the worker, or that the master received |
 //! | `age_ms` | the time from the worker's start to its end, in milliseconds |
 //! | `reason` | why the worker ended, if it reported a reason |
 //! | `sender` | the pid of the process that sent the master a signal |

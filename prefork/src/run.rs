@@ -72,8 +72,8 @@ impl Prefork {
     /// Starts a master on its own thread, in a process that also does other work.
     ///
     /// Its children are this program, started again, unless
-    /// [`child_producer`](Self::child_producer) sets another one. The program must call
-    /// [`run`](Self::run) in a child. `start` changes neither signals nor the name of the process.
+    /// [`child_producer`](Self::child_producer) sets another one. In a child, the program must call
+    /// [`run`](Self::run). `start` changes neither signals nor the name of the process.
     ///
     /// If it fails, the builder keeps its functions and `start` can be called again; an
     /// [`init`](Self::init) that succeeded is not called again. If it succeeds, the functions

@@ -73,7 +73,7 @@ macro_rules! options {
                 ///
                 /// `PREFORK_LISTEN` replaces the whole list, with one exception: if each of its
                 /// addresses has the name of an address that the program declares, as in
-                /// `PREFORK_LISTEN=http=:8081`, only those are replaced.
+                /// `PREFORK_LISTEN=http=:8081`, it replaces only these addresses.
                 ///
                 /// One port can serve both families: `0.0.0.0:8080` and `[::]:8080` can be in one
                 /// list, because `[::]` does not accept IPv4 if an IPv4 listener has the same port.
@@ -151,12 +151,13 @@ macro_rules! options {
 
                 /// Sets how many unexpected exits are recovered within `recover_window`.
                 ///
-                /// If there is one more exit, the master stops the other workers and ends. With 0,
-                /// the first exit ends it.
+                /// The master starts a replacement after each of these exits. If there is one more
+                /// exit, the master stops the other workers and ends. With 0, the first exit ends
+                /// it.
                 ///
-                /// The end of `main` counts as an exit, even if the process continues to run. Exits
-                /// with status 0 and failed starts count too. If several workers exit at once, each
-                /// exit is counted in turn.
+                /// The end of `main` counts as an exit, even if the process continues to run. Every
+                /// exit outside of a stop counts, also one with status 0. A failed start counts
+                /// too. If several workers exit at once, each exit is counted in turn.
                 ///
                 /// An exit is counted when its replacement is due: after `on_master_ready` has
                 /// returned, and after `recover_interval` and the back-off. At that time the master
@@ -189,8 +190,8 @@ macro_rules! options {
                 ///
                 /// Each slot waits independently, and a stop ends the wait. With `"0s"`, a worker
                 /// that was healthy is replaced at once. If a worker exits before it is healthy,
-                /// the master adds a back-off to this interval. The back-off grows from 100 ms to 5
-                /// s with each such exit of the slot.
+                /// the master adds a back-off to this interval. With each such exit of the slot,
+                /// the back-off grows, from 100 ms to 5 s.
                 recover_interval: duration {
                     env: "PREFORK_RECOVER_INTERVAL",
                     default: "`\"0s\"`",
@@ -250,8 +251,8 @@ macro_rules! options {
                 /// variables that begin with `PREFORK_` set no options. The variables that a master
                 /// sets for its workers keep their names.
                 ///
-                /// Other variables with this prefix are ignored unless they are one typo away from
-                /// an option.
+                /// The master ignores other variables with this prefix, but rejects a name that is
+                /// one typo away from the name of an option.
                 env_prefix: prefix {
                     default: "`\"PREFORK\"`",
                     since: "0.1.0",
@@ -284,9 +285,9 @@ macro_rules! options {
                 ///
                 /// The master reads and checks the certificates together with `tls_key` before it
                 /// starts the first worker, and again before each later start. A new worker uses
-                /// what is on disk at that time, so a renewal needs no restart of the master. If
-                /// the new pair is invalid, the master logs a line and keeps using the last valid
-                /// pair. Workers need no permission to read the files.
+                /// the files as they are at that time, so a renewal needs no restart of the master.
+                /// If the new pair is invalid, the master logs a line and keeps using the last
+                /// valid pair. Workers need no permission to read the files.
                 tls_cert: pem {
                     env: "PREFORK_TLS_CERT",
                     feature: "tls",
@@ -313,7 +314,8 @@ macro_rules! options {
                 /// Set `"h2,http/1.1"` for a server that supports HTTP/2 and HTTP/1.1 (RFC 7301). A
                 /// client that offers protocols, but none of these, is rejected. If this option is
                 /// not set, the server ignores the offers of clients, and web clients use HTTP/1.1.
-                /// In the environment variable, commas separate the names. It replaces the list.
+                /// In the environment variable, commas separate the names. The variable replaces
+                /// the list.
                 tls_alpn: protocols {
                     env: "PREFORK_TLS_ALPN",
                     feature: "tls",

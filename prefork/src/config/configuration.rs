@@ -58,7 +58,7 @@ impl Configuration {
 
     /// Returns the current value of each option.
     ///
-    /// The values include the defaults and the changes that this function has made so far. A port
+    /// The values include the defaults, and the changes that were made with the setters. A port
     /// that is still missing is 0.
     pub fn settings(&self) -> Settings {
         let settled = resolve(self.options.clone(), &self.environment, usable_cpus);

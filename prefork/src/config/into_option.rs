@@ -19,7 +19,7 @@ use prefork_options::{
 /// | workers | a `usize`, a text such as `"auto"`, `"auto-1"`, `"50%"`, `"4"` |
 /// | a count | a `u32`, a text such as `"8"` |
 /// | a duration | a [`Duration`], a text such as `"5s"`, `"250ms"`, `"1m30s"` |
-/// | a window | a [`Duration`] or its text, `"forever"` |
+/// | a window | a [`Duration`], a text such as `"1m"`, or `"forever"` |
 /// | a network | `"tcp"`, `"tcp4"`, `"tcp6"` |
 /// | a flag | a `bool`, `"true"`, `"false"` |
 /// | a prefix | `"MYAPP"` |

@@ -8,14 +8,15 @@ use super::private_env::is_private;
 /// The command that starts a worker.
 ///
 /// The default is this program, with the arguments and the environment of the master. The function
-/// that is set with [`Prefork::child_producer`](crate::Prefork::child_producer) can change it. The
-/// master adds the variables and descriptors from which a worker learns its role afterwards; the
+/// that is set with [`Prefork::child_producer`](crate::Prefork::child_producer) can change it.
+/// Afterwards, the master adds the variables and descriptors that make the process a worker; the
 /// function cannot change them.
 ///
 /// The environment lacks the variables that a service manager sets for the master only:
 /// `NOTIFY_SOCKET` (`sd_notify(3)`), `WATCHDOG_USEC` and `WATCHDOG_PID` (`sd_watchdog_enabled(3)`),
-/// `FDSTORE` and each that begins with `MAINPID` (`systemd.exec(5)`), and `LISTEN_FDS_FIRST_FD`. A
-/// worker has one of these variables only if the function sets it with [`env`](Self::env).
+/// `FDSTORE` and all variables that begin with `MAINPID` (`systemd.exec(5)`), and
+/// `LISTEN_FDS_FIRST_FD`. A worker has one of these variables only if the function sets it with
+/// [`env`](Self::env).
 #[derive(Debug)]
 pub struct ChildCommand {
     pub(super) program: Option<PathBuf>,

@@ -72,7 +72,7 @@ use crate::net::Listener;
 /// }
 /// ```
 ///
-/// A type that wraps a listener has the `KIND` of that listener and creates it first:
+/// A type that wraps a listener has the `KIND` of that listener, and creates the listener first:
 /// ```
 /// use prefork::{ArgError, Argument, ArgumentKind, ArgumentInfo, Worker, net::Listener};
 ///

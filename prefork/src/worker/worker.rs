@@ -65,9 +65,9 @@ impl Worker {
     /// # Errors
     /// - No listener has this name.
     /// - An argument of `main` or an earlier call has already taken the listener.
-    /// - Its address has `tls://`, and the code has not taken the TLS configuration before, which
-    ///   it needs to perform the handshakes itself (feature `tls`: `tls_config`, or an argument of
-    ///   type `Arc<rustls::ServerConfig>`).
+    /// - Its address has `tls://`, and the code has not taken the TLS configuration before. To
+    ///   perform the handshakes itself, the code first calls `tls_config`, or `main` takes an
+    ///   `Arc<rustls::ServerConfig>` (feature `tls`).
     pub fn listener(&self, name: &str) -> Result<Listener, ArgError> {
         self.context.handle_sigterm();
         self.context.listener(self.plain_index_of(name)?)
@@ -75,9 +75,9 @@ impl Worker {
 
     /// Takes the socket of a listener as a `std::net::TcpListener`.
     ///
-    /// It is in non-blocking mode, unless an argument of `main` takes this listener as a
-    /// `std::net::TcpListener`. A stop does not end an accept on it; the crate page lists the
-    /// guarantees that it does not give.
+    /// The socket is in non-blocking mode, unless `main` has an argument of kind
+    /// [`StdTcpListener`](crate::ArgumentKind::StdTcpListener) for this listener. A stop does not
+    /// end an accept on it; the crate page lists the guarantees that it does not give.
     ///
     /// # Errors
     /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener.
