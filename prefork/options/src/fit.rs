@@ -124,7 +124,7 @@ fn none_left(
     };
     match (want.name, count) {
         ("", 1) => format!("one argument takes a listener; {existing}"),
-        ("", count) => format!("{count} arguments take a listener; {existing}"),
+        ("", _) => format!("{count} arguments take a listener; {existing}"),
         (name, _) => format!("no listener is left for '{name}'; {existing}"),
     }
 }

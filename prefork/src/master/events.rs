@@ -182,7 +182,7 @@ impl Master {
             teardown::close(vec![old]);
             let watched = self.watch_listener(lost);
             watched.map_err(|source| Error::Master {
-                doing: "watch its descriptors",
+                doing: "watch its descriptors (epoll_ctl)",
                 source,
             })
         });
