@@ -143,7 +143,7 @@ mod tests {
             (
                 "listen = \"http=:80,:81\"",
                 "async fn main(_http: Listener) {}",
-                "listener 'listener1' is not used by any of them; `listen` has 'http', 'listener1'",
+                "no argument takes listener 'listener1'; `listen` has 'http', 'listener1'",
             ),
             (
                 "listen = [\"http=:80\", \":81\"]",
@@ -158,7 +158,7 @@ mod tests {
             (
                 "listen = [\"http=:80\", \"admin=:81\"]",
                 "fn main(http: Listener, ready: Ready) {}",
-                "listener 'admin' is not used by any of them: none has this name",
+                "no argument takes listener 'admin': none has this name",
             ),
             (
                 "listen = [\"http=:80\"]",

@@ -10,7 +10,8 @@ use nix::sys::signal::Signal;
 /// What a worker of [`ScriptedChildren`](crate::ScriptedChildren) does.
 ///
 /// A worker that keeps running exits with status 0 on SIGTERM, except [`Deaf`](Self::Deaf) and
-/// [`Stuck`](Self::Stuck). Every worker exits when its master dies.
+/// [`Stuck`](Self::Stuck). Every worker exits when its master dies. A *frame* is a message on the
+/// channel between the worker and its master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Behavior {
@@ -18,15 +19,17 @@ pub enum Behavior {
     Noop,
     /// Exits at once with this status.
     Exit(u8),
-    /// Sends itself this signal at once. If the signal does not end a process, exits with status
-    /// 125.
+    /// Sends itself this signal at once.
+    ///
+    /// If the signal does not end the process, it exits with status 125.
     Signal(Signal),
     /// Reports this panic message to the master and exits with status 101.
     Panic(&'static str),
     /// Is ready at once, and keeps running.
     Live,
-    /// Keeps running and sends no frame, like a program that does not use prefork. It is healthy
-    /// after `healthy_after`.
+    /// Keeps running and sends no frame, like a program that does not use prefork.
+    ///
+    /// It is healthy after `healthy_after`.
     Silent,
     /// Is ready after this time (in whole milliseconds), and keeps running.
     Late(Duration),

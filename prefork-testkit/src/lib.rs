@@ -1,9 +1,9 @@
 //! Tests for servers built with prefork.
 //!
 //! A [`Server`] describes the program under test. [`Server::start`] starts it on a free port and
-//! waits for its startup line: its listeners are bound, and the first worker of every slot was
-//! started. Then the test can kill workers, send signals to the master and read the log. When the
-//! test ends, also by a panic, all processes of the server are killed.
+//! waits for its startup line: then its listeners are bound, and the first worker of every slot was
+//! started. The test can kill workers, send signals to the master and read the log. When the test
+//! ends, also by a panic, the testkit kills all processes of the server.
 //!
 //! ```no_run
 //! use prefork_testkit::Server;
@@ -25,19 +25,19 @@
 //! | log lines | [`MemoryLog`] |
 //! | a server that needs a port number before it starts | [`reserve_addr`], [`reserve_port`] |
 //!
-//! No function here measures time. Each wait ends when the expected fact is true. Its limit
-//! ([`TIMEOUT`]) is so long that a test reaches it only if the fact never becomes true.
+//! No function of this crate measures time. Each wait ends when the expected fact is true. The
+//! limit of a wait ([`TIMEOUT`]) is so long that a test reaches it only if the fact never becomes
+//! true.
 //!
 //! # Limitations
 //!
 //! - Linux only: the testkit reads processes from `/proc`.
-//! - The testkit finds the processes of a server by a variable in their environment. It does not
-//!   find, and does not kill, a process that empties its environment or was started with an empty
-//!   one.
-//! - The processes of [`ScriptedChildren`] are the test program itself, started again. A
-//!   constructor, which runs before `main`, ends them there. Every program that uses this crate
-//!   contains the constructor: use the crate in tests only. Constructors of other crates may run
-//!   before it, in each of these processes.
+//! - The testkit finds the processes of a server by a variable in their environment. A process that
+//!   empties its environment, or was started with an empty one, is neither found nor killed.
+//! - The processes of [`ScriptedChildren`] are the test program itself, started again. In them, a
+//!   constructor plays the behavior before `main` and then exits. Every program that uses this
+//!   crate contains the constructor, so use the crate in tests only. Constructors of other crates
+//!   may run before it in each of these processes.
 
 mod behavior;
 mod child_main;

@@ -13,10 +13,10 @@ use crate::process_tree::{PATIENCE, ProcessTree};
 use crate::procfs::{ChildInfo, children_of, send};
 use crate::startup_line::StartupLine;
 
-/// A server that was started by [`Server::start`](crate::Server::start).
+/// A running server, returned by [`Server::start`](crate::Server::start).
 ///
 /// When the value is dropped, also by a panic of the test, it kills all processes of the server,
-/// and waits until they have exited. That includes orphans of a killed master.
+/// including the orphans of a killed master, and waits until they have exited.
 #[derive(Debug)]
 pub struct RunningServer {
     process: std::process::Child,
@@ -190,7 +190,7 @@ impl RunningServer {
 
     /// Sends a signal to the worker in this slot and returns that worker.
     ///
-    /// Waits until the slot has a worker.
+    /// If the slot has no worker, waits until it has one.
     ///
     /// # Panics
     /// If the slot has no worker within [`TIMEOUT`]. The message contains the log.
@@ -207,7 +207,7 @@ impl RunningServer {
 
     /// Sends SIGKILL to the worker in this slot and returns that worker.
     ///
-    /// Waits until the slot has a worker.
+    /// If the slot has no worker, waits until it has one.
     ///
     /// # Panics
     /// If the slot has no worker within [`TIMEOUT`]. The message contains the log.
@@ -252,8 +252,8 @@ impl RunningServer {
     /// Waits for the first matching line and returns it.
     ///
     /// # Panics
-    /// If no line matches within [`TIMEOUT`], or before all processes of the server have exited.
-    /// The message contains the log.
+    /// If no line matches within [`TIMEOUT`] or before all processes of the server have exited. The
+    /// message contains the log.
     #[track_caller]
     pub fn wait_for_log(&self, fits: impl Fn(&str) -> bool) -> String {
         let found = self.log.find(TIMEOUT, fits);

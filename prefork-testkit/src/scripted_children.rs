@@ -25,12 +25,11 @@ const MASTER_REAP_TIME: Duration = Duration::from_secs(1);
 /// Workers whose behavior the test sets, for a master in the test's process.
 ///
 /// Each worker is the test program itself, started again by the master like the workers of a real
-/// server. It plays its [`Behavior`] and exits before any test, or a `main` with
-/// `harness = false`, begins.
+/// server. It plays its [`Behavior`] and exits before `main`, so it runs no test.
 ///
 /// When the value is dropped, also by a panic of the test, it kills the workers that are left and
-/// waits until they have exited. A master that then starts another worker ends with an error of
-/// `child_producer`.
+/// waits until they have exited. If a master starts another worker after that, it ends with an
+/// error of `child_producer`.
 ///
 /// # Examples
 /// ```
@@ -55,7 +54,9 @@ pub struct ScriptedChildren {
     script: Arc<Mutex<Script>>,
 }
 
-/// One start of a worker, for which [`ScriptedChildren::scripted`] selects the behavior.
+/// One start of a worker, for which the test selects the behavior.
+///
+/// It is the argument of the function that is given to [`ScriptedChildren::scripted`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpawnAttempt {
     /// The slot that the worker will fill, from 0.
@@ -132,7 +133,7 @@ impl ScriptedChildren {
 
     /// Sends a signal to the worker in this slot and returns that worker.
     ///
-    /// Waits until the slot has a worker.
+    /// If the slot has no worker, waits until it has one.
     ///
     /// # Panics
     /// If the slot has no worker within [`TIMEOUT`].
@@ -152,7 +153,7 @@ impl ScriptedChildren {
 
     /// Sends SIGKILL to the worker in this slot and returns that worker.
     ///
-    /// Waits until the slot has a worker.
+    /// If the slot has no worker, waits until it has one.
     ///
     /// # Panics
     /// If the slot has no worker within [`TIMEOUT`].

@@ -17,7 +17,7 @@ use crate::running::RunningServer;
 /// that begin with `PREFORK_`.
 ///
 /// The server starts with the default disposition of each signal that a master handles. This is so
-/// even if the test was started with some of them ignored, as by `cargo test &` in a script
+/// even if some of them were ignored when the test was started, as by `cargo test &` in a script
 /// (SIGINT, SIGQUIT) or by `nohup` (SIGHUP). A master does not handle a signal that was ignored at
 /// its start. To test a server under `nohup`, use `nohup` as the [wrapper](Self::wrapper).
 ///
@@ -103,7 +103,9 @@ impl Server {
         self
     }
 
-    /// Sets stdin. Default: `/dev/null`.
+    /// Sets stdin.
+    ///
+    /// Default: `/dev/null`.
     #[must_use]
     pub fn stdin(mut self, stdin: impl Into<OwnedFd>) -> Self {
         self.stdin = Stdio::from(stdin.into());
@@ -215,7 +217,9 @@ impl Server {
 }
 
 impl Output {
-    /// Returns the exit status as a number. `None` if a signal killed the server.
+    /// Returns the exit status as a number.
+    ///
+    /// `None` if a signal killed the server.
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }

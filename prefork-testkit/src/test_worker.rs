@@ -104,8 +104,8 @@ impl TestWorker {
     ///
     /// These options take effect:
     ///
-    /// - `listen`: each listener has its configured name, and uses TLS if its address begins with
-    ///   `tls://`. It is bound to a free port of 127.0.0.1 instead of its configured address;
+    /// - `listen`: each listener has its configured name, and uses TLS if its address has `tls://`.
+    ///   It is bound to a free port of 127.0.0.1 instead of its configured address;
     ///   [`addr_of`](Self::addr_of) returns that port. So the addresses need no port. If `listen`
     ///   is not set, there is one TLS listener, `listener0`.
     /// - `tls_cert`, `tls_key`, `tls_client_ca`, `tls_alpn` (feature `tls` of prefork).
@@ -181,7 +181,7 @@ impl TestWorker {
     /// Runs a body on this thread and returns its result.
     ///
     /// While it runs, `prefork::worker()`, `prefork::shutdown()` and `prefork::ready()` refer to
-    /// this worker, on this thread alone. So an async body needs a current-thread runtime:
+    /// this worker, on this thread alone. So an async body needs a current-thread runtime, as in
     /// `|worker| current_thread_runtime.block_on(serve(worker))`.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
         self.worker.run(body)
@@ -210,14 +210,14 @@ impl TestWorker {
         self.worker.kill_master();
     }
 
-    /// Whether the worker has reported readiness.
+    /// Returns whether the worker has reported readiness.
     ///
-    /// It does so at the first accept on a `Listener` of prefork, or in `ready()`.
+    /// A worker does so at its first accept on a `Listener` of prefork, or when it calls `ready()`.
     pub fn is_ready(&self) -> bool {
         self.has_sent(WorkerEvent::Ready)
     }
 
-    /// Whether the worker has reported that it accepts no more connections.
+    /// Returns whether the worker has reported that it accepts no more connections.
     ///
     /// It reports this only while its master lives.
     pub fn has_closed(&self) -> bool {
@@ -227,7 +227,7 @@ impl TestWorker {
     /// Waits until the worker reports readiness.
     ///
     /// # Panics
-    /// If it does not within [`TIMEOUT`].
+    /// If it does not report readiness within [`TIMEOUT`].
     #[track_caller]
     pub fn wait_until_ready(&self) {
         let is_ready = within(TIMEOUT, || self.is_ready().then_some(())).is_some();
@@ -241,7 +241,7 @@ impl TestWorker {
     /// Waits until the worker reports that it accepts no more connections.
     ///
     /// # Panics
-    /// If it does not within [`TIMEOUT`].
+    /// If it does not report this within [`TIMEOUT`].
     #[track_caller]
     pub fn wait_until_closed(&self) {
         let has_closed = within(TIMEOUT, || self.has_closed().then_some(())).is_some();
@@ -279,7 +279,7 @@ impl Drop for TestWorker {
 }
 
 impl<R> BodyHandle<R> {
-    /// Whether the body has returned.
+    /// Returns whether the body has returned.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }

@@ -103,10 +103,12 @@ impl Prefork {
 
     /// Lets the master handle the signals of this process and set its name.
     ///
-    /// SIGTERM, SIGQUIT, SIGHUP and SIGINT stop gracefully; a SIGINT 250 ms or more after the first
-    /// of them stops at once. `ps -o comm` shows the role of the process after its name.
+    /// SIGTERM, SIGQUIT, SIGHUP and SIGINT request a graceful stop. A SIGINT 250 ms or more after
+    /// the first of these signals kills the workers at once. `ps -o comm` shows the role of the
+    /// process after its name.
     ///
-    /// The attribute calls this method. Without it, signals and name are left to the program.
+    /// The attribute calls this method. Without it, the master handles no signals, and the process
+    /// keeps its name.
     pub fn handle_signals(&mut self) -> &mut Self {
         self.handles_signals = true;
         self

@@ -16,7 +16,8 @@ pub(crate) type HookError = Box<dyn StdError + Send + Sync>;
 
 /// What a hook, `configure`, `init` or `child_producer` may return: `()` or a `Result`.
 ///
-/// An error ends the master; an error of `init` ends the process in which it was called.
+/// An error ends the master. There are two exceptions: an error of `init` ends the process that
+/// called it, and an error of `on_master_death` is only logged.
 #[diagnostic::on_unimplemented(
     message = "the function cannot return `{Self}`",
     label = "neither `()` nor a `Result<(), E>`",
@@ -104,7 +105,7 @@ impl MasterReady {
 
     /// Returns the name and the address of each listener.
     ///
-    /// If the port 0 was configured, the address has the port that the kernel chose.
+    /// If `listen` has port 0, the address has the port that the kernel chose.
     pub fn addrs(&self) -> &[(String, SocketAddr)] {
         &self.addrs
     }
@@ -151,7 +152,7 @@ impl ChildRecovered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// The process supervises the workers. The body of `main` does not run in it.
+    /// The process supervises the workers; the body of `main` does not run in it.
     Master,
     /// A master started the process, and the body of `main` runs in it.
     #[non_exhaustive]
@@ -159,8 +160,9 @@ pub enum Role {
         /// The slot that the worker fills, from 0.
         slot: usize,
     },
-    /// The body of `main` runs in this process, and there is no master: single-process mode,
-    /// `workers = 0`.
+    /// There is no master, and the body of `main` runs in this process.
+    ///
+    /// This is single-process mode, `workers = 0`.
     Single,
 }
 

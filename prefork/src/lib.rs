@@ -1,7 +1,7 @@
 //! Turns a server into a master and supervised workers that share its sockets.
 //!
-//! The master replaces workers that exit unexpectedly. A stop finishes the requests that the
-//! workers accepted.
+//! The master replaces workers that exit unexpectedly. In a stop, the workers finish the requests
+//! that they have accepted.
 //!
 #![cfg_attr(feature = "axum", doc = "```no_run")]
 #![cfg_attr(not(feature = "axum"), doc = "```ignore")]
@@ -26,50 +26,53 @@
 //! Systems:
 //!
 //! - A master needs Linux 5.10 or newer. If the kernel or a seccomp filter rejects a system call
-//!   that it needs, the start fails with an error that names the call. The crate was never run with
-//!   musl or on a machine other than x86-64.
+//!   that it needs, the start fails with an error that names the call. The crate has never been run
+//!   with musl or on an architecture other than x86-64.
 //! - On other Unix systems (macOS, the BSDs) there is no master: one process serves, as with
-//!   `workers = 0`, and one log line reports this. That is enough for development.
-//!   [`Prefork::start`] returns an error there. This code path is tested on Linux, with
-//!   `--cfg prefork_portable`; it was never compiled or run on another system.
+//!   `workers = 0`, and one log line reports this. This is enough for development.
+//!   [`Prefork::start`] returns an error there. This mode is tested on Linux, with
+//!   `--cfg prefork_portable`; it has never been compiled or run on another system.
 //!
 //! Start:
 //!
 //! - With the builder, code before [`Prefork::run`] runs in the master and in every worker. The
 //!   function given as [`Prefork::init`] also runs in each of them, and gets the role of the
-//!   process. With the attribute, no code runs before.
-//! - The master tells a worker its role in variables (`PREFORK_CHILD`, `PREFORK_ADDRS`,
-//!   `PREFORK_TLS`, `LISTEN_*`), and the worker removes them when it reads them. If the process has
-//!   a second thread by then, it overwrites them with empty entries instead, in the memory that the
-//!   kernel filled, and the empty entries stay. A variable of one of these names that the program
-//!   itself set earlier stays too.
+//!   process. With the attribute, the generated `main` evaluates the values of the options in every
+//!   process; no other code of the program runs before.
+//! - The master sets variables that contain the role of a worker (`PREFORK_CHILD`, `PREFORK_ADDRS`,
+//!   `PREFORK_TLS`, `LISTEN_*`). The worker reads them and removes them. If the process already has
+//!   a second thread, it does not remove them: it empties them in place, and the empty entries stay
+//!   in the environment. If the program itself has set a variable of one of these names before,
+//!   that variable stays too.
 //! - A program that is set-user-ID or set-group-ID, or has file capabilities, reads no options from
 //!   the environment. One log line lists the variables that it ignores. With file capabilities, the
-//!   user who starts the program can still make it run as a worker of a forged master, because only
-//!   the user and group ids of the master's process are compared.
+//!   user who starts the program can still make it run as a worker of a forged master, because a
+//!   worker checks only the user and group ids of its master, and file capabilities do not change
+//!   those.
 //! - If a server is started through a loader (`ld.so program`), its workers are started without the
-//!   loader. If that would not be equivalent, because the program names another loader or the
-//!   loader was given options, the start fails.
+//!   loader. If such a start would differ, because the program names another loader or the loader
+//!   was given options, the start of the master fails.
 //! - A wrapper ([`ChildCommand::wrapper`]) must execute the program in its own process
 //!   (`execve(2)`), not in a child process.
 //!
 //! Stop:
 //!
 //! - `main` learns of a stop through [`shutdown()`] or when its [`net::Listener`] ends. Code that
-//!   uses neither runs until it is killed at the end of `shutdown_grace_period`. If `main` takes no
-//!   `Worker`, `Listener`, `TlsListener` or `Ready` and the worker never calls [`shutdown()`] or
-//!   [`worker()`], SIGTERM has its default effect and ends the worker at once.
+//!   uses neither runs until it is killed at the end of `shutdown_grace_period`. There is one
+//!   exception: if `main` takes no `Worker`, `Listener`, `TlsListener` or `Ready`, and the worker
+//!   never calls [`shutdown()`] or [`worker()`], SIGTERM has its default effect and ends the worker
+//!   at once.
 //! - A stop does not wait for `WebSockets` and other upgraded connections. It cuts them, without a
-//!   close frame, as soon as the worker has no other request. To end them in order, keep track of
+//!   close frame, as soon as the worker has no other request. To close them properly, keep track of
 //!   them and await them after `axum::serve` and before `main` returns.
 //! - A stop ends a blocking read only on the [`net::Stream`] of
 //!   [`net::Listener::blocking_accept`]. It does not end one on a stream of a std listener, or after
 //!   [`net::Stream::into_inner`].
 //! - When a worker closes its listener in a stop, the master's copy stays open until all workers
-//!   have closed theirs. A connection that arrives in between can still enter the queue, and is
-//!   then reset.
-//! - A worker that was stopped (SIGSTOP, a debugger) when its master was killed exits only after it
-//!   is continued.
+//!   have closed theirs. A connection that arrives meanwhile can still enter the queue, and is
+//!   reset later.
+//! - A worker that is paused (SIGSTOP, a debugger) when its master is killed exits only after it is
+//!   continued.
 //!
 //! Workers:
 //!
@@ -81,8 +84,9 @@
 //!   crate stops waiting for such tasks before that.
 //! - prefork does not manage processes that a worker starts; the code that starts them must end
 //!   them. A program that a worker executes inherits no descriptor and no variable of prefork. A
-//!   process that a worker only forks, or gives a copy of a listener, does not keep the port in use
-//!   after a stop, because the master shuts the listening socket down.
+//!   process that a worker forks without an exec, or that gets a copy of a listener from it, does
+//!   not keep the port in use after a stop, because the master calls `shutdown(2)` on the listening
+//!   socket.
 //! - With `panic = "abort"`, the message of a panic in a worker still reaches the master, because
 //!   the panic hook runs before the abort. A panic in the master ends it, and its workers drain.
 //!
@@ -96,20 +100,20 @@
 //! | source | |
 //! |---|---|
 //! | default | |
-//! | `WEB_CONCURRENCY`, `PORT` | used only for what the program leaves open: no `workers` or `"auto"`; an address without a port |
+//! | `WEB_CONCURRENCY`, `PORT` | used only if the program leaves the value open: `workers` is not set or is `"auto"`; an address has no port |
 //! | attribute, builder | |
 //! | `PREFORK_<OPTION>` | [`Prefork::env_prefix`] sets another prefix |
-//! | [`Prefork::configure`] | a function that reads the resulting options and may change them, for example by the program's own flags |
+//! | [`Prefork::configure`] | a function that reads the resulting options and may change them, for example from the program's own flags |
 //!
 //! An empty or blank variable counts as unset. A program that has more privileges than the user who
 //! started it (set-user-ID, set-group-ID, file capabilities) reads none of these variables, as with
 //! `secure_getenv(3)`.
 //!
-//! `PREFORK_EXPLAIN=1` prints all options with value and origin, the listeners, and what was
-//! ignored, to stdout. It checks everything that a start checks before it binds. It calls no
-//! function except `configure` (not even `init`), binds nothing and starts nothing. The generated
-//! `main` exits with the status that the start would have had; [`Prefork::start`] returns
-//! [`Error::Explained`].
+//! `PREFORK_EXPLAIN=1` prints to stdout each option with its value and its origin, the listeners,
+//! the warnings, and the values that are ignored. It checks everything that a start checks before
+//! it binds. It binds and starts nothing, and calls no function of the program except `configure`
+//! (not even `init`). The generated `main` exits with the status that the start would have had;
+//! [`Prefork::start`] returns [`Error::Explained`].
 //!
 //! # What needs `prefork::net::Listener`
 //!
@@ -118,9 +122,9 @@
 //! | | [`net::Listener`], `net::TlsListener` | std or tokio listener |
 //! |---|---|---|
 //! | if a worker dies, a connection in the queue is served by another worker | yes | yes |
-//! | a worker counts as ready | at its first accept | after `healthy_after` (1 s), or when it calls [`ready()`] |
+//! | a worker counts as healthy | at its first accept | after `healthy_after` (1 s), or when it calls [`ready()`] |
 //! | during a stop, connections that already wait in the queue are answered | yes | only those that the code still accepts |
-//! | [`shutdown()`] resolves | when every accepted connection was read from | immediately |
+//! | [`shutdown()`] resolves | when the queue is empty and each accepted connection has been read, at the latest after half of the grace period | at once |
 //! | a stop ends a blocking read from a silent client | after 250 ms | no |
 //! | a shortage of descriptors or memory is logged | yes | no |
 //! | during a stop, new clients are refused | as soon as all workers closed their listeners | as soon as all workers exited |
@@ -130,16 +134,16 @@
 //!
 //! Feature `tls` uses rustls. The master reads the certificate and the key ([`Prefork::tls_cert`],
 //! [`Prefork::tls_key`]; files, or bytes in the program), checks them before it binds anything, and
-//! passes them to the workers in memory. It reads them again before it starts a later worker. If a
-//! new pair is invalid, the previous one stays in use.
+//! passes them to the workers in memory. It reads them again before each later start of a worker.
+//! If a new pair is invalid, the previous one stays in use.
 //!
 //! A listener uses TLS if its address contains `tls://`, as in `"https=tls://0.0.0.0:443"`. `main`
-//! takes it as a `net::TlsListener`, or takes an `Arc<rustls::ServerConfig>` and runs the handshakes
-//! itself.
+//! takes it as a `net::TlsListener`, or takes an `Arc<rustls::ServerConfig>` and performs the
+//! handshakes itself.
 //!
 //! A client can resume its session with any worker, because all workers share the keys of session
-//! tickets. The keys are replaced every six hours. If clients must show certificates, sessions are
-//! not resumed.
+//! tickets. The master replaces the keys every six hours. If clients must present certificates,
+//! sessions are not resumed.
 //!
 //! # Connect info with axum
 //!
@@ -159,21 +163,22 @@
 //! | USR1, USR2, TTIN, TTOU | ignored, with a log line |
 //! | others | the system's default |
 //!
-//! - A stop signal within 250 ms of the first one counts as a repetition, whichever stop signals
-//!   the two are: a terminal sends INT to the whole process group, and a package runner or
-//!   `timeout(1)` relays its own copy.
+//! - A stop signal within 250 ms of the first one counts as a repetition, even if it is another
+//!   signal: a terminal sends INT to the whole process group, and a package runner or `timeout(1)`
+//!   relays its own copy.
 //! - If the master stops for another reason (it gave up, or a hook failed), the first INT during the
 //!   stop kills the workers.
-//! - The times at which the signals arrived decide, even if the master was busy with a hook.
-//! - Equal signals are logged in one line with their count. If they change nothing, there is at most
-//!   one line per second.
+//! - The master compares the times at which the signals arrived, even if a hook kept it busy
+//!   meanwhile.
+//! - The master logs equal signals in one line with their count. For signals that change nothing,
+//!   it logs at most one line per second.
 //! - A signal that was ignored when the program started stays ignored (`nohup(1)`).
-//! - After [`Prefork::run`] of a builder with [`Prefork::handle_signals`] returned, these signals
-//!   have no effect any more.
+//! - After [`Prefork::run`] of a builder with [`Prefork::handle_signals`] has returned, these
+//!   signals have no effect any more.
 //!
-//! In a worker, TERM begins its drain. INT, HUP and QUIT do nothing, because a terminal sends them
-//! to all processes and the master decides. USR1, USR2 and all others keep the system's default,
-//! which ends the worker: send signals to the master's pid, not to all processes by name.
+//! In a worker, TERM begins the drain. INT, HUP and QUIT do nothing, because a terminal sends them
+//! to all processes and the master decides. All others keep the system's default, and USR1 and USR2
+//! end the worker. So send signals to the master's pid, not to all processes by name.
 //!
 //! In single-process mode (`workers = 0`) INT, QUIT and HUP act like TERM. A second INT, 250 ms or
 //! more after the first signal, ends the process at once with status 130.
@@ -187,13 +192,13 @@
 //! 3. with feature `log`: the installed logger, if its maximum level is not `Off`;
 //! 4. stderr, with the prefix `prefork: `.
 //!
-//! Install a subscriber or logger in [`Prefork::init`]. Both get the target `prefork` and these
-//! fields, each only if the line is about such a thing ([`LogLine`] has them too):
+//! Install a subscriber or logger in [`Prefork::init`]. Each line has the target `prefork` and the
+//! fields below that apply to it. A [`LogLine`] has the same values:
 //!
 //! | field | |
 //! |---|---|
-//! | `slot`, `pid` | the worker; `pid` also in the first line of a master or single process: its own |
-//! | `status`, `signal` | how the worker ended; `signal` is a name, and also names the signal that the master received |
+//! | `slot`, `pid` | the worker; in the first line of a master or of a single process, `pid` is its own pid |
+//! | `status`, `signal` | how the worker ended; `signal` is the name of the signal that killed the worker, or that the master received |
 //! | `age_ms` | the time from the worker's start to its end, in milliseconds |
 //! | `reason` | why the worker ended, if it reported a reason |
 //! | `sender` | the pid of the process that sent the master a signal |
@@ -203,18 +208,18 @@
 //!   pipe, a disk or a network, it should use a thread of its own; otherwise supervision waits.
 //! - If a logger or subscriber panics, it is not called again. That line and all later ones go to
 //!   stderr.
-//! - The error with which the generated `main` exits is always written to stderr, because a filter
-//!   must not hide it. It also goes to the logger if the master had run `init`, otherwise to the
-//!   subscriber or the crate `log`.
-//! - A worker logs its own events to stderr: the master died, the worker did not finish in time, it
-//!   could not start.
+//! - The error with which the generated `main` exits is always written to stderr, so that no filter
+//!   can hide it. If it occurs after `init` and a [`Prefork::logger`] is set, that function gets it
+//!   too. Otherwise the subscriber or the installed logger gets it.
+//! - A worker writes its own lines to stderr: if its master died, if it did not finish in time, or
+//!   if it could not start.
 //! - In single-process mode, a separate thread logs a shortage of descriptors or memory.
 //!
 //! # Process names
 //!
-//! `ps -o comm` shows a master as `hello master` and a worker as `hello worker 2`; the number is the
-//! slot. If the name is longer than the kernel allows, the program's part is shortened. Arguments
-//! are not changed.
+//! `ps -o comm` shows a master as `hello master` and a worker as `hello worker 2`; the number is
+//! the slot. If the name is longer than the kernel allows, the program's part is shortened. The
+//! arguments of the process are not changed.
 //!
 //! A process keeps its name in single-process mode, and if it runs a master with [`Prefork::start`]
 //! or without [`Prefork::handle_signals`].
@@ -224,8 +229,9 @@
 //!
 //! # Exit statuses
 //!
-//! A master exits with 0 after a requested stop. Every other end has a status in the table of
-//! [`Error::exit_code`] and one paragraph on stderr: what happened, to what, and what to do.
+//! A master exits with 0 after a requested stop. After any other end, it exits with a status from
+//! the table of [`Error::exit_code`] and writes one paragraph to stderr: what happened, to what,
+//! and what to do.
 //!
 //! A worker exits with the status of its `main`. If it does not finish in time and has no master
 //! left to kill it, it exits with 124 (with 0 if `shutdown_grace_period` is zero).
@@ -236,20 +242,20 @@
 //! error (`Debug`, at most 1,024 bytes) or the panic message. The master starts the replacement when
 //! the process has exited, at the latest after 100 ms.
 //!
-//! Whatever still runs in the process (blocking tasks, threads, the rest of a builder's program)
-//! drains. If it still runs after `shutdown_grace_period`, it is killed. During a requested stop it
-//! has only the rest of that period.
+//! If blocking tasks, threads or the rest of a builder's program still run in the process, the
+//! worker drains. If the process still runs after `shutdown_grace_period`, the master kills it.
+//! During a requested stop, it has only the rest of that period.
 //!
-//! Equal reasons in a row are logged in full once a minute, and are summed up in the error with
-//! which a master gives up.
+//! If several workers in a row end for the same reason, the master logs that reason in full at most
+//! once a minute. If it gives up, its error summarizes these exits.
 //!
 //! # Features
 //!
 //! No feature is on by default.
 //!
 //! - `tokio`: async `main`, `net::Listener::accept`, and `tokio::net::TcpListener` as an argument.
-//!   The runtime is a current-thread runtime, unless `runtime_threads` is larger than 1 or `main`
-//!   has the attribute of another runtime.
+//!   The runtime is a current-thread runtime, unless `runtime_threads` is larger than 1. If `main`
+//!   has the attribute of another runtime, that runtime is used.
 //! - `axum`: [`net::Listener`] in `axum::serve`. Includes `tokio`.
 //! - `tls`: see [TLS](#tls). Includes `tokio`.
 //! - `tracing`, `log`: the master's log lines as events of `tracing` or records of `log`.

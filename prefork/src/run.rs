@@ -42,22 +42,24 @@ struct Startup {
 /// How a [`run`](Prefork::run) ended, depending on the role of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome<R> {
-    /// This process was the master. It was asked to stop, and all its workers have exited.
+    /// This process was the master: it was asked to stop, and its workers have exited.
     Master,
     /// This process was a worker or a single process: the value that its body returned.
     Worker(R),
 }
 
 impl Prefork {
-    /// Runs this process in its role.
+    /// Runs this process as a master, as a worker or as a single process.
     ///
     /// A master runs until it ends, a worker until `body` returns. With feature `tokio`, the body
     /// may be async. The master starts this program again for every worker, so code before `run`
-    /// runs in each of them too.
+    /// runs in every worker too.
     ///
     /// # Errors
-    /// In the master: an error other than a requested stop ended it. In a worker: its variables or
-    /// descriptors are not those that a master sets. In both: `run` is called a second time.
+    /// - In the master: it could not start, or it ended without a request to stop.
+    /// - In a worker: its variables or descriptors are not those that a master sets, `init` failed,
+    ///   or a listener can no longer accept.
+    /// - In any process: `run` is called a second time.
     pub fn run<R, K>(&mut self, body: impl FnOnce(Worker) -> R) -> Result<Outcome<R::Output>, Error>
     where
         R: Body<K>,
@@ -70,17 +72,19 @@ impl Prefork {
     /// Starts a master on its own thread, in a process that also does other work.
     ///
     /// Its children are this program, started again, unless
-    /// [`child_producer`](Self::child_producer) sets another one. The program must call
-    /// [`run`](Self::run) in a child. `start` changes neither signals nor the name of the process.
+    /// [`child_producer`](Self::child_producer) sets another one. In a child, the program must call
+    /// [`run`](Self::run). `start` changes neither signals nor the name of the process.
     ///
     /// If it fails, the builder keeps its functions and `start` can be called again; an
     /// [`init`](Self::init) that succeeded is not called again. If it succeeds, the functions
     /// belong to the master.
     ///
     /// # Errors
-    /// The master could not start: an option is invalid, an address cannot be bound, a system call
-    /// is missing. The call is inside a worker. An earlier master has the functions of this
-    /// builder, or its `init` failed. `PREFORK_EXPLAIN` is set.
+    /// - The master could not start: for example, an option is invalid or an address cannot be
+    ///   bound.
+    /// - It is called inside a worker.
+    /// - An earlier master has the functions of this builder, or `init` failed in an earlier call.
+    /// - `PREFORK_EXPLAIN` is set.
     pub fn start(&mut self) -> Result<Handle, Error> {
         if is_child() {
             return Err(Error::AlreadyRunning {
@@ -310,22 +314,23 @@ fn check_has_master(config: &Config) -> Result<(), Error> {
     }
     Err(Error::Options(vec![OptionError {
         label: config.labels.workers.clone(),
-        reason: "0 means single-process mode: there is no master to start; use run".to_owned(),
+        reason: "0 means single-process mode, which has no master to start; use run".to_owned(),
     }]))
 }
 
 /// Returns whether this process was started by a master.
 ///
-/// The first call reads the environment, at the latest the one inside [`Prefork::new`] or the
-/// generated `main`. Later changes of the environment do not change the result.
+/// The process reads the environment once: in the first call of this function, in [`Prefork::new`]
+/// or in the generated `main`. Later changes of the environment do not change the result.
 pub fn is_child() -> bool {
     child_env().is_some()
 }
 
 /// Converts the result of [`run`](Prefork::run) into the exit status of the process.
 ///
-/// The status is 0 for a master that was asked to stop, and the status of the body for a worker.
-/// For an error it is [`Error::exit_code`], and one paragraph is written to stderr.
+/// For a master that was asked to stop, the status is 0; for a worker, it is the status of the
+/// body. For an error, it is [`Error::exit_code`], and the error is written to stderr as one
+/// paragraph.
 pub fn report<R: Termination>(result: Result<Outcome<R>, Error>) -> ExitCode {
     match result {
         Ok(Outcome::Master) => ExitCode::SUCCESS,

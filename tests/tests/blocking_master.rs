@@ -89,7 +89,7 @@ fn a_lingering_socket_in_a_frame_is_a_violation_on_an_older_kernel() {
         let _ = get(server.addr(), &format!("/do/{misdeed}"));
         server.wait_for_log(|line| {
             line.contains("was killed by SIGKILL")
-                && line.ends_with(": sent a frame with file descriptors")
+                && line.ends_with(": sent the master a frame with file descriptors")
         });
         server.wait_for_children(2);
         recovers(&server);

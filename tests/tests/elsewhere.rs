@@ -17,7 +17,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 
 /// The line that says why.
 fn alone(workers: usize) -> String {
-    format!("ignoring workers = {workers}: a master needs Linux; serving with a single process")
+    format!("ignoring workers = {workers}: a master needs Linux; serving in a single process")
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn every_option_stands_there_with_value_and_origin() {
         "recover_threshold = 5 (attribute at tests/bins/open_port.rs:11): overridden by PREFORK_RECOVER_THRESHOLD",
         "PREFORK_COLOUR: unknown variable",
         "ignoring runtime_threads = 8 (PREFORK_RUNTIME_THREADS): main is not async",
-        "PREFORK_WEB_PORT: ignored: looks injected by Kubernetes or Docker",
+        "PREFORK_WEB_PORT: probably set by Kubernetes or Docker",
     ] {
         assert!(text.contains(ignored), "{text}");
     }

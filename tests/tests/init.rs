@@ -65,8 +65,8 @@ fn it_is_told_of_single_mode() {
 fn a_master_that_it_refuses_binds_and_starts_nothing() {
     let output = asked_to("refuse master");
     assert_eq!(output.code(), Some(70));
-    let text = "prefork: init failed (master): no ink. Correct the function. The process \
-                did nothing else.";
+    let text = "prefork: init failed (master): no ink. Correct the init function. Nothing \
+                was bound or started.";
     assert_eq!(output.log[1..], [text]);
 }
 
@@ -104,7 +104,7 @@ fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
         says("prefork: worker 0 (pid ", &format!(": {reason}"));
         says(
             &format!("prefork: {reason}. "),
-            "Correct the function. The process did nothing else.",
+            "Correct the init function. Nothing was bound or started.",
         );
         assert!(output.text().contains("exited with status 70"));
         assert!(!output.log.contains(&"body".to_owned()));

@@ -124,16 +124,17 @@ fn none_left(
         [one] => format!("there is only '{one}'"),
         many => format!("there are only '{}'", many.join("', '")),
     };
-    match want.name {
-        "" => format!("{count} of them take a listener; {existing}"),
-        name => format!("no listener is left for '{name}'; {existing}"),
+    match (want.name, count) {
+        ("", 1) => format!("one argument takes a listener; {existing}"),
+        ("", _) => format!("{count} arguments take a listener; {existing}"),
+        (name, _) => format!("no listener is left for '{name}'; {existing}"),
     }
 }
 
 /// The reason if listeners are left, but each is only for the argument with its name.
 fn not_by_name(argument: &str, left: &[&str]) -> String {
     let missing = match (argument, nearest(argument, left.iter().copied())) {
-        ("", _) => "one of them has no name".to_owned(),
+        ("", _) => "an argument that takes a listener has no name".to_owned(),
         (name, Some(near)) => format!("no listener is named '{name}' (did you mean '{near}'?)"),
         (name, None) => format!("no listener is named '{name}'"),
     };
@@ -149,9 +150,9 @@ fn not_by_name(argument: &str, left: &[&str]) -> String {
 fn not_taken(listeners: &[&str], index: usize) -> String {
     let name = listeners[index];
     if is_unnamed(listeners, index) {
-        return format!("listener '{name}' is not used by any of them");
+        return format!("no argument takes listener '{name}'");
     }
-    format!("listener '{name}' is not used by any of them: none has this name")
+    format!("no argument takes listener '{name}': none has this name")
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub const MAX_COUNT: u32 = 1_000_000;
 pub fn parse(text: &str) -> Result<u32, ParseError> {
     let Some(number) = digits(text) else {
         return Err(ParseError::new(format!(
-            "{} is not a number, expected one from 0 to {MAX_COUNT}",
+            "{} is not a number, expected a number from 0 to {MAX_COUNT}",
             quote(text)
         )));
     };
@@ -70,16 +70,25 @@ mod tests {
     #[test]
     fn other_texts_are_rejected() {
         for (text, message) in [
-            ("", "'' is not a number, expected one from 0 to 1000000"),
-            ("+8", "'+8' is not a number, expected one from 0 to 1000000"),
-            ("-1", "'-1' is not a number, expected one from 0 to 1000000"),
+            (
+                "",
+                "'' is not a number, expected a number from 0 to 1000000",
+            ),
+            (
+                "+8",
+                "'+8' is not a number, expected a number from 0 to 1000000",
+            ),
+            (
+                "-1",
+                "'-1' is not a number, expected a number from 0 to 1000000",
+            ),
             (
                 "8.0",
-                "'8.0' is not a number, expected one from 0 to 1000000",
+                "'8.0' is not a number, expected a number from 0 to 1000000",
             ),
             (
                 "1_000",
-                "'1_000' is not a number, expected one from 0 to 1000000",
+                "'1_000' is not a number, expected a number from 0 to 1000000",
             ),
             (
                 "1000001",

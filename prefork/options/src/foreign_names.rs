@@ -316,7 +316,8 @@ const ALIASES: &[(&[&str], Alias)] = &[
             "tls_port",
         ],
         Alias::Instead(
-            "mark the address, as in \"https=tls://0.0.0.0:443\", and set `tls_cert` and `tls_key`",
+            "write 'tls://' before the host in `listen`, as in \"https=tls://0.0.0.0:443\", and set `tls_cert` and \
+             `tls_key`",
         ),
     ),
     (
@@ -391,7 +392,7 @@ mod tests {
             ("on_master_exit", "no hook is called when the master stops"),
             ("read_timeout", "limit connections and requests"),
             ("header_timeout", "limit connections and requests"),
-            ("tls_port", "mark the address"),
+            ("tls_port", "write 'tls://' before the host in `listen`"),
         ] {
             let Some(Hint::Explain(found)) = hint(word, names()) else {
                 panic!("{word}: {:?}", hint(word, names()));

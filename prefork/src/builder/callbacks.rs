@@ -13,11 +13,11 @@ use crate::spawn::ChildCommand;
 
 /// Options that are functions: when and how often each is called.
 impl Prefork {
-    /// Sets the function that reads and changes the options last.
+    /// Sets the function that reads all options and may change them.
     ///
     /// Use it for the program's own flags and configuration files. It is called after the
     /// environment was read. It is not called if the program or the environment contains an invalid
-    /// value. Checks that compare several options run after it, so it may set what is still
+    /// value. Checks that compare several options run after it, so it may set a value that is still
     /// missing, such as the port of `listen = "0.0.0.0"`. If it returns an error or panics, the
     /// start fails with [`Error::Configure`](crate::Error::Configure).
     ///
@@ -59,7 +59,7 @@ impl Prefork {
         self
     }
 
-    /// Sets the function that is called first in every process, with its role.
+    /// Sets the function that every process calls first, with the role of the process.
     ///
     /// Use it to install a `tracing` subscriber or a logger, to set limits and locales, and for
     /// anything else that must exist before the first log line, thread or connection.
@@ -76,26 +76,26 @@ impl Prefork {
     /// starts nothing, and not in workers that run another program.
     ///
     /// In the master and in single-process mode, `init` runs after the options were validated and
-    /// before anything is logged, bound or started. Errors in the options, errors of arguments of
-    /// `main` that do not fit the listeners, and errors of [`configure`](Self::configure) are
-    /// returned before it runs.
+    /// before anything is logged, bound or started. It does not run if an option is invalid, if the
+    /// arguments of `main` do not fit the listeners, or if [`configure`](Self::configure) fails.
     ///
-    /// In a worker, `init` runs after the variables with its role were read and removed, and before
-    /// this crate starts a thread. The first accept comes later, so the time of `init` counts
-    /// towards `ready_timeout`.
+    /// In a worker, `init` runs after the worker has read and removed the variables that contain
+    /// its role, and before this crate starts a thread. The first accept comes later, so the time
+    /// that `init` takes counts towards `ready_timeout`.
     ///
     /// While `init` runs, SIGTERM has its default effect and ends the process. The kernel does not
-    /// deliver signals with their default effect to PID 1; a master that is PID 1 stops when `init`
+    /// deliver such a signal to PID 1: if a master that is PID 1 gets SIGTERM, it stops when `init`
     /// has returned.
     ///
-    /// A worker inherits neither files nor threads that `init` opened or started in the master. It
-    /// does inherit process attributes that `init` changed there: the working directory, the
-    /// environment, the limits. So a relative `set_current_dir` is applied in the master and again
-    /// in each worker.
+    /// A worker does not inherit the files that `init` opened in the master, nor the threads that
+    /// it started there. It does inherit process attributes that `init` changed there: the working
+    /// directory, the environment, the limits. So a relative `set_current_dir` takes effect in the
+    /// master and again in each worker.
     ///
-    /// The worker does not exist yet: [`worker`](crate::worker()) returns `None`. A thread that
-    /// `init` starts may wait for [`shutdown`](crate::shutdown()); `init` itself would wait
-    /// forever. A worker notices the death of its master only after `init` has returned.
+    /// While `init` runs, [`worker`](crate::worker()) returns `None`, because the worker does not
+    /// exist yet. A thread that `init` starts may wait for [`shutdown`](crate::shutdown()); `init`
+    /// itself would wait forever. A worker notices the death of its master only after `init` has
+    /// returned.
     ///
     /// # Examples
     /// ```no_run
@@ -162,9 +162,9 @@ impl Prefork {
         self
     }
 
-    /// Sets the hook that is called when the first child of every slot was started.
+    /// Sets the hook that is called after the first child of every slot was started.
     ///
-    /// No child is replaced before it was called. If it returns an error or panics, the master
+    /// The master replaces no child before this call. If it returns an error or panics, the master
     /// stops all children and ends with [`Error::Hook`](crate::Error::Hook).
     ///
     /// Default: nothing. Since 0.1.0.
@@ -193,10 +193,11 @@ impl Prefork {
         self
     }
 
-    /// Sets the hook that is called when a child that exited unexpectedly was replaced.
+    /// Sets the hook that is called after the master replaced a child.
     ///
-    /// If it returns an error or panics, the master stops all children and ends with
-    /// [`Error::Hook`](crate::Error::Hook). So the hook can implement another recovery policy.
+    /// The master replaces a child that exited unexpectedly. If the hook returns an error or
+    /// panics, the master stops all children and ends with [`Error::Hook`](crate::Error::Hook). So
+    /// the hook can end the master earlier than `recover_threshold` does.
     ///
     /// Default: nothing. Since 0.1.0.
     ///
@@ -227,17 +228,18 @@ impl Prefork {
         self
     }
 
-    /// Sets the hook that is called in a worker when its master died.
+    /// Sets the hook that is called in each worker after its master died.
     ///
-    /// It is called whatever the cause, also after SIGKILL. The worker drains at the same time and
-    /// waits for the hook before it exits, within `shutdown_grace_period`. If the hook returns an
-    /// error or panics, one line is written to stderr.
+    /// The cause of the death does not matter: the hook is also called after SIGKILL. The worker
+    /// drains at the same time, and waits for the hook before it exits, within
+    /// `shutdown_grace_period`. If the hook returns an error or panics, the worker writes one line
+    /// to stderr.
     ///
     /// Default: nothing. Since 0.1.0.
     ///
     /// # Process
-    /// In every worker of that master, on its own thread, once, when the drain begins. The kernel
-    /// reports the death: nothing is polled, and it also works if the master is PID 1.
+    /// In every worker of that master, on a thread of its own, once, when the drain begins. The
+    /// kernel reports the death to the worker, also if the master is PID 1. Nothing is polled.
     ///
     /// # Examples
     /// ```no_run
@@ -263,8 +265,9 @@ impl Prefork {
 
     /// Sets the function that may change how a child is started.
     ///
-    /// It can set the program, arguments and environment. If it returns an error or panics, at the
-    /// first start or later, the master ends with [`Error::Producer`](crate::Error::Producer).
+    /// It can set the program, its arguments and its environment. If it returns an error or panics,
+    /// at the first start or later, the master ends with
+    /// [`Error::Producer`](crate::Error::Producer).
     ///
     /// Default: this program, started again. Since 0.1.0.
     ///
@@ -294,13 +297,13 @@ impl Prefork {
 
     /// Sets the function that gets the master's log lines.
     ///
-    /// Without it, lines go to the subscriber or logger that [`init`](Self::init) has installed
-    /// (features `tracing` and `log`), or to stderr. A [`LogLine`] is a text with the values that
-    /// it mentions.
+    /// Without this function, the lines go to the subscriber or logger that [`init`](Self::init)
+    /// has installed (features `tracing` and `log`), or to stderr. A [`LogLine`] has a text, and
+    /// the values in the text.
     ///
     /// If the master ends with an error after [`init`](Self::init) has run, the function also gets
     /// that error. The generated `main` and [`report`](crate::report) write the error to stderr
-    /// too. A master of [`start`](Self::start) returns its error only to its
+    /// too. A master that was started with [`start`](Self::start) returns its error only to its
     /// [`Handle`](crate::Handle).
     ///
     /// If the function panics, all later lines go to stderr. While it blocks, the master notices no

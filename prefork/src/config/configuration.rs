@@ -9,9 +9,9 @@ use super::{Environment, OptionLayers, Settings, resolve, usable_cpus};
 
 /// The options, as a [`configure`](crate::Prefork::configure) function gets them.
 ///
-/// It contains the values of the program and of the environment. [`settings`](Self::settings)
-/// returns them. There is a setter of the same name for each option that has an environment
-/// variable.
+/// It contains the values of the program and of the environment; [`settings`](Self::settings)
+/// returns them. For each option that has an environment variable, there is a setter of the same
+/// name.
 ///
 /// A setter replaces the previous value. For `listen` it replaces the whole list; only the
 /// environment can replace a single entry.
@@ -58,7 +58,8 @@ impl Configuration {
 
     /// Returns the current value of each option.
     ///
-    /// Defaults and the changes made here are included. A port that is still missing is shown as 0.
+    /// The values include the defaults, and the changes that were made with the setters. A port
+    /// that is still missing is 0.
     pub fn settings(&self) -> Settings {
         let settled = resolve(self.options.clone(), &self.environment, usable_cpus);
         Settings::new(settled.config)

@@ -15,21 +15,21 @@ use prefork_options::{
 ///
 /// | option takes | written as |
 /// |---|---|
-/// | addresses | `"[name=][tls://]host[:port]"`, several separated by commas; a `SocketAddr`; arrays and `Vec`s of single ones |
+/// | addresses | `"[name=][tls://]host[:port]"`, or several separated by commas; a `SocketAddr`; an array or a `Vec` of single addresses |
 /// | workers | a `usize`, a text such as `"auto"`, `"auto-1"`, `"50%"`, `"4"` |
 /// | a count | a `u32`, a text such as `"8"` |
 /// | a duration | a [`Duration`], a text such as `"5s"`, `"250ms"`, `"1m30s"` |
-/// | a window | a [`Duration`] or its text, `"forever"` |
+/// | a window | a [`Duration`], a text such as `"1m"`, or `"forever"` |
 /// | a network | `"tcp"`, `"tcp4"`, `"tcp6"` |
 /// | a flag | a `bool`, `"true"`, `"false"` |
 /// | a prefix | `"MYAPP"` |
 /// | threads | a `usize`, a [`NonZeroUsize`], a text such as `"4"` |
-/// | PEM texts | the path of a file as a text, a `&Path` or a `PathBuf`; the bytes as a `&'static [u8]` (`include_bytes!`), a `Vec<u8>` |
-/// | protocols | `"h2,http/1.1"`, arrays and `Vec`s of single names |
+/// | PEM texts | the path of a file as a text, a `&Path` or a `PathBuf`; the bytes as a `&'static [u8]` (`include_bytes!`) or a `Vec<u8>` |
+/// | protocols | `"h2,http/1.1"`; an array or a `Vec` of single names |
 ///
-/// A text is a `&str` or a `String`. It means the same as in the environment, so a program can pass
-/// on a text from a flag or a file. There is one difference: an empty variable counts as unset, but
-/// an empty text is an error.
+/// A text is a `&str` or a `String`. It has the same meaning as in the environment, so a program
+/// can pass on a text from a flag or a file. There is one difference: an empty variable counts as
+/// unset, but an empty text is an error.
 ///
 /// Each option takes only one integer type, so `workers = 4` needs no suffix.
 #[diagnostic::on_unimplemented(

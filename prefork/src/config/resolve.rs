@@ -445,7 +445,7 @@ mod tests {
             report(&OptionLayers::default(), &pairs).ignored,
             [
                 "PREFORK_COLOR: unknown variable",
-                "PREFORK_WEB_PORT: ignored: looks injected by Kubernetes or Docker"
+                "PREFORK_WEB_PORT: probably set by Kubernetes or Docker"
             ]
         );
     }

@@ -94,10 +94,10 @@ macro_rules! setting_type {
 /// The addition to the documentation of a getter for a kind of option.
 macro_rules! note {
     (addresses) => {
-        ", each as `name=host:port`, with `tls://` before the host if the listener uses TLS"
+        "Each address is `name=host:port`, with `tls://` before the host if the listener uses TLS."
     };
     (workers) => {
-        "; 0 means single-process mode"
+        "0 means single-process mode."
     };
     (count) => {
         ""
@@ -106,10 +106,10 @@ macro_rules! note {
         ""
     };
     (window) => {
-        "; `None` means forever"
+        "`None` means forever."
     };
     (network) => {
-        "; `None` means that each address decides"
+        "`None` means that each address has its own family."
     };
     (flag) => {
         ""
@@ -118,7 +118,7 @@ macro_rules! note {
         ""
     };
     (pem) => {
-        ", as a path or a number of bytes"
+        "It is the path of the file, or a number of bytes such as `512 bytes`."
     };
     (protocols) => {
         ""
@@ -136,7 +136,9 @@ macro_rules! getters {
     ) => {
         impl Settings {
             $($(
-                #[doc = concat!("The value of `", stringify!($name), "` (`", $env, "`)", note!($kind), ".")]
+                #[doc = concat!("Returns the value of `", stringify!($name), "` (`", $env, "`).")]
+                #[doc = ""]
+                #[doc = note!($kind)]
                 pub fn $name(&self) -> setting_type!($kind) {
                     self.config.$name.setting()
                 }

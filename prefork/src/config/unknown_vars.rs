@@ -44,8 +44,7 @@ impl UnknownVars {
         let not_read = not_read
             .map(move |name| format!("{name}: variables of this program begin with {prefix}_"));
         let injected = self.injected.iter().map(|name| printable(name));
-        let injected =
-            injected.map(|name| format!("{name}: ignored: looks injected by Kubernetes or Docker"));
+        let injected = injected.map(|name| format!("{name}: probably set by Kubernetes or Docker"));
         let unknown = self.unknown.iter().map(UnknownVar::explained);
         not_read.chain(unknown).chain(injected)
     }

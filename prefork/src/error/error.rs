@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::option_error::OptionErrorLines;
 use super::{OptionError, TlsErrorKind};
 
-/// The reason why a master or a worker failed to start, or ended without a request to stop.
+/// The reason why a master or a worker failed to start or ended unexpectedly.
 ///
 /// `Display` names what failed: the option, the listener, the worker or the system call.
 /// [`source`](std::error::Error::source) returns the cause, if there is one.
@@ -19,7 +19,7 @@ use super::{OptionError, TlsErrorKind};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// One or more options are invalid. All of them are reported at once.
+    /// One or more options are invalid; all of them are reported at once.
     #[error("{}", OptionErrorLines(.0))]
     Options(Vec<OptionError>),
 
@@ -39,10 +39,10 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// `PREFORK_EXPLAIN` is set: the configuration was printed to stdout and nothing was started.
+    /// `PREFORK_EXPLAIN` is set, so nothing was started.
     ///
-    /// Only [`start`](crate::Prefork::start) returns it. After an explanation, `run` returns the
-    /// same value as after a requested stop.
+    /// The configuration was printed to stdout. Only [`start`](crate::Prefork::start) returns this
+    /// error; `run` returns the same value as after a requested stop.
     #[error("{variable} is set: nothing was started")]
     Explained {
         /// The variable, with the prefix of this program.
@@ -52,7 +52,7 @@ pub enum Error {
     /// The arguments of `main` do not fit the listeners.
     #[error("the arguments of main do not fit the listeners: {reason}")]
     Arguments {
-        /// The argument or listener without a counterpart, and the listeners that exist.
+        /// The argument or the listener that does not fit, and the listeners that exist.
         reason: String,
         /// The variable that overrides the listeners, with the prefix of this program.
         variable: String,
@@ -106,7 +106,7 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The kernel or a seccomp filter does not provide a system call that the master needs.
+    /// The kernel or a seccomp filter rejects a system call that the master needs.
     #[error("the system call {call} is not available")]
     Kernel {
         /// The system call.
@@ -166,13 +166,17 @@ pub enum Error {
         exits: u64,
         /// The value of `recover_threshold`.
         threshold: u32,
-        /// The window. `None`: every exit since the master started counts, because `recover_window`
-        /// is `forever` or because no worker was ever ready.
+        /// The window.
+        ///
+        /// `None` if every exit since the master started counts, because `recover_window` is
+        /// `forever` or because no worker was ever ready.
         window: Option<Duration>,
-        /// The last exit, such as `last exit: worker 0 (pid 12) exited with status 1 …`. If several
-        /// workers in a row exited for the same reason, such as `each of the last 9 exited with
-        /// status 1: main returned an error: no database`. If no worker was ever ready, the text
-        /// begins with that fact.
+        /// The last exit, as text.
+        ///
+        /// Example: `last exit: worker 0 (pid 12) exited with status 1 …`. If several workers in a
+        /// row exited for the same reason, it is a summary:
+        /// `each of the last 9 exited with status 1: main returned an error: no database`. If no
+        /// worker was ever ready, the text begins with that fact.
         last: String,
         /// The variable that sets `recover_threshold`, with the prefix of this program.
         variable: String,
@@ -223,8 +227,10 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// `run` or `start` was called inside a worker, a second time in one process, or on a builder
-    /// that has already given its functions to a master.
+    /// `run` or `start` cannot be called now.
+    ///
+    /// It was called inside a worker, `run` was called a second time in one process, `init` failed
+    /// in an earlier call, or an earlier master has the functions of the builder.
     #[error("{reason}")]
     AlreadyRunning {
         /// Which of these, and what to do.

@@ -7,7 +7,9 @@ use prefork_options::one_line;
 use super::{Error, TlsErrorKind, hint};
 
 impl Error {
-    /// The exit status of the generated `main`. If `sysexits.h` has a matching status, it is used:
+    /// Returns the exit status of the generated `main`.
+    ///
+    /// The statuses are those of `sysexits.h` where they match:
     ///
     /// | status | what happened |
     /// |---|---|
@@ -56,8 +58,10 @@ impl Error {
                  that rejects accept4 has the same effect."
             }
             Self::Explained { .. } => "Unset the variable to start the server.",
-            Self::Configure { .. } => "Correct the input of the function, or the function.",
-            Self::Init { .. } => "Correct the function. The process did nothing else.",
+            Self::Configure { .. } => {
+                "Correct the configure function, or the input that it reads, such as flags and files."
+            }
+            Self::Init { .. } => "Correct the init function. Nothing was bound or started.",
             Self::Arguments { variable, .. } => {
                 return Cow::Owned(format!(
                     "Give main one argument per listener; the argument of a named listener has the same \
@@ -72,7 +76,7 @@ impl Error {
                 reason: TlsErrorKind::Missing | TlsErrorKind::Unreadable,
                 ..
             } => {
-                "Check that the path is right and that the user of the master may read the file; workers \
+                "Check that the path is correct and that the user of the master may read the file; workers \
                  do not read it."
             }
             Self::Tls {
@@ -213,7 +217,7 @@ mod tests {
         let text = error.report();
         assert!(
             text.starts_with(
-                "init failed (master): cannot connect: no route to host. Correct the function"
+                "init failed (master): cannot connect: no route to host. Correct the init function"
             ),
             "{text}"
         );
@@ -226,7 +230,7 @@ mod tests {
             source: "\n".repeat(10_000).into(),
         };
         let text = error.report();
-        assert!(text.ends_with("\\n…. Correct the function. The process did nothing else."));
+        assert!(text.ends_with("\\n…. Correct the init function. Nothing was bound or started."));
         assert!(text.len() < 3_200, "{}", text.len());
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One invalid option.
+/// An invalid option and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionError {
     pub(crate) label: String,
@@ -15,8 +15,9 @@ impl fmt::Display for OptionError {
     }
 }
 
-/// Numbers the errors if there are several: the text is one line, and a reason may contain any
-/// separator.
+/// Writes the errors in one line, with numbers if there are several.
+///
+/// A reason may contain any separator.
 pub(super) struct OptionErrorLines<'a>(pub(super) &'a [OptionError]);
 
 impl fmt::Display for OptionErrorLines<'_> {

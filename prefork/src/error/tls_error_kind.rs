@@ -13,7 +13,9 @@ pub enum TlsErrorKind {
     #[error("is a directory, expected a PEM file")]
     Directory,
     /// The path is not a regular file.
-    #[error("is not a regular file; the master reads it again at each start of a worker")]
+    #[error(
+        "is not a regular file; it must be one, because the master reads it again at each start of a worker"
+    )]
     NoFile,
     /// The file cannot be read.
     #[error("cannot be read")]

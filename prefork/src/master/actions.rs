@@ -273,7 +273,9 @@ impl Master {
     fn give_up(&mut self, id: ChildId) {
         if let Some(ChildProcess { slot, pid, .. }) = self.children.get(&id) {
             let limit = prefork_options::duration::format(Policy::KILL_TIMEOUT);
-            let what = format!("did not exit within {limit} of SIGKILL; giving up on it");
+            let what = format!(
+                "did not exit within {limit} after SIGKILL; the master no longer waits for it"
+            );
             let line = LogLine::about_worker(Level::Error, (*slot, *pid), &what);
             self.log.line(&line);
         }

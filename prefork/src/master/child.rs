@@ -128,7 +128,7 @@ impl ChildProcess {
                     format!(
                         ": {}",
                         self.violation
-                            .unwrap_or("broke the protocol of the channel")
+                            .unwrap_or("broke the protocol between master and worker")
                     )
                 }
             },

@@ -182,7 +182,7 @@ impl Master {
             teardown::close(vec![old]);
             let watched = self.watch_listener(lost);
             watched.map_err(|source| Error::Master {
-                doing: "watch its descriptors",
+                doing: "watch its descriptors (epoll_ctl)",
                 source,
             })
         });
@@ -236,10 +236,10 @@ impl Master {
         let broken = match channel.receive() {
             Frame::Nothing => return ChannelInput::Nothing,
             Frame::End => None,
-            Frame::TooLong => Some("sent a frame that is too long"),
-            Frame::Descriptors => Some("sent a frame with file descriptors"),
+            Frame::TooLong => Some("sent the master a frame that is too long"),
+            Frame::Descriptors => Some("sent the master a frame with file descriptors"),
             Frame::Frame(_) if !child.rate.try_acquire(Instant::now()) => {
-                Some("sent more frames than allowed")
+                Some("sent the master more frames than allowed")
             }
             Frame::Frame(frame) => match child.decode(&frame) {
                 Ok(heard) => return heard,
@@ -385,7 +385,7 @@ impl ChildProcess {
         };
         Ok(ChannelInput::Event(match message {
             FromChild::Hello { protocol, .. } if protocol != PROTOCOL => {
-                return Err("uses another protocol version");
+                return Err("uses another protocol version than the master");
             }
             FromChild::Hello {
                 announces_ready, ..

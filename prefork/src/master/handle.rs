@@ -9,8 +9,8 @@ use crate::supervisor::StopMode;
 
 /// A running master, returned by [`Prefork::start`](crate::Prefork::start).
 ///
-/// `stop` has the effect of SIGTERM, `stop_now` that of a second SIGINT. Dropping the handle stops
-/// the master at once and waits until its workers have exited.
+/// `stop` has the effect of SIGTERM, and `stop_now` has the effect of a second SIGINT. Dropping the
+/// handle has the effect of `stop_now`, and waits until the workers have exited.
 #[derive(Debug)]
 pub struct Handle {
     pub(super) commands: CommandSender,
@@ -19,9 +19,9 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The name and address of each listener.
+    /// Returns the name and the address of each listener.
     ///
-    /// A configured port of 0 is replaced by the port that the kernel chose.
+    /// If `listen` has port 0, the address has the port that the kernel chose.
     pub fn addrs(&self) -> &[(String, SocketAddr)] {
         &self.addrs
     }
@@ -38,10 +38,10 @@ impl Handle {
         self.commands.send(Command::Stop(StopMode::Immediate));
     }
 
-    /// Waits until the master has ended, and returns how it ended.
+    /// Waits until the master has ended, and returns its result.
     ///
     /// # Errors
-    /// The reason why the master ended without a requested stop.
+    /// The reason why the master ended without a request to stop.
     ///
     /// # Panics
     /// If the thread of the master panicked, with the same panic.

@@ -120,8 +120,8 @@ impl Log {
     /// Gives the error to the `logger` of the user, if there is one; returns `result`.
     ///
     /// The last line of a process is too late for this: a builder returns the error to the program
-    /// first, and the logger ends with the master. Without a logger, [`fatal`](Self::last) logs the
-    /// error.
+    /// first, and the logger ends with the master. Without a logger, [`fatal`](Self::fatal) logs
+    /// the error.
     ///
     /// # Errors
     /// The error in `result`.

@@ -23,17 +23,19 @@ use crate::sys::stderr::MAX_LINE;
 pub enum Level {
     /// A requested or expected event.
     Info,
-    /// An unexpected event that does not end the master. Example: a worker exited with status 0.
+    /// An unexpected event that does not end the master.
+    ///
+    /// Example: a worker exited with status 0.
     Warn,
     /// A failure: a worker died, a worker could not be started, or the master ends.
     Error,
 }
 
-/// One log line of the master, as a [`logger`](crate::Prefork::logger) gets it.
+/// One log line of the master, as a [`logger`](crate::Prefork::logger) receives it.
 ///
-/// `Display` writes the text: one line of at most 4,096 bytes. Control characters are escaped; `…`
-/// marks a cut. The methods return the values in the text, such as the slot and pid of the worker
-/// that the line is about.
+/// `Display` writes the text: one line of at most 4,096 bytes. Control characters are escaped. If
+/// the text is too long, it is cut and ends with `…`. The methods return the values in the text,
+/// such as the slot and the pid of the worker that the line is about.
 #[derive(Debug, Clone)]
 pub struct LogLine<'a> {
     level: Level,
@@ -54,41 +56,43 @@ struct LineFields {
 
 /// The public part: the values of a line.
 impl LogLine<'_> {
-    /// The severity.
+    /// Returns the severity.
     pub fn level(&self) -> Level {
         self.level
     }
 
-    /// The slot of the worker that the line is about, from 0.
+    /// Returns the slot of the worker that the line is about, from 0.
     pub fn slot(&self) -> Option<usize> {
         self.fields.slot
     }
 
-    /// The process id of the worker that the line is about.
+    /// Returns the process id of the worker that the line is about.
     ///
-    /// In the first line after the start: the process id of the master or of the single process.
+    /// In the first line after the start, it is the process id of the master or of the single
+    /// process.
     pub fn pid(&self) -> Option<i32> {
         self.fields.pid
     }
 
-    /// How the worker exited: its status, or the signal that killed it.
+    /// Returns how the worker exited: its status, or the signal that killed it.
     pub fn status(&self) -> Option<process::ExitStatus> {
         self.fields.status
     }
 
-    /// The number of the signal that killed the worker, or that the master received.
+    /// Returns the number of the signal that killed the worker or that the master got.
     pub fn signal(&self) -> Option<i32> {
         self.fields.signal
     }
 
-    /// The time from the start of the worker to its exit.
+    /// Returns the time from the start of the worker to its exit.
     ///
-    /// If the worker outlives its `main`: the time from its start to this line.
+    /// If the process of the worker outlives its `main`, it is the time from its start to this
+    /// line.
     pub fn age(&self) -> Option<Duration> {
         self.fields.age
     }
 
-    /// The reason for the exit that the worker itself reported.
+    /// Returns the reason for the exit that the worker itself reported.
     ///
     /// Examples: `main returned an error: no database`, the message of a panic, the error of a
     /// worker that could not start. It is complete even if the text only refers to an earlier line.
@@ -96,7 +100,7 @@ impl LogLine<'_> {
         self.reason.as_deref()
     }
 
-    /// The process that sent a signal to the master.
+    /// Returns the process id of the sender of a signal to the master.
     ///
     /// `None` if the kernel sent it, or if the sender is in another PID namespace.
     pub fn sender(&self) -> Option<i32> {
@@ -213,7 +217,7 @@ impl LogLine<'static> {
     ) -> Self {
         let what = format!(
             "still runs after {}: {reason}, but the process has not exited (blocking tasks or threads may keep \
-             it); it is replaced now, and killed if it runs for another {} (shutdown_grace_period)",
+             it running); it is replaced now, and killed if it runs for another {} (shutdown_grace_period)",
             duration::rounded(age),
             duration::rounded(left)
         );

@@ -35,12 +35,12 @@ impl axum::serve::Listener for TlsListener {
     }
 }
 
-/// Returns the connection. If accept failed, stays pending: the worker drains because of the error.
+/// Returns the connection, or stays pending if accept failed.
 ///
-/// The accept of `axum::serve` cannot return an error.
+/// The accept of `axum::serve` cannot return an error. The worker drains because of the error.
 ///
 /// # Panics
-/// If accept fails outside of a worker: no worker would drain.
+/// If accept fails outside of a worker, because no worker would drain.
 async fn until_accepted<C>(listener: &Listener, accepted: io::Result<C>) -> C {
     match accepted {
         Ok(connection) => connection,

@@ -19,14 +19,15 @@ use super::tracker::ConnTracker;
 use crate::sys;
 use crate::sys::accept::{AcceptMode, accept};
 
-/// Accepts connections until the worker is asked to stop, then those that are already queued.
+/// Accepts connections until the worker is asked to stop and the queue is empty.
 ///
-/// - The first *call* of an accept reports to the master that this worker is ready.
-/// - When the worker is asked to stop, pending accepts wake up. Connections that are in the accept
-///   queue at that time are still accepted, for at most half of the time that is left. Then the
-///   socket is closed in this process.
-/// - After that [`blocking_accept`](Self::blocking_accept) returns `None`. The async `accept` stays
-///   pending: async code waits for [`shutdown`](crate::shutdown()) as well.
+/// - The first call of an accept method reports to the master that this worker is ready, even if
+///   there is no connection yet.
+/// - When the worker is asked to stop, pending accepts wake up. The connections that are in the
+///   accept queue at that time are still accepted, for at most half of the time that is left for
+///   the stop. Then the socket is closed in this process.
+/// - After that, [`blocking_accept`](Self::blocking_accept) returns `None`. The async `accept`
+///   stays pending, so async code must also wait for [`shutdown`](crate::shutdown()).
 /// - Dropping a listener closes its socket in this process.
 ///
 /// All methods take `&self`: threads or tasks may accept from one listener at the same time.
@@ -103,13 +104,13 @@ impl Listener {
     /// # Errors
     /// The socket can no longer accept, for example because code in one of the workers called
     /// shutdown(2) on it (`EINVAL`). The error is permanent: the worker drains and exits with
-    /// status 71, whatever `main` does with the error.
+    /// status 71, even if `main` ignores the error.
     ///
     /// Two kinds of errors of accept(2) are not returned:
     ///
     /// - No descriptors or no memory are left (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`).
-    ///   Connections wait in the queue, and accept is retried every 100 ms. One log line reports
-    ///   the beginning of such a shortage, one its end.
+    ///   Connections wait in the queue, and the listener retries every 100 ms. One log line reports
+    ///   the beginning of such a shortage, and one its end.
     /// - One connection failed (`ECONNABORTED` and others). The next one is accepted.
     pub fn blocking_accept(&self) -> Option<io::Result<(Stream, SocketAddr)>> {
         self.tracker.note_accept();

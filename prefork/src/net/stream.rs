@@ -20,20 +20,21 @@ use super::tracker::ConnTracker;
 ///
 /// [`blocking_accept`](super::Listener::blocking_accept) returns it over a `std::net::TcpStream`,
 /// the async `accept` over a `tokio::net::TcpStream`. It reads and writes like the inner stream,
-/// with one difference each:
+/// with one difference for each of the two:
 ///
 /// - *Blocking*: a drain ends reads that wait for a silent client. Such a read returns 0, as if the
 ///   client had closed its side.
 ///   - If the client has sent nothing yet, or if the last use of the stream was a write, the read
-///     ends after 250 ms of silence, or a quarter of `shutdown_grace_period` if that is less.
+///     ends after the client was silent for 250 ms, or for a quarter of `shutdown_grace_period` if
+///     that is less.
 ///   - If the last use was a read, the request may be incomplete: the read ends after half of the
-///     grace period, or three quarters while the client still sends.
+///     grace period, or after three quarters of it if the client still sends.
 ///   - Bytes that have arrived are always read first, and responses can still be written.
-///   - Reads through a clone or through [`get_ref`](Self::get_ref) end as well, but only the reads
-///     and writes of this stream count as use.
-/// - *Async*: if the client closes its sending side (`shutdown(2)`, `SHUT_WR`), a read reports that
-///   one poll of the task late. So a server on hyper begins to handle a request that came together
-///   with the end.
+///   - Reads through a clone of the inner stream or through [`get_ref`](Self::get_ref) end as well,
+///     but only reads and writes of this stream count as use.
+/// - *Async*: if the client closes its sending side (`shutdown(2)`, `SHUT_WR`), a read reports the
+///   end one poll of the task later. So a server on hyper begins to handle a request that arrived
+///   together with the end.
 #[derive(Debug)]
 pub struct Stream<S = TcpStream> {
     /// First field, so that it is dropped before the descriptor is closed.
@@ -63,7 +64,9 @@ impl<S: AsFd> Stream<S> {
         }
     }
 
-    /// Sends small writes without delay (`TCP_NODELAY`, tcp(7)). Off by default.
+    /// Sets the value of the option `TCP_NODELAY` (tcp(7)).
+    ///
+    /// If it is true, the kernel sends small writes without delay. Default: false.
     ///
     /// # Errors
     /// The error of setsockopt(2): the connection is closed.
@@ -85,7 +88,8 @@ impl<S: AsFd> Stream<S> {
 impl<S> Stream<S> {
     /// Returns the inner stream.
     ///
-    /// A stop no longer waits for its first read and no longer ends its blocking reads.
+    /// After this, a stop neither waits for the first read of the stream nor ends its blocking
+    /// reads.
     pub fn into_inner(self) -> S {
         self.io
     }

@@ -25,22 +25,22 @@ use crate::sys::process::max_descriptors;
 /// Accepts connections like [`Listener`] and returns them after their TLS handshake.
 ///
 /// - The first call of [`accept`](Self::accept) reports to the master that this worker is ready.
-/// - Handshakes run concurrently, also while no task is in `accept`. A client that is slow, silent
-///   or does not use TLS delays no other client until the limit of handshakes is reached. Then it
-///   may be evicted: see [`max_handshakes`](Self::max_handshakes).
+/// - Handshakes run concurrently, also while no task is in `accept`. A client that is slow, is
+///   silent or does not use TLS delays no other client until the limit of handshakes is reached.
+///   Then its handshake may be evicted: see [`max_handshakes`](Self::max_handshakes).
 /// - A failed handshake is not an error of `accept`. The client gets an alert if TLS defines one,
 ///   and its connection is closed.
 /// - Connections are accepted only while a task is in `accept`, and only up to
 ///   [`max_handshakes`](Self::max_handshakes). Other connections wait in the accept queue, where
 ///   other workers accept them.
-/// - When the worker is asked to stop, connections that are in the accept queue at that time are
-///   still accepted, then the socket is closed in this process. After the first call of `accept`
-///   this also happens while no task is in it. Handshakes in progress may finish. After that
-///   `accept` stays pending.
-/// - As for any connection, [`shutdown`](crate::shutdown()) waits until each one was read, but for
-///   silent clients only 250 ms. That time begins when the socket is closed. It begins again when a
-///   client has sent a part of a message, when its `ClientHello` was answered (not again if a
-///   second `ClientHello` is requested), and when its handshake is complete.
+/// - When the worker is asked to stop, the connections that are in the accept queue at that time
+///   are still accepted, then the socket is closed in this process. If `accept` was called before,
+///   this also happens while no task is in it. Handshakes in progress may finish, and `accept`
+///   returns their connections. After that, it stays pending.
+/// - As with plain connections, [`shutdown`](crate::shutdown()) waits until each connection was
+///   read, but only 250 ms for a silent client. That time begins when the socket is closed. It
+///   begins again when the client has sent a part of a message, when its first `ClientHello` was
+///   answered, and when its handshake is complete.
 /// - Dropping the listener closes all connections that `accept` has not returned.
 ///
 /// All methods take `&self`: tasks may accept from one listener at the same time. Cancelling an
@@ -93,9 +93,9 @@ impl TlsListener {
         }
     }
 
-    /// Sets how long a handshake may take, counted from the accept. 10 seconds by default.
+    /// Sets how long a handshake may take, counted from the accept.
     ///
-    /// After this time the connection is closed.
+    /// After this time the connection is closed. Default: 10 seconds.
     #[must_use]
     pub fn handshake_timeout(self, timeout: Duration) -> Self {
         self.reception
@@ -107,22 +107,21 @@ impl TlsListener {
     /// Sets the maximum number of connections that [`accept`](Self::accept) has not returned yet.
     ///
     /// Connections in their handshake and connections with a complete handshake count. A failed
-    /// handshake counts until its connection is closed. The minimum is 1. The default is a quarter
-    /// of the descriptors that the process may have (`RLIMIT_NOFILE`), at least 256 and at most
-    /// 512.
+    /// handshake counts until its connection is closed. The minimum is 1. Default: a quarter of the
+    /// descriptors that the process may have (`RLIMIT_NOFILE`), but at least 256 and at most 512.
     ///
-    /// If the limit is reached, new clients wait in the accept queue. A handshake that has waited
-    /// for its client for long enough is evicted for the next client:
+    /// If the limit is reached, new clients wait in the accept queue. Then a handshake that has
+    /// waited for its client for a minimum time is evicted: its connection is closed, and the next
+    /// client is accepted.
     ///
-    /// - Handshakes whose client has sent nothing, or that have failed, are evicted first. Then
-    ///   follow those whose client has sent a part of its `ClientHello`, then those that the server
-    ///   has answered. While the earlier groups hold at least half of the limit, later groups are
-    ///   not evicted.
-    /// - The time is one second while the accept queue is short, and shorter the more connections
-    ///   wait: down to 20 ms for a client that has sent nothing or whose handshake has failed, 100
-    ///   ms for one that has sent a part of its `ClientHello`, and 400 ms for one that was
-    ///   answered. On systems that do not report the length of the queue (all but Linux) it is
-    ///   always one second.
+    /// - There are three groups, and the first group is evicted first: (1) the client has sent
+    ///   nothing, or the handshake has failed; (2) the client has sent a part of its `ClientHello`;
+    ///   (3) the server has answered. While the groups before a group hold at least half of the
+    ///   limit, that group is not evicted.
+    /// - The minimum time is one second while the accept queue is short. The more connections wait
+    ///   in it, the shorter is the time: down to 20 ms for group 1, 100 ms for group 2 and 400 ms
+    ///   for group 3. On systems other than Linux, which do not report the length of the queue, it
+    ///   is always one second.
     /// - A handshake is not evicted while bytes of its client are unread.
     ///
     /// The same rules apply if the process has no descriptors left before the limit is reached.
@@ -145,9 +144,9 @@ impl TlsListener {
         self
     }
 
-    /// Sets a function that is called for each failed handshake. None by default.
+    /// Sets a function that is called for each failed handshake.
     ///
-    /// Its arguments are the address of the client and the error:
+    /// Default: no function. Its arguments are the address of the client and the error:
     ///
     /// - [`InvalidData`](io::ErrorKind::InvalidData) with a [`rustls::Error`] inside: the server
     ///   rejected the client, for example because it sent no certificate or because no protocol is
@@ -161,7 +160,7 @@ impl TlsListener {
     ///   during the handshake, as health checks do.
     ///
     /// # Process
-    /// Called in the worker, on the runtime of the handshake. It must not block: the handshakes
+    /// In the worker, on the runtime of the handshake. It must not block, because the handshakes
     /// wait for it.
     ///
     /// # Examples
@@ -201,8 +200,9 @@ impl TlsListener {
 
     /// Waits for a connection whose handshake is complete.
     ///
-    /// Stays pending forever once the worker was asked to stop and all connections were returned.
-    /// Cancel safe: a connection that is not returned stays for the next call.
+    /// After the worker was asked to stop and all connections were returned, it stays pending
+    /// forever. It is cancel safe: the next call returns a connection that this call did not
+    /// return.
     ///
     /// # Errors
     /// Those of [`Listener::blocking_accept`], never an error of a handshake. In a shortage of
@@ -210,12 +210,12 @@ impl TlsListener {
     /// [`max_handshakes`](Self::max_handshakes).
     ///
     /// # Panics
-    /// Outside of a tokio runtime with time enabled.
+    /// If it is called outside of a tokio runtime with time enabled.
     ///
     /// # Process
-    /// Called in the worker. A handshake runs on the runtime whose call accepted its connection.
-    /// The runtime of the first call has to outlive the listener: it also runs the timeouts, and in
-    /// a stop it accepts what is queued.
+    /// In the worker. A handshake runs on the runtime of the call that accepted its connection. The
+    /// runtime of the first call must outlive the listener: it also runs the timeouts, and in a
+    /// stop it accepts the queued connections.
     pub async fn accept(&self) -> io::Result<(TlsStream, SocketAddr)> {
         self.reception.listener.tracker.note_accept();
         self.attendants

@@ -50,7 +50,9 @@ impl TlsStream {
         self.tcp().peer_addr()
     }
 
-    /// Sends small writes without delay (`TCP_NODELAY`, tcp(7)). Off by default.
+    /// Sets the value of the option `TCP_NODELAY` (tcp(7)).
+    ///
+    /// If it is true, the kernel sends small writes without delay. Default: false.
     ///
     /// # Errors
     /// The error of setsockopt(2): the connection is closed.
@@ -65,12 +67,14 @@ impl TlsStream {
         self.session().alpn_protocol()
     }
 
-    /// Returns the server name that the client requested (SNI, RFC 6066), in lower case.
+    /// Returns the server name that the client requested (SNI, RFC 6066).
+    ///
+    /// The name is in lower case. `None` if the client requested none.
     pub fn server_name(&self) -> Option<&str> {
         self.session().server_name()
     }
 
-    /// Returns the certificates of the client, its own first.
+    /// Returns the certificate chain of the client, its own certificate first.
     ///
     /// `None` if the configuration does not request certificates or the client sent none. With
     /// axum, a handler gets them as connect info through an
@@ -84,7 +88,9 @@ impl TlsStream {
         self.inner.io.get_ref()
     }
 
-    /// Returns the inner stream. A stop no longer waits for its first read.
+    /// Returns the inner stream.
+    ///
+    /// After this, a stop does not wait for the first read of the stream.
     pub fn into_inner(self) -> server::TlsStream<TcpStream> {
         *self.inner.into_inner()
     }

@@ -18,14 +18,15 @@ use crate::sys::accept::AcceptMode;
 impl Listener {
     /// Waits for a connection.
     ///
-    /// Stays pending forever once the worker was asked to stop and the queue is empty. Cancel safe:
-    /// nothing is awaited between the system call and the return.
+    /// After the worker was asked to stop and the queue is empty, it stays pending forever. It is
+    /// cancel safe: nothing is awaited between the system call and the return.
     ///
     /// # Errors
     /// Those of [`blocking_accept`](Self::blocking_accept).
     ///
     /// # Panics
-    /// Outside of a tokio runtime. In a shortage also on a runtime without time enabled.
+    /// If it is called outside of a tokio runtime. In a shortage of descriptors or memory, also on
+    /// a runtime without time enabled.
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub async fn accept(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
         self.tracker.note_accept();

@@ -16,7 +16,7 @@ use crate::worker::{BodySpec, Context, OnShortage};
 pub(super) fn fall_back_to_single(resolved: &mut Resolved) -> Option<String> {
     let why = UNSUPPORTED?;
     let workers = std::mem::take(&mut resolved.config.workers);
-    let line = format!("ignoring workers = {workers}: {why}; serving with a single process");
+    let line = format!("ignoring workers = {workers}: {why}; serving in a single process");
     (workers > 0).then(|| {
         resolved.ignored.push(line.clone());
         line

@@ -7,15 +7,16 @@ use super::service_manager_env::is_for_master_only;
 
 /// The command that starts a worker.
 ///
-/// The default is this program, with the arguments and the environment of the master. A
-/// [`Prefork::child_producer`](crate::Prefork::child_producer) function can change it. The
-/// variables and descriptors by which a worker knows its role are added afterwards and cannot be
-/// changed.
+/// The default is this program, with the arguments and the environment of the master. The function
+/// that is set with [`Prefork::child_producer`](crate::Prefork::child_producer) can change it.
+/// Afterwards, the master adds the variables and descriptors that make the process a worker; the
+/// function cannot change them.
 ///
-/// The environment does not contain the variables that a service manager sets for the master alone:
+/// The environment lacks the variables that a service manager sets for the master only:
 /// `NOTIFY_SOCKET` (`sd_notify(3)`), `WATCHDOG_USEC` and `WATCHDOG_PID` (`sd_watchdog_enabled(3)`),
-/// `FDSTORE` and each that begins with `MAINPID` (`systemd.exec(5)`), and `LISTEN_FDS_FIRST_FD`. A
-/// worker has one of them only if the function sets it by [`env`](Self::env).
+/// `FDSTORE` and all variables that begin with `MAINPID` (`systemd.exec(5)`), and
+/// `LISTEN_FDS_FIRST_FD`. A worker has one of these variables only if the function sets it with
+/// [`env`](Self::env).
 #[derive(Debug)]
 pub struct ChildCommand {
     pub(super) program: Option<PathBuf>,
@@ -50,20 +51,20 @@ impl ChildCommand {
         }
     }
 
-    /// The slot of the worker, from 0.
+    /// Returns the slot of the worker, from 0.
     pub fn slot(&self) -> usize {
         self.slot
     }
 
     /// Starts another program, by its path and without arguments.
     ///
-    /// Add arguments with [`arg`](Self::arg). The path is looked up at each start. The program gets
-    /// the same descriptors and variables as a worker.
+    /// Add arguments with [`arg`](Self::arg). The kernel looks up the path at each start. The
+    /// program gets the same descriptors and variables as a worker of this program.
     ///
-    /// A program that does not know the protocol of prefork counts as healthy after
-    /// `healthy_after`, and SIGTERM asks it to stop. SIGTERM is also its parent-death signal
-    /// (`prctl(2)`). It starts with SIGINT, SIGHUP and SIGQUIT blocked: a terminal sends them to
-    /// the whole process group, and the master decides what to do.
+    /// A program that does not use prefork is healthy after `healthy_after`. The master asks it to
+    /// stop with SIGTERM, and the kernel sends it SIGTERM if the master dies (parent-death signal,
+    /// `prctl(2)`). It starts with SIGINT, SIGHUP and SIGQUIT blocked, because a terminal sends
+    /// them to the whole process group and the master decides.
     pub fn program(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         let path = path.into();
         self.args = vec![path.clone().into_os_string()];
@@ -71,14 +72,14 @@ impl ChildCommand {
         self
     }
 
-    /// Starts the program by a wrapper that executes it in the same process.
+    /// Starts the program through a wrapper that executes it in the same process.
     ///
-    /// Examples: `nice`, `taskset`, `setpriv`. Give the path of the wrapper; the program and its
-    /// arguments are appended to `args`.
+    /// Examples: `nice`, `taskset`, `setpriv`. `path` is the path of the wrapper. The program and
+    /// its arguments are appended to `args`.
     ///
-    /// The program of the master itself is passed as `/proc/<pid of the master>/fd/<number>`. So
-    /// the wrapper executes the file that the master holds open, even if its path names another
-    /// file by now.
+    /// If [`program`](Self::program) is not called, the wrapper gets the program as
+    /// `/proc/<pid of the master>/fd/<number>`. So it executes the file that the master holds open,
+    /// even if the path of the program names another file by now.
     pub fn wrapper<A: Into<OsString>>(
         &mut self,
         path: impl Into<PathBuf>,
@@ -91,7 +92,7 @@ impl ChildCommand {
         self
     }
 
-    /// Replaces the arguments, except the first, which is the name of the program.
+    /// Replaces the arguments after the first one, which is the name of the program.
     pub fn args<A: Into<OsString>>(&mut self, args: impl IntoIterator<Item = A>) -> &mut Self {
         self.args.truncate(1);
         self.args.extend(args.into_iter().map(Into::into));

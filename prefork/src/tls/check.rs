@@ -282,7 +282,7 @@ mod tests {
             ),
             (ENCRYPTED, "contains a private key and no certificate"),
             (half, "a section has no '-----END' line"),
-            (&valid.cert.replace('\n', " "), "were line ends lost?"),
+            (&valid.cert.replace('\n', " "), "were its line breaks lost?"),
             (
                 &valid.cert.replace("-----\nMII", "-MII"),
                 "does not end with five hyphens",
@@ -334,7 +334,7 @@ mod tests {
             (&label, "the private key is encrypted"),
             (ENCRYPTED, "the private key is encrypted"),
             (half, "a section has no '-----END' line"),
-            (&valid.key.replace('\n', ""), "were line ends lost?"),
+            (&valid.key.replace('\n', ""), "were its line breaks lost?"),
             (
                 &valid.key.replacen("-----\n", "", 1),
                 "does not end with five hyphens",

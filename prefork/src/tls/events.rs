@@ -62,7 +62,7 @@ impl fmt::Display for TlsEvent {
                     (true, false) => pair,
                     (false, _) => "new client CA".to_owned(),
                 };
-                write!(f, "{change}; workers started from now on use it")
+                write!(f, "{change}; used by all workers that start from now on")
             }
             Self::UnrelatedCertificate { provenance, number } => write!(
                 f,

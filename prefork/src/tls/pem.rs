@@ -64,7 +64,7 @@ fn why_none(text: &[u8], missing: Reason) -> Reason {
 fn damage(error: &pem::Error) -> Reason {
     Reason::DamagedPem(match error {
         pem::Error::MissingSectionEnd { .. } => {
-            "a section has no '-----END' line; is the file truncated, or were line ends lost?"
+            "a section has no '-----END' line; is the file truncated, or were its line breaks lost?"
         }
         pem::Error::IllegalSectionStart { .. } => {
             "a '-----BEGIN' line does not end with five hyphens, or has a tab after them"

@@ -17,34 +17,34 @@ use crate::net::Listener;
 /// | [`Worker`] | the worker: its slot, its listeners by name, its shutdown |
 /// | [`net::Listener`](crate::net::Listener) | a listener for blocking code, tokio and axum |
 /// | `net::TlsListener` | a listener with TLS, for tokio and axum (feature `tls`) |
-/// | `Arc<rustls::ServerConfig>` | the TLS configuration, for code that does the handshakes itself (feature `tls`) |
+/// | `Arc<rustls::ServerConfig>` | the TLS configuration, for code that performs the handshakes itself (feature `tls`) |
 /// | `std::net::TcpListener` | the plain socket, in blocking mode |
 /// | `tokio::net::TcpListener` | the socket for tokio (feature `tokio`, inside a tokio runtime) |
-/// | [`Ready`] | reports that this worker is ready; an argument of this type turns off automatic readiness |
+/// | [`Ready`] | reports that this worker is ready; with this argument, the first accept does not report it |
 /// | `Result<T, `[`ArgError`]`>` | any of these types, if `main` handles the failure itself |
 /// | your own type | anything that can be created from a [`Worker`] |
 ///
 /// # Names and order
-/// Arguments are identified by their types and may be in any order. They are created in the order
-/// in which they are written, right before `main` runs.
+/// The type of an argument decides what it gets, so arguments may be in any order. They are created
+/// in the order in which they are written, right before `main` runs.
 ///
-/// The name matters only for arguments that take a listener. An argument with the name of a
-/// listener takes that listener. The others take the unnamed listeners, in order. Leading
+/// The name matters only for an argument that takes a listener. An argument with the name of a
+/// listener takes that listener. The other arguments take the unnamed listeners, in order. Leading
 /// underscores are ignored, so `_admin` takes the listener `admin`. A pattern such as
 /// `Shard(number): Shard` has no name.
 ///
-/// If arguments and listeners do not fit, the master fails before it starts a worker
+/// If arguments and listeners do not fit together, the master fails before it starts a worker
 /// ([`Error::Arguments`](crate::Error::Arguments)). If an argument cannot be created, the worker
 /// logs the reason to stderr and exits with the status of
 /// [`Error::Argument`](crate::Error::Argument), unless `main` takes the argument as a `Result`.
 ///
 /// # Pitfalls
-/// A `std::net::TcpListener` is blocking, and tokio rejects it
+/// A `std::net::TcpListener` is in blocking mode, which tokio rejects
 /// (`tokio::net::TcpListener::from_std`). An async `main` takes `tokio::net::TcpListener` or
 /// [`net::Listener`](crate::net::Listener) instead.
 ///
-/// A port that `main` binds itself is bound in every worker: one worker succeeds and the others
-/// fail. Set every port in `listen`.
+/// If `main` itself binds a port, every worker tries to bind it: one succeeds and the others fail.
+/// Set every port in `listen`.
 ///
 /// # Examples
 /// Your own type, and a `main` that continues without it if it cannot be created:
@@ -72,7 +72,7 @@ use crate::net::Listener;
 /// }
 /// ```
 ///
-/// A type that wraps a listener has the `KIND` of that listener and creates it first:
+/// A type that wraps a listener has the `KIND` of that listener, and creates the listener first:
 /// ```
 /// use prefork::{ArgError, Argument, ArgumentKind, ArgumentInfo, Worker, net::Listener};
 ///
@@ -100,8 +100,8 @@ pub trait Argument: Sized + 'static {
     /// What the argument needs from the worker.
     ///
     /// The master reads it to check the arguments before it starts a worker. The default is for a
-    /// type that needs no listener. A type that takes listeners by name, with [`Worker::listener`],
-    /// has [`ArgumentKind::Worker`]: then the check accepts listeners without an argument.
+    /// type that needs no listener. Use [`ArgumentKind::Worker`] for a type that takes listeners by
+    /// name, with [`Worker::listener`]: then the check accepts listeners without an argument.
     const KIND: ArgumentKind = ArgumentKind::Other;
 
     /// Creates the argument.
@@ -110,8 +110,8 @@ pub trait Argument: Sized + 'static {
     /// The argument cannot be created. The worker exits, unless `main` takes a `Result`.
     ///
     /// # Process
-    /// In the worker, on the thread of `main`, right before `main` runs; inside the runtime if
-    /// there is one.
+    /// In the worker, on the thread of `main`, right before `main` runs. If `main` has a runtime,
+    /// inside it.
     fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError>;
 }
 
@@ -121,13 +121,15 @@ pub trait Argument: Sized + 'static {
 pub enum ArgumentKind {
     /// A [`net::Listener`](crate::net::Listener).
     Listener,
-    /// The socket of a listener, for blocking calls. The master leaves it in blocking mode.
+    /// The socket of a listener, for blocking calls.
+    ///
+    /// The master sets it to blocking mode.
     StdTcpListener,
     /// The socket of a listener, for tokio.
     TokioTcpListener,
     /// A listener with TLS.
     TlsListener,
-    /// The TLS configuration, for code that does the handshakes itself.
+    /// The TLS configuration, for code that performs the handshakes itself.
     TlsConfig,
     /// The [`Worker`].
     Worker,
@@ -148,7 +150,7 @@ impl ArgumentKind {
     }
 }
 
-/// The argument to create.
+/// An argument of `main` that is to be created.
 #[derive(Debug, Clone, Copy)]
 pub struct ArgumentInfo<'a> {
     name: &'a str,
@@ -165,7 +167,7 @@ impl<'a> ArgumentInfo<'a> {
 
     pub(super) fn listener(&self) -> Result<usize, ArgError> {
         self.listener
-            .ok_or_else(|| ArgError::new("its `KIND` does not request a listener"))
+            .ok_or_else(|| ArgError::new("its type does not request a listener (`Argument::KIND`)"))
     }
 }
 

@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(
             assign(&[listener("")], &["http", "admin"]),
             Err(
-                "one of them has no name; 'http', 'admin' are only for arguments with these names"
+                "an argument that takes a listener has no name; 'http', 'admin' are only for arguments with these names"
                     .to_owned()
             )
         );
@@ -129,12 +129,12 @@ mod tests {
         let error = assign(&[listener("http")], &["http", "admin"]);
         assert_eq!(
             error,
-            Err("listener 'admin' is not used by any of them: none has this name".to_owned())
+            Err("no argument takes listener 'admin': none has this name".to_owned())
         );
         let error = assign(&[listener("http")], &["http", "listener1"]);
         assert_eq!(
             error,
-            Err("listener 'listener1' is not used by any of them".to_owned())
+            Err("no argument takes listener 'listener1'".to_owned())
         );
     }
 

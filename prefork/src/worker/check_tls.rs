@@ -41,7 +41,7 @@ pub(crate) fn check_tls(
         if uses_tls && !is_tls {
             return Err(format!(
                 "listener '{name}' does not use TLS, but its argument is a TlsListener: \
-                 write 'tls://' before its address"
+                 write 'tls://' before the host of its address"
             ));
         }
         if is_tls && !uses_tls && !has_config {
@@ -82,7 +82,7 @@ pub(crate) fn unused_certificate(
     };
     let is_used = listeners.iter().any(|offered| offered.is_tls) || wanted.iter().any(may_use_it);
     (has_certificate && !is_used).then(|| {
-        "tls_cert is set, but no listener uses TLS: write 'tls://' before the address of one that should"
+        "tls_cert is set, but no listener uses TLS: write 'tls://' before the host of each listener that should use TLS"
             .to_owned()
     })
 }

@@ -27,7 +27,7 @@ pub struct InProcessWorker {
     channel: Channel,
 }
 
-const STARTING: &str = "start the in-process worker";
+const STARTING: &str = "start in the process of the test";
 
 /// What an in-process worker reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -54,16 +54,18 @@ impl ReadyNotifier {
 
 /// Reports that this worker is ready; an argument of `main`.
 ///
-/// If `main` takes it, the first accept does not report readiness. The worker is ready when
-/// [`announce`](Self::announce) is called, which must happen within `ready_timeout` (default 30 s)
-/// after its start.
+/// If `main` takes it, the first accept does not report readiness. The worker is ready when it
+/// calls [`announce`](Self::announce). The master replaces a worker that does not call it within
+/// `ready_timeout` (30 s by default) after its start.
 #[derive(Debug, Clone)]
 pub struct Ready {
     pub(super) context: Arc<Context>,
 }
 
 impl Ready {
-    /// Reports that this worker is ready. Further calls have no effect.
+    /// Reports that this worker is ready.
+    ///
+    /// Further calls have no effect.
     pub fn announce(&self) {
         self.context.notify_ready();
     }
@@ -72,7 +74,7 @@ impl Ready {
 /// Reports that this worker is ready.
 ///
 /// A [`net::Listener`](crate::net::Listener) does this at its first accept. Call this if `main`
-/// uses only raw listeners, or none. Further calls have no effect.
+/// uses only listeners of std or tokio, or none. Further calls have no effect.
 ///
 /// # Process
 /// In a worker. In other processes the call has no effect.

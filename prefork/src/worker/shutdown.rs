@@ -47,31 +47,31 @@ pub struct Shutdown {
 
 /// Returns a future that resolves when the server should close its connections.
 ///
-/// It works with any executor, and it has methods to block a thread and to query its state. It
-/// resolves when two conditions hold:
+/// The future works with any executor. It has methods that block a thread until it resolves and
+/// that query its state. It resolves when two conditions are true:
 ///
 /// - The worker was asked to stop.
-/// - The server has seen every connection that arrived before: each
-///   [`Listener`](crate::net::Listener) has ended, and each connection that it returned was read
-///   from. A silent connection delays this by at most 250 ms.
+/// - The server has seen every connection that arrived before the stop: each
+///   [`Listener`](crate::net::Listener) has ended, and each connection that it returned has been
+///   read. A connection on which the client sends nothing delays this by at most 250 ms.
 ///
 /// It resolves at the latest when half of the `shutdown_grace_period` is over. If the worker uses
-/// only raw listeners, it resolves as soon as the worker is asked to stop.
+/// only listeners of std or tokio, it resolves as soon as the worker is asked to stop.
 ///
-/// It does not wait for upgraded connections (`WebSockets`), and neither does `axum::serve`: they
-/// are cut when `main` returns.
+/// It does not wait for upgraded connections (`WebSockets`). `axum::serve` does not wait for them
+/// either, so they are cut when `main` returns.
 ///
 /// A thread that waits in a read cannot poll this future. On a [`Stream`](crate::net::Stream) of a
 /// blocking `Listener`, such a read returns 0 after the client was silent for 250 ms.
 ///
-/// The call, not the poll, makes the worker handle SIGTERM. A worker handles SIGTERM from its start
-/// if `main` takes a `Listener`, `TlsListener`, `Worker` or `Ready`. Other workers leave SIGTERM
-/// unchanged until the first call of this function or of [`worker`](crate::worker()).
+/// If `main` takes a `Listener`, `TlsListener`, `Worker` or `Ready`, the worker handles SIGTERM
+/// from its start. In other workers, SIGTERM has its default effect until the first call of this
+/// function or of [`worker`](crate::worker()). The call is enough; the future need not be polled.
 ///
 /// # Process
 /// In a worker and in single-process mode, on any thread. A thread that
-/// [`init`](crate::Prefork::init) starts may already call it. In a master, and if nothing runs, it
-/// never resolves.
+/// [`init`](crate::Prefork::init) starts may already call it. In a master, and in a process that
+/// does not call `run`, the future never resolves.
 ///
 /// # Examples
 /// ```no_run
@@ -130,17 +130,19 @@ impl Shutdown {
         }
     }
 
-    /// Whether the worker was asked to stop. Connections that wait in the queue may still arrive.
+    /// Returns whether the worker was asked to stop.
+    ///
+    /// Listeners may still return connections that wait in the queue.
     pub fn has_begun(&self) -> bool {
         self.deadline().is_some()
     }
 
-    /// Whether the future has resolved.
+    /// Returns whether the future has resolved.
     pub fn is_resolved(&self) -> bool {
         self.state.progress().is_resolved
     }
 
-    /// Returns when the process will be killed.
+    /// Returns the time at which the process will be killed.
     ///
     /// It is `None` until the worker is asked to stop.
     pub fn deadline(&self) -> Option<Instant> {

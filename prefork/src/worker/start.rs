@@ -172,7 +172,7 @@ fn adopt_channel(marker: &ChildRole, listeners: usize) -> Result<Channel, String
     if after != Ok(listeners) {
         let number = marker.channel;
         return Err(format!(
-            "fd {number} is not the first one after the listeners"
+            "fd {number} is not the descriptor after the listeners"
         ));
     }
     let describe = |reason| format!("the channel (fd {}) is {reason}", marker.channel);

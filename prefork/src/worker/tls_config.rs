@@ -69,7 +69,7 @@ impl Worker {
     /// Returns the TLS configuration that the master checked and passed.
     ///
     /// It contains the certificates, the key, the protocols, and the ticket keys that all workers
-    /// share. It is for code that does the handshakes itself. Each call returns the same
+    /// share. It is for code that performs the handshakes itself. Each call returns the same
     /// configuration.
     ///
     /// # Errors
@@ -84,14 +84,15 @@ impl Worker {
 
     /// Takes a listener by its name, as a listener with TLS.
     ///
-    /// The address does not need to begin with `tls://`.
+    /// The listener gets TLS even if its address does not have `tls://`.
     ///
     /// # Errors
-    /// No listener has this name; an argument of `main` or an earlier call has already taken it; or
-    /// [`tls_config`](Self::tls_config) would fail.
+    /// - No listener has this name.
+    /// - An argument of `main` or an earlier call has already taken the listener.
+    /// - [`tls_config`](Self::tls_config) would fail.
     ///
     /// # Examples
-    /// A server whose operator decides about TLS (`PREFORK_LISTEN=tls://…`):
+    /// A server for which the operator decides about TLS (`PREFORK_LISTEN=tls://…`):
     /// ```no_run
     /// # async fn serve(_: impl Sized) -> std::io::Result<()> { Ok(()) }
     /// #[prefork::main(listen = "admin=127.0.0.1:9000", workers = 2)]

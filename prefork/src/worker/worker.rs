@@ -21,9 +21,9 @@ pub struct Worker {
 
 /// Returns the worker that runs in this process.
 ///
-/// It is `None` in a master and if nothing runs.
+/// `None` in a master, in `init`, and in a process that has not called `run`.
 ///
-/// From the first call on, the worker handles SIGTERM; see [`shutdown`](crate::shutdown()).
+/// After the first call, the worker handles SIGTERM; see [`shutdown`](crate::shutdown()).
 pub fn worker() -> Option<Worker> {
     let context = current()?;
     context.handle_sigterm();
@@ -35,22 +35,24 @@ impl Worker {
         Self { context }
     }
 
-    /// Returns the slot of this worker, from 0. A replacement has the same slot.
+    /// Returns the slot of this worker, from 0.
+    ///
+    /// Its replacement has the same slot.
     pub fn slot(&self) -> usize {
         self.context.slot()
     }
 
     /// Returns the name and the address of each listener.
     ///
-    /// If the option has port 0, the address has the port that the kernel chose.
+    /// If `listen` has port 0, the address has the port that the kernel chose.
     pub fn addrs(&self) -> &[(String, SocketAddr)] {
         self.context.addrs()
     }
 
-    /// Whether the clients of a listener use TLS: its address begins with `tls://`.
+    /// Returns whether the clients of a listener use TLS: its address has `tls://`.
     ///
-    /// A server whose operator decides about TLS takes the listener with `tls_listener` if this is
-    /// true, and with [`listener`](Self::listener) otherwise.
+    /// If the operator decides about TLS, take the listener with `tls_listener` if this is true,
+    /// and with [`listener`](Self::listener) otherwise.
     ///
     /// # Errors
     /// No listener has this name.
@@ -63,9 +65,9 @@ impl Worker {
     /// # Errors
     /// - No listener has this name.
     /// - An argument of `main` or an earlier call has already taken the listener.
-    /// - Its address begins with `tls://`, and the code has not yet asked for the TLS configuration
-    ///   that it needs to do the handshakes itself (`tls_config`, or an argument of type
-    ///   `Arc<rustls::ServerConfig>`). This requires feature `tls`.
+    /// - Its address has `tls://`, and the code has not taken the TLS configuration before. To
+    ///   perform the handshakes itself, the code first calls `tls_config`, or `main` takes an
+    ///   `Arc<rustls::ServerConfig>` (feature `tls`).
     pub fn listener(&self, name: &str) -> Result<Listener, ArgError> {
         self.context.handle_sigterm();
         self.context.listener(self.plain_index_of(name)?)
@@ -73,8 +75,9 @@ impl Worker {
 
     /// Takes the socket of a listener as a `std::net::TcpListener`.
     ///
-    /// It is in non-blocking mode, unless `main` has an argument of type `std::net::TcpListener`
-    /// for it. It does not learn of a stop; the crate's page lists which guarantees it lacks.
+    /// The socket is in non-blocking mode, unless `main` has an argument of kind
+    /// [`StdTcpListener`](crate::ArgumentKind::StdTcpListener) for this listener. A stop does not
+    /// end an accept on it; the crate page lists the guarantees that it does not give.
     ///
     /// # Errors
     /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener.

@@ -70,7 +70,7 @@ fn files_that_cannot_be_read_end_the_start() {
     let missing = secure.path().join("missing.pem");
     let said = refusal(secure.server(TLS, "1").env("PREFORK_TLS_KEY", &missing));
     assert!(said.contains("missing.pem'): no such file"), "{said}");
-    assert!(said.contains("Check that the path is right"), "{said}");
+    assert!(said.contains("Check that the path is correct"), "{said}");
     let relative = secure
         .server(TLS, "1")
         .env("PREFORK_TLS_KEY", "missing.pem");

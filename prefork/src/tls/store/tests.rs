@@ -70,7 +70,7 @@ fn end_of(store: &CertificateStore) -> SystemTime {
 }
 
 const RENEWED: &str = "renewed: new certificate, valid until 2040-01-01T00:00:00Z; \
-                       workers started from now on use it";
+                       used by all workers that start from now on";
 
 #[test]
 fn an_invalid_pair_at_the_start_is_an_error() {
