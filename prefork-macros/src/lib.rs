@@ -5,8 +5,8 @@
 //! An expansion passes through the files in this order:
 //!
 //! - `args` reads the arguments of the attribute; `check` and `value` check them.
-//! - `item` reads the function; `signature` checks its signature, `other_attributes` its other attributes,
-//!   and `listeners` its arguments.
+//! - `item` reads the function; `signature` checks its signature, `other_attributes` its other
+//!   attributes, and `listeners` its arguments.
 //! - `expand` generates one call into the runtime.
 
 #![forbid(unsafe_code)]
@@ -47,9 +47,9 @@ use proc_macro::TokenStream;
 ///
 /// # Options
 ///
-/// Options have the form `key = value`. Each setter of `prefork::Prefork` is a key; its
-/// documentation has the unit and the default. A value is a literal, which is checked at compile
-/// time, or any expression that the setter accepts:
+/// Options have the form `key = value`. Each setter of `prefork::Prefork` is a key; the
+/// documentation of the setter has the unit and the default. A value is a literal, which is checked
+/// at compile time, or any expression that the setter accepts:
 ///
 /// ```no_run
 /// use std::io::Write;
@@ -130,12 +130,12 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// Names that can never fit are a compile error: an argument without an address of its name in
-/// `listen`, or an address without an argument. The attribute recognizes types by their names, and
-/// does not check addresses that are expressions.
+/// Arguments and listeners that can never fit are a compile error: an argument that takes a
+/// listener and finds none in `listen`, or a listener that no argument takes. The attribute
+/// recognizes types by their names, and does not check addresses that are expressions.
 ///
 /// The function must not be `const`, `unsafe`, `extern`, generic, variadic or a method. It must not
-/// take `impl Trait` or return `_`. The attribute could not generate a call of such a function.
+/// take `impl Trait` or return `_`. The attribute cannot generate a call of such a function.
 ///
 /// # Runtimes
 ///
@@ -154,9 +154,9 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// Put `#[tokio::main]`, `#[actix_web::main]`, `#[rocket::main]` and similar attributes below
-/// `#[prefork::main]`. Above it they work only for a function without arguments, which is their own
-/// rule. `#[cfg_attr(condition, tokio::main)]` below it has the same effect if the condition is
-/// true. The master never has a runtime.
+/// `#[prefork::main]`. If they are above it, they accept only a function without arguments.
+/// `#[cfg_attr(condition, tokio::main)]` below it has the same effect if the condition is true. The
+/// master never has a runtime.
 ///
 /// ```no_run
 /// #[prefork::main(listen = "127.0.0.1:8080", workers = 2)]
@@ -173,8 +173,9 @@ use proc_macro::TokenStream;
 /// # Compile errors
 ///
 /// The attribute reports all errors in one pass, each at its own span. It keeps the function, so
-/// that completion in an editor still works. For an unknown option, the error suggests a similar
-/// name, or the option that has another name in fasthttp, gunicorn, nginx, puma or pm2:
+/// that completion in an editor still works. For an unknown option, the error suggests an option
+/// with a similar name. If the name is that of an option of another server, such as fasthttp,
+/// gunicorn, nginx, puma or pm2, the error names the option of prefork:
 ///
 /// ```compile_fail
 /// #[prefork::main(processes = 4)] // unknown option `processes`; use `workers`

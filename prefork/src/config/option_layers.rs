@@ -175,8 +175,9 @@ macro_rules! define {
             }
         }
 
-        /// Options with values. An invalid value is reported when the program is run, together with
-        /// all other errors.
+        /// Options with values.
+        ///
+        /// An invalid value is reported by `run` or `start`, together with all other errors.
         impl crate::Prefork {
             $(
                 $(#[doc = $doc])*
@@ -202,7 +203,7 @@ macro_rules! define {
             )*
         }
 
-        /// Setters with the highest precedence, for options with a variable.
+        /// The setters: they have a higher precedence than all other sources.
         impl Configuration {
             $($(
                 #[doc = concat!(
