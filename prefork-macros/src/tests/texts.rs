@@ -20,6 +20,10 @@ const WITHOUT_CASE: &[(&str, &str)] = &[
         "no listener is configured",
         "without `listen` in the source, the environment sets the listeners",
     ),
+    (
+        "one argument takes a listener; {existing}",
+        "there is no listener then, as above",
+    ),
     ("is not a port, {PORTS}", "an error of the variable PORT"),
     (
         "{} is text, expected a function or a closure",
