@@ -10,8 +10,6 @@ mod args;
 mod attribute;
 #[path = "../../prefork-macros/src/check.rs"]
 mod check;
-#[path = "../../prefork-macros/src/other_attributes.rs"]
-mod other_attributes;
 #[path = "../../prefork-macros/src/debug.rs"]
 #[expect(dead_code, reason = "nobody is shown anything here")]
 mod debug;
@@ -25,6 +23,8 @@ mod item;
 mod judge;
 #[path = "../../prefork-macros/src/listeners.rs"]
 mod listeners;
+#[path = "../../prefork-macros/src/other_attributes.rs"]
+mod other_attributes;
 #[path = "../../prefork-macros/src/signature.rs"]
 mod signature;
 #[path = "../../prefork-macros/src/value.rs"]
