@@ -1,7 +1,7 @@
 //! Suggestions for unknown names.
 //!
 //! It knows the distance of two names, and does not know what they name. Names of other servers are
-//! in [`foreign_names`](crate::foreign_names).
+//! in [`foreign_names`].
 
 use std::fmt;
 
