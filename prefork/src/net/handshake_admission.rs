@@ -365,7 +365,7 @@ impl Admission {
     /// The minimum age for an eviction at this stage.
     ///
     /// It is short enough that no connection waits in the queue for longer than
-    /// [`wait_in_queue`](Stage::wait_in_queue): within that time `queued` handshakes have to end.
+    /// [`wait_in_queue`](TlsStage::wait_in_queue): within that time `queued` handshakes have to end.
     fn min_age_of(&self, stage: HandshakeStage, queued: usize) -> Duration {
         match self.limits.min_age {
             EvictAfter::ByQueue(longest) => {
@@ -763,7 +763,7 @@ mod tests {
 
     /// The results of the honest clients in a [`load`].
     #[derive(Debug, Default)]
-    struct Outcome {
+    struct HandshakeOutcome {
         /// How long each waited in the accept queue, in milliseconds.
         waits: Vec<u32>,
         evicted: usize,
@@ -773,11 +773,11 @@ mod tests {
     ///
     /// `rate` clients per second stall at a stage; one honest client connects every 20 ms. A step
     /// is one millisecond, in which the listener accepts all connections that it may.
-    fn load(max: usize, rate: u32, stalls: HandshakeStage, round_trip: u32) -> Outcome {
+    fn load(max: usize, rate: u32, stalls: HandshakeStage, round_trip: u32) -> HandshakeOutcome {
         let (mut admission, start) = of(max);
         let mut queue = std::collections::VecDeque::new();
         let mut honest = BTreeMap::new();
-        let mut outcome = Outcome::default();
+        let mut outcome = HandshakeOutcome::default();
         for ms in 0..3000 {
             let now = start + MS * ms;
             let stalling = (ms + 1) * rate / 1000 - ms * rate / 1000;

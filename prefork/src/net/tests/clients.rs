@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use super::stage::{
-    PATIENCE, Stage, ask, client_config, connection, echo, is_open, name, on_each_runtime,
+    PATIENCE, TlsStage, ask, client_config, connection, echo, is_open, name, on_each_runtime,
     poll_once, refuse, server_config, speak_tls, until, until_end,
 };
 use crate::net::handshake::{ReportProgress, handshake};
@@ -21,7 +21,7 @@ use crate::net::handshake_admission::HandshakeStage;
 #[test]
 fn a_tls_client_is_answered() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         stage.echo();
         let mut client = stage.connect().await;
         ask(&mut client, b"hello").await;
@@ -32,7 +32,7 @@ fn a_tls_client_is_answered() {
 #[test]
 fn both_versions_of_tls_are_supported() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         stage.echo();
         for version in rustls::ALL_VERSIONS {
             let connector = TlsConnector::from(client_config(&[version]));
@@ -46,7 +46,7 @@ fn both_versions_of_tls_are_supported() {
 #[test]
 fn a_stream_knows_its_peer_and_the_negotiated_parameters() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let io = stage.connect_plain().await;
         let client = tokio::spawn(speak_tls(io));
         let (stream, peer) = stage.listener.accept().await.expect("a client");
@@ -66,7 +66,7 @@ fn a_stream_knows_its_peer_and_the_negotiated_parameters() {
 #[test]
 fn a_stream_that_is_shut_down_sends_close_notify() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         stage.echo();
         let mut client = stage.connect().await;
         ask(&mut client, b"last").await;
@@ -82,7 +82,7 @@ fn a_stream_that_is_shut_down_sends_close_notify() {
 fn clients_that_stall_delay_no_other_client() {
     on_each_runtime(|| async {
         // The stalled handshakes do not time out while the other clients are served.
-        let stage = Stage::with(|listener| listener.handshake_timeout(PATIENCE));
+        let stage = TlsStage::with(|listener| listener.handshake_timeout(PATIENCE));
         stage.echo();
         let mut stalled = Vec::new();
         for number in 0..200 {
@@ -109,7 +109,7 @@ fn a_client_of_another_protocol_gets_an_alert_and_is_closed() {
     const ALERT: u8 = 21;
     const FATAL: u8 = 2;
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         stage.echo();
         let mut garbage = vec![0x80; 40_000];
         garbage[0] = 0;
@@ -130,7 +130,7 @@ fn a_client_of_another_protocol_gets_an_alert_and_is_closed() {
 #[test]
 fn a_client_that_resets_is_closed() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         stage.echo();
         for bytes in [[].as_slice(), &[22, 3, 1, 2]] {
             let mut io = stage.connect_plain().await;
@@ -219,7 +219,7 @@ fn only_a_client_that_was_sent_an_alert_gets_time_to_read_it() {
 #[test]
 fn handshakes_continue_while_no_task_is_in_accept() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let io = stage.connect_plain().await;
         stage.let_in(1).await;
         let mut client = speak_tls(io).await;
@@ -232,7 +232,7 @@ fn handshakes_continue_while_no_task_is_in_accept() {
 #[test]
 fn cancelled_accepts_lose_no_connection() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let clients: Vec<_> = (0..30).map(|_| stage.client(b"hello")).collect();
         let mut served = 0;
         until(async || {
@@ -254,7 +254,7 @@ fn cancelled_accepts_lose_no_connection() {
 fn tasks_that_accept_at_the_same_time_share_the_clients() {
     on_each_runtime(|| async {
         // No handshake is evicted, however long it takes.
-        let stage = Stage::with(|listener| listener.max_handshakes(3).protected(PATIENCE));
+        let stage = TlsStage::with(|listener| listener.max_handshakes(3).protected(PATIENCE));
         for _ in 0..4 {
             stage.echo();
         }
@@ -268,13 +268,13 @@ fn tasks_that_accept_at_the_same_time_share_the_clients() {
 #[test]
 fn a_listener_that_is_dropped_closes_everything() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let mut silent = stage.connect_plain().await;
         let io = stage.connect_plain().await;
         stage.let_in(2).await;
         // The second handshake completes, and no accept returns its stream.
         let mut client = speak_tls(io).await;
-        let Stage {
+        let TlsStage {
             listener, tracker, ..
         } = stage;
         drop(listener);
@@ -298,9 +298,9 @@ impl ReportProgress for Unreported {
 type Failed = (SocketAddr, ErrorKind, Option<rustls::Error>);
 
 /// A stage that echoes, and the calls of its callback.
-fn stage_with_callback(timeout: Duration) -> (Stage, mpsc::Receiver<Failed>) {
+fn stage_with_callback(timeout: Duration) -> (TlsStage, mpsc::Receiver<Failed>) {
     let (sender, failures) = mpsc::channel();
-    let stage = Stage::with(|listener| {
+    let stage = TlsStage::with(|listener| {
         listener
             .handshake_timeout(timeout)
             .on_handshake_failure(move |peer, error| {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::stage::{
-    PATIENCE, Stage, ask, client_config, echo, name, on_each_runtime, poll_once, speak_tls, until,
+    PATIENCE, TlsStage, ask, client_config, echo, name, on_each_runtime, poll_once, speak_tls, until,
     until_end,
 };
 use crate::net::DrainPolicy;
@@ -18,7 +18,7 @@ use crate::net::DrainPolicy;
 #[test]
 fn queued_clients_are_served_although_no_task_is_in_accept() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         assert!(stage.is_accept_pending().await);
         let mut queued = Vec::new();
         for _ in 0..5 {
@@ -39,7 +39,7 @@ fn queued_clients_are_served_although_no_task_is_in_accept() {
 #[test]
 fn a_queue_longer_than_the_handshake_limit_is_served() {
     on_each_runtime(|| async {
-        let stage = Stage::with(|listener| listener.max_handshakes(2).protected(PATIENCE));
+        let stage = TlsStage::with(|listener| listener.max_handshakes(2).protected(PATIENCE));
         assert!(stage.is_accept_pending().await);
         let mut queued = Vec::new();
         for _ in 0..9 {
@@ -61,7 +61,7 @@ fn a_queue_longer_than_the_handshake_limit_is_served() {
 #[test]
 fn an_option_that_is_set_after_the_first_accept_does_not_prevent_the_drain() {
     on_each_runtime(|| async {
-        let mut stage = Stage::new();
+        let mut stage = TlsStage::new();
         assert!(stage.is_accept_pending().await);
         stage.change(|listener| listener.handshake_timeout(PATIENCE));
         let _queued = stage.connect_plain().await;
@@ -74,7 +74,7 @@ fn an_option_that_is_set_after_the_first_accept_does_not_prevent_the_drain() {
 #[test]
 fn the_queue_of_a_successor_is_not_emptied() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         assert!(stage.is_accept_pending().await);
         stage.tracker.begin_drain(DrainPolicy {
             until: Instant::now() + std::time::Duration::from_secs(30),
@@ -89,7 +89,7 @@ fn the_queue_of_a_successor_is_not_emptied() {
 #[test]
 fn accepting_ends_at_its_deadline_although_the_handshake_limit_is_reached() {
     on_each_runtime(|| async {
-        let stage = Stage::with(|listener| listener.max_handshakes(1));
+        let stage = TlsStage::with(|listener| listener.max_handshakes(1));
         let _first = stage.connect_plain().await;
         stage.let_in(1).await;
         let _second = stage.connect_plain().await;
@@ -106,7 +106,7 @@ fn accepting_ends_at_its_deadline_although_the_handshake_limit_is_reached() {
 #[test]
 fn a_handshake_in_progress_finishes_and_is_unread_until_its_first_read() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let io = stage.connect_plain().await;
         stage.let_in(1).await;
         stage.begin_drain();
@@ -133,7 +133,7 @@ fn a_handshake_in_progress_finishes_and_is_unread_until_its_first_read() {
 fn the_last_activity_of_a_handshake_before_the_drain_is_known_in_the_drain() {
     on_each_runtime(|| async {
         for version in rustls::ALL_VERSIONS {
-            let stage = Stage::new();
+            let stage = TlsStage::new();
             let mut io = stage.connect_plain().await;
             stage.let_in(1).await;
             let mut session =
@@ -156,7 +156,7 @@ fn the_last_activity_of_a_handshake_before_the_drain_is_known_in_the_drain() {
 #[test]
 fn the_end_of_a_handshake_is_reported_in_a_drain() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let mut io = stage.connect_plain().await;
         stage.let_in(1).await;
         stage.begin_drain();
@@ -178,7 +178,7 @@ fn the_end_of_a_handshake_is_reported_in_a_drain() {
 #[test]
 fn a_stalled_handshake_has_nothing_to_read() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let mut io = stage.connect_plain().await;
         stage.let_in(1).await;
         stage.begin_drain();
@@ -201,7 +201,7 @@ fn a_stalled_handshake_has_nothing_to_read() {
 #[test]
 fn a_part_of_a_request_is_an_activity_and_a_read_without_bytes_is_none() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let io = stage.connect_plain().await;
         let client = tokio::spawn(speak_tls(io));
         let (mut stream, _) = stage.listener.accept().await.expect("a client");
@@ -236,7 +236,7 @@ fn a_part_of_a_request_is_an_activity_and_a_read_without_bytes_is_none() {
 #[test]
 fn a_failed_handshake_is_not_waited_for() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let mut io = stage.connect_plain().await;
         stage.let_in(1).await;
         stage.begin_drain();
@@ -252,7 +252,7 @@ fn a_failed_handshake_is_not_waited_for() {
 #[test]
 fn a_request_that_came_with_the_handshake_counts_as_readable() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let mut io = stage.connect_plain().await;
         stage.let_in(1).await;
         let mut session = ClientConnection::new(client_config(&[&rustls::version::TLS13]), name())
@@ -279,7 +279,7 @@ fn a_request_that_came_with_the_handshake_counts_as_readable() {
 #[test]
 fn a_stream_that_was_dropped_or_unwrapped_is_not_waited_for() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let dropped = stage.client(b"");
         let (stream, _) = stage.listener.accept().await.expect("a client");
         assert_eq!(stage.tracker.progress().unread, 1);
@@ -298,7 +298,7 @@ fn a_stream_that_was_dropped_or_unwrapped_is_not_waited_for() {
 #[test]
 fn a_complete_handshake_is_returned_by_an_accept_after_the_drain_began() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let io = stage.connect_plain().await;
         stage.let_in(1).await;
         let mut client = speak_tls(io).await;

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::stage::{
-    PATIENCE, Stage, ask, connection, is_open, on_each_runtime, refuse, server_config, speak_tls,
+    PATIENCE, TlsStage, ask, connection, is_open, on_each_runtime, refuse, server_config, speak_tls,
     until, until_end,
 };
 use crate::net::handshake_admission::{AdmissionDecision, EvictAfter, HandshakeLimits, RetryWhen};
@@ -16,7 +16,7 @@ use crate::net::handshakes::Handshakes;
 #[test]
 fn a_handshake_is_aborted_after_its_timeout() {
     on_each_runtime(|| async {
-        let stage = Stage::with(|listener| listener.handshake_timeout(Duration::from_millis(50)));
+        let stage = TlsStage::with(|listener| listener.handshake_timeout(Duration::from_millis(50)));
         let mut silent = stage.connect_plain().await;
         stage.echo();
         assert!(until_end(&mut silent).await.is_empty());
@@ -28,7 +28,7 @@ fn a_handshake_is_aborted_after_its_timeout() {
 fn each_handshake_has_its_own_timeout() {
     on_each_runtime(|| async {
         let limit = Duration::from_millis(100);
-        let stage = Stage::with(|listener| listener.handshake_timeout(limit));
+        let stage = TlsStage::with(|listener| listener.handshake_timeout(limit));
         let started = Instant::now();
         let mut first = stage.connect_plain().await;
         stage.let_in(1).await;
@@ -48,7 +48,7 @@ fn each_handshake_has_its_own_timeout() {
 #[test]
 fn a_timeout_that_is_set_after_the_first_accept_applies() {
     on_each_runtime(|| async {
-        let mut stage = Stage::new();
+        let mut stage = TlsStage::new();
         let mut silent = stage.connect_plain().await;
         stage.let_in(1).await;
         // Also while no task is in accept.
@@ -64,7 +64,7 @@ fn accept_panics_on_a_runtime_without_time() {
         .build()
         .expect("a runtime");
     let accepted = std::panic::catch_unwind(|| {
-        runtime.block_on(async { Stage::new().listener.accept().await.map(drop) })
+        runtime.block_on(async { TlsStage::new().listener.accept().await.map(drop) })
     });
     accepted.expect_err("no handshake would ever time out");
 }
@@ -73,7 +73,7 @@ fn accept_panics_on_a_runtime_without_time() {
 fn at_the_limit_only_the_oldest_handshake_is_evicted() {
     on_each_runtime(|| async {
         let (sender, failures) = std::sync::mpsc::channel();
-        let stage = Stage::with(|listener| {
+        let stage = TlsStage::with(|listener| {
             listener
                 .max_handshakes(2)
                 .on_handshake_failure(move |peer, error| {
@@ -107,7 +107,7 @@ fn at_the_limit_only_the_oldest_handshake_is_evicted() {
 fn a_failed_handshake_that_is_evicted_is_reported_once() {
     on_each_runtime(|| async {
         let (sender, failures) = std::sync::mpsc::channel();
-        let stage = Stage::with(|listener| {
+        let stage = TlsStage::with(|listener| {
             listener
                 .max_handshakes(1)
                 .protected(Duration::ZERO)
@@ -133,7 +133,7 @@ fn a_failed_handshake_that_is_evicted_is_reported_once() {
 #[test]
 fn a_slow_handshake_is_not_evicted_while_no_other_client_waits() {
     on_each_runtime(|| async {
-        let stage = Stage::with(|listener| listener.max_handshakes(1));
+        let stage = TlsStage::with(|listener| listener.max_handshakes(1));
         let slow = stage.connect_plain().await;
         stage.let_in(1).await;
         stage.echo();
@@ -242,7 +242,7 @@ fn a_client_that_rejects_the_certificate_no_longer_counts() {
     on_each_runtime(|| async {
         // Nothing is evicted or times out: the next client is served only if this one does not
         // count.
-        let stage = Stage::with(|listener| {
+        let stage = TlsStage::with(|listener| {
             let listener = listener.max_handshakes(1).protected(PATIENCE);
             listener.handshake_timeout(PATIENCE)
         });
@@ -259,7 +259,7 @@ fn a_client_that_rejects_the_certificate_no_longer_counts() {
 #[test]
 fn a_handshake_limit_of_0_means_1() {
     on_each_runtime(|| async {
-        let stage = Stage::with(|listener| listener.max_handshakes(0));
+        let stage = TlsStage::with(|listener| listener.max_handshakes(0));
         stage.echo();
         ask(&mut stage.connect().await, b"hello").await;
     });

@@ -10,12 +10,12 @@ use axum::routing::get;
 use axum::serve::ListenerExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::stage::{Stage, on_each_runtime};
+use super::stage::{TlsStage, on_each_runtime};
 
 #[test]
 fn handlers_get_the_address_of_the_client() {
     on_each_runtime(|| async {
-        let stage = Stage::new();
+        let stage = TlsStage::new();
         let addr = stage.addr;
         let app = Router::new().route(
             "/",

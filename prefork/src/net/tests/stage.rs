@@ -36,7 +36,7 @@ pub(super) fn on_each_runtime<F: Future<Output = ()>>(test: impl Fn() -> F) {
 }
 
 /// A listener with its tracker, and counters of the tracker's callbacks.
-pub(super) struct Stage {
+pub(super) struct TlsStage {
     pub(super) listener: Arc<TlsListener>,
     pub(super) addr: SocketAddr,
     pub(super) tracker: Arc<ConnTracker>,
@@ -44,7 +44,7 @@ pub(super) struct Stage {
     pub(super) accepts: Arc<AtomicUsize>,
 }
 
-impl Stage {
+impl TlsStage {
     pub(super) fn new() -> Self {
         Self::with(|listener| listener)
     }
@@ -152,7 +152,7 @@ pub(super) async fn connection() -> (Stream<TcpStream>, SocketAddr, TcpStream) {
     let addr = listener.local_addr().expect("an address");
     let client = TcpStream::connect(addr).await.expect("a listener");
     let (accepted, peer) = listener.accept().await.expect("a client");
-    let tracker = Stage::new().tracker;
+    let tracker = TlsStage::new().tracker;
     (Stream::new(accepted, &tracker), peer, client)
 }
 

@@ -65,7 +65,7 @@ pub(super) struct Script {
     pub(super) horizon: u64,
 }
 
-pub(super) struct Fleet {
+pub(super) struct FleetSimulation {
     supervisor: Supervisor,
     script: Script,
     now: Instant,
@@ -81,7 +81,7 @@ enum Coming {
     Blow(Blow),
 }
 
-impl Fleet {
+impl FleetSimulation {
     /// Runs a script to its end. The book checks every step.
     pub(super) fn run(script: Script) -> Book {
         let now = Instant::now();

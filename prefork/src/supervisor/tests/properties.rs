@@ -8,24 +8,24 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::super::{Backoff, Policy, Readiness, StartFailure, StopMode, Window};
-use super::fleet::{Blow, Fleet, Script, Start, Temper};
+use super::fleet::{Blow, FleetSimulation, Script, Start, Temper};
 
 proptest! {
     #[test]
     fn every_promise_holds_for_children_of_any_temper(script in script(any_temper(), 1..4)) {
-        Fleet::run(script);
+        FleetSimulation::run(script);
     }
 
     #[test]
     fn every_promise_holds_for_children_that_crash(script in script(crashing(), 0..3)) {
-        Fleet::run(script);
+        FleetSimulation::run(script);
     }
 
     #[test]
     fn every_promise_holds_if_starts_are_answered_late_or_never(
         script in script(prop_oneof![3 => any_temper(), 1 => unanswered()], 0..3)
     ) {
-        Fleet::run(script);
+        FleetSimulation::run(script);
     }
 
     #[test]
@@ -33,7 +33,7 @@ proptest! {
         let slots = script.policy.slots.get();
         script.policy.recover_threshold = 0;
         script.policy.ready_timeout = Duration::from_secs(10);
-        let book = Fleet::run(script);
+        let book = FleetSimulation::run(script);
         prop_assert_eq!(book.starts(), slots);
     }
 }
