@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::stage::{
-    PATIENCE, TlsStage, ask, client_config, echo, name, on_each_runtime, poll_once, speak_tls, until,
-    until_end,
+    PATIENCE, TlsStage, ask, client_config, echo, name, on_each_runtime, poll_once, speak_tls,
+    until, until_end,
 };
 use crate::net::DrainPolicy;
 

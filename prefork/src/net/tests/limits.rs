@@ -7,8 +7,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::stage::{
-    PATIENCE, TlsStage, ask, connection, is_open, on_each_runtime, refuse, server_config, speak_tls,
-    until, until_end,
+    PATIENCE, TlsStage, ask, connection, is_open, on_each_runtime, refuse, server_config,
+    speak_tls, until, until_end,
 };
 use crate::net::handshake_admission::{AdmissionDecision, EvictAfter, HandshakeLimits, RetryWhen};
 use crate::net::handshakes::Handshakes;
@@ -16,7 +16,8 @@ use crate::net::handshakes::Handshakes;
 #[test]
 fn a_handshake_is_aborted_after_its_timeout() {
     on_each_runtime(|| async {
-        let stage = TlsStage::with(|listener| listener.handshake_timeout(Duration::from_millis(50)));
+        let stage =
+            TlsStage::with(|listener| listener.handshake_timeout(Duration::from_millis(50)));
         let mut silent = stage.connect_plain().await;
         stage.echo();
         assert!(until_end(&mut silent).await.is_empty());
