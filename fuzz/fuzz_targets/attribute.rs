@@ -1,6 +1,6 @@
-//! Any two texts as the attribute's arguments and item; a zero byte stands between them.
+//! Fuzzes the attribute with any two texts, its arguments and its item, separated by a zero byte.
 //!
-//! A crate of attributes exports nothing else, so its files are modules here as well.
+//! A proc-macro crate exports only its macros, so this target includes the source files as modules.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ mod attribute;
 #[path = "../../prefork-macros/src/check.rs"]
 mod check;
 #[path = "../../prefork-macros/src/debug.rs"]
-#[expect(dead_code, reason = "nobody is shown anything here")]
+#[expect(dead_code, reason = "this target prints no expansion")]
 mod debug;
 #[path = "../../prefork-macros/src/errors.rs"]
 mod errors;

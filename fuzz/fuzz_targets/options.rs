@@ -1,4 +1,4 @@
-//! Any text as the value and as the name of any option.
+//! Fuzzes every option with any text as its value, and the suggestions with any text as a name.
 
 #![no_main]
 

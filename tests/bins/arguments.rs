@@ -1,5 +1,5 @@
-//! Arguments of types that are not ours: one around a listener, one that may fail and ends the
-//! worker then, one whose failure the body wants to see; and `Ready`.
+//! Arguments of the program's own types: one that wraps a listener, one with an error that ends the
+//! worker, one with an error that the body handles. And `Ready`.
 
 use std::io::{Read, Write};
 use std::{env, fs};
@@ -7,7 +7,7 @@ use std::{env, fs};
 use prefork::net::Listener;
 use prefork::{ArgError, Argument, ArgumentInfo, ArgumentKind, Ready, Worker};
 
-/// Serves one text to everybody.
+/// A wrapper of a listener. The body answers every client with the same text.
 struct Front(Listener);
 
 impl Argument for Front {
@@ -18,7 +18,7 @@ impl Argument for Front {
     }
 }
 
-/// What stands in the file that the variable of the argument's name tells.
+/// The contents of a file. The variable with the argument's name holds the path.
 struct Text(String);
 
 impl Argument for Text {
@@ -55,7 +55,7 @@ fn main(
     while let Some(Ok((mut stream, _peer))) = listener.blocking_accept() {
         let text = format!("{needed}; {welcome}\n");
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
-        // The requests here are short enough for one read; a client that is gone changes nothing.
+        // Each request is short enough for one read. A disconnected client is not an error.
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all((head + &text).as_bytes());
     }

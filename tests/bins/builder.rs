@@ -1,4 +1,4 @@
-//! The builder, with options from the command line as a program would pass them: `name=value`.
+//! A program that passes options from its command line (`name=value`) to the builder.
 
 use std::convert::Infallible;
 use std::env;
@@ -53,14 +53,14 @@ fn main() -> ExitCode {
     prefork::report(prefork.run(|worker| body(&worker)))
 }
 
-/// On a port that is free afterwards.
+/// Starts a master on a port that is in use. The port is free when this function returns.
 fn fail_to_start(prefork: &mut Prefork) {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let taken = holder.local_addr().expect("bound").to_string();
+    let taken = holder.local_addr().expect("an address").to_string();
     prefork
         .listen(taken)
         .on_child_spawn(|child| println!("spawned {}", child.slot()));
-    let error = prefork.start().expect_err("the port is taken");
+    let error = prefork.start().expect_err("the port is in use");
     println!("not started: {error}");
 }
 

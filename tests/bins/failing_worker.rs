@@ -1,5 +1,5 @@
-//! A server whose first worker starts through the command in `STORM_WRAPPER`, whose words are
-//! separated by spaces.
+//! A server that starts its first worker through the command in `STORM_WRAPPER`. Spaces separate
+//! the arguments of the command.
 
 use std::env;
 use std::io::{self, Read, Write};

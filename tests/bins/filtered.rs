@@ -1,7 +1,8 @@
-//! Runs a program under a seccomp filter that refuses one system call, or one socket option:
-//! `filtered <call> <errno> <program> <args…>`. In the place of an errno, `KILL` ends the process that makes the call.
+//! Runs a program under a seccomp filter that rejects one system call or one socket option:
+//! `filtered <call> <errno> <program> <args…>`. If the errno is `KILL`, the kernel kills the
+//! process that makes the call.
 //!
-//! `rt_sigprocmask` stands for the call that sets a whole mask, as after a clone.
+//! `rt_sigprocmask` filters only the call that sets the whole mask, as after a clone.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
@@ -15,7 +16,7 @@ use seccompiler::{
     SeccompRule, apply_filter,
 };
 
-/// `SO_PASSRIGHTS`: not in libc yet.
+/// `SO_PASSRIGHTS`. The libc crate does not define it yet.
 const PASSRIGHTS: u64 = 83;
 
 fn main() -> ExitCode {
@@ -47,7 +48,7 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
         "epoll_create1" => libc::SYS_epoll_create1,
         "clone" => libc::SYS_clone,
         "clone_beside" => {
-            // Of a process that shares the memory of its parent, and does not suspend it.
+            // A clone that shares the memory of its parent and does not suspend the parent.
             let shared = u64::from(libc::CLONE_VM.unsigned_abs());
             let mask = shared | u64::from((libc::CLONE_VFORK | libc::CLONE_THREAD).unsigned_abs());
             let condition = SeccompCondition::new(
@@ -68,13 +69,13 @@ fn refuse(call: &str, errno: &str) -> io::Result<()> {
         "eventfd2" => libc::SYS_eventfd2,
         "setsockopt" => libc::SYS_setsockopt,
         "rt_sigprocmask" => {
-            // A program could not begin without the other ways to change the mask.
+            // A program cannot start without the other operations on the mask.
             let set = u64::from(libc::SIG_SETMASK.cast_unsigned());
             rules.push(SeccompRule::new(vec![equals(0, set)?]).map_err(io::Error::other)?);
             libc::SYS_rt_sigprocmask
         }
-        // A block alone: a program that is executed by the standard library sets the whole mask
-        // before.
+        // `SIG_BLOCK` alone. The standard library sets the whole mask before it executes a
+        // program.
         "rt_sigprocmask_block" => {
             let block = u64::from(libc::SIG_BLOCK.unsigned_abs());
             rules.push(SeccompRule::new(vec![equals(0, block)?]).map_err(io::Error::other)?);

@@ -1,4 +1,4 @@
-//! Executes a program with the variables and the channel of a worker, of which no master knows:
+//! Executes a program with the variables and the channel of a worker that no master started:
 //! `forged_role <program> <args…>`.
 
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Returns if something is missing.
+/// Executes the program. Returns only if that fails.
 fn execute() -> io::Error {
     let (ours, theirs) = match Socket::pair(Domain::UNIX, Type::SEQPACKET, None) {
         Ok(pair) => pair,

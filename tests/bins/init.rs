@@ -1,4 +1,4 @@
-//! Tells what it finds when `init` is called; the variable `INIT` says what it does then.
+//! Prints the state of the process when `init` is called. `INIT` selects what `init` does.
 
 use std::io::Read;
 

@@ -1,4 +1,4 @@
-//! A worker that starts a helper with a copy of the listener, and does not end it.
+//! A worker that starts a helper with a copy of the listener and does not stop the helper.
 
 use std::io;
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! A logger of the program's own, which prints. Beside it a subscriber is installed, which must not
-//! be told the same.
+//! A program with its own logger, which prints each line. The program also installs a subscriber,
+//! which must not get the same lines.
 
 use prefork::{LogLine, Role, Worker};
 use tracing::span::{Attributes, Id, Record};

@@ -1,5 +1,5 @@
-//! Installs what `BACKEND` names, in every process, and prints what that is told: `tracing`, `log`,
-//! or one of them that `panics`.
+//! Installs the backends in `BACKEND` (`tracing`, `log`) in every process. A backend prints its
+//! events. If `BACKEND` contains `panics`, the backend panics instead.
 
 use std::fmt::{Debug, Display, Write};
 
@@ -107,7 +107,7 @@ impl log::Log for Printer {
     fn log(&self, record: &log::Record<'_>) {
         let mut fields = Fields::default();
         let visited = record.key_values().visit(&mut fields);
-        visited.expect("it takes everything");
+        visited.expect("the visitor accepts every pair");
         let text = format!(" {}{}", record.args(), fields.others);
         self.print("log", record.level(), record.target(), &text);
     }

@@ -1,4 +1,4 @@
-//! Shuts its listening socket down when a client asks for it: every accept fails from then on.
+//! Shuts down its listening socket when a client requests `/lose`. Every later accept fails.
 
 use axum::Router;
 use axum::routing::get;
@@ -17,7 +17,7 @@ async fn main(listener: Listener) -> std::io::Result<()> {
 
 async fn lose() -> &'static str {
     for number in 3..64 {
-        // Of all sockets a listening one alone has no peer, and is none of a pair.
+        // Only the listening socket has no peer. Connections and socket pairs have one.
         let peer = nix::sys::socket::getpeername::<nix::sys::socket::SockaddrStorage>(number);
         if peer == Err(nix::errno::Errno::ENOTCONN) {
             let _ = shutdown(number, Shutdown::Both);

@@ -1,6 +1,8 @@
-//! A server whose `main` ends by a request: `/return`, `/error`, `/panic`; with `hold` as its first
-//! argument a blocking task keeps the process from exiting then. With another argument it ends at
-//! once, in the way that this names; with `never` it neither serves nor ends.
+//! A server with a `main` that ends on request: `/end/return`, `/end/error`, `/end/panic`.
+//!
+//! The first argument changes this. With `hold`, a blocking task keeps the process from exiting.
+//! With `never`, `main` neither serves nor ends. With another argument, `main` ends at once in the
+//! way that the argument names.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,12 +43,12 @@ async fn main(listener: Listener, worker: Worker) -> io::Result<()> {
 }
 
 async fn ask(State(sender): State<Arc<Sender<String>>>, Path(how): Path<String>) -> &'static str {
-    // A second wish comes too late.
+    // A second request is ignored.
     let _ = sender.try_send(how);
     "asked\n"
 }
 
-/// For as long as the process is there.
+/// Blocks its thread until the process exits.
 fn hold() {
     loop {
         thread::sleep(Duration::from_hours(1));

@@ -1,4 +1,4 @@
-//! A builder's body that ends by a request, in a program that goes on afterwards.
+//! A builder's body that ends on request, in a program that keeps running afterwards.
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! As `main_ends` with `hold`, on the runtime of `#[tokio::main]`, which waits for its blocking
-//! tasks for ever.
+//! Like `main_ends` with `hold`, on the runtime of `#[tokio::main]`. This runtime waits forever for
+//! its blocking tasks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ async fn main(listener: Listener, worker: Worker) -> io::Result<()> {
 }
 
 async fn ask(State(sender): State<Arc<Sender<String>>>, Path(how): Path<String>) -> &'static str {
-    // A second wish comes too late.
+    // A second request is ignored.
     let _ = sender.try_send(how);
     "asked\n"
 }

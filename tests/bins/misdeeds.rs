@@ -1,4 +1,4 @@
-//! Workers that misuse a socket which they share with the master. A request starts each misdeed.
+//! Workers that misuse a socket that they share with the master. A request starts each misdeed.
 #![expect(
     unsafe_code,
     reason = "a misdeed needs descriptors that prefork does not hand out"
@@ -18,7 +18,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use prefork::net::Listener;
 use socket2::{SockRef, Type};
 
-/// Longer than any test.
+/// A linger time longer than any test.
 const LINGER: Duration = Duration::from_secs(1_000_000);
 
 #[prefork::main(workers = 2)]
@@ -32,7 +32,7 @@ async fn main(listener: Listener) -> io::Result<()> {
         .await
 }
 
-/// Answers with the outcome.
+/// Runs the misdeed and answers with its outcome.
 async fn misdeed(Path(name): Path<String>) -> String {
     let result = match name.as_str() {
         "send_lingering" => send_lingering(b"x", 1),
@@ -71,7 +71,7 @@ fn send_lingering(frame: &[u8], count: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes connections with unsent data out of the listening sockets, which the master owns as well.
+/// Turns a listening socket, which the master shares, into a connection with unsent data.
 fn connect_listeners() -> io::Result<()> {
     let listener = inherited(Type::STREAM)?;
     let socket = SockRef::from(&listener);
@@ -81,7 +81,7 @@ fn connect_listeners() -> io::Result<()> {
     linger(&listener)
 }
 
-/// Fills the send buffer, and has the last close wait until the peer has read all of it.
+/// Fills the send buffer, and makes the last close wait until the peer has read all data.
 fn linger(socket: &impl AsFd) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_nonblocking(true)?;
@@ -90,12 +90,12 @@ fn linger(socket: &impl AsFd) -> io::Result<()> {
     socket.set_linger(Some(LINGER))
 }
 
-/// Has the last close not wait, which would block this worker.
+/// Resets the linger option, so that the close does not block this worker.
 fn close(socket: &TcpStream) -> io::Result<()> {
     SockRef::from(socket).set_linger(None)
 }
 
-/// A server of the test that does not read.
+/// The address of a server that does not read. The test runs this server.
 fn peer() -> io::Result<SocketAddr> {
     let peer = env::var("PEER").map_err(io::Error::other)?;
     peer.parse().map_err(io::Error::other)
@@ -103,7 +103,7 @@ fn peer() -> io::Result<SocketAddr> {
 
 /// The first inherited descriptor that is a socket of this type.
 fn inherited(wanted: Type) -> io::Result<BorrowedFd<'static>> {
-    // Listeners, the channel: a worker inherits no others.
+    // A worker inherits only its listeners and the channel.
     (3..8)
         .map(|number| {
             // SAFETY: the calls below report a number that is not open. Nothing closes the

@@ -1,4 +1,4 @@
-//! Workers that do something odd, by the first argument.
+//! Workers with unusual behavior, selected by the first argument.
 
 use std::process::{Command, ExitCode};
 use std::{env, thread};
@@ -22,7 +22,7 @@ fn main(worker: Worker) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Takes SIGTERM, and does nothing about it.
+/// Never returns: SIGTERM arrives, but the body does not react to it.
 fn deaf(worker: &Worker) -> ! {
     worker.ready();
     println!("deaf");
@@ -31,7 +31,7 @@ fn deaf(worker: &Worker) -> ! {
     }
 }
 
-/// Starts programs that tell what they were given.
+/// Starts programs that print their environment, descriptors and signal state.
 fn grandchild(worker: &Worker) {
     let variables = Command::new("env").status();
     let fds = Command::new("ls").args(["-l", "/proc/self/fd"]).status();

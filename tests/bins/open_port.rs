@@ -1,5 +1,5 @@
-//! Workers and a port that are left open, and a function with the last word: what it is to do
-//! stands in `LAST_WORD`.
+//! Options that leave the workers and a port unset, and a `configure` function. `LAST_WORD` selects
+//! what this function does.
 
 use std::thread;
 
@@ -24,7 +24,7 @@ fn accept(listener: &Listener) {
     }
 }
 
-/// A line of it is seen once for each process that runs it.
+/// With `tell`, each process that runs this function prints one line.
 fn last_word(configuration: &mut Configuration) -> Result<(), String> {
     let settings = configuration.settings();
     match std::env::var("LAST_WORD").as_deref() {

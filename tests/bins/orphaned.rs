@@ -1,5 +1,5 @@
-//! Workers whose master dies while they cannot hear of it by the channel alone: `init` in a worker
-//! waits for a minute with `INIT_WAITS`; with `MASTER_FORKS` the master has a forked process that
+//! Workers that cannot detect the death of their master by the channel alone. With `INIT_WAITS`,
+//! `init` in a worker waits for a minute. With `MASTER_FORKS`, the master forks a process that
 //! holds copies of its descriptors.
 
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use prefork::{MasterReady, Role};
 fn main(listener: Listener) -> std::io::Result<()> {
     while let Some(accepted) = listener.blocking_accept() {
         let (mut stream, _peer) = accepted?;
-        // One read holds the requests of these tests; a client that is gone changes nothing.
+        // Each request is short enough for one read. A disconnected client is not an error.
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi\n");
     }
@@ -33,7 +33,7 @@ fn ready(_: &MasterReady) {
     if env::var_os("MASTER_FORKS").is_none() {
         return;
     }
-    // SAFETY: the master has one thread, so that its child may do all that it might.
+    // SAFETY: the master has one thread, so its child may call any function.
     match unsafe { fork() } {
         Ok(ForkResult::Child) => {
             thread::sleep(Duration::from_mins(1));

@@ -1,4 +1,4 @@
-//! A program whose operators do not know what it is made with.
+//! A program with its own prefix for the variables of its operators.
 
 use prefork::Worker;
 

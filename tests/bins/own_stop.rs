@@ -1,4 +1,4 @@
-//! A `main` whose only argument is a type of its own, which asks the worker for its stop.
+//! A `main` with one argument of the program's own type, which takes `Shutdown` from the worker.
 
 use prefork::{ArgError, Argument, ArgumentInfo, Shutdown, Worker};
 

@@ -1,5 +1,5 @@
-//! Masters inside a program that does other things as well. After each of them it compares what it
-//! has open, and whom it has as children, with what it had before.
+//! Masters inside a program that also does other work. After each master, the program compares its
+//! open descriptors and its children with those before.
 
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -44,12 +44,12 @@ fn main() -> ExitCode {
     code
 }
 
-/// Children, and what is open where.
+/// The children and the open descriptors of this process.
 fn belongings() -> (Vec<i32>, Vec<String>) {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let fds = proc::fds(own).into_iter();
     let fds = fds.map(|(number, path)| format!("{number} {}", path.display()));
-    // The folder that lists them is open while it is read.
+    // The directory of descriptors is open while the process reads it.
     let fds = fds.filter(|fd| !fd.contains("/proc/"));
     (proc::children(own), fds.collect())
 }
@@ -66,23 +66,23 @@ fn sleeping() -> Prefork {
 }
 
 fn start(prefork: &mut Prefork) -> Handle {
-    prefork.start().expect("nothing keeps it from beginning")
+    prefork.start().expect("the master starts")
 }
 
 fn finish(master: Handle) {
     master.stop();
-    master.wait().expect("it was asked to stop");
+    master.wait().expect("the stop succeeds");
 }
 
 fn fail(prefork: &mut Prefork) {
-    start(prefork).wait().expect_err("something fails");
+    start(prefork).wait().expect_err("the master fails");
 }
 
-/// The first listener is bound already when the second fails.
+/// The first listener is bound before the second one fails.
 fn taken_port() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let taken = holder.local_addr().expect("bound");
+    let taken = holder.local_addr().expect("an address");
     let mut prefork = sleeping();
     prefork.listen(["one=127.0.0.1:0".to_owned(), format!("two={taken}")]);
-    prefork.start().expect_err("the port is taken");
+    prefork.start().expect_err("the port is in use");
 }

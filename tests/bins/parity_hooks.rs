@@ -1,5 +1,5 @@
-//! Hooks by attribute that print what they are told, some by path, some as closures. The arguments
-//! say which one fails, how and when: `on_child_spawn panic later`.
+//! Hooks by attribute that print their arguments. Some are set as paths, some as closures. The
+//! arguments of the program select the hook that fails, how and when: `on_child_spawn panic later`.
 
 use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,7 +44,7 @@ fn alone() -> Result<(), &'static str> {
     trouble("on_master_death", "first")
 }
 
-/// Fails if the arguments say so.
+/// Fails if the arguments name this hook and this time.
 fn trouble(hook: &str, time: &str) -> Result<(), &'static str> {
     let args: Vec<String> = env::args().skip(1).collect();
     match args.as_slice() {

@@ -1,5 +1,5 @@
-//! A master that recovers as often as the first argument says: the first children live until they
-//! are killed, those after them end at once, the last ones live.
+//! A master that recovers as often as the first argument sets. The first children live until they
+//! are killed. The children after them exit at once. The last ones live.
 
 use std::env;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         .handle_signals()
         .workers(WORKERS)
         .recover_threshold(1_000_000)
-        // Well as soon as they are there: each is replaced at once.
+        // A child is healthy from its start, so the master replaces it at once.
         .healthy_after("0s")
         .child_producer(move |child| {
             starts += 1;

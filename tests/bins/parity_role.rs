@@ -1,5 +1,5 @@
-//! Tells which role it has. As a worker it starts itself as a program of its own: with the argument
-//! `tell` it only tells.
+//! Prints its role. As a worker it starts its own executable as a separate program, with the
+//! argument `tell`. That program only prints its role.
 
 use std::process::{Command, ExitCode};
 use std::{env, thread};
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         tell("grandchild");
         return ExitCode::SUCCESS;
     }
-    // Nothing is said: whatever holds then is what `Prefork::new()` stands for.
+    // Only `handle_signals` is set. All other options keep the defaults of `Prefork::new()`.
     let mut prefork = Prefork::new();
     prefork.handle_signals();
     prefork::report(prefork.run(body))

@@ -1,5 +1,5 @@
-//! A master of children that run a few lines of shell, the first argument; without one, of this
-//! program, whose workers wait. It prints the pid of each start.
+//! A master with children that run the shell script in the first argument. Without an argument, the
+//! children are workers of this program, which wait. The master prints the pid of each start.
 
 use std::env;
 use std::process::ExitCode;

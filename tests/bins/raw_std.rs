@@ -1,4 +1,4 @@
-//! A raw listener of the standard library, one connection after another.
+//! A raw listener of the standard library, which serves one connection after another.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 fn main(listener: TcpListener) -> io::Result<()> {
     println!("blocking: {}", is_blocking(&listener)?);
     for stream in listener.incoming() {
-        // A client that is gone is no reason to end the worker.
+        // A disconnected client does not end the worker.
         drop(answer(stream?));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Takes one of its listeners as an argument, and could ask its worker for others.
+//! Takes one listener and the worker as arguments. The worker can provide the other listener.
 
 use prefork::Worker;
 use prefork::net::Listener;

@@ -1,4 +1,4 @@
-//! A current-thread runtime, the one that prefork makes, which a handler can stall.
+//! The current-thread runtime of prefork, which a handler can stall.
 
 use prefork::net::Listener;
 

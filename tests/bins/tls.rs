@@ -1,4 +1,4 @@
-//! An axum server behind TLS; the environment says by which certificate.
+//! An axum server behind TLS. The environment sets the certificate.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn main(listener: TlsListener, worker: Worker) -> std::io::Result<()> {
         .await
 }
 
-/// Where relative paths begin was settled before.
+/// Changes the working directory, after prefork has determined the base of relative paths.
 fn leave(_: &mut Configuration) -> std::io::Result<()> {
     std::env::set_current_dir("/")
 }

@@ -1,4 +1,4 @@
-//! The builder gives bytes that the master alone has read, from the folder `PAIR`.
+//! A builder that gets certificates as bytes. Only the master reads them, from the folder `PAIR`.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ fn main() -> ExitCode {
     let mut prefork = Prefork::new();
     prefork.handle_signals();
     if !prefork::is_child() {
-        let folder = PathBuf::from(std::env::var_os("PAIR").expect("the test says where"));
-        let read = |name| std::fs::read(folder.join(name)).expect("the test has written it");
+        let folder = PathBuf::from(std::env::var_os("PAIR").expect("the test sets `PAIR`"));
+        let read = |name| std::fs::read(folder.join(name)).expect("the test wrote the file");
         prefork
             .listen([
                 "http=127.0.0.1:0",
@@ -24,20 +24,20 @@ fn main() -> ExitCode {
             .tls_key(read("key.pem"))
             .tls_client_ca(read("ca.pem"))
             .tls_alpn(["h2", "http/1.1"]);
-        std::fs::remove_dir_all(folder).expect("it is ours");
+        std::fs::remove_dir_all(folder).expect("the folder can be removed");
     }
     prefork::report(prefork.run(serve))
 }
 
 async fn serve(worker: Worker) -> io::Result<()> {
-    assert!(!worker.is_tls("http").expect("it is there"));
-    assert!(worker.is_tls("https").expect("it is there"));
+    assert!(!worker.is_tls("http").expect("the listener exists"));
+    assert!(worker.is_tls("https").expect("the listener exists"));
     let listener = worker.tls_listener("https")?;
     let refusal = worker.listener("other").map(drop);
-    let refusal = refusal.expect_err("it would speak plain text").to_string();
-    worker.tls_config().expect("there are certificates");
+    let refusal = refusal.expect_err("a listener without TLS").to_string();
+    worker.tls_config().expect("certificates are set");
     let by_hand = worker.listener("other");
-    drop(by_hand.expect("the body may do the handshakes"));
+    drop(by_hand.expect("the body can do the handshakes"));
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(tell(stream, refusal.clone()));

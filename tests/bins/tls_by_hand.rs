@@ -12,7 +12,7 @@ fn main(listener: TcpListener, config: Arc<ServerConfig>) -> io::Result<()> {
         let (stream, _) = listener.accept()?;
         let connection = ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(connection, stream);
-        // A client that fails is no reason to stop.
+        // A failed client does not end the worker.
         let mut request = [0; 1024];
         if stream.read(&mut request).is_ok() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nby hand\n");

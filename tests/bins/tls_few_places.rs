@@ -1,4 +1,4 @@
-//! A server with four places for TLS handshakes, so that few clients take all of them.
+//! A server that allows four TLS handshakes at once, so that few clients reach the limit.
 
 use axum::Router;
 use axum::routing::get;

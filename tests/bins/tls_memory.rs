@@ -1,4 +1,4 @@
-//! A server whose certificate is a part of the program.
+//! A server with a certificate that is compiled into the program.
 
 use prefork::net::TlsListener;
 use tokio::io::AsyncWriteExt;

@@ -1,5 +1,5 @@
-//! An app behind TLS whose stop takes as long as a test wants: no time of ours or of the machine's
-//! decides what it sees.
+//! An app behind TLS. The test decides how long the stop takes, so that no timeout and no slow
+//! machine changes the result.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,8 @@ use axum::Router;
 use axum::routing::get;
 use prefork::net::{Listener, TlsListener};
 
-/// `/block` blocks the only thread until the stop begins. A stop waits for listeners: it ends when
-/// `/release` lets go of the one that nobody accepts from.
+/// `/block` blocks the only thread until the stop begins. A stop waits until the listeners are
+/// closed. `/release` closes `held`, on which the app does not accept.
 #[prefork::main(listen = ["https=tls://127.0.0.1:0", "held=127.0.0.1:0"], workers = 1)]
 async fn main(https: TlsListener, held: Listener) -> io::Result<()> {
     let held = Arc::new(Mutex::new(Some(held)));

@@ -1,4 +1,4 @@
-//! Traces the process whose pid is the argument, as a debugger does, until its own stdin ends.
+//! Traces the process with the pid in the argument, as a debugger does, until stdin ends.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -14,7 +14,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     println!("traces");
-    // It never waits for the process: that stays a zombie until this one ends, which detaches.
+    // The tracer does not wait for the process. If the process ends, it stays a zombie until the
+    // tracer exits and thereby detaches.
     let read = std::io::stdin().read_to_end(&mut Vec::new());
     match read {
         Ok(_) => ExitCode::SUCCESS,

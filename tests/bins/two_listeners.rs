@@ -1,4 +1,4 @@
-//! Two listeners, told apart by their names, the other way round than they are configured.
+//! Two listeners, identified by their names. The arguments have the reverse order of `listen`.
 
 use std::io::{self, Read, Write};
 use std::thread;
@@ -18,7 +18,7 @@ fn serve(listener: &Listener, text: &str) {
     while let Some(Ok((mut stream, _peer))) = listener.blocking_accept() {
         let length = text.len();
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{text}");
-        // The requests here are short enough for one read; a client that is gone changes nothing.
+        // Each request is short enough for one read. A disconnected client is not an error.
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(answer.as_bytes());
     }

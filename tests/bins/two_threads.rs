@@ -1,4 +1,4 @@
-//! A runtime of two threads, made by the attribute below, which handlers can stall.
+//! A runtime of two threads, created by `#[tokio::main]`, which handlers can stall.
 
 use prefork::net::Listener;
 

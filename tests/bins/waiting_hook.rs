@@ -1,4 +1,4 @@
-//! A master whose hook waits until its stdin ends; the variable `HOOK` says whether it fails then.
+//! A master with a hook that waits until stdin ends. With `HOOK=fails`, the hook then fails.
 
 use std::io::Read;
 

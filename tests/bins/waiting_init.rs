@@ -1,4 +1,4 @@
-//! A body that takes nothing of ours, and ends with a thread that `init` has started, which waits
+//! A body without arguments that ends when a thread ends. `init` starts this thread, which waits
 //! for the stop.
 
 use std::sync::Mutex;
@@ -11,8 +11,8 @@ static THREAD: Mutex<Option<JoinHandle<()>>> = Mutex::new(None);
 #[prefork::main(workers = 1, init = init)]
 fn main() {
     println!("body");
-    let thread = THREAD.lock().expect("nobody panics").take();
-    thread.expect("it was started").join().expect("it waits");
+    let thread = THREAD.lock().expect("no thread panics").take();
+    thread.expect("`init` ran").join().expect("no panic");
 }
 
 fn init(role: Role) {
@@ -24,5 +24,5 @@ fn init(role: Role) {
         shutdown.wait();
         println!("the thread goes");
     });
-    *THREAD.lock().expect("nobody panics") = Some(thread);
+    *THREAD.lock().expect("no thread panics") = Some(thread);
 }

@@ -1,5 +1,5 @@
-//! Every form of function, with each kind of value, where nothing is forgiven: `cargo test`
-//! compiles this in each edition, and `.ci/run` lets clippy read it.
+//! Every form of function, with each kind of value, under strict lints. `cargo test` compiles this
+//! file in each edition, and `.ci/run` checks it with clippy.
 
 #![no_implicit_prelude]
 #![deny(warnings, missing_docs, unused_qualifications, unreachable_pub)]
@@ -10,13 +10,13 @@ use ::prefork::net::Listener;
 use ::prefork::{ChildSpawned, Worker};
 use ::std::process::{ExitCode, Termination};
 
-/// Takes nothing.
+/// Has no arguments.
 #[::prefork::main]
 pub fn nothing() {
     ::std::println!("served");
 }
 
-/// Says everything that can be said in text.
+/// Has options that a text can set.
 #[::prefork::main(
     listen = ["http=127.0.0.1:0", "127.0.0.1:0"],
     network = "tcp4",
@@ -35,7 +35,7 @@ pub async fn texts(mut http: Listener, second: Listener, worker: Worker) -> ::st
     ::std::result::Result::Ok(())
 }
 
-/// Says everything that is code.
+/// Has options that code sets.
 #[::prefork::main(
     crate = ::prefork,
     on_child_spawn = spawned,
@@ -61,7 +61,7 @@ pub fn never() -> ! {
     ::std::process::exit(5)
 }
 
-/// Never returns, after a while.
+/// Waits for the shutdown and never returns.
 #[::prefork::main(runtime = block_on)]
 pub async fn never_later(worker: Worker) -> ! {
     worker.shutdown().await;
@@ -73,7 +73,7 @@ fn block_on<T>(future: impl ::std::future::Future<Output = T>) -> T {
     ::std::process::exit(5)
 }
 
-/// Returns what it wants to.
+/// Returns an opaque type.
 ///
 /// # Errors
 /// Never.

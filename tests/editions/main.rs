@@ -1,4 +1,4 @@
-//! A program whose lints forgive nothing, with another crate's attribute below ours.
+//! A program under strict lints, with the attribute of another crate below prefork's.
 
 #![deny(warnings, missing_docs, unused_qualifications, unreachable_pub)]
 #![deny(clippy::pedantic, clippy::nursery)]
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use prefork::net::Listener;
 use prefork::Worker;
 
-/// Ends with a status that only this function gives.
+/// Returns a status that no other code returns.
 #[prefork::main(workers = 0, listen = "127.0.0.1:0", recover_threshold = 8)]
 #[tokio::main(flavor = "current_thread")]
 async fn main(listener: Listener, worker: Worker) -> ExitCode {

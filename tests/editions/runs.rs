@@ -1,4 +1,4 @@
-//! What was compiled runs: the body's status is the program's.
+//! The compiled program runs and exits with the status of the body.
 
 use std::process::Command;
 

@@ -1,17 +1,17 @@
-//! A tiny HTTP client: one request per connection, by hand, so that a test decides when a
-//! connection is made, when its request is sent and when its answer is read.
+//! A small HTTP client with one request per connection. The test decides when the client connects,
+//! sends the request and reads the answer.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A limit for what never comes; no test asserts it.
+/// A limit that keeps a failing test from hanging. No test asserts it.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Connects and sends nothing.
 ///
 /// # Errors
-/// Nobody listens.
+/// No process listens at the address.
 pub fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&addr, LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
@@ -21,7 +21,7 @@ pub fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
 /// Connects and sends a request.
 ///
 /// # Errors
-/// Nobody listens, or the connection is gone.
+/// No process listens at the address, or the connection is closed.
 pub fn ask(addr: SocketAddr, path: &str) -> io::Result<TcpStream> {
     let mut stream = connect(addr)?;
     let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
@@ -29,10 +29,10 @@ pub fn ask(addr: SocketAddr, path: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Reads the answer and gives its body.
+/// Reads the answer and returns its body.
 ///
 /// # Errors
-/// The connection is gone, or the answer is none, is incomplete or is not 200.
+/// The connection is closed, or the answer is malformed, incomplete or not 200.
 pub fn answer(mut stream: TcpStream) -> io::Result<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
@@ -40,15 +40,15 @@ pub fn answer(mut stream: TcpStream) -> io::Result<String> {
         .strip_prefix("HTTP/1.1 200 ")
         .and_then(|rest| rest.split_once("\r\n\r\n"))
         .map(|(_, body)| body.to_owned());
-    // The bodies of all servers here end in a new line.
+    // The bodies of all test servers end with a newline.
     body.filter(|body| body.ends_with('\n'))
         .ok_or_else(|| io::Error::other(format!("not an answer: {text:?}")))
 }
 
-/// Asks and waits for the answer's body.
+/// Sends a request and waits for the body of the answer.
 ///
 /// # Errors
-/// Those of [`ask`] and [`answer`].
+/// The errors of [`ask`] and [`answer`].
 pub fn get(addr: SocketAddr, path: &str) -> io::Result<String> {
     answer(ask(addr, path)?)
 }

@@ -1,4 +1,4 @@
-//! What the tests and their servers share.
+//! Code that the tests and their servers share.
 
 pub mod client;
 pub mod proc;
@@ -6,7 +6,8 @@ pub mod signals;
 pub mod stalling;
 pub mod tls;
 
-/// What a worker prints when it is ready, on a pipe that it shares with its master: searched at the
-/// end of a line, since half a line of the other may stand before it, and in words that no
-/// backtrace has.
+/// The text that a ready worker prints to a pipe that it shares with its master.
+///
+/// Tests search it at the end of a line, because an incomplete line of the master may come before
+/// it. No backtrace contains this text.
 pub const READY: &str = "worker is ready";

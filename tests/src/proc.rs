@@ -1,4 +1,4 @@
-//! What `/proc` knows of a process.
+//! The state of a process, read from `/proc`.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub fn status(pid: i32, field: &str) -> Option<u64> {
     text.lines().find_map(value)
 }
 
-/// A set of signals in `/proc/<pid>/status`; bit n - 1 stands for signal n.
+/// A set of signals in `/proc/<pid>/status`; bit n - 1 is signal n.
 pub fn signals(pid: i32, field: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = |line: &str| {
@@ -29,26 +29,26 @@ pub fn signals(pid: i32, field: &str) -> Option<u64> {
     text.lines().find_map(value)
 }
 
-/// Whether a signal was sent to it and no thread of it has taken the signal.
+/// Whether the signal is pending: it was sent, and no thread of the process has taken it.
 pub fn has_pending(pid: i32, signal: Signal) -> bool {
     let bit = 1 << (signal as u32 - 1);
     let is_set = |field| signals(pid, field).is_some_and(|set| set & bit != 0);
     is_set("SigPnd") || is_set("ShdPnd")
 }
 
-/// What it is called: `comm` of `ps`.
+/// The name of the process, which `ps` shows as `comm`.
 pub fn name(pid: i32) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some(text.trim_end_matches('\n').to_owned())
 }
 
-/// How often it left the CPU, of its own will or not.
+/// How often the process left the CPU, voluntarily or not.
 pub fn context_switches(pid: i32) -> Option<u64> {
     let own = status(pid, "voluntary_ctxt_switches")?;
     Some(own + status(pid, "nonvoluntary_ctxt_switches")?)
 }
 
-/// Its open descriptors, by number, and where they lead.
+/// The open descriptors of the process, by number, each with its target.
 pub fn fds(pid: i32) -> Vec<(i32, PathBuf)> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return Vec::new();
@@ -64,19 +64,19 @@ pub fn fds(pid: i32) -> Vec<(i32, PathBuf)> {
     fds
 }
 
-/// The names of a process's threads.
+/// The names of the threads of the process.
 ///
 /// # Panics
-/// The process is gone.
+/// The process has exited.
 pub fn thread_names(pid: i32) -> Vec<String> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
     threads
         .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok())
         .map(|name| name.trim_end().to_owned())
         .collect()
 }
 
-/// Whether one of a process's threads is called so; a process that is gone has none.
+/// Whether a thread of the process has this name. False if the process has exited.
 pub fn has_thread(pid: i32, name: &str) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task"));
     threads.into_iter().flatten().any(|thread| {
@@ -85,56 +85,57 @@ pub fn has_thread(pid: i32, name: &str) -> bool {
     })
 }
 
-/// Whether it runs: not gone, not a zombie.
+/// Whether the process exists and is not a zombie.
 pub fn is_alive(pid: i32) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
-/// Whether it has ended and was not waited for.
+/// Whether the process has ended and its parent has not waited for it.
 pub fn is_zombie(pid: i32) -> bool {
     state(pid) == Some('Z')
 }
 
-/// Whether it was halted by SIGSTOP.
+/// Whether SIGSTOP has halted the process.
 pub fn is_stopped(pid: i32) -> bool {
     state(pid) == Some('T')
 }
 
-/// Its sockets: the kernel's name for each.
+/// The sockets of the process, by the kernel's names.
 pub fn sockets(pid: i32) -> Vec<String> {
     let name = |(_, path): (i32, PathBuf)| path.display().to_string();
     let names = fds(pid).into_iter().map(name);
     names.filter(|name| name.starts_with("socket:")).collect()
 }
 
-/// How many connections wait in the queue of this listening address.
+/// The number of connections in the accept queue of this address.
 pub fn queued(addr: SocketAddr) -> usize {
     let in_its_queue = |(server, _): &(u16, u16)| *server == addr.port();
     all_queued().into_iter().filter(in_its_queue).count()
 }
 
-/// Whether somebody has accepted this connection, even if it was answered and closed by now.
+/// Whether a process has accepted this connection, even if the connection is closed by now.
 pub fn is_accepted(connection: &TcpStream) -> bool {
     let port = |addr: io::Result<SocketAddr>| addr.map_or(0, |addr| addr.port());
     let ports = (port(connection.peer_addr()), port(connection.local_addr()));
     !all_queued().contains(&ports)
 }
 
-/// The ports, server's and client's, of every connection in a queue: it is established, but belongs
-/// to no descriptor yet, for which the kernel shows inode 0.
+/// The ports (server, client) of every queued connection.
+///
+/// A queued connection is established, but has no descriptor yet. The kernel shows inode 0 for it.
 fn all_queued() -> Vec<(u16, u16)> {
     let text = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let port = |field: &str| u16::from_str_radix(field.rsplit(':').next()?, 16).ok();
     let read = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        // Established, or the last packet of the handshake is on its way.
+        // 01: established. 03: the last packet of the handshake is on its way.
         let is_queued = fields.len() > 9 && matches!(fields[3], "01" | "03") && fields[9] == "0";
         is_queued.then(|| Some((port(fields[1])?, port(fields[2])?)))?
     };
     text.lines().filter_map(read).collect()
 }
 
-/// Its children, those that nobody has waited for included.
+/// The children of the process, including zombies.
 pub fn children(pid: i32) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -150,13 +151,13 @@ pub fn children(pid: i32) -> Vec<i32> {
     children
 }
 
-/// Its children that have ended and that it has not waited for.
+/// The children of the process that are zombies.
 pub fn zombies_of(pid: i32) -> Vec<i32> {
     let is_zombie = |child: &i32| state(*child) == Some('Z');
     children(pid).into_iter().filter(is_zombie).collect()
 }
 
-/// A variable of the environment that it was started with.
+/// A variable of the environment that the process got at its start.
 pub fn variable(pid: i32, name: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     environment.split(|&byte| byte == 0).find_map(|pair| {
@@ -167,6 +168,6 @@ pub fn variable(pid: i32, name: &str) -> Option<String> {
 
 fn state(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in brackets and may hold any character.
+    // The name is in parentheses and may contain any character.
     stat.rsplit(") ").next()?.chars().next()
 }

@@ -1,4 +1,4 @@
-//! Signals one after the other, each as a request of its own or as a part of one.
+//! Sends signals one after another, each as a new request or as a repetition.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,26 +8,27 @@ use nix::unistd::Pid;
 
 use crate::proc;
 
-/// A signal within this time of the first stop signal repeats it.
+/// A signal within this time after the first stop signal is a repetition.
 const ONE_REQUEST: Duration = Duration::from_millis(250);
 
-/// A limit for what never comes; no test asserts it.
+/// A limit that keeps a failing test from hanging. No test asserts it.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Waits until a signal is a new request, if the first one had arrived at this time.
+/// If the first signal arrived at this time, waits until another one is a new request.
 pub fn wait_until_new(arrived: Instant) {
     while let Some(rest) = ONE_REQUEST.checked_sub(arrived.elapsed()) {
         thread::sleep(rest + Duration::from_millis(1));
     }
 }
 
-/// Sends the signal and waits until the process has taken it, so that the kernel does not merge it
-/// with the next one.
+/// Sends the signal and waits until the process has taken it.
+///
+/// So the kernel does not merge the signal with the next one.
 ///
 /// # Panics
-/// If the process does not take it.
+/// The process has exited, or does not take the signal.
 pub fn deliver(pid: i32, signal: Signal) {
-    kill(Pid::from_raw(pid), signal).expect("it runs");
+    kill(Pid::from_raw(pid), signal).expect("the process runs");
     let sent = Instant::now();
     while proc::has_pending(pid, signal) {
         assert!(sent.elapsed() < LIMIT, "{signal} stays pending");

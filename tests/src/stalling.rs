@@ -1,4 +1,4 @@
-//! An app whose handlers can block the thread that they run on.
+//! An app with handlers that can block their thread.
 
 use std::thread;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use axum::extract::Query;
 use axum::routing::get;
 use prefork::net::Listener;
 
-/// `/` answers at once; `/stall?ms=N` blocks its thread, and all that the runtime would do on it;
-/// `/slow?ms=N` waits as a task should.
+/// `/` answers at once. `/stall?ms=N` blocks its thread, and with it all tasks on this thread.
+/// `/slow?ms=N` waits without blocking.
 ///
 /// # Errors
-/// Those of `axum::serve`.
+/// The errors of `axum::serve`.
 pub async fn serve(listener: Listener) -> std::io::Result<()> {
     let app = Router::new()
         .route("/", get(async || "served\n"))

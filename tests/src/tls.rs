@@ -1,5 +1,5 @@
-//! Certificates made for one test, and a client that speaks TLS by hand, so that a test decides
-//! when the handshake, the request and the reading happen.
+//! Certificates for one test, and a TLS client. The test decides when the client does the
+//! handshake, sends the request and reads the answer.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, Strea
 
 use crate::client;
 
-/// An authority that a test makes and trusts.
+/// A certificate authority that a test creates and trusts.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -27,41 +27,41 @@ pub struct Pair {
 }
 
 impl Authority {
-    /// A new one, by its name.
+    /// Creates an authority with this name.
     ///
     /// # Panics
-    /// The system gives no random bytes.
+    /// The system provides no random bytes.
     pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names, no mistake");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params
             .distinguished_name
             .push(rcgen::DnType::CommonName, name);
         let key = KeyPair::generate().expect("random bytes");
-        let issuer = CertifiedIssuer::self_signed(params, key).expect("a key that fits");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("a matching key");
         Self { issuer }
     }
 
-    /// Its own certificate, as PEM.
+    /// The certificate of the authority, as PEM.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// A certificate for `localhost`.
+    /// Issues a certificate for `localhost`.
     pub fn issue(&self) -> Pair {
         self.issue_with(|_| {})
     }
 
-    /// A certificate for `localhost` that is different in something.
+    /// Issues a certificate for `localhost` with changed parameters.
     ///
     /// # Panics
-    /// It was made impossible to sign.
+    /// The changed parameters cannot be signed.
     pub fn issue_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Pair {
         let names = vec!["localhost".to_owned()];
-        let mut params = CertificateParams::new(names).expect("a good name");
+        let mut params = CertificateParams::new(names).expect("a valid name");
         change(&mut params);
         let key = KeyPair::generate().expect("random bytes");
-        let cert = params.signed_by(&key, &self.issuer).expect("it is ours");
+        let cert = params.signed_by(&key, &self.issuer).expect("a signature");
         Pair {
             cert: cert.pem(),
             key: key.serialize_pem(),
@@ -70,66 +70,66 @@ impl Authority {
 }
 
 impl Pair {
-    /// Writes both into a folder, in the place of others that may be there; where they are.
+    /// Writes both into a folder, replacing existing files. Returns their paths.
     ///
     /// # Panics
     /// The folder cannot be written to.
     pub fn write(&self, folder: &Path) -> (PathBuf, PathBuf) {
         let places = (folder.join("cert.pem"), folder.join("key.pem"));
         for (place, text) in [(&places.0, &self.cert), (&places.1, &self.key)] {
-            // As it should be done: whoever reads meanwhile reads one or the other.
+            // A rename is atomic: a concurrent reader gets the old file or the new one.
             let new = place.with_extension("new");
-            std::fs::write(&new, text).expect("the folder is ours");
-            std::fs::rename(&new, place).expect("the folder is ours");
+            std::fs::write(&new, text).expect("a writable folder");
+            std::fs::rename(&new, place).expect("a writable folder");
         }
         places
     }
 
-    /// The certificate's bytes, as a client sees them.
+    /// The bytes of the certificate, as a client gets them.
     ///
     /// # Panics
-    /// It is none.
+    /// The text is not a certificate.
     pub fn der(&self) -> CertificateDer<'static> {
-        CertificateDer::from_pem_slice(self.cert.as_bytes()).expect("it is a certificate")
+        CertificateDer::from_pem_slice(self.cert.as_bytes()).expect("a certificate")
     }
 }
 
 /// The bytes of a certificate.
 ///
 /// # Panics
-/// The text is none.
+/// The text is not a certificate.
 pub fn der(pem: &str) -> Vec<u8> {
     let der = CertificateDer::from_pem_slice(pem.as_bytes());
-    der.expect("it is a certificate").to_vec()
+    der.expect("a certificate").to_vec()
 }
 
-/// A client that trusts an authority; sessions are kept from one connection to the next.
+/// A client that trusts an authority. It keeps sessions for later connections.
 #[derive(Clone)]
 pub struct Client {
     config: Arc<ClientConfig>,
 }
 
-/// A connection, by [`Client::connect`] with its handshake done.
+/// A connection. If [`Client::connect`] returned it, its handshake is done.
 pub type Connection = StreamOwned<ClientConnection, TcpStream>;
 
 impl Client {
-    /// Without a certificate of its own, offering these protocols.
+    /// Creates a client that offers these protocols and shows no certificate.
     pub fn new(trusted: &Authority, protocols: &[&str]) -> Self {
         Self::with(trusted, protocols, None)
     }
 
-    /// One that shows a certificate.
+    /// Creates a client that shows this certificate, if any.
     ///
     /// # Panics
-    /// Its key is of another certificate.
+    /// The client's key does not match its certificate.
     pub fn with(trusted: &Authority, protocols: &[&str], own: Option<&Pair>) -> Self {
         Self::trusting(&trusted.pem(), protocols, own)
     }
 
-    /// One that trusts a certificate, as PEM.
+    /// Creates a client that trusts this certificate, given as PEM.
     ///
     /// # Panics
-    /// It is none, or the client's own key is of another certificate.
+    /// The text is not a certificate, or the client's key does not match its certificate.
     pub fn trusting(trusted: &str, protocols: &[&str], own: Option<&Pair>) -> Self {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(trusted.as_bytes()).expect("a certificate");
@@ -137,14 +137,14 @@ impl Client {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .expect("the provider has them")
+            .expect("supported versions")
             .with_root_certificates(roots);
         let mut config = match own {
             None => builder.with_no_client_auth(),
             Some(pair) => {
                 let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
                 let chain = vec![pair.der()];
-                builder.with_client_auth_cert(chain, key).expect("they fit")
+                builder.with_client_auth_cert(chain, key).expect("a match")
             }
         };
         config.alpn_protocols = protocols
@@ -159,7 +159,7 @@ impl Client {
     /// Connects and does the handshake.
     ///
     /// # Errors
-    /// Nobody listens, or one of the two does not like the other.
+    /// No process listens at the address, or one side rejects the other.
     pub fn connect(&self, addr: SocketAddr) -> io::Result<Connection> {
         let mut stream = self.open(addr)?;
         while stream.conn.is_handshaking() {
@@ -168,16 +168,16 @@ impl Client {
         Ok(stream)
     }
 
-    /// Connects and says nothing; the handshake is done by whatever is written or read first.
+    /// Connects and sends nothing. The first write or read does the handshake.
     ///
     /// # Errors
-    /// Nobody listens.
+    /// No process listens at the address.
     ///
     /// # Panics
-    /// Never: the name is a good one.
+    /// Never: the name is valid.
     pub fn open(&self, addr: SocketAddr) -> io::Result<Connection> {
         let stream = client::connect(addr)?;
-        let name = ServerName::try_from("localhost").expect("a good name");
+        let name = ServerName::try_from("localhost").expect("a valid name");
         let connection = ClientConnection::new(Arc::clone(&self.config), name);
         Ok(StreamOwned::new(
             connection.map_err(io::Error::other)?,
@@ -185,19 +185,21 @@ impl Client {
         ))
     }
 
-    /// Asks and waits for the answer's body; tickets that came before it are kept.
+    /// Sends a request and waits for the body of the answer.
+    ///
+    /// The client keeps the tickets that arrive before the body.
     ///
     /// # Errors
-    /// Those of [`connect`](Self::connect), or the answer is none.
+    /// The errors of [`connect`](Self::connect) and [`answer`].
     pub fn get(&self, addr: SocketAddr, path: &str) -> io::Result<String> {
         answer(ask(self.connect(addr)?, path)?).map(|(body, _)| body)
     }
 }
 
-/// Says the first word of the handshake, and waits for no answer.
+/// Sends the first message of the handshake and does not wait for an answer.
 ///
 /// # Errors
-/// The connection is gone.
+/// The connection is closed.
 pub fn greet(connection: &mut Connection) -> io::Result<()> {
     while connection.conn.wants_write() {
         connection.conn.write_tls(&mut connection.sock)?;
@@ -205,10 +207,12 @@ pub fn greet(connection: &mut Connection) -> io::Result<()> {
     Ok(())
 }
 
-/// Says the first word and hears the server's; what ends the handshake is not said yet.
+/// Sends the first message of the handshake and reads those of the server.
+///
+/// The client does not send its last message yet.
 ///
 /// # Errors
-/// The connection is gone, or the server wants to hear more before.
+/// The connection is closed, or the server waits for another message first.
 pub fn greet_and_hear(connection: &mut Connection) -> io::Result<()> {
     greet(connection)?;
     while connection.conn.is_handshaking() {
@@ -221,10 +225,10 @@ pub fn greet_and_hear(connection: &mut Connection) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends a request of HTTP/1.1.
+/// Sends an HTTP/1.1 request.
 ///
 /// # Errors
-/// The connection is gone.
+/// The connection is closed.
 pub fn ask(mut connection: Connection, path: &str) -> io::Result<Connection> {
     let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     connection.write_all(head.as_bytes())?;
@@ -232,10 +236,10 @@ pub fn ask(mut connection: Connection, path: &str) -> io::Result<Connection> {
     Ok(connection)
 }
 
-/// Reads the answer: its body, and how the handshake was made.
+/// Reads the answer. Returns its body and the kind of the handshake.
 ///
 /// # Errors
-/// The connection is gone, or the answer is incomplete or is not 200.
+/// The connection is closed, or the answer is malformed, incomplete or not 200.
 pub fn answer(mut connection: Connection) -> io::Result<(String, Option<HandshakeKind>)> {
     let mut text = String::new();
     connection.read_to_string(&mut text)?;

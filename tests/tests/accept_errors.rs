@@ -1,5 +1,5 @@
-//! Errors of accept: a shortage is logged once and heals, an error that stays ends the worker with
-//! its reason.
+//! Errors of accept. A shortage of file descriptors is logged once, and the server recovers.
+//! A permanent error ends the process, and the log contains the reason.
 
 use std::net::TcpStream;
 
@@ -13,7 +13,7 @@ const LOST_LISTENER: &str = env!("CARGO_BIN_EXE_lost_listener");
 
 const OF_A_WORKER: [&str; 2] = ["prefork: worker 0 (pid "; 2];
 
-/// More than the limit of descriptors allows.
+/// More clients than the limit of file descriptors allows.
 const CLIENTS: usize = 40;
 
 fn start(program: &str, workers: &str) -> RunningServer {
@@ -33,11 +33,13 @@ fn is_end(line: &str) -> bool {
     line.contains("accepts connections on listener 'listener0' again after")
 }
 
-/// Each line begins with one of these two.
+/// Checks that a shortage is logged once and that the server recovers from it.
+///
+/// The line of its beginning starts with `about[0]`, the line of its end with `about[1]`.
 fn a_shortage_is_logged_and_heals(program: &str, workers: &str, about: [&str; 2]) {
     let server = start(program, workers);
     let silent: Vec<TcpStream> = (0..CLIENTS)
-        .map(|_| connect(server.addr()).expect("the queue takes it"))
+        .map(|_| connect(server.addr()).expect("the kernel queues it"))
         .collect();
     let line = server.wait_for_log(is_beginning);
     assert!(line.starts_with(about[0]), "{line}");
@@ -65,18 +67,18 @@ fn a_shortage_of_descriptors_is_logged_and_heals_in_a_single_process() {
     a_shortage_is_logged_and_heals(HELLO, "0", ["prefork: cannot", "prefork: accepts"]);
 }
 
-/// A loop that spins uses more processor time in a second than a worker in all of this test.
+/// A busy loop uses more processor time in one second than a worker in this whole test.
 #[test]
 fn a_shortage_that_lasts_is_one_line_and_does_not_spin() {
     let server = start(HELLO, "1");
     let worker = server.wait_for_children(1)[0];
     let _silent: Vec<TcpStream> = (0..CLIENTS)
-        .map(|_| connect(server.addr()).expect("the queue takes it"))
+        .map(|_| connect(server.addr()).expect("the kernel queues it"))
         .collect();
     server.wait_for_log(is_beginning);
-    let switches = || proc::context_switches(worker.pid).expect("it runs");
+    let switches = || proc::context_switches(worker.pid).expect("the worker runs");
     let (used, before) = (ticks(worker.pid), switches());
-    // It tries again ten times a second, and goes back to sleep each time.
+    // The worker retries ten times a second and sleeps between the attempts.
     eventually("twenty more attempts", || {
         (switches() >= before + 20).then_some(())
     });
@@ -89,7 +91,7 @@ fn a_shortage_that_lasts_is_one_line_and_does_not_spin() {
 
 /// The processor time of a process, in hundredths of a second.
 fn ticks(pid: i32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the worker runs");
     let fields = stat.rsplit(") ").next().expect("a name in brackets");
     let times = fields.split(' ').skip(11).take(2);
     times

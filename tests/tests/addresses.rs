@@ -1,5 +1,5 @@
-//! Addresses of both families, of all interfaces and of one link: what is served beside what, and
-//! what is refused.
+//! Addresses of both families, of all interfaces and of one link: which of them a master serves
+//! together, and which it rejects.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
@@ -74,7 +74,7 @@ fn both_families_are_served_at_one_port_in_either_order() {
                     IpAddr::V4(_) => "127.0.0.1".parse::<IpAddr>(),
                     IpAddr::V6(_) => "::1".parse::<IpAddr>(),
                 };
-                let to = SocketAddr::new(loopback.expect("good"), addr.port());
+                let to = SocketAddr::new(loopback.expect("valid"), addr.port());
                 let body = get(to, "/").expect("an answer");
                 assert_eq!(body, format!("{name}\n"), "{listen}");
             }
@@ -103,7 +103,7 @@ fn a_port_that_the_platform_gives_to_both_families_is_served() {
 
 #[test]
 fn an_address_that_another_one_covers_is_refused_before_anything_is_bound() {
-    // A port that is taken would be told as such if anything was bound.
+    // The port is taken: if the master bound anything, it would log a different error.
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = holder.local_addr().expect("bound").port().to_string();
     for (http, admin, all, network) in [
@@ -196,7 +196,7 @@ fn a_link_local_address_is_served_in_its_zone() {
     };
     for zone in [name, number.to_string()] {
         for reuseport in ["false", "true"] {
-            // More workers than one, each of which reads the address again.
+            // Two workers: each of them parses the address again.
             let server = Server::new(HELLO)
                 .listen(format!("listener=[{ip}%{zone}]:0"))
                 .env("PREFORK_WORKERS", "2")

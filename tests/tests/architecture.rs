@@ -1,9 +1,9 @@
-//! What ARCHITECTURE.md says about the sources, held against them.
+//! Compares ARCHITECTURE.md and other documents with the sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules and what each may use, as the table in ARCHITECTURE.md has it.
+/// The modules and what each may use, as in the table of ARCHITECTURE.md.
 const MODULES: [(&str, &[&str]); 14] = [
     ("supervisor", &[]),
     ("sys", &[]),
@@ -63,7 +63,7 @@ fn sources(path: &Path) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.with_extension("rs")];
     }
-    let entries = fs::read_dir(path).expect("a folder of ours");
+    let entries = fs::read_dir(path).expect("a readable folder");
     let paths = entries.map(|entry| entry.expect("readable").path());
     paths
         .flat_map(|path| match path.extension() {
@@ -163,9 +163,9 @@ fn unsafe_code_is_in_sys_alone() {
     ];
     for file in crates.iter().flat_map(|path| sources(&root().join(path))) {
         let path = file.to_string_lossy();
-        // A constructor runs before `main`, and has the C library alone.
+        // A constructor runs before `main` and can use the C library only.
         let is_constructor = path.ends_with("prefork-testkit/src/ctor.rs");
-        // What a hand-made supervisor does by hand.
+        // The floor of the benchmark: a hand-written supervisor with direct system calls.
         let is_floor = path.ends_with("prefork/bench/src/floor.rs");
         let is_allowed = path.contains("prefork/src/sys/") || is_constructor || is_floor;
         let has_unsafe = code(&file).contains("unsafe {");
@@ -210,7 +210,7 @@ fn the_options_in_the_document_are_those_of_the_table() {
     );
 }
 
-/// The setters of values get these words from the table; those of functions are written by hand.
+/// In the docs of setters of values this text comes from the table. Other setters have their own.
 #[test]
 fn the_setters_of_functions_say_default_release_and_an_example() {
     let text = read(&root().join("prefork/src/builder/callbacks.rs"));
@@ -230,7 +230,7 @@ fn the_setters_of_functions_say_default_release_and_an_example() {
     }
 }
 
-/// An example that speaks no TLS builds no TLS, which takes longer than all the rest.
+/// Examples without TLS do not build the crates for TLS, which take longest to build.
 #[test]
 fn the_examples_build_rustls_and_ring_for_tls_alone() {
     let packages = |features: &str| {
@@ -251,7 +251,7 @@ fn the_examples_build_rustls_and_ring_for_tls_alone() {
             "--features",
             features,
         ]);
-        let output = tree.output().expect("a test has cargo");
+        let output = tree.output().expect("cargo runs tests");
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{errors}");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -264,7 +264,7 @@ fn the_examples_build_rustls_and_ring_for_tls_alone() {
         assert!(has(&with_tls, name), "{with_tls}");
     }
     let manifest =
-        fs::read_to_string(root().join("examples/Cargo.toml")).expect("the file is ours");
+        fs::read_to_string(root().join("examples/Cargo.toml")).expect("a readable manifest");
     let https = manifest
         .split("[[example]]")
         .find(|part| part.contains("name = \"https\""));

@@ -1,4 +1,4 @@
-//! What `main` takes beside listeners: types of the user's own, their failures, and `Ready`.
+//! Arguments of `main` other than listeners: the user's own types, their errors, and `Ready`.
 
 use prefork_testkit::{RunningServer, Server, Signal};
 use prefork_tests::client::get;
@@ -58,8 +58,8 @@ fn who_takes_ready_is_not_ready_by_accepting() {
 fn a_type_that_asks_for_the_stop_makes_the_worker_take_sigterm() {
     let mut server = Server::new(OWN_STOP).start();
     server.wait_for_log(|line| line == "asked");
-    let child = server.child(0).expect("it has said something");
-    let caught = proc::signals(child.pid, "SigCgt").expect("it lives");
+    let child = server.child(0).expect("the worker has logged a line");
+    let caught = proc::signals(child.pid, "SigCgt").expect("the worker runs");
     assert_ne!(caught & 1 << (Signal::SIGTERM as i32 - 1), 0);
     assert_eq!(server.stop().code(), Some(0));
     server.wait_for_log(|line| line == "left");

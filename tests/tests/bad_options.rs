@@ -1,4 +1,4 @@
-//! Options that cannot be used are one clear error before any child starts.
+//! The master rejects invalid options with one clear error before it starts a child.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -10,7 +10,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 
-/// One paragraph that names all of this, the status, and nobody who ever started.
+/// Checks the status, and that the log is one line that contains all of `named`.
 fn assert_refused(case: &str, output: &Output, status: i32, named: &[&str]) {
     assert_eq!(output.code(), Some(status), "{case}: {:?}", output.log);
     let [line] = output.log.as_slice() else {
@@ -146,7 +146,7 @@ fn a_forbidden_port_is_refused() {
         .arg("true")
         .output();
     if is_free || !attempt.is_ok_and(|output| output.status.success()) {
-        println!("skipped: needs setpriv(1) and ports that are kept for root");
+        println!("skipped: needs setpriv(1) and privileged ports");
         return;
     }
     let output = Server::new(HELLO)
@@ -159,7 +159,7 @@ fn a_forbidden_port_is_refused() {
 
 #[test]
 fn an_unknown_host_is_refused_by_its_name() {
-    // RFC 6761: nobody ever has such a name.
+    // RFC 6761: names that end with `.invalid` do not exist.
     let output = Server::new(HELLO)
         .listen("listener=no-such-host.invalid:80")
         .run();

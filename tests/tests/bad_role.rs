@@ -1,5 +1,5 @@
-//! The variables that make a process a worker are a master's to set: set by hand, with descriptors
-//! that are not what they say, they are refused. A worker is no master.
+//! Only a master sets the variables that make a process a worker. If they are set by hand and do
+//! not match the descriptors, the process rejects them. A worker cannot start a master.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -53,8 +53,9 @@ fn a_role_without_its_companions_is_refused() {
     assert_refused("no number", &server.run(), "LISTEN_PID");
 }
 
-/// A shell that becomes the server, as a child of that pid, after it has prepared descriptors; what
-/// the test passes is its stdin.
+/// A shell that prepares descriptors and then becomes the server.
+///
+/// `LISTEN_PID` is its own pid. The test can pass a socket as its stdin.
 fn by_hand(prepare: &str) -> Server {
     let script = format!("export LISTEN_PID=$$; {prepare}; exec \"$@\"");
     Server::new(PLAIN)

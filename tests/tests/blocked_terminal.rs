@@ -1,5 +1,5 @@
-//! A terminal that is not read does not block the master. It counts the lines that it could not
-//! write.
+//! A terminal that is not read does not block the master. The master counts the lines that it could
+//! not write.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -17,15 +17,15 @@ use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
-/// A terminal takes the lines about 140 of these.
+/// How many workers are killed. The terminal has space for the lines about 140 of them.
 const KILLS: usize = 170;
 
-/// A terminal whose lines nobody reads yet.
+/// A terminal that the test does not read yet.
 struct Terminal {
     reader: File,
-    /// What was read after the last whole line.
+    /// The bytes after the last complete line.
     begun: Vec<u8>,
-    /// Without it the terminal is closed before the server has opened it.
+    /// Keeps the terminal open until the server has opened it.
     _writer: OwnedFd,
     path: PathBuf,
 }
@@ -33,8 +33,8 @@ struct Terminal {
 impl Terminal {
     fn new() -> Self {
         let pty = openpty(None, None).expect("a terminal");
-        let path = ttyname(&pty.slave).expect("it is a terminal");
-        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("it is open");
+        let path = ttyname(&pty.slave).expect("a terminal");
+        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("an open file");
         Self {
             reader: File::from(pty.master),
             begun: Vec::new(),
@@ -43,21 +43,21 @@ impl Terminal {
         }
     }
 
-    /// Writes until there is no room.
+    /// Writes until the buffer of the terminal is full.
     fn fill(&self) {
         let mut options = OpenOptions::new();
         options.write(true).custom_flags(libc::O_NONBLOCK);
-        let mut writer = options.open(&self.path).expect("it is there");
+        let mut writer = options.open(&self.path).expect("the terminal exists");
         while writer.write(b"x\n").is_ok() {}
         while writer.write(b"x").is_ok() {}
     }
 
-    /// Reads until a line fits; returns all lines until then.
+    /// Reads until `fits` accepts a line, and returns all lines that were read.
     fn read_until(&mut self, fits: impl Fn(&str) -> bool) -> Vec<String> {
         let mut lines = Vec::new();
         let mut buffer = [0; 4096];
         eventually("a line on the terminal", || {
-            // Nothing yet is an error as well.
+            // If there is nothing to read yet, `read` returns an error.
             let count = self.reader.read(&mut buffer).unwrap_or(0);
             self.begun.extend_from_slice(&buffer[..count]);
             let end = self.begun.iter().rposition(|byte| *byte == b'\n')?;
@@ -69,7 +69,7 @@ impl Terminal {
     }
 }
 
-/// A server that writes its lines to the terminal, through a shell command that opens it.
+/// Starts a server through a shell command that opens the terminal as stderr.
 fn start(terminal: &Terminal, shell: &str) -> RunningServer {
     let redirected = format!("{shell} 2>{}", terminal.path.display());
     Server::new(HELLO)
@@ -79,15 +79,17 @@ fn start(terminal: &Terminal, shell: &str) -> RunningServer {
         .spawn()
 }
 
-/// Asks the worker in slot 0, which the master's lines cannot name.
+/// Checks that this worker answers, in slot 0.
+///
+/// The address comes from its environment, because the test does not read the master's lines.
 fn is_served_by(child: ChildInfo) {
-    let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a worker has it");
+    let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a worker has one");
     let (_, addr) = addrs.split_once('=').expect("name and address");
     let body = get(addr.parse().expect("an address"), "/").expect("an answer");
     assert_eq!(who(&body), Some((0, child.pid)));
 }
 
-/// Kills the worker so many times; each time another one takes over.
+/// Kills the worker `kills` times. Each time the master starts another one.
 fn recovers(server: &RunningServer, kills: usize) {
     let mut child = server.wait_for_children(1)[0];
     is_served_by(child);
@@ -99,7 +101,8 @@ fn recovers(server: &RunningServer, kills: usize) {
 }
 
 fn reports_what_was_lost(terminal: &mut Terminal, server: &RunningServer) {
-    // The terminal has room from now on: the next line follows the number of lost ones.
+    // From here on the test reads the terminal. The master writes the number of lost lines before
+    // its next line.
     let before = terminal.read_until(|line| line.contains("started, replacing pid "));
     let killed = server.kill_child(0);
     server.wait_for_replacement(killed);

@@ -1,5 +1,5 @@
-//! No worker can block the master through what it shares with it: the master recovers other workers
-//! and stops in time.
+//! A worker cannot block the master through a socket that they share: the master still replaces
+//! workers and stops in time.
 
 use std::net::{TcpListener, TcpStream};
 
@@ -10,16 +10,18 @@ use prefork_tests::proc;
 const MISDEEDS: &str = env!("CARGO_BIN_EXE_misdeeds");
 const FILTERED: &str = env!("CARGO_BIN_EXE_filtered");
 
-/// How the server is started.
+/// The kernel that the server sees.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kernel {
-    /// As this kernel is.
+    /// This kernel, unchanged.
     Own,
     /// Without `SO_PASSRIGHTS`, as before Linux 6.16.
     Older,
 }
 
-/// A server whose workers know a peer that accepts connections and does not read.
+/// Starts a server and a peer, to which its workers can connect.
+///
+/// The peer does not read from its connections.
 fn start(kernel: Kernel) -> (RunningServer, TcpListener) {
     let peer = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = peer.local_addr().expect("bound");
@@ -36,7 +38,7 @@ fn start(kernel: Kernel) -> (RunningServer, TcpListener) {
     (server, peer)
 }
 
-/// Kills all workers, and waits until others have taken over and answer.
+/// Kills all workers, and waits until their replacements answer.
 fn recovers(server: &RunningServer) {
     for slot in 0..2 {
         let killed = server.kill_child(slot);
@@ -54,9 +56,9 @@ fn has_one_thread(server: &RunningServer) {
 fn stops(server: &mut RunningServer) {
     assert_eq!(server.stop().code(), Some(0));
     assert_eq!(server.processes(), []);
-    // Workers that a stop asks to go do so in their own time.
+    // If a stop is requested, the workers exit within the grace period.
     let log = server.final_log();
-    let is_killed = |line: &String| line.contains("its time to stop was over");
+    let is_killed = |line: &String| line.contains("did not stop within shutdown_grace_period");
     assert!(!log.iter().any(is_killed), "{log:#?}");
 }
 
@@ -101,7 +103,7 @@ fn a_lingering_socket_in_a_frame_is_a_violation_on_an_older_kernel() {
 #[test]
 fn a_worker_that_is_stopped_with_descriptors_unread_does_not_block_the_end() {
     let (mut server, _peer) = start(Kernel::Older);
-    // The master hears nothing meanwhile.
+    // Until SIGCONT the master handles no events.
     server.signal(Signal::SIGSTOP);
     let answer = get(server.addr(), "/do/send_many_lingering").expect("an answer");
     assert_eq!(answer, "done\n");

@@ -5,7 +5,7 @@ use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
-/// How often a machine under load may miss the second in which a taken port is tried again.
+/// How often the test tries. Under load it may miss the second in which the master retries to bind.
 const ATTEMPTS: usize = 10;
 
 #[test]

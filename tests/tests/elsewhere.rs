@@ -1,8 +1,8 @@
-//! Where there is no Linux: one process serves, whatever was said, and says why. What needs no
-//! master is there all the same.
+//! Systems other than Linux: one process serves, whatever `workers` is, and logs the reason.
+//! Features that need no master work as on Linux.
 //!
-//! `--cfg prefork_portable` hides Linux from the crate (`.ci/run` does it); without it there is
-//! nothing to test here.
+//! `--cfg prefork_portable` hides Linux from the crate. `.ci/run` sets it. Without it this file
+//! has no tests.
 #![cfg(prefork_portable)]
 
 use prefork::{Error, Prefork};
@@ -15,7 +15,7 @@ const LOGGING: &str = env!("CARGO_BIN_EXE_logging");
 const OPEN_PORT: &str = env!("CARGO_BIN_EXE_open_port");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 
-/// The line that says why.
+/// The line with the reason.
 fn alone(workers: usize) -> String {
     format!("ignoring workers = {workers}: a master needs Linux; serving in a single process")
 }

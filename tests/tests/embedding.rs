@@ -1,5 +1,5 @@
-//! Masters on threads of a process that does other things as well: this one. They touch no signals,
-//! and when they have ended nothing of them is left.
+//! Masters on threads of a process with other work: the process of these tests. They do not change
+//! the handling of signals. After their end no child and no descriptor is left.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -28,7 +28,7 @@ fn belongings() -> (Vec<i32>, usize) {
     (proc::children(own_pid()), proc::fds(own_pid()).len())
 }
 
-/// A master of children that know nothing of us: they wait for SIGTERM.
+/// A master of children that do not use the crate: they wait for SIGTERM.
 fn start(workers: usize) -> Handle {
     let mut prefork = Prefork::new();
     prefork
@@ -38,7 +38,7 @@ fn start(workers: usize) -> Handle {
             command.program("/bin/sleep").arg("1000");
             Ok::<_, std::convert::Infallible>(())
         });
-    let handle = prefork.start().expect("it can be started");
+    let handle = prefork.start().expect("the master starts");
     let addr = handle.addrs()[0].1;
     let is_ours = move |pid: &i32| {
         proc::variable(*pid, "PREFORK_ADDRS")
@@ -59,7 +59,7 @@ fn several_masters_live_side_by_side_and_leave_nothing() {
     assert_eq!(proc::children(own_pid()).len(), before.0.len() + 6);
     for master in masters {
         master.stop();
-        master.wait().expect("it was asked to stop");
+        master.wait().expect("a requested stop");
     }
     assert_eq!(belongings(), before);
 }
@@ -71,7 +71,7 @@ fn twenty_starts_and_stops_leave_no_descriptor_and_no_child() {
     for _ in 0..20 {
         let master = start(2);
         master.stop();
-        master.wait().expect("it was asked to stop");
+        master.wait().expect("a requested stop");
     }
     assert_eq!(belongings(), before);
 }
@@ -89,7 +89,7 @@ fn servers_of_the_testkit_leave_no_descriptor_and_no_child_either() {
     assert_eq!(belongings(), before);
 }
 
-/// Both a runtime and a thread that waits.
+/// With an async server and with a blocking one.
 #[test]
 fn clients_are_answered_by_its_workers() {
     let _alone = alone();
@@ -115,8 +115,9 @@ fn clients_that_speak_tls_are_answered_by_its_workers() {
     visit_all(&mut prefork, program, |addr| client.get(addr, "/"));
 }
 
-/// Starts this program as its workers, visits until both have answered, each with its pid, and
-/// stops.
+/// Starts `program` as two workers, and stops after both have answered.
+///
+/// Each worker answers with its pid.
 fn visit_all(
     prefork: &mut Prefork,
     program: &'static str,
@@ -125,7 +126,7 @@ fn visit_all(
     prefork.child_producer(move |command| {
         command.program(program);
     });
-    let master = prefork.start().expect("it can be started");
+    let master = prefork.start().expect("the master starts");
     let addr = master.addrs()[0].1;
     let mut answers = BTreeSet::new();
     eventually("an answer of each worker", || {
@@ -133,7 +134,7 @@ fn visit_all(
         (answers.len() == 2).then_some(())
     });
     master.stop();
-    master.wait().expect("it was asked to stop");
+    master.wait().expect("a requested stop");
 }
 
 #[test]
@@ -165,7 +166,7 @@ fn a_killed_child_is_replaced() {
         nix::unistd::Pid::from_raw(killed),
         nix::sys::signal::Signal::SIGKILL,
     )
-    .expect("it is there");
+    .expect("the child runs");
     eventually("another child", || {
         proc::children(own_pid())
             .first()
@@ -173,7 +174,7 @@ fn a_killed_child_is_replaced() {
             .filter(|pid| *pid != killed)
     });
     master.stop();
-    master.wait().expect("it was asked to stop");
+    master.wait().expect("a requested stop");
 }
 
 #[test]
@@ -183,7 +184,7 @@ fn a_repeated_stop_changes_nothing_and_stop_now_is_immediate() {
     master.stop();
     master.stop();
     master.stop_now();
-    master.wait().expect("it was asked to stop");
+    master.wait().expect("a requested stop");
 }
 
 #[test]
@@ -200,15 +201,16 @@ fn what_cannot_begin_is_an_error_of_start_and_leaves_nothing() {
     assert_eq!(belongings(), before);
 }
 
-/// A builder whose functions count their calls, on a port that is taken until the result is
-/// dropped.
+/// A builder that counts the calls of its functions.
+///
+/// Its port is taken until the returned listener is dropped.
 fn counting() -> (Prefork, TcpListener, Arc<Mutex<Vec<&'static str>>>) {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = holder.local_addr().expect("bound").to_string();
     let calls = Arc::new(Mutex::new(Vec::new()));
     let note = |call: &'static str| {
         let calls = Arc::clone(&calls);
-        move || calls.lock().expect("no test panics with it").push(call)
+        move || calls.lock().expect("it is not poisoned").push(call)
     };
     let (init, configure, produce) = (note("init"), note("configure"), note("producer"));
     let (spawned, ready, line) = (
@@ -233,7 +235,7 @@ fn counting() -> (Prefork, TcpListener, Arc<Mutex<Vec<&'static str>>>) {
 }
 
 fn count(calls: &Mutex<Vec<&'static str>>, call: &str) -> usize {
-    let calls = calls.lock().expect("no test panics with it");
+    let calls = calls.lock().expect("it is not poisoned");
     calls.iter().filter(|other| **other == call).count()
 }
 
@@ -252,7 +254,7 @@ fn a_start_that_fails_loses_no_function_of_the_builder() {
         (count(&calls, "on_master_ready") == 1).then_some(())
     });
     master.stop();
-    master.wait().expect("it was asked to stop");
+    master.wait().expect("a requested stop");
     assert_eq!(count(&calls, "producer"), 1);
     assert_eq!(count(&calls, "on_child_spawn"), 1);
     assert_eq!(count(&calls, "configure"), 3);
@@ -285,7 +287,7 @@ fn a_second_start_of_a_builder_whose_functions_are_gone_is_refused() {
     drop(holder);
     prefork.start().expect("the port is free").stop_now();
     let produced = count(&calls, "producer");
-    let error = prefork.start().expect_err("the first master has them");
+    let error = prefork.start().expect_err("the first master has them all");
     assert_eq!(error.exit_code(), 70);
     assert!(error.to_string().contains("child_producer"), "{error}");
     assert_eq!(count(&calls, "producer"), produced);
@@ -299,7 +301,7 @@ fn nothing_starts_without_an_init_that_failed() {
     prefork.workers(1).init(|_| Err("no disk"));
     let error = prefork.start().expect_err("init fails");
     assert!(error.to_string().starts_with("init failed"), "{error}");
-    let error = prefork.start().expect_err("it cannot be called again");
+    let error = prefork.start().expect_err("init is not called again");
     assert!(
         error
             .to_string()
@@ -317,9 +319,9 @@ fn a_producer_that_refuses_ends_the_master_with_its_reason() {
     prefork.workers(2).child_producer(|_| Err("not today"));
     let error = prefork
         .start()
-        .expect("it can be started")
+        .expect("the master starts")
         .wait()
-        .expect_err("the producer refuses");
+        .expect_err("the producer returns an error");
     assert_eq!(error.exit_code(), 70);
     let source = std::error::Error::source(&error).map(ToString::to_string);
     assert_eq!(source.as_deref(), Some("not today"));
@@ -336,9 +338,9 @@ fn a_program_that_is_not_there_ends_the_master_with_its_path() {
     });
     let error = prefork
         .start()
-        .expect("it can be started")
+        .expect("the master starts")
         .wait()
-        .expect_err("nothing to start");
+        .expect_err("there is no such program");
     assert_eq!(error.exit_code(), 72);
     assert!(error.to_string().contains("/no/such/program"), "{error}");
 }

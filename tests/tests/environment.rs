@@ -1,4 +1,4 @@
-//! The operator's variables and the platform's: what counts, what is refused, what is let be.
+//! The operator's variables and the platform's: which of them are used, rejected and ignored.
 
 use prefork_testkit::{Output, RunningServer, Server};
 
@@ -7,7 +7,7 @@ const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 const OPEN_PORT: &str = env!("CARGO_BIN_EXE_open_port");
 const OWN_PREFIX: &str = env!("CARGO_BIN_EXE_own_prefix");
 
-/// A server with a port and workers left open, and a port for it.
+/// A program that sets neither port nor workers. The environment sets them.
 fn open() -> Server {
     Server::new(OPEN_PORT)
         .keep_listen()
@@ -288,7 +288,7 @@ fn configure_has_the_last_word_and_sees_what_holds() {
         .iter()
         .filter(|line| line.contains("settings: "))
         .collect::<Vec<_>>();
-    // Once: workers do not run it.
+    // One line: workers do not call `configure`.
     assert_eq!(
         told,
         ["settings: 2 workers, [\"http=127.0.0.1:0\", \"admin=127.0.0.1:0\"]"]
@@ -301,7 +301,7 @@ fn configure_may_give_what_was_left_open() {
     assert_ne!(server.addr_of("http").port(), 0);
     stop(server);
 
-    // A text that cannot be read is refused before it is asked.
+    // An invalid value is rejected before `configure` is called.
     let output = open()
         .env("PREFORK_RECOVER_WINDOW", "60")
         .env("LAST_WORD", "tell")

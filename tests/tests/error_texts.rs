@@ -1,4 +1,4 @@
-//! An error of the system names its stage, its place and its cause, and a way out that fits.
+//! A system error names the operation, its target and its cause, and describes how to fix it.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -46,7 +46,7 @@ fn a_refused_signal_mask_is_named() {
     );
 }
 
-/// How to hide a directory here, if that is allowed.
+/// A command that hides a directory from the server, or `None` if mounts are not permitted.
 fn hidden(directory: &str) -> Option<Vec<String>> {
     let script = format!("mount -t tmpfs none {directory} && exec \"$@\"");
     let as_root = vec!["unshare", "--mount"];
@@ -74,7 +74,7 @@ fn a_missing_directory_of_the_system_is_named() {
         ),
     ] {
         let Some(wrapper) = hidden(directory) else {
-            println!("skipped: needs unshare(1) and the right to mount");
+            println!("skipped: needs unshare(1) and the permission to mount");
             return;
         };
         let output = Server::new(PLAIN).wrapper(wrapper).run();
@@ -82,7 +82,7 @@ fn a_missing_directory_of_the_system_is_named() {
     }
 }
 
-/// A shell that becomes the server, with the test's socket as descriptor 3.
+/// Runs the server with the test's socket as descriptor 3.
 fn with_socket(variables: &str, listener: TcpListener) -> Output {
     let address = listener.local_addr().expect("bound").to_string();
     let script = format!("{variables} exec 3<&0 0</dev/null; exec \"$@\"");
@@ -108,7 +108,7 @@ fn an_address_that_activation_holds_is_no_other_process() {
     let output = with_socket("", listener());
     assert_only_line(&output, 69, &["fd 3 of this process", "Close that socket"]);
 
-    // Announced to another process.
+    // `LISTEN_PID` is the pid of another process.
     let output = with_socket("export LISTEN_PID=1 LISTEN_FDS=1;", listener());
     assert_only_line(&output, 69, &["fd 3 of this process", "Close that socket"]);
 }

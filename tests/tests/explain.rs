@@ -1,4 +1,4 @@
-//! `PREFORK_EXPLAIN=1`: what holds and why, and the status that a start would have.
+//! `PREFORK_EXPLAIN=1` prints the options and their origins, and exits with the status of a start.
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
@@ -11,7 +11,7 @@ const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 const SPARE_LISTENER: &str = env!("CARGO_BIN_EXE_spare_listener");
 const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 
-/// Its two streams are told apart, which the testkit does not.
+/// Runs the program. Unlike the testkit, it keeps stdout and stderr separate.
 fn explain(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Output {
     let ours =
         |name: &str| name.starts_with("PREFORK_") || ["PORT", "WEB_CONCURRENCY"].contains(&name);
@@ -23,15 +23,15 @@ fn explain(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Output {
     command
         .envs(variables.iter().copied())
         .output()
-        .expect("it starts")
+        .expect("the program starts")
 }
 
 fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("it is text")
+    String::from_utf8(output.stdout.clone()).expect("the output is UTF-8")
 }
 
 fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("it is text")
+    String::from_utf8(output.stderr.clone()).expect("the output is UTF-8")
 }
 
 /// The value and the origin of an option.
@@ -156,7 +156,7 @@ fn the_status_is_that_of_a_start() {
         (OPEN_PORT, "LAST_WORD", "one", 78, "has no port"),
         (OPEN_PORT, "LAST_WORD", "listen", 0, ""),
         (BUILDER, "PREFORK_WORKERS", "many", 78, "'many'"),
-        // Nothing is bound.
+        // An explanation binds no address.
         (TWO_LISTENERS, "PREFORK_LISTEN", &named, 0, ""),
         (TWO_LISTENERS, "PREFORK_WORKERS", "0", 0, ""),
     ] {
@@ -178,7 +178,7 @@ fn an_embedded_master_explains_and_does_not_start() {
     for (workers, status, said) in [
         ("3", 0, "PREFORK_EXPLAIN is set: nothing was started"),
         ("many", 78, "'many'"),
-        // A run would serve in a single process; a start cannot.
+        // `run` serves in a single process, `start` cannot.
         ("0", 78, "no master to start"),
     ] {
         let output = explain(BUILDER, &["embedded"], &[("PREFORK_WORKERS", workers)]);
@@ -209,7 +209,7 @@ fn whoever_does_not_read_it_is_not_waited_for_and_the_status_stays() {
                 .args(["-c", &script, TWO_LISTENERS])
                 .envs([("PREFORK_EXPLAIN", "1"), ("PREFORK_WORKERS", workers)])
                 .output()
-                .expect("it starts");
+                .expect("the program starts");
             let said = stderr(&output);
             assert!(
                 said.ends_with(&format!("status {status}\n")),
@@ -225,7 +225,7 @@ fn too_few_open_files_are_found_out() {
         .args(["-c", "ulimit -n 300; exec \"$0\"", TWO_LISTENERS])
         .envs([("PREFORK_EXPLAIN", "1"), ("PREFORK_WORKERS", "1000")])
         .output()
-        .expect("it starts");
+        .expect("the program starts");
     assert_eq!(output.status.code(), Some(78));
     let text = stderr(&output);
     assert!(

@@ -1,5 +1,5 @@
-//! The variables of a role are for one process: others go on as masters, and those that it starts
-//! do not have them.
+//! The variables of a role are for one process. An unrelated process ignores them and runs as a
+//! master. Programs that a worker starts do not inherit them.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 
-/// As a worker that could not remove its variables would start another program.
+/// A program that has inherited the variables of a worker.
 fn inherited(role: &str, listen_pid: &str) -> Server {
     Server::new(HELLO)
         .env("PREFORK_WORKERS", "2")
@@ -26,7 +26,7 @@ fn inherited(role: &str, listen_pid: &str) -> Server {
 
 #[test]
 fn the_role_of_another_process_is_one_line_and_no_role() {
-    // Of the first process of the system, of none at all, and one that is not even well formed.
+    // A role of pid 1, roles of a pid that does not exist, and a malformed role.
     for (role, listen_pid) in [
         ("1:0:1:4", "1"),
         ("1:0:1:4", "4194304"),
@@ -58,7 +58,8 @@ fn the_role_of_another_process_is_one_line_and_no_role() {
 
 #[test]
 fn a_wrapper_that_forks_is_refused_and_starts_no_masters() {
-    // The last one has closed the descriptors as well: the ancestor that was meant is not a worker.
+    // The second script also closes the descriptors. `LISTEN_PID` is the pid of an ancestor, which
+    // is not a worker.
     for script in ["\"$@\"; exit $?", "\"$@\" 3<&- 4<&-; exit $?"] {
         let output = Server::new(PLAIN)
             .wrapper([FORGED_ROLE, "sh", "-c", script, "sh"])
@@ -82,7 +83,7 @@ __attribute__((constructor)) static void start(void) {
 }
 ";
 
-/// Whether there is a compiler.
+/// Compiles the library and returns its path, or `None` without a compiler.
 fn compile(folder: &Path) -> Option<String> {
     let source = folder.join("thread.c");
     std::fs::write(&source, THREAD).expect("the folder is writable");
@@ -112,7 +113,7 @@ fn a_thread_before_main_leaves_no_variable_to_other_programs() {
     let worker = server.wait_for_children(1)[0];
     assert!(
         proc::thread_names(worker.pid).len() > 2,
-        "the thread is there"
+        "the thread still runs"
     );
     let log = server.log();
     let has = |name: &str| log.iter().any(|line| line.starts_with(&format!("{name}=")));

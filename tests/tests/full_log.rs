@@ -1,4 +1,4 @@
-//! A log that can take no more lines: the master serves on without it.
+//! A log file that has reached its size limit: the server keeps serving without a log.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn a_file_that_has_reached_its_limit_ends_neither_master_nor_workers() {
         .env("PREFORK_WORKERS", "2")
         .env("LOG", &log)
         .listen(reserved.to_string())
-        // The limit ends the first line in the middle.
+        // The file reaches the limit in the middle of the first line.
         .wrapper([
             "/bin/sh",
             "-c",
@@ -31,5 +31,5 @@ fn a_file_that_has_reached_its_limit_ends_neither_master_nor_workers() {
     eventually("an answer", answers);
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
-    assert_eq!(fs::metadata(&log).expect("it was made").len(), 512);
+    assert_eq!(fs::metadata(&log).expect("it exists").len(), 512);
 }

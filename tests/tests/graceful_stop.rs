@@ -1,4 +1,4 @@
-//! A requested stop finishes what was begun, ends in time and with status 0.
+//! A requested stop: the workers finish their requests, and the master exits in time with status 0.
 
 use std::net::TcpStream;
 use std::time::Instant;
@@ -12,7 +12,7 @@ const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
-/// With a budget that no load of the machine uses up.
+/// A server with a grace period that is long enough on a loaded machine.
 fn hello(workers: &str) -> RunningServer {
     Server::new(HELLO)
         .env("PREFORK_WORKERS", workers)
@@ -23,7 +23,7 @@ fn hello(workers: &str) -> RunningServer {
 /// Sends requests and waits until workers have accepted all of them.
 fn in_flight(server: &RunningServer, count: usize, path: &str) -> Vec<TcpStream> {
     let asked: Vec<_> = (0..count)
-        .map(|_| ask(server.addr(), path).expect("somebody listens"))
+        .map(|_| ask(server.addr(), path).expect("the server listens"))
         .collect();
     eventually("all requests in flight", || {
         (proc::queued(server.addr()) == 0).then_some(())
@@ -36,7 +36,7 @@ fn requests_in_flight_are_answered_after(signal: Signal) {
     let asked = in_flight(&server, 50, "/slow?ms=1000");
     server.signal(signal);
     for client in asked {
-        answer(client).expect("it was asked before the stop");
+        answer(client).expect("requested before the stop");
     }
     assert_eq!(server.wait().code(), Some(0));
     assert_eq!(server.processes(), []);
@@ -98,7 +98,7 @@ fn a_second_sigint_ends_the_stop_at_once() {
         answer(client).expect_err("its worker was killed");
     }
     let log = server.final_log();
-    // One of them may have got both requests, and the other one none.
+    // One worker may have accepted both requests.
     let mut killed = log.iter().filter(|line| line.contains("was killed by"));
     let is_hurried = |line: &String| line.ends_with(": immediate stop requested");
     assert!(killed.clone().count() > 0, "{log:#?}");
@@ -121,7 +121,7 @@ fn sigint_is_immediate_after_sigterm_too() {
 #[test]
 fn a_repeated_sigterm_keeps_the_first_deadline() {
     let mut server = deaf("1", "3s");
-    // If each of them began the period anew, this would not end.
+    // If each signal restarted the grace period, the master would never exit.
     eventually("the end of the first period", || {
         server.signal(Signal::SIGTERM);
         (!proc::is_alive(server.master_pid())).then_some(())
@@ -150,7 +150,7 @@ fn a_deaf_worker_is_killed_when_its_time_is_over_and_the_log_says_so() {
     assert_eq!(server.processes(), []);
 }
 
-/// Workers that take the signal and go on.
+/// Workers that do not exit when a stop is requested.
 fn deaf(workers: &str, grace: &str) -> RunningServer {
     let server = Server::new(ODD)
         .arg("deaf")
@@ -192,7 +192,7 @@ fn what_a_terminal_sends_to_the_whole_group_is_the_masters_to_decide() {
         server.signal_child(0, signal);
     }
     for _ in 0..10 {
-        let body = get(server.addr(), "/").expect("the same worker serves on");
+        let body = get(server.addr(), "/").expect("the same worker serves");
         assert_eq!(who(&body), Some((0, pid)));
     }
 }
@@ -226,13 +226,13 @@ fn clients_that_come_after_the_stop_are_refused_while_others_are_finished() {
     server.signal(Signal::SIGTERM);
     eventually("a client that is refused", || get(server.addr(), "/").err());
     for client in asked {
-        answer(client).expect("it was asked before the stop");
+        answer(client).expect("requested before the stop");
     }
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// A service manager, a terminal and `timeout` signal everybody at once: the workers' exits were
-/// asked for, whoever is heard first.
+/// A service manager, a terminal and `timeout` signal all processes at once. If the master sees the
+/// exit of a worker before its own signal, the exit still counts as requested.
 #[test]
 fn a_signal_to_the_whole_group_is_a_stop_and_no_failure() {
     if std::process::Command::new("setsid")
@@ -240,7 +240,7 @@ fn a_signal_to_the_whole_group_is_a_stop_and_no_failure() {
         .status()
         .is_err()
     {
-        println!("skipped: needs setsid");
+        println!("skipped: needs setsid(1)");
         return;
     }
     for _ in 0..20 {
@@ -250,9 +250,9 @@ fn a_signal_to_the_whole_group_is_a_stop_and_no_failure() {
             .wrapper(["setsid"])
             .start();
         server.wait_for_children(8);
-        // The leader of a session leads a group of the same number.
+        // The leader of a session also leads the process group with its pid.
         let group = nix::unistd::Pid::from_raw(server.master_pid());
-        nix::sys::signal::killpg(group, Signal::SIGTERM).expect("it is there");
+        nix::sys::signal::killpg(group, Signal::SIGTERM).expect("the group exists");
         assert_eq!(server.wait().code(), Some(0), "{:#?}", server.final_log());
     }
 }

@@ -1,4 +1,4 @@
-//! Children that do not reach their program: the exec takes for ever, or the process is killed before it.
+//! Children that do not execute their program: the exec blocks, or the child is killed before it.
 #![expect(
     unsafe_code,
     reason = "fcntl(2) with the commands of leases has no safe function"
@@ -19,8 +19,10 @@ const FILTERED: &str = env!("CARGO_BIN_EXE_filtered");
 /// `F_SETSIG` of `fcntl(2)`: not in libc.
 const F_SETSIG: i32 = 10;
 
-/// A program under a lease (`fcntl(2)`): the kernel lets an exec of it wait until the lease is given back, or for as long as
-/// `/proc/sys/fs/lease-break-time`, longer than any wait of a test.
+/// A program under a lease (`fcntl(2)`).
+///
+/// An exec of it blocks until the lease is released, or for the time in
+/// `/proc/sys/fs/lease-break-time`, which is longer than any wait of a test.
 struct Leased {
     folder: tempfile::TempDir,
     file: File,
@@ -31,15 +33,15 @@ impl Leased {
     fn new() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("env");
-        fs::copy("/usr/bin/env", &path).expect("it is there");
+        fs::copy("/usr/bin/env", &path).expect("the system has env");
         let leased = Self {
-            file: File::open(path).expect("it was made"),
+            file: File::open(path).expect("the copy exists"),
             folder,
         };
-        // The notice of a break is ignored then.
+        // The kernel reports a break with this signal, and a process ignores SIGURG by default.
         leased.fcntl(F_SETSIG, libc::SIGURG);
         if leased.fcntl(libc::F_SETLEASE, libc::F_WRLCK) < 0 {
-            println!("skipped: needs leases of files");
+            println!("skipped: needs file leases");
             return None;
         }
         Some(leased)
@@ -62,7 +64,7 @@ impl Leased {
     }
 }
 
-/// Its first worker is started through the program that hangs.
+/// A server that starts its first worker through the leased program.
 fn server(leased: &Leased, reserved: &Reservation) -> Server {
     Server::new(SERVER)
         .listen(format!("listener={reserved}"))

@@ -1,4 +1,4 @@
-//! One loop, no polling: an idle family costs nothing.
+//! The master does not poll: an idle master does not wake up.
 
 use std::thread;
 use std::time::Duration;
@@ -15,14 +15,14 @@ fn an_idle_master_has_one_thread_and_does_not_wake_up() {
     server.wait_for_children(2);
     get(server.addr(), "/").expect("an answer");
     assert_eq!(proc::status(server.master_pid(), "Threads"), Some(1));
-    // A machine under load may push aside even somebody who wakes up once at the beginning.
+    // On a loaded machine, a late wake-up of the startup may fall into a span.
     let attempts = (0..3).map(|_| switches_in(&server, Duration::from_secs(10)));
     let quiet = attempts.take_while(|switches| *switches != 0).count() < 3;
-    assert!(quiet, "it wakes up in each of three spans of 10 s");
+    assert!(quiet, "the master wakes up in each of three spans of 10s");
 }
 
 fn switches_in(server: &RunningServer, span: Duration) -> u64 {
-    let count = || proc::context_switches(server.master_pid()).expect("it runs");
+    let count = || proc::context_switches(server.master_pid()).expect("the master runs");
     let before = count();
     thread::sleep(span);
     count() - before
@@ -36,7 +36,7 @@ fn fifty_recoveries_leave_the_master_as_it_was() {
         .start();
     server.wait_for_children(2);
     let master = server.master_pid();
-    // Once the beginning is over: all children have said what they say.
+    // The count begins after the startup, when all children have sent their frames.
     let body = get(server.addr(), "/");
     body.expect("an answer");
     let fds = proc::fds(master).len();

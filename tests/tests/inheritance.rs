@@ -1,4 +1,5 @@
-//! A child has only what it was meant to have, and its own children have nothing of ours.
+//! A child has only the descriptors and variables that are meant for it. Programs that it starts
+//! inherit none of those.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
-/// Leaves the master descriptors that are not close-on-exec, where listeners go and far above.
+/// Gives the master descriptors without close-on-exec, at the numbers of listeners and above.
 const WITH_STRAYS: [&str; 4] = [
     "sh",
     "-c",
@@ -29,7 +30,7 @@ fn a_worker_has_stdio_its_listeners_its_channel_and_what_it_opened_itself() {
         let children = server.wait_for_children(2);
         get(server.addr(), "/").expect("an answer");
         let strays = paths(server.master_pid(), "/dev/zero");
-        assert_eq!(strays, 3, "the master keeps what it was given");
+        assert_eq!(strays, 3, "the master keeps them");
         let listeners = shared(server.master_pid(), children[0].pid);
         assert_eq!(listeners.len(), 1, "{listeners:?}");
         assert_eq!(shared(children[0].pid, children[1].pid), listeners);
@@ -65,7 +66,7 @@ fn shared(one: i32, other: i32) -> BTreeSet<String> {
         .collect()
 }
 
-/// What a service manager sets for the process that it starts, apart from socket activation.
+/// Variables that a service manager sets for its service, except those of socket activation.
 const OF_THE_SERVICE: [&str; 7] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -168,7 +169,7 @@ fn a_grandchild_has_stdio_and_no_descriptor_of_ours() {
 #[test]
 fn a_grandchild_has_no_signal_blocked_and_ignores_none_that_the_master_does_not() {
     let server = grandchild();
-    let master = proc::signals(server.master_pid(), "SigIgn").expect("it runs");
+    let master = proc::signals(server.master_pid(), "SigIgn").expect("the master runs");
     let log = server.log();
     let mask = |name: &str| {
         let value = log
@@ -177,9 +178,9 @@ fn a_grandchild_has_no_signal_blocked_and_ignores_none_that_the_master_does_not(
         u64::from_str_radix(value.expect(name), 16).expect(name)
     };
     assert_eq!(mask("SigBlk"), 0);
-    // A master ignores SIGPIPE, as every Rust program does; whoever started it may have given it
-    // more. The two signals behind the standard ones are the C library's own, and its
-    // posix_spawn(3) ignores them in what it starts.
+    // A master ignores SIGPIPE, as every Rust program does. It may have inherited more ignored
+    // signals. The C library uses the two signals after the standard ones, and its posix_spawn(3)
+    // ignores them in the new process.
     let internal = 0b11 << 31;
     assert_eq!(mask("SigIgn") & !master & !internal, 0);
     for signal in [

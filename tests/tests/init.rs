@@ -1,4 +1,4 @@
-//! `init` runs first in every process, once, and what it says ends that process.
+//! `init` runs first in every process, once. If it fails, the process ends.
 
 use prefork_testkit::{Output, RunningServer, Server};
 

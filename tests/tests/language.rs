@@ -1,7 +1,7 @@
 //! The language of the repository: the words of its field in names, plain English in texts.
 //!
-//! A name or phrase of the lists below was once used here with a private meaning, and readers had
-//! to look it up. CONTRIBUTING.md has the glossary.
+//! Names and phrases of the lists below had a private meaning here, which readers had to look up.
+//! CONTRIBUTING.md has the glossary.
 
 use std::fs;
 use std::path::{Path, PathBuf};

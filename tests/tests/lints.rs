@@ -1,9 +1,9 @@
 //! No lint of rustc or clippy reports generated code.
 //!
 //! `editions/lints` is compiled twice, with the attribute and without it, and with every lint
-//! switched on that the installed compiler and clippy know. What is reported only with the
-//! attribute is about generated code. A lint that a later release brings is compared as well, since
-//! the names are read from the compiler.
+//! switched on that the installed compiler and clippy know. A report that exists only with the
+//! attribute is about generated code. The names are read from the compiler, so that lints of later
+//! releases are compared as well.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -63,12 +63,12 @@ fn reports(lints: &[String], options: &[&str]) -> BTreeSet<Report> {
         .args(["rustc", "--quiet", "--package", PACKAGE, "--lib"])
         .args(["--profile", "check", "--message-format", "json"])
         .arg("--")
-        // As warnings, whatever else is set: an error would end the report early.
+        // Always as warnings: an error ends the report early.
         .args(["--cap-lints", "warn"])
         .args(options)
         .args(lints.iter().flat_map(|lint| ["-W", lint]))
         .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
-    let output = command.output().expect("a test has cargo");
+    let output = command.output().expect("cargo runs tests");
     assert!(
         output.status.success(),
         "cannot compile the forms:\n{}",

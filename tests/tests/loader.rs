@@ -1,4 +1,4 @@
-//! Started through the loader, a server starts its workers without it, or says why it cannot.
+//! A server that is started through the loader starts its workers without it, or logs the reason.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 
-/// The loader of programs like these tests, which the builds of Rust for glibc name.
+/// The loader that Rust programs for glibc name, as those of these tests do.
 fn loader() -> Option<&'static str> {
     let known = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"];
     let found = known.into_iter().find(|path| Path::new(path).exists());
@@ -21,8 +21,10 @@ fn loader() -> Option<&'static str> {
     found
 }
 
-/// By another process: a descriptor for writing that is open here would reach what another test
-/// starts at the same time, and the copy could not be executed until that is over.
+/// Copies a file in another process.
+///
+/// If this process opened the copy for writing, a program that another test starts at the same time
+/// would inherit the descriptor. Until that program ends, the copy could not be executed.
 fn copy_file(from: &str, to: &Path) {
     let copied = Command::new("cp").arg(from).arg(to).status();
     assert!(copied.is_ok_and(|status| status.success()), "{from}");
@@ -51,10 +53,10 @@ fn workers_are_the_program_and_recover() {
     get(server.addr(), "/").expect("an answer");
     let children = server.wait_for_children(2);
     for child in &children {
-        let executed = std::fs::read_link(format!("/proc/{}/exe", child.pid)).expect("it runs");
+        let executed = std::fs::read_link(format!("/proc/{}/exe", child.pid)).expect("running");
         assert_eq!(executed, Path::new(HELLO));
         let line =
-            std::fs::read_to_string(format!("/proc/{}/cmdline", child.pid)).expect("it runs");
+            std::fs::read_to_string(format!("/proc/{}/cmdline", child.pid)).expect("running");
         assert_eq!(line, format!("{HELLO}\0argument\0"));
         assert_eq!(
             proc::name(child.pid),
@@ -69,7 +71,7 @@ fn workers_are_the_program_and_recover() {
 #[test]
 fn what_only_the_loader_knows_is_refused_before_the_first_worker() {
     let Some(loader) = loader() else { return };
-    let executed = std::fs::canonicalize(loader).expect("it is there");
+    let executed = std::fs::canonicalize(loader).expect("the loader exists");
     let executed = executed.display().to_string();
     let output = Server::new(PLAIN)
         .wrapper([loader, "--library-path", "/usr/lib"])
@@ -79,7 +81,7 @@ fn what_only_the_loader_knows_is_refused_before_the_first_worker() {
         &[&executed, "options (--library-path /usr/lib)", "patchelf"],
     );
 
-    // As a bundle brings its own.
+    // A copy of the loader, as in a bundle that has its own.
     let folder = tempfile::tempdir().expect("a folder");
     let copy = folder.path().join("ld.so");
     copy_file(loader, &copy);
@@ -90,7 +92,7 @@ fn what_only_the_loader_knows_is_refused_before_the_first_worker() {
     let program = folder.path().join("plain");
     copy_file(PLAIN, &program);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(&program, mode).expect("it is ours");
+    std::fs::set_permissions(&program, mode).expect("the test owns it");
     let output = Server::new(&program).wrapper([loader]).run();
     assert_refused(&output, &[&executed, "is not executable"]);
 }
@@ -114,7 +116,7 @@ fn a_single_process_and_foreign_programs_need_no_program_of_ours() {
     foreign.wait_for_children(1);
     assert_eq!(foreign.stop().code(), Some(0));
 
-    // A producer that does not start another program.
+    // A producer that starts no other program.
     let output = Server::new(BUILDER)
         .arg("listen=127.0.0.1:0")
         .arg("child_env=A=B")

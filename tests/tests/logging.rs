@@ -1,5 +1,5 @@
-//! The master's lines go to what the program has installed, with their facts as fields; else to
-//! stderr.
+//! The master logs through the backend that the program has installed, with facts as fields.
+//! Without a backend it logs to stderr.
 
 use prefork_testkit::{RunningServer, Server, eventually};
 use prefork_tests::READY;
@@ -11,7 +11,7 @@ fn with(backend: &str) -> RunningServer {
     Server::new(LOGGING).env("BACKEND", backend).spawn()
 }
 
-/// Kills a worker and stops, and returns the log.
+/// Kills a worker, stops the server, and returns the log and the pid of that worker.
 fn life(backend: &str) -> (Vec<String>, i32) {
     let mut server = with(backend);
     server.wait_for_log(|line| line.contains(" with 1 worker"));
@@ -122,7 +122,7 @@ fn why_the_master_ends_is_told_to_it_and_stands_on_stderr_too() {
         .env("PREFORK_WORKERS", "many")
         .run();
     assert_eq!(output.code(), Some(78));
-    // Refused before `init`: nothing is installed yet.
+    // Options are rejected before `init`, which installs the backend.
     assert_eq!(output.log.len(), 1, "{}", output.text());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("bound").to_string();
@@ -153,14 +153,14 @@ fn why_the_master_ends_is_told_to_the_logger_of_the_program() {
             .env("PREFORK_WORKERS", workers)
             .listen(&addr)
             .run();
-        // No argument of main takes it.
+        // No argument of main takes the listener. It is bound nevertheless.
         assert_eq!(output.code(), Some(69), "{}", output.text());
         let text = "listener 'listener0': cannot bind ";
         has(&output.log, &[&format!("prefork: {text}"), &addr]);
         has(&output.log, &[&format!("logger: Error {text}"), &addr]);
         assert!(!output.text().contains("tracing: "), "{}", output.text());
     }
-    // The master's own end, after it has served.
+    // An error that ends the master after it has served.
     let mut server = Server::new(LOGGER)
         .env("PREFORK_RECOVER_THRESHOLD", "0")
         .spawn();

@@ -1,5 +1,5 @@
-//! A listening socket that one worker shuts down is every worker's: the master binds it anew, and
-//! the fleet serves on.
+//! If a worker shuts down a listening socket, all workers that share the socket lose it. The master
+//! binds the address again, and the server keeps serving.
 
 use prefork_testkit::{Server, eventually};
 use prefork_tests::client::get;

@@ -1,5 +1,4 @@
-//! The end of `main` is the end of a worker, whatever its process does afterwards, and the log says
-//! why it ended.
+//! When `main` ends, the worker ends, even if its process still runs. The log contains the reason.
 
 use prefork_testkit::{Output, RunningServer, Server, eventually};
 use prefork_tests::client::{get, who};
@@ -18,10 +17,10 @@ fn holding(program: &str, grace: &str) -> RunningServer {
         .start()
 }
 
-/// Lets `main` end in this way; returns the process.
+/// Requests that `main` ends in this way; returns the pid of the worker.
 fn end(server: &RunningServer, how: &str) -> i32 {
-    let (_, pid) = who(&get(server.addr(), "/").expect("it serves")).expect("a worker");
-    // The answer may be lost with the server.
+    let (_, pid) = who(&get(server.addr(), "/").expect("the server answers")).expect("a worker");
+    // The worker may exit before it answers.
     let _ = get(server.addr(), &format!("/end/{how}"));
     pid
 }
@@ -100,14 +99,14 @@ fn a_worker_whose_main_has_ended_is_replaced_while_its_process_still_runs() {
             assert!(line.contains(&format!("worker 0 (pid {pid})")), "{line}");
             let reason = match (program, how) {
                 (_, "panic") => ": main panicked at ",
-                // What a builder's body returns is known to the program alone.
+                // Only the program knows what the body of a builder returns.
                 (BUILDER, _) | (_, "return") => ": main returned, ",
                 (_, _) => "lost the database",
             };
             assert!(line.contains(reason), "{program} {how}: {line}");
             assert!(
                 proc::is_alive(pid),
-                "{program} {how}: the grace period is an hour"
+                "{program} {how}: the worker still has an hour of grace period"
             );
         }
     }
@@ -117,13 +116,13 @@ fn a_worker_whose_main_has_ended_is_replaced_while_its_process_still_runs() {
 fn what_is_left_after_main_ends_within_the_grace_period() {
     let server = holding(MAIN_ENDS, "1s");
     let pid = end(&server, "error");
-    // The runtime stops waiting for its blocking tasks: the process ends with its own status.
+    // The runtime stops waiting for its blocking tasks, so the process exits with its own status.
     server.wait_for_log(|line| {
         line.starts_with(&format!(
             "prefork: worker 0 (pid {pid}) exited with status 1 after "
         ))
     });
-    // A runtime that is not ours waits for ever.
+    // A runtime that the crate did not create waits forever.
     let server = holding(TOKIO_BELOW, "1s");
     let pid = end(&server, "error");
     let line = server.wait_for_log(|line| line.contains("SIGKILL"));
@@ -135,11 +134,11 @@ fn what_is_left_after_main_ends_within_the_grace_period() {
 #[test]
 fn blocking_tasks_have_the_rest_of_a_stop_and_end_with_it() {
     let mut server = holding(MAIN_ENDS, "1s");
-    get(server.addr(), "/").expect("it serves");
+    get(server.addr(), "/").expect("the server answers");
     assert_eq!(server.stop().code(), Some(0));
     let log = server.final_log();
     let line = log.iter().find(|line| line.contains(" after "));
-    let line = line.expect("a worker ends");
+    let line = line.expect("a worker exits");
     assert!(line.contains(" exited with status 0 "), "{log:#?}");
     assert!(line.ends_with(", as requested"), "{log:#?}");
 }
@@ -148,7 +147,7 @@ fn blocking_tasks_have_the_rest_of_a_stop_and_end_with_it() {
 fn the_last_paragraph_names_the_reason_that_all_had() {
     let output = gives_up("error", "3");
     assert_eq!(output.code(), Some(75));
-    let last = output.log.last().expect("a paragraph");
+    let last = output.log.last().expect("a last line");
     for part in [
         "4 workers exited unexpectedly (recover_threshold = 3)",
         "no worker was ever ready",
@@ -175,7 +174,7 @@ fn the_last_paragraph_names_the_reason_that_all_had() {
 
 #[test]
 fn a_program_that_never_becomes_ready_ends_its_master() {
-    // The window is shorter than what lies between two exits: it would forget each of them.
+    // The window is shorter than the time between two exits, so it never contains both.
     let output = Server::new(MAIN_ENDS)
         .arg("never")
         .env("PREFORK_READY_TIMEOUT", "200ms")
@@ -183,7 +182,7 @@ fn a_program_that_never_becomes_ready_ends_its_master() {
         .env("PREFORK_RECOVER_THRESHOLD", "2")
         .run();
     assert_eq!(output.code(), Some(75));
-    let last = output.log.last().expect("a paragraph");
+    let last = output.log.last().expect("a last line");
     for part in [
         "3 workers exited unexpectedly (recover_threshold = 2)",
         "no worker was ever ready",
@@ -204,14 +203,14 @@ fn a_long_error_is_cut() {
 
 #[test]
 fn what_keeps_a_worker_from_starting_is_the_reason_of_its_exit() {
-    // The master can do without: only the runtime of the worker needs it.
+    // The runtime of the worker needs `eventfd2`. The master does not.
     let output = Server::new(MAIN_ENDS)
         .wrapper([FILTERED, "eventfd2", "EPERM"])
         .env("PREFORK_RECOVER_THRESHOLD", "0")
         .run();
     assert_eq!(output.code(), Some(75));
     let line = output.log.iter().find(|line| line.contains(" after "));
-    let line = line.expect("a worker ends");
+    let line = line.expect("a worker exits");
     assert!(line.contains("status 101"), "{line}");
     assert!(line.contains("cannot create a tokio runtime"), "{line}");
     assert!(
@@ -226,6 +225,6 @@ fn a_blocking_server_does_without_eventfd() {
         .wrapper([FILTERED, "eventfd2", "EPERM"])
         .env("PREFORK_WORKERS", "1")
         .start();
-    get(server.addr(), "/").expect("it serves");
+    get(server.addr(), "/").expect("the server answers");
     assert_eq!(server.stop().code(), Some(0));
 }

@@ -1,4 +1,4 @@
-//! No orphan: whatever ends the master, its children go too.
+//! If the master dies, all its children exit.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
-/// Once each worker has answered, all are idle.
+/// Starts a server and waits until all its workers are idle.
 fn idle(program: &str, workers: usize) -> RunningServer {
     let server = Server::new(program)
         .env("PREFORK_WORKERS", workers.to_string())
@@ -41,7 +41,7 @@ fn idle_children_go_at_once() {
         let log = server.final_log();
         let alone = |line: &&String| line.ends_with("): master process died; draining");
         assert_eq!(log.iter().filter(alone).count(), 4, "{log:#?}");
-        // Well below the grace period of 5 s; the figure of an idle machine is 2 ms.
+        // The limit is far below the grace period of 5 s. On an idle machine it takes 2 ms.
         assert!(taken < Duration::from_secs(2), "{taken:?}");
     }
 }
@@ -56,7 +56,7 @@ fn a_request_in_flight_is_answered_while_a_new_master_serves_on_the_same_port() 
     get(addr, "/").expect("an answer");
     let busy = old.wait_for_children(1)[0];
 
-    let asked = ask(addr, "/slow?ms=5000").expect("somebody listens");
+    let asked = ask(addr, "/slow?ms=5000").expect("the server is listening");
     eventually("the request in flight", || {
         (proc::queued(addr) == 0).then_some(())
     });
@@ -66,14 +66,14 @@ fn a_request_in_flight_is_answered_while_a_new_master_serves_on_the_same_port() 
         .env("PREFORK_WORKERS", "1")
         .listen(addr.to_string())
         .start();
-    let (_, pid) = who(&get(addr, "/").expect("the new master's worker serves")).expect("hello");
+    let (_, pid) = who(&get(addr, "/").expect("the new worker serves")).expect("a worker");
     assert_eq!(new.child(0).map(|child| child.pid), Some(pid));
     assert!(
         proc::is_alive(busy.pid),
         "the old worker still has a request"
     );
 
-    let (_, pid) = who(&answer(asked).expect("the old worker finishes")).expect("hello");
+    let (_, pid) = who(&answer(asked).expect("the old worker finishes")).expect("a worker");
     assert_eq!(pid, busy.pid);
     eventually("the end of the old worker", || {
         old.processes().is_empty().then_some(())
@@ -89,14 +89,14 @@ fn clients_that_wait_when_the_master_dies_are_answered() {
             proc::is_stopped(halted.pid).then_some(())
         });
         let waiting: Vec<_> = (0..50)
-            .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
+            .map(|_| ask(server.addr(), "/").expect("the listen queue has space"))
             .collect();
         kill_master(&mut server);
-        // The testkit knows it by its environment; the master cannot tell its slot any more.
+        // The master is dead and cannot report the slot, so the test signals the pid itself.
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(halted.pid), Signal::SIGCONT)
-            .expect("it is there");
+            .expect("the worker exists");
         for client in waiting {
-            answer(client).expect("everybody who waited is answered");
+            answer(client).expect("each waiting client gets an answer");
         }
         eventually("the end of the worker", || {
             server.processes().is_empty().then_some(())
@@ -166,8 +166,8 @@ fn workers_go_and_the_port_is_free_while_a_process_that_the_master_forked_lives_
         let gone = workers.iter().all(|child| !proc::is_alive(child.pid));
         gone.then_some(())
     });
-    assert!(proc::is_alive(forked), "it holds the channels");
+    assert!(proc::is_alive(forked), "the fork holds the channels");
     let next = Server::new(HELLO).listen(server.addr().to_string()).start();
     get(next.addr(), "/").expect("the port is free");
-    assert!(proc::is_alive(forked), "it holds the listener");
+    assert!(proc::is_alive(forked), "the fork holds the listener");
 }

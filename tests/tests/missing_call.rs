@@ -1,5 +1,5 @@
-//! A kernel, or a filter around the process, that lacks a call which a master needs is one error at
-//! the start that names the call.
+//! If the kernel or a filter rejects a system call that a master needs, the start fails with one
+//! error that names the call.
 
 use prefork_testkit::Server;
 use prefork_tests::client::get;
@@ -47,8 +47,8 @@ fn a_master_that_cannot_start_its_first_child_ends_with_the_reason() {
     }
 }
 
-/// A filter could refuse the call that lets signals through again after a clone. A master that went
-/// on would not receive SIGTERM.
+/// A filter can reject the call that unblocks signals after a clone. If the master continued, it
+/// would not receive SIGTERM.
 #[test]
 fn a_master_that_cannot_set_its_signal_mask_ends_with_the_reason() {
     for errno in ["EPERM", "EAGAIN"] {
@@ -57,7 +57,7 @@ fn a_master_that_cannot_set_its_signal_mask_ends_with_the_reason() {
         let [line] = output.log.as_slice() else {
             panic!("{errno}: not one line: {:?}", output.log);
         };
-        // It is tried before the first start already.
+        // The master tries the call before it starts the first worker.
         let expected = "prefork: the system call rt_sigprocmask is not available: ";
         assert!(line.starts_with(expected), "{errno}: {line}");
     }

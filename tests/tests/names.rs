@@ -1,4 +1,4 @@
-//! What `ps -o comm` shows: the program and the role.
+//! `ps -o comm` shows the program and the role of each process.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,11 +11,11 @@ use prefork_tests::proc;
 const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
-/// Of the master and of the worker in slot 1, once it serves.
+/// Waits until the worker in slot 1 has its name; returns the names of the master and the worker.
 fn names(server: &RunningServer) -> (String, String) {
     server.wait_for_children(2);
-    let worker = server.child(1).expect("both have said something");
-    let name = |pid| proc::name(pid).expect("it lives");
+    let worker = server.child(1).expect("both workers run");
+    let name = |pid| proc::name(pid).expect("the process runs");
     eventually("the worker's name", || {
         name(worker.pid).contains("worker").then_some(())
     });
@@ -34,9 +34,9 @@ fn master_and_workers_are_told_apart_and_their_arguments_are_left_alone() {
         .start();
     assert_eq!(names(&server), pair("hello master", "hello worker 1"));
 
-    let worker = server.child(1).expect("it serves").pid;
+    let worker = server.child(1).expect("the worker runs").pid;
     for pid in [server.master_pid(), worker] {
-        let arguments = fs::read(format!("/proc/{pid}/cmdline")).expect("it lives");
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).expect("the process runs");
         assert!(arguments.ends_with(b"hello\0--an=argument\0"));
     }
 }
@@ -45,7 +45,7 @@ fn master_and_workers_are_told_apart_and_their_arguments_are_left_alone() {
 fn a_long_name_of_a_program_is_shortened() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("my-server-of-pages");
-    symlink(HELLO, &program).expect("the folder is ours");
+    symlink(HELLO, &program).expect("the test owns the folder");
     let server = Server::new(program).env("PREFORK_WORKERS", "2").start();
     assert_eq!(names(&server), pair("my-serve master", "my-ser worker 1"));
 }
@@ -79,15 +79,15 @@ fn a_builder_that_leaves_the_signals_to_the_program_leaves_its_name_as_well() {
 
 #[test]
 fn a_process_that_does_other_things_as_well_is_not_renamed() {
-    let own = i32::try_from(std::process::id()).expect("the kernel's pids fit");
-    let before = proc::name(own).expect("it lives");
+    let own = i32::try_from(std::process::id()).expect("a pid fits in an i32");
+    let before = proc::name(own).expect("the process runs");
     let mut prefork = Prefork::new();
     prefork.workers(1).child_producer(|command| {
         command.program("/bin/sleep").arg("1000");
     });
-    let handle = prefork.start().expect("it can be started");
+    let handle = prefork.start().expect("the master starts");
     eventually("its child", || proc::children(own).first().copied());
-    assert_eq!(proc::name(own).expect("it lives"), before);
+    assert_eq!(proc::name(own).expect("the process runs"), before);
     handle.stop();
-    handle.wait().expect("it was asked to stop");
+    handle.wait().expect("the master was asked to stop");
 }

@@ -1,4 +1,4 @@
-//! A stop and clients that behave unusually: half-closed connections and silent ones.
+//! A stop with unusual clients: half-closed connections and silent clients.
 
 use std::net::{Shutdown, TcpStream};
 
@@ -12,7 +12,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const WORKERS: usize = 2;
 const CLIENTS: usize = 40;
 
-/// The workers do not run from before the clients connect until after the stop has begun.
+/// Halts the workers before the clients connect, and continues them after the stop has begun.
 fn half_closed_clients_in_the_queue_are_answered_by(program: &str) {
     let mut server = Server::new(program)
         .env("PREFORK_WORKERS", WORKERS.to_string())
@@ -22,10 +22,10 @@ fn half_closed_clients_in_the_queue_are_answered_by(program: &str) {
     server.wait_for_children(WORKERS);
     halt(&server);
     let clients: Vec<TcpStream> = (0..CLIENTS)
-        .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
+        .map(|_| ask(server.addr(), "/").expect("the listen queue has space"))
         .collect();
     for client in &clients {
-        client.shutdown(Shutdown::Write).expect("it is connected");
+        client.shutdown(Shutdown::Write).expect("an open stream");
     }
     server.signal(Signal::SIGTERM);
     server.wait_for_log(|line| line.contains("stopping 2 workers"));
@@ -46,7 +46,7 @@ fn halt(server: &RunningServer) {
     }
 }
 
-/// With a budget of which half is longer than a test waits.
+/// Half of the grace period is longer than a test waits.
 #[test]
 fn a_blocking_server_with_silent_clients_stops() {
     let mut server = Server::new(PLAIN)
@@ -54,7 +54,7 @@ fn a_blocking_server_with_silent_clients_stops() {
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10m")
         .start();
     let silent: Vec<TcpStream> = (0..3)
-        .map(|_| connect(server.addr()).expect("the queue takes it"))
+        .map(|_| connect(server.addr()).expect("the listen queue has space"))
         .collect();
     eventually("all of them accepted", || {
         silent.iter().all(proc::is_accepted).then_some(())

@@ -1,4 +1,4 @@
-//! A family whose workers die again and again ends, and says why.
+//! If workers exit unexpectedly too often, the master exits and logs the reason.
 
 use prefork_testkit::{Output, Server};
 
@@ -22,7 +22,7 @@ fn one_exit_more_than_allowed_ends_the_master_with_a_paragraph_that_says_why() {
     let output = run("dies", "3");
     assert_eq!(output.code(), Some(75));
     assert_eq!(deaths(&output).len(), 4, "{:?}", output.log);
-    let last = output.log.last().expect("a paragraph");
+    let last = output.log.last().expect("a last line");
     for part in [
         "4 workers exited unexpectedly",
         "(recover_threshold = 3)",
@@ -51,7 +51,7 @@ fn a_panic_is_reported_with_its_last_words_on_one_line() {
     let deaths = deaths(&output);
     assert_eq!(deaths.len(), 1, "{:?}", output.log);
     assert!(deaths[0].contains("status 101"), "{deaths:?}");
-    // What a child says is escaped: a terminal must not obey it.
+    // The master escapes the output of a child, so that a terminal does not interpret it.
     assert!(
         deaths[0].contains(r"out of cheese\nand \u{1b}[2J"),
         "{deaths:?}"

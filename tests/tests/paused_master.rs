@@ -1,4 +1,5 @@
-//! A master that was paused hears what happened meanwhile before it judges anything by its clock.
+//! After a pause, the master handles the events of the pause before it compares deadlines with its
+//! clock.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use prefork_tests::{READY, proc};
 
 const LATE_WORKER: &str = env!("CARGO_BIN_EXE_late_worker");
 
-/// Long enough for a loaded machine to pause the master before.
+/// Long enough that a loaded machine pauses the master before the timeout.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[test]
@@ -26,7 +27,7 @@ fn workers_that_become_ready_during_a_pause_of_the_master_are_not_late() {
         proc::is_stopped(server.master_pid()).then_some(())
     });
     let paused = Instant::now();
-    File::create(&ready).expect("the folder is ours");
+    File::create(&ready).expect("the test owns the folder");
     eventually("both ready", || {
         let log = server.log();
         (log.iter().filter(|line| line.ends_with(READY)).count() == 2).then_some(())
@@ -35,7 +36,8 @@ fn workers_that_become_ready_during_a_pause_of_the_master_are_not_late() {
         (paused.elapsed() > READY_TIMEOUT).then_some(())
     });
     server.signal(Signal::SIGCONT);
-    // Signals are heard first: if a worker were late, it would be killed before the stop or in it.
+    // The master handles signals first. If a worker were late, the master would kill it before or
+    // during the stop.
     server.signal(Signal::SIGUSR1);
     server.wait_for_log(|line| line.contains("SIGUSR1"));
     assert_eq!(server.children(), children, "{:#?}", server.log());

@@ -1,4 +1,4 @@
-//! In a container: as PID 1 of a namespace, and without stdin, stdout and stderr.
+//! A server in a container: as PID 1 of a namespace, and without stdin, stdout and stderr.
 
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,7 @@ use prefork_tests::proc;
 const INIT: &str = env!("CARGO_BIN_EXE_init");
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
-/// How to make a PID namespace here, if that is allowed.
+/// The command that creates a PID namespace; `None` if this system does not permit it.
 fn namespace() -> Option<Vec<&'static str>> {
     let as_root = vec!["unshare", "--pid", "--fork", "--mount-proc"];
     let as_user = [as_root.clone(), vec!["--user", "--map-root-user"]].concat();
@@ -48,7 +48,7 @@ fn as_pid_1_it_serves_recovers_and_stops() {
         server.child(0).filter(|child| child.pid != killed.pid)
     });
     eventually("an answer from slot 0", || {
-        let (slot, _) = who(&get(server.addr(), "/").expect("somebody serves"))?;
+        let (slot, _) = who(&get(server.addr(), "/").expect("a worker answers"))?;
         (slot == 0).then_some(())
     });
 
@@ -88,8 +88,8 @@ fn as_pid_1_a_stop_during_init_is_not_lost() {
         .spawn();
     server.wait_for_log(|line| line.starts_with("init of master"));
     let master = proc::children(server.master_pid())[0];
-    kill(Pid::from_raw(master), Signal::SIGTERM).expect("it reads");
-    // Now `init` returns.
+    kill(Pid::from_raw(master), Signal::SIGTERM).expect("the master runs");
+    // `init` returns when its pipe is closed.
     drop(writer);
     assert_eq!(server.wait().code(), Some(0));
     let log = server.final_log();
@@ -103,9 +103,9 @@ fn without_stdin_stdout_and_stderr_it_serves_and_stops() {
         .env("PREFORK_WORKERS", "1")
         .wrapper(["sh", "-c", "exec \"$0\" \"$@\" 0<&- 1>&- 2>&-"])
         .spawn();
-    // Nobody says where: a child was told.
+    // No line names the address, so the test reads it from the environment of a child.
     let child = server.wait_for_children(1)[0];
-    let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a child has it");
+    let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("the child has the variable");
     let (_, addr) = addrs.split_once('=').expect("name and address");
     let body = get(addr.parse().expect("an address"), "/").expect("an answer");
     assert_eq!(who(&body), Some((0, child.pid)));

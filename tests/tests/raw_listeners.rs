@@ -1,5 +1,5 @@
-//! The listeners of the standard library and of tokio serve as well; what they cannot promise is
-//! said on the crate's page.
+//! The listeners of the standard library and of tokio serve as well. The crate page lists their
+//! limitations.
 
 use prefork_testkit::{Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get};
@@ -37,11 +37,11 @@ fn connections_that_wait_for_a_killed_worker_are_answered_by_its_successor() {
             proc::is_stopped(stopped.pid).then_some(())
         });
         let waiting: Vec<_> = (0..100)
-            .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
+            .map(|_| ask(server.addr(), "/").expect("the listen queue has space"))
             .collect();
         server.kill_child(0);
         for client in waiting {
-            answer(client).expect("everybody who waited is answered");
+            answer(client).expect("each waiting client gets an answer");
         }
     }
 }

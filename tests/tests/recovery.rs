@@ -1,4 +1,4 @@
-//! A worker that dies is replaced, and nobody who waited for it is lost.
+//! If a worker dies, the master replaces it and the successor answers the waiting clients.
 
 use std::{fs, io};
 
@@ -33,7 +33,7 @@ fn a_killed_worker_is_replaced_in_its_slot() {
     let killed = server.kill_child(1);
     let after = successor(&server, killed);
     eventually("an answer of the successor", || {
-        let (slot, pid) = who(&get(server.addr(), "/").expect("somebody serves"))?;
+        let (slot, pid) = who(&get(server.addr(), "/").expect("a worker answers"))?;
         (pid == after.pid).then(|| assert_eq!(slot, 1))
     });
     assert_eq!(server.child(0), Some(before[0]));
@@ -48,14 +48,14 @@ fn a_death_is_one_line_with_slot_pid_status_and_age() {
     let age = line.strip_prefix(&format!(
         "prefork: worker 0 (pid {pid}) was killed by SIGKILL after "
     ));
-    // A hint at who else may have sent it follows.
+    // A hint at other possible senders follows.
     let age = age.and_then(|rest| rest.split(';').next());
     assert!(age.is_some_and(is_measured_time), "{line}");
     successor(&server, killed);
     assert_eq!(deaths(&server), [line]);
 }
 
-/// `12ms`, `5.1s`.
+/// Whether the text is a duration like `12ms` or `5.1s`.
 fn is_measured_time(text: &str) -> bool {
     let number = text.strip_suffix("ms").or_else(|| text.strip_suffix('s'));
     number.is_some_and(|number| number.parse::<f64>().is_ok())
@@ -82,7 +82,7 @@ fn a_replacement_is_one_line_and_the_first_worker_is_none() {
 fn a_worker_that_aborts_is_replaced() {
     let server = hello("1");
     let aborted = server.wait_for_children(1)[0];
-    get(server.addr(), "/abort").expect_err("it dies before it answers");
+    get(server.addr(), "/abort").expect_err("the worker aborts before it answers");
     let pid = aborted.pid;
     let line = server.wait_for_log(|line| line.contains("SIGABRT"));
     assert!(
@@ -104,14 +104,14 @@ fn connections_that_wait_for_a_killed_worker_are_answered_by_its_successor() {
             proc::is_stopped(stopped.pid).then_some(())
         });
         let waiting: Vec<_> = (0..100)
-            .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
+            .map(|_| ask(server.addr(), "/").expect("the listen queue has space"))
             .collect();
         server.kill_child(0);
         let pid = successor(&server, stopped).pid;
         let expected = body.replace(&stopped.pid.to_string(), &pid.to_string());
         for client in waiting {
             assert_eq!(
-                answer(client).expect("everybody who waited is answered"),
+                answer(client).expect("each waiting client gets an answer"),
                 expected
             );
         }
@@ -126,13 +126,13 @@ fn the_others_serve_on_while_one_dies_again_and_again() {
         .start();
     let steady = server.wait_for_children(2)[0];
     for _ in 0..20 {
-        // In the queue whenever its worker dies: who was accepted by it is lost with it.
+        // No client connects now: a connection that the killed worker had accepted would be lost.
         let killed = server.kill_child(1);
         successor(&server, killed);
     }
     assert_eq!(server.child(0), Some(steady));
     eventually("an answer of the steady one", || {
-        let (_, pid) = who(&get(server.addr(), "/").expect("somebody serves"))?;
+        let (_, pid) = who(&get(server.addr(), "/").expect("a worker answers"))?;
         (pid == steady.pid).then_some(())
     });
 }
@@ -140,12 +140,12 @@ fn the_others_serve_on_while_one_dies_again_and_again() {
 #[test]
 fn a_worker_that_somebody_else_terminates_finishes_and_is_replaced() {
     let server = hello("1");
-    let asked = ask(server.addr(), "/slow?ms=500").expect("somebody listens");
+    let asked = ask(server.addr(), "/slow?ms=500").expect("the server is listening");
     eventually("the request in flight", || {
         (proc::queued(server.addr()) == 0).then_some(())
     });
     let terminated = server.signal_child(0, Signal::SIGTERM);
-    let body = answer(asked).expect("it was asked before the stop");
+    let body = answer(asked).expect("the request was sent before the stop");
     assert_eq!(who(&body), Some((0, terminated.pid)));
     let after = successor(&server, terminated);
     let body = get(server.addr(), "/").expect("the successor serves");
@@ -161,7 +161,8 @@ fn a_worker_that_somebody_else_terminates_finishes_and_is_replaced() {
 fn recovery_starts_the_same_program_when_its_file_was_replaced_or_is_gone() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let program = folder.path().join("hello");
-    // No copy: a file that was just written cannot be executed while another thread forks.
+    // A hard link instead of a copy: a file that was just written cannot be executed while another
+    // thread forks.
     fs::hard_link(HELLO, &program).expect("the same file system");
     let server = Server::new(&program).env("PREFORK_WORKERS", "1").start();
     let replace = || {
@@ -172,7 +173,7 @@ fn recovery_starts_the_same_program_when_its_file_was_replaced_or_is_gone() {
     let remove = || fs::remove_file(&program);
     let changes: [&dyn Fn() -> io::Result<()>; 2] = [&replace, &remove];
     for change in changes {
-        change().expect("the folder is ours");
+        change().expect("the test owns the folder");
         let after = successor(&server, server.kill_child(0));
         let body = get(server.addr(), "/").expect("the successor serves");
         assert_eq!(who(&body), Some((0, after.pid)));

@@ -1,4 +1,4 @@
-//! After a graceful stop the port is free, whoever holds copies of the listener.
+//! After a graceful stop the port is free, even if another process holds a copy of the listener.
 
 use prefork_testkit::Server;
 use prefork_tests::client::get;
@@ -17,7 +17,7 @@ fn a_helper_with_a_copy_of_the_listener_does_not_keep_the_port() {
         let line = server.wait_for_log(|line| line.starts_with("helper "));
         let helper = line.trim_start_matches("helper ").parse().expect("a pid");
         assert_eq!(server.stop().code(), Some(0));
-        assert!(proc::is_alive(helper), "it has the copy");
+        assert!(proc::is_alive(helper), "the helper has the copy");
 
         let mut second = Server::new(HELLO)
             .listen(addr.to_string())
@@ -25,6 +25,6 @@ fn a_helper_with_a_copy_of_the_listener_does_not_keep_the_port() {
             .start();
         get(second.addr(), "/").expect("an answer");
         assert_eq!(second.stop().code(), Some(0));
-        assert!(proc::is_alive(helper), "it still has the copy");
+        assert!(proc::is_alive(helper), "the helper still has the copy");
     }
 }

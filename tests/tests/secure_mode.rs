@@ -1,5 +1,5 @@
-//! A program with more rights than the user who starts it takes nothing from that user's
-//! environment.
+//! If a program runs with more rights than the user who starts it, it ignores the environment of
+//! that user.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use prefork_tests::client::get;
 const FORGED_ROLE: &str = env!("CARGO_BIN_EXE_forged_role");
 const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 
-/// A user who has no other processes.
+/// A wrapper that runs a program as a user without other processes.
 fn as_user() -> [String; 6] {
     let user = (2_000_000 + std::process::id()).to_string();
     [
@@ -25,14 +25,16 @@ fn as_user() -> [String; 6] {
     ]
 }
 
-/// By another process: a descriptor for writing that is open here would reach what another test
-/// starts at the same time, and the copy could not be executed until that is over.
+/// Copies a file in another process.
+///
+/// If this process opened the copy for writing, processes that other tests start at the same time
+/// would inherit the descriptor. The copy could not be executed until they exit.
 fn copy(from: &str, to: &Path) -> Option<()> {
     let copied = Command::new("cp").arg(from).arg(to).status();
     copied.is_ok_and(|status| status.success()).then_some(())
 }
 
-/// A copy that belongs to root and runs with these bits, if that works here.
+/// A copy of the program with this mode, owned by root; `None` if set-id has no effect here.
 fn set_id(folder: &Path, mode: u32) -> Option<PathBuf> {
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(folder, open).ok()?;
@@ -72,8 +74,8 @@ fn a_set_id_program_ignores_the_environment_with_one_line() {
             .wrapper(as_user())
             .start();
         let addr = server.addr_of("http");
-        assert_eq!(addr.ip().to_string(), "127.0.0.1", "as the program says");
-        // Its workers run with the same rights, and take their role from it.
+        assert_eq!(addr.ip().to_string(), "127.0.0.1", "set by the program");
+        // The workers run with the same rights and accept their role from the master.
         get(addr, "/").expect("an answer");
         server.wait_for_children(2);
         let log = server.log();

@@ -1,4 +1,4 @@
-//! A server is a family of workers behind one address.
+//! All workers of a server answer on its addresses.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -29,7 +29,7 @@ fn all_workers_answer_real_load() {
     assert_eq!(seen, children.collect::<BTreeSet<_>>());
 }
 
-/// As many connections at the same time, each by a thread of its own.
+/// Opens this many connections at the same time, each in its own thread; returns the answers.
 fn burst(addr: std::net::SocketAddr, count: usize) -> Vec<String> {
     let clients: Vec<_> = (0..count)
         .map(|_| thread::spawn(move || get(addr, "/")))
@@ -39,7 +39,7 @@ fn burst(addr: std::net::SocketAddr, count: usize) -> Vec<String> {
         .map(|client| {
             client
                 .join()
-                .expect("it returns")
+                .expect("the thread does not panic")
                 .expect("every client is answered")
         })
         .collect()
@@ -66,7 +66,7 @@ fn port_zero_is_a_free_port_that_the_start_line_names() {
     let other = Server::new(HELLO).env("PREFORK_WORKERS", "1").start();
     assert_ne!(one.addr(), other.addr());
     for server in [&one, &other] {
-        let (_, pid) = who(&get(server.addr(), "/").expect("an answer")).expect("hello");
+        let (_, pid) = who(&get(server.addr(), "/").expect("an answer")).expect("a worker");
         assert_eq!(server.child(0).map(|child| child.pid), Some(pid));
     }
 }
@@ -77,7 +77,7 @@ fn the_start_is_one_line_however_many_workers() {
     for child in server.wait_for_children(4) {
         eventually("an answer of every worker", || {
             let (_, pid) = who(&get(server.addr(), "/").ok()?)?;
-            // Whoever answers: asked often enough, all have begun.
+            // The kernel chooses the worker. After enough requests each worker has answered.
             (pid == child.pid).then_some(())
         });
     }
@@ -89,7 +89,7 @@ fn the_start_is_one_line_however_many_workers() {
     server.stop();
 }
 
-/// The names of the threads are tokio's.
+/// tokio sets the names of the runtime threads.
 #[test]
 fn a_worker_has_as_many_runtime_threads_as_was_said() {
     for (said, expected) in [("1", 0), ("3", 3)] {
@@ -99,7 +99,7 @@ fn a_worker_has_as_many_runtime_threads_as_was_said() {
             .start();
         let child = server.wait_for_children(1)[0];
         get(server.addr(), "/").expect("an answer");
-        // The main one and the one that watches the master beside them.
+        // The worker also has its main thread and the thread that monitors the master.
         assert_eq!(proc::thread_names(child.pid).len(), 2 + expected);
         eventually("threads that have named themselves", || {
             let threads = proc::thread_names(child.pid);
@@ -142,6 +142,6 @@ fn the_operator_overrides_what_the_program_says() {
         .start();
     server.wait_for_children(3);
     assert!(server.addr_of("listener1").is_ipv6());
-    let of_the_rest = answer(ask(server.addr_of("listener1"), "/").expect("somebody listens"));
+    let of_the_rest = answer(ask(server.addr_of("listener1"), "/").expect("a listening server"));
     assert_eq!(of_the_rest.expect("an answer"), "http\n");
 }

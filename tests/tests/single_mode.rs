@@ -39,19 +39,19 @@ fn a_stop_finishes_what_was_begun() {
         let mut server = single(HELLO);
         get(server.addr(), "/").expect("an answer");
 
-        let asked = ask(server.addr(), "/slow?ms=1000").expect("somebody listens");
+        let asked = ask(server.addr(), "/slow?ms=1000").expect("the server is listening");
         eventually("the request in flight", || {
             (proc::queued(server.addr()) == 0).then_some(())
         });
         server.signal(signal);
-        answer(asked).expect("it was asked before the stop");
+        answer(asked).expect("the request was sent before the stop");
         assert_eq!(server.wait().code(), Some(0), "{signal}");
     }
 }
 
 #[test]
 fn whoever_has_read_its_line_can_stop_it() {
-    // The time between the two is short: one server might be lucky.
+    // The time between the line and the signal is short, so one server could stop by chance.
     for _ in 0..30 {
         assert_eq!(single(PLAIN).stop().code(), Some(0));
     }
@@ -62,7 +62,7 @@ fn a_second_sigint_ends_it_at_once() {
     let mut server = single(HELLO);
     get(server.addr(), "/").expect("an answer");
 
-    let asked = ask(server.addr(), "/slow?ms=50000").expect("somebody listens");
+    let asked = ask(server.addr(), "/slow?ms=50000").expect("the server is listening");
     eventually("the request in flight", || {
         (proc::queued(server.addr()) == 0).then_some(())
     });
@@ -70,7 +70,7 @@ fn a_second_sigint_ends_it_at_once() {
     eventually("a client that is refused", || get(server.addr(), "/").err());
     wait_until_new(Instant::now());
     server.signal(Signal::SIGINT);
-    // What a shell shows for Ctrl-C.
+    // A shell reports this status for Ctrl-C.
     assert_eq!(server.wait().code(), Some(130));
     drop(asked);
 }

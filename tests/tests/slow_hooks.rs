@@ -1,5 +1,5 @@
-//! A hook runs on the master's thread and may take its time. What happens meanwhile is heard before
-//! anybody is judged late, and before another child is started.
+//! A hook runs on the master's thread and may be slow. After the hook, the master handles what
+//! happened meanwhile before it treats a child as late and before it starts another child.
 
 use std::thread;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn prefork(children: &ScriptedChildren, log: &MemoryLog) -> Prefork {
 fn a_child_that_said_ready_during_a_slow_hook_is_not_late() {
     let (children, log) = (ScriptedChildren::new(Behavior::Live), MemoryLog::new());
     let mut prefork = prefork(&children, &log);
-    // Longer than a child may take until it is ready, and long enough for it to say so.
+    // The hook takes longer than `ready_timeout`, and each child becomes ready during the hook.
     let (told, hear) = std::sync::mpsc::channel();
     prefork
         .workers(2)
@@ -28,10 +28,10 @@ fn a_child_that_said_ready_during_a_slow_hook_is_not_late() {
             thread::sleep(Duration::from_secs(4));
             told.send(())
         });
-    let handle = prefork.start().expect("it can be started");
+    let handle = prefork.start().expect("the master starts");
     hear.recv().expect("the hook was called");
     handle.stop();
-    handle.wait().expect("it was asked to stop");
+    handle.wait().expect("the master was asked to stop");
     let late = log
         .lines()
         .into_iter()
@@ -48,14 +48,14 @@ fn a_stop_during_a_slow_opening_starts_nobody_any_more() {
     prefork
         .workers(50)
         .on_child_spawn(move |_: &prefork::ChildSpawned| {
-            // Only the first one: afterwards both ends are gone.
+            // Only the first call waits: `go_on` is dropped after the stop was requested.
             let _ = told.send(());
             let _ = wait.recv();
         });
-    let handle = prefork.start().expect("it can be started");
+    let handle = prefork.start().expect("the master starts");
     hear.recv().expect("a first child");
     handle.stop();
     drop(go_on);
-    handle.wait().expect("it was asked to stop");
+    handle.wait().expect("the master was asked to stop");
     assert_eq!(children.starts(), 1, "{log}");
 }

@@ -1,6 +1,7 @@
-//! Whoever waits for a worker that does not come round to accepting is answered, also when the stop
-//! comes first: the rule that a listener drains its queue and that the body is told to close only
-//! when every connection was read from.
+//! If a worker is too busy to accept, its waiting clients are answered, even if a stop comes first.
+//!
+//! During a stop, a listener drains its queue. The body is asked to close only after it has read
+//! from every connection.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -20,18 +21,18 @@ const CLIENTS: usize = 100;
 fn start(program: &str) -> RunningServer {
     let server = Server::new(program)
         .env("PREFORK_WORKERS", "1")
-        // Half of it is longer than a test waits.
+        // Half of the grace period is longer than a test waits.
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10m")
         .start();
     get(server.addr(), "/").expect("an answer");
     server
 }
 
-/// A server all of whose threads are blocked by handlers, and the clients whose requests do it.
+/// A server with handlers that block all its threads, and the clients of these handlers.
 fn stalled(program: &str, threads: usize) -> (RunningServer, Vec<TcpStream>) {
     let server = start(program);
     let stalling: Vec<_> = (0..threads)
-        .map(|_| ask(server.addr(), "/stall?ms=1000").expect("somebody listens"))
+        .map(|_| ask(server.addr(), "/stall?ms=1000").expect("the server is listening"))
         .collect();
     eventually("a stall on every thread", || {
         let stalls = server
@@ -49,7 +50,7 @@ fn all_are_answered_when_a_stop_comes(
     go_on: impl FnOnce(&RunningServer),
 ) {
     let waiting: Vec<_> = (0..CLIENTS)
-        .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
+        .map(|_| ask(server.addr(), "/").expect("the listen queue has space"))
         .collect();
     server.signal(Signal::SIGTERM);
     server.wait_for_log(|line| line.contains("stopping 1 worker"));
@@ -67,7 +68,7 @@ fn stop_of_a_stalled_server(program: &str, threads: usize) {
     let (mut server, stalling) = stalled(program, threads);
     all_are_answered_when_a_stop_comes(&mut server, |_| {});
     for client in stalling {
-        answer(client).expect("it was asked before the stop");
+        answer(client).expect("the request was sent before the stop");
     }
 }
 
@@ -89,10 +90,10 @@ fn a_hundred_clients_of_a_stalled_worker_are_answered_on_a_runtime_of_two_thread
 fn a_silent_client_among_them_does_not_keep_the_stop_from_ending() {
     for (program, threads) in [(STALL, 1), (TWO_THREADS, 2)] {
         let (mut server, _stalling) = stalled(program, threads);
-        let mut silent = connect(server.addr()).expect("the queue takes it");
+        let mut silent = connect(server.addr()).expect("the listen queue has space");
         all_are_answered_when_a_stop_comes(&mut server, |_| {});
         let mut bytes = Vec::new();
-        // Closed or reset: both tell the client to go elsewhere.
+        // The connection is closed or reset. In both cases the client can connect again.
         let _ = silent.read_to_end(&mut bytes);
         assert_eq!(bytes, b"");
     }
@@ -116,12 +117,12 @@ fn a_hundred_clients_of_a_worker_that_was_halted_are_answered() {
 
 #[test]
 fn a_silent_client_of_the_standard_library_is_waited_for_no_longer_than_the_budget() {
-    // Its thread reads without a limit of time, which is the body's own doing.
+    // The body reads without a timeout, so its thread waits for the silent client.
     let mut server = Server::new(PLAIN)
         .env("PREFORK_WORKERS", "1")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "2s")
         .start();
-    let silent = connect(server.addr()).expect("the queue takes it");
+    let silent = connect(server.addr()).expect("the listen queue has space");
     assert_eq!(server.stop().code(), Some(0));
     drop(silent);
 }

@@ -1,4 +1,4 @@
-//! What several signals mean together: one request or two, and none of them is lost.
+//! Several signals count as one stop request or as two, and no signal is lost.
 
 use std::fs::File;
 use std::io::{PipeWriter, Write};
@@ -17,7 +17,7 @@ use prefork_tests::signals::{deliver, wait_until_new};
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const WAITING_HOOK: &str = env!("CARGO_BIN_EXE_waiting_hook");
 
-/// Pairs that arrive together.
+/// Pairs of signals that arrive together.
 const PAIRS: [[Signal; 2]; 5] = [
     [Signal::SIGINT, Signal::SIGINT],
     [Signal::SIGTERM, Signal::SIGINT],
@@ -35,14 +35,16 @@ fn hello(workers: &str) -> Server {
 /// Sends a request that takes a second and waits until a worker has accepted it.
 fn in_flight(server: &RunningServer) -> TcpStream {
     get(server.addr(), "/").expect("an answer");
-    let asked = ask(server.addr(), "/slow?ms=1000").expect("it listens");
+    let asked = ask(server.addr(), "/slow?ms=1000").expect("the server is listening");
     eventually("the request in flight", || {
         (proc::queued(server.addr()) == 0).then_some(())
     });
     asked
 }
 
-/// Sends both within the time of one request. `false` if the machine was too slow for that.
+/// Sends both signals within the window of one stop request.
+///
+/// Returns `false` if the machine was too slow.
 fn send_together(pid: i32, pair: [Signal; 2]) -> bool {
     let began = Instant::now();
     for signal in pair {
@@ -51,7 +53,9 @@ fn send_together(pid: i32, pair: [Signal; 2]) -> bool {
     began.elapsed() < Duration::from_millis(200)
 }
 
-/// Retries where this machine did not send the pair in time.
+/// Sends a pair that counts as one stop request; returns the log.
+///
+/// Retries if the machine did not send the pair in time.
 fn one_request(server: impl Fn() -> Server, pair: [Signal; 2]) -> Vec<String> {
     for _ in 0..10 {
         let mut server = server().start();
@@ -63,7 +67,7 @@ fn one_request(server: impl Fn() -> Server, pair: [Signal; 2]) -> Vec<String> {
         assert_eq!(server.wait().code(), Some(0), "{pair:?}");
         return server.final_log();
     }
-    panic!("two signals take this machine more than 200 ms each time");
+    panic!("each attempt to send two signals took more than 200 ms");
 }
 
 #[test]
@@ -82,7 +86,7 @@ fn two_signals_of_one_request_do_not_end_single_mode() {
     }
 }
 
-/// Both are pending when the process goes on, so that they arrive together on any machine.
+/// Both signals are pending when the process continues, so they arrive together on any machine.
 #[test]
 fn signals_that_a_paused_server_finds_are_one_request() {
     for workers in ["2", "0"] {
@@ -95,12 +99,12 @@ fn signals_that_a_paused_server_finds_are_one_request() {
         server.signal(Signal::SIGINT);
         server.signal(Signal::SIGTERM);
         server.signal(Signal::SIGCONT);
-        answer(asked).expect("it was asked before the stop");
+        answer(asked).expect("the request was sent before the stop");
         assert_eq!(server.wait().code(), Some(0), "{:#?}", server.log());
     }
 }
 
-/// A worker whose master has died drains, and no signal of a terminal shortens that.
+/// If the master dies, its worker drains. The signals of a terminal do not shorten that.
 #[test]
 fn a_worker_alone_finishes_its_request_whatever_is_sent_to_it() {
     for pair in PAIRS {
@@ -130,7 +134,8 @@ fn a_worker_that_is_signalled_itself_finishes_its_request() {
     }
 }
 
-/// Ctrl-C in a terminal, which a package runner relays to its child although the child got it too.
+/// On Ctrl-C, the terminal sends SIGINT to a package runner and to its child. The runner relays
+/// SIGINT to the child, which gets it twice.
 #[test]
 fn a_key_press_and_its_relay_are_one_request() {
     if !std::process::Command::new("setsid")
@@ -151,20 +156,20 @@ fn a_key_press_and_its_relay_are_one_request() {
         let began = Instant::now();
         File::from(terminal.master.try_clone().expect("descriptors"))
             .write_all(b"\x03")
-            .expect("it has room");
+            .expect("the terminal's buffer has space");
         server.wait_for_log(|line| line.contains("SIGINT from the terminal: stopping"));
         server.signal(Signal::SIGINT);
         if began.elapsed() > Duration::from_millis(200) {
             continue;
         }
-        answer(asked).expect("it was asked before the stop");
+        answer(asked).expect("the request was sent before the stop");
         assert_eq!(server.wait().code(), Some(0));
         return;
     }
-    panic!("two signals take this machine more than 200 ms each time");
+    panic!("each attempt to send two signals took more than 200 ms");
 }
 
-/// A master whose hook waits, and what ends the wait when it is dropped.
+/// A master with a hook that waits, and the pipe that ends the wait when it is dropped.
 fn busy(hook: &str) -> (RunningServer, PipeWriter) {
     let (reader, writer) = std::io::pipe().expect("descriptors");
     let server = Server::new(WAITING_HOOK)
@@ -196,7 +201,7 @@ fn signals_that_came_during_a_hook_count_by_the_times_when_they_came() {
             println!("skipped: needs a machine that sends two signals within 200 ms");
             continue;
         }
-        // Later than any window: what counts is when they came.
+        // The hook returns after the window, but the times of arrival count.
         wait_until_new(Instant::now());
         drop(hook);
         assert_eq!(server.wait().code(), Some(0));
@@ -208,7 +213,7 @@ fn signals_that_came_during_a_hook_count_by_the_times_when_they_came() {
     }
 }
 
-/// The hook fails after the signal came, so that a stop has begun when the master reads the signal.
+/// The hook fails after the signal arrives, so a stop has begun when the master reads the signal.
 #[test]
 fn a_sigint_that_came_before_a_hook_failed_is_no_second_request() {
     let (mut server, hook) = busy("fails");
@@ -252,10 +257,10 @@ fn a_flood_of_signals_gets_a_line_a_second() {
     assert_eq!(server.stop().code(), Some(0));
     let log = server.final_log();
     let lines: Vec<&String> = log.iter().filter(|line| line.contains("SIGUSR1")).collect();
-    // The first one at once, the last one with the stop.
+    // The master logs the first line at once and the last line at the stop.
     let most = usize::try_from(seconds).expect("a short test") + 3;
     assert!((2..=most).contains(&lines.len()), "{lines:#?}");
-    // Each of them is in a line.
+    // The lines count each signal.
     let times = |line: &String| {
         let (_, rest) = line.split_once('(')?;
         rest.split_once(" times)")?.0.parse::<u32>().ok()
@@ -272,15 +277,15 @@ fn a_flood_during_a_stop_gets_a_line_a_second_too() {
     while proc::is_alive(server.master_pid()) && began.elapsed() < Duration::from_millis(700) {
         server.signal(Signal::SIGTERM);
     }
-    answer(asked).expect("it was asked before the stop");
+    answer(asked).expect("the request was sent before the stop");
     assert_eq!(server.wait().code(), Some(0));
     let log = server.final_log();
     let lines = log.iter().filter(|line| line.contains("SIGTERM"));
-    // The stop, the first repeat, and the rest: once when a second is over and at the end.
+    // The stop, the first repeat, and the others: after each second and at the end.
     assert!(lines.count() <= 5, "{log:#?}");
 }
 
-/// `nohup`, and a shell without job control that starts it in the background.
+/// `nohup`, or a shell without job control, can start a server with ignored signals.
 #[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let mut server = hello("1")
@@ -289,7 +294,7 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     for signal in [Signal::SIGINT, Signal::SIGQUIT] {
         server.signal(signal);
     }
-    get(server.addr(), "/").expect("it serves on");
+    get(server.addr(), "/").expect("the server still answers");
     assert_eq!(server.stop().code(), Some(0));
     let log = server.final_log();
     let is_told = |line: &String| line.contains("SIGINT") || line.contains("SIGQUIT");

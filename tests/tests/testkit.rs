@@ -1,4 +1,4 @@
-//! What the tests stand on: a server of the testkit leaves nothing, whatever the test does.
+//! A server of the testkit leaves no process, even if the test panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -42,7 +42,7 @@ fn a_test_that_panics_leaves_nothing_not_even_orphans() {
 #[test]
 fn a_server_that_does_not_serve_is_reported_with_its_log() {
     let result = catch_unwind(|| Server::new(HELLO).listen("nowhere").start());
-    let panic = result.expect_err("it does not start");
+    let panic = result.expect_err("the server does not start");
     let message = panic.downcast::<String>().expect("a message");
     assert!(message.contains("'nowhere' has no port"), "{message}");
 }
@@ -50,7 +50,7 @@ fn a_server_that_does_not_serve_is_reported_with_its_log() {
 /// The message of a start that fails.
 fn failure_of(server: Server) -> String {
     let result = catch_unwind(AssertUnwindSafe(|| server.start()));
-    let panic = result.expect_err("it does not announce itself");
+    let panic = result.expect_err("the server logs no start line");
     *panic.downcast::<String>().expect("a message")
 }
 
@@ -77,7 +77,7 @@ fn a_server_with_a_logger_of_its_own_is_reported_with_the_line_in_the_other_form
     assert!(message.contains("its own logger"), "{message}");
 }
 
-/// A wrapper that ends is not the end of the server that it started.
+/// If the wrapper exits, the server that it started continues to run.
 #[test]
 fn a_server_outlives_the_wrapper_that_started_it() {
     let wrapper = ["sh", "-c", r#""$@" & exit 0"#, "sh"];
@@ -94,7 +94,7 @@ fn a_server_that_was_stopped_has_a_log_and_a_status() {
     get(server.addr(), "/").expect("an answer");
     assert!(server.stop().success());
     assert!(server.wait().success());
-    eventually("nobody", || server.processes().is_empty().then_some(()));
+    eventually("no process", || server.processes().is_empty().then_some(()));
     assert!(
         server
             .final_log()
@@ -103,15 +103,16 @@ fn a_server_that_was_stopped_has_a_log_and_a_status() {
     );
 }
 
-/// A shell without job control starts a test behind `&` like this, and `nohup` does so for SIGHUP.
+/// A shell without job control ignores SIGINT and SIGQUIT in a test behind `&`. `nohup` ignores
+/// SIGHUP.
 #[test]
 fn a_server_can_be_interrupted_although_the_test_was_started_with_the_signals_ignored() {
     let output = std::process::Command::new("sh")
         .args(["-c", "trap '' INT QUIT HUP; exec \"$@\"", "sh"])
-        .arg(std::env::current_exe().expect("we run it"))
+        .arg(std::env::current_exe().expect("the test program runs"))
         .args(["--exact", "each_stop_signal_stops_a_server", "--nocapture"])
         .output()
-        .expect("there is a shell");
+        .expect("sh is available");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("1 passed"), "{text}");

@@ -12,18 +12,19 @@ const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
 
-/// A tracer of this process, once it traces; `None` where that is not permitted. It detaches by its
-/// end, when its stdin ends.
+/// Starts a tracer of this process and waits until it is attached; `None` if that is not permitted.
+///
+/// When the stdin of the tracer is closed, the tracer exits and thereby detaches.
 fn trace(pid: i32) -> Option<Tracer> {
     let mut tracer = Command::new(TRACER)
         .arg(pid.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
-        .expect("it is a program of ours");
+        .expect("the tracer is built with the tests");
     let own = u64::from(tracer.id());
     let is_attached = eventually("the tracer, or its end", || {
-        if tracer.try_wait().expect("our own child").is_some() {
+        if tracer.try_wait().expect("a child process").is_some() {
             return Some(false);
         }
         (proc::status(pid, "TracerPid") == Some(own)).then_some(true)
@@ -44,7 +45,7 @@ impl Tracer {
 
     fn detach(mut self) {
         drop(self.0.stdin.take());
-        self.0.wait().expect("our own child");
+        self.0.wait().expect("a child process");
     }
 }
 
@@ -56,19 +57,19 @@ impl Drop for Tracer {
 }
 
 fn is_held(pid: i32) -> Option<()> {
-    // A process whose other threads have ended, and that nobody has reaped.
+    // The other threads of the process have ended, and no process has reaped it.
     proc::is_zombie(pid).then_some(())
 }
 
-/// Once the master sleeps again, the span in which it does not run at all.
+/// Asserts that the master does not run at all for half a second.
 fn assert_sleeps(server: &RunningServer) {
-    let count = || proc::context_switches(server.master_pid()).expect("it runs");
+    let count = || proc::context_switches(server.master_pid()).expect("the process runs");
     let is_quiet = || {
         let before = count();
         thread::sleep(Duration::from_millis(500));
         count() - before
     };
-    // A machine under load may push a process aside once; one that polls never sleeps.
+    // Under load, the kernel may preempt the master once. A master that polls never sleeps.
     let quiet = (0..10).any(|_| is_quiet() == 0);
     assert!(quiet, "the master does not sleep; {:#?}", server.log());
 }
@@ -105,7 +106,7 @@ fn a_killed_worker_that_its_tracer_holds_costs_nothing_and_is_recovered_when_it_
     assert_eq!(proc::zombies_of(server.master_pid()), [0; 0]);
 }
 
-/// A program that knows nothing of prefork, with one thread, as `gdb` holds it.
+/// A program with one thread and without the crate, held as `gdb` holds it.
 #[test]
 fn a_foreign_worker_that_exits_while_it_is_traced_is_recovered_too() {
     let server = Server::new(SHELL)
@@ -122,8 +123,8 @@ fn a_foreign_worker_that_exits_while_it_is_traced_is_recovered_too() {
     let Some(tracer) = trace(pid) else {
         return;
     };
-    // The tracer would have to pass a signal on: the default of SIGKILL needs nobody.
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+    // The tracer would have to pass on any other signal. SIGKILL takes effect without it.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("a process");
     server.wait_for_log(|line| line.contains("cannot be reaped until its tracer"));
     assert_sleeps(&server);
     tracer.detach();

@@ -1,4 +1,4 @@
-//! Workers that a debugger holds: SIGKILL does not remove them before their tracer lets them go.
+//! If a debugger holds a worker, the master cannot reap it after SIGKILL until the tracer detaches.
 
 use std::fs;
 use std::sync::mpsc::{Sender, channel};
@@ -11,7 +11,7 @@ use prefork_tests::client::get;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
-/// A thread that traces processes. The kernel lets them go when it ends.
+/// A thread that traces processes. When the thread ends, the kernel detaches it from them.
 struct Tracer {
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -21,7 +21,7 @@ impl Tracer {
     /// Attaches to each thread of the processes, as a debugger does.
     ///
     /// # Errors
-    /// This system does not allow it.
+    /// The system does not permit tracing.
     fn attach(children: Vec<ChildInfo>) -> nix::Result<Self> {
         let (result, is_attached) = channel();
         let (end, is_over) = channel::<()>();
@@ -30,7 +30,7 @@ impl Tracer {
             let _ = result.send(attached);
             let _ = is_over.recv();
         });
-        is_attached.recv().expect("the thread sends it")?;
+        is_attached.recv().expect("the thread sends the result")?;
         Ok(Self {
             end: Some(end),
             thread: Some(thread),
@@ -46,7 +46,7 @@ impl Drop for Tracer {
 }
 
 fn seize(child: ChildInfo) -> nix::Result<()> {
-    let threads = fs::read_dir(format!("/proc/{}/task", child.pid)).expect("it runs");
+    let threads = fs::read_dir(format!("/proc/{}/task", child.pid)).expect("the process runs");
     let ids = threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     for id in ids {
         ptrace::seize(Pid::from_raw(id), ptrace::Options::empty())?;
@@ -70,7 +70,8 @@ fn a_stop_waits_for_all_traced_workers_until_one_deadline() {
         }
     };
     server.signal(Signal::SIGTERM);
-    // The grace period, and 15 s after SIGKILL: a wait of 15 s for each worker exceeds the limit.
+    // The stop takes the grace period and 15 s after SIGKILL. If the master waited 15 s for each
+    // worker, the stop would exceed the time that the test waits.
     let status = server.wait();
     assert_eq!(status.code(), Some(74), "{:#?}", server.log());
     let is_given_up = |line: &&String| {

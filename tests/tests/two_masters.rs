@@ -1,4 +1,4 @@
-//! A port has one owner, also when two masters start in the same moment.
+//! If several masters start at the same time, one of them owns the port.
 
 use std::process::Command;
 use std::thread;
@@ -8,7 +8,7 @@ use prefork_tests::client::get;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
-/// How often masters are started together: each loser waits a second for the port.
+/// How often masters start together. Each master without the port waits a second for it.
 const ROUNDS: usize = 6;
 
 const MASTERS: usize = 3;
@@ -20,7 +20,9 @@ fn master(addr: &str, reuseport: &str) -> Server {
         .env("PREFORK_REUSEPORT", reuseport)
 }
 
-/// Whether a master serves, once that is known; else it has ended with what is documented.
+/// Waits until a master serves or exits; returns whether it serves.
+///
+/// A master that does not serve exits with the documented status and message.
 fn serves(server: &mut RunningServer, addr: &str) -> bool {
     let refused = |line: &str| line.contains("in use");
     let line = server.wait_for_log(|line| refused(line) || line.contains("listening on"));
@@ -65,7 +67,7 @@ fn of_masters_that_start_together_one_owns_the_port_of_all_slots() {
     one_owns_the_port("true");
 }
 
-/// Each step of binding is held up, in both masters.
+/// strace delays each step of binding, in both masters.
 #[test]
 fn a_master_that_is_slow_between_two_calls_shares_no_port() {
     let attempt = Command::new("strace")
@@ -83,7 +85,7 @@ fn a_master_that_is_slow_between_two_calls_shares_no_port() {
         "listen:delay_enter=600000:when=2",
         "setsockopt:delay_enter=200000:when=2",
     ];
-    // Each of them waits most of the time.
+    // Each pair of masters waits most of the time.
     thread::scope(|scope| {
         for step in steps {
             for reuseport in ["false", "true"] {

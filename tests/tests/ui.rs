@@ -1,15 +1,16 @@
-//! What the attribute says to somebody who makes a mistake, and what it accepts without a word.
+//! The errors of the attribute for each mistake, and the forms that it accepts.
 //!
-//! One file per mistake. Our own texts are always compared. Where the compiler words the error, only its position is
-//! ours, and the words change from release to release: these files are compared with the release that is noted beside
-//! them. `TRYBUILD=overwrite` writes the expected output anew.
+//! Each mistake has its own file. The error texts of the crate are always compared. If the compiler
+//! writes the text, the crate determines only the position, and the text depends on the release.
+//! These files are compared only if the release is the one in their `rustc-version`.
+//! `TRYBUILD=overwrite` rewrites the expected output.
 
 use std::fs;
 use std::process::Command;
 
 use trybuild::TestCases;
 
-/// Errors that are worded by the compiler; `rustc-version` in it says by which.
+/// The folder of errors with texts of the compiler. Its file `rustc-version` names the release.
 const IN_WORDS_OF_RUSTC: &str = "ui/fail_in_words_of_rustc";
 
 #[test]
@@ -23,7 +24,7 @@ fn mistakes_are_explained() {
     cases.compile_fail("ui/fail/*.rs");
 
     let noted = fs::read_to_string(format!("{IN_WORDS_OF_RUSTC}/rustc-version"))
-        .expect("the file stands in the repository");
+        .expect("the repository contains the file");
     let found = rustc_version();
     if found == noted.trim() {
         cases.compile_fail(format!("{IN_WORDS_OF_RUSTC}/*.rs"));
@@ -41,7 +42,7 @@ fn rustc_version() -> String {
     let output = Command::new(rustc)
         .arg("--version")
         .output()
-        .expect("a test that was compiled has a compiler");
+        .expect("the compiler that built the test is available");
     let text = String::from_utf8_lossy(&output.stdout);
     text.split_whitespace()
         .nth(1)

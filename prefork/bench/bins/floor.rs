@@ -1,7 +1,7 @@
-//! The application under the hand-made supervisor: `floor ADDRESS WORKERS`.
+//! The application under the hand-written supervisor: `floor ADDRESS WORKERS`.
 //!
-//! With `FLOOR_THREAD` in the environment each worker has a second thread, which does nothing: what
-//! it costs to have one that could watch the master.
+//! If `FLOOR_THREAD` is set, each worker has a second thread, which is idle. It shows the cost of a
+//! thread that watches the master.
 
 use std::{io, thread};
 
@@ -13,16 +13,19 @@ fn main() -> io::Result<()> {
         return serve(listener);
     }
     let mut args = std::env::args().skip(1);
-    let addr = args.next().expect("the address comes first");
+    let addr = args.next().expect("the first argument is the address");
     let workers = args.next().and_then(|text| text.parse().ok());
-    match floor::supervise(&addr, workers.expect("the number of workers comes second"))? {}
+    match floor::supervise(
+        &addr,
+        workers.expect("the second argument is the number of workers"),
+    )? {}
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn serve(listener: std::net::TcpListener) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     if std::env::var_os(app::THREAD).is_some() {
-        // As large as prefork's.
+        // The stack has the size of the one in prefork.
         let thread = thread::Builder::new().stack_size(256 * 1024);
         thread.spawn(|| {
             loop {

@@ -1,8 +1,8 @@
-//! The application under prefork, and what else is done with the same binary.
+//! The application under prefork, and other modes of the same binary.
 //!
-//! - `hello`: the server; `PREFORK_LISTEN` and `PREFORK_WORKERS` say where and how many.
-//! - `hello empty`: a `main` that does nothing, for its memory.
-//! - `hello grown MEBIBYTES`: a master that has grown so much before it starts workers.
+//! - `hello`: the server. `PREFORK_LISTEN` and `PREFORK_WORKERS` set its address and its workers.
+//! - `hello empty`: a `main` that does nothing. The bench measures its memory.
+//! - `hello grown MEBIBYTES`: a master that allocates this much memory before it starts workers.
 
 use std::io;
 use std::process::ExitCode;
@@ -19,8 +19,8 @@ fn main() -> ExitCode {
         Some("empty") => empty(),
         Some("grown") => {
             let mebibytes = args.next().and_then(|text| text.parse().ok());
-            let mebibytes: usize = mebibytes.expect("a number of mebibytes");
-            // Written to, so that the pages are there; kept to the end.
+            let mebibytes: usize = mebibytes.expect("the second argument is a number of mebibytes");
+            // The master writes to the pages, so that they are resident, and keeps them.
             let size = if prefork::is_child() {
                 0
             } else {
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             drop(ballast);
             status
         }
-        Some(other) => panic!("'{other}' is none of them"),
+        Some(other) => panic!("unknown mode '{other}'"),
     }
 }
 

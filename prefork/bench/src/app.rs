@@ -1,5 +1,5 @@
-//! The application that every server of the bench serves, and how its workers tell the bench that
-//! they are there.
+//! The application that every server of the bench serves, and the report that each worker sends to
+//! the bench.
 
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
@@ -10,19 +10,23 @@ use axum::extract::Query;
 use axum::routing::get;
 use nix::time::{ClockId, clock_gettime};
 
-/// Names the socket on which the bench hears of workers.
+/// Environment variable with the path of the socket on which workers report.
 pub const BENCH: &str = "BENCH_SOCKET";
 
-/// The time of the order to start this process, in nanoseconds of the monotonic clock.
+/// Environment variable with the time of the start order for this process.
+///
+/// In nanoseconds of the monotonic clock.
 pub const ORDERED_AT: &str = "BENCH_ORDERED_AT";
 
-/// Gives the workers of the floor a second thread.
+/// Environment variable that gives the workers of the floor a second thread.
 pub const THREAD: &str = "FLOOR_THREAD";
 
 static MAIN_AT: OnceLock<u64> = OnceLock::new();
 
-/// `GET /` answers with the worker's process id, ten characters wide, and `GET /slow?ms=…` with the
-/// same after a while.
+/// The routes of the application.
+///
+/// `GET /` returns the worker's process id, padded to ten characters. `GET /slow?ms=…` returns the
+/// same after a delay.
 pub fn app() -> Router {
     Router::new()
         .route("/", get(hello))
@@ -43,16 +47,18 @@ async fn slow(Query(slow): Query<Slow>) -> String {
     hello().await
 }
 
-/// To be called on the first line of `main`.
+/// Records when `main` began. Call it on the first line of `main`.
 pub fn note_main() {
     MAIN_AT.get_or_init(monotonic_ns);
 }
 
-/// Tells the bench, if one listens, that this process is about to serve: its id, and how long after
-/// the order its `main` began, if somebody noted the order.
+/// Reports to the bench that this process is about to serve.
+///
+/// The report contains the process id, and the time from the start order to `main`. If no start
+/// order was recorded, the time is 0. Without [`BENCH`] in the environment, nothing is sent.
 ///
 /// # Panics
-/// No descriptors left.
+/// If the process has no free descriptor.
 pub fn say_ready() {
     let Some(bench) = std::env::var_os(BENCH) else {
         return;
@@ -62,17 +68,17 @@ pub fn say_ready() {
     let main_at = MAIN_AT.get_or_init(monotonic_ns);
     let took = ordered_at.map_or(0, |ordered_at| main_at.saturating_sub(ordered_at));
     let text = format!("{} {took}", std::process::id());
-    let socket = UnixDatagram::unbound().expect("a socket can be made");
-    // The bench may be gone; whoever started us ends us.
+    let socket = UnixDatagram::unbound().expect("a descriptor is free");
+    // The bench may have exited. The process that started this one stops it.
     let _ = socket.send_to(text.as_bytes(), bench);
 }
 
-/// The clock that all processes of a machine share.
+/// Time of the monotonic clock, which all processes of a machine share, in nanoseconds.
 ///
 /// # Panics
-/// On a system without it.
+/// If the system has no monotonic clock.
 pub fn monotonic_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("this clock is always there");
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("the system has a monotonic clock");
     let now = Duration::from(now);
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,10 +1,10 @@
-//! The floor: a supervisor as one writes it by hand in an afternoon, for this one server on this
-//! one kernel.
+//! The floor: a minimal hand-written supervisor for this one server on Linux.
 //!
-//! It starts workers by a bare clone and exec, waits for one of them to die, and starts another one
-//! in its place. There is no stop, no error that heals, no log and nothing to set; nothing that
-//! does more can be expected to be faster. The second place of the workspace, after `sys`, where
-//! `unsafe` may stand.
+//! The floor starts workers with clone(2) and execve(2), waits until one exits, and starts its
+//! replacement. It has no graceful stop, no recovery from errors, no log and no options. A
+//! supervisor that does more cannot be expected to be faster.
+//!
+//! This module calls clone(2) and execve(2) directly and therefore needs `unsafe`.
 #![allow(unsafe_code)]
 
 use std::convert::Infallible;
@@ -17,14 +17,14 @@ use std::os::unix::ffi::OsStringExt;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
-/// In the environment of a worker, which finds its listener at [`LISTENER`].
+/// Environment variable of a worker. The worker has its listener at [`LISTENER`].
 const IS_WORKER: &str = "FLOOR_WORKER";
 const LISTENER: RawFd = 3;
 
-/// Supervises workers for ever.
+/// Supervises workers and never returns without an error.
 ///
 /// # Errors
-/// The address is taken, or a system call that this kernel has always had failed.
+/// If the address is in use, or if a system call fails.
 pub fn supervise(addr: &str, workers: usize) -> io::Result<Infallible> {
     let listener = TcpListener::bind(addr)?;
     listener.set_nonblocking(true)?;
@@ -42,11 +42,11 @@ pub fn supervise(addr: &str, workers: usize) -> io::Result<Infallible> {
     }
 }
 
-/// In a worker: the listener that was inherited.
+/// In a worker: the inherited listener.
 pub fn inherited() -> Option<TcpListener> {
     std::env::var_os(IS_WORKER)?;
-    // SAFETY: the supervisor has put its listener there, and nobody else in this process knows the
-    // number.
+    // SAFETY: the supervisor duplicated its listener to this descriptor, and no other code in this
+    // process uses the number.
     Some(unsafe { TcpListener::from_raw_fd(LISTENER) })
 }
 
@@ -62,7 +62,7 @@ fn wait(children: &[OwnedFd]) -> io::Result<Vec<usize>> {
         .collect())
 }
 
-/// All that the child needs between clone and exec, where it may not allocate.
+/// The data that the child needs between clone and exec, where it must not allocate.
 struct Program<'a> {
     path: CString,
     env: Vec<CString>,
@@ -107,27 +107,27 @@ fn start(program: &Program<'_>, stack: &mut [u8]) -> io::Result<OwnedFd> {
     let mut pidfd: c_int = -1;
     let top = stack.as_mut_ptr_range().end;
     let argument = std::ptr::from_mut(&mut pointers).cast::<c_void>();
-    // SAFETY: the child has a stack of its own, and this thread is suspended while it uses our
-    // memory.
+    // SAFETY: the child has its own stack, and the kernel suspends this thread while the child uses
+    // the memory of this process.
     let pid = unsafe { libc::clone(child, top.cast(), flags, argument, &raw mut pidfd) };
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just made this descriptor, for us alone.
+    // SAFETY: the kernel has just created this descriptor, and no other code uses it.
     Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
 }
 
 extern "C" fn child(pointers: *mut c_void) -> c_int {
-    // SAFETY: `start` passed its own pointers, and waits.
+    // SAFETY: `start` passed a pointer to its `Pointers`, and is suspended until exec.
     let pointers = unsafe { &*pointers.cast::<Pointers>() };
     let kill = libc::SIGKILL.unsigned_abs();
-    // SAFETY: numbers only.
+    // SAFETY: the call takes numbers only.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(kill)) };
     if pointers.listener == LISTENER {
-        // SAFETY: numbers only; the flag that closes it has to go.
+        // SAFETY: the call takes numbers only. It clears FD_CLOEXEC.
         unsafe { libc::fcntl(LISTENER, libc::F_SETFD, 0) };
     } else {
-        // SAFETY: numbers only; nobody needs what was there.
+        // SAFETY: the call takes numbers only. The child does not need the replaced descriptor.
         unsafe { libc::dup2(pointers.listener, LISTENER) };
     }
     let (args, env) = (pointers.args.as_ptr(), pointers.env.as_ptr());

@@ -1,13 +1,13 @@
-//! What the servers of the bench are made of: the application, the hand-made supervisor that is the
-//! floor, and the policy without its master.
+//! The parts of the servers of the bench: the application, the hand-written supervisor that is the
+//! floor, and the policy without a master.
 //!
-//! The figures themselves stand in `benches/figures`; `cargo bench -p prefork-bench` prints them.
+//! The figures are in `benches/figures`. `cargo bench -p prefork-bench` prints them.
 
 pub mod app;
 pub mod floor;
 pub mod policy;
 
-// As it stands in `prefork`, where it is private: it needs nothing of ours.
+// The source of a private module of `prefork`. It uses no other module of `prefork`.
 #[path = "../../src/supervisor/mod.rs"]
 #[allow(dead_code, reason = "a master asks for more than the bench")]
 mod supervisor;

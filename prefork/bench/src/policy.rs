@@ -1,5 +1,5 @@
-//! The policy alone: a fleet whose children die one after the other and are replaced, in virtual
-//! time.
+//! The policy without a master: the children of a fleet exit one after the other and are replaced,
+//! in virtual time.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::supervisor::{
     Action, Backoff, ChildId, Event, Policy, Readiness, SlotId, Supervisor, Window,
 };
 
-/// A fleet that serves.
+/// A serving fleet.
 pub struct Fleet {
     supervisor: Supervisor,
     children: Vec<ChildId>,
@@ -17,17 +17,17 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Facts that each death brings: it exited, the next one was started, and is ready.
+    /// Events for each exit: the child exited, its replacement started, the replacement is ready.
     pub const EVENTS_PER_DEATH: u32 = 3;
 
     /// Starts the children of all slots.
     ///
     /// # Panics
-    /// Without slots.
+    /// If `slots` is 0.
     pub fn new(slots: usize) -> Self {
         let now = Instant::now();
         let policy = Policy {
-            slots: NonZeroUsize::new(slots).expect("a fleet has slots"),
+            slots: NonZeroUsize::new(slots).expect("a fleet has at least one slot"),
             recover_threshold: u32::MAX,
             recover_window: Window::Sliding(Duration::from_millis(10)),
             recover_interval: Duration::ZERO,
@@ -49,7 +49,7 @@ impl Fleet {
         fleet
     }
 
-    /// Lets this many children die, each in a random slot.
+    /// Lets `deaths` children exit, each in a random slot.
     pub fn let_die(&mut self, deaths: u32) {
         for _ in 0..deaths {
             self.now += Duration::from_micros(10);
@@ -59,7 +59,7 @@ impl Fleet {
         }
     }
 
-    /// As the master does it: a fact, then what follows from it, then how long to wait.
+    /// Handles an event as the master does: the event, the resulting actions, the next deadline.
     fn tell(&mut self, event: Event) {
         self.supervisor.handle(event, self.now);
         self.perform();
@@ -73,7 +73,7 @@ impl Fleet {
                 Action::AnnounceMasterReady => {
                     self.supervisor.handle(Event::MasterReady, self.now);
                 }
-                other => unreachable!("nobody asked for {other:?}"),
+                other => unreachable!("unexpected action {other:?}"),
             }
         }
     }
@@ -86,7 +86,7 @@ impl Fleet {
         self.supervisor.handle(Event::Ready { child }, self.now);
     }
 
-    /// Steele's and Vigna's generator (splitmix64): the same slots in every run.
+    /// Returns a random slot (splitmix64). The slots are the same in every run.
     fn random_slot(&mut self) -> usize {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.random;

@@ -1,5 +1,5 @@
-//! The ancestor's own promises, walked from outside with the public testkit: two workers, children
-//! that exit at once, and a budget of one recovery.
+//! The behavior of fasthttp's prefork, tested with the public testkit: two workers, children that
+//! exit at once, and a budget of one recovery.
 
 use std::error::Error as StdError;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use prefork::{ChildCommand, Error, Handle, Prefork};
 use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren, reserve_addr};
 
-/// Two workers, one recovery, children that exit at once.
+/// Two workers, one allowed recovery, no line on stderr.
 fn mortal(children: &ScriptedChildren) -> Prefork {
     let mut prefork = quiet(children);
     prefork.recover_threshold(1);
@@ -27,10 +27,10 @@ fn quiet(children: &ScriptedChildren) -> Prefork {
     prefork
 }
 
-/// The error that the master ends with, whether it began or not.
+/// The error of the master, from its start or from its end.
 fn end(prefork: &mut Prefork) -> Error {
     let ended = prefork.start().and_then(Handle::wait);
-    ended.expect_err("the master ends by itself")
+    ended.expect_err("the master ends with an error")
 }
 
 /// The error with all of its sources.
@@ -44,7 +44,7 @@ fn chain(error: &Error) -> String {
     text
 }
 
-/// What a hook was called with.
+/// A call of a hook, with its arguments.
 #[derive(Clone, Debug, PartialEq)]
 enum Call {
     Spawned(i32),
@@ -89,7 +89,7 @@ fn every_child_is_announced_and_one_is_recovered_before_the_master_gives_up() {
         Call::Recovered { old, new },
     ] = &calls[..]
     else {
-        panic!("two starts, one announcement, one recovery: {calls:?}");
+        panic!("expected two starts, one announcement and one recovery: {calls:?}");
     };
     assert_eq!(*pids, [*first, *second]);
     assert_eq!(new, third);
@@ -169,7 +169,11 @@ fn a_recovery_waits_its_interval_before_the_master_gives_up() {
     let error = end(&mut prefork);
     assert!(matches!(error, Error::OverRecovery { .. }), "{error:?}");
     assert!(began.elapsed() >= interval);
-    assert_eq!(children.starts(), 3, "two first ones and one replacement");
+    assert_eq!(
+        children.starts(),
+        3,
+        "two first children and one replacement"
+    );
 }
 
 #[test]
@@ -196,12 +200,12 @@ fn children_that_die_after_the_announcement_count_as_those_before_it() {
     let log = MemoryLog::new();
     let mut prefork = mortal(&children);
     prefork.logger(log.logger());
-    let master = prefork.start().expect("it starts");
+    let master = prefork.start().expect("the master starts");
     log.wait_for(|line| line.text.contains("running with 2 workers"));
     children.kill_child(0);
     children.kill_child(1);
-    // Both were counted: one was replaced, and the replacement ended with the master.
-    let error = master.wait().expect_err("the budget is spent");
+    // The master counted both exits. It replaced one child, and the replacement ended with it.
+    let error = master.wait().expect_err("the recovery budget is used up");
     assert!(
         matches!(error, Error::OverRecovery { exits: 2, .. }),
         "{error:?}"
@@ -215,7 +219,7 @@ fn a_bad_address_is_an_error_before_any_child() {
     let children = ScriptedChildren::new(Behavior::Noop);
     let mut prefork = quiet(&children);
     prefork.listen("definitely not an address");
-    let error = prefork.start().expect_err("no such address");
+    let error = prefork.start().expect_err("the address is invalid");
     assert!(
         error.to_string().contains("definitely not an address"),
         "{error}"
@@ -230,10 +234,10 @@ fn a_listener_has_the_asked_address_in_both_modes() {
         let children = ScriptedChildren::new(Behavior::Live);
         let mut prefork = quiet(&children);
         prefork.listen(reserved.to_string()).reuseport(reuseport);
-        let master = prefork.start().expect("it starts");
+        let master = prefork.start().expect("the master starts");
         assert_eq!(master.addrs()[0].1.to_string(), reserved.to_string());
         master.stop();
-        master.wait().expect("it was asked to stop");
+        master.wait().expect("the master stops without an error");
     }
 }
 

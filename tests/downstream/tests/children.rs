@@ -1,4 +1,4 @@
-//! A master in the test's own process, with children that do what the test says.
+//! A master in the process of the test, with scripted children.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ fn a_slot_recovers_from_crashes() {
         .child_producer(children.producer())
         .logger(log.logger())
         .start()
-        .expect("it can be started");
+        .expect("the master starts");
     eventually("the third child", || (children.starts() == 3).then_some(()));
     let line = log.wait_for(|line| line.text.contains("exited with status 3"));
     assert_eq!(line.level, Level::Error);
     master.stop();
-    master.wait().expect("it was asked to stop");
+    master.wait().expect("the master stops without an error");
     assert!(children.alive().is_empty());
 }
 
@@ -35,9 +35,9 @@ fn a_fleet_of_crashing_children_ends() {
         .child_producer(children.producer())
         .logger(MemoryLog::new().logger())
         .start()
-        .expect("it can be started")
+        .expect("the master starts")
         .wait()
-        .expect_err("no child may end");
+        .expect_err("the threshold allows no exit");
     assert!(children.starts() >= 1, "{error}");
 }
 
@@ -45,13 +45,15 @@ fn a_fleet_of_crashing_children_ends() {
 fn the_body_greets_in_the_test_itself() {
     let worker = TestWorker::new();
     let body = worker.spawn(|worker| {
-        let listener = worker.listener("listener0").expect("it was given");
-        prefork_downstream::greet(&listener).expect("nothing goes wrong")
+        let listener = worker
+            .listener("listener0")
+            .expect("the worker has this listener");
+        prefork_downstream::greet(&listener).expect("every connection is accepted")
     });
     worker.wait_until_ready();
     for _ in 0..3 {
-        let client = std::net::TcpStream::connect(worker.addr()).expect("it listens");
-        let text = std::io::read_to_string(client).expect("it greets");
+        let client = std::net::TcpStream::connect(worker.addr()).expect("the worker listens");
+        let text = std::io::read_to_string(client).expect("the worker sends a greeting");
         assert!(text.starts_with("hello from "), "{text}");
     }
     worker.drain(Duration::from_secs(5));

@@ -1,11 +1,11 @@
-//! A test with a `main` of its own: its children end before it, too.
+//! A test with its own `main`. Scripted children exit before they reach it.
 
 use prefork::Prefork;
 use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren, eventually};
 
 fn main() {
-    // A child that comes here would start a master, and that one a child, and so on.
-    assert!(!prefork::is_child(), "a child on demand reached main");
+    // A child that reached this line would start a master, which would start children, without end.
+    assert!(!prefork::is_child(), "a scripted child reached main");
     let log = MemoryLog::new();
     let children = ScriptedChildren::scripted(|start| match start.nth {
         0 => Behavior::Noop,
@@ -16,7 +16,7 @@ fn main() {
         .child_producer(children.producer())
         .logger(log.logger())
         .start()
-        .expect("it can be started");
+        .expect("the master starts");
     log.wait_for(|line| {
         line.text.contains("worker 1") && line.text.contains("exited with status 0")
     });
@@ -24,7 +24,7 @@ fn main() {
         (children.starts() == 4).then_some(())
     });
     master.stop();
-    master.wait().expect("it was asked to stop");
+    master.wait().expect("the master stops without an error");
     assert!(children.alive().is_empty());
     println!("children on demand end before a main without a harness: ok");
 }

@@ -1,4 +1,4 @@
-//! The whole server, as its users run it.
+//! The server as a separate process.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
@@ -9,8 +9,10 @@ const SERVER: &str = env!("CARGO_BIN_EXE_prefork-downstream");
 
 fn greeting(addr: SocketAddr) -> String {
     let mut text = String::new();
-    let mut client = TcpStream::connect(addr).expect("it listens");
-    client.read_to_string(&mut text).expect("it greets");
+    let mut client = TcpStream::connect(addr).expect("the server listens");
+    client
+        .read_to_string(&mut text)
+        .expect("the server sends a greeting");
     text
 }
 

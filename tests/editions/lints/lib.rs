@@ -1,8 +1,8 @@
 //! Forms of the attribute, and the same functions without it (`--cfg bare`).
 //!
 //! `tests/tests/lints.rs` compiles both under every lint of rustc and clippy. A lint that fires
-//! only with the attribute is about generated code. Code in the values of options is left out here:
-//! it is the user's, and missing without the attribute.
+//! only with the attribute is about generated code. The values of options contain almost no code
+//! here: such code is the user's, and the form without the attribute does not have it.
 
 use std::process::{ExitCode, Termination};
 
@@ -56,7 +56,7 @@ pub fn never() -> ! {
     std::process::exit(5)
 }
 
-/// Never returns, after a while.
+/// Waits for the shutdown and never returns.
 #[cfg_attr(not(bare), prefork::main(runtime = block_on))]
 pub async fn never_later(worker: Worker) -> ! {
     worker.shutdown().await;
@@ -79,7 +79,7 @@ pub async fn opaque() -> Result<impl Termination, String> {
     Ok(())
 }
 
-/// An argument of the user's.
+/// An argument type of the user.
 #[derive(Debug)]
 pub struct Held(Vec<u8>);
 
@@ -108,7 +108,7 @@ pub fn patterns(
     ExitCode::SUCCESS
 }
 
-/// Has another runtime's attribute below, and a result.
+/// Has the attribute of another runtime below, and a result.
 #[cfg_attr(not(bare), prefork::main(workers = 2))]
 #[tokio::main(flavor = "current_thread")]
 pub async fn below() -> std::io::Result<ExitCode> {
@@ -116,14 +116,14 @@ pub async fn below() -> std::io::Result<ExitCode> {
     std::process::exit(5)
 }
 
-/// Has another runtime's attribute below, and no result.
+/// Has the attribute of another runtime below, and no result.
 #[cfg_attr(not(bare), prefork::main)]
 #[tokio::main(flavor = "current_thread")]
 pub async fn below_without_a_result() {
     tokio::task::yield_now().await;
 }
 
-/// Has another runtime's attribute above.
+/// Has the attribute of another runtime above.
 #[tokio::main(flavor = "current_thread")]
 #[cfg_attr(not(bare), prefork::main)]
 pub async fn async_without_a_result() {
@@ -131,9 +131,9 @@ pub async fn async_without_a_result() {
 }
 
 mod private {
-    //! What the rest of the program does not see.
+    //! A private module with an entry function.
 
-    /// Is visible in the program.
+    /// Is visible in this crate only.
     #[cfg_attr(not(bare), prefork::main)]
     pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(())

@@ -1,4 +1,4 @@
-//! Nothing in this package is called `prefork`.
+//! A program that depends on prefork under another name.
 
 use server::Worker;
 

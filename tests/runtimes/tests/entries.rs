@@ -1,4 +1,4 @@
-//! Each runtime runs the body, whichever of the two attributes stands first.
+//! Each runtime runs the body with either order of the two attributes.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,10 +9,12 @@ use prefork_testkit::Server;
 fn actix_serves_what_the_master_listens_on() {
     let mut server = Server::new(env!("CARGO_BIN_EXE_actix_below")).start();
     server.wait_for_children(2);
-    let mut client = TcpStream::connect(server.addr()).expect("it listens");
-    write!(client, "GET / HTTP/1.0\r\n\r\n").expect("it reads");
+    let mut client = TcpStream::connect(server.addr()).expect("the server listens");
+    write!(client, "GET / HTTP/1.0\r\n\r\n").expect("the server reads the request");
     let mut answer = String::new();
-    client.read_to_string(&mut answer).expect("it answers");
+    client
+        .read_to_string(&mut answer)
+        .expect("the server answers");
     assert!(answer.ends_with("hello from actix\n"), "{answer}");
     assert!(server.stop().success());
 }

@@ -1,4 +1,4 @@
-//! Bodies that speak TLS, as workers in the test's own process.
+//! Bodies that use TLS, as workers in the test's own process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,17 +13,17 @@ use prefork_tests::tls::{Authority, Client, Pair};
 
 use crate::{LONG, alone, belongings, wait_for};
 
-/// Takes a listener as the operator wants it to be taken, and serves until it is asked to go.
+/// Serves a listener, with TLS if the options set it, until a stop is requested.
 async fn serve(worker: &Worker, name: &str) {
     let app = Router::new().route("/", get(async || "hello\n"));
     let stop = prefork::shutdown();
-    let served = if worker.is_tls(name).expect("it is there") {
-        let listener = worker.tls_listener(name).expect("it is for TLS");
+    let served = if worker.is_tls(name).expect("the listener exists") {
+        let listener = worker.tls_listener(name).expect("it uses TLS");
         axum::serve(listener, app)
             .with_graceful_shutdown(stop)
             .await
     } else {
-        let listener = worker.listener(name).expect("it is plain");
+        let listener = worker.listener(name).expect("it does not use TLS");
         axum::serve(listener, app)
             .with_graceful_shutdown(stop)
             .await
@@ -38,7 +38,7 @@ fn block_on<R>(future: impl Future<Output = R>) -> R {
     runtime.expect("descriptors").block_on(future)
 }
 
-/// The certificate as the program has it: in memory.
+/// Sets certificate and key as bytes in memory.
 fn certify(options: &mut Prefork, Pair { cert, key }: &Pair) {
     options
         .tls_cert(cert.clone().into_bytes())
@@ -70,7 +70,7 @@ fn a_body_that_asks_whether_there_is_tls_hears_what_the_options_say() {
     wait_for(&before);
 }
 
-/// The addresses of a container: everywhere, on a port that the platform says.
+/// Addresses as in a container: all interfaces, with the port of the platform.
 #[test]
 fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
     let _alone = alone();
@@ -104,8 +104,8 @@ fn a_body_that_forgets_to_ask_is_not_given_a_listener_for_tls() {
         certify(options, &Authority::new("the test's").issue());
     });
     worker.run(|worker| {
-        worker.listener("http").expect("it is plain");
-        let refusal = worker.listener("https").expect_err("it is for TLS");
+        worker.listener("http").expect("it does not use TLS");
+        let refusal = worker.listener("https").expect_err("it uses TLS");
         let refusal = refusal.to_string();
         assert!(refusal.contains("listener 'https' uses TLS"), "{refusal}");
         worker.tls_config().expect("there are certificates");
@@ -126,22 +126,22 @@ fn the_time_to_drain_is_that_of_the_options() {
     });
     let begun = Instant::now();
     let shutdown = worker.run(|worker| {
-        // One that is dropped has ended.
+        // A listener that is dropped counts as closed.
         drop(worker.listener("listener0"));
         worker.shutdown()
     });
     worker.master_dies();
     shutdown.wait();
-    let deadline = shutdown.deadline().expect("it was asked to go");
-    assert!(deadline - begun > LONG, "longer than it would be unsaid");
+    let deadline = shutdown.deadline().expect("a stop was requested");
+    assert!(deadline - begun > LONG, "longer than the default");
     drop(worker);
     wait_for(&before);
 }
 
-/// What a test is told whose options cannot be used.
+/// The panic message of a test with invalid options.
 fn refusal(options: impl FnOnce(&mut Prefork)) -> String {
     let made = catch_unwind(AssertUnwindSafe(|| TestWorker::with_options(options)));
-    let panic = made.expect_err("no worker can have them");
+    let panic = made.expect_err("the options are invalid");
     *panic.downcast::<String>().expect("a text")
 }
 

@@ -1,4 +1,4 @@
-//! Children on demand: each does what it was told, and none is left.
+//! Scripted children: each of them has the behavior of its script, and none is left.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,10 +12,12 @@ use prefork_tests::proc;
 
 use crate::{LONG, TERMINATION, alone, belongings};
 
-/// What [`start`] gives a child to get ready in, and to stop: reached only by those that never do.
+/// The time that a child of [`start`] has to get ready and to stop.
+///
+/// Only children that never do so reach it.
 const SHORT: &str = "300ms";
 
-/// A master of one child, and what it says.
+/// A master of one child, and its log.
 fn start(children: &ScriptedChildren) -> (Handle, MemoryLog) {
     let log = MemoryLog::new();
     let master = Prefork::new()
@@ -26,11 +28,11 @@ fn start(children: &ScriptedChildren) -> (Handle, MemoryLog) {
         .child_producer(children.producer())
         .logger(log.logger())
         .start()
-        .expect("it can be started");
+        .expect("the master starts");
     (master, log)
 }
 
-/// The first child does this, and lives when it is asked for a second time.
+/// The first child has this behavior. Later ones live.
 fn at_first(behaviour: Behavior) -> ScriptedChildren {
     ScriptedChildren::scripted(move |start| match start.nth {
         0 => behaviour,
@@ -38,7 +40,7 @@ fn at_first(behaviour: Behavior) -> ScriptedChildren {
     })
 }
 
-/// How the first child's end is told.
+/// The line about the exit of a first child with this behavior.
 fn end_of_first(behaviour: Behavior) -> CapturedLine {
     let children = at_first(behaviour);
     let (master, log) = start(&children);
@@ -47,7 +49,9 @@ fn end_of_first(behaviour: Behavior) -> CapturedLine {
     line
 }
 
-/// How a stop ends a child that does this, once `is_begun`.
+/// The line about the exit of a child with this behavior after a stop.
+///
+/// The stop is requested once `is_begun` returns true.
 fn end_by_stop(behaviour: Behavior, is_begun: impl Fn(ChildInfo) -> bool) -> CapturedLine {
     let children = ScriptedChildren::new(behaviour);
     let (master, log) = start(&children);
@@ -61,16 +65,16 @@ fn end_by_stop(behaviour: Behavior, is_begun: impl Fn(ChildInfo) -> bool) -> Cap
 
 fn stop(master: Handle) {
     master.stop();
-    master.wait().expect("it was asked to stop");
+    master.wait().expect("a requested stop");
 }
 
-/// What the kernel says it does, as a letter of `proc_pid_stat(5)`.
+/// Whether the process has this state, a letter of `proc_pid_stat(5)`.
 fn has_state(pid: i32, state: char) -> bool {
     fs::read_to_string(format!("/proc/{pid}/status"))
         .is_ok_and(|status| status.contains(&format!("\nState:\t{state}")))
 }
 
-/// Whether it catches, or ignores, SIGTERM.
+/// Whether SIGTERM is in this set of the process: `SigCgt` (caught) or `SigIgn` (ignored).
 fn minds_termination(pid: i32, set: &str) -> bool {
     proc::signals(pid, set).is_some_and(|signals| signals & TERMINATION != 0)
 }
@@ -167,7 +171,7 @@ fn each_start_can_be_told_something_else() {
         .child_producer(children.producer())
         .logger(log.logger())
         .start()
-        .expect("it can be started");
+        .expect("the master starts");
     eventually("three in slot 0 and one in slot 1", || {
         (children.starts() == 4 && children.alive().len() == 2).then_some(())
     });
@@ -193,7 +197,7 @@ fn children_that_are_left_are_killed_and_waited_for_also_when_the_test_panics() 
             minds_termination(child.pid, "SigIgn").then_some(())
         });
         alive = children.alive();
-        // As with a test that has no time to stop anything: the children go before their master.
+        // The test stops nothing. The children are dropped before their master.
         let _guards = (children, master, log);
         panic!("the test fails here");
     }));
@@ -213,7 +217,7 @@ fn a_master_that_outlives_its_children_on_demand_ends_with_the_reason() {
         minds_termination(child.pid, "SigCgt").then_some(())
     });
     drop(children);
-    let error = master.wait().expect_err("nobody says what to start");
+    let error = master.wait().expect_err("the producer returns an error");
     let reason = std::error::Error::source(&error).map(ToString::to_string);
     let reason = reason.expect("the producer's error");
     assert!(
@@ -236,8 +240,8 @@ fn waits_to_be_killed() {
         .workers(2)
         .child_producer(children.producer())
         .start()
-        .expect("it can be started");
-    // Nobody stops it before, unless somebody runs this half alone.
+        .expect("the master starts");
+    // The other half kills this process earlier. If this half runs alone, it ends here.
     std::thread::sleep(prefork_testkit::TIMEOUT);
     drop(master);
 }
@@ -245,10 +249,10 @@ fn waits_to_be_killed() {
 #[test]
 fn children_of_a_test_program_that_is_killed_end_with_it() {
     let _alone = alone();
-    let mut program = std::process::Command::new(std::env::current_exe().expect("we run it"))
+    let mut program = std::process::Command::new(std::env::current_exe().expect("it runs"))
         .args(["--exact", "children::waits_to_be_killed", "--ignored"])
         .spawn()
-        .expect("it is a program");
+        .expect("the program starts");
     let pid = i32::try_from(program.id()).expect("the kernel's pids fit");
     let children = eventually("both do what they were told", || {
         let children = proc::children(pid);
@@ -257,8 +261,8 @@ fn children_of_a_test_program_that_is_killed_end_with_it() {
         (is_deaf && is_stuck).then_some(children)
     });
     assert_eq!(children.len(), 2);
-    program.kill().expect("it is there");
-    program.wait().expect("our own child");
+    program.kill().expect("the child runs");
+    program.wait().expect("its own child");
     eventually("nobody", || {
         (!children.iter().any(|&pid| proc::is_alive(pid))).then_some(())
     });
@@ -282,9 +286,9 @@ fn dropped_children_leave_other_processes_alone() {
     assert!(other_master.wait().is_err());
     assert_eq!(mine.starts(), 1);
     assert_eq!(mine.alive().len(), 1);
-    assert_eq!(stranger.try_wait().expect("our own child"), None);
-    stranger.kill().expect("it is there");
-    stranger.wait().expect("our own child");
+    assert_eq!(stranger.try_wait().expect("its own child"), None);
+    stranger.kill().expect("the child runs");
+    stranger.wait().expect("its own child");
     stop(master);
 }
 
@@ -301,9 +305,9 @@ fn a_thousand_children_of_a_hundred_masters_leave_nothing() {
             .child_producer(children.producer())
             .logger(log.logger())
             .start()
-            .expect("it can be started")
+            .expect("the master starts")
             .wait();
-        assert!(result.is_err(), "the first exit ends it; {log}");
+        assert!(result.is_err(), "the first exit ends the master; {log}");
         assert!(children.alive().is_empty(), "{log}");
     }
     assert_eq!(belongings(), before);

@@ -1,4 +1,4 @@
-//! What the testkit promises to those who test their own servers.
+//! The guarantees of the testkit for users who test their servers.
 
 mod certificates;
 mod children;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use prefork_testkit::{Signal, eventually};
 use prefork_tests::proc;
 
-/// Reached only where something is broken.
+/// Reached only if a test fails.
 const LONG: Duration = Duration::from_secs(30);
 
 /// SIGTERM in the sets of `/proc/<pid>/status`.
@@ -32,7 +32,9 @@ fn belongings() -> (Vec<i32>, usize) {
     (proc::children(own_pid()), proc::fds(own_pid()).len())
 }
 
-/// A thread of the worker's own may be a moment behind its body.
+/// Waits until this process has only the children and descriptors that it had before.
+///
+/// The thread of a worker may end shortly after its body.
 fn wait_for(before: &(Vec<i32>, usize)) {
     eventually("what was there before, and no more", || {
         (belongings() == *before).then_some(())

@@ -1,4 +1,4 @@
-//! Reserved addresses, and the servers that get them.
+//! Reserved addresses, and servers that listen on them.
 
 use std::net::SocketAddr;
 

@@ -9,9 +9,9 @@ use prefork_tests::{client, proc};
 
 use crate::{LONG, TERMINATION, alone, belongings, own_pid, wait_for};
 
-/// Answers each connection, and returns how many there were and whose they were.
+/// Answers each connection, and returns their number and the slot of the worker.
 fn count(worker: &Worker) -> (usize, usize) {
-    let listener = worker.listener("listener0").expect("it was given");
+    let listener = worker.listener("listener0").expect("it exists");
     let mut count = 0;
     while let Some(connection) = listener.blocking_accept() {
         let (stream, _) = connection.expect("a connection");
@@ -24,7 +24,7 @@ fn count(worker: &Worker) -> (usize, usize) {
 
 fn is_answered(addr: SocketAddr) -> bool {
     let mut answer = String::new();
-    let mut client = TcpStream::connect(addr).expect("it listens");
+    let mut client = TcpStream::connect(addr).expect("the worker listens");
     std::io::Read::read_to_string(&mut client, &mut answer).is_ok() && answer == "hello\n"
 }
 
@@ -54,7 +54,7 @@ fn a_body_on_this_thread_sees_its_master_die() {
     let result: Result<u8, String> = worker.run(|guest| {
         let listener = guest.listener("http").map_err(|error| error.to_string())?;
         worker.master_dies();
-        assert!(listener.blocking_accept().is_none(), "nobody connected");
+        assert!(listener.blocking_accept().is_none(), "no client connected");
         prefork::shutdown().wait();
         Err(format!("alone in slot {}", guest.slot()))
     });
@@ -83,7 +83,7 @@ fn a_panic_of_the_body_is_the_tests() {
     let before = belongings();
     let worker = TestWorker::new();
     let body = worker.spawn(|_| -> () { panic!("out of ink") });
-    let panic = catch_unwind(AssertUnwindSafe(|| body.wait())).expect_err("it panics");
+    let panic = catch_unwind(AssertUnwindSafe(|| body.wait())).expect_err("the body panics");
     assert_eq!(panic.downcast_ref(), Some(&"out of ink"));
     drop(worker);
     wait_for(&before);
@@ -100,7 +100,7 @@ fn an_async_body_runs_as_a_worker() {
             .build()
             .expect("descriptors");
         runtime.block_on(async {
-            let listener = worker.listener("listener0").expect("it was given");
+            let listener = worker.listener("listener0").expect("it exists");
             let app = axum::Router::new().route("/", axum::routing::get(async || "hello\n"));
             axum::serve(listener, app)
                 .with_graceful_shutdown(prefork::shutdown())
@@ -124,7 +124,7 @@ fn a_body_that_asks_when_to_go_leaves_the_signals_of_the_test_alone() {
     let before = belongings();
     let worker = TestWorker::new();
     worker.run(|_| assert!(!prefork::shutdown().has_begun()));
-    let caught = proc::signals(own_pid(), "SigCgt").expect("we are there");
+    let caught = proc::signals(own_pid(), "SigCgt").expect("this process");
     assert_eq!(caught & TERMINATION, 0, "SIGTERM ends this test as before");
     drop(worker);
     wait_for(&before);

@@ -10,7 +10,7 @@ use crate::support::{Lines, fail, listen_in, spawned, start, stop};
 
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
-/// A master of one child after another that does this.
+/// A master with one worker. All its children follow the script.
 fn master(children: &ScriptedChildren) -> (Prefork, MemoryLog) {
     let log = MemoryLog::new();
     let mut prefork = Prefork::new();
@@ -162,7 +162,7 @@ fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
     assert_eq!(lines.len(), 1, "{log}");
     let expected = r": red \u{1b}[31m\nprefork: worker 9 \r\u{7}\u{9b}2J";
     assert!(lines[0].text.ends_with(expected), "{log}");
-    // The paragraph repeats it, through the same log.
+    // The final paragraph repeats the text, in the same log.
     let output = Server::new(ODD)
         .arg("panics")
         .env("PREFORK_RECOVER_THRESHOLD", "0")
@@ -182,7 +182,7 @@ fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
     assert_eq!(error.exit_code(), 75);
 }
 
-/// A hook that is called with everybody gone already, again and again.
+/// The hook sleeps while the children exit, several times.
 #[test]
 fn bad_a_slow_hook_loses_no_exit() {
     let children = ScriptedChildren::scripted(|start| match start.nth {

@@ -1,4 +1,4 @@
-//! Deaths in a burst, and a stderr that takes nothing.
+//! Exits in a burst, and a stderr that accepts no data.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ use crate::support::folder;
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 
-/// Kills children as they are started, so many, and says whether the master bore it.
+/// Kills up to `kills` started children, as long as the master runs. Returns the number of kills.
 fn burst(server: &mut RunningServer, kills: usize) -> usize {
     let mut killed = 0;
     eventually("the kills, or the end", || {
@@ -27,7 +27,7 @@ fn burst(server: &mut RunningServer, kills: usize) -> usize {
             .iter()
             .filter_map(|line| line.strip_prefix("spawned ")?.parse().ok());
         for pid in pids.skip(killed).take(kills - killed).collect::<Vec<i32>>() {
-            // Gone when the master has stopped it before.
+            // The signal fails if the master has stopped the child before.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             killed += 1;
         }
@@ -40,7 +40,7 @@ fn burst(server: &mut RunningServer, kills: usize) -> usize {
 fn mortal(workers: &str) -> Server {
     Server::new(SHELL)
         .arg("exec sleep 1000")
-        // Well as soon as they are there.
+        // A child is healthy from its start.
         .env("PREFORK_HEALTHY_AFTER", "0s")
         .env("PREFORK_WORKERS", workers)
 }
@@ -93,15 +93,15 @@ fn bad_a_thousand_kills_in_a_burst_end_a_master_of_defaults_with_a_paragraph_tha
     assert_eq!(server.processes(), [0; 0]);
 }
 
-/// A server whose start line nobody can read: its worker was told where it listens.
+/// The address of a server without a readable start line, from the environment of its worker.
 fn addr(server: &RunningServer) -> SocketAddr {
     let child = server.wait_for_children(1)[0];
-    let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a child has it");
+    let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a child has the variable");
     let (_, addr) = addrs.split_once('=').expect("name and address");
     addr.parse().expect("an address")
 }
 
-/// Serves, recovers and stops.
+/// Checks that the server answers, recovers its worker and stops.
 fn goes_on(mut server: RunningServer) {
     let addr = addr(&server);
     for _ in 0..20 {
@@ -130,14 +130,14 @@ fn bad_a_closed_stderr_stops_nothing() {
 fn bad_a_stderr_that_nobody_reads_stops_nothing_and_what_was_lost_is_told() {
     let folder = folder();
     let path = folder.path().join("stderr");
-    mkfifo(&path, Mode::S_IRWXU).expect("the folder is ours");
-    // Both ends, so that neither opening waits; not waiting, so that it can be filled.
+    mkfifo(&path, Mode::S_IRWXU).expect("the folder is writable");
+    // Both ends, so that no open waits. Nonblocking, so that the test can fill the pipe.
     let mut pipe = File::options()
         .read(true)
         .write(true)
         .custom_flags(libc::O_NONBLOCK)
         .open(&path)
-        .expect("it is there");
+        .expect("the FIFO exists");
     while pipe.write(&[b'x'; 4096]).is_ok() {}
     let server = Server::new(HELLO)
         .env("PREFORK_WORKERS", "1")
@@ -151,7 +151,7 @@ fn bad_a_stderr_that_nobody_reads_stops_nothing_and_what_was_lost_is_told() {
     eventually("another child", || {
         server.child(0).filter(|child| child.pid != killed.pid)
     });
-    // Somebody reads at last: the next line says how many there were.
+    // The test reads the pipe. The next line has the number of dropped lines.
     let mut bytes = vec![0; 65_536];
     while pipe.read(&mut bytes).is_ok() {}
     server.kill_child(0);
@@ -162,7 +162,7 @@ fn bad_a_stderr_that_nobody_reads_stops_nothing_and_what_was_lost_is_told() {
         }
         text.contains("was killed by SIGKILL").then_some(())
     });
-    // The start, the first death, and who took its place, unless that was read already.
+    // Dropped: the start, the first exit, and the replacement unless the test has read that line.
     let lost = [
         "prefork: 2 log lines dropped",
         "prefork: 3 log lines dropped",

@@ -18,7 +18,7 @@ use crate::support::{
 
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 
-/// A program in the folder that cannot be executed for this reason.
+/// Makes the program impossible to execute, for this reason.
 fn spoil(program: &Path, reason: Errno) {
     let _ = fs::remove_file(program);
     let mode = match reason {
@@ -26,19 +26,19 @@ fn spoil(program: &Path, reason: Errno) {
         Errno::EACCES => 0o600,
         _ => 0o700,
     };
-    // Whole before it is there: nobody executes a file that is being written.
+    // A rename: no process executes a file during the write.
     let draft = program.with_extension("draft");
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
         .open(&draft)
-        .expect("the folder is ours");
+        .expect("the folder is writable");
     file.write_all(b"\x01\x02 no program\n")
-        .expect("room on the disk");
+        .expect("space on the disk");
     drop(file);
-    fs::set_permissions(&draft, fs::Permissions::from_mode(mode)).expect("it is ours");
-    fs::rename(&draft, program).expect("the folder is ours");
+    fs::set_permissions(&draft, fs::Permissions::from_mode(mode)).expect("the file is writable");
+    fs::rename(&draft, program).expect("the folder is writable");
 }
 
 const REASONS: [Errno; 3] = [Errno::ENOENT, Errno::EACCES, Errno::ENOEXEC];
@@ -76,7 +76,7 @@ fn p25_bad_programs_end_the_master_at_a_recovery() {
     for reason in REASONS {
         let folder = folder();
         let program = folder.path().join("program");
-        std::os::unix::fs::symlink("/bin/sleep", &program).expect("the folder is ours");
+        std::os::unix::fs::symlink("/bin/sleep", &program).expect("the folder is writable");
         let (mut prefork, _) = master(2, REST);
         let facts = listen_in(&mut prefork);
         let path = program.clone();
@@ -88,9 +88,9 @@ fn p25_bad_programs_end_the_master_at_a_recovery() {
         let pids = spawned(&facts.wait("both children, announced", 3));
         spoil(&program, reason);
         kill_child(pids[0]);
-        let error = master.wait().expect_err("nothing can be started");
+        let error = master.wait().expect_err("the master cannot start a child");
         assert_names(&error, reason, &program);
-        assert_eq!(spawned(&facts.all()), pids, "nothing is tried again");
+        assert_eq!(spawned(&facts.all()), pids, "the master must not retry");
         assert_gone(&pids);
     }
 }
@@ -101,7 +101,7 @@ fn p25_a_program_that_is_away_for_a_while_does_not_end_a_fleet_that_has_served()
         let folder = folder();
         let program = folder.path().join("program");
         let link = || std::os::unix::fs::symlink("/bin/sleep", &program);
-        link().expect("the folder is ours");
+        link().expect("the folder is writable");
         let (mut prefork, lines) = master(2, REST);
         let facts = listen_in(&mut prefork);
         let path = program.clone();
@@ -123,25 +123,27 @@ fn p25_a_program_that_is_away_for_a_while_does_not_end_a_fleet_that_has_served()
                 Errno::ENOENT => Ok(()),
                 _ => Err(error),
             })
-            .expect("the folder is ours");
-        link().expect("the folder is ours");
+            .expect("the folder is writable");
+        link().expect("the folder is writable");
         facts.wait("a replacement", 5);
         assert!(proc::is_alive(pids[1]), "{reason}");
         stop(master);
     }
 }
 
-/// Sets the soft limit of a process that runs, as its own user: others may not.
+/// Sets the soft limit of a running process, as its user. Other users have no permission.
 fn limit(as_user: &[String], pid: i32, limit: &str) {
     let mut words: Vec<&str> = as_user.iter().map(String::as_str).collect();
     let pid = pid.to_string();
     words.extend(["prlimit", "--pid", &pid, limit]);
     let status = Command::new(words[0]).args(&words[1..]).status();
-    assert!(status.expect("util-linux is there").success());
+    assert!(status.expect("util-linux is installed").success());
 }
 
-/// Kills a worker of a server under a limit, sees the failure reported and nothing else suffer,
-/// lifts the limit and sees the worker come back.
+/// Kills a worker of a server under a limit, then lifts the limit.
+///
+/// Under the limit, the master reports the failed starts and the other worker stays. Afterwards the
+/// master replaces the worker.
 fn is_reported_and_heals(as_user: &[String], [lower, lift]: [&str; 2], reason: Errno) {
     let mut server = Server::new(SHELL)
         .arg(script("ready; exec sleep 1000"))
@@ -150,7 +152,7 @@ fn is_reported_and_heals(as_user: &[String], [lower, lift]: [&str; 2], reason: E
         .wrapper(as_user)
         .start();
     let [dead, other] = server.wait_for_children(2)[..] else {
-        panic!("there are two");
+        panic!("expected two children");
     };
     limit(as_user, server.master_pid(), lower);
     server.kill_child(dead.slot);
@@ -184,7 +186,7 @@ fn p25_a_lack_of_descriptors_is_reported_backed_off_from_and_heals() {
 
 #[test]
 fn p25_a_lack_of_processes_is_reported_backed_off_from_and_heals() {
-    // A user who has no other processes, and no right to pass limits.
+    // A user without other processes and without permission to exceed limits.
     let user = (1_000_000 + std::process::id()).to_string();
     let as_user = [
         "setpriv",

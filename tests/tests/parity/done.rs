@@ -1,4 +1,4 @@
-//! What a long life leaves in the master: nothing.
+//! The resources of a master do not grow with the number of recoveries.
 
 use std::fs;
 
@@ -7,14 +7,14 @@ use prefork_tests::proc;
 
 const MORTAL: &str = env!("CARGO_BIN_EXE_parity_mortal");
 
-/// A million takes a while: `PREFORK_TESTS_RECOVERIES=1000000 cargo test --release … recoveries`.
+/// For a million: `PREFORK_TESTS_RECOVERIES=1000000 cargo test --release … recoveries`.
 const RECOVERIES: &str = "PREFORK_TESTS_RECOVERIES";
 
-/// What may grow: pages that were touched for the first time, buffers that found their size. A
-/// record of 64 bytes kept for each of 10,000 children would be 640 kB.
+/// The allowed growth: pages that are used for the first time, and buffers that reach their size. A
+/// leak of 64 bytes for each of 10,000 children would be 640 kB.
 const KILOBYTES: u64 = 400;
 
-/// What a master has that could grow.
+/// The resources of a master that could grow.
 #[derive(Debug, Clone, Copy)]
 struct Belongings {
     fds: usize,
@@ -25,7 +25,7 @@ struct Belongings {
 
 fn belongings(server: &RunningServer) -> Belongings {
     let pid = server.master_pid();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let memory = status
         .lines()
         .find_map(|line| line.strip_prefix("RssAnon:"));
@@ -60,14 +60,14 @@ fn ten_thousand_recoveries_leave_the_master_as_it_was() {
     assert_eq!(server.processes(), [0; 0]);
 }
 
-/// For as long as there is progress: how long it takes is not the question.
+/// Waits for the last recovery, as long as there is progress. The total time has no limit.
 fn wait_for_the_last(server: &RunningServer) {
     let is_over = |line: &String| line == "recovered all";
     let mut seen = 0;
     loop {
         let begin = std::time::Instant::now();
         while server.log().len() == seen {
-            assert!(begin.elapsed() < TIMEOUT, "no recovery any more");
+            assert!(begin.elapsed() < TIMEOUT, "no further recovery");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         let log = server.log();

@@ -1,4 +1,4 @@
-//! The examples that show all this run as they are.
+//! The examples of the builder and of the hooks run without changes.
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -40,7 +40,7 @@ fn the_builder_refuses_what_it_does_not_understand() {
     assert!(output.text().contains("workers"), "{}", output.text());
 }
 
-/// As after `hooks 2>file | head -1`: a hook that writes to stdout must not end the master.
+/// As with `hooks 2>file | head -1`: a hook that writes to a closed stdout must not end the master.
 #[test]
 fn the_hooks_outlive_a_closed_stdout() {
     let server = Server::new(HOOKS)
@@ -78,7 +78,7 @@ fn the_hooks_outlive_a_closed_stdout() {
 #[test]
 fn the_hooks_tell_what_happens() {
     let mut server = Server::new(HOOKS).spawn();
-    // Its lines have their level in front.
+    // Each line begins with its level.
     let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));
     let addr = line.split(['=', ' ']).nth(4).expect("an address");
     let addr = addr.parse().expect("an address");

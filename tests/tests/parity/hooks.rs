@@ -1,4 +1,4 @@
-//! P11 to P14, P16, P19: who is told what, how often, in which order, and what an error does.
+//! P11 to P14, P16, P19: the calls of the hooks, their number, their order, and errors in hooks.
 
 use prefork::Error;
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
@@ -8,14 +8,14 @@ use crate::support::{
     stop,
 };
 
-/// The same with the attribute: hooks that print what they are told, the arguments say which one
-/// fails.
+/// The same with the attribute. The hooks print their arguments. The program's arguments select the
+/// hook that fails.
 const HOOKS: &str = env!("CARGO_BIN_EXE_parity_hooks");
 
-/// Three children, three of which die, each after it was ready.
+/// The first three children exit after they are ready. The others wait.
 const SIX: &str = "ready; [ $child -le 3 ] && exit 0; exec sleep 1000";
 
-/// What the hooks of a master were told until three children were recovered.
+/// The calls of the hooks of a master until it has recovered three children.
 fn six() -> Vec<Told> {
     let (mut prefork, _) = master(3, SIX);
     let facts = listen_in(&mut prefork);
@@ -50,7 +50,7 @@ fn p11_an_error_at_the_first_start_stops_all_and_is_returned() {
     assert_eq!(*hook, "on_child_spawn");
     assert_eq!(cause(&error).as_deref(), Some("initial spawn rejected"));
     let pids: Vec<i32> = pids.all();
-    assert_eq!(pids.len(), 1, "no other is started then");
+    assert_eq!(pids.len(), 1, "the master must not start another child");
     assert_gone(&pids);
 }
 
@@ -149,7 +149,7 @@ fn p13_an_error_stops_all_and_is_returned() {
     assert_gone(&spawned(&facts.all()));
 }
 
-/// Each hook of the attribute, each way to fail, each time at which it is called.
+/// Each hook of the attribute, each way to fail, each time of a call.
 const FAILURES: [[&str; 3]; 8] = [
     ["on_child_spawn", "error", "first"],
     ["on_child_spawn", "panic", "first"],
@@ -204,14 +204,14 @@ fn p14_a_panic_or_an_error_in_on_master_death_is_a_line_and_the_worker_ends() {
                 && line.contains("out of order")
         };
         assert_eq!(log.iter().filter(named).count(), 2, "{way}: {log:#?}");
-        // Nobody is left to wait for them.
+        // No process waits for the workers.
         eventually("the end of the workers", || {
             server.processes().is_empty().then_some(())
         });
     }
 }
 
-/// A worker can notice nothing before it runs.
+/// Waits until both bodies run. Before that, a worker cannot detect the death of its master.
 fn wait_for_workers(server: &RunningServer) {
     eventually("both workers", || {
         let log = server.log();
@@ -287,7 +287,7 @@ fn p16_a_stop_is_no_death() {
     );
 }
 
-/// The parent of its workers is process 1, as it would be of orphans.
+/// The parent of the workers is process 1, as it would be for orphans.
 #[test]
 fn p16_a_master_that_is_pid_1_is_not_taken_for_dead() {
     let namespace = ["unshare", "--pid", "--fork", "--mount-proc"];

@@ -1,5 +1,4 @@
-//! P26, P30, P31: what makes tests of all this easy. What the kit promises in detail is held in
-//! `kit.rs` beside this folder.
+//! P26, P30, P31: the test kit. `kit.rs` next to this folder has the detailed tests of the kit.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -28,7 +27,7 @@ fn p26_a_free_address_stays_free_until_the_server_has_it() {
     assert_eq!(server.stop().code(), Some(0));
 }
 
-/// The ancestor's own test of a life: a fleet of no-op children, to its end.
+/// The same test as in `fasthttp/prefork`: a fleet of no-op children, until the master ends.
 #[test]
 fn p26_noop_children_take_a_fleet_to_its_end() {
     let children = ScriptedChildren::new(Behavior::Noop);
@@ -73,19 +72,19 @@ fn p26_children_are_killed_and_waited_for_when_the_test_panics() {
 fn p30_a_body_runs_as_a_worker_in_the_tests_own_process() {
     let worker = TestWorker::new();
     let body = worker.spawn(|worker| {
-        let listener = worker.listener("listener0").expect("it was given");
+        let listener = worker.listener("listener0").expect("a listener");
         let (stream, _) = listener.blocking_accept()?.expect("a connection");
         stream
             .into_inner()
             .write_all(b"hello\n")
-            .expect("somebody reads");
-        // `None`: it was asked to go.
+            .expect("the client reads");
+        // `None`: the worker was asked to stop.
         assert!(listener.blocking_accept().is_none());
         Some(worker.addrs()[0].1)
     });
     worker.wait_until_ready();
     let mut text = String::new();
-    let mut client = TcpStream::connect(worker.addr()).expect("it listens");
+    let mut client = TcpStream::connect(worker.addr()).expect("the worker listens");
     client.read_to_string(&mut text).expect("an answer");
     assert_eq!(text, "hello\n");
     worker.drain(Duration::from_secs(30));
@@ -110,7 +109,7 @@ fn p31_a_logger_keeps_the_lines_for_assertions() {
     crate::support::stop(master);
     let lines = log.lines();
     let [.., last, stopped] = lines.as_slice() else {
-        panic!("there are lines: {log}");
+        panic!("expected two or more lines: {log}");
     };
     assert!(last.text.contains("worker 0"), "{last:?}");
     assert!(stopped.text.starts_with("stopped after "), "{stopped:?}");

@@ -1,4 +1,4 @@
-//! P5, P6, P24, P27, P29: where is listened, and what becomes of the sockets.
+//! P5, P6, P24, P27, P29: the addresses of listeners, and their sockets.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -18,7 +18,7 @@ const HOOKS: &str = env!("CARGO_BIN_EXE_parity_hooks");
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-/// Where a master listens that was told so.
+/// The address that a master binds with these options.
 fn bound(network: Option<&str>, address: &str) -> Result<SocketAddr, Error> {
     let (mut prefork, _) = master(1, REST);
     prefork.listen(address);
@@ -55,7 +55,7 @@ fn p05_network_chooses_the_family() {
 #[test]
 fn p05_an_address_of_another_family_is_an_error() {
     for (network, address) in [("tcp4", "[::1]:0"), ("tcp6", "127.0.0.1:0")] {
-        let error = bound(Some(network), address).expect_err("they contradict each other");
+        let error = bound(Some(network), address).expect_err("the families differ");
         let status = error.exit_code();
         assert!([68, 78].contains(&status), "{network} {address}: {error}");
     }
@@ -72,9 +72,9 @@ fn hello(reuseport: &str) -> RunningServer {
         .start()
 }
 
-/// The socket at 3, where the first listener is.
+/// The socket at descriptor 3, which is the first listener.
 fn first_socket(pid: i32) -> String {
-    let path = fd(pid, 3).expect("a child has it from its start");
+    let path = fd(pid, 3).expect("a child has its listener");
     path.display().to_string()
 }
 
@@ -95,10 +95,10 @@ fn p06_with_reuseport_each_slot_has_a_socket_of_its_own_that_the_master_owns() {
     assert_ne!(own[0], own[1]);
     let masters = sockets(server.master_pid());
     assert!(own.iter().all(|socket| masters.contains(socket)));
-    // Nobody has another one's.
+    // A child does not have the socket of another slot.
     assert!(!sockets(children[0].pid).contains(&own[1]));
 
-    // A successor has the socket of its slot, and with it the queue.
+    // A replacement has the socket of its slot, and so its queue.
     let killed = server.kill_child(1);
     let after = eventually("another child in slot 1", || {
         server.child(1).filter(|child| child.pid != killed.pid)
@@ -106,7 +106,7 @@ fn p06_with_reuseport_each_slot_has_a_socket_of_its_own_that_the_master_owns() {
     assert_eq!(first_socket(after.pid), own[1]);
 }
 
-/// A hundred clients in the queues of workers that are halted, then killed.
+/// A hundred clients wait in the queues of workers that are halted, then killed.
 fn all_who_wait_are_answered(reuseport: &str) {
     let server = hello(reuseport);
     let halted = server.wait_for_children(2);
@@ -118,20 +118,20 @@ fn all_who_wait_are_answered(reuseport: &str) {
         });
     }
     let waiting: Vec<_> = (0..100)
-        .map(|_| ask(server.addr(), "/").expect("the queue takes it"))
+        .map(|_| ask(server.addr(), "/").expect("the queue has space"))
         .collect();
     for child in &halted {
         server.kill_child(child.slot);
     }
     let mut slots = BTreeSet::new();
     for client in waiting {
-        let body = answer(client).expect("everybody who waited is answered");
+        let body = answer(client).expect("a waiting client is answered");
         let (slot, pid) = who(&body).expect("a worker's answer");
         assert!(halted.iter().all(|dead| dead.pid != pid), "{body}");
         slots.insert(slot);
     }
     if reuseport == "true" {
-        assert_eq!(slots.len(), 2, "both queues had somebody");
+        assert_eq!(slots.len(), 2, "both queues must have had clients");
     }
 }
 
@@ -145,7 +145,7 @@ fn p06_a_hundred_who_wait_in_the_queues_of_killed_workers_are_answered_per_slot(
     all_who_wait_are_answered("true");
 }
 
-/// Says one thing to the builder.
+/// Sets one option of the builder.
 fn say(prefork: &mut Prefork, option: &str, value: &str) {
     match option {
         "listen" => prefork.listen(value.split(',').map(str::to_owned).collect::<Vec<_>>()),
@@ -155,14 +155,14 @@ fn say(prefork: &mut Prefork, option: &str, value: &str) {
         "recover_interval" => prefork.recover_interval(value),
         "shutdown_grace_period" => prefork.shutdown_grace_period(value),
         "ready_timeout" => prefork.ready_timeout(value),
-        _ => panic!("the test knows no option {option}"),
+        _ => panic!("unknown option {option}"),
     };
 }
 
 #[test]
 fn p24_what_is_malformed_is_an_error_before_any_child_is_started() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let taken = format!("127.0.0.1:0,{}", holder.local_addr().expect("bound"));
+    let taken = format!("127.0.0.1:0,{}", holder.local_addr().expect("an address"));
     for (option, value, status) in [
         ("listen", "definitely not an address", 78),
         ("listen", "127.0.0.1", 78),
@@ -193,7 +193,7 @@ fn p24_what_is_malformed_is_an_error_before_any_child_is_started() {
 
 #[test]
 fn p27_port_zero_is_known_to_handle_hooks_workers_and_foreign_programs() {
-    // To the handle and the environment of a foreign program.
+    // In the handle and in the environment of a foreign program.
     let (mut prefork, _) = master(1, REST);
     prefork.listen(["http=127.0.0.1:0", "admin=127.0.0.1:0"]);
     let facts = crate::support::listen_in(&mut prefork);
@@ -208,7 +208,7 @@ fn p27_port_zero_is_known_to_handle_hooks_workers_and_foreign_programs() {
     assert_eq!(names, Some("http:admin".to_owned()));
     stop(master);
 
-    // To the log, a hook and a worker.
+    // In the log, in a hook and in a worker.
     let mut server = Server::new(HOOKS).start();
     let addr = server.addr();
     assert_ne!(addr.port(), 0);

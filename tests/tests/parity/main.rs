@@ -1,5 +1,5 @@
-//! The behaviors of `fasthttp/prefork`, row by row. A test's name begins with its row;
-//! `tests/PARITY.md` lists the tests of each row.
+//! The behaviors of `fasthttp/prefork`, row by row. The name of a test begins with its
+//! row. `tests/PARITY.md` lists the tests of each row.
 
 mod bad_children;
 mod bad_machine;

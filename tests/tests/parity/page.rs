@@ -1,4 +1,4 @@
-//! `tests/PARITY.md` names existing tests for every row, and every test that is named after a row.
+//! `tests/PARITY.md` names existing tests for every row, and names every test with a row's prefix.
 //! `docs/MIGRATING_FROM_FASTHTTP.md` has the same rows.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ fn root() -> PathBuf {
     root.expect("a package of the workspace").to_owned()
 }
 
-/// The names in the last cell of each row, by the row's number.
+/// The names in the last cell of each row, by the number of the row.
 fn rows(page: &str) -> BTreeMap<usize, Vec<String>> {
     let row = |line: &str| {
         let cells: Vec<&str> = line.strip_prefix("| P")?.split(" | ").collect();
@@ -22,7 +22,7 @@ fn rows(page: &str) -> BTreeMap<usize, Vec<String>> {
     page.lines().filter_map(row).collect()
 }
 
-/// The functions behind `#[test]` in all sources of the workspace.
+/// The functions with `#[test]` in all sources of the folder.
 fn tests(folder: &Path, found: &mut BTreeSet<String>) {
     let entries = fs::read_dir(folder).expect("a folder of the workspace");
     for path in entries.map(|entry| entry.expect("an entry").path()) {

@@ -1,4 +1,4 @@
-//! P17, P18, P20, P22, P23: how a child is started, what errors say, what is left, what is logged.
+//! P17, P18, P20, P22, P23: the start of a child, errors, leftovers, and log lines.
 
 use std::error::Error as StdError;
 use std::process::Command;
@@ -32,7 +32,7 @@ fn p17_a_producer_alters_program_arguments_environment_and_wrapper() {
         .iter()
         .enumerate()
     {
-        // `nice` has become the program by then.
+        // `nice` executes the program.
         let line = eventually("the program behind the wrapper", || {
             let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
             line.starts_with("/bin/sleep").then_some(line)
@@ -40,21 +40,21 @@ fn p17_a_producer_alters_program_arguments_environment_and_wrapper() {
         assert_eq!(line, "/bin/sleep\x001000\x001\x001\0");
         assert_eq!(proc::variable(*pid, "SLOT"), Some(slot.to_string()));
         assert_eq!(proc::variable(*pid, "GONE"), None);
-        // There is none above 19 (`nice(2)`).
+        // The maximum is 19 (`nice(2)`).
         assert_eq!(niceness(*pid), (niceness(own_pid()) + 3).min(19));
     }
     stop(master);
 }
 
 fn own_pid() -> i32 {
-    i32::try_from(std::process::id()).expect("the kernel's pids fit")
+    i32::try_from(std::process::id()).expect("a pid fits into i32")
 }
 
-/// The nineteenth field (`proc_pid_stat(5)`); the second one is a name in brackets.
+/// The nineteenth field (`proc_pid_stat(5)`); the second one is a name in parentheses.
 fn niceness(pid: i32) -> i32 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let (_, rest) = stat.rsplit_once(") ").expect("a name in brackets");
-    let field = rest.split(' ').nth(16).expect("there are more than fifty");
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    let (_, rest) = stat.rsplit_once(") ").expect("a name in parentheses");
+    let field = rest.split(' ').nth(16).expect("more than fifty fields");
     field.parse().expect("a number")
 }
 
@@ -64,20 +64,20 @@ fn p17_a_producers_error_is_wrapped_and_found_again() {
     prefork.child_producer(|_| Err(io::Error::from_raw_os_error(77)));
     let error = fail(&mut prefork);
     assert!(matches!(error, Error::Producer { slot: 0, .. }), "{error}");
-    let source = StdError::source(&error).expect("the producer's own");
-    let source = source.downcast_ref::<io::Error>().expect("as it was");
+    let source = StdError::source(&error).expect("the producer's error");
+    let source = source.downcast_ref::<io::Error>().expect("an io::Error");
     assert_eq!(source.raw_os_error(), Some(77));
 }
 
 #[test]
 fn p18_every_error_names_its_stage_and_carries_its_cause() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let taken = holder.local_addr().expect("bound").to_string();
+    let taken = holder.local_addr().expect("an address").to_string();
     let result = |spoil: &dyn Fn(&mut Prefork)| {
         let (mut prefork, _) = master(1, REST);
         spoil(&mut prefork);
         match prefork.start() {
-            Ok(master) => master.wait().expect_err("it is spoilt"),
+            Ok(master) => master.wait().expect_err("the master fails"),
             Err(error) => error,
         }
     };
@@ -132,7 +132,7 @@ fn p18_every_error_names_its_stage_and_carries_its_cause() {
     }
 }
 
-/// In a process of its own, so that nobody else opens anything meanwhile.
+/// In a separate process, so that no other thread opens descriptors meanwhile.
 #[test]
 fn p20_nothing_is_open_and_nobody_is_left_after_the_return() {
     let output = Server::new(env!("CARGO_BIN_EXE_parity_embedded"))
@@ -144,7 +144,7 @@ fn p20_nothing_is_open_and_nobody_is_left_after_the_return() {
 
 #[test]
 fn p20_a_child_has_the_passed_descriptors_and_no_others() {
-    // Not close-on-exec, and where a listener will be placed or far above.
+    // Not close-on-exec. One has the number of a listener (4), the other a higher one (9).
     let server = Server::new(env!("CARGO_BIN_EXE_parity_shell"))
         .arg("ls /proc/$$/fd; echo listed; exec sleep 1000")
         .listen("127.0.0.1:0,127.0.0.1:0")
@@ -210,11 +210,11 @@ fn p23_an_unsupported_mode_is_an_error_of_its_own_and_early() {
     let error = prefork
         .workers(0)
         .start()
-        .expect_err("there is nobody to supervise");
+        .expect_err("no workers to supervise");
     assert_eq!(error.exit_code(), 78);
     assert!(error.to_string().contains("single-process mode"), "{error}");
 
-    // A system call that is not there.
+    // A missing system call.
     let output = Server::new(env!("CARGO_BIN_EXE_parity_shell"))
         .wrapper([env!("CARGO_BIN_EXE_filtered"), "pidfd_open", "ENOSYS"])
         .run();
@@ -227,7 +227,7 @@ fn p23_an_unsupported_mode_is_an_error_of_its_own_and_early() {
     );
 }
 
-/// What the crate says where there is no Unix, compiled as if this were no Unix.
+/// Compiles the error for other platforms as if this were such a platform.
 #[test]
 fn p23_an_unsupported_platform_is_a_clear_compile_error() {
     let source = fs::read_to_string(concat!(
@@ -241,14 +241,14 @@ fn p23_an_unsupported_platform_is_a_clear_compile_error() {
     let (statement, _) = rest.split_once(';').expect("one statement");
     let folder = folder();
     let file = folder.path().join("elsewhere.rs");
-    fs::write(&file, format!("#[cfg(unix)]{statement};\n")).expect("the folder is ours");
+    fs::write(&file, format!("#[cfg(unix)]{statement};\n")).expect("the folder is writable");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc)
         .args(["--crate-type", "lib", "--emit", "metadata", "--out-dir"])
         .arg(folder.path())
         .arg(&file)
         .output()
-        .expect("there is a compiler");
+        .expect("a compiler is installed");
     assert!(!output.status.success());
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("error: prefork needs a Unix"), "{text}");

@@ -1,4 +1,4 @@
-//! P7, P8, P25: how often a child is replaced, when, and what ends the master instead.
+//! P7, P8, P25: the number and time of recoveries, and what ends the master instead.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::support::{
     Facts, Lines, REST, cause, fail, kill_child, listen_in, master, spawned, start, stop,
 };
 
-/// Says that it is ready, and dies.
+/// Announces that it is ready, and exits.
 const SHORT: &str = "ready; exit 0";
 
 fn over_recovery(error: &Error) -> (u64, u32, Option<Duration>) {
@@ -81,7 +81,7 @@ fn p07_unsaid_the_threshold_is_eight_for_a_few_workers() {
     assert_eq!(over_recovery(&fail(&mut prefork)).0, 9);
 }
 
-/// More exits than the threshold, but never two within the window: it goes on.
+/// More exits than the threshold, but never two within the window: the master keeps running.
 #[test]
 fn p07_the_window_forgives_what_is_long_ago() {
     let (mut prefork, _) = master(1, SHORT);
@@ -118,7 +118,7 @@ fn p08_every_recovery_waits_the_interval() {
     fail(&mut prefork);
     let times: Vec<Instant> = times.all();
     assert_eq!(times.len(), 4);
-    // Between two starts lie the first one's life and the interval.
+    // The time between two starts includes the life of the first child and the interval.
     for pair in times.windows(2) {
         let between = pair[1].duration_since(pair[0]);
         assert!(between >= INTERVAL, "{between:?}");
@@ -139,7 +139,7 @@ fn p08_children_that_die_together_wait_in_parallel() {
     let times = times.wait("four recoveries", 4);
     stop(master);
     assert_eq!(lines.with("SIGKILL").len(), 4, "{lines:?}");
-    // One after another they would be three intervals apart.
+    // In sequence, the first and the last would be three intervals apart.
     let apart = times[3].duration_since(times[0]);
     assert!(apart < INTERVAL * 3, "{apart:?}");
 }
@@ -154,8 +154,8 @@ fn p08_a_stop_cuts_the_interval_short() {
     assert_eq!(spawned(&facts.all()).len(), 1);
 }
 
-/// From a death to the next start, both noted on the master's thread. A machine under load may push
-/// it aside in between, but not every time.
+/// Measures the time from an exit to the next start, both on the master's thread. On a machine
+/// under load, the thread may lose the CPU in between, but not every time.
 #[test]
 fn p08_unsaid_there_is_no_interval_and_a_child_that_was_well_is_replaced_at_once() {
     let (mut prefork, _) = master(1, SHORT);
@@ -176,8 +176,8 @@ fn p08_unsaid_there_is_no_interval_and_a_child_that_was_well_is_replaced_at_once
         assert_eq!([pair[0].0, pair[1].0], ["died", "started"]);
         pair[1].1.duration_since(pair[0].1)
     });
-    let shortest = pairs.min().expect("there are fifty");
-    // The shortest wait that there is when one waits at all takes 100 ms.
+    let shortest = pairs.min().expect("fifty pairs");
+    // If a recovery is delayed, the shortest delay is 100 ms.
     assert!(shortest < Duration::from_millis(50), "{shortest:?}");
 }
 
@@ -203,6 +203,6 @@ fn p25_a_producer_that_refuses_at_a_recovery_ends_the_master() {
         "{error:?}"
     );
     assert_eq!(cause(&error).as_deref(), Some("no third one"));
-    assert_eq!(spawned(&facts.all()), first, "nothing is tried again");
+    assert_eq!(spawned(&facts.all()), first, "the master must not retry");
     crate::support::assert_gone(&first);
 }

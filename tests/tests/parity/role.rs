@@ -1,4 +1,4 @@
-//! P1 to P4, P28, P32: who a process is, how it knows, and what it has when nothing was said.
+//! P1 to P4, P28, P32: the role of a process, how the process detects it, and the defaults.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -14,12 +14,12 @@ const ROLE: &str = env!("CARGO_BIN_EXE_parity_role");
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 
 fn command_line(pid: i32) -> Vec<u8> {
-    fs::read(format!("/proc/{pid}/cmdline")).expect("it runs")
+    fs::read(format!("/proc/{pid}/cmdline")).expect("the process runs")
 }
 
-/// How often a process was given a variable.
+/// The values of a variable in the environment of a process, one for each occurrence.
 fn occurrences(pid: i32, name: &str) -> Vec<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).expect("it runs");
+    let environment = fs::read(format!("/proc/{pid}/environ")).expect("the process runs");
     let text = String::from_utf8_lossy(&environment).into_owned();
     let value = |pair: &str| Some(pair.strip_prefix(name)?.strip_prefix('=')?.to_owned());
     text.split('\0').filter_map(value).collect()
@@ -33,7 +33,7 @@ fn p01_a_child_is_this_executable_with_the_same_arguments() {
         .arg("two words")
         .start();
     let master = server.master_pid();
-    let image = |pid| fs::read_link(format!("/proc/{pid}/exe")).expect("it runs");
+    let image = |pid| fs::read_link(format!("/proc/{pid}/exe")).expect("the process runs");
     assert!(command_line(master).ends_with(b"\0--color\0\0two words\0"));
     for child in server.wait_for_children(2) {
         assert_eq!(image(child.pid), image(master));
@@ -96,7 +96,7 @@ fn p02_a_program_that_a_worker_starts_does_not_think_that_it_is_a_child() {
     assert!(log.contains(&expected), "{log:?}");
 }
 
-/// In a worker the variable is gone, which is a change of the environment, and the answer stays.
+/// A worker has removed the variable from its environment. The answer does not change.
 #[test]
 fn p03_is_child_is_latched() {
     let log = told(&[]);
@@ -111,7 +111,7 @@ fn p04_unsaid_there_is_a_worker_for_every_usable_cpu() {
     let mut server = Server::new(SHELL).start();
     assert_eq!(server.wait_for_children(usable).len(), usable);
     assert_eq!(server.stop().code(), Some(0));
-    // One CPU is left of them.
+    // `taskset` allows one of the CPUs.
     let mut server = Server::new(SHELL)
         .wrapper([
             "sh",
@@ -166,10 +166,10 @@ fn p32_zero_workers_are_one_process_that_serves() {
     assert_eq!(server.stop().code(), Some(0));
 }
 
-/// What 0 means for spans of time; for the threshold see P7, for the grace period P9.
+/// The meaning of 0 for durations. P7 has the threshold, P9 the grace period.
 #[test]
 fn p32_zero_means_something_for_each_option() {
-    // A worker has any time to get ready: this one ends by itself.
+    // The time to become ready is unlimited. This worker ends without the master.
     let (mut prefork, lines) = master(1, REST);
     let hello = "printf 'hello protocol=1 ready=announced listeners=' >&$channel";
     crate::support::shell(&mut prefork, &format!("{hello}; sleep 0.3; exit 3"));
@@ -178,7 +178,7 @@ fn p32_zero_means_something_for_each_option() {
     assert_eq!(lines.with("exited with status 3").len(), 1, "{lines:?}");
     assert_eq!(lines.with("not ready within").len(), 0, "{lines:?}");
 
-    // Everybody is well at once, replaced at once, and forgiven at once.
+    // Each child is healthy at once and replaced at once, and its exit leaves the window at once.
     let (mut prefork, _) = master(1, "exit 0");
     let facts = listen_in(&mut prefork);
     prefork
@@ -193,9 +193,9 @@ fn p32_zero_means_something_for_each_option() {
 
 #[test]
 fn p15_signals_to_the_master_are_not_the_programs_that_embeds_one() {
-    // A master on a thread leaves the process's signals alone.
+    // A master on a thread does not change the signal handlers of the process.
     let caught = |field| {
-        let own = i32::try_from(std::process::id()).expect("the kernel's pids fit");
+        let own = i32::try_from(std::process::id()).expect("a pid fits into i32");
         proc::signals(own, field).expect("this process runs")
     };
     let bit = 1 << (Signal::SIGTERM as i32 - 1);

@@ -14,13 +14,13 @@ use crate::support::{Lines, assert_gone, folder, listen_in, master, spawned, sta
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 
-/// Goes as soon as it is asked to; ready only when it can hear that.
+/// Exits at SIGTERM. Ready only after the trap is set.
 const POLITE: &str = "trap 'exit 0' TERM; ready; while :; do sleep 0.05; done";
 
-/// Does not hear that it is asked to: what is ignored stays so in the program that follows.
+/// Ignores SIGTERM. An ignored signal stays ignored after `exec`.
 const DEAF: &str = "trap '' TERM; ready; exec sleep 1000";
 
-/// Waits until the children said that they are ready: their traps are set then.
+/// Waits until the children ignore SIGTERM.
 fn wait_until_deaf(pids: &[i32]) {
     let ignores = |pid: &i32| {
         proc::signals(*pid, "SigIgn")
@@ -44,7 +44,7 @@ fn p09_a_stop_asks_all_and_returns_as_soon_as_all_are_gone() {
     let master = start(prefork.shutdown_grace_period("1h"));
     let pids = spawned(&facts.wait("three children, announced", 4));
     wait_for_traps(&pids);
-    // It returns long before the hour is over.
+    // The stop returns long before the hour is over.
     stop(master);
     let ends = lines.with("exited with status 0");
     assert_eq!(ends.len(), 3, "{lines:?}");
@@ -102,7 +102,7 @@ fn p09_unsaid_the_grace_period_is_five_seconds() {
 
 #[test]
 fn p10_foreign_children_end_before_the_listener_is_closed() {
-    // The child keeps no copy of the socket: the one that is left is the master's.
+    // The child closes its copy of the socket. Only the master has one.
     let folder = folder();
     let go = folder.path().join("go");
     let script = format!(
@@ -119,11 +119,11 @@ fn p10_foreign_children_end_before_the_listener_is_closed() {
     wait_for_traps(&pids);
     master.stop();
     lines.wait_for(|line| line.text.contains("stopping 1 worker"));
-    let late: TcpStream = connect(addr).expect("the queue is open while a child is left");
+    let late: TcpStream = connect(addr).expect("the queue is open while a child runs");
     drop(late);
-    fs::write(&go, "").expect("the folder is ours");
-    master.wait().expect("it was asked to stop");
-    connect(addr).expect_err("nobody listens any more");
+    fs::write(&go, "").expect("the folder is writable");
+    master.wait().expect("the stop succeeds");
+    connect(addr).expect_err("the listener is closed");
 }
 
 #[test]
@@ -132,13 +132,13 @@ fn p10_late_clients_are_refused_when_all_workers_closed_our_listener() {
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
         .start();
-    let asked = ask(server.addr(), "/slow?ms=3000").expect("somebody listens");
+    let asked = ask(server.addr(), "/slow?ms=3000").expect("the server listens");
     eventually("the request in flight", || {
         (proc::queued(server.addr()) == 0).then_some(())
     });
     server.signal(Signal::SIGTERM);
     eventually("a refusal", || connect(server.addr()).err());
-    answer(asked).expect("it was asked before the stop");
+    answer(asked).expect("the request came before the stop");
     assert_eq!(server.wait().code(), Some(0));
 }
 
@@ -149,12 +149,12 @@ fn p15_sigterm_and_sigint_stop_gracefully_and_successfully() {
             .env("PREFORK_WORKERS", "2")
             .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
             .start();
-        let asked = ask(server.addr(), "/slow?ms=500").expect("somebody listens");
+        let asked = ask(server.addr(), "/slow?ms=500").expect("the server listens");
         eventually("the request in flight", || {
             (proc::queued(server.addr()) == 0).then_some(())
         });
         server.signal(signal);
-        answer(asked).expect("it was asked before the stop");
+        answer(asked).expect("the request came before the stop");
         assert_eq!(server.wait().code(), Some(0), "{signal}");
         assert_eq!(server.processes(), [0; 0], "{signal}");
     }

@@ -1,5 +1,5 @@
-//! What the rows share: masters on threads of the test's own process, with children that run a few
-//! lines of shell.
+//! Helpers of the rows: masters on threads of the test process, with children that run a shell
+//! script.
 
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
@@ -12,8 +12,8 @@ use prefork::{Error, Handle, Prefork};
 use prefork_testkit::{CapturedLine, MemoryLog, eventually};
 use prefork_tests::proc;
 
-/// In front of a script: it can speak to the master, and knows its slot and the number of its
-/// start.
+/// The beginning of every script. It defines `ready`, which sends frames to the master, and the
+/// variables `$slot` and `$child`, the number of the start.
 const WORDS: &str = r"
     channel=${PREFORK_CHILD##*:}
     rest=${PREFORK_CHILD#*:}; slot=${rest%%:*}; rest=${rest#*:}; child=${rest%%:*}
@@ -23,15 +23,15 @@ const WORDS: &str = r"
     }
 ";
 
-/// Behind a script that has nothing more to do: waits, and ends by SIGTERM.
+/// The end of a script that has no other work: waits until SIGTERM ends it.
 pub(crate) const REST: &str = "exec sleep 1000";
 
-/// The text of a script whose children can say `ready` and know `$slot` and `$child`.
+/// The text of a script that can call `ready` and use `$slot` and `$child`.
 pub(crate) fn script(text: &str) -> String {
     format!("{WORDS}\n{text}")
 }
 
-/// Gives the master children that run this script.
+/// Makes the children of the master run this script.
 pub(crate) fn shell<'a>(prefork: &'a mut Prefork, text: &str) -> &'a mut Prefork {
     let text = script(text);
     prefork.child_producer(move |child| {
@@ -39,7 +39,7 @@ pub(crate) fn shell<'a>(prefork: &'a mut Prefork, text: &str) -> &'a mut Prefork
     })
 }
 
-/// A master of so many children that run this script; it keeps its lines.
+/// A master with this number of children that run the script, and a log that keeps its lines.
 pub(crate) fn master(workers: usize, text: &str) -> (Prefork, MemoryLog) {
     let lines = MemoryLog::new();
     let mut prefork = Prefork::new();
@@ -47,27 +47,27 @@ pub(crate) fn master(workers: usize, text: &str) -> (Prefork, MemoryLog) {
     (prefork, lines)
 }
 
-/// Starts it.
+/// Starts the master.
 #[track_caller]
 pub(crate) fn start(prefork: &mut Prefork) -> Handle {
-    prefork.start().expect("nothing keeps it from beginning")
+    prefork.start().expect("the master starts")
 }
 
-/// Runs it until it ends by itself.
+/// Runs the master until it ends with an error.
 #[track_caller]
 pub(crate) fn fail(prefork: &mut Prefork) -> Error {
     let result = start(prefork).wait();
-    result.expect_err("nobody asked it to stop")
+    result.expect_err("the master fails")
 }
 
-/// Stops it and waits for its end.
+/// Stops the master and waits until it ends.
 #[track_caller]
 pub(crate) fn stop(master: Handle) {
     master.stop();
-    master.wait().expect("it was asked to stop");
+    master.wait().expect("the stop succeeds");
 }
 
-/// What an error was caused by.
+/// The source of an error, as text.
 pub(crate) fn cause(error: &Error) -> Option<String> {
     StdError::source(error).map(ToString::to_string)
 }
@@ -78,14 +78,14 @@ pub(crate) struct Facts<T>(Arc<Mutex<Vec<T>>>);
 
 impl<T: Clone> Facts<T> {
     pub(crate) fn push(&self, fact: T) {
-        self.0.lock().expect("nobody panics with it").push(fact);
+        self.0.lock().expect("no thread panics with it").push(fact);
     }
 
     pub(crate) fn all(&self) -> Vec<T> {
-        self.0.lock().expect("nobody panics with it").clone()
+        self.0.lock().expect("no thread panics with it").clone()
     }
 
-    /// Waits until there are so many.
+    /// Waits until there are `count` facts.
     #[track_caller]
     pub(crate) fn wait(&self, what: &str, count: usize) -> Vec<T> {
         eventually(what, || Some(self.all()).filter(|all| all.len() >= count))
@@ -104,9 +104,9 @@ impl<T> Default for Facts<T> {
     }
 }
 
-/// What a test asks of a master's lines.
+/// Queries of the lines of a master.
 pub(crate) trait Lines {
-    /// The lines that hold this text.
+    /// The lines that contain this text.
     fn with(&self, part: &str) -> Vec<CapturedLine>;
 }
 
@@ -118,7 +118,7 @@ impl Lines for MemoryLog {
     }
 }
 
-/// What the hooks were told.
+/// A call of a hook, with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
     Spawned(i32),
@@ -126,7 +126,7 @@ pub(crate) enum Told {
     Recovered(i32, i32),
 }
 
-/// Gives the master hooks that note what they are told.
+/// Sets hooks of the master that record their calls.
 pub(crate) fn listen_in(prefork: &mut Prefork) -> Facts<Told> {
     let facts = Facts::default();
     let (spawned, ready, recovered) = (facts.clone(), facts.clone(), facts.clone());
@@ -139,7 +139,7 @@ pub(crate) fn listen_in(prefork: &mut Prefork) -> Facts<Told> {
     facts
 }
 
-/// The pids of all that were started, in order.
+/// The pids of all started children, in the order of their starts.
 pub(crate) fn spawned(facts: &[Told]) -> Vec<i32> {
     let pid = |fact: &Told| match fact {
         Told::Spawned(pid) => Some(*pid),
@@ -148,39 +148,39 @@ pub(crate) fn spawned(facts: &[Told]) -> Vec<i32> {
     facts.iter().filter_map(pid).collect()
 }
 
-/// Kills a child of ours.
+/// Kills a child of the test process.
 #[track_caller]
 pub(crate) fn kill_child(pid: i32) {
     signal(pid, Signal::SIGKILL);
 }
 
-/// Sends a child of ours a signal.
+/// Sends a signal to a child of the test process.
 #[track_caller]
 pub(crate) fn signal(pid: i32, signal: Signal) {
-    kill(Pid::from_raw(pid), signal).expect("it was not waited for yet");
+    kill(Pid::from_raw(pid), signal).expect("the child runs or is a zombie");
 }
 
-/// Fails if one of them is still there, be it as a zombie.
+/// Fails if one of the processes still exists, even as a zombie.
 #[track_caller]
 pub(crate) fn assert_gone(pids: &[i32]) {
-    let own = i32::try_from(std::process::id()).expect("the kernel's pids fit");
+    let own = i32::try_from(std::process::id()).expect("a pid fits into i32");
     let ours = proc::children(own);
     let left: Vec<&i32> = pids.iter().filter(|pid| ours.contains(pid)).collect();
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 
-/// The sockets that a process has open, by the kernel's names.
+/// The open sockets of a process, by the kernel's names.
 pub(crate) fn sockets(pid: i32) -> BTreeSet<String> {
     proc::sockets(pid).into_iter().collect()
 }
 
-/// Where a descriptor of a process leads.
+/// The target of a descriptor of a process.
 pub(crate) fn fd(pid: i32, number: i32) -> Option<PathBuf> {
     let mut fds = proc::fds(pid).into_iter();
     fds.find_map(|(known, path)| (known == number).then_some(path))
 }
 
-/// A folder for a test's files, gone with the test.
+/// A folder for the files of a test, removed when the test ends.
 #[track_caller]
 pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")

@@ -1,6 +1,6 @@
-//! P21: three ways in, plain, with certificates of files, with certificates of memory. In the
-//! test's own process what was given is what the body has; attribute and builder give the same to
-//! real children in `tls/` beside this folder.
+//! P21: a listener without TLS, with certificates from files, and with certificates from memory.
+//! These tests run the body in the test process. The tests in `tls/` next to this folder use the
+//! attribute and the builder, with real children.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -12,33 +12,33 @@ use prefork_tests::client;
 use prefork_tests::tls::{Authority, Client, Pair};
 use rustls::{ServerConnection, StreamOwned};
 
-/// A body that answers one client, with TLS where it was given some.
+/// A body that answers one client, with TLS if certificates are set.
 fn greet(worker: &Worker) {
-    let listener = worker.listener("listener0").expect("it was given");
-    let accepted = listener.blocking_accept().expect("nobody stops it");
+    let listener = worker.listener("listener0").expect("a listener");
+    let accepted = listener.blocking_accept().expect("no stop");
     let (mut stream, _) = accepted.expect("a connection");
     let Ok(config) = worker.tls_config() else {
-        return stream.write_all(b"hello\n").expect("somebody reads");
+        return stream.write_all(b"hello\n").expect("the client reads");
     };
-    let connection = ServerConnection::new(config).expect("it was checked");
+    let connection = ServerConnection::new(config).expect("a valid configuration");
     let mut stream = StreamOwned::new(connection, stream);
-    stream.write_all(b"hello\n").expect("somebody reads");
+    stream.write_all(b"hello\n").expect("the client reads");
     stream.conn.send_close_notify();
-    stream.flush().expect("somebody reads");
+    stream.flush().expect("the client reads");
 }
 
-/// What a client sees: the answer, and the certificate where it trusts somebody.
+/// The answer that a client gets, and the certificate if the client trusts an authority.
 fn visit(addr: SocketAddr, trusted: Option<&Authority>) -> (String, Option<Vec<u8>>) {
     let mut text = String::new();
     let Some(trusted) = trusted else {
-        let mut stream = client::connect(addr).expect("it listens");
+        let mut stream = client::connect(addr).expect("the worker listens");
         stream.read_to_string(&mut text).expect("an answer");
         return (text, None);
     };
     let connection = Client::new(trusted, &[]).connect(addr);
     let mut connection = connection.expect("a handshake");
     connection.read_to_string(&mut text).expect("an answer");
-    let chain = connection.conn.peer_certificates().expect("it shows one");
+    let chain = connection.conn.peer_certificates().expect("a certificate");
     (text, Some(chain[0].to_vec()))
 }
 
@@ -52,9 +52,9 @@ fn p21_without_certificates_the_listener_is_plain() {
 
 fn shown_is_given(worker: &TestWorker, authority: &Authority, given: &Pair) {
     let body = worker.spawn(|worker| {
-        // The same one for whoever asks.
-        let config = worker.tls_config().expect("there are certificates");
-        let again = worker.tls_config().expect("there are certificates");
+        // Every call returns the same configuration.
+        let config = worker.tls_config().expect("certificates are set");
+        let again = worker.tls_config().expect("certificates are set");
         assert!(Arc::ptr_eq(&config, &again));
         greet(&worker);
     });
@@ -67,7 +67,7 @@ fn shown_is_given(worker: &TestWorker, authority: &Authority, given: &Pair) {
 #[test]
 fn p21_certificate_and_key_of_files_reach_the_body() {
     let authority = Authority::new("the test's");
-    let folder = tempfile::tempdir().expect("a place for files");
+    let folder = tempfile::tempdir().expect("a folder");
     let given = authority.issue();
     let (cert, key) = given.write(folder.path());
     let worker = TestWorker::with_options(|options| {

@@ -11,7 +11,7 @@ use crate::support::{
     Facts, REST, Told, assert_gone, cause, kill_child, listen_in, master, spawned, start, stop,
 };
 
-/// When the first two children die.
+/// The time when the first two children die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
     /// While `on_child_spawn` of the second one runs.
@@ -24,8 +24,8 @@ enum Death {
 
 const DEATHS: [Death; 3] = [Death::Early, Death::Meanwhile, Death::Late];
 
-/// Kills both and waits until both are dead and still unseen by the master: this runs on its
-/// thread.
+/// Kills both and waits until both are dead. The master has not seen that yet, because this runs on
+/// its thread.
 fn kill_both(pids: &[i32]) {
     pids.iter().copied().for_each(kill_child);
     eventually("two dead children", || {
@@ -33,7 +33,7 @@ fn kill_both(pids: &[i32]) {
     });
 }
 
-/// Two workers whose first children die together; the others live.
+/// Two workers. Their first children die together, the others live.
 fn doomed(prefork: &mut Prefork, death: Death) -> Facts<Told> {
     let facts = listen_in(prefork);
     let (spawns, ready) = (facts.clone(), facts.clone());
@@ -77,7 +77,7 @@ fn p07_children_that_die_together_are_counted_one_after_the_other() {
             let (mut prefork, _) = master(2, REST);
             let facts = doomed(prefork.recover_threshold(threshold), death);
             let master = begin(&mut prefork, death, &facts);
-            let error = master.wait().expect_err("the budget is spent");
+            let error = master.wait().expect_err("too many exits");
             assert_eq!(exits(&error), u64::from(threshold) + 1, "{death:?}");
             let all = facts.all();
             assert_eq!(spawned(&all).len(), starts, "{death:?} {all:?}");

@@ -1,7 +1,7 @@
 //! Each system call of a master, and of a worker, fails once.
 //!
-//! strace lists the calls of one run from start to stop. Then each of them fails in a run of its
-//! own (`strace --inject`).
+//! strace lists the calls of one run from start to stop. Then each call fails in a separate run
+//! (`strace --inject`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::{is_long, new_seed, requested_seed};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_failing_worker");
 
-/// How many runs take place at the same time.
+/// How many servers run at the same time.
 const LANES: usize = 3;
 
 /// How many calls fail in the short form.
@@ -59,14 +59,14 @@ fn errors(call: &str) -> &'static [&'static str] {
         | "socketpair" => &["EMFILE", "ENOMEM", "EPERM"],
         "fcntl" | "epoll_ctl" => &["ENOMEM", "EPERM"],
         "mmap" | "mprotect" => &["ENOMEM"],
-        // Of an eventfd; EAGAIN would mean that its reader is awake.
+        // The call writes to an eventfd. EAGAIN would mean that the reader is awake.
         "write" => &["EINTR", "ENOMEM"],
         "read" | "recvfrom" | "recvmsg" | "sendto" | "sendmsg" => &["EAGAIN", "EINTR", "ENOMEM"],
         _ => &["EPERM", "ENOMEM"],
     }
 }
 
-/// Which process a call fails in.
+/// The process in which a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
     Master,
@@ -99,7 +99,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A command that traces, without standing between the master and the process: `-D`.
+/// A command that traces. With `-D`, strace is not the parent of the traced process.
 fn strace(program: &Path, output: &Path, target: Target, fault: Option<&Fault>) -> Vec<String> {
     let mut words = vec![
         program.display().to_string(),
@@ -112,7 +112,7 @@ fn strace(program: &Path, output: &Path, target: Target, fault: Option<&Fault>) 
     }
     if let Some(Fault { call, error, .. }) = fault {
         let Call { name, number } = call;
-        // Only this call stops the process.
+        // strace stops the process at this call only.
         words.push(format!("--trace={name}"));
         words.push(format!("--inject={name}:error={error}:when={number}"));
     }
@@ -122,7 +122,7 @@ fn strace(program: &Path, output: &Path, target: Target, fault: Option<&Fault>) 
 /// How one run ended.
 #[derive(Debug)]
 struct Run {
-    /// What took longer than [`TIMEOUT`].
+    /// The step that took longer than [`TIMEOUT`].
     hang: Option<&'static str>,
     code: Option<i32>,
     signal: Option<i32>,
@@ -165,7 +165,7 @@ fn run(strace: &[String], target: Target) -> Run {
 /// Starts, serves, recovers and stops.
 ///
 /// # Errors
-/// What took longer than [`TIMEOUT`].
+/// The step that took longer than [`TIMEOUT`].
 fn live(server: &RunningServer, addr: SocketAddr, target: Target) -> Result<(), &'static str> {
     let master = server.master_pid();
     let has_ended = || !proc::is_alive(master);
@@ -197,7 +197,7 @@ fn within(mut holds: impl FnMut() -> bool) -> Option<()> {
     Some(())
 }
 
-/// The calls behind the start of Rust's runtime.
+/// The calls after the start of Rust's runtime.
 fn calls(trace: &str) -> BTreeSet<Call> {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut early: BTreeMap<&str, usize> = BTreeMap::new();
@@ -225,7 +225,7 @@ fn calls(trace: &str) -> BTreeSet<Call> {
         let count = counts.entry((thread, name)).or_default();
         *count += 1;
         let count = *count;
-        // The n-th call fails in each thread: those of the loader and the runtime must not.
+        // The n-th call fails in each thread. Calls of the loader and the runtime must not fail.
         let is_early =
             thread != main_thread && early.get(name).is_some_and(|early| count <= *early);
         if is_started && !is_early && !LEFT_OUT.contains(&name) {
@@ -244,7 +244,7 @@ fn calls(trace: &str) -> BTreeSet<Call> {
 }
 
 impl Run {
-    /// What is wrong with it.
+    /// The defect of this run, if it has one.
     fn defect(&self, fault: &Fault) -> Option<String> {
         if let Some(hang) = self.hang {
             return Some(format!("waited {TIMEOUT:?} for {hang}"));
@@ -297,10 +297,10 @@ impl Run {
     }
 }
 
-/// Whether a line names the call, or what it does with files and addresses.
+/// Whether a line names the call, or its operation on a file or an address.
 fn names(line: &str, call: &str) -> bool {
     let name = match call {
-        // The C library's and the standard library's functions make these.
+        // Functions of the C library and of the standard library make these calls.
         "openat" | "readlink" | "statx" => "open ",
         "getsockname" => "read the address of ",
         "setsockopt" => "set SO_",
@@ -309,7 +309,7 @@ fn names(line: &str, call: &str) -> bool {
     line.contains(name) || (call == "sendto" && line.contains("send failed"))
 }
 
-/// strace by its absolute path: a wrapper of a worker is not searched for.
+/// The absolute path of strace: a wrapper of a worker is not searched in `PATH`.
 fn find_strace() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let mut paths = std::env::split_paths(&folders).map(|folder| folder.join("strace"));
@@ -336,7 +336,7 @@ fn storm(target: Target) {
         return;
     }
     assert_eq!((clean.hang, clean.code), (None, Some(0)), "{clean:#?}");
-    let calls = calls(&fs::read_to_string(&list).expect("strace wrote it"));
+    let calls = calls(&fs::read_to_string(&list).expect("strace wrote the list"));
     let all = calls.iter().flat_map(|call| {
         let fault = |&error| Fault {
             target,

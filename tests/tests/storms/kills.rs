@@ -32,7 +32,7 @@ const GROWTH: u64 = 8 * 1024;
 enum Way {
     /// At once.
     Plain,
-    /// Halted before, so that the connections that it has accepted are known. This takes longer.
+    /// Halted first, so that its accepted connections are known. This takes longer.
     Halted,
 }
 
@@ -62,7 +62,7 @@ impl Kill {
     }
 }
 
-/// What became of the requests.
+/// The results of the requests.
 #[derive(Debug, Default)]
 struct Requests {
     answered: AtomicU64,
@@ -86,11 +86,11 @@ impl Requests {
                     .push(error.to_string());
             }
         };
-        let port = stream.local_addr().expect("it is connected").port();
+        let port = stream.local_addr().expect("the connection is open").port();
         // The close resets the connection. Otherwise thousands in TIME_WAIT would slow down each
-        // look at the table of sockets.
+        // read of the table of sockets.
         let linger = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-        linger.expect("an option of TCP");
+        linger.expect("TCP has SO_LINGER");
         match answer(stream) {
             Ok(body) => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
@@ -113,7 +113,7 @@ impl Requests {
 fn kill_worker(pid: i32, addr: SocketAddr, way: Way) -> Kill {
     let clients = (way == Way::Halted).then(|| halt(pid, addr));
     let at = Instant::now();
-    // It fails only if the worker has ended by itself.
+    // The call fails only if the worker has already exited.
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     Kill { at, clients }
 }
@@ -129,7 +129,7 @@ fn halt(pid: i32, addr: SocketAddr) -> BTreeSet<u16> {
     clients_of(pid, addr)
 }
 
-/// Whether each thread is halted: one that still runs may accept.
+/// Whether each thread is halted. A thread that still runs may accept.
 fn is_halted(pid: i32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return false;
@@ -148,8 +148,8 @@ fn clients_of(pid: i32, addr: SocketAddr) -> BTreeSet<u16> {
     let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let port = |field: &str| u16::from_str_radix(field.rsplit(':').next()?, 16).ok();
     let own_port = format!("{:04X}", addr.port());
-    // Of other servers there may be thousands in TIME_WAIT: a line is only taken apart if it is
-    // about this one.
+    // The table may contain thousands of sockets of other servers in TIME_WAIT, so only the lines
+    // of this server are parsed.
     let is_own = |line: &&str| {
         let local = line.split_once(": ").and_then(|(_, rest)| rest.get(9..13));
         local == Some(own_port.as_str())
@@ -172,8 +172,9 @@ fn wait_until_each_slot_serves(server: &RunningServer) {
     });
 }
 
-/// Kills workers of these slots in turn, if they serve: one that never did would be replaced after
-/// a back-off.
+/// Kills workers of these slots in turn, if they serve.
+///
+/// If a worker never served, the master would replace it only after a back-off.
 fn kill_workers(
     slots: &[usize],
     addr: SocketAddr,
@@ -190,7 +191,7 @@ fn kill_workers(
         }
         let due = Instant::now() + PAUSE;
         let serving = requests.serving.lock().expect("no panic").remove(slot);
-        // The answer of a killed worker may be read late.
+        // A client may read the answer of a worker after the worker was killed.
         if let Some(pid) = serving.filter(|pid| killed.insert(*pid)) {
             kills.push(kill_worker(pid, addr, way));
             thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -279,7 +280,7 @@ fn storm(reuseport: &str, way: Way) {
 }
 
 fn proc_memory(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
     number

@@ -34,6 +34,5 @@ fn new_seed() -> u64 {
     u64::try_from(nanos).expect("the clock is before the year 2554")
 }
 
-/// What an operator sees where a budget of this much time was exceeded on an idle machine; a loaded
-/// one needs more.
+/// The longest time that a stop may take. A loaded machine needs more than the grace period.
 const ALLOWANCE: Duration = Duration::from_secs(15);

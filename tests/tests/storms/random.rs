@@ -24,7 +24,7 @@ impl Random {
     /// One of these values.
     pub(crate) fn choose<T: Copy>(&mut self, values: &[T]) -> T {
         let count = u64::try_from(values.len()).expect("a slice fits in memory");
-        let index = usize::try_from(self.below(count)).expect("it is below the length");
+        let index = usize::try_from(self.below(count)).expect("the index is below the length");
         values[index]
     }
 }

@@ -30,7 +30,7 @@ enum Moment {
     AfterStartLine(Duration),
 }
 
-/// All that a seed determines.
+/// The values that a seed determines.
 #[derive(Debug)]
 struct Plan {
     seed: u64,
@@ -46,7 +46,7 @@ impl Plan {
         let signal = random.choose(&SIGNALS);
         let moment = match random.below(3) {
             0 => Moment::AfterStartLine(Duration::from_millis(random.below(1000))),
-            // The most happens in the first milliseconds.
+            // Most steps of a start are in the first milliseconds.
             1 => Moment::AfterExec(Duration::from_micros(random.below(20_000))),
             _ => Moment::AfterExec(Duration::from_micros(random.below(300_000))),
         };
@@ -59,7 +59,7 @@ impl Plan {
         }
     }
 
-    /// Runs one server to its end; returns how long its stop took.
+    /// Runs one server until it exits; returns how long its stop took.
     fn run(&self, addr: &str) -> Duration {
         let mut server = Server::new(HELLO)
             .listen(format!("listener={addr}"))

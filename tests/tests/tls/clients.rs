@@ -1,4 +1,4 @@
-//! Clients that have to show a certificate, and clients that are not ours to be nice.
+//! Clients that must show a certificate, and clients that stall.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn clients_without_a_certificate_of_the_authority_are_refused() {
     let secure = Secure::new();
     let clients = Authority::new("the clients'");
     let ca = secure.path().join("clients.pem");
-    fs::write(&ca, clients.pem()).expect("the folder is ours");
+    fs::write(&ca, clients.pem()).expect("the test owns the folder");
     let server = secure
         .server(TLS, "1")
         .env("PREFORK_TLS_CLIENT_CA", ca)
@@ -21,21 +21,21 @@ fn clients_without_a_certificate_of_the_authority_are_refused() {
     let known = clients.issue();
     Client::with(&secure.authority, &[], Some(&known))
         .get(server.addr(), "/")
-        .expect("it is known");
+        .expect("the server trusts the client");
     let stranger = Authority::new("another").issue();
     for own in [None, Some(&stranger)] {
         let client = Client::with(&secure.authority, &[], own);
-        client.get(server.addr(), "/").expect_err("it is not known");
+        client.get(server.addr(), "/").expect_err("a refusal");
     }
 }
 
-/// Also one that was here before, and would resume its session if it could.
+/// The server also refuses a returning client, although the client tries to resume its session.
 #[test]
 fn a_client_is_refused_by_the_next_worker_when_its_authority_is_trusted_no_longer() {
     let secure = Secure::new();
     let (old, new) = (Authority::new("the old"), Authority::new("the new"));
     let ca = secure.path().join("clients.pem");
-    fs::write(&ca, old.pem()).expect("the folder is ours");
+    fs::write(&ca, old.pem()).expect("the test owns the folder");
     let server = secure
         .server(TLS, "1")
         .env("PREFORK_TLS_CLIENT_CA", &ca)
@@ -43,17 +43,17 @@ fn a_client_is_refused_by_the_next_worker_when_its_authority_is_trusted_no_longe
     let known = Client::with(&secure.authority, &[], Some(&old.issue()));
     for _ in 0..2 {
         let (_, kind) = visit(&known, server.addr());
-        assert_eq!(kind, Some(HandshakeKind::Full), "it is checked each time");
+        assert_eq!(kind, Some(HandshakeKind::Full), "no session is resumed");
     }
-    fs::write(&ca, new.pem()).expect("the folder is ours");
+    fs::write(&ca, new.pem()).expect("the test owns the folder");
     replace(&server, 0);
     server.wait_for_log(|line| line.contains("new client CA"));
     known
         .get(server.addr(), "/")
-        .expect_err("it is known no longer");
+        .expect_err("the server no longer trusts the client");
     Client::with(&secure.authority, &[], Some(&new.issue()))
         .get(server.addr(), "/")
-        .expect("it is known now");
+        .expect("the server trusts the client now");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn stalled_handshakes_hold_up_nobody() {
     let secure = Secure::new();
     let server = secure.server(TLS, "2").start();
     let stalled: Vec<_> = (0..200)
-        .map(|_| connect(server.addr()).expect("the queue takes it"))
+        .map(|_| connect(server.addr()).expect("the listen queue has space"))
         .collect();
     let client = secure.client();
     for _ in 0..200 {
@@ -70,8 +70,8 @@ fn stalled_handshakes_hold_up_nobody() {
     drop(stalled);
 }
 
-/// Fewer descriptors than handshakes that may go on: clients who only connect do not keep all of
-/// them.
+/// The worker has fewer descriptors than handshakes that may run at the same time. Clients that
+/// only connect do not keep all descriptors.
 #[test]
 fn stalled_handshakes_do_not_keep_the_last_descriptors() {
     let secure = Secure::new();
@@ -79,10 +79,10 @@ fn stalled_handshakes_do_not_keep_the_last_descriptors() {
         .server(TLS, "1")
         .wrapper(["sh", "-c", "ulimit -n 48; exec \"$@\"", "sh"])
         .start();
-    // Several times as many as fit: waiting for the time of each would take longer than a client
-    // waits.
+    // Several times as many clients as descriptors. If the worker waited for the timeout of each,
+    // the client would time out before its answer.
     let stalled: Vec<_> = (0..160)
-        .map(|_| connect(server.addr()).expect("the queue takes it"))
+        .map(|_| connect(server.addr()).expect("the listen queue has space"))
         .collect();
     secure.client().get(server.addr(), "/").expect("an answer");
     drop(stalled);

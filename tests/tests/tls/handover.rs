@@ -1,4 +1,4 @@
-//! Workers get certificates and key from their master's memory, and from nowhere else.
+//! Workers get the certificates and the key only from the memory of their master.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::secure::{Secure, TLS, heard, replace};
 const BUILDER: &str = env!("CARGO_BIN_EXE_tls_builder");
 const MEMORY: &str = env!("CARGO_BIN_EXE_tls_memory");
 
-/// P21 on real children: what the attribute was given as bytes is what they show.
+/// P21 on real children: they show the certificate that the attribute got as bytes.
 #[test]
 fn a_certificate_that_is_a_part_of_the_program_is_shown_by_its_workers() {
     let pem = include_str!("../../bins/memory/cert.pem");
@@ -29,15 +29,15 @@ fn a_certificate_that_is_a_part_of_the_program_is_shown_by_its_workers() {
     }
 }
 
-/// P21 as well, from the builder; nothing of it lies on disk by then.
+/// P21 with the builder. The program has deleted the files before the successor starts.
 #[test]
 fn what_the_builder_was_given_as_bytes_reaches_real_children() {
     let secure = Secure::new();
     let folder = secure.path().join("pair");
-    fs::create_dir(&folder).expect("a place for files");
+    fs::create_dir(&folder).expect("a temporary folder");
     let given = secure.authority.issue();
     given.write(&folder);
-    fs::write(folder.join("ca.pem"), secure.authority.pem()).expect("a place for files");
+    fs::write(folder.join("ca.pem"), secure.authority.pem()).expect("a temporary folder");
     let server = Server::new(BUILDER)
         .listen("http=127.0.0.1:0,https=tls://127.0.0.1:0,other=tls://127.0.0.1:0")
         .env("PAIR", &folder)
@@ -52,24 +52,24 @@ fn what_the_builder_was_given_as_bytes_reaches_real_children() {
     assert!(text.contains("listener 'other' uses TLS"), "{text}");
     assert_eq!(shown, given.der().to_vec());
     let stranger = secure.client().get(addr, "/");
-    stranger.expect_err("it shows no certificate");
+    stranger.expect_err("the client has no certificate");
 }
 
-/// The files are for the master alone: workers get what is in them from memory.
+/// Only the master reads the files. Workers get the contents from memory.
 #[test]
 fn workers_need_no_right_to_read_the_files() {
     let secure = Secure::new();
     let server = secure.server(TLS, "1").start();
     for name in ["cert.pem", "key.pem"] {
-        fs::remove_file(secure.path().join(name)).expect("it is there");
+        fs::remove_file(secure.path().join(name)).expect("the file exists");
     }
     replace(&server, 0);
     server.wait_for_log(|line| line.contains("no such file"));
     secure.client().get(server.addr(), "/").expect("an answer");
 }
 
-/// The file is gone once the body has what was in it; its master keeps the one that the next worker
-/// gets.
+/// The worker closes its memory file after it was read. The master keeps the file for the next
+/// worker.
 #[test]
 fn the_key_stays_in_the_workers() {
     let secure = Secure::new();
@@ -77,21 +77,21 @@ fn the_key_stays_in_the_workers() {
     secure.client().get(server.addr(), "/").expect("an answer");
     let worker = server.wait_for_children(1)[0];
     let kept = memory_files(server.master_pid());
-    assert_eq!(kept.len(), 1, "the next worker's: {kept:?}");
-    assert_ne!(proc::sockets(worker.pid), [""; 0], "its files are seen");
+    assert_eq!(kept.len(), 1, "the file for the next worker: {kept:?}");
+    assert_ne!(proc::sockets(worker.pid), [""; 0], "the files are listed");
     let left = memory_files(worker.pid);
-    assert!(left.is_empty(), "it is closed once it was read: {left:?}");
+    assert!(left.is_empty(), "the worker has closed it: {left:?}");
 }
 
-/// The files of a process that lie in no folder, by the kernel's names (`memfd_create(2)`).
+/// The memory files of a process, with the names that the kernel shows (`memfd_create(2)`).
 fn memory_files(pid: i32) -> Vec<String> {
     let files = proc::fds(pid).into_iter();
     let names = files.map(|(_, target)| target.display().to_string());
     names.filter(|name| name.starts_with("/memfd:")).collect()
 }
 
-/// The certificates go to workers in a memory file, which is a file: the kernel ends who writes
-/// past the limit.
+/// The master passes the certificates in a memory file, and the limit of file sizes applies to it.
+/// If a process writes past the limit, the kernel kills it.
 #[test]
 fn a_limit_of_file_sizes_is_told_before_it_kills() {
     let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];

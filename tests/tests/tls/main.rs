@@ -1,5 +1,6 @@
-//! TLS on real processes: certificates from the master, handshakes in workers, one file per
-//! promise.
+//! TLS on real processes: certificates from the master, handshakes in workers.
+//!
+//! Each promise has its own file.
 
 mod clients;
 mod handover;

@@ -1,8 +1,6 @@
-//! More clients that stall than there are places for handshakes: an honest client behind them is
-//! answered.
+//! If more clients stall than handshakes may run, an honest client behind them is answered.
 //!
-//! With one second for each client that stalls, the ones here would take longer than a client waits
-//! for its answer.
+//! If each stalled client took one second, an honest client would time out before its answer.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -14,16 +12,16 @@ use prefork_tests::tls::{answer, ask, greet, greet_and_hear};
 
 use crate::secure::Secure;
 
-/// Has four places for handshakes.
+/// Runs at most four handshakes at the same time.
 const FEW_PLACES: &str = env!("CARGO_BIN_EXE_tls_few_places");
 
-/// At four each second they would take 50 seconds; a client waits for 30.
+/// At four a second, these clients would take 50 seconds. A client waits for 30 seconds.
 const STALLED: usize = 200;
 
 fn stalled(addr: SocketAddr, text: &[u8], count: usize) -> Vec<TcpStream> {
     let stall = |_| {
-        let mut stream = connect(addr).expect("the queue takes it");
-        stream.write_all(text).expect("the queue keeps it");
+        let mut stream = connect(addr).expect("the listen queue has space");
+        stream.write_all(text).expect("the send buffer has space");
         stream
     };
     (0..count).map(stall).collect()
@@ -53,19 +51,20 @@ fn an_honest_client_is_answered_behind_clients_that_speak_plain_http() {
     is_answered_behind(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n");
 }
 
-/// Clients that send nothing give way to each other, and not the one that has sent its hello.
+/// A new connection displaces a client that has sent nothing. It does not displace a client that
+/// has sent its hello.
 #[test]
 fn a_client_that_was_answered_stays_while_silent_ones_give_way() {
     let secure = Secure::new();
     let server = secure.server(FEW_PLACES, "1").start();
-    let mut slow = secure.client().open(server.addr()).expect("it listens");
-    greet_and_hear(&mut slow).expect("there is room");
-    // Few enough to be accepted within the time of one handshake.
+    let mut slow = secure.client().open(server.addr()).expect("a connection");
+    greet_and_hear(&mut slow).expect("the worker accepts the handshake");
+    // Few enough that the worker accepts all within the time limit of one handshake.
     let stalled = stalled(server.addr(), b"", 40);
-    let last = stalled.last().expect("there are some");
+    let last = stalled.last().expect("there are stalled clients");
     eventually("all of them are accepted", || {
         is_accepted(last).then_some(())
     });
-    greet(&mut slow).expect("it is open");
-    answer(ask(slow, "/").expect("it is open")).expect("an answer");
+    greet(&mut slow).expect("the connection is open");
+    answer(ask(slow, "/").expect("the connection is open")).expect("an answer");
 }

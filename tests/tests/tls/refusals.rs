@@ -1,4 +1,4 @@
-//! What cannot be served ends the start, in words that say why.
+//! If TLS cannot be served as configured, the start fails with an error that contains the reason.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use prefork_tests::tls::Pair;
 
 use crate::secure::{BY_HAND, Secure, TLS};
 
-/// What a start ends with that cannot speak TLS.
+/// The log of a start that fails because of its TLS options.
 fn refusal(server: Server) -> String {
     let output = server.run();
     assert_eq!(output.status.code(), Some(78), "{:#?}", output.log);
@@ -54,11 +54,11 @@ fn every_bad_pair_ends_the_start_in_its_own_words_and_without_the_key() {
         let said = refusal(secure.server(TLS, "1"));
         assert!(said.contains(why), "{why}: {said}");
         for secret in [&good.key, &other.key] {
-            // Any line of it.
+            // The log contains no line of the key.
             let lines = secret.lines().filter(|line| !line.starts_with("-----"));
             assert!(lines.into_iter().all(|line| !said.contains(line)), "{said}");
         }
-        // An explanation ends the same way, and starts nobody either.
+        // An explanation fails in the same way and starts no worker.
         let explained = refusal(secure.server(TLS, "1").env("PREFORK_EXPLAIN", "1"));
         assert!(explained.contains(why), "{why}: {explained}");
     }
@@ -74,7 +74,7 @@ fn files_that_cannot_be_read_end_the_start() {
     let relative = secure
         .server(TLS, "1")
         .env("PREFORK_TLS_KEY", "missing.pem");
-    let whole = std::path::absolute("missing.pem").expect("a directory");
+    let whole = std::path::absolute("missing.pem").expect("a current directory");
     let (said, whole) = (refusal(relative), whole.display().to_string());
     assert!(said.contains(&whole), "{whole}: {said}");
     let said = refusal(
@@ -98,12 +98,12 @@ fn files_that_cannot_be_read_end_the_start() {
         "{said}"
     );
     let closed = secure.path().join("key.pem");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).expect("it is ours");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).expect("the test owns the file");
     if fs::File::open(&closed).is_err() {
         let said = refusal(secure.server(TLS, "1"));
         assert!(said.contains("cannot be read"), "{said}");
     } else {
-        println!("skipped: needs a user who may not read everything");
+        println!("skipped: needs a user without the right to read every file");
     }
 }
 
@@ -145,7 +145,7 @@ fn a_certificate_that_nobody_shows_is_told() {
     server.wait_for_log(|line| line.contains("tls_cert is set, but no listener uses TLS"));
 }
 
-/// Certificates are read by whoever serves: here by the only process there is.
+/// In single mode, the only process reads the certificates.
 #[test]
 fn an_explanation_of_a_single_process_says_what_its_start_says() {
     let secure = Secure::new();

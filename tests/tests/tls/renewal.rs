@@ -1,4 +1,4 @@
-//! A new pair in the place of the old one is shown by the next worker, if it can be.
+//! If a valid new pair replaces the old pair, the next worker shows the new pair.
 
 use std::time::{Duration, SystemTime};
 
@@ -78,7 +78,7 @@ fn a_bad_renewal_is_refused_in_the_log_and_the_last_good_pair_serves_on() {
     assert_eq!(shown(&secure, &server), other.der().to_vec());
 }
 
-/// A shell counts in blocks of 512 or 1024 bytes: 20 KiB at least, 40 at most.
+/// A shell counts in blocks of 512 or 1024 bytes, so the limit is 20 KiB or 40 KiB.
 #[test]
 fn a_renewal_that_no_worker_could_be_given_is_refused() {
     let secure = Secure::new();

@@ -1,4 +1,4 @@
-//! What the tests here share: a program with a certificate in a folder, and what its clients see.
+//! Shared by the tests of this folder: a program with a certificate, and functions of its clients.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use prefork_tests::tls::{Authority, Client, Connection, answer, ask};
 use rustls::HandshakeKind;
 use tempfile::TempDir;
 
-/// Serves `/` and `/slow`, and speaks TLS alone.
+/// Serves `/` and `/slow` over TLS only.
 pub(crate) const TLS: &str = env!("CARGO_BIN_EXE_tls");
 
 /// Does the handshakes itself.
@@ -25,7 +25,7 @@ impl Secure {
     pub(crate) fn new() -> Self {
         let this = Self {
             authority: Authority::new("the test's"),
-            folder: tempfile::tempdir().expect("a place for files"),
+            folder: tempfile::tempdir().expect("a temporary folder"),
         };
         this.authority.issue().write(this.folder.path());
         this
@@ -48,28 +48,28 @@ impl Secure {
     }
 }
 
-/// Kills the worker in this slot; its successor.
+/// Kills the worker in this slot; returns its successor.
 pub(crate) fn replace(server: &RunningServer, slot: usize) -> ChildInfo {
     let killed = server.kill_child(slot);
     server.wait_for_replacement(killed)
 }
 
-/// All that a connection says, and the certificate that it shows.
+/// All text that the server sends on a connection, and the certificate that it shows.
 pub(crate) fn heard(mut connection: Connection) -> (String, Vec<u8>) {
     let mut text = String::new();
     connection.read_to_string(&mut text).expect("an answer");
-    let chain = connection.conn.peer_certificates().expect("it shows some");
+    let chain = connection.conn.peer_certificates().expect("a certificate");
     (text, chain[0].to_vec())
 }
 
 pub(crate) fn visit(client: &Client, addr: SocketAddr) -> (String, Option<HandshakeKind>) {
     let connection = client.connect(addr).expect("a handshake");
-    answer(ask(connection, "/").expect("it reads")).expect("an answer")
+    answer(ask(connection, "/").expect("the server reads")).expect("an answer")
 }
 
 /// The certificate that a server shows.
 pub(crate) fn shown(secure: &Secure, server: &RunningServer) -> Vec<u8> {
     let connection = secure.client().connect(server.addr()).expect("a handshake");
-    let chain = connection.conn.peer_certificates().expect("it shows some");
+    let chain = connection.conn.peer_certificates().expect("a certificate");
     chain[0].to_vec()
 }

@@ -1,4 +1,6 @@
-//! Clients are answered over TLS, whoever does the handshake, and come back for half of it.
+//! Clients are answered over TLS, whether the listener or the body does the handshake.
+//!
+//! A returning client resumes its session.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,7 +23,7 @@ fn a_server_speaks_tls_with_the_certificate_of_its_files() {
     let stranger = Client::new(&Authority::new("another"), &[]);
     stranger
         .get(server.addr(), "/")
-        .expect_err("it trusts somebody else");
+        .expect_err("the client trusts another authority");
 }
 
 #[test]
@@ -35,7 +37,7 @@ fn the_example_serves_plain_and_secure_side_by_side() {
         .client()
         .get(server.addr_of("https"), "/")
         .expect("an answer");
-    let plain = prefork_tests::client::ask(server.addr_of("http"), "/").expect("it listens");
+    let plain = prefork_tests::client::ask(server.addr_of("http"), "/").expect("a connection");
     let mut text = String::new();
     (&plain).read_to_string(&mut text).expect("an answer");
     assert!(text.starts_with("HTTP/1.1 308 "), "{text}");
@@ -49,8 +51,8 @@ fn a_body_may_do_the_handshakes_itself() {
     assert_eq!(body, "by hand\n");
 }
 
-/// The least of RFC 9113: the preface, no settings, and one request whose header fields stand in
-/// the static table.
+/// The minimum of RFC 9113: the preface, no settings, and one request with header fields of the
+/// static table.
 #[test]
 fn a_request_of_http_2_is_answered() {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -63,10 +65,10 @@ fn a_request_of_http_2_is_answered() {
     let mut words = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     words.extend(SETTINGS);
     let length = u8::try_from(fields.len()).expect("a few bytes");
-    // Both ends of it are here (END_STREAM, END_HEADERS), on stream 1.
+    // The frame ends the headers and the stream (END_HEADERS, END_STREAM), on stream 1.
     words.extend([0, 0, length, HEADERS, 5, 0, 0, 0, 1]);
     words.extend(fields);
-    connection.write_all(&words).expect("it reads");
+    connection.write_all(&words).expect("the server reads");
     for _ in 0..16 {
         let mut head = [0; 9];
         connection.read_exact(&mut head).expect("a frame");
@@ -99,10 +101,10 @@ fn the_protocol_is_the_first_of_ours_that_the_client_offers() {
     other
         .connect(server.addr())
         .map(drop)
-        .expect_err("none of ours");
+        .expect_err("no protocol in common");
 }
 
-/// The session of one worker is resumed by another, and by the successor of one that died.
+/// Another worker resumes the session of a worker, and so does a successor.
 #[test]
 fn a_session_is_resumed_whoever_answers() {
     let secure = Secure::new();
@@ -110,10 +112,10 @@ fn a_session_is_resumed_whoever_answers() {
     let client = secure.client();
     let mut issuer = None;
     let mut resumed_elsewhere = false;
-    // The kernel chooses who answers.
+    // The kernel chooses the worker that answers.
     for _ in 0..500 {
         let (body, kind) = visit(&client, server.addr());
-        let (slot, _) = who(&body).expect("it says who it is");
+        let (slot, _) = who(&body).expect("the answer names its worker");
         match issuer.replace(slot) {
             None => assert_eq!(kind, Some(HandshakeKind::Full)),
             Some(before) => {
@@ -141,7 +143,7 @@ fn openssl_shakes_hands_and_resumes() {
     }
     let secure = Secure::new();
     let ca = secure.path().join("ca.pem");
-    fs::write(&ca, secure.authority.pem()).expect("the folder is ours");
+    fs::write(&ca, secure.authority.pem()).expect("the test owns the folder");
     let server = secure.server(TLS, "1").start();
     for version in ["-tls1_3", "-tls1_2"] {
         let session = secure.path().join(format!("session{version}"));
@@ -159,7 +161,7 @@ fn openssl_shakes_hands_and_resumes() {
                 .arg(use_session)
                 .arg(&session)
                 .output()
-                .expect("it can be started");
+                .expect("sh is available");
             String::from_utf8_lossy(&output.stdout).into_owned()
         };
         let first = client("-sess_out");

@@ -1,4 +1,4 @@
-//! Invalid certificates, keys and protocols. The message about a key instead of its path does not show it.
+//! Invalid certificates, keys and protocols. The message about an inline key does not show it.
 
 #[prefork::main(
     tls_cert = 4,

@@ -1,4 +1,4 @@
-//! One request at a time.
+//! A client that sends one request at a time.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
-/// Nothing that is measured here takes longer on any machine.
+/// Time limit for one answer. No measured operation takes longer.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
-/// How long to wait before an address that refused is asked again.
+/// Pause before the next attempt.
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// Which worker answers.
+/// Sends a request and returns the process id of the worker that answers.
 pub(crate) fn ask(addr: SocketAddr, path: &str) -> io::Result<Pid> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(LIMIT))?;
@@ -26,13 +26,13 @@ pub(crate) fn ask(addr: SocketAddr, path: &str) -> io::Result<Pid> {
     pid_in(&answer).ok_or(io::ErrorKind::UnexpectedEof.into())
 }
 
-/// The worker's process id closes the answer, ten characters wide.
+/// Parses the worker's process id, the last ten characters of the response.
 fn pid_in(answer: &str) -> Option<Pid> {
     let body = answer.get(answer.len().checked_sub(10)?..)?;
     body.trim_start().parse().ok().map(Pid::from_raw)
 }
 
-/// Asks until somebody answers who is not `other`.
+/// Sends requests until a worker other than `other` answers.
 pub(crate) fn ask_until_answered(addr: SocketAddr, other: Option<Pid>) -> Pid {
     let begin = Instant::now();
     loop {
@@ -40,6 +40,9 @@ pub(crate) fn ask_until_answered(addr: SocketAddr, other: Option<Pid>) -> Pid {
             Ok(pid) if Some(pid) != other => return pid,
             Ok(_) | Err(_) => thread::sleep(PAUSE),
         }
-        assert!(begin.elapsed() < LIMIT, "nobody answers at {addr}");
+        assert!(
+            begin.elapsed() < LIMIT,
+            "no answer from {addr} within {LIMIT:?}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A row of the table: a figure with its floor and its goal.
+//! A row of the table: a figure, its floor and its goal.
 
 use std::time::Duration;
 
@@ -18,14 +18,15 @@ pub(crate) struct Row {
 enum Verdict {
     Reached,
     Missed,
-    /// An absolute time: it says as much about the machine as about us.
+    /// An absolute time, which depends on the machine as much as on prefork.
     Reported,
     Skipped,
 }
 
 impl Row {
-    /// Times or rates beside those of the floor; `goal` is the largest ratio (the smallest, where
-    /// more is better).
+    /// A row that compares times or rates with those of the floor.
+    ///
+    /// `goal` is the largest allowed ratio for times, and the smallest for rates.
     pub(crate) fn ratio(what: &str, compared: &Compared, unit: Unit, goal: Goal) -> Self {
         let (ratio, spread) = (compared.ratio(), compared.spread());
         let is_reached = match goal {
@@ -46,7 +47,7 @@ impl Row {
         }
     }
 
-    /// A count, or a size: checked as it is.
+    /// A row with a count or a size that must not exceed `most`.
     pub(crate) fn count(what: &str, count: f64, unit: Unit, most: f64) -> Self {
         Self {
             verdict: if count <= most {
@@ -58,7 +59,7 @@ impl Row {
         }
     }
 
-    /// Counts that should be the same.
+    /// A row with two counts that must be equal.
     pub(crate) fn equal(what: &str, floor: f64, prefork: f64) -> Self {
         let unit = Unit::Fraction;
         let is_equal = (prefork - floor).abs() < 0.05;
@@ -73,12 +74,12 @@ impl Row {
         }
     }
 
-    /// Times without a floor; the goal is for people to compare.
+    /// A row with times that have no floor. The goal is printed and not checked.
     pub(crate) fn time(what: &str, samples: &[f64], unit: Unit, goal: &str) -> Self {
         Self::alone(what, unit.show(median(samples)), goal.to_owned())
     }
 
-    /// What this machine cannot measure.
+    /// A row for a figure that this machine cannot measure.
     pub(crate) fn skipped(what: &str, needs: &str) -> Self {
         Self {
             verdict: Verdict::Skipped,
@@ -102,7 +103,7 @@ impl Row {
     }
 }
 
-/// What a ratio should be.
+/// The limit for a ratio.
 #[derive(Clone, Copy)]
 pub(crate) enum Goal {
     AtMost(f64),
@@ -118,7 +119,7 @@ impl std::fmt::Display for Goal {
     }
 }
 
-/// How numbers are shown.
+/// The unit that a number is printed in.
 #[derive(Clone, Copy)]
 pub(crate) enum Unit {
     Milliseconds,
@@ -131,7 +132,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// Times are seconds.
+    /// Formats a value. Times are in seconds.
     fn show(self, value: f64) -> String {
         match self {
             Self::Milliseconds => format!("{:.2} ms", value * 1e3),
@@ -146,12 +147,12 @@ impl Unit {
     }
 }
 
-/// A duration as a sample.
+/// Converts a duration to a sample in seconds.
 pub(crate) fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
 
-/// As Markdown, for the README.
+/// Prints the rows as a Markdown table for the README.
 pub(crate) fn print_table(rows: &[Row]) {
     println!("{}\n", machine::describe());
     println!("| figure | floor | prefork | ratio ± spread | goal | |");

@@ -1,4 +1,4 @@
-//! Many requests at a time, from one thread: as fast as they are answered.
+//! A load of concurrent requests from one thread, as fast as the server answers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,24 +9,24 @@ use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::task::JoinSet;
 
-/// How many requests are under way at any time.
+/// Number of concurrent clients.
 const CLIENTS: usize = 32;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n";
 const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n";
 
-/// What becomes of a connection when its request was answered.
+/// Whether a client keeps its connection after a response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Connections {
     Kept,
     New,
 }
 
-/// Asks for so long; counts the answers.
+/// Sends requests for `period` and returns the number of responses.
 pub(crate) fn load(addr: SocketAddr, connections: Connections, period: Duration) -> u64 {
     let end = Instant::now() + period;
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime can be made").block_on(async {
+    runtime.expect("the runtime can be built").block_on(async {
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {
             match connections {
@@ -36,13 +36,15 @@ pub(crate) fn load(addr: SocketAddr, connections: Connections, period: Duration)
         }
         let answers = clients.join_all().await.into_iter();
         answers
-            .map(|answers| answers.expect("every request is answered"))
+            .map(|answers| answers.expect("the server answers every request"))
             .sum()
     })
 }
 
-/// Connections are not kept for ever: which worker gets which is luck, and one bad draw must not
-/// count for a whole run.
+/// Sends requests on kept connections until `end`.
+///
+/// Each connection ends after 200 requests. Which worker accepts a connection is random, and an
+/// uneven distribution must not last for a whole run.
 async fn ask_again(addr: SocketAddr, end: Instant) -> io::Result<u64> {
     const TIMES: u64 = 200;
     let mut answers = 0;
@@ -55,7 +57,7 @@ async fn ask_again(addr: SocketAddr, end: Instant) -> io::Result<u64> {
 async fn ask_often(addr: SocketAddr, times: u64) -> io::Result<u64> {
     let mut stream = TcpStream::connect(addr).await?;
     let mut buffer = vec![0; 1024];
-    // All answers are of one length.
+    // All responses have the same length.
     stream.write_all(REQUEST).await?;
     let length = read_first(&mut stream, &mut buffer).await?;
     for _ in 1..times {
@@ -65,7 +67,7 @@ async fn ask_often(addr: SocketAddr, times: u64) -> io::Result<u64> {
     Ok(times)
 }
 
-/// An answer ends with its body: what follows the empty line is ten characters long.
+/// Reads the first response and returns its length. Its body has ten characters.
 async fn read_first(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     const BODY: usize = 10;
     let mut length = 0;
@@ -97,28 +99,33 @@ async fn ask_anew(addr: SocketAddr, end: Instant) -> io::Result<u64> {
     Ok(answers)
 }
 
-/// Asks this often on one connection, or on one for each.
+/// Sends `times` requests, on one connection or on a new one each.
 pub(crate) fn ask_times(addr: SocketAddr, connections: Connections, times: u32) {
     use std::io::{Read, Write};
 
-    let connect = || std::net::TcpStream::connect(addr).expect("somebody listens");
+    let connect = || std::net::TcpStream::connect(addr).expect("the server listens");
     let mut buffer = Vec::with_capacity(1024);
     match connections {
         Connections::New => {
             for _ in 0..times {
                 let mut stream = connect();
-                stream.write_all(LAST_REQUEST).expect("it was accepted");
+                stream
+                    .write_all(LAST_REQUEST)
+                    .expect("the worker reads the request");
                 buffer.clear();
-                stream.read_to_end(&mut buffer).expect("it is answered");
+                stream.read_to_end(&mut buffer).expect("the worker answers");
             }
         }
         Connections::Kept => {
             let mut stream = connect();
             let mut buffer = [0; 1024];
             for _ in 0..times {
-                stream.write_all(REQUEST).expect("it was accepted");
-                let read = stream.read(&mut buffer).expect("it is answered");
-                assert!(read > 0, "the answer comes in one piece");
+                stream
+                    .write_all(REQUEST)
+                    .expect("the worker reads the request");
+                // This assumes that one `read` returns the whole response.
+                let read = stream.read(&mut buffer).expect("the worker answers");
+                assert!(read > 0, "the worker keeps the connection open");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The machine, and what this process asks of it before it measures.
+//! The machine: its description, and the settings of this process before it measures.
 
 use std::fs;
 use std::process::Command;
@@ -6,15 +6,18 @@ use std::process::Command;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Orphans come to this process, which waits for them: nothing that was started is left. A thousand
-/// workers need more descriptors than a shell allows at first.
+/// Makes this process a subreaper and raises its limit of open files.
+///
+/// The subreaper adopts and reaps orphans, so that no process is left. A master with a thousand
+/// workers needs more descriptors than the default soft limit allows.
 pub(crate) fn prepare() {
     prctl::set_child_subreaper(true).expect("Linux has subreapers since 3.4");
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("limits can be read");
-    setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("the hard limit is allowed");
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit can be read");
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)
+        .expect("a process may raise its soft limit to the hard limit");
 }
 
-/// One line for the table.
+/// Describes the machine in one line above the table.
 pub(crate) fn describe() -> String {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -1,21 +1,22 @@
 //! The table of figures: `cargo bench -p prefork-bench`.
 //!
 //! ```text
-//! cargo bench -p prefork-bench                        the whole table, a quarter of an hour on a quiet machine
-//! cargo bench -p prefork-bench -- start stop          the figures whose names contain one of these
-//! cargo bench -p prefork-bench -- --check             fails where a ratio or a count misses its goal
-//! cargo bench -p prefork-bench -- --plots ../../docs/plots   draws instead of measuring
+//! # Measure all figures (a quarter of an hour on an idle machine):
+//! cargo bench -p prefork-bench
+//! # Measure the figures whose names contain one of these texts:
+//! cargo bench -p prefork-bench -- start stop
+//! # Fail if a ratio or a count misses its goal:
+//! cargo bench -p prefork-bench -- --check
+//! # Draw the plots and measure no figures:
+//! cargo bench -p prefork-bench -- --plots ../../docs/plots
 //! ```
 //!
-//! A figure says nothing on a machine that others use as well. So each goal is a ratio to a floor
-//! that is measured in turn with it, and the spread of the floor against itself stands beside the
-//! ratio: a goal is missed when the ratio is above it by more than that. Times are reported, ratios
-//! and counts are checked.
+//! On a machine with other load, an absolute time has no meaning. Therefore most goals are ratios.
+//! The bench measures prefork and a floor in turn, and also measures the floor against itself: this
+//! is the spread. The bench reports a goal as missed if the ratio exceeds it by more than the
+//! spread. `--check` checks ratios and counts. It does not check absolute times.
 
-#![expect(
-    clippy::cast_precision_loss,
-    reason = "no count here comes near the limit"
-)]
+#![expect(clippy::cast_precision_loss, reason = "all counts are far below 2^53")]
 
 mod client;
 mod figure;
@@ -45,7 +46,7 @@ struct Args {
 fn main() -> ExitCode {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let Some(at) = args.iter().position(|arg| arg == "--bench") else {
-        // `cargo test --all-targets` comes here.
+        // `cargo test --all-targets` runs this program without `--bench`.
         eprintln!("skipped: needs `cargo bench -p prefork-bench`");
         return ExitCode::SUCCESS;
     };

@@ -1,5 +1,5 @@
-//! Pictures of what users feel while workers come and go: the latency of a steady load during the
-//! start, the kill and the stop of 1 to 1,000 workers.
+//! Plots of the latency of a steady load during the start, the kill and the stop of 1 to 1,000
+//! workers.
 
 use std::error::Error;
 use std::path::Path;
@@ -15,22 +15,22 @@ use crate::steady::{RATE, Refused, Request, load};
 
 const FLEETS: [usize; 4] = [1, 10, 100, 1000];
 const PERIOD: Duration = Duration::from_secs(4);
-/// When something happens to a server that runs.
+/// When a running server gets its event.
 const EVENT_AT: Duration = Duration::from_secs(1);
 
-/// One server's story.
+/// The requests to one server, and the time of its event.
 struct Story {
     workers: usize,
     requests: Vec<Request>,
     event_at: Duration,
 }
 
-/// Runs a server of so many workers.
+/// Runs a server with this number of workers.
 type Tell = fn(usize) -> Story;
 
-/// Draws all of them into a folder.
+/// Draws all plots into a directory.
 pub(crate) fn draw(directory: &Path) {
-    std::fs::create_dir_all(directory).expect("a folder can be made");
+    std::fs::create_dir_all(directory).expect("the directory can be created");
     let pictures: [(&str, &str, Tell); 3] = [
         ("start", "the master starts", start),
         ("kill", "all workers are killed at once", kill_all),
@@ -40,18 +40,18 @@ pub(crate) fn draw(directory: &Path) {
         eprintln!("{name} …");
         let stories = FLEETS.map(story);
         let path = directory.join(name).with_extension("svg");
-        picture(&path, event, &stories).expect("a file can be written");
+        picture(&path, event, &stories).expect("the plot can be written");
     }
 }
 
-/// Users are there before the server is.
+/// The load begins before the server listens.
 fn start(workers: usize) -> Story {
     let server = Server::start(Kind::Prefork, workers);
     let (addr, begin) = (server.addr, server.started_at);
     let users = thread::spawn(move || load(addr, begin, PERIOD, Refused::TryAgain));
     server.hear_all();
     let event_at = server.started_at.elapsed();
-    let requests = users.join().expect("users do not panic");
+    let requests = users.join().expect("the load thread does not panic");
     Story {
         workers,
         requests,
@@ -68,10 +68,10 @@ fn kill_all(workers: usize) -> Story {
     thread::sleep(EVENT_AT.saturating_sub(begin.elapsed()));
     let event_at = begin.elapsed();
     for worker in proc::children(server.master) {
-        kill(worker, Signal::SIGKILL).expect("it is there");
+        kill(worker, Signal::SIGKILL).expect("the worker is running");
     }
     server.hear_all();
-    let requests = users.join().expect("users do not panic");
+    let requests = users.join().expect("the load thread does not panic");
     Story {
         workers,
         requests,
@@ -89,7 +89,7 @@ fn stop(workers: usize) -> Story {
     let event_at = begin.elapsed();
     server.ask_to_stop();
     server.wait();
-    let requests = users.join().expect("users do not panic");
+    let requests = users.join().expect("the load thread does not panic");
     Story {
         workers,
         requests,
@@ -99,7 +99,7 @@ fn stop(workers: usize) -> Story {
 
 type Drawn<T> = Result<T, Box<dyn Error>>;
 
-/// Four panels below each other.
+/// Draws one panel for each fleet, from top to bottom.
 fn picture(path: &Path, event: &str, stories: &[Story]) -> Drawn<()> {
     const PANEL: u32 = 190;
     let height = PANEL * u32::try_from(stories.len())? + 30;
@@ -153,7 +153,7 @@ fn answers(requests: &[Request], style: ShapeStyle) -> impl Iterator<Item = Dot>
     })
 }
 
-/// At the bottom: users who were refused.
+/// Draws requests without a response at the bottom.
 fn unanswered(requests: &[Request], y: f64, style: ShapeStyle) -> impl Iterator<Item = Dot> + '_ {
     let lost = requests.iter().filter(|request| request.took.is_none());
     lost.map(move |request| Circle::new((request.at.as_secs_f64(), y), 2, style))

@@ -1,8 +1,8 @@
-//! What many measurements say together.
+//! Samples and their statistics.
 
-/// The middle one.
+/// The median.
 pub(crate) fn median(samples: &[f64]) -> f64 {
-    assert!(!samples.is_empty(), "there is something to compare");
+    assert!(!samples.is_empty(), "a median needs samples");
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -12,15 +12,15 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
     f64::midpoint(sorted[middle - 1], sorted[middle])
 }
 
-/// What 99 of 100 do not exceed.
+/// The 99th percentile.
 pub(crate) fn percentile_99(samples: &[f64]) -> f64 {
-    assert!(!samples.is_empty(), "there is something to sort");
+    assert!(!samples.is_empty(), "a percentile needs samples");
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[(sorted.len() * 99).div_ceil(100) - 1]
 }
 
-/// Ours and the floor's; the floor was measured twice, as if it were two things.
+/// Samples of prefork and of the floor. The floor has two independent sets of samples.
 #[derive(Default)]
 pub(crate) struct Compared {
     floor: Vec<f64>,
@@ -29,8 +29,9 @@ pub(crate) struct Compared {
 }
 
 impl Compared {
-    /// Measures all three in turn, each round in another order; the first round warms up and is not
-    /// counted. One measurement may give several figures.
+    /// Measures all three in turn and rotates their order from round to round.
+    ///
+    /// The first round warms up and is not counted. One measurement may return several figures.
     pub(crate) fn in_turn<const N: usize>(
         rounds: usize,
         mut floor: impl FnMut() -> [f64; N],
@@ -68,8 +69,10 @@ impl Compared {
         self.prefork() / self.floor()
     }
 
-    /// By how much the floor differs from itself: between its two halves as they were measured, or
-    /// as 19 of 20 random halves do, whichever is more.
+    /// The relative difference of the floor from itself.
+    ///
+    /// This is the larger of two values: the difference between the two measured sets, and the 95th
+    /// percentile of the differences between random halves of all samples.
     pub(crate) fn spread(&self) -> f64 {
         const SPLITS: usize = 1000;
         let as_measured = difference(&self.floor, &self.again);
@@ -92,11 +95,11 @@ fn difference(left: &[f64], right: &[f64]) -> f64 {
     left.max(right) / left.min(right) - 1.0
 }
 
-/// Marsaglia's xorshift (2003): the same halves for the same samples.
+/// Marsaglia's xorshift (2003). The same samples always give the same halves.
 struct Random(u64);
 
 impl Random {
-    /// Fisher and Yates.
+    /// Shuffles the items (Fisher and Yates).
     fn shuffle(&mut self, items: &mut [f64]) {
         for last in (1..items.len()).rev() {
             self.0 ^= self.0 << 13;

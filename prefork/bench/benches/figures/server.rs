@@ -1,4 +1,4 @@
-//! A server under measurement: its master, and an ear for its workers.
+//! A server under measurement: its master, and a socket on which its workers report.
 
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
@@ -18,16 +18,16 @@ use tempfile::TempDir;
 use crate::client::{self, LIMIT};
 use crate::proc;
 
-/// Who supervises.
+/// The supervisor of a server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Floor,
-    /// The floor, whose workers have a second thread.
+    /// The floor with a second thread in each worker.
     ThreadedFloor,
     Prefork,
 }
 
-/// A running server; it ends with the value, whatever it does.
+/// A running server. Dropping it kills the master and all workers.
 pub(crate) struct Server {
     pub(crate) master: Pid,
     pub(crate) addr: SocketAddr,
@@ -38,10 +38,10 @@ pub(crate) struct Server {
     _port: Socket,
 }
 
-/// What a worker says before it serves.
+/// The report that a worker sends before it serves.
 pub(crate) struct Hello {
     pub(crate) pid: Pid,
-    /// From the order to start it to its `main`, where somebody noted the order.
+    /// Time from the start order to the worker's `main`. Zero if no start order was recorded.
     pub(crate) main_after: Duration,
 }
 
@@ -64,8 +64,7 @@ impl Server {
         })
     }
 
-    /// One of the other things that the binary of `hello` does, in a process that calls itself
-    /// once.
+    /// Starts another mode of the binary `hello`, in which one process reports.
     pub(crate) fn other(args: &[&str]) -> Self {
         Self::run(1, |_addr| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_hello"));
@@ -74,7 +73,7 @@ impl Server {
         })
     }
 
-    /// Any server whose workers say that they are there, at an address that is free.
+    /// Starts any server whose workers report, at a free address.
     pub(crate) fn run(workers: usize, command: impl FnOnce(SocketAddr) -> Command) -> Self {
         let (port, addr) = reserve();
         let mut command = command(addr);
@@ -87,9 +86,9 @@ impl Server {
         let started_at = Instant::now();
         #[expect(
             clippy::zombie_processes,
-            reason = "reaped by its number, as its workers are"
+            reason = "`Server` reaps it by pid, as it reaps the workers"
         )]
-        let child = command.spawn().expect("the server was built");
+        let child = command.spawn().expect("cargo has built the server");
         Self {
             master: Pid::from_raw(child.id().cast_signed()),
             addr,
@@ -101,7 +100,7 @@ impl Server {
         }
     }
 
-    /// The same, and waits until every worker is about to serve and one has answered.
+    /// Starts a server, and waits until every worker has reported and one has answered.
     pub(crate) fn ready(kind: Kind, workers: usize) -> Self {
         let server = Self::start(kind, workers);
         server.hear_all();
@@ -109,31 +108,31 @@ impl Server {
         server
     }
 
-    /// Waits for the next worker.
+    /// Waits for the report of the next worker.
     pub(crate) fn hear(&self) -> Hello {
         self.ear.hear()
     }
 
-    /// Waits until each of its workers was heard.
+    /// Waits for the reports of all workers.
     pub(crate) fn hear_all(&self) {
         for _ in 0..self.workers {
             self.hear();
         }
     }
 
-    /// Kills the worker that answers, and says how long it takes until another one does.
+    /// Kills a worker that answers, and returns the time until another one answers.
     pub(crate) fn kill_worker(&self) -> Duration {
         let victim = client::ask_until_answered(self.addr, None);
         let begin = Instant::now();
-        kill(victim, Signal::SIGKILL).expect("it was there a moment ago");
+        kill(victim, Signal::SIGKILL).expect("the worker has just answered");
         client::ask_until_answered(self.addr, Some(victim));
         let took = begin.elapsed();
-        // A worker that nobody hears would wait once the ear is full.
+        // If the bench received no reports, the socket would fill up and workers would block.
         self.hear();
         took
     }
 
-    /// Processor time of the workers that are there.
+    /// Processor time of the running workers.
     pub(crate) fn workers_cpu_time(&self) -> Duration {
         proc::children(self.master)
             .into_iter()
@@ -141,13 +140,14 @@ impl Server {
             .sum()
     }
 
-    /// Kills the master; says how long it takes until all of its idle workers are gone as well.
+    /// Kills the master, and returns the time until all of its idle workers have exited.
     pub(crate) fn kill_master(mut self) -> Duration {
         let workers = proc::children(self.master);
         let begin = Instant::now();
-        kill(self.master, Signal::SIGKILL).expect("it was started here");
+        kill(self.master, Signal::SIGKILL)
+            .expect("this process started the master and has not reaped it");
         wait(self.master);
-        // Nobody else's now than this process's.
+        // This process is a subreaper and has adopted the workers.
         for worker in workers {
             wait(worker);
         }
@@ -155,12 +155,13 @@ impl Server {
         begin.elapsed()
     }
 
-    /// Asks the master to stop, gracefully.
+    /// Asks the master for a graceful stop.
     pub(crate) fn ask_to_stop(&self) {
-        kill(self.master, Signal::SIGTERM).expect("it was started here");
+        kill(self.master, Signal::SIGTERM)
+            .expect("this process started the master and has not reaped it");
     }
 
-    /// Waits until the master is gone; its workers went before.
+    /// Waits until the master exits. Its workers exit before.
     pub(crate) fn wait(mut self) {
         wait(self.master);
         self.is_gone = true;
@@ -176,21 +177,21 @@ impl Drop for Server {
         let _ = kill(self.master, Signal::SIGKILL);
         wait(self.master);
         for worker in workers {
-            // Not reaped by anybody else, so that the number is still its own.
+            // Only this process can reap the worker, so the pid is still valid.
             let _ = kill(worker, Signal::SIGKILL);
             wait(worker);
         }
     }
 }
 
-/// How a program under the hand-made supervisor is called.
+/// The command for a program under the hand-written supervisor.
 pub(crate) fn floor(program: &Path, addr: SocketAddr, workers: usize) -> Command {
     let mut command = Command::new(program);
     command.args([addr.to_string(), workers.to_string()]);
     command
 }
 
-/// How one under prefork is.
+/// The command for a program under prefork.
 pub(crate) fn prefork(program: &Path, listen: &str, workers: usize) -> Command {
     let mut command = Command::new(program);
     command.env("PREFORK_LISTEN", listen);
@@ -198,24 +199,30 @@ pub(crate) fn prefork(program: &Path, listen: &str, workers: usize) -> Command {
     command
 }
 
-/// Reaps a child of this process, which may be one by adoption.
+/// Reaps a child of this process, also an adopted one.
 pub(crate) fn wait(pid: Pid) {
     while waitpid(pid, None) == Err(Errno::EINTR) {}
 }
 
-/// A port that nobody else is given while the socket is there; it does not listen, so that the
-/// server can.
+/// Reserves a free port for as long as the socket exists.
+///
+/// The socket is bound and does not listen, so that the server can listen on the same port.
 fn reserve() -> (Socket, SocketAddr) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be made");
-    socket.set_reuse_address(true).expect("a plain option");
-    socket.set_reuse_port(true).expect("a plain option");
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("the socket can be created");
+    socket
+        .set_reuse_address(true)
+        .expect("Linux has SO_REUSEADDR");
+    socket.set_reuse_port(true).expect("Linux has SO_REUSEPORT");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    socket.bind(&any.into()).expect("some port is free");
+    socket.bind(&any.into()).expect("a port is free");
     let addr = socket.local_addr().ok().and_then(|addr| addr.as_socket());
-    (socket, addr.expect("it was bound to such an address"))
+    (
+        socket,
+        addr.expect("the socket is bound to an IPv4 address"),
+    )
 }
 
-/// Where workers say that they are there.
+/// The socket on which workers report.
 struct Ear {
     socket: UnixDatagram,
     directory: TempDir,
@@ -223,11 +230,12 @@ struct Ear {
 
 impl Ear {
     fn new() -> Self {
-        let directory = tempfile::tempdir().expect("files can be made");
-        let socket = UnixDatagram::bind(directory.path().join("ear")).expect("the path is short");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
+        let socket = UnixDatagram::bind(directory.path().join("ear"))
+            .expect("the path fits into a socket address");
         socket
             .set_read_timeout(Some(LIMIT))
-            .expect("a plain option");
+            .expect("the timeout is not zero");
         Self { socket, directory }
     }
 
@@ -242,15 +250,17 @@ impl Ear {
             .recv(&mut buffer)
             .expect("a worker starts in time");
         let text = String::from_utf8_lossy(&buffer[..length]);
-        let (pid, took) = text.split_once(' ').expect("two words");
+        let (pid, took) = text
+            .split_once(' ')
+            .expect("a process id, a space and a time");
         Hello {
             pid: Pid::from_raw(pid.parse().expect("a process id")),
-            main_after: Duration::from_nanos(took.parse().expect("nanoseconds")),
+            main_after: Duration::from_nanos(took.parse().expect("a number of nanoseconds")),
         }
     }
 }
 
-/// Rests before a measurement that what came before must not disturb.
+/// Pauses before a measurement, so that earlier work does not disturb it.
 pub(crate) fn settle() {
     thread::sleep(Duration::from_millis(300));
 }

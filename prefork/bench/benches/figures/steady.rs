@@ -1,5 +1,6 @@
-//! A load that does not wait for answers: requests at fixed times, each on a connection of its own,
-//! as many users send them who know nothing of each other.
+//! A load of requests at fixed times, each on its own connection, as independent users send them.
+//!
+//! The load does not wait for a response before it sends the next request.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,28 +11,28 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time;
 
-/// Requests in a second.
+/// Requests per second.
 pub(crate) const RATE: u32 = 100;
 
 /// One request.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
-    /// When it was due, after the beginning.
+    /// When the request was due, since the beginning.
     pub(crate) at: Duration,
-    /// From then to the whole answer; `None` where there was none.
+    /// Time from then to the end of the response. `None` without a response.
     pub(crate) took: Option<Duration>,
 }
 
-/// What a user does whose connection is refused.
+/// The reaction of a user to a refused connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// Tries again: the server is about to start.
     TryAgain,
-    /// Goes away.
+    /// Gives up.
     GiveUp,
 }
 
-/// Sends requests for so long.
+/// Sends requests for `period`.
 pub(crate) fn load(
     addr: SocketAddr,
     begin: Instant,
@@ -41,7 +42,7 @@ pub(crate) fn load(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime.expect("a runtime can be made").block_on(async {
+    runtime.expect("the runtime can be built").block_on(async {
         let mut requests = JoinSet::new();
         let mut ticks = time::interval_at(begin.into(), Duration::from_secs(1) / RATE);
         while begin.elapsed() < period {

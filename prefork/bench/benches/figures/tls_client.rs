@@ -1,4 +1,4 @@
-//! A client that speaks TLS, as cheaply as it can be done.
+//! A TLS client that uses little processor time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Comes to every connection as a stranger: each handshake is a full one.
+/// A client without session resumption: each handshake is a full one.
 #[derive(Clone)]
 pub(crate) struct TlsClient {
     connector: TlsConnector,
@@ -25,18 +25,18 @@ impl TlsClient {
         let provider = Arc::new(ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .expect("the provider has them")
+            .expect("ring supports the default versions")
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Credulous))
             .with_no_client_auth();
         config.resumption = Resumption::disabled();
         Self {
             connector: Arc::new(config).into(),
-            name: ServerName::try_from("localhost").expect("a good name"),
+            name: ServerName::try_from("localhost").expect("'localhost' is a valid DNS name"),
         }
     }
 
-    /// Connects, asks and reads the answer to its end; `buffer` is for that.
+    /// Connects, sends a request and reads the whole response into `buffer`.
     pub(crate) async fn ask(&self, addr: SocketAddr, buffer: &mut Vec<u8>) -> io::Result<()> {
         let stream = TcpStream::connect(addr).await?;
         let mut stream = self.connector.connect(self.name.clone(), stream).await?;
@@ -52,8 +52,10 @@ impl TlsClient {
     }
 }
 
-/// Believes every certificate: looking at one costs a client as much as a handshake costs the
-/// server, and then the client's processor would be what is measured.
+/// Accepts every certificate.
+///
+/// A check costs the client as much processor time as a handshake costs the server. With it, the
+/// figure would measure the client.
 #[derive(Debug)]
 struct Credulous;
 

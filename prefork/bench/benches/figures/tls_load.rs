@@ -1,5 +1,5 @@
-//! Loads of TLS: handshakes as fast as they are answered, handshakes at fixed times, and clients
-//! who never begin theirs.
+//! TLS loads: handshakes as fast as the server answers, handshakes at fixed times, and clients that
+//! connect and send nothing.
 
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -12,13 +12,14 @@ use tokio::time;
 use crate::figure::seconds;
 use crate::tls_client::TlsClient;
 
-/// How many handshakes are under way at any time, for each thread.
+/// Number of concurrent clients for each thread.
 const CLIENTS: usize = 16;
 
-/// A handshake costs a client as much as the server: one thread would not keep a worker busy.
+/// Number of client threads. A handshake costs the client as much processor time as the server, so
+/// one thread would not keep a worker busy.
 const THREADS: usize = 2;
 
-/// Asks for so long, on a new connection each; counts the answers.
+/// Sends requests for `period`, each on a new connection, and returns the number of responses.
 pub(crate) fn as_fast_as_can_be(client: &TlsClient, addr: SocketAddr, period: Duration) -> u64 {
     let end = Instant::now() + period;
     let ask = || {
@@ -32,7 +33,8 @@ pub(crate) fn as_fast_as_can_be(client: &TlsClient, addr: SocketAddr, period: Du
     };
     thread::scope(|scope| {
         let threads = [(); THREADS].map(|()| scope.spawn(ask));
-        let answers = threads.map(|thread| thread.join().expect("every request is answered"));
+        let answers =
+            threads.map(|thread| thread.join().expect("the server answers every request"));
         answers.into_iter().sum()
     })
 }
@@ -42,14 +44,16 @@ async fn ask_until(client: TlsClient, addr: SocketAddr, end: Instant) -> u64 {
     let mut answers = 0;
     while Instant::now() < end {
         let answered = client.ask(addr, &mut buffer).await;
-        answered.expect("every request is answered");
+        answered.expect("the server answers every request");
         answers += 1;
     }
     answers
 }
 
-/// Asks so many times in a second, whether others were answered or not: how long each took, in
-/// seconds from the moment when it was due.
+/// Sends `rate` requests per second and returns the time of each in seconds.
+///
+/// The load does not wait for a response before it sends the next request. A time begins when the
+/// request is due.
 pub(crate) fn at_a_rate(
     client: &TlsClient,
     addr: SocketAddr,
@@ -65,7 +69,7 @@ pub(crate) fn at_a_rate(
             let client = client.clone();
             requests.spawn(async move {
                 let answered = client.ask(addr, &mut Vec::with_capacity(1024)).await;
-                answered.expect("every request is answered");
+                answered.expect("the server answers every request");
                 seconds(due.elapsed())
             });
         }
@@ -73,13 +77,13 @@ pub(crate) fn at_a_rate(
     })
 }
 
-/// Clients who have connected and say nothing, until they are dropped.
+/// Connects clients that send nothing until they are dropped.
 pub(crate) fn silent(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
-    let connect = |_| TcpStream::connect(addr).expect("somebody listens");
+    let connect = |_| TcpStream::connect(addr).expect("the server listens");
     (0..count).map(connect).collect()
 }
 
 fn block_on<T>(load: impl Future<Output = T>) -> T {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime can be made").block_on(load)
+    runtime.expect("the runtime can be built").block_on(load)
 }

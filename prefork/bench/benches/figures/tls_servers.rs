@@ -1,4 +1,4 @@
-//! The servers that speak TLS: they are built here, and get a certificate that is made here.
+//! The TLS servers. This module builds them and generates their certificate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::server::{self, Kind, Server};
 
-/// What is needed to start them.
+/// The programs of the TLS servers, and their certificate.
 pub(crate) struct TlsServers {
     floor: PathBuf,
     prefork: PathBuf,
@@ -16,17 +16,19 @@ pub(crate) struct TlsServers {
 }
 
 impl TlsServers {
-    /// Builds them, beside the others, and makes their certificate.
+    /// Builds the servers into the directory of the other servers, and generates the certificate.
     pub(crate) fn new() -> Self {
         let others = Path::new(env!("CARGO_BIN_EXE_hello"));
         build(others);
-        let folder = tempfile::tempdir().expect("files can be made");
+        let folder = tempfile::tempdir().expect("a temporary directory can be created");
         let names = vec!["localhost".to_owned()];
-        // ECDSA with P-256, as most certificates are now.
-        let pair = rcgen::generate_simple_self_signed(names).expect("a good name");
+        // ECDSA with P-256, as most certificates have today.
+        let pair =
+            rcgen::generate_simple_self_signed(names).expect("'localhost' is a valid DNS name");
         let key = pair.signing_key.serialize_pem();
         for (place, text) in [(CERT, pair.cert.pem()), (KEY, key)] {
-            fs::write(folder.path().join(place), text).expect("the folder is ours");
+            fs::write(folder.path().join(place), text)
+                .expect("the temporary directory is writable");
         }
         Self {
             floor: others.with_file_name("floor-tls"),
@@ -35,7 +37,7 @@ impl TlsServers {
         }
     }
 
-    /// Starts one, and waits until every worker is about to serve.
+    /// Starts a server, and waits until every worker has reported.
     pub(crate) fn ready(&self, kind: Kind, workers: usize) -> Server {
         let server = Server::run(workers, |addr| {
             let mut command = match kind {
@@ -54,13 +56,18 @@ impl TlsServers {
 const CERT: &str = "cert.pem";
 const KEY: &str = "key.pem";
 
-/// Not by cargo before the bench: what is built together has its features in common, and those of
+/// Builds the TLS servers with a separate call of cargo.
+///
+/// Cargo unifies the features of packages that it builds together. In one build, the features for
 /// TLS would change the programs whose memory is measured.
 fn build(others: &Path) {
-    let target = others.ancestors().nth(2).expect("it is in target/release");
+    let target = others
+        .ancestors()
+        .nth(2)
+        .expect("the program is in target/release");
     let mut command = Command::new(env!("CARGO"));
-    // What cargo says about this package to those that it runs: build scripts of others look at it,
-    // and would have everything built again.
+    // Cargo sets these variables about this package for the programs that it runs. Build scripts of
+    // other packages read them, and cargo would build everything again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -73,7 +80,7 @@ fn build(others: &Path) {
         .env("CARGO_TARGET_DIR", target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
-        .expect("cargo is what runs this");
+        .expect("cargo runs this bench");
     let log = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "{log}");
 }

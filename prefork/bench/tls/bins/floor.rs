@@ -1,8 +1,8 @@
-//! The application over TLS under the hand-made supervisor: `floor-tls ADDRESS WORKERS`, with the
-//! certificate and the key where prefork finds them, too.
+//! The application over TLS under the hand-written supervisor: `floor-tls ADDRESS WORKERS`.
 //!
-//! A loop accepts, and a task for each connection does the handshake and serves: no limit, no
-//! deadline, no stop.
+//! `PREFORK_TLS_CERT` and `PREFORK_TLS_KEY` set the certificate and the key, as with prefork. A
+//! loop accepts connections. For each one a task does the handshake and serves. The server has no
+//! limits, no deadlines and no graceful stop.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,9 +25,12 @@ fn main() -> io::Result<()> {
         match serve(listener)? {}
     }
     let mut args = std::env::args().skip(1);
-    let addr = args.next().expect("the address comes first");
+    let addr = args.next().expect("the first argument is the address");
     let workers = args.next().and_then(|text| text.parse().ok());
-    match floor::supervise(&addr, workers.expect("the number of workers comes second"))? {}
+    match floor::supervise(
+        &addr,
+        workers.expect("the second argument is the number of workers"),
+    )? {}
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,31 +45,32 @@ async fn serve(listener: std::net::TcpListener) -> io::Result<Infallible> {
     }
 }
 
-/// What a client does wrong is its own affair.
+/// Serves one connection. Errors of the client are ignored.
 async fn talk(stream: TcpStream, acceptor: TlsAcceptor, app: Router) {
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
     let service = TowerToHyperService::new(app);
-    // As `axum::serve` does it.
+    // The same calls as in `axum::serve`.
     let _ = Builder::new(TokioExecutor::new())
         .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .await;
 }
 
-/// With tickets, as prefork has them, so that a handshake costs both the same.
+/// Builds a configuration with session tickets, as in prefork, so that handshakes cost the same.
 fn config() -> ServerConfig {
-    let place = |name| std::env::var_os(name).expect("certificate and key are named");
+    let place = |name| std::env::var_os(name).expect("the variable with the path is set");
     let certs = CertificateDer::pem_file_iter(place("PREFORK_TLS_CERT"))
         .and_then(Iterator::collect)
-        .expect("certificates");
-    let key = PrivateKeyDer::from_pem_file(place("PREFORK_TLS_KEY")).expect("a key");
+        .expect("the file contains certificates");
+    let key =
+        PrivateKeyDer::from_pem_file(place("PREFORK_TLS_KEY")).expect("the file contains a key");
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .expect("the provider has them")
+        .expect("ring supports the default versions")
         .with_no_client_auth()
         .with_single_cert(certs, key)
-        .expect("they fit");
-    config.ticketer = ring::Ticketer::new().expect("random bytes");
+        .expect("the key matches the certificate");
+    config.ticketer = ring::Ticketer::new().expect("random bytes are available");
     config
 }

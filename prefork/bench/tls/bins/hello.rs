@@ -1,5 +1,6 @@
-//! The application over TLS under prefork; `PREFORK_LISTEN`, `PREFORK_WORKERS`, `PREFORK_TLS_CERT`
-//! and `PREFORK_TLS_KEY` say the rest.
+//! The application over TLS under prefork.
+//!
+//! `PREFORK_LISTEN`, `PREFORK_WORKERS`, `PREFORK_TLS_CERT` and `PREFORK_TLS_KEY` configure it.
 
 use std::io;
 

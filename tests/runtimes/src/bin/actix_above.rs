@@ -1,4 +1,4 @@
-//! Above ours, the runtime's attribute takes a function without arguments.
+//! Above prefork's attribute, the runtime's attribute takes a function without arguments.
 
 use std::process::ExitCode;
 
@@ -6,5 +6,5 @@ use std::process::ExitCode;
 #[prefork::main(workers = 0)]
 async fn main() -> ExitCode {
     let five = actix_web::rt::spawn(async { 5 }).await;
-    ExitCode::from(five.expect("it cannot panic"))
+    ExitCode::from(five.expect("the task does not panic"))
 }

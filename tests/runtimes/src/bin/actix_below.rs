@@ -1,4 +1,4 @@
-//! actix-web serves on a listener that the master owns.
+//! actix-web serves on a listener of the master.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! Above ours, the runtime's attribute takes a function without arguments.
+//! Above prefork's attribute, the runtime's attribute takes a function without arguments.
 
 use std::process::ExitCode;
 
@@ -8,5 +8,5 @@ use rocket::tokio;
 #[prefork::main(workers = 0)]
 async fn main() -> ExitCode {
     let five = tokio::spawn(async { 5 }).await;
-    ExitCode::from(five.expect("it cannot panic"))
+    ExitCode::from(five.expect("the task does not panic"))
 }

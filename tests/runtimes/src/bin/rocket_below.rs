@@ -1,4 +1,4 @@
-//! Rocket's runtime, with an argument.
+//! Rocket's runtime runs a body with an argument.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use rocket::tokio;
 #[prefork::main(workers = 0)]
 #[rocket::main]
 async fn main(worker: prefork::Worker) -> ExitCode {
-    let five = tokio::spawn(async move { 5 + u8::try_from(worker.slot()).expect("few") }).await;
-    ExitCode::from(five.expect("it cannot panic"))
+    let five =
+        tokio::spawn(async move { 5 + u8::try_from(worker.slot()).expect("a small slot") }).await;
+    ExitCode::from(five.expect("the task does not panic"))
 }

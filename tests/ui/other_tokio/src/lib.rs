@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-/// As in tokio.
+/// The same name as in tokio.
 pub mod net {
-    /// As in tokio.
+    /// The same name as in tokio.
     #[derive(Debug)]
     pub struct TcpListener;
 }

@@ -6,14 +6,14 @@ use std::time::Instant;
 use crate::figure::{Row, Unit, seconds};
 
 pub(crate) fn rows() -> Vec<Row> {
-    let target = tempfile::tempdir().expect("files can be made");
+    let target = tempfile::tempdir().expect("a temporary directory can be created");
     let begin = Instant::now();
     let built = Command::new(env!("CARGO"))
         .args(["build", "-p", "prefork", "--color", "never", "--offline"])
         .env("CARGO_TARGET_DIR", target.path())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
-        .expect("cargo is what runs this");
+        .expect("cargo runs this bench");
     let took = seconds(begin.elapsed());
     let log = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "{log}");

@@ -1,4 +1,4 @@
-//! Many workers: until all of them are ready, and what each costs the master.
+//! Many workers: the time until all are ready, and the master's processor time for each.
 
 use crate::figure::{Goal, Row, Unit, seconds};
 use crate::proc;

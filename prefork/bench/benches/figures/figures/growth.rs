@@ -1,4 +1,4 @@
-//! The start of a child by a small and by a large master.
+//! The time that a small and a large master need to start a child.
 
 use nix::sys::signal::{Signal, kill};
 
@@ -39,7 +39,7 @@ impl Grown {
     }
 
     fn start_child(&self) -> [f64; 1] {
-        kill(self.child.get(), Signal::SIGKILL).expect("it was heard");
+        kill(self.child.get(), Signal::SIGKILL).expect("the child is running");
         let next = self.server.hear();
         self.child.set(next.pid);
         [seconds(next.main_after)]

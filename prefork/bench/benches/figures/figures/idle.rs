@@ -1,4 +1,4 @@
-//! A master that has nothing to do.
+//! Context switches and threads of an idle master.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! SIGKILL of the master, until its idle workers are gone.
+//! The time from SIGKILL of the master to the exit of its last idle worker.
 
 use crate::figure::{Row, Unit, seconds};
 use crate::server::{Kind, Server, settle};

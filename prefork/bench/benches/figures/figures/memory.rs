@@ -1,4 +1,4 @@
-//! The master's memory.
+//! Memory of the master.
 
 use nix::unistd::Pid;
 
@@ -9,7 +9,7 @@ use crate::server::{Kind, Server, settle};
 
 const FEW: usize = 2;
 const MANY: usize = 200;
-/// Which pages of a file are mapped is a matter of luck.
+/// Number of masters. The pages of a file that are mapped vary from start to start.
 const STARTS: usize = 9;
 
 pub(crate) fn rows() -> Vec<Row> {

@@ -1,4 +1,4 @@
-//! The figures, one file for each sort.
+//! The figures, one file for each group.
 
 mod build;
 mod events;
@@ -16,10 +16,10 @@ mod tls;
 
 use crate::figure::Row;
 
-/// Measures the rows of one sort.
+/// Measures the rows of one group.
 type Figure = fn() -> Vec<Row>;
 
-/// In the order of the table. A name is what the command line calls it.
+/// All groups in the order of the table, with their names on the command line.
 pub(crate) const ALL: [(&str, Figure); 13] = [
     ("recovery", recovery::rows),
     ("start", start::rows),

@@ -1,4 +1,4 @@
-//! SIGKILL of the only worker, until the next one answers.
+//! The time from SIGKILL of the only worker to the first answer of its replacement.
 
 use crate::figure::{Goal, Row, Unit, seconds};
 use crate::samples::Compared;

@@ -1,4 +1,4 @@
-//! Requests that two workers answer, and what each costs them.
+//! The rate at which two workers answer requests, and their processor time for each.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The start of the master, until the first of two workers answers.
+//! The time from the start of the master to the first answer of one of two workers.
 
 use crate::client;
 use crate::figure::{Goal, Row, Unit, seconds};
@@ -27,7 +27,7 @@ fn first_answer(kind: Kind) -> [f64; 1] {
     let server = Server::start(kind, 2);
     client::ask_until_answered(server.addr, None);
     let took = seconds(server.started_at.elapsed());
-    // The second one may still be on its way.
+    // The second worker may still be starting.
     server.hear_all();
     [took]
 }

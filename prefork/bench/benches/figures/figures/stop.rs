@@ -1,4 +1,4 @@
-//! A graceful stop with a request in flight: from its answer until the master is gone.
+//! A graceful stop with a request in flight: the time from its response to the master's exit.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,13 +19,13 @@ fn answer_to_end() -> f64 {
     let server = Server::ready(Kind::Prefork, 2);
     let addr = server.addr;
     let request = thread::spawn(move || {
-        client::ask(addr, "/slow?ms=300").expect("what is in flight is answered");
+        client::ask(addr, "/slow?ms=300").expect("the worker answers a request in flight");
         Instant::now()
     });
-    // The request is in flight by then, and takes longer than that.
+    // After this pause the request is in flight; the worker answers it later.
     thread::sleep(Duration::from_millis(100));
     server.ask_to_stop();
-    let answered_at = request.join().expect("the client does not panic");
+    let answered_at = request.join().expect("the client thread does not panic");
     server.wait();
     seconds(answered_at.elapsed())
 }

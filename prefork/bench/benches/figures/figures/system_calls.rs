@@ -1,4 +1,4 @@
-//! System calls that a request costs its worker, counted by strace(1).
+//! System calls of a worker for one request, counted by strace(1).
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -28,8 +28,10 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-/// The difference between many requests and twice as many, so that what is called once does not
-/// count.
+/// System calls for one request; `None` without strace.
+///
+/// The function measures N and 2 N requests. The difference excludes calls that the worker makes
+/// once.
 fn for_each(kind: Kind, connections: Connections) -> Option<f64> {
     let server = Server::ready(kind, 1);
     let worker = *proc::children(server.master).first()?;
@@ -38,7 +40,9 @@ fn for_each(kind: Kind, connections: Connections) -> Option<f64> {
     Some((twice - once) / f64::from(REQUESTS))
 }
 
-/// All system calls of a process and its threads while something is done; `None` without strace.
+/// Counts the system calls of a process and its threads while `something` runs.
+///
+/// Returns `None` without strace.
 fn count(pid: Pid, something: impl FnOnce()) -> Option<f64> {
     let mut strace = Command::new("strace")
         .args(["-c", "-f", "-p", &pid.to_string()])

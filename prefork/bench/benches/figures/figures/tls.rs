@@ -1,5 +1,4 @@
-//! TLS: full handshakes, each with one request after it, and what clients who say nothing cost the
-//! others.
+//! TLS: full handshakes with one request each, and the effect of silent clients on other clients.
 
 use std::time::Duration;
 
@@ -13,14 +12,14 @@ use crate::tls_servers::TlsServers;
 const PAIRS: usize = 9;
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// One worker, so that it is the one that has too much to do: two would wait for clients who share
-/// their processors, and half of a difference would not be seen.
+/// One worker, so that the worker is the bottleneck. Two workers would wait for the clients, which
+/// share their processors, and the ratio would hide half of a difference.
 const WORKERS: usize = 1;
 
-/// In a second; a worker is at rest most of the time.
+/// Requests per second. At this rate the worker is idle most of the time.
 const RATE: u32 = 200;
 
-/// Fewer than a listener allows at the same time, and for a shorter time.
+/// Number of silent clients: below `max_handshakes`, for less than `handshake_timeout`.
 const SILENT: usize = 200;
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -59,13 +58,14 @@ fn handshakes(servers: &TlsServers) -> Vec<Row> {
     ]
 }
 
-/// The same server without them is the floor.
+/// Compares a server with silent clients with the same server without them (the floor).
 fn beside_silent(servers: &TlsServers) -> Row {
     let client = TlsClient::new();
     let server = servers.ready(Kind::Prefork, WORKERS);
     let run = |count| {
         let silent = silent(server.addr, count);
-        // They are accepted by then; those of before are gone.
+        // After this pause the worker has accepted the silent clients and has closed the
+        // connections of the previous run.
         settle();
         let times = at_a_rate(&client, server.addr, RATE, PERIOD);
         drop(silent);
