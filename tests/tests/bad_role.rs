@@ -147,8 +147,8 @@ fn a_channel_that_is_none_is_refused() {
 
 #[test]
 fn a_worker_starts_no_masters() {
-    for behaviour in ["second_run", "start"] {
-        let mut server = Server::new(ODD).arg(behaviour).start();
+    for behavior in ["second_run", "start"] {
+        let mut server = Server::new(ODD).arg(behavior).start();
         let line = server.wait_for_log(|line| line.contains("refused"));
         assert!(line.starts_with("refused with status 70: "), "{line}");
         assert_eq!(server.children().len(), 1);

@@ -4,9 +4,9 @@ use prefork_testkit::{Output, Server};
 
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
-fn run(behaviour: &str, threshold: &str) -> Output {
+fn run(behavior: &str, threshold: &str) -> Output {
     Server::new(ODD)
-        .arg(behaviour)
+        .arg(behavior)
         .env("PREFORK_RECOVER_THRESHOLD", threshold)
         .run()
 }

@@ -18,7 +18,9 @@ use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnError, SpawnRequest};
-use crate::supervisor::{Action, ChildId, Event, KillReason, Policy, SlotId, StartFailure};
+use crate::supervisor::{
+    Action, ChildId, Event, KillReason, Policy, Readiness, SlotId, StartFailure,
+};
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
 use crate::tls::CertificateStore;
@@ -45,11 +47,9 @@ impl Master {
                 let child = id;
                 self.notify(Event::Started { child, readiness });
                 self.run_start_hooks(slot, child);
-                if self
-                    .children
-                    .get(&id)
-                    .is_some_and(|child| child.killed.is_some())
-                {
+                // The exec was not finished in time, and the process was killed.
+                let started = self.children.get(&id);
+                if started.is_some_and(|child| child.killed.is_some()) {
                     self.notify(Event::Violation { child });
                 }
             }
@@ -118,11 +118,7 @@ impl Master {
         false
     }
 
-    fn spawn_child(
-        &mut self,
-        slot: SlotId,
-        id: ChildId,
-    ) -> Result<crate::supervisor::Readiness, SpawnError> {
+    fn spawn_child(&mut self, slot: SlotId, id: ChildId) -> Result<Readiness, SpawnError> {
         let (master_end, child_end) = Channel::pair().map_err(spawn_error("socketpair"))?;
         let welcome = FromMaster::Welcome {
             grace: self.limits.shutdown_grace_period,
@@ -166,7 +162,7 @@ impl Master {
         let is_hung = started.process.is_hung;
         let now = if is_hung { began } else { Instant::now() };
         let readiness = if started.is_foreign {
-            crate::supervisor::Readiness::Assumed
+            Readiness::Assumed
         } else {
             self.readiness
         };

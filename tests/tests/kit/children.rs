@@ -33,16 +33,16 @@ fn start(children: &ScriptedChildren) -> (Handle, MemoryLog) {
 }
 
 /// The first child has this behavior. Later ones live.
-fn at_first(behaviour: Behavior) -> ScriptedChildren {
+fn at_first(behavior: Behavior) -> ScriptedChildren {
     ScriptedChildren::scripted(move |start| match start.nth {
-        0 => behaviour,
+        0 => behavior,
         _ => Behavior::Live,
     })
 }
 
 /// The line about the exit of a first child with this behavior.
-fn end_of_first(behaviour: Behavior) -> CapturedLine {
-    let children = at_first(behaviour);
+fn end_of_first(behavior: Behavior) -> CapturedLine {
+    let children = at_first(behavior);
     let (master, log) = start(&children);
     let line = log.wait_for(|line| line.text.starts_with("worker 0 "));
     stop(master);
@@ -52,8 +52,8 @@ fn end_of_first(behaviour: Behavior) -> CapturedLine {
 /// The line about the exit of a child with this behavior after a stop.
 ///
 /// The stop is requested once `is_begun` returns true.
-fn end_by_stop(behaviour: Behavior, is_begun: impl Fn(ChildInfo) -> bool) -> CapturedLine {
-    let children = ScriptedChildren::new(behaviour);
+fn end_by_stop(behavior: Behavior, is_begun: impl Fn(ChildInfo) -> bool) -> CapturedLine {
+    let children = ScriptedChildren::new(behavior);
     let (master, log) = start(&children);
     eventually("the child does what it was told", || {
         let child = children.alive().first().copied()?;
@@ -83,7 +83,7 @@ fn minds_termination(pid: i32, set: &str) -> bool {
 fn children_that_end_at_once_end_as_they_were_told() {
     let _alone = alone();
     let before = belongings();
-    for (behaviour, level, end) in [
+    for (behavior, level, end) in [
         (Behavior::Noop, Level::Warn, "exited with status 0"),
         (Behavior::Exit(7), Level::Error, "exited with status 7"),
         (
@@ -107,9 +107,9 @@ fn children_that_end_at_once_end_as_they_were_told() {
             "out of \\u{1b}[2J ink",
         ),
     ] {
-        let line = end_of_first(behaviour);
-        assert!(line.text.contains(end), "{behaviour:?}: {line}");
-        assert_eq!(line.level, level, "{behaviour:?}: {line}");
+        let line = end_of_first(behavior);
+        assert!(line.text.contains(end), "{behavior:?}: {line}");
+        assert_eq!(line.level, level, "{behavior:?}: {line}");
     }
     assert_eq!(belongings(), before);
 }
@@ -118,13 +118,13 @@ fn children_that_end_at_once_end_as_they_were_told() {
 fn children_that_break_a_rule_are_killed_for_it() {
     let _alone = alone();
     let before = belongings();
-    for (behaviour, why) in [
+    for (behavior, why) in [
         (Behavior::Flood, "more frames than allowed"),
         (Behavior::Liar, "a frame that is too long"),
         (Behavior::Unready, "not ready"),
     ] {
-        let line = end_of_first(behaviour);
-        assert!(line.text.contains(why), "{behaviour:?}: {line}");
+        let line = end_of_first(behavior);
+        assert!(line.text.contains(why), "{behavior:?}: {line}");
     }
     assert_eq!(belongings(), before);
 }
@@ -133,13 +133,13 @@ fn children_that_break_a_rule_are_killed_for_it() {
 fn children_that_live_end_when_they_are_asked_to() {
     let _alone = alone();
     let before = belongings();
-    for behaviour in [
+    for behavior in [
         Behavior::Live,
         Behavior::Silent,
         Behavior::Late(Duration::ZERO),
         Behavior::Late(LONG),
     ] {
-        let line = end_by_stop(behaviour, |child| minds_termination(child.pid, "SigCgt"));
+        let line = end_by_stop(behavior, |child| minds_termination(child.pid, "SigCgt"));
         assert!(line.text.contains("exited with status 0"), "{line}");
     }
     assert_eq!(belongings(), before);

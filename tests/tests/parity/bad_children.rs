@@ -23,7 +23,7 @@ fn master(children: &ScriptedChildren) -> (Prefork, MemoryLog) {
 
 #[test]
 fn bad_children_that_end_at_once_count_and_are_told_by_how_they_ended() {
-    for (behaviour, told, level) in [
+    for (behavior, told, level) in [
         (Behavior::Noop, "exited with status 0", Level::Warn),
         (Behavior::Exit(1), "exited with status 1", Level::Error),
         (
@@ -37,18 +37,18 @@ fn bad_children_that_end_at_once_count_and_are_told_by_how_they_ended() {
             Level::Error,
         ),
     ] {
-        let children = ScriptedChildren::new(behaviour);
+        let children = ScriptedChildren::new(behavior);
         let (mut prefork, log) = master(&children);
         let error = fail(prefork.recover_threshold(2));
         assert!(
             matches!(error, Error::OverRecovery { exits: 3, .. }),
-            "{behaviour:?}: {error}"
+            "{behavior:?}: {error}"
         );
         assert!(error.to_string().contains(told), "{error}");
         let told = log.with(told);
         assert_eq!(told.len(), 3, "{log}");
         assert!(told.iter().all(|line| line.level == level), "{log}");
-        assert_eq!(children.starts(), 3, "{behaviour:?}");
+        assert_eq!(children.starts(), 3, "{behavior:?}");
     }
 }
 
@@ -139,14 +139,14 @@ fn bad_children_too_many_name_the_variable_of_this_program() {
 
 #[test]
 fn bad_children_that_break_the_protocol_are_killed_for_it() {
-    for (behaviour, rule) in [
+    for (behavior, rule) in [
         (Behavior::Liar, "a frame that is too long"),
         (Behavior::Flood, "more frames than allowed"),
     ] {
-        let children = ScriptedChildren::new(behaviour);
+        let children = ScriptedChildren::new(behavior);
         let (mut prefork, log) = master(&children);
         let error = fail(prefork.recover_threshold(0));
-        assert_eq!(error.exit_code(), 75, "{behaviour:?}: {error}");
+        assert_eq!(error.exit_code(), 75, "{behavior:?}: {error}");
         assert_eq!(log.with(rule).len(), 1, "{log}");
     }
 }
