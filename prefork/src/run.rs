@@ -27,7 +27,7 @@ use crate::worker::{
     role_warning, set_pending,
 };
 use match_listeners::{argument_warnings, listeners_of, match_arguments};
-use single_process::{fall_back_to_single, start_single};
+use single_process::{early_signals, fall_back_to_single, start_single};
 
 /// The result of reading all sources of options.
 struct Startup {
@@ -43,6 +43,9 @@ struct Startup {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome<R> {
     /// This process was the master: it was asked to stop, and its workers have exited.
+    ///
+    /// Or it was a single process (`workers = 0`) as PID 1 that was asked to stop before it called
+    /// its body.
     Master,
     /// This process was a worker or a single process: the value that its body returned.
     Worker(R),
@@ -165,7 +168,8 @@ impl Prefork {
 
     /// Runs a process that no master started, as a master or as a single process.
     ///
-    /// Returns the context of a single process; `None` after the end of a master or an explanation.
+    /// Returns the context of a single process. Returns `None` after the end of a master, after an
+    /// explanation, and if PID 1 was asked to stop before it called `main`.
     fn run_parent(
         &mut self,
         wanted: &[WantedArgument<'_>],
@@ -193,16 +197,19 @@ impl Prefork {
             0 => Role::Single,
             _ => Role::Master,
         };
-        if role == Role::Master && self.handles_signals {
-            block_signals()?;
-        }
+        let early = match role {
+            Role::Master if self.handles_signals => block_signals().map(|()| None)?,
+            Role::Single => early_signals()?,
+            _ => None,
+        };
         self.run_init(role)?;
         let log = self.log(startup.warnings);
         if config.workers > 0 {
             self.setup(config, &declared).run(log)?;
             return Ok(None);
         }
-        Ok(Some((start_single(&config, &declared, log)?, declared)))
+        let context = start_single(&config, &declared, early.as_ref(), log)?;
+        Ok(context.map(|context| (context, declared)))
     }
 
     /// Reads all sources of options: the program, the environment, `configure`.

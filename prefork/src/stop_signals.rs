@@ -12,6 +12,14 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+/// The signals that request a stop of a master or of a single process.
+pub(crate) const STOP_SIGNALS: [Signal; 4] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+];
+
 /// The meaning of a stop signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StopSignal {
@@ -75,8 +83,6 @@ mod tests {
     use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
     use super::*;
-
-    const STOP_SIGNALS: [Signal; 4] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP];
 
     /// Returns the meaning of each signal, by its time of arrival in milliseconds.
     fn answers(signals: &[(Signal, u64)]) -> Vec<StopSignal> {

@@ -14,7 +14,7 @@ const MODULES: [(&str, &[&str]); 14] = [
     ("channel", &["sys", "error", "config"]),
     ("spawn", &["sys", "error", "config"]),
     ("net", &["sys", "error", "config"]),
-    ("listen", &["sys", "error", "config"]),
+    ("listen", &["sys", "error", "config", "stop_signals"]),
     ("runtime", &[]),
     ("tls", &["sys", "error", "config"]),
     (

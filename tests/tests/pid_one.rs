@@ -80,21 +80,63 @@ fn as_pid_1_a_stop_during_init_is_not_lost() {
         println!("skipped: needs unshare(1) and the right to make a PID namespace");
         return;
     };
-    let (reader, writer) = std::io::pipe().expect("descriptors");
-    let mut server = Server::new(INIT)
-        .env("INIT", "read")
-        .stdin(reader)
-        .wrapper(namespace)
-        .spawn();
-    server.wait_for_log(|line| line.starts_with("init of master"));
-    let master = proc::children(server.master_pid())[0];
-    kill(Pid::from_raw(master), Signal::SIGTERM).expect("the master runs");
-    // `init` returns when its pipe is closed.
-    drop(writer);
-    assert_eq!(server.wait().code(), Some(0));
-    let log = server.final_log();
-    let is_told = |line: &String| line.contains("SIGTERM from another PID namespace: stopping");
-    assert!(log.iter().any(is_told), "{log:?}");
+    for (role, workers, effect) in [
+        ("master", "1", "stopping"),
+        ("single", "0", "stopped before main was called"),
+    ] {
+        let (reader, writer) = std::io::pipe().expect("descriptors");
+        let mut server = Server::new(INIT)
+            .env("INIT", "read")
+            .env("PREFORK_WORKERS", workers)
+            .stdin(reader)
+            .wrapper(namespace.clone())
+            .spawn();
+        server.wait_for_log(|line| line.starts_with(&format!("init of {role}")));
+        let process = proc::children(server.master_pid())[0];
+        kill(Pid::from_raw(process), Signal::SIGTERM).expect("the process runs");
+        // `init` returns when its pipe is closed.
+        drop(writer);
+        assert_eq!(server.wait().code(), Some(0), "{role}");
+        let log = server.final_log();
+        let line = format!("SIGTERM from another PID namespace: {effect}");
+        assert!(log.iter().any(|logged| logged.contains(&line)), "{log:?}");
+        assert!(!log.contains(&"body".to_owned()), "{log:?}");
+    }
+}
+
+/// A single process waits like a master for a port that is in use. No signal would end it by
+/// default.
+#[test]
+fn as_pid_1_a_stop_ends_the_wait_of_a_single_process_for_its_address() {
+    /// Under load, the test may miss the second in which the process retries to bind.
+    const ATTEMPTS: usize = 10;
+    let Some(namespace) = namespace() else {
+        println!("skipped: needs unshare(1) and the right to make a PID namespace");
+        return;
+    };
+    let owner = Server::new(HELLO).start();
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let is_stopped = (0..ATTEMPTS).any(|_| {
+            let mut late = Server::new(HELLO)
+                .listen(owner.addr().to_string())
+                .env("PREFORK_WORKERS", "0")
+                .wrapper(namespace.clone())
+                .spawn();
+            let parent = late.master_pid();
+            let waits = eventually("the wait, or its end", || {
+                let process = proc::children(parent).first().copied();
+                let waits = process.filter(|&pid| proc::has_thread(pid, "prefork-bind"));
+                (waits.is_some() || !proc::is_alive(parent)).then_some(waits)
+            });
+            let is_sent = waits.is_some_and(|pid| kill(Pid::from_raw(pid), signal).is_ok());
+            let status = late.wait();
+            let line = format!(
+                "prefork: {signal} from another PID namespace: stopped before the addresses were bound"
+            );
+            is_sent && status.code() == Some(0) && late.final_log() == [line]
+        });
+        assert!(is_stopped, "{signal}");
+    }
 }
 
 #[test]

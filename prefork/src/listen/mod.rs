@@ -3,6 +3,7 @@
 //! It knows sockets, names and variables. It does not know who accepts.
 
 mod bind;
+mod bind_or_stop;
 mod info;
 mod inherit;
 mod resolve;
@@ -10,6 +11,7 @@ mod resolve_all;
 mod worker_listen_env;
 
 pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
+pub(crate) use bind_or_stop::{BindResult, bind_or_stop, is_stop};
 pub(crate) use info::ListenerInfo;
 pub(crate) use inherit::{InheritedFds, InheritedListener, inherit};
 pub(crate) use resolve_all::resolve_targets;

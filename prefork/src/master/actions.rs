@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 
-use super::binding::STOP_SIGNALS;
 use super::child::ChildProcess;
 use super::commands::CommandReceiver;
 use super::events::count_workers;
@@ -18,6 +17,7 @@ use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnError, SpawnRequest};
+use crate::stop_signals::STOP_SIGNALS;
 use crate::supervisor::{
     Action, ChildId, Event, KillReason, Policy, Readiness, SlotId, StartFailure,
 };

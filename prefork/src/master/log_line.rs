@@ -227,7 +227,7 @@ impl LogLine<'static> {
     }
 
     /// `SIGTERM from pid 7: <what>`, or `SIGTERM from pid 7 (3 times): <what>`.
-    pub(super) fn from_signal(level: Level, received: ReceivedSignal, what: &str) -> Self {
+    pub(crate) fn from_signal(level: Level, received: ReceivedSignal, what: &str) -> Self {
         let text = format!("{}: {what}", SignalDisplay(received));
         Self::about_signal(level, received, &text)
     }

@@ -5,8 +5,6 @@
 
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod actions;
-#[cfg(all(target_os = "linux", not(prefork_portable)))]
-mod binding;
 mod callbacks;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod child;

@@ -11,7 +11,6 @@ use std::time::SystemTime;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
-use super::binding::{BindResult, bind};
 use super::commands::{CommandReceiver, pair};
 use super::master::MasterParts;
 use super::orphans::OrphanReaper;
@@ -19,11 +18,13 @@ use super::poller::{EventSource, ListenerSocket, Poller};
 use super::{Callbacks, FailedStart, Handle, Level, Log, LogLine, Master};
 use crate::config::Config;
 use crate::error::{Error, OptionError};
-use crate::listen::{BindOptions, BoundListener, bind_all, set_blocking_modes};
+use crate::listen::{
+    BindOptions, BindResult, BoundListener, bind_all, bind_or_stop, set_blocking_modes,
+};
 use crate::spawn::{Program, SpawnResources, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
-use crate::sys::process::set_comm;
+use crate::sys::process::{is_init, set_comm};
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, block, is_ignored, reset_to_default};
 use crate::tls::CertificateStore;
 
@@ -138,7 +139,7 @@ impl MasterSetup {
         // running one.
         let tls = CertificateStore::of(&self.config, SystemTime::now())?;
         let mut listeners = match (&signals, &commands) {
-            (Some(signals), None) => match bind(&self.config, signals)? {
+            (Some(signals), None) => match bind_or_stop(&self.config, signals, cannot)? {
                 BindResult::Bound(listeners) => listeners,
                 BindResult::Stopped(received) => return Ok(Prepared::Stopped(received)),
             },
@@ -300,10 +301,6 @@ fn take_signals() -> Result<SignalReceiver, (&'static str, std::io::Error)> {
         "install its signal handlers (rt_sigaction, rt_sigprocmask)",
     ))?;
     Ok(pipe)
-}
-
-fn is_init() -> bool {
-    std::process::id() == 1
 }
 
 fn cannot(doing: &'static str) -> impl Fn(std::io::Error) -> Error {

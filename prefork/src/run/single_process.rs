@@ -2,15 +2,37 @@
 //!
 //! This happens with `workers = 0`, and on systems where a master cannot run.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::config::{Config, Resolved};
 use crate::error::{Error, Shortage, ShortageStage};
-use crate::listen::{BindOptions, bind_all, set_blocking_modes};
-use crate::master::{Log, LogLine, UNSUPPORTED, describe_listeners};
+use crate::listen::{BindOptions, BindResult, bind_all, bind_or_stop, is_stop, set_blocking_modes};
+use crate::master::{Level, Log, LogLine, UNSUPPORTED, describe_listeners};
+use crate::stop_signals::STOP_SIGNALS;
+use crate::sys::process::is_init;
+use crate::sys::signals::{ReceivedSignal, SignalReceiver, is_ignored};
 use crate::tls::BundleSource;
 use crate::worker::{BodySpec, Context, OnShortage};
+
+/// The signals that PID 1 receives before its context exists.
+///
+/// In another process, a signal has its default action until then: it ends the process.
+pub(super) fn early_signals() -> Result<Option<SignalReceiver>, Error> {
+    if !is_init() {
+        return Ok(None);
+    }
+    let signals = SignalReceiver::new().map_err(cannot("create an event descriptor (eventfd2)"))?;
+    let wanted: Vec<_> = STOP_SIGNALS
+        .into_iter()
+        .filter(|&signal| !is_ignored(signal))
+        .collect();
+    signals
+        .receive(&wanted)
+        .map_err(cannot("install its signal handlers (rt_sigaction)"))?;
+    Ok(Some(signals))
+}
 
 /// Sets `workers` to 0 if this system cannot run a master. Returns the warning about it.
 pub(super) fn fall_back_to_single(resolved: &mut Resolved) -> Option<String> {
@@ -24,33 +46,56 @@ pub(super) fn fall_back_to_single(resolved: &mut Resolved) -> Option<String> {
 }
 
 /// Binds the addresses, creates the context of the process and logs the first line.
+///
+/// Returns `None` after one of the early signals.
 pub(super) fn start_single(
     config: &Config,
     declared: &BodySpec,
+    early: Option<&SignalReceiver>,
     log: Log,
-) -> Result<Arc<Context>, Error> {
+) -> Result<Option<Arc<Context>>, Error> {
     // The monitor thread logs too.
     let log = Arc::new(Mutex::new(log));
     let for_shortages = Arc::clone(&log);
     let on_shortage = Box::new(move |shortage: &Shortage| {
         log_shortage(&mut lock(&for_shortages), shortage);
     });
-    let context = start(config, declared, &log, on_shortage);
-    lock(&log).log_error(context)
+    let started = start(config, declared, early, &log, on_shortage);
+    let mut log = lock(&log);
+    match log.log_error(started)? {
+        Start::Context(context) => Ok(Some(context)),
+        Start::Stopped(received, what) => {
+            log.line(&LogLine::from_signal(Level::Info, received, what));
+            Ok(None)
+        }
+    }
+}
+
+enum Start {
+    Context(Arc<Context>),
+    /// A signal requested a stop; and what the process had not done yet.
+    Stopped(ReceivedSignal, &'static str),
 }
 
 fn start(
     config: &Config,
     declared: &BodySpec,
+    early: Option<&SignalReceiver>,
     log: &Mutex<Log>,
     on_shortage: OnShortage,
-) -> Result<Arc<Context>, Error> {
+) -> Result<Start, Error> {
     let (tls, events) = BundleSource::from_config(config, SystemTime::now())?;
-    let mut bound = bind_all(&config.listen, BindOptions::of(config))?;
-    set_blocking_modes(&mut bound, &declared.blocking).map_err(|source| Error::Worker {
-        doing: "set the blocking mode of a socket (fcntl)",
-        source,
-    })?;
+    let mut bound = match bind(config, early)? {
+        BindResult::Bound(bound) => bound,
+        BindResult::Stopped(received) => {
+            return Ok(Start::Stopped(
+                received,
+                "stopped before the addresses were bound",
+            ));
+        }
+    };
+    set_blocking_modes(&mut bound, &declared.blocking)
+        .map_err(cannot("set the blocking mode of a socket (fcntl)"))?;
     let listening = describe_listeners(&bound);
     let line = format!(
         "{listening} in a single process (pid {})",
@@ -58,12 +103,27 @@ fn start(
     );
     let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
     let context = Context::single(bound, grace, threads, tls, declared, on_shortage)?;
+    // Both receive signals here. The context has not seen those that arrived before it existed.
+    if let Some(received) = early.and_then(|signals| signals.received().find(is_stop)) {
+        return Ok(Start::Stopped(received, "stopped before main was called"));
+    }
     // The context exists before this line is logged: a reader of the line may send SIGTERM at once,
     // and that must be a graceful stop.
     let mut log = lock(log);
     log.line(&LogLine::startup(&line));
     log.tls_events(events);
-    Ok(context)
+    Ok(Start::Context(context))
+}
+
+fn bind(config: &Config, early: Option<&SignalReceiver>) -> Result<BindResult, Error> {
+    match early {
+        Some(signals) => bind_or_stop(config, signals, cannot),
+        None => bind_all(&config.listen, BindOptions::of(config)).map(BindResult::Bound),
+    }
+}
+
+fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Worker { doing, source }
 }
 
 fn log_shortage(log: &mut Log, shortage: &Shortage) {

@@ -8,6 +8,14 @@ pub(crate) fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Whether this process is PID 1 of its PID namespace.
+///
+/// The kernel does not deliver a signal to PID 1 if the action is the default one
+/// (`pid_namespaces(7)`).
+pub(crate) fn is_init() -> bool {
+    std::process::id() == 1
+}
+
 /// Sends SIGTERM to this process.
 ///
 /// The process reacts as to any SIGTERM: it runs its handler, or ends.

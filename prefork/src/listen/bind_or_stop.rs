@@ -1,5 +1,5 @@
-//! Binds the addresses of a master while it handles signals: a name server that does not answer, or
-//! a port that is still in use, must not delay a stop.
+//! Binds the addresses while the process handles signals: a name server that does not answer, or a
+//! port that is still in use, must not delay a stop.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,17 +9,17 @@ use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
 
+use super::bind::{BindOptions, BoundListener, bind_all};
 use crate::config::{Config, ListenSpec};
 use crate::error::Error;
-use crate::listen::{BindOptions, BoundListener, bind_all};
+use crate::stop_signals::STOP_SIGNALS;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver};
 use crate::sys::waker::Waker;
 
 /// The first event: the addresses are bound, or a signal requests a stop.
 #[derive(Debug)]
-pub(super) enum BindResult {
+pub(crate) enum BindResult {
     Bound(Vec<BoundListener>),
     /// A signal requested a stop.
     Stopped(ReceivedSignal),
@@ -31,8 +31,15 @@ pub(super) enum BindResult {
 /// after a stop.
 ///
 /// # Errors
-/// The errors of [`bind_all`], or the error of a thread that could not be started.
-pub(super) fn bind(config: &Config, signals: &SignalReceiver) -> Result<BindResult, Error> {
+/// The errors of [`bind_all`], or the errors of `cannot` if the thread could not be started.
+pub(crate) fn bind_or_stop<E>(
+    config: &Config,
+    signals: &SignalReceiver,
+    cannot: impl Fn(&'static str) -> E,
+) -> Result<BindResult, Error>
+where
+    E: FnOnce(io::Error) -> Error,
+{
     let binding = BindOptions::of(config);
     if config.listen.iter().all(ListenSpec::is_literal) {
         let at_once = BindOptions {
@@ -44,7 +51,6 @@ pub(super) fn bind(config: &Config, signals: &SignalReceiver) -> Result<BindResu
             done => return done.map(BindResult::Bound),
         }
     }
-    let cannot = |doing| move |source| Error::Master { doing, source };
     let waker = Arc::new(Waker::new().map_err(cannot("create an event descriptor (eventfd2)"))?);
     let (sender, receiver) = sync_channel(1);
     let (endpoints, label, thread_waker) = (
@@ -82,14 +88,7 @@ pub(super) fn bind(config: &Config, signals: &SignalReceiver) -> Result<BindResu
     }
 }
 
-/// The signals that request a stop.
-pub(super) const STOP_SIGNALS: [Signal; 4] = [
-    Signal::SIGTERM,
-    Signal::SIGINT,
-    Signal::SIGQUIT,
-    Signal::SIGHUP,
-];
-
-fn is_stop(received: &ReceivedSignal) -> bool {
+/// Whether the signal requests a stop.
+pub(crate) fn is_stop(received: &ReceivedSignal) -> bool {
     STOP_SIGNALS.contains(&received.signal)
 }
