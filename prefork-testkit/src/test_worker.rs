@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use prefork::__private::{InProcessWorker, WorkerEvent, in_process_worker};
-use prefork::{Prefork, Worker};
+use prefork::{ListenerInfo, Prefork, Worker};
 
 use crate::TIMEOUT;
 use crate::eventually::within;
@@ -153,8 +153,8 @@ impl TestWorker {
     /// If the worker has no listener.
     #[track_caller]
     pub fn addr(&self) -> SocketAddr {
-        let (_, addr) = self.addrs().first().expect("the worker has no listener");
-        *addr
+        let first = self.listeners().first();
+        socket_addr(first.expect("the worker has no listener"))
     }
 
     /// Returns the address of the listener with this name.
@@ -163,19 +163,19 @@ impl TestWorker {
     /// If the worker has no listener with this name.
     #[track_caller]
     pub fn addr_of(&self, name: &str) -> SocketAddr {
-        let mut addrs = self.addrs().iter();
-        match addrs.find(|(known, _)| known == name) {
-            Some((_, addr)) => *addr,
+        let mut listeners = self.listeners().iter();
+        match listeners.find(|listener| listener.name() == name) {
+            Some(listener) => socket_addr(listener),
             None => panic!(
                 "no listener has the name '{name}'; listeners: {:?}",
-                self.addrs()
+                self.listeners()
             ),
         }
     }
 
-    /// Returns the name and the address of each listener.
-    pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        self.worker.addrs()
+    /// Returns the listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        self.worker.listeners()
     }
 
     /// Runs a body on this thread and returns its result.
@@ -276,6 +276,12 @@ impl Drop for TestWorker {
         // it.
         self.master_dies();
     }
+}
+
+/// All transports of this version of prefork have an IP address.
+fn socket_addr(listener: &ListenerInfo) -> SocketAddr {
+    let addr = listener.socket_addr();
+    addr.unwrap_or_else(|| panic!("listener '{}' has no IP address", listener.name()))
 }
 
 impl<R> BodyHandle<R> {

@@ -6,10 +6,10 @@
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Error;
+use crate::listen::ListenerInfo;
 
 /// The error of a hook.
 pub(crate) type HookError = Box<dyn StdError + Send + Sync>;
@@ -92,7 +92,7 @@ impl ChildSpawned {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterReady {
     pub(crate) pids: Vec<i32>,
-    pub(crate) addrs: Vec<(String, SocketAddr)>,
+    pub(crate) listeners: Vec<ListenerInfo>,
 }
 
 impl MasterReady {
@@ -103,11 +103,9 @@ impl MasterReady {
         &self.pids
     }
 
-    /// Returns the name and the address of each listener.
-    ///
-    /// If `listen` has port 0, the address has the port that the kernel chose.
-    pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        &self.addrs
+    /// Returns the listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        &self.listeners
     }
 }
 

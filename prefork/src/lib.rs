@@ -316,8 +316,11 @@ pub use error::{Error, OptionError, TlsErrorKind};
 #[cfg(unix)]
 pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
 #[cfg(unix)]
+pub use listen::{ListenAddr, ListenerInfo};
+#[cfg(unix)]
 pub use master::{Handle, Level, LogLine};
 pub use prefork_macros::main;
+pub use prefork_options::{ParseError, Transport};
 #[cfg(unix)]
 pub use run::{Outcome, is_child, report};
 #[cfg(unix)]

@@ -4,7 +4,7 @@
 use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use prefork::{ChildSpawned, MasterReady, Worker};
+use prefork::{ChildSpawned, ListenerInfo, MasterReady, Worker};
 
 const WORKERS: usize = 2;
 
@@ -19,7 +19,7 @@ const WORKERS: usize = 2;
     on_master_death = alone
 )]
 fn main(worker: Worker) {
-    let addrs = addresses(worker.addrs());
+    let addrs = addresses(worker.listeners());
     worker.ready();
     println!("worker {} on {addrs}", worker.slot());
     worker.shutdown().wait();
@@ -34,7 +34,11 @@ fn spawned(child: &ChildSpawned) -> Result<(), &'static str> {
 
 fn ready(master: &MasterReady) -> Result<(), &'static str> {
     let pids: Vec<String> = master.pids().iter().map(ToString::to_string).collect();
-    println!("ready {} on {}", pids.join(" "), addresses(master.addrs()));
+    println!(
+        "ready {} on {}",
+        pids.join(" "),
+        addresses(master.listeners())
+    );
     trouble("on_master_ready", "first")
 }
 
@@ -56,7 +60,7 @@ fn trouble(hook: &str, time: &str) -> Result<(), &'static str> {
     }
 }
 
-fn addresses(addrs: &[(String, std::net::SocketAddr)]) -> String {
-    let addrs = addrs.iter().map(|(name, addr)| format!("{name}={addr}"));
-    addrs.collect::<Vec<_>>().join(",")
+fn addresses(listeners: &[ListenerInfo]) -> String {
+    let texts: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    texts.join(",")
 }

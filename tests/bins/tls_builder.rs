@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use prefork::net::TlsStream;
-use prefork::{Prefork, Worker};
+use prefork::{Prefork, Transport, Worker};
 use tokio::io::AsyncWriteExt;
 
 fn main() -> ExitCode {
@@ -30,8 +30,14 @@ fn main() -> ExitCode {
 }
 
 async fn serve(worker: Worker) -> io::Result<()> {
-    assert!(!worker.is_tls("http").expect("the listener exists"));
-    assert!(worker.is_tls("https").expect("the listener exists"));
+    let transport = |name| {
+        worker
+            .listener_info(name)
+            .expect("the listener exists")
+            .transport()
+    };
+    assert_eq!(transport("http"), Transport::Tcp);
+    assert_eq!(transport("https"), Transport::Tls);
     let listener = worker.tls_listener("https")?;
     let refusal = worker.listener("other").map(drop);
     let refusal = refusal.expect_err("a listener without TLS").to_string();

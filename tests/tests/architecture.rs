@@ -9,7 +9,7 @@ const MODULES: [(&str, &[&str]); 14] = [
     ("sys", &[]),
     ("error", &[]),
     ("stop_signals", &[]),
-    ("hook", &["error"]),
+    ("hook", &["error", "listen"]),
     ("config", &["error"]),
     ("channel", &["sys", "error", "config"]),
     ("spawn", &["sys", "error", "config"]),

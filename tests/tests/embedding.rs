@@ -39,7 +39,7 @@ fn start(workers: usize) -> Handle {
             Ok::<_, std::convert::Infallible>(())
         });
     let handle = prefork.start().expect("the master starts");
-    let addr = handle.addrs()[0].1;
+    let addr = handle.listeners()[0].socket_addr().expect("an IP address");
     let is_ours = move |pid: &i32| {
         proc::variable(*pid, "PREFORK_ADDRS")
             .is_some_and(|addrs| addrs.ends_with(&addr.to_string()))
@@ -127,7 +127,7 @@ fn visit_all(
         command.program(program);
     });
     let master = prefork.start().expect("the master starts");
-    let addr = master.addrs()[0].1;
+    let addr = master.listeners()[0].socket_addr().expect("an IP address");
     let mut answers = BTreeSet::new();
     eventually("an answer of each worker", || {
         answers.insert(visit(addr).expect("an answer"));

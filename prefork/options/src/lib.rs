@@ -32,7 +32,7 @@ pub mod threads;
 pub mod window;
 pub mod workers;
 
-pub use address::Address;
+pub use address::{Address, Transport};
 pub use error::{ParseError, one_line, quote};
 pub use kind::Kind;
 pub use network::Network;

@@ -1,11 +1,11 @@
-//! A complete address of one listener: name, host, port and whether it uses TLS.
+//! A complete address of one listener: name, host, port and transport.
 //!
 //! It knows how the addresses of the program, those of the operator and `PORT` are combined. It
 //! resolves no names and binds nothing.
 
 use std::fmt;
 
-use prefork_options::{Address, host, list};
+use prefork_options::{Address, Transport, host, list};
 
 use super::OptionLayers;
 use super::layers::{Layers, Origin};
@@ -18,7 +18,7 @@ pub(crate) struct ListenSpec {
     pub(crate) host: String,
     /// The port; 0 lets the system choose.
     pub(crate) port: u16,
-    pub(crate) is_tls: bool,
+    pub(crate) transport: Transport,
 }
 
 /// Combines the addresses of the operator with those that the program declares.
@@ -78,7 +78,7 @@ pub(super) fn complete(
         name: address.name.unwrap_or_default(),
         host: address.host,
         port: address.port.unwrap_or(0),
-        is_tls: address.is_tls,
+        transport: address.transport,
     };
     let named = named.unwrap_or_default().into_iter();
     named.map(endpoint).collect()
@@ -146,7 +146,7 @@ impl ListenSpec {
             name: address.name.unwrap_or_default(),
             host: address.host,
             port: address.port.expect("the address has a port"),
-            is_tls: address.is_tls,
+            transport: address.transport,
         }
     }
 }
@@ -158,13 +158,13 @@ impl fmt::Display for ListenSpec {
             name,
             host,
             port,
-            is_tls,
+            transport,
         } = self;
         let address = Address {
             name: Some(name.clone()),
             host: host.clone(),
             port: Some(*port),
-            is_tls: *is_tls,
+            transport: *transport,
         };
         address.fmt(f)
     }

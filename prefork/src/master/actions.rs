@@ -213,7 +213,7 @@ impl Master {
         self.is_announced = true;
         let ready = MasterReady {
             pids: std::mem::take(&mut self.initial_pids),
-            addrs: self.addrs(),
+            listeners: self.listener_infos(),
         };
         if self.run_hooks(|hooks| hooks.master_ready(&ready)) {
             self.notify(Event::MasterReady);

@@ -1,10 +1,10 @@
 //! The handle of a master that runs on a thread of this process.
 
-use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
 use super::commands::{Command, CommandSender};
 use crate::error::Error;
+use crate::listen::ListenerInfo;
 use crate::supervisor::StopMode;
 
 /// A running master, returned by [`Prefork::start`](crate::Prefork::start).
@@ -14,16 +14,14 @@ use crate::supervisor::StopMode;
 #[derive(Debug)]
 pub struct Handle {
     pub(super) commands: CommandSender,
-    pub(super) addrs: Vec<(String, SocketAddr)>,
+    pub(super) listeners: Vec<ListenerInfo>,
     pub(super) thread: Option<JoinHandle<Result<(), Error>>>,
 }
 
 impl Handle {
-    /// Returns the name and the address of each listener.
-    ///
-    /// If `listen` has port 0, the address has the port that the kernel chose.
-    pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        &self.addrs
+    /// Returns the listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        &self.listeners
     }
 
     /// Requests a graceful stop, like SIGTERM.

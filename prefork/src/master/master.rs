@@ -2,7 +2,6 @@
 //! connects them.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +17,7 @@ use super::{Callbacks, Log, teardown};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
-use crate::listen::BoundListener;
+use crate::listen::{BoundListener, ListenerInfo};
 use crate::spawn::Spawner;
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
@@ -180,10 +179,10 @@ impl Master {
         })
     }
 
-    pub(super) fn addrs(&self) -> Vec<(String, SocketAddr)> {
+    pub(super) fn listener_infos(&self) -> Vec<ListenerInfo> {
         self.listeners
             .iter()
-            .map(BoundListener::named_addr)
+            .map(|bound| bound.info.clone())
             .collect()
     }
 

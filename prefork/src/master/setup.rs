@@ -3,7 +3,6 @@
 //! Knows which signals, descriptors and limits a master needs; does not know what it does with
 //! them.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::SystemTime;
@@ -97,7 +96,7 @@ impl MasterSetup {
             }
         };
         let master = self.into_master(*prerequisites);
-        let addrs = master.addrs();
+        let listeners = master.listener_infos();
         // If the thread cannot be started, its closure is dropped; so the master is passed by a
         // shared value.
         let shared = Arc::new(Mutex::new(Some((master, log))));
@@ -111,7 +110,7 @@ impl MasterSetup {
         match thread {
             Ok(thread) => Ok(Handle {
                 commands: commander,
-                addrs,
+                listeners,
                 thread: Some(thread),
             }),
             Err(source) => {
@@ -305,11 +304,4 @@ fn take_signals() -> Result<SignalReceiver, (&'static str, std::io::Error)> {
 
 fn cannot(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Master { doing, source }
-}
-
-impl BoundListener {
-    /// The name and address, for messages and for the handle.
-    pub(super) fn named_addr(&self) -> (String, SocketAddr) {
-        (self.info.name.clone(), self.info.addr)
-    }
 }

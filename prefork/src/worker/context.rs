@@ -20,7 +20,7 @@ use super::shutdown::{self, ShutdownProgress as ShutdownState};
 use crate::channel::{Channel, MainEnd};
 use crate::error::{Error, Shortage};
 use crate::hook::OnceHook;
-use crate::listen::InheritedListener;
+use crate::listen::{InheritedListener, ListenerInfo};
 use crate::net::ConnTracker;
 use crate::stop_signals::StopSignals;
 use crate::sys;
@@ -34,9 +34,7 @@ use crate::tls::BundleSource;
 #[derive(Debug)]
 pub(crate) struct Context {
     slot: usize,
-    addrs: Vec<(String, SocketAddr)>,
-    /// Whether the clients of each listener use TLS, in the same order.
-    are_tls: Vec<bool>,
+    infos: Vec<ListenerInfo>,
     listeners: UntakenListeners,
     tracker: Arc<ConnTracker>,
     shutdown: Arc<ShutdownState>,
@@ -151,20 +149,17 @@ impl Context {
         });
         let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);
         let is_expected = |name: &String| declared.listeners.contains(name);
-        let inherited = parts.listeners.iter();
-        let are_tls = inherited.map(|listener| listener.info.is_tls).collect();
-        let (addrs, fds): (Vec<_>, Vec<_>) = parts
+        let (infos, fds): (Vec<_>, Vec<_>) = parts
             .listeners
             .into_iter()
             .map(|InheritedListener { info, fd }| {
                 let is_expected = is_expected(&info.name);
-                ((info.name, info.addr), (fd, is_expected))
+                (info, (fd, is_expected))
             })
             .unzip();
         let context = Arc::new(Self {
             slot: parts.slot,
-            addrs,
-            are_tls,
+            infos,
             listeners: UntakenListeners::new(fds),
             tracker,
             shutdown: match parts.process {
@@ -208,12 +203,8 @@ impl Context {
         self.slot
     }
 
-    pub(super) fn addrs(&self) -> &[(String, SocketAddr)] {
-        &self.addrs
-    }
-
-    pub(super) fn is_tls(&self, index: usize) -> bool {
-        self.are_tls.get(index).copied().unwrap_or(false)
+    pub(super) fn infos(&self) -> &[ListenerInfo] {
+        &self.infos
     }
 
     pub(super) fn tracker(&self) -> &Arc<ConnTracker> {
@@ -302,8 +293,11 @@ impl Context {
 
     /// Returns the name of the listener with this address, else the address.
     pub(super) fn name_of(&self, addr: SocketAddr) -> String {
-        let known = self.addrs.iter().find(|(_, other)| *other == addr);
-        known.map_or_else(|| addr.to_string(), |(name, _)| name.clone())
+        let known = self
+            .infos
+            .iter()
+            .find(|info| info.socket_addr() == Some(addr));
+        known.map_or_else(|| addr.to_string(), |info| info.name.clone())
     }
 
     #[cfg(feature = "tls")]

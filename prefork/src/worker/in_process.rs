@@ -3,11 +3,12 @@
 //! The test plays the master at the other end of a real channel.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prefork_options::Transport;
 use socket2::SockRef;
 
 use super::context::{BodySpec, Context, ContextParts, cannot};
@@ -15,7 +16,7 @@ use super::monitor::MonitorHost;
 use super::worker::Worker;
 use crate::channel::{Backlog, Channel, FromChild, FromMaster, ReceivedFrame};
 use crate::error::Error;
-use crate::listen::{InheritedListener, ListenerInfo};
+use crate::listen::{InheritedListener, ListenAddr, ListenerInfo};
 use crate::tls::BundleSource;
 
 /// The master's side of a worker that runs on a thread of the same process.
@@ -47,8 +48,8 @@ impl InProcessWorker {
         let plain = |(name, listener): (String, TcpListener)| -> io::Result<InheritedListener> {
             let info = ListenerInfo {
                 name,
-                addr: listener.local_addr()?,
-                is_tls: false,
+                address: ListenAddr::Ip(listener.local_addr()?),
+                transport: Transport::Tcp,
             };
             Ok(InheritedListener {
                 info,
@@ -100,9 +101,9 @@ impl InProcessWorker {
         })
     }
 
-    /// Returns the name and the address of each listener.
-    pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        self.context.addrs()
+    /// Returns the listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        self.context.infos()
     }
 
     /// Runs `body` on this thread as the `main` of this worker.
@@ -152,7 +153,7 @@ impl InProcessWorker {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::TcpStream;
+    use std::net::{SocketAddr, TcpStream};
     use std::thread;
 
     use super::*;
@@ -396,8 +397,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let info = ListenerInfo {
             name: "https".to_owned(),
-            addr: listener.local_addr().expect("bound"),
-            is_tls: true,
+            address: ListenAddr::Ip(listener.local_addr().expect("bound")),
+            transport: Transport::Tls,
         };
         let fd = listener.into();
         let inherited = InheritedListener { info, fd };

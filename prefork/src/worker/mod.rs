@@ -28,7 +28,7 @@ pub use arg_error::ArgError;
 pub use argument::{Argument, ArgumentInfo, ArgumentKind, ArgumentSpec};
 pub(crate) use argument::{extract, set_pending};
 pub(crate) use assign::{WantedArgument, assign, untaken};
-pub(crate) use check_tls::{OfferedListener, check_tls, needs_tls_config, unused_certificate};
+pub(crate) use check_tls::{check_tls, needs_tls_config, unused_certificate};
 pub(crate) use child_env::{child_env, role_warning};
 pub(crate) use context::{BodySpec, Context, OnShortage, current};
 pub use in_process::{InProcessWorker, WorkerEvent};

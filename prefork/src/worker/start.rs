@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use prefork_options::Transport;
 use socket2::{SockRef, Type};
 
-use super::check_tls::OfferedListener;
 use super::child_env::ChildEnv;
 use super::context::{BodySpec, Context, ContextParts, OnShortage, cannot};
 use super::monitor::MonitorHost;
@@ -44,7 +44,7 @@ impl Context {
         child_env: &ChildEnv,
         init: Option<Init>,
         on_master_death: Option<OnceHook>,
-        declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
+        declare: impl FnOnce(&[(&str, Transport)], bool) -> Result<BodySpec, Error>,
     ) -> Result<(Arc<Self>, BodySpec), Error> {
         let wrong = |reason| Error::ChildEnv {
             variable: ROLE_VARIABLE,
@@ -128,12 +128,12 @@ impl InheritedRole {
         self,
         init: Option<Init>,
         on_master_death: Option<OnceHook>,
-        declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
+        declare: impl FnOnce(&[(&str, Transport)], bool) -> Result<BodySpec, Error>,
     ) -> Result<(Arc<Context>, BodySpec), Error> {
-        let offered: Vec<OfferedListener<'_>> = self
+        let offered: Vec<_> = self
             .listeners
             .iter()
-            .map(|listener| OfferedListener::of(&listener.info))
+            .map(|listener| (listener.info.name(), listener.info.transport))
             .collect();
         let declared = declare(&offered, self.tls.is_some())?;
         sys::process::set_comm(&format!("worker {}", self.slot));

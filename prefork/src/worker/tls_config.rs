@@ -97,7 +97,7 @@ impl Worker {
     /// # async fn serve(_: impl Sized) -> std::io::Result<()> { Ok(()) }
     /// #[prefork::main(listen = "admin=127.0.0.1:9000", workers = 2)]
     /// async fn main(worker: prefork::Worker) -> std::io::Result<()> {
-    ///     if worker.is_tls("admin")? {
+    ///     if worker.listener_info("admin")?.transport() == prefork::Transport::Tls {
     ///         serve(worker.tls_listener("admin")?).await
     ///     } else {
     ///         serve(worker.listener("admin")?).await

@@ -3,11 +3,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use prefork_options::Transport;
 use prefork_options::suggest::nearest;
 
 use super::context::{Context, current};
 use super::listeners::{TakeAs, TakeResult};
 use super::{ArgError, Ready, Shutdown};
+use crate::listen::{ListenAddr, ListenerInfo};
 use crate::net::Listener;
 
 /// The worker that runs in this process: its slot, its listeners and its shutdown.
@@ -42,22 +44,21 @@ impl Worker {
         self.context.slot()
     }
 
-    /// Returns the name and the address of each listener.
-    ///
-    /// If `listen` has port 0, the address has the port that the kernel chose.
-    pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        self.context.addrs()
+    /// Returns the names, addresses and transports of all listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        self.context.infos()
     }
 
-    /// Returns whether the clients of a listener use TLS: its address has `tls://`.
+    /// Returns the name, address and transport of one listener. Does not take it.
     ///
-    /// If the operator decides about TLS, take the listener with `tls_listener` if this is true,
-    /// and with [`listener`](Self::listener) otherwise.
+    /// If the operator decides about TLS, take the listener with `tls_listener` if its
+    /// [`transport`](ListenerInfo::transport) is [`Transport::Tls`](crate::Transport::Tls), and
+    /// with [`listener`](Self::listener) otherwise.
     ///
     /// # Errors
     /// No listener has this name.
-    pub fn is_tls(&self, name: &str) -> Result<bool, ArgError> {
-        Ok(self.context.is_tls(self.index_of(name)?))
+    pub fn listener_info(&self, name: &str) -> Result<&ListenerInfo, ArgError> {
+        Ok(&self.listeners()[self.index_of(name)?])
     }
 
     /// Takes a listener by its name; unnamed listeners are `listener0`, `listener1`, …
@@ -102,7 +103,7 @@ impl Worker {
     /// Returns the index of a listener, or an error if the code must use TLS.
     fn plain_index_of(&self, name: &str) -> Result<usize, ArgError> {
         let index = self.index_of(name)?;
-        if !self.context.is_tls(index) {
+        if self.listeners()[index].transport() != Transport::Tls {
             return Ok(index);
         }
         #[cfg(feature = "tls")]
@@ -115,10 +116,13 @@ impl Worker {
     }
 
     pub(super) fn index_of(&self, name: &str) -> Result<usize, ArgError> {
-        let mut names = self.addrs().iter();
-        names
-            .position(|(known, _)| known == name)
-            .ok_or_else(|| ArgError::new(absent(name, self.addrs())))
+        let mut listeners = self.listeners().iter();
+        listeners
+            .position(|listener| listener.name() == name)
+            .ok_or_else(|| {
+                let names: Vec<&str> = self.listeners().iter().map(ListenerInfo::name).collect();
+                ArgError::new(absent(name, &names))
+            })
     }
 }
 
@@ -153,22 +157,21 @@ impl Context {
     }
 
     fn name_and_addr(&self, index: usize) -> Result<(&str, SocketAddr), ArgError> {
-        let listener = self.addrs().get(index);
-        let (name, addr) =
+        let listener = self.infos().get(index);
+        let info =
             listener.ok_or_else(|| ArgError::new("the worker does not have this listener"))?;
-        Ok((name, *addr))
+        let ListenAddr::Ip(addr) = info.address;
+        Ok((&info.name, addr))
     }
 }
 
 /// The error for an unknown name; it contains the names of all listeners.
-fn absent(name: &str, addrs: &[(String, SocketAddr)]) -> String {
-    let names = addrs.iter().map(|(name, _)| name.as_str());
-    let near = match nearest(name, names.clone()) {
+fn absent(name: &str, all: &[&str]) -> String {
+    let near = match nearest(name, all.iter().copied()) {
         Some(near) => format!(" (did you mean '{near}'?)"),
         None => String::new(),
     };
-    let all: Vec<&str> = names.collect();
-    let known = match all.as_slice() {
+    let known = match all {
         [] => "no listener is configured: set listen in the attribute or the builder".to_owned(),
         [one] => format!("there is only '{one}'"),
         many => format!("there are only '{}'", many.join("', '")),
@@ -196,13 +199,6 @@ mod tests {
 
     #[test]
     fn the_error_for_an_unknown_name_contains_the_names() {
-        let listeners = |names: &[&str]| -> Vec<(String, SocketAddr)> {
-            let addr: SocketAddr = ([127, 0, 0, 1], 80).into();
-            names
-                .iter()
-                .map(|name| ((*name).to_owned(), addr))
-                .collect()
-        };
         for (names, text) in [
             (
                 &["listener0"][..],
@@ -217,7 +213,7 @@ mod tests {
                 "there is no listener 'http'; no listener is configured: set listen in the attribute or the builder",
             ),
         ] {
-            assert_eq!(absent("http", &listeners(names)), text);
+            assert_eq!(absent("http", names), text);
         }
     }
 }

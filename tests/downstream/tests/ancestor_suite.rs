@@ -235,7 +235,7 @@ fn a_listener_has_the_asked_address_in_both_modes() {
         let mut prefork = quiet(&children);
         prefork.listen(reserved.to_string()).reuseport(reuseport);
         let master = prefork.start().expect("the master starts");
-        assert_eq!(master.addrs()[0].1.to_string(), reserved.to_string());
+        assert_eq!(master.listeners()[0].address().to_string(), reserved.to_string());
         master.stop();
         master.wait().expect("the master stops without an error");
     }

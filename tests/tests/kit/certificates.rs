@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::routing::get;
-use prefork::{Prefork, Worker};
+use prefork::{Prefork, Transport, Worker};
 use prefork_testkit::TestWorker;
 use prefork_tests::client;
 use prefork_tests::tls::{Authority, Client, Pair};
@@ -17,7 +17,12 @@ use crate::{LONG, alone, belongings, wait_for};
 async fn serve(worker: &Worker, name: &str) {
     let app = Router::new().route("/", get(async || "hello\n"));
     let stop = prefork::shutdown();
-    let served = if worker.is_tls(name).expect("the listener exists") {
+    let served = if worker
+        .listener_info(name)
+        .expect("the listener exists")
+        .transport()
+        == Transport::Tls
+    {
         let listener = worker.tls_listener(name).expect("it uses TLS");
         axum::serve(listener, app)
             .with_graceful_shutdown(stop)

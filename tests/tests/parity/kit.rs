@@ -80,7 +80,7 @@ fn p30_a_body_runs_as_a_worker_in_the_tests_own_process() {
             .expect("the client reads");
         // `None`: the worker was asked to stop.
         assert!(listener.blocking_accept().is_none());
-        Some(worker.addrs()[0].1)
+        Some(worker.listeners()[0].socket_addr().expect("an IP address"))
     });
     worker.wait_until_ready();
     let mut text = String::new();

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use prefork::{Error, Prefork};
+use prefork::{Error, ListenerInfo, Prefork};
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, who};
 use prefork_tests::proc;
@@ -26,7 +26,7 @@ fn bound(network: Option<&str>, address: &str) -> Result<SocketAddr, Error> {
         prefork.network(network);
     }
     let master = prefork.start()?;
-    let addr = master.addrs()[0].1;
+    let addr = master.listeners()[0].socket_addr().expect("an IP address");
     stop(master);
     Ok(addr)
 }
@@ -199,9 +199,11 @@ fn p27_port_zero_is_known_to_handle_hooks_workers_and_foreign_programs() {
     let facts = crate::support::listen_in(&mut prefork);
     let master = start(&mut prefork);
     let pid = crate::support::spawned(&facts.wait("the child, announced", 2))[0];
-    let addrs = master.addrs().to_vec();
-    assert!(addrs.iter().all(|(_, addr)| addr.port() != 0), "{addrs:?}");
-    let expected = format!("http={},admin={}", addrs[0].1, addrs[1].1);
+    let listeners = master.listeners().to_vec();
+    let has_port = |listener: &ListenerInfo| listener.socket_addr().is_some_and(|a| a.port() != 0);
+    assert!(listeners.iter().all(has_port), "{listeners:?}");
+    let expected = format!("{},{}", listeners[0], listeners[1]);
+    assert!(expected.starts_with("http=127.0.0.1:"), "{expected}");
     assert_eq!(proc::variable(pid, "PREFORK_ADDRS"), Some(expected));
     assert_eq!(proc::variable(pid, "LISTEN_FDS"), Some("2".to_owned()));
     let names = proc::variable(pid, "LISTEN_FDNAMES");

@@ -114,7 +114,7 @@ fn p10_foreign_children_end_before_the_listener_is_closed() {
     let facts = listen_in(&mut prefork);
     prefork.listen("127.0.0.1:0").shutdown_grace_period("1m");
     let master = start(&mut prefork);
-    let addr = master.addrs()[0].1;
+    let addr = master.listeners()[0].socket_addr().expect("an IP address");
     let pids = spawned(&facts.wait("the child, announced", 2));
     wait_for_traps(&pids);
     master.stop();
