@@ -440,7 +440,7 @@ mod tests {
             for sharing in [Sharing::Shared, Sharing::PerSlot(3)] {
                 let binding = BindOptions { sharing, ..SHARED };
                 let bound = bound_at(list, binding);
-                let addrs: Vec<SocketAddr> = bound.iter().map(|bound| addr_of(bound)).collect();
+                let addrs: Vec<SocketAddr> = bound.iter().map(addr_of).collect();
                 assert_eq!(addrs[0].port(), addrs[1].port());
                 assert_ne!(addrs[0].is_ipv4(), addrs[1].is_ipv4(), "{list}");
                 for to in ["127.0.0.1", "::1"] {
