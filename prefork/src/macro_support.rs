@@ -12,7 +12,7 @@ use crate::worker::{ArgError, ArgumentSpec, current};
 /// Runs a generated `main`, from the options to the exit status.
 pub fn run<R, K>(
     options: impl FnOnce(&mut Prefork),
-    wants: impl IntoIterator<Item = ArgumentSpec>,
+    wants: impl Into<Vec<ArgumentSpec>>,
     entry: impl FnOnce() -> R,
 ) -> ExitCode
 where
@@ -22,8 +22,7 @@ where
     prefork.set_by_attribute();
     options(&mut prefork);
     prefork.handle_signals();
-    let wants = wants.into_iter().collect();
-    report(prefork.run_with(wants, |_| entry()))
+    report(prefork.run_with(wants.into(), |_| entry()))
 }
 
 /// Creates an argument of `main`. On an error the worker exits, because `main` cannot be called.

@@ -136,22 +136,9 @@ impl Prefork {
     where
         R: Body<K>,
     {
-        claim_process(ProcessGuard::Check)?;
-        let wanted: Vec<WantedArgument<'static>> = wants.iter().map(ArgumentSpec::info).collect();
-        let (context, declared) = if let Some(latched) = child_env() {
-            claim_process(ProcessGuard::Claim)?;
-            let (init, hook) = (self.init.take(), self.on_master_death.take());
-            let prefix = self.prefix();
-            Context::from_env(latched, init, hook, |offered, has_certificate| {
-                match_arguments(&wanted, offered, has_certificate, &prefix)
-            })?
-        } else {
-            match self.run_parent(&wanted, R::NEEDS_RUNTIME)? {
-                Some(single) => single,
-                None => return Ok(Outcome::Master),
-            }
+        let Some(context) = self.run_until_body(wants, R::NEEDS_RUNTIME)? else {
+            return Ok(Outcome::Master);
         };
-        set_pending(wants, declared.assigned);
         // The attribute has reported the end of main, with its error, before this. For a builder's
         // body, only this guard reports it.
         let guard = MainGuard::new();
@@ -164,6 +151,36 @@ impl Prefork {
         drop(guard);
         context.finish()?;
         Ok(Outcome::Worker(returned))
+    }
+
+    /// Does all that comes before the body: in a master, all of its work.
+    ///
+    /// Returns the context of the body; `None` after the end of a master or an explanation.
+    ///
+    /// Does not depend on the type of the body. Otherwise, this code would be compiled again in
+    /// each program, once for each `main`.
+    fn run_until_body(
+        &mut self,
+        wants: Vec<ArgumentSpec>,
+        needs_runtime: bool,
+    ) -> Result<Option<Arc<Context>>, Error> {
+        claim_process(ProcessGuard::Check)?;
+        let wanted: Vec<WantedArgument<'static>> = wants.iter().map(ArgumentSpec::info).collect();
+        let (context, declared) = if let Some(latched) = child_env() {
+            claim_process(ProcessGuard::Claim)?;
+            let (init, hook) = (self.init.take(), self.on_master_death.take());
+            let prefix = self.prefix();
+            Context::from_env(latched, init, hook, |offered, has_certificate| {
+                match_arguments(&wanted, offered, has_certificate, &prefix)
+            })?
+        } else {
+            match self.run_parent(&wanted, needs_runtime)? {
+                Some(single) => single,
+                None => return Ok(None),
+            }
+        };
+        set_pending(wants, declared.assigned);
+        Ok(Some(context))
     }
 
     /// Runs a process that no master started, as a master or as a single process.

@@ -15,7 +15,7 @@ const MODULES: [(&str, &[&str]); 14] = [
     ("spawn", &["sys", "error", "config"]),
     ("net", &["sys", "error", "config"]),
     ("listen", &["sys", "error", "config", "stop_signals"]),
-    ("runtime", &[]),
+    ("runtime", &["sys"]),
     ("tls", &["sys", "error", "config"]),
     (
         "master",

@@ -67,8 +67,6 @@ impl Environment {
         for (name, value) in all {
             this.classify(name, value);
         }
-        let index = |row: &Row| TABLE.iter().position(|other| other.name == row.name);
-        this.options.sort_by_key(|(row, _)| index(row));
         this
     }
 
@@ -115,6 +113,15 @@ impl Environment {
         (trusted, warning)
     }
 
+    /// Adds the text of an option. The options stay in the order of the table.
+    fn add_option(&mut self, row: &'static Row, value: OsString) {
+        let index = |row: &Row| TABLE.iter().position(|other| other.name == row.name);
+        let at = self
+            .options
+            .partition_point(|(other, _)| index(other) <= index(row));
+        self.options.insert(at, (row, value));
+    }
+
     fn classify(&mut self, name: String, value: OsString) {
         let Some(rest) = self.prefix.strip(&name) else {
             let default = Prefix::default();
@@ -130,7 +137,7 @@ impl Environment {
             return;
         };
         match classify(&self.prefix, rest, &value.to_string_lossy()) {
-            VarKind::Option(row) => self.options.push((row, value)),
+            VarKind::Option(row) => self.add_option(row, value),
             VarKind::Explain => self.read_explain_flag(&name, &value),
             VarKind::Misspelled(near) => {
                 let near = self.prefix.variable(near);

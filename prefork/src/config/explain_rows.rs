@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prefork_options::{Address, Network, Pem, Prefix, Protocols, Row, Window, Workers, duration};
 
-use super::layers::{Layer, Origin};
+use super::layers::{Layers, Origin};
 use super::{Config, ListenSpec, OptionLayers};
 
 /// The value and origin of one option, as text.
@@ -76,6 +76,21 @@ fn join(list: &[impl Display]) -> String {
     texts.join(",")
 }
 
+/// The layers of one option, whatever its type.
+trait DisplayLayers {
+    /// The value and origin of each layer, the oldest first.
+    fn display(&self) -> Vec<(String, Origin)>;
+}
+
+impl<T: DisplayOption> DisplayLayers for Layers<T> {
+    fn display(&self) -> Vec<(String, Origin)> {
+        let layers = self.iter();
+        layers
+            .map(|layer| (layer.value.display(), layer.origin.clone()))
+            .collect()
+    }
+}
+
 macro_rules! define_values {
     (
         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident { $($row:tt)* } )* }
@@ -84,21 +99,17 @@ macro_rules! define_values {
         /// Every option with its value and origin. Overridden values are added to the ignored
         /// lines.
         pub(super) fn rows(config: &Config, options: &OptionLayers, ignored: &mut Vec<String>) -> Vec<OptionRow> {
-            $(
-                let origin = options.$name.origin();
-                ignored.extend(
-                    options.$name.overridden().iter().map(|layer| overridden(stringify!($name), layer, &origin)),
-                );
-            )*
-            vec![
-                $(value(
-                    stringify!($name),
-                    config.$name.display(),
-                    options.$name.value().map(DisplayOption::display),
-                    &options.$name.origin(),
-                ),)*
-                $(function(stringify!($code), options),)*
-            ]
+            // One loop over trait objects. The same code per option would have ten times the size.
+            let values: &[(&'static str, &dyn DisplayOption, &dyn DisplayLayers)] =
+                &[$((stringify!($name), &config.$name, &options.$name),)*];
+            let mut rows = Vec::new();
+            for &(name, effective, layers) in values {
+                rows.push(value(name, effective.display(), layers.display(), ignored));
+            }
+            for name in [$(stringify!($code)),*] {
+                rows.push(function(name, options));
+            }
+            rows
         }
     };
 }
@@ -107,7 +118,19 @@ prefork_options::options! { define_values }
 
 /// A row for an option with a value. A relative number of workers such as `50%` is shown with its
 /// result.
-fn value(name: &'static str, effective: String, set: Option<String>, origin: &Origin) -> OptionRow {
+fn value(
+    name: &'static str,
+    effective: String,
+    mut layers: Vec<(String, Origin)>,
+    ignored: &mut Vec<String>,
+) -> OptionRow {
+    let (set, origin) = match layers.pop() {
+        Some((set, origin)) => (Some(set), origin),
+        None => (None, Origin::Default),
+    };
+    for (value, of) in layers {
+        ignored.push(format!("{name} = {value} ({of}): overridden by {origin}"));
+    }
     let text = match set {
         Some(set) if name == "workers" && set != effective => format!("{effective} ({set})"),
         _ if effective.is_empty() => default_of(name),
@@ -129,12 +152,4 @@ fn function(name: &'static str, options: &OptionLayers) -> OptionRow {
 
 fn default_of(name: &str) -> String {
     Row::find(name).map_or("", |row| row.default).to_owned()
-}
-
-fn overridden<T: DisplayOption>(name: &str, layer: &Layer<T>, by: &Origin) -> String {
-    let Layer { value, origin } = layer;
-    format!(
-        "{name} = {} ({origin}): overridden by {by}",
-        value.display()
-    )
 }

@@ -148,14 +148,10 @@ macro_rules! define {
             pub(super) fn set_text(&mut self, name: &str, variable: &str, text: Result<&str, String>) {
                 match name {
                     $(stringify!($name) => {
-                        let parsed = text.and_then(|text| kind_parse!($kind, text).map_err(|reason| reason.to_string()));
-                        if parsed.as_ref().is_ok_and(|value| !self.$name.can_take(value)) {
-                            return;
-                        }
-                        let parsed = parsed.map(|value| self.$name.merge(value));
-                        let origin = Origin::Variable(variable.to_owned());
+                        let parse = |text: &str| kind_parse!($kind, text);
                         let OptionLayers { $name: layers, errors, replaced, .. } = self;
-                        record(layers, (errors, replaced), stringify!($name), parsed, origin);
+                        let reports = Reports { errors, replaced };
+                        record_text(layers, reports, parse, text, variable);
                     })*
                     _ => {}
                 }
@@ -196,8 +192,8 @@ macro_rules! define {
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
                     let OptionLayers { $name: layers, errors, replaced, source, .. } = self.options_mut();
                     let origin = Origin::Program(*source, Location::caller());
-                    let parsed = value.into_option();
-                    record(layers, (errors, replaced), stringify!($name), parsed, origin);
+                    let reports = Reports { errors, replaced };
+                    layers.record(reports, stringify!($name), value.into_option(), origin);
                     self
                 }
             )*
@@ -214,8 +210,8 @@ macro_rules! define {
                 pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
                     let OptionLayers { $name: layers, errors, replaced, source, .. } = self.options_mut();
                     let origin = Origin::Program(*source, Location::caller());
-                    let parsed = value.into_option();
-                    record(layers, (errors, replaced), stringify!($name), parsed, origin);
+                    let reports = Reports { errors, replaced };
+                    layers.record(reports, stringify!($name), value.into_option(), origin);
                     self
                 }
             )?)*
@@ -225,37 +221,117 @@ macro_rules! define {
 
 prefork_options::options! { define }
 
+/// Where the errors of values are recorded.
+///
+/// Its methods do not depend on the type of the option, so that each exists once.
+struct Reports<'a> {
+    errors: &'a mut Vec<OptionError>,
+    replaced: &'a mut Vec<String>,
+}
+
+impl Reports<'_> {
+    /// Turns the errors of these labels, whose values were replaced, into lines of
+    /// `PREFORK_EXPLAIN`.
+    #[cold]
+    fn replace(&mut self, labels: &[String], by: &Origin) {
+        let is_replaced = |error: &mut OptionError| labels.contains(&error.label);
+        let replaced = self.errors.extract_if(.., is_replaced);
+        self.replaced
+            .extend(replaced.map(|error| format!("{error} (overridden by {by})")));
+    }
+
+    /// Records an error. Returns its label.
+    #[cold]
+    fn add(&mut self, option: &str, reason: &dyn Display, origin: &Origin) -> String {
+        let label = origin.label(option);
+        self.errors.push(OptionError {
+            label: label.clone(),
+            reason: reason.to_string(),
+        });
+        label
+    }
+}
+
 /// Records a value in the layers of its option, or its error.
 ///
 /// A valid value replaces earlier invalid ones. Their errors no longer fail the start; they become
 /// lines of `PREFORK_EXPLAIN`.
+///
+/// Implemented for each type, so that it is compiled once. The code of a generic function would be
+/// compiled again in each program that calls a setter, far from the code of this crate.
+trait Record<T> {
+    fn record(
+        &mut self,
+        reports: Reports<'_>,
+        option: &str,
+        value: Result<T, ParseError>,
+        origin: Origin,
+    );
+}
+
+macro_rules! records {
+    ($($type:ty),*) => { $(
+        impl Record<$type> for Layers<$type> {
+            fn record(
+                &mut self,
+                reports: Reports<'_>,
+                option: &str,
+                value: Result<$type, ParseError>,
+                origin: Origin,
+            ) {
+                record(self, reports, option, value, origin);
+            }
+        }
+    )* };
+}
+
+records! { Vec<Address>, Workers, u32, Duration, Window, Network, bool, Prefix, NonZeroUsize, Pem, Protocols }
+
 fn record<T>(
     layers: &mut Layers<T>,
-    (errors, replaced): (&mut Vec<OptionError>, &mut Vec<String>),
+    mut reports: Reports<'_>,
     option: &str,
-    value: Result<T, impl Display>,
+    value: Result<T, ParseError>,
     origin: Origin,
 ) {
     match value {
         Ok(value) => {
             let invalid = layers.clear_invalid();
-            let is_replaced = |error: &mut OptionError| invalid.contains(&error.label);
-            replaced.extend(
-                errors
-                    .extract_if(.., is_replaced)
-                    .map(|error| format!("{error} (overridden by {origin})")),
-            );
+            if !invalid.is_empty() {
+                reports.replace(&invalid, &origin);
+            }
             layers.push(value, origin);
         }
         Err(reason) => {
-            let label = origin.label(option);
-            layers.mark_invalid(label.clone());
-            errors.push(OptionError {
-                label,
-                reason: reason.to_string(),
-            });
+            layers.mark_invalid(reports.add(option, &reason, &origin));
         }
     }
+}
+
+/// Records the value of a variable, or its error.
+fn record_text<T>(
+    layers: &mut Layers<T>,
+    mut reports: Reports<'_>,
+    parse: fn(&str) -> Result<T, ParseError>,
+    text: Result<&str, String>,
+    variable: &str,
+) where
+    Layers<T>: Merge<T> + Record<T>,
+{
+    let origin = Origin::Variable(variable.to_owned());
+    let value = match text {
+        Ok(text) => parse(text),
+        Err(reason) => {
+            layers.mark_invalid(reports.add(variable, &reason, &origin));
+            return;
+        }
+    };
+    let value = match value {
+        Ok(value) if !layers.can_take(&value) => return,
+        Ok(value) => Ok(layers.merge(value)),
+        Err(reason) => Err(reason),
+    };
+    layers.record(reports, variable, value, origin);
 }
 
 /// How a value of the environment combines with the value of the program.

@@ -84,16 +84,21 @@ pub(crate) fn bind_all(
 ) -> Result<Vec<BoundListener>, Error> {
     let targets = resolve_targets(endpoints, binding.network, binding.label)?;
     let give_up_at = Instant::now() + binding.timeout;
-    let mut open: Vec<_> = endpoints.iter().zip(targets).enumerate().collect();
-    // For port 0, the kernel must not choose a port that another entry of the list names.
-    open.sort_by_key(|(_, (_, target))| target.addr.port() == 0);
-    let bound = open.into_iter().map(|(index, (endpoint, target))| {
-        let bound = bind_with_retry(endpoint, target, binding.sharing, give_up_at)?;
-        Ok((index, bound))
-    });
-    let mut bound = bound.collect::<Result<Vec<_>, Error>>()?;
-    bound.sort_by_key(|(index, _)| *index);
-    Ok(bound.into_iter().map(|(_, bound)| bound).collect())
+    let mut bound: Vec<Option<BoundListener>> = endpoints.iter().map(|_| None).collect();
+    // Port 0 comes last: the kernel must not choose a port that another entry of the list names.
+    for is_any_port in [false, true] {
+        for ((endpoint, target), bound) in endpoints.iter().zip(&targets).zip(&mut bound) {
+            if (target.addr.port() == 0) == is_any_port {
+                *bound = Some(bind_with_retry(
+                    endpoint,
+                    *target,
+                    binding.sharing,
+                    give_up_at,
+                )?);
+            }
+        }
+    }
+    Ok(bound.into_iter().flatten().collect())
 }
 
 fn bind_with_retry(

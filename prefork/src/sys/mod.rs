@@ -26,6 +26,7 @@ pub(crate) mod memfd;
 #[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]
 #[path = "memfd_unsupported.rs"]
 pub(crate) mod memfd;
+pub(crate) mod one_shot;
 pub(crate) mod peer;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod pidfd;
