@@ -18,8 +18,8 @@ pub const BENCH: &str = "BENCH_SOCKET";
 /// In nanoseconds of the monotonic clock.
 pub const ORDERED_AT: &str = "BENCH_ORDERED_AT";
 
-/// Environment variable that gives the workers of the floor a second thread.
-pub const THREAD: &str = "FLOOR_THREAD";
+/// Environment variable that gives the workers of the baseline a second thread.
+pub const THREAD: &str = "BASELINE_THREAD";
 
 static MAIN_AT: OnceLock<u64> = OnceLock::new();
 

@@ -21,9 +21,9 @@ use crate::proc;
 /// The supervisor of a server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Floor,
-    /// The floor with a second thread in each worker.
-    ThreadedFloor,
+    Baseline,
+    /// The baseline with a second thread in each worker.
+    ThreadedBaseline,
     Prefork,
 }
 
@@ -49,9 +49,9 @@ impl Server {
     /// Starts a server without waiting for it.
     pub(crate) fn start(kind: Kind, workers: usize) -> Self {
         Self::run(workers, |addr| match kind {
-            Kind::Floor | Kind::ThreadedFloor => {
-                let mut command = floor(env!("CARGO_BIN_EXE_floor").as_ref(), addr, workers);
-                if kind == Kind::ThreadedFloor {
+            Kind::Baseline | Kind::ThreadedBaseline => {
+                let mut command = baseline(env!("CARGO_BIN_EXE_baseline").as_ref(), addr, workers);
+                if kind == Kind::ThreadedBaseline {
                     command.env(THREAD, "1");
                 }
                 command
@@ -185,7 +185,7 @@ impl Drop for Server {
 }
 
 /// The command for a program under the hand-written supervisor.
-pub(crate) fn floor(program: &Path, addr: SocketAddr, workers: usize) -> Command {
+pub(crate) fn baseline(program: &Path, addr: SocketAddr, workers: usize) -> Command {
     let mut command = Command::new(program);
     command.args([addr.to_string(), workers.to_string()]);
     command

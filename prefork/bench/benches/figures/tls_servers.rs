@@ -10,7 +10,7 @@ use crate::server::{self, Kind, Server};
 
 /// The programs of the TLS servers, and their certificate.
 pub(crate) struct TlsServers {
-    floor: PathBuf,
+    baseline: PathBuf,
     prefork: PathBuf,
     folder: TempDir,
 }
@@ -31,7 +31,7 @@ impl TlsServers {
                 .expect("the temporary directory is writable");
         }
         Self {
-            floor: others.with_file_name("floor-tls"),
+            baseline: others.with_file_name("baseline-tls"),
             prefork: others.with_file_name("hello-tls"),
             folder,
         }
@@ -41,7 +41,9 @@ impl TlsServers {
     pub(crate) fn ready(&self, kind: Kind, workers: usize) -> Server {
         let server = Server::run(workers, |addr| {
             let mut command = match kind {
-                Kind::Floor | Kind::ThreadedFloor => server::floor(&self.floor, addr, workers),
+                Kind::Baseline | Kind::ThreadedBaseline => {
+                    server::baseline(&self.baseline, addr, workers)
+                }
                 Kind::Prefork => server::prefork(&self.prefork, &format!("tls://{addr}"), workers),
             };
             command.env("PREFORK_TLS_CERT", self.folder.path().join(CERT));

@@ -15,7 +15,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let mut fleets = [100, 100, 10_000].map(Fleet::new);
     let [small, again, large] = &mut fleets;
     let [compared] = Compared::in_turn(ROUNDS, || cost(small), || cost(again), || cost(large));
-    let what = "one event of the supervisor with 100 (floor) and 10,000 slots (goal ≤ 1 µs)";
+    let what = "one event of the supervisor with 100 (baseline) and 10,000 slots (goal ≤ 1 µs)";
     vec![Row::ratio(
         what,
         &compared,

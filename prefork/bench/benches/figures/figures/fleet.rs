@@ -51,8 +51,8 @@ fn all_ready(workers: usize, rounds: usize) -> Compared {
     };
     let [compared] = Compared::in_turn(
         rounds,
-        || measure(Kind::Floor),
-        || measure(Kind::Floor),
+        || measure(Kind::Baseline),
+        || measure(Kind::Baseline),
         || measure(Kind::Prefork),
     );
     compared

@@ -17,7 +17,7 @@ pub(crate) fn rows() -> Vec<Row> {
         || again.start_child(),
         || large.start_child(),
     );
-    let what = "start of a child → its `main`, by a master of 10 MiB (floor) and of 1 GiB";
+    let what = "start of a child → its `main`, by a master of 10 MiB (baseline) and of 1 GiB";
     vec![Row::ratio(
         what,
         &compared,

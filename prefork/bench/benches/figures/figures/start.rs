@@ -10,8 +10,8 @@ const ROUNDS: usize = 150;
 pub(crate) fn rows() -> Vec<Row> {
     let [compared] = Compared::in_turn(
         ROUNDS,
-        || first_answer(Kind::Floor),
-        || first_answer(Kind::Floor),
+        || first_answer(Kind::Baseline),
+        || first_answer(Kind::Baseline),
         || first_answer(Kind::Prefork),
     );
     let what = "start of the master → first answer, 2 workers (goal < 4 ms)";

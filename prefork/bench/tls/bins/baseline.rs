@@ -1,4 +1,4 @@
-//! The application over TLS under the hand-written supervisor: `floor-tls ADDRESS WORKERS`.
+//! The application over TLS under the hand-written supervisor: `baseline-tls ADDRESS WORKERS`.
 //!
 //! `PREFORK_TLS_CERT` and `PREFORK_TLS_KEY` set the certificate and the key, as with prefork. A
 //! loop accepts connections. For each one a task does the handshake and serves. The server has no
@@ -12,7 +12,7 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use prefork_bench::{app, floor};
+use prefork_bench::{app, baseline};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -21,13 +21,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 fn main() -> io::Result<()> {
-    if let Some(listener) = floor::inherited() {
+    if let Some(listener) = baseline::inherited() {
         match serve(listener)? {}
     }
     let mut args = std::env::args().skip(1);
     let addr = args.next().expect("the first argument is the address");
     let workers = args.next().and_then(|text| text.parse().ok());
-    match floor::supervise(
+    match baseline::supervise(
         &addr,
         workers.expect("the second argument is the number of workers"),
     )? {}
