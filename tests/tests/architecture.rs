@@ -212,7 +212,7 @@ fn the_options_in_the_document_are_those_of_the_table() {
 
 /// In the docs of setters of values this text comes from the table. Other setters have their own.
 #[test]
-fn the_setters_of_functions_say_default_release_and_an_example() {
+fn the_setters_of_functions_document_default_release_and_an_example() {
     let text = read(&root().join("prefork/src/builder/callbacks.rs"));
     let is_code = |row: &&prefork_options::Row| row.kind == prefork_options::Kind::Code;
     for row in prefork_options::TABLE.iter().filter(is_code) {

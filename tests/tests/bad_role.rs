@@ -41,7 +41,7 @@ fn a_role_of_another_protocol_is_refused() {
 }
 
 #[test]
-fn a_role_without_its_companions_is_refused() {
+fn a_role_without_the_other_variables_is_refused() {
     let role = || Server::new(PLAIN).env("PREFORK_CHILD", "1:0:1:4");
     let role = |pairs: &[(&str, &str)]| {
         pairs
@@ -112,7 +112,7 @@ fn sockets_that_are_not_the_announced_listener_are_refused() {
 }
 
 #[test]
-fn a_channel_that_is_none_is_refused() {
+fn an_invalid_channel_is_refused() {
     let cases = [
         (
             "exec 3<&0 4<&-",

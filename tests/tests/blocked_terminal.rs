@@ -100,7 +100,7 @@ fn recovers(server: &RunningServer, kills: usize) {
     is_served_by(child);
 }
 
-fn reports_what_was_lost(terminal: &mut Terminal, server: &RunningServer) {
+fn assert_dropped_lines_are_counted(terminal: &mut Terminal, server: &RunningServer) {
     // From here on the test reads the terminal. The master writes the number of lost lines before
     // its next line.
     let before = terminal.read_until(|line| line.contains("started, replacing pid "));
@@ -128,7 +128,7 @@ fn a_master_whose_terminal_is_not_read_recovers_counts_lost_lines_and_stops() {
     let mut terminal = Terminal::new();
     let mut server = start(&terminal, "exec \"$0\" \"$@\"");
     recovers(&server, KILLS);
-    reports_what_was_lost(&mut terminal, &server);
+    assert_dropped_lines_are_counted(&mut terminal, &server);
     assert_eq!(server.stop().code(), Some(0));
     assert_eq!(server.processes(), []);
 }
@@ -148,7 +148,7 @@ fn a_terminal_that_cannot_be_opened_again_does_not_block_the_master_either() {
     // The terminal belongs to root, and the server runs as another user.
     let command = "exec setpriv --reuid 65534 --clear-groups --inh-caps=-all \"$0\" \"$@\"";
     let mut terminal = Terminal::new();
-    if !can_run_as_nobody() {
+    if !can_run_as_another_user() {
         println!("skipped: needs root, setpriv(1) and a program that another user can execute");
         return;
     }
@@ -162,7 +162,7 @@ fn a_terminal_that_cannot_be_opened_again_does_not_block_the_master_either() {
     });
 }
 
-fn can_run_as_nobody() -> bool {
+fn can_run_as_another_user() -> bool {
     let mut attempt = std::process::Command::new("setpriv");
     attempt.args(["--reuid", "65534", "--clear-groups", "test", "-x", HELLO]);
     attempt.status().is_ok_and(|status| status.success())

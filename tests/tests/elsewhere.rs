@@ -21,7 +21,7 @@ fn alone(workers: usize) -> String {
 }
 
 #[test]
-fn one_process_serves_and_says_why_it_is_alone() {
+fn one_process_serves_and_logs_why_it_has_no_workers() {
     let mut server = Server::new(PLAIN).start();
     let pid = server.master_pid();
     let body = get(server.addr(), "/").expect("an answer");
@@ -37,7 +37,7 @@ fn one_process_serves_and_says_why_it_is_alone() {
 }
 
 #[test]
-fn who_asked_for_one_process_is_not_told() {
+fn zero_workers_log_no_reason() {
     let mut server = Server::new(PLAIN).env("PREFORK_WORKERS", "0").start();
     assert_eq!(server.stop().code(), Some(0));
     let log = server.final_log();
@@ -45,7 +45,7 @@ fn who_asked_for_one_process_is_not_told() {
 }
 
 #[test]
-fn init_comes_first_and_is_told_of_a_single_process() {
+fn init_runs_first_with_the_role_single() {
     let mut server = Server::new(INIT).start();
     server.wait_for_log(|line| line == "body");
     assert_eq!(server.stop().code(), Some(0));
@@ -55,7 +55,7 @@ fn init_comes_first_and_is_told_of_a_single_process() {
 }
 
 #[test]
-fn what_is_installed_gets_the_lines() {
+fn a_backend_gets_the_lines() {
     for backend in ["tracing", "log"] {
         let mut server = Server::new(LOGGING).env("BACKEND", backend).spawn();
         server.wait_for_log(|line| line.ends_with(READY));
@@ -71,7 +71,7 @@ fn what_is_installed_gets_the_lines() {
 }
 
 #[test]
-fn configure_has_the_last_word_before_it() {
+fn configure_sets_the_ignored_number_of_workers() {
     let mut server = Server::new(OPEN_PORT)
         .keep_listen()
         .env("PORT", "0")
@@ -83,7 +83,7 @@ fn configure_has_the_last_word_before_it() {
 }
 
 #[test]
-fn an_explanation_lists_it_among_what_was_ignored() {
+fn an_explanation_lists_ignored_workers() {
     let output = Server::new(PLAIN).env("PREFORK_EXPLAIN", "1").run();
     let text = output.text();
     assert_eq!(output.code(), Some(0), "{text}");
@@ -93,7 +93,7 @@ fn an_explanation_lists_it_among_what_was_ignored() {
 }
 
 #[test]
-fn a_master_beside_other_things_is_refused() {
+fn a_master_inside_another_program_is_refused() {
     let error = Prefork::new().workers(2).start().expect_err("no master");
     assert!(matches!(error, Error::Kernel { .. }), "{error}");
     assert_eq!(error.exit_code(), 71);

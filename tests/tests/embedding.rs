@@ -138,7 +138,7 @@ fn visit_all(
 }
 
 #[test]
-fn one_that_is_dropped_is_gone_at_once() {
+fn a_dropped_handle_stops_its_master_at_once() {
     let _alone = alone();
     let before = belongings();
     drop(start(2));
@@ -188,7 +188,7 @@ fn a_repeated_stop_changes_nothing_and_stop_now_is_immediate() {
 }
 
 #[test]
-fn what_cannot_begin_is_an_error_of_start_and_leaves_nothing() {
+fn a_start_that_fails_returns_the_error_and_leaves_nothing() {
     let _alone = alone();
     let before = belongings();
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -280,7 +280,7 @@ fn a_run_after_a_start_that_failed_has_the_functions_too() {
 }
 
 #[test]
-fn a_second_start_of_a_builder_whose_functions_are_gone_is_refused() {
+fn a_second_start_of_a_builder_whose_functions_the_first_one_took_is_refused() {
     let _alone = alone();
     let before = belongings();
     let (mut prefork, holder, calls) = counting();
@@ -329,7 +329,7 @@ fn a_producer_that_refuses_ends_the_master_with_its_reason() {
 }
 
 #[test]
-fn a_program_that_is_not_there_ends_the_master_with_its_path() {
+fn a_missing_program_ends_the_master_with_its_path() {
     let _alone = alone();
     let mut prefork = Prefork::new();
     prefork.workers(2).child_producer(|command| {

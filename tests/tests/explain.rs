@@ -49,7 +49,7 @@ fn row(text: &str, option: &str) -> (String, String) {
 }
 
 #[test]
-fn every_option_stands_there_with_value_and_origin() {
+fn every_option_is_printed_with_value_and_origin() {
     let output = explain(
         OPEN_PORT,
         &[],
@@ -104,7 +104,7 @@ fn every_option_stands_there_with_value_and_origin() {
 }
 
 #[test]
-fn the_builder_and_configure_are_told_by_their_lines() {
+fn origins_in_the_builder_and_in_configure_have_their_lines() {
     let text = stdout(&explain(BUILDER, &["shutdown_grace_period=2s"], &[]));
     let (value, origin) = row(&text, "shutdown_grace_period");
     assert_eq!(value, "2s");
@@ -190,7 +190,7 @@ fn an_embedded_master_explains_and_does_not_start() {
 }
 
 #[test]
-fn a_listener_that_no_argument_takes_is_told() {
+fn an_explanation_warns_about_a_listener_that_no_argument_takes() {
     for workers in ["0", "2"] {
         let output = explain(SPARE_LISTENER, &[], &[("PREFORK_WORKERS", workers)]);
         let text = stdout(&output);
@@ -201,7 +201,7 @@ fn a_listener_that_no_argument_takes_is_told() {
 }
 
 #[test]
-fn whoever_does_not_read_it_is_not_waited_for_and_the_status_stays() {
+fn an_unread_explanation_neither_blocks_nor_changes_the_status() {
     for redirection in [">&-", ">/dev/full", "| true"] {
         for (workers, status) in [("2", 0), ("many", 78)] {
             let script = format!("{{ \"$0\"; echo status $? >&2; }} {redirection}");
@@ -235,7 +235,7 @@ fn too_few_open_files_are_found_out() {
 }
 
 #[test]
-fn another_prefix_has_its_own_question() {
+fn with_env_prefix_the_variable_of_the_explanation_has_that_prefix() {
     let output = explain(
         OWN_PREFIX,
         &[],

@@ -72,7 +72,7 @@ fn the_sender_of_a_stop_is_logged() {
 }
 
 #[test]
-fn the_end_of_a_stop_is_the_last_line_and_says_how_long_it_took() {
+fn the_end_of_a_stop_is_the_last_line_and_has_its_duration() {
     let mut server = hello("2");
     server.wait_for_children(2);
     assert_eq!(server.stop().code(), Some(0));
@@ -136,7 +136,7 @@ fn a_repeated_sigterm_keeps_the_first_deadline() {
 }
 
 #[test]
-fn a_deaf_worker_is_killed_when_its_time_is_over_and_the_log_says_so() {
+fn a_worker_that_ignores_the_stop_is_killed_after_the_grace_period_and_logged() {
     let mut server = deaf("1", "500ms");
     let child = server.wait_for_children(1)[0];
     assert_eq!(server.stop().code(), Some(0));
@@ -165,7 +165,7 @@ fn deaf(workers: &str, grace: &str) -> RunningServer {
 }
 
 #[test]
-fn nothing_is_started_any_more_once_a_stop_has_begun() {
+fn no_child_is_started_after_a_stop_has_begun() {
     let mut server = deaf("2", "1m");
     server.signal(Signal::SIGTERM);
     server.wait_for_log(|line| line.contains("stopping 2 workers"));
@@ -185,7 +185,7 @@ fn nothing_is_started_any_more_once_a_stop_has_begun() {
 }
 
 #[test]
-fn what_a_terminal_sends_to_the_whole_group_is_the_masters_to_decide() {
+fn a_worker_ignores_the_signals_of_a_terminal() {
     let server = hello("1");
     let (_, pid) = who(&get(server.addr(), "/").expect("an answer")).expect("hello");
     for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
@@ -220,7 +220,7 @@ fn signals_of_later_versions_are_logged_and_change_nothing() {
 }
 
 #[test]
-fn clients_that_come_after_the_stop_are_refused_while_others_are_finished() {
+fn clients_that_connect_after_the_stop_are_refused_while_requests_are_finished() {
     let mut server = hello("2");
     let asked = in_flight(&server, 2, "/slow?ms=3000");
     server.signal(Signal::SIGTERM);

@@ -133,7 +133,7 @@ fn grandchild() -> RunningServer {
 }
 
 #[test]
-fn a_grandchild_has_no_variable_of_ours_but_all_look_alikes() {
+fn a_grandchild_has_no_variable_of_the_crate_and_keeps_similar_names() {
     let variables = grandchild().log();
     let value = |name: &str| {
         let mut variables = variables.iter();
@@ -156,7 +156,7 @@ fn a_grandchild_has_no_variable_of_ours_but_all_look_alikes() {
 }
 
 #[test]
-fn a_grandchild_has_stdio_and_no_descriptor_of_ours() {
+fn a_grandchild_has_stdio_and_no_descriptor_of_the_crate() {
     let log = grandchild().log();
     // `ls -l` shows `… 0 -> /dev/null`, and the directory that it reads.
     let fds = log.iter().filter_map(|line| line.split_once(" -> "));

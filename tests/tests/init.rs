@@ -14,7 +14,7 @@ fn asked_to(wish: &str) -> Output {
 }
 
 #[test]
-fn it_is_the_first_in_the_master_and_in_every_worker() {
+fn init_is_called_first_in_the_master_and_in_every_worker() {
     let mut server = serving("1");
     server.wait_for_log(|line| line == "body");
     server.stop();
@@ -27,7 +27,7 @@ fn it_is_the_first_in_the_master_and_in_every_worker() {
 }
 
 #[test]
-fn it_is_called_again_in_every_new_process_only() {
+fn init_is_called_once_in_every_process() {
     let server = Server::new(INIT)
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_RECOVER_THRESHOLD", "8")
@@ -52,7 +52,7 @@ fn it_is_called_again_in_every_new_process_only() {
 }
 
 #[test]
-fn it_is_told_of_single_mode() {
+fn init_gets_the_role_single_in_single_process_mode() {
     let mut server = serving("0");
     server.wait_for_log(|line| line == "body");
     server.stop();
@@ -62,7 +62,7 @@ fn it_is_told_of_single_mode() {
 }
 
 #[test]
-fn a_master_that_it_refuses_binds_and_starts_nothing() {
+fn a_failed_init_of_the_master_binds_and_starts_nothing() {
     let output = asked_to("refuse master");
     assert_eq!(output.code(), Some(70));
     let text = "prefork: init failed (master): no ink. Correct the init function. Nothing \
@@ -71,7 +71,7 @@ fn a_master_that_it_refuses_binds_and_starts_nothing() {
 }
 
 #[test]
-fn a_panic_of_it_is_a_refusal() {
+fn a_panic_of_init_is_a_failed_init() {
     let output = asked_to("panic master");
     assert_eq!(output.code(), Some(70));
     assert!(
@@ -82,7 +82,7 @@ fn a_panic_of_it_is_a_refusal() {
 }
 
 #[test]
-fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
+fn a_failed_init_of_a_worker_is_an_exit_with_a_reason() {
     for (wish, reason) in [
         ("refuse worker 0", "init failed (worker 0): no ink"),
         (
@@ -112,7 +112,7 @@ fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
 }
 
 #[test]
-fn a_thread_of_it_is_told_of_the_stop() {
+fn a_thread_of_init_can_wait_for_the_stop() {
     for workers in ["0", "1"] {
         let mut server = Server::new(WAITING_INIT)
             .env("PREFORK_WORKERS", workers)
@@ -126,7 +126,7 @@ fn a_thread_of_it_is_told_of_the_stop() {
 }
 
 #[test]
-fn a_hook_for_panics_that_it_sets_is_called_beside_ours() {
+fn a_panic_hook_that_init_sets_is_called_as_well() {
     let output = asked_to("panic later");
     let log = output.text();
     assert!(
@@ -137,7 +137,7 @@ fn a_hook_for_panics_that_it_sets_is_called_beside_ours() {
 }
 
 #[test]
-fn neither_an_explanation_nor_refused_options_call_it() {
+fn neither_an_explanation_nor_refused_options_call_init() {
     for (variable, value, status) in [("PREFORK_EXPLAIN", "1", 0), ("PREFORK_WORKERS", "many", 78)]
     {
         let output = Server::new(INIT).env(variable, value).run();

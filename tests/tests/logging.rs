@@ -43,7 +43,7 @@ fn has(log: &[String], parts: &[&str]) {
 }
 
 #[test]
-fn what_is_installed_gets_every_line_with_its_fields_and_stderr_none() {
+fn a_backend_gets_every_line_with_its_fields_and_stderr_none() {
     let sender = std::process::id();
     for (backend, warn) in [("tracing", "tracing: "), ("log", "log: ")] {
         let (log, pid) = life(backend);
@@ -59,7 +59,7 @@ fn what_is_installed_gets_every_line_with_its_fields_and_stderr_none() {
 }
 
 #[test]
-fn nothing_installed_is_stderr() {
+fn without_a_backend_lines_are_written_to_stderr() {
     let (log, pid) = life("none");
     assert!(
         log.iter().all(|line| line.starts_with("prefork: ")),
@@ -74,7 +74,7 @@ fn nothing_installed_is_stderr() {
 }
 
 #[test]
-fn both_installed_is_each_line_once() {
+fn with_both_backends_each_line_is_logged_once() {
     let (log, _) = life("tracing and log");
     assert!(
         log.iter().all(|line| line.starts_with("tracing: ")),
@@ -83,7 +83,7 @@ fn both_installed_is_each_line_once() {
 }
 
 #[test]
-fn one_that_panics_leaves_the_master_and_its_lines_alone() {
+fn a_backend_that_panics_stops_neither_the_master_nor_its_log() {
     for backend in ["tracing that panics", "log that panics"] {
         let (log, pid) = life(backend);
         has(&log, &["prefork: ", " with 1 worker"]);
@@ -101,7 +101,7 @@ fn one_that_panics_leaves_the_master_and_its_lines_alone() {
 }
 
 #[test]
-fn why_the_master_ends_stands_there_once_where_the_backend_panics_about_it() {
+fn a_fatal_error_is_printed_once_if_the_backend_panics() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("bound").to_string();
     for backend in ["tracing that panics", "log that panics"] {
@@ -116,7 +116,7 @@ fn why_the_master_ends_stands_there_once_where_the_backend_panics_about_it() {
 }
 
 #[test]
-fn why_the_master_ends_is_told_to_it_and_stands_on_stderr_too() {
+fn a_fatal_error_is_logged_by_the_backend_and_printed_to_stderr() {
     let output = Server::new(LOGGING)
         .env("BACKEND", "tracing")
         .env("PREFORK_WORKERS", "many")
@@ -145,7 +145,7 @@ fn why_the_master_ends_is_told_to_it_and_stands_on_stderr_too() {
 }
 
 #[test]
-fn why_the_master_ends_is_told_to_the_logger_of_the_program() {
+fn a_fatal_error_is_logged_by_the_logger_of_the_program_and_printed_to_stderr() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("bound").to_string();
     for workers in ["0", "1"] {

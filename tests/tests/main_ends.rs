@@ -113,7 +113,7 @@ fn a_worker_whose_main_has_ended_is_replaced_while_its_process_still_runs() {
 }
 
 #[test]
-fn what_is_left_after_main_ends_within_the_grace_period() {
+fn a_process_that_still_runs_after_main_ends_within_the_grace_period() {
     let server = holding(MAIN_ENDS, "1s");
     let pid = end(&server, "error");
     // The runtime stops waiting for its blocking tasks, so the process exits with its own status.
@@ -202,7 +202,7 @@ fn a_long_error_is_cut() {
 }
 
 #[test]
-fn what_keeps_a_worker_from_starting_is_the_reason_of_its_exit() {
+fn a_runtime_that_cannot_be_created_is_the_reason_of_the_exit() {
     // The runtime of the worker needs `eventfd2`. The master does not.
     let output = Server::new(MAIN_ENDS)
         .wrapper([FILTERED, "eventfd2", "EPERM"])

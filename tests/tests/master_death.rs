@@ -28,7 +28,7 @@ fn kill_master(server: &mut RunningServer) {
 }
 
 #[test]
-fn idle_children_go_at_once() {
+fn idle_children_exit_at_once_after_the_death_of_the_master() {
     for program in [HELLO, PLAIN, RAW_STD] {
         let mut server = idle(program, 4);
         let killed = Instant::now();
@@ -105,7 +105,7 @@ fn clients_that_wait_when_the_master_dies_are_answered() {
 }
 
 #[test]
-fn a_deaf_child_ends_when_the_grace_period_is_over() {
+fn a_child_that_ignores_the_stop_is_killed_after_the_grace_period() {
     let mut server = Server::new(ODD)
         .arg("deaf")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "500ms")
@@ -139,7 +139,7 @@ fn children_that_run_another_program_are_terminated() {
 const ORPHANED: &str = env!("CARGO_BIN_EXE_orphaned");
 
 #[test]
-fn workers_that_are_still_starting_go_with_their_master() {
+fn starting_workers_exit_if_their_master_dies() {
     let mut server = Server::new(ORPHANED).env("INIT_WAITS", "1").start();
     let addr = server.addr();
     let waiting = |log: Vec<String>| log.iter().filter(|line| *line == "init waits").count();
@@ -155,7 +155,7 @@ fn workers_that_are_still_starting_go_with_their_master() {
 }
 
 #[test]
-fn workers_go_and_the_port_is_free_while_a_process_that_the_master_forked_lives_on() {
+fn workers_exit_and_the_port_is_free_while_a_process_that_the_master_forked_still_runs() {
     let mut server = Server::new(ORPHANED).env("MASTER_FORKS", "1").start();
     let forked = server.wait_for_log(|line| line.starts_with("forked "));
     let forked: i32 = forked["forked ".len()..].parse().expect("a pid");

@@ -18,7 +18,7 @@ fn deaths(output: &Output) -> Vec<&String> {
 }
 
 #[test]
-fn one_exit_more_than_allowed_ends_the_master_with_a_paragraph_that_says_why() {
+fn one_exit_more_than_allowed_ends_the_master_with_a_paragraph_and_the_reason() {
     let output = run("dies", "3");
     assert_eq!(output.code(), Some(75));
     assert_eq!(deaths(&output).len(), 4, "{:?}", output.log);
@@ -45,7 +45,7 @@ fn with_a_threshold_of_zero_the_first_exit_ends_the_master() {
 }
 
 #[test]
-fn a_panic_is_reported_with_its_last_words_on_one_line() {
+fn a_panic_is_reported_with_its_message_on_one_line() {
     let output = run("panics", "0");
     assert_eq!(output.code(), Some(75));
     let deaths = deaths(&output);

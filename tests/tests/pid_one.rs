@@ -57,7 +57,7 @@ fn as_pid_1_it_serves_recovers_and_stops() {
 }
 
 #[test]
-fn as_pid_1_its_death_leaves_nothing() {
+fn as_pid_1_its_death_leaves_no_process() {
     let Some(namespace) = namespace() else {
         println!("skipped: needs unshare(1) and the right to make a PID namespace");
         return;

@@ -40,7 +40,7 @@ fn a_killed_worker_is_replaced_in_its_slot() {
 }
 
 #[test]
-fn a_death_is_one_line_with_slot_pid_status_and_age() {
+fn an_exit_is_one_log_line_with_slot_pid_status_and_age() {
     let server = hello("1");
     let killed = server.kill_child(0);
     let pid = killed.pid;
@@ -95,7 +95,7 @@ fn a_worker_that_aborts_is_replaced() {
 }
 
 #[test]
-fn connections_that_wait_for_a_killed_worker_are_answered_by_its_successor() {
+fn connections_that_wait_for_a_killed_worker_are_answered_by_its_replacement() {
     for program in [HELLO, PLAIN] {
         let server = Server::new(program).env("PREFORK_WORKERS", "1").start();
         let body = get(server.addr(), "/").expect("an answer");
@@ -119,7 +119,7 @@ fn connections_that_wait_for_a_killed_worker_are_answered_by_its_successor() {
 }
 
 #[test]
-fn the_others_serve_on_while_one_dies_again_and_again() {
+fn the_other_workers_keep_serving_while_one_is_killed_repeatedly() {
     let server = Server::new(HELLO)
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_RECOVER_THRESHOLD", "1000")
@@ -138,7 +138,7 @@ fn the_others_serve_on_while_one_dies_again_and_again() {
 }
 
 #[test]
-fn a_worker_that_somebody_else_terminates_finishes_and_is_replaced() {
+fn a_worker_that_another_process_terminates_finishes_and_is_replaced() {
     let server = hello("1");
     let asked = ask(server.addr(), "/slow?ms=500").expect("the server is listening");
     eventually("the request in flight", || {
@@ -158,7 +158,7 @@ fn a_worker_that_somebody_else_terminates_finishes_and_is_replaced() {
 }
 
 #[test]
-fn recovery_starts_the_same_program_when_its_file_was_replaced_or_is_gone() {
+fn recovery_starts_the_same_program_when_its_file_was_replaced_or_removed() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let program = folder.path().join("hello");
     // A hard link instead of a copy: a file that was just written cannot be executed while another

@@ -46,7 +46,7 @@ fn burst(addr: std::net::SocketAddr, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn the_standard_library_alone_serves_as_well() {
+fn a_server_without_an_async_runtime_serves() {
     let mut server = Server::new(PLAIN).start();
     let children = server.wait_for_children(2);
     for _ in 0..20 {
@@ -91,7 +91,7 @@ fn the_start_is_one_line_however_many_workers() {
 
 /// tokio sets the names of the runtime threads.
 #[test]
-fn a_worker_has_as_many_runtime_threads_as_was_said() {
+fn a_worker_has_as_many_runtime_threads_as_configured() {
     for (said, expected) in [("1", 0), ("3", 3)] {
         let server = Server::new(HELLO)
             .env("PREFORK_WORKERS", "1")
@@ -119,7 +119,7 @@ fn arguments_take_the_listeners_of_their_names() {
 }
 
 #[test]
-fn a_listener_that_no_argument_takes_is_one_line_where_a_worker_may_take_it() {
+fn a_listener_that_only_the_worker_argument_can_take_is_one_log_line() {
     for workers in ["0", "2"] {
         let mut server = Server::new(SPARE_LISTENER)
             .keep_listen()
@@ -135,7 +135,7 @@ fn a_listener_that_no_argument_takes_is_one_line_where_a_worker_may_take_it() {
 }
 
 #[test]
-fn the_operator_overrides_what_the_program_says() {
+fn the_operator_overrides_the_options_of_the_program() {
     let server = Server::new(TWO_LISTENERS)
         .listen("admin=127.0.0.1:0,[::1]:0")
         .env("PREFORK_WORKERS", "3")

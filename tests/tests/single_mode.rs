@@ -29,7 +29,7 @@ fn one_process_serves() {
 }
 
 #[test]
-fn a_stop_finishes_what_was_begun() {
+fn a_stop_finishes_requests_in_flight() {
     for signal in [
         Signal::SIGTERM,
         Signal::SIGINT,
@@ -50,7 +50,7 @@ fn a_stop_finishes_what_was_begun() {
 }
 
 #[test]
-fn whoever_has_read_its_line_can_stop_it() {
+fn a_signal_after_the_start_line_stops_it() {
     // The time between the line and the signal is short, so one server could stop by chance.
     for _ in 0..30 {
         assert_eq!(single(PLAIN).stop().code(), Some(0));

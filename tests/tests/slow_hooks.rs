@@ -16,7 +16,7 @@ fn prefork(children: &ScriptedChildren, log: &MemoryLog) -> Prefork {
 }
 
 #[test]
-fn a_child_that_said_ready_during_a_slow_hook_is_not_late() {
+fn a_child_that_becomes_ready_during_a_slow_hook_is_not_late() {
     let (children, log) = (ScriptedChildren::new(Behavior::Live), MemoryLog::new());
     let mut prefork = prefork(&children, &log);
     // The hook takes longer than `ready_timeout`, and each child becomes ready during the hook.
@@ -40,7 +40,7 @@ fn a_child_that_said_ready_during_a_slow_hook_is_not_late() {
 }
 
 #[test]
-fn a_stop_during_a_slow_opening_starts_nobody_any_more() {
+fn a_stop_during_a_slow_hook_starts_no_further_child() {
     let (children, log) = (ScriptedChildren::new(Behavior::Live), MemoryLog::new());
     let mut prefork = prefork(&children, &log);
     let (told, hear) = std::sync::mpsc::channel();

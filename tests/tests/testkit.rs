@@ -69,7 +69,7 @@ fn a_server_that_ends_without_an_announcement_is_reported_with_its_end() {
 }
 
 #[test]
-fn a_server_with_a_logger_of_its_own_is_reported_with_the_line_in_the_other_form() {
+fn a_server_with_its_own_logger_is_reported_with_its_start_line() {
     let line = "INFO listening on http=127.0.0.1:80 with 2 workers (master pid 7)";
     let message = failure_of(Server::new("sh").arg("-c").arg(format!("echo '{line}'")));
     let expected = format!("the line '{line}' does not have the form 'prefork: listening on …'");

@@ -75,7 +75,7 @@ fn assert_sleeps(server: &RunningServer) {
 }
 
 #[test]
-fn a_killed_worker_that_its_tracer_holds_costs_nothing_and_is_recovered_when_it_lets_go() {
+fn the_master_sleeps_until_the_tracer_of_a_killed_worker_detaches_and_then_replaces_it() {
     let server = Server::new(HELLO).env("PREFORK_WORKERS", "1").start();
     get(server.addr(), "/").expect("an answer");
     let worker = server.wait_for_children(1)[0];

@@ -41,7 +41,7 @@ fn a_server_that_must_know_its_address_before_gets_a_reserved_one() {
 }
 
 #[test]
-fn a_server_that_refuses_says_why() {
+fn a_server_that_does_not_start_reports_the_reason() {
     let output = Server::new(SERVER).env("PREFORK_WORKERS", "many").run();
     assert_eq!(output.code(), Some(78), "{}", output.text());
     assert!(

@@ -54,7 +54,7 @@ fn is_answered(addr: SocketAddr, trusted: Option<&Authority>) -> bool {
 }
 
 #[test]
-fn a_body_that_asks_whether_there_is_tls_hears_what_the_options_say() {
+fn is_tls_returns_what_the_options_set() {
     let _alone = alone();
     let before = belongings();
     let authority = Authority::new("the test's");
@@ -96,7 +96,7 @@ fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
 }
 
 #[test]
-fn a_body_that_forgets_to_ask_is_not_given_a_listener_for_tls() {
+fn a_tls_listener_cannot_be_taken_as_a_plain_one() {
     let _alone = alone();
     let before = belongings();
     let worker = TestWorker::with_options(|options| {
@@ -146,7 +146,7 @@ fn refusal(options: impl FnOnce(&mut Prefork)) -> String {
 }
 
 #[test]
-fn options_that_no_server_starts_with_are_told() {
+fn invalid_options_of_a_test_worker_are_reported() {
     let _alone = alone();
     let said = refusal(|_| {});
     assert!(

@@ -80,7 +80,7 @@ fn minds_termination(pid: i32, set: &str) -> bool {
 }
 
 #[test]
-fn children_that_end_at_once_end_as_they_were_told() {
+fn children_that_end_at_once_end_as_scripted() {
     let _alone = alone();
     let before = belongings();
     for (behavior, level, end) in [
@@ -130,7 +130,7 @@ fn children_that_break_a_rule_are_killed_for_it() {
 }
 
 #[test]
-fn children_that_live_end_when_they_are_asked_to() {
+fn live_children_exit_when_a_stop_is_requested() {
     let _alone = alone();
     let before = belongings();
     for behavior in [
@@ -146,7 +146,7 @@ fn children_that_live_end_when_they_are_asked_to() {
 }
 
 #[test]
-fn children_that_do_not_mind_the_stop_have_to_be_killed() {
+fn children_that_ignore_the_stop_are_killed() {
     let _alone = alone();
     let before = belongings();
     let deaf = end_by_stop(Behavior::Deaf, |child| {
@@ -159,7 +159,7 @@ fn children_that_do_not_mind_the_stop_have_to_be_killed() {
 }
 
 #[test]
-fn each_start_can_be_told_something_else() {
+fn each_start_can_have_another_behavior() {
     let _alone = alone();
     let children = ScriptedChildren::scripted(|start| match (start.slot, start.nth) {
         (0, 0 | 1) => Behavior::Exit(3),
@@ -185,7 +185,7 @@ fn each_start_can_be_told_something_else() {
 }
 
 #[test]
-fn children_that_are_left_are_killed_and_waited_for_also_when_the_test_panics() {
+fn remaining_children_are_killed_and_reaped_even_if_the_test_panics() {
     let _alone = alone();
     let before = belongings();
     let mut alive = Vec::new();
@@ -269,7 +269,7 @@ fn children_of_a_test_program_that_is_killed_end_with_it() {
 }
 
 #[test]
-fn dropped_children_leave_other_processes_alone() {
+fn dropping_scripted_children_kills_no_other_process() {
     let _alone = alone();
     let mine = ScriptedChildren::new(Behavior::Live);
     let (master, _) = start(&mine);

@@ -21,7 +21,7 @@ fn serve_reserved(free: &Reservation, reuseport: &str) -> usize {
 }
 
 #[test]
-fn a_reserved_address_is_the_servers_from_the_first_connection_on() {
+fn no_connection_to_a_reserved_address_misses_the_server() {
     let _alone = alone();
     for reuseport in ["false", "true"] {
         assert_eq!(serve_reserved(&reserve_addr(), reuseport), 500);

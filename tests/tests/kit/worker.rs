@@ -29,7 +29,7 @@ fn is_answered(addr: SocketAddr) -> bool {
 }
 
 #[test]
-fn a_body_runs_as_a_worker_and_what_it_returns_comes_back() {
+fn a_body_runs_as_a_worker_and_its_result_is_returned() {
     let _alone = alone();
     let before = belongings();
     let worker = TestWorker::new();
@@ -46,7 +46,7 @@ fn a_body_runs_as_a_worker_and_what_it_returns_comes_back() {
 }
 
 #[test]
-fn a_body_on_this_thread_sees_its_master_die() {
+fn a_body_on_this_thread_detects_the_death_of_its_master() {
     let _alone = alone();
     let before = belongings();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -78,7 +78,7 @@ fn a_body_of_a_test_that_panics_ends() {
 }
 
 #[test]
-fn a_panic_of_the_body_is_the_tests() {
+fn a_panic_of_the_body_is_passed_on_to_the_test() {
     let _alone = alone();
     let before = belongings();
     let worker = TestWorker::new();
@@ -119,7 +119,7 @@ fn an_async_body_runs_as_a_worker() {
 }
 
 #[test]
-fn a_body_that_asks_when_to_go_leaves_the_signals_of_the_test_alone() {
+fn a_body_that_uses_shutdown_does_not_change_the_signal_handlers_of_the_test() {
     let _alone = alone();
     let before = belongings();
     let worker = TestWorker::new();

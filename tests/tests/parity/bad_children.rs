@@ -22,7 +22,7 @@ fn master(children: &ScriptedChildren) -> (Prefork, MemoryLog) {
 }
 
 #[test]
-fn bad_children_that_end_at_once_count_and_are_told_by_how_they_ended() {
+fn bad_children_that_exit_at_once_count_and_are_logged_with_their_status() {
     for (behavior, told, level) in [
         (Behavior::Noop, "exited with status 0", Level::Warn),
         (Behavior::Exit(1), "exited with status 1", Level::Error),
@@ -94,7 +94,7 @@ fn bad_a_child_that_ignores_the_stop_is_killed_in_time() {
 }
 
 #[test]
-fn bad_a_child_that_is_halted_during_a_stop_is_killed_in_time() {
+fn bad_a_child_that_is_stopped_by_sigstop_during_a_stop_is_killed_in_time() {
     let mut server = Server::new(ODD)
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "500ms")
@@ -126,7 +126,7 @@ fn bad_a_child_that_never_gets_ready_is_killed_and_counts() {
 }
 
 #[test]
-fn bad_children_too_many_name_the_variable_of_this_program() {
+fn bad_over_recovery_names_the_variable_with_the_prefix_of_the_program() {
     let children = ScriptedChildren::new(Behavior::Unready);
     let (mut prefork, _log) = master(&children);
     prefork.env_prefix("MYAPP").ready_timeout("50ms");
@@ -152,7 +152,7 @@ fn bad_children_that_break_the_protocol_are_killed_for_it() {
 }
 
 #[test]
-fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
+fn bad_the_output_of_a_child_is_escaped_and_stays_one_line() {
     let children = ScriptedChildren::new(Behavior::Panic(
         "red \x1b[31m\nprefork: worker 9 \r\x07\u{9b}2J",
     ));

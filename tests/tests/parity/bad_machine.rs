@@ -74,7 +74,7 @@ fn bad_a_thousand_kills_in_a_burst_are_all_recovered() {
 }
 
 #[test]
-fn bad_a_thousand_kills_in_a_burst_end_a_master_of_defaults_with_a_paragraph_that_says_why() {
+fn bad_a_thousand_kills_in_a_burst_end_a_master_with_defaults_and_the_reason_is_logged() {
     let mut server = mortal("4").start();
     server.wait_for_children(4);
     assert!(burst(&mut server, 1000) >= 9);
@@ -127,7 +127,7 @@ fn bad_a_closed_stderr_stops_nothing() {
 }
 
 #[test]
-fn bad_a_stderr_that_nobody_reads_stops_nothing_and_what_was_lost_is_told() {
+fn bad_an_unread_stderr_stops_nothing_and_dropped_lines_are_counted() {
     let folder = folder();
     let path = folder.path().join("stderr");
     mkfifo(&path, Mode::S_IRWXU).expect("the folder is writable");

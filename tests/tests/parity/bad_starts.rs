@@ -96,7 +96,7 @@ fn p25_bad_programs_end_the_master_at_a_recovery() {
 }
 
 #[test]
-fn p25_a_program_that_is_away_for_a_while_does_not_end_a_fleet_that_has_served() {
+fn p25_a_program_that_is_missing_for_a_while_does_not_end_a_fleet_that_was_healthy() {
     for reason in REASONS {
         let folder = folder();
         let program = folder.path().join("program");
@@ -144,7 +144,11 @@ fn limit(as_user: &[String], pid: i32, limit: &str) {
 ///
 /// Under the limit, the master reports the failed starts and the other worker stays. Afterwards the
 /// master replaces the worker.
-fn is_reported_and_heals(as_user: &[String], [lower, lift]: [&str; 2], reason: Errno) {
+fn assert_a_shortage_is_reported_and_ends(
+    as_user: &[String],
+    [lower, lift]: [&str; 2],
+    reason: Errno,
+) {
     let mut server = Server::new(SHELL)
         .arg(script("ready; exec sleep 1000"))
         .env("PREFORK_WORKERS", "2")
@@ -180,12 +184,12 @@ fn is_reported_and_heals(as_user: &[String], [lower, lift]: [&str; 2], reason: E
 }
 
 #[test]
-fn p25_a_lack_of_descriptors_is_reported_backed_off_from_and_heals() {
-    is_reported_and_heals(&[], ["--nofile=5:", "--nofile=1024:"], Errno::EMFILE);
+fn p25_a_shortage_of_descriptors_is_reported_and_retried_with_pauses() {
+    assert_a_shortage_is_reported_and_ends(&[], ["--nofile=5:", "--nofile=1024:"], Errno::EMFILE);
 }
 
 #[test]
-fn p25_a_lack_of_processes_is_reported_backed_off_from_and_heals() {
+fn p25_a_shortage_of_processes_is_reported_and_retried_with_pauses() {
     // A user without other processes and without permission to exceed limits.
     let user = (1_000_000 + std::process::id()).to_string();
     let as_user = [
@@ -206,11 +210,15 @@ fn p25_a_lack_of_processes_is_reported_backed_off_from_and_heals() {
         println!("skipped: needs setpriv(1), root, and a build that others may execute");
         return;
     }
-    is_reported_and_heals(&as_user, ["--nproc=1:", "--nproc=1000:"], Errno::EAGAIN);
+    assert_a_shortage_is_reported_and_ends(
+        &as_user,
+        ["--nproc=1:", "--nproc=1000:"],
+        Errno::EAGAIN,
+    );
 }
 
 #[test]
-fn p25_a_lack_that_lasts_ends_the_master_by_the_threshold() {
+fn p25_a_lasting_shortage_ends_the_master_by_the_threshold() {
     let mut server = Server::new(SHELL)
         .arg(script("ready; exec sleep 1000"))
         .env("PREFORK_WORKERS", "1")

@@ -76,7 +76,7 @@ fn the_hooks_outlive_a_closed_stdout() {
 }
 
 #[test]
-fn the_hooks_tell_what_happens() {
+fn the_hooks_print_the_events() {
     let mut server = Server::new(HOOKS).spawn();
     // Each line begins with its level.
     let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));

@@ -26,7 +26,7 @@ fn six() -> Vec<Told> {
 }
 
 #[test]
-fn p11_on_child_spawn_is_told_of_every_start() {
+fn p11_on_child_spawn_is_called_for_every_start() {
     let facts = six();
     let pids = spawned(&facts);
     assert_eq!(pids.len(), 6, "{facts:?}");
@@ -55,7 +55,7 @@ fn p11_an_error_at_the_first_start_stops_all_and_is_returned() {
 }
 
 #[test]
-fn p12_on_master_ready_is_told_once_after_all_first_starts_and_before_any_recovery() {
+fn p12_on_master_ready_is_called_once_after_all_first_starts_and_before_any_recovery() {
     for _ in 0..5 {
         let facts = six();
         let ready: Vec<usize> = facts
@@ -103,7 +103,7 @@ fn p13_on_child_recover_follows_on_child_spawn_of_the_new_child() {
 }
 
 #[test]
-fn p13_it_is_told_how_the_old_child_ended() {
+fn p13_on_child_recover_gets_the_status_of_the_old_child() {
     let (mut prefork, _) = master(1, "[ $child = 1 ] && exit 3; exec sleep 1000");
     let ends = Facts::default();
     let note = ends.clone();
@@ -114,7 +114,7 @@ fn p13_it_is_told_how_the_old_child_ended() {
 }
 
 #[test]
-fn p13_it_is_not_called_when_on_child_spawn_failed() {
+fn p13_on_child_recover_is_not_called_if_on_child_spawn_failed() {
     let (mut prefork, _) = master(2, SIX);
     let facts = listen_in(&mut prefork);
     let mut starts = 0;
@@ -230,7 +230,7 @@ fn p14_a_panic_of_a_producer_is_its_error() {
 }
 
 #[test]
-fn p11_to_p13_hooks_by_attribute_are_told_the_same() {
+fn p11_to_p13_hooks_by_attribute_get_the_same_calls() {
     let mut server = Server::new(HOOKS).start();
     let children = server.wait_for_children(2);
     wait_for_workers(&server);
@@ -275,7 +275,7 @@ fn p16_on_master_death_is_called_once_in_every_worker() {
 }
 
 #[test]
-fn p16_a_stop_is_no_death() {
+fn p16_a_stop_does_not_call_on_master_death() {
     let mut server = Server::new(HOOKS).start();
     server.wait_for_children(2);
     wait_for_workers(&server);
@@ -289,7 +289,7 @@ fn p16_a_stop_is_no_death() {
 
 /// The parent of the workers is process 1, as it would be for orphans.
 #[test]
-fn p16_a_master_that_is_pid_1_is_not_taken_for_dead() {
+fn p16_a_master_that_is_pid_1_does_not_count_as_dead() {
     let namespace = ["unshare", "--pid", "--fork", "--mount-proc"];
     let mut attempt = std::process::Command::new(namespace[0]);
     let attempt = attempt.args(&namespace[1..]).arg("true").output();

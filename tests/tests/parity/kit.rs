@@ -29,7 +29,7 @@ fn p26_a_free_address_stays_free_until_the_server_has_it() {
 
 /// The same test as in `fasthttp/prefork`: a fleet of no-op children, until the master ends.
 #[test]
-fn p26_noop_children_take_a_fleet_to_its_end() {
+fn p26_noop_children_end_their_master() {
     let children = ScriptedChildren::new(Behavior::Noop);
     let log = MemoryLog::new();
     let mut prefork = Prefork::new();
@@ -49,7 +49,7 @@ fn p26_noop_children_take_a_fleet_to_its_end() {
 }
 
 #[test]
-fn p26_children_are_killed_and_waited_for_when_the_test_panics() {
+fn p26_children_are_killed_and_reaped_when_the_test_panics() {
     let mut pids = Vec::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let children = ScriptedChildren::new(Behavior::Deaf);

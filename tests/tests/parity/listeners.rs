@@ -32,7 +32,7 @@ fn bound(network: Option<&str>, address: &str) -> Result<SocketAddr, Error> {
 }
 
 #[test]
-fn p05_unsaid_a_literal_says_its_family_and_a_name_is_ipv4() {
+fn p05_by_default_an_ip_address_determines_its_family_and_a_name_is_ipv4() {
     for (address, ip) in [("127.0.0.1:0", V4), ("[::1]:0", V6), ("localhost:0", V4)] {
         assert_eq!(bound(None, address).expect(address).ip(), ip, "{address}");
     }
@@ -107,7 +107,7 @@ fn p06_with_reuseport_each_slot_has_a_socket_of_its_own_that_the_master_owns() {
 }
 
 /// A hundred clients wait in the queues of workers that are halted, then killed.
-fn all_who_wait_are_answered(reuseport: &str) {
+fn waiting_clients_are_answered(reuseport: &str) {
     let server = hello(reuseport);
     let halted = server.wait_for_children(2);
     get(server.addr(), "/").expect("an answer");
@@ -136,13 +136,13 @@ fn all_who_wait_are_answered(reuseport: &str) {
 }
 
 #[test]
-fn p06_a_hundred_who_wait_in_the_shared_queue_of_killed_workers_are_answered() {
-    all_who_wait_are_answered("false");
+fn p06_a_hundred_clients_in_the_shared_queue_of_killed_workers_are_answered() {
+    waiting_clients_are_answered("false");
 }
 
 #[test]
-fn p06_a_hundred_who_wait_in_the_queues_of_killed_workers_are_answered_per_slot() {
-    all_who_wait_are_answered("true");
+fn p06_a_hundred_clients_in_the_queues_of_killed_workers_are_answered_per_slot() {
+    waiting_clients_are_answered("true");
 }
 
 /// Sets one option of the builder.

@@ -134,7 +134,7 @@ fn p18_every_error_names_its_stage_and_carries_its_cause() {
 
 /// In a separate process, so that no other thread opens descriptors meanwhile.
 #[test]
-fn p20_nothing_is_open_and_nobody_is_left_after_the_return() {
+fn p20_no_descriptor_and_no_process_is_left_after_the_return() {
     let output = Server::new(env!("CARGO_BIN_EXE_parity_embedded"))
         .keep_listen()
         .run();
@@ -180,7 +180,7 @@ fn p22_clean_and_failed_exits_are_logged_at_different_levels() {
 }
 
 #[test]
-fn p22_unsaid_the_lines_go_to_stderr() {
+fn p22_by_default_the_lines_are_written_to_stderr() {
     let folder = folder();
     let path = folder.path().join("stderr");
     let mut server = Server::new(env!("CARGO_BIN_EXE_parity_shell"))

@@ -51,7 +51,7 @@ fn p07_the_threshold_is_of_the_whole_fleet() {
 }
 
 #[test]
-fn p07_clean_and_failed_exits_count_alike() {
+fn p07_clean_and_failed_exits_count_the_same() {
     for script in [
         "ready; exit 0",
         "ready; exit 3",
@@ -76,14 +76,14 @@ fn p07_with_a_threshold_of_zero_the_first_exit_ends_the_master() {
 }
 
 #[test]
-fn p07_unsaid_the_threshold_is_eight_for_a_few_workers() {
+fn p07_by_default_the_threshold_is_eight_for_a_few_workers() {
     let (mut prefork, _) = master(1, SHORT);
     assert_eq!(over_recovery(&fail(&mut prefork)).0, 9);
 }
 
 /// More exits than the threshold, but never two within the window: the master keeps running.
 #[test]
-fn p07_the_window_forgives_what_is_long_ago() {
+fn p07_exits_outside_the_window_do_not_count() {
     let (mut prefork, _) = master(1, SHORT);
     let facts = listen_in(&mut prefork);
     prefork
@@ -97,7 +97,7 @@ fn p07_the_window_forgives_what_is_long_ago() {
 }
 
 #[test]
-fn p07_the_window_may_be_the_whole_life() {
+fn p07_the_window_may_be_unlimited() {
     let (mut prefork, _) = master(1, SHORT);
     prefork
         .recover_threshold(1)
@@ -157,7 +157,7 @@ fn p08_a_stop_cuts_the_interval_short() {
 /// Measures the time from an exit to the next start, both on the master's thread. On a machine
 /// under load, the thread may lose the CPU in between, but not every time.
 #[test]
-fn p08_unsaid_there_is_no_interval_and_a_child_that_was_well_is_replaced_at_once() {
+fn p08_by_default_there_is_no_interval_and_a_healthy_child_is_replaced_at_once() {
     let (mut prefork, _) = master(1, SHORT);
     let times = Facts::default();
     let (died, started) = (times.clone(), times.clone());

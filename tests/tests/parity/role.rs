@@ -53,7 +53,7 @@ fn p01_the_role_travels_in_the_environment() {
 }
 
 #[test]
-fn p02_the_marker_is_there_once_replaces_others_and_leaves_look_alikes() {
+fn p02_the_marker_is_set_once_replaces_others_and_keeps_similar_names() {
     let (mut prefork, _) = master(1, REST);
     let facts = listen_in(&mut prefork);
     prefork.child_producer(|child| {
@@ -90,7 +90,7 @@ fn told(extra: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn p02_a_program_that_a_worker_starts_does_not_think_that_it_is_a_child() {
+fn p02_a_program_that_a_worker_starts_is_no_child() {
     let log = told(&[]);
     let expected = "grandchild: child false, variable false".to_owned();
     assert!(log.contains(&expected), "{log:?}");
@@ -98,7 +98,7 @@ fn p02_a_program_that_a_worker_starts_does_not_think_that_it_is_a_child() {
 
 /// A worker has removed the variable from its environment. The answer does not change.
 #[test]
-fn p03_is_child_is_latched() {
+fn p03_is_child_does_not_change() {
     let log = told(&[]);
     let expected = "worker: child true, variable false".to_owned();
     assert!(log.contains(&expected), "{log:?}");
@@ -106,7 +106,7 @@ fn p03_is_child_is_latched() {
 }
 
 #[test]
-fn p04_unsaid_there_is_a_worker_for_every_usable_cpu() {
+fn p04_by_default_there_is_a_worker_for_every_usable_cpu() {
     let usable = available_parallelism().map_or(1, NonZeroUsize::get);
     let mut server = Server::new(SHELL).start();
     assert_eq!(server.wait_for_children(usable).len(), usable);
@@ -133,7 +133,7 @@ fn p04_an_async_body_has_a_runtime_of_one_thread() {
 }
 
 #[test]
-fn p28_stdin_is_empty_and_the_rest_is_the_masters() {
+fn p28_stdin_is_empty_and_stdout_and_stderr_are_those_of_the_master() {
     let (reader, _writer) = std::io::pipe().expect("descriptors");
     let server = Server::new(HOOKS).stdin(reader).start();
     let master = server.master_pid();
@@ -148,7 +148,7 @@ fn p28_stdin_is_empty_and_the_rest_is_the_masters() {
 }
 
 #[test]
-fn p32_a_builder_that_was_told_nothing_runs() {
+fn p32_a_builder_without_options_runs() {
     let mut server = Server::new(ROLE).keep_listen().start();
     server.wait_for_log(|line| line.starts_with("started "));
     assert_eq!(server.stop().code(), Some(0));
@@ -168,7 +168,7 @@ fn p32_zero_workers_are_one_process_that_serves() {
 
 /// The meaning of 0 for durations. P7 has the threshold, P9 the grace period.
 #[test]
-fn p32_zero_means_something_for_each_option() {
+fn p32_zero_has_the_documented_meaning_for_each_option() {
     // The time to become ready is unlimited. This worker ends without the master.
     let (mut prefork, lines) = master(1, REST);
     let hello = "printf 'hello protocol=1 ready=announced listeners=' >&$channel";
@@ -192,7 +192,7 @@ fn p32_zero_means_something_for_each_option() {
 }
 
 #[test]
-fn p15_signals_to_the_master_are_not_the_programs_that_embeds_one() {
+fn p15_an_embedded_master_does_not_change_the_signal_handlers_of_its_process() {
     // A master on a thread does not change the signal handlers of the process.
     let caught = |field| {
         let own = i32::try_from(std::process::id()).expect("a pid fits into i32");

@@ -38,7 +38,7 @@ fn wait_for_traps(pids: &[i32]) {
 }
 
 #[test]
-fn p09_a_stop_asks_all_and_returns_as_soon_as_all_are_gone() {
+fn p09_a_stop_returns_as_soon_as_all_children_have_exited() {
     let (mut prefork, lines) = master(3, POLITE);
     let facts = listen_in(&mut prefork);
     let master = start(prefork.shutdown_grace_period("1h"));
@@ -56,7 +56,7 @@ fn p09_a_stop_asks_all_and_returns_as_soon_as_all_are_gone() {
 }
 
 #[test]
-fn p09_survivors_are_killed_when_the_grace_period_is_over() {
+fn p09_children_that_are_left_after_the_grace_period_are_killed() {
     const GRACE: Duration = Duration::from_millis(500);
     let (mut prefork, lines) = master(2, DEAF);
     let facts = listen_in(&mut prefork);
@@ -89,7 +89,7 @@ fn p09_with_a_grace_period_of_zero_they_are_killed_at_once() {
 }
 
 #[test]
-fn p09_unsaid_the_grace_period_is_five_seconds() {
+fn p09_by_default_the_grace_period_is_five_seconds() {
     let mut server = Server::new(SHELL).env("PREFORK_WORKERS", "1").start();
     server.wait_for_children(1);
     assert_eq!(server.stop().code(), Some(0));
@@ -127,7 +127,7 @@ fn p10_foreign_children_end_before_the_listener_is_closed() {
 }
 
 #[test]
-fn p10_late_clients_are_refused_when_all_workers_closed_our_listener() {
+fn p10_late_clients_are_refused_when_all_workers_have_closed_the_listener() {
     let mut server = Server::new(HELLO)
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")

@@ -393,7 +393,7 @@ fn storm(target: Target) {
 }
 
 #[test]
-fn a_master_goes_on_or_names_the_call_that_failed() {
+fn a_master_continues_or_names_the_call_that_failed() {
     storm(Target::Master);
 }
 

@@ -31,7 +31,7 @@ fn a_certificate_that_is_a_part_of_the_program_is_shown_by_its_workers() {
 
 /// P21 with the builder. The program has deleted the files before the successor starts.
 #[test]
-fn what_the_builder_was_given_as_bytes_reaches_real_children() {
+fn certificates_that_the_builder_got_as_bytes_reach_real_children() {
     let secure = Secure::new();
     let folder = secure.path().join("pair");
     fs::create_dir(&folder).expect("a temporary folder");
@@ -93,7 +93,7 @@ fn memory_files(pid: i32) -> Vec<String> {
 /// The master passes the certificates in a memory file, and the limit of file sizes applies to it.
 /// If a process writes past the limit, the kernel kills it.
 #[test]
-fn a_limit_of_file_sizes_is_told_before_it_kills() {
+fn a_limit_of_file_sizes_is_reported_before_the_kernel_kills_the_master() {
     let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];
     let output = Secure::new().server(TLS, "1").wrapper(limited).run();
     assert_eq!(output.status.code(), Some(72), "{:#?}", output.log);

@@ -54,7 +54,7 @@ fn an_honest_client_is_answered_behind_clients_that_speak_plain_http() {
 /// A new connection displaces a client that has sent nothing. It does not displace a client that
 /// has sent its hello.
 #[test]
-fn a_client_that_was_answered_stays_while_silent_ones_give_way() {
+fn a_new_connection_displaces_silent_clients_and_not_one_that_has_sent_its_hello() {
     let secure = Secure::new();
     let server = secure.server(FEW_PLACES, "1").start();
     let mut slow = secure.client().open(server.addr()).expect("a connection");

@@ -17,7 +17,7 @@ fn refusal(server: Server) -> String {
 }
 
 #[test]
-fn every_bad_pair_ends_the_start_in_its_own_words_and_without_the_key() {
+fn every_bad_pair_ends_the_start_with_its_own_error_and_without_the_key() {
     let secure = Secure::new();
     let good = secure.authority.issue();
     let other = secure.authority.issue();
@@ -108,7 +108,7 @@ fn files_that_cannot_be_read_end_the_start() {
 }
 
 #[test]
-fn options_that_do_not_go_together_are_told() {
+fn contradicting_options_are_reported() {
     let secure = Secure::new();
     let said = refusal(secure.server(TLS, "1").env_remove("PREFORK_TLS_KEY"));
     assert!(
@@ -138,7 +138,7 @@ fn options_that_do_not_go_together_are_told() {
 }
 
 #[test]
-fn a_certificate_that_nobody_shows_is_told() {
+fn a_certificate_without_a_tls_listener_is_logged() {
     let secure = Secure::new();
     let plain = env!("CARGO_BIN_EXE_hello");
     let server = secure.server(plain, "1").listen("127.0.0.1:0").start();
@@ -147,7 +147,7 @@ fn a_certificate_that_nobody_shows_is_told() {
 
 /// In single mode, the only process reads the certificates.
 #[test]
-fn an_explanation_of_a_single_process_says_what_its_start_says() {
+fn an_explanation_of_a_single_process_fails_like_its_start() {
     let secure = Secure::new();
     let missing = secure.path().join("missing.pem");
     let single = || secure.server(TLS, "0").env("PREFORK_TLS_KEY", &missing);

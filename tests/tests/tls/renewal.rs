@@ -19,7 +19,7 @@ fn a_renewed_certificate_is_shown_by_the_next_worker() {
 }
 
 #[test]
-fn the_end_of_a_certificate_is_announced() {
+fn the_expiry_of_a_certificate_is_logged_before() {
     let secure = Secure::new();
     let soon = SystemTime::now() + Duration::from_hours(24 * 3);
     let near = secure.authority.issue_with(|params| {

@@ -84,7 +84,7 @@ fn a_request_of_http_2_is_answered() {
 }
 
 #[test]
-fn the_protocol_is_the_first_of_ours_that_the_client_offers() {
+fn the_protocol_is_the_first_of_the_server_that_the_client_offers() {
     let secure = Secure::new();
     let server = secure.server(TLS, "1").start();
     for (offered, chosen) in [
@@ -106,7 +106,7 @@ fn the_protocol_is_the_first_of_ours_that_the_client_offers() {
 
 /// Another worker resumes the session of a worker, and so does a successor.
 #[test]
-fn a_session_is_resumed_whoever_answers() {
+fn every_worker_resumes_a_session() {
     let secure = Secure::new();
     let server = secure.server(TLS, "2").start();
     let client = secure.client();
@@ -179,7 +179,7 @@ fn openssl_shakes_hands_and_resumes() {
 }
 
 #[test]
-fn a_single_process_speaks_tls_as_well() {
+fn a_single_process_serves_tls() {
     let secure = Secure::new();
     let server = secure.server(TLS, "0").start();
     let body = secure.client().get(server.addr(), "/").expect("an answer");

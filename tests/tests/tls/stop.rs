@@ -16,7 +16,7 @@ const STOP: &str = env!("CARGO_BIN_EXE_tls_stop");
 const CLIENTS: usize = 20;
 
 #[test]
-fn a_stop_answers_what_was_asked() {
+fn a_stop_answers_requests_that_were_sent() {
     let secure = Secure::new();
     let mut server = secure
         .server(TLS, "2")
@@ -41,7 +41,7 @@ fn a_stop_answers_what_was_asked() {
 /// The only thread of the worker is blocked until the stop begins, so no queued client is accepted
 /// before. The stop lasts until the test releases it, so no client is too late.
 #[test]
-fn a_stop_answers_who_waits_in_the_queue_and_who_is_in_the_handshake() {
+fn a_stop_answers_clients_in_the_queue_and_in_the_handshake() {
     let secure = Secure::new();
     let mut server = secure
         .server(STOP, "1")
