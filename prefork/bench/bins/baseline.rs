@@ -8,7 +8,7 @@ use std::{io, thread};
 use prefork_bench::{app, baseline};
 
 fn main() -> io::Result<()> {
-    app::note_main();
+    app::record_main();
     if let Some(listener) = baseline::inherited() {
         return serve(listener);
     }
@@ -33,6 +33,6 @@ async fn serve(listener: std::net::TcpListener) -> io::Result<()> {
             }
         })?;
     }
-    app::say_ready();
+    app::report_ready();
     axum::serve(listener, app::app()).await
 }

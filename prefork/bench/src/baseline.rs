@@ -56,9 +56,9 @@ fn wait(children: &[OwnedFd]) -> io::Result<Vec<usize>> {
         .map(|child| PollFd::new(child.as_fd(), PollFlags::POLLIN))
         .collect();
     poll(&mut polled, PollTimeout::NONE)?;
-    let is_dead = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
+    let has_exited = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
     Ok((0..polled.len())
-        .filter(|&at| is_dead(&polled[at]))
+        .filter(|&at| has_exited(&polled[at]))
         .collect())
 }
 

@@ -55,7 +55,7 @@ impl Row {
             } else {
                 Verdict::Missed
             },
-            ..Self::alone(what, unit.show(count), format!("≤ {}", unit.show(most)))
+            ..Self::without_baseline(what, unit.show(count), format!("≤ {}", unit.show(most)))
         }
     }
 
@@ -70,24 +70,24 @@ impl Row {
             } else {
                 Verdict::Missed
             },
-            ..Self::alone(what, unit.show(prefork), "equal".to_owned())
+            ..Self::without_baseline(what, unit.show(prefork), "equal".to_owned())
         }
     }
 
     /// A row with times that have no baseline. The goal is printed and not checked.
     pub(crate) fn time(what: &str, samples: &[f64], unit: Unit, goal: &str) -> Self {
-        Self::alone(what, unit.show(median(samples)), goal.to_owned())
+        Self::without_baseline(what, unit.show(median(samples)), goal.to_owned())
     }
 
     /// A row for a figure that this machine cannot measure.
     pub(crate) fn skipped(what: &str, needs: &str) -> Self {
         Self {
             verdict: Verdict::Skipped,
-            ..Self::alone(what, format!("skipped: needs {needs}"), String::new())
+            ..Self::without_baseline(what, format!("skipped: needs {needs}"), String::new())
         }
     }
 
-    fn alone(what: &str, prefork: String, goal: String) -> Self {
+    fn without_baseline(what: &str, prefork: String, goal: String) -> Self {
         Self {
             what: what.to_owned(),
             baseline: String::new(),

@@ -26,9 +26,8 @@ impl TlsServers {
         let pair =
             rcgen::generate_simple_self_signed(names).expect("'localhost' is a valid DNS name");
         let key = pair.signing_key.serialize_pem();
-        for (place, text) in [(CERT, pair.cert.pem()), (KEY, key)] {
-            fs::write(folder.path().join(place), text)
-                .expect("the temporary directory is writable");
+        for (name, text) in [(CERT, pair.cert.pem()), (KEY, key)] {
+            fs::write(folder.path().join(name), text).expect("the temporary directory is writable");
         }
         Self {
             baseline: others.with_file_name("baseline-tls"),
@@ -50,7 +49,7 @@ impl TlsServers {
             command.env("PREFORK_TLS_KEY", self.folder.path().join(KEY));
             command
         });
-        server.hear_all();
+        server.wait_for_reports();
         server
     }
 }

@@ -38,15 +38,15 @@ async fn serve(listener: std::net::TcpListener) -> io::Result<Infallible> {
     let acceptor = TlsAcceptor::from(Arc::new(config()));
     let listener = TcpListener::from_std(listener)?;
     let app = app::app();
-    app::say_ready();
+    app::report_ready();
     loop {
         let (stream, _peer) = listener.accept().await?;
-        tokio::spawn(talk(stream, acceptor.clone(), app.clone()));
+        tokio::spawn(serve_connection(stream, acceptor.clone(), app.clone()));
     }
 }
 
 /// Serves one connection. Errors of the client are ignored.
-async fn talk(stream: TcpStream, acceptor: TlsAcceptor, app: Router) {
+async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, app: Router) {
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
@@ -59,12 +59,12 @@ async fn talk(stream: TcpStream, acceptor: TlsAcceptor, app: Router) {
 
 /// Builds a configuration with session tickets, as in prefork, so that handshakes cost the same.
 fn config() -> ServerConfig {
-    let place = |name| std::env::var_os(name).expect("the variable with the path is set");
-    let certs = CertificateDer::pem_file_iter(place("PREFORK_TLS_CERT"))
+    let path = |name| std::env::var_os(name).expect("the variable with the path is set");
+    let certs = CertificateDer::pem_file_iter(path("PREFORK_TLS_CERT"))
         .and_then(Iterator::collect)
         .expect("the file contains certificates");
     let key =
-        PrivateKeyDer::from_pem_file(place("PREFORK_TLS_KEY")).expect("the file contains a key");
+        PrivateKeyDer::from_pem_file(path("PREFORK_TLS_KEY")).expect("the file contains a key");
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports the default versions")
