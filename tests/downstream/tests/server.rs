@@ -21,8 +21,8 @@ fn a_killed_worker_is_replaced_and_the_server_stops_when_asked() {
     let mut server = Server::new(SERVER).start();
     let children = server.wait_for_children(2);
     let killed = server.kill_child(0);
-    let successor = server.wait_for_replacement(killed);
-    assert_eq!(successor.slot, 0);
+    let replacement = server.wait_for_replacement(killed);
+    assert_eq!(replacement.slot, 0);
     assert!(greeting(server.addr()).starts_with("hello from "));
     assert!(children.contains(&killed));
     assert!(server.stop().success());
