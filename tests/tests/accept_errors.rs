@@ -85,8 +85,8 @@ fn a_lasting_shortage_is_one_log_line_and_does_not_spin() {
     let used = ticks(worker.pid) - used;
     assert!(used <= 50, "{used} hundredths of a second");
     let log = server.log();
-    let begun = log.iter().filter(|line| is_beginning(line)).count();
-    assert_eq!(begun, 1, "{log:#?}");
+    let count = log.iter().filter(|line| is_beginning(line)).count();
+    assert_eq!(count, 1, "{log:#?}");
 }
 
 /// The processor time of a process, in hundredths of a second.

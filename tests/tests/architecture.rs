@@ -220,8 +220,8 @@ fn the_setters_of_functions_document_default_release_and_an_example() {
             .split_once(&format!("    pub fn {}", row.name))
             .unwrap_or_else(|| panic!("{} has no setter", row.name));
         let doc = before.rsplit_once("\n\n").map_or(before, |(_, doc)| doc);
-        let said = format!("/// Default: {}. Since {}.", row.default, row.since);
-        assert!(doc.contains(&said), "{}: no '{said}'", row.name);
+        let expected = format!("/// Default: {}. Since {}.", row.default, row.since);
+        assert!(doc.contains(&expected), "{}: no '{expected}'", row.name);
         assert!(
             doc.contains("/// # Examples\n    /// ```no_run"),
             "{}",

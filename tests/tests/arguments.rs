@@ -25,7 +25,7 @@ fn a_body_that_takes_a_result_gets_the_error_and_its_source() {
         .start();
     assert_eq!(
         answer(&server),
-        "nothing; cannot read what welcome_text tells, true\n"
+        "nothing; cannot read the file in welcome_text, true\n"
     );
 }
 
@@ -37,7 +37,7 @@ fn an_argument_that_cannot_be_created_ends_the_worker_with_name_and_cause() {
         .spawn();
     server.wait_for_log(|line| {
         line.contains(
-            "cannot create argument 'needed_text' of main: cannot read what needed_text tells: \
+            "cannot create argument 'needed_text' of main: cannot read the file in needed_text: \
              No such file or directory",
         )
     });
@@ -47,7 +47,7 @@ fn an_argument_that_cannot_be_created_ends_the_worker_with_name_and_cause() {
 #[test]
 fn with_a_ready_argument_accepting_does_not_make_the_worker_ready() {
     let server = Server::new(ARGUMENTS)
-        .env("SAY_NOTHING", "1")
+        .env("NOT_READY", "1")
         .env("PREFORK_READY_TIMEOUT", "1s")
         .start();
     assert_eq!(answer(&server), "nothing; nothing\n");

@@ -128,7 +128,7 @@ fn a_port_of_another_master_is_refused() {
 fn an_address_of_another_machine_is_refused() {
     // TEST-NET-1 of RFC 5737.
     let output = Server::new(HELLO).listen("192.0.2.1:0").run();
-    assert_refused("elsewhere", &output, 69, &["192.0.2.1:0"]);
+    assert_refused("another machine", &output, 69, &["192.0.2.1:0"]);
 }
 
 #[test]

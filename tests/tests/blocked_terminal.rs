@@ -12,7 +12,7 @@ use nix::libc;
 use nix::pty::openpty;
 use nix::unistd::ttyname;
 use prefork_testkit::{ChildInfo, RunningServer, Server, eventually};
-use prefork_tests::client::{get, who};
+use prefork_tests::client::{get, slot_and_pid};
 use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -24,7 +24,7 @@ const KILLS: usize = 170;
 struct Terminal {
     reader: File,
     /// The bytes after the last complete line.
-    begun: Vec<u8>,
+    incomplete: Vec<u8>,
     /// Keeps the terminal open until the server has opened it.
     _writer: OwnedFd,
     path: PathBuf,
@@ -37,7 +37,7 @@ impl Terminal {
         fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("an open file");
         Self {
             reader: File::from(pty.master),
-            begun: Vec::new(),
+            incomplete: Vec::new(),
             _writer: pty.slave,
             path,
         }
@@ -59,9 +59,9 @@ impl Terminal {
         eventually("a line on the terminal", || {
             // If there is nothing to read yet, `read` returns an error.
             let count = self.reader.read(&mut buffer).unwrap_or(0);
-            self.begun.extend_from_slice(&buffer[..count]);
-            let end = self.begun.iter().rposition(|byte| *byte == b'\n')?;
-            let whole: Vec<u8> = self.begun.drain(..=end).collect();
+            self.incomplete.extend_from_slice(&buffer[..count]);
+            let end = self.incomplete.iter().rposition(|byte| *byte == b'\n')?;
+            let whole: Vec<u8> = self.incomplete.drain(..=end).collect();
             let whole = String::from_utf8_lossy(&whole).replace('\r', "");
             lines.extend(whole.lines().map(str::to_owned));
             lines.iter().any(|line| fits(line)).then(|| lines.clone())
@@ -86,7 +86,7 @@ fn is_served_by(child: ChildInfo) {
     let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a worker has one");
     let (_, addr) = addrs.split_once('=').expect("name and address");
     let body = get(addr.parse().expect("an address"), "/").expect("an answer");
-    assert_eq!(who(&body), Some((0, child.pid)));
+    assert_eq!(slot_and_pid(&body), Some((0, child.pid)));
 }
 
 /// Kills the worker `kills` times. Each time the master starts another one.

@@ -99,9 +99,9 @@ fn the_name_of_another_server_for_an_option_is_refused_with_the_name_of_the_opti
 fn an_unsupported_option_is_reported_with_its_alternative() {
     let server = Server::new(HELLO).env("PREFORK_PORT", "8080").start();
     let log = stop(server);
-    let told =
+    let is_reported =
         |line: &&String| line.contains("PREFORK_PORT (set host and port together in `listen`");
-    assert_eq!(log.iter().filter(told).count(), 1, "{log:?}");
+    assert_eq!(log.iter().filter(is_reported).count(), 1, "{log:?}");
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn unknown_names_are_one_log_line_and_those_of_platforms_none() {
         .env("PREFORK_WEB_PORT_8080_TCP_ADDR", "10.0.0.1")
         .start();
     let log = stop(server);
-    let told: Vec<_> = log.iter().filter(|line| line.contains("COLOUR")).collect();
-    let [line] = told.as_slice() else {
+    let reported: Vec<_> = log.iter().filter(|line| line.contains("COLOUR")).collect();
+    let [line] = reported.as_slice() else {
         panic!("not one line: {log:?}");
     };
     assert!(line.contains("PREFORK_FLAVOUR"), "{line}");
@@ -261,8 +261,8 @@ fn with_env_prefix_no_other_prefix_is_read() {
     assert_eq!(server.wait_for_children(1).len(), 1);
     let log = stop(server);
     let unread = "prefork: ignoring PREFORK_WORKERS: variables of this program begin with MYAPP_";
-    let told: Vec<&String> = log.iter().filter(|line| line.contains("MYAPP_")).collect();
-    assert_eq!(told, [unread]);
+    let reported: Vec<&String> = log.iter().filter(|line| line.contains("MYAPP_")).collect();
+    assert_eq!(reported, [unread]);
     let output = Server::new(OWN_PREFIX)
         .keep_listen()
         .env("MYAPP_WORKER", "1")
@@ -274,37 +274,37 @@ fn with_env_prefix_no_other_prefix_is_read() {
 fn configure_gets_the_resolved_settings_and_overrides_them() {
     let server = open()
         .env("PREFORK_WORKERS", "3")
-        .env("LAST_WORD", "one")
+        .env("CONFIGURE", "one")
         .start();
     assert_eq!(server.wait_for_children(1).len(), 1);
     stop(server);
 
     let server = open()
         .env("PREFORK_WORKERS", "2")
-        .env("LAST_WORD", "tell")
+        .env("CONFIGURE", "print")
         .start();
     let log = stop(server);
-    let told = log
+    let reported = log
         .iter()
         .filter(|line| line.contains("settings: "))
         .collect::<Vec<_>>();
     // One line: workers do not call `configure`.
     assert_eq!(
-        told,
+        reported,
         ["settings: 2 workers, [\"http=127.0.0.1:0\", \"admin=127.0.0.1:0\"]"]
     );
 }
 
 #[test]
 fn configure_may_set_missing_values() {
-    let server = open().env_remove("PORT").env("LAST_WORD", "listen").start();
+    let server = open().env_remove("PORT").env("CONFIGURE", "listen").start();
     assert_ne!(server.addr_of("http").port(), 0);
     stop(server);
 
     // An invalid value is rejected before `configure` is called.
     let output = open()
         .env("PREFORK_RECOVER_WINDOW", "60")
-        .env("LAST_WORD", "tell")
+        .env("CONFIGURE", "print")
         .run();
     assert_refused(&output, &["PREFORK_RECOVER_WINDOW: "]);
 }
@@ -316,8 +316,8 @@ fn runtime_threads_without_a_runtime_of_the_crate_are_one_log_line() {
         .env("PREFORK_RUNTIME_THREADS", "8")
         .start();
     let log = stop(server);
-    let told: Vec<_> = log.iter().filter(|line| line.contains("threads")).collect();
-    let [line] = told.as_slice() else {
+    let reported: Vec<_> = log.iter().filter(|line| line.contains("threads")).collect();
+    let [line] = reported.as_slice() else {
         panic!("not one line: {log:?}");
     };
     assert!(
@@ -333,15 +333,15 @@ fn runtime_threads_without_a_runtime_of_the_crate_are_one_log_line() {
 
 #[test]
 fn configure_may_fail() {
-    let output = open().env("LAST_WORD", "refuse").run();
+    let output = open().env("CONFIGURE", "refuse").run();
     assert_refused(&output, &["configure failed: no such flag"]);
-    let output = open().env("LAST_WORD", "bad").run();
+    let output = open().env("CONFIGURE", "bad").run();
     let named = [
         "configure: workers: 'some'",
         "configure: recover_window: 'ever'",
     ];
     assert_refused(&output, &named);
-    let output = open().env("LAST_WORD", "panic").run();
+    let output = open().env("CONFIGURE", "panic").run();
     assert_eq!(output.code(), Some(78));
     assert!(
         output

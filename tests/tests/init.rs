@@ -9,8 +9,8 @@ fn serving(workers: &str) -> RunningServer {
     Server::new(INIT).env("PREFORK_WORKERS", workers).start()
 }
 
-fn asked_to(wish: &str) -> Output {
-    Server::new(INIT).env("INIT", wish).run()
+fn run_with(action: &str) -> Output {
+    Server::new(INIT).env("INIT", action).run()
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn init_gets_the_role_single_in_single_process_mode() {
 
 #[test]
 fn a_failed_init_of_the_master_binds_and_starts_nothing() {
-    let output = asked_to("refuse master");
+    let output = run_with("refuse master");
     assert_eq!(output.code(), Some(70));
     let text = "prefork: init failed (master): no ink. Correct the init function. Nothing \
                 was bound or started.";
@@ -72,7 +72,7 @@ fn a_failed_init_of_the_master_binds_and_starts_nothing() {
 
 #[test]
 fn a_panic_of_init_is_a_failed_init() {
-    let output = asked_to("panic master");
+    let output = run_with("panic master");
     assert_eq!(output.code(), Some(70));
     assert!(
         output
@@ -83,16 +83,16 @@ fn a_panic_of_init_is_a_failed_init() {
 
 #[test]
 fn a_failed_init_of_a_worker_is_an_exit_with_a_reason() {
-    for (wish, reason) in [
+    for (action, reason) in [
         ("refuse worker 0", "init failed (worker 0): no ink"),
         (
             "panic worker 0",
             "init failed (worker 0): panicked: out of paper",
         ),
     ] {
-        let output = asked_to(wish);
+        let output = run_with(action);
         assert_eq!(output.code(), Some(75), "{}", output.text());
-        let says = |start: &str, end: &str| {
+        let assert_logged = |start: &str, end: &str| {
             let fits = |line: &&String| line.starts_with(start) && line.ends_with(end);
             assert_eq!(
                 output.log.iter().filter(fits).count(),
@@ -101,8 +101,8 @@ fn a_failed_init_of_a_worker_is_an_exit_with_a_reason() {
                 output.text()
             );
         };
-        says("prefork: worker 0 (pid ", &format!(": {reason}"));
-        says(
+        assert_logged("prefork: worker 0 (pid ", &format!(": {reason}"));
+        assert_logged(
             &format!("prefork: {reason}. "),
             "Correct the init function. Nothing was bound or started.",
         );
@@ -126,8 +126,8 @@ fn a_thread_of_init_can_wait_for_the_stop() {
 }
 
 #[test]
-fn a_panic_hook_that_init_sets_is_called_as_well() {
-    let output = asked_to("panic later");
+fn a_panic_hook_that_init_sets_is_called_too() {
+    let output = run_with("panic later");
     let log = output.text();
     assert!(
         output.log.contains(&"its own hook for panics".to_owned()),

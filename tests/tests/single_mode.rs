@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
 use prefork_tests::signals::wait_until_new;
 
@@ -23,7 +23,7 @@ fn single(program: &str) -> RunningServer {
 fn one_process_serves() {
     let server = single(HELLO);
     let body = get(server.addr(), "/").expect("an answer");
-    assert_eq!(who(&body), Some((0, server.master_pid())));
+    assert_eq!(slot_and_pid(&body), Some((0, server.master_pid())));
     assert_eq!(server.processes(), [server.master_pid()]);
     assert_eq!(server.children(), []);
 }

@@ -47,14 +47,14 @@ fn stalled(program: &str, threads: usize) -> (RunningServer, Vec<TcpStream>) {
 
 fn all_are_answered_when_a_stop_comes(
     server: &mut RunningServer,
-    go_on: impl FnOnce(&RunningServer),
+    resume: impl FnOnce(&RunningServer),
 ) {
     let waiting: Vec<_> = (0..CLIENTS)
         .map(|_| ask(server.addr(), "/").expect("the listen queue has space"))
         .collect();
     server.signal(Signal::SIGTERM);
     server.wait_for_log(|line| line.contains("stopping 1 worker"));
-    go_on(server);
+    resume(server);
     let answered = waiting
         .into_iter()
         .map(answer)

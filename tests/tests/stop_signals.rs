@@ -297,6 +297,6 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     get(server.addr(), "/").expect("the server still answers");
     assert_eq!(server.stop().code(), Some(0));
     let log = server.final_log();
-    let is_told = |line: &String| line.contains("SIGINT") || line.contains("SIGQUIT");
-    assert!(!log.iter().any(is_told), "{log:#?}");
+    let is_logged = |line: &String| line.contains("SIGINT") || line.contains("SIGQUIT");
+    assert!(!log.iter().any(is_logged), "{log:#?}");
 }

@@ -24,14 +24,18 @@ fn a_test_that_panics_leaves_nothing_not_even_orphans() {
     let mut processes = Vec::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut server = Server::new(ODD)
-            .arg("deaf")
+            .arg("ignores_stop")
             .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10m")
             .start();
-        server.wait_for_log(|line| line == "deaf");
+        server.wait_for_log(|line| line == "ignoring stop");
         processes = server.processes();
         server.signal(Signal::SIGKILL);
         server.wait();
-        assert_eq!(server.processes().len(), 1, "a deaf orphan");
+        assert_eq!(
+            server.processes().len(),
+            1,
+            "an orphan that ignores the stop"
+        );
         panic!("the test fails here");
     }));
     assert!(result.is_err());

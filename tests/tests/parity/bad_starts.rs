@@ -13,13 +13,13 @@ use prefork_testkit::{Server, eventually};
 use prefork_tests::proc;
 
 use crate::support::{
-    REST, assert_gone, fail, folder, kill_child, listen_in, master, script, spawned, start, stop,
+    REST, assert_gone, fail, folder, kill_child, master, record_hooks, script, spawned, start, stop,
 };
 
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 
 /// Makes the program impossible to execute, for this reason.
-fn spoil(program: &Path, reason: Errno) {
+fn break_program(program: &Path, reason: Errno) {
     let _ = fs::remove_file(program);
     let mode = match reason {
         Errno::ENOENT => return,
@@ -61,7 +61,7 @@ fn bad_programs_end_the_master_at_the_first_start() {
     for reason in REASONS {
         let folder = folder();
         let program = folder.path().join("program");
-        spoil(&program, reason);
+        break_program(&program, reason);
         let (mut prefork, _) = master(2, REST);
         let path = program.clone();
         prefork.child_producer(move |child| {
@@ -78,19 +78,19 @@ fn p25_bad_programs_end_the_master_at_a_recovery() {
         let program = folder.path().join("program");
         std::os::unix::fs::symlink("/bin/sleep", &program).expect("the folder is writable");
         let (mut prefork, _) = master(2, REST);
-        let facts = listen_in(&mut prefork);
+        let calls = record_hooks(&mut prefork);
         let path = program.clone();
         // No child ever counts as healthy.
         prefork.healthy_after("1h").child_producer(move |child| {
             child.program(&path).arg("1000");
         });
         let master = start(&mut prefork);
-        let pids = spawned(&facts.wait("both children, announced", 3));
-        spoil(&program, reason);
+        let pids = spawned(&calls.wait("both children, announced", 3));
+        break_program(&program, reason);
         kill_child(pids[0]);
         let error = master.wait().expect_err("the master cannot start a child");
         assert_names(&error, reason, &program);
-        assert_eq!(spawned(&facts.all()), pids, "the master must not retry");
+        assert_eq!(spawned(&calls.all()), pids, "the master must not retry");
         assert_gone(&pids);
     }
 }
@@ -103,7 +103,7 @@ fn p25_a_program_that_is_missing_for_a_while_does_not_end_a_fleet_that_was_healt
         let link = || std::os::unix::fs::symlink("/bin/sleep", &program);
         link().expect("the folder is writable");
         let (mut prefork, lines) = master(2, REST);
-        let facts = listen_in(&mut prefork);
+        let calls = record_hooks(&mut prefork);
         let path = program.clone();
         // Every child counts as healthy.
         prefork
@@ -113,8 +113,8 @@ fn p25_a_program_that_is_missing_for_a_while_does_not_end_a_fleet_that_was_healt
                 child.program(&path).arg("1000");
             });
         let master = start(&mut prefork);
-        let pids = spawned(&facts.wait("both children, announced", 3));
-        spoil(&program, reason);
+        let pids = spawned(&calls.wait("both children, announced", 3));
+        break_program(&program, reason);
         kill_child(pids[0]);
         lines.wait_for(|line| line.text.contains("cannot start"));
         assert!(proc::is_alive(pids[1]), "{reason}");
@@ -125,7 +125,7 @@ fn p25_a_program_that_is_missing_for_a_while_does_not_end_a_fleet_that_was_healt
             })
             .expect("the folder is writable");
         link().expect("the folder is writable");
-        facts.wait("a replacement", 5);
+        calls.wait("a replacement", 5);
         assert!(proc::is_alive(pids[1]), "{reason}");
         stop(master);
     }
@@ -133,10 +133,10 @@ fn p25_a_program_that_is_missing_for_a_while_does_not_end_a_fleet_that_was_healt
 
 /// Sets the soft limit of a running process, as its user. Other users have no permission.
 fn limit(as_user: &[String], pid: i32, limit: &str) {
-    let mut words: Vec<&str> = as_user.iter().map(String::as_str).collect();
+    let mut command: Vec<&str> = as_user.iter().map(String::as_str).collect();
     let pid = pid.to_string();
-    words.extend(["prlimit", "--pid", &pid, limit]);
-    let status = Command::new(words[0]).args(&words[1..]).status();
+    command.extend(["prlimit", "--pid", &pid, limit]);
+    let status = Command::new(command[0]).args(&command[1..]).status();
     assert!(status.expect("util-linux is installed").success());
 }
 
@@ -155,11 +155,11 @@ fn assert_a_shortage_is_reported_and_ends(
         .env("PREFORK_RECOVER_THRESHOLD", "1000")
         .wrapper(as_user)
         .start();
-    let [dead, other] = server.wait_for_children(2)[..] else {
+    let [killed, other] = server.wait_for_children(2)[..] else {
         panic!("expected two children");
     };
     limit(as_user, server.master_pid(), lower);
-    server.kill_child(dead.slot);
+    server.kill_child(killed.slot);
     let is_report = |line: &String| line.contains("cannot start") && line.contains("os error");
     let reports = eventually("three attempts", || {
         let log = server.log().into_iter();
@@ -176,7 +176,7 @@ fn assert_a_shortage_is_reported_and_ends(
     assert_eq!(server.children(), [other]);
     limit(as_user, server.master_pid(), lift);
     let children = server.wait_for_children(2);
-    assert_ne!(children[0].pid, dead.pid);
+    assert_ne!(children[0].pid, killed.pid);
     assert_eq!(children[1], other);
     assert_eq!(proc::zombies_of(server.master_pid()), [0; 0]);
     assert_eq!(server.stop().code(), Some(0));

@@ -95,13 +95,13 @@ fn the_hooks_print_the_events() {
         .into_iter()
         .filter(|line| line.starts_with("spawn: "));
     assert_eq!(spawns.count(), 3);
-    eventually("an answer of the successor", || {
+    eventually("an answer of the replacement", || {
         (get(addr, "/").ok()? == names[1]).then_some(())
     });
 
     server.signal(Signal::SIGKILL);
     server.wait();
     let log = server.final_log();
-    let alone = log.iter().filter(|line| line.starts_with("master death: "));
-    assert_eq!(alone.count(), 2, "{log:#?}");
+    let deaths = log.iter().filter(|line| line.starts_with("master death: "));
+    assert_eq!(deaths.count(), 2, "{log:#?}");
 }

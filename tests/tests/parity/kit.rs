@@ -11,7 +11,7 @@ use prefork_testkit::{
 };
 use prefork_tests::client::get;
 
-use crate::support::{assert_gone, listen_in, spawned, start};
+use crate::support::{assert_gone, record_hooks, spawned, start};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
@@ -39,13 +39,13 @@ fn p26_noop_children_end_their_master() {
         .recover_threshold(1)
         .child_producer(children.producer())
         .logger(log.logger());
-    let facts = listen_in(&mut prefork);
+    let calls = record_hooks(&mut prefork);
     let result = start(&mut prefork).wait();
     assert!(
         matches!(result, Err(Error::OverRecovery { exits: 2, .. })),
         "{result:?}"
     );
-    assert_gone(&spawned(&facts.all()));
+    assert_gone(&spawned(&calls.all()));
 }
 
 #[test]
@@ -58,9 +58,9 @@ fn p26_children_are_killed_and_reaped_when_the_test_panics() {
             .workers(2)
             .child_producer(children.producer())
             .logger(MemoryLog::new().logger());
-        let facts = listen_in(&mut prefork);
+        let calls = record_hooks(&mut prefork);
         let _master = start(&mut prefork);
-        pids = spawned(&facts.wait("both children, announced", 3));
+        pids = spawned(&calls.wait("both children, announced", 3));
         panic!("the test fails here");
     }));
     assert!(result.is_err());

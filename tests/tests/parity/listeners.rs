@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prefork::{Error, Prefork};
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
 
 use crate::support::{REST, fd, master, sockets, start, stop};
@@ -126,7 +126,7 @@ fn waiting_clients_are_answered(reuseport: &str) {
     let mut slots = BTreeSet::new();
     for client in waiting {
         let body = answer(client).expect("a waiting client is answered");
-        let (slot, pid) = who(&body).expect("a worker's answer");
+        let (slot, pid) = slot_and_pid(&body).expect("a worker's answer");
         assert!(halted.iter().all(|dead| dead.pid != pid), "{body}");
         slots.insert(slot);
     }
@@ -146,7 +146,7 @@ fn p06_a_hundred_clients_in_the_queues_of_killed_workers_are_answered_per_slot()
 }
 
 /// Sets one option of the builder.
-fn say(prefork: &mut Prefork, option: &str, value: &str) {
+fn set_option(prefork: &mut Prefork, option: &str, value: &str) {
     match option {
         "listen" => prefork.listen(value.split(',').map(str::to_owned).collect::<Vec<_>>()),
         "workers" => prefork.workers(value),
@@ -184,7 +184,7 @@ fn p24_what_is_malformed_is_an_error_before_any_child_is_started() {
             count.fetch_add(1, Ordering::Relaxed);
             Err("no child was wanted")
         });
-        say(&mut prefork, option, value);
+        set_option(&mut prefork, option, value);
         let error = prefork.start().expect_err(value);
         assert_eq!(error.exit_code(), status, "{option} {value}: {error}");
         assert_eq!(starts.load(Ordering::Relaxed), 0, "{option} {value}");
@@ -196,9 +196,9 @@ fn p27_port_zero_is_known_to_handle_hooks_workers_and_foreign_programs() {
     // In the handle and in the environment of a foreign program.
     let (mut prefork, _) = master(1, REST);
     prefork.listen(["http=127.0.0.1:0", "admin=127.0.0.1:0"]);
-    let facts = crate::support::listen_in(&mut prefork);
+    let calls = crate::support::record_hooks(&mut prefork);
     let master = start(&mut prefork);
-    let pid = crate::support::spawned(&facts.wait("the child, announced", 2))[0];
+    let pid = crate::support::spawned(&calls.wait("the child, announced", 2))[0];
     let addrs = master.addrs().to_vec();
     assert!(addrs.iter().all(|(_, addr)| addr.port() != 0), "{addrs:?}");
     let expected = format!("http={},admin={}", addrs[0].1, addrs[1].1);

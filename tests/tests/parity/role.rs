@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use prefork_testkit::{Server, Signal};
 use prefork_tests::proc;
 
-use crate::support::{Lines, REST, fail, fd, listen_in, master, spawned, start, stop};
+use crate::support::{Lines, REST, fail, fd, master, record_hooks, spawned, start, stop};
 
 const HOOKS: &str = env!("CARGO_BIN_EXE_parity_hooks");
 const ROLE: &str = env!("CARGO_BIN_EXE_parity_role");
@@ -55,7 +55,7 @@ fn p01_the_role_travels_in_the_environment() {
 #[test]
 fn p02_the_marker_is_set_once_replaces_others_and_keeps_similar_names() {
     let (mut prefork, _) = master(1, REST);
-    let facts = listen_in(&mut prefork);
+    let calls = record_hooks(&mut prefork);
     prefork.child_producer(|child| {
         child
             .program("/bin/sleep")
@@ -66,19 +66,19 @@ fn p02_the_marker_is_set_once_replaces_others_and_keeps_similar_names() {
             .env("prefork_child", "stays");
     });
     let master = start(&mut prefork);
-    let pid = spawned(&facts.wait("the child, announced", 2))[0];
+    let pid = spawned(&calls.wait("the child, announced", 2))[0];
     let marker = occurrences(pid, "PREFORK_CHILD");
     assert!(
         marker.len() == 1 && marker[0].starts_with("1:0:"),
         "{marker:?}"
     );
-    for look_alike in ["PREFORK_CHILDREN", "MY_PREFORK_CHILD", "prefork_child"] {
-        assert_eq!(occurrences(pid, look_alike), ["stays"]);
+    for similar in ["PREFORK_CHILDREN", "MY_PREFORK_CHILD", "prefork_child"] {
+        assert_eq!(occurrences(pid, similar), ["stays"]);
     }
     stop(master);
 }
 
-fn told(extra: &[(&str, &str)]) -> Vec<String> {
+fn log_of(extra: &[(&str, &str)]) -> Vec<String> {
     let server = Server::new(ROLE).env("PREFORK_WORKERS", "1");
     let server = extra
         .iter()
@@ -91,7 +91,7 @@ fn told(extra: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn p02_a_program_that_a_worker_starts_is_no_child() {
-    let log = told(&[]);
+    let log = log_of(&[]);
     let expected = "grandchild: child false, variable false".to_owned();
     assert!(log.contains(&expected), "{log:?}");
 }
@@ -99,7 +99,7 @@ fn p02_a_program_that_a_worker_starts_is_no_child() {
 /// A worker has removed the variable from its environment. The answer does not change.
 #[test]
 fn p03_is_child_does_not_change() {
-    let log = told(&[]);
+    let log = log_of(&[]);
     let expected = "worker: child true, variable false".to_owned();
     assert!(log.contains(&expected), "{log:?}");
     assert!(!prefork::is_child());
@@ -127,7 +127,7 @@ fn p04_by_default_there_is_a_worker_for_every_usable_cpu() {
 
 #[test]
 fn p04_an_async_body_has_a_runtime_of_one_thread() {
-    let log = told(&[]);
+    let log = log_of(&[]);
     let is_it = |line: &String| line.starts_with("runtime CurrentThread, ");
     assert!(log.iter().any(is_it), "{log:?}");
 }
@@ -180,14 +180,14 @@ fn p32_zero_has_the_documented_meaning_for_each_option() {
 
     // Each child is healthy at once and replaced at once, and its exit leaves the window at once.
     let (mut prefork, _) = master(1, "exit 0");
-    let facts = listen_in(&mut prefork);
+    let calls = record_hooks(&mut prefork);
     prefork
         .healthy_after("0s")
         .recover_interval("0s")
         .recover_window("0s")
         .recover_threshold(1);
     let master = start(&mut prefork);
-    facts.wait("twenty recoveries", 2 + 20 * 2);
+    calls.wait("twenty recoveries", 2 + 20 * 2);
     stop(master);
 }
 

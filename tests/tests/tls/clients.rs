@@ -22,8 +22,8 @@ fn clients_without_a_certificate_of_the_authority_are_refused() {
     Client::with(&secure.authority, &[], Some(&known))
         .get(server.addr(), "/")
         .expect("the server trusts the client");
-    let stranger = Authority::new("another").issue();
-    for own in [None, Some(&stranger)] {
+    let untrusted = Authority::new("another").issue();
+    for own in [None, Some(&untrusted)] {
         let client = Client::with(&secure.authority, &[], own);
         client.get(server.addr(), "/").expect_err("a refusal");
     }

@@ -28,8 +28,12 @@ fn the_expiry_of_a_certificate_is_logged_before() {
     });
     near.write(secure.path());
     let explanation = secure.server(TLS, "1").env("PREFORK_EXPLAIN", "1").run();
-    let told = "\ncertificate\nfor localhost; valid until 2";
-    assert!(explanation.text().contains(told), "{}", explanation.text());
+    let expected = "\ncertificate\nfor localhost; valid until 2";
+    assert!(
+        explanation.text().contains(expected),
+        "{}",
+        explanation.text()
+    );
     for workers in ["0", "1"] {
         let server = secure.server(TLS, workers).start();
         let line = server.wait_for_log(|line| line.contains("the certificate expires at"));

@@ -7,7 +7,7 @@ use std::net::Shutdown;
 
 use prefork_testkit::{Signal, eventually};
 use prefork_tests::proc;
-use prefork_tests::tls::{answer, ask, greet, greet_and_hear};
+use prefork_tests::tls::{answer, ask, exchange_hellos, send_hello};
 
 use crate::secure::{Secure, TLS};
 
@@ -55,14 +55,14 @@ fn a_stop_answers_clients_in_the_queue_and_in_the_handshake() {
     let silent = client.connect(addr).expect("a handshake");
     let mut half_done: Vec<_> = (0..CLIENTS).map(open).collect();
     for connection in &mut half_done {
-        greet_and_hear(connection).expect("the worker accepts the client");
+        exchange_hellos(connection).expect("the worker accepts the client");
     }
     let blocking = client.connect(addr).expect("a handshake");
     let blocking = ask(blocking, "/block").expect("the server reads");
     server.wait_for_log(|line| line == "blocked");
     let mut queued: Vec<_> = (0..CLIENTS).map(open).collect();
     for connection in queued.iter_mut().step_by(2) {
-        greet(connection).expect("the send buffer has space");
+        send_hello(connection).expect("the send buffer has space");
     }
     eventually("all of them in the queue", || {
         (proc::queued(addr) == CLIENTS).then_some(())
