@@ -16,7 +16,7 @@ const OPEN_PORT: &str = env!("CARGO_BIN_EXE_open_port");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 
 /// The line with the reason.
-fn alone(workers: usize) -> String {
+fn reason(workers: usize) -> String {
     format!("ignoring workers = {workers}: a master needs Linux; serving in a single process")
 }
 
@@ -27,11 +27,11 @@ fn one_process_serves_and_logs_why_it_has_no_workers() {
     let body = get(server.addr(), "/").expect("an answer");
     assert_eq!(body, format!("hello from pid {pid}\n"));
     assert_eq!(server.processes(), [pid]);
-    let place = format!("listening on listener0={}", server.addr());
+    let start = format!("listening on listener0={}", server.addr());
     assert_eq!(server.stop().code(), Some(0));
     let lines = [
-        format!("prefork: {}", alone(2)),
-        format!("prefork: {place} in a single process (pid {pid})"),
+        format!("prefork: {}", reason(2)),
+        format!("prefork: {start} in a single process (pid {pid})"),
     ];
     assert_eq!(server.final_log(), lines);
 }
@@ -51,7 +51,7 @@ fn init_runs_first_with_the_role_single() {
     assert_eq!(server.stop().code(), Some(0));
     let log = server.final_log();
     assert_eq!(log[0], "init of single, threads: 1, marked: false");
-    assert_eq!(log[1], format!("prefork: {}", alone(1)));
+    assert_eq!(log[1], format!("prefork: {}", reason(1)));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_backend_gets_the_lines() {
         let mut log = server.final_log();
         log.retain(|line| !line.ends_with(READY));
         assert_eq!(log.len(), 2, "{log:#?}");
-        assert_eq!(log[0], format!("{backend}: WARN prefork {}", alone(1)));
+        assert_eq!(log[0], format!("{backend}: WARN prefork {}", reason(1)));
         let text = format!("{backend}: INFO prefork listening on ");
         assert!(log[1].starts_with(&text), "{log:#?}");
         assert!(log[1].contains(" pid="), "{log:#?}");
@@ -76,10 +76,10 @@ fn configure_sets_the_ignored_number_of_workers() {
         .keep_listen()
         .env("PORT", "0")
         .env("PREFORK_WORKERS", "3")
-        .env("LAST_WORD", "one")
+        .env("CONFIGURE", "one")
         .start();
     assert_eq!(server.stop().code(), Some(0));
-    assert_eq!(server.final_log()[0], format!("prefork: {}", alone(1)));
+    assert_eq!(server.final_log()[0], format!("prefork: {}", reason(1)));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn an_explanation_lists_ignored_workers() {
     assert_eq!(output.code(), Some(0), "{text}");
     assert!(text.contains(", served by one process"), "{text}");
     let ignored = output.log.iter().skip_while(|line| *line != "ignored");
-    assert!(ignored.skip(1).any(|line| *line == alone(2)), "{text}");
+    assert!(ignored.skip(1).any(|line| *line == reason(2)), "{text}");
 }
 
 #[test]
