@@ -16,8 +16,8 @@ fn main() -> ExitCode {
         .workers(1)
         .child_producer(move |command| {
             if let Some(wrapper) = wrapper.take() {
-                let mut words = wrapper.split(' ');
-                command.wrapper(words.next().unwrap_or_default(), words);
+                let mut arguments = wrapper.split(' ');
+                command.wrapper(arguments.next().unwrap_or_default(), arguments);
             }
         });
     prefork::report(prefork.run(|worker: Worker| {

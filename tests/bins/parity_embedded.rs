@@ -32,9 +32,9 @@ fn main() -> ExitCode {
     ];
     let mut code = ExitCode::SUCCESS;
     for (case, run) in cases {
-        let before = belongings();
+        let before = resources();
         run();
-        let after = belongings();
+        let after = resources();
         if before != after {
             println!("{case} leaves {after:?}, before there was {before:?}");
             code = ExitCode::FAILURE;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 /// The children and the open descriptors of this process.
-fn belongings() -> (Vec<i32>, Vec<String>) {
+fn resources() -> (Vec<i32>, Vec<String>) {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let fds = proc::fds(own).into_iter();
     let fds = fds.map(|(number, path)| format!("{number} {}", path.display()));

@@ -14,9 +14,9 @@ const WORKERS: usize = 2;
     on_master_ready = ready,
     on_child_recover = |child| {
         println!("recover {} {} {}", child.slot(), child.old_pid(), child.new_pid());
-        trouble("on_child_recover", "later")
+        fail_if_requested("on_child_recover", "later")
     },
-    on_master_death = alone
+    on_master_death = master_died
 )]
 fn main(worker: Worker) {
     let addrs = addresses(worker.listeners());
@@ -29,7 +29,7 @@ fn spawned(child: &ChildSpawned) -> Result<(), &'static str> {
     static STARTS: AtomicUsize = AtomicUsize::new(0);
     println!("spawn {} {}", child.slot(), child.pid());
     let is_first = STARTS.fetch_add(1, Ordering::Relaxed) < WORKERS;
-    trouble("on_child_spawn", if is_first { "first" } else { "later" })
+    fail_if_requested("on_child_spawn", if is_first { "first" } else { "later" })
 }
 
 fn ready(master: &MasterReady) -> Result<(), &'static str> {
@@ -39,20 +39,20 @@ fn ready(master: &MasterReady) -> Result<(), &'static str> {
         pids.join(" "),
         addresses(master.listeners())
     );
-    trouble("on_master_ready", "first")
+    fail_if_requested("on_master_ready", "first")
 }
 
-fn alone() -> Result<(), &'static str> {
+fn master_died() -> Result<(), &'static str> {
     let slot = prefork::worker().map_or(usize::MAX, |worker| worker.slot());
-    println!("alone {slot}");
-    trouble("on_master_death", "first")
+    println!("master death {slot}");
+    fail_if_requested("on_master_death", "first")
 }
 
 /// Fails if the arguments name this hook and this time.
-fn trouble(hook: &str, time: &str) -> Result<(), &'static str> {
+fn fail_if_requested(hook: &str, time: &str) -> Result<(), &'static str> {
     let args: Vec<String> = env::args().skip(1).collect();
     match args.as_slice() {
-        [which, way, when] if which == hook && when == time => match way.as_str() {
+        [which, failure, when] if which == hook && when == time => match failure.as_str() {
             "panic" => panic!("out of order"),
             _ => Err("out of order"),
         },

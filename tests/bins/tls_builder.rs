@@ -46,11 +46,11 @@ async fn serve(worker: Worker) -> io::Result<()> {
     drop(by_hand.expect("the body can do the handshakes"));
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(tell(stream, refusal.clone()));
+        tokio::spawn(answer(stream, refusal.clone()));
     }
 }
 
-async fn tell(mut stream: TlsStream, refusal: String) -> io::Result<()> {
+async fn answer(mut stream: TlsStream, refusal: String) -> io::Result<()> {
     let protocol = String::from_utf8_lossy(stream.alpn_protocol().unwrap_or_default());
     let certificates = stream.peer_certificates().map_or(0, <[_]>::len);
     let text = format!("{protocol}, {certificates} of the client\n{refusal}\n");

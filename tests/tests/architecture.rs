@@ -165,9 +165,9 @@ fn unsafe_code_is_in_sys_alone() {
         let path = file.to_string_lossy();
         // A constructor runs before `main` and can use the C library only.
         let is_constructor = path.ends_with("prefork-testkit/src/ctor.rs");
-        // The floor of the benchmark: a hand-written supervisor with direct system calls.
-        let is_floor = path.ends_with("prefork/bench/src/floor.rs");
-        let is_allowed = path.contains("prefork/src/sys/") || is_constructor || is_floor;
+        // The baseline of the benchmark: a hand-written supervisor with direct system calls.
+        let is_baseline = path.ends_with("prefork/bench/src/baseline.rs");
+        let is_allowed = path.contains("prefork/src/sys/") || is_constructor || is_baseline;
         let has_unsafe = code(&file).contains("unsafe {");
         assert!(is_allowed || !has_unsafe, "{}", file.display());
     }
@@ -212,7 +212,7 @@ fn the_options_in_the_document_are_those_of_the_table() {
 
 /// In the docs of setters of values this text comes from the table. Other setters have their own.
 #[test]
-fn the_setters_of_functions_say_default_release_and_an_example() {
+fn the_setters_of_functions_document_default_release_and_an_example() {
     let text = read(&root().join("prefork/src/builder/callbacks.rs"));
     let is_code = |row: &&prefork_options::Row| row.kind == prefork_options::Kind::Code;
     for row in prefork_options::TABLE.iter().filter(is_code) {
@@ -220,8 +220,8 @@ fn the_setters_of_functions_say_default_release_and_an_example() {
             .split_once(&format!("    pub fn {}", row.name))
             .unwrap_or_else(|| panic!("{} has no setter", row.name));
         let doc = before.rsplit_once("\n\n").map_or(before, |(_, doc)| doc);
-        let said = format!("/// Default: {}. Since {}.", row.default, row.since);
-        assert!(doc.contains(&said), "{}: no '{said}'", row.name);
+        let expected = format!("/// Default: {}. Since {}.", row.default, row.since);
+        assert!(doc.contains(&expected), "{}: no '{expected}'", row.name);
         assert!(
             doc.contains("/// # Examples\n    /// ```no_run"),
             "{}",

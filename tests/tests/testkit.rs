@@ -24,14 +24,18 @@ fn a_test_that_panics_leaves_nothing_not_even_orphans() {
     let mut processes = Vec::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut server = Server::new(ODD)
-            .arg("deaf")
+            .arg("ignores_stop")
             .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10m")
             .start();
-        server.wait_for_log(|line| line == "deaf");
+        server.wait_for_log(|line| line == "ignoring stop");
         processes = server.processes();
         server.signal(Signal::SIGKILL);
         server.wait();
-        assert_eq!(server.processes().len(), 1, "a deaf orphan");
+        assert_eq!(
+            server.processes().len(),
+            1,
+            "an orphan that ignores the stop"
+        );
         panic!("the test fails here");
     }));
     assert!(result.is_err());
@@ -69,7 +73,7 @@ fn a_server_that_ends_without_an_announcement_is_reported_with_its_end() {
 }
 
 #[test]
-fn a_server_with_a_logger_of_its_own_is_reported_with_the_line_in_the_other_form() {
+fn a_server_with_its_own_logger_is_reported_with_its_start_line() {
     let line = "INFO listening on http=127.0.0.1:80 with 2 workers (master pid 7)";
     let message = failure_of(Server::new("sh").arg("-c").arg(format!("echo '{line}'")));
     let expected = format!("the line '{line}' does not have the form 'prefork: listening on …'");

@@ -11,7 +11,7 @@ use prefork::{ChildCommand, Error, Handle, Prefork};
 use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren, reserve_addr};
 
 /// Two workers, one allowed recovery, no line on stderr.
-fn mortal(children: &ScriptedChildren) -> Prefork {
+fn with_one_recovery(children: &ScriptedChildren) -> Prefork {
     let mut prefork = quiet(children);
     prefork.recover_threshold(1);
     prefork
@@ -66,7 +66,7 @@ fn every_child_is_announced_and_one_is_recovered_before_the_master_gives_up() {
     };
     let (spawned, ready, recovered) = (note(), note(), note());
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = mortal(&children);
+    let mut prefork = with_one_recovery(&children);
     prefork
         .reuseport(true)
         .listen(reserve_addr().to_string())
@@ -101,7 +101,7 @@ fn a_hook_that_refuses_the_first_child_ends_the_master() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = mortal(&children);
+    let mut prefork = with_one_recovery(&children);
     prefork.on_child_spawn(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
         Err(io::Error::other("initial spawn rejected"))
@@ -131,7 +131,7 @@ fn a_replacement_that_its_hook_refuses_is_not_announced_as_a_recovery() {
     let recoveries = Arc::new(AtomicUsize::new(0));
     let (spawned, recovered) = (Arc::clone(&spawns), Arc::clone(&recoveries));
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = mortal(&children);
+    let mut prefork = with_one_recovery(&children);
     prefork
         .on_child_spawn(move |child| {
             assert!(child.pid() > 0);
@@ -163,7 +163,7 @@ fn a_panic_of_a_hook_is_an_error_that_names_the_hook() {
 fn a_recovery_waits_its_interval_before_the_master_gives_up() {
     let interval = Duration::from_millis(300);
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = mortal(&children);
+    let mut prefork = with_one_recovery(&children);
     prefork.recover_interval(interval);
     let began = Instant::now();
     let error = end(&mut prefork);
@@ -198,7 +198,7 @@ fn with_a_threshold_of_zero_the_master_is_announced_before_it_gives_up() {
 fn children_that_die_after_the_announcement_count_as_those_before_it() {
     let children = ScriptedChildren::new(Behavior::Live);
     let log = MemoryLog::new();
-    let mut prefork = mortal(&children);
+    let mut prefork = with_one_recovery(&children);
     prefork.logger(log.logger());
     let master = prefork.start().expect("the master starts");
     log.wait_for(|line| line.text.contains("running with 2 workers"));

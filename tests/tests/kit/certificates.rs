@@ -11,7 +11,7 @@ use prefork_testkit::TestWorker;
 use prefork_tests::client;
 use prefork_tests::tls::{Authority, Client, Pair};
 
-use crate::{LONG, alone, belongings, wait_for};
+use crate::{LONG, lock, resources, wait_for};
 
 /// Serves a listener, with TLS if the options set it, until a stop is requested.
 async fn serve(worker: &Worker, name: &str) {
@@ -59,9 +59,9 @@ fn is_answered(addr: SocketAddr, trusted: Option<&Authority>) -> bool {
 }
 
 #[test]
-fn a_body_that_asks_whether_there_is_tls_hears_what_the_options_say() {
-    let _alone = alone();
-    let before = belongings();
+fn is_tls_returns_what_the_options_set() {
+    let _lock = lock();
+    let before = resources();
     let authority = Authority::new("the test's");
     let secure = TestWorker::with_options(|options| certify(options, &authority.issue()));
     for (worker, trusted) in [(TestWorker::new(), None), (secure, Some(&authority))] {
@@ -78,8 +78,8 @@ fn a_body_that_asks_whether_there_is_tls_hears_what_the_options_say() {
 /// Addresses as in a container: all interfaces, with the port of the platform.
 #[test]
 fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
-    let _alone = alone();
-    let before = belongings();
+    let _lock = lock();
+    let before = resources();
     let authority = Authority::new("the test's");
     let worker = TestWorker::with_options(|options| {
         options.listen(["http=0.0.0.0", "https=tls://0.0.0.0"]);
@@ -101,9 +101,9 @@ fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
 }
 
 #[test]
-fn a_body_that_forgets_to_ask_is_not_given_a_listener_for_tls() {
-    let _alone = alone();
-    let before = belongings();
+fn a_tls_listener_cannot_be_taken_as_a_plain_one() {
+    let _lock = lock();
+    let before = resources();
     let worker = TestWorker::with_options(|options| {
         options.listen(["http=:80", "https=tls://:443"]);
         certify(options, &Authority::new("the test's").issue());
@@ -124,12 +124,12 @@ fn a_body_that_forgets_to_ask_is_not_given_a_listener_for_tls() {
 
 #[test]
 fn the_time_to_drain_is_that_of_the_options() {
-    let _alone = alone();
-    let before = belongings();
+    let _lock = lock();
+    let before = resources();
     let worker = TestWorker::with_options(|options| {
         options.listen(":80").shutdown_grace_period("1h");
     });
-    let begun = Instant::now();
+    let began = Instant::now();
     let shutdown = worker.run(|worker| {
         // A listener that is dropped counts as closed.
         drop(worker.listener("listener0"));
@@ -138,7 +138,7 @@ fn the_time_to_drain_is_that_of_the_options() {
     worker.master_dies();
     shutdown.wait();
     let deadline = shutdown.deadline().expect("a stop was requested");
-    assert!(deadline - begun > LONG, "longer than the default");
+    assert!(deadline - began > LONG, "longer than the default");
     drop(worker);
     wait_for(&before);
 }
@@ -151,19 +151,22 @@ fn refusal(options: impl FnOnce(&mut Prefork)) -> String {
 }
 
 #[test]
-fn options_that_no_server_starts_with_are_told() {
-    let _alone = alone();
-    let said = refusal(|_| {});
+fn invalid_options_of_a_test_worker_are_reported() {
+    let _lock = lock();
+    let message = refusal(|_| {});
     assert!(
-        said.contains("uses TLS, which needs tls_cert and tls_key"),
-        "{said}"
+        message.contains("uses TLS, which needs tls_cert and tls_key"),
+        "{message}"
     );
-    let said = refusal(|options| {
+    let message = refusal(|options| {
         options.listen(":80").tls_cert("missing.pem");
     });
-    assert!(said.contains("tls_cert: needs tls_key as well"), "{said}");
-    let said = refusal(|options| {
+    assert!(
+        message.contains("tls_cert: needs tls_key as well"),
+        "{message}"
+    );
+    let message = refusal(|options| {
         options.listen(":80").workers("many");
     });
-    assert!(said.contains("workers: 'many'"), "{said}");
+    assert!(message.contains("workers: 'many'"), "{message}");
 }

@@ -6,7 +6,7 @@ use prefork::{Error, Level, Prefork};
 use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren, Server, Signal, eventually};
 use prefork_tests::proc;
 
-use crate::support::{Lines, fail, listen_in, spawned, start, stop};
+use crate::support::{Lines, fail, record_hooks, spawned, start, stop};
 
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
@@ -22,8 +22,8 @@ fn master(children: &ScriptedChildren) -> (Prefork, MemoryLog) {
 }
 
 #[test]
-fn bad_children_that_end_at_once_count_and_are_told_by_how_they_ended() {
-    for (behavior, told, level) in [
+fn bad_children_that_exit_at_once_count_and_are_logged_with_their_status() {
+    for (behavior, expected, level) in [
         (Behavior::Noop, "exited with status 0", Level::Warn),
         (Behavior::Exit(1), "exited with status 1", Level::Error),
         (
@@ -44,10 +44,10 @@ fn bad_children_that_end_at_once_count_and_are_told_by_how_they_ended() {
             matches!(error, Error::OverRecovery { exits: 3, .. }),
             "{behavior:?}: {error}"
         );
-        assert!(error.to_string().contains(told), "{error}");
-        let told = log.with(told);
-        assert_eq!(told.len(), 3, "{log}");
-        assert!(told.iter().all(|line| line.level == level), "{log}");
+        assert!(error.to_string().contains(expected), "{error}");
+        let lines = log.with(expected);
+        assert_eq!(lines.len(), 3, "{log}");
+        assert!(lines.iter().all(|line| line.level == level), "{log}");
         assert_eq!(children.starts(), 3, "{behavior:?}");
     }
 }
@@ -59,10 +59,10 @@ fn bad_children_that_die_before_they_are_ready_do_not_stop_those_that_serve() {
         _ => Behavior::Exit(1),
     });
     let (mut prefork, log) = master(&children);
-    let facts = listen_in(&mut prefork);
+    let calls = record_hooks(&mut prefork);
     let master = start(prefork.workers(2).recover_threshold(100));
     // Two starts, the announcement, and three recoveries.
-    let pids = spawned(&facts.wait("three recoveries", 3 + 3 * 2));
+    let pids = spawned(&calls.wait("three recoveries", 3 + 3 * 2));
     let alive = children.alive();
     assert!(
         alive
@@ -78,13 +78,14 @@ fn bad_a_child_that_ignores_the_stop_is_killed_in_time() {
     let children = ScriptedChildren::new(Behavior::Deaf);
     let (mut prefork, log) = master(&children);
     let master = start(prefork.shutdown_grace_period("300ms"));
-    let is_deaf = |pid| proc::signals(pid, "SigIgn").is_some_and(|set| set & (1 << 14) != 0);
-    let child = eventually("a deaf child", || {
+    let ignores_sigterm =
+        |pid| proc::signals(pid, "SigIgn").is_some_and(|set| set & (1 << 14) != 0);
+    let child = eventually("a child that ignores SIGTERM", || {
         children
             .alive()
             .first()
             .copied()
-            .filter(|child| is_deaf(child.pid))
+            .filter(|child| ignores_sigterm(child.pid))
     });
     stop(master);
     let line = &log.with("was killed by SIGKILL")[0].text;
@@ -94,7 +95,7 @@ fn bad_a_child_that_ignores_the_stop_is_killed_in_time() {
 }
 
 #[test]
-fn bad_a_child_that_is_halted_during_a_stop_is_killed_in_time() {
+fn bad_a_child_that_is_stopped_by_sigstop_during_a_stop_is_killed_in_time() {
     let mut server = Server::new(ODD)
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "500ms")
@@ -126,7 +127,7 @@ fn bad_a_child_that_never_gets_ready_is_killed_and_counts() {
 }
 
 #[test]
-fn bad_children_too_many_name_the_variable_of_this_program() {
+fn bad_over_recovery_names_the_variable_with_the_prefix_of_the_program() {
     let children = ScriptedChildren::new(Behavior::Unready);
     let (mut prefork, _log) = master(&children);
     prefork.env_prefix("MYAPP").ready_timeout("50ms");
@@ -152,7 +153,7 @@ fn bad_children_that_break_the_protocol_are_killed_for_it() {
 }
 
 #[test]
-fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
+fn bad_the_output_of_a_child_is_escaped_and_stays_one_line() {
     let children = ScriptedChildren::new(Behavior::Panic(
         "red \x1b[31m\nprefork: worker 9 \r\x07\u{9b}2J",
     ));
@@ -167,11 +168,11 @@ fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
         .arg("panics")
         .env("PREFORK_RECOVER_THRESHOLD", "0")
         .run();
-    let ours = output
+    let of_master = output
         .log
         .iter()
         .filter(|line| line.starts_with("prefork: "));
-    for line in ours {
+    for line in of_master {
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }
     assert!(

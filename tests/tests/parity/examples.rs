@@ -76,7 +76,7 @@ fn the_hooks_outlive_a_closed_stdout() {
 }
 
 #[test]
-fn the_hooks_tell_what_happens() {
+fn the_hooks_print_the_events() {
     let mut server = Server::new(HOOKS).spawn();
     // Each line begins with its level.
     let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));
@@ -95,13 +95,13 @@ fn the_hooks_tell_what_happens() {
         .into_iter()
         .filter(|line| line.starts_with("spawn: "));
     assert_eq!(spawns.count(), 3);
-    eventually("an answer of the successor", || {
+    eventually("an answer of the replacement", || {
         (get(addr, "/").ok()? == names[1]).then_some(())
     });
 
     server.signal(Signal::SIGKILL);
     server.wait();
     let log = server.final_log();
-    let alone = log.iter().filter(|line| line.starts_with("master death: "));
-    assert_eq!(alone.count(), 2, "{log:#?}");
+    let deaths = log.iter().filter(|line| line.starts_with("master death: "));
+    assert_eq!(deaths.count(), 2, "{log:#?}");
 }

@@ -11,7 +11,7 @@ use prefork_testkit::{
 };
 use prefork_tests::client::get;
 
-use crate::support::{assert_gone, listen_in, spawned, start};
+use crate::support::{assert_gone, record_hooks, spawned, start};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
@@ -29,7 +29,7 @@ fn p26_a_free_address_stays_free_until_the_server_has_it() {
 
 /// The same test as in `fasthttp/prefork`: a fleet of no-op children, until the master ends.
 #[test]
-fn p26_noop_children_take_a_fleet_to_its_end() {
+fn p26_noop_children_end_their_master() {
     let children = ScriptedChildren::new(Behavior::Noop);
     let log = MemoryLog::new();
     let mut prefork = Prefork::new();
@@ -39,17 +39,17 @@ fn p26_noop_children_take_a_fleet_to_its_end() {
         .recover_threshold(1)
         .child_producer(children.producer())
         .logger(log.logger());
-    let facts = listen_in(&mut prefork);
+    let calls = record_hooks(&mut prefork);
     let result = start(&mut prefork).wait();
     assert!(
         matches!(result, Err(Error::OverRecovery { exits: 2, .. })),
         "{result:?}"
     );
-    assert_gone(&spawned(&facts.all()));
+    assert_gone(&spawned(&calls.all()));
 }
 
 #[test]
-fn p26_children_are_killed_and_waited_for_when_the_test_panics() {
+fn p26_children_are_killed_and_reaped_when_the_test_panics() {
     let mut pids = Vec::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let children = ScriptedChildren::new(Behavior::Deaf);
@@ -58,9 +58,9 @@ fn p26_children_are_killed_and_waited_for_when_the_test_panics() {
             .workers(2)
             .child_producer(children.producer())
             .logger(MemoryLog::new().logger());
-        let facts = listen_in(&mut prefork);
+        let calls = record_hooks(&mut prefork);
         let _master = start(&mut prefork);
-        pids = spawned(&facts.wait("both children, announced", 3));
+        pids = spawned(&calls.wait("both children, announced", 3));
         panic!("the test fails here");
     }));
     assert!(result.is_err());

@@ -9,13 +9,13 @@ use prefork_testkit::{Server, eventually};
 use prefork_tests::proc;
 
 use crate::support::{
-    Lines, REST, cause, fail, folder, kill_child, listen_in, master, spawned, start, stop,
+    Lines, REST, cause, fail, folder, kill_child, master, record_hooks, spawned, start, stop,
 };
 
 #[test]
 fn p17_a_producer_alters_program_arguments_environment_and_wrapper() {
     let (mut prefork, _) = master(2, REST);
-    let facts = listen_in(&mut prefork);
+    let calls = record_hooks(&mut prefork);
     prefork.child_producer(|child| {
         let slot = child.slot().to_string();
         child
@@ -28,7 +28,7 @@ fn p17_a_producer_alters_program_arguments_environment_and_wrapper() {
             .wrapper("/usr/bin/nice", ["-n", "3"]);
     });
     let master = start(&mut prefork);
-    for (slot, pid) in spawned(&facts.wait("both children, announced", 3))
+    for (slot, pid) in spawned(&calls.wait("both children, announced", 3))
         .iter()
         .enumerate()
     {
@@ -73,9 +73,9 @@ fn p17_a_producers_error_is_wrapped_and_found_again() {
 fn p18_every_error_names_its_stage_and_carries_its_cause() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = holder.local_addr().expect("an address").to_string();
-    let result = |spoil: &dyn Fn(&mut Prefork)| {
+    let result = |change: &dyn Fn(&mut Prefork)| {
         let (mut prefork, _) = master(1, REST);
-        spoil(&mut prefork);
+        change(&mut prefork);
         match prefork.start() {
             Ok(master) => master.wait().expect_err("the master fails"),
             Err(error) => error,
@@ -134,7 +134,7 @@ fn p18_every_error_names_its_stage_and_carries_its_cause() {
 
 /// In a separate process, so that no other thread opens descriptors meanwhile.
 #[test]
-fn p20_nothing_is_open_and_nobody_is_left_after_the_return() {
+fn p20_no_descriptor_and_no_process_is_left_after_the_return() {
     let output = Server::new(env!("CARGO_BIN_EXE_parity_embedded"))
         .keep_listen()
         .run();
@@ -162,11 +162,11 @@ fn p20_a_child_has_the_passed_descriptors_and_no_others() {
 fn p22_clean_and_failed_exits_are_logged_at_different_levels() {
     let script = "ready; [ $child = 1 ] && exit 0; [ $child = 2 ] && exit 3; exec sleep 1000";
     let (mut prefork, lines) = master(1, script);
-    let facts = listen_in(&mut prefork);
+    let calls = record_hooks(&mut prefork);
     let master = start(&mut prefork);
-    let pids = spawned(&facts.wait("two recoveries", 6));
+    let pids = spawned(&calls.wait("two recoveries", 6));
     kill_child(pids[2]);
-    facts.wait("a third", 8);
+    calls.wait("a third", 8);
     stop(master);
     let level = |part| {
         let lines = lines.with(part);
@@ -180,7 +180,7 @@ fn p22_clean_and_failed_exits_are_logged_at_different_levels() {
 }
 
 #[test]
-fn p22_unsaid_the_lines_go_to_stderr() {
+fn p22_by_default_the_lines_are_written_to_stderr() {
     let folder = folder();
     let path = folder.path().join("stderr");
     let mut server = Server::new(env!("CARGO_BIN_EXE_parity_shell"))
@@ -240,7 +240,7 @@ fn p23_an_unsupported_platform_is_a_clear_compile_error() {
         .expect("the condition");
     let (statement, _) = rest.split_once(';').expect("one statement");
     let folder = folder();
-    let file = folder.path().join("elsewhere.rs");
+    let file = folder.path().join("unsupported.rs");
     fs::write(&file, format!("#[cfg(unix)]{statement};\n")).expect("the folder is writable");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc)
