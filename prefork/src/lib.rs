@@ -310,7 +310,7 @@ mod worker;
 #[cfg(unix)]
 pub use builder::Prefork;
 #[cfg(unix)]
-pub use config::{Configuration, IntoOption, Settings};
+pub use config::Configuration;
 #[cfg(unix)]
 pub use error::{Error, OptionError, TlsErrorKind};
 #[cfg(unix)]
@@ -318,6 +318,9 @@ pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
 #[cfg(unix)]
 pub use master::{Handle, Level, LogLine};
 pub use prefork_macros::main;
+#[cfg(unix)]
+#[doc(inline)]
+pub use prefork_options::{IntoOption, ParseError};
 #[cfg(unix)]
 pub use run::{Outcome, is_child, report};
 #[cfg(unix)]

@@ -26,12 +26,11 @@ fn accept(listener: &Listener) {
 
 /// With `tell`, each process that runs this function prints one line.
 fn last_word(configuration: &mut Configuration) -> Result<(), String> {
-    let settings = configuration.settings();
     match std::env::var("LAST_WORD").as_deref() {
         Ok("tell") => println!(
             "settings: {} workers, {:?}",
-            settings.workers(),
-            settings.listen()
+            configuration.get_workers(),
+            configuration.get_listen()
         ),
         Ok("one") => {
             configuration.workers(1);

@@ -145,11 +145,11 @@ impl<T> Layers<T> {
     }
 
     /// The value, or this default.
-    pub(super) fn or(&self, default: T) -> T
+    pub(super) fn or_else(&self, default: impl FnOnce() -> T) -> T
     where
         T: Clone,
     {
-        self.value().cloned().unwrap_or(default)
+        self.value().cloned().unwrap_or_else(default)
     }
 
     pub(crate) fn origin(&self) -> Origin {

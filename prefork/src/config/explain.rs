@@ -1,12 +1,94 @@
-//! The text of `PREFORK_EXPLAIN`, in columns.
+//! The text of `PREFORK_EXPLAIN`: each option with its value and origin, in columns.
 //!
-//! It formats values, origins and addresses; it does not resolve them.
+//! It knows how values are written; it does not know how they are resolved.
 
 use std::fmt::Write;
 
-use prefork_options::one_line;
+use prefork_options::{OptionValue, Row, one_line};
 
-use super::OptionReport;
+use super::config::Effective;
+use super::layers::{Layer, Origin};
+use super::{Config, OptionLayers};
+
+/// The value and origin of one option, as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OptionRow {
+    pub(crate) name: &'static str,
+    pub(crate) text: String,
+    pub(crate) origin: String,
+}
+
+/// The effective configuration, as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OptionReport {
+    /// In the order of the table.
+    pub(crate) rows: Vec<OptionRow>,
+    /// Values without effect, a line each.
+    pub(crate) ignored: Vec<String>,
+}
+
+macro_rules! define_values {
+    (
+        values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ty { $($row:tt)* } )* }
+        code { $( $(#[doc = $code_doc:expr])* $code:ident { $($code_row:tt)* } )* }
+    ) => {
+        /// Every option with its value and origin. Overridden values are added to the ignored
+        /// lines.
+        pub(super) fn rows(config: &Config, options: &OptionLayers, ignored: &mut Vec<String>) -> Vec<OptionRow> {
+            $(
+                let origin = options.$name.origin();
+                ignored.extend(
+                    options.$name.overridden().iter().map(|layer| overridden(stringify!($name), layer, &origin)),
+                );
+            )*
+            vec![
+                $(value(
+                    stringify!($name),
+                    Effective::<$kind>::display(&config.$name),
+                    options.$name.value().map(OptionValue::display),
+                    &options.$name.origin(),
+                ),)*
+                $(function(stringify!($code), options),)*
+            ]
+        }
+    };
+}
+
+prefork_options::options! { define_values }
+
+/// A row for an option with a value. A relative number of workers such as `50%` is shown with its
+/// result.
+fn value(name: &'static str, effective: String, set: Option<String>, origin: &Origin) -> OptionRow {
+    let text = match set {
+        Some(set) if name == "workers" && set != effective => format!("{effective} ({set})"),
+        _ if effective.is_empty() => default_of(name),
+        _ => effective,
+    };
+    let origin = origin.to_string();
+    OptionRow { name, text, origin }
+}
+
+fn function(name: &'static str, options: &OptionLayers) -> OptionRow {
+    let set = options.callbacks.iter().find(|(other, _)| *other == name);
+    let (text, origin) = match set {
+        Some((_, origin)) => ("a function".to_owned(), origin),
+        None => (default_of(name), &Origin::Default),
+    };
+    let origin = origin.to_string();
+    OptionRow { name, text, origin }
+}
+
+fn default_of(name: &str) -> String {
+    Row::find(name).map_or("", |row| row.default).to_owned()
+}
+
+fn overridden<T: OptionValue>(name: &str, layer: &Layer<T>, by: &Origin) -> String {
+    let Layer { value, origin } = layer;
+    format!(
+        "{name} = {} ({origin}): overridden by {by}",
+        value.display()
+    )
+}
 
 /// Formats the options, listeners, certificate, warnings and ignored values.
 ///
