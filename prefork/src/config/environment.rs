@@ -124,7 +124,7 @@ impl Environment {
                 )
             };
             if default.strip(&name).is_some_and(is_option) {
-                self.unknown_vars.add_wrong_prefix(name);
+                self.unknown_vars.wrong_prefix.push(name);
             }
             return;
         };
@@ -147,14 +147,16 @@ impl Environment {
             // No error: a program with its own prefix also has its own variables.
             VarKind::Alias(option) => {
                 let variable = self.prefix.variable(option);
-                self.unknown_vars
-                    .add_unknown(name, Some(format!("did you mean {variable}?")));
+                let hint = format!("did you mean {variable}?");
+                self.unknown_vars.unknown.push((name, Some(hint)));
             }
             VarKind::Unsupported(text) => {
-                self.unknown_vars.add_unknown(name, Some(text.to_owned()));
+                self.unknown_vars
+                    .unknown
+                    .push((name, Some(text.to_owned())));
             }
-            VarKind::Unknown => self.unknown_vars.add_unknown(name, None),
-            VarKind::PlatformInjected => self.unknown_vars.add_injected(name),
+            VarKind::Unknown => self.unknown_vars.unknown.push((name, None)),
+            VarKind::PlatformInjected => self.unknown_vars.injected.push(name),
             // Set by a master for its children.
             VarKind::Internal => {}
         }
