@@ -100,22 +100,15 @@ pub(crate) fn render(
     warnings: &[String],
 ) -> String {
     let mut text = String::new();
-    let values = report.rows.iter();
-    let rows = values.map(|value| {
-        [
-            value.name.to_owned(),
-            value.text.clone(),
-            value.origin.clone(),
-        ]
-    });
-    table(&mut text, &["option", "value", "origin"], rows.collect());
-    let rows: Vec<[String; 2]> = listeners
-        .iter()
-        .map(|(name, address)| [name.clone(), address.clone()])
-        .collect();
-    if !rows.is_empty() {
+    let rows = report.rows.iter();
+    let rows = rows.map(|row| [row.name, &row.text, &row.origin]);
+    table(&mut text, ["option", "value", "origin"], rows);
+    if !listeners.is_empty() {
         text.push('\n');
-        table(&mut text, &["listener", "address"], rows);
+        let rows = listeners
+            .iter()
+            .map(|(name, address)| [&**name, &**address]);
+        table(&mut text, ["listener", "address"], rows);
     }
     lines(&mut text, "certificate", certificate);
     lines(&mut text, "warning", warnings.iter().map(String::as_str));
@@ -138,9 +131,12 @@ fn lines<'a>(text: &mut String, head: &str, lines: impl IntoIterator<Item = &'a 
     }
 }
 
-fn table<const N: usize>(text: &mut String, head: &[&str; N], rows: Vec<[String; N]>) {
-    let head = head.map(str::to_owned);
-    let rows: Vec<[String; N]> = [head].into_iter().chain(rows).collect();
+fn table<'a, const N: usize>(
+    text: &mut String,
+    head: [&'a str; N],
+    rows: impl Iterator<Item = [&'a str; N]>,
+) {
+    let rows: Vec<_> = [head].into_iter().chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     for row in &rows {
         let mut line = String::new();
