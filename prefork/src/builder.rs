@@ -3,6 +3,7 @@
 //! It collects values and functions. What a process does with them is decided in `run`.
 
 mod callbacks;
+mod setters;
 
 use std::fmt;
 
@@ -90,10 +91,6 @@ impl Prefork {
         // Read the role, and remove it from the environment, as early as possible.
         child_env();
         Self::default()
-    }
-
-    pub(crate) fn options_mut(&mut self) -> &mut OptionLayers {
-        &mut self.options
     }
 
     /// Records that the attribute calls the setters from now on.

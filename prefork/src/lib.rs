@@ -310,7 +310,7 @@ mod worker;
 #[cfg(unix)]
 pub use builder::Prefork;
 #[cfg(unix)]
-pub use config::{Configuration, IntoOption, Settings};
+pub use config::Configuration;
 #[cfg(unix)]
 pub use error::{Error, OptionError, TlsErrorKind};
 #[cfg(unix)]
@@ -320,7 +320,9 @@ pub use listen::{ListenAddr, ListenerInfo};
 #[cfg(unix)]
 pub use master::{Handle, Level, LogLine};
 pub use prefork_macros::main;
-pub use prefork_options::{ParseError, Transport};
+#[cfg(unix)]
+#[doc(inline)]
+pub use prefork_options::{IntoOption, ParseError, Transport};
 #[cfg(unix)]
 pub use run::{Outcome, is_child, report};
 #[cfg(unix)]

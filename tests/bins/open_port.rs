@@ -26,12 +26,11 @@ fn accept(listener: &Listener) {
 
 /// With `print`, each process that runs this function prints one line.
 fn configure(configuration: &mut Configuration) -> Result<(), String> {
-    let settings = configuration.settings();
     match std::env::var("CONFIGURE").as_deref() {
         Ok("print") => println!(
             "settings: {} workers, {:?}",
-            settings.workers(),
-            settings.listen()
+            configuration.get_workers(),
+            configuration.get_listen()
         ),
         Ok("one") => {
             configuration.workers(1);

@@ -181,7 +181,7 @@ fn options_table() -> String {
         let variable = row.env.map_or("—".to_owned(), |name| format!("`{name}`"));
         let cells = [
             &format!("`{}`", row.name),
-            row.kind.expected(),
+            row.expected,
             row.unit.unwrap_or("—"),
             row.default,
             &variable,
@@ -214,8 +214,10 @@ fn the_options_in_the_document_are_those_of_the_table() {
 #[test]
 fn the_setters_of_functions_document_default_release_and_an_example() {
     let text = read(&root().join("prefork/src/builder/callbacks.rs"));
-    let is_code = |row: &&prefork_options::Row| row.kind == prefork_options::Kind::Code;
-    for row in prefork_options::TABLE.iter().filter(is_code) {
+    for row in prefork_options::TABLE
+        .iter()
+        .filter(|row| row.is_function())
+    {
         let (before, _) = text
             .split_once(&format!("    pub fn {}", row.name))
             .unwrap_or_else(|| panic!("{} has no setter", row.name));

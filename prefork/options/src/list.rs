@@ -3,9 +3,14 @@
 //! It knows that names are unique, and the default names. A single [`Address`] is in
 //! [`address`].
 
+use std::net::SocketAddr;
+
 use crate::error::quote;
+use crate::option_value::Sealed;
 use crate::overlap::{self, Overlap};
-use crate::{Address, Network, ParseError, address, host, network};
+use crate::{
+    Address, IntoOption, Literals, Network, OptionValue, ParseError, address, host, network,
+};
 
 /// The largest number of listeners.
 ///
@@ -106,6 +111,83 @@ pub struct ListError {
     pub index: usize,
     /// The reason.
     pub error: ParseError,
+}
+
+impl OptionValue for Vec<Address> {
+    const EXPECTED: &'static str = "an address such as \"127.0.0.1:8080\" or an array of addresses";
+    const LITERALS: Literals = Literals::Addresses;
+    const TEXTS: &'static str = "
+127.0.0.1:8080 |
+:0 |
+http=[::1]:80 |
+0.0.0.0 |
+http=: |
+http=:80,[::1]:81 |
+:80,:81, | the address is empty, expected 'host:port' such as '127.0.0.1:8080'
+:80, :81 | ' :81' contains white space, expected 'host:port' such as '127.0.0.1:8080'
+| the address is empty, expected 'host:port' such as '127.0.0.1:8080'
+127.0.0.1:65536 | '127.0.0.1:65536' has a port over 65535, expected a number from 0 to 65535
+8080 | '8080' is only a port, expected ':8080'
+127.0.0.1: | '127.0.0.1:' has no port after ':', expected a number from 0 to 65535, or no ':' to use the variable PORT
+::1:80 | '::1:80' has more than one ':'; an IPv6 address needs brackets, such as '[::1]:8080'
+http://127.0.0.1:80 | 'http://127.0.0.1:80' is a URL, remove 'http://'; expected …
+[fe80::1%lo]:80 |
+a=tls://[fe80::1%1]:80 |
+[fe80::1]:80 | '[fe80::1]:80' is a link-local address without a zone, expected [fe80::1%eth0]:80
+[fe80::1%]:80 | '[fe80::1%]:80' has the zone '', expected the name or the number of an interface such as 'eth0'
+[::1%lo]:80 | '[::1%lo]:80' has the zone 'lo', but only link-local addresses (fe80::/10) have a zone; remove '%lo'
+224.0.0.1:80 | '224.0.0.1:80' has the host '224.0.0.1', which is a multicast address and cannot accept TCP connections
+HTTP=127.0.0.1:80 | 'HTTP=127.0.0.1:80' has the name 'HTTP', expected only 'a' to 'z', '0' to '9' and '_'
+/run/app.sock | '/run/app.sock' is a path, expected 'host:port' such as '127.0.0.1:8080'
+";
+
+    /// Adds no names. They are checked after the lists of all sources were combined.
+    fn parse(text: &str) -> Result<Self, ParseError> {
+        read(text)
+    }
+
+    fn parse_element(text: &str) -> Result<Self, ParseError> {
+        Ok(vec![address::parse(text)?])
+    }
+
+    fn check(text: &str) -> Result<(), ParseError> {
+        parse(text).map(drop)
+    }
+
+    fn display(&self) -> String {
+        let texts: Vec<String> = self.iter().map(ToString::to_string).collect();
+        texts.join(",")
+    }
+}
+
+impl Sealed for SocketAddr {}
+
+impl IntoOption<Vec<Address>> for SocketAddr {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        read(&self.to_string())
+    }
+}
+
+impl<A: IntoOption<Vec<Address>>, const N: usize> IntoOption<Vec<Address>> for [A; N] {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        join(self)
+    }
+}
+
+impl<T: IntoOption<Vec<Address>>> IntoOption<Vec<Address>> for Vec<T> {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        join(self)
+    }
+}
+
+fn join<A: IntoOption<Vec<Address>>>(
+    values: impl IntoIterator<Item = A>,
+) -> Result<Vec<Address>, ParseError> {
+    let mut addresses = Vec::new();
+    for value in values {
+        addresses.append(&mut value.into_element()?);
+    }
+    Ok(addresses)
 }
 
 #[cfg(test)]

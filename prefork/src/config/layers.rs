@@ -137,11 +137,6 @@ impl<T> Layers<T> {
         !self.invalid.is_empty() || !self.layers.is_empty()
     }
 
-    /// All layers, the oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Layer<T>> {
-        self.layers.iter()
-    }
-
     pub(crate) fn last(&self) -> Option<&Layer<T>> {
         self.layers.last()
     }
@@ -155,11 +150,11 @@ impl<T> Layers<T> {
     }
 
     /// The value, or this default.
-    pub(super) fn or(&self, default: T) -> T
+    pub(super) fn or_else(&self, default: impl FnOnce() -> T) -> T
     where
         T: Clone,
     {
-        self.value().cloned().unwrap_or(default)
+        self.value().cloned().unwrap_or_else(default)
     }
 
     pub(crate) fn origin(&self) -> Origin {

@@ -98,7 +98,7 @@ mod tests {
             name: "l",
             kind: ArgumentKind::Listener,
         }];
-        let prefix = prefork_options::prefix::parse("MYAPP").expect("a valid prefix");
+        let prefix = prefork_options::OptionValue::parse("MYAPP").expect("a valid prefix");
         let error =
             match_arguments(&wanted, &[], false, &prefix).expect_err("there is no listener");
         assert_eq!(
