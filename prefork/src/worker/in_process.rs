@@ -13,7 +13,7 @@ use socket2::SockRef;
 use super::context::{BodySpec, Context, ContextParts, cannot};
 use super::monitor::MonitorHost;
 use super::worker::Worker;
-use crate::channel::{Backlog, Channel, FromChild, FromMaster, ReceivedFrame};
+use crate::channel::{Channel, FromChild, FromMaster, ReceivedFrame};
 use crate::error::Error;
 use crate::listen::{InheritedListener, ListenerInfo};
 use crate::tls::BundleSource;
@@ -115,10 +115,7 @@ impl InProcessWorker {
 
     /// Asks the worker to drain, as a master does in a stop.
     pub fn drain(&self, budget: Duration) {
-        let drain = FromMaster::Drain {
-            budget,
-            queue: Backlog::Serve,
-        };
+        let drain = FromMaster::Drain { budget };
         // The channel is empty, so the frame fits.
         let _ = self.channel.send(&drain.encode());
     }
@@ -137,7 +134,6 @@ impl InProcessWorker {
                 Some(FromChild::Closed) => events.push(WorkerEvent::Closed),
                 Some(
                     FromChild::Hello { .. }
-                    | FromChild::Unready
                     | FromChild::Panic(_)
                     | FromChild::Ended(_)
                     | FromChild::Shortage(_),

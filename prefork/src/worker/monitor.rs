@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::context::{Context, OnShortage};
 use super::drain::{Drain, DrainDecision};
 use super::shortage_log::{ShortageLine, ShortageLog};
-use crate::channel::{Backlog, Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
+use crate::channel::{Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
 use crate::hook::OnceHook;
 use crate::net::{self, DrainProgress};
@@ -92,6 +92,15 @@ const FAILED: i32 = 71;
 ///
 /// A shell shows the same status.
 const INTERRUPTED: i32 = 130;
+
+/// What a drain does with the connections that wait in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backlog {
+    /// Serves them: no other worker will.
+    Serve,
+    /// Leaves them to a worker with the same queue.
+    Leave,
+}
 
 /// The phase of the drain.
 enum DrainPhase {
@@ -364,10 +373,12 @@ impl Monitor {
                 ReceivedFrame::Nothing | ReceivedFrame::End => return self.on_master_death(phase),
             };
             match FromMaster::decode(&frame) {
-                Some(FromMaster::Drain { budget, queue }) => self.begin_drain(phase, budget, queue),
+                Some(FromMaster::Drain { budget }) => {
+                    self.begin_drain(phase, budget, Backlog::Serve)
+                }
                 Some(FromMaster::Welcome { grace, .. }) => self.grace = grace,
-                // This version writes no log files, and skips frames that it does not know.
-                Some(FromMaster::ReopenLogs) | None => {}
+                // This version skips frames that it does not know.
+                None => {}
             }
         }
     }

@@ -197,7 +197,7 @@ fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize) {
     match channel.receive() {
         ReceivedFrame::Frame(frame) => match FromMaster::decode(&frame) {
             Some(FromMaster::Welcome { grace, threads }) => (grace, threads),
-            Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => DEFAULTS,
+            Some(FromMaster::Drain { .. }) | None => DEFAULTS,
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors
