@@ -24,7 +24,7 @@ use crate::supervisor::Readiness;
 use crate::sys::env::is_secure;
 use crate::worker::{
     ArgumentSpec, BodySpec, Context, MainGuard, WantedArgument, Worker, child_env, report_end,
-    role_warning, set_pending,
+    role_warning, set_pending, start_from_env,
 };
 use match_listeners::{argument_warnings, listeners_of, match_arguments};
 use single_process::{early_signals, fall_back_to_single, start_single};
@@ -142,7 +142,7 @@ impl Prefork {
             claim_process(ProcessGuard::Claim)?;
             let (init, hook) = (self.init.take(), self.on_master_death.take());
             let prefix = self.prefix();
-            Context::from_env(latched, init, hook, |offered, has_certificate| {
+            start_from_env(latched, init, hook, |offered, has_certificate| {
                 match_arguments(&wanted, offered, has_certificate, &prefix)
             })?
         } else {

@@ -3,7 +3,7 @@
 //! Policy only, like `assign`, after which it runs: code without TLS must not get a listener whose
 //! clients begin a handshake, and the other way round.
 
-use super::{ArgumentKind, WantedArgument};
+use super::argument::{ArgumentKind, WantedArgument};
 use crate::listen::ListenerInfo;
 
 /// The part of a listener that the check needs.

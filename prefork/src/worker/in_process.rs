@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::context::{BodySpec, Context, ContextParts, cannot};
-use super::monitor::MonitorHost;
+use super::context::{BodySpec, Context};
+use super::current;
+use super::lifecycle::Host;
+use super::start::{WorkerParts, build, cannot};
 use super::worker::Worker;
 use crate::channel::{Channel, FromChild, FromMaster, ReceivedFrame};
 use crate::error::Error;
@@ -80,7 +82,7 @@ impl InProcessWorker {
             ..BodySpec::default()
         };
         let (master, child) = Channel::pair().map_err(&cannot)?;
-        let parts = ContextParts {
+        let parts = WorkerParts {
             slot: 0,
             listeners,
             master: Some(Arc::new(child)),
@@ -90,9 +92,9 @@ impl InProcessWorker {
             own_signals: &[],
             on_master_death: None,
             on_shortage: None,
-            process: MonitorHost::Test,
+            host: Host::Test,
         };
-        let (context, monitor) = Context::build(parts, &declared)?;
+        let (context, monitor) = build(parts, &declared)?;
         monitor.start().map_err(&cannot)?;
         Ok(Self {
             context,
@@ -110,7 +112,7 @@ impl InProcessWorker {
     /// During the call, `worker()`, `shutdown()` and `ready()` on this thread refer to this worker.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
         let worker = Worker::new(Arc::clone(&self.context));
-        self.context.enter(|| body(worker))
+        current::enter(&self.context, || body(worker))
     }
 
     /// Asks the worker to drain, as a master does in a stop.
