@@ -16,7 +16,7 @@ use drain::DrainDecision;
 pub(super) use drain::{Connections, Drain};
 
 /// The life of a worker, or of the process of single-process mode.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Lifecycle {
     host: Host,
     master: Master,
@@ -58,7 +58,7 @@ enum Orphan {
     Terminated,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Stage {
     Serving,
     /// A drain was requested; its listeners have to be closed.
@@ -215,6 +215,9 @@ impl Lifecycle {
     }
 
     fn on_master_death(&mut self, is_process_gone: bool, now: Instant) {
+        if self.master != Master::Alive {
+            return;
+        }
         self.master = Master::Dead(match self.host {
             Host::Process => Orphan::MustRunHook,
             // Its signals belong to the test, which has no hook either.

@@ -16,9 +16,9 @@ pub(in crate::worker) struct Drain {
     /// When the process must have exited.
     pub(super) deadline: Instant,
     /// `None` until they were counted for the first time.
-    connections: Option<Connections>,
+    pub(super) connections: Option<Connections>,
     listeners_ended: Option<Instant>,
-    readable: Readable,
+    pub(super) readable: Readable,
 }
 
 /// The open listeners and the unread connections of a worker.
@@ -36,7 +36,7 @@ pub(in crate::worker) struct Connections {
 
 /// Whether unread connections have bytes to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Readable {
+pub(super) enum Readable {
     /// It was not checked since the connections changed.
     Unknown,
     Yes,
