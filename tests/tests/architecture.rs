@@ -3,6 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use imports::Crate;
+
+#[path = "architecture/imports.rs"]
+mod imports;
+
 /// The modules and what each may use, as in the table of ARCHITECTURE.md.
 const MODULES: [(&str, &[&str]); 14] = [
     ("supervisor", &[]),
@@ -148,6 +153,23 @@ fn every_module_is_in_the_table() {
         assert!(
             is_front || MODULES.iter().any(|(module, _)| *module == name),
             "{name}"
+        );
+    }
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    for source in [
+        "prefork/src",
+        "prefork/options/src",
+        "prefork-macros/src",
+        "prefork-testkit/src",
+    ] {
+        let circles = Crate::read(&root().join(source)).circles();
+        assert!(
+            circles.is_empty(),
+            "{source} has circles of imports:\n{}",
+            circles.join("\n")
         );
     }
 }
