@@ -134,7 +134,7 @@ impl Context {
 
     /// Returns the error of accept that ends this worker, if there is one.
     pub(super) fn accept_error(&self) -> Option<Error> {
-        let failure = self.tracker.accept_failure()?;
+        let failure = self.tracker.health.accept_failure()?;
         Some(Error::Accept {
             listener: self.name_of(failure.addr),
             source: failure.into_error(),

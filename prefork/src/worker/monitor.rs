@@ -279,7 +279,7 @@ impl Monitor {
 
     /// Logs shortages in accept. Returns when to check again.
     fn log_shortages(&mut self, now: Instant) -> Option<Instant> {
-        let facts = self.context.tracker.shortages();
+        let facts = self.context.tracker.health.shortages();
         if facts.is_empty() {
             return None;
         }
