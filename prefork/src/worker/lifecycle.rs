@@ -333,8 +333,9 @@ impl Lifecycle {
             Master::Dead(Orphan::HookRunning) => {
                 self.draining().is_some_and(|drain| now >= drain.half)
             }
-            Master::None | Master::Alive => false,
-            Master::Dead(Orphan::MustRunHook | Orphan::Terminated) => false,
+            Master::None
+            | Master::Alive
+            | Master::Dead(Orphan::MustRunHook | Orphan::Terminated) => false,
         }
     }
 
