@@ -43,11 +43,8 @@ use syn::{Attribute, FnArg, Pat, PatType, ReturnType, Signature, Type};
 
 use crate::check::{Arguments, Setting};
 use crate::errors::Errors;
-use crate::item::Item;
+use crate::item::{CALL, Item};
 use crate::signature::is_uncallable;
-
-/// The name of the function that calls the function of the user.
-pub(crate) const CALL: &str = "__prefork_call";
 
 /// The whole expansion, for arguments and a function without errors.
 pub(crate) fn expand(config: &Arguments, item: &Item) -> TokenStream {

@@ -21,10 +21,7 @@ use std::process::Command;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use crate::behavior::Behavior;
-use crate::child_main::{channel_of, play_script};
-
-/// The exit status of a child that cannot read or play its behavior.
-pub(crate) const UNABLE: i32 = 125;
+use crate::child_main::{UNABLE, channel_of, play_script};
 
 /// The same name as `children::VARIABLE`.
 const BEHAVIOR: &CStr = c"PREFORK_TESTKIT_CHILD";
@@ -38,7 +35,9 @@ fn run_before_main() {
     };
     let behavior = Behavior::decode(behavior);
     let status = match (behavior, channel_of(role).and_then(channel)) {
-        (Some(behavior), Some(channel)) => play_script(behavior, channel),
+        (Some(behavior), Some(channel)) if handle_termination(behavior).is_ok() => {
+            play_script(behavior, channel)
+        }
         // Returning would run the tests.
         _ => UNABLE,
     };
@@ -118,8 +117,14 @@ fn reset_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the disposition of SIGTERM.
-pub(crate) fn on_termination(handler: SigHandler) -> nix::Result<()> {
+/// Sets the disposition of SIGTERM for this behavior.
+fn handle_termination(behavior: Behavior) -> nix::Result<()> {
+    let handler = match behavior {
+        Behavior::Deaf => SigHandler::SigIgn,
+        // The signal may be SIGTERM.
+        Behavior::Signal(_) => SigHandler::SigDfl,
+        _ => SigHandler::Handler(ended_by_request),
+    };
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: the only handler, `ended_by_request`, only calls `_exit`, which is async-signal-safe
     // (signal-safety(7)).
@@ -127,7 +132,7 @@ pub(crate) fn on_termination(handler: SigHandler) -> nix::Result<()> {
 }
 
 /// The SIGTERM handler of a child that exits when it is asked to stop.
-pub(crate) extern "C" fn ended_by_request(_: i32) {
+extern "C" fn ended_by_request(_: i32) {
     end(0);
 }
 

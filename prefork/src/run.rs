@@ -7,6 +7,7 @@ mod dry_run;
 pub(crate) mod in_process;
 mod match_listeners;
 mod single_process;
+mod startup;
 
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use prefork_options::Prefix;
 
 use crate::builder::{CallbackState, Prefork};
-use crate::config::{Config, Configuration, Environment, Resolved, resolve, usable_cpus};
-use crate::error::{Error, OptionError};
+use crate::config::{Config, Configuration, Environment, resolve, usable_cpus};
+use crate::error::Error;
 use crate::hook::{Role, catch, run_init};
 use crate::master::{Callbacks, Handle, Log, MasterSetup, block_signals};
 use crate::runtime::Body;
@@ -24,20 +25,11 @@ use crate::supervisor::Readiness;
 use crate::sys::env::is_secure;
 use crate::worker::{
     ArgumentSpec, BodySpec, Context, MainGuard, WantedArgument, Worker, child_env, report_end,
-    role_warning, set_pending,
+    role_warning, set_pending, start_from_env,
 };
 use match_listeners::{argument_warnings, listeners_of, match_arguments};
 use single_process::{early_signals, fall_back_to_single, start_single};
-
-/// The result of reading all sources of options.
-struct Startup {
-    resolved: Resolved,
-    environment: Environment,
-    /// The log lines at the beginning of a start.
-    warnings: Vec<String>,
-    /// The errors of the options, or the error of `configure`.
-    result: Result<(), Error>,
-}
+use startup::{Startup, check_has_master};
 
 /// How a [`run`](Prefork::run) ended, depending on the role of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,7 +162,7 @@ impl Prefork {
             claim_process(ProcessGuard::Claim)?;
             let (init, hook) = (self.init.take(), self.on_master_death.take());
             let prefix = self.prefix();
-            Context::from_env(latched, init, hook, |offered, has_certificate| {
+            start_from_env(latched, init, hook, |offered, has_certificate| {
                 match_arguments(&wanted, offered, has_certificate, &prefix)
             })?
         } else {
@@ -329,17 +321,6 @@ fn claim_process(claim: ProcessGuard) -> Result<(), Error> {
         });
     }
     Ok(())
-}
-
-/// Checks that the options ask for a master, which [`Prefork::start`] needs.
-fn check_has_master(config: &Config) -> Result<(), Error> {
-    if config.workers > 0 {
-        return Ok(());
-    }
-    Err(Error::Options(vec![OptionError {
-        label: config.labels.workers.clone(),
-        reason: "0 means single-process mode, which has no master to start; use run".to_owned(),
-    }]))
 }
 
 /// Returns whether this process was started by a master.

@@ -12,7 +12,7 @@ use super::events::count_workers;
 use super::orphans::OrphanReaper;
 use super::poller::EventSource;
 use super::{Level, LogLine, Master};
-use crate::channel::{Backlog, Channel, ChildRole, FromMaster, ROLE_VARIABLE};
+use crate::channel::{Channel, ChildRole, FromMaster, ROLE_VARIABLE};
 use crate::error::Error;
 use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{VARIABLES, listen_env};
@@ -231,7 +231,6 @@ impl Master {
         if let Some(channel) = &child.channel {
             let drain = FromMaster::Drain {
                 budget: kill_at.saturating_duration_since(Instant::now()),
-                queue: Backlog::Serve,
             };
             // A child with hundreds of unread frames gets only the signal.
             let _ = channel.send(&drain.encode());

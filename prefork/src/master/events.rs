@@ -399,8 +399,6 @@ impl ChildProcess {
             },
             FromChild::Ready => Event::Ready { child },
             FromChild::Closed => Event::Closed { child },
-            // Nothing uses it yet.
-            FromChild::Unready => return Ok(ChannelInput::Skipped),
             FromChild::Panic(text) => {
                 self.last_panic = Some((text, Instant::now()));
                 return Ok(ChannelInput::Skipped);

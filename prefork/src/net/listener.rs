@@ -255,13 +255,13 @@ impl Listener {
         match classify(error) {
             AcceptError::Shortage => {
                 self.is_short.store(true, Ordering::Relaxed);
-                self.tracker.note_shortage(self.addr, error);
+                self.tracker.health.note_shortage(self.addr, error);
             }
             // The worker is draining already.
             _ if self.tracker.is_draining() => {}
             // `OfConnection` arrives here only after too many failures in a row.
             AcceptError::Permanent | AcceptError::OfConnection => {
-                self.tracker.fail(self.addr, error);
+                self.tracker.health.fail(self.addr, error);
             }
         }
     }
@@ -273,13 +273,13 @@ impl Listener {
     }
 
     pub(super) fn note_accepted(&self) {
-        self.note_works(|| self.tracker.is_shortage_old(self.addr));
+        self.note_works(|| self.tracker.health.is_shortage_old(self.addr));
     }
 
     fn note_works(&self, is_over: impl FnOnce() -> bool) {
         if self.is_short.load(Ordering::Relaxed) && is_over() {
             self.is_short.store(false, Ordering::Relaxed);
-            self.tracker.note_accept_works(self.addr);
+            self.tracker.health.note_accept_works(self.addr);
         }
     }
 

@@ -41,4 +41,4 @@ pub use stream::Stream;
 pub use tls_listener::TlsListener;
 #[cfg(feature = "tls")]
 pub use tls_stream::TlsStream;
-pub(crate) use tracker::{ConnTracker, DrainPolicy, DrainProgress};
+pub(crate) use tracker::{ConnTracker, DrainPolicy};

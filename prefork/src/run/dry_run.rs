@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use super::match_listeners::{argument_warnings, listeners_of, match_arguments};
-use super::{Startup, check_has_master};
+use super::startup::{Startup, check_has_master};
 use crate::config::{Config, render as explanation};
 use crate::error::Error;
 use crate::listen::resolve_targets;

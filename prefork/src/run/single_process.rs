@@ -14,7 +14,7 @@ use crate::stop_signals::STOP_SIGNALS;
 use crate::sys::process::is_init;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, is_ignored};
 use crate::tls::BundleSource;
-use crate::worker::{BodySpec, Context, OnShortage};
+use crate::worker::{self, BodySpec, Context, OnShortage};
 
 /// The signals that PID 1 receives before its context exists.
 ///
@@ -102,7 +102,7 @@ fn start(
         std::process::id()
     );
     let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
-    let context = Context::single(bound, grace, threads, tls, declared, on_shortage)?;
+    let context = worker::start_single(bound, grace, threads, tls, declared, on_shortage)?;
     // Both receive signals here. The context has not seen those that arrived before it existed.
     if let Some(received) = early.and_then(|signals| signals.received().find(is_stop)) {
         return Ok(Start::Stopped(received, "stopped before main was called"));

@@ -5,7 +5,7 @@
 
 use prefork_options::Transport;
 
-use super::{ArgumentKind, WantedArgument};
+use super::argument::{ArgumentKind, WantedArgument};
 
 /// Checks each argument against its listener.
 ///

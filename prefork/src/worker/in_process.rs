@@ -11,10 +11,12 @@ use std::time::Duration;
 use prefork_options::Transport;
 use socket2::SockRef;
 
-use super::context::{BodySpec, Context, ContextParts, cannot};
-use super::monitor::MonitorHost;
+use super::context::{BodySpec, Context};
+use super::current;
+use super::lifecycle::Host;
+use super::start::{WorkerParts, build, cannot};
 use super::worker::Worker;
-use crate::channel::{Backlog, Channel, FromChild, FromMaster, ReceivedFrame};
+use crate::channel::{Channel, FromChild, FromMaster, ReceivedFrame};
 use crate::error::Error;
 use crate::listen::{InheritedListener, ListenAddr, ListenerInfo};
 use crate::tls::BundleSource;
@@ -81,7 +83,7 @@ impl InProcessWorker {
             ..BodySpec::default()
         };
         let (master, child) = Channel::pair().map_err(&cannot)?;
-        let parts = ContextParts {
+        let parts = WorkerParts {
             slot: 0,
             listeners,
             master: Some(Arc::new(child)),
@@ -91,9 +93,9 @@ impl InProcessWorker {
             own_signals: &[],
             on_master_death: None,
             on_shortage: None,
-            process: MonitorHost::Test,
+            host: Host::Test,
         };
-        let (context, monitor) = Context::build(parts, &declared)?;
+        let (context, monitor) = build(parts, &declared)?;
         monitor.start().map_err(&cannot)?;
         Ok(Self {
             context,
@@ -111,15 +113,12 @@ impl InProcessWorker {
     /// During the call, `worker()`, `shutdown()` and `ready()` on this thread refer to this worker.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
         let worker = Worker::new(Arc::clone(&self.context));
-        self.context.enter(|| body(worker))
+        current::enter(&self.context, || body(worker))
     }
 
     /// Asks the worker to drain, as a master does in a stop.
     pub fn drain(&self, budget: Duration) {
-        let drain = FromMaster::Drain {
-            budget,
-            queue: Backlog::Serve,
-        };
+        let drain = FromMaster::Drain { budget };
         // The channel is empty, so the frame fits.
         let _ = self.channel.send(&drain.encode());
     }
@@ -138,7 +137,6 @@ impl InProcessWorker {
                 Some(FromChild::Closed) => events.push(WorkerEvent::Closed),
                 Some(
                     FromChild::Hello { .. }
-                    | FromChild::Unready
                     | FromChild::Panic(_)
                     | FromChild::Ended(_)
                     | FromChild::Shortage(_),

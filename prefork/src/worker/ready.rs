@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::context::Context;
 use crate::channel::{Channel, FromChild, MainEnd};
 
 /// Sends each report once, if there is a master.
@@ -58,28 +57,13 @@ impl ReadyNotifier {
 /// calls [`announce`](Self::announce). The master replaces a worker that does not call it within
 /// `ready_timeout` (30 s by default) after its start.
 #[derive(Debug, Clone)]
-pub struct Ready {
-    pub(super) context: Arc<Context>,
-}
+pub struct Ready(pub(super) Arc<ReadyNotifier>);
 
 impl Ready {
     /// Reports that this worker is ready.
     ///
     /// Further calls have no effect.
     pub fn announce(&self) {
-        self.context.notify_ready();
-    }
-}
-
-/// Reports that this worker is ready.
-///
-/// A [`net::Listener`](crate::net::Listener) does this at its first accept. Call this if `main`
-/// uses only listeners of std or tokio, or none. Further calls have no effect.
-///
-/// # Process
-/// In a worker. In other processes the call has no effect.
-pub fn ready() {
-    if let Some(context) = super::context::current() {
-        context.notify_ready();
+        self.0.notify_ready();
     }
 }

@@ -2,8 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -37,89 +36,12 @@ impl ShutdownProgress {
     }
 }
 
-/// Resolves when this worker may close its connections; see [`shutdown`].
+/// Resolves when this worker may close its connections; see [`shutdown`](crate::shutdown()).
 #[derive(Debug)]
 #[must_use = "await it, call `wait`, or query it"]
 pub struct Shutdown {
     state: Arc<ShutdownProgress>,
     waiting: Option<Pin<Box<EventListener>>>,
-}
-
-/// Returns a future that resolves when the server should close its connections.
-///
-/// The future works with any executor. It has methods that block a thread until it resolves and
-/// that query its state. It resolves when two conditions are true:
-///
-/// - The worker was asked to stop.
-/// - The server has seen every connection that arrived before the stop: each
-///   [`Listener`](crate::net::Listener) has ended, and each connection that it returned has been
-///   read. A connection on which the client sends nothing delays this by at most 250 ms.
-///
-/// It resolves at the latest when half of the `shutdown_grace_period` is over. If the worker uses
-/// only listeners of std or tokio, it resolves as soon as the worker is asked to stop.
-///
-/// It does not wait for upgraded connections (`WebSockets`). `axum::serve` does not wait for them
-/// either, so they are cut when `main` returns.
-///
-/// A thread that waits in a read cannot poll this future. On a [`Stream`](crate::net::Stream) of a
-/// blocking `Listener`, such a read returns 0 after the client was silent for 250 ms.
-///
-/// If `main` takes a `Listener`, `TlsListener`, `Worker` or `Ready`, the worker handles SIGTERM
-/// from its start. In other workers, SIGTERM has its default effect until the first call of this
-/// function or of [`worker`](crate::worker()). The call is enough; the future need not be polled.
-///
-/// # Process
-/// In a worker and in single-process mode, on any thread. A thread that
-/// [`init`](crate::Prefork::init) starts may already call it. In a master, and in a process that
-/// does not call `run`, the future never resolves.
-///
-/// # Examples
-/// ```no_run
-/// # use std::net::TcpStream; fn serve(_: impl std::io::Read) {}
-/// #[prefork::main(listen = "127.0.0.1:8080")]
-/// fn main(listener: prefork::net::Listener) {
-///     // Ends when the worker was asked to stop and its queue is empty, or when accepting fails: then
-///     // the master replaces the worker.
-///     while let Some(Ok((stream, _peer))) = listener.blocking_accept() {
-///         serve(stream);
-///         if prefork::shutdown().has_begun() { /* answer with 'connection: close' */ }
-///     }
-/// }
-/// ```
-pub fn shutdown() -> Shutdown {
-    match super::context::current() {
-        Some(context) => {
-            context.handle_sigterm();
-            Shutdown::new(context.shutdown())
-        }
-        None => early(),
-    }
-}
-
-/// The state of this process. It also serves calls before the process is a worker.
-static OWN: LazyLock<Arc<ShutdownProgress>> = LazyLock::new(Arc::default);
-
-/// Whether `shutdown` was called before this process was a worker.
-static HAS_ASKED: AtomicBool = AtomicBool::new(false);
-
-pub(super) fn own() -> &'static Arc<ShutdownProgress> {
-    &OWN
-}
-
-/// Called by a starting worker, after `current()` returns it.
-pub(super) fn has_asked() -> bool {
-    // A read-modify-write: a concurrent `early` comes before and is seen here, or comes after and
-    // sees the worker.
-    HAS_ASKED.fetch_or(false, Ordering::AcqRel)
-}
-
-/// A call in `init`, or on a thread that `init` started.
-fn early() -> Shutdown {
-    HAS_ASKED.fetch_or(true, Ordering::AcqRel);
-    if let Some(context) = super::context::current() {
-        context.handle_sigterm();
-    }
-    Shutdown::new(own())
 }
 
 impl Shutdown {
@@ -189,12 +111,13 @@ impl Future for Shutdown {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
     use std::thread;
 
     use super::*;
 
-    struct WakeCount(std::sync::atomic::AtomicUsize);
+    struct WakeCount(AtomicUsize);
 
     impl Wake for WakeCount {
         fn wake(self: Arc<Self>) {

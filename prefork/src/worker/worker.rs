@@ -6,30 +6,22 @@ use std::sync::Arc;
 use prefork_options::Transport;
 use prefork_options::suggest::nearest;
 
-use super::context::{Context, current};
+use super::arg_error::ArgError;
+use super::context::Context;
 use super::listeners::{TakeAs, TakeResult};
-use super::{ArgError, Ready, Shutdown};
+use super::shutdown::Shutdown;
 use crate::listen::{ListenAddr, ListenerInfo};
 use crate::net::Listener;
+#[cfg(feature = "tls")]
+use crate::net::TlsListener;
 
 /// The worker that runs in this process: its slot, its listeners and its shutdown.
 ///
 /// It is an argument of `main` and of the function given to
-/// [`Prefork::run`](crate::Prefork::run), and [`worker`] returns it.
+/// [`Prefork::run`](crate::Prefork::run), and [`worker`](crate::worker()) returns it.
 #[derive(Debug, Clone)]
 pub struct Worker {
     pub(super) context: Arc<Context>,
-}
-
-/// Returns the worker that runs in this process.
-///
-/// `None` in a master, in `init`, and in a process that has not called `run`.
-///
-/// After the first call, the worker handles SIGTERM; see [`shutdown`](crate::shutdown()).
-pub fn worker() -> Option<Worker> {
-    let context = current()?;
-    context.handle_sigterm();
-    Some(Worker::new(context))
 }
 
 impl Worker {
@@ -41,7 +33,7 @@ impl Worker {
     ///
     /// Its replacement has the same slot.
     pub fn slot(&self) -> usize {
-        self.context.slot()
+        self.context.slot
     }
 
     /// Returns the names, addresses and transports of all listeners.
@@ -97,7 +89,7 @@ impl Worker {
     pub fn shutdown(&self) -> Shutdown {
         // If `main` takes no `Worker`, this was called through an argument of the user's own type.
         self.context.handle_sigterm();
-        Shutdown::new(self.context.shutdown())
+        Shutdown::new(&self.context.shutdown)
     }
 
     /// Returns the index of a listener, or an error if the code must use TLS.
@@ -107,7 +99,7 @@ impl Worker {
             return Ok(index);
         }
         #[cfg(feature = "tls")]
-        if self.context.tls().body_does_tls() {
+        if self.context.tls.body_does_tls() {
             return Ok(index);
         }
         Err(ArgError::new(format!(
@@ -127,6 +119,55 @@ impl Worker {
 }
 
 #[cfg(feature = "tls")]
+impl Worker {
+    /// Returns the TLS configuration that the master checked and passed.
+    ///
+    /// It contains the certificates, the key, the protocols, and the ticket keys that all workers
+    /// share. It is for code that performs the handshakes itself. Each call returns the same
+    /// configuration.
+    ///
+    /// # Errors
+    /// `tls_cert` and `tls_key` are not set, or this program cannot use what the master passed.
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_config(&self) -> Result<Arc<rustls::ServerConfig>, ArgError> {
+        let tls = &self.context.tls;
+        let config = tls.config()?;
+        tls.note_use_by_body();
+        Ok(config)
+    }
+
+    /// Takes a listener by its name, as a listener with TLS.
+    ///
+    /// The listener gets TLS even if its address does not have `tls://`.
+    ///
+    /// # Errors
+    /// - No listener has this name.
+    /// - An argument of `main` or an earlier call has already taken the listener.
+    /// - [`tls_config`](Self::tls_config) would fail.
+    ///
+    /// # Examples
+    /// A server for which the operator decides about TLS (`PREFORK_LISTEN=tls://…`):
+    /// ```no_run
+    /// # async fn serve(_: impl Sized) -> std::io::Result<()> { Ok(()) }
+    /// #[prefork::main(listen = "admin=127.0.0.1:9000", workers = 2)]
+    /// async fn main(worker: prefork::Worker) -> std::io::Result<()> {
+    ///     if worker.listener_info("admin")?.transport() == prefork::Transport::Tls {
+    ///         serve(worker.tls_listener("admin")?).await
+    ///     } else {
+    ///         serve(worker.listener("admin")?).await
+    ///     }
+    /// }
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_listener(&self, name: &str) -> Result<TlsListener, ArgError> {
+        self.context.handle_sigterm();
+        let config = self.context.tls.config()?;
+        let listener = self.context.listener(self.index_of(name)?)?;
+        Ok(TlsListener::new(listener, config))
+    }
+}
+
+#[cfg(feature = "tls")]
 const TLS_HELP: &str = "call worker.tls_listener, or call worker.tls_config first";
 
 /// The master has the feature, so this is another program, which a `child_producer` selected.
@@ -136,17 +177,17 @@ const TLS_HELP: &str = "build this program with feature `tls` of prefork";
 impl Context {
     pub(super) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
         let (name, addr) = self.name_and_addr(index)?;
-        match self.listeners().take(index, TakeAs::Managed) {
-            TakeResult::Socket(fd) => Ok(Listener::new(fd, addr, self.tracker())),
+        match self.listeners.take(index, TakeAs::Managed) {
+            TakeResult::Socket(fd) => Ok(Listener::new(fd, addr, &self.tracker)),
             TakeResult::Already => Err(taken(name)),
             // The worker is already draining: nothing is left to accept.
-            TakeResult::Closed => Ok(Listener::ended(addr, self.tracker())),
+            TakeResult::Closed => Ok(Listener::ended(addr, &self.tracker)),
         }
     }
 
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, ArgError> {
         let (name, _) = self.name_and_addr(index)?;
-        match self.listeners().take(index, TakeAs::Raw) {
+        match self.listeners.take(index, TakeAs::Raw) {
             TakeResult::Socket(fd) => Ok(fd.into()),
             TakeResult::Already => Err(taken(name)),
             TakeResult::Closed => {
@@ -183,14 +224,6 @@ fn taken(name: &str) -> ArgError {
     ArgError::new(format!(
         "listener '{name}' was already taken by an argument of main or an earlier call"
     ))
-}
-
-impl From<&Worker> for Ready {
-    fn from(worker: &Worker) -> Self {
-        Self {
-            context: Arc::clone(&worker.context),
-        }
-    }
 }
 
 #[cfg(test)]
