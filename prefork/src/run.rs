@@ -18,7 +18,7 @@ use crate::builder::{CallbackState, Prefork};
 use crate::config::{Config, Configuration, Environment, Resolved, resolve, usable_cpus};
 use crate::error::{Error, OptionError};
 use crate::hook::{Role, catch, run_init};
-use crate::master::{Callbacks, Handle, Log, MasterSetup, block_signals};
+use crate::master::{Callbacks, Handle, Log, MasterSetup, Notice, block_signals};
 use crate::runtime::Body;
 use crate::supervisor::Readiness;
 use crate::sys::env::is_secure;
@@ -267,7 +267,7 @@ impl Prefork {
         }
         let mut log = Log::new(self.logger.take());
         for warning in warnings {
-            log.warn(&warning);
+            log.notice(&Notice::StartWarning(&warning));
         }
         log
     }
@@ -343,7 +343,7 @@ pub fn report<R: Termination>(result: Result<Outcome<R>, Error>) -> ExitCode {
         Ok(Outcome::Master) => ExitCode::SUCCESS,
         Ok(Outcome::Worker(returned)) => returned.report(),
         Err(error) => {
-            Log::fatal(&error.report());
+            Log::fatal(&error);
             ExitCode::from(error.exit_code())
         }
     }

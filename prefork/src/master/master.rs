@@ -14,11 +14,11 @@ use super::exit_history::ExitHistory;
 use super::orphans::OrphanReaper;
 use super::poller::{PollResult, Poller};
 use super::signal_log_limit::SignalLogLimit;
-use super::{Callbacks, Log, teardown};
+use super::{Callbacks, Log, Notice, teardown};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
-use crate::listen::BoundListener;
+use crate::listen::{BoundListener, ListenerInfo};
 use crate::spawn::Spawner;
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
@@ -61,6 +61,8 @@ pub(crate) struct Master {
     /// The pids of the first workers, in slot order, until `on_master_ready` gets them.
     pub(super) initial_pids: Vec<i32>,
     pub(super) is_announced: bool,
+    /// `Notice::AllHealthy` was emitted.
+    was_healthy: bool,
     pub(super) limits: ChildLimits,
     /// The variable that sets `recover_threshold`.
     threshold_variable: String,
@@ -112,6 +114,7 @@ impl Master {
             workers: parts.config.workers,
             initial_pids: Vec::new(),
             is_announced: false,
+            was_healthy: false,
             limits: ChildLimits {
                 ready_timeout: parts.config.ready_timeout,
                 shutdown_grace_period: parts.config.shutdown_grace_period,
@@ -150,6 +153,7 @@ impl Master {
         loop {
             let action = self.supervisor.next_action(self.events_seen_until);
             self.note_stop(self.events_seen_until);
+            self.note_health();
             let wait_until = if let Some(action) = action {
                 self.perform(action);
                 // The action may have taken time, for example in a hook. So events are read before
@@ -173,11 +177,23 @@ impl Master {
         }
     }
 
+    fn note_health(&mut self) {
+        if !self.was_healthy && self.supervisor.is_healthy() {
+            self.was_healthy = true;
+            self.emit(&Notice::AllHealthy);
+        }
+    }
+
     fn wait(&mut self, until: Option<Instant>) -> Result<PollResult, Error> {
         self.poller.wait(until).map_err(|source| Error::Master {
             doing: "wait for events (epoll_wait)",
             source,
         })
+    }
+
+    pub(super) fn listener_infos(&self) -> Vec<ListenerInfo> {
+        let infos = self.listeners.iter().map(|bound| bound.info.clone());
+        infos.collect()
     }
 
     pub(super) fn addrs(&self) -> Vec<(String, SocketAddr)> {
@@ -232,7 +248,7 @@ impl Master {
         };
         match (failure, unkillable) {
             (Some(failure), Some(unkillable)) => {
-                self.log.error(&unkillable.to_string());
+                self.emit(&Notice::Unkillable(&unkillable));
                 Err(failure)
             }
             (Some(error), None) | (None, Some(error)) => Err(error),
@@ -240,9 +256,7 @@ impl Master {
                 let taken = self
                     .stop_began
                     .map_or(Duration::ZERO, |began| began.elapsed());
-                let taken = prefork_options::duration::rounded(taken);
-                self.log
-                    .info(&format!("stopped after {taken}: all workers exited"));
+                self.emit(&Notice::Stopped { taken });
                 Ok(())
             }
         }

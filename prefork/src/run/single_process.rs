@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::config::{Config, Resolved};
-use crate::error::{Error, Shortage, ShortageStage};
-use crate::listen::{BindOptions, BindResult, bind_all, bind_or_stop, is_stop, set_blocking_modes};
-use crate::master::{Level, Log, LogLine, UNSUPPORTED, describe_listeners};
+use crate::error::{Error, Shortage};
+use crate::listen::{
+    BindOptions, BindResult, ListenerInfo, bind_all, bind_or_stop, is_stop, set_blocking_modes,
+};
+use crate::master::{Log, Notice, StartStep, UNSUPPORTED};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::sys::process::is_init;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, is_ignored};
@@ -58,14 +60,15 @@ pub(super) fn start_single(
     let log = Arc::new(Mutex::new(log));
     let for_shortages = Arc::clone(&log);
     let on_shortage = Box::new(move |shortage: &Shortage| {
-        log_shortage(&mut lock(&for_shortages), shortage);
+        let (worker, mut log) = (None, lock(&for_shortages));
+        log.notice(&Notice::Shortage { worker, shortage });
     });
     let started = start(config, declared, early, &log, on_shortage);
     let mut log = lock(&log);
     match log.log_error(started)? {
         Start::Context(context) => Ok(Some(context)),
-        Start::Stopped(received, what) => {
-            log.line(&LogLine::from_signal(Level::Info, received, what));
+        Start::Stopped(received, before) => {
+            log.notice(&Notice::StartCanceled { received, before });
             Ok(None)
         }
     }
@@ -74,7 +77,7 @@ pub(super) fn start_single(
 enum Start {
     Context(Arc<Context>),
     /// A signal requested a stop; and what the process had not done yet.
-    Stopped(ReceivedSignal, &'static str),
+    Stopped(ReceivedSignal, StartStep),
 }
 
 fn start(
@@ -88,30 +91,27 @@ fn start(
     let mut bound = match bind(config, early)? {
         BindResult::Bound(bound) => bound,
         BindResult::Stopped(received) => {
-            return Ok(Start::Stopped(
-                received,
-                "stopped before the addresses were bound",
-            ));
+            return Ok(Start::Stopped(received, StartStep::Bind));
         }
     };
     set_blocking_modes(&mut bound, &declared.blocking)
         .map_err(cannot("set the blocking mode of a socket (fcntl)"))?;
-    let listening = describe_listeners(&bound);
-    let line = format!(
-        "{listening} in a single process (pid {})",
-        std::process::id()
-    );
+    let listeners: Vec<ListenerInfo> = bound.iter().map(|bound| bound.info.clone()).collect();
     let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
     let context = Context::single(bound, grace, threads, tls, declared, on_shortage)?;
     // Both receive signals here. The context has not seen those that arrived before it existed.
     if let Some(received) = early.and_then(|signals| signals.received().find(is_stop)) {
-        return Ok(Start::Stopped(received, "stopped before main was called"));
+        return Ok(Start::Stopped(received, StartStep::Main));
     }
     // The context exists before this line is logged: a reader of the line may send SIGTERM at once,
     // and that must be a graceful stop.
     let mut log = lock(log);
-    log.line(&LogLine::startup(&line));
-    log.tls_events(events);
+    log.notice(&Notice::SingleStarted {
+        listeners: &listeners,
+    });
+    for event in &events {
+        log.notice(&Notice::Certificate(event));
+    }
     Ok(Start::Context(context))
 }
 
@@ -124,13 +124,6 @@ fn bind(config: &Config, early: Option<&SignalReceiver>) -> Result<BindResult, E
 
 fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Worker { doing, source }
-}
-
-fn log_shortage(log: &mut Log, shortage: &Shortage) {
-    match shortage.stage {
-        ShortageStage::Begins { .. } => log.warn(&shortage.to_string()),
-        ShortageStage::IsOver { .. } => log.info(&shortage.to_string()),
-    }
 }
 
 fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
