@@ -18,7 +18,9 @@ use crate::builder::{CallbackState, Prefork};
 use crate::config::{Config, Configuration, Environment, Resolved, resolve, usable_cpus};
 use crate::error::{Error, OptionError};
 use crate::hook::{Role, catch, run_init};
-use crate::master::{Callbacks, Handle, Log, MasterSetup, Notice, block_signals};
+use crate::master::{
+    Callbacks, Handle, Log, MasterSetup, Notice, NotifyScope, block_signals, claim,
+};
 use crate::runtime::Body;
 use crate::supervisor::Readiness;
 use crate::sys::env::is_secure;
@@ -77,6 +79,7 @@ impl Prefork {
     /// Its children are this program, started again, unless
     /// [`child_producer`](Self::child_producer) sets another one. In a child, the program must call
     /// [`run`](Self::run). `start` changes neither signals nor the name of the process.
+    /// The master reports its readiness through `PREFORK_NOTIFY_FD`, and not to `NOTIFY_SOCKET`.
     ///
     /// If it fails, the builder keeps its functions and `start` can be called again; an
     /// [`init`](Self::init) that succeeded is not called again. If it succeeds, the functions
@@ -94,8 +97,11 @@ impl Prefork {
                 reason: "start was called inside a worker; only a master starts workers",
             });
         }
+        // First, so that no program that `configure` or `init` starts gets the descriptor.
+        let warnings = claim(NotifyScope::Embedded);
         // Unknown here: whether the body that the children run needs a runtime.
-        let startup = self.read(cfg!(feature = "tokio"));
+        let mut startup = self.read(cfg!(feature = "tokio"));
+        startup.warnings.extend(warnings);
         if startup.environment.explains {
             let variable = startup.environment.explain_variable();
             dry_run::print(startup, None)?;
@@ -175,7 +181,10 @@ impl Prefork {
         wanted: &[WantedArgument<'_>],
         needs_runtime: bool,
     ) -> Result<Option<(Arc<Context>, BodySpec)>, Error> {
+        // First, so that no program that `configure` or `init` starts gets the descriptor.
+        let warnings = claim(NotifyScope::Service);
         let mut startup = self.read(needs_runtime);
+        startup.warnings.extend(warnings);
         startup
             .warnings
             .extend(fall_back_to_single(&mut startup.resolved));

@@ -58,9 +58,9 @@ impl Master {
         }
     }
 
-    /// Calls the consumers of notices: the log and the hooks.
+    /// Calls the consumers of notices: the log, the service manager and the hooks.
     pub(super) fn emit(&mut self, notice: &Notice<'_>) {
-        self.log.notice(notice);
+        self.log.report(notice);
         let Err(error) = hooks::call(&mut self.hooks, self.orphans.as_mut(), notice) else {
             return;
         };

@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::LogLine;
 use super::log_backend::Backend;
 use super::notice::Notice;
+use super::{LogLine, notify};
 use crate::error::Error;
 use crate::sys;
 
@@ -80,6 +80,14 @@ impl Log {
     /// Returns the `logger` of the user, unless it panicked.
     pub(crate) fn into_logger(self) -> Option<Logger> {
         self.logger
+    }
+
+    /// Logs this notice, and sends it to the service manager.
+    pub(crate) fn report(&mut self, notice: &Notice<'_>) {
+        self.notice(notice);
+        for failure in notify::send(notice) {
+            self.notice(&Notice::NotifyFailed(&failure));
+        }
     }
 
     /// Logs the line of this notice, if it has one.

@@ -15,6 +15,7 @@ use prefork_options::{duration, one_line};
 use super::notice::{
     EndedBy, Notice, StartStep, StopStep, UnreapedCause, WorkerExit, WorkerProcess,
 };
+use super::notify::NotifyFailure;
 use crate::error::ShortageStage;
 use crate::listen::ListenerInfo;
 use crate::sys::exit_status::ExitStatus;
@@ -251,6 +252,10 @@ impl LogLine<'static> {
                 let text = format!("ignoring {}: not supported yet", SignalDisplay(*received));
                 (Level::Warn, text)
             }
+            Notice::NotifyFailed(NotifyFailure { variable, error }) => {
+                let text = format!("readiness cannot be reported through {variable}: {error}");
+                (Level::Warn, text)
+            }
             Notice::HookFailed(error) => (Level::Error, error.chain()),
             Notice::Unkillable(error) => (Level::Error, error.to_string()),
             Notice::Failed(error) => (Level::Error, error.report()),
@@ -262,7 +267,7 @@ impl LogLine<'static> {
                 )
             }
             Notice::MasterReady { .. }
-            | Notice::AllHealthy
+            | Notice::AllHealthy { .. }
             | Notice::WorkerReady { .. }
             | Notice::WorkerKilled { .. }
             | Notice::StopBegan => return None,

@@ -180,7 +180,8 @@ impl Master {
     fn note_health(&mut self) {
         if !self.was_healthy && self.supervisor.is_healthy() {
             self.was_healthy = true;
-            self.emit(&Notice::AllHealthy);
+            let listeners = &self.listener_infos();
+            self.emit(&Notice::AllHealthy { listeners });
         }
     }
 

@@ -21,6 +21,7 @@ mod log_line;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod master;
 mod notice;
+mod notify;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod orphans;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -43,6 +44,7 @@ pub use log_line::{Level, LogLine};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use master::Master;
 pub(crate) use notice::{Notice, StartStep};
+pub(crate) use notify::{NotifyScope, claim};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use setup::{MasterSetup, UNSUPPORTED, block_signals, preflight};
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]

@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::notify::NotifyFailure;
 use crate::error::{Error, Shortage};
 use crate::listen::ListenerInfo;
 use crate::sys::exit_status::ExitStatus;
@@ -35,8 +36,9 @@ pub(crate) enum Notice<'a> {
         pids: Vec<i32>,
         listeners: &'a [ListenerInfo],
     },
-    /// For the first time, the worker of each slot is healthy.
-    AllHealthy,
+    /// For the first time, the worker of each slot is healthy. In a single process: `main` is
+    /// ready.
+    AllHealthy { listeners: &'a [ListenerInfo] },
     WorkerStarted {
         worker: WorkerProcess,
         /// The process that the slot had before.
@@ -92,6 +94,8 @@ pub(crate) enum Notice<'a> {
     SignalIgnored(ReceivedSignal),
     /// A stop has begun, for any reason. From now on no worker is started.
     StopBegan,
+    /// A message about readiness could not be sent.
+    NotifyFailed(&'a NotifyFailure),
     /// A hook returned an error or panicked.
     HookFailed(&'a Error),
     /// Killed workers did not exit, and the master ends with another error.

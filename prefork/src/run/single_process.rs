@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::config::{Config, Resolved};
-use crate::error::{Error, Shortage};
+use crate::error::Error;
 use crate::listen::{
     BindOptions, BindResult, ListenerInfo, bind_all, bind_or_stop, is_stop, set_blocking_modes,
 };
@@ -16,7 +16,7 @@ use crate::stop_signals::STOP_SIGNALS;
 use crate::sys::process::is_init;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, is_ignored};
 use crate::tls::BundleSource;
-use crate::worker::{BodySpec, Context, OnShortage};
+use crate::worker::{BodySpec, Context, SingleEvent, SingleObserver};
 
 /// The signals that PID 1 receives before its context exists.
 ///
@@ -56,14 +56,9 @@ pub(super) fn start_single(
     early: Option<&SignalReceiver>,
     log: Log,
 ) -> Result<Option<Arc<Context>>, Error> {
-    // The monitor thread logs too.
+    // Other threads of this process report too.
     let log = Arc::new(Mutex::new(log));
-    let for_shortages = Arc::clone(&log);
-    let on_shortage = Box::new(move |shortage: &Shortage| {
-        let (worker, mut log) = (None, lock(&for_shortages));
-        log.notice(&Notice::Shortage { worker, shortage });
-    });
-    let started = start(config, declared, early, &log, on_shortage);
+    let started = start(config, declared, early, &log);
     let mut log = lock(&log);
     match log.log_error(started)? {
         Start::Context(context) => Ok(Some(context)),
@@ -84,8 +79,7 @@ fn start(
     config: &Config,
     declared: &BodySpec,
     early: Option<&SignalReceiver>,
-    log: &Mutex<Log>,
-    on_shortage: OnShortage,
+    log: &Arc<Mutex<Log>>,
 ) -> Result<Start, Error> {
     let (tls, events) = BundleSource::from_config(config, SystemTime::now())?;
     let mut bound = match bind(config, early)? {
@@ -98,7 +92,8 @@ fn start(
         .map_err(cannot("set the blocking mode of a socket (fcntl)"))?;
     let listeners: Vec<ListenerInfo> = bound.iter().map(|bound| bound.info.clone()).collect();
     let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
-    let context = Context::single(bound, grace, threads, tls, declared, on_shortage)?;
+    let observer = observer(Arc::clone(log), listeners.clone());
+    let context = Context::single(bound, grace, threads, tls, declared, observer)?;
     // Both receive signals here. The context has not seen those that arrived before it existed.
     if let Some(received) = early.and_then(|signals| signals.received().find(is_stop)) {
         return Ok(Start::Stopped(received, StartStep::Main));
@@ -106,11 +101,15 @@ fn start(
     // The context exists before this line is logged: a reader of the line may send SIGTERM at once,
     // and that must be a graceful stop.
     let mut log = lock(log);
-    log.notice(&Notice::SingleStarted {
-        listeners: &listeners,
-    });
+    let listeners = &listeners;
+    log.report(&Notice::SingleStarted { listeners });
     for event in &events {
-        log.notice(&Notice::Certificate(event));
+        log.report(&Notice::Certificate(event));
+    }
+    // Nothing will show that this `main` is ready. Its caller calls it next.
+    drop(log);
+    if !declared.notifies_ready {
+        context.notify_ready();
     }
     Ok(Start::Context(context))
 }
@@ -124,6 +123,21 @@ fn bind(config: &Config, early: Option<&SignalReceiver>) -> Result<BindResult, E
 
 fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Worker { doing, source }
+}
+
+/// Reports what happens later, on any thread.
+fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserver {
+    Arc::new(move |event| {
+        let listeners = &listeners;
+        lock(&log).report(&match event {
+            SingleEvent::Ready => Notice::AllHealthy { listeners },
+            SingleEvent::StopBegan => Notice::StopBegan,
+            SingleEvent::Shortage(shortage) => Notice::Shortage {
+                worker: None,
+                shortage,
+            },
+        });
+    })
 }
 
 fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {

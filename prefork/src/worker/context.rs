@@ -83,8 +83,18 @@ pub(crate) fn current() -> Option<Arc<Context>> {
     in_process.or_else(|| CURRENT.get().cloned())
 }
 
-/// Logs one line about a shortage.
-pub(crate) type OnShortage = Box<dyn FnMut(&Shortage) + Send>;
+/// What the observer of a single process gets, as there is no master to report to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SingleEvent<'a> {
+    /// `main` is ready.
+    Ready,
+    /// The drain begins.
+    StopBegan,
+    Shortage(&'a Shortage),
+}
+
+/// Reports the events of a single process. Any thread may call it.
+pub(crate) type SingleObserver = Arc<dyn Fn(SingleEvent<'_>) + Send + Sync>;
 
 /// The parts of a new context.
 pub(super) struct ContextParts {
@@ -96,8 +106,8 @@ pub(super) struct ContextParts {
     pub(super) tls: Option<BundleSource>,
     pub(super) own_signals: &'static [Signal],
     pub(super) on_master_death: Option<OnceHook>,
-    /// Logs shortages in single-process mode, where there is no master.
-    pub(super) on_shortage: Option<OnShortage>,
+    /// Only in single-process mode, where there is no master.
+    pub(super) observer: Option<SingleObserver>,
     pub(super) process: MonitorHost,
 }
 
@@ -134,7 +144,10 @@ impl Context {
         #[cfg(not(feature = "tls"))]
         drop(parts.tls);
         let setup = cannot("create an event descriptor (eventfd2)");
-        let ready_notifier = Arc::new(ReadyNotifier::new(parts.master.clone()));
+        let ready_notifier = Arc::new(ReadyNotifier::new(
+            parts.master.clone(),
+            parts.observer.clone(),
+        ));
         let waker = Arc::new(Waker::new().map_err(&setup)?);
         // The master of an in-process worker is a test in the same process.
         let master_process = match (parts.process, &parts.master) {
@@ -191,7 +204,7 @@ impl Context {
             waker,
             is_termination_pending: false,
             on_master_death: parts.on_master_death,
-            on_shortage: parts.on_shortage,
+            observer: parts.observer,
             shortages: ShortageLog::default(),
             is_failure_handled: false,
             process: parts.process,
@@ -228,7 +241,7 @@ impl Context {
         &self.signals
     }
 
-    pub(super) fn notify_ready(&self) {
+    pub(crate) fn notify_ready(&self) {
         self.ready_notifier.notify_ready();
     }
 

@@ -89,7 +89,7 @@ impl InProcessWorker {
             tls,
             own_signals: &[],
             on_master_death: None,
-            on_shortage: None,
+            observer: None,
             process: MonitorHost::Test,
         };
         let (context, monitor) = Context::build(parts, &declared)?;

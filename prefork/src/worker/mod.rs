@@ -30,7 +30,7 @@ pub(crate) use argument::{extract, set_pending};
 pub(crate) use assign::{WantedArgument, assign, untaken};
 pub(crate) use check_tls::{OfferedListener, check_tls, needs_tls_config, unused_certificate};
 pub(crate) use child_env::{child_env, role_warning};
-pub(crate) use context::{BodySpec, Context, OnShortage, current};
+pub(crate) use context::{BodySpec, Context, SingleEvent, SingleObserver, current};
 pub use in_process::{InProcessWorker, WorkerEvent};
 pub(crate) use main_end::report as report_end;
 pub use main_end::{Describe, MainGuard, Returned};

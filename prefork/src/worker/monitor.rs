@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::context::{Context, OnShortage};
+use super::context::{Context, SingleEvent, SingleObserver};
 use super::drain::{Drain, DrainDecision};
 use super::shortage_log::{ShortageLine, ShortageLog};
 use crate::channel::{Backlog, Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
@@ -37,7 +37,7 @@ pub(super) struct Monitor {
     pub(super) is_termination_pending: bool,
     pub(super) on_master_death: Option<OnceHook>,
     /// Logs shortages in single-process mode.
-    pub(super) on_shortage: Option<OnShortage>,
+    pub(super) observer: Option<SingleObserver>,
     pub(super) shortages: ShortageLog,
     /// Whether a listener can no longer accept, and the drain for that has begun.
     pub(super) is_failure_handled: bool,
@@ -262,11 +262,11 @@ impl Monitor {
         };
         let listener = self.context.name_of(addr);
         let shortage = Shortage { listener, stage };
-        match (&self.master, &mut self.on_shortage) {
+        match (&self.master, &self.observer) {
             (MasterLink::Up(channel), _) => {
                 let _ = channel.send(&FromChild::Shortage(shortage).encode());
             }
-            (MasterLink::None, Some(log)) => log(&shortage),
+            (MasterLink::None, Some(observer)) => observer(SingleEvent::Shortage(&shortage)),
             (MasterLink::None | MasterLink::Down, _) => {
                 let (slot, pid) = (self.context.slot(), std::process::id());
                 log_stderr(&format!("worker {slot} (pid {pid}) {shortage}"));
@@ -393,6 +393,9 @@ impl Monitor {
     fn begin_drain(&self, phase: &mut DrainPhase, budget: Duration, queue: Backlog) {
         if !matches!(phase, DrainPhase::Serving) {
             return;
+        }
+        if let Some(observer) = &self.observer {
+            observer(SingleEvent::StopBegan);
         }
         let drain = Drain::new(Instant::now(), budget);
         self.context.shutdown().begin(drain.deadline);

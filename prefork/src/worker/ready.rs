@@ -3,21 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::context::Context;
+use super::context::{Context, SingleEvent, SingleObserver};
 use crate::channel::{Channel, FromChild, MainEnd};
 
-/// Sends each report once, if there is a master.
-#[derive(Debug)]
+/// Sends each report once: to the master, or to the observer of a single process.
 pub(super) struct ReadyNotifier {
     channel: Option<Arc<Channel>>,
+    observer: Option<SingleObserver>,
     is_sent: AtomicBool,
     has_ended: AtomicBool,
 }
 
 impl ReadyNotifier {
-    pub(super) fn new(channel: Option<Arc<Channel>>) -> Self {
+    pub(super) fn new(channel: Option<Arc<Channel>>, observer: Option<SingleObserver>) -> Self {
         Self {
             channel,
+            observer,
             is_sent: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         }
@@ -31,6 +32,9 @@ impl ReadyNotifier {
             // A worker sends few frames. If the channel is full or closed, the master is dead or
             // stuck.
             let _ = channel.send(&FromChild::Ready.encode());
+        }
+        if let Some(observer) = &self.observer {
+            observer(SingleEvent::Ready);
         }
     }
 
@@ -49,6 +53,14 @@ impl ReadyNotifier {
 
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Acquire)
+    }
+}
+
+impl std::fmt::Debug for ReadyNotifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadyNotifier")
+            .field("is_sent", &self.is_sent)
+            .finish_non_exhaustive()
     }
 }
 

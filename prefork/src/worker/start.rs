@@ -11,7 +11,7 @@ use socket2::{SockRef, Type};
 
 use super::check_tls::OfferedListener;
 use super::child_env::ChildEnv;
-use super::context::{BodySpec, Context, ContextParts, OnShortage, cannot};
+use super::context::{BodySpec, Context, ContextParts, SingleObserver, cannot};
 use super::monitor::MonitorHost;
 use super::shutdown;
 use crate::channel::{
@@ -80,7 +80,7 @@ impl Context {
         threads: NonZeroUsize,
         tls: Option<BundleSource>,
         declared: &BodySpec,
-        on_shortage: OnShortage,
+        observer: SingleObserver,
     ) -> Result<Arc<Self>, Error> {
         let parts = ContextParts {
             slot: 0,
@@ -91,7 +91,7 @@ impl Context {
             tls,
             own_signals: &TERMINAL,
             on_master_death: None,
-            on_shortage: Some(on_shortage),
+            observer: Some(observer),
             process: MonitorHost::Process,
         };
         Self::start(parts, declared)
@@ -160,7 +160,7 @@ impl InheritedRole {
             tls: self.tls.map(BundleSource::File),
             own_signals: &[],
             on_master_death,
-            on_shortage: None,
+            observer: None,
             process: MonitorHost::Process,
         };
         Ok((Context::start(parts, &declared)?, declared))
