@@ -9,7 +9,7 @@
 //! up at that time, so nothing here allocates, prints or panics.
 //!
 //! This file has all unsafe code of the testkit. Therefore it also contains
-//! [`with_default_signals`], whose function runs in a child between fork and exec.
+//! [`prepare_server`], whose function runs in a child between fork and exec.
 #![expect(unsafe_code, reason = "system calls that only this file makes")]
 
 use std::ffi::CStr;
@@ -18,6 +18,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use crate::behavior::Behavior;
@@ -80,32 +81,24 @@ const SERVER_SIGNALS: [Signal; 8] = [
     Signal::SIGTTOU,
 ];
 
-/// Resets the signals that a master handles to their default disposition.
+/// Resets the signals that a master handles to their default disposition, and passes this
+/// descriptor on under its number.
 ///
-/// The program of the command starts with them.
+/// The program of the command starts with both.
 ///
 /// A shell without job control starts a command before `&` with SIGINT and SIGQUIT ignored, and
 /// `nohup` starts its program with SIGHUP ignored. A master keeps ignoring these signals, so a test
 /// could not stop it with them.
-///
-/// If this process ignores none of them, the command is not changed: a function before exec makes
-/// the standard library fork, which is slower than `posix_spawn(3)`.
-pub(crate) fn with_default_signals(command: &mut Command) -> &mut Command {
-    if !SERVER_SIGNALS.into_iter().any(is_ignored) {
-        return command;
-    }
+pub(crate) fn prepare_server(command: &mut Command, fd: OwnedFd) -> &mut Command {
+    let prepare = move || {
+        // Only in the child: another program that this process starts at the same time must not
+        // get the descriptor.
+        fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        reset_signals()
+    };
     // SAFETY: the function runs after a fork of a process with several threads. It only calls
-    // sigaction(2), which is async-signal-safe.
-    unsafe { command.pre_exec(reset_signals) }
-}
-
-fn is_ignored(signal: Signal) -> bool {
-    // SAFETY: sigaction is plain data, for which all zeroes are a valid value.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: the new action is null, so nothing is set. `action` is valid for writes of the old
-    // action.
-    let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), &raw mut action) };
-    result == 0 && action.sa_sigaction == libc::SIG_IGN
+    // fcntl(2) and sigaction(2), which are async-signal-safe.
+    unsafe { command.pre_exec(prepare) }
 }
 
 fn reset_signals() -> io::Result<()> {

@@ -13,6 +13,7 @@ use prefork::{ListenerInfo, Prefork, Worker};
 
 use crate::TIMEOUT;
 use crate::eventually::within;
+use crate::listeners::{addr_of, first_addr};
 
 /// The default of `shutdown_grace_period` in prefork.
 const GRACE: Duration = Duration::from_secs(5);
@@ -153,8 +154,7 @@ impl TestWorker {
     /// If the worker has no listener.
     #[track_caller]
     pub fn addr(&self) -> SocketAddr {
-        let first = self.listeners().first();
-        socket_addr(first.expect("the worker has no listener"))
+        first_addr(self.listeners())
     }
 
     /// Returns the address of the listener with this name.
@@ -163,14 +163,7 @@ impl TestWorker {
     /// If the worker has no listener with this name.
     #[track_caller]
     pub fn addr_of(&self, name: &str) -> SocketAddr {
-        let mut listeners = self.listeners().iter();
-        match listeners.find(|listener| listener.name() == name) {
-            Some(listener) => socket_addr(listener),
-            None => panic!(
-                "no listener has the name '{name}'; listeners: {:?}",
-                self.listeners()
-            ),
-        }
+        addr_of(self.listeners(), name)
     }
 
     /// Returns the listeners.
@@ -276,12 +269,6 @@ impl Drop for TestWorker {
         // it.
         self.master_dies();
     }
-}
-
-/// All transports of this version of prefork have an IP address.
-fn socket_addr(listener: &ListenerInfo) -> SocketAddr {
-    let addr = listener.socket_addr();
-    addr.unwrap_or_else(|| panic!("listener '{}' has no IP address", listener.name()))
 }
 
 impl<R> BodyHandle<R> {

@@ -35,7 +35,7 @@ pub fn extract<T: 'static>(index: usize) -> T {
         if let Some(context) = current() {
             context.main_ended(MainEnd::Unable(error.chain()));
         }
-        Log::fatal(&error.report());
+        Log::fatal(&error);
         std::process::exit(error.exit_code().into())
     })
 }

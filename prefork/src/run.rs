@@ -19,7 +19,9 @@ use crate::builder::{CallbackState, Prefork};
 use crate::config::{Config, Configuration, Environment, resolve, usable_cpus};
 use crate::error::Error;
 use crate::hook::{Role, catch, run_init};
-use crate::master::{Callbacks, Handle, Log, MasterSetup, block_signals};
+use crate::master::{
+    Callbacks, Handle, Log, MasterSetup, Notice, NotifyScope, block_signals, claim,
+};
 use crate::runtime::Body;
 use crate::supervisor::Readiness;
 use crate::sys::env::is_secure;
@@ -69,6 +71,7 @@ impl Prefork {
     /// Its children are this program, started again, unless
     /// [`child_producer`](Self::child_producer) sets another one. In a child, the program must call
     /// [`run`](Self::run). `start` changes neither signals nor the name of the process.
+    /// The master reports its readiness through `PREFORK_NOTIFY_FD`, and not to `NOTIFY_SOCKET`.
     ///
     /// If it fails, the builder keeps its functions and `start` can be called again; an
     /// [`init`](Self::init) that succeeded is not called again. If it succeeds, the functions
@@ -86,8 +89,11 @@ impl Prefork {
                 reason: "start was called inside a worker; only a master starts workers",
             });
         }
+        // First, so that no program that `configure` or `init` starts gets the descriptor.
+        let warnings = claim(NotifyScope::Embedded);
         // Unknown here: whether the body that the children run needs a runtime.
-        let startup = self.read(cfg!(feature = "tokio"));
+        let mut startup = self.read(cfg!(feature = "tokio"));
+        startup.warnings.extend(warnings);
         if startup.environment.explains {
             let variable = startup.environment.explain_variable();
             dry_run::print(startup, None)?;
@@ -184,7 +190,10 @@ impl Prefork {
         wanted: &[WantedArgument<'_>],
         needs_runtime: bool,
     ) -> Result<Option<(Arc<Context>, BodySpec)>, Error> {
+        // First, so that no program that `configure` or `init` starts gets the descriptor.
+        let warnings = claim(NotifyScope::Service);
         let mut startup = self.read(needs_runtime);
+        startup.warnings.extend(warnings);
         startup
             .warnings
             .extend(fall_back_to_single(&mut startup.resolved));
@@ -276,7 +285,7 @@ impl Prefork {
         }
         let mut log = Log::new(self.logger.take());
         for warning in warnings {
-            log.warn(&warning);
+            log.notice(&Notice::StartWarning(&warning));
         }
         log
     }
@@ -341,7 +350,7 @@ pub fn report<R: Termination>(result: Result<Outcome<R>, Error>) -> ExitCode {
         Ok(Outcome::Master) => ExitCode::SUCCESS,
         Ok(Outcome::Worker(returned)) => returned.report(),
         Err(error) => {
-            Log::fatal(&error.report());
+            Log::fatal(&error);
             ExitCode::from(error.exit_code())
         }
     }

@@ -8,11 +8,13 @@ use prefork_options::{Prefix, Row, TABLE, foreign_names};
 /// The variable that asks for an explanation instead of a start. It is not an option.
 pub(super) const EXPLAIN: &str = "EXPLAIN";
 
-/// Variables that a master sets or the attribute reads. They keep the default prefix.
+/// Variables that are not options: a master sets or reads them, or the attribute reads them.
+///
+/// They keep the default prefix.
 ///
 /// `TLS` is not in the list, although a master sets it too: an operator who sets it means an
 /// option.
-const INTERNAL: [&str; 3] = ["CHILD", "ADDRS", "MACRO_DEBUG"];
+const INTERNAL: [&str; 4] = ["CHILD", "ADDRS", "MACRO_DEBUG", "NOTIFY_FD"];
 
 /// The meaning of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::exit_history::ExitHistory;
 use super::orphans::OrphanReaper;
 use super::poller::{PollResult, Poller};
 use super::signal_log_limit::SignalLogLimit;
-use super::{Callbacks, Log, teardown};
+use super::{Callbacks, Log, Notice, teardown};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
@@ -60,6 +60,8 @@ pub(crate) struct Master {
     /// The pids of the first workers, in slot order, until `on_master_ready` gets them.
     pub(super) initial_pids: Vec<i32>,
     pub(super) is_announced: bool,
+    /// `Notice::AllHealthy` was emitted.
+    was_healthy: bool,
     pub(super) limits: ChildLimits,
     /// The variable that sets `recover_threshold`.
     threshold_variable: String,
@@ -111,6 +113,7 @@ impl Master {
             workers: parts.config.workers,
             initial_pids: Vec::new(),
             is_announced: false,
+            was_healthy: false,
             limits: ChildLimits {
                 ready_timeout: parts.config.ready_timeout,
                 shutdown_grace_period: parts.config.shutdown_grace_period,
@@ -149,6 +152,7 @@ impl Master {
         loop {
             let action = self.supervisor.next_action(self.events_seen_until);
             self.note_stop(self.events_seen_until);
+            self.note_health();
             let wait_until = if let Some(action) = action {
                 self.perform(action);
                 // The action may have taken time, for example in a hook. So events are read before
@@ -169,6 +173,14 @@ impl Master {
             }
             self.log_due_repeats();
             self.reap_orphans();
+        }
+    }
+
+    fn note_health(&mut self) {
+        if !self.was_healthy && self.supervisor.is_healthy() {
+            self.was_healthy = true;
+            let listeners = &self.listener_infos();
+            self.emit(&Notice::AllHealthy { listeners });
         }
     }
 
@@ -231,7 +243,7 @@ impl Master {
         };
         match (failure, unkillable) {
             (Some(failure), Some(unkillable)) => {
-                self.log.error(&unkillable.to_string());
+                self.emit(&Notice::Unkillable(&unkillable));
                 Err(failure)
             }
             (Some(error), None) | (None, Some(error)) => Err(error),
@@ -239,9 +251,7 @@ impl Master {
                 let taken = self
                     .stop_began
                     .map_or(Duration::ZERO, |began| began.elapsed());
-                let taken = prefork_options::duration::rounded(taken);
-                self.log
-                    .info(&format!("stopped after {taken}: all workers exited"));
+                self.emit(&Notice::Stopped { taken });
                 Ok(())
             }
         }

@@ -11,14 +11,17 @@ mod child;
 mod commands;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod events;
-#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod exit_history;
 mod handle;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod hooks;
 mod log;
 mod log_backend;
 mod log_line;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod master;
+mod notice;
+mod notify;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod orphans;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -37,10 +40,11 @@ mod unsupported;
 pub(crate) use callbacks::{Callbacks, FailedStart};
 pub use handle::Handle;
 pub(crate) use log::{Log, Logger};
-pub(crate) use log_line::describe_listeners;
 pub use log_line::{Level, LogLine};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use master::Master;
+pub(crate) use notice::{Notice, StartStep};
+pub(crate) use notify::{NotifyScope, claim};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use setup::{MasterSetup, UNSUPPORTED, block_signals, preflight};
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]

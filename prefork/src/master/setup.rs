@@ -14,7 +14,7 @@ use super::commands::{CommandReceiver, pair};
 use super::master::MasterParts;
 use super::orphans::OrphanReaper;
 use super::poller::{EventSource, ListenerSocket, Poller};
-use super::{Callbacks, FailedStart, Handle, Level, Log, LogLine, Master};
+use super::{Callbacks, FailedStart, Handle, Log, Master, Notice, StartStep};
 use crate::config::Config;
 use crate::error::{Error, OptionError};
 use crate::listen::{
@@ -62,8 +62,8 @@ impl MasterSetup {
         let prerequisites = match log.log_error(self.prepare(None))? {
             Prepared::Ready(prerequisites) => prerequisites,
             Prepared::Stopped(received) => {
-                let what = "stopped before the addresses were bound";
-                log.line(&LogLine::from_signal(Level::Info, received, what));
+                let before = StartStep::Bind;
+                log.notice(&Notice::StartCanceled { received, before });
                 return Ok(());
             }
         };

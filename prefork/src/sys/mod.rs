@@ -37,3 +37,4 @@ pub(crate) mod seqpacket;
 pub(crate) mod signals;
 pub(crate) mod stderr;
 pub(crate) mod waker;
+pub(crate) mod write_now;

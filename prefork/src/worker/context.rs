@@ -68,7 +68,7 @@ impl Context {
         &self.infos
     }
 
-    pub(super) fn notify_ready(&self) {
+    pub(crate) fn notify_ready(&self) {
         self.ready_notifier.notify_ready();
     }
 

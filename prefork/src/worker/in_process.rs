@@ -92,7 +92,7 @@ impl InProcessWorker {
             tls,
             own_signals: &[],
             on_master_death: None,
-            on_shortage: None,
+            observer: None,
             host: Host::Test,
         };
         let (context, monitor) = build(parts, &declared)?;

@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::context::Context;
 use super::lifecycle::{Action, Backlog, Connections, EndCause, Event, Lifecycle};
+use super::ready::{SingleEvent, SingleObserver};
 use super::shortage_log::{ShortageLine, ShortageLog};
 use crate::channel::{Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
@@ -31,15 +32,12 @@ pub(super) struct Monitor {
     pub(super) master: Option<Arc<Channel>>,
     pub(super) master_process: Option<Arc<PeerProcess>>,
     pub(super) on_master_death: Option<OnceHook>,
-    /// Logs shortages in single-process mode.
-    pub(super) on_shortage: Option<OnShortage>,
+    /// Only in single-process mode.
+    pub(super) observer: Option<SingleObserver>,
     pub(super) shortages: ShortageLog,
     /// Decides which stop signal ends the process at once.
     pub(super) stop_signals: StopSignals,
 }
-
-/// Logs one line about a shortage.
-pub(crate) type OnShortage = Box<dyn FnMut(&Shortage) + Send>;
 
 /// How long the process of a master may outlive its channels, in milliseconds.
 ///
@@ -220,6 +218,9 @@ impl Monitor {
                 backlog,
                 frees_address,
             } => {
+                if let Some(observer) = &self.observer {
+                    observer(SingleEvent::StopBegan);
+                }
                 self.context.shutdown.begin(deadline);
                 self.context.tracker.begin_drain(DrainPolicy {
                     until,
@@ -300,9 +301,9 @@ impl Monitor {
         };
         let listener = self.context.name_of(addr);
         let shortage = Shortage { listener, stage };
-        match (&self.master, &mut self.on_shortage) {
+        match (&self.master, &self.observer) {
             (Some(_), _) => self.send(&FromChild::Shortage(shortage)),
-            (None, Some(log)) => log(&shortage),
+            (None, Some(observer)) => observer(SingleEvent::Shortage(&shortage)),
             (None, None) => log_stderr(&format!("{} {shortage}", self.name())),
         }
     }

@@ -4,19 +4,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::channel::{Channel, FromChild, MainEnd};
+use crate::error::Shortage;
 
-/// Sends each report once, if there is a master.
-#[derive(Debug)]
+/// What the observer of a single process gets, as there is no master to report to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SingleEvent<'a> {
+    /// `main` is ready.
+    Ready,
+    /// The drain begins.
+    StopBegan,
+    Shortage(&'a Shortage),
+}
+
+/// Reports the events of a single process. Any thread may call it.
+pub(crate) type SingleObserver = Arc<dyn Fn(SingleEvent<'_>) + Send + Sync>;
+
+/// Sends each report once: to the master, or to the observer of a single process.
 pub(super) struct ReadyNotifier {
     channel: Option<Arc<Channel>>,
+    observer: Option<SingleObserver>,
     is_sent: AtomicBool,
     has_ended: AtomicBool,
 }
 
 impl ReadyNotifier {
-    pub(super) fn new(channel: Option<Arc<Channel>>) -> Self {
+    pub(super) fn new(channel: Option<Arc<Channel>>, observer: Option<SingleObserver>) -> Self {
         Self {
             channel,
+            observer,
             is_sent: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         }
@@ -30,6 +45,9 @@ impl ReadyNotifier {
             // A worker sends few frames. If the channel is full or closed, the master is dead or
             // stuck.
             let _ = channel.send(&FromChild::Ready.encode());
+        }
+        if let Some(observer) = &self.observer {
+            observer(SingleEvent::Ready);
         }
     }
 
@@ -48,6 +66,14 @@ impl ReadyNotifier {
 
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Acquire)
+    }
+}
+
+impl std::fmt::Debug for ReadyNotifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadyNotifier")
+            .field("is_sent", &self.is_sent)
+            .finish_non_exhaustive()
     }
 }
 

@@ -16,8 +16,8 @@ use super::context::{BodySpec, Context};
 use super::current;
 use super::lifecycle::{Host, Lifecycle};
 use super::listeners::UntakenListeners;
-use super::monitor::{Monitor, OnShortage};
-use super::ready::ReadyNotifier;
+use super::monitor::Monitor;
+use super::ready::{ReadyNotifier, SingleObserver};
 use super::shortage_log::ShortageLog;
 #[cfg(feature = "tls")]
 use super::tls_config::LazyTlsConfig;
@@ -91,7 +91,7 @@ pub(crate) fn start_single(
     threads: NonZeroUsize,
     tls: Option<BundleSource>,
     declared: &BodySpec,
-    on_shortage: OnShortage,
+    observer: SingleObserver,
 ) -> Result<Arc<Context>, Error> {
     let parts = WorkerParts {
         slot: 0,
@@ -102,7 +102,7 @@ pub(crate) fn start_single(
         tls,
         own_signals: &TERMINAL,
         on_master_death: None,
-        on_shortage: Some(on_shortage),
+        observer: Some(observer),
         host: Host::Process,
     };
     start(parts, declared)
@@ -132,8 +132,8 @@ pub(super) struct WorkerParts {
     /// The signals that mean the same as SIGTERM in this process.
     pub(super) own_signals: &'static [Signal],
     pub(super) on_master_death: Option<OnceHook>,
-    /// Logs shortages in single-process mode, where there is no master.
-    pub(super) on_shortage: Option<OnShortage>,
+    /// Only in single-process mode, where there is no master.
+    pub(super) observer: Option<SingleObserver>,
     pub(super) host: Host,
 }
 
@@ -149,7 +149,10 @@ pub(super) fn build(
     #[cfg(not(feature = "tls"))]
     drop(parts.tls);
     let setup = cannot("create an event descriptor (eventfd2)");
-    let ready_notifier = Arc::new(ReadyNotifier::new(parts.master.clone()));
+    let ready_notifier = Arc::new(ReadyNotifier::new(
+        parts.master.clone(),
+        parts.observer.clone(),
+    ));
     let waker = Arc::new(Waker::new().map_err(&setup)?);
     // The master of an in-process worker is a test in the same process.
     let master_process = match (parts.host, &parts.master) {
@@ -200,7 +203,7 @@ pub(super) fn build(
         master: parts.master,
         master_process,
         on_master_death: parts.on_master_death,
-        on_shortage: parts.on_shortage,
+        observer: parts.observer,
         shortages: ShortageLog::default(),
         stop_signals: StopSignals::default(),
     };
@@ -293,7 +296,7 @@ impl InheritedRole {
             tls: self.tls.map(BundleSource::File),
             own_signals: &[],
             on_master_death,
-            on_shortage: None,
+            observer: None,
             host: Host::Process,
         };
         Ok((start(parts, &declared)?, declared))

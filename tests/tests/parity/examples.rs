@@ -46,10 +46,8 @@ fn the_hooks_outlive_a_closed_stdout() {
     let server = Server::new(HOOKS)
         .env("PREFORK_WORKERS", "1")
         .wrapper(["sh", "-c", r#""$@" | head -n 1"#, "sh"])
-        .spawn();
-    let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));
-    let addr = line.split(['=', ' ']).nth(4).expect("an address");
-    let addr = addr.parse().expect("an address");
+        .start();
+    let addr = server.addr();
     let line = server.wait_for_log(|line| line.starts_with("spawn: "));
     let pid = |line: &str| line.split(' ').nth(1).and_then(|pid| pid.parse().ok());
     let mut victim: i32 = pid(&line).expect("the pid of the worker");
@@ -77,11 +75,8 @@ fn the_hooks_outlive_a_closed_stdout() {
 
 #[test]
 fn the_hooks_print_the_events() {
-    let mut server = Server::new(HOOKS).spawn();
-    // Each line begins with its level.
-    let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));
-    let addr = line.split(['=', ' ']).nth(4).expect("an address");
-    let addr = addr.parse().expect("an address");
+    let mut server = Server::new(HOOKS).start();
+    let addr = server.addr();
     let names = ["hello from red\n", "hello from green\n"];
     assert!(names.contains(&get(addr, "/").expect("an answer").as_str()));
 
