@@ -177,6 +177,22 @@ fn no_files_import_each_other_in_a_circle() {
     }
 }
 
+/// As the modules of the table, but for files.
+#[test]
+fn the_lifecycle_of_a_worker_uses_no_other_file() {
+    let sources = Crate::read(&root().join("prefork/src"));
+    let imports = sources.imports();
+    let of_lifecycle = |file: &&str| file.starts_with("worker/lifecycle");
+    assert!(imports.keys().any(of_lifecycle), "it has its own files");
+    for file in imports.keys().filter(|file| of_lifecycle(file)) {
+        let others: Vec<_> = imports[file]
+            .keys()
+            .filter(|file| !of_lifecycle(file))
+            .collect();
+        assert!(others.is_empty(), "{file} uses {others:?}");
+    }
+}
+
 #[test]
 fn unsafe_code_is_in_sys_alone() {
     let crates = [

@@ -65,12 +65,11 @@ impl Crate {
             };
             if word == "mod" && (ends_with_semicolon || body.is_some()) {
                 let child = [module.clone(), vec![next(1).expect("a name")]].concat();
-                match body {
-                    Some(body) => self.read_module(src, file, child, body),
-                    None => {
-                        let file = child_file(src, file, &child, attribute_path(&tokens[..at]));
-                        self.read_file(src, &file, child);
-                    }
+                if let Some(body) = body {
+                    self.read_module(src, file, child, body);
+                } else {
+                    let file = child_file(src, file, &child, attribute_path(&tokens[..at]));
+                    self.read_file(src, &file, child);
                 }
                 at += 3;
             } else if word == "use" {
@@ -154,11 +153,11 @@ impl Crate {
             // A name of another crate is no import between files.
             return self.file_of(module, &target, depth + 1);
         }
-        let globs = here.globs.iter().filter_map(|glob| {
+        let mut globs = here.globs.iter().filter_map(|glob| {
             let target = [glob, path].concat();
             self.file_of(module, &target, depth + 1)
         });
-        globs.last().or(Some(&here.file))
+        globs.next_back().or(Some(&here.file))
     }
 
     /// The circles of imports. A circle is described by one way through its files.
@@ -262,6 +261,8 @@ impl Module {
                 }
                 1
             }
+            // The scope of a name imports nothing.
+            TokenTree::Ident(word) if word == "pub" && is_scope(tokens.get(1)) => 2,
             TokenTree::Ident(first) => {
                 let mut path = vec![first.to_string()];
                 let mut at = 1;
@@ -300,11 +301,17 @@ fn is(token: &TokenTree, character: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == character)
 }
 
+/// Whether this is the scope of a visibility: `(in path)`.
+fn is_scope(token: Option<&TokenTree>) -> bool {
+    matches!(token, Some(TokenTree::Group(group)) if group.to_string().starts_with("(in "))
+}
+
 /// Whether the tokens end with `pub` or `pub(…)`.
 fn is_visibility(before: &[TokenTree]) -> bool {
     match before {
-        [.., TokenTree::Ident(word)] => word == "pub",
-        [.., TokenTree::Ident(word), TokenTree::Group(_)] => word == "pub",
+        [.., TokenTree::Ident(word)] | [.., TokenTree::Ident(word), TokenTree::Group(_)] => {
+            word == "pub"
+        }
         _ => false,
     }
 }

@@ -169,7 +169,8 @@ impl Stand {
             }
             let deadline = self.lifecycle.deadline(self.now)?;
             assert!(deadline > self.now, "the monitor would not sleep");
-            let just_before = deadline - Duration::from_nanos(1);
+            let just_before = deadline.checked_sub(Duration::from_nanos(1));
+            let just_before = just_before.expect("the deadline is later than now");
             assert_eq!(earlier.lifecycle.next_action(just_before), None);
             self.now = deadline;
             when = self.time();
@@ -482,11 +483,11 @@ fn compare(title: &str, columns: &[&str], rows: &[&str], cell: impl Fn(&str, &st
 fn compare_rows(title: &str, rows: impl IntoIterator<Item = (String, String)>) {
     let found: Vec<_> = rows.into_iter().collect();
     let written = &table(title)[2..];
-    let lines: String = found
+    let lines: Vec<_> = found
         .iter()
         .map(|(row, cells)| format!("| {row} | {cells} |\n"))
         .collect();
-    assert!(found == written, "{title} of the code:\n{lines}");
+    assert!(found == written, "{title} of the code:\n{}", lines.concat());
 }
 
 /// The lines of a table: the first cell, and the others.
