@@ -42,11 +42,11 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<(
     let (fd, other) = (fd.as_raw_fd(), other.as_raw_fd());
     loop {
         // SAFETY: two numbers, which differ and are open. The owner of the first one still owns it.
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(prefork_portable)))]
         let result = unsafe { libc::dup3(other, fd, libc::O_CLOEXEC) };
         // SAFETY: as above. A program that another thread executes before the next call inherits
         // the descriptor; these systems have no workers.
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
         let result = unsafe { libc::dup2(other, fd) };
         if result >= 0 {
             break;
@@ -58,7 +58,7 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<(
             return Err(error);
         }
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
     // SAFETY: two numbers; the descriptor is open.
     let _ = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     Ok(())
