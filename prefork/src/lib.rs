@@ -257,6 +257,9 @@
 //!   The runtime is a current-thread runtime, unless `runtime_threads` is larger than 1. If `main`
 //!   has the attribute of another runtime, that runtime is used.
 //! - `axum`: [`net::Listener`] in `axum::serve`. Includes `tokio`.
+//! - `stream`: `net::Listener::incoming`, a `futures_core::Stream` of connections. Includes `tokio`.
+//! - `tonic`: that stream as an argument of `serve_with_incoming_shutdown` of tonic's server. Includes
+//!   `stream`.
 //! - `tls`: see [TLS](#tls). Includes `tokio`.
 //! - `tracing`, `log`: the master's log lines as events of `tracing` or records of `log`.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,44 +1,11 @@
-//! The examples of the builder and of the hooks run without changes.
+//! The example of the hooks runs without changes.
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use prefork_testkit::{Server, Signal, eventually};
 use prefork_tests::client::get;
 
-const BUILDER: &str = env!("CARGO_BIN_EXE_example_builder");
 const HOOKS: &str = env!("CARGO_BIN_EXE_example_hooks");
-
-#[test]
-fn the_builder_takes_its_own_flags() {
-    let mut server = Server::new(BUILDER)
-        .arg("--listen")
-        .arg("127.0.0.1:0")
-        .arg("--workers")
-        .arg("2")
-        .arg("--grace")
-        .arg("20s")
-        .keep_listen()
-        .start();
-    server.wait_for_children(2);
-    let body = get(server.addr(), "/").expect("an answer");
-    assert!(body.starts_with("hello from worker "), "{body}");
-    assert_eq!(server.stop().code(), Some(0));
-    let log = server.final_log();
-    assert!(
-        log.iter().any(|line| line.ends_with("within 20s")),
-        "{log:?}"
-    );
-}
-
-#[test]
-fn the_builder_refuses_what_it_does_not_understand() {
-    let output = Server::new(BUILDER).arg("--verbose").run();
-    assert_eq!(output.code(), Some(64));
-    assert!(output.text().starts_with("usage: "), "{}", output.text());
-    let output = Server::new(BUILDER).arg("--workers").arg("many").run();
-    assert_eq!(output.code(), Some(78));
-    assert!(output.text().contains("workers"), "{}", output.text());
-}
 
 /// As with `hooks 2>file | head -1`: a hook that writes to a closed stdout must not end the master.
 #[test]
