@@ -190,11 +190,11 @@ macro_rules! define {
                 #[doc = concat!("# Examples\n```", fence!($kind))]
                 #[doc = concat!("#[prefork::main(", stringify!($name), " = ", stringify!($example), ")]")]
                 #[doc = concat!(main_of!($kind), "\n```\n```no_run")]
-                #[doc = concat!("prefork::Prefork::new().", stringify!($name), "(", stringify!($example), ");")]
+                #[doc = concat!("prefork::Prefork::new().", stringify!($name), "(", stringify!($example), ")")]
                 #[doc = "```"]
                 #[track_caller]
-                pub fn $name(&mut self, value: impl IntoOption<kind_type!($kind)>) -> &mut Self {
-                    let OptionLayers { $name: layers, errors, replaced, source, .. } = self.options_mut();
+                pub fn $name(mut self, value: impl IntoOption<kind_type!($kind)>) -> Self {
+                    let OptionLayers { $name: layers, errors, replaced, source, .. } = &mut self.options;
                     let origin = Origin::Program(*source, Location::caller());
                     let parsed = value.into_option();
                     record(layers, (errors, replaced), stringify!($name), parsed, origin);

@@ -77,11 +77,6 @@ impl Log {
         }
     }
 
-    /// Returns the `logger` of the user, unless it panicked.
-    pub(crate) fn into_logger(self) -> Option<Logger> {
-        self.logger
-    }
-
     pub(crate) fn info(&mut self, text: &str) {
         self.line(&LogLine::new_plain(Level::Info, text));
     }
