@@ -213,15 +213,6 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    pub(crate) fn is_empty(&self) -> bool {
-        let Self {
-            spawned,
-            ready,
-            recovered,
-        } = self;
-        spawned.is_none() && ready.is_none() && recovered.is_none()
-    }
-
     /// # Errors
     /// The hook returns an error or panics.
     pub(crate) fn child_spawned(&mut self, fact: &ChildSpawned) -> Result<(), Error> {

@@ -113,7 +113,7 @@
 //! the warnings, and the values that are ignored. It checks everything that a start checks before
 //! it binds. It binds and starts nothing, and calls no function of the program except `configure`
 //! (not even `init`). The generated `main` exits with the status that the start would have had;
-//! [`Prefork::start`] returns [`Error::Explained`].
+//! [`Prefork::start`] returns a handle without a master.
 //!
 //! # What needs `prefork::net::Listener`
 //!

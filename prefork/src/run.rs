@@ -15,13 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use prefork_options::Prefix;
 
-use crate::builder::{CallbackState, Prefork};
+use crate::builder::Prefork;
 use crate::config::{Config, Configuration, Environment, resolve, usable_cpus};
 use crate::error::Error;
 use crate::hook::{Role, catch, run_init};
-use crate::master::{
-    Callbacks, Handle, Log, MasterSetup, Notice, NotifyScope, block_signals, claim,
-};
+use crate::master::{Handle, Log, MasterSetup, Notice, NotifyScope, block_signals, claim};
 use crate::runtime::Body;
 use crate::supervisor::Readiness;
 use crate::sys::env::is_secure;
@@ -57,13 +55,27 @@ impl Prefork {
     /// - In a worker: its variables or descriptors are not those that a master sets, `init` failed,
     ///   or a listener can no longer accept.
     /// - In any process: `run` is called a second time.
-    pub fn run<R, K>(&mut self, body: impl FnOnce(Worker) -> R) -> Result<Outcome<R::Output>, Error>
+    pub fn run<R, K>(self, body: impl FnOnce(Worker) -> R) -> Result<Outcome<R::Output>, Error>
     where
         R: Body<K>,
     {
         // The body gets a `Worker`, as if main had one as argument.
         let worker = ArgumentSpec::of::<Worker>("worker");
         self.run_with(vec![worker], body)
+    }
+
+    /// Runs this process and returns its exit status: the whole `main` of a program.
+    ///
+    /// It is [`handle_signals`](Self::handle_signals), [`run`](Self::run) and [`report`], as in the
+    /// `main` that the attribute generates. For a master that was asked to stop, the status is 0;
+    /// for a worker, it is the status of what `body` returned; after an error, it is
+    /// [`Error::exit_code`], and stderr has the error as one paragraph.
+    pub fn main<R, K>(self, body: impl FnOnce(Worker) -> R) -> ExitCode
+    where
+        R: Body<K>,
+        R::Output: Termination,
+    {
+        report(self.handle_signals().run(body))
     }
 
     /// Starts a master on its own thread, in a process that also does other work.
@@ -73,17 +85,16 @@ impl Prefork {
     /// [`run`](Self::run). `start` changes neither signals nor the name of the process.
     /// The master reports its readiness through `PREFORK_NOTIFY_FD`, and not to `NOTIFY_SOCKET`.
     ///
-    /// If it fails, the builder keeps its functions and `start` can be called again; an
-    /// [`init`](Self::init) that succeeded is not called again. If it succeeds, the functions
-    /// belong to the master.
+    /// If `PREFORK_EXPLAIN` is set, this prints the explanation to stdout and starts nothing. The
+    /// handle then is that of a master that was asked to stop: it has no listeners, and
+    /// [`wait`](Handle::wait) returns at once.
     ///
     /// # Errors
     /// - The master could not start: for example, an option is invalid or an address cannot be
     ///   bound.
     /// - It is called inside a worker.
-    /// - An earlier master has the functions of this builder, or `init` failed in an earlier call.
-    /// - `PREFORK_EXPLAIN` is set.
-    pub fn start(&mut self) -> Result<Handle, Error> {
+    /// - `init` failed.
+    pub fn start(mut self) -> Result<Handle, Error> {
         if is_child() {
             return Err(Error::AlreadyRunning {
                 reason: "start was called inside a worker; only a master starts workers",
@@ -95,39 +106,19 @@ impl Prefork {
         let mut startup = self.read(cfg!(feature = "tokio"));
         startup.warnings.extend(warnings);
         if startup.environment.explains {
-            let variable = startup.environment.explain_variable();
             dry_run::print(startup, None)?;
-            return Err(Error::Explained { variable });
+            return Ok(Handle::without_master());
         }
         startup.result?;
         let config = startup.resolved.config;
         check_has_master(&config)?;
-        self.callables.check()?;
-        self.run_init(Role::Master)?;
+        run_init(self.init.take(), Role::Master)?;
         let log = self.log(startup.warnings);
-        match self.setup(config, &BodySpec::default()).start(log) {
-            Ok(handle) => Ok(handle),
-            Err(unstarted) => {
-                self.callables = CallbackState::Available;
-                self.producer = unstarted.callbacks.producer;
-                self.hooks = unstarted.callbacks.hooks;
-                self.logger = unstarted.log.into_logger();
-                Err(unstarted.error)
-            }
-        }
-    }
-
-    /// Calls `init`, if it was not called yet.
-    fn run_init(&mut self, role: Role) -> Result<(), Error> {
-        let result = run_init(self.init.take(), role);
-        if result.is_err() {
-            self.callables = CallbackState::InitFailed;
-        }
-        result
+        self.setup(config, &BodySpec::default()).start(log)
     }
 
     pub(crate) fn run_with<R, K>(
-        &mut self,
+        mut self,
         wants: Vec<ArgumentSpec>,
         body: impl FnOnce(Worker) -> R,
     ) -> Result<Outcome<R::Output>, Error>
@@ -208,7 +199,6 @@ impl Prefork {
         startup
             .warnings
             .extend(argument_warnings(wanted, &declared, &offered, &config));
-        self.callables.check()?;
         // Only now: after an error above, the program may correct the options and call run again.
         claim_process(ProcessGuard::Claim)?;
         let role = match config.workers {
@@ -220,7 +210,7 @@ impl Prefork {
             Role::Single => early_signals()?,
             _ => None,
         };
-        self.run_init(role)?;
+        run_init(self.init.take(), role)?;
         let log = self.log(startup.warnings);
         if config.workers > 0 {
             self.setup(config, &declared).run(log)?;
@@ -280,9 +270,6 @@ impl Prefork {
 
     /// Creates the master's log and writes the warnings to it.
     fn log(&mut self, warnings: Vec<String>) -> Log {
-        if self.logger.is_some() {
-            self.callables = CallbackState::Used;
-        }
         let mut log = Log::new(self.logger.take());
         for warning in warnings {
             log.notice(&Notice::StartWarning(&warning));
@@ -291,9 +278,6 @@ impl Prefork {
     }
 
     fn setup(&mut self, config: Config, declared: &BodySpec) -> MasterSetup {
-        if self.producer.is_some() || !self.hooks.is_empty() {
-            self.callables = CallbackState::Used;
-        }
         MasterSetup {
             config,
             readiness: if declared.notifies_ready {
@@ -302,10 +286,8 @@ impl Prefork {
                 Readiness::Assumed
             },
             blocking: declared.blocking.clone(),
-            callbacks: Callbacks {
-                producer: self.producer.take(),
-                hooks: std::mem::take(&mut self.hooks),
-            },
+            producer: self.producer.take(),
+            hooks: std::mem::take(&mut self.hooks),
             owns_signals: self.handles_signals,
         }
     }

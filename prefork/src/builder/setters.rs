@@ -35,10 +35,10 @@ macro_rules! define {
                 #[cfg_attr(not(all(feature = "tokio", feature = "tls")), doc = "```ignore")]
                 #[doc = concat!("#[prefork::main(", stringify!($name), " = ", stringify!($example), ")]")]
                 #[doc = "async fn main() {}\n```\n```no_run"]
-                #[doc = concat!("prefork::Prefork::new().", stringify!($name), "(", stringify!($example), ");")]
+                #[doc = concat!("let prefork = prefork::Prefork::new().", stringify!($name), "(", stringify!($example), ");")]
                 #[doc = "```"]
                 #[track_caller]
-                pub fn $name(&mut self, value: impl IntoOption<$kind>) -> &mut Self {
+                pub fn $name(mut self, value: impl IntoOption<$kind>) -> Self {
                     self.options.set(stringify!($name), |it| &mut it.$name, value.into_option());
                     self
                 }

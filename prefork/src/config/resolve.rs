@@ -165,9 +165,7 @@ mod tests {
     }
 
     fn with_workers(text: &str) -> OptionLayers {
-        let mut prefork = crate::Prefork::new();
-        prefork.workers(text);
-        prefork.options.clone()
+        program(|it| it.workers(text))
     }
 
     fn with_listen(text: &str) -> OptionLayers {
@@ -255,11 +253,7 @@ mod tests {
 
     #[test]
     fn an_overridden_variable_of_the_platform_is_reported_with_a_remedy() {
-        let with_both = || {
-            let mut prefork = crate::Prefork::new();
-            prefork.listen(["http=0.0.0.0:8080", ":9090"]).workers(2);
-            prefork.options.clone()
-        };
+        let with_both = || program(|it| it.listen(["http=0.0.0.0:8080", ":9090"]).workers(2));
         let platform = [("PORT", "5000"), ("WEB_CONCURRENCY", "4")];
         let overridden = resolved(&with_both(), &platform).overridden;
         let [workers, port] = overridden.as_slice() else {
@@ -294,9 +288,7 @@ mod tests {
 
     #[test]
     fn a_variable_of_the_platform_that_agrees_or_is_used_is_not_reported() {
-        let mut prefork = crate::Prefork::new();
-        prefork.listen(["http=0.0.0.0:8080", ":9090"]).workers(2);
-        let options = prefork.options.clone();
+        let options = program(|it| it.listen(["http=0.0.0.0:8080", ":9090"]).workers(2));
         for pairs in [
             [("PORT", "8080"), ("WEB_CONCURRENCY", "2")],
             [("PORT", "9090"), ("WEB_CONCURRENCY", "2")],
@@ -386,9 +378,7 @@ mod tests {
 
     #[test]
     fn threads_set_by_the_program_need_the_feature() {
-        let mut prefork = crate::Prefork::new();
-        prefork.runtime_threads(8);
-        let mut options = prefork.options.clone();
+        let mut options = program(|it| it.runtime_threads(8));
         let line = options.drop_unused_threads();
         let rejected = errors(&resolved(&options, &[]));
         if cfg!(feature = "tokio") {
@@ -444,9 +434,7 @@ mod tests {
 
     #[test]
     fn a_contradiction_is_reported_under_the_operators_variable() {
-        let mut prefork = crate::Prefork::new();
-        prefork.listen(["http=127.0.0.1", "admin=127.0.0.1:1"]);
-        let options = prefork.options.clone();
+        let options = program(|it| it.listen(["http=127.0.0.1", "admin=127.0.0.1:1"]));
         for (pairs, labels) in [
             (
                 &[("PREFORK_LISTEN", "admin=:1")][..],
@@ -467,8 +455,10 @@ mod tests {
                 assert!(error.starts_with(label), "{error}");
             }
         }
-        prefork.network("tcp4");
-        let options = prefork.options.clone();
+        let options = program(|it| {
+            it.listen(["http=127.0.0.1", "admin=127.0.0.1:1"])
+                .network("tcp4")
+        });
         let pairs = [("PREFORK_LISTEN", "http=[::1]:80")];
         let found = errors(&resolved(&options, &pairs));
         assert!(
@@ -478,10 +468,8 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
     }
 
-    fn program(set: impl FnOnce(&mut crate::Prefork) -> &mut crate::Prefork) -> OptionLayers {
-        let mut prefork = crate::Prefork::new();
-        set(&mut prefork);
-        prefork.options.clone()
+    fn program(set: impl FnOnce(crate::Prefork) -> crate::Prefork) -> OptionLayers {
+        set(crate::Prefork::new()).options
     }
 
     /// Each case has an invalid value, and options that it would replace.
@@ -643,9 +631,7 @@ mod tests {
 
     #[test]
     fn missing_tls_options_are_reported_for_each_option_that_needs_them() {
-        let mut prefork = crate::Prefork::new();
-        prefork.listen("tls://127.0.0.1:0").tls_cert("cert.pem");
-        let options = prefork.options.clone();
+        let options = program(|it| it.listen("tls://127.0.0.1:0").tls_cert("cert.pem"));
         let found = errors(&resolved(&options, &[("PREFORK_TLS_ALPN", "h2")]));
         let expected = if cfg!(feature = "tls") {
             [
@@ -665,9 +651,7 @@ mod tests {
 
     #[test]
     fn protocols_of_the_program_are_ignored_without_tls() {
-        let mut prefork = crate::Prefork::new();
-        prefork.listen("127.0.0.1:0").tls_alpn(["h2", "http/1.1"]);
-        let options = prefork.options.clone();
+        let options = program(|it| it.listen("127.0.0.1:0").tls_alpn(["h2", "http/1.1"]));
         let plain = resolved(&options, &[]);
         if cfg!(not(feature = "tls")) {
             assert_eq!(errors(&plain), ["tls_alpn: needs feature `tls` of prefork"]);

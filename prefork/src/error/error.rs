@@ -39,16 +39,6 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// `PREFORK_EXPLAIN` is set, so nothing was started.
-    ///
-    /// The configuration was printed to stdout. Only [`start`](crate::Prefork::start) returns this
-    /// error; `run` returns the same value as after a requested stop.
-    #[error("{variable} is set: nothing was started")]
-    Explained {
-        /// The variable, with the prefix of this program.
-        variable: String,
-    },
-
     /// The arguments of `main` do not fit the listeners.
     #[error("the arguments of main do not fit the listeners: {reason}")]
     Arguments {

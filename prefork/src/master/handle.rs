@@ -13,12 +13,35 @@ use crate::supervisor::StopMode;
 /// handle has the effect of `stop_now`, and waits until the workers have exited.
 #[derive(Debug)]
 pub struct Handle {
-    pub(super) commands: CommandSender,
-    pub(super) listeners: Vec<ListenerInfo>,
-    pub(super) thread: Option<JoinHandle<Result<(), Error>>>,
+    /// `None` if there is no master.
+    commands: Option<CommandSender>,
+    listeners: Vec<ListenerInfo>,
+    thread: Option<JoinHandle<Result<(), Error>>>,
 }
 
 impl Handle {
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    pub(super) fn new(
+        commands: CommandSender,
+        listeners: Vec<ListenerInfo>,
+        thread: JoinHandle<Result<(), Error>>,
+    ) -> Self {
+        Self {
+            commands: Some(commands),
+            listeners,
+            thread: Some(thread),
+        }
+    }
+
+    /// The handle of a start that only printed an explanation.
+    pub(crate) fn without_master() -> Self {
+        Self {
+            commands: None,
+            listeners: Vec::new(),
+            thread: None,
+        }
+    }
+
     /// Returns the listeners.
     pub fn listeners(&self) -> &[ListenerInfo] {
         &self.listeners
@@ -28,12 +51,18 @@ impl Handle {
     ///
     /// Workers finish their requests within `shutdown_grace_period`. Further calls have no effect.
     pub fn stop(&self) {
-        self.commands.send(Command::Stop(StopMode::Graceful));
+        self.request_stop(StopMode::Graceful);
     }
 
     /// Requests an immediate stop, like a second SIGINT: kills the workers.
     pub fn stop_now(&self) {
-        self.commands.send(Command::Stop(StopMode::Immediate));
+        self.request_stop(StopMode::Immediate);
+    }
+
+    fn request_stop(&self, mode: StopMode) {
+        if let Some(commands) = &self.commands {
+            commands.send(Command::Stop(mode));
+        }
     }
 
     /// Waits until the master has ended, and returns its result.

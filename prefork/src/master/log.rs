@@ -77,11 +77,6 @@ impl Log {
         }
     }
 
-    /// Returns the `logger` of the user, unless it panicked.
-    pub(crate) fn into_logger(self) -> Option<Logger> {
-        self.logger
-    }
-
     /// Logs this notice, and sends it to the service manager.
     pub(crate) fn report(&mut self, notice: &Notice<'_>) {
         self.notice(notice);

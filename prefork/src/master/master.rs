@@ -13,7 +13,7 @@ use super::exit_history::ExitHistory;
 use super::orphans::OrphanReaper;
 use super::poller::{PollResult, Poller};
 use super::signal_log_limit::SignalLogLimit;
-use super::{Callbacks, Log, Notice, teardown};
+use super::{Log, Notice, teardown};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
@@ -123,14 +123,6 @@ impl Master {
             stop_began: None,
             is_stopping_at_once: false,
             failure: None,
-        }
-    }
-
-    /// Returns the user's functions of a master that never ran.
-    pub(super) fn into_callbacks(mut self) -> Callbacks {
-        Callbacks {
-            producer: self.spawner.take_command_hook(),
-            hooks: std::mem::take(&mut self.hooks),
         }
     }
 

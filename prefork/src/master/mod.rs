@@ -5,7 +5,6 @@
 
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod actions;
-mod callbacks;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod child;
 mod commands;
@@ -37,7 +36,6 @@ mod traced_child;
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 mod unsupported;
 
-pub(crate) use callbacks::{Callbacks, FailedStart};
 pub use handle::Handle;
 pub(crate) use log::{Log, Logger};
 pub use log_line::{Level, LogLine};

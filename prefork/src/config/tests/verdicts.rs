@@ -13,12 +13,12 @@ macro_rules! setters {
         code { $($code:tt)* }
     ) => {
         fn by_builder(name: &str, text: &str) -> OptionLayers {
-            let mut prefork = Prefork::new();
-            match name {
+            let prefork = Prefork::new();
+            let prefork = match name {
                 $(stringify!($name) => prefork.$name(text),)*
                 _ => panic!("no setter for {name}"),
             };
-            prefork.options.clone()
+            prefork.options
         }
     };
 }
@@ -66,12 +66,11 @@ fn assert_verdict(line: &str, verdict: &str, label: &str, options: &OptionLayers
 
 #[test]
 fn a_text_is_a_list_and_an_element_of_an_array_is_one_address() {
-    let mut prefork = Prefork::new();
-    prefork.listen("http=:80,:81");
+    let prefork = Prefork::new().listen("http=:80,:81");
     let list = prefork.options.listen.value().cloned();
     let options = by_environment("listen", "http=:80,:81");
     assert_eq!(list.as_ref(), options.listen.value());
-    prefork.listen([":80,:81".to_owned()]);
+    let prefork = prefork.listen([":80,:81".to_owned()]);
     let error = prefork.options.errors[0].to_string();
     assert!(
         error.starts_with("listen: ':80,:81' contains a comma"),
