@@ -117,14 +117,14 @@ impl TestWorker {
     ///
     /// # Examples
     /// ```no_run
+    /// use prefork::Prefork;
     /// use prefork_testkit::TestWorker;
     ///
-    /// let worker = TestWorker::with_options(|options| {
-    ///     options
-    ///         .listen(["http=0.0.0.0:80", "https=tls://0.0.0.0:443"])
-    ///         .tls_cert("tests/server.pem")
-    ///         .tls_key("tests/server.key");
-    /// });
+    /// let options = Prefork::new()
+    ///     .listen(["http=0.0.0.0:80", "https=tls://0.0.0.0:443"])
+    ///     .tls_cert("tests/server.pem")
+    ///     .tls_key("tests/server.key");
+    /// let worker = TestWorker::with_options(options);
     /// let (plain, secure) = (worker.addr_of("http"), worker.addr_of("https"));
     /// ```
     ///
@@ -132,10 +132,8 @@ impl TestWorker {
     /// If a server cannot start with these options, for example because a certificate is invalid,
     /// or if no descriptor or no port is left.
     #[track_caller]
-    pub fn with_options(options: impl FnOnce(&mut Prefork)) -> Self {
-        let mut prefork = Prefork::new();
-        options(&mut prefork);
-        match in_process_worker(prefork) {
+    pub fn with_options(options: Prefork) -> Self {
+        match in_process_worker(options) {
             Ok(worker) => Self::of(worker),
             Err(error) => panic!("TestWorker: {error}"),
         }

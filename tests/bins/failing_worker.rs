@@ -10,8 +10,7 @@ use prefork::{Prefork, Worker};
 
 fn main() -> ExitCode {
     let mut wrapper = env::var("STORM_WRAPPER").ok();
-    let mut prefork = Prefork::new();
-    prefork
+    let prefork = Prefork::new()
         .handle_signals()
         .workers(1)
         .child_producer(move |command| {

@@ -12,8 +12,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // Only `handle_signals` is set. All other options keep the defaults of `Prefork::new()`.
-    let mut prefork = Prefork::new();
-    prefork.handle_signals();
+    let prefork = Prefork::new().handle_signals();
     prefork::report(prefork.run(body))
 }
 

@@ -7,12 +7,11 @@ use std::process::ExitCode;
 use prefork::{Prefork, Worker};
 
 fn main() -> ExitCode {
-    let mut prefork = Prefork::new();
-    prefork
+    let mut prefork = Prefork::new()
         .handle_signals()
         .on_child_spawn(|child| println!("spawned {}", child.pid()));
     if let Some(script) = env::args().nth(1) {
-        prefork.child_producer(move |child| {
+        prefork = prefork.child_producer(move |child| {
             child.program("/bin/sh").arg("-c").arg(&script);
         });
     }

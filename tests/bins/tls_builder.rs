@@ -9,12 +9,11 @@ use prefork::{Prefork, Transport, Worker};
 use tokio::io::AsyncWriteExt;
 
 fn main() -> ExitCode {
-    let mut prefork = Prefork::new();
-    prefork.handle_signals();
+    let mut prefork = Prefork::new().handle_signals();
     if !prefork::is_child() {
         let folder = PathBuf::from(std::env::var_os("PAIR").expect("the test sets `PAIR`"));
         let read = |name| std::fs::read(folder.join(name)).expect("the test wrote the file");
-        prefork
+        prefork = prefork
             .listen([
                 "http=127.0.0.1:0",
                 "https=tls://127.0.0.1:0",

@@ -81,8 +81,7 @@ fn a_builder_without_handle_signals_does_not_rename_the_process() {
 fn a_master_inside_another_program_does_not_rename_the_process() {
     let own = i32::try_from(std::process::id()).expect("a pid fits in an i32");
     let before = proc::name(own).expect("the process runs");
-    let mut prefork = Prefork::new();
-    prefork.workers(1).child_producer(|command| {
+    let prefork = Prefork::new().workers(1).child_producer(|command| {
         command.program("/bin/sleep").arg("1000");
     });
     let handle = prefork.start().expect("the master starts");

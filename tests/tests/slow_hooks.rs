@@ -8,8 +8,7 @@ use prefork::Prefork;
 use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren};
 
 fn prefork(children: &ScriptedChildren, log: &MemoryLog) -> Prefork {
-    let mut prefork = Prefork::new();
-    prefork
+    let prefork = Prefork::new()
         .child_producer(children.producer())
         .logger(log.logger());
     prefork
@@ -21,13 +20,14 @@ fn a_child_that_becomes_ready_during_a_slow_hook_is_not_late() {
     let mut prefork = prefork(&children, &log);
     // The hook takes longer than `ready_timeout`, and each child becomes ready during the hook.
     let (sender, receiver) = std::sync::mpsc::channel();
-    prefork
-        .workers(2)
-        .ready_timeout("3s")
-        .on_master_ready(move |_: &prefork::MasterReady| {
-            thread::sleep(Duration::from_secs(4));
-            sender.send(())
-        });
+    prefork =
+        prefork
+            .workers(2)
+            .ready_timeout("3s")
+            .on_master_ready(move |_: &prefork::MasterReady| {
+                thread::sleep(Duration::from_secs(4));
+                sender.send(())
+            });
     let handle = prefork.start().expect("the master starts");
     receiver.recv().expect("the hook was called");
     handle.stop();
@@ -45,7 +45,7 @@ fn a_stop_during_a_slow_hook_starts_no_further_child() {
     let mut prefork = prefork(&children, &log);
     let (sender, receiver) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
-    prefork
+    prefork = prefork
         .workers(50)
         .on_child_spawn(move |_: &prefork::ChildSpawned| {
             // Only the first call waits: `go_on` is dropped after the stop was requested.

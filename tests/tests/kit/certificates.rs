@@ -44,10 +44,10 @@ fn block_on<R>(future: impl Future<Output = R>) -> R {
 }
 
 /// Sets certificate and key as bytes in memory.
-fn certify(options: &mut Prefork, Pair { cert, key }: &Pair) {
+fn certify(options: Prefork, Pair { cert, key }: &Pair) -> Prefork {
     options
         .tls_cert(cert.clone().into_bytes())
-        .tls_key(key.clone().into_bytes());
+        .tls_key(key.clone().into_bytes())
 }
 
 fn is_answered(addr: SocketAddr, trusted: Option<&Authority>) -> bool {
@@ -63,7 +63,7 @@ fn is_tls_returns_what_the_options_set() {
     let _lock = lock();
     let before = resources();
     let authority = Authority::new("the test's");
-    let secure = TestWorker::with_options(|options| certify(options, &authority.issue()));
+    let secure = TestWorker::with_options(certify(Prefork::new(), &authority.issue()));
     for (worker, trusted) in [(TestWorker::new(), None), (secure, Some(&authority))] {
         let body = worker.spawn(|worker| block_on(serve(&worker, "listener0")));
         worker.wait_until_ready();
@@ -81,10 +81,10 @@ fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
     let _lock = lock();
     let before = resources();
     let authority = Authority::new("the test's");
-    let worker = TestWorker::with_options(|options| {
-        options.listen(["http=0.0.0.0", "https=tls://0.0.0.0"]);
-        certify(options, &authority.issue());
-    });
+    let worker = TestWorker::with_options(certify(
+        Prefork::new().listen(["http=0.0.0.0", "https=tls://0.0.0.0"]),
+        &authority.issue(),
+    ));
     let (http, https) = (worker.addr_of("http"), worker.addr_of("https"));
     assert_eq!([http.ip(), https.ip()], [Ipv4Addr::LOCALHOST; 2]);
     let body = worker.spawn(|worker| {
@@ -104,10 +104,10 @@ fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
 fn a_tls_listener_cannot_be_taken_as_a_plain_one() {
     let _lock = lock();
     let before = resources();
-    let worker = TestWorker::with_options(|options| {
-        options.listen(["http=:80", "https=tls://:443"]);
-        certify(options, &Authority::new("the test's").issue());
-    });
+    let worker = TestWorker::with_options(certify(
+        Prefork::new().listen(["http=:80", "https=tls://:443"]),
+        &Authority::new("the test's").issue(),
+    ));
     worker.run(|worker| {
         worker.listener("http").expect("it does not use TLS");
         let refusal = worker.listener("https").expect_err("it uses TLS");
@@ -126,9 +126,7 @@ fn a_tls_listener_cannot_be_taken_as_a_plain_one() {
 fn the_time_to_drain_is_that_of_the_options() {
     let _lock = lock();
     let before = resources();
-    let worker = TestWorker::with_options(|options| {
-        options.listen(":80").shutdown_grace_period("1h");
-    });
+    let worker = TestWorker::with_options(Prefork::new().listen(":80").shutdown_grace_period("1h"));
     let began = Instant::now();
     let shutdown = worker.run(|worker| {
         // A listener that is dropped counts as closed.
@@ -144,7 +142,7 @@ fn the_time_to_drain_is_that_of_the_options() {
 }
 
 /// The panic message of a test with invalid options.
-fn refusal(options: impl FnOnce(&mut Prefork)) -> String {
+fn refusal(options: Prefork) -> String {
     let made = catch_unwind(AssertUnwindSafe(|| TestWorker::with_options(options)));
     let panic = made.expect_err("the options are invalid");
     *panic.downcast::<String>().expect("a text")
@@ -153,20 +151,16 @@ fn refusal(options: impl FnOnce(&mut Prefork)) -> String {
 #[test]
 fn invalid_options_of_a_test_worker_are_reported() {
     let _lock = lock();
-    let message = refusal(|_| {});
+    let message = refusal(Prefork::new());
     assert!(
         message.contains("uses TLS, which needs tls_cert and tls_key"),
         "{message}"
     );
-    let message = refusal(|options| {
-        options.listen(":80").tls_cert("missing.pem");
-    });
+    let message = refusal(Prefork::new().listen(":80").tls_cert("missing.pem"));
     assert!(
         message.contains("tls_cert: needs tls_key as well"),
         "{message}"
     );
-    let message = refusal(|options| {
-        options.listen(":80").workers("many");
-    });
+    let message = refusal(Prefork::new().listen(":80").workers("many"));
     assert!(message.contains("workers: 'many'"), "{message}");
 }

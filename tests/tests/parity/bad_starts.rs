@@ -64,10 +64,10 @@ fn bad_programs_end_the_master_at_the_first_start() {
         break_program(&program, reason);
         let (mut prefork, _) = master(2, REST);
         let path = program.clone();
-        prefork.child_producer(move |child| {
+        prefork = prefork.child_producer(move |child| {
             child.program(&path);
         });
-        assert_names(&fail(&mut prefork), reason, &program);
+        assert_names(&fail(prefork), reason, &program);
     }
 }
 
@@ -77,14 +77,14 @@ fn p25_bad_programs_end_the_master_at_a_recovery() {
         let folder = folder();
         let program = folder.path().join("program");
         std::os::unix::fs::symlink("/bin/sleep", &program).expect("the folder is writable");
-        let (mut prefork, _) = master(2, REST);
-        let calls = record_hooks(&mut prefork);
+        let (prefork, _) = master(2, REST);
+        let (mut prefork, calls) = record_hooks(prefork);
         let path = program.clone();
         // No child ever counts as healthy.
-        prefork.healthy_after("1h").child_producer(move |child| {
+        prefork = prefork.healthy_after("1h").child_producer(move |child| {
             child.program(&path).arg("1000");
         });
-        let master = start(&mut prefork);
+        let master = start(prefork);
         let pids = spawned(&calls.wait("both children, announced", 3));
         break_program(&program, reason);
         kill_child(pids[0]);
@@ -102,17 +102,17 @@ fn p25_a_program_that_is_missing_for_a_while_does_not_end_a_fleet_that_was_healt
         let program = folder.path().join("program");
         let link = || std::os::unix::fs::symlink("/bin/sleep", &program);
         link().expect("the folder is writable");
-        let (mut prefork, lines) = master(2, REST);
-        let calls = record_hooks(&mut prefork);
+        let (prefork, lines) = master(2, REST);
+        let (mut prefork, calls) = record_hooks(prefork);
         let path = program.clone();
         // Every child counts as healthy.
-        prefork
+        prefork = prefork
             .healthy_after("0s")
             .recover_threshold(1000)
             .child_producer(move |child| {
                 child.program(&path).arg("1000");
             });
-        let master = start(&mut prefork);
+        let master = start(prefork);
         let pids = spawned(&calls.wait("both children, announced", 3));
         break_program(&program, reason);
         kill_child(pids[0]);

@@ -17,9 +17,9 @@ const SIX: &str = "ready; [ $child -le 3 ] && exit 0; exec sleep 1000";
 
 /// The calls of the hooks of a master until it has recovered three children.
 fn six() -> Vec<HookCall> {
-    let (mut prefork, _) = master(3, SIX);
-    let calls = record_hooks(&mut prefork);
-    let master = start(&mut prefork);
+    let (prefork, _) = master(3, SIX);
+    let (prefork, calls) = record_hooks(prefork);
+    let master = start(prefork);
     let calls = calls.wait("three recoveries", 3 + 1 + 3 * 2);
     stop(master);
     calls
@@ -39,11 +39,11 @@ fn p11_an_error_at_the_first_start_stops_all_and_is_returned() {
     let (mut prefork, _) = master(2, REST);
     let pids = Recorded::default();
     let note = pids.clone();
-    prefork.on_child_spawn(move |child| {
+    prefork = prefork.on_child_spawn(move |child| {
         note.push(child.pid());
         Err("initial spawn rejected")
     });
-    let error = fail(&mut prefork);
+    let error = fail(prefork);
     let Error::Hook { hook, .. } = &error else {
         panic!("another error: {error}");
     };
@@ -70,10 +70,10 @@ fn p12_on_master_ready_is_called_once_after_all_first_starts_and_before_any_reco
 
 #[test]
 fn p12_an_error_stops_all_and_is_returned() {
-    let (mut prefork, _) = master(2, REST);
-    let calls = record_hooks(&mut prefork);
-    prefork.on_master_ready(|_| Err("ready rejected"));
-    let error = fail(&mut prefork);
+    let (prefork, _) = master(2, REST);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork.on_master_ready(|_| Err("ready rejected"));
+    let error = fail(prefork);
     assert!(
         matches!(&error, Error::Hook { hook, .. } if *hook == "on_master_ready"),
         "{error}"
@@ -111,25 +111,25 @@ fn p13_on_child_recover_gets_the_status_of_the_old_child() {
     let (mut prefork, _) = master(1, "[ $child = 1 ] && exit 3; exec sleep 1000");
     let ends = Recorded::default();
     let note = ends.clone();
-    prefork.on_child_recover(move |child| note.push(child.old_end().to_owned()));
-    let master = start(&mut prefork);
+    prefork = prefork.on_child_recover(move |child| note.push(child.old_end().to_owned()));
+    let master = start(prefork);
     assert_eq!(ends.wait("a recovery", 1), ["exited with status 3"]);
     stop(master);
 }
 
 #[test]
 fn p13_on_child_recover_is_not_called_if_on_child_spawn_failed() {
-    let (mut prefork, _) = master(2, SIX);
-    let calls = record_hooks(&mut prefork);
+    let (prefork, _) = master(2, SIX);
+    let (mut prefork, calls) = record_hooks(prefork);
     let mut starts = 0;
-    prefork.on_child_spawn(move |_| {
+    prefork = prefork.on_child_spawn(move |_| {
         starts += 1;
         if starts > 2 {
             return Err("spawn failed");
         }
         Ok(())
     });
-    let error = fail(&mut prefork);
+    let error = fail(prefork);
     assert_eq!(cause(&error).as_deref(), Some("spawn failed"));
     let calls = calls.all();
     let is_recovery = |call: &HookCall| matches!(call, HookCall::Recovered(..));
@@ -138,13 +138,13 @@ fn p13_on_child_recover_is_not_called_if_on_child_spawn_failed() {
 
 #[test]
 fn p13_an_error_stops_all_and_is_returned() {
-    let (mut prefork, _) = master(2, SIX);
-    let calls = record_hooks(&mut prefork);
-    prefork.on_child_recover(|child| {
+    let (prefork, _) = master(2, SIX);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork.on_child_recover(|child| {
         assert_ne!(child.old_pid(), child.new_pid());
         Err("enough")
     });
-    let error = fail(&mut prefork);
+    let error = fail(prefork);
     assert!(
         matches!(&error, Error::Hook { hook, .. } if *hook == "on_child_recover"),
         "{error}"
@@ -227,8 +227,8 @@ fn wait_for_workers(server: &RunningServer) {
 #[test]
 fn p14_a_panic_of_a_producer_is_its_error() {
     let (mut prefork, _) = master(1, REST);
-    prefork.child_producer(|_| -> Result<(), String> { panic!("no ink") });
-    let error = fail(&mut prefork);
+    prefork = prefork.child_producer(|_| -> Result<(), String> { panic!("no ink") });
+    let error = fail(prefork);
     assert!(matches!(error, Error::Producer { .. }), "{error}");
     assert_eq!(cause(&error).as_deref(), Some("panicked: no ink"));
 }
@@ -325,14 +325,14 @@ fn p19_a_failing_hook_leaves_no_zombie() {
     let (mut prefork, _) = master(1, "exit 0");
     let pids = Recorded::default();
     let note = pids.clone();
-    prefork.on_child_spawn(move |child| {
+    prefork = prefork.on_child_spawn(move |child| {
         note.push(child.pid());
         eventually("the child's end", || {
             (!prefork_tests::proc::is_alive(child.pid())).then_some(())
         });
         Err("too late")
     });
-    let error = fail(&mut prefork);
+    let error = fail(prefork);
     assert_eq!(cause(&error).as_deref(), Some("too late"));
     let pids: Vec<i32> = pids.all();
     assert_eq!(pids.len(), 1);
@@ -341,10 +341,10 @@ fn p19_a_failing_hook_leaves_no_zombie() {
 
 #[test]
 fn p19_a_failing_recovery_hook_leaves_no_zombie() {
-    let (mut prefork, _) = master(2, REST);
-    let calls = record_hooks(&mut prefork);
-    prefork.on_child_recover(|_| Err("no more"));
-    let master = start(&mut prefork);
+    let (prefork, _) = master(2, REST);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork.on_child_recover(|_| Err("no more"));
+    let master = start(prefork);
     let first = spawned(&calls.wait("both children, announced", 3));
     kill_child(first[1]);
     master.wait().expect_err("the hook failed");

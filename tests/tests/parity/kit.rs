@@ -32,15 +32,14 @@ fn p26_a_free_address_stays_free_until_the_server_has_it() {
 fn p26_noop_children_end_their_master() {
     let children = ScriptedChildren::new(Behavior::Noop);
     let log = MemoryLog::new();
-    let mut prefork = Prefork::new();
-    prefork
+    let prefork = Prefork::new()
         .listen(reserve_addr().to_string())
         .workers(2)
         .recover_threshold(1)
         .child_producer(children.producer())
         .logger(log.logger());
-    let calls = record_hooks(&mut prefork);
-    let result = start(&mut prefork).wait();
+    let (prefork, calls) = record_hooks(prefork);
+    let result = start(prefork).wait();
     assert!(
         matches!(result, Err(Error::OverRecovery { exits: 2, .. })),
         "{result:?}"
@@ -53,13 +52,12 @@ fn p26_children_are_killed_and_reaped_when_the_test_panics() {
     let mut pids = Vec::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let children = ScriptedChildren::new(Behavior::Deaf);
-        let mut prefork = Prefork::new();
-        prefork
+        let prefork = Prefork::new()
             .workers(2)
             .child_producer(children.producer())
             .logger(MemoryLog::new().logger());
-        let calls = record_hooks(&mut prefork);
-        let _master = start(&mut prefork);
+        let (prefork, calls) = record_hooks(prefork);
+        let _master = start(prefork);
         pids = spawned(&calls.wait("both children, announced", 3));
         panic!("the test fails here");
     }));
@@ -98,12 +96,11 @@ fn p31_a_logger_keeps_the_lines_for_assertions() {
         _ => Behavior::Live,
     });
     let log = MemoryLog::new();
-    let mut prefork = Prefork::new();
-    prefork
+    let prefork = Prefork::new()
         .workers(1)
         .child_producer(children.producer())
         .logger(log.logger());
-    let master = start(&mut prefork);
+    let master = start(prefork);
     let line = log.wait_for(|line| line.text.contains("exited with status 7"));
     assert_eq!(line.level, Level::Error);
     crate::support::stop(master);

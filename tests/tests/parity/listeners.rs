@@ -21,9 +21,9 @@ const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 /// The address that a master binds with these options.
 fn bound(network: Option<&str>, address: &str) -> Result<SocketAddr, Error> {
     let (mut prefork, _) = master(1, REST);
-    prefork.listen(address);
+    prefork = prefork.listen(address);
     if let Some(network) = network {
-        prefork.network(network);
+        prefork = prefork.network(network);
     }
     let master = prefork.start()?;
     let addr = master.listeners()[0].socket_addr().expect("an IP address");
@@ -146,7 +146,7 @@ fn p06_a_hundred_clients_in_the_queues_of_killed_workers_are_answered_per_slot()
 }
 
 /// Sets one option of the builder.
-fn set_option(prefork: &mut Prefork, option: &str, value: &str) {
+fn set_option(prefork: Prefork, option: &str, value: &str) -> Prefork {
     match option {
         "listen" => prefork.listen(value.split(',').map(str::to_owned).collect::<Vec<_>>()),
         "workers" => prefork.workers(value),
@@ -156,7 +156,7 @@ fn set_option(prefork: &mut Prefork, option: &str, value: &str) {
         "shutdown_grace_period" => prefork.shutdown_grace_period(value),
         "ready_timeout" => prefork.ready_timeout(value),
         _ => panic!("unknown option {option}"),
-    };
+    }
 }
 
 #[test]
@@ -179,12 +179,11 @@ fn p24_what_is_malformed_is_an_error_before_any_child_is_started() {
     ] {
         let starts = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&starts);
-        let mut prefork = Prefork::new();
-        prefork.workers(1).child_producer(move |_| {
+        let mut prefork = Prefork::new().workers(1).child_producer(move |_| {
             count.fetch_add(1, Ordering::Relaxed);
             Err("no child was wanted")
         });
-        set_option(&mut prefork, option, value);
+        prefork = set_option(prefork, option, value);
         let error = prefork.start().expect_err(value);
         assert_eq!(error.exit_code(), status, "{option} {value}: {error}");
         assert_eq!(starts.load(Ordering::Relaxed), 0, "{option} {value}");
@@ -195,9 +194,9 @@ fn p24_what_is_malformed_is_an_error_before_any_child_is_started() {
 fn p27_port_zero_is_known_to_handle_hooks_workers_and_foreign_programs() {
     // In the handle and in the environment of a foreign program.
     let (mut prefork, _) = master(1, REST);
-    prefork.listen(["http=127.0.0.1:0", "admin=127.0.0.1:0"]);
-    let calls = crate::support::record_hooks(&mut prefork);
-    let master = start(&mut prefork);
+    prefork = prefork.listen(["http=127.0.0.1:0", "admin=127.0.0.1:0"]);
+    let (prefork, calls) = crate::support::record_hooks(prefork);
+    let master = start(prefork);
     let pid = crate::support::spawned(&calls.wait("the child, announced", 2))[0];
     let listeners = master.listeners().to_vec();
     let has_port = |listener: &ListenerInfo| listener.socket_addr().is_some_and(|a| a.port() != 0);

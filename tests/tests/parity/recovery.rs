@@ -26,8 +26,8 @@ fn over_recovery(error: &Error) -> (u64, u32, Option<Duration>) {
 
 #[test]
 fn p07_exit_number_n_plus_one_ends_the_master() {
-    let (mut prefork, lines) = master(1, SHORT);
-    let calls = record_hooks(&mut prefork);
+    let (prefork, lines) = master(1, SHORT);
+    let (prefork, calls) = record_hooks(prefork);
     let error = fail(prefork.recover_threshold(5));
     assert_eq!(
         over_recovery(&error),
@@ -42,7 +42,7 @@ fn p07_exit_number_n_plus_one_ends_the_master() {
 
 #[test]
 fn p07_the_threshold_is_of_the_whole_fleet() {
-    let (mut prefork, lines) = master(3, "ready; [ $slot = 1 ] && exit 1; exec sleep 1000");
+    let (prefork, lines) = master(3, "ready; [ $slot = 1 ] && exit 1; exec sleep 1000");
     let error = fail(prefork.recover_threshold(3));
     assert_eq!(over_recovery(&error).0, 4);
     let ends = lines.with("exited with status 1");
@@ -58,7 +58,7 @@ fn p07_clean_and_failed_exits_count_the_same() {
         "ready; kill -KILL $$",
         "exit 0",
     ] {
-        let (mut prefork, _) = master(1, script);
+        let (prefork, _) = master(1, script);
         let error = fail(prefork.recover_threshold(2));
         assert_eq!(over_recovery(&error).0, 3, "{script}");
         assert_eq!(error.exit_code(), 75);
@@ -67,8 +67,8 @@ fn p07_clean_and_failed_exits_count_the_same() {
 
 #[test]
 fn p07_with_a_threshold_of_zero_the_first_exit_ends_the_master() {
-    let (mut prefork, lines) = master(1, SHORT);
-    let calls = record_hooks(&mut prefork);
+    let (prefork, lines) = master(1, SHORT);
+    let (prefork, calls) = record_hooks(prefork);
     let error = fail(prefork.recover_threshold(0));
     assert_eq!(over_recovery(&error).0, 1);
     assert_eq!(spawned(&calls.all()).len(), 1);
@@ -77,20 +77,20 @@ fn p07_with_a_threshold_of_zero_the_first_exit_ends_the_master() {
 
 #[test]
 fn p07_by_default_the_threshold_is_eight_for_a_few_workers() {
-    let (mut prefork, _) = master(1, SHORT);
-    assert_eq!(over_recovery(&fail(&mut prefork)).0, 9);
+    let (prefork, _) = master(1, SHORT);
+    assert_eq!(over_recovery(&fail(prefork)).0, 9);
 }
 
 /// More exits than the threshold, but never two within the window: the master keeps running.
 #[test]
 fn p07_exits_outside_the_window_do_not_count() {
-    let (mut prefork, _) = master(1, SHORT);
-    let calls = record_hooks(&mut prefork);
-    prefork
+    let (prefork, _) = master(1, SHORT);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork
         .recover_threshold(1)
         .recover_window("1ms")
         .recover_interval("50ms");
-    let master = start(&mut prefork);
+    let master = start(prefork);
     // A start, the announcement, then a start and a recovery each.
     calls.wait("ten recoveries", 2 + 10 * 2);
     stop(master);
@@ -99,11 +99,11 @@ fn p07_exits_outside_the_window_do_not_count() {
 #[test]
 fn p07_the_window_may_be_unlimited() {
     let (mut prefork, _) = master(1, SHORT);
-    prefork
+    prefork = prefork
         .recover_threshold(1)
         .recover_window("forever")
         .recover_interval("50ms");
-    let error = fail(&mut prefork);
+    let error = fail(prefork);
     assert_eq!(over_recovery(&error), (2, 1, None), "{error}");
 }
 
@@ -113,9 +113,9 @@ fn p08_every_recovery_waits_the_interval() {
     let (mut prefork, _) = master(1, SHORT);
     let times = Recorded::default();
     let note = times.clone();
-    prefork.on_child_spawn(move |_| note.push(Instant::now()));
-    prefork.recover_threshold(3).recover_interval(INTERVAL);
-    fail(&mut prefork);
+    prefork = prefork.on_child_spawn(move |_| note.push(Instant::now()));
+    prefork = prefork.recover_threshold(3).recover_interval(INTERVAL);
+    fail(prefork);
     let times: Vec<Instant> = times.all();
     assert_eq!(times.len(), 4);
     // The time between two starts includes the life of the first child and the interval.
@@ -128,11 +128,11 @@ fn p08_every_recovery_waits_the_interval() {
 #[test]
 fn p08_children_that_die_together_wait_in_parallel() {
     const INTERVAL: Duration = Duration::from_secs(2);
-    let (mut prefork, lines) = master(4, &format!("ready; {REST}"));
-    let calls = record_hooks(&mut prefork);
+    let (prefork, lines) = master(4, &format!("ready; {REST}"));
+    let (mut prefork, calls) = record_hooks(prefork);
     let times = Recorded::default();
     let note = times.clone();
-    prefork.on_child_recover(move |_| note.push(Instant::now()));
+    prefork = prefork.on_child_recover(move |_| note.push(Instant::now()));
     let master = start(prefork.recover_interval(INTERVAL));
     let first = calls.wait("four children, announced", 5);
     spawned(&first).into_iter().for_each(kill_child);
@@ -146,8 +146,8 @@ fn p08_children_that_die_together_wait_in_parallel() {
 
 #[test]
 fn p08_a_stop_cuts_the_interval_short() {
-    let (mut prefork, lines) = master(1, SHORT);
-    let calls = record_hooks(&mut prefork);
+    let (prefork, lines) = master(1, SHORT);
+    let (prefork, calls) = record_hooks(prefork);
     let master = start(prefork.recover_interval("1h"));
     lines.wait_for(|line| line.text.contains("exited with status 0"));
     stop(master);
@@ -161,7 +161,7 @@ fn p08_by_default_there_is_no_interval_and_a_healthy_child_is_replaced_at_once()
     let (mut prefork, _) = master(1, SHORT);
     let times = Recorded::default();
     let (exited, started) = (times.clone(), times.clone());
-    prefork
+    prefork = prefork
         .recover_threshold(1000)
         .logger(move |line| {
             if line.to_string().contains("exited with") {
@@ -169,7 +169,7 @@ fn p08_by_default_there_is_no_interval_and_a_healthy_child_is_replaced_at_once()
             }
         })
         .on_child_spawn(move |_| started.push(("started", Instant::now())));
-    let master = start(&mut prefork);
+    let master = start(prefork);
     let times = times.wait("fifty recoveries", 101);
     stop(master);
     let pairs = times[1..101].chunks(2).map(|pair| {
@@ -183,10 +183,10 @@ fn p08_by_default_there_is_no_interval_and_a_healthy_child_is_replaced_at_once()
 
 #[test]
 fn p25_a_producer_that_refuses_at_a_recovery_ends_the_master() {
-    let (mut prefork, _) = master(2, REST);
-    let calls = record_hooks(&mut prefork);
+    let (prefork, _) = master(2, REST);
+    let (mut prefork, calls) = record_hooks(prefork);
     let mut starts = 0;
-    prefork.child_producer(move |child| {
+    prefork = prefork.child_producer(move |child| {
         starts += 1;
         if starts > 2 {
             return Err("no third one");
@@ -194,7 +194,7 @@ fn p25_a_producer_that_refuses_at_a_recovery_ends_the_master() {
         child.program("/bin/sleep").arg("1000");
         Ok(())
     });
-    let master = start(&mut prefork);
+    let master = start(prefork);
     let first = spawned(&calls.wait("both children, announced", 3));
     kill_child(first[0]);
     let error = master.wait().expect_err("the producer refuses");

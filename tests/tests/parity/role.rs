@@ -54,9 +54,9 @@ fn p01_the_role_travels_in_the_environment() {
 
 #[test]
 fn p02_the_marker_is_set_once_replaces_others_and_keeps_similar_names() {
-    let (mut prefork, _) = master(1, REST);
-    let calls = record_hooks(&mut prefork);
-    prefork.child_producer(|child| {
+    let (prefork, _) = master(1, REST);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork.child_producer(|child| {
         child
             .program("/bin/sleep")
             .arg("1000")
@@ -65,7 +65,7 @@ fn p02_the_marker_is_set_once_replaces_others_and_keeps_similar_names() {
             .env("MY_PREFORK_CHILD", "stays")
             .env("prefork_child", "stays");
     });
-    let master = start(&mut prefork);
+    let master = start(prefork);
     let pid = spawned(&calls.wait("the child, announced", 2))[0];
     let marker = occurrences(pid, "PREFORK_CHILD");
     assert!(
@@ -172,21 +172,21 @@ fn p32_zero_has_the_documented_meaning_for_each_option() {
     // The time to become ready is unlimited. This worker ends without the master.
     let (mut prefork, lines) = master(1, REST);
     let hello = "printf 'hello protocol=1 ready=announced listeners=' >&$channel";
-    crate::support::shell(&mut prefork, &format!("{hello}; sleep 0.3; exit 3"));
+    prefork = crate::support::shell(prefork, &format!("{hello}; sleep 0.3; exit 3"));
     let error = fail(prefork.ready_timeout("0s").recover_threshold(0));
     assert_eq!(error.exit_code(), 75);
     assert_eq!(lines.with("exited with status 3").len(), 1, "{lines:?}");
     assert_eq!(lines.with("not ready within").len(), 0, "{lines:?}");
 
     // Each child is healthy at once and replaced at once, and its exit leaves the window at once.
-    let (mut prefork, _) = master(1, "exit 0");
-    let calls = record_hooks(&mut prefork);
-    prefork
+    let (prefork, _) = master(1, "exit 0");
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork
         .healthy_after("0s")
         .recover_interval("0s")
         .recover_window("0s")
         .recover_threshold(1);
-    let master = start(&mut prefork);
+    let master = start(prefork);
     calls.wait("twenty recoveries", 2 + 20 * 2);
     stop(master);
 }
@@ -199,8 +199,8 @@ fn p15_an_embedded_master_does_not_change_the_signal_handlers_of_its_process() {
         proc::signals(own, field).expect("this process runs")
     };
     let bit = 1 << (Signal::SIGTERM as i32 - 1);
-    let (mut prefork, _) = master(1, REST);
-    let master = start(&mut prefork);
+    let (prefork, _) = master(1, REST);
+    let master = start(prefork);
     assert_eq!(caught("SigCgt") & bit, 0);
     assert_eq!(caught("SigIgn") & bit, 0);
     stop(master);

@@ -43,8 +43,8 @@ fn wait_for_traps(pids: &[i32]) {
 
 #[test]
 fn p09_a_stop_returns_as_soon_as_all_children_have_exited() {
-    let (mut prefork, lines) = master(3, EXITS_ON_TERM);
-    let calls = record_hooks(&mut prefork);
+    let (prefork, lines) = master(3, EXITS_ON_TERM);
+    let (prefork, calls) = record_hooks(prefork);
     let master = start(prefork.shutdown_grace_period("1h"));
     let pids = spawned(&calls.wait("three children, announced", 4));
     wait_for_traps(&pids);
@@ -62,8 +62,8 @@ fn p09_a_stop_returns_as_soon_as_all_children_have_exited() {
 #[test]
 fn p09_children_that_are_left_after_the_grace_period_are_killed() {
     const GRACE: Duration = Duration::from_millis(500);
-    let (mut prefork, lines) = master(2, IGNORES_TERM);
-    let calls = record_hooks(&mut prefork);
+    let (prefork, lines) = master(2, IGNORES_TERM);
+    let (prefork, calls) = record_hooks(prefork);
     let master = start(prefork.shutdown_grace_period(GRACE));
     let pids = spawned(&calls.wait("both children, announced", 3));
     wait_until_ignoring(&pids);
@@ -82,8 +82,8 @@ fn p09_children_that_are_left_after_the_grace_period_are_killed() {
 
 #[test]
 fn p09_with_a_grace_period_of_zero_they_are_killed_at_once() {
-    let (mut prefork, lines) = master(2, EXITS_ON_TERM);
-    let calls = record_hooks(&mut prefork);
+    let (prefork, lines) = master(2, EXITS_ON_TERM);
+    let (prefork, calls) = record_hooks(prefork);
     let master = start(prefork.shutdown_grace_period("0s"));
     let pids = spawned(&calls.wait("both children, announced", 3));
     wait_for_traps(&pids);
@@ -114,10 +114,10 @@ fn p10_foreign_children_end_before_the_listener_is_closed() {
          exec 3<&-; ready; while :; do sleep 0.01; done",
         release.display()
     );
-    let (mut prefork, lines) = master(1, &script);
-    let calls = record_hooks(&mut prefork);
-    prefork.listen("127.0.0.1:0").shutdown_grace_period("1m");
-    let master = start(&mut prefork);
+    let (prefork, lines) = master(1, &script);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork.listen("127.0.0.1:0").shutdown_grace_period("1m");
+    let master = start(prefork);
     let addr = master.listeners()[0].socket_addr().expect("an IP address");
     let pids = spawned(&calls.wait("the child, announced", 2));
     wait_for_traps(&pids);

@@ -32,7 +32,7 @@ pub(crate) fn script(text: &str) -> String {
 }
 
 /// Makes the children of the master run this script.
-pub(crate) fn shell<'a>(prefork: &'a mut Prefork, text: &str) -> &'a mut Prefork {
+pub(crate) fn shell(prefork: Prefork, text: &str) -> Prefork {
     let text = script(text);
     prefork.child_producer(move |child| {
         child.program("/bin/sh").arg("-c").arg(&text);
@@ -42,20 +42,19 @@ pub(crate) fn shell<'a>(prefork: &'a mut Prefork, text: &str) -> &'a mut Prefork
 /// A master with this number of children that run the script, and a log that keeps its lines.
 pub(crate) fn master(workers: usize, text: &str) -> (Prefork, MemoryLog) {
     let lines = MemoryLog::new();
-    let mut prefork = Prefork::new();
-    shell(prefork.workers(workers), text).logger(lines.logger());
+    let prefork = shell(Prefork::new().workers(workers), text).logger(lines.logger());
     (prefork, lines)
 }
 
 /// Starts the master.
 #[track_caller]
-pub(crate) fn start(prefork: &mut Prefork) -> Handle {
+pub(crate) fn start(prefork: Prefork) -> Handle {
     prefork.start().expect("the master starts")
 }
 
 /// Runs the master until it ends with an error.
 #[track_caller]
-pub(crate) fn fail(prefork: &mut Prefork) -> Error {
+pub(crate) fn fail(prefork: Prefork) -> Error {
     let result = start(prefork).wait();
     result.expect_err("the master fails")
 }
@@ -127,16 +126,16 @@ pub(crate) enum HookCall {
 }
 
 /// Sets hooks of the master that record their calls.
-pub(crate) fn record_hooks(prefork: &mut Prefork) -> Recorded<HookCall> {
+pub(crate) fn record_hooks(prefork: Prefork) -> (Prefork, Recorded<HookCall>) {
     let calls = Recorded::default();
     let (spawned, ready, recovered) = (calls.clone(), calls.clone(), calls.clone());
-    prefork
+    let prefork = prefork
         .on_child_spawn(move |child| spawned.push(HookCall::Spawned(child.pid())))
         .on_master_ready(move |master| ready.push(HookCall::Ready(master.pids().to_vec())))
         .on_child_recover(move |child| {
             recovered.push(HookCall::Recovered(child.old_pid(), child.new_pid()));
         });
-    calls
+    (prefork, calls)
 }
 
 /// The pids of all started children, in the order of their starts.

@@ -39,26 +39,26 @@ fn kill_both(pids: &[i32]) {
 }
 
 /// Two workers. Their first children die together, the others live.
-fn killed_together(prefork: &mut Prefork, kill_time: KillTime) -> Recorded<HookCall> {
-    let calls = record_hooks(prefork);
+fn killed_together(prefork: Prefork, kill_time: KillTime) -> (Prefork, Recorded<HookCall>) {
+    let (mut prefork, calls) = record_hooks(prefork);
     let (spawns, ready) = (calls.clone(), calls.clone());
-    prefork.on_child_spawn(move |child| {
+    prefork = prefork.on_child_spawn(move |child| {
         spawns.push(HookCall::Spawned(child.pid()));
         let all = spawned(&spawns.all());
         if kill_time == KillTime::DuringSpawn && all.len() == 2 {
             kill_both(&all);
         }
     });
-    prefork.on_master_ready(move |master| {
+    prefork = prefork.on_master_ready(move |master| {
         if kill_time == KillTime::DuringReady {
             kill_both(master.pids());
         }
         ready.push(HookCall::Ready(master.pids().to_vec()));
     });
-    calls
+    (prefork, calls)
 }
 
-fn begin(prefork: &mut Prefork, kill_time: KillTime, calls: &Recorded<HookCall>) -> Handle {
+fn begin(prefork: Prefork, kill_time: KillTime, calls: &Recorded<HookCall>) -> Handle {
     let master = start(prefork);
     let first = spawned(&calls.wait("two children", 2));
     if kill_time == KillTime::AfterReady {
@@ -79,9 +79,9 @@ fn exits(error: &Error) -> u64 {
 fn p07_children_that_die_together_are_counted_one_after_the_other() {
     for kill_time in KILL_TIMES {
         for (threshold, starts) in [(0, 2), (1, 3)] {
-            let (mut prefork, _) = master(2, REST);
-            let calls = killed_together(prefork.recover_threshold(threshold), kill_time);
-            let master = begin(&mut prefork, kill_time, &calls);
+            let (prefork, _) = master(2, REST);
+            let (prefork, calls) = killed_together(prefork.recover_threshold(threshold), kill_time);
+            let master = begin(prefork, kill_time, &calls);
             let error = master.wait().expect_err("too many exits");
             assert_eq!(exits(&error), u64::from(threshold) + 1, "{kill_time:?}");
             let all = calls.all();
@@ -94,9 +94,9 @@ fn p07_children_that_die_together_are_counted_one_after_the_other() {
 #[test]
 fn p12_p13_children_that_die_together_are_recovered_after_the_announcement_each_with_its_hooks() {
     for kill_time in KILL_TIMES {
-        let (mut prefork, _) = master(2, REST);
-        let calls = killed_together(prefork.recover_threshold(2), kill_time);
-        let master = begin(&mut prefork, kill_time, &calls);
+        let (prefork, _) = master(2, REST);
+        let (prefork, calls) = killed_together(prefork.recover_threshold(2), kill_time);
+        let master = begin(prefork, kill_time, &calls);
         let all = calls.wait("two recoveries", 7);
         stop(master);
         let [
@@ -125,14 +125,14 @@ fn p12_p13_children_that_die_together_are_recovered_after_the_announcement_each_
 fn p08_children_that_die_together_wait_for_the_announcement_and_the_interval() {
     const INTERVAL: Duration = Duration::from_millis(400);
     for kill_time in KILL_TIMES {
-        let (mut prefork, _) = master(2, REST);
-        let calls = killed_together(&mut prefork, kill_time);
+        let (prefork, _) = master(2, REST);
+        let (mut prefork, calls) = killed_together(prefork, kill_time);
         let times = Recorded::default();
         let note = times.clone();
-        prefork.on_child_recover(move |_| note.push(Instant::now()));
-        prefork.recover_interval(INTERVAL);
+        prefork = prefork.on_child_recover(move |_| note.push(Instant::now()));
+        prefork = prefork.recover_interval(INTERVAL);
         let began = Instant::now();
-        let master = begin(&mut prefork, kill_time, &calls);
+        let master = begin(prefork, kill_time, &calls);
         let times = times.wait("two recoveries", 2);
         stop(master);
         for time in times {
@@ -144,10 +144,10 @@ fn p08_children_that_die_together_wait_for_the_announcement_and_the_interval() {
 #[test]
 fn p25_a_producer_that_refuses_one_of_two_replacements_ends_the_master() {
     for kill_time in KILL_TIMES {
-        let (mut prefork, _) = master(2, REST);
-        let calls = killed_together(&mut prefork, kill_time);
+        let (prefork, _) = master(2, REST);
+        let (mut prefork, calls) = killed_together(prefork, kill_time);
         let mut starts = 0;
-        prefork.child_producer(move |child| {
+        prefork = prefork.child_producer(move |child| {
             starts += 1;
             if starts > 2 {
                 return Err("no third one");
@@ -155,7 +155,7 @@ fn p25_a_producer_that_refuses_one_of_two_replacements_ends_the_master() {
             child.program("/bin/sleep").arg("1000");
             Ok(())
         });
-        let master = begin(&mut prefork, kill_time, &calls);
+        let master = begin(prefork, kill_time, &calls);
         let error = master.wait().expect_err("the producer refuses");
         assert!(
             matches!(error, Error::Producer { .. }),

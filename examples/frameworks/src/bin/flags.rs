@@ -22,8 +22,8 @@ fn main() -> ExitCode {
     let flags: Flags = clap::Parser::parse();
     let mut prefork = Prefork::new();
     // A text means the same as in the environment. `run` returns an error if it is invalid.
-    prefork.listen(flags.listen).workers(flags.workers);
-    prefork.shutdown_grace_period(flags.grace).handle_signals();
+    prefork = prefork.listen(flags.listen).workers(flags.workers);
+    prefork = prefork.shutdown_grace_period(flags.grace).handle_signals();
     prefork::report(prefork.run(serve))
 }
 
