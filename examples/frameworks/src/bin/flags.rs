@@ -20,11 +20,12 @@ struct Flags {
 
 fn main() -> ExitCode {
     let flags: Flags = clap::Parser::parse();
-    let mut prefork = Prefork::new();
-    // A text means the same as in the environment. `run` returns an error if it is invalid.
-    prefork = prefork.listen(flags.listen).workers(flags.workers);
-    prefork = prefork.shutdown_grace_period(flags.grace).handle_signals();
-    prefork::report(prefork.run(serve))
+    // A text means the same as in the environment. An invalid one is an error of the start.
+    Prefork::new()
+        .listen(flags.listen)
+        .workers(flags.workers)
+        .shutdown_grace_period(flags.grace)
+        .main(serve)
 }
 
 async fn serve(worker: Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
