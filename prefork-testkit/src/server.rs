@@ -129,6 +129,9 @@ impl Server {
     /// inherits, also through a [`wrapper`](Self::wrapper). So it does not matter what the program
     /// does with its log. In single-process mode, the server is healthy once its `main` is ready.
     ///
+    /// A program that is set-user-ID or has file capabilities does not use the variable: start it
+    /// with [`spawn`](Self::spawn).
+    ///
     /// # Panics
     /// If the server cannot be started, exits before its workers are healthy, or does not report
     /// it within [`TIMEOUT`](crate::TIMEOUT). The message contains the state of the process and the
