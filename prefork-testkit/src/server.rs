@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::ctor::prepare_server;
+use crate::ctor::{prepare_server, with_high_number};
 use crate::log::ServerLog;
 use crate::notify::{ServerMessages, ServerState};
 use crate::process_tree::{MARK, ProcessTree};
@@ -192,9 +192,10 @@ impl Server {
     fn spawn_process(self) -> io::Result<RunningServer> {
         let (reader, writer) = io::pipe()?;
         let (messages, notify_fd) = io::pipe()?;
+        let notify_fd = with_high_number(notify_fd)?;
         let family = ProcessTree::new();
         let mut command = self.command(notify_fd.as_raw_fd());
-        let process = prepare_server(&mut command, notify_fd.into())
+        let process = prepare_server(&mut command, notify_fd)
             .env(MARK, family.mark())
             .stdin(self.stdin)
             .stdout(writer.try_clone()?)

@@ -49,7 +49,7 @@ fn who_takes_ready_is_not_ready_by_accepting() {
     let server = Server::new(ARGUMENTS)
         .env("SAY_NOTHING", "1")
         .env("PREFORK_READY_TIMEOUT", "1s")
-        .start();
+        .start_unready();
     assert_eq!(answer(&server), "nothing; nothing\n");
     server.wait_for_log(|line| line.contains("not ready"));
 }

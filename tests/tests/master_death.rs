@@ -140,7 +140,7 @@ const ORPHANED: &str = env!("CARGO_BIN_EXE_orphaned");
 
 #[test]
 fn workers_that_are_still_starting_go_with_their_master() {
-    let mut server = Server::new(ORPHANED).env("INIT_WAITS", "1").start();
+    let mut server = Server::new(ORPHANED).env("INIT_WAITS", "1").start_unready();
     let addr = server.addr();
     let waiting = |log: Vec<String>| log.iter().filter(|line| *line == "init waits").count();
     eventually("both in init", || {
