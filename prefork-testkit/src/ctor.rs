@@ -14,7 +14,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -67,6 +67,16 @@ fn channel(fd: RawFd) -> Option<OwnedFd> {
     // SAFETY: the descriptor is open. The master passed it to this process for the channel, and no
     // other code owns it.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Gives a descriptor a number that redirections in a shell script do not replace.
+///
+/// A wrapper may be such a script. POSIX shells redirect the numbers from 0 to 9.
+pub(crate) fn with_high_number(fd: impl AsFd) -> io::Result<OwnedFd> {
+    const LOWEST: RawFd = 64;
+    let number = fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(LOWEST))?;
+    // SAFETY: the call has created the descriptor, and no other code knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// The signals that a master handles.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::ctor::prepare_server;
+use crate::ctor::{prepare_server, with_high_number};
 use crate::log::ServerLog;
 use crate::notify::{ServerMessages, ServerState};
 use crate::process_tree::{MARK, ProcessTree};
@@ -129,6 +129,9 @@ impl Server {
     /// inherits, also through a [`wrapper`](Self::wrapper). So it does not matter what the program
     /// does with its log. In single-process mode, the server is healthy once its `main` is ready.
     ///
+    /// A program that is set-user-ID or has file capabilities does not use the variable: start it
+    /// with [`spawn`](Self::spawn).
+    ///
     /// # Panics
     /// If the server cannot be started, exits before its workers are healthy, or does not report
     /// it within [`TIMEOUT`](crate::TIMEOUT). The message contains the state of the process and the
@@ -189,9 +192,10 @@ impl Server {
     fn spawn_process(self) -> io::Result<RunningServer> {
         let (reader, writer) = io::pipe()?;
         let (messages, notify_fd) = io::pipe()?;
+        let notify_fd = with_high_number(notify_fd)?;
         let family = ProcessTree::new();
         let mut command = self.command(notify_fd.as_raw_fd());
-        let process = prepare_server(&mut command, notify_fd.into())
+        let process = prepare_server(&mut command, notify_fd)
             .env(MARK, family.mark())
             .stdin(self.stdin)
             .stdout(writer.try_clone()?)

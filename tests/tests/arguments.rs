@@ -49,7 +49,7 @@ fn with_a_ready_argument_accepting_does_not_make_the_worker_ready() {
     let server = Server::new(ARGUMENTS)
         .env("NOT_READY", "1")
         .env("PREFORK_READY_TIMEOUT", "1s")
-        .start();
+        .start_unready();
     assert_eq!(answer(&server), "nothing; nothing\n");
     server.wait_for_log(|line| line.contains("not ready"));
 }

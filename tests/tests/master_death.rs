@@ -141,7 +141,7 @@ const ORPHANED: &str = env!("CARGO_BIN_EXE_orphaned");
 
 #[test]
 fn starting_workers_exit_if_their_master_dies() {
-    let mut server = Server::new(ORPHANED).env("INIT_WAITS", "1").start();
+    let mut server = Server::new(ORPHANED).env("INIT_WAITS", "1").start_unready();
     let addr = server.addr();
     let waiting = |log: Vec<String>| log.iter().filter(|line| *line == "init waits").count();
     eventually("both in init", || {

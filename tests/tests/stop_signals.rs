@@ -176,7 +176,7 @@ fn busy(hook: &str) -> (RunningServer, PipeWriter) {
         .env("HOOK", hook)
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
         .stdin(OwnedFd::from(reader))
-        .start();
+        .start_unready();
     server.wait_for_log(|line| line == "the hook waits");
     (server, writer)
 }

@@ -141,6 +141,7 @@ impl fmt::Display for LogLine<'_> {
 /// From a notice to its line.
 impl LogLine<'static> {
     /// Returns the line about this notice. `None`: the log has no line about it.
+    #[expect(clippy::too_many_lines, reason = "one match, with one arm per notice")]
     pub(super) fn of(notice: &Notice<'_>) -> Option<Self> {
         let (level, text) = match notice {
             Notice::StartWarning(text) => (Level::Warn, (*text).to_owned()),
@@ -209,7 +210,9 @@ impl LogLine<'static> {
                 };
                 (level, about_worker(notice, &shortage.to_string()))
             }
-            Notice::StartFailed { error, .. } => (Level::Error, error.chain()),
+            Notice::StartFailed { error, .. } | Notice::HookFailed(error) => {
+                (Level::Error, error.chain())
+            }
             Notice::ListenerRebound(listener) => {
                 let text = format!(
                     "listener {listener} was shut down by a process that shares its socket: bound \
@@ -256,7 +259,6 @@ impl LogLine<'static> {
                 let text = format!("readiness cannot be reported through {variable}: {error}");
                 (Level::Warn, text)
             }
-            Notice::HookFailed(error) => (Level::Error, error.chain()),
             Notice::Unkillable(error) => (Level::Error, error.to_string()),
             Notice::Failed(error) => (Level::Error, error.report()),
             Notice::Stopped { taken } => {
