@@ -55,13 +55,12 @@ fn resources() -> (Vec<i32>, Vec<String>) {
 }
 
 fn sleeping() -> Prefork {
-    let prefork = Prefork::new()
+    Prefork::new()
         .listen(["one=127.0.0.1:0", "two=127.0.0.1:0"])
         .workers(3)
         .child_producer(|child| {
             child.program("/bin/sleep").arg("1000");
-        });
-    prefork
+        })
 }
 
 fn start(prefork: Prefork) -> Handle {

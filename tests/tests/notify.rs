@@ -77,7 +77,7 @@ fn a_full_descriptor_is_one_warning_and_no_wait() {
     let (reader, mut writer) = pipe().expect("free descriptors");
     // The default capacity, pipe(7).
     writer
-        .write_all(&[b'a'; 65_536])
+        .write_all(&vec![b'a'; 65_536])
         .expect("the pipe takes it");
     let warning = "readiness cannot be reported through PREFORK_NOTIFY_FD: ";
     assert_one_warning(notifying(HELLO, writer), warning);
@@ -174,7 +174,7 @@ fn systemd_gets_the_messages_at_its_socket() {
 }
 
 #[test]
-fn a_socket_that_nobody_reads_is_one_warning() {
+fn a_socket_without_a_reader_is_one_warning() {
     let server = Server::new(HELLO).env("PREFORK_WORKERS", "1");
     let server = server.env("NOTIFY_SOCKET", "/no/such/socket");
     assert_one_warning(

@@ -8,10 +8,9 @@ use prefork::Prefork;
 use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren};
 
 fn prefork(children: &ScriptedChildren, log: &MemoryLog) -> Prefork {
-    let prefork = Prefork::new()
+    Prefork::new()
         .child_producer(children.producer())
-        .logger(log.logger());
-    prefork
+        .logger(log.logger())
 }
 
 #[test]

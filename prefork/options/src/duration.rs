@@ -75,7 +75,7 @@ pub fn check(duration: Duration) -> Result<Duration, ParseError> {
     Ok(duration)
 }
 
-/// Writes a duration in the format that [`parse`] reads.
+/// Writes a duration in the format that [`OptionValue::parse`] reads.
 ///
 /// Fractions of a millisecond are rounded up, so that only zero is written as zero.
 pub fn format(duration: Duration) -> String {

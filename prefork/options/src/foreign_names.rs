@@ -4,7 +4,7 @@
 //! [`suggest`](crate::suggest). A name with two meanings in other servers gets an explanation
 //! instead of one option.
 
-use crate::suggest::is_same;
+use crate::spelling::is_same;
 
 /// What to use instead of a name of another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

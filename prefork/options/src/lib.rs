@@ -26,6 +26,7 @@ pub mod pem;
 pub mod prefix;
 pub mod protocols;
 mod row;
+mod spelling;
 pub mod suggest;
 mod table;
 pub mod threads;

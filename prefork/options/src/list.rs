@@ -67,6 +67,30 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, ListError> {
     Ok(addresses)
 }
 
+/// Combines the addresses of the operator with those that the program declares.
+///
+/// If each address of the operator has the name of a declared one, it replaces that one and the
+/// others stay. If any has another name or none, the operator's list replaces the whole list.
+/// Whether its names fit the arguments of `main` is checked later.
+pub fn override_named(declared: &[Address], by_operator: Vec<Address>) -> Vec<Address> {
+    let Ok(declared) = name(declared.to_vec()) else {
+        return by_operator;
+    };
+    let is_declared = |address: &Address| {
+        address.name.is_some() && declared.iter().any(|other| other.name == address.name)
+    };
+    // A name that occurs twice is an error of the operator. It is found later in the unchanged
+    // list.
+    if !by_operator.iter().all(is_declared) || name(by_operator.clone()).is_err() {
+        return by_operator;
+    }
+    let replaced = |old: Address| {
+        let new = by_operator.iter().find(|new| new.name == old.name);
+        new.cloned().unwrap_or(old)
+    };
+    declared.into_iter().map(replaced).collect()
+}
+
 /// Finds addresses that cannot be bound together with an earlier one.
 ///
 /// Their ports are equal, and so are their hosts, or one host covers all interfaces. Port 0 and an
@@ -342,5 +366,43 @@ mod tests {
             parse(&list(MAX_LISTENERS + 1)).unwrap_err().to_string(),
             "65 addresses are too many, expected at most 64"
         );
+    }
+
+    fn over_text(declared: &str, by_operator: &str) -> String {
+        let parsed = |text| read(text).expect("valid addresses");
+        let texts = override_named(&parsed(declared), parsed(by_operator))
+            .into_iter()
+            .map(|a| a.to_string());
+        texts.collect::<Vec<_>>().join(",")
+    }
+
+    #[test]
+    fn an_address_with_a_declared_name_replaces_that_address() {
+        for (by_operator, list) in [
+            ("http=:81", "http=:81,admin=:9000"),
+            ("admin=:1", "http=:80,admin=:1"),
+            ("admin=:1,http=:2", "http=:2,admin=:1"),
+        ] {
+            assert_eq!(over_text("http=:80,admin=:9000", by_operator), list);
+        }
+        assert_eq!(
+            over_text(":80,:81", "listener1=:8"),
+            "listener0=:80,listener1=:8"
+        );
+    }
+
+    #[test]
+    fn any_other_address_replaces_the_list() {
+        for by_operator in [
+            ":81",
+            ":81,:82",
+            "http=:81,:82",
+            "web=:81",
+            "http=:1,web=:2",
+            "http=:1,http=:2",
+        ] {
+            assert_eq!(over_text("http=:80,admin=:9000", by_operator), by_operator);
+        }
+        assert_eq!(over_text(":80", "http=:81"), "http=:81");
     }
 }

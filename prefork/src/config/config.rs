@@ -4,7 +4,7 @@
 
 use prefork_options::{Address, OptionValue, Workers};
 
-use super::{ListenSpec, OptionLayers};
+use super::{ErrorLabels, ListenSpec, OptionLayers};
 
 /// The type of a field: how the row states its default, its kind, and the type if it is computed.
 macro_rules! field {
@@ -63,18 +63,6 @@ prefork_options::options! { define }
 fn default<T: OptionValue>(text: &str) -> T {
     let text = text.trim_matches('`').trim_matches('"');
     T::parse(text).expect("a test of the table reads every default")
-}
-
-/// Label for errors found after resolution: the variable that set the option, or the option's name.
-///
-/// Such errors depend on the machine or on files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ErrorLabels {
-    pub(crate) listen: String,
-    pub(crate) workers: String,
-    pub(crate) tls_cert: String,
-    pub(crate) tls_key: String,
-    pub(crate) tls_client_ca: String,
 }
 
 /// The type of a field of [`Config`] for an option of kind `T`.

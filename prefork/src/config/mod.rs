@@ -19,11 +19,11 @@ mod tests;
 mod unknown_vars;
 mod var_kind;
 
-pub(crate) use config::{Config, ErrorLabels};
+pub(crate) use config::Config;
 pub use configuration::Configuration;
 pub(crate) use environment::Environment;
 pub(crate) use explain::render;
 pub(crate) use layers::ProgramSource;
 pub(crate) use listen::ListenSpec;
-pub(crate) use option_layers::OptionLayers;
+pub(crate) use option_layers::{ErrorLabels, OptionLayers};
 pub(crate) use resolve::{Resolved, resolve, usable_cpus};

@@ -6,11 +6,10 @@ use std::fmt::Display;
 use std::panic::Location;
 use std::path::PathBuf;
 
-use prefork_options::{Address, OptionValue, ParseError};
+use prefork_options::{Address, OptionValue, ParseError, list};
 
+use super::Environment;
 use super::layers::{Layer, Layers, Origin, ProgramSource};
-use super::listen::override_named;
-use super::{Environment, ErrorLabels};
 use crate::error::OptionError;
 
 macro_rules! define {
@@ -65,6 +64,18 @@ macro_rules! define {
 }
 
 prefork_options::options! { define }
+
+/// Label for errors found after resolution: the variable that set the option, or the option's name.
+///
+/// Such errors depend on the machine or on files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ErrorLabels {
+    pub(crate) listen: String,
+    pub(crate) workers: String,
+    pub(crate) tls_cert: String,
+    pub(crate) tls_key: String,
+    pub(crate) tls_client_ca: String,
+}
 
 fn read<T: OptionValue>(text: Result<&str, String>) -> Result<T, String> {
     text.and_then(|text| T::parse(text).map_err(|error| error.to_string()))
@@ -121,7 +132,7 @@ impl OptionLayers {
                 return;
             }
             let declared = self.listen.value().map_or(&[][..], Vec::as_slice);
-            *addresses = override_named(declared, std::mem::take(addresses));
+            *addresses = list::override_named(declared, std::mem::take(addresses));
         }
         self.record("listen", |it| &mut it.listen, value, origin);
     }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use prefork_options::{duration, one_line};
 
+use super::notice::NotifyFailure;
 use super::notice::{
     EndedBy, Notice, StartStep, StopStep, UnreapedCause, WorkerExit, WorkerProcess,
 };
-use super::notify::NotifyFailure;
 use crate::error::ShortageStage;
 use crate::listen::ListenerInfo;
 use crate::sys::exit_status::ExitStatus;

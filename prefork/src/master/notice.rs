@@ -6,7 +6,6 @@
 use std::io;
 use std::time::Duration;
 
-use super::notify::NotifyFailure;
 use crate::error::{Error, Shortage};
 use crate::listen::ListenerInfo;
 use crate::sys::exit_status::ExitStatus;
@@ -199,4 +198,12 @@ impl Notice<'_> {
             _ => None,
         }
     }
+}
+
+/// A message that could not be sent.
+#[derive(Debug)]
+pub(crate) struct NotifyFailure {
+    /// The variable that named the target.
+    pub(super) variable: &'static str,
+    pub(super) error: io::Error,
 }

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::sys::socket::{MsgFlags, UnixAddr, sendto};
 
-use super::notice::Notice;
+use super::notice::{Notice, NotifyFailure};
 use crate::listen::ListenerInfo;
 use crate::sys;
 use crate::sys::seqpacket::NOSIGNAL;
@@ -104,14 +104,6 @@ fn take_socket(value: &[u8]) -> io::Result<(UnixDatagram, UnixAddr)> {
         _ => return Err(io::Error::other("not the address of a Unix socket")),
     };
     Ok((UnixDatagram::unbound()?, address))
-}
-
-/// A message that could not be sent.
-#[derive(Debug)]
-pub(crate) struct NotifyFailure {
-    /// The variable that named the target.
-    pub(super) variable: &'static str,
-    pub(super) error: io::Error,
 }
 
 /// Sends the message about this notice, if it has one.
