@@ -44,6 +44,7 @@ pub struct Server {
 
 /// The exit status and the log of a server, returned by [`Server::run`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Output {
     /// The exit status of the server.
     pub status: ExitStatus,

@@ -171,7 +171,7 @@ impl TestWorker {
 
     /// Runs a body on this thread and returns its result.
     ///
-    /// While it runs, `prefork::worker()`, `prefork::shutdown()` and `prefork::ready()` refer to
+    /// While it runs, `prefork::worker()`, `prefork::shutdown()` and `prefork::notify_ready()` refer to
     /// this worker, on this thread alone. So an async body needs a current-thread runtime, as in
     /// `|worker| current_thread_runtime.block_on(serve(worker))`.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
@@ -203,7 +203,7 @@ impl TestWorker {
 
     /// Returns whether the worker has reported readiness.
     ///
-    /// A worker does so at its first accept on a `Listener` of prefork, or when it calls `ready()`.
+    /// A worker does so at its first accept on a `Listener` of prefork, or when it calls `notify_ready()`.
     pub fn is_ready(&self) -> bool {
         self.has_sent(WorkerEvent::Ready)
     }

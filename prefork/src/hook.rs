@@ -24,7 +24,7 @@ pub(crate) type HookError = Box<dyn StdError + Send + Sync>;
     note = "return `()`, or a `Result<(), E>` whose error is `std::error::Error`, `String` or `&str`; \
             a `;` after the last expression discards its value"
 )]
-pub trait HookOutcome {
+pub trait IntoHookResult {
     /// Converts the return value to a `Result`.
     ///
     /// # Errors
@@ -32,13 +32,13 @@ pub trait HookOutcome {
     fn into_result(self) -> Result<(), Box<dyn StdError + Send + Sync>>;
 }
 
-impl HookOutcome for () {
+impl IntoHookResult for () {
     fn into_result(self) -> Result<(), HookError> {
         Ok(())
     }
 }
 
-impl<E: Into<HookError>> HookOutcome for Result<(), E> {
+impl<E: Into<HookError>> IntoHookResult for Result<(), E> {
     fn into_result(self) -> Result<(), HookError> {
         self.map_err(Into::into)
     }
@@ -61,7 +61,7 @@ impl<T> ResultOf for fn() -> T {
 }
 
 /// A function that never returns: it panics or ends the process.
-impl HookOutcome for Never {
+impl IntoHookResult for Never {
     fn into_result(self) -> Result<(), HookError> {
         self
     }

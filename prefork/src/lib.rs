@@ -122,7 +122,7 @@
 //! | | [`net::Listener`], `net::TlsListener` | std or tokio listener |
 //! |---|---|---|
 //! | if a worker dies, a connection in the queue is served by another worker | yes | yes |
-//! | a worker counts as healthy | at its first accept | after `healthy_after` (1 s), or when it calls [`ready()`] |
+//! | a worker counts as healthy | at its first accept | after `healthy_after` (1 s), or when it calls [`notify_ready()`] |
 //! | during a stop, connections that already wait in the queue are answered | yes | only those that the code still accepts |
 //! | [`shutdown()`] resolves | when the queue is empty and each accepted connection has been read, at the latest after half of the grace period | at once |
 //! | a stop ends a blocking read from a silent client | after 250 ms | no |
@@ -317,7 +317,7 @@ pub use config::Configuration;
 #[cfg(unix)]
 pub use error::{Error, OptionError, TlsErrorKind};
 #[cfg(unix)]
-pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
+pub use hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role};
 #[cfg(unix)]
 pub use listen::{ListenAddr, ListenerInfo};
 #[cfg(unix)]
@@ -332,8 +332,8 @@ pub use run::{Outcome, is_child, report};
 pub use spawn::ChildCommand;
 #[cfg(unix)]
 pub use worker::{
-    ArgError, Argument, ArgumentInfo, ArgumentKind, Ready, Shutdown, Worker, ready, shutdown,
-    worker,
+    ArgError, Argument, ArgumentInfo, ArgumentKind, Ready, Shutdown, Worker, notify_ready,
+    shutdown, worker,
 };
 
 /// Items that the attribute expands to. Not a public API, and not stable.

@@ -50,7 +50,7 @@ fn main(
         }
     };
     if env::var_os("NOT_READY").is_none() {
-        ready.announce();
+        ready.notify_ready();
     }
     while let Some(Ok((mut stream, _peer))) = listener.blocking_accept() {
         let text = format!("{needed}; {welcome}\n");

@@ -70,6 +70,6 @@ fn fail_to_start() {
 }
 
 fn body(worker: &Worker) {
-    worker.ready();
-    worker.shutdown().wait();
+    worker.notify_ready();
+    worker.shutdown().blocking_wait();
 }

@@ -8,8 +8,8 @@ use prefork::{Role, Worker};
 fn main(worker: Worker) {
     println!("body");
     assert_ne!(action(), "panic later", "out of time");
-    worker.ready();
-    worker.shutdown().wait();
+    worker.notify_ready();
+    worker.shutdown().blocking_wait();
 }
 
 fn init(role: Role) -> Result<(), String> {

@@ -11,9 +11,9 @@ use tracing::{Event, Metadata, Subscriber};
 
 #[prefork::main(workers = 1, init = init)]
 fn main(worker: Worker) {
-    worker.ready();
+    worker.notify_ready();
     println!("{READY}");
-    worker.shutdown().wait();
+    worker.shutdown().blocking_wait();
 }
 
 fn init(_role: Role) -> Result<(), String> {

@@ -17,14 +17,14 @@ fn main(worker: Worker) -> ExitCode {
         "start" => print_error(Prefork::new().start().err()),
         _ => {}
     }
-    worker.ready();
-    worker.shutdown().wait();
+    worker.notify_ready();
+    worker.shutdown().blocking_wait();
     ExitCode::SUCCESS
 }
 
 /// Never returns: SIGTERM arrives, but the body does not react to it.
 fn ignore_stop(worker: &Worker) -> ! {
-    worker.ready();
+    worker.notify_ready();
     println!("ignoring stop");
     loop {
         thread::park();

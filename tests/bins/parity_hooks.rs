@@ -20,9 +20,9 @@ const WORKERS: usize = 2;
 )]
 fn main(worker: Worker) {
     let addrs = addresses(worker.listeners());
-    worker.ready();
+    worker.notify_ready();
     println!("worker {} on {addrs}", worker.slot());
-    worker.shutdown().wait();
+    worker.shutdown().blocking_wait();
 }
 
 fn spawned(child: &ChildSpawned) -> Result<(), &'static str> {

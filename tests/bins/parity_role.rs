@@ -22,7 +22,7 @@ async fn body(worker: Worker) -> std::io::Result<()> {
     let threads = thread::available_parallelism()?;
     println!("runtime {runtime:?}, {threads} usable CPUs");
     Command::new(env::current_exe()?).arg("print").status()?;
-    worker.ready();
+    worker.notify_ready();
     println!("started {}", worker.slot());
     worker.shutdown().await;
     Ok(())

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         });
     }
     prefork::report(prefork.run(|worker: Worker| {
-        worker.ready();
-        worker.shutdown().wait();
+        worker.notify_ready();
+        worker.shutdown().blocking_wait();
     }))
 }

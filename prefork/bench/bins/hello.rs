@@ -46,9 +46,9 @@ async fn serve(listener: Listener) -> io::Result<()> {
 
 #[prefork::main(workers = 1, recover_threshold = 1_000_000, child_producer = record_start_order)]
 fn grown(ready: prefork::Ready) {
-    ready.announce();
+    ready.notify_ready();
     app::report_ready();
-    prefork::shutdown().wait();
+    prefork::shutdown().blocking_wait();
 }
 
 fn record_start_order(command: &mut ChildCommand) {

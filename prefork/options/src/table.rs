@@ -229,7 +229,7 @@ macro_rules! options {
                 /// `TlsListener` or `Ready`. Such a worker is healthy when it is ready, see
                 /// `ready_timeout`. Any other worker, such as one that has only sockets of std or
                 /// tokio or runs another program, is healthy after this time, or when it calls
-                /// `ready()`.
+                /// `notify_ready()`.
                 ///
                 /// A worker that exits after it was healthy is replaced without a back-off. With
                 /// `"0s"`, a worker to which this time applies is healthy from its start: its exits
@@ -246,7 +246,7 @@ macro_rules! options {
                 /// Sets how long a worker may take from its start until it is ready.
                 ///
                 /// A worker is ready at its first accept on a `Listener`, or when it calls
-                /// `ready()`. If it is not ready in time, the master kills it, and replaces it as
+                /// `notify_ready()`. If it is not ready in time, the master kills it, and replaces it as
                 /// after a crash. With `"0s"` there is no limit. If the readiness of a worker
                 /// cannot be observed, `healthy_after` applies instead.
                 ready_timeout: ::std::time::Duration {

@@ -7,7 +7,7 @@ use std::panic::Location;
 
 use super::Prefork;
 use crate::config::Configuration;
-use crate::hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role, catch};
+use crate::hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role, catch};
 use crate::master::LogLine;
 use crate::spawn::ChildCommand;
 
@@ -47,7 +47,7 @@ impl Prefork {
     /// fn main(_listener: prefork::net::Listener) {}
     /// ```
     #[track_caller]
-    pub fn configure<R: HookOutcome>(
+    pub fn configure<R: IntoHookResult>(
         mut self,
         mut configure: impl FnMut(&mut Configuration) -> R + Send + 'static,
     ) -> Self {
@@ -119,7 +119,10 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn init<R: HookOutcome>(mut self, init: impl FnOnce(Role) -> R + Send + 'static) -> Self {
+    pub fn init<R: IntoHookResult>(
+        mut self,
+        init: impl FnOnce(Role) -> R + Send + 'static,
+    ) -> Self {
         self.options.record_callback("init", Location::caller());
         self.init = Some(Box::new(move |role| init(role).into_result()));
         self
@@ -149,7 +152,7 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn on_child_spawn<R: HookOutcome>(
+    pub fn on_child_spawn<R: IntoHookResult>(
         mut self,
         mut hook: impl FnMut(&ChildSpawned) -> R + Send + 'static,
     ) -> Self {
@@ -180,7 +183,7 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn on_master_ready<R: HookOutcome>(
+    pub fn on_master_ready<R: IntoHookResult>(
         mut self,
         mut hook: impl FnMut(&MasterReady) -> R + Send + 'static,
     ) -> Self {
@@ -215,7 +218,7 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn on_child_recover<R: HookOutcome>(
+    pub fn on_child_recover<R: IntoHookResult>(
         mut self,
         mut hook: impl FnMut(&ChildRecovered) -> R + Send + 'static,
     ) -> Self {
@@ -250,7 +253,7 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn on_master_death<R: HookOutcome>(
+    pub fn on_master_death<R: IntoHookResult>(
         mut self,
         hook: impl FnOnce() -> R + Send + 'static,
     ) -> Self {
@@ -280,7 +283,7 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn child_producer<R: HookOutcome>(
+    pub fn child_producer<R: IntoHookResult>(
         mut self,
         mut producer: impl FnMut(&mut ChildCommand) -> R + Send + 'static,
     ) -> Self {

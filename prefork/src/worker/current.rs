@@ -64,7 +64,7 @@ pub fn worker() -> Option<Worker> {
 ///
 /// # Process
 /// In a worker. In other processes the call has no effect.
-pub fn ready() {
+pub fn notify_ready() {
     if let Some(context) = current() {
         context.notify_ready();
     }
@@ -107,7 +107,7 @@ pub fn ready() {
 ///     // the master replaces the worker.
 ///     while let Some(Ok((stream, _peer))) = listener.blocking_accept() {
 ///         serve(stream);
-///         if prefork::shutdown().has_begun() { /* answer with 'connection: close' */ }
+///         if prefork::shutdown().is_requested() { /* answer with 'connection: close' */ }
 ///     }
 /// }
 /// ```

@@ -110,7 +110,7 @@ impl InProcessWorker {
 
     /// Runs `body` on this thread as the `main` of this worker.
     ///
-    /// During the call, `worker()`, `shutdown()` and `ready()` on this thread refer to this worker.
+    /// During the call, `worker()`, `shutdown()` and `notify_ready()` on this thread refer to this worker.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
         let worker = Worker::new(Arc::clone(&self.context));
         current::enter(&self.context, || body(worker))
@@ -281,11 +281,11 @@ mod tests {
         // The drain begins before the first accept.
         test_worker.drain(GRACE);
         let count = test_worker.run(|worker| {
-            while !worker.shutdown().has_begun() {
+            while !worker.shutdown().is_requested() {
                 thread::yield_now();
             }
             let count = echo(&worker);
-            worker.shutdown().wait();
+            worker.shutdown().blocking_wait();
             count
         });
         assert_eq!(count, 20);
@@ -321,8 +321,8 @@ mod tests {
             worker.shutdown()
         });
         drop(test_worker);
-        shutdown.wait();
-        assert!(shutdown.is_resolved());
+        shutdown.blocking_wait();
+        assert!(shutdown.is_complete());
     }
 
     #[test]
@@ -341,7 +341,7 @@ mod tests {
             (accepted, worker.shutdown())
         });
         assert_eq!(accepted.len(), 1);
-        shutdown.wait();
+        shutdown.blocking_wait();
         let deadline = shutdown.deadline().expect("the worker was asked to stop");
         // Much less than half of the budget has passed.
         assert!(deadline - std::time::Instant::now() > GRACE / 2);
@@ -366,7 +366,7 @@ mod tests {
                 assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
                 thread::yield_now();
             }
-            worker.shutdown().wait();
+            worker.shutdown().blocking_wait();
         });
     }
 

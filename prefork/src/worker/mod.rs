@@ -33,7 +33,7 @@ pub(crate) use check_tls::{check_tls, needs_tls_config, unused_certificate};
 pub(crate) use child_env::{child_env, role_warning};
 pub(crate) use context::{BodySpec, Context};
 pub(crate) use current::current;
-pub use current::{ready, shutdown, worker};
+pub use current::{notify_ready, shutdown, worker};
 pub use in_process::{InProcessWorker, WorkerEvent};
 pub(crate) use main_end::report as report_end;
 pub use main_end::{Describe, MainGuard, Returned};

@@ -89,7 +89,7 @@ impl Ready {
     /// Reports that this worker is ready.
     ///
     /// Further calls have no effect.
-    pub fn announce(&self) {
+    pub fn notify_ready(&self) {
         self.0.notify_ready();
     }
 }

@@ -38,7 +38,7 @@ impl ShutdownProgress {
 
 /// Resolves when this worker may close its connections; see [`shutdown`](crate::shutdown()).
 #[derive(Debug)]
-#[must_use = "await it, call `wait`, or query it"]
+#[must_use = "await it, call `blocking_wait`, or query it"]
 pub struct Shutdown {
     state: Arc<ShutdownProgress>,
     waiting: Option<Pin<Box<EventListener>>>,
@@ -55,12 +55,12 @@ impl Shutdown {
     /// Returns whether the worker was asked to stop.
     ///
     /// Listeners may still return connections that wait in the queue.
-    pub fn has_begun(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         self.deadline().is_some()
     }
 
     /// Returns whether the future has resolved.
-    pub fn is_resolved(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.state.progress().is_resolved
     }
 
@@ -72,10 +72,10 @@ impl Shutdown {
     }
 
     /// Blocks this thread until the future resolves.
-    pub fn wait(&self) {
+    pub fn blocking_wait(&self) {
         loop {
             let waiting = self.state.resolved.listen();
-            if self.is_resolved() {
+            if self.is_complete() {
                 return;
             }
             waiting.wait();
@@ -94,7 +94,7 @@ impl Future for Shutdown {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.is_resolved() {
+            if self.is_complete() {
                 self.waiting = None;
                 return Poll::Ready(());
             }
@@ -143,7 +143,7 @@ mod tests {
     fn resolving_wakes_a_blocked_thread() {
         let state = Arc::new(ShutdownProgress::default());
         let shutdown = Shutdown::new(&state);
-        let waiter = thread::spawn(move || shutdown.wait());
+        let waiter = thread::spawn(move || shutdown.blocking_wait());
         state.resolve();
         waiter.join().expect("the thread only waits");
     }
@@ -152,10 +152,10 @@ mod tests {
     fn the_deadline_is_known_as_soon_as_a_stop_begins() {
         let state = Arc::new(ShutdownProgress::default());
         let shutdown = Shutdown::new(&state);
-        assert!(!shutdown.has_begun());
+        assert!(!shutdown.is_requested());
         let deadline = Instant::now();
         state.begin(deadline);
         assert_eq!(shutdown.deadline(), Some(deadline));
-        assert!(!shutdown.is_resolved());
+        assert!(!shutdown.is_complete());
     }
 }

@@ -78,8 +78,8 @@ impl Worker {
         self.context.raw_listener(self.plain_index_of(name)?)
     }
 
-    /// Reports that this worker is ready; see [`ready`](crate::ready()).
-    pub fn ready(&self) {
+    /// Reports that this worker is ready; see [`notify_ready`](crate::notify_ready()).
+    pub fn notify_ready(&self) {
         self.context.notify_ready();
     }
 

@@ -134,7 +134,7 @@ fn the_time_to_drain_is_that_of_the_options() {
         worker.shutdown()
     });
     worker.master_dies();
-    shutdown.wait();
+    shutdown.blocking_wait();
     let deadline = shutdown.deadline().expect("a stop was requested");
     assert!(deadline - began > LONG, "longer than the default");
     drop(worker);

@@ -55,7 +55,7 @@ fn a_body_on_this_thread_detects_the_death_of_its_master() {
         let listener = inner.listener("http").map_err(|error| error.to_string())?;
         worker.master_dies();
         assert!(listener.blocking_accept().is_none(), "no client connected");
-        prefork::shutdown().wait();
+        prefork::shutdown().blocking_wait();
         Err(format!("orphaned in slot {}", inner.slot()))
     });
     assert_eq!(result, Err("orphaned in slot 0".to_owned()));
@@ -123,7 +123,7 @@ fn a_body_that_uses_shutdown_does_not_change_the_signal_handlers_of_the_test() {
     let _lock = lock();
     let before = resources();
     let worker = TestWorker::new();
-    worker.run(|_| assert!(!prefork::shutdown().has_begun()));
+    worker.run(|_| assert!(!prefork::shutdown().is_requested()));
     let caught = proc::signals(own_pid(), "SigCgt").expect("this process");
     assert_eq!(caught & TERMINATION, 0, "SIGTERM ends this test as before");
     drop(worker);
