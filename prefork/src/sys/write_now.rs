@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, send};
@@ -44,7 +45,12 @@ fn write_to_pipe(fd: BorrowedFd<'_>, message: &[u8]) -> nix::Result<usize> {
         Err(error) if is_unsupported(&error) => {
             let mut polled = [PollFd::new(fd, PollFlags::POLLOUT)];
             if poll(&mut polled, PollTimeout::ZERO)? == 0 {
-                return Err(Errno::EAGAIN);
+                // The end for reading never becomes writable.
+                let flags = fcntl(fd, FcntlArg::F_GETFL)?;
+                return Err(match flags & libc::O_ACCMODE {
+                    libc::O_RDONLY => Errno::EBADF,
+                    _ => Errno::EAGAIN,
+                });
             }
             nix::unistd::write(fd, message)
         }
