@@ -80,7 +80,7 @@ impl std::fmt::Debug for ReadyNotifier {
 /// Reports that this worker is ready; an argument of `main`.
 ///
 /// If `main` takes it, the first accept does not report readiness. The worker is ready when it
-/// calls [`announce`](Self::announce). The master replaces a worker that does not call it within
+/// calls [`notify_ready`](Self::notify_ready). The master replaces a worker that does not call it within
 /// `ready_timeout` (30 s by default) after its start.
 #[derive(Debug, Clone)]
 pub struct Ready(pub(super) Arc<ReadyNotifier>);
