@@ -83,6 +83,7 @@ impl Prefork {
     /// Its children are this program, started again, unless
     /// [`child_producer`](Self::child_producer) sets another one. In a child, the program must call
     /// [`run`](Self::run). `start` changes neither signals nor the name of the process.
+    ///
     /// The master reports its readiness through `PREFORK_NOTIFY_FD`, and not to `NOTIFY_SOCKET`.
     ///
     /// If `PREFORK_EXPLAIN` is set, this prints the explanation to stdout and starts nothing. The

@@ -39,7 +39,7 @@ pub struct Address {
     pub transport: Transport,
 }
 
-/// What the clients of a listener speak below the protocol of the server.
+/// The transport of a listener: TCP, or TLS over TCP.
 ///
 /// Later versions can add variants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -237,8 +237,7 @@ pub enum Error {
 
     /// `run` or `start` cannot be called now.
     ///
-    /// It was called inside a worker, `run` was called a second time in one process, `init` failed
-    /// in an earlier call, or an earlier master has the functions of the builder.
+    /// It was called inside a worker, or `run` was called a second time in one process.
     #[error("{reason}")]
     #[non_exhaustive]
     AlreadyRunning {

@@ -27,7 +27,10 @@ pub enum ListenAddr {
 }
 
 impl ListenerInfo {
-    /// Returns the name: the one in the option `listen`, or `listener0`, `listener1`, … by position.
+    /// Returns the name.
+    ///
+    /// It is the name in the option `listen`. Listeners without a name are `listener0`, `listener1`,
+    /// … by their position in the list.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -39,7 +42,7 @@ impl ListenerInfo {
         &self.address
     }
 
-    /// Returns what the clients of the listener speak.
+    /// Returns the transport: TCP, or TLS over TCP.
     pub fn transport(&self) -> Transport {
         self.transport
     }

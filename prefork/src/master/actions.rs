@@ -68,6 +68,8 @@ impl Master {
         }
     }
 
+    /// Reports the start of a child, and calls its hooks.
+    ///
     /// The child is polled already, so a hook that fails leaves nothing behind.
     fn report_start(&mut self, slot: SlotId, id: ChildId) {
         let Some(worker) = self.children.get(&id).map(ChildProcess::process) else {

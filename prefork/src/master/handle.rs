@@ -9,6 +9,8 @@ use crate::supervisor::StopMode;
 
 /// A running master, returned by [`Prefork::start`](crate::Prefork::start).
 ///
+/// With `PREFORK_EXPLAIN`, there is no master, and the list of listeners is empty.
+///
 /// `stop` has the effect of SIGTERM, and `stop_now` has the effect of a second SIGINT. Dropping the
 /// handle has the effect of `stop_now`, and waits until the workers have exited.
 #[derive(Debug)]

@@ -42,7 +42,7 @@ pub use log_line::{Level, LogLine};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use master::Master;
 pub(crate) use notice::{Notice, StartStep};
-pub(crate) use notify::{NotifyScope, claim};
+pub(crate) use notify::{NotifyScope, claim, send};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use setup::{MasterSetup, UNSUPPORTED, block_signals, preflight};
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]

@@ -45,7 +45,8 @@ pub(crate) enum NotifyScope {
     Embedded,
 }
 
-/// Takes the targets from the environment, and keeps them from programs that this process starts.
+/// Takes the targets from the environment. Programs that this process starts do not inherit the
+/// descriptor.
 ///
 /// Later calls find no descriptor any more. Returns warnings about unusable values.
 pub(crate) fn claim(scope: NotifyScope) -> Vec<String> {
@@ -109,7 +110,7 @@ fn take_socket(value: &[u8]) -> io::Result<(UnixDatagram, UnixAddr)> {
 /// Sends the message about this notice, if it has one.
 ///
 /// Returns the targets that failed. They get no further messages.
-pub(super) fn send(notice: &Notice<'_>) -> Vec<NotifyFailure> {
+pub(crate) fn send(notice: &Notice<'_>) -> Vec<NotifyFailure> {
     let mut failures = Vec::new();
     let Some(message) = message(notice) else {
         return failures;

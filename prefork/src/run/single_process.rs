@@ -3,6 +3,7 @@
 //! This happens with `workers = 0`, and on systems where a master cannot run.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -11,7 +12,7 @@ use crate::error::Error;
 use crate::listen::{
     BindOptions, BindResult, ListenerInfo, bind_all, bind_or_stop, is_stop, set_blocking_modes,
 };
-use crate::master::{Log, Notice, StartStep, UNSUPPORTED};
+use crate::master::{Log, Notice, StartStep, UNSUPPORTED, send};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::sys::process::is_init;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, is_ignored};
@@ -94,7 +95,7 @@ fn start(
     let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
     let observer = observer(Arc::clone(log), listeners.clone());
     let context = worker::start_single(bound, grace, threads, tls, declared, observer)?;
-    // Both receive signals here. The context has not seen those that arrived before it existed.
+    // The context has not seen the signals that arrived before it handled them.
     if let Some(received) = early.and_then(|signals| signals.received().find(is_stop)) {
         return Ok(Start::Stopped(received, StartStep::Main));
     }
@@ -106,8 +107,8 @@ fn start(
     for event in &events {
         log.report(&Notice::Certificate(event));
     }
-    // Nothing will show that this `main` is ready. Its caller calls it next.
     drop(log);
+    // Nothing will show that this `main` is ready. Its caller calls it next.
     if !declared.notifies_ready {
         context.notify_ready();
     }
@@ -127,16 +128,33 @@ fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
 
 /// Reports what happens later, on any thread.
 fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserver {
+    let is_stopping = AtomicBool::new(false);
     Arc::new(move |event| {
         let listeners = &listeners;
-        lock(&log).report(&match event {
+        let notice = match event {
+            // As in a master: not after a stop began.
+            SingleEvent::Ready if is_stopping.load(Ordering::Acquire) => return,
             SingleEvent::Ready => Notice::AllHealthy { listeners },
-            SingleEvent::StopBegan => Notice::StopBegan,
+            SingleEvent::StopBegan => {
+                is_stopping.store(true, Ordering::Release);
+                Notice::StopBegan
+            }
             SingleEvent::Shortage(shortage) => Notice::Shortage {
                 worker: None,
                 shortage,
             },
-        });
+        };
+        // Without the lock: a logger that blocks must not delay a stop.
+        let failures = send(&notice);
+        if failures.is_empty() && !matches!(event, SingleEvent::Shortage(_)) {
+            // The other events have no line.
+            return;
+        }
+        let mut log = lock(&log);
+        log.notice(&notice);
+        for failure in &failures {
+            log.notice(&Notice::NotifyFailed(failure));
+        }
     })
 }
 
