@@ -38,6 +38,7 @@ pub enum Outcome<R> {
     ///
     /// Or it was a single process (`workers = 0`) as PID 1 that was asked to stop before it called
     /// its body.
+    /// In that process, the listening sockets stay open until the process exits.
     Master,
     /// This process was a worker or a single process: the value that its body returned.
     Worker(R),

@@ -84,8 +84,8 @@ impl Prefork {
     /// that `init` takes counts towards `ready_timeout`.
     ///
     /// While `init` runs, SIGTERM has its default effect and ends the process. The kernel does not
-    /// deliver such a signal to PID 1: if a master that is PID 1 gets SIGTERM, it stops when `init`
-    /// has returned.
+    /// deliver such a signal to PID 1: if a master or a single process that is PID 1 gets SIGTERM,
+    /// it stops when `init` has returned.
     ///
     /// A worker does not inherit the files that `init` opened in the master, nor the threads that
     /// it started there. It does inherit process attributes that `init` changed there: the working
