@@ -103,14 +103,14 @@ impl Prefork {
             });
         }
         // First, so that no program that `configure` or `init` starts gets the descriptor.
-        let warnings = claim(NotifyScope::Embedded);
+        let unusable = claim(NotifyScope::Embedded);
         // Unknown here: whether the body that the children run needs a runtime.
         let mut startup = self.read(cfg!(feature = "tokio"));
-        startup.warnings.extend(warnings);
         if startup.environment.explains {
-            dry_run::print(startup, None)?;
+            dry_run::print(startup, None, unusable)?;
             return Ok(Handle::without_master());
         }
+        startup.warnings.extend(unusable);
         startup.result?;
         let config = startup.resolved.config;
         check_has_master(&config)?;
@@ -184,15 +184,15 @@ impl Prefork {
         needs_runtime: bool,
     ) -> Result<Option<(Arc<Context>, BodySpec)>, Error> {
         // First, so that no program that `configure` or `init` starts gets the descriptor.
-        let warnings = claim(NotifyScope::Service);
+        let unusable = claim(NotifyScope::Service);
         let mut startup = self.read(needs_runtime);
-        startup.warnings.extend(warnings);
+        let fallback = fall_back_to_single(&mut startup.resolved);
+        if startup.environment.explains {
+            return dry_run::print(startup, Some(wanted), unusable).map(|()| None);
+        }
         startup
             .warnings
-            .extend(fall_back_to_single(&mut startup.resolved));
-        if startup.environment.explains {
-            return dry_run::print(startup, Some(wanted)).map(|()| None);
-        }
+            .extend(unusable.into_iter().chain(fallback));
         startup.result?;
         let config = startup.resolved.config;
         let offered = listeners_of(&config);

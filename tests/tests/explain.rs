@@ -260,3 +260,12 @@ fn with_env_prefix_the_variable_of_the_explanation_has_that_prefix() {
         .start();
     assert_eq!(server.stop().code(), Some(0));
 }
+
+#[test]
+fn a_variable_for_readiness_that_cannot_be_used_is_shown() {
+    let output = explain(TWO_LISTENERS, &[], &[("PREFORK_NOTIFY_FD", "eight")]);
+    let text = stdout(&output);
+    let warning = "ignoring PREFORK_NOTIFY_FD='eight': not the number of a descriptor";
+    assert!(text.contains(warning), "{text}");
+    assert!(output.status.success(), "{}", stderr(&output));
+}

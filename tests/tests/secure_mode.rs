@@ -72,6 +72,7 @@ fn a_set_id_program_ignores_the_environment_with_one_line() {
             .listen("127.0.0.2:0")
             .env("PREFORK_WORKERS", "0")
             .env("PREFORK_EXPLAIN", "1")
+            .env("NOTIFY_SOCKET", "@nobody")
             .wrapper(as_user())
             .spawn();
         // The program does not report its readiness either: only its log has the address.
@@ -90,7 +91,8 @@ fn a_set_id_program_ignores_the_environment_with_one_line() {
         let [line] = ignored.as_slice() else {
             panic!("not one line: {log:?}");
         };
-        let expected = "prefork: ignoring PREFORK_LISTEN, PREFORK_WORKERS, PREFORK_EXPLAIN: ";
+        let expected = "prefork: ignoring PREFORK_LISTEN, PREFORK_WORKERS, PREFORK_EXPLAIN, \
+                        PREFORK_NOTIFY_FD, NOTIFY_SOCKET: ";
         assert!(line.starts_with(expected), "{line}");
         assert_eq!(server.stop().code(), Some(0));
     }

@@ -18,6 +18,13 @@ pub(super) const CONCURRENCY: &str = "WEB_CONCURRENCY";
 /// The variable of platforms for the port.
 pub(super) const PORT: &str = "PORT";
 
+/// The variable with the number of a descriptor for the readiness of the server. It keeps the
+/// default prefix.
+pub(crate) const NOTIFY_FD: &str = "PREFORK_NOTIFY_FD";
+
+/// The variable with the address of the service manager (`sd_notify(3)`).
+pub(crate) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
 /// The variables that matter here.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
@@ -79,6 +86,12 @@ impl Environment {
     ) -> (Self, Option<String>) {
         /// The largest number of names in the warning.
         const MAX_NAMES: usize = 8;
+        let pairs: Vec<(OsString, OsString)> = pairs.into_iter().collect();
+        let notify = [NOTIFY_FD, NOTIFY_SOCKET].into_iter().filter(|name| {
+            let mut set = pairs.iter().filter(|(_, value)| !value.is_empty());
+            set.any(|(other, _)| other == name)
+        });
+        let notify: Vec<String> = notify.map(str::to_owned).collect();
         let read = Self::read(prefix.clone(), pairs);
         let options = read
             .options
@@ -96,6 +109,7 @@ impl Environment {
             .chain(invalid)
             .chain(platform)
             .chain(explain)
+            .chain(notify)
             .take(MAX_NAMES)
             .collect();
         let warning = (!names.is_empty()).then(|| {

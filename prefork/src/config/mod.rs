@@ -21,7 +21,7 @@ mod var_kind;
 
 pub(crate) use config::Config;
 pub use configuration::Configuration;
-pub(crate) use environment::Environment;
+pub(crate) use environment::{Environment, NOTIFY_FD, NOTIFY_SOCKET};
 pub(crate) use explain::render;
 pub(crate) use layers::ProgramSource;
 pub(crate) use listen::ListenSpec;

@@ -14,16 +14,11 @@ use std::sync::{Mutex, PoisonError};
 use nix::sys::socket::{MsgFlags, UnixAddr, sendto};
 
 use super::notice::{Notice, NotifyFailure};
+use crate::config::{NOTIFY_FD, NOTIFY_SOCKET};
 use crate::listen::ListenerInfo;
 use crate::sys;
 use crate::sys::seqpacket::NOSIGNAL;
 use crate::sys::write_now::{MAX_MESSAGE, is_pipe_or_socket, write_whole};
-
-/// The variable with the number of a descriptor. Like `PREFORK_CHILD`, it ignores `env_prefix`.
-const FD_VARIABLE: &str = "PREFORK_NOTIFY_FD";
-
-/// The variable with the address of the service manager (`sd_notify(3)`).
-const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";
 
 /// The readers of this process's messages. A process has one service manager.
 static TARGETS: Mutex<Targets> = Mutex::new(Targets {
@@ -52,29 +47,29 @@ pub(crate) enum NotifyScope {
 pub(crate) fn claim(scope: NotifyScope) -> Vec<String> {
     let mut warnings = Vec::new();
     // The environment of a program with more privileges than the user who started it is not
-    // trusted.
+    // trusted. Reading the options logs this.
     if sys::env::is_secure() {
         return warnings;
     }
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let mut targets = TARGETS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(value) = variable(FD_VARIABLE) {
-        let _ = sys::env::remove_all([FD_VARIABLE]);
+    if let Some(value) = variable(NOTIFY_FD) {
+        let _ = sys::env::remove_all([NOTIFY_FD]);
         let value = value.to_string_lossy();
         match take_fd(&value) {
             Ok(fd) => targets.fd = Some(fd),
             Err(reason) => {
                 let shown = prefork_options::quote(&value);
-                warnings.push(format!("ignoring {FD_VARIABLE}={shown}: {reason}"));
+                warnings.push(format!("ignoring {NOTIFY_FD}={shown}: {reason}"));
             }
         }
     }
-    if let (Some(value), NotifyScope::Service) = (variable(SOCKET_VARIABLE), scope) {
+    if let (Some(value), NotifyScope::Service) = (variable(NOTIFY_SOCKET), scope) {
         match take_socket(value.as_bytes()) {
             Ok(socket) => targets.socket = Some(socket),
             Err(error) => {
                 let shown = prefork_options::quote(&value.to_string_lossy());
-                warnings.push(format!("ignoring {SOCKET_VARIABLE}={shown}: {error}"));
+                warnings.push(format!("ignoring {NOTIFY_SOCKET}={shown}: {error}"));
             }
         }
     }
@@ -120,7 +115,7 @@ pub(crate) fn send(notice: &Notice<'_>) -> Vec<NotifyFailure> {
         match write_whole(fd.as_fd(), format!("{message}\n").as_bytes()) {
             Ok(()) => targets.fd = Some(fd),
             Err(error) => failures.push(NotifyFailure {
-                variable: FD_VARIABLE,
+                variable: NOTIFY_FD,
                 error,
             }),
         }
@@ -130,7 +125,7 @@ pub(crate) fn send(notice: &Notice<'_>) -> Vec<NotifyFailure> {
         match sendto(socket.as_raw_fd(), message.as_bytes(), &address, flags) {
             Ok(_) => targets.socket = Some((socket, address)),
             Err(error) => failures.push(NotifyFailure {
-                variable: SOCKET_VARIABLE,
+                variable: NOTIFY_SOCKET,
                 error: error.into(),
             }),
         }

@@ -17,17 +17,23 @@ use crate::worker::WantedArgument;
 /// Prints the configuration and the result of the checks to stdout.
 ///
 /// `wanted` is `None` for a master that runs no body ([`Prefork::start`](crate::Prefork::start)).
+/// `unusable` contains the warnings about variables for readiness.
 ///
 /// # Errors
 /// The error that a start would return.
-pub(super) fn print(startup: Startup, wanted: Option<&[WantedArgument<'_>]>) -> Result<(), Error> {
+pub(super) fn print(
+    startup: Startup,
+    wanted: Option<&[WantedArgument<'_>]>,
+    unusable: Vec<String>,
+) -> Result<(), Error> {
     let Startup {
         resolved,
         environment,
         result: verdict,
+        // The explanation shows what these are about.
         warnings: _,
     } = startup;
-    let rehearsed = match verdict {
+    let mut rehearsed = match verdict {
         Ok(()) => check_all(&resolved.config, wanted),
         // Without a valid configuration there are no addresses to show.
         Err(error) => DryRun {
@@ -37,6 +43,7 @@ pub(super) fn print(startup: Startup, wanted: Option<&[WantedArgument<'_>]>) -> 
             result: Err(error),
         },
     };
+    rehearsed.warnings.splice(..0, unusable);
     let text = explanation(
         &resolved.report(&environment),
         &rehearsed.addresses,
