@@ -5,7 +5,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use prefork::ListenerInfo;
 
 use crate::TIMEOUT;
@@ -15,6 +14,7 @@ use crate::log::ServerLog;
 use crate::notify::{ServerMessages, ServerState};
 use crate::process_tree::{PATIENCE, ProcessTree};
 use crate::procfs::{ChildInfo, children_of, send};
+use crate::signal::Signal;
 
 /// A running server, returned by [`Server::start`](crate::Server::start).
 ///
