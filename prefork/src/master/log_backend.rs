@@ -45,7 +45,7 @@ impl Backend {
         not(any(feature = "tracing", feature = "log")),
         expect(unused_variables, reason = "no backend without a feature")
     )]
-    pub(super) fn emit(self, line: &LogLine<'_>) {
+    pub(super) fn emit(self, line: &LogLine) {
         match self {
             #[cfg(feature = "tracing")]
             Self::Tracing => tracing::emit(line),
@@ -62,11 +62,7 @@ mod fields {
 
     pub(super) const TARGET: &str = "prefork";
 
-    pub(super) fn status(line: &LogLine<'_>) -> Option<i32> {
-        line.status().and_then(|status| status.code())
-    }
-
-    pub(super) fn age_ms(line: &LogLine<'_>) -> Option<u64> {
+    pub(super) fn age_ms(line: &LogLine) -> Option<u64> {
         let age = line.age()?;
         Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
     }
@@ -79,7 +75,7 @@ mod tracing {
     use ::tracing::{Level as Grade, event};
 
     use super::super::{Level, LogLine};
-    use super::fields::{TARGET, age_ms, status};
+    use super::fields::{TARGET, age_ms};
 
     /// Whether a subscriber is set for this thread.
     ///
@@ -88,7 +84,7 @@ mod tracing {
         get_default(|dispatch| !dispatch.is::<NoSubscriber>())
     }
 
-    pub(super) fn emit(line: &LogLine<'_>) {
+    pub(super) fn emit(line: &LogLine) {
         // The level is part of the static metadata of an event, so each level needs its own event.
         macro_rules! emit {
             ($level:expr) => {
@@ -97,7 +93,7 @@ mod tracing {
                     $level,
                     slot = line.slot(),
                     pid = line.pid(),
-                    status = status(line),
+                    status = line.exit_status(),
                     signal = line.signal_name().as_deref(),
                     age_ms = age_ms(line),
                     sender = line.sender(),
@@ -120,7 +116,7 @@ mod log {
     use ::log::{Level as Grade, LevelFilter, Record};
 
     use super::super::{Level, LogLine};
-    use super::fields::{TARGET, age_ms, status};
+    use super::fields::{TARGET, age_ms};
 
     /// A program that installs a logger also sets the maximum level.
     ///
@@ -129,7 +125,7 @@ mod log {
         ::log::max_level() != LevelFilter::Off
     }
 
-    pub(super) fn emit(line: &LogLine<'_>) {
+    pub(super) fn emit(line: &LogLine) {
         let level = match line.level() {
             Level::Info => Grade::Info,
             Level::Warn => Grade::Warn,
@@ -142,7 +138,7 @@ mod log {
         let fields = [
             ("slot", line.slot().map(Value::from)),
             ("pid", line.pid().map(Value::from)),
-            ("status", status(line).map(Value::from)),
+            ("status", line.exit_status().map(Value::from)),
             ("signal", signal.as_deref().map(Value::from)),
             ("age_ms", age_ms(line).map(Value::from)),
             ("sender", line.sender().map(Value::from)),
