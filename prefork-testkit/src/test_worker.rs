@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use prefork::__private::{InProcessWorker, WorkerEvent, in_process_worker};
+use prefork::__testkit::{InProcessWorker, WorkerEvent, in_process_worker};
 use prefork::{ListenerInfo, Prefork, Worker};
 
 use crate::TIMEOUT;

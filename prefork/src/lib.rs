@@ -341,10 +341,16 @@ pub use worker::{
 #[doc(hidden)]
 pub mod __private {
     pub use crate::macro_support::{extract, run};
-    pub use crate::run::in_process::in_process_worker;
     pub use crate::runtime::Body;
-    pub use crate::worker::{ArgumentSpec, InProcessWorker, WorkerEvent};
-    pub use crate::worker::{Describe, MainGuard, Returned};
+    pub use crate::worker::{ArgumentSpec, Describe, MainGuard, Returned};
+}
+
+/// Items that `prefork-testkit` uses. Not a public API, and not stable.
+#[cfg(all(unix, feature = "__testkit"))]
+#[doc(hidden)]
+pub mod __testkit {
+    pub use crate::run::in_process::in_process_worker;
+    pub use crate::worker::{InProcessWorker, WorkerEvent};
 }
 
 /// Expands to the call that runs an async `main`. Needs feature `tokio`.
