@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use crate::signal::Signal;
 
 /// What a worker of [`ScriptedChildren`](crate::ScriptedChildren) does.
 ///
@@ -52,7 +52,7 @@ impl Behavior {
         Some(match name {
             "noop" => Self::Noop,
             "exit" => Self::Exit(detail.parse().ok()?),
-            "signal" => Self::Signal(Signal::try_from(detail.parse::<i32>().ok()?).ok()?),
+            "signal" => Self::Signal(Signal::from_number(detail.parse().ok()?)?),
             "panic" => Self::Panic(detail),
             "live" => Self::Live,
             "silent" => Self::Silent,
@@ -73,7 +73,7 @@ impl fmt::Display for Behavior {
         match self {
             Self::Noop => f.write_str("noop"),
             Self::Exit(status) => write!(f, "exit:{status}"),
-            Self::Signal(signal) => write!(f, "signal:{}", *signal as i32),
+            Self::Signal(signal) => write!(f, "signal:{}", i32::from(*signal)),
             Self::Panic(text) => write!(f, "panic:{text}"),
             Self::Live => f.write_str("live"),
             Self::Silent => f.write_str("silent"),

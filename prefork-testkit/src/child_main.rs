@@ -13,6 +13,7 @@ use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::socket::{MsgFlags, send};
 
 use crate::behavior::Behavior;
+use crate::signal::system_signal;
 
 /// The exit status of a child that cannot read or play its behavior.
 pub(crate) const UNABLE: i32 = 125;
@@ -44,7 +45,7 @@ fn play(behavior: Behavior, channel: &ScriptChannel) -> nix::Result<i32> {
     match behavior {
         Behavior::Noop => return Ok(0),
         Behavior::Exit(status) => return Ok(status.into()),
-        Behavior::Signal(signal) => return exit_by(signal),
+        Behavior::Signal(signal) => return exit_by(system_signal(signal)),
         Behavior::Panic(text) => {
             channel.send_panic(text)?;
             return Ok(PANICKED);

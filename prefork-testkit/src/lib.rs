@@ -53,15 +53,16 @@ mod reservation;
 mod running;
 mod scripted_children;
 mod server;
+mod signal;
 mod test_worker;
 
 pub use behavior::Behavior;
 pub use eventually::{TIMEOUT, eventually};
 pub use memory_log::{CapturedLine, MemoryLog};
-pub use nix::sys::signal::Signal;
 pub use procfs::ChildInfo;
 pub use reservation::{Reservation, reserve_addr, reserve_port};
 pub use running::RunningServer;
 pub use scripted_children::{ScriptedChildren, SpawnAttempt};
 pub use server::{Output, Server};
+pub use signal::Signal;
 pub use test_worker::{BodyHandle, TestWorker};

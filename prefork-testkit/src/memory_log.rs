@@ -55,7 +55,7 @@ impl MemoryLog {
     }
 
     /// Returns the function for [`Prefork::logger`](prefork::Prefork::logger).
-    pub fn logger(&self) -> impl FnMut(&LogLine<'_>) + Send + 'static {
+    pub fn logger(&self) -> impl FnMut(&LogLine) + Send + 'static {
         let log = self.clone();
         move |line| {
             let captured = CapturedLine {

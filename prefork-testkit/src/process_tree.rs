@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-
 use crate::eventually::within;
 use crate::procfs::{ProcessIdentity, all, inner_pid, send, variable};
+use crate::signal::Signal;
 
 /// The variable that marks the processes.
 pub(crate) const MARK: &str = "TESTKIT_OF_PREFORK";

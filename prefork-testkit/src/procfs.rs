@@ -2,9 +2,11 @@
 
 use std::fs;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::kill;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+
+use crate::signal::{Signal, system_signal};
 
 /// A worker process of a master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,7 +124,7 @@ fn status(pid: i32, field: &str) -> Option<String> {
 
 /// Sends a signal. Ignores the error if the process has exited.
 pub(crate) fn send(pid: i32, signal: Signal) {
-    let _ = kill(Pid::from_raw(pid), signal);
+    let _ = kill(Pid::from_raw(pid), system_signal(signal));
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use prefork::ListenerInfo;
 
 use crate::TIMEOUT;
@@ -15,12 +14,14 @@ use crate::log::ServerLog;
 use crate::notify::{ServerMessages, ServerState};
 use crate::process_tree::{PATIENCE, ProcessTree};
 use crate::procfs::{ChildInfo, children_of, send};
+use crate::signal::Signal;
 
 /// A running server, returned by [`Server::start`](crate::Server::start).
 ///
 /// When the value is dropped, also by a panic of the test, it kills all processes of the server,
 /// including the orphans of a killed master, and waits until they have exited.
 #[derive(Debug)]
+#[must_use = "dropping it kills the server"]
 pub struct RunningServer {
     process: std::process::Child,
     /// Set once the process has exited and was reaped.

@@ -7,7 +7,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use prefork::ChildCommand;
 
 use crate::TIMEOUT;
@@ -15,6 +14,7 @@ use crate::behavior::Behavior;
 use crate::eventually::within;
 use crate::process_tree::{MARK, PATIENCE, ProcessTree};
 use crate::procfs::{ChildInfo, child, is_own_zombie, reap, send};
+use crate::signal::Signal;
 
 /// The variable that contains the behavior of a child, which reads it before `main`.
 const VARIABLE: &str = "PREFORK_TESTKIT_CHILD";
@@ -49,6 +49,7 @@ const MASTER_REAP_TIME: Duration = Duration::from_secs(1);
 /// master.wait().expect("a requested stop is not an error");
 /// assert!(children.alive().is_empty());
 /// ```
+#[must_use = "dropping it kills the workers"]
 pub struct ScriptedChildren {
     family: ProcessTree,
     script: Arc<Mutex<Script>>,

@@ -18,19 +18,28 @@ pub(crate) type HookError = Box<dyn StdError + Send + Sync>;
 ///
 /// An error ends the master. There are two exceptions: an error of `init` ends the process that
 /// called it, and an error of `on_master_death` is only logged.
+///
+/// The trait is sealed: only this crate implements it.
 #[diagnostic::on_unimplemented(
     message = "the function cannot return `{Self}`",
     label = "neither `()` nor a `Result<(), E>`",
     note = "return `()`, or a `Result<(), E>` whose error is `std::error::Error`, `String` or `&str`; \
             a `;` after the last expression discards its value"
 )]
-pub trait IntoHookResult {
+pub trait IntoHookResult: Sealed {
     /// Converts the return value to a `Result`.
     ///
     /// # Errors
     /// The error that the function returned.
     fn into_result(self) -> Result<(), Box<dyn StdError + Send + Sync>>;
 }
+
+/// What a hook may return. It is public, but cannot be named outside this crate.
+pub trait Sealed {}
+
+impl Sealed for () {}
+impl<E> Sealed for Result<(), E> {}
+impl Sealed for Never {}
 
 impl IntoHookResult for () {
     fn into_result(self) -> Result<(), HookError> {

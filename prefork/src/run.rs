@@ -4,6 +4,7 @@
 //! ones that know both the master and the worker.
 
 mod dry_run;
+#[cfg(feature = "__testkit")]
 pub(crate) mod in_process;
 mod match_listeners;
 mod single_process;

@@ -11,7 +11,7 @@ fn main(worker: Worker) {
     worker.shutdown().blocking_wait();
 }
 
-fn print(line: &LogLine<'_>) {
+fn print(line: &LogLine) {
     println!("logger: {:?} {line}", line.level());
 }
 

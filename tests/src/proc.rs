@@ -4,8 +4,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::{fs, io};
 
-use nix::sys::signal::Signal;
-
 /// A number in `/proc/<pid>/status`.
 pub fn status(pid: i32, field: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -30,8 +28,8 @@ pub fn signals(pid: i32, field: &str) -> Option<u64> {
 }
 
 /// Whether the signal is pending: it was sent, and no thread of the process has taken it.
-pub fn has_pending(pid: i32, signal: Signal) -> bool {
-    let bit = 1 << (signal as u32 - 1);
+pub fn has_pending(pid: i32, signal: i32) -> bool {
+    let bit = 1 << (signal - 1);
     let is_set = |field| signals(pid, field).is_some_and(|set| set & bit != 0);
     is_set("SigPnd") || is_set("ShdPnd")
 }

@@ -1,4 +1,4 @@
-//! Sends signals one after another, each as a new request or as a repetition.
+//! Sends signals, also one after another, each as a new request or as a repetition.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,17 +21,26 @@ pub fn wait_until_new(arrived: Instant) {
     }
 }
 
+/// Sends the signal.
+///
+/// # Errors
+/// The error of kill(2): the process has exited.
+pub fn send(pid: i32, signal: impl Into<i32>) -> nix::Result<()> {
+    kill(Pid::from_raw(pid), Signal::try_from(signal.into())?)
+}
+
 /// Sends the signal and waits until the process has taken it.
 ///
 /// So the kernel does not merge the signal with the next one.
 ///
 /// # Panics
 /// The process has exited, or does not take the signal.
-pub fn deliver(pid: i32, signal: Signal) {
-    kill(Pid::from_raw(pid), signal).expect("the process runs");
+pub fn deliver(pid: i32, signal: impl Into<i32>) {
+    let signal = signal.into();
+    send(pid, signal).expect("the process runs");
     let sent = Instant::now();
     while proc::has_pending(pid, signal) {
-        assert!(sent.elapsed() < LIMIT, "{signal} stays pending");
+        assert!(sent.elapsed() < LIMIT, "signal {signal} stays pending");
         thread::yield_now();
     }
 }

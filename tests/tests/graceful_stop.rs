@@ -6,7 +6,7 @@ use std::time::Instant;
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
-use prefork_tests::signals::wait_until_new;
+use prefork_tests::signals::{send, wait_until_new};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
@@ -211,9 +211,8 @@ fn signals_of_later_versions_are_logged_and_change_nothing() {
         Signal::SIGTTOU,
     ] {
         server.signal(signal);
-        let name = signal.as_str();
         server.wait_for_log(|line| {
-            line.contains(&format!("ignoring {name} from "))
+            line.contains(&format!("ignoring {signal} from "))
                 && line.ends_with(": not supported yet")
         });
     }
@@ -254,8 +253,8 @@ fn a_signal_to_the_whole_group_is_a_stop_and_no_failure() {
             .start();
         server.wait_for_children(8);
         // The leader of a session also leads the process group with its pid.
-        let group = nix::unistd::Pid::from_raw(server.master_pid());
-        nix::sys::signal::killpg(group, Signal::SIGTERM).expect("the group exists");
+        // A negative pid is a process group (kill(2)).
+        send(-server.master_pid(), Signal::SIGTERM).expect("the group exists");
         assert_eq!(server.wait().code(), Some(0), "{:#?}", server.final_log());
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
+use prefork_tests::signals::send;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
@@ -94,8 +95,7 @@ fn clients_that_wait_when_the_master_dies_are_answered() {
             .collect();
         kill_master(&mut server);
         // The master is dead and cannot report the slot, so the test signals the pid itself.
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(halted.pid), Signal::SIGCONT)
-            .expect("the worker exists");
+        send(halted.pid, Signal::SIGCONT).expect("the worker exists");
         for client in waiting {
             answer(client).expect("each waiting client gets an answer");
         }

@@ -2,11 +2,10 @@
 
 use std::process::{Command, Stdio};
 
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use prefork_testkit::{Server, Signal, eventually};
 use prefork_tests::client::{get, slot_and_pid};
 use prefork_tests::proc;
+use prefork_tests::signals::send;
 
 const INIT: &str = env!("CARGO_BIN_EXE_init");
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -93,7 +92,7 @@ fn as_pid_1_a_stop_during_init_is_not_lost() {
             .spawn();
         server.wait_for_log(|line| line.starts_with(&format!("init of {role}")));
         let process = proc::children(server.master_pid())[0];
-        kill(Pid::from_raw(process), Signal::SIGTERM).expect("the process runs");
+        send(process, Signal::SIGTERM).expect("the process runs");
         // `init` returns when its pipe is closed.
         drop(writer);
         assert_eq!(server.wait().code(), Some(0), "{role}");
@@ -128,7 +127,7 @@ fn as_pid_1_a_stop_ends_the_wait_of_a_single_process_for_its_address() {
                 let waits = process.filter(|&pid| proc::has_thread(pid, "prefork-bind"));
                 (waits.is_some() || !proc::is_alive(parent)).then_some(waits)
             });
-            let is_sent = waits.is_some_and(|pid| kill(Pid::from_raw(pid), signal).is_ok());
+            let is_sent = waits.is_some_and(|pid| send(pid, signal).is_ok());
             let status = late.wait();
             let line = format!(
                 "prefork: {signal} from another PID namespace: stopped before the addresses were bound"

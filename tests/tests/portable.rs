@@ -95,6 +95,9 @@ fn an_explanation_lists_ignored_workers() {
 #[test]
 fn a_master_inside_another_program_is_refused() {
     let error = Prefork::new().workers(2).start().expect_err("no master");
-    assert!(matches!(error, Error::Kernel { .. }), "{error}");
+    assert!(
+        matches!(error, Error::UnsupportedSystemCall { .. }),
+        "{error}"
+    );
     assert_eq!(error.exit_code(), 71);
 }

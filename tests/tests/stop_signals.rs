@@ -7,12 +7,10 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use nix::pty::openpty;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get};
 use prefork_tests::proc;
-use prefork_tests::signals::{deliver, wait_until_new};
+use prefork_tests::signals::{deliver, send, wait_until_new};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const WAITING_HOOK: &str = env!("CARGO_BIN_EXE_waiting_hook");
@@ -115,7 +113,7 @@ fn an_orphaned_worker_finishes_its_request_despite_signals() {
         server.wait();
         server.wait_for_log(|line| line.ends_with("master process died; draining"));
         for signal in pair {
-            let _ = kill(Pid::from_raw(worker.pid), signal);
+            let _ = send(worker.pid, signal);
         }
         answer(asked).unwrap_or_else(|error| panic!("{pair:?}: {error}"));
     }

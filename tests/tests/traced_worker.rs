@@ -7,6 +7,7 @@ use std::time::Duration;
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{get, slot_and_pid};
 use prefork_tests::proc;
+use prefork_tests::signals::send;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
@@ -124,7 +125,7 @@ fn a_foreign_worker_that_exits_while_it_is_traced_is_recovered_too() {
         return;
     };
     // The tracer would have to pass on any other signal. SIGKILL takes effect without it.
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("a process");
+    send(pid, Signal::SIGKILL).expect("a process");
     server.wait_for_log(|line| line.contains("cannot be reaped until its tracer"));
     assert_sleeps(&server);
     tracer.detach();

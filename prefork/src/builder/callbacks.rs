@@ -318,7 +318,7 @@ impl Prefork {
     /// ```no_run
     /// use std::io::Write;
     ///
-    /// fn write(line: &prefork::LogLine<'_>) {
+    /// fn write(line: &prefork::LogLine) {
     ///     let slot = line.slot().map(|slot| format!("[{slot}] ")).unwrap_or_default();
     ///     // `println!` panics if stdout is closed, and the logger is not called after a panic.
     ///     let _ = writeln!(std::io::stdout(), "{:?}: {slot}{line}", line.level());
@@ -328,7 +328,7 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn logger(mut self, logger: impl FnMut(&LogLine<'_>) + Send + 'static) -> Self {
+    pub fn logger(mut self, logger: impl FnMut(&LogLine) + Send + 'static) -> Self {
         self.options.record_callback("logger", Location::caller());
         self.logger = Some(Box::new(logger));
         self

@@ -106,7 +106,7 @@ pub enum Error {
     /// The kernel or a seccomp filter rejects a system call that the master needs.
     #[error("the system call {call} is not available")]
     #[non_exhaustive]
-    Kernel {
+    UnsupportedSystemCall {
         /// The system call.
         call: &'static str,
         /// Its error.
@@ -126,7 +126,7 @@ pub enum Error {
     /// A worker could not be started.
     #[error("worker {slot}: cannot start {program}: {call} failed")]
     #[non_exhaustive]
-    Start {
+    Spawn {
         /// The slot of the worker.
         slot: usize,
         /// The program.
@@ -196,7 +196,7 @@ pub enum Error {
     /// The variables that a master sets for a worker are invalid.
     #[error("this process was started as a worker, but {variable} is invalid: {reason}")]
     #[non_exhaustive]
-    ChildEnv {
+    InvalidChildEnv {
         /// The variable.
         variable: &'static str,
         /// The reason.

@@ -31,14 +31,14 @@ impl Error {
             | Self::Init { .. }
             | Self::Producer { .. }
             | Self::Hook { .. } => 70,
-            Self::Kernel { .. }
+            Self::UnsupportedSystemCall { .. }
             | Self::Master { .. }
             | Self::Worker { .. }
             | Self::Accept { .. } => 71,
-            Self::Start { .. } => 72,
+            Self::Spawn { .. } => 72,
             Self::Unkillable { .. } => 74,
             Self::OverRecovery { .. } => 75,
-            Self::ChildEnv { .. } | Self::Inherited { .. } => 76,
+            Self::InvalidChildEnv { .. } | Self::Inherited { .. } => 76,
             Self::Options(_)
             | Self::Configure { .. }
             | Self::Tls { .. }
@@ -113,14 +113,14 @@ impl Error {
                 source,
                 ..
             } => hint::listen(address, call, source),
-            Self::Kernel { .. } => {
+            Self::UnsupportedSystemCall { .. } => {
                 "A master needs Linux 5.10 or newer and a seccomp filter that allows it to manage \
                  processes. With workers = 0 one process serves without a master."
             }
             Self::Master { doing, source } | Self::Worker { doing, source } => {
                 hint::system(doing, source)
             }
-            Self::Start { call, source, .. } => hint::start(call, source),
+            Self::Spawn { call, source, .. } => hint::start(call, source),
             Self::Producer { .. } => "Correct the child_producer function.",
             Self::Hook { .. } => "All workers were stopped. Correct the hook.",
             Self::OverRecovery { variable, .. } => {
@@ -132,7 +132,7 @@ impl Error {
                 "They are stuck in the kernel, often on an unresponsive network file system, or still \
                  free a large amount of memory; `cat /proc/<pid>/stack` shows where."
             }
-            Self::ChildEnv { .. } | Self::Inherited { .. } => {
+            Self::InvalidChildEnv { .. } | Self::Inherited { .. } => {
                 "Only a master sets these variables: start the program without them. A wrapper of workers \
                  must execute the program in the same process."
             }

@@ -87,7 +87,7 @@ fn read(name: &'static str, lookup: impl Fn(&str) -> Option<String>) -> Result<S
 }
 
 fn invalid(variable: &'static str, reason: String) -> Error {
-    Error::ChildEnv { variable, reason }
+    Error::InvalidChildEnv { variable, reason }
 }
 
 fn parse_addrs(text: &str) -> Result<Vec<ListenerInfo>, Error> {

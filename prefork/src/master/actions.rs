@@ -311,7 +311,7 @@ impl SpawnError {
                 program,
                 call,
                 source,
-            } => Error::Start {
+            } => Error::Spawn {
                 slot: slot.0,
                 program,
                 call,

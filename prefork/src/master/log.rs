@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::sys;
 
 /// The `logger` function of the user.
-pub(crate) type Logger = Box<dyn FnMut(&LogLine<'_>) + Send>;
+pub(crate) type Logger = Box<dyn FnMut(&LogLine) + Send>;
 
 /// Whether a logger got the reason why its master ended.
 static FATAL_LOGGED: AtomicBool = AtomicBool::new(false);
@@ -92,7 +92,7 @@ impl Log {
         }
     }
 
-    fn line(&mut self, line: &LogLine<'_>) {
+    fn line(&mut self, line: &LogLine) {
         match self.deliver(line) {
             Delivery::Delivered => {}
             Delivery::NoBackend => self.write(line.text()),
@@ -140,7 +140,7 @@ impl Log {
         }
     }
 
-    fn deliver(&mut self, line: &LogLine<'_>) -> Delivery {
+    fn deliver(&mut self, line: &LogLine) -> Delivery {
         let (name, result) = if let Some(logger) = &mut self.logger {
             let result = catch_unwind(AssertUnwindSafe(|| logger(line)));
             ("the logger", result)

@@ -3,6 +3,15 @@
 //!
 //! The only file that knows either crate. Both are called on the master's thread, which waits for
 //! them: the backend decides how long a line takes.
+//!
+//! Feature `log` could also be the feature of the same name of `tracing`. That was tried and
+//! rejected, because a logger would lose what it gets here:
+//!
+//! - It gets no key-value pairs. `tracing` appends the fields to the text, as in
+//!   `… was killed by SIGKILL after 5s slot=0 pid=12 signal="SIGKILL"`.
+//! - It gets no lines any more as soon as a subscriber was set on any thread of the process. With
+//!   `log-always` it gets the lines of a subscriber a second time.
+//! - The feature applies to the whole program: the events of all other crates become records too.
 
 use super::LogLine;
 
@@ -45,7 +54,7 @@ impl Backend {
         not(any(feature = "tracing", feature = "log")),
         expect(unused_variables, reason = "no backend without a feature")
     )]
-    pub(super) fn emit(self, line: &LogLine<'_>) {
+    pub(super) fn emit(self, line: &LogLine) {
         match self {
             #[cfg(feature = "tracing")]
             Self::Tracing => tracing::emit(line),
@@ -55,21 +64,13 @@ impl Backend {
     }
 }
 
-/// The target and the fields that both backends get.
 #[cfg(any(feature = "tracing", feature = "log"))]
-mod fields {
-    use super::LogLine;
+const TARGET: &str = "prefork";
 
-    pub(super) const TARGET: &str = "prefork";
-
-    pub(super) fn status(line: &LogLine<'_>) -> Option<i32> {
-        line.status().and_then(|status| status.code())
-    }
-
-    pub(super) fn age_ms(line: &LogLine<'_>) -> Option<u64> {
-        let age = line.age()?;
-        Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
-    }
+#[cfg(any(feature = "tracing", feature = "log"))]
+fn age_ms(line: &LogLine) -> Option<u64> {
+    let age = line.age()?;
+    Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(feature = "tracing")]
@@ -79,7 +80,7 @@ mod tracing {
     use ::tracing::{Level as Grade, event};
 
     use super::super::{Level, LogLine};
-    use super::fields::{TARGET, age_ms, status};
+    use super::{TARGET, age_ms};
 
     /// Whether a subscriber is set for this thread.
     ///
@@ -88,7 +89,7 @@ mod tracing {
         get_default(|dispatch| !dispatch.is::<NoSubscriber>())
     }
 
-    pub(super) fn emit(line: &LogLine<'_>) {
+    pub(super) fn emit(line: &LogLine) {
         // The level is part of the static metadata of an event, so each level needs its own event.
         macro_rules! emit {
             ($level:expr) => {
@@ -97,7 +98,7 @@ mod tracing {
                     $level,
                     slot = line.slot(),
                     pid = line.pid(),
-                    status = status(line),
+                    status = line.exit_status(),
                     signal = line.signal_name().as_deref(),
                     age_ms = age_ms(line),
                     sender = line.sender(),
@@ -120,7 +121,7 @@ mod log {
     use ::log::{Level as Grade, LevelFilter, Record};
 
     use super::super::{Level, LogLine};
-    use super::fields::{TARGET, age_ms, status};
+    use super::{TARGET, age_ms};
 
     /// A program that installs a logger also sets the maximum level.
     ///
@@ -129,7 +130,7 @@ mod log {
         ::log::max_level() != LevelFilter::Off
     }
 
-    pub(super) fn emit(line: &LogLine<'_>) {
+    pub(super) fn emit(line: &LogLine) {
         let level = match line.level() {
             Level::Info => Grade::Info,
             Level::Warn => Grade::Warn,
@@ -142,7 +143,7 @@ mod log {
         let fields = [
             ("slot", line.slot().map(Value::from)),
             ("pid", line.pid().map(Value::from)),
-            ("status", status(line).map(Value::from)),
+            ("status", line.exit_status().map(Value::from)),
             ("signal", signal.as_deref().map(Value::from)),
             ("age_ms", age_ms(line).map(Value::from)),
             ("sender", line.sender().map(Value::from)),

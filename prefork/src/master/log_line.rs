@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::os::unix::process::ExitStatusExt;
 use std::process;
 use std::time::Duration;
 
@@ -43,25 +42,26 @@ pub enum Level {
 /// the text is too long, it is cut and ends with `…`. The methods return the values in the text,
 /// such as the slot and the pid of the worker that the line is about.
 #[derive(Debug, Clone)]
-pub struct LogLine<'a> {
+pub struct LogLine {
     level: Level,
-    text: Cow<'a, str>,
+    text: String,
     fields: LineFields,
-    reason: Option<Cow<'a, str>>,
+    reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct LineFields {
     slot: Option<usize>,
     pid: Option<i32>,
-    status: Option<process::ExitStatus>,
+    exit_status: Option<i32>,
     signal: Option<i32>,
+    has_dumped_core: bool,
     age: Option<Duration>,
     sender: Option<i32>,
 }
 
 /// The public part: the values of a line.
-impl LogLine<'_> {
+impl LogLine {
     /// Returns the severity.
     pub fn level(&self) -> Level {
         self.level
@@ -80,14 +80,19 @@ impl LogLine<'_> {
         self.fields.pid
     }
 
-    /// Returns how the worker exited: its status, or the signal that killed it.
-    pub fn status(&self) -> Option<process::ExitStatus> {
-        self.fields.status
+    /// Returns the status with which the worker exited. `None` if a signal killed it.
+    pub fn exit_status(&self) -> Option<i32> {
+        self.fields.exit_status
     }
 
     /// Returns the number of the signal that killed the worker or that the master got.
     pub fn signal(&self) -> Option<i32> {
         self.fields.signal
+    }
+
+    /// Returns whether the worker, killed by a signal, has dumped core (core(5)).
+    pub fn has_dumped_core(&self) -> bool {
+        self.fields.has_dumped_core
     }
 
     /// Returns the time from the start of the worker to its exit.
@@ -132,14 +137,14 @@ impl LogLine<'_> {
     }
 }
 
-impl fmt::Display for LogLine<'_> {
+impl fmt::Display for LogLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
 /// From a notice to its line.
-impl LogLine<'static> {
+impl LogLine {
     /// Returns the line about this notice. `None`: the log has no line about it.
     #[expect(clippy::too_many_lines, reason = "one match, with one arm per notice")]
     pub(super) fn of(notice: &Notice<'_>) -> Option<Self> {
@@ -281,14 +286,14 @@ impl LogLine<'static> {
     fn new(level: Level, text: &str, fields: LineFields) -> Self {
         Self {
             level,
-            text: Cow::Owned(one_line(text, MAX_TEXT)),
+            text: one_line(text, MAX_TEXT),
             fields,
             reason: None,
         }
     }
 
     fn with_reason(mut self, reason: Option<&str>) -> Self {
-        self.reason = reason.map(|reason| Cow::Owned(one_line(reason, MAX_TEXT)));
+        self.reason = reason.map(|reason| one_line(reason, MAX_TEXT));
         self
     }
 }
@@ -306,11 +311,17 @@ impl LineFields {
                 fields.pid = i32::try_from(process::id()).ok();
             }
             Notice::WorkerExited { exit, .. } => {
-                fields.status = as_std(exit.status);
-                fields.signal = match exit.status {
-                    ExitStatus::Signal { number, .. } => Some(number),
-                    ExitStatus::Code(_) | ExitStatus::Unknown => None,
-                };
+                match exit.status {
+                    ExitStatus::Code(code) => fields.exit_status = Some(code),
+                    ExitStatus::Signal {
+                        number,
+                        core_dumped,
+                    } => {
+                        fields.signal = Some(number);
+                        fields.has_dumped_core = core_dumped;
+                    }
+                    ExitStatus::Unknown => {}
+                }
                 fields.age = Some(exit.age);
             }
             Notice::WorkerStillRuns { age, .. } => fields.age = Some(*age),
@@ -483,22 +494,6 @@ impl fmt::Display for StatusDisplay {
     }
 }
 
-/// Encodes the status in the form of `wait(2)`, which the standard library decodes.
-fn as_std(status: ExitStatus) -> Option<process::ExitStatus> {
-    const DUMPED: i32 = 0x80;
-    match status {
-        ExitStatus::Code(code) => Some(process::ExitStatus::from_raw((code & 0xff) << 8)),
-        ExitStatus::Signal {
-            number,
-            core_dumped,
-        } => {
-            let dumped = if core_dumped { DUMPED } else { 0 };
-            Some(process::ExitStatus::from_raw(number | dumped))
-        }
-        ExitStatus::Unknown => None,
-    }
-}
-
 /// The listeners, for the first line after a start.
 fn describe_listeners(listeners: &[ListenerInfo]) -> String {
     let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
@@ -518,7 +513,7 @@ const MAX_TEXT: usize = MAX_LINE - 32;
 mod tests {
     use super::*;
 
-    fn line(notice: &Notice<'_>) -> LogLine<'static> {
+    fn line(notice: &Notice<'_>) -> LogLine {
         LogLine::of(notice).expect("the notice has a line")
     }
 
@@ -532,7 +527,7 @@ mod tests {
         }
     }
 
-    fn exit_line(exit: &WorkerExit, repeated: Option<u32>) -> LogLine<'static> {
+    fn exit_line(exit: &WorkerExit, repeated: Option<u32>) -> LogLine {
         line(&Notice::WorkerExited { exit, repeated })
     }
 
@@ -556,15 +551,14 @@ mod tests {
         assert_eq!(line.to_string(), text);
         assert_eq!((line.slot(), line.pid()), (Some(2), Some(12)));
         assert_eq!((line.signal(), line.age()), (Some(6), Some(age)));
-        let status = line.status().expect("a known status");
-        assert_eq!((status.signal(), status.core_dumped()), (Some(6), true));
+        assert_eq!((line.exit_status(), line.has_dumped_core()), (None, true));
         assert_eq!(line.sender(), None);
     }
 
     #[test]
     fn a_line_has_the_status_of_the_process() {
-        let status = |status| exit_line(&exit(EndedBy::Nothing, status, None), None).status();
-        assert_eq!(status(ExitStatus::Code(3)).and_then(|s| s.code()), Some(3));
+        let status = |status| exit_line(&exit(EndedBy::Nothing, status, None), None).exit_status();
+        assert_eq!(status(ExitStatus::Code(3)), Some(3));
         assert_eq!(status(ExitStatus::Unknown), None);
     }
 

@@ -203,7 +203,7 @@ pub(crate) fn preflight(config: &Config) -> Result<(), Error> {
 }
 
 fn check_kernel() -> Result<(), Error> {
-    probe::check_kernel().map_err(|missing| Error::Kernel {
+    probe::check_kernel().map_err(|missing| Error::UnsupportedSystemCall {
         call: missing.call,
         source: missing.source,
     })

@@ -54,7 +54,7 @@ pub(crate) fn block_signals() -> Result<(), Error> {
 }
 
 fn unsupported() -> Error {
-    Error::Kernel {
+    Error::UnsupportedSystemCall {
         call: "pidfd_open",
         source: io::ErrorKind::Unsupported.into(),
     }

@@ -34,6 +34,7 @@ pub(super) fn set_current(context: &Arc<Context>) -> Result<(), Error> {
 }
 
 /// Makes this thread a worker during the call. Signals are not changed.
+#[cfg(any(test, feature = "__testkit"))]
 pub(super) fn enter<R>(context: &Arc<Context>, body: impl FnOnce() -> R) -> R {
     /// Resets the thread, also if `body` panics.
     struct LeaveOnDrop(Option<Arc<Context>>);

@@ -10,6 +10,11 @@ mod check_tls;
 mod child_env;
 mod context;
 mod current;
+#[cfg(any(test, feature = "__testkit"))]
+#[cfg_attr(
+    not(feature = "__testkit"),
+    allow(dead_code, unreachable_pub, reason = "exported for the testkit")
+)]
 mod in_process;
 mod lifecycle;
 mod listeners;
@@ -34,6 +39,7 @@ pub(crate) use child_env::{child_env, role_warning};
 pub(crate) use context::{BodySpec, Context};
 pub(crate) use current::current;
 pub use current::{notify_ready, shutdown, worker};
+#[cfg(feature = "__testkit")]
 pub use in_process::{InProcessWorker, WorkerEvent};
 pub(crate) use main_end::report as report_end;
 pub use main_end::{Describe, MainGuard, Returned};

@@ -57,7 +57,7 @@ pub(crate) fn start_from_env(
     on_master_death: Option<OnceHook>,
     declare: impl FnOnce(&[(&str, Transport)], bool) -> Result<BodySpec, Error>,
 ) -> Result<(Arc<Context>, BodySpec), Error> {
-    let wrong = |reason| Error::ChildEnv {
+    let wrong = |reason| Error::InvalidChildEnv {
         variable: ROLE_VARIABLE,
         reason,
     };

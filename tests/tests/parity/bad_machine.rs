@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::libc;
-use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use nix::unistd::mkfifo;
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::get;
 use prefork_tests::proc;
+use prefork_tests::signals::send;
 
 use crate::support::folder;
 
@@ -28,7 +28,7 @@ fn burst(server: &mut RunningServer, kills: usize) -> usize {
             .filter_map(|line| line.strip_prefix("spawned ")?.parse().ok());
         for pid in pids.skip(killed).take(kills - killed).collect::<Vec<i32>>() {
             // The signal fails if the master has stopped the child before.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = send(pid, Signal::SIGKILL);
             killed += 1;
         }
         let is_over = killed == kills || !proc::is_alive(server.master_pid());

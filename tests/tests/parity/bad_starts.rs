@@ -44,7 +44,7 @@ fn break_program(program: &Path, reason: Errno) {
 const REASONS: [Errno; 3] = [Errno::ENOENT, Errno::EACCES, Errno::ENOEXEC];
 
 fn assert_names(error: &Error, reason: Errno, program: &Path) {
-    let Error::Start { source, call, .. } = error else {
+    let Error::Spawn { source, call, .. } = error else {
         panic!("another error: {error}");
     };
     assert_eq!(source.raw_os_error(), Some(reason as i32), "{error}");

@@ -1,9 +1,8 @@
 //! The example of the hooks runs without changes.
 
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use prefork_testkit::{Server, Signal, eventually};
 use prefork_tests::client::get;
+use prefork_tests::signals::send;
 
 const HOOKS: &str = env!("CARGO_BIN_EXE_example_hooks");
 
@@ -26,7 +25,7 @@ fn the_hooks_outlive_a_closed_stdout() {
         (!has_head).then_some(())
     });
     for _ in 0..2 {
-        kill(Pid::from_raw(victim), Signal::SIGKILL).expect("the worker runs");
+        send(victim, Signal::SIGKILL).expect("the worker runs");
         let end = format!("started, replacing pid {victim}");
         let line = server.wait_for_log(|line| line.ends_with(&end));
         let pid = line

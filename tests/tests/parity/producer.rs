@@ -97,7 +97,7 @@ fn p18_every_error_names_its_stage_and_carries_its_cause() {
         })
     });
     assert!(
-        matches!(program, Error::Start { call: "execve", .. }),
+        matches!(program, Error::Spawn { call: "execve", .. }),
         "{program}"
     );
     let hook = result(&|p| p.on_child_spawn(|_| Err("no")));

@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
+use prefork_tests::signals::send;
 use socket2::SockRef;
 
 use crate::is_long;
@@ -114,13 +113,13 @@ fn kill_worker(pid: i32, addr: SocketAddr, method: KillMethod) -> Kill {
     let clients = (method == KillMethod::Halted).then(|| halt(pid, addr));
     let at = Instant::now();
     // The call fails only if the worker has already exited.
-    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    let _ = send(pid, Signal::SIGKILL);
     Kill { at, clients }
 }
 
 /// Halts a worker; returns the clients of the connections that it has accepted.
 fn halt(pid: i32, addr: SocketAddr) -> BTreeSet<u16> {
-    if kill(Pid::from_raw(pid), Signal::SIGSTOP).is_err() {
+    if send(pid, Signal::SIGSTOP).is_err() {
         return BTreeSet::new();
     }
     eventually("a halted worker", || {
