@@ -19,7 +19,7 @@ use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnError, SpawnRequest};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::supervisor::{
-    Action, ChildId, Event, KillReason, Policy, Readiness, SlotId, StartFailure,
+    Action, ChildId, Event, KillReason, Policy, Readiness, SlotId, StartFailure, StopMode,
 };
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
@@ -77,9 +77,6 @@ impl Master {
         let Some(pid) = self.children.get(&id).map(|child| child.pid) else {
             return;
         };
-        if !self.is_announced {
-            self.initial_pids.push(pid);
-        }
         let spawned = ChildSpawned { slot: slot.0, pid };
         let recovered = self.exits.replaced(slot.0).map(|old| ChildRecovered {
             slot: slot.0,
@@ -188,7 +185,11 @@ impl Master {
     ///
     /// The first workers get the certificate that was checked before them.
     fn renew_certificates(&mut self) {
-        let Some(tls) = self.tls.as_mut().filter(|_| self.is_announced) else {
+        let Some(tls) = self
+            .tls
+            .as_mut()
+            .filter(|_| self.supervisor.snapshot().is_announced())
+        else {
             return;
         };
         self.log.tls_events(tls.reload(SystemTime::now()));
@@ -203,16 +204,20 @@ impl Master {
 
     fn announce_ready(&mut self) {
         let listeners = super::describe_listeners(&self.listeners);
-        let workers = count_workers(self.workers);
+        let workers = count_workers(self.supervisor.snapshot().slots().len());
         let pid = std::process::id();
         let line = LogLine::startup(&format!("{listeners} with {workers} (master pid {pid})"));
         self.log.line(&line);
         if let Some(tls) = &mut self.tls {
             self.log.tls_events(tls.warnings(SystemTime::now()));
         }
-        self.is_announced = true;
+        // A first child that has exited by now is in the history.
+        let pid = |(slot, child): (SlotId, Option<ChildId>)| match self.children.get(&child?) {
+            Some(child) => Some(child.pid),
+            None => self.exits.last_pid(slot.0),
+        };
         let ready = MasterReady {
-            pids: std::mem::take(&mut self.initial_pids),
+            pids: self.supervisor.snapshot().slots().filter_map(pid).collect(),
             addrs: self.addrs(),
         };
         if self.run_hooks(|hooks| hooks.master_ready(&ready)) {
@@ -244,7 +249,8 @@ impl Master {
             return;
         };
         child.killed = Some(reason);
-        child.is_stopped_at_once = self.is_stopping_at_once;
+        let stop = self.supervisor.snapshot().stop();
+        child.is_stopped_at_once = stop.is_some_and(|stop| stop.mode == StopMode::Immediate);
         let _ = child.pidfd.signal(Signal::SIGKILL);
     }
 
@@ -253,7 +259,6 @@ impl Master {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        child.has_left_slot = true;
         let now = Instant::now();
         let line = child.running_line(kill_at.saturating_duration_since(now), now);
         let how = line.reason().unwrap_or_default().to_owned();

@@ -35,26 +35,12 @@ impl Master {
 
     /// Passes an event from a source to the supervisor.
     fn notify_heard(&mut self, event: Event) {
-        self.notify_at(event, self.events_seen_until);
+        self.supervisor.handle(event, self.events_seen_until);
     }
 
     /// Passes the result of an action, which may have taken time, to the supervisor.
     pub(super) fn notify(&mut self, event: Event) {
-        self.notify_at(event, Instant::now());
-    }
-
-    fn notify_at(&mut self, event: Event, now: Instant) {
-        self.supervisor.handle(event, now);
-        self.note_stop(now);
-    }
-
-    /// Records in `stop_signals` when a stop began.
-    ///
-    /// The meaning of SIGINT depends on that time, and many events can begin a stop.
-    pub(super) fn note_stop(&mut self, now: Instant) {
-        if self.supervisor.is_stopping() {
-            self.stop_signals.stop_began(now);
-        }
+        self.supervisor.handle(event, Instant::now());
     }
 
     fn on_signals(&mut self) {
@@ -82,13 +68,17 @@ impl Master {
             last,
             ..
         } = received;
+        let stop = self.supervisor.snapshot().stop();
+        if let Some(stop) = stop {
+            self.stop_signals.stop_began(stop.began);
+        }
         let urgency = match self.stop_signals.signals(signal, first, last) {
             StopSignal::Graceful => StopMode::Graceful,
             StopSignal::Immediate => StopMode::Immediate,
         };
         let is_new = match urgency {
-            StopMode::Graceful => !self.supervisor.is_stopping(),
-            StopMode::Immediate => !self.is_stopping_at_once,
+            StopMode::Graceful => stop.is_none(),
+            StopMode::Immediate => stop.is_none_or(|stop| stop.mode == StopMode::Graceful),
         };
         if !is_new {
             return self.on_repeated_signal(received);
@@ -141,11 +131,6 @@ impl Master {
     }
 
     fn stop(&mut self, urgency: StopMode) {
-        self.stop_began.get_or_insert_with(Instant::now);
-        match urgency {
-            StopMode::Immediate => self.is_stopping_at_once = true,
-            StopMode::Graceful => {}
-        }
         self.notify_heard(Event::StopRequested { urgency });
     }
 
@@ -332,7 +317,7 @@ impl Master {
         let ending = child.exit_report(status, self.limits, now);
         // An exit during a stop is not its cause. A child that left its slot was counted at that
         // time.
-        if self.supervisor.is_stopping() || child.has_left_slot {
+        if self.supervisor.snapshot().is_draining(child.id) {
             return self.log.line(&ending.line(None));
         }
         let how = ending.cause();

@@ -100,6 +100,11 @@ impl ExitHistory {
         Some(PreviousChild { pid: pid?, how })
     }
 
+    /// The last process of this slot, if it has exited.
+    pub(super) fn last_pid(&self, slot: usize) -> Option<i32> {
+        self.slots.get(&slot)?.pid
+    }
+
     /// The last exit of this slot, for the error of a master that gives up.
     pub(super) fn last(&self, slot: usize) -> String {
         let Some(ending) = self.slots.get(&slot) else {

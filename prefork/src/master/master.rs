@@ -57,19 +57,11 @@ pub(crate) struct Master {
     pub(super) orphans_due: Option<Instant>,
     /// The exits of children that were not replaced yet.
     pub(super) exits: ExitHistory,
-    pub(super) workers: usize,
-    /// The pids of the first workers, in slot order, until `on_master_ready` gets them.
-    pub(super) initial_pids: Vec<i32>,
-    pub(super) is_announced: bool,
     pub(super) limits: ChildLimits,
     /// The variable that sets `recover_threshold`.
     threshold_variable: String,
     /// The number of threads of each runtime in a worker.
     pub(super) threads: NonZeroUsize,
-    /// When the first request to stop arrived.
-    pub(super) stop_began: Option<Instant>,
-    /// A request to stop at once arrived.
-    pub(super) is_stopping_at_once: bool,
     /// The error that ended the master, if the supervisor does not know it.
     pub(super) failure: Option<Error>,
 }
@@ -109,17 +101,12 @@ impl Master {
             orphans: parts.orphans,
             orphans_due: Some(Instant::now()),
             exits: ExitHistory::default(),
-            workers: parts.config.workers,
-            initial_pids: Vec::new(),
-            is_announced: false,
             limits: ChildLimits {
                 ready_timeout: parts.config.ready_timeout,
                 shutdown_grace_period: parts.config.shutdown_grace_period,
             },
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
-            stop_began: None,
-            is_stopping_at_once: false,
             failure: None,
         }
     }
@@ -149,7 +136,6 @@ impl Master {
     fn supervise(&mut self) -> Result<(), Error> {
         loop {
             let action = self.supervisor.next_action(self.events_seen_until);
-            self.note_stop(self.events_seen_until);
             let wait_until = if let Some(action) = action {
                 self.perform(action);
                 // The action may have taken time, for example in a hook. So events are read before
@@ -200,7 +186,7 @@ impl Master {
         let pid = |id| self.children.get(id).map(|child| child.pid);
         let pids: Vec<i32> = outcome.unkillable.iter().filter_map(pid).collect();
         let unkillable = (!pids.is_empty()).then_some(Error::Unkillable { pids });
-        let failure = match outcome.cause {
+        let failure = match outcome.stop.cause {
             StopCause::Requested => None,
             StopCause::OverRecovery {
                 exits,
@@ -237,10 +223,7 @@ impl Master {
             }
             (Some(error), None) | (None, Some(error)) => Err(error),
             (None, None) => {
-                let taken = self
-                    .stop_began
-                    .map_or(Duration::ZERO, |began| began.elapsed());
-                let taken = prefork_options::duration::rounded(taken);
+                let taken = prefork_options::duration::rounded(outcome.stop.began.elapsed());
                 self.log
                     .info(&format!("stopped after {taken}: all workers exited"));
                 Ok(())

@@ -1,178 +1,192 @@
 //! All children that have not exited, by id.
 //!
-//! The table knows whether a child fills its slot or drains, and how many children the supervisor
-//! waits for. It decides nothing.
+//! The table knows the slot of each child and what the child is to it, and how many children the
+//! supervisor waits for. It decides nothing.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use super::draining::DrainState;
 use super::{ChildId, SlotId};
 
 /// The children, and two counts that replace a scan.
 ///
-/// Every event about a child looks it up here, and in a large fleet the price is the memory that a
-/// lookup touches. A child that fills a slot is stored in that slot, which follows from its id. A
-/// draining child is stored in a hash map: only a stop has many, and a child that was given up has
-/// the same slot as its replacement.
+/// A slot can have several children: one that fills it, a successor, and draining ones. The ids
+/// come from a counter, and every event about a child looks it up here. In a large fleet the price
+/// is the memory that a lookup touches. So the table is an array of small entries instead of a hash
+/// map: the child with the id `n` is stored at `n` modulo the length. The counter skips an id whose
+/// entry is in use, so no two children share an entry. Only the states of draining children are
+/// stored in a hash map: without a stop they are few.
 #[derive(Debug)]
 pub(super) struct ChildTable {
-    slots: Vec<SlotEntry>,
-    /// The distance between the ids of two consecutive children of a slot. If the number of slots
-    /// can change, it must be the largest possible number.
-    spacing: usize,
-    draining: HashMap<ChildId, Draining>,
+    /// The length is a power of two: if the table grows, no two children get the same entry.
+    entries: Vec<Option<Entry>>,
+    draining: HashMap<ChildId, DrainState>,
+    count: usize,
+    last_id: u64,
     /// Children that may still accept connections.
     accepting: usize,
     /// Children whose exit the supervisor waits for.
     awaited: usize,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    id: ChildId,
+    /// Half a word, so that four entries fit into a line of the cache.
+    slot: u32,
+    role: Role,
+    /// Whether it may still accept connections.
+    is_accepting: bool,
+}
+
+/// A [`ChildLocation`] without its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    FillsSlot,
+    Successor,
+    Draining,
+}
+
 /// One child.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ChildEntry {
+pub(super) struct Child {
     pub(super) slot: SlotId,
     pub(super) location: ChildLocation,
 }
 
-/// Whether a child fills its slot or has left it.
+/// What a child is to its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChildLocation {
+    /// It fills the slot, which has its state.
     Slot,
+    /// It is to fill the slot after the child that fills it now.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a rollout starts successors"))]
+    Successor,
+    /// It has left the slot.
     DrainingChild(DrainState),
 }
 
-/// The child that fills a slot, or the id of the next one.
-#[derive(Clone, Copy, Debug)]
-enum SlotEntry {
-    Empty {
-        next: ChildId,
-    },
-    Filled {
-        child: ChildId,
-        accepting: Accepting,
-    },
-}
-
-/// A draining child: it has left its slot and has not exited.
-#[derive(Clone, Copy, Debug)]
-struct Draining {
-    state: DrainState,
-    accepting: Accepting,
-}
-
-/// Whether a child may still accept connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accepting {
-    Open,
-    Closed,
-}
-
 impl ChildTable {
-    /// Creates a table of empty slots.
+    /// Creates an empty table for a fleet of this size. It grows if the fleet does.
     pub(super) fn new(slots: usize) -> Self {
-        let empty = |slot| SlotEntry::Empty {
-            next: ChildId::first(SlotId(slot)),
-        };
+        /// A shorter table would often skip ids.
+        const SHORTEST: usize = 64;
+        let length = slots.saturating_add(slots / 3 + 1).next_power_of_two();
         Self {
-            slots: (0..slots).map(empty).collect(),
-            spacing: slots,
+            entries: vec![None; length.max(SHORTEST)],
             draining: HashMap::new(),
+            count: 0,
+            last_id: 0,
             accepting: 0,
             awaited: 0,
         }
     }
 
-    /// Adds a new child to this slot.
-    ///
-    /// # Panics
-    /// If the slot is not empty.
-    pub(super) fn insert(&mut self, slot: SlotId) -> ChildId {
-        let SlotEntry::Empty { next: child } = self.slots[slot.0] else {
-            unreachable!("a slot is emptied before its next child is started");
-        };
-        self.slots[slot.0] = SlotEntry::Filled {
-            child,
-            accepting: Accepting::Open,
-        };
-        self.accepting += 1;
-        self.awaited += 1;
-        child
-    }
-
-    pub(super) fn get(&self, id: ChildId) -> Option<ChildEntry> {
-        let slot = id.slot(self.spacing)?;
-        let location = match self.slots[slot.0] {
-            SlotEntry::Filled { child, .. } if child == id => ChildLocation::Slot,
-            SlotEntry::Filled { .. } | SlotEntry::Empty { .. } => {
-                ChildLocation::DrainingChild(self.draining.get(&id)?.state)
+    /// Adds a new child of this slot.
+    pub(super) fn insert(&mut self, slot: SlotId, role: Role) -> ChildId {
+        // A quarter of the entries stays free, so few ids are skipped.
+        if self.count >= self.entries.len() / 4 * 3 {
+            self.grow();
+        }
+        let index = loop {
+            self.last_id += 1;
+            let index = self.index(ChildId(self.last_id));
+            if self.entries[index].is_none() {
+                break index;
             }
         };
-        Some(ChildEntry { slot, location })
+        let id = ChildId(self.last_id);
+        self.entries[index] = Some(Entry {
+            id,
+            slot: u32::try_from(slot.0).expect("fewer slots than processes"),
+            role,
+            is_accepting: true,
+        });
+        self.count += 1;
+        self.accepting += 1;
+        self.awaited += 1;
+        id
+    }
+
+    pub(super) fn get(&self, id: ChildId) -> Option<Child> {
+        let entry = self.entry(id)?;
+        let slot = entry.slot();
+        let location = match entry.role {
+            Role::FillsSlot => ChildLocation::Slot,
+            Role::Successor => ChildLocation::Successor,
+            Role::Draining => ChildLocation::DrainingChild(*self.draining.get(&id)?),
+        };
+        Some(Child { slot, location })
     }
 
     /// Returns all ids in ascending order.
     pub(super) fn ids(&self) -> Vec<ChildId> {
-        let filling = self.slots.iter().filter_map(|slot| match *slot {
-            SlotEntry::Filled { child, .. } => Some(child),
-            SlotEntry::Empty { .. } => None,
-        });
-        let mut ids: Vec<_> = filling.chain(self.draining.keys().copied()).collect();
+        let entries = self.entries.iter().flatten();
+        let mut ids: Vec<_> = entries.map(|entry| entry.id).collect();
         ids.sort_unstable();
         ids
     }
 
-    /// Returns the draining children of this slot.
-    ///
-    /// It scans all draining children: they are few unless the master stops.
-    pub(super) fn draining_of(&self, slot: SlotId) -> Vec<ChildId> {
-        let ids = self.draining.keys().copied();
-        ids.filter(|id| id.slot(self.spacing) == Some(slot))
-            .collect()
+    /// Returns the draining children, each with its slot, in ascending order.
+    pub(super) fn draining(&self) -> Vec<(ChildId, SlotId)> {
+        let ids = self.draining.keys();
+        let entries = ids.filter_map(|&id| self.entry(id));
+        let mut draining: Vec<_> = entries.map(|entry| (entry.id, entry.slot())).collect();
+        draining.sort_unstable();
+        draining
     }
 
     /// Records that the child accepts no more connections.
     pub(super) fn close(&mut self, id: ChildId) {
-        if let Some(accepting) = self.accepting_mut(id)
-            && *accepting == Accepting::Open
+        let index = self.index(id);
+        if let Some(entry) = &mut self.entries[index]
+            && entry.id == id
+            && entry.is_accepting
         {
-            *accepting = Accepting::Closed;
+            entry.is_accepting = false;
             self.accepting -= 1;
         }
     }
 
-    /// Sets the state of a draining child.
-    ///
-    /// If the child fills its slot, it leaves the slot.
-    pub(super) fn set_draining(&mut self, id: ChildId, state: DrainState) {
-        let was_awaited = if let Some(accepting) = self.vacate(id) {
-            self.draining.insert(id, Draining { state, accepting });
-            true
-        } else if let Some(draining) = self.draining.get_mut(&id) {
-            let was_awaited = draining.is_awaited();
-            draining.state = state;
-            was_awaited
-        } else {
+    /// Changes what the child is to its slot.
+    pub(super) fn set(&mut self, id: ChildId, location: ChildLocation) {
+        let index = self.index(id);
+        let Some(entry) = self.entries[index].as_mut().filter(|entry| entry.id == id) else {
             return;
         };
-        if was_awaited && state == DrainState::Unkillable {
+        let old = match location {
+            ChildLocation::Slot => {
+                entry.role = Role::FillsSlot;
+                None
+            }
+            ChildLocation::Successor => {
+                entry.role = Role::Successor;
+                None
+            }
+            ChildLocation::DrainingChild(state) => {
+                entry.role = Role::Draining;
+                self.draining.insert(id, state)
+            }
+        };
+        if location == UNKILLABLE && old != Some(DrainState::Unkillable) {
             self.awaited -= 1;
             self.close(id);
         }
     }
 
-    /// Removes a child that has exited or never existed.
-    pub(super) fn remove(&mut self, id: ChildId) {
-        self.close(id);
-        let was_awaited = match self.vacate(id) {
-            Some(_) => true,
-            None => self
-                .draining
-                .remove(&id)
-                .is_some_and(|draining| draining.is_awaited()),
-        };
-        if was_awaited {
-            self.awaited -= 1;
+    /// Removes a child that has exited or never existed, and returns it.
+    pub(super) fn remove(&mut self, id: ChildId) -> Option<Child> {
+        let child = self.get(id)?;
+        let index = self.index(id);
+        let entry = self.entries[index].take();
+        if let ChildLocation::DrainingChild(_) = child.location {
+            self.draining.remove(&id);
         }
+        self.count -= 1;
+        self.accepting -= usize::from(entry.is_some_and(|entry| entry.is_accepting));
+        self.awaited -= usize::from(child.location != UNKILLABLE);
+        Some(child)
     }
 
     pub(super) fn has_accepting(&self) -> bool {
@@ -183,34 +197,41 @@ impl ChildTable {
         self.awaited > 0
     }
 
-    fn accepting_mut(&mut self, id: ChildId) -> Option<&mut Accepting> {
-        let slot = id.slot(self.spacing)?;
-        match &mut self.slots[slot.0] {
-            SlotEntry::Filled { child, accepting } if *child == id => Some(accepting),
-            SlotEntry::Filled { .. } | SlotEntry::Empty { .. } => self
-                .draining
-                .get_mut(&id)
-                .map(|draining| &mut draining.accepting),
-        }
+    fn entry(&self, id: ChildId) -> Option<Entry> {
+        self.entries[self.index(id)].filter(|entry| entry.id == id)
     }
 
-    /// Empties the slot that the child fills, if it fills one.
-    fn vacate(&mut self, id: ChildId) -> Option<Accepting> {
-        let spacing = self.spacing;
-        let slot = &mut self.slots[id.slot(spacing)?.0];
-        match *slot {
-            SlotEntry::Filled { child, accepting } if child == id => {
-                let next = child.next(spacing);
-                *slot = SlotEntry::Empty { next };
-                Some(accepting)
-            }
-            SlotEntry::Filled { .. } | SlotEntry::Empty { .. } => None,
+    /// The remainder of the division by the length.
+    #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
+    fn index(&self, id: ChildId) -> usize {
+        id.0 as usize & (self.entries.len() - 1)
+    }
+
+    fn grow(&mut self) {
+        let longer = vec![None; self.entries.len() * 2];
+        let entries = std::mem::replace(&mut self.entries, longer);
+        for entry in entries.into_iter().flatten() {
+            let index = self.index(entry.id);
+            self.entries[index] = Some(entry);
         }
     }
 }
 
-impl Draining {
-    fn is_awaited(&self) -> bool {
-        self.state != DrainState::Unkillable
+impl Entry {
+    fn slot(&self) -> SlotId {
+        SlotId(self.slot as usize)
+    }
+}
+
+/// The supervisor does not wait for this child.
+const UNKILLABLE: ChildLocation = ChildLocation::DrainingChild(DrainState::Unkillable);
+
+impl ChildLocation {
+    /// The deadline of the child, apart from that of its slot.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::DrainingChild(state) => state.deadline(),
+            Self::Slot | Self::Successor => None,
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::children::{ChildEntry, ChildLocation, ChildTable};
+use super::children::{Child, ChildLocation, ChildTable, Role};
 use super::draining::DrainState;
 use super::schedule::{DeadlineKey, Schedule};
 use super::slot::{Health, SlotState};
@@ -19,7 +19,10 @@ pub(super) struct Fleet {
 }
 
 /// A slot, with what it keeps from one child to the next.
+///
+/// In a large fleet an event costs the memory that it touches: here, one line of the cache.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Slot {
     state: SlotState,
     /// How many children in a row exited before they were healthy.
@@ -30,20 +33,30 @@ impl Fleet {
     /// Creates a fleet of slots. The start of the first child of each is due.
     pub(super) fn new(slots: usize, now: Instant) -> Self {
         let mut fleet = Self {
-            slots: Vec::with_capacity(slots),
+            slots: Vec::new(),
             children: ChildTable::new(slots),
             schedule: Schedule::default(),
         };
-        for slot in 0..slots {
-            let state = SlotState::Unstarted { since: now };
-            let key = DeadlineKey::Slot(SlotId(slot));
-            fleet.schedule.update(key, None, state.deadline());
-            fleet.slots.push(Slot { state, failures: 0 });
-        }
+        fleet.resize(slots, now);
         fleet
     }
 
-    pub(super) fn slot_ids(&self) -> impl Iterator<Item = SlotId> + use<> {
+    /// Adds or removes slots. The start of the first child of each new slot is due.
+    ///
+    /// The caller has retired the slots that are removed. Their children drain without them.
+    pub(super) fn resize(&mut self, slots: usize, now: Instant) {
+        self.slots.truncate(slots);
+        self.slots.reserve_exact(slots - self.slots.len());
+        for slot in self.slots.len()..slots {
+            let state = SlotState::Retired;
+            self.slots.push(Slot { state, failures: 0 });
+            self.set_slot(SlotId(slot), SlotState::Unstarted { since: now });
+        }
+    }
+
+    pub(super) fn slot_ids(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = SlotId> + ExactSizeIterator + use<> {
         (0..self.slots.len()).map(SlotId)
     }
 
@@ -54,7 +67,7 @@ impl Fleet {
             .map_or(SlotState::Retired, |slot| slot.state)
     }
 
-    pub(super) fn child(&self, child: ChildId) -> Option<ChildEntry> {
+    pub(super) fn child(&self, child: ChildId) -> Option<Child> {
         self.children.get(child)
     }
 
@@ -63,9 +76,11 @@ impl Fleet {
         self.children.ids()
     }
 
-    /// Returns the draining children of this slot.
-    pub(super) fn draining_of(&self, slot: SlotId) -> Vec<ChildId> {
-        self.children.draining_of(slot)
+    /// Returns the draining children, each with its slot.
+    ///
+    /// They are few unless the master stops.
+    pub(super) fn draining(&self) -> Vec<(ChildId, SlotId)> {
+        self.children.draining()
     }
 
     /// Whether a child may still accept connections.
@@ -95,7 +110,7 @@ impl Fleet {
 
     /// Adds a new child to this slot. The caller returns its `Action::Start`.
     pub(super) fn request_start(&mut self, slot: SlotId) -> ChildId {
-        let child = self.children.insert(slot);
+        let child = self.children.insert(slot, Role::FillsSlot);
         self.set_slot(slot, SlotState::SpawnRequested { child });
         child
     }
@@ -116,10 +131,16 @@ impl Fleet {
     ///
     /// If the child fills its slot, it leaves the slot.
     pub(super) fn set_draining(&mut self, child: ChildId, state: DrainState) {
-        let old = self.drain_deadline(child);
-        self.children.set_draining(child, state);
-        self.schedule
-            .update(DeadlineKey::Draining(child), old, state.deadline());
+        let Some(Child { location, .. }) = self.children.get(child) else {
+            return;
+        };
+        self.children
+            .set(child, ChildLocation::DrainingChild(state));
+        self.schedule.update(
+            DeadlineKey::Child(child),
+            location.deadline(),
+            state.deadline(),
+        );
     }
 
     /// Records that the child accepts no more connections.
@@ -131,16 +152,9 @@ impl Fleet {
     ///
     /// If it filled a slot, the caller sets the state of the slot.
     pub(super) fn remove(&mut self, child: ChildId) {
-        let old = self.drain_deadline(child);
-        self.schedule
-            .update(DeadlineKey::Draining(child), old, None);
-        self.children.remove(child);
-    }
-
-    fn drain_deadline(&self, child: ChildId) -> Option<Instant> {
-        match self.children.get(child)?.location {
-            ChildLocation::DrainingChild(state) => state.deadline(),
-            ChildLocation::Slot => None,
+        if let Some(Child { location, .. }) = self.children.remove(child) {
+            self.schedule
+                .update(DeadlineKey::Child(child), location.deadline(), None);
         }
     }
 
@@ -150,10 +164,10 @@ impl Fleet {
         let slots = self
             .slot_ids()
             .filter_map(|slot| Some((self.slot(slot).deadline()?, DeadlineKey::Slot(slot))));
-        let draining = self
-            .child_ids()
-            .into_iter()
-            .filter_map(|child| Some((self.drain_deadline(child)?, DeadlineKey::Draining(child))));
+        let draining = self.child_ids().into_iter().filter_map(|child| {
+            let location = self.children.get(child)?.location;
+            Some((location.deadline()?, DeadlineKey::Child(child)))
+        });
         [
             slots.chain(draining).collect(),
             self.schedule.entries().clone(),

@@ -159,6 +159,8 @@ impl Book {
                     self.master_ready.get_or_insert(now);
                 }
             }
+            // The script resizes no fleet yet; `rules.rs` has the tests.
+            Event::Resize { .. } => {}
             Event::HookFailed => self.stop(StopCause::HookFailed),
             Event::ListenerLost => self.stop(StopCause::ListenerLost),
             Event::StopRequested { urgency } => {
@@ -243,8 +245,8 @@ impl Book {
             return;
         }
         match supervisor.phase() {
-            Phase::Stopping { cause, .. } => return self.check_over_recovery(*cause),
-            Phase::Ended(outcome) => return self.check_over_recovery(outcome.cause),
+            Phase::Stopping { stop, .. } => return self.check_over_recovery(stop.cause),
+            Phase::Ended(outcome) => return self.check_over_recovery(outcome.stop.cause),
             Phase::StartingUp { .. } | Phase::AllStarted | Phase::Announcing | Phase::Running => {}
         }
         let mut slots = supervisor.fleet().slot_ids();
@@ -632,7 +634,7 @@ impl Book {
     pub(super) fn close(&self, outcome: Option<&FleetOutcome>) {
         let outcome = outcome.expect("the fleet has ended");
         let stop = self.stop.expect("a fleet ends by a stop");
-        assert_eq!(outcome.cause, stop.cause, "the first cause stays");
+        assert_eq!(outcome.stop.cause, stop.cause, "the first cause stays");
         let not_exited = self
             .children
             .iter()

@@ -1,5 +1,6 @@
 //! The rules of the policy, one test per rule.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::super::{
@@ -95,8 +96,8 @@ fn a_first_start_that_fails_ends_the_master_even_if_a_retry_could_succeed() {
         child,
         failure,
     };
-    let unkillable = vec![];
-    assert_eq!(ended(&stage), FleetOutcome { cause, unkillable });
+    assert_eq!(ended(&stage).stop.cause, cause);
+    assert_eq!(ended(&stage).unkillable, []);
 }
 
 #[test]
@@ -110,7 +111,7 @@ fn a_failing_hook_stops_every_child() {
     assert_eq!(stage.ask(), [Action::Terminate { child, kill_at }]);
     stage.exit(child);
     stage.ask();
-    assert_eq!(ended(&stage).cause, StopCause::HookFailed);
+    assert_eq!(ended(&stage).stop.cause, StopCause::HookFailed);
 }
 
 // Readiness and health.
@@ -370,7 +371,7 @@ fn a_permanent_start_failure_is_retried_once_a_child_was_healthy() {
     assert_eq!(stage.ask(), [start(0, 3)]);
     let (child, failure) = (ChildId(3), StartFailure::Permanent);
     stage.tell(Event::StartFailed { child, failure });
-    assert_eq!(stage.ask(), [start(0, 5)]);
+    assert_eq!(stage.ask(), [start(0, 4)]);
     assert_eq!(stage.supervisor.exits_counted(), 2);
 }
 
@@ -405,7 +406,7 @@ fn assert_start_failure_ends(mut stage: Stage, failure: StartFailure) {
         child,
         failure,
     };
-    assert_eq!(ended(&stage).cause, cause);
+    assert_eq!(ended(&stage).stop.cause, cause);
 }
 
 // The budget.
@@ -445,7 +446,7 @@ fn exit_number_threshold_plus_one_ends_the_master() {
             slot: SlotId(0),
             child,
         };
-        assert_eq!(ended(&stage).cause, cause);
+        assert_eq!(ended(&stage).stop.cause, cause);
     }
 }
 
@@ -458,7 +459,7 @@ fn with_a_threshold_of_zero_the_first_exit_ends_the_master() {
     stage.exit(child);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     assert!(matches!(
-        ended(&stage).cause,
+        ended(&stage).stop.cause,
         StopCause::OverRecovery { exits: 1, .. }
     ));
 }
@@ -504,7 +505,7 @@ fn children_that_exit_together_are_counted_one_after_the_other() {
     assert!(stage.supervisor.is_stopping());
     stage.exit(child);
     stage.ask();
-    let cause = ended(&stage).cause;
+    let cause = ended(&stage).stop.cause;
     let last = ChildId(2);
     assert!(matches!(cause, StopCause::OverRecovery { exits: 2, child, .. } if child == last));
 }
@@ -523,7 +524,7 @@ fn an_exit_counts_when_its_replacement_is_due_and_not_before() {
     stage.pass(MOMENT);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     assert!(matches!(
-        ended(&stage).cause,
+        ended(&stage).stop.cause,
         StopCause::OverRecovery { exits: 1, .. }
     ));
 }
@@ -543,7 +544,7 @@ fn an_exit_before_the_master_is_ready_counts_after_it() {
     stage.tell(Event::MasterReady);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     assert!(matches!(
-        ended(&stage).cause,
+        ended(&stage).stop.cause,
         StopCause::OverRecovery { exits: 1, .. }
     ));
 }
@@ -657,7 +658,7 @@ fn exits_that_the_master_asked_for_do_not_count() {
         stage.exit(child);
     }
     stage.ask();
-    assert_eq!(ended(&stage).cause, StopCause::Requested);
+    assert_eq!(ended(&stage).stop.cause, StopCause::Requested);
 }
 
 // The stop.
@@ -676,8 +677,8 @@ fn a_stop_asks_every_child_once_and_kills_those_that_do_not_exit() {
     assert_eq!(stage.ask(), [kill(second, KillReason::OutOfTime)]);
     stage.exit(second);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
-    let (cause, unkillable) = (StopCause::Requested, vec![]);
-    assert_eq!(ended(&stage), FleetOutcome { cause, unkillable });
+    assert_eq!(ended(&stage).stop.cause, StopCause::Requested);
+    assert_eq!(ended(&stage).unkillable, []);
 }
 
 #[test]
@@ -689,7 +690,7 @@ fn a_stop_ends_as_soon_as_all_children_have_exited() {
     stage.exit(child);
     stage.ask();
     assert_eq!(stage.rest(), None);
-    assert_eq!(ended(&stage).cause, StopCause::Requested);
+    assert_eq!(ended(&stage).stop.cause, StopCause::Requested);
 }
 
 #[test]
@@ -792,7 +793,7 @@ fn a_stop_before_the_first_action_ends_at_once() {
     let mut stage = Stage::new(policy(3));
     stage.stop(StopMode::Graceful);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
-    assert_eq!(ended(&stage).cause, StopCause::Requested);
+    assert_eq!(ended(&stage).stop.cause, StopCause::Requested);
 }
 
 #[test]
@@ -810,7 +811,7 @@ fn listeners_are_closed_once_when_all_remaining_children_have_closed_theirs() {
     stage.exit(late);
     stage.exit(early);
     assert_eq!(stage.ask(), []);
-    assert_eq!(ended(&stage).cause, StopCause::Requested);
+    assert_eq!(ended(&stage).stop.cause, StopCause::Requested);
 }
 
 #[test]
@@ -826,11 +827,94 @@ fn the_first_cause_stays() {
     stage.exit(ChildId(2));
     stage.ask();
     let before = ended(&stage);
-    assert!(matches!(before.cause, StopCause::OverRecovery { .. }));
+    assert!(matches!(before.stop.cause, StopCause::OverRecovery { .. }));
     stage.stop(StopMode::Immediate);
     stage.tell(Event::HookFailed);
     assert_eq!(stage.ask(), []);
     assert_eq!(ended(&stage), before);
+}
+
+// Another number of slots.
+
+fn resize(stage: &mut Stage, slots: usize) {
+    let slots = NonZeroUsize::new(slots).expect("a fleet has slots");
+    stage.tell(Event::Resize { slots });
+}
+
+#[test]
+fn new_slots_start_like_the_first_ones() {
+    let mut stage = Stage::serving(policy(1));
+    resize(&mut stage, 3);
+    assert_eq!(stage.settle(NOTIFIED), [start(1, 2), start(2, 3)]);
+    let mut stage = Stage::new(policy(1));
+    resize(&mut stage, 2);
+    let expected = [start(0, 1), start(1, 2), Action::AnnounceMasterReady];
+    assert_eq!(stage.settle(NOTIFIED), expected);
+}
+
+#[test]
+fn the_children_of_removed_slots_drain_and_their_exits_do_not_count() {
+    let mut stage = Stage::serving(policy(3));
+    resize(&mut stage, 1);
+    let kill_at = stage.now + GRACE;
+    let [second, third] = [ChildId(2), ChildId(3)];
+    let asked = [second, third].map(|child| Action::Terminate { child, kill_at });
+    assert_eq!(stage.ask(), asked);
+    stage.exit(second);
+    assert_eq!(stage.ask(), []);
+    stage.pass(GRACE);
+    assert_eq!(stage.ask(), [kill(third, KillReason::OutOfTime)]);
+    stage.exit(third);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.supervisor.exits_counted(), 0);
+    assert_eq!(stage.supervisor.snapshot().slots().len(), 1);
+}
+
+#[test]
+fn a_slot_that_is_removed_twice_has_at_most_one_draining_child() {
+    let mut stage = Stage::serving(policy(2));
+    resize(&mut stage, 1);
+    stage.ask();
+    resize(&mut stage, 2);
+    assert_eq!(stage.settle(NOTIFIED), [start(1, 3)]);
+    resize(&mut stage, 1);
+    let (child, kill_at) = (ChildId(3), stage.now + GRACE);
+    let expected = [
+        kill(ChildId(2), KillReason::OutOfTime),
+        Action::Terminate { child, kill_at },
+    ];
+    assert_eq!(stage.ask(), expected);
+}
+
+#[test]
+fn a_removed_slot_is_not_recovered_and_the_announcement_does_not_wait_for_it() {
+    let mut stage = Stage::new(policy(2));
+    let (child, readiness) = (ChildId(1), NOTIFIED);
+    assert_eq!(stage.ask(), [start(0, 1), start(1, 2)]);
+    stage.tell(Event::Started { child, readiness });
+    resize(&mut stage, 1);
+    assert_eq!(stage.settle(NOTIFIED), [Action::AnnounceMasterReady]);
+    let mut policy = policy(2);
+    policy.recover_interval = INTERVAL;
+    let mut stage = Stage::serving(policy);
+    stage.exit(ChildId(2));
+    resize(&mut stage, 1);
+    stage.pass(INTERVAL);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.supervisor.exits_counted(), 0);
+}
+
+#[test]
+fn the_same_number_and_any_number_during_a_stop_change_nothing() {
+    let mut stage = Stage::serving(policy(2));
+    resize(&mut stage, 2);
+    assert_eq!(stage.ask(), []);
+    stage.stop(StopMode::Graceful);
+    assert_eq!(stage.ask().len(), 2);
+    for slots in [1, 5] {
+        resize(&mut stage, slots);
+        assert_eq!(stage.ask(), []);
+    }
 }
 
 // Ids.
@@ -838,7 +922,7 @@ fn the_first_cause_stays() {
 #[test]
 fn child_ids_are_unique_whatever_slot_is_restarted_how_often() {
     let mut stage = Stage::serving(policy(2));
-    for (slot, dead, next) in [(1, 2, 4), (1, 4, 6), (0, 1, 3), (1, 6, 8), (0, 3, 5)] {
+    for (slot, dead, next) in [(1, 2, 3), (1, 3, 4), (0, 1, 5), (1, 4, 6), (0, 5, 7)] {
         stage.tell(Event::Ready {
             child: ChildId(dead),
         });

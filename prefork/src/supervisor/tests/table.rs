@@ -167,6 +167,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         | Event::Violation { .. }
         | Event::Exited { .. }
         | Event::MasterReady
+        | Event::Resize { .. }
         | Event::HookFailed
         | Event::ListenerLost
         | Event::StopRequested { .. } => event,
@@ -241,7 +242,7 @@ impl Scene {
         let child = supervisor.fleet().child(self.child);
         let draining = child.and_then(|child| match child.location {
             ChildLocation::DrainingChild(state) => Some(state),
-            ChildLocation::Slot => None,
+            ChildLocation::Slot | ChildLocation::Successor => None,
         });
         Look {
             slot: slot_name(&slot).into(),
@@ -392,7 +393,9 @@ fn in_time(mut scene: Scene, state: &str, column: &str) -> String {
     let fleet = scene.stage.supervisor.fleet();
     let deadline = match fleet.child(scene.child).map(|child| child.location) {
         Some(ChildLocation::DrainingChild(state)) => state.deadline(),
-        Some(ChildLocation::Slot) | None => fleet.slot(SlotId(0)).deadline(),
+        Some(ChildLocation::Slot | ChildLocation::Successor) | None => {
+            fleet.slot(SlotId(0)).deadline()
+        }
     };
     let wait = deadline.map(|deadline| deadline - scene.stage.now);
     match column {
@@ -615,8 +618,8 @@ fn phase_name(phase: &Phase) -> String {
         Phase::AllStarted => "`AllStarted`".into(),
         Phase::Announcing => "`Announcing`".into(),
         Phase::Running => "`Running`".into(),
-        Phase::Stopping { cause, .. } => format!("`Stopping` ({})", cause_words(cause)),
-        Phase::Ended(outcome) => format!("`Ended` ({})", cause_words(&outcome.cause)),
+        Phase::Stopping { stop, .. } => format!("`Stopping` ({})", cause_words(&stop.cause)),
+        Phase::Ended(outcome) => format!("`Ended` ({})", cause_words(&outcome.stop.cause)),
     }
 }
 
