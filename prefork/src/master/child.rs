@@ -19,10 +19,6 @@ pub(super) struct ChildLimits {
 }
 
 /// One process, from its start until it is reaped.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts for the log"
-)]
 #[derive(Debug)]
 pub(super) struct ChildProcess {
     pub(super) id: ChildId,

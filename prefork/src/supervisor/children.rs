@@ -60,8 +60,7 @@ pub(super) struct Child {
 pub(super) enum ChildLocation {
     /// It fills the slot, which has its state.
     Slot,
-    /// It is to fill the slot after the child that fills it now.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a rollout starts successors"))]
+    /// It is to fill the slot after the child that fills it now. No rollout starts one yet.
     Successor,
     /// It has left the slot.
     DrainingChild(DrainState),
