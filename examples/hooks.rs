@@ -52,10 +52,11 @@ fn spawned(child: &ChildSpawned) {
 ///
 /// A hook may also return a `Result`: an error stops all workers and ends the master.
 fn ready(master: &MasterReady) {
+    let listeners: Vec<String> = master.listeners().iter().map(ToString::to_string).collect();
     print(format_args!(
-        "ready: {:?} on {:?}",
+        "ready: {:?} on {}",
         master.pids(),
-        master.addrs()
+        listeners.join(",")
     ));
 }
 

@@ -4,7 +4,9 @@
 //! builds with the features that all packages of the workspace need.
 //!
 //! - `hello`: an HTTP server on axum, one worker per CPU.
-//! - `builder`: options set at run time, from command-line flags.
 //! - `hooks`: all hooks, and when they are called.
 //! - `https` (`--features tls`): TLS, HTTP/2 and a plain listener that redirects.
 //! - `plain`: the standard library alone, a thread per connection.
+//!
+//! The package in `frameworks` contains examples on other servers: hyper, actix-web and tonic,
+//! `WebSocket`s and server-sent events on axum, and options from command-line flags.

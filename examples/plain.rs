@@ -9,10 +9,10 @@ use prefork::net::{Listener, Stream};
 fn main(listener: Listener) -> io::Result<()> {
     // The scope waits for its threads, so all answers are finished before the worker exits.
     thread::scope(|scope| {
-        // `None`: the worker was asked to stop, and no connection waits in the queue.
-        while let Some(connection) = listener.blocking_accept() {
-            let (stream, _peer) = connection?;
-            // An error of one client must not end the worker.
+        // The iterator ends when the worker was asked to stop and the queue is empty.
+        for stream in listener.blocking_incoming() {
+            let stream = stream?;
+            // The result is ignored: an error of one client must not end the worker.
             scope.spawn(|| answer(stream));
         }
         Ok(())
@@ -35,7 +35,5 @@ fn answer(stream: Stream) -> io::Result<()> {
     let text = format!("hello from pid {}\n", std::process::id());
     let length = text.len();
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-    let mut stream = stream.into_inner();
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(text.as_bytes())
+    write!(stream.into_inner(), "{head}{text}")
 }

@@ -7,7 +7,7 @@ use prefork_options::{TABLE, suggest};
 
 fuzz_target!(|text: &str| {
     for row in TABLE {
-        if let Err(error) = row.kind.check(text) {
+        if let Err(error) = row.check(text) {
             let shown = error.to_string();
             assert!(
                 shown.len() < 2_000 && !shown.contains(char::is_control),

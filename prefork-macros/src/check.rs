@@ -4,7 +4,7 @@
 //! options, and the keys that only the attribute has. The check of a single value is in [`value`].
 
 use prefork_options::suggest;
-use prefork_options::{Network, Row, TABLE, network};
+use prefork_options::{Network, OptionValue, Row, TABLE, network};
 use syn::ext::IdentExt;
 use syn::{Expr, Ident, Lit, Path};
 
@@ -72,7 +72,7 @@ fn check_addresses(options: &[Setting], errors: &mut Errors) {
     // An invalid text was reported with its value; an expression is not known before the start.
     let unknown = [None, Some(Network::Tcp), Some(Network::Tcp6)];
     let parsed =
-        value("network").map(|network| known_text(network).map(|text| network::parse(&text)));
+        value("network").map(|network| known_text(network).map(|text| Network::parse(&text)));
     let networks = match parsed {
         None => &[None],
         Some(Some(Ok(network))) => &[Some(network)][..],
@@ -104,11 +104,11 @@ fn check_option(name: Ident, value: Option<Expr>, errors: &mut Errors) -> Option
         return None;
     };
     let Some(value) = value else {
-        let text = format!("`{name}` needs a value, expected {}", row.kind.expected());
+        let text = format!("`{name}` needs a value, expected {}", row.expected);
         errors.at(&name, text);
         return None;
     };
-    value::check(row.kind, &value, errors);
+    value::check(row, &value, errors);
     Some(Setting { name, value })
 }
 

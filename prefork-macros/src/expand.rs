@@ -10,7 +10,7 @@
 //!     async fn __prefork_call() -> Result<()> { … }           // takes the arguments, calls it, reports its end
 //!     let _ = main;                                           // a second use of the function, see below
 //!     return __prefork_runtime::run(
-//!         |__prefork| { __prefork.workers(4); },
+//!         |__prefork| { let __prefork = __prefork.workers(4); __prefork },
 //!         [__prefork_runtime::ArgumentSpec::of::<Listener>("listener")],
 //!         {
 //!             #[tokio::main]                                  // the other attributes of the function
@@ -43,11 +43,8 @@ use syn::{Attribute, FnArg, Pat, PatType, ReturnType, Signature, Type};
 
 use crate::check::{Arguments, Setting};
 use crate::errors::Errors;
-use crate::item::Item;
+use crate::item::{CALL, Item};
 use crate::signature::is_uncallable;
-
-/// The name of the function that calls the function of the user.
-pub(crate) const CALL: &str = "__prefork_call";
 
 /// The whole expansion, for arguments and a function without errors.
 pub(crate) fn expand(config: &Arguments, item: &Item) -> TokenStream {
@@ -59,7 +56,7 @@ pub(crate) fn expand(config: &Arguments, item: &Item) -> TokenStream {
     let entry = entry(config, item);
     // With this span, rustc reports a return type that does not implement `Termination`.
     let run = quote_spanned! {span_of_result(signature)=>
-        __prefork_runtime::run(|__prefork| { #(#options)* }, [#(#wants),*], #entry)
+        __prefork_runtime::run(|__prefork| { #(#options)* __prefork }, [#(#wants),*], #entry)
     };
     let run = with_tokio(config, item, run);
     let name = &signature.ident;
@@ -206,7 +203,7 @@ fn with_runtime(config: &Arguments, function: &TokenStream) -> TokenStream {
 fn setting(config: &Arguments, Setting { name, value }: &Setting) -> TokenStream {
     let mut arguments = Group::new(Delimiter::Parenthesis, value.to_token_stream());
     arguments.set_span(name.span());
-    let call = quote!(__prefork.#name #arguments;);
+    let call = quote!(let __prefork = __prefork.#name #arguments;);
     let row = Row::find(&name.unraw().to_string());
     if row.and_then(|row| row.feature) != Some("tls") {
         return call;

@@ -8,6 +8,9 @@ use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Meta, Signature, Visibility, braced};
 
+/// The name of the function in the expansion that calls the function of the user.
+pub(crate) const CALL: &str = "__prefork_call";
+
 /// The function below the attribute.
 pub(crate) struct Item {
     /// Attributes of the function that the rest of the program sees.

@@ -9,8 +9,7 @@ use syn::{Attribute, GenericArgument, Path, PathArguments, PathSegment, ReturnTy
 
 use crate::check::{Arguments, Setting};
 use crate::errors::Errors;
-use crate::expand::CALL;
-use crate::item::Item;
+use crate::item::{CALL, Item};
 
 const TWICE: &str = "duplicate `#[prefork::main]`; put all options in one attribute";
 

@@ -1,53 +1,45 @@
-//! Checks one value of the attribute against the kind of its option.
+//! Checks one value of the attribute against its option.
 //!
 //! It knows the literals of Rust and uses the grammars of `prefork-options`. It accepts any other
 //! expression: the type checker and the start of the program check it.
 
-use prefork_options::{Address, Kind, Network, address, duration, list, protocols};
+use std::time::Duration;
+
+use prefork_options::{Address, Literals, Network, OptionValue, Row, address, list, protocols};
 use quote::ToTokens;
+use syn::punctuated::Punctuated;
+use syn::token::Comma;
 use syn::{Expr, ExprLit, Lit, LitInt, LitStr, UnOp};
 
 use crate::errors::Errors;
 
 /// Reports the errors of a value that are known at compile time.
-pub(crate) fn check(kind: Kind, value: &Expr, errors: &mut Errors) {
-    if let (Kind::Addresses, Expr::Array(array)) = (kind, bare(value)) {
-        return check_addresses(&array.elems, value, errors);
+pub(crate) fn check(row: &Row, value: &Expr, errors: &mut Errors) {
+    match (row.literals, bare(value)) {
+        (Literals::Addresses, Expr::Array(array)) => {
+            return check_addresses(&array.elems, value, errors);
+        }
+        (Literals::Protocols, Expr::Array(array)) => {
+            return check_protocols(&array.elems, value, errors);
+        }
+        (Literals::Function, Expr::Closure(_)) => return,
+        (_, _) => {}
     }
-    match (kind, literal(value)) {
-        (Kind::Addresses, Some(Lit::Str(text))) => {
-            report(text, list::parse(&text.value()), errors);
+    match (row.literals, literal(value)) {
+        (Literals::Flag, Some(Lit::Bool(_))) | (Literals::Bytes, Some(Lit::ByteStr(_))) => {}
+        (Literals::Number, Some(Lit::Int(number))) => {
+            report(number, row.check(number.base10_digits()), errors);
         }
-        (Kind::Protocols, _) if matches!(bare(value), Expr::Array(_)) => {
-            check_protocols(value, errors);
-        }
-        (Kind::Code, _) if matches!(bare(value), Expr::Closure(_)) => {}
-        (Kind::Flag, Some(Lit::Bool(_))) | (Kind::Pem, Some(Lit::ByteStr(_))) => {}
-        (
-            Kind::Workers
-            | Kind::Count
-            | Kind::Duration
-            | Kind::Window
-            | Kind::Network
-            | Kind::Flag
-            | Kind::Prefix
-            | Kind::Threads
-            | Kind::Pem
-            | Kind::Protocols,
-            Some(Lit::Str(text)),
-        ) => {
-            report(text, kind.check(&text.value()), errors);
-        }
-        (Kind::Workers | Kind::Count | Kind::Threads, Some(Lit::Int(number))) => {
-            report(number, kind.check(number.base10_digits()), errors);
-        }
-        (Kind::Duration | Kind::Window, Some(Lit::Int(number))) => {
-            let text = format!("{}; {}", mismatch(kind, "a number"), in_quotes(number));
+        (Literals::Duration, Some(Lit::Int(number))) => {
+            let text = format!("{}; {}", mismatch(row, "a number"), in_quotes(number));
             errors.at(number, text);
+        }
+        (_, Some(Lit::Str(text))) if !row.is_function() => {
+            report(text, row.check(&text.value()), errors);
         }
         (_, _) => {
             if let Some(found) = describe(value) {
-                errors.at(value, mismatch(kind, found));
+                errors.at(value, mismatch(row, found));
             }
         }
     }
@@ -98,25 +90,20 @@ pub(crate) fn describe(value: &Expr) -> Option<&'static str> {
     }
 }
 
-fn mismatch(kind: Kind, found: &str) -> String {
-    format!("expected {}, found {found}", kind.expected())
+fn mismatch(row: &Row, found: &str) -> String {
+    format!("expected {}, found {found}", row.expected)
 }
 
 /// The suggestion for a number without quotes: `5` may mean `"5s"`, and `5s` does.
 fn in_quotes(number: &LitInt) -> String {
     let written = number.to_string();
-    if duration::parse(&written).is_ok() {
+    if Duration::parse(&written).is_ok() {
         return format!("put it in quotes: \"{written}\"");
     }
     format!("did you mean \"{}s\"?", number.base10_digits())
 }
 
-fn check_addresses<'a>(
-    elements: impl IntoIterator<Item = &'a Expr>,
-    array: &Expr,
-    errors: &mut Errors,
-) {
-    let elements: Vec<_> = elements.into_iter().collect();
+fn check_addresses(elements: &Punctuated<Expr, Comma>, array: &Expr, errors: &mut Errors) {
     if elements.is_empty() {
         errors.at(
             array,
@@ -125,7 +112,7 @@ fn check_addresses<'a>(
     }
     let known = elements
         .iter()
-        .filter_map(|element| Some((*element, check_element(element, errors)?)));
+        .filter_map(|element| Some((element, check_element(element, errors)?)));
     let (spans, known): (Vec<_>, Vec<_>) = known.unzip();
     // The default name of an address is its index, so names are compared only if all are known.
     if known.len() == elements.len()
@@ -160,12 +147,9 @@ pub(crate) fn check_overlaps(listen: &Expr, networks: &[Option<Network>], errors
 /// Checks the names of protocols that are literals.
 ///
 /// If all names are literals, it also checks for duplicates.
-fn check_protocols(value: &Expr, errors: &mut Errors) {
-    let Expr::Array(array) = bare(value) else {
-        return;
-    };
-    let names: Option<Vec<String>> = array.elems.iter().map(known_text).collect();
-    for element in &array.elems {
+fn check_protocols(elements: &Punctuated<Expr, Comma>, array: &Expr, errors: &mut Errors) {
+    let names: Option<Vec<String>> = elements.iter().map(known_text).collect();
+    for element in elements {
         match (known_text(element), describe(element)) {
             (Some(name), _) if names.is_none() => {
                 report(element, protocols::check(vec![name]), errors);
@@ -178,7 +162,7 @@ fn check_protocols(value: &Expr, errors: &mut Errors) {
         }
     }
     if let Some(names) = names {
-        report(value, protocols::check(names), errors);
+        report(array, protocols::check(names), errors);
     }
 }
 
@@ -228,42 +212,43 @@ fn report<T>(
 mod tests {
     use super::*;
 
-    fn verdict(kind: Kind, text: &str) -> String {
+    fn verdict(option: &str, text: &str) -> String {
         let value = syn::parse_str(text).expect("an expression");
         let mut errors = Errors::default();
-        check(kind, &value, &mut errors);
+        let row = Row::find(option).expect(option);
+        check(row, &value, &mut errors);
         errors.into_tokens().to_string()
     }
 
     #[test]
     fn valid_literals_pass() {
-        for (kind, text) in [
-            (Kind::Workers, "4"),
-            (Kind::Workers, "0x10"),
-            (Kind::Workers, "4usize"),
-            (Kind::Workers, "(\"auto\")"),
-            (Kind::Count, "1_000"),
-            (Kind::Duration, "\"1m30s\""),
-            (Kind::Duration, "r\"5s\""),
-            (Kind::Addresses, "\"[::1]:80\""),
-            (Kind::Addresses, "[\"a=:80\", \":81\"]"),
-            (Kind::Addresses, "\"a=:80,:81\""),
-            (Kind::Window, "\"forever\""),
-            (Kind::Window, "\"1m\""),
-            (Kind::Network, "\"tcp6\""),
-            (Kind::Flag, "true"),
-            (Kind::Flag, "\"true\""),
-            (Kind::Count, "\"8\""),
-            (Kind::Workers, "\"auto-1\""),
-            (Kind::Pem, "\"/etc/ssl/key.pem\""),
-            (Kind::Pem, "b\"-----BEGIN\""),
-            (Kind::Pem, "include_bytes!(\"key.pem\")"),
-            (Kind::Protocols, "\"h2,http/1.1\""),
-            (Kind::Protocols, "[\"h2\", OTHER]"),
-            (Kind::Code, "|child| drop(child)"),
-            (Kind::Code, "hooks::spawned"),
+        for (option, text) in [
+            ("workers", "4"),
+            ("workers", "0x10"),
+            ("workers", "4usize"),
+            ("workers", "(\"auto\")"),
+            ("recover_threshold", "1_000"),
+            ("healthy_after", "\"1m30s\""),
+            ("healthy_after", "r\"5s\""),
+            ("listen", "\"[::1]:80\""),
+            ("listen", "[\"a=:80\", \":81\"]"),
+            ("listen", "\"a=:80,:81\""),
+            ("recover_window", "\"forever\""),
+            ("recover_window", "\"1m\""),
+            ("network", "\"tcp6\""),
+            ("reuseport", "true"),
+            ("reuseport", "\"true\""),
+            ("recover_threshold", "\"8\""),
+            ("workers", "\"auto-1\""),
+            ("tls_key", "\"/etc/ssl/key.pem\""),
+            ("tls_key", "b\"-----BEGIN\""),
+            ("tls_key", "include_bytes!(\"key.pem\")"),
+            ("tls_alpn", "\"h2,http/1.1\""),
+            ("tls_alpn", "[\"h2\", OTHER]"),
+            ("init", "|child| drop(child)"),
+            ("init", "hooks::spawned"),
         ] {
-            assert_eq!(verdict(kind, text), "", "{text}");
+            assert_eq!(verdict(option, text), "", "{text}");
         }
     }
 
@@ -278,99 +263,104 @@ mod tests {
             "x?",
             "Duration::ZERO",
         ] {
-            for kind in [
-                Kind::Addresses,
-                Kind::Workers,
-                Kind::Count,
-                Kind::Duration,
-                Kind::Window,
-                Kind::Network,
-                Kind::Flag,
-                Kind::Prefix,
-                Kind::Code,
+            for option in [
+                "listen",
+                "workers",
+                "recover_threshold",
+                "healthy_after",
+                "recover_window",
+                "network",
+                "reuseport",
+                "env_prefix",
+                "init",
             ] {
-                assert_eq!(verdict(kind, text), "", "{text}");
+                assert_eq!(verdict(option, text), "", "{text}");
             }
         }
-        assert_eq!(
-            verdict(Kind::Addresses, "[\"a=:80\", second(), \"a=:81\"]"),
-            ""
-        );
+        assert_eq!(verdict("listen", "[\"a=:80\", second(), \"a=:81\"]"), "");
     }
 
     #[test]
     fn each_mistake_is_reported() {
-        for (kind, text, message) in [
-            (Kind::Workers, "10001", "'10001' is too many workers"),
+        for (option, text, message) in [
+            ("workers", "10001", "'10001' is too many workers"),
             (
-                Kind::Workers,
+                "workers",
                 "-1",
                 "or a number from 0 to 10000, found a negative number",
             ),
-            (Kind::Workers, "true", "found a boolean"),
-            (Kind::Workers, "4.0", "found a floating-point number"),
-            (Kind::Workers, "[4]", "found an array"),
+            ("workers", "true", "found a boolean"),
+            ("workers", "4.0", "found a floating-point number"),
+            ("workers", "[4]", "found an array"),
             (
-                Kind::Count,
+                "recover_threshold",
                 "b\"8\"",
                 "expected a number from 0 to 1000000, found a byte string",
             ),
-            (Kind::Count, "\"often\"", "'often' is not a number"),
-            (Kind::Count, "99999999999999999999999999", "is too large"),
+            ("recover_threshold", "\"often\"", "'often' is not a number"),
             (
-                Kind::Duration,
+                "recover_threshold",
+                "99999999999999999999999999",
+                "is too large",
+            ),
+            (
+                "healthy_after",
                 "5",
                 "found a number; did you mean \\\"5s\\\"?",
             ),
             (
-                Kind::Duration,
+                "healthy_after",
                 "5s",
                 "found a number; put it in quotes: \\\"5s\\\"",
             ),
-            (Kind::Duration, "\"5\"", "has no unit after 5"),
-            (Kind::Duration, "|| 5", "found a closure"),
+            ("healthy_after", "\"5\"", "has no unit after 5"),
+            ("healthy_after", "|| 5", "found a closure"),
             (
-                Kind::Window,
+                "recover_window",
                 "60",
                 "found a number; did you mean \\\"60s\\\"?",
             ),
-            (Kind::Window, "\"ever\"", "or \\\"forever\\\""),
-            (Kind::Network, "\"udp\"", "is not a network"),
-            (Kind::Network, "4", "found a number"),
-            (Kind::Flag, "\"yes\"", "'yes' is neither 'true' nor 'false'"),
-            (Kind::Flag, "1", "found a number"),
+            ("recover_window", "\"ever\"", "or \\\"forever\\\""),
+            ("network", "\"udp\"", "is not a network"),
+            ("network", "4", "found a number"),
             (
-                Kind::Code,
+                "reuseport",
+                "\"yes\"",
+                "'yes' is neither 'true' nor 'false'",
+            ),
+            ("reuseport", "1", "found a number"),
+            (
+                "init",
                 "\"f\"",
                 "expected a function or a closure, found a string",
             ),
-            (Kind::Addresses, "8080", "found a number"),
-            (Kind::Addresses, "[]", "the array is empty"),
-            (Kind::Addresses, "[\":80\", 'x']", "found a character"),
+            ("listen", "8080", "found a number"),
+            ("listen", "[]", "the array is empty"),
+            ("listen", "[\":80\", 'x']", "found a character"),
             (
-                Kind::Addresses,
+                "listen",
                 "[\":80\", \"listener0=:81\"]",
                 "are both named 'listener0'",
             ),
-            (Kind::Addresses, "\"8080\"", "is only a port"),
-            (Kind::Addresses, "[\":80,:81\"]", "contains a comma"),
-            (Kind::Addresses, "\"a=:80,a=:81\"", "are both named 'a'"),
-            (Kind::Prefix, "\"myapp\"", "contains invalid characters"),
-            (Kind::Prefix, "4", "expected a prefix such as"),
+            ("listen", "\"8080\"", "is only a port"),
+            ("listen", "[\":80,:81\"]", "contains a comma"),
+            ("listen", "\"a=:80,a=:81\"", "are both named 'a'"),
+            ("env_prefix", "\"myapp\"", "contains invalid characters"),
+            ("env_prefix", "4", "expected a prefix such as"),
             (
-                Kind::Pem,
+                "tls_key",
                 "\"-----BEGIN PRIVATE KEY-----\"",
                 "pass PEM text as bytes",
             ),
             (
-                Kind::Pem,
+                "tls_key",
                 "4",
                 "expected the path of a PEM file, or its bytes, found a number",
             ),
-            (Kind::Protocols, "[\"h2\", \"h2\"]", "'h2' is listed twice"),
-            (Kind::Protocols, "[\"h2\", 'x']", "found a character"),
+            ("tls_alpn", "[\"h2\", \"h2\"]", "'h2' is listed twice"),
+            ("tls_alpn", "[\"h2\", 'x']", "found a character"),
         ] {
-            let found = verdict(kind, text);
+            let found = verdict(option, text);
             assert!(found.contains(message), "{text}: {found}");
             assert_eq!(found.matches("compile_error").count(), 1, "{found}");
         }

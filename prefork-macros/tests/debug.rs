@@ -9,7 +9,7 @@ const SOURCE: &str = "#![crate_type = \"lib\"]
 /// The part of the runtime that the expansion calls.
 pub mod fake {
     pub mod __private {
-        pub fn run<R>(_: impl FnOnce(&mut ()), _: [(); 0], _: fn() -> R) -> std::process::ExitCode {
+        pub fn run<R>(_: impl FnOnce(()), _: [(); 0], _: fn() -> R) -> std::process::ExitCode {
             std::process::ExitCode::SUCCESS
         }
         pub trait Describe {

@@ -9,11 +9,13 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SigHandler, SigSet, Signal, raise};
+use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::socket::{MsgFlags, send};
 
 use crate::behavior::Behavior;
-use crate::ctor::{UNABLE, ended_by_request, on_termination};
+
+/// The exit status of a child that cannot read or play its behavior.
+pub(crate) const UNABLE: i32 = 125;
 
 /// The exit status of a Rust program after a panic.
 const PANICKED: i32 = 101;
@@ -39,7 +41,6 @@ pub(crate) fn play_script(behavior: Behavior, channel: OwnedFd) -> i32 {
 }
 
 fn play(behavior: Behavior, channel: &ScriptChannel) -> nix::Result<i32> {
-    on_termination(termination(behavior))?;
     match behavior {
         Behavior::Noop => return Ok(0),
         Behavior::Exit(status) => return Ok(status.into()),
@@ -69,16 +70,6 @@ fn play(behavior: Behavior, channel: &ScriptChannel) -> nix::Result<i32> {
     }
     channel.wait_for_end();
     Ok(0)
-}
-
-/// Returns the disposition of SIGTERM.
-fn termination(behavior: Behavior) -> SigHandler {
-    match behavior {
-        Behavior::Deaf => SigHandler::SigIgn,
-        // The signal may be SIGTERM.
-        Behavior::Signal(_) => SigHandler::SigDfl,
-        _ => SigHandler::Handler(ended_by_request),
-    }
 }
 
 /// Sends the process this signal.

@@ -9,22 +9,20 @@
 //! up at that time, so nothing here allocates, prints or panics.
 //!
 //! This file has all unsafe code of the testkit. Therefore it also contains
-//! [`with_default_signals`], whose function runs in a child between fork and exec.
+//! [`prepare_server`], whose function runs in a child between fork and exec.
 #![expect(unsafe_code, reason = "system calls that only this file makes")]
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use crate::behavior::Behavior;
-use crate::child_main::{channel_of, play_script};
-
-/// The exit status of a child that cannot read or play its behavior.
-pub(crate) const UNABLE: i32 = 125;
+use crate::child_main::{UNABLE, channel_of, play_script};
 
 /// The same name as `children::VARIABLE`.
 const BEHAVIOR: &CStr = c"PREFORK_TESTKIT_CHILD";
@@ -38,7 +36,9 @@ fn run_before_main() {
     };
     let behavior = Behavior::decode(behavior);
     let status = match (behavior, channel_of(role).and_then(channel)) {
-        (Some(behavior), Some(channel)) => play_script(behavior, channel),
+        (Some(behavior), Some(channel)) if handle_termination(behavior).is_ok() => {
+            play_script(behavior, channel)
+        }
         // Returning would run the tests.
         _ => UNABLE,
     };
@@ -69,6 +69,16 @@ fn channel(fd: RawFd) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Gives a descriptor a number that redirections in a shell script do not replace.
+///
+/// A wrapper may be such a script. POSIX shells redirect the numbers from 0 to 9.
+pub(crate) fn with_high_number(fd: impl AsFd) -> io::Result<OwnedFd> {
+    const LOWEST: RawFd = 64;
+    let number = fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(LOWEST))?;
+    // SAFETY: the call has created the descriptor, and no other code knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// The signals that a master handles.
 const SERVER_SIGNALS: [Signal; 8] = [
     Signal::SIGTERM,
@@ -81,32 +91,24 @@ const SERVER_SIGNALS: [Signal; 8] = [
     Signal::SIGTTOU,
 ];
 
-/// Resets the signals that a master handles to their default disposition.
+/// Resets the signals that a master handles to their default disposition, and passes this
+/// descriptor on under its number.
 ///
-/// The program of the command starts with them.
+/// The program of the command starts with both.
 ///
 /// A shell without job control starts a command before `&` with SIGINT and SIGQUIT ignored, and
 /// `nohup` starts its program with SIGHUP ignored. A master keeps ignoring these signals, so a test
 /// could not stop it with them.
-///
-/// If this process ignores none of them, the command is not changed: a function before exec makes
-/// the standard library fork, which is slower than `posix_spawn(3)`.
-pub(crate) fn with_default_signals(command: &mut Command) -> &mut Command {
-    if !SERVER_SIGNALS.into_iter().any(is_ignored) {
-        return command;
-    }
+pub(crate) fn prepare_server(command: &mut Command, fd: OwnedFd) -> &mut Command {
+    let prepare = move || {
+        // Only in the child: another program that this process starts at the same time must not
+        // get the descriptor.
+        fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        reset_signals()
+    };
     // SAFETY: the function runs after a fork of a process with several threads. It only calls
-    // sigaction(2), which is async-signal-safe.
-    unsafe { command.pre_exec(reset_signals) }
-}
-
-fn is_ignored(signal: Signal) -> bool {
-    // SAFETY: sigaction is plain data, for which all zeroes are a valid value.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: the new action is null, so nothing is set. `action` is valid for writes of the old
-    // action.
-    let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), &raw mut action) };
-    result == 0 && action.sa_sigaction == libc::SIG_IGN
+    // fcntl(2) and sigaction(2), which are async-signal-safe.
+    unsafe { command.pre_exec(prepare) }
 }
 
 fn reset_signals() -> io::Result<()> {
@@ -118,8 +120,14 @@ fn reset_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the disposition of SIGTERM.
-pub(crate) fn on_termination(handler: SigHandler) -> nix::Result<()> {
+/// Sets the disposition of SIGTERM for this behavior.
+fn handle_termination(behavior: Behavior) -> nix::Result<()> {
+    let handler = match behavior {
+        Behavior::Deaf => SigHandler::SigIgn,
+        // The signal may be SIGTERM.
+        Behavior::Signal(_) => SigHandler::SigDfl,
+        _ => SigHandler::Handler(ended_by_request),
+    };
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: the only handler, `ended_by_request`, only calls `_exit`, which is async-signal-safe
     // (signal-safety(7)).
@@ -127,7 +135,7 @@ pub(crate) fn on_termination(handler: SigHandler) -> nix::Result<()> {
 }
 
 /// The SIGTERM handler of a child that exits when it is asked to stop.
-pub(crate) extern "C" fn ended_by_request(_: i32) {
+extern "C" fn ended_by_request(_: i32) {
     end(0);
 }
 

@@ -1,9 +1,9 @@
 //! Tests for servers built with prefork.
 //!
 //! A [`Server`] describes the program under test. [`Server::start`] starts it on a free port and
-//! waits for its startup line: then its listeners are bound, and the first worker of every slot was
-//! started. The test can kill workers, send signals to the master and read the log. When the test
-//! ends, also by a panic, the testkit kills all processes of the server.
+//! waits until all its workers are healthy, whatever the program does with its log. The test can
+//! kill workers, send signals to the master and read the log. When the test ends, also by a panic,
+//! the testkit kills all processes of the server.
 //!
 //! ```no_run
 //! use prefork_testkit::Server;
@@ -43,15 +43,16 @@ mod behavior;
 mod child_main;
 mod ctor;
 mod eventually;
+mod listeners;
 mod log;
 mod memory_log;
+mod notify;
 mod process_tree;
 mod procfs;
 mod reservation;
 mod running;
 mod scripted_children;
 mod server;
-mod startup_line;
 mod test_worker;
 
 pub use behavior::Behavior;

@@ -60,6 +60,15 @@ impl ServerLog {
         .flatten()
     }
 
+    /// Waits until `ask` has an answer. It gets all lines, and whether the log is complete.
+    pub(crate) fn wait_for<T>(
+        &self,
+        limit: Duration,
+        mut ask: impl FnMut(&[String], bool) -> Option<T>,
+    ) -> Option<T> {
+        self.wait(limit, |state| ask(&state.lines, state.has_ended))
+    }
+
     /// Whether no process is left that can write to the log.
     pub(crate) fn has_ended(&self) -> bool {
         self.state().has_ended

@@ -40,6 +40,7 @@ pub struct MemoryLog {
 
 /// A log line that a [`MemoryLog`] has stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CapturedLine {
     /// The level of the line.
     pub level: Level,

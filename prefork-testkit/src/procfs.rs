@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 
 /// A worker process of a master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct ChildInfo {
     /// The slot that it fills, from 0.
     pub slot: usize,

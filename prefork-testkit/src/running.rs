@@ -3,15 +3,18 @@
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use prefork::ListenerInfo;
 
 use crate::TIMEOUT;
 use crate::eventually::within;
+use crate::listeners::{addr_of, first_addr};
 use crate::log::ServerLog;
+use crate::notify::{ServerMessages, ServerState};
 use crate::process_tree::{PATIENCE, ProcessTree};
 use crate::procfs::{ChildInfo, children_of, send};
-use crate::startup_line::StartupLine;
 
 /// A running server, returned by [`Server::start`](crate::Server::start).
 ///
@@ -24,64 +27,58 @@ pub struct RunningServer {
     status: Option<ExitStatus>,
     family: ProcessTree,
     log: ServerLog,
-    addrs: Vec<(String, SocketAddr)>,
+    messages: ServerMessages,
+    listeners: Vec<ListenerInfo>,
     master: i32,
 }
 
 impl RunningServer {
-    pub(crate) fn new(process: std::process::Child, family: ProcessTree, log: ServerLog) -> Self {
-        // Valid until the startup line is read: this process may be a wrapper of the master.
+    pub(crate) fn new(
+        process: std::process::Child,
+        family: ProcessTree,
+        log: ServerLog,
+        messages: ServerMessages,
+    ) -> Self {
+        // Valid until the first message: this process may be a wrapper of the master.
         let master = i32::try_from(process.id()).expect("the kernel's pids fit");
         Self {
             process,
             status: None,
             family,
             log,
-            addrs: Vec::new(),
+            messages,
+            listeners: Vec::new(),
             master,
         }
     }
 
     #[track_caller]
-    pub(crate) fn wait_until_serving(&mut self) {
-        let Some(startup) = self.startup_line() else {
+    pub(crate) fn wait_until(&mut self, state: ServerState) {
+        let Some(message) = self.messages.wait_for(state, TIMEOUT) else {
             let program = self.process.id();
+            if self.family.members().is_empty() {
+                // The last lines may not have been read yet.
+                self.log.wait_for_end(TIMEOUT);
+            }
+            let (missing, known) =
+                match self.messages.wait_for(ServerState::Started, Duration::ZERO) {
+                    Some(_) => ("all its workers are healthy", "; its workers were started"),
+                    None => ("its workers were started", ""),
+                };
             panic!(
-                "the server (pid {program}) did not write its startup line: it {}; {}{}",
+                "the server (pid {program}) did not report that {missing}: it {}{known}; {}",
                 self.state(),
-                explain_missing_line(&self.log.lines()),
                 self.log
             );
         };
-        let master = self.family.find(startup.pid);
+        let master = self.family.find(message.pid);
         self.master = master.unwrap_or_else(|| {
             panic!(
-                "the server (pid {}) wrote its startup line and exited; {}",
-                startup.pid, self.log
+                "the server (pid {}) reported that it is ready and exited; {}",
+                message.pid, self.log
             )
         });
-        self.addrs = startup.addrs;
-    }
-
-    /// Waits for the startup line.
-    ///
-    /// `None`: it does not come within [`TIMEOUT`], or all processes of the server have exited.
-    fn startup_line(&mut self) -> Option<StartupLine> {
-        let read = |log: &ServerLog| log.lines().iter().find_map(|line| StartupLine::read(line));
-        within(TIMEOUT, || {
-            if let Some(startup) = read(&self.log) {
-                return Some(Some(startup));
-            }
-            // A wrapper may exit before the server that it started.
-            let has_exited = self.try_wait().is_some() && self.family.members().is_empty();
-            if !has_exited && !self.log.has_ended() {
-                return None;
-            }
-            // The last lines may not have been read yet.
-            self.log.wait_for_end(TIMEOUT);
-            Some(read(&self.log))
-        })
-        .flatten()
+        self.listeners = message.listeners;
     }
 
     /// Describes the state of the started process, as a part of a sentence.
@@ -120,8 +117,7 @@ impl RunningServer {
     /// If the server has no listener.
     #[track_caller]
     pub fn addr(&self) -> SocketAddr {
-        let (_, addr) = self.addrs.first().expect("the server has no listener");
-        *addr
+        first_addr(&self.listeners)
     }
 
     /// Returns the address of the listener with this name.
@@ -130,19 +126,12 @@ impl RunningServer {
     /// If the server has no listener with this name.
     #[track_caller]
     pub fn addr_of(&self, name: &str) -> SocketAddr {
-        let mut addrs = self.addrs.iter();
-        match addrs.find(|(known, _)| known == name) {
-            Some((_, addr)) => *addr,
-            None => panic!(
-                "no listener has the name '{name}'; listeners: {:?}",
-                self.addrs
-            ),
-        }
+        addr_of(&self.listeners, name)
     }
 
-    /// Returns the name and the address of each listener.
-    pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        &self.addrs
+    /// Returns the listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        &self.listeners
     }
 
     /// Returns the process id of the master.
@@ -305,27 +294,6 @@ impl RunningServer {
         );
         self.log()
     }
-}
-
-/// Explains why the startup line may be missing. The text ends with a space.
-fn explain_missing_line(lines: &[String]) -> String {
-    let is_from_prefork = |line: &&String| line.starts_with("prefork: ");
-    let is_other_form = |line: &&String| line.contains("listening on ") && line.contains("pid ");
-    if let Some(line) = lines.iter().find(is_other_form) {
-        return format!(
-            "the line '{line}' does not have the form 'prefork: listening on …': the program has its \
-             own logger, or a subscriber of tracing or log, which receives the log lines of the \
-             master. Write them to stderr in this form, or see the documentation of Server::start \
-             for another way to wait. "
-        );
-    }
-    if lines.iter().any(|line| is_from_prefork(&line)) {
-        return String::new();
-    }
-    "no line on stdout or stderr begins with 'prefork: '. If the program has its own logger, or a \
-     subscriber of tracing or log, it receives the log lines of the master: write them to stderr as \
-     'prefork: …', or see the documentation of Server::start for another way to wait. "
-        .to_owned()
 }
 
 impl Drop for RunningServer {

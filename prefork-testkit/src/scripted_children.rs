@@ -58,6 +58,7 @@ pub struct ScriptedChildren {
 ///
 /// It is the argument of the function that is given to [`ScriptedChildren::scripted`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SpawnAttempt {
     /// The slot that the worker will fill, from 0.
     pub slot: usize,

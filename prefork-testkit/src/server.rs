@@ -2,19 +2,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::ctor::with_default_signals;
+use crate::ctor::{prepare_server, with_high_number};
 use crate::log::ServerLog;
+use crate::notify::{ServerMessages, ServerState};
 use crate::process_tree::{MARK, ProcessTree};
 use crate::running::RunningServer;
 
 /// Describes a server under test: a program that uses prefork.
 ///
 /// By default the server listens on a free port of 127.0.0.1, instead of the addresses in its code.
-/// It inherits the environment of the test, without `PORT`, `WEB_CONCURRENCY` and the variables
-/// that begin with `PREFORK_`.
+/// It inherits the environment of the test, without `PORT`, `WEB_CONCURRENCY`, `NOTIFY_SOCKET` and
+/// the variables that begin with `PREFORK_`.
 ///
 /// The server starts with the default disposition of each signal that a master handles. This is so
 /// even if some of them were ignored when the test was started, as by `cargo test &` in a script
@@ -43,6 +44,7 @@ pub struct Server {
 
 /// The exit status and the log of a server, returned by [`Server::run`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Output {
     /// The exit status of the server.
     pub status: ExitStatus,
@@ -122,21 +124,37 @@ impl Server {
         self
     }
 
-    /// Starts the server and waits for its startup line.
+    /// Starts the server and waits until all its workers are healthy.
     ///
-    /// The startup line is the line `prefork: listening on …` of the master on stdout or stderr. If
-    /// the program has its own logger, or a subscriber of `tracing` or `log`, it must write that
-    /// line in this form. Otherwise use [`spawn`](Self::spawn) and
-    /// [`wait_for_log`](RunningServer::wait_for_log).
+    /// The master reports this through the descriptor of `PREFORK_NOTIFY_FD`, which the server
+    /// inherits, also through a [`wrapper`](Self::wrapper). So it does not matter what the program
+    /// does with its log. In single-process mode, the server is healthy once its `main` is ready.
+    ///
+    /// A program that is set-user-ID or has file capabilities does not use the variable: start it
+    /// with [`spawn`](Self::spawn).
     ///
     /// # Panics
-    /// If the server cannot be started, exits before the startup line, or does not write it within
-    /// [`TIMEOUT`](crate::TIMEOUT). The message contains the state of the process, the probable
-    /// cause and the log.
+    /// If the server cannot be started, exits before its workers are healthy, or does not report
+    /// it within [`TIMEOUT`](crate::TIMEOUT). The message contains the state of the process and the
+    /// log.
     #[track_caller]
     pub fn start(self) -> RunningServer {
         let mut running = self.spawn();
-        running.wait_until_serving();
+        running.wait_until(ServerState::Ready);
+        running
+    }
+
+    /// Starts the server and waits until the first worker of each slot was started.
+    ///
+    /// The workers need not be ready. Use it for a server whose workers do not become ready.
+    /// Otherwise as [`start`](Self::start).
+    ///
+    /// # Panics
+    /// As for [`start`](Self::start).
+    #[track_caller]
+    pub fn start_unready(self) -> RunningServer {
+        let mut running = self.spawn();
+        running.wait_until(ServerState::Started);
         running
     }
 
@@ -157,7 +175,9 @@ impl Server {
         }
     }
 
-    /// Starts the server without waiting for its startup line.
+    /// Starts the server without waiting for anything.
+    ///
+    /// The result does not know the addresses of the server.
     ///
     /// # Panics
     /// If the server cannot be started.
@@ -172,31 +192,34 @@ impl Server {
 
     fn spawn_process(self) -> io::Result<RunningServer> {
         let (reader, writer) = io::pipe()?;
+        let (messages, notify_fd) = io::pipe()?;
+        let notify_fd = with_high_number(notify_fd)?;
         let family = ProcessTree::new();
-        let mut command = self.command();
-        let process = with_default_signals(&mut command)
+        let mut command = self.command(notify_fd.as_raw_fd());
+        let process = prepare_server(&mut command, notify_fd)
             .env(MARK, family.mark())
             .stdin(self.stdin)
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .spawn()?;
-        // The command holds the writing end of the pipe: while it is open, the log does not end.
+        // The command holds the writing ends of the pipes: while they are open, neither the log nor
+        // the messages end.
         drop(command);
-        Ok(RunningServer::new(
-            process,
-            family,
+        let (log, messages) = (
             ServerLog::capture(reader),
-        ))
+            ServerMessages::capture(messages),
+        );
+        Ok(RunningServer::new(process, family, log, messages))
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, notify_fd: i32) -> Command {
         let mut words: Vec<&OsStr> = self.wrapper.iter().map(OsString::as_os_str).collect();
         words.push(&self.program);
         words.extend(self.args.iter().map(OsString::as_os_str));
         let mut command = Command::new(words[0]);
         command.args(&words[1..]);
         for (name, _) in std::env::vars_os() {
-            let is_platform = ["PORT", "WEB_CONCURRENCY"]
+            let is_platform = ["PORT", "WEB_CONCURRENCY", "NOTIFY_SOCKET"]
                 .iter()
                 .any(|other| name == *other);
             if is_platform || name.to_string_lossy().starts_with("PREFORK_") {
@@ -206,6 +229,7 @@ impl Server {
         if let Some(addresses) = &self.listen {
             command.env("PREFORK_LISTEN", addresses);
         }
+        command.env("PREFORK_NOTIFY_FD", notify_fd.to_string());
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),

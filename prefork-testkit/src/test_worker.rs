@@ -9,10 +9,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use prefork::__private::{InProcessWorker, WorkerEvent, in_process_worker};
-use prefork::{Prefork, Worker};
+use prefork::{ListenerInfo, Prefork, Worker};
 
 use crate::TIMEOUT;
 use crate::eventually::within;
+use crate::listeners::{addr_of, first_addr};
 
 /// The default of `shutdown_grace_period` in prefork.
 const GRACE: Duration = Duration::from_secs(5);
@@ -116,14 +117,14 @@ impl TestWorker {
     ///
     /// # Examples
     /// ```no_run
+    /// use prefork::Prefork;
     /// use prefork_testkit::TestWorker;
     ///
-    /// let worker = TestWorker::with_options(|options| {
-    ///     options
-    ///         .listen(["http=0.0.0.0:80", "https=tls://0.0.0.0:443"])
-    ///         .tls_cert("tests/server.pem")
-    ///         .tls_key("tests/server.key");
-    /// });
+    /// let options = Prefork::new()
+    ///     .listen(["http=0.0.0.0:80", "https=tls://0.0.0.0:443"])
+    ///     .tls_cert("tests/server.pem")
+    ///     .tls_key("tests/server.key");
+    /// let worker = TestWorker::with_options(options);
     /// let (plain, secure) = (worker.addr_of("http"), worker.addr_of("https"));
     /// ```
     ///
@@ -131,10 +132,8 @@ impl TestWorker {
     /// If a server cannot start with these options, for example because a certificate is invalid,
     /// or if no descriptor or no port is left.
     #[track_caller]
-    pub fn with_options(options: impl FnOnce(&mut Prefork)) -> Self {
-        let mut prefork = Prefork::new();
-        options(&mut prefork);
-        match in_process_worker(prefork) {
+    pub fn with_options(options: Prefork) -> Self {
+        match in_process_worker(options) {
             Ok(worker) => Self::of(worker),
             Err(error) => panic!("TestWorker: {error}"),
         }
@@ -153,8 +152,7 @@ impl TestWorker {
     /// If the worker has no listener.
     #[track_caller]
     pub fn addr(&self) -> SocketAddr {
-        let (_, addr) = self.addrs().first().expect("the worker has no listener");
-        *addr
+        first_addr(self.listeners())
     }
 
     /// Returns the address of the listener with this name.
@@ -163,24 +161,17 @@ impl TestWorker {
     /// If the worker has no listener with this name.
     #[track_caller]
     pub fn addr_of(&self, name: &str) -> SocketAddr {
-        let mut addrs = self.addrs().iter();
-        match addrs.find(|(known, _)| known == name) {
-            Some((_, addr)) => *addr,
-            None => panic!(
-                "no listener has the name '{name}'; listeners: {:?}",
-                self.addrs()
-            ),
-        }
+        addr_of(self.listeners(), name)
     }
 
-    /// Returns the name and the address of each listener.
-    pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        self.worker.addrs()
+    /// Returns the listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        self.worker.listeners()
     }
 
     /// Runs a body on this thread and returns its result.
     ///
-    /// While it runs, `prefork::worker()`, `prefork::shutdown()` and `prefork::ready()` refer to
+    /// While it runs, `prefork::worker()`, `prefork::shutdown()` and `prefork::notify_ready()` refer to
     /// this worker, on this thread alone. So an async body needs a current-thread runtime, as in
     /// `|worker| current_thread_runtime.block_on(serve(worker))`.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
@@ -212,7 +203,7 @@ impl TestWorker {
 
     /// Returns whether the worker has reported readiness.
     ///
-    /// A worker does so at its first accept on a `Listener` of prefork, or when it calls `ready()`.
+    /// A worker does so at its first accept on a `Listener` of prefork, or when it calls `notify_ready()`.
     pub fn is_ready(&self) -> bool {
         self.has_sent(WorkerEvent::Ready)
     }

@@ -3,11 +3,11 @@
 //! It collects values and functions. What a process does with them is decided in `run`.
 
 mod callbacks;
+mod setters;
 
 use std::fmt;
 
 use crate::config::{Configuration, OptionLayers, ProgramSource};
-use crate::error::Error;
 use crate::hook::{HookError, Hooks, Init, OnceHook};
 use crate::master::Logger;
 use crate::spawn::CommandHook;
@@ -18,25 +18,27 @@ use crate::worker::child_env;
 /// Every option of the attribute is a method of the same name, and the attribute expands to calls
 /// of these methods. With the defaults there is no listener, and one worker per CPU.
 ///
+/// [`main`](Self::main), [`run`](Self::run) and [`start`](Self::start) consume the builder, so that
+/// each master has its own functions. To try again after an error, create another builder.
+///
 /// # Examples
 /// ```no_run
 /// use std::process::ExitCode;
 ///
 /// fn main() -> ExitCode {
-///     let result = prefork::Prefork::new()
+///     prefork::Prefork::new()
 ///         .listen("127.0.0.1:8080")
 ///         .workers(2)
-///         .handle_signals()
-///         .run(|worker: prefork::Worker| {
+///         .main(|worker: prefork::Worker| {
 ///             let listener = worker.listener("listener0").expect("the listener is configured");
 ///             while let Some(connection) = listener.blocking_accept() {
 ///                 drop(connection);
 ///             }
-///         });
-///     prefork::report(result)
+///         })
 /// }
 /// ```
 #[derive(Default)]
+#[must_use = "call `main`, `run` or `start`"]
 pub struct Prefork {
     pub(crate) options: OptionLayers,
     pub(crate) producer: Option<CommandHook>,
@@ -45,40 +47,7 @@ pub struct Prefork {
     pub(crate) on_master_death: Option<OnceHook>,
     pub(crate) logger: Option<Logger>,
     pub(crate) configure: Option<Configure>,
-    pub(crate) callables: CallbackState,
     pub(crate) handles_signals: bool,
-}
-
-/// Whether the functions of a builder can still be given to a master.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CallbackState {
-    /// The builder still has them.
-    #[default]
-    Available,
-    /// `init` failed. It cannot be called a second time, and no start happens without it.
-    InitFailed,
-    /// An earlier master got them.
-    Used,
-}
-
-impl CallbackState {
-    /// Checks that a start would have the functions.
-    ///
-    /// # Errors
-    /// It would not.
-    pub(crate) fn check(self) -> Result<(), Error> {
-        let reason = match self {
-            Self::Available => return Ok(()),
-            Self::InitFailed => {
-                "init failed in an earlier call and cannot be called again; create a new builder"
-            }
-            Self::Used => {
-                "an earlier master already has the functions of this builder (hooks, logger, \
-                 child_producer); create a new builder for each master"
-            }
-        };
-        Err(Error::AlreadyRunning { reason })
-    }
 }
 
 /// The user's function that changes the options last.
@@ -92,13 +61,10 @@ impl Prefork {
         Self::default()
     }
 
-    pub(crate) fn options_mut(&mut self) -> &mut OptionLayers {
-        &mut self.options
-    }
-
     /// Records that the attribute calls the setters from now on.
-    pub(crate) fn set_by_attribute(&mut self) {
+    pub(crate) fn set_by_attribute(mut self) -> Self {
         self.options.source = ProgramSource::Attribute;
+        self
     }
 
     /// Lets the master handle the signals of this process and set its name.
@@ -107,9 +73,9 @@ impl Prefork {
     /// the first of these signals kills the workers at once. `ps -o comm` shows the role of the
     /// process after its name.
     ///
-    /// The attribute calls this method. Without it, the master handles no signals, and the process
+    /// The attribute and [`main`](Self::main) call this method. Without it, the master handles no signals, and the process
     /// keeps its name.
-    pub fn handle_signals(&mut self) -> &mut Self {
+    pub fn handle_signals(mut self) -> Self {
         self.handles_signals = true;
         self
     }

@@ -6,10 +6,10 @@
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Error;
+use crate::listen::ListenerInfo;
 
 /// The error of a hook.
 pub(crate) type HookError = Box<dyn StdError + Send + Sync>;
@@ -24,7 +24,7 @@ pub(crate) type HookError = Box<dyn StdError + Send + Sync>;
     note = "return `()`, or a `Result<(), E>` whose error is `std::error::Error`, `String` or `&str`; \
             a `;` after the last expression discards its value"
 )]
-pub trait HookOutcome {
+pub trait IntoHookResult {
     /// Converts the return value to a `Result`.
     ///
     /// # Errors
@@ -32,13 +32,13 @@ pub trait HookOutcome {
     fn into_result(self) -> Result<(), Box<dyn StdError + Send + Sync>>;
 }
 
-impl HookOutcome for () {
+impl IntoHookResult for () {
     fn into_result(self) -> Result<(), HookError> {
         Ok(())
     }
 }
 
-impl<E: Into<HookError>> HookOutcome for Result<(), E> {
+impl<E: Into<HookError>> IntoHookResult for Result<(), E> {
     fn into_result(self) -> Result<(), HookError> {
         self.map_err(Into::into)
     }
@@ -61,7 +61,7 @@ impl<T> ResultOf for fn() -> T {
 }
 
 /// A function that never returns: it panics or ends the process.
-impl HookOutcome for Never {
+impl IntoHookResult for Never {
     fn into_result(self) -> Result<(), HookError> {
         self
     }
@@ -92,7 +92,7 @@ impl ChildSpawned {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterReady {
     pub(crate) pids: Vec<i32>,
-    pub(crate) addrs: Vec<(String, SocketAddr)>,
+    pub(crate) listeners: Vec<ListenerInfo>,
 }
 
 impl MasterReady {
@@ -103,11 +103,9 @@ impl MasterReady {
         &self.pids
     }
 
-    /// Returns the name and the address of each listener.
-    ///
-    /// If `listen` has port 0, the address has the port that the kernel chose.
-    pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        &self.addrs
+    /// Returns the listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        &self.listeners
     }
 }
 
@@ -215,15 +213,6 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    pub(crate) fn is_empty(&self) -> bool {
-        let Self {
-            spawned,
-            ready,
-            recovered,
-        } = self;
-        spawned.is_none() && ready.is_none() && recovered.is_none()
-    }
-
     /// # Errors
     /// The hook returns an error or panics.
     pub(crate) fn child_spawned(&mut self, fact: &ChildSpawned) -> Result<(), Error> {

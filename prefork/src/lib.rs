@@ -113,7 +113,7 @@
 //! the warnings, and the values that are ignored. It checks everything that a start checks before
 //! it binds. It binds and starts nothing, and calls no function of the program except `configure`
 //! (not even `init`). The generated `main` exits with the status that the start would have had;
-//! [`Prefork::start`] returns [`Error::Explained`].
+//! [`Prefork::start`] returns a handle without a master.
 //!
 //! # What needs `prefork::net::Listener`
 //!
@@ -122,7 +122,7 @@
 //! | | [`net::Listener`], `net::TlsListener` | std or tokio listener |
 //! |---|---|---|
 //! | if a worker dies, a connection in the queue is served by another worker | yes | yes |
-//! | a worker counts as healthy | at its first accept | after `healthy_after` (1 s), or when it calls [`ready()`] |
+//! | a worker counts as healthy | at its first accept | after `healthy_after` (1 s), or when it calls [`notify_ready()`] |
 //! | during a stop, connections that already wait in the queue are answered | yes | only those that the code still accepts |
 //! | [`shutdown()`] resolves | when the queue is empty and each accepted connection has been read, at the latest after half of the grace period | at once |
 //! | a stop ends a blocking read from a silent client | after 250 ms | no |
@@ -257,6 +257,9 @@
 //!   The runtime is a current-thread runtime, unless `runtime_threads` is larger than 1. If `main`
 //!   has the attribute of another runtime, that runtime is used.
 //! - `axum`: [`net::Listener`] in `axum::serve`. Includes `tokio`.
+//! - `stream`: `net::Listener::incoming`, a `futures_core::Stream` of connections. Includes `tokio`.
+//! - `tonic`: that stream as an argument of `serve_with_incoming_shutdown` of tonic's server. Includes
+//!   `stream`.
 //! - `tls`: see [TLS](#tls). Includes `tokio`.
 //! - `tracing`, `log`: the master's log lines as events of `tracing` or records of `log`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -310,22 +313,27 @@ mod worker;
 #[cfg(unix)]
 pub use builder::Prefork;
 #[cfg(unix)]
-pub use config::{Configuration, IntoOption, Settings};
+pub use config::Configuration;
 #[cfg(unix)]
 pub use error::{Error, OptionError, TlsErrorKind};
 #[cfg(unix)]
-pub use hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role};
+pub use hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role};
+#[cfg(unix)]
+pub use listen::{ListenAddr, ListenerInfo};
 #[cfg(unix)]
 pub use master::{Handle, Level, LogLine};
 pub use prefork_macros::main;
+#[cfg(unix)]
+#[doc(inline)]
+pub use prefork_options::{IntoOption, ParseError, Transport};
 #[cfg(unix)]
 pub use run::{Outcome, is_child, report};
 #[cfg(unix)]
 pub use spawn::ChildCommand;
 #[cfg(unix)]
 pub use worker::{
-    ArgError, Argument, ArgumentInfo, ArgumentKind, Ready, Shutdown, Worker, ready, shutdown,
-    worker,
+    ArgError, Argument, ArgumentInfo, ArgumentKind, Ready, Shutdown, Worker, notify_ready,
+    shutdown, worker,
 };
 
 /// Items that the attribute expands to. Not a public API, and not stable.

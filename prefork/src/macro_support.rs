@@ -11,19 +11,15 @@ use crate::worker::{ArgError, ArgumentSpec, current};
 
 /// Runs a generated `main`, from the options to the exit status.
 pub fn run<R, K>(
-    options: impl FnOnce(&mut Prefork),
-    wants: impl IntoIterator<Item = ArgumentSpec>,
+    options: impl FnOnce(Prefork) -> Prefork,
+    wants: impl Into<Vec<ArgumentSpec>>,
     entry: impl FnOnce() -> R,
 ) -> ExitCode
 where
     R: Body<K>,
 {
-    let mut prefork = Prefork::new();
-    prefork.set_by_attribute();
-    options(&mut prefork);
-    prefork.handle_signals();
-    let wants = wants.into_iter().collect();
-    report(prefork.run_with(wants, |_| entry()))
+    let prefork = options(Prefork::new().set_by_attribute());
+    report(prefork.handle_signals().run_with(wants.into(), |_| entry()))
 }
 
 /// Creates an argument of `main`. On an error the worker exits, because `main` cannot be called.
@@ -36,7 +32,7 @@ pub fn extract<T: 'static>(index: usize) -> T {
         if let Some(context) = current() {
             context.main_ended(MainEnd::Unable(error.chain()));
         }
-        Log::fatal(&error.report());
+        Log::fatal(&error);
         std::process::exit(error.exit_code().into())
     })
 }

@@ -7,6 +7,7 @@ mod dry_run;
 pub(crate) mod in_process;
 mod match_listeners;
 mod single_process;
+mod startup;
 
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
@@ -14,30 +15,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use prefork_options::Prefix;
 
-use crate::builder::{CallbackState, Prefork};
-use crate::config::{Config, Configuration, Environment, Resolved, resolve, usable_cpus};
-use crate::error::{Error, OptionError};
+use crate::builder::Prefork;
+use crate::config::{Config, Configuration, Environment, resolve, usable_cpus};
+use crate::error::Error;
 use crate::hook::{Role, catch, run_init};
-use crate::master::{Callbacks, Handle, Log, MasterSetup, block_signals};
+use crate::master::{Handle, Log, MasterSetup, Notice, NotifyScope, block_signals, claim};
 use crate::runtime::Body;
 use crate::supervisor::Readiness;
 use crate::sys::env::is_secure;
 use crate::worker::{
     ArgumentSpec, BodySpec, Context, MainGuard, WantedArgument, Worker, child_env, report_end,
-    role_warning, set_pending,
+    role_warning, set_pending, start_from_env,
 };
 use match_listeners::{argument_warnings, listeners_of, match_arguments};
 use single_process::{early_signals, fall_back_to_single, start_single};
-
-/// The result of reading all sources of options.
-struct Startup {
-    resolved: Resolved,
-    environment: Environment,
-    /// The log lines at the beginning of a start.
-    warnings: Vec<String>,
-    /// The errors of the options, or the error of `configure`.
-    result: Result<(), Error>,
-}
+use startup::{Startup, check_has_master};
 
 /// How a [`run`](Prefork::run) ended, depending on the role of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +55,7 @@ impl Prefork {
     /// - In a worker: its variables or descriptors are not those that a master sets, `init` failed,
     ///   or a listener can no longer accept.
     /// - In any process: `run` is called a second time.
-    pub fn run<R, K>(&mut self, body: impl FnOnce(Worker) -> R) -> Result<Outcome<R::Output>, Error>
+    pub fn run<R, K>(self, body: impl FnOnce(Worker) -> R) -> Result<Outcome<R::Output>, Error>
     where
         R: Body<K>,
     {
@@ -72,86 +64,71 @@ impl Prefork {
         self.run_with(vec![worker], body)
     }
 
+    /// Runs this process and returns its exit status: the whole `main` of a program.
+    ///
+    /// It is [`handle_signals`](Self::handle_signals), [`run`](Self::run) and [`report`], as in the
+    /// `main` that the attribute generates. For a master that was asked to stop, the status is 0;
+    /// for a worker, it is the status of what `body` returned; after an error, it is
+    /// [`Error::exit_code`], and stderr has the error as one paragraph.
+    pub fn main<R, K>(self, body: impl FnOnce(Worker) -> R) -> ExitCode
+    where
+        R: Body<K>,
+        R::Output: Termination,
+    {
+        report(self.handle_signals().run(body))
+    }
+
     /// Starts a master on its own thread, in a process that also does other work.
     ///
     /// Its children are this program, started again, unless
     /// [`child_producer`](Self::child_producer) sets another one. In a child, the program must call
     /// [`run`](Self::run). `start` changes neither signals nor the name of the process.
     ///
-    /// If it fails, the builder keeps its functions and `start` can be called again; an
-    /// [`init`](Self::init) that succeeded is not called again. If it succeeds, the functions
-    /// belong to the master.
+    /// The master reports its readiness through `PREFORK_NOTIFY_FD`, and not to `NOTIFY_SOCKET`.
+    ///
+    /// If `PREFORK_EXPLAIN` is set, this prints the explanation to stdout and starts nothing. The
+    /// handle then is that of a master that was asked to stop: it has no listeners, and
+    /// [`wait`](Handle::wait) returns at once.
     ///
     /// # Errors
     /// - The master could not start: for example, an option is invalid or an address cannot be
     ///   bound.
     /// - It is called inside a worker.
-    /// - An earlier master has the functions of this builder, or `init` failed in an earlier call.
-    /// - `PREFORK_EXPLAIN` is set.
-    pub fn start(&mut self) -> Result<Handle, Error> {
+    /// - `init` failed.
+    pub fn start(mut self) -> Result<Handle, Error> {
         if is_child() {
             return Err(Error::AlreadyRunning {
                 reason: "start was called inside a worker; only a master starts workers",
             });
         }
+        // First, so that no program that `configure` or `init` starts gets the descriptor.
+        let warnings = claim(NotifyScope::Embedded);
         // Unknown here: whether the body that the children run needs a runtime.
-        let startup = self.read(cfg!(feature = "tokio"));
+        let mut startup = self.read(cfg!(feature = "tokio"));
+        startup.warnings.extend(warnings);
         if startup.environment.explains {
-            let variable = startup.environment.explain_variable();
             dry_run::print(startup, None)?;
-            return Err(Error::Explained { variable });
+            return Ok(Handle::without_master());
         }
         startup.result?;
         let config = startup.resolved.config;
         check_has_master(&config)?;
-        self.callables.check()?;
-        self.run_init(Role::Master)?;
+        run_init(self.init.take(), Role::Master)?;
         let log = self.log(startup.warnings);
-        match self.setup(config, &BodySpec::default()).start(log) {
-            Ok(handle) => Ok(handle),
-            Err(unstarted) => {
-                self.callables = CallbackState::Available;
-                self.producer = unstarted.callbacks.producer;
-                self.hooks = unstarted.callbacks.hooks;
-                self.logger = unstarted.log.into_logger();
-                Err(unstarted.error)
-            }
-        }
-    }
-
-    /// Calls `init`, if it was not called yet.
-    fn run_init(&mut self, role: Role) -> Result<(), Error> {
-        let result = run_init(self.init.take(), role);
-        if result.is_err() {
-            self.callables = CallbackState::InitFailed;
-        }
-        result
+        self.setup(config, &BodySpec::default()).start(log)
     }
 
     pub(crate) fn run_with<R, K>(
-        &mut self,
+        mut self,
         wants: Vec<ArgumentSpec>,
         body: impl FnOnce(Worker) -> R,
     ) -> Result<Outcome<R::Output>, Error>
     where
         R: Body<K>,
     {
-        claim_process(ProcessGuard::Check)?;
-        let wanted: Vec<WantedArgument<'static>> = wants.iter().map(ArgumentSpec::info).collect();
-        let (context, declared) = if let Some(latched) = child_env() {
-            claim_process(ProcessGuard::Claim)?;
-            let (init, hook) = (self.init.take(), self.on_master_death.take());
-            let prefix = self.prefix();
-            Context::from_env(latched, init, hook, |offered, has_certificate| {
-                match_arguments(&wanted, offered, has_certificate, &prefix)
-            })?
-        } else {
-            match self.run_parent(&wanted, R::NEEDS_RUNTIME)? {
-                Some(single) => single,
-                None => return Ok(Outcome::Master),
-            }
+        let Some(context) = self.run_until_body(wants, R::NEEDS_RUNTIME)? else {
+            return Ok(Outcome::Master);
         };
-        set_pending(wants, declared.assigned);
         // The attribute has reported the end of main, with its error, before this. For a builder's
         // body, only this guard reports it.
         let guard = MainGuard::new();
@@ -166,6 +143,36 @@ impl Prefork {
         Ok(Outcome::Worker(returned))
     }
 
+    /// Does all that comes before the body: in a master, all of its work.
+    ///
+    /// Returns the context of the body; `None` after the end of a master or an explanation.
+    ///
+    /// Does not depend on the type of the body. Otherwise, this code would be compiled again in
+    /// each program, once for each `main`.
+    fn run_until_body(
+        &mut self,
+        wants: Vec<ArgumentSpec>,
+        needs_runtime: bool,
+    ) -> Result<Option<Arc<Context>>, Error> {
+        claim_process(ProcessGuard::Check)?;
+        let wanted: Vec<WantedArgument<'static>> = wants.iter().map(ArgumentSpec::info).collect();
+        let (context, declared) = if let Some(latched) = child_env() {
+            claim_process(ProcessGuard::Claim)?;
+            let (init, hook) = (self.init.take(), self.on_master_death.take());
+            let prefix = self.prefix();
+            start_from_env(latched, init, hook, |offered, has_certificate| {
+                match_arguments(&wanted, offered, has_certificate, &prefix)
+            })?
+        } else {
+            match self.run_parent(&wanted, needs_runtime)? {
+                Some(single) => single,
+                None => return Ok(None),
+            }
+        };
+        set_pending(wants, declared.assigned);
+        Ok(Some(context))
+    }
+
     /// Runs a process that no master started, as a master or as a single process.
     ///
     /// Returns the context of a single process. Returns `None` after the end of a master, after an
@@ -175,7 +182,10 @@ impl Prefork {
         wanted: &[WantedArgument<'_>],
         needs_runtime: bool,
     ) -> Result<Option<(Arc<Context>, BodySpec)>, Error> {
+        // First, so that no program that `configure` or `init` starts gets the descriptor.
+        let warnings = claim(NotifyScope::Service);
         let mut startup = self.read(needs_runtime);
+        startup.warnings.extend(warnings);
         startup
             .warnings
             .extend(fall_back_to_single(&mut startup.resolved));
@@ -190,7 +200,6 @@ impl Prefork {
         startup
             .warnings
             .extend(argument_warnings(wanted, &declared, &offered, &config));
-        self.callables.check()?;
         // Only now: after an error above, the program may correct the options and call run again.
         claim_process(ProcessGuard::Claim)?;
         let role = match config.workers {
@@ -202,7 +211,7 @@ impl Prefork {
             Role::Single => early_signals()?,
             _ => None,
         };
-        self.run_init(role)?;
+        run_init(self.init.take(), role)?;
         let log = self.log(startup.warnings);
         if config.workers > 0 {
             self.setup(config, &declared).run(log)?;
@@ -262,20 +271,14 @@ impl Prefork {
 
     /// Creates the master's log and writes the warnings to it.
     fn log(&mut self, warnings: Vec<String>) -> Log {
-        if self.logger.is_some() {
-            self.callables = CallbackState::Used;
-        }
         let mut log = Log::new(self.logger.take());
         for warning in warnings {
-            log.warn(&warning);
+            log.notice(&Notice::StartWarning(&warning));
         }
         log
     }
 
     fn setup(&mut self, config: Config, declared: &BodySpec) -> MasterSetup {
-        if self.producer.is_some() || !self.hooks.is_empty() {
-            self.callables = CallbackState::Used;
-        }
         MasterSetup {
             config,
             readiness: if declared.notifies_ready {
@@ -284,10 +287,8 @@ impl Prefork {
                 Readiness::Assumed
             },
             blocking: declared.blocking.clone(),
-            callbacks: Callbacks {
-                producer: self.producer.take(),
-                hooks: std::mem::take(&mut self.hooks),
-            },
+            producer: self.producer.take(),
+            hooks: std::mem::take(&mut self.hooks),
             owns_signals: self.handles_signals,
         }
     }
@@ -314,17 +315,6 @@ fn claim_process(claim: ProcessGuard) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that the options ask for a master, which [`Prefork::start`] needs.
-fn check_has_master(config: &Config) -> Result<(), Error> {
-    if config.workers > 0 {
-        return Ok(());
-    }
-    Err(Error::Options(vec![OptionError {
-        label: config.labels.workers.clone(),
-        reason: "0 means single-process mode, which has no master to start; use run".to_owned(),
-    }]))
-}
-
 /// Returns whether this process was started by a master.
 ///
 /// The process reads the environment once: in the first call of this function, in [`Prefork::new`]
@@ -343,7 +333,7 @@ pub fn report<R: Termination>(result: Result<Outcome<R>, Error>) -> ExitCode {
         Ok(Outcome::Master) => ExitCode::SUCCESS,
         Ok(Outcome::Worker(returned)) => returned.report(),
         Err(error) => {
-            Log::fatal(&error.report());
+            Log::fatal(&error);
             ExitCode::from(error.exit_code())
         }
     }

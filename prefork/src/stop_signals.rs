@@ -46,9 +46,11 @@ impl StopSignals {
 
     /// Records that a stop has begun, by a signal or for another reason.
     ///
-    /// Only the first call counts.
-    pub(crate) fn stop_began(&mut self, at: Instant) {
+    /// Only the first call counts. Returns whether this was the first one.
+    pub(crate) fn stop_began(&mut self, at: Instant) -> bool {
+        let is_first = self.stop_began_at.is_none();
         self.stop_began_at.get_or_insert(at);
+        is_first
     }
 
     /// Records equal stop signals by the arrival of the first and the last one.

@@ -28,7 +28,7 @@ impl Argument for Text {
         };
         let text = fs::read_to_string(path);
         text.map(Self).map_err(|error| {
-            let reason = format!("cannot read what {} tells", request.name());
+            let reason = format!("cannot read the file in {}", request.name());
             ArgError::new(reason).with_source(error)
         })
     }
@@ -49,8 +49,8 @@ fn main(
             format!("{error}, {}", source.is_some())
         }
     };
-    if env::var_os("SAY_NOTHING").is_none() {
-        ready.announce();
+    if env::var_os("NOT_READY").is_none() {
+        ready.notify_ready();
     }
     while let Some(Ok((mut stream, _peer))) = listener.blocking_accept() {
         let text = format!("{needed}; {welcome}\n");

@@ -9,14 +9,25 @@ use std::time::Duration;
 use prefork::{Outcome, Prefork, Worker};
 
 fn main() -> ExitCode {
-    let mut prefork = Prefork::new();
-    prefork.workers(1);
+    if env::args().any(|arg| arg == "retry") && !prefork::is_child() {
+        fail_to_start();
+    }
+    let prefork = builder();
+    if env::args().any(|arg| arg == "embedded") && !prefork::is_child() {
+        let ended = prefork.start().and_then(prefork::Handle::wait);
+        return prefork::report(ended.map(|()| Outcome::<()>::Master));
+    }
+    prefork::report(prefork.run(|worker| body(&worker)))
+}
+
+fn builder() -> Prefork {
+    let mut prefork = Prefork::new().workers(1);
     if env::args().all(|arg| arg != "leave_signals") {
-        prefork.handle_signals();
+        prefork = prefork.handle_signals();
     }
     for arg in env::args().skip(1) {
         let (name, value) = arg.split_once('=').unwrap_or((&arg, ""));
-        match name {
+        prefork = match name {
             "listen" => prefork.listen(value),
             "workers" => prefork.workers(value),
             "worker_count" => prefork.workers(value.parse::<usize>().unwrap_or(0)),
@@ -40,31 +51,25 @@ fn main() -> ExitCode {
                     command.env(&name, &value);
                 })
             }
-            _ => &mut prefork,
+            "retry" => prefork.on_child_spawn(|child| println!("spawned {}", child.slot())),
+            _ => prefork,
         };
     }
-    if env::args().any(|arg| arg == "retry") && !prefork::is_child() {
-        fail_to_start(&mut prefork);
-    }
-    if env::args().any(|arg| arg == "embedded") && !prefork::is_child() {
-        let ended = prefork.start().and_then(prefork::Handle::wait);
-        return prefork::report(ended.map(|()| Outcome::<()>::Master));
-    }
-    prefork::report(prefork.run(|worker| body(&worker)))
+    prefork
 }
 
 /// Starts a master on a port that is in use. The port is free when this function returns.
-fn fail_to_start(prefork: &mut Prefork) {
+fn fail_to_start() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = holder.local_addr().expect("an address").to_string();
-    prefork
+    let error = builder()
         .listen(taken)
-        .on_child_spawn(|child| println!("spawned {}", child.slot()));
-    let error = prefork.start().expect_err("the port is in use");
+        .start()
+        .expect_err("the port is in use");
     println!("not started: {error}");
 }
 
 fn body(worker: &Worker) {
-    worker.ready();
-    worker.shutdown().wait();
+    worker.notify_ready();
+    worker.shutdown().blocking_wait();
 }

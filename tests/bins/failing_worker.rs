@@ -10,14 +10,13 @@ use prefork::{Prefork, Worker};
 
 fn main() -> ExitCode {
     let mut wrapper = env::var("STORM_WRAPPER").ok();
-    let mut prefork = Prefork::new();
-    prefork
+    let prefork = Prefork::new()
         .handle_signals()
         .workers(1)
         .child_producer(move |command| {
             if let Some(wrapper) = wrapper.take() {
-                let mut words = wrapper.split(' ');
-                command.wrapper(words.next().unwrap_or_default(), words);
+                let mut arguments = wrapper.split(' ');
+                command.wrapper(arguments.next().unwrap_or_default(), arguments);
             }
         });
     prefork::report(prefork.run(|worker: Worker| {

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
 
 /// Executes the program. Returns only if that fails.
 fn execute() -> io::Error {
-    let (ours, theirs) = match Socket::pair(Domain::UNIX, Type::SEQPACKET, None) {
+    let (own_end, child_end) = match Socket::pair(Domain::UNIX, Type::SEQPACKET, None) {
         Ok(pair) => pair,
         Err(error) => return error,
     };
@@ -27,8 +27,8 @@ fn execute() -> io::Error {
         .env("PREFORK_ADDRS", "")
         .env("LISTEN_FDS", "0")
         .env("LISTEN_FDNAMES", "")
-        .stdin(OwnedFd::from(theirs))
+        .stdin(OwnedFd::from(child_end))
         .exec();
-    drop(ours);
+    drop(own_end);
     error
 }

@@ -7,23 +7,23 @@ use prefork::{Role, Worker};
 #[prefork::main(workers = 1, recover_threshold = 0, init = init)]
 fn main(worker: Worker) {
     println!("body");
-    assert_ne!(wish(), "panic later", "out of time");
-    worker.ready();
-    worker.shutdown().wait();
+    assert_ne!(action(), "panic later", "out of time");
+    worker.notify_ready();
+    worker.shutdown().blocking_wait();
 }
 
 fn init(role: Role) -> Result<(), String> {
     let is_child = std::env::var_os("PREFORK_CHILD").is_some();
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     println!("init of {role}, threads: {threads}, marked: {is_child}");
-    match wish() {
-        wish if wish == format!("refuse {role}") => return Err("no ink".to_owned()),
-        wish if wish == format!("panic {role}") => panic!("out of paper"),
-        wish if wish == "read" => {
+    match action() {
+        action if action == format!("refuse {role}") => return Err("no ink".to_owned()),
+        action if action == format!("panic {role}") => panic!("out of paper"),
+        action if action == "read" => {
             let read = std::io::stdin().read_to_end(&mut Vec::new());
             read.map_err(|error| error.to_string())?;
         }
-        wish if wish == "panic later" => {
+        action if action == "panic later" => {
             std::panic::set_hook(Box::new(|_| println!("its own hook for panics")));
         }
         _ => {}
@@ -31,6 +31,6 @@ fn init(role: Role) -> Result<(), String> {
     Ok(())
 }
 
-fn wish() -> String {
+fn action() -> String {
     std::env::var("INIT").unwrap_or_default()
 }

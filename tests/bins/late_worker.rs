@@ -13,7 +13,7 @@ fn main(worker: Worker, ready: Ready) {
     while !path.exists() {
         thread::sleep(Duration::from_millis(5));
     }
-    ready.announce();
+    ready.notify_ready();
     println!("{READY}");
-    worker.shutdown().wait();
+    worker.shutdown().blocking_wait();
 }

@@ -7,8 +7,8 @@ use tracing::{Event, Metadata, Subscriber};
 
 #[prefork::main(workers = 1, init = init, logger = print)]
 fn main(worker: Worker) {
-    worker.ready();
-    worker.shutdown().wait();
+    worker.notify_ready();
+    worker.shutdown().blocking_wait();
 }
 
 fn print(line: &LogLine<'_>) {

@@ -11,18 +11,18 @@ use tracing::{Event, Metadata, Subscriber};
 
 #[prefork::main(workers = 1, init = init)]
 fn main(worker: Worker) {
-    worker.ready();
+    worker.notify_ready();
     println!("{READY}");
-    worker.shutdown().wait();
+    worker.shutdown().blocking_wait();
 }
 
 fn init(_role: Role) -> Result<(), String> {
-    let wish = std::env::var("BACKEND").unwrap_or_default();
-    let panics = wish.contains("panics");
-    if wish.contains("tracing") {
+    let backends = std::env::var("BACKEND").unwrap_or_default();
+    let panics = backends.contains("panics");
+    if backends.contains("tracing") {
         tracing::subscriber::set_global_default(Printer { panics }).map_err(|e| e.to_string())?;
     }
-    if wish.contains("log") {
+    if backends.contains("log") {
         log::set_boxed_logger(Box::new(Printer { panics })).map_err(|e| e.to_string())?;
         log::set_max_level(log::LevelFilter::Info);
     }

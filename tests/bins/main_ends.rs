@@ -17,14 +17,14 @@ use tokio::sync::mpsc::{Sender, channel};
 
 #[prefork::main(listen = "127.0.0.1:0", workers = 1)]
 async fn main(listener: Listener, worker: Worker) -> io::Result<()> {
-    let wish = env::args().nth(1).unwrap_or_default();
+    let mode = env::args().nth(1).unwrap_or_default();
     let (sender, mut asked) = channel(1);
-    if wish == "hold" {
+    if mode == "hold" {
         tokio::task::spawn_blocking(hold);
-    } else if wish == "never" {
+    } else if mode == "never" {
         return std::future::pending().await;
-    } else if !wish.is_empty() {
-        return finish(&wish);
+    } else if !mode.is_empty() {
+        return finish(&mode);
     }
     let slot = worker.slot();
     let pid = std::process::id();

@@ -7,25 +7,25 @@ use prefork::{Prefork, Worker};
 
 #[prefork::main(workers = 1)]
 fn main(worker: Worker) -> ExitCode {
-    let behaviour = env::args().nth(1).unwrap_or_default();
-    match behaviour.as_str() {
-        "deaf" => deaf(&worker),
+    let behavior = env::args().nth(1).unwrap_or_default();
+    match behavior.as_str() {
+        "ignores_stop" => ignore_stop(&worker),
         "dies" => return ExitCode::from(3),
         "panics" => panic!("out of cheese\nand \x1b[2J"),
         "grandchild" => grandchild(&worker),
-        "second_run" => complain(Prefork::new().run(|_| ()).err()),
-        "start" => complain(Prefork::new().start().err()),
+        "second_run" => print_error(Prefork::new().run(|_| ()).err()),
+        "start" => print_error(Prefork::new().start().err()),
         _ => {}
     }
-    worker.ready();
-    worker.shutdown().wait();
+    worker.notify_ready();
+    worker.shutdown().blocking_wait();
     ExitCode::SUCCESS
 }
 
 /// Never returns: SIGTERM arrives, but the body does not react to it.
-fn deaf(worker: &Worker) -> ! {
-    worker.ready();
-    println!("deaf");
+fn ignore_stop(worker: &Worker) -> ! {
+    worker.notify_ready();
+    println!("ignoring stop");
     loop {
         thread::park();
     }
@@ -37,10 +37,10 @@ fn grandchild(worker: &Worker) {
     let fds = Command::new("ls").args(["-l", "/proc/self/fd"]).status();
     let signals = Command::new("cat").arg("/proc/self/status").status();
     let slot = worker.slot();
-    println!("told by worker {slot}: {variables:?} {fds:?} {signals:?}");
+    println!("printed by worker {slot}: {variables:?} {fds:?} {signals:?}");
 }
 
-fn complain(error: Option<prefork::Error>) {
+fn print_error(error: Option<prefork::Error>) {
     match error {
         Some(error) => println!("refused with status {}: {error}", error.exit_code()),
         None => println!("not refused"),

@@ -1,4 +1,4 @@
-//! Options that leave the workers and a port unset, and a `configure` function. `LAST_WORD` selects
+//! Options that leave the workers and a port unset, and a `configure` function. `CONFIGURE` selects
 //! what this function does.
 
 use std::thread;
@@ -9,7 +9,7 @@ use prefork::{Configuration, Worker};
 #[prefork::main(
     listen = ["http=127.0.0.1", "admin=127.0.0.1:0"],
     recover_threshold = 5,
-    configure = last_word,
+    configure = configure,
 )]
 fn main(http: Listener, admin: Listener, _worker: Worker) {
     thread::scope(|scope| {
@@ -24,14 +24,13 @@ fn accept(listener: &Listener) {
     }
 }
 
-/// With `tell`, each process that runs this function prints one line.
-fn last_word(configuration: &mut Configuration) -> Result<(), String> {
-    let settings = configuration.settings();
-    match std::env::var("LAST_WORD").as_deref() {
-        Ok("tell") => println!(
+/// With `print`, each process that runs this function prints one line.
+fn configure(configuration: &mut Configuration) -> Result<(), String> {
+    match std::env::var("CONFIGURE").as_deref() {
+        Ok("print") => println!(
             "settings: {} workers, {:?}",
-            settings.workers(),
-            settings.listen()
+            configuration.get_workers(),
+            configuration.get_listen()
         ),
         Ok("one") => {
             configuration.workers(1);

@@ -4,6 +4,6 @@ use prefork::Worker;
 
 #[prefork::main(env_prefix = "MYAPP", workers = 2, listen = "http=127.0.0.1:0")]
 fn main(worker: Worker) {
-    worker.ready();
-    worker.shutdown().wait();
+    worker.notify_ready();
+    worker.shutdown().blocking_wait();
 }

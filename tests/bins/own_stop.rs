@@ -13,6 +13,6 @@ impl Argument for Stop {
 #[prefork::main(workers = 1)]
 fn main(stop: Stop) {
     println!("asked");
-    stop.0.wait();
+    stop.0.blocking_wait();
     println!("left");
 }

@@ -9,11 +9,11 @@ use prefork_tests::proc;
 
 fn main() -> ExitCode {
     let cases: [(&str, fn()); 8] = [
-        ("a stop", || finish(start(&mut sleeping()))),
+        ("a stop", || finish(start(sleeping()))),
         ("a stop per slot", || {
             finish(start(sleeping().reuseport(true)));
         }),
-        ("a drop", || drop(start(&mut sleeping()))),
+        ("a drop", || drop(start(sleeping()))),
         ("a failing hook", || {
             fail(sleeping().on_child_spawn(|_| Err("no")));
         }),
@@ -32,9 +32,9 @@ fn main() -> ExitCode {
     ];
     let mut code = ExitCode::SUCCESS;
     for (case, run) in cases {
-        let before = belongings();
+        let before = resources();
         run();
-        let after = belongings();
+        let after = resources();
         if before != after {
             println!("{case} leaves {after:?}, before there was {before:?}");
             code = ExitCode::FAILURE;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 /// The children and the open descriptors of this process.
-fn belongings() -> (Vec<i32>, Vec<String>) {
+fn resources() -> (Vec<i32>, Vec<String>) {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let fds = proc::fds(own).into_iter();
     let fds = fds.map(|(number, path)| format!("{number} {}", path.display()));
@@ -55,17 +55,15 @@ fn belongings() -> (Vec<i32>, Vec<String>) {
 }
 
 fn sleeping() -> Prefork {
-    let mut prefork = Prefork::new();
-    prefork
+    Prefork::new()
         .listen(["one=127.0.0.1:0", "two=127.0.0.1:0"])
         .workers(3)
         .child_producer(|child| {
             child.program("/bin/sleep").arg("1000");
-        });
-    prefork
+        })
 }
 
-fn start(prefork: &mut Prefork) -> Handle {
+fn start(prefork: Prefork) -> Handle {
     prefork.start().expect("the master starts")
 }
 
@@ -74,7 +72,7 @@ fn finish(master: Handle) {
     master.wait().expect("the stop succeeds");
 }
 
-fn fail(prefork: &mut Prefork) {
+fn fail(prefork: Prefork) {
     start(prefork).wait().expect_err("the master fails");
 }
 
@@ -83,6 +81,6 @@ fn taken_port() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = holder.local_addr().expect("an address");
     let mut prefork = sleeping();
-    prefork.listen(["one=127.0.0.1:0".to_owned(), format!("two={taken}")]);
+    prefork = prefork.listen(["one=127.0.0.1:0".to_owned(), format!("two={taken}")]);
     prefork.start().expect_err("the port is in use");
 }

@@ -4,7 +4,7 @@
 use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use prefork::{ChildSpawned, MasterReady, Worker};
+use prefork::{ChildSpawned, ListenerInfo, MasterReady, Worker};
 
 const WORKERS: usize = 2;
 
@@ -14,41 +14,45 @@ const WORKERS: usize = 2;
     on_master_ready = ready,
     on_child_recover = |child| {
         println!("recover {} {} {}", child.slot(), child.old_pid(), child.new_pid());
-        trouble("on_child_recover", "later")
+        fail_if_requested("on_child_recover", "later")
     },
-    on_master_death = alone
+    on_master_death = master_died
 )]
 fn main(worker: Worker) {
-    let addrs = addresses(worker.addrs());
-    worker.ready();
+    let addrs = addresses(worker.listeners());
+    worker.notify_ready();
     println!("worker {} on {addrs}", worker.slot());
-    worker.shutdown().wait();
+    worker.shutdown().blocking_wait();
 }
 
 fn spawned(child: &ChildSpawned) -> Result<(), &'static str> {
     static STARTS: AtomicUsize = AtomicUsize::new(0);
     println!("spawn {} {}", child.slot(), child.pid());
     let is_first = STARTS.fetch_add(1, Ordering::Relaxed) < WORKERS;
-    trouble("on_child_spawn", if is_first { "first" } else { "later" })
+    fail_if_requested("on_child_spawn", if is_first { "first" } else { "later" })
 }
 
 fn ready(master: &MasterReady) -> Result<(), &'static str> {
     let pids: Vec<String> = master.pids().iter().map(ToString::to_string).collect();
-    println!("ready {} on {}", pids.join(" "), addresses(master.addrs()));
-    trouble("on_master_ready", "first")
+    println!(
+        "ready {} on {}",
+        pids.join(" "),
+        addresses(master.listeners())
+    );
+    fail_if_requested("on_master_ready", "first")
 }
 
-fn alone() -> Result<(), &'static str> {
+fn master_died() -> Result<(), &'static str> {
     let slot = prefork::worker().map_or(usize::MAX, |worker| worker.slot());
-    println!("alone {slot}");
-    trouble("on_master_death", "first")
+    println!("master death {slot}");
+    fail_if_requested("on_master_death", "first")
 }
 
 /// Fails if the arguments name this hook and this time.
-fn trouble(hook: &str, time: &str) -> Result<(), &'static str> {
+fn fail_if_requested(hook: &str, time: &str) -> Result<(), &'static str> {
     let args: Vec<String> = env::args().skip(1).collect();
     match args.as_slice() {
-        [which, way, when] if which == hook && when == time => match way.as_str() {
+        [which, failure, when] if which == hook && when == time => match failure.as_str() {
             "panic" => panic!("out of order"),
             _ => Err("out of order"),
         },
@@ -56,7 +60,7 @@ fn trouble(hook: &str, time: &str) -> Result<(), &'static str> {
     }
 }
 
-fn addresses(addrs: &[(String, std::net::SocketAddr)]) -> String {
-    let addrs = addrs.iter().map(|(name, addr)| format!("{name}={addr}"));
-    addrs.collect::<Vec<_>>().join(",")
+fn addresses(listeners: &[ListenerInfo]) -> String {
+    let texts: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    texts.join(",")
 }

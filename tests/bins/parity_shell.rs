@@ -7,17 +7,16 @@ use std::process::ExitCode;
 use prefork::{Prefork, Worker};
 
 fn main() -> ExitCode {
-    let mut prefork = Prefork::new();
-    prefork
+    let mut prefork = Prefork::new()
         .handle_signals()
         .on_child_spawn(|child| println!("spawned {}", child.pid()));
     if let Some(script) = env::args().nth(1) {
-        prefork.child_producer(move |child| {
+        prefork = prefork.child_producer(move |child| {
             child.program("/bin/sh").arg("-c").arg(&script);
         });
     }
     prefork::report(prefork.run(|worker: Worker| {
-        worker.ready();
-        worker.shutdown().wait();
+        worker.notify_ready();
+        worker.shutdown().blocking_wait();
     }))
 }

@@ -5,16 +5,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use prefork::net::TlsStream;
-use prefork::{Prefork, Worker};
+use prefork::{Prefork, Transport, Worker};
 use tokio::io::AsyncWriteExt;
 
 fn main() -> ExitCode {
-    let mut prefork = Prefork::new();
-    prefork.handle_signals();
+    let mut prefork = Prefork::new().handle_signals();
     if !prefork::is_child() {
         let folder = PathBuf::from(std::env::var_os("PAIR").expect("the test sets `PAIR`"));
         let read = |name| std::fs::read(folder.join(name)).expect("the test wrote the file");
-        prefork
+        prefork = prefork
             .listen([
                 "http=127.0.0.1:0",
                 "https=tls://127.0.0.1:0",
@@ -30,8 +29,14 @@ fn main() -> ExitCode {
 }
 
 async fn serve(worker: Worker) -> io::Result<()> {
-    assert!(!worker.is_tls("http").expect("the listener exists"));
-    assert!(worker.is_tls("https").expect("the listener exists"));
+    let transport = |name| {
+        worker
+            .listener_info(name)
+            .expect("the listener exists")
+            .transport()
+    };
+    assert_eq!(transport("http"), Transport::Tcp);
+    assert_eq!(transport("https"), Transport::Tls);
     let listener = worker.tls_listener("https")?;
     let refusal = worker.listener("other").map(drop);
     let refusal = refusal.expect_err("a listener without TLS").to_string();
@@ -40,11 +45,11 @@ async fn serve(worker: Worker) -> io::Result<()> {
     drop(by_hand.expect("the body can do the handshakes"));
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(tell(stream, refusal.clone()));
+        tokio::spawn(answer(stream, refusal.clone()));
     }
 }
 
-async fn tell(mut stream: TlsStream, refusal: String) -> io::Result<()> {
+async fn answer(mut stream: TlsStream, refusal: String) -> io::Result<()> {
     let protocol = String::from_utf8_lossy(stream.alpn_protocol().unwrap_or_default());
     let certificates = stream.peer_certificates().map_or(0, <[_]>::len);
     let text = format!("{protocol}, {certificates} of the client\n{refusal}\n");

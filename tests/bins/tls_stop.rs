@@ -32,7 +32,7 @@ async fn main(https: TlsListener, held: Listener) -> io::Result<()> {
 async fn block() -> &'static str {
     println!("blocked");
     let stop = prefork::shutdown();
-    while !stop.has_begun() {
+    while !stop.is_requested() {
         thread::sleep(Duration::from_millis(1));
     }
     "blocked\n"

@@ -6,8 +6,8 @@ use prefork::{MasterReady, Worker};
 
 #[prefork::main(workers = 1, on_master_ready = hook)]
 fn main(worker: Worker) {
-    worker.ready();
-    worker.shutdown().wait();
+    worker.notify_ready();
+    worker.shutdown().blocking_wait();
 }
 
 fn hook(_: &MasterReady) -> Result<(), String> {

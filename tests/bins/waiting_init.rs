@@ -21,7 +21,7 @@ fn init(role: Role) {
     }
     let shutdown = prefork::shutdown();
     let thread = thread::spawn(move || {
-        shutdown.wait();
+        shutdown.blocking_wait();
         println!("the thread goes");
     });
     *THREAD.lock().expect("no thread panics") = Some(thread);

@@ -54,7 +54,7 @@ pub fn get(addr: SocketAddr, path: &str) -> io::Result<String> {
 }
 
 /// Slot and pid in `hello from worker <slot> (pid <pid>)`.
-pub fn who(body: &str) -> Option<(usize, i32)> {
+pub fn slot_and_pid(body: &str) -> Option<(usize, i32)> {
     let rest = body.strip_prefix("hello from worker ")?;
     let (slot, rest) = rest.split_once(" (pid ")?;
     let pid = rest.strip_suffix(")\n")?;

@@ -75,14 +75,14 @@ impl Pair {
     /// # Panics
     /// The folder cannot be written to.
     pub fn write(&self, folder: &Path) -> (PathBuf, PathBuf) {
-        let places = (folder.join("cert.pem"), folder.join("key.pem"));
-        for (place, text) in [(&places.0, &self.cert), (&places.1, &self.key)] {
+        let paths = (folder.join("cert.pem"), folder.join("key.pem"));
+        for (path, text) in [(&paths.0, &self.cert), (&paths.1, &self.key)] {
             // A rename is atomic: a concurrent reader gets the old file or the new one.
-            let new = place.with_extension("new");
+            let new = path.with_extension("new");
             std::fs::write(&new, text).expect("a writable folder");
-            std::fs::rename(&new, place).expect("a writable folder");
+            std::fs::rename(&new, path).expect("a writable folder");
         }
-        places
+        paths
     }
 
     /// The bytes of the certificate, as a client gets them.
@@ -200,7 +200,7 @@ impl Client {
 ///
 /// # Errors
 /// The connection is closed.
-pub fn greet(connection: &mut Connection) -> io::Result<()> {
+pub fn send_hello(connection: &mut Connection) -> io::Result<()> {
     while connection.conn.wants_write() {
         connection.conn.write_tls(&mut connection.sock)?;
     }
@@ -213,14 +213,14 @@ pub fn greet(connection: &mut Connection) -> io::Result<()> {
 ///
 /// # Errors
 /// The connection is closed, or the server waits for another message first.
-pub fn greet_and_hear(connection: &mut Connection) -> io::Result<()> {
-    greet(connection)?;
+pub fn exchange_hellos(connection: &mut Connection) -> io::Result<()> {
+    send_hello(connection)?;
     while connection.conn.is_handshaking() {
         if connection.conn.read_tls(&mut connection.sock)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let heard = connection.conn.process_new_packets();
-        heard.map_err(io::Error::other)?;
+        let processed = connection.conn.process_new_packets();
+        processed.map_err(io::Error::other)?;
     }
     Ok(())
 }

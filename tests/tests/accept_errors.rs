@@ -36,7 +36,7 @@ fn is_end(line: &str) -> bool {
 /// Checks that a shortage is logged once and that the server recovers from it.
 ///
 /// The line of its beginning starts with `about[0]`, the line of its end with `about[1]`.
-fn a_shortage_is_logged_and_heals(program: &str, workers: &str, about: [&str; 2]) {
+fn assert_a_shortage_is_logged_once_and_ends(program: &str, workers: &str, about: [&str; 2]) {
     let server = start(program, workers);
     let silent: Vec<TcpStream> = (0..CLIENTS)
         .map(|_| connect(server.addr()).expect("the kernel queues it"))
@@ -53,23 +53,23 @@ fn a_shortage_is_logged_and_heals(program: &str, workers: &str, about: [&str; 2]
 }
 
 #[test]
-fn a_shortage_of_descriptors_is_logged_and_heals_under_axum() {
-    a_shortage_is_logged_and_heals(HELLO, "1", OF_A_WORKER);
+fn an_axum_server_logs_a_shortage_of_descriptors_and_recovers() {
+    assert_a_shortage_is_logged_once_and_ends(HELLO, "1", OF_A_WORKER);
 }
 
 #[test]
-fn a_shortage_of_descriptors_is_logged_and_heals_in_a_blocking_server() {
-    a_shortage_is_logged_and_heals(PLAIN, "1", OF_A_WORKER);
+fn a_blocking_server_logs_a_shortage_of_descriptors_and_recovers() {
+    assert_a_shortage_is_logged_once_and_ends(PLAIN, "1", OF_A_WORKER);
 }
 
 #[test]
-fn a_shortage_of_descriptors_is_logged_and_heals_in_a_single_process() {
-    a_shortage_is_logged_and_heals(HELLO, "0", ["prefork: cannot", "prefork: accepts"]);
+fn a_single_process_logs_a_shortage_of_descriptors_and_recovers() {
+    assert_a_shortage_is_logged_once_and_ends(HELLO, "0", ["prefork: cannot", "prefork: accepts"]);
 }
 
 /// A busy loop uses more processor time in one second than a worker in this whole test.
 #[test]
-fn a_shortage_that_lasts_is_one_line_and_does_not_spin() {
+fn a_lasting_shortage_is_one_log_line_and_does_not_spin() {
     let server = start(HELLO, "1");
     let worker = server.wait_for_children(1)[0];
     let _silent: Vec<TcpStream> = (0..CLIENTS)
@@ -85,8 +85,8 @@ fn a_shortage_that_lasts_is_one_line_and_does_not_spin() {
     let used = ticks(worker.pid) - used;
     assert!(used <= 50, "{used} hundredths of a second");
     let log = server.log();
-    let begun = log.iter().filter(|line| is_beginning(line)).count();
-    assert_eq!(begun, 1, "{log:#?}");
+    let count = log.iter().filter(|line| is_beginning(line)).count();
+    assert_eq!(count, 1, "{log:#?}");
 }
 
 /// The processor time of a process, in hundredths of a second.

@@ -131,7 +131,7 @@ fn an_address_that_another_one_covers_is_refused_before_anything_is_bound() {
 }
 
 #[test]
-fn an_explanation_refuses_what_a_start_refuses_and_shows_the_family() {
+fn an_explanation_refuses_the_same_addresses_as_a_start_and_prints_the_family() {
     let explain = |listen: &str| {
         Server::new(TWO_LISTENERS)
             .listen(listen)
@@ -216,7 +216,7 @@ fn a_link_local_address_is_served_in_its_zone() {
 }
 
 #[test]
-fn a_zone_that_is_no_interface_is_refused_by_its_name() {
+fn a_zone_without_an_interface_is_refused_by_its_name() {
     for zone in ["no-such-zone", "4294967295"] {
         let output = Server::new(HELLO)
             .listen(format!("listener=[fe80::1%{zone}]:80"))
@@ -244,7 +244,7 @@ fn a_zone_that_is_no_interface_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_mistake_in_what_another_layer_replaces_is_not_told() {
+fn an_error_in_a_replaced_value_is_not_reported() {
     let output = Server::new(HELLO)
         .listen("nonsense:x")
         .env("PREFORK_NETWORK", "tcp6")

@@ -3,19 +3,24 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use imports::Crate;
+
+#[path = "architecture/imports.rs"]
+mod imports;
+
 /// The modules and what each may use, as in the table of ARCHITECTURE.md.
 const MODULES: [(&str, &[&str]); 14] = [
     ("supervisor", &[]),
     ("sys", &[]),
     ("error", &[]),
     ("stop_signals", &[]),
-    ("hook", &["error"]),
+    ("hook", &["error", "listen"]),
     ("config", &["error"]),
     ("channel", &["sys", "error", "config"]),
     ("spawn", &["sys", "error", "config"]),
     ("net", &["sys", "error", "config"]),
     ("listen", &["sys", "error", "config", "stop_signals"]),
-    ("runtime", &[]),
+    ("runtime", &["sys"]),
     ("tls", &["sys", "error", "config"]),
     (
         "master",
@@ -46,9 +51,6 @@ const MODULES: [(&str, &[&str]); 14] = [
         ],
     ),
 ];
-
-/// Names at the crate's root that are types, not modules: options are setters of the builder.
-const NO_MODULES: [&str; 2] = ["Prefork", "shutdown"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -86,13 +88,14 @@ fn code(path: &Path) -> String {
 
 /// The modules that a file names as `crate::module`.
 fn modules_used(code: &str) -> Vec<String> {
+    // Generated documentation links to types.
+    let code = code.replace("](crate::", "");
     let after = code.split("crate::").skip(1);
-    let names = after.map(|rest| {
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
-        rest[..end.unwrap_or(rest.len())].to_owned()
-    });
-    names
-        .filter(|name| !NO_MODULES.contains(&name.as_str()))
+    after
+        .map(|rest| {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            rest[..end.unwrap_or(rest.len())].to_owned()
+        })
         .collect()
 }
 
@@ -102,7 +105,9 @@ fn modules_use_only_what_they_may() {
     for (module, allowed) in MODULES {
         let files = sources(&src.join(module));
         assert!(!files.is_empty(), "{module} is empty");
-        for file in files {
+        // Files of tests use the builder, too.
+        let is_test = |file: &PathBuf| file.components().any(|part| part.as_os_str() == "tests");
+        for file in files.into_iter().filter(|file| !is_test(file)) {
             for used in modules_used(&code(&file)) {
                 assert!(
                     used == module || allowed.contains(&used.as_str()),
@@ -153,6 +158,39 @@ fn every_module_is_in_the_table() {
 }
 
 #[test]
+fn no_files_import_each_other_in_a_circle() {
+    for source in [
+        "prefork/src",
+        "prefork/options/src",
+        "prefork-macros/src",
+        "prefork-testkit/src",
+    ] {
+        let circles = Crate::read(&root().join(source)).circles();
+        assert!(
+            circles.is_empty(),
+            "{source} has circles of imports:\n{}",
+            circles.join("\n")
+        );
+    }
+}
+
+/// As the modules of the table, but for files.
+#[test]
+fn the_lifecycle_of_a_worker_uses_no_other_file() {
+    let sources = Crate::read(&root().join("prefork/src"));
+    let imports = sources.imports();
+    let of_lifecycle = |file: &&str| file.starts_with("worker/lifecycle");
+    assert!(imports.keys().any(of_lifecycle), "it has its own files");
+    for file in imports.keys().filter(|file| of_lifecycle(file)) {
+        let others: Vec<_> = imports[file]
+            .keys()
+            .filter(|file| !of_lifecycle(file))
+            .collect();
+        assert!(others.is_empty(), "{file} uses {others:?}");
+    }
+}
+
+#[test]
 fn unsafe_code_is_in_sys_alone() {
     let crates = [
         "prefork/src",
@@ -165,9 +203,9 @@ fn unsafe_code_is_in_sys_alone() {
         let path = file.to_string_lossy();
         // A constructor runs before `main` and can use the C library only.
         let is_constructor = path.ends_with("prefork-testkit/src/ctor.rs");
-        // The floor of the benchmark: a hand-written supervisor with direct system calls.
-        let is_floor = path.ends_with("prefork/bench/src/floor.rs");
-        let is_allowed = path.contains("prefork/src/sys/") || is_constructor || is_floor;
+        // The baseline of the benchmark: a hand-written supervisor with direct system calls.
+        let is_baseline = path.ends_with("prefork/bench/src/baseline.rs");
+        let is_allowed = path.contains("prefork/src/sys/") || is_constructor || is_baseline;
         let has_unsafe = code(&file).contains("unsafe {");
         assert!(is_allowed || !has_unsafe, "{}", file.display());
     }
@@ -181,7 +219,7 @@ fn options_table() -> String {
         let variable = row.env.map_or("—".to_owned(), |name| format!("`{name}`"));
         let cells = [
             &format!("`{}`", row.name),
-            row.kind.expected(),
+            row.expected,
             row.unit.unwrap_or("—"),
             row.default,
             &variable,
@@ -212,16 +250,18 @@ fn the_options_in_the_document_are_those_of_the_table() {
 
 /// In the docs of setters of values this text comes from the table. Other setters have their own.
 #[test]
-fn the_setters_of_functions_say_default_release_and_an_example() {
+fn the_setters_of_functions_document_default_release_and_an_example() {
     let text = read(&root().join("prefork/src/builder/callbacks.rs"));
-    let is_code = |row: &&prefork_options::Row| row.kind == prefork_options::Kind::Code;
-    for row in prefork_options::TABLE.iter().filter(is_code) {
+    for row in prefork_options::TABLE
+        .iter()
+        .filter(|row| row.is_function())
+    {
         let (before, _) = text
             .split_once(&format!("    pub fn {}", row.name))
             .unwrap_or_else(|| panic!("{} has no setter", row.name));
         let doc = before.rsplit_once("\n\n").map_or(before, |(_, doc)| doc);
-        let said = format!("/// Default: {}. Since {}.", row.default, row.since);
-        assert!(doc.contains(&said), "{}: no '{said}'", row.name);
+        let expected = format!("/// Default: {}. Since {}.", row.default, row.since);
+        assert!(doc.contains(&expected), "{}: no '{expected}'", row.name);
         assert!(
             doc.contains("/// # Examples\n    /// ```no_run"),
             "{}",

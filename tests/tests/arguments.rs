@@ -12,32 +12,32 @@ fn answer(server: &RunningServer) -> String {
 }
 
 #[test]
-fn types_of_ones_own_are_made_in_the_worker() {
+fn argument_types_of_the_program_are_created_in_the_worker() {
     let mut server = Server::new(ARGUMENTS).start();
     assert_eq!(answer(&server), "nothing; nothing\n");
     assert_eq!(server.stop().code(), Some(0));
 }
 
 #[test]
-fn a_body_that_takes_a_result_is_told_what_failed_and_why() {
+fn a_body_that_takes_a_result_gets_the_error_and_its_source() {
     let server = Server::new(ARGUMENTS)
         .env("welcome_text", "/nowhere")
         .start();
     assert_eq!(
         answer(&server),
-        "nothing; cannot read what welcome_text tells, true\n"
+        "nothing; cannot read the file in welcome_text, true\n"
     );
 }
 
 #[test]
-fn an_argument_that_cannot_be_made_ends_the_worker_with_name_and_cause() {
+fn an_argument_that_cannot_be_created_ends_the_worker_with_name_and_cause() {
     let mut server = Server::new(ARGUMENTS)
         .env("needed_text", "/nowhere")
         .env("PREFORK_RECOVER_THRESHOLD", "0")
         .spawn();
     server.wait_for_log(|line| {
         line.contains(
-            "cannot create argument 'needed_text' of main: cannot read what needed_text tells: \
+            "cannot create argument 'needed_text' of main: cannot read the file in needed_text: \
              No such file or directory",
         )
     });
@@ -45,11 +45,11 @@ fn an_argument_that_cannot_be_made_ends_the_worker_with_name_and_cause() {
 }
 
 #[test]
-fn who_takes_ready_is_not_ready_by_accepting() {
+fn with_a_ready_argument_accepting_does_not_make_the_worker_ready() {
     let server = Server::new(ARGUMENTS)
-        .env("SAY_NOTHING", "1")
+        .env("NOT_READY", "1")
         .env("PREFORK_READY_TIMEOUT", "1s")
-        .start();
+        .start_unready();
     assert_eq!(answer(&server), "nothing; nothing\n");
     server.wait_for_log(|line| line.contains("not ready"));
 }

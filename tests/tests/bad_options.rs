@@ -69,7 +69,7 @@ fn a_name_that_two_listeners_have_is_refused() {
 }
 
 #[test]
-fn all_bad_options_are_told_at_once() {
+fn all_invalid_options_are_reported_at_once() {
     let output = Server::new(HELLO)
         .env("PREFORK_LISTEN", "nowhere")
         .env("PREFORK_WORKERS", "-1")
@@ -128,7 +128,7 @@ fn a_port_of_another_master_is_refused() {
 fn an_address_of_another_machine_is_refused() {
     // TEST-NET-1 of RFC 5737.
     let output = Server::new(HELLO).listen("192.0.2.1:0").run();
-    assert_refused("elsewhere", &output, 69, &["192.0.2.1:0"]);
+    assert_refused("another machine", &output, 69, &["192.0.2.1:0"]);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn listeners_that_main_does_not_take_are_refused() {
 }
 
 #[test]
-fn a_listener_with_a_name_goes_to_no_argument_of_another_name() {
+fn a_named_listener_is_not_passed_to_an_argument_with_another_name() {
     for workers in ["0", "2"] {
         let output = Server::new(TWO_LISTENERS)
             .listen("htpp=127.0.0.1:0,admin=127.0.0.1:0")

@@ -41,14 +41,14 @@ fn a_role_of_another_protocol_is_refused() {
 }
 
 #[test]
-fn a_role_without_its_companions_is_refused() {
+fn a_role_without_the_other_variables_is_refused() {
     let role = || Server::new(PLAIN).env("PREFORK_CHILD", "1:0:1:4");
     let role = |pairs: &[(&str, &str)]| {
         pairs
             .iter()
             .fold(role(), |server, (name, value)| server.env(name, value))
     };
-    assert_refused("alone", &role(&[]).run(), "LISTEN_PID");
+    assert_refused("no other variable", &role(&[]).run(), "LISTEN_PID");
     let server = role(&[("LISTEN_PID", "yes"), ("LISTEN_FDS", "1")]);
     assert_refused("no number", &server.run(), "LISTEN_PID");
 }
@@ -97,12 +97,12 @@ fn sockets_that_are_not_the_announced_listener_are_refused() {
         .expect("descriptors")
         .0;
     let datagram = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = elsewhere.local_addr().expect("bound").to_string();
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = other.local_addr().expect("bound").to_string();
     let cases: [(&str, OwnedFd, &str); 3] = [
         ("unix", unix.into(), "not a listening socket"),
         ("datagram", datagram.into(), "not a stream socket"),
-        ("elsewhere", elsewhere.into(), &address),
+        ("another address", other.into(), &address),
     ];
     for (case, socket, named) in cases {
         let output = by_hand("exec 3<&0").stdin(socket).run();
@@ -112,7 +112,7 @@ fn sockets_that_are_not_the_announced_listener_are_refused() {
 }
 
 #[test]
-fn a_channel_that_is_none_is_refused() {
+fn an_invalid_channel_is_refused() {
     let cases = [
         (
             "exec 3<&0 4<&-",

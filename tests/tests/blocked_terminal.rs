@@ -12,7 +12,7 @@ use nix::libc;
 use nix::pty::openpty;
 use nix::unistd::ttyname;
 use prefork_testkit::{ChildInfo, RunningServer, Server, eventually};
-use prefork_tests::client::{get, who};
+use prefork_tests::client::{get, slot_and_pid};
 use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -24,7 +24,7 @@ const KILLS: usize = 170;
 struct Terminal {
     reader: File,
     /// The bytes after the last complete line.
-    begun: Vec<u8>,
+    incomplete: Vec<u8>,
     /// Keeps the terminal open until the server has opened it.
     _writer: OwnedFd,
     path: PathBuf,
@@ -37,7 +37,7 @@ impl Terminal {
         fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("an open file");
         Self {
             reader: File::from(pty.master),
-            begun: Vec::new(),
+            incomplete: Vec::new(),
             _writer: pty.slave,
             path,
         }
@@ -59,9 +59,9 @@ impl Terminal {
         eventually("a line on the terminal", || {
             // If there is nothing to read yet, `read` returns an error.
             let count = self.reader.read(&mut buffer).unwrap_or(0);
-            self.begun.extend_from_slice(&buffer[..count]);
-            let end = self.begun.iter().rposition(|byte| *byte == b'\n')?;
-            let whole: Vec<u8> = self.begun.drain(..=end).collect();
+            self.incomplete.extend_from_slice(&buffer[..count]);
+            let end = self.incomplete.iter().rposition(|byte| *byte == b'\n')?;
+            let whole: Vec<u8> = self.incomplete.drain(..=end).collect();
             let whole = String::from_utf8_lossy(&whole).replace('\r', "");
             lines.extend(whole.lines().map(str::to_owned));
             lines.iter().any(|line| fits(line)).then(|| lines.clone())
@@ -86,7 +86,7 @@ fn is_served_by(child: ChildInfo) {
     let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("a worker has one");
     let (_, addr) = addrs.split_once('=').expect("name and address");
     let body = get(addr.parse().expect("an address"), "/").expect("an answer");
-    assert_eq!(who(&body), Some((0, child.pid)));
+    assert_eq!(slot_and_pid(&body), Some((0, child.pid)));
 }
 
 /// Kills the worker `kills` times. Each time the master starts another one.
@@ -100,7 +100,7 @@ fn recovers(server: &RunningServer, kills: usize) {
     is_served_by(child);
 }
 
-fn reports_what_was_lost(terminal: &mut Terminal, server: &RunningServer) {
+fn assert_dropped_lines_are_counted(terminal: &mut Terminal, server: &RunningServer) {
     // From here on the test reads the terminal. The master writes the number of lost lines before
     // its next line.
     let before = terminal.read_until(|line| line.contains("started, replacing pid "));
@@ -128,7 +128,7 @@ fn a_master_whose_terminal_is_not_read_recovers_counts_lost_lines_and_stops() {
     let mut terminal = Terminal::new();
     let mut server = start(&terminal, "exec \"$0\" \"$@\"");
     recovers(&server, KILLS);
-    reports_what_was_lost(&mut terminal, &server);
+    assert_dropped_lines_are_counted(&mut terminal, &server);
     assert_eq!(server.stop().code(), Some(0));
     assert_eq!(server.processes(), []);
 }
@@ -148,7 +148,7 @@ fn a_terminal_that_cannot_be_opened_again_does_not_block_the_master_either() {
     // The terminal belongs to root, and the server runs as another user.
     let command = "exec setpriv --reuid 65534 --clear-groups --inh-caps=-all \"$0\" \"$@\"";
     let mut terminal = Terminal::new();
-    if !can_run_as_nobody() {
+    if !can_run_as_another_user() {
         println!("skipped: needs root, setpriv(1) and a program that another user can execute");
         return;
     }
@@ -162,7 +162,7 @@ fn a_terminal_that_cannot_be_opened_again_does_not_block_the_master_either() {
     });
 }
 
-fn can_run_as_nobody() -> bool {
+fn can_run_as_another_user() -> bool {
     let mut attempt = std::process::Command::new("setpriv");
     attempt.args(["--reuid", "65534", "--clear-groups", "test", "-x", HELLO]);
     attempt.status().is_ok_and(|status| status.success())

@@ -7,7 +7,7 @@ use prefork_testkit::{RunningServer, Server, Signal, eventually};
 use prefork_tests::client::get;
 use prefork_tests::proc;
 
-const MISDEEDS: &str = env!("CARGO_BIN_EXE_misdeeds");
+const MISUSE: &str = env!("CARGO_BIN_EXE_misuse");
 const FILTERED: &str = env!("CARGO_BIN_EXE_filtered");
 
 /// The kernel that the server sees.
@@ -25,7 +25,7 @@ enum Kernel {
 fn start(kernel: Kernel) -> (RunningServer, TcpListener) {
     let peer = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = peer.local_addr().expect("bound");
-    let server = Server::new(MISDEEDS)
+    let server = Server::new(MISUSE)
         .env("PEER", addr.to_string())
         .env("PREFORK_RECOVER_THRESHOLD", "1000");
     let server = match kernel {
@@ -64,13 +64,13 @@ fn stops(server: &mut RunningServer) {
 
 #[test]
 fn a_lingering_socket_in_a_frame_does_not_block_the_master() {
-    for misdeed in [
+    for misuse in [
         "send_lingering",
         "send_many_lingering",
         "send_lingering_in_empty_frames",
     ] {
         let (mut server, _peer) = start(Kernel::Own);
-        let answer = get(server.addr(), &format!("/do/{misdeed}")).expect("an answer");
+        let answer = get(server.addr(), &format!("/do/{misuse}")).expect("an answer");
         let is_refused = answer == "Operation not permitted (os error 1)\n";
         assert!(is_refused || answer == "done\n", "{answer}");
         recovers(&server);
@@ -81,14 +81,14 @@ fn a_lingering_socket_in_a_frame_does_not_block_the_master() {
 
 #[test]
 fn a_lingering_socket_in_a_frame_is_a_violation_on_an_older_kernel() {
-    for misdeed in [
+    for misuse in [
         "send_lingering",
         "send_many_lingering",
         "send_lingering_in_empty_frames",
     ] {
         let (mut server, _peer) = start(Kernel::Older);
         // The worker may be killed before it answers.
-        let _ = get(server.addr(), &format!("/do/{misdeed}"));
+        let _ = get(server.addr(), &format!("/do/{misuse}"));
         server.wait_for_log(|line| {
             line.contains("was killed by SIGKILL")
                 && line.ends_with(": sent the master a frame with file descriptors")

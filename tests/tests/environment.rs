@@ -33,7 +33,7 @@ fn stop(mut server: RunningServer) -> Vec<String> {
 }
 
 #[test]
-fn a_variable_of_the_platform_that_is_overruled_is_logged() {
+fn an_overridden_variable_of_the_platform_is_logged() {
     let server = Server::new(HELLO)
         .env("PORT", "5000")
         .env("WEB_CONCURRENCY", "3")
@@ -77,7 +77,7 @@ fn a_misspelled_option_is_refused_with_the_nearest_one() {
 }
 
 #[test]
-fn what_other_servers_call_an_option_is_refused_with_its_name_here() {
+fn the_name_of_another_server_for_an_option_is_refused_with_the_name_of_the_option() {
     for (name, here) in [
         ("PREFORK_PROCESSES", "PREFORK_WORKERS"),
         ("PREFORK_NUM_WORKERS", "PREFORK_WORKERS"),
@@ -96,12 +96,12 @@ fn what_other_servers_call_an_option_is_refused_with_its_name_here() {
 }
 
 #[test]
-fn what_is_no_option_here_is_told_with_what_to_do_instead() {
+fn an_unsupported_option_is_reported_with_its_alternative() {
     let server = Server::new(HELLO).env("PREFORK_PORT", "8080").start();
     let log = stop(server);
-    let told =
+    let is_reported =
         |line: &&String| line.contains("PREFORK_PORT (set host and port together in `listen`");
-    assert_eq!(log.iter().filter(told).count(), 1, "{log:?}");
+    assert_eq!(log.iter().filter(is_reported).count(), 1, "{log:?}");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn names_and_values_are_refused_at_once() {
 }
 
 #[test]
-fn other_names_are_one_line_and_those_of_platforms_none() {
+fn unknown_names_are_one_log_line_and_those_of_platforms_none() {
     let server = Server::new(HELLO)
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_COLOUR", "red")
@@ -132,8 +132,8 @@ fn other_names_are_one_line_and_those_of_platforms_none() {
         .env("PREFORK_WEB_PORT_8080_TCP_ADDR", "10.0.0.1")
         .start();
     let log = stop(server);
-    let told: Vec<_> = log.iter().filter(|line| line.contains("COLOUR")).collect();
-    let [line] = told.as_slice() else {
+    let reported: Vec<_> = log.iter().filter(|line| line.contains("COLOUR")).collect();
+    let [line] = reported.as_slice() else {
         panic!("not one line: {log:?}");
     };
     assert!(line.contains("PREFORK_FLAVOUR"), "{line}");
@@ -163,7 +163,7 @@ fn a_declared_name_replaces_one_listener_and_an_address_the_list() {
 }
 
 #[test]
-fn a_port_that_the_program_left_open_is_the_platforms() {
+fn a_port_that_the_program_does_not_set_comes_from_the_platform() {
     let reserved = prefork_testkit::reserve_port();
     let port = reserved.port();
     let server = open().env("PORT", port.to_string()).start();
@@ -173,7 +173,7 @@ fn a_port_that_the_program_left_open_is_the_platforms() {
 }
 
 #[test]
-fn a_port_that_nobody_says_is_refused_with_both_ways_out() {
+fn a_missing_port_is_refused_with_both_ways_to_set_it() {
     let output = open().env_remove("PORT").run();
     assert_refused(
         &output,
@@ -187,7 +187,7 @@ fn a_port_that_nobody_says_is_refused_with_both_ways_out() {
 }
 
 #[test]
-fn bad_words_of_the_platform_are_refused_by_their_names() {
+fn invalid_variables_of_the_platform_are_refused_by_name() {
     let output = open()
         .env_remove("PREFORK_WORKERS")
         .env("PORT", "http")
@@ -236,7 +236,7 @@ fn an_empty_variable_counts_as_unset() {
 }
 
 #[test]
-fn the_platforms_concurrency_counts_where_workers_are_unsaid() {
+fn web_concurrency_applies_if_workers_is_not_set() {
     let server = open()
         .env_remove("PREFORK_WORKERS")
         .env("WEB_CONCURRENCY", "3")
@@ -249,7 +249,7 @@ fn the_platforms_concurrency_counts_where_workers_are_unsaid() {
 }
 
 #[test]
-fn a_prefix_of_ones_own_is_the_only_one_that_is_read() {
+fn with_env_prefix_no_other_prefix_is_read() {
     let server = Server::new(OWN_PREFIX)
         .keep_listen()
         .env("MYAPP_WORKERS", "1")
@@ -261,8 +261,8 @@ fn a_prefix_of_ones_own_is_the_only_one_that_is_read() {
     assert_eq!(server.wait_for_children(1).len(), 1);
     let log = stop(server);
     let unread = "prefork: ignoring PREFORK_WORKERS: variables of this program begin with MYAPP_";
-    let told: Vec<&String> = log.iter().filter(|line| line.contains("MYAPP_")).collect();
-    assert_eq!(told, [unread]);
+    let reported: Vec<&String> = log.iter().filter(|line| line.contains("MYAPP_")).collect();
+    assert_eq!(reported, [unread]);
     let output = Server::new(OWN_PREFIX)
         .keep_listen()
         .env("MYAPP_WORKER", "1")
@@ -271,53 +271,53 @@ fn a_prefix_of_ones_own_is_the_only_one_that_is_read() {
 }
 
 #[test]
-fn configure_has_the_last_word_and_sees_what_holds() {
+fn configure_gets_the_resolved_settings_and_overrides_them() {
     let server = open()
         .env("PREFORK_WORKERS", "3")
-        .env("LAST_WORD", "one")
+        .env("CONFIGURE", "one")
         .start();
     assert_eq!(server.wait_for_children(1).len(), 1);
     stop(server);
 
     let server = open()
         .env("PREFORK_WORKERS", "2")
-        .env("LAST_WORD", "tell")
+        .env("CONFIGURE", "print")
         .start();
     let log = stop(server);
-    let told = log
+    let reported = log
         .iter()
         .filter(|line| line.contains("settings: "))
         .collect::<Vec<_>>();
     // One line: workers do not call `configure`.
     assert_eq!(
-        told,
+        reported,
         ["settings: 2 workers, [\"http=127.0.0.1:0\", \"admin=127.0.0.1:0\"]"]
     );
 }
 
 #[test]
-fn configure_may_give_what_was_left_open() {
-    let server = open().env_remove("PORT").env("LAST_WORD", "listen").start();
+fn configure_may_set_missing_values() {
+    let server = open().env_remove("PORT").env("CONFIGURE", "listen").start();
     assert_ne!(server.addr_of("http").port(), 0);
     stop(server);
 
     // An invalid value is rejected before `configure` is called.
     let output = open()
         .env("PREFORK_RECOVER_WINDOW", "60")
-        .env("LAST_WORD", "tell")
+        .env("CONFIGURE", "print")
         .run();
     assert_refused(&output, &["PREFORK_RECOVER_WINDOW: "]);
 }
 
 #[test]
-fn threads_for_a_body_without_a_runtime_of_ours_are_one_line() {
+fn runtime_threads_without_a_runtime_of_the_crate_are_one_log_line() {
     let server = Server::new(TWO_LISTENERS)
         .keep_listen()
         .env("PREFORK_RUNTIME_THREADS", "8")
         .start();
     let log = stop(server);
-    let told: Vec<_> = log.iter().filter(|line| line.contains("threads")).collect();
-    let [line] = told.as_slice() else {
+    let reported: Vec<_> = log.iter().filter(|line| line.contains("threads")).collect();
+    let [line] = reported.as_slice() else {
         panic!("not one line: {log:?}");
     };
     assert!(
@@ -332,16 +332,16 @@ fn threads_for_a_body_without_a_runtime_of_ours_are_one_line() {
 }
 
 #[test]
-fn configure_may_refuse() {
-    let output = open().env("LAST_WORD", "refuse").run();
+fn configure_may_fail() {
+    let output = open().env("CONFIGURE", "refuse").run();
     assert_refused(&output, &["configure failed: no such flag"]);
-    let output = open().env("LAST_WORD", "bad").run();
+    let output = open().env("CONFIGURE", "bad").run();
     let named = [
         "configure: workers: 'some'",
         "configure: recover_window: 'ever'",
     ];
     assert_refused(&output, &named);
-    let output = open().env("LAST_WORD", "panic").run();
+    let output = open().env("CONFIGURE", "panic").run();
     assert_eq!(output.code(), Some(78));
     assert!(
         output

@@ -94,7 +94,7 @@ fn with_socket(variables: &str, listener: TcpListener) -> Output {
 }
 
 #[test]
-fn an_address_that_activation_holds_is_no_other_process() {
+fn an_address_held_by_socket_activation_is_not_reported_as_another_process() {
     let listener = || TcpListener::bind("127.0.0.1:0").expect("a free port");
     let output = with_socket("export LISTEN_PID=$$ LISTEN_FDS=1;", listener());
     let named = ["fd 3 of this process", "socket activation", "LISTEN_FDS"];

@@ -13,10 +13,10 @@ const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 
 /// Runs the program. Unlike the testkit, it keeps stdout and stderr separate.
 fn explain(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Output {
-    let ours =
+    let is_option =
         |name: &str| name.starts_with("PREFORK_") || ["PORT", "WEB_CONCURRENCY"].contains(&name);
     let mut command = Command::new(program);
-    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+    for (name, _) in std::env::vars().filter(|(name, _)| is_option(name)) {
         command.env_remove(name);
     }
     let command = command.args(args).env("PREFORK_EXPLAIN", "1");
@@ -49,7 +49,7 @@ fn row(text: &str, option: &str) -> (String, String) {
 }
 
 #[test]
-fn every_option_stands_there_with_value_and_origin() {
+fn every_option_is_printed_with_value_and_origin() {
     let output = explain(
         OPEN_PORT,
         &[],
@@ -69,21 +69,21 @@ fn every_option_stands_there_with_value_and_origin() {
         row(&text, option.name);
     }
     let row = |option| row(&text, option);
-    let said = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
-    assert_eq!(row("workers"), said("3", "PREFORK_WORKERS"));
+    let expected = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    assert_eq!(row("workers"), expected("3", "PREFORK_WORKERS"));
     assert_eq!(
         row("recover_threshold"),
-        said("7", "PREFORK_RECOVER_THRESHOLD")
+        expected("7", "PREFORK_RECOVER_THRESHOLD")
     );
-    assert_eq!(row("ready_timeout"), said("30s", "default"));
-    assert_eq!(row("runtime_threads"), said("1", "default"));
+    assert_eq!(row("ready_timeout"), expected("30s", "default"));
+    assert_eq!(row("runtime_threads"), expected("1", "default"));
     assert_eq!(
         row("configure"),
-        said("a function", "attribute at tests/bins/open_port.rs:12")
+        expected("a function", "attribute at tests/bins/open_port.rs:12")
     );
     assert_eq!(
         row("listen"),
-        said(
+        expected(
             "http=127.0.0.1:8081,admin=127.0.0.1:0",
             "attribute at tests/bins/open_port.rs:10, port from PORT"
         )
@@ -104,7 +104,7 @@ fn every_option_stands_there_with_value_and_origin() {
 }
 
 #[test]
-fn the_builder_and_configure_are_told_by_their_lines() {
+fn origins_in_the_builder_and_in_configure_have_their_lines() {
     let text = stdout(&explain(BUILDER, &["shutdown_grace_period=2s"], &[]));
     let (value, origin) = row(&text, "shutdown_grace_period");
     assert_eq!(value, "2s");
@@ -116,7 +116,7 @@ fn the_builder_and_configure_are_told_by_their_lines() {
     let text = stdout(&explain(
         OPEN_PORT,
         &[],
-        &[("PORT", "0"), ("LAST_WORD", "one")],
+        &[("PORT", "0"), ("CONFIGURE", "one")],
     ));
     let (value, origin) = row(&text, "workers");
     assert_eq!(value, "1");
@@ -153,8 +153,8 @@ fn the_status_is_that_of_a_start() {
             78,
             "PREFORK_NETWORK: 'http=127.0.0.1:0' is not a tcp6 address",
         ),
-        (OPEN_PORT, "LAST_WORD", "one", 78, "has no port"),
-        (OPEN_PORT, "LAST_WORD", "listen", 0, ""),
+        (OPEN_PORT, "CONFIGURE", "one", 78, "has no port"),
+        (OPEN_PORT, "CONFIGURE", "listen", 0, ""),
         (BUILDER, "PREFORK_WORKERS", "many", 78, "'many'"),
         // An explanation binds no address.
         (TWO_LISTENERS, "PREFORK_LISTEN", &named, 0, ""),
@@ -175,8 +175,8 @@ fn the_status_is_that_of_a_start() {
 
 #[test]
 fn an_embedded_master_explains_and_does_not_start() {
-    for (workers, status, said) in [
-        ("3", 0, "PREFORK_EXPLAIN is set: nothing was started"),
+    for (workers, status, expected) in [
+        ("3", 0, ""),
         ("many", 78, "'many'"),
         // `run` serves in a single process, `start` cannot.
         ("0", 78, "no master to start"),
@@ -184,13 +184,13 @@ fn an_embedded_master_explains_and_does_not_start() {
         let output = explain(BUILDER, &["embedded"], &[("PREFORK_WORKERS", workers)]);
         let case = format!("{workers}: {}{}", stdout(&output), stderr(&output));
         assert_eq!(output.status.code(), Some(status), "{case}");
-        assert!(stderr(&output).contains(said), "{case}");
+        assert!(stderr(&output).contains(expected), "{case}");
         assert!(stdout(&output).starts_with("option "), "{case}");
     }
 }
 
 #[test]
-fn a_listener_that_no_argument_takes_is_told() {
+fn an_explanation_warns_about_a_listener_that_no_argument_takes() {
     for workers in ["0", "2"] {
         let output = explain(SPARE_LISTENER, &[], &[("PREFORK_WORKERS", workers)]);
         let text = stdout(&output);
@@ -201,7 +201,7 @@ fn a_listener_that_no_argument_takes_is_told() {
 }
 
 #[test]
-fn whoever_does_not_read_it_is_not_waited_for_and_the_status_stays() {
+fn an_unread_explanation_neither_blocks_nor_changes_the_status() {
     for redirection in [">&-", ">/dev/full", "| true"] {
         for (workers, status) in [("2", 0), ("many", 78)] {
             let script = format!("{{ \"$0\"; echo status $? >&2; }} {redirection}");
@@ -210,10 +210,10 @@ fn whoever_does_not_read_it_is_not_waited_for_and_the_status_stays() {
                 .envs([("PREFORK_EXPLAIN", "1"), ("PREFORK_WORKERS", workers)])
                 .output()
                 .expect("the program starts");
-            let said = stderr(&output);
+            let errors = stderr(&output);
             assert!(
-                said.ends_with(&format!("status {status}\n")),
-                "{redirection}: {said}"
+                errors.ends_with(&format!("status {status}\n")),
+                "{redirection}: {errors}"
             );
         }
     }
@@ -235,7 +235,7 @@ fn too_few_open_files_are_found_out() {
 }
 
 #[test]
-fn another_prefix_has_its_own_question() {
+fn with_env_prefix_the_variable_of_the_explanation_has_that_prefix() {
     let output = explain(
         OWN_PREFIX,
         &[],

@@ -109,7 +109,7 @@ fn a_thread_before_main_leaves_no_variable_to_other_programs() {
         .env("LD_PRELOAD", library)
         .env("MY_PREFORK_CHILD", "stays")
         .start();
-    server.wait_for_log(|line| line.starts_with("told by worker 0: Ok"));
+    server.wait_for_log(|line| line.starts_with("printed by worker 0: Ok"));
     let worker = server.wait_for_children(1)[0];
     assert!(
         proc::thread_names(worker.pid).len() > 2,

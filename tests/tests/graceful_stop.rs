@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
 use prefork_tests::signals::wait_until_new;
 
@@ -72,7 +72,7 @@ fn the_sender_of_a_stop_is_logged() {
 }
 
 #[test]
-fn the_end_of_a_stop_is_the_last_line_and_says_how_long_it_took() {
+fn the_end_of_a_stop_is_the_last_line_and_has_its_duration() {
     let mut server = hello("2");
     server.wait_for_children(2);
     assert_eq!(server.stop().code(), Some(0));
@@ -100,9 +100,9 @@ fn a_second_sigint_ends_the_stop_at_once() {
     let log = server.final_log();
     // One worker may have accepted both requests.
     let mut killed = log.iter().filter(|line| line.contains("was killed by"));
-    let is_hurried = |line: &String| line.ends_with(": immediate stop requested");
+    let is_immediate = |line: &String| line.ends_with(": immediate stop requested");
     assert!(killed.clone().count() > 0, "{log:#?}");
-    assert!(killed.all(is_hurried), "{log:#?}");
+    assert!(killed.all(is_immediate), "{log:#?}");
     assert_eq!(server.processes(), []);
 }
 
@@ -120,7 +120,7 @@ fn sigint_is_immediate_after_sigterm_too() {
 
 #[test]
 fn a_repeated_sigterm_keeps_the_first_deadline() {
-    let mut server = deaf("1", "3s");
+    let mut server = ignoring_stop("1", "3s");
     // If each signal restarted the grace period, the master would never exit.
     eventually("the end of the first period", || {
         server.signal(Signal::SIGTERM);
@@ -136,8 +136,8 @@ fn a_repeated_sigterm_keeps_the_first_deadline() {
 }
 
 #[test]
-fn a_deaf_worker_is_killed_when_its_time_is_over_and_the_log_says_so() {
-    let mut server = deaf("1", "500ms");
+fn a_worker_that_ignores_the_stop_is_killed_after_the_grace_period_and_logged() {
+    let mut server = ignoring_stop("1", "500ms");
     let child = server.wait_for_children(1)[0];
     assert_eq!(server.stop().code(), Some(0));
     let pid = child.pid;
@@ -151,22 +151,26 @@ fn a_deaf_worker_is_killed_when_its_time_is_over_and_the_log_says_so() {
 }
 
 /// Workers that do not exit when a stop is requested.
-fn deaf(workers: &str, grace: &str) -> RunningServer {
+fn ignoring_stop(workers: &str, grace: &str) -> RunningServer {
     let server = Server::new(ODD)
-        .arg("deaf")
+        .arg("ignores_stop")
         .env("PREFORK_WORKERS", workers)
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", grace)
         .start();
-    eventually("all of them deaf", || {
-        let deaf = server.log().iter().filter(|line| *line == "deaf").count();
-        (deaf.to_string() == workers).then_some(())
+    eventually("workers that ignore the stop", || {
+        let count = server
+            .log()
+            .iter()
+            .filter(|line| *line == "ignoring stop")
+            .count();
+        (count.to_string() == workers).then_some(())
     });
     server
 }
 
 #[test]
-fn nothing_is_started_any_more_once_a_stop_has_begun() {
-    let mut server = deaf("2", "1m");
+fn no_child_is_started_after_a_stop_has_begun() {
+    let mut server = ignoring_stop("2", "1m");
     server.signal(Signal::SIGTERM);
     server.wait_for_log(|line| line.contains("stopping 2 workers"));
     let killed = server.kill_child(0);
@@ -174,10 +178,9 @@ fn nothing_is_started_any_more_once_a_stop_has_begun() {
     assert_eq!(server.child(0), None);
     server.kill_child(1);
     assert_eq!(server.wait().code(), Some(0));
-    let deaths = server.final_log();
+    let log = server.final_log();
     assert_eq!(
-        deaths
-            .iter()
+        log.iter()
             .filter(|line| line.contains("was killed by"))
             .count(),
         2
@@ -185,15 +188,15 @@ fn nothing_is_started_any_more_once_a_stop_has_begun() {
 }
 
 #[test]
-fn what_a_terminal_sends_to_the_whole_group_is_the_masters_to_decide() {
+fn a_worker_ignores_the_signals_of_a_terminal() {
     let server = hello("1");
-    let (_, pid) = who(&get(server.addr(), "/").expect("an answer")).expect("hello");
+    let (_, pid) = slot_and_pid(&get(server.addr(), "/").expect("an answer")).expect("hello");
     for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
         server.signal_child(0, signal);
     }
     for _ in 0..10 {
         let body = get(server.addr(), "/").expect("the same worker serves");
-        assert_eq!(who(&body), Some((0, pid)));
+        assert_eq!(slot_and_pid(&body), Some((0, pid)));
     }
 }
 
@@ -220,7 +223,7 @@ fn signals_of_later_versions_are_logged_and_change_nothing() {
 }
 
 #[test]
-fn clients_that_come_after_the_stop_are_refused_while_others_are_finished() {
+fn clients_that_connect_after_the_stop_are_refused_while_requests_are_finished() {
     let mut server = hello("2");
     let asked = in_flight(&server, 2, "/slow?ms=3000");
     server.signal(Signal::SIGTERM);

@@ -120,7 +120,7 @@ fn a_child_that_is_killed_before_its_exec_is_a_failed_start() {
 }
 
 #[test]
-fn a_kernel_that_runs_no_child_beside_its_parent_suspends_the_parent() {
+fn without_a_concurrent_clone_the_parent_waits_for_the_exec() {
     let mut server = Server::new(HELLO)
         .env("PREFORK_WORKERS", "2")
         .wrapper([FILTERED, "clone_beside", "EINVAL"])

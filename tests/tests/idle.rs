@@ -17,8 +17,8 @@ fn an_idle_master_has_one_thread_and_does_not_wake_up() {
     assert_eq!(proc::status(server.master_pid(), "Threads"), Some(1));
     // On a loaded machine, a late wake-up of the startup may fall into a span.
     let attempts = (0..3).map(|_| switches_in(&server, Duration::from_secs(10)));
-    let quiet = attempts.take_while(|switches| *switches != 0).count() < 3;
-    assert!(quiet, "the master wakes up in each of three spans of 10s");
+    let is_idle = attempts.take_while(|switches| *switches != 0).count() < 3;
+    assert!(is_idle, "the master wakes up in each of three spans of 10s");
 }
 
 fn switches_in(server: &RunningServer, span: Duration) -> u64 {
@@ -47,7 +47,7 @@ fn fifty_recoveries_leave_the_master_as_it_was() {
             server.child(slot).filter(|child| child.pid != killed.pid)
         });
     }
-    let after = eventually("all descriptors of the dead closed", || {
+    let after = eventually("closed descriptors of the killed children", || {
         let after = proc::fds(master);
         (after.len() == fds).then_some(after)
     });

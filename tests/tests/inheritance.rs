@@ -13,7 +13,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
 /// Gives the master descriptors without close-on-exec, at the numbers of listeners and above.
-const WITH_STRAYS: [&str; 4] = [
+const WITH_EXTRA_FDS: [&str; 4] = [
     "sh",
     "-c",
     "exec 3</dev/zero 4</dev/zero 9</dev/zero; exec \"$@\"",
@@ -25,26 +25,26 @@ fn a_worker_has_stdio_its_listeners_its_channel_and_what_it_opened_itself() {
     for program in [HELLO, PLAIN] {
         let server = Server::new(program)
             .env("PREFORK_WORKERS", "2")
-            .wrapper(WITH_STRAYS)
+            .wrapper(WITH_EXTRA_FDS)
             .start();
         let children = server.wait_for_children(2);
         get(server.addr(), "/").expect("an answer");
-        let strays = paths(server.master_pid(), "/dev/zero");
-        assert_eq!(strays, 3, "the master keeps them");
+        let extra = paths(server.master_pid(), "/dev/zero");
+        assert_eq!(extra, 3, "the master keeps them");
         let listeners = shared(server.master_pid(), children[0].pid);
         assert_eq!(listeners.len(), 1, "{listeners:?}");
         assert_eq!(shared(children[0].pid, children[1].pid), listeners);
         for child in children {
             for (number, path) in proc::fds(child.pid) {
                 let path = path.display().to_string();
-                let is_meant = match number {
+                let is_expected = match number {
                     0 => path == "/dev/null",
                     1 | 2 => path.starts_with("pipe:"),
                     3 => listeners.contains(&path),
                     4 => path.starts_with("socket:") && !listeners.contains(&path),
                     _ => path.starts_with("socket:") || path.starts_with("anon_inode:"),
                 };
-                assert!(is_meant, "{program}: fd {number} is {path}");
+                assert!(is_expected, "{program}: fd {number} is {path}");
             }
         }
     }
@@ -120,26 +120,26 @@ fn grandchild() -> RunningServer {
     let server = Server::new(ODD)
         .arg("grandchild")
         .env("MY_PREFORK_CHILD", "stays")
-        .env("PREFORK_CHILD_SEAT", "stays")
+        .env("PREFORK_CHILD_SLOT", "stays")
         .env("LISTEN_FDS_START", "stays")
         .env("LISTEN_FDS", "7")
         .env("LISTEN_PID", "1")
-        .env("LISTEN_FDNAMES", "somebody:elses")
+        .env("LISTEN_FDNAMES", "other:names")
         .env("LISTEN_PIDFDID", "1")
-        .wrapper(WITH_STRAYS)
+        .wrapper(WITH_EXTRA_FDS)
         .start();
-    server.wait_for_log(|line| line.starts_with("told by worker 0: Ok"));
+    server.wait_for_log(|line| line.starts_with("printed by worker 0: Ok"));
     server
 }
 
 #[test]
-fn a_grandchild_has_no_variable_of_ours_but_all_look_alikes() {
+fn a_grandchild_has_no_variable_of_the_crate_and_keeps_similar_names() {
     let variables = grandchild().log();
     let value = |name: &str| {
         let mut variables = variables.iter();
         variables.find_map(|line| line.strip_prefix(&format!("{name}=")))
     };
-    let ours = [
+    let removed = [
         "PREFORK_CHILD",
         "PREFORK_ADDRS",
         "LISTEN_FDS",
@@ -147,16 +147,16 @@ fn a_grandchild_has_no_variable_of_ours_but_all_look_alikes() {
         "LISTEN_FDNAMES",
         "LISTEN_PIDFDID",
     ];
-    for name in ours {
+    for name in removed {
         assert_eq!(value(name), None, "{name}");
     }
-    for name in ["MY_PREFORK_CHILD", "PREFORK_CHILD_SEAT", "LISTEN_FDS_START"] {
+    for name in ["MY_PREFORK_CHILD", "PREFORK_CHILD_SLOT", "LISTEN_FDS_START"] {
         assert_eq!(value(name), Some("stays"), "{name}");
     }
 }
 
 #[test]
-fn a_grandchild_has_stdio_and_no_descriptor_of_ours() {
+fn a_grandchild_has_stdio_and_no_descriptor_of_the_crate() {
     let log = grandchild().log();
     // `ls -l` shows `… 0 -> /dev/null`, and the directory that it reads.
     let fds = log.iter().filter_map(|line| line.split_once(" -> "));

@@ -9,12 +9,12 @@ fn serving(workers: &str) -> RunningServer {
     Server::new(INIT).env("PREFORK_WORKERS", workers).start()
 }
 
-fn asked_to(wish: &str) -> Output {
-    Server::new(INIT).env("INIT", wish).run()
+fn run_with(action: &str) -> Output {
+    Server::new(INIT).env("INIT", action).run()
 }
 
 #[test]
-fn it_is_the_first_in_the_master_and_in_every_worker() {
+fn init_is_called_first_in_the_master_and_in_every_worker() {
     let mut server = serving("1");
     server.wait_for_log(|line| line == "body");
     server.stop();
@@ -27,7 +27,7 @@ fn it_is_the_first_in_the_master_and_in_every_worker() {
 }
 
 #[test]
-fn it_is_called_again_in_every_new_process_only() {
+fn init_is_called_once_in_every_process() {
     let server = Server::new(INIT)
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_RECOVER_THRESHOLD", "8")
@@ -52,7 +52,7 @@ fn it_is_called_again_in_every_new_process_only() {
 }
 
 #[test]
-fn it_is_told_of_single_mode() {
+fn init_gets_the_role_single_in_single_process_mode() {
     let mut server = serving("0");
     server.wait_for_log(|line| line == "body");
     server.stop();
@@ -62,8 +62,8 @@ fn it_is_told_of_single_mode() {
 }
 
 #[test]
-fn a_master_that_it_refuses_binds_and_starts_nothing() {
-    let output = asked_to("refuse master");
+fn a_failed_init_of_the_master_binds_and_starts_nothing() {
+    let output = run_with("refuse master");
     assert_eq!(output.code(), Some(70));
     let text = "prefork: init failed (master): no ink. Correct the init function. Nothing \
                 was bound or started.";
@@ -71,8 +71,8 @@ fn a_master_that_it_refuses_binds_and_starts_nothing() {
 }
 
 #[test]
-fn a_panic_of_it_is_a_refusal() {
-    let output = asked_to("panic master");
+fn a_panic_of_init_is_a_failed_init() {
+    let output = run_with("panic master");
     assert_eq!(output.code(), Some(70));
     assert!(
         output
@@ -82,17 +82,17 @@ fn a_panic_of_it_is_a_refusal() {
 }
 
 #[test]
-fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
-    for (wish, reason) in [
+fn a_failed_init_of_a_worker_is_an_exit_with_a_reason() {
+    for (action, reason) in [
         ("refuse worker 0", "init failed (worker 0): no ink"),
         (
             "panic worker 0",
             "init failed (worker 0): panicked: out of paper",
         ),
     ] {
-        let output = asked_to(wish);
+        let output = run_with(action);
         assert_eq!(output.code(), Some(75), "{}", output.text());
-        let says = |start: &str, end: &str| {
+        let assert_logged = |start: &str, end: &str| {
             let fits = |line: &&String| line.starts_with(start) && line.ends_with(end);
             assert_eq!(
                 output.log.iter().filter(fits).count(),
@@ -101,8 +101,8 @@ fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
                 output.text()
             );
         };
-        says("prefork: worker 0 (pid ", &format!(": {reason}"));
-        says(
+        assert_logged("prefork: worker 0 (pid ", &format!(": {reason}"));
+        assert_logged(
             &format!("prefork: {reason}. "),
             "Correct the init function. Nothing was bound or started.",
         );
@@ -112,7 +112,7 @@ fn a_worker_that_it_refuses_is_a_crash_whose_reason_the_master_knows() {
 }
 
 #[test]
-fn a_thread_of_it_is_told_of_the_stop() {
+fn a_thread_of_init_can_wait_for_the_stop() {
     for workers in ["0", "1"] {
         let mut server = Server::new(WAITING_INIT)
             .env("PREFORK_WORKERS", workers)
@@ -126,8 +126,8 @@ fn a_thread_of_it_is_told_of_the_stop() {
 }
 
 #[test]
-fn a_hook_for_panics_that_it_sets_is_called_beside_ours() {
-    let output = asked_to("panic later");
+fn a_panic_hook_that_init_sets_is_called_too() {
+    let output = run_with("panic later");
     let log = output.text();
     assert!(
         output.log.contains(&"its own hook for panics".to_owned()),
@@ -137,7 +137,7 @@ fn a_hook_for_panics_that_it_sets_is_called_beside_ours() {
 }
 
 #[test]
-fn neither_an_explanation_nor_refused_options_call_it() {
+fn neither_an_explanation_nor_refused_options_call_init() {
     for (variable, value, status) in [("PREFORK_EXPLAIN", "1", 0), ("PREFORK_WORKERS", "many", 78)]
     {
         let output = Server::new(INIT).env(variable, value).run();

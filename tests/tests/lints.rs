@@ -96,8 +96,8 @@ fn report(message: &Value) -> Option<Report> {
     let message = &message["message"];
     let lint = message["code"]["code"].as_str()?;
     let mut spans = message["spans"].as_array()?.iter();
-    let place = spans.find(|span| span["is_primary"] == true)?;
-    Some((lint.to_owned(), place["line_start"].as_u64()?))
+    let span = spans.find(|span| span["is_primary"] == true)?;
+    Some((lint.to_owned(), span["line_start"].as_u64()?))
 }
 
 fn errors(output: &Output) -> String {

@@ -69,7 +69,7 @@ fn workers_are_the_program_and_recover() {
 }
 
 #[test]
-fn what_only_the_loader_knows_is_refused_before_the_first_worker() {
+fn options_and_copies_of_the_loader_are_refused_before_the_first_worker() {
     let Some(loader) = loader() else { return };
     let executed = std::fs::canonicalize(loader).expect("the loader exists");
     let executed = executed.display().to_string();
@@ -98,7 +98,7 @@ fn what_only_the_loader_knows_is_refused_before_the_first_worker() {
 }
 
 #[test]
-fn a_single_process_and_foreign_programs_need_no_program_of_ours() {
+fn a_single_process_and_foreign_programs_do_not_need_the_own_executable() {
     let Some(loader) = loader() else { return };
     let options = [loader, "--library-path", "/usr/lib"];
     let mut single = Server::new(HELLO)

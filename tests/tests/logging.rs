@@ -12,7 +12,7 @@ fn with(backend: &str) -> RunningServer {
 }
 
 /// Kills a worker, stops the server, and returns the log and the pid of that worker.
-fn life(backend: &str) -> (Vec<String>, i32) {
+fn run(backend: &str) -> (Vec<String>, i32) {
     let mut server = with(backend);
     server.wait_for_log(|line| line.contains(" with 1 worker"));
     wait_for_ready(&server, 1);
@@ -33,7 +33,7 @@ fn wait_for_ready(server: &RunningServer, count: usize) {
     });
 }
 
-fn has(log: &[String], parts: &[&str]) {
+fn assert_logged_once(log: &[String], parts: &[&str]) {
     let fits = |line: &String| parts.iter().all(|part| line.contains(part));
     assert_eq!(
         log.iter().filter(|line| fits(line)).count(),
@@ -43,29 +43,29 @@ fn has(log: &[String], parts: &[&str]) {
 }
 
 #[test]
-fn what_is_installed_gets_every_line_with_its_fields_and_stderr_none() {
+fn a_backend_gets_every_line_with_its_fields_and_stderr_none() {
     let sender = std::process::id();
     for (backend, warn) in [("tracing", "tracing: "), ("log", "log: ")] {
-        let (log, pid) = life(backend);
+        let (log, pid) = run(backend);
         assert!(log.iter().all(|line| line.starts_with(warn)), "{log:#?}");
         let text = format!("{warn}ERROR prefork worker 0 (pid {pid}) was killed by SIGKILL after ");
         let fields = format!(" slot=0 pid={pid} signal=SIGKILL age_ms=");
-        has(&log, &[&text, &fields]);
+        assert_logged_once(&log, &[&text, &fields]);
         let text =
             format!("{warn}INFO prefork SIGTERM from pid {sender}: stopping 1 worker within 5s");
-        has(&log, &[&text, &format!(" signal=SIGTERM sender={sender}")]);
-        has(&log, &["exited with status 0", " slot=0 ", " status=0 "]);
+        assert_logged_once(&log, &[&text, &format!(" signal=SIGTERM sender={sender}")]);
+        assert_logged_once(&log, &["exited with status 0", " slot=0 ", " status=0 "]);
     }
 }
 
 #[test]
-fn nothing_installed_is_stderr() {
-    let (log, pid) = life("none");
+fn without_a_backend_lines_are_written_to_stderr() {
+    let (log, pid) = run("none");
     assert!(
         log.iter().all(|line| line.starts_with("prefork: ")),
         "{log:#?}"
     );
-    has(
+    assert_logged_once(
         &log,
         &[&format!(
             "prefork: worker 0 (pid {pid}) was killed by SIGKILL after "
@@ -74,8 +74,8 @@ fn nothing_installed_is_stderr() {
 }
 
 #[test]
-fn both_installed_is_each_line_once() {
-    let (log, _) = life("tracing and log");
+fn with_both_backends_each_line_is_logged_once() {
+    let (log, _) = run("tracing and log");
     assert!(
         log.iter().all(|line| line.starts_with("tracing: ")),
         "{log:#?}"
@@ -83,15 +83,15 @@ fn both_installed_is_each_line_once() {
 }
 
 #[test]
-fn one_that_panics_leaves_the_master_and_its_lines_alone() {
+fn a_backend_that_panics_stops_neither_the_master_nor_its_log() {
     for backend in ["tracing that panics", "log that panics"] {
-        let (log, pid) = life(backend);
-        has(&log, &["prefork: ", " with 1 worker"]);
-        has(
+        let (log, pid) = run(backend);
+        assert_logged_once(&log, &["prefork: ", " with 1 worker"]);
+        assert_logged_once(
             &log,
             &["panicked; log lines are written to stderr from now on"],
         );
-        has(
+        assert_logged_once(
             &log,
             &[&format!(
                 "prefork: worker 0 (pid {pid}) was killed by SIGKILL"
@@ -101,7 +101,7 @@ fn one_that_panics_leaves_the_master_and_its_lines_alone() {
 }
 
 #[test]
-fn why_the_master_ends_stands_there_once_where_the_backend_panics_about_it() {
+fn a_fatal_error_is_printed_once_if_the_backend_panics() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("bound").to_string();
     for backend in ["tracing that panics", "log that panics"] {
@@ -110,13 +110,13 @@ fn why_the_master_ends_stands_there_once_where_the_backend_panics_about_it() {
             .listen(&addr)
             .run();
         assert_eq!(output.code(), Some(69));
-        has(&output.log, &["prefork: listener 'listener0': cannot "]);
-        has(&output.log, &["panicked; log lines are written to stderr"]);
+        assert_logged_once(&output.log, &["prefork: listener 'listener0': cannot "]);
+        assert_logged_once(&output.log, &["panicked; log lines are written to stderr"]);
     }
 }
 
 #[test]
-fn why_the_master_ends_is_told_to_it_and_stands_on_stderr_too() {
+fn a_fatal_error_is_logged_by_the_backend_and_printed_to_stderr() {
     let output = Server::new(LOGGING)
         .env("BACKEND", "tracing")
         .env("PREFORK_WORKERS", "many")
@@ -131,11 +131,11 @@ fn why_the_master_ends_is_told_to_it_and_stands_on_stderr_too() {
         .listen(&addr)
         .run();
     assert_eq!(output.code(), Some(69));
-    has(
+    assert_logged_once(
         &output.log,
         &["prefork: listener 'listener0': cannot ", &addr],
     );
-    has(
+    assert_logged_once(
         &output.log,
         &[
             "tracing: ERROR prefork listener 'listener0': cannot ",
@@ -145,7 +145,7 @@ fn why_the_master_ends_is_told_to_it_and_stands_on_stderr_too() {
 }
 
 #[test]
-fn why_the_master_ends_is_told_to_the_logger_of_the_program() {
+fn a_fatal_error_is_logged_by_the_logger_of_the_program_and_printed_to_stderr() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("bound").to_string();
     for workers in ["0", "1"] {
@@ -156,8 +156,8 @@ fn why_the_master_ends_is_told_to_the_logger_of_the_program() {
         // No argument of main takes the listener. It is bound nevertheless.
         assert_eq!(output.code(), Some(69), "{}", output.text());
         let text = "listener 'listener0': cannot bind ";
-        has(&output.log, &[&format!("prefork: {text}"), &addr]);
-        has(&output.log, &[&format!("logger: Error {text}"), &addr]);
+        assert_logged_once(&output.log, &[&format!("prefork: {text}"), &addr]);
+        assert_logged_once(&output.log, &[&format!("logger: Error {text}"), &addr]);
         assert!(!output.text().contains("tracing: "), "{}", output.text());
     }
     // An error that ends the master after it has served.
@@ -168,6 +168,6 @@ fn why_the_master_ends_is_told_to_the_logger_of_the_program() {
     server.kill_child(0);
     assert_eq!(server.wait().code(), Some(75));
     let log = server.final_log();
-    has(&log, &["prefork: 1 worker exited unexpectedly"]);
-    has(&log, &["logger: Error 1 worker exited unexpectedly"]);
+    assert_logged_once(&log, &["prefork: 1 worker exited unexpectedly"]);
+    assert_logged_once(&log, &["logger: Error 1 worker exited unexpectedly"]);
 }

@@ -1,7 +1,7 @@
 //! When `main` ends, the worker ends, even if its process still runs. The log contains the reason.
 
 use prefork_testkit::{Output, RunningServer, Server, eventually};
-use prefork_tests::client::{get, who};
+use prefork_tests::client::{get, slot_and_pid};
 use prefork_tests::proc;
 
 const MAIN_ENDS: &str = env!("CARGO_BIN_EXE_main_ends");
@@ -19,7 +19,8 @@ fn holding(program: &str, grace: &str) -> RunningServer {
 
 /// Requests that `main` ends in this way; returns the pid of the worker.
 fn end(server: &RunningServer, how: &str) -> i32 {
-    let (_, pid) = who(&get(server.addr(), "/").expect("the server answers")).expect("a worker");
+    let (_, pid) =
+        slot_and_pid(&get(server.addr(), "/").expect("the server answers")).expect("a worker");
     // The worker may exit before it answers.
     let _ = get(server.addr(), &format!("/end/{how}"));
     pid
@@ -27,7 +28,7 @@ fn end(server: &RunningServer, how: &str) -> i32 {
 
 fn served_by_another(server: &RunningServer, pid: i32) {
     eventually("an answer of the replacement", || {
-        let (_, answering) = who(&get(server.addr(), "/").ok()?)?;
+        let (_, answering) = slot_and_pid(&get(server.addr(), "/").ok()?)?;
         (answering != pid).then_some(())
     });
 }
@@ -113,7 +114,7 @@ fn a_worker_whose_main_has_ended_is_replaced_while_its_process_still_runs() {
 }
 
 #[test]
-fn what_is_left_after_main_ends_within_the_grace_period() {
+fn a_process_that_still_runs_after_main_ends_within_the_grace_period() {
     let server = holding(MAIN_ENDS, "1s");
     let pid = end(&server, "error");
     // The runtime stops waiting for its blocking tasks, so the process exits with its own status.
@@ -196,13 +197,18 @@ fn a_program_that_never_becomes_ready_ends_its_master() {
 fn a_long_error_is_cut() {
     let output = gives_up("long", "0");
     assert_eq!(output.code(), Some(75));
-    let ours = |line: &&String| line.starts_with("prefork: ");
-    let longest = output.log.iter().filter(ours).map(String::len).max();
+    let is_of_master = |line: &&String| line.starts_with("prefork: ");
+    let longest = output
+        .log
+        .iter()
+        .filter(is_of_master)
+        .map(String::len)
+        .max();
     assert!(longest.is_some_and(|longest| (1000..5000).contains(&longest)));
 }
 
 #[test]
-fn what_keeps_a_worker_from_starting_is_the_reason_of_its_exit() {
+fn a_runtime_that_cannot_be_created_is_the_reason_of_the_exit() {
     // The runtime of the worker needs `eventfd2`. The master does not.
     let output = Server::new(MAIN_ENDS)
         .wrapper([FILTERED, "eventfd2", "EPERM"])

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -28,7 +28,7 @@ fn kill_master(server: &mut RunningServer) {
 }
 
 #[test]
-fn idle_children_go_at_once() {
+fn idle_children_exit_at_once_after_the_death_of_the_master() {
     for program in [HELLO, PLAIN, RAW_STD] {
         let mut server = idle(program, 4);
         let killed = Instant::now();
@@ -39,8 +39,8 @@ fn idle_children_go_at_once() {
         let taken = killed.elapsed();
         println!("{program}: no child {taken:?} after the master");
         let log = server.final_log();
-        let alone = |line: &&String| line.ends_with("): master process died; draining");
-        assert_eq!(log.iter().filter(alone).count(), 4, "{log:#?}");
+        let is_draining = |line: &&String| line.ends_with("): master process died; draining");
+        assert_eq!(log.iter().filter(is_draining).count(), 4, "{log:#?}");
         // The limit is far below the grace period of 5 s. On an idle machine it takes 2 ms.
         assert!(taken < Duration::from_secs(2), "{taken:?}");
     }
@@ -66,14 +66,15 @@ fn a_request_in_flight_is_answered_while_a_new_master_serves_on_the_same_port() 
         .env("PREFORK_WORKERS", "1")
         .listen(addr.to_string())
         .start();
-    let (_, pid) = who(&get(addr, "/").expect("the new worker serves")).expect("a worker");
+    let (_, pid) = slot_and_pid(&get(addr, "/").expect("the new worker serves")).expect("a worker");
     assert_eq!(new.child(0).map(|child| child.pid), Some(pid));
     assert!(
         proc::is_alive(busy.pid),
         "the old worker still has a request"
     );
 
-    let (_, pid) = who(&answer(asked).expect("the old worker finishes")).expect("a worker");
+    let (_, pid) =
+        slot_and_pid(&answer(asked).expect("the old worker finishes")).expect("a worker");
     assert_eq!(pid, busy.pid);
     eventually("the end of the old worker", || {
         old.processes().is_empty().then_some(())
@@ -105,12 +106,12 @@ fn clients_that_wait_when_the_master_dies_are_answered() {
 }
 
 #[test]
-fn a_deaf_child_ends_when_the_grace_period_is_over() {
+fn a_child_that_ignores_the_stop_is_killed_after_the_grace_period() {
     let mut server = Server::new(ODD)
-        .arg("deaf")
+        .arg("ignores_stop")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "500ms")
         .start();
-    server.wait_for_log(|line| line == "deaf");
+    server.wait_for_log(|line| line == "ignoring stop");
     kill_master(&mut server);
     eventually("the end of the child", || {
         server.processes().is_empty().then_some(())
@@ -139,8 +140,8 @@ fn children_that_run_another_program_are_terminated() {
 const ORPHANED: &str = env!("CARGO_BIN_EXE_orphaned");
 
 #[test]
-fn workers_that_are_still_starting_go_with_their_master() {
-    let mut server = Server::new(ORPHANED).env("INIT_WAITS", "1").start();
+fn starting_workers_exit_if_their_master_dies() {
+    let mut server = Server::new(ORPHANED).env("INIT_WAITS", "1").start_unready();
     let addr = server.addr();
     let waiting = |log: Vec<String>| log.iter().filter(|line| *line == "init waits").count();
     eventually("both in init", || {
@@ -155,7 +156,7 @@ fn workers_that_are_still_starting_go_with_their_master() {
 }
 
 #[test]
-fn workers_go_and_the_port_is_free_while_a_process_that_the_master_forked_lives_on() {
+fn workers_exit_and_the_port_is_free_while_a_process_that_the_master_forked_still_runs() {
     let mut server = Server::new(ORPHANED).env("MASTER_FORKS", "1").start();
     let forked = server.wait_for_log(|line| line.starts_with("forked "));
     let forked: i32 = forked["forked ".len()..].parse().expect("a pid");

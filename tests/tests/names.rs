@@ -27,7 +27,7 @@ fn pair(master: &str, worker: &str) -> (String, String) {
 }
 
 #[test]
-fn master_and_workers_are_told_apart_and_their_arguments_are_left_alone() {
+fn master_and_workers_have_different_names_and_keep_their_arguments() {
     let server = Server::new(HELLO)
         .arg("--an=argument")
         .env("PREFORK_WORKERS", "2")
@@ -51,7 +51,7 @@ fn a_long_name_of_a_program_is_shortened() {
 }
 
 #[test]
-fn a_successor_is_called_like_its_predecessor() {
+fn a_replacement_gets_the_name_of_its_slot() {
     let server = Server::new(HELLO).env("PREFORK_WORKERS", "2").start();
     names(&server);
     let killed = server.kill_child(1);
@@ -67,7 +67,7 @@ fn a_single_process_keeps_its_plain_name() {
 }
 
 #[test]
-fn a_builder_that_leaves_the_signals_to_the_program_leaves_its_name_as_well() {
+fn a_builder_without_handle_signals_does_not_rename_the_process() {
     for (argument, name) in [("", "builder master"), ("leave_signals", "builder")] {
         let server = Server::new(BUILDER).arg(argument).spawn();
         server.wait_for_children(1);
@@ -78,11 +78,10 @@ fn a_builder_that_leaves_the_signals_to_the_program_leaves_its_name_as_well() {
 }
 
 #[test]
-fn a_process_that_does_other_things_as_well_is_not_renamed() {
+fn a_master_inside_another_program_does_not_rename_the_process() {
     let own = i32::try_from(std::process::id()).expect("a pid fits in an i32");
     let before = proc::name(own).expect("the process runs");
-    let mut prefork = Prefork::new();
-    prefork.workers(1).child_producer(|command| {
+    let prefork = Prefork::new().workers(1).child_producer(|command| {
         command.program("/bin/sleep").arg("1000");
     });
     let handle = prefork.start().expect("the master starts");

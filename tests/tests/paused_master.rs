@@ -20,7 +20,7 @@ fn workers_that_become_ready_during_a_pause_of_the_master_are_not_late() {
         .env("READY_FILE", ready.as_os_str())
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_READY_TIMEOUT", "5s")
-        .start();
+        .start_unready();
     let children = server.wait_for_children(2);
     server.signal(Signal::SIGSTOP);
     eventually("the pause", || {

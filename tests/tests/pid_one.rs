@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use prefork_testkit::{Server, Signal, eventually};
-use prefork_tests::client::{get, who};
+use prefork_tests::client::{get, slot_and_pid};
 use prefork_tests::proc;
 
 const INIT: &str = env!("CARGO_BIN_EXE_init");
@@ -48,7 +48,7 @@ fn as_pid_1_it_serves_recovers_and_stops() {
         server.child(0).filter(|child| child.pid != killed.pid)
     });
     eventually("an answer from slot 0", || {
-        let (slot, _) = who(&get(server.addr(), "/").expect("a worker answers"))?;
+        let (slot, _) = slot_and_pid(&get(server.addr(), "/").expect("a worker answers"))?;
         (slot == 0).then_some(())
     });
 
@@ -57,7 +57,7 @@ fn as_pid_1_it_serves_recovers_and_stops() {
 }
 
 #[test]
-fn as_pid_1_its_death_leaves_nothing() {
+fn as_pid_1_its_death_leaves_no_process() {
     let Some(namespace) = namespace() else {
         println!("skipped: needs unshare(1) and the right to make a PID namespace");
         return;
@@ -150,13 +150,13 @@ fn without_stdin_stdout_and_stderr_it_serves_and_stops() {
     let addrs = proc::variable(child.pid, "PREFORK_ADDRS").expect("the child has the variable");
     let (_, addr) = addrs.split_once('=').expect("name and address");
     let body = get(addr.parse().expect("an address"), "/").expect("an answer");
-    assert_eq!(who(&body), Some((0, child.pid)));
+    assert_eq!(slot_and_pid(&body), Some((0, child.pid)));
     server.kill_child(0);
     let after = eventually("another child", || {
         server.child(0).filter(|other| other.pid != child.pid)
     });
     let body = get(addr.parse().expect("an address"), "/").expect("an answer");
-    assert_eq!(who(&body), Some((0, after.pid)));
+    assert_eq!(slot_and_pid(&body), Some((0, after.pid)));
     assert_eq!(server.stop().code(), Some(0));
     assert_eq!(server.processes(), []);
     assert_eq!(server.final_log(), [""; 0]);

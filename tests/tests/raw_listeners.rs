@@ -28,7 +28,7 @@ fn a_declared_std_listener_blocks() {
 }
 
 #[test]
-fn connections_that_wait_for_a_killed_worker_are_answered_by_its_successor() {
+fn connections_that_wait_for_a_killed_worker_are_answered_by_its_replacement() {
     for program in [RAW_STD, RAW_TOKIO] {
         let server = Server::new(program).env("PREFORK_WORKERS", "1").start();
         get(server.addr(), "/").expect("an answer");

@@ -2,6 +2,7 @@
 //! that user.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -72,8 +73,11 @@ fn a_set_id_program_ignores_the_environment_with_one_line() {
             .env("PREFORK_WORKERS", "0")
             .env("PREFORK_EXPLAIN", "1")
             .wrapper(as_user())
-            .start();
-        let addr = server.addr_of("http");
+            .spawn();
+        // The program does not report its readiness either: only its log has the address.
+        let line = server.wait_for_log(|line| line.contains("listening on http="));
+        let addr = line.split(['=', ',']).nth(1).expect("an address");
+        let addr: SocketAddr = addr.parse().expect("an address");
         assert_eq!(addr.ip().to_string(), "127.0.0.1", "set by the program");
         // The workers run with the same rights and accept their role from the master.
         get(addr, "/").expect("an answer");

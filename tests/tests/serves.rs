@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use prefork_testkit::{Server, eventually};
-use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -20,7 +20,7 @@ fn all_workers_answer_real_load() {
     let mut answered = 0;
     eventually("answers from all four workers", || {
         for body in burst(server.addr(), 50) {
-            seen.insert(who(&body).expect(&body));
+            seen.insert(slot_and_pid(&body).expect(&body));
             answered += 1;
         }
         (seen.len() >= 4 && answered >= 200).then_some(())
@@ -46,7 +46,7 @@ fn burst(addr: std::net::SocketAddr, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn the_standard_library_alone_serves_as_well() {
+fn a_server_without_an_async_runtime_serves() {
     let mut server = Server::new(PLAIN).start();
     let children = server.wait_for_children(2);
     for _ in 0..20 {
@@ -66,7 +66,8 @@ fn port_zero_is_a_free_port_that_the_start_line_names() {
     let other = Server::new(HELLO).env("PREFORK_WORKERS", "1").start();
     assert_ne!(one.addr(), other.addr());
     for server in [&one, &other] {
-        let (_, pid) = who(&get(server.addr(), "/").expect("an answer")).expect("a worker");
+        let (_, pid) =
+            slot_and_pid(&get(server.addr(), "/").expect("an answer")).expect("a worker");
         assert_eq!(server.child(0).map(|child| child.pid), Some(pid));
     }
 }
@@ -76,7 +77,7 @@ fn the_start_is_one_line_however_many_workers() {
     let mut server = Server::new(HELLO).env("PREFORK_WORKERS", "4").start();
     for child in server.wait_for_children(4) {
         eventually("an answer of every worker", || {
-            let (_, pid) = who(&get(server.addr(), "/").ok()?)?;
+            let (_, pid) = slot_and_pid(&get(server.addr(), "/").ok()?)?;
             // The kernel chooses the worker. After enough requests each worker has answered.
             (pid == child.pid).then_some(())
         });
@@ -91,11 +92,11 @@ fn the_start_is_one_line_however_many_workers() {
 
 /// tokio sets the names of the runtime threads.
 #[test]
-fn a_worker_has_as_many_runtime_threads_as_was_said() {
-    for (said, expected) in [("1", 0), ("3", 3)] {
+fn a_worker_has_as_many_runtime_threads_as_configured() {
+    for (configured, expected) in [("1", 0), ("3", 3)] {
         let server = Server::new(HELLO)
             .env("PREFORK_WORKERS", "1")
-            .env("PREFORK_RUNTIME_THREADS", said)
+            .env("PREFORK_RUNTIME_THREADS", configured)
             .start();
         let child = server.wait_for_children(1)[0];
         get(server.addr(), "/").expect("an answer");
@@ -119,7 +120,7 @@ fn arguments_take_the_listeners_of_their_names() {
 }
 
 #[test]
-fn a_listener_that_no_argument_takes_is_one_line_where_a_worker_may_take_it() {
+fn a_listener_that_only_the_worker_argument_can_take_is_one_log_line() {
     for workers in ["0", "2"] {
         let mut server = Server::new(SPARE_LISTENER)
             .keep_listen()
@@ -127,15 +128,15 @@ fn a_listener_that_no_argument_takes_is_one_line_where_a_worker_may_take_it() {
             .start();
         server.stop();
         let log = server.final_log();
-        let told = |line: &&String| {
+        let is_reported = |line: &&String| {
             line.starts_with("prefork: listener 'admin' is not used by any argument")
         };
-        assert_eq!(log.iter().filter(told).count(), 1, "{log:#?}");
+        assert_eq!(log.iter().filter(is_reported).count(), 1, "{log:#?}");
     }
 }
 
 #[test]
-fn the_operator_overrides_what_the_program_says() {
+fn the_operator_overrides_the_options_of_the_program() {
     let server = Server::new(TWO_LISTENERS)
         .listen("admin=127.0.0.1:0,[::1]:0")
         .env("PREFORK_WORKERS", "3")

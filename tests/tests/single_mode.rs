@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
 use prefork_tests::signals::wait_until_new;
 
@@ -23,13 +23,13 @@ fn single(program: &str) -> RunningServer {
 fn one_process_serves() {
     let server = single(HELLO);
     let body = get(server.addr(), "/").expect("an answer");
-    assert_eq!(who(&body), Some((0, server.master_pid())));
+    assert_eq!(slot_and_pid(&body), Some((0, server.master_pid())));
     assert_eq!(server.processes(), [server.master_pid()]);
     assert_eq!(server.children(), []);
 }
 
 #[test]
-fn a_stop_finishes_what_was_begun() {
+fn a_stop_finishes_requests_in_flight() {
     for signal in [
         Signal::SIGTERM,
         Signal::SIGINT,
@@ -50,7 +50,7 @@ fn a_stop_finishes_what_was_begun() {
 }
 
 #[test]
-fn whoever_has_read_its_line_can_stop_it() {
+fn a_signal_after_the_start_line_stops_it() {
     // The time between the line and the signal is short, so one server could stop by chance.
     for _ in 0..30 {
         assert_eq!(single(PLAIN).stop().code(), Some(0));

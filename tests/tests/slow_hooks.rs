@@ -8,28 +8,27 @@ use prefork::Prefork;
 use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren};
 
 fn prefork(children: &ScriptedChildren, log: &MemoryLog) -> Prefork {
-    let mut prefork = Prefork::new();
-    prefork
+    Prefork::new()
         .child_producer(children.producer())
-        .logger(log.logger());
-    prefork
+        .logger(log.logger())
 }
 
 #[test]
-fn a_child_that_said_ready_during_a_slow_hook_is_not_late() {
+fn a_child_that_becomes_ready_during_a_slow_hook_is_not_late() {
     let (children, log) = (ScriptedChildren::new(Behavior::Live), MemoryLog::new());
     let mut prefork = prefork(&children, &log);
     // The hook takes longer than `ready_timeout`, and each child becomes ready during the hook.
-    let (told, hear) = std::sync::mpsc::channel();
-    prefork
-        .workers(2)
-        .ready_timeout("3s")
-        .on_master_ready(move |_: &prefork::MasterReady| {
-            thread::sleep(Duration::from_secs(4));
-            told.send(())
-        });
+    let (sender, receiver) = std::sync::mpsc::channel();
+    prefork =
+        prefork
+            .workers(2)
+            .ready_timeout("3s")
+            .on_master_ready(move |_: &prefork::MasterReady| {
+                thread::sleep(Duration::from_secs(4));
+                sender.send(())
+            });
     let handle = prefork.start().expect("the master starts");
-    hear.recv().expect("the hook was called");
+    receiver.recv().expect("the hook was called");
     handle.stop();
     handle.wait().expect("the master was asked to stop");
     let late = log
@@ -40,22 +39,22 @@ fn a_child_that_said_ready_during_a_slow_hook_is_not_late() {
 }
 
 #[test]
-fn a_stop_during_a_slow_opening_starts_nobody_any_more() {
+fn a_stop_during_a_slow_hook_starts_no_further_child() {
     let (children, log) = (ScriptedChildren::new(Behavior::Live), MemoryLog::new());
     let mut prefork = prefork(&children, &log);
-    let (told, hear) = std::sync::mpsc::channel();
-    let (go_on, wait) = std::sync::mpsc::channel::<()>();
-    prefork
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    prefork = prefork
         .workers(50)
         .on_child_spawn(move |_: &prefork::ChildSpawned| {
             // Only the first call waits: `go_on` is dropped after the stop was requested.
-            let _ = told.send(());
-            let _ = wait.recv();
+            let _ = sender.send(());
+            let _ = released.recv();
         });
     let handle = prefork.start().expect("the master starts");
-    hear.recv().expect("a first child");
+    receiver.recv().expect("a first child");
     handle.stop();
-    drop(go_on);
+    drop(release);
     handle.wait().expect("the master was asked to stop");
     assert_eq!(children.starts(), 1, "{log}");
 }

@@ -47,14 +47,14 @@ fn stalled(program: &str, threads: usize) -> (RunningServer, Vec<TcpStream>) {
 
 fn all_are_answered_when_a_stop_comes(
     server: &mut RunningServer,
-    go_on: impl FnOnce(&RunningServer),
+    resume: impl FnOnce(&RunningServer),
 ) {
     let waiting: Vec<_> = (0..CLIENTS)
         .map(|_| ask(server.addr(), "/").expect("the listen queue has space"))
         .collect();
     server.signal(Signal::SIGTERM);
     server.wait_for_log(|line| line.contains("stopping 1 worker"));
-    go_on(server);
+    resume(server);
     let answered = waiting
         .into_iter()
         .map(answer)
@@ -87,7 +87,7 @@ fn a_hundred_clients_of_a_stalled_worker_are_answered_on_a_runtime_of_two_thread
 }
 
 #[test]
-fn a_silent_client_among_them_does_not_keep_the_stop_from_ending() {
+fn a_silent_client_among_them_does_not_prevent_the_end_of_the_stop() {
     for (program, threads) in [(STALL, 1), (TWO_THREADS, 2)] {
         let (mut server, _stalling) = stalled(program, threads);
         let mut silent = connect(server.addr()).expect("the listen queue has space");
@@ -116,7 +116,7 @@ fn a_hundred_clients_of_a_worker_that_was_halted_are_answered() {
 }
 
 #[test]
-fn a_silent_client_of_the_standard_library_is_waited_for_no_longer_than_the_budget() {
+fn a_blocking_server_waits_for_a_silent_client_only_for_the_grace_period() {
     // The body reads without a timeout, so its thread waits for the silent client.
     let mut server = Server::new(PLAIN)
         .env("PREFORK_WORKERS", "1")

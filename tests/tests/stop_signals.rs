@@ -106,7 +106,7 @@ fn signals_that_a_paused_server_finds_are_one_request() {
 
 /// If the master dies, its worker drains. The signals of a terminal do not shorten that.
 #[test]
-fn a_worker_alone_finishes_its_request_whatever_is_sent_to_it() {
+fn an_orphaned_worker_finishes_its_request_despite_signals() {
     for pair in PAIRS {
         let mut server = hello("1").start();
         let asked = in_flight(&server);
@@ -122,7 +122,7 @@ fn a_worker_alone_finishes_its_request_whatever_is_sent_to_it() {
 }
 
 #[test]
-fn a_worker_that_is_signalled_itself_finishes_its_request() {
+fn a_worker_that_gets_a_signal_finishes_its_request() {
     for pair in PAIRS {
         let server = hello("1").start();
         let asked = in_flight(&server);
@@ -176,7 +176,7 @@ fn busy(hook: &str) -> (RunningServer, PipeWriter) {
         .env("HOOK", hook)
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
         .stdin(OwnedFd::from(reader))
-        .start();
+        .start_unready();
     server.wait_for_log(|line| line == "the hook waits");
     (server, writer)
 }
@@ -297,6 +297,6 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     get(server.addr(), "/").expect("the server still answers");
     assert_eq!(server.stop().code(), Some(0));
     let log = server.final_log();
-    let is_told = |line: &String| line.contains("SIGINT") || line.contains("SIGQUIT");
-    assert!(!log.iter().any(is_told), "{log:#?}");
+    let is_logged = |line: &String| line.contains("SIGINT") || line.contains("SIGQUIT");
+    assert!(!log.iter().any(is_logged), "{log:#?}");
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{get, who};
+use prefork_tests::client::{get, slot_and_pid};
 use prefork_tests::proc;
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
@@ -75,7 +75,7 @@ fn assert_sleeps(server: &RunningServer) {
 }
 
 #[test]
-fn a_killed_worker_that_its_tracer_holds_costs_nothing_and_is_recovered_when_it_lets_go() {
+fn the_master_sleeps_until_the_tracer_of_a_killed_worker_detaches_and_then_replaces_it() {
     let server = Server::new(HELLO).env("PREFORK_WORKERS", "1").start();
     get(server.addr(), "/").expect("an answer");
     let worker = server.wait_for_children(1)[0];
@@ -94,9 +94,9 @@ fn a_killed_worker_that_its_tracer_holds_costs_nothing_and_is_recovered_when_it_
     assert_eq!(lines_about_tracers(&server), 1);
 
     tracer.detach();
-    let successor = server.wait_for_replacement(worker);
+    let replacement = server.wait_for_replacement(worker);
     let body = eventually("an answer", || get(server.addr(), "/").ok());
-    assert_eq!(who(&body), Some((0, successor.pid)));
+    assert_eq!(slot_and_pid(&body), Some((0, replacement.pid)));
     let end = format!(
         "prefork: worker 0 (pid {}) was killed by SIGKILL",
         worker.pid

@@ -33,7 +33,7 @@ fn the_shortest_form_is_one_call() {
                 }
                 let _ = main;
                 return __prefork_runtime::run(
-                    |__prefork| { __prefork.workers("auto"); __prefork.recover_threshold(8); },
+                    |__prefork| { let __prefork = __prefork.workers("auto"); let __prefork = __prefork.recover_threshold(8); __prefork },
                     [],
                     __prefork_call
                 );
@@ -68,7 +68,7 @@ fn attributes_of_other_crates_get_a_function_without_arguments() {
                 }
                 let _ = main;
                 return __prefork_runtime::run(
-                    |__prefork| {},
+                    |__prefork| { __prefork },
                     [
                         __prefork_runtime::ArgumentSpec::of::<Listener>("http"),
                         __prefork_runtime::ArgumentSpec::of::<Worker>("")
@@ -105,7 +105,7 @@ fn an_async_function_uses_the_runtime_of_prefork() {
                 }
                 let _ = serve;
                 return ::prefork::__with_tokio!(__prefork_runtime::run(
-                    |__prefork| { __prefork.runtime_threads(4); },
+                    |__prefork| { let __prefork = __prefork.runtime_threads(4); __prefork },
                     [#[cfg(a)] __prefork_runtime::ArgumentSpec::of::<Worker>("worker")],
                     __prefork_call
                 ));
@@ -134,7 +134,7 @@ fn a_runtime_function_gets_the_future() {
                 }
                 let _ = main;
                 return __prefork_runtime::run(
-                    |__prefork| {},
+                    |__prefork| { __prefork },
                     [],
                     || {
                         let __prefork_future = __prefork_call();

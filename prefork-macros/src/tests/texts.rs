@@ -26,7 +26,7 @@ const WITHOUT_CASE: &[(&str, &str)] = &[
     ),
     ("is not a port, {PORTS}", "an error of the variable PORT"),
     (
-        "{} is text, expected a function or a closure",
+        "{} is text, expected {FUNCTION}",
         "a literal is rejected before the grammar is called",
     ),
 ];
@@ -75,7 +75,8 @@ fn files(folder: &Path, extension: &str) -> Vec<String> {
         .collect()
 }
 
-/// The string literals of several words in a source, without docs, tests and macro definitions.
+/// The string literals of several words in a source, without docs, tests, macro definitions and the
+/// texts of a kind for tests.
 fn texts_of(source: &str) -> Vec<String> {
     let code = source
         .split("#[cfg(test)]\nmod tests")
@@ -88,14 +89,17 @@ fn texts_of(source: &str) -> Vec<String> {
 
 fn collect(tokens: TokenStream, texts: &mut Vec<String>) {
     let mut is_skipped = false;
+    let mut is_test_text = false;
     for token in tokens {
         match token {
             TokenTree::Group(_) if is_skipped => is_skipped = false,
             TokenTree::Group(group) => collect(group.stream(), texts),
             TokenTree::Ident(word) if word == "macro_rules" => is_skipped = true,
+            TokenTree::Ident(word) if word == "TEXTS" => is_test_text = true,
             // Attributes, including docs.
             TokenTree::Punct(mark) if mark.as_char() == '#' => is_skipped = true,
             TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+            TokenTree::Literal(_) if is_test_text => is_test_text = false,
             TokenTree::Literal(literal) => {
                 if let Ok(text) = syn::parse_str::<LitStr>(&literal.to_string())
                     && text.value().trim().contains(' ')

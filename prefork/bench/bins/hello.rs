@@ -12,7 +12,7 @@ use prefork::net::Listener;
 use prefork_bench::app;
 
 fn main() -> ExitCode {
-    app::note_main();
+    app::record_main();
     let mut args = std::env::args().skip(1);
     match args.next().as_deref() {
         None => serve(),
@@ -38,25 +38,25 @@ fn main() -> ExitCode {
 #[prefork::main(listen = "127.0.0.1:0", recover_threshold = 1_000_000)]
 #[tokio::main(flavor = "current_thread")]
 async fn serve(listener: Listener) -> io::Result<()> {
-    app::say_ready();
+    app::report_ready();
     axum::serve(listener, app::app())
         .with_graceful_shutdown(prefork::shutdown())
         .await
 }
 
-#[prefork::main(workers = 1, recover_threshold = 1_000_000, child_producer = note_order)]
+#[prefork::main(workers = 1, recover_threshold = 1_000_000, child_producer = record_start_order)]
 fn grown(ready: prefork::Ready) {
-    ready.announce();
-    app::say_ready();
-    prefork::shutdown().wait();
+    ready.notify_ready();
+    app::report_ready();
+    prefork::shutdown().blocking_wait();
 }
 
-fn note_order(command: &mut ChildCommand) {
+fn record_start_order(command: &mut ChildCommand) {
     command.env(app::ORDERED_AT, app::monotonic_ns().to_string());
 }
 
 fn empty() -> ExitCode {
-    app::say_ready();
+    app::report_ready();
     loop {
         std::thread::park();
     }

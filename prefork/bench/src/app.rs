@@ -18,8 +18,8 @@ pub const BENCH: &str = "BENCH_SOCKET";
 /// In nanoseconds of the monotonic clock.
 pub const ORDERED_AT: &str = "BENCH_ORDERED_AT";
 
-/// Environment variable that gives the workers of the floor a second thread.
-pub const THREAD: &str = "FLOOR_THREAD";
+/// Environment variable that gives the workers of the baseline a second thread.
+pub const THREAD: &str = "BASELINE_THREAD";
 
 static MAIN_AT: OnceLock<u64> = OnceLock::new();
 
@@ -48,7 +48,7 @@ async fn slow(Query(slow): Query<Slow>) -> String {
 }
 
 /// Records when `main` began. Call it on the first line of `main`.
-pub fn note_main() {
+pub fn record_main() {
     MAIN_AT.get_or_init(monotonic_ns);
 }
 
@@ -59,7 +59,7 @@ pub fn note_main() {
 ///
 /// # Panics
 /// If the process has no free descriptor.
-pub fn say_ready() {
+pub fn report_ready() {
     let Some(bench) = std::env::var_os(BENCH) else {
         return;
     };

@@ -1,10 +1,10 @@
 //! The parts of the servers of the bench: the application, the hand-written supervisor that is the
-//! floor, and the policy without a master.
+//! baseline, and the policy without a master.
 //!
 //! The figures are in `benches/figures`. `cargo bench -p prefork-bench` prints them.
 
 pub mod app;
-pub mod floor;
+pub mod baseline;
 pub mod policy;
 
 // The source of a private module of `prefork`. It uses no other module of `prefork`.

@@ -18,7 +18,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// Events for each exit: the child exited, its replacement started, the replacement is ready.
-    pub const EVENTS_PER_DEATH: u32 = 3;
+    pub const EVENTS_PER_EXIT: u32 = 3;
 
     /// Starts the children of all slots.
     ///
@@ -49,18 +49,18 @@ impl Fleet {
         fleet
     }
 
-    /// Lets `deaths` children exit, each in a random slot.
-    pub fn let_die(&mut self, deaths: u32) {
-        for _ in 0..deaths {
+    /// Lets `exits` children exit, each in a random slot.
+    pub fn exit_children(&mut self, exits: u32) {
+        for _ in 0..exits {
             self.now += Duration::from_micros(10);
             let slot = self.random_slot();
             let child = self.children[slot];
-            self.tell(Event::Exited { child });
+            self.handle_event(Event::Exited { child });
         }
     }
 
     /// Handles an event as the master does: the event, the resulting actions, the next deadline.
-    fn tell(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event) {
         self.supervisor.handle(event, self.now);
         self.perform();
         std::hint::black_box(self.supervisor.deadline());

@@ -35,12 +35,45 @@ pub struct Address {
     pub host: String,
     /// The TCP port; 0 lets the system choose, `None` leaves it open.
     pub port: Option<u16>,
-    /// Whether clients must speak TLS.
-    pub is_tls: bool,
+    /// What the clients of the listener speak.
+    pub transport: Transport,
+}
+
+/// The transport of a listener: TCP, or TLS over TCP.
+///
+/// Later versions can add variants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Transport {
+    /// TCP. It is the default.
+    #[default]
+    Tcp,
+    /// TLS over TCP, written as `tls://` before the host.
+    Tls,
 }
 
 /// The prefix of the host that marks a listener for TLS.
 const TLS: &str = "tls://";
+
+impl Transport {
+    /// Splits an address into its transport and the rest after the scheme.
+    #[must_use]
+    pub fn split_scheme(address: &str) -> (Self, &str) {
+        match address.strip_prefix(TLS) {
+            Some(rest) => (Self::Tls, rest),
+            None => (Self::Tcp, address),
+        }
+    }
+
+    /// Returns the prefix of the host: `tls://`, or nothing for TCP.
+    #[must_use]
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Tcp => "",
+            Self::Tls => TLS,
+        }
+    }
+}
 
 /// Reads one address.
 ///
@@ -53,21 +86,18 @@ pub fn parse(text: &str) -> Result<Address, ParseError> {
         Some((name, rest)) => (Some(parse_name(text, name)?), rest),
         None => (None, text),
     };
-    let (is_tls, rest) = match rest.strip_prefix(TLS) {
-        Some(rest) => (true, rest),
-        None => (false, rest),
-    };
+    let (transport, rest) = Transport::split_scheme(rest);
     let (host, port) = split_port(text, rest)?;
     let address = Address {
         name,
-        is_tls,
+        transport,
         host: host::parse(host).map_err(|reason| reject(text, &reason))?,
         port: port.map(|port| parse_port(text, port)).transpose()?,
     };
     if host::lacks_zone(&address.host) {
         let with_zone = Address {
             name: None,
-            is_tls: false,
+            transport: Transport::Tcp,
             host: format!("{}%eth0", address.host),
             port: address.port,
         };
@@ -201,9 +231,7 @@ impl fmt::Display for Address {
         if let Some(name) = &self.name {
             write!(f, "{name}=")?;
         }
-        if self.is_tls {
-            f.write_str(TLS)?;
-        }
+        f.write_str(self.transport.scheme())?;
         if self.host.contains(':') {
             write!(f, "[{}]", self.host)?;
         } else {
@@ -246,7 +274,7 @@ mod tests {
             assert_eq!(address.name.as_deref(), name);
             assert_eq!((address.host.as_str(), address.port), (host, port));
             assert_eq!(address.to_string(), text);
-            assert!(!address.is_tls);
+            assert_eq!(address.transport, Transport::Tcp);
         }
     }
 
@@ -262,7 +290,7 @@ mod tests {
         ] {
             let address: Address = text.parse().unwrap();
 
-            assert!(address.is_tls);
+            assert_eq!(address.transport, Transport::Tls);
             assert_eq!((address.host.as_str(), address.port), (host, port));
             assert_eq!(address.to_string(), text);
         }

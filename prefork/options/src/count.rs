@@ -2,40 +2,57 @@
 //!
 //! It does not know what is counted.
 
-use crate::ParseError;
 use crate::error::quote;
+use crate::option_value::Sealed;
+use crate::{IntoOption, Literals, OptionValue, ParseError};
 
 /// The largest count.
 pub const MAX_COUNT: u32 = 1_000_000;
 
-/// Reads a count: digits only, 0 to [`MAX_COUNT`].
-///
-/// # Errors
-///
-/// A text that is not a number, or a number above the limit.
-pub fn parse(text: &str) -> Result<u32, ParseError> {
-    let Some(number) = digits(text) else {
-        return Err(ParseError::new(format!(
-            "{} is not a number, expected a number from 0 to {MAX_COUNT}",
-            quote(text)
-        )));
-    };
-    match u32::try_from(number) {
-        Ok(number) if number <= MAX_COUNT => Ok(number),
-        _ => Err(too_large(text)),
+impl OptionValue for u32 {
+    const EXPECTED: &'static str = "a number from 0 to 1000000";
+    const LITERALS: Literals = Literals::Number;
+    const TEXTS: &'static str = "
+0 |
+1000000 |
+| '' is not a number, expected a number from 0 to 1000000
+often | 'often' is not a number, expected a number from 0 to 1000000
++8 | '+8' is not a number, expected a number from 0 to 1000000
+1000001 | '1000001' is too large, expected a number from 0 to 1000000
+";
+
+    /// Reads a count: digits only, 0 to [`MAX_COUNT`].
+    ///
+    /// # Errors
+    ///
+    /// A text that is not a number, or a number above the limit.
+    fn parse(text: &str) -> Result<Self, ParseError> {
+        let Some(number) = digits(text) else {
+            return Err(ParseError::new(format!(
+                "{} is not a number, expected a number from 0 to {MAX_COUNT}",
+                quote(text)
+            )));
+        };
+        match u32::try_from(number) {
+            Ok(number) if number <= MAX_COUNT => Ok(number),
+            _ => Err(too_large(text)),
+        }
+    }
+
+    fn display(&self) -> String {
+        self.to_string()
     }
 }
 
-/// Checks the limit of a count.
-///
-/// # Errors
-///
-/// A number above [`MAX_COUNT`].
-pub fn check(count: u32) -> Result<u32, ParseError> {
-    if count > MAX_COUNT {
-        return Err(too_large(&count.to_string()));
+impl Sealed for u32 {}
+
+impl IntoOption<Self> for u32 {
+    fn into_option(self) -> Result<Self, ParseError> {
+        if self > MAX_COUNT {
+            return Err(too_large(&self.to_string()));
+        }
+        Ok(self)
     }
-    Ok(count)
 }
 
 fn too_large(text: &str) -> ParseError {
@@ -62,9 +79,9 @@ mod tests {
 
     #[test]
     fn digits_are_read() {
-        assert_eq!(parse("0"), Ok(0));
-        assert_eq!(parse("8"), Ok(8));
-        assert_eq!(parse("1000000"), Ok(MAX_COUNT));
+        assert_eq!(u32::parse("0"), Ok(0));
+        assert_eq!(u32::parse("8"), Ok(8));
+        assert_eq!(u32::parse("1000000"), Ok(MAX_COUNT));
     }
 
     #[test]
@@ -99,7 +116,7 @@ mod tests {
                 "'99999999999999999999999' is too large, expected a number from 0 to 1000000",
             ),
         ] {
-            assert_eq!(parse(text).unwrap_err().to_string(), message);
+            assert_eq!(u32::parse(text).unwrap_err().to_string(), message);
         }
     }
 }

@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use crate::ParseError;
 use crate::error::quote;
+use crate::option_value::Sealed;
+use crate::{IntoOption, Literals, OptionValue, ParseError};
 
 /// The longest duration that an option accepts.
 pub const MAX_DURATION: Duration = Duration::from_hours(24);
@@ -18,29 +19,48 @@ type Unit = (&'static str, u64);
 /// The units, the largest first, in the order that a text must use.
 const UNITS: [Unit; 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Reads a duration.
-///
-/// It consists of whole numbers with the units `h`, `m`, `s`, `ms`, in this order, without spaces.
-///
-/// # Errors
-///
-/// Any other text, or a duration longer than [`MAX_DURATION`].
-pub fn parse(text: &str) -> Result<Duration, ParseError> {
-    if text.is_empty() {
-        return Err(reject(text, "is empty"));
+impl OptionValue for Duration {
+    const EXPECTED: &'static str = "a duration such as \"5s\" or \"250ms\"";
+    const LITERALS: Literals = Literals::Duration;
+    const TEXTS: &'static str = "
+0s |
+1m30s |
+24h |
+| '' is empty; expected whole numbers with the units h, m, s, ms in this order, such as '1m30s'
+5 | '5' has no unit after 5 (did you mean '5s'?); expected …
+-5s | '-5s' does not start with a number; expected …
+1.5s | '1.5s' has the unknown unit '.'; expected …
+25h | '25h' is too long, expected at most '24h'
+";
+
+    /// Reads a duration.
+    ///
+    /// It consists of whole numbers with the units `h`, `m`, `s`, `ms`, in this order, without spaces.
+    ///
+    /// # Errors
+    ///
+    /// Any other text, or a duration longer than [`MAX_DURATION`].
+    fn parse(text: &str) -> Result<Self, ParseError> {
+        if text.is_empty() {
+            return Err(reject(text, "is empty"));
+        }
+        let mut rest = text;
+        let mut allowed = &UNITS[..];
+        let mut total: u64 = 0;
+        while !rest.is_empty() {
+            let (number, unit, remaining) = next_part(rest);
+            let number = count_of(text, number, unit)?;
+            let (millis, smaller) = unit_of(text, unit, allowed)?;
+            // Saturates: all durations beyond the limit get the same error.
+            total = total.saturating_add(number.saturating_mul(millis));
+            (rest, allowed) = (remaining, smaller);
+        }
+        check(Duration::from_millis(total)).map_err(|_| too_long(&quote(text)))
     }
-    let mut rest = text;
-    let mut allowed = &UNITS[..];
-    let mut total: u64 = 0;
-    while !rest.is_empty() {
-        let (number, unit, remaining) = next_part(rest);
-        let number = count_of(text, number, unit)?;
-        let (millis, smaller) = unit_of(text, unit, allowed)?;
-        // Saturates: all durations beyond the limit get the same error.
-        total = total.saturating_add(number.saturating_mul(millis));
-        (rest, allowed) = (remaining, smaller);
+
+    fn display(&self) -> String {
+        format(*self)
     }
-    check(Duration::from_millis(total)).map_err(|_| too_long(&quote(text)))
 }
 
 /// Checks the limit of a duration.
@@ -55,7 +75,7 @@ pub fn check(duration: Duration) -> Result<Duration, ParseError> {
     Ok(duration)
 }
 
-/// Writes a duration in the format that [`parse`] reads.
+/// Writes a duration in the format that [`OptionValue::parse`] reads.
 ///
 /// Fractions of a millisecond are rounded up, so that only zero is written as zero.
 pub fn format(duration: Duration) -> String {
@@ -142,6 +162,14 @@ fn too_long(shown: &str) -> ParseError {
     ))
 }
 
+impl Sealed for Duration {}
+
+impl IntoOption<Self> for Duration {
+    fn into_option(self) -> Result<Self, ParseError> {
+        check(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,7 +204,7 @@ mod tests {
             ("1h1m1s1ms", 3_661_001),
             ("24h", 86_400_000),
         ] {
-            assert_eq!(parse(text), Ok(Duration::from_millis(millis)));
+            assert_eq!(Duration::parse(text), Ok(Duration::from_millis(millis)));
             assert_eq!(format(Duration::from_millis(millis)), text);
         }
     }
@@ -189,7 +217,7 @@ mod tests {
             ("1500ms", "1s500ms"),
             ("007s", "7s"),
         ] {
-            assert_eq!(parse(text).map(format).as_deref(), Ok(written));
+            assert_eq!(Duration::parse(text).map(format).as_deref(), Ok(written));
         }
     }
 
@@ -211,7 +239,7 @@ mod tests {
             ("30s1m", "has its units out of order"),
             ("1s1s", "has its units out of order"),
         ] {
-            let message = parse(text).unwrap_err().to_string();
+            let message = Duration::parse(text).unwrap_err().to_string();
             assert_eq!(
                 message,
                 format!(
@@ -225,7 +253,7 @@ mod tests {
     #[test]
     fn a_day_is_the_limit() {
         for text in ["24h1ms", "25h", "99999999999999999999999h1m"] {
-            let message = parse(text).unwrap_err().to_string();
+            let message = Duration::parse(text).unwrap_err().to_string();
             assert_eq!(
                 message,
                 format!("'{text}' is too long, expected at most '24h'")

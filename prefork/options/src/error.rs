@@ -17,7 +17,8 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// Creates an error with this text.
+    pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into() }
     }
 }

@@ -4,7 +4,7 @@
 //! [`suggest`](crate::suggest). A name with two meanings in other servers gets an explanation
 //! instead of one option.
 
-use crate::suggest::is_same;
+use crate::spelling::is_same;
 
 /// What to use instead of a name of another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,328 +21,170 @@ pub enum Alias {
 pub fn find(name: &str) -> Option<Alias> {
     ALIASES
         .iter()
-        .find(|(names, _)| names.iter().any(|other| is_same(name, other)))
+        .find(|(names, _)| names.split('|').any(|other| is_same(name, other)))
         .map(|(_, alias)| *alias)
 }
 
-/// Names of other servers, and what to use instead.
-const ALIASES: &[(&[&str], Alias)] = &[
+/// Names of other servers, separated by `|`, and what to use instead.
+const ALIASES: &[(&str, Alias)] = &[
     (
-        &[
-            "addr",
-            "addrs",
-            "address",
-            "addresses",
-            "bind",
-            "endpoint",
-            "endpoints",
-            "listener",
-            "listeners",
-            "socket",
-            "sockets",
-        ],
+        "addr|addrs|address|addresses|bind|endpoint|endpoints|listener|listeners|socket|sockets",
         Alias::Called("listen"),
     ),
     (
-        &["host", "hostname", "ip", "port", "ports"],
+        "host|hostname|ip|port|ports",
         Alias::Instead("set host and port together in `listen`, as in \"0.0.0.0:8080\""),
     ),
-    (&["family", "net"], Alias::Called("network")),
-    (&["so_reuseport"], Alias::Called("reuseport")),
+    ("family|net", Alias::Called("network")),
+    ("so_reuseport", Alias::Called("reuseport")),
     (
-        &[
-            "children",
-            "concurrency",
-            "instances",
-            "max_children",
-            "n_workers",
-            "nprocs",
-            "num_processes",
-            "num_procs",
-            "num_workers",
-            "process_count",
-            "processes",
-            "procs",
-            "web_concurrency",
-            "worker_count",
-            "worker_processes",
-        ],
+        "children|concurrency|instances|max_children|n_workers|nprocs|num_processes|num_procs|\
+         num_workers|process_count|processes|procs|web_concurrency|worker_count|worker_processes",
         Alias::Called("workers"),
     ),
     (
-        &[
-            "emergency_restart_threshold",
-            "max_recoveries",
-            "max_respawns",
-            "max_restarts",
-            "max_retries",
-            "restart_limit",
-            "start_limit_burst",
-        ],
+        "emergency_restart_threshold|max_recoveries|max_respawns|max_restarts|max_retries|\
+         restart_limit|start_limit_burst",
         Alias::Called("recover_threshold"),
     ),
     (
-        &[
-            "emergency_restart_interval",
-            "restart_window",
-            "start_limit_interval",
-            "start_limit_interval_sec",
-        ],
+        "emergency_restart_interval|restart_window|start_limit_interval|start_limit_interval_sec",
         Alias::Called("recover_window"),
     ),
     (
-        &[
-            "respawn_delay",
-            "respawn_interval",
-            "restart_delay",
-            "restart_interval",
-            "restart_sec",
-        ],
+        "respawn_delay|respawn_interval|restart_delay|restart_interval|restart_sec",
         Alias::Called("recover_interval"),
     ),
-    (&["min_uptime"], Alias::Called("healthy_after")),
+    ("min_uptime", Alias::Called("healthy_after")),
     (
-        &[
-            "boot_timeout",
-            "listen_timeout",
-            "readiness_timeout",
-            "start_timeout",
-            "startup_timeout",
-            "worker_boot_timeout",
-        ],
+        "boot_timeout|listen_timeout|readiness_timeout|start_timeout|startup_timeout|\
+         worker_boot_timeout",
         Alias::Called("ready_timeout"),
     ),
     (
-        &[
-            "drain_timeout",
-            "grace_period",
-            "graceful_shutdown_timeout",
-            "graceful_timeout",
-            "kill_timeout",
-            "shutdown_timeout",
-            "stop_timeout",
-            "timeout_graceful_shutdown",
-            "worker_shutdown_timeout",
-        ],
+        "drain_timeout|grace_period|graceful_shutdown_timeout|graceful_timeout|kill_timeout|\
+         shutdown_timeout|stop_timeout|timeout_graceful_shutdown|worker_shutdown_timeout",
         Alias::Called("shutdown_grace_period"),
     ),
     (
-        &["timeout"],
+        "timeout",
         Alias::Instead(
             "`ready_timeout` limits the start of a worker, `shutdown_grace_period` its stop; limit the time of \
              requests in the server that `main` runs",
         ),
     ),
     (
-        &[
-            "client_timeout",
-            "header_read_timeout",
-            "header_timeout",
-            "headers_timeout",
-            "idle_timeout",
-            "keep_alive",
-            "keep_alive_timeout",
-            "read_timeout",
-            "recv_timeout",
-            "request_timeout",
-            "send_timeout",
-            "write_timeout",
-        ],
+        "client_timeout|header_read_timeout|header_timeout|headers_timeout|idle_timeout|\
+         keep_alive|keep_alive_timeout|read_timeout|recv_timeout|request_timeout|send_timeout|\
+         write_timeout",
         Alias::Instead(
             "limit connections and requests in the server that `main` runs; `ready_timeout` limits the start of a \
              worker",
         ),
     ),
     (
-        &["on_child_start", "on_spawn", "on_worker_spawn"],
+        "on_child_start|on_spawn|on_worker_spawn",
         Alias::Called("on_child_spawn"),
     ),
     (
-        &[
-            "on_child_restart",
-            "on_worker_recover",
-            "on_worker_replaced",
-            "on_worker_respawn",
-            "on_worker_restart",
-        ],
+        "on_child_restart|on_worker_recover|on_worker_replaced|on_worker_respawn|\
+         on_worker_restart",
         Alias::Called("on_child_recover"),
     ),
     (
-        &[
-            "child_ready",
-            "on_child_ready",
-            "on_worker_ready",
-            "worker_ready",
-        ],
+        "child_ready|on_child_ready|on_worker_ready|worker_ready",
         Alias::Instead(
             "no hook is called when a worker is ready; `on_child_spawn` is called in the master after each start, and \
              code for the worker belongs in `main`",
         ),
     ),
     (
-        &[
-            "on_master_init",
-            "on_master_start",
-            "on_start",
-            "on_starting",
-        ],
+        "on_master_init|on_master_start|on_start|on_starting",
         Alias::Instead(
             "`init` is called first in each process, `on_master_ready` once in the master after all workers were started",
         ),
     ),
     (
-        &[
-            "on_exit",
-            "on_master_exit",
-            "on_master_shutdown",
-            "on_master_stop",
-            "on_shutdown",
-            "on_stop",
-        ],
+        "on_exit|on_master_exit|on_master_shutdown|on_master_stop|on_shutdown|on_stop",
         Alias::Instead(
             "no hook is called when the master stops; a worker can wait for `prefork::shutdown()`, and with the \
              builder the program continues after `run`; `on_master_death` is called in a worker whose master died",
         ),
     ),
+    ("on_ready|when_ready", Alias::Called("on_master_ready")),
     (
-        &["on_ready", "when_ready"],
-        Alias::Called("on_master_ready"),
-    ),
-    (
-        &[
-            "child_exit",
-            "on_child_death",
-            "on_child_exit",
-            "on_child_stop",
-            "on_worker_death",
-            "on_worker_exit",
-            "on_worker_shutdown",
-            "on_worker_stop",
-            "worker_exit",
-        ],
+        "child_exit|on_child_death|on_child_exit|on_child_stop|on_worker_death|on_worker_exit|\
+         on_worker_shutdown|on_worker_stop|worker_exit",
         Alias::Instead("`on_child_recover` is called after a worker that exited was replaced"),
     ),
     (
-        &[
-            "after_fork",
-            "on_worker_boot",
-            "on_worker_start",
-            "post_fork",
-            "post_worker_init",
-        ],
+        "after_fork|on_worker_boot|on_worker_start|post_fork|post_worker_init",
         Alias::Instead("put code that a worker runs first at the beginning of `main`"),
     ),
+    ("command_producer|producer", Alias::Called("child_producer")),
     (
-        &["command_producer", "producer"],
-        Alias::Called("child_producer"),
-    ),
-    (
-        &["before_fork", "pre_fork"],
+        "before_fork|pre_fork",
         Alias::Instead("`child_producer` is called before each start of a worker"),
     ),
-    (&["log", "logging"], Alias::Called("logger")),
+    ("log|logging", Alias::Called("logger")),
     (
-        &[
-            "num_threads",
-            "runtime_worker_threads",
-            "thread_count",
-            "threads",
-            "worker_threads",
-        ],
+        "num_threads|runtime_worker_threads|thread_count|threads|worker_threads",
         Alias::Called("runtime_threads"),
     ),
     (
-        &["flavor"],
+        "flavor",
         Alias::Instead(
             "use `runtime_threads`: 1 is tokio's current-thread runtime, more is its multi-thread runtime",
         ),
     ),
+    ("async_runtime|executor|rt", Alias::Called("runtime")),
+    ("krate|prefork_crate", Alias::Called("crate")),
     (
-        &["async_runtime", "executor", "rt"],
-        Alias::Called("runtime"),
-    ),
-    (&["krate", "prefork_crate"], Alias::Called("crate")),
-    (
-        &[
-            "cert",
-            "certfile",
-            "certificate",
-            "certs",
-            "ssl_cert",
-            "ssl_certfile",
-            "ssl_certificate",
-            "tls_cert_file",
-            "tls_certificate",
-            "tls_certs",
-        ],
+        "cert|certfile|certificate|certs|ssl_cert|ssl_certfile|ssl_certificate|tls_cert_file|\
+         tls_certificate|tls_certs",
         Alias::Called("tls_cert"),
     ),
     (
-        &[
-            "keyfile",
-            "private_key",
-            "ssl_certificate_key",
-            "ssl_key",
-            "ssl_keyfile",
-            "tls_key_file",
-            "tls_private_key",
-        ],
+        "keyfile|private_key|ssl_certificate_key|ssl_key|ssl_keyfile|tls_key_file|\
+         tls_private_key",
         Alias::Called("tls_key"),
     ),
-    (&["alpn", "alpn_protocols"], Alias::Called("tls_alpn")),
+    ("alpn|alpn_protocols", Alias::Called("tls_alpn")),
     (
-        &[
-            "ca_cert",
-            "ca_certs",
-            "ca_file",
-            "client_ca",
-            "ssl_ca",
-            "ssl_ca_certs",
-            "ssl_client_certificate",
-            "tls_ca",
-            "tls_client_ca_file",
-            "tls_client_cert",
-            "tls_client_certificate",
-        ],
+        "ca_cert|ca_certs|ca_file|client_ca|ssl_ca|ssl_ca_certs|ssl_client_certificate|tls_ca|\
+         tls_client_ca_file|tls_client_cert|tls_client_certificate",
         Alias::Called("tls_client_ca"),
     ),
     (
-        &[
-            "https",
-            "https_port",
-            "ssl",
-            "tls",
-            "tls_listen",
-            "tls_port",
-        ],
+        "https|https_port|ssl|tls|tls_listen|tls_port",
         Alias::Instead(
             "write 'tls://' before the host in `listen`, as in \"https=tls://0.0.0.0:443\", and set `tls_cert` and \
              `tls_key`",
         ),
     ),
     (
-        &["ssl_ciphers", "ssl_protocols", "ssl_version", "tls_version"],
+        "ssl_ciphers|ssl_protocols|ssl_version|tls_version",
         Alias::Instead(
             "versions and ciphers are the defaults of rustls; for others, take a plain `Listener` and configure TLS in \
              `main`",
         ),
     ),
     (
-        &["backlog"],
+        "backlog",
         Alias::Instead(
             "the queue of a listener is as long as the system allows (`net.core.somaxconn`)",
         ),
     ),
     (
-        &["preload", "preload_app"],
+        "preload|preload_app",
         Alias::Instead("not supported: each worker executes the program from its beginning"),
     ),
     (
-        &["max_requests", "max_requests_jitter"],
+        "max_requests|max_requests_jitter",
         Alias::Instead("not supported: a worker runs until it exits or the master stops"),
     ),
     (
-        &["daemon", "daemonize"],
+        "daemon|daemonize",
         Alias::Instead("not supported: the master stays in the foreground"),
     ),
 ];
@@ -408,7 +250,7 @@ mod tests {
         let expansion = ["crate", "runtime"];
         let mut seen: Vec<&str> = Vec::new();
         for (names, alias) in ALIASES {
-            for name in *names {
+            for name in names.split('|') {
                 assert!(seen.iter().all(|other| !is_same(name, other)), "{name}");
                 assert!(
                     crate::TABLE.iter().all(|row| !is_same(name, row.name)),

@@ -3,9 +3,14 @@
 //! It knows that names are unique, and the default names. A single [`Address`] is in
 //! [`address`].
 
+use std::net::SocketAddr;
+
 use crate::error::quote;
+use crate::option_value::Sealed;
 use crate::overlap::{self, Overlap};
-use crate::{Address, Network, ParseError, address, host, network};
+use crate::{
+    Address, IntoOption, Literals, Network, OptionValue, ParseError, address, host, network,
+};
 
 /// The largest number of listeners.
 ///
@@ -62,6 +67,30 @@ pub fn name(mut addresses: Vec<Address>) -> Result<Vec<Address>, ListError> {
     Ok(addresses)
 }
 
+/// Combines the addresses of the operator with those that the program declares.
+///
+/// If each address of the operator has the name of a declared one, it replaces that one and the
+/// others stay. If any has another name or none, the operator's list replaces the whole list.
+/// Whether its names fit the arguments of `main` is checked later.
+pub fn override_named(declared: &[Address], by_operator: Vec<Address>) -> Vec<Address> {
+    let Ok(declared) = name(declared.to_vec()) else {
+        return by_operator;
+    };
+    let is_declared = |address: &Address| {
+        address.name.is_some() && declared.iter().any(|other| other.name == address.name)
+    };
+    // A name that occurs twice is an error of the operator. It is found later in the unchanged
+    // list.
+    if !by_operator.iter().all(is_declared) || name(by_operator.clone()).is_err() {
+        return by_operator;
+    }
+    let replaced = |old: Address| {
+        let new = by_operator.iter().find(|new| new.name == old.name);
+        new.cloned().unwrap_or(old)
+    };
+    declared.into_iter().map(replaced).collect()
+}
+
 /// Finds addresses that cannot be bound together with an earlier one.
 ///
 /// Their ports are equal, and so are their hosts, or one host covers all interfaces. Port 0 and an
@@ -106,6 +135,83 @@ pub struct ListError {
     pub index: usize,
     /// The reason.
     pub error: ParseError,
+}
+
+impl OptionValue for Vec<Address> {
+    const EXPECTED: &'static str = "an address such as \"127.0.0.1:8080\" or an array of addresses";
+    const LITERALS: Literals = Literals::Addresses;
+    const TEXTS: &'static str = "
+127.0.0.1:8080 |
+:0 |
+http=[::1]:80 |
+0.0.0.0 |
+http=: |
+http=:80,[::1]:81 |
+:80,:81, | the address is empty, expected 'host:port' such as '127.0.0.1:8080'
+:80, :81 | ' :81' contains white space, expected 'host:port' such as '127.0.0.1:8080'
+| the address is empty, expected 'host:port' such as '127.0.0.1:8080'
+127.0.0.1:65536 | '127.0.0.1:65536' has a port over 65535, expected a number from 0 to 65535
+8080 | '8080' is only a port, expected ':8080'
+127.0.0.1: | '127.0.0.1:' has no port after ':', expected a number from 0 to 65535, or no ':' to use the variable PORT
+::1:80 | '::1:80' has more than one ':'; an IPv6 address needs brackets, such as '[::1]:8080'
+http://127.0.0.1:80 | 'http://127.0.0.1:80' is a URL, remove 'http://'; expected …
+[fe80::1%lo]:80 |
+a=tls://[fe80::1%1]:80 |
+[fe80::1]:80 | '[fe80::1]:80' is a link-local address without a zone, expected [fe80::1%eth0]:80
+[fe80::1%]:80 | '[fe80::1%]:80' has the zone '', expected the name or the number of an interface such as 'eth0'
+[::1%lo]:80 | '[::1%lo]:80' has the zone 'lo', but only link-local addresses (fe80::/10) have a zone; remove '%lo'
+224.0.0.1:80 | '224.0.0.1:80' has the host '224.0.0.1', which is a multicast address and cannot accept TCP connections
+HTTP=127.0.0.1:80 | 'HTTP=127.0.0.1:80' has the name 'HTTP', expected only 'a' to 'z', '0' to '9' and '_'
+/run/app.sock | '/run/app.sock' is a path, expected 'host:port' such as '127.0.0.1:8080'
+";
+
+    /// Adds no names. They are checked after the lists of all sources were combined.
+    fn parse(text: &str) -> Result<Self, ParseError> {
+        read(text)
+    }
+
+    fn parse_element(text: &str) -> Result<Self, ParseError> {
+        Ok(vec![address::parse(text)?])
+    }
+
+    fn check(text: &str) -> Result<(), ParseError> {
+        parse(text).map(drop)
+    }
+
+    fn display(&self) -> String {
+        let texts: Vec<String> = self.iter().map(ToString::to_string).collect();
+        texts.join(",")
+    }
+}
+
+impl Sealed for SocketAddr {}
+
+impl IntoOption<Vec<Address>> for SocketAddr {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        read(&self.to_string())
+    }
+}
+
+impl<A: IntoOption<Vec<Address>>, const N: usize> IntoOption<Vec<Address>> for [A; N] {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        join(self)
+    }
+}
+
+impl<T: IntoOption<Vec<Address>>> IntoOption<Vec<Address>> for Vec<T> {
+    fn into_option(self) -> Result<Vec<Address>, ParseError> {
+        join(self)
+    }
+}
+
+fn join<A: IntoOption<Vec<Address>>>(
+    values: impl IntoIterator<Item = A>,
+) -> Result<Vec<Address>, ParseError> {
+    let mut addresses = Vec::new();
+    for value in values {
+        addresses.append(&mut value.into_element()?);
+    }
+    Ok(addresses)
 }
 
 #[cfg(test)]
@@ -260,5 +366,43 @@ mod tests {
             parse(&list(MAX_LISTENERS + 1)).unwrap_err().to_string(),
             "65 addresses are too many, expected at most 64"
         );
+    }
+
+    fn over_text(declared: &str, by_operator: &str) -> String {
+        let parsed = |text| read(text).expect("valid addresses");
+        let texts = override_named(&parsed(declared), parsed(by_operator))
+            .into_iter()
+            .map(|a| a.to_string());
+        texts.collect::<Vec<_>>().join(",")
+    }
+
+    #[test]
+    fn an_address_with_a_declared_name_replaces_that_address() {
+        for (by_operator, list) in [
+            ("http=:81", "http=:81,admin=:9000"),
+            ("admin=:1", "http=:80,admin=:1"),
+            ("admin=:1,http=:2", "http=:2,admin=:1"),
+        ] {
+            assert_eq!(over_text("http=:80,admin=:9000", by_operator), list);
+        }
+        assert_eq!(
+            over_text(":80,:81", "listener1=:8"),
+            "listener0=:80,listener1=:8"
+        );
+    }
+
+    #[test]
+    fn any_other_address_replaces_the_list() {
+        for by_operator in [
+            ":81",
+            ":81,:82",
+            "http=:81,:82",
+            "web=:81",
+            "http=:1,web=:2",
+            "http=:1,http=:2",
+        ] {
+            assert_eq!(over_text("http=:80,admin=:9000", by_operator), by_operator);
+        }
+        assert_eq!(over_text(":80", "http=:81"), "http=:81");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::quote;
-use crate::{Address, ParseError, host};
+use crate::{Address, OptionValue, ParseError, host};
 
 /// An address family, with the names of Go's `net` package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,20 +17,34 @@ pub enum Network {
     Tcp6,
 }
 
-/// Reads `tcp`, `tcp4` or `tcp6`.
-///
-/// # Errors
-///
-/// Any other text.
-pub fn parse(text: &str) -> Result<Network, ParseError> {
-    match text {
-        "tcp" => Ok(Network::Tcp),
-        "tcp4" => Ok(Network::Tcp4),
-        "tcp6" => Ok(Network::Tcp6),
-        _ => Err(ParseError::new(format!(
-            "{} is not a network, expected \"tcp\", \"tcp4\" or \"tcp6\"",
-            quote(text)
-        ))),
+impl OptionValue for Network {
+    const EXPECTED: &'static str = "\"tcp\", \"tcp4\" or \"tcp6\"";
+    const TEXTS: &'static str = r#"
+tcp |
+tcp6 |
+| '' is not a network, expected "tcp", "tcp4" or "tcp6"
+udp | 'udp' is not a network, expected "tcp", "tcp4" or "tcp6"
+"#;
+
+    /// Reads `tcp`, `tcp4` or `tcp6`.
+    ///
+    /// # Errors
+    ///
+    /// Any other text.
+    fn parse(text: &str) -> Result<Self, ParseError> {
+        match text {
+            "tcp" => Ok(Network::Tcp),
+            "tcp4" => Ok(Network::Tcp4),
+            "tcp6" => Ok(Network::Tcp6),
+            _ => Err(ParseError::new(format!(
+                "{} is not a network, expected \"tcp\", \"tcp4\" or \"tcp6\"",
+                quote(text)
+            ))),
+        }
+    }
+
+    fn display(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -83,6 +97,12 @@ impl fmt::Display for Network {
     }
 }
 
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,14 +147,14 @@ mod tests {
     #[test]
     fn a_network_is_read_as_it_is_written() {
         for network in [Network::Tcp, Network::Tcp4, Network::Tcp6] {
-            assert_eq!(parse(&network.to_string()), Ok(network));
+            assert_eq!(Network::parse(&network.to_string()), Ok(network));
         }
     }
 
     #[test]
     fn other_texts_are_rejected() {
         for text in ["", "udp", "unix", "TCP", "tcp5"] {
-            let error = parse(text).expect_err(text).to_string();
+            let error = Network::parse(text).expect_err(text).to_string();
             assert!(error.contains("is not a network"), "{error}");
         }
     }

@@ -4,9 +4,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::ParseError;
+use crate::option_value::Sealed;
+use crate::{IntoOption, Literals, OptionValue, ParseError};
 
 /// PEM text (RFC 7468), or the path of a file that contains it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -24,27 +25,43 @@ const EXPECTED: &str = "expected the path of a PEM file";
 /// The longest path, with the zero byte at its end (`PATH_MAX`).
 const MOST_BYTES: usize = 4096;
 
-/// Reads the path of a PEM file. It does not check that the file exists.
-///
-/// # Errors
-///
-/// An empty text, a text that cannot be a path, and a text that is likely PEM itself. The message
-/// does not show the text, because it may be a key.
-pub fn parse(text: &str) -> Result<Pem, ParseError> {
-    let reject = |reason: &str| Err(ParseError::new(format!("{reason}, {EXPECTED}")));
-    if text.is_empty() {
-        return reject("'' is not a path");
-    }
-    if is_text_itself(text) {
-        return Err(ParseError::new(format!(
-            "the value looks like PEM text, {EXPECTED}; start a path with '/' or './', or pass PEM text as bytes in \
+impl OptionValue for Pem {
+    const EXPECTED: &'static str = "the path of a PEM file, or its bytes";
+    const LITERALS: Literals = Literals::Bytes;
+    const IS_SECRET: bool = true;
+    const TEXTS: &'static str = "
+/etc/ssl/server.pem |
+server.pem |
+| '' is not a path, expected the path of a PEM file
+-----BEGIN CERTIFICATE----- | the value looks like PEM text, …
+";
+
+    /// Reads the path of a PEM file. It does not check that the file exists.
+    ///
+    /// # Errors
+    ///
+    /// An empty text, a text that cannot be a path, and a text that is likely PEM itself. The message
+    /// does not show the text, because it may be a key.
+    fn parse(text: &str) -> Result<Self, ParseError> {
+        let reject = |reason: &str| Err(ParseError::new(format!("{reason}, {EXPECTED}")));
+        if text.is_empty() {
+            return reject("'' is not a path");
+        }
+        if is_text_itself(text) {
+            return Err(ParseError::new(format!(
+                "the value looks like PEM text, {EXPECTED}; start a path with '/' or './', or pass PEM text as bytes in \
              code"
-        )));
+            )));
+        }
+        if text.contains('\0') {
+            return reject("the path contains a zero byte");
+        }
+        Ok(Pem::Path(PathBuf::from(text)))
     }
-    if text.contains('\0') {
-        return reject("the path contains a zero byte");
+
+    fn display(&self) -> String {
+        self.to_string()
     }
-    Ok(Pem::Path(PathBuf::from(text)))
 }
 
 /// Whether a text is a key or a certificate, or a part of one, and not a path.
@@ -100,20 +117,69 @@ impl fmt::Debug for Pem {
     }
 }
 
+impl Sealed for &Path {}
+
+impl IntoOption<Pem> for &Path {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        self.to_path_buf().into_option()
+    }
+}
+
+impl Sealed for PathBuf {}
+
+impl IntoOption<Pem> for PathBuf {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        match self.to_str() {
+            Some(text) => Pem::parse(text),
+            // A path need not be UTF-8 to be opened.
+            None => Ok(Pem::Path(self)),
+        }
+    }
+}
+
+impl Sealed for &'static [u8] {}
+
+impl IntoOption<Pem> for &'static [u8] {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        Ok(Pem::Bytes(Cow::Borrowed(self)))
+    }
+}
+
+impl<const N: usize> Sealed for &'static [u8; N] {}
+
+impl<const N: usize> IntoOption<Pem> for &'static [u8; N] {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        self.as_slice().into_option()
+    }
+}
+
+impl IntoOption<Pem> for Vec<u8> {
+    fn into_option(self) -> Result<Pem, ParseError> {
+        Ok(Pem::Bytes(Cow::Owned(self)))
+    }
+}
+
+/// The path, or a number of bytes.
+impl From<Pem> for String {
+    fn from(pem: Pem) -> Self {
+        pem.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_text_is_a_path() {
-        let path = parse("/etc/tls/key.pem").expect("a path");
+        let path = Pem::parse("/etc/tls/key.pem").expect("a path");
         assert_eq!(path, Pem::Path("/etc/tls/key.pem".into()));
         assert_eq!(path.to_string(), "/etc/tls/key.pem");
         let long = "/secrets/production/certificates/of/the/server/in/the/north/key";
         let here = "configuration/production/certificates/server/key.pem";
         let quoted = "\"/etc/letsencrypt/live/a-name-of-the-server-that-is-long/key.pem\"";
         for text in ["MIkey", "key of the server.pem", long, here, quoted] {
-            parse(text).expect("a path");
+            Pem::parse(text).expect("a path");
         }
     }
 
@@ -145,7 +211,7 @@ mod tests {
             (&format!("{ed25519}\\n{ed25519}"), itself),
             (&format!("{ed25519} {ed25519}"), itself),
         ] {
-            let error = parse(text).expect_err(reason).to_string();
+            let error = Pem::parse(text).expect_err(reason).to_string();
             assert!(error.contains(reason), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::ParseError;
 use crate::error::quote;
+use crate::{OptionValue, ParseError};
 
 /// The longest prefix, in characters.
 pub const MAX_PREFIX: usize = 64;
@@ -37,39 +37,55 @@ impl Default for Prefix {
     }
 }
 
-/// Reads a prefix.
-///
-/// It consists of upper-case letters, digits and `_`. It starts with a letter and does not end with
-/// `_`.
-///
-/// # Errors
-///
-/// Any other text.
-pub fn parse(text: &str) -> Result<Prefix, ParseError> {
-    let is_allowed = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
-    let reject = |reason: &str| {
-        let allowed = "expected 'A' to 'Z', '0' to '9' and '_', such as \"MYAPP\"";
-        Err(ParseError::new(format!(
-            "{} {reason}, {allowed}",
-            quote(text)
-        )))
-    };
-    if text.is_empty() {
-        return reject("is empty");
+impl OptionValue for Prefix {
+    const EXPECTED: &'static str = "a prefix such as \"MYAPP\"";
+    const TEXTS: &'static str = r#"
+MYAPP |
+MY_APP_2 |
+| '' is empty, expected 'A' to 'Z', '0' to '9' and '_', such as "MYAPP"
+myapp | 'myapp' contains invalid characters, expected …
+2APP | '2APP' does not start with a letter, expected …
+MYAPP_ | 'MYAPP_' ends with '_', which is added automatically, expected …
+"#;
+
+    /// Reads a prefix.
+    ///
+    /// It consists of upper-case letters, digits and `_`. It starts with a letter and does not end with
+    /// `_`.
+    ///
+    /// # Errors
+    ///
+    /// Any other text.
+    fn parse(text: &str) -> Result<Self, ParseError> {
+        let is_allowed = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+        let reject = |reason: &str| {
+            let allowed = "expected 'A' to 'Z', '0' to '9' and '_', such as \"MYAPP\"";
+            Err(ParseError::new(format!(
+                "{} {reason}, {allowed}",
+                quote(text)
+            )))
+        };
+        if text.is_empty() {
+            return reject("is empty");
+        }
+        if !text.bytes().all(is_allowed) {
+            return reject("contains invalid characters");
+        }
+        if !text.starts_with(|first: char| first.is_ascii_uppercase()) {
+            return reject("does not start with a letter");
+        }
+        if text.ends_with('_') {
+            return reject("ends with '_', which is added automatically");
+        }
+        if text.len() > MAX_PREFIX {
+            return reject(&format!("has more than {MAX_PREFIX} characters"));
+        }
+        Ok(Prefix(text.to_owned()))
     }
-    if !text.bytes().all(is_allowed) {
-        return reject("contains invalid characters");
+
+    fn display(&self) -> String {
+        self.to_string()
     }
-    if !text.starts_with(|first: char| first.is_ascii_uppercase()) {
-        return reject("does not start with a letter");
-    }
-    if text.ends_with('_') {
-        return reject("ends with '_', which is added automatically");
-    }
-    if text.len() > MAX_PREFIX {
-        return reject(&format!("has more than {MAX_PREFIX} characters"));
-    }
-    Ok(Prefix(text.to_owned()))
 }
 
 impl fmt::Display for Prefix {
@@ -84,13 +100,13 @@ mod tests {
 
     #[test]
     fn a_prefix_is_added_to_options_and_removed_from_variables() {
-        let prefix = parse("MY_APP2").expect("a valid prefix");
+        let prefix = Prefix::parse("MY_APP2").expect("a valid prefix");
 
         assert_eq!(prefix.variable("recover_window"), "MY_APP2_RECOVER_WINDOW");
         assert_eq!(prefix.strip("MY_APP2_WORKERS"), Some("WORKERS"));
         assert_eq!(prefix.strip("MY_APP2WORKERS"), None);
         assert_eq!(prefix.strip("PREFORK_WORKERS"), None);
-        assert_eq!(parse("PREFORK"), Ok(Prefix::default()));
+        assert_eq!(Prefix::parse("PREFORK"), Ok(Prefix::default()));
     }
 
     #[test]
@@ -105,7 +121,7 @@ mod tests {
             ("MYAPP_", "ends with '_', which is added automatically"),
             (&"A".repeat(65), "has more than 64 characters"),
         ] {
-            let error = parse(text).expect_err(text).to_string();
+            let error = Prefix::parse(text).expect_err(text).to_string();
             assert!(error.contains(reason), "{error}");
         }
     }

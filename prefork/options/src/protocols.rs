@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::ParseError;
 use crate::error::quote;
+use crate::{IntoOption, Literals, OptionValue, ParseError};
 
 /// The largest number of names.
 pub const MAX_PROTOCOLS: usize = 32;
@@ -24,16 +24,35 @@ impl Protocols {
 
 const EXPECTED: &str = "expected names such as 'h2,http/1.1'";
 
-/// Reads names that are separated by commas.
-///
-/// # Errors
-///
-/// An empty text, and the errors of [`check`].
-pub fn parse(text: &str) -> Result<Protocols, ParseError> {
-    if text.is_empty() {
-        return Err(ParseError::new(format!("'' contains no name, {EXPECTED}")));
+impl OptionValue for Protocols {
+    const EXPECTED: &'static str = "protocols such as \"h2,http/1.1\" or an array of them";
+    const LITERALS: Literals = Literals::Protocols;
+    const TEXTS: &'static str = "
+h2 |
+h2,http/1.1 |
+| '' contains no name, expected names such as 'h2,http/1.1'
+h2,,h3 | a name is empty, expected names such as 'h2,http/1.1'
+h2,h2 | 'h2' is listed twice
+h2;http/1.1 | 'h2;http/1.1' is not the name of a protocol, expected names such as 'h2,http/1.1'
+h2,h3 | 'h3' is a protocol over QUIC, not over TCP
+http 1 | 'http 1' is not the name of a protocol, expected names such as 'h2,http/1.1'
+";
+
+    /// Reads names that are separated by commas.
+    ///
+    /// # Errors
+    ///
+    /// An empty text, and the errors of [`check`].
+    fn parse(text: &str) -> Result<Self, ParseError> {
+        if text.is_empty() {
+            return Err(ParseError::new(format!("'' contains no name, {EXPECTED}")));
+        }
+        check(text.split(',').map(str::to_owned).collect())
     }
-    check(text.split(',').map(str::to_owned).collect())
+
+    fn display(&self) -> String {
+        self.to_string()
+    }
 }
 
 /// Checks a list of names.
@@ -102,16 +121,34 @@ impl fmt::Display for Protocols {
     }
 }
 
+impl<T: Into<String>, const N: usize> IntoOption<Protocols> for [T; N] {
+    fn into_option(self) -> Result<Protocols, ParseError> {
+        check(self.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<String>> IntoOption<Protocols> for Vec<T> {
+    fn into_option(self) -> Result<Protocols, ParseError> {
+        check(self.into_iter().map(Into::into).collect())
+    }
+}
+
+impl From<Protocols> for Vec<String> {
+    fn from(protocols: Protocols) -> Self {
+        protocols.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_keep_their_order() {
-        let protocols = parse("h2,http/1.1").expect("two valid names");
+        let protocols = Protocols::parse("h2,http/1.1").expect("two valid names");
         assert_eq!(protocols.names(), ["h2", "http/1.1"]);
         assert_eq!(protocols.to_string(), "h2,http/1.1");
-        parse("acme-tls/1,spdy/3.1,c-webrtc,x_own+name:2").expect("valid names");
+        Protocols::parse("acme-tls/1,spdy/3.1,c-webrtc,x_own+name:2").expect("valid names");
     }
 
     #[test]
@@ -130,7 +167,7 @@ mod tests {
             (&"x".repeat(256), "has more than 255 characters"),
             (&many, "33 protocols are too many"),
         ] {
-            let error = parse(text).expect_err(text).to_string();
+            let error = Protocols::parse(text).expect_err(text).to_string();
             assert!(error.contains(reason), "{error}");
         }
     }

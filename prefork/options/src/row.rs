@@ -1,15 +1,18 @@
 //! The rows of the table of options as data, for use at run time.
 
-use crate::Kind;
-use crate::kind::kind;
+use crate::{Literals, OptionValue, ParseError, quote};
 
 /// One option, as data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// Its name in the attribute and the builder.
     pub name: &'static str,
-    /// The kind of its value.
-    pub kind: Kind,
+    /// Describes its values, as a text that can follow "expected".
+    pub expected: &'static str,
+    /// The literals that the attribute accepts.
+    pub literals: Literals,
+    /// Whether a value may be a secret.
+    pub is_secret: bool,
     /// The default value, as text for the documentation.
     pub default: &'static str,
     /// The first release with this option.
@@ -28,6 +31,9 @@ pub struct Row {
     ///
     /// `None` for functions: the docs of their setters have their own examples.
     pub example: Option<&'static str>,
+    /// See [`OptionValue::TEXTS`]; empty for functions.
+    texts: &'static str,
+    check: fn(&str) -> Result<(), ParseError>,
 }
 
 impl Row {
@@ -35,6 +41,45 @@ impl Row {
     pub fn find(name: &str) -> Option<&'static Self> {
         TABLE.iter().find(|row| row.name == name)
     }
+
+    /// Whether the option is a function, which only code can set.
+    pub fn is_function(&self) -> bool {
+        self.literals == Literals::Function
+    }
+
+    /// The texts for tests, each with its error or an empty text.
+    pub fn cases(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let cases = self.texts.lines().filter_map(|line| line.split_once('|'));
+        cases.map(|(text, error)| (text.trim(), error.trim()))
+    }
+
+    /// Checks a text as the attribute does.
+    ///
+    /// # Errors
+    ///
+    /// The text is not a value of this option; for a function, every text is an error.
+    pub fn check(&self, text: &str) -> Result<(), ParseError> {
+        (self.check)(text)
+    }
+}
+
+/// Names are unique.
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Row {}
+
+/// Describes the values of the options that are functions.
+const FUNCTION: &str = "a function or a closure";
+
+fn reject_text(text: &str) -> Result<(), ParseError> {
+    Err(ParseError::new(format!(
+        "{} is text, expected {FUNCTION}",
+        quote(text)
+    )))
 }
 
 macro_rules! optional {
@@ -48,10 +93,10 @@ macro_rules! optional {
 
 macro_rules! rows {
     (
-        values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-            $(env: $env:literal,)? $(feature: $feature:literal,)? default: $default:literal, $(unit: $unit:literal,)?
-            since: $since:literal,
-            example: $example:expr
+        values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ty {
+            $(env: $env:literal, $(#[doc = $note:expr])* getter: $getter:ident -> $view:ty,)?
+            $(feature: $feature:literal,)? default: $how:ident $(($computed:ty))? $default:literal,
+            $(unit: $unit:literal,)? since: $since:literal, example: $example:expr
         } )* }
         code { $( $(#[doc = $code_doc:expr])* $code:ident {
             default: $code_default:literal, since: $code_since:literal
@@ -61,7 +106,10 @@ macro_rules! rows {
         pub const TABLE: &[Row] = &[
             $(Row {
                 name: stringify!($name),
-                kind: kind!($kind),
+                expected: <$kind as OptionValue>::EXPECTED,
+                literals: <$kind as OptionValue>::LITERALS,
+                is_secret: <$kind as OptionValue>::IS_SECRET,
+                texts: <$kind as OptionValue>::TEXTS,
                 default: $default,
                 since: $since,
                 doc: concat!($($doc, "\n"),*),
@@ -69,10 +117,14 @@ macro_rules! rows {
                 env: optional!($($env)?),
                 feature: optional!($($feature)?),
                 example: Some(stringify!($example)),
+                check: <$kind as OptionValue>::check,
             },)*
             $(Row {
                 name: stringify!($code),
-                kind: Kind::Code,
+                expected: FUNCTION,
+                literals: Literals::Function,
+                is_secret: false,
+                texts: "",
                 default: $code_default,
                 since: $code_since,
                 doc: concat!($($code_doc, "\n"),*),
@@ -80,6 +132,7 @@ macro_rules! rows {
                 env: None,
                 feature: None,
                 example: None,
+                check: reject_text,
             },)*
         ];
     };
@@ -119,16 +172,7 @@ mod tests {
     #[test]
     fn numbers_and_durations_have_a_unit() {
         for row in TABLE {
-            let has_unit = match row.kind {
-                Kind::Workers | Kind::Count | Kind::Duration | Kind::Window | Kind::Threads => true,
-                Kind::Addresses
-                | Kind::Network
-                | Kind::Flag
-                | Kind::Prefix
-                | Kind::Pem
-                | Kind::Protocols
-                | Kind::Code => false,
-            };
+            let has_unit = matches!(row.literals, Literals::Number | Literals::Duration);
             assert_eq!(row.unit.is_some(), has_unit, "{row:?}");
         }
     }
@@ -138,7 +182,7 @@ mod tests {
         for row in TABLE {
             if let Some(text) = row.default.strip_prefix('`') {
                 let text = text.trim_end_matches('`').trim_matches('"');
-                assert_eq!(row.kind.check(text), Ok(()), "{row:?}");
+                assert_eq!(row.check(text), Ok(()), "{row:?}");
             }
         }
     }
@@ -147,7 +191,7 @@ mod tests {
     fn variables_are_names_in_upper_case_and_functions_and_the_prefix_have_none() {
         for row in TABLE {
             let expected = Prefix::default().variable(row.name);
-            let has_no_variable = matches!(row.kind, Kind::Code | Kind::Prefix);
+            let has_no_variable = row.is_function() || row.name == "env_prefix";
             assert_eq!(row.env, (!has_no_variable).then_some(expected.as_str()));
         }
         assert_eq!(Row::find("Workers"), None);

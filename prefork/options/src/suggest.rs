@@ -6,11 +6,7 @@
 use std::fmt;
 
 use crate::foreign_names::{self, Alias};
-
-/// The length up to which a name is compared.
-///
-/// A longer one is not a typo of an option, and a comparison costs the product of the lengths.
-const MAX_LENGTH: usize = 64;
+use crate::spelling::{MAX_LENGTH, is_same, plain};
 
 /// A suggestion for an unknown name, in descending order of certainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +63,6 @@ impl fmt::Display for Hint<'_> {
     }
 }
 
-/// Whether two names are the same, apart from case, `_` and `-`.
-pub(crate) fn is_same(word: &str, name: &str) -> bool {
-    plain(word) == plain(name)
-}
-
 /// Finds the name with the smallest difference.
 ///
 /// Case, `_` and `-` are ignored, so that `RecoverThreshold` finds `recover_threshold`. `None` if
@@ -111,14 +102,6 @@ fn are_parts_near(word: &str, name: &str) -> bool {
 /// A typo is a letter too much, too few or wrong, or swapped with its neighbor.
 pub fn is_one_step(word: &str, name: &str) -> bool {
     distance(&plain(word), &plain(name)) <= 1
-}
-
-fn plain(word: &str) -> Vec<char> {
-    word.chars()
-        .filter(|c| !matches!(c, '_' | '-'))
-        .take(MAX_LENGTH + 1)
-        .flat_map(char::to_lowercase)
-        .collect()
 }
 
 /// The distance of two words (optimal string alignment).

@@ -1,8 +1,8 @@
 //! The table of options.
 //!
 //! Each row is an option. The key of the attribute, the setter of the builder and the environment
-//! variable follow from the row. The table contains names, kinds and documentation; it does not
-//! know the types and values of the runtime.
+//! variable follow from the row. The table names the type of each option; its grammar is in the file
+//! of the type.
 
 /// Passes the rows of the table to a macro.
 ///
@@ -13,18 +13,33 @@
 /// A row of `values` is an option that the environment can set as text:
 ///
 /// ```text
-/// #[doc = " One line of the setter's documentation."]
-/// #[doc = " Another one."]
-/// name: kind { env: "PREFORK_NAME", feature: "name", default: "for documentation", unit: "text", since: "0.1.0", example: "a value" }
+/// /// One line of the setter's documentation.
+/// /// Another one.
+/// name: Type {
+///     env: "PREFORK_NAME",
+///     /// An addition to the getter's documentation.
+///     getter: get_name -> GetterType,
+///     feature: "name",
+///     default: value "`text`",
+///     unit: "text",
+///     since: "0.1.0",
+///     example: "a value"
+/// }
 /// ```
 ///
-/// - `kind` is a variant of [`Kind`](crate::Kind) in lower case.
-/// - `env` is missing if the environment is read too late for the option.
+/// - `Type` implements [`OptionValue`](crate::OptionValue).
+/// - `env` and `getter` are missing if the environment is read too late for the option. The type of
+///   the getter is `Type`, or one that it can be converted to (`From`).
 /// - `feature` is missing if the option needs no feature, `unit` if it has no unit.
+/// - `default` is a text for the documentation. Before it stands how the runtime gets the value:
+///   - `value`: the text contains it, between back quotes.
+///   - `none`: there is none, so the value in the configuration is an `Option`.
+///   - `computed(T)`: it depends on other options. The value in the configuration is a `T`, which
+///     the resolution of the options sets.
 /// - `example` is an expression that attribute and setter accept. The documentation shows and
 ///   compiles it.
 ///
-/// A row of `code` is an option that is a function. It has no `kind`, `env`, `unit` and `example`.
+/// A row of `code` is an option that is a function. It has no type, `env`, `unit` and `example`.
 /// The runtime contains its setter, written by hand.
 ///
 /// # Examples
@@ -32,12 +47,8 @@
 /// ```
 /// macro_rules! names {
 ///     (
-///         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident {
-///             $(env: $env:literal,)? $(feature: $feature:literal,)? default: $default:literal, $(unit: $unit:literal,)?
-///             since: $since:literal,
-///             example: $example:expr
-///         } )* }
-///         code { $( $(#[doc = $code_doc:expr])* $code:ident { default: $code_default:literal, since: $code_since:literal } )* }
+///         values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ty { $($row:tt)* } )* }
+///         code { $( $(#[doc = $code_doc:expr])* $code:ident { $($code_row:tt)* } )* }
 ///     ) => { [$(stringify!($name),)* $(stringify!($code)),*] };
 /// }
 /// assert!(prefork_options::options! { names }.contains(&"workers"));
@@ -91,9 +102,12 @@ macro_rules! options {
                 /// Only one process can own a port. If another process listens on it, the master
                 /// retries for one second, then the start fails with status 69. The same happens to
                 /// one of two masters that start at the same moment.
-                listen: addresses {
+                listen: ::std::vec::Vec<$crate::Address> {
                     env: "PREFORK_LISTEN",
-                    default: "no listener",
+                    /// Each address is `name=host:port`, with `tls://` before the host if the listener uses
+                    /// TLS. A port that is still missing is 0.
+                    getter: get_listen -> Vec<String>,
+                    default: computed(Vec<ListenSpec>) "no listener",
                     since: "0.1.0",
                     example: ["http=0.0.0.0:8080", "admin=127.0.0.1:9000"]
                 }
@@ -112,9 +126,11 @@ macro_rules! options {
                 /// host and `[::]` do not accept IPv4, with any value of this option. If this
                 /// option is not set, `[::]` accepts IPv4 too where the system allows it
                 /// (`net.ipv6.bindv6only`).
-                network: network {
+                network: $crate::Network {
                     env: "PREFORK_NETWORK",
-                    default: "family of the address",
+                    /// `None` means that each address has its own family.
+                    getter: get_network -> Option<String>,
+                    default: none "family of the address",
                     since: "0.1.0",
                     example: "tcp6"
                 }
@@ -126,9 +142,10 @@ macro_rules! options {
                 /// for that worker. With `false`, all workers share one socket per address, and any
                 /// free worker accepts. In both cases the master owns the sockets: a connection
                 /// that waits to be accepted survives the exit of a worker.
-                reuseport: flag {
+                reuseport: bool {
                     env: "PREFORK_REUSEPORT",
-                    default: "`false`",
+                    getter: get_reuseport -> bool,
+                    default: value "`false`",
                     since: "0.1.0",
                     example: true
                 }
@@ -141,9 +158,11 @@ macro_rules! options {
                 ///
                 /// 0 is single-process mode: one process serves without a master, for debuggers and
                 /// profilers.
-                workers: workers {
+                workers: $crate::Workers {
                     env: "PREFORK_WORKERS",
-                    default: "`\"auto\"`",
+                    /// 0 means single-process mode.
+                    getter: get_workers -> usize,
+                    default: computed(usize) "`\"auto\"`",
                     unit: "workers",
                     since: "0.1.0",
                     example: "auto-1"
@@ -162,9 +181,10 @@ macro_rules! options {
                 /// An exit is counted when its replacement is due: after `on_master_ready` has
                 /// returned, and after `recover_interval` and the back-off. At that time the master
                 /// either starts the replacement and calls its hooks, or ends.
-                recover_threshold: count {
+                recover_threshold: u32 {
                     env: "PREFORK_RECOVER_THRESHOLD",
-                    default: "the larger of 8 and the number of workers",
+                    getter: get_recover_threshold -> u32,
+                    default: computed(u32) "the larger of 8 and the number of workers",
                     unit: "exits",
                     since: "0.1.0",
                     example: 8
@@ -178,9 +198,11 @@ macro_rules! options {
                 ///
                 /// Until the first worker of this master is healthy, all exits count. So a program
                 /// that never becomes healthy ends its master, however long each attempt takes.
-                recover_window: window {
+                recover_window: $crate::Window {
                     env: "PREFORK_RECOVER_WINDOW",
-                    default: "`\"1m\"`",
+                    /// `None` means forever.
+                    getter: get_recover_window -> Option<::std::time::Duration>,
+                    default: value "`\"1m\"`",
                     unit: "h, m, s, ms",
                     since: "0.1.0",
                     example: "forever"
@@ -192,9 +214,10 @@ macro_rules! options {
                 /// that was healthy is replaced at once. If a worker exits before it is healthy,
                 /// the master adds a back-off to this interval. With each such exit of the slot,
                 /// the back-off grows, from 100 ms to 5 s.
-                recover_interval: duration {
+                recover_interval: ::std::time::Duration {
                     env: "PREFORK_RECOVER_INTERVAL",
-                    default: "`\"0s\"`",
+                    getter: get_recover_interval -> ::std::time::Duration,
+                    default: value "`\"0s\"`",
                     unit: "h, m, s, ms",
                     since: "0.1.0",
                     example: "250ms"
@@ -206,14 +229,15 @@ macro_rules! options {
                 /// `TlsListener` or `Ready`. Such a worker is healthy when it is ready, see
                 /// `ready_timeout`. Any other worker, such as one that has only sockets of std or
                 /// tokio or runs another program, is healthy after this time, or when it calls
-                /// `ready()`.
+                /// `notify_ready()`.
                 ///
                 /// A worker that exits after it was healthy is replaced without a back-off. With
                 /// `"0s"`, a worker to which this time applies is healthy from its start: its exits
                 /// have no back-off, and only `recover_threshold` limits them.
-                healthy_after: duration {
+                healthy_after: ::std::time::Duration {
                     env: "PREFORK_HEALTHY_AFTER",
-                    default: "`\"1s\"`",
+                    getter: get_healthy_after -> ::std::time::Duration,
+                    default: value "`\"1s\"`",
                     unit: "h, m, s, ms",
                     since: "0.1.0",
                     example: "2s"
@@ -222,12 +246,13 @@ macro_rules! options {
                 /// Sets how long a worker may take from its start until it is ready.
                 ///
                 /// A worker is ready at its first accept on a `Listener`, or when it calls
-                /// `ready()`. If it is not ready in time, the master kills it, and replaces it as
+                /// `notify_ready()`. If it is not ready in time, the master kills it, and replaces it as
                 /// after a crash. With `"0s"` there is no limit. If the readiness of a worker
                 /// cannot be observed, `healthy_after` applies instead.
-                ready_timeout: duration {
+                ready_timeout: ::std::time::Duration {
                     env: "PREFORK_READY_TIMEOUT",
-                    default: "`\"30s\"`",
+                    getter: get_ready_timeout -> ::std::time::Duration,
+                    default: value "`\"30s\"`",
                     unit: "h, m, s, ms",
                     since: "0.1.0",
                     example: "1m30s"
@@ -237,9 +262,10 @@ macro_rules! options {
                 ///
                 /// The master kills the workers that still run after this time. It is one limit for
                 /// the whole stop, not for each worker. With `"0s"`, workers are killed at once.
-                shutdown_grace_period: duration {
+                shutdown_grace_period: ::std::time::Duration {
                     env: "PREFORK_SHUTDOWN_GRACE_PERIOD",
-                    default: "`\"5s\"`",
+                    getter: get_shutdown_grace_period -> ::std::time::Duration,
+                    default: value "`\"5s\"`",
                     unit: "h, m, s, ms",
                     since: "0.1.0",
                     example: "30s"
@@ -253,8 +279,8 @@ macro_rules! options {
                 ///
                 /// The master ignores other variables with this prefix, but rejects a name that is
                 /// one typo away from the name of an option.
-                env_prefix: prefix {
-                    default: "`\"PREFORK\"`",
+                env_prefix: $crate::Prefix {
+                    default: value "`\"PREFORK\"`",
                     since: "0.1.0",
                     example: "MYAPP"
                 }
@@ -269,9 +295,10 @@ macro_rules! options {
                 /// `runtime = path`), this option is an error in the attribute; if it is set
                 /// elsewhere, the master ignores it and logs one line. In a builder without feature
                 /// `tokio` it is an error.
-                runtime_threads: threads {
+                runtime_threads: ::std::num::NonZeroUsize {
                     env: "PREFORK_RUNTIME_THREADS",
-                    default: "`1`",
+                    getter: get_runtime_threads -> ::std::num::NonZeroUsize,
+                    default: value "`1`",
                     unit: "threads",
                     since: "0.1.0",
                     example: 4
@@ -288,10 +315,12 @@ macro_rules! options {
                 /// the files as they are at that time, so a renewal needs no restart of the master.
                 /// If the new pair is invalid, the master logs a line and keeps using the last
                 /// valid pair. Workers need no permission to read the files.
-                tls_cert: pem {
+                tls_cert: $crate::Pem {
                     env: "PREFORK_TLS_CERT",
+                    /// It is the path of the file, or a number of bytes such as `512 bytes`.
+                    getter: get_tls_cert -> Option<String>,
                     feature: "tls",
-                    default: "no certificate",
+                    default: none "no certificate",
                     since: "0.1.0",
                     example: "/etc/ssl/server.pem"
                 }
@@ -301,10 +330,12 @@ macro_rules! options {
                 /// The value is PEM (PKCS #8, PKCS #1 or SEC1, not encrypted): the path of a file,
                 /// or bytes. Errors, log lines and `PREFORK_EXPLAIN` never show any part of the
                 /// key.
-                tls_key: pem {
+                tls_key: $crate::Pem {
                     env: "PREFORK_TLS_KEY",
+                    /// It is the path of the file, or a number of bytes such as `512 bytes`.
+                    getter: get_tls_key -> Option<String>,
                     feature: "tls",
-                    default: "no key",
+                    default: none "no key",
                     since: "0.1.0",
                     example: "/etc/ssl/private/server.key"
                 }
@@ -316,10 +347,11 @@ macro_rules! options {
                 /// not set, the server ignores the offers of clients, and web clients use HTTP/1.1.
                 /// In the environment variable, commas separate the names. The variable replaces
                 /// the list.
-                tls_alpn: protocols {
+                tls_alpn: $crate::Protocols {
                     env: "PREFORK_TLS_ALPN",
+                    getter: get_tls_alpn -> Vec<String>,
                     feature: "tls",
-                    default: "none",
+                    default: computed($crate::Protocols) "none",
                     since: "0.1.0",
                     example: ["h2", "http/1.1"]
                 }
@@ -330,10 +362,12 @@ macro_rules! options {
                 /// The master reads and checks it together with `tls_cert`. A client without a
                 /// certificate from one of these CAs is rejected in the handshake. An older session
                 /// of a client is not resumed.
-                tls_client_ca: pem {
+                tls_client_ca: $crate::Pem {
                     env: "PREFORK_TLS_CLIENT_CA",
+                    /// It is the path of the file, or a number of bytes such as `512 bytes`.
+                    getter: get_tls_client_ca -> Option<String>,
                     feature: "tls",
-                    default: "no client certificates",
+                    default: none "no client certificates",
                     since: "0.1.0",
                     example: "/etc/ssl/clients.pem"
                 }
@@ -377,7 +411,7 @@ mod tests {
         macro_rules! rows_behind {
             (
                 first second
-                values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ident { $($rest:tt)* } )* }
+                values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ty { $($rest:tt)* } )* }
                 code { $( $(#[doc = $code_doc:expr])* $code:ident { $($code_rest:tt)* } )* }
             ) => {
                 [$(stringify!($name),)* $(stringify!($code)),*]

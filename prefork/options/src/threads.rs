@@ -2,33 +2,56 @@
 
 use std::num::NonZeroUsize;
 
-use crate::ParseError;
 use crate::count::digits;
 use crate::error::quote;
+use crate::option_value::Sealed;
+use crate::{IntoOption, Literals, OptionValue, ParseError};
 
 /// The largest number of threads in one worker. More are a typo.
 pub const MAX_THREADS: usize = 1024;
 
-/// Reads a number of threads: digits only, 1 to [`MAX_THREADS`].
-///
-/// # Errors
-///
-/// Any other text.
-pub fn parse(text: &str) -> Result<NonZeroUsize, ParseError> {
-    match digits(text) {
-        // All numbers above the limit get the same error.
-        Some(number) => allowed(text, usize::try_from(number).unwrap_or(usize::MAX)),
-        None => Err(reject(text)),
+impl OptionValue for NonZeroUsize {
+    const EXPECTED: &'static str = "a number from 1 to 1024";
+    const LITERALS: Literals = Literals::Number;
+    const TEXTS: &'static str = "
+1 |
+1024 |
+| '' is not a number of threads, expected a number from 1 to 1024
+0 | '0' is not a number of threads, expected a number from 1 to 1024
+four | 'four' is not a number of threads, expected a number from 1 to 1024
+1025 | '1025' is not a number of threads, expected a number from 1 to 1024
+";
+
+    /// Reads a number of threads: digits only, 1 to [`MAX_THREADS`].
+    ///
+    /// # Errors
+    ///
+    /// Any other text.
+    fn parse(text: &str) -> Result<Self, ParseError> {
+        match digits(text) {
+            // All numbers above the limit get the same error.
+            Some(number) => allowed(text, usize::try_from(number).unwrap_or(usize::MAX)),
+            None => Err(reject(text)),
+        }
+    }
+
+    fn display(&self) -> String {
+        self.to_string()
     }
 }
 
-/// Checks the limits of a number of threads.
-///
-/// # Errors
-///
-/// 0, or a number above [`MAX_THREADS`].
-pub fn check(threads: usize) -> Result<NonZeroUsize, ParseError> {
-    allowed(&threads.to_string(), threads)
+impl IntoOption<NonZeroUsize> for usize {
+    fn into_option(self) -> Result<NonZeroUsize, ParseError> {
+        allowed(&self.to_string(), self)
+    }
+}
+
+impl Sealed for NonZeroUsize {}
+
+impl IntoOption<Self> for NonZeroUsize {
+    fn into_option(self) -> Result<Self, ParseError> {
+        self.get().into_option()
+    }
 }
 
 fn allowed(text: &str, threads: usize) -> Result<NonZeroUsize, ParseError> {
@@ -52,8 +75,11 @@ mod tests {
     #[test]
     fn numbers_within_the_limits_are_read() {
         for (text, threads) in [("1", 1), ("4", 4), ("1024", MAX_THREADS)] {
-            assert_eq!(parse(text).map(NonZeroUsize::get), Ok(threads));
-            assert_eq!(check(threads), parse(text));
+            assert_eq!(
+                NonZeroUsize::parse(text).map(NonZeroUsize::get),
+                Ok(threads)
+            );
+            assert_eq!(threads.into_option(), NonZeroUsize::parse(text));
         }
     }
 
@@ -62,8 +88,14 @@ mod tests {
         for text in ["", "0", "1025", "+4", "-1", "four", "99999999999999999999"] {
             let expected =
                 format!("'{text}' is not a number of threads, expected a number from 1 to 1024");
-            assert_eq!(parse(text).expect_err(text).to_string(), expected);
+            assert_eq!(
+                NonZeroUsize::parse(text).expect_err(text).to_string(),
+                expected
+            );
         }
-        assert!(check(0).is_err() && check(usize::MAX).is_err());
+        assert!(
+            IntoOption::<NonZeroUsize>::into_option(0).is_err()
+                && IntoOption::<NonZeroUsize>::into_option(usize::MAX).is_err()
+        );
     }
 }

@@ -3,11 +3,10 @@
 //! It does not know the number of CPUs: the caller passes it.
 
 use std::fmt;
-use std::str::FromStr;
 
-use crate::ParseError;
 use crate::count::digits;
 use crate::error::quote;
+use crate::{IntoOption, Literals, OptionValue, ParseError};
 
 /// The largest number of workers. More are a typo.
 pub const MAX_WORKERS: usize = 10_000;
@@ -16,7 +15,7 @@ pub const MAX_WORKERS: usize = 10_000;
 pub const MAX_PERCENT: u16 = 1_000;
 
 /// Describes the values, as a text that can follow "expected".
-pub(crate) const ALLOWED: &str = "\"auto\", \"auto-1\", \"50%\" or a number from 0 to 10000";
+const ALLOWED: &str = "\"auto\", \"auto-1\", \"50%\" or a number from 0 to 10000";
 
 /// A number of workers, or how to calculate it from the number of CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,30 +46,51 @@ impl Workers {
     }
 }
 
-/// Reads `auto`, `auto-1`, `50%` or a number of workers.
-///
-/// # Errors
-///
-/// Any other text, or a number above its limit.
-pub fn parse(text: &str) -> Result<Workers, ParseError> {
-    if text == "auto" {
-        return Ok(Workers::Auto);
+impl OptionValue for Workers {
+    const EXPECTED: &'static str = ALLOWED;
+    const LITERALS: Literals = Literals::Number;
+    const TEXTS: &'static str = r#"
+auto |
+auto-1 |
+50% |
+4 |
+| '' is not a number of workers, expected "auto", "auto-1", "50%" or a number from 0 to 10000
+many | 'many' is not a number of workers, expected …
+-1 | '-1' is not a number of workers, expected …
+auto-0 | invalid 'auto-0': expected auto-N with N from 1 to 10000
+0% | invalid '0%': expected N% with N from 1 to 1000
+10001 | '10001' is too many workers, expected "auto", "auto-1", "50%" or a number from 0 to 10000
+"#;
+
+    /// Reads `auto`, `auto-1`, `50%` or a number of workers.
+    ///
+    /// # Errors
+    ///
+    /// Any other text, or a number above its limit.
+    fn parse(text: &str) -> Result<Self, ParseError> {
+        if text == "auto" {
+            return Ok(Workers::Auto);
+        }
+        if let Some(others) = text.strip_prefix("auto-") {
+            return parse_less(text, others);
+        }
+        if let Some(percent) = text.strip_suffix('%') {
+            return parse_percent(text, percent);
+        }
+        let Some(number) = digits(text) else {
+            return Err(ParseError::new(format!(
+                "{} is not a number of workers, expected {ALLOWED}",
+                quote(text)
+            )));
+        };
+        match usize::try_from(number) {
+            Ok(number) if number <= MAX_WORKERS => Ok(Workers::Count(number)),
+            _ => Err(too_many(text)),
+        }
     }
-    if let Some(others) = text.strip_prefix("auto-") {
-        return parse_less(text, others);
-    }
-    if let Some(percent) = text.strip_suffix('%') {
-        return parse_percent(text, percent);
-    }
-    let Some(number) = digits(text) else {
-        return Err(ParseError::new(format!(
-            "{} is not a number of workers, expected {ALLOWED}",
-            quote(text)
-        )));
-    };
-    match usize::try_from(number) {
-        Ok(number) if number <= MAX_WORKERS => Ok(Workers::Count(number)),
-        _ => Err(too_many(text)),
+
+    fn display(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -100,16 +120,13 @@ fn parse_percent(text: &str, percent: &str) -> Result<Workers, ParseError> {
     }
 }
 
-/// Checks the limit of a number of workers.
-///
-/// # Errors
-///
-/// A number above [`MAX_WORKERS`].
-pub fn check(workers: usize) -> Result<usize, ParseError> {
-    if workers > MAX_WORKERS {
-        return Err(too_many(&workers.to_string()));
+impl IntoOption<Workers> for usize {
+    fn into_option(self) -> Result<Workers, ParseError> {
+        if self > MAX_WORKERS {
+            return Err(too_many(&self.to_string()));
+        }
+        Ok(Workers::Count(self))
     }
-    Ok(workers)
 }
 
 fn too_many(text: &str) -> ParseError {
@@ -117,14 +134,6 @@ fn too_many(text: &str) -> ParseError {
         "{} is too many workers, expected {ALLOWED}",
         quote(text)
     ))
-}
-
-impl FromStr for Workers {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse(text)
-    }
 }
 
 impl fmt::Display for Workers {
@@ -155,7 +164,7 @@ mod tests {
             ("4", Workers::Count(4)),
             ("10000", Workers::Count(MAX_WORKERS)),
         ] {
-            assert_eq!(text.parse(), Ok(workers));
+            assert_eq!(Workers::parse(text), Ok(workers));
             assert_eq!(workers.to_string(), text);
         }
     }
@@ -177,7 +186,7 @@ mod tests {
             ("0", 8, 0),
             ("3", 8, 3),
         ] {
-            let workers: Workers = text.parse().expect(text);
+            let workers = Workers::parse(text).expect(text);
             assert_eq!(workers.count(cpus), count, "{text} of {cpus}");
         }
     }
@@ -188,22 +197,22 @@ mod tests {
             "", "Auto", "many", "+4", "-1", "4.0", "4 ", "٤", "auto+1", "auto ",
         ] {
             assert_eq!(
-                parse(text).unwrap_err().to_string(),
+                Workers::parse(text).unwrap_err().to_string(),
                 format!("'{text}' is not a number of workers, expected {ALLOWED}")
             );
         }
         for text in ["10001", "18446744073709551616"] {
             assert_eq!(
-                parse(text).unwrap_err().to_string(),
+                Workers::parse(text).unwrap_err().to_string(),
                 format!("'{text}' is too many workers, expected {ALLOWED}")
             );
         }
         for text in ["auto-", "auto-0", "auto--1", "auto-10001", "auto-1%"] {
-            let error = parse(text).expect_err(text).to_string();
+            let error = Workers::parse(text).expect_err(text).to_string();
             assert!(error.contains("expected auto-N with N from 1"), "{error}");
         }
         for text in ["%", "0%", "1001%", "-5%", "0.5%", "50%%"] {
-            let error = parse(text).expect_err(text).to_string();
+            let error = Workers::parse(text).expect_err(text).to_string();
             assert!(error.contains("expected N% with N from 1"), "{error}");
         }
     }

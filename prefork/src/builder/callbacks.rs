@@ -7,7 +7,7 @@ use std::panic::Location;
 
 use super::Prefork;
 use crate::config::Configuration;
-use crate::hook::{ChildRecovered, ChildSpawned, HookOutcome, MasterReady, Role, catch};
+use crate::hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role, catch};
 use crate::master::LogLine;
 use crate::spawn::ChildCommand;
 
@@ -47,10 +47,10 @@ impl Prefork {
     /// fn main(_listener: prefork::net::Listener) {}
     /// ```
     #[track_caller]
-    pub fn configure<R: HookOutcome>(
-        &mut self,
+    pub fn configure<R: IntoHookResult>(
+        mut self,
         mut configure: impl FnMut(&mut Configuration) -> R + Send + 'static,
-    ) -> &mut Self {
+    ) -> Self {
         self.options
             .record_callback("configure", Location::caller());
         self.configure = Some(Box::new(move |configuration| {
@@ -119,10 +119,10 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn init<R: HookOutcome>(
-        &mut self,
+    pub fn init<R: IntoHookResult>(
+        mut self,
         init: impl FnOnce(Role) -> R + Send + 'static,
-    ) -> &mut Self {
+    ) -> Self {
         self.options.record_callback("init", Location::caller());
         self.init = Some(Box::new(move |role| init(role).into_result()));
         self
@@ -152,10 +152,10 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn on_child_spawn<R: HookOutcome>(
-        &mut self,
+    pub fn on_child_spawn<R: IntoHookResult>(
+        mut self,
         mut hook: impl FnMut(&ChildSpawned) -> R + Send + 'static,
-    ) -> &mut Self {
+    ) -> Self {
         self.options
             .record_callback("on_child_spawn", Location::caller());
         self.hooks.spawned = Some(Box::new(move |child| hook(child).into_result()));
@@ -183,10 +183,10 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn on_master_ready<R: HookOutcome>(
-        &mut self,
+    pub fn on_master_ready<R: IntoHookResult>(
+        mut self,
         mut hook: impl FnMut(&MasterReady) -> R + Send + 'static,
-    ) -> &mut Self {
+    ) -> Self {
         self.options
             .record_callback("on_master_ready", Location::caller());
         self.hooks.ready = Some(Box::new(move |master| hook(master).into_result()));
@@ -218,10 +218,10 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn on_child_recover<R: HookOutcome>(
-        &mut self,
+    pub fn on_child_recover<R: IntoHookResult>(
+        mut self,
         mut hook: impl FnMut(&ChildRecovered) -> R + Send + 'static,
-    ) -> &mut Self {
+    ) -> Self {
         self.options
             .record_callback("on_child_recover", Location::caller());
         self.hooks.recovered = Some(Box::new(move |child| hook(child).into_result()));
@@ -253,10 +253,10 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn on_master_death<R: HookOutcome>(
-        &mut self,
+    pub fn on_master_death<R: IntoHookResult>(
+        mut self,
         hook: impl FnOnce() -> R + Send + 'static,
-    ) -> &mut Self {
+    ) -> Self {
         self.options
             .record_callback("on_master_death", Location::caller());
         self.on_master_death = Some(Box::new(move || hook().into_result()));
@@ -283,10 +283,10 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn child_producer<R: HookOutcome>(
-        &mut self,
+    pub fn child_producer<R: IntoHookResult>(
+        mut self,
         mut producer: impl FnMut(&mut ChildCommand) -> R + Send + 'static,
-    ) -> &mut Self {
+    ) -> Self {
         self.options
             .record_callback("child_producer", Location::caller());
         self.producer = Some(Box::new(move |command| {
@@ -328,7 +328,7 @@ impl Prefork {
     /// fn main() {}
     /// ```
     #[track_caller]
-    pub fn logger(&mut self, logger: impl FnMut(&LogLine<'_>) + Send + 'static) -> &mut Self {
+    pub fn logger(mut self, logger: impl FnMut(&LogLine<'_>) + Send + 'static) -> Self {
         self.options.record_callback("logger", Location::caller());
         self.logger = Some(Box::new(logger));
         self

@@ -23,8 +23,6 @@ pub(crate) enum FromChild {
     },
     /// The child serves.
     Ready,
-    /// The child does not serve for now.
-    Unready,
     /// The child accepts no more connections.
     Closed,
     /// The message and location of a panic.
@@ -100,20 +98,7 @@ pub(crate) enum FromMaster {
     Drain {
         /// The time until the child is killed.
         budget: Duration,
-        /// What to do with the connections that wait in the queue.
-        queue: Backlog,
     },
-    /// Asks the child to reopen its log files, which were moved.
-    ReopenLogs,
-}
-
-/// What a draining child does with the connections that wait in its queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Backlog {
-    /// It serves them: no other worker will.
-    Serve,
-    /// It leaves them: its successor has the same queue.
-    Leave,
 }
 
 /// The longest text of a panic or an error that is sent, in bytes.
@@ -140,7 +125,6 @@ impl FromChild {
                 format!("hello protocol={protocol} ready={ready} listeners={listeners}")
             }
             Self::Ready => "ready".to_owned(),
-            Self::Unready => "unready".to_owned(),
             Self::Closed => "closed".to_owned(),
             Self::Panic(text) => format!("panic {}", truncate(text)),
             Self::Ended(end) => end.encode(),
@@ -168,7 +152,6 @@ impl FromChild {
                 listeners: names(value(rest, "listeners").unwrap_or("")),
             },
             "ready" => Self::Ready,
-            "unready" => Self::Unready,
             "closed" => Self::Closed,
             "panic" => Self::Panic(rest.to_owned()),
             "ended" => Self::Ended(MainEnd::decode(rest)?),
@@ -197,14 +180,7 @@ impl FromMaster {
                 1 => format!("welcome grace_ms={}", grace.as_millis()),
                 more => format!("welcome grace_ms={} threads={more}", grace.as_millis()),
             },
-            Self::Drain { budget, queue } => {
-                let queue = match queue {
-                    Backlog::Serve => "serve",
-                    Backlog::Leave => "leave",
-                };
-                format!("drain budget_ms={} queue={queue}", budget.as_millis())
-            }
-            Self::ReopenLogs => "reopen_logs".to_owned(),
+            Self::Drain { budget } => format!("drain budget_ms={}", budget.as_millis()),
         }
         .into_bytes()
     }
@@ -223,12 +199,7 @@ impl FromMaster {
             },
             "drain" => Self::Drain {
                 budget: milliseconds(rest, "budget_ms")?,
-                queue: match value(rest, "queue") {
-                    Some("leave") => Backlog::Leave,
-                    _ => Backlog::Serve,
-                },
             },
-            "reopen_logs" => Self::ReopenLogs,
             _ => return None,
         })
     }
@@ -265,7 +236,7 @@ mod tests {
             listeners: vec!["http".to_owned(), "admin".to_owned()],
         };
         let ended = FromChild::Ended;
-        let from_child: [(FromChild, &str); 10] = [
+        let from_child: [(FromChild, &str); 9] = [
             (
                 hello,
                 "hello protocol=1 ready=announced listeners=http,admin",
@@ -279,7 +250,6 @@ mod tests {
                 "hello protocol=1 ready=unseen listeners=",
             ),
             (FromChild::Ready, "ready"),
-            (FromChild::Unready, "unready"),
             (FromChild::Closed, "closed"),
             (FromChild::Panic("a b".to_owned()), "panic a b"),
             (ended(MainEnd::Returned), "ended how=returned"),
@@ -327,24 +297,10 @@ mod tests {
             grace: budget,
             threads: NonZeroUsize::new(threads).expect("not zero"),
         };
-        let from_master: [(FromMaster, &str); 5] = [
+        let from_master: [(FromMaster, &str); 3] = [
             (welcome(1), "welcome grace_ms=1500"),
             (welcome(4), "welcome grace_ms=1500 threads=4"),
-            (
-                FromMaster::Drain {
-                    budget,
-                    queue: Backlog::Serve,
-                },
-                "drain budget_ms=1500 queue=serve",
-            ),
-            (
-                FromMaster::Drain {
-                    budget,
-                    queue: Backlog::Leave,
-                },
-                "drain budget_ms=1500 queue=leave",
-            ),
-            (FromMaster::ReopenLogs, "reopen_logs"),
+            (FromMaster::Drain { budget }, "drain budget_ms=1500"),
         ];
         for (message, bytes) in from_master {
             assert_eq!(message.encode(), bytes.as_bytes());
@@ -356,6 +312,10 @@ mod tests {
     fn unknown_frames_and_keys_of_a_later_version_are_skipped() {
         assert_eq!(FromChild::decode(b"heartbeat every_ms=5"), None);
         assert_eq!(FromMaster::decode(b""), None);
+        // The form in which an earlier version sent it.
+        let budget = Duration::from_millis(1500);
+        let drain = FromMaster::decode(b"drain budget_ms=1500 queue=serve");
+        assert_eq!(drain, Some(FromMaster::Drain { budget }));
         let hello = FromChild::decode(b"hello protocol=2 color=red ready=unseen");
         assert!(matches!(hello, Some(FromChild::Hello { protocol: 2, .. })));
         let ended = FromChild::decode(b"ended how=evicted by the host");

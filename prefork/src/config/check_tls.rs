@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use prefork_options::Pem;
+use prefork_options::{Pem, Transport};
 
 use super::layers::Layer;
 use super::{Config, OptionLayers};
@@ -17,7 +17,7 @@ pub(super) fn check(config: &Config, options: &mut OptionLayers) {
     let mut tls_options = options.of_features();
     tls_options.retain(|(feature, _)| *feature == FEATURE);
     let mut listeners = config.listen.iter().filter(|_| options.listen.is_valid());
-    let secure = listeners.find(|endpoint| endpoint.is_tls);
+    let secure = listeners.find(|endpoint| endpoint.transport == Transport::Tls);
     let secure = secure.map(ToString::to_string);
     if cfg!(not(feature = "tls")) {
         for (_, label) in &tls_options {
@@ -66,7 +66,7 @@ impl OptionLayers {
         let is_wanted = self.tls_cert.is_set()
             || self.tls_key.is_set()
             || self.tls_client_ca.is_set()
-            || addresses.any(|address| address.is_tls);
+            || addresses.any(|address| address.transport == Transport::Tls);
         // An invalid value may replace the protocols, or may be an address that uses TLS.
         let is_known = self.tls_alpn.is_valid() && self.listen.is_valid();
         let is_declared = self.tls_alpn.origin().is_declaration();

@@ -1,56 +1,125 @@
-//! The effective configuration of a process, and the defaults that are constants.
+//! The effective configuration of a process: one field per row of the table of options.
 //!
 //! Plain data. It does not know sources or precedence.
 
-use std::num::NonZeroUsize;
-use std::time::Duration;
+use prefork_options::{Address, OptionValue, Workers};
 
-use prefork_options::{Network, Pem, Prefix, Protocols, Window};
+use super::{ErrorLabels, ListenSpec, OptionLayers};
 
-use super::ListenSpec;
-
-/// The effective value of each option.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Config {
-    pub(crate) listen: Vec<ListenSpec>,
-    /// 0 means single-process mode.
-    pub(crate) workers: usize,
-    pub(crate) network: Option<Network>,
-    pub(crate) reuseport: bool,
-    pub(crate) recover_threshold: u32,
-    pub(crate) recover_window: Window,
-    pub(crate) recover_interval: Duration,
-    pub(crate) healthy_after: Duration,
-    pub(crate) ready_timeout: Duration,
-    pub(crate) shutdown_grace_period: Duration,
-    pub(crate) env_prefix: Prefix,
-    pub(crate) runtime_threads: NonZeroUsize,
-    pub(crate) tls_cert: Option<Pem>,
-    pub(crate) tls_key: Option<Pem>,
-    pub(crate) tls_alpn: Protocols,
-    pub(crate) tls_client_ca: Option<Pem>,
-    /// Not an option: the labels for errors found later.
-    pub(crate) labels: ErrorLabels,
+/// The type of a field: how the row states its default, its kind, and the type if it is computed.
+macro_rules! field {
+    (value $kind:ty) => { $kind };
+    (none $kind:ty) => { Option<$kind> };
+    (computed $kind:ty, $type:ty) => { $type };
 }
 
-/// Label for errors found after resolution: the variable that set the option, or the option's name.
-///
-/// Such errors depend on the machine or on files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ErrorLabels {
-    pub(crate) listen: String,
-    pub(crate) workers: String,
-    pub(crate) tls_cert: String,
-    pub(crate) tls_key: String,
-    pub(crate) tls_client_ca: String,
+/// The value of a field: how the row states its default, its layers, and the text of the default.
+macro_rules! field_value {
+    (value $layers:expr, $default:literal) => {
+        $layers.or_else(|| default($default))
+    };
+    (none $layers:expr, $default:literal) => {
+        $layers.value().cloned()
+    };
+    (computed $layers:expr, $default:literal) => {
+        Default::default()
+    };
 }
 
-impl Config {
-    pub(super) const MIN_RECOVER_THRESHOLD: u32 = 8;
-    pub(super) const RECOVER_WINDOW: Window = Window::Sliding(Duration::from_mins(1));
-    pub(super) const RECOVER_INTERVAL: Duration = Duration::ZERO;
-    pub(super) const HEALTHY_AFTER: Duration = Duration::from_secs(1);
-    pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(30);
-    pub(super) const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
-    pub(crate) const RUNTIME_THREADS: NonZeroUsize = NonZeroUsize::MIN;
+macro_rules! define {
+    (
+        values { $( $(#[doc = $doc:expr])* $name:ident : $kind:ty {
+            $(env: $env:literal, $(#[doc = $note:expr])* getter: $getter:ident -> $view:ty,)?
+            $(feature: $feature:literal,)? default: $how:ident $(($computed:ty))? $default:literal,
+            $($row:tt)*
+        } )* }
+        code { $($code:tt)* }
+    ) => {
+        /// The effective value of each option.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) struct Config {
+            $(pub(crate) $name: field!($how $kind $(, $computed)?),)*
+            /// Not an option: the labels for errors found later.
+            pub(crate) labels: ErrorLabels,
+        }
+
+        impl Config {
+            /// The values of the layers, and the defaults of options that are not set.
+            ///
+            /// Computed values are empty or 0: the caller sets them.
+            pub(super) fn new(options: &OptionLayers) -> Self {
+                Self {
+                    $($name: field_value!($how options.$name, $default),)*
+                    labels: options.labels(),
+                }
+            }
+        }
+    };
+}
+
+prefork_options::options! { define }
+
+/// Reads a default from the table. `text` is for the documentation: Markdown, as in `` `"5s"` ``.
+fn default<T: OptionValue>(text: &str) -> T {
+    let text = text.trim_matches('`').trim_matches('"');
+    T::parse(text).expect("a test of the table reads every default")
+}
+
+/// The type of a field of [`Config`] for an option of kind `T`.
+pub(super) trait Effective<T> {
+    /// Writes the value in the syntax of its option; empty if the option has no value.
+    fn display(&self) -> String;
+}
+
+impl<T: OptionValue> Effective<T> for T {
+    fn display(&self) -> String {
+        OptionValue::display(self)
+    }
+}
+
+impl<T: OptionValue> Effective<T> for Option<T> {
+    fn display(&self) -> String {
+        self.as_ref().map(OptionValue::display).unwrap_or_default()
+    }
+}
+
+impl Effective<Workers> for usize {
+    fn display(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Effective<Vec<Address>> for Vec<ListenSpec> {
+    fn display(&self) -> String {
+        Getter::<Vec<Address>, Vec<String>>::get(self.clone()).join(",")
+    }
+}
+
+/// The conversion of a field for an option of kind `T` to the type `V` of its getter.
+pub(super) trait Getter<T, V> {
+    fn get(self) -> V;
+}
+
+impl<T, V: From<T>> Getter<T, V> for T {
+    fn get(self) -> V {
+        self.into()
+    }
+}
+
+impl<T, V: From<T>> Getter<T, Option<V>> for Option<T> {
+    fn get(self) -> Option<V> {
+        self.map(V::from)
+    }
+}
+
+impl Getter<Workers, Self> for usize {
+    fn get(self) -> Self {
+        self
+    }
+}
+
+impl Getter<Vec<Address>, Vec<String>> for Vec<ListenSpec> {
+    fn get(self) -> Vec<String> {
+        self.iter().map(ToString::to_string).collect()
+    }
 }

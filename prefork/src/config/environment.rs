@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-use prefork_options::{Kind, Prefix, Row, TABLE, quote};
+use prefork_options::{Prefix, Row, TABLE, quote};
 
-use super::OptionLayers;
 use super::unknown_vars::{UnknownVars, printable};
 use super::var_kind::{EXPLAIN, VarKind, classify};
 use crate::error::OptionError;
@@ -30,7 +29,7 @@ pub(crate) struct Environment {
     /// Whether to print the configuration instead of starting.
     pub(crate) explains: bool,
     unknown_vars: UnknownVars,
-    errors: Vec<OptionError>,
+    pub(super) errors: Vec<OptionError>,
 }
 
 impl Environment {
@@ -67,8 +66,6 @@ impl Environment {
         for (name, value) in all {
             this.classify(name, value);
         }
-        let index = |row: &Row| TABLE.iter().position(|other| other.name == row.name);
-        this.options.sort_by_key(|(row, _)| index(row));
         this
     }
 
@@ -115,6 +112,15 @@ impl Environment {
         (trusted, warning)
     }
 
+    /// Adds the text of an option. The options stay in the order of the table.
+    fn add_option(&mut self, row: &'static Row, value: OsString) {
+        let index = |row: &Row| TABLE.iter().position(|other| other.name == row.name);
+        let at = self
+            .options
+            .partition_point(|(other, _)| index(other) <= index(row));
+        self.options.insert(at, (row, value));
+    }
+
     fn classify(&mut self, name: String, value: OsString) {
         let Some(rest) = self.prefix.strip(&name) else {
             let default = Prefix::default();
@@ -125,12 +131,12 @@ impl Environment {
                 )
             };
             if default.strip(&name).is_some_and(is_option) {
-                self.unknown_vars.add_wrong_prefix(name);
+                self.unknown_vars.wrong_prefix.push(name);
             }
             return;
         };
         match classify(&self.prefix, rest, &value.to_string_lossy()) {
-            VarKind::Option(row) => self.options.push((row, value)),
+            VarKind::Option(row) => self.add_option(row, value),
             VarKind::Explain => self.read_explain_flag(&name, &value),
             VarKind::Misspelled(near) => {
                 let near = self.prefix.variable(near);
@@ -148,14 +154,16 @@ impl Environment {
             // No error: a program with its own prefix also has its own variables.
             VarKind::Alias(option) => {
                 let variable = self.prefix.variable(option);
-                self.unknown_vars
-                    .add_unknown(name, Some(format!("did you mean {variable}?")));
+                let hint = format!("did you mean {variable}?");
+                self.unknown_vars.unknown.push((name, Some(hint)));
             }
             VarKind::Unsupported(text) => {
-                self.unknown_vars.add_unknown(name, Some(text.to_owned()));
+                self.unknown_vars
+                    .unknown
+                    .push((name, Some(text.to_owned())));
             }
-            VarKind::Unknown => self.unknown_vars.add_unknown(name, None),
-            VarKind::PlatformInjected => self.unknown_vars.add_injected(name),
+            VarKind::Unknown => self.unknown_vars.unknown.push((name, None)),
+            VarKind::PlatformInjected => self.unknown_vars.injected.push(name),
             // Set by a master for its children.
             VarKind::Internal => {}
         }
@@ -192,25 +200,25 @@ impl Environment {
         self.unknown_vars.lines(&self.prefix)
     }
 
+    /// Each option that is set, with its variable and text. The text is an error if it is not UTF-8.
+    pub(super) fn texts(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, String, Result<&str, String>)> {
+        self.options.iter().map(|(row, value)| {
+            let text = value.to_str().ok_or_else(|| {
+                if row.is_secret {
+                    // The operator may have set the key itself instead of its path.
+                    return "value is not valid UTF-8 (not shown: it may be a key)".to_owned();
+                }
+                not_utf8(value)
+            });
+            (row.name, self.prefix.variable(row.name), text)
+        })
+    }
+
     /// One warning about the ignored variables for the log of a start.
     pub(crate) fn warning(&self) -> Option<String> {
         self.unknown_vars.warning(&self.prefix)
-    }
-}
-
-impl OptionLayers {
-    /// Adds the layer of the environment above the layer of the program.
-    pub(crate) fn apply_env(&mut self, environment: &Environment) {
-        for (row, value) in &environment.options {
-            let variable = environment.prefix.variable(row.name);
-            let text = value.to_str().ok_or_else(|| match row.kind {
-                // The operator may have set the key itself instead of its path.
-                Kind::Pem => "value is not valid UTF-8 (not shown: it may be a key)".to_owned(),
-                _ => not_utf8(value),
-            });
-            self.set_text(row.name, &variable, text);
-        }
-        self.errors.extend(environment.errors.iter().cloned());
     }
 }
 
@@ -218,7 +226,7 @@ fn is_blank(value: &OsStr) -> bool {
     value.to_str().is_some_and(|text| text.trim().is_empty())
 }
 
-pub(super) fn not_utf8(value: &OsString) -> String {
+pub(super) fn not_utf8(value: &OsStr) -> String {
     format!("{} is not valid UTF-8", quote(&value.to_string_lossy()))
 }
 
@@ -226,10 +234,13 @@ pub(super) fn not_utf8(value: &OsString) -> String {
 mod tests {
     use std::os::unix::ffi::OsStringExt;
 
+    use prefork_options::OptionValue;
+
     use super::*;
+    use crate::config::OptionLayers;
 
     fn read(prefix: &str, pairs: &[(&str, &str)]) -> Environment {
-        let prefix = prefork_options::prefix::parse(prefix).expect(prefix);
+        let prefix = Prefix::parse(prefix).expect(prefix);
         Environment::read(
             prefix,
             pairs

@@ -39,6 +39,15 @@ impl Origin {
         }
     }
 
+    /// Whether a value of the one source replaces a value of the other.
+    fn is_same_layer(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Program(one, _), Self::Program(other, _)) => one == other,
+            (Self::Variable(one), Self::Variable(other)) => one == other,
+            (_, _) => false,
+        }
+    }
+
     /// Whether the value is written in the program, or is a default.
     pub(super) fn is_declaration(&self) -> bool {
         match self {
@@ -100,12 +109,8 @@ impl<T> Layers<T> {
 
     /// Adds a layer, or replaces the last one if it has the same source.
     pub(crate) fn push(&mut self, value: T, origin: Origin) {
-        let is_same_layer = |last: &Layer<T>| match (&last.origin, &origin) {
-            (Origin::Program(last, _), Origin::Program(source, _)) => last == source,
-            (Origin::Variable(last), Origin::Variable(name)) => last == name,
-            (_, _) => false,
-        };
-        self.layers.pop_if(|last| is_same_layer(last));
+        self.layers
+            .pop_if(|last| last.origin.is_same_layer(&origin));
         self.layers.push(Layer { value, origin });
     }
 
@@ -145,11 +150,11 @@ impl<T> Layers<T> {
     }
 
     /// The value, or this default.
-    pub(super) fn or(&self, default: T) -> T
+    pub(super) fn or_else(&self, default: impl FnOnce() -> T) -> T
     where
         T: Clone,
     {
-        self.value().cloned().unwrap_or(default)
+        self.value().cloned().unwrap_or_else(default)
     }
 
     pub(crate) fn origin(&self) -> Origin {

@@ -1,11 +1,11 @@
-//! A complete address of one listener: name, host, port and whether it uses TLS.
+//! A complete address of one listener: name, host, port and transport.
 //!
-//! It knows how the addresses of the program, those of the operator and `PORT` are combined. It
-//! resolves no names and binds nothing.
+//! It knows how `PORT` completes an address, and which addresses overlap. It resolves no names and
+//! binds nothing.
 
 use std::fmt;
 
-use prefork_options::{Address, host, list};
+use prefork_options::{Address, Transport, host, list};
 
 use super::OptionLayers;
 use super::layers::{Layers, Origin};
@@ -18,31 +18,7 @@ pub(crate) struct ListenSpec {
     pub(crate) host: String,
     /// The port; 0 lets the system choose.
     pub(crate) port: u16,
-    pub(crate) is_tls: bool,
-}
-
-/// Combines the addresses of the operator with those that the program declares.
-///
-/// If each address of the operator has the name of a declared one, it replaces that one and the
-/// others stay. If any has another name or none, the operator's list replaces the whole list.
-/// Whether its names fit the arguments of `main` is checked later.
-pub(super) fn override_named(declared: &[Address], by_operator: Vec<Address>) -> Vec<Address> {
-    let Ok(declared) = list::name(declared.to_vec()) else {
-        return by_operator;
-    };
-    let is_declared = |address: &Address| {
-        address.name.is_some() && declared.iter().any(|other| other.name == address.name)
-    };
-    // A name that occurs twice is an error of the operator. It is found later in the unchanged
-    // list.
-    if !by_operator.iter().all(is_declared) || list::name(by_operator.clone()).is_err() {
-        return by_operator;
-    }
-    let replaced = |old: Address| {
-        let new = by_operator.iter().find(|new| new.name == old.name);
-        new.cloned().unwrap_or(old)
-    };
-    declared.into_iter().map(replaced).collect()
+    pub(crate) transport: Transport,
 }
 
 /// Gives every address a name and a port. Records an error for each that has no port, and uses port
@@ -78,7 +54,7 @@ pub(super) fn complete(
         name: address.name.unwrap_or_default(),
         host: address.host,
         port: address.port.unwrap_or(0),
-        is_tls: address.is_tls,
+        transport: address.transport,
     };
     let named = named.unwrap_or_default().into_iter();
     named.map(endpoint).collect()
@@ -146,7 +122,7 @@ impl ListenSpec {
             name: address.name.unwrap_or_default(),
             host: address.host,
             port: address.port.expect("the address has a port"),
-            is_tls: address.is_tls,
+            transport: address.transport,
         }
     }
 }
@@ -158,13 +134,13 @@ impl fmt::Display for ListenSpec {
             name,
             host,
             port,
-            is_tls,
+            transport,
         } = self;
         let address = Address {
             name: Some(name.clone()),
             host: host.clone(),
             port: Some(*port),
-            is_tls: *is_tls,
+            transport: *transport,
         };
         address.fmt(f)
     }
@@ -173,44 +149,6 @@ impl fmt::Display for ListenSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn over_text(declared: &str, by_operator: &str) -> String {
-        let read = |text| list::read(text).expect("valid addresses");
-        let texts = override_named(&read(declared), read(by_operator))
-            .into_iter()
-            .map(|a| a.to_string());
-        texts.collect::<Vec<_>>().join(",")
-    }
-
-    #[test]
-    fn an_address_with_a_declared_name_replaces_that_address() {
-        for (by_operator, list) in [
-            ("http=:81", "http=:81,admin=:9000"),
-            ("admin=:1", "http=:80,admin=:1"),
-            ("admin=:1,http=:2", "http=:2,admin=:1"),
-        ] {
-            assert_eq!(over_text("http=:80,admin=:9000", by_operator), list);
-        }
-        assert_eq!(
-            over_text(":80,:81", "listener1=:8"),
-            "listener0=:80,listener1=:8"
-        );
-    }
-
-    #[test]
-    fn any_other_address_replaces_the_list() {
-        for by_operator in [
-            ":81",
-            ":81,:82",
-            "http=:81,:82",
-            "web=:81",
-            "http=:1,web=:2",
-            "http=:1,http=:2",
-        ] {
-            assert_eq!(over_text("http=:80,admin=:9000", by_operator), by_operator);
-        }
-        assert_eq!(over_text(":80", "http=:81"), "http=:81");
-    }
 
     fn completed(text: &str, port: Option<u16>) -> Result<String, String> {
         let mut options = OptionLayers::default();

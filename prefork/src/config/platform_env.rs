@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 
-use prefork_options::{Address, ParseError, Workers, address, quote};
+use prefork_options::{Address, OptionValue, ParseError, Workers, address, quote};
 
 use super::environment::{CONCURRENCY, PORT, not_utf8};
 use super::layers::{Layer, Origin, ProgramSource};
@@ -29,14 +29,14 @@ pub(super) fn apply_web_concurrency(
         None => true,
         Some(last) => last.value == Workers::Auto && last.origin.is_declaration(),
     };
-    let read = text.to_str().map(prefork_options::workers::parse);
+    let read = text.to_str().map(Workers::parse);
     if !is_open {
         idle.push(format!("{CONCURRENCY}={}: workers is set", quoted(text)));
         let last = options.workers.last()?;
         let agrees = text.is_empty() || matches!(read, Some(Ok(read)) if read == last.value);
         return (!agrees).then(|| overridden_workers(text, last));
     }
-    if let Some(workers) = options.read_platform(CONCURRENCY, read, &not_utf8(text)) {
+    if let Some(workers) = read_platform(options, CONCURRENCY, text, read) {
         options
             .workers
             .push(workers, Origin::Variable(CONCURRENCY.to_owned()));
@@ -102,9 +102,7 @@ pub(super) fn apply_port(
     }
     let read = text.to_str().map(address::port);
     // An invalid port is one error, not one for each listener.
-    options
-        .read_platform(PORT, read, &not_utf8(text))
-        .or(Some(0))
+    read_platform(options, PORT, text, read).or(Some(0))
 }
 
 /// An ignored variable may contain anything, so its value is quoted and shortened.
@@ -112,17 +110,15 @@ fn quoted(text: &OsStr) -> String {
     quote(&text.to_string_lossy())
 }
 
-impl OptionLayers {
-    fn read_platform<T>(
-        &mut self,
-        variable: &str,
-        read: Option<Result<T, ParseError>>,
-        not_text: &str,
-    ) -> Option<T> {
-        let Some(read) = read else {
-            self.add_error(variable, &not_text);
-            return None;
-        };
-        self.check(variable, read)
-    }
+fn read_platform<T>(
+    options: &mut OptionLayers,
+    variable: &str,
+    text: &OsStr,
+    read: Option<Result<T, ParseError>>,
+) -> Option<T> {
+    let Some(read) = read else {
+        options.add_error(variable, &not_utf8(text));
+        return None;
+    };
+    options.check(variable, read)
 }

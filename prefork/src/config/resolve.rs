@@ -4,14 +4,18 @@
 
 use std::num::NonZeroUsize;
 
-use prefork_options::{Address, Prefix, Protocols, Workers, network};
+use prefork_options::{Address, Protocols, Workers, network};
 
-use super::explain_rows::{OptionReport, rows};
-use super::layers::{Layer, Origin};
+use super::check_tls::{self, absolute};
+use super::explain::{OptionReport, rows};
+use super::layers::Origin;
 use super::listen::{complete, label_of};
 use super::platform_env::{apply_port, apply_web_concurrency, overridden_port};
-use super::{Config, Environment, ErrorLabels, OptionLayers};
+use super::{Config, Environment, OptionLayers};
 use crate::error::Error;
+
+/// The smallest default of `recover_threshold`.
+const MIN_RECOVER_THRESHOLD: u32 = 8;
 
 /// The effective configuration, with the layers that it was resolved from.
 #[derive(Debug, Clone)]
@@ -69,47 +73,34 @@ pub(crate) fn resolve(
     overruled.extend(overridden_port(&options, environment));
     let port = apply_port(&mut options, environment, &mut idle);
     idle.extend(options.drop_unused_alpn());
-    let addresses = options.listen.or(Vec::new());
+    let addresses = options.listen.or_else(Vec::new);
     check_network(&addresses, &mut options);
     let listen = complete(&addresses, port, &mut options);
-    let workers = match options.workers.or(Workers::default()) {
+    let workers = match options.workers.or_else(Workers::default) {
         Workers::Count(count) => count,
         relative @ (Workers::Auto | Workers::AutoLess(_) | Workers::Percent(_)) => {
             relative.count(cpus())
         }
     };
-    let absolute = |pem| super::check_tls::absolute(pem, options.directory.as_deref());
-    let per_worker = u32::try_from(workers).unwrap_or(u32::MAX);
-    let config = Config {
+    let mut config = Config {
         listen,
         workers,
-        network: options.network.value().copied(),
-        reuseport: options.reuseport.or(false),
-        recover_threshold: options
-            .recover_threshold
-            .or(per_worker.max(Config::MIN_RECOVER_THRESHOLD)),
-        recover_window: options.recover_window.or(Config::RECOVER_WINDOW),
-        recover_interval: options.recover_interval.or(Config::RECOVER_INTERVAL),
-        healthy_after: options.healthy_after.or(Config::HEALTHY_AFTER),
-        ready_timeout: options.ready_timeout.or(Config::READY_TIMEOUT),
-        shutdown_grace_period: options
-            .shutdown_grace_period
-            .or(Config::SHUTDOWN_GRACE_PERIOD),
-        env_prefix: options.env_prefix.or(Prefix::default()),
-        runtime_threads: options.runtime_threads.or(Config::RUNTIME_THREADS),
-        tls_cert: options.tls_cert.value().map(absolute),
-        tls_key: options.tls_key.value().map(absolute),
-        tls_alpn: options.tls_alpn.or(Protocols::default()),
-        tls_client_ca: options.tls_client_ca.value().map(absolute),
-        labels: ErrorLabels {
-            listen: options.listen.label("listen"),
-            workers: options.workers.label("workers"),
-            tls_cert: options.tls_cert.label("tls_cert"),
-            tls_key: options.tls_key.label("tls_key"),
-            tls_client_ca: options.tls_client_ca.label("tls_client_ca"),
-        },
+        ..Config::new(&options)
     };
-    super::check_tls::check(&config, &mut options);
+    let per_worker = u32::try_from(workers).unwrap_or(u32::MAX);
+    config.recover_threshold = options
+        .recover_threshold
+        .or_else(|| per_worker.max(MIN_RECOVER_THRESHOLD));
+    config.tls_alpn = options.tls_alpn.or_else(Protocols::default);
+    for file in [
+        &mut config.tls_cert,
+        &mut config.tls_key,
+        &mut config.tls_client_ca,
+    ] {
+        let directory = options.directory.as_deref();
+        *file = file.as_ref().map(|pem| absolute(pem, directory));
+    }
+    check_tls::check(&config, &mut options);
     Resolved {
         config,
         options,
@@ -139,29 +130,6 @@ fn check_network(addresses: &[Address], options: &mut OptionLayers) {
     }
 }
 
-impl OptionLayers {
-    /// Removes `runtime_threads` if `main` does not use the runtime of this crate. Returns a
-    /// warning.
-    ///
-    /// If feature `tokio` is off and the program itself sets the option, it records an error
-    /// instead.
-    pub(crate) fn drop_unused_threads(&mut self) -> Option<String> {
-        let is_known = self.runtime_threads.is_valid();
-        let Layer { value, origin } = std::mem::take(&mut self.runtime_threads).into_last()?;
-        if !is_known {
-            return None;
-        }
-        if !cfg!(feature = "tokio") && matches!(origin, Origin::Program(..)) {
-            let reason = "needs feature `tokio` of prefork";
-            self.add_error("runtime_threads", &reason);
-            return None;
-        }
-        Some(format!(
-            "ignoring runtime_threads = {value} ({origin}): main is not async or uses another runtime"
-        ))
-    }
-}
-
 /// The number of CPUs that this process may use, by affinity mask and cgroup quota.
 pub(crate) fn usable_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
@@ -171,7 +139,7 @@ pub(crate) fn usable_cpus() -> usize {
 mod tests {
     use std::panic::Location;
 
-    use prefork_options::{Network, Row, TABLE, list};
+    use prefork_options::{Network, Prefix, Row, TABLE, list};
 
     use super::*;
     use crate::config::ProgramSource;
@@ -197,9 +165,7 @@ mod tests {
     }
 
     fn with_workers(text: &str) -> OptionLayers {
-        let mut prefork = crate::Prefork::new();
-        prefork.workers(text);
-        prefork.options_mut().clone()
+        program(|it| it.workers(text))
     }
 
     fn with_listen(text: &str) -> OptionLayers {
@@ -287,11 +253,7 @@ mod tests {
 
     #[test]
     fn an_overridden_variable_of_the_platform_is_reported_with_a_remedy() {
-        let with_both = || {
-            let mut prefork = crate::Prefork::new();
-            prefork.listen(["http=0.0.0.0:8080", ":9090"]).workers(2);
-            prefork.options_mut().clone()
-        };
+        let with_both = || program(|it| it.listen(["http=0.0.0.0:8080", ":9090"]).workers(2));
         let platform = [("PORT", "5000"), ("WEB_CONCURRENCY", "4")];
         let overridden = resolved(&with_both(), &platform).overridden;
         let [workers, port] = overridden.as_slice() else {
@@ -326,9 +288,7 @@ mod tests {
 
     #[test]
     fn a_variable_of_the_platform_that_agrees_or_is_used_is_not_reported() {
-        let mut prefork = crate::Prefork::new();
-        prefork.listen(["http=0.0.0.0:8080", ":9090"]).workers(2);
-        let options = prefork.options_mut().clone();
+        let options = program(|it| it.listen(["http=0.0.0.0:8080", ":9090"]).workers(2));
         for pairs in [
             [("PORT", "8080"), ("WEB_CONCURRENCY", "2")],
             [("PORT", "9090"), ("WEB_CONCURRENCY", "2")],
@@ -412,15 +372,13 @@ mod tests {
         );
         assert_eq!(
             resolved(&options, &[]).config.runtime_threads,
-            Config::RUNTIME_THREADS
+            NonZeroUsize::MIN
         );
     }
 
     #[test]
     fn threads_set_by_the_program_need_the_feature() {
-        let mut prefork = crate::Prefork::new();
-        prefork.runtime_threads(8);
-        let mut options = prefork.options_mut().clone();
+        let mut options = program(|it| it.runtime_threads(8));
         let line = options.drop_unused_threads();
         let rejected = errors(&resolved(&options, &[]));
         if cfg!(feature = "tokio") {
@@ -476,9 +434,7 @@ mod tests {
 
     #[test]
     fn a_contradiction_is_reported_under_the_operators_variable() {
-        let mut prefork = crate::Prefork::new();
-        prefork.listen(["http=127.0.0.1", "admin=127.0.0.1:1"]);
-        let options = prefork.options_mut().clone();
+        let options = program(|it| it.listen(["http=127.0.0.1", "admin=127.0.0.1:1"]));
         for (pairs, labels) in [
             (
                 &[("PREFORK_LISTEN", "admin=:1")][..],
@@ -499,8 +455,10 @@ mod tests {
                 assert!(error.starts_with(label), "{error}");
             }
         }
-        prefork.network("tcp4");
-        let options = prefork.options_mut().clone();
+        let options = program(|it| {
+            it.listen(["http=127.0.0.1", "admin=127.0.0.1:1"])
+                .network("tcp4")
+        });
         let pairs = [("PREFORK_LISTEN", "http=[::1]:80")];
         let found = errors(&resolved(&options, &pairs));
         assert!(
@@ -510,10 +468,8 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
     }
 
-    fn program(set: impl FnOnce(&mut crate::Prefork) -> &mut crate::Prefork) -> OptionLayers {
-        let mut prefork = crate::Prefork::new();
-        set(&mut prefork);
-        prefork.options_mut().clone()
+    fn program(set: impl FnOnce(crate::Prefork) -> crate::Prefork) -> OptionLayers {
+        set(crate::Prefork::new()).options
     }
 
     /// Each case has an invalid value, and options that it would replace.
@@ -675,9 +631,7 @@ mod tests {
 
     #[test]
     fn missing_tls_options_are_reported_for_each_option_that_needs_them() {
-        let mut prefork = crate::Prefork::new();
-        prefork.listen("tls://127.0.0.1:0").tls_cert("cert.pem");
-        let options = prefork.options_mut().clone();
+        let options = program(|it| it.listen("tls://127.0.0.1:0").tls_cert("cert.pem"));
         let found = errors(&resolved(&options, &[("PREFORK_TLS_ALPN", "h2")]));
         let expected = if cfg!(feature = "tls") {
             [
@@ -697,9 +651,7 @@ mod tests {
 
     #[test]
     fn protocols_of_the_program_are_ignored_without_tls() {
-        let mut prefork = crate::Prefork::new();
-        prefork.listen("127.0.0.1:0").tls_alpn(["h2", "http/1.1"]);
-        let options = prefork.options_mut().clone();
+        let options = program(|it| it.listen("127.0.0.1:0").tls_alpn(["h2", "http/1.1"]));
         let plain = resolved(&options, &[]);
         if cfg!(not(feature = "tls")) {
             assert_eq!(errors(&plain), ["tls_alpn: needs feature `tls` of prefork"]);

@@ -2,50 +2,32 @@
 //!
 //! It knows only names; what a name means is decided elsewhere.
 
-use std::fmt;
-
 use prefork_options::{Prefix, quote};
 
 /// The variables without effect, by the reason.
 #[derive(Debug, Clone, Default)]
 pub(super) struct UnknownVars {
-    /// Variables with the prefix of this program that are not options.
-    unknown: Vec<UnknownVar>,
+    /// Variables with the prefix of this program that are not options. If the name has a meaning in
+    /// another server, the second text is what to do instead.
+    pub(super) unknown: Vec<(String, Option<String>)>,
     /// Options with the default prefix, in a program that has another prefix.
-    wrong_prefix: Vec<String>,
+    pub(super) wrong_prefix: Vec<String>,
     /// Variables that look injected by a platform.
-    injected: Vec<String>,
-}
-
-/// A variable with the prefix of this program that is not an option.
-#[derive(Debug, Clone)]
-struct UnknownVar {
-    name: String,
-    /// What to do instead, if the name has a meaning in another server.
-    hint: Option<String>,
+    pub(super) injected: Vec<String>,
 }
 
 impl UnknownVars {
-    pub(super) fn add_unknown(&mut self, name: String, hint: Option<String>) {
-        self.unknown.push(UnknownVar { name, hint });
-    }
-
-    pub(super) fn add_wrong_prefix(&mut self, name: String) {
-        self.wrong_prefix.push(name);
-    }
-
-    pub(super) fn add_injected(&mut self, name: String) {
-        self.injected.push(name);
-    }
-
-    /// All variables without effect, a line each.
+    /// All variables without effect, a line of bounded length each.
     pub(super) fn lines(&self, prefix: &Prefix) -> impl Iterator<Item = String> {
         let not_read = self.wrong_prefix.iter();
         let not_read = not_read
             .map(move |name| format!("{name}: variables of this program begin with {prefix}_"));
+        let unknown = self.unknown.iter().map(|(name, hint)| {
+            let hint = hint.iter().map(|hint| format!("; {hint}"));
+            printable(name) + ": unknown variable" + &hint.collect::<String>()
+        });
         let injected = self.injected.iter().map(|name| printable(name));
         let injected = injected.map(|name| format!("{name}: probably set by Kubernetes or Docker"));
-        let unknown = self.unknown.iter().map(UnknownVar::explained);
         not_read.chain(unknown).chain(injected)
     }
 
@@ -55,6 +37,7 @@ impl UnknownVars {
     /// reported. Options with the default prefix are reported then, because the operator expects
     /// them to be used.
     pub(super) fn warning(&self, prefix: &Prefix) -> Option<String> {
+        const SHOWN: usize = 8;
         if let Some(name) = self.wrong_prefix.first() {
             return Some(format!(
                 "ignoring {name}: variables of this program begin with {prefix}_"
@@ -63,32 +46,19 @@ impl UnknownVars {
         if self.unknown.is_empty() || !prefix.is_default() {
             return None;
         }
-        Some(self.summary())
-    }
-
-    fn summary(&self) -> String {
-        const SHOWN: usize = 8;
-        let names = self.unknown.iter().take(SHOWN).map(ToString::to_string);
+        let names = self.unknown.iter().take(SHOWN).map(|(name, hint)| {
+            let hint = hint.iter().map(|hint| format!(" ({hint})"));
+            printable(name) + &hint.collect::<String>()
+        });
         let names = names.collect::<Vec<_>>().join(", ");
-        match self.unknown.len() {
+        Some(match self.unknown.len() {
             1 => format!("ignoring unknown variable {names}"),
             all @ ..=SHOWN => format!("ignoring {all} unknown variables: {names}"),
             all => format!(
                 "ignoring {all} unknown variables: {names} and {} more",
                 all - SHOWN
             ),
-        }
-    }
-}
-
-impl UnknownVar {
-    /// A line about the variable, of bounded length.
-    fn explained(&self) -> String {
-        let name = printable(&self.name);
-        match &self.hint {
-            Some(hint) => format!("{name}: unknown variable; {hint}"),
-            None => format!("{name}: unknown variable"),
-        }
+        })
     }
 }
 
@@ -102,25 +72,15 @@ pub(super) fn printable(name: &str) -> String {
     }
 }
 
-impl fmt::Display for UnknownVar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&printable(&self.name))?;
-        match &self.hint {
-            Some(hint) => write!(f, " ({hint})"),
-            None => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn warning(names: impl IntoIterator<Item = String>) -> Option<String> {
-        let mut variables = UnknownVars::default();
-        for name in names {
-            variables.add_unknown(name, None);
-        }
+        let variables = UnknownVars {
+            unknown: names.into_iter().map(|name| (name, None)).collect(),
+            ..UnknownVars::default()
+        };
         variables.warning(&Prefix::default())
     }
 

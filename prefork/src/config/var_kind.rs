@@ -3,16 +3,18 @@
 //! It knows names, and only how the values of a platform look. It does not read values of options.
 
 use prefork_options::suggest::{self, Hint};
-use prefork_options::{Kind, Prefix, Row, TABLE, foreign_names};
+use prefork_options::{Prefix, Row, TABLE, foreign_names};
 
 /// The variable that asks for an explanation instead of a start. It is not an option.
 pub(super) const EXPLAIN: &str = "EXPLAIN";
 
-/// Variables that a master sets or the attribute reads. They keep the default prefix.
+/// Variables that are not options: a master sets or reads them, or the attribute reads them.
+///
+/// They keep the default prefix.
 ///
 /// `TLS` is not in the list, although a master sets it too: an operator who sets it means an
 /// option.
-const INTERNAL: [&str; 3] = ["CHILD", "ADDRS", "MACRO_DEBUG"];
+const INTERNAL: [&str; 4] = ["CHILD", "ADDRS", "MACRO_DEBUG", "NOTIFY_FD"];
 
 /// The meaning of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,19 +69,13 @@ pub(super) fn classify(prefix: &Prefix, rest: &str, value: &str) -> VarKind {
     }
 }
 
-fn options() -> impl Iterator<Item = &'static Row> {
-    TABLE
-        .iter()
-        .filter(|row| row.kind != Kind::Code && row.env.is_some())
+fn options() -> impl Iterator<Item = &'static Row> + Clone {
+    TABLE.iter().filter(|row| row.env.is_some())
 }
 
 /// All names that an operator may have meant.
 fn names() -> impl Iterator<Item = &'static str> + Clone {
-    TABLE
-        .iter()
-        .filter(|row| row.env.is_some())
-        .map(|row| row.name)
-        .chain([EXPLAIN])
+    options().map(|row| row.name).chain([EXPLAIN])
 }
 
 /// Whether Kubernetes or a Docker link probably set the variable.
@@ -104,6 +100,8 @@ fn is_alike(name: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use prefork_options::OptionValue;
+
     use super::*;
 
     fn of(rest: &str) -> VarKind {
@@ -159,7 +157,7 @@ mod tests {
 
     #[test]
     fn with_another_prefix_only_the_nearest_names_are_misspelled_options() {
-        let other = prefork_options::prefix::parse("MYAPP").expect("a valid prefix");
+        let other = Prefix::parse("MYAPP").expect("a valid prefix");
         for rest in ["LOGGER", "INIT", "WORKING", "CONFIGURE"] {
             assert_eq!(classify(&other, rest, "1"), VarKind::Unknown, "{rest}");
         }
@@ -206,7 +204,7 @@ mod tests {
 
     #[test]
     fn internal_variables_have_only_the_default_prefix() {
-        let other = prefork_options::prefix::parse("MYAPP").expect("a valid prefix");
+        let other = Prefix::parse("MYAPP").expect("a valid prefix");
         for rest in INTERNAL {
             assert_eq!(of(rest), VarKind::Internal);
             assert_ne!(classify(&other, rest, ""), VarKind::Internal);

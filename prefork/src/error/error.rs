@@ -25,6 +25,7 @@ pub enum Error {
 
     /// The `configure` function returned an error or panicked.
     #[error("configure failed")]
+    #[non_exhaustive]
     Configure {
         /// Its error.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -32,6 +33,7 @@ pub enum Error {
 
     /// The `init` function returned an error or panicked.
     #[error("init failed ({process})")]
+    #[non_exhaustive]
     Init {
         /// The process: `master`, `worker 2` or `single`.
         process: String,
@@ -39,18 +41,9 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// `PREFORK_EXPLAIN` is set, so nothing was started.
-    ///
-    /// The configuration was printed to stdout. Only [`start`](crate::Prefork::start) returns this
-    /// error; `run` returns the same value as after a requested stop.
-    #[error("{variable} is set: nothing was started")]
-    Explained {
-        /// The variable, with the prefix of this program.
-        variable: String,
-    },
-
     /// The arguments of `main` do not fit the listeners.
     #[error("the arguments of main do not fit the listeners: {reason}")]
+    #[non_exhaustive]
     Arguments {
         /// The argument or the listener that does not fit, and the listeners that exist.
         reason: String,
@@ -60,6 +53,7 @@ pub enum Error {
 
     /// An argument of `main` could not be created in the worker.
     #[error("cannot create {} of main", ArgumentLabel(name, *index))]
+    #[non_exhaustive]
     Argument {
         /// Its name; empty if the argument is a pattern.
         name: &'static str,
@@ -71,6 +65,7 @@ pub enum Error {
 
     /// The certificate, the private key or the client CA cannot be used.
     #[error("{label}: {reason}")]
+    #[non_exhaustive]
     Tls {
         /// The option, such as `tls_key`.
         option: &'static str,
@@ -84,6 +79,7 @@ pub enum Error {
 
     /// A host name could not be resolved.
     #[error("listener '{listener}': cannot resolve {address}")]
+    #[non_exhaustive]
     Resolve {
         /// The listener's name.
         listener: String,
@@ -95,6 +91,7 @@ pub enum Error {
 
     /// A listening socket could not be created.
     #[error("listener '{listener}': cannot {call} {address}")]
+    #[non_exhaustive]
     Listen {
         /// The listener's name.
         listener: String,
@@ -108,6 +105,7 @@ pub enum Error {
 
     /// The kernel or a seccomp filter rejects a system call that the master needs.
     #[error("the system call {call} is not available")]
+    #[non_exhaustive]
     Kernel {
         /// The system call.
         call: &'static str,
@@ -117,6 +115,7 @@ pub enum Error {
 
     /// The master could not start or continue.
     #[error("the master cannot {doing}")]
+    #[non_exhaustive]
     Master {
         /// What the process tried to do.
         doing: &'static str,
@@ -126,6 +125,7 @@ pub enum Error {
 
     /// A worker could not be started.
     #[error("worker {slot}: cannot start {program}: {call} failed")]
+    #[non_exhaustive]
     Start {
         /// The slot of the worker.
         slot: usize,
@@ -139,6 +139,7 @@ pub enum Error {
 
     /// The `child_producer` function returned an error or panicked.
     #[error("worker {slot}: child_producer failed")]
+    #[non_exhaustive]
     Producer {
         /// The slot of the worker.
         slot: usize,
@@ -148,6 +149,7 @@ pub enum Error {
 
     /// A hook returned an error or panicked.
     #[error("hook {hook} failed")]
+    #[non_exhaustive]
     Hook {
         /// The name of the hook.
         hook: &'static str,
@@ -161,6 +163,7 @@ pub enum Error {
         WorkerCount(*exits),
         WindowLabel(*window)
     )]
+    #[non_exhaustive]
     OverRecovery {
         /// The number of unexpected exits within the window.
         exits: u64,
@@ -184,6 +187,7 @@ pub enum Error {
 
     /// Workers did not exit after SIGKILL: they are stuck in the kernel.
     #[error("workers did not exit after SIGKILL: {}", PidList(.pids))]
+    #[non_exhaustive]
     Unkillable {
         /// Their process ids.
         pids: Vec<i32>,
@@ -191,6 +195,7 @@ pub enum Error {
 
     /// The variables that a master sets for a worker are invalid.
     #[error("this process was started as a worker, but {variable} is invalid: {reason}")]
+    #[non_exhaustive]
     ChildEnv {
         /// The variable.
         variable: &'static str,
@@ -200,6 +205,7 @@ pub enum Error {
 
     /// An inherited descriptor is not the listener that the master announced.
     #[error("listener '{listener}' (fd {fd}): {reason}")]
+    #[non_exhaustive]
     Inherited {
         /// The listener's name.
         listener: String,
@@ -211,6 +217,7 @@ pub enum Error {
 
     /// The worker could not start.
     #[error("the worker cannot {doing}")]
+    #[non_exhaustive]
     Worker {
         /// What the process tried to do.
         doing: &'static str,
@@ -220,6 +227,7 @@ pub enum Error {
 
     /// A listener of the worker can no longer accept connections.
     #[error("listener '{listener}': cannot accept connections")]
+    #[non_exhaustive]
     Accept {
         /// The listener's name.
         listener: String,
@@ -229,9 +237,9 @@ pub enum Error {
 
     /// `run` or `start` cannot be called now.
     ///
-    /// It was called inside a worker, `run` was called a second time in one process, `init` failed
-    /// in an earlier call, or an earlier master has the functions of the builder.
+    /// It was called inside a worker, or `run` was called a second time in one process.
     #[error("{reason}")]
+    #[non_exhaustive]
     AlreadyRunning {
         /// Which of these, and what to do.
         reason: &'static str,

@@ -25,7 +25,6 @@ impl Error {
     /// | 78 | an option is invalid; `configure` failed; a certificate or key cannot be used; an argument of `main` has no listener or cannot be created |
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Explained { .. } => 0,
             Self::Resolve { .. } => 68,
             Self::Listen { .. } => 69,
             Self::AlreadyRunning { .. }
@@ -57,7 +56,6 @@ impl Error {
                 "Look for code that shuts down or closes the socket: all workers share it. A seccomp filter \
                  that rejects accept4 has the same effect."
             }
-            Self::Explained { .. } => "Unset the variable to start the server.",
             Self::Configure { .. } => {
                 "Correct the configure function, or the input that it reads, such as flags and files."
             }

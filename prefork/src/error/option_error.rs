@@ -9,6 +9,18 @@ pub struct OptionError {
     pub(crate) reason: String,
 }
 
+impl OptionError {
+    /// Returns what set the value: the name of the option, or the variable that overrides it.
+    pub fn origin(&self) -> &str {
+        &self.label
+    }
+
+    /// Returns why the value is invalid.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
 impl fmt::Display for OptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.label, self.reason)

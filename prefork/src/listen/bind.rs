@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use prefork_options::Network;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::ListenerInfo;
 use super::resolve_all::{ResolvedTarget, resolve_targets};
+use super::{ListenAddr, ListenerInfo};
 use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OwnSocketError};
 use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
@@ -84,16 +84,21 @@ pub(crate) fn bind_all(
 ) -> Result<Vec<BoundListener>, Error> {
     let targets = resolve_targets(endpoints, binding.network, binding.label)?;
     let give_up_at = Instant::now() + binding.timeout;
-    let mut open: Vec<_> = endpoints.iter().zip(targets).enumerate().collect();
-    // For port 0, the kernel must not choose a port that another entry of the list names.
-    open.sort_by_key(|(_, (_, target))| target.addr.port() == 0);
-    let bound = open.into_iter().map(|(index, (endpoint, target))| {
-        let bound = bind_with_retry(endpoint, target, binding.sharing, give_up_at)?;
-        Ok((index, bound))
-    });
-    let mut bound = bound.collect::<Result<Vec<_>, Error>>()?;
-    bound.sort_by_key(|(index, _)| *index);
-    Ok(bound.into_iter().map(|(_, bound)| bound).collect())
+    let mut bound: Vec<Option<BoundListener>> = endpoints.iter().map(|_| None).collect();
+    // Port 0 comes last: the kernel must not choose a port that another entry of the list names.
+    for is_any_port in [false, true] {
+        for ((endpoint, target), bound) in endpoints.iter().zip(&targets).zip(&mut bound) {
+            if (target.addr.port() == 0) == is_any_port {
+                *bound = Some(bind_with_retry(
+                    endpoint,
+                    *target,
+                    binding.sharing,
+                    give_up_at,
+                )?);
+            }
+        }
+    }
+    Ok(bound.into_iter().flatten().collect())
 }
 
 fn bind_with_retry(
@@ -111,8 +116,8 @@ fn bind_with_retry(
     })?;
     let info = ListenerInfo {
         name: endpoint.name.clone(),
-        addr,
-        is_tls: endpoint.is_tls,
+        address: ListenAddr::Ip(addr),
+        transport: endpoint.transport,
     };
     Ok(BoundListener {
         info,
@@ -293,13 +298,10 @@ impl BoundListener {
     /// The address cannot be bound again. The old socket stays.
     pub(crate) fn rebind(&mut self, index: usize) -> Result<Self, Error> {
         let old = &self.sockets[index];
+        let ListenAddr::Ip(addr) = self.info.address;
         let target = ResolvedTarget {
-            addr: self.info.addr,
-            only_v6: self
-                .info
-                .addr
-                .is_ipv6()
-                .then(|| old.only_v6().unwrap_or(false)),
+            addr,
+            only_v6: addr.is_ipv6().then(|| old.only_v6().unwrap_or(false)),
         };
         let port = match self.sockets.len() {
             1 => ReusePort::Off,
@@ -375,6 +377,10 @@ mod tests {
         timeout: IN_USE_TIMEOUT,
     };
 
+    fn addr_of(bound: &BoundListener) -> SocketAddr {
+        bound.info.socket_addr().expect("an IP address")
+    }
+
     fn address(text: &str) -> ListenSpec {
         ListenSpec {
             name: "http".to_owned(),
@@ -386,14 +392,14 @@ mod tests {
     fn port_zero_gives_the_real_port() {
         let both = [address("127.0.0.1:0"), address("[::1]:0")];
         let bound = bind_all(&both, SHARED).expect("free ports");
-        assert!(bound.iter().all(|listener| listener.info.addr.port() != 0));
+        assert!(bound.iter().all(|listener| addr_of(listener).port() != 0));
         assert_ne!(bound[0].info, bound[1].info);
     }
 
     #[test]
     fn an_empty_host_and_a_host_name_are_ipv4() {
         let bound = bind_all(&[address(":0"), address("localhost:0")], SHARED).expect("free ports");
-        assert!(bound.iter().all(|listener| listener.info.addr.is_ipv4()));
+        assert!(bound.iter().all(|listener| addr_of(listener).is_ipv4()));
     }
 
     #[test]
@@ -405,7 +411,7 @@ mod tests {
             bound[0]
                 .sockets
                 .iter()
-                .all(|s| local(s) == Some(bound[0].info.addr))
+                .all(|s| local(s) == Some(addr_of(&bound[0])))
         );
     }
 
@@ -439,7 +445,7 @@ mod tests {
             for sharing in [Sharing::Shared, Sharing::PerSlot(3)] {
                 let binding = BindOptions { sharing, ..SHARED };
                 let bound = bound_at(list, binding);
-                let addrs: Vec<SocketAddr> = bound.iter().map(|bound| bound.info.addr).collect();
+                let addrs: Vec<SocketAddr> = bound.iter().map(addr_of).collect();
                 assert_eq!(addrs[0].port(), addrs[1].port());
                 assert_ne!(addrs[0].is_ipv4(), addrs[1].is_ipv4(), "{list}");
                 for to in ["127.0.0.1", "::1"] {
@@ -458,7 +464,7 @@ mod tests {
         };
         for list in [":P", "[::]:P", ":P,127.0.0.1:P"] {
             let bound = bound_at(list, binding);
-            let to = ("127.0.0.1", bound[0].info.addr.port());
+            let to = ("127.0.0.1", addr_of(&bound[0]).port());
             assert!(std::net::TcpStream::connect(to).is_ok(), "{list}");
         }
     }
@@ -468,7 +474,7 @@ mod tests {
         let bound = bound_at("127.0.0.1:0,127.0.0.1:P", SHARED);
         let names: Vec<_> = bound.iter().map(|bound| &bound.info.name).collect();
         assert_eq!(names, ["l0", "l1"]);
-        assert_ne!(bound[0].info.addr, bound[1].info.addr);
+        assert_ne!(addr_of(&bound[0]), addr_of(&bound[1]));
     }
 
     #[test]
@@ -486,7 +492,7 @@ mod tests {
     fn the_first_listening_socket_owns_the_port() {
         let reserved = bind_all(&[address("127.0.0.1:0")], SHARED).expect("a free port");
         let target = ResolvedTarget {
-            addr: reserved[0].info.addr,
+            addr: addr_of(&reserved[0]),
             only_v6: None,
         };
         // The second of two masters that start together binds before the first one listens.
@@ -504,7 +510,7 @@ mod tests {
     fn every_socket_of_a_reuseport_group_gets_connections() {
         let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
         let connect =
-            || std::net::TcpStream::connect(bound[0].info.addr).expect("the queue has space");
+            || std::net::TcpStream::connect(addr_of(&bound[0])).expect("the queue has space");
         let _clients: Vec<_> = (0..200).map(|_| connect()).collect();
         for socket in &bound[0].sockets {
             socket.set_nonblocking(true).expect("the socket is open");
@@ -530,7 +536,7 @@ mod tests {
     #[test]
     fn a_port_of_another_owner_with_reuseport_is_an_error() {
         let foreign = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
-        let taken = address(&foreign[0].info.addr.to_string());
+        let taken = address(&addr_of(&foreign[0]).to_string());
         assert!(bind_all(&[taken], PER_SLOT).is_err());
     }
 
@@ -557,7 +563,7 @@ mod tests {
                 .iter()
                 .map(|socket| socket.try_clone().expect("descriptors"))
                 .collect();
-            let again = address(&bound.info.addr.to_string());
+            let again = address(&addr_of(&bound).to_string());
             bound.close_sockets();
             bind_all(&[again], binding).expect("the address is free");
             drop(copies);
@@ -569,7 +575,7 @@ mod tests {
     fn a_release_does_not_affect_sockets_of_other_processes_on_the_port() {
         let bound = bind_all(&[address("127.0.0.1:0")], PER_SLOT).expect("a free port");
         let bound = bound.into_iter().next().expect("one address");
-        let addr = bound.info.addr;
+        let addr = addr_of(&bound);
         // The socket of another process of the same user, with SO_REUSEPORT.
         let other = bind_one(
             ResolvedTarget {

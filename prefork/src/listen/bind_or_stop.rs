@@ -4,7 +4,6 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use super::bind::{BindOptions, BoundListener, bind_all};
 use crate::config::{Config, ListenSpec};
 use crate::error::Error;
 use crate::stop_signals::STOP_SIGNALS;
+use crate::sys::one_shot::one_shot;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver};
 use crate::sys::waker::Waker;
 
@@ -52,7 +52,7 @@ where
         }
     }
     let waker = Arc::new(Waker::new().map_err(cannot("create an event descriptor (eventfd2)"))?);
-    let (sender, receiver) = sync_channel(1);
+    let (sender, receiver) = one_shot();
     let (endpoints, label, thread_waker) = (
         config.listen.clone(),
         config.labels.listen.clone(),
@@ -68,14 +68,13 @@ where
                 sharing,
                 timeout: patience,
             };
-            // After a stop there is no receiver: the failed send drops the sockets, which closes
-            // them.
-            let _ = sender.send(bind_all(&endpoints, binding));
+            // After a stop there is no receiver: the sockets are dropped, which closes them.
+            sender.send(bind_all(&endpoints, binding));
             thread_waker.wake();
         })
         .map_err(cannot("start a thread that binds its addresses"))?;
     loop {
-        if let Ok(bound) = receiver.try_recv() {
+        if let Some(bound) = receiver.try_recv() {
             return bound.map(BindResult::Bound);
         }
         if let Some(stop) = signals.received().find(is_stop) {

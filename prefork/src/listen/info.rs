@@ -4,40 +4,95 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-/// A bound listener; its text is `name=address` or `name=tls://address`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ListenerInfo {
+use prefork_options::{ParseError, Transport};
+
+/// A bound listener: its name, its address and its transport.
+///
+/// The text is the syntax of the option `listen`: `name=address` or `name=tls://address`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ListenerInfo {
     pub(crate) name: String,
-    /// If the option has port 0, this has the port that the kernel chose.
-    pub(crate) addr: SocketAddr,
-    /// Whether clients use TLS.
-    pub(crate) is_tls: bool,
+    pub(crate) address: ListenAddr,
+    pub(crate) transport: Transport,
 }
 
-const TLS: &str = "tls://";
+/// The address that a listener is bound to.
+///
+/// Later versions can add variants.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ListenAddr {
+    /// An IP address and a port.
+    Ip(SocketAddr),
+}
+
+impl ListenerInfo {
+    /// Returns the name.
+    ///
+    /// It is the name in the option `listen`. Listeners without a name are `listener0`, `listener1`,
+    /// … by their position in the list.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the address.
+    ///
+    /// If the option has port 0, this is the port that the kernel chose.
+    pub fn address(&self) -> &ListenAddr {
+        &self.address
+    }
+
+    /// Returns the transport: TCP, or TLS over TCP.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Returns the IP address and the port, or `None` if the transport has none.
+    ///
+    /// Every transport of this version has them.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        let ListenAddr::Ip(addr) = self.address;
+        Some(addr)
+    }
+}
 
 impl fmt::Display for ListenerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, addr, is_tls } = self;
-        let scheme = if *is_tls { TLS } else { "" };
-        write!(f, "{name}={scheme}{addr}")
+        write!(
+            f,
+            "{}={}{}",
+            self.name,
+            self.transport.scheme(),
+            self.address
+        )
     }
 }
 
 impl FromStr for ListenerInfo {
-    type Err = ();
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (name, addr) = text.split_once('=').ok_or(())?;
-        let (is_tls, addr) = match addr.strip_prefix(TLS) {
-            Some(addr) => (true, addr),
-            None => (false, addr),
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let invalid = || {
+            ParseError::new(format!(
+                "expected name=address, found '{}'",
+                text.escape_debug()
+            ))
         };
+        let (name, address) = text.split_once('=').ok_or_else(invalid)?;
+        let (transport, address) = Transport::split_scheme(address);
         Ok(Self {
             name: name.to_owned(),
-            addr: addr.parse().map_err(drop)?,
-            is_tls,
+            address: ListenAddr::Ip(address.parse().map_err(|_| invalid())?),
+            transport,
         })
+    }
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(addr) => addr.fmt(f),
+        }
     }
 }
 
@@ -47,10 +102,13 @@ mod tests {
 
     #[test]
     fn the_text_of_a_listener_can_be_parsed() {
-        for text in ["http=127.0.0.1:80", "https=tls://[::1]:443"] {
+        for (text, transport) in [
+            ("http=127.0.0.1:80", Transport::Tcp),
+            ("https=tls://[::1]:443", Transport::Tls),
+        ] {
             let info: ListenerInfo = text.parse().expect(text);
             assert_eq!(info.to_string(), text);
-            assert_eq!(info.is_tls, text.contains("tls"));
+            assert_eq!(info.transport(), transport);
         }
         for text in [
             "",
@@ -59,7 +117,8 @@ mod tests {
             "http=tls://",
             "http=udp://127.0.0.1:80",
         ] {
-            assert_eq!(text.parse::<ListenerInfo>(), Err(()), "{text}");
+            let error = text.parse::<ListenerInfo>().expect_err(text).to_string();
+            assert_eq!(error, format!("expected name=address, found '{text}'"));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The worker's side: takes over the announced descriptors and checks each against its variables.
 
-use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
+use prefork_options::ParseError;
 use socket2::{SockRef, Type};
 
 use super::worker_listen_env::{ADDRS_VARIABLE, TLS_VARIABLE};
-use super::{BoundListener, ListenerInfo};
+use super::{BoundListener, ListenAddr, ListenerInfo};
 use crate::error::Error;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
@@ -94,10 +94,8 @@ fn parse_addrs(text: &str) -> Result<Vec<ListenerInfo>, Error> {
     text.split(',')
         .filter(|text| !text.is_empty())
         .map(|text| {
-            text.parse().map_err(|()| {
-                let reason = format!("expected name=address, found '{}'", text.escape_debug());
-                invalid(ADDRS_VARIABLE, reason)
-            })
+            text.parse()
+                .map_err(|error: ParseError| invalid(ADDRS_VARIABLE, error.to_string()))
         })
         .collect()
 }
@@ -109,12 +107,12 @@ fn adopt(number: RawFd, info: ListenerInfo) -> Result<InheritedListener, Error> 
         reason,
     };
     let fd = sys::fds::adopt(number).map_err(|error| refuse(format!("not open: {error}")))?;
-    let checked = check(&fd, info.addr);
-    checked.map_err(refuse)?;
+    check(&fd, &info.address).map_err(refuse)?;
     Ok(InheritedListener { info, fd })
 }
 
-fn check(fd: &OwnedFd, addr: SocketAddr) -> Result<(), String> {
+fn check(fd: &OwnedFd, address: &ListenAddr) -> Result<(), String> {
+    let ListenAddr::Ip(addr) = *address;
     let socket = SockRef::from(fd);
     match socket.r#type() {
         Ok(Type::STREAM) => {}

@@ -8,13 +8,10 @@ use nix::sys::signal::Signal;
 
 use super::child::ChildProcess;
 use super::commands::CommandReceiver;
-use super::events::count_workers;
-use super::orphans::OrphanReaper;
 use super::poller::EventSource;
-use super::{Level, LogLine, Master};
-use crate::channel::{Backlog, Channel, ChildRole, FromMaster, ROLE_VARIABLE};
+use super::{LogLine, Master, Notice};
+use crate::channel::{Channel, ChildRole, FromMaster, MainEnd, ROLE_VARIABLE};
 use crate::error::Error;
-use crate::hook::{ChildRecovered, ChildSpawned, Hooks, MasterReady};
 use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnError, SpawnRequest};
 use crate::stop_signals::STOP_SIGNALS;
@@ -23,7 +20,7 @@ use crate::supervisor::{
 };
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
-use crate::tls::CertificateStore;
+use crate::tls::{CertificateStore, TlsEvent};
 
 /// The time limit for the exit of a killed child that cannot be polled.
 const UNWATCHED_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,7 +43,7 @@ impl Master {
             Ok(readiness) => {
                 let child = id;
                 self.notify(Event::Started { child, readiness });
-                self.run_start_hooks(slot, child);
+                self.report_start(slot, child);
                 // The exec was not finished in time, and the process was killed.
                 let started = self.children.get(&id);
                 if started.is_some_and(|child| child.killed.is_some()) {
@@ -56,63 +53,30 @@ impl Master {
             Err(unstarted) => {
                 let (child, failure) = (id, unstarted.failure_kind());
                 let error = unstarted.into_error(slot);
-                let text = error.chain();
-                self.exits.not_started(slot.0, &text);
+                self.exits.not_started(slot.0, &error.chain());
                 self.notify(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
                     // The result of the master reports it.
                     self.failure.get_or_insert(error);
                 } else {
-                    let line = LogLine::about_slot(Level::Error, slot.0, &text);
-                    self.log.line(&line);
+                    self.emit(&Notice::StartFailed {
+                        slot: slot.0,
+                        error: &error,
+                    });
                 }
             }
         }
     }
 
-    /// Runs the hooks of a started child.
+    /// Reports the start of a child, and calls its hooks.
     ///
     /// The child is polled already, so a hook that fails leaves nothing behind.
-    fn run_start_hooks(&mut self, slot: SlotId, id: ChildId) {
-        let Some(pid) = self.children.get(&id).map(|child| child.pid) else {
+    fn report_start(&mut self, slot: SlotId, id: ChildId) {
+        let Some(worker) = self.children.get(&id).map(ChildProcess::process) else {
             return;
         };
-        let spawned = ChildSpawned { slot: slot.0, pid };
-        let recovered = self.exits.replaced(slot.0).map(|old| ChildRecovered {
-            slot: slot.0,
-            old_pid: old.pid,
-            old_end: old.how,
-            new_pid: pid,
-        });
-        if let Some(ChildRecovered { old_pid, .. }) = &recovered {
-            let what = format!("started, replacing pid {old_pid}");
-            let line = LogLine::about_worker(Level::Info, (slot.0, pid), &what);
-            self.log.line(&line);
-        }
-        self.run_hooks(|hooks| {
-            hooks.child_spawned(&spawned)?;
-            match &recovered {
-                Some(recovered) => hooks.child_recovered(recovered),
-                None => Ok(()),
-            }
-        });
-    }
-
-    /// Returns whether the hooks succeeded. If not, the supervisor gets an event.
-    fn run_hooks(&mut self, run: impl FnOnce(&mut Hooks) -> Result<(), Error>) -> bool {
-        let known = self.orphans.is_some().then(OrphanReaper::children);
-        let result = run(&mut self.hooks);
-        if let (Some(reaper), Some(known)) = (&mut self.orphans, known) {
-            reaper.exclude_new(&known);
-        }
-        let Err(error) = result else {
-            return true;
-        };
-        self.log.error(&error.chain());
-        // The first error is the reason why the master ends.
-        self.failure.get_or_insert(error);
-        self.notify(Event::HookFailed);
-        false
+        let replaced = self.exits.replaced(slot.0);
+        self.emit(&Notice::WorkerStarted { worker, replaced });
     }
 
     fn spawn_child(&mut self, slot: SlotId, id: ChildId) -> Result<Readiness, SpawnError> {
@@ -192,7 +156,14 @@ impl Master {
         else {
             return;
         };
-        self.log.tls_events(tls.reload(SystemTime::now()));
+        let events = tls.reload(SystemTime::now());
+        self.report_certificate(&events);
+    }
+
+    fn report_certificate(&mut self, events: &[TlsEvent]) {
+        for event in events {
+            self.emit(&Notice::Certificate(event));
+        }
     }
 
     fn watch(&self, child: &ChildProcess) -> io::Result<()> {
@@ -203,24 +174,22 @@ impl Master {
     }
 
     fn announce_ready(&mut self) {
-        let listeners = super::describe_listeners(&self.listeners);
-        let workers = count_workers(self.supervisor.snapshot().slots().len());
-        let pid = std::process::id();
-        let line = LogLine::startup(&format!("{listeners} with {workers} (master pid {pid})"));
-        self.log.line(&line);
+        let listeners = &self.listener_infos();
+        let workers = self.supervisor.snapshot().slots().len();
+        self.emit(&Notice::AllSpawned { listeners, workers });
         if let Some(tls) = &mut self.tls {
-            self.log.tls_events(tls.warnings(SystemTime::now()));
+            let events = tls.warnings(SystemTime::now());
+            self.report_certificate(&events);
         }
         // A first child that has exited by now is in the history.
         let pid = |(slot, child): (SlotId, Option<ChildId>)| match self.children.get(&child?) {
             Some(child) => Some(child.pid),
             None => self.exits.last_pid(slot.0),
         };
-        let ready = MasterReady {
-            pids: self.supervisor.snapshot().slots().filter_map(pid).collect(),
-            addrs: self.addrs(),
-        };
-        if self.run_hooks(|hooks| hooks.master_ready(&ready)) {
+        let pids = self.supervisor.snapshot().slots().filter_map(pid).collect();
+        self.emit(&Notice::MasterReady { pids, listeners });
+        // A hook that failed has begun a stop.
+        if !self.supervisor.is_stopping() {
             self.notify(Event::MasterReady);
         }
     }
@@ -236,7 +205,6 @@ impl Master {
         if let Some(channel) = &child.channel {
             let drain = FromMaster::Drain {
                 budget: kill_at.saturating_duration_since(Instant::now()),
-                queue: Backlog::Serve,
             };
             // A child with hundreds of unread frames gets only the signal.
             let _ = channel.send(&drain.encode());
@@ -252,6 +220,8 @@ impl Master {
         let stop = self.supervisor.snapshot().stop();
         child.is_stopped_at_once = stop.is_some_and(|stop| stop.mode == StopMode::Immediate);
         let _ = child.pidfd.signal(Signal::SIGKILL);
+        let worker = child.process();
+        self.emit(&Notice::WorkerKilled { worker });
     }
 
     /// The process of this child outlives its `main`: the slot gets another child.
@@ -260,25 +230,28 @@ impl Master {
             return;
         };
         let now = Instant::now();
-        let line = child.running_line(kill_at.saturating_duration_since(now), now);
-        let how = line.reason().unwrap_or_default().to_owned();
-        self.exits.count(&how, now);
+        let end = child.main_end.as_ref().map(MainEnd::to_string);
+        let (worker, end) = (child.process(), end.unwrap_or_default());
+        let notice = Notice::WorkerStillRuns {
+            worker,
+            age: now.saturating_duration_since(child.started),
+            end: &end,
+            left: kill_at.saturating_duration_since(now),
+        };
+        self.exits.count(&end, now);
+        let line = LogLine::of(&notice).map_or_else(String::new, |line| line.to_string());
         self.exits
-            .exited(child.slot, child.pid, how, line.to_string());
-        self.log.line(&line);
+            .exited(worker.slot, worker.pid, end.clone(), line);
+        self.emit(&notice);
     }
 
     /// Stops waiting for a child that does not exit after SIGKILL.
     ///
     /// Its process descriptor stays in the loop: if the process exits after all, it is reaped.
     fn give_up(&mut self, id: ChildId) {
-        if let Some(ChildProcess { slot, pid, .. }) = self.children.get(&id) {
-            let limit = prefork_options::duration::format(Policy::KILL_TIMEOUT);
-            let what = format!(
-                "did not exit within {limit} after SIGKILL; the master no longer waits for it"
-            );
-            let line = LogLine::about_worker(Level::Error, (*slot, *pid), &what);
-            self.log.line(&line);
+        if let Some(worker) = self.children.get(&id).map(ChildProcess::process) {
+            let waited = Policy::KILL_TIMEOUT;
+            self.emit(&Notice::WorkerGivenUp { worker, waited });
         }
     }
 }

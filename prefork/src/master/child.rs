@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use prefork_options::duration;
-
-use super::log_line::exit_text;
-use super::{Level, LogLine};
+use super::notice::{EndedBy, WorkerExit, WorkerProcess};
 use crate::channel::{Channel, MainEnd, RateLimit};
 use crate::supervisor::{ChildId, KillReason};
 use crate::sys::exit_status::ExitStatus;
@@ -19,6 +16,10 @@ pub(super) struct ChildLimits {
 }
 
 /// One process, from its start until it is reaped.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts for the log"
+)]
 #[derive(Debug)]
 pub(super) struct ChildProcess {
     pub(super) id: ChildId,
@@ -43,6 +44,8 @@ pub(super) struct ChildProcess {
     pub(super) main_end: Option<MainEnd>,
     /// The message and location of its last panic, as it sent them, and the time.
     pub(super) last_panic: Option<(String, Instant)>,
+    /// It reported that it is ready.
+    pub(super) is_ready: bool,
     /// The log already has the line that it exited and cannot be reaped.
     pub(super) is_unreaped_logged: bool,
 }
@@ -71,21 +74,8 @@ impl ChildProcess {
             violation: None,
             main_end: None,
             last_panic: None,
+            is_ready: false,
             is_unreaped_logged: false,
-        }
-    }
-
-    /// The level of the line about its exit.
-    fn exit_level(&self, status: ExitStatus) -> Level {
-        let by_sigterm =
-            matches!(status, ExitStatus::Signal { number, .. } if number == libc::SIGTERM);
-        match (self.killed, status) {
-            // A `main` that does not handle stops is ended by the SIGTERM that requests the stop.
-            (None, ExitStatus::Code(0)) if self.is_asked_to_stop => Level::Info,
-            (None, _) if self.is_asked_to_stop && by_sigterm => Level::Info,
-            (None, _) if self.is_asked_to_stop => Level::Warn,
-            (None, ExitStatus::Code(0)) | (Some(KillReason::OutOfTime), _) => Level::Warn,
-            (None | Some(KillReason::NotReady | KillReason::Violation), _) => Level::Error,
         }
     }
 
@@ -97,50 +87,32 @@ impl ChildProcess {
         status: ExitStatus,
         limits: ChildLimits,
         now: Instant,
-    ) -> ExitReport {
-        ExitReport {
-            worker: (self.slot, self.pid),
+    ) -> WorkerExit {
+        WorkerExit {
+            worker: self.process(),
             status,
             age: now.saturating_duration_since(self.started),
-            level: self.exit_level(status),
-            killed: match self.killed {
-                None if self.is_asked_to_stop => ", as requested".to_owned(),
-                None => String::new(),
-                Some(KillReason::NotReady) => {
-                    let limit = duration::format(limits.ready_timeout);
-                    format!(": not ready within ready_timeout ({limit})")
-                }
-                Some(KillReason::OutOfTime) if self.is_stopped_at_once => {
-                    ": immediate stop requested".to_owned()
-                }
-                Some(KillReason::OutOfTime) => {
-                    let limit = duration::format(limits.shutdown_grace_period);
-                    format!(": did not stop within shutdown_grace_period ({limit})")
-                }
-                Some(KillReason::Violation) => {
-                    format!(
-                        ": {}",
-                        self.violation
-                            .unwrap_or("broke the protocol between master and worker")
-                    )
-                }
+            ended_by: match self.killed {
+                None if self.is_asked_to_stop => EndedBy::StopRequest,
+                None => EndedBy::Nothing,
+                Some(KillReason::NotReady) => EndedBy::ReadyTimeout(limits.ready_timeout),
+                Some(KillReason::OutOfTime) if self.is_stopped_at_once => EndedBy::ImmediateStop,
+                Some(KillReason::OutOfTime) => EndedBy::GracePeriod(limits.shutdown_grace_period),
+                Some(KillReason::Violation) => EndedBy::Violation(
+                    self.violation
+                        .unwrap_or("broke the protocol between master and worker"),
+                ),
             },
             reason: self.reason(status, now),
-            hint: self.hint(status),
         }
     }
 
-    /// A hint for a SIGKILL that the master did not send.
-    ///
-    /// The kernel does not report the sender of a signal that ended a process. It sends this signal
-    /// itself when memory runs out.
-    fn hint(&self, status: ExitStatus) -> Option<&'static str> {
-        let is_sigkill =
-            matches!(status, ExitStatus::Signal { number, .. } if number == libc::SIGKILL);
-        let is_unexplained = is_sigkill && self.killed.is_none() && !self.is_asked_to_stop;
-        is_unexplained.then_some(
-            "the master did not send the signal; if memory ran out, `dmesg` or the memory limit of the container shows it",
-        )
+    /// The process, as notices name it.
+    pub(super) fn process(&self) -> WorkerProcess {
+        WorkerProcess {
+            slot: self.slot,
+            pid: self.pid,
+        }
     }
 
     /// The cause that the worker itself reported.
@@ -168,65 +140,6 @@ impl ChildProcess {
         };
         let is_recent = now.saturating_duration_since(*at) < RECENT;
         (may_be && is_recent).then_some(panic)
-    }
-
-    /// The line about a process that outlives its `main`.
-    pub(super) fn running_line(&self, left: Duration, now: Instant) -> LogLine<'static> {
-        let age = now.saturating_duration_since(self.started);
-        let end = self
-            .main_end
-            .as_ref()
-            .map_or_else(String::new, MainEnd::to_string);
-        LogLine::still_running((self.slot, self.pid), age, end, left)
-    }
-}
-
-/// All that is known about the exit of a child.
-#[derive(Debug)]
-pub(super) struct ExitReport {
-    worker: (usize, i32),
-    status: ExitStatus,
-    age: Duration,
-    level: Level,
-    /// The part of the master, as text: empty, `, as requested`, or the kill reason.
-    killed: String,
-    reason: Option<String>,
-    hint: Option<&'static str>,
-}
-
-impl ExitReport {
-    /// `exited with status 1: main returned an error: no database`
-    pub(super) fn cause(&self) -> String {
-        let how = format!("{}{}", exit_text(self.status), self.killed);
-        match (&self.reason, self.killed.is_empty()) {
-            (None, _) => how,
-            (Some(reason), true) => format!("{how}: {reason}"),
-            (Some(reason), false) => format!("{how}; {reason}"),
-        }
-    }
-
-    /// The log line about the exit.
-    ///
-    /// If the log already gave the cause, `repeated` is the number of equal exits in a row.
-    pub(super) fn line(&self, repeated: Option<u32>) -> LogLine<'static> {
-        let reason = match (&self.reason, repeated) {
-            (None, _) => None,
-            (Some(_), Some(count)) => {
-                Some(format!("same reason as before, {count} times in a row"))
-            }
-            (Some(reason), None) => Some(reason.clone()),
-        };
-        let mut why = self.killed.clone();
-        if let Some(reason) = reason {
-            why.push_str(if why.is_empty() { ": " } else { "; " });
-            why.push_str(&reason);
-        }
-        if let (Some(hint), None) = (self.hint, repeated) {
-            why.push_str("; ");
-            why.push_str(hint);
-        }
-        LogLine::exit(self.level, self.worker, self.status, self.age, &why)
-            .with_reason(self.reason.clone())
     }
 }
 
@@ -296,20 +209,5 @@ mod tests {
             child.exit_report(ABORTED, LIMITS, later).cause(),
             "was killed by SIGABRT"
         );
-    }
-
-    #[test]
-    fn a_repeated_reason_is_logged_once_and_stays_available_as_a_value() {
-        let mut child = child();
-        child.main_end = Some(MainEnd::Failed("no database".to_owned()));
-        let ending = child.exit_report(ExitStatus::Code(1), LIMITS, Instant::now());
-        let line = ending.line(Some(3));
-        assert!(
-            line.to_string()
-                .ends_with(": same reason as before, 3 times in a row"),
-            "{line}"
-        );
-        assert_eq!(line.reason(), Some("main returned an error: no database"));
-        assert!(ending.line(None).to_string().ends_with(": no database"));
     }
 }

@@ -1,9 +1,10 @@
 //! Commands from other threads of this process to the master, with a descriptor to poll.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -18,28 +19,39 @@ pub(super) enum Command {
 /// The receiving end, in the master.
 #[derive(Debug)]
 pub(super) struct CommandReceiver {
-    queue: Receiver<Command>,
+    queue: Arc<CommandQueue>,
     wake: UnixStream,
 }
 
 /// The sending end, in the `Handle`.
 #[derive(Debug)]
 pub(super) struct CommandSender {
-    queue: Sender<Command>,
+    /// Dead after the master has ended.
+    queue: Weak<CommandQueue>,
     wake: UnixStream,
 }
 
+/// The commands that the master has not read yet.
+#[derive(Debug, Default)]
+struct CommandQueue(Mutex<VecDeque<Command>>);
+
+impl CommandQueue {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Command>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 pub(super) fn pair() -> io::Result<(CommandSender, CommandReceiver)> {
-    let (sender, receiver) = channel();
+    let queue = Arc::new(CommandQueue::default());
     let (sender_wake, receiver_wake) = UnixStream::pair()?;
     sender_wake.set_nonblocking(true)?;
     receiver_wake.set_nonblocking(true)?;
     let commander = CommandSender {
-        queue: sender,
+        queue: Arc::downgrade(&queue),
         wake: sender_wake,
     };
     let commands = CommandReceiver {
-        queue: receiver,
+        queue,
         wake: receiver_wake,
     };
     Ok((commander, commands))
@@ -48,7 +60,8 @@ pub(super) fn pair() -> io::Result<(CommandSender, CommandReceiver)> {
 impl CommandSender {
     /// Sends a command. Does nothing if the master has ended.
     pub(super) fn send(&self, command: Command) {
-        if self.queue.send(command).is_ok() {
+        if let Some(queue) = self.queue.upgrade() {
+            queue.lock().push_back(command);
             // A full socket wakes the master, too.
             let _ = (&self.wake).write(&[0]);
         }
@@ -65,7 +78,7 @@ impl CommandReceiver {
     pub(super) fn next(&self) -> Option<Command> {
         let mut wakes = [0; 64];
         while matches!((&self.wake).read(&mut wakes), Ok(64)) {}
-        self.queue.try_recv().ok()
+        self.queue.lock().pop_front()
     }
 }
 

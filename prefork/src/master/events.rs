@@ -1,4 +1,4 @@
-//! Handles what the kernel reports: passes events to the supervisor and writes log lines.
+//! Handles what the kernel reports: passes events to the supervisor and emits notices.
 //!
 //! Knows the sources of events and their meaning; makes no decisions about children.
 
@@ -9,11 +9,12 @@ use nix::sys::signal::Signal;
 
 use super::child::ChildProcess;
 use super::commands::{Command, CommandReceiver};
+use super::notice::{StopStep, UnreapedCause, WorkerProcess};
 use super::poller::{EventSource, ListenerSocket};
 use super::traced_child::TracedExit;
-use super::{Level, LogLine, Master, teardown};
+use super::{LogLine, Master, Notice, hooks, teardown};
 use crate::channel::{FromChild, PROTOCOL, ReceivedFrame as Frame};
-use crate::error::{Error, Shortage, ShortageStage};
+use crate::error::{Error, Shortage};
 use crate::stop_signals::StopSignal;
 use crate::supervisor::{ChildId, Event, Readiness, StopMode};
 use crate::sys::exit_status::ExitStatus;
@@ -35,12 +36,39 @@ impl Master {
 
     /// Passes an event from a source to the supervisor.
     fn notify_heard(&mut self, event: Event) {
-        self.supervisor.handle(event, self.events_seen_until);
+        self.notify_at(event, self.events_seen_until);
     }
 
     /// Passes the result of an action, which may have taken time, to the supervisor.
     pub(super) fn notify(&mut self, event: Event) {
-        self.supervisor.handle(event, Instant::now());
+        self.notify_at(event, Instant::now());
+    }
+
+    fn notify_at(&mut self, event: Event, now: Instant) {
+        self.supervisor.handle(event, now);
+        self.note_stop();
+    }
+
+    /// Notices the beginning of a stop, and records its time in `stop_signals`.
+    ///
+    /// The meaning of SIGINT depends on that time, and many events can begin a stop.
+    pub(super) fn note_stop(&mut self) {
+        let stop = self.supervisor.snapshot().stop();
+        if stop.is_some_and(|stop| self.stop_signals.stop_began(stop.began)) {
+            self.emit(&Notice::StopBegan);
+        }
+    }
+
+    /// Calls the consumers of notices: the log, the service manager and the hooks.
+    pub(super) fn emit(&mut self, notice: &Notice<'_>) {
+        self.log.report(notice);
+        let Err(error) = hooks::call(&mut self.hooks, self.orphans.as_mut(), notice) else {
+            return;
+        };
+        self.log.notice(&Notice::HookFailed(&error));
+        // The first error is the reason why the master ends.
+        self.failure.get_or_insert(error);
+        self.notify(Event::HookFailed);
     }
 
     fn on_signals(&mut self) {
@@ -69,9 +97,6 @@ impl Master {
             ..
         } = received;
         let stop = self.supervisor.snapshot().stop();
-        if let Some(stop) = stop {
-            self.stop_signals.stop_began(stop.began);
-        }
         let urgency = match self.stop_signals.signals(signal, first, last) {
             StopSignal::Graceful => StopMode::Graceful,
             StopSignal::Immediate => StopMode::Immediate,
@@ -83,10 +108,7 @@ impl Master {
         if !is_new {
             return self.on_repeated_signal(received);
         }
-        let what = self.describe_stop(urgency);
-        self.log
-            .line(&LogLine::from_signal(Level::Info, received, &what));
-        self.stop(urgency);
+        self.stop(Some(received), urgency);
     }
 
     fn on_repeated_signal(&mut self, received: ReceivedSignal) {
@@ -109,39 +131,37 @@ impl Master {
     }
 
     fn log_repeat(&mut self, received: ReceivedSignal) {
-        let line = match received.signal {
+        self.emit(&match received.signal {
             Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
-                LogLine::from_signal(Level::Info, received, "already stopping")
+                Notice::StopRequested {
+                    by: Some(received),
+                    step: StopStep::AlreadyStopping,
+                }
             }
-            _ => LogLine::ignored_signal(received, "not supported yet"),
-        };
-        self.log.line(&line);
+            _ => Notice::SignalIgnored(received),
+        });
     }
 
     fn on_commands(&mut self) {
         while let Some(command) = self.commands.as_ref().and_then(CommandReceiver::next) {
             match command {
-                Command::Stop(urgency) => {
-                    let what = self.describe_stop(urgency);
-                    self.log.info(&format!("stop requested by Handle: {what}"));
-                    self.stop(urgency);
-                }
+                Command::Stop(urgency) => self.stop(None, urgency),
             }
         }
     }
 
-    fn stop(&mut self, urgency: StopMode) {
+    fn stop(&mut self, by: Option<ReceivedSignal>, urgency: StopMode) {
+        let workers = self.children.len();
+        let step = match urgency {
+            StopMode::Immediate => StopStep::Immediate { workers },
+            StopMode::Graceful if self.supervisor.is_stopping() => StopStep::AlreadyStopping,
+            StopMode::Graceful => StopStep::Begins {
+                workers,
+                grace: self.limits.shutdown_grace_period,
+            },
+        };
+        self.emit(&Notice::StopRequested { by, step });
         self.notify_heard(Event::StopRequested { urgency });
-    }
-
-    fn describe_stop(&self, urgency: StopMode) -> String {
-        let workers = count_workers(self.children.len());
-        let grace = prefork_options::duration::format(self.limits.shutdown_grace_period);
-        match urgency {
-            StopMode::Immediate => format!("killing {workers}"),
-            StopMode::Graceful if self.supervisor.is_stopping() => "already stopping".to_owned(),
-            StopMode::Graceful => format!("stopping {workers} within {grace}"),
-        }
     }
 
     /// Binds a listening socket again that a process which shares it has shut down.
@@ -162,7 +182,7 @@ impl Master {
         if self.supervisor.is_stopping() {
             return;
         }
-        let shown = bound.info.to_string();
+        let info = bound.info.clone();
         let again = bound.rebind(index).and_then(|old| {
             teardown::close(vec![old]);
             let watched = self.watch_listener(lost);
@@ -172,14 +192,9 @@ impl Master {
             })
         });
         match again {
-            Ok(()) => self.log.error(&format!(
-                "listener {shown} was shut down by a process that shares its socket: bound it again; workers \
-                 with the old socket exit and are replaced"
-            )),
+            Ok(()) => self.emit(&Notice::ListenerRebound(&info)),
             Err(error) => {
-                self.log.error(&format!(
-                    "listener {shown} was shut down by a process that shares its socket, and cannot be bound again"
-                ));
+                self.emit(&Notice::ListenerLost(&info));
                 self.failure.get_or_insert(error);
                 self.notify_heard(Event::ListenerLost);
             }
@@ -203,7 +218,11 @@ impl Master {
         for _ in 0..FRAMES_PER_TURN {
             match self.read_frame(id) {
                 ChannelInput::Event(event) => self.notify_heard(event),
-                ChannelInput::Shortage(worker, shortage) => self.log_shortage(worker, &shortage),
+                ChannelInput::Ready => self.on_ready(id),
+                ChannelInput::Shortage(worker, shortage) => self.emit(&Notice::Shortage {
+                    worker: Some(worker),
+                    shortage: &shortage,
+                }),
                 ChannelInput::Skipped => {}
                 ChannelInput::Nothing => return,
             }
@@ -245,16 +264,16 @@ impl Master {
         }
     }
 
-    /// Logs the beginning or the end of a shortage in accept.
-    ///
-    /// `worker 0 (pid 12) cannot accept connections …`
-    fn log_shortage(&mut self, worker: (usize, i32), shortage: &Shortage) {
-        let level = match shortage.stage {
-            ShortageStage::Begins { .. } => Level::Warn,
-            ShortageStage::IsOver { .. } => Level::Info,
+    fn on_ready(&mut self, id: ChildId) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
         };
-        let line = LogLine::about_worker(level, worker, &shortage.to_string());
-        self.log.line(&line);
+        // A worker reports it once, but the program may be another one.
+        if !std::mem::replace(&mut child.is_ready, true) {
+            let worker = child.process();
+            self.emit(&Notice::WorkerReady { worker });
+        }
+        self.notify_heard(Event::Ready { child: id });
     }
 
     fn on_exit(&mut self, id: ChildId) {
@@ -262,12 +281,11 @@ impl Master {
             Some(Ok(Some(status))) => status,
             // A tracer keeps it from being reaped; the descriptor reports again when the tracer
             // detaches.
-            Some(Ok(None)) => return self.log_traced(id),
+            Some(Ok(None)) => return self.report_traced(id),
             // The process descriptor reported the exit and does not report it again: without this
             // event the slot would stay empty.
             Some(Err(error)) => {
-                let what = format!("exited, but waitid failed: {error}");
-                self.log_unreaped(id, Level::Error, &what);
+                self.report_unreaped(id, UnreapedCause::WaitFailed(error));
                 ExitStatus::Unknown
             }
             None => return,
@@ -291,40 +309,44 @@ impl Master {
         self.notify_heard(Event::Exited { child: id });
     }
 
-    fn log_traced(&mut self, id: ChildId) {
-        let held = self
+    fn report_traced(&mut self, id: ChildId) {
+        let traced = self
             .children
             .get(&id)
             .and_then(|child| TracedExit::of(child.pid));
-        if let Some(held) = held {
-            self.log_unreaped(id, Level::Warn, &held.describe());
+        if let Some(TracedExit { tracer, was_killed }) = traced {
+            self.report_unreaped(id, UnreapedCause::Traced { tracer, was_killed });
         }
     }
 
-    /// Logs the line once per child, however often its descriptor reports.
-    fn log_unreaped(&mut self, id: ChildId, level: Level, what: &str) {
+    /// Reports it once per child, however often its descriptor reports the exit.
+    fn report_unreaped(&mut self, id: ChildId, cause: UnreapedCause) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
         if !std::mem::replace(&mut child.is_unreaped_logged, true) {
-            let worker = (child.slot, child.pid);
-            self.log.line(&LogLine::about_worker(level, worker, what));
+            let worker = child.process();
+            self.emit(&Notice::WorkerUnreaped { worker, cause });
         }
     }
 
     fn report_exit(&mut self, child: &ChildProcess, status: ExitStatus) {
         let now = Instant::now();
-        let ending = child.exit_report(status, self.limits, now);
+        let exit = &child.exit_report(status, self.limits, now);
+        let in_full = Notice::WorkerExited {
+            exit,
+            repeated: None,
+        };
         // An exit during a stop is not its cause. A child that left its slot was counted at that
         // time.
         if self.supervisor.snapshot().is_draining(child.id) {
-            return self.log.line(&ending.line(None));
+            return self.emit(&in_full);
         }
-        let how = ending.cause();
-        let line = ending.line(self.exits.count(&how, now));
-        self.log.line(&line);
-        let full = ending.line(None).to_string();
-        self.exits.exited(child.slot, child.pid, how, full);
+        let how = exit.cause();
+        let repeated = self.exits.count(&how, now);
+        self.emit(&Notice::WorkerExited { exit, repeated });
+        let line = LogLine::of(&in_full).map_or_else(String::new, |line| line.to_string());
+        self.exits.exited(child.slot, child.pid, how, line);
     }
 
     /// Handles SIGCHLD: some child of this process exited.
@@ -347,15 +369,10 @@ impl Master {
     }
 }
 
-pub(super) fn count_workers(count: usize) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} worker{plural}")
-}
-
 enum ChannelInput {
     Event(Event),
-    /// A log line about this worker, by slot and pid.
-    Shortage((usize, i32), Shortage),
+    Ready,
+    Shortage(WorkerProcess, Shortage),
     Skipped,
     Nothing,
 }
@@ -382,10 +399,8 @@ impl ChildProcess {
                     Readiness::Assumed
                 },
             },
-            FromChild::Ready => Event::Ready { child },
+            FromChild::Ready => return Ok(ChannelInput::Ready),
             FromChild::Closed => Event::Closed { child },
-            // Nothing uses it yet.
-            FromChild::Unready => return Ok(ChannelInput::Skipped),
             FromChild::Panic(text) => {
                 self.last_panic = Some((text, Instant::now()));
                 return Ok(ChannelInput::Skipped);
@@ -400,7 +415,7 @@ impl ChildProcess {
                 return Ok(ChannelInput::Skipped);
             }
             FromChild::Shortage(shortage) => {
-                return Ok(ChannelInput::Shortage((self.slot, self.pid), shortage));
+                return Ok(ChannelInput::Shortage(self.process(), shortage));
             }
         }))
     }

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::notice::PreviousChild;
+
 /// The exits that are still needed.
 #[derive(Debug, Default)]
 pub(super) struct ExitHistory {
@@ -31,14 +33,6 @@ struct ExitStreak {
     count: u32,
     /// When the log gave the cause last.
     named: Option<Instant>,
-}
-
-/// The previous process of a slot that is filled again.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct PreviousChild {
-    pub(super) pid: i32,
-    /// `exited with status 1: main returned an error: no database`
-    pub(super) how: String,
 }
 
 /// The time after which the log gives a repeated cause in full again.

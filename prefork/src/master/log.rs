@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::log_backend::Backend;
-use super::{Level, LogLine};
+use super::notice::Notice;
+use super::{LogLine, notify};
 use crate::error::Error;
 use crate::sys;
-use crate::tls::{TlsEvent, TlsEventLevel};
 
 /// The `logger` function of the user.
 pub(crate) type Logger = Box<dyn FnMut(&LogLine<'_>) + Send>;
@@ -77,35 +77,22 @@ impl Log {
         }
     }
 
-    /// Returns the `logger` of the user, unless it panicked.
-    pub(crate) fn into_logger(self) -> Option<Logger> {
-        self.logger
-    }
-
-    pub(crate) fn info(&mut self, text: &str) {
-        self.line(&LogLine::new_plain(Level::Info, text));
-    }
-
-    pub(crate) fn warn(&mut self, text: &str) {
-        self.line(&LogLine::new_plain(Level::Warn, text));
-    }
-
-    pub(crate) fn error(&mut self, text: &str) {
-        self.line(&LogLine::new_plain(Level::Error, text));
-    }
-
-    pub(crate) fn tls_events(&mut self, news: Vec<TlsEvent>) {
-        for news in news {
-            let level = match news.level() {
-                TlsEventLevel::Info => Level::Info,
-                TlsEventLevel::Warning => Level::Warn,
-                TlsEventLevel::Error => Level::Error,
-            };
-            self.line(&LogLine::new_plain(level, &news.to_string()));
+    /// Logs this notice, and sends it to the service manager.
+    pub(crate) fn report(&mut self, notice: &Notice<'_>) {
+        self.notice(notice);
+        for failure in notify::send(notice) {
+            self.notice(&Notice::NotifyFailed(&failure));
         }
     }
 
-    pub(crate) fn line(&mut self, line: &LogLine<'_>) {
+    /// Logs the line of this notice, if it has one.
+    pub(crate) fn notice(&mut self, notice: &Notice<'_>) {
+        if let Some(line) = LogLine::of(notice) {
+            self.line(&line);
+        }
+    }
+
+    fn line(&mut self, line: &LogLine<'_>) {
         match self.deliver(line) {
             Delivery::Delivered => {}
             Delivery::NoBackend => self.write(line.text()),
@@ -128,7 +115,7 @@ impl Log {
     pub(crate) fn log_error<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if let (Err(error), true) = (&result, self.logger.is_some()) {
             FATAL_LOGGED.store(true, Ordering::Release);
-            self.line(&LogLine::new_plain(Level::Error, &error.report()));
+            self.notice(&Notice::Failed(error));
         }
         result
     }
@@ -138,9 +125,11 @@ impl Log {
     /// The line is always written to stderr: a backend may filter it, or may have been shut down.
     /// The backend does not get it if a logger got it, because a logger may forward lines to that
     /// backend.
-    pub(crate) fn fatal(text: &str) {
+    pub(crate) fn fatal(error: &Error) {
         let mut log = Self::default();
-        let line = LogLine::new_plain(Level::Error, text);
+        let Some(line) = LogLine::of(&Notice::Failed(error)) else {
+            return;
+        };
         log.write(line.text());
         if FATAL_LOGGED.load(Ordering::Acquire) {
             return;
@@ -197,6 +186,8 @@ impl fmt::Debug for Log {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use super::super::Level;
+    use super::super::notice::{UnreapedCause, WorkerProcess};
     use super::*;
 
     #[test]
@@ -207,14 +198,20 @@ mod tests {
             let entry = (line.level(), line.to_string(), line.slot());
             keep.lock().expect("no holder panics").push(entry);
         })));
-        log.info("a");
-        log.error("b\n");
-        log.line(&LogLine::about_worker(Level::Warn, (3, 7), "started"));
+        log.notice(&Notice::StopBegan);
+        log.notice(&Notice::StartWarning("b\n"));
+        log.notice(&Notice::WorkerUnreaped {
+            worker: WorkerProcess { slot: 3, pid: 7 },
+            cause: UnreapedCause::WaitFailed(io::Error::other("no")),
+        });
         let kept = kept.lock().expect("no holder panics");
         let expected = [
-            (Level::Info, "a".to_owned(), None),
-            (Level::Error, "b\\n".to_owned(), None),
-            (Level::Warn, "worker 3 (pid 7) started".to_owned(), Some(3)),
+            (Level::Warn, "b\\n".to_owned(), None),
+            (
+                Level::Error,
+                "worker 3 (pid 7) exited, but waitid failed: no".to_owned(),
+                Some(3),
+            ),
         ];
         assert_eq!(*kept, expected);
     }
@@ -241,7 +238,7 @@ mod tests {
     #[test]
     fn a_logger_that_panics_does_not_stop_the_master() {
         let mut log = Log::new(Some(Box::new(|_| panic!("out of ink"))));
-        log.info("a line for stderr");
+        log.notice(&Notice::StartWarning("a line for stderr"));
         assert!(log.logger.is_none());
     }
 }

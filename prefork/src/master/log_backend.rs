@@ -169,7 +169,8 @@ mod tests {
     use ::tracing::subscriber::with_default;
     use ::tracing::{Event, Metadata, Subscriber};
 
-    use super::super::{Level, Log};
+    use super::super::Log;
+    use super::super::notice::{EndedBy, Notice, WorkerExit, WorkerProcess};
     use super::*;
     use crate::sys::exit_status::ExitStatus;
 
@@ -214,22 +215,29 @@ mod tests {
     #[test]
     fn a_subscriber_gets_the_values_as_fields() {
         let capture = Capture::default();
-        let status = ExitStatus::Signal {
-            number: 9,
-            core_dumped: false,
+        let exit = WorkerExit {
+            worker: WorkerProcess { slot: 2, pid: 12 },
+            status: ExitStatus::Signal {
+                number: 6,
+                core_dumped: false,
+            },
+            age: Duration::from_millis(5510),
+            ended_by: EndedBy::Nothing,
+            reason: None,
         };
-        let age = Duration::from_millis(5510);
-        let line = LogLine::exit(Level::Error, (2, 12), status, age, "");
         with_default(capture.clone(), || {
             let mut log = Log::default();
-            log.line(&line);
-            log.info("hello");
+            log.notice(&Notice::WorkerExited {
+                exit: &exit,
+                repeated: None,
+            });
+            log.notice(&Notice::StartWarning("hello"));
         });
         let kept = capture.kept.lock().expect("no holder panics");
         let expected = [
-            "ERROR prefork message=worker 2 (pid 12) was killed by SIGKILL after 5.5s slot=2 pid=12 \
-             signal=\"SIGKILL\" age_ms=5510",
-            "INFO prefork message=hello",
+            "ERROR prefork message=worker 2 (pid 12) was killed by SIGABRT after 5.5s slot=2 pid=12 \
+             signal=\"SIGABRT\" age_ms=5510",
+            "WARN prefork message=hello",
         ];
         assert_eq!(*kept, expected);
     }
@@ -239,7 +247,7 @@ mod tests {
         let capture = Capture::default();
         with_default(capture.clone(), || {
             let mut log = Log::new(Some(Box::new(|_| {})));
-            log.info("for the logger");
+            log.notice(&Notice::StartWarning("for the logger"));
         });
         assert!(capture.kept.lock().expect("no holder panics").is_empty());
     }
@@ -252,8 +260,8 @@ mod tests {
         };
         with_default(capture, || {
             let mut log = Log::default();
-            log.info("a line for stderr");
-            log.info("another one");
+            log.notice(&Notice::StartWarning("a line for stderr"));
+            log.notice(&Notice::StartWarning("another one"));
         });
     }
 

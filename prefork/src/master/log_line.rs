@@ -1,7 +1,7 @@
 //! One log line of the master: its text, and the values that the text is about.
 //!
-//! Callers pass the values; this file alone turns them into text. It does not know where the line
-//! is written.
+//! A consumer of notices: this file alone turns them into text. It does not know where the line is
+//! written.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,10 +12,16 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use prefork_options::{duration, one_line};
 
-use crate::listen::BoundListener;
+use super::notice::NotifyFailure;
+use super::notice::{
+    EndedBy, Notice, StartStep, StopStep, UnreapedCause, WorkerExit, WorkerProcess,
+};
+use crate::error::ShortageStage;
+use crate::listen::ListenerInfo;
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::ReceivedSignal;
 use crate::sys::stderr::MAX_LINE;
+use crate::tls::TlsEventLevel;
 
 /// The severity of a log line of the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,120 +138,298 @@ impl fmt::Display for LogLine<'_> {
     }
 }
 
-/// The constructors, one for each subject of a line.
+/// From a notice to its line.
 impl LogLine<'static> {
+    /// Returns the line about this notice. `None`: the log has no line about it.
+    #[expect(clippy::too_many_lines, reason = "one match, with one arm per notice")]
+    pub(super) fn of(notice: &Notice<'_>) -> Option<Self> {
+        let (level, text) = match notice {
+            Notice::StartWarning(text) => (Level::Warn, (*text).to_owned()),
+            Notice::StartCanceled { received, before } => {
+                let before = match before {
+                    StartStep::Bind => "the addresses were bound",
+                    StartStep::Main => "main was called",
+                };
+                let text = format!("{}: stopped before {before}", SignalDisplay(*received));
+                (Level::Info, text)
+            }
+            Notice::SingleStarted { listeners } => {
+                let (listening, pid) = (describe_listeners(listeners), process::id());
+                let text = format!("{listening} in a single process (pid {pid})");
+                (Level::Info, text)
+            }
+            Notice::AllSpawned { listeners, workers } => {
+                let (listening, pid) = (describe_listeners(listeners), process::id());
+                let workers = count_workers(*workers);
+                let text = format!("{listening} with {workers} (master pid {pid})");
+                (Level::Info, text)
+            }
+            Notice::WorkerStarted { replaced, .. } => {
+                let old_pid = replaced.as_ref()?.pid;
+                let what = format!("started, replacing pid {old_pid}");
+                (Level::Info, about_worker(notice, &what))
+            }
+            Notice::WorkerExited { exit, repeated } => (
+                exit.level(),
+                about_worker(notice, &exit.describe(*repeated)),
+            ),
+            Notice::WorkerUnreaped { cause, .. } => {
+                let (level, what) = match cause {
+                    UnreapedCause::Traced { tracer, was_killed } => {
+                        let end = if *was_killed { "was killed" } else { "exited" };
+                        let why = "but cannot be reaped until its tracer";
+                        (Level::Warn, format!("{end}, {why} (pid {tracer}) detaches"))
+                    }
+                    UnreapedCause::WaitFailed(error) => {
+                        (Level::Error, format!("exited, but waitid failed: {error}"))
+                    }
+                };
+                (level, about_worker(notice, &what))
+            }
+            Notice::WorkerStillRuns { age, end, left, .. } => {
+                let what = format!(
+                    "still runs after {}: {end}, but the process has not exited (blocking tasks or \
+                     threads may keep it running); it is replaced now, and killed if it runs for \
+                     another {} (shutdown_grace_period)",
+                    duration::rounded(*age),
+                    duration::rounded(*left)
+                );
+                (Level::Warn, about_worker(notice, &what))
+            }
+            Notice::WorkerGivenUp { waited, .. } => {
+                let limit = duration::format(*waited);
+                let what = format!(
+                    "did not exit within {limit} after SIGKILL; the master no longer waits for it"
+                );
+                (Level::Error, about_worker(notice, &what))
+            }
+            Notice::Shortage { shortage, .. } => {
+                let level = match shortage.stage {
+                    ShortageStage::Begins { .. } => Level::Warn,
+                    ShortageStage::IsOver { .. } => Level::Info,
+                };
+                (level, about_worker(notice, &shortage.to_string()))
+            }
+            Notice::StartFailed { error, .. } | Notice::HookFailed(error) => {
+                (Level::Error, error.chain())
+            }
+            Notice::ListenerRebound(listener) => {
+                let text = format!(
+                    "listener {listener} was shut down by a process that shares its socket: bound \
+                     it again; workers with the old socket exit and are replaced"
+                );
+                (Level::Error, text)
+            }
+            Notice::ListenerLost(listener) => {
+                let text = format!(
+                    "listener {listener} was shut down by a process that shares its socket, and \
+                     cannot be bound again"
+                );
+                (Level::Error, text)
+            }
+            Notice::Certificate(event) => {
+                let level = match event.level() {
+                    TlsEventLevel::Info => Level::Info,
+                    TlsEventLevel::Warning => Level::Warn,
+                    TlsEventLevel::Error => Level::Error,
+                };
+                (level, event.to_string())
+            }
+            Notice::StopRequested { by, step } => {
+                let by = by.map_or("stop requested by Handle".to_owned(), |received| {
+                    SignalDisplay(received).to_string()
+                });
+                let what = match step {
+                    StopStep::Begins { workers, grace } => {
+                        let (workers, grace) = (count_workers(*workers), duration::format(*grace));
+                        format!("stopping {workers} within {grace}")
+                    }
+                    StopStep::Immediate { workers } => {
+                        format!("killing {}", count_workers(*workers))
+                    }
+                    StopStep::AlreadyStopping => "already stopping".to_owned(),
+                };
+                (Level::Info, format!("{by}: {what}"))
+            }
+            Notice::SignalIgnored(received) => {
+                let text = format!("ignoring {}: not supported yet", SignalDisplay(*received));
+                (Level::Warn, text)
+            }
+            Notice::NotifyFailed(NotifyFailure { variable, error }) => {
+                let text = format!("readiness cannot be reported through {variable}: {error}");
+                (Level::Warn, text)
+            }
+            Notice::Unkillable(error) => (Level::Error, error.to_string()),
+            Notice::Failed(error) => (Level::Error, error.report()),
+            Notice::Stopped { taken } => {
+                let taken = duration::rounded(*taken);
+                (
+                    Level::Info,
+                    format!("stopped after {taken}: all workers exited"),
+                )
+            }
+            Notice::MasterReady { .. }
+            | Notice::AllHealthy { .. }
+            | Notice::WorkerReady { .. }
+            | Notice::WorkerKilled { .. }
+            | Notice::StopBegan => return None,
+        };
+        Some(Self::new(level, &text, LineFields::of(notice)).with_reason(notice.reason()))
+    }
+
     /// Escapes and cuts the text, since a part of it may come from a child.
-    fn new(level: Level, text: &str, facts: LineFields) -> Self {
+    fn new(level: Level, text: &str, fields: LineFields) -> Self {
         Self {
             level,
             text: Cow::Owned(one_line(text, MAX_TEXT)),
-            fields: facts,
+            fields,
             reason: None,
         }
     }
 
-    pub(super) fn with_reason(mut self, reason: Option<String>) -> Self {
-        self.reason = reason.map(|reason| Cow::Owned(one_line(&reason, MAX_TEXT)));
+    fn with_reason(mut self, reason: Option<&str>) -> Self {
+        self.reason = reason.map(|reason| Cow::Owned(one_line(reason, MAX_TEXT)));
         self
     }
+}
 
-    pub(crate) fn new_plain(level: Level, text: &str) -> Self {
-        Self::new(level, text, LineFields::default())
-    }
-
-    /// The first line after the start of a master or of a single process.
-    pub(crate) fn startup(text: &str) -> Self {
-        let facts = LineFields {
-            pid: i32::try_from(process::id()).ok(),
-            ..LineFields::default()
+impl LineFields {
+    fn of(notice: &Notice<'_>) -> Self {
+        let worker = notice.worker();
+        let mut fields = Self {
+            slot: worker.map(|worker| worker.slot),
+            pid: worker.map(|worker| worker.pid),
+            ..Self::default()
         };
-        Self::new(Level::Info, text, facts)
+        match notice {
+            Notice::SingleStarted { .. } | Notice::AllSpawned { .. } => {
+                fields.pid = i32::try_from(process::id()).ok();
+            }
+            Notice::WorkerExited { exit, .. } => {
+                fields.status = as_std(exit.status);
+                fields.signal = match exit.status {
+                    ExitStatus::Signal { number, .. } => Some(number),
+                    ExitStatus::Code(_) | ExitStatus::Unknown => None,
+                };
+                fields.age = Some(exit.age);
+            }
+            Notice::WorkerStillRuns { age, .. } => fields.age = Some(*age),
+            Notice::StartFailed { slot, .. } => fields.slot = Some(*slot),
+            Notice::StartCanceled { received, .. }
+            | Notice::StopRequested {
+                by: Some(received), ..
+            }
+            | Notice::SignalIgnored(received) => {
+                fields.signal = Some(received.signal as i32);
+                // Zero means a sender in another PID namespace.
+                fields.sender = received.sender.filter(|&pid| pid > 0);
+            }
+            // Their lines have no other fields.
+            _ => {}
+        }
+        fields
+    }
+}
+
+impl Notice<'_> {
+    /// The cause that the worker itself reported.
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::WorkerExited { exit, .. } => exit.reason.as_deref(),
+            Self::WorkerStillRuns { end, .. } => Some(end),
+            // No worker has ended.
+            _ => None,
+        }
+    }
+}
+
+/// `worker 0 (pid 12) <what>`; in a single process only `<what>`.
+fn about_worker(notice: &Notice<'_>, what: &str) -> String {
+    match notice.worker() {
+        Some(WorkerProcess { slot, pid }) => format!("worker {slot} (pid {pid}) {what}"),
+        None => what.to_owned(),
+    }
+}
+
+fn count_workers(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} worker{plural}")
+}
+
+/// How a worker exited, as text. The error of the master and `on_child_recover` use it too.
+impl WorkerExit {
+    fn level(&self) -> Level {
+        let by_sigterm =
+            matches!(self.status, ExitStatus::Signal { number, .. } if number == libc::SIGTERM);
+        match (self.ended_by, self.status) {
+            // A `main` that does not handle stops is ended by the SIGTERM that requests the stop.
+            (EndedBy::StopRequest, ExitStatus::Code(0)) => Level::Info,
+            (EndedBy::StopRequest, _) if by_sigterm => Level::Info,
+            (EndedBy::Nothing, ExitStatus::Code(0))
+            | (EndedBy::StopRequest | EndedBy::ImmediateStop | EndedBy::GracePeriod(_), _) => {
+                Level::Warn
+            }
+            (EndedBy::Nothing | EndedBy::ReadyTimeout(_) | EndedBy::Violation(_), _) => {
+                Level::Error
+            }
+        }
     }
 
-    /// `worker 0 (pid 12) <what>`
-    pub(super) fn about_worker(level: Level, worker: (usize, i32), what: &str) -> Self {
-        let (slot, pid) = worker;
-        let facts = LineFields {
-            slot: Some(slot),
-            pid: Some(pid),
-            ..LineFields::default()
+    /// `exited with status 1: main returned an error: no database`
+    pub(super) fn cause(&self) -> String {
+        format!(
+            "{}{}",
+            StatusDisplay(self.status),
+            self.why(self.reason.as_deref())
+        )
+    }
+
+    /// `was killed by SIGKILL after 5.5s: <why>`
+    fn describe(&self, repeated: Option<u32>) -> String {
+        let again = repeated.map(|count| format!("same reason as before, {count} times in a row"));
+        let reason = self.reason.as_deref();
+        let mut why = self.why(reason.map(|reason| again.as_deref().unwrap_or(reason)));
+        if let (Some(hint), None) = (self.hint(), repeated) {
+            why.push_str("; ");
+            why.push_str(hint);
+        }
+        let age = duration::rounded(self.age);
+        format!("{} after {age}{why}", StatusDisplay(self.status))
+    }
+
+    /// What the master had done, and the reason of the worker.
+    fn why(&self, reason: Option<&str>) -> String {
+        let mut why = match self.ended_by {
+            EndedBy::Nothing => String::new(),
+            EndedBy::StopRequest => ", as requested".to_owned(),
+            EndedBy::ReadyTimeout(limit) => {
+                let limit = duration::format(limit);
+                format!(": not ready within ready_timeout ({limit})")
+            }
+            EndedBy::ImmediateStop => ": immediate stop requested".to_owned(),
+            EndedBy::GracePeriod(limit) => {
+                let limit = duration::format(limit);
+                format!(": did not stop within shutdown_grace_period ({limit})")
+            }
+            EndedBy::Violation(rule) => format!(": {rule}"),
         };
-        let text = format!("worker {slot} (pid {pid}) {what}");
-        Self::new(level, &text, facts)
+        if let Some(reason) = reason {
+            why.push_str(if why.is_empty() { ": " } else { "; " });
+            why.push_str(reason);
+        }
+        why
     }
 
-    /// `worker 0: …`: about a slot for which no process could be started.
-    pub(super) fn about_slot(level: Level, slot: usize, text: &str) -> Self {
-        let facts = LineFields {
-            slot: Some(slot),
-            ..LineFields::default()
-        };
-        Self::new(level, text, facts)
-    }
-
-    /// `worker 0 (pid 12) was killed by SIGKILL after 5.5s<why>`
-    pub(super) fn exit(
-        level: Level,
-        worker: (usize, i32),
-        status: ExitStatus,
-        age: Duration,
-        why: &str,
-    ) -> Self {
-        let what = format!(
-            "{} after {}{why}",
-            StatusDisplay(status),
-            duration::rounded(age)
-        );
-        let mut line = Self::about_worker(level, worker, &what);
-        line.fields.status = as_std(status);
-        line.fields.signal = match status {
-            ExitStatus::Signal { number, .. } => Some(number),
-            ExitStatus::Code(_) | ExitStatus::Unknown => None,
-        };
-        line.fields.age = Some(age);
-        line
-    }
-
-    /// `worker 0 (pid 12) still runs after 5.5s: <reason>, but …`
+    /// A hint for a SIGKILL that the master did not send.
     ///
-    /// Its `main` has ended and its process has not exited.
-    pub(super) fn still_running(
-        worker: (usize, i32),
-        age: Duration,
-        reason: String,
-        left: Duration,
-    ) -> Self {
-        let what = format!(
-            "still runs after {}: {reason}, but the process has not exited (blocking tasks or threads may keep \
-             it running); it is replaced now, and killed if it runs for another {} (shutdown_grace_period)",
-            duration::rounded(age),
-            duration::rounded(left)
-        );
-        let mut line = Self::about_worker(Level::Warn, worker, &what);
-        line.fields.age = Some(age);
-        line.with_reason(Some(reason))
-    }
-
-    /// `SIGTERM from pid 7: <what>`, or `SIGTERM from pid 7 (3 times): <what>`.
-    pub(crate) fn from_signal(level: Level, received: ReceivedSignal, what: &str) -> Self {
-        let text = format!("{}: {what}", SignalDisplay(received));
-        Self::about_signal(level, received, &text)
-    }
-
-    /// `ignoring SIGUSR1 from pid 7: <why>`
-    pub(super) fn ignored_signal(received: ReceivedSignal, why: &str) -> Self {
-        let text = format!("ignoring {}: {why}", SignalDisplay(received));
-        Self::about_signal(Level::Warn, received, &text)
-    }
-
-    fn about_signal(level: Level, received: ReceivedSignal, text: &str) -> Self {
-        let facts = LineFields {
-            signal: Some(received.signal as i32),
-            // Zero means a sender in another PID namespace.
-            sender: received.sender.filter(|&pid| pid > 0),
-            ..LineFields::default()
-        };
-        Self::new(level, text, facts)
+    /// The kernel does not report the sender of a signal that ended a process. It sends this signal
+    /// itself when memory runs out.
+    fn hint(&self) -> Option<&'static str> {
+        let is_sigkill =
+            matches!(self.status, ExitStatus::Signal { number, .. } if number == libc::SIGKILL);
+        (is_sigkill && self.ended_by == EndedBy::Nothing).then_some(
+            "the master did not send the signal; if memory ran out, `dmesg` or the memory limit of the container shows it",
+        )
     }
 }
 
@@ -278,10 +462,6 @@ impl fmt::Display for SignalDisplay {
 }
 
 /// `exited with status 1`
-pub(super) fn exit_text(status: ExitStatus) -> String {
-    StatusDisplay(status).to_string()
-}
-
 struct StatusDisplay(ExitStatus);
 
 impl fmt::Display for StatusDisplay {
@@ -320,11 +500,8 @@ fn as_std(status: ExitStatus) -> Option<process::ExitStatus> {
 }
 
 /// The listeners, for the first line after a start.
-pub(crate) fn describe_listeners(listeners: &[BoundListener]) -> String {
-    let addresses: Vec<String> = listeners
-        .iter()
-        .map(|bound| bound.info.to_string())
-        .collect();
+fn describe_listeners(listeners: &[ListenerInfo]) -> String {
+    let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
     match addresses.as_slice() {
         [] => "running".to_owned(),
         addresses => format!("listening on {}", addresses.join(", ")),
@@ -341,9 +518,27 @@ const MAX_TEXT: usize = MAX_LINE - 32;
 mod tests {
     use super::*;
 
+    fn line(notice: &Notice<'_>) -> LogLine<'static> {
+        LogLine::of(notice).expect("the notice has a line")
+    }
+
+    fn exit(ended_by: EndedBy, status: ExitStatus, reason: Option<&str>) -> WorkerExit {
+        WorkerExit {
+            worker: WorkerProcess { slot: 2, pid: 12 },
+            status,
+            age: Duration::from_millis(5_510),
+            ended_by,
+            reason: reason.map(str::to_owned),
+        }
+    }
+
+    fn exit_line(exit: &WorkerExit, repeated: Option<u32>) -> LogLine<'static> {
+        line(&Notice::WorkerExited { exit, repeated })
+    }
+
     #[test]
     fn a_line_stays_one_line_of_bounded_length() {
-        let line = |text: &str| LogLine::new_plain(Level::Warn, text).to_string();
+        let line = |text: &str| line(&Notice::StartWarning(text)).to_string();
         assert_eq!(line("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
         let long = line(&"\x1b".repeat(10_000));
         assert!(long.len() <= MAX_TEXT && long.ends_with('…'), "{long}");
@@ -355,8 +550,8 @@ mod tests {
             number: 6,
             core_dumped: true,
         };
-        let age = Duration::from_millis(5_510);
-        let line = LogLine::exit(Level::Error, (2, 12), status, age, ": panicked: no");
+        let exit = exit(EndedBy::Nothing, status, Some("panicked: no"));
+        let (line, age) = (exit_line(&exit, None), exit.age);
         let text = "worker 2 (pid 12) was killed by SIGABRT (core dumped) after 5.5s: panicked: no";
         assert_eq!(line.to_string(), text);
         assert_eq!((line.slot(), line.pid()), (Some(2), Some(12)));
@@ -368,8 +563,7 @@ mod tests {
 
     #[test]
     fn a_line_has_the_status_of_the_process() {
-        let status =
-            |status| LogLine::exit(Level::Warn, (0, 1), status, Duration::ZERO, "").status();
+        let status = |status| exit_line(&exit(EndedBy::Nothing, status, None), None).status();
         assert_eq!(status(ExitStatus::Code(3)).and_then(|s| s.code()), Some(3));
         assert_eq!(status(ExitStatus::Unknown), None);
     }
@@ -377,7 +571,10 @@ mod tests {
     #[test]
     fn a_signal_names_its_sender() {
         let line = |signal, sender| {
-            let line = LogLine::from_signal(Level::Info, received(signal, sender, 1), "stopping");
+            let line = line(&Notice::StopRequested {
+                by: Some(received(signal, sender, 1)),
+                step: StopStep::AlreadyStopping,
+            });
             assert_eq!(line.signal(), Some(signal as i32));
             (line.to_string(), line.sender())
         };
@@ -385,25 +582,25 @@ mod tests {
             (
                 Signal::SIGTERM,
                 Some(7),
-                "SIGTERM from pid 7: stopping",
+                "SIGTERM from pid 7: already stopping",
                 Some(7),
             ),
             (
                 Signal::SIGTERM,
                 Some(0),
-                "SIGTERM from another PID namespace: stopping",
+                "SIGTERM from another PID namespace: already stopping",
                 None,
             ),
             (
                 Signal::SIGINT,
                 None,
-                "SIGINT from the terminal: stopping",
+                "SIGINT from the terminal: already stopping",
                 None,
             ),
             (
                 Signal::SIGTERM,
                 None,
-                "SIGTERM from the kernel: stopping",
+                "SIGTERM from the kernel: already stopping",
                 None,
             ),
         ];
@@ -416,7 +613,7 @@ mod tests {
     fn equal_signals_are_one_line_with_their_count() {
         let line = |count| {
             let received = received(Signal::SIGUSR1, Some(7), count);
-            LogLine::ignored_signal(received, "not supported yet").to_string()
+            line(&Notice::SignalIgnored(received)).to_string()
         };
         assert_eq!(line(1), "ignoring SIGUSR1 from pid 7: not supported yet");
         assert_eq!(
@@ -454,5 +651,37 @@ mod tests {
         assert_eq!(code.to_string(), "exited with status 0");
         let unknown = StatusDisplay(ExitStatus::Unknown);
         assert_eq!(unknown.to_string(), "exited with unknown status");
+    }
+
+    #[test]
+    fn a_repeated_reason_is_logged_once_and_stays_available_as_a_value() {
+        let reason = "main returned an error: no database";
+        let exit = exit(EndedBy::Nothing, ExitStatus::Code(1), Some(reason));
+        let line = exit_line(&exit, Some(3));
+        assert!(
+            line.to_string()
+                .ends_with(": same reason as before, 3 times in a row"),
+            "{line}"
+        );
+        assert_eq!(line.reason(), Some(reason));
+        assert!(
+            exit_line(&exit, None)
+                .to_string()
+                .ends_with(": no database")
+        );
+    }
+
+    #[test]
+    fn the_line_about_a_traced_worker_names_the_tracer() {
+        let traced = line(&Notice::WorkerUnreaped {
+            worker: WorkerProcess { slot: 0, pid: 3 },
+            cause: UnreapedCause::Traced {
+                tracer: 7,
+                was_killed: true,
+            },
+        });
+        let text =
+            "worker 0 (pid 3) was killed, but cannot be reaped until its tracer (pid 7) detaches";
+        assert_eq!(traced.to_string(), text);
     }
 }

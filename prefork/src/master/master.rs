@@ -2,7 +2,6 @@
 //! connects them.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,11 +13,11 @@ use super::exit_history::ExitHistory;
 use super::orphans::OrphanReaper;
 use super::poller::{PollResult, Poller};
 use super::signal_log_limit::SignalLogLimit;
-use super::{Callbacks, Log, teardown};
+use super::{Log, Notice, teardown};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
-use crate::listen::BoundListener;
+use crate::listen::{BoundListener, ListenerInfo};
 use crate::spawn::Spawner;
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
@@ -57,6 +56,8 @@ pub(crate) struct Master {
     pub(super) orphans_due: Option<Instant>,
     /// The exits of children that were not replaced yet.
     pub(super) exits: ExitHistory,
+    /// `Notice::AllHealthy` was emitted.
+    was_healthy: bool,
     pub(super) limits: ChildLimits,
     /// The variable that sets `recover_threshold`.
     threshold_variable: String,
@@ -101,6 +102,7 @@ impl Master {
             orphans: parts.orphans,
             orphans_due: Some(Instant::now()),
             exits: ExitHistory::default(),
+            was_healthy: false,
             limits: ChildLimits {
                 ready_timeout: parts.config.ready_timeout,
                 shutdown_grace_period: parts.config.shutdown_grace_period,
@@ -108,14 +110,6 @@ impl Master {
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
             failure: None,
-        }
-    }
-
-    /// Returns the user's functions of a master that never ran.
-    pub(super) fn into_callbacks(mut self) -> Callbacks {
-        Callbacks {
-            producer: self.spawner.take_command_hook(),
-            hooks: std::mem::take(&mut self.hooks),
         }
     }
 
@@ -136,6 +130,8 @@ impl Master {
     fn supervise(&mut self) -> Result<(), Error> {
         loop {
             let action = self.supervisor.next_action(self.events_seen_until);
+            self.note_stop();
+            self.note_health();
             let wait_until = if let Some(action) = action {
                 self.perform(action);
                 // The action may have taken time, for example in a hook. So events are read before
@@ -159,6 +155,14 @@ impl Master {
         }
     }
 
+    fn note_health(&mut self) {
+        if !self.was_healthy && self.supervisor.is_healthy() {
+            self.was_healthy = true;
+            let listeners = &self.listener_infos();
+            self.emit(&Notice::AllHealthy { listeners });
+        }
+    }
+
     fn wait(&mut self, until: Option<Instant>) -> Result<PollResult, Error> {
         self.poller.wait(until).map_err(|source| Error::Master {
             doing: "wait for events (epoll_wait)",
@@ -166,10 +170,10 @@ impl Master {
         })
     }
 
-    pub(super) fn addrs(&self) -> Vec<(String, SocketAddr)> {
+    pub(super) fn listener_infos(&self) -> Vec<ListenerInfo> {
         self.listeners
             .iter()
-            .map(BoundListener::named_addr)
+            .map(|bound| bound.info.clone())
             .collect()
     }
 
@@ -218,14 +222,13 @@ impl Master {
         };
         match (failure, unkillable) {
             (Some(failure), Some(unkillable)) => {
-                self.log.error(&unkillable.to_string());
+                self.emit(&Notice::Unkillable(&unkillable));
                 Err(failure)
             }
             (Some(error), None) | (None, Some(error)) => Err(error),
             (None, None) => {
-                let taken = prefork_options::duration::rounded(outcome.stop.began.elapsed());
-                self.log
-                    .info(&format!("stopped after {taken}: all workers exited"));
+                let taken = outcome.stop.began.elapsed();
+                self.emit(&Notice::Stopped { taken });
                 Ok(())
             }
         }

@@ -5,20 +5,22 @@
 
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod actions;
-mod callbacks;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod child;
 mod commands;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod events;
-#[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod exit_history;
 mod handle;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod hooks;
 mod log;
 mod log_backend;
 mod log_line;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod master;
+mod notice;
+mod notify;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod orphans;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -34,13 +36,13 @@ mod traced_child;
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 mod unsupported;
 
-pub(crate) use callbacks::{Callbacks, FailedStart};
 pub use handle::Handle;
 pub(crate) use log::{Log, Logger};
-pub(crate) use log_line::describe_listeners;
 pub use log_line::{Level, LogLine};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use master::Master;
+pub(crate) use notice::{Notice, StartStep};
+pub(crate) use notify::{NotifyScope, claim, send};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use setup::{MasterSetup, UNSUPPORTED, block_signals, preflight};
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]

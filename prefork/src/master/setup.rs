@@ -3,8 +3,6 @@
 //! Knows which signals, descriptors and limits a master needs; does not know what it does with
 //! them.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
@@ -15,13 +13,14 @@ use super::commands::{CommandReceiver, pair};
 use super::master::MasterParts;
 use super::orphans::OrphanReaper;
 use super::poller::{EventSource, ListenerSocket, Poller};
-use super::{Callbacks, FailedStart, Handle, Level, Log, LogLine, Master};
+use super::{Handle, Log, Master, Notice, StartStep};
 use crate::config::Config;
 use crate::error::{Error, OptionError};
+use crate::hook::Hooks;
 use crate::listen::{
     BindOptions, BindResult, BoundListener, bind_all, bind_or_stop, set_blocking_modes,
 };
-use crate::spawn::{Program, SpawnResources, Spawner};
+use crate::spawn::{CommandHook, Program, SpawnResources, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::{is_init, set_comm};
@@ -35,7 +34,8 @@ pub(crate) struct MasterSetup {
     pub(crate) readiness: Readiness,
     /// The indexes of the listeners that block in `accept(2)`.
     pub(crate) blocking: Vec<usize>,
-    pub(crate) callbacks: Callbacks,
+    pub(crate) producer: Option<CommandHook>,
+    pub(crate) hooks: Hooks,
     /// Whether the master handles the signals of the process.
     pub(crate) owns_signals: bool,
 }
@@ -63,8 +63,8 @@ impl MasterSetup {
         let prerequisites = match log.log_error(self.prepare(None))? {
             Prepared::Ready(prerequisites) => prerequisites,
             Prepared::Stopped(received) => {
-                let what = "stopped before the addresses were bound";
-                log.line(&LogLine::from_signal(Level::Info, received, what));
+                let before = StartStep::Bind;
+                log.notice(&Notice::StartCanceled { received, before });
                 return Ok(());
             }
         };
@@ -77,55 +77,21 @@ impl MasterSetup {
     /// Runs the master on its own thread.
     ///
     /// # Errors
-    /// The error of the set-up, with the user's functions, which another attempt needs.
-    pub(crate) fn start(self, log: Log) -> Result<Handle, Box<FailedStart>> {
-        let prepared = pair()
-            .map_err(cannot("create a socket pair for commands (socketpair)"))
-            .and_then(|(commander, commands)| Ok((commander, self.prepare(Some(commands))?)));
-        let (commander, prerequisites) = match prepared {
-            Ok((commander, Prepared::Ready(prerequisites))) => (commander, prerequisites),
+    /// The error of the set-up, or of a thread that could not be started.
+    pub(crate) fn start(self, log: Log) -> Result<Handle, Error> {
+        let (commander, commands) =
+            pair().map_err(cannot("create a socket pair for commands (socketpair)"))?;
+        let Prepared::Ready(prerequisites) = self.prepare(Some(commands))? else {
             // Only the handle can stop this master, and the caller does not have it yet.
-            Ok((_, Prepared::Stopped(_))) => {
-                unreachable!("a set-up with commands handles no signals")
-            }
-            Err(error) => {
-                return Err(Box::new(FailedStart {
-                    error,
-                    callbacks: self.callbacks,
-                    log,
-                }));
-            }
+            unreachable!("a set-up with commands handles no signals")
         };
         let master = self.into_master(*prerequisites);
-        let addrs = master.addrs();
-        // If the thread cannot be started, its closure is dropped; so the master is passed by a
-        // shared value.
-        let shared = Arc::new(Mutex::new(Some((master, log))));
-        let take = |shared: &Mutex<Option<(Master, Log)>>| {
-            shared.lock().unwrap_or_else(PoisonError::into_inner).take()
-        };
-        let thread_shared = Arc::clone(&shared);
+        let listeners = master.listener_infos();
         let thread = thread::Builder::new()
             .name("prefork-master".to_owned())
-            .spawn(move || take(&thread_shared).map_or(Ok(()), |(master, log)| master.run(log)));
-        match thread {
-            Ok(thread) => Ok(Handle {
-                commands: commander,
-                addrs,
-                thread: Some(thread),
-            }),
-            Err(source) => {
-                let error = cannot("start its thread")(source);
-                let (callbacks, log) = take(&shared)
-                    .map(|(master, log)| (master.into_callbacks(), log))
-                    .unwrap_or_default();
-                Err(Box::new(FailedStart {
-                    error,
-                    callbacks,
-                    log,
-                }))
-            }
-        }
+            .spawn(move || master.run(log))
+            .map_err(cannot("start its thread"))?;
+        Ok(Handle::new(commander, listeners, thread))
     }
 
     /// Acquires all that a master needs from the system. Calls no function of the user.
@@ -154,7 +120,7 @@ impl MasterSetup {
         let tools = SpawnResources::new().map_err(|(doing, source)| cannot(doing)(source))?;
         // A `child_producer` may start other programs. If it does not, the start of the worker
         // fails.
-        if self.callbacks.producer.is_none() {
+        if self.producer.is_none() {
             let checked = tools.check_program();
             checked.map_err(|(doing, source)| cannot(doing)(source))?;
         }
@@ -189,17 +155,16 @@ impl MasterSetup {
     }
 
     fn into_master(self, prerequisites: Prerequisites) -> Master {
-        let Callbacks { producer, hooks } = self.callbacks;
         Master::new(MasterParts {
             config: self.config,
             readiness: self.readiness,
             listeners: prerequisites.listeners,
-            spawner: Spawner::new(prerequisites.tools, producer),
+            spawner: Spawner::new(prerequisites.tools, self.producer),
             poller: prerequisites.poller,
             tls: prerequisites.tls,
             signals: prerequisites.signals,
             commands: prerequisites.commands,
-            hooks,
+            hooks: self.hooks,
             orphans: prerequisites.orphans,
         })
     }
@@ -305,11 +270,4 @@ fn take_signals() -> Result<SignalReceiver, (&'static str, std::io::Error)> {
 
 fn cannot(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Master { doing, source }
-}
-
-impl BoundListener {
-    /// The name and address, for messages and for the handle.
-    pub(super) fn named_addr(&self) -> (String, SocketAddr) {
-        (self.info.name.clone(), self.info.addr)
-    }
 }

@@ -1,12 +1,12 @@
 //! Closes the listeners, which workers share with the master, and waits for workers, within a
 //! deadline.
 
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use super::child::ChildProcess;
 use crate::listen::BoundListener;
 use crate::sys::light_thread;
+use crate::sys::one_shot::one_shot;
 
 /// The time limit for closing all listeners. It takes microseconds unless a worker interferes
 /// (`SO_LINGER` on a socket that a worker turned into a connection).
@@ -21,15 +21,14 @@ pub(super) fn close(listeners: Vec<BoundListener>) {
     if listeners.is_empty() {
         return;
     }
-    let (done, is_done) = sync_channel(1);
+    let (done, is_done) = one_shot();
     let close = move || {
         listeners.into_iter().for_each(BoundListener::close_sockets);
-        // The receiver may have timed out.
-        let _ = done.send(());
+        done.send(());
     };
     // If the thread did not start, dropping the closure has closed the listeners.
     if light_thread::start(c"prefork-close", STACK, close).is_ok() {
-        let _ = is_done.recv_timeout(CLOSE_TIMEOUT);
+        is_done.recv_timeout(CLOSE_TIMEOUT);
     }
 }
 

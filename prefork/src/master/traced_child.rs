@@ -23,13 +23,6 @@ impl TracedExit {
             was_killed: was_killed(&stat),
         })
     }
-
-    /// The text of the log line after `worker 0 (pid 12)`.
-    pub(super) fn describe(self) -> String {
-        let Self { tracer, was_killed } = self;
-        let end = if was_killed { "was killed" } else { "exited" };
-        format!("{end}, but cannot be reaped until its tracer (pid {tracer}) detaches")
-    }
 }
 
 /// `TracerPid` of `proc_pid_status(5)`: 0 if the process is not traced.
@@ -88,15 +81,5 @@ mod tests {
             50,
             "the status is the last one"
         );
-    }
-
-    #[test]
-    fn the_line_names_the_tracer() {
-        let held = TracedExit {
-            tracer: 7,
-            was_killed: true,
-        };
-        let text = "was killed, but cannot be reaped until its tracer (pid 7) detaches";
-        assert_eq!(held.describe(), text);
     }
 }

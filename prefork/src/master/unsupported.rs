@@ -5,9 +5,11 @@
 
 use std::io;
 
-use super::{Callbacks, FailedStart, Handle, Log};
+use super::{Handle, Log};
 use crate::config::Config;
 use crate::error::Error;
+use crate::hook::Hooks;
+use crate::spawn::CommandHook;
 use crate::supervisor::Readiness;
 
 /// The input of a start, as on Linux.
@@ -15,7 +17,8 @@ pub(crate) struct MasterSetup {
     pub(crate) config: Config,
     pub(crate) readiness: Readiness,
     pub(crate) blocking: Vec<usize>,
-    pub(crate) callbacks: Callbacks,
+    pub(crate) producer: Option<CommandHook>,
+    pub(crate) hooks: Hooks,
     pub(crate) owns_signals: bool,
 }
 
@@ -29,12 +32,9 @@ impl MasterSetup {
 
     /// # Errors
     /// Always.
-    pub(crate) fn start(self, log: Log) -> Result<Handle, Box<FailedStart>> {
-        Err(Box::new(FailedStart {
-            error: unsupported(),
-            callbacks: self.callbacks,
-            log,
-        }))
+    #[expect(clippy::unused_self, reason = "same signature as on Linux")]
+    pub(crate) fn start(self, _log: Log) -> Result<Handle, Error> {
+        Err(unsupported())
     }
 }
 

@@ -5,15 +5,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::tracker::ConnTracker;
-
 /// The shortages and the failure of all listeners of a process.
-#[derive(Debug, Default)]
-pub(super) struct AcceptHealth {
+pub(crate) struct AcceptHealth {
     state: Mutex<HealthState>,
+    /// Called when accepting fails or works again.
+    on_change: Arc<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Debug, Default)]
@@ -58,15 +57,21 @@ impl AcceptFailure {
     }
 }
 
-/// For accept loops.
-impl ConnTracker {
+impl AcceptHealth {
+    pub(super) fn new(on_change: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self {
+            state: Mutex::default(),
+            on_change,
+        }
+    }
+
     /// Notes that accept failed because no descriptors or no memory are left.
     pub(super) fn note_shortage(&self, addr: SocketAddr, error: &io::Error) {
         let Some(errno) = error.raw_os_error() else {
             return;
         };
         let now = Instant::now();
-        let mut state = self.health.state();
+        let mut state = self.state();
         let known = state.shortages.iter_mut().find(|fact| fact.addr == addr);
         let fact = ListenerShortage {
             addr,
@@ -84,7 +89,7 @@ impl ConnTracker {
             None => state.shortages.push(fact),
         }
         drop(state);
-        self.changed();
+        (self.on_change)();
     }
 
     /// Whether the last failure of accept is at least 1 s old.
@@ -93,21 +98,21 @@ impl ConnTracker {
     /// was free.
     pub(super) fn is_shortage_old(&self, addr: SocketAddr) -> bool {
         const MIN_AGE: Duration = Duration::from_secs(1);
-        let state = self.health.state();
+        let state = self.state();
         let mut facts = state.shortages.iter();
         facts.any(|fact| fact.addr == addr && fact.last.elapsed() >= MIN_AGE)
     }
 
     /// Notes that accept works again.
     pub(super) fn note_accept_works(&self, addr: SocketAddr) {
-        let mut state = self.health.state();
+        let mut state = self.state();
         let known = state.shortages.iter_mut().find(|fact| fact.addr == addr);
         let Some(fact) = known.filter(|fact| fact.over.is_none()) else {
             return;
         };
         fact.over = Some(Instant::now());
         drop(state);
-        self.changed();
+        (self.on_change)();
     }
 
     /// Notes that a listener can no longer accept, so that the worker drains. The first failure
@@ -118,25 +123,20 @@ impl ConnTracker {
             errno: error.raw_os_error(),
             text: error.to_string(),
         };
-        self.health.state().failure.get_or_insert(failure);
-        self.changed();
+        self.state().failure.get_or_insert(failure);
+        (self.on_change)();
     }
-}
 
-/// For the monitor thread.
-impl ConnTracker {
     /// The latest shortage of each listener that had one.
     pub(crate) fn shortages(&self) -> Vec<ListenerShortage> {
-        self.health.state().shortages.clone()
+        self.state().shortages.clone()
     }
 
     /// The first failure of a listener.
     pub(crate) fn accept_failure(&self) -> Option<AcceptFailure> {
-        self.health.state().failure.clone()
+        self.state().failure.clone()
     }
-}
 
-impl AcceptHealth {
     fn state(&self) -> MutexGuard<'_, HealthState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

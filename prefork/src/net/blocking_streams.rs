@@ -8,18 +8,20 @@
 //! that.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::tracker::ConnTracker;
 use crate::sys;
 
 /// All blocking streams of a process.
-#[derive(Debug, Default)]
 pub(super) struct BlockingStreams {
     streams: Mutex<HashMap<RawFd, WatchedStream>>,
+    is_draining: Arc<AtomicBool>,
+    /// Called when a stream is used during a drain.
+    on_change: Arc<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Debug)]
@@ -44,22 +46,22 @@ pub(crate) enum LastIo {
 pub(super) struct BlockingStreamGuard {
     fd: RawFd,
     is_mid_request: Arc<AtomicBool>,
-    tracker: Arc<ConnTracker>,
+    all: Arc<BlockingStreams>,
 }
 
 impl BlockingStreamGuard {
-    pub(super) fn new(fd: RawFd, tracker: &Arc<ConnTracker>) -> Self {
+    pub(super) fn new(fd: RawFd, all: &Arc<BlockingStreams>) -> Self {
         let is_mid_request = Arc::<AtomicBool>::default();
         let watched = WatchedStream {
             is_mid_request: Arc::clone(&is_mid_request),
-            last_used: tracker.is_draining().then(Instant::now),
+            last_used: all.is_draining().then(Instant::now),
             is_ended: false,
         };
-        tracker.silent_reads.streams().insert(fd, watched);
+        all.streams().insert(fd, watched);
         let note = Self {
             fd,
             is_mid_request,
-            tracker: Arc::clone(tracker),
+            all: Arc::clone(all),
         };
         note.report();
         note
@@ -73,34 +75,45 @@ impl BlockingStreamGuard {
 
     /// Notes the time of a use. It counts only in a drain.
     fn report(&self) {
-        if !self.tracker.is_draining() {
+        if !self.all.is_draining() {
             return;
         }
-        if let Some(watched) = self.tracker.silent_reads.streams().get_mut(&self.fd) {
+        if let Some(watched) = self.all.streams().get_mut(&self.fd) {
             watched.last_used = Some(Instant::now());
         }
-        self.tracker.changed();
+        (self.all.on_change)();
     }
 }
 
 impl Drop for BlockingStreamGuard {
     fn drop(&mut self) {
-        self.tracker.silent_reads.streams().remove(&self.fd);
+        self.all.streams().remove(&self.fd);
     }
 }
 
-impl ConnTracker {
+impl BlockingStreams {
+    pub(super) fn new(
+        is_draining: Arc<AtomicBool>,
+        on_change: Arc<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        Self {
+            streams: Mutex::default(),
+            is_draining,
+            on_change,
+        }
+    }
+
     /// Ends the reads of clients that have been silent for too long.
     ///
     /// `silent_until` returns until when a client may be silent. Returns when to call this again if
     /// nothing changes before.
-    pub(crate) fn end_silent_reads(
+    pub(super) fn end_silent_reads(
         &self,
         now: Instant,
         silent_until: impl Fn(LastIo, Option<Instant>) -> Instant,
     ) -> Option<Instant> {
         // No descriptor is closed while the lock is held.
-        let mut streams = self.silent_reads.streams();
+        let mut streams = self.streams();
         let (mut due, mut next) = (Vec::new(), None::<Instant>);
         for (&fd, watched) in streams.iter().filter(|(_, watched)| !watched.is_ended) {
             let until = silent_until(watched.last_use(), watched.last_used);
@@ -119,6 +132,25 @@ impl ConnTracker {
         }
         next
     }
+
+    pub(super) fn has_ended(&self, fd: RawFd) -> bool {
+        let streams = self.streams();
+        streams.get(&fd).is_some_and(|watched| watched.is_ended)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, HashMap<RawFd, WatchedStream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for BlockingStreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingStreams").finish_non_exhaustive()
+    }
 }
 
 impl WatchedStream {
@@ -131,17 +163,6 @@ impl WatchedStream {
     }
 }
 
-impl BlockingStreams {
-    pub(super) fn has_ended(&self, fd: RawFd) -> bool {
-        let streams = self.streams();
-        streams.get(&fd).is_some_and(|watched| watched.is_ended)
-    }
-
-    fn streams(&self) -> MutexGuard<'_, HashMap<RawFd, WatchedStream>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -149,6 +170,7 @@ mod tests {
 
     use super::*;
     use crate::net::Stream;
+    use crate::net::tracker::ConnTracker;
 
     #[test]
     fn a_stream_whose_reads_were_ended_has_nothing_to_read() {

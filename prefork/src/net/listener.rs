@@ -3,6 +3,7 @@
 //! Knows the socket and the drain; does not know why the worker drains or when the process exits.
 
 use std::io;
+use std::iter::{self, FusedIterator};
 use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,6 @@ use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
 use super::drain_quota::DrainQuota;
 use super::stream::Stream;
 use super::tracker::ConnTracker;
-#[cfg(feature = "tls")]
 use crate::sys;
 use crate::sys::accept::{AcceptMode, accept};
 
@@ -35,6 +35,8 @@ use crate::sys::accept::{AcceptMode, accept};
 #[derive(Debug)]
 pub struct Listener {
     addr: SocketAddr,
+    /// The descriptor that [`as_fd`](Self::as_fd) borrows. `None` if there never was a socket.
+    fd: Option<Arc<OwnedFd>>,
     state: Mutex<ListenerState>,
     /// The last accept failed because no descriptors or no memory were left.
     is_short: AtomicBool,
@@ -65,14 +67,16 @@ impl Listener {
     /// Creates a listener over a socket that is already bound and non-blocking.
     pub(crate) fn new(fd: OwnedFd, addr: SocketAddr, tracker: &Arc<ConnTracker>) -> Self {
         tracker.listener_opened();
+        let fd = Arc::new(fd);
         let socket = SharedSocket {
-            fd: Some(fd),
+            fd: Arc::clone(&fd),
             #[cfg(feature = "tokio")]
             on_tokio: std::sync::OnceLock::new(),
             tracker: Arc::clone(tracker),
         };
         Self {
             addr,
+            fd: Some(fd),
             state: Mutex::new(ListenerState::Open(Arc::new(socket))),
             is_short: AtomicBool::new(false),
             tracker: Arc::clone(tracker),
@@ -83,6 +87,7 @@ impl Listener {
     pub(crate) fn ended(addr: SocketAddr, tracker: &Arc<ConnTracker>) -> Self {
         Self {
             addr,
+            fd: None,
             state: Mutex::new(ListenerState::Ended),
             is_short: AtomicBool::new(false),
             tracker: Arc::clone(tracker),
@@ -120,6 +125,36 @@ impl Listener {
                 accepted => return Some(accepted),
             }
         }
+    }
+
+    /// Returns an iterator over the connections that this thread accepts.
+    ///
+    /// It blocks like [`blocking_accept`](Self::blocking_accept), and ends when that returns
+    /// `None`. [`Stream::peer_addr`] returns the address of a client.
+    ///
+    /// # Errors
+    /// Those of [`blocking_accept`](Self::blocking_accept). An error is the last item, and the
+    /// listener has ended.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use std::io::Write;
+    /// # fn serve(listener: prefork::net::Listener) -> std::io::Result<()> {
+    /// for stream in listener.blocking_incoming() {
+    ///     // An error of one client must not end the worker.
+    ///     let _ = stream?.write_all(b"hello\n");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn blocking_incoming(&self) -> impl FusedIterator<Item = io::Result<Stream>> + '_ {
+        iter::from_fn(|| Some(self.incoming_item(self.blocking_accept()?))).fuse()
+    }
+
+    /// The stream of an accepted connection, as an item of `incoming`. An error ends the listener.
+    pub(super) fn incoming_item<S>(&self, accepted: io::Result<(S, SocketAddr)>) -> io::Result<S> {
+        let accepted = accepted.inspect_err(|_| self.end());
+        accepted.map(|(stream, _peer)| stream)
     }
 
     /// Waits in a shortage. The beginning of a drain ends the wait.
@@ -225,7 +260,6 @@ impl Listener {
     }
 
     /// Ends the listener: it accepts nothing more.
-    #[cfg(feature = "axum")]
     pub(super) fn end(&self) {
         *self.state() = ListenerState::Ended;
     }
@@ -255,13 +289,13 @@ impl Listener {
         match classify(error) {
             AcceptError::Shortage => {
                 self.is_short.store(true, Ordering::Relaxed);
-                self.tracker.note_shortage(self.addr, error);
+                self.tracker.health.note_shortage(self.addr, error);
             }
             // The worker is draining already.
             _ if self.tracker.is_draining() => {}
             // `OfConnection` arrives here only after too many failures in a row.
             AcceptError::Permanent | AcceptError::OfConnection => {
-                self.tracker.fail(self.addr, error);
+                self.tracker.health.fail(self.addr, error);
             }
         }
     }
@@ -273,13 +307,13 @@ impl Listener {
     }
 
     pub(super) fn note_accepted(&self) {
-        self.note_works(|| self.tracker.is_shortage_old(self.addr));
+        self.note_works(|| self.tracker.health.is_shortage_old(self.addr));
     }
 
     fn note_works(&self, is_over: impl FnOnce() -> bool) {
         if self.is_short.load(Ordering::Relaxed) && is_over() {
             self.is_short.store(false, Ordering::Relaxed);
-            self.tracker.note_accept_works(self.addr);
+            self.tracker.health.note_accept_works(self.addr);
         }
     }
 
@@ -296,6 +330,16 @@ impl Listener {
 
     fn state(&self) -> MutexGuard<'_, ListenerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For the options of the socket, for example with `socket2::SockRef`.
+///
+/// When the listener ends, the descriptor stays open but no longer refers to the socket.
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let fd = self.fd.as_ref();
+        fd.map_or_else(|| self.tracker.drain_fd(), |fd| fd.as_fd())
     }
 }
 
@@ -333,11 +377,11 @@ impl TryFrom<net::TcpListener> for Listener {
 
 /// The listening socket, shared by the listener and by accepts that wait on it.
 ///
-/// It is closed when the last of them drops it.
+/// It is closed when the last of them drops it. The number of its descriptor stays open until the
+/// listener is dropped, because users may have borrowed it.
 #[derive(Debug)]
 pub(super) struct SharedSocket {
-    /// `Some` until `drop`.
-    fd: Option<OwnedFd>,
+    fd: Arc<OwnedFd>,
     /// A copy of the socket, registered with the runtime that called accept first.
     #[cfg(feature = "tokio")]
     pub(super) on_tokio: std::sync::OnceLock<tokio::net::TcpListener>,
@@ -346,8 +390,7 @@ pub(super) struct SharedSocket {
 
 impl AsFd for SharedSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        let fd = self.fd.as_ref();
-        fd.expect("only drop takes the descriptor").as_fd()
+        self.fd.as_fd()
     }
 }
 
@@ -363,7 +406,9 @@ impl Drop for SharedSocket {
         // Close the socket before reporting that the listener has ended.
         #[cfg(feature = "tokio")]
         drop(self.on_tokio.take());
-        drop(self.fd.take());
+        // It fails only if the program has lowered its limit of descriptors below this number. Then
+        // the socket is closed when the listener is dropped.
+        let _ = sys::fds::replace(self.as_fd(), self.tracker.drain_fd());
         self.tracker.listener_ended();
     }
 }
@@ -381,9 +426,22 @@ fn free_address(socket: BorrowedFd<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use nix::fcntl::{FcntlArg, fcntl};
     use nix::sys::socket::{Shutdown, shutdown};
+    use socket2::SockRef;
 
     use super::*;
+    use crate::net::DrainPolicy;
+
+    fn drain_policy() -> DrainPolicy {
+        DrainPolicy {
+            until: Instant::now() + Duration::from_secs(30),
+            leaves_backlog: false,
+            frees_address: false,
+        }
+    }
 
     #[test]
     fn a_permanent_error_is_returned_by_every_accept() {
@@ -399,6 +457,31 @@ mod tests {
     }
 
     #[test]
+    fn an_error_is_the_last_incoming_item() {
+        let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = Listener::try_from(bound).expect("descriptors");
+        shutdown(listener.as_fd().as_raw_fd(), Shutdown::Both).expect("it listens");
+        let items: Vec<_> = listener.blocking_incoming().take(2).collect();
+        assert!(matches!(&items[..], [Err(_)]), "{items:?}");
+    }
+
+    #[test]
+    fn in_a_drain_incoming_ends_and_the_borrowed_descriptor_stays_open() {
+        let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = bound.local_addr().expect("bound");
+        let _client = net::TcpStream::connect(addr).expect("it listens");
+        let listener = Listener::try_from(bound).expect("descriptors");
+        let fd = listener.as_fd();
+        assert!(SockRef::from(&fd).is_listener().expect("a socket"));
+        listener.tracker.begin_drain(drain_policy());
+        assert_eq!(listener.blocking_incoming().count(), 1);
+
+        net::TcpStream::connect(addr).expect_err("the socket is closed");
+        let flags = fcntl(fd, FcntlArg::F_GETFD).expect("the descriptor is open");
+        assert_eq!(flags, libc::FD_CLOEXEC);
+    }
+
+    #[test]
     fn in_a_drain_a_listener_that_cannot_accept_has_ended() {
         let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = bound.local_addr().expect("bound");
@@ -408,11 +491,7 @@ mod tests {
         let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
         let listener = Listener::new(bound.into(), addr, &tracker);
         shutdown(copy.as_raw_fd(), Shutdown::Both).expect("it listens");
-        tracker.begin_drain(super::super::DrainPolicy {
-            until: Instant::now() + std::time::Duration::from_secs(30),
-            leaves_backlog: false,
-            frees_address: false,
-        });
+        tracker.begin_drain(drain_policy());
         assert!(listener.blocking_accept().is_none());
         assert_eq!(tracker.progress().listeners, 0);
     }

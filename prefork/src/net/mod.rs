@@ -15,6 +15,8 @@ mod handshake;
 mod handshake_admission;
 #[cfg(feature = "tls")]
 mod handshakes;
+#[cfg(feature = "stream")]
+mod incoming;
 mod listener;
 #[cfg(feature = "tls")]
 mod race;
@@ -31,6 +33,8 @@ mod tls_listener;
 mod tls_stream;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(feature = "tonic")]
+mod tonic;
 mod tracker;
 
 pub(crate) use accept_health::ListenerShortage;
@@ -41,4 +45,4 @@ pub use stream::Stream;
 pub use tls_listener::TlsListener;
 #[cfg(feature = "tls")]
 pub use tls_stream::TlsStream;
-pub(crate) use tracker::{ConnTracker, DrainPolicy, DrainProgress};
+pub(crate) use tracker::{ConnTracker, DrainPolicy};

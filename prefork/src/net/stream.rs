@@ -188,7 +188,7 @@ impl Read for Stream<TcpStream> {
 impl Stream<TcpStream> {
     /// Creates a stream whose reads block. A drain ends them if the client is silent.
     pub(super) fn blocking(io: TcpStream, tracker: &Arc<ConnTracker>) -> Self {
-        let blocking = BlockingStreamGuard::new(io.as_raw_fd(), tracker);
+        let blocking = BlockingStreamGuard::new(io.as_raw_fd(), &tracker.silent_reads);
         Self {
             blocking: Some(blocking),
             ..Self::new(io, tracker)

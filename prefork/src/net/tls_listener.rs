@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -230,7 +231,7 @@ impl TlsListener {
     }
 }
 
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "axum", feature = "stream"))]
 impl TlsListener {
     pub(super) fn plain(&self) -> &Listener {
         &self.reception.listener
@@ -240,6 +241,13 @@ impl TlsListener {
 impl Drop for TlsListener {
     fn drop(&mut self) {
         self.reception.handshakes.close();
+    }
+}
+
+/// As for [`Listener`]: for options of the socket.
+impl AsFd for TlsListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reception.listener.as_fd()
     }
 }
 

@@ -95,6 +95,11 @@ impl TlsStream {
         *self.inner.into_inner()
     }
 
+    #[cfg(feature = "tonic")]
+    pub(super) fn tls(&self) -> &server::TlsStream<TcpStream> {
+        &self.inner.io
+    }
+
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
     }

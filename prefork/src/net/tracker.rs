@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use event_listener::{Event, EventListener};
 
 use super::accept_health::AcceptHealth;
-use super::blocking_streams::BlockingStreams;
+use super::blocking_streams::{BlockingStreams, LastIo};
 use crate::sys;
 use crate::sys::waker::Waker;
 
@@ -25,16 +25,16 @@ pub(crate) struct ConnTracker {
     /// Wakes all blocking accepts when the drain begins. It is never cleared.
     drain_waker: Waker,
     has_accepted: AtomicBool,
-    is_draining: AtomicBool,
+    is_draining: Arc<AtomicBool>,
     /// A monitor thread acts on `on_change`. False for a listener outside of a worker.
     pub(super) is_watched: bool,
-    pub(super) health: AcceptHealth,
-    pub(super) silent_reads: BlockingStreams,
+    pub(crate) health: AcceptHealth,
+    pub(super) silent_reads: Arc<BlockingStreams>,
     is_orphan: Box<dyn Fn() -> bool + Send + Sync>,
     on_first_accept: Box<dyn Fn() + Send + Sync>,
     /// Called when a listener ends, when a stream is used during a drain, and when accepting fails
     /// or works again.
-    on_change: Box<dyn Fn() + Send + Sync>,
+    on_change: Arc<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Debug, Default)]
@@ -87,18 +87,21 @@ impl ConnTracker {
         on_first_accept: impl Fn() + Send + Sync + 'static,
         on_change: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
+        let on_change: Arc<dyn Fn() + Send + Sync> = Arc::new(on_change);
+        let is_draining = Arc::<AtomicBool>::default();
+        let silent_reads = BlockingStreams::new(Arc::clone(&is_draining), Arc::clone(&on_change));
         Ok(Self {
             state: Mutex::default(),
             drain: Event::new(),
             drain_waker: Waker::new()?,
             has_accepted: AtomicBool::new(false),
-            is_draining: AtomicBool::new(false),
+            is_draining,
             is_watched: true,
-            health: AcceptHealth::default(),
-            silent_reads: BlockingStreams::default(),
+            health: AcceptHealth::new(Arc::clone(&on_change)),
+            silent_reads: Arc::new(silent_reads),
             is_orphan: Box::new(|| false),
             on_first_accept: Box::new(on_first_accept),
-            on_change: Box::new(on_change),
+            on_change,
         })
     }
 
@@ -147,11 +150,6 @@ impl ConnTracker {
     /// Whether a drain has begun. Takes no lock: it is called for every read and write.
     pub(super) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
-    }
-
-    /// Reports a change to the monitor thread.
-    pub(super) fn changed(&self) {
-        (self.on_change)();
     }
 
     /// Resolves when a drain begins.
@@ -213,6 +211,18 @@ impl ConnTracker {
                 .filter_map(|note| note.last_activity)
                 .max(),
         }
+    }
+
+    /// Ends the reads of clients that have been silent for too long.
+    ///
+    /// `silent_until` returns until when a client may be silent. Returns when to call this again if
+    /// nothing changes before.
+    pub(crate) fn end_silent_reads(
+        &self,
+        now: Instant,
+        silent_until: impl Fn(LastIo, Option<Instant>) -> Instant,
+    ) -> Option<Instant> {
+        self.silent_reads.end_silent_reads(now, silent_until)
     }
 
     /// Whether an unread connection has bytes to read.

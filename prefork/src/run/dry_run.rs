@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use super::match_listeners::{argument_warnings, listeners_of, match_arguments};
-use super::{Startup, check_has_master};
+use super::startup::{Startup, check_has_master};
 use crate::config::{Config, render as explanation};
 use crate::error::Error;
 use crate::listen::resolve_targets;
@@ -66,7 +66,7 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let listeners = config.listen.iter().zip(all);
     let addresses = listeners.map(|(to, target)| {
-        let scheme = if to.is_tls { "tls://" } else { "" };
+        let scheme = to.transport.scheme();
         let addr = target.addr;
         let is_everywhere = addr.ip().is_unspecified();
         let family = match target.only_v6 {

@@ -27,7 +27,7 @@ const DEFAULT_LISTEN: &str = "tls://:0";
 /// An option is invalid, or a file that it names cannot be used. No port or no descriptor is free.
 pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error> {
     if prefork.options.listen.value().is_none_or(Vec::is_empty) {
-        prefork.listen(DEFAULT_LISTEN);
+        prefork = prefork.listen(DEFAULT_LISTEN);
     }
     // For addresses without a port.
     let any_port = [(OsString::from("PORT"), OsString::from("0"))];

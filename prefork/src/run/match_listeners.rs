@@ -3,28 +3,25 @@
 //! The result is the same in a master, in a worker, in single-process mode and for
 //! `PREFORK_EXPLAIN`.
 
-use prefork_options::Prefix;
+use prefork_options::{Prefix, Transport};
 
 use crate::config::Config;
 use crate::error::{Error, OptionError};
 use crate::worker::{
-    ArgumentKind, BodySpec, OfferedListener, WantedArgument, assign, check_tls, needs_tls_config,
-    untaken, unused_certificate,
+    ArgumentKind, BodySpec, WantedArgument, assign, check_tls, needs_tls_config, untaken,
+    unused_certificate,
 };
 
 /// The listeners of a configuration.
-pub(super) fn listeners_of(config: &Config) -> Vec<OfferedListener<'_>> {
-    let endpoints = config.listen.iter();
-    endpoints
-        .map(|to| OfferedListener {
-            name: &to.name,
-            is_tls: to.is_tls,
-        })
+pub(super) fn listeners_of(config: &Config) -> Vec<(&str, Transport)> {
+    let listeners = config.listen.iter();
+    listeners
+        .map(|spec| (spec.name.as_str(), spec.transport))
         .collect()
 }
 
-fn names_of<'a>(offered: &[OfferedListener<'a>]) -> Vec<&'a str> {
-    offered.iter().map(|listener| listener.name).collect()
+fn names_of<'a>(listeners: &[(&'a str, Transport)]) -> Vec<&'a str> {
+    listeners.iter().map(|(name, _)| *name).collect()
 }
 
 /// Assigns the listeners to the arguments of `main`.
@@ -34,7 +31,7 @@ fn names_of<'a>(offered: &[OfferedListener<'a>]) -> Vec<&'a str> {
 /// the other does not; an argument needs a certificate and there is none.
 pub(super) fn match_arguments(
     wanted: &[WantedArgument<'_>],
-    offered: &[OfferedListener<'_>],
+    offered: &[(&str, Transport)],
     has_certificate: bool,
     prefix: &Prefix,
 ) -> Result<BodySpec, Error> {
@@ -83,7 +80,7 @@ pub(super) fn match_arguments(
 pub(super) fn argument_warnings(
     wanted: &[WantedArgument<'_>],
     declared: &BodySpec,
-    offered: &[OfferedListener<'_>],
+    offered: &[(&str, Transport)],
     config: &Config,
 ) -> Vec<String> {
     let untaken = untaken(wanted, &declared.assigned, &names_of(offered));
@@ -101,7 +98,7 @@ mod tests {
             name: "l",
             kind: ArgumentKind::Listener,
         }];
-        let prefix = prefork_options::prefix::parse("MYAPP").expect("a valid prefix");
+        let prefix = prefork_options::OptionValue::parse("MYAPP").expect("a valid prefix");
         let error =
             match_arguments(&wanted, &[], false, &prefix).expect_err("there is no listener");
         assert_eq!(

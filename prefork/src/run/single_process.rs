@@ -3,18 +3,21 @@
 //! This happens with `workers = 0`, and on systems where a master cannot run.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::config::{Config, Resolved};
-use crate::error::{Error, Shortage, ShortageStage};
-use crate::listen::{BindOptions, BindResult, bind_all, bind_or_stop, is_stop, set_blocking_modes};
-use crate::master::{Level, Log, LogLine, UNSUPPORTED, describe_listeners};
+use crate::error::Error;
+use crate::listen::{
+    BindOptions, BindResult, ListenerInfo, bind_all, bind_or_stop, is_stop, set_blocking_modes,
+};
+use crate::master::{Log, Notice, StartStep, UNSUPPORTED, send};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::sys::process::is_init;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, is_ignored};
 use crate::tls::BundleSource;
-use crate::worker::{BodySpec, Context, OnShortage};
+use crate::worker::{self, BodySpec, Context, SingleEvent, SingleObserver};
 
 /// The signals that PID 1 receives before its context exists.
 ///
@@ -54,18 +57,14 @@ pub(super) fn start_single(
     early: Option<&SignalReceiver>,
     log: Log,
 ) -> Result<Option<Arc<Context>>, Error> {
-    // The monitor thread logs too.
+    // Other threads of this process report too.
     let log = Arc::new(Mutex::new(log));
-    let for_shortages = Arc::clone(&log);
-    let on_shortage = Box::new(move |shortage: &Shortage| {
-        log_shortage(&mut lock(&for_shortages), shortage);
-    });
-    let started = start(config, declared, early, &log, on_shortage);
+    let started = start(config, declared, early, &log);
     let mut log = lock(&log);
     match log.log_error(started)? {
         Start::Context(context) => Ok(Some(context)),
-        Start::Stopped(received, what) => {
-            log.line(&LogLine::from_signal(Level::Info, received, what));
+        Start::Stopped(received, before) => {
+            log.notice(&Notice::StartCanceled { received, before });
             Ok(None)
         }
     }
@@ -74,44 +73,45 @@ pub(super) fn start_single(
 enum Start {
     Context(Arc<Context>),
     /// A signal requested a stop; and what the process had not done yet.
-    Stopped(ReceivedSignal, &'static str),
+    Stopped(ReceivedSignal, StartStep),
 }
 
 fn start(
     config: &Config,
     declared: &BodySpec,
     early: Option<&SignalReceiver>,
-    log: &Mutex<Log>,
-    on_shortage: OnShortage,
+    log: &Arc<Mutex<Log>>,
 ) -> Result<Start, Error> {
     let (tls, events) = BundleSource::from_config(config, SystemTime::now())?;
     let mut bound = match bind(config, early)? {
         BindResult::Bound(bound) => bound,
         BindResult::Stopped(received) => {
-            return Ok(Start::Stopped(
-                received,
-                "stopped before the addresses were bound",
-            ));
+            return Ok(Start::Stopped(received, StartStep::Bind));
         }
     };
     set_blocking_modes(&mut bound, &declared.blocking)
         .map_err(cannot("set the blocking mode of a socket (fcntl)"))?;
-    let listening = describe_listeners(&bound);
-    let line = format!(
-        "{listening} in a single process (pid {})",
-        std::process::id()
-    );
+    let listeners: Vec<ListenerInfo> = bound.iter().map(|bound| bound.info.clone()).collect();
     let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
-    let context = Context::single(bound, grace, threads, tls, declared, on_shortage)?;
-    // Both receive signals here. The context has not seen those that arrived before it existed.
+    let observer = observer(Arc::clone(log), listeners.clone());
+    let context = worker::start_single(bound, grace, threads, tls, declared, observer)?;
+    // The context has not seen the signals that arrived before it handled them.
     if let Some(received) = early.and_then(|signals| signals.received().find(is_stop)) {
-        return Ok(Start::Stopped(received, "stopped before main was called"));
+        return Ok(Start::Stopped(received, StartStep::Main));
     }
     // The context exists before this line is logged: a reader of the line may send SIGTERM at once,
     // and that must be a graceful stop.
     let mut log = lock(log);
-    log.line(&LogLine::startup(&line));
-    log.tls_events(events);
+    let listeners = &listeners;
+    log.report(&Notice::SingleStarted { listeners });
+    for event in &events {
+        log.report(&Notice::Certificate(event));
+    }
+    drop(log);
+    // Nothing will show that this `main` is ready. Its caller calls it next.
+    if !declared.notifies_ready {
+        context.notify_ready();
+    }
     Ok(Start::Context(context))
 }
 
@@ -126,11 +126,36 @@ fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Worker { doing, source }
 }
 
-fn log_shortage(log: &mut Log, shortage: &Shortage) {
-    match shortage.stage {
-        ShortageStage::Begins { .. } => log.warn(&shortage.to_string()),
-        ShortageStage::IsOver { .. } => log.info(&shortage.to_string()),
-    }
+/// Reports what happens later, on any thread.
+fn observer(log: Arc<Mutex<Log>>, listeners: Vec<ListenerInfo>) -> SingleObserver {
+    let is_stopping = AtomicBool::new(false);
+    Arc::new(move |event| {
+        let listeners = &listeners;
+        let notice = match event {
+            // As in a master: not after a stop began.
+            SingleEvent::Ready if is_stopping.load(Ordering::Acquire) => return,
+            SingleEvent::Ready => Notice::AllHealthy { listeners },
+            SingleEvent::StopBegan => {
+                is_stopping.store(true, Ordering::Release);
+                Notice::StopBegan
+            }
+            SingleEvent::Shortage(shortage) => Notice::Shortage {
+                worker: None,
+                shortage,
+            },
+        };
+        // Without the lock: a logger that blocks must not delay a stop.
+        let failures = send(&notice);
+        if failures.is_empty() && !matches!(event, SingleEvent::Shortage(_)) {
+            // The other events have no line.
+            return;
+        }
+        let mut log = lock(&log);
+        log.notice(&notice);
+        for failure in &failures {
+            log.notice(&Notice::NotifyFailed(failure));
+        }
+    })
 }
 
 fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {

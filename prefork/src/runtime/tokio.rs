@@ -6,13 +6,13 @@
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::process::Termination;
-use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
 use super::Body;
+use crate::sys::one_shot::one_shot;
 
 /// Marker of an async `main`.
 #[derive(Debug)]
@@ -67,17 +67,16 @@ impl<T: FnOnce() -> Duration> Drop for BoundedRuntime<T> {
             return;
         };
         let time_left = exit_time_left();
-        let (sender, receiver) = sync_channel(1);
+        let (sender, receiver) = one_shot();
         let shut_down = move || {
             drop(runtime);
-            // The receiver may have timed out.
-            let _ = sender.send(());
+            sender.send(());
         };
         let thread = thread::Builder::new().name("prefork-runtime".to_owned());
         // If no thread can be started, the closure was dropped here: the runtime has already waited
         // for all of its blocking tasks.
         if thread.spawn(shut_down).is_ok() {
-            let _ = receiver.recv_timeout(time_left);
+            receiver.recv_timeout(time_left);
         }
     }
 }

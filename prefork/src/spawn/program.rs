@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::sys::image::{MainProgram, main_program};
+use crate::sys::image::{MainProgram, has_mapped_loader, main_program};
 
 /// The program of this process, held by descriptor.
 #[derive(Debug)]
@@ -38,10 +38,7 @@ impl Program {
     pub(crate) fn current() -> io::Result<Self> {
         let file = open(OWN)?;
         let path = std::fs::read_link(OWN)?;
-        let executed = std::fs::metadata(OWN)?.ino();
-        let loaded = main_program()
-            .filter(|image| image.path != path.as_os_str() && image.inode != executed);
-        let Some(image) = loaded else {
+        let Some(image) = program_of_loader(&path)? else {
             return Ok(Self {
                 file,
                 path,
@@ -103,6 +100,19 @@ fn open(path: impl AsRef<Path>) -> io::Result<File> {
         .read(true)
         .custom_flags(libc::O_PATH)
         .open(path)
+}
+
+/// Finds the program of this process, if the kernel executed its loader, which has this path.
+///
+/// # Errors
+/// `/proc` is not mounted.
+fn program_of_loader(executed: &Path) -> io::Result<Option<MainProgram>> {
+    // The usual start. The list of mappings, which is long in some programs, is not read.
+    if has_mapped_loader() {
+        return Ok(None);
+    }
+    let inode = std::fs::metadata(OWN)?.ino();
+    Ok(main_program().filter(|image| image.path != executed.as_os_str() && image.inode != inode))
 }
 
 /// Opens the program that a loader runs in this process.

@@ -8,9 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Complete names. The variables of socket activation (`sd_listen_fds(3)`) are replaced at each
 /// start; see [`VARIABLES`](crate::listen::VARIABLES).
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     // The socket for messages of the service: `sd_notify(3)`.
     "NOTIFY_SOCKET",
+    // The descriptor for the same messages. It is not open in a worker.
+    "PREFORK_NOTIFY_FD",
     // The watchdog, which expects messages of one process: `sd_watchdog_enabled(3)`.
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -43,6 +45,7 @@ mod tests {
         let private = |name| is_for_master_only(OsStr::new(name));
         for name in [
             "NOTIFY_SOCKET",
+            "PREFORK_NOTIFY_FD",
             "WATCHDOG_USEC",
             "WATCHDOG_PID",
             "FDSTORE",

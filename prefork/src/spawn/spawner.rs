@@ -104,10 +104,6 @@ impl Spawner {
         }
     }
 
-    pub(crate) fn take_command_hook(&mut self) -> Option<CommandHook> {
-        self.producer.take()
-    }
-
     /// Starts a child and returns after the exec of its program.
     ///
     /// If the exec takes longer than [`EXEC_TIMEOUT`](Self::EXEC_TIMEOUT), or if something is urgent

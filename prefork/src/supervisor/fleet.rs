@@ -14,6 +14,8 @@ use super::{ChildId, SlotId};
 #[derive(Debug)]
 pub(super) struct Fleet {
     slots: Vec<Slot>,
+    /// How many slots have a healthy child.
+    serving: usize,
     children: ChildTable,
     schedule: Schedule,
 }
@@ -34,6 +36,7 @@ impl Fleet {
     pub(super) fn new(slots: usize, now: Instant) -> Self {
         let mut fleet = Self {
             slots: Vec::new(),
+            serving: 0,
             children: ChildTable::new(slots),
             schedule: Schedule::default(),
         };
@@ -104,8 +107,15 @@ impl Fleet {
 
     pub(super) fn set_slot(&mut self, slot: SlotId, state: SlotState) {
         let old = std::mem::replace(&mut self.slots[slot.0].state, state);
+        self.serving -= usize::from(old.is_serving());
+        self.serving += usize::from(state.is_serving());
         self.schedule
             .update(DeadlineKey::Slot(slot), old.deadline(), state.deadline());
+    }
+
+    /// Whether the child of each slot is healthy.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.serving == self.slots.len()
     }
 
     /// Adds a new child to this slot. The caller returns its `Action::Start`.

@@ -111,6 +111,10 @@ pub(super) enum Health {
 }
 
 impl SlotState {
+    pub(super) fn is_serving(self) -> bool {
+        matches!(self, Self::Serving { .. })
+    }
+
     /// The first state of a started child.
     fn started(child: ChildId, since: Instant, readiness: Readiness, policy: &Policy) -> Self {
         match readiness {

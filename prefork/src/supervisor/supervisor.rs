@@ -146,6 +146,11 @@ impl Supervisor {
         Snapshot::new(&self.phase, &self.fleet)
     }
 
+    /// Whether the master is ready and the child of each slot is healthy at this moment.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.phase == Phase::Running && self.fleet.is_healthy()
+    }
+
     /// Whether a stop has begun. From then on no child is started.
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.stop().is_some()
@@ -186,7 +191,7 @@ impl Supervisor {
 
     /// The slot changes its state and keeps its child.
     fn enter(&mut self, slot: SlotId, state: SlotState) {
-        if matches!(state, SlotState::Serving { .. }) {
+        if state.is_serving() {
             self.budget.begin_to_forget();
         }
         self.fleet.set_slot(slot, state);

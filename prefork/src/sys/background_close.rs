@@ -49,12 +49,12 @@ mod closer {
     use std::io;
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::path::Path;
-    use std::sync::mpsc::sync_channel;
     use std::sync::{Mutex, PoisonError};
     use std::time::Duration;
 
     use nix::unistd::{Pid, gettid};
 
+    use crate::sys::one_shot::one_shot;
     use crate::sys::{fds, light_thread};
 
     /// The helper threads that this process may have at one time.
@@ -104,24 +104,24 @@ mod closer {
         const STACK: usize = 256 * 1024;
 
         let number = fd.as_raw_fd();
-        let (copied, has_copied) = sync_channel::<io::Result<Pid>>(1);
-        let (release, is_released) = sync_channel::<()>(1);
+        let (copied, has_copied) = one_shot::<io::Result<Pid>>();
+        let (release, is_released) = one_shot::<()>();
         let hold = move || {
             let result = fds::keep_only(number).map(|()| gettid());
-            let _ = copied.send(result);
+            copied.send(result);
             // Waits until the owner closes the shared descriptor: it must not be the last one.
-            let _ = is_released.recv();
+            is_released.recv();
         };
         if light_thread::start(c"prefork-close", STACK, hold).is_err() {
             return Err(fd);
         }
         match has_copied.recv_timeout(CLOSE_TIMEOUT) {
-            Ok(Ok(thread)) => {
+            Some(Ok(thread)) => {
                 drop(fd);
                 drop(release);
                 Ok(thread)
             }
-            Ok(Err(_)) | Err(_) => Err(fd),
+            Some(Err(_)) | None => Err(fd),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
@@ -29,6 +29,39 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the number is open, and the protocol of inheritance makes this process its owner;
     // the caller adopts each number once.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Closes the file behind a descriptor, and opens the file of another one under its number.
+///
+/// The number is never free in between, so a borrow of the descriptor stays valid. The descriptor
+/// is close-on-exec.
+///
+/// # Errors
+/// `EBADF` if the number is not below the limit of the process (`RLIMIT_NOFILE`).
+pub(crate) fn replace(fd: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<()> {
+    let (fd, other) = (fd.as_raw_fd(), other.as_raw_fd());
+    loop {
+        // SAFETY: two numbers, which differ and are open. The owner of the first one still owns it.
+        #[cfg(all(target_os = "linux", not(prefork_portable)))]
+        let result = unsafe { libc::dup3(other, fd, libc::O_CLOEXEC) };
+        // SAFETY: as above. A program that another thread executes before the next call inherits
+        // the descriptor; these systems have no workers.
+        #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+        let result = unsafe { libc::dup2(other, fd) };
+        if result >= 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        // Linux returns `EBUSY` while another thread is in open(2) or dup(2) (dup(2)).
+        let is_busy = error.raw_os_error() == Some(libc::EBUSY);
+        if !is_busy && error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+    // SAFETY: two numbers; the descriptor is open.
+    let _ = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    Ok(())
 }
 
 /// Gives the calling thread a private descriptor table with only this descriptor.

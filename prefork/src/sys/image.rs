@@ -13,6 +13,15 @@ pub(crate) struct MainProgram {
     pub(crate) interpreter: Option<OsString>,
 }
 
+/// Whether the kernel executed the main program, and mapped its loader for it.
+///
+/// False if the loader was executed (`ld.so program`), and for a static program (`AT_BASE` in
+/// getauxval(3)).
+pub(crate) fn has_mapped_loader() -> bool {
+    // SAFETY: getauxval(3) takes a number, and reads memory that the kernel wrote at the start.
+    unsafe { libc::getauxval(libc::AT_BASE) != 0 }
+}
+
 /// Finds the main program; `None` without `/proc`, or if it was not mapped from a file.
 pub(crate) fn main_program() -> Option<MainProgram> {
     let loaded = loaded()?;

@@ -26,6 +26,7 @@ pub(crate) mod memfd;
 #[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]
 #[path = "memfd_unsupported.rs"]
 pub(crate) mod memfd;
+pub(crate) mod one_shot;
 pub(crate) mod peer;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod pidfd;
@@ -36,3 +37,4 @@ pub(crate) mod seqpacket;
 pub(crate) mod signals;
 pub(crate) mod stderr;
 pub(crate) mod waker;
+pub(crate) mod write_now;

@@ -110,7 +110,10 @@ impl StderrWriter {
                 result => result,
             },
             libc::S_IFCHR => self.write_otherwise(stderr, text),
-            _ => without_limit(|| nix::unistd::write(stderr, text)),
+            // A file that has reached the size limit of this process (`RLIMIT_FSIZE`).
+            _ => taking_back(Signal::SIGXFSZ, Errno::EFBIG, || {
+                nix::unistd::write(stderr, text)
+            }),
         }
     }
 
@@ -137,7 +140,7 @@ impl StderrWriter {
     }
 }
 
-fn is_unsupported(error: &io::Error) -> bool {
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
     let number = error.raw_os_error().map(Errno::from_raw);
     matches!(
         number,
@@ -159,17 +162,19 @@ fn without_stop<T>(write: impl FnOnce() -> nix::Result<T>) -> io::Result<T> {
     Ok(result?)
 }
 
-/// Writes to a file that may have reached the size limit of this process (`RLIMIT_FSIZE`,
-/// `getrlimit(2)`).
+/// Runs a write that the kernel may answer with this error and this signal to the thread.
 ///
-/// The write then fails, and the kernel sends SIGXFSZ to the thread, whose default ends the process.
-/// This function takes the signal back.
-fn without_limit<T>(write: impl FnOnce() -> nix::Result<T>) -> io::Result<T> {
-    let limit = SigSet::from(Signal::SIGXFSZ);
+/// The default action of the signal ends the process. This function takes the signal back.
+pub(super) fn taking_back<T>(
+    signal: Signal,
+    with: Errno,
+    write: impl FnOnce() -> nix::Result<T>,
+) -> io::Result<T> {
+    let limit = SigSet::from(signal);
     let mut before = SigSet::empty();
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&limit), Some(&mut before))?;
     let result = write();
-    if matches!(result, Err(Errno::EFBIG)) && is_pending(Signal::SIGXFSZ) {
+    if result.as_ref().err() == Some(&with) && is_pending(signal) {
         let _ = limit.wait();
     }
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
@@ -191,7 +196,7 @@ fn is_pending(signal: Signal) -> bool {
 
 /// Calls `pwritev2(2)` at the current offset, with `RWF_NOWAIT`.
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-fn write_nowait(stderr: BorrowedFd<'_>, text: &[u8]) -> io::Result<usize> {
+pub(super) fn write_nowait(stderr: BorrowedFd<'_>, text: &[u8]) -> io::Result<usize> {
     let part = libc::iovec {
         iov_base: text.as_ptr().cast_mut().cast(),
         iov_len: text.len(),
@@ -213,7 +218,7 @@ fn write_nowait(stderr: BorrowedFd<'_>, text: &[u8]) -> io::Result<usize> {
 }
 
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
-fn write_nowait(_stderr: BorrowedFd<'_>, _text: &[u8]) -> io::Result<usize> {
+pub(super) fn write_nowait(_stderr: BorrowedFd<'_>, _text: &[u8]) -> io::Result<usize> {
     Err(Errno::EOPNOTSUPP.into())
 }
 

@@ -7,7 +7,7 @@
 
 use std::os::fd::AsFd;
 
-use prefork_options::{Protocols, protocols};
+use prefork_options::{OptionValue, Protocols};
 use zeroize::Zeroizing;
 
 use super::credentials::{self, Credentials, PemText};
@@ -156,7 +156,7 @@ fn read_alpn(bytes: &[u8]) -> Result<Protocols, String> {
     }
     let text = str::from_utf8(bytes)
         .map_err(|_| "the protocols of the TLS bundle are not valid UTF-8".to_owned())?;
-    protocols::parse(text).map_err(|error| error.to_string())
+    Protocols::parse(text).map_err(|error| error.to_string())
 }
 
 fn missing(name: &str) -> String {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use prefork_options::{Pem, Protocols, protocols};
+use prefork_options::{OptionValue, Pem, Protocols};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 use super::credentials::CredentialSources;
@@ -108,5 +108,5 @@ pub(super) fn bytes(text: &str) -> Pem {
 }
 
 pub(super) fn alpn(names: &str) -> Protocols {
-    protocols::parse(names).expect("protocols")
+    OptionValue::parse(names).expect("protocols")
 }

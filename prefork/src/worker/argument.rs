@@ -5,8 +5,10 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::arg_error::ArgError;
+use super::context::Context;
+use super::ready::Ready;
 use super::worker::Worker;
-use super::{ArgError, Context, Ready, WantedArgument};
 use crate::error::Error;
 use crate::net::Listener;
 
@@ -183,7 +185,7 @@ impl Argument for Ready {
     const KIND: ArgumentKind = ArgumentKind::Ready;
 
     fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
-        Ok(worker.into())
+        Ok(Ready(Arc::clone(&worker.context.ready_notifier)))
     }
 }
 
@@ -220,6 +222,26 @@ impl Argument for tokio::net::TcpListener {
     }
 }
 
+#[cfg(feature = "tls")]
+impl Argument for crate::net::TlsListener {
+    const KIND: ArgumentKind = ArgumentKind::TlsListener;
+
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+        let config = worker.context.tls.config()?;
+        let listener = worker.context.listener(request.listener()?)?;
+        Ok(Self::new(listener, config))
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Argument for Arc<rustls::ServerConfig> {
+    const KIND: ArgumentKind = ArgumentKind::TlsConfig;
+
+    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+        worker.tls_config()
+    }
+}
+
 /// For a `main` that handles the failure itself.
 impl<T: Argument> Argument for Result<T, ArgError> {
     const KIND: ArgumentKind = T::KIND;
@@ -227,6 +249,13 @@ impl<T: Argument> Argument for Result<T, ArgError> {
     fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
         Ok(T::from_worker(worker, request))
     }
+}
+
+/// The part of an argument that decides which listener it takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WantedArgument<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) kind: ArgumentKind,
 }
 
 /// One argument of `main`, as the attribute generates it.
@@ -308,7 +337,7 @@ impl ArgumentSpec {
         let created = extract(&worker, &request);
         if let Some(index) = listener {
             // If it failed, a stop must not wait for this listener.
-            context.listeners().cancel_expected(index);
+            context.listeners.cancel_expected(index);
         }
         created
     }

@@ -5,14 +5,7 @@
 
 use prefork_options::assign_listeners::{self, ListenerDemand};
 
-use super::ArgumentKind;
-
-/// The part of an argument that the decision needs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WantedArgument<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) kind: ArgumentKind,
-}
+use super::argument::{ArgumentKind, WantedArgument};
 
 /// Returns for each argument the index of its listener, or `None` if it takes none.
 ///

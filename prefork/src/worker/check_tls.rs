@@ -3,24 +3,9 @@
 //! Policy only, like `assign`, after which it runs: code without TLS must not get a listener whose
 //! clients begin a handshake, and the other way round.
 
-use super::{ArgumentKind, WantedArgument};
-use crate::listen::ListenerInfo;
+use prefork_options::Transport;
 
-/// The part of a listener that the check needs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct OfferedListener<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) is_tls: bool,
-}
-
-impl<'a> OfferedListener<'a> {
-    pub(crate) fn of(info: &'a ListenerInfo) -> Self {
-        Self {
-            name: &info.name,
-            is_tls: info.is_tls,
-        }
-    }
-}
+use super::argument::{ArgumentKind, WantedArgument};
 
 /// Checks each argument against its listener.
 ///
@@ -29,14 +14,15 @@ impl<'a> OfferedListener<'a> {
 pub(crate) fn check_tls(
     wanted: &[WantedArgument<'_>],
     assigned: &[Option<usize>],
-    listeners: &[OfferedListener<'_>],
+    listeners: &[(&str, Transport)],
 ) -> Result<(), String> {
     // A `main` that takes the TLS configuration does the handshakes itself.
     let has_config = needs_tls_config(wanted);
     for (want, listener) in wanted.iter().zip(assigned) {
-        let Some(OfferedListener { name, is_tls }) = listener.map(|index| listeners[index]) else {
+        let Some((name, transport)) = listener.map(|index| listeners[index]) else {
             continue;
         };
+        let is_tls = transport == Transport::Tls;
         let uses_tls = want.kind == ArgumentKind::TlsListener;
         if uses_tls && !is_tls {
             return Err(format!(
@@ -65,7 +51,7 @@ pub(crate) fn needs_tls_config(wanted: &[WantedArgument<'_>]) -> bool {
 /// The probable cause is an address without `tls://`.
 pub(crate) fn unused_certificate(
     wanted: &[WantedArgument<'_>],
-    listeners: &[OfferedListener<'_>],
+    listeners: &[(&str, Transport)],
     has_certificate: bool,
 ) -> Option<String> {
     let takes_listeners = wanted.iter().any(|want| want.kind.takes_listener());
@@ -80,7 +66,10 @@ pub(crate) fn unused_certificate(
         | ArgumentKind::TlsListener
         | ArgumentKind::Ready => false,
     };
-    let is_used = listeners.iter().any(|offered| offered.is_tls) || wanted.iter().any(may_use_it);
+    let is_used = listeners
+        .iter()
+        .any(|(_, transport)| *transport == Transport::Tls)
+        || wanted.iter().any(may_use_it);
     (has_certificate && !is_used).then(|| {
         "tls_cert is set, but no listener uses TLS: write 'tls://' before the host of each listener that should use TLS"
             .to_owned()
@@ -104,16 +93,7 @@ mod tests {
         assert!(!unshown(ArgumentKind::TlsConfig, &LISTENERS[..1], true));
     }
 
-    const LISTENERS: [OfferedListener<'static>; 2] = [
-        OfferedListener {
-            name: "http",
-            is_tls: false,
-        },
-        OfferedListener {
-            name: "https",
-            is_tls: true,
-        },
-    ];
+    const LISTENERS: [(&str, Transport); 2] = [("http", Transport::Tcp), ("https", Transport::Tls)];
 
     /// The error for these arguments, each with its listener; empty if there is none.
     fn error_of(arguments: &[(ArgumentKind, Option<usize>)]) -> String {

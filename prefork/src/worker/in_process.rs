@@ -3,19 +3,22 @@
 //! The test plays the master at the other end of a real channel.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prefork_options::Transport;
 use socket2::SockRef;
 
-use super::context::{BodySpec, Context, ContextParts, cannot};
-use super::monitor::MonitorHost;
+use super::context::{BodySpec, Context};
+use super::current;
+use super::lifecycle::Host;
+use super::start::{WorkerParts, build, cannot};
 use super::worker::Worker;
-use crate::channel::{Backlog, Channel, FromChild, FromMaster, ReceivedFrame};
+use crate::channel::{Channel, FromChild, FromMaster, ReceivedFrame};
 use crate::error::Error;
-use crate::listen::{InheritedListener, ListenerInfo};
+use crate::listen::{InheritedListener, ListenAddr, ListenerInfo};
 use crate::tls::BundleSource;
 
 /// The master's side of a worker that runs on a thread of the same process.
@@ -47,8 +50,8 @@ impl InProcessWorker {
         let plain = |(name, listener): (String, TcpListener)| -> io::Result<InheritedListener> {
             let info = ListenerInfo {
                 name,
-                addr: listener.local_addr()?,
-                is_tls: false,
+                address: ListenAddr::Ip(listener.local_addr()?),
+                transport: Transport::Tcp,
             };
             Ok(InheritedListener {
                 info,
@@ -80,7 +83,7 @@ impl InProcessWorker {
             ..BodySpec::default()
         };
         let (master, child) = Channel::pair().map_err(&cannot)?;
-        let parts = ContextParts {
+        let parts = WorkerParts {
             slot: 0,
             listeners,
             master: Some(Arc::new(child)),
@@ -89,10 +92,10 @@ impl InProcessWorker {
             tls,
             own_signals: &[],
             on_master_death: None,
-            on_shortage: None,
-            process: MonitorHost::Test,
+            observer: None,
+            host: Host::Test,
         };
-        let (context, monitor) = Context::build(parts, &declared)?;
+        let (context, monitor) = build(parts, &declared)?;
         monitor.start().map_err(&cannot)?;
         Ok(Self {
             context,
@@ -100,25 +103,22 @@ impl InProcessWorker {
         })
     }
 
-    /// Returns the name and the address of each listener.
-    pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        self.context.addrs()
+    /// Returns the listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        self.context.infos()
     }
 
     /// Runs `body` on this thread as the `main` of this worker.
     ///
-    /// During the call, `worker()`, `shutdown()` and `ready()` on this thread refer to this worker.
+    /// During the call, `worker()`, `shutdown()` and `notify_ready()` on this thread refer to this worker.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
         let worker = Worker::new(Arc::clone(&self.context));
-        self.context.enter(|| body(worker))
+        current::enter(&self.context, || body(worker))
     }
 
     /// Asks the worker to drain, as a master does in a stop.
     pub fn drain(&self, budget: Duration) {
-        let drain = FromMaster::Drain {
-            budget,
-            queue: Backlog::Serve,
-        };
+        let drain = FromMaster::Drain { budget };
         // The channel is empty, so the frame fits.
         let _ = self.channel.send(&drain.encode());
     }
@@ -137,7 +137,6 @@ impl InProcessWorker {
                 Some(FromChild::Closed) => events.push(WorkerEvent::Closed),
                 Some(
                     FromChild::Hello { .. }
-                    | FromChild::Unready
                     | FromChild::Panic(_)
                     | FromChild::Ended(_)
                     | FromChild::Shortage(_),
@@ -152,7 +151,7 @@ impl InProcessWorker {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::TcpStream;
+    use std::net::{SocketAddr, TcpStream};
     use std::thread;
 
     use super::*;
@@ -282,11 +281,11 @@ mod tests {
         // The drain begins before the first accept.
         test_worker.drain(GRACE);
         let count = test_worker.run(|worker| {
-            while !worker.shutdown().has_begun() {
+            while !worker.shutdown().is_requested() {
                 thread::yield_now();
             }
             let count = echo(&worker);
-            worker.shutdown().wait();
+            worker.shutdown().blocking_wait();
             count
         });
         assert_eq!(count, 20);
@@ -322,8 +321,8 @@ mod tests {
             worker.shutdown()
         });
         drop(test_worker);
-        shutdown.wait();
-        assert!(shutdown.is_resolved());
+        shutdown.blocking_wait();
+        assert!(shutdown.is_complete());
     }
 
     #[test]
@@ -342,7 +341,7 @@ mod tests {
             (accepted, worker.shutdown())
         });
         assert_eq!(accepted.len(), 1);
-        shutdown.wait();
+        shutdown.blocking_wait();
         let deadline = shutdown.deadline().expect("the worker was asked to stop");
         // Much less than half of the budget has passed.
         assert!(deadline - std::time::Instant::now() > GRACE / 2);
@@ -367,7 +366,7 @@ mod tests {
                 assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
                 thread::yield_now();
             }
-            worker.shutdown().wait();
+            worker.shutdown().blocking_wait();
         });
     }
 
@@ -396,8 +395,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let info = ListenerInfo {
             name: "https".to_owned(),
-            addr: listener.local_addr().expect("bound"),
-            is_tls: true,
+            address: ListenAddr::Ip(listener.local_addr().expect("bound")),
+            transport: Transport::Tls,
         };
         let fd = listener.into();
         let inherited = InheritedListener { info, fd };

@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use super::context::{Context, current};
+use super::context::Context;
+use super::current::current;
 use crate::channel::MainEnd;
 
 thread_local! {

@@ -33,14 +33,15 @@ impl MasterDeathHook {
     pub(super) fn run(
         self: &Arc<Self>,
         hook: OnceHook,
-        log_error: impl Fn(&str) + Copy + Send + 'static,
+        log_error: impl Fn(&str) + Clone + Send + 'static,
         on_done: impl FnOnce() + Send + 'static,
     ) {
         self.set(HookState::Running);
         let this = Arc::clone(self);
+        let log_hook_error = log_error.clone();
         let run_hook = move || {
             if let Err(error) = catch(hook) {
-                log_error(&format!("hook on_master_death failed: {error}"));
+                log_hook_error(&format!("hook on_master_death failed: {error}"));
             }
             this.set(HookState::Done);
             on_done();

@@ -1,8 +1,9 @@
 //! The monitor thread of a worker.
 //!
-//! It reads the frames of the master and notices its death and SIGTERM. It runs the drain, resolves
-//! `shutdown()`, and ends the process at the deadline, even if `main` hangs. It does not decide
-//! when connections may close (`drain.rs`) or which shortages are logged (`shortages.rs`).
+//! It waits for frames of the master, its death, signals and changes of connections, reports them to
+//! the lifecycle, and performs the actions that the lifecycle returns. So a worker drains and its
+//! process ends at the deadline even if `main` hangs. It does not decide which action comes next
+//! (`lifecycle.rs`) or which shortages are logged (`shortage_log.rs`).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,66 +12,31 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::context::{Context, OnShortage};
-use super::drain::{Drain, DrainDecision};
+use super::context::Context;
+use super::lifecycle::{Action, Backlog, Connections, EndCause, Event, Lifecycle};
+use super::ready::{SingleEvent, SingleObserver};
 use super::shortage_log::{ShortageLine, ShortageLog};
-use crate::channel::{Backlog, Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
+use crate::channel::{Channel, FromChild, FromMaster, MainEnd, ReceivedFrame};
 use crate::error::{Shortage, ShortageStage};
 use crate::hook::OnceHook;
-use crate::net::{self, DrainProgress};
+use crate::net::{DrainPolicy, LastIo};
 use crate::stop_signals::{StopSignal, StopSignals};
 use crate::sys::peer::PeerProcess;
-use crate::sys::waker::Waker;
 use crate::sys::{light_thread, process, stderr};
 
 /// The state of the monitor thread.
 pub(super) struct Monitor {
     pub(super) context: Arc<Context>,
-    pub(super) master: MasterLink,
+    pub(super) lifecycle: Lifecycle,
+    /// `None` in single-process mode and after the death of the master.
+    pub(super) master: Option<Arc<Channel>>,
     pub(super) master_process: Option<Arc<PeerProcess>>,
-    /// Whether the process of the master has ended, which all of its workers can see.
-    pub(super) is_master_gone: bool,
-    pub(super) grace: Duration,
-    /// Wakes this thread when listeners or connections change or `main` ends.
-    pub(super) waker: Arc<Waker>,
-    /// Whether this process still has to send itself SIGTERM because the master died.
-    pub(super) is_termination_pending: bool,
     pub(super) on_master_death: Option<OnceHook>,
-    /// Logs shortages in single-process mode.
-    pub(super) on_shortage: Option<OnShortage>,
+    /// Only in single-process mode.
+    pub(super) observer: Option<SingleObserver>,
     pub(super) shortages: ShortageLog,
-    /// Whether a listener can no longer accept, and the drain for that has begun.
-    pub(super) is_failure_handled: bool,
-    pub(super) process: MonitorHost,
     /// Decides which stop signal ends the process at once.
     pub(super) stop_signals: StopSignals,
-}
-
-/// The process that `main` runs in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MonitorHost {
-    /// The worker's own process, which ends at the deadline.
-    Process,
-    /// The process of a test, which plays the master. The monitor never ends it.
-    Test,
-}
-
-/// The connection to the master.
-pub(super) enum MasterLink {
-    /// Single-process mode: there is no master.
-    None,
-    Up(Arc<Channel>),
-    Down,
-}
-
-/// Returns the process of the master, if the kernel provides a descriptor for it.
-///
-/// It shows the death of the master even if other processes hold the master's end of the channel.
-pub(super) fn process_of(channel: &Channel) -> Option<PeerProcess> {
-    PeerProcess::of(channel.as_fd()).unwrap_or_else(|_dead| {
-        channel.close();
-        None
-    })
 }
 
 /// How long the process of a master may outlive its channels, in milliseconds.
@@ -93,13 +59,6 @@ const FAILED: i32 = 71;
 /// A shell shows the same status.
 const INTERRUPTED: i32 = 130;
 
-/// The phase of the drain.
-enum DrainPhase {
-    Serving,
-    Draining(Drain),
-    Resolved(Drain),
-}
-
 impl Monitor {
     /// Starts the thread.
     ///
@@ -113,135 +72,215 @@ impl Monitor {
     }
 
     fn run(mut self) {
-        let mut phase = DrainPhase::Serving;
-        let mut is_closed_sent = false;
         loop {
             let now = Instant::now();
-            if let Some(deadline) = self.own_deadline(&phase)
-                && now >= deadline
-            {
-                self.end_now();
-            }
-            self.on_accept_failure(&mut phase);
-            let deadlines = [
-                self.advance_drain(&mut phase, &mut is_closed_sent, now),
-                self.end_silent_reads(&phase, now),
-                self.log_shortages(now),
-            ];
-            let next_check = deadlines.into_iter().flatten().min();
-            if self.is_over(&phase) {
+            let wait_until = if let Some(action) = self.lifecycle.next_action(now) {
+                self.perform(action);
+                Some(now)
+            } else if self.lifecycle.is_over() {
                 return;
-            }
-            let next = match (next_check, self.own_deadline(&phase)) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
+            } else {
+                let all = [
+                    self.lifecycle.deadline(now),
+                    self.end_silent_reads(now),
+                    self.log_shortages(now),
+                ];
+                all.into_iter().flatten().min()
             };
-            self.wait(next);
-            self.handle_events(&mut phase);
+            let have_changed = self.wait(wait_until);
+            self.handle_events(have_changed);
         }
     }
 
-    /// Whether the thread ends. In a worker's own process it runs until the exit. In a test it ends
-    /// when the master is dead and `shutdown()` has resolved.
-    fn is_over(&self, phase: &DrainPhase) -> bool {
-        match (self.process, &self.master, phase) {
-            (MonitorHost::Test, MasterLink::Down, DrainPhase::Resolved(_)) => true,
-            (MonitorHost::Test, MasterLink::None | MasterLink::Up(_) | MasterLink::Down, _)
-            | (MonitorHost::Process, _, _) => false,
-        }
-    }
-
-    /// Returns when this thread ends the process.
+    /// Waits for an event, at most until this time.
     ///
-    /// A master that is alive kills the worker first, and logs it.
-    fn own_deadline(&self, phase: &DrainPhase) -> Option<Instant> {
-        match (&self.master, phase) {
-            (_, DrainPhase::Serving) => None,
-            _ if self.process == MonitorHost::Test => None,
-            (MasterLink::Up(_), DrainPhase::Draining(drain) | DrainPhase::Resolved(drain)) => {
-                Some(drain.deadline + Self::MASTER_KILL_MARGIN)
+    /// Returns whether listeners or connections may have changed, or `main` or a hook has ended.
+    fn wait(&self, until: Option<Instant>) -> bool {
+        let timeout = until.map_or(PollTimeout::NONE, |until| {
+            let left = until.saturating_duration_since(Instant::now());
+            let rounded = left + Duration::from_nanos(999_999);
+            PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX)
+        });
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let waker = readable(self.context.waker.as_fd());
+        let signals = || readable(self.context.signals.as_fd());
+        // On the stack, so that an idle worker does not allocate on this thread. The last ones are
+        // not polled if there is no master.
+        let mut polled = [waker, signals(), signals(), signals()];
+        let mut count = 2;
+        if let Some(channel) = &self.master {
+            polled[count] = readable(channel.as_fd());
+            count += 1;
+        }
+        if let Some(process) = &self.master_process {
+            polled[count] = readable(process.as_fd());
+            count += 1;
+        }
+        // Every wait, also an interrupted one, is followed by a check of all sources.
+        let result = poll(&mut polled[..count], timeout);
+        let have_changed = result.is_err() || polled[0].any().unwrap_or(true);
+        if have_changed {
+            self.context.waker.clear();
+        }
+        have_changed
+    }
+
+    /// Handles everything that has arrived.
+    fn handle_events(&mut self, have_changed: bool) {
+        if have_changed {
+            self.on_change();
+        }
+        // The `drain` frame comes before the SIGTERM that the master also sends: it has the budget.
+        self.on_master_frame();
+        let context = Arc::clone(&self.context);
+        for received in context.signals.received() {
+            // The frame may have arrived just now, together with the signal.
+            self.on_master_frame();
+            self.handle(Event::Terminated);
+            let (first, last) = (received.first, received.last);
+            match self.stop_signals.signals(received.signal, first, last) {
+                StopSignal::Graceful => {}
+                StopSignal::Immediate => self.handle(Event::Interrupted),
             }
-            (
-                MasterLink::None | MasterLink::Down,
-                DrainPhase::Draining(drain) | DrainPhase::Resolved(drain),
-            ) => Some(drain.deadline),
         }
     }
 
-    /// How much later than the master this thread ends the process.
-    ///
-    /// It matters if another process sent SIGTERM to this worker, which the master does not know.
-    const MASTER_KILL_MARGIN: Duration = Duration::from_millis(500);
+    fn handle(&mut self, event: Event) {
+        self.lifecycle.handle(event, Instant::now());
+    }
 
-    /// Advances the drain. Returns when to check again.
-    fn advance_drain(
-        &mut self,
-        phase: &mut DrainPhase,
-        is_closed_sent: &mut bool,
-        now: Instant,
-    ) -> Option<Instant> {
-        let progress = match phase {
-            DrainPhase::Serving => return None,
-            DrainPhase::Draining(_) | DrainPhase::Resolved(_) => self.progress(),
-        };
-        let mut next_check = None;
-        if let DrainPhase::Draining(drain) | DrainPhase::Resolved(drain) = phase {
-            self.forward_termination(drain.accept_until(), now);
-            next_check = self.is_termination_pending.then_some(drain.accept_until());
+    /// Handles a change that woke this thread.
+    fn on_change(&mut self) {
+        if self.context.has_main_ended() {
+            self.handle(Event::MainEnded);
         }
-        if let DrainPhase::Draining(drain) = phase {
-            match drain.decide(progress, || self.context.tracker().has_readable(), now) {
-                DrainDecision::Wait(until) => next_check = Some(until),
-                DrainDecision::Resolve => {
-                    *phase = DrainPhase::Resolved(*drain);
-                    self.context.listeners().close_untaken();
-                    self.context.shutdown().resolve();
+        if !self.lifecycle.has_failed()
+            && let Some(error) = self.context.accept_error()
+        {
+            self.context.main_ended(MainEnd::Unable(error.chain()));
+            self.handle(Event::AcceptFailed);
+        }
+        if !self.context.master_death_hook.is_running() {
+            self.handle(Event::HookFinished);
+        }
+        self.count_connections();
+    }
+
+    fn count_connections(&mut self) {
+        let (tracker, untaken) = (&self.context.tracker, &self.context.listeners);
+        let progress = tracker.progress();
+        self.handle(Event::Changed(Connections {
+            listeners: progress.listeners + untaken.expected(),
+            are_sockets_closed: untaken.are_closed(),
+            unread: progress.unread,
+            last_activity: progress.last_activity,
+        }));
+    }
+
+    fn on_master_frame(&mut self) {
+        while let Some(channel) = &self.master {
+            let frame = match channel.receive() {
+                ReceivedFrame::Frame(frame) => frame,
+                // Only the master's end rejects descriptors.
+                ReceivedFrame::TooLong | ReceivedFrame::Descriptors => continue,
+                // Read the last frames of a dead master before its death is handled.
+                ReceivedFrame::Nothing if !self.is_master_dead() => return,
+                ReceivedFrame::Nothing | ReceivedFrame::End => return self.on_master_death(),
+            };
+            match FromMaster::decode(&frame) {
+                Some(FromMaster::Drain { budget }) => self.handle(Event::DrainRequested { budget }),
+                Some(FromMaster::Welcome { grace, .. }) => self.handle(Event::Welcomed { grace }),
+                // This version skips frames that it does not know.
+                None => {}
+            }
+        }
+    }
+
+    fn is_master_dead(&self) -> bool {
+        self.master_process
+            .as_ref()
+            .is_some_and(|process| process.has_ended())
+    }
+
+    fn on_master_death(&mut self) {
+        self.master = None;
+        let process = self.master_process.take();
+        let is_process_gone = process.is_some_and(|process| process.ends_within(EXIT_PAUSE.into()));
+        self.handle(Event::MasterDied { is_process_gone });
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::RunHook => self.run_hook(),
+            Action::CloseListeners {
+                deadline,
+                until,
+                backlog,
+                frees_address,
+            } => {
+                if let Some(observer) = &self.observer {
+                    observer(SingleEvent::StopBegan);
                 }
+                self.context.shutdown.begin(deadline);
+                self.context.tracker.begin_drain(DrainPolicy {
+                    until,
+                    leaves_backlog: backlog == Backlog::Leave,
+                    frees_address,
+                });
+                self.count_connections();
             }
+            Action::Terminate => process::terminate_self(),
+            Action::CheckReadable => {
+                let has_readable = self.context.tracker.has_readable();
+                self.handle(Event::ReadableChecked { has_readable });
+            }
+            Action::Resolve => {
+                self.context.listeners.close_untaken();
+                self.context.shutdown.resolve();
+                self.count_connections();
+            }
+            // When all workers have sent it, the master closes its sockets, and the kernel rejects
+            // late clients at once.
+            Action::SendClosed => self.send(&FromChild::Closed),
+            Action::EndProcess(cause) => self.end_process(cause),
         }
-        if progress.listeners == 0 && self.context.listeners().are_closed() && !*is_closed_sent {
-            *is_closed_sent = true;
-            self.send_closed();
-        }
-        next_check
     }
 
-    /// Begins a drain if a listener can no longer accept.
-    ///
-    /// The server may have no way to return the error. The worker drains and exits, and the master
-    /// replaces it. If there is a master, the queue is left to other workers.
-    fn on_accept_failure(&mut self, phase: &mut DrainPhase) {
-        if self.is_failure_handled {
-            return;
+    /// Sends a frame, if there is a master. A worker sends few frames, so a full channel means that
+    /// the master is stuck.
+    fn send(&self, frame: &FromChild) {
+        if let Some(channel) = &self.master {
+            let _ = channel.send(&frame.encode());
         }
-        let Some(error) = self.context.accept_error() else {
-            return;
-        };
-        self.is_failure_handled = true;
-        self.context.main_ended(MainEnd::Unable(error.chain()));
-        let queue = match &self.master {
-            MasterLink::Up(_) => Backlog::Leave,
-            MasterLink::None | MasterLink::Down => Backlog::Serve,
-        };
-        self.begin_drain(phase, self.grace, queue);
     }
 
-    /// Ends blocking reads of silent clients.
+    /// Logs that the master died, because no master can log it, and starts the hook.
+    fn run_hook(&mut self) {
+        let (name, context) = (self.name(), Arc::clone(&self.context));
+        log_stderr(&format!("{name}: master process died; draining"));
+        if let Some(hook) = self.on_master_death.take() {
+            let log_error = move |text: &str| log_stderr(&format!("{name}: {text}"));
+            let on_done = move || context.waker.wake();
+            self.context.master_death_hook.run(hook, log_error, on_done);
+        }
+        // There is no hook, or its thread cannot be started.
+        if !self.context.master_death_hook.is_running() {
+            self.handle(Event::HookFinished);
+        }
+    }
+
+    /// Ends blocking reads of silent clients. Returns when to check again.
     ///
     /// Threads in such reads delay the stop and cannot see it.
-    ///
-    /// Returns when to check again.
-    fn end_silent_reads(&self, phase: &DrainPhase, now: Instant) -> Option<Instant> {
-        let (DrainPhase::Draining(drain) | DrainPhase::Resolved(drain)) = phase else {
-            return None;
-        };
-        let silent_until = |last_use, at| drain.silent_until(last_use, at);
-        self.context.tracker().end_silent_reads(now, silent_until)
+    fn end_silent_reads(&self, now: Instant) -> Option<Instant> {
+        let drain = self.lifecycle.draining()?;
+        let silent_until = |last_use, at| drain.silent_until(last_use == LastIo::Read, at);
+        self.context.tracker.end_silent_reads(now, silent_until)
     }
 
     /// Logs shortages in accept. Returns when to check again.
     fn log_shortages(&mut self, now: Instant) -> Option<Instant> {
-        let facts = self.context.tracker().shortages();
+        let facts = self.context.tracker.health.shortages();
         if facts.is_empty() {
             return None;
         }
@@ -262,203 +301,32 @@ impl Monitor {
         };
         let listener = self.context.name_of(addr);
         let shortage = Shortage { listener, stage };
-        match (&self.master, &mut self.on_shortage) {
-            (MasterLink::Up(channel), _) => {
-                let _ = channel.send(&FromChild::Shortage(shortage).encode());
-            }
-            (MasterLink::None, Some(log)) => log(&shortage),
-            (MasterLink::None | MasterLink::Down, _) => {
-                let (slot, pid) = (self.context.slot(), std::process::id());
-                log_stderr(&format!("worker {slot} (pid {pid}) {shortage}"));
-            }
+        match (&self.master, &self.observer) {
+            (Some(_), _) => self.send(&FromChild::Shortage(shortage)),
+            (None, Some(observer)) => observer(SingleEvent::Shortage(&shortage)),
+            (None, None) => log_stderr(&format!("{} {shortage}", self.name())),
         }
     }
 
-    /// Returns the progress of the drain. A listener that an argument will take counts as open.
-    fn progress(&self) -> DrainProgress {
-        let mut progress = self.context.tracker().progress();
-        progress.listeners += self.context.listeners().expected();
-        progress
-    }
-
-    /// Reports that all listeners of this worker are closed.
-    ///
-    /// When all workers have reported it, the master closes its sockets, and the kernel rejects
-    /// late clients at once.
-    fn send_closed(&self) {
-        if let MasterLink::Up(channel) = &self.master {
-            let _ = channel.send(&FromChild::Closed.encode());
-        }
-    }
-
-    /// Waits for an event, at most until this time.
-    fn wait(&self, until: Option<Instant>) {
-        let timeout = until.map_or(PollTimeout::NONE, |until| {
-            let left = until.saturating_duration_since(Instant::now());
-            let rounded = left + Duration::from_nanos(999_999);
-            PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX)
-        });
-        let readable = PollFlags::POLLIN;
-        let waker = PollFd::new(self.waker.as_fd(), readable);
-        let signals = PollFd::new(self.context.signals().as_fd(), readable);
-        // Arrays, so that an idle worker does not allocate on this thread. Every wait, also an
-        // interrupted one, is followed by a check of all sources.
-        let _ = match &self.master {
-            MasterLink::Up(channel) => {
-                let channel = PollFd::new(channel.as_fd(), readable);
-                match &self.master_process {
-                    Some(process) => {
-                        let process = PollFd::new(process.as_fd(), readable);
-                        poll(&mut [waker, signals, channel, process], timeout)
-                    }
-                    None => poll(&mut [waker, signals, channel], timeout),
-                }
-            }
-            MasterLink::None | MasterLink::Down => poll(&mut [waker, signals], timeout),
-        };
-    }
-
-    /// Handles everything that has arrived.
-    fn handle_events(&mut self, phase: &mut DrainPhase) {
-        self.waker.clear();
-        self.on_main_ended(phase);
-        // The `drain` frame comes before the SIGTERM that the master also sends: it has the budget.
-        self.on_master_frame(phase);
-        let context = Arc::clone(&self.context);
-        for received in context.signals().received() {
-            // The frame may have arrived just now, together with the signal.
-            self.on_master_frame(phase);
-            self.begin_drain(phase, self.grace, Backlog::Serve);
-            let (first, last) = (received.first, received.last);
-            match self.stop_signals.signals(received.signal, first, last) {
-                StopSignal::Graceful => {}
-                StopSignal::Immediate => process::exit_now(INTERRUPTED),
-            }
-        }
-    }
-
-    /// Begins a drain if `main` has ended.
-    ///
-    /// The queue is left to the replacement. In single-process mode nothing replaces the process,
-    /// so it runs as long as the program wants.
-    fn on_main_ended(&self, phase: &mut DrainPhase) {
-        match self.master {
-            MasterLink::Up(_) | MasterLink::Down if self.context.has_main_ended() => {
-                self.begin_drain(phase, self.grace, Backlog::Leave);
-            }
-            MasterLink::Up(_) | MasterLink::Down | MasterLink::None => {}
-        }
-    }
-
-    fn on_master_frame(&mut self, phase: &mut DrainPhase) {
-        loop {
-            let MasterLink::Up(channel) = &self.master else {
-                return;
-            };
-            let frame = match channel.receive() {
-                ReceivedFrame::Frame(frame) => frame,
-                // Only the master's end rejects descriptors.
-                ReceivedFrame::TooLong | ReceivedFrame::Descriptors => continue,
-                // Read the last frames of a dead master before its death is handled.
-                ReceivedFrame::Nothing if !self.is_master_dead() => return,
-                ReceivedFrame::Nothing | ReceivedFrame::End => return self.on_master_death(phase),
-            };
-            match FromMaster::decode(&frame) {
-                Some(FromMaster::Drain { budget, queue }) => self.begin_drain(phase, budget, queue),
-                Some(FromMaster::Welcome { grace, .. }) => self.grace = grace,
-                // This version writes no log files, and skips frames that it does not know.
-                Some(FromMaster::ReopenLogs) | None => {}
-            }
-        }
-    }
-
-    fn is_master_dead(&self) -> bool {
-        self.master_process
-            .as_ref()
-            .is_some_and(|process| process.has_ended())
-    }
-
-    fn on_master_death(&mut self, phase: &mut DrainPhase) {
-        self.master = MasterLink::Down;
-        let process = self.master_process.take();
-        self.is_master_gone = process.is_some_and(|process| process.ends_within(EXIT_PAUSE.into()));
-        self.log_orphaned();
-        // Start the hook before the drain: a `main` that returns quickly waits for a running hook.
-        self.run_hook();
-        self.begin_drain(phase, self.grace, Backlog::Serve);
-        self.is_termination_pending = self.process == MonitorHost::Process;
-    }
-
-    /// Begins the drain, unless it has already begun.
-    fn begin_drain(&self, phase: &mut DrainPhase, budget: Duration, queue: Backlog) {
-        if !matches!(phase, DrainPhase::Serving) {
-            return;
-        }
-        let drain = Drain::new(Instant::now(), budget);
-        self.context.shutdown().begin(drain.deadline);
-        self.context.tracker().begin_drain(net::DrainPolicy {
-            until: drain.accept_until(),
-            leaves_backlog: queue == Backlog::Leave,
-            frees_address: self.is_master_gone,
-        });
-        *phase = DrainPhase::Draining(drain);
-    }
-
-    /// Logs that the master died, because no master can log it. An in-process worker logs nothing.
-    fn log_orphaned(&self) {
-        match self.process {
-            MonitorHost::Test => {}
-            MonitorHost::Process => {
-                let slot = self.context.slot();
-                let pid = std::process::id();
+    fn end_process(&self, cause: EndCause) -> ! {
+        process::exit_now(match cause {
+            EndCause::Interrupted => INTERRUPTED,
+            EndCause::AcceptFailed => FAILED,
+            EndCause::NoGrace => 0,
+            EndCause::TimedOut { grace } => {
+                let grace = prefork_options::duration::format(grace);
                 log_stderr(&format!(
-                    "worker {slot} (pid {pid}): master process died; draining"
+                    "{} did not finish within shutdown_grace_period ({grace}); exiting",
+                    self.name()
                 ));
+                TIMED_OUT
             }
-        }
+        })
     }
 
-    fn run_hook(&mut self) {
-        let Some(hook) = self.on_master_death.take() else {
-            return;
-        };
-        let waker = Arc::clone(&self.waker);
-        let (slot, pid) = (self.context.slot(), std::process::id());
-        let log_error = move |text: &str| log_stderr(&format!("worker {slot} (pid {pid}): {text}"));
-        self.context
-            .master_death_hook()
-            .run(hook, log_error, move || waker.wake());
-    }
-
-    /// Sends SIGTERM to this process after the master died.
-    ///
-    /// It is for programs that only handle signals. The default action ends the process, so this
-    /// waits for the hook, at most until half of the budget.
-    fn forward_termination(&mut self, half: Instant, now: Instant) {
-        if self.is_termination_pending
-            && (!self.context.master_death_hook().is_running() || now >= half)
-        {
-            self.is_termination_pending = false;
-            process::terminate_self();
-        }
-    }
-
-    /// Ends the process at the deadline.
-    fn end_now(&self) -> ! {
-        let slot = self.context.slot();
-        let pid = std::process::id();
-        if self.is_failure_handled {
-            process::exit_now(FAILED);
-        }
-        if self.grace.is_zero() {
-            // A grace period of zero requests an exit without a drain.
-            process::exit_now(0);
-        }
-        let grace = prefork_options::duration::format(self.grace);
-        log_stderr(&format!(
-            "worker {slot} (pid {pid}) did not finish within shutdown_grace_period ({grace}); exiting"
-        ));
-        process::exit_now(TIMED_OUT)
+    /// The name of this process in log lines.
+    fn name(&self) -> String {
+        format!("worker {} (pid {})", self.context.slot, std::process::id())
     }
 }
 

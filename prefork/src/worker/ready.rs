@@ -3,21 +3,35 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::context::Context;
 use crate::channel::{Channel, FromChild, MainEnd};
+use crate::error::Shortage;
 
-/// Sends each report once, if there is a master.
-#[derive(Debug)]
+/// What the observer of a single process gets, as there is no master to report to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SingleEvent<'a> {
+    /// `main` is ready.
+    Ready,
+    /// The drain begins.
+    StopBegan,
+    Shortage(&'a Shortage),
+}
+
+/// Reports the events of a single process. Any thread may call it.
+pub(crate) type SingleObserver = Arc<dyn Fn(SingleEvent<'_>) + Send + Sync>;
+
+/// Sends each report once: to the master, or to the observer of a single process.
 pub(super) struct ReadyNotifier {
     channel: Option<Arc<Channel>>,
+    observer: Option<SingleObserver>,
     is_sent: AtomicBool,
     has_ended: AtomicBool,
 }
 
 impl ReadyNotifier {
-    pub(super) fn new(channel: Option<Arc<Channel>>) -> Self {
+    pub(super) fn new(channel: Option<Arc<Channel>>, observer: Option<SingleObserver>) -> Self {
         Self {
             channel,
+            observer,
             is_sent: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         }
@@ -31,6 +45,9 @@ impl ReadyNotifier {
             // A worker sends few frames. If the channel is full or closed, the master is dead or
             // stuck.
             let _ = channel.send(&FromChild::Ready.encode());
+        }
+        if let Some(observer) = &self.observer {
+            observer(SingleEvent::Ready);
         }
     }
 
@@ -52,34 +69,27 @@ impl ReadyNotifier {
     }
 }
 
+impl std::fmt::Debug for ReadyNotifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadyNotifier")
+            .field("is_sent", &self.is_sent)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Reports that this worker is ready; an argument of `main`.
 ///
 /// If `main` takes it, the first accept does not report readiness. The worker is ready when it
-/// calls [`announce`](Self::announce). The master replaces a worker that does not call it within
+/// calls [`notify_ready`](Self::notify_ready). The master replaces a worker that does not call it within
 /// `ready_timeout` (30 s by default) after its start.
 #[derive(Debug, Clone)]
-pub struct Ready {
-    pub(super) context: Arc<Context>,
-}
+pub struct Ready(pub(super) Arc<ReadyNotifier>);
 
 impl Ready {
     /// Reports that this worker is ready.
     ///
     /// Further calls have no effect.
-    pub fn announce(&self) {
-        self.context.notify_ready();
-    }
-}
-
-/// Reports that this worker is ready.
-///
-/// A [`net::Listener`](crate::net::Listener) does this at its first accept. Call this if `main`
-/// uses only listeners of std or tokio, or none. Further calls have no effect.
-///
-/// # Process
-/// In a worker. In other processes the call has no effect.
-pub fn ready() {
-    if let Some(context) = super::context::current() {
-        context.notify_ready();
+    pub fn notify_ready(&self) {
+        self.0.notify_ready();
     }
 }

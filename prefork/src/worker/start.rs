@@ -1,28 +1,40 @@
 //! How a process becomes a worker: from the variables and descriptors of its master, or without a
 //! master in single-process mode.
 
+use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use prefork_options::Transport;
 use socket2::{SockRef, Type};
 
-use super::check_tls::OfferedListener;
 use super::child_env::ChildEnv;
-use super::context::{BodySpec, Context, ContextParts, OnShortage, cannot};
-use super::monitor::MonitorHost;
-use super::shutdown;
+use super::context::{BodySpec, Context};
+use super::current;
+use super::lifecycle::{Host, Lifecycle};
+use super::listeners::UntakenListeners;
+use super::monitor::Monitor;
+use super::ready::{ReadyNotifier, SingleObserver};
+use super::shortage_log::ShortageLog;
+#[cfg(feature = "tls")]
+use super::tls_config::LazyTlsConfig;
 use crate::channel::{
     Channel, ChildRole, FromChild, FromMaster, MainEnd, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,
 };
 use crate::error::Error;
 use crate::hook::{self, Init, OnceHook};
 use crate::listen::{BoundListener, InheritedFds, InheritedListener, inherit};
+use crate::net::ConnTracker;
+use crate::stop_signals::StopSignals;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
+use crate::sys::peer::PeerProcess;
 use crate::sys::process::outlive_parent;
+use crate::sys::signals::SignalReceiver;
+use crate::sys::waker::Waker;
 use crate::tls::BundleSource;
 
 /// The signals of a terminal. A child starts with these blocked, because the master handles them.
@@ -32,83 +44,207 @@ const TERMINAL: [Signal; 3] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 /// The grace period until the `welcome` frame was read.
 const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(5);
 
-impl Context {
-    /// Makes this process a worker of the master that set the variables.
-    ///
-    /// `declare` gets the listeners and whether there is a certificate.
-    ///
-    /// # Errors
-    /// The variables or descriptors are not those of a master, the arguments of `main` do not fit
-    /// the listeners, `init` failed, or a system call failed.
-    pub(crate) fn from_env(
-        child_env: &ChildEnv,
-        init: Option<Init>,
-        on_master_death: Option<OnceHook>,
-        declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
-    ) -> Result<(Arc<Self>, BodySpec), Error> {
-        let wrong = |reason| Error::ChildEnv {
-            variable: ROLE_VARIABLE,
-            reason,
-        };
-        let marker = child_env.get(ROLE_VARIABLE).unwrap_or_default();
-        let marker = ChildRole::decode(&marker).map_err(wrong)?;
-        let InheritedFds { listeners, tls } = inherit(|name| child_env.get(name))?;
-        let channel = adopt_channel(&marker, listeners.len()).map_err(wrong)?;
-        let channel = Arc::new(channel);
-        let child = InheritedRole {
-            slot: marker.slot,
-            listeners,
-            channel: Arc::clone(&channel),
-            tls,
-        };
-        // So the master's line about the exit contains the reason.
-        child
-            .begin(init, on_master_death, declare)
-            .inspect_err(|error| {
-                let ended = FromChild::Ended(MainEnd::Unable(error.chain()));
-                let _ = channel.send(&ended.encode());
-            })
-    }
+/// Makes this process a worker of the master that set the variables.
+///
+/// `declare` gets the listeners and whether there is a certificate.
+///
+/// # Errors
+/// The variables or descriptors are not those of a master, the arguments of `main` do not fit
+/// the listeners, `init` failed, or a system call failed.
+pub(crate) fn start_from_env(
+    child_env: &ChildEnv,
+    init: Option<Init>,
+    on_master_death: Option<OnceHook>,
+    declare: impl FnOnce(&[(&str, Transport)], bool) -> Result<BodySpec, Error>,
+) -> Result<(Arc<Context>, BodySpec), Error> {
+    let wrong = |reason| Error::ChildEnv {
+        variable: ROLE_VARIABLE,
+        reason,
+    };
+    let marker = child_env.get(ROLE_VARIABLE).unwrap_or_default();
+    let marker = ChildRole::decode(&marker).map_err(wrong)?;
+    let InheritedFds { listeners, tls } = inherit(|name| child_env.get(name))?;
+    let channel = adopt_channel(&marker, listeners.len()).map_err(wrong)?;
+    let channel = Arc::new(channel);
+    let child = InheritedRole {
+        slot: marker.slot,
+        listeners,
+        channel: Arc::clone(&channel),
+        tls,
+    };
+    // So the master's line about the exit contains the reason.
+    child
+        .begin(init, on_master_death, declare)
+        .inspect_err(|error| {
+            let ended = FromChild::Ended(MainEnd::Unable(error.chain()));
+            let _ = channel.send(&ended.encode());
+        })
+}
 
-    /// Makes this process the only worker, in single-process mode.
-    ///
-    /// # Errors
-    /// The process already is a worker, or a system call failed.
-    pub(crate) fn single(
-        bound: Vec<BoundListener>,
-        grace: Duration,
-        threads: NonZeroUsize,
-        tls: Option<BundleSource>,
-        declared: &BodySpec,
-        on_shortage: OnShortage,
-    ) -> Result<Arc<Self>, Error> {
-        let parts = ContextParts {
-            slot: 0,
-            listeners: bound.into_iter().map(InheritedListener::from).collect(),
-            master: None,
-            grace,
-            threads,
-            tls,
-            own_signals: &TERMINAL,
-            on_master_death: None,
-            on_shortage: Some(on_shortage),
-            process: MonitorHost::Process,
-        };
-        Self::start(parts, declared)
-    }
+/// Makes this process the only worker, in single-process mode.
+///
+/// # Errors
+/// The process already is a worker, or a system call failed.
+pub(crate) fn start_single(
+    bound: Vec<BoundListener>,
+    grace: Duration,
+    threads: NonZeroUsize,
+    tls: Option<BundleSource>,
+    declared: &BodySpec,
+    observer: SingleObserver,
+) -> Result<Arc<Context>, Error> {
+    let parts = WorkerParts {
+        slot: 0,
+        listeners: bound.into_iter().map(InheritedListener::from).collect(),
+        master: None,
+        grace,
+        threads,
+        tls,
+        own_signals: &TERMINAL,
+        on_master_death: None,
+        observer: Some(observer),
+        host: Host::Process,
+    };
+    start(parts, declared)
+}
 
-    fn start(parts: ContextParts, declared: &BodySpec) -> Result<Arc<Self>, Error> {
-        let (context, monitor) = Self::build(parts, declared)?;
-        context.become_current()?;
-        let started = monitor.start();
-        started.map_err(cannot("start the monitor thread"))?;
-        // From now on the monitor notices the master's death and lets `main` finish.
-        outlive_parent().map_err(cannot("clear its parent-death signal (prctl)"))?;
-        if declared.handles_sigterm || shutdown::has_asked() {
-            context.handle_sigterm();
+fn start(parts: WorkerParts, declared: &BodySpec) -> Result<Arc<Context>, Error> {
+    let (context, monitor) = build(parts, declared)?;
+    current::set_current(&context)?;
+    let started = monitor.start();
+    started.map_err(cannot("start the monitor thread"))?;
+    // From now on the monitor notices the master's death and lets `main` finish.
+    outlive_parent().map_err(cannot("clear its parent-death signal (prctl)"))?;
+    if declared.handles_sigterm || current::has_asked() {
+        context.handle_sigterm();
+    }
+    Ok(context)
+}
+
+/// What a new worker consists of.
+pub(super) struct WorkerParts {
+    pub(super) slot: usize,
+    pub(super) listeners: Vec<InheritedListener>,
+    pub(super) master: Option<Arc<Channel>>,
+    pub(super) grace: Duration,
+    pub(super) threads: NonZeroUsize,
+    pub(super) tls: Option<BundleSource>,
+    /// The signals that mean the same as SIGTERM in this process.
+    pub(super) own_signals: &'static [Signal],
+    pub(super) on_master_death: Option<OnceHook>,
+    /// Only in single-process mode, where there is no master.
+    pub(super) observer: Option<SingleObserver>,
+    pub(super) host: Host,
+}
+
+/// Creates the state of a worker, and its monitor, which the caller starts.
+///
+/// # Errors
+/// No descriptors are left.
+pub(super) fn build(
+    parts: WorkerParts,
+    declared: &BodySpec,
+) -> Result<(Arc<Context>, Monitor), Error> {
+    // This program cannot read it.
+    #[cfg(not(feature = "tls"))]
+    drop(parts.tls);
+    let setup = cannot("create an event descriptor (eventfd2)");
+    let ready_notifier = Arc::new(ReadyNotifier::new(
+        parts.master.clone(),
+        parts.observer.clone(),
+    ));
+    let waker = Arc::new(Waker::new().map_err(&setup)?);
+    // The master of an in-process worker is a test in the same process.
+    let master_process = match (parts.host, &parts.master) {
+        (Host::Process, Some(channel)) => process_of(channel).map(Arc::new),
+        (Host::Process, None) | (Host::Test, _) => None,
+    };
+    let tracker = new_tracker(declared, &ready_notifier, &waker).map_err(&setup)?;
+    let tracker = Arc::new(match &master_process {
+        None => tracker,
+        Some(master) => {
+            let master = Arc::clone(master);
+            tracker.with_orphan_check(move || master.has_ended())
         }
-        Ok(context)
+    });
+    let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);
+    let is_expected = |name: &String| declared.listeners.contains(name);
+    let (infos, fds): (Vec<_>, Vec<_>) = parts
+        .listeners
+        .into_iter()
+        .map(|InheritedListener { info, fd }| {
+            let is_expected = is_expected(&info.name);
+            (info, (fd, is_expected))
+        })
+        .unzip();
+    let context = Arc::new(Context {
+        slot: parts.slot,
+        infos,
+        listeners: UntakenListeners::new(fds),
+        tracker,
+        shutdown: match parts.host {
+            Host::Process => Arc::clone(current::own()),
+            Host::Test => Arc::default(),
+        },
+        ready_notifier,
+        master_death_hook: Arc::default(),
+        signals,
+        own_signals: parts.own_signals,
+        threads: parts.threads,
+        grace: parts.grace,
+        waker,
+        #[cfg(feature = "tls")]
+        tls: LazyTlsConfig::new(parts.tls),
+        has_termination: OnceLock::new(),
+    });
+    let monitor = Monitor {
+        context: Arc::clone(&context),
+        lifecycle: Lifecycle::new(parts.host, parts.master.is_some(), parts.grace),
+        master: parts.master,
+        master_process,
+        on_master_death: parts.on_master_death,
+        observer: parts.observer,
+        shortages: ShortageLog::default(),
+        stop_signals: StopSignals::default(),
+    };
+    if parts.host == Host::Test {
+        // The signals of the process belong to the test.
+        context.has_termination.get_or_init(|| ());
     }
+    Ok((context, monitor))
+}
+
+/// Returns the process of the master, if the kernel provides a descriptor for it.
+///
+/// It shows the death of the master even if other processes hold the master's end of the channel.
+fn process_of(channel: &Channel) -> Option<PeerProcess> {
+    PeerProcess::of(channel.as_fd()).unwrap_or_else(|_dead| {
+        channel.close();
+        None
+    })
+}
+
+/// Creates the tracker of the listeners' connections.
+///
+/// The first accept reports readiness, unless `main` takes `Ready`. Changes wake the monitor
+/// thread.
+fn new_tracker(
+    declared: &BodySpec,
+    ready_notifier: &Arc<ReadyNotifier>,
+    waker: &Arc<Waker>,
+) -> io::Result<ConnTracker> {
+    let (ready_notifier, waker) = (Arc::clone(ready_notifier), Arc::clone(waker));
+    let is_ready_on_accept = !declared.has_ready_argument;
+    let on_first_accept = move || {
+        if is_ready_on_accept {
+            ready_notifier.notify_ready();
+        }
+    };
+    ConnTracker::new(on_first_accept, move || waker.wake())
+}
+
+pub(super) fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Worker { doing, source }
 }
 
 /// What the master passed to a child that is not a worker yet.
@@ -128,12 +264,12 @@ impl InheritedRole {
         self,
         init: Option<Init>,
         on_master_death: Option<OnceHook>,
-        declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
+        declare: impl FnOnce(&[(&str, Transport)], bool) -> Result<BodySpec, Error>,
     ) -> Result<(Arc<Context>, BodySpec), Error> {
-        let offered: Vec<OfferedListener<'_>> = self
+        let offered: Vec<_> = self
             .listeners
             .iter()
-            .map(|listener| OfferedListener::of(&listener.info))
+            .map(|listener| (listener.info.name(), listener.info.transport))
             .collect();
         let declared = declare(&offered, self.tls.is_some())?;
         sys::process::set_comm(&format!("worker {}", self.slot));
@@ -151,7 +287,7 @@ impl InheritedRole {
         // After `init`, which may have set a panic hook: that hook is called too.
         super::panic_hook::install(&self.channel);
         let (grace, threads) = read_welcome(&self.channel);
-        let parts = ContextParts {
+        let parts = WorkerParts {
             slot: self.slot,
             listeners: self.listeners,
             grace,
@@ -160,10 +296,10 @@ impl InheritedRole {
             tls: self.tls.map(BundleSource::File),
             own_signals: &[],
             on_master_death,
-            on_shortage: None,
-            process: MonitorHost::Process,
+            observer: None,
+            host: Host::Process,
         };
-        Ok((Context::start(parts, &declared)?, declared))
+        Ok((start(parts, &declared)?, declared))
     }
 }
 
@@ -197,7 +333,7 @@ fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize) {
     match channel.receive() {
         ReceivedFrame::Frame(frame) => match FromMaster::decode(&frame) {
             Some(FromMaster::Welcome { grace, threads }) => (grace, threads),
-            Some(FromMaster::Drain { .. } | FromMaster::ReopenLogs) | None => DEFAULTS,
+            Some(FromMaster::Drain { .. }) | None => DEFAULTS,
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors

@@ -3,31 +3,25 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use prefork_options::Transport;
 use prefork_options::suggest::nearest;
 
-use super::context::{Context, current};
+use super::arg_error::ArgError;
+use super::context::Context;
 use super::listeners::{TakeAs, TakeResult};
-use super::{ArgError, Ready, Shutdown};
+use super::shutdown::Shutdown;
+use crate::listen::{ListenAddr, ListenerInfo};
 use crate::net::Listener;
+#[cfg(feature = "tls")]
+use crate::net::TlsListener;
 
 /// The worker that runs in this process: its slot, its listeners and its shutdown.
 ///
 /// It is an argument of `main` and of the function given to
-/// [`Prefork::run`](crate::Prefork::run), and [`worker`] returns it.
+/// [`Prefork::run`](crate::Prefork::run), and [`worker`](crate::worker()) returns it.
 #[derive(Debug, Clone)]
 pub struct Worker {
     pub(super) context: Arc<Context>,
-}
-
-/// Returns the worker that runs in this process.
-///
-/// `None` in a master, in `init`, and in a process that has not called `run`.
-///
-/// After the first call, the worker handles SIGTERM; see [`shutdown`](crate::shutdown()).
-pub fn worker() -> Option<Worker> {
-    let context = current()?;
-    context.handle_sigterm();
-    Some(Worker::new(context))
 }
 
 impl Worker {
@@ -39,25 +33,24 @@ impl Worker {
     ///
     /// Its replacement has the same slot.
     pub fn slot(&self) -> usize {
-        self.context.slot()
+        self.context.slot
     }
 
-    /// Returns the name and the address of each listener.
-    ///
-    /// If `listen` has port 0, the address has the port that the kernel chose.
-    pub fn addrs(&self) -> &[(String, SocketAddr)] {
-        self.context.addrs()
+    /// Returns the names, addresses and transports of all listeners.
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        self.context.infos()
     }
 
-    /// Returns whether the clients of a listener use TLS: its address has `tls://`.
+    /// Returns the name, address and transport of one listener. Does not take it.
     ///
-    /// If the operator decides about TLS, take the listener with `tls_listener` if this is true,
-    /// and with [`listener`](Self::listener) otherwise.
+    /// If the operator decides about TLS, take the listener with `tls_listener` if its
+    /// [`transport`](ListenerInfo::transport) is [`Transport::Tls`](crate::Transport::Tls), and
+    /// with [`listener`](Self::listener) otherwise.
     ///
     /// # Errors
     /// No listener has this name.
-    pub fn is_tls(&self, name: &str) -> Result<bool, ArgError> {
-        Ok(self.context.is_tls(self.index_of(name)?))
+    pub fn listener_info(&self, name: &str) -> Result<&ListenerInfo, ArgError> {
+        Ok(&self.listeners()[self.index_of(name)?])
     }
 
     /// Takes a listener by its name; unnamed listeners are `listener0`, `listener1`, …
@@ -85,8 +78,8 @@ impl Worker {
         self.context.raw_listener(self.plain_index_of(name)?)
     }
 
-    /// Reports that this worker is ready; see [`ready`](crate::ready()).
-    pub fn ready(&self) {
+    /// Reports that this worker is ready; see [`notify_ready`](crate::notify_ready()).
+    pub fn notify_ready(&self) {
         self.context.notify_ready();
     }
 
@@ -96,17 +89,17 @@ impl Worker {
     pub fn shutdown(&self) -> Shutdown {
         // If `main` takes no `Worker`, this was called through an argument of the user's own type.
         self.context.handle_sigterm();
-        Shutdown::new(self.context.shutdown())
+        Shutdown::new(&self.context.shutdown)
     }
 
     /// Returns the index of a listener, or an error if the code must use TLS.
     fn plain_index_of(&self, name: &str) -> Result<usize, ArgError> {
         let index = self.index_of(name)?;
-        if !self.context.is_tls(index) {
+        if self.listeners()[index].transport() != Transport::Tls {
             return Ok(index);
         }
         #[cfg(feature = "tls")]
-        if self.context.tls().body_does_tls() {
+        if self.context.tls.body_does_tls() {
             return Ok(index);
         }
         Err(ArgError::new(format!(
@@ -115,10 +108,62 @@ impl Worker {
     }
 
     pub(super) fn index_of(&self, name: &str) -> Result<usize, ArgError> {
-        let mut names = self.addrs().iter();
-        names
-            .position(|(known, _)| known == name)
-            .ok_or_else(|| ArgError::new(absent(name, self.addrs())))
+        let mut listeners = self.listeners().iter();
+        listeners
+            .position(|listener| listener.name() == name)
+            .ok_or_else(|| {
+                let names: Vec<&str> = self.listeners().iter().map(ListenerInfo::name).collect();
+                ArgError::new(absent(name, &names))
+            })
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Worker {
+    /// Returns the TLS configuration that the master checked and passed.
+    ///
+    /// It contains the certificates, the key, the protocols, and the ticket keys that all workers
+    /// share. It is for code that performs the handshakes itself. Each call returns the same
+    /// configuration.
+    ///
+    /// # Errors
+    /// `tls_cert` and `tls_key` are not set, or this program cannot use what the master passed.
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_config(&self) -> Result<Arc<rustls::ServerConfig>, ArgError> {
+        let tls = &self.context.tls;
+        let config = tls.config()?;
+        tls.note_use_by_body();
+        Ok(config)
+    }
+
+    /// Takes a listener by its name, as a listener with TLS.
+    ///
+    /// The listener gets TLS even if its address does not have `tls://`.
+    ///
+    /// # Errors
+    /// - No listener has this name.
+    /// - An argument of `main` or an earlier call has already taken the listener.
+    /// - [`tls_config`](Self::tls_config) would fail.
+    ///
+    /// # Examples
+    /// A server for which the operator decides about TLS (`PREFORK_LISTEN=tls://…`):
+    /// ```no_run
+    /// # async fn serve(_: impl Sized) -> std::io::Result<()> { Ok(()) }
+    /// #[prefork::main(listen = "admin=127.0.0.1:9000", workers = 2)]
+    /// async fn main(worker: prefork::Worker) -> std::io::Result<()> {
+    ///     if worker.listener_info("admin")?.transport() == prefork::Transport::Tls {
+    ///         serve(worker.tls_listener("admin")?).await
+    ///     } else {
+    ///         serve(worker.listener("admin")?).await
+    ///     }
+    /// }
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_listener(&self, name: &str) -> Result<TlsListener, ArgError> {
+        self.context.handle_sigterm();
+        let config = self.context.tls.config()?;
+        let listener = self.context.listener(self.index_of(name)?)?;
+        Ok(TlsListener::new(listener, config))
     }
 }
 
@@ -132,17 +177,17 @@ const TLS_HELP: &str = "build this program with feature `tls` of prefork";
 impl Context {
     pub(super) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
         let (name, addr) = self.name_and_addr(index)?;
-        match self.listeners().take(index, TakeAs::Managed) {
-            TakeResult::Socket(fd) => Ok(Listener::new(fd, addr, self.tracker())),
+        match self.listeners.take(index, TakeAs::Managed) {
+            TakeResult::Socket(fd) => Ok(Listener::new(fd, addr, &self.tracker)),
             TakeResult::Already => Err(taken(name)),
             // The worker is already draining: nothing is left to accept.
-            TakeResult::Closed => Ok(Listener::ended(addr, self.tracker())),
+            TakeResult::Closed => Ok(Listener::ended(addr, &self.tracker)),
         }
     }
 
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, ArgError> {
         let (name, _) = self.name_and_addr(index)?;
-        match self.listeners().take(index, TakeAs::Raw) {
+        match self.listeners.take(index, TakeAs::Raw) {
             TakeResult::Socket(fd) => Ok(fd.into()),
             TakeResult::Already => Err(taken(name)),
             TakeResult::Closed => {
@@ -153,22 +198,21 @@ impl Context {
     }
 
     fn name_and_addr(&self, index: usize) -> Result<(&str, SocketAddr), ArgError> {
-        let listener = self.addrs().get(index);
-        let (name, addr) =
+        let listener = self.infos().get(index);
+        let info =
             listener.ok_or_else(|| ArgError::new("the worker does not have this listener"))?;
-        Ok((name, *addr))
+        let ListenAddr::Ip(addr) = info.address;
+        Ok((&info.name, addr))
     }
 }
 
 /// The error for an unknown name; it contains the names of all listeners.
-fn absent(name: &str, addrs: &[(String, SocketAddr)]) -> String {
-    let names = addrs.iter().map(|(name, _)| name.as_str());
-    let near = match nearest(name, names.clone()) {
+fn absent(name: &str, all: &[&str]) -> String {
+    let near = match nearest(name, all.iter().copied()) {
         Some(near) => format!(" (did you mean '{near}'?)"),
         None => String::new(),
     };
-    let all: Vec<&str> = names.collect();
-    let known = match all.as_slice() {
+    let known = match all {
         [] => "no listener is configured: set listen in the attribute or the builder".to_owned(),
         [one] => format!("there is only '{one}'"),
         many => format!("there are only '{}'", many.join("', '")),
@@ -182,27 +226,12 @@ fn taken(name: &str) -> ArgError {
     ))
 }
 
-impl From<&Worker> for Ready {
-    fn from(worker: &Worker) -> Self {
-        Self {
-            context: Arc::clone(&worker.context),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_error_for_an_unknown_name_contains_the_names() {
-        let listeners = |names: &[&str]| -> Vec<(String, SocketAddr)> {
-            let addr: SocketAddr = ([127, 0, 0, 1], 80).into();
-            names
-                .iter()
-                .map(|name| ((*name).to_owned(), addr))
-                .collect()
-        };
         for (names, text) in [
             (
                 &["listener0"][..],
@@ -217,7 +246,7 @@ mod tests {
                 "there is no listener 'http'; no listener is configured: set listen in the attribute or the builder",
             ),
         ] {
-            assert_eq!(absent("http", &listeners(names)), text);
+            assert_eq!(absent("http", names), text);
         }
     }
 }

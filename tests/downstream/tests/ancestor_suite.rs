@@ -11,24 +11,20 @@ use prefork::{ChildCommand, Error, Handle, Prefork};
 use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren, reserve_addr};
 
 /// Two workers, one allowed recovery, no line on stderr.
-fn mortal(children: &ScriptedChildren) -> Prefork {
-    let mut prefork = quiet(children);
-    prefork.recover_threshold(1);
-    prefork
+fn with_one_recovery(children: &ScriptedChildren) -> Prefork {
+    quiet(children).recover_threshold(1)
 }
 
 /// Two workers, and no line on stderr.
 fn quiet(children: &ScriptedChildren) -> Prefork {
-    let mut prefork = Prefork::new();
-    prefork
+    Prefork::new()
         .workers(2)
         .logger(MemoryLog::new().logger())
-        .child_producer(children.producer());
-    prefork
+        .child_producer(children.producer())
 }
 
 /// The error of the master, from its start or from its end.
-fn end(prefork: &mut Prefork) -> Error {
+fn end(prefork: Prefork) -> Error {
     let ended = prefork.start().and_then(Handle::wait);
     ended.expect_err("the master ends with an error")
 }
@@ -66,8 +62,7 @@ fn every_child_is_announced_and_one_is_recovered_before_the_master_gives_up() {
     };
     let (spawned, ready, recovered) = (note(), note(), note());
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = mortal(&children);
-    prefork
+    let prefork = with_one_recovery(&children)
         .reuseport(true)
         .listen(reserve_addr().to_string())
         .on_child_spawn(move |child| spawned(Call::Spawned(child.pid())))
@@ -78,7 +73,7 @@ fn every_child_is_announced_and_one_is_recovered_before_the_master_gives_up() {
                 new: child.new_pid(),
             });
         });
-    let error = end(&mut prefork);
+    let error = end(prefork);
     assert!(matches!(error, Error::OverRecovery { .. }), "{error:?}");
     let calls = calls.lock().expect("no hook panics").clone();
     let [
@@ -101,12 +96,11 @@ fn a_hook_that_refuses_the_first_child_ends_the_master() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = mortal(&children);
-    prefork.on_child_spawn(move |_| {
+    let prefork = with_one_recovery(&children).on_child_spawn(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
         Err(io::Error::other("initial spawn rejected"))
     });
-    let error = end(&mut prefork);
+    let error = end(prefork);
     assert!(
         chain(&error).contains("initial spawn rejected"),
         "{error:?}"
@@ -118,9 +112,8 @@ fn a_hook_that_refuses_the_first_child_ends_the_master() {
 #[test]
 fn a_hook_that_refuses_the_master_ends_it() {
     let children = ScriptedChildren::new(Behavior::Live);
-    let mut prefork = quiet(&children);
-    prefork.on_master_ready(|_| Err(io::Error::other("ready rejected")));
-    let error = end(&mut prefork);
+    let prefork = quiet(&children).on_master_ready(|_| Err(io::Error::other("ready rejected")));
+    let error = end(prefork);
     assert!(chain(&error).contains("ready rejected"), "{error:?}");
     assert!(children.alive().is_empty());
 }
@@ -131,8 +124,7 @@ fn a_replacement_that_its_hook_refuses_is_not_announced_as_a_recovery() {
     let recoveries = Arc::new(AtomicUsize::new(0));
     let (spawned, recovered) = (Arc::clone(&spawns), Arc::clone(&recoveries));
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = mortal(&children);
-    prefork
+    let prefork = with_one_recovery(&children)
         .on_child_spawn(move |child| {
             assert!(child.pid() > 0);
             if spawned.fetch_add(1, Ordering::SeqCst) < 2 {
@@ -144,7 +136,7 @@ fn a_replacement_that_its_hook_refuses_is_not_announced_as_a_recovery() {
         .on_child_recover(move |_| {
             recovered.fetch_add(1, Ordering::SeqCst);
         });
-    let error = end(&mut prefork);
+    let error = end(prefork);
     assert!(chain(&error).contains("spawn failed"), "{error:?}");
     assert_eq!(recoveries.load(Ordering::SeqCst), 0);
 }
@@ -152,9 +144,8 @@ fn a_replacement_that_its_hook_refuses_is_not_announced_as_a_recovery() {
 #[test]
 fn a_panic_of_a_hook_is_an_error_that_names_the_hook() {
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = quiet(&children);
-    prefork.on_child_spawn(|_| panic!("user code blew up"));
-    let text = chain(&end(&mut prefork));
+    let prefork = quiet(&children).on_child_spawn(|_| panic!("user code blew up"));
+    let text = chain(&end(prefork));
     assert!(text.contains("user code blew up"), "{text}");
     assert!(text.contains("on_child_spawn"), "{text}");
 }
@@ -163,10 +154,9 @@ fn a_panic_of_a_hook_is_an_error_that_names_the_hook() {
 fn a_recovery_waits_its_interval_before_the_master_gives_up() {
     let interval = Duration::from_millis(300);
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = mortal(&children);
-    prefork.recover_interval(interval);
+    let prefork = with_one_recovery(&children).recover_interval(interval);
     let began = Instant::now();
-    let error = end(&mut prefork);
+    let error = end(prefork);
     assert!(matches!(error, Error::OverRecovery { .. }), "{error:?}");
     assert!(began.elapsed() >= interval);
     assert_eq!(
@@ -181,11 +171,12 @@ fn with_a_threshold_of_zero_the_master_is_announced_before_it_gives_up() {
     let announcements = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&announcements);
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = quiet(&children);
-    prefork.recover_threshold(0).on_master_ready(move |_| {
-        counted.fetch_add(1, Ordering::SeqCst);
-    });
-    let error = end(&mut prefork);
+    let prefork = quiet(&children)
+        .recover_threshold(0)
+        .on_master_ready(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+    let error = end(prefork);
     assert!(
         matches!(error, Error::OverRecovery { exits: 1, .. }),
         "{error:?}"
@@ -198,8 +189,7 @@ fn with_a_threshold_of_zero_the_master_is_announced_before_it_gives_up() {
 fn children_that_die_after_the_announcement_count_as_those_before_it() {
     let children = ScriptedChildren::new(Behavior::Live);
     let log = MemoryLog::new();
-    let mut prefork = mortal(&children);
-    prefork.logger(log.logger());
+    let prefork = with_one_recovery(&children).logger(log.logger());
     let master = prefork.start().expect("the master starts");
     log.wait_for(|line| line.text.contains("running with 2 workers"));
     children.kill_child(0);
@@ -217,8 +207,7 @@ fn children_that_die_after_the_announcement_count_as_those_before_it() {
 #[test]
 fn a_bad_address_is_an_error_before_any_child() {
     let children = ScriptedChildren::new(Behavior::Noop);
-    let mut prefork = quiet(&children);
-    prefork.listen("definitely not an address");
+    let prefork = quiet(&children).listen("definitely not an address");
     let error = prefork.start().expect_err("the address is invalid");
     assert!(
         error.to_string().contains("definitely not an address"),
@@ -232,10 +221,14 @@ fn a_listener_has_the_asked_address_in_both_modes() {
     for reuseport in [false, true] {
         let reserved = reserve_addr();
         let children = ScriptedChildren::new(Behavior::Live);
-        let mut prefork = quiet(&children);
-        prefork.listen(reserved.to_string()).reuseport(reuseport);
+        let prefork = quiet(&children)
+            .listen(reserved.to_string())
+            .reuseport(reuseport);
         let master = prefork.start().expect("the master starts");
-        assert_eq!(master.addrs()[0].1.to_string(), reserved.to_string());
+        assert_eq!(
+            master.listeners()[0].address().to_string(),
+            reserved.to_string()
+        );
         master.stop();
         master.wait().expect("the master stops without an error");
     }
@@ -243,11 +236,10 @@ fn a_listener_has_the_asked_address_in_both_modes() {
 
 #[test]
 fn an_error_of_the_producer_is_the_cause_of_the_end() {
-    let mut prefork = Prefork::new();
-    prefork
+    let prefork = Prefork::new()
         .workers(1)
         .logger(MemoryLog::new().logger())
         .child_producer(|_: &mut ChildCommand| Err(io::Error::other("boom")));
-    let error = end(&mut prefork);
+    let error = end(prefork);
     assert!(chain(&error).contains("boom"), "{error:?}");
 }

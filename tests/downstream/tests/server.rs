@@ -21,8 +21,8 @@ fn a_killed_worker_is_replaced_and_the_server_stops_when_asked() {
     let mut server = Server::new(SERVER).start();
     let children = server.wait_for_children(2);
     let killed = server.kill_child(0);
-    let successor = server.wait_for_replacement(killed);
-    assert_eq!(successor.slot, 0);
+    let replacement = server.wait_for_replacement(killed);
+    assert_eq!(replacement.slot, 0);
     assert!(greeting(server.addr()).starts_with("hello from "));
     assert!(children.contains(&killed));
     assert!(server.stop().success());
@@ -41,7 +41,7 @@ fn a_server_that_must_know_its_address_before_gets_a_reserved_one() {
 }
 
 #[test]
-fn a_server_that_refuses_says_why() {
+fn a_server_that_does_not_start_reports_the_reason() {
     let output = Server::new(SERVER).env("PREFORK_WORKERS", "many").run();
     assert_eq!(output.code(), Some(78), "{}", output.text());
     assert!(

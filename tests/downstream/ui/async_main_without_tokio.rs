@@ -2,10 +2,10 @@
 async fn main() {}
 
 mod renamed {
-    use prefork as door;
+    use prefork as fork;
 
-    #[door::main(crate = door, listen = "127.0.0.1:0")]
-    async fn main(_worker: door::Worker) -> std::io::Result<()> {
+    #[fork::main(crate = fork, listen = "127.0.0.1:0")]
+    async fn main(_worker: fork::Worker) -> std::io::Result<()> {
         Ok(())
     }
 }

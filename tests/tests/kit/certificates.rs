@@ -6,18 +6,23 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::routing::get;
-use prefork::{Prefork, Worker};
+use prefork::{Prefork, Transport, Worker};
 use prefork_testkit::TestWorker;
 use prefork_tests::client;
 use prefork_tests::tls::{Authority, Client, Pair};
 
-use crate::{LONG, alone, belongings, wait_for};
+use crate::{LONG, lock, resources, wait_for};
 
 /// Serves a listener, with TLS if the options set it, until a stop is requested.
 async fn serve(worker: &Worker, name: &str) {
     let app = Router::new().route("/", get(async || "hello\n"));
     let stop = prefork::shutdown();
-    let served = if worker.is_tls(name).expect("the listener exists") {
+    let served = if worker
+        .listener_info(name)
+        .expect("the listener exists")
+        .transport()
+        == Transport::Tls
+    {
         let listener = worker.tls_listener(name).expect("it uses TLS");
         axum::serve(listener, app)
             .with_graceful_shutdown(stop)
@@ -39,10 +44,10 @@ fn block_on<R>(future: impl Future<Output = R>) -> R {
 }
 
 /// Sets certificate and key as bytes in memory.
-fn certify(options: &mut Prefork, Pair { cert, key }: &Pair) {
+fn certify(options: Prefork, Pair { cert, key }: &Pair) -> Prefork {
     options
         .tls_cert(cert.clone().into_bytes())
-        .tls_key(key.clone().into_bytes());
+        .tls_key(key.clone().into_bytes())
 }
 
 fn is_answered(addr: SocketAddr, trusted: Option<&Authority>) -> bool {
@@ -54,11 +59,11 @@ fn is_answered(addr: SocketAddr, trusted: Option<&Authority>) -> bool {
 }
 
 #[test]
-fn a_body_that_asks_whether_there_is_tls_hears_what_the_options_say() {
-    let _alone = alone();
-    let before = belongings();
+fn is_tls_returns_what_the_options_set() {
+    let _lock = lock();
+    let before = resources();
     let authority = Authority::new("the test's");
-    let secure = TestWorker::with_options(|options| certify(options, &authority.issue()));
+    let secure = TestWorker::with_options(certify(Prefork::new(), &authority.issue()));
     for (worker, trusted) in [(TestWorker::new(), None), (secure, Some(&authority))] {
         let body = worker.spawn(|worker| block_on(serve(&worker, "listener0")));
         worker.wait_until_ready();
@@ -73,13 +78,13 @@ fn a_body_that_asks_whether_there_is_tls_hears_what_the_options_say() {
 /// Addresses as in a container: all interfaces, with the port of the platform.
 #[test]
 fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
-    let _alone = alone();
-    let before = belongings();
+    let _lock = lock();
+    let before = resources();
     let authority = Authority::new("the test's");
-    let worker = TestWorker::with_options(|options| {
-        options.listen(["http=0.0.0.0", "https=tls://0.0.0.0"]);
-        certify(options, &authority.issue());
-    });
+    let worker = TestWorker::with_options(certify(
+        Prefork::new().listen(["http=0.0.0.0", "https=tls://0.0.0.0"]),
+        &authority.issue(),
+    ));
     let (http, https) = (worker.addr_of("http"), worker.addr_of("https"));
     assert_eq!([http.ip(), https.ip()], [Ipv4Addr::LOCALHOST; 2]);
     let body = worker.spawn(|worker| {
@@ -96,13 +101,13 @@ fn listeners_have_the_names_of_the_options_and_ports_of_their_own() {
 }
 
 #[test]
-fn a_body_that_forgets_to_ask_is_not_given_a_listener_for_tls() {
-    let _alone = alone();
-    let before = belongings();
-    let worker = TestWorker::with_options(|options| {
-        options.listen(["http=:80", "https=tls://:443"]);
-        certify(options, &Authority::new("the test's").issue());
-    });
+fn a_tls_listener_cannot_be_taken_as_a_plain_one() {
+    let _lock = lock();
+    let before = resources();
+    let worker = TestWorker::with_options(certify(
+        Prefork::new().listen(["http=:80", "https=tls://:443"]),
+        &Authority::new("the test's").issue(),
+    ));
     worker.run(|worker| {
         worker.listener("http").expect("it does not use TLS");
         let refusal = worker.listener("https").expect_err("it uses TLS");
@@ -119,46 +124,43 @@ fn a_body_that_forgets_to_ask_is_not_given_a_listener_for_tls() {
 
 #[test]
 fn the_time_to_drain_is_that_of_the_options() {
-    let _alone = alone();
-    let before = belongings();
-    let worker = TestWorker::with_options(|options| {
-        options.listen(":80").shutdown_grace_period("1h");
-    });
-    let begun = Instant::now();
+    let _lock = lock();
+    let before = resources();
+    let worker = TestWorker::with_options(Prefork::new().listen(":80").shutdown_grace_period("1h"));
+    let began = Instant::now();
     let shutdown = worker.run(|worker| {
         // A listener that is dropped counts as closed.
         drop(worker.listener("listener0"));
         worker.shutdown()
     });
     worker.master_dies();
-    shutdown.wait();
+    shutdown.blocking_wait();
     let deadline = shutdown.deadline().expect("a stop was requested");
-    assert!(deadline - begun > LONG, "longer than the default");
+    assert!(deadline - began > LONG, "longer than the default");
     drop(worker);
     wait_for(&before);
 }
 
 /// The panic message of a test with invalid options.
-fn refusal(options: impl FnOnce(&mut Prefork)) -> String {
+fn refusal(options: Prefork) -> String {
     let made = catch_unwind(AssertUnwindSafe(|| TestWorker::with_options(options)));
     let panic = made.expect_err("the options are invalid");
     *panic.downcast::<String>().expect("a text")
 }
 
 #[test]
-fn options_that_no_server_starts_with_are_told() {
-    let _alone = alone();
-    let said = refusal(|_| {});
+fn invalid_options_of_a_test_worker_are_reported() {
+    let _lock = lock();
+    let message = refusal(Prefork::new());
     assert!(
-        said.contains("uses TLS, which needs tls_cert and tls_key"),
-        "{said}"
+        message.contains("uses TLS, which needs tls_cert and tls_key"),
+        "{message}"
     );
-    let said = refusal(|options| {
-        options.listen(":80").tls_cert("missing.pem");
-    });
-    assert!(said.contains("tls_cert: needs tls_key as well"), "{said}");
-    let said = refusal(|options| {
-        options.listen(":80").workers("many");
-    });
-    assert!(said.contains("workers: 'many'"), "{said}");
+    let message = refusal(Prefork::new().listen(":80").tls_cert("missing.pem"));
+    assert!(
+        message.contains("tls_cert: needs tls_key as well"),
+        "{message}"
+    );
+    let message = refusal(Prefork::new().listen(":80").workers("many"));
+    assert!(message.contains("workers: 'many'"), "{message}");
 }

@@ -10,7 +10,7 @@ use prefork_testkit::{
 };
 use prefork_tests::proc;
 
-use crate::{LONG, TERMINATION, alone, belongings};
+use crate::{LONG, TERMINATION, lock, resources};
 
 /// The time that a child of [`start`] has to get ready and to stop.
 ///
@@ -51,13 +51,13 @@ fn end_of_first(behavior: Behavior) -> CapturedLine {
 
 /// The line about the exit of a child with this behavior after a stop.
 ///
-/// The stop is requested once `is_begun` returns true.
-fn end_by_stop(behavior: Behavior, is_begun: impl Fn(ChildInfo) -> bool) -> CapturedLine {
+/// The stop is requested once `is_ready` returns true.
+fn end_by_stop(behavior: Behavior, is_ready: impl Fn(ChildInfo) -> bool) -> CapturedLine {
     let children = ScriptedChildren::new(behavior);
     let (master, log) = start(&children);
-    eventually("the child does what it was told", || {
+    eventually("the scripted behavior", || {
         let child = children.alive().first().copied()?;
-        is_begun(child).then_some(())
+        is_ready(child).then_some(())
     });
     stop(master);
     log.wait_for(|line| line.text.starts_with("worker 0 "))
@@ -75,14 +75,14 @@ fn has_state(pid: i32, state: char) -> bool {
 }
 
 /// Whether SIGTERM is in this set of the process: `SigCgt` (caught) or `SigIgn` (ignored).
-fn minds_termination(pid: i32, set: &str) -> bool {
+fn has_sigterm(pid: i32, set: &str) -> bool {
     proc::signals(pid, set).is_some_and(|signals| signals & TERMINATION != 0)
 }
 
 #[test]
-fn children_that_end_at_once_end_as_they_were_told() {
-    let _alone = alone();
-    let before = belongings();
+fn children_that_end_at_once_end_as_scripted() {
+    let _lock = lock();
+    let before = resources();
     for (behavior, level, end) in [
         (Behavior::Noop, Level::Warn, "exited with status 0"),
         (Behavior::Exit(7), Level::Error, "exited with status 7"),
@@ -111,13 +111,13 @@ fn children_that_end_at_once_end_as_they_were_told() {
         assert!(line.text.contains(end), "{behavior:?}: {line}");
         assert_eq!(line.level, level, "{behavior:?}: {line}");
     }
-    assert_eq!(belongings(), before);
+    assert_eq!(resources(), before);
 }
 
 #[test]
 fn children_that_break_a_rule_are_killed_for_it() {
-    let _alone = alone();
-    let before = belongings();
+    let _lock = lock();
+    let before = resources();
     for (behavior, why) in [
         (Behavior::Flood, "more frames than allowed"),
         (Behavior::Liar, "a frame that is too long"),
@@ -126,41 +126,39 @@ fn children_that_break_a_rule_are_killed_for_it() {
         let line = end_of_first(behavior);
         assert!(line.text.contains(why), "{behavior:?}: {line}");
     }
-    assert_eq!(belongings(), before);
+    assert_eq!(resources(), before);
 }
 
 #[test]
-fn children_that_live_end_when_they_are_asked_to() {
-    let _alone = alone();
-    let before = belongings();
+fn live_children_exit_when_a_stop_is_requested() {
+    let _lock = lock();
+    let before = resources();
     for behavior in [
         Behavior::Live,
         Behavior::Silent,
         Behavior::Late(Duration::ZERO),
         Behavior::Late(LONG),
     ] {
-        let line = end_by_stop(behavior, |child| minds_termination(child.pid, "SigCgt"));
+        let line = end_by_stop(behavior, |child| has_sigterm(child.pid, "SigCgt"));
         assert!(line.text.contains("exited with status 0"), "{line}");
     }
-    assert_eq!(belongings(), before);
+    assert_eq!(resources(), before);
 }
 
 #[test]
-fn children_that_do_not_mind_the_stop_have_to_be_killed() {
-    let _alone = alone();
-    let before = belongings();
-    let deaf = end_by_stop(Behavior::Deaf, |child| {
-        minds_termination(child.pid, "SigIgn")
-    });
-    assert!(deaf.text.contains("killed by SIGKILL"), "{deaf}");
+fn children_that_ignore_the_stop_are_killed() {
+    let _lock = lock();
+    let before = resources();
+    let ignoring = end_by_stop(Behavior::Deaf, |child| has_sigterm(child.pid, "SigIgn"));
+    assert!(ignoring.text.contains("killed by SIGKILL"), "{ignoring}");
     let stuck = end_by_stop(Behavior::Stuck, |child| has_state(child.pid, 'T'));
     assert!(stuck.text.contains("killed by SIGKILL"), "{stuck}");
-    assert_eq!(belongings(), before);
+    assert_eq!(resources(), before);
 }
 
 #[test]
-fn each_start_can_be_told_something_else() {
-    let _alone = alone();
+fn each_start_can_have_another_behavior() {
+    let _lock = lock();
     let children = ScriptedChildren::scripted(|start| match (start.slot, start.nth) {
         (0, 0 | 1) => Behavior::Exit(3),
         _ => Behavior::Live,
@@ -175,26 +173,26 @@ fn each_start_can_be_told_something_else() {
     eventually("three in slot 0 and one in slot 1", || {
         (children.starts() == 4 && children.alive().len() == 2).then_some(())
     });
-    let deaths = log
+    let exits = log
         .lines()
         .iter()
         .filter(|l| l.text.contains("status 3"))
         .count();
-    assert_eq!(deaths, 2, "{log}");
+    assert_eq!(exits, 2, "{log}");
     stop(master);
 }
 
 #[test]
-fn children_that_are_left_are_killed_and_waited_for_also_when_the_test_panics() {
-    let _alone = alone();
-    let before = belongings();
+fn remaining_children_are_killed_and_reaped_even_if_the_test_panics() {
+    let _lock = lock();
+    let before = resources();
     let mut alive = Vec::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let children = ScriptedChildren::new(Behavior::Deaf);
         let (master, log) = start(&children);
-        eventually("it is deaf", || {
+        eventually("a child that ignores SIGTERM", || {
             let child = children.alive().first().copied()?;
-            minds_termination(child.pid, "SigIgn").then_some(())
+            has_sigterm(child.pid, "SigIgn").then_some(())
         });
         alive = children.alive();
         // The test stops nothing. The children are dropped before their master.
@@ -203,18 +201,18 @@ fn children_that_are_left_are_killed_and_waited_for_also_when_the_test_panics() 
     }));
     assert!(result.is_err());
     assert_eq!(alive.len(), 1);
-    assert_eq!(belongings(), before);
+    assert_eq!(resources(), before);
 }
 
 #[test]
 fn a_master_that_outlives_its_children_on_demand_ends_with_the_reason() {
-    let _alone = alone();
-    let before = belongings();
+    let _lock = lock();
+    let before = resources();
     let children = ScriptedChildren::new(Behavior::Live);
     let (master, log) = start(&children);
-    eventually("it lives", || {
+    eventually("a child that handles SIGTERM", || {
         let child = children.alive().first().copied()?;
-        minds_termination(child.pid, "SigCgt").then_some(())
+        has_sigterm(child.pid, "SigCgt").then_some(())
     });
     drop(children);
     let error = master.wait().expect_err("the producer returns an error");
@@ -225,7 +223,7 @@ fn a_master_that_outlives_its_children_on_demand_ends_with_the_reason() {
         "{reason}"
     );
     log.wait_for(|line| line.text.contains("was killed by SIGKILL"));
-    assert_eq!(belongings(), before);
+    assert_eq!(resources(), before);
 }
 
 /// The other half of [`children_of_a_test_program_that_is_killed_end_with_it`].
@@ -248,54 +246,54 @@ fn waits_to_be_killed() {
 
 #[test]
 fn children_of_a_test_program_that_is_killed_end_with_it() {
-    let _alone = alone();
+    let _lock = lock();
     let mut program = std::process::Command::new(std::env::current_exe().expect("it runs"))
         .args(["--exact", "children::waits_to_be_killed", "--ignored"])
         .spawn()
         .expect("the program starts");
     let pid = i32::try_from(program.id()).expect("the kernel's pids fit");
-    let children = eventually("both do what they were told", || {
+    let children = eventually("the scripted behavior of both", || {
         let children = proc::children(pid);
-        let is_deaf = children.iter().any(|&pid| minds_termination(pid, "SigIgn"));
+        let ignores_sigterm = children.iter().any(|&pid| has_sigterm(pid, "SigIgn"));
         let is_stuck = children.iter().any(|&pid| has_state(pid, 'T'));
-        (is_deaf && is_stuck).then_some(children)
+        (ignores_sigterm && is_stuck).then_some(children)
     });
     assert_eq!(children.len(), 2);
     program.kill().expect("the child runs");
     program.wait().expect("its own child");
-    eventually("nobody", || {
+    eventually("the end of both children", || {
         (!children.iter().any(|&pid| proc::is_alive(pid))).then_some(())
     });
 }
 
 #[test]
-fn dropped_children_leave_other_processes_alone() {
-    let _alone = alone();
-    let mine = ScriptedChildren::new(Behavior::Live);
-    let (master, _) = start(&mine);
-    let mut stranger = std::process::Command::new("/bin/sleep")
+fn dropping_scripted_children_kills_no_other_process() {
+    let _lock = lock();
+    let first = ScriptedChildren::new(Behavior::Live);
+    let (master, _) = start(&first);
+    let mut unrelated = std::process::Command::new("/bin/sleep")
         .arg("1000")
         .spawn()
         .expect("a program of every system");
-    let others = ScriptedChildren::new(Behavior::Live);
-    let (other_master, _) = start(&others);
-    eventually("both", || {
-        (mine.alive().len() == 1 && others.alive().len() == 1).then_some(())
+    let second = ScriptedChildren::new(Behavior::Live);
+    let (second_master, _) = start(&second);
+    eventually("both children", || {
+        (first.alive().len() == 1 && second.alive().len() == 1).then_some(())
     });
-    drop(others);
-    assert!(other_master.wait().is_err());
-    assert_eq!(mine.starts(), 1);
-    assert_eq!(mine.alive().len(), 1);
-    assert_eq!(stranger.try_wait().expect("its own child"), None);
-    stranger.kill().expect("the child runs");
-    stranger.wait().expect("its own child");
+    drop(second);
+    assert!(second_master.wait().is_err());
+    assert_eq!(first.starts(), 1);
+    assert_eq!(first.alive().len(), 1);
+    assert_eq!(unrelated.try_wait().expect("its own child"), None);
+    unrelated.kill().expect("the child runs");
+    unrelated.wait().expect("its own child");
     stop(master);
 }
 
 #[test]
 fn a_thousand_children_of_a_hundred_masters_leave_nothing() {
-    let _alone = alone();
-    let before = belongings();
+    let _lock = lock();
+    let before = resources();
     for _ in 0..100 {
         let children = ScriptedChildren::new(Behavior::Noop);
         let log = MemoryLog::new();
@@ -310,5 +308,5 @@ fn a_thousand_children_of_a_hundred_masters_leave_nothing() {
         assert!(result.is_err(), "the first exit ends the master; {log}");
         assert!(children.alive().is_empty(), "{log}");
     }
-    assert_eq!(belongings(), before);
+    assert_eq!(resources(), before);
 }

@@ -18,9 +18,9 @@ const LONG: Duration = Duration::from_secs(30);
 const TERMINATION: u64 = 1 << (Signal::SIGTERM as u64 - 1);
 
 /// All tests here count the descriptors and the children of the same process.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn own_pid() -> i32 {
@@ -28,7 +28,7 @@ fn own_pid() -> i32 {
 }
 
 /// Children and descriptors of this process.
-fn belongings() -> (Vec<i32>, usize) {
+fn resources() -> (Vec<i32>, usize) {
     (proc::children(own_pid()), proc::fds(own_pid()).len())
 }
 
@@ -36,7 +36,7 @@ fn belongings() -> (Vec<i32>, usize) {
 ///
 /// The thread of a worker may end shortly after its body.
 fn wait_for(before: &(Vec<i32>, usize)) {
-    eventually("what was there before, and no more", || {
-        (belongings() == *before).then_some(())
+    eventually("the children and descriptors from before", || {
+        (resources() == *before).then_some(())
     });
 }

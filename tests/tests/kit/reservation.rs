@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use prefork_testkit::{Reservation, Server, reserve_addr, reserve_port};
 use prefork_tests::client;
 
-use crate::alone;
+use crate::lock;
 
 /// A server on an address that is still reserved.
 fn serve_reserved(free: &Reservation, reuseport: &str) -> usize {
@@ -21,8 +21,8 @@ fn serve_reserved(free: &Reservation, reuseport: &str) -> usize {
 }
 
 #[test]
-fn a_reserved_address_is_the_servers_from_the_first_connection_on() {
-    let _alone = alone();
+fn no_connection_to_a_reserved_address_misses_the_server() {
+    let _lock = lock();
     for reuseport in ["false", "true"] {
         assert_eq!(serve_reserved(&reserve_addr(), reuseport), 500);
         assert_eq!(serve_reserved(&reserve_port(), reuseport), 500);

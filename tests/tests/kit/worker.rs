@@ -7,7 +7,7 @@ use prefork::Worker;
 use prefork_testkit::TestWorker;
 use prefork_tests::{client, proc};
 
-use crate::{LONG, TERMINATION, alone, belongings, own_pid, wait_for};
+use crate::{LONG, TERMINATION, lock, own_pid, resources, wait_for};
 
 /// Answers each connection, and returns their number and the slot of the worker.
 fn count(worker: &Worker) -> (usize, usize) {
@@ -29,9 +29,9 @@ fn is_answered(addr: SocketAddr) -> bool {
 }
 
 #[test]
-fn a_body_runs_as_a_worker_and_what_it_returns_comes_back() {
-    let _alone = alone();
-    let before = belongings();
+fn a_body_runs_as_a_worker_and_its_result_is_returned() {
+    let _lock = lock();
+    let before = resources();
     let worker = TestWorker::new();
     let body = worker.spawn(|worker| count(&worker));
     worker.wait_until_ready();
@@ -46,27 +46,27 @@ fn a_body_runs_as_a_worker_and_what_it_returns_comes_back() {
 }
 
 #[test]
-fn a_body_on_this_thread_sees_its_master_die() {
-    let _alone = alone();
-    let before = belongings();
+fn a_body_on_this_thread_detects_the_death_of_its_master() {
+    let _lock = lock();
+    let before = resources();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let worker = TestWorker::with_listeners([("http", listener)], LONG);
-    let result: Result<u8, String> = worker.run(|guest| {
-        let listener = guest.listener("http").map_err(|error| error.to_string())?;
+    let result: Result<u8, String> = worker.run(|inner| {
+        let listener = inner.listener("http").map_err(|error| error.to_string())?;
         worker.master_dies();
         assert!(listener.blocking_accept().is_none(), "no client connected");
-        prefork::shutdown().wait();
-        Err(format!("alone in slot {}", guest.slot()))
+        prefork::shutdown().blocking_wait();
+        Err(format!("orphaned in slot {}", inner.slot()))
     });
-    assert_eq!(result, Err("alone in slot 0".to_owned()));
+    assert_eq!(result, Err("orphaned in slot 0".to_owned()));
     drop(worker);
     wait_for(&before);
 }
 
 #[test]
 fn a_body_of_a_test_that_panics_ends() {
-    let _alone = alone();
-    let before = belongings();
+    let _lock = lock();
+    let before = resources();
     let result = catch_unwind(|| {
         let worker = TestWorker::new();
         let _body = worker.spawn(|worker| count(&worker));
@@ -78,9 +78,9 @@ fn a_body_of_a_test_that_panics_ends() {
 }
 
 #[test]
-fn a_panic_of_the_body_is_the_tests() {
-    let _alone = alone();
-    let before = belongings();
+fn a_panic_of_the_body_is_passed_on_to_the_test() {
+    let _lock = lock();
+    let before = resources();
     let worker = TestWorker::new();
     let body = worker.spawn(|_| -> () { panic!("out of ink") });
     let panic = catch_unwind(AssertUnwindSafe(|| body.wait())).expect_err("the body panics");
@@ -91,8 +91,8 @@ fn a_panic_of_the_body_is_the_tests() {
 
 #[test]
 fn an_async_body_runs_as_a_worker() {
-    let _alone = alone();
-    let before = belongings();
+    let _lock = lock();
+    let before = resources();
     let worker = TestWorker::new();
     let body = worker.spawn(|worker| {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -119,11 +119,11 @@ fn an_async_body_runs_as_a_worker() {
 }
 
 #[test]
-fn a_body_that_asks_when_to_go_leaves_the_signals_of_the_test_alone() {
-    let _alone = alone();
-    let before = belongings();
+fn a_body_that_uses_shutdown_does_not_change_the_signal_handlers_of_the_test() {
+    let _lock = lock();
+    let before = resources();
     let worker = TestWorker::new();
-    worker.run(|_| assert!(!prefork::shutdown().has_begun()));
+    worker.run(|_| assert!(!prefork::shutdown().is_requested()));
     let caught = proc::signals(own_pid(), "SigCgt").expect("this process");
     assert_eq!(caught & TERMINATION, 0, "SIGTERM ends this test as before");
     drop(worker);

@@ -6,15 +6,14 @@ use prefork::{Error, Level, Prefork};
 use prefork_testkit::{Behavior, MemoryLog, ScriptedChildren, Server, Signal, eventually};
 use prefork_tests::proc;
 
-use crate::support::{Lines, fail, listen_in, spawned, start, stop};
+use crate::support::{Lines, fail, record_hooks, spawned, start, stop};
 
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
 
 /// A master with one worker. All its children follow the script.
 fn master(children: &ScriptedChildren) -> (Prefork, MemoryLog) {
     let log = MemoryLog::new();
-    let mut prefork = Prefork::new();
-    prefork
+    let prefork = Prefork::new()
         .workers(1)
         .child_producer(children.producer())
         .logger(log.logger());
@@ -22,8 +21,8 @@ fn master(children: &ScriptedChildren) -> (Prefork, MemoryLog) {
 }
 
 #[test]
-fn bad_children_that_end_at_once_count_and_are_told_by_how_they_ended() {
-    for (behavior, told, level) in [
+fn bad_children_that_exit_at_once_count_and_are_logged_with_their_status() {
+    for (behavior, expected, level) in [
         (Behavior::Noop, "exited with status 0", Level::Warn),
         (Behavior::Exit(1), "exited with status 1", Level::Error),
         (
@@ -38,16 +37,16 @@ fn bad_children_that_end_at_once_count_and_are_told_by_how_they_ended() {
         ),
     ] {
         let children = ScriptedChildren::new(behavior);
-        let (mut prefork, log) = master(&children);
+        let (prefork, log) = master(&children);
         let error = fail(prefork.recover_threshold(2));
         assert!(
             matches!(error, Error::OverRecovery { exits: 3, .. }),
             "{behavior:?}: {error}"
         );
-        assert!(error.to_string().contains(told), "{error}");
-        let told = log.with(told);
-        assert_eq!(told.len(), 3, "{log}");
-        assert!(told.iter().all(|line| line.level == level), "{log}");
+        assert!(error.to_string().contains(expected), "{error}");
+        let lines = log.with(expected);
+        assert_eq!(lines.len(), 3, "{log}");
+        assert!(lines.iter().all(|line| line.level == level), "{log}");
         assert_eq!(children.starts(), 3, "{behavior:?}");
     }
 }
@@ -58,11 +57,11 @@ fn bad_children_that_die_before_they_are_ready_do_not_stop_those_that_serve() {
         0 => Behavior::Live,
         _ => Behavior::Exit(1),
     });
-    let (mut prefork, log) = master(&children);
-    let facts = listen_in(&mut prefork);
+    let (prefork, log) = master(&children);
+    let (prefork, calls) = record_hooks(prefork);
     let master = start(prefork.workers(2).recover_threshold(100));
     // Two starts, the announcement, and three recoveries.
-    let pids = spawned(&facts.wait("three recoveries", 3 + 3 * 2));
+    let pids = spawned(&calls.wait("three recoveries", 3 + 3 * 2));
     let alive = children.alive();
     assert!(
         alive
@@ -76,15 +75,16 @@ fn bad_children_that_die_before_they_are_ready_do_not_stop_those_that_serve() {
 #[test]
 fn bad_a_child_that_ignores_the_stop_is_killed_in_time() {
     let children = ScriptedChildren::new(Behavior::Deaf);
-    let (mut prefork, log) = master(&children);
+    let (prefork, log) = master(&children);
     let master = start(prefork.shutdown_grace_period("300ms"));
-    let is_deaf = |pid| proc::signals(pid, "SigIgn").is_some_and(|set| set & (1 << 14) != 0);
-    let child = eventually("a deaf child", || {
+    let ignores_sigterm =
+        |pid| proc::signals(pid, "SigIgn").is_some_and(|set| set & (1 << 14) != 0);
+    let child = eventually("a child that ignores SIGTERM", || {
         children
             .alive()
             .first()
             .copied()
-            .filter(|child| is_deaf(child.pid))
+            .filter(|child| ignores_sigterm(child.pid))
     });
     stop(master);
     let line = &log.with("was killed by SIGKILL")[0].text;
@@ -94,7 +94,7 @@ fn bad_a_child_that_ignores_the_stop_is_killed_in_time() {
 }
 
 #[test]
-fn bad_a_child_that_is_halted_during_a_stop_is_killed_in_time() {
+fn bad_a_child_that_is_stopped_by_sigstop_during_a_stop_is_killed_in_time() {
     let mut server = Server::new(ODD)
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "500ms")
@@ -112,7 +112,7 @@ fn bad_a_child_that_is_halted_during_a_stop_is_killed_in_time() {
 #[test]
 fn bad_a_child_that_never_gets_ready_is_killed_and_counts() {
     let children = ScriptedChildren::new(Behavior::Unready);
-    let (mut prefork, log) = master(&children);
+    let (prefork, log) = master(&children);
     let error = fail(prefork.ready_timeout("50ms").recover_threshold(1));
     assert!(
         matches!(error, Error::OverRecovery { exits: 2, .. }),
@@ -126,10 +126,10 @@ fn bad_a_child_that_never_gets_ready_is_killed_and_counts() {
 }
 
 #[test]
-fn bad_children_too_many_name_the_variable_of_this_program() {
+fn bad_over_recovery_names_the_variable_with_the_prefix_of_the_program() {
     let children = ScriptedChildren::new(Behavior::Unready);
     let (mut prefork, _log) = master(&children);
-    prefork.env_prefix("MYAPP").ready_timeout("50ms");
+    prefork = prefork.env_prefix("MYAPP").ready_timeout("50ms");
     let error = fail(prefork.recover_threshold(0));
     let Error::OverRecovery { variable, .. } = error else {
         panic!("not over recovery: {error}");
@@ -144,7 +144,7 @@ fn bad_children_that_break_the_protocol_are_killed_for_it() {
         (Behavior::Flood, "more frames than allowed"),
     ] {
         let children = ScriptedChildren::new(behavior);
-        let (mut prefork, log) = master(&children);
+        let (prefork, log) = master(&children);
         let error = fail(prefork.recover_threshold(0));
         assert_eq!(error.exit_code(), 75, "{behavior:?}: {error}");
         assert_eq!(log.with(rule).len(), 1, "{log}");
@@ -152,11 +152,11 @@ fn bad_children_that_break_the_protocol_are_killed_for_it() {
 }
 
 #[test]
-fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
+fn bad_the_output_of_a_child_is_escaped_and_stays_one_line() {
     let children = ScriptedChildren::new(Behavior::Panic(
         "red \x1b[31m\nprefork: worker 9 \r\x07\u{9b}2J",
     ));
-    let (mut prefork, log) = master(&children);
+    let (prefork, log) = master(&children);
     let error = fail(prefork.recover_threshold(0));
     let lines = log.with("red ");
     assert_eq!(lines.len(), 1, "{log}");
@@ -167,11 +167,11 @@ fn bad_what_a_child_says_is_escaped_and_stays_one_line() {
         .arg("panics")
         .env("PREFORK_RECOVER_THRESHOLD", "0")
         .run();
-    let ours = output
+    let of_master = output
         .log
         .iter()
         .filter(|line| line.starts_with("prefork: "));
-    for line in ours {
+    for line in of_master {
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }
     assert!(
@@ -190,9 +190,9 @@ fn bad_a_slow_hook_loses_no_exit() {
         _ => Behavior::Live,
     });
     let (mut prefork, log) = master(&children);
-    prefork.workers(2).recover_threshold(100);
-    prefork.on_child_spawn(|_| std::thread::sleep(Duration::from_millis(50)));
-    let master = start(&mut prefork);
+    prefork = prefork.workers(2).recover_threshold(100);
+    prefork = prefork.on_child_spawn(|_| std::thread::sleep(Duration::from_millis(50)));
+    let master = start(prefork);
     eventually("both slots alive", || {
         (children.starts() == 10 && children.alive().len() == 2).then_some(())
     });

@@ -37,7 +37,7 @@ fn burst(server: &mut RunningServer, kills: usize) -> usize {
     killed
 }
 
-fn mortal(workers: &str) -> Server {
+fn killable(workers: &str) -> Server {
     Server::new(SHELL)
         .arg("exec sleep 1000")
         // A child is healthy from its start.
@@ -47,7 +47,7 @@ fn mortal(workers: &str) -> Server {
 
 #[test]
 fn bad_a_thousand_kills_in_a_burst_are_all_recovered() {
-    let mut server = mortal("50")
+    let mut server = killable("50")
         .env("PREFORK_RECOVER_THRESHOLD", "10000")
         .start();
     server.wait_for_children(50);
@@ -58,7 +58,7 @@ fn bad_a_thousand_kills_in_a_burst_are_all_recovered() {
             .filter(|line| line.starts_with("spawned "))
             .count()
     };
-    eventually("as many successors", || {
+    eventually("as many replacements", || {
         (spawned(&server) == 1050).then_some(())
     });
     assert_eq!(server.wait_for_children(50).len(), 50);
@@ -74,8 +74,8 @@ fn bad_a_thousand_kills_in_a_burst_are_all_recovered() {
 }
 
 #[test]
-fn bad_a_thousand_kills_in_a_burst_end_a_master_of_defaults_with_a_paragraph_that_says_why() {
-    let mut server = mortal("4").start();
+fn bad_a_thousand_kills_in_a_burst_end_a_master_with_defaults_and_the_reason_is_logged() {
+    let mut server = killable("4").start();
     server.wait_for_children(4);
     assert!(burst(&mut server, 1000) >= 9);
     assert_eq!(server.wait().code(), Some(75));
@@ -102,7 +102,7 @@ fn addr(server: &RunningServer) -> SocketAddr {
 }
 
 /// Checks that the server answers, recovers its worker and stops.
-fn goes_on(mut server: RunningServer) {
+fn assert_serves_and_recovers(mut server: RunningServer) {
     let addr = addr(&server);
     for _ in 0..20 {
         get(addr, "/").expect("an answer");
@@ -123,11 +123,11 @@ fn bad_a_closed_stderr_stops_nothing() {
         .env("PREFORK_RECOVER_THRESHOLD", "1000")
         .wrapper(["sh", "-c", "exec 2>&- \"$@\"", "sh"])
         .spawn();
-    goes_on(server);
+    assert_serves_and_recovers(server);
 }
 
 #[test]
-fn bad_a_stderr_that_nobody_reads_stops_nothing_and_what_was_lost_is_told() {
+fn bad_an_unread_stderr_stops_nothing_and_dropped_lines_are_counted() {
     let folder = folder();
     let path = folder.path().join("stderr");
     mkfifo(&path, Mode::S_IRWXU).expect("the folder is writable");
@@ -169,5 +169,5 @@ fn bad_a_stderr_that_nobody_reads_stops_nothing_and_what_was_lost_is_told() {
     ];
     assert!(lost.iter().any(|lost| text.starts_with(lost)), "{text}");
     while pipe.write(&[b'x'; 4096]).is_ok() {}
-    goes_on(server);
+    assert_serves_and_recovers(server);
 }

@@ -13,13 +13,13 @@ use prefork_testkit::{Server, eventually};
 use prefork_tests::proc;
 
 use crate::support::{
-    REST, assert_gone, fail, folder, kill_child, listen_in, master, script, spawned, start, stop,
+    REST, assert_gone, fail, folder, kill_child, master, record_hooks, script, spawned, start, stop,
 };
 
 const SHELL: &str = env!("CARGO_BIN_EXE_parity_shell");
 
 /// Makes the program impossible to execute, for this reason.
-fn spoil(program: &Path, reason: Errno) {
+fn break_program(program: &Path, reason: Errno) {
     let _ = fs::remove_file(program);
     let mode = match reason {
         Errno::ENOENT => return,
@@ -61,13 +61,13 @@ fn bad_programs_end_the_master_at_the_first_start() {
     for reason in REASONS {
         let folder = folder();
         let program = folder.path().join("program");
-        spoil(&program, reason);
+        break_program(&program, reason);
         let (mut prefork, _) = master(2, REST);
         let path = program.clone();
-        prefork.child_producer(move |child| {
+        prefork = prefork.child_producer(move |child| {
             child.program(&path);
         });
-        assert_names(&fail(&mut prefork), reason, &program);
+        assert_names(&fail(prefork), reason, &program);
     }
 }
 
@@ -77,44 +77,44 @@ fn p25_bad_programs_end_the_master_at_a_recovery() {
         let folder = folder();
         let program = folder.path().join("program");
         std::os::unix::fs::symlink("/bin/sleep", &program).expect("the folder is writable");
-        let (mut prefork, _) = master(2, REST);
-        let facts = listen_in(&mut prefork);
+        let (prefork, _) = master(2, REST);
+        let (mut prefork, calls) = record_hooks(prefork);
         let path = program.clone();
         // No child ever counts as healthy.
-        prefork.healthy_after("1h").child_producer(move |child| {
+        prefork = prefork.healthy_after("1h").child_producer(move |child| {
             child.program(&path).arg("1000");
         });
-        let master = start(&mut prefork);
-        let pids = spawned(&facts.wait("both children, announced", 3));
-        spoil(&program, reason);
+        let master = start(prefork);
+        let pids = spawned(&calls.wait("both children, announced", 3));
+        break_program(&program, reason);
         kill_child(pids[0]);
         let error = master.wait().expect_err("the master cannot start a child");
         assert_names(&error, reason, &program);
-        assert_eq!(spawned(&facts.all()), pids, "the master must not retry");
+        assert_eq!(spawned(&calls.all()), pids, "the master must not retry");
         assert_gone(&pids);
     }
 }
 
 #[test]
-fn p25_a_program_that_is_away_for_a_while_does_not_end_a_fleet_that_has_served() {
+fn p25_a_program_that_is_missing_for_a_while_does_not_end_a_fleet_that_was_healthy() {
     for reason in REASONS {
         let folder = folder();
         let program = folder.path().join("program");
         let link = || std::os::unix::fs::symlink("/bin/sleep", &program);
         link().expect("the folder is writable");
-        let (mut prefork, lines) = master(2, REST);
-        let facts = listen_in(&mut prefork);
+        let (prefork, lines) = master(2, REST);
+        let (mut prefork, calls) = record_hooks(prefork);
         let path = program.clone();
         // Every child counts as healthy.
-        prefork
+        prefork = prefork
             .healthy_after("0s")
             .recover_threshold(1000)
             .child_producer(move |child| {
                 child.program(&path).arg("1000");
             });
-        let master = start(&mut prefork);
-        let pids = spawned(&facts.wait("both children, announced", 3));
-        spoil(&program, reason);
+        let master = start(prefork);
+        let pids = spawned(&calls.wait("both children, announced", 3));
+        break_program(&program, reason);
         kill_child(pids[0]);
         lines.wait_for(|line| line.text.contains("cannot start"));
         assert!(proc::is_alive(pids[1]), "{reason}");
@@ -125,7 +125,7 @@ fn p25_a_program_that_is_away_for_a_while_does_not_end_a_fleet_that_has_served()
             })
             .expect("the folder is writable");
         link().expect("the folder is writable");
-        facts.wait("a replacement", 5);
+        calls.wait("a replacement", 5);
         assert!(proc::is_alive(pids[1]), "{reason}");
         stop(master);
     }
@@ -133,10 +133,10 @@ fn p25_a_program_that_is_away_for_a_while_does_not_end_a_fleet_that_has_served()
 
 /// Sets the soft limit of a running process, as its user. Other users have no permission.
 fn limit(as_user: &[String], pid: i32, limit: &str) {
-    let mut words: Vec<&str> = as_user.iter().map(String::as_str).collect();
+    let mut command: Vec<&str> = as_user.iter().map(String::as_str).collect();
     let pid = pid.to_string();
-    words.extend(["prlimit", "--pid", &pid, limit]);
-    let status = Command::new(words[0]).args(&words[1..]).status();
+    command.extend(["prlimit", "--pid", &pid, limit]);
+    let status = Command::new(command[0]).args(&command[1..]).status();
     assert!(status.expect("util-linux is installed").success());
 }
 
@@ -144,18 +144,22 @@ fn limit(as_user: &[String], pid: i32, limit: &str) {
 ///
 /// Under the limit, the master reports the failed starts and the other worker stays. Afterwards the
 /// master replaces the worker.
-fn is_reported_and_heals(as_user: &[String], [lower, lift]: [&str; 2], reason: Errno) {
+fn assert_a_shortage_is_reported_and_ends(
+    as_user: &[String],
+    [lower, lift]: [&str; 2],
+    reason: Errno,
+) {
     let mut server = Server::new(SHELL)
         .arg(script("ready; exec sleep 1000"))
         .env("PREFORK_WORKERS", "2")
         .env("PREFORK_RECOVER_THRESHOLD", "1000")
         .wrapper(as_user)
         .start();
-    let [dead, other] = server.wait_for_children(2)[..] else {
+    let [killed, other] = server.wait_for_children(2)[..] else {
         panic!("expected two children");
     };
     limit(as_user, server.master_pid(), lower);
-    server.kill_child(dead.slot);
+    server.kill_child(killed.slot);
     let is_report = |line: &String| line.contains("cannot start") && line.contains("os error");
     let reports = eventually("three attempts", || {
         let log = server.log().into_iter();
@@ -172,7 +176,7 @@ fn is_reported_and_heals(as_user: &[String], [lower, lift]: [&str; 2], reason: E
     assert_eq!(server.children(), [other]);
     limit(as_user, server.master_pid(), lift);
     let children = server.wait_for_children(2);
-    assert_ne!(children[0].pid, dead.pid);
+    assert_ne!(children[0].pid, killed.pid);
     assert_eq!(children[1], other);
     assert_eq!(proc::zombies_of(server.master_pid()), [0; 0]);
     assert_eq!(server.stop().code(), Some(0));
@@ -180,12 +184,12 @@ fn is_reported_and_heals(as_user: &[String], [lower, lift]: [&str; 2], reason: E
 }
 
 #[test]
-fn p25_a_lack_of_descriptors_is_reported_backed_off_from_and_heals() {
-    is_reported_and_heals(&[], ["--nofile=5:", "--nofile=1024:"], Errno::EMFILE);
+fn p25_a_shortage_of_descriptors_is_reported_and_retried_with_pauses() {
+    assert_a_shortage_is_reported_and_ends(&[], ["--nofile=5:", "--nofile=1024:"], Errno::EMFILE);
 }
 
 #[test]
-fn p25_a_lack_of_processes_is_reported_backed_off_from_and_heals() {
+fn p25_a_shortage_of_processes_is_reported_and_retried_with_pauses() {
     // A user without other processes and without permission to exceed limits.
     let user = (1_000_000 + std::process::id()).to_string();
     let as_user = [
@@ -206,11 +210,15 @@ fn p25_a_lack_of_processes_is_reported_backed_off_from_and_heals() {
         println!("skipped: needs setpriv(1), root, and a build that others may execute");
         return;
     }
-    is_reported_and_heals(&as_user, ["--nproc=1:", "--nproc=1000:"], Errno::EAGAIN);
+    assert_a_shortage_is_reported_and_ends(
+        &as_user,
+        ["--nproc=1:", "--nproc=1000:"],
+        Errno::EAGAIN,
+    );
 }
 
 #[test]
-fn p25_a_lack_that_lasts_ends_the_master_by_the_threshold() {
+fn p25_a_lasting_shortage_ends_the_master_by_the_threshold() {
     let mut server = Server::new(SHELL)
         .arg(script("ready; exec sleep 1000"))
         .env("PREFORK_WORKERS", "1")

@@ -5,7 +5,7 @@ use std::fs;
 use prefork_testkit::{RunningServer, Server, TIMEOUT};
 use prefork_tests::proc;
 
-const MORTAL: &str = env!("CARGO_BIN_EXE_parity_mortal");
+const SERVER: &str = env!("CARGO_BIN_EXE_parity_recoveries");
 
 /// For a million: `PREFORK_TESTS_RECOVERIES=1000000 cargo test --release … recoveries`.
 const RECOVERIES: &str = "PREFORK_TESTS_RECOVERIES";
@@ -16,14 +16,14 @@ const KILOBYTES: u64 = 400;
 
 /// The resources of a master that could grow.
 #[derive(Debug, Clone, Copy)]
-struct Belongings {
+struct Resources {
     fds: usize,
     kilobytes: u64,
     zombies: usize,
     threads: Option<u64>,
 }
 
-fn belongings(server: &RunningServer) -> Belongings {
+fn resources(server: &RunningServer) -> Resources {
     let pid = server.master_pid();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let memory = status
@@ -33,7 +33,7 @@ fn belongings(server: &RunningServer) -> Belongings {
     let kilobytes = memory
         .strip_suffix(" kB")
         .and_then(|text| text.parse().ok());
-    Belongings {
+    Resources {
         fds: proc::fds(pid).len(),
         kilobytes: kilobytes.expect("a number of kB"),
         zombies: proc::zombies_of(pid).len(),
@@ -44,14 +44,14 @@ fn belongings(server: &RunningServer) -> Belongings {
 #[test]
 fn ten_thousand_recoveries_leave_the_master_as_it_was() {
     let count = std::env::var(RECOVERIES).unwrap_or_else(|_| "10000".to_owned());
-    let mut server = Server::new(MORTAL).arg(&count).start();
+    let mut server = Server::new(SERVER).arg(&count).start();
     server.wait_for_children(2);
-    let before = belongings(&server);
+    let before = resources(&server);
     server.kill_child(0);
     server.kill_child(1);
     wait_for_the_last(&server);
     server.wait_for_children(2);
-    let after = belongings(&server);
+    let after = resources(&server);
     assert_eq!(after.fds, before.fds, "{before:?} {after:?}");
     assert_eq!((after.zombies, after.threads), (0, before.threads));
     let grown = after.kilobytes.saturating_sub(before.kilobytes);

@@ -1,44 +1,11 @@
-//! The examples of the builder and of the hooks run without changes.
+//! The example of the hooks runs without changes.
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use prefork_testkit::{Server, Signal, eventually};
 use prefork_tests::client::get;
 
-const BUILDER: &str = env!("CARGO_BIN_EXE_example_builder");
 const HOOKS: &str = env!("CARGO_BIN_EXE_example_hooks");
-
-#[test]
-fn the_builder_takes_its_own_flags() {
-    let mut server = Server::new(BUILDER)
-        .arg("--listen")
-        .arg("127.0.0.1:0")
-        .arg("--workers")
-        .arg("2")
-        .arg("--grace")
-        .arg("20s")
-        .keep_listen()
-        .start();
-    server.wait_for_children(2);
-    let body = get(server.addr(), "/").expect("an answer");
-    assert!(body.starts_with("hello from worker "), "{body}");
-    assert_eq!(server.stop().code(), Some(0));
-    let log = server.final_log();
-    assert!(
-        log.iter().any(|line| line.ends_with("within 20s")),
-        "{log:?}"
-    );
-}
-
-#[test]
-fn the_builder_refuses_what_it_does_not_understand() {
-    let output = Server::new(BUILDER).arg("--verbose").run();
-    assert_eq!(output.code(), Some(64));
-    assert!(output.text().starts_with("usage: "), "{}", output.text());
-    let output = Server::new(BUILDER).arg("--workers").arg("many").run();
-    assert_eq!(output.code(), Some(78));
-    assert!(output.text().contains("workers"), "{}", output.text());
-}
 
 /// As with `hooks 2>file | head -1`: a hook that writes to a closed stdout must not end the master.
 #[test]
@@ -46,10 +13,8 @@ fn the_hooks_outlive_a_closed_stdout() {
     let server = Server::new(HOOKS)
         .env("PREFORK_WORKERS", "1")
         .wrapper(["sh", "-c", r#""$@" | head -n 1"#, "sh"])
-        .spawn();
-    let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));
-    let addr = line.split(['=', ' ']).nth(4).expect("an address");
-    let addr = addr.parse().expect("an address");
+        .start();
+    let addr = server.addr();
     let line = server.wait_for_log(|line| line.starts_with("spawn: "));
     let pid = |line: &str| line.split(' ').nth(1).and_then(|pid| pid.parse().ok());
     let mut victim: i32 = pid(&line).expect("the pid of the worker");
@@ -76,12 +41,9 @@ fn the_hooks_outlive_a_closed_stdout() {
 }
 
 #[test]
-fn the_hooks_tell_what_happens() {
-    let mut server = Server::new(HOOKS).spawn();
-    // Each line begins with its level.
-    let line = server.wait_for_log(|line| line.starts_with("Info: listening on "));
-    let addr = line.split(['=', ' ']).nth(4).expect("an address");
-    let addr = addr.parse().expect("an address");
+fn the_hooks_print_the_events() {
+    let mut server = Server::new(HOOKS).start();
+    let addr = server.addr();
     let names = ["hello from red\n", "hello from green\n"];
     assert!(names.contains(&get(addr, "/").expect("an answer").as_str()));
 
@@ -95,13 +57,13 @@ fn the_hooks_tell_what_happens() {
         .into_iter()
         .filter(|line| line.starts_with("spawn: "));
     assert_eq!(spawns.count(), 3);
-    eventually("an answer of the successor", || {
+    eventually("an answer of the replacement", || {
         (get(addr, "/").ok()? == names[1]).then_some(())
     });
 
     server.signal(Signal::SIGKILL);
     server.wait();
     let log = server.final_log();
-    let alone = log.iter().filter(|line| line.starts_with("master death: "));
-    assert_eq!(alone.count(), 2, "{log:#?}");
+    let deaths = log.iter().filter(|line| line.starts_with("master death: "));
+    assert_eq!(deaths.count(), 2, "{log:#?}");
 }

@@ -4,8 +4,8 @@ use prefork::Error;
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
 
 use crate::support::{
-    Facts, REST, Told, assert_gone, cause, fail, kill_child, listen_in, master, spawned, start,
-    stop,
+    HookCall, REST, Recorded, assert_gone, cause, fail, kill_child, master, record_hooks, spawned,
+    start, stop,
 };
 
 /// The same with the attribute. The hooks print their arguments. The program's arguments select the
@@ -16,20 +16,20 @@ const HOOKS: &str = env!("CARGO_BIN_EXE_parity_hooks");
 const SIX: &str = "ready; [ $child -le 3 ] && exit 0; exec sleep 1000";
 
 /// The calls of the hooks of a master until it has recovered three children.
-fn six() -> Vec<Told> {
-    let (mut prefork, _) = master(3, SIX);
-    let facts = listen_in(&mut prefork);
-    let master = start(&mut prefork);
-    let facts = facts.wait("three recoveries", 3 + 1 + 3 * 2);
+fn six() -> Vec<HookCall> {
+    let (prefork, _) = master(3, SIX);
+    let (prefork, calls) = record_hooks(prefork);
+    let master = start(prefork);
+    let calls = calls.wait("three recoveries", 3 + 1 + 3 * 2);
     stop(master);
-    facts
+    calls
 }
 
 #[test]
-fn p11_on_child_spawn_is_told_of_every_start() {
-    let facts = six();
-    let pids = spawned(&facts);
-    assert_eq!(pids.len(), 6, "{facts:?}");
+fn p11_on_child_spawn_is_called_for_every_start() {
+    let calls = six();
+    let pids = spawned(&calls);
+    assert_eq!(pids.len(), 6, "{calls:?}");
     assert!(pids.iter().all(|pid| *pid > 0));
     assert_gone(&pids);
 }
@@ -37,13 +37,13 @@ fn p11_on_child_spawn_is_told_of_every_start() {
 #[test]
 fn p11_an_error_at_the_first_start_stops_all_and_is_returned() {
     let (mut prefork, _) = master(2, REST);
-    let pids = Facts::default();
+    let pids = Recorded::default();
     let note = pids.clone();
-    prefork.on_child_spawn(move |child| {
+    prefork = prefork.on_child_spawn(move |child| {
         note.push(child.pid());
         Err("initial spawn rejected")
     });
-    let error = fail(&mut prefork);
+    let error = fail(prefork);
     let Error::Hook { hook, .. } = &error else {
         panic!("another error: {error}");
     };
@@ -55,98 +55,102 @@ fn p11_an_error_at_the_first_start_stops_all_and_is_returned() {
 }
 
 #[test]
-fn p12_on_master_ready_is_told_once_after_all_first_starts_and_before_any_recovery() {
+fn p12_on_master_ready_is_called_once_after_all_first_starts_and_before_any_recovery() {
     for _ in 0..5 {
-        let facts = six();
-        let ready: Vec<usize> = facts
+        let calls = six();
+        let ready: Vec<usize> = calls
             .iter()
             .enumerate()
-            .filter_map(|(index, fact)| matches!(fact, Told::Ready(_)).then_some(index))
+            .filter_map(|(index, call)| matches!(call, HookCall::Ready(_)).then_some(index))
             .collect();
-        assert_eq!(ready, [3], "{facts:?}");
-        assert_eq!(facts[3], Told::Ready(spawned(&facts[..3])), "{facts:?}");
+        assert_eq!(ready, [3], "{calls:?}");
+        assert_eq!(calls[3], HookCall::Ready(spawned(&calls[..3])), "{calls:?}");
     }
 }
 
 #[test]
 fn p12_an_error_stops_all_and_is_returned() {
-    let (mut prefork, _) = master(2, REST);
-    let facts = listen_in(&mut prefork);
-    prefork.on_master_ready(|_| Err("ready rejected"));
-    let error = fail(&mut prefork);
+    let (prefork, _) = master(2, REST);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork.on_master_ready(|_| Err("ready rejected"));
+    let error = fail(prefork);
     assert!(
         matches!(&error, Error::Hook { hook, .. } if *hook == "on_master_ready"),
         "{error}"
     );
     assert_eq!(cause(&error).as_deref(), Some("ready rejected"));
-    let pids = spawned(&facts.all());
+    let pids = spawned(&calls.all());
     assert_eq!(pids.len(), 2);
     assert_gone(&pids);
 }
 
 #[test]
 fn p13_on_child_recover_follows_on_child_spawn_of_the_new_child() {
-    let facts = six();
+    let calls = six();
     let mut recovered = Vec::new();
-    for pair in facts[4..].chunks(2) {
-        let [Told::Spawned(new), Told::Recovered(old_pid, new_pid)] = pair else {
-            panic!("another order: {facts:?}");
+    for pair in calls[4..].chunks(2) {
+        let [
+            HookCall::Spawned(new),
+            HookCall::Recovered(old_pid, new_pid),
+        ] = pair
+        else {
+            panic!("another order: {calls:?}");
         };
         assert_eq!(new_pid, new);
         assert_ne!(old_pid, new_pid);
         recovered.push(*old_pid);
     }
     recovered.sort_unstable();
-    let mut first = spawned(&facts[..3]);
+    let mut first = spawned(&calls[..3]);
     first.sort_unstable();
     assert_eq!(recovered, first);
 }
 
 #[test]
-fn p13_it_is_told_how_the_old_child_ended() {
+fn p13_on_child_recover_gets_the_status_of_the_old_child() {
     let (mut prefork, _) = master(1, "[ $child = 1 ] && exit 3; exec sleep 1000");
-    let ends = Facts::default();
+    let ends = Recorded::default();
     let note = ends.clone();
-    prefork.on_child_recover(move |child| note.push(child.old_end().to_owned()));
-    let master = start(&mut prefork);
+    prefork = prefork.on_child_recover(move |child| note.push(child.old_end().to_owned()));
+    let master = start(prefork);
     assert_eq!(ends.wait("a recovery", 1), ["exited with status 3"]);
     stop(master);
 }
 
 #[test]
-fn p13_it_is_not_called_when_on_child_spawn_failed() {
-    let (mut prefork, _) = master(2, SIX);
-    let facts = listen_in(&mut prefork);
+fn p13_on_child_recover_is_not_called_if_on_child_spawn_failed() {
+    let (prefork, _) = master(2, SIX);
+    let (mut prefork, calls) = record_hooks(prefork);
     let mut starts = 0;
-    prefork.on_child_spawn(move |_| {
+    prefork = prefork.on_child_spawn(move |_| {
         starts += 1;
         if starts > 2 {
             return Err("spawn failed");
         }
         Ok(())
     });
-    let error = fail(&mut prefork);
+    let error = fail(prefork);
     assert_eq!(cause(&error).as_deref(), Some("spawn failed"));
-    let facts = facts.all();
-    let is_recovery = |fact: &Told| matches!(fact, Told::Recovered(..));
-    assert!(!facts.iter().any(is_recovery), "{facts:?}");
+    let calls = calls.all();
+    let is_recovery = |call: &HookCall| matches!(call, HookCall::Recovered(..));
+    assert!(!calls.iter().any(is_recovery), "{calls:?}");
 }
 
 #[test]
 fn p13_an_error_stops_all_and_is_returned() {
-    let (mut prefork, _) = master(2, SIX);
-    let facts = listen_in(&mut prefork);
-    prefork.on_child_recover(|child| {
+    let (prefork, _) = master(2, SIX);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork.on_child_recover(|child| {
         assert_ne!(child.old_pid(), child.new_pid());
         Err("enough")
     });
-    let error = fail(&mut prefork);
+    let error = fail(prefork);
     assert!(
         matches!(&error, Error::Hook { hook, .. } if *hook == "on_child_recover"),
         "{error}"
     );
     assert_eq!(cause(&error).as_deref(), Some("enough"));
-    assert_gone(&spawned(&facts.all()));
+    assert_gone(&spawned(&calls.all()));
 }
 
 /// Each hook of the attribute, each way to fail, each time of a call.
@@ -169,7 +173,7 @@ fn failing(arguments: [&str; 3]) -> Server {
 #[test]
 fn p14_a_panic_or_an_error_in_a_hook_ends_the_master_with_a_paragraph_that_names_the_hook() {
     for arguments in FAILURES {
-        let [hook, way, time] = arguments;
+        let [hook, failure, time] = arguments;
         let mut server = failing(arguments).spawn();
         if time == "later" {
             server.wait_for_log(|line| line.starts_with("ready "));
@@ -177,12 +181,12 @@ fn p14_a_panic_or_an_error_in_a_hook_ends_the_master_with_a_paragraph_that_names
         }
         assert_eq!(server.wait().code(), Some(70), "{arguments:?}");
         let log = server.final_log();
-        let said = if way == "panic" {
+        let message = if failure == "panic" {
             "panicked: out of order"
         } else {
             "out of order"
         };
-        let expected = format!("prefork: hook {hook} failed: {said}");
+        let expected = format!("prefork: hook {hook} failed: {message}");
         let last = log.last().expect("a paragraph");
         assert!(last.starts_with(&expected), "{arguments:?}: {log:#?}");
         assert_eq!(server.processes(), [0; 0], "{arguments:?}");
@@ -191,8 +195,8 @@ fn p14_a_panic_or_an_error_in_a_hook_ends_the_master_with_a_paragraph_that_names
 
 #[test]
 fn p14_a_panic_or_an_error_in_on_master_death_is_a_line_and_the_worker_ends() {
-    for way in ["error", "panic"] {
-        let mut server = failing(["on_master_death", way, "first"]).start();
+    for failure in ["error", "panic"] {
+        let mut server = failing(["on_master_death", failure, "first"]).start();
         server.wait_for_children(2);
         wait_for_workers(&server);
         server.signal(Signal::SIGKILL);
@@ -203,7 +207,7 @@ fn p14_a_panic_or_an_error_in_on_master_death_is_a_line_and_the_worker_ends() {
                 && line.contains("on_master_death")
                 && line.contains("out of order")
         };
-        assert_eq!(log.iter().filter(named).count(), 2, "{way}: {log:#?}");
+        assert_eq!(log.iter().filter(named).count(), 2, "{failure}: {log:#?}");
         // No process waits for the workers.
         eventually("the end of the workers", || {
             server.processes().is_empty().then_some(())
@@ -223,14 +227,14 @@ fn wait_for_workers(server: &RunningServer) {
 #[test]
 fn p14_a_panic_of_a_producer_is_its_error() {
     let (mut prefork, _) = master(1, REST);
-    prefork.child_producer(|_| -> Result<(), String> { panic!("no ink") });
-    let error = fail(&mut prefork);
+    prefork = prefork.child_producer(|_| -> Result<(), String> { panic!("no ink") });
+    let error = fail(prefork);
     assert!(matches!(error, Error::Producer { .. }), "{error}");
     assert_eq!(cause(&error).as_deref(), Some("panicked: no ink"));
 }
 
 #[test]
-fn p11_to_p13_hooks_by_attribute_are_told_the_same() {
+fn p11_to_p13_hooks_by_attribute_get_the_same_calls() {
     let mut server = Server::new(HOOKS).start();
     let children = server.wait_for_children(2);
     wait_for_workers(&server);
@@ -240,10 +244,10 @@ fn p11_to_p13_hooks_by_attribute_are_told_the_same() {
         server.child(1).filter(|child| child.pid != killed.pid)
     });
     assert_eq!(server.stop().code(), Some(0));
-    let told: Vec<String> = server
+    let lines: Vec<String> = server
         .final_log()
         .into_iter()
-        .filter(|line| ["spawn", "ready", "recover"].contains(&first_word(line)))
+        .filter(|line| ["spawn", "ready", "recover"].contains(&event(line)))
         .collect();
     let [one, two] = [children[0].pid, children[1].pid];
     let expected = [
@@ -253,10 +257,10 @@ fn p11_to_p13_hooks_by_attribute_are_told_the_same() {
         format!("spawn 1 {}", new.pid),
         format!("recover 1 {two} {}", new.pid),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(lines, expected);
 }
 
-fn first_word(line: &str) -> &str {
+fn event(line: &str) -> &str {
     line.split(' ').next().unwrap_or_default()
 }
 
@@ -265,31 +269,36 @@ fn p16_on_master_death_is_called_once_in_every_worker() {
     let mut server = Server::new(HOOKS).start();
     server.wait_for_children(2);
     wait_for_workers(&server);
-    assert!(!server.log().iter().any(|line| line.starts_with("alone ")));
+    assert!(
+        !server
+            .log()
+            .iter()
+            .any(|line| line.starts_with("master death "))
+    );
     server.signal(Signal::SIGKILL);
     server.wait();
-    let mut alone: Vec<String> = server.final_log();
-    alone.retain(|line| line.starts_with("alone "));
-    alone.sort_unstable();
-    assert_eq!(alone, ["alone 0", "alone 1"]);
+    let mut deaths: Vec<String> = server.final_log();
+    deaths.retain(|line| line.starts_with("master death "));
+    deaths.sort_unstable();
+    assert_eq!(deaths, ["master death 0", "master death 1"]);
 }
 
 #[test]
-fn p16_a_stop_is_no_death() {
+fn p16_a_stop_does_not_call_on_master_death() {
     let mut server = Server::new(HOOKS).start();
     server.wait_for_children(2);
     wait_for_workers(&server);
     assert_eq!(server.stop().code(), Some(0));
     let log = server.final_log();
     assert!(
-        !log.iter().any(|line| line.starts_with("alone ")),
+        !log.iter().any(|line| line.starts_with("master death ")),
         "{log:?}"
     );
 }
 
 /// The parent of the workers is process 1, as it would be for orphans.
 #[test]
-fn p16_a_master_that_is_pid_1_is_not_taken_for_dead() {
+fn p16_a_master_that_is_pid_1_does_not_count_as_dead() {
     let namespace = ["unshare", "--pid", "--fork", "--mount-proc"];
     let mut attempt = std::process::Command::new(namespace[0]);
     let attempt = attempt.args(&namespace[1..]).arg("true").output();
@@ -305,7 +314,7 @@ fn p16_a_master_that_is_pid_1_is_not_taken_for_dead() {
     assert_eq!(server.stop().code(), Some(0));
     let log = server.final_log();
     assert!(
-        !log.iter().any(|line| line.starts_with("alone ")),
+        !log.iter().any(|line| line.starts_with("master death ")),
         "{log:?}"
     );
 }
@@ -314,16 +323,16 @@ fn p16_a_master_that_is_pid_1_is_not_taken_for_dead() {
 fn p19_a_failing_hook_leaves_no_zombie() {
     // The child has ended already when its hook fails.
     let (mut prefork, _) = master(1, "exit 0");
-    let pids = Facts::default();
+    let pids = Recorded::default();
     let note = pids.clone();
-    prefork.on_child_spawn(move |child| {
+    prefork = prefork.on_child_spawn(move |child| {
         note.push(child.pid());
         eventually("the child's end", || {
             (!prefork_tests::proc::is_alive(child.pid())).then_some(())
         });
         Err("too late")
     });
-    let error = fail(&mut prefork);
+    let error = fail(prefork);
     assert_eq!(cause(&error).as_deref(), Some("too late"));
     let pids: Vec<i32> = pids.all();
     assert_eq!(pids.len(), 1);
@@ -332,14 +341,14 @@ fn p19_a_failing_hook_leaves_no_zombie() {
 
 #[test]
 fn p19_a_failing_recovery_hook_leaves_no_zombie() {
-    let (mut prefork, _) = master(2, REST);
-    let facts = listen_in(&mut prefork);
-    prefork.on_child_recover(|_| Err("no more"));
-    let master = start(&mut prefork);
-    let first = spawned(&facts.wait("both children, announced", 3));
+    let (prefork, _) = master(2, REST);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork.on_child_recover(|_| Err("no more"));
+    let master = start(prefork);
+    let first = spawned(&calls.wait("both children, announced", 3));
     kill_child(first[1]);
     master.wait().expect_err("the hook failed");
-    let all = spawned(&facts.all());
+    let all = spawned(&calls.all());
     assert_eq!(all.len(), 3);
     assert_gone(&all);
 }

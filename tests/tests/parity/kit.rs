@@ -11,7 +11,7 @@ use prefork_testkit::{
 };
 use prefork_tests::client::get;
 
-use crate::support::{assert_gone, listen_in, spawned, start};
+use crate::support::{assert_gone, record_hooks, spawned, start};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
@@ -29,38 +29,36 @@ fn p26_a_free_address_stays_free_until_the_server_has_it() {
 
 /// The same test as in `fasthttp/prefork`: a fleet of no-op children, until the master ends.
 #[test]
-fn p26_noop_children_take_a_fleet_to_its_end() {
+fn p26_noop_children_end_their_master() {
     let children = ScriptedChildren::new(Behavior::Noop);
     let log = MemoryLog::new();
-    let mut prefork = Prefork::new();
-    prefork
+    let prefork = Prefork::new()
         .listen(reserve_addr().to_string())
         .workers(2)
         .recover_threshold(1)
         .child_producer(children.producer())
         .logger(log.logger());
-    let facts = listen_in(&mut prefork);
-    let result = start(&mut prefork).wait();
+    let (prefork, calls) = record_hooks(prefork);
+    let result = start(prefork).wait();
     assert!(
         matches!(result, Err(Error::OverRecovery { exits: 2, .. })),
         "{result:?}"
     );
-    assert_gone(&spawned(&facts.all()));
+    assert_gone(&spawned(&calls.all()));
 }
 
 #[test]
-fn p26_children_are_killed_and_waited_for_when_the_test_panics() {
+fn p26_children_are_killed_and_reaped_when_the_test_panics() {
     let mut pids = Vec::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let children = ScriptedChildren::new(Behavior::Deaf);
-        let mut prefork = Prefork::new();
-        prefork
+        let prefork = Prefork::new()
             .workers(2)
             .child_producer(children.producer())
             .logger(MemoryLog::new().logger());
-        let facts = listen_in(&mut prefork);
-        let _master = start(&mut prefork);
-        pids = spawned(&facts.wait("both children, announced", 3));
+        let (prefork, calls) = record_hooks(prefork);
+        let _master = start(prefork);
+        pids = spawned(&calls.wait("both children, announced", 3));
         panic!("the test fails here");
     }));
     assert!(result.is_err());
@@ -80,7 +78,7 @@ fn p30_a_body_runs_as_a_worker_in_the_tests_own_process() {
             .expect("the client reads");
         // `None`: the worker was asked to stop.
         assert!(listener.blocking_accept().is_none());
-        Some(worker.addrs()[0].1)
+        Some(worker.listeners()[0].socket_addr().expect("an IP address"))
     });
     worker.wait_until_ready();
     let mut text = String::new();
@@ -98,12 +96,11 @@ fn p31_a_logger_keeps_the_lines_for_assertions() {
         _ => Behavior::Live,
     });
     let log = MemoryLog::new();
-    let mut prefork = Prefork::new();
-    prefork
+    let prefork = Prefork::new()
         .workers(1)
         .child_producer(children.producer())
         .logger(log.logger());
-    let master = start(&mut prefork);
+    let master = start(prefork);
     let line = log.wait_for(|line| line.text.contains("exited with status 7"));
     assert_eq!(line.level, Level::Error);
     crate::support::stop(master);

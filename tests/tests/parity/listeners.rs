@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use prefork::{Error, Prefork};
+use prefork::{Error, ListenerInfo, Prefork};
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
 
 use crate::support::{REST, fd, master, sockets, start, stop};
@@ -21,18 +21,18 @@ const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 /// The address that a master binds with these options.
 fn bound(network: Option<&str>, address: &str) -> Result<SocketAddr, Error> {
     let (mut prefork, _) = master(1, REST);
-    prefork.listen(address);
+    prefork = prefork.listen(address);
     if let Some(network) = network {
-        prefork.network(network);
+        prefork = prefork.network(network);
     }
     let master = prefork.start()?;
-    let addr = master.addrs()[0].1;
+    let addr = master.listeners()[0].socket_addr().expect("an IP address");
     stop(master);
     Ok(addr)
 }
 
 #[test]
-fn p05_unsaid_a_literal_says_its_family_and_a_name_is_ipv4() {
+fn p05_by_default_an_ip_address_determines_its_family_and_a_name_is_ipv4() {
     for (address, ip) in [("127.0.0.1:0", V4), ("[::1]:0", V6), ("localhost:0", V4)] {
         assert_eq!(bound(None, address).expect(address).ip(), ip, "{address}");
     }
@@ -107,7 +107,7 @@ fn p06_with_reuseport_each_slot_has_a_socket_of_its_own_that_the_master_owns() {
 }
 
 /// A hundred clients wait in the queues of workers that are halted, then killed.
-fn all_who_wait_are_answered(reuseport: &str) {
+fn waiting_clients_are_answered(reuseport: &str) {
     let server = hello(reuseport);
     let halted = server.wait_for_children(2);
     get(server.addr(), "/").expect("an answer");
@@ -126,7 +126,7 @@ fn all_who_wait_are_answered(reuseport: &str) {
     let mut slots = BTreeSet::new();
     for client in waiting {
         let body = answer(client).expect("a waiting client is answered");
-        let (slot, pid) = who(&body).expect("a worker's answer");
+        let (slot, pid) = slot_and_pid(&body).expect("a worker's answer");
         assert!(halted.iter().all(|dead| dead.pid != pid), "{body}");
         slots.insert(slot);
     }
@@ -136,17 +136,17 @@ fn all_who_wait_are_answered(reuseport: &str) {
 }
 
 #[test]
-fn p06_a_hundred_who_wait_in_the_shared_queue_of_killed_workers_are_answered() {
-    all_who_wait_are_answered("false");
+fn p06_a_hundred_clients_in_the_shared_queue_of_killed_workers_are_answered() {
+    waiting_clients_are_answered("false");
 }
 
 #[test]
-fn p06_a_hundred_who_wait_in_the_queues_of_killed_workers_are_answered_per_slot() {
-    all_who_wait_are_answered("true");
+fn p06_a_hundred_clients_in_the_queues_of_killed_workers_are_answered_per_slot() {
+    waiting_clients_are_answered("true");
 }
 
 /// Sets one option of the builder.
-fn say(prefork: &mut Prefork, option: &str, value: &str) {
+fn set_option(prefork: Prefork, option: &str, value: &str) -> Prefork {
     match option {
         "listen" => prefork.listen(value.split(',').map(str::to_owned).collect::<Vec<_>>()),
         "workers" => prefork.workers(value),
@@ -156,7 +156,7 @@ fn say(prefork: &mut Prefork, option: &str, value: &str) {
         "shutdown_grace_period" => prefork.shutdown_grace_period(value),
         "ready_timeout" => prefork.ready_timeout(value),
         _ => panic!("unknown option {option}"),
-    };
+    }
 }
 
 #[test]
@@ -179,12 +179,11 @@ fn p24_what_is_malformed_is_an_error_before_any_child_is_started() {
     ] {
         let starts = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&starts);
-        let mut prefork = Prefork::new();
-        prefork.workers(1).child_producer(move |_| {
+        let mut prefork = Prefork::new().workers(1).child_producer(move |_| {
             count.fetch_add(1, Ordering::Relaxed);
             Err("no child was wanted")
         });
-        say(&mut prefork, option, value);
+        prefork = set_option(prefork, option, value);
         let error = prefork.start().expect_err(value);
         assert_eq!(error.exit_code(), status, "{option} {value}: {error}");
         assert_eq!(starts.load(Ordering::Relaxed), 0, "{option} {value}");
@@ -195,13 +194,15 @@ fn p24_what_is_malformed_is_an_error_before_any_child_is_started() {
 fn p27_port_zero_is_known_to_handle_hooks_workers_and_foreign_programs() {
     // In the handle and in the environment of a foreign program.
     let (mut prefork, _) = master(1, REST);
-    prefork.listen(["http=127.0.0.1:0", "admin=127.0.0.1:0"]);
-    let facts = crate::support::listen_in(&mut prefork);
-    let master = start(&mut prefork);
-    let pid = crate::support::spawned(&facts.wait("the child, announced", 2))[0];
-    let addrs = master.addrs().to_vec();
-    assert!(addrs.iter().all(|(_, addr)| addr.port() != 0), "{addrs:?}");
-    let expected = format!("http={},admin={}", addrs[0].1, addrs[1].1);
+    prefork = prefork.listen(["http=127.0.0.1:0", "admin=127.0.0.1:0"]);
+    let (prefork, calls) = crate::support::record_hooks(prefork);
+    let master = start(prefork);
+    let pid = crate::support::spawned(&calls.wait("the child, announced", 2))[0];
+    let listeners = master.listeners().to_vec();
+    let has_port = |listener: &ListenerInfo| listener.socket_addr().is_some_and(|a| a.port() != 0);
+    assert!(listeners.iter().all(has_port), "{listeners:?}");
+    let expected = format!("{},{}", listeners[0], listeners[1]);
+    assert!(expected.starts_with("http=127.0.0.1:"), "{expected}");
     assert_eq!(proc::variable(pid, "PREFORK_ADDRS"), Some(expected));
     assert_eq!(proc::variable(pid, "LISTEN_FDS"), Some("2".to_owned()));
     let names = proc::variable(pid, "LISTEN_FDNAMES");

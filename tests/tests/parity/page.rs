@@ -69,7 +69,7 @@ fn assert_complete(rows: &BTreeMap<usize, Vec<String>>) {
 }
 
 #[test]
-fn every_row_is_there_and_names_tests_that_exist() {
+fn every_row_exists_and_names_existing_tests() {
     let (rows, tests) = (parity(), all_tests());
     assert_complete(&rows);
     for (number, names) in rows {

@@ -9,14 +9,14 @@ use prefork_testkit::{Server, eventually};
 use prefork_tests::proc;
 
 use crate::support::{
-    Lines, REST, cause, fail, folder, kill_child, listen_in, master, spawned, start, stop,
+    Lines, REST, cause, fail, folder, kill_child, master, record_hooks, spawned, start, stop,
 };
 
 #[test]
 fn p17_a_producer_alters_program_arguments_environment_and_wrapper() {
-    let (mut prefork, _) = master(2, REST);
-    let facts = listen_in(&mut prefork);
-    prefork.child_producer(|child| {
+    let (prefork, _) = master(2, REST);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork.child_producer(|child| {
         let slot = child.slot().to_string();
         child
             .program("/bin/sleep")
@@ -27,8 +27,8 @@ fn p17_a_producer_alters_program_arguments_environment_and_wrapper() {
             .env_remove("GONE")
             .wrapper("/usr/bin/nice", ["-n", "3"]);
     });
-    let master = start(&mut prefork);
-    for (slot, pid) in spawned(&facts.wait("both children, announced", 3))
+    let master = start(prefork);
+    for (slot, pid) in spawned(&calls.wait("both children, announced", 3))
         .iter()
         .enumerate()
     {
@@ -61,8 +61,8 @@ fn niceness(pid: i32) -> i32 {
 #[test]
 fn p17_a_producers_error_is_wrapped_and_found_again() {
     let (mut prefork, _) = master(1, REST);
-    prefork.child_producer(|_| Err(io::Error::from_raw_os_error(77)));
-    let error = fail(&mut prefork);
+    prefork = prefork.child_producer(|_| Err(io::Error::from_raw_os_error(77)));
+    let error = fail(prefork);
     assert!(matches!(error, Error::Producer { slot: 0, .. }), "{error}");
     let source = StdError::source(&error).expect("the producer's error");
     let source = source.downcast_ref::<io::Error>().expect("an io::Error");
@@ -73,45 +73,34 @@ fn p17_a_producers_error_is_wrapped_and_found_again() {
 fn p18_every_error_names_its_stage_and_carries_its_cause() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = holder.local_addr().expect("an address").to_string();
-    let result = |spoil: &dyn Fn(&mut Prefork)| {
-        let (mut prefork, _) = master(1, REST);
-        spoil(&mut prefork);
-        match prefork.start() {
+    let result = |change: &dyn Fn(Prefork) -> Prefork| {
+        let (prefork, _) = master(1, REST);
+        match change(prefork).start() {
             Ok(master) => master.wait().expect_err("the master fails"),
             Err(error) => error,
         }
     };
-    let options = result(&|p| {
-        p.network("ip");
-    });
+    let options = result(&|p| p.network("ip"));
     assert!(matches!(options, Error::Options(_)), "{options}");
-    let resolve = result(&|p| {
-        p.listen("a=no-such-host.invalid:80");
-    });
+    let resolve = result(&|p| p.listen("a=no-such-host.invalid:80"));
     assert!(matches!(resolve, Error::Resolve { .. }), "{resolve}");
-    let listen = result(&|p| {
-        p.listen(format!("a={taken}"));
-    });
+    let listen = result(&|p| p.listen(format!("a={taken}")));
     assert!(
         matches!(listen, Error::Listen { call: "bind", .. }),
         "{listen}"
     );
-    let producer = result(&|p| {
-        p.child_producer(|_| Err("no"));
-    });
+    let producer = result(&|p| p.child_producer(|_| Err("no")));
     assert!(matches!(producer, Error::Producer { .. }), "{producer}");
     let program = result(&|p| {
         p.child_producer(|child| {
             child.program("/no/such/program");
-        });
+        })
     });
     assert!(
         matches!(program, Error::Start { call: "execve", .. }),
         "{program}"
     );
-    let hook = result(&|p| {
-        p.on_child_spawn(|_| Err("no"));
-    });
+    let hook = result(&|p| p.on_child_spawn(|_| Err("no")));
     assert!(matches!(hook, Error::Hook { .. }), "{hook}");
 
     for (error, stage) in [
@@ -134,7 +123,7 @@ fn p18_every_error_names_its_stage_and_carries_its_cause() {
 
 /// In a separate process, so that no other thread opens descriptors meanwhile.
 #[test]
-fn p20_nothing_is_open_and_nobody_is_left_after_the_return() {
+fn p20_no_descriptor_and_no_process_is_left_after_the_return() {
     let output = Server::new(env!("CARGO_BIN_EXE_parity_embedded"))
         .keep_listen()
         .run();
@@ -161,12 +150,12 @@ fn p20_a_child_has_the_passed_descriptors_and_no_others() {
 #[test]
 fn p22_clean_and_failed_exits_are_logged_at_different_levels() {
     let script = "ready; [ $child = 1 ] && exit 0; [ $child = 2 ] && exit 3; exec sleep 1000";
-    let (mut prefork, lines) = master(1, script);
-    let facts = listen_in(&mut prefork);
-    let master = start(&mut prefork);
-    let pids = spawned(&facts.wait("two recoveries", 6));
+    let (prefork, lines) = master(1, script);
+    let (prefork, calls) = record_hooks(prefork);
+    let master = start(prefork);
+    let pids = spawned(&calls.wait("two recoveries", 6));
     kill_child(pids[2]);
-    facts.wait("a third", 8);
+    calls.wait("a third", 8);
     stop(master);
     let level = |part| {
         let lines = lines.with(part);
@@ -180,7 +169,7 @@ fn p22_clean_and_failed_exits_are_logged_at_different_levels() {
 }
 
 #[test]
-fn p22_unsaid_the_lines_go_to_stderr() {
+fn p22_by_default_the_lines_are_written_to_stderr() {
     let folder = folder();
     let path = folder.path().join("stderr");
     let mut server = Server::new(env!("CARGO_BIN_EXE_parity_shell"))
@@ -206,7 +195,7 @@ fn p22_unsaid_the_lines_go_to_stderr() {
 
 #[test]
 fn p23_an_unsupported_mode_is_an_error_of_its_own_and_early() {
-    let mut prefork = Prefork::new();
+    let prefork = Prefork::new();
     let error = prefork
         .workers(0)
         .start()
@@ -240,7 +229,7 @@ fn p23_an_unsupported_platform_is_a_clear_compile_error() {
         .expect("the condition");
     let (statement, _) = rest.split_once(';').expect("one statement");
     let folder = folder();
-    let file = folder.path().join("elsewhere.rs");
+    let file = folder.path().join("unsupported.rs");
     fs::write(&file, format!("#[cfg(unix)]{statement};\n")).expect("the folder is writable");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc)

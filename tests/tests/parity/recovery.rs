@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use prefork::Error;
 
 use crate::support::{
-    Facts, Lines, REST, cause, fail, kill_child, listen_in, master, spawned, start, stop,
+    Lines, REST, Recorded, cause, fail, kill_child, master, record_hooks, spawned, start, stop,
 };
 
 /// Announces that it is ready, and exits.
@@ -26,8 +26,8 @@ fn over_recovery(error: &Error) -> (u64, u32, Option<Duration>) {
 
 #[test]
 fn p07_exit_number_n_plus_one_ends_the_master() {
-    let (mut prefork, lines) = master(1, SHORT);
-    let facts = listen_in(&mut prefork);
+    let (prefork, lines) = master(1, SHORT);
+    let (prefork, calls) = record_hooks(prefork);
     let error = fail(prefork.recover_threshold(5));
     assert_eq!(
         over_recovery(&error),
@@ -35,14 +35,14 @@ fn p07_exit_number_n_plus_one_ends_the_master() {
         "{error}"
     );
     // Five were replaced, the sixth was not.
-    let facts = facts.all();
-    assert_eq!(spawned(&facts).len(), 1 + 5, "{facts:?}");
+    let calls = calls.all();
+    assert_eq!(spawned(&calls).len(), 1 + 5, "{calls:?}");
     assert_eq!(lines.with("exited with status 0").len(), 6, "{lines:?}");
 }
 
 #[test]
 fn p07_the_threshold_is_of_the_whole_fleet() {
-    let (mut prefork, lines) = master(3, "ready; [ $slot = 1 ] && exit 1; exec sleep 1000");
+    let (prefork, lines) = master(3, "ready; [ $slot = 1 ] && exit 1; exec sleep 1000");
     let error = fail(prefork.recover_threshold(3));
     assert_eq!(over_recovery(&error).0, 4);
     let ends = lines.with("exited with status 1");
@@ -51,14 +51,14 @@ fn p07_the_threshold_is_of_the_whole_fleet() {
 }
 
 #[test]
-fn p07_clean_and_failed_exits_count_alike() {
+fn p07_clean_and_failed_exits_count_the_same() {
     for script in [
         "ready; exit 0",
         "ready; exit 3",
         "ready; kill -KILL $$",
         "exit 0",
     ] {
-        let (mut prefork, _) = master(1, script);
+        let (prefork, _) = master(1, script);
         let error = fail(prefork.recover_threshold(2));
         assert_eq!(over_recovery(&error).0, 3, "{script}");
         assert_eq!(error.exit_code(), 75);
@@ -67,43 +67,43 @@ fn p07_clean_and_failed_exits_count_alike() {
 
 #[test]
 fn p07_with_a_threshold_of_zero_the_first_exit_ends_the_master() {
-    let (mut prefork, lines) = master(1, SHORT);
-    let facts = listen_in(&mut prefork);
+    let (prefork, lines) = master(1, SHORT);
+    let (prefork, calls) = record_hooks(prefork);
     let error = fail(prefork.recover_threshold(0));
     assert_eq!(over_recovery(&error).0, 1);
-    assert_eq!(spawned(&facts.all()).len(), 1);
+    assert_eq!(spawned(&calls.all()).len(), 1);
     assert_eq!(lines.with("exited with status 0").len(), 1, "{lines:?}");
 }
 
 #[test]
-fn p07_unsaid_the_threshold_is_eight_for_a_few_workers() {
-    let (mut prefork, _) = master(1, SHORT);
-    assert_eq!(over_recovery(&fail(&mut prefork)).0, 9);
+fn p07_by_default_the_threshold_is_eight_for_a_few_workers() {
+    let (prefork, _) = master(1, SHORT);
+    assert_eq!(over_recovery(&fail(prefork)).0, 9);
 }
 
 /// More exits than the threshold, but never two within the window: the master keeps running.
 #[test]
-fn p07_the_window_forgives_what_is_long_ago() {
-    let (mut prefork, _) = master(1, SHORT);
-    let facts = listen_in(&mut prefork);
-    prefork
+fn p07_exits_outside_the_window_do_not_count() {
+    let (prefork, _) = master(1, SHORT);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork
         .recover_threshold(1)
         .recover_window("1ms")
         .recover_interval("50ms");
-    let master = start(&mut prefork);
+    let master = start(prefork);
     // A start, the announcement, then a start and a recovery each.
-    facts.wait("ten recoveries", 2 + 10 * 2);
+    calls.wait("ten recoveries", 2 + 10 * 2);
     stop(master);
 }
 
 #[test]
-fn p07_the_window_may_be_the_whole_life() {
+fn p07_the_window_may_be_unlimited() {
     let (mut prefork, _) = master(1, SHORT);
-    prefork
+    prefork = prefork
         .recover_threshold(1)
         .recover_window("forever")
         .recover_interval("50ms");
-    let error = fail(&mut prefork);
+    let error = fail(prefork);
     assert_eq!(over_recovery(&error), (2, 1, None), "{error}");
 }
 
@@ -111,11 +111,11 @@ fn p07_the_window_may_be_the_whole_life() {
 fn p08_every_recovery_waits_the_interval() {
     const INTERVAL: Duration = Duration::from_millis(300);
     let (mut prefork, _) = master(1, SHORT);
-    let times = Facts::default();
+    let times = Recorded::default();
     let note = times.clone();
-    prefork.on_child_spawn(move |_| note.push(Instant::now()));
-    prefork.recover_threshold(3).recover_interval(INTERVAL);
-    fail(&mut prefork);
+    prefork = prefork.on_child_spawn(move |_| note.push(Instant::now()));
+    prefork = prefork.recover_threshold(3).recover_interval(INTERVAL);
+    fail(prefork);
     let times: Vec<Instant> = times.all();
     assert_eq!(times.len(), 4);
     // The time between two starts includes the life of the first child and the interval.
@@ -128,13 +128,13 @@ fn p08_every_recovery_waits_the_interval() {
 #[test]
 fn p08_children_that_die_together_wait_in_parallel() {
     const INTERVAL: Duration = Duration::from_secs(2);
-    let (mut prefork, lines) = master(4, &format!("ready; {REST}"));
-    let facts = listen_in(&mut prefork);
-    let times = Facts::default();
+    let (prefork, lines) = master(4, &format!("ready; {REST}"));
+    let (mut prefork, calls) = record_hooks(prefork);
+    let times = Recorded::default();
     let note = times.clone();
-    prefork.on_child_recover(move |_| note.push(Instant::now()));
+    prefork = prefork.on_child_recover(move |_| note.push(Instant::now()));
     let master = start(prefork.recover_interval(INTERVAL));
-    let first = facts.wait("four children, announced", 5);
+    let first = calls.wait("four children, announced", 5);
     spawned(&first).into_iter().for_each(kill_child);
     let times = times.wait("four recoveries", 4);
     stop(master);
@@ -146,34 +146,34 @@ fn p08_children_that_die_together_wait_in_parallel() {
 
 #[test]
 fn p08_a_stop_cuts_the_interval_short() {
-    let (mut prefork, lines) = master(1, SHORT);
-    let facts = listen_in(&mut prefork);
+    let (prefork, lines) = master(1, SHORT);
+    let (prefork, calls) = record_hooks(prefork);
     let master = start(prefork.recover_interval("1h"));
     lines.wait_for(|line| line.text.contains("exited with status 0"));
     stop(master);
-    assert_eq!(spawned(&facts.all()).len(), 1);
+    assert_eq!(spawned(&calls.all()).len(), 1);
 }
 
 /// Measures the time from an exit to the next start, both on the master's thread. On a machine
 /// under load, the thread may lose the CPU in between, but not every time.
 #[test]
-fn p08_unsaid_there_is_no_interval_and_a_child_that_was_well_is_replaced_at_once() {
+fn p08_by_default_there_is_no_interval_and_a_healthy_child_is_replaced_at_once() {
     let (mut prefork, _) = master(1, SHORT);
-    let times = Facts::default();
-    let (died, started) = (times.clone(), times.clone());
-    prefork
+    let times = Recorded::default();
+    let (exited, started) = (times.clone(), times.clone());
+    prefork = prefork
         .recover_threshold(1000)
         .logger(move |line| {
             if line.to_string().contains("exited with") {
-                died.push(("died", Instant::now()));
+                exited.push(("exited", Instant::now()));
             }
         })
         .on_child_spawn(move |_| started.push(("started", Instant::now())));
-    let master = start(&mut prefork);
+    let master = start(prefork);
     let times = times.wait("fifty recoveries", 101);
     stop(master);
     let pairs = times[1..101].chunks(2).map(|pair| {
-        assert_eq!([pair[0].0, pair[1].0], ["died", "started"]);
+        assert_eq!([pair[0].0, pair[1].0], ["exited", "started"]);
         pair[1].1.duration_since(pair[0].1)
     });
     let shortest = pairs.min().expect("fifty pairs");
@@ -183,10 +183,10 @@ fn p08_unsaid_there_is_no_interval_and_a_child_that_was_well_is_replaced_at_once
 
 #[test]
 fn p25_a_producer_that_refuses_at_a_recovery_ends_the_master() {
-    let (mut prefork, _) = master(2, REST);
-    let facts = listen_in(&mut prefork);
+    let (prefork, _) = master(2, REST);
+    let (mut prefork, calls) = record_hooks(prefork);
     let mut starts = 0;
-    prefork.child_producer(move |child| {
+    prefork = prefork.child_producer(move |child| {
         starts += 1;
         if starts > 2 {
             return Err("no third one");
@@ -194,8 +194,8 @@ fn p25_a_producer_that_refuses_at_a_recovery_ends_the_master() {
         child.program("/bin/sleep").arg("1000");
         Ok(())
     });
-    let master = start(&mut prefork);
-    let first = spawned(&facts.wait("both children, announced", 3));
+    let master = start(prefork);
+    let first = spawned(&calls.wait("both children, announced", 3));
     kill_child(first[0]);
     let error = master.wait().expect_err("the producer refuses");
     assert!(
@@ -203,6 +203,6 @@ fn p25_a_producer_that_refuses_at_a_recovery_ends_the_master() {
         "{error:?}"
     );
     assert_eq!(cause(&error).as_deref(), Some("no third one"));
-    assert_eq!(spawned(&facts.all()), first, "the master must not retry");
+    assert_eq!(spawned(&calls.all()), first, "the master must not retry");
     crate::support::assert_gone(&first);
 }

@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use prefork_testkit::{Server, Signal};
 use prefork_tests::proc;
 
-use crate::support::{Lines, REST, fail, fd, listen_in, master, spawned, start, stop};
+use crate::support::{Lines, REST, fail, fd, master, record_hooks, spawned, start, stop};
 
 const HOOKS: &str = env!("CARGO_BIN_EXE_parity_hooks");
 const ROLE: &str = env!("CARGO_BIN_EXE_parity_role");
@@ -53,10 +53,10 @@ fn p01_the_role_travels_in_the_environment() {
 }
 
 #[test]
-fn p02_the_marker_is_there_once_replaces_others_and_leaves_look_alikes() {
-    let (mut prefork, _) = master(1, REST);
-    let facts = listen_in(&mut prefork);
-    prefork.child_producer(|child| {
+fn p02_the_marker_is_set_once_replaces_others_and_keeps_similar_names() {
+    let (prefork, _) = master(1, REST);
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork.child_producer(|child| {
         child
             .program("/bin/sleep")
             .arg("1000")
@@ -65,20 +65,20 @@ fn p02_the_marker_is_there_once_replaces_others_and_leaves_look_alikes() {
             .env("MY_PREFORK_CHILD", "stays")
             .env("prefork_child", "stays");
     });
-    let master = start(&mut prefork);
-    let pid = spawned(&facts.wait("the child, announced", 2))[0];
+    let master = start(prefork);
+    let pid = spawned(&calls.wait("the child, announced", 2))[0];
     let marker = occurrences(pid, "PREFORK_CHILD");
     assert!(
         marker.len() == 1 && marker[0].starts_with("1:0:"),
         "{marker:?}"
     );
-    for look_alike in ["PREFORK_CHILDREN", "MY_PREFORK_CHILD", "prefork_child"] {
-        assert_eq!(occurrences(pid, look_alike), ["stays"]);
+    for similar in ["PREFORK_CHILDREN", "MY_PREFORK_CHILD", "prefork_child"] {
+        assert_eq!(occurrences(pid, similar), ["stays"]);
     }
     stop(master);
 }
 
-fn told(extra: &[(&str, &str)]) -> Vec<String> {
+fn log_of(extra: &[(&str, &str)]) -> Vec<String> {
     let server = Server::new(ROLE).env("PREFORK_WORKERS", "1");
     let server = extra
         .iter()
@@ -90,23 +90,23 @@ fn told(extra: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn p02_a_program_that_a_worker_starts_does_not_think_that_it_is_a_child() {
-    let log = told(&[]);
+fn p02_a_program_that_a_worker_starts_is_no_child() {
+    let log = log_of(&[]);
     let expected = "grandchild: child false, variable false".to_owned();
     assert!(log.contains(&expected), "{log:?}");
 }
 
 /// A worker has removed the variable from its environment. The answer does not change.
 #[test]
-fn p03_is_child_is_latched() {
-    let log = told(&[]);
+fn p03_is_child_does_not_change() {
+    let log = log_of(&[]);
     let expected = "worker: child true, variable false".to_owned();
     assert!(log.contains(&expected), "{log:?}");
     assert!(!prefork::is_child());
 }
 
 #[test]
-fn p04_unsaid_there_is_a_worker_for_every_usable_cpu() {
+fn p04_by_default_there_is_a_worker_for_every_usable_cpu() {
     let usable = available_parallelism().map_or(1, NonZeroUsize::get);
     let mut server = Server::new(SHELL).start();
     assert_eq!(server.wait_for_children(usable).len(), usable);
@@ -127,13 +127,13 @@ fn p04_unsaid_there_is_a_worker_for_every_usable_cpu() {
 
 #[test]
 fn p04_an_async_body_has_a_runtime_of_one_thread() {
-    let log = told(&[]);
+    let log = log_of(&[]);
     let is_it = |line: &String| line.starts_with("runtime CurrentThread, ");
     assert!(log.iter().any(is_it), "{log:?}");
 }
 
 #[test]
-fn p28_stdin_is_empty_and_the_rest_is_the_masters() {
+fn p28_stdin_is_empty_and_stdout_and_stderr_are_those_of_the_master() {
     let (reader, _writer) = std::io::pipe().expect("descriptors");
     let server = Server::new(HOOKS).stdin(reader).start();
     let master = server.master_pid();
@@ -148,7 +148,7 @@ fn p28_stdin_is_empty_and_the_rest_is_the_masters() {
 }
 
 #[test]
-fn p32_a_builder_that_was_told_nothing_runs() {
+fn p32_a_builder_without_options_runs() {
     let mut server = Server::new(ROLE).keep_listen().start();
     server.wait_for_log(|line| line.starts_with("started "));
     assert_eq!(server.stop().code(), Some(0));
@@ -168,39 +168,39 @@ fn p32_zero_workers_are_one_process_that_serves() {
 
 /// The meaning of 0 for durations. P7 has the threshold, P9 the grace period.
 #[test]
-fn p32_zero_means_something_for_each_option() {
+fn p32_zero_has_the_documented_meaning_for_each_option() {
     // The time to become ready is unlimited. This worker ends without the master.
     let (mut prefork, lines) = master(1, REST);
     let hello = "printf 'hello protocol=1 ready=announced listeners=' >&$channel";
-    crate::support::shell(&mut prefork, &format!("{hello}; sleep 0.3; exit 3"));
+    prefork = crate::support::shell(prefork, &format!("{hello}; sleep 0.3; exit 3"));
     let error = fail(prefork.ready_timeout("0s").recover_threshold(0));
     assert_eq!(error.exit_code(), 75);
     assert_eq!(lines.with("exited with status 3").len(), 1, "{lines:?}");
     assert_eq!(lines.with("not ready within").len(), 0, "{lines:?}");
 
     // Each child is healthy at once and replaced at once, and its exit leaves the window at once.
-    let (mut prefork, _) = master(1, "exit 0");
-    let facts = listen_in(&mut prefork);
-    prefork
+    let (prefork, _) = master(1, "exit 0");
+    let (mut prefork, calls) = record_hooks(prefork);
+    prefork = prefork
         .healthy_after("0s")
         .recover_interval("0s")
         .recover_window("0s")
         .recover_threshold(1);
-    let master = start(&mut prefork);
-    facts.wait("twenty recoveries", 2 + 20 * 2);
+    let master = start(prefork);
+    calls.wait("twenty recoveries", 2 + 20 * 2);
     stop(master);
 }
 
 #[test]
-fn p15_signals_to_the_master_are_not_the_programs_that_embeds_one() {
+fn p15_an_embedded_master_does_not_change_the_signal_handlers_of_its_process() {
     // A master on a thread does not change the signal handlers of the process.
     let caught = |field| {
         let own = i32::try_from(std::process::id()).expect("a pid fits into i32");
         proc::signals(own, field).expect("this process runs")
     };
     let bit = 1 << (Signal::SIGTERM as i32 - 1);
-    let (mut prefork, _) = master(1, REST);
-    let master = start(&mut prefork);
+    let (prefork, _) = master(1, REST);
+    let master = start(prefork);
     assert_eq!(caught("SigCgt") & bit, 0);
     assert_eq!(caught("SigIgn") & bit, 0);
     stop(master);

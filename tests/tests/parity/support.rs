@@ -14,7 +14,7 @@ use prefork_tests::proc;
 
 /// The beginning of every script. It defines `ready`, which sends frames to the master, and the
 /// variables `$slot` and `$child`, the number of the start.
-const WORDS: &str = r"
+const PRELUDE: &str = r"
     channel=${PREFORK_CHILD##*:}
     rest=${PREFORK_CHILD#*:}; slot=${rest%%:*}; rest=${rest#*:}; child=${rest%%:*}
     ready() {
@@ -28,11 +28,11 @@ pub(crate) const REST: &str = "exec sleep 1000";
 
 /// The text of a script that can call `ready` and use `$slot` and `$child`.
 pub(crate) fn script(text: &str) -> String {
-    format!("{WORDS}\n{text}")
+    format!("{PRELUDE}\n{text}")
 }
 
 /// Makes the children of the master run this script.
-pub(crate) fn shell<'a>(prefork: &'a mut Prefork, text: &str) -> &'a mut Prefork {
+pub(crate) fn shell(prefork: Prefork, text: &str) -> Prefork {
     let text = script(text);
     prefork.child_producer(move |child| {
         child.program("/bin/sh").arg("-c").arg(&text);
@@ -42,20 +42,19 @@ pub(crate) fn shell<'a>(prefork: &'a mut Prefork, text: &str) -> &'a mut Prefork
 /// A master with this number of children that run the script, and a log that keeps its lines.
 pub(crate) fn master(workers: usize, text: &str) -> (Prefork, MemoryLog) {
     let lines = MemoryLog::new();
-    let mut prefork = Prefork::new();
-    shell(prefork.workers(workers), text).logger(lines.logger());
+    let prefork = shell(Prefork::new().workers(workers), text).logger(lines.logger());
     (prefork, lines)
 }
 
 /// Starts the master.
 #[track_caller]
-pub(crate) fn start(prefork: &mut Prefork) -> Handle {
+pub(crate) fn start(prefork: Prefork) -> Handle {
     prefork.start().expect("the master starts")
 }
 
 /// Runs the master until it ends with an error.
 #[track_caller]
-pub(crate) fn fail(prefork: &mut Prefork) -> Error {
+pub(crate) fn fail(prefork: Prefork) -> Error {
     let result = start(prefork).wait();
     result.expect_err("the master fails")
 }
@@ -72,33 +71,33 @@ pub(crate) fn cause(error: &Error) -> Option<String> {
     StdError::source(error).map(ToString::to_string)
 }
 
-/// Facts in the order in which they happened.
+/// Values that hooks record, in the order of the calls.
 #[derive(Debug)]
-pub(crate) struct Facts<T>(Arc<Mutex<Vec<T>>>);
+pub(crate) struct Recorded<T>(Arc<Mutex<Vec<T>>>);
 
-impl<T: Clone> Facts<T> {
-    pub(crate) fn push(&self, fact: T) {
-        self.0.lock().expect("no thread panics with it").push(fact);
+impl<T: Clone> Recorded<T> {
+    pub(crate) fn push(&self, value: T) {
+        self.0.lock().expect("no thread panics with it").push(value);
     }
 
     pub(crate) fn all(&self) -> Vec<T> {
         self.0.lock().expect("no thread panics with it").clone()
     }
 
-    /// Waits until there are `count` facts.
+    /// Waits until there are `count` values.
     #[track_caller]
     pub(crate) fn wait(&self, what: &str, count: usize) -> Vec<T> {
         eventually(what, || Some(self.all()).filter(|all| all.len() >= count))
     }
 }
 
-impl<T> Clone for Facts<T> {
+impl<T> Clone for Recorded<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T> Default for Facts<T> {
+impl<T> Default for Recorded<T> {
     fn default() -> Self {
         Self(Arc::default())
     }
@@ -120,32 +119,32 @@ impl Lines for MemoryLog {
 
 /// A call of a hook, with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum HookCall {
     Spawned(i32),
     Ready(Vec<i32>),
     Recovered(i32, i32),
 }
 
 /// Sets hooks of the master that record their calls.
-pub(crate) fn listen_in(prefork: &mut Prefork) -> Facts<Told> {
-    let facts = Facts::default();
-    let (spawned, ready, recovered) = (facts.clone(), facts.clone(), facts.clone());
-    prefork
-        .on_child_spawn(move |child| spawned.push(Told::Spawned(child.pid())))
-        .on_master_ready(move |master| ready.push(Told::Ready(master.pids().to_vec())))
+pub(crate) fn record_hooks(prefork: Prefork) -> (Prefork, Recorded<HookCall>) {
+    let calls = Recorded::default();
+    let (spawned, ready, recovered) = (calls.clone(), calls.clone(), calls.clone());
+    let prefork = prefork
+        .on_child_spawn(move |child| spawned.push(HookCall::Spawned(child.pid())))
+        .on_master_ready(move |master| ready.push(HookCall::Ready(master.pids().to_vec())))
         .on_child_recover(move |child| {
-            recovered.push(Told::Recovered(child.old_pid(), child.new_pid()));
+            recovered.push(HookCall::Recovered(child.old_pid(), child.new_pid()));
         });
-    facts
+    (prefork, calls)
 }
 
 /// The pids of all started children, in the order of their starts.
-pub(crate) fn spawned(facts: &[Told]) -> Vec<i32> {
-    let pid = |fact: &Told| match fact {
-        Told::Spawned(pid) => Some(*pid),
-        Told::Ready(_) | Told::Recovered(..) => None,
+pub(crate) fn spawned(calls: &[HookCall]) -> Vec<i32> {
+    let pid = |value: &HookCall| match value {
+        HookCall::Spawned(pid) => Some(*pid),
+        HookCall::Ready(_) | HookCall::Recovered(..) => None,
     };
-    facts.iter().filter_map(pid).collect()
+    calls.iter().filter_map(pid).collect()
 }
 
 /// Kills a child of the test process.
@@ -164,8 +163,8 @@ pub(crate) fn signal(pid: i32, signal: Signal) {
 #[track_caller]
 pub(crate) fn assert_gone(pids: &[i32]) {
     let own = i32::try_from(std::process::id()).expect("a pid fits into i32");
-    let ours = proc::children(own);
-    let left: Vec<&i32> = pids.iter().filter(|pid| ours.contains(pid)).collect();
+    let children = proc::children(own);
+    let left: Vec<&i32> = pids.iter().filter(|pid| children.contains(pid)).collect();
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use prefork::Worker;
+use prefork::{Prefork, Worker};
 use prefork_testkit::TestWorker;
 use prefork_tests::client;
 use prefork_tests::tls::{Authority, Client, Pair};
@@ -70,9 +70,7 @@ fn p21_certificate_and_key_of_files_reach_the_body() {
     let folder = tempfile::tempdir().expect("a folder");
     let given = authority.issue();
     let (cert, key) = given.write(folder.path());
-    let worker = TestWorker::with_options(|options| {
-        options.tls_cert(cert).tls_key(key);
-    });
+    let worker = TestWorker::with_options(Prefork::new().tls_cert(cert).tls_key(key));
     shown_is_given(&worker, &authority, &given);
 }
 
@@ -80,11 +78,10 @@ fn p21_certificate_and_key_of_files_reach_the_body() {
 fn p21_certificate_and_key_of_memory_reach_the_body() {
     let authority = Authority::new("the test's");
     let given = authority.issue();
-    let worker = TestWorker::with_options(|options| {
-        let bytes = |text: &str| text.as_bytes().to_vec();
-        options
-            .tls_cert(bytes(&given.cert))
-            .tls_key(bytes(&given.key));
-    });
+    let bytes = |text: &str| text.as_bytes().to_vec();
+    let options = Prefork::new()
+        .tls_cert(bytes(&given.cert))
+        .tls_key(bytes(&given.key));
+    let worker = TestWorker::with_options(options);
     shown_is_given(&worker, &authority, &given);
 }

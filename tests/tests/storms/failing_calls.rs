@@ -12,7 +12,7 @@ use std::time::Instant;
 use std::{fmt, fs, thread};
 
 use prefork_testkit::{RunningServer, Server, Signal, TIMEOUT, reserve_addr};
-use prefork_tests::client::{get, who};
+use prefork_tests::client::{get, slot_and_pid};
 use prefork_tests::proc;
 
 use crate::random::Random;
@@ -101,22 +101,22 @@ impl fmt::Display for Fault {
 
 /// A command that traces. With `-D`, strace is not the parent of the traced process.
 fn strace(program: &Path, output: &Path, target: Target, fault: Option<&Fault>) -> Vec<String> {
-    let mut words = vec![
+    let mut args = vec![
         program.display().to_string(),
         "-D".to_owned(),
         "-o".to_owned(),
         output.display().to_string(),
     ];
     if target == Target::Worker {
-        words.push("-f".to_owned());
+        args.push("-f".to_owned());
     }
     if let Some(Fault { call, error, .. }) = fault {
         let Call { name, number } = call;
         // strace stops the process at this call only.
-        words.push(format!("--trace={name}"));
-        words.push(format!("--inject={name}:error={error}:when={number}"));
+        args.push(format!("--trace={name}"));
+        args.push(format!("--inject={name}:error={error}:when={number}"));
     }
-    words
+    args
 }
 
 /// How one run ended.
@@ -171,7 +171,7 @@ fn live(server: &RunningServer, addr: SocketAddr, target: Target) -> Result<(), 
     let has_ended = || !proc::is_alive(master);
     let serves_by_other_than = |pid: i32| {
         let body = get(addr, "/").ok();
-        body.and_then(|body| who(&body))
+        body.and_then(|body| slot_and_pid(&body))
             .is_some_and(|(_, other)| other != pid)
     };
     within(|| has_ended() || serves_by_other_than(0)).ok_or("the first answer")?;
@@ -180,7 +180,7 @@ fn live(server: &RunningServer, addr: SocketAddr, target: Target) -> Result<(), 
     {
         server.kill_child(0);
         within(|| has_ended() || serves_by_other_than(killed.pid))
-            .ok_or("an answer of a successor")?;
+            .ok_or("an answer of a replacement")?;
     }
     server.signal(Signal::SIGTERM);
     within(has_ended).ok_or("the end of the master")
@@ -393,7 +393,7 @@ fn storm(target: Target) {
 }
 
 #[test]
-fn a_master_goes_on_or_names_the_call_that_failed() {
+fn a_master_continues_or_names_the_call_that_failed() {
     storm(Target::Master);
 }
 

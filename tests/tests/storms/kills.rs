@@ -10,7 +10,7 @@ use std::{fs, thread};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{answer, ask, get, who};
+use prefork_tests::client::{answer, ask, get, slot_and_pid};
 use prefork_tests::proc;
 use socket2::SockRef;
 
@@ -29,7 +29,7 @@ const GROWTH: u64 = 8 * 1024;
 
 /// How a worker is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum KillMethod {
     /// At once.
     Plain,
     /// Halted first, so that its accepted connections are known. This takes longer.
@@ -95,7 +95,7 @@ impl Requests {
             Ok(body) => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
                 let mut serving = self.serving.lock().expect("no panic");
-                serving.extend(who(&body));
+                serving.extend(slot_and_pid(&body));
             }
             Err(error) => {
                 let mut lost = self.lost.lock().expect("no panic");
@@ -110,8 +110,8 @@ impl Requests {
     }
 }
 
-fn kill_worker(pid: i32, addr: SocketAddr, way: Way) -> Kill {
-    let clients = (way == Way::Halted).then(|| halt(pid, addr));
+fn kill_worker(pid: i32, addr: SocketAddr, method: KillMethod) -> Kill {
+    let clients = (method == KillMethod::Halted).then(|| halt(pid, addr));
     let at = Instant::now();
     // The call fails only if the worker has already exited.
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -167,7 +167,7 @@ fn wait_until_each_slot_serves(server: &RunningServer) {
     let mut slots = BTreeSet::new();
     eventually("an answer of each slot", || {
         let body = get(server.addr(), "/").ok()?;
-        slots.insert(who(&body)?.0);
+        slots.insert(slot_and_pid(&body)?.0);
         (slots.len() == SLOTS).then_some(())
     });
 }
@@ -180,7 +180,7 @@ fn kill_workers(
     addr: SocketAddr,
     duration: Duration,
     requests: &Requests,
-    way: Way,
+    method: KillMethod,
 ) -> Vec<Kill> {
     let mut killed = BTreeSet::new();
     let mut kills = Vec::new();
@@ -193,7 +193,7 @@ fn kill_workers(
         let serving = requests.serving.lock().expect("no panic").remove(slot);
         // A client may read the answer of a worker after the worker was killed.
         if let Some(pid) = serving.filter(|pid| killed.insert(*pid)) {
-            kills.push(kill_worker(pid, addr, way));
+            kills.push(kill_worker(pid, addr, method));
             thread::sleep(due.saturating_duration_since(Instant::now()));
         } else {
             thread::sleep(Duration::from_millis(1));
@@ -202,7 +202,7 @@ fn kill_workers(
     kills
 }
 
-fn storm(reuseport: &str, way: Way) {
+fn storm(reuseport: &str, method: KillMethod) {
     let duration = if is_long() { 10_000 } else { 1_500 };
     let duration = Duration::from_millis(duration);
     let mut server = Server::new(HELLO)
@@ -227,7 +227,7 @@ fn storm(reuseport: &str, way: Way) {
         }
         let kill = |slots| {
             let (addr, requests) = (server.addr(), &requests);
-            scope.spawn(move || kill_workers(slots, addr, duration, requests, way))
+            scope.spawn(move || kill_workers(slots, addr, duration, requests, method))
         };
         let killers = KILLERS.map(kill);
         let kills = killers.map(|killer| killer.join().expect("no panic"));
@@ -251,7 +251,7 @@ fn storm(reuseport: &str, way: Way) {
         classes
     });
     println!(
-        "kills ({way:?}, reuseport = {reuseport}): {} in {duration:?}, {:?} answered, {} lost in flight {classes:?}, master \
+        "kills ({method:?}, reuseport = {reuseport}): {} in {duration:?}, {:?} answered, {} lost in flight {classes:?}, master \
          {fds} descriptors, memory {memory} KiB before, {memory_after} KiB after",
         kills.len(),
         requests.answered,
@@ -290,20 +290,20 @@ fn proc_memory(pid: i32) -> u64 {
 
 #[test]
 fn fast_kills_lose_only_requests_in_flight() {
-    storm("false", Way::Plain);
+    storm("false", KillMethod::Plain);
 }
 
 #[test]
 fn fast_kills_lose_only_requests_in_flight_with_a_socket_per_slot() {
-    storm("true", Way::Plain);
+    storm("true", KillMethod::Plain);
 }
 
 #[test]
 fn a_killed_worker_loses_only_requests_that_it_had_accepted() {
-    storm("false", Way::Halted);
+    storm("false", KillMethod::Halted);
 }
 
 #[test]
 fn a_killed_worker_loses_only_requests_that_it_had_accepted_with_a_socket_per_slot() {
-    storm("true", Way::Halted);
+    storm("true", KillMethod::Halted);
 }

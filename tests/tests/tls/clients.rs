@@ -22,8 +22,8 @@ fn clients_without_a_certificate_of_the_authority_are_refused() {
     Client::with(&secure.authority, &[], Some(&known))
         .get(server.addr(), "/")
         .expect("the server trusts the client");
-    let stranger = Authority::new("another").issue();
-    for own in [None, Some(&stranger)] {
+    let untrusted = Authority::new("another").issue();
+    for own in [None, Some(&untrusted)] {
         let client = Client::with(&secure.authority, &[], own);
         client.get(server.addr(), "/").expect_err("a refusal");
     }
@@ -31,7 +31,7 @@ fn clients_without_a_certificate_of_the_authority_are_refused() {
 
 /// The server also refuses a returning client, although the client tries to resume its session.
 #[test]
-fn a_client_is_refused_by_the_next_worker_when_its_authority_is_trusted_no_longer() {
+fn the_next_worker_refuses_a_client_with_an_authority_that_is_no_longer_trusted() {
     let secure = Secure::new();
     let (old, new) = (Authority::new("the old"), Authority::new("the new"));
     let ca = secure.path().join("clients.pem");
@@ -57,7 +57,7 @@ fn a_client_is_refused_by_the_next_worker_when_its_authority_is_trusted_no_longe
 }
 
 #[test]
-fn stalled_handshakes_hold_up_nobody() {
+fn stalled_handshakes_do_not_delay_other_clients() {
     let secure = Secure::new();
     let server = secure.server(TLS, "2").start();
     let stalled: Vec<_> = (0..200)

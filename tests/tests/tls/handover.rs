@@ -6,7 +6,7 @@ use prefork_testkit::Server;
 use prefork_tests::proc;
 use prefork_tests::tls::{Client, der};
 
-use crate::secure::{Secure, TLS, heard, replace};
+use crate::secure::{Secure, TLS, read_all, replace};
 
 const BUILDER: &str = env!("CARGO_BIN_EXE_tls_builder");
 const MEMORY: &str = env!("CARGO_BIN_EXE_tls_memory");
@@ -23,15 +23,15 @@ fn a_certificate_that_is_a_part_of_the_program_is_shown_by_its_workers() {
             connection.conn.alpn_protocol(),
             Some(b"http/1.1".as_slice())
         );
-        let (text, shown) = heard(connection);
+        let (text, shown) = read_all(connection);
         assert_eq!((text.as_str(), shown), ("from memory\n", der(pem)));
         replace(&server, slot);
     }
 }
 
-/// P21 with the builder. The program has deleted the files before the successor starts.
+/// P21 with the builder. The program has deleted the files before the replacement starts.
 #[test]
-fn what_the_builder_was_given_as_bytes_reaches_real_children() {
+fn certificates_that_the_builder_got_as_bytes_reach_real_children() {
     let secure = Secure::new();
     let folder = secure.path().join("pair");
     fs::create_dir(&folder).expect("a temporary folder");
@@ -47,12 +47,12 @@ fn what_the_builder_was_given_as_bytes_reaches_real_children() {
     let own = secure.authority.issue();
     let client = Client::with(&secure.authority, &["h2"], Some(&own));
     replace(&server, 0);
-    let (text, shown) = heard(client.connect(addr).expect("a handshake"));
+    let (text, shown) = read_all(client.connect(addr).expect("a handshake"));
     assert!(text.starts_with("h2, 1 of the client\n"), "{text}");
     assert!(text.contains("listener 'other' uses TLS"), "{text}");
     assert_eq!(shown, given.der().to_vec());
-    let stranger = secure.client().get(addr, "/");
-    stranger.expect_err("the client has no certificate");
+    let answer = secure.client().get(addr, "/");
+    answer.expect_err("the client has no certificate");
 }
 
 /// Only the master reads the files. Workers get the contents from memory.
@@ -93,13 +93,13 @@ fn memory_files(pid: i32) -> Vec<String> {
 /// The master passes the certificates in a memory file, and the limit of file sizes applies to it.
 /// If a process writes past the limit, the kernel kills it.
 #[test]
-fn a_limit_of_file_sizes_is_told_before_it_kills() {
+fn a_limit_of_file_sizes_is_reported_before_the_kernel_kills_the_master() {
     let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];
     let output = Secure::new().server(TLS, "1").wrapper(limited).run();
     assert_eq!(output.status.code(), Some(72), "{:#?}", output.log);
-    let said = output.log.join("\n");
+    let log = output.log.join("\n");
     assert!(
-        said.contains("limit of file sizes (0 bytes, `ulimit -f`)"),
-        "{said}"
+        log.contains("limit of file sizes (0 bytes, `ulimit -f`)"),
+        "{log}"
     );
 }

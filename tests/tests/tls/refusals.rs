@@ -17,7 +17,7 @@ fn refusal(server: Server) -> String {
 }
 
 #[test]
-fn every_bad_pair_ends_the_start_in_its_own_words_and_without_the_key() {
+fn every_bad_pair_ends_the_start_with_its_own_error_and_without_the_key() {
     let secure = Secure::new();
     let good = secure.authority.issue();
     let other = secure.authority.issue();
@@ -27,7 +27,7 @@ fn every_bad_pair_ends_the_start_in_its_own_words_and_without_the_key() {
             params.not_after = rcgen::date_time_ymd(to, 1, 1);
         })
     };
-    let (old, coming) = (dated(2001, 2002), dated(2901, 2902));
+    let (old, future) = (dated(2001, 2002), dated(2901, 2902));
     let encrypted = good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     let half = good.key[..good.key.len() / 2].to_owned();
     for (cert, key, why) in [
@@ -44,19 +44,19 @@ fn every_bad_pair_ends_the_start_in_its_own_words_and_without_the_key() {
             "does not match the first certificate of tls_cert",
         ),
         (&old.cert, &old.key, "expired at 2002-01-01"),
-        (&coming.cert, &coming.key, "not valid before 2901-01-01"),
+        (&future.cert, &future.key, "not valid before 2901-01-01"),
     ] {
         let pair = Pair {
             cert: cert.to_owned(),
             key: key.to_owned(),
         };
         pair.write(secure.path());
-        let said = refusal(secure.server(TLS, "1"));
-        assert!(said.contains(why), "{why}: {said}");
+        let log = refusal(secure.server(TLS, "1"));
+        assert!(log.contains(why), "{why}: {log}");
         for secret in [&good.key, &other.key] {
             // The log contains no line of the key.
             let lines = secret.lines().filter(|line| !line.starts_with("-----"));
-            assert!(lines.into_iter().all(|line| !said.contains(line)), "{said}");
+            assert!(lines.into_iter().all(|line| !log.contains(line)), "{log}");
         }
         // An explanation fails in the same way and starts no worker.
         let explained = refusal(secure.server(TLS, "1").env("PREFORK_EXPLAIN", "1"));
@@ -68,77 +68,77 @@ fn every_bad_pair_ends_the_start_in_its_own_words_and_without_the_key() {
 fn files_that_cannot_be_read_end_the_start() {
     let secure = Secure::new();
     let missing = secure.path().join("missing.pem");
-    let said = refusal(secure.server(TLS, "1").env("PREFORK_TLS_KEY", &missing));
-    assert!(said.contains("missing.pem'): no such file"), "{said}");
-    assert!(said.contains("Check that the path is correct"), "{said}");
+    let log = refusal(secure.server(TLS, "1").env("PREFORK_TLS_KEY", &missing));
+    assert!(log.contains("missing.pem'): no such file"), "{log}");
+    assert!(log.contains("Check that the path is correct"), "{log}");
     let relative = secure
         .server(TLS, "1")
         .env("PREFORK_TLS_KEY", "missing.pem");
     let whole = std::path::absolute("missing.pem").expect("a current directory");
-    let (said, whole) = (refusal(relative), whole.display().to_string());
-    assert!(said.contains(&whole), "{whole}: {said}");
-    let said = refusal(
+    let (log, whole) = (refusal(relative), whole.display().to_string());
+    assert!(log.contains(&whole), "{whole}: {log}");
+    let log = refusal(
         secure
             .server(TLS, "1")
             .env("PREFORK_TLS_CERT", secure.path()),
     );
-    assert!(said.contains("is a directory"), "{said}");
+    assert!(log.contains("is a directory"), "{log}");
     assert!(
-        said.contains("tls_cert takes the certificate of the server"),
-        "{said}"
+        log.contains("tls_cert takes the certificate of the server"),
+        "{log}"
     );
-    let said = refusal(
+    let log = refusal(
         secure
             .server(TLS, "1")
             .env("PREFORK_TLS_CLIENT_CA", secure.path().join("key.pem")),
     );
-    assert!(said.contains("PREFORK_TLS_CLIENT_CA ('"), "{said}");
+    assert!(log.contains("PREFORK_TLS_CLIENT_CA ('"), "{log}");
     assert!(
-        said.contains("tls_client_ca takes the CA certificates"),
-        "{said}"
+        log.contains("tls_client_ca takes the CA certificates"),
+        "{log}"
     );
     let closed = secure.path().join("key.pem");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).expect("the test owns the file");
     if fs::File::open(&closed).is_err() {
-        let said = refusal(secure.server(TLS, "1"));
-        assert!(said.contains("cannot be read"), "{said}");
+        let log = refusal(secure.server(TLS, "1"));
+        assert!(log.contains("cannot be read"), "{log}");
     } else {
         println!("skipped: needs a user without the right to read every file");
     }
 }
 
 #[test]
-fn options_that_do_not_go_together_are_told() {
+fn contradicting_options_are_reported() {
     let secure = Secure::new();
-    let said = refusal(secure.server(TLS, "1").env_remove("PREFORK_TLS_KEY"));
+    let log = refusal(secure.server(TLS, "1").env_remove("PREFORK_TLS_KEY"));
     assert!(
-        said.contains("PREFORK_TLS_CERT: needs tls_key as well"),
-        "{said}"
+        log.contains("PREFORK_TLS_CERT: needs tls_key as well"),
+        "{log}"
     );
     let empty = refusal(secure.server(TLS, "1").env("PREFORK_TLS_KEY", ""));
-    assert_eq!(empty, said, "an empty variable counts as unset");
+    assert_eq!(empty, log, "an empty variable counts as unset");
     let neither = Server::new(TLS).listen("tls://127.0.0.1:0");
-    let said = refusal(neither);
+    let log = refusal(neither);
     assert!(
-        said.contains("uses TLS, which needs tls_cert and tls_key"),
-        "{said}"
+        log.contains("uses TLS, which needs tls_cert and tls_key"),
+        "{log}"
     );
-    let said = refusal(secure.server(TLS, "1").listen("127.0.0.1:0"));
+    let log = refusal(secure.server(TLS, "1").listen("127.0.0.1:0"));
     assert!(
-        said.contains("does not use TLS, but its argument is a TlsListener"),
-        "{said}"
+        log.contains("does not use TLS, but its argument is a TlsListener"),
+        "{log}"
     );
-    let said = refusal(secure.server(env!("CARGO_BIN_EXE_hello"), "1"));
+    let log = refusal(secure.server(env!("CARGO_BIN_EXE_hello"), "1"));
     assert!(
-        said.contains("uses TLS (tls://), but its argument does not"),
-        "{said}"
+        log.contains("uses TLS (tls://), but its argument does not"),
+        "{log}"
     );
-    let said = refusal(Server::new(BY_HAND).listen("127.0.0.1:0"));
-    assert!(said.contains("needs tls_cert and tls_key"), "{said}");
+    let log = refusal(Server::new(BY_HAND).listen("127.0.0.1:0"));
+    assert!(log.contains("needs tls_cert and tls_key"), "{log}");
 }
 
 #[test]
-fn a_certificate_that_nobody_shows_is_told() {
+fn a_certificate_without_a_tls_listener_is_logged() {
     let secure = Secure::new();
     let plain = env!("CARGO_BIN_EXE_hello");
     let server = secure.server(plain, "1").listen("127.0.0.1:0").start();
@@ -147,14 +147,14 @@ fn a_certificate_that_nobody_shows_is_told() {
 
 /// In single mode, the only process reads the certificates.
 #[test]
-fn an_explanation_of_a_single_process_says_what_its_start_says() {
+fn an_explanation_of_a_single_process_fails_like_its_start() {
     let secure = Secure::new();
     let missing = secure.path().join("missing.pem");
     let single = || secure.server(TLS, "0").env("PREFORK_TLS_KEY", &missing);
     let started = refusal(single());
     let explained = refusal(single().env("PREFORK_EXPLAIN", "1"));
-    for said in [started, explained] {
+    for log in [started, explained] {
         let why = "missing.pem'): no such file";
-        assert!(said.contains(why), "{said}");
+        assert!(log.contains(why), "{log}");
     }
 }

@@ -19,7 +19,7 @@ fn a_renewed_certificate_is_shown_by_the_next_worker() {
 }
 
 #[test]
-fn the_end_of_a_certificate_is_announced() {
+fn the_expiry_of_a_certificate_is_logged_before() {
     let secure = Secure::new();
     let soon = SystemTime::now() + Duration::from_hours(24 * 3);
     let near = secure.authority.issue_with(|params| {
@@ -28,8 +28,12 @@ fn the_end_of_a_certificate_is_announced() {
     });
     near.write(secure.path());
     let explanation = secure.server(TLS, "1").env("PREFORK_EXPLAIN", "1").run();
-    let told = "\ncertificate\nfor localhost; valid until 2";
-    assert!(explanation.text().contains(told), "{}", explanation.text());
+    let expected = "\ncertificate\nfor localhost; valid until 2";
+    assert!(
+        explanation.text().contains(expected),
+        "{}",
+        explanation.text()
+    );
     for workers in ["0", "1"] {
         let server = secure.server(TLS, workers).start();
         let line = server.wait_for_log(|line| line.contains("the certificate expires at"));

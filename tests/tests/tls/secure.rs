@@ -48,14 +48,14 @@ impl Secure {
     }
 }
 
-/// Kills the worker in this slot; returns its successor.
+/// Kills the worker in this slot; returns its replacement.
 pub(crate) fn replace(server: &RunningServer, slot: usize) -> ChildInfo {
     let killed = server.kill_child(slot);
     server.wait_for_replacement(killed)
 }
 
 /// All text that the server sends on a connection, and the certificate that it shows.
-pub(crate) fn heard(mut connection: Connection) -> (String, Vec<u8>) {
+pub(crate) fn read_all(mut connection: Connection) -> (String, Vec<u8>) {
     let mut text = String::new();
     connection.read_to_string(&mut text).expect("an answer");
     let chain = connection.conn.peer_certificates().expect("a certificate");

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::Command;
 
-use prefork_tests::client::who;
+use prefork_tests::client::slot_and_pid;
 use prefork_tests::tls::{Authority, Client};
 use rustls::HandshakeKind;
 
@@ -19,9 +19,9 @@ fn a_server_speaks_tls_with_the_certificate_of_its_files() {
     let secure = Secure::new();
     let server = secure.server(TLS, "2").start();
     let body = secure.client().get(server.addr(), "/").expect("an answer");
-    assert!(who(&body).is_some(), "{body}");
-    let stranger = Client::new(&Authority::new("another"), &[]);
-    stranger
+    assert!(slot_and_pid(&body).is_some(), "{body}");
+    let untrusting = Client::new(&Authority::new("another"), &[]);
+    untrusting
         .get(server.addr(), "/")
         .expect_err("the client trusts another authority");
 }
@@ -62,13 +62,13 @@ fn a_request_of_http_2_is_answered() {
     let server = secure.server(TLS, "1").start();
     let client = Client::new(&secure.authority, &["h2"]);
     let mut connection = client.connect(server.addr()).expect("a handshake");
-    let mut words = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    words.extend(SETTINGS);
+    let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    request.extend(SETTINGS);
     let length = u8::try_from(fields.len()).expect("a few bytes");
     // The frame ends the headers and the stream (END_HEADERS, END_STREAM), on stream 1.
-    words.extend([0, 0, length, HEADERS, 5, 0, 0, 0, 1]);
-    words.extend(fields);
-    connection.write_all(&words).expect("the server reads");
+    request.extend([0, 0, length, HEADERS, 5, 0, 0, 0, 1]);
+    request.extend(fields);
+    connection.write_all(&request).expect("the server reads");
     for _ in 0..16 {
         let mut head = [0; 9];
         connection.read_exact(&mut head).expect("a frame");
@@ -84,7 +84,7 @@ fn a_request_of_http_2_is_answered() {
 }
 
 #[test]
-fn the_protocol_is_the_first_of_ours_that_the_client_offers() {
+fn the_protocol_is_the_first_of_the_server_that_the_client_offers() {
     let secure = Secure::new();
     let server = secure.server(TLS, "1").start();
     for (offered, chosen) in [
@@ -104,30 +104,30 @@ fn the_protocol_is_the_first_of_ours_that_the_client_offers() {
         .expect_err("no protocol in common");
 }
 
-/// Another worker resumes the session of a worker, and so does a successor.
+/// Another worker resumes the session of a worker, and so does a replacement.
 #[test]
-fn a_session_is_resumed_whoever_answers() {
+fn every_worker_resumes_a_session() {
     let secure = Secure::new();
     let server = secure.server(TLS, "2").start();
     let client = secure.client();
     let mut issuer = None;
-    let mut resumed_elsewhere = false;
+    let mut resumed_by_another = false;
     // The kernel chooses the worker that answers.
     for _ in 0..500 {
         let (body, kind) = visit(&client, server.addr());
-        let (slot, _) = who(&body).expect("the answer names its worker");
+        let (slot, _) = slot_and_pid(&body).expect("the answer names its worker");
         match issuer.replace(slot) {
             None => assert_eq!(kind, Some(HandshakeKind::Full)),
             Some(before) => {
                 assert_eq!(kind, Some(HandshakeKind::Resumed));
-                resumed_elsewhere |= before != slot;
+                resumed_by_another |= before != slot;
             }
         }
-        if resumed_elsewhere {
+        if resumed_by_another {
             break;
         }
     }
-    assert!(resumed_elsewhere, "all 500 were answered by one worker");
+    assert!(resumed_by_another, "all 500 were answered by one worker");
     for slot in 0..2 {
         replace(&server, slot);
     }
@@ -179,9 +179,9 @@ fn openssl_shakes_hands_and_resumes() {
 }
 
 #[test]
-fn a_single_process_speaks_tls_as_well() {
+fn a_single_process_serves_tls() {
     let secure = Secure::new();
     let server = secure.server(TLS, "0").start();
     let body = secure.client().get(server.addr(), "/").expect("an answer");
-    assert!(who(&body).is_some(), "{body}");
+    assert!(slot_and_pid(&body).is_some(), "{body}");
 }

@@ -7,7 +7,7 @@ use std::net::Shutdown;
 
 use prefork_testkit::{Signal, eventually};
 use prefork_tests::proc;
-use prefork_tests::tls::{answer, ask, greet, greet_and_hear};
+use prefork_tests::tls::{answer, ask, exchange_hellos, send_hello};
 
 use crate::secure::{Secure, TLS};
 
@@ -16,7 +16,7 @@ const STOP: &str = env!("CARGO_BIN_EXE_tls_stop");
 const CLIENTS: usize = 20;
 
 #[test]
-fn a_stop_answers_what_was_asked() {
+fn a_stop_answers_requests_that_were_sent() {
     let secure = Secure::new();
     let mut server = secure
         .server(TLS, "2")
@@ -41,7 +41,7 @@ fn a_stop_answers_what_was_asked() {
 /// The only thread of the worker is blocked until the stop begins, so no queued client is accepted
 /// before. The stop lasts until the test releases it, so no client is too late.
 #[test]
-fn a_stop_answers_who_waits_in_the_queue_and_who_is_in_the_handshake() {
+fn a_stop_answers_clients_in_the_queue_and_in_the_handshake() {
     let secure = Secure::new();
     let mut server = secure
         .server(STOP, "1")
@@ -55,14 +55,14 @@ fn a_stop_answers_who_waits_in_the_queue_and_who_is_in_the_handshake() {
     let silent = client.connect(addr).expect("a handshake");
     let mut half_done: Vec<_> = (0..CLIENTS).map(open).collect();
     for connection in &mut half_done {
-        greet_and_hear(connection).expect("the worker accepts the client");
+        exchange_hellos(connection).expect("the worker accepts the client");
     }
     let blocking = client.connect(addr).expect("a handshake");
     let blocking = ask(blocking, "/block").expect("the server reads");
     server.wait_for_log(|line| line == "blocked");
     let mut queued: Vec<_> = (0..CLIENTS).map(open).collect();
     for connection in queued.iter_mut().step_by(2) {
-        greet(connection).expect("the send buffer has space");
+        send_hello(connection).expect("the send buffer has space");
     }
     eventually("all of them in the queue", || {
         (proc::queued(addr) == CLIENTS).then_some(())

@@ -1,5 +1,5 @@
 #[prefork::main]
-fn main<T: Default>(_wish: Option<T>) {}
+fn main<T: Default>(_text: Option<T>) {}
 
 mod other {
     #[prefork::main]

@@ -1,2 +1,2 @@
 #[prefork::main]
-fn main(_wish: Option<impl Sized>) {}
+fn main(_text: Option<impl Sized>) {}

@@ -1,2 +1,2 @@
 #[prefork::main]
-fn main(_wish: u8, _: ...) {}
+fn main(_text: u8, _: ...) {}

@@ -1,4 +1,4 @@
-//! A row of the table: a figure, its floor and its goal.
+//! A row of the table: a figure, its baseline and its goal.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::samples::{Compared, median};
 /// One figure.
 pub(crate) struct Row {
     pub(crate) what: String,
-    floor: String,
+    baseline: String,
     prefork: String,
     ratio: String,
     goal: String,
@@ -24,7 +24,7 @@ enum Verdict {
 }
 
 impl Row {
-    /// A row that compares times or rates with those of the floor.
+    /// A row that compares times or rates with those of the baseline.
     ///
     /// `goal` is the largest allowed ratio for times, and the smallest for rates.
     pub(crate) fn ratio(what: &str, compared: &Compared, unit: Unit, goal: Goal) -> Self {
@@ -35,7 +35,7 @@ impl Row {
         };
         Self {
             what: what.to_owned(),
-            floor: unit.show(compared.floor()),
+            baseline: unit.show(compared.baseline()),
             prefork: unit.show(compared.prefork()),
             ratio: format!("{ratio:.2} ± {spread:.2}"),
             goal: goal.to_string(),
@@ -55,42 +55,42 @@ impl Row {
             } else {
                 Verdict::Missed
             },
-            ..Self::alone(what, unit.show(count), format!("≤ {}", unit.show(most)))
+            ..Self::without_baseline(what, unit.show(count), format!("≤ {}", unit.show(most)))
         }
     }
 
     /// A row with two counts that must be equal.
-    pub(crate) fn equal(what: &str, floor: f64, prefork: f64) -> Self {
+    pub(crate) fn equal(what: &str, baseline: f64, prefork: f64) -> Self {
         let unit = Unit::Fraction;
-        let is_equal = (prefork - floor).abs() < 0.05;
+        let is_equal = (prefork - baseline).abs() < 0.05;
         Self {
-            floor: unit.show(floor),
+            baseline: unit.show(baseline),
             verdict: if is_equal {
                 Verdict::Reached
             } else {
                 Verdict::Missed
             },
-            ..Self::alone(what, unit.show(prefork), "equal".to_owned())
+            ..Self::without_baseline(what, unit.show(prefork), "equal".to_owned())
         }
     }
 
-    /// A row with times that have no floor. The goal is printed and not checked.
+    /// A row with times that have no baseline. The goal is printed and not checked.
     pub(crate) fn time(what: &str, samples: &[f64], unit: Unit, goal: &str) -> Self {
-        Self::alone(what, unit.show(median(samples)), goal.to_owned())
+        Self::without_baseline(what, unit.show(median(samples)), goal.to_owned())
     }
 
     /// A row for a figure that this machine cannot measure.
     pub(crate) fn skipped(what: &str, needs: &str) -> Self {
         Self {
             verdict: Verdict::Skipped,
-            ..Self::alone(what, format!("skipped: needs {needs}"), String::new())
+            ..Self::without_baseline(what, format!("skipped: needs {needs}"), String::new())
         }
     }
 
-    fn alone(what: &str, prefork: String, goal: String) -> Self {
+    fn without_baseline(what: &str, prefork: String, goal: String) -> Self {
         Self {
             what: what.to_owned(),
-            floor: String::new(),
+            baseline: String::new(),
             prefork,
             ratio: String::new(),
             goal,
@@ -155,12 +155,12 @@ pub(crate) fn seconds(duration: Duration) -> f64 {
 /// Prints the rows as a Markdown table for the README.
 pub(crate) fn print_table(rows: &[Row]) {
     println!("{}\n", machine::describe());
-    println!("| figure | floor | prefork | ratio ± spread | goal | |");
+    println!("| figure | baseline | prefork | ratio ± spread | goal | |");
     println!("|---|--:|--:|--:|--:|---|");
     for row in rows {
         let Row {
             what,
-            floor,
+            baseline,
             prefork,
             ratio,
             goal,
@@ -172,6 +172,6 @@ pub(crate) fn print_table(rows: &[Row]) {
             Verdict::Reported => "reported",
             Verdict::Skipped => "skipped",
         };
-        println!("| {what} | {floor} | {prefork} | {ratio} | {goal} | {verdict} |");
+        println!("| {what} | {baseline} | {prefork} | {ratio} | {goal} | {verdict} |");
     }
 }

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! On a machine with other load, an absolute time has no meaning. Therefore most goals are ratios.
-//! The bench measures prefork and a floor in turn, and also measures the floor against itself: this
-//! is the spread. The bench reports a goal as missed if the ratio exceeds it by more than the
+//! The bench measures prefork and a baseline in turn, and also measures the baseline against
+//! itself: this is the spread. The bench reports a goal as missed if the ratio exceeds it by more than the
 //! spread. `--check` checks ratios and counts. It does not check absolute times.
 
 #![expect(clippy::cast_precision_loss, reason = "all counts are far below 2^53")]

@@ -19,47 +19,47 @@ const PERIOD: Duration = Duration::from_secs(4);
 const EVENT_AT: Duration = Duration::from_secs(1);
 
 /// The requests to one server, and the time of its event.
-struct Story {
+struct Run {
     workers: usize,
     requests: Vec<Request>,
     event_at: Duration,
 }
 
 /// Runs a server with this number of workers.
-type Tell = fn(usize) -> Story;
+type Scenario = fn(usize) -> Run;
 
 /// Draws all plots into a directory.
 pub(crate) fn draw(directory: &Path) {
     std::fs::create_dir_all(directory).expect("the directory can be created");
-    let pictures: [(&str, &str, Tell); 3] = [
+    let plots: [(&str, &str, Scenario); 3] = [
         ("start", "the master starts", start),
         ("kill", "all workers are killed at once", kill_all),
         ("stop", "the master is asked to stop", stop),
     ];
-    for (name, event, story) in pictures {
+    for (name, event, scenario) in plots {
         eprintln!("{name} …");
-        let stories = FLEETS.map(story);
+        let runs = FLEETS.map(scenario);
         let path = directory.join(name).with_extension("svg");
-        picture(&path, event, &stories).expect("the plot can be written");
+        draw_plot(&path, event, &runs).expect("the plot can be written");
     }
 }
 
 /// The load begins before the server listens.
-fn start(workers: usize) -> Story {
+fn start(workers: usize) -> Run {
     let server = Server::start(Kind::Prefork, workers);
     let (addr, begin) = (server.addr, server.started_at);
     let users = thread::spawn(move || load(addr, begin, PERIOD, Refused::TryAgain));
-    server.hear_all();
+    server.wait_for_reports();
     let event_at = server.started_at.elapsed();
     let requests = users.join().expect("the load thread does not panic");
-    Story {
+    Run {
         workers,
         requests,
         event_at,
     }
 }
 
-fn kill_all(workers: usize) -> Story {
+fn kill_all(workers: usize) -> Run {
     let server = Server::ready(Kind::Prefork, workers);
     settle();
     let begin = Instant::now();
@@ -70,16 +70,16 @@ fn kill_all(workers: usize) -> Story {
     for worker in proc::children(server.master) {
         kill(worker, Signal::SIGKILL).expect("the worker is running");
     }
-    server.hear_all();
+    server.wait_for_reports();
     let requests = users.join().expect("the load thread does not panic");
-    Story {
+    Run {
         workers,
         requests,
         event_at,
     }
 }
 
-fn stop(workers: usize) -> Story {
+fn stop(workers: usize) -> Run {
     let server = Server::ready(Kind::Prefork, workers);
     settle();
     let begin = Instant::now();
@@ -90,7 +90,7 @@ fn stop(workers: usize) -> Story {
     server.ask_to_stop();
     server.wait();
     let requests = users.join().expect("the load thread does not panic");
-    Story {
+    Run {
         workers,
         requests,
         event_at,
@@ -100,31 +100,28 @@ fn stop(workers: usize) -> Story {
 type Drawn<T> = Result<T, Box<dyn Error>>;
 
 /// Draws one panel for each fleet, from top to bottom.
-fn picture(path: &Path, event: &str, stories: &[Story]) -> Drawn<()> {
+fn draw_plot(path: &Path, event: &str, runs: &[Run]) -> Drawn<()> {
     const PANEL: u32 = 190;
-    let height = PANEL * u32::try_from(stories.len())? + 30;
+    let height = PANEL * u32::try_from(runs.len())? + 30;
     let root = SVGBackend::new(path, (760, height)).into_drawing_area();
     root.fill(&WHITE)?;
     let title = format!("latency of {RATE} requests a second; {event} at the line");
     let root = root.titled(&title, ("sans-serif", 17))?;
-    for (panel, story) in root.split_evenly((stories.len(), 1)).iter().zip(stories) {
-        draw_story(panel, story)?;
+    for (panel, run) in root.split_evenly((runs.len(), 1)).iter().zip(runs) {
+        draw_panel(panel, run)?;
     }
     root.present()?;
     Ok(())
 }
 
-fn draw_story(
-    panel: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    story: &Story,
-) -> Drawn<()> {
+fn draw_panel(panel: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, run: &Run) -> Drawn<()> {
     let (least, most) = (0.1, 10_000.0);
-    let end = story.requests.iter().map(|request| request.at).max();
+    let end = run.requests.iter().map(|request| request.at).max();
     let end = end.unwrap_or(PERIOD).as_secs_f64();
     let mut chart = ChartBuilder::on(panel)
         .margin(6)
         .margin_right(20)
-        .caption(caption(story), ("sans-serif", 14))
+        .caption(caption(run), ("sans-serif", 14))
         .x_label_area_size(24)
         .y_label_area_size(62)
         .build_cartesian_2d(0.0..end, (least..most).log_scale())?;
@@ -136,11 +133,11 @@ fn draw_story(
         .y_label_formatter(&|milliseconds| format!("{milliseconds} ms"))
         .light_line_style(TRANSPARENT)
         .draw()?;
-    let event_at = story.event_at.as_secs_f64();
+    let event_at = run.event_at.as_secs_f64();
     let line = [(event_at, least), (event_at, most)];
     chart.draw_series(LineSeries::new(line, BLACK.mix(0.6)))?;
-    chart.draw_series(answers(&story.requests, BLUE.mix(0.5).filled()))?;
-    chart.draw_series(unanswered(&story.requests, least, RED.mix(0.5).filled()))?;
+    chart.draw_series(answers(&run.requests, BLUE.mix(0.5).filled()))?;
+    chart.draw_series(unanswered(&run.requests, least, RED.mix(0.5).filled()))?;
     Ok(())
 }
 
@@ -148,8 +145,8 @@ type Dot = Circle<(f64, f64), i32>;
 
 fn answers(requests: &[Request], style: ShapeStyle) -> impl Iterator<Item = Dot> + '_ {
     requests.iter().filter_map(move |request| {
-        let place = (request.at.as_secs_f64(), request.took?.as_secs_f64() * 1e3);
-        Some(Circle::new(place, 2, style))
+        let point = (request.at.as_secs_f64(), request.took?.as_secs_f64() * 1e3);
+        Some(Circle::new(point, 2, style))
     })
 }
 
@@ -159,12 +156,12 @@ fn unanswered(requests: &[Request], y: f64, style: ShapeStyle) -> impl Iterator<
     lost.map(move |request| Circle::new((request.at.as_secs_f64(), y), 2, style))
 }
 
-fn caption(story: &Story) -> String {
-    let Story {
+fn caption(run: &Run) -> String {
+    let Run {
         workers,
         requests,
         event_at,
-    } = story;
+    } = run;
     let answered: Vec<_> = requests.iter().filter_map(|request| request.took).collect();
     let longest = answered.iter().max().map_or(0.0, Duration::as_secs_f64) * 1e3;
     let before = requests.iter().filter(|request| request.at <= *event_at);

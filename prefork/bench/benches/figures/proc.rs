@@ -32,6 +32,6 @@ pub(crate) fn context_switches(pid: Pid) -> u64 {
 /// The children of a single-threaded process.
 pub(crate) fn children(pid: Pid) -> Vec<Pid> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let pids = text.split_whitespace().filter_map(|word| word.parse().ok());
+    let pids = text.split_whitespace().filter_map(|pid| pid.parse().ok());
     pids.map(Pid::from_raw).collect()
 }

@@ -20,10 +20,10 @@ pub(crate) fn percentile_99(samples: &[f64]) -> f64 {
     sorted[(sorted.len() * 99).div_ceil(100) - 1]
 }
 
-/// Samples of prefork and of the floor. The floor has two independent sets of samples.
+/// Samples of prefork and of the baseline. The baseline has two independent sets of samples.
 #[derive(Default)]
 pub(crate) struct Compared {
-    floor: Vec<f64>,
+    baseline: Vec<f64>,
     again: Vec<f64>,
     prefork: Vec<f64>,
 }
@@ -34,7 +34,7 @@ impl Compared {
     /// The first round warms up and is not counted. One measurement may return several figures.
     pub(crate) fn in_turn<const N: usize>(
         rounds: usize,
-        mut floor: impl FnMut() -> [f64; N],
+        mut baseline: impl FnMut() -> [f64; N],
         mut again: impl FnMut() -> [f64; N],
         mut prefork: impl FnMut() -> [f64; N],
     ) -> [Self; N] {
@@ -43,7 +43,7 @@ impl Compared {
             for turn in 0..3 {
                 let (samples, list): (_, fn(&mut Self) -> &mut Vec<f64>) = match (round + turn) % 3
                 {
-                    0 => (floor(), |compared| &mut compared.floor),
+                    0 => (baseline(), |compared| &mut compared.baseline),
                     1 => (again(), |compared| &mut compared.again),
                     _ => (prefork(), |compared| &mut compared.prefork),
                 };
@@ -57,8 +57,8 @@ impl Compared {
         compared
     }
 
-    pub(crate) fn floor(&self) -> f64 {
-        median(&[&self.floor[..], &self.again].concat())
+    pub(crate) fn baseline(&self) -> f64 {
+        median(&[&self.baseline[..], &self.again].concat())
     }
 
     pub(crate) fn prefork(&self) -> f64 {
@@ -66,17 +66,17 @@ impl Compared {
     }
 
     pub(crate) fn ratio(&self) -> f64 {
-        self.prefork() / self.floor()
+        self.prefork() / self.baseline()
     }
 
-    /// The relative difference of the floor from itself.
+    /// The relative difference of the baseline from itself.
     ///
     /// This is the larger of two values: the difference between the two measured sets, and the 95th
     /// percentile of the differences between random halves of all samples.
     pub(crate) fn spread(&self) -> f64 {
         const SPLITS: usize = 1000;
-        let as_measured = difference(&self.floor, &self.again);
-        let mut all = [&self.floor[..], &self.again].concat();
+        let as_measured = difference(&self.baseline, &self.again);
+        let mut all = [&self.baseline[..], &self.again].concat();
         let mut random = Random(1);
         let mut differences: Vec<f64> = (0..SPLITS)
             .map(|_| {

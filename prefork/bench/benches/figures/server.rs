@@ -21,9 +21,9 @@ use crate::proc;
 /// The supervisor of a server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Floor,
-    /// The floor with a second thread in each worker.
-    ThreadedFloor,
+    Baseline,
+    /// The baseline with a second thread in each worker.
+    ThreadedBaseline,
     Prefork,
 }
 
@@ -33,13 +33,13 @@ pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) started_at: Instant,
     workers: usize,
-    ear: Ear,
+    reports: ReportSocket,
     is_gone: bool,
     _port: Socket,
 }
 
 /// The report that a worker sends before it serves.
-pub(crate) struct Hello {
+pub(crate) struct Report {
     pub(crate) pid: Pid,
     /// Time from the start order to the worker's `main`. Zero if no start order was recorded.
     pub(crate) main_after: Duration,
@@ -49,9 +49,9 @@ impl Server {
     /// Starts a server without waiting for it.
     pub(crate) fn start(kind: Kind, workers: usize) -> Self {
         Self::run(workers, |addr| match kind {
-            Kind::Floor | Kind::ThreadedFloor => {
-                let mut command = floor(env!("CARGO_BIN_EXE_floor").as_ref(), addr, workers);
-                if kind == Kind::ThreadedFloor {
+            Kind::Baseline | Kind::ThreadedBaseline => {
+                let mut command = baseline(env!("CARGO_BIN_EXE_baseline").as_ref(), addr, workers);
+                if kind == Kind::ThreadedBaseline {
                     command.env(THREAD, "1");
                 }
                 command
@@ -77,8 +77,8 @@ impl Server {
     pub(crate) fn run(workers: usize, command: impl FnOnce(SocketAddr) -> Command) -> Self {
         let (port, addr) = reserve();
         let mut command = command(addr);
-        let ear = Ear::new();
-        command.env(BENCH, ear.path());
+        let reports = ReportSocket::new();
+        command.env(BENCH, reports.path());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -94,7 +94,7 @@ impl Server {
             addr,
             started_at,
             workers,
-            ear,
+            reports,
             is_gone: false,
             _port: port,
         }
@@ -103,20 +103,20 @@ impl Server {
     /// Starts a server, and waits until every worker has reported and one has answered.
     pub(crate) fn ready(kind: Kind, workers: usize) -> Self {
         let server = Self::start(kind, workers);
-        server.hear_all();
+        server.wait_for_reports();
         client::ask_until_answered(server.addr, None);
         server
     }
 
     /// Waits for the report of the next worker.
-    pub(crate) fn hear(&self) -> Hello {
-        self.ear.hear()
+    pub(crate) fn wait_for_report(&self) -> Report {
+        self.reports.wait_for_report()
     }
 
     /// Waits for the reports of all workers.
-    pub(crate) fn hear_all(&self) {
+    pub(crate) fn wait_for_reports(&self) {
         for _ in 0..self.workers {
-            self.hear();
+            self.wait_for_report();
         }
     }
 
@@ -128,7 +128,7 @@ impl Server {
         client::ask_until_answered(self.addr, Some(victim));
         let took = begin.elapsed();
         // If the bench received no reports, the socket would fill up and workers would block.
-        self.hear();
+        self.wait_for_report();
         took
     }
 
@@ -185,7 +185,7 @@ impl Drop for Server {
 }
 
 /// The command for a program under the hand-written supervisor.
-pub(crate) fn floor(program: &Path, addr: SocketAddr, workers: usize) -> Command {
+pub(crate) fn baseline(program: &Path, addr: SocketAddr, workers: usize) -> Command {
     let mut command = Command::new(program);
     command.args([addr.to_string(), workers.to_string()]);
     command
@@ -223,15 +223,15 @@ fn reserve() -> (Socket, SocketAddr) {
 }
 
 /// The socket on which workers report.
-struct Ear {
+struct ReportSocket {
     socket: UnixDatagram,
     directory: TempDir,
 }
 
-impl Ear {
+impl ReportSocket {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be created");
-        let socket = UnixDatagram::bind(directory.path().join("ear"))
+        let socket = UnixDatagram::bind(directory.path().join("reports"))
             .expect("the path fits into a socket address");
         socket
             .set_read_timeout(Some(LIMIT))
@@ -240,10 +240,10 @@ impl Ear {
     }
 
     fn path(&self) -> std::path::PathBuf {
-        self.directory.path().join("ear")
+        self.directory.path().join("reports")
     }
 
-    fn hear(&self) -> Hello {
+    fn wait_for_report(&self) -> Report {
         let mut buffer = [0; 64];
         let length = self
             .socket
@@ -253,7 +253,7 @@ impl Ear {
         let (pid, took) = text
             .split_once(' ')
             .expect("a process id, a space and a time");
-        Hello {
+        Report {
             pid: Pid::from_raw(pid.parse().expect("a process id")),
             main_after: Duration::from_nanos(took.parse().expect("a number of nanoseconds")),
         }

@@ -10,7 +10,7 @@ use crate::server::{self, Kind, Server};
 
 /// The programs of the TLS servers, and their certificate.
 pub(crate) struct TlsServers {
-    floor: PathBuf,
+    baseline: PathBuf,
     prefork: PathBuf,
     folder: TempDir,
 }
@@ -26,12 +26,11 @@ impl TlsServers {
         let pair =
             rcgen::generate_simple_self_signed(names).expect("'localhost' is a valid DNS name");
         let key = pair.signing_key.serialize_pem();
-        for (place, text) in [(CERT, pair.cert.pem()), (KEY, key)] {
-            fs::write(folder.path().join(place), text)
-                .expect("the temporary directory is writable");
+        for (name, text) in [(CERT, pair.cert.pem()), (KEY, key)] {
+            fs::write(folder.path().join(name), text).expect("the temporary directory is writable");
         }
         Self {
-            floor: others.with_file_name("floor-tls"),
+            baseline: others.with_file_name("baseline-tls"),
             prefork: others.with_file_name("hello-tls"),
             folder,
         }
@@ -41,14 +40,16 @@ impl TlsServers {
     pub(crate) fn ready(&self, kind: Kind, workers: usize) -> Server {
         let server = Server::run(workers, |addr| {
             let mut command = match kind {
-                Kind::Floor | Kind::ThreadedFloor => server::floor(&self.floor, addr, workers),
+                Kind::Baseline | Kind::ThreadedBaseline => {
+                    server::baseline(&self.baseline, addr, workers)
+                }
                 Kind::Prefork => server::prefork(&self.prefork, &format!("tls://{addr}"), workers),
             };
             command.env("PREFORK_TLS_CERT", self.folder.path().join(CERT));
             command.env("PREFORK_TLS_KEY", self.folder.path().join(KEY));
             command
         });
-        server.hear_all();
+        server.wait_for_reports();
         server
     }
 }

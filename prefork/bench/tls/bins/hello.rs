@@ -10,7 +10,7 @@ use prefork_bench::app;
 #[prefork::main(listen = "tls://127.0.0.1:0", recover_threshold = 1_000_000)]
 #[tokio::main(flavor = "current_thread")]
 async fn main(listener: TlsListener) -> io::Result<()> {
-    app::say_ready();
+    app::report_ready();
     axum::serve(listener, app::app())
         .with_graceful_shutdown(prefork::shutdown())
         .await

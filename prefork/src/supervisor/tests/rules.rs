@@ -66,6 +66,28 @@ fn the_master_is_not_announced_while_a_first_start_is_unanswered() {
     assert_eq!(stage.ask(), []);
 }
 
+/// A child that dies meanwhile only delays this: its replacement counts.
+#[test]
+fn the_fleet_is_healthy_while_each_slot_has_a_healthy_child() {
+    let mut stage = Stage::running(policy(2));
+    let child = ChildId(2);
+    stage.tell(Event::Ready { child });
+    let dead = stage.child();
+    stage.exit(dead);
+    assert!(!stage.supervisor.is_healthy());
+    let wait = stage.rest().expect("the slot waits");
+    stage.pass(wait);
+    stage.settle(NOTIFIED);
+    assert!(!stage.supervisor.is_healthy());
+    let child = stage.child();
+    stage.tell(Event::Ready { child });
+    assert!(stage.supervisor.is_healthy());
+    stage.exit(child);
+    assert!(!stage.supervisor.is_healthy());
+    stage.stop(StopMode::Graceful);
+    assert!(!stage.supervisor.is_healthy());
+}
+
 #[test]
 fn nothing_is_recovered_before_the_master_is_ready() {
     let mut stage = Stage::new(policy(2));

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use nix::sys::signal::{SigSet, Signal};
 
-use super::parent::{ExecSpec, Executable, SpawnStage};
+use super::spec::{ExecSpec, Executable, SpawnStage};
 use crate::sys::fds::FIRST_FD;
 
 /// The data that the child reads and writes.

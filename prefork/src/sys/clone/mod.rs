@@ -27,7 +27,9 @@
 
 mod child;
 mod parent;
+mod spec;
 mod stack;
 
-pub(crate) use parent::{ExecSpec, ExecTimeout, Executable, SpawnStage, Spawned, spawn};
+pub(crate) use parent::{ExecTimeout, Spawned, spawn};
+pub(crate) use spec::{ExecSpec, Executable, SpawnStage};
 pub(crate) use stack::Stack;

@@ -1,8 +1,8 @@
-//! The parent's part of a start: what to run, and the result.
+//! The parent's part of a start: the clone, the wait for the exec, and the result.
 
-use std::ffi::{CStr, CString, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,86 +11,11 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{Pid, getpgrp, setpgid};
 
 use super::child::{ChildPlan, child};
+use super::spec::{ExecSpec, SpawnFailure, SpawnStage};
 use super::stack::{Mapping, Stack};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::pidfd::Pidfd;
 use crate::sys::signals::change_mask;
-
-/// The program to run.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Executable<'a> {
-    /// The file of this descriptor, even if its path names another file now.
-    Open(BorrowedFd<'a>),
-    /// The file at this path.
-    ///
-    /// Scripts need a path, because an interpreter opens them by path.
-    Path(&'a CStr),
-}
-
-/// The specification of one start.
-#[derive(Debug)]
-pub(crate) struct ExecSpec<'a> {
-    pub(crate) image: Executable<'a>,
-    pub(crate) args: Vec<CString>,
-    /// `NAME=value`, without `LISTEN_PID`.
-    pub(crate) env: Vec<CString>,
-    /// The descriptors 3, 4, … of the program, in this order.
-    ///
-    /// All others above stderr are closed.
-    pub(crate) fds: Vec<BorrowedFd<'a>>,
-    pub(crate) stdin: BorrowedFd<'a>,
-    /// The signals that the program starts with blocked.
-    pub(crate) blocked: &'a [Signal],
-    /// The signal that the program gets when the calling *thread* ends.
-    pub(crate) parent_death: Signal,
-}
-
-/// The stage in which a start failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum SpawnStage {
-    /// The process could not be created.
-    Clone,
-    /// A descriptor could not be copied above the target numbers.
-    CopyFds,
-    /// A descriptor could not be moved to its number.
-    MoveFds,
-    /// The other descriptors could not be closed.
-    CloseOtherFds,
-    /// The parent-death signal could not be set.
-    ParentDeath,
-    /// The parent ended before the parent-death signal was set.
-    Parent,
-    /// The signal mask could not be set, before the clone or in the child.
-    SetMask,
-    /// The signal mask of this thread could not be restored: it receives no signals now.
-    RestoreMask,
-    /// The program could not be executed.
-    Exec,
-}
-
-impl SpawnStage {
-    /// The name of the system call, for messages.
-    pub(crate) fn call(self) -> &'static str {
-        match self {
-            Self::Clone => "clone",
-            Self::CopyFds => "fcntl(F_DUPFD_CLOEXEC)",
-            Self::MoveFds => "dup2",
-            Self::CloseOtherFds => "close_range",
-            Self::ParentDeath => "prctl(PR_SET_PDEATHSIG)",
-            Self::Parent => "getppid",
-            Self::SetMask | Self::RestoreMask => "rt_sigprocmask",
-            Self::Exec => "execve",
-        }
-    }
-}
-
-/// A failed start.
-#[derive(Debug)]
-pub(crate) struct SpawnFailure {
-    pub(crate) stage: SpawnStage,
-    pub(crate) source: io::Error,
-}
 
 /// How long the parent waits for the exec of the program.
 pub(crate) struct ExecTimeout<'a> {
@@ -128,24 +53,9 @@ pub(crate) fn spawn(
     exec: &ExecSpec<'_>,
     timeout: &ExecTimeout<'_>,
 ) -> Result<Spawned, SpawnFailure> {
-    let fail = |stage| move |source| SpawnFailure { stage, source };
     let mapping = stack.mapping().map_err(fail(SpawnStage::Clone))?;
     let plan = Box::into_raw(Box::new(ChildPlan::new(exec)));
-    let started = Instant::now();
-    // Until the child has reset its handlers, none may run in it: it would run on this memory.
-    let before =
-        change_mask(SigmaskHow::SIG_BLOCK, &SigSet::all()).map_err(fail(SpawnStage::SetMask));
-    let cloned = before.map(|before| {
-        let cloned = clone(mapping, plan).map_err(fail(SpawnStage::Clone));
-        let has_left = cloned.is_err() || wait(mapping.word(), started + UNINTERRUPTED_WAIT);
-        let restored = change_mask(SigmaskHow::SIG_SETMASK, &before);
-        (
-            cloned,
-            has_left,
-            restored.map_err(fail(SpawnStage::RestoreMask)),
-        )
-    });
-    let (cloned, mut has_left, restored) = match cloned {
+    let cloned = match clone_blocked(mapping, plan) {
         Ok(cloned) => cloned,
         Err(failure) => {
             // SAFETY: no child exists that could use the plan.
@@ -153,70 +63,131 @@ pub(crate) fn spawn(
             return Err(failure);
         }
     };
-    let give_up_at = started + timeout.limit;
-    while !has_left && restored.is_ok() && Instant::now() < give_up_at && !(timeout.is_urgent)() {
-        has_left = wait(
-            mapping.word(),
-            give_up_at.min(Instant::now() + CHECK_INTERVAL),
-        );
-    }
-    let is_hung = !has_left;
-    if let (true, Ok((_, pidfd))) = (is_hung, &cloned) {
-        // From here on the child executes nothing of this memory, even if it does not exit: the parent
-        // may continue.
-        let _ = pidfd.signal(Signal::SIGKILL);
-        has_left = wait(mapping.word(), Instant::now() + EXIT_TIMEOUT);
-    }
-    let report = if has_left {
+    let wait = wait_for_exec(mapping, &cloned, timeout);
+    let report = if wait == ExecWait::Stuck {
+        // The stack and the plan are left to the child.
+        stack.abandon();
+        ChildReport {
+            stage: SpawnStage::Exec,
+            failure: None,
+        }
+    } else {
         // SAFETY: the child has left this memory, and no other code has the plan.
         let plan = unsafe { Box::from_raw(plan) };
         ChildReport {
             stage: plan.stage,
             failure: plan.failure,
         }
-    } else {
-        // The plan is left to the child, too.
-        stack.abandon();
-        ChildReport {
-            stage: SpawnStage::Exec,
-            failure: None,
-        }
     };
-    if let Err(failure) = restored {
-        if let Ok((_, pidfd)) = &cloned {
-            let _ = pidfd.signal(Signal::SIGKILL);
-            pidfd.wait_until(Instant::now() + EXIT_TIMEOUT);
-        }
-        return Err(failure);
-    }
-    let (pid, pidfd) = cloned?;
-    if is_hung {
-        return Ok(Spawned {
+    conclude(cloned, wait, &report)
+}
+
+fn fail(stage: SpawnStage) -> impl Fn(io::Error) -> SpawnFailure {
+    move |source| SpawnFailure { stage, source }
+}
+
+/// A child after the clone.
+struct Cloned {
+    pid: i32,
+    pidfd: Pidfd,
+    started: Instant,
+    /// Whether the child has left the memory of its parent.
+    has_left: bool,
+    /// The result of restoring the signal mask of this thread.
+    restored: Result<(), SpawnFailure>,
+}
+
+/// Clones with all signals blocked, and waits for the usual time of an exec.
+///
+/// # Errors
+/// There is no child.
+fn clone_blocked(mapping: &Mapping, plan: *mut ChildPlan<'_>) -> Result<Cloned, SpawnFailure> {
+    let started = Instant::now();
+    // Until the child has reset its handlers, none may run in it: it would run on this memory.
+    let before =
+        change_mask(SigmaskHow::SIG_BLOCK, &SigSet::all()).map_err(fail(SpawnStage::SetMask))?;
+    let cloned = clone(mapping, plan).map_err(fail(SpawnStage::Clone));
+    let has_left = cloned.is_ok() && wait(mapping.word(), started + UNINTERRUPTED_WAIT);
+    let restored = change_mask(SigmaskHow::SIG_SETMASK, &before)
+        .map(drop)
+        .map_err(fail(SpawnStage::RestoreMask));
+    match cloned {
+        Ok((pid, pidfd)) => Ok(Cloned {
             pid,
             pidfd,
-            is_hung,
-        });
+            started,
+            has_left,
+            restored,
+        }),
+        Err(failure) => restored.and(Err(failure)),
     }
-    if let Some((stage, errno)) = report.failure {
-        // The child has exited; this only reaps it.
-        pidfd.wait_until(Instant::now() + EXIT_TIMEOUT);
-        return Err(fail(stage)(io::Error::from_raw_os_error(errno)));
+}
+
+/// How the wait for an exec ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ExecWait {
+    /// The child has left the memory of its parent, by the exec or by an exit.
+    Left,
+    /// The child was killed and has left the memory.
+    Killed,
+    /// The child was killed, and the kernel or a tracer holds it.
+    Stuck,
+}
+
+/// Waits for the exec, and kills a child that takes too long.
+fn wait_for_exec(mapping: &Mapping, cloned: &Cloned, timeout: &ExecTimeout<'_>) -> ExecWait {
+    let give_up_at = cloned.started + timeout.limit;
+    let mut has_left = cloned.has_left;
+    while !has_left
+        && cloned.restored.is_ok()
+        && Instant::now() < give_up_at
+        && !(timeout.is_urgent)()
+    {
+        let check_at = Instant::now() + CHECK_INTERVAL;
+        has_left = wait(mapping.word(), give_up_at.min(check_at));
     }
-    if never_executed(pid, &pidfd) {
-        let status = pidfd.wait_until(Instant::now() + EXIT_TIMEOUT);
-        return Err(fail(report.stage)(killed(status)));
+    if has_left {
+        return ExecWait::Left;
     }
-    Ok(Spawned {
-        pid,
-        pidfd,
-        is_hung,
-    })
+    // From here on the child executes nothing of this memory, even if it does not exit: the parent
+    // may continue.
+    let _ = cloned.pidfd.signal(Signal::SIGKILL);
+    if wait(mapping.word(), Instant::now() + EXIT_TIMEOUT) {
+        ExecWait::Killed
+    } else {
+        ExecWait::Stuck
+    }
 }
 
 /// What the child has written into its plan.
 struct ChildReport {
     stage: SpawnStage,
     failure: Option<(SpawnStage, i32)>,
+}
+
+/// Decides the result of a start, and reaps a child that failed.
+fn conclude(cloned: Cloned, wait: ExecWait, report: &ChildReport) -> Result<Spawned, SpawnFailure> {
+    let Cloned { pid, pidfd, .. } = cloned;
+    let reap = || pidfd.wait_until(Instant::now() + EXIT_TIMEOUT);
+    if let Err(failure) = cloned.restored {
+        let _ = pidfd.signal(Signal::SIGKILL);
+        reap();
+        return Err(failure);
+    }
+    if wait == ExecWait::Left {
+        if let Some((stage, errno)) = report.failure {
+            reap();
+            return Err(fail(stage)(io::Error::from_raw_os_error(errno)));
+        }
+        if never_executed(pid, &pidfd) {
+            return Err(fail(report.stage)(killed(reap())));
+        }
+    }
+    Ok(Spawned {
+        pid,
+        pidfd,
+        is_hung: wait != ExecWait::Left,
+    })
 }
 
 /// Whether a process that has left the memory of its parent has exited without an exec.

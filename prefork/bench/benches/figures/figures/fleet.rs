@@ -46,13 +46,13 @@ pub(crate) fn rows() -> Vec<Row> {
 fn all_ready(workers: usize, rounds: usize) -> Compared {
     let measure = |kind| {
         let server = Server::start(kind, workers);
-        server.hear_all();
+        server.wait_for_reports();
         [seconds(server.started_at.elapsed())]
     };
     let [compared] = Compared::in_turn(
         rounds,
-        || measure(Kind::Floor),
-        || measure(Kind::Floor),
+        || measure(Kind::Baseline),
+        || measure(Kind::Baseline),
         || measure(Kind::Prefork),
     );
     compared

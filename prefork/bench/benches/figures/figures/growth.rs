@@ -17,7 +17,7 @@ pub(crate) fn rows() -> Vec<Row> {
         || again.start_child(),
         || large.start_child(),
     );
-    let what = "start of a child → its `main`, by a master of 10 MiB (floor) and of 1 GiB";
+    let what = "start of a child → its `main`, by a master of 10 MiB (baseline) and of 1 GiB";
     vec![Row::ratio(
         what,
         &compared,
@@ -34,13 +34,13 @@ struct Grown {
 impl Grown {
     fn new(mebibytes: usize) -> Self {
         let server = Server::other(&["grown", &mebibytes.to_string()]);
-        let child = server.hear().pid.into();
+        let child = server.wait_for_report().pid.into();
         Self { server, child }
     }
 
     fn start_child(&self) -> [f64; 1] {
         kill(self.child.get(), Signal::SIGKILL).expect("the child is running");
-        let next = self.server.hear();
+        let next = self.server.wait_for_report();
         self.child.set(next.pid);
         [seconds(next.main_after)]
     }

@@ -19,7 +19,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let empty: Vec<Server> = (0..STARTS)
         .map(|_| {
             let empty = Server::other(&["empty"]);
-            empty.hear();
+            empty.wait_for_report();
             empty
         })
         .collect();

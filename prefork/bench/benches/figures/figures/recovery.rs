@@ -7,30 +7,35 @@ use crate::server::{Kind, Server, settle};
 const ROUNDS: usize = 300;
 
 pub(crate) fn rows() -> Vec<Row> {
-    let row = |floor, what| {
-        let compared = beside(floor);
+    let row = |baseline, what| {
+        let compared = beside(baseline);
         Row::ratio(what, &compared, Unit::Milliseconds, Goal::AtMost(1.10))
     };
     vec![
         row(
-            Kind::Floor,
+            Kind::Baseline,
             "SIGKILL of a worker → the next one answers (goal < 3 ms)",
         ),
         row(
-            Kind::ThreadedFloor,
-            "the same beside a floor whose workers have a second thread, too",
+            Kind::ThreadedBaseline,
+            "the same beside a baseline whose workers have a second thread, too",
         ),
     ]
 }
 
 fn beside(kind: Kind) -> Compared {
-    let (floor, again, prefork) = (
+    let (baseline, again, prefork) = (
         Server::ready(kind, 1),
         Server::ready(kind, 1),
         Server::ready(Kind::Prefork, 1),
     );
     settle();
     let kill = |server: &Server| [seconds(server.kill_worker())];
-    let [compared] = Compared::in_turn(ROUNDS, || kill(&floor), || kill(&again), || kill(&prefork));
+    let [compared] = Compared::in_turn(
+        ROUNDS,
+        || kill(&baseline),
+        || kill(&again),
+        || kill(&prefork),
+    );
     compared
 }

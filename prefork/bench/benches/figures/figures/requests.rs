@@ -12,7 +12,11 @@ const PERIOD: Duration = Duration::from_secs(5);
 
 pub(crate) fn rows() -> Vec<Row> {
     let start = |kind| Server::ready(kind, 2);
-    let servers = [start(Kind::Floor), start(Kind::Floor), start(Kind::Prefork)];
+    let servers = [
+        start(Kind::Baseline),
+        start(Kind::Baseline),
+        start(Kind::Prefork),
+    ];
     settle();
     let mut rows = measure(&servers, Connections::Kept, "on kept connections");
     rows.append(&mut measure(
@@ -30,8 +34,8 @@ fn measure(servers: &[Server; 3], connections: Connections, how: &str) -> Vec<Ro
         let spent = server.workers_cpu_time().saturating_sub(before);
         [answers / seconds(PERIOD), seconds(spent) / answers]
     };
-    let [floor, again, prefork] = servers;
-    let [rates, costs] = Compared::in_turn(PAIRS, || run(floor), || run(again), || run(prefork));
+    let [baseline, again, prefork] = servers;
+    let [rates, costs] = Compared::in_turn(PAIRS, || run(baseline), || run(again), || run(prefork));
     vec![
         Row::ratio(
             &format!("requests {how}"),

@@ -16,9 +16,9 @@ const REQUESTS: u32 = 2000;
 pub(crate) fn rows() -> Vec<Row> {
     let row = |connections, how| {
         let what = format!("system calls of a worker for a request {how}");
-        let counts = [Kind::Floor, Kind::Prefork].map(|kind| for_each(kind, connections));
+        let counts = [Kind::Baseline, Kind::Prefork].map(|kind| for_each(kind, connections));
         match counts {
-            [Some(floor), Some(prefork)] => Row::equal(&what, floor, prefork),
+            [Some(baseline), Some(prefork)] => Row::equal(&what, baseline, prefork),
             _ => Row::skipped(&what, "strace"),
         }
     };

@@ -38,10 +38,11 @@ fn handshakes(servers: &TlsServers) -> Vec<Row> {
         [answers / seconds(PERIOD), seconds(spent) / answers]
     };
     let start = |kind| servers.ready(kind, WORKERS);
-    let (floor, again) = (start(Kind::Floor), start(Kind::Floor));
+    let (baseline, again) = (start(Kind::Baseline), start(Kind::Baseline));
     let prefork = start(Kind::Prefork);
     settle();
-    let [rates, costs] = Compared::in_turn(PAIRS, || run(&floor), || run(&again), || run(&prefork));
+    let [rates, costs] =
+        Compared::in_turn(PAIRS, || run(&baseline), || run(&again), || run(&prefork));
     vec![
         Row::ratio(
             "TLS handshakes, each with a request",
@@ -58,7 +59,7 @@ fn handshakes(servers: &TlsServers) -> Vec<Row> {
     ]
 }
 
-/// Compares a server with silent clients with the same server without them (the floor).
+/// Compares a server with silent clients with the same server without them (the baseline).
 fn beside_silent(servers: &TlsServers) -> Row {
     let client = TlsClient::new();
     let server = servers.ready(Kind::Prefork, WORKERS);
@@ -74,7 +75,8 @@ fn beside_silent(servers: &TlsServers) -> Row {
     let [compared] = Compared::in_turn(PAIRS, || run(0), || run(0), || run(SILENT));
     Row::ratio(
         &format!(
-            "TLS handshake and request, 99 of 100, without (floor) and beside {SILENT} silent clients"
+            "TLS handshake and request, 99 of 100, without (baseline) and beside {SILENT} \
+             silent clients"
         ),
         &compared,
         Unit::Milliseconds,

@@ -1,21 +1,21 @@
-//! The application under the hand-written supervisor: `floor ADDRESS WORKERS`.
+//! The application under the hand-written supervisor: `baseline ADDRESS WORKERS`.
 //!
-//! If `FLOOR_THREAD` is set, each worker has a second thread, which is idle. It shows the cost of a
-//! thread that watches the master.
+//! If `BASELINE_THREAD` is set, each worker has a second thread, which is idle. It shows the cost
+//! of a thread that watches the master.
 
 use std::{io, thread};
 
-use prefork_bench::{app, floor};
+use prefork_bench::{app, baseline};
 
 fn main() -> io::Result<()> {
-    app::note_main();
-    if let Some(listener) = floor::inherited() {
+    app::record_main();
+    if let Some(listener) = baseline::inherited() {
         return serve(listener);
     }
     let mut args = std::env::args().skip(1);
     let addr = args.next().expect("the first argument is the address");
     let workers = args.next().and_then(|text| text.parse().ok());
-    match floor::supervise(
+    match baseline::supervise(
         &addr,
         workers.expect("the second argument is the number of workers"),
     )? {}
@@ -33,6 +33,6 @@ async fn serve(listener: std::net::TcpListener) -> io::Result<()> {
             }
         })?;
     }
-    app::say_ready();
+    app::report_ready();
     axum::serve(listener, app::app()).await
 }

@@ -12,8 +12,7 @@ fn main() -> ExitCode {
     let recoveries = env::args().nth(1).and_then(|text| text.parse().ok());
     let recoveries: usize = recoveries.unwrap_or(0);
     let (mut starts, mut recovered) = (0, 0);
-    let mut prefork = Prefork::new();
-    prefork
+    let prefork = Prefork::new()
         .handle_signals()
         .workers(WORKERS)
         .recover_threshold(1_000_000)

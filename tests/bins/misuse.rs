@@ -1,7 +1,7 @@
-//! Workers that misuse a socket that they share with the master. A request starts each misdeed.
+//! Workers that misuse a socket that they share with the master. A request selects the misuse.
 #![expect(
     unsafe_code,
-    reason = "a misdeed needs descriptors that prefork does not hand out"
+    reason = "a misuse needs descriptors that prefork does not hand out"
 )]
 
 use std::io::{IoSlice, Write};
@@ -23,24 +23,24 @@ const LINGER: Duration = Duration::from_secs(1_000_000);
 
 #[prefork::main(workers = 2)]
 async fn main(listener: Listener) -> io::Result<()> {
-    let who = async || format!("pid {}\n", std::process::id());
+    let pid = async || format!("pid {}\n", std::process::id());
     let app = Router::new()
-        .route("/", get(who))
-        .route("/do/{misdeed}", get(misdeed));
+        .route("/", get(pid))
+        .route("/do/{misuse}", get(misuse));
     axum::serve(listener, app)
         .with_graceful_shutdown(prefork::shutdown())
         .await
 }
 
-/// Runs the misdeed and answers with its outcome.
-async fn misdeed(Path(name): Path<String>) -> String {
+/// Runs the misuse and answers with its outcome.
+async fn misuse(Path(name): Path<String>) -> String {
     let result = match name.as_str() {
         "send_lingering" => send_lingering(b"x", 1),
         "send_many_lingering" => send_lingering(b"x", 20),
         "send_lingering_in_empty_frames" => send_lingering(b"", 3),
         "connect_listeners" => connect_listeners(),
         "exit" => std::process::exit(0),
-        _ => Err(io::Error::other("no such misdeed")),
+        _ => Err(io::Error::other("no such misuse")),
     };
     match result {
         Ok(()) => "done\n".to_owned(),

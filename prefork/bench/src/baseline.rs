@@ -1,6 +1,6 @@
-//! The floor: a minimal hand-written supervisor for this one server on Linux.
+//! The baseline: a minimal hand-written supervisor for this one server on Linux.
 //!
-//! The floor starts workers with clone(2) and execve(2), waits until one exits, and starts its
+//! The baseline starts workers with clone(2) and execve(2), waits until one exits, and starts its
 //! replacement. It has no graceful stop, no recovery from errors, no log and no options. A
 //! supervisor that does more cannot be expected to be faster.
 //!
@@ -18,7 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 /// Environment variable of a worker. The worker has its listener at [`LISTENER`].
-const IS_WORKER: &str = "FLOOR_WORKER";
+const IS_WORKER: &str = "BASELINE_WORKER";
 const LISTENER: RawFd = 3;
 
 /// Supervises workers and never returns without an error.
@@ -56,9 +56,9 @@ fn wait(children: &[OwnedFd]) -> io::Result<Vec<usize>> {
         .map(|child| PollFd::new(child.as_fd(), PollFlags::POLLIN))
         .collect();
     poll(&mut polled, PollTimeout::NONE)?;
-    let is_dead = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
+    let has_exited = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
     Ok((0..polled.len())
-        .filter(|&at| is_dead(&polled[at]))
+        .filter(|&at| has_exited(&polled[at]))
         .collect())
 }
 

@@ -1,22 +1,46 @@
-//! Decides when a draining worker may close its connections.
+//! The times of one drain, and whether `shutdown()` resolves.
 //!
-//! Policy only: it knows counts and times, no clock and no descriptor.
+//! Knows counts and times, no clock and no descriptor.
 
 use std::time::{Duration, Instant};
 
-use crate::net::{DrainProgress, LastIo};
-
-/// The times of one drain, which begins when the worker is asked to stop.
+/// One drain, which begins when the worker is asked to stop.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Drain {
+pub(in crate::worker) struct Drain {
     begun: Instant,
     /// How long a client may be silent in a blocking read.
     silent_client_wait: Duration,
-    /// Half of the budget: `shutdown()` resolves no later. The rest is for requests in flight.
-    half: Instant,
+    /// Half of the budget: until then listeners may accept, and then `shutdown()` resolves at the
+    /// latest. The rest is for requests in flight.
+    pub(super) half: Instant,
     /// When the process must have exited.
     pub(super) deadline: Instant,
+    /// `None` until they were counted for the first time.
+    pub(super) connections: Option<Connections>,
     listeners_ended: Option<Instant>,
+    pub(super) readable: Readable,
+}
+
+/// The open listeners and the unread connections of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::worker) struct Connections {
+    /// The number of listeners that have not ended. One that an argument will take counts as open.
+    pub(in crate::worker) listeners: usize,
+    /// Whether this process has no other socket that can still accept.
+    pub(in crate::worker) are_sockets_closed: bool,
+    /// The number of accepted connections that are unread.
+    pub(in crate::worker) unread: usize,
+    /// The latest handshake write or partial read of an unread connection.
+    pub(in crate::worker) last_activity: Option<Instant>,
+}
+
+/// Whether unread connections have bytes to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readable {
+    /// It was not checked since the connections changed.
+    Unknown,
+    Yes,
+    No,
 }
 
 /// Whether `shutdown()` resolves now or later.
@@ -24,6 +48,8 @@ pub(super) struct Drain {
 pub(super) enum DrainDecision {
     /// It resolves now.
     Resolve,
+    /// Check whether unread connections have bytes to read, then decide again.
+    CheckReadable,
     /// Decide again at this time, or earlier if something changes.
     Wait(Instant),
 }
@@ -38,13 +64,34 @@ impl Drain {
             silent_client_wait: Self::SILENT_CLIENT_WAIT.min(budget / 4),
             half: now + budget / 2,
             deadline: now + budget,
+            connections: None,
             listeners_ended: None,
+            readable: Readable::Unknown,
         }
     }
 
-    /// Until when listeners may accept, at the latest.
-    pub(super) fn accept_until(&self) -> Instant {
-        self.half
+    /// Records the listeners and connections after a change.
+    pub(super) fn count(&mut self, connections: Connections, now: Instant) {
+        self.connections = Some(connections);
+        self.readable = Readable::Unknown;
+        if connections.listeners == 0 {
+            self.listeners_ended.get_or_insert(now);
+        }
+    }
+
+    /// Records whether unread connections have bytes to read.
+    pub(super) fn readable_checked(&mut self, has_readable: bool) {
+        self.readable = if has_readable {
+            Readable::Yes
+        } else {
+            Readable::No
+        };
+    }
+
+    /// Whether no socket of this process can accept any more.
+    pub(super) fn is_closed(&self) -> bool {
+        let is_closed = |now: Connections| now.listeners == 0 && now.are_sockets_closed;
+        self.connections.is_some_and(is_closed)
     }
 
     /// Returns when to end a blocking read that gets no bytes.
@@ -56,15 +103,19 @@ impl Drain {
     ///   last answer, but nothing after half of the budget.
     /// - In the middle of a request, it gets half of the budget, and up to three quarters while it
     ///   still sends.
-    pub(super) fn silent_until(&self, last_use: LastIo, at: Option<Instant>) -> Instant {
+    pub(in crate::worker) fn silent_until(
+        &self,
+        is_mid_request: bool,
+        at: Option<Instant>,
+    ) -> Instant {
         let at = at.unwrap_or(self.begun).max(self.begun);
-        match last_use {
-            LastIo::Answered if at >= self.half => at,
-            LastIo::Answered => at + self.silent_client_wait,
-            LastIo::Read => {
-                let latest = self.half + (self.deadline - self.half) / 2;
-                (at + self.silent_client_wait).max(self.half).min(latest)
-            }
+        if is_mid_request {
+            let latest = self.half + (self.deadline - self.half) / 2;
+            (at + self.silent_client_wait).max(self.half).min(latest)
+        } else if at >= self.half {
+            at
+        } else {
+            at + self.silent_client_wait
         }
     }
 
@@ -77,32 +128,34 @@ impl Drain {
     /// worker in a TLS handshake, since the client could not send more before; and a part of a TLS
     /// message from the client, since the bytes that were read no longer show at the socket.
     ///
-    /// `has_readable` returns whether unread connections have bytes to read. It is called only if
-    /// the decision depends on it.
-    pub(super) fn decide(
-        &mut self,
-        progress: DrainProgress,
-        has_readable: impl FnOnce() -> bool,
-        now: Instant,
-    ) -> DrainDecision {
+    /// The check for bytes to read takes a system call, so it is requested only if the decision
+    /// depends on it.
+    pub(super) fn decide(&self, now: Instant) -> DrainDecision {
         if now >= self.half {
             return DrainDecision::Resolve;
         }
-        if progress.listeners > 0 {
+        let (Some(connections), Some(listeners_ended)) = (self.connections, self.listeners_ended)
+        else {
+            return DrainDecision::Wait(self.half);
+        };
+        if connections.listeners > 0 {
             return DrainDecision::Wait(self.half);
         }
-        let listeners_ended = *self.listeners_ended.get_or_insert(now);
-        let silent_since = progress
+        if connections.unread == 0 {
+            return DrainDecision::Resolve;
+        }
+        let silent_since = connections
             .last_activity
             .map_or(listeners_ended, |at| at.max(listeners_ended));
         let silent_until = silent_since + Self::SILENT_CLIENT_WAIT;
-        if progress.unread == 0 || (now >= silent_until && !has_readable()) {
-            return DrainDecision::Resolve;
-        }
         if now < silent_until {
             return DrainDecision::Wait(silent_until.min(self.half));
         }
-        DrainDecision::Wait(self.half)
+        match self.readable {
+            Readable::Unknown => DrainDecision::CheckReadable,
+            Readable::Yes => DrainDecision::Wait(self.half),
+            Readable::No => DrainDecision::Resolve,
+        }
     }
 }
 
@@ -112,11 +165,29 @@ mod tests {
 
     const BUDGET: Duration = Duration::from_secs(10);
 
-    fn progress(listeners: usize, unread: usize) -> DrainProgress {
-        DrainProgress {
+    fn connections(listeners: usize, unread: usize) -> Connections {
+        Connections {
             listeners,
+            are_sockets_closed: listeners == 0,
             unread,
             last_activity: None,
+        }
+    }
+
+    /// The decision for these connections, like that of a monitor which checks when asked.
+    fn decide(
+        drain: &mut Drain,
+        connections: Connections,
+        has_readable: bool,
+        now: Instant,
+    ) -> DrainDecision {
+        drain.count(connections, now);
+        match drain.decide(now) {
+            DrainDecision::CheckReadable => {
+                drain.readable_checked(has_readable);
+                drain.decide(now)
+            }
+            decision => decision,
         }
     }
 
@@ -125,7 +196,7 @@ mod tests {
         let now = Instant::now();
         let mut drain = Drain::new(now, BUDGET);
         assert_eq!(
-            drain.decide(progress(0, 0), || false, now),
+            decide(&mut drain, connections(0, 0), false, now),
             DrainDecision::Resolve
         );
     }
@@ -136,11 +207,11 @@ mod tests {
         let mut drain = Drain::new(now, BUDGET);
         let half = now + BUDGET / 2;
         assert_eq!(
-            drain.decide(progress(1, 0), || false, now),
+            decide(&mut drain, connections(1, 0), false, now),
             DrainDecision::Wait(half)
         );
         assert_eq!(
-            drain.decide(progress(1, 0), || false, half),
+            decide(&mut drain, connections(1, 0), false, half),
             DrainDecision::Resolve
         );
     }
@@ -150,14 +221,14 @@ mod tests {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
         let ended = start + Duration::from_secs(1);
-        let _ = drain.decide(progress(1, 1), || false, start);
+        let _ = decide(&mut drain, connections(1, 1), false, start);
         let silent_until = ended + Drain::SILENT_CLIENT_WAIT;
         assert_eq!(
-            drain.decide(progress(0, 1), || false, ended),
+            decide(&mut drain, connections(0, 1), false, ended),
             DrainDecision::Wait(silent_until)
         );
         assert_eq!(
-            drain.decide(progress(0, 1), || false, silent_until),
+            decide(&mut drain, connections(0, 1), false, silent_until),
             DrainDecision::Resolve
         );
     }
@@ -166,19 +237,19 @@ mod tests {
     fn a_client_in_the_middle_of_an_exchange_gets_250_ms_from_the_last_activity() {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
-        let _ = drain.decide(progress(0, 1), || true, start);
+        let _ = decide(&mut drain, connections(0, 1), true, start);
         let answered = start + Duration::from_secs(1);
-        let progress = DrainProgress {
+        let active = Connections {
             last_activity: Some(answered),
-            ..progress(0, 1)
+            ..connections(0, 1)
         };
         let silent_until = answered + Drain::SILENT_CLIENT_WAIT;
         assert_eq!(
-            drain.decide(progress, || false, answered),
+            decide(&mut drain, active, false, answered),
             DrainDecision::Wait(silent_until)
         );
         assert_eq!(
-            drain.decide(progress, || false, silent_until),
+            decide(&mut drain, active, false, silent_until),
             DrainDecision::Resolve
         );
     }
@@ -188,13 +259,13 @@ mod tests {
         let start = Instant::now();
         let ended = start + Duration::from_secs(1);
         let mut drain = Drain::new(ended, BUDGET);
-        let progress = DrainProgress {
+        let active = Connections {
             last_activity: Some(start),
-            ..progress(0, 1)
+            ..connections(0, 1)
         };
         let silent_until = ended + Drain::SILENT_CLIENT_WAIT;
         assert_eq!(
-            drain.decide(progress, || false, ended),
+            decide(&mut drain, active, false, ended),
             DrainDecision::Wait(silent_until)
         );
     }
@@ -203,19 +274,19 @@ mod tests {
     fn a_client_that_has_sent_bytes_gets_up_to_half_of_the_budget() {
         let start = Instant::now();
         let mut drain = Drain::new(start, BUDGET);
-        let _ = drain.decide(progress(0, 2), || true, start);
+        let _ = decide(&mut drain, connections(0, 2), true, start);
         let later = start + Drain::SILENT_CLIENT_WAIT;
         let half = start + BUDGET / 2;
         assert_eq!(
-            drain.decide(progress(0, 2), || true, later),
+            decide(&mut drain, connections(0, 2), true, later),
             DrainDecision::Wait(half)
         );
         assert_eq!(
-            drain.decide(progress(0, 1), || false, later),
+            decide(&mut drain, connections(0, 1), false, later),
             DrainDecision::Resolve
         );
         assert_eq!(
-            drain.decide(progress(0, 2), || true, half),
+            decide(&mut drain, connections(0, 2), true, half),
             DrainDecision::Resolve
         );
     }
@@ -226,7 +297,7 @@ mod tests {
         let mut drain = Drain::new(start, Duration::from_millis(100));
         let half = start + Duration::from_millis(50);
         assert_eq!(
-            drain.decide(progress(0, 1), || false, start),
+            decide(&mut drain, connections(0, 1), false, start),
             DrainDecision::Wait(half)
         );
     }
@@ -249,7 +320,7 @@ mod tests {
             (Some(half), half),
         ];
         for (at, until) in cases {
-            assert_eq!(drain.silent_until(LastIo::Answered, at), until, "{at:?}");
+            assert_eq!(drain.silent_until(false, at), until, "{at:?}");
         }
     }
 
@@ -269,7 +340,7 @@ mod tests {
             (Some(drain.deadline), half + BUDGET / 4),
         ];
         for (at, until) in cases {
-            assert_eq!(drain.silent_until(LastIo::Read, at), until, "{at:?}");
+            assert_eq!(drain.silent_until(true, at), until, "{at:?}");
         }
     }
 
@@ -277,7 +348,31 @@ mod tests {
     fn a_short_budget_shortens_the_wait_for_a_blocking_read() {
         let start = Instant::now();
         let drain = Drain::new(start, Duration::from_millis(100));
-        let until = drain.silent_until(LastIo::Answered, None);
+        let until = drain.silent_until(false, None);
         assert_eq!(until, start + Duration::from_millis(25));
+    }
+
+    #[test]
+    fn the_check_for_bytes_is_repeated_only_after_a_change() {
+        let start = Instant::now();
+        let mut drain = Drain::new(start, BUDGET);
+        drain.count(connections(0, 1), start);
+        let later = start + Drain::SILENT_CLIENT_WAIT;
+        assert_eq!(drain.decide(later), DrainDecision::CheckReadable);
+        drain.readable_checked(true);
+        let half = start + BUDGET / 2;
+        for now in [later, later + Drain::SILENT_CLIENT_WAIT] {
+            assert_eq!(drain.decide(now), DrainDecision::Wait(half));
+        }
+        drain.count(connections(0, 1), later);
+        assert_eq!(drain.decide(later), DrainDecision::CheckReadable);
+    }
+
+    #[test]
+    fn before_the_first_count_it_waits() {
+        let start = Instant::now();
+        let drain = Drain::new(start, BUDGET);
+        assert_eq!(drain.decide(start), DrainDecision::Wait(start + BUDGET / 2));
+        assert!(!drain.is_closed());
     }
 }

@@ -1,0 +1,39 @@
+//! HTTP/1 and HTTP/2 on hyper, without a framework.
+//!
+//! ```text
+//! cargo run --bin hyper
+//! curl http://127.0.0.1:8080/                           # hello over HTTP/1.1
+//! curl --http2-prior-knowledge http://127.0.0.1:8080/   # hello over HTTP/2.0
+//! ```
+
+use std::convert::Infallible;
+
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::{conn::auto::Builder, graceful::GracefulShutdown};
+use prefork::net::Listener;
+
+#[prefork::main(listen = "127.0.0.1:8080")]
+async fn main(listener: Listener) -> std::io::Result<()> {
+    let server = Builder::new(TokioExecutor::new());
+    let connections = GracefulShutdown::new();
+    let mut shutdown = prefork::shutdown();
+    loop {
+        let (stream, _peer) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            () = &mut shutdown => break,
+        };
+        let connection = server.serve_connection(TokioIo::new(stream), service_fn(hello));
+        tokio::spawn(connections.watch(connection.into_owned()));
+    }
+    // Waits for the requests in flight.
+    connections.shutdown().await;
+    Ok(())
+}
+
+async fn hello(request: Request<Incoming>) -> Result<Response<String>, Infallible> {
+    Ok(Response::new(format!(
+        "hello over {:?}\n",
+        request.version()
+    )))
+}

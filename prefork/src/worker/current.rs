@@ -1,0 +1,148 @@
+//! The worker of this process or thread, and the functions that find it without an argument.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use super::context::Context;
+use super::shutdown::{Shutdown, ShutdownProgress};
+use super::worker::Worker;
+use crate::error::Error;
+
+static CURRENT: OnceLock<Arc<Context>> = OnceLock::new();
+
+thread_local! {
+    /// The context of an in-process worker that a test runs on this thread.
+    static IN_PROCESS: RefCell<Option<Arc<Context>>> = const { RefCell::new(None) };
+}
+
+/// The context of this thread or process, once it is a worker.
+pub(crate) fn current() -> Option<Arc<Context>> {
+    let in_process = IN_PROCESS.with_borrow(Clone::clone);
+    in_process.or_else(|| CURRENT.get().cloned())
+}
+
+/// Makes this the context of the process.
+///
+/// # Errors
+/// The process already has a context.
+pub(super) fn set_current(context: &Arc<Context>) -> Result<(), Error> {
+    let second = |_| Error::AlreadyRunning {
+        reason: "run was called a second time in one process",
+    };
+    CURRENT.set(Arc::clone(context)).map_err(second)
+}
+
+/// Makes this thread a worker during the call. Signals are not changed.
+pub(super) fn enter<R>(context: &Arc<Context>, body: impl FnOnce() -> R) -> R {
+    /// Resets the thread, also if `body` panics.
+    struct LeaveOnDrop(Option<Arc<Context>>);
+    impl Drop for LeaveOnDrop {
+        fn drop(&mut self) {
+            IN_PROCESS.set(self.0.take());
+        }
+    }
+    let _leave = LeaveOnDrop(IN_PROCESS.replace(Some(Arc::clone(context))));
+    body()
+}
+
+/// Returns the worker that runs in this process.
+///
+/// `None` in a master, in `init`, and in a process that has not called `run`.
+///
+/// After the first call, the worker handles SIGTERM; see [`shutdown`](crate::shutdown()).
+pub fn worker() -> Option<Worker> {
+    let context = current()?;
+    context.handle_sigterm();
+    Some(Worker::new(context))
+}
+
+/// Reports that this worker is ready.
+///
+/// A [`net::Listener`](crate::net::Listener) does this at its first accept. Call this if `main`
+/// uses only listeners of std or tokio, or none. Further calls have no effect.
+///
+/// # Process
+/// In a worker. In other processes the call has no effect.
+pub fn notify_ready() {
+    if let Some(context) = current() {
+        context.notify_ready();
+    }
+}
+
+/// Returns a future that resolves when the server should close its connections.
+///
+/// The future works with any executor. It has methods that block a thread until it resolves and
+/// that query its state. It resolves when two conditions are true:
+///
+/// - The worker was asked to stop.
+/// - The server has seen every connection that arrived before the stop: each
+///   [`Listener`](crate::net::Listener) has ended, and each connection that it returned has been
+///   read. A connection on which the client sends nothing delays this by at most 250 ms.
+///
+/// It resolves at the latest when half of the `shutdown_grace_period` is over. If the worker uses
+/// only listeners of std or tokio, it resolves as soon as the worker is asked to stop.
+///
+/// It does not wait for upgraded connections (`WebSockets`). `axum::serve` does not wait for them
+/// either, so they are cut when `main` returns.
+///
+/// A thread that waits in a read cannot poll this future. On a [`Stream`](crate::net::Stream) of a
+/// blocking `Listener`, such a read returns 0 after the client was silent for 250 ms.
+///
+/// If `main` takes a `Listener`, `TlsListener`, `Worker` or `Ready`, the worker handles SIGTERM
+/// from its start. In other workers, SIGTERM has its default effect until the first call of this
+/// function or of [`worker`](crate::worker()). The call is enough; the future need not be polled.
+///
+/// # Process
+/// In a worker and in single-process mode, on any thread. A thread that
+/// [`init`](crate::Prefork::init) starts may already call it. In a master, and in a process that
+/// does not call `run`, the future never resolves.
+///
+/// # Examples
+/// ```no_run
+/// # use std::net::TcpStream; fn serve(_: impl std::io::Read) {}
+/// #[prefork::main(listen = "127.0.0.1:8080")]
+/// fn main(listener: prefork::net::Listener) {
+///     // Ends when the worker was asked to stop and its queue is empty, or when accepting fails: then
+///     // the master replaces the worker.
+///     while let Some(Ok((stream, _peer))) = listener.blocking_accept() {
+///         serve(stream);
+///         if prefork::shutdown().is_requested() { /* answer with 'connection: close' */ }
+///     }
+/// }
+/// ```
+pub fn shutdown() -> Shutdown {
+    match current() {
+        Some(context) => {
+            context.handle_sigterm();
+            Shutdown::new(&context.shutdown)
+        }
+        None => early(),
+    }
+}
+
+/// The state of this process. It also serves calls before the process is a worker.
+static OWN: LazyLock<Arc<ShutdownProgress>> = LazyLock::new(Arc::default);
+
+/// Whether `shutdown` was called before this process was a worker.
+static HAS_ASKED: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn own() -> &'static Arc<ShutdownProgress> {
+    &OWN
+}
+
+/// Called by a starting worker, after `current()` returns it.
+pub(super) fn has_asked() -> bool {
+    // A read-modify-write: a concurrent `early` comes before and is seen here, or comes after and
+    // sees the worker.
+    HAS_ASKED.fetch_or(false, Ordering::AcqRel)
+}
+
+/// A call in `init`, or on a thread that `init` started.
+fn early() -> Shutdown {
+    HAS_ASKED.fetch_or(true, Ordering::AcqRel);
+    if let Some(context) = current() {
+        context.handle_sigterm();
+    }
+    Shutdown::new(own())
+}

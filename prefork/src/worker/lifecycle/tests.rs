@@ -1,0 +1,506 @@
+//! Compares `TABLE.md` with the code, in virtual time.
+
+use super::*;
+
+const TABLES: &str = include_str!("TABLE.md");
+
+/// The grace period of the worker.
+const GRACE: Duration = Duration::from_secs(20);
+/// The budget of a `drain` frame.
+const BUDGET: Duration = Duration::from_secs(8);
+/// The time between two events.
+const MOMENT: Duration = Duration::from_millis(1);
+
+const STAGES: [&str; 4] = ["Serving", "MustDrain", "Draining", "Resolved"];
+const MASTERS: [&str; 6] = [
+    "None",
+    "Alive",
+    "MustRunHook",
+    "HookRunning",
+    "MustTerminate",
+    "Terminated",
+];
+const EVENTS: [&str; 12] = [
+    "`Welcomed`",
+    "`DrainRequested`",
+    "`Terminated`",
+    "`Interrupted`",
+    "`MasterDied`, process gone",
+    "`MasterDied`, thread ended",
+    "`HookFinished`",
+    "`MainEnded`",
+    "`AcceptFailed`",
+    "`Changed`",
+    "`ReadableChecked`, bytes",
+    "`ReadableChecked`, none",
+];
+
+fn event_named(name: &str) -> Event {
+    let event = match name.split('`').nth(1).expect("events are quoted") {
+        "Welcomed" => Event::Welcomed { grace: GRACE * 2 },
+        "DrainRequested" => Event::DrainRequested { budget: BUDGET },
+        "Terminated" => Event::Terminated,
+        "Interrupted" => Event::Interrupted,
+        "MasterDied" => Event::MasterDied {
+            is_process_gone: name.ends_with("gone"),
+        },
+        "HookFinished" => Event::HookFinished,
+        "MainEnded" => Event::MainEnded,
+        "AcceptFailed" => Event::AcceptFailed,
+        "Changed" => Event::Changed(OPEN),
+        "ReadableChecked" => Event::ReadableChecked {
+            has_readable: name.ends_with("bytes"),
+        },
+        other => panic!("no event is called {other}"),
+    };
+    // A new event needs a row.
+    match event {
+        Event::Welcomed { .. }
+        | Event::DrainRequested { .. }
+        | Event::Terminated
+        | Event::Interrupted
+        | Event::MasterDied { .. }
+        | Event::HookFinished
+        | Event::MainEnded
+        | Event::AcceptFailed
+        | Event::Changed(_)
+        | Event::ReadableChecked { .. } => event,
+    }
+}
+
+/// One open listener, whose connections are read.
+const OPEN: Connections = Connections {
+    listeners: 1,
+    are_sockets_closed: true,
+    unread: 0,
+    last_activity: None,
+};
+
+/// The listener has ended.
+const CLOSED: Connections = Connections {
+    listeners: 0,
+    ..OPEN
+};
+
+const ONE_UNREAD: Connections = Connections {
+    unread: 1,
+    ..CLOSED
+};
+
+/// A lifecycle in virtual time.
+#[derive(Clone)]
+struct Stand {
+    lifecycle: Lifecycle,
+    start: Instant,
+    now: Instant,
+}
+
+impl Stand {
+    fn new(host: Host, has_master: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            lifecycle: Lifecycle::new(host, has_master, GRACE),
+            start: now,
+            now,
+        }
+    }
+
+    fn worker() -> Self {
+        Self::new(Host::Process, true)
+    }
+
+    fn with(mut self, event: Event) -> Self {
+        self.lifecycle.handle(event, self.now);
+        self
+    }
+
+    /// Performs the next action, which has this name.
+    fn performing(mut self, name: &str) -> Self {
+        let action = self.lifecycle.next_action(self.now).expect(name);
+        assert_eq!(action_name(action), name);
+        self
+    }
+
+    /// A worker in this stage. A `Draining` one has these connections.
+    fn in_stage(stage: &str, connections: Connections) -> Self {
+        let serving = Self::worker();
+        let requested = |stand: Self| stand.with(Event::DrainRequested { budget: BUDGET });
+        let draining = |connections| {
+            let closing = requested(Self::worker()).performing("CloseListeners");
+            closing.with(Event::Changed(connections))
+        };
+        match stage {
+            "Serving" => serving,
+            "MustDrain" => requested(serving),
+            "Draining" => draining(connections),
+            "Resolved" => draining(CLOSED).performing("Resolve"),
+            other => panic!("no stage is called {other}"),
+        }
+    }
+
+    fn of_master(master: &str) -> Self {
+        let dead = || {
+            Self::worker().with(Event::MasterDied {
+                is_process_gone: true,
+            })
+        };
+        let running = || {
+            let started = dead().performing("RunHook").performing("CloseListeners");
+            started.with(Event::Changed(OPEN))
+        };
+        match master {
+            "None" => Self::new(Host::Process, false),
+            "Alive" => Self::worker(),
+            "MustRunHook" => dead(),
+            "HookRunning" => running(),
+            "MustTerminate" => running().with(Event::HookFinished),
+            "Terminated" => running().with(Event::HookFinished).performing("Terminate"),
+            other => panic!("no master is called {other}"),
+        }
+    }
+
+    /// Waits for the next action. Returns when it is due, and the action.
+    fn wait(&mut self) -> Option<(String, Action)> {
+        let mut when = "at once".to_owned();
+        loop {
+            let mut earlier = self.clone();
+            if let Some(action) = self.lifecycle.next_action(self.now) {
+                return Some((when, action));
+            }
+            let deadline = self.lifecycle.deadline(self.now)?;
+            assert!(deadline > self.now, "the monitor would not sleep");
+            let just_before = deadline.checked_sub(Duration::from_nanos(1));
+            let just_before = just_before.expect("the deadline is later than now");
+            assert_eq!(earlier.lifecycle.next_action(just_before), None);
+            self.now = deadline;
+            when = self.time();
+        }
+    }
+
+    /// The name of the present time.
+    fn time(&self) -> String {
+        let passed = self.now - self.start;
+        let margin = Lifecycle::MASTER_KILL_MARGIN;
+        for (name, budget) in [("budget", BUDGET), ("grace", GRACE)] {
+            if passed == budget / 2 {
+                return format!("half of the {name}");
+            }
+            if passed == budget {
+                return format!("the {name}");
+            }
+            if passed == budget + margin {
+                return format!("{} ms after the {name}", margin.as_millis());
+            }
+        }
+        format!("{} ms", passed.as_millis())
+    }
+
+    /// Performs all actions until the process or the thread ends.
+    fn end(mut self) -> String {
+        let mut last = "at once".to_owned();
+        loop {
+            if self.lifecycle.is_over() {
+                return format!("{last} | the thread ends");
+            }
+            match self.wait() {
+                None => return "never | —".to_owned(),
+                Some((when, Action::EndProcess(cause))) => {
+                    let when = if when == "at once" { last } else { when };
+                    return format!("{when} | {}", action_name(Action::EndProcess(cause)));
+                }
+                Some((when, action)) => {
+                    if when != "at once" {
+                        last = when;
+                    }
+                    if let Action::CloseListeners { .. } = action {
+                        self = self.with(Event::Changed(OPEN));
+                    }
+                    if let Action::RunHook = action {
+                        self = self.with(Event::HookFinished);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn action_name(action: Action) -> String {
+    match action {
+        Action::RunHook => "RunHook".to_owned(),
+        Action::CloseListeners { .. } => "CloseListeners".to_owned(),
+        Action::Terminate => "Terminate".to_owned(),
+        Action::CheckReadable => "CheckReadable".to_owned(),
+        Action::Resolve => "Resolve".to_owned(),
+        Action::SendClosed => "SendClosed".to_owned(),
+        Action::EndProcess(cause) => match cause {
+            EndCause::Interrupted => "EndProcess, interrupted".to_owned(),
+            EndCause::AcceptFailed => "EndProcess, failed".to_owned(),
+            EndCause::NoGrace => "EndProcess, no grace".to_owned(),
+            EndCause::TimedOut { .. } => "EndProcess, timed out".to_owned(),
+        },
+    }
+}
+
+fn stage_name(lifecycle: &Lifecycle) -> &'static str {
+    match lifecycle.stage {
+        Stage::Serving => "Serving",
+        Stage::MustDrain { .. } => "MustDrain",
+        Stage::Draining(_) => "Draining",
+        Stage::Resolved(_) => "Resolved",
+    }
+}
+
+fn master_name(lifecycle: &Lifecycle) -> &'static str {
+    match lifecycle.master {
+        Master::None => "None",
+        Master::Alive => "Alive",
+        Master::Dead(Orphan::MustRunHook) => "MustRunHook",
+        Master::Dead(Orphan::HookRunning) => "HookRunning",
+        Master::Dead(Orphan::MustTerminate) => "MustTerminate",
+        Master::Dead(Orphan::Terminated) => "Terminated",
+    }
+}
+
+/// The difference between two states, as a cell.
+fn difference(before: &Lifecycle, after: &Stand) -> Vec<String> {
+    let (new, mut effects) = (&after.lifecycle, Vec::new());
+    let mut add = |is_new: bool, text: &str| {
+        if is_new {
+            effects.push(text.to_owned());
+        }
+    };
+    let (stage, master) = (stage_name(new), master_name(new));
+    add(master != master_name(before), &format!("`{master}`"));
+    add(stage != stage_name(before), &format!("`{stage}`"));
+    if let Stage::MustDrain {
+        drain,
+        backlog,
+        frees_address,
+    } = &new.stage
+        && stage != stage_name(before)
+    {
+        let time = drain.deadline - after.start;
+        add(*backlog == Backlog::Serve, "serve");
+        add(*backlog == Backlog::Leave, "leave");
+        add(*frees_address, "frees");
+        add(time == BUDGET, "budget");
+        add(time == GRACE, "grace");
+    }
+    let is_drain_new = match (before.draining(), new.draining()) {
+        (Some(old), Some(new)) => old.connections != new.connections,
+        _ => false,
+    };
+    add(is_drain_new, "counted");
+    let is_check_new = match (before.draining(), new.draining()) {
+        (Some(old), Some(new)) => old.readable != new.readable,
+        _ => false,
+    };
+    add(is_check_new, "checked");
+    add(new.grace != before.grace, "new grace");
+    add(new.has_failed != before.has_failed, "failed");
+    add(new.is_interrupted != before.is_interrupted, "interrupted");
+    effects
+}
+
+/// The effect of an event, as a cell.
+fn effect(stand: Stand, event: &str) -> String {
+    let before = stand.lifecycle.clone();
+    let after = stand.with(event_named(event));
+    let effects = difference(&before, &after);
+    if effects.is_empty() {
+        "·".to_owned()
+    } else {
+        effects.join(", ")
+    }
+}
+
+/// What a lifecycle does next, as the cells of a row.
+fn in_time(mut stand: Stand) -> String {
+    let before = stand.lifecycle.clone();
+    match stand.wait() {
+        None => "never | —".to_owned(),
+        Some((when, action)) => {
+            let mut then = vec![action_name(action)];
+            then.extend(difference(&before, &stand));
+            format!("{when} | {}", then.join(", "))
+        }
+    }
+}
+
+#[test]
+fn a_stage_handles_every_event_as_in_the_table() {
+    compare("Stage × event", &STAGES, &EVENTS, |stage, event| {
+        effect(Stand::in_stage(stage, ONE_UNREAD), event)
+    });
+}
+
+#[test]
+fn each_state_of_the_master_handles_every_event_as_in_the_table() {
+    compare("Master × event", &MASTERS, &EVENTS, |master, event| {
+        effect(Stand::of_master(master), event)
+    });
+}
+
+#[test]
+fn a_stage_acts_in_time_as_in_the_table() {
+    let unread = Stand::in_stage("Draining", ONE_UNREAD).performing("SendClosed");
+    let checked = |has_readable| {
+        let mut stand = unread.clone();
+        stand.now += Duration::from_millis(250);
+        stand
+            .performing("CheckReadable")
+            .with(Event::ReadableChecked { has_readable })
+    };
+    let draining = |connections| Stand::in_stage("Draining", connections);
+    let resolved = Stand::in_stage("Resolved", CLOSED);
+    let still_open = resolved.clone().with(Event::Changed(OPEN));
+    compare_rows(
+        "Stage × time",
+        [
+            ("`Serving`", Stand::worker()),
+            ("`MustDrain`", Stand::in_stage("MustDrain", OPEN)),
+            ("`Draining`, a listener is open", draining(OPEN)),
+            ("`Draining`, all is read", draining(CLOSED)),
+            (
+                "`Draining`, all is closed and one is unread",
+                draining(ONE_UNREAD),
+            ),
+            ("`Draining`, one is unread", unread.clone()),
+            ("`Draining`, unread with bytes", checked(true)),
+            ("`Draining`, unread and silent", checked(false)),
+            ("`Resolved`, a listener is open", still_open),
+            ("`Resolved`, all is closed", resolved.clone()),
+            (
+                "`Resolved`, closed is sent",
+                resolved.performing("SendClosed"),
+            ),
+        ]
+        .map(|(row, stand)| (row.to_owned(), in_time(stand))),
+    );
+}
+
+#[test]
+fn each_state_of_the_master_acts_in_time_as_in_the_table() {
+    let row = |name| (format!("`{name}`"), in_time(Stand::of_master(name)));
+    compare_rows("Master × time", MASTERS.map(row));
+}
+
+#[test]
+fn a_worker_ends_as_in_the_table() {
+    let of_test = || Stand::new(Host::Test, true);
+    let single = || Stand::new(Host::Process, false);
+    let no_grace = Event::Welcomed {
+        grace: Duration::ZERO,
+    };
+    let died = Event::MasterDied {
+        is_process_gone: false,
+    };
+    let drain = Event::DrainRequested { budget: BUDGET };
+    let interrupted = |stand: Stand| stand.with(Event::Terminated).with(Event::Interrupted);
+    compare_rows(
+        "End × time",
+        [
+            ("asked by the master", Stand::worker().with(drain)),
+            ("asked by a signal", Stand::worker().with(Event::Terminated)),
+            ("`main` has ended", Stand::worker().with(Event::MainEnded)),
+            (
+                "accept has failed",
+                Stand::worker().with(Event::AcceptFailed),
+            ),
+            ("the master died", Stand::worker().with(died)),
+            (
+                "the master died in a drain",
+                Stand::worker().with(drain).with(died),
+            ),
+            ("single, asked", single().with(Event::Terminated)),
+            ("single, `main` has ended", single().with(Event::MainEnded)),
+            (
+                "single, accept has failed",
+                single().with(Event::AcceptFailed),
+            ),
+            (
+                "single, without grace",
+                single().with(no_grace).with(Event::Terminated),
+            ),
+            ("single, interrupted", interrupted(single())),
+            ("test, asked", of_test().with(drain)),
+            ("test, interrupted", interrupted(of_test())),
+            ("test, the master died", of_test().with(died)),
+        ]
+        .map(|(row, stand)| (row.to_owned(), stand.end())),
+    );
+}
+
+#[test]
+fn the_drain_has_its_first_reason() {
+    let stand = Stand::worker().with(Event::DrainRequested { budget: BUDGET });
+    let mut stand = stand.with(Event::MainEnded).with(Event::Terminated);
+    stand.now += MOMENT;
+    let close = Action::CloseListeners {
+        deadline: stand.start + BUDGET,
+        until: stand.start + BUDGET / 2,
+        backlog: Backlog::Serve,
+        frees_address: false,
+    };
+    assert_eq!(stand.lifecycle.next_action(stand.now), Some(close));
+    let stand = stand.with(Event::MasterDied {
+        is_process_gone: true,
+    });
+    let stand = stand.with(Event::AcceptFailed).performing("RunHook");
+    assert_eq!(stage_name(&stand.lifecycle), "Draining");
+}
+
+#[test]
+fn a_worker_sends_closed_once() {
+    let stand = Stand::in_stage("Resolved", CLOSED).performing("SendClosed");
+    let mut stand = stand.with(Event::Changed(CLOSED));
+    assert_eq!(stand.lifecycle.next_action(stand.now), None);
+}
+
+#[test]
+fn a_socket_that_can_still_accept_is_not_closed() {
+    let raw = Connections {
+        are_sockets_closed: false,
+        ..CLOSED
+    };
+    let stand = Stand::in_stage("Draining", raw).performing("Resolve");
+    let mut stand = stand.with(Event::Changed(raw));
+    assert_eq!(stand.lifecycle.next_action(stand.now), None);
+}
+
+/// Compares every cell of a table with `cell(column, row)`.
+fn compare(title: &str, columns: &[&str], rows: &[&str], cell: impl Fn(&str, &str) -> String) {
+    let line = |row: &&str| {
+        let cells: Vec<_> = columns.iter().map(|column| cell(column, row)).collect();
+        ((*row).to_owned(), cells.join(" | "))
+    };
+    let header = columns.iter().map(|column| format!("`{column}`"));
+    assert_eq!(table(title)[0].1, header.collect::<Vec<_>>().join(" | "));
+    compare_rows(title, rows.iter().map(line));
+}
+
+/// Compares the rows of a table with these: the first cell, and the others.
+fn compare_rows(title: &str, rows: impl IntoIterator<Item = (String, String)>) {
+    let found: Vec<_> = rows.into_iter().collect();
+    let written = &table(title)[2..];
+    let lines: Vec<_> = found
+        .iter()
+        .map(|(row, cells)| format!("| {row} | {cells} |\n"))
+        .collect();
+    assert!(found == written, "{title} of the code:\n{}", lines.concat());
+}
+
+/// The lines of a table: the first cell, and the others.
+fn table(title: &str) -> Vec<(String, String)> {
+    let heading = format!("### {title}\n");
+    let (_, section) = TABLES.split_once(&heading).expect(title);
+    let section = section.split("\n### ").next().expect("split yields one");
+    let lines = section.lines().filter(|line| line.starts_with('|'));
+    lines
+        .map(|line| {
+            let mut cells = line.trim_matches('|').split('|').map(str::trim);
+            let first = cells.next().expect("a line has cells").to_owned();
+            (first, cells.collect::<Vec<_>>().join(" | "))
+        })
+        .collect()
+}
