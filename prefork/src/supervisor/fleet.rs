@@ -57,9 +57,7 @@ impl Fleet {
         }
     }
 
-    pub(super) fn slot_ids(
-        &self,
-    ) -> impl DoubleEndedIterator<Item = SlotId> + ExactSizeIterator + use<> {
+    pub(super) fn slot_ids(&self) -> impl ExactSizeIterator<Item = SlotId> + use<> {
         (0..self.slots.len()).map(SlotId)
     }
 

@@ -302,7 +302,7 @@ impl Supervisor {
         self.end_draining(now, |slot, fleet| {
             slot.0 >= slots.get() && fleet.slot(slot).child().is_some()
         });
-        for slot in removed.rev() {
+        for slot in removed {
             self.retire(slot, now);
         }
         self.fleet.resize(slots.get(), now);
