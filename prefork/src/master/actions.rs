@@ -28,7 +28,11 @@ const UNWATCHED_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 impl Master {
     pub(super) fn perform(&mut self, action: Action) {
         match action {
-            Action::Start { slot, child } => self.start_child(slot, child),
+            Action::Start {
+                slot,
+                child,
+                previous,
+            } => self.start_child(slot, child, previous),
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
@@ -38,22 +42,27 @@ impl Master {
         }
     }
 
-    fn start_child(&mut self, slot: SlotId, id: ChildId) {
-        match self.spawn_child(slot, id) {
+    fn start_child(&mut self, slot: SlotId, child: ChildId, previous: Option<ChildId>) {
+        match self.spawn_child(slot, child) {
             Ok(readiness) => {
-                let child = id;
                 self.notify(Event::Started { child, readiness });
-                self.report_start(slot, child);
+                let Some(process) = self.children.get(&child) else {
+                    return;
+                };
+                let (worker, is_killed) = (process.process(), process.killed.is_some());
+                // The child is polled already, so a hook that fails leaves nothing behind.
+                let replaced = self.exits.replaced(slot.0, previous);
+                self.emit(&Notice::WorkerStarted { worker, replaced });
                 // The exec was not finished in time, and the process was killed.
-                let started = self.children.get(&id);
-                if started.is_some_and(|child| child.killed.is_some()) {
+                if is_killed {
                     self.notify(Event::Violation { child });
                 }
             }
             Err(unstarted) => {
-                let (child, failure) = (id, unstarted.failure_kind());
+                let failure = unstarted.failure_kind();
                 let error = unstarted.into_error(slot);
-                self.exits.not_started(slot.0, &error.chain());
+                self.exits
+                    .not_started(slot.0, child, previous, &error.chain());
                 self.notify(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
                     // The result of the master reports it.
@@ -66,17 +75,6 @@ impl Master {
                 }
             }
         }
-    }
-
-    /// Reports the start of a child, and calls its hooks.
-    ///
-    /// The child is polled already, so a hook that fails leaves nothing behind.
-    fn report_start(&mut self, slot: SlotId, id: ChildId) {
-        let Some(worker) = self.children.get(&id).map(ChildProcess::process) else {
-            return;
-        };
-        let replaced = self.exits.replaced(slot.0);
-        self.emit(&Notice::WorkerStarted { worker, replaced });
     }
 
     fn spawn_child(&mut self, slot: SlotId, id: ChildId) -> Result<Readiness, SpawnError> {
@@ -241,7 +239,7 @@ impl Master {
         self.exits.count(&end, now);
         let line = LogLine::of(&notice).map_or_else(String::new, |line| line.to_string());
         self.exits
-            .exited(worker.slot, worker.pid, end.clone(), line);
+            .exited(worker.slot, id, worker.pid, end.clone(), line);
         self.emit(&notice);
     }
 

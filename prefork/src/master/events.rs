@@ -16,7 +16,7 @@ use super::{LogLine, Master, Notice, hooks, teardown};
 use crate::channel::{FromChild, PROTOCOL, ReceivedFrame as Frame};
 use crate::error::{Error, Shortage};
 use crate::stop_signals::StopSignal;
-use crate::supervisor::{ChildId, Event, Readiness, StopMode};
+use crate::supervisor::{ChildId, Event, KillReason, Readiness, StopMode};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver};
 
@@ -337,16 +337,18 @@ impl Master {
             exit,
             repeated: None,
         };
-        // An exit during a stop is not its cause. A child that left its slot was counted at that
-        // time.
-        if self.supervisor.snapshot().is_draining(child.id) {
+        // The master requested the exit, or counted the end of `main` when the child left its slot.
+        // A child that was given up is counted now.
+        let is_requested = child.is_asked_to_stop || child.killed == Some(KillReason::OutOfTime);
+        if is_requested || self.supervisor.snapshot().is_draining(child.id) {
             return self.emit(&in_full);
         }
         let how = exit.cause();
         let repeated = self.exits.count(&how, now);
         self.emit(&Notice::WorkerExited { exit, repeated });
         let line = LogLine::of(&in_full).map_or_else(String::new, |line| line.to_string());
-        self.exits.exited(child.slot, child.pid, how, line);
+        self.exits
+            .exited(child.slot, child.id, child.pid, how, line);
     }
 
     /// Handles SIGCHLD: some child of this process exited.

@@ -13,6 +13,8 @@ pub(crate) enum Action {
         slot: SlotId,
         /// The id of the child.
         child: ChildId,
+        /// The child that left the slot unexpectedly; `None` for the first child of a slot.
+        previous: Option<ChildId>,
     },
     /// Announce that the first child of every slot was started. The answer is `Event::MasterReady`
     /// or `Event::HookFailed`.

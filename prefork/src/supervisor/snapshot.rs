@@ -1,6 +1,7 @@
 //! The state of the fleet, as the caller can read it between two events.
 
 use super::children::ChildLocation;
+use super::draining::DrainState;
 use super::fleet::Fleet;
 use super::phase::Phase;
 use super::{ChildId, SlotId, Stop};
@@ -43,9 +44,14 @@ impl<'a> Snapshot<'a> {
         self.phase.stop()
     }
 
-    /// Whether this child drains: another one may fill its slot, and its exit does not count.
+    /// Whether the supervisor waits for this child to drain. Its exit does not count.
+    ///
+    /// This is `false` for a child that was given up.
     pub(crate) fn is_draining(self, child: ChildId) -> bool {
         let child = self.fleet.child(child);
-        child.is_some_and(|child| matches!(child.location, ChildLocation::DrainingChild(_)))
+        child.is_some_and(|child| match child.location {
+            ChildLocation::DrainingChild(state) => state != DrainState::Unkillable,
+            ChildLocation::Slot | ChildLocation::Successor => false,
+        })
     }
 }

@@ -249,7 +249,7 @@ impl Supervisor {
     /// many are replaced as the budget allows.
     fn recover(&mut self, slot: SlotId, child: ChildId, now: Instant) -> Option<Action> {
         match self.budget.record_exit(now) {
-            BudgetResult::Allowed => Some(self.start(slot)),
+            BudgetResult::Allowed => Some(self.start(slot, Some(child))),
             BudgetResult::Exceeded { exits } => {
                 let cause = StopCause::OverRecovery {
                     exits,
@@ -265,9 +265,13 @@ impl Supervisor {
         }
     }
 
-    fn start(&mut self, slot: SlotId) -> Action {
+    fn start(&mut self, slot: SlotId, previous: Option<ChildId>) -> Action {
         let child = self.fleet.request_start(slot);
-        Action::Start { slot, child }
+        Action::Start {
+            slot,
+            child,
+            previous,
+        }
     }
 
     fn recovery_delay(&mut self, slot: SlotId, condition: Health) -> Duration {
@@ -381,7 +385,7 @@ impl Supervisor {
                 self.enter(slot, state);
                 None
             }
-            TimeoutAction::Start => Some(self.start(slot)),
+            TimeoutAction::Start => Some(self.start(slot, None)),
             TimeoutAction::Recover(child) => self.recover(slot, child, now),
             TimeoutAction::Kill {
                 child,

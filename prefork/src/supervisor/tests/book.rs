@@ -229,6 +229,12 @@ impl Book {
         children.collect()
     }
 
+    fn last_child_of(&self, slot: SlotId) -> Option<ChildId> {
+        let mut children = self.children.iter();
+        let last = children.rfind(|(_, entry)| entry.slot == slot && !entry.has_lost_slot);
+        last.map(|(&child, _)| child)
+    }
+
     fn living(&mut self, child: ChildId) -> Option<&mut Entry> {
         let entry = self.children.get_mut(&child)?;
         (entry.end == End::NotYet).then_some(entry)
@@ -350,9 +356,7 @@ impl Book {
         };
         self.was_healthy |= was_healthy && self.may_be_healthy;
         self.check_recovery_is_due(slot);
-        let mut children = self.children.iter();
-        let last = children.rfind(|(_, entry)| entry.slot == slot && !entry.has_lost_slot);
-        assert_eq!(last.map(|(&last, _)| last), Some(child));
+        assert_eq!(self.last_child_of(slot), Some(child));
         let (threshold, window) = (self.policy.recover_threshold, self.policy.recover_window);
         let exits = self.count();
         assert!(exits > u64::from(threshold), "stopped within the budget");
@@ -427,7 +431,11 @@ impl Book {
     pub(super) fn asked(&mut self, action: Action, now: Instant) {
         self.now = now;
         match action {
-            Action::Start { slot, child } => self.check_start(slot, child),
+            Action::Start {
+                slot,
+                child,
+                previous,
+            } => self.check_start(slot, child, previous),
             Action::AnnounceMasterReady => {
                 assert!(self.stop.is_none(), "announced while stopping");
                 assert!(self.announced.is_none(), "announced twice");
@@ -478,10 +486,11 @@ impl Book {
         }
     }
 
-    fn check_start(&mut self, slot: SlotId, child: ChildId) {
+    fn check_start(&mut self, slot: SlotId, child: ChildId, previous: Option<ChildId>) {
         assert!(self.stop.is_none(), "a child was started during a stop");
         assert!(slot.0 < self.slots, "a child was started in a removed slot");
         let before = self.children_of(slot);
+        assert_eq!(previous, self.last_child_of(slot));
         assert!(
             before.iter().all(|entry| entry.left.is_some()),
             "two children in one slot"

@@ -13,8 +13,19 @@ const NOTIFIED: Readiness = Readiness::Notified;
 const ASSUMED: Readiness = Readiness::Assumed;
 
 fn start(slot: usize, child: u64) -> Action {
-    let (slot, child) = (SlotId(slot), ChildId(child));
-    Action::Start { slot, child }
+    Action::Start {
+        slot: SlotId(slot),
+        child: ChildId(child),
+        previous: None,
+    }
+}
+
+fn replace(slot: usize, replaced: u64, child: u64) -> Action {
+    Action::Start {
+        slot: SlotId(slot),
+        child: ChildId(child),
+        previous: Some(ChildId(replaced)),
+    }
 }
 
 fn kill(child: ChildId, reason: KillReason) -> Action {
@@ -102,7 +113,7 @@ fn nothing_is_recovered_before_the_master_is_ready() {
     stage.exit(child);
     assert_eq!(stage.ask(), []);
     stage.tell(Event::MasterReady);
-    assert_eq!(stage.ask(), [start(0, 3), start(1, 4)]);
+    assert_eq!(stage.ask(), [replace(0, 1, 3), replace(1, 2, 4)]);
 }
 
 #[test]
@@ -148,7 +159,7 @@ fn a_child_that_is_not_ready_in_time_is_killed_and_its_exit_counts() {
     assert_eq!(stage.ask(), [kill(child, KillReason::NotReady)]);
     assert_eq!(stage.supervisor.exits_counted(), 0);
     stage.exit(child);
-    assert_eq!(stage.ask(), [start(0, 2)]);
+    assert_eq!(stage.ask(), [replace(0, 1, 2)]);
     assert_eq!(stage.supervisor.exits_counted(), 1);
 }
 
@@ -162,7 +173,7 @@ fn a_child_that_cannot_report_readiness_is_healthy_after_some_time() {
     assert_eq!(stage.rest(), None);
     let child = stage.child();
     stage.exit(child);
-    assert_eq!(stage.ask(), [start(0, 2)]);
+    assert_eq!(stage.ask(), [replace(0, 1, 2)]);
 }
 
 #[test]
@@ -174,7 +185,11 @@ fn with_healthy_after_of_zero_a_child_is_healthy_even_if_its_exit_is_the_next_ev
     let mut stage = Stage::new(policy);
     for child in 1..10 {
         let asked = stage.supervisor.next_action(stage.now);
-        assert_eq!(asked, Some(start(0, child)));
+        let expected = match child {
+            1 => start(0, 1),
+            _ => replace(0, child - 1, child),
+        };
+        assert_eq!(asked, Some(expected));
         let (child, readiness) = (ChildId(child), ASSUMED);
         stage.tell(Event::Started { child, readiness });
         stage.exit(child);
@@ -221,7 +236,7 @@ fn a_child_that_violates_the_protocol_is_killed_and_its_exit_counts() {
     stage.tell(Event::Violation { child });
     assert_eq!(stage.ask(), []);
     stage.exit(child);
-    assert_eq!(stage.ask(), [start(0, 2)]);
+    assert_eq!(stage.ask(), [replace(0, 1, 2)]);
     assert_eq!(stage.supervisor.exits_counted(), 1);
 }
 
@@ -233,7 +248,8 @@ fn a_child_that_cannot_be_killed_is_replaced() {
     stage.ask();
     stage.pass(PATIENCE);
     let given_up = Action::GiveUp { child: lost };
-    assert_eq!(stage.settle(NOTIFIED), [given_up, start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [given_up, replace(0, 1, 2)]);
+    assert!(!stage.supervisor.snapshot().is_draining(lost));
     assert_eq!(stage.supervisor.exits_counted(), 1);
     stage.stop(StopMode::Graceful);
     let child = ChildId(2);
@@ -267,7 +283,10 @@ fn a_healthy_child_is_replaced_at_once() {
         let child = stage.child();
         stage.tell(Event::Ready { child });
         stage.exit(child);
-        assert_eq!(stage.settle(NOTIFIED), [start(0, recovered)]);
+        assert_eq!(
+            stage.settle(NOTIFIED),
+            [replace(0, recovered - 1, recovered)]
+        );
     }
 }
 
@@ -295,7 +314,7 @@ fn every_recovery_waits_the_interval() {
     assert_eq!(stage.ask(), []);
     assert_eq!(stage.rest(), Some(INTERVAL));
     stage.pass(INTERVAL);
-    assert_eq!(stage.settle(NOTIFIED), [start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [replace(0, 1, 2)]);
     assert_eq!(fail_and_wait(&mut stage), INTERVAL);
     assert!(fail_and_wait(&mut stage) > INTERVAL);
 }
@@ -310,7 +329,10 @@ fn children_that_exit_together_wait_in_parallel() {
     }
     assert_eq!(stage.ask(), []);
     stage.pass(INTERVAL);
-    assert_eq!(stage.ask(), [start(0, 4), start(1, 5), start(2, 6)]);
+    assert_eq!(
+        stage.ask(),
+        [replace(0, 1, 4), replace(1, 2, 5), replace(2, 3, 6)]
+    );
 }
 
 #[test]
@@ -390,10 +412,10 @@ fn a_permanent_start_failure_is_retried_once_a_child_was_healthy() {
     let mut stage = Stage::serving(policy(2));
     let exited = stage.child();
     stage.exit(exited);
-    assert_eq!(stage.ask(), [start(0, 3)]);
+    assert_eq!(stage.ask(), [replace(0, 1, 3)]);
     let (child, failure) = (ChildId(3), StartFailure::Permanent);
     stage.tell(Event::StartFailed { child, failure });
-    assert_eq!(stage.ask(), [start(0, 4)]);
+    assert_eq!(stage.ask(), [replace(0, 3, 4)]);
     assert_eq!(stage.supervisor.exits_counted(), 2);
 }
 
@@ -519,7 +541,10 @@ fn children_that_exit_together_are_counted_one_after_the_other() {
     assert_eq!(stage.supervisor.exits_counted(), 0);
     // The first exit is handled before the second one, so that the hooks of its replacement can
     // run.
-    assert_eq!(stage.supervisor.next_action(stage.now), Some(start(0, 3)));
+    assert_eq!(
+        stage.supervisor.next_action(stage.now),
+        Some(replace(0, 1, 3))
+    );
     assert!(!stage.supervisor.is_stopping());
     let (child, readiness) = (ChildId(3), NOTIFIED);
     stage.tell(Event::Started { child, readiness });
@@ -607,7 +632,7 @@ fn a_process_that_exits_after_its_main_is_recovered_then() {
     stage.pass(EXIT - MOMENT);
     assert_eq!(stage.ask(), []);
     stage.exit(child);
-    assert_eq!(stage.settle(NOTIFIED), [start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [replace(0, 1, 2)]);
     assert_eq!(stage.supervisor.exits_counted(), 1);
 }
 
@@ -619,7 +644,8 @@ fn a_process_that_outlives_its_main_is_replaced_and_killed_after_the_grace_perio
     stage.tell(Event::MainEnded { child });
     stage.pass(EXIT);
     let report = Action::ReportRunning { child, kill_at };
-    assert_eq!(stage.settle(NOTIFIED), [report, start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [report, replace(0, 1, 2)]);
+    assert!(stage.supervisor.snapshot().is_draining(child));
     stage.tell(Event::Ready { child: ChildId(2) });
     assert_eq!(stage.rest(), Some(GRACE - EXIT));
     stage.pass(GRACE - EXIT);
@@ -909,6 +935,16 @@ fn a_slot_that_is_removed_twice_has_at_most_one_draining_child() {
 }
 
 #[test]
+fn a_slot_that_is_added_again_recovers_no_child_of_the_removed_one() {
+    let mut stage = Stage::serving(policy(2));
+    stage.exit(ChildId(2));
+    resize(&mut stage, 1);
+    resize(&mut stage, 2);
+    assert_eq!(stage.settle(NOTIFIED), [start(1, 3)]);
+    assert_eq!(stage.supervisor.exits_counted(), 0);
+}
+
+#[test]
 fn a_removed_slot_is_not_recovered_and_the_announcement_does_not_wait_for_it() {
     let mut stage = Stage::new(policy(2));
     let (child, readiness) = (ChildId(1), NOTIFIED);
@@ -949,7 +985,7 @@ fn child_ids_are_unique_whatever_slot_is_restarted_how_often() {
             child: ChildId(dead),
         });
         stage.exit(ChildId(dead));
-        assert_eq!(stage.settle(NOTIFIED), [start(slot, next)]);
+        assert_eq!(stage.settle(NOTIFIED), [replace(slot, dead, next)]);
     }
 }
 
