@@ -3,49 +3,32 @@
 //! The table knows the slot of each child and what the child is to it, and how many children the
 //! supervisor waits for. It decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::draining::DrainState;
 use super::{ChildId, SlotId};
 
-/// The children, and two counts that replace a scan.
+/// The children, and a count that replaces a scan.
 ///
 /// A slot can have several children: one that fills it, a successor, and draining ones. The ids
 /// come from a counter, and every event about a child looks it up here. In a large fleet the price
-/// is the memory that a lookup touches. So the table is an array of small entries instead of a hash
-/// map: the child with the id `n` is stored at `n` modulo the length. The counter skips an id whose
-/// entry is in use, so no two children share an entry. Only the states of draining children are
-/// stored in a hash map: without a stop they are few.
+/// is the memory that a lookup touches. So the children that fill slots, which are most of them,
+/// are not in a hash map: the slot of the child with the id `n` is stored at `n` modulo the length
+/// of an array. The counter skips an id whose entry is in use. The state of the slot contains the
+/// complete id.
 #[derive(Debug)]
 pub(super) struct ChildTable {
-    /// The length is a power of two: if the table grows, no two children get the same entry.
-    entries: Vec<Option<Entry>>,
-    draining: HashMap<ChildId, DrainState>,
-    count: usize,
-    last_id: u64,
-    /// Children that may still accept connections.
-    accepting: usize,
-    /// Children whose exit the supervisor waits for.
+    /// For each child that fills a slot, the number of the slot plus 1. The others are 0. The
+    /// length is a power of two: in a longer table, too, no two children have the same entry.
+    filled: Vec<u32>,
+    /// The children that fill no slot. Without a stop they are few.
+    others: HashMap<ChildId, Child>,
+    /// Those that accept no more connections, of the children whose exit the supervisor waits for.
+    closed: HashSet<ChildId>,
+    /// How many children the supervisor waits for.
     awaited: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    id: ChildId,
-    /// Half a word, so that four entries fit into a line of the cache.
-    slot: u32,
-    role: Role,
-    /// Whether it may still accept connections.
-    is_accepting: bool,
-}
-
-/// A [`ChildLocation`] without its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    FillsSlot,
-    Successor,
-    Draining,
+    last_id: u64,
 }
 
 /// One child.
@@ -67,163 +50,150 @@ pub(super) enum ChildLocation {
 }
 
 impl ChildTable {
-    /// Creates an empty table for a fleet of this size. It grows if the fleet does.
-    pub(super) fn new(slots: usize) -> Self {
-        /// A shorter table would often skip ids.
-        const SHORTEST: usize = 64;
-        let length = slots.saturating_add(slots / 3 + 1).next_power_of_two();
+    /// Creates an empty table for a fleet of no slots.
+    pub(super) fn new() -> Self {
         Self {
-            entries: vec![None; length.max(SHORTEST)],
-            draining: HashMap::new(),
-            count: 0,
-            last_id: 0,
-            accepting: 0,
+            filled: Vec::new(),
+            others: HashMap::new(),
+            closed: HashSet::new(),
             awaited: 0,
+            last_id: 0,
         }
     }
 
-    /// Adds a new child of this slot.
-    pub(super) fn insert(&mut self, slot: SlotId, role: Role) -> ChildId {
-        // A quarter of the entries stays free, so few ids are skipped.
-        if self.count >= self.entries.len() / 4 * 3 {
-            self.grow();
+    /// Makes the table long enough for this number of slots. These children fill slots now.
+    pub(super) fn reserve(
+        &mut self,
+        slots: usize,
+        filling: impl Iterator<Item = (ChildId, SlotId)>,
+    ) {
+        /// A shorter table would often skip ids.
+        const SHORTEST: usize = 64;
+        // At least a quarter of the entries is free, so few ids are skipped.
+        let length = slots.saturating_add(slots / 3 + 1).next_power_of_two();
+        if length.max(SHORTEST) > self.filled.len() {
+            self.filled = vec![0; length.max(SHORTEST)];
+            for (child, slot) in filling {
+                let index = self.index(child);
+                self.filled[index] = entry_of(slot);
+            }
         }
-        let index = loop {
+    }
+
+    /// Adds a new child.
+    pub(super) fn insert(&mut self, slot: SlotId, location: ChildLocation) -> ChildId {
+        let (id, index) = loop {
             self.last_id += 1;
-            let index = self.index(ChildId(self.last_id));
-            if self.entries[index].is_none() {
-                break index;
+            let id = ChildId(self.last_id);
+            let index = self.index(id);
+            if self.filled[index] == 0 {
+                break (id, index);
             }
         };
-        let id = ChildId(self.last_id);
-        self.entries[index] = Some(Entry {
-            id,
-            slot: u32::try_from(slot.0).expect("fewer slots than processes"),
-            role,
-            is_accepting: true,
-        });
-        self.count += 1;
-        self.accepting += 1;
+        match location {
+            ChildLocation::Slot => self.filled[index] = entry_of(slot),
+            ChildLocation::Successor | ChildLocation::DrainingChild(_) => {
+                self.others.insert(id, Child { slot, location });
+            }
+        }
         self.awaited += 1;
         id
     }
 
-    pub(super) fn get(&self, id: ChildId) -> Option<Child> {
-        let entry = self.entry(id)?;
-        let slot = entry.slot();
-        let location = match entry.role {
-            Role::FillsSlot => ChildLocation::Slot,
-            Role::Successor => ChildLocation::Successor,
-            Role::Draining => ChildLocation::DrainingChild(*self.draining.get(&id)?),
-        };
-        Some(Child { slot, location })
+    /// Returns the slot that this child fills, if its state contains the id.
+    pub(super) fn filled_by(&self, id: ChildId) -> Option<SlotId> {
+        let entry = self.filled[self.index(id)] as usize;
+        entry.checked_sub(1).map(SlotId)
     }
 
-    /// Returns all ids in ascending order.
-    pub(super) fn ids(&self) -> Vec<ChildId> {
-        let entries = self.entries.iter().flatten();
-        let mut ids: Vec<_> = entries.map(|entry| entry.id).collect();
-        ids.sort_unstable();
-        ids
+    /// Returns the child if it fills no slot.
+    pub(super) fn other(&self, id: ChildId) -> Option<Child> {
+        self.others.get(&id).copied()
+    }
+
+    /// Returns the ids of the children that fill no slot, in any order.
+    pub(super) fn other_ids(&self) -> impl Iterator<Item = ChildId> {
+        self.others.keys().copied()
     }
 
     /// Returns the draining children, each with its slot, in ascending order.
     pub(super) fn draining(&self) -> Vec<(ChildId, SlotId)> {
-        let ids = self.draining.keys();
-        let entries = ids.filter_map(|&id| self.entry(id));
-        let mut draining: Vec<_> = entries.map(|entry| (entry.id, entry.slot())).collect();
+        let others = self.others.iter();
+        let draining = others.filter(|(_, child)| child.location != ChildLocation::Successor);
+        let mut draining: Vec<_> = draining.map(|(&id, child)| (id, child.slot)).collect();
         draining.sort_unstable();
         draining
     }
 
-    /// Records that the child accepts no more connections.
-    pub(super) fn close(&mut self, id: ChildId) {
-        let index = self.index(id);
-        if let Some(entry) = &mut self.entries[index]
-            && entry.id == id
-            && entry.is_accepting
-        {
-            entry.is_accepting = false;
-            self.accepting -= 1;
+    /// Records that this child of the table accepts no more connections.
+    pub(super) fn close(&mut self, id: ChildId, child: Child) {
+        if child.is_awaited() {
+            self.closed.insert(id);
         }
     }
 
-    /// Changes what the child is to its slot.
-    pub(super) fn set(&mut self, id: ChildId, location: ChildLocation) {
-        let index = self.index(id);
-        let Some(entry) = self.entries[index].as_mut().filter(|entry| entry.id == id) else {
-            return;
-        };
-        let old = match location {
-            ChildLocation::Slot => {
-                entry.role = Role::FillsSlot;
-                None
-            }
-            ChildLocation::Successor => {
-                entry.role = Role::Successor;
-                None
-            }
-            ChildLocation::DrainingChild(state) => {
-                entry.role = Role::Draining;
-                self.draining.insert(id, state)
-            }
-        };
-        if location == UNKILLABLE && old != Some(DrainState::Unkillable) {
-            self.awaited -= 1;
-            self.close(id);
+    /// Sets the state of a child of the table that drains or begins to drain.
+    pub(super) fn set_draining(&mut self, id: ChildId, child: Child, state: DrainState) {
+        let location = ChildLocation::DrainingChild(state);
+        let drains = Child { location, ..child };
+        self.leave_slot(id, child);
+        self.others.insert(id, drains);
+        if child.is_awaited() && !drains.is_awaited() {
+            self.stop_waiting(id);
         }
     }
 
-    /// Removes a child that has exited or never existed, and returns it.
-    pub(super) fn remove(&mut self, id: ChildId) -> Option<Child> {
-        let child = self.get(id)?;
-        let index = self.index(id);
-        let entry = self.entries[index].take();
-        if let ChildLocation::DrainingChild(_) = child.location {
-            self.draining.remove(&id);
+    /// Removes a child of the table, which has exited or never existed.
+    pub(super) fn remove(&mut self, id: ChildId, child: Child) {
+        self.leave_slot(id, child);
+        if child.location != ChildLocation::Slot {
+            self.others.remove(&id);
         }
-        self.count -= 1;
-        self.accepting -= usize::from(entry.is_some_and(|entry| entry.is_accepting));
-        self.awaited -= usize::from(child.location != UNKILLABLE);
-        Some(child)
+        if child.is_awaited() {
+            self.stop_waiting(id);
+        }
     }
 
     pub(super) fn has_accepting(&self) -> bool {
-        self.accepting > 0
+        self.awaited > self.closed.len()
     }
 
     pub(super) fn has_awaited(&self) -> bool {
         self.awaited > 0
     }
 
-    fn entry(&self, id: ChildId) -> Option<Entry> {
-        self.entries[self.index(id)].filter(|entry| entry.id == id)
+    fn leave_slot(&mut self, id: ChildId, child: Child) {
+        if child.location == ChildLocation::Slot {
+            let index = self.index(id);
+            self.filled[index] = 0;
+        }
+    }
+
+    fn stop_waiting(&mut self, id: ChildId) {
+        self.awaited -= 1;
+        // No hash is computed without a stop.
+        if !self.closed.is_empty() {
+            self.closed.remove(&id);
+        }
     }
 
     /// The remainder of the division by the length.
     #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
     fn index(&self, id: ChildId) -> usize {
-        id.0 as usize & (self.entries.len() - 1)
-    }
-
-    fn grow(&mut self) {
-        let longer = vec![None; self.entries.len() * 2];
-        let entries = std::mem::replace(&mut self.entries, longer);
-        for entry in entries.into_iter().flatten() {
-            let index = self.index(entry.id);
-            self.entries[index] = Some(entry);
-        }
+        id.0 as usize & (self.filled.len() - 1)
     }
 }
 
-impl Entry {
-    fn slot(&self) -> SlotId {
-        SlotId(self.slot as usize)
-    }
+fn entry_of(slot: SlotId) -> u32 {
+    u32::try_from(slot.0 + 1).expect("fewer slots than processes")
 }
 
-/// The supervisor does not wait for this child.
-const UNKILLABLE: ChildLocation = ChildLocation::DrainingChild(DrainState::Unkillable);
+impl Child {
+    /// Whether the supervisor waits for its exit.
+    fn is_awaited(self) -> bool {
+        self.location != ChildLocation::DrainingChild(DrainState::Unkillable)
+    }
+}
 
 impl ChildLocation {
     /// The deadline of the child, apart from that of its slot.

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::children::{Child, ChildLocation, ChildTable, Role};
+use super::children::{Child, ChildLocation, ChildTable};
 use super::draining::DrainState;
 use super::schedule::{DeadlineKey, Schedule};
 use super::slot::{Health, SlotState};
@@ -37,7 +37,7 @@ impl Fleet {
         let mut fleet = Self {
             slots: Vec::new(),
             serving: 0,
-            children: ChildTable::new(slots),
+            children: ChildTable::new(),
             schedule: Schedule::default(),
         };
         fleet.resize(slots, now);
@@ -49,6 +49,12 @@ impl Fleet {
     /// The caller has retired the slots that are removed. Their children drain without them.
     pub(super) fn resize(&mut self, slots: usize, now: Instant) {
         self.slots.truncate(slots);
+        let filling = self.slots.iter().enumerate();
+        let filling = filling.filter_map(|(slot, Slot { state, .. })| {
+            let child = state.child()?;
+            Some((child, SlotId(slot)))
+        });
+        self.children.reserve(slots, filling);
         self.slots.reserve_exact(slots - self.slots.len());
         for slot in self.slots.len()..slots {
             let state = SlotState::Retired;
@@ -69,12 +75,22 @@ impl Fleet {
     }
 
     pub(super) fn child(&self, child: ChildId) -> Option<Child> {
-        self.children.get(child)
+        match self.children.filled_by(child) {
+            Some(slot) if self.slots[slot.0].state.child() == Some(child) => Some(Child {
+                slot,
+                location: ChildLocation::Slot,
+            }),
+            // The entry is that of another child.
+            Some(_) | None => self.children.other(child),
+        }
     }
 
     /// Returns the ids of all children in ascending order.
     pub(super) fn child_ids(&self) -> Vec<ChildId> {
-        self.children.ids()
+        let filling = self.slots.iter().filter_map(|slot| slot.state.child());
+        let mut ids: Vec<_> = filling.chain(self.children.other_ids()).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// Returns the draining children, each with its slot.
@@ -118,9 +134,15 @@ impl Fleet {
 
     /// Adds a new child to this slot. The caller returns its `Action::Start`.
     pub(super) fn request_start(&mut self, slot: SlotId) -> ChildId {
-        let child = self.children.insert(slot, Role::FillsSlot);
+        let child = self.children.insert(slot, ChildLocation::Slot);
         self.set_slot(slot, SlotState::SpawnRequested { child });
         child
+    }
+
+    /// Adds a successor to this slot. No rollout does that yet.
+    #[cfg(test)]
+    pub(super) fn add_successor(&mut self, slot: SlotId) -> ChildId {
+        self.children.insert(slot, ChildLocation::Successor)
     }
 
     /// Records that the child of this slot exited or failed to start.
@@ -137,32 +159,32 @@ impl Fleet {
 
     /// Sets the state of a draining child.
     ///
-    /// If the child fills its slot, it leaves the slot.
-    pub(super) fn set_draining(&mut self, child: ChildId, state: DrainState) {
-        let Some(Child { location, .. }) = self.children.get(child) else {
-            return;
-        };
-        self.children
-            .set(child, ChildLocation::DrainingChild(state));
-        self.schedule.update(
-            DeadlineKey::Child(child),
-            location.deadline(),
-            state.deadline(),
-        );
+    /// If the child fills its slot, it leaves the slot, and the caller then sets the state of the
+    /// slot.
+    pub(super) fn set_draining(&mut self, id: ChildId, state: DrainState) {
+        if let Some(child) = self.child(id) {
+            self.children.set_draining(id, child, state);
+            let old = child.location.deadline();
+            self.schedule
+                .update(DeadlineKey::Child(id), old, state.deadline());
+        }
     }
 
     /// Records that the child accepts no more connections.
-    pub(super) fn close(&mut self, child: ChildId) {
-        self.children.close(child);
+    pub(super) fn close(&mut self, id: ChildId) {
+        if let Some(child) = self.child(id) {
+            self.children.close(id, child);
+        }
     }
 
     /// Removes a child that has exited or never existed.
     ///
-    /// If it filled a slot, the caller sets the state of the slot.
-    pub(super) fn remove(&mut self, child: ChildId) {
-        if let Some(Child { location, .. }) = self.children.remove(child) {
-            self.schedule
-                .update(DeadlineKey::Child(child), location.deadline(), None);
+    /// If it filled a slot, the caller then sets the state of the slot.
+    pub(super) fn remove(&mut self, id: ChildId) {
+        if let Some(child) = self.child(id) {
+            self.children.remove(id, child);
+            let old = child.location.deadline();
+            self.schedule.update(DeadlineKey::Child(id), old, None);
         }
     }
 
@@ -173,7 +195,7 @@ impl Fleet {
             .slot_ids()
             .filter_map(|slot| Some((self.slot(slot).deadline()?, DeadlineKey::Slot(slot))));
         let draining = self.child_ids().into_iter().filter_map(|child| {
-            let location = self.children.get(child)?.location;
+            let location = self.child(child)?.location;
             Some((location.deadline()?, DeadlineKey::Child(child)))
         });
         [

@@ -360,10 +360,10 @@ impl Supervisor {
     fn retire(&mut self, slot: SlotId, now: Instant) {
         let kill_at = after(now, self.policy.shutdown_grace_period);
         let draining = self.fleet.slot(slot).draining(now, kill_at, &self.policy);
-        self.fleet.set_slot(slot, SlotState::Retired);
         if let Some((child, state)) = draining {
             self.fleet.set_draining(child, state);
         }
+        self.fleet.set_slot(slot, SlotState::Retired);
     }
 
     fn cut_grace_of(&mut self, child: ChildId, now: Instant) {

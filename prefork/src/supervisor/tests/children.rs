@@ -1,85 +1,107 @@
-//! The table of children, apart from the rules: which facts belong to which child.
+//! The children of a slot, apart from the rules: which facts belong to which child.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::super::children::{ChildLocation, ChildTable, Role};
+use super::super::children::ChildLocation;
 use super::super::draining::DrainState;
+use super::super::fleet::Fleet;
+use super::super::slot::SlotState;
 use super::super::{ChildId, SlotId};
 
-/// The table, and the draining child, the serving child and the successor of slot 1.
-fn slot_with_three_children(state: DrainState) -> (ChildTable, [ChildId; 3]) {
-    let mut table = ChildTable::new(2);
-    let slot = SlotId(1);
-    let draining = table.insert(slot, Role::FillsSlot);
-    table.set(draining, ChildLocation::DrainingChild(state));
-    let serving = table.insert(slot, Role::FillsSlot);
-    let successor = table.insert(slot, Role::Successor);
-    (table, [draining, serving, successor])
+const SLOT: SlotId = SlotId(1);
+
+/// A fleet, and the draining child, the serving child and the successor of a slot.
+fn fleet_with_three_children(state: DrainState) -> (Fleet, [ChildId; 3]) {
+    let now = Instant::now();
+    let mut fleet = Fleet::new(2, now);
+    let draining = fleet.request_start(SLOT);
+    fleet.set_draining(draining, state);
+    let serving = fleet.request_start(SLOT);
+    let (child, since) = (serving, now);
+    fleet.set_slot(SLOT, SlotState::Serving { child, since });
+    let successor = fleet.add_successor(SLOT);
+    (fleet, [draining, serving, successor])
 }
 
-fn location(table: &ChildTable, child: ChildId) -> Option<ChildLocation> {
-    let child = table.get(child)?;
-    assert_eq!(child.slot, SlotId(1));
+fn location(fleet: &Fleet, child: ChildId) -> Option<ChildLocation> {
+    let child = fleet.child(child)?;
+    assert_eq!(child.slot, SLOT);
     Some(child.location)
 }
 
 #[test]
 fn a_slot_has_a_draining_child_a_serving_one_and_a_successor_at_once() {
-    let kill_at = Instant::now();
+    let kill_at = Instant::now() + Duration::from_secs(1);
     let state = DrainState::Draining { kill_at };
-    let (mut table, [draining, serving, successor]) = slot_with_three_children(state);
-    assert_eq!(table.ids(), [draining, serving, successor]);
-    assert_eq!(table.draining(), [(draining, SlotId(1))]);
+    let (mut fleet, [draining, serving, successor]) = fleet_with_three_children(state);
+    assert_eq!(fleet.child_ids(), [draining, serving, successor]);
+    assert_eq!(fleet.draining(), [(draining, SLOT)]);
     let expected = [
         (draining, ChildLocation::DrainingChild(state)),
         (serving, ChildLocation::Slot),
         (successor, ChildLocation::Successor),
     ];
     for (child, expected) in expected {
-        assert_eq!(location(&table, child), Some(expected));
+        assert_eq!(location(&fleet, child), Some(expected));
     }
-    // The switch of a rollout: the serving child drains, and its successor serves.
-    table.remove(draining);
-    table.set(serving, ChildLocation::DrainingChild(state));
-    table.set(successor, ChildLocation::Slot);
-    assert_eq!(location(&table, draining), None);
-    assert_eq!(table.draining(), [(serving, SlotId(1))]);
-    assert_eq!(location(&table, successor), Some(ChildLocation::Slot));
+    assert_eq!(fleet.slot(SLOT).child(), Some(serving));
+
+    fleet.remove(draining);
+    fleet.set_draining(serving, state);
+    fleet.set_slot(SLOT, SlotState::Retired);
+    assert_eq!(location(&fleet, draining), None);
+    assert_eq!(fleet.draining(), [(serving, SLOT)]);
+    let [scan, index] = fleet.scan_and_index();
+    assert_eq!(scan, index);
+    assert_eq!(location(&fleet, successor), Some(ChildLocation::Successor));
 }
 
 #[test]
 fn an_event_about_one_child_of_a_slot_does_not_affect_the_others() {
     let kill_at = Instant::now();
-    let (mut table, [draining, serving, successor]) =
-        slot_with_three_children(DrainState::Draining { kill_at });
-    table.close(successor);
-    table.close(draining);
-    table.close(draining);
-    assert!(table.has_accepting(), "the serving child accepts");
-    table.set(
-        draining,
-        ChildLocation::DrainingChild(DrainState::Unkillable),
-    );
-    table.remove(successor);
-    assert!(table.has_awaited(), "the serving child has not exited");
-    assert_eq!(location(&table, successor), None);
-    assert_eq!(location(&table, serving), Some(ChildLocation::Slot));
-    table.remove(serving);
-    assert!(!table.has_accepting() && !table.has_awaited());
+    let (mut fleet, [draining, serving, successor]) =
+        fleet_with_three_children(DrainState::Draining { kill_at });
+    fleet.close(successor);
+    fleet.close(draining);
+    fleet.close(draining);
+    assert!(fleet.has_accepting(), "the serving child accepts");
+    fleet.set_draining(draining, DrainState::Unkillable);
+    fleet.remove(successor);
+    assert!(fleet.has_awaited(), "the serving child has not exited");
+    assert_eq!(location(&fleet, successor), None);
+    assert_eq!(location(&fleet, serving), Some(ChildLocation::Slot));
+    fleet.remove(serving);
+    fleet.set_slot(SLOT, SlotState::Retired);
+    assert!(!fleet.has_accepting() && !fleet.has_awaited());
     let unkillable = ChildLocation::DrainingChild(DrainState::Unkillable);
-    assert_eq!(location(&table, draining), Some(unkillable));
+    assert_eq!(location(&fleet, draining), Some(unkillable));
 }
 
+/// More slots than the table has entries for, and ids that are skipped.
 #[test]
-fn ids_ascend_and_are_never_reused_while_the_table_grows() {
-    let mut table = ChildTable::new(1);
-    let mut children = Vec::new();
-    for round in 0..1_000 {
-        children.push(table.insert(SlotId(1), Role::FillsSlot));
-        if round % 3 == 0 {
-            table.remove(children.remove(round / 6));
+fn no_two_children_share_an_entry() {
+    let now = Instant::now();
+    let mut fleet = Fleet::new(60, now);
+    let mut children: Vec<_> = fleet
+        .slot_ids()
+        .map(|slot| fleet.request_start(slot))
+        .collect();
+    for round in 0..2_000 {
+        if round == 1_000 {
+            fleet.resize(300, now);
+            children.extend((60..300).map(|slot| fleet.request_start(SlotId(slot))));
         }
-        assert!(children.is_sorted_by(|earlier, later| earlier < later));
-        assert_eq!(table.ids(), children);
+        let slot = round * 7 % children.len();
+        fleet.remove(children[slot]);
+        assert!(fleet.child(children[slot]).is_none());
+        let next = fleet.request_start(SlotId(slot));
+        assert!(children.iter().all(|&child| child < next), "ids ascend");
+        children[slot] = next;
+        for (slot, &child) in children.iter().enumerate() {
+            assert_eq!(
+                fleet.child(child).map(|child| child.slot),
+                Some(SlotId(slot))
+            );
+        }
     }
 }
