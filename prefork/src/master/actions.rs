@@ -16,7 +16,8 @@ use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnError, SpawnRequest};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::supervisor::{
-    Action, ChildId, Event, KillReason, Policy, Readiness, SlotId, StartFailure, StopMode,
+    Action, ChildId, Event, KillReason, Policy, ProgramId, Readiness, SlotId, StartFailure,
+    StopMode,
 };
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
@@ -31,8 +32,9 @@ impl Master {
             Action::Start {
                 slot,
                 child,
+                program,
                 previous,
-            } => self.start_child(slot, child, previous),
+            } => self.start_child(slot, child, program, previous),
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
@@ -42,8 +44,14 @@ impl Master {
         }
     }
 
-    fn start_child(&mut self, slot: SlotId, child: ChildId, previous: Option<ChildId>) {
-        match self.spawn_child(slot, child) {
+    fn start_child(
+        &mut self,
+        slot: SlotId,
+        child: ChildId,
+        program: ProgramId,
+        previous: Option<ChildId>,
+    ) {
+        match self.spawn_child(slot, child, program) {
             Ok(readiness) => {
                 self.notify(Event::Started { child, readiness });
                 let Some(process) = self.children.get(&child) else {
@@ -77,7 +85,12 @@ impl Master {
         }
     }
 
-    fn spawn_child(&mut self, slot: SlotId, id: ChildId) -> Result<Readiness, SpawnError> {
+    fn spawn_child(
+        &mut self,
+        slot: SlotId,
+        id: ChildId,
+        program: ProgramId,
+    ) -> Result<Readiness, SpawnError> {
         let (master_end, child_end) = Channel::pair().map_err(spawn_error("socketpair"))?;
         let welcome = FromMaster::Welcome {
             grace: self.limits.shutdown_grace_period,
@@ -103,6 +116,7 @@ impl Master {
             .collect();
         let request = SpawnRequest {
             slot: slot.0,
+            program: &self.programs[program.0],
             fds,
             variables,
             // The variables of socket activation of the master, or of a role that the master had

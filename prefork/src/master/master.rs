@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
 use crate::listen::{BoundListener, ListenerInfo};
-use crate::spawn::Spawner;
+use crate::spawn::{Program, Spawner};
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
     Backoff, ChildId, FleetOutcome, Policy, Readiness, StopCause, Supervisor, Window,
@@ -34,6 +34,8 @@ pub(crate) struct Master {
     /// Empty after the workers have closed their listeners in a stop.
     pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
+    /// The program of each `ProgramId`.
+    pub(super) programs: [Program; 1],
     /// `None` if no listener uses TLS.
     pub(super) tls: Option<CertificateStore>,
     pub(super) readiness: Readiness,
@@ -73,6 +75,7 @@ pub(super) struct MasterParts {
     pub(super) readiness: Readiness,
     pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
+    pub(super) program: Program,
     /// It already polls the signals, the commands and the listening sockets.
     pub(super) poller: Poller,
     pub(super) tls: Option<CertificateStore>,
@@ -90,6 +93,7 @@ impl Master {
             children: HashMap::new(),
             listeners: parts.listeners,
             spawner: parts.spawner,
+            programs: [parts.program],
             tls: parts.tls,
             readiness: parts.readiness,
             signals: parts.signals,

@@ -1,4 +1,4 @@
-//! The ids of slots and of children, as events and actions carry them.
+//! The ids of slots, children and programs, as events and actions carry them.
 
 use std::fmt;
 
@@ -13,6 +13,15 @@ pub(crate) struct SlotId(pub(crate) usize);
 /// are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChildId(pub(crate) u64);
+
+/// A program that children are started from. The caller knows its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProgramId(pub(crate) usize);
+
+impl ProgramId {
+    /// The program of the master itself, which is the only one without rollouts.
+    pub(crate) const OWN: Self = Self(0);
+}
 
 impl fmt::Display for SlotId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,7 +31,7 @@ pub(crate) use action::{Action, KillReason};
 pub(crate) use backoff::Backoff;
 pub(crate) use budget::Window;
 pub(crate) use event::{Event, Readiness, StartFailure, StopMode};
-pub(crate) use id::{ChildId, SlotId};
+pub(crate) use id::{ChildId, ProgramId, SlotId};
 pub(crate) use outcome::{FleetOutcome, Stop, StopCause};
 pub(crate) use policy::Policy;
 pub(crate) use snapshot::Snapshot;

@@ -17,8 +17,8 @@ use super::policy::after;
 use super::schedule::DeadlineKey;
 use super::slot::{Health, SlotState, TimeoutAction, Transition};
 use super::{
-    Action, ChildId, Event, FleetOutcome, Policy, SlotId, Snapshot, StartFailure, Stop, StopCause,
-    StopMode,
+    Action, ChildId, Event, FleetOutcome, Policy, ProgramId, SlotId, Snapshot, StartFailure, Stop,
+    StopCause, StopMode,
 };
 
 /// Decides what happens to a fleet of children.
@@ -270,6 +270,7 @@ impl Supervisor {
         Action::Start {
             slot,
             child,
+            program: ProgramId::OWN,
             previous,
         }
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::super::phase::Phase;
 use super::super::slot::SlotState;
 use super::super::{
-    Action, ChildId, Event, FleetOutcome, KillReason, Policy, Readiness, SlotId, StartFailure,
-    StopCause, StopMode, Supervisor, Window,
+    Action, ChildId, Event, FleetOutcome, KillReason, Policy, ProgramId, Readiness, SlotId,
+    StartFailure, StopCause, StopMode, Supervisor, Window,
 };
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -434,8 +434,10 @@ impl Book {
             Action::Start {
                 slot,
                 child,
+                program: ProgramId::OWN,
                 previous,
             } => self.check_start(slot, child, previous),
+            Action::Start { program, .. } => panic!("unknown {program:?}"),
             Action::AnnounceMasterReady => {
                 assert!(self.stop.is_none(), "announced while stopping");
                 assert!(self.announced.is_none(), "announced twice");

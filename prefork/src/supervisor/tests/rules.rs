@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::super::{
-    Action, ChildId, Event, FleetOutcome, KillReason, Readiness, SlotId, StartFailure, StopCause,
-    StopMode, Window,
+    Action, ChildId, Event, FleetOutcome, KillReason, ProgramId, Readiness, SlotId, StartFailure,
+    StopCause, StopMode, Window,
 };
 use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
 
@@ -16,6 +16,7 @@ fn start(slot: usize, child: u64) -> Action {
     Action::Start {
         slot: SlotId(slot),
         child: ChildId(child),
+        program: ProgramId::OWN,
         previous: None,
     }
 }
@@ -24,6 +25,7 @@ fn replace(slot: usize, replaced: u64, child: u64) -> Action {
     Action::Start {
         slot: SlotId(slot),
         child: ChildId(child),
+        program: ProgramId::OWN,
         previous: Some(ChildId(replaced)),
     }
 }
