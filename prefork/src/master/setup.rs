@@ -126,9 +126,7 @@ impl MasterSetup {
                 .check()
                 .map_err(cannot("start its own program as a worker"))?;
         }
-        let sockets = listeners.iter().flat_map(BoundListener::sockets).count();
-        let poller = Poller::new(self.config.workers, sockets)
-            .map_err(cannot("create an epoll instance (epoll_create1)"))?;
+        let poller = Poller::new().map_err(cannot("create an epoll instance (epoll_create1)"))?;
         let watch = |source: std::io::Result<()>| {
             source.map_err(cannot("watch its descriptors (epoll_ctl)"))
         };
