@@ -69,7 +69,7 @@ impl Fleet {
     fn perform(&mut self) {
         while let Some(action) = self.supervisor.next_action(self.now) {
             match action {
-                Action::Start { slot, child } => self.start(slot, child),
+                Action::Start { slot, child, .. } => self.start(slot, child),
                 Action::AnnounceMasterReady => {
                     self.supervisor.handle(Event::MasterReady, self.now);
                 }

@@ -16,7 +16,8 @@ use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnError, SpawnRequest};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::supervisor::{
-    Action, ChildId, Event, KillReason, Policy, Readiness, SlotId, StartFailure,
+    Action, ChildId, Event, KillReason, Policy, ProgramId, Readiness, SlotId, StartFailure,
+    StopMode,
 };
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
@@ -28,7 +29,12 @@ const UNWATCHED_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 impl Master {
     pub(super) fn perform(&mut self, action: Action) {
         match action {
-            Action::Start { slot, child } => self.start_child(slot, child),
+            Action::Start {
+                slot,
+                child,
+                program,
+                previous,
+            } => self.start_child(slot, child, program, previous),
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
@@ -38,22 +44,33 @@ impl Master {
         }
     }
 
-    fn start_child(&mut self, slot: SlotId, id: ChildId) {
-        match self.spawn_child(slot, id) {
+    fn start_child(
+        &mut self,
+        slot: SlotId,
+        child: ChildId,
+        program: ProgramId,
+        previous: Option<ChildId>,
+    ) {
+        match self.spawn_child(slot, child, program) {
             Ok(readiness) => {
-                let child = id;
                 self.notify(Event::Started { child, readiness });
-                self.report_start(slot, child);
+                let Some(process) = self.children.get(&child) else {
+                    return;
+                };
+                let (worker, is_killed) = (process.process(), process.killed.is_some());
+                // The child is polled already, so a hook that fails leaves nothing behind.
+                let replaced = self.exits.replaced(slot.0, previous);
+                self.emit(&Notice::WorkerStarted { worker, replaced });
                 // The exec was not finished in time, and the process was killed.
-                let started = self.children.get(&id);
-                if started.is_some_and(|child| child.killed.is_some()) {
+                if is_killed {
                     self.notify(Event::Violation { child });
                 }
             }
             Err(unstarted) => {
-                let (child, failure) = (id, unstarted.failure_kind());
+                let failure = unstarted.failure_kind();
                 let error = unstarted.into_error(slot);
-                self.exits.not_started(slot.0, &error.chain());
+                self.exits
+                    .not_started(slot.0, child, previous, &error.chain());
                 self.notify(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
                     // The result of the master reports it.
@@ -68,21 +85,12 @@ impl Master {
         }
     }
 
-    /// Reports the start of a child, and calls its hooks.
-    ///
-    /// The child is polled already, so a hook that fails leaves nothing behind.
-    fn report_start(&mut self, slot: SlotId, id: ChildId) {
-        let Some(worker) = self.children.get(&id).map(ChildProcess::process) else {
-            return;
-        };
-        if !self.is_announced {
-            self.initial_pids.push(worker.pid);
-        }
-        let replaced = self.exits.replaced(slot.0);
-        self.emit(&Notice::WorkerStarted { worker, replaced });
-    }
-
-    fn spawn_child(&mut self, slot: SlotId, id: ChildId) -> Result<Readiness, SpawnError> {
+    fn spawn_child(
+        &mut self,
+        slot: SlotId,
+        id: ChildId,
+        program: ProgramId,
+    ) -> Result<Readiness, SpawnError> {
         let (master_end, child_end) = Channel::pair().map_err(spawn_error("socketpair"))?;
         let welcome = FromMaster::Welcome {
             grace: self.limits.shutdown_grace_period,
@@ -108,6 +116,7 @@ impl Master {
             .collect();
         let request = SpawnRequest {
             slot: slot.0,
+            program: &self.programs[program.0],
             fds,
             variables,
             // The variables of socket activation of the master, or of a role that the master had
@@ -152,7 +161,11 @@ impl Master {
     ///
     /// The first workers get the certificate that was checked before them.
     fn renew_certificates(&mut self) {
-        let Some(tls) = self.tls.as_mut().filter(|_| self.is_announced) else {
+        let Some(tls) = self
+            .tls
+            .as_mut()
+            .filter(|_| self.supervisor.snapshot().is_announced())
+        else {
             return;
         };
         let events = tls.reload(SystemTime::now());
@@ -174,14 +187,18 @@ impl Master {
 
     fn announce_ready(&mut self) {
         let listeners = &self.listener_infos();
-        let workers = self.workers;
+        let workers = self.supervisor.snapshot().slots().len();
         self.emit(&Notice::AllSpawned { listeners, workers });
         if let Some(tls) = &mut self.tls {
             let events = tls.warnings(SystemTime::now());
             self.report_certificate(&events);
         }
-        self.is_announced = true;
-        let pids = std::mem::take(&mut self.initial_pids);
+        // A first child that has exited by now is in the history.
+        let pid = |(slot, child): (SlotId, Option<ChildId>)| match self.children.get(&child?) {
+            Some(child) => Some(child.pid),
+            None => self.exits.last_pid(slot.0),
+        };
+        let pids = self.supervisor.snapshot().slots().filter_map(pid).collect();
         self.emit(&Notice::MasterReady { pids, listeners });
         // A hook that failed has begun a stop.
         if !self.supervisor.is_stopping() {
@@ -212,7 +229,8 @@ impl Master {
             return;
         };
         child.killed = Some(reason);
-        child.is_stopped_at_once = self.is_stopping_at_once;
+        let stop = self.supervisor.snapshot().stop();
+        child.is_stopped_at_once = stop.is_some_and(|stop| stop.mode == StopMode::Immediate);
         let _ = child.pidfd.signal(Signal::SIGKILL);
         let worker = child.process();
         self.emit(&Notice::WorkerKilled { worker });
@@ -223,7 +241,6 @@ impl Master {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        child.has_left_slot = true;
         let now = Instant::now();
         let end = child.main_end.as_ref().map(MainEnd::to_string);
         let (worker, end) = (child.process(), end.unwrap_or_default());
@@ -236,7 +253,7 @@ impl Master {
         self.exits.count(&end, now);
         let line = LogLine::of(&notice).map_or_else(String::new, |line| line.to_string());
         self.exits
-            .exited(worker.slot, worker.pid, end.clone(), line);
+            .exited(worker.slot, id, worker.pid, end.clone(), line);
         self.emit(&notice);
     }
 

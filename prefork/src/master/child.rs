@@ -36,8 +36,6 @@ pub(super) struct ChildProcess {
     pub(super) is_asked_to_stop: bool,
     /// The reason why the master killed it, if it did.
     pub(super) killed: Option<KillReason>,
-    /// Another child fills its slot: the process outlives its `main`.
-    pub(super) has_left_slot: bool,
     /// It was killed because of a request to stop at once.
     pub(super) is_stopped_at_once: bool,
     /// The rule of the channel that it broke.
@@ -72,7 +70,6 @@ impl ChildProcess {
             started: now,
             is_asked_to_stop: false,
             killed: None,
-            has_left_slot: false,
             is_stopped_at_once: false,
             violation: None,
             main_end: None,

@@ -16,7 +16,7 @@ use super::{LogLine, Master, Notice, hooks, teardown};
 use crate::channel::{FromChild, PROTOCOL, ReceivedFrame as Frame};
 use crate::error::{Error, Shortage};
 use crate::stop_signals::StopSignal;
-use crate::supervisor::{ChildId, Event, Readiness, StopMode};
+use crate::supervisor::{ChildId, Event, KillReason, Readiness, StopMode};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver};
 
@@ -46,14 +46,15 @@ impl Master {
 
     fn notify_at(&mut self, event: Event, now: Instant) {
         self.supervisor.handle(event, now);
-        self.note_stop(now);
+        self.note_stop();
     }
 
     /// Notices the beginning of a stop, and records its time in `stop_signals`.
     ///
     /// The meaning of SIGINT depends on that time, and many events can begin a stop.
-    pub(super) fn note_stop(&mut self, now: Instant) {
-        if self.supervisor.is_stopping() && self.stop_signals.stop_began(now) {
+    pub(super) fn note_stop(&mut self) {
+        let stop = self.supervisor.snapshot().stop();
+        if stop.is_some_and(|stop| self.stop_signals.stop_began(stop.began)) {
             self.emit(&Notice::StopBegan);
         }
     }
@@ -95,13 +96,14 @@ impl Master {
             last,
             ..
         } = received;
+        let stop = self.supervisor.snapshot().stop();
         let urgency = match self.stop_signals.signals(signal, first, last) {
             StopSignal::Graceful => StopMode::Graceful,
             StopSignal::Immediate => StopMode::Immediate,
         };
         let is_new = match urgency {
-            StopMode::Graceful => !self.supervisor.is_stopping(),
-            StopMode::Immediate => !self.is_stopping_at_once,
+            StopMode::Graceful => stop.is_none(),
+            StopMode::Immediate => stop.is_none_or(|stop| stop.mode == StopMode::Graceful),
         };
         if !is_new {
             return self.on_repeated_signal(received);
@@ -159,11 +161,6 @@ impl Master {
             },
         };
         self.emit(&Notice::StopRequested { by, step });
-        self.stop_began.get_or_insert_with(Instant::now);
-        match urgency {
-            StopMode::Immediate => self.is_stopping_at_once = true,
-            StopMode::Graceful => {}
-        }
         self.notify_heard(Event::StopRequested { urgency });
     }
 
@@ -340,16 +337,18 @@ impl Master {
             exit,
             repeated: None,
         };
-        // An exit during a stop is not its cause. A child that left its slot was counted at that
-        // time.
-        if self.supervisor.is_stopping() || child.has_left_slot {
+        // The master requested the exit, or counted the end of `main` when the child left its slot.
+        // A child that was given up is counted now.
+        let is_requested = child.is_asked_to_stop || child.killed == Some(KillReason::OutOfTime);
+        if is_requested || self.supervisor.snapshot().is_draining(child.id) {
             return self.emit(&in_full);
         }
         let how = exit.cause();
         let repeated = self.exits.count(&how, now);
         self.emit(&Notice::WorkerExited { exit, repeated });
         let line = LogLine::of(&in_full).map_or_else(String::new, |line| line.to_string());
-        self.exits.exited(child.slot, child.pid, how, line);
+        self.exits
+            .exited(child.slot, child.id, child.pid, how, line);
     }
 
     /// Handles SIGCHLD: some child of this process exited.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::notice::PreviousChild;
+use crate::supervisor::ChildId;
 
 /// The exits that are still needed.
 #[derive(Debug, Default)]
@@ -20,6 +21,7 @@ pub(super) struct ExitHistory {
 /// How one child exited, or why it could not be started.
 #[derive(Debug, Clone)]
 struct LastExit {
+    child: ChildId,
     /// The last process of the slot, if there was one.
     pid: Option<i32>,
     cause: String,
@@ -61,37 +63,66 @@ impl ExitHistory {
         None
     }
 
-    /// Records that the process of this slot exited and is to be replaced.
-    pub(super) fn exited(&mut self, slot: usize, pid: i32, how: String, line: String) {
-        let pid = Some(pid);
-        self.slots.insert(
-            slot,
-            LastExit {
-                pid,
-                cause: how,
-                line,
-            },
-        );
-    }
-
-    /// Records that no process could be started in this slot.
-    pub(super) fn not_started(&mut self, slot: usize, error: &str) {
-        let pid = self.slots.get(&slot).and_then(|ending| ending.pid);
-        let text = error.to_owned();
-        let ending = LastExit {
-            pid,
-            cause: text.clone(),
-            line: text,
+    /// Records that the process of this child exited and is to be replaced.
+    pub(super) fn exited(
+        &mut self,
+        slot: usize,
+        child: ChildId,
+        pid: i32,
+        how: String,
+        line: String,
+    ) {
+        let exit = LastExit {
+            child,
+            pid: Some(pid),
+            cause: how,
+            line,
         };
-        self.slots.insert(slot, ending);
+        self.record(slot, exit);
     }
 
-    /// The slot is filled again. Returns the process that it had before.
-    pub(super) fn replaced(&mut self, slot: usize) -> Option<PreviousChild> {
-        let LastExit {
-            pid, cause: how, ..
-        } = self.slots.remove(&slot)?;
-        Some(PreviousChild { pid: pid?, how })
+    /// Records that no process could be started for this child.
+    pub(super) fn not_started(
+        &mut self,
+        slot: usize,
+        child: ChildId,
+        previous: Option<ChildId>,
+        error: &str,
+    ) {
+        let exit = LastExit {
+            child,
+            pid: self.replaced(slot, previous).map(|replaced| replaced.pid),
+            cause: error.to_owned(),
+            line: error.to_owned(),
+        };
+        self.record(slot, exit);
+    }
+
+    /// A child that was given up can exit after its replacement.
+    fn record(&mut self, slot: usize, exit: LastExit) {
+        let later = self.slots.get(&slot);
+        if later.is_none_or(|later| later.child <= exit.child) {
+            self.slots.insert(slot, exit);
+        }
+    }
+
+    /// The slot is filled. Returns the process of the child that is replaced.
+    ///
+    /// The last exit of the slot may be that of another child: the slot was removed and added again,
+    /// or the replaced child was given up.
+    pub(super) fn replaced(
+        &mut self,
+        slot: usize,
+        previous: Option<ChildId>,
+    ) -> Option<PreviousChild> {
+        let exit = self.slots.remove(&slot)?;
+        let (pid, how) = (exit.pid?, exit.cause);
+        (previous == Some(exit.child)).then_some(PreviousChild { pid, how })
+    }
+
+    /// The last process of this slot, if it has exited.
+    pub(super) fn last_pid(&self, slot: usize) -> Option<i32> {
+        self.slots.get(&slot)?.pid
     }
 
     /// The last exit of this slot, for the error of a master that gives up.
@@ -134,6 +165,7 @@ mod tests {
             endings.count(HOW, now);
             endings.exited(
                 0,
+                ChildId(1),
                 pid,
                 HOW.to_owned(),
                 format!("worker 0 (pid {pid}) {HOW}"),
@@ -150,11 +182,39 @@ mod tests {
     #[test]
     fn the_previous_process_of_a_slot_is_returned_once() {
         let mut endings = ExitHistory::default();
-        assert_eq!(endings.replaced(0), None);
-        endings.exited(0, 7, HOW.to_owned(), String::new());
-        endings.not_started(0, "out of memory");
+        let [first, second] = [ChildId(1), ChildId(2)];
+        assert_eq!(endings.replaced(0, None), None);
+        endings.exited(0, first, 7, HOW.to_owned(), String::new());
+        endings.not_started(0, second, Some(first), "out of memory");
         let how = "out of memory".to_owned();
-        assert_eq!(endings.replaced(0), Some(PreviousChild { pid: 7, how }));
-        assert_eq!(endings.replaced(0), None);
+        let previous = Some(PreviousChild { pid: 7, how });
+        assert_eq!(endings.replaced(0, Some(second)), previous);
+        assert_eq!(endings.replaced(0, Some(second)), None);
+    }
+
+    #[test]
+    fn the_first_child_of_a_slot_that_was_added_again_replaces_no_process() {
+        let mut endings = ExitHistory::default();
+        let [old, first, second] = [ChildId(1), ChildId(2), ChildId(3)];
+        endings.exited(0, old, 7, HOW.to_owned(), String::new());
+        assert_eq!(endings.replaced(0, None), None);
+        endings.exited(0, old, 7, HOW.to_owned(), String::new());
+        endings.not_started(0, first, None, "out of memory");
+        assert_eq!(endings.replaced(0, Some(first)), None);
+        endings.not_started(0, second, Some(first), "out of memory");
+        assert_eq!(endings.replaced(0, Some(second)), None);
+    }
+
+    #[test]
+    fn a_child_that_exits_after_it_was_given_up_does_not_hide_a_later_exit() {
+        let mut endings = ExitHistory::default();
+        let [given_up, replacement] = [ChildId(1), ChildId(2)];
+        endings.exited(0, replacement, 8, HOW.to_owned(), String::new());
+        endings.exited(0, given_up, 7, "was killed".to_owned(), String::new());
+        let how = HOW.to_owned();
+        let previous = Some(PreviousChild { pid: 8, how });
+        assert_eq!(endings.replaced(0, Some(replacement)), previous);
+        endings.exited(0, given_up, 7, "was killed".to_owned(), String::new());
+        assert_eq!(endings.replaced(0, Some(replacement)), None);
     }
 }

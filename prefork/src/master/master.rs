@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
 use crate::listen::{BoundListener, ListenerInfo};
-use crate::spawn::Spawner;
+use crate::spawn::{Program, Spawner};
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
     Backoff, ChildId, FleetOutcome, Policy, Readiness, StopCause, Supervisor, Window,
@@ -34,6 +34,8 @@ pub(crate) struct Master {
     /// Empty after the workers have closed their listeners in a stop.
     pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
+    /// The program of each `ProgramId`.
+    pub(super) programs: [Program; 1],
     /// `None` if no listener uses TLS.
     pub(super) tls: Option<CertificateStore>,
     pub(super) readiness: Readiness,
@@ -56,10 +58,6 @@ pub(crate) struct Master {
     pub(super) orphans_due: Option<Instant>,
     /// The exits of children that were not replaced yet.
     pub(super) exits: ExitHistory,
-    pub(super) workers: usize,
-    /// The pids of the first workers, in slot order, until `on_master_ready` gets them.
-    pub(super) initial_pids: Vec<i32>,
-    pub(super) is_announced: bool,
     /// `Notice::AllHealthy` was emitted.
     was_healthy: bool,
     pub(super) limits: ChildLimits,
@@ -67,10 +65,6 @@ pub(crate) struct Master {
     threshold_variable: String,
     /// The number of threads of each runtime in a worker.
     pub(super) threads: NonZeroUsize,
-    /// When the first request to stop arrived.
-    pub(super) stop_began: Option<Instant>,
-    /// A request to stop at once arrived.
-    pub(super) is_stopping_at_once: bool,
     /// The error that ended the master, if the supervisor does not know it.
     pub(super) failure: Option<Error>,
 }
@@ -81,6 +75,7 @@ pub(super) struct MasterParts {
     pub(super) readiness: Readiness,
     pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
+    pub(super) program: Program,
     /// It already polls the signals, the commands and the listening sockets.
     pub(super) poller: Poller,
     pub(super) tls: Option<CertificateStore>,
@@ -98,6 +93,7 @@ impl Master {
             children: HashMap::new(),
             listeners: parts.listeners,
             spawner: parts.spawner,
+            programs: [parts.program],
             tls: parts.tls,
             readiness: parts.readiness,
             signals: parts.signals,
@@ -110,9 +106,6 @@ impl Master {
             orphans: parts.orphans,
             orphans_due: Some(Instant::now()),
             exits: ExitHistory::default(),
-            workers: parts.config.workers,
-            initial_pids: Vec::new(),
-            is_announced: false,
             was_healthy: false,
             limits: ChildLimits {
                 ready_timeout: parts.config.ready_timeout,
@@ -120,8 +113,6 @@ impl Master {
             },
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
-            stop_began: None,
-            is_stopping_at_once: false,
             failure: None,
         }
     }
@@ -143,7 +134,7 @@ impl Master {
     fn supervise(&mut self) -> Result<(), Error> {
         loop {
             let action = self.supervisor.next_action(self.events_seen_until);
-            self.note_stop(self.events_seen_until);
+            self.note_stop();
             self.note_health();
             let wait_until = if let Some(action) = action {
                 self.perform(action);
@@ -203,7 +194,7 @@ impl Master {
         let pid = |id| self.children.get(id).map(|child| child.pid);
         let pids: Vec<i32> = outcome.unkillable.iter().filter_map(pid).collect();
         let unkillable = (!pids.is_empty()).then_some(Error::Unkillable { pids });
-        let failure = match outcome.cause {
+        let failure = match outcome.stop.cause {
             StopCause::Requested => None,
             StopCause::OverRecovery {
                 exits,
@@ -240,9 +231,7 @@ impl Master {
             }
             (Some(error), None) | (None, Some(error)) => Err(error),
             (None, None) => {
-                let taken = self
-                    .stop_began
-                    .map_or(Duration::ZERO, |began| began.elapsed());
+                let taken = outcome.stop.began.elapsed();
                 self.emit(&Notice::Stopped { taken });
                 Ok(())
             }

@@ -44,15 +44,18 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    /// Creates a poller for this number of slots and listening sockets.
+    /// The first length of the buffer of events.
     ///
-    /// Its buffer holds all events that can be ready at once: each slot has up to three children
-    /// with two sources each. So after a pause (a suspended machine) all events are read before any
-    /// decision about a deadline.
-    pub(super) fn new(slots: usize, sockets: usize) -> io::Result<Self> {
+    /// The sources of a small fleet fit. In a large one, more can be ready at once after a pause (a
+    /// suspended machine), and all of them must be read before any decision about a deadline. So a
+    /// full buffer is doubled. The number of sources changes during the life of a master, so no
+    /// length is right from the start.
+    const EVENTS: usize = 64;
+
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            events: vec![EpollEvent::empty(); 2 + slots * 6 + sockets],
+            events: vec![EpollEvent::empty(); Self::EVENTS],
         })
     }
 
@@ -99,7 +102,11 @@ impl Poller {
         };
         let events = self.events[..count].iter();
         into.extend(events.map(|event| EventSource::decode(event.data())));
-        Ok(())
+        if count < self.events.len() {
+            return Ok(());
+        }
+        self.events.resize(count * 2, EpollEvent::empty());
+        self.collect(EpollTimeout::ZERO, into)
     }
 }
 
@@ -141,36 +148,34 @@ impl EventSource {
         }
     }
 
-    /// Encodes the source as the user data of epoll. Child ids start at 1, so 0 and 1 are free.
+    /// Encodes the source as the user data of epoll: a tag, and a value of at most 56 bits.
     fn encode(self) -> u64 {
-        match self {
-            Self::Signals => 0,
-            Self::Commands => 1,
+        let (tag, value) = match self {
+            Self::Signals => (0, 0),
+            Self::Commands => (1, 0),
             Self::Listener(ListenerSocket { listener, socket }) => {
-                Self::LISTENERS | u64::from(listener) << 32 | u64::from(socket)
+                (2, u64::from(listener) << 32 | u64::from(socket))
             }
-            Self::Channel(child) => child.0 * 2,
-            Self::Exit(child) => child.0 * 2 + 1,
-        }
+            Self::Channel(child) => (3, child.0),
+            Self::Exit(child) => (4, child.0),
+        };
+        tag << 56 | value
     }
 
-    /// Above all child ids that a master can reach.
-    const LISTENERS: u64 = 1 << 63;
-
     fn decode(data: u64) -> Self {
-        match (data, data % 2) {
-            (Self::LISTENERS.., _) => {
-                let [_, _, _, _, socket @ ..] = data.to_be_bytes();
-                let [_, _, high, low, ..] = data.to_be_bytes();
-                Self::Listener(ListenerSocket {
-                    listener: u16::from_be_bytes([high, low]),
-                    socket: u32::from_be_bytes(socket),
-                })
-            }
-            (0, _) => Self::Signals,
-            (1, _) => Self::Commands,
-            (data, 0) => Self::Channel(ChildId(data / 2)),
-            (data, _) => Self::Exit(ChildId(data / 2)),
+        let [tag, value @ ..] = data.to_be_bytes();
+        let [_, high, low, socket @ ..] = value;
+        let child = ChildId(data & (u64::MAX >> 8));
+        match tag {
+            0 => Self::Signals,
+            1 => Self::Commands,
+            2 => Self::Listener(ListenerSocket {
+                listener: u16::from_be_bytes([high, low]),
+                socket: u32::from_be_bytes(socket),
+            }),
+            3 => Self::Channel(child),
+            4 => Self::Exit(child),
+            _ => unreachable!("epoll returns what was encoded"),
         }
     }
 }
@@ -184,13 +189,14 @@ mod tests {
 
     #[test]
     fn sources_are_decoded_as_they_were_encoded() {
-        let child = ChildId(1);
+        // More children than a master can start.
+        let child = ChildId(u64::MAX >> 8);
         for source in [
             EventSource::Signals,
             EventSource::Commands,
             EventSource::Listener(ListenerSocket {
                 listener: u16::MAX,
-                socket: 7,
+                socket: u32::MAX - 1,
             }),
             EventSource::Channel(child),
             EventSource::Exit(child),
@@ -215,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_wait_does_not_end_before_its_deadline() {
-        let mut poller = Poller::new(1, 0).expect("free descriptors");
+        let mut poller = Poller::new().expect("free descriptors");
         let deadline = Instant::now() + Duration::from_micros(1500);
         let ready = poller.wait(Some(deadline)).expect("epoll works");
         assert_eq!(ready.sources, []);
@@ -244,9 +250,28 @@ mod tests {
     }
 
     #[test]
+    fn one_wait_reports_more_sources_than_the_buffer_holds() {
+        let mut poller = Poller::new().expect("free descriptors");
+        let (reader, mut writer) = UnixStream::pair().expect("free descriptors");
+        writer.write_all(&[0]).expect("a socket buffer with space");
+        let count = 2 * Poller::EVENTS as u64 + 1;
+        let copies: Vec<_> = (1..=count)
+            .map(|child| {
+                let copy = reader.try_clone().expect("free descriptors");
+                let source = EventSource::Channel(ChildId(child));
+                poller.add(&copy, source).expect("free descriptors");
+                copy
+            })
+            .collect();
+        let expected = (1..=count).map(|child| EventSource::Channel(ChildId(child)));
+        assert_eq!(now(&mut poller), expected.collect::<Vec<_>>());
+        drop(copies);
+    }
+
+    #[test]
     fn only_an_exit_is_edge_triggered() {
         let (reader, mut writer) = UnixStream::pair().expect("free descriptors");
-        let mut poller = Poller::new(1, 0).expect("free descriptors");
+        let mut poller = Poller::new().expect("free descriptors");
         let exit = EventSource::Exit(ChildId(1));
         poller.add(&reader, exit).expect("free descriptors");
         writer.write_all(&[0]).expect("a socket buffer with space");
@@ -270,7 +295,7 @@ mod tests {
 
     fn poller_of_a_channel() -> (Poller, UnixStream, UnixStream) {
         let (reader, writer) = UnixStream::pair().expect("free descriptors");
-        let poller = Poller::new(1, 0).expect("free descriptors");
+        let poller = Poller::new().expect("free descriptors");
         let source = EventSource::Channel(ChildId(1));
         poller.add(&reader, source).expect("free descriptors");
         (poller, writer, reader)

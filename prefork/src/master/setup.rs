@@ -117,16 +117,16 @@ impl MasterSetup {
             .map_err(cannot("set O_NONBLOCK on a listening socket (fcntl)"))?;
         // PID 1 gets the orphans of its PID namespace and must reap them.
         let orphans = (self.owns_signals && is_init()).then(OrphanReaper::default);
+        let program = open_program()?;
         let tools = SpawnResources::new().map_err(|(doing, source)| cannot(doing)(source))?;
         // A `child_producer` may start other programs. If it does not, the start of the worker
         // fails.
         if self.producer.is_none() {
-            let checked = tools.check_program();
-            checked.map_err(|(doing, source)| cannot(doing)(source))?;
+            program
+                .check()
+                .map_err(cannot("start its own program as a worker"))?;
         }
-        let sockets = listeners.iter().flat_map(BoundListener::sockets).count();
-        let poller = Poller::new(self.config.workers, sockets)
-            .map_err(cannot("create an epoll instance (epoll_create1)"))?;
+        let poller = Poller::new().map_err(cannot("create an epoll instance (epoll_create1)"))?;
         let watch = |source: std::io::Result<()>| {
             source.map_err(cannot("watch its descriptors (epoll_ctl)"))
         };
@@ -145,6 +145,7 @@ impl MasterSetup {
         let prerequisites = Prerequisites {
             listeners,
             tools,
+            program,
             poller,
             tls,
             signals,
@@ -160,6 +161,7 @@ impl MasterSetup {
             readiness: self.readiness,
             listeners: prerequisites.listeners,
             spawner: Spawner::new(prerequisites.tools, self.producer),
+            program: prerequisites.program,
             poller: prerequisites.poller,
             tls: prerequisites.tls,
             signals: prerequisites.signals,
@@ -181,6 +183,7 @@ enum Prepared {
 struct Prerequisites {
     listeners: Vec<BoundListener>,
     tools: SpawnResources,
+    program: Program,
     poller: Poller,
     tls: Option<CertificateStore>,
     signals: Option<SignalReceiver>,
@@ -198,8 +201,12 @@ pub(crate) const UNSUPPORTED: Option<&str> = None;
 pub(crate) fn preflight(config: &Config) -> Result<(), Error> {
     check_kernel()?;
     check_fd_limit(config)?;
-    Program::current().map_err(cannot(SpawnResources::PROGRAM))?;
+    open_program()?;
     Ok(())
+}
+
+fn open_program() -> Result<Program, Error> {
+    Program::current().map_err(cannot("open its own program (/proc/self/exe)"))
 }
 
 fn check_kernel() -> Result<(), Error> {

@@ -17,6 +17,8 @@ use crate::sys::clone::{ExecSpec, ExecTimeout, Executable, SpawnStage, Spawned, 
 #[derive(Debug)]
 pub(crate) struct SpawnRequest<'a> {
     pub(crate) slot: usize,
+    /// The program, unless the `child_producer` function names another one.
+    pub(crate) program: &'a Program,
     /// The descriptors of the child, from 3 on, in this order.
     pub(crate) fds: Vec<BorrowedFd<'a>>,
     /// The variables that are set for the child. They replace variables of the same names.
@@ -50,30 +52,16 @@ pub(crate) struct SpawnedChild {
 
 /// The resources that every start of a master needs.
 pub(crate) struct SpawnResources {
-    program: Program,
     stack: Stack,
     null: File,
 }
 
 impl SpawnResources {
-    /// The stage that opens the program, as in an error.
-    pub(crate) const PROGRAM: &'static str = "open its own program (/proc/self/exe)";
-
-    /// Checks whether the program of this process can be started as a worker.
-    ///
-    /// # Errors
-    /// The stage and the cause, as in [`new`](Self::new).
-    pub(crate) fn check_program(&self) -> Result<(), (&'static str, io::Error)> {
-        let checked = self.program.check();
-        checked.map_err(|source| ("start its own program as a worker", source))
-    }
-
     /// # Errors
     /// The failed stage, as the end of the sentence 'the master cannot …', and the cause.
     pub(crate) fn new() -> Result<Self, (&'static str, io::Error)> {
         let at = |stage| move |source| (stage, source);
         Ok(Self {
-            program: Program::current().map_err(at(Self::PROGRAM))?,
             stack: Stack::new().map_err(at(
                 "allocate a stack for the start of workers (mmap, mprotect)",
             ))?,
@@ -122,18 +110,17 @@ impl Spawner {
         }
         let program = match &command.program {
             Some(path) => path.display().to_string(),
-            None => self.resources.program.path(),
+            None => order.program.path(),
         };
         let spawn_error = |call, source| SpawnError::System {
             program,
             call,
             source,
         };
-        if command.program.is_none() {
-            let checked = self.resources.program.check();
-            if let Err(source) = checked {
-                return Err(spawn_error("execveat", source));
-            }
+        if command.program.is_none()
+            && let Err(source) = order.program.check()
+        {
+            return Err(spawn_error("execveat", source));
         }
         for name in order.removed {
             command.env_remove(name);
@@ -142,14 +129,14 @@ impl Spawner {
             command.env(name, value);
         }
         let is_foreign = command.program.is_some();
-        let (image, args, env) = match to_cstrings(command, &self.resources.program) {
+        let (image, args, env) = match to_cstrings(command, order.program) {
             Ok(texts) => texts,
             Err(source) => return Err(spawn_error("execve", source)),
         };
         let exec = ExecSpec {
             image: match &image {
                 Some(path) => Executable::Path(path),
-                None => Executable::Open(self.resources.program.as_fd()),
+                None => Executable::Open(order.program.as_fd()),
             },
             args,
             env,
@@ -222,7 +209,7 @@ mod tests {
 
     fn with_tools(producer: Option<CommandHook>) -> Spawner {
         Spawner::new(
-            SpawnResources::new().expect("/proc and /dev/null"),
+            SpawnResources::new().expect("memory and /dev/null"),
             producer,
         )
     }
@@ -237,6 +224,7 @@ mod tests {
             .spawn(
                 SpawnRequest {
                     slot: 0,
+                    program: &Program::current().expect("/proc"),
                     fds: vec![writer.as_fd()],
                     variables,
                     removed: &["LISTEN_PID"],
@@ -317,6 +305,7 @@ mod tests {
             .spawn(
                 SpawnRequest {
                     slot: 0,
+                    program: &Program::current().expect("/proc"),
                     fds: vec![writer.as_fd()],
                     variables: Vec::new(),
                     removed: &[],
@@ -353,6 +342,7 @@ mod tests {
             .spawn(
                 SpawnRequest {
                     slot: 0,
+                    program: &Program::current().expect("/proc"),
                     fds: Vec::new(),
                     variables: Vec::new(),
                     removed: &[],
@@ -378,6 +368,7 @@ mod tests {
             .spawn(
                 SpawnRequest {
                     slot: 0,
+                    program: &Program::current().expect("/proc"),
                     fds: pairs
                         .iter()
                         .rev()

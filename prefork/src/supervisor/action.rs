@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{ChildId, SlotId};
+use super::{ChildId, ProgramId, SlotId};
 
 /// An action that the caller performs before it asks for the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub(crate) enum Action {
         slot: SlotId,
         /// The id of the child.
         child: ChildId,
+        /// The program that the child runs.
+        program: ProgramId,
+        /// The child that left the slot unexpectedly; `None` for the first child of a slot.
+        previous: Option<ChildId>,
     },
     /// Announce that the first child of every slot was started. The answer is `Event::MasterReady`
     /// or `Event::HookFailed`.

@@ -1,216 +1,206 @@
 //! All children that have not exited, by id.
 //!
-//! The table knows whether a child fills its slot or drains, and how many children the supervisor
-//! waits for. It decides nothing.
+//! The table knows the slot of each child and what the child is to it, and how many children the
+//! supervisor waits for. It decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use super::draining::DrainState;
 use super::{ChildId, SlotId};
 
-/// The children, and two counts that replace a scan.
+/// The children, and a count that replaces a scan.
 ///
-/// Every event about a child looks it up here, and in a large fleet the price is the memory that a
-/// lookup touches. A child that fills a slot is stored in that slot, which follows from its id. A
-/// draining child is stored in a hash map: only a stop has many, and a child that was given up has
-/// the same slot as its replacement.
+/// A slot can have several children: one that fills it, a successor, and draining ones. The ids
+/// come from a counter, and every event about a child looks it up here. In a large fleet the price
+/// is the memory that a lookup touches. So the children that fill slots, which are most of them,
+/// are not in a hash map: the slot of the child with the id `n` is stored at `n` modulo the length
+/// of an array. The counter skips an id whose entry is in use. The state of the slot contains the
+/// complete id.
 #[derive(Debug)]
 pub(super) struct ChildTable {
-    slots: Vec<SlotEntry>,
-    /// The distance between the ids of two consecutive children of a slot. If the number of slots
-    /// can change, it must be the largest possible number.
-    spacing: usize,
-    draining: HashMap<ChildId, Draining>,
-    /// Children that may still accept connections.
-    accepting: usize,
-    /// Children whose exit the supervisor waits for.
+    /// For each child that fills a slot, the number of the slot plus 1. The others are 0. The
+    /// length is a power of two: in a longer table, too, no two children have the same entry.
+    filled: Vec<u32>,
+    /// The children that fill no slot. Without a stop they are few.
+    others: HashMap<ChildId, Child>,
+    /// Those that accept no more connections, of the children whose exit the supervisor waits for.
+    closed: HashSet<ChildId>,
+    /// How many children the supervisor waits for.
     awaited: usize,
+    last_id: u64,
 }
 
 /// One child.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ChildEntry {
+pub(super) struct Child {
     pub(super) slot: SlotId,
     pub(super) location: ChildLocation,
 }
 
-/// Whether a child fills its slot or has left it.
+/// What a child is to its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChildLocation {
+    /// It fills the slot, which has its state.
     Slot,
+    /// It is to fill the slot after the child that fills it now. No rollout starts one yet.
+    Successor,
+    /// It has left the slot.
     DrainingChild(DrainState),
 }
 
-/// The child that fills a slot, or the id of the next one.
-#[derive(Clone, Copy, Debug)]
-enum SlotEntry {
-    Empty {
-        next: ChildId,
-    },
-    Filled {
-        child: ChildId,
-        accepting: Accepting,
-    },
-}
-
-/// A draining child: it has left its slot and has not exited.
-#[derive(Clone, Copy, Debug)]
-struct Draining {
-    state: DrainState,
-    accepting: Accepting,
-}
-
-/// Whether a child may still accept connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accepting {
-    Open,
-    Closed,
-}
-
 impl ChildTable {
-    /// Creates a table of empty slots.
-    pub(super) fn new(slots: usize) -> Self {
-        let empty = |slot| SlotEntry::Empty {
-            next: ChildId::first(SlotId(slot)),
-        };
+    /// Creates an empty table for a fleet of no slots.
+    pub(super) fn new() -> Self {
         Self {
-            slots: (0..slots).map(empty).collect(),
-            spacing: slots,
-            draining: HashMap::new(),
-            accepting: 0,
+            filled: Vec::new(),
+            others: HashMap::new(),
+            closed: HashSet::new(),
             awaited: 0,
+            last_id: 0,
         }
     }
 
-    /// Adds a new child to this slot.
-    ///
-    /// # Panics
-    /// If the slot is not empty.
-    pub(super) fn insert(&mut self, slot: SlotId) -> ChildId {
-        let SlotEntry::Empty { next: child } = self.slots[slot.0] else {
-            unreachable!("a slot is emptied before its next child is started");
-        };
-        self.slots[slot.0] = SlotEntry::Filled {
-            child,
-            accepting: Accepting::Open,
-        };
-        self.accepting += 1;
-        self.awaited += 1;
-        child
+    /// Makes the table long enough for this number of slots. These children fill slots now.
+    pub(super) fn reserve(
+        &mut self,
+        slots: usize,
+        filling: impl Iterator<Item = (ChildId, SlotId)>,
+    ) {
+        /// A shorter table would often skip ids.
+        const SHORTEST: usize = 64;
+        // At least a quarter of the entries is free, so few ids are skipped.
+        let length = slots.saturating_add(slots / 3 + 1).next_power_of_two();
+        if length.max(SHORTEST) > self.filled.len() {
+            self.filled = vec![0; length.max(SHORTEST)];
+            for (child, slot) in filling {
+                let index = self.index(child);
+                self.filled[index] = entry_of(slot);
+            }
+        }
     }
 
-    pub(super) fn get(&self, id: ChildId) -> Option<ChildEntry> {
-        let slot = id.slot(self.spacing)?;
-        let location = match self.slots[slot.0] {
-            SlotEntry::Filled { child, .. } if child == id => ChildLocation::Slot,
-            SlotEntry::Filled { .. } | SlotEntry::Empty { .. } => {
-                ChildLocation::DrainingChild(self.draining.get(&id)?.state)
+    /// Adds a new child.
+    pub(super) fn insert(&mut self, slot: SlotId, location: ChildLocation) -> ChildId {
+        let (id, index) = loop {
+            self.last_id += 1;
+            let id = ChildId(self.last_id);
+            let index = self.index(id);
+            if self.filled[index] == 0 {
+                break (id, index);
             }
         };
-        Some(ChildEntry { slot, location })
+        match location {
+            ChildLocation::Slot => self.filled[index] = entry_of(slot),
+            ChildLocation::Successor | ChildLocation::DrainingChild(_) => {
+                self.others.insert(id, Child { slot, location });
+            }
+        }
+        self.awaited += 1;
+        id
     }
 
-    /// Returns all ids in ascending order.
-    pub(super) fn ids(&self) -> Vec<ChildId> {
-        let filling = self.slots.iter().filter_map(|slot| match *slot {
-            SlotEntry::Filled { child, .. } => Some(child),
-            SlotEntry::Empty { .. } => None,
-        });
-        let mut ids: Vec<_> = filling.chain(self.draining.keys().copied()).collect();
-        ids.sort_unstable();
-        ids
+    /// Returns the slot that this child fills, if its state contains the id.
+    pub(super) fn filled_by(&self, id: ChildId) -> Option<SlotId> {
+        let entry = self.filled[self.index(id)] as usize;
+        entry.checked_sub(1).map(SlotId)
     }
 
-    /// Returns the draining children of this slot.
-    ///
-    /// It scans all draining children: they are few unless the master stops.
-    pub(super) fn draining_of(&self, slot: SlotId) -> Vec<ChildId> {
-        let ids = self.draining.keys().copied();
-        ids.filter(|id| id.slot(self.spacing) == Some(slot))
-            .collect()
+    /// Returns the child if it fills no slot.
+    pub(super) fn other(&self, id: ChildId) -> Option<Child> {
+        self.others.get(&id).copied()
     }
 
-    /// Records that the child accepts no more connections.
-    pub(super) fn close(&mut self, id: ChildId) {
-        if let Some(accepting) = self.accepting_mut(id)
-            && *accepting == Accepting::Open
-        {
-            *accepting = Accepting::Closed;
-            self.accepting -= 1;
+    /// Returns the ids of the children that fill no slot, in any order.
+    pub(super) fn other_ids(&self) -> impl Iterator<Item = ChildId> {
+        self.others.keys().copied()
+    }
+
+    /// Returns the draining children, each with its slot, in ascending order.
+    pub(super) fn draining(&self) -> Vec<(ChildId, SlotId)> {
+        let others = self.others.iter();
+        let draining = others.filter(|(_, child)| child.location != ChildLocation::Successor);
+        let mut draining: Vec<_> = draining.map(|(&id, child)| (id, child.slot)).collect();
+        draining.sort_unstable();
+        draining
+    }
+
+    /// Records that this child of the table accepts no more connections.
+    pub(super) fn close(&mut self, id: ChildId, child: Child) {
+        if child.is_awaited() {
+            self.closed.insert(id);
         }
     }
 
-    /// Sets the state of a draining child.
-    ///
-    /// If the child fills its slot, it leaves the slot.
-    pub(super) fn set_draining(&mut self, id: ChildId, state: DrainState) {
-        let was_awaited = if let Some(accepting) = self.vacate(id) {
-            self.draining.insert(id, Draining { state, accepting });
-            true
-        } else if let Some(draining) = self.draining.get_mut(&id) {
-            let was_awaited = draining.is_awaited();
-            draining.state = state;
-            was_awaited
-        } else {
-            return;
-        };
-        if was_awaited && state == DrainState::Unkillable {
-            self.awaited -= 1;
-            self.close(id);
+    /// Sets the state of a child of the table that drains or begins to drain.
+    pub(super) fn set_draining(&mut self, id: ChildId, child: Child, state: DrainState) {
+        let location = ChildLocation::DrainingChild(state);
+        let drains = Child { location, ..child };
+        self.leave_slot(id, child);
+        self.others.insert(id, drains);
+        if child.is_awaited() && !drains.is_awaited() {
+            self.stop_waiting(id);
         }
     }
 
-    /// Removes a child that has exited or never existed.
-    pub(super) fn remove(&mut self, id: ChildId) {
-        self.close(id);
-        let was_awaited = match self.vacate(id) {
-            Some(_) => true,
-            None => self
-                .draining
-                .remove(&id)
-                .is_some_and(|draining| draining.is_awaited()),
-        };
-        if was_awaited {
-            self.awaited -= 1;
+    /// Removes a child of the table, which has exited or never existed.
+    pub(super) fn remove(&mut self, id: ChildId, child: Child) {
+        self.leave_slot(id, child);
+        if child.location != ChildLocation::Slot {
+            self.others.remove(&id);
+        }
+        if child.is_awaited() {
+            self.stop_waiting(id);
         }
     }
 
     pub(super) fn has_accepting(&self) -> bool {
-        self.accepting > 0
+        self.awaited > self.closed.len()
     }
 
     pub(super) fn has_awaited(&self) -> bool {
         self.awaited > 0
     }
 
-    fn accepting_mut(&mut self, id: ChildId) -> Option<&mut Accepting> {
-        let slot = id.slot(self.spacing)?;
-        match &mut self.slots[slot.0] {
-            SlotEntry::Filled { child, accepting } if *child == id => Some(accepting),
-            SlotEntry::Filled { .. } | SlotEntry::Empty { .. } => self
-                .draining
-                .get_mut(&id)
-                .map(|draining| &mut draining.accepting),
+    fn leave_slot(&mut self, id: ChildId, child: Child) {
+        if child.location == ChildLocation::Slot {
+            let index = self.index(id);
+            self.filled[index] = 0;
         }
     }
 
-    /// Empties the slot that the child fills, if it fills one.
-    fn vacate(&mut self, id: ChildId) -> Option<Accepting> {
-        let spacing = self.spacing;
-        let slot = &mut self.slots[id.slot(spacing)?.0];
-        match *slot {
-            SlotEntry::Filled { child, accepting } if child == id => {
-                let next = child.next(spacing);
-                *slot = SlotEntry::Empty { next };
-                Some(accepting)
-            }
-            SlotEntry::Filled { .. } | SlotEntry::Empty { .. } => None,
+    fn stop_waiting(&mut self, id: ChildId) {
+        self.awaited -= 1;
+        // No hash is computed without a stop.
+        if !self.closed.is_empty() {
+            self.closed.remove(&id);
         }
+    }
+
+    /// The remainder of the division by the length.
+    #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
+    fn index(&self, id: ChildId) -> usize {
+        id.0 as usize & (self.filled.len() - 1)
     }
 }
 
-impl Draining {
-    fn is_awaited(&self) -> bool {
-        self.state != DrainState::Unkillable
+fn entry_of(slot: SlotId) -> u32 {
+    u32::try_from(slot.0 + 1).expect("fewer slots than processes")
+}
+
+impl Child {
+    /// Whether the supervisor waits for its exit.
+    fn is_awaited(self) -> bool {
+        self.location != ChildLocation::DrainingChild(DrainState::Unkillable)
+    }
+}
+
+impl ChildLocation {
+    /// The deadline of the child, apart from that of its slot.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::DrainingChild(state) => state.deadline(),
+            Self::Slot | Self::Successor => None,
+        }
     }
 }

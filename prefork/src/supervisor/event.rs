@@ -2,6 +2,8 @@
 //!
 //! Their names are in the past tense: an event reports what happened, and orders nothing.
 
+use std::num::NonZeroUsize;
+
 use super::ChildId;
 
 /// Something that has happened.
@@ -63,6 +65,15 @@ pub(crate) enum Event {
     HookFailed,
     /// A listening socket was shut down and cannot be bound again: its address cannot be served.
     ListenerLost,
+    /// Another number of slots was requested.
+    ///
+    /// New slots start like the first ones. The slots with the highest numbers are removed first:
+    /// their children drain, and the exits of these children do not count.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no signal sends it yet"))]
+    Resize {
+        /// The new number of slots.
+        slots: NonZeroUsize,
+    },
     /// A stop was requested.
     StopRequested {
         /// How fast the stop must be.

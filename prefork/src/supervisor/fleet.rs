@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::children::{ChildEntry, ChildLocation, ChildTable};
+use super::children::{Child, ChildLocation, ChildTable};
 use super::draining::DrainState;
 use super::schedule::{DeadlineKey, Schedule};
 use super::slot::{Health, SlotState};
@@ -21,7 +21,10 @@ pub(super) struct Fleet {
 }
 
 /// A slot, with what it keeps from one child to the next.
+///
+/// In a large fleet an event costs the memory that it touches: here, one line of the cache.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Slot {
     state: SlotState,
     /// How many children in a row exited before they were healthy.
@@ -32,21 +35,35 @@ impl Fleet {
     /// Creates a fleet of slots. The start of the first child of each is due.
     pub(super) fn new(slots: usize, now: Instant) -> Self {
         let mut fleet = Self {
-            slots: Vec::with_capacity(slots),
+            slots: Vec::new(),
             serving: 0,
-            children: ChildTable::new(slots),
+            children: ChildTable::new(),
             schedule: Schedule::default(),
         };
-        for slot in 0..slots {
-            let state = SlotState::Unstarted { since: now };
-            let key = DeadlineKey::Slot(SlotId(slot));
-            fleet.schedule.update(key, None, state.deadline());
-            fleet.slots.push(Slot { state, failures: 0 });
-        }
+        fleet.resize(slots, now);
         fleet
     }
 
-    pub(super) fn slot_ids(&self) -> impl Iterator<Item = SlotId> + use<> {
+    /// Adds or removes slots. The start of the first child of each new slot is due.
+    ///
+    /// The caller has retired the slots that are removed. Their children drain without them.
+    pub(super) fn resize(&mut self, slots: usize, now: Instant) {
+        self.slots.truncate(slots);
+        let filling = self.slots.iter().enumerate();
+        let filling = filling.filter_map(|(slot, Slot { state, .. })| {
+            let child = state.child()?;
+            Some((child, SlotId(slot)))
+        });
+        self.children.reserve(slots, filling);
+        self.slots.reserve_exact(slots - self.slots.len());
+        for slot in self.slots.len()..slots {
+            let state = SlotState::Retired;
+            self.slots.push(Slot { state, failures: 0 });
+            self.set_slot(SlotId(slot), SlotState::Unstarted { since: now });
+        }
+    }
+
+    pub(super) fn slot_ids(&self) -> impl ExactSizeIterator<Item = SlotId> + use<> {
         (0..self.slots.len()).map(SlotId)
     }
 
@@ -57,18 +74,30 @@ impl Fleet {
             .map_or(SlotState::Retired, |slot| slot.state)
     }
 
-    pub(super) fn child(&self, child: ChildId) -> Option<ChildEntry> {
-        self.children.get(child)
+    pub(super) fn child(&self, child: ChildId) -> Option<Child> {
+        match self.children.filled_by(child) {
+            Some(slot) if self.slots[slot.0].state.child() == Some(child) => Some(Child {
+                slot,
+                location: ChildLocation::Slot,
+            }),
+            // The entry is that of another child.
+            Some(_) | None => self.children.other(child),
+        }
     }
 
     /// Returns the ids of all children in ascending order.
     pub(super) fn child_ids(&self) -> Vec<ChildId> {
-        self.children.ids()
+        let filling = self.slots.iter().filter_map(|slot| slot.state.child());
+        let mut ids: Vec<_> = filling.chain(self.children.other_ids()).collect();
+        ids.sort_unstable();
+        ids
     }
 
-    /// Returns the draining children of this slot.
-    pub(super) fn draining_of(&self, slot: SlotId) -> Vec<ChildId> {
-        self.children.draining_of(slot)
+    /// Returns the draining children, each with its slot.
+    ///
+    /// They are few unless the master stops.
+    pub(super) fn draining(&self) -> Vec<(ChildId, SlotId)> {
+        self.children.draining()
     }
 
     /// Whether a child may still accept connections.
@@ -105,9 +134,15 @@ impl Fleet {
 
     /// Adds a new child to this slot. The caller returns its `Action::Start`.
     pub(super) fn request_start(&mut self, slot: SlotId) -> ChildId {
-        let child = self.children.insert(slot);
+        let child = self.children.insert(slot, ChildLocation::Slot);
         self.set_slot(slot, SlotState::SpawnRequested { child });
         child
+    }
+
+    /// Adds a successor to this slot. No rollout does that yet.
+    #[cfg(test)]
+    pub(super) fn add_successor(&mut self, slot: SlotId) -> ChildId {
+        self.children.insert(slot, ChildLocation::Successor)
     }
 
     /// Records that the child of this slot exited or failed to start.
@@ -124,33 +159,32 @@ impl Fleet {
 
     /// Sets the state of a draining child.
     ///
-    /// If the child fills its slot, it leaves the slot.
-    pub(super) fn set_draining(&mut self, child: ChildId, state: DrainState) {
-        let old = self.drain_deadline(child);
-        self.children.set_draining(child, state);
-        self.schedule
-            .update(DeadlineKey::Draining(child), old, state.deadline());
+    /// If the child fills its slot, it leaves the slot, and the caller then sets the state of the
+    /// slot.
+    pub(super) fn set_draining(&mut self, id: ChildId, state: DrainState) {
+        if let Some(child) = self.child(id) {
+            self.children.set_draining(id, child, state);
+            let old = child.location.deadline();
+            self.schedule
+                .update(DeadlineKey::Child(id), old, state.deadline());
+        }
     }
 
     /// Records that the child accepts no more connections.
-    pub(super) fn close(&mut self, child: ChildId) {
-        self.children.close(child);
+    pub(super) fn close(&mut self, id: ChildId) {
+        if let Some(child) = self.child(id) {
+            self.children.close(id, child);
+        }
     }
 
     /// Removes a child that has exited or never existed.
     ///
-    /// If it filled a slot, the caller sets the state of the slot.
-    pub(super) fn remove(&mut self, child: ChildId) {
-        let old = self.drain_deadline(child);
-        self.schedule
-            .update(DeadlineKey::Draining(child), old, None);
-        self.children.remove(child);
-    }
-
-    fn drain_deadline(&self, child: ChildId) -> Option<Instant> {
-        match self.children.get(child)?.location {
-            ChildLocation::DrainingChild(state) => state.deadline(),
-            ChildLocation::Slot => None,
+    /// If it filled a slot, the caller then sets the state of the slot.
+    pub(super) fn remove(&mut self, id: ChildId) {
+        if let Some(child) = self.child(id) {
+            self.children.remove(id, child);
+            let old = child.location.deadline();
+            self.schedule.update(DeadlineKey::Child(id), old, None);
         }
     }
 
@@ -160,10 +194,10 @@ impl Fleet {
         let slots = self
             .slot_ids()
             .filter_map(|slot| Some((self.slot(slot).deadline()?, DeadlineKey::Slot(slot))));
-        let draining = self
-            .child_ids()
-            .into_iter()
-            .filter_map(|child| Some((self.drain_deadline(child)?, DeadlineKey::Draining(child))));
+        let draining = self.child_ids().into_iter().filter_map(|child| {
+            let location = self.child(child)?.location;
+            Some((location.deadline()?, DeadlineKey::Child(child)))
+        });
         [
             slots.chain(draining).collect(),
             self.schedule.entries().clone(),

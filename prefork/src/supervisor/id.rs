@@ -1,4 +1,4 @@
-//! The ids of slots and of children, as events and actions carry them.
+//! The ids of slots, children and programs, as events and actions carry them.
 
 use std::fmt;
 
@@ -8,29 +8,19 @@ pub(crate) struct SlotId(pub(crate) usize);
 
 /// One started process, or the attempt to start one.
 ///
-/// An id is never reused, so a late event about a child that has exited cannot affect its
-/// replacement. Ids count from 1. The ids of consecutive children of a slot differ by the largest
-/// possible number of slots, so the slot follows from the id by arithmetic. Consecutive ids would
-/// need a map; in a large fleet its lookup cost more than the rest of an event.
+/// Ids come from a counter: a later child has a higher id, and an id is never reused, so a late
+/// event about a child that has exited cannot affect its replacement. They begin at 1. Some numbers
+/// are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChildId(pub(crate) u64);
 
-impl ChildId {
-    /// Returns the id of the first child of this slot.
-    pub(super) fn first(slot: SlotId) -> Self {
-        Self(slot.0 as u64 + 1)
-    }
+/// A program that children are started from. The caller knows its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProgramId(pub(crate) usize);
 
-    /// Returns the id of the next child of the same slot.
-    pub(super) fn next(self, spacing: usize) -> Self {
-        Self(self.0 + spacing as u64)
-    }
-
-    /// Returns the slot of the child. No slot has a child with the id 0.
-    pub(super) fn slot(self, spacing: usize) -> Option<SlotId> {
-        let slot = self.0.checked_sub(1)? % spacing as u64;
-        usize::try_from(slot).ok().map(SlotId)
-    }
+impl ProgramId {
+    /// The program of the master itself, which is the only one without rollouts.
+    pub(crate) const OWN: Self = Self(0);
 }
 
 impl fmt::Display for SlotId {

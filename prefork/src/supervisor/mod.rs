@@ -18,6 +18,7 @@ mod phase;
 mod policy;
 mod schedule;
 mod slot;
+mod snapshot;
 #[expect(
     clippy::module_inception,
     reason = "one noun per file, and this noun names the folder"
@@ -30,7 +31,8 @@ pub(crate) use action::{Action, KillReason};
 pub(crate) use backoff::Backoff;
 pub(crate) use budget::Window;
 pub(crate) use event::{Event, Readiness, StartFailure, StopMode};
-pub(crate) use id::{ChildId, SlotId};
-pub(crate) use outcome::{FleetOutcome, StopCause};
+pub(crate) use id::{ChildId, ProgramId, SlotId};
+pub(crate) use outcome::{FleetOutcome, Stop, StopCause};
 pub(crate) use policy::Policy;
+pub(crate) use snapshot::Snapshot;
 pub(crate) use supervisor::Supervisor;

@@ -2,15 +2,28 @@
 //!
 //! The caller decides which outcome is a failure.
 
-use super::{ChildId, SlotId, StartFailure, Window};
+use std::time::Instant;
+
+use super::{ChildId, SlotId, StartFailure, StopMode, Window};
 
 /// How the fleet ended. Once the supervisor returns it, it does not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FleetOutcome {
-    /// Why the stop began. Later causes do not replace the first one.
-    pub(crate) cause: StopCause,
+    /// The stop that ended it.
+    pub(crate) stop: Stop,
     /// The children that did not exit within `kill_timeout` after SIGKILL, in ascending order.
     pub(crate) unkillable: Vec<ChildId>,
+}
+
+/// A stop that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    /// Why it began. Later causes do not replace the first one.
+    pub(crate) cause: StopCause,
+    /// When it began.
+    pub(crate) began: Instant,
+    /// `Immediate` once an immediate stop was requested.
+    pub(crate) mode: StopMode,
 }
 
 /// Why the stop began.
@@ -40,7 +53,7 @@ pub(crate) enum StopCause {
         slot: SlotId,
         /// The child.
         child: ChildId,
-        /// The kind of failure. `Passing` only if the master was not ready.
+        /// The kind of failure. `Transient` only if the master was not ready.
         failure: StartFailure,
     },
     /// A hook returned an error or panicked.

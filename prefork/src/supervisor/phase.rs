@@ -1,6 +1,6 @@
 //! The phases of the whole fleet, from the first start to the outcome.
 
-use super::{FleetOutcome, StopCause};
+use super::{FleetOutcome, Stop};
 
 /// The phase of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) enum Phase {
     Running,
     /// No child is started any more. All children drain.
     Stopping {
-        cause: StopCause,
+        stop: Stop,
         listeners: ListenersState,
     },
     /// No child is left to wait for.
@@ -47,6 +47,25 @@ impl Phase {
             Self::StartingUp { .. } | Self::AllStarted | Self::Announcing => RecoveryMode::Later,
             Self::Running => RecoveryMode::Allowed,
             Self::Stopping { .. } | Self::Ended(_) => RecoveryMode::Over,
+        }
+    }
+
+    /// Returns the stop, if one has begun.
+    pub(super) fn stop(&self) -> Option<Stop> {
+        match self {
+            Self::Stopping { stop, .. } | Self::Ended(FleetOutcome { stop, .. }) => Some(*stop),
+            Self::StartingUp { .. } | Self::AllStarted | Self::Announcing | Self::Running => None,
+        }
+    }
+
+    /// Records that slots were added or removed. `missing` starts are not confirmed now.
+    ///
+    /// After the announcement, the first start of a slot is like that of a replacement.
+    pub(super) fn resize(&mut self, missing: usize) {
+        match self {
+            Self::StartingUp { .. } | Self::AllStarted if missing == 0 => *self = Self::AllStarted,
+            Self::StartingUp { .. } | Self::AllStarted => *self = Self::StartingUp { missing },
+            Self::Announcing | Self::Running | Self::Stopping { .. } | Self::Ended(_) => {}
         }
     }
 

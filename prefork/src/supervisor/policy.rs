@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use super::{Backoff, Window};
 
 /// The limits and delays of a supervisor. They do not change during its life.
+///
+/// `Event::Resize` changes the number of slots of the fleet, not `slots`.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    /// The number of slots. Never zero: a program without children has no supervisor.
+    /// The first number of slots. Never zero: a program without children has no supervisor.
     pub(crate) slots: NonZeroUsize,
     /// How many unexpected exits within `recover_window` are allowed. The next one ends the master.
     /// 0: the first one ends it.

@@ -14,7 +14,7 @@ use super::{ChildId, SlotId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DeadlineKey {
     Slot(SlotId),
-    Draining(ChildId),
+    Child(ChildId),
 }
 
 /// All deadlines, the earliest first.

@@ -60,7 +60,7 @@ pub(super) enum SlotState {
         give_up_at: Instant,
         condition: Health,
     },
-    /// Empty. No child is started in it any more.
+    /// Empty. No child is started in it any more: the master stops, or the slot was removed.
     Retired,
 }
 
@@ -155,14 +155,20 @@ impl SlotState {
     }
 
     /// The child that fills this slot.
-    #[cfg(test)]
     pub(super) fn child(&self) -> Option<ChildId> {
+        match self {
+            Self::Recovering { .. } | Self::Deferred { .. } => None,
+            filled => filled.last_child(),
+        }
+    }
+
+    /// The child that fills this slot, or the one that left it last.
+    pub(super) fn last_child(&self) -> Option<ChildId> {
         match *self {
-            Self::Unstarted { .. }
-            | Self::Recovering { .. }
-            | Self::Deferred { .. }
-            | Self::Retired => None,
-            Self::SpawnRequested { child }
+            Self::Unstarted { .. } | Self::Retired => None,
+            Self::Recovering { child, .. }
+            | Self::Deferred { child, .. }
+            | Self::SpawnRequested { child }
             | Self::Starting { child, .. }
             | Self::Probation { child, .. }
             | Self::Serving { child, .. }
@@ -170,6 +176,13 @@ impl SlotState {
             | Self::MustKill { child, .. }
             | Self::Killed { child, .. } => Some(child),
         }
+    }
+
+    /// Whether the start of the first child was confirmed.
+    ///
+    /// Asked before the announcement, when a slot has only its first child.
+    pub(super) fn was_started(&self) -> bool {
+        !matches!(self, Self::Unstarted { .. } | Self::SpawnRequested { .. })
     }
 
     /// When `on_timeout` must be called.
@@ -359,7 +372,7 @@ impl SlotState {
 
     /// Returns the child as a draining one, if the slot has a child.
     ///
-    /// Used when a stop empties the slot.
+    /// Used when a stop empties the slot, or when the slot is removed.
     pub(super) fn draining(
         &self,
         now: Instant,

@@ -3,6 +3,7 @@
 //! It knows the phase of the fleet and the recovery budget. The states know the rules for one
 //! child.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use super::backoff::Jitter;
@@ -16,7 +17,8 @@ use super::policy::after;
 use super::schedule::DeadlineKey;
 use super::slot::{Health, SlotState, TimeoutAction, Transition};
 use super::{
-    Action, ChildId, Event, FleetOutcome, Policy, SlotId, StartFailure, StopCause, StopMode,
+    Action, ChildId, Event, FleetOutcome, Policy, ProgramId, SlotId, Snapshot, StartFailure, Stop,
+    StopCause, StopMode,
 };
 
 /// Decides what happens to a fleet of children.
@@ -35,8 +37,8 @@ use super::{
 /// The supervisor derives decisions from its state when asked, and queues none when an event
 /// arrives, so no event can come between a decision and its reason. Every decision becomes due at
 /// the deadline of a state. `schedule` indexes these deadlines, so an event about one child and the
-/// calls after it cost the same in a large fleet as in a small one. Only `MasterReady` and the
-/// start of a stop touch every slot, once each.
+/// calls after it cost the same in a large fleet as in a small one. Only `MasterReady`, `Resize` and
+/// the start of a stop touch every slot, once each.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     policy: Policy,
@@ -78,6 +80,7 @@ impl Supervisor {
             Event::Exited { child } => self.on_child_event(child, ChildEvent::Exited, now),
             Event::Closed { child } => self.fleet.close(child),
             Event::MasterReady => self.master_ready(),
+            Event::Resize { slots } => self.resize(slots, now),
             Event::HookFailed => self.stop(StopCause::HookFailed, now),
             Event::ListenerLost => self.stop(StopCause::ListenerLost, now),
             Event::StopRequested { urgency } => self.stop_requested(urgency, now),
@@ -89,7 +92,7 @@ impl Supervisor {
         while let Some(key) = self.fleet.due(now) {
             let action = match key {
                 DeadlineKey::Slot(slot) => self.on_slot_timeout(slot, now),
-                DeadlineKey::Draining(child) => self.on_draining_timeout(child, now),
+                DeadlineKey::Child(child) => self.on_child_timeout(child, now),
             };
             if action.is_some() {
                 return action;
@@ -138,6 +141,11 @@ impl Supervisor {
         self.fleet.child_ids()
     }
 
+    /// Returns a view of the state, so that the caller need not repeat it.
+    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot::new(&self.phase, &self.fleet)
+    }
+
     /// Whether the master is ready and the child of each slot is healthy at this moment.
     pub(crate) fn is_healthy(&self) -> bool {
         self.phase == Phase::Running && self.fleet.is_healthy()
@@ -145,7 +153,7 @@ impl Supervisor {
 
     /// Whether a stop has begun. From then on no child is started.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.phase.recovery() == RecoveryMode::Over
+        self.phase.stop().is_some()
     }
 
     // Events.
@@ -157,6 +165,8 @@ impl Supervisor {
         match record.location {
             ChildLocation::Slot => self.on_slot_event(record.slot, child, fact, now),
             ChildLocation::DrainingChild(state) => self.on_draining_event(child, state, fact, now),
+            // No rollout starts one yet.
+            ChildLocation::Successor => {}
         }
     }
 
@@ -239,7 +249,7 @@ impl Supervisor {
     /// many are replaced as the budget allows.
     fn recover(&mut self, slot: SlotId, child: ChildId, now: Instant) -> Option<Action> {
         match self.budget.record_exit(now) {
-            BudgetResult::Allowed => Some(self.start(slot)),
+            BudgetResult::Allowed => Some(self.start(slot, Some(child))),
             BudgetResult::Exceeded { exits } => {
                 let cause = StopCause::OverRecovery {
                     exits,
@@ -255,9 +265,14 @@ impl Supervisor {
         }
     }
 
-    fn start(&mut self, slot: SlotId) -> Action {
+    fn start(&mut self, slot: SlotId, previous: Option<ChildId>) -> Action {
         let child = self.fleet.request_start(slot);
-        Action::Start { slot, child }
+        Action::Start {
+            slot,
+            child,
+            program: ProgramId::OWN,
+            previous,
+        }
     }
 
     fn recovery_delay(&mut self, slot: SlotId, condition: Health) -> Duration {
@@ -283,11 +298,44 @@ impl Supervisor {
         }
     }
 
+    /// Adds or removes slots. During a stop the number of slots no longer matters.
+    fn resize(&mut self, slots: NonZeroUsize, now: Instant) {
+        if self.is_stopping() {
+            return;
+        }
+        let removed = self.fleet.slot_ids().skip(slots.get());
+        self.end_draining(now, |slot, fleet| {
+            slot.0 >= slots.get() && fleet.slot(slot).child().is_some()
+        });
+        for slot in removed {
+            self.retire(slot, now);
+        }
+        self.fleet.resize(slots.get(), now);
+        let states = self.fleet.slot_ids().map(|slot| self.fleet.slot(slot));
+        let missing = states.filter(|state| !state.was_started()).count();
+        self.phase.resize(missing);
+    }
+
+    /// Removes the rest of the grace period of the draining children of these slots, because the
+    /// next ones begin to drain: at most one child of a slot drains.
+    fn end_draining(&mut self, now: Instant, of: impl Fn(SlotId, &Fleet) -> bool) {
+        for (child, slot) in self.fleet.draining() {
+            if of(slot, &self.fleet) {
+                self.cut_grace_of(child, now);
+            }
+        }
+    }
+
     fn stop_requested(&mut self, urgency: StopMode, now: Instant) {
         self.stop(StopCause::Requested, now);
-        match urgency {
-            StopMode::Graceful => {}
-            StopMode::Immediate => self.cut_grace(now),
+        match (urgency, &mut self.phase) {
+            (StopMode::Immediate, Phase::Stopping { stop, .. }) => {
+                stop.mode = StopMode::Immediate;
+                for child in self.fleet.child_ids() {
+                    self.cut_grace_of(child, now);
+                }
+            }
+            (StopMode::Graceful | StopMode::Immediate, _) => {}
         }
     }
 
@@ -297,22 +345,26 @@ impl Supervisor {
             Phase::Stopping { .. } | Phase::Ended(_) => return,
             Phase::StartingUp { .. } | Phase::AllStarted | Phase::Announcing | Phase::Running => {}
         }
+        let stop = Stop {
+            cause,
+            began: now,
+            mode: StopMode::Graceful,
+        };
         let listeners = ListenersState::Open;
-        self.phase = Phase::Stopping { cause, listeners };
-        let kill_at = after(now, self.policy.shutdown_grace_period);
+        self.phase = Phase::Stopping { stop, listeners };
         for slot in self.fleet.slot_ids() {
-            let draining = self.fleet.slot(slot).draining(now, kill_at, &self.policy);
-            self.fleet.set_slot(slot, SlotState::Retired);
-            if let Some((child, state)) = draining {
-                self.fleet.set_draining(child, state);
-            }
+            self.retire(slot, now);
         }
     }
 
-    fn cut_grace(&mut self, now: Instant) {
-        for child in self.fleet.child_ids() {
-            self.cut_grace_of(child, now);
+    /// Empties a slot for good. Its child drains.
+    fn retire(&mut self, slot: SlotId, now: Instant) {
+        let kill_at = after(now, self.policy.shutdown_grace_period);
+        let draining = self.fleet.slot(slot).draining(now, kill_at, &self.policy);
+        if let Some((child, state)) = draining {
+            self.fleet.set_draining(child, state);
         }
+        self.fleet.set_slot(slot, SlotState::Retired);
     }
 
     fn cut_grace_of(&mut self, child: ChildId, now: Instant) {
@@ -321,7 +373,7 @@ impl Supervisor {
                 let without_grace = state.without_grace(now, self.policy.kill_timeout);
                 self.fleet.set_draining(child, without_grace);
             }
-            Some(ChildLocation::Slot) | None => {}
+            Some(ChildLocation::Slot | ChildLocation::Successor) | None => {}
         }
     }
 
@@ -334,7 +386,7 @@ impl Supervisor {
                 self.enter(slot, state);
                 None
             }
-            TimeoutAction::Start => Some(self.start(slot)),
+            TimeoutAction::Start => Some(self.start(slot, None)),
             TimeoutAction::Recover(child) => self.recover(slot, child, now),
             TimeoutAction::Kill {
                 child,
@@ -355,10 +407,7 @@ impl Supervisor {
                 kill_at,
                 condition,
             } => {
-                // At most one child of a slot drains.
-                for older in self.fleet.draining_of(slot) {
-                    self.cut_grace_of(older, now);
-                }
+                self.end_draining(now, |other, _| other == slot);
                 self.fleet
                     .set_draining(child, DrainState::Draining { kill_at });
                 self.await_recovery(slot, child, condition, now);
@@ -367,7 +416,7 @@ impl Supervisor {
         }
     }
 
-    fn on_draining_timeout(&mut self, child: ChildId, now: Instant) -> Option<Action> {
+    fn on_child_timeout(&mut self, child: ChildId, now: Instant) -> Option<Action> {
         let ChildLocation::DrainingChild(state) = self.fleet.child(child)?.location else {
             return None;
         };
@@ -388,9 +437,9 @@ impl Supervisor {
                 *listeners = ListenersState::Closed;
                 Some(Action::CloseListeners)
             }
-            Phase::Stopping { cause, .. } if !self.fleet.has_awaited() => {
+            Phase::Stopping { stop, .. } if !self.fleet.has_awaited() => {
                 let unkillable = self.fleet.child_ids();
-                self.phase = Phase::Ended(FleetOutcome { cause, unkillable });
+                self.phase = Phase::Ended(FleetOutcome { stop, unkillable });
                 None
             }
             Phase::StartingUp { .. }

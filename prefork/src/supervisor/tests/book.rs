@@ -3,20 +3,21 @@
 //! The book stores the events and actions and counts them in the simplest way. It shares names with
 //! the supervisor, and no code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::super::phase::Phase;
 use super::super::slot::SlotState;
 use super::super::{
-    Action, ChildId, Event, FleetOutcome, KillReason, Policy, Readiness, SlotId, StartFailure,
-    StopCause, StopMode, Supervisor, Window,
+    Action, ChildId, Event, FleetOutcome, KillReason, Policy, ProgramId, Readiness, SlotId,
+    StartFailure, StopCause, StopMode, Supervisor, Window,
 };
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Book {
     policy: Policy,
     now: Instant,
+    slots: usize,
     children: BTreeMap<ChildId, Entry>,
     /// Unexpected exits, by the time when each was counted.
     exits: Vec<Instant>,
@@ -54,8 +55,14 @@ struct Entry {
     terminated: Option<Instant>,
     killed: Option<Instant>,
     given_up: Option<Instant>,
-    /// When it left its slot: it exited, was never started, was given up, or outlived its `main`.
+    /// When it left its slot: it exited, was never started, was given up, outlived its `main`, or
+    /// its slot was removed.
     left: Option<Instant>,
+    /// Its slot was removed. A later slot of the same number does not replace it.
+    has_lost_slot: bool,
+    /// When it is killed, if its slot was removed while it filled it, or if a younger child of the
+    /// slot has begun to drain.
+    kill_at: Option<Instant>,
     end: End,
 }
 
@@ -69,6 +76,7 @@ enum End {
 impl Book {
     pub(super) fn new(policy: Policy, now: Instant) -> Self {
         Self {
+            slots: policy.slots.get(),
             policy,
             now,
             children: BTreeMap::new(),
@@ -111,7 +119,13 @@ impl Book {
                     entry.started = Some(now);
                     entry.readiness = readiness;
                     // The supervisor no longer waits for it.
-                    entry.left = give_up_at.filter(|&at| at < now);
+                    let is_over = |at: &Instant| *at < now;
+                    if entry.kill_at.is_some() {
+                        let give_up_at = entry.kill_at.map(|at| at + timeout);
+                        entry.given_up = give_up_at.filter(is_over);
+                    } else {
+                        entry.left = give_up_at.filter(is_over);
+                    }
                     self.mark_healthy_at_once(child);
                 }
             }
@@ -159,16 +173,66 @@ impl Book {
                     self.master_ready.get_or_insert(now);
                 }
             }
+            Event::Resize { slots } => self.resize(slots.get()),
             Event::HookFailed => self.stop(StopCause::HookFailed),
             Event::ListenerLost => self.stop(StopCause::ListenerLost),
             Event::StopRequested { urgency } => {
                 self.stop(StopCause::Requested);
                 match (urgency, &mut self.stop) {
-                    (StopMode::Immediate, Some(stop)) => stop.kill_at = stop.kill_at.min(now),
+                    (StopMode::Immediate, Some(stop)) => {
+                        stop.kill_at = stop.kill_at.min(now);
+                        for entry in self.children.values_mut() {
+                            entry.kill_at = entry.kill_at.map(|at| at.min(now));
+                        }
+                    }
                     (StopMode::Graceful | StopMode::Immediate, _) => {}
                 }
             }
         }
+    }
+
+    fn resize(&mut self, slots: usize) {
+        if self.stop.is_some() {
+            return;
+        }
+        let kill_at = self.now + self.policy.shutdown_grace_period;
+        for slot in (slots..self.slots).map(SlotId) {
+            let filling = self.children.iter_mut().find(|(_, entry)| {
+                entry.slot == slot && entry.left.is_none() && entry.end == End::NotYet
+            });
+            if let Some((&child, entry)) = filling {
+                entry.left = Some(self.now);
+                entry.kill_at = Some(kill_at);
+                self.end_older(child);
+            }
+            for entry in self.children.values_mut() {
+                entry.has_lost_slot |= entry.slot == slot;
+            }
+        }
+        self.slots = slots;
+    }
+
+    /// The time of the older draining children of the slot is over: this child begins to drain.
+    fn end_older(&mut self, child: ChildId) {
+        let (now, slot) = (self.now, self.children[&child].slot);
+        for (_, older) in self.children.range_mut(..child) {
+            if older.slot == slot && older.drains() {
+                older.kill_at = Some(older.kill_at.map_or(now, |at| at.min(now)));
+            }
+        }
+    }
+
+    /// The children of this slot, without those of a slot of the same number that was removed.
+    fn children_of(&self, slot: SlotId) -> Vec<&Entry> {
+        let children = self.children.values();
+        let children = children.filter(|entry| entry.slot == slot && !entry.has_lost_slot);
+        children.collect()
+    }
+
+    fn last_child_of(&self, slot: SlotId) -> Option<ChildId> {
+        let mut children = self.children.iter();
+        let last = children.rfind(|(_, entry)| entry.slot == slot && !entry.has_lost_slot);
+        last.map(|(&child, _)| child)
     }
 
     fn living(&mut self, child: ChildId) -> Option<&mut Entry> {
@@ -182,6 +246,9 @@ impl Book {
             return;
         };
         entry.end = End::NeverStarted;
+        if entry.left.is_some() {
+            return;
+        }
         entry.left = Some(now);
         let slot = entry.slot;
         let ends = match failure {
@@ -243,8 +310,8 @@ impl Book {
             return;
         }
         match supervisor.phase() {
-            Phase::Stopping { cause, .. } => return self.check_over_recovery(*cause),
-            Phase::Ended(outcome) => return self.check_over_recovery(outcome.cause),
+            Phase::Stopping { stop, .. } => return self.check_over_recovery(stop.cause),
+            Phase::Ended(outcome) => return self.check_over_recovery(outcome.stop.cause),
             Phase::StartingUp { .. } | Phase::AllStarted | Phase::Announcing | Phase::Running => {}
         }
         let mut slots = supervisor.fleet().slot_ids();
@@ -254,6 +321,7 @@ impl Book {
         });
         let kill_timeout = self.policy.kill_timeout;
         let exit_timeout = self.exit_timeout();
+        let mut outlived = None;
         for (&child, entry) in &mut self.children {
             if supervisor.child_in(entry.slot) == Some(child) || entry.left.is_some() {
                 continue;
@@ -268,6 +336,10 @@ impl Book {
                 "a child left its slot without a reason or too early"
             );
             entry.left = Some(now);
+            outlived = entry.has_outlived.then_some(child).or(outlived);
+        }
+        if let Some(child) = outlived {
+            self.end_older(child);
         }
     }
 
@@ -284,8 +356,7 @@ impl Book {
         };
         self.was_healthy |= was_healthy && self.may_be_healthy;
         self.check_recovery_is_due(slot);
-        let last = self.children.iter().rfind(|(_, entry)| entry.slot == slot);
-        assert_eq!(last.map(|(&last, _)| last), Some(child));
+        assert_eq!(self.last_child_of(slot), Some(child));
         let (threshold, window) = (self.policy.recover_threshold, self.policy.recover_window);
         let exits = self.count();
         assert!(exits > u64::from(threshold), "stopped within the budget");
@@ -303,8 +374,7 @@ impl Book {
 
     fn check_recovery_is_due(&self, slot: SlotId) {
         let now = self.now;
-        let before = self.children.values().filter(|entry| entry.slot == slot);
-        let before: Vec<_> = before.collect();
+        let before = self.children_of(slot);
         let last = before.last().expect("the slot had a child");
         let ready = self
             .master_ready
@@ -361,21 +431,24 @@ impl Book {
     pub(super) fn asked(&mut self, action: Action, now: Instant) {
         self.now = now;
         match action {
-            Action::Start { slot, child } => self.check_start(slot, child),
+            Action::Start {
+                slot,
+                child,
+                program: ProgramId::OWN,
+                previous,
+            } => self.check_start(slot, child, previous),
+            Action::Start { program, .. } => panic!("unknown {program:?}"),
             Action::AnnounceMasterReady => {
                 assert!(self.stop.is_none(), "announced while stopping");
                 assert!(self.announced.is_none(), "announced twice");
-                let confirmed = self
-                    .children
-                    .values()
-                    .filter(|entry| entry.started.is_some());
-                assert_eq!(confirmed.count(), self.policy.slots.get());
+                assert_eq!(self.confirmed(), self.slots);
                 self.announced = Some(now);
             }
             Action::Terminate { child, kill_at } => {
-                let stop = self.stop.expect("asked to stop before a stop");
-                assert_eq!(kill_at, stop.kill_at);
+                let stop = self.stop.map(|stop| stop.kill_at);
                 let entry = self.living(child).expect("asked to stop after its exit");
+                let expected = entry.kill_at.or(stop);
+                assert_eq!(Some(kill_at), expected, "asked to stop without a reason");
                 assert!(
                     entry.started.is_some(),
                     "asked to stop before it was started"
@@ -415,10 +488,11 @@ impl Book {
         }
     }
 
-    fn check_start(&mut self, slot: SlotId, child: ChildId) {
+    fn check_start(&mut self, slot: SlotId, child: ChildId, previous: Option<ChildId>) {
         assert!(self.stop.is_none(), "a child was started during a stop");
-        let before = self.children.values().filter(|entry| entry.slot == slot);
-        let before: Vec<_> = before.collect();
+        assert!(slot.0 < self.slots, "a child was started in a removed slot");
+        let before = self.children_of(slot);
+        assert_eq!(previous, self.last_child_of(slot));
         assert!(
             before.iter().all(|entry| entry.left.is_some()),
             "two children in one slot"
@@ -441,6 +515,8 @@ impl Book {
             killed: None,
             given_up: None,
             left: None,
+            has_lost_slot: false,
+            kill_at: None,
             end: End::NotYet,
         };
         let known = self.children.insert(child, entry).is_some();
@@ -481,16 +557,11 @@ impl Book {
                 let grace = self.policy.shutdown_grace_period;
                 let entry = &self.children[&child];
                 let after_main = entry.main_ended.map(|at| at + grace);
-                // If a younger child of the slot begins to drain, the time of the older one is
-                // over.
-                let has_younger = self.children.iter().any(|(&other_id, other)| {
-                    other.slot == entry.slot && other.has_outlived && other_id > child
-                });
                 let after_stop = stop.map(|stop| stop.kill_at);
-                let first = after_main.into_iter().chain(after_stop).min();
+                let times = [after_main, after_stop, entry.kill_at];
+                let first = times.into_iter().flatten().min();
                 let first = first.expect("out of time without a reason");
-                let is_due = now >= first || (entry.has_outlived && has_younger);
-                assert!(is_due, "killed before its time was over");
+                assert!(now >= first, "killed before its time was over");
             }
         }
     }
@@ -503,9 +574,11 @@ impl Book {
         let timeout = self.policy.kill_timeout;
         let unanswered = entry.started.is_none();
         let is_over = |at: Instant| self.now >= at + timeout;
-        (entry.left.is_some() && !entry.has_outlived)
+        let kill_at = entry.kill_at.or(self.stop.map(|stop| stop.kill_at));
+        (entry.left.is_some() && !entry.drains())
+            || entry.given_up.is_some()
             || entry.killed.is_some_and(is_over)
-            || unanswered && self.stop.is_some_and(|stop| is_over(stop.kill_at))
+            || unanswered && kill_at.is_some_and(is_over)
     }
 
     // After each round.
@@ -525,13 +598,16 @@ impl Book {
         }
     }
 
+    /// The slots of which a child was started; after the announcement, the children.
+    fn confirmed(&self) -> usize {
+        let children = self.children.values();
+        let confirmed = children.filter(|entry| entry.started.is_some() && !entry.has_lost_slot);
+        confirmed.count()
+    }
+
     fn check_running(&self) {
         let now = self.now;
-        let confirmed = self
-            .children
-            .values()
-            .filter(|entry| entry.started.is_some());
-        let all_confirmed = confirmed.count() >= self.policy.slots.get();
+        let all_confirmed = self.confirmed() >= self.slots;
         assert!(self.announced.is_some() || !all_confirmed, "not announced");
         let late = self.children.values().filter(|entry| entry.left.is_none());
         for entry in late {
@@ -555,10 +631,8 @@ impl Book {
             );
         }
         self.check_drains();
-        let slots = (0..self.policy.slots.get()).map(SlotId);
-        for slot in slots {
-            let children = self.children.values().filter(|entry| entry.slot == slot);
-            let children: Vec<_> = children.collect();
+        for slot in (0..self.slots).map(SlotId) {
+            let children = self.children_of(slot);
             let last = children.last().expect("every slot was started at once");
             if let (Some(left), Some(ready)) = (last.left, self.master_ready) {
                 let [_, latest] = self.recovery_of(&children);
@@ -570,10 +644,20 @@ impl Book {
         }
     }
 
-    /// Checks the time and the number of processes whose `main` has ended.
+    /// Checks the time and the number of draining processes.
     fn check_drains(&self) {
-        let is_there = |entry: &&Entry| entry.end == End::NotYet && entry.killed.is_none();
+        let is_there = |entry: &&Entry| {
+            entry.end == End::NotYet
+                && entry.started.is_some()
+                && entry.killed.is_none()
+                && entry.given_up.is_none()
+        };
         for entry in self.children.values().filter(is_there) {
+            if let Some(kill_at) = entry.kill_at {
+                let was_asked = entry.terminated.is_some() || entry.main_ended.is_some();
+                assert!(was_asked, "a child of a removed slot was not asked to stop");
+                assert!(self.now < kill_at, "a draining child was not killed");
+            }
             let Some(ended) = entry.main_ended else {
                 continue;
             };
@@ -590,10 +674,10 @@ impl Book {
                 "a process whose main has ended was not killed"
             );
         }
-        for slot in (0..self.policy.slots.get()).map(SlotId) {
-            let outlived = self.children.values().filter(is_there);
-            let outlived = outlived.filter(|entry| entry.slot == slot && entry.has_outlived);
-            assert!(outlived.count() <= 1, "two children of a slot drain");
+        let mut draining = BTreeSet::new();
+        for entry in self.children.values().filter(is_there) {
+            let is_first = !entry.drains() || draining.insert(entry.slot);
+            assert!(is_first, "two children of a slot drain");
         }
     }
 
@@ -632,7 +716,7 @@ impl Book {
     pub(super) fn close(&self, outcome: Option<&FleetOutcome>) {
         let outcome = outcome.expect("the fleet has ended");
         let stop = self.stop.expect("a fleet ends by a stop");
-        assert_eq!(outcome.cause, stop.cause, "the first cause stays");
+        assert_eq!(outcome.stop.cause, stop.cause, "the first cause stays");
         let not_exited = self
             .children
             .iter()
@@ -647,6 +731,11 @@ impl Book {
 }
 
 impl Entry {
+    /// It has left its slot, and may have time to finish its work.
+    fn drains(&self) -> bool {
+        self.has_outlived || self.kill_at.is_some()
+    }
+
     fn may_become_healthy(&self) -> bool {
         self.started.is_some()
             && !self.is_healthy
@@ -654,5 +743,6 @@ impl Entry {
             && self.main_ended.is_none()
             && self.killed.is_none()
             && self.terminated.is_none()
+            && self.kill_at.is_none()
     }
 }

@@ -3,6 +3,7 @@
 //! It has children with a temper, and a mechanism that performs the actions of the supervisor.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use super::super::{Action, ChildId, Event, Policy, Readiness, StartFailure, StopMode, Supervisor};
@@ -48,6 +49,8 @@ pub(super) enum Blow {
     HookFails,
     ListenerLost,
     MasterReadyAgain,
+    /// Another number of slots.
+    Resize(usize),
     /// An event of this kind about this child, if the child is unknown or has exited by then.
     Stale(u8, u64),
 }
@@ -165,6 +168,9 @@ impl FleetSimulation {
             Coming::Blow(Blow::Stop(urgency)) => Some(Event::StopRequested { urgency }),
             Coming::Blow(Blow::HookFails) => Some(Event::HookFailed),
             Coming::Blow(Blow::ListenerLost) => Some(Event::ListenerLost),
+            Coming::Blow(Blow::Resize(slots)) => Some(Event::Resize {
+                slots: NonZeroUsize::new(slots).expect("a fleet has slots"),
+            }),
             Coming::Blow(Blow::MasterReadyAgain) => {
                 self.book.is_master_ready().then_some(Event::MasterReady)
             }

@@ -6,6 +6,7 @@
 )]
 
 mod book;
+mod children;
 mod fleet;
 mod properties;
 mod rules;

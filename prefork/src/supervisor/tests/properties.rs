@@ -29,6 +29,20 @@ proptest! {
     }
 
     #[test]
+    fn every_promise_holds_if_the_number_of_slots_changes(
+        mut script in script(prop_oneof![5 => any_temper(), 1 => unanswered()], 0..2),
+        resizes in vec((millis(20_000), 1..7_usize), 1..6),
+        moment in any::<bool>(),
+    ) {
+        // Several changes at one instant, or some time apart.
+        let at = |at| if moment { at % 1_000 } else { at };
+        let resizes = resizes.into_iter().map(|(time, slots)| (at(time), Blow::Resize(slots)));
+        script.blows.extend(resizes);
+        script.policy.recover_threshold = 1_000;
+        FleetSimulation::run(script);
+    }
+
+    #[test]
     fn children_that_stay_alive_are_never_restarted(mut script in script(calm(), 0..1)) {
         let slots = script.policy.slots.get();
         script.policy.recover_threshold = 0;
@@ -175,6 +189,7 @@ fn blow() -> impl Strategy<Value = (u64, Blow)> {
         1 => Just(Blow::HookFails),
         1 => Just(Blow::ListenerLost),
         1 => Just(Blow::MasterReadyAgain),
+        4 => (1..7_usize).prop_map(Blow::Resize),
         6 => (any::<u8>(), 0..30_u64).prop_map(|(kind, child)| Blow::Stale(kind, child)),
     ];
     (millis(40_000), blow)

@@ -1,10 +1,11 @@
 //! The rules of the policy, one test per rule.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::super::{
-    Action, ChildId, Event, FleetOutcome, KillReason, Readiness, SlotId, StartFailure, StopCause,
-    StopMode, Window,
+    Action, ChildId, Event, FleetOutcome, KillReason, ProgramId, Readiness, SlotId, StartFailure,
+    StopCause, StopMode, Window,
 };
 use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
 
@@ -12,8 +13,21 @@ const NOTIFIED: Readiness = Readiness::Notified;
 const ASSUMED: Readiness = Readiness::Assumed;
 
 fn start(slot: usize, child: u64) -> Action {
-    let (slot, child) = (SlotId(slot), ChildId(child));
-    Action::Start { slot, child }
+    Action::Start {
+        slot: SlotId(slot),
+        child: ChildId(child),
+        program: ProgramId::OWN,
+        previous: None,
+    }
+}
+
+fn replace(slot: usize, replaced: u64, child: u64) -> Action {
+    Action::Start {
+        slot: SlotId(slot),
+        child: ChildId(child),
+        program: ProgramId::OWN,
+        previous: Some(ChildId(replaced)),
+    }
 }
 
 fn kill(child: ChildId, reason: KillReason) -> Action {
@@ -101,7 +115,7 @@ fn nothing_is_recovered_before_the_master_is_ready() {
     stage.exit(child);
     assert_eq!(stage.ask(), []);
     stage.tell(Event::MasterReady);
-    assert_eq!(stage.ask(), [start(0, 3), start(1, 4)]);
+    assert_eq!(stage.ask(), [replace(0, 1, 3), replace(1, 2, 4)]);
 }
 
 #[test]
@@ -117,8 +131,8 @@ fn a_first_start_that_fails_ends_the_master_even_if_a_retry_could_succeed() {
         child,
         failure,
     };
-    let unkillable = vec![];
-    assert_eq!(ended(&stage), FleetOutcome { cause, unkillable });
+    assert_eq!(ended(&stage).stop.cause, cause);
+    assert_eq!(ended(&stage).unkillable, []);
 }
 
 #[test]
@@ -132,7 +146,7 @@ fn a_failing_hook_stops_every_child() {
     assert_eq!(stage.ask(), [Action::Terminate { child, kill_at }]);
     stage.exit(child);
     stage.ask();
-    assert_eq!(ended(&stage).cause, StopCause::HookFailed);
+    assert_eq!(ended(&stage).stop.cause, StopCause::HookFailed);
 }
 
 // Readiness and health.
@@ -147,7 +161,7 @@ fn a_child_that_is_not_ready_in_time_is_killed_and_its_exit_counts() {
     assert_eq!(stage.ask(), [kill(child, KillReason::NotReady)]);
     assert_eq!(stage.supervisor.exits_counted(), 0);
     stage.exit(child);
-    assert_eq!(stage.ask(), [start(0, 2)]);
+    assert_eq!(stage.ask(), [replace(0, 1, 2)]);
     assert_eq!(stage.supervisor.exits_counted(), 1);
 }
 
@@ -161,7 +175,7 @@ fn a_child_that_cannot_report_readiness_is_healthy_after_some_time() {
     assert_eq!(stage.rest(), None);
     let child = stage.child();
     stage.exit(child);
-    assert_eq!(stage.ask(), [start(0, 2)]);
+    assert_eq!(stage.ask(), [replace(0, 1, 2)]);
 }
 
 #[test]
@@ -173,7 +187,11 @@ fn with_healthy_after_of_zero_a_child_is_healthy_even_if_its_exit_is_the_next_ev
     let mut stage = Stage::new(policy);
     for child in 1..10 {
         let asked = stage.supervisor.next_action(stage.now);
-        assert_eq!(asked, Some(start(0, child)));
+        let expected = match child {
+            1 => start(0, 1),
+            _ => replace(0, child - 1, child),
+        };
+        assert_eq!(asked, Some(expected));
         let (child, readiness) = (ChildId(child), ASSUMED);
         stage.tell(Event::Started { child, readiness });
         stage.exit(child);
@@ -220,7 +238,7 @@ fn a_child_that_violates_the_protocol_is_killed_and_its_exit_counts() {
     stage.tell(Event::Violation { child });
     assert_eq!(stage.ask(), []);
     stage.exit(child);
-    assert_eq!(stage.ask(), [start(0, 2)]);
+    assert_eq!(stage.ask(), [replace(0, 1, 2)]);
     assert_eq!(stage.supervisor.exits_counted(), 1);
 }
 
@@ -232,7 +250,8 @@ fn a_child_that_cannot_be_killed_is_replaced() {
     stage.ask();
     stage.pass(PATIENCE);
     let given_up = Action::GiveUp { child: lost };
-    assert_eq!(stage.settle(NOTIFIED), [given_up, start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [given_up, replace(0, 1, 2)]);
+    assert!(!stage.supervisor.snapshot().is_draining(lost));
     assert_eq!(stage.supervisor.exits_counted(), 1);
     stage.stop(StopMode::Graceful);
     let child = ChildId(2);
@@ -266,7 +285,10 @@ fn a_healthy_child_is_replaced_at_once() {
         let child = stage.child();
         stage.tell(Event::Ready { child });
         stage.exit(child);
-        assert_eq!(stage.settle(NOTIFIED), [start(0, recovered)]);
+        assert_eq!(
+            stage.settle(NOTIFIED),
+            [replace(0, recovered - 1, recovered)]
+        );
     }
 }
 
@@ -294,7 +316,7 @@ fn every_recovery_waits_the_interval() {
     assert_eq!(stage.ask(), []);
     assert_eq!(stage.rest(), Some(INTERVAL));
     stage.pass(INTERVAL);
-    assert_eq!(stage.settle(NOTIFIED), [start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [replace(0, 1, 2)]);
     assert_eq!(fail_and_wait(&mut stage), INTERVAL);
     assert!(fail_and_wait(&mut stage) > INTERVAL);
 }
@@ -309,7 +331,10 @@ fn children_that_exit_together_wait_in_parallel() {
     }
     assert_eq!(stage.ask(), []);
     stage.pass(INTERVAL);
-    assert_eq!(stage.ask(), [start(0, 4), start(1, 5), start(2, 6)]);
+    assert_eq!(
+        stage.ask(),
+        [replace(0, 1, 4), replace(1, 2, 5), replace(2, 3, 6)]
+    );
 }
 
 #[test]
@@ -389,10 +414,10 @@ fn a_permanent_start_failure_is_retried_once_a_child_was_healthy() {
     let mut stage = Stage::serving(policy(2));
     let exited = stage.child();
     stage.exit(exited);
-    assert_eq!(stage.ask(), [start(0, 3)]);
+    assert_eq!(stage.ask(), [replace(0, 1, 3)]);
     let (child, failure) = (ChildId(3), StartFailure::Permanent);
     stage.tell(Event::StartFailed { child, failure });
-    assert_eq!(stage.ask(), [start(0, 5)]);
+    assert_eq!(stage.ask(), [replace(0, 3, 4)]);
     assert_eq!(stage.supervisor.exits_counted(), 2);
 }
 
@@ -427,7 +452,7 @@ fn assert_start_failure_ends(mut stage: Stage, failure: StartFailure) {
         child,
         failure,
     };
-    assert_eq!(ended(&stage).cause, cause);
+    assert_eq!(ended(&stage).stop.cause, cause);
 }
 
 // The budget.
@@ -467,7 +492,7 @@ fn exit_number_threshold_plus_one_ends_the_master() {
             slot: SlotId(0),
             child,
         };
-        assert_eq!(ended(&stage).cause, cause);
+        assert_eq!(ended(&stage).stop.cause, cause);
     }
 }
 
@@ -480,7 +505,7 @@ fn with_a_threshold_of_zero_the_first_exit_ends_the_master() {
     stage.exit(child);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     assert!(matches!(
-        ended(&stage).cause,
+        ended(&stage).stop.cause,
         StopCause::OverRecovery { exits: 1, .. }
     ));
 }
@@ -518,7 +543,10 @@ fn children_that_exit_together_are_counted_one_after_the_other() {
     assert_eq!(stage.supervisor.exits_counted(), 0);
     // The first exit is handled before the second one, so that the hooks of its replacement can
     // run.
-    assert_eq!(stage.supervisor.next_action(stage.now), Some(start(0, 3)));
+    assert_eq!(
+        stage.supervisor.next_action(stage.now),
+        Some(replace(0, 1, 3))
+    );
     assert!(!stage.supervisor.is_stopping());
     let (child, readiness) = (ChildId(3), NOTIFIED);
     stage.tell(Event::Started { child, readiness });
@@ -526,7 +554,7 @@ fn children_that_exit_together_are_counted_one_after_the_other() {
     assert!(stage.supervisor.is_stopping());
     stage.exit(child);
     stage.ask();
-    let cause = ended(&stage).cause;
+    let cause = ended(&stage).stop.cause;
     let last = ChildId(2);
     assert!(matches!(cause, StopCause::OverRecovery { exits: 2, child, .. } if child == last));
 }
@@ -545,7 +573,7 @@ fn an_exit_counts_when_its_replacement_is_due_and_not_before() {
     stage.pass(MOMENT);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     assert!(matches!(
-        ended(&stage).cause,
+        ended(&stage).stop.cause,
         StopCause::OverRecovery { exits: 1, .. }
     ));
 }
@@ -565,7 +593,7 @@ fn an_exit_before_the_master_is_ready_counts_after_it() {
     stage.tell(Event::MasterReady);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
     assert!(matches!(
-        ended(&stage).cause,
+        ended(&stage).stop.cause,
         StopCause::OverRecovery { exits: 1, .. }
     ));
 }
@@ -606,7 +634,7 @@ fn a_process_that_exits_after_its_main_is_recovered_then() {
     stage.pass(EXIT - MOMENT);
     assert_eq!(stage.ask(), []);
     stage.exit(child);
-    assert_eq!(stage.settle(NOTIFIED), [start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [replace(0, 1, 2)]);
     assert_eq!(stage.supervisor.exits_counted(), 1);
 }
 
@@ -618,7 +646,8 @@ fn a_process_that_outlives_its_main_is_replaced_and_killed_after_the_grace_perio
     stage.tell(Event::MainEnded { child });
     stage.pass(EXIT);
     let report = Action::ReportRunning { child, kill_at };
-    assert_eq!(stage.settle(NOTIFIED), [report, start(0, 2)]);
+    assert_eq!(stage.settle(NOTIFIED), [report, replace(0, 1, 2)]);
+    assert!(stage.supervisor.snapshot().is_draining(child));
     stage.tell(Event::Ready { child: ChildId(2) });
     assert_eq!(stage.rest(), Some(GRACE - EXIT));
     stage.pass(GRACE - EXIT);
@@ -679,7 +708,7 @@ fn exits_that_the_master_asked_for_do_not_count() {
         stage.exit(child);
     }
     stage.ask();
-    assert_eq!(ended(&stage).cause, StopCause::Requested);
+    assert_eq!(ended(&stage).stop.cause, StopCause::Requested);
 }
 
 // The stop.
@@ -698,8 +727,8 @@ fn a_stop_asks_every_child_once_and_kills_those_that_do_not_exit() {
     assert_eq!(stage.ask(), [kill(second, KillReason::OutOfTime)]);
     stage.exit(second);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
-    let (cause, unkillable) = (StopCause::Requested, vec![]);
-    assert_eq!(ended(&stage), FleetOutcome { cause, unkillable });
+    assert_eq!(ended(&stage).stop.cause, StopCause::Requested);
+    assert_eq!(ended(&stage).unkillable, []);
 }
 
 #[test]
@@ -711,7 +740,7 @@ fn a_stop_ends_as_soon_as_all_children_have_exited() {
     stage.exit(child);
     stage.ask();
     assert_eq!(stage.rest(), None);
-    assert_eq!(ended(&stage).cause, StopCause::Requested);
+    assert_eq!(ended(&stage).stop.cause, StopCause::Requested);
 }
 
 #[test]
@@ -814,7 +843,7 @@ fn a_stop_before_the_first_action_ends_at_once() {
     let mut stage = Stage::new(policy(3));
     stage.stop(StopMode::Graceful);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
-    assert_eq!(ended(&stage).cause, StopCause::Requested);
+    assert_eq!(ended(&stage).stop.cause, StopCause::Requested);
 }
 
 #[test]
@@ -832,7 +861,7 @@ fn listeners_are_closed_once_when_all_remaining_children_have_closed_theirs() {
     stage.exit(late);
     stage.exit(early);
     assert_eq!(stage.ask(), []);
-    assert_eq!(ended(&stage).cause, StopCause::Requested);
+    assert_eq!(ended(&stage).stop.cause, StopCause::Requested);
 }
 
 #[test]
@@ -848,11 +877,104 @@ fn the_first_cause_stays() {
     stage.exit(ChildId(2));
     stage.ask();
     let before = ended(&stage);
-    assert!(matches!(before.cause, StopCause::OverRecovery { .. }));
+    assert!(matches!(before.stop.cause, StopCause::OverRecovery { .. }));
     stage.stop(StopMode::Immediate);
     stage.tell(Event::HookFailed);
     assert_eq!(stage.ask(), []);
     assert_eq!(ended(&stage), before);
+}
+
+// Another number of slots.
+
+fn resize(stage: &mut Stage, slots: usize) {
+    let slots = NonZeroUsize::new(slots).expect("a fleet has slots");
+    stage.tell(Event::Resize { slots });
+}
+
+#[test]
+fn new_slots_start_like_the_first_ones() {
+    let mut stage = Stage::serving(policy(1));
+    resize(&mut stage, 3);
+    assert_eq!(stage.settle(NOTIFIED), [start(1, 2), start(2, 3)]);
+    let mut stage = Stage::new(policy(1));
+    resize(&mut stage, 2);
+    let expected = [start(0, 1), start(1, 2), Action::AnnounceMasterReady];
+    assert_eq!(stage.settle(NOTIFIED), expected);
+}
+
+#[test]
+fn the_children_of_removed_slots_drain_and_their_exits_do_not_count() {
+    let mut stage = Stage::serving(policy(3));
+    resize(&mut stage, 1);
+    let kill_at = stage.now + GRACE;
+    let [second, third] = [ChildId(2), ChildId(3)];
+    let asked = [second, third].map(|child| Action::Terminate { child, kill_at });
+    assert_eq!(stage.ask(), asked);
+    stage.exit(second);
+    assert_eq!(stage.ask(), []);
+    stage.pass(GRACE);
+    assert_eq!(stage.ask(), [kill(third, KillReason::OutOfTime)]);
+    stage.exit(third);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.supervisor.exits_counted(), 0);
+    assert_eq!(stage.supervisor.snapshot().slots().len(), 1);
+}
+
+#[test]
+fn a_slot_that_is_removed_twice_has_at_most_one_draining_child() {
+    let mut stage = Stage::serving(policy(2));
+    resize(&mut stage, 1);
+    stage.ask();
+    resize(&mut stage, 2);
+    assert_eq!(stage.settle(NOTIFIED), [start(1, 3)]);
+    resize(&mut stage, 1);
+    let (child, kill_at) = (ChildId(3), stage.now + GRACE);
+    let expected = [
+        kill(ChildId(2), KillReason::OutOfTime),
+        Action::Terminate { child, kill_at },
+    ];
+    assert_eq!(stage.ask(), expected);
+}
+
+#[test]
+fn a_slot_that_is_added_again_recovers_no_child_of_the_removed_one() {
+    let mut stage = Stage::serving(policy(2));
+    stage.exit(ChildId(2));
+    resize(&mut stage, 1);
+    resize(&mut stage, 2);
+    assert_eq!(stage.settle(NOTIFIED), [start(1, 3)]);
+    assert_eq!(stage.supervisor.exits_counted(), 0);
+}
+
+#[test]
+fn a_removed_slot_is_not_recovered_and_the_announcement_does_not_wait_for_it() {
+    let mut stage = Stage::new(policy(2));
+    let (child, readiness) = (ChildId(1), NOTIFIED);
+    assert_eq!(stage.ask(), [start(0, 1), start(1, 2)]);
+    stage.tell(Event::Started { child, readiness });
+    resize(&mut stage, 1);
+    assert_eq!(stage.settle(NOTIFIED), [Action::AnnounceMasterReady]);
+    let mut policy = policy(2);
+    policy.recover_interval = INTERVAL;
+    let mut stage = Stage::serving(policy);
+    stage.exit(ChildId(2));
+    resize(&mut stage, 1);
+    stage.pass(INTERVAL);
+    assert_eq!(stage.ask(), []);
+    assert_eq!(stage.supervisor.exits_counted(), 0);
+}
+
+#[test]
+fn the_same_number_and_any_number_during_a_stop_change_nothing() {
+    let mut stage = Stage::serving(policy(2));
+    resize(&mut stage, 2);
+    assert_eq!(stage.ask(), []);
+    stage.stop(StopMode::Graceful);
+    assert_eq!(stage.ask().len(), 2);
+    for slots in [1, 5] {
+        resize(&mut stage, slots);
+        assert_eq!(stage.ask(), []);
+    }
 }
 
 // Ids.
@@ -860,12 +982,12 @@ fn the_first_cause_stays() {
 #[test]
 fn child_ids_are_unique_whatever_slot_is_restarted_how_often() {
     let mut stage = Stage::serving(policy(2));
-    for (slot, dead, next) in [(1, 2, 4), (1, 4, 6), (0, 1, 3), (1, 6, 8), (0, 3, 5)] {
+    for (slot, dead, next) in [(1, 2, 3), (1, 3, 4), (0, 1, 5), (1, 4, 6), (0, 5, 7)] {
         stage.tell(Event::Ready {
             child: ChildId(dead),
         });
         stage.exit(ChildId(dead));
-        assert_eq!(stage.settle(NOTIFIED), [start(slot, next)]);
+        assert_eq!(stage.settle(NOTIFIED), [replace(slot, dead, next)]);
     }
 }
 

@@ -3,6 +3,7 @@
 //! The tests write each cell from what a real supervisor does.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use super::super::children::ChildLocation;
@@ -109,7 +110,7 @@ const PHASES: [&str; 6] = [
     "Stopping",
     "Ended",
 ];
-const EVENTS: [&str; 17] = [
+const EVENTS: [&str; 19] = [
     "`Started`, notified",
     "`Started`, assumed",
     "`StartFailed`, transient",
@@ -123,6 +124,8 @@ const EVENTS: [&str; 17] = [
     "`Violation`",
     "`Exited`",
     "`MasterReady`",
+    "`Resize`, slot kept",
+    "`Resize`, slot removed",
     "`HookFailed`",
     "`ListenerLost`",
     "`StopRequested`, graceful",
@@ -141,6 +144,9 @@ fn event_named(name: &str, child: ChildId) -> Event {
     } else {
         StopMode::Graceful
     };
+    // More slots than any scene has, or the first one only.
+    let slots = if name.ends_with("kept") { 3 } else { 1 };
+    let slots = NonZeroUsize::new(slots).expect("a fleet has slots");
     let event = match name.split('`').nth(1).expect("events are quoted") {
         "Started" => Event::Started { child, readiness },
         "StartFailed" => Event::StartFailed { child, failure },
@@ -151,6 +157,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         "Violation" => Event::Violation { child },
         "Exited" => Event::Exited { child },
         "MasterReady" => Event::MasterReady,
+        "Resize" => Event::Resize { slots },
         "HookFailed" => Event::HookFailed,
         "ListenerLost" => Event::ListenerLost,
         "StopRequested" => Event::StopRequested { urgency },
@@ -167,6 +174,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
         | Event::Violation { .. }
         | Event::Exited { .. }
         | Event::MasterReady
+        | Event::Resize { .. }
         | Event::HookFailed
         | Event::ListenerLost
         | Event::StopRequested { .. } => event,
@@ -176,6 +184,7 @@ fn event_named(name: &str, child: ChildId) -> Event {
 fn is_about_a_child(event: &str) -> bool {
     ![
         "`MasterReady`",
+        "`Resize`",
         "`HookFailed`",
         "`ListenerLost`",
         "`StopRequested`",
@@ -194,7 +203,9 @@ fn decides_a_phase(event: &str) -> bool {
 // One slot, one child.
 
 fn slot_event(state: &str, event: &str) -> String {
-    let mut scene = slot_in(state);
+    // The first slot is never removed.
+    let is_last_of_two = event.ends_with("slot removed");
+    let mut scene = last_slot_in(state, if is_last_of_two { 2 } else { 1 });
     let before = scene.look();
     scene.stage.tell(event_named(event, scene.child));
     let after = scene.look();
@@ -213,11 +224,12 @@ fn draining_event(state: &str, event: &str) -> String {
     before.changes_to(&scene.look(), &[])
 }
 
-/// A supervisor of one slot, brought into a state.
+/// A supervisor with a slot in a certain state.
 ///
 /// `child` is the child that the state is about, or else the last one of the slot.
 struct Scene {
     stage: Stage,
+    slot: SlotId,
     child: ChildId,
 }
 
@@ -237,11 +249,11 @@ struct Look {
 impl Scene {
     fn look(&self) -> Look {
         let supervisor = &self.stage.supervisor;
-        let slot = supervisor.fleet().slot(SlotId(0));
+        let slot = supervisor.fleet().slot(self.slot);
         let child = supervisor.fleet().child(self.child);
         let draining = child.and_then(|child| match child.location {
             ChildLocation::DrainingChild(state) => Some(state),
-            ChildLocation::Slot => None,
+            ChildLocation::Slot | ChildLocation::Successor => None,
         });
         Look {
             slot: slot_name(&slot).into(),
@@ -283,17 +295,30 @@ impl Look {
 }
 
 fn slot_in(quoted: &str) -> Scene {
+    last_slot_in(quoted, 1)
+}
+
+/// The children of the other slots serve.
+fn last_slot_in(quoted: &str, slots: usize) -> Scene {
     let wanted = quoted.trim_matches('`');
-    let mut policy = policy(1);
+    let mut policy = policy(slots);
     policy.recover_interval = INTERVAL;
     let mut stage = Stage::new(policy);
+    let slot = SlotId(slots - 1);
     if wanted == "Unstarted" {
         let child = ChildId(1);
-        return Scene { stage, child };
+        return Scene { stage, slot, child };
     }
-    let asked = stage.ask();
-    assert!(matches!(asked[..], [Action::Start { .. }]));
-    let child = stage.child();
+    let in_slot = |stage: &Stage| stage.supervisor.child_in(slot).expect("a child");
+    assert_eq!(stage.ask().len(), slots);
+    let child = in_slot(&stage);
+    for child in stage.supervisor.children() {
+        if child != in_slot(&stage) {
+            let readiness = Readiness::Notified;
+            stage.tell(Event::Started { child, readiness });
+            stage.tell(Event::Ready { child });
+        }
+    }
     let readiness = match wanted {
         "Probation" => Readiness::Assumed,
         _ => Readiness::Notified,
@@ -333,9 +358,9 @@ fn slot_in(quoted: &str) -> Scene {
     if wanted == "SpawnRequested" {
         stage.pass(INTERVAL);
         stage.ask();
-        child = stage.child();
+        child = in_slot(&stage);
     }
-    let scene = Scene { stage, child };
+    let scene = Scene { stage, slot, child };
     assert_eq!(scene.look().slot, wanted);
     scene
 }
@@ -392,7 +417,9 @@ fn in_time(mut scene: Scene, state: &str, column: &str) -> String {
     let fleet = scene.stage.supervisor.fleet();
     let deadline = match fleet.child(scene.child).map(|child| child.location) {
         Some(ChildLocation::DrainingChild(state)) => state.deadline(),
-        Some(ChildLocation::Slot) | None => fleet.slot(SlotId(0)).deadline(),
+        Some(ChildLocation::Slot | ChildLocation::Successor) | None => {
+            fleet.slot(scene.slot).deadline()
+        }
     };
     let wait = deadline.map(|deadline| deadline - scene.stage.now);
     match column {
@@ -615,8 +642,8 @@ fn phase_name(phase: &Phase) -> String {
         Phase::AllStarted => "`AllStarted`".into(),
         Phase::Announcing => "`Announcing`".into(),
         Phase::Running => "`Running`".into(),
-        Phase::Stopping { cause, .. } => format!("`Stopping` ({})", cause_words(cause)),
-        Phase::Ended(outcome) => format!("`Ended` ({})", cause_words(&outcome.cause)),
+        Phase::Stopping { stop, .. } => format!("`Stopping` ({})", cause_words(&stop.cause)),
+        Phase::Ended(outcome) => format!("`Ended` ({})", cause_words(&outcome.stop.cause)),
     }
 }
 

@@ -1,0 +1,57 @@
+//! The state of the fleet, as the caller can read it between two events.
+
+use super::children::ChildLocation;
+use super::draining::DrainState;
+use super::fleet::Fleet;
+use super::phase::Phase;
+use super::{ChildId, SlotId, Stop};
+
+/// A view of a supervisor. Taking one costs nothing, and each question costs only its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot<'a> {
+    phase: &'a Phase,
+    fleet: &'a Fleet,
+}
+
+impl<'a> Snapshot<'a> {
+    pub(super) fn new(phase: &'a Phase, fleet: &'a Fleet) -> Self {
+        Self { phase, fleet }
+    }
+
+    /// Returns each slot with its last child, which may have exited.
+    ///
+    /// A slot without a child is one that was not filled yet, or that a stop has emptied.
+    pub(crate) fn slots(self) -> impl ExactSizeIterator<Item = (SlotId, Option<ChildId>)> {
+        let slots = self.fleet.slot_ids();
+        slots.map(move |slot| (slot, self.fleet.slot(slot).last_child()))
+    }
+
+    /// Whether the announcement that the master is ready was requested.
+    ///
+    /// Once a stop has begun, no child is started, and this is `false`.
+    pub(crate) fn is_announced(self) -> bool {
+        match self.phase {
+            Phase::Announcing | Phase::Running => true,
+            Phase::StartingUp { .. }
+            | Phase::AllStarted
+            | Phase::Stopping { .. }
+            | Phase::Ended(_) => false,
+        }
+    }
+
+    /// The stop, if one has begun. From then on no child is started.
+    pub(crate) fn stop(self) -> Option<Stop> {
+        self.phase.stop()
+    }
+
+    /// Whether the supervisor waits for this child to drain. Its exit does not count.
+    ///
+    /// This is `false` for a child that was given up.
+    pub(crate) fn is_draining(self, child: ChildId) -> bool {
+        let child = self.fleet.child(child);
+        child.is_some_and(|child| match child.location {
+            ChildLocation::DrainingChild(state) => state != DrainState::Unkillable,
+            ChildLocation::Slot | ChildLocation::Successor => false,
+        })
+    }
+}
