@@ -1,6 +1,7 @@
 //! The messages of a server on `PREFORK_NOTIFY_FD`: its state, its pid and its listeners.
 //!
-//! Only the master can write them. So lines that the program prints itself cannot be taken for them.
+//! Only the master can write them. So lines that the program prints itself cannot be taken for
+//! them.
 
 use std::io::PipeReader;
 use std::time::Duration;

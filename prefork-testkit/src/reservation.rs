@@ -71,6 +71,7 @@ pub fn reserve_port() -> Reservation {
 /// no connection. The server must set `SO_REUSEADDR` or `SO_REUSEPORT` before it binds; prefork and
 /// the standard library's `TcpListener` do. `Display` writes the address as `127.0.0.1:8080`.
 #[derive(Debug)]
+#[must_use = "the address is reserved until it is dropped"]
 pub struct Reservation {
     addr: SocketAddr,
     /// Bound, and does not listen.

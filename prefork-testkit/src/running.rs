@@ -21,6 +21,7 @@ use crate::signal::Signal;
 /// When the value is dropped, also by a panic of the test, it kills all processes of the server,
 /// including the orphans of a killed master, and waits until they have exited.
 #[derive(Debug)]
+#[must_use = "dropping it kills the server"]
 pub struct RunningServer {
     process: std::process::Child,
     /// Set once the process has exited and was reaped.

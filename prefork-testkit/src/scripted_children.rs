@@ -49,6 +49,7 @@ const MASTER_REAP_TIME: Duration = Duration::from_secs(1);
 /// master.wait().expect("a requested stop is not an error");
 /// assert!(children.alive().is_empty());
 /// ```
+#[must_use = "dropping it kills the workers"]
 pub struct ScriptedChildren {
     family: ProcessTree,
     script: Arc<Mutex<Script>>,

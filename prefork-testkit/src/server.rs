@@ -32,6 +32,7 @@ use crate::running::RunningServer;
 /// println!("{} and {}", server.addr_of("http"), server.addr_of("admin"));
 /// ```
 #[derive(Debug)]
+#[must_use = "call `start`, `start_unready`, `run` or `spawn`"]
 pub struct Server {
     program: OsString,
     args: Vec<OsString>,
@@ -69,21 +70,18 @@ impl Server {
     }
 
     /// Adds a command-line argument.
-    #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self
     }
 
     /// Sets an environment variable.
-    #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), Some(value.into())));
         self
     }
 
     /// Removes an environment variable.
-    #[must_use]
     pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
         self.env.push((name.into(), None));
         self
@@ -92,14 +90,12 @@ impl Server {
     /// Sets the addresses of the listeners, in the syntax of `PREFORK_LISTEN`.
     ///
     /// Default: `127.0.0.1:0`.
-    #[must_use]
     pub fn listen(mut self, addresses: impl Into<String>) -> Self {
         self.listen = Some(addresses.into());
         self
     }
 
     /// Keeps the listeners that are configured in the program.
-    #[must_use]
     pub fn keep_listen(mut self) -> Self {
         self.listen = None;
         self
@@ -108,7 +104,6 @@ impl Server {
     /// Sets stdin.
     ///
     /// Default: `/dev/null`.
-    #[must_use]
     pub fn stdin(mut self, stdin: impl Into<OwnedFd>) -> Self {
         self.stdin = Stdio::from(stdin.into());
         self
@@ -118,7 +113,6 @@ impl Server {
     ///
     /// It gets the path and the arguments of the server after its own arguments. Examples:
     /// `unshare`, `setpriv`, `sh -c 'exec "$@"' sh`.
-    #[must_use]
     pub fn wrapper(mut self, wrapper: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.wrapper = wrapper.into_iter().map(Into::into).collect();
         self

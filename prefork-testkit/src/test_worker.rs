@@ -57,6 +57,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// worker.wait_until_closed();
 /// ```
 #[derive(Debug)]
+#[must_use = "the worker sees the death of its master when it is dropped"]
 pub struct TestWorker {
     worker: Arc<InProcessWorker>,
     events: Mutex<Vec<WorkerEvent>>,
@@ -171,9 +172,9 @@ impl TestWorker {
 
     /// Runs a body on this thread and returns its result.
     ///
-    /// While it runs, `prefork::worker()`, `prefork::shutdown()` and `prefork::notify_ready()` refer to
-    /// this worker, on this thread alone. So an async body needs a current-thread runtime, as in
-    /// `|worker| current_thread_runtime.block_on(serve(worker))`.
+    /// While it runs, `prefork::worker()`, `prefork::shutdown()` and `prefork::notify_ready()`
+    /// refer to this worker, on this thread alone. So an async body needs a current-thread runtime,
+    /// as in `|worker| current_thread_runtime.block_on(serve(worker))`.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
         self.worker.run(body)
     }
@@ -203,7 +204,8 @@ impl TestWorker {
 
     /// Returns whether the worker has reported readiness.
     ///
-    /// A worker does so at its first accept on a `Listener` of prefork, or when it calls `notify_ready()`.
+    /// A worker does so at its first accept on a `Listener` of prefork, or when it calls
+    /// `notify_ready()`.
     pub fn is_ready(&self) -> bool {
         self.has_sent(WorkerEvent::Ready)
     }

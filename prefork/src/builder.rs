@@ -73,8 +73,8 @@ impl Prefork {
     /// the first of these signals kills the workers at once. `ps -o comm` shows the role of the
     /// process after its name.
     ///
-    /// The attribute and [`main`](Self::main) call this method. Without it, the master handles no signals, and the process
-    /// keeps its name.
+    /// The attribute and [`main`](Self::main) call this method. Without it, the master handles no
+    /// signals, and the process keeps its name.
     pub fn handle_signals(mut self) -> Self {
         self.handles_signals = true;
         self

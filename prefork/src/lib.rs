@@ -65,9 +65,8 @@
 //! - A stop does not wait for `WebSockets` and other upgraded connections. It cuts them, without a
 //!   close frame, as soon as the worker has no other request. To close them properly, keep track of
 //!   them and await them after `axum::serve` and before `main` returns.
-//! - A stop ends a blocking read only on the [`net::Stream`] of
-//!   [`net::Listener::blocking_accept`]. It does not end one on a stream of a std listener, or after
-//!   [`net::Stream::into_inner`].
+//! - A stop ends a blocking read only on the [`net::Stream`] of [`net::Listener::blocking_accept`].
+//!   It does not end one on a stream of a std listener, or after [`net::Stream::into_inner`].
 //! - When a worker closes its listener in a stop, the master's copy stays open until all workers
 //!   have closed theirs. A connection that arrives meanwhile can still enter the queue, and is
 //!   reset later.
@@ -79,9 +78,9 @@
 //! - The attribute reports the end of `main`, with its error, before the runtime waits for blocking
 //!   tasks. With the builder's [`Prefork::run`], the master learns that the function returned or
 //!   panicked, but not which error it returned.
-//! - With the runtime of another crate (`#[tokio::main]`), a worker whose `main` has ended and whose
-//!   blocking tasks still run is killed at the end of `shutdown_grace_period`. The runtime of this
-//!   crate stops waiting for such tasks before that.
+//! - With the runtime of another crate (`#[tokio::main]`), a worker whose `main` has ended and
+//!   whose blocking tasks still run is killed at the end of `shutdown_grace_period`. The runtime of
+//!   this crate stops waiting for such tasks before that.
 //! - prefork does not manage processes that a worker starts; the code that starts them must end
 //!   them. A program that a worker executes inherits no descriptor and no variable of prefork. A
 //!   process that a worker forks without an exec, or that gets a copy of a listener from it, does
@@ -166,8 +165,8 @@
 //! - A stop signal within 250 ms of the first one counts as a repetition, even if it is another
 //!   signal: a terminal sends INT to the whole process group, and a package runner or `timeout(1)`
 //!   relays its own copy.
-//! - If the master stops for another reason (it gave up, or a hook failed), the first INT during the
-//!   stop kills the workers.
+//! - If the master stops for another reason (it gave up, or a hook failed), the first INT during
+//!   the stop kills the workers.
 //! - The master compares the times at which the signals arrived, even if a hook kept it busy
 //!   meanwhile.
 //! - The master logs equal signals in one line with their count. For signals that change nothing,
@@ -239,8 +238,8 @@
 //! # The end of `main`
 //!
 //! If `main` of a worker returns, fails or panics, the worker reports this to the master, with the
-//! error (`Debug`, at most 1,024 bytes) or the panic message. The master starts the replacement when
-//! the process has exited, at the latest after 100 ms.
+//! error (`Debug`, at most 1,024 bytes) or the panic message. The master starts the replacement
+//! when the process has exited, at the latest after 100 ms.
 //!
 //! If blocking tasks, threads or the rest of a builder's program still run in the process, the
 //! worker drains. If the process still runs after `shutdown_grace_period`, the master kills it.
@@ -257,9 +256,10 @@
 //!   The runtime is a current-thread runtime, unless `runtime_threads` is larger than 1. If `main`
 //!   has the attribute of another runtime, that runtime is used.
 //! - `axum`: [`net::Listener`] in `axum::serve`. Includes `tokio`.
-//! - `stream`: `net::Listener::incoming`, a `futures_core::Stream` of connections. Includes `tokio`.
-//! - `tonic`: that stream as an argument of `serve_with_incoming_shutdown` of tonic's server. Includes
-//!   `stream`.
+//! - `stream`: `net::Listener::incoming`, a `futures_core::Stream` of connections. Includes
+//!   `tokio`.
+//! - `tonic`: that stream as an argument of `serve_with_incoming_shutdown` of tonic's server.
+//!   Includes `stream`.
 //! - `tls`: see [TLS](#tls). Includes `tokio`.
 //! - `tracing`, `log`: the master's log lines as events of `tracing` or records of `log`.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -27,6 +27,8 @@ impl fmt::Display for OptionError {
     }
 }
 
+impl std::error::Error for OptionError {}
+
 /// Writes the errors in one line, with numbers if there are several.
 ///
 /// A reason may contain any separator.

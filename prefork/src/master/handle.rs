@@ -14,6 +14,7 @@ use crate::supervisor::StopMode;
 /// `stop` has the effect of SIGTERM, and `stop_now` has the effect of a second SIGINT. Dropping the
 /// handle has the effect of `stop_now`, and waits until the workers have exited.
 #[derive(Debug)]
+#[must_use = "dropping it kills the workers"]
 pub struct Handle {
     /// `None` if there is no master.
     commands: Option<CommandSender>,

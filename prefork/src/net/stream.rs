@@ -99,6 +99,14 @@ impl<S> Stream<S> {
         &self.io
     }
 
+    /// Returns a mutable reference to the inner stream.
+    ///
+    /// Read through the [`Stream`] itself: a read through the reference does not count as one, so a
+    /// stop waits for the stream as for a silent client.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.io
+    }
+
     /// Bytes, the end or an error were read: the stream no longer counts as unread.
     pub(super) fn note_read(&mut self) {
         self.unread = None;

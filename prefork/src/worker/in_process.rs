@@ -110,7 +110,8 @@ impl InProcessWorker {
 
     /// Runs `body` on this thread as the `main` of this worker.
     ///
-    /// During the call, `worker()`, `shutdown()` and `notify_ready()` on this thread refer to this worker.
+    /// During the call, `worker()`, `shutdown()` and `notify_ready()` on this thread refer to this
+    /// worker.
     pub fn run<R>(&self, body: impl FnOnce(Worker) -> R) -> R {
         let worker = Worker::new(Arc::clone(&self.context));
         current::enter(&self.context, || body(worker))

@@ -43,9 +43,9 @@ impl Worker {
 
     /// Returns the name, address and transport of one listener. Does not take it.
     ///
-    /// If the operator decides about TLS, take the listener with `tls_listener` if its
-    /// [`transport`](ListenerInfo::transport) is [`Transport::Tls`](crate::Transport::Tls), and
-    /// with [`listener`](Self::listener) otherwise.
+    /// If the operator decides about TLS, its [`transport`](ListenerInfo::transport) is the
+    /// decision: take a listener with [`Transport::Tls`](crate::Transport::Tls) with
+    /// `tls_listener` (feature `tls`), and every other one with [`listener`](Self::listener).
     ///
     /// # Errors
     /// No listener has this name.
