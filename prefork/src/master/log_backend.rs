@@ -3,6 +3,15 @@
 //!
 //! The only file that knows either crate. Both are called on the master's thread, which waits for
 //! them: the backend decides how long a line takes.
+//!
+//! Feature `log` could also be the feature of the same name of `tracing`. That was tried and
+//! rejected, because a logger would lose what it gets here:
+//!
+//! - It gets no key-value pairs. `tracing` appends the fields to the text, as in
+//!   `… was killed by SIGKILL after 5s slot=0 pid=12 signal="SIGKILL"`.
+//! - It gets no lines any more as soon as a subscriber was set on any thread of the process. With
+//!   `log-always` it gets the lines of a subscriber a second time.
+//! - The feature applies to the whole program: the events of all other crates become records too.
 
 use super::LogLine;
 
@@ -55,17 +64,13 @@ impl Backend {
     }
 }
 
-/// The target and the fields that both backends get.
 #[cfg(any(feature = "tracing", feature = "log"))]
-mod fields {
-    use super::LogLine;
+const TARGET: &str = "prefork";
 
-    pub(super) const TARGET: &str = "prefork";
-
-    pub(super) fn age_ms(line: &LogLine) -> Option<u64> {
-        let age = line.age()?;
-        Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
-    }
+#[cfg(any(feature = "tracing", feature = "log"))]
+fn age_ms(line: &LogLine) -> Option<u64> {
+    let age = line.age()?;
+    Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(feature = "tracing")]
@@ -75,7 +80,7 @@ mod tracing {
     use ::tracing::{Level as Grade, event};
 
     use super::super::{Level, LogLine};
-    use super::fields::{TARGET, age_ms};
+    use super::{TARGET, age_ms};
 
     /// Whether a subscriber is set for this thread.
     ///
@@ -116,7 +121,7 @@ mod log {
     use ::log::{Level as Grade, LevelFilter, Record};
 
     use super::super::{Level, LogLine};
-    use super::fields::{TARGET, age_ms};
+    use super::{TARGET, age_ms};
 
     /// A program that installs a logger also sets the maximum level.
     ///
