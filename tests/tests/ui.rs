@@ -1,4 +1,5 @@
-//! The errors of the attribute for each mistake, and the forms that it accepts.
+//! The errors of the attribute for each mistake, the forms that it accepts, and the errors of a
+//! builder that is used in a wrong order.
 //!
 //! Each mistake has its own file. The error texts of the crate are always compared. If the compiler
 //! writes the text, the crate determines only the position, and the text depends on the release.
