@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::child::ChildProcess;
 use super::commands::CommandReceiver;
+use super::notice::EndedBy;
 use super::poller::EventSource;
 use super::{LogLine, Master, Notice};
 use crate::channel::{Channel, ChildRole, FromMaster, MainEnd, ROLE_VARIABLE};
@@ -17,7 +18,6 @@ use crate::spawn::{SpawnError, SpawnRequest};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::supervisor::{
     Action, ChildId, Event, KillReason, Policy, ProgramId, Readiness, SlotId, StartFailure,
-    StopMode,
 };
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
@@ -57,7 +57,7 @@ impl Master {
                 let Some(process) = self.children.get(&child) else {
                     return;
                 };
-                let (worker, is_killed) = (process.process(), process.killed.is_some());
+                let (worker, is_killed) = (process.process(), process.ended_by != EndedBy::Nothing);
                 // The child is polled already, so a hook that fails leaves nothing behind.
                 let replaced = self.exits.replaced(slot.0, previous);
                 self.emit(&Notice::WorkerStarted { worker, replaced });
@@ -142,8 +142,8 @@ impl Master {
         let process = (started.process.pid, started.process.pidfd);
         let mut child = ChildProcess::new(id, slot.0, process, master_end, now);
         if is_hung {
-            child.killed = Some(KillReason::Violation);
             child.violation = Some("its program was not executed in time");
+            child.note_kill(KillReason::Violation, None, self.limits);
         }
         if let Err(source) = self.watch(&child) {
             let _ = child.pidfd.signal(Signal::SIGKILL);
@@ -213,7 +213,7 @@ impl Master {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        child.is_asked_to_stop = true;
+        child.note_stop_request();
         if let Some(channel) = &child.channel {
             let drain = FromMaster::Drain {
                 budget: kill_at.saturating_duration_since(Instant::now()),
@@ -228,9 +228,7 @@ impl Master {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        child.killed = Some(reason);
-        let stop = self.supervisor.snapshot().stop();
-        child.is_stopped_at_once = stop.is_some_and(|stop| stop.mode == StopMode::Immediate);
+        child.note_kill(reason, self.supervisor.snapshot().stop(), self.limits);
         let _ = child.pidfd.signal(Signal::SIGKILL);
         let worker = child.process();
         self.emit(&Notice::WorkerKilled { worker });

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::notice::{EndedBy, WorkerExit, WorkerProcess};
 use crate::channel::{Channel, MainEnd, RateLimit};
-use crate::supervisor::{ChildId, KillReason};
+use crate::supervisor::{ChildId, KillReason, Stop};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::pidfd::Pidfd;
 
@@ -16,10 +16,6 @@ pub(super) struct ChildLimits {
 }
 
 /// One process, from its start until it is reaped.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts for the log"
-)]
 #[derive(Debug)]
 pub(super) struct ChildProcess {
     pub(super) id: ChildId,
@@ -32,13 +28,9 @@ pub(super) struct ChildProcess {
     /// The limit of log lines about shortages.
     pub(super) shortage_rate: RateLimit,
     pub(super) started: Instant,
-    /// The master asked it to stop, or a stop of the master began.
-    pub(super) is_asked_to_stop: bool,
-    /// The reason why the master killed it, if it did.
-    pub(super) killed: Option<KillReason>,
-    /// It was killed because of a request to stop at once.
-    pub(super) is_stopped_at_once: bool,
-    /// The rule of the channel that it broke.
+    /// What the master has done to it.
+    pub(super) ended_by: EndedBy,
+    /// The rule of the channel that it broke. The master kills it for that.
     pub(super) violation: Option<&'static str>,
     /// How its `main` ended; `None` while it runs.
     pub(super) main_end: Option<MainEnd>,
@@ -68,9 +60,7 @@ impl ChildProcess {
             rate: RateLimit::frames(now),
             shortage_rate: RateLimit::shortages(now),
             started: now,
-            is_asked_to_stop: false,
-            killed: None,
-            is_stopped_at_once: false,
+            ended_by: EndedBy::Nothing,
             violation: None,
             main_end: None,
             last_panic: None,
@@ -82,29 +72,39 @@ impl ChildProcess {
     /// Collects all that is known about the exit.
     ///
     /// The log line, the hook of the replacement and the error of the master use it.
-    pub(super) fn exit_report(
-        &self,
-        status: ExitStatus,
-        limits: ChildLimits,
-        now: Instant,
-    ) -> WorkerExit {
+    pub(super) fn exit_report(&self, status: ExitStatus, now: Instant) -> WorkerExit {
         WorkerExit {
             worker: self.process(),
             status,
             age: now.saturating_duration_since(self.started),
-            ended_by: match self.killed {
-                None if self.is_asked_to_stop => EndedBy::StopRequest,
-                None => EndedBy::Nothing,
-                Some(KillReason::NotReady) => EndedBy::ReadyTimeout(limits.ready_timeout),
-                Some(KillReason::OutOfTime) if self.is_stopped_at_once => EndedBy::ImmediateStop,
-                Some(KillReason::OutOfTime) => EndedBy::GracePeriod(limits.shutdown_grace_period),
-                Some(KillReason::Violation) => EndedBy::Violation(
-                    self.violation
-                        .unwrap_or("broke the protocol between master and worker"),
-                ),
-            },
+            ended_by: self.ended_by,
             reason: self.reason(status, now),
         }
+    }
+
+    /// Records that the master asks it to stop, or stops itself.
+    pub(super) fn note_stop_request(&mut self) {
+        if self.ended_by == EndedBy::Nothing {
+            self.ended_by = EndedBy::StopRequest;
+        }
+    }
+
+    /// Records that the master kills it.
+    pub(super) fn note_kill(
+        &mut self,
+        reason: KillReason,
+        stop: Option<Stop>,
+        limits: ChildLimits,
+    ) {
+        self.ended_by = match reason {
+            KillReason::NotReady => EndedBy::ReadyTimeout(limits.ready_timeout),
+            KillReason::OutOfTime if stop.is_some_and(Stop::is_immediate) => EndedBy::ImmediateStop,
+            KillReason::OutOfTime => EndedBy::GracePeriod(limits.shutdown_grace_period),
+            KillReason::Violation => {
+                let rule = self.violation;
+                EndedBy::Violation(rule.unwrap_or("broke the protocol between master and worker"))
+            }
+        };
     }
 
     /// The process, as notices name it.
@@ -117,10 +117,10 @@ impl ChildProcess {
 
     /// The cause that the worker itself reported.
     ///
-    /// A requested return of `main` is no cause.
+    /// A return of `main` is no cause if the master requested it or killed the process.
     fn reason(&self, status: ExitStatus, now: Instant) -> Option<String> {
         match &self.main_end {
-            Some(MainEnd::Returned) if self.is_asked_to_stop => None,
+            Some(MainEnd::Returned) if self.ended_by != EndedBy::Nothing => None,
             Some(end) => Some(end.to_string()),
             None => self.panic_message(status, now).map(str::to_owned),
         }
@@ -134,7 +134,10 @@ impl ChildProcess {
         const RECENT: Duration = Duration::from_secs(5);
         let (panic, at) = self.last_panic.as_ref()?;
         let may_be = match status {
-            ExitStatus::Code(code) => code != 0 && self.killed.is_none(),
+            ExitStatus::Code(code) => {
+                let is_killed = !matches!(self.ended_by, EndedBy::Nothing | EndedBy::StopRequest);
+                code != 0 && !is_killed
+            }
             ExitStatus::Signal { number, .. } => number == libc::SIGABRT,
             ExitStatus::Unknown => true,
         };
@@ -147,10 +150,6 @@ impl ChildProcess {
 mod tests {
     use super::*;
 
-    const LIMITS: ChildLimits = ChildLimits {
-        ready_timeout: Duration::from_secs(30),
-        shutdown_grace_period: Duration::from_secs(5),
-    };
     const ABORTED: ExitStatus = ExitStatus::Signal {
         number: libc::SIGABRT,
         core_dumped: false,
@@ -169,7 +168,7 @@ mod tests {
     }
 
     fn how(child: &ChildProcess, status: ExitStatus) -> String {
-        child.exit_report(status, LIMITS, Instant::now()).cause()
+        child.exit_report(status, Instant::now()).cause()
     }
 
     #[test]
@@ -178,7 +177,7 @@ mod tests {
         child.main_end = Some(MainEnd::Failed("no database".to_owned()));
         let text = "exited with status 1: main returned an error: no database";
         assert_eq!(how(&child, ExitStatus::Code(1)), text);
-        child.is_asked_to_stop = true;
+        child.note_stop_request();
         let text = "exited with status 1, as requested; main returned an error: no database";
         assert_eq!(how(&child, ExitStatus::Code(1)), text);
         child.main_end = Some(MainEnd::Returned);
@@ -206,7 +205,7 @@ mod tests {
         child.last_panic = Some(("panicked: boom".to_owned(), Instant::now()));
         let later = Instant::now() + Duration::from_mins(1);
         assert_eq!(
-            child.exit_report(ABORTED, LIMITS, later).cause(),
+            child.exit_report(ABORTED, later).cause(),
             "was killed by SIGABRT"
         );
     }

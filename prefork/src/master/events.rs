@@ -9,14 +9,14 @@ use nix::sys::signal::Signal;
 
 use super::child::ChildProcess;
 use super::commands::{Command, CommandReceiver};
-use super::notice::{StopStep, UnreapedCause, WorkerProcess};
+use super::notice::{EndedBy, StopStep, UnreapedCause, WorkerProcess};
 use super::poller::{EventSource, ListenerSocket};
 use super::traced_child::TracedExit;
 use super::{LogLine, Master, Notice, hooks, teardown};
 use crate::channel::{FromChild, PROTOCOL, ReceivedFrame as Frame};
 use crate::error::{Error, Shortage};
 use crate::stop_signals::StopSignal;
-use crate::supervisor::{ChildId, Event, KillReason, Readiness, StopMode};
+use crate::supervisor::{ChildId, Event, Readiness, Stop, StopMode};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver};
 
@@ -103,7 +103,7 @@ impl Master {
         };
         let is_new = match urgency {
             StopMode::Graceful => stop.is_none(),
-            StopMode::Immediate => stop.is_none_or(|stop| stop.mode == StopMode::Graceful),
+            StopMode::Immediate => !stop.is_some_and(Stop::is_immediate),
         };
         if !is_new {
             return self.on_repeated_signal(received);
@@ -300,7 +300,9 @@ impl Master {
         };
         // A stop asks all workers. A terminal and a service manager signal the whole group, so a
         // worker may exit before the master asked it.
-        child.is_asked_to_stop |= self.supervisor.is_stopping();
+        if self.supervisor.is_stopping() {
+            child.note_stop_request();
+        }
         self.poller.remove(&child.pidfd);
         if let Some(channel) = &child.channel {
             self.poller.remove(channel);
@@ -332,15 +334,18 @@ impl Master {
 
     fn report_exit(&mut self, child: &ChildProcess, status: ExitStatus) {
         let now = Instant::now();
-        let exit = &child.exit_report(status, self.limits, now);
+        let exit = &child.exit_report(status, now);
         let in_full = Notice::WorkerExited {
             exit,
             repeated: None,
         };
         // The master requested the exit, or counted the end of `main` when the child left its slot.
         // A child that was given up is counted now.
-        let is_requested = child.is_asked_to_stop || child.killed == Some(KillReason::OutOfTime);
-        if is_requested || self.supervisor.snapshot().is_draining(child.id) {
+        let is_counted = match child.ended_by {
+            EndedBy::StopRequest | EndedBy::ImmediateStop | EndedBy::GracePeriod(_) => true,
+            EndedBy::Nothing | EndedBy::ReadyTimeout(_) | EndedBy::Violation(_) => false,
+        };
+        if is_counted || self.supervisor.snapshot().is_draining(child.id) {
             return self.emit(&in_full);
         }
         let how = exit.cause();

@@ -26,6 +26,13 @@ pub(crate) struct Stop {
     pub(crate) mode: StopMode,
 }
 
+impl Stop {
+    /// Whether an immediate stop was requested.
+    pub(crate) fn is_immediate(self) -> bool {
+        self.mode == StopMode::Immediate
+    }
+}
+
 /// Why the stop began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopCause {
