@@ -8,9 +8,10 @@ use nix::sys::signal::Signal;
 
 use super::child::ChildProcess;
 use super::commands::CommandReceiver;
+use super::exit_history::LastExit;
 use super::notice::EndedBy;
 use super::poller::EventSource;
-use super::{LogLine, Master, Notice};
+use super::{Master, Notice};
 use crate::channel::{Channel, ChildRole, FromMaster, MainEnd, ROLE_VARIABLE};
 use crate::error::Error;
 use crate::listen::{VARIABLES, listen_env};
@@ -69,8 +70,13 @@ impl Master {
             Err(unstarted) => {
                 let failure = unstarted.failure_kind();
                 let error = unstarted.into_error(slot);
-                self.exits
-                    .not_started(slot.0, child, previous, &error.chain());
+                let last = LastExit {
+                    child,
+                    pid: self.exits.replaced(slot.0, previous).map(|last| last.pid),
+                    cause: error.chain(),
+                    line: error.chain(),
+                };
+                self.exits.record(slot.0, last);
                 self.notify(Event::StartFailed { child, failure });
                 if self.supervisor.is_stopping() {
                     // The result of the master reports it.
@@ -249,9 +255,7 @@ impl Master {
             left: kill_at.saturating_duration_since(now),
         };
         self.exits.count(&end, now);
-        let line = LogLine::of(&notice).map_or_else(String::new, |line| line.to_string());
-        self.exits
-            .exited(worker.slot, id, worker.pid, end.clone(), line);
+        self.record_exit(id, worker, &end, &notice);
         self.emit(&notice);
     }
 

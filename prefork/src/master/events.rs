@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::child::ChildProcess;
 use super::commands::{Command, CommandReceiver};
+use super::exit_history::LastExit;
 use super::notice::{EndedBy, StopStep, UnreapedCause, WorkerProcess};
 use super::poller::{EventSource, ListenerSocket};
 use super::traced_child::TracedExit;
@@ -185,8 +186,9 @@ impl Master {
         let info = bound.info.clone();
         let again = bound.rebind(index).and_then(|old| {
             teardown::close(vec![old]);
-            let watched = self.watch_listener(lost);
-            watched.map_err(|source| Error::Master {
+            let fd = bound.sockets().nth(index);
+            let watched = fd.map(|fd| self.poller.add(fd, EventSource::Listener(lost)));
+            watched.unwrap_or(Ok(())).map_err(|source| Error::Master {
                 doing: "watch its descriptors (epoll_ctl)",
                 source,
             })
@@ -199,19 +201,6 @@ impl Master {
                 self.notify_heard(Event::ListenerLost);
             }
         }
-    }
-
-    fn watch_listener(&self, socket: ListenerSocket) -> std::io::Result<()> {
-        let ListenerSocket {
-            listener,
-            socket: index,
-        } = socket;
-        let bound = self.listeners.get(usize::from(listener));
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        let fd = bound.and_then(|bound| bound.sockets().nth(index));
-        fd.map_or(Ok(()), |fd| {
-            self.poller.add(fd, EventSource::Listener(socket))
-        })
     }
 
     fn on_channel(&mut self, id: ChildId) {
@@ -351,9 +340,24 @@ impl Master {
         let how = exit.cause();
         let repeated = self.exits.count(&how, now);
         self.emit(&Notice::WorkerExited { exit, repeated });
-        let line = LogLine::of(&in_full).map_or_else(String::new, |line| line.to_string());
-        self.exits
-            .exited(child.slot, child.id, child.pid, how, line);
+        self.record_exit(child.id, exit.worker, &how, &in_full);
+    }
+
+    /// Records an exit, for the replacement and for the error of a master that gives up.
+    pub(super) fn record_exit(
+        &mut self,
+        child: ChildId,
+        worker: WorkerProcess,
+        cause: &str,
+        notice: &Notice<'_>,
+    ) {
+        let last = LastExit {
+            child,
+            pid: Some(worker.pid),
+            cause: cause.to_owned(),
+            line: LogLine::of(notice).map_or_else(String::new, |line| line.to_string()),
+        };
+        self.exits.record(worker.slot, last);
     }
 
     /// Handles SIGCHLD: some child of this process exited.

@@ -19,13 +19,13 @@ pub(super) struct ExitHistory {
 }
 
 /// How one child exited, or why it could not be started.
-#[derive(Debug, Clone)]
-struct LastExit {
-    child: ChildId,
+#[derive(Debug)]
+pub(super) struct LastExit {
+    pub(super) child: ChildId,
     /// The last process of the slot, if there was one.
-    pid: Option<i32>,
-    cause: String,
-    line: String,
+    pub(super) pid: Option<i32>,
+    pub(super) cause: String,
+    pub(super) line: String,
 }
 
 /// Consecutive exits with the same cause, in any slot.
@@ -63,43 +63,10 @@ impl ExitHistory {
         None
     }
 
-    /// Records that the process of this child exited and is to be replaced.
-    pub(super) fn exited(
-        &mut self,
-        slot: usize,
-        child: ChildId,
-        pid: i32,
-        how: String,
-        line: String,
-    ) {
-        let exit = LastExit {
-            child,
-            pid: Some(pid),
-            cause: how,
-            line,
-        };
-        self.record(slot, exit);
-    }
-
-    /// Records that no process could be started for this child.
-    pub(super) fn not_started(
-        &mut self,
-        slot: usize,
-        child: ChildId,
-        previous: Option<ChildId>,
-        error: &str,
-    ) {
-        let exit = LastExit {
-            child,
-            pid: self.replaced(slot, previous).map(|replaced| replaced.pid),
-            cause: error.to_owned(),
-            line: error.to_owned(),
-        };
-        self.record(slot, exit);
-    }
-
+    /// Records how the last child of this slot exited, or why it could not be started.
+    ///
     /// A child that was given up can exit after its replacement.
-    fn record(&mut self, slot: usize, exit: LastExit) {
+    pub(super) fn record(&mut self, slot: usize, exit: LastExit) {
         let later = self.slots.get(&slot);
         if later.is_none_or(|later| later.child <= exit.child) {
             self.slots.insert(slot, exit);
@@ -145,6 +112,21 @@ mod tests {
 
     const HOW: &str = "exited with status 1: main returned an error: no";
 
+    fn exit(child: ChildId, pid: Option<i32>, cause: &str) -> LastExit {
+        LastExit {
+            child,
+            pid,
+            cause: cause.to_owned(),
+            line: String::new(),
+        }
+    }
+
+    /// As the master does for a child that could not be started.
+    fn not_started(endings: &mut ExitHistory, child: ChildId, previous: Option<ChildId>) {
+        let pid = endings.replaced(0, previous).map(|replaced| replaced.pid);
+        endings.record(0, exit(child, pid, "out of memory"));
+    }
+
     #[test]
     fn equal_causes_in_a_row_are_logged_once_a_minute() {
         let start = Instant::now();
@@ -163,12 +145,13 @@ mod tests {
         let mut endings = ExitHistory::default();
         for pid in 1..4 {
             endings.count(HOW, now);
-            endings.exited(
+            let line = format!("worker 0 (pid {pid}) {HOW}");
+            endings.record(
                 0,
-                ChildId(1),
-                pid,
-                HOW.to_owned(),
-                format!("worker 0 (pid {pid}) {HOW}"),
+                LastExit {
+                    line,
+                    ..exit(ChildId(1), Some(pid), HOW)
+                },
             );
         }
         assert_eq!(endings.last(0), format!("each of the last 3 {HOW}"));
@@ -184,8 +167,8 @@ mod tests {
         let mut endings = ExitHistory::default();
         let [first, second] = [ChildId(1), ChildId(2)];
         assert_eq!(endings.replaced(0, None), None);
-        endings.exited(0, first, 7, HOW.to_owned(), String::new());
-        endings.not_started(0, second, Some(first), "out of memory");
+        endings.record(0, exit(first, Some(7), HOW));
+        not_started(&mut endings, second, Some(first));
         let how = "out of memory".to_owned();
         let previous = Some(PreviousChild { pid: 7, how });
         assert_eq!(endings.replaced(0, Some(second)), previous);
@@ -196,12 +179,12 @@ mod tests {
     fn the_first_child_of_a_slot_that_was_added_again_replaces_no_process() {
         let mut endings = ExitHistory::default();
         let [old, first, second] = [ChildId(1), ChildId(2), ChildId(3)];
-        endings.exited(0, old, 7, HOW.to_owned(), String::new());
+        endings.record(0, exit(old, Some(7), HOW));
         assert_eq!(endings.replaced(0, None), None);
-        endings.exited(0, old, 7, HOW.to_owned(), String::new());
-        endings.not_started(0, first, None, "out of memory");
+        endings.record(0, exit(old, Some(7), HOW));
+        not_started(&mut endings, first, None);
         assert_eq!(endings.replaced(0, Some(first)), None);
-        endings.not_started(0, second, Some(first), "out of memory");
+        not_started(&mut endings, second, Some(first));
         assert_eq!(endings.replaced(0, Some(second)), None);
     }
 
@@ -209,12 +192,12 @@ mod tests {
     fn a_child_that_exits_after_it_was_given_up_does_not_hide_a_later_exit() {
         let mut endings = ExitHistory::default();
         let [given_up, replacement] = [ChildId(1), ChildId(2)];
-        endings.exited(0, replacement, 8, HOW.to_owned(), String::new());
-        endings.exited(0, given_up, 7, "was killed".to_owned(), String::new());
+        endings.record(0, exit(replacement, Some(8), HOW));
+        endings.record(0, exit(given_up, Some(7), "was killed"));
         let how = HOW.to_owned();
         let previous = Some(PreviousChild { pid: 8, how });
         assert_eq!(endings.replaced(0, Some(replacement)), previous);
-        endings.exited(0, given_up, 7, "was killed".to_owned(), String::new());
+        endings.record(0, exit(given_up, Some(7), "was killed"));
         assert_eq!(endings.replaced(0, Some(replacement)), None);
     }
 }

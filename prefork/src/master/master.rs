@@ -258,7 +258,10 @@ impl Drop for Master {
         for child in &children {
             let _ = child.pidfd.signal(Signal::SIGKILL);
         }
-        teardown::reap(children.into_iter(), Instant::now() + Policy::KILL_TIMEOUT);
+        let deadline = Instant::now() + Policy::KILL_TIMEOUT;
+        for child in children {
+            child.pidfd.wait_until(deadline);
+        }
     }
 }
 

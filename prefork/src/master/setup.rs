@@ -17,10 +17,8 @@ use super::{Handle, Log, Master, Notice, StartStep};
 use crate::config::Config;
 use crate::error::{Error, OptionError};
 use crate::hook::Hooks;
-use crate::listen::{
-    BindOptions, BindResult, BoundListener, bind_all, bind_or_stop, set_blocking_modes,
-};
-use crate::spawn::{CommandHook, Program, SpawnResources, Spawner};
+use crate::listen::{BindOptions, BindResult, bind_all, bind_or_stop, set_blocking_modes};
+use crate::spawn::{CommandHook, Program, Spawner};
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::{is_init, set_comm};
@@ -60,8 +58,8 @@ impl MasterSetup {
     pub(crate) fn run(self, mut log: Log) -> Result<(), Error> {
         let owns_process = self.owns_signals;
         // Without a handle, only signals control the master.
-        let prerequisites = match log.log_error(self.prepare(None))? {
-            Prepared::Ready(prerequisites) => prerequisites,
+        let master = match log.log_error(self.prepare(None))? {
+            Prepared::Ready(master) => master,
             Prepared::Stopped(received) => {
                 let before = StartStep::Bind;
                 log.notice(&Notice::StartCanceled { received, before });
@@ -71,7 +69,7 @@ impl MasterSetup {
         if owns_process {
             set_comm("master");
         }
-        self.into_master(*prerequisites).run(log)
+        master.run(log)
     }
 
     /// Runs the master on its own thread.
@@ -81,11 +79,10 @@ impl MasterSetup {
     pub(crate) fn start(self, log: Log) -> Result<Handle, Error> {
         let (commander, commands) =
             pair().map_err(cannot("create a socket pair for commands (socketpair)"))?;
-        let Prepared::Ready(prerequisites) = self.prepare(Some(commands))? else {
+        let Prepared::Ready(master) = self.prepare(Some(commands))? else {
             // Only the handle can stop this master, and the caller does not have it yet.
             unreachable!("a set-up with commands handles no signals")
         };
-        let master = self.into_master(*prerequisites);
         let listeners = master.listener_infos();
         let thread = thread::Builder::new()
             .name("prefork-master".to_owned())
@@ -95,7 +92,7 @@ impl MasterSetup {
     }
 
     /// Acquires all that a master needs from the system. Calls no function of the user.
-    fn prepare(&self, commands: Option<CommandReceiver>) -> Result<Prepared, Error> {
+    fn prepare(self, commands: Option<CommandReceiver>) -> Result<Prepared, Error> {
         check_kernel()?;
         check_fd_limit(&self.config)?;
         // First, because PID 1 loses a signal that has no handler.
@@ -118,7 +115,6 @@ impl MasterSetup {
         // PID 1 gets the orphans of its PID namespace and must reap them.
         let orphans = (self.owns_signals && is_init()).then(OrphanReaper::default);
         let program = open_program()?;
-        let tools = SpawnResources::new().map_err(|(doing, source)| cannot(doing)(source))?;
         // A `child_producer` may start other programs. If it does not, the start of the worker
         // fails.
         if self.producer.is_none() {
@@ -126,6 +122,8 @@ impl MasterSetup {
                 .check()
                 .map_err(cannot("start its own program as a worker"))?;
         }
+        let spawner = Spawner::new(self.producer);
+        let spawner = spawner.map_err(|(doing, source)| cannot(doing)(source))?;
         let poller = Poller::new().map_err(cannot("create an epoll instance (epoll_create1)"))?;
         let watch = |source: std::io::Result<()>| {
             source.map_err(cannot("watch its descriptors (epoll_ctl)"))
@@ -142,53 +140,28 @@ impl MasterSetup {
                 watch(poller.add(fd, source))?;
             }
         }
-        let prerequisites = Prerequisites {
+        let master = Master::new(MasterParts {
+            config: self.config,
+            readiness: self.readiness,
             listeners,
-            tools,
+            spawner,
             program,
             poller,
             tls,
             signals,
             commands,
-            orphans,
-        };
-        Ok(Prepared::Ready(Box::new(prerequisites)))
-    }
-
-    fn into_master(self, prerequisites: Prerequisites) -> Master {
-        Master::new(MasterParts {
-            config: self.config,
-            readiness: self.readiness,
-            listeners: prerequisites.listeners,
-            spawner: Spawner::new(prerequisites.tools, self.producer),
-            program: prerequisites.program,
-            poller: prerequisites.poller,
-            tls: prerequisites.tls,
-            signals: prerequisites.signals,
-            commands: prerequisites.commands,
             hooks: self.hooks,
-            orphans: prerequisites.orphans,
-        })
+            orphans,
+        });
+        Ok(Prepared::Ready(Box::new(master)))
     }
 }
 
 /// The result of the set-up of a master.
 enum Prepared {
-    Ready(Box<Prerequisites>),
+    Ready(Box<Master>),
     /// A signal requested a stop during the set-up.
     Stopped(ReceivedSignal),
-}
-
-/// What a master acquires from the system before it starts its first child.
-struct Prerequisites {
-    listeners: Vec<BoundListener>,
-    tools: SpawnResources,
-    program: Program,
-    poller: Poller,
-    tls: Option<CertificateStore>,
-    signals: Option<SignalReceiver>,
-    commands: Option<CommandReceiver>,
-    orphans: Option<OrphanReaper>,
 }
 
 /// The reason why this system cannot have a master. Linux can.

@@ -1,9 +1,7 @@
-//! Closes the listeners, which workers share with the master, and waits for workers, within a
-//! deadline.
+//! Closes the listeners, which workers share with the master, within a deadline.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::child::ChildProcess;
 use crate::listen::BoundListener;
 use crate::sys::light_thread;
 use crate::sys::one_shot::one_shot;
@@ -29,12 +27,5 @@ pub(super) fn close(listeners: Vec<BoundListener>) {
     // If the thread did not start, dropping the closure has closed the listeners.
     if light_thread::start(c"prefork-close", STACK, close).is_ok() {
         is_done.recv_timeout(CLOSE_TIMEOUT);
-    }
-}
-
-/// Waits for the exit of these children until the deadline, and reaps them.
-pub(super) fn reap<'a>(children: impl Iterator<Item = &'a ChildProcess>, deadline: Instant) {
-    for child in children {
-        child.pidfd.wait_until(deadline);
     }
 }

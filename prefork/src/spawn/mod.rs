@@ -14,4 +14,4 @@ pub(crate) use command::CommandHook;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use program::Program;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
-pub(crate) use spawner::{SpawnError, SpawnRequest, SpawnResources, Spawner};
+pub(crate) use spawner::{SpawnError, SpawnRequest, Spawner};

@@ -50,29 +50,10 @@ pub(crate) struct SpawnedChild {
     pub(crate) is_foreign: bool,
 }
 
-/// The resources that every start of a master needs.
-pub(crate) struct SpawnResources {
-    stack: Stack,
-    null: File,
-}
-
-impl SpawnResources {
-    /// # Errors
-    /// The failed stage, as the end of the sentence 'the master cannot …', and the cause.
-    pub(crate) fn new() -> Result<Self, (&'static str, io::Error)> {
-        let at = |stage| move |source| (stage, source);
-        Ok(Self {
-            stack: Stack::new().map_err(at(
-                "allocate a stack for the start of workers (mmap, mprotect)",
-            ))?,
-            null: File::open("/dev/null").map_err(at("open /dev/null, the stdin of workers"))?,
-        })
-    }
-}
-
 /// Starts the children of a master.
 pub(crate) struct Spawner {
-    resources: SpawnResources,
+    stack: Stack,
+    null: File,
     producer: Option<CommandHook>,
 }
 
@@ -85,11 +66,17 @@ impl Spawner {
     /// The time limit of an exec. It takes milliseconds unless the file system does not respond.
     pub(crate) const EXEC_TIMEOUT: Duration = Duration::from_secs(5);
 
-    pub(crate) fn new(tools: SpawnResources, producer: Option<CommandHook>) -> Self {
-        Self {
-            resources: tools,
+    /// # Errors
+    /// The failed stage, as the end of the sentence 'the master cannot …', and the cause.
+    pub(crate) fn new(producer: Option<CommandHook>) -> Result<Self, (&'static str, io::Error)> {
+        let at = |stage| move |source| (stage, source);
+        Ok(Self {
+            stack: Stack::new().map_err(at(
+                "allocate a stack for the start of workers (mmap, mprotect)",
+            ))?,
+            null: File::open("/dev/null").map_err(at("open /dev/null, the stdin of workers"))?,
             producer,
-        }
+        })
     }
 
     /// Starts a child and returns after the exec of its program.
@@ -141,7 +128,7 @@ impl Spawner {
             args,
             env,
             fds: order.fds,
-            stdin: self.resources.null.as_fd(),
+            stdin: self.null.as_fd(),
             blocked: &BLOCKED,
             // A worker of this program clears it when its monitor thread runs, so that it can
             // finish its requests. Before that it has none.
@@ -151,7 +138,7 @@ impl Spawner {
             limit: Self::EXEC_TIMEOUT,
             is_urgent,
         };
-        match spawn(&mut self.resources.stack, &exec, &timeout) {
+        match spawn(&mut self.stack, &exec, &timeout) {
             Ok(process) => Ok(SpawnedChild {
                 process,
                 is_foreign,
@@ -208,10 +195,7 @@ mod tests {
     use crate::sys::exit_status::ExitStatus;
 
     fn with_tools(producer: Option<CommandHook>) -> Spawner {
-        Spawner::new(
-            SpawnResources::new().expect("memory and /dev/null"),
-            producer,
-        )
+        Spawner::new(producer).expect("memory and /dev/null")
     }
 
     /// Runs a shell as a child; returns what it wrote to descriptor 3, and its status.

@@ -43,7 +43,8 @@ pub(super) struct Child {
 pub(super) enum ChildLocation {
     /// It fills the slot, which has its state.
     Slot,
-    /// It is to fill the slot after the child that fills it now. No rollout starts one yet.
+    /// It is to fill the slot after the child that fills it now.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no rollout starts one yet"))]
     Successor,
     /// It has left the slot.
     DrainingChild(DrainState),
@@ -116,13 +117,13 @@ impl ChildTable {
         self.others.keys().copied()
     }
 
-    /// Returns the draining children, each with its slot, in ascending order.
-    pub(super) fn draining(&self) -> Vec<(ChildId, SlotId)> {
-        let others = self.others.iter();
-        let draining = others.filter(|(_, child)| child.location != ChildLocation::Successor);
-        let mut draining: Vec<_> = draining.map(|(&id, child)| (id, child.slot)).collect();
-        draining.sort_unstable();
-        draining
+    /// Returns the draining children, each with its slot and its state, in any order.
+    pub(super) fn draining(&self) -> Vec<(ChildId, SlotId, DrainState)> {
+        let draining = |(&id, child): (&ChildId, &Child)| match child.location {
+            ChildLocation::DrainingChild(state) => Some((id, child.slot, state)),
+            ChildLocation::Slot | ChildLocation::Successor => None,
+        };
+        self.others.iter().filter_map(draining).collect()
     }
 
     /// Records that this child of the table accepts no more connections.

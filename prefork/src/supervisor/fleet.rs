@@ -93,10 +93,10 @@ impl Fleet {
         ids
     }
 
-    /// Returns the draining children, each with its slot.
+    /// Returns the draining children, each with its slot and its state, in any order.
     ///
     /// They are few unless the master stops.
-    pub(super) fn draining(&self) -> Vec<(ChildId, SlotId)> {
+    pub(super) fn draining(&self) -> Vec<(ChildId, SlotId, DrainState)> {
         self.children.draining()
     }
 

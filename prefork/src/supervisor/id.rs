@@ -1,7 +1,5 @@
 //! The ids of slots, children and programs, as events and actions carry them.
 
-use std::fmt;
-
 /// A numbered position that one serving child fills. Counts from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SlotId(pub(crate) usize);
@@ -21,16 +19,4 @@ pub(crate) struct ProgramId(pub(crate) usize);
 impl ProgramId {
     /// The program of the master itself, which is the only one without rollouts.
     pub(crate) const OWN: Self = Self(0);
-}
-
-impl fmt::Display for SlotId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for ChildId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }

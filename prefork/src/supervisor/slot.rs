@@ -145,6 +145,14 @@ impl SlotState {
         }
     }
 
+    fn violated(child: ChildId, condition: Health, since: Instant) -> Transition {
+        Transition::Become(Self::MustKill {
+            child,
+            since,
+            condition,
+        })
+    }
+
     /// The state of a killed child until it exits.
     pub(super) fn killed(child: ChildId, condition: Health, now: Instant, policy: &Policy) -> Self {
         Self::Killed {
@@ -189,15 +197,9 @@ impl SlotState {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match *self {
             Self::Recovering { until, .. } => Some(until),
-            Self::Starting {
-                ready_deadline: ready_by,
-                ..
-            } => Some(ready_by),
+            Self::Starting { ready_deadline, .. } => Some(ready_deadline),
             Self::Probation { healthy_at, .. } => Some(healthy_at),
-            Self::Ending {
-                exit_deadline: exit_by,
-                ..
-            } => Some(exit_by),
+            Self::Ending { exit_deadline, .. } => Some(exit_deadline),
             Self::Unstarted { since } | Self::MustKill { since, .. } => Some(since),
             Self::Killed { give_up_at, .. } => Some(give_up_at),
             Self::Deferred { .. }
@@ -220,11 +222,7 @@ impl SlotState {
                 Self::on_event_before_healthy(child, since, fact, now, policy)
             }
             Self::Serving { child, .. } => match fact {
-                ChildEvent::Violation => Transition::Become(Self::MustKill {
-                    child,
-                    since: now,
-                    condition: Health::Healthy,
-                }),
+                ChildEvent::Violation => Self::violated(child, Health::Healthy, now),
                 ChildEvent::MainEnded => {
                     Transition::Become(Self::ending(child, Health::Healthy, now, policy))
                 }
@@ -238,11 +236,7 @@ impl SlotState {
             Self::Ending {
                 child, condition, ..
             } => match fact {
-                ChildEvent::Violation => Transition::Become(Self::MustKill {
-                    child,
-                    since: now,
-                    condition,
-                }),
+                ChildEvent::Violation => Self::violated(child, condition, now),
                 ChildEvent::Exited => Transition::Die(condition),
                 // It no longer serves, whatever it sends. A start is answered once.
                 ChildEvent::Started(_)
@@ -298,11 +292,7 @@ impl SlotState {
             ChildEvent::Readiness(readiness) => {
                 Transition::Become(Self::started(child, since, readiness, policy))
             }
-            ChildEvent::Violation => Transition::Become(Self::MustKill {
-                child,
-                since: now,
-                condition: Health::Unhealthy,
-            }),
+            ChildEvent::Violation => Self::violated(child, Health::Unhealthy, now),
             ChildEvent::MainEnded => {
                 Transition::Become(Self::ending(child, Health::Unhealthy, now, policy))
             }

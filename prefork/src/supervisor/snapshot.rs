@@ -30,13 +30,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// Once a stop has begun, no child is started, and this is `false`.
     pub(crate) fn is_announced(self) -> bool {
-        match self.phase {
-            Phase::Announcing | Phase::Running => true,
-            Phase::StartingUp { .. }
-            | Phase::AllStarted
-            | Phase::Stopping { .. }
-            | Phase::Ended(_) => false,
-        }
+        matches!(self.phase, Phase::Announcing | Phase::Running)
     }
 
     /// The stop, if one has begun. From then on no child is started.

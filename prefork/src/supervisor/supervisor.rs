@@ -4,7 +4,7 @@
 //! child.
 
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::backoff::Jitter;
 use super::budget::{Budget, BudgetResult};
@@ -113,14 +113,10 @@ impl Supervisor {
     ///
     /// `Some` once no child is left to wait for and `next_action` has returned `None`.
     pub(crate) fn outcome(&self) -> Option<&FleetOutcome> {
-        match &self.phase {
-            Phase::Ended(outcome) => Some(outcome),
-            Phase::StartingUp { .. }
-            | Phase::AllStarted
-            | Phase::Announcing
-            | Phase::Running
-            | Phase::Stopping { .. } => None,
-        }
+        let Phase::Ended(outcome) = &self.phase else {
+            return None;
+        };
+        Some(outcome)
     }
 
     /// The slot that this child fills or has left; `None` once it has exited.
@@ -234,7 +230,9 @@ impl Supervisor {
 
     /// A child has left its slot unexpectedly.
     fn await_recovery(&mut self, slot: SlotId, child: ChildId, condition: Health, now: Instant) {
-        let until = after(now, self.recovery_delay(slot, condition));
+        let failures = self.fleet.count_failure(slot, condition);
+        let backoff = self.policy.backoff.delay(failures, &mut self.jitter);
+        let until = after(now, backoff.saturating_add(self.policy.recover_interval));
         let state = match self.phase.recovery() {
             RecoveryMode::Later => SlotState::Deferred { child, until },
             RecoveryMode::Allowed => SlotState::Recovering { child, until },
@@ -275,26 +273,13 @@ impl Supervisor {
         }
     }
 
-    fn recovery_delay(&mut self, slot: SlotId, condition: Health) -> Duration {
-        let failures = self.fleet.count_failure(slot, condition);
-        let backoff = self.policy.backoff.delay(failures, &mut self.jitter);
-        backoff.saturating_add(self.policy.recover_interval)
-    }
-
     fn master_ready(&mut self) {
-        match self.phase {
-            Phase::Announcing => {
-                self.phase = Phase::Running;
-                for slot in self.fleet.slot_ids() {
-                    self.fleet.set_slot(slot, self.fleet.slot(slot).release());
-                }
+        // Otherwise `AnnounceMasterReady` is not pending, or the stop has begun.
+        if self.phase == Phase::Announcing {
+            self.phase = Phase::Running;
+            for slot in self.fleet.slot_ids() {
+                self.fleet.set_slot(slot, self.fleet.slot(slot).release());
             }
-            // `AnnounceMasterReady` is not pending, or the stop has begun.
-            Phase::StartingUp { .. }
-            | Phase::AllStarted
-            | Phase::Running
-            | Phase::Stopping { .. }
-            | Phase::Ended(_) => {}
         }
     }
 
@@ -304,6 +289,7 @@ impl Supervisor {
             return;
         }
         let removed = self.fleet.slot_ids().skip(slots.get());
+        // The next ones begin to drain: at most one child of a slot drains.
         self.end_draining(now, |slot, fleet| {
             slot.0 >= slots.get() && fleet.slot(slot).child().is_some()
         });
@@ -316,34 +302,28 @@ impl Supervisor {
         self.phase.resize(missing);
     }
 
-    /// Removes the rest of the grace period of the draining children of these slots, because the
-    /// next ones begin to drain: at most one child of a slot drains.
-    fn end_draining(&mut self, now: Instant, of: impl Fn(SlotId, &Fleet) -> bool) {
-        for (child, slot) in self.fleet.draining() {
-            if of(slot, &self.fleet) {
-                self.cut_grace_of(child, now);
+    /// Removes the rest of the grace period of the draining children of these slots.
+    fn end_draining(&mut self, now: Instant, is_of: impl Fn(SlotId, &Fleet) -> bool) {
+        for (child, slot, state) in self.fleet.draining() {
+            if is_of(slot, &self.fleet) {
+                let without_grace = state.without_grace(now, self.policy.kill_timeout);
+                self.fleet.set_draining(child, without_grace);
             }
         }
     }
 
     fn stop_requested(&mut self, urgency: StopMode, now: Instant) {
         self.stop(StopCause::Requested, now);
-        match (urgency, &mut self.phase) {
-            (StopMode::Immediate, Phase::Stopping { stop, .. }) => {
-                stop.mode = StopMode::Immediate;
-                for child in self.fleet.child_ids() {
-                    self.cut_grace_of(child, now);
-                }
-            }
-            (StopMode::Graceful | StopMode::Immediate, _) => {}
+        if let (StopMode::Immediate, Phase::Stopping { stop, .. }) = (urgency, &mut self.phase) {
+            stop.mode = StopMode::Immediate;
+            self.end_draining(now, |_, _| true);
         }
     }
 
     /// Begins a stop. A stop that has begun keeps its cause and its deadline.
     fn stop(&mut self, cause: StopCause, now: Instant) {
-        match self.phase {
-            Phase::Stopping { .. } | Phase::Ended(_) => return,
-            Phase::StartingUp { .. } | Phase::AllStarted | Phase::Announcing | Phase::Running => {}
+        if self.is_stopping() {
+            return;
         }
         let stop = Stop {
             cause,
@@ -365,16 +345,6 @@ impl Supervisor {
             self.fleet.set_draining(child, state);
         }
         self.fleet.set_slot(slot, SlotState::Retired);
-    }
-
-    fn cut_grace_of(&mut self, child: ChildId, now: Instant) {
-        match self.fleet.child(child).map(|child| child.location) {
-            Some(ChildLocation::DrainingChild(state)) => {
-                let without_grace = state.without_grace(now, self.policy.kill_timeout);
-                self.fleet.set_draining(child, without_grace);
-            }
-            Some(ChildLocation::Slot | ChildLocation::Successor) | None => {}
-        }
     }
 
     // Time.
@@ -407,6 +377,7 @@ impl Supervisor {
                 kill_at,
                 condition,
             } => {
+                // At most one child of a slot drains.
                 self.end_draining(now, |other, _| other == slot);
                 self.fleet
                     .set_draining(child, DrainState::Draining { kill_at });

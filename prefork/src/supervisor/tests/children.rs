@@ -35,7 +35,7 @@ fn a_slot_has_a_draining_child_a_serving_one_and_a_successor_at_once() {
     let state = DrainState::Draining { kill_at };
     let (mut fleet, [draining, serving, successor]) = fleet_with_three_children(state);
     assert_eq!(fleet.child_ids(), [draining, serving, successor]);
-    assert_eq!(fleet.draining(), [(draining, SLOT)]);
+    assert_eq!(fleet.draining(), [(draining, SLOT, state)]);
     let expected = [
         (draining, ChildLocation::DrainingChild(state)),
         (serving, ChildLocation::Slot),
@@ -50,7 +50,7 @@ fn a_slot_has_a_draining_child_a_serving_one_and_a_successor_at_once() {
     fleet.set_draining(serving, state);
     fleet.set_slot(SLOT, SlotState::Retired);
     assert_eq!(location(&fleet, draining), None);
-    assert_eq!(fleet.draining(), [(serving, SLOT)]);
+    assert_eq!(fleet.draining(), [(serving, SLOT, state)]);
     let [scan, index] = fleet.scan_and_index();
     assert_eq!(scan, index);
     assert_eq!(location(&fleet, successor), Some(ChildLocation::Successor));
