@@ -271,6 +271,21 @@
 #[cfg(not(unix))]
 compile_error!("prefork needs a Unix system: it passes listening sockets from process to process");
 
+/// Begins the example of an option, which may need feature `tls`.
+#[cfg(all(unix, feature = "tls"))]
+macro_rules! option_example {
+    () => {
+        "```no_run"
+    };
+}
+
+#[cfg(all(unix, not(feature = "tls")))]
+macro_rules! option_example {
+    () => {
+        "```ignore"
+    };
+}
+
 // Nothing else is compiled on other systems, so the error above is the only one.
 #[cfg(unix)]
 mod builder;
@@ -289,6 +304,15 @@ mod macro_support;
 #[cfg(unix)]
 mod master;
 #[cfg(unix)]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        reason = "streams take notes for a layer such as TLS, whose types are here too"
+    )
+)]
 pub mod net;
 #[cfg(unix)]
 mod run;
@@ -301,11 +325,12 @@ mod stop_signals;
 #[cfg(unix)]
 mod supervisor;
 #[cfg(unix)]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(dead_code, reason = "only TLS uses sealed memory files")
+)]
 mod sys;
-#[cfg(feature = "tls")]
-mod tls;
-#[cfg(not(feature = "tls"))]
-#[path = "tls/disabled.rs"]
+#[cfg(unix)]
 mod tls;
 #[cfg(unix)]
 mod worker;

@@ -15,13 +15,13 @@ const MODULES: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("stop_signals", &[]),
     ("hook", &["error", "listen"]),
-    ("config", &["error"]),
+    ("config", &["error", "tls"]),
     ("channel", &["sys", "error", "config"]),
     ("spawn", &["sys", "error", "config"]),
-    ("net", &["sys", "error", "config"]),
+    ("net", &["sys", "error", "config", "tls"]),
     ("listen", &["sys", "error", "config", "stop_signals"]),
     ("runtime", &["sys"]),
-    ("tls", &["sys", "error", "config"]),
+    ("tls", &["sys", "error", "config", "net", "worker"]),
     (
         "master",
         &[
@@ -188,6 +188,26 @@ fn the_lifecycle_of_a_worker_uses_no_other_file() {
             .collect();
         assert!(others.is_empty(), "{file} uses {others:?}");
     }
+}
+
+/// The rest of the crate is the same with and without the feature.
+#[test]
+fn feature_tls_is_mentioned_in_tls_and_lib_alone() {
+    let src = root().join("prefork/src");
+    let (mut allowed, mut others) = (0, Vec::new());
+    for file in sources(&src) {
+        let path = file.strip_prefix(&src).expect("a file of the crate");
+        if !read(&file).contains("feature = \"tls\"") {
+            continue;
+        }
+        if path.starts_with("tls") || path == Path::new("lib.rs") {
+            allowed += 1;
+        } else {
+            others.push(path.to_owned());
+        }
+    }
+    assert!(allowed > 1, "the search finds the feature");
+    assert_eq!(others, [""; 0].map(PathBuf::from));
 }
 
 #[test]

@@ -31,8 +31,7 @@ macro_rules! define {
                 )]
                 #[doc = "# Examples"]
                 // Some options need a feature, so these examples are compiled if all of them are on.
-                #[cfg_attr(all(feature = "tokio", feature = "tls"), doc = "```no_run")]
-                #[cfg_attr(not(all(feature = "tokio", feature = "tls")), doc = "```ignore")]
+                #[doc = option_example!()]
                 #[doc = concat!("#[prefork::main(", stringify!($name), " = ", stringify!($example), ")]")]
                 #[doc = "async fn main() {}\n```\n```no_run"]
                 #[doc = concat!("let prefork = prefork::Prefork::new().", stringify!($name), "(", stringify!($example), ");")]

@@ -8,6 +8,7 @@ use prefork_options::{Pem, Transport};
 
 use super::layers::Layer;
 use super::{Config, OptionLayers};
+use crate::tls::HAS_TLS;
 
 const FEATURE: &str = "tls";
 
@@ -19,7 +20,7 @@ pub(super) fn check(config: &Config, options: &mut OptionLayers) {
     let mut listeners = config.listen.iter().filter(|_| options.listen.is_valid());
     let secure = listeners.find(|endpoint| endpoint.transport == Transport::Tls);
     let secure = secure.map(ToString::to_string);
-    if cfg!(not(feature = "tls")) {
+    if !HAS_TLS {
         for (_, label) in &tls_options {
             options.add_error(label, &format!("needs feature `{FEATURE}` of prefork"));
         }
@@ -70,7 +71,7 @@ impl OptionLayers {
         // An invalid value may replace the protocols, or may be an address that uses TLS.
         let is_known = self.tls_alpn.is_valid() && self.listen.is_valid();
         let is_declared = self.tls_alpn.origin().is_declaration();
-        if is_wanted || !is_declared || cfg!(not(feature = "tls")) {
+        if is_wanted || !is_declared || !HAS_TLS {
             return None;
         }
         let Layer { value, origin } = std::mem::take(&mut self.tls_alpn).into_last()?;

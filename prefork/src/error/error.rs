@@ -72,7 +72,9 @@ pub enum Error {
         /// The variable that set the option, or the option's name, and the file.
         label: String,
         /// The kind of error.
-        reason: TlsErrorKind,
+        kind: TlsErrorKind,
+        /// What is wrong and what to do, as a sentence. It never contains a part of a key.
+        reason: String,
         /// The error of the system call, if one failed.
         source: Option<io::Error>,
     },

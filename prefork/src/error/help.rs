@@ -71,21 +71,21 @@ impl Error {
                  failure in main."
             }
             Self::Tls {
-                reason: TlsErrorKind::Missing | TlsErrorKind::Unreadable,
+                kind: TlsErrorKind::Unreadable,
                 ..
             } => {
                 "Check that the path is correct and that the user of the master may read the file; workers \
                  do not read it."
             }
             Self::Tls {
-                reason: TlsErrorKind::Expired(_) | TlsErrorKind::NotYetValid(_),
+                kind: TlsErrorKind::OutsideValidity,
                 ..
             } => {
                 "Renew the certificate or correct the clock; `openssl x509 -in FILE -noout -dates` shows \
                  the dates."
             }
             Self::Tls {
-                reason: TlsErrorKind::NoRandom | TlsErrorKind::NoClock | TlsErrorKind::NotPassed,
+                kind: TlsErrorKind::System,
                 ..
             } => {
                 "Check the limits of this process (open files, file size, memory) and its seccomp filter."

@@ -22,7 +22,7 @@ use crate::supervisor::{
 };
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
-use crate::tls::{CertificateStore, TlsEvent};
+use crate::tls::{CertificateSource, TlsEvent};
 
 /// The time limit for the exit of a killed child that cannot be polled.
 const UNWATCHED_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -271,7 +271,7 @@ impl Master {
 }
 
 /// The descriptor of the certificate and key for the next worker.
-fn tls_fd(tls: &mut CertificateStore) -> Result<BorrowedFd<'_>, SpawnError> {
+fn tls_fd(tls: &mut Box<dyn CertificateSource>) -> Result<BorrowedFd<'_>, SpawnError> {
     let now = since_boot().map_err(spawn_error("clock_gettime"))?;
     tls.bundle_fd(now).map_err(spawn_error("memfd_create"))
 }

@@ -233,12 +233,12 @@ impl LogLine {
                 (Level::Error, text)
             }
             Notice::Certificate(event) => {
-                let level = match event.level() {
+                let level = match event.level {
                     TlsEventLevel::Info => Level::Info,
                     TlsEventLevel::Warning => Level::Warn,
                     TlsEventLevel::Error => Level::Error,
                 };
-                (level, event.to_string())
+                (level, event.text.clone())
             }
             Notice::StopRequested { by, step } => {
                 let by = by.map_or("stop requested by Handle".to_owned(), |received| {

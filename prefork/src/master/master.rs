@@ -24,7 +24,7 @@ use crate::supervisor::{
     Backoff, ChildId, FleetOutcome, Policy, Readiness, StopCause, Supervisor, Window,
 };
 use crate::sys::signals::SignalReceiver;
-use crate::tls::CertificateStore;
+use crate::tls::CertificateSource;
 
 /// One master. Dropping it closes everything that it opened.
 pub(crate) struct Master {
@@ -37,7 +37,7 @@ pub(crate) struct Master {
     /// The program of each `ProgramId`.
     pub(super) programs: [Program; 1],
     /// `None` if no listener uses TLS.
-    pub(super) tls: Option<CertificateStore>,
+    pub(super) tls: Option<Box<dyn CertificateSource>>,
     pub(super) readiness: Readiness,
     pub(super) signals: Option<SignalReceiver>,
     /// Decides which stop signal ends a stop at once.
@@ -78,7 +78,7 @@ pub(super) struct MasterParts {
     pub(super) program: Program,
     /// It already polls the signals, the commands and the listening sockets.
     pub(super) poller: Poller,
-    pub(super) tls: Option<CertificateStore>,
+    pub(super) tls: Option<Box<dyn CertificateSource>>,
     pub(super) signals: Option<SignalReceiver>,
     pub(super) commands: Option<CommandReceiver>,
     pub(super) hooks: Hooks,

@@ -23,7 +23,7 @@ use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::{is_init, set_comm};
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, block, is_ignored, reset_to_default};
-use crate::tls::CertificateStore;
+use crate::tls::certificate_source;
 
 /// The input of a start.
 pub(crate) struct MasterSetup {
@@ -100,7 +100,7 @@ impl MasterSetup {
         let signals = signals.map_err(|(doing, source)| cannot(doing)(source))?;
         // Before the addresses are bound: a master with a bad certificate must not take them from a
         // running one.
-        let tls = CertificateStore::of(&self.config, SystemTime::now())?;
+        let tls = certificate_source(&self.config, SystemTime::now())?;
         let mut listeners = match (&signals, &commands) {
             (Some(signals), None) => match bind_or_stop(&self.config, signals, cannot)? {
                 BindResult::Bound(listeners) => listeners,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What to do about an error of accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AcceptError {
+pub(crate) enum AcceptError {
     /// One connection failed; the next one may not. Accept again at once.
     OfConnection,
     /// No descriptors or no memory are left. The connection stays in the queue; accept again later.
@@ -18,7 +18,7 @@ pub(super) enum AcceptError {
 /// connection.
 ///
 /// `WouldBlock` and `Interrupted` are not failures; the callers handle them.
-pub(super) fn classify(error: &io::Error) -> AcceptError {
+pub(crate) fn classify(error: &io::Error) -> AcceptError {
     // An error without errno does not come from a system call: for example, the runtime shuts down.
     let Some(errno) = error.raw_os_error() else {
         return AcceptError::Permanent;
@@ -48,7 +48,7 @@ pub(super) fn classify(error: &io::Error) -> AcceptError {
 }
 
 /// The pause between two accepts in a shortage: the end of a request may free descriptors.
-pub(super) const RETRY: Duration = Duration::from_millis(100);
+pub(crate) const RETRY: Duration = Duration::from_millis(100);
 
 /// How many connections in a row may fail before the error counts as permanent.
 ///

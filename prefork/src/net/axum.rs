@@ -1,12 +1,10 @@
-//! `Listener` and `TlsListener` as arguments of `axum::serve`.
+//! `Listener` as an argument of `axum::serve`.
 
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 
 use super::{Listener, Stream};
-#[cfg(feature = "tls")]
-use super::{TlsListener, TlsStream};
 
 impl axum::serve::Listener for Listener {
     type Io = Stream<tokio::net::TcpStream>;
@@ -21,27 +19,13 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-#[cfg(feature = "tls")]
-impl axum::serve::Listener for TlsListener {
-    type Io = TlsStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        until_accepted(self.plain(), Self::accept(self).await).await
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        Self::local_addr(self)
-    }
-}
-
 /// Returns the connection, or stays pending if accept failed.
 ///
 /// The accept of `axum::serve` cannot return an error. The worker drains because of the error.
 ///
 /// # Panics
 /// If accept fails outside of a worker, because no worker would drain.
-async fn until_accepted<C>(listener: &Listener, accepted: io::Result<C>) -> C {
+pub(crate) async fn until_accepted<C>(listener: &Listener, accepted: io::Result<C>) -> C {
     match accepted {
         Ok(connection) => connection,
         Err(error) => {

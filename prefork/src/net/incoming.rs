@@ -9,8 +9,6 @@ use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
 
 use super::{Listener, Stream};
-#[cfg(feature = "tls")]
-use super::{TlsListener, TlsStream};
 
 impl Listener {
     /// Returns a stream of the connections that this task accepts, for example for tonic.
@@ -34,28 +32,8 @@ impl Listener {
     }
 }
 
-#[cfg(feature = "tls")]
-impl TlsListener {
-    /// Returns a stream of connections whose handshake is complete, for example for tonic.
-    ///
-    /// It is to [`accept`](Self::accept) what [`Listener::incoming`] is to [`Listener::accept`].
-    ///
-    /// # Errors
-    /// Those of [`accept`](Self::accept). After an error the listener has ended, and the stream
-    /// stays pending.
-    ///
-    /// # Panics
-    /// Its `poll_next` panics in the cases of [`accept`](Self::accept).
-    #[cfg_attr(docsrs, doc(cfg(feature = "stream")))]
-    pub fn incoming(
-        &self,
-    ) -> impl futures_core::Stream<Item = io::Result<TlsStream>> + Unpin + Send + '_ {
-        Incoming::new(self.plain(), || self.accept())
-    }
-}
-
 /// Calls an accept method again and again.
-struct Incoming<'a, A, F> {
+pub(crate) struct Incoming<'a, A, F> {
     listener: &'a Listener,
     accept: A,
     /// The call that is pending. One allocation serves all calls.
@@ -63,7 +41,7 @@ struct Incoming<'a, A, F> {
 }
 
 impl<'a, A: Fn() -> F, F> Incoming<'a, A, F> {
-    fn new(listener: &'a Listener, accept: A) -> Self {
+    pub(crate) fn new(listener: &'a Listener, accept: A) -> Self {
         Self {
             listener,
             pending: Box::pin(accept()),

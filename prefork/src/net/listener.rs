@@ -40,7 +40,7 @@ pub struct Listener {
     state: Mutex<ListenerState>,
     /// The last accept failed because no descriptors or no memory were left.
     is_short: AtomicBool,
-    pub(super) tracker: Arc<ConnTracker>,
+    pub(crate) tracker: Arc<ConnTracker>,
 }
 
 #[derive(Debug)]
@@ -51,7 +51,7 @@ enum ListenerState {
 }
 
 /// What an accept does next.
-pub(super) enum AcceptStep {
+pub(crate) enum AcceptStep {
     /// Wait for a connection or for the beginning of the drain.
     Wait(Arc<SharedSocket>),
     /// A connection that was queued when the drain began.
@@ -221,7 +221,7 @@ impl Listener {
 
     /// Returns what an accept does next. Begins the drain of this listener, if there is one. Never
     /// waits.
-    pub(super) fn accept_step(&self, mode: AcceptMode) -> io::Result<AcceptStep> {
+    pub(crate) fn accept_step(&self, mode: AcceptMode) -> io::Result<AcceptStep> {
         let mut state = self.state();
         if let (ListenerState::Open(socket), Some(drain)) = (&*state, self.tracker.drain()) {
             let rest = DrainQuota::of(socket.as_fd(), drain);
@@ -317,17 +317,6 @@ impl Listener {
         }
     }
 
-    /// The length of the accept queue; 0 if the kernel does not report it.
-    #[cfg(feature = "tls")]
-    pub(super) fn queue_length(&self) -> usize {
-        match &*self.state() {
-            ListenerState::Open(socket) | ListenerState::Draining(socket, _) => {
-                sys::accept::queue_length(socket.as_fd()).unwrap_or(0)
-            }
-            ListenerState::Ended => 0,
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, ListenerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -380,7 +369,7 @@ impl TryFrom<net::TcpListener> for Listener {
 /// It is closed when the last of them drops it. The number of its descriptor stays open until the
 /// listener is dropped, because users may have borrowed it.
 #[derive(Debug)]
-pub(super) struct SharedSocket {
+pub(crate) struct SharedSocket {
     fd: Arc<OwnedFd>,
     /// A copy of the socket, registered with the runtime that called accept first.
     #[cfg(feature = "tokio")]

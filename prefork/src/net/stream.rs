@@ -44,11 +44,11 @@ pub struct Stream<S = TcpStream> {
     /// The end of the client's side was seen, and its report was deferred once.
     #[cfg(feature = "tokio")]
     has_deferred_end: bool,
-    pub(super) io: S,
+    pub(crate) io: S,
 }
 
 impl<S: AsFd> Stream<S> {
-    pub(super) fn new(io: S, tracker: &Arc<ConnTracker>) -> Self {
+    pub(crate) fn new(io: S, tracker: &Arc<ConnTracker>) -> Self {
         let fd = io.as_fd().as_raw_fd();
         tracker.stream_accepted(fd);
         let unread = UnreadGuard {
@@ -123,7 +123,7 @@ impl<S> Stream<S> {
     /// the handler was polled. Whether it sees the end so early depends on how tokio learned that
     /// the socket is readable. The deferred report lets the handler run first in all cases. A
     /// handler that waits for something is still cancelled at the next poll.
-    pub(super) fn note_poll(
+    pub(crate) fn note_poll(
         &mut self,
         cx: &mut Context<'_>,
         result: Poll<io::Result<()>>,
@@ -143,11 +143,11 @@ impl<S> Stream<S> {
     }
 }
 
-/// For a layer between the descriptor and the application's first read, such as TLS.
-#[cfg(feature = "tls")]
+/// For an async layer between the descriptor and the application's first read, such as TLS.
+#[cfg(feature = "tokio")]
 impl<S> Stream<S> {
     /// Wraps the inner stream in a layer. The stream stays unread, and drops that note first.
-    pub(super) fn map<T>(self, layer: impl FnOnce(S) -> T) -> Stream<T> {
+    pub(crate) fn map<T>(self, layer: impl FnOnce(S) -> T) -> Stream<T> {
         Stream {
             unread: self.unread,
             blocking: self.blocking,
@@ -157,14 +157,14 @@ impl<S> Stream<S> {
     }
 
     /// The layer waits for more bytes, and may have taken some from the descriptor.
-    pub(super) fn note_partial_read(&self) {
+    pub(crate) fn note_partial_read(&self) {
         if let Some(unread) = &self.unread {
             unread.tracker.note_partial_read(unread.fd);
         }
     }
 
     /// The layer has sent something that the client waits for.
-    pub(super) fn note_answered(&self) {
+    pub(crate) fn note_answered(&self) {
         if let Some(unread) = &self.unread {
             let now = std::time::Instant::now();
             unread.tracker.stream_answered(unread.fd, now);
@@ -172,7 +172,7 @@ impl<S> Stream<S> {
     }
 
     /// The layer holds bytes that the application can read.
-    pub(super) fn note_holds_bytes(&self) {
+    pub(crate) fn note_holds_bytes(&self) {
         if let Some(unread) = &self.unread {
             unread.tracker.stream_holds_bytes(unread.fd);
         }

@@ -41,7 +41,7 @@ impl Listener {
     }
 
     /// Like [`accept`](Self::accept), but returns the error of a shortage.
-    pub(super) async fn accept_once(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
+    pub(crate) async fn accept_once(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
         let mut failed = FailedConnections::default();
         loop {
             let drain = self.tracker.until_drain();
@@ -88,17 +88,8 @@ impl Listener {
         }
     }
 
-    /// In a drain: returns a queued connection, or `None` if the listener has ended. Never waits.
-    #[cfg(feature = "tls")]
-    pub(super) fn next_queued(&self) -> io::Result<Option<(Stream<TcpStream>, SocketAddr)>> {
-        match self.accept_step(AcceptMode::NonBlocking)? {
-            AcceptStep::Drained(fd, peer, _socket) => self.register(fd.into(), peer).map(Some),
-            AcceptStep::Wait(_) | AcceptStep::Ended => Ok(None),
-        }
-    }
-
     /// Registers a connection that tokio did not accept itself.
-    fn register(
+    pub(crate) fn register(
         &self,
         stream: std::net::TcpStream,
         peer: SocketAddr,

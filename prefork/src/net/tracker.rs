@@ -50,7 +50,6 @@ struct UnreadConn {
     /// Last handshake write or partial read; the client is expected to send more.
     last_activity: Option<Instant>,
     /// The number of bytes received at the last partial read.
-    #[cfg(feature = "tls")]
     received: u64,
     /// Bytes were read from the descriptor and wait for the first read of the application.
     holds_bytes: bool,
@@ -159,7 +158,7 @@ impl ConnTracker {
         not(feature = "tokio"),
         expect(dead_code, reason = "for async accepts")
     )]
-    pub(super) fn until_drain(&self) -> EventListener {
+    pub(crate) fn until_drain(&self) -> EventListener {
         self.drain.listen()
     }
 
@@ -168,7 +167,7 @@ impl ConnTracker {
     }
 
     /// Notes a call of accept; the first one means that the process serves.
-    pub(super) fn note_accept(&self) {
+    pub(crate) fn note_accept(&self) {
         if !self.has_accepted.load(Ordering::Relaxed)
             && !self.has_accepted.swap(true, Ordering::AcqRel)
         {
@@ -243,7 +242,6 @@ impl ConnTracker {
 }
 
 /// Notes of a layer between the descriptor and the application's first read, such as TLS.
-#[cfg(feature = "tls")]
 impl ConnTracker {
     /// The layer has read everything that was there and waits for more.
     ///
@@ -289,6 +287,6 @@ impl ConnTracker {
 
 impl std::fmt::Debug for ConnTracker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Intake").finish_non_exhaustive()
+        f.debug_struct("ConnTracker").finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use crate::config::{Config, render as explanation};
 use crate::error::Error;
 use crate::listen::resolve_targets;
 use crate::master::preflight;
-use crate::tls::CertificateStore;
+use crate::tls::certificate_source;
 use crate::worker::WantedArgument;
 
 /// Prints the configuration and the result of the checks to stdout.
@@ -104,10 +104,9 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
             preflight(config)?;
         }
         let now = SystemTime::now();
-        if let Some(mut store) = CertificateStore::of(config, now)? {
-            let concerns = store.warnings(now);
-            warnings.extend(concerns.iter().map(ToString::to_string));
-            certificate = Some(store.certificate());
+        if let Some(mut source) = certificate_source(config, now)? {
+            warnings.extend(source.warnings(now).into_iter().map(|event| event.text));
+            certificate = Some(source.certificate());
         }
         resolved.map(drop)
     };

@@ -12,7 +12,7 @@ use crate::builder::Prefork;
 use crate::config::{Config, Environment, resolve, usable_cpus};
 use crate::error::Error;
 use crate::listen::{BindOptions, InheritedListener, bind_all};
-use crate::tls::BundleSource;
+use crate::tls::local_tls;
 use crate::worker::InProcessWorker;
 
 /// The address if the options name none.
@@ -34,7 +34,7 @@ pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error>
     let platform = Environment::read(Prefix::default(), any_port);
     let resolved = resolve(prefork.options, &platform, usable_cpus);
     resolved.check()?;
-    let (tls, _events) = BundleSource::from_config(&resolved.config, SystemTime::now())?;
+    let (tls, _events) = local_tls(&resolved.config, SystemTime::now())?;
     let config = on_loopback(resolved.config);
     let bound = bind_all(&config.listen, BindOptions::of(&config))?;
     let listeners = bound.into_iter().map(InheritedListener::from).collect();

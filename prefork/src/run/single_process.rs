@@ -16,7 +16,7 @@ use crate::master::{Log, Notice, StartStep, UNSUPPORTED, send};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::sys::process::is_init;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, is_ignored};
-use crate::tls::BundleSource;
+use crate::tls::local_tls;
 use crate::worker::{self, BodySpec, Context, SingleEvent, SingleObserver};
 
 /// The signals that PID 1 receives before its context exists.
@@ -82,7 +82,7 @@ fn start(
     early: Option<&SignalReceiver>,
     log: &Arc<Mutex<Log>>,
 ) -> Result<Start, Error> {
-    let (tls, events) = BundleSource::from_config(config, SystemTime::now())?;
+    let (tls, events) = local_tls(config, SystemTime::now())?;
     let mut bound = match bind(config, early)? {
         BindResult::Bound(bound) => bound,
         BindResult::Stopped(received) => {

@@ -2,9 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-#[cfg(any(feature = "tls", all(target_os = "linux", not(prefork_portable))))]
-use std::os::fd::RawFd;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use socket2::{SockAddr, SockAddrStorage};
 
@@ -103,13 +101,13 @@ pub(crate) fn queue_length(_listener: BorrowedFd<'_>) -> Option<usize> {
 /// Reads the number of bytes that a connection has received; `None` if it is unknown.
 ///
 /// It includes bytes that were not read yet (RFC 4898, `tcpEStatsAppHCThruOctetsReceived`).
-#[cfg(all(feature = "tls", target_os = "linux", not(prefork_portable)))]
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) fn bytes_received(connection: RawFd) -> Option<u64> {
     Some(tcp_info(connection)?.tcpi_bytes_received)
 }
 
 /// The number is unknown on other systems.
-#[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 pub(crate) fn bytes_received(_connection: RawFd) -> Option<u64> {
     None
 }

@@ -21,9 +21,9 @@ pub(crate) mod fds;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod image;
 pub(crate) mod light_thread;
-#[cfg(all(feature = "tls", target_os = "linux", not(prefork_portable)))]
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) mod memfd;
-#[cfg(all(feature = "tls", not(all(target_os = "linux", not(prefork_portable)))))]
+#[cfg(not(all(target_os = "linux", not(prefork_portable))))]
 #[path = "memfd_unsupported.rs"]
 pub(crate) mod memfd;
 pub(crate) mod one_shot;

@@ -1,28 +1,24 @@
-//! Certificates, private keys and session tickets of TLS.
+//! TLS: certificates in the master, their use in a worker, and the listeners and streams.
 //!
-//! The master reads the certificate and the key, checks them, and passes them to each child
-//! together with the state of the ticket keys. The child builds its TLS configuration from these. A
-//! child gets one sealed memory file: so it needs no permission to read the key file, and never
-//! gets an old certificate together with a new key.
+//! Everything about TLS is in this folder. The rest of the crate uses `seam` and
+//! `certificate_source`, which also exist without feature `tls`. Only this folder and `lib.rs`
+//! mention the feature.
 
-mod active;
-mod bundle;
-mod bundle_source;
-mod check;
-mod credentials;
-mod error;
-mod events;
-mod leaf;
-mod pem;
-mod ratchet;
-mod sealed_bundle;
-mod server_config;
-mod store;
-#[cfg(test)]
-mod testing;
-mod tickets;
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "no event exists"))]
+mod certificate_source;
+#[cfg(feature = "tls")]
+mod certificates;
+#[cfg(feature = "tls")]
+mod net;
+mod seam;
+#[cfg(feature = "tls")]
+mod worker;
 
-pub(crate) use bundle::TlsBundle;
-pub(crate) use bundle_source::BundleSource;
-pub(crate) use events::{TlsEvent, TlsEventLevel};
-pub(crate) use store::CertificateStore;
+pub(crate) use certificate_source::{CertificateSource, TlsEvent, TlsEventLevel};
+pub(crate) use seam::{HAS_TLS, LISTENER_HELP, WorkerTls, certificate_source, local_tls};
+
+/// The listeners and streams that users see in `prefork::net`.
+pub(crate) mod net_types {
+    #[cfg(feature = "tls")]
+    pub use super::net::{TlsListener, TlsStream};
+}

@@ -167,7 +167,7 @@ impl<'a> ArgumentInfo<'a> {
         self.name
     }
 
-    pub(super) fn listener(&self) -> Result<usize, ArgError> {
+    pub(crate) fn listener(&self) -> Result<usize, ArgError> {
         self.listener
             .ok_or_else(|| ArgError::new("its type does not request a listener (`Argument::KIND`)"))
     }
@@ -219,26 +219,6 @@ impl Argument for tokio::net::TcpListener {
         Self::from_std(listener).map_err(|error| {
             ArgError::new("tokio cannot register the listener's socket").with_source(error)
         })
-    }
-}
-
-#[cfg(feature = "tls")]
-impl Argument for crate::net::TlsListener {
-    const KIND: ArgumentKind = ArgumentKind::TlsListener;
-
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
-        let config = worker.context.tls.config()?;
-        let listener = worker.context.listener(request.listener()?)?;
-        Ok(Self::new(listener, config))
-    }
-}
-
-#[cfg(feature = "tls")]
-impl Argument for Arc<rustls::ServerConfig> {
-    const KIND: ArgumentKind = ArgumentKind::TlsConfig;
-
-    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
-        worker.tls_config()
     }
 }
 

@@ -13,8 +13,6 @@ use super::listeners::UntakenListeners;
 use super::master_death_hook::MasterDeathHook;
 use super::ready::ReadyNotifier;
 use super::shutdown::{Shutdown, ShutdownProgress};
-#[cfg(feature = "tls")]
-use super::tls_config::LazyTlsConfig;
 use crate::channel::MainEnd;
 use crate::error::Error;
 use crate::listen::ListenerInfo;
@@ -22,6 +20,7 @@ use crate::net::ConnTracker;
 use crate::sys;
 use crate::sys::signals::SignalReceiver;
 use crate::sys::waker::Waker;
+use crate::tls::WorkerTls;
 
 /// The state of a process that runs `main`.
 ///
@@ -41,8 +40,7 @@ pub(crate) struct Context {
     pub(super) threads: NonZeroUsize,
     pub(super) grace: Duration,
     pub(super) waker: Arc<Waker>,
-    #[cfg(feature = "tls")]
-    pub(super) tls: LazyTlsConfig,
+    pub(crate) tls: WorkerTls,
     pub(super) has_termination: OnceLock<()>,
 }
 
@@ -73,7 +71,7 @@ impl Context {
     }
 
     /// From now on SIGTERM begins a drain instead of ending the process.
-    pub(super) fn handle_sigterm(&self) {
+    pub(crate) fn handle_sigterm(&self) {
         self.has_termination.get_or_init(|| {
             // If this fails, the default action stays: SIGTERM ends the process.
             let _ = self.signals.receive(&[Signal::SIGTERM]);

@@ -19,7 +19,7 @@ use super::worker::Worker;
 use crate::channel::{Channel, FromChild, FromMaster, ReceivedFrame};
 use crate::error::Error;
 use crate::listen::{InheritedListener, ListenAddr, ListenerInfo};
-use crate::tls::BundleSource;
+use crate::tls::WorkerTls;
 
 /// The master's side of a worker that runs on a thread of the same process.
 ///
@@ -59,7 +59,11 @@ impl InProcessWorker {
             })
         };
         let listeners: io::Result<_> = listeners.into_iter().map(plain).collect();
-        Self::of(listeners.map_err(cannot(STARTING))?, grace, None)
+        Self::of(
+            listeners.map_err(cannot(STARTING))?,
+            grace,
+            WorkerTls::from_master(None),
+        )
     }
 
     /// Creates a worker in slot 0 from what a master passes to a worker.
@@ -69,7 +73,7 @@ impl InProcessWorker {
     pub(crate) fn of(
         listeners: Vec<InheritedListener>,
         grace: Duration,
-        tls: Option<BundleSource>,
+        tls: WorkerTls,
     ) -> Result<Self, Error> {
         let cannot = cannot(STARTING);
         for listener in &listeners {
@@ -401,7 +405,8 @@ mod tests {
         };
         let fd = listener.into();
         let inherited = InheritedListener { info, fd };
-        let test_worker = InProcessWorker::of(vec![inherited], GRACE, None).expect("descriptors");
+        let tls = WorkerTls::from_master(None);
+        let test_worker = InProcessWorker::of(vec![inherited], GRACE, tls).expect("descriptors");
         test_worker.run(|worker| {
             let taken = [
                 worker.listener("https").map(drop),
@@ -409,7 +414,7 @@ mod tests {
             ];
             for result in taken {
                 let error = result.expect_err("the listener uses TLS").to_string();
-                let help = if cfg!(feature = "tls") {
+                let help = if crate::tls::HAS_TLS {
                     "tls_listener"
                 } else {
                     "feature `tls` of prefork"

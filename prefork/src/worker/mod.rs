@@ -26,8 +26,6 @@ mod ready;
 mod shortage_log;
 mod shutdown;
 mod start;
-#[cfg(feature = "tls")]
-mod tls_config;
 mod worker;
 
 pub use arg_error::ArgError;

@@ -19,8 +19,6 @@ use super::listeners::UntakenListeners;
 use super::monitor::Monitor;
 use super::ready::{ReadyNotifier, SingleObserver};
 use super::shortage_log::ShortageLog;
-#[cfg(feature = "tls")]
-use super::tls_config::LazyTlsConfig;
 use crate::channel::{
     Channel, ChildRole, FromChild, FromMaster, MainEnd, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,
 };
@@ -35,7 +33,7 @@ use crate::sys::peer::PeerProcess;
 use crate::sys::process::outlive_parent;
 use crate::sys::signals::SignalReceiver;
 use crate::sys::waker::Waker;
-use crate::tls::BundleSource;
+use crate::tls::WorkerTls;
 
 /// The signals of a terminal. A child starts with these blocked, because the master handles them.
 /// In single-process mode they have the meaning of SIGTERM.
@@ -89,7 +87,7 @@ pub(crate) fn start_single(
     bound: Vec<BoundListener>,
     grace: Duration,
     threads: NonZeroUsize,
-    tls: Option<BundleSource>,
+    tls: WorkerTls,
     declared: &BodySpec,
     observer: SingleObserver,
 ) -> Result<Arc<Context>, Error> {
@@ -128,7 +126,7 @@ pub(super) struct WorkerParts {
     pub(super) master: Option<Arc<Channel>>,
     pub(super) grace: Duration,
     pub(super) threads: NonZeroUsize,
-    pub(super) tls: Option<BundleSource>,
+    pub(super) tls: WorkerTls,
     /// The signals that mean the same as SIGTERM in this process.
     pub(super) own_signals: &'static [Signal],
     pub(super) on_master_death: Option<OnceHook>,
@@ -145,9 +143,6 @@ pub(super) fn build(
     parts: WorkerParts,
     declared: &BodySpec,
 ) -> Result<(Arc<Context>, Monitor), Error> {
-    // This program cannot read it.
-    #[cfg(not(feature = "tls"))]
-    drop(parts.tls);
     let setup = cannot("create an event descriptor (eventfd2)");
     let ready_notifier = Arc::new(ReadyNotifier::new(
         parts.master.clone(),
@@ -193,8 +188,7 @@ pub(super) fn build(
         threads: parts.threads,
         grace: parts.grace,
         waker,
-        #[cfg(feature = "tls")]
-        tls: LazyTlsConfig::new(parts.tls),
+        tls: parts.tls,
         has_termination: OnceLock::new(),
     });
     let monitor = Monitor {
@@ -293,7 +287,7 @@ impl InheritedRole {
             grace,
             threads,
             master: Some(self.channel),
-            tls: self.tls.map(BundleSource::File),
+            tls: WorkerTls::from_master(self.tls),
             own_signals: &[],
             on_master_death,
             observer: None,

@@ -12,8 +12,7 @@ use super::listeners::{TakeAs, TakeResult};
 use super::shutdown::Shutdown;
 use crate::listen::{ListenAddr, ListenerInfo};
 use crate::net::Listener;
-#[cfg(feature = "tls")]
-use crate::net::TlsListener;
+use crate::tls::LISTENER_HELP;
 
 /// The worker that runs in this process: its slot, its listeners and its shutdown.
 ///
@@ -21,7 +20,7 @@ use crate::net::TlsListener;
 /// [`Prefork::run`](crate::Prefork::run), and [`worker`](crate::worker()) returns it.
 #[derive(Debug, Clone)]
 pub struct Worker {
-    pub(super) context: Arc<Context>,
+    pub(crate) context: Arc<Context>,
 }
 
 impl Worker {
@@ -95,19 +94,17 @@ impl Worker {
     /// Returns the index of a listener, or an error if the code must use TLS.
     fn plain_index_of(&self, name: &str) -> Result<usize, ArgError> {
         let index = self.index_of(name)?;
-        if self.listeners()[index].transport() != Transport::Tls {
-            return Ok(index);
-        }
-        #[cfg(feature = "tls")]
-        if self.context.tls.body_does_tls() {
+        if self.listeners()[index].transport() != Transport::Tls
+            || self.context.tls.is_used_by_main()
+        {
             return Ok(index);
         }
         Err(ArgError::new(format!(
-            "listener '{name}' uses TLS (tls://): {TLS_HELP}"
+            "listener '{name}' uses TLS (tls://): {LISTENER_HELP}"
         )))
     }
 
-    pub(super) fn index_of(&self, name: &str) -> Result<usize, ArgError> {
+    pub(crate) fn index_of(&self, name: &str) -> Result<usize, ArgError> {
         let mut listeners = self.listeners().iter();
         listeners
             .position(|listener| listener.name() == name)
@@ -118,64 +115,8 @@ impl Worker {
     }
 }
 
-#[cfg(feature = "tls")]
-impl Worker {
-    /// Returns the TLS configuration that the master checked and passed.
-    ///
-    /// It contains the certificates, the key, the protocols, and the ticket keys that all workers
-    /// share. It is for code that performs the handshakes itself. Each call returns the same
-    /// configuration.
-    ///
-    /// # Errors
-    /// `tls_cert` and `tls_key` are not set, or this program cannot use what the master passed.
-    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
-    pub fn tls_config(&self) -> Result<Arc<rustls::ServerConfig>, ArgError> {
-        let tls = &self.context.tls;
-        let config = tls.config()?;
-        tls.note_use_by_body();
-        Ok(config)
-    }
-
-    /// Takes a listener by its name, as a listener with TLS.
-    ///
-    /// The listener gets TLS even if its address does not have `tls://`.
-    ///
-    /// # Errors
-    /// - No listener has this name.
-    /// - An argument of `main` or an earlier call has already taken the listener.
-    /// - [`tls_config`](Self::tls_config) would fail.
-    ///
-    /// # Examples
-    /// A server for which the operator decides about TLS (`PREFORK_LISTEN=tls://…`):
-    /// ```no_run
-    /// # async fn serve(_: impl Sized) -> std::io::Result<()> { Ok(()) }
-    /// #[prefork::main(listen = "admin=127.0.0.1:9000", workers = 2)]
-    /// async fn main(worker: prefork::Worker) -> std::io::Result<()> {
-    ///     if worker.listener_info("admin")?.transport() == prefork::Transport::Tls {
-    ///         serve(worker.tls_listener("admin")?).await
-    ///     } else {
-    ///         serve(worker.listener("admin")?).await
-    ///     }
-    /// }
-    /// ```
-    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
-    pub fn tls_listener(&self, name: &str) -> Result<TlsListener, ArgError> {
-        self.context.handle_sigterm();
-        let config = self.context.tls.config()?;
-        let listener = self.context.listener(self.index_of(name)?)?;
-        Ok(TlsListener::new(listener, config))
-    }
-}
-
-#[cfg(feature = "tls")]
-const TLS_HELP: &str = "call worker.tls_listener, or call worker.tls_config first";
-
-/// The master has the feature, so this is another program, which a `child_producer` selected.
-#[cfg(not(feature = "tls"))]
-const TLS_HELP: &str = "build this program with feature `tls` of prefork";
-
 impl Context {
-    pub(super) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
+    pub(crate) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
         let (name, addr) = self.name_and_addr(index)?;
         match self.listeners.take(index, TakeAs::Managed) {
             TakeResult::Socket(fd) => Ok(Listener::new(fd, addr, &self.tracker)),

@@ -10,8 +10,8 @@ use super::stage::{
     PATIENCE, TlsStage, ask, connection, is_open, on_each_runtime, refuse, server_config,
     speak_tls, until, until_end,
 };
-use crate::net::handshake_admission::{AdmissionDecision, EvictAfter, HandshakeLimits, RetryWhen};
-use crate::net::handshakes::Handshakes;
+use crate::tls::net::admission::{AdmissionDecision, EvictAfter, HandshakeLimits, RetryWhen};
+use crate::tls::net::handshakes::Handshakes;
 
 #[test]
 fn a_handshake_is_aborted_after_its_timeout() {

@@ -1,11 +1,13 @@
-//! The TLS bundle that a child gets, and its format.
+//! The TLS bundle that a worker gets: its format, and the sealed memory file that contains it.
 //!
 //! The format is `prefork-tls 1\n`, then sections of `<name> <length>\n` and that many bytes. Knows
 //! where a section begins and ends; does not know certificates. Older programs skip sections that
 //! they do not know. The ticket keys are the last section and are required, so that truncated bytes
 //! are rejected: without the section of the client CA, all clients would be accepted.
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use prefork_options::{OptionValue, Protocols};
 use zeroize::Zeroizing;
@@ -93,6 +95,51 @@ impl TlsBundle {
             },
             tickets: Ratchet::decode(tickets)?,
         })
+    }
+}
+
+/// The sealed file for one set of credentials. All workers get the same one until its contents
+/// change.
+///
+/// A change of the credentials needs a new, empty value. A change of the ticket keys is noticed
+/// here.
+#[derive(Debug, Default)]
+pub(super) struct SealedBundle {
+    /// The file, and when the period of the ticket keys in it began.
+    sealed: Option<(OwnedFd, Duration)>,
+}
+
+impl SealedBundle {
+    /// Returns the file, and creates it anew if the ticket keys have changed.
+    ///
+    /// If that fails, the previous file is returned: the worker derives the current ticket keys from
+    /// it.
+    ///
+    /// # Errors
+    /// No descriptors or no memory are left for the first file.
+    pub(super) fn file(
+        &mut self,
+        material: &Credentials,
+        tickets: &Ratchet,
+    ) -> io::Result<BorrowedFd<'_>> {
+        let seal = |bytes: &[u8]| memfd::sealed("prefork tls", bytes);
+        self.file_by(seal, material, tickets)
+    }
+
+    fn file_by(
+        &mut self,
+        seal: impl Fn(&[u8]) -> io::Result<OwnedFd>,
+        material: &Credentials,
+        tickets: &Ratchet,
+    ) -> io::Result<BorrowedFd<'_>> {
+        let began = tickets.began();
+        let create = || io::Result::Ok((seal(&TlsBundle::encode(material, tickets))?, began));
+        let sealed = match self.sealed.take() {
+            Some(sealed) if sealed.1 == began => sealed,
+            Some(previous) => create().unwrap_or(previous),
+            None => create()?,
+        };
+        Ok(self.sealed.insert(sealed).0.as_fd())
     }
 }
 
@@ -285,5 +332,54 @@ mod tests {
             bundle.credentials.key.pem = key.into();
             prop_assert_eq!(TlsBundle::decode(&encode(&bundle)), Ok(bundle));
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(prefork_portable)))]
+mod file_tests {
+    use std::os::fd::AsRawFd;
+
+    use super::super::ratchet::PERIOD;
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn the_file_is_the_same_until_the_ticket_keys_change() {
+        let sources = testing::sources(&testing::server());
+        let material = Credentials::read(&sources).expect("a pair");
+        let start = Duration::from_secs(100);
+        let mut tickets = Ratchet::new([7; 32], start);
+        let mut bundle = SealedBundle::default();
+        let mut file = |tickets: &Ratchet| {
+            let file = bundle.file(&material, tickets).expect("a file");
+            (file.as_raw_fd(), memfd::read(file).expect("sealed"))
+        };
+        let first = file(&tickets);
+        tickets.advance(start + PERIOD / 2);
+        assert_eq!(file(&tickets), first);
+        tickets.advance(start + PERIOD);
+        let (_, later) = file(&tickets);
+        assert_ne!(later, first.1);
+        assert_eq!(later, *TlsBundle::encode(&material, &tickets));
+    }
+
+    #[test]
+    fn if_a_later_file_cannot_be_created_the_previous_one_stays() {
+        let sources = testing::sources(&testing::server());
+        let material = Credentials::read(&sources).expect("a pair");
+        let start = Duration::from_secs(100);
+        let mut tickets = Ratchet::new([7; 32], start);
+        let mut bundle = SealedBundle::default();
+        let full = |_: &[u8]| Err(io::ErrorKind::FileTooLarge.into());
+        let first = bundle.file_by(full, &material, &tickets);
+        assert!(first.is_err(), "there is no previous file");
+        let read =
+            |file: io::Result<BorrowedFd<'_>>| memfd::read(file.expect("a file")).expect("sealed");
+        let first = read(bundle.file(&material, &tickets));
+        tickets.advance(start + PERIOD);
+        let later = bundle.file_by(full, &material, &tickets);
+        assert_eq!(read(later), first);
+        let again = read(bundle.file(&material, &tickets));
+        assert_eq!(again, *TlsBundle::encode(&material, &tickets));
     }
 }

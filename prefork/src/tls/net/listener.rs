@@ -15,12 +15,11 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
-use super::handshake_admission::{EvictAfter, HandshakeLimits};
+use super::accept_loop::{TlsAcceptLoop, TlsBackgroundTasks};
+use super::admission::{EvictAfter, HandshakeLimits};
 use super::handshakes::Handshakes;
-use super::listener::Listener;
-use super::tls_accept_loop::TlsAcceptLoop;
-use super::tls_background::TlsBackgroundTasks;
-use super::tls_stream::TlsStream;
+use super::stream::TlsStream;
+use crate::net::Listener;
 use crate::sys::process::max_descriptors;
 
 /// Accepts connections like [`Listener`] and returns them after their TLS handshake.
@@ -66,9 +65,9 @@ use crate::sys::process::max_descriptors;
 /// ```
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub struct TlsListener {
-    reception: Arc<TlsAcceptLoop>,
+    accept_loop: Arc<TlsAcceptLoop>,
     /// Spawned by the first accept.
-    attendants: OnceLock<TlsBackgroundTasks>,
+    background: OnceLock<TlsBackgroundTasks>,
 }
 
 impl TlsListener {
@@ -89,8 +88,8 @@ impl TlsListener {
         };
         let handshakes = Arc::new(Handshakes::new(config, limits));
         Self {
-            reception: Arc::new(TlsAcceptLoop::new(listener, handshakes)),
-            attendants: OnceLock::new(),
+            accept_loop: Arc::new(TlsAcceptLoop::new(listener, handshakes)),
+            background: OnceLock::new(),
         }
     }
 
@@ -99,7 +98,7 @@ impl TlsListener {
     /// After this time the connection is closed. Default: 10 seconds.
     #[must_use]
     pub fn handshake_timeout(self, timeout: Duration) -> Self {
-        self.reception
+        self.accept_loop
             .handshakes
             .change_limits(|limits| limits.timeout = timeout);
         self
@@ -131,7 +130,7 @@ impl TlsListener {
     /// `ClientHello` (64 KiB) costs about 70 KiB.
     #[must_use]
     pub fn max_handshakes(self, max: usize) -> Self {
-        self.reception
+        self.accept_loop
             .handshakes
             .change_limits(|limits| limits.max = max.max(1));
         self
@@ -139,7 +138,7 @@ impl TlsListener {
 
     #[cfg(test)]
     pub(super) fn protected(self, min_age: Duration) -> Self {
-        self.reception
+        self.accept_loop
             .handshakes
             .change_limits(|limits| limits.min_age = EvictAfter::Fixed(min_age));
         self
@@ -185,7 +184,7 @@ impl TlsListener {
         self,
         on_failure: impl Fn(SocketAddr, &io::Error) + Send + Sync + 'static,
     ) -> Self {
-        self.reception
+        self.accept_loop
             .handshakes
             .set_on_failure(Arc::new(on_failure));
         self
@@ -196,7 +195,7 @@ impl TlsListener {
     /// # Errors
     /// Never fails; returns a `Result` like the listeners of the standard library and tokio.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.reception.listener.local_addr()
+        self.accept_loop.listener.local_addr()
     }
 
     /// Waits for a connection whose handshake is complete.
@@ -218,14 +217,14 @@ impl TlsListener {
     /// runtime of the first call must outlive the listener: it also runs the timeouts, and in a
     /// stop it accepts the queued connections.
     pub async fn accept(&self) -> io::Result<(TlsStream, SocketAddr)> {
-        self.reception.listener.tracker.note_accept();
-        self.attendants
-            .get_or_init(|| TlsBackgroundTasks::of(&self.reception));
-        let mut finished = pin!(self.reception.handshakes.next_finished());
-        let mut accept_loop = pin!(self.reception.accept_loop());
+        self.accept_loop.listener.tracker.note_accept();
+        self.background
+            .get_or_init(|| TlsBackgroundTasks::of(&self.accept_loop));
+        let mut finished = pin!(self.accept_loop.handshakes.next_finished());
+        let mut accepting = pin!(self.accept_loop.run());
         poll_fn(|cx| match finished.as_mut().poll(cx) {
             Poll::Ready(connection) => Poll::Ready(Ok(connection)),
-            Poll::Pending => accept_loop.as_mut().poll(cx).map(Err),
+            Poll::Pending => accepting.as_mut().poll(cx).map(Err),
         })
         .await
     }
@@ -234,28 +233,28 @@ impl TlsListener {
 #[cfg(any(feature = "axum", feature = "stream"))]
 impl TlsListener {
     pub(super) fn plain(&self) -> &Listener {
-        &self.reception.listener
+        &self.accept_loop.listener
     }
 }
 
 impl Drop for TlsListener {
     fn drop(&mut self) {
-        self.reception.handshakes.close();
+        self.accept_loop.handshakes.close();
     }
 }
 
 /// As for [`Listener`]: for options of the socket.
 impl AsFd for TlsListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.reception.listener.as_fd()
+        self.accept_loop.listener.as_fd()
     }
 }
 
 impl fmt::Debug for TlsListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsListener")
-            .field("listener", &self.reception.listener)
-            .field("limits", &self.reception.handshakes.limits())
+            .field("listener", &self.accept_loop.listener)
+            .field("limits", &self.accept_loop.handshakes.limits())
             .finish_non_exhaustive()
     }
 }

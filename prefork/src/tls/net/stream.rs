@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server;
 
-use super::stream::Stream;
+use crate::net::Stream;
 
 /// An accepted TLS connection, returned by [`TlsListener::accept`](super::TlsListener::accept).
 ///

@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::handshake_admission::HandshakeStage;
-use super::stream::Stream;
-use super::tls_stream::TlsStream;
+use super::admission::HandshakeStage;
+use super::stream::TlsStream;
+use crate::net::Stream;
 
 /// How long, and for how many bytes, the socket is read after an alert was sent.
 const LINGER: Duration = Duration::from_secs(1);

@@ -4,11 +4,13 @@
 //! not know the TLS protocol.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use event_listener::{Event, EventListener};
 use rustls::ServerConfig;
@@ -16,11 +18,10 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
+use super::admission::{Admission, AdmissionDecision, HandshakeLimits, HandshakeStage};
 use super::handshake::{ReportProgress, handshake};
-use super::handshake_admission::{Admission, AdmissionDecision, HandshakeLimits, HandshakeStage};
-use super::race::race;
-use super::stream::Stream;
-use super::tls_stream::TlsStream;
+use super::stream::TlsStream;
+use crate::net::Stream;
 use crate::sys;
 
 pub(super) struct Handshakes {
@@ -324,4 +325,14 @@ impl Drop for HandshakeGuard {
             self.handshakes.report_failure(self.peer, &error);
         }
     }
+}
+
+/// Resolves when the first of the two futures does. Polls `one` first.
+pub(super) async fn race(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => other.as_mut().poll(cx),
+    })
+    .await;
 }

@@ -12,8 +12,9 @@ use std::path::Path;
 use prefork_options::{Pem, Protocols};
 use zeroize::Zeroizing;
 
-use super::error::{PemOrigin, PemSource, Reason, TlsError};
+use super::pem_source::{PemOrigin, PemSource};
 use crate::config::{Config, ErrorLabels};
+use crate::error::{Error, TlsErrorKind};
 
 /// The maximum size of one text: a chain has a few certificates, a file of CAs a few hundred.
 const MAX_BYTES: usize = 1 << 20;
@@ -68,7 +69,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The first text that cannot be read.
-    pub(crate) fn read(sources: &CredentialSources) -> Result<Self, TlsError> {
+    pub(crate) fn read(sources: &CredentialSources) -> Result<Self, Error> {
         let (client_ca, labels) = (sources.client_ca.as_ref(), &sources.labels);
         Ok(Self {
             chain: PemText::read(CERT, &labels.tls_cert, &sources.cert)?,
@@ -83,7 +84,7 @@ impl Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Material")
+        f.debug_struct("Credentials")
             .field("chain", &self.chain)
             .field("key", &self.key)
             .field("client_ca", &self.client_ca)
@@ -99,28 +100,30 @@ impl PemText {
             provenance: PemSource {
                 option,
                 label: option.to_owned(),
-                holder: PemOrigin::Master,
+                origin: PemOrigin::Master,
             },
             pem: Zeroizing::new(pem.to_vec()),
         }
     }
 
-    fn read(option: &'static str, label: &str, pem: &Pem) -> Result<Self, TlsError> {
-        let holder = match pem {
+    fn read(option: &'static str, label: &str, pem: &Pem) -> Result<Self, Error> {
+        let origin = match pem {
             Pem::Path(path) => PemOrigin::File(path.clone()),
             Pem::Bytes(_) => PemOrigin::Program,
         };
         let provenance = PemSource {
             option,
             label: label.to_owned(),
-            holder,
+            origin,
         };
         let pem = match pem {
             Pem::Path(path) => read_file(path, &provenance)?,
             Pem::Bytes(bytes) => Zeroizing::new(bytes.to_vec()),
         };
         if pem.len() > MAX_BYTES {
-            return Err(TlsError::new(&provenance, Reason::TooLarge));
+            return Err(
+                provenance.error(TlsErrorKind::InvalidPem, "the content is larger than 1 MiB")
+            );
         }
         Ok(Self { provenance, pem })
     }
@@ -133,19 +136,25 @@ impl fmt::Debug for PemText {
 }
 
 /// Reads at most one byte more than allowed, so that the caller notices a file that is too large.
-fn read_file(path: &Path, provenance: &PemSource) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => TlsError::new(provenance, Reason::Missing),
-        _ => TlsError::from_system(provenance, Reason::Unreadable, error),
+fn read_file(path: &Path, provenance: &PemSource) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let unreadable = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return provenance.error(TlsErrorKind::Unreadable, "no such file exists");
+        }
+        let reason = "the file cannot be read";
+        provenance.system_error(TlsErrorKind::Unreadable, reason, error)
     };
     let file = open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     let kind = metadata.file_type();
     if kind.is_dir() {
-        return Err(TlsError::new(provenance, Reason::Directory));
+        let reason = "the path is a directory, expected a PEM file";
+        return Err(provenance.error(TlsErrorKind::InvalidPem, reason));
     }
     if !kind.is_file() {
-        return Err(TlsError::new(provenance, Reason::NoFile));
+        let reason = "the path is not a regular file; it must be one, because the master reads it \
+                      again at each start of a worker";
+        return Err(provenance.error(TlsErrorKind::InvalidPem, reason));
     }
     let limit = MAX_BYTES as u64 + 1;
     // Enough for the file and for the read that finds its end. Otherwise the vector would grow, and
@@ -188,8 +197,10 @@ mod tests {
         }
     }
 
-    fn rejected(path: &Path) -> TlsError {
-        Credentials::read(&sources(path, b"")).expect_err("it cannot be read")
+    /// The text of the error.
+    fn rejected(path: &Path) -> String {
+        let error = Credentials::read(&sources(path, b"")).expect_err("it cannot be read");
+        error.chain()
     }
 
     #[test]
@@ -207,15 +218,16 @@ mod tests {
     fn the_error_of_a_file_that_cannot_be_read_has_a_cause() {
         let folder = TempDir::new().expect("a folder");
         let missing = rejected(&folder.path().join("missing.pem"));
-        assert_eq!(missing.reason, Reason::Missing);
+        assert!(
+            missing.ends_with("missing.pem'): no such file exists"),
+            "{missing}"
+        );
         let looped = folder.path().join("loop.pem");
         std::os::unix::fs::symlink(&looped, &looped).expect("a link");
         let unreadable = rejected(&looped);
-        assert_eq!(unreadable.reason, Reason::Unreadable);
-        assert!(unreadable.source.is_some());
-        let text = unreadable.to_string();
-        assert!(text.contains("loop.pem'): cannot be read"), "{text}");
-        assert_eq!(rejected(folder.path()).reason, Reason::Directory);
+        let expected = "loop.pem'): the file cannot be read: ";
+        assert!(unreadable.contains(expected), "{unreadable}");
+        assert!(rejected(folder.path()).contains("is a directory"));
     }
 
     #[test]
@@ -223,7 +235,7 @@ mod tests {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("pipe");
         mkfifo(&path, Mode::S_IRWXU).expect("a pipe");
-        assert_eq!(rejected(&path).reason, Reason::NoFile);
+        assert!(rejected(&path).contains("not a regular file"));
     }
 
     #[test]
@@ -233,13 +245,13 @@ mod tests {
         fs::write(&path, vec![b'x'; MAX_BYTES]).expect("a file");
         assert!(Credentials::read(&sources(&path, b"")).is_ok());
         fs::write(&path, vec![b'x'; MAX_BYTES + 1]).expect("a file");
-        assert_eq!(rejected(&path).reason, Reason::TooLarge);
+        assert!(rejected(&path).contains("larger than 1 MiB"));
         let endless = rejected(Path::new("/dev/zero"));
-        assert_eq!(endless.reason, Reason::NoFile);
+        assert!(endless.contains("not a regular file"), "{endless}");
         let bytes = vec![b'x'; MAX_BYTES + 1];
         fs::write(&path, "").expect("a file");
         let error = Credentials::read(&sources(&path, &bytes)).expect_err("too large");
-        assert_eq!(error.reason, Reason::TooLarge);
+        assert!(error.to_string().contains("larger than 1 MiB"), "{error}");
     }
 
     #[test]

@@ -6,10 +6,10 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::credentials::{CERT, PemText};
-use super::error::{Reason, TlsError};
+use crate::error::{Error, TlsErrorKind};
 
 /// Returns all certificates of a text, at least one.
-pub(super) fn certificates(piece: &PemText) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(piece: &PemText) -> Result<Vec<CertificateDer<'static>>, Error> {
     // The same file may contain a key that is encrypted in the form of RFC 1421. Its section is not
     // base64; ignore that error.
     let has_encrypted = is_encrypted(&piece.pem);
@@ -18,51 +18,68 @@ pub(super) fn certificates(piece: &PemText) -> Result<Vec<CertificateDer<'static
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&piece.pem)
         .filter(|found| !found.as_ref().is_err_and(is_ignored))
         .collect();
-    let reject = |reason| Err(TlsError::new(&piece.provenance, reason));
+    let reject = |reason: &str| Err(piece.provenance.error(TlsErrorKind::InvalidPem, reason));
     let read = found.as_ref().map_or(0, Vec::len);
     let there = sections(&piece.pem);
     match found {
         // Without this check a certificate would be skipped silently: the server's own, or a
         // trusted CA.
-        Ok(_) if read < there => reject(Reason::SkippedCertificates { there, read }),
+        Ok(_) if read < there => reject(&format!(
+            "only {read} of {there} certificates can be read: each must begin with a line \
+             '-----BEGIN CERTIFICATE-----' without leading white space or byte order mark; \
+             'BEGIN TRUSTED CERTIFICATE' is not supported"
+        )),
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) if piece.provenance.option == CERT && is_key(&piece.pem) => {
-            reject(Reason::KeyForCertificate)
-        }
-        Ok(_) => reject(why_none(&piece.pem, Reason::NoCertificate)),
-        Err(error) => reject(damage(&error)),
+        Ok(_) if piece.provenance.option == CERT && is_key(&piece.pem) => reject(
+            "the PEM contains a private key and no certificate; are tls_cert and tls_key swapped?",
+        ),
+        Ok(_) => reject(why_none(
+            &piece.pem,
+            "the PEM contains no certificate: no line begins with '-----BEGIN CERTIFICATE-----'",
+        )),
+        Err(error) => reject(&damage(&error)),
     }
 }
 
 /// Returns the first private key of a text. Ignores certificates: one file may contain both.
-pub(super) fn private_key(piece: &PemText) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let reject = |reason| Err(TlsError::new(&piece.provenance, reason));
+pub(super) fn private_key(piece: &PemText) -> Result<PrivateKeyDer<'static>, Error> {
+    let reject = |reason: &str| Err(piece.provenance.error(TlsErrorKind::InvalidPem, reason));
     match PrivateKeyDer::from_pem_slice(&piece.pem) {
         Ok(key) => Ok(key),
         // Before all other errors: a key that is encrypted in the form of RFC 1421 looks damaged.
-        Err(_) if is_encrypted(&piece.pem) => reject(Reason::EncryptedKey),
+        Err(_) if is_encrypted(&piece.pem) => Err(piece.provenance.error(
+            TlsErrorKind::InvalidKey,
+            "the private key is encrypted, which is not supported (`openssl pkey` decrypts it)",
+        )),
         Err(pem::Error::NoItemsFound) if CertificateDer::from_pem_slice(&piece.pem).is_ok() => {
-            reject(Reason::CertificateForKey)
+            reject(
+                "the PEM contains a certificate and no private key; are tls_cert and tls_key swapped?",
+            )
         }
-        Err(pem::Error::NoItemsFound) => reject(why_none(&piece.pem, Reason::NoKey)),
-        Err(error) => reject(damage(&error)),
+        Err(pem::Error::NoItemsFound) => reject(why_none(
+            &piece.pem,
+            "the PEM contains no private key: no line begins with '-----BEGIN PRIVATE KEY-----', \
+             '-----BEGIN RSA PRIVATE KEY-----' or '-----BEGIN EC PRIVATE KEY-----'",
+        )),
+        Err(error) => reject(&damage(&error)),
     }
 }
 
 /// Why a text contains nothing of the expected kind; `missing` if it contains other PEM sections.
-fn why_none(text: &[u8], missing: Reason) -> Reason {
+fn why_none<'a>(text: &[u8], missing: &'a str) -> &'a str {
     if text.trim_ascii().is_empty() {
-        Reason::Empty
+        "the content is empty"
     } else if contains(text, b"-----BEGIN") {
         missing
     } else {
-        Reason::NotPem
+        "the content is not PEM: no line begins with '-----BEGIN' (`openssl x509 -inform DER` and \
+         `openssl pkey -inform DER` convert DER to PEM)"
     }
 }
 
 /// The error of the parser, without the lines that it quotes.
-fn damage(error: &pem::Error) -> Reason {
-    Reason::DamagedPem(match error {
+fn damage(error: &pem::Error) -> String {
+    let what = match error {
         pem::Error::MissingSectionEnd { .. } => {
             "a section has no '-----END' line; is the file truncated, or were its line breaks lost?"
         }
@@ -71,7 +88,8 @@ fn damage(error: &pem::Error) -> Reason {
         }
         pem::Error::Base64Decode(_) => "a section is not base64",
         _ => "it cannot be parsed",
-    })
+    };
+    format!("the PEM is damaged: {what}")
 }
 
 /// The number of sections that look like certificates.

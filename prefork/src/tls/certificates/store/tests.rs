@@ -8,8 +8,8 @@ use prefork_options::Pem;
 use tempfile::TempDir;
 
 use super::*;
-use crate::tls::ratchet::PERIOD;
-use crate::tls::testing::{self, Authority, Pair, now, server, valid};
+use crate::tls::certificates::ratchet::PERIOD;
+use crate::tls::certificates::testing::{self, Authority, Pair, now, server, valid};
 
 /// A certificate and a key on disk, as an operator has them.
 struct Files {
@@ -49,14 +49,21 @@ impl Files {
 /// The kinds of the events and their log lines.
 fn lines(events: &[TlsEvent]) -> String {
     let line = |event: &TlsEvent| {
-        let kind = match event {
-            TlsEvent::Renewed { .. } => "renewed",
-            TlsEvent::UnrelatedCertificate { .. } => "unrelated",
-            TlsEvent::NearItsEnd { .. } => "soon",
-            TlsEvent::Rejected(_) => "rejected",
-            TlsEvent::Expired(_) => "expired",
+        let is = |part: &str| event.text.contains(part);
+        let (kind, level) = if is("; used by all workers that start from now on") {
+            ("renewed", TlsEventLevel::Info)
+        } else if is("is not the issuer of any certificate before it") {
+            ("unrelated", TlsEventLevel::Warning)
+        } else if is("; renew it") {
+            ("soon", TlsEventLevel::Warning)
+        } else if is("; keeping the previous certificate") {
+            ("rejected", TlsEventLevel::Error)
+        } else {
+            assert!(is("and is still in use"), "{event:?}");
+            ("expired", TlsEventLevel::Error)
         };
-        format!("{kind}: {event}")
+        assert_eq!(event.level, level, "{event:?}");
+        format!("{kind}: {}", event.text)
     };
     let lines: Vec<String> = events.iter().map(line).collect();
     match lines.as_slice() {
@@ -66,7 +73,7 @@ fn lines(events: &[TlsEvent]) -> String {
 }
 
 fn end_of(store: &CertificateStore) -> SystemTime {
-    store.serving.leaf().expired_from()
+    store.active.leaf.expired_from()
 }
 
 const RENEWED: &str = "renewed: new certificate, valid until 2040-01-01T00:00:00Z; \
@@ -92,7 +99,7 @@ fn a_new_pair_is_reported_once_and_becomes_active() {
     files.write(&renewed);
     assert_eq!(lines(&store.reload(now())), RENEWED);
     assert_eq!(lines(&store.reload(now())), "nothing");
-    assert_eq!(*store.serving.material().chain.pem, renewed.cert.as_bytes());
+    assert_eq!(*store.active.credentials.chain.pem, renewed.cert.as_bytes());
 }
 
 #[test]
@@ -112,7 +119,7 @@ fn an_invalid_pair_is_reported_once_and_the_previous_one_stays_active() {
         "{text}"
     );
     assert_eq!(lines(&store.reload(now())), "nothing");
-    assert_eq!(*store.serving.material().chain.pem, good.cert.as_bytes());
+    assert_eq!(*store.active.credentials.chain.pem, good.cert.as_bytes());
     let other = Pair {
         cert: valid(2026, 2041).cert,
         ..good.clone()
@@ -240,12 +247,17 @@ fn files_that_are_replaced_while_they_are_read_are_read_again() {
     let files = Files::new(&server());
     let (old, new) = (valid(2026, 2040), valid(2026, 2041));
     files.write(&old);
-    let read = |check: &dyn Fn(&Credentials) -> Result<(), TlsError>| {
+    let read = |check: &dyn Fn(&Credentials) -> Result<(), Error>| {
         read_and_check(&files.sources(), |found| {
             check(found).map(|()| found.chain.pem.to_vec())
         })
     };
-    let reject = |found: &Credentials| Err(TlsError::new(&found.key.provenance, Reason::OtherKey));
+    let reject = |found: &Credentials| {
+        Err(found
+            .key
+            .provenance
+            .error(TlsErrorKind::InvalidKey, "another key"))
+    };
     let reject_first = |found: &Credentials| {
         if *found.chain.pem == new.cert.as_bytes() {
             return Ok(());
@@ -333,7 +345,7 @@ fn a_child_gets_the_active_certificate() {
     };
     let files = Files::new(&server());
     let mut store = files.store();
-    assert_eq!(received(&mut store), store.serving.material().chain.pem);
+    assert_eq!(received(&mut store), store.active.credentials.chain.pem);
     let renewed = valid(2026, 2040);
     files.write(&renewed);
     assert_eq!(lines(&store.reload(now())), RENEWED);
@@ -381,7 +393,7 @@ fn a_new_client_ca_becomes_active_although_the_certificate_has_expired() {
     fs::write(&ca, &trusted).expect("a file");
     let text = lines(&store.reload(expired));
     assert!(text.starts_with("renewed: new client CA; "), "{text}");
-    let client_ca = store.serving.material().client_ca.as_ref().expect("one");
+    let client_ca = store.active.credentials.client_ca.as_ref().expect("one");
     assert_eq!(*client_ca.pem, trusted.as_bytes());
     assert_eq!(lines(&store.reload(expired)), "nothing");
     files.write(&valid(2026, 2040));

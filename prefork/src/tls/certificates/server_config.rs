@@ -12,8 +12,8 @@ use rustls::sign::SingleCertAndKey;
 use super::bundle::TlsBundle;
 use super::check::provider;
 use super::credentials::Credentials;
-use super::error::{Reason, TlsError};
 use super::tickets::Tickets;
+use crate::error::{Error, TlsErrorKind};
 
 /// The maximum size in bytes of the CA names that are sent to clients.
 ///
@@ -32,7 +32,7 @@ impl TlsBundle {
     /// # Errors
     /// Those of [`Credentials::check`], except for dates. Also if the installed provider has no
     /// cipher suite.
-    pub(crate) fn server_config(self) -> Result<Arc<ServerConfig>, TlsError> {
+    pub(crate) fn server_config(self) -> Result<Arc<ServerConfig>, Error> {
         let Self {
             credentials: material,
             tickets,
@@ -72,11 +72,14 @@ impl TlsBundle {
     }
 }
 
-fn provider_error(material: &Credentials, error: &dyn std::fmt::Display) -> TlsError {
-    TlsError::new(
-        &material.chain.provenance,
-        Reason::Provider(error.to_string()),
-    )
+fn provider_error(material: &Credentials, error: &dyn std::fmt::Display) -> Error {
+    let reason = format!(
+        "the crypto provider that this program installed for rustls cannot be used: {error}"
+    );
+    material
+        .chain
+        .provenance
+        .error(TlsErrorKind::Provider, reason)
 }
 
 #[cfg(test)]

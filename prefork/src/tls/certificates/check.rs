@@ -16,13 +16,13 @@ use std::time::SystemTime;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, RootCertStore};
+use rustls::{InconsistentKeys, RootCertStore};
 use x509_parser::certificate::X509Certificate;
 
 use super::credentials::{Credentials, PemText};
-use super::error::{Reason, TlsError};
 use super::leaf::{Leaf, Validity};
 use super::pem::{certificates, private_key};
+use crate::error::{Error, TlsErrorKind};
 
 /// The maximum size of a chain: clients accept handshake messages of up to 64 KiB, and the chain is
 /// one.
@@ -33,7 +33,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The first error.
-    pub(crate) fn check(&self, now: SystemTime) -> Result<(), TlsError> {
+    pub(crate) fn check(&self, now: SystemTime) -> Result<(), Error> {
         self.check_use()?;
         self.check_dates(now)
     }
@@ -42,7 +42,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The first error.
-    pub(super) fn check_use(&self) -> Result<(), TlsError> {
+    pub(super) fn check_use(&self) -> Result<(), Error> {
         self.certified_key(&provider())?;
         self.anchors()?;
         Ok(())
@@ -52,7 +52,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The certificate cannot be parsed.
-    pub(super) fn leaf(&self) -> Result<Leaf, TlsError> {
+    pub(super) fn leaf(&self) -> Result<Leaf, Error> {
         let chain = certificates(&self.chain)?;
         Ok(Leaf::of(&parse(&self.chain, &chain, 0)?))
     }
@@ -61,14 +61,18 @@ impl Credentials {
     ///
     /// # Errors
     /// The certificate has expired or is not valid yet.
-    pub(super) fn check_dates(&self, now: SystemTime) -> Result<(), TlsError> {
+    pub(super) fn check_dates(&self, now: SystemTime) -> Result<(), Error> {
         let leaf = self.leaf()?;
         let reason = match leaf.validity(now) {
             Validity::Valid | Validity::ExpiresSoon => return Ok(()),
-            Validity::Expired => Reason::Expired(leaf.until()),
-            Validity::NotYetValid => Reason::NotYetValid(leaf.from()),
+            Validity::Expired => format!("the certificate expired at {}", leaf.until()),
+            Validity::NotYetValid => format!(
+                "the certificate is not valid before {}; check the clock of this machine",
+                leaf.from()
+            ),
         };
-        Err(TlsError::new(&self.chain.provenance, reason))
+        let kind = TlsErrorKind::OutsideValidity;
+        Err(self.chain.provenance.error(kind, reason))
     }
 
     /// Returns the number, from 1, of a certificate that is the issuer of none before it.
@@ -76,7 +80,7 @@ impl Credentials {
     /// Clients may sort a chain (RFC 8446, 4.4.2), but they cannot add a missing certificate. A
     /// certificate may be the issuer of any earlier one, not only of the one before it: a chain may
     /// lead to two roots.
-    pub(super) fn unrelated(&self) -> Result<Option<usize>, TlsError> {
+    pub(super) fn unrelated(&self) -> Result<Option<usize>, Error> {
         let chain = certificates(&self.chain)?;
         let certificates: Result<Vec<_>, _> = (0..chain.len())
             .map(|index| parse(&self.chain, &chain, index))
@@ -93,10 +97,7 @@ impl Credentials {
     }
 
     /// Returns the chain and the key of the server, which match each other.
-    pub(super) fn certified_key(
-        &self,
-        provider: &CryptoProvider,
-    ) -> Result<CertifiedKey, TlsError> {
+    pub(super) fn certified_key(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
         let chain = certificates(&self.chain)?;
         let count = chain.len();
         for index in 0..count {
@@ -107,31 +108,41 @@ impl Credentials {
             .map(|certificate| certificate.len())
             .sum::<usize>();
         if size > MAX_CHAIN {
-            return Err(TlsError::new(
-                &self.chain.provenance,
-                Reason::LongChain { count, size },
-            ));
+            let reason = format!(
+                "the {count} certificates have {size} bytes, but clients accept about 64 KiB; \
+                 keep only the certificate of the server and its intermediates"
+            );
+            return Err(invalid_certificate(&self.chain, reason));
         }
         let key = private_key(&self.key)?;
-        let key_error = |reason| TlsError::new(&self.key.provenance, reason);
+        let key_error = |reason: &str| self.key.provenance.error(TlsErrorKind::InvalidKey, reason);
         let key = provider.key_provider.load_private_key(key);
         // The error of the provider is dropped: it may contain a part of the key.
-        let key = key.map_err(|_| key_error(Reason::UnsupportedKey))?;
+        let key = key.map_err(|_| {
+            key_error(
+                "the private key is damaged or not supported (ring, the default provider, supports \
+                 RSA with 2048 to 4096 bits, ECDSA with P-256 or P-384, and Ed25519; `init` may \
+                 install another provider)",
+            )
+        })?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
             // A key in hardware may not reveal its public key. Then the handshake shows whether
             // they match.
-            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
-            Err(Error::InconsistentKeys(_)) => Err(key_error(Reason::OtherKey)),
-            Err(_) => {
-                let reason = Reason::BadCertificate { number: 1, count };
-                Err(TlsError::new(&self.chain.provenance, reason))
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                Ok(certified)
             }
+            Err(rustls::Error::InconsistentKeys(_)) => Err(key_error(
+                "the private key does not match the first certificate of tls_cert (the \
+                 certificate of the server must come first; if the file contains several keys, \
+                 the first one is used)",
+            )),
+            Err(_) => Err(bad_certificate(&self.chain, 1, count)),
         }
     }
 
     /// Returns the CAs of client certificates; `None` if no client CA is configured.
-    pub(super) fn anchors(&self) -> Result<Option<RootCertStore>, TlsError> {
+    pub(super) fn anchors(&self) -> Result<Option<RootCertStore>, Error> {
         let Some(piece) = &self.client_ca else {
             return Ok(None);
         };
@@ -140,12 +151,15 @@ impl Credentials {
         let mut store = RootCertStore::empty();
         for (index, der) in found.iter().enumerate() {
             let number = index + 1;
-            let error = |reason| TlsError::new(&piece.provenance, reason);
             if !may_sign(&parse(piece, &found, index)?) {
-                return Err(error(Reason::NoAuthority { number, count }));
+                let reason = format!(
+                    "certificate {number} of {count} is not a CA certificate, so it cannot verify \
+                     client certificates"
+                );
+                return Err(invalid_certificate(piece, reason));
             }
             let added = store.add(der.clone());
-            added.map_err(|_| error(Reason::BadCertificate { number, count }))?;
+            added.map_err(|_| bad_certificate(piece, number, count))?;
         }
         Ok(Some(store))
     }
@@ -163,13 +177,24 @@ fn parse<'a>(
     piece: &PemText,
     found: &'a [CertificateDer<'static>],
     index: usize,
-) -> Result<X509Certificate<'a>, TlsError> {
+) -> Result<X509Certificate<'a>, Error> {
     if let Ok(([], certificate)) = x509_parser::parse_x509_certificate(&found[index]) {
         return Ok(certificate);
     }
-    let (number, count) = (index + 1, found.len());
-    let reason = Reason::BadCertificate { number, count };
-    Err(TlsError::new(&piece.provenance, reason))
+    Err(bad_certificate(piece, index + 1, found.len()))
+}
+
+fn bad_certificate(piece: &PemText, number: usize, count: usize) -> Error {
+    let reason = format!(
+        "certificate {number} of {count} cannot be parsed: it is damaged or not of version 3 \
+         (`openssl x509 -noout -text` shows it)"
+    );
+    invalid_certificate(piece, reason)
+}
+
+fn invalid_certificate(piece: &PemText, reason: String) -> Error {
+    let kind = TlsErrorKind::InvalidCertificate;
+    piece.provenance.error(kind, reason)
 }
 
 /// Whether client certificates can be verified with this certificate.
@@ -185,7 +210,7 @@ mod tests {
     use super::super::testing::{Authority, Pair, bytes, now, server, sources, valid};
     use super::*;
 
-    fn check(pair: &Pair) -> Result<(), TlsError> {
+    fn check(pair: &Pair) -> Result<(), Error> {
         let material = Credentials::read(&sources(pair)).expect("bytes can be read");
         material.check(now())
     }
@@ -200,7 +225,7 @@ mod tests {
         error.to_string()
     }
 
-    fn with_client_ca(text: &str) -> Result<(), TlsError> {
+    fn with_client_ca(text: &str) -> Result<(), Error> {
         let mut sources = sources(&server());
         sources.client_ca = Some(bytes(text));
         let material = Credentials::read(&sources).expect("bytes can be read");
@@ -297,7 +322,7 @@ mod tests {
                 &valid.cert.replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
                 "only 0 of 1 certificates can be read",
             ),
-            (&valid.cert.repeat(200), "its 200 certificates have "),
+            (&valid.cert.repeat(200), "the 200 certificates have "),
             (
                 &format!("{}{not_x509}", valid.cert),
                 "certificate 2 of 2 cannot be parsed",
@@ -367,7 +392,7 @@ mod tests {
             key: cert,
         };
         let error = check(&swapped).expect_err("they are swapped");
-        assert_eq!(error.reason, Reason::KeyForCertificate);
+        assert!(error.to_string().contains("swapped?"), "{error}");
     }
 
     #[test]
