@@ -30,17 +30,19 @@ pub(super) struct Fault {
     pub(super) failure: Failure,
     pub(super) phase: Phase,
     pub(super) detail: String,
+    pub(super) at: Instant,
 }
 
 impl Fault {
     /// Creates a fault. The text of the error is kept if the kind of the failure does not imply it.
-    fn new(failure: Failure, phase: Phase, error: Option<&io::Error>) -> Self {
+    pub(super) fn new(failure: Failure, phase: Phase, error: Option<&io::Error>) -> Self {
         let is_open = matches!(failure, Failure::TlsHandshake | Failure::Other(_));
         let detail = error.filter(|_| is_open).map(io::Error::to_string);
         Self {
             failure,
             phase,
             detail: detail.unwrap_or_default(),
+            at: Instant::now(),
         }
     }
 }
@@ -145,10 +147,10 @@ impl Connection {
         loop {
             let count = match self.stream.read(&mut buffer) {
                 Ok(0) if parser.is_complete_at_end() => return Ok(()),
-                Ok(0) => return Err(self.of_end(phase, unsent)),
+                Ok(0) => return Err(self.of_end(phase, unsent.as_ref())),
                 Ok(count) => count,
                 Err(error) if is_timeout(&error) => return Err(timed_out(phase)),
-                Err(error) => return Err(self.of_end(phase, unsent.or(Some(error)))),
+                Err(error) => return Err(self.of_end(phase, unsent.as_ref().or(Some(&error)))),
             };
             let result = parser.push(&buffer[..count]);
             phase = if parser.has_head() {
@@ -161,9 +163,8 @@ impl Connection {
                 Ok(false) => {}
                 Err(error) => {
                     return Err(Fault {
-                        failure: Failure::Malformed,
-                        phase,
                         detail: error.0,
+                        ..Fault::new(Failure::Malformed, phase, None)
                     });
                 }
             }
@@ -171,10 +172,11 @@ impl Connection {
     }
 
     /// Classifies the end of the connection before the end of the response.
-    fn of_end(&mut self, phase: Phase, error: Option<io::Error>) -> Fault {
+    fn of_end(&mut self, phase: Phase, error: Option<&io::Error>) -> Fault {
+        let at = Instant::now();
         let is_kept = self.usage.served > 0;
-        let is_reset = error.as_ref().is_some_and(is_reset);
-        let failure = match error.as_ref().map(io::Error::kind) {
+        let is_reset = error.is_some_and(is_reset);
+        let failure = match error.map(io::Error::kind) {
             _ if matches!(phase, Phase::Head | Phase::Body) => Failure::Short,
             _ if is_reset && is_kept => Failure::StaleConnection,
             _ if is_reset => Failure::ResetBeforeResponse,
@@ -186,7 +188,10 @@ impl Connection {
             None | Some(ErrorKind::UnexpectedEof) => Failure::Empty,
             Some(kind) => Failure::Other(kind),
         };
-        Fault::new(failure, phase, error.as_ref())
+        Fault {
+            at,
+            ..Fault::new(failure, phase, error)
+        }
     }
 
     fn send(&mut self, request: &[u8]) -> io::Result<()> {

@@ -175,9 +175,9 @@ impl Display for Phase {
 impl Display for FailedRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (began, ended) = (self.began.as_secs_f64(), self.ended.as_secs_f64());
-        write!(f, "{began:.3}s to {ended:.3}s, client {}", self.client)?;
+        write!(f, "{began:.3}–{ended:.3}s, client {}", self.client)?;
         if let Some(port) = self.local_port {
-            write!(f, ", port {port}, {} served before", self.served_before)?;
+            write!(f, ", port {port}, {} served", self.served_before)?;
         }
         if let Some(pid) = self.pid {
             write!(f, ", pid {pid}")?;

@@ -210,11 +210,12 @@ impl LoadReport {
             let lines = lines.collect::<Vec<_>>().join("\n  ");
             panic!("{count} that may not fail:\n  {lines}\n{self}");
         }
-        let unknown = self.failed() - self.failures.len() as u64;
+        let kept = self.failures.len();
+        let unknown = self.failed() - kept as u64;
         assert!(
             unknown == 0,
-            "{unknown} failures cannot be checked: the report has the first {} only (max_failures)\n{self}",
-            self.max_failures
+            "{unknown} failures cannot be checked: the report has the first {kept} only \
+             (max_failures)\n{self}"
         );
     }
 }

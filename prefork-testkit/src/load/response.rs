@@ -337,7 +337,8 @@ mod tests {
         assert_eq!(sized.response().body(), b"hello");
         assert!(sized.is_persistent());
         let chunked = complete(
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\nx: y\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+            3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\nx: y\r\n\r\n",
         );
         assert_eq!(chunked.response().body(), b"hello");
         assert!(chunked.is_persistent());

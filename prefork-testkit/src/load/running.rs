@@ -285,11 +285,11 @@ impl Client {
             }
             let began = Instant::now();
             let result = self.request(began + self.shared.plan.timeout);
-            let ended = Instant::now();
-            let is_connected =
-                !matches!(&result, Err((fault, _)) if fault.phase == Phase::Connecting);
-            self.record(due, began, ended, result);
-            if !is_connected && !self.shared.wait_until(ended + CONNECT_PAUSE) {
+            // A rate limits itself.
+            let is_paused = self.shared.plan.rate.is_none()
+                && matches!(&result, Err((fault, _)) if fault.phase == Phase::Connecting);
+            self.record(due, began, result);
+            if is_paused && !self.shared.wait_until(Instant::now() + CONNECT_PAUSE) {
                 break;
             }
         }
@@ -298,13 +298,8 @@ impl Client {
         }
     }
 
-    fn record(
-        &self,
-        due: Instant,
-        began: Instant,
-        ended: Instant,
-        result: Result<Option<i32>, (Fault, Usage)>,
-    ) {
+    fn record(&self, due: Instant, began: Instant, result: Result<Option<i32>, (Fault, Usage)>) {
+        let now = Instant::now();
         let shared = &self.shared;
         let mut report = shared.report();
         if shared.plan.rate.is_some() {
@@ -312,16 +307,16 @@ impl Client {
         }
         match result {
             Ok(pid) => {
-                let since_start = u64::try_from((ended - shared.start).as_nanos());
+                let since_start = u64::try_from((now - shared.start).as_nanos());
                 let since_start = since_start.unwrap_or(u64::MAX);
                 shared.last_answer.fetch_max(since_start, Ordering::Relaxed);
-                report.record_answer(pid, ended - due);
+                report.record_answer(pid, now - due);
             }
             Err((fault, usage)) => report.record_failure(FailedRequest {
                 failure: fault.failure,
                 phase: fault.phase,
                 began: began - shared.start,
-                ended: ended - shared.start,
+                ended: fault.at - shared.start,
                 client: self.number,
                 local_port: usage.local_port,
                 served_before: usage.served,
@@ -360,11 +355,7 @@ impl Client {
             connection.close();
         }
         if status == 101 || status >= 400 {
-            let fault = Fault {
-                failure: Failure::Status(status),
-                phase: Phase::Body,
-                detail: String::new(),
-            };
+            let fault = Fault::new(Failure::Status(status), Phase::Body, None);
             let pid = pid_of_connection;
             return Err((fault, Usage { pid, ..before }));
         }
@@ -382,9 +373,8 @@ impl Client {
             }
             IdleState::HasData => {
                 let fault = Fault {
-                    failure: Failure::Malformed,
-                    phase: Phase::Sending,
                     detail: "the server sent bytes before the request".to_owned(),
+                    ..Fault::new(Failure::Malformed, Phase::Sending, None)
                 };
                 Some(Err((fault, connection.usage)))
             }

@@ -567,7 +567,7 @@ fn a_report_names_failures_and_answers() {
         "opened     2 connections\n".to_owned(),
         "answers          4 by pid 7\n".to_owned(),
         "failures         2 × response incomplete\n".to_owned(),
-        ", 2 served before, pid 7: response incomplete (within the body".to_owned(),
+        ", 2 served, pid 7: response incomplete (within the body".to_owned(),
     ] {
         assert!(text.contains(&expected), "{expected:?} is not in\n{text}");
     }
