@@ -91,8 +91,12 @@ impl LoadReport {
         self.has_given_up = true;
     }
 
-    pub(super) fn finish(&mut self, end: Instant, due: u64) {
-        self.end = Some(end);
+    /// Records that a client has ended. The last one ends the load.
+    pub(super) fn record_end(&mut self) {
+        self.end = Some(Instant::now());
+    }
+
+    pub(super) fn finish(&mut self, due: u64) {
         self.not_begun = due.saturating_sub(self.answered + self.failed());
     }
 

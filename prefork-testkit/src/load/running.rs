@@ -151,9 +151,9 @@ impl RunningLoad {
     /// # Panics
     /// If the function of [`Load::pid_from`](super::Load::pid_from) has panicked.
     pub fn stop(mut self) -> LoadReport {
-        let end = Instant::now();
+        let stopped = Instant::now();
         self.shared.stop(self.threads());
-        self.join(end)
+        self.join(Some(stopped))
     }
 
     /// Waits until the load has ended, and returns its results.
@@ -169,22 +169,19 @@ impl RunningLoad {
             duration.is_some() || requests.is_some(),
             "the load has no end: set a duration or a number of requests, or call stop"
         );
-        let end = duration.map_or_else(far_future, |duration| self.shared.start + duration);
-        self.join(end)
+        self.join(None)
     }
 
-    /// Joins the threads. No request begins after `end`.
-    fn join(&mut self, end: Instant) -> LoadReport {
+    fn join(&mut self, stopped: Option<Instant>) -> LoadReport {
         for client in self.clients.drain(..) {
             if let Err(panic) = client.join() {
                 // The drop of this value stops the other clients.
                 resume_unwind(panic);
             }
         }
-        let now = Instant::now();
-        let due = self.shared.due_by(end.min(now));
+        let due = self.shared.due_by(stopped.unwrap_or_else(Instant::now));
         let mut report = self.shared.report();
-        report.finish(now, due);
+        report.finish(due);
         report.clone()
     }
 
@@ -251,12 +248,14 @@ impl Shared {
     }
 
     /// Returns how many requests of a load with a rate had to begin before this time.
-    fn due_by(&self, end: Instant) -> u64 {
+    fn due_by(&self, at: Instant) -> u64 {
         let Some(rate) = self.plan.rate else {
             return 0;
         };
+        let time = at.saturating_duration_since(self.start);
+        let time = time.min(self.plan.duration.unwrap_or(time));
         // A client may have been about to begin a request.
-        let time = end.saturating_duration_since(self.start + LATE);
+        let time = time.saturating_sub(LATE);
         let count = time.as_nanos() * u128::from(rate) / 1_000_000_000;
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         count.min(self.plan.requests.unwrap_or(u64::MAX))
@@ -293,6 +292,7 @@ impl Client {
                 break;
             }
         }
+        self.shared.report().record_end();
         if let Some(connection) = self.connection.take() {
             connection.close();
         }
@@ -396,10 +396,6 @@ fn offset(number: u64, rate: u32) -> Duration {
     let rate = u64::from(rate);
     let rest = number % rate * 1_000_000_000 / rate;
     Duration::from_secs(number / rate) + Duration::from_nanos(rest)
-}
-
-fn far_future() -> Instant {
-    Instant::now() + Duration::from_hours(24 * 365)
 }
 
 #[cfg(test)]
