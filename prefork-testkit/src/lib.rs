@@ -25,7 +25,10 @@
 //! | log lines | [`MemoryLog`] |
 //! | a server that needs a port number before it starts | [`reserve_addr`], [`reserve_port`] |
 //!
-//! No function of this crate measures time. Each wait ends when the expected fact is true. The
+//! To test a server under load, use `load::Load` (feature `load`; for TLS: `load-tls`). It sends
+//! requests while the test kills or stops workers, and reports how each failed request failed.
+//!
+//! No other function of this crate measures time. Each wait ends when the expected fact is true. The
 //! limit of a wait ([`TIMEOUT`]) is so long that a test reaches it only if the fact never becomes
 //! true.
 //!
@@ -44,6 +47,8 @@ mod child_main;
 mod ctor;
 mod eventually;
 mod listeners;
+#[cfg(feature = "load")]
+pub mod load;
 mod log;
 mod memory_log;
 mod notify;
