@@ -143,7 +143,10 @@ impl Supervisor {
 
     /// Returns a view of the state, so that the caller need not repeat it.
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot::new(&self.phase, &self.fleet)
+        Snapshot {
+            phase: &self.phase,
+            fleet: &self.fleet,
+        }
     }
 
     /// Whether the master is ready and the child of each slot is healthy at this moment.
