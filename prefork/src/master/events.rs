@@ -16,7 +16,7 @@ use super::traced_child::TracedExit;
 use super::{LogLine, Master, Notice, hooks, teardown};
 use crate::channel::{FromChild, PROTOCOL, ReceivedFrame as Frame};
 use crate::error::{Error, Shortage};
-use crate::stop_signals::StopSignal;
+use crate::stop_signals::{STOP_SIGNALS, StopSignal};
 use crate::supervisor::{ChildId, Event, Readiness, Stop, StopMode};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver};
@@ -82,34 +82,24 @@ impl Master {
 
     fn on_signal(&mut self, received: ReceivedSignal) {
         match received.signal {
-            Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
-                self.on_stop_signal(received);
-            }
+            signal if STOP_SIGNALS.contains(&signal) => self.on_stop_signal(received),
             Signal::SIGCHLD => self.exclude_orphans(),
             _ => self.on_repeated_signal(received),
         }
     }
 
     fn on_stop_signal(&mut self, received: ReceivedSignal) {
-        let ReceivedSignal {
-            signal,
-            first,
-            last,
-            ..
-        } = received;
+        let (signal, first, last) = (received.signal, received.first, received.last);
         let stop = self.supervisor.snapshot().stop();
-        let urgency = match self.stop_signals.signals(signal, first, last) {
-            StopSignal::Graceful => StopMode::Graceful,
-            StopSignal::Immediate => StopMode::Immediate,
+        let (urgency, is_new) = match self.stop_signals.signals(signal, first, last) {
+            StopSignal::Graceful => (StopMode::Graceful, stop.is_none()),
+            StopSignal::Immediate => (StopMode::Immediate, !stop.is_some_and(Stop::is_immediate)),
         };
-        let is_new = match urgency {
-            StopMode::Graceful => stop.is_none(),
-            StopMode::Immediate => !stop.is_some_and(Stop::is_immediate),
-        };
-        if !is_new {
-            return self.on_repeated_signal(received);
+        if is_new {
+            self.stop(Some(received), urgency);
+        } else {
+            self.on_repeated_signal(received);
         }
-        self.stop(Some(received), urgency);
     }
 
     fn on_repeated_signal(&mut self, received: ReceivedSignal) {
@@ -132,14 +122,11 @@ impl Master {
     }
 
     fn log_repeat(&mut self, received: ReceivedSignal) {
-        self.emit(&match received.signal {
-            Signal::SIGTERM | Signal::SIGQUIT | Signal::SIGHUP | Signal::SIGINT => {
-                Notice::StopRequested {
-                    by: Some(received),
-                    step: StopStep::AlreadyStopping,
-                }
-            }
-            _ => Notice::SignalIgnored(received),
+        let (by, step) = (Some(received), StopStep::AlreadyStopping);
+        self.emit(&if STOP_SIGNALS.contains(&received.signal) {
+            Notice::StopRequested { by, step }
+        } else {
+            Notice::SignalIgnored(received)
         });
     }
 

@@ -72,10 +72,7 @@ impl Budget {
 
     /// Counts an unexpected exit. The supervisor calls it when the replacement is due.
     pub(super) fn record_exit(&mut self, now: Instant) -> BudgetResult {
-        if self.forgets {
-            self.exits.forget(now);
-        }
-        let exits = self.exits.add(now);
+        let exits = self.exits.add(now, self.forgets);
         if exits > u64::from(self.threshold) {
             BudgetResult::Exceeded { exits }
         } else {
@@ -94,26 +91,17 @@ impl Budget {
 }
 
 impl CountedExits {
-    /// Removes the exits that are as old as the window.
-    fn forget(&mut self, now: Instant) {
-        match self {
-            Self::Recent { window, times } => {
-                while let Some(&oldest) = times.front()
-                    && now.saturating_duration_since(oldest) >= *window
-                {
-                    times.pop_front();
-                }
-            }
-            Self::All(_) => {}
-        }
-    }
-
     /// Adds an exit and returns how many exits count now.
     ///
-    /// At most `threshold` + 1 are stored, because the supervisor stops then.
-    fn add(&mut self, now: Instant) -> u64 {
+    /// `forgets`: exits that are as old as the window do not count. At most `threshold` + 1 are
+    /// stored, because the supervisor stops then.
+    fn add(&mut self, now: Instant, forgets: bool) -> u64 {
         match self {
-            Self::Recent { times, .. } => {
+            Self::Recent { window, times } => {
+                let is_old = |at: &Instant| now.saturating_duration_since(*at) >= *window;
+                while forgets && times.front().is_some_and(is_old) {
+                    times.pop_front();
+                }
                 times.push_back(now);
                 times.len() as u64
             }

@@ -347,16 +347,7 @@ impl SlotState {
     pub(super) fn release(self) -> Self {
         match self {
             Self::Deferred { child, until } => Self::Recovering { child, until },
-            Self::Unstarted { .. }
-            | Self::Recovering { .. }
-            | Self::SpawnRequested { .. }
-            | Self::Starting { .. }
-            | Self::Probation { .. }
-            | Self::Serving { .. }
-            | Self::Ending { .. }
-            | Self::MustKill { .. }
-            | Self::Killed { .. }
-            | Self::Retired => self,
+            other => other,
         }
     }
 

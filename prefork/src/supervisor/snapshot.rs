@@ -9,15 +9,11 @@ use super::{ChildId, SlotId, Stop};
 /// A view of a supervisor. Taking one costs nothing, and each question costs only its answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot<'a> {
-    phase: &'a Phase,
-    fleet: &'a Fleet,
+    pub(super) phase: &'a Phase,
+    pub(super) fleet: &'a Fleet,
 }
 
-impl<'a> Snapshot<'a> {
-    pub(super) fn new(phase: &'a Phase, fleet: &'a Fleet) -> Self {
-        Self { phase, fleet }
-    }
-
+impl Snapshot<'_> {
     /// Returns each slot with its last child, which may have exited.
     ///
     /// A slot without a child is one that was not filled yet, or that a stop has emptied.

@@ -64,26 +64,30 @@ impl Supervisor {
 
     /// Records an event.
     pub(crate) fn handle(&mut self, event: Event, now: Instant) {
-        match event {
-            Event::Started { child, readiness } => {
-                self.on_child_event(child, ChildEvent::Started(readiness), now);
-            }
-            Event::StartFailed { child, failure } => {
-                self.on_child_event(child, ChildEvent::StartFailed(failure), now);
-            }
-            Event::Ready { child } => self.on_child_event(child, ChildEvent::Ready, now),
-            Event::Readiness { child, readiness } => {
-                self.on_child_event(child, ChildEvent::Readiness(readiness), now);
-            }
-            Event::MainEnded { child } => self.on_child_event(child, ChildEvent::MainEnded, now),
-            Event::Violation { child } => self.on_child_event(child, ChildEvent::Violation, now),
-            Event::Exited { child } => self.on_child_event(child, ChildEvent::Exited, now),
-            Event::Closed { child } => self.fleet.close(child),
-            Event::MasterReady => self.master_ready(),
-            Event::Resize { slots } => self.resize(slots, now),
-            Event::HookFailed => self.stop(StopCause::HookFailed, now),
-            Event::ListenerLost => self.stop(StopCause::ListenerLost, now),
-            Event::StopRequested { urgency } => self.stop_requested(urgency, now),
+        let (child, fact) = match event {
+            Event::Started { child, readiness } => (child, ChildEvent::Started(readiness)),
+            Event::StartFailed { child, failure } => (child, ChildEvent::StartFailed(failure)),
+            Event::Ready { child } => (child, ChildEvent::Ready),
+            Event::Readiness { child, readiness } => (child, ChildEvent::Readiness(readiness)),
+            Event::MainEnded { child } => (child, ChildEvent::MainEnded),
+            Event::Violation { child } => (child, ChildEvent::Violation),
+            Event::Exited { child } => (child, ChildEvent::Exited),
+            Event::Closed { child } => return self.fleet.close(child),
+            Event::MasterReady => return self.master_ready(),
+            Event::Resize { slots } => return self.resize(slots, now),
+            Event::HookFailed => return self.stop(StopCause::HookFailed, now),
+            Event::ListenerLost => return self.stop(StopCause::ListenerLost, now),
+            Event::StopRequested { urgency } => return self.stop_requested(urgency, now),
+        };
+        // Others are unknown or have exited.
+        let Some(record) = self.fleet.child(child) else {
+            return;
+        };
+        match record.location {
+            ChildLocation::Slot => self.on_slot_event(record.slot, child, fact, now),
+            ChildLocation::DrainingChild(state) => self.on_draining_event(child, state, fact, now),
+            // No rollout starts one yet.
+            ChildLocation::Successor => {}
         }
     }
 
@@ -139,7 +143,10 @@ impl Supervisor {
 
     /// Returns a view of the state, so that the caller need not repeat it.
     pub(crate) fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot::new(&self.phase, &self.fleet)
+        Snapshot {
+            phase: &self.phase,
+            fleet: &self.fleet,
+        }
     }
 
     /// Whether the master is ready and the child of each slot is healthy at this moment.
@@ -153,18 +160,6 @@ impl Supervisor {
     }
 
     // Events.
-
-    fn on_child_event(&mut self, child: ChildId, fact: ChildEvent, now: Instant) {
-        let Some(record) = self.fleet.child(child) else {
-            return;
-        };
-        match record.location {
-            ChildLocation::Slot => self.on_slot_event(record.slot, child, fact, now),
-            ChildLocation::DrainingChild(state) => self.on_draining_event(child, state, fact, now),
-            // No rollout starts one yet.
-            ChildLocation::Successor => {}
-        }
-    }
 
     fn on_slot_event(&mut self, slot: SlotId, child: ChildId, fact: ChildEvent, now: Instant) {
         match self.fleet.slot(slot).on_event(fact, now, &self.policy) {
