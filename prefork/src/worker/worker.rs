@@ -129,7 +129,11 @@ impl Context {
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, ArgError> {
         let (name, _) = self.name_and_addr(index)?;
         match self.listeners.take(index, TakeAs::Raw) {
-            TakeResult::Socket(fd) => Ok(fd.into()),
+            TakeResult::Socket(fd) => {
+                // A stop may wait for this argument. A `Listener` wakes the monitor when it ends.
+                self.waker.wake();
+                Ok(fd.into())
+            }
             TakeResult::Already => Err(taken(name)),
             TakeResult::Closed => {
                 let reason = format!("listener '{name}' is closed: the worker is shutting down");
