@@ -109,7 +109,7 @@ impl InProcessWorker {
 
     /// Returns the listeners.
     pub fn listeners(&self) -> &[ListenerInfo] {
-        self.context.infos()
+        self.context.listeners.infos()
     }
 
     /// Runs `body` on this thread as the `main` of this worker.

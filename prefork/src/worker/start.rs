@@ -15,7 +15,7 @@ use super::child_env::ChildEnv;
 use super::context::{BodySpec, Context};
 use super::current;
 use super::lifecycle::{Host, Lifecycle};
-use super::listeners::UntakenListeners;
+use super::listeners::WorkerListeners;
 use super::monitor::Monitor;
 use super::ready::{ReadyNotifier, SingleObserver};
 use super::shortage_log::ShortageLog;
@@ -163,19 +163,9 @@ pub(super) fn build(
         }
     });
     let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);
-    let is_expected = |name: &String| declared.listeners.contains(name);
-    let (infos, fds): (Vec<_>, Vec<_>) = parts
-        .listeners
-        .into_iter()
-        .map(|InheritedListener { info, fd }| {
-            let is_expected = is_expected(&info.name);
-            (info, (fd, is_expected))
-        })
-        .unzip();
     let context = Arc::new(Context {
         slot: parts.slot,
-        infos,
-        listeners: UntakenListeners::new(fds),
+        listeners: WorkerListeners::new(parts.listeners, &declared.listeners),
         tracker,
         shutdown: match parts.host {
             Host::Process => Arc::clone(current::own()),
