@@ -74,12 +74,11 @@ impl Listener {
             on_tokio: std::sync::OnceLock::new(),
             tracker: Arc::clone(tracker),
         };
+        let state = ListenerState::Open(Arc::new(socket));
         Self {
-            addr,
             fd: Some(fd),
-            state: Mutex::new(ListenerState::Open(Arc::new(socket))),
-            is_short: AtomicBool::new(false),
-            tracker: Arc::clone(tracker),
+            state: Mutex::new(state),
+            ..Self::ended(addr, tracker)
         }
     }
 
@@ -174,7 +173,7 @@ impl Listener {
             let socket = match self.accept_step(AcceptMode::Blocking) {
                 Ok(AcceptStep::Wait(socket)) => socket,
                 Ok(AcceptStep::Drained(fd, peer, _socket)) => {
-                    return Some(Ok(self.stream(fd, peer)));
+                    return Some(Ok((Stream::blocking(fd.into(), &self.tracker), peer)));
                 }
                 Ok(AcceptStep::Ended) => return None,
                 Err(error) => return Some(Err(error)),
@@ -188,7 +187,9 @@ impl Listener {
                 return None;
             }
             match self.note(accepted) {
-                Ok(Some((fd, peer))) => return Some(Ok(self.stream(fd, peer))),
+                Ok(Some((fd, peer))) => {
+                    return Some(Ok((Stream::blocking(fd.into(), &self.tracker), peer)));
+                }
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
             }
@@ -213,10 +214,6 @@ impl Listener {
         let mut polled = [PollFd::new(self.tracker.drain_fd(), PollFlags::POLLIN)];
         // A signal only shortens the wait.
         let _ = poll(&mut polled, PollTimeout::from(LIMIT));
-    }
-
-    fn stream(&self, fd: OwnedFd, peer: SocketAddr) -> (Stream, SocketAddr) {
-        (Stream::blocking(fd.into(), &self.tracker), peer)
     }
 
     /// Returns what an accept does next. Begins the drain of this listener, if there is one. Never

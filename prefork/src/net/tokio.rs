@@ -81,7 +81,7 @@ impl Listener {
                 }
                 Some(Ok((stream, peer))) => {
                     self.note_accepted();
-                    return Ok(self.stream_on_tokio(stream, peer));
+                    return Ok((Stream::new(stream, &self.tracker), peer));
                 }
                 None => {}
             }
@@ -95,15 +95,7 @@ impl Listener {
         peer: SocketAddr,
     ) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
         let stream = TcpStream::from_std(stream).inspect_err(|error| self.note_error(error))?;
-        Ok(self.stream_on_tokio(stream, peer))
-    }
-
-    fn stream_on_tokio(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> (Stream<TcpStream>, SocketAddr) {
-        (Stream::new(stream, &self.tracker), peer)
+        Ok((Stream::new(stream, &self.tracker), peer))
     }
 }
 

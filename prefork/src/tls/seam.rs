@@ -55,12 +55,12 @@ pub(crate) fn local_tls(
 }
 
 /// How code gets a listener with TLS.
-#[cfg(feature = "tls")]
-pub(crate) const LISTENER_HELP: &str = "call worker.tls_listener, or call worker.tls_config first";
-
-/// The master has the feature, so this is another program, which a `child_producer` selected.
-#[cfg(not(feature = "tls"))]
-pub(crate) const LISTENER_HELP: &str = "build this program with feature `tls` of prefork";
+pub(crate) const LISTENER_HELP: &str = if HAS_TLS {
+    "call worker.tls_listener, or call worker.tls_config first"
+} else {
+    // The master has the feature, so this is another program, which a `child_producer` selected.
+    "build this program with feature `tls` of prefork"
+};
 
 /// A worker whose program cannot read the file of its master.
 #[cfg(not(feature = "tls"))]

@@ -318,6 +318,7 @@ impl ArgumentSpec {
         if let Some(index) = listener {
             // If it failed, a stop must not wait for this listener.
             context.listeners.cancel_expected(index);
+            context.waker.wake();
         }
         created
     }

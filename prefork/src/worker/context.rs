@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::listeners::UntakenListeners;
+use super::listeners::WorkerListeners;
 use super::master_death_hook::MasterDeathHook;
 use super::ready::ReadyNotifier;
 use super::shutdown::{Shutdown, ShutdownProgress};
 use crate::channel::MainEnd;
 use crate::error::Error;
-use crate::listen::ListenerInfo;
 use crate::net::ConnTracker;
 use crate::sys;
 use crate::sys::signals::SignalReceiver;
@@ -28,8 +27,7 @@ use crate::tls::WorkerTls;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(super) slot: usize,
-    pub(super) infos: Vec<ListenerInfo>,
-    pub(super) listeners: UntakenListeners,
+    pub(super) listeners: WorkerListeners,
     pub(super) tracker: Arc<ConnTracker>,
     pub(super) shutdown: Arc<ShutdownProgress>,
     pub(super) ready_notifier: Arc<ReadyNotifier>,
@@ -62,10 +60,6 @@ pub(crate) struct BodySpec {
 }
 
 impl Context {
-    pub(super) fn infos(&self) -> &[ListenerInfo] {
-        &self.infos
-    }
-
     pub(crate) fn notify_ready(&self) {
         self.ready_notifier.notify_ready();
     }
@@ -136,10 +130,8 @@ impl Context {
 
     /// Returns the name of the listener with this address, else the address.
     pub(super) fn name_of(&self, addr: SocketAddr) -> String {
-        let known = self
-            .infos
-            .iter()
-            .find(|info| info.socket_addr() == Some(addr));
+        let mut infos = self.listeners.infos().iter();
+        let known = infos.find(|info| info.socket_addr() == Some(addr));
         known.map_or_else(|| addr.to_string(), |info| info.name.clone())
     }
 }

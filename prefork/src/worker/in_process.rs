@@ -109,7 +109,7 @@ impl InProcessWorker {
 
     /// Returns the listeners.
     pub fn listeners(&self) -> &[ListenerInfo] {
-        self.context.infos()
+        self.context.listeners.infos()
     }
 
     /// Runs `body` on this thread as the `main` of this worker.
@@ -303,6 +303,29 @@ mod tests {
             TcpStream::connect(addr).is_err(),
             "the last descriptor of the listener is closed"
         );
+    }
+
+    /// The monitor must notice that no listener is left to wait for.
+    #[test]
+    fn a_raw_listener_that_is_taken_in_a_drain_does_not_delay_the_shutdown() {
+        const LIMIT: Duration = Duration::from_secs(30);
+        let (test_worker, _) = in_process_worker();
+        // A test does not wait for half of this budget.
+        test_worker.drain(Duration::from_mins(10));
+        test_worker.run(|worker| {
+            let shutdown = worker.shutdown();
+            while !shutdown.is_requested() {
+                thread::yield_now();
+            }
+            // The monitor waits again by now, most likely.
+            thread::sleep(Duration::from_millis(50));
+            let _raw = worker.tcp_listener("http").expect("it was not taken");
+            let began = std::time::Instant::now();
+            while !shutdown.is_complete() {
+                assert!(began.elapsed() < LIMIT, "the monitor still waits");
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
     }
 
     #[test]

@@ -1,16 +1,23 @@
-//! The listeners of a worker that the code has not taken yet.
+//! The listeners of a worker: their names and addresses, and the sockets that the code has not taken
+//! yet.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One entry per listener.
+use prefork_options::suggest::nearest;
+
+use super::arg_error::ArgError;
+use crate::listen::{InheritedListener, ListenerInfo};
+
+/// One entry per listener. The infos are apart, because the code of the program borrows them.
 #[derive(Debug)]
-pub(super) struct UntakenListeners {
-    listeners: Mutex<Vec<ListenerSlot>>,
+pub(super) struct WorkerListeners {
+    infos: Vec<ListenerInfo>,
+    states: Mutex<Vec<ListenerState>>,
 }
 
 #[derive(Debug)]
-enum ListenerSlot {
+enum ListenerState {
     /// Not taken yet.
     Free {
         fd: OwnedFd,
@@ -25,16 +32,6 @@ enum ListenerSlot {
     Closed,
 }
 
-/// The result of taking a listener.
-#[derive(Debug)]
-pub(super) enum TakeResult {
-    Socket(OwnedFd),
-    /// It was taken before.
-    Already,
-    /// The worker drains and has closed it.
-    Closed,
-}
-
 /// How a listener is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TakeAs {
@@ -42,90 +39,143 @@ pub(super) enum TakeAs {
     Raw,
 }
 
-impl UntakenListeners {
-    pub(super) fn new(fds: impl IntoIterator<Item = (OwnedFd, bool)>) -> Self {
-        let free = |(fd, is_expected)| ListenerSlot::Free { fd, is_expected };
+impl WorkerListeners {
+    /// Creates the list. `expected` contains the names of the listeners that arguments of `main`
+    /// take.
+    pub(super) fn new(listeners: Vec<InheritedListener>, expected: &[String]) -> Self {
+        let (infos, states) = listeners
+            .into_iter()
+            .map(|InheritedListener { info, fd }| {
+                let is_expected = expected.contains(&info.name);
+                (info, ListenerState::Free { fd, is_expected })
+            })
+            .unzip();
         Self {
-            listeners: Mutex::new(fds.into_iter().map(free).collect()),
+            infos,
+            states: Mutex::new(states),
         }
     }
 
-    pub(super) fn take(&self, index: usize, taker: TakeAs) -> TakeResult {
-        let mut listeners = self.lock();
-        let Some(listener) = listeners.get_mut(index) else {
-            return TakeResult::Closed;
+    pub(super) fn infos(&self) -> &[ListenerInfo] {
+        &self.infos
+    }
+
+    /// # Errors
+    /// No listener has this name. The error contains the names of all listeners.
+    pub(super) fn index_of(&self, name: &str) -> Result<usize, ArgError> {
+        let names: Vec<&str> = self.infos.iter().map(ListenerInfo::name).collect();
+        let index = names.iter().position(|known| *known == name);
+        index.ok_or_else(|| ArgError::new(absent(name, &names)))
+    }
+
+    /// Takes a listener. Returns no socket if the worker drains and has closed it.
+    ///
+    /// # Errors
+    /// It was taken before, or does not exist.
+    pub(super) fn take(
+        &self,
+        index: usize,
+        taker: TakeAs,
+    ) -> Result<(&ListenerInfo, Option<OwnedFd>), ArgError> {
+        let mut states = self.states();
+        let (Some(info), Some(state)) = (self.infos.get(index), states.get_mut(index)) else {
+            return Err(ArgError::new("the worker does not have this listener"));
         };
-        let new_state = match taker {
-            TakeAs::Managed => ListenerSlot::Taken,
-            TakeAs::Raw => ListenerSlot::TakenRaw,
-        };
-        match std::mem::replace(listener, ListenerSlot::Closed) {
-            ListenerSlot::Free { fd, .. } => {
-                *listener = new_state;
-                TakeResult::Socket(fd)
+        match std::mem::replace(state, ListenerState::Closed) {
+            ListenerState::Free { fd, .. } => {
+                *state = match taker {
+                    TakeAs::Managed => ListenerState::Taken,
+                    TakeAs::Raw => ListenerState::TakenRaw,
+                };
+                Ok((info, Some(fd)))
             }
-            before @ (ListenerSlot::Taken | ListenerSlot::TakenRaw) => {
-                *listener = before;
-                TakeResult::Already
+            before @ (ListenerState::Taken | ListenerState::TakenRaw) => {
+                *state = before;
+                let name = &info.name;
+                let text = "was already taken by an argument of main or an earlier call";
+                Err(ArgError::new(format!("listener '{name}' {text}")))
             }
-            ListenerSlot::Closed => TakeResult::Closed,
+            ListenerState::Closed => Ok((info, None)),
         }
     }
 
     /// The number of listeners that arguments of `main` have yet to take.
     pub(super) fn expected(&self) -> usize {
-        let is_expected = |listener: &&ListenerSlot| {
+        let is_expected = |state: &&ListenerState| {
             matches!(
-                listener,
-                ListenerSlot::Free {
+                state,
+                ListenerState::Free {
                     is_expected: true,
                     ..
                 }
             )
         };
-        self.lock().iter().filter(is_expected).count()
+        self.states().iter().filter(is_expected).count()
     }
 
     /// Notes that the argument for this listener was created or has failed.
     ///
     /// If it did not take the listener, a stop no longer waits for that.
     pub(super) fn cancel_expected(&self, index: usize) {
-        if let Some(ListenerSlot::Free { is_expected, .. }) = self.lock().get_mut(index) {
+        if let Some(ListenerState::Free { is_expected, .. }) = self.states().get_mut(index) {
             *is_expected = false;
         }
     }
 
     /// Closes the listeners that were not taken.
     pub(super) fn close_untaken(&self) {
-        for listener in self.lock().iter_mut() {
-            if let ListenerSlot::Free { .. } = listener {
-                *listener = ListenerSlot::Closed;
+        for state in self.states().iter_mut() {
+            if let ListenerState::Free { .. } = state {
+                *state = ListenerState::Closed;
             }
         }
     }
 
     /// Whether no socket here can still accept. A `Listener` reports its own end.
     pub(super) fn are_closed(&self) -> bool {
-        let mut is_open = |listener: &ListenerSlot| {
-            matches!(listener, ListenerSlot::Free { .. } | ListenerSlot::TakenRaw)
+        let is_open = |state: &ListenerState| {
+            matches!(state, ListenerState::Free { .. } | ListenerState::TakenRaw)
         };
-        !self.lock().iter().any(&mut is_open)
+        !self.states().iter().any(is_open)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<ListenerSlot>> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn states(&self) -> MutexGuard<'_, Vec<ListenerState>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The error for an unknown name; it contains the names of all listeners.
+fn absent(name: &str, all: &[&str]) -> String {
+    let near = match nearest(name, all.iter().copied()) {
+        Some(near) => format!(" (did you mean '{near}'?)"),
+        None => String::new(),
+    };
+    let known = match all {
+        [] => "no listener is configured: set listen in the attribute or the builder".to_owned(),
+        [one] => format!("there is only '{one}'"),
+        many => format!("there are only '{}'", many.join("', '")),
+    };
+    format!("there is no listener '{name}'{near}; {known}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn listeners(expected: &[bool]) -> UntakenListeners {
+    fn listeners(expected: &[bool]) -> WorkerListeners {
         let fd = || OwnedFd::from(std::fs::File::open("/dev/null").expect("the device exists"));
-        UntakenListeners::new(expected.iter().map(|&is_expected| (fd(), is_expected)))
+        let name = |index: usize| format!("listener{index}");
+        let inherited = (0..expected.len()).map(|index| InheritedListener {
+            info: format!("{}=127.0.0.1:80", name(index))
+                .parse()
+                .expect("an address"),
+            fd: fd(),
+        });
+        let expected: Vec<String> = (0..expected.len())
+            .filter(|&index| expected[index])
+            .map(name)
+            .collect();
+        WorkerListeners::new(inherited.collect(), &expected)
     }
 
     #[test]
@@ -133,17 +183,11 @@ mod tests {
         let listeners = listeners(&[false]);
         assert!(matches!(
             listeners.take(0, TakeAs::Managed),
-            TakeResult::Socket(_)
+            Ok((_, Some(_)))
         ));
-        assert!(matches!(
-            listeners.take(0, TakeAs::Raw),
-            TakeResult::Already
-        ));
+        assert!(listeners.take(0, TakeAs::Raw).is_err());
         listeners.close_untaken();
-        assert!(matches!(
-            listeners.take(0, TakeAs::Managed),
-            TakeResult::Already
-        ));
+        assert!(listeners.take(0, TakeAs::Managed).is_err());
     }
 
     #[test]
@@ -162,7 +206,7 @@ mod tests {
         // The code may still take it.
         assert!(matches!(
             listeners.take(0, TakeAs::Managed),
-            TakeResult::Socket(_)
+            Ok((_, Some(_)))
         ));
     }
 
@@ -172,9 +216,26 @@ mod tests {
         let _fd = listeners.take(0, TakeAs::Raw);
         listeners.close_untaken();
         assert!(!listeners.are_closed());
-        assert!(matches!(
-            listeners.take(1, TakeAs::Managed),
-            TakeResult::Closed
-        ));
+        assert!(matches!(listeners.take(1, TakeAs::Managed), Ok((_, None))));
+    }
+
+    #[test]
+    fn the_error_for_an_unknown_name_contains_the_names() {
+        for (names, text) in [
+            (
+                &["listener0"][..],
+                "there is no listener 'http'; there is only 'listener0'",
+            ),
+            (
+                &["htpp", "admin"],
+                "there is no listener 'http' (did you mean 'htpp'?); there are only 'htpp', 'admin'",
+            ),
+            (
+                &[],
+                "there is no listener 'http'; no listener is configured: set listen in the attribute or the builder",
+            ),
+        ] {
+            assert_eq!(absent("http", names), text);
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::child_env::ChildEnv;
 use super::context::{BodySpec, Context};
 use super::current;
 use super::lifecycle::{Host, Lifecycle};
-use super::listeners::UntakenListeners;
+use super::listeners::WorkerListeners;
 use super::monitor::Monitor;
 use super::ready::{ReadyNotifier, SingleObserver};
 use super::shortage_log::ShortageLog;
@@ -61,22 +61,16 @@ pub(crate) fn start_from_env(
     };
     let marker = child_env.get(ROLE_VARIABLE).unwrap_or_default();
     let marker = ChildRole::decode(&marker).map_err(wrong)?;
-    let InheritedFds { listeners, tls } = inherit(|name| child_env.get(name))?;
-    let channel = adopt_channel(&marker, listeners.len()).map_err(wrong)?;
+    let fds = inherit(|name| child_env.get(name))?;
+    let channel = adopt_channel(&marker, fds.listeners.len()).map_err(wrong)?;
     let channel = Arc::new(channel);
-    let child = InheritedRole {
-        slot: marker.slot,
-        listeners,
-        channel: Arc::clone(&channel),
-        tls,
-    };
+    let to_master = Arc::clone(&channel);
+    let begun = begin(marker.slot, fds, channel, init, on_master_death, declare);
     // So the master's line about the exit contains the reason.
-    child
-        .begin(init, on_master_death, declare)
-        .inspect_err(|error| {
-            let ended = FromChild::Ended(MainEnd::Unable(error.chain()));
-            let _ = channel.send(&ended.encode());
-        })
+    begun.inspect_err(|error| {
+        let ended = FromChild::Ended(MainEnd::Unable(error.chain()));
+        let _ = to_master.send(&ended.encode());
+    })
 }
 
 /// Makes this process the only worker, in single-process mode.
@@ -163,19 +157,9 @@ pub(super) fn build(
         }
     });
     let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);
-    let is_expected = |name: &String| declared.listeners.contains(name);
-    let (infos, fds): (Vec<_>, Vec<_>) = parts
-        .listeners
-        .into_iter()
-        .map(|InheritedListener { info, fd }| {
-            let is_expected = is_expected(&info.name);
-            (info, (fd, is_expected))
-        })
-        .unzip();
     let context = Arc::new(Context {
         slot: parts.slot,
-        infos,
-        listeners: UntakenListeners::new(fds),
+        listeners: WorkerListeners::new(parts.listeners, &declared.listeners),
         tracker,
         shutdown: match parts.host {
             Host::Process => Arc::clone(current::own()),
@@ -241,60 +225,51 @@ pub(super) fn cannot(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Worker { doing, source }
 }
 
-/// What the master passed to a child that is not a worker yet.
-struct InheritedRole {
+/// Makes this process the worker.
+///
+/// # Errors
+/// The arguments of `main` do not fit the listeners, `init` failed, or a system call failed.
+fn begin(
     slot: usize,
-    listeners: Vec<InheritedListener>,
+    fds: InheritedFds,
     channel: Arc<Channel>,
-    tls: Option<OwnedFd>,
-}
-
-impl InheritedRole {
-    /// Makes this process the worker.
-    ///
-    /// # Errors
-    /// The arguments of `main` do not fit the listeners, `init` failed, or a system call failed.
-    fn begin(
-        self,
-        init: Option<Init>,
-        on_master_death: Option<OnceHook>,
-        declare: impl FnOnce(&[(&str, Transport)], bool) -> Result<BodySpec, Error>,
-    ) -> Result<(Arc<Context>, BodySpec), Error> {
-        let offered: Vec<_> = self
-            .listeners
-            .iter()
-            .map(|listener| (listener.info.name(), listener.info.transport))
-            .collect();
-        let declared = declare(&offered, self.tls.is_some())?;
-        sys::process::set_comm(&format!("worker {}", self.slot));
-        sys::signals::catch_with_noop(&TERMINAL)
-            .map_err(cannot("catch the terminal's signals (sigaction)"))?;
-        let hello = FromChild::Hello {
-            protocol: PROTOCOL,
-            announces_ready: declared.notifies_ready,
-            listeners: declared.listeners.clone(),
-        };
-        // If the master is already dead, the monitor sees the end of the channel.
-        let _ = self.channel.send(&hello.encode());
-        // Before the monitor thread exists.
-        hook::run_init(init, hook::Role::worker(self.slot))?;
-        // After `init`, which may have set a panic hook: that hook is called too.
-        super::panic_hook::install(&self.channel);
-        let (grace, threads) = read_welcome(&self.channel);
-        let parts = WorkerParts {
-            slot: self.slot,
-            listeners: self.listeners,
-            grace,
-            threads,
-            master: Some(self.channel),
-            tls: WorkerTls::from_master(self.tls),
-            own_signals: &[],
-            on_master_death,
-            observer: None,
-            host: Host::Process,
-        };
-        Ok((start(parts, &declared)?, declared))
-    }
+    init: Option<Init>,
+    on_master_death: Option<OnceHook>,
+    declare: impl FnOnce(&[(&str, Transport)], bool) -> Result<BodySpec, Error>,
+) -> Result<(Arc<Context>, BodySpec), Error> {
+    let listeners = fds.listeners.iter();
+    let offered: Vec<_> = listeners
+        .map(|listener| (listener.info.name(), listener.info.transport))
+        .collect();
+    let declared = declare(&offered, fds.tls.is_some())?;
+    sys::process::set_comm(&format!("worker {slot}"));
+    sys::signals::catch_with_noop(&TERMINAL)
+        .map_err(cannot("catch the terminal's signals (sigaction)"))?;
+    let hello = FromChild::Hello {
+        protocol: PROTOCOL,
+        announces_ready: declared.notifies_ready,
+        listeners: declared.listeners.clone(),
+    };
+    // If the master is already dead, the monitor sees the end of the channel.
+    let _ = channel.send(&hello.encode());
+    // Before the monitor thread exists.
+    hook::run_init(init, hook::Role::worker(slot))?;
+    // After `init`, which may have set a panic hook: that hook is called too.
+    super::panic_hook::install(&channel);
+    let (grace, threads) = read_welcome(&channel);
+    let parts = WorkerParts {
+        slot,
+        listeners: fds.listeners,
+        grace,
+        threads,
+        master: Some(channel),
+        tls: WorkerTls::from_master(fds.tls),
+        own_signals: &[],
+        on_master_death,
+        observer: None,
+        host: Host::Process,
+    };
+    Ok((start(parts, &declared)?, declared))
 }
 
 fn adopt_channel(marker: &ChildRole, listeners: usize) -> Result<Channel, String> {

@@ -1,14 +1,13 @@
 //! The worker as its `main` sees it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use prefork_options::Transport;
-use prefork_options::suggest::nearest;
 
 use super::arg_error::ArgError;
 use super::context::Context;
-use super::listeners::{TakeAs, TakeResult};
+use super::listeners::TakeAs;
 use super::shutdown::Shutdown;
 use crate::listen::{ListenAddr, ListenerInfo};
 use crate::net::Listener;
@@ -37,7 +36,7 @@ impl Worker {
 
     /// Returns the names, addresses and transports of all listeners.
     pub fn listeners(&self) -> &[ListenerInfo] {
-        self.context.infos()
+        self.context.listeners.infos()
     }
 
     /// Returns the name, address and transport of one listener. Does not take it.
@@ -105,89 +104,30 @@ impl Worker {
     }
 
     pub(crate) fn index_of(&self, name: &str) -> Result<usize, ArgError> {
-        let mut listeners = self.listeners().iter();
-        listeners
-            .position(|listener| listener.name() == name)
-            .ok_or_else(|| {
-                let names: Vec<&str> = self.listeners().iter().map(ListenerInfo::name).collect();
-                ArgError::new(absent(name, &names))
-            })
+        self.context.listeners.index_of(name)
     }
 }
 
 impl Context {
     pub(crate) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
-        let (name, addr) = self.name_and_addr(index)?;
-        match self.listeners.take(index, TakeAs::Managed) {
-            TakeResult::Socket(fd) => Ok(Listener::new(fd, addr, &self.tracker)),
-            TakeResult::Already => Err(taken(name)),
+        let (info, fd) = self.listeners.take(index, TakeAs::Managed)?;
+        let ListenAddr::Ip(addr) = info.address;
+        Ok(match fd {
+            Some(fd) => Listener::new(fd, addr, &self.tracker),
             // The worker is already draining: nothing is left to accept.
-            TakeResult::Closed => Ok(Listener::ended(addr, &self.tracker)),
-        }
+            None => Listener::ended(addr, &self.tracker),
+        })
     }
 
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, ArgError> {
-        let (name, _) = self.name_and_addr(index)?;
-        match self.listeners.take(index, TakeAs::Raw) {
-            TakeResult::Socket(fd) => Ok(fd.into()),
-            TakeResult::Already => Err(taken(name)),
-            TakeResult::Closed => {
-                let reason = format!("listener '{name}' is closed: the worker is shutting down");
-                Err(ArgError::new(reason))
-            }
-        }
-    }
-
-    fn name_and_addr(&self, index: usize) -> Result<(&str, SocketAddr), ArgError> {
-        let listener = self.infos().get(index);
-        let info =
-            listener.ok_or_else(|| ArgError::new("the worker does not have this listener"))?;
-        let ListenAddr::Ip(addr) = info.address;
-        Ok((&info.name, addr))
-    }
-}
-
-/// The error for an unknown name; it contains the names of all listeners.
-fn absent(name: &str, all: &[&str]) -> String {
-    let near = match nearest(name, all.iter().copied()) {
-        Some(near) => format!(" (did you mean '{near}'?)"),
-        None => String::new(),
-    };
-    let known = match all {
-        [] => "no listener is configured: set listen in the attribute or the builder".to_owned(),
-        [one] => format!("there is only '{one}'"),
-        many => format!("there are only '{}'", many.join("', '")),
-    };
-    format!("there is no listener '{name}'{near}; {known}")
-}
-
-fn taken(name: &str) -> ArgError {
-    ArgError::new(format!(
-        "listener '{name}' was already taken by an argument of main or an earlier call"
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_error_for_an_unknown_name_contains_the_names() {
-        for (names, text) in [
-            (
-                &["listener0"][..],
-                "there is no listener 'http'; there is only 'listener0'",
-            ),
-            (
-                &["htpp", "admin"],
-                "there is no listener 'http' (did you mean 'htpp'?); there are only 'htpp', 'admin'",
-            ),
-            (
-                &[],
-                "there is no listener 'http'; no listener is configured: set listen in the attribute or the builder",
-            ),
-        ] {
-            assert_eq!(absent("http", names), text);
-        }
+        let (info, fd) = self.listeners.take(index, TakeAs::Raw)?;
+        // A stop may wait for this argument. A `Listener` wakes the monitor when it ends.
+        self.waker.wake();
+        fd.map(TcpListener::from).ok_or_else(|| {
+            let name = info.name();
+            ArgError::new(format!(
+                "listener '{name}' is closed: the worker is shutting down"
+            ))
+        })
     }
 }

@@ -72,7 +72,7 @@ impl Credentials {
             ),
         };
         let kind = TlsErrorKind::OutsideValidity;
-        Err(self.chain.provenance.error(kind, reason))
+        Err(self.chain.source.error(kind, reason))
     }
 
     /// Returns the number, from 1, of a certificate that is the issuer of none before it.
@@ -115,7 +115,7 @@ impl Credentials {
             return Err(invalid_certificate(&self.chain, reason));
         }
         let key = private_key(&self.key)?;
-        let key_error = |reason: &str| self.key.provenance.error(TlsErrorKind::InvalidKey, reason);
+        let key_error = |reason: &str| self.key.source.error(TlsErrorKind::InvalidKey, reason);
         let key = provider.key_provider.load_private_key(key);
         // The error of the provider is dropped: it may contain a part of the key.
         let key = key.map_err(|_| {
@@ -194,7 +194,7 @@ fn bad_certificate(piece: &PemText, number: usize, count: usize) -> Error {
 
 fn invalid_certificate(piece: &PemText, reason: String) -> Error {
     let kind = TlsErrorKind::InvalidCertificate;
-    piece.provenance.error(kind, reason)
+    piece.source.error(kind, reason)
 }
 
 /// Whether client certificates can be verified with this certificate.

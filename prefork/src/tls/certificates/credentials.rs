@@ -12,7 +12,7 @@ use std::path::Path;
 use prefork_options::{Pem, Protocols};
 use zeroize::Zeroizing;
 
-use super::pem_source::{PemOrigin, PemSource};
+use super::pem_source::PemSource;
 use crate::config::{Config, ErrorLabels};
 use crate::error::{Error, TlsErrorKind};
 
@@ -45,7 +45,7 @@ pub(crate) struct Credentials {
 /// One PEM text and its source.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PemText {
-    pub(crate) provenance: PemSource,
+    pub(crate) source: PemSource,
     pub(crate) pem: Zeroizing<Vec<u8>>,
 }
 
@@ -97,64 +97,50 @@ impl PemText {
     /// Creates a text that came from the master.
     pub(crate) fn from_bundle(option: &'static str, pem: &[u8]) -> Self {
         Self {
-            provenance: PemSource {
-                option,
-                label: option.to_owned(),
-                origin: PemOrigin::Master,
-            },
+            source: PemSource::bundle(option),
             pem: Zeroizing::new(pem.to_vec()),
         }
     }
 
     fn read(option: &'static str, label: &str, pem: &Pem) -> Result<Self, Error> {
-        let origin = match pem {
-            Pem::Path(path) => PemOrigin::File(path.clone()),
-            Pem::Bytes(_) => PemOrigin::Program,
-        };
-        let provenance = PemSource {
-            option,
-            label: label.to_owned(),
-            origin,
-        };
+        let source = PemSource::new(option, label, pem);
         let pem = match pem {
-            Pem::Path(path) => read_file(path, &provenance)?,
+            Pem::Path(path) => read_file(path, &source)?,
             Pem::Bytes(bytes) => Zeroizing::new(bytes.to_vec()),
         };
         if pem.len() > MAX_BYTES {
-            return Err(
-                provenance.error(TlsErrorKind::InvalidPem, "the content is larger than 1 MiB")
-            );
+            return Err(source.error(TlsErrorKind::InvalidPem, "the content is larger than 1 MiB"));
         }
-        Ok(Self { provenance, pem })
+        Ok(Self { source, pem })
     }
 }
 
 impl fmt::Debug for PemText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {} bytes", self.provenance, self.pem.len())
+        write!(f, "{}, {} bytes", self.source.label, self.pem.len())
     }
 }
 
 /// Reads at most one byte more than allowed, so that the caller notices a file that is too large.
-fn read_file(path: &Path, provenance: &PemSource) -> Result<Zeroizing<Vec<u8>>, Error> {
+fn read_file(path: &Path, source: &PemSource) -> Result<Zeroizing<Vec<u8>>, Error> {
     let unreadable = |error: io::Error| {
+        let kind = TlsErrorKind::Unreadable;
         if error.kind() == io::ErrorKind::NotFound {
-            return provenance.error(TlsErrorKind::Unreadable, "no such file exists");
+            return source.error(kind, "no such file exists");
         }
-        let reason = "the file cannot be read";
-        provenance.system_error(TlsErrorKind::Unreadable, reason, error)
+        source.system_error(kind, "the file cannot be read", error)
     };
     let file = open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     let kind = metadata.file_type();
     if kind.is_dir() {
         let reason = "the path is a directory, expected a PEM file";
-        return Err(provenance.error(TlsErrorKind::InvalidPem, reason));
+        return Err(source.error(TlsErrorKind::InvalidPem, reason));
     }
     if !kind.is_file() {
         let reason = "the path is not a regular file; it must be one, because the master reads it \
                       again at each start of a worker";
-        return Err(provenance.error(TlsErrorKind::InvalidPem, reason));
+        return Err(source.error(TlsErrorKind::InvalidPem, reason));
     }
     let limit = MAX_BYTES as u64 + 1;
     // Enough for the file and for the read that finds its end. Otherwise the vector would grow, and

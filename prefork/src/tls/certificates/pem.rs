@@ -18,7 +18,7 @@ pub(super) fn certificates(piece: &PemText) -> Result<Vec<CertificateDer<'static
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&piece.pem)
         .filter(|found| !found.as_ref().is_err_and(is_ignored))
         .collect();
-    let reject = |reason: &str| Err(piece.provenance.error(TlsErrorKind::InvalidPem, reason));
+    let reject = |reason: &str| Err(piece.source.error(TlsErrorKind::InvalidPem, reason));
     let read = found.as_ref().map_or(0, Vec::len);
     let there = sections(&piece.pem);
     match found {
@@ -30,7 +30,7 @@ pub(super) fn certificates(piece: &PemText) -> Result<Vec<CertificateDer<'static
              'BEGIN TRUSTED CERTIFICATE' is not supported"
         )),
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) if piece.provenance.option == CERT && is_key(&piece.pem) => reject(
+        Ok(_) if piece.source.option == CERT && is_key(&piece.pem) => reject(
             "the PEM contains a private key and no certificate; are tls_cert and tls_key swapped?",
         ),
         Ok(_) => reject(why_none(
@@ -43,11 +43,11 @@ pub(super) fn certificates(piece: &PemText) -> Result<Vec<CertificateDer<'static
 
 /// Returns the first private key of a text. Ignores certificates: one file may contain both.
 pub(super) fn private_key(piece: &PemText) -> Result<PrivateKeyDer<'static>, Error> {
-    let reject = |reason: &str| Err(piece.provenance.error(TlsErrorKind::InvalidPem, reason));
+    let reject = |reason: &str| Err(piece.source.error(TlsErrorKind::InvalidPem, reason));
     match PrivateKeyDer::from_pem_slice(&piece.pem) {
         Ok(key) => Ok(key),
         // Before all other errors: a key that is encrypted in the form of RFC 1421 looks damaged.
-        Err(_) if is_encrypted(&piece.pem) => Err(piece.provenance.error(
+        Err(_) if is_encrypted(&piece.pem) => Err(piece.source.error(
             TlsErrorKind::InvalidKey,
             "the private key is encrypted, which is not supported (`openssl pkey` decrypts it)",
         )),

@@ -76,10 +76,7 @@ fn provider_error(material: &Credentials, error: &dyn std::fmt::Display) -> Erro
     let reason = format!(
         "the crypto provider that this program installed for rustls cannot be used: {error}"
     );
-    material
-        .chain
-        .provenance
-        .error(TlsErrorKind::Provider, reason)
+    material.chain.source.error(TlsErrorKind::Provider, reason)
 }
 
 #[cfg(test)]

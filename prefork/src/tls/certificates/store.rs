@@ -190,7 +190,7 @@ impl ActiveCertificate {
         next.bundle_fd(tickets).map_err(|error| {
             let kind = TlsErrorKind::System;
             let reason = "the certificate cannot be passed to workers";
-            found.chain.provenance.system_error(kind, reason, error)
+            found.chain.source.system_error(kind, reason, error)
         })?;
         let pair = format!("new certificate, valid until {}", next.leaf.until());
         let change = match (is_new_pair, found.client_ca != previous.client_ca) {
@@ -212,7 +212,7 @@ impl ActiveCertificate {
 
     fn unrelated_warning(&mut self) -> Option<TlsEvent> {
         let number = self.unrelated.take()?;
-        let source = &self.credentials.chain.provenance;
+        let source = &self.credentials.chain.source.label;
         Some(TlsEvent {
             level: TlsEventLevel::Warning,
             text: format!(
@@ -230,7 +230,7 @@ impl ActiveCertificate {
         if validity <= reported {
             return None;
         }
-        let (source, until) = (&self.credentials.chain.provenance, self.leaf.until());
+        let (source, until) = (&self.credentials.chain.source.label, self.leaf.until());
         let (level, text) = match validity {
             Validity::NotYetValid | Validity::Valid => return None,
             Validity::ExpiresSoon => {
@@ -276,7 +276,7 @@ fn read_and_check<T>(
 fn new_tickets(credentials: &Credentials) -> Result<Ratchet, Error> {
     let error = |reason: &'static str| {
         move |error| {
-            let source = &credentials.key.provenance;
+            let source = &credentials.key.source;
             source.system_error(TlsErrorKind::System, reason, error)
         }
     };

@@ -303,10 +303,9 @@ impl ReportProgress for HandshakeGuard {
     }
 
     fn waits_for_client(&self, stage: HandshakeStage) {
-        let mut shared = self.handshakes.state();
-        shared
-            .admission
-            .waits_for_client(self.number, stage, Instant::now());
+        let (number, now) = (self.number, Instant::now());
+        let admission = &mut self.handshakes.state().admission;
+        admission.waits_for_client(number, stage, now);
     }
 }
 

@@ -255,7 +255,7 @@ fn files_that_are_replaced_while_they_are_read_are_read_again() {
     let reject = |found: &Credentials| {
         Err(found
             .key
-            .provenance
+            .source
             .error(TlsErrorKind::InvalidKey, "another key"))
     };
     let reject_first = |found: &Credentials| {
