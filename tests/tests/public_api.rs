@@ -36,7 +36,8 @@ fn run(program: &str, args: &[&str]) -> String {
         .args(args)
         .current_dir(root())
         .env("CARGO_TARGET_DIR", target())
-        // For the options `-Z` of a stable rustdoc.
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        // A stable cargo has no options `-Z` without it.
         .env("RUSTC_BOOTSTRAP", "1")
         .output()
         .expect("the test was built with it");
@@ -53,14 +54,12 @@ fn release() -> String {
 
 /// The public items of a crate with all features, one per line.
 fn items(package: &str) -> Vec<String> {
-    let rustdoc = ["rustdoc", "--lib", "--all-features", "--package", package];
-    let format = [
-        "--",
-        "-Zunstable-options",
-        "--output-format=json",
-        "--cap-lints=allow",
-    ];
-    run("cargo", &[&rustdoc[..], &format].concat());
+    let crates = ["--lib", "--all-features", "--package", package];
+    let format = ["rustdoc", "-Zunstable-options", "--output-format=json"];
+    run(
+        "cargo",
+        &[&format[..], &crates, &["--", "--cap-lints=allow"]].concat(),
+    );
     let name = package.replace('-', "_");
     let json = target().join("doc").join(name).with_extension("json");
     let api = Builder::from_rustdoc_json(json)
