@@ -13,9 +13,6 @@ use super::response::ResponseParser;
 #[cfg(feature = "load-tls")]
 use super::tls::TlsClient;
 
-/// How long the reset of a closed connection may take to arrive. On one machine it arrives at once.
-const RESET_WAIT: u16 = 20;
-
 /// Where a load connects to.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -172,26 +169,17 @@ impl Connection {
     }
 
     /// Classifies the end of the connection before the end of the response.
-    fn of_end(&mut self, phase: Phase, error: Option<&io::Error>) -> Fault {
-        let at = Instant::now();
+    fn of_end(&self, phase: Phase, error: Option<&io::Error>) -> Fault {
         let is_kept = self.usage.served > 0;
         let is_reset = error.is_some_and(is_reset);
         let failure = match error.map(io::Error::kind) {
             _ if matches!(phase, Phase::Head | Phase::Body) => Failure::Short,
             _ if is_reset && is_kept => Failure::StaleConnection,
             _ if is_reset => Failure::ResetBeforeResponse,
-            // If the server had closed the connection before the request arrived, its kernel
-            // answers the request with a reset, which follows the end.
-            None | Some(ErrorKind::UnexpectedEof) if is_kept && self.socket().is_reset_soon() => {
-                Failure::StaleConnection
-            }
             None | Some(ErrorKind::UnexpectedEof) => Failure::Empty,
             Some(kind) => Failure::Other(kind),
         };
-        Fault {
-            at,
-            ..Fault::new(failure, phase, error)
-        }
+        Fault::new(failure, phase, error)
     }
 
     fn send(&mut self, request: &[u8]) -> io::Result<()> {
@@ -205,6 +193,14 @@ impl Connection {
             #[cfg(feature = "load-tls")]
             Stream::Tls(stream) => &mut stream.sock,
         }
+    }
+
+    /// Returns whether the server has reset the connection. The end of one direction is no reset.
+    pub(super) fn is_reset(&mut self) -> bool {
+        let tcp = &self.socket().tcp;
+        // poll(2) always reports POLLHUP and POLLERR.
+        let mut fds = [PollFd::new(tcp.as_fd(), PollFlags::empty())];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
     /// Closes the connection as a client that needs it no longer.
@@ -258,13 +254,6 @@ impl Socket {
             Err(nix::Error::EAGAIN) => IdleState::Open,
             Err(_) => IdleState::Closed,
         }
-    }
-
-    /// Whether the connection is reset, now or very soon.
-    fn is_reset_soon(&self) -> bool {
-        // poll(2) always reports POLLHUP and POLLERR. One direction that ended is neither.
-        let mut fds = [PollFd::new(self.tcp.as_fd(), PollFlags::empty())];
-        poll(&mut fds, PollTimeout::from(RESET_WAIT)).is_ok_and(|count| count > 0)
     }
 }
 

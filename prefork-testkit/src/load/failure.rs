@@ -26,6 +26,9 @@ pub enum Failure {
     /// The worker had not read the whole request, or no worker had accepted the connection.
     ResetBeforeResponse,
     /// The server read the request and closed the connection without sending a byte.
+    ///
+    /// On a kept connection, the client decides this one second after the end of the connection: if
+    /// the server has not read the request, its kernel resets the connection when it is closed.
     Empty,
     /// The connection ended within the head or the body of the response.
     Short,

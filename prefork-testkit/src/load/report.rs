@@ -97,6 +97,7 @@ impl LoadReport {
     }
 
     pub(super) fn finish(&mut self, due: u64) {
+        self.failures.sort_by_key(|failed| failed.ended);
         self.not_begun = due.saturating_sub(self.answered + self.failed());
     }
 

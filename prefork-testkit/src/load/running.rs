@@ -18,6 +18,14 @@ use super::response::{Response, ResponseParser};
 /// The pause of a client after a failed connect, so that it does not use a whole CPU.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long a server may take from the end of its direction of a connection to the close.
+///
+/// hyper ends its direction first. On a busy machine, the process can be paused between the two.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// The largest number of undecided requests of a client. Each of them has an open connection.
+const MAX_UNDECIDED: usize = 8;
+
 /// Enough for a handshake. The default of 2 MiB would be reserved for each connection.
 const STACK: usize = 512 * 1024;
 
@@ -69,6 +77,18 @@ struct Client {
     number: usize,
     connection: Option<Connection>,
     parser: ResponseParser,
+    /// The kept connection that ended without a response to the last request.
+    ended: Option<Connection>,
+    undecided: Vec<Undecided>,
+}
+
+/// A request on a kept connection that ended without a response.
+///
+/// If the server has not read the request, its kernel resets the connection as soon as the server
+/// closes it. The client does not wait for that: it sends its next requests meanwhile.
+struct Undecided {
+    connection: Connection,
+    failed: FailedRequest,
 }
 
 impl RunningLoad {
@@ -85,6 +105,8 @@ impl RunningLoad {
                 number,
                 connection: None,
                 parser: ResponseParser::new(),
+                ended: None,
+                undecided: Vec::new(),
             };
             let thread = thread::Builder::new()
                 .name(format!("load {number}"))
@@ -99,7 +121,10 @@ impl RunningLoad {
         running
     }
 
-    /// Returns the results so far. Requests in flight are not in it.
+    /// Returns the results so far.
+    ///
+    /// Requests in flight are not in it. If a kept connection ended without a response, the request
+    /// is in it after up to a second, when its kind of failure is known.
     pub fn report(&self) -> LoadReport {
         self.shared.report().clone()
     }
@@ -146,7 +171,7 @@ impl RunningLoad {
     /// Stops the load and returns its results.
     ///
     /// The clients send no further requests. Waits for the requests in flight, at most for the
-    /// [timeout](super::Load::timeout) of a request.
+    /// [timeout](super::Load::timeout) of a request and one second.
     ///
     /// # Panics
     /// If the function of [`Load::pid_from`](super::Load::pid_from) has panicked.
@@ -288,20 +313,31 @@ impl Client {
             let is_paused = self.shared.plan.rate.is_none()
                 && matches!(&result, Err((fault, _)) if fault.phase == Phase::Connecting);
             self.record(due, began, result);
+            self.decide();
             if is_paused && !self.shared.wait_until(Instant::now() + CONNECT_PAUSE) {
                 break;
             }
         }
         self.shared.report().record_end();
+        while !self.undecided.is_empty() {
+            thread::sleep(Duration::from_millis(5));
+            self.decide();
+        }
         if let Some(connection) = self.connection.take() {
             connection.close();
         }
     }
 
-    fn record(&self, due: Instant, began: Instant, result: Result<Option<i32>, (Fault, Usage)>) {
+    fn record(
+        &mut self,
+        due: Instant,
+        began: Instant,
+        result: Result<Option<i32>, (Fault, Usage)>,
+    ) {
         let now = Instant::now();
         let shared = &self.shared;
         let mut report = shared.report();
+        let ended = self.ended.take();
         if shared.plan.rate.is_some() {
             report.record_delay(began - due);
         }
@@ -312,19 +348,41 @@ impl Client {
                 shared.last_answer.fetch_max(since_start, Ordering::Relaxed);
                 report.record_answer(pid, now - due);
             }
-            Err((fault, usage)) => report.record_failure(FailedRequest {
-                failure: fault.failure,
-                phase: fault.phase,
-                began: began - shared.start,
-                ended: fault.at - shared.start,
-                client: self.number,
-                local_port: usage.local_port,
-                served_before: usage.served,
-                pid: usage.pid,
-                detail: fault.detail,
-                start: shared.start,
-            }),
+            Err((fault, usage)) => {
+                let failed = FailedRequest {
+                    failure: fault.failure,
+                    phase: fault.phase,
+                    began: began - shared.start,
+                    ended: fault.at - shared.start,
+                    client: self.number,
+                    local_port: usage.local_port,
+                    served_before: usage.served,
+                    pid: usage.pid,
+                    detail: fault.detail,
+                    start: shared.start,
+                };
+                match ended {
+                    Some(connection) => self.undecided.push(Undecided { connection, failed }),
+                    None => report.record_failure(failed),
+                }
+            }
         }
+    }
+
+    /// Records the undecided requests whose connections are reset, or that are old enough.
+    fn decide(&mut self) {
+        let mut surplus = self.undecided.len().saturating_sub(MAX_UNDECIDED);
+        self.undecided.retain_mut(|request| {
+            let failed = &mut request.failed;
+            if request.connection.is_reset() {
+                failed.failure = Failure::StaleConnection;
+            } else if surplus == 0 && (failed.start + failed.ended).elapsed() < CLOSE_TIME {
+                return true;
+            }
+            surplus = surplus.saturating_sub(1);
+            self.shared.report().record_failure(failed.clone());
+            false
+        });
     }
 
     /// Sends one request. Returns the pid in its response.
@@ -341,7 +399,12 @@ impl Client {
         let plan = &self.shared.plan;
         self.parser.reset();
         let result = connection.exchange(&plan.request, deadline, &mut self.parser);
-        result.map_err(|fault| (fault, connection.usage))?;
+        if let Err(fault) = result {
+            let usage = connection.usage;
+            let is_undecided = fault.failure == Failure::Empty && usage.served > 0;
+            self.ended = is_undecided.then_some(connection);
+            return Err((fault, usage));
+        }
         let response = self.parser.response();
         let pid = (plan.pid_from)(&response);
         let status = response.status();

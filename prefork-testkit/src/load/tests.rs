@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::*;
-use crate::{TIMEOUT, reserve_addr};
+use crate::{TIMEOUT, eventually, reserve_addr};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nx-worker-pid: 7\r\ncontent-length: 2\r\n\r\nok";
 
@@ -360,9 +360,24 @@ fn a_kept_connection_closed_before_the_request_is_stale() {
     assert_eq!((failed.served_before, failed.pid), (1, Some(7)));
 }
 
-/// The close and the request cross: the client sends after the server has closed.
+/// The server ends its direction, and closes the connection only later.
 #[test]
-fn a_request_that_crosses_the_close_is_stale() {
+fn a_request_that_crosses_a_slow_close_is_stale() {
+    let addr = serve(|mut stream| {
+        read_request(&mut stream);
+        let _ = stream.write_all(OK);
+        let _ = stream.peek(&mut [0]);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        thread::sleep(Duration::from_millis(100));
+    });
+    let report = one(addr).requests(4).run();
+    assert_eq!(report.failed_with(Failure::StaleConnection), 2, "{report}");
+    assert_eq!((report.answered(), report.failed()), (2, 2));
+}
+
+/// The client sends after the server has closed.
+#[test]
+fn a_connection_is_reset_if_the_request_crosses_the_close() {
     let (closed, is_closed) = std::sync::mpsc::channel();
     let addr = serve(move |mut stream| {
         read_request(&mut stream);
@@ -387,7 +402,8 @@ fn a_request_that_crosses_the_close_is_stale() {
     let fault = connection
         .exchange(request, deadline, &mut parser)
         .expect_err("the connection is closed");
-    assert_eq!(fault.failure, Failure::StaleConnection, "{fault:?}");
+    assert_eq!(fault.failure, Failure::Empty, "{fault:?}");
+    eventually("the reset", || connection.is_reset().then_some(()));
 }
 
 #[test]
