@@ -10,4 +10,5 @@ mod fleet;
 mod properties;
 mod rules;
 mod stage;
+mod swarm;
 mod table;

@@ -1,0 +1,441 @@
+//! The search for a shorter schedule that breaks the same promise, and its text as a test.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::super::super::{
+    Action, Backoff, ChildId, Event, Policy, Readiness, StartFailure, StopMode, Window,
+};
+use super::plan::{MILLI, Nanos};
+use super::replay::{Broken, Call, Replay, Step, child_of, slots};
+
+/// How long the search may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Calls that break a promise with the last one.
+#[derive(Clone)]
+pub(super) struct Schedule {
+    policy: Policy,
+    pub(super) steps: Vec<Step>,
+    pub(super) broken: Broken,
+    /// For each child, its slot and its number among the children of the slot.
+    names: HashMap<ChildId, Name>,
+    actions: Vec<Option<Action>>,
+}
+
+type Name = (usize, u64);
+
+impl Schedule {
+    /// Repeats the calls of a run. `None`: no promise is broken.
+    pub(super) fn of(policy: Policy, steps: &[Step]) -> Option<Self> {
+        let mut names = HashMap::new();
+        // The ids are those of the same supervisor.
+        let mut replay = Replay::new(policy.clone());
+        let mut starts = HashMap::new();
+        let broken = guard(|| {
+            for step in steps {
+                let action = match step.call {
+                    Call::Tell(event) => replay.try_tell(step.at, event).map(|()| None)?,
+                    Call::Ask => replay.try_ask(step.at)?,
+                };
+                if let Some(Action::Start { slot, child, .. }) = action {
+                    names.insert(child, next_name(&mut starts, slot.0));
+                }
+            }
+            Ok(())
+        });
+        let broken = broken.err()?;
+        let (steps, actions) = (steps.to_vec(), Vec::new());
+        Some(Self {
+            policy,
+            steps,
+            broken,
+            names,
+            actions,
+        })
+    }
+
+    /// Removes what the failure does not need.
+    pub(super) fn shrink(mut self) -> Self {
+        let end = Instant::now() + PATIENCE;
+        self.shrink_slots(end);
+        loop {
+            let before = (self.steps.len(), self.span());
+            self.shrink_steps(end);
+            self.shrink_policy();
+            self.shrink_times(end);
+            if (self.steps.len(), self.span()) == before || Instant::now() >= end {
+                return self;
+            }
+        }
+    }
+
+    fn span(&self) -> Nanos {
+        self.steps.last().map_or(0, |step| step.at)
+    }
+
+    fn shrink_slots(&mut self, end: Instant) {
+        let all = |schedule: &Self| {
+            let used = schedule.names.values().map(|&(slot, _)| slot + 1);
+            used.max().unwrap_or(1).max(schedule.policy.slots.get())
+        };
+        let last = self.steps.iter().rev().find_map(|step| match step.call {
+            Call::Tell(mut event) => child_of(&mut event).and_then(|child| self.names.get(child)),
+            Call::Ask => None,
+        });
+        if let Some(&(slot, _)) = last {
+            self.keep_slots(&[slot]);
+        }
+        let mut size = all(self).div_ceil(2);
+        while size > 0 && Instant::now() < end {
+            let mut from = 0;
+            while from < all(self) && all(self) > 1 {
+                let keep: Vec<_> = (0..all(self))
+                    .filter(|slot| !(from..from + size).contains(slot))
+                    .collect();
+                if keep.is_empty() || !self.keep_slots(&keep) {
+                    from += size;
+                }
+            }
+            size /= 2;
+        }
+    }
+
+    /// Tries a fleet of these slots only.
+    fn keep_slots(&mut self, keep: &[usize]) -> bool {
+        let below = |limit: usize| keep.iter().filter(|&&slot| slot < limit).count().max(1);
+        let mut policy = self.policy.clone();
+        policy.slots = slots(below(policy.slots.get()));
+        let resized = self.steps.iter().map(|&step| match step.call {
+            Call::Tell(Event::Resize { slots: wanted }) => {
+                let slots = slots(below(wanted.get()));
+                let call = Call::Tell(Event::Resize { slots });
+                Step { call, ..step }
+            }
+            _ => step,
+        });
+        let resized = resized.collect();
+        self.accept(self.attempt(policy, resized, Some(keep)))
+    }
+
+    fn shrink_steps(&mut self, end: Instant) {
+        let mut size = self.steps.len().div_ceil(2);
+        while size > 0 && Instant::now() < end {
+            let mut from = 0;
+            while from < self.steps.len() && Instant::now() < end {
+                let to = (from + size).min(self.steps.len());
+                let mut steps = self.steps.clone();
+                steps.drain(from..to);
+                let shorter = self.attempt(self.policy.clone(), steps, None);
+                let is_shorter = |schedule: &Self| schedule.steps.len() < self.steps.len();
+                if !self.accept(shorter.filter(is_shorter)) {
+                    from += size;
+                }
+            }
+            size /= 2;
+        }
+    }
+
+    /// Lets each step follow the one before at once, or after a round time.
+    fn shrink_times(&mut self, end: Instant) {
+        for index in 0..self.steps.len() {
+            for round in [Nanos::MAX, 60_000 * MILLI, 1_000 * MILLI, MILLI] {
+                let Some(step) = self.steps.get(index) else {
+                    return;
+                };
+                let before = index.checked_sub(1).map_or(0, |index| self.steps[index].at);
+                let delay = step.at.saturating_sub(before);
+                let shift = delay % round;
+                if shift == 0 || Instant::now() >= end {
+                    continue;
+                }
+                let mut steps = self.steps.clone();
+                for step in &mut steps[index..] {
+                    step.at = step.at.saturating_sub(shift).max(before);
+                }
+                let earlier = self.attempt(self.policy.clone(), steps, None);
+                let is_no_longer = |schedule: &Self| schedule.steps.len() <= self.steps.len();
+                self.accept(earlier.filter(is_no_longer));
+            }
+        }
+    }
+
+    fn shrink_policy(&mut self) {
+        let changes: [fn(&mut Policy); 9] = [
+            |policy| policy.recover_threshold = 100,
+            |policy| policy.recover_window = Window::Forever,
+            |policy| policy.recover_interval = Duration::ZERO,
+            |policy| policy.healthy_after = Duration::from_secs(11),
+            |policy| policy.ready_timeout = Duration::from_secs(30),
+            |policy| policy.shutdown_grace_period = Duration::from_secs(13),
+            |policy| policy.exit_timeout = Duration::from_secs(1),
+            |policy| policy.kill_timeout = Duration::from_secs(2),
+            |policy| {
+                policy.backoff = Backoff::default();
+                policy.jitter_seed = 1;
+            },
+        ];
+        for change in changes {
+            let mut policy = self.policy.clone();
+            change(&mut policy);
+            let simpler = self.attempt(policy, self.steps.clone(), None);
+            let is_no_longer = |schedule: &Self| schedule.steps.len() <= self.steps.len();
+            self.accept(simpler.filter(is_no_longer));
+        }
+    }
+
+    fn accept(&mut self, candidate: Option<Self>) -> bool {
+        let is_accepted = candidate.is_some();
+        if let Some(candidate) = candidate {
+            *self = candidate;
+        }
+        is_accepted
+    }
+
+    /// Makes these calls. Returns what was called, if the same promise is broken.
+    ///
+    /// The children have other ids now, so each is found by its slot and number. A start without an
+    /// answer succeeds, as the master answers each start.
+    fn attempt(&self, policy: Policy, steps: Vec<Step>, keep: Option<&[usize]>) -> Option<Self> {
+        let mut attempt = Attempt {
+            replay: Replay::new(policy.clone()),
+            ids: HashMap::new(),
+            names: HashMap::new(),
+            starts: HashMap::new(),
+            actions: Vec::new(),
+            open: None,
+        };
+        attempt.replay.record();
+        let broken = guard(|| {
+            for step in steps {
+                match step.call {
+                    Call::Ask => attempt.ask(step.at)?,
+                    Call::Tell(event) => {
+                        if let Some(event) = self.translate(event, keep, &attempt.ids) {
+                            attempt.tell(step.at, event)?;
+                        }
+                    }
+                }
+            }
+            Ok(())
+        });
+        let broken = broken.err()?;
+        (broken.promise == self.broken.promise).then(|| Self {
+            policy,
+            steps: attempt.replay.steps().to_vec(),
+            broken,
+            names: attempt.names,
+            actions: attempt.actions,
+        })
+    }
+
+    /// The same event about the child that has the same slot and number now.
+    fn translate(
+        &self,
+        mut event: Event,
+        keep: Option<&[usize]>,
+        ids: &HashMap<Name, ChildId>,
+    ) -> Option<Event> {
+        if let Some(child) = child_of(&mut event) {
+            let &(slot, number) = self.names.get(child)?;
+            let slot = match keep {
+                Some(keep) => keep.iter().position(|&kept| kept == slot)?,
+                None => slot,
+            };
+            *child = *ids.get(&(slot, number))?;
+        }
+        Some(event)
+    }
+}
+
+struct Attempt {
+    replay: Replay,
+    ids: HashMap<Name, ChildId>,
+    names: HashMap<ChildId, Name>,
+    starts: HashMap<usize, u64>,
+    actions: Vec<Option<Action>>,
+    /// The action that is not answered yet.
+    open: Option<Action>,
+}
+
+impl Attempt {
+    fn ask(&mut self, at: Nanos) -> Result<(), Broken> {
+        self.answer(at)?;
+        self.actions.push(None);
+        let action = self.replay.try_ask(at);
+        let action = action?;
+        *self.actions.last_mut().expect("it was added") = action;
+        match action {
+            Some(Action::Start { slot, child, .. }) => {
+                let name = next_name(&mut self.starts, slot.0);
+                self.ids.insert(name, child);
+                self.names.insert(child, name);
+                self.open = action;
+            }
+            Some(Action::AnnounceMasterReady) => self.open = action,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, at: Nanos, event: Event) -> Result<(), Broken> {
+        match (self.open, event) {
+            (
+                Some(Action::Start { child: open, .. }),
+                Event::Started { child, .. } | Event::StartFailed { child, .. },
+            ) if open == child => self.open = None,
+            (Some(Action::AnnounceMasterReady), Event::MasterReady | Event::HookFailed) => {
+                self.open = None;
+            }
+            (_, Event::HookFailed) => {}
+            (None, Event::MasterReady) => return Ok(()),
+            _ => self.answer(at)?,
+        }
+        self.actions.push(None);
+        self.replay.try_tell(at, event)
+    }
+
+    fn answer(&mut self, at: Nanos) -> Result<(), Broken> {
+        let answer = match self.open.take() {
+            Some(Action::Start { child, .. }) => Event::Started {
+                child,
+                readiness: Readiness::Notified,
+            },
+            Some(_) => Event::MasterReady,
+            None => return Ok(()),
+        };
+        self.actions.push(None);
+        self.replay.try_tell(at, answer)
+    }
+}
+
+fn next_name(starts: &mut HashMap<usize, u64>, slot: usize) -> Name {
+    let number = starts.entry(slot).or_default();
+    *number += 1;
+    (slot, *number)
+}
+
+/// Turns a panic of the supervisor into a broken promise.
+pub(super) fn guard(run: impl FnOnce() -> Result<(), Broken>) -> Result<(), Broken> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Err(Broken {
+            promise: "the supervisor does not panic",
+            detail: text.unwrap_or_default(),
+        })
+    })
+}
+
+// The text.
+
+impl Schedule {
+    /// The schedule as a test.
+    pub(super) fn to_test(&self) -> String {
+        let mut text = format!("    // {}: {}\n", self.broken.promise, self.broken.detail);
+        text += "    #[test]\n    fn a_sentence_about_the_behavior() {\n";
+        let _ = write!(text, "{}", code_of_policy(&self.policy));
+        for (index, step) in self.steps.iter().enumerate() {
+            let action = self.actions.get(index).copied().flatten();
+            let action = action.map_or_else(String::new, |action| format!(" // {action:?}"));
+            let at = step.at;
+            let _ = match step.call {
+                Call::Ask => writeln!(text, "        replay.ask({at});{action}"),
+                Call::Tell(event) => {
+                    writeln!(text, "        replay.tell({at}, {});", code_of(event))
+                }
+            };
+        }
+        text + "    }\n"
+    }
+}
+
+fn code_of_policy(policy: &Policy) -> String {
+    let duration = |duration: Duration| match duration {
+        Duration::MAX => "Duration::MAX".to_owned(),
+        Duration::ZERO => "Duration::ZERO".to_owned(),
+        other => format!("Duration::from_nanos({})", other.as_nanos()),
+    };
+    let window = match policy.recover_window {
+        Window::Forever => "Window::Forever".to_owned(),
+        Window::Sliding(window) => format!("Window::Sliding({})", duration(window)),
+    };
+    let fields = [
+        ("slots", format!("slots({})", policy.slots)),
+        ("recover_threshold", policy.recover_threshold.to_string()),
+        ("recover_window", window),
+        ("recover_interval", duration(policy.recover_interval)),
+        ("healthy_after", duration(policy.healthy_after)),
+        ("ready_timeout", duration(policy.ready_timeout)),
+        (
+            "shutdown_grace_period",
+            duration(policy.shutdown_grace_period),
+        ),
+        ("exit_timeout", duration(policy.exit_timeout)),
+        ("kill_timeout", duration(policy.kill_timeout)),
+        (
+            "backoff",
+            format!(
+                "Backoff {{ first: {}, max: {} }}",
+                duration(policy.backoff.first),
+                duration(policy.backoff.max)
+            ),
+        ),
+        ("jitter_seed", policy.jitter_seed.to_string()),
+    ];
+    let mut text = "        let mut replay = Replay::new(Policy {\n".to_owned();
+    for (name, value) in fields {
+        let _ = writeln!(text, "            {name}: {value},");
+    }
+    text + "        });\n"
+}
+
+fn code_of(event: Event) -> String {
+    let id = |child: ChildId| format!("child: ChildId({})", child.0);
+    let readiness = |readiness| match readiness {
+        Readiness::Notified => "readiness: Readiness::Notified",
+        Readiness::Assumed => "readiness: Readiness::Assumed",
+    };
+    let fields = match event {
+        Event::Started {
+            child,
+            readiness: r,
+        } => format!("Started {{ {}, {} }}", id(child), readiness(r)),
+        Event::StartFailed { child, failure } => {
+            let failure = match failure {
+                StartFailure::Transient => "Transient",
+                StartFailure::Permanent => "Permanent",
+                StartFailure::Refused => "Refused",
+            };
+            format!(
+                "StartFailed {{ {}, failure: StartFailure::{failure} }}",
+                id(child)
+            )
+        }
+        Event::Ready { child } => format!("Ready {{ {} }}", id(child)),
+        Event::Readiness {
+            child,
+            readiness: r,
+        } => {
+            format!("Readiness {{ {}, {} }}", id(child), readiness(r))
+        }
+        Event::MainEnded { child } => format!("MainEnded {{ {} }}", id(child)),
+        Event::Closed { child } => format!("Closed {{ {} }}", id(child)),
+        Event::Violation { child } => format!("Violation {{ {} }}", id(child)),
+        Event::Exited { child } => format!("Exited {{ {} }}", id(child)),
+        Event::MasterReady => "MasterReady".to_owned(),
+        Event::HookFailed => "HookFailed".to_owned(),
+        Event::ListenerLost => "ListenerLost".to_owned(),
+        Event::Resize { slots } => format!("Resize {{ slots: slots({slots}) }}"),
+        Event::StopRequested { urgency } => {
+            let urgency = match urgency {
+                StopMode::Graceful => "Graceful",
+                StopMode::Immediate => "Immediate",
+            };
+            format!("StopRequested {{ urgency: StopMode::{urgency} }}")
+        }
+    };
+    format!("Event::{fields}")
+}
