@@ -7,9 +7,10 @@
 //!     supervisor::tests::swarm -- --nocapture
 //! ```
 //!
-//! A failure prints a schedule that pastes into `found` below. `PREFORK_SWARM_SEED=<seed>` begins
+//! A failure prints a schedule that pastes into `swarm/found.rs`. `PREFORK_SWARM_SEED=<seed>` begins
 //! with that seed instead.
 
+mod found;
 mod observer;
 mod plan;
 mod replay;
@@ -29,7 +30,7 @@ use shrink::{Schedule, guard};
 use world::{NAMES, Tally, World};
 
 /// Events of the short form.
-const EVENTS: u64 = 300_000;
+const EVENTS: u64 = 150_000;
 
 /// If no seed ends within this time, a call of the supervisor does not return.
 const HANG: Duration = Duration::from_secs(40);
@@ -39,7 +40,7 @@ struct Run {
     seed: u64,
     events: u64,
     time: Nanos,
-    wall: Duration,
+    slots: usize,
     tally: Tally,
     broken: Option<Broken>,
 }
@@ -70,6 +71,7 @@ fn fleets_of_any_size_keep_every_promise_whatever_happens() {
             .expect("a thread");
     }
     let (mut done, mut seeds, mut years, mut tally) = (0, 0, 0.0, Tally::default());
+    let mut largest = 0;
     let mut printed = began;
     while done < goal {
         let run = results.recv_timeout(HANG).unwrap_or_else(|_| {
@@ -82,14 +84,15 @@ fn fleets_of_any_size_keep_every_promise_whatever_happens() {
         done += run.events;
         seeds += 1;
         years += Duration::from_nanos(run.time).as_secs_f64() / (365.25 * 24.0 * 3_600.0);
+        largest = largest.max(run.slots);
         tally.merge(&run.tally);
-        if env::var_os("PREFORK_SWARM_TRACE").is_some() {
-            println!("{} {} {}", run.seed, run.events, run.wall.as_millis());
-        }
         if printed.elapsed() > Duration::from_secs(10) || done >= goal {
             printed = Instant::now();
             let seconds = began.elapsed().as_secs_f64();
-            println!("{seeds} seeds, {done} events, {years:.0} virtual years, {seconds:.0} s");
+            println!(
+                "{seeds} seeds, {done} events, {years:.0} virtual years, up to {largest} slots, \
+                 {seconds:.0} s"
+            );
         }
     }
     next.store(u64::MAX / 2, Ordering::Relaxed);
@@ -112,12 +115,11 @@ fn run_seeds(next: &AtomicU64, results: &Sender<Run>) {
 
 fn run(seed: u64) -> Run {
     let mut world = world(seed);
-    let began = Instant::now();
     let broken = guard(|| world.run()).err();
     Run {
         seed,
         events: world.events,
-        wall: began.elapsed(),
+        slots: world.replay.observer().most_slots(),
         time: world.clock(),
         tally: world.tally,
         broken,

@@ -44,6 +44,8 @@ pub(super) struct Observer {
     first_healthy_at: Nanos,
     outcome: Option<FleetOutcome>,
     actions_in_a_row: usize,
+    /// The deadline of the last rest, if no event has come since.
+    wake_at: Option<Nanos>,
     rests: u64,
 }
 
@@ -67,6 +69,7 @@ struct Slot {
     older: Vec<ChildId>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Child {
     slot: usize,
     readiness: Readiness,
@@ -122,6 +125,7 @@ impl Observer {
             first_healthy_at: Nanos::MAX,
             outcome: None,
             actions_in_a_row: 0,
+            wake_at: None,
             rests: 0,
             policy,
         };
@@ -133,6 +137,11 @@ impl Observer {
     pub(super) fn is_settled(&self) -> bool {
         let is_complete = self.healthy == self.wanted && self.awaited == self.wanted;
         self.is_master_ready && self.stop.is_none() && is_complete
+    }
+
+    /// How many slots the fleet had at most.
+    pub(super) fn most_slots(&self) -> usize {
+        self.slots.len()
     }
 
     pub(super) fn is_master_ready(&self) -> bool {
@@ -184,6 +193,7 @@ impl Observer {
         at: Nanos,
     ) -> Result<(), Broken> {
         self.actions_in_a_row = 0;
+        self.wake_at = None;
         self.apply(supervisor, event, at);
         self.check_stop(supervisor, at)?;
         let mut event = event;
@@ -309,14 +319,13 @@ impl Observer {
         self.leave(id, at);
         self.remove(id);
         let ends = match failure {
-            StartFailure::Refused => true,
             StartFailure::Transient => !self.is_master_ready,
             StartFailure::Permanent if self.was_healthy => !self.is_master_ready,
             // A child may be healthy by time: only the supervisor knows at this moment.
             StartFailure::Permanent if self.first_healthy_at <= self.now => {
                 !self.is_master_ready || supervisor.is_stopping()
             }
-            StartFailure::Permanent => true,
+            StartFailure::Permanent | StartFailure::Refused => true,
         };
         if fills && ends {
             let cause = StopCause::StartFailed {
@@ -526,12 +535,12 @@ impl Observer {
             "no action follows the outcome",
             || format!("{action:?}"),
         )?;
-        self.check_action(action)
+        self.check_action(supervisor, action)
     }
 
-    fn check_action(&mut self, action: Action) -> Result<(), Broken> {
+    fn check_action(&mut self, supervisor: &Supervisor, action: Action) -> Result<(), Broken> {
         match action {
-            Action::Start { slot, child, .. } => self.check_start(slot, child),
+            Action::Start { slot, child, .. } => self.check_start(supervisor, slot, child),
             Action::AnnounceMasterReady => {
                 let all_started = self.confirmed == self.wanted && self.stop.is_none();
                 check(
@@ -542,6 +551,12 @@ impl Observer {
             }
             Action::Terminate { child: id, kill_at } => {
                 let kill_at = nanos(kill_at.saturating_duration_since(self.epoch));
+                let now = self.now;
+                check(
+                    kill_at > now,
+                    "a child that has no time left is killed without a request",
+                    || format!("child {id}, kill at {kill_at}"),
+                )?;
                 let child = self.child(id)?;
                 let may_ask = child.must_be_asked() && child.kill_at == Some(kill_at);
                 child.is_asked = true;
@@ -587,7 +602,12 @@ impl Observer {
         })
     }
 
-    fn check_start(&mut self, slot: SlotId, id: ChildId) -> Result<(), Broken> {
+    fn check_start(
+        &mut self,
+        supervisor: &Supervisor,
+        slot: SlotId,
+        id: ChildId,
+    ) -> Result<(), Broken> {
         let detail = || format!("child {id} in slot {slot}");
         check(self.stop.is_none(), "no child is started in a stop", detail)?;
         check(
@@ -620,6 +640,12 @@ impl Observer {
                 || format!("{} at {}, not before {earliest}", detail(), self.now),
             )?;
             let exits = self.count_exit();
+            let counted = supervisor.exits_counted();
+            check(
+                (exits[0]..=exits[1]).contains(&counted),
+                "each exit counts, until it is as old as `recover_window`",
+                || format!("{counted} instead of {exits:?}"),
+            )?;
             check(
                 exits[0] <= u64::from(self.policy.recover_threshold),
                 "no more exits are replaced than the budget allows",
@@ -794,7 +820,9 @@ impl Observer {
 
     /// Checks what must hold whenever the supervisor has no action.
     fn rested(&mut self, supervisor: &Supervisor) -> Result<(), Broken> {
-        self.actions_in_a_row = 0;
+        let is_idle = std::mem::take(&mut self.actions_in_a_row) == 0;
+        let was_woken = is_idle && self.wake_at.is_some_and(|at| at <= self.now);
+        let healthy = self.healthy;
         while let Some(&Reverse((at, promise))) = self.due.peek()
             && (at <= self.now || self.is_kept(at, promise))
         {
@@ -803,6 +831,12 @@ impl Observer {
                 self.missed(promise)?;
             }
         }
+        let has_just_stopped = self.stop.is_some_and(|stop| stop.at == self.now);
+        check(
+            !was_woken || self.healthy > healthy || has_just_stopped,
+            "something is to be done at each deadline",
+            || format!("at {}", self.now),
+        )?;
         let first = self.due.peek().map(|&Reverse((at, _))| at);
         let deadline = supervisor.deadline();
         let deadline = deadline.map(|at| nanos(at.saturating_duration_since(self.epoch)));
@@ -811,6 +845,7 @@ impl Observer {
             "the deadline is in the future once there is no action",
             || format!("{deadline:?} at {}", self.now),
         )?;
+        self.wake_at = deadline;
         check(
             first.is_none() || deadline.is_some_and(|at| Some(at) <= first),
             "the deadline is not later than the next thing to do",
@@ -826,6 +861,11 @@ impl Observer {
             supervisor.is_healthy() == (is_healthy && self.stop.is_none()),
             "the fleet is healthy exactly if the child of each slot is",
             || format!("{} of {} slots", self.healthy, self.wanted),
+        )?;
+        check(
+            supervisor.snapshot().is_announced() == (self.is_announced && self.stop.is_none()),
+            "the snapshot has whether the announcement was requested",
+            String::new,
         )?;
         self.check_outcome(supervisor, deadline)?;
         self.rests += 1;

@@ -1,6 +1,6 @@
 //! The search for a shorter schedule that breaks the same promise, and its text as a test.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use super::super::super::{
     Action, Backoff, ChildId, Event, Policy, Readiness, StartFailure, StopMode, Window,
 };
+use super::super::stage::policy;
 use super::plan::{MILLI, Nanos};
-use super::replay::{Broken, Call, Replay, Step, child_of, slots};
+use super::replay::{Broken, Call, Replay, Step, child_of, nanos, slots};
 
 /// How long the search may take.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -26,6 +27,9 @@ pub(super) struct Schedule {
 }
 
 type Name = (usize, u64);
+
+/// The name of a child in the next attempt. `None`: it is not started there.
+type Rename<'a> = &'a dyn Fn(Name) -> Option<Name>;
 
 impl Schedule {
     /// Repeats the calls of a run. `None`: no promise is broken.
@@ -63,6 +67,7 @@ impl Schedule {
         self.shrink_slots(end);
         loop {
             let before = (self.steps.len(), self.span());
+            self.shrink_children(end);
             self.shrink_steps(end);
             self.shrink_policy();
             self.shrink_times(end);
@@ -117,7 +122,35 @@ impl Schedule {
             _ => step,
         });
         let resized = resized.collect();
-        self.accept(self.attempt(policy, resized, Some(keep)))
+        let rename = |(slot, number)| {
+            let index = keep.iter().position(|&kept| kept == slot)?;
+            Some((index, number))
+        };
+        self.accept(self.attempt(policy, resized, &rename))
+    }
+
+    /// Tries to do without some children. The next ones of their slots take their numbers.
+    fn shrink_children(&mut self, end: Instant) {
+        let mut size = self.names.len().div_ceil(2);
+        while size > 0 && Instant::now() < end {
+            let mut from = 0;
+            while from < self.names.len() && Instant::now() < end {
+                let mut children: Vec<_> = self.names.iter().collect();
+                children.sort_unstable();
+                let removed = children.iter().skip(from).take(size);
+                let removed: BTreeSet<Name> = removed.map(|&(_, &name)| name).collect();
+                let rename = |name: Name| {
+                    let earlier = removed.range((name.0, 0)..name).count() as u64;
+                    (!removed.contains(&name)).then_some((name.0, name.1 - earlier))
+                };
+                let fewer = self.attempt(self.policy.clone(), self.steps.clone(), &rename);
+                let is_shorter = |schedule: &Self| schedule.steps.len() < self.steps.len();
+                if !self.accept(fewer.filter(is_shorter)) {
+                    from += size;
+                }
+            }
+            size /= 2;
+        }
     }
 
     fn shrink_steps(&mut self, end: Instant) {
@@ -128,7 +161,7 @@ impl Schedule {
                 let to = (from + size).min(self.steps.len());
                 let mut steps = self.steps.clone();
                 steps.drain(from..to);
-                let shorter = self.attempt(self.policy.clone(), steps, None);
+                let shorter = self.attempt(self.policy.clone(), steps, &Some);
                 let is_shorter = |schedule: &Self| schedule.steps.len() < self.steps.len();
                 if !self.accept(shorter.filter(is_shorter)) {
                     from += size;
@@ -155,7 +188,7 @@ impl Schedule {
                 for step in &mut steps[index..] {
                     step.at = step.at.saturating_sub(shift).max(before);
                 }
-                let earlier = self.attempt(self.policy.clone(), steps, None);
+                let earlier = self.attempt(self.policy.clone(), steps, &Some);
                 let is_no_longer = |schedule: &Self| schedule.steps.len() <= self.steps.len();
                 self.accept(earlier.filter(is_no_longer));
             }
@@ -180,7 +213,7 @@ impl Schedule {
         for change in changes {
             let mut policy = self.policy.clone();
             change(&mut policy);
-            let simpler = self.attempt(policy, self.steps.clone(), None);
+            let simpler = self.attempt(policy, self.steps.clone(), &Some);
             let is_no_longer = |schedule: &Self| schedule.steps.len() <= self.steps.len();
             self.accept(simpler.filter(is_no_longer));
         }
@@ -198,7 +231,7 @@ impl Schedule {
     ///
     /// The children have other ids now, so each is found by its slot and number. A start without an
     /// answer succeeds, as the master answers each start.
-    fn attempt(&self, policy: Policy, steps: Vec<Step>, keep: Option<&[usize]>) -> Option<Self> {
+    fn attempt(&self, policy: Policy, steps: Vec<Step>, rename: Rename<'_>) -> Option<Self> {
         let mut attempt = Attempt {
             replay: Replay::new(policy.clone()),
             ids: HashMap::new(),
@@ -213,7 +246,7 @@ impl Schedule {
                 match step.call {
                     Call::Ask => attempt.ask(step.at)?,
                     Call::Tell(event) => {
-                        if let Some(event) = self.translate(event, keep, &attempt.ids) {
+                        if let Some(event) = self.translate(event, rename, &attempt.ids) {
                             attempt.tell(step.at, event)?;
                         }
                     }
@@ -235,16 +268,12 @@ impl Schedule {
     fn translate(
         &self,
         mut event: Event,
-        keep: Option<&[usize]>,
+        rename: Rename<'_>,
         ids: &HashMap<Name, ChildId>,
     ) -> Option<Event> {
         if let Some(child) = child_of(&mut event) {
             let &(slot, number) = self.names.get(child)?;
-            let slot = match keep {
-                Some(keep) => keep.iter().position(|&kept| kept == slot)?,
-                None => slot,
-            };
-            *child = *ids.get(&(slot, number))?;
+            *child = *ids.get(&rename((slot, number))?)?;
         }
         Some(event)
     }
@@ -339,8 +368,12 @@ impl Schedule {
         let _ = write!(text, "{}", code_of_policy(&self.policy));
         for (index, step) in self.steps.iter().enumerate() {
             let action = self.actions.get(index).copied().flatten();
-            let action = action.map_or_else(String::new, |action| format!(" // {action:?}"));
-            let at = step.at;
+            let action = action.map_or_else(String::new, |action| {
+                // The text of an `Instant` means nothing.
+                let text = format!("{action:?}");
+                format!(" // {}", text.split(", kill_at").next().unwrap_or_default())
+            });
+            let at = grouped(step.at);
             let _ = match step.call {
                 Call::Ask => writeln!(text, "        replay.ask({at});{action}"),
                 Call::Tell(event) => {
@@ -352,44 +385,80 @@ impl Schedule {
     }
 }
 
-fn code_of_policy(policy: &Policy) -> String {
+/// Only what differs from the policy of `stage.rs`.
+fn code_of_policy(found: &Policy) -> String {
+    let usual = policy(found.slots.get());
     let duration = |duration: Duration| match duration {
         Duration::MAX => "Duration::MAX".to_owned(),
         Duration::ZERO => "Duration::ZERO".to_owned(),
-        other => format!("Duration::from_nanos({})", other.as_nanos()),
+        other => {
+            let nanos = nanos(other);
+            let units = [("secs", 1_000 * MILLI), ("millis", MILLI), ("nanos", 1)];
+            let unit = units
+                .into_iter()
+                .find(|(_, unit)| nanos.is_multiple_of(*unit));
+            let (name, unit) = unit.expect("a number of nanoseconds");
+            format!("Duration::from_{name}({})", grouped(nanos / unit))
+        }
     };
-    let window = match policy.recover_window {
+    let window = match found.recover_window {
         Window::Forever => "Window::Forever".to_owned(),
         Window::Sliding(window) => format!("Window::Sliding({})", duration(window)),
     };
-    let fields = [
-        ("slots", format!("slots({})", policy.slots)),
-        ("recover_threshold", policy.recover_threshold.to_string()),
-        ("recover_window", window),
-        ("recover_interval", duration(policy.recover_interval)),
-        ("healthy_after", duration(policy.healthy_after)),
-        ("ready_timeout", duration(policy.ready_timeout)),
+    let Backoff { first, max } = found.backoff;
+    let (first, max) = (duration(first), duration(max));
+    let mut text = "        let mut replay = Replay::new(Policy {\n".to_owned();
+    let mut field = |name: &str, is_usual: bool, value: String| {
+        if !is_usual {
+            let _ = writeln!(text, "            {name}: {value},");
+        }
+    };
+    let threshold = found.recover_threshold;
+    field(
+        "recover_threshold",
+        threshold == usual.recover_threshold,
+        grouped(threshold.into()),
+    );
+    field(
+        "recover_window",
+        found.recover_window == usual.recover_window,
+        window,
+    );
+    for (name, time, usual) in [
+        (
+            "recover_interval",
+            found.recover_interval,
+            usual.recover_interval,
+        ),
+        ("healthy_after", found.healthy_after, usual.healthy_after),
+        ("ready_timeout", found.ready_timeout, usual.ready_timeout),
         (
             "shutdown_grace_period",
-            duration(policy.shutdown_grace_period),
+            found.shutdown_grace_period,
+            usual.shutdown_grace_period,
         ),
-        ("exit_timeout", duration(policy.exit_timeout)),
-        ("kill_timeout", duration(policy.kill_timeout)),
-        (
-            "backoff",
-            format!(
-                "Backoff {{ first: {}, max: {} }}",
-                duration(policy.backoff.first),
-                duration(policy.backoff.max)
-            ),
-        ),
-        ("jitter_seed", policy.jitter_seed.to_string()),
-    ];
-    let mut text = "        let mut replay = Replay::new(Policy {\n".to_owned();
-    for (name, value) in fields {
-        let _ = writeln!(text, "            {name}: {value},");
+        ("exit_timeout", found.exit_timeout, usual.exit_timeout),
+        ("kill_timeout", found.kill_timeout, usual.kill_timeout),
+    ] {
+        field(name, time == usual, duration(time));
     }
-    text + "        });\n"
+    let backoff = format!("Backoff {{ first: {first}, max: {max} }}");
+    field("backoff", found.backoff == usual.backoff, backoff);
+    let seed = found.jitter_seed;
+    field("jitter_seed", seed == usual.jitter_seed, grouped(seed));
+    let _ = writeln!(text, "            ..policy({})\n        }});", found.slots);
+    text
+}
+
+/// A number as Rust code.
+fn grouped(number: u64) -> String {
+    let mut text = number.to_string();
+    let mut end = text.len();
+    while end > 3 {
+        end -= 3;
+        text.insert(end, '_');
+    }
+    text
 }
 
 fn code_of(event: Event) -> String {
