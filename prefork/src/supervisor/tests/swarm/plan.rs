@@ -165,6 +165,8 @@ pub(super) struct Plan {
     pub(super) main_ends: Class,
     pub(super) violates: Class,
     pub(super) closes: Class,
+    /// It closes its channel: no frame arrives any more.
+    pub(super) falls_silent: Class,
     pub(super) repeats_frames: Class,
     // From the request to stop, and from the end of `main`.
     pub(super) draining: Span,
@@ -213,6 +215,7 @@ impl Plan {
             main_ends: Class::draw(rng, 10),
             violates: Class::draw(rng, 20),
             closes: Class::draw(rng, 20),
+            falls_silent: Class::draw(rng, 20),
             repeats_frames: Class::draw(rng, 20),
             draining: rng.pick(&Span::ALL),
             ignores_drain: Class::draw(rng, 10),

@@ -23,6 +23,7 @@ pub(super) struct World {
     queue: BinaryHeap<Coming>,
     count: u64,
     alive: BTreeSet<ChildId>,
+    silent: BTreeSet<ChildId>,
     /// Some children that have exited.
     gone: [ChildId; 16],
     /// How many children did not exit soon after SIGKILL.
@@ -46,6 +47,8 @@ enum What {
     Fact(Event),
     /// It does not happen any more once the faults have ended.
     Fault(Event),
+    /// No frame of this child arrives any more.
+    Silence(ChildId),
     Operator,
     Hurry,
 }
@@ -69,6 +72,7 @@ impl World {
             queue: BinaryHeap::new(),
             count: 0,
             alive: BTreeSet::new(),
+            silent: BTreeSet::new(),
             gone: [ChildId(0); 16],
             immortal: 0,
             is_calm: false,
@@ -136,6 +140,7 @@ impl World {
 
     fn end_faults(&mut self) {
         self.is_calm = true;
+        self.silent.clear();
         for child in self.alive.clone() {
             self.expect(MILLI, What::Fact(Event::Ready { child }));
         }
@@ -175,13 +180,18 @@ impl World {
         batch.sort_by_key(|coming| match coming.what {
             What::Operator | What::Hurry => 0,
             What::Fact(Event::Exited { .. }) | What::Fault(Event::Exited { .. }) => 2,
-            What::Fact(_) | What::Fault(_) => 1,
+            What::Fact(_) | What::Fault(_) | What::Silence(_) => 1,
         });
         for coming in batch {
             match coming.what {
                 What::Operator => self.operate()?,
                 What::Hurry => self.tell(HURRY, self.seen)?,
-                What::Fault(_) if self.is_calm => {}
+                What::Fault(_) | What::Silence(_) if self.is_calm => {}
+                What::Silence(child) => {
+                    if self.alive.contains(&child) {
+                        self.silent.insert(child);
+                    }
+                }
                 What::Fact(event) | What::Fault(event) => self.happen(event)?,
             }
         }
@@ -191,7 +201,8 @@ impl World {
     /// An event about a process, if it still exists.
     fn happen(&mut self, mut event: Event) -> Result<(), Broken> {
         let child = *child_of(&mut event).expect("an event about a process");
-        if !self.alive.contains(&child) {
+        let is_exit = matches!(event, Event::Exited { .. });
+        if !self.alive.contains(&child) || self.silent.contains(&child) && !is_exit {
             return Ok(());
         }
         match event {
@@ -219,6 +230,7 @@ impl World {
 
     fn exit(&mut self, child: ChildId) -> Result<(), Broken> {
         self.alive.remove(&child);
+        self.silent.remove(&child);
         let index = usize::try_from(child.0 % 16).expect("an index");
         self.gone[index] = child;
         self.tell(Event::Exited { child }, self.seen)
@@ -355,6 +367,9 @@ impl World {
                 self.expect(at, What::Fault(event));
             }
         }
+        if let Some(at) = plan.falls_silent.happens(&mut self.rng) {
+            self.expect(at, What::Silence(child));
+        }
         if let Some(at) = plan.main_ends.happens(&mut self.rng) {
             self.end_main(child, at, What::Fault);
         }
@@ -392,6 +407,7 @@ impl World {
             match coming.what {
                 What::Fact(event) | What::Fault(event) => self.tell(event, self.clock)?,
                 What::Operator | What::Hurry => self.tell(HURRY, self.clock)?,
+                What::Silence(_) => {}
             }
             self.replay.try_ask(self.clock)?;
         }
