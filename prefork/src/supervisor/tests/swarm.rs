@@ -10,6 +10,7 @@
 //! A failure prints a schedule that pastes into `swarm/found.rs`. `PREFORK_SWARM_SEED=<seed>` begins
 //! with that seed instead.
 
+mod broken;
 mod found;
 mod observer;
 mod plan;
@@ -24,8 +25,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use broken::Broken;
 use plan::{Nanos, Plan, Rng};
-use replay::Broken;
 use shrink::{Schedule, guard};
 use world::{NAMES, Tally, World};
 

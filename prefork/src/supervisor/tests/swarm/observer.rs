@@ -13,8 +13,8 @@ use super::super::super::{
     StopCause, StopMode, Supervisor, Window,
 };
 use super::super::stage::assert_rested;
-use super::plan::Nanos;
-use super::replay::{Broken, check, nanos};
+use super::broken::{Broken, check};
+use super::plan::{Nanos, nanos};
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Observer {
@@ -163,7 +163,7 @@ impl Observer {
         supervisor: &Supervisor,
         mut event: Event,
     ) -> Result<(), Broken> {
-        let id = super::replay::child_of(&mut event).copied();
+        let id = child_of(&mut event).copied();
         let Some((id, child)) = id.and_then(|id| Some((id, self.children.get(&id)?))) else {
             return Ok(());
         };
@@ -197,7 +197,7 @@ impl Observer {
         self.apply(supervisor, event, at);
         self.check_stop(supervisor, at)?;
         let mut event = event;
-        if let Some(&mut id) = super::replay::child_of(&mut event) {
+        if let Some(&mut id) = child_of(&mut event) {
             self.check_child(supervisor, id)?;
         }
         check(
@@ -1020,6 +1020,25 @@ impl Child {
 
     fn ready_by(&self, policy: &Policy) -> Nanos {
         after(self.started, policy.ready_timeout)
+    }
+}
+
+/// The child that an event is about.
+pub(super) fn child_of(event: &mut Event) -> Option<&mut ChildId> {
+    match event {
+        Event::Started { child, .. }
+        | Event::StartFailed { child, .. }
+        | Event::Ready { child }
+        | Event::Readiness { child, .. }
+        | Event::MainEnded { child }
+        | Event::Closed { child }
+        | Event::Violation { child }
+        | Event::Exited { child } => Some(child),
+        Event::MasterReady
+        | Event::HookFailed
+        | Event::ListenerLost
+        | Event::Resize { .. }
+        | Event::StopRequested { .. } => None,
     }
 }
 

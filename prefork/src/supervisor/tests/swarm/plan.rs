@@ -15,6 +15,10 @@ pub(super) const MILLI: Nanos = 1_000_000;
 const SECOND: Nanos = 1_000 * MILLI;
 const DAY: Nanos = 24 * 3_600 * SECOND;
 
+pub(super) fn nanos(duration: Duration) -> Nanos {
+    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
 /// The random numbers of a run (`SplitMix64`): the same seed gives the same run.
 #[derive(Debug)]
 pub(super) struct Rng(u64);

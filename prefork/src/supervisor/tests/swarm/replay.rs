@@ -6,31 +6,10 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use super::super::super::{Action, ChildId, Event, FleetOutcome, Policy, Supervisor};
+use super::super::super::{Action, Event, FleetOutcome, Policy, Supervisor};
+use super::broken::Broken;
 use super::observer::Observer;
-use super::plan::Nanos;
-
-/// A promise that does not hold.
-#[derive(Clone, Debug)]
-pub(super) struct Broken {
-    /// The promise.
-    pub(super) promise: &'static str,
-    /// What happened instead.
-    pub(super) detail: String,
-}
-
-/// Returns an error that names the promise, unless it holds.
-pub(super) fn check(
-    holds: bool,
-    promise: &'static str,
-    detail: impl FnOnce() -> String,
-) -> Result<(), Broken> {
-    if holds {
-        return Ok(());
-    }
-    let detail = detail();
-    Err(Broken { promise, detail })
-}
+use super::plan::{Nanos, nanos};
 
 /// One call of the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,29 +106,6 @@ impl Replay {
         let told = self.try_tell(at, event);
         told.unwrap_or_else(|broken| panic!("{}: {}", broken.promise, broken.detail));
     }
-}
-
-/// The child that an event is about.
-pub(super) fn child_of(event: &mut Event) -> Option<&mut ChildId> {
-    match event {
-        Event::Started { child, .. }
-        | Event::StartFailed { child, .. }
-        | Event::Ready { child }
-        | Event::Readiness { child, .. }
-        | Event::MainEnded { child }
-        | Event::Closed { child }
-        | Event::Violation { child }
-        | Event::Exited { child } => Some(child),
-        Event::MasterReady
-        | Event::HookFailed
-        | Event::ListenerLost
-        | Event::Resize { .. }
-        | Event::StopRequested { .. } => None,
-    }
-}
-
-pub(super) fn nanos(duration: Duration) -> Nanos {
-    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
 /// A number of slots.

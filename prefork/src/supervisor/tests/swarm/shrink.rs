@@ -9,8 +9,10 @@ use super::super::super::{
     Action, Backoff, ChildId, Event, Policy, Readiness, StartFailure, StopMode, Window,
 };
 use super::super::stage::policy;
-use super::plan::{MILLI, Nanos};
-use super::replay::{Broken, Call, Replay, Step, child_of, nanos, slots};
+use super::broken::Broken;
+use super::observer::child_of;
+use super::plan::{MILLI, Nanos, nanos};
+use super::replay::{Call, Replay, Step, slots};
 
 /// How long the search may take.
 const PATIENCE: Duration = Duration::from_secs(40);

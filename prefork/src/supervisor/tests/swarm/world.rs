@@ -10,8 +10,10 @@ use std::time::Duration;
 use super::super::super::{
     Action, ChildId, Event, KillReason, Readiness, StartFailure, StopCause, StopMode,
 };
-use super::plan::{Class, MILLI, Nanos, Plan, Rng};
-use super::replay::{Broken, Replay, check, child_of, nanos, slots};
+use super::broken::{Broken, check};
+use super::observer::child_of;
+use super::plan::{Class, MILLI, Nanos, Plan, Rng, nanos};
+use super::replay::{Replay, slots};
 
 pub(super) struct World {
     pub(super) plan: Plan,
