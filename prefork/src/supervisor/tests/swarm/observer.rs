@@ -158,7 +158,7 @@ impl Observer {
     ///
     /// The order of what is due at one instant is not a promise. So while the supervisor has more
     /// to do, only the supervisor knows.
-    pub(super) fn about_to_tell(
+    pub(super) fn before_event(
         &mut self,
         supervisor: &Supervisor,
         mut event: Event,
@@ -186,7 +186,7 @@ impl Observer {
         )
     }
 
-    pub(super) fn told(
+    pub(super) fn after_event(
         &mut self,
         supervisor: &Supervisor,
         event: Event,

@@ -160,7 +160,7 @@ pub(super) struct Plan {
     pub(super) resize: Class,
     pub(super) stop: Class,
     /// Many children exit at the same time.
-    pub(super) massacre: Class,
+    pub(super) mass_exit: Class,
     // The life of a process. The times count from its start.
     pub(super) ready: Span,
     pub(super) never_ready: Class,
@@ -211,7 +211,7 @@ impl Plan {
             },
             resize: Class::draw(rng, 10).in_fleet(slots),
             stop: Class::ending(rng, events),
-            massacre: Class::draw(rng, 100).in_fleet(slots),
+            mass_exit: Class::draw(rng, 100).in_fleet(slots),
             ready: rng.pick(&Span::ALL),
             never_ready: Class::draw(rng, 20),
             corrects_readiness: Class::draw(rng, 10),

@@ -56,10 +56,10 @@ impl Replay {
     /// A promise that the event breaks.
     pub(super) fn try_tell(&mut self, at: Nanos, event: Event) -> Result<(), Broken> {
         self.note(at, Call::Tell(event));
-        self.observer.about_to_tell(&self.supervisor, event)?;
+        self.observer.before_event(&self.supervisor, event)?;
         self.supervisor
             .handle(event, self.epoch + Duration::from_nanos(at));
-        self.observer.told(&self.supervisor, event, at)
+        self.observer.after_event(&self.supervisor, event, at)
     }
 
     /// # Errors
@@ -103,8 +103,8 @@ impl Replay {
 
     /// Reports an event, and checks what it changes.
     pub(super) fn tell(&mut self, at: Nanos, event: Event) {
-        let told = self.try_tell(at, event);
-        told.unwrap_or_else(|broken| panic!("{}: {}", broken.promise, broken.detail));
+        let result = self.try_tell(at, event);
+        result.unwrap_or_else(|broken| panic!("{}: {}", broken.promise, broken.detail));
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::super::{
@@ -15,7 +17,7 @@ use super::plan::{MILLI, Nanos, nanos};
 use super::replay::{Call, Replay, Step, slots};
 
 /// How long the search may take.
-const PATIENCE: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// Calls that break a promise with the last one.
 #[derive(Clone)]
@@ -64,169 +66,26 @@ impl Schedule {
     }
 
     /// Removes what the failure does not need.
-    pub(super) fn shrink(mut self) -> Self {
-        let end = Instant::now() + PATIENCE;
-        self.shrink_slots(end);
-        loop {
-            let before = (self.steps.len(), self.span());
-            self.shrink_children(end);
-            self.shrink_steps(end);
-            self.shrink_policy();
-            self.shrink_times(end);
-            if (self.steps.len(), self.span()) == before || Instant::now() >= end {
-                return self;
-            }
+    ///
+    /// The search has a thread of its own: a bug can keep a call from returning in some attempt.
+    /// Then the result is the best schedule so far.
+    pub(super) fn shrink(self) -> Self {
+        let (sender, better) = channel();
+        let mut best = self.clone();
+        let search = Search {
+            schedule: self,
+            end: Instant::now() + LIMIT,
+            better: sender,
+        };
+        thread::spawn(move || search.run());
+        while let Ok(schedule) = better.recv_timeout(LIMIT / 4) {
+            best = schedule;
         }
+        best
     }
 
     fn span(&self) -> Nanos {
         self.steps.last().map_or(0, |step| step.at)
-    }
-
-    fn shrink_slots(&mut self, end: Instant) {
-        let all = |schedule: &Self| {
-            let used = schedule.names.values().map(|&(slot, _)| slot + 1);
-            used.max().unwrap_or(1).max(schedule.policy.slots.get())
-        };
-        let last = self.steps.iter().rev().find_map(|step| match step.call {
-            Call::Tell(mut event) => child_of(&mut event).and_then(|child| self.names.get(child)),
-            Call::Ask => None,
-        });
-        if let Some(&(slot, _)) = last {
-            self.keep_slots(&[slot]);
-        }
-        let mut size = all(self).div_ceil(2);
-        while size > 0 && Instant::now() < end {
-            let mut from = 0;
-            while from < all(self) && all(self) > 1 {
-                let keep: Vec<_> = (0..all(self))
-                    .filter(|slot| !(from..from + size).contains(slot))
-                    .collect();
-                if keep.is_empty() || !self.keep_slots(&keep) {
-                    from += size;
-                }
-            }
-            size /= 2;
-        }
-    }
-
-    /// Tries a fleet of these slots only.
-    fn keep_slots(&mut self, keep: &[usize]) -> bool {
-        let below = |limit: usize| keep.iter().filter(|&&slot| slot < limit).count().max(1);
-        let mut policy = self.policy.clone();
-        policy.slots = slots(below(policy.slots.get()));
-        let resized = self.steps.iter().map(|&step| match step.call {
-            Call::Tell(Event::Resize { slots: wanted }) => {
-                let slots = slots(below(wanted.get()));
-                let call = Call::Tell(Event::Resize { slots });
-                Step { call, ..step }
-            }
-            _ => step,
-        });
-        let resized = resized.collect();
-        let rename = |(slot, number)| {
-            let index = keep.iter().position(|&kept| kept == slot)?;
-            Some((index, number))
-        };
-        self.accept(self.attempt(policy, resized, &rename))
-    }
-
-    /// Tries to do without some children. The next ones of their slots take their numbers.
-    fn shrink_children(&mut self, end: Instant) {
-        let mut size = self.names.len().div_ceil(2);
-        while size > 0 && Instant::now() < end {
-            let mut from = 0;
-            while from < self.names.len() && Instant::now() < end {
-                let mut children: Vec<_> = self.names.iter().collect();
-                children.sort_unstable();
-                let removed = children.iter().skip(from).take(size);
-                let removed: BTreeSet<Name> = removed.map(|&(_, &name)| name).collect();
-                let rename = |name: Name| {
-                    let earlier = removed.range((name.0, 0)..name).count() as u64;
-                    (!removed.contains(&name)).then_some((name.0, name.1 - earlier))
-                };
-                let fewer = self.attempt(self.policy.clone(), self.steps.clone(), &rename);
-                let is_shorter = |schedule: &Self| schedule.steps.len() < self.steps.len();
-                if !self.accept(fewer.filter(is_shorter)) {
-                    from += size;
-                }
-            }
-            size /= 2;
-        }
-    }
-
-    fn shrink_steps(&mut self, end: Instant) {
-        let mut size = self.steps.len().div_ceil(2);
-        while size > 0 && Instant::now() < end {
-            let mut from = 0;
-            while from < self.steps.len() && Instant::now() < end {
-                let to = (from + size).min(self.steps.len());
-                let mut steps = self.steps.clone();
-                steps.drain(from..to);
-                let shorter = self.attempt(self.policy.clone(), steps, &Some);
-                let is_shorter = |schedule: &Self| schedule.steps.len() < self.steps.len();
-                if !self.accept(shorter.filter(is_shorter)) {
-                    from += size;
-                }
-            }
-            size /= 2;
-        }
-    }
-
-    /// Lets each step follow the one before at once, or after a round time.
-    fn shrink_times(&mut self, end: Instant) {
-        for index in 0..self.steps.len() {
-            for round in [Nanos::MAX, 60_000 * MILLI, 1_000 * MILLI, MILLI] {
-                let Some(step) = self.steps.get(index) else {
-                    return;
-                };
-                let before = index.checked_sub(1).map_or(0, |index| self.steps[index].at);
-                let delay = step.at.saturating_sub(before);
-                let shift = delay % round;
-                if shift == 0 || Instant::now() >= end {
-                    continue;
-                }
-                let mut steps = self.steps.clone();
-                for step in &mut steps[index..] {
-                    step.at = step.at.saturating_sub(shift).max(before);
-                }
-                let earlier = self.attempt(self.policy.clone(), steps, &Some);
-                let is_no_longer = |schedule: &Self| schedule.steps.len() <= self.steps.len();
-                self.accept(earlier.filter(is_no_longer));
-            }
-        }
-    }
-
-    fn shrink_policy(&mut self) {
-        let changes: [fn(&mut Policy); 9] = [
-            |policy| policy.recover_threshold = 100,
-            |policy| policy.recover_window = Window::Forever,
-            |policy| policy.recover_interval = Duration::ZERO,
-            |policy| policy.healthy_after = Duration::from_secs(11),
-            |policy| policy.ready_timeout = Duration::from_secs(30),
-            |policy| policy.shutdown_grace_period = Duration::from_secs(13),
-            |policy| policy.exit_timeout = Duration::from_secs(1),
-            |policy| policy.kill_timeout = Duration::from_secs(2),
-            |policy| {
-                policy.backoff = Backoff::default();
-                policy.jitter_seed = 1;
-            },
-        ];
-        for change in changes {
-            let mut policy = self.policy.clone();
-            change(&mut policy);
-            let simpler = self.attempt(policy, self.steps.clone(), &Some);
-            let is_no_longer = |schedule: &Self| schedule.steps.len() <= self.steps.len();
-            self.accept(simpler.filter(is_no_longer));
-        }
-    }
-
-    fn accept(&mut self, candidate: Option<Self>) -> bool {
-        let is_accepted = candidate.is_some();
-        if let Some(candidate) = candidate {
-            *self = candidate;
-        }
-        is_accepted
     }
 
     /// Makes these calls. Returns what was called, if the same promise is broken.
@@ -278,6 +137,205 @@ impl Schedule {
             *child = *ids.get(&rename((slot, number))?)?;
         }
         Some(event)
+    }
+}
+
+/// The search for a shorter schedule.
+struct Search {
+    schedule: Schedule,
+    end: Instant,
+    /// Gets each shorter schedule.
+    better: Sender<Schedule>,
+}
+
+impl Search {
+    fn run(mut self) {
+        self.shrink_slots();
+        loop {
+            let before = (self.schedule.steps.len(), self.schedule.span());
+            self.shrink_children();
+            self.shrink_steps();
+            self.shrink_policy();
+            self.shrink_times();
+            let after = (self.schedule.steps.len(), self.schedule.span());
+            if after == before || self.is_over() {
+                return;
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.end
+    }
+
+    fn shrink_slots(&mut self) {
+        let all = |schedule: &Schedule| {
+            let used = schedule.names.values().map(|&(slot, _)| slot + 1);
+            used.max().unwrap_or(1).max(schedule.policy.slots.get())
+        };
+        let last = self
+            .schedule
+            .steps
+            .iter()
+            .rev()
+            .find_map(|step| match step.call {
+                Call::Tell(mut event) => {
+                    child_of(&mut event).and_then(|child| self.schedule.names.get(child))
+                }
+                Call::Ask => None,
+            });
+        if let Some(&(slot, _)) = last {
+            self.keep_slots(&[slot]);
+        }
+        let mut size = all(&self.schedule).div_ceil(2);
+        while size > 0 && !self.is_over() {
+            let mut from = 0;
+            while from < all(&self.schedule) && all(&self.schedule) > 1 {
+                let keep: Vec<_> = (0..all(&self.schedule))
+                    .filter(|slot| !(from..from + size).contains(slot))
+                    .collect();
+                if keep.is_empty() || !self.keep_slots(&keep) {
+                    from += size;
+                }
+            }
+            size /= 2;
+        }
+    }
+
+    /// Tries a fleet of these slots only.
+    fn keep_slots(&mut self, keep: &[usize]) -> bool {
+        let below = |limit: usize| keep.iter().filter(|&&slot| slot < limit).count().max(1);
+        let mut policy = self.schedule.policy.clone();
+        policy.slots = slots(below(policy.slots.get()));
+        let resized = self.schedule.steps.iter().map(|&step| match step.call {
+            Call::Tell(Event::Resize { slots: wanted }) => {
+                let slots = slots(below(wanted.get()));
+                let call = Call::Tell(Event::Resize { slots });
+                Step { call, ..step }
+            }
+            _ => step,
+        });
+        let resized = resized.collect();
+        let rename = |(slot, number)| {
+            let index = keep.iter().position(|&kept| kept == slot)?;
+            Some((index, number))
+        };
+        self.accept(self.schedule.attempt(policy, resized, &rename))
+    }
+
+    /// Tries to do without some children. The next ones of their slots take their numbers.
+    fn shrink_children(&mut self) {
+        let mut size = self.schedule.names.len().div_ceil(2);
+        while size > 0 && !self.is_over() {
+            let mut from = 0;
+            while from < self.schedule.names.len() && !self.is_over() {
+                let mut children: Vec<_> = self.schedule.names.iter().collect();
+                children.sort_unstable();
+                let removed = children.iter().skip(from).take(size);
+                let removed: BTreeSet<Name> = removed.map(|&(_, &name)| name).collect();
+                let rename = |name: Name| {
+                    let earlier = removed.range((name.0, 0)..name).count() as u64;
+                    (!removed.contains(&name)).then_some((name.0, name.1 - earlier))
+                };
+                let fewer = self.schedule.attempt(
+                    self.schedule.policy.clone(),
+                    self.schedule.steps.clone(),
+                    &rename,
+                );
+                let is_shorter =
+                    |schedule: &Schedule| schedule.steps.len() < self.schedule.steps.len();
+                if !self.accept(fewer.filter(is_shorter)) {
+                    from += size;
+                }
+            }
+            size /= 2;
+        }
+    }
+
+    fn shrink_steps(&mut self) {
+        let mut size = self.schedule.steps.len().div_ceil(2);
+        while size > 0 && !self.is_over() {
+            let mut from = 0;
+            while from < self.schedule.steps.len() && !self.is_over() {
+                let to = (from + size).min(self.schedule.steps.len());
+                let mut steps = self.schedule.steps.clone();
+                steps.drain(from..to);
+                let shorter = self
+                    .schedule
+                    .attempt(self.schedule.policy.clone(), steps, &Some);
+                let is_shorter =
+                    |schedule: &Schedule| schedule.steps.len() < self.schedule.steps.len();
+                if !self.accept(shorter.filter(is_shorter)) {
+                    from += size;
+                }
+            }
+            size /= 2;
+        }
+    }
+
+    /// Lets each step follow the one before at once, or after a round time.
+    fn shrink_times(&mut self) {
+        for index in 0..self.schedule.steps.len() {
+            for round in [Nanos::MAX, 60_000 * MILLI, 1_000 * MILLI, MILLI] {
+                let Some(step) = self.schedule.steps.get(index) else {
+                    return;
+                };
+                let before = index
+                    .checked_sub(1)
+                    .map_or(0, |index| self.schedule.steps[index].at);
+                let delay = step.at.saturating_sub(before);
+                let shift = delay % round;
+                if shift == 0 || self.is_over() {
+                    continue;
+                }
+                let mut steps = self.schedule.steps.clone();
+                for step in &mut steps[index..] {
+                    step.at = step.at.saturating_sub(shift).max(before);
+                }
+                let earlier = self
+                    .schedule
+                    .attempt(self.schedule.policy.clone(), steps, &Some);
+                let is_no_longer =
+                    |schedule: &Schedule| schedule.steps.len() <= self.schedule.steps.len();
+                self.accept(earlier.filter(is_no_longer));
+            }
+        }
+    }
+
+    fn shrink_policy(&mut self) {
+        let changes: [fn(&mut Policy); 9] = [
+            |policy| policy.recover_threshold = 100,
+            |policy| policy.recover_window = Window::Forever,
+            |policy| policy.recover_interval = Duration::ZERO,
+            |policy| policy.healthy_after = Duration::from_secs(11),
+            |policy| policy.ready_timeout = Duration::from_secs(30),
+            |policy| policy.shutdown_grace_period = Duration::from_secs(13),
+            |policy| policy.exit_timeout = Duration::from_secs(1),
+            |policy| policy.kill_timeout = Duration::from_secs(2),
+            |policy| {
+                policy.backoff = Backoff::default();
+                policy.jitter_seed = 1;
+            },
+        ];
+        for change in changes {
+            let mut policy = self.schedule.policy.clone();
+            change(&mut policy);
+            let simpler = self
+                .schedule
+                .attempt(policy, self.schedule.steps.clone(), &Some);
+            let is_no_longer =
+                |schedule: &Schedule| schedule.steps.len() <= self.schedule.steps.len();
+            self.accept(simpler.filter(is_no_longer));
+        }
+    }
+
+    fn accept(&mut self, candidate: Option<Schedule>) -> bool {
+        let is_accepted = candidate.is_some();
+        if let Some(candidate) = candidate {
+            self.schedule = candidate;
+            let _ = self.better.send(self.schedule.clone());
+        }
+        is_accepted
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct World {
     /// Some children that have exited.
     gone: [ChildId; 16],
     /// How many children did not exit soon after SIGKILL.
-    immortal: usize,
+    late_deaths: usize,
     is_calm: bool,
     pub(super) events: u64,
     pub(super) tally: Tally,
@@ -76,7 +76,7 @@ impl World {
             alive: BTreeSet::new(),
             silent: BTreeSet::new(),
             gone: [ChildId(0); 16],
-            immortal: 0,
+            late_deaths: 0,
             is_calm: false,
             events: 0,
             tally: Tally::default(),
@@ -96,16 +96,16 @@ impl World {
         self.expect(0, What::Operator);
         let mut rounds = 3 * self.plan.events;
         while self.events < self.plan.events && rounds > 0 && self.clock < CENTURIES {
-            if self.is_over()? {
-                return self.outlive();
+            if self.run_round()? {
+                return self.check_end();
             }
             rounds -= 1;
         }
         self.end_faults();
         let settled_by = self.clock + self.longest();
         while !self.replay.observer().is_settled() {
-            if self.is_over()? {
-                return self.outlive();
+            if self.run_round()? {
+                return self.check_end();
             }
             check(
                 self.clock <= settled_by,
@@ -118,8 +118,8 @@ impl World {
         self.is_calm = false;
         let urgency = self.rng.pick(&[StopMode::Graceful, StopMode::Immediate]);
         self.tell(Event::StopRequested { urgency }, self.seen)?;
-        while !self.is_over()? {}
-        self.outlive()
+        while !self.run_round()? {}
+        self.check_end()
     }
 
     /// How long a fleet without faults may need to serve.
@@ -149,7 +149,7 @@ impl World {
     }
 
     /// One round of the master's loop. Returns whether the fleet has ended.
-    fn is_over(&mut self) -> Result<bool, Broken> {
+    fn run_round(&mut self) -> Result<bool, Broken> {
         if let Some(action) = self.replay.try_ask(self.seen)? {
             self.tally.add(name_of_action(action));
             self.perform(action)?;
@@ -261,7 +261,7 @@ impl World {
             let slots = slots(usize::try_from(wanted).expect("few slots"));
             self.tell(Event::Resize { slots }, self.seen)?;
         }
-        if plan.massacre.happens(&mut self.rng).is_some() {
+        if plan.mass_exit.happens(&mut self.rng).is_some() {
             let survivors = self.rng.below(4) + 1;
             for child in self.alive.clone() {
                 if survivors == 1 || !self.rng.is_one_in(survivors) {
@@ -300,8 +300,8 @@ impl World {
                 let late = self.fault(self.plan.dies_late);
                 let dying = late.unwrap_or_else(|| self.plan.dying.draw(&mut self.rng));
                 // Few processes never exit: each costs memory until the end.
-                self.immortal += usize::from(late.is_some());
-                if late.is_none() || self.immortal > 50 {
+                self.late_deaths += usize::from(late.is_some());
+                if late.is_none() || self.late_deaths > 50 {
                     self.expect(dying, What::Fact(Event::Exited { child }));
                 }
                 self.call_hook()?;
@@ -400,7 +400,7 @@ impl World {
     }
 
     /// Checks that nothing changes after the end.
-    fn outlive(&mut self) -> Result<(), Broken> {
+    fn check_end(&mut self) -> Result<(), Broken> {
         for _ in 0..50 {
             let Some(coming) = self.queue.pop() else {
                 break;
