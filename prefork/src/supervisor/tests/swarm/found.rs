@@ -1,10 +1,14 @@
 //! Schedules that the simulation found: each broke a promise once, and must not again.
 
+#![allow(unused_imports, reason = "the schedules differ in what they use")]
+
 use std::time::Duration;
 
-use super::super::super::{ChildId, Event, Policy, Readiness};
+use super::super::super::{
+    Backoff, ChildId, Event, Policy, Readiness, StartFailure, StopMode, Window,
+};
 use super::super::stage::policy;
-use super::replay::Replay;
+use super::replay::{Replay, slots};
 
 /// The bug was made on purpose, to test the simulation.
 #[test]
