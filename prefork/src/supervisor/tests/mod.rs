@@ -11,4 +11,5 @@ mod fleet;
 mod properties;
 mod rules;
 mod stage;
+mod swarm;
 mod table;

@@ -1,0 +1,34 @@
+//! Schedules that the simulation found: each broke a promise once, and must not again.
+
+#![allow(unused_imports, reason = "the schedules differ in what they use")]
+
+use std::time::Duration;
+
+use super::super::super::{
+    Backoff, ChildId, Event, Policy, Readiness, StartFailure, StopMode, Window,
+};
+use super::super::stage::policy;
+use super::replay::{Replay, slots};
+
+/// The bug was made on purpose, to test the simulation.
+#[test]
+fn a_process_that_outlives_its_main_ends_the_drain_of_the_one_before() {
+    let mut replay = Replay::new(Policy {
+        exit_timeout: Duration::from_millis(3),
+        ..policy(1)
+    });
+    let readiness = Readiness::Notified;
+    let child = ChildId(1);
+    replay.ask(0); // Start
+    replay.tell(0, Event::Started { child, readiness });
+    replay.tell(0, Event::MainEnded { child });
+    replay.ask(3_000_000); // ReportRunning
+    replay.ask(3_000_000); // AnnounceMasterReady
+    replay.tell(3_000_000, Event::MasterReady);
+    replay.ask(3_000_000); // Start
+    let child = ChildId(2);
+    replay.tell(3_000_000, Event::Started { child, readiness });
+    replay.tell(3_000_000, Event::MainEnded { child });
+    replay.ask(6_000_000); // ReportRunning
+    replay.ask(6_000_000); // Kill of the first child
+}

@@ -1,0 +1,519 @@
+//! The world around the supervisor: the loop of the master, processes and an operator.
+//!
+//! The order of calls is that of `master/master.rs`: one action, then all events that have arrived.
+//! Time passes in actions and hooks, and between the events and the next question.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::time::Duration;
+
+use super::super::super::{
+    Action, ChildId, Event, KillReason, Readiness, StartFailure, StopCause, StopMode,
+};
+use super::broken::{Broken, check};
+use super::observer::child_of;
+use super::plan::{Class, MILLI, Nanos, Plan, Rng, nanos};
+use super::replay::{Replay, slots};
+
+pub(super) struct World {
+    pub(super) plan: Plan,
+    rng: Rng,
+    pub(super) replay: Replay,
+    clock: Nanos,
+    /// The time up to which all events were read.
+    seen: Nanos,
+    queue: BinaryHeap<Coming>,
+    count: u64,
+    alive: BTreeSet<ChildId>,
+    silent: BTreeSet<ChildId>,
+    /// Some children that have exited.
+    gone: [ChildId; 16],
+    /// How many children did not exit soon after SIGKILL.
+    late_deaths: usize,
+    is_calm: bool,
+    pub(super) events: u64,
+    pub(super) tally: Tally,
+}
+
+/// Something that will happen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Coming {
+    at: Nanos,
+    number: u64,
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// It happens whatever else happens.
+    Fact(Event),
+    /// It does not happen any more once the faults have ended.
+    Fault(Event),
+    /// No frame of this child arrives any more.
+    Silence(ChildId),
+    Operator,
+    Hurry,
+}
+
+const HURRY: Event = Event::StopRequested {
+    urgency: StopMode::Immediate,
+};
+
+/// How often each action and each cause of a stop was seen.
+#[derive(Default)]
+pub(super) struct Tally(Vec<(&'static str, u64)>);
+
+impl World {
+    pub(super) fn new(plan: Plan, rng: Rng) -> Self {
+        Self {
+            replay: Replay::new(plan.policy.clone()),
+            plan,
+            rng,
+            clock: 0,
+            seen: 0,
+            queue: BinaryHeap::new(),
+            count: 0,
+            alive: BTreeSet::new(),
+            silent: BTreeSet::new(),
+            gone: [ChildId(0); 16],
+            late_deaths: 0,
+            is_calm: false,
+            events: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(super) fn clock(&self) -> Nanos {
+        self.clock
+    }
+
+    /// Runs with faults, then without, then stops the fleet.
+    ///
+    /// # Errors
+    /// The first promise that does not hold.
+    pub(super) fn run(&mut self) -> Result<(), Broken> {
+        const CENTURIES: Nanos = 300 * 365 * 24 * 3_600 * 1_000 * MILLI;
+        self.expect(0, What::Operator);
+        let mut rounds = 3 * self.plan.events;
+        while self.events < self.plan.events && rounds > 0 && self.clock < CENTURIES {
+            if self.run_round()? {
+                return self.check_end();
+            }
+            rounds -= 1;
+        }
+        self.end_faults();
+        let settled_by = self.clock + self.longest();
+        while !self.replay.observer().is_settled() {
+            if self.run_round()? {
+                return self.check_end();
+            }
+            check(
+                self.clock <= settled_by,
+                "each slot serves some time after the faults have ended, or the master stops",
+                || format!("not by {settled_by}"),
+            )?;
+        }
+        self.tally.add("all slots serve");
+        // Now children may ignore the request to stop.
+        self.is_calm = false;
+        let urgency = self.rng.pick(&[StopMode::Graceful, StopMode::Immediate]);
+        self.tell(Event::StopRequested { urgency }, self.seen)?;
+        while !self.run_round()? {}
+        self.check_end()
+    }
+
+    /// How long a fleet without faults may need to serve.
+    fn longest(&self) -> Nanos {
+        let policy = &self.plan.policy;
+        let limits = [
+            policy.healthy_after,
+            Some(policy.ready_timeout)
+                .filter(|&limit| limit < Duration::MAX)
+                .unwrap_or_default(),
+            policy.recover_interval,
+            policy.backoff.max,
+            policy.shutdown_grace_period,
+            policy.exit_timeout,
+            policy.kill_timeout,
+            Duration::from_mins(1),
+        ];
+        4 * nanos(limits.into_iter().sum())
+    }
+
+    fn end_faults(&mut self) {
+        self.is_calm = true;
+        self.silent.clear();
+        for child in self.alive.clone() {
+            self.expect(MILLI, What::Fact(Event::Ready { child }));
+        }
+    }
+
+    /// One round of the master's loop. Returns whether the fleet has ended.
+    fn run_round(&mut self) -> Result<bool, Broken> {
+        if let Some(action) = self.replay.try_ask(self.seen)? {
+            self.tally.add(name_of_action(action));
+            self.perform(action)?;
+        } else if let Some(outcome) = self.replay.outcome() {
+            self.tally.add(name_of_cause(outcome.stop.cause));
+            return Ok(true);
+        } else {
+            let next = self.queue.peek().map(|coming| coming.at);
+            let Some(until) = next.into_iter().chain(self.replay.deadline()).min() else {
+                let promise = "a deadline or an event is left until the fleet has ended";
+                let detail = format!("at {}", self.clock);
+                return Err(Broken { promise, detail });
+            };
+            self.clock = self.clock.max(until);
+            self.clock += self.fault(self.plan.pause).unwrap_or(0);
+        }
+        self.poll()?;
+        Ok(false)
+    }
+
+    /// Handles the events that have arrived: the operator first, a child's exit after its frames.
+    fn poll(&mut self) -> Result<(), Broken> {
+        self.seen = self.clock;
+        let mut batch = Vec::new();
+        while let Some(first) = self.queue.peek()
+            && first.at <= self.seen
+        {
+            batch.extend(self.queue.pop());
+        }
+        batch.sort_by_key(|coming| match coming.what {
+            What::Operator | What::Hurry => 0,
+            What::Fact(Event::Exited { .. }) | What::Fault(Event::Exited { .. }) => 2,
+            What::Fact(_) | What::Fault(_) | What::Silence(_) => 1,
+        });
+        for coming in batch {
+            match coming.what {
+                What::Operator => self.operate()?,
+                What::Hurry => self.tell(HURRY, self.seen)?,
+                What::Fault(_) | What::Silence(_) if self.is_calm => {}
+                What::Silence(child) => {
+                    if self.alive.contains(&child) {
+                        self.silent.insert(child);
+                    }
+                }
+                What::Fact(event) | What::Fault(event) => self.happen(event)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// An event about a process, if it still exists.
+    fn happen(&mut self, mut event: Event) -> Result<(), Broken> {
+        let child = *child_of(&mut event).expect("an event about a process");
+        let is_exit = matches!(event, Event::Exited { .. });
+        if !self.alive.contains(&child) || self.silent.contains(&child) && !is_exit {
+            return Ok(());
+        }
+        match event {
+            Event::Exited { .. } => {
+                self.call_hook()?;
+                self.exit(child)?;
+            }
+            Event::Ready { .. } => {
+                self.call_hook()?;
+                self.tell(event, self.seen)?;
+            }
+            _ => self.tell(event, self.seen)?,
+        }
+        if self.fault(self.plan.repeats_frames).is_some() {
+            self.tell(event, self.seen)?;
+        }
+        if self.fault(self.plan.stale).is_some() {
+            let mut stale = event;
+            let gone = self.rng.pick(&self.gone);
+            *child_of(&mut stale).expect("an event about a process") = gone;
+            self.tell(stale, self.seen)?;
+        }
+        Ok(())
+    }
+
+    fn exit(&mut self, child: ChildId) -> Result<(), Broken> {
+        self.alive.remove(&child);
+        self.silent.remove(&child);
+        let index = usize::try_from(child.0 % 16).expect("an index");
+        self.gone[index] = child;
+        self.tell(Event::Exited { child }, self.seen)
+    }
+
+    fn operate(&mut self) -> Result<(), Broken> {
+        if self.is_calm || self.replay.observer().is_stopping() {
+            return Ok(());
+        }
+        let plan = self.plan.clone();
+        if plan.stop.happens(&mut self.rng).is_some() {
+            let urgency = self.rng.pick(&[StopMode::Graceful, StopMode::Immediate]);
+            self.tell(Event::StopRequested { urgency }, self.seen)?;
+            if self.rng.is_one_in(2) {
+                let later = plan.draining.draw(&mut self.rng);
+                self.expect(later, What::Hurry);
+            }
+        }
+        if plan.resize.happens(&mut self.rng).is_some() {
+            let largest = 2 * plan.policy.slots.get() as u64;
+            let wanted = match self.rng.below(4) {
+                0 => 1,
+                1 => largest / 2,
+                _ => self.rng.magnitude(largest),
+            };
+            let slots = slots(usize::try_from(wanted).expect("few slots"));
+            self.tell(Event::Resize { slots }, self.seen)?;
+        }
+        if plan.mass_exit.happens(&mut self.rng).is_some() {
+            let survivors = self.rng.below(4) + 1;
+            for child in self.alive.clone() {
+                if survivors == 1 || !self.rng.is_one_in(survivors) {
+                    self.exit(child)?;
+                }
+            }
+        }
+        if plan.listener_is_lost.happens(&mut self.rng).is_some() {
+            self.tell(Event::ListenerLost, self.seen)?;
+        }
+        if let Some(later) = plan.operator.happens(&mut self.rng) {
+            self.expect(later, What::Operator);
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, action: Action) -> Result<(), Broken> {
+        match action {
+            Action::Start { child, .. } => self.start(child),
+            Action::AnnounceMasterReady => {
+                if self.call_hook()? {
+                    self.tell(Event::MasterReady, self.clock)?;
+                }
+                Ok(())
+            }
+            Action::Terminate { child, .. } => {
+                if self.fault(self.plan.ignores_drain).is_none() {
+                    let ended = self.plan.draining.draw(&mut self.rng);
+                    let closed = self.rng.below(ended + 1);
+                    self.expect(closed, What::Fact(Event::Closed { child }));
+                    self.end_main(child, ended, What::Fact);
+                }
+                Ok(())
+            }
+            Action::Kill { child, .. } => {
+                let late = self.fault(self.plan.dies_late);
+                let dying = late.unwrap_or_else(|| self.plan.dying.draw(&mut self.rng));
+                // Few processes never exit: each costs memory until the end.
+                self.late_deaths += usize::from(late.is_some());
+                if late.is_none() || self.late_deaths > 50 {
+                    self.expect(dying, What::Fact(Event::Exited { child }));
+                }
+                self.call_hook()?;
+                Ok(())
+            }
+            Action::GiveUp { .. } | Action::ReportRunning { .. } | Action::CloseListeners => Ok(()),
+        }
+    }
+
+    fn start(&mut self, child: ChildId) -> Result<(), Broken> {
+        let plan = self.plan.clone();
+        self.call_hook()?;
+        if !self.is_calm {
+            self.clock += plan.spawning.draw(&mut self.rng);
+        }
+        let failures = [
+            (plan.spawn_fails, StartFailure::Transient),
+            (plan.spawn_fails_for_good, StartFailure::Permanent),
+            (plan.spawn_is_refused, StartFailure::Refused),
+        ];
+        let may_fail = plan.fails_early || self.replay.observer().is_master_ready();
+        for (class, failure) in failures {
+            if may_fail && self.fault(class).is_some() {
+                self.tell(Event::StartFailed { child, failure }, self.clock)?;
+                self.call_hook()?;
+                return Ok(());
+            }
+        }
+        self.alive.insert(child);
+        let readiness = plan.readiness;
+        self.tell(Event::Started { child, readiness }, self.clock)?;
+        self.live(child, readiness);
+        self.call_hook()?;
+        if self.fault(plan.exec_hangs).is_some() {
+            self.tell(Event::Violation { child }, self.clock)?;
+        }
+        Ok(())
+    }
+
+    /// Draws the life of a process.
+    fn live(&mut self, child: ChildId, assumed: Readiness) {
+        let plan = self.plan.clone();
+        if self.is_calm {
+            let soon = nanos(plan.policy.ready_timeout / 2).min(MILLI);
+            return self.expect(soon, What::Fact(Event::Ready { child }));
+        }
+        if let Some(at) = plan.corrects_readiness.happens(&mut self.rng) {
+            let readiness = match assumed {
+                Readiness::Notified => Readiness::Assumed,
+                Readiness::Assumed => Readiness::Notified,
+            };
+            self.expect(at, What::Fact(Event::Readiness { child, readiness }));
+        }
+        if plan.never_ready.happens(&mut self.rng).is_none() {
+            let at = plan.ready.draw(&mut self.rng);
+            self.expect(at, What::Fact(Event::Ready { child }));
+        }
+        let faults = [
+            (plan.exits, Event::Exited { child }),
+            (plan.violates, Event::Violation { child }),
+            (plan.closes, Event::Closed { child }),
+        ];
+        for (class, event) in faults {
+            if let Some(at) = class.happens(&mut self.rng) {
+                self.expect(at, What::Fault(event));
+            }
+        }
+        if let Some(at) = plan.falls_silent.happens(&mut self.rng) {
+            self.expect(at, What::Silence(child));
+        }
+        if let Some(at) = plan.main_ends.happens(&mut self.rng) {
+            self.end_main(child, at, What::Fault);
+        }
+    }
+
+    fn end_main(&mut self, child: ChildId, at: Nanos, what: fn(Event) -> What) {
+        self.expect(at, what(Event::MainEnded { child }));
+        if self.fault(self.plan.never_exits).is_none() {
+            let exited = at + self.plan.exiting.draw(&mut self.rng);
+            self.expect(exited, what(Event::Exited { child }));
+        }
+    }
+
+    /// A hook takes time and can fail. Returns whether the master continues.
+    fn call_hook(&mut self) -> Result<bool, Broken> {
+        self.clock += self.fault(self.plan.hook_is_slow).unwrap_or(0);
+        let fails = self.fault(self.plan.hook_fails).is_some();
+        if fails {
+            self.tell(Event::HookFailed, self.clock)?;
+        }
+        Ok(!fails)
+    }
+
+    fn fault(&mut self, class: Class) -> Option<Nanos> {
+        (!self.is_calm).then(|| class.happens(&mut self.rng))?
+    }
+
+    /// Checks that nothing changes after the end.
+    fn check_end(&mut self) -> Result<(), Broken> {
+        for _ in 0..50 {
+            let Some(coming) = self.queue.pop() else {
+                break;
+            };
+            self.clock = self.clock.max(coming.at);
+            match coming.what {
+                What::Fact(event) | What::Fault(event) => self.tell(event, self.clock)?,
+                What::Operator | What::Hurry => self.tell(HURRY, self.clock)?,
+                What::Silence(_) => {}
+            }
+            self.replay.try_ask(self.clock)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, event: Event, at: Nanos) -> Result<(), Broken> {
+        self.events += 1;
+        self.replay.try_tell(at, event)
+    }
+
+    fn expect(&mut self, after: Nanos, what: What) {
+        self.count += 1;
+        self.queue.push(Coming {
+            at: self.clock + after,
+            number: self.count,
+            what,
+        });
+    }
+}
+
+impl Tally {
+    fn add(&mut self, name: &'static str) {
+        self.add_many(name, 1);
+    }
+
+    fn add_many(&mut self, name: &'static str, times: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += times,
+            None => self.0.push((name, times)),
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        for &(name, times) in &other.0 {
+            self.add_many(name, times);
+        }
+    }
+
+    pub(super) fn counts(&self) -> &[(&'static str, u64)] {
+        &self.0
+    }
+}
+
+/// The first event is the greatest, as `BinaryHeap` expects.
+impl Ord for Coming {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+impl PartialOrd for Coming {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Everything that a run must see at least once. A new action or cause belongs here.
+pub(super) const NAMES: [&str; 17] = [
+    "start",
+    "announce",
+    "terminate",
+    "kill: not ready",
+    "kill: violation",
+    "kill: out of time",
+    "give up",
+    "report running",
+    "close listeners",
+    "ended: requested",
+    "ended: over recovery",
+    "ended: start failed, transient",
+    "ended: start failed, permanent",
+    "ended: start failed, refused",
+    "ended: hook failed",
+    "ended: listener lost",
+    "all slots serve",
+];
+
+fn name_of_action(action: Action) -> &'static str {
+    match action {
+        Action::Start { .. } => NAMES[0],
+        Action::AnnounceMasterReady => NAMES[1],
+        Action::Terminate { .. } => NAMES[2],
+        Action::Kill { reason, .. } => match reason {
+            KillReason::NotReady => NAMES[3],
+            KillReason::Violation => NAMES[4],
+            KillReason::OutOfTime => NAMES[5],
+        },
+        Action::GiveUp { .. } => NAMES[6],
+        Action::ReportRunning { .. } => NAMES[7],
+        Action::CloseListeners => NAMES[8],
+    }
+}
+
+fn name_of_cause(cause: StopCause) -> &'static str {
+    match cause {
+        StopCause::Requested => NAMES[9],
+        StopCause::OverRecovery { .. } => NAMES[10],
+        StopCause::StartFailed { failure, .. } => match failure {
+            StartFailure::Transient => NAMES[11],
+            StartFailure::Permanent => NAMES[12],
+            StartFailure::Refused => NAMES[13],
+        },
+        StopCause::HookFailed => NAMES[14],
+        StopCause::ListenerLost => NAMES[15],
+    }
+}
