@@ -116,7 +116,7 @@ use proc_macro::TokenStream;
 /// # }
 /// ```
 ///
-/// Each argument has a type that implements `prefork::Argument`; the order of the arguments does
+/// Each argument has a type that implements `prefork::FromWorker`; the order of the arguments does
 /// not matter. A listener with a name (`"http=0.0.0.0:80"`) goes to the argument with the same
 /// name, and to no other argument. Listeners without a name go to the other arguments in order. The
 /// argument `_http` has the name `http`.

@@ -147,7 +147,7 @@ mod tests {
             ),
             (
                 "listen = [\"http=:80\", \":81\"]",
-                "fn main(l: Listener, http: TlsListener, r: Result<TcpListener, ArgError>) {}",
+                "fn main(l: Listener, http: TlsListener, r: Result<TcpListener, FromWorkerError>) {}",
                 "no listener is left for 'r'; there are only 'http', 'listener1'",
             ),
             (

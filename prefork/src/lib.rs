@@ -357,7 +357,7 @@ pub use run::{Outcome, is_child, report};
 pub use spawn::ChildCommand;
 #[cfg(unix)]
 pub use worker::{
-    ArgError, Argument, ArgumentInfo, ArgumentKind, Ready, Shutdown, Worker, notify_ready,
+    ArgumentInfo, FromWorker, FromWorkerError, Needs, Ready, Shutdown, Worker, notify_ready,
     shutdown, worker,
 };
 

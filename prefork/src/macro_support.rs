@@ -7,7 +7,7 @@ use crate::channel::MainEnd;
 use crate::master::Log;
 use crate::run::report;
 use crate::runtime::Body;
-use crate::worker::{ArgError, ArgumentSpec, current};
+use crate::worker::{ArgumentSpec, FromWorkerError, current};
 
 /// Runs a generated `main`, from the options to the exit status.
 pub fn run<R, K>(
@@ -26,7 +26,7 @@ where
 pub fn extract<T: 'static>(index: usize) -> T {
     let taken = match current() {
         Some(context) => crate::worker::extract(index, &context),
-        None => Err(ArgError::new("main was called outside a worker").of_main("", index)),
+        None => Err(FromWorkerError::new("main was called outside a worker").of_main("", index)),
     };
     taken.unwrap_or_else(|error| {
         if let Some(context) = current() {

@@ -5,15 +5,15 @@ use std::io::{Read, Write};
 use std::{env, fs};
 
 use prefork::net::Listener;
-use prefork::{ArgError, Argument, ArgumentInfo, ArgumentKind, Ready, Worker};
+use prefork::{ArgumentInfo, FromWorker, FromWorkerError, Needs, Ready, Worker};
 
 /// A wrapper of a listener. The body answers every client with the same text.
 struct Front(Listener);
 
-impl Argument for Front {
-    const KIND: ArgumentKind = <Listener as Argument>::KIND;
+impl FromWorker for Front {
+    const NEEDS: Needs = <Listener as FromWorker>::NEEDS;
 
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         Listener::from_worker(worker, request).map(Self)
     }
 }
@@ -21,15 +21,15 @@ impl Argument for Front {
 /// The contents of a file. The variable with the argument's name holds the path.
 struct Text(String);
 
-impl Argument for Text {
-    fn from_worker(_worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+impl FromWorker for Text {
+    fn from_worker(_worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         let Some(path) = env::var_os(request.name()) else {
             return Ok(Self("nothing".to_owned()));
         };
         let text = fs::read_to_string(path);
         text.map(Self).map_err(|error| {
             let reason = format!("cannot read the file in {}", request.name());
-            ArgError::new(reason).with_source(error)
+            FromWorkerError::new(reason).with_source(error)
         })
     }
 }
@@ -38,7 +38,7 @@ impl Argument for Text {
 fn main(
     Front(listener): Front,
     needed_text: Text,
-    welcome_text: Result<Text, ArgError>,
+    welcome_text: Result<Text, FromWorkerError>,
     ready: Ready,
 ) {
     let Text(needed) = needed_text;

@@ -1,11 +1,11 @@
 //! A `main` with one argument of the program's own type, which takes `Shutdown` from the worker.
 
-use prefork::{ArgError, Argument, ArgumentInfo, Shutdown, Worker};
+use prefork::{ArgumentInfo, FromWorker, FromWorkerError, Shutdown, Worker};
 
 struct Stop(Shutdown);
 
-impl Argument for Stop {
-    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+impl FromWorker for Stop {
+    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         Ok(Self(worker.shutdown()))
     }
 }

@@ -67,7 +67,7 @@ impl Error {
                 ));
             }
             Self::Argument { .. } => {
-                "Fix the cause, or take the argument as `Result<_, prefork::ArgError>` to handle the \
+                "Fix the cause, or take the argument as `Result<_, prefork::FromWorkerError>` to handle the \
                  failure in main."
             }
             Self::Tls {
@@ -210,7 +210,7 @@ mod tests {
         let cause = io::Error::other("no route to host.");
         let error = Error::Init {
             process: "master".to_owned(),
-            source: Box::new(crate::ArgError::new("cannot connect.").with_source(cause)),
+            source: Box::new(crate::FromWorkerError::new("cannot connect.").with_source(cause)),
         };
         let text = error.report();
         assert!(

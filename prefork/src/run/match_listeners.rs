@@ -8,7 +8,7 @@ use prefork_options::{Prefix, Transport};
 use crate::config::Config;
 use crate::error::{Error, OptionError};
 use crate::worker::{
-    ArgumentKind, BodySpec, WantedArgument, assign, check_tls, needs_tls_config, untaken,
+    BodySpec, Needs, WantedArgument, assign, check_tls, needs_tls_config, untaken,
     unused_certificate,
 };
 
@@ -53,15 +53,14 @@ pub(super) fn match_arguments(
     };
     let assigned = assign(wanted, &names).map_err(mismatch)?;
     check_tls(wanted, &assigned, offered).map_err(mismatch)?;
-    let has = |kind| wanted.iter().any(|want| want.kind == kind);
+    let has = |kind| wanted.iter().any(|want| want.needs == kind);
     let blocking = wanted.iter().zip(&assigned);
     let blocking = blocking
-        .filter(|(want, _)| want.kind == ArgumentKind::StdTcpListener)
+        .filter(|(want, _)| want.needs == Needs::StdTcpListener)
         .filter_map(|(_, index)| *index)
         .collect();
-    let is_ready_by_hand = has(ArgumentKind::Ready);
-    let has_own_type =
-        has(ArgumentKind::Listener) || has(ArgumentKind::TlsListener) || is_ready_by_hand;
+    let is_ready_by_hand = has(Needs::Ready);
+    let has_own_type = has(Needs::Listener) || has(Needs::TlsListener) || is_ready_by_hand;
     Ok(BodySpec {
         listeners: assigned
             .iter()
@@ -70,7 +69,7 @@ pub(super) fn match_arguments(
             .collect(),
         notifies_ready: has_own_type,
         has_ready_argument: is_ready_by_hand,
-        handles_sigterm: has_own_type || has(ArgumentKind::Worker),
+        handles_sigterm: has_own_type || has(Needs::Worker),
         blocking,
         assigned,
     })
@@ -96,7 +95,7 @@ mod tests {
     fn arguments_without_any_listener_are_rejected_with_the_way_to_set_one() {
         let wanted = [WantedArgument {
             name: "l",
-            kind: ArgumentKind::Listener,
+            needs: Needs::Listener,
         }];
         let prefix = prefork_options::OptionValue::parse("MYAPP").expect("a valid prefix");
         let error =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use super::net::TlsListener;
-use crate::worker::{ArgError, Argument, ArgumentInfo, ArgumentKind, Worker};
+use crate::worker::{ArgumentInfo, FromWorker, FromWorkerError, Needs, Worker};
 
 impl Worker {
     /// Returns the TLS configuration that the master checked and passed.
@@ -17,7 +17,7 @@ impl Worker {
     /// # Errors
     /// `tls_cert` and `tls_key` are not set, or this program cannot use what the master passed.
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
-    pub fn tls_config(&self) -> Result<Arc<ServerConfig>, ArgError> {
+    pub fn tls_config(&self) -> Result<Arc<ServerConfig>, FromWorkerError> {
         let config = config_of(self)?;
         self.context.tls.note_use_by_main();
         Ok(config)
@@ -46,7 +46,7 @@ impl Worker {
     /// }
     /// ```
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
-    pub fn tls_listener(&self, name: &str) -> Result<TlsListener, ArgError> {
+    pub fn tls_listener(&self, name: &str) -> Result<TlsListener, FromWorkerError> {
         self.context.handle_sigterm();
         let config = config_of(self)?;
         let listener = self.context.listener(self.index_of(name)?)?;
@@ -54,24 +54,24 @@ impl Worker {
     }
 }
 
-impl Argument for TlsListener {
-    const KIND: ArgumentKind = ArgumentKind::TlsListener;
+impl FromWorker for TlsListener {
+    const NEEDS: Needs = Needs::TlsListener;
 
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         let config = config_of(worker)?;
         let listener = worker.context.listener(request.listener()?)?;
         Ok(Self::new(listener, config))
     }
 }
 
-impl Argument for Arc<ServerConfig> {
-    const KIND: ArgumentKind = ArgumentKind::TlsConfig;
+impl FromWorker for Arc<ServerConfig> {
+    const NEEDS: Needs = Needs::TlsConfig;
 
-    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, _request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         worker.tls_config()
     }
 }
 
-fn config_of(worker: &Worker) -> Result<Arc<ServerConfig>, ArgError> {
-    worker.context.tls.config().map_err(ArgError::new)
+fn config_of(worker: &Worker) -> Result<Arc<ServerConfig>, FromWorkerError> {
+    worker.context.tls.config().map_err(FromWorkerError::new)
 }

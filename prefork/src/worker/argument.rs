@@ -5,8 +5,8 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::arg_error::ArgError;
 use super::context::Context;
+use super::from_worker_error::FromWorkerError;
 use super::ready::Ready;
 use super::worker::Worker;
 use crate::error::Error;
@@ -23,7 +23,7 @@ use crate::net::Listener;
 /// | `std::net::TcpListener` | the plain socket, in blocking mode |
 /// | `tokio::net::TcpListener` | the socket for tokio (feature `tokio`, inside a tokio runtime) |
 /// | [`Ready`] | reports that this worker is ready; with this argument, the first accept does not report it |
-/// | `Result<T, `[`ArgError`]`>` | any of these types, if `main` handles the failure itself |
+/// | `Result<T, `[`FromWorkerError`]`>` | any of these types, if `main` handles the failure itself |
 /// | your own type | anything that can be created from a [`Worker`] |
 ///
 /// # Names and order
@@ -51,22 +51,22 @@ use crate::net::Listener;
 /// # Examples
 /// Your own type, and a `main` that continues without it if it cannot be created:
 /// ```no_run
-/// use prefork::{ArgError, Argument, ArgumentInfo, Worker, net::Listener};
+/// use prefork::{ArgumentInfo, FromWorker, FromWorkerError, Worker, net::Listener};
 ///
 /// /// The part of the data that this worker holds.
 /// struct Shard(Vec<u8>);
 ///
-/// impl Argument for Shard {
-///     fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+/// impl FromWorker for Shard {
+///     fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
 ///         let path = format!("/srv/shards/{}", worker.slot());
-///         let bytes = std::fs::read(&path);
-///         let bytes = bytes.map_err(|error| ArgError::new(format!("cannot read {path}")).with_source(error))?;
-///         Ok(Shard(bytes))
+///         std::fs::read(&path).map(Shard).map_err(|error| {
+///             FromWorkerError::new(format!("cannot read {path}")).with_source(error)
+///         })
 ///     }
 /// }
 ///
 /// #[prefork::main(listen = "127.0.0.1:8080", workers = 4)]
-/// fn main(listener: Listener, shard: Result<Shard, ArgError>) {
+/// fn main(listener: Listener, shard: Result<Shard, FromWorkerError>) {
 ///     let Shard(bytes) = shard.unwrap_or_else(|_| Shard(Vec::new()));
 ///     while let Some(_connection) = listener.blocking_accept() {
 ///         println!("{} bytes", bytes.len());
@@ -74,16 +74,16 @@ use crate::net::Listener;
 /// }
 /// ```
 ///
-/// A type that wraps a listener has the `KIND` of that listener, and creates the listener first:
+/// A type that wraps a listener has the `NEEDS` of that listener, and creates the listener first:
 /// ```
-/// use prefork::{ArgError, Argument, ArgumentKind, ArgumentInfo, Worker, net::Listener};
+/// use prefork::{ArgumentInfo, FromWorker, FromWorkerError, Needs, Worker, net::Listener};
 ///
 /// struct Front(Listener);
 ///
-/// impl Argument for Front {
-///     const KIND: ArgumentKind = <Listener as Argument>::KIND;
+/// impl FromWorker for Front {
+///     const NEEDS: Needs = <Listener as FromWorker>::NEEDS;
 ///
-///     fn from_worker(worker: &Worker, info: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+///     fn from_worker(worker: &Worker, info: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
 ///         Listener::from_worker(worker, info).map(Front)
 ///     }
 /// }
@@ -94,17 +94,18 @@ use crate::net::Listener;
     note = "`main` takes `prefork::Worker`, `prefork::Ready`, `prefork::net::Listener`, \
             `std::net::TcpListener`, `tokio::net::TcpListener` (feature `tokio`), \
             `prefork::net::TlsListener`, `Arc<rustls::ServerConfig>` (feature `tls`), your \
-            own type that implements `prefork::Argument`, or `Result<T, prefork::ArgError>` of these",
+            own type that implements `prefork::FromWorker`, or `Result<T, \
+            prefork::FromWorkerError>` of these",
     note = "a type that has the same name as one of these is from another version of its crate \
             (`cargo tree --duplicates` shows it); prefork uses the types of tokio 1"
 )]
-pub trait Argument: Sized + 'static {
+pub trait FromWorker: Sized + 'static {
     /// What the argument needs from the worker.
     ///
     /// The master reads it to check the arguments before it starts a worker. The default is for a
-    /// type that needs no listener. Use [`ArgumentKind::Worker`] for a type that takes listeners by
+    /// type that needs no listener. Use [`Needs::Worker`] for a type that takes listeners by
     /// name, with [`Worker::listener`]: then the check accepts listeners without an argument.
-    const KIND: ArgumentKind = ArgumentKind::Other;
+    const NEEDS: Needs = Needs::Nothing;
 
     /// Creates the argument.
     ///
@@ -114,13 +115,13 @@ pub trait Argument: Sized + 'static {
     /// # Process
     /// In the worker, on the thread of `main`, right before `main` runs. If `main` has a runtime,
     /// inside it.
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError>;
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError>;
 }
 
 /// What an argument needs from the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ArgumentKind {
+pub enum Needs {
     /// A [`net::Listener`](crate::net::Listener).
     Listener,
     /// The socket of a listener, for blocking calls.
@@ -138,16 +139,16 @@ pub enum ArgumentKind {
     /// The [`Ready`] handle.
     Ready,
     /// Nothing that affects listeners, TLS or readiness.
-    Other,
+    Nothing,
 }
 
-impl ArgumentKind {
+impl Needs {
     pub(crate) fn takes_listener(self) -> bool {
         match self {
             Self::Listener | Self::StdTcpListener | Self::TokioTcpListener | Self::TlsListener => {
                 true
             }
-            Self::TlsConfig | Self::Worker | Self::Ready | Self::Other => false,
+            Self::TlsConfig | Self::Worker | Self::Ready | Self::Nothing => false,
         }
     }
 }
@@ -167,66 +168,67 @@ impl<'a> ArgumentInfo<'a> {
         self.name
     }
 
-    pub(crate) fn listener(&self) -> Result<usize, ArgError> {
-        self.listener
-            .ok_or_else(|| ArgError::new("its type does not request a listener (`Argument::KIND`)"))
+    pub(crate) fn listener(&self) -> Result<usize, FromWorkerError> {
+        self.listener.ok_or_else(|| {
+            FromWorkerError::new("its type does not request a listener (`FromWorker::NEEDS`)")
+        })
     }
 }
 
-impl Argument for Worker {
-    const KIND: ArgumentKind = ArgumentKind::Worker;
+impl FromWorker for Worker {
+    const NEEDS: Needs = Needs::Worker;
 
-    fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         Ok(worker.clone())
     }
 }
 
-impl Argument for Ready {
-    const KIND: ArgumentKind = ArgumentKind::Ready;
+impl FromWorker for Ready {
+    const NEEDS: Needs = Needs::Ready;
 
-    fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, _info: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         Ok(Ready(Arc::clone(&worker.context.ready_notifier)))
     }
 }
 
-impl Argument for Listener {
-    const KIND: ArgumentKind = ArgumentKind::Listener;
+impl FromWorker for Listener {
+    const NEEDS: Needs = Needs::Listener;
 
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         worker.context.listener(request.listener()?)
     }
 }
 
-impl Argument for std::net::TcpListener {
-    const KIND: ArgumentKind = ArgumentKind::StdTcpListener;
+impl FromWorker for std::net::TcpListener {
+    const NEEDS: Needs = Needs::StdTcpListener;
 
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         worker.context.raw_listener(request.listener()?)
     }
 }
 
 #[cfg(feature = "tokio")]
-impl Argument for tokio::net::TcpListener {
-    const KIND: ArgumentKind = ArgumentKind::TokioTcpListener;
+impl FromWorker for tokio::net::TcpListener {
+    const NEEDS: Needs = Needs::TokioTcpListener;
 
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         if tokio::runtime::Handle::try_current().is_err() {
-            return Err(ArgError::new(
+            return Err(FromWorkerError::new(
                 "tokio::net::TcpListener needs a tokio runtime: make main async",
             ));
         }
         let listener = worker.context.raw_listener(request.listener()?)?;
         Self::from_std(listener).map_err(|error| {
-            ArgError::new("tokio cannot register the listener's socket").with_source(error)
+            FromWorkerError::new("tokio cannot register the listener's socket").with_source(error)
         })
     }
 }
 
 /// For a `main` that handles the failure itself.
-impl<T: Argument> Argument for Result<T, ArgError> {
-    const KIND: ArgumentKind = T::KIND;
+impl<T: FromWorker> FromWorker for Result<T, FromWorkerError> {
+    const NEEDS: Needs = T::NEEDS;
 
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         Ok(T::from_worker(worker, request))
     }
 }
@@ -235,29 +237,29 @@ impl<T: Argument> Argument for Result<T, ArgError> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WantedArgument<'a> {
     pub(crate) name: &'a str,
-    pub(crate) kind: ArgumentKind,
+    pub(crate) needs: Needs,
 }
 
 /// One argument of `main`, as the attribute generates it.
 #[derive(Debug)]
 pub struct ArgumentSpec {
     name: &'static str,
-    kind: ArgumentKind,
+    needs: Needs,
     /// An `Extract<T>` for the argument's type.
     extract: Box<dyn Any + Send>,
 }
 
-type Extract<T> = fn(&Worker, &ArgumentInfo<'_>) -> Result<T, ArgError>;
+type Extract<T> = fn(&Worker, &ArgumentInfo<'_>) -> Result<T, FromWorkerError>;
 
 impl ArgumentSpec {
     /// Describes an argument of type `T`.
     ///
-    /// Only this function requires `T: Argument`, so the compiler reports a wrong type once.
-    pub fn of<T: Argument>(name: &'static str) -> Self {
+    /// Only this function requires `T: FromWorker`, so the compiler reports a wrong type once.
+    pub fn of<T: FromWorker>(name: &'static str) -> Self {
         let extract: Extract<T> = T::from_worker;
         Self {
             name,
-            kind: T::KIND,
+            needs: T::NEEDS,
             extract: Box::new(extract),
         }
     }
@@ -265,7 +267,7 @@ impl ArgumentSpec {
     pub(crate) fn info(&self) -> WantedArgument<'static> {
         WantedArgument {
             name: self.name,
-            kind: self.kind,
+            needs: self.needs,
         }
     }
 }
@@ -296,7 +298,7 @@ pub(crate) fn extract<T: 'static>(index: usize, context: &Arc<Context>) -> Resul
     let name = entry.as_ref().map_or("", |(argument, _)| argument.name);
     let created = match entry {
         Some((argument, listener)) => argument.create(listener, context),
-        None => Err(ArgError::new("main was called a second time")),
+        None => Err(FromWorkerError::new("main was called a second time")),
     };
     created.map_err(|error| error.of_main(name, index))
 }
@@ -306,7 +308,7 @@ impl ArgumentSpec {
         self,
         listener: Option<usize>,
         context: &Arc<Context>,
-    ) -> Result<T, ArgError> {
+    ) -> Result<T, FromWorkerError> {
         let extract = self.extract.downcast_ref::<Extract<T>>();
         let extract = extract.expect("the attribute lists the arguments in order");
         let request = ArgumentInfo {

@@ -5,7 +5,7 @@
 
 use prefork_options::assign_listeners::{self, ListenerDemand};
 
-use super::argument::{ArgumentKind, WantedArgument};
+use super::argument::{Needs, WantedArgument};
 
 /// Returns for each argument the index of its listener, or `None` if it takes none.
 ///
@@ -18,8 +18,8 @@ pub(crate) fn assign(
     wanted: &[WantedArgument<'_>],
     listeners: &[&str],
 ) -> Result<Vec<Option<usize>>, String> {
-    let takes = |kind: ArgumentKind| match kind {
-        ArgumentKind::Worker => ListenerDemand::Later,
+    let takes = |kind: Needs| match kind {
+        Needs::Worker => ListenerDemand::Later,
         kind if kind.takes_listener() => ListenerDemand::Listener,
         _ => ListenerDemand::Nothing,
     };
@@ -27,7 +27,7 @@ pub(crate) fn assign(
         .iter()
         .map(|want| assign_listeners::ArgumentName {
             name: want.name,
-            takes: takes(want.kind),
+            takes: takes(want.needs),
         })
         .collect();
     assign_listeners::assign(&wanted, listeners).map_err(|misfit| misfit.reason)
@@ -44,7 +44,7 @@ pub(crate) fn untaken(
     listeners: &[&str],
 ) -> Option<String> {
     // If no argument takes a listener, the code takes them all through its `Worker`.
-    if !wanted.iter().any(|want| want.kind.takes_listener()) {
+    if !wanted.iter().any(|want| want.needs.takes_listener()) {
         return None;
     }
     let free = (0..listeners.len()).filter(|&index| !assigned.contains(&Some(index)));
@@ -70,13 +70,13 @@ mod tests {
     fn listener(name: &str) -> WantedArgument<'_> {
         WantedArgument {
             name,
-            kind: ArgumentKind::Listener,
+            needs: Needs::Listener,
         }
     }
 
     const WORKER: WantedArgument<'static> = WantedArgument {
         name: "worker",
-        kind: ArgumentKind::Worker,
+        needs: Needs::Worker,
     };
 
     #[test]

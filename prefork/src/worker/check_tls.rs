@@ -5,7 +5,7 @@
 
 use prefork_options::Transport;
 
-use super::argument::{ArgumentKind, WantedArgument};
+use super::argument::{Needs, WantedArgument};
 
 /// Checks each argument against its listener.
 ///
@@ -23,7 +23,7 @@ pub(crate) fn check_tls(
             continue;
         };
         let is_tls = transport == Transport::Tls;
-        let uses_tls = want.kind == ArgumentKind::TlsListener;
+        let uses_tls = want.needs == Needs::TlsListener;
         if uses_tls && !is_tls {
             return Err(format!(
                 "listener '{name}' does not use TLS, but its argument is a TlsListener: \
@@ -42,8 +42,8 @@ pub(crate) fn check_tls(
 
 /// Whether an argument needs a certificate regardless of the listeners.
 pub(crate) fn needs_tls_config(wanted: &[WantedArgument<'_>]) -> bool {
-    let mut kinds = wanted.iter().map(|want| want.kind);
-    kinds.any(|kind| kind == ArgumentKind::TlsConfig)
+    let mut kinds = wanted.iter().map(|want| want.needs);
+    kinds.any(|kind| kind == Needs::TlsConfig)
 }
 
 /// Returns a warning if a certificate is set and nothing uses it.
@@ -54,17 +54,17 @@ pub(crate) fn unused_certificate(
     listeners: &[(&str, Transport)],
     has_certificate: bool,
 ) -> Option<String> {
-    let takes_listeners = wanted.iter().any(|want| want.kind.takes_listener());
-    let may_use_it = |want: &WantedArgument<'_>| match want.kind {
-        ArgumentKind::TlsConfig | ArgumentKind::Other => true,
+    let takes_listeners = wanted.iter().any(|want| want.needs.takes_listener());
+    let may_use_it = |want: &WantedArgument<'_>| match want.needs {
+        Needs::TlsConfig | Needs::Nothing => true,
         // The code can get everything from a `Worker`. If other arguments take listeners, it is
         // there for something else.
-        ArgumentKind::Worker => !takes_listeners,
-        ArgumentKind::Listener
-        | ArgumentKind::StdTcpListener
-        | ArgumentKind::TokioTcpListener
-        | ArgumentKind::TlsListener
-        | ArgumentKind::Ready => false,
+        Needs::Worker => !takes_listeners,
+        Needs::Listener
+        | Needs::StdTcpListener
+        | Needs::TokioTcpListener
+        | Needs::TlsListener
+        | Needs::Ready => false,
     };
     let is_used = listeners
         .iter()
@@ -82,24 +82,24 @@ mod tests {
 
     #[test]
     fn an_unused_certificate_is_a_warning() {
-        let unshown = |kind, listeners, has_certificate| {
-            let wanted = [WantedArgument { name: "", kind }];
+        let unshown = |needs, listeners, has_certificate| {
+            let wanted = [WantedArgument { name: "", needs }];
             unused_certificate(&wanted, listeners, has_certificate).is_some()
         };
-        assert!(unshown(ArgumentKind::Listener, &LISTENERS[..1], true));
-        assert!(!unshown(ArgumentKind::Listener, &LISTENERS[..1], false));
-        assert!(!unshown(ArgumentKind::Listener, &LISTENERS, true));
-        assert!(!unshown(ArgumentKind::Worker, &LISTENERS[..1], true));
-        assert!(!unshown(ArgumentKind::TlsConfig, &LISTENERS[..1], true));
+        assert!(unshown(Needs::Listener, &LISTENERS[..1], true));
+        assert!(!unshown(Needs::Listener, &LISTENERS[..1], false));
+        assert!(!unshown(Needs::Listener, &LISTENERS, true));
+        assert!(!unshown(Needs::Worker, &LISTENERS[..1], true));
+        assert!(!unshown(Needs::TlsConfig, &LISTENERS[..1], true));
     }
 
     const LISTENERS: [(&str, Transport); 2] = [("http", Transport::Tcp), ("https", Transport::Tls)];
 
     /// The error for these arguments, each with its listener; empty if there is none.
-    fn error_of(arguments: &[(ArgumentKind, Option<usize>)]) -> String {
+    fn error_of(arguments: &[(Needs, Option<usize>)]) -> String {
         let wanted: Vec<WantedArgument<'_>> = arguments
             .iter()
-            .map(|&(kind, _)| WantedArgument { name: "", kind })
+            .map(|&(needs, _)| WantedArgument { name: "", needs })
             .collect();
         let assigned: Vec<Option<usize>> = arguments.iter().map(|&(_, index)| index).collect();
         check_tls(&wanted, &assigned, &LISTENERS)
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn arguments_and_listeners_agree_about_tls() {
-        use ArgumentKind::{Listener, StdTcpListener, TlsConfig, TlsListener, Worker};
+        use Needs::{Listener, StdTcpListener, TlsConfig, TlsListener, Worker};
         let good = [(Listener, Some(0)), (TlsListener, Some(1)), (Worker, None)];
         assert_eq!(error_of(&good), "");
         let by_hand = [(StdTcpListener, Some(1)), (TlsConfig, None)];

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prefork_options::suggest::nearest;
 
-use super::arg_error::ArgError;
+use super::from_worker_error::FromWorkerError;
 use crate::listen::{InheritedListener, ListenerInfo};
 
 /// One entry per listener. The infos are apart, because the code of the program borrows them.
@@ -62,10 +62,10 @@ impl WorkerListeners {
 
     /// # Errors
     /// No listener has this name. The error contains the names of all listeners.
-    pub(super) fn index_of(&self, name: &str) -> Result<usize, ArgError> {
+    pub(super) fn index_of(&self, name: &str) -> Result<usize, FromWorkerError> {
         let names: Vec<&str> = self.infos.iter().map(ListenerInfo::name).collect();
         let index = names.iter().position(|known| *known == name);
-        index.ok_or_else(|| ArgError::new(absent(name, &names)))
+        index.ok_or_else(|| FromWorkerError::new(absent(name, &names)))
     }
 
     /// Takes a listener. Returns no socket if the worker drains and has closed it.
@@ -76,10 +76,12 @@ impl WorkerListeners {
         &self,
         index: usize,
         taker: TakeAs,
-    ) -> Result<(&ListenerInfo, Option<OwnedFd>), ArgError> {
+    ) -> Result<(&ListenerInfo, Option<OwnedFd>), FromWorkerError> {
         let mut states = self.states();
         let (Some(info), Some(state)) = (self.infos.get(index), states.get_mut(index)) else {
-            return Err(ArgError::new("the worker does not have this listener"));
+            return Err(FromWorkerError::new(
+                "the worker does not have this listener",
+            ));
         };
         match std::mem::replace(state, ListenerState::Closed) {
             ListenerState::Free { fd, .. } => {
@@ -93,7 +95,7 @@ impl WorkerListeners {
                 *state = before;
                 let name = &info.name;
                 let text = "was already taken by an argument of main or an earlier call";
-                Err(ArgError::new(format!("listener '{name}' {text}")))
+                Err(FromWorkerError::new(format!("listener '{name}' {text}")))
             }
             ListenerState::Closed => Ok((info, None)),
         }

@@ -3,13 +3,13 @@
 //!
 //! It knows the channel, the listeners and `main`. It does not know how the master supervises it.
 
-mod arg_error;
 mod argument;
 mod assign;
 mod check_tls;
 mod child_env;
 mod context;
 mod current;
+mod from_worker_error;
 #[cfg(any(test, feature = "__testkit"))]
 #[cfg_attr(
     not(feature = "__testkit"),
@@ -28,8 +28,7 @@ mod shutdown;
 mod start;
 mod worker;
 
-pub use arg_error::ArgError;
-pub use argument::{Argument, ArgumentInfo, ArgumentKind, ArgumentSpec};
+pub use argument::{ArgumentInfo, ArgumentSpec, FromWorker, Needs};
 pub(crate) use argument::{WantedArgument, extract, set_pending};
 pub(crate) use assign::{assign, untaken};
 pub(crate) use check_tls::{check_tls, needs_tls_config, unused_certificate};
@@ -37,6 +36,7 @@ pub(crate) use child_env::{child_env, role_warning};
 pub(crate) use context::{BodySpec, Context};
 pub(crate) use current::current;
 pub use current::{notify_ready, shutdown, worker};
+pub use from_worker_error::FromWorkerError;
 #[cfg(feature = "__testkit")]
 pub use in_process::{InProcessWorker, WorkerEvent};
 pub(crate) use main_end::report as report_end;

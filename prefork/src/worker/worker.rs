@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use prefork_options::Transport;
 
-use super::arg_error::ArgError;
 use super::context::Context;
+use super::from_worker_error::FromWorkerError;
 use super::listeners::TakeAs;
 use super::shutdown::Shutdown;
 use crate::listen::{ListenAddr, ListenerInfo};
@@ -47,7 +47,7 @@ impl Worker {
     ///
     /// # Errors
     /// No listener has this name.
-    pub fn listener_info(&self, name: &str) -> Result<&ListenerInfo, ArgError> {
+    pub fn listener_info(&self, name: &str) -> Result<&ListenerInfo, FromWorkerError> {
         Ok(&self.listeners()[self.index_of(name)?])
     }
 
@@ -59,20 +59,20 @@ impl Worker {
     /// - Its address has `tls://`, and the code has not taken the TLS configuration before. To
     ///   perform the handshakes itself, the code first calls `tls_config`, or `main` takes an
     ///   `Arc<rustls::ServerConfig>` (feature `tls`).
-    pub fn listener(&self, name: &str) -> Result<Listener, ArgError> {
+    pub fn listener(&self, name: &str) -> Result<Listener, FromWorkerError> {
         self.context.handle_sigterm();
         self.context.listener(self.plain_index_of(name)?)
     }
 
     /// Takes the socket of a listener as a `std::net::TcpListener`.
     ///
-    /// The socket is in non-blocking mode, unless `main` has an argument of kind
-    /// [`StdTcpListener`](crate::ArgumentKind::StdTcpListener) for this listener. A stop does not
-    /// end an accept on it; the crate page lists the guarantees that it does not give.
+    /// The socket is in non-blocking mode, unless `main` has an argument that needs
+    /// [`StdTcpListener`](crate::Needs::StdTcpListener) for this listener. A stop does not end an
+    /// accept on it; the crate page lists the guarantees that it does not give.
     ///
     /// # Errors
     /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener.
-    pub fn tcp_listener(&self, name: &str) -> Result<TcpListener, ArgError> {
+    pub fn tcp_listener(&self, name: &str) -> Result<TcpListener, FromWorkerError> {
         self.context.raw_listener(self.plain_index_of(name)?)
     }
 
@@ -91,25 +91,25 @@ impl Worker {
     }
 
     /// Returns the index of a listener, or an error if the code must use TLS.
-    fn plain_index_of(&self, name: &str) -> Result<usize, ArgError> {
+    fn plain_index_of(&self, name: &str) -> Result<usize, FromWorkerError> {
         let index = self.index_of(name)?;
         if self.listeners()[index].transport() != Transport::Tls
             || self.context.tls.is_used_by_main()
         {
             return Ok(index);
         }
-        Err(ArgError::new(format!(
+        Err(FromWorkerError::new(format!(
             "listener '{name}' uses TLS (tls://): {LISTENER_HELP}"
         )))
     }
 
-    pub(crate) fn index_of(&self, name: &str) -> Result<usize, ArgError> {
+    pub(crate) fn index_of(&self, name: &str) -> Result<usize, FromWorkerError> {
         self.context.listeners.index_of(name)
     }
 }
 
 impl Context {
-    pub(crate) fn listener(&self, index: usize) -> Result<Listener, ArgError> {
+    pub(crate) fn listener(&self, index: usize) -> Result<Listener, FromWorkerError> {
         let (info, fd) = self.listeners.take(index, TakeAs::Managed)?;
         let ListenAddr::Ip(addr) = info.address;
         Ok(match fd {
@@ -119,13 +119,13 @@ impl Context {
         })
     }
 
-    pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, ArgError> {
+    pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, FromWorkerError> {
         let (info, fd) = self.listeners.take(index, TakeAs::Raw)?;
         // A stop may wait for this argument. A `Listener` wakes the monitor when it ends.
         self.waker.wake();
         fd.map(TcpListener::from).ok_or_else(|| {
             let name = info.name();
-            ArgError::new(format!(
+            FromWorkerError::new(format!(
                 "listener '{name}' is closed: the worker is shutting down"
             ))
         })

@@ -7,7 +7,7 @@
 use std::process::{ExitCode, Termination};
 
 use prefork::net::{Listener, TlsListener};
-use prefork::{ArgError, Argument, ArgumentInfo, Worker};
+use prefork::{ArgumentInfo, FromWorker, FromWorkerError, Worker};
 
 /// Has no arguments.
 #[cfg_attr(not(bare), prefork::main)]
@@ -83,8 +83,8 @@ pub async fn opaque() -> Result<impl Termination, String> {
 #[derive(Debug)]
 pub struct Held(Vec<u8>);
 
-impl Argument for Held {
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, ArgError> {
+impl FromWorker for Held {
+    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
         println!("{} {}", worker.slot(), request.name());
         Ok(Self(Vec::new()))
     }
@@ -101,7 +101,7 @@ pub fn patterns(
     #[cfg(windows)] absent: Held,
     borrowed: Held,
     mut changed: Held,
-    failed: Result<Held, ArgError>,
+    failed: Result<Held, FromWorkerError>,
 ) -> ExitCode {
     changed.0.clear();
     println!("{bytes:?} {borrowed:?} {failed:?}");

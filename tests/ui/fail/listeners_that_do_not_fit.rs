@@ -1,5 +1,5 @@
 use prefork::net::{Listener, TlsListener};
-use prefork::{ArgError, Worker};
+use prefork::{FromWorkerError, Worker};
 
 #[prefork::main(listen = ["http=:80", "admin=:81"])]
 fn main(_htpp: Listener, _admin: Listener) {}
@@ -17,7 +17,7 @@ mod not_enough {
     use super::*;
 
     #[prefork::main(listen = ["https=tls://:443"], tls_cert = "cert.pem", tls_key = "key.pem")]
-    fn main(_https: TlsListener, _redirect: Result<std::net::TcpListener, ArgError>) {}
+    fn main(_https: TlsListener, _redirect: Result<std::net::TcpListener, FromWorkerError>) {}
 
     #[prefork::main(listen = ["http=:80", ":81"])]
     fn other(_first: Listener, _http: Listener, _second: Listener) {}

@@ -14,20 +14,20 @@ use crate::error::Error;
 /// # Examples
 /// ```
 /// use std::error::Error;
-/// use prefork::ArgError;
+/// use prefork::FromWorkerError;
 ///
 /// let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
-/// let error = ArgError::new("cannot read shard 3").with_source(cause);
+/// let error = FromWorkerError::new("cannot read shard 3").with_source(cause);
 /// assert_eq!(error.to_string(), "cannot read shard 3");
 /// assert_eq!(error.source().expect("the error has a cause").to_string(), "entity not found");
 /// ```
 #[derive(Debug, Clone)]
-pub struct ArgError {
+pub struct FromWorkerError {
     reason: String,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-impl ArgError {
+impl FromWorkerError {
     /// Creates an error with this reason: lower case, no full stop.
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
@@ -56,13 +56,13 @@ impl ArgError {
     }
 }
 
-impl fmt::Display for ArgError {
+impl fmt::Display for FromWorkerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
     }
 }
 
-impl StdError for ArgError {
+impl StdError for FromWorkerError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         let source: &(dyn StdError + 'static) = self.source.as_deref()?;
         Some(source)
@@ -70,8 +70,8 @@ impl StdError for ArgError {
 }
 
 /// For a `main` that returns `std::io::Result`.
-impl From<ArgError> for std::io::Error {
-    fn from(error: ArgError) -> Self {
+impl From<FromWorkerError> for std::io::Error {
+    fn from(error: FromWorkerError) -> Self {
         Self::other(error)
     }
 }
