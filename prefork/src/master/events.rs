@@ -315,13 +315,16 @@ impl Master {
             exit,
             repeated: None,
         };
-        // The master requested the exit, or counted the end of `main` when the child left its slot.
+        // An exit during a stop is not its cause. Otherwise, a child drains because its slot was
+        // removed, or because its `main` has ended, which was counted when the child left its slot.
         // A child that was given up is counted now.
-        let is_counted = match child.ended_by {
+        let is_expected = match child.ended_by {
             EndedBy::StopRequest | EndedBy::ImmediateStop | EndedBy::GracePeriod(_) => true,
-            EndedBy::Nothing | EndedBy::ReadyTimeout(_) | EndedBy::Violation(_) => false,
+            EndedBy::Nothing | EndedBy::ReadyTimeout(_) | EndedBy::Violation(_) => {
+                self.supervisor.is_stopping() || self.supervisor.snapshot().is_draining(child.id)
+            }
         };
-        if is_counted || self.supervisor.snapshot().is_draining(child.id) {
+        if is_expected {
             return self.emit(&in_full);
         }
         let how = exit.cause();
