@@ -182,7 +182,7 @@ impl Observer {
         check(
             is_serving == expected,
             "a child serves if it proved that it is healthy, and only then",
-            || format!("child {id}"),
+            || format!("{id:?}"),
         )
     }
 
@@ -555,7 +555,7 @@ impl Observer {
                 check(
                     kill_at > now,
                     "a child that has no time left is killed without a request",
-                    || format!("child {id}, kill at {kill_at}"),
+                    || format!("{id:?}, kill at {kill_at}"),
                 )?;
                 let child = self.child(id)?;
                 let may_ask = child.must_be_asked() && child.kill_at == Some(kill_at);
@@ -563,7 +563,7 @@ impl Observer {
                 check(
                     may_ask,
                     "a child is asked once to stop, when it leaves its slot, with its time",
-                    || format!("child {id}, kill at {kill_at}"),
+                    || format!("{id:?}, kill at {kill_at}"),
                 )
             }
             Action::Kill { child, reason } => self.check_kill(child, reason),
@@ -576,7 +576,7 @@ impl Observer {
                 check(
                     is_over && !was_given_up,
                     "a child is given up once, `kill_timeout` after its kill",
-                    || format!("child {id}"),
+                    || format!("{id:?}"),
                 )?;
                 self.accepting -= usize::from(was_accepting);
                 self.awaited -= 1;
@@ -598,7 +598,7 @@ impl Observer {
     fn child(&mut self, id: ChildId) -> Result<&mut Child, Broken> {
         self.children.get_mut(&id).ok_or_else(|| Broken {
             promise: "no action is about a child that is unknown or has exited",
-            detail: format!("child {id}"),
+            detail: format!("{id:?}"),
         })
     }
 
@@ -608,7 +608,7 @@ impl Observer {
         slot: SlotId,
         id: ChildId,
     ) -> Result<(), Broken> {
-        let detail = || format!("child {id} in slot {slot}");
+        let detail = || format!("{id:?} in {slot:?}");
         check(self.stop.is_none(), "no child is started in a stop", detail)?;
         check(
             slot.0 < self.wanted,
@@ -717,7 +717,7 @@ impl Observer {
         check(
             is_due && is_alive,
             "a child is killed once, and only for its reason",
-            || format!("child {id}: {reason:?}"),
+            || format!("{id:?}: {reason:?}"),
         )?;
         let give_up_at = now.saturating_add(nanos(policy.kill_timeout));
         self.promise(give_up_at, Promise::GiveUp(id));
@@ -739,7 +739,7 @@ impl Observer {
         check(
             fills && is_due && is_alive,
             "a process leaves its slot if it still runs `exit_timeout` after the end of `main`",
-            || format!("child {id}, kill at {kill_at}"),
+            || format!("{id:?}, kill at {kill_at}"),
         )?;
         for older in self.end_older_if_filled(slot) {
             self.cut_grace(older, now);
@@ -814,7 +814,7 @@ impl Observer {
         check(
             supervisor.slot_of(id) == slot && drains == found,
             "the supervisor knows each child until it exits, and whether it drains",
-            || format!("child {id}: {slot:?}, drains: {drains:?}"),
+            || format!("{id:?}: {slot:?}, drains: {drains:?}"),
         )
     }
 
