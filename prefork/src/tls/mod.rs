@@ -10,6 +10,14 @@ mod certificate_source;
 mod certificates;
 #[cfg(feature = "tls")]
 mod net;
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "with the feature, these can fail and use it"
+    )
+)]
 mod seam;
 #[cfg(feature = "tls")]
 mod worker;
