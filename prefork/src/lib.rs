@@ -280,6 +280,8 @@ mod channel;
 mod config;
 #[cfg(unix)]
 mod error;
+#[cfg(all(unix, test))]
+mod explore;
 #[cfg(unix)]
 mod hook;
 #[cfg(unix)]

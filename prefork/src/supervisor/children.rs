@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::draining::DrainState;
+#[cfg(test)]
+use super::NormalForm;
 use super::{ChildId, SlotId};
 
 /// The children, and two counts that replace a scan.
@@ -17,7 +19,7 @@ use super::{ChildId, SlotId};
 /// map: the child with the id `n` is stored at `n` modulo the length. The counter skips an id whose
 /// entry is in use, so no two children share an entry. Only the states of draining children are
 /// stored in a hash map: without a stop they are few.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ChildTable {
     /// The length is a power of two: if the table grows, no two children get the same entry.
     entries: Vec<Option<Entry>>,
@@ -186,6 +188,33 @@ impl ChildTable {
         self.accepting -= usize::from(entry.is_some_and(|entry| entry.is_accepting));
         self.awaited -= usize::from(child.location != UNKILLABLE);
         Some(child)
+    }
+
+    #[cfg(test)]
+    pub(super) fn write_normal(&self, form: &mut NormalForm) {
+        let Self {
+            entries: _,
+            draining: _,
+            // These repeat what is written below.
+            count: _,
+            accepting: _,
+            awaited: _,
+            // Ids count by their order.
+            last_id: _,
+        } = self;
+        for id in self.ids() {
+            let child = self.get(id).expect("an id of this table");
+            form.number(child.slot.0 as u64);
+            match child.location {
+                ChildLocation::Slot => form.number(0),
+                ChildLocation::Successor => form.number(1),
+                ChildLocation::DrainingChild(state) => {
+                    form.number(2);
+                    state.write_normal(form);
+                }
+            }
+            form.flag(self.entry(id).is_some_and(|entry| entry.is_accepting));
+        }
     }
 
     pub(super) fn has_accepting(&self) -> bool {

@@ -20,6 +20,8 @@ use super::{
     Action, ChildId, Event, FleetOutcome, Policy, SlotId, Snapshot, StartFailure, Stop, StopCause,
     StopMode,
 };
+#[cfg(test)]
+use super::NormalForm;
 
 /// Decides what happens to a fleet of children.
 ///
@@ -39,7 +41,7 @@ use super::{
 /// the deadline of a state. `schedule` indexes these deadlines, so an event about one child and the
 /// calls after it cost the same in a large fleet as in a small one. Only `MasterReady`, `Resize` and
 /// the start of a stop touch every slot, once each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Supervisor {
     policy: Policy,
     phase: Phase,
@@ -446,6 +448,22 @@ impl Supervisor {
     }
 
     // What only tests ask.
+
+    #[cfg(test)]
+    pub(crate) fn write_normal(&self, form: &mut NormalForm) {
+        let Self {
+            // It does not change.
+            policy,
+            phase,
+            fleet,
+            budget,
+            // The exploration uses no delays with jitter.
+            jitter: _,
+        } = self;
+        phase.write_normal(form);
+        fleet.write_normal(form, policy);
+        budget.write_normal(form);
+    }
 
     #[cfg(test)]
     pub(super) fn fleet(&self) -> &Fleet {

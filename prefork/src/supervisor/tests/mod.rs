@@ -6,6 +6,7 @@
 )]
 
 mod book;
+mod explore;
 mod fleet;
 mod properties;
 mod rules;
