@@ -5,7 +5,7 @@
 //! forms are equal, so each state is visited once, however many sequences of moves lead to it. The
 //! first broken promise is printed with the shortest sequence of moves that breaks it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,6 +44,8 @@ pub(crate) struct Explored {
     pub(crate) transitions: usize,
     /// The number of moves to the farthest state.
     pub(crate) depth: u32,
+    /// Whether the states after the farthest ones were left out.
+    pub(crate) is_cut: bool,
     pub(crate) took: Duration,
 }
 
@@ -51,9 +53,14 @@ impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (states, transitions, depth) = (self.states, self.transitions, self.depth);
         let (seconds, memory) = (self.took.as_secs_f64(), peak_memory());
+        let extent = if self.is_cut {
+            "no deeper than"
+        } else {
+            "depth"
+        };
         write!(
             f,
-            "{states} states, {transitions} transitions, depth {depth}, {seconds:.1} s, {memory}"
+            "{states} states, {transitions} transitions, {extent} {depth}, {seconds:.1} s, {memory}"
         )
     }
 }
@@ -65,21 +72,25 @@ struct Step<M> {
     depth: u32,
 }
 
-/// Visits every state.
+/// Visits every state that at most `deepest` moves lead to.
 ///
 /// # Errors
-/// The first broken promise, with the moves that lead to it; or the model has more than `limit`
-/// states.
-pub(crate) fn explore<M: Model>(model: &mut M, limit: usize) -> Result<Explored, String> {
+/// The first broken promise, with the moves that lead to it.
+pub(crate) fn explore<M: Model>(model: &mut M, deepest: u32) -> Result<Explored, String> {
     let began = Instant::now();
     let start = model.start();
-    let mut known = HashMap::from([(fingerprint(&model.normal_form(&start)), ())]);
+    let mut known = HashSet::from([fingerprint(&model.normal_form(&start))]);
     // Index 0 is the start, which no move has led to.
     let mut steps: Vec<Step<M::Move>> = Vec::new();
     let mut to_visit = VecDeque::from([(0, start)]);
     let mut transitions = 0;
+    let mut is_cut = false;
     while let Some((index, state)) = to_visit.pop_front() {
         attempt(|| model.check(&state)).map_err(|broken| report(model, &steps, index, &broken))?;
+        if depth(&steps, index) >= deepest {
+            is_cut = true;
+            continue;
+        }
         for next in model.moves(&state) {
             let mut state = state.clone();
             let step = Step {
@@ -93,19 +104,17 @@ pub(crate) fn explore<M: Model>(model: &mut M, limit: usize) -> Result<Explored,
             }
             transitions += 1;
             let key = fingerprint(&model.normal_form(&state));
-            if known.insert(key, ()).is_none() {
+            if known.insert(key) {
                 steps.push(step);
                 to_visit.push_back((steps.len(), state));
             }
-        }
-        if known.len() > limit {
-            return Err(format!("there are more than {limit} states"));
         }
     }
     Ok(Explored {
         states: known.len(),
         transitions,
         depth: depth(&steps, steps.len()),
+        is_cut,
         took: began.elapsed(),
     })
 }
@@ -209,8 +218,9 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_is_too_large_is_an_error() {
+    fn states_after_the_deepest_ones_are_left_out() {
         let mut counters = Counters { promise: (9, 9) };
-        assert!(explore(&mut counters, 10).is_err());
+        let explored = explore(&mut counters, 2).expect("no promise is broken");
+        assert_eq!((explored.states, explored.is_cut), (6, true));
     }
 }

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::draining::DrainState;
 #[cfg(test)]
 use super::NormalForm;
+use super::draining::DrainState;
 use super::{ChildId, SlotId};
 
 /// The children, and two counts that replace a scan.

@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::event::ChildEvent;
-use super::policy::after;
 #[cfg(test)]
 use super::NormalForm;
+use super::event::ChildEvent;
+use super::policy::after;
 use super::{Action, ChildId, KillReason};
 
 /// The state of a draining child.

@@ -6,11 +6,11 @@
 
 use std::time::Instant;
 
+#[cfg(test)]
+use super::NormalForm;
 use super::draining::DrainState;
 use super::event::ChildEvent;
 use super::policy::after;
-#[cfg(test)]
-use super::NormalForm;
 use super::{ChildId, KillReason, Policy, Readiness, StartFailure};
 
 /// The state of a slot.

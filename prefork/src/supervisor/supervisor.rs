@@ -6,6 +6,8 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+#[cfg(test)]
+use super::NormalForm;
 use super::backoff::Jitter;
 use super::budget::{Budget, BudgetResult};
 use super::children::ChildLocation;
@@ -20,8 +22,6 @@ use super::{
     Action, ChildId, Event, FleetOutcome, Policy, SlotId, Snapshot, StartFailure, Stop, StopCause,
     StopMode,
 };
-#[cfg(test)]
-use super::NormalForm;
 
 /// Decides what happens to a fleet of children.
 ///

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::super::children::ChildLocation;
 use super::super::draining::DrainState;
 use super::super::phase::Phase;
+use super::super::policy::after;
 use super::super::schedule::DeadlineKey;
 use super::super::slot::SlotState;
 use super::super::{
@@ -35,6 +36,8 @@ struct Scope {
     /// States with more processes are visited, and not the states after them. `usize::MAX` if the
     /// budget limits the processes.
     most_processes: usize,
+    /// The number of moves.
+    deepest: u32,
 }
 
 /// When the mechanism answers a start or an announcement.
@@ -245,9 +248,10 @@ impl Fleets<'_> {
         let mut answers = Vec::new();
         for process in world.processes.iter().filter(|process| !process.is_started) {
             let child = process.id;
-            answers.extend([Readiness::Notified, Readiness::Assumed].map(|readiness| {
-                Event::Started { child, readiness }
-            }));
+            answers.extend(
+                [Readiness::Notified, Readiness::Assumed]
+                    .map(|readiness| Event::Started { child, readiness }),
+            );
             let failures = [
                 StartFailure::Transient,
                 StartFailure::Permanent,
@@ -267,28 +271,16 @@ impl Fleets<'_> {
     fn add_events(&self, process: &Process, moves: &mut Vec<Move>) {
         let child = process.id;
         let is_silent = process.has_violated || !process.is_started;
-        if self.scope.answers == Answers::AnyTime || !is_silent {
-            let frames = [
-                Event::Ready { child },
-                Event::Readiness {
-                    child,
-                    readiness: Readiness::Notified,
-                },
-                Event::Readiness {
-                    child,
-                    readiness: Readiness::Assumed,
-                },
-                Event::MainEnded { child },
-                Event::Closed { child },
-                Event::Violation { child },
-            ];
-            moves.extend(frames.map(Move::Tell));
+        let events = child_events(child);
+        if self.scope.answers == Answers::AnyTime {
+            // Those of a start that is not answered yet are among the answers.
+            let is_answer = |event: &Event| !process.is_started && is_answer(event);
+            let events = events.into_iter().filter(|event| !is_answer(event));
+            return moves.extend(events.map(Move::Tell));
         }
-        if self.scope.answers == Answers::AnyTime && process.is_started {
-            let readiness = Readiness::Assumed;
-            let failure = StartFailure::Permanent;
-            moves.push(Move::Tell(Event::Started { child, readiness }));
-            moves.push(Move::Tell(Event::StartFailed { child, failure }));
+        if !is_silent {
+            let frames = events.into_iter().filter(|event| !is_answer(event));
+            return moves.extend(frames.map(Move::Tell));
         }
         moves.push(Move::Tell(Event::Exited { child }));
     }
@@ -350,7 +342,9 @@ impl World {
     }
 
     fn process(&mut self, child: ChildId) -> Option<&mut Process> {
-        self.processes.iter_mut().find(|process| process.id == child)
+        self.processes
+            .iter_mut()
+            .find(|process| process.id == child)
     }
 
     fn is_master_ready(&self) -> bool {
@@ -502,7 +496,7 @@ impl World {
             return;
         }
         process.readiness = readiness;
-        process.ready_by = Some(now + policy.ready_timeout);
+        process.ready_by = Some(after(now, policy.ready_timeout));
         process.healthy_at = Some(now + policy.healthy_after);
         let slot = process.slot;
         let is_healthy = readiness == Readiness::Assumed && policy.healthy_after.is_zero();
@@ -515,7 +509,11 @@ impl World {
 
     fn note_gone(&mut self, child: ChildId, policy: &Policy) {
         let now = self.now;
-        let Some(place) = self.processes.iter().position(|process| process.id == child) else {
+        let Some(place) = self
+            .processes
+            .iter()
+            .position(|process| process.id == child)
+        else {
             return;
         };
         let process = self.processes.remove(place);
@@ -530,7 +528,11 @@ impl World {
         }
         let now = self.now;
         let removed = |process: &Process| process.slot >= size && process.fills_slot;
-        let slots: Vec<_> = self.processes.iter().filter(|process| removed(process)).collect();
+        let slots: Vec<_> = self
+            .processes
+            .iter()
+            .filter(|process| removed(process))
+            .collect();
         let slots: Vec<_> = slots.iter().map(|process| process.slot).collect();
         for process in &mut self.processes {
             if process.fills_slot && process.slot >= size {
@@ -576,7 +578,8 @@ impl World {
             }
             let location = self.supervisor.fleet().child(process.id);
             let location = location.map(|child| child.location);
-            let is_given_up = location == Some(ChildLocation::DrainingChild(DrainState::Unkillable));
+            let is_given_up =
+                location == Some(ChildLocation::DrainingChild(DrainState::Unkillable));
             let is_over = process.give_up_at.is_some_and(|at| at <= now);
             if is_over && is_given_up && !process.is_started {
                 process.was_given_up = true;
@@ -626,7 +629,10 @@ impl World {
             "the master ends by itself only at an exit beyond recover_threshold",
         )?;
         let is_named = matches!(cause, StopCause::OverRecovery { exits: e, .. } if e == exits);
-        ensure(is_named, "a stop because of recovery says how many exits counted")?;
+        ensure(
+            is_named,
+            "a stop because of recovery says how many exits counted",
+        )?;
         self.note_stop(cause, policy);
         Ok(())
     }
@@ -653,7 +659,10 @@ impl World {
                     is_first && !process.was_killed && !process.has_main_ended,
                     "a child is asked to stop once, after its start and before its end",
                 )?;
-                ensure(process.must_leave, "a child that nobody stops is not asked to stop")?;
+                ensure(
+                    process.must_leave,
+                    "a child that nobody stops is not asked to stop",
+                )?;
                 ensure(
                     process.kill_at == Some(kill_at) && kill_at > now,
                     "a child that is asked to stop has the grace period",
@@ -726,7 +735,10 @@ impl World {
                 )?;
                 self.has_closed_listeners = true;
                 let accepts = self.processes.iter().any(Process::accepts);
-                ensure(!accepts, "the queue is kept while a child may accept from it")
+                ensure(
+                    !accepts,
+                    "the queue is kept while a child may accept from it",
+                )
             }
         }
     }
@@ -1139,8 +1151,14 @@ impl Process {
                 "no slot and no stop waits for a child that cannot be killed",
             );
         }
-        ensure(!self.has_violated, "a child that violates the protocol is killed")?;
-        ensure(is_later(self.kill_at), "a child is killed when its grace period is over")?;
+        ensure(
+            !self.has_violated,
+            "a child that violates the protocol is killed",
+        )?;
+        ensure(
+            is_later(self.kill_at),
+            "a child is killed when its grace period is over",
+        )?;
         ensure(
             is_later(self.exit_by),
             "a process fills its slot for exit_timeout after its main has ended",
@@ -1338,6 +1356,10 @@ fn child_of(event: Event) -> Option<ChildId> {
     }
 }
 
+fn is_answer(event: &Event) -> bool {
+    matches!(event, Event::Started { .. } | Event::StartFailed { .. })
+}
+
 /// The row of an event in the tables, for a slot.
 fn row_for(event: Event, slot: usize) -> &'static str {
     match event {
@@ -1382,7 +1404,13 @@ fn row(event: Event) -> &'static str {
 fn check_cells(cells: &Cells) {
     let mut all = 0;
     let mut missing = Vec::new();
-    for title in [SLOT_EVENT, SLOT_TIME, DRAINING_EVENT, DRAINING_TIME, FLEET_EVENT] {
+    for title in [
+        SLOT_EVENT,
+        SLOT_TIME,
+        DRAINING_EVENT,
+        DRAINING_TIME,
+        FLEET_EVENT,
+    ] {
         let header = table::header(title);
         for row in table::rows(title) {
             let columns = match title {
@@ -1412,6 +1440,13 @@ const UNUSED: [&str; 0] = [];
 
 // The scopes.
 
+/// Set for the long form: more slots, more replacements, more policies.
+const LONG: &str = "PREFORK_TESTS_EXPLORE";
+
+fn is_long() -> bool {
+    std::env::var_os(LONG).is_some()
+}
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -1436,29 +1471,160 @@ fn policy(slots: usize, recover_threshold: u32) -> Policy {
     }
 }
 
+/// A policy whose waits are as short as they can be. It has the fewest states.
+fn short(slots: usize, recover_threshold: u32) -> Policy {
+    Policy {
+        recover_interval: Duration::ZERO,
+        healthy_after: seconds(1),
+        ready_timeout: seconds(1),
+        shutdown_grace_period: seconds(1),
+        ..policy(slots, recover_threshold)
+    }
+}
+
+/// Policies that take other branches.
+fn variants(recover_threshold: u32) -> [(&'static str, Policy); 6] {
+    let policy = || policy(1, recover_threshold);
+    [
+        (
+            "without grace",
+            Policy {
+                shutdown_grace_period: Duration::ZERO,
+                ..policy()
+            },
+        ),
+        (
+            "healthy at once",
+            Policy {
+                healthy_after: Duration::ZERO,
+                ..policy()
+            },
+        ),
+        (
+            "unlimited ready_timeout",
+            Policy {
+                ready_timeout: Duration::MAX,
+                ..policy()
+            },
+        ),
+        (
+            "grace beyond all other times",
+            Policy {
+                shutdown_grace_period: seconds(5),
+                recover_interval: Duration::ZERO,
+                ..policy()
+            },
+        ),
+        (
+            "exit_timeout beyond the grace",
+            Policy {
+                exit_timeout: seconds(3),
+                ..policy()
+            },
+        ),
+        (
+            "window of 3 s",
+            Policy {
+                recover_window: Window::Sliding(seconds(3)),
+                ..policy()
+            },
+        ),
+    ]
+}
+
 fn run(name: &str, scope: Scope, cells: Option<&mut Cells>) {
     let policy = format!("{:?}", scope.policy);
-    let mut fleets = Fleets {
-        scope,
-        cells,
-    };
-    match explore(&mut fleets, 20_000_000) {
+    let mut fleets = Fleets { scope, cells };
+    let deepest = fleets.scope.deepest;
+    match explore(&mut fleets, deepest) {
         Ok(explored) => println!("{name}: {explored}"),
         Err(report) => panic!("{name}: {report}\nwith {policy}"),
     }
 }
 
-#[test]
-fn one_slot() {
-    let mut cells = Cells::new();
-    for threshold in [0, 1] {
-        let scope = Scope {
-            policy: policy(1, threshold),
-            answers: Answers::AnyTime,
-            sizes: &[],
-            most_processes: usize::MAX,
-        };
-        run(&format!("threshold {threshold}"), scope, Some(&mut cells));
+/// A scope in which the master answers at once, and nothing but the budget limits the processes.
+fn master(policy: Policy) -> Scope {
+    Scope {
+        policy,
+        answers: Answers::AtOnce,
+        sizes: &[],
+        most_processes: usize::MAX,
+        deepest: u32::MAX,
     }
+}
+
+/// A scope of which the short form leaves out all states that need more moves.
+fn up_to(deepest: u32, scope: Scope) -> Scope {
+    let deepest = if is_long() { u32::MAX } else { deepest };
+    Scope { deepest, ..scope }
+}
+
+#[test]
+fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
+    let mut cells = Cells::new();
+    let any_time = Scope {
+        answers: Answers::AnyTime,
+        ..master(policy(1, 0))
+    };
+    run(
+        "1 slot, threshold 0, events in any order",
+        any_time,
+        Some(&mut cells),
+    );
+    let two = up_to(7, master(short(2, 0)));
+    run("2 slots, threshold 0", two, Some(&mut cells));
     check_cells(&cells);
+}
+
+#[test]
+fn every_promise_holds_while_children_are_replaced() {
+    run("1 slot, threshold 1", up_to(11, master(policy(1, 1))), None);
+    if is_long() {
+        let any_time = Scope {
+            answers: Answers::AnyTime,
+            ..master(policy(1, 1))
+        };
+        run("1 slot, threshold 1, events in any order", any_time, None);
+        run("1 slot, threshold 2", master(policy(1, 2)), None);
+        let two = Scope {
+            deepest: 14,
+            ..master(short(2, 1))
+        };
+        run("2 slots, threshold 1", two, None);
+        let three = Scope {
+            deepest: 12,
+            ..master(short(3, 0))
+        };
+        run("3 slots, threshold 0", three, None);
+    }
+}
+
+#[test]
+fn every_promise_holds_with_other_policies() {
+    let threshold = u32::from(is_long());
+    for (name, policy) in variants(threshold) {
+        let scope = Scope {
+            most_processes: 3,
+            ..master(policy)
+        };
+        let name = format!("1 slot, threshold {threshold}, {name}");
+        run(&name, up_to(9, scope), None);
+    }
+}
+
+#[test]
+fn every_promise_holds_while_slots_are_added_and_removed() {
+    let scope = |sizes, most_processes| Scope {
+        sizes,
+        most_processes,
+        ..master(short(1, 0))
+    };
+    run("1 or 2 slots", up_to(7, scope(&[1, 2], 3)), None);
+    if is_long() {
+        let three = Scope {
+            deepest: 12,
+            ..scope(&[1, 2, 3], 3)
+        };
+        run("1 to 3 slots", three, None);
+    }
 }
