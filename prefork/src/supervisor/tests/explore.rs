@@ -1579,6 +1579,13 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
 #[test]
 fn every_promise_holds_while_children_are_replaced() {
     run("1 slot, threshold 1", up_to(11, master(policy(1, 1))), None);
+    let leaves_at_once = Policy {
+        exit_timeout: Duration::ZERO,
+        recover_interval: Duration::ZERO,
+        ..policy(1, 1)
+    };
+    let name = "1 slot, threshold 1, without exit_timeout";
+    run(name, up_to(10, master(leaves_at_once)), None);
     if is_long() {
         let any_time = Scope {
             answers: Answers::AnyTime,
