@@ -365,6 +365,7 @@ impl World {
         self.note(event, policy);
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm per event")]
     fn note(&mut self, event: Event, policy: &Policy) {
         let now = self.now;
         match event {
@@ -637,6 +638,7 @@ impl World {
         Ok(())
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm per action")]
     fn perform(&mut self, action: Action, policy: &Policy) -> Result<(), Broken> {
         let now = self.now;
         let is_stopping = self.stop.is_some();

@@ -255,6 +255,7 @@ impl Model for Worker {
 }
 
 impl World {
+    #[expect(clippy::too_many_lines, reason = "one line per field")]
     fn normal_form(&self) -> Vec<u8> {
         let Self {
             lifecycle,
