@@ -295,6 +295,8 @@ mod channel;
 mod config;
 #[cfg(unix)]
 mod error;
+#[cfg(all(unix, test))]
+mod explore;
 #[cfg(unix)]
 mod hook;
 #[cfg(unix)]

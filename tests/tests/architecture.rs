@@ -9,10 +9,11 @@ use imports::Crate;
 mod imports;
 
 /// The modules and what each may use, as in the table of ARCHITECTURE.md.
-const MODULES: [(&str, &[&str]); 14] = [
+const MODULES: [(&str, &[&str]); 15] = [
     ("supervisor", &[]),
     ("sys", &[]),
     ("error", &[]),
+    ("explore", &[]),
     ("stop_signals", &[]),
     ("hook", &["error", "listen"]),
     ("config", &["error", "tls"]),

@@ -56,7 +56,7 @@ impl Backoff {
 ///
 /// `SplitMix64` (Steele, Lea and Flood, 'Fast splittable pseudorandom number generators', 2014):
 /// small, seeded, and good enough for this purpose.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Jitter(u64);
 
 impl Jitter {

@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+#[cfg(test)]
+use super::NormalForm;
+
 /// How long an exit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Window {
@@ -13,7 +16,7 @@ pub(crate) enum Window {
 }
 
 /// Counts unexpected exits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Budget {
     threshold: u32,
     exits: CountedExits,
@@ -23,7 +26,7 @@ pub(super) struct Budget {
 }
 
 /// The data that is needed to count the exits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum CountedExits {
     Recent {
         window: Duration,
@@ -86,6 +89,29 @@ impl Budget {
         match &self.exits {
             CountedExits::Recent { times, .. } => times.len() as u64,
             CountedExits::All(count) => *count,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn write_normal(&self, form: &mut NormalForm) {
+        let Self {
+            // It does not change.
+            threshold: _,
+            exits,
+            forgets,
+        } = self;
+        form.flag(*forgets);
+        match exits {
+            CountedExits::Recent { window, times } => {
+                // An exit that was forgotten is counted no more. Until then each counts.
+                let counts = |at: &&Instant| !forgets || **at + *window > form.now();
+                let times: Vec<_> = times.iter().filter(counts).collect();
+                form.number(times.len() as u64);
+                for at in times {
+                    form.time(*at + *window);
+                }
+            }
+            CountedExits::All(count) => form.number(*count),
         }
     }
 }

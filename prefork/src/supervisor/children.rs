@@ -6,6 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
+#[cfg(test)]
+use super::NormalForm;
 use super::draining::DrainState;
 use super::{ChildId, SlotId};
 
@@ -17,7 +19,7 @@ use super::{ChildId, SlotId};
 /// are not in a hash map: the slot of the child with the id `n` is stored at `n` modulo the length
 /// of an array. The counter skips an id whose entry is in use. The state of the slot contains the
 /// complete id.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ChildTable {
     /// For each child that fills a slot, the number of the slot plus 1. The others are 0. The
     /// length is a power of two: in a longer table, too, no two children have the same entry.
@@ -153,6 +155,30 @@ impl ChildTable {
         if child.is_awaited() {
             self.stop_waiting(id);
         }
+    }
+
+    /// Writes one of the children. Only their order counts, not their ids.
+    #[cfg(test)]
+    pub(super) fn write_normal(&self, id: ChildId, child: Child, form: &mut NormalForm) {
+        let Self {
+            // What is written for each child.
+            filled: _,
+            others: _,
+            closed,
+            // It repeats what is written.
+            awaited: _,
+            last_id: _,
+        } = self;
+        form.number(child.slot.0 as u64);
+        match child.location {
+            ChildLocation::Slot => form.number(0),
+            ChildLocation::Successor => form.number(1),
+            ChildLocation::DrainingChild(state) => {
+                form.number(2);
+                state.write_normal(form);
+            }
+        }
+        form.flag(child.is_awaited() && !closed.contains(&id));
     }
 
     pub(super) fn has_accepting(&self) -> bool {

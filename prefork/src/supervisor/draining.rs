@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(test)]
+use super::NormalForm;
 use super::event::ChildEvent;
 use super::policy::after;
 use super::{Action, ChildId, KillReason};
@@ -118,6 +120,38 @@ impl DrainState {
             Self::MustKill { .. } => kill(KillReason::Violation),
             Self::Killed { .. } => (Some(Action::GiveUp { child }), Self::Unkillable),
             Self::AwaitingStart { .. } | Self::Unkillable => (None, Self::Unkillable),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn write_normal(&self, form: &mut NormalForm) {
+        match *self {
+            Self::AwaitingStart {
+                kill_at,
+                give_up_at,
+            } => {
+                form.number(0);
+                form.time(kill_at);
+                form.time(give_up_at);
+            }
+            Self::NotYetAsked { since, kill_at } => {
+                form.number(1);
+                form.time(since);
+                form.time(kill_at);
+            }
+            Self::Draining { kill_at } => {
+                form.number(2);
+                form.time(kill_at);
+            }
+            Self::MustKill { since } => {
+                form.number(3);
+                form.time(since);
+            }
+            Self::Killed { give_up_at } => {
+                form.number(4);
+                form.time(give_up_at);
+            }
+            Self::Unkillable => form.number(5),
         }
     }
 

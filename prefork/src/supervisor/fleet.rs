@@ -9,9 +9,11 @@ use super::draining::DrainState;
 use super::schedule::{DeadlineKey, Schedule};
 use super::slot::{Health, SlotState};
 use super::{ChildId, SlotId};
+#[cfg(test)]
+use super::{NormalForm, Policy};
 
 /// All slots and all children.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fleet {
     slots: Vec<Slot>,
     /// How many slots have a healthy child.
@@ -23,7 +25,7 @@ pub(super) struct Fleet {
 /// A slot, with what it keeps from one child to the next.
 ///
 /// In a large fleet an event costs the memory that it touches: here, one line of the cache.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[repr(align(64))]
 struct Slot {
     state: SlotState,
@@ -185,6 +187,28 @@ impl Fleet {
             self.children.remove(id, child);
             let old = child.location.deadline();
             self.schedule.update(DeadlineKey::Child(id), old, None);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn write_normal(&self, form: &mut NormalForm, policy: &Policy) {
+        let Self {
+            slots,
+            // These repeat what the states contain.
+            serving: _,
+            schedule: _,
+            children,
+        } = self;
+        form.number(slots.len() as u64);
+        for Slot { state, failures } in slots {
+            state.write_normal(form, policy);
+            // More failures do not change the delay.
+            let longest = policy.backoff.nominal(*failures) == policy.backoff.nominal(u32::MAX);
+            form.number(if longest { 100 } else { u64::from(*failures) });
+        }
+        for id in self.child_ids() {
+            let child = self.child(id).expect("its id was listed");
+            children.write_normal(id, child, form);
         }
     }
 

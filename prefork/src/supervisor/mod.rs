@@ -13,6 +13,8 @@ mod draining;
 mod event;
 mod fleet;
 mod id;
+#[cfg(test)]
+mod normal;
 mod outcome;
 mod phase;
 mod policy;
@@ -32,6 +34,8 @@ pub(crate) use backoff::Backoff;
 pub(crate) use budget::Window;
 pub(crate) use event::{Event, Readiness, StartFailure, StopMode};
 pub(crate) use id::{ChildId, ProgramId, SlotId};
+#[cfg(test)]
+pub(crate) use normal::NormalForm;
 pub(crate) use outcome::{FleetOutcome, Stop, StopCause};
 pub(crate) use policy::Policy;
 pub(crate) use snapshot::Snapshot;

@@ -1,6 +1,8 @@
 //! The phases of the whole fleet, from the first start to the outcome.
 
 use super::{FleetOutcome, Stop};
+#[cfg(test)]
+use super::{NormalForm, StopMode};
 
 /// The phase of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,35 @@ impl Phase {
         match self {
             Self::Stopping { stop, .. } | Self::Ended(FleetOutcome { stop, .. }) => Some(*stop),
             Self::StartingUp { .. } | Self::AllStarted | Self::Announcing | Self::Running => None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn write_normal(&self, form: &mut NormalForm) {
+        match self {
+            Self::StartingUp { missing } => {
+                form.number(0);
+                form.number(*missing as u64);
+            }
+            Self::AllStarted => form.number(1),
+            Self::Announcing => form.number(2),
+            Self::Running => form.number(3),
+            Self::Stopping { stop, listeners } => {
+                let Stop {
+                    // No rule reads these. The model checks them.
+                    cause: _,
+                    began: _,
+                    mode,
+                } = stop;
+                form.number(4);
+                form.flag(*mode == StopMode::Immediate);
+                form.flag(*listeners == ListenersState::Closed);
+            }
+            Self::Ended(FleetOutcome {
+                stop: _,
+                // These are the children that are left.
+                unkillable: _,
+            }) => form.number(5),
         }
     }
 

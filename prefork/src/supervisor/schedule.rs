@@ -18,7 +18,7 @@ pub(super) enum DeadlineKey {
 }
 
 /// All deadlines, the earliest first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Schedule(BTreeSet<(Instant, DeadlineKey)>);
 
 impl Schedule {

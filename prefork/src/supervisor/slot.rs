@@ -6,6 +6,8 @@
 
 use std::time::Instant;
 
+#[cfg(test)]
+use super::NormalForm;
 use super::draining::DrainState;
 use super::event::ChildEvent;
 use super::policy::after;
@@ -348,6 +350,78 @@ impl SlotState {
         match self {
             Self::Deferred { child, until } => Self::Recovering { child, until },
             other => other,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn write_normal(&self, form: &mut NormalForm, policy: &Policy) {
+        // The child of a slot is written by the table of children.
+        match *self {
+            Self::Unstarted { since } => {
+                form.number(0);
+                form.time(since);
+            }
+            // Only a message names the child.
+            Self::Recovering { child: _, until } => {
+                form.number(1);
+                form.time(until);
+            }
+            Self::Deferred { child: _, until } => {
+                form.number(2);
+                form.time(until);
+            }
+            Self::SpawnRequested { child: _ } => form.number(3),
+            // If the child corrects its readiness, the other deadline counts from `since`.
+            Self::Starting {
+                child: _,
+                since,
+                ready_deadline,
+            } => {
+                form.number(4);
+                form.time(after(since, policy.healthy_after));
+                form.time(ready_deadline);
+            }
+            Self::Probation {
+                child: _,
+                since,
+                healthy_at,
+            } => {
+                form.number(5);
+                form.time(after(since, policy.ready_timeout));
+                form.time(healthy_at);
+            }
+            // No rule reads `since`.
+            Self::Serving { child: _, since: _ } => form.number(6),
+            Self::Ending {
+                child: _,
+                exit_deadline,
+                kill_at,
+                condition,
+            } => {
+                form.number(7);
+                form.time(exit_deadline);
+                form.time(kill_at);
+                form.flag(condition == Health::Healthy);
+            }
+            Self::MustKill {
+                child: _,
+                since,
+                condition,
+            } => {
+                form.number(8);
+                form.time(since);
+                form.flag(condition == Health::Healthy);
+            }
+            Self::Killed {
+                child: _,
+                give_up_at,
+                condition,
+            } => {
+                form.number(9);
+                form.time(give_up_at);
+                form.flag(condition == Health::Healthy);
+            }
+            Self::Retired => form.number(10),
         }
     }
 

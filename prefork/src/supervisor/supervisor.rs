@@ -6,6 +6,8 @@
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
+#[cfg(test)]
+use super::NormalForm;
 use super::backoff::Jitter;
 use super::budget::{Budget, BudgetResult};
 use super::children::ChildLocation;
@@ -39,7 +41,7 @@ use super::{
 /// the deadline of a state. `schedule` indexes these deadlines, so an event about one child and the
 /// calls after it cost the same in a large fleet as in a small one. Only `MasterReady`, `Resize` and
 /// the start of a stop touch every slot, once each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Supervisor {
     policy: Policy,
     phase: Phase,
@@ -417,6 +419,22 @@ impl Supervisor {
     }
 
     // What only tests ask.
+
+    #[cfg(test)]
+    pub(crate) fn write_normal(&self, form: &mut NormalForm) {
+        let Self {
+            // It does not change.
+            policy,
+            phase,
+            fleet,
+            budget,
+            // The exploration uses no delays with jitter.
+            jitter: _,
+        } = self;
+        phase.write_normal(form);
+        fleet.write_normal(form, policy);
+        budget.write_normal(form);
+    }
 
     #[cfg(test)]
     pub(super) fn fleet(&self) -> &Fleet {

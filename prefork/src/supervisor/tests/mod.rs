@@ -7,6 +7,7 @@
 
 mod book;
 mod children;
+mod explore;
 mod fleet;
 mod properties;
 mod rules;

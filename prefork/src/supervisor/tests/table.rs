@@ -479,7 +479,7 @@ fn child_action_word(action: &Action) -> Option<String> {
     }
 }
 
-fn slot_name(state: &SlotState) -> &'static str {
+pub(super) fn slot_name(state: &SlotState) -> &'static str {
     // A new state does not compile without an arm here, and then needs a row.
     match state {
         SlotState::Unstarted { .. } => "Unstarted",
@@ -496,7 +496,7 @@ fn slot_name(state: &SlotState) -> &'static str {
     }
 }
 
-fn has_time(state: &DrainState, now: Instant) -> bool {
+pub(super) fn has_time(state: &DrainState, now: Instant) -> bool {
     match *state {
         DrainState::AwaitingStart { kill_at, .. }
         | DrainState::NotYetAsked { kill_at, .. }
@@ -505,7 +505,7 @@ fn has_time(state: &DrainState, now: Instant) -> bool {
     }
 }
 
-fn drain_state_name(state: &DrainState) -> &'static str {
+pub(super) fn drain_state_name(state: &DrainState) -> &'static str {
     match state {
         DrainState::AwaitingStart { .. } => "AwaitingStart",
         DrainState::NotYetAsked { .. } => "NotYetAsked",
@@ -702,11 +702,11 @@ fn compare(title: &str, cell: impl Fn(&str, &str) -> String) {
     );
 }
 
-fn header(title: &str) -> Vec<String> {
+pub(super) fn header(title: &str) -> Vec<String> {
     lines(title).remove(0)
 }
 
-fn rows(title: &str) -> Vec<Vec<String>> {
+pub(super) fn rows(title: &str) -> Vec<Vec<String>> {
     lines(title).split_off(2)
 }
 

@@ -88,6 +88,22 @@ impl Drain {
         };
     }
 
+    #[cfg(test)]
+    pub(super) fn listeners_ended(&self) -> Option<Instant> {
+        let Self {
+            // The model writes these.
+            half: _,
+            deadline: _,
+            connections: _,
+            readable: _,
+            // The model has no blocking reads.
+            begun: _,
+            silent_client_wait: _,
+            listeners_ended,
+        } = self;
+        *listeners_ended
+    }
+
     /// Whether no socket of this process can accept any more.
     pub(super) fn is_closed(&self) -> bool {
         let is_closed = |now: Connections| now.listeners == 0 && now.are_sockets_closed;

@@ -1,5 +1,7 @@
 //! Compares `TABLE.md` with the code, in virtual time.
 
+mod explore;
+
 use super::*;
 
 const TABLES: &str = include_str!("TABLE.md");

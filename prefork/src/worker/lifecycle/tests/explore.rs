@@ -1,0 +1,615 @@
+//! Visits every state of a worker's lifecycle and checks the promises in each.
+//!
+//! The world is a lifecycle, its process with one listener and up to three connections, and the end
+//! of the channel: frames arrive in their order, and the master can die between any two of them.
+
+use std::time::{Duration, Instant};
+
+use super::super::{Action, Connections, Drain, EndCause, Event, Host, Lifecycle, Master, Orphan};
+use super::super::{Backlog, Stage};
+use crate::explore::{Broken, Model, explore};
+
+/// Every duration is a multiple of it.
+const TICK: Duration = Duration::from_millis(250);
+/// The budget of a `drain` frame, and the grace period.
+const BUDGET: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(1_500);
+
+struct Worker {
+    host: Host,
+    has_master: bool,
+    connections: u8,
+    deepest: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Ask,
+    Pass,
+    /// The monitor reads the next frame, or the end of the channel.
+    ReadFrame,
+    /// The monitor counts listeners and connections.
+    Count,
+    MasterSends(Frame),
+    MasterDies,
+    Tell(Event),
+    ClientConnects,
+    ClientSends,
+    Accept,
+    Read,
+    ListenerEnds,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frame {
+    Drain,
+    Terminate,
+}
+
+#[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+struct World {
+    lifecycle: Lifecycle,
+    now: Instant,
+    /// Frames that the worker has not read.
+    frames: Vec<Frame>,
+    is_master_alive: bool,
+    has_read_end: bool,
+    /// Connections in the queue, accepted and silent, accepted with bytes.
+    queued: u8,
+    silent: u8,
+    readable: u8,
+    is_listening: bool,
+    is_count_due: bool,
+    /// A check found no bytes since the last change.
+    was_silent: bool,
+    listener_ended: Option<Instant>,
+    is_hook_running: bool,
+    ran_hook: bool,
+    was_terminated: bool,
+    is_interrupted: bool,
+    was_asked: bool,
+    drain: Option<DrainFacts>,
+    is_resolved: bool,
+    sent_closed: bool,
+    has_ended: bool,
+}
+
+/// What `Action::CloseListeners` contained.
+#[derive(Clone, Copy)]
+struct DrainFacts {
+    until: Instant,
+    deadline: Instant,
+    backlog: Backlog,
+}
+
+fn ensure(holds: bool, promise: &str) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(promise.into()) }
+}
+
+impl Model for Worker {
+    type State = World;
+    type Move = Move;
+
+    fn start(&self) -> World {
+        World {
+            lifecycle: Lifecycle::new(self.host, self.has_master, GRACE),
+            now: Instant::now(),
+            frames: Vec::new(),
+            is_master_alive: self.has_master,
+            has_read_end: !self.has_master,
+            queued: 0,
+            silent: 0,
+            readable: 0,
+            is_listening: true,
+            is_count_due: false,
+            was_silent: false,
+            listener_ended: None,
+            is_hook_running: false,
+            ran_hook: false,
+            was_terminated: false,
+            is_interrupted: false,
+            was_asked: false,
+            drain: None,
+            is_resolved: false,
+            sent_closed: false,
+            has_ended: false,
+        }
+    }
+
+    fn normal_form(&self, world: &World) -> Vec<u8> {
+        world.normal_form()
+    }
+
+    fn moves(&self, world: &World) -> Vec<Move> {
+        if world.has_ended {
+            return Vec::new();
+        }
+        let mut moves = vec![Move::Ask];
+        if world.rested().is_some() {
+            moves.push(Move::Pass);
+        }
+        if world.is_count_due {
+            moves.push(Move::Count);
+        }
+        if !world.frames.is_empty() || (!world.is_master_alive && !world.has_read_end) {
+            moves.push(Move::ReadFrame);
+        }
+        if world.is_master_alive {
+            moves.push(Move::MasterDies);
+            if world.frames.is_empty() {
+                moves.extend([Frame::Drain, Frame::Terminate].map(Move::MasterSends));
+            }
+        }
+        let events = [
+            Event::Terminated,
+            Event::Interrupted,
+            Event::MainEnded,
+            Event::AcceptFailed,
+        ];
+        moves.extend(events.map(Move::Tell));
+        if world.is_hook_running {
+            moves.push(Move::Tell(Event::HookFinished));
+        }
+        if world.queued + world.silent + world.readable < self.connections {
+            moves.push(Move::ClientConnects);
+        }
+        if world.is_listening && world.queued > 0 {
+            moves.push(Move::Accept);
+        }
+        if world.silent > 0 {
+            moves.push(Move::ClientSends);
+        }
+        if world.readable > 0 {
+            moves.push(Move::Read);
+        }
+        if world.is_listening {
+            moves.push(Move::ListenerEnds);
+        }
+        moves
+    }
+
+    fn apply(&mut self, world: &mut World, next: Move) -> Result<(), Broken> {
+        match next {
+            Move::Ask => world.ask(self.host).map(|_| ()),
+            Move::Pass => world.pass(self.host),
+            Move::ReadFrame => {
+                if world.frames.is_empty() {
+                    world.has_read_end = true;
+                    let is_process_gone = true;
+                    world.tell(Event::MasterDied { is_process_gone });
+                    return Ok(());
+                }
+                match world.frames.remove(0) {
+                    Frame::Drain => world.tell(Event::DrainRequested { budget: BUDGET }),
+                    Frame::Terminate => world.tell(Event::Terminated),
+                }
+                Ok(())
+            }
+            Move::Count => {
+                world.count();
+                Ok(())
+            }
+            Move::MasterSends(frame) => {
+                world.frames.push(frame);
+                Ok(())
+            }
+            Move::MasterDies => {
+                world.is_master_alive = false;
+                Ok(())
+            }
+            Move::Tell(event) => {
+                world.tell(event);
+                Ok(())
+            }
+            Move::ClientConnects => {
+                world.queued += 1;
+                Ok(())
+            }
+            Move::ClientSends => {
+                world.silent -= 1;
+                world.readable += 1;
+                Ok(())
+            }
+            Move::Accept => {
+                world.queued -= 1;
+                world.silent += 1;
+                world.is_count_due = true;
+                Ok(())
+            }
+            Move::Read => {
+                world.readable -= 1;
+                world.is_count_due = true;
+                Ok(())
+            }
+            Move::ListenerEnds => {
+                world.is_listening = false;
+                world.is_count_due = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn check(&self, world: &World) -> Result<(), Broken> {
+        if world.has_ended {
+            return Ok(());
+        }
+        ensure(
+            world.lifecycle.draining().is_some() == world.drain.is_some(),
+            "a worker drains once its listeners were asked to close",
+        )?;
+        let is_over = self.host == Host::Test && world.has_read_end && world.is_resolved;
+        ensure(
+            world.lifecycle.is_over() == is_over,
+            "only the thread of a test ends, after its master and the drain",
+        )?;
+        if let Some(rested) = world.rested() {
+            rested.check_rested(self.host)?;
+        }
+        world.check_end(self.host)
+    }
+
+    fn line(&self, next: Move) -> String {
+        format!("{next:?}")
+    }
+}
+
+impl World {
+    #[expect(clippy::too_many_lines, reason = "one line per field")]
+    fn normal_form(&self) -> Vec<u8> {
+        let Self {
+            lifecycle,
+            now,
+            frames,
+            is_master_alive,
+            has_read_end,
+            queued,
+            silent,
+            readable,
+            is_listening,
+            is_count_due,
+            was_silent,
+            listener_ended,
+            is_hook_running,
+            ran_hook,
+            was_terminated,
+            is_interrupted,
+            was_asked,
+            drain,
+            is_resolved,
+            sent_closed,
+            has_ended,
+        } = self;
+        let Lifecycle {
+            host: _,
+            master,
+            grace: _,
+            stage,
+            has_failed,
+            is_interrupted: is_told,
+            is_closed_sent,
+        } = lifecycle;
+        let ticks = |at: Instant| {
+            let left = at.saturating_duration_since(*now).as_millis() / TICK.as_millis();
+            u8::try_from(left).expect("durations are short")
+        };
+        let mut form = vec![
+            match master {
+                Master::None => 0,
+                Master::Alive => 1,
+                Master::Dead(Orphan::MustRunHook) => 2,
+                Master::Dead(Orphan::HookRunning) => 3,
+                Master::Dead(Orphan::MustTerminate) => 4,
+                Master::Dead(Orphan::Terminated) => 5,
+            },
+            *queued,
+            *silent,
+            *readable,
+        ];
+        let (stage, of_stage) = match stage {
+            Stage::Serving => (0, None),
+            Stage::MustDrain {
+                drain,
+                backlog,
+                frees_address,
+            } => {
+                form.push(u8::from(*backlog == Backlog::Leave));
+                form.push(u8::from(*frees_address));
+                (1, Some(drain))
+            }
+            Stage::Draining(drain) => (2, Some(drain)),
+            Stage::Resolved(drain) => (3, Some(drain)),
+        };
+        form.push(stage);
+        form.extend(
+            of_stage
+                .map(|drain| drain.normal_form(ticks))
+                .into_iter()
+                .flatten(),
+        );
+        let ended = listener_ended.map(|at| ticks(at + TICK));
+        form.extend([u8::from(ended.is_some()), ended.unwrap_or(0)]);
+        if let Some(DrainFacts {
+            until,
+            deadline,
+            backlog,
+        }) = drain
+        {
+            form.extend([ticks(*until), ticks(*deadline)]);
+            form.push(u8::from(*backlog == Backlog::Leave));
+        }
+        let flags = [
+            *has_failed,
+            *is_told,
+            *is_closed_sent,
+            *is_master_alive,
+            *has_read_end,
+            *is_listening,
+            *is_count_due,
+            *was_silent,
+            *is_hook_running,
+            *ran_hook,
+            *was_terminated,
+            *is_interrupted,
+            *was_asked,
+            drain.is_some(),
+            *is_resolved,
+            *sent_closed,
+            *has_ended,
+        ];
+        form.extend(flags.map(u8::from));
+        form.extend(frames.iter().map(|&frame| frame as u8));
+        form
+    }
+
+    fn rested(&self) -> Option<Self> {
+        let mut world = self.clone();
+        world
+            .lifecycle
+            .next_action(world.now)
+            .is_none()
+            .then_some(world)
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.lifecycle.handle(event, self.now);
+        match event {
+            Event::Interrupted => self.is_interrupted = true,
+            Event::HookFinished => self.is_hook_running = false,
+            Event::MasterDied { .. }
+            | Event::DrainRequested { .. }
+            | Event::Terminated
+            | Event::AcceptFailed => self.was_asked = true,
+            // A single process serves on.
+            Event::MainEnded => self.was_asked |= self.lifecycle.master != Master::None,
+            Event::Welcomed { .. } | Event::Changed(_) | Event::ReadableChecked { .. } => {}
+        }
+    }
+
+    fn count(&mut self) {
+        self.is_count_due = false;
+        self.was_silent = false;
+        if self.drain.is_some() && !self.is_listening {
+            self.listener_ended.get_or_insert(self.now);
+        }
+        self.tell(Event::Changed(Connections {
+            listeners: usize::from(self.is_listening),
+            are_sockets_closed: !self.is_listening,
+            unread: usize::from(self.silent + self.readable),
+            last_activity: None,
+        }));
+    }
+
+    fn pass(&mut self, host: Host) -> Result<(), Broken> {
+        let action = self.ask(host)?;
+        ensure(action.is_none(), "time passes when nothing is left to do")?;
+        self.now += TICK;
+        Ok(())
+    }
+
+    fn ask(&mut self, host: Host) -> Result<Option<Action>, Broken> {
+        let action = self.lifecycle.next_action(self.now);
+        if let Some(action) = action {
+            self.perform(action, host)?;
+        }
+        Ok(action)
+    }
+
+    fn perform(&mut self, action: Action, host: Host) -> Result<(), Broken> {
+        let now = self.now;
+        match action {
+            Action::RunHook => {
+                ensure(
+                    self.has_read_end && !self.ran_hook && host == Host::Process,
+                    "on_master_death runs once, after the death of the master",
+                )?;
+                self.ran_hook = true;
+                self.is_hook_running = true;
+            }
+            Action::CloseListeners {
+                deadline,
+                until,
+                backlog,
+                frees_address,
+            } => {
+                ensure(
+                    self.was_asked && self.drain.is_none(),
+                    "a drain begins once, when it was requested",
+                )?;
+                ensure(
+                    deadline <= now + GRACE && until < deadline,
+                    "a drain ends within its budget, and its listeners within half of it",
+                )?;
+                ensure(
+                    !frees_address || self.has_read_end,
+                    "the address is freed only after the death of the master",
+                )?;
+                self.drain = Some(DrainFacts {
+                    until,
+                    deadline,
+                    backlog,
+                });
+                self.count();
+            }
+            Action::Terminate => {
+                let is_half = self.drain.is_some_and(|drain| now >= drain.until);
+                ensure(
+                    self.ran_hook && !self.was_terminated && (!self.is_hook_running || is_half),
+                    "SIGTERM is sent once, after the hook or at half of the budget",
+                )?;
+                self.was_terminated = true;
+            }
+            Action::CheckReadable => {
+                let has_readable = self.readable > 0;
+                self.was_silent = !has_readable;
+                self.tell(Event::ReadableChecked { has_readable });
+            }
+            Action::Resolve => {
+                let drain = self.drain.ok_or("resolved before a drain")?;
+                ensure(!self.is_resolved, "shutdown() resolves once")?;
+                let unread = self.silent + self.readable;
+                let silent_wait = self.listener_ended.is_some_and(|at| now >= at + TICK);
+                let all_read = !self.is_listening && unread == 0;
+                let is_silent = !self.is_listening && silent_wait && self.was_silent;
+                ensure(
+                    now >= drain.until || all_read || is_silent,
+                    "no accepted connection is dropped unread while the budget lasts",
+                )?;
+                self.is_resolved = true;
+                // The listeners that were not taken are closed.
+                self.is_listening = false;
+                self.count();
+            }
+            Action::SendClosed => {
+                ensure(
+                    !self.is_listening && !self.sent_closed && !self.has_read_end,
+                    "a worker reports once that its listeners are closed, to a living master",
+                )?;
+                self.sent_closed = true;
+            }
+            Action::EndProcess(cause) => {
+                ensure(
+                    host == Host::Process,
+                    "the process of a test is never ended",
+                )?;
+                let margin = if self.has_read_end {
+                    Duration::ZERO
+                } else {
+                    Lifecycle::MASTER_KILL_MARGIN
+                };
+                let is_late = self
+                    .drain
+                    .is_some_and(|drain| now >= drain.deadline + margin);
+                let is_interrupted = cause == EndCause::Interrupted && self.is_interrupted;
+                ensure(
+                    is_interrupted || is_late,
+                    "a process is ended when its time is over, after its master, or interrupted",
+                )?;
+                self.has_ended = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_rested(&self, host: Host) -> Result<(), Broken> {
+        let deadline = self.lifecycle.deadline(self.now);
+        ensure(
+            deadline.is_none_or(|at| at > self.now),
+            "without an action, the deadline is in the future",
+        )?;
+        ensure(
+            self.drain.is_some() == self.was_asked,
+            "a drain begins as soon as it is requested",
+        )?;
+        ensure(
+            !self.has_read_end || !self.ran_hook || self.is_hook_running || self.was_terminated,
+            "a worker without a master gets SIGTERM when the hook has finished",
+        )?;
+        ensure(
+            !(self.is_interrupted && host == Host::Process),
+            "an interrupted process ends at once",
+        )?;
+        let has_counted = self.drain.is_some() && !self.is_count_due && !self.is_listening;
+        ensure(
+            !has_counted || self.sent_closed || self.has_read_end,
+            "the master learns that the listeners are closed",
+        )?;
+        let is_read = self.silent + self.readable == 0;
+        ensure(
+            !has_counted || !is_read || self.is_resolved,
+            "shutdown() resolves as soon as all is closed and read",
+        )
+    }
+
+    /// Checks that a drain comes to its end if nothing happens any more.
+    fn check_end(&self, host: Host) -> Result<(), Broken> {
+        if self.drain.is_none() && !self.was_asked {
+            return Ok(());
+        }
+        let mut world = self.clone();
+        let longest = GRACE + Lifecycle::MASTER_KILL_MARGIN;
+        for _ in 0..=longest.as_millis() / TICK.as_millis() {
+            for actions in 0.. {
+                ensure(actions < 10, "no action repeats for ever")?;
+                if world.has_ended || world.ask(host)?.is_none() {
+                    break;
+                }
+            }
+            if world.has_ended {
+                return Ok(());
+            }
+            if host == Host::Test && world.is_resolved {
+                return Ok(());
+            }
+            world.pass(host)?;
+        }
+        Err("a drain ends within its budget, whatever the clients do".into())
+    }
+}
+
+impl Drain {
+    fn normal_form(&self, ticks: impl Fn(Instant) -> u8) -> Vec<u8> {
+        let [half, deadline] = [self.half, self.deadline].map(&ticks);
+        let mut form = vec![half, deadline, self.readable as u8];
+        let ended = self.listeners_ended().map(|at| ticks(at + TICK));
+        form.extend([u8::from(ended.is_some()), ended.unwrap_or(0)]);
+        if let Some(Connections {
+            listeners,
+            are_sockets_closed,
+            unread,
+            last_activity: _,
+        }) = self.connections
+        {
+            form.push(1 + u8::from(are_sockets_closed));
+            form.extend([listeners, unread].map(|n| u8::try_from(n).expect("few")));
+        }
+        form
+    }
+}
+
+fn run(name: &str, mut worker: Worker) {
+    let deepest = worker.deepest;
+    match explore(&mut worker, deepest) {
+        Ok(explored) => println!("{name}: {explored}"),
+        Err(report) => panic!("{name}: {report}"),
+    }
+}
+
+#[test]
+fn every_promise_holds_in_every_state_of_a_worker() {
+    let is_long = std::env::var_os("PREFORK_TESTS_EXPLORE").is_some();
+    let (connections, deepest) = if is_long { (3, u32::MAX) } else { (1, 8) };
+    for (name, host, has_master) in [
+        ("worker", Host::Process, true),
+        ("single process", Host::Process, false),
+        ("worker in the process of a test", Host::Test, true),
+    ] {
+        let worker = Worker {
+            host,
+            has_master,
+            connections,
+            deepest,
+        };
+        run(&format!("{name}, {connections} connections"), worker);
+    }
+}
