@@ -1566,6 +1566,8 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
     let mut cells = Cells::new();
     let any_time = Scope {
         answers: Answers::AnyTime,
+        // It changes nothing.
+        sizes: &[1],
         ..master(policy(1, 0))
     };
     run(
@@ -1575,6 +1577,17 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
     );
     let two = up_to(7, master(short(2, 0)));
     run("2 slots, threshold 0", two, Some(&mut cells));
+    let smaller = Scope {
+        sizes: &[1],
+        ..master(short(2, 0))
+    };
+    let unanswered = Scope {
+        answers: Answers::AnyTime,
+        ..smaller.clone()
+    };
+    run("2 slots, then 1", up_to(10, smaller), Some(&mut cells));
+    let name = "2 slots, then 1, events in any order";
+    run(name, up_to(7, unanswered), Some(&mut cells));
     check_cells(&cells);
 }
 
