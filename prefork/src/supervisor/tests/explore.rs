@@ -510,14 +510,14 @@ impl World {
 
     fn note_gone(&mut self, child: ChildId, policy: &Policy) {
         let now = self.now;
-        let Some(place) = self
+        let Some(index) = self
             .processes
             .iter()
             .position(|process| process.id == child)
         else {
             return;
         };
-        let process = self.processes.remove(place);
+        let process = self.processes.remove(index);
         if process.fills_slot && self.stop.is_none() {
             self.slots[process.slot].replace_at = Some(now + policy.recover_interval);
         }
