@@ -1,6 +1,6 @@
 //! Visits every state of a small model, breadth first.
 //!
-//! Tests use it for policies: plain values that decide. It knows no policy. A model says which
+//! Tests use it for policies: plain values that decide. It knows no policy. A model lists which
 //! moves are possible in a state, and checks the promises. Two states are the same if their normal
 //! forms are equal, so each state is visited once, however many sequences of moves lead to it. The
 //! first broken promise is printed with the shortest sequence of moves that breaks it.

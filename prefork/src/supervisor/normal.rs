@@ -59,7 +59,7 @@ impl NormalForm {
         let mut past: Vec<_> = past.filter(|&at| at <= self.now).collect();
         past.sort_unstable();
         past.dedup();
-        for (at, place) in self.times {
+        for (at, index) in self.times {
             let written = match at.checked_duration_since(self.now) {
                 Some(left) if left > Duration::ZERO => {
                     assert_eq!(left.subsec_nanos(), 0, "explored models use whole seconds");
@@ -70,7 +70,7 @@ impl NormalForm {
                     200 + u8::try_from(later).expect("explored models have few times")
                 }
             };
-            self.bytes[place] = written;
+            self.bytes[index] = written;
         }
         self.bytes
     }

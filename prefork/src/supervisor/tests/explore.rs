@@ -510,14 +510,14 @@ impl World {
 
     fn note_gone(&mut self, child: ChildId, policy: &Policy) {
         let now = self.now;
-        let Some(place) = self
+        let Some(index) = self
             .processes
             .iter()
             .position(|process| process.id == child)
         else {
             return;
         };
-        let process = self.processes.remove(place);
+        let process = self.processes.remove(index);
         if process.fills_slot && self.stop.is_none() {
             self.slots[process.slot].replace_at = Some(now + policy.recover_interval);
         }
@@ -632,7 +632,7 @@ impl World {
         let is_named = matches!(cause, StopCause::OverRecovery { exits: e, .. } if e == exits);
         ensure(
             is_named,
-            "a stop because of recovery says how many exits counted",
+            "a stop because of recovery contains how many exits counted",
         )?;
         self.note_stop(cause, policy);
         Ok(())
@@ -663,7 +663,7 @@ impl World {
                 )?;
                 ensure(
                     process.must_leave,
-                    "a child that nobody stops is not asked to stop",
+                    "a child is asked to stop only if it must leave",
                 )?;
                 ensure(
                     process.kill_at == Some(kill_at) && kill_at > now,

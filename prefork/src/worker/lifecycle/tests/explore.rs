@@ -286,7 +286,7 @@ impl World {
             grace: _,
             stage,
             has_failed,
-            is_interrupted: is_told,
+            is_interrupted: must_end,
             is_closed_sent,
         } = lifecycle;
         let ticks = |at: Instant| {
@@ -340,7 +340,7 @@ impl World {
         }
         let flags = [
             *has_failed,
-            *is_told,
+            *must_end,
             *is_closed_sent,
             *is_master_alive,
             *has_read_end,
