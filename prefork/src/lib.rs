@@ -328,7 +328,7 @@ mod stop_signals;
 mod supervisor;
 #[cfg(unix)]
 #[cfg_attr(
-    not(feature = "tls"),
+    not(any(feature = "tls", test)),
     expect(dead_code, reason = "only TLS uses sealed memory files")
 )]
 mod sys;

@@ -23,10 +23,6 @@ pub(crate) const HAS_TLS: bool = cfg!(feature = "tls");
 ///
 /// # Errors
 /// They cannot be used.
-#[cfg_attr(
-    not(feature = "tls"),
-    expect(clippy::unnecessary_wraps, reason = "with the feature it can fail")
-)]
 pub(crate) fn certificate_source(
     config: &Config,
     now: SystemTime,
@@ -45,10 +41,6 @@ pub(crate) fn certificate_source(
 ///
 /// # Errors
 /// Those of a master.
-#[cfg_attr(
-    not(feature = "tls"),
-    expect(clippy::unnecessary_wraps, reason = "with the feature it can fail")
-)]
 pub(crate) fn local_tls(
     config: &Config,
     now: SystemTime,
@@ -82,7 +74,6 @@ impl WorkerTls {
         Self
     }
 
-    #[expect(clippy::unused_self, reason = "the signature of the other type")]
     pub(crate) fn is_used_by_main(&self) -> bool {
         false
     }
