@@ -40,7 +40,8 @@ use super::{
 /// arrives, so no event can come between a decision and its reason. Every decision becomes due at
 /// the deadline of a state. `schedule` indexes these deadlines, so an event about one child and the
 /// calls after it cost the same in a large fleet as in a small one. Only `MasterReady`, `Resize` and
-/// the start of a stop touch every slot, once each.
+/// the start of a stop touch every slot, once each. A child that outlives its `main` also touches
+/// every draining child, of which there are few without a stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Supervisor {
     policy: Policy,
