@@ -1,0 +1,645 @@
+//! The facts about a world: what events and actions mean, recorded in the simplest way.
+
+use std::time::Instant;
+
+use super::{Announcement, Process, SlotFacts, StopFacts, TICK, World, ensure};
+use crate::explore::Broken;
+use crate::supervisor::children::ChildLocation;
+use crate::supervisor::draining::DrainState;
+use crate::supervisor::policy::after;
+use crate::supervisor::slot::SlotState;
+use crate::supervisor::{
+    Action, ChildId, Event, KillReason, NormalForm, Policy, Readiness, SlotId, StartFailure,
+    StopCause, StopMode, Window,
+};
+
+impl World {
+    pub(super) fn normal_form(&self, policy: &Policy) -> Vec<u8> {
+        let Self {
+            supervisor,
+            now,
+            processes,
+            slots,
+            announcement,
+            replacements,
+            was_healthy,
+            stop,
+            has_closed_listeners,
+            // Ids count by their order.
+            last_id: _,
+        } = self;
+        let mut form = NormalForm::new(*now);
+        supervisor.write_normal(&mut form);
+        for process in processes {
+            process.write_normal(&mut form);
+        }
+        for slot in slots {
+            let SlotFacts {
+                was_requested,
+                was_confirmed,
+                replace_at,
+            } = slot;
+            form.flag(*was_requested);
+            form.flag(*was_confirmed);
+            form.optional_time(*replace_at);
+        }
+        form.number(*announcement as u64);
+        for at in self.counted(replacements, policy) {
+            form.time(match policy.recover_window {
+                Window::Sliding(window) => at + window,
+                Window::Forever => *now,
+            });
+        }
+        form.flag(*was_healthy);
+        form.flag(stop.is_some_and(|stop| stop.is_immediate));
+        form.flag(stop.is_some());
+        form.flag(*has_closed_listeners);
+        form.finish()
+    }
+
+    /// The replacements that count now.
+    pub(super) fn counted(&self, replacements: &[Instant], policy: &Policy) -> Vec<Instant> {
+        let counts = |at: &Instant| match policy.recover_window {
+            Window::Sliding(window) => !self.was_healthy || self.now < *at + window,
+            Window::Forever => true,
+        };
+        replacements.iter().copied().filter(counts).collect()
+    }
+
+    pub(super) fn process(&mut self, child: ChildId) -> Option<&mut Process> {
+        self.processes
+            .iter_mut()
+            .find(|process| process.id == child)
+    }
+
+    pub(super) fn is_master_ready(&self) -> bool {
+        self.announcement == Announcement::Done
+    }
+
+    /// This world after the supervisor had nothing to do at this moment.
+    pub(super) fn rested(&self, policy: &Policy) -> Option<Self> {
+        let mut world = self.clone();
+        // The move `Ask` reports an error.
+        matches!(world.ask(policy), Ok(None)).then_some(world)
+    }
+
+    // Events.
+
+    pub(super) fn tell(&mut self, event: Event, policy: &Policy) {
+        self.supervisor.handle(event, self.now);
+        self.note(event, policy);
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one arm per event")]
+    pub(super) fn note(&mut self, event: Event, policy: &Policy) {
+        let now = self.now;
+        match event {
+            Event::Started { child, readiness } => self.note_started(child, readiness, policy),
+            Event::StartFailed { child, failure } => {
+                let Some(process) = self.process(child).copied() else {
+                    return;
+                };
+                // A start that was given up is answered too late.
+                if process.is_started || process.was_given_up {
+                    return;
+                }
+                self.note_gone(child, policy);
+                let may_retry = match failure {
+                    StartFailure::Transient => true,
+                    StartFailure::Permanent => self.was_healthy,
+                    StartFailure::Refused => false,
+                };
+                if process.fills_slot && !(may_retry && self.is_master_ready()) {
+                    let slot = SlotId(process.slot);
+                    let cause = StopCause::StartFailed {
+                        slot,
+                        child,
+                        failure,
+                    };
+                    self.note_stop(cause, policy);
+                }
+            }
+            Event::Ready { child } => {
+                if let Some(process) = self.process(child)
+                    && process.may_become_healthy()
+                {
+                    process.become_healthy();
+                    self.was_healthy = true;
+                }
+            }
+            Event::Readiness { child, readiness } => {
+                let at_once = policy.healthy_after.is_zero();
+                if let Some(process) = self.process(child)
+                    && process.may_become_healthy()
+                {
+                    process.readiness = readiness;
+                    if at_once && readiness == Readiness::Assumed {
+                        process.become_healthy();
+                        self.was_healthy = true;
+                    }
+                }
+            }
+            Event::MainEnded { child } => {
+                let kill_at = now + policy.shutdown_grace_period;
+                if let Some(process) = self.process(child)
+                    && process.is_started
+                    && !process.was_killed
+                    && !process.has_violated
+                    && !process.has_main_ended
+                {
+                    process.has_main_ended = true;
+                    process.ready_by = None;
+                    process.healthy_at = None;
+                    if process.fills_slot {
+                        process.exit_by = Some(kill_at.min(now + policy.exit_timeout));
+                        process.kill_at = Some(kill_at);
+                    }
+                }
+            }
+            Event::Closed { child } => {
+                if let Some(process) = self.process(child) {
+                    process.has_closed = true;
+                }
+            }
+            Event::Violation { child } => {
+                if let Some(process) = self.process(child)
+                    && process.is_started
+                    && !process.was_killed
+                {
+                    process.has_violated = true;
+                    process.exit_by = None;
+                    process.ready_by = None;
+                    process.healthy_at = None;
+                }
+            }
+            Event::Exited { child } => {
+                let Some(process) = self.process(child).copied() else {
+                    return;
+                };
+                self.note_gone(child, policy);
+                if process.fills_slot && !process.is_started && !self.is_master_ready() {
+                    let cause = StopCause::StartFailed {
+                        slot: SlotId(process.slot),
+                        child,
+                        failure: StartFailure::Transient,
+                    };
+                    self.note_stop(cause, policy);
+                }
+            }
+            Event::MasterReady => {
+                if self.announcement == Announcement::Asked && self.stop.is_none() {
+                    self.announcement = Announcement::Done;
+                }
+            }
+            Event::HookFailed => self.note_stop(StopCause::HookFailed, policy),
+            Event::ListenerLost => self.note_stop(StopCause::ListenerLost, policy),
+            Event::Resize { slots } => self.note_size(slots.get(), policy),
+            Event::StopRequested { urgency } => {
+                self.note_stop(StopCause::Requested, policy);
+                if self.supervisor.outcome().is_none()
+                    && let (StopMode::Immediate, Some(stop)) = (urgency, &mut self.stop)
+                {
+                    stop.is_immediate = true;
+                    for process in &mut self.processes {
+                        process.has_no_time(now);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn note_started(&mut self, child: ChildId, readiness: Readiness, policy: &Policy) {
+        let now = self.now;
+        let Some(process) = self.process(child) else {
+            return;
+        };
+        if process.is_started {
+            return;
+        }
+        process.is_started = true;
+        process.give_up_at = None;
+        if !process.fills_slot {
+            return;
+        }
+        process.readiness = readiness;
+        process.ready_by = Some(after(now, policy.ready_timeout));
+        process.healthy_at = Some(now + policy.healthy_after);
+        let slot = process.slot;
+        let is_healthy = readiness == Readiness::Assumed && policy.healthy_after.is_zero();
+        if is_healthy {
+            process.become_healthy();
+        }
+        self.was_healthy |= is_healthy;
+        self.slots[slot].was_confirmed = true;
+    }
+
+    pub(super) fn note_gone(&mut self, child: ChildId, policy: &Policy) {
+        let now = self.now;
+        let Some(index) = self
+            .processes
+            .iter()
+            .position(|process| process.id == child)
+        else {
+            return;
+        };
+        let process = self.processes.remove(index);
+        if process.fills_slot && self.stop.is_none() {
+            self.slots[process.slot].replace_at = Some(now + policy.recover_interval);
+        }
+    }
+
+    pub(super) fn note_size(&mut self, size: usize, policy: &Policy) {
+        if self.stop.is_some() {
+            return;
+        }
+        let now = self.now;
+        let removed = |process: &Process| process.slot >= size && process.fills_slot;
+        let slots: Vec<_> = self
+            .processes
+            .iter()
+            .filter(|process| removed(process))
+            .collect();
+        let slots: Vec<_> = slots.iter().map(|process| process.slot).collect();
+        for process in &mut self.processes {
+            if process.fills_slot && process.slot >= size {
+                process.leave(now, policy);
+            } else if slots.contains(&process.slot) && !process.fills_slot {
+                // A younger child of the slot begins to drain.
+                process.has_no_time(now);
+            }
+        }
+        self.slots.resize(size, SlotFacts::default());
+    }
+
+    pub(super) fn note_stop(&mut self, cause: StopCause, policy: &Policy) {
+        if self.stop.is_some() {
+            return;
+        }
+        let is_immediate = false;
+        self.stop = Some(StopFacts {
+            cause,
+            is_immediate,
+        });
+        for slot in &mut self.slots {
+            slot.replace_at = None;
+        }
+        for process in &mut self.processes {
+            if process.fills_slot {
+                process.leave(self.now, policy);
+            }
+        }
+    }
+
+    /// Records what is true because time has passed.
+    ///
+    /// The order of what is due at one moment is not defined, so it is read from the supervisor.
+    pub(super) fn note_time(&mut self) {
+        let now = self.now;
+        for process in &mut self.processes {
+            let slot = self.supervisor.fleet().slot(SlotId(process.slot));
+            let serves = matches!(slot, SlotState::Serving { child, .. } if child == process.id);
+            if serves && process.is_healthy_by_time(now) {
+                process.become_healthy();
+                self.was_healthy = true;
+            }
+            let location = self.supervisor.fleet().child(process.id);
+            let location = location.map(|child| child.location);
+            let is_given_up =
+                location == Some(ChildLocation::DrainingChild(DrainState::Unkillable));
+            let is_over = process.give_up_at.is_some_and(|at| at <= now);
+            if is_over && is_given_up && !process.is_started {
+                process.was_given_up = true;
+            }
+        }
+    }
+
+    pub(super) fn pass(&mut self, policy: &Policy) -> Result<(), Broken> {
+        let action = self.ask(policy)?;
+        ensure(action.is_none(), "time passes when nothing is left to do")?;
+        self.replacements = self.counted(&self.replacements, policy);
+        self.now += TICK;
+        Ok(())
+    }
+
+    // Actions.
+
+    pub(super) fn ask(&mut self, policy: &Policy) -> Result<Option<Action>, Broken> {
+        let was_stopping = self.supervisor.is_stopping();
+        let action = self.supervisor.next_action(self.now);
+        self.note_time();
+        if self.supervisor.is_stopping() && !was_stopping {
+            self.note_over_recovery(policy)?;
+        }
+        if let Some(action) = action {
+            self.perform(action, policy)?;
+        }
+        Ok(action)
+    }
+
+    /// The supervisor began a stop by itself.
+    pub(super) fn note_over_recovery(&mut self, policy: &Policy) -> Result<(), Broken> {
+        let now = self.now;
+        let is_due = |slot: &SlotFacts| slot.replace_at.is_some_and(|at| at <= now);
+        let is_due = self.is_master_ready() && self.slots.iter().any(is_due);
+        let mut processes = self.processes.iter();
+        let may_be_healthy = processes.any(|process| process.is_healthy_by_time(now));
+        let stop = self.supervisor.snapshot().stop();
+        let cause = stop.expect("a stop has begun").cause;
+        if let StopCause::OverRecovery { was_healthy, .. } = cause {
+            self.was_healthy |= was_healthy && may_be_healthy;
+        }
+        let exits = self.counted(&self.replacements, policy).len() as u64 + 1;
+        let threshold = u64::from(policy.recover_threshold);
+        ensure(
+            is_due && exits > threshold,
+            "the master ends by itself only at an exit beyond recover_threshold",
+        )?;
+        let is_named = matches!(cause, StopCause::OverRecovery { exits: e, .. } if e == exits);
+        ensure(
+            is_named,
+            "a stop because of recovery contains how many exits counted",
+        )?;
+        self.note_stop(cause, policy);
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one arm per action")]
+    pub(super) fn perform(&mut self, action: Action, policy: &Policy) -> Result<(), Broken> {
+        let now = self.now;
+        let is_stopping = self.stop.is_some();
+        let grace = policy.shutdown_grace_period;
+        match action {
+            Action::Start { slot, child, .. } => self.start_process(slot.0, child, policy),
+            Action::AnnounceMasterReady => {
+                let all = self.slots.iter().all(|slot| slot.was_confirmed);
+                ensure(
+                    all && !is_stopping && self.announcement == Announcement::NotYet,
+                    "the master is announced once, when every slot was started, before a stop",
+                )?;
+                self.announcement = Announcement::Asked;
+                Ok(())
+            }
+            Action::Terminate { child, kill_at } => {
+                let process = self.process(child).ok_or("asked to stop after its exit")?;
+                let is_first = process.is_started && !process.was_terminated;
+                ensure(
+                    is_first && !process.was_killed && !process.has_main_ended,
+                    "a child is asked to stop once, after its start and before its end",
+                )?;
+                ensure(
+                    process.must_leave,
+                    "a child is asked to stop only if it must leave",
+                )?;
+                ensure(
+                    process.kill_at == Some(kill_at) && kill_at > now,
+                    "a child that is asked to stop has the grace period",
+                )?;
+                process.was_terminated = true;
+                Ok(())
+            }
+            Action::Kill { child, reason } => {
+                let process = self.process(child).ok_or("killed after its exit")?;
+                ensure(
+                    process.is_started && !process.was_killed,
+                    "a child is killed once, after its start",
+                )?;
+                let holds = match reason {
+                    KillReason::NotReady => {
+                        process.readiness == Readiness::Notified
+                            && process.may_become_healthy()
+                            && process.ready_by.is_some_and(|at| at <= now)
+                    }
+                    KillReason::Violation => process.has_violated,
+                    KillReason::OutOfTime => process.kill_at.is_some_and(|at| at <= now),
+                };
+                ensure(holds, "a child is killed for a reason that is true")?;
+                process.was_killed = true;
+                process.ready_by = None;
+                process.healthy_at = None;
+                process.exit_by = None;
+                process.kill_at = None;
+                process.give_up_at = Some(now + policy.kill_timeout);
+                Ok(())
+            }
+            Action::GiveUp { child } => {
+                let process = self.process(child).ok_or("given up after its exit")?;
+                let is_due = process.give_up_at.is_some_and(|at| at <= now);
+                ensure(
+                    process.was_killed && is_due && !process.was_given_up,
+                    "a child is given up once, kill_timeout after its kill",
+                )?;
+                process.was_given_up = true;
+                process.give_up_at = None;
+                self.leave_slot(child, policy);
+                Ok(())
+            }
+            Action::ReportRunning { child, kill_at } => {
+                let process = self.process(child).ok_or("reported after its exit")?;
+                ensure(
+                    process.has_main_ended
+                        && process.fills_slot
+                        && !process.has_violated
+                        && process.exit_by.is_some_and(|at| at <= now),
+                    "a process leaves its slot exit_timeout after its main has ended",
+                )?;
+                ensure(
+                    process.kill_at == Some(kill_at) && kill_at <= now + grace,
+                    "the grace period counts from the end of main",
+                )?;
+                let slot = process.slot;
+                for process in &mut self.processes {
+                    if process.slot == slot && !process.fills_slot {
+                        process.has_no_time(now);
+                    }
+                }
+                self.leave_slot(child, policy);
+                Ok(())
+            }
+            Action::CloseListeners => {
+                ensure(
+                    is_stopping && !self.has_closed_listeners,
+                    "the listeners are closed once, in a stop",
+                )?;
+                self.has_closed_listeners = true;
+                let accepts = self.processes.iter().any(Process::accepts);
+                ensure(
+                    !accepts,
+                    "the queue is kept while a child may accept from it",
+                )
+            }
+        }
+    }
+
+    pub(super) fn leave_slot(&mut self, child: ChildId, policy: &Policy) {
+        let (now, is_stopping) = (self.now, self.stop.is_some());
+        let Some(process) = self.process(child) else {
+            return;
+        };
+        let filled = std::mem::replace(&mut process.fills_slot, false);
+        process.exit_by = None;
+        let slot = process.slot;
+        if filled && !is_stopping {
+            self.slots[slot].replace_at = Some(now + policy.recover_interval);
+        }
+    }
+
+    pub(super) fn start_process(
+        &mut self,
+        slot: usize,
+        id: ChildId,
+        policy: &Policy,
+    ) -> Result<(), Broken> {
+        ensure(self.stop.is_none(), "no child is started once a stop began")?;
+        ensure(id.0 > self.last_id, "an id is never used twice")?;
+        self.last_id = id.0;
+        let facts = self.slots.get(slot).copied();
+        let facts = facts.ok_or("a child is started only in a slot that exists")?;
+        let mut others = self.processes.iter();
+        let is_free = others.all(|other| other.slot != slot || !other.fills_slot);
+        ensure(is_free, "a slot has at most one serving child")?;
+        if facts.was_requested {
+            let is_due = facts.replace_at.is_some_and(|at| at <= self.now);
+            ensure(
+                is_due && self.is_master_ready(),
+                "a child is replaced after recover_interval, when the master is ready",
+            )?;
+            self.replacements = self.counted(&self.replacements, policy);
+            self.replacements.push(self.now);
+            ensure(
+                self.replacements.len() as u64 <= u64::from(policy.recover_threshold),
+                "no more children are replaced than recover_threshold",
+            )?;
+        }
+        let facts = &mut self.slots[slot];
+        facts.was_requested = true;
+        facts.replace_at = None;
+        self.processes.push(Process::new(id, slot));
+        Ok(())
+    }
+}
+
+impl Process {
+    pub(super) fn new(id: ChildId, slot: usize) -> Self {
+        Self {
+            id,
+            slot,
+            is_started: false,
+            fills_slot: true,
+            must_leave: false,
+            readiness: Readiness::Notified,
+            is_healthy: false,
+            has_closed: false,
+            has_violated: false,
+            has_main_ended: false,
+            was_terminated: false,
+            was_killed: false,
+            was_given_up: false,
+            ready_by: None,
+            healthy_at: None,
+            exit_by: None,
+            kill_at: None,
+            give_up_at: None,
+        }
+    }
+
+    pub(super) fn write_normal(&self, form: &mut NormalForm) {
+        let Self {
+            // Ids count by their order.
+            id: _,
+            slot,
+            is_started,
+            fills_slot,
+            must_leave,
+            readiness,
+            is_healthy,
+            has_closed,
+            has_violated,
+            has_main_ended,
+            was_terminated,
+            was_killed,
+            was_given_up,
+            ready_by,
+            healthy_at,
+            exit_by,
+            kill_at,
+            give_up_at,
+        } = self;
+        form.number(*slot as u64);
+        form.flag(*is_started);
+        form.flag(*fills_slot);
+        form.flag(*must_leave);
+        form.flag(*readiness == Readiness::Notified);
+        form.flag(*is_healthy);
+        form.flag(*has_closed);
+        form.flag(*has_violated);
+        form.flag(*has_main_ended);
+        form.flag(*was_terminated);
+        form.flag(*was_killed);
+        form.flag(*was_given_up);
+        form.optional_time(*ready_by);
+        form.optional_time(*healthy_at);
+        form.optional_time(*exit_by);
+        form.optional_time(*kill_at);
+        form.optional_time(*give_up_at);
+    }
+
+    pub(super) fn may_become_healthy(&self) -> bool {
+        let is_over = self.has_violated || self.has_main_ended || self.was_killed;
+        self.is_started && self.fills_slot && !self.is_healthy && !is_over
+    }
+
+    pub(super) fn is_healthy_by_time(&self, now: Instant) -> bool {
+        let is_observed = self.readiness == Readiness::Notified;
+        let is_due = self.healthy_at.is_some_and(|at| at <= now);
+        is_due && !is_observed && self.may_become_healthy()
+    }
+
+    pub(super) fn become_healthy(&mut self) {
+        self.is_healthy = true;
+        self.ready_by = None;
+        self.healthy_at = None;
+        self.readiness = Readiness::Notified;
+    }
+
+    /// It leaves its slot and drains.
+    pub(super) fn leave(&mut self, now: Instant, policy: &Policy) {
+        self.fills_slot = false;
+        self.must_leave = true;
+        self.ready_by = None;
+        self.healthy_at = None;
+        self.exit_by = None;
+        self.readiness = Readiness::Notified;
+        if !self.was_killed {
+            let kill_at = now + policy.shutdown_grace_period;
+            self.kill_at = Some(self.kill_at.map_or(kill_at, |at| at.min(kill_at)));
+        }
+        if !self.is_started {
+            self.give_up_at = self.kill_at.map(|at| at + policy.kill_timeout);
+        }
+    }
+
+    /// The rest of its grace period is removed.
+    pub(super) fn has_no_time(&mut self, now: Instant) {
+        if let Some(kill_at) = self.kill_at {
+            let left = kill_at.saturating_duration_since(now);
+            self.kill_at = Some(kill_at.min(now));
+            if !self.is_started {
+                self.give_up_at = self.give_up_at.map(|at| at - left);
+            }
+        }
+    }
+
+    pub(super) fn accepts(&self) -> bool {
+        !self.has_closed && !self.was_given_up
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        let is_over = self.has_violated || self.was_killed || self.has_main_ended;
+        self.fills_slot && self.is_healthy && !is_over
+    }
+
+    /// Whether it drains in its grace period.
+    pub(super) fn drains(&self) -> bool {
+        self.is_started && !self.fills_slot && !self.was_killed && !self.was_given_up
+    }
+}
