@@ -325,10 +325,18 @@ impl World {
 
     pub(super) fn ask(&mut self, policy: &Policy) -> Result<Option<Action>, Broken> {
         let was_stopping = self.supervisor.is_stopping();
+        let had_ended = self.supervisor.outcome().is_some();
         let action = self.supervisor.next_action(self.now);
         self.note_time();
         if self.supervisor.is_stopping() && !was_stopping {
             self.note_over_recovery(policy)?;
+        }
+        if let (false, Some(outcome)) = (had_ended, self.supervisor.outcome()) {
+            let left = self.processes.iter().map(|process| process.id);
+            ensure(
+                left.eq(outcome.unkillable.iter().copied()),
+                "the outcome names the children that did not exit, and no other",
+            )?;
         }
         if let Some(action) = action {
             self.perform(action, policy)?;

@@ -540,7 +540,12 @@ impl Observer {
 
     fn check_action(&mut self, supervisor: &Supervisor, action: Action) -> Result<(), Broken> {
         match action {
-            Action::Start { slot, child, .. } => self.check_start(supervisor, slot, child),
+            Action::Start {
+                slot,
+                child,
+                previous,
+                ..
+            } => self.check_start(supervisor, slot, child, previous),
             Action::AnnounceMasterReady => {
                 let all_started = self.confirmed == self.wanted && self.stop.is_none();
                 check(
@@ -607,6 +612,7 @@ impl Observer {
         supervisor: &Supervisor,
         slot: SlotId,
         id: ChildId,
+        previous: Option<ChildId>,
     ) -> Result<(), Broken> {
         let detail = || format!("{id:?} in {slot:?}");
         check(self.stop.is_none(), "no child is started in a stop", detail)?;
@@ -625,6 +631,11 @@ impl Observer {
         check(
             self.slots[index].child.is_none(),
             "a slot never has two children",
+            detail,
+        )?;
+        check(
+            previous == self.slots[index].last,
+            "a child replaces the last one of its slot",
             detail,
         )?;
         if self.slots[index].last.is_some() {
