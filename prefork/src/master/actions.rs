@@ -265,7 +265,11 @@ impl Master {
     fn give_up(&mut self, id: ChildId) {
         if let Some(worker) = self.children.get(&id).map(ChildProcess::process) {
             let waited = Policy::KILL_TIMEOUT;
-            self.emit(&Notice::WorkerGivenUp { worker, waited });
+            let notice = Notice::WorkerGivenUp { worker, waited };
+            let cause = "did not exit after SIGKILL";
+            self.exits.count(cause, Instant::now());
+            self.record_exit(id, worker, cause, &notice);
+            self.emit(&notice);
         }
     }
 }
