@@ -225,7 +225,7 @@ impl Load {
         self
     }
 
-    /// Sets the time after which a request fails, from its begin to the end of its response.
+    /// Sets the time after which a request fails, from its start to the end of its response.
     ///
     /// Default: 10 s.
     ///

@@ -114,7 +114,7 @@ fn a_graceful_stop_fails_no_request_that_was_begun_before_it() {
         // A worker may close a kept connection just when a request arrives (RFC 9112, section 9.5).
         report.assert_only(|failed| {
             let is_stale = is_kept && failed.failure == Failure::StaleConnection;
-            failed.has_begun_after(before) || is_stale
+            failed.began_after(before) || is_stale
         });
         // No request that a worker has read is lost.
         assert_eq!(report.failed_with(Failure::Empty), 0, "{report}");

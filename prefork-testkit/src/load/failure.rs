@@ -27,8 +27,8 @@ pub enum Failure {
     ResetBeforeResponse,
     /// The server read the request and closed the connection without sending a byte.
     ///
-    /// On a kept connection, the client decides this one second after the end of the connection: if
-    /// the server has not read the request, its kernel resets the connection when it is closed.
+    /// The client decides this one second after the end of the connection: if the server has not
+    /// read the request, its kernel resets the connection when it is closed.
     Empty,
     /// The connection ended within the head or the body of the response.
     Short,
@@ -95,12 +95,12 @@ pub struct FailedRequest {
 
 impl FailedRequest {
     /// Returns whether the request began after this time.
-    pub fn has_begun_after(&self, at: Instant) -> bool {
+    pub fn began_after(&self, at: Instant) -> bool {
         self.start + self.began > at
     }
 
     /// Returns whether the request was in flight at some moment of this time.
-    pub fn is_in_flight_during(&self, time: &RangeInclusive<Instant>) -> bool {
+    pub fn was_in_flight_during(&self, time: &RangeInclusive<Instant>) -> bool {
         self.start + self.began <= *time.end() && self.start + self.ended >= *time.start()
     }
 
@@ -140,7 +140,7 @@ impl FailedRequest {
             | Failure::Status(_)
             | Failure::Other(_) => false,
         };
-        has_ended && self.pid.is_none_or(|known| known == pid) && self.is_in_flight_during(time)
+        has_ended && self.pid.is_none_or(|known| known == pid) && self.was_in_flight_during(time)
     }
 }
 

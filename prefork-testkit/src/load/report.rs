@@ -17,6 +17,7 @@ const SHOWN: usize = 10;
 ///
 /// Its `Display` is a summary of a few lines. The panics of its assertions contain it.
 #[derive(Debug, Clone)]
+#[must_use = "only its assertions fail a test"]
 pub struct LoadReport {
     /// Describes the load.
     title: String,

@@ -2,7 +2,7 @@
 
 use httparse::{EMPTY_HEADER, Header, Status, parse_chunk_size};
 
-/// The largest head, chunk line or trailer section, in bytes.
+/// The largest head, chunk line or line of a trailer section, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// How much of a body is stored, in bytes. The rest is counted and dropped.

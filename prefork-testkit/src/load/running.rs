@@ -15,7 +15,8 @@ use super::failure::{FailedRequest, Failure, Phase};
 use super::report::{LATE, LoadReport};
 use super::response::{Response, ResponseParser};
 
-/// The pause of a client after a failed connect, so that it does not use a whole CPU.
+/// The pause of a client after a failed request on a new connection, so that it neither uses a whole
+/// CPU nor all ports.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long a server may take from the end of its direction of a connection to the close.
@@ -54,6 +55,7 @@ pub(super) struct Plan {
 /// If the value is dropped, also by a panic of the test, the clients send no further requests. They
 /// end when their last request is answered or has failed.
 #[derive(Debug)]
+#[must_use = "dropping it ends the load"]
 pub struct RunningLoad {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
@@ -123,8 +125,9 @@ impl RunningLoad {
 
     /// Returns the results so far.
     ///
-    /// Requests in flight are not in it. If a kept connection ended without a response, the request
-    /// is in it after up to a second, when its kind of failure is known.
+    /// Requests in flight are not in it. If a connection ended without a response, the request is in
+    /// it when its kind of failure is known: after a second, and after the next request of its
+    /// client.
     pub fn report(&self) -> LoadReport {
         self.shared.report().clone()
     }
@@ -311,7 +314,8 @@ impl Client {
             let result = self.request(began + self.shared.plan.timeout);
             // A rate limits itself.
             let is_paused = self.shared.plan.rate.is_none()
-                && matches!(&result, Err((fault, _)) if fault.phase == Phase::Connecting);
+                && matches!(&result, Err((fault, usage)) if usage.served == 0
+                    && !matches!(fault.phase, Phase::Head | Phase::Body));
             self.record(due, began, result);
             self.decide();
             if is_paused && !self.shared.wait_until(Instant::now() + CONNECT_PAUSE) {
@@ -375,7 +379,10 @@ impl Client {
         self.undecided.retain_mut(|request| {
             let failed = &mut request.failed;
             if request.connection.is_reset() {
-                failed.failure = Failure::StaleConnection;
+                failed.failure = match failed.served_before {
+                    0 => Failure::ResetBeforeResponse,
+                    _ => Failure::StaleConnection,
+                };
             } else if surplus == 0 && (failed.start + failed.ended).elapsed() < CLOSE_TIME {
                 return true;
             }
@@ -401,7 +408,7 @@ impl Client {
         let result = connection.exchange(&plan.request, deadline, &mut self.parser);
         if let Err(fault) = result {
             let usage = connection.usage;
-            let is_undecided = fault.failure == Failure::Empty && usage.served > 0;
+            let is_undecided = fault.failure == Failure::Empty;
             self.ended = is_undecided.then_some(connection);
             return Err((fault, usage));
         }

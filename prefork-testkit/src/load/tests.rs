@@ -652,9 +652,9 @@ fn the_exit_of_a_worker_explains_what_was_in_flight_on_it() {
     assert!(!failed.is_explained_by_exit(8, &(before..=after)));
     assert!(!failed.is_explained_by_exit(7, &(after..=after)));
     assert!(!failed.is_explained_by_exit(7, &(before..=failed.start)));
-    assert!(failed.has_begun_after(before) && !failed.has_begun_after(ended));
+    assert!(failed.began_after(before) && !failed.began_after(ended));
 
     let refused = failure(one(reserve_addr().addr()));
     let all = refused.start..=Instant::now();
-    assert!(refused.is_in_flight_during(&all) && !refused.is_explained_by_exit(7, &all));
+    assert!(refused.was_in_flight_during(&all) && !refused.is_explained_by_exit(7, &all));
 }
