@@ -59,7 +59,7 @@ pub enum Error {
         name: &'static str,
         /// Its index among the arguments, from 0.
         index: usize,
-        /// The cause: an [`FromWorkerError`](crate::FromWorkerError).
+        /// The cause: a [`FromWorkerError`](crate::FromWorkerError).
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 

@@ -9,7 +9,7 @@ use super::argument::{Needs, WantedArgument};
 
 /// Returns for each argument the index of its listener, or `None` if it takes none.
 ///
-/// See [`fit::assign`] for the rule.
+/// See [`assign_listeners::assign`] for the rule.
 ///
 /// # Errors
 /// No listener is left for an argument, or no argument takes a listener. The second is not an error

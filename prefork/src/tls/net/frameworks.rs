@@ -25,7 +25,9 @@ impl axum::serve::Listener for TlsListener {
 impl TlsListener {
     /// Returns a stream of connections whose handshake is complete, for example for tonic.
     ///
-    /// It is to [`accept`](Self::accept) what [`Listener::incoming`] is to [`Listener::accept`].
+    /// It is to [`accept`](Self::accept) what
+    /// [`Listener::incoming`](crate::net::Listener::incoming) is to
+    /// [`Listener::accept`](crate::net::Listener::accept).
     ///
     /// # Errors
     /// Those of [`accept`](Self::accept). After an error the listener has ended, and the stream

@@ -32,7 +32,7 @@ pub(super) struct Handshakes {
     /// A stream waits to be returned by accept.
     one_finished: Event,
     /// One more handshake may begin.
-    room_made: Event,
+    freed: Event,
 }
 
 /// The callback for failed handshakes.
@@ -69,7 +69,7 @@ impl Handshakes {
             one_begun: Event::new(),
             limits_changed: Event::new(),
             one_finished: Event::new(),
-            room_made: Event::new(),
+            freed: Event::new(),
         }
     }
 
@@ -106,7 +106,7 @@ impl Handshakes {
     ///
     /// Call it before [`entry`](Self::entry); otherwise a handshake that ends in between is missed.
     pub(super) fn until_freed(&self) -> EventListener {
-        self.room_made.listen()
+        self.freed.listen()
     }
 
     /// Evicts a handshake as if the limit was reached: the process has no descriptors left.
@@ -170,7 +170,7 @@ impl Handshakes {
             let finishes = self.one_finished.listen();
             let collected = self.state().collect();
             if let Some(connection) = collected {
-                self.room_made.notify(usize::MAX);
+                self.freed.notify(usize::MAX);
                 return connection;
             }
             finishes.await;
@@ -318,7 +318,7 @@ impl Drop for HandshakeGuard {
         }
         let aborted = state.admission.end(self.number);
         drop(state);
-        self.handshakes.room_made.notify(usize::MAX);
+        self.handshakes.freed.notify(usize::MAX);
         if let Some(reason) = aborted {
             let error = io::Error::new(io::ErrorKind::TimedOut, reason.to_string());
             self.handshakes.report_failure(self.peer, &error);
