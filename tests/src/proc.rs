@@ -2,7 +2,8 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::{fs, io};
+use std::time::Duration;
+use std::{fs, io, thread};
 
 /// A number in `/proc/<pid>/status`.
 pub fn status(pid: i32, field: &str) -> Option<u64> {
@@ -156,8 +157,18 @@ pub fn zombies_of(pid: i32) -> Vec<i32> {
 }
 
 /// A variable of the environment that the process got at its start.
+///
+/// While a process executes another program, as a shell does with `exec`, its environment is empty.
+/// So an empty one is read again, for at most a second.
 pub fn variable(pid: i32, name: &str) -> Option<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut environment = Vec::new();
+    for _ in 0..200 {
+        environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        if !environment.is_empty() || state(pid) == Some('Z') {
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
     environment.split(|&byte| byte == 0).find_map(|pair| {
         let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         Some(String::from_utf8_lossy(value).into_owned())
