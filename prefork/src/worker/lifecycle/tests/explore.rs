@@ -3,6 +3,8 @@
 //! The world is a lifecycle, its process with one listener and up to three connections, and the end
 //! of the channel: frames arrive in their order, and the master can die between any two of them.
 
+mod pair;
+
 use std::time::{Duration, Instant};
 
 use super::super::{Action, Connections, Drain, EndCause, Event, Host, Lifecycle, Master, Orphan};
@@ -255,7 +257,6 @@ impl Model for Worker {
 }
 
 impl World {
-    #[expect(clippy::too_many_lines, reason = "one line per field")]
     fn normal_form(&self) -> Vec<u8> {
         let Self {
             lifecycle,
@@ -280,53 +281,12 @@ impl World {
             sent_closed,
             has_ended,
         } = self;
-        let Lifecycle {
-            host: _,
-            master,
-            grace: _,
-            stage,
-            has_failed,
-            is_interrupted: must_end,
-            is_closed_sent,
-        } = lifecycle;
         let ticks = |at: Instant| {
             let left = at.saturating_duration_since(*now).as_millis() / TICK.as_millis();
             u8::try_from(left).expect("durations are short")
         };
-        let mut form = vec![
-            match master {
-                Master::None => 0,
-                Master::Alive => 1,
-                Master::Dead(Orphan::MustRunHook) => 2,
-                Master::Dead(Orphan::HookRunning) => 3,
-                Master::Dead(Orphan::MustTerminate) => 4,
-                Master::Dead(Orphan::Terminated) => 5,
-            },
-            *queued,
-            *silent,
-            *readable,
-        ];
-        let (stage, of_stage) = match stage {
-            Stage::Serving => (0, None),
-            Stage::MustDrain {
-                drain,
-                backlog,
-                frees_address,
-            } => {
-                form.push(u8::from(*backlog == Backlog::Leave));
-                form.push(u8::from(*frees_address));
-                (1, Some(drain))
-            }
-            Stage::Draining(drain) => (2, Some(drain)),
-            Stage::Resolved(drain) => (3, Some(drain)),
-        };
-        form.push(stage);
-        form.extend(
-            of_stage
-                .map(|drain| drain.normal_form(ticks))
-                .into_iter()
-                .flatten(),
-        );
+        let mut form = lifecycle.normal_form(ticks);
+        form.extend([*queued, *silent, *readable]);
         let ended = listener_ended.map(|at| ticks(at + TICK));
         form.extend([u8::from(ended.is_some()), ended.unwrap_or(0)]);
         if let Some(DrainFacts {
@@ -339,9 +299,6 @@ impl World {
             form.push(u8::from(*backlog == Backlog::Leave));
         }
         let flags = [
-            *has_failed,
-            *must_end,
-            *is_closed_sent,
             *is_master_alive,
             *has_read_end,
             *is_listening,
@@ -564,6 +521,56 @@ impl World {
             world.pass(host)?;
         }
         Err("a drain ends within its budget, whatever the clients do".into())
+    }
+}
+
+impl Lifecycle {
+    /// The times are written by `ticks`.
+    fn normal_form(&self, ticks: impl Fn(Instant) -> u8) -> Vec<u8> {
+        let Lifecycle {
+            host: _,
+            master,
+            grace: _,
+            stage,
+            has_failed,
+            is_interrupted: must_end,
+            is_closed_sent,
+        } = self;
+        let mut form = vec![
+            match master {
+                Master::None => 0,
+                Master::Alive => 1,
+                Master::Dead(Orphan::MustRunHook) => 2,
+                Master::Dead(Orphan::HookRunning) => 3,
+                Master::Dead(Orphan::MustTerminate) => 4,
+                Master::Dead(Orphan::Terminated) => 5,
+            },
+            u8::from(*has_failed),
+            u8::from(*must_end),
+            u8::from(*is_closed_sent),
+        ];
+        let (stage, of_stage) = match stage {
+            Stage::Serving => (0, None),
+            Stage::MustDrain {
+                drain,
+                backlog,
+                frees_address,
+            } => {
+                form.push(u8::from(*backlog == Backlog::Leave));
+                form.push(u8::from(*frees_address));
+                (1, Some(drain))
+            }
+            Stage::Draining(drain) => (2, Some(drain)),
+            Stage::Resolved(drain) => (3, Some(drain)),
+        };
+        form.push(stage);
+        form.extend(
+            of_stage
+                .map(|drain| drain.normal_form(&ticks))
+                .into_iter()
+                .flatten(),
+        );
+        form
     }
 }
 

@@ -1,0 +1,201 @@
+//! The process of a worker: its lifecycle, its end of the channel and its connections.
+
+use std::time::{Duration, Instant};
+
+use super::super::super::super::{Backlog, Host, Lifecycle, Stage};
+use super::super::TICK;
+use super::GRACE;
+use crate::supervisor::ChildId;
+
+#[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+pub(super) struct Process {
+    pub(super) id: ChildId,
+    pub(super) lifecycle: Lifecycle,
+    /// Frames that the master has not read.
+    pub(super) to_master: Vec<Frame>,
+    /// The `drain` frame, until the worker reads it.
+    pub(super) order: Option<Order>,
+    /// SIGTERM, until the worker handles it.
+    pub(super) signal: Option<Sender>,
+    pub(super) is_change_due: bool,
+    pub(super) has_read_end: bool,
+    /// The master has not reaped it.
+    pub(super) has_exited: bool,
+    pub(super) is_ready: bool,
+    pub(super) has_main_ended: bool,
+    pub(super) has_failed: bool,
+    pub(super) is_listening: bool,
+    pub(super) frees_address: bool,
+    /// Connections: accepted and silent, accepted with bytes, read and not answered.
+    pub(super) silent: u8,
+    pub(super) readable: u8,
+    pub(super) half_read: u8,
+    /// A check found no bytes since the last change.
+    pub(super) was_silent: bool,
+    pub(super) listener_ended: Option<Instant>,
+    /// How many connections the drain still accepts.
+    pub(super) quota: Option<u8>,
+    pub(super) drain: Option<DrainFacts>,
+    /// When the first request to stop that the worker got must be fulfilled.
+    pub(super) must_end_by: Option<Instant>,
+    /// Half of that time.
+    pub(super) offers_until: Option<Instant>,
+    /// How much longer than the master the worker may believe to have, because of pauses.
+    pub(super) late: Duration,
+    /// When the master kills it, as the master has announced.
+    pub(super) kill_at: Option<Instant>,
+    pub(super) is_resolved: bool,
+    pub(super) sent_closed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    Ready,
+    Ended,
+    Closed,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Order {
+    pub(super) budget: Duration,
+    pub(super) sent: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    Master,
+    Other,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct DrainFacts {
+    pub(super) until: Instant,
+    pub(super) deadline: Instant,
+    pub(super) backlog: Backlog,
+}
+
+impl Process {
+    pub(super) fn new(id: ChildId) -> Self {
+        Self {
+            id,
+            lifecycle: Lifecycle::new(Host::Process, true, GRACE),
+            to_master: Vec::new(),
+            order: None,
+            signal: None,
+            is_change_due: false,
+            has_read_end: false,
+            has_exited: false,
+            is_ready: false,
+            has_main_ended: false,
+            has_failed: false,
+            is_listening: true,
+            frees_address: false,
+            silent: 0,
+            readable: 0,
+            half_read: 0,
+            was_silent: false,
+            listener_ended: None,
+            quota: None,
+            drain: None,
+            must_end_by: None,
+            offers_until: None,
+            late: Duration::ZERO,
+            kill_at: None,
+            is_resolved: false,
+            sent_closed: false,
+        }
+    }
+
+    /// Whether the drain accepts no more connections.
+    pub(super) fn must_close(&self, now: Instant) -> bool {
+        let is_late = self.drain.is_some_and(|drain| now >= drain.until);
+        self.is_listening && (self.quota == Some(0) || is_late)
+    }
+
+    /// When the drain stops to accept, and when it ends.
+    pub(super) fn budget(&self) -> Option<(Instant, Instant)> {
+        match &self.lifecycle.stage {
+            Stage::Serving => None,
+            Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
+                Some((drain.half, drain.deadline))
+            }
+        }
+    }
+
+    pub(super) fn write_normal(&self, now: Instant, form: &mut Vec<u8>) {
+        let Self {
+            // Only the order counts.
+            id: _,
+            lifecycle,
+            to_master,
+            order,
+            signal,
+            is_change_due,
+            has_read_end,
+            has_exited,
+            is_ready,
+            has_main_ended,
+            has_failed,
+            is_listening,
+            frees_address,
+            silent,
+            readable,
+            half_read,
+            was_silent,
+            listener_ended,
+            quota,
+            drain,
+            must_end_by,
+            offers_until,
+            late,
+            kill_at,
+            is_resolved,
+            sent_closed,
+        } = self;
+        let short = |time: Duration| {
+            u8::try_from(time.as_millis() / TICK.as_millis()).expect("durations are short")
+        };
+        let ticks = |at: Instant| short(at.saturating_duration_since(now));
+        // The length first, so that no two lists of frames look the same.
+        form.push(u8::try_from(to_master.len()).expect("few frames"));
+        form.extend(to_master.iter().map(|&frame| frame as u8));
+        form.push(u8::from(*has_exited));
+        form.push(u8::from(kill_at.is_some()));
+        if *has_exited {
+            // The rest has no effect any more.
+            return;
+        }
+        form.extend(lifecycle.normal_form(ticks));
+        form.extend([*silent, *readable, *half_read, short(*late)]);
+        let order = order.map(|order| [short(order.budget), short(now - order.sent)]);
+        form.extend(order.unwrap_or([u8::MAX; 2]));
+        let times = [
+            listener_ended.map(|at| at + TICK),
+            drain.map(|drain| drain.until),
+            drain.map(|drain| drain.deadline),
+            *must_end_by,
+            *offers_until,
+            *kill_at,
+        ];
+        form.extend(times.map(|at| at.map_or(u8::MAX, ticks)));
+        form.push(quota.unwrap_or(u8::MAX));
+        let leaves = drain.is_some_and(|drain| drain.backlog == Backlog::Leave);
+        let flags = [
+            *signal == Some(Sender::Master),
+            *signal == Some(Sender::Other),
+            *is_change_due,
+            *has_read_end,
+            *is_ready,
+            *has_main_ended,
+            *has_failed,
+            *is_listening,
+            *frees_address,
+            *was_silent,
+            leaves,
+            *is_resolved,
+            *sent_closed,
+        ];
+        form.extend(flags.map(u8::from));
+    }
+}
