@@ -82,3 +82,26 @@ fn a_stop_waits_for_all_traced_workers_until_one_deadline() {
     });
     drop(tracer);
 }
+
+#[test]
+fn a_worker_that_was_given_up_is_replaced_by_name() {
+    let mut server = Server::new(env!("CARGO_BIN_EXE_late_worker"))
+        .keep_listen()
+        .env("PREFORK_WORKERS", "1")
+        .env("PREFORK_READY_TIMEOUT", "3s")
+        .env("READY_FILE", "/nonexistent/ready")
+        .start_unready();
+    let children = server.wait_for_children(1);
+    let pid = children[0].pid;
+    let tracer = match Tracer::attach(children) {
+        Ok(tracer) => tracer,
+        Err(error) => {
+            println!("skipped: needs ptrace(2), which fails with {error}");
+            return;
+        }
+    };
+    server.wait_for_log(|line| line.contains("did not exit within 15s after SIGKILL"));
+    let replacing = format!("replacing pid {pid}");
+    server.wait_for_log(|line| line.ends_with(&replacing));
+    drop(tracer);
+}

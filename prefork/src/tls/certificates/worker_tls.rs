@@ -18,7 +18,7 @@ pub(crate) struct WorkerTls {
 
 #[derive(Debug)]
 enum LazyConfig {
-    /// The master passed no certificate.
+    /// No certificate is configured, or the master passed none.
     Missing,
     /// The memory file of the master, not read yet.
     File(OwnedFd),
@@ -59,10 +59,9 @@ impl WorkerTls {
     /// All listeners share its sessions, tickets and keys.
     ///
     /// # Errors
-    /// The master passed no certificate, or one that this program cannot use.
+    /// There is no certificate, or one that this program cannot use.
     pub(crate) fn config(&self) -> Result<Arc<ServerConfig>, String> {
-        let not_usable =
-            |reason| format!("the certificate that the master passed cannot be used: {reason}");
+        let not_usable = |reason| format!("the certificate cannot be used: {reason}");
         // Other threads wait on this lock for the configuration.
         let mut lazy = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let bundle = match &*lazy {
@@ -70,8 +69,8 @@ impl WorkerTls {
             // The cause may also be a wrapper that clears the environment.
             LazyConfig::Missing => {
                 return Err(
-                    "the master passed no certificate: set tls_cert and tls_key; a \
-                     wrapper of workers must not remove PREFORK_TLS"
+                    "there is no certificate: set tls_cert and tls_key; a wrapper of \
+                     workers must not remove PREFORK_TLS"
                         .to_owned(),
                 );
             }
