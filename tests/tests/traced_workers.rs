@@ -85,7 +85,7 @@ fn a_stop_waits_for_all_traced_workers_until_one_deadline() {
 
 #[test]
 fn a_worker_that_was_given_up_is_replaced_by_name() {
-    let mut server = Server::new(env!("CARGO_BIN_EXE_late_worker"))
+    let server = Server::new(env!("CARGO_BIN_EXE_late_worker"))
         .keep_listen()
         .env("PREFORK_WORKERS", "1")
         .env("PREFORK_READY_TIMEOUT", "3s")
