@@ -35,7 +35,10 @@ impl Master {
                 child,
                 program,
                 previous,
+                gate: _,
             } => self.start_child(slot, child, program, previous),
+            Action::OpenProgram => self.notify(Event::ProgramFailed),
+            Action::Serve { .. } | Action::ReportReplaced { .. } | Action::ReportVerdict(_) => {}
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),

@@ -21,7 +21,7 @@ use crate::listen::{BoundListener, ListenerInfo};
 use crate::spawn::{Program, Spawner};
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
-    Backoff, ChildId, FleetOutcome, Policy, Readiness, StopCause, Supervisor, Window,
+    Backoff, ChildId, FleetOutcome, Parallel, Policy, Readiness, RolloutPolicy, StopCause, Supervisor, Window,
 };
 use crate::sys::signals::SignalReceiver;
 use crate::tls::CertificateSource;
@@ -280,6 +280,12 @@ fn policy(config: &Config) -> Policy {
         shutdown_grace_period: config.shutdown_grace_period,
         exit_timeout: Policy::EXIT_TIMEOUT,
         kill_timeout: Policy::KILL_TIMEOUT,
+        rollout: RolloutPolicy {
+            parallel: Parallel::Percent(std::num::NonZeroU8::MIN),
+            soak: Duration::from_secs(1),
+            canary: Duration::from_secs(1),
+            timeout: Duration::from_secs(90),
+        },
         backoff: Backoff::default(),
         jitter_seed: seed(),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{ChildId, ProgramId, SlotId};
+use super::{ChildId, ProgramId, SlotId, Verdict};
 
 /// An action that the caller performs before it asks for the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +15,31 @@ pub(crate) enum Action {
         child: ChildId,
         /// The program that the child runs.
         program: ProgramId,
-        /// The child that left the slot unexpectedly; `None` for the first child of a slot.
+        /// The child that left the slot unexpectedly; `None` for the first child of a slot and for a
+        /// successor.
+        previous: Option<ChildId>,
+        /// Whether it may accept connections as soon as it is ready.
+        gate: Gate,
+    },
+    /// Open the program again by its path, for a rollout. The answer is `Event::ProgramOpened` or
+    /// `Event::ProgramFailed`.
+    OpenProgram,
+    /// Open the gate of this successor: from now on it accepts connections.
+    Serve {
+        /// The child.
+        child: ChildId,
+    },
+    /// Log that this successor fills its slot now. The child that filled it drains.
+    ReportReplaced {
+        /// The slot.
+        slot: SlotId,
+        /// The child that fills it now.
+        child: ChildId,
+        /// The child that has left it; `None` if it was empty.
         previous: Option<ChildId>,
     },
+    /// Report how the rollout ended. Each `OpenProgram` is followed by one verdict.
+    ReportVerdict(Verdict),
     /// Announce that the first child of every slot was started. The answer is `Event::MasterReady`
     /// or `Event::HookFailed`.
     AnnounceMasterReady,
@@ -51,6 +73,15 @@ pub(crate) enum Action {
     /// Close the listeners: no child accepts from them any more. Connections of later clients are
     /// then refused at once, instead of waiting in the queue.
     CloseListeners,
+}
+
+/// Whether a child waits before it accepts its first connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// It does not wait.
+    Open,
+    /// It waits for `Action::Serve`. A child that accepts by its own means cannot be made to wait.
+    Closed,
 }
 
 /// Why a child is killed.

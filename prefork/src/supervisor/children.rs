@@ -6,10 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-#[cfg(test)]
-use super::NormalForm;
 use super::draining::DrainState;
+use super::successor::Successor;
 use super::{ChildId, SlotId};
+#[cfg(test)]
+use super::{NormalForm, Policy};
 
 /// The children, and a count that replaces a scan.
 ///
@@ -17,14 +18,15 @@ use super::{ChildId, SlotId};
 /// come from a counter, and every event about a child looks it up here. In a large fleet the price
 /// is the memory that a lookup touches. So the children that fill slots, which are most of them,
 /// are not in a hash map: the slot of the child with the id `n` is stored at `n` modulo the length
-/// of an array. The counter skips an id whose entry is in use. The state of the slot contains the
-/// complete id.
+/// of an array. The counter skips an id whose entry is in use. A successor has no entry; when it
+/// fills its slot, it gets one, or stays in the hash map if its entry is in use. The state of the
+/// slot contains the complete id.
 #[derive(Clone, Debug)]
 pub(super) struct ChildTable {
     /// For each child that fills a slot, the number of the slot plus 1. The others are 0. The
     /// length is a power of two: in a longer table, too, no two children have the same entry.
     filled: Vec<u32>,
-    /// The children that fill no slot. Without a stop they are few.
+    /// All other children. Without a stop they are few.
     others: HashMap<ChildId, Child>,
     /// Those that accept no more connections, of the children whose exit the supervisor waits for.
     closed: HashSet<ChildId>,
@@ -46,8 +48,7 @@ pub(super) enum ChildLocation {
     /// It fills the slot, which has its state.
     Slot,
     /// It is to fill the slot after the child that fills it now.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no rollout starts one yet"))]
-    Successor,
+    Successor(Successor),
     /// It has left the slot.
     DrainingChild(DrainState),
 }
@@ -77,6 +78,10 @@ impl ChildTable {
         if length.max(SHORTEST) > self.filled.len() {
             self.filled = vec![0; length.max(SHORTEST)];
             for (child, slot) in filling {
+                // It has no entry.
+                if self.others.contains_key(&child) {
+                    continue;
+                }
                 let index = self.index(child);
                 self.filled[index] = entry_of(slot);
             }
@@ -84,7 +89,11 @@ impl ChildTable {
     }
 
     /// Adds a new child.
-    pub(super) fn insert(&mut self, slot: SlotId, location: ChildLocation) -> ChildId {
+    pub(super) fn insert(
+        &mut self,
+        slot: SlotId,
+        location: impl FnOnce(ChildId) -> ChildLocation,
+    ) -> ChildId {
         let (id, index) = loop {
             self.last_id += 1;
             let id = ChildId(self.last_id);
@@ -93,9 +102,10 @@ impl ChildTable {
                 break (id, index);
             }
         };
+        let location = location(id);
         match location {
             ChildLocation::Slot => self.filled[index] = entry_of(slot),
-            ChildLocation::Successor | ChildLocation::DrainingChild(_) => {
+            ChildLocation::Successor(_) | ChildLocation::DrainingChild(_) => {
                 self.others.insert(id, Child { slot, location });
             }
         }
@@ -109,21 +119,51 @@ impl ChildTable {
         entry.checked_sub(1).map(SlotId)
     }
 
-    /// Returns the child if it fills no slot.
+    /// Returns the child if it has no entry in the array.
     pub(super) fn other(&self, id: ChildId) -> Option<Child> {
         self.others.get(&id).copied()
     }
 
     /// Returns the ids of the children that fill no slot, in any order.
     pub(super) fn other_ids(&self) -> impl Iterator<Item = ChildId> {
-        self.others.keys().copied()
+        let fills_none = |(_, child): &(&ChildId, &Child)| child.location != ChildLocation::Slot;
+        self.others.iter().filter(fills_none).map(|(&id, _)| id)
+    }
+
+    /// Returns the successors, each with its slot, in ascending order.
+    pub(super) fn successors(&self) -> Vec<(ChildId, SlotId, Successor)> {
+        let successor = |(&id, child): (&ChildId, &Child)| match child.location {
+            ChildLocation::Successor(successor) => Some((id, child.slot, successor)),
+            ChildLocation::Slot | ChildLocation::DrainingChild(_) => None,
+        };
+        let mut successors: Vec<_> = self.others.iter().filter_map(successor).collect();
+        successors.sort_unstable_by_key(|&(id, ..)| id);
+        successors
+    }
+
+    /// Sets the state of a successor of the table.
+    pub(super) fn set_successor(&mut self, id: ChildId, child: Child, successor: Successor) {
+        let location = ChildLocation::Successor(successor);
+        self.others.insert(id, Child { location, ..child });
+    }
+
+    /// Records that a successor of the table fills its slot now.
+    pub(super) fn fill_slot(&mut self, id: ChildId, child: Child) {
+        let index = self.index(id);
+        if self.filled[index] == 0 {
+            self.others.remove(&id);
+            self.filled[index] = entry_of(child.slot);
+        } else {
+            let location = ChildLocation::Slot;
+            self.others.insert(id, Child { location, ..child });
+        }
     }
 
     /// Returns the draining children, each with its slot and its state, in any order.
     pub(super) fn draining(&self) -> Vec<(ChildId, SlotId, DrainState)> {
         let draining = |(&id, child): (&ChildId, &Child)| match child.location {
             ChildLocation::DrainingChild(state) => Some((id, child.slot, state)),
-            ChildLocation::Slot | ChildLocation::Successor => None,
+            ChildLocation::Slot | ChildLocation::Successor(_) => None,
         };
         self.others.iter().filter_map(draining).collect()
     }
@@ -149,9 +189,7 @@ impl ChildTable {
     /// Removes a child of the table, which has exited or never existed.
     pub(super) fn remove(&mut self, id: ChildId, child: Child) {
         self.leave_slot(id, child);
-        if child.location != ChildLocation::Slot {
-            self.others.remove(&id);
-        }
+        self.others.remove(&id);
         if child.is_awaited() {
             self.stop_waiting(id);
         }
@@ -159,7 +197,13 @@ impl ChildTable {
 
     /// Writes one of the children. Only their order counts, not their ids.
     #[cfg(test)]
-    pub(super) fn write_normal(&self, id: ChildId, child: Child, form: &mut NormalForm) {
+    pub(super) fn write_normal(
+        &self,
+        id: ChildId,
+        child: Child,
+        form: &mut NormalForm,
+        policy: &Policy,
+    ) {
         let Self {
             // What is written for each child.
             filled: _,
@@ -172,7 +216,10 @@ impl ChildTable {
         form.number(child.slot.0 as u64);
         match child.location {
             ChildLocation::Slot => form.number(0),
-            ChildLocation::Successor => form.number(1),
+            ChildLocation::Successor(successor) => {
+                form.number(1);
+                successor.write_normal(form, policy);
+            }
             ChildLocation::DrainingChild(state) => {
                 form.number(2);
                 state.write_normal(form);
@@ -190,8 +237,10 @@ impl ChildTable {
     }
 
     fn leave_slot(&mut self, id: ChildId, child: Child) {
-        if child.location == ChildLocation::Slot {
-            let index = self.index(id);
+        let index = self.index(id);
+        // The entry may be that of another child, which fills another slot.
+        let is_own = self.filled[index] == entry_of(child.slot);
+        if child.location == ChildLocation::Slot && is_own {
             self.filled[index] = 0;
         }
     }
@@ -227,7 +276,8 @@ impl ChildLocation {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::DrainingChild(state) => state.deadline(),
-            Self::Slot | Self::Successor => None,
+            Self::Successor(successor) => successor.deadline(),
+            Self::Slot => None,
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::ChildId;
+use super::{ChildId, ProgramId};
 
 /// Something that has happened.
 ///
@@ -61,6 +61,18 @@ pub(crate) enum Event {
     },
     /// `Action::AnnounceMasterReady` was performed without an error.
     MasterReady,
+    /// A rollout was requested: all slots are to run the program that the path names now.
+    ///
+    /// If one is in progress, the next one begins after it. Requests that come until then are the
+    /// same one.
+    RolloutRequested,
+    /// The answer to `Action::OpenProgram`: the slots are to run this program.
+    ProgramOpened {
+        /// The program. Its id is new.
+        program: ProgramId,
+    },
+    /// The answer to `Action::OpenProgram`: no program can be started from the path.
+    ProgramFailed,
     /// A hook returned an error or panicked.
     HookFailed,
     /// A listening socket was shut down and cannot be bound again: its address cannot be served.

@@ -8,7 +8,8 @@ use super::children::{Child, ChildLocation, ChildTable};
 use super::draining::DrainState;
 use super::schedule::{DeadlineKey, Schedule};
 use super::slot::{Health, SlotState};
-use super::{ChildId, SlotId};
+use super::successor::Successor;
+use super::{ChildId, ProgramId, SlotId};
 #[cfg(test)]
 use super::{NormalForm, Policy};
 
@@ -29,6 +30,8 @@ pub(super) struct Fleet {
 #[repr(align(64))]
 struct Slot {
     state: SlotState,
+    /// The program of its child, or of the last one.
+    program: ProgramId,
     /// How many children in a row exited before they were healthy.
     failures: u32,
 }
@@ -60,7 +63,11 @@ impl Fleet {
         self.slots.reserve_exact(slots - self.slots.len());
         for slot in self.slots.len()..slots {
             let state = SlotState::Retired;
-            self.slots.push(Slot { state, failures: 0 });
+            self.slots.push(Slot {
+                state,
+                program: ProgramId::OWN,
+                failures: 0,
+            });
             self.set_slot(SlotId(slot), SlotState::Unstarted { since: now });
         }
     }
@@ -135,16 +142,56 @@ impl Fleet {
     }
 
     /// Adds a new child to this slot. The caller returns its `Action::Start`.
-    pub(super) fn request_start(&mut self, slot: SlotId) -> ChildId {
-        let child = self.children.insert(slot, ChildLocation::Slot);
+    pub(super) fn request_start(&mut self, slot: SlotId, program: ProgramId) -> ChildId {
+        let child = self.children.insert(slot, |_| ChildLocation::Slot);
+        self.slots[slot.0].program = program;
         self.set_slot(slot, SlotState::SpawnRequested { child });
         child
     }
 
-    /// Adds a successor to this slot. No rollout does that yet.
-    #[cfg(test)]
-    pub(super) fn add_successor(&mut self, slot: SlotId) -> ChildId {
-        self.children.insert(slot, ChildLocation::Successor)
+    /// The program of the child of this slot, or of the last one.
+    pub(super) fn program(&self, slot: SlotId) -> Option<ProgramId> {
+        self.slots.get(slot.0).map(|slot| slot.program)
+    }
+
+    /// How many slots have a child that runs another program than this one.
+    pub(super) fn count_others(&self, program: ProgramId) -> usize {
+        let is_other =
+            |slot: &&Slot| slot.state.child().is_some() && slot.program != program;
+        self.slots.iter().filter(is_other).count()
+    }
+
+    /// Adds a successor of this slot. The caller returns its `Action::Start`.
+    pub(super) fn request_successor(&mut self, slot: SlotId, program: ProgramId) -> ChildId {
+        self.children.insert(slot, |child| {
+            ChildLocation::Successor(Successor::requested(child, program))
+        })
+    }
+
+    /// Returns the successors, each with its slot, in ascending order.
+    pub(super) fn successors(&self) -> Vec<(ChildId, SlotId, Successor)> {
+        self.children.successors()
+    }
+
+    pub(super) fn set_successor(&mut self, id: ChildId, successor: Successor) {
+        if let Some(child) = self.child(id) {
+            self.children.set_successor(id, child, successor);
+            let old = child.location.deadline();
+            self.schedule
+                .update(DeadlineKey::Child(id), old, successor.deadline());
+        }
+    }
+
+    /// A successor fills its slot now, and serves. The caller has emptied the slot.
+    pub(super) fn fill_slot(&mut self, slot: SlotId, id: ChildId, successor: Successor) {
+        if let Some(child) = self.child(id) {
+            self.children.fill_slot(id, child);
+            self.schedule
+                .update(DeadlineKey::Child(id), successor.deadline(), None);
+            self.slots[slot.0].program = successor.program;
+            self.slots[slot.0].failures = 0;
+            self.set_slot(slot, successor.state);
+        }
     }
 
     /// Records that the child of this slot exited or failed to start.
@@ -191,7 +238,12 @@ impl Fleet {
     }
 
     #[cfg(test)]
-    pub(super) fn write_normal(&self, form: &mut NormalForm, policy: &Policy) {
+    pub(super) fn write_normal(
+        &self,
+        form: &mut NormalForm,
+        policy: &Policy,
+        accepted: ProgramId,
+    ) {
         let Self {
             slots,
             // These repeat what the states contain.
@@ -200,15 +252,21 @@ impl Fleet {
             children,
         } = self;
         form.number(slots.len() as u64);
-        for Slot { state, failures } in slots {
+        for Slot {
+            state,
+            program,
+            failures,
+        } in slots
+        {
             state.write_normal(form, policy);
+            form.flag(*program == accepted);
             // More failures do not change the delay.
             let longest = policy.backoff.nominal(*failures) == policy.backoff.nominal(u32::MAX);
             form.number(if longest { 100 } else { u64::from(*failures) });
         }
         for id in self.child_ids() {
             let child = self.child(id).expect("its id was listed");
-            children.write_normal(id, child, form);
+            children.write_normal(id, child, form, policy);
         }
     }
 

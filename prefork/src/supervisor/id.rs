@@ -17,6 +17,6 @@ pub(crate) struct ChildId(pub(crate) u64);
 pub(crate) struct ProgramId(pub(crate) usize);
 
 impl ProgramId {
-    /// The program of the master itself, which is the only one without rollouts.
+    /// The program of the master itself, which the first children run.
     pub(crate) const OWN: Self = Self(0);
 }

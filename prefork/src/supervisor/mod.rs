@@ -18,9 +18,11 @@ mod normal;
 mod outcome;
 mod phase;
 mod policy;
+mod rollout;
 mod schedule;
 mod slot;
 mod snapshot;
+mod successor;
 #[expect(
     clippy::module_inception,
     reason = "one noun per file, and this noun names the folder"
@@ -29,7 +31,7 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use action::{Action, KillReason};
+pub(crate) use action::{Action, Gate, KillReason};
 pub(crate) use backoff::Backoff;
 pub(crate) use budget::Window;
 pub(crate) use event::{Event, Readiness, StartFailure, StopMode};
@@ -37,6 +39,7 @@ pub(crate) use id::{ChildId, ProgramId, SlotId};
 #[cfg(test)]
 pub(crate) use normal::NormalForm;
 pub(crate) use outcome::{FleetOutcome, Stop, StopCause};
-pub(crate) use policy::Policy;
+pub(crate) use policy::{Parallel, Policy, RolloutPolicy};
+pub(crate) use rollout::{Refusal, RefusalStage, Verdict};
 pub(crate) use snapshot::Snapshot;
 pub(crate) use supervisor::Supervisor;

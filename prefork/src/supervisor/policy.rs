@@ -2,7 +2,7 @@
 //!
 //! The policy knows no option, no default and no text. The caller has validated the values.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::{Duration, Instant};
 
 use super::{Backoff, Window};
@@ -32,6 +32,8 @@ pub(crate) struct Policy {
     pub(crate) exit_timeout: Duration,
     /// How long a killed child may take to exit. After that the supervisor no longer waits for it.
     pub(crate) kill_timeout: Duration,
+    /// How a rollout replaces the children.
+    pub(crate) rollout: RolloutPolicy,
     /// The delay after children that exited before they were healthy.
     pub(crate) backoff: Backoff,
     /// The seed of the jitter of the back-off. The same seed gives the same delays.
@@ -51,6 +53,38 @@ impl Policy {
     /// A process exits within some milliseconds after `main` returned. Clients do not notice a wait
     /// of this length, and it avoids a second log line about almost every exit.
     pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_millis(100);
+}
+
+/// How a rollout replaces the children.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RolloutPolicy {
+    /// How many successors exist at the same time. The first one is always alone.
+    pub(crate) parallel: Parallel,
+    /// How long a successor must serve beside the child that it replaces. 0: it replaces it at once.
+    pub(crate) soak: Duration,
+    /// As `soak`, for the first successor of a rollout.
+    pub(crate) canary: Duration,
+    /// How long a rollout may take, and after a refusal its roll-back.
+    pub(crate) timeout: Duration,
+}
+
+/// A number of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parallel {
+    /// This many.
+    Slots(NonZeroUsize),
+    /// This percentage of all slots, rounded up: at least one.
+    Percent(NonZeroU8),
+}
+
+impl Parallel {
+    /// Returns the number for a fleet of this many slots.
+    pub(super) fn of(self, slots: usize) -> usize {
+        match self {
+            Self::Slots(number) => number.get(),
+            Self::Percent(share) => slots.saturating_mul(share.get().into()).div_ceil(100),
+        }
+    }
 }
 
 /// Returns `now + duration`, or a time in some decades if no clock can hold that.

@@ -21,6 +21,9 @@ pub(super) enum SlotState {
     /// Empty since `child` left it unexpectedly. At `until` the exit is counted, and either the
     /// next child is started or the master stops.
     Recovering { child: ChildId, until: Instant },
+    /// Empty since `child` left it unexpectedly. That child ran a program that is not the accepted
+    /// one, so its exit does not count, and the accepted program is started at once.
+    Reverting { child: ChildId, since: Instant },
     /// As `Recovering`, but the master is not ready. Until it is, no exit is counted and no child
     /// is replaced.
     Deferred { child: ChildId, until: Instant },
@@ -86,6 +89,8 @@ pub(super) enum TimeoutAction {
     Start,
     /// The exit of this child is counted; then the next child is started or the master stops.
     Recover(ChildId),
+    /// The accepted program is started in place of this child.
+    Revert(ChildId),
     Become(SlotState),
     Kill {
         child: ChildId,
@@ -115,6 +120,24 @@ pub(super) enum Health {
 impl SlotState {
     pub(super) fn is_serving(self) -> bool {
         matches!(self, Self::Serving { .. })
+    }
+
+    /// Whether the child serves or may become healthy.
+    pub(super) fn may_serve(self) -> bool {
+        match self {
+            Self::SpawnRequested { .. }
+            | Self::Starting { .. }
+            | Self::Probation { .. }
+            | Self::Serving { .. } => true,
+            Self::Unstarted { .. }
+            | Self::Recovering { .. }
+            | Self::Reverting { .. }
+            | Self::Deferred { .. }
+            | Self::Ending { .. }
+            | Self::MustKill { .. }
+            | Self::Killed { .. }
+            | Self::Retired => false,
+        }
     }
 
     /// The first state of a started child.
@@ -167,7 +190,7 @@ impl SlotState {
     /// The child that fills this slot.
     pub(super) fn child(&self) -> Option<ChildId> {
         match self {
-            Self::Recovering { .. } | Self::Deferred { .. } => None,
+            Self::Recovering { .. } | Self::Reverting { .. } | Self::Deferred { .. } => None,
             filled => filled.last_child(),
         }
     }
@@ -177,6 +200,7 @@ impl SlotState {
         match *self {
             Self::Unstarted { .. } | Self::Retired => None,
             Self::Recovering { child, .. }
+            | Self::Reverting { child, .. }
             | Self::Deferred { child, .. }
             | Self::SpawnRequested { child }
             | Self::Starting { child, .. }
@@ -202,7 +226,9 @@ impl SlotState {
             Self::Starting { ready_deadline, .. } => Some(ready_deadline),
             Self::Probation { healthy_at, .. } => Some(healthy_at),
             Self::Ending { exit_deadline, .. } => Some(exit_deadline),
-            Self::Unstarted { since } | Self::MustKill { since, .. } => Some(since),
+            Self::Unstarted { since }
+            | Self::Reverting { since, .. }
+            | Self::MustKill { since, .. } => Some(since),
             Self::Killed { give_up_at, .. } => Some(give_up_at),
             Self::Deferred { .. }
             | Self::SpawnRequested { .. }
@@ -217,6 +243,7 @@ impl SlotState {
             // Events are about a child, and this slot has none.
             Self::Unstarted { .. }
             | Self::Recovering { .. }
+            | Self::Reverting { .. }
             | Self::Deferred { .. }
             | Self::Retired => Transition::Stay,
             Self::SpawnRequested { child } => Self::on_event_before_start(child, fact, now, policy),
@@ -309,6 +336,7 @@ impl SlotState {
         match *self {
             Self::Unstarted { .. } => TimeoutAction::Start,
             Self::Recovering { child, .. } => TimeoutAction::Recover(child),
+            Self::Reverting { child, .. } => TimeoutAction::Revert(child),
             Self::Starting { child, .. } => TimeoutAction::Kill {
                 child,
                 reason: KillReason::NotReady,
@@ -422,6 +450,10 @@ impl SlotState {
                 form.flag(condition == Health::Healthy);
             }
             Self::Retired => form.number(10),
+            Self::Reverting { child: _, since } => {
+                form.number(11);
+                form.time(since);
+            }
         }
     }
 
@@ -437,6 +469,7 @@ impl SlotState {
         match *self {
             Self::Unstarted { .. }
             | Self::Recovering { .. }
+            | Self::Reverting { .. }
             | Self::Deferred { .. }
             | Self::Retired => None,
             Self::SpawnRequested { child } => {

@@ -41,7 +41,7 @@ impl Snapshot<'_> {
         let child = self.fleet.child(child);
         child.is_some_and(|child| match child.location {
             ChildLocation::DrainingChild(state) => state != DrainState::Unkillable,
-            ChildLocation::Slot | ChildLocation::Successor => false,
+            ChildLocation::Slot | ChildLocation::Successor(_) => false,
         })
     }
 }

@@ -16,11 +16,13 @@ use super::event::ChildEvent;
 use super::fleet::Fleet;
 use super::phase::{ListenersState, Phase, RecoveryMode};
 use super::policy::after;
+use super::rollout::{Progress, RolloutStage, Rollouts};
 use super::schedule::DeadlineKey;
 use super::slot::{Health, SlotState, TimeoutAction, Transition};
+use super::successor::{Successor, SuccessorTimeout};
 use super::{
-    Action, ChildId, Event, FleetOutcome, Policy, ProgramId, SlotId, Snapshot, StartFailure, Stop,
-    StopCause, StopMode,
+    Action, ChildId, Event, FleetOutcome, Gate, Policy, ProgramId, Refusal, RefusalStage, SlotId,
+    Snapshot, StartFailure, Stop, StopCause, StopMode,
 };
 
 /// Decides what happens to a fleet of children.
@@ -47,6 +49,7 @@ pub(crate) struct Supervisor {
     policy: Policy,
     phase: Phase,
     fleet: Fleet,
+    rollouts: Rollouts,
     budget: Budget,
     jitter: Jitter,
 }
@@ -59,6 +62,7 @@ impl Supervisor {
                 missing: policy.slots.get(),
             },
             fleet: Fleet::new(policy.slots.get(), now),
+            rollouts: Rollouts::new(ProgramId::OWN),
             budget: Budget::new(policy.recover_threshold, policy.recover_window),
             jitter: Jitter::new(policy.jitter_seed),
             policy,
@@ -78,6 +82,9 @@ impl Supervisor {
             Event::Closed { child } => return self.fleet.close(child),
             Event::MasterReady => return self.master_ready(),
             Event::Resize { slots } => return self.resize(slots, now),
+            Event::RolloutRequested => return self.rollout_requested(),
+            Event::ProgramOpened { program } => return self.program_opened(program, now),
+            Event::ProgramFailed => return self.program_failed(),
             Event::HookFailed => return self.stop(StopCause::HookFailed, now),
             Event::ListenerLost => return self.stop(StopCause::ListenerLost, now),
             Event::StopRequested { urgency } => return self.stop_requested(urgency, now),
@@ -89,8 +96,9 @@ impl Supervisor {
         match record.location {
             ChildLocation::Slot => self.on_slot_event(record.slot, child, fact, now),
             ChildLocation::DrainingChild(state) => self.on_draining_event(child, state, fact, now),
-            // No rollout starts one yet.
-            ChildLocation::Successor => {}
+            ChildLocation::Successor(successor) => {
+                self.on_successor_event(record.slot, child, successor, fact, now);
+            }
         }
     }
 
@@ -105,7 +113,11 @@ impl Supervisor {
                 return action;
             }
         }
-        self.next_phase_action()
+        if self.rollouts.deadline().is_some_and(|deadline| deadline <= now) {
+            self.rollout_timed_out(now);
+        }
+        self.next_rollout_action(now)
+            .or_else(|| self.next_phase_action())
     }
 
     /// Returns when to ask again if no event comes first.
@@ -113,7 +125,8 @@ impl Supervisor {
     /// `None`: only an event can change anything. Once `next_action` has returned `None`, the
     /// deadline is in the future.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.fleet.deadline()
+        let all = [self.fleet.deadline(), self.rollouts.deadline()];
+        all.into_iter().flatten().min()
     }
 
     /// Returns how the fleet ended.
@@ -228,6 +241,9 @@ impl Supervisor {
 
     /// A child has left its slot unexpectedly.
     fn await_recovery(&mut self, slot: SlotId, child: ChildId, condition: Health, now: Instant) {
+        if self.fleet.program(slot) != Some(self.rollouts.accepted) {
+            return self.revert(slot, child, now);
+        }
         let failures = self.fleet.count_failure(slot, condition);
         let backoff = self.policy.backoff.delay(failures, &mut self.jitter);
         let until = after(now, backoff.saturating_add(self.policy.recover_interval));
@@ -262,12 +278,14 @@ impl Supervisor {
     }
 
     fn start(&mut self, slot: SlotId, previous: Option<ChildId>) -> Action {
-        let child = self.fleet.request_start(slot);
+        let program = self.rollouts.accepted;
+        let child = self.fleet.request_start(slot, program);
         Action::Start {
             slot,
             child,
-            program: ProgramId::OWN,
+            program,
             previous,
+            gate: Gate::Open,
         }
     }
 
@@ -291,10 +309,14 @@ impl Supervisor {
         self.end_draining(now, |slot, fleet| {
             slot.0 >= slots.get() && fleet.slot(slot).child().is_some()
         });
+        self.remove_successors(now, |slot| slot.0 >= slots.get());
         for slot in removed {
             self.retire(slot, now);
         }
         self.fleet.resize(slots.get(), now);
+        if let Some(progress) = self.rollouts.progress() {
+            progress.next = progress.next.min(SlotId(slots.get()));
+        }
         let states = self.fleet.slot_ids().map(|slot| self.fleet.slot(slot));
         let missing = states.filter(|state| !state.was_started()).count();
         self.phase.resize(missing);
@@ -330,6 +352,10 @@ impl Supervisor {
         };
         let listeners = ListenersState::Open;
         self.phase = Phase::Stopping { stop, listeners };
+        self.rollouts.stop();
+        for (_, _, successor) in self.fleet.successors() {
+            self.drain(successor.state, now);
+        }
         for slot in self.fleet.slot_ids() {
             self.retire(slot, now);
         }
@@ -337,12 +363,16 @@ impl Supervisor {
 
     /// Empties a slot for good. Its child drains.
     fn retire(&mut self, slot: SlotId, now: Instant) {
+        self.drain(self.fleet.slot(slot), now);
+        self.fleet.set_slot(slot, SlotState::Retired);
+    }
+
+    /// The child of this state drains, if there is one.
+    fn drain(&mut self, state: SlotState, now: Instant) {
         let kill_at = after(now, self.policy.shutdown_grace_period);
-        let draining = self.fleet.slot(slot).draining(now, kill_at, &self.policy);
-        if let Some((child, state)) = draining {
+        if let Some((child, state)) = state.draining(now, kill_at, &self.policy) {
             self.fleet.set_draining(child, state);
         }
-        self.fleet.set_slot(slot, SlotState::Retired);
     }
 
     // Time.
@@ -356,6 +386,7 @@ impl Supervisor {
             }
             TimeoutAction::Start => Some(self.start(slot, None)),
             TimeoutAction::Recover(child) => self.recover(slot, child, now),
+            TimeoutAction::Revert(child) => Some(self.start(slot, Some(child))),
             TimeoutAction::Kill {
                 child,
                 reason,
@@ -386,12 +417,18 @@ impl Supervisor {
     }
 
     fn on_child_timeout(&mut self, child: ChildId, now: Instant) -> Option<Action> {
-        let ChildLocation::DrainingChild(state) = self.fleet.child(child)?.location else {
-            return None;
-        };
-        let (action, state) = state.on_timeout(child, now, self.policy.kill_timeout);
-        self.fleet.set_draining(child, state);
-        action
+        let record = self.fleet.child(child)?;
+        match record.location {
+            ChildLocation::DrainingChild(state) => {
+                let (action, state) = state.on_timeout(child, now, self.policy.kill_timeout);
+                self.fleet.set_draining(child, state);
+                action
+            }
+            ChildLocation::Successor(successor) => {
+                self.on_successor_timeout(record.slot, child, successor, now)
+            }
+            ChildLocation::Slot => None,
+        }
     }
 
     fn next_phase_action(&mut self) -> Option<Action> {
@@ -419,6 +456,244 @@ impl Supervisor {
         }
     }
 
+    // Rollouts.
+
+    fn rollout_requested(&mut self) {
+        if !self.is_stopping() {
+            self.rollouts.is_requested = true;
+        }
+    }
+
+    fn program_opened(&mut self, program: ProgramId, now: Instant) {
+        if self.rollouts.is_opening() {
+            let deadline = after(now, self.policy.rollout.timeout);
+            let progress = Progress::new(program, deadline);
+            self.rollouts.set_stage(RolloutStage::RollingOut(progress));
+        }
+    }
+
+    fn program_failed(&mut self) {
+        if self.rollouts.is_opening() {
+            let refusal = Refusal {
+                stage: RefusalStage::Open,
+                child: None,
+            };
+            self.rollouts.end_refused(refusal, self.fleet.count_others(self.rollouts.accepted));
+        }
+    }
+
+    fn on_successor_event(
+        &mut self,
+        slot: SlotId,
+        child: ChildId,
+        successor: Successor,
+        fact: ChildEvent,
+        now: Instant,
+    ) {
+        match successor.state.on_event(fact, now, &self.policy) {
+            Transition::Stay => {}
+            Transition::Become(state) | Transition::Confirm(state) => {
+                let successor = successor.with_state(state);
+                if state.may_serve() {
+                    self.fleet.set_successor(child, successor);
+                } else {
+                    self.end_draining(now, |other, _| other == slot);
+                    self.drain(state, now);
+                    self.successor_failed(slot, child, successor.stage(), now);
+                }
+            }
+            Transition::Fail(StartFailure::Refused) => {
+                self.fleet.remove(child);
+                let failure = StartFailure::Refused;
+                let cause = StopCause::StartFailed {
+                    slot,
+                    child,
+                    failure,
+                };
+                self.stop(cause, now);
+            }
+            Transition::Fail(StartFailure::Transient | StartFailure::Permanent) => {
+                self.fleet.remove(child);
+                self.successor_failed(slot, child, RefusalStage::Start, now);
+            }
+            Transition::Die(_) => {
+                self.fleet.remove(child);
+                self.successor_failed(slot, child, successor.stage(), now);
+            }
+        }
+    }
+
+    fn on_successor_timeout(
+        &mut self,
+        slot: SlotId,
+        child: ChildId,
+        successor: Successor,
+        now: Instant,
+    ) -> Option<Action> {
+        match successor.on_timeout(now) {
+            SuccessorTimeout::AsInSlot(TimeoutAction::Become(state)) => {
+                self.fleet.set_successor(child, successor.with_state(state));
+                None
+            }
+            SuccessorTimeout::AsInSlot(TimeoutAction::Kill { reason, .. }) => {
+                self.end_draining(now, |other, _| other == slot);
+                let give_up_at = after(now, self.policy.kill_timeout);
+                let killed = DrainState::Killed { give_up_at };
+                self.fleet.set_draining(child, killed);
+                self.successor_failed(slot, child, RefusalStage::Ready, now);
+                Some(Action::Kill { child, reason })
+            }
+            // No successor is in such a state.
+            SuccessorTimeout::AsInSlot(
+                TimeoutAction::Stay
+                | TimeoutAction::Start
+                | TimeoutAction::Recover(_)
+                | TimeoutAction::Revert(_)
+                | TimeoutAction::GiveUp { .. }
+                | TimeoutAction::Outlive { .. },
+            ) => None,
+            SuccessorTimeout::Serve => {
+                let soak = self.rollouts.soak(&self.policy.rollout);
+                let serving = successor.serving(now, soak);
+                self.fleet.set_successor(child, serving);
+                Some(Action::Serve { child })
+            }
+            SuccessorTimeout::Replace => Some(self.replace(slot, child, successor, now)),
+        }
+    }
+
+    /// A successor fills its slot now. The child that filled it drains.
+    fn replace(
+        &mut self,
+        slot: SlotId,
+        child: ChildId,
+        successor: Successor,
+        now: Instant,
+    ) -> Action {
+        let previous = self.fleet.slot(slot).child();
+        if previous.is_some() {
+            // At most one child of a slot drains.
+            self.end_draining(now, |other, _| other == slot);
+        }
+        self.retire(slot, now);
+        self.fleet.fill_slot(slot, child, successor);
+        self.budget.begin_to_forget();
+        if let Some(progress) = self.rollouts.progress() {
+            progress.active -= 1;
+            progress.replaced += 1;
+        }
+        Action::ReportReplaced {
+            slot,
+            child,
+            previous,
+        }
+    }
+
+    /// A successor has failed: it has exited, or drains.
+    fn successor_failed(
+        &mut self,
+        slot: SlotId,
+        child: ChildId,
+        stage: RefusalStage,
+        now: Instant,
+    ) {
+        if let Some(progress) = self.rollouts.progress() {
+            progress.active -= 1;
+        }
+        let child = Some((slot, child));
+        self.refuse(Refusal { stage, child }, now);
+    }
+
+    /// Refuses the rollout, unless it was refused before.
+    fn refuse(&mut self, refusal: Refusal, now: Instant) {
+        if self.rollouts.is_rolling_out() {
+            self.remove_successors(now, |_| true);
+            let deadline = after(now, self.policy.rollout.timeout);
+            let progress = Progress::new(self.rollouts.accepted, deadline);
+            self.rollouts
+                .set_stage(RolloutStage::RollingBack(progress, refusal));
+        }
+    }
+
+    /// The successors of these slots drain.
+    fn remove_successors(&mut self, now: Instant, is_of: impl Fn(SlotId) -> bool) {
+        for (_, slot, successor) in self.fleet.successors() {
+            if is_of(slot) {
+                self.end_draining(now, |other, _| other == slot);
+                self.drain(successor.state, now);
+                if let Some(progress) = self.rollouts.progress() {
+                    progress.active -= 1;
+                }
+            }
+        }
+    }
+
+    /// A child of a program that is not the accepted one has left its slot unexpectedly.
+    ///
+    /// Its exit does not count: the service must survive a bad program.
+    fn revert(&mut self, slot: SlotId, child: ChildId, now: Instant) {
+        let state = match self.phase.recovery() {
+            RecoveryMode::Later | RecoveryMode::Allowed => SlotState::Reverting { child, since: now },
+            RecoveryMode::Over => SlotState::Retired,
+        };
+        self.fleet.set_slot(slot, state);
+        let refusal = Refusal {
+            stage: RefusalStage::Serve,
+            child: Some((slot, child)),
+        };
+        self.refuse(refusal, now);
+    }
+
+    fn rollout_timed_out(&mut self, now: Instant) {
+        let slowest = self.fleet.successors().into_iter().next();
+        let refusal = Refusal {
+            stage: RefusalStage::Time,
+            child: slowest.map(|(child, slot, _)| (slot, child)),
+        };
+        match self.rollouts.rolling_back() {
+            None => self.refuse(refusal, now),
+            Some(refusal) => {
+                self.remove_successors(now, |_| true);
+                let left = self.fleet.count_others(self.rollouts.accepted);
+                self.rollouts.end_refused(refusal, left);
+            }
+        }
+    }
+
+    fn next_rollout_action(&mut self, now: Instant) -> Option<Action> {
+        if self.rollouts.begins(now, self.phase == Phase::Running) {
+            return Some(Action::OpenProgram);
+        }
+        if let Some(start) = self.next_successor() {
+            return Some(start);
+        }
+        let fleet = &self.fleet;
+        self.rollouts.conclude(fleet.slot_ids().len(), |accepted| fleet.count_others(accepted));
+        self.rollouts.take_verdict().map(Action::ReportVerdict)
+    }
+
+    /// Starts the next successor, if the rollout allows another one now.
+    fn next_successor(&mut self) -> Option<Action> {
+        let slots = self.fleet.slot_ids().len();
+        let most = self.rollouts.most_successors(&self.policy.rollout, slots);
+        let progress = self.rollouts.progress()?;
+        while progress.active < most && progress.next.0 < slots {
+            let (slot, program) = (progress.next, progress.program);
+            progress.next = SlotId(slot.0 + 1);
+            if self.fleet.program(slot) != Some(program) {
+                progress.active += 1;
+                return Some(Action::Start {
+                    slot,
+                    child: self.fleet.request_successor(slot, program),
+                    program,
+                    previous: None,
+                    gate: Gate::Closed,
+                });
+            }
+        }
+        None
+    }
+
     // What only tests ask.
 
     #[cfg(test)]
@@ -428,12 +703,14 @@ impl Supervisor {
             policy,
             phase,
             fleet,
+            rollouts,
             budget,
             // The exploration uses no delays with jitter.
             jitter: _,
         } = self;
         phase.write_normal(form);
-        fleet.write_normal(form, policy);
+        fleet.write_normal(form, policy, rollouts.accepted);
+        rollouts.write_normal(form);
         budget.write_normal(form);
     }
 

@@ -6,21 +6,27 @@ use super::super::children::ChildLocation;
 use super::super::draining::DrainState;
 use super::super::fleet::Fleet;
 use super::super::slot::SlotState;
-use super::super::{ChildId, SlotId};
+use super::super::successor::Successor;
+use super::super::{ChildId, ProgramId, SlotId};
 
 const SLOT: SlotId = SlotId(1);
+const PROGRAM: ProgramId = ProgramId::OWN;
 
 /// A fleet, and the draining child, the serving child and the successor of a slot.
 fn fleet_with_three_children(state: DrainState) -> (Fleet, [ChildId; 3]) {
     let now = Instant::now();
     let mut fleet = Fleet::new(2, now);
-    let draining = fleet.request_start(SLOT);
+    let draining = fleet.request_start(SLOT, PROGRAM);
     fleet.set_draining(draining, state);
-    let serving = fleet.request_start(SLOT);
+    let serving = fleet.request_start(SLOT, PROGRAM);
     let (child, since) = (serving, now);
     fleet.set_slot(SLOT, SlotState::Serving { child, since });
-    let successor = fleet.add_successor(SLOT);
+    let successor = fleet.request_successor(SLOT, PROGRAM);
     (fleet, [draining, serving, successor])
+}
+
+fn requested(child: ChildId) -> ChildLocation {
+    ChildLocation::Successor(Successor::requested(child, PROGRAM))
 }
 
 fn location(fleet: &Fleet, child: ChildId) -> Option<ChildLocation> {
@@ -39,7 +45,7 @@ fn a_slot_has_a_draining_child_a_serving_one_and_a_successor_at_once() {
     let expected = [
         (draining, ChildLocation::DrainingChild(state)),
         (serving, ChildLocation::Slot),
-        (successor, ChildLocation::Successor),
+        (successor, requested(successor)),
     ];
     for (child, expected) in expected {
         assert_eq!(location(&fleet, child), Some(expected));
@@ -53,7 +59,7 @@ fn a_slot_has_a_draining_child_a_serving_one_and_a_successor_at_once() {
     assert_eq!(fleet.draining(), [(serving, SLOT, state)]);
     let [scan, index] = fleet.scan_and_index();
     assert_eq!(scan, index);
-    assert_eq!(location(&fleet, successor), Some(ChildLocation::Successor));
+    assert_eq!(location(&fleet, successor), Some(requested(successor)));
 }
 
 #[test]
@@ -84,17 +90,17 @@ fn no_two_children_share_an_entry() {
     let mut fleet = Fleet::new(60, now);
     let mut children: Vec<_> = fleet
         .slot_ids()
-        .map(|slot| fleet.request_start(slot))
+        .map(|slot| fleet.request_start(slot, PROGRAM))
         .collect();
     for round in 0..2_000 {
         if round == 1_000 {
             fleet.resize(300, now);
-            children.extend((60..300).map(|slot| fleet.request_start(SlotId(slot))));
+            children.extend((60..300).map(|slot| fleet.request_start(SlotId(slot), PROGRAM)));
         }
         let slot = round * 7 % children.len();
         fleet.remove(children[slot]);
         assert!(fleet.child(children[slot]).is_none());
-        let next = fleet.request_start(SlotId(slot));
+        let next = fleet.request_start(SlotId(slot), PROGRAM);
         assert!(children.iter().all(|&child| child < next), "ids ascend");
         children[slot] = next;
         for (slot, &child) in children.iter().enumerate() {

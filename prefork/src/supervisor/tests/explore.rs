@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use cells::check_cells;
 
 use super::super::{
-    Backoff, ChildId, Event, Policy, Readiness, StartFailure, StopCause, StopMode, Supervisor,
-    Window,
+    Backoff, ChildId, Event, Parallel, Policy, Readiness, RolloutPolicy, StartFailure, StopCause,
+    StopMode, Supervisor, Window,
 };
 use crate::explore::{Broken, Model, explore};
 
@@ -319,6 +319,9 @@ fn child_of(event: Event) -> Option<ChildId> {
         | Event::HookFailed
         | Event::ListenerLost
         | Event::Resize { .. }
+        | Event::RolloutRequested
+        | Event::ProgramOpened { .. }
+        | Event::ProgramFailed
         | Event::StopRequested { .. } => None,
     }
 }
@@ -351,7 +354,13 @@ fn policy(slots: usize, recover_threshold: u32) -> Policy {
         shutdown_grace_period: seconds(2),
         exit_timeout: seconds(1),
         kill_timeout: seconds(1),
-        // The jitter would make the times of states differ. `properties.rs` tests the back-off.
+        rollout: RolloutPolicy {
+            parallel: Parallel::Slots(NonZeroUsize::MIN),
+            soak: seconds(1),
+            canary: seconds(1),
+            timeout: seconds(4),
+        },
+        // The jitter would make the times of states differ. `rules.rs` tests the back-off.
         backoff: Backoff {
             first: Duration::ZERO,
             max: Duration::ZERO,

@@ -5,11 +5,8 @@
     reason = "tests control the virtual time; a wrong assumption about it must panic"
 )]
 
-mod book;
 mod children;
 mod explore;
-mod fleet;
-mod properties;
 mod rules;
 mod stage;
 mod swarm;

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::super::{
-    Action, ChildId, Event, FleetOutcome, KillReason, ProgramId, Readiness, SlotId, StartFailure,
+    Action, ChildId, Event, FleetOutcome, Gate, KillReason, ProgramId, Readiness, SlotId, StartFailure,
     StopCause, StopMode, Window,
 };
 use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
@@ -18,6 +18,7 @@ fn start(slot: usize, child: u64) -> Action {
         child: ChildId(child),
         program: ProgramId::OWN,
         previous: None,
+        gate: Gate::Open,
     }
 }
 
@@ -27,6 +28,7 @@ fn replace(slot: usize, replaced: u64, child: u64) -> Action {
         child: ChildId(child),
         program: ProgramId::OWN,
         previous: Some(ChildId(replaced)),
+        gate: Gate::Open,
     }
 }
 

@@ -4,7 +4,8 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use super::super::{
-    Action, Backoff, ChildId, Event, Policy, Readiness, SlotId, StopMode, Supervisor, Window,
+    Action, Backoff, ChildId, Event, Parallel, Policy, ProgramId, Readiness, RolloutPolicy, SlotId,
+    StopMode, Supervisor, Window,
 };
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(7);
@@ -13,6 +14,9 @@ pub(super) const READY: Duration = Duration::from_secs(30);
 pub(super) const GRACE: Duration = Duration::from_secs(13);
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) const EXIT: Duration = Duration::from_secs(1);
+pub(super) const SOAK: Duration = Duration::from_secs(4);
+pub(super) const CANARY: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(200);
 pub(super) const MOMENT: Duration = Duration::from_millis(1);
 
 /// A policy with a large budget and no recovery interval.
@@ -29,6 +33,12 @@ pub(super) fn policy(slots: usize) -> Policy {
         shutdown_grace_period: GRACE,
         exit_timeout: EXIT,
         kill_timeout: PATIENCE,
+        rollout: RolloutPolicy {
+            parallel: Parallel::Slots(NonZeroUsize::MIN),
+            soak: SOAK,
+            canary: CANARY,
+            timeout: TIMEOUT,
+        },
         backoff: Backoff::default(),
         jitter_seed: 1,
     }
@@ -37,13 +47,20 @@ pub(super) fn policy(slots: usize) -> Policy {
 pub(super) struct Stage {
     pub(super) supervisor: Supervisor,
     pub(super) now: Instant,
+    /// How many programs were opened after that of the master.
+    pub(super) programs: usize,
 }
 
 impl Stage {
     pub(super) fn new(policy: Policy) -> Self {
         let now = Instant::now();
         let supervisor = Supervisor::new(policy, now);
-        Self { supervisor, now }
+        let programs = 0;
+        Self {
+            supervisor,
+            now,
+            programs,
+        }
     }
 
     /// All first children are started and the master is ready; no child is ready.
@@ -96,10 +113,18 @@ impl Stage {
             match action {
                 Action::Start { child, .. } => self.tell(Event::Started { child, readiness }),
                 Action::AnnounceMasterReady => self.tell(Event::MasterReady),
+                Action::OpenProgram => {
+                    self.programs += 1;
+                    let program = ProgramId(self.programs);
+                    self.tell(Event::ProgramOpened { program });
+                }
                 Action::Terminate { .. }
                 | Action::Kill { .. }
                 | Action::GiveUp { .. }
                 | Action::ReportRunning { .. }
+                | Action::Serve { .. }
+                | Action::ReportReplaced { .. }
+                | Action::ReportVerdict(_)
                 | Action::CloseListeners => {}
             }
         }

@@ -11,7 +11,8 @@ use super::super::draining::DrainState;
 use super::super::phase::Phase;
 use super::super::slot::SlotState;
 use super::super::{
-    Action, ChildId, Event, KillReason, Readiness, SlotId, StartFailure, StopCause, StopMode,
+    Action, ChildId, Event, KillReason, ProgramId, Readiness, RefusalStage, SlotId, StartFailure,
+    StopCause, StopMode, Verdict,
 };
 use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
 
@@ -81,9 +82,10 @@ fn the_tables_name_every_state_and_every_event() {
     assert_eq!(found.iter().collect::<Vec<_>>(), expected);
 }
 
-const SLOT_STATES: [&str; 11] = [
+const SLOT_STATES: [&str; 12] = [
     "Unstarted",
     "Recovering",
+    "Reverting",
     "Deferred",
     "SpawnRequested",
     "Starting",
@@ -102,6 +104,21 @@ const DRAIN_STATES: [&str; 6] = [
     "Killed",
     "Unkillable",
 ];
+const SUCCESSOR_STATES: [&str; 5] = [
+    "SpawnRequested",
+    "Starting",
+    "Probation",
+    "Ready",
+    "Soaking",
+];
+const ROLLOUT_STAGES: [&str; 6] = [
+    "none",
+    "requested",
+    "Opening",
+    "RollingOut",
+    "RollingBack",
+    "Ended",
+];
 const PHASES: [&str; 6] = [
     "StartingUp",
     "AllStarted",
@@ -110,7 +127,7 @@ const PHASES: [&str; 6] = [
     "Stopping",
     "Ended",
 ];
-const EVENTS: [&str; 19] = [
+const EVENTS: [&str; 22] = [
     "`Started`, notified",
     "`Started`, assumed",
     "`StartFailed`, transient",
@@ -126,6 +143,9 @@ const EVENTS: [&str; 19] = [
     "`MasterReady`",
     "`Resize`, slot kept",
     "`Resize`, slot removed",
+    "`RolloutRequested`",
+    "`ProgramOpened`",
+    "`ProgramFailed`",
     "`HookFailed`",
     "`ListenerLost`",
     "`StopRequested`, graceful",
@@ -160,6 +180,11 @@ fn event_named(name: &str, child: ChildId) -> Event {
         "Resize" => Event::Resize { slots },
         "HookFailed" => Event::HookFailed,
         "ListenerLost" => Event::ListenerLost,
+        "RolloutRequested" => Event::RolloutRequested,
+        "ProgramOpened" => Event::ProgramOpened {
+            program: ProgramId(1_000),
+        },
+        "ProgramFailed" => Event::ProgramFailed,
         "StopRequested" => Event::StopRequested { urgency },
         other => panic!("no event is called {other}"),
     };
@@ -177,6 +202,9 @@ fn event_named(name: &str, child: ChildId) -> Event {
         | Event::Resize { .. }
         | Event::HookFailed
         | Event::ListenerLost
+        | Event::RolloutRequested
+        | Event::ProgramOpened { .. }
+        | Event::ProgramFailed
         | Event::StopRequested { .. } => event,
     }
 }
@@ -185,6 +213,9 @@ fn is_about_a_child(event: &str) -> bool {
     ![
         "`MasterReady`",
         "`Resize`",
+        "`RolloutRequested`",
+        "`ProgramOpened`",
+        "`ProgramFailed`",
         "`HookFailed`",
         "`ListenerLost`",
         "`StopRequested`",
@@ -253,7 +284,7 @@ impl Scene {
         let child = supervisor.fleet().child(self.child);
         let draining = child.and_then(|child| match child.location {
             ChildLocation::DrainingChild(state) => Some(state),
-            ChildLocation::Slot | ChildLocation::Successor => None,
+            ChildLocation::Slot | ChildLocation::Successor(_) => None,
         });
         Look {
             slot: slot_name(&slot).into(),
@@ -417,7 +448,7 @@ fn in_time(mut scene: Scene, state: &str, column: &str) -> String {
     let fleet = scene.stage.supervisor.fleet();
     let deadline = match fleet.child(scene.child).map(|child| child.location) {
         Some(ChildLocation::DrainingChild(state)) => state.deadline(),
-        Some(ChildLocation::Slot | ChildLocation::Successor) | None => {
+        Some(ChildLocation::Slot | ChildLocation::Successor(_)) | None => {
             fleet.slot(scene.slot).deadline()
         }
     };
@@ -475,7 +506,12 @@ fn child_action_word(action: &Action) -> Option<String> {
         }),
         Action::GiveUp { .. } => Some("GiveUp".into()),
         Action::ReportRunning { .. } => Some("ReportRunning".into()),
-        Action::AnnounceMasterReady | Action::CloseListeners => None,
+        Action::Serve { .. } => Some("Serve".into()),
+        Action::ReportReplaced { .. } => Some("ReportReplaced".into()),
+        Action::AnnounceMasterReady
+        | Action::CloseListeners
+        | Action::OpenProgram
+        | Action::ReportVerdict(_) => None,
     }
 }
 
@@ -484,6 +520,7 @@ pub(super) fn slot_name(state: &SlotState) -> &'static str {
     match state {
         SlotState::Unstarted { .. } => "Unstarted",
         SlotState::Recovering { .. } => "Recovering",
+        SlotState::Reverting { .. } => "Reverting",
         SlotState::Deferred { .. } => "Deferred",
         SlotState::SpawnRequested { .. } => "SpawnRequested",
         SlotState::Starting { .. } => "Starting",
@@ -665,7 +702,11 @@ fn fleet_action_word(action: &Action) -> Option<String> {
         | Action::Terminate { .. }
         | Action::Kill { .. }
         | Action::GiveUp { .. }
-        | Action::ReportRunning { .. } => None,
+        | Action::ReportRunning { .. }
+        | Action::OpenProgram
+        | Action::Serve { .. }
+        | Action::ReportReplaced { .. }
+        | Action::ReportVerdict(_) => None,
     }
 }
 

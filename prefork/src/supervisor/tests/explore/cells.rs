@@ -58,7 +58,7 @@ impl World {
             Some((_, ChildLocation::DrainingChild(state))) => {
                 cells.insert((DRAINING_EVENT, row, table::drain_state_name(&state)));
             }
-            Some((_, ChildLocation::Successor)) | None => {}
+            Some((_, ChildLocation::Successor(_))) | None => {}
         }
         cells.insert((FLEET_EVENT, row, self.phase()));
     }
@@ -139,7 +139,7 @@ impl World {
         let fleet = self.supervisor.fleet();
         let state = |child| match fleet.child(child)?.location {
             ChildLocation::DrainingChild(state) => Some((child, state)),
-            ChildLocation::Slot | ChildLocation::Successor => None,
+            ChildLocation::Slot | ChildLocation::Successor(_) => None,
         };
         fleet.child_ids().into_iter().filter_map(state).collect()
     }
@@ -177,6 +177,9 @@ fn row(event: Event) -> &'static str {
         Event::MasterReady => "`MasterReady`",
         Event::HookFailed => "`HookFailed`",
         Event::ListenerLost => "`ListenerLost`",
+        Event::RolloutRequested => "`RolloutRequested`",
+        Event::ProgramOpened { .. } => "`ProgramOpened`",
+        Event::ProgramFailed => "`ProgramFailed`",
         Event::Resize { .. } => "`Resize`, slot kept",
         Event::StopRequested { urgency } => match urgency {
             StopMode::Graceful => "`StopRequested`, graceful",

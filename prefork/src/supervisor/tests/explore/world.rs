@@ -194,6 +194,7 @@ impl World {
             Event::HookFailed => self.note_stop(StopCause::HookFailed, policy),
             Event::ListenerLost => self.note_stop(StopCause::ListenerLost, policy),
             Event::Resize { slots } => self.note_size(slots.get(), policy),
+            Event::RolloutRequested | Event::ProgramOpened { .. } | Event::ProgramFailed => {}
             Event::StopRequested { urgency } => {
                 self.note_stop(StopCause::Requested, policy);
                 if self.supervisor.outcome().is_none()
@@ -463,6 +464,10 @@ impl World {
                 self.leave_slot(child, policy);
                 Ok(())
             }
+            Action::OpenProgram
+            | Action::Serve { .. }
+            | Action::ReportReplaced { .. }
+            | Action::ReportVerdict(_) => Ok(()),
             Action::CloseListeners => {
                 ensure(
                     is_stopping && !self.has_closed_listeners,

@@ -244,6 +244,7 @@ impl Observer {
             Event::HookFailed => self.begin_stop(StopCause::HookFailed, at),
             Event::ListenerLost => self.begin_stop(StopCause::ListenerLost, at),
             Event::Resize { slots } => self.resize(slots.get(), at),
+            Event::RolloutRequested | Event::ProgramOpened { .. } | Event::ProgramFailed => {}
             Event::StopRequested { urgency } => {
                 self.begin_stop(StopCause::Requested, at);
                 if urgency == StopMode::Immediate && self.outcome.is_none() {
@@ -589,6 +590,10 @@ impl Observer {
                 Ok(())
             }
             Action::ReportRunning { child, kill_at } => self.check_report(child, kill_at),
+            Action::OpenProgram
+            | Action::Serve { .. }
+            | Action::ReportReplaced { .. }
+            | Action::ReportVerdict(_) => Ok(()),
             Action::CloseListeners => {
                 let may_close = self.stop.is_some() && self.accepting == 0;
                 check(
@@ -1049,6 +1054,9 @@ pub(super) fn child_of(event: &mut Event) -> Option<&mut ChildId> {
         | Event::HookFailed
         | Event::ListenerLost
         | Event::Resize { .. }
+        | Event::RolloutRequested
+        | Event::ProgramOpened { .. }
+        | Event::ProgramFailed
         | Event::StopRequested { .. } => None,
     }
 }

@@ -3,10 +3,10 @@
 //! Each seed switches classes of events on and off. A run in which everything happens reaches fewer
 //! states than many runs that each lack something ('Swarm Testing', Groce and others, 2012).
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
-use super::super::super::{Backoff, Policy, Readiness, Window};
+use super::super::super::{Backoff, Parallel, Policy, Readiness, RolloutPolicy, Window};
 
 /// A virtual time or duration, in nanoseconds. The run begins at 0.
 pub(super) type Nanos = u64;
@@ -257,6 +257,17 @@ fn policy(rng: &mut Rng, slots: u64) -> Policy {
         shutdown_grace_period: any(rng),
         exit_timeout: any(rng),
         kill_timeout: duration(rng, Span::Normal),
+        rollout: RolloutPolicy {
+            parallel: rng.pick(&[
+                Parallel::Slots(NonZeroUsize::MIN),
+                Parallel::Slots(NonZeroUsize::MAX),
+                Parallel::Percent(NonZeroU8::MIN),
+                Parallel::Percent(NonZeroU8::new(25).expect("not zero")),
+            ]),
+            soak: any(rng),
+            canary: any(rng),
+            timeout: duration(rng, Span::Normal),
+        },
         backoff: rng.pick(&[
             Backoff::default(),
             Backoff {

@@ -557,6 +557,11 @@ fn code_of(event: Event) -> String {
         Event::MasterReady => "MasterReady".to_owned(),
         Event::HookFailed => "HookFailed".to_owned(),
         Event::ListenerLost => "ListenerLost".to_owned(),
+        Event::RolloutRequested => "RolloutRequested".to_owned(),
+        Event::ProgramOpened { program } => {
+            format!("ProgramOpened {{ program: ProgramId({}) }}", program.0)
+        }
+        Event::ProgramFailed => "ProgramFailed".to_owned(),
         Event::Resize { slots } => format!("Resize {{ slots: slots({slots}) }}"),
         Event::StopRequested { urgency } => {
             let urgency = match urgency {

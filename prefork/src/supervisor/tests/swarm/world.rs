@@ -307,7 +307,13 @@ impl World {
                 self.call_hook()?;
                 Ok(())
             }
-            Action::GiveUp { .. } | Action::ReportRunning { .. } | Action::CloseListeners => Ok(()),
+            Action::OpenProgram => self.tell(Event::ProgramFailed, self.clock),
+            Action::GiveUp { .. }
+            | Action::ReportRunning { .. }
+            | Action::Serve { .. }
+            | Action::ReportReplaced { .. }
+            | Action::ReportVerdict(_)
+            | Action::CloseListeners => Ok(()),
         }
     }
 
@@ -468,7 +474,7 @@ impl PartialOrd for Coming {
 }
 
 /// Everything that a run must see at least once. A new action or cause belongs here.
-pub(super) const NAMES: [&str; 17] = [
+pub(super) const NAMES: [&str; 21] = [
     "start",
     "announce",
     "terminate",
@@ -486,6 +492,10 @@ pub(super) const NAMES: [&str; 17] = [
     "ended: hook failed",
     "ended: listener lost",
     "all slots serve",
+    "open the program",
+    "serve",
+    "replaced",
+    "verdict",
 ];
 
 fn name_of_action(action: Action) -> &'static str {
@@ -501,6 +511,10 @@ fn name_of_action(action: Action) -> &'static str {
         Action::GiveUp { .. } => NAMES[6],
         Action::ReportRunning { .. } => NAMES[7],
         Action::CloseListeners => NAMES[8],
+        Action::OpenProgram => NAMES[17],
+        Action::Serve { .. } => NAMES[18],
+        Action::ReportReplaced { .. } => NAMES[19],
+        Action::ReportVerdict(_) => NAMES[20],
     }
 }
 

@@ -18,7 +18,7 @@ use world::World;
 
 use super::explore;
 use crate::explore::{Broken, Model};
-use crate::supervisor::{Backoff, Policy, StopMode, Window};
+use crate::supervisor::{Backoff, Parallel, Policy, RolloutPolicy, StopMode, Window};
 
 /// Whole seconds, which the normal form of the supervisor requires.
 const SECOND: Duration = Duration::from_secs(1);
@@ -158,6 +158,12 @@ fn policy(recover_threshold: u32) -> Policy {
         shutdown_grace_period: GRACE,
         exit_timeout: SECOND,
         kill_timeout: SECOND,
+        rollout: RolloutPolicy {
+            parallel: Parallel::Slots(NonZeroUsize::MIN),
+            soak: SECOND,
+            canary: SECOND,
+            timeout: 4 * SECOND,
+        },
         // The jitter would make the times of states differ.
         backoff: Backoff {
             first: Duration::ZERO,

@@ -458,6 +458,10 @@ impl World {
                 self.paused > 0,
                 "a master that reads in time gives up no worker that has exited",
             ),
+            Action::OpenProgram
+            | Action::Serve { .. }
+            | Action::ReportReplaced { .. }
+            | Action::ReportVerdict(_) => Err("no rollout is requested".into()),
             Action::CloseListeners => {
                 ensure(
                     self.stop().is_some() && self.workers.iter().all(|worker| !worker.is_listening),

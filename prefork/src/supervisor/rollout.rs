@@ -1,0 +1,345 @@
+//! The rollout: replacing the child of each slot because somebody asked for it.
+//!
+//! It knows how far the rollout is, and its verdict. It knows no state of a slot or a child: the
+//! supervisor tells it what became of each successor.
+
+use std::time::{Duration, Instant};
+
+#[cfg(test)]
+use super::NormalForm;
+use super::{ChildId, ProgramId, RolloutPolicy, SlotId};
+
+/// The rollout in progress, the one that waits for it, and the program that recovery starts.
+#[derive(Clone, Debug)]
+pub(super) struct Rollouts {
+    /// The program of the last rollout that was accepted. At first that of the master.
+    pub(super) accepted: ProgramId,
+    /// Whether a rollout was requested that has not begun.
+    pub(super) is_requested: bool,
+    pub(super) current: Option<Rollout>,
+}
+
+/// A rollout that has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rollout {
+    pub(super) began: Instant,
+    pub(super) stage: RolloutStage,
+}
+
+/// How far a rollout is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RolloutStage {
+    /// `Action::OpenProgram` was returned and is not answered yet.
+    Opening,
+    /// The slots get the new program, in ascending order.
+    RollingOut(Progress),
+    /// It was refused. The slots that run the new program get the accepted one back.
+    RollingBack(Progress, Refusal),
+    /// The verdict is due.
+    Ended(Verdict),
+}
+
+/// How many slots were handled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// The program that the successors run.
+    pub(super) program: ProgramId,
+    /// The lowest slot that was not looked at yet.
+    pub(super) next: SlotId,
+    /// How many successors exist.
+    pub(super) active: usize,
+    /// How many slots run the program.
+    pub(super) replaced: usize,
+    /// When it has taken too long.
+    pub(super) deadline: Instant,
+}
+
+/// How a rollout ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Every slot runs the new program. From now on, recovery starts it too.
+    Accepted {
+        /// The new program.
+        program: ProgramId,
+        /// How many slots it was given to.
+        replaced: usize,
+        /// When the rollout began.
+        began: Instant,
+    },
+    /// The fleet runs the program that it ran before.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// How many slots had the new program and got the old one back.
+        rolled_back: usize,
+        /// How many slots have a child of the new program still, because the old program failed to
+        /// replace it. If that child exits, recovery starts the old program.
+        left: usize,
+        /// When the rollout began.
+        began: Instant,
+    },
+    /// A stop began before the rollout had ended.
+    Stopped,
+}
+
+/// Why a rollout was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// At which stage.
+    pub(crate) stage: RefusalStage,
+    /// The slot and the child that failed. `None` if the stage is about no slot.
+    pub(crate) child: Option<(SlotId, ChildId)>,
+}
+
+/// The stage of a rollout at which it was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusalStage {
+    /// The program could not be opened.
+    Open,
+    /// A successor could not be started.
+    Start,
+    /// A successor exited, ended its `main` or violated the protocol before it was ready, or was not
+    /// ready within `ready_timeout`.
+    Ready,
+    /// As above, when it was ready and had not served for `rollout_soak` yet.
+    Soak,
+    /// As above, when it had replaced the child of its slot and other slots had not been handled yet.
+    Serve,
+    /// The rollout took longer than `rollout_timeout`.
+    Time,
+}
+
+impl Rollouts {
+    pub(super) fn new(accepted: ProgramId) -> Self {
+        Self {
+            accepted,
+            is_requested: false,
+            current: None,
+        }
+    }
+
+    /// The progress, while successors are started.
+    pub(super) fn progress(&mut self) -> Option<&mut Progress> {
+        match &mut self.current.as_mut()?.stage {
+            RolloutStage::RollingOut(progress) | RolloutStage::RollingBack(progress, _) => {
+                Some(progress)
+            }
+            RolloutStage::Opening | RolloutStage::Ended(_) => None,
+        }
+    }
+
+    /// Begins the rollout that was requested, if none is in progress.
+    ///
+    /// Returns whether it began: its program has to be opened.
+    pub(super) fn begins(&mut self, now: Instant, is_allowed: bool) -> bool {
+        let begins = self.is_requested && self.current.is_none() && is_allowed;
+        if begins {
+            self.is_requested = false;
+            self.current = Some(Rollout {
+                began: now,
+                stage: RolloutStage::Opening,
+            });
+        }
+        begins
+    }
+
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(
+            self.current,
+            Some(Rollout {
+                stage: RolloutStage::Opening,
+                ..
+            })
+        )
+    }
+
+    pub(super) fn is_rolling_out(&self) -> bool {
+        matches!(
+            self.current,
+            Some(Rollout {
+                stage: RolloutStage::RollingOut(_),
+                ..
+            })
+        )
+    }
+
+    /// Why the rollout was refused, during its roll-back.
+    pub(super) fn rolling_back(&self) -> Option<Refusal> {
+        match self.current?.stage {
+            RolloutStage::RollingBack(_, refusal) => Some(refusal),
+            RolloutStage::Opening | RolloutStage::RollingOut(_) | RolloutStage::Ended(_) => None,
+        }
+    }
+
+    /// How many successors may exist now, in a fleet of this many slots.
+    ///
+    /// The first one of a rollout is alone. The old program of a roll-back has proved itself.
+    pub(super) fn most_successors(&self, policy: &RolloutPolicy, slots: usize) -> usize {
+        if self.has_canary() {
+            1
+        } else {
+            policy.parallel.of(slots)
+        }
+    }
+
+    /// How long the next successor must serve beside the child of its slot.
+    pub(super) fn soak(&self, policy: &RolloutPolicy) -> Duration {
+        if self.rolling_back().is_some() {
+            Duration::ZERO
+        } else if self.has_canary() {
+            policy.canary
+        } else {
+            policy.soak
+        }
+    }
+
+    /// Whether no successor of the rollout has replaced a child yet.
+    fn has_canary(&self) -> bool {
+        self.current.is_some_and(|rollout| match rollout.stage {
+            RolloutStage::RollingOut(progress) => progress.replaced == 0,
+            RolloutStage::Opening | RolloutStage::RollingBack(..) | RolloutStage::Ended(_) => false,
+        })
+    }
+
+    /// Ends the rollout if every slot was handled.
+    ///
+    /// `left`: the number of slots with a child of a program that is not the accepted one.
+    pub(super) fn conclude(&mut self, slots: usize, left: impl FnOnce(ProgramId) -> usize) {
+        let Some(Rollout { began, stage }) = self.current else {
+            return;
+        };
+        match stage {
+            RolloutStage::RollingOut(progress) if progress.is_over(slots) => {
+                self.accepted = progress.program;
+                self.set_stage(RolloutStage::Ended(Verdict::Accepted {
+                    program: progress.program,
+                    replaced: progress.replaced,
+                    began,
+                }));
+            }
+            RolloutStage::RollingBack(progress, refusal) if progress.is_over(slots) => {
+                self.end_refused(refusal, left(self.accepted));
+            }
+            RolloutStage::Opening
+            | RolloutStage::RollingOut(_)
+            | RolloutStage::RollingBack(..)
+            | RolloutStage::Ended(_) => {}
+        }
+    }
+
+    /// The rollout was refused, and what it had changed is rolled back.
+    pub(super) fn end_refused(&mut self, refusal: Refusal, left: usize) {
+        let rolled_back = self.progress().map_or(0, |progress| progress.replaced);
+        if let Some(Rollout { began, stage }) = &mut self.current {
+            *stage = RolloutStage::Ended(Verdict::Refused {
+                refusal,
+                rolled_back,
+                left,
+                began: *began,
+            });
+        }
+    }
+
+    /// Returns the verdict if it is due.
+    pub(super) fn take_verdict(&mut self) -> Option<Verdict> {
+        let RolloutStage::Ended(verdict) = self.current?.stage else {
+            return None;
+        };
+        self.current = None;
+        Some(verdict)
+    }
+
+    /// When the rollout has taken too long.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.current?.stage {
+            RolloutStage::RollingOut(progress) | RolloutStage::RollingBack(progress, _) => {
+                Some(progress.deadline)
+            }
+            RolloutStage::Opening | RolloutStage::Ended(_) => None,
+        }
+    }
+
+    /// A stop has begun: the current rollout has ended, and the one that waits does not begin.
+    pub(super) fn stop(&mut self) {
+        self.is_requested = false;
+        if let Some(Rollout { stage, .. }) = &mut self.current {
+            match stage {
+                RolloutStage::Opening
+                | RolloutStage::RollingOut(_)
+                | RolloutStage::RollingBack(..) => *stage = RolloutStage::Ended(Verdict::Stopped),
+                RolloutStage::Ended(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn set_stage(&mut self, stage: RolloutStage) {
+        if let Some(rollout) = &mut self.current {
+            rollout.stage = stage;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn write_normal(&self, form: &mut NormalForm) {
+        let Self {
+            // The slots and successors write whether they run it.
+            accepted: _,
+            is_requested,
+            current,
+        } = self;
+        form.flag(*is_requested);
+        let Some(Rollout {
+            // Only a message has it.
+            began: _,
+            stage,
+        }) = current
+        else {
+            return form.number(0);
+        };
+        match stage {
+            RolloutStage::Opening => form.number(1),
+            RolloutStage::RollingOut(progress) => {
+                form.number(2);
+                progress.write_normal(form);
+            }
+            RolloutStage::RollingBack(progress, _) => {
+                form.number(3);
+                progress.write_normal(form);
+            }
+            // No rule reads the verdict. The model checks it.
+            RolloutStage::Ended(_) => form.number(4),
+        }
+    }
+}
+
+impl Progress {
+    pub(super) fn new(program: ProgramId, deadline: Instant) -> Self {
+        Self {
+            program,
+            next: SlotId(0),
+            active: 0,
+            replaced: 0,
+            deadline,
+        }
+    }
+
+    /// Whether every slot was handled.
+    fn is_over(&self, slots: usize) -> bool {
+        self.active == 0 && self.next.0 >= slots
+    }
+
+    #[cfg(test)]
+    fn write_normal(&self, form: &mut NormalForm) {
+        let Self {
+            program: _,
+            next,
+            // It repeats the number of successors.
+            active: _,
+            replaced,
+            deadline,
+        } = self;
+        form.number(next.0 as u64);
+        // The first successor of a rollout is alone, and soaks for another time.
+        form.flag(*replaced > 0);
+        form.time(*deadline);
+    }
+}
