@@ -21,7 +21,8 @@ use crate::listen::{BoundListener, ListenerInfo};
 use crate::spawn::{Program, Spawner};
 use crate::stop_signals::StopSignals;
 use crate::supervisor::{
-    Backoff, ChildId, FleetOutcome, Parallel, Policy, Readiness, RolloutPolicy, StopCause, Supervisor, Window,
+    Backoff, ChildId, FleetOutcome, Parallel, Policy, Readiness, RolloutPolicy, StopCause,
+    Supervisor, Window,
 };
 use crate::sys::signals::SignalReceiver;
 use crate::tls::CertificateSource;

@@ -11,7 +11,7 @@ use super::slot::{Health, SlotState};
 use super::successor::Successor;
 use super::{ChildId, ProgramId, SlotId};
 #[cfg(test)]
-use super::{NormalForm, Policy};
+use super::{NormalForm, Policy, rollout::Rollouts};
 
 /// All slots and all children.
 #[derive(Clone, Debug)]
@@ -156,8 +156,7 @@ impl Fleet {
 
     /// How many slots have a child that runs another program than this one.
     pub(super) fn count_others(&self, program: ProgramId) -> usize {
-        let is_other =
-            |slot: &&Slot| slot.state.child().is_some() && slot.program != program;
+        let is_other = |slot: &&Slot| slot.state.child().is_some() && slot.program != program;
         self.slots.iter().filter(is_other).count()
     }
 
@@ -238,12 +237,7 @@ impl Fleet {
     }
 
     #[cfg(test)]
-    pub(super) fn write_normal(
-        &self,
-        form: &mut NormalForm,
-        policy: &Policy,
-        accepted: ProgramId,
-    ) {
+    pub(super) fn write_normal(&self, form: &mut NormalForm, policy: &Policy, rollouts: &Rollouts) {
         let Self {
             slots,
             // These repeat what the states contain.
@@ -259,7 +253,7 @@ impl Fleet {
         } in slots
         {
             state.write_normal(form, policy);
-            form.flag(*program == accepted);
+            form.number(rollouts.rank(*program));
             // More failures do not change the delay.
             let longest = policy.backoff.nominal(*failures) == policy.backoff.nominal(u32::MAX);
             form.number(if longest { 100 } else { u64::from(*failures) });

@@ -278,6 +278,22 @@ impl Rollouts {
         }
     }
 
+    /// What this program is to the rollout.
+    #[cfg(test)]
+    pub(super) fn rank(&self, program: ProgramId) -> u64 {
+        let of_rollout = self.current.and_then(|rollout| match rollout.stage {
+            RolloutStage::RollingOut(progress) => Some(progress.program),
+            RolloutStage::Opening | RolloutStage::RollingBack(..) | RolloutStage::Ended(_) => None,
+        });
+        if program == self.accepted {
+            0
+        } else if Some(program) == of_rollout {
+            1
+        } else {
+            2
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn write_normal(&self, form: &mut NormalForm) {
         let Self {

@@ -104,6 +104,13 @@ impl Supervisor {
 
     /// Returns the next action. The caller asks until there is none.
     pub(crate) fn next_action(&mut self, now: Instant) -> Option<Action> {
+        if self
+            .rollouts
+            .deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.rollout_timed_out(now);
+        }
         while let Some(key) = self.fleet.due(now) {
             let action = match key {
                 DeadlineKey::Slot(slot) => self.on_slot_timeout(slot, now),
@@ -112,9 +119,6 @@ impl Supervisor {
             if action.is_some() {
                 return action;
             }
-        }
-        if self.rollouts.deadline().is_some_and(|deadline| deadline <= now) {
-            self.rollout_timed_out(now);
         }
         self.next_rollout_action(now)
             .or_else(|| self.next_phase_action())
@@ -478,7 +482,8 @@ impl Supervisor {
                 stage: RefusalStage::Open,
                 child: None,
             };
-            self.rollouts.end_refused(refusal, self.fleet.count_others(self.rollouts.accepted));
+            self.rollouts
+                .end_refused(refusal, self.fleet.count_others(self.rollouts.accepted));
         }
     }
 
@@ -633,7 +638,9 @@ impl Supervisor {
     /// Its exit does not count: the service must survive a bad program.
     fn revert(&mut self, slot: SlotId, child: ChildId, now: Instant) {
         let state = match self.phase.recovery() {
-            RecoveryMode::Later | RecoveryMode::Allowed => SlotState::Reverting { child, since: now },
+            RecoveryMode::Later | RecoveryMode::Allowed => {
+                SlotState::Reverting { child, since: now }
+            }
             RecoveryMode::Over => SlotState::Retired,
         };
         self.fleet.set_slot(slot, state);
@@ -668,7 +675,9 @@ impl Supervisor {
             return Some(start);
         }
         let fleet = &self.fleet;
-        self.rollouts.conclude(fleet.slot_ids().len(), |accepted| fleet.count_others(accepted));
+        self.rollouts.conclude(fleet.slot_ids().len(), |accepted| {
+            fleet.count_others(accepted)
+        });
         self.rollouts.take_verdict().map(Action::ReportVerdict)
     }
 
@@ -709,7 +718,7 @@ impl Supervisor {
             jitter: _,
         } = self;
         phase.write_normal(form);
-        fleet.write_normal(form, policy, rollouts.accepted);
+        fleet.write_normal(form, policy, rollouts);
         rollouts.write_normal(form);
         budget.write_normal(form);
     }
@@ -717,6 +726,11 @@ impl Supervisor {
     #[cfg(test)]
     pub(super) fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    #[cfg(test)]
+    pub(super) fn rollouts(&self) -> &Rollouts {
+        &self.rollouts
     }
 
     #[cfg(test)]

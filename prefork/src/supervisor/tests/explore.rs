@@ -9,15 +9,17 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use cells::check_cells;
+use rollouts::RolloutFacts;
 
 use super::super::{
-    Backoff, ChildId, Event, Parallel, Policy, Readiness, RolloutPolicy, StartFailure, StopCause,
-    StopMode, Supervisor, Window,
+    Backoff, ChildId, Event, Parallel, Policy, ProgramId, Readiness, RolloutPolicy, StartFailure,
+    StopCause, StopMode, Supervisor, Window,
 };
 use crate::explore::{Broken, Model, explore};
 
 mod cells;
 mod promises;
+mod rollouts;
 mod world;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -32,11 +34,25 @@ struct Scope {
     answers: Answers,
     /// The numbers of slots that an operator sets.
     sizes: &'static [usize],
+    /// Whether rollouts are requested.
+    has_rollouts: bool,
+    begins: Begins,
     /// States with more processes are visited, and not the states after them. `usize::MAX` if the
     /// budget limits the processes.
     most_processes: usize,
     /// The number of moves.
     deepest: u32,
+}
+
+/// The first state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begins {
+    /// No child was started.
+    Empty,
+    /// All slots serve.
+    Serving,
+    /// A rollout has come to the last slot: the start of its successor is not answered yet.
+    RollingOut,
 }
 
 /// When the mechanism answers a start or an announcement.
@@ -68,6 +84,7 @@ struct World {
     was_healthy: bool,
     stop: Option<StopFacts>,
     has_closed_listeners: bool,
+    rollouts: RolloutFacts,
     last_id: u64,
 }
 
@@ -76,8 +93,13 @@ struct World {
 struct Process {
     id: ChildId,
     slot: usize,
+    program: ProgramId,
     is_started: bool,
     fills_slot: bool,
+    /// It is to fill its slot.
+    is_successor: bool,
+    /// Until when it serves beside the child of its slot.
+    soak_until: Option<Instant>,
     /// Its stop was requested, by a stop or because its slot was removed.
     must_leave: bool,
     readiness: Readiness,
@@ -99,13 +121,26 @@ struct Process {
     give_up_at: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct SlotFacts {
+    /// The program of its child, or of the last one.
+    program: ProgramId,
     /// Whether the first start was requested, and whether it was confirmed.
     was_requested: bool,
     was_confirmed: bool,
     /// When the next child is due.
     replace_at: Option<Instant>,
+}
+
+impl SlotFacts {
+    fn new() -> Self {
+        Self {
+            program: ProgramId::OWN,
+            was_requested: false,
+            was_confirmed: false,
+            replace_at: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +176,8 @@ impl Model for Fleets<'_> {
     fn start(&self) -> World {
         let now = Instant::now();
         let policy = self.scope.policy.clone();
-        World {
-            slots: vec![SlotFacts::default(); policy.slots.get()],
+        let mut world = World {
+            slots: vec![SlotFacts::new(); policy.slots.get()],
             supervisor: Supervisor::new(policy, now),
             now,
             processes: Vec::new(),
@@ -151,8 +186,12 @@ impl Model for Fleets<'_> {
             was_healthy: false,
             stop: None,
             has_closed_listeners: false,
+            rollouts: RolloutFacts::new(),
             last_id: 0,
-        }
+        };
+        let begun = world.begin(self.scope.begins, &self.scope.policy);
+        begun.expect("a fleet that behaves keeps every promise");
+        world
     }
 
     fn normal_form(&self, world: &World) -> Vec<u8> {
@@ -188,6 +227,9 @@ impl Model for Fleets<'_> {
             },
         ];
         moves.extend(operator.map(Move::Tell));
+        if self.scope.has_rollouts {
+            moves.push(Move::Tell(Event::RolloutRequested));
+        }
         let sizes = self.scope.sizes.iter();
         moves.extend(sizes.map(|&slots| {
             let slots = NonZeroUsize::new(slots).expect("a fleet has slots");
@@ -257,6 +299,14 @@ impl Fleets<'_> {
                 StartFailure::Refused,
             ];
             answers.extend(failures.map(|failure| Event::StartFailed { child, failure }));
+        }
+        let program = ProgramId(world.rollouts.last_program + 1);
+        let opening = [Event::ProgramOpened { program }, Event::ProgramFailed];
+        let current = world.rollouts.current;
+        let is_opening = current.is_some_and(|current| current.program.is_none());
+        let may_answer = self.scope.has_rollouts && self.scope.answers == Answers::AnyTime;
+        if may_answer || is_opening && !world.has_verdict() && world.stop.is_none() {
+            answers.extend(opening);
         }
         if world.announcement == Announcement::Asked && world.stop.is_none() {
             answers.extend([Event::MasterReady, Event::HookFailed]);
@@ -446,6 +496,8 @@ fn master(policy: Policy) -> Scope {
         policy,
         answers: Answers::AtOnce,
         sizes: &[],
+        has_rollouts: false,
+        begins: Begins::Empty,
         most_processes: usize::MAX,
         deepest: u32::MAX,
     }
@@ -484,7 +536,76 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
     run("2 slots, then 1", up_to(10, smaller), Some(&mut cells));
     let name = "2 slots, then 1, events in any order";
     run(name, up_to(7, unanswered), Some(&mut cells));
+    let at_once = |slots| {
+        let mut policy = short(slots, 0);
+        policy.rollout.canary = Duration::ZERO;
+        policy.rollout.soak = Duration::ZERO;
+        policy
+    };
+    let rollouts = |scope| Scope {
+        has_rollouts: true,
+        ..scope
+    };
+    let early = Scope {
+        answers: Answers::AnyTime,
+        ..master(at_once(1))
+    };
+    let name = "1 slot, threshold 0, rollouts from the start, events in any order";
+    run(name, up_to(6, rollouts(early)), Some(&mut cells));
+    let any_time = Scope {
+        answers: Answers::AnyTime,
+        begins: Begins::Serving,
+        most_processes: 3,
+        ..master(at_once(1))
+    };
+    let name = "1 slot, threshold 0, rollouts without soak, events in any order";
+    run(name, up_to(10, rollouts(any_time)), Some(&mut cells));
+    let smaller = Scope {
+        sizes: &[1],
+        begins: Begins::RollingOut,
+        most_processes: 4,
+        ..master(at_once(2))
+    };
+    let name = "the second of 2 slots, then 1, rollouts without soak";
+    run(name, up_to(6, rollouts(smaller.clone())), Some(&mut cells));
+    let unanswered = Scope {
+        answers: Answers::AnyTime,
+        sizes: &[1, 2],
+        deepest: 2,
+        ..smaller
+    };
+    let name = "the same, events in any order";
+    run(name, rollouts(unanswered), Some(&mut cells));
     check_cells(&cells);
+}
+
+#[test]
+fn every_promise_holds_in_rollouts() {
+    let scope = |slots, threshold, most_processes| Scope {
+        has_rollouts: true,
+        begins: Begins::Serving,
+        most_processes,
+        ..master(short(slots, threshold))
+    };
+    let one = up_to(9, scope(1, 0, 3));
+    run("1 slot, threshold 0, rollouts", one, None);
+    let mut parallel = scope(2, 0, 4);
+    parallel.policy.rollout.parallel = Parallel::Slots(NonZeroUsize::MAX);
+    parallel.policy.rollout.canary = Duration::ZERO;
+    if is_long() {
+        parallel.deepest = 12;
+    } else {
+        parallel.deepest = 6;
+    }
+    let name = "2 slots, threshold 0, rollouts, both at once";
+    run(name, parallel, None);
+    if is_long() {
+        let two = Scope {
+            deepest: 13,
+            ..scope(2, 1, 4)
+        };
+        run("2 slots, threshold 1, rollouts", two, None);
+    }
 }
 
 #[test]

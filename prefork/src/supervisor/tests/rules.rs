@@ -1,13 +1,15 @@
 //! The rules of the policy, one test per rule.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
 use super::super::{
-    Action, ChildId, Event, FleetOutcome, Gate, KillReason, ProgramId, Readiness, SlotId, StartFailure,
-    StopCause, StopMode, Window,
+    Action, ChildId, Event, FleetOutcome, Gate, KillReason, Parallel, ProgramId, Readiness,
+    Refusal, RefusalStage, SlotId, StartFailure, StopCause, StopMode, Verdict, Window,
 };
-use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
+use super::stage::{
+    CANARY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, SOAK, Stage, TIMEOUT, policy,
+};
 
 const NOTIFIED: Readiness = Readiness::Notified;
 const ASSUMED: Readiness = Readiness::Assumed;
@@ -1028,4 +1030,302 @@ fn durations_that_no_clock_can_hold_mean_very_late() {
     assert_eq!(stage.ask(), []);
     stage.stop(StopMode::Graceful);
     assert_eq!(stage.ask(), [Action::CloseListeners]);
+}
+
+// Rollouts.
+
+const NEW: ProgramId = ProgramId(1);
+
+fn open(stage: &mut Stage) {
+    stage.tell(Event::RolloutRequested);
+    assert_eq!(
+        stage.supervisor.next_action(stage.now),
+        Some(Action::OpenProgram)
+    );
+    stage.tell(Event::ProgramOpened { program: NEW });
+}
+
+fn successor(slot: usize, child: u64, program: ProgramId) -> Action {
+    Action::Start {
+        slot: SlotId(slot),
+        child: ChildId(child),
+        program,
+        previous: None,
+        gate: Gate::Closed,
+    }
+}
+
+/// The successor is started, is ready, and serves.
+fn serve(stage: &mut Stage, child: ChildId) {
+    let readiness = NOTIFIED;
+    stage.tell(Event::Started { child, readiness });
+    stage.tell(Event::Ready { child });
+    assert_eq!(
+        stage.supervisor.next_action(stage.now),
+        Some(Action::Serve { child })
+    );
+}
+
+fn replaced(slot: usize, child: u64, previous: u64) -> Action {
+    Action::ReportReplaced {
+        slot: SlotId(slot),
+        child: ChildId(child),
+        previous: Some(ChildId(previous)),
+    }
+}
+
+fn refused(stage: RefusalStage, slot: usize, child: u64) -> Refusal {
+    Refusal {
+        stage,
+        child: Some((SlotId(slot), ChildId(child))),
+    }
+}
+
+#[test]
+fn a_rollout_replaces_one_child_and_then_several_at_once() {
+    let mut policy = policy(3);
+    policy.rollout.parallel = Parallel::Percent(NonZeroU8::new(50).expect("not zero"));
+    let mut stage = Stage::serving(policy);
+    let began = stage.now;
+    open(&mut stage);
+    assert_eq!(stage.ask(), [successor(0, 4, NEW)]);
+    serve(&mut stage, ChildId(4));
+    assert_eq!(stage.rest(), Some(CANARY));
+    stage.pass(CANARY);
+    let kill_at = stage.now + GRACE;
+    let terminate = |child| Action::Terminate {
+        child: ChildId(child),
+        kill_at,
+    };
+    let actions = stage.ask();
+    let second_and_third = [successor(1, 5, NEW), successor(2, 6, NEW)];
+    assert_eq!(actions[..2], [replaced(0, 4, 1), terminate(1)]);
+    assert_eq!(actions[2..], second_and_third);
+    for child in [ChildId(5), ChildId(6)] {
+        serve(&mut stage, child);
+    }
+    assert_eq!(stage.rest(), Some(SOAK));
+    stage.pass(SOAK);
+    let actions = stage.ask();
+    let verdict = Verdict::Accepted {
+        program: NEW,
+        replaced: 3,
+        began,
+    };
+    assert_eq!(actions.last(), Some(&Action::ReportVerdict(verdict)));
+    // From now on, recovery starts the new program.
+    stage.exit(ChildId(6));
+    let [Action::Start { program, gate, .. }] = stage.ask()[..] else {
+        panic!("the child is replaced");
+    };
+    assert_eq!((program, gate), (NEW, Gate::Open));
+}
+
+#[test]
+fn a_successor_that_fails_before_it_has_soaked_changes_nothing() {
+    let fails: [(RefusalStage, fn(&mut Stage)); 5] = [
+        (RefusalStage::Start, |stage| {
+            let (child, failure) = (ChildId(3), StartFailure::Permanent);
+            stage.tell(Event::StartFailed { child, failure });
+        }),
+        (RefusalStage::Ready, |stage| {
+            let (child, readiness) = (ChildId(3), NOTIFIED);
+            stage.tell(Event::Started { child, readiness });
+            stage.exit(child);
+        }),
+        (RefusalStage::Ready, |stage| {
+            let (child, readiness) = (ChildId(3), NOTIFIED);
+            stage.tell(Event::Started { child, readiness });
+            stage.pass(READY);
+        }),
+        (RefusalStage::Soak, |stage| {
+            serve(stage, ChildId(3));
+            stage.pass(CANARY - MOMENT);
+            stage.exit(ChildId(3));
+        }),
+        (RefusalStage::Soak, |stage| {
+            serve(stage, ChildId(3));
+            stage.tell(Event::MainEnded { child: ChildId(3) });
+        }),
+    ];
+    for (expected, fail) in fails {
+        // No unexpected exit is allowed.
+        let mut policy = policy(2);
+        policy.recover_threshold = 0;
+        let mut stage = Stage::serving(policy);
+        open(&mut stage);
+        assert_eq!(stage.ask(), [successor(0, 3, NEW)]);
+        fail(&mut stage);
+        let actions = stage.ask();
+        let Some(Action::ReportVerdict(Verdict::Refused {
+            refusal,
+            rolled_back,
+            left,
+            ..
+        })) = actions.last().copied()
+        else {
+            panic!("{expected:?}: {actions:?}");
+        };
+        assert_eq!(refusal, refused(expected, 0, 3));
+        assert_eq!((rolled_back, left), (0, 0));
+        let slots = [0, 1].map(|slot| stage.supervisor.child_in(SlotId(slot)));
+        assert_eq!(slots, [Some(ChildId(1)), Some(ChildId(2))]);
+        assert!(stage.supervisor.is_healthy());
+    }
+}
+
+#[test]
+fn a_refused_rollout_gives_the_slots_their_program_back() {
+    let mut stage = Stage::serving(policy(2));
+    open(&mut stage);
+    stage.ask();
+    serve(&mut stage, ChildId(3));
+    stage.pass(CANARY);
+    assert_eq!(stage.ask().last(), Some(&successor(1, 4, NEW)));
+    stage.tell(Event::StartFailed {
+        child: ChildId(4),
+        failure: StartFailure::Transient,
+    });
+    // The old program has proved itself: it does not soak.
+    assert_eq!(stage.ask(), [successor(0, 5, ProgramId::OWN)]);
+    serve(&mut stage, ChildId(5));
+    let actions = stage.ask();
+    assert_eq!(actions[0], replaced(0, 5, 3));
+    let Some(Action::ReportVerdict(Verdict::Refused {
+        refusal,
+        rolled_back,
+        left,
+        ..
+    })) = actions.last().copied()
+    else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(refusal, refused(RefusalStage::Start, 1, 4));
+    assert_eq!((rolled_back, left), (1, 0));
+}
+
+#[test]
+fn a_slot_that_cannot_be_rolled_back_keeps_its_child_until_it_exits() {
+    let mut policy = policy(2);
+    policy.recover_threshold = 0;
+    let mut stage = Stage::serving(policy);
+    open(&mut stage);
+    stage.ask();
+    serve(&mut stage, ChildId(3));
+    stage.pass(CANARY);
+    stage.ask();
+    for child in [ChildId(4), ChildId(5)] {
+        let failure = StartFailure::Transient;
+        stage.tell(Event::StartFailed { child, failure });
+        stage.ask();
+    }
+    assert_eq!(stage.supervisor.child_in(SlotId(0)), Some(ChildId(3)));
+    // Its exit does not count, although none is allowed.
+    stage.exit(ChildId(3));
+    assert_eq!(stage.ask(), [replace(0, 3, 6)]);
+}
+
+#[test]
+fn an_exit_of_the_new_program_before_the_verdict_refuses_the_rollout() {
+    let mut policy = policy(2);
+    policy.recover_threshold = 0;
+    let mut stage = Stage::serving(policy);
+    open(&mut stage);
+    stage.ask();
+    serve(&mut stage, ChildId(3));
+    stage.pass(CANARY);
+    stage.ask();
+    stage.exit(ChildId(3));
+    let actions = stage.ask();
+    assert!(actions.contains(&replace(0, 3, 5)), "{actions:?}");
+    let Some(Action::ReportVerdict(Verdict::Refused { refusal, .. })) = actions
+        .iter()
+        .copied()
+        .find(|action| matches!(action, Action::ReportVerdict(_)))
+    else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(refusal, refused(RefusalStage::Serve, 0, 3));
+}
+
+#[test]
+fn a_crash_during_a_rollout_recovers_the_accepted_program_and_counts() {
+    let mut stage = Stage::serving(policy(2));
+    open(&mut stage);
+    stage.ask();
+    stage.exit(ChildId(2));
+    assert_eq!(stage.ask(), [replace(1, 2, 4)]);
+    assert_eq!(stage.supervisor.exits_counted(), 1);
+}
+
+#[test]
+fn rollouts_that_are_requested_during_another_one_are_one() {
+    let mut stage = Stage::serving(policy(1));
+    open(&mut stage);
+    stage.ask();
+    for _ in 0..50 {
+        stage.tell(Event::RolloutRequested);
+    }
+    assert_eq!(stage.ask(), []);
+    stage.exit(ChildId(2));
+    let actions = stage.ask();
+    assert!(
+        matches!(actions[..], [Action::ReportVerdict(_), Action::OpenProgram]),
+        "{actions:?}"
+    );
+    stage.tell(Event::ProgramFailed);
+    let actions = stage.ask();
+    assert!(
+        matches!(actions[..], [Action::ReportVerdict(_)]),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn a_rollout_waits_until_the_master_is_ready() {
+    let mut stage = Stage::new(policy(1));
+    stage.tell(Event::RolloutRequested);
+    let actions = stage.settle(NOTIFIED);
+    let announced = actions
+        .iter()
+        .position(|&action| action == Action::AnnounceMasterReady);
+    let opened = actions
+        .iter()
+        .position(|&action| action == Action::OpenProgram);
+    assert!(announced.is_some() && announced < opened, "{actions:?}");
+}
+
+#[test]
+fn a_rollout_that_takes_too_long_is_refused() {
+    let mut policy = policy(1);
+    policy.ready_timeout = Duration::MAX;
+    let mut stage = Stage::serving(policy);
+    open(&mut stage);
+    stage.settle(NOTIFIED);
+    stage.pass(TIMEOUT - MOMENT);
+    assert_eq!(stage.ask(), []);
+    stage.pass(MOMENT);
+    let actions = stage.ask();
+    let Some(Action::ReportVerdict(Verdict::Refused { refusal, .. })) = actions.last().copied()
+    else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(refusal, refused(RefusalStage::Time, 0, 2));
+}
+
+#[test]
+fn a_stop_ends_a_rollout() {
+    let mut stage = Stage::serving(policy(2));
+    open(&mut stage);
+    stage.settle(NOTIFIED);
+    stage.tell(Event::RolloutRequested);
+    stage.stop(StopMode::Graceful);
+    let actions = stage.ask();
+    assert!(actions.contains(&Action::ReportVerdict(Verdict::Stopped)));
+    let asked = actions
+        .iter()
+        .filter(|action| matches!(action, Action::Terminate { .. }));
+    assert_eq!(asked.count(), 3, "the successor leaves too");
+    stage.tell(Event::RolloutRequested);
+    assert_eq!(stage.ask(), []);
 }

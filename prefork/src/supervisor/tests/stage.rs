@@ -132,6 +132,31 @@ impl Stage {
         actions
     }
 
+    /// A rollout that was requested replaces the child of the next slot. Returns its successor.
+    pub(super) fn roll_out_slot(&mut self) -> ChildId {
+        if self.supervisor.rollouts().current.is_none() {
+            self.tell(Event::RolloutRequested);
+        }
+        self.settle(Readiness::Notified);
+        let (child, ..) = self.supervisor.fleet().successors()[0];
+        self.tell(Event::Ready { child });
+        assert_eq!(self.ask(), [Action::Serve { child }]);
+        let wait = self
+            .supervisor
+            .fleet()
+            .child(child)
+            .and_then(|child| child.location.deadline());
+        let wait = wait.expect("it soaks") - self.now;
+        self.pass(wait);
+        // Only the replacement: the next successor is not started yet.
+        let action = self.supervisor.next_action(self.now);
+        assert!(
+            matches!(action, Some(Action::ReportReplaced { child: c, .. }) if c == child),
+            "{action:?}"
+        );
+        child
+    }
+
     /// The child in slot 0.
     pub(super) fn child(&self) -> ChildId {
         let child = self.supervisor.child_in(SlotId(0));

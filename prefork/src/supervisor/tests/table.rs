@@ -9,12 +9,16 @@ use std::time::{Duration, Instant};
 use super::super::children::ChildLocation;
 use super::super::draining::DrainState;
 use super::super::phase::Phase;
+use super::super::rollout::RolloutStage;
 use super::super::slot::SlotState;
+use super::super::successor::Successor;
 use super::super::{
-    Action, ChildId, Event, KillReason, ProgramId, Readiness, RefusalStage, SlotId, StartFailure,
-    StopCause, StopMode, Verdict,
+    Action, ChildId, Event, Gate, KillReason, ProgramId, Readiness, RefusalStage, SlotId,
+    StartFailure, StopCause, StopMode, Verdict,
 };
-use super::stage::{EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, policy};
+use super::stage::{
+    CANARY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, Stage, TIMEOUT, policy,
+};
 
 const TABLES: &str = include_str!("../TABLE.md");
 
@@ -43,6 +47,23 @@ fn a_draining_child_does_at_its_deadline_what_the_table_contains() {
 }
 
 #[test]
+fn a_successor_handles_every_event_as_in_the_table() {
+    compare("Successor × event", successor_event);
+}
+
+#[test]
+fn a_successor_does_at_its_deadline_what_the_table_contains() {
+    compare("Successor × time", |column, state| {
+        in_time(successor_in(state.trim_matches('`'), 1), state, column)
+    });
+}
+
+#[test]
+fn a_rollout_handles_every_event_as_in_the_table() {
+    compare("Rollout × event", rollout_event);
+}
+
+#[test]
 fn a_fleet_handles_every_event_as_in_the_table() {
     compare("Fleet × event", fleet_event);
 }
@@ -52,6 +73,8 @@ fn the_tables_name_every_state_and_every_event() {
     let columns = |title: &str| header(title)[1..].to_vec();
     assert_eq!(columns("Slot × event"), quoted(&SLOT_STATES));
     assert_eq!(columns("Draining child × event"), quoted(&DRAIN_STATES));
+    assert_eq!(columns("Successor × event"), quoted(&SUCCESSOR_STATES));
+    assert_eq!(columns("Rollout × event"), quoted(&ROLLOUT_STAGES));
     assert_eq!(columns("Fleet × event"), quoted(&PHASES));
     let rows = |title: &str| -> Vec<String> {
         rows(title)
@@ -61,6 +84,16 @@ fn the_tables_name_every_state_and_every_event() {
     };
     assert_eq!(rows("Slot × event"), EVENTS);
     assert_eq!(rows("Draining child × event"), EVENTS);
+    assert_eq!(rows("Successor × event"), EVENTS);
+    assert_eq!(rows("Successor × time"), quoted(&SUCCESSOR_STATES));
+    let of_rollout: Vec<_> = EVENTS
+        .into_iter()
+        .filter(|event| !is_about_a_child(event))
+        .collect();
+    assert_eq!(
+        rows("Rollout × event"),
+        [of_rollout, ROLLOUT_ROWS.to_vec()].concat()
+    );
     let of_fleet: Vec<_> = EVENTS
         .into_iter()
         .filter(|event| decides_a_phase(event))
@@ -271,6 +304,8 @@ struct Look {
     slot: String,
     slot_is_empty: bool,
     draining: Option<DrainState>,
+    successor: Option<&'static str>,
+    is_refused: bool,
     has_time: bool,
     is_known: bool,
     exits: u64,
@@ -286,7 +321,13 @@ impl Scene {
             ChildLocation::DrainingChild(state) => Some(state),
             ChildLocation::Slot | ChildLocation::Successor(_) => None,
         });
+        let successor = child.and_then(|child| match child.location {
+            ChildLocation::Successor(successor) => Some(successor_name(&successor)),
+            ChildLocation::Slot | ChildLocation::DrainingChild(_) => None,
+        });
         Look {
+            successor,
+            is_refused: supervisor.rollouts().rolling_back().is_some(),
             slot: slot_name(&slot).into(),
             slot_is_empty: slot.child().is_none(),
             draining,
@@ -304,11 +345,19 @@ impl Look {
         if after.is_stopping && !self.is_stopping {
             words.push("stop".into());
         }
+        if after.is_refused && !self.is_refused {
+            words.push("refused".into());
+        }
         if after.exits > self.exits {
             words.push("counts".into());
         }
         if after.slot != self.slot {
             words.push(format!("`{}`", after.slot));
+        }
+        match (self.successor, after.successor) {
+            (Some(old), Some(new)) if old != new => words.push(format!("`{new}`")),
+            (Some(_), None) if !after.is_known => words.push("gone".into()),
+            (None | Some(_), None | Some(_)) => {}
         }
         match (self.draining, after.draining) {
             (None, Some(new)) => words.push(format!("draining `{}`", drain_state_name(&new))),
@@ -342,7 +391,7 @@ fn last_slot_in(quoted: &str, slots: usize) -> Scene {
     }
     let in_slot = |stage: &Stage| stage.supervisor.child_in(slot).expect("a child");
     assert_eq!(stage.ask().len(), slots);
-    let child = in_slot(&stage);
+    let mut child = in_slot(&stage);
     for child in stage.supervisor.children() {
         if child != in_slot(&stage) {
             let readiness = Readiness::Notified;
@@ -365,6 +414,13 @@ fn last_slot_in(quoted: &str, slots: usize) -> Scene {
     }
     match wanted {
         "Deferred" | "Starting" | "Probation" => {}
+        "Reverting" => {
+            // The child of the new program exits before its rollout has a verdict.
+            stage.tell(Event::Ready { child });
+            let last = (0..slots).map(|_| stage.roll_out_slot()).last();
+            child = last.expect("a fleet has slots");
+            stage.exit(child);
+        }
         "Recovering" | "SpawnRequested" => {
             stage.tell(Event::Ready { child });
             stage.exit(child);
@@ -385,7 +441,6 @@ fn last_slot_in(quoted: &str, slots: usize) -> Scene {
         }
         other => panic!("no slot state is called {other}"),
     }
-    let mut child = child;
     if wanted == "SpawnRequested" {
         stage.pass(INTERVAL);
         stage.ask();
@@ -394,6 +449,227 @@ fn last_slot_in(quoted: &str, slots: usize) -> Scene {
     let scene = Scene { stage, slot, child };
     assert_eq!(scene.look().slot, wanted);
     scene
+}
+
+fn successor_event(state: &str, event: &str) -> String {
+    // The first slot is never removed.
+    let slots = if event.ends_with("slot removed") {
+        2
+    } else {
+        1
+    };
+    let mut scene = successor_in(state.trim_matches('`'), slots);
+    let before = scene.look();
+    scene.stage.tell(event_named(event, scene.child));
+    let after = Look {
+        // The tables of a slot have it.
+        slot: before.slot.clone(),
+        ..scene.look()
+    };
+    before.changes_to(&after, &[])
+}
+
+/// A rollout that has come to the last slot, whose successor is in this state.
+fn successor_in(wanted: &str, slots: usize) -> Scene {
+    let mut policy = policy(slots);
+    // All successors soak for the same time.
+    policy.rollout.soak = CANARY;
+    let mut stage = Stage::serving(policy);
+    stage.tell(Event::RolloutRequested);
+    for _ in 1..slots {
+        stage.roll_out_slot();
+    }
+    let slot = SlotId(slots - 1);
+    if slots == 1 {
+        assert_eq!(stage.ask(), [Action::OpenProgram]);
+        let program = ProgramId(1);
+        stage.tell(Event::ProgramOpened { program });
+    }
+    stage.ask();
+    let successors = stage.supervisor.fleet().successors();
+    let [(child, _, _)] = successors[..] else {
+        panic!("{successors:?}");
+    };
+    let readiness = match wanted {
+        "Probation" => Readiness::Assumed,
+        _ => Readiness::Notified,
+    };
+    if wanted != "SpawnRequested" {
+        stage.tell(Event::Started { child, readiness });
+    }
+    match wanted {
+        "SpawnRequested" | "Starting" | "Probation" => {}
+        "Ready" => stage.tell(Event::Ready { child }),
+        "Soaking" => {
+            stage.tell(Event::Ready { child });
+            assert_eq!(stage.ask(), [Action::Serve { child }]);
+        }
+        other => panic!("no state of a successor is called {other}"),
+    }
+    let scene = Scene { stage, slot, child };
+    assert_eq!(scene.look().successor, Some(wanted));
+    scene
+}
+
+pub(super) fn successor_name(successor: &Successor) -> &'static str {
+    match (successor.state, successor.soak_until) {
+        (SlotState::Serving { .. }, Some(_)) => "Soaking",
+        (SlotState::Serving { .. }, None) => "Ready",
+        (state, _) => slot_name(&state),
+    }
+}
+
+// The rollout.
+
+const ROLLOUT_ROWS: [&str; 6] = [
+    "the successor exited",
+    "a child of the new program exited",
+    "asked, nothing new",
+    "asked, the last successor has soaked",
+    "asked, `rollout_timeout` later",
+    "asked, before the master is ready",
+];
+
+fn rollout_event(column: &str, row: &str) -> String {
+    let column = column.trim_matches('`');
+    let Some(mut stage) = rollout_in(column, row) else {
+        return "—".into();
+    };
+    let before = rollout_name(&stage);
+    let successors = stage.supervisor.fleet().successors();
+    let actions = match row {
+        "the successor exited" => {
+            let Some(&(child, ..)) = successors.first() else {
+                return "—".into();
+            };
+            stage.exit(child);
+            vec![]
+        }
+        "a child of the new program exited" => {
+            let child = stage.child();
+            if stage.supervisor.fleet().program(SlotId(0)) == Some(ProgramId::OWN) {
+                return "—".into();
+            }
+            stage.exit(child);
+            vec![]
+        }
+        "asked, nothing new" | "asked, before the master is ready" => stage
+            .supervisor
+            .next_action(stage.now)
+            .into_iter()
+            .collect(),
+        "asked, the last successor has soaked" => {
+            let Some(&(child, ..)) = successors.first() else {
+                return "—".into();
+            };
+            stage.tell(Event::Ready { child });
+            let mut actions = stage.ask();
+            stage.pass(CANARY);
+            actions.extend(stage.ask());
+            actions
+        }
+        "asked, `rollout_timeout` later" => {
+            stage.pass(TIMEOUT);
+            stage.ask()
+        }
+        event => {
+            stage.tell(event_named(event, stage.child()));
+            vec![]
+        }
+    };
+    let after = rollout_name(&stage);
+    let mut words: Vec<String> = actions.iter().filter_map(rollout_action_word).collect();
+    if after != before {
+        words.push(format!("`{after}`"));
+    }
+    sentence(&words)
+}
+
+/// A fleet of two slots in a rollout that is in this stage. While it rolls out or back, slot 0 has a
+/// child of the new program, and slot 1 a successor.
+fn rollout_in(wanted: &str, row: &str) -> Option<Stage> {
+    let mut policy = policy(2);
+    policy.rollout.soak = CANARY;
+    // Nothing else is due before `rollout_timeout`.
+    policy.ready_timeout = Duration::MAX;
+    let is_early = row == "asked, before the master is ready";
+    if is_early && !["none", "requested"].contains(&wanted) {
+        return None;
+    }
+    let mut stage = if is_early {
+        let mut stage = Stage::new(policy);
+        stage.ask();
+        stage
+    } else {
+        Stage::serving(policy)
+    };
+    if wanted != "none" {
+        stage.tell(Event::RolloutRequested);
+    }
+    match wanted {
+        "none" | "requested" => {}
+        "Opening" => _ = stage.ask(),
+        "Ended" => {
+            stage.ask();
+            stage.tell(Event::ProgramFailed);
+        }
+        "RollingOut" => {
+            stage.roll_out_slot();
+            stage.settle(Readiness::Notified);
+        }
+        "RollingBack" => {
+            stage.roll_out_slot();
+            stage.settle(Readiness::Notified);
+            let (child, ..) = stage.supervisor.fleet().successors()[0];
+            stage.exit(child);
+            stage.settle(Readiness::Notified);
+        }
+        other => panic!("no stage of a rollout is called {other}"),
+    }
+    assert_eq!(rollout_name(&stage), wanted);
+    Some(stage)
+}
+
+fn rollout_name(stage: &Stage) -> &'static str {
+    let rollouts = stage.supervisor.rollouts();
+    match rollouts.current.map(|rollout| rollout.stage) {
+        None if rollouts.is_requested => "requested",
+        None => "none",
+        Some(RolloutStage::Opening) => "Opening",
+        Some(RolloutStage::RollingOut(_)) => "RollingOut",
+        Some(RolloutStage::RollingBack(..)) => "RollingBack",
+        Some(RolloutStage::Ended(_)) => "Ended",
+    }
+}
+
+fn rollout_action_word(action: &Action) -> Option<String> {
+    match action {
+        Action::OpenProgram => Some("OpenProgram".into()),
+        Action::ReportReplaced { .. } => Some("ReportReplaced".into()),
+        Action::ReportVerdict(verdict) => Some(match verdict {
+            Verdict::Accepted { .. } => "ReportVerdict (accepted)".into(),
+            Verdict::Refused { refusal, .. } => match refusal.stage {
+                RefusalStage::Open => "ReportVerdict (refused: open)".into(),
+                RefusalStage::Start => "ReportVerdict (refused: start)".into(),
+                RefusalStage::Ready => "ReportVerdict (refused: ready)".into(),
+                RefusalStage::Soak => "ReportVerdict (refused: soak)".into(),
+                RefusalStage::Serve => "ReportVerdict (refused: serve)".into(),
+                RefusalStage::Time => "ReportVerdict (refused: time)".into(),
+            },
+            Verdict::Stopped => "ReportVerdict (stopped)".into(),
+        }),
+        Action::Start { gate, .. } => match gate {
+            Gate::Closed => Some("Start".into()),
+            Gate::Open => None,
+        },
+        Action::AnnounceMasterReady
+        | Action::Serve { .. }
+        | Action::Terminate { .. }
+        | Action::Kill { .. }
+        | Action::GiveUp { .. }
+        | Action::ReportRunning { .. }
+        | Action::CloseListeners => None,
+    }
 }
 
 fn draining_in(row: &str) -> Scene {
@@ -448,9 +724,8 @@ fn in_time(mut scene: Scene, state: &str, column: &str) -> String {
     let fleet = scene.stage.supervisor.fleet();
     let deadline = match fleet.child(scene.child).map(|child| child.location) {
         Some(ChildLocation::DrainingChild(state)) => state.deadline(),
-        Some(ChildLocation::Slot | ChildLocation::Successor(_)) | None => {
-            fleet.slot(scene.slot).deadline()
-        }
+        Some(ChildLocation::Successor(successor)) => successor.deadline(),
+        Some(ChildLocation::Slot) | None => fleet.slot(scene.slot).deadline(),
     };
     let wait = deadline.map(|deadline| deadline - scene.stage.now);
     match column {
@@ -485,6 +760,7 @@ fn wait_words(wait: Option<Duration>) -> &'static str {
         (HEALTHY, "`healthy_after` after the start"),
         (EXIT, "`exit_timeout` after the end of `main`"),
         (PATIENCE, "`kill_timeout` after the kill"),
+        (CANARY, "`rollout_canary` or `rollout_soak` after Serve"),
         (GRACE, "`shutdown_grace_period` after the stop began"),
         (
             GRACE + PATIENCE,

@@ -12,6 +12,8 @@ const SLOT_EVENT: &str = "Slot × event";
 const SLOT_TIME: &str = "Slot × time";
 const DRAINING_EVENT: &str = "Draining child × event";
 const DRAINING_TIME: &str = "Draining child × time";
+const SUCCESSOR_EVENT: &str = "Successor × event";
+const SUCCESSOR_TIME: &str = "Successor × time";
 const FLEET_EVENT: &str = "Fleet × event";
 
 impl World {
@@ -40,6 +42,12 @@ impl World {
                         cells.insert((SLOT_TIME, table::slot_name(&state), ""));
                     }
                 }
+                for (_, _, successor) in fleet.successors() {
+                    if successor.deadline().is_none() {
+                        let name = table::successor_name(&successor);
+                        cells.insert((SUCCESSOR_TIME, name, ""));
+                    }
+                }
                 for (_, state) in self.draining() {
                     if state.deadline().is_none() {
                         cells.insert((DRAINING_TIME, table::drain_state_name(&state), ""));
@@ -58,7 +66,11 @@ impl World {
             Some((_, ChildLocation::DrainingChild(state))) => {
                 cells.insert((DRAINING_EVENT, row, table::drain_state_name(&state)));
             }
-            Some((_, ChildLocation::Successor(_))) | None => {}
+            Some((_, ChildLocation::Successor(successor))) => {
+                let name = table::successor_name(&successor);
+                cells.insert((SUCCESSOR_EVENT, row, name));
+            }
+            None => {}
         }
         cells.insert((FLEET_EVENT, row, self.phase()));
     }
@@ -68,6 +80,10 @@ impl World {
         for slot in fleet.slot_ids() {
             let row = row_for(event, slot.0);
             cells.insert((SLOT_EVENT, row, table::slot_name(&fleet.slot(slot))));
+        }
+        for (_, slot, successor) in fleet.successors() {
+            let name = table::successor_name(&successor);
+            cells.insert((SUCCESSOR_EVENT, row_for(event, slot.0), name));
         }
         let row = row_for(event, self.slots.len() - 1);
         for (_, state) in self.draining() {
@@ -92,6 +108,11 @@ impl World {
                 cells.insert((SLOT_TIME, table::slot_name(&fleet.slot(slot)), ""));
             }
             DeadlineKey::Child(child) => {
+                let location = fleet.child(child).map(|child| child.location);
+                if let Some(ChildLocation::Successor(successor)) = location {
+                    let name = table::successor_name(&successor);
+                    cells.insert((SUCCESSOR_TIME, name, ""));
+                }
                 let mut draining = self.draining().into_iter();
                 if let Some((_, state)) = draining.find(|&(id, _)| id == child) {
                     let row = match table::drain_state_name(&state) {
@@ -197,16 +218,18 @@ pub(super) fn check_cells(cells: &Cells) {
         SLOT_TIME,
         DRAINING_EVENT,
         DRAINING_TIME,
+        SUCCESSOR_EVENT,
+        SUCCESSOR_TIME,
         FLEET_EVENT,
     ] {
         let header = table::header(title);
         for row in table::rows(title) {
             let columns = match title {
-                SLOT_TIME | DRAINING_TIME => vec![String::new()],
+                SLOT_TIME | DRAINING_TIME | SUCCESSOR_TIME => vec![String::new()],
                 _ => header[1..].to_vec(),
             };
             let name = match title {
-                SLOT_TIME | DRAINING_TIME => row[0].replace('`', ""),
+                SLOT_TIME | DRAINING_TIME | SUCCESSOR_TIME => row[0].replace('`', ""),
                 _ => row[0].clone(),
             };
             for column in columns {

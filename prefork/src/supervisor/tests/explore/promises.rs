@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::{Announcement, Process, UNKNOWN, World, child_events, ensure};
+use super::{Announcement, Begins, Process, UNKNOWN, World, child_events, ensure};
 use crate::explore::Broken;
-use crate::supervisor::{Action, ChildId, Event, Policy, Readiness, SlotId, StopMode};
+use crate::supervisor::{Action, ChildId, Event, Policy, ProgramId, Readiness, SlotId, StopMode};
 
 impl World {
     /// Checks what holds between any two calls.
@@ -101,6 +101,7 @@ impl World {
                 "in a stop the listeners are closed as soon as no child accepts",
             )?;
         }
+        self.check_rollout_rested()?;
         self.check_outcome()
     }
 
@@ -156,7 +157,11 @@ impl World {
     /// Checks where the world goes if no child does anything but what it was asked to.
     pub(super) fn check_end(&self, policy: &Policy) -> Result<(), Broken> {
         let mut world = self.clone();
-        let longest = policy.shutdown_grace_period + policy.kill_timeout * 2;
+        let mut longest = policy.shutdown_grace_period + policy.kill_timeout * 2;
+        if world.rollouts.is_requested || world.rollouts.current.is_some() {
+            // The current one, its roll-back, and the one that waits.
+            longest += policy.rollout.timeout * 3;
+        }
         let seconds = if world.stop.is_some() {
             longest.as_secs() + 1
         } else {
@@ -174,7 +179,7 @@ impl World {
             if world.stop.is_none() {
                 world.behave(policy);
                 world.settle(policy)?;
-                if world.supervisor.is_healthy() {
+                if world.supervisor.is_healthy() && world.rollouts.current.is_none() {
                     return Ok(());
                 }
             } else if !is_stopping {
@@ -191,6 +196,8 @@ impl World {
 
     /// All children do what they should, and starts succeed.
     pub(super) fn behave(&mut self, policy: &Policy) {
+        let program = ProgramId(self.rollouts.last_program + 1);
+        self.tell(Event::ProgramOpened { program }, policy);
         let processes = self.processes.clone();
         for process in processes {
             let child = process.id;
@@ -199,7 +206,8 @@ impl World {
                 self.tell(Event::Started { child, readiness }, policy);
             }
             let is_over = process.has_violated || process.was_killed || process.has_main_ended;
-            if is_over || process.was_terminated || !process.fills_slot {
+            let has_role = process.fills_slot || process.is_successor;
+            if is_over || process.was_terminated || !has_role {
                 self.tell(Event::Exited { child }, policy);
             } else {
                 self.tell(Event::Ready { child }, policy);
@@ -208,9 +216,35 @@ impl World {
         self.tell(Event::MasterReady, policy);
     }
 
+    /// Brings an empty fleet into the first state of a scope.
+    pub(super) fn begin(&mut self, begins: Begins, policy: &Policy) -> Result<(), Broken> {
+        if begins == Begins::Empty {
+            return Ok(());
+        }
+        self.settle(policy)?;
+        self.behave(policy);
+        self.settle(policy)?;
+        if begins == Begins::Serving {
+            return Ok(());
+        }
+        self.tell(Event::RolloutRequested, policy);
+        self.ask(policy)?;
+        let program = ProgramId(1);
+        self.tell(Event::ProgramOpened { program }, policy);
+        let last = SlotId(self.slots.len() - 1);
+        for _ in 0..20 {
+            match self.ask(policy)? {
+                Some(Action::Start { slot, .. }) if slot == last => return Ok(()),
+                Some(_) => {}
+                None => self.behave(policy),
+            }
+        }
+        Err("a rollout comes to the last slot".into())
+    }
+
     /// Asks until there is no action. Outside of a stop, starts succeed.
     pub(super) fn settle(&mut self, policy: &Policy) -> Result<(), Broken> {
-        let most = 4 + 4 * (self.slots.len() + self.processes.len());
+        let most = 8 + 8 * (self.slots.len() + self.processes.len());
         for _ in 0..most {
             match self.ask(policy)? {
                 None => return Ok(()),
@@ -219,6 +253,10 @@ impl World {
                     self.tell(Event::Started { child, readiness }, policy);
                 }
                 Some(Action::AnnounceMasterReady) => self.tell(Event::MasterReady, policy),
+                Some(Action::OpenProgram) => {
+                    let program = ProgramId(self.rollouts.last_program + 1);
+                    self.tell(Event::ProgramOpened { program }, policy);
+                }
                 Some(_) => {}
             }
         }

@@ -9,8 +9,8 @@ use crate::supervisor::draining::DrainState;
 use crate::supervisor::policy::after;
 use crate::supervisor::slot::SlotState;
 use crate::supervisor::{
-    Action, ChildId, Event, KillReason, NormalForm, Policy, Readiness, SlotId, StartFailure,
-    StopCause, StopMode, Window,
+    Action, ChildId, Event, Gate, KillReason, NormalForm, Policy, ProgramId, Readiness,
+    RefusalStage, SlotId, StartFailure, StopCause, StopMode, Window,
 };
 
 impl World {
@@ -25,6 +25,7 @@ impl World {
             was_healthy,
             stop,
             has_closed_listeners,
+            rollouts,
             // Ids count by their order.
             last_id: _,
         } = self;
@@ -32,13 +33,16 @@ impl World {
         supervisor.write_normal(&mut form);
         for process in processes {
             process.write_normal(&mut form);
+            form.number(rollouts.rank(process.program));
         }
         for slot in slots {
             let SlotFacts {
+                program,
                 was_requested,
                 was_confirmed,
                 replace_at,
             } = slot;
+            form.number(rollouts.rank(*program));
             form.flag(*was_requested);
             form.flag(*was_confirmed);
             form.optional_time(*replace_at);
@@ -54,6 +58,7 @@ impl World {
         form.flag(stop.is_some_and(|stop| stop.is_immediate));
         form.flag(stop.is_some());
         form.flag(*has_closed_listeners);
+        rollouts.write_normal(&mut form);
         form.finish()
     }
 
@@ -109,7 +114,15 @@ impl World {
                     StartFailure::Permanent => self.was_healthy,
                     StartFailure::Refused => false,
                 };
-                if process.fills_slot && !(may_retry && self.is_master_ready()) {
+                if process.is_successor && failure != StartFailure::Refused {
+                    self.note_failure(RefusalStage::Start, policy);
+                }
+                let ends = if process.is_successor {
+                    failure == StartFailure::Refused
+                } else {
+                    process.fills_slot && !(may_retry && self.is_master_ready())
+                };
+                if ends {
                     let slot = SlotId(process.slot);
                     let cause = StopCause::StartFailed {
                         slot,
@@ -124,7 +137,8 @@ impl World {
                     && process.may_become_healthy()
                 {
                     process.become_healthy();
-                    self.was_healthy = true;
+                    let fills_slot = process.fills_slot;
+                    self.was_healthy |= fills_slot;
                 }
             }
             Event::Readiness { child, readiness } => {
@@ -135,7 +149,8 @@ impl World {
                     process.readiness = readiness;
                     if at_once && readiness == Readiness::Assumed {
                         process.become_healthy();
-                        self.was_healthy = true;
+                        let fills_slot = process.fills_slot;
+                        self.was_healthy |= fills_slot;
                     }
                 }
             }
@@ -154,6 +169,13 @@ impl World {
                         process.exit_by = Some(kill_at.min(now + policy.exit_timeout));
                         process.kill_at = Some(kill_at);
                     }
+                    if process.is_successor {
+                        let stage = process.stage();
+                        process.is_successor = false;
+                        process.kill_at = Some(kill_at);
+                        self.note_older_has_no_time(child);
+                        self.note_failure(stage, policy);
+                    }
                 }
             }
             Event::Closed { child } => {
@@ -170,6 +192,12 @@ impl World {
                     process.exit_by = None;
                     process.ready_by = None;
                     process.healthy_at = None;
+                    if process.is_successor {
+                        let stage = process.stage();
+                        process.is_successor = false;
+                        self.note_older_has_no_time(child);
+                        self.note_failure(stage, policy);
+                    }
                 }
             }
             Event::Exited { child } => {
@@ -177,6 +205,13 @@ impl World {
                     return;
                 };
                 self.note_gone(child, policy);
+                if process.is_successor {
+                    let stage = match process.is_started {
+                        true => process.stage(),
+                        false => RefusalStage::Start,
+                    };
+                    self.note_failure(stage, policy);
+                }
                 if process.fills_slot && !process.is_started && !self.is_master_ready() {
                     let cause = StopCause::StartFailed {
                         slot: SlotId(process.slot),
@@ -194,7 +229,9 @@ impl World {
             Event::HookFailed => self.note_stop(StopCause::HookFailed, policy),
             Event::ListenerLost => self.note_stop(StopCause::ListenerLost, policy),
             Event::Resize { slots } => self.note_size(slots.get(), policy),
-            Event::RolloutRequested | Event::ProgramOpened { .. } | Event::ProgramFailed => {}
+            Event::RolloutRequested => self.rollouts.is_requested |= self.stop.is_none(),
+            Event::ProgramOpened { program } => self.note_program(Some(program), policy),
+            Event::ProgramFailed => self.note_program(None, policy),
             Event::StopRequested { urgency } => {
                 self.note_stop(StopCause::Requested, policy);
                 if self.supervisor.outcome().is_none()
@@ -219,19 +256,19 @@ impl World {
         }
         process.is_started = true;
         process.give_up_at = None;
-        if !process.fills_slot {
+        if !process.fills_slot && !process.is_successor {
             return;
         }
         process.readiness = readiness;
         process.ready_by = Some(after(now, policy.ready_timeout));
         process.healthy_at = Some(now + policy.healthy_after);
-        let slot = process.slot;
+        let (slot, fills_slot) = (process.slot, process.fills_slot);
         let is_healthy = readiness == Readiness::Assumed && policy.healthy_after.is_zero();
         if is_healthy {
             process.become_healthy();
         }
-        self.was_healthy |= is_healthy;
-        self.slots[slot].was_confirmed = true;
+        self.was_healthy |= is_healthy && fills_slot;
+        self.slots[slot].was_confirmed |= fills_slot;
     }
 
     pub(super) fn note_gone(&mut self, child: ChildId, policy: &Policy) {
@@ -245,7 +282,19 @@ impl World {
         };
         let process = self.processes.remove(index);
         if process.fills_slot && self.stop.is_none() {
-            self.slots[process.slot].replace_at = Some(now + policy.recover_interval);
+            self.note_empty(process.slot, policy);
+        }
+    }
+
+    /// The child of this slot has left it unexpectedly.
+    fn note_empty(&mut self, slot: usize, policy: &Policy) {
+        let now = self.now;
+        let facts = &mut self.slots[slot];
+        if facts.program == self.rollouts.accepted {
+            facts.replace_at = Some(now + policy.recover_interval);
+        } else {
+            facts.replace_at = Some(now);
+            self.note_failure(RefusalStage::Serve, policy);
         }
     }
 
@@ -262,14 +311,15 @@ impl World {
             .collect();
         let slots: Vec<_> = slots.iter().map(|process| process.slot).collect();
         for process in &mut self.processes {
-            if process.fills_slot && process.slot >= size {
+            let has_role = process.fills_slot || process.is_successor;
+            if has_role && process.slot >= size {
                 process.leave(now, policy);
             } else if slots.contains(&process.slot) && !process.fills_slot {
                 // A younger child of the slot begins to drain.
                 process.has_no_time(now);
             }
         }
-        self.slots.resize(size, SlotFacts::default());
+        self.slots.resize(size, SlotFacts::new());
     }
 
     pub(super) fn note_stop(&mut self, cause: StopCause, policy: &Policy) {
@@ -285,10 +335,11 @@ impl World {
             slot.replace_at = None;
         }
         for process in &mut self.processes {
-            if process.fills_slot {
+            if process.fills_slot || process.is_successor {
                 process.leave(self.now, policy);
             }
         }
+        self.rollouts.is_requested = false;
     }
 
     /// Records what is true because time has passed.
@@ -298,13 +349,16 @@ impl World {
         let now = self.now;
         for process in &mut self.processes {
             let slot = self.supervisor.fleet().slot(SlotId(process.slot));
-            let serves = matches!(slot, SlotState::Serving { child, .. } if child == process.id);
-            if serves && process.is_healthy_by_time(now) {
-                process.become_healthy();
-                self.was_healthy = true;
-            }
             let location = self.supervisor.fleet().child(process.id);
             let location = location.map(|child| child.location);
+            let serves = match location {
+                Some(ChildLocation::Successor(successor)) => successor.state.is_serving(),
+                _ => matches!(slot, SlotState::Serving { child, .. } if child == process.id),
+            };
+            if serves && process.is_healthy_by_time(now) {
+                process.become_healthy();
+                self.was_healthy |= process.fills_slot;
+            }
             let is_given_up =
                 location == Some(ChildLocation::DrainingChild(DrainState::Unkillable));
             let is_over = process.give_up_at.is_some_and(|at| at <= now);
@@ -329,6 +383,7 @@ impl World {
         let had_ended = self.supervisor.outcome().is_some();
         let action = self.supervisor.next_action(self.now);
         self.note_time();
+        self.note_rollout_time(action, policy);
         if self.supervisor.is_stopping() && !was_stopping {
             self.note_over_recovery(policy)?;
         }
@@ -342,6 +397,7 @@ impl World {
         if let Some(action) = action {
             self.perform(action, policy)?;
         }
+        self.check_refusal()?;
         Ok(action)
     }
 
@@ -378,7 +434,26 @@ impl World {
         let is_stopping = self.stop.is_some();
         let grace = policy.shutdown_grace_period;
         match action {
-            Action::Start { slot, child, .. } => self.start_process(slot.0, child, policy),
+            Action::Start {
+                slot,
+                child,
+                program,
+                gate,
+                ..
+            } => match gate {
+                Gate::Open => self.start_process(slot.0, child, program, policy),
+                Gate::Closed => {
+                    self.check_successor(slot.0, program, policy)?;
+                    ensure(child.0 > self.last_id, "an id is never used twice")?;
+                    self.last_id = child.0;
+                    self.processes.push(Process {
+                        fills_slot: false,
+                        is_successor: true,
+                        ..Process::new(child, slot.0, program)
+                    });
+                    Ok(())
+                }
+            },
             Action::AnnounceMasterReady => {
                 let all = self.slots.iter().all(|slot| slot.was_confirmed);
                 ensure(
@@ -428,6 +503,11 @@ impl World {
                 process.exit_by = None;
                 process.kill_at = None;
                 process.give_up_at = Some(now + policy.kill_timeout);
+                if process.is_successor {
+                    process.is_successor = false;
+                    self.note_older_has_no_time(child);
+                    self.note_failure(RefusalStage::Ready, policy);
+                }
                 Ok(())
             }
             Action::GiveUp { child } => {
@@ -457,7 +537,8 @@ impl World {
                 )?;
                 let slot = process.slot;
                 for process in &mut self.processes {
-                    if process.slot == slot && !process.fills_slot {
+                    let drains = !process.fills_slot && !process.is_successor;
+                    if process.slot == slot && drains {
                         process.has_no_time(now);
                     }
                 }
@@ -467,7 +548,7 @@ impl World {
             Action::OpenProgram
             | Action::Serve { .. }
             | Action::ReportReplaced { .. }
-            | Action::ReportVerdict(_) => Ok(()),
+            | Action::ReportVerdict(_) => self.perform_rollout(action, policy),
             Action::CloseListeners => {
                 ensure(
                     is_stopping && !self.has_closed_listeners,
@@ -484,7 +565,7 @@ impl World {
     }
 
     pub(super) fn leave_slot(&mut self, child: ChildId, policy: &Policy) {
-        let (now, is_stopping) = (self.now, self.stop.is_some());
+        let is_stopping = self.stop.is_some();
         let Some(process) = self.process(child) else {
             return;
         };
@@ -492,7 +573,7 @@ impl World {
         process.exit_by = None;
         let slot = process.slot;
         if filled && !is_stopping {
-            self.slots[slot].replace_at = Some(now + policy.recover_interval);
+            self.note_empty(slot, policy);
         }
     }
 
@@ -500,8 +581,13 @@ impl World {
         &mut self,
         slot: usize,
         id: ChildId,
+        program: ProgramId,
         policy: &Policy,
     ) -> Result<(), Broken> {
+        ensure(
+            program == self.rollouts.accepted,
+            "recovery starts the accepted program",
+        )?;
         ensure(self.stop.is_none(), "no child is started once a stop began")?;
         ensure(id.0 > self.last_id, "an id is never used twice")?;
         self.last_id = id.0;
@@ -517,27 +603,33 @@ impl World {
                 "a child is replaced after recover_interval, when the master is ready",
             )?;
             self.replacements = self.counted(&self.replacements, policy);
-            self.replacements.push(self.now);
+            if facts.program == self.rollouts.accepted {
+                self.replacements.push(self.now);
+            }
             ensure(
                 self.replacements.len() as u64 <= u64::from(policy.recover_threshold),
                 "no more children are replaced than recover_threshold",
             )?;
         }
         let facts = &mut self.slots[slot];
+        facts.program = program;
         facts.was_requested = true;
         facts.replace_at = None;
-        self.processes.push(Process::new(id, slot));
+        self.processes.push(Process::new(id, slot, program));
         Ok(())
     }
 }
 
 impl Process {
-    pub(super) fn new(id: ChildId, slot: usize) -> Self {
+    pub(super) fn new(id: ChildId, slot: usize, program: ProgramId) -> Self {
         Self {
             id,
             slot,
+            program,
             is_started: false,
             fills_slot: true,
+            is_successor: false,
+            soak_until: None,
             must_leave: false,
             readiness: Readiness::Notified,
             is_healthy: false,
@@ -560,8 +652,12 @@ impl Process {
             // Ids count by their order.
             id: _,
             slot,
+            // It is written with the facts about rollouts.
+            program: _,
             is_started,
             fills_slot,
+            is_successor,
+            soak_until,
             must_leave,
             readiness,
             is_healthy,
@@ -580,6 +676,8 @@ impl Process {
         form.number(*slot as u64);
         form.flag(*is_started);
         form.flag(*fills_slot);
+        form.flag(*is_successor);
+        form.optional_time(*soak_until);
         form.flag(*must_leave);
         form.flag(*readiness == Readiness::Notified);
         form.flag(*is_healthy);
@@ -598,7 +696,8 @@ impl Process {
 
     pub(super) fn may_become_healthy(&self) -> bool {
         let is_over = self.has_violated || self.has_main_ended || self.was_killed;
-        self.is_started && self.fills_slot && !self.is_healthy && !is_over
+        let has_role = self.fills_slot || self.is_successor;
+        self.is_started && has_role && !self.is_healthy && !is_over
     }
 
     pub(super) fn is_healthy_by_time(&self, now: Instant) -> bool {
@@ -617,6 +716,8 @@ impl Process {
     /// It leaves its slot and drains.
     pub(super) fn leave(&mut self, now: Instant, policy: &Policy) {
         self.fills_slot = false;
+        self.is_successor = false;
+        self.soak_until = None;
         self.must_leave = true;
         self.ready_by = None;
         self.healthy_at = None;
@@ -653,6 +754,7 @@ impl Process {
 
     /// Whether it drains in its grace period.
     pub(super) fn drains(&self) -> bool {
-        self.is_started && !self.fills_slot && !self.was_killed && !self.was_given_up
+        let has_role = self.fills_slot || self.is_successor;
+        self.is_started && !has_role && !self.was_killed && !self.was_given_up
     }
 }
