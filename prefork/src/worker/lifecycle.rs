@@ -84,10 +84,6 @@ pub(super) enum Backlog {
 /// What happened to the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// The master sent its grace period.
-    Welcomed {
-        grace: Duration,
-    },
     /// The master requested a drain within this budget.
     DrainRequested {
         budget: Duration,
@@ -177,7 +173,6 @@ impl Lifecycle {
 
     pub(super) fn handle(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Welcomed { grace } => self.grace = grace,
             Event::DrainRequested { budget } => self.drain(budget, Backlog::Serve, now),
             Event::Terminated => self.drain(self.grace, Backlog::Serve, now),
             Event::Interrupted => self.is_interrupted = true,

@@ -189,9 +189,8 @@ impl Monitor {
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget }) => self.handle(Event::DrainRequested { budget }),
-                Some(FromMaster::Welcome { grace, .. }) => self.handle(Event::Welcomed { grace }),
-                // This version skips frames that it does not know.
-                None => {}
+                // It was read at the start, once. This version skips frames that it does not know.
+                Some(FromMaster::Welcome { .. }) | None => {}
             }
         }
     }

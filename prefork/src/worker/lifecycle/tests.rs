@@ -22,8 +22,7 @@ const MASTERS: [&str; 6] = [
     "MustTerminate",
     "Terminated",
 ];
-const EVENTS: [&str; 12] = [
-    "`Welcomed`",
+const EVENTS: [&str; 11] = [
     "`DrainRequested`",
     "`Terminated`",
     "`Interrupted`",
@@ -39,7 +38,6 @@ const EVENTS: [&str; 12] = [
 
 fn event_named(name: &str) -> Event {
     let event = match name.split('`').nth(1).expect("events are quoted") {
-        "Welcomed" => Event::Welcomed { grace: GRACE * 2 },
         "DrainRequested" => Event::DrainRequested { budget: BUDGET },
         "Terminated" => Event::Terminated,
         "Interrupted" => Event::Interrupted,
@@ -57,8 +55,7 @@ fn event_named(name: &str) -> Event {
     };
     // A new event needs a row.
     match event {
-        Event::Welcomed { .. }
-        | Event::DrainRequested { .. }
+        Event::DrainRequested { .. }
         | Event::Terminated
         | Event::Interrupted
         | Event::MasterDied { .. }
@@ -298,7 +295,6 @@ fn difference(before: &Lifecycle, after: &Stand) -> Vec<String> {
         _ => false,
     };
     add(is_check_new, "checked");
-    add(new.grace != before.grace, "new grace");
     add(new.has_failed != before.has_failed, "failed");
     add(new.is_interrupted != before.is_interrupted, "interrupted");
     effects
@@ -391,8 +387,10 @@ fn each_state_of_the_master_acts_in_time_as_in_the_table() {
 fn a_worker_ends_as_in_the_table() {
     let of_test = || Stand::new(Host::Test, true);
     let single = || Stand::new(Host::Process, false);
-    let no_grace = Event::Welcomed {
-        grace: Duration::ZERO,
+    let no_grace = || {
+        let mut stand = single();
+        stand.lifecycle = Lifecycle::new(Host::Process, false, Duration::ZERO);
+        stand
     };
     let died = Event::MasterDied {
         is_process_gone: false,
@@ -420,10 +418,7 @@ fn a_worker_ends_as_in_the_table() {
                 "single, accept has failed",
                 single().with(Event::AcceptFailed),
             ),
-            (
-                "single, without grace",
-                single().with(no_grace).with(Event::Terminated),
-            ),
+            ("single, without grace", no_grace().with(Event::Terminated)),
             ("single, interrupted", interrupted(single())),
             ("test, asked", of_test().with(drain)),
             ("test, interrupted", interrupted(of_test())),

@@ -339,7 +339,7 @@ impl World {
             | Event::AcceptFailed => self.was_asked = true,
             // A single process serves on.
             Event::MainEnded => self.was_asked |= self.lifecycle.master != Master::None,
-            Event::Welcomed { .. } | Event::Changed(_) | Event::ReadableChecked { .. } => {}
+            Event::Changed(_) | Event::ReadableChecked { .. } => {}
         }
     }
 
