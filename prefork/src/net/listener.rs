@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{Shutdown, shutdown};
 
 use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
-use super::drain_quota::DrainQuota;
 use super::stream::Stream;
-use super::tracker::ConnTracker;
+use super::tracker::{ConnTracker, DrainPolicy};
 use crate::sys;
 use crate::sys::accept::{AcceptMode, accept};
 
@@ -46,7 +46,11 @@ pub struct Listener {
 #[derive(Debug)]
 enum ListenerState {
     Open(Arc<SharedSocket>),
-    Draining(Arc<SharedSocket>, DrainQuota),
+    Draining {
+        socket: Arc<SharedSocket>,
+        /// How many connections it still accepts.
+        left: usize,
+    },
     Ended,
 }
 
@@ -220,14 +224,16 @@ impl Listener {
     /// waits.
     pub(crate) fn accept_step(&self, mode: AcceptMode) -> io::Result<AcceptStep> {
         let mut state = self.state();
-        if let (ListenerState::Open(socket), Some(drain)) = (&*state, self.tracker.drain()) {
-            let rest = DrainQuota::of(socket.as_fd(), drain);
-            *state = ListenerState::Draining(Arc::clone(socket), rest);
+        let drain = self.tracker.drain();
+        if let (ListenerState::Open(socket), Some(drain)) = (&*state, drain) {
+            let (socket, left) = (Arc::clone(socket), drain_quota(socket.as_fd(), drain));
+            *state = ListenerState::Draining { socket, left };
         }
+        let is_late = || drain.is_some_and(|drain| Instant::now() >= drain.until);
         match &mut *state {
             ListenerState::Open(socket) => Ok(AcceptStep::Wait(Arc::clone(socket))),
-            ListenerState::Draining(socket, rest) => {
-                let accepted = if rest.is_over(Instant::now()) {
+            ListenerState::Draining { socket, left } => {
+                let accepted = if *left == 0 || is_late() {
                     Ok(None)
                 } else {
                     self.note(accept_one(socket, mode))
@@ -241,9 +247,9 @@ impl Listener {
                     return Ok(AcceptStep::Ended);
                 }
                 if let Some((fd, peer)) = accepted? {
-                    rest.accepted_one();
-                    let socket = Arc::clone(socket);
-                    if rest.is_over(Instant::now()) {
+                    *left -= 1;
+                    let (socket, is_last) = (Arc::clone(socket), *left == 0);
+                    if is_last || is_late() {
                         // End now, not at the next call: it may come late or never.
                         *state = ListenerState::Ended;
                     }
@@ -399,13 +405,24 @@ impl Drop for SharedSocket {
     }
 }
 
+/// Returns how many connections of its queue a listener still accepts when its drain begins.
+///
+/// The length is read once. Otherwise an endless stream of clients could keep the worker alive.
+/// Connections that arrive later find a closing server.
+fn drain_quota(listener: BorrowedFd<'_>, drain: DrainPolicy) -> usize {
+    if drain.leaves_backlog {
+        0
+    } else {
+        // If the kernel does not report the length: until the queue is empty or the deadline.
+        sys::accept::queue_length(listener).unwrap_or(usize::MAX)
+    }
+}
+
 /// Ends listening in all processes that hold a copy of the socket, which frees the address.
 ///
 /// The workers have accepted by then what was queued when the master died. Without this call, a
 /// process that was forked from the master would keep the address for as long as it lives.
 fn free_address(socket: BorrowedFd<'_>) {
-    use nix::sys::socket::{Shutdown, shutdown};
-
     // Fails if another worker has done it before.
     let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
 }
@@ -415,11 +432,9 @@ mod tests {
     use std::time::Duration;
 
     use nix::fcntl::{FcntlArg, fcntl};
-    use nix::sys::socket::{Shutdown, shutdown};
     use socket2::SockRef;
 
     use super::*;
-    use crate::net::DrainPolicy;
 
     fn drain_policy() -> DrainPolicy {
         DrainPolicy {

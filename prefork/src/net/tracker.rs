@@ -142,6 +142,13 @@ impl ConnTracker {
         self.drain_waker.wake();
     }
 
+    /// Listeners that drain accept until this time at the latest.
+    pub(crate) fn shorten_drain(&self, until: Instant) {
+        if let Some(drain) = &mut self.state().drain {
+            drain.until = until;
+        }
+    }
+
     pub(crate) fn drain(&self) -> Option<DrainPolicy> {
         self.state().drain
     }

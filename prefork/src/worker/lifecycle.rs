@@ -23,6 +23,8 @@ pub(super) struct Lifecycle {
     /// The grace period of the master, for drains that the master does not request.
     grace: Duration,
     stage: Stage,
+    /// The deadline of the drain in the last action that had one.
+    shown_deadline: Option<Instant>,
     /// Whether a listener can no longer accept.
     has_failed: bool,
     is_interrupted: bool,
@@ -124,6 +126,12 @@ pub(super) enum Action {
         /// Also free the address, although other processes may hold copies of the sockets.
         frees_address: bool,
     },
+    /// A later request left less time: `shutdown()` shows this deadline, and listeners accept until
+    /// this time at the latest.
+    Shorten {
+        deadline: Instant,
+        until: Instant,
+    },
     /// Send this process SIGTERM.
     Terminate,
     /// Check whether unread connections have bytes to read.
@@ -165,6 +173,7 @@ impl Lifecycle {
             },
             grace,
             stage: Stage::Serving,
+            shown_deadline: None,
             has_failed: false,
             is_interrupted: false,
             is_closed_sent: false,
@@ -225,14 +234,22 @@ impl Lifecycle {
         }
     }
 
-    /// Begins a drain, unless one has begun.
+    /// Begins a drain. If one has begun, it can only become shorter.
+    ///
+    /// For example, a worker that got SIGTERM from another process drains with the whole grace
+    /// period, and a stop of the master that has begun earlier leaves less.
     fn drain(&mut self, budget: Duration, backlog: Backlog, now: Instant) {
-        if let Stage::Serving = self.stage {
-            self.stage = Stage::MustDrain {
-                drain: Drain::new(now, budget),
-                backlog,
-                frees_address: false,
-            };
+        match &mut self.stage {
+            Stage::Serving => {
+                self.stage = Stage::MustDrain {
+                    drain: Drain::new(now, budget),
+                    backlog,
+                    frees_address: false,
+                };
+            }
+            Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
+                drain.shorten(now, budget);
+            }
         }
     }
 
@@ -253,12 +270,19 @@ impl Lifecycle {
         } = self.stage
         {
             self.stage = Stage::Draining(drain);
+            self.shown_deadline = Some(drain.deadline);
             return Some(Action::CloseListeners {
                 deadline: drain.deadline,
                 until: drain.half,
                 backlog,
                 frees_address,
             });
+        }
+        if let Some(&Drain { deadline, half, .. }) = self.draining()
+            && self.shown_deadline.replace(deadline) != Some(deadline)
+        {
+            let until = half;
+            return Some(Action::Shorten { deadline, until });
         }
         if self.must_terminate(now) {
             self.master = Master::Dead(Orphan::Terminated);

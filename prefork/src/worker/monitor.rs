@@ -228,6 +228,10 @@ impl Monitor {
                 });
                 self.count_connections();
             }
+            Action::Shorten { deadline, until } => {
+                self.context.shutdown.begin(deadline);
+                self.context.tracker.shorten_drain(until);
+            }
             Action::Terminate => process::terminate_self(),
             Action::CheckReadable => {
                 let has_readable = self.context.tracker.has_readable();

@@ -70,6 +70,16 @@ impl Drain {
         }
     }
 
+    /// Reduces the time that is left to this budget. A longer budget changes nothing.
+    pub(super) fn shorten(&mut self, now: Instant, budget: Duration) {
+        let shorter = Self::new(now, budget);
+        if shorter.deadline < self.deadline {
+            self.deadline = shorter.deadline;
+            self.half = self.half.min(shorter.half);
+            self.silent_client_wait = self.silent_client_wait.min(shorter.silent_client_wait);
+        }
+    }
+
     /// Records the listeners and connections after a change.
     pub(super) fn count(&mut self, connections: Connections, now: Instant) {
         self.connections = Some(connections);
@@ -382,6 +392,30 @@ mod tests {
         }
         drain.count(connections(0, 1), later);
         assert_eq!(drain.decide(later), DrainDecision::CheckReadable);
+    }
+
+    #[test]
+    fn a_shorter_budget_wins_and_a_longer_one_changes_nothing() {
+        let start = Instant::now();
+        let mut drain = Drain::new(start, BUDGET);
+        let later = start + Duration::from_secs(1);
+        let times = |drain: &Drain| (drain.half, drain.deadline, drain.silent_client_wait);
+        let before = times(&drain);
+        for longer in [BUDGET, BUDGET.saturating_sub(Duration::from_secs(1))] {
+            drain.shorten(later, longer);
+            assert_eq!(times(&drain), before, "{longer:?}");
+        }
+        let short = Duration::from_millis(400);
+        drain.shorten(later, short);
+        let wait = Duration::from_millis(100);
+        assert_eq!(times(&drain), (later + short / 2, later + short, wait));
+        // Half of the first budget has passed: the listeners have ended.
+        let mut drain = Drain::new(start, BUDGET);
+        let half = start + BUDGET / 2;
+        let late = half + Duration::from_secs(1);
+        drain.shorten(late, Duration::from_secs(2));
+        let wait = Drain::SILENT_CLIENT_WAIT;
+        assert_eq!(times(&drain), (half, late + Duration::from_secs(2), wait));
     }
 
     #[test]

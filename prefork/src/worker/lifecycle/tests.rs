@@ -10,6 +10,8 @@ const TABLES: &str = include_str!("TABLE.md");
 const GRACE: Duration = Duration::from_secs(20);
 /// The budget of a `drain` frame.
 const BUDGET: Duration = Duration::from_secs(8);
+/// The budget of a frame that leaves less time.
+const SHORTER: Duration = Duration::from_secs(2);
 /// The time between two events.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -22,8 +24,9 @@ const MASTERS: [&str; 6] = [
     "MustTerminate",
     "Terminated",
 ];
-const EVENTS: [&str; 11] = [
+const EVENTS: [&str; 12] = [
     "`DrainRequested`",
+    "`DrainRequested`, shorter",
     "`Terminated`",
     "`Interrupted`",
     "`MasterDied`, process gone",
@@ -38,6 +41,7 @@ const EVENTS: [&str; 11] = [
 
 fn event_named(name: &str) -> Event {
     let event = match name.split('`').nth(1).expect("events are quoted") {
+        "DrainRequested" if name.ends_with("shorter") => Event::DrainRequested { budget: SHORTER },
         "DrainRequested" => Event::DrainRequested { budget: BUDGET },
         "Terminated" => Event::Terminated,
         "Interrupted" => Event::Interrupted,
@@ -227,6 +231,7 @@ fn action_name(action: Action) -> String {
     match action {
         Action::RunHook => "RunHook".to_owned(),
         Action::CloseListeners { .. } => "CloseListeners".to_owned(),
+        Action::Shorten { .. } => "Shorten".to_owned(),
         Action::Terminate => "Terminate".to_owned(),
         Action::CheckReadable => "CheckReadable".to_owned(),
         Action::Resolve => "Resolve".to_owned(),
@@ -237,6 +242,18 @@ fn action_name(action: Action) -> String {
             EndCause::NoGrace => "EndProcess, no grace".to_owned(),
             EndCause::TimedOut { .. } => "EndProcess, timed out".to_owned(),
         },
+    }
+}
+
+impl Lifecycle {
+    /// The drain, also before the listeners were asked to close.
+    fn current_drain(&self) -> Option<&Drain> {
+        match &self.stage {
+            Stage::Serving => None,
+            Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
+                Some(drain)
+            }
+        }
     }
 }
 
@@ -272,17 +289,23 @@ fn difference(before: &Lifecycle, after: &Stand) -> Vec<String> {
     add(master != master_name(before), &format!("`{master}`"));
     add(stage != stage_name(before), &format!("`{stage}`"));
     if let Stage::MustDrain {
-        drain,
         backlog,
         frees_address,
+        ..
     } = &new.stage
         && stage != stage_name(before)
     {
-        let time = drain.deadline - after.start;
         add(*backlog == Backlog::Serve, "serve");
         add(*backlog == Backlog::Leave, "leave");
         add(*frees_address, "frees");
+    }
+    let deadline = new.current_drain().map(|drain| drain.deadline);
+    if let Some(deadline) = deadline
+        && before.current_drain().map(|drain| drain.deadline) != Some(deadline)
+    {
+        let time = deadline - after.start;
         add(time == BUDGET, "budget");
+        add(time == SHORTER, "shorter");
         add(time == GRACE, "grace");
     }
     let is_drain_new = match (before.draining(), new.draining()) {
@@ -352,6 +375,7 @@ fn a_stage_acts_in_time_as_in_the_table() {
     let draining = |connections| Stand::in_stage("Draining", connections);
     let resolved = Stand::in_stage("Resolved", CLOSED);
     let still_open = resolved.clone().with(Event::Changed(OPEN));
+    let shorter = Event::DrainRequested { budget: SHORTER };
     compare_rows(
         "Stage × time",
         [
@@ -366,6 +390,8 @@ fn a_stage_acts_in_time_as_in_the_table() {
             ("`Draining`, one is unread", unread.clone()),
             ("`Draining`, unread with bytes", checked(true)),
             ("`Draining`, unread and silent", checked(false)),
+            ("`Draining`, shortened", draining(OPEN).with(shorter)),
+            ("`Resolved`, shortened", resolved.clone().with(shorter)),
             ("`Resolved`, a listener is open", still_open),
             ("`Resolved`, all is closed", resolved.clone()),
             (
@@ -402,6 +428,14 @@ fn a_worker_ends_as_in_the_table() {
         [
             ("asked by the master", Stand::worker().with(drain)),
             ("asked by a signal", Stand::worker().with(Event::Terminated)),
+            (
+                "asked by a signal, then by the master",
+                Stand::worker().with(Event::Terminated).with(drain),
+            ),
+            (
+                "asked by the master, then by a signal",
+                Stand::worker().with(drain).with(Event::Terminated),
+            ),
             ("`main` has ended", Stand::worker().with(Event::MainEnded)),
             (
                 "accept has failed",
@@ -445,6 +479,41 @@ fn the_drain_has_its_first_reason() {
     });
     let stand = stand.with(Event::AcceptFailed).performing("RunHook");
     assert_eq!(stage_name(&stand.lifecycle), "Draining");
+}
+
+#[test]
+fn a_shorter_request_is_shown_once_and_a_longer_one_never() {
+    let mut stand = Stand::worker().with(Event::Terminated);
+    stand = stand
+        .performing("CloseListeners")
+        .with(Event::Changed(OPEN));
+    stand.now += MOMENT;
+    let mut stand = stand.with(Event::DrainRequested { budget: BUDGET });
+    let shorten = Action::Shorten {
+        deadline: stand.now + BUDGET,
+        until: stand.now + BUDGET / 2,
+    };
+    assert_eq!(stand.lifecycle.next_action(stand.now), Some(shorten));
+    for longer in [Event::DrainRequested { budget: BUDGET }, Event::Terminated] {
+        stand.now += MOMENT;
+        stand = stand.with(longer);
+        assert_eq!(stand.lifecycle.next_action(stand.now), None);
+    }
+}
+
+#[test]
+fn a_request_that_is_shortened_before_the_listeners_close_is_one_action() {
+    let stand = Stand::worker().with(Event::Terminated);
+    let mut stand = stand.with(Event::DrainRequested { budget: BUDGET });
+    let close = Action::CloseListeners {
+        deadline: stand.start + BUDGET,
+        until: stand.start + BUDGET / 2,
+        backlog: Backlog::Serve,
+        frees_address: false,
+    };
+    assert_eq!(stand.lifecycle.next_action(stand.now), Some(close));
+    let mut stand = stand.with(Event::Changed(OPEN));
+    assert_eq!(stand.lifecycle.next_action(stand.now), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::super::super::{Backlog, Host, Lifecycle, Stage};
+use super::super::super::super::{Backlog, Host, Lifecycle};
 use super::super::TICK;
 use super::GRACE;
 use crate::supervisor::ChildId;
@@ -17,7 +17,7 @@ pub(super) struct Process {
     /// The `drain` frame, until the worker reads it.
     pub(super) order: Option<Order>,
     /// SIGTERM, until the worker handles it.
-    pub(super) signal: Option<Sender>,
+    pub(super) is_signaled: bool,
     pub(super) is_change_due: bool,
     pub(super) has_read_end: bool,
     /// The master has not reaped it.
@@ -37,11 +37,12 @@ pub(super) struct Process {
     /// How many connections the drain still accepts.
     pub(super) quota: Option<u8>,
     pub(super) drain: Option<DrainFacts>,
-    /// When the first request to stop that the worker got must be fulfilled.
+    /// The earliest deadline of the requests to stop that the worker got.
     pub(super) must_end_by: Option<Instant>,
-    /// Half of that time.
+    /// Until when the worker offers the queue: half of the time of each request.
     pub(super) offers_until: Option<Instant>,
-    /// How much longer than the master the worker may believe to have, because of pauses.
+    /// How long the `drain` frame was unread. Before it, how long the cause of the drain was
+    /// unhandled, at most.
     pub(super) late: Duration,
     /// When the master kills it, as the master has announced.
     pub(super) kill_at: Option<Instant>,
@@ -62,12 +63,6 @@ pub(super) struct Order {
     pub(super) sent: Instant,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sender {
-    Master,
-    Other,
-}
-
 #[derive(Clone, Copy)]
 pub(super) struct DrainFacts {
     pub(super) until: Instant,
@@ -82,7 +77,7 @@ impl Process {
             lifecycle: Lifecycle::new(Host::Process, true, GRACE),
             to_master: Vec::new(),
             order: None,
-            signal: None,
+            is_signaled: false,
             is_change_due: false,
             has_read_end: false,
             has_exited: false,
@@ -115,12 +110,8 @@ impl Process {
 
     /// When the drain stops to accept, and when it ends.
     pub(super) fn budget(&self) -> Option<(Instant, Instant)> {
-        match &self.lifecycle.stage {
-            Stage::Serving => None,
-            Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
-                Some((drain.half, drain.deadline))
-            }
-        }
+        let drain = self.lifecycle.current_drain()?;
+        Some((drain.half, drain.deadline))
     }
 
     pub(super) fn write_normal(&self, now: Instant, form: &mut Vec<u8>) {
@@ -130,7 +121,7 @@ impl Process {
             lifecycle,
             to_master,
             order,
-            signal,
+            is_signaled,
             is_change_due,
             has_read_end,
             has_exited,
@@ -182,8 +173,7 @@ impl Process {
         form.push(quota.unwrap_or(u8::MAX));
         let leaves = drain.is_some_and(|drain| drain.backlog == Backlog::Leave);
         let flags = [
-            *signal == Some(Sender::Master),
-            *signal == Some(Sender::Other),
+            *is_signaled,
             *is_change_due,
             *has_read_end,
             *is_ready,

@@ -66,11 +66,12 @@ impl World {
                 !master.snapshot().is_draining(worker.id) || worker.drain.is_some(),
                 "a worker that has to drain for the master drains",
             )?;
-            let by = worker.must_end_by;
-            let is_in_time = |at| by.is_none_or(|by| by <= at + worker.late);
+            let shown = worker.drain.map(|drain| drain.deadline);
+            let is_in_time = |at| shown.is_none_or(|shown| shown <= at + worker.late);
             ensure(
                 worker.kill_at.is_none_or(is_in_time),
-                "a worker has no more time than the master gives it",
+                "a worker has no more time than the master gives it, apart from the time that the \
+                 frame was unread",
             )?;
         }
         let mut workers = rested.workers.iter();

@@ -6,7 +6,7 @@ use super::super::super::super::{
     Action as WorkerAction, Backlog, Connections, EndCause, Event as WorkerEvent, Lifecycle,
 };
 use super::super::{TICK, ensure};
-use super::process::{DrainFacts, Frame, Order, Process, Sender};
+use super::process::{DrainFacts, Frame, Order, Process};
 use super::promises::Program;
 use super::{GRACE, Move, SECOND};
 use crate::explore::Broken;
@@ -123,11 +123,7 @@ impl World {
 
     pub(super) fn is_wake_due(&self, worker: &Process) -> bool {
         let is_end_due = self.master.is_none() && !worker.has_read_end;
-        worker.is_change_due || worker.signal.is_some() || worker.order.is_some() || is_end_due
-    }
-
-    fn pauses(&self) -> Duration {
-        SECOND * u32::from(self.paused)
+        worker.is_change_due || worker.is_signaled || worker.order.is_some() || is_end_due
     }
 
     pub(super) fn may_connect(&self) -> bool {
@@ -158,7 +154,7 @@ impl World {
             (alive, Move::WorkerActs(index)),
             (alive, Move::WorkerDies(index)),
             (
-                alive && worker.must_end_by.is_none() && worker.signal.is_none(),
+                alive && worker.must_end_by.is_none() && !worker.is_signaled,
                 Move::WorkerSignaled(index),
             ),
             (
@@ -257,7 +253,7 @@ impl World {
         let is_read = self.master.is_some();
         let worker = &mut self.workers[index];
         match next {
-            Move::WorkerSignaled(_) => worker.signal = Some(Sender::Other),
+            Move::WorkerSignaled(_) => worker.is_signaled = true,
             Move::BecomesReady(_) => {
                 worker.is_ready = true;
                 worker.to_master.extend(is_read.then_some(Frame::Ready));
@@ -436,7 +432,7 @@ impl World {
                 if !worker.has_exited {
                     let budget = kill_at.saturating_duration_since(now);
                     worker.order = Some(Order { budget, sent: now });
-                    worker.signal = Some(Sender::Master);
+                    worker.is_signaled = true;
                 }
                 Ok(())
             }
@@ -483,7 +479,8 @@ impl World {
                 "a worker whose report of readiness was read is not killed for it",
             );
         }
-        let is_unaware = worker.must_end_by.is_none() && self.paused > 0;
+        let is_asked = worker.kill_at.is_some() && worker.order.is_none();
+        let is_unaware = !is_asked && self.paused > 0;
         ensure(
             is_unaware || worker.must_end_by.is_some_and(|at| at <= now + worker.late),
             "the master kills a worker only when the budget that it sent is over",
@@ -500,23 +497,18 @@ impl World {
     pub(super) fn wake(&mut self, index: usize) -> Result<(), Broken> {
         if std::mem::take(&mut self.workers[index].is_change_due) {
             if self.workers[index].has_main_ended {
-                self.request(index, WorkerEvent::MainEnded, self.pauses())?;
+                self.request(index, WorkerEvent::MainEnded)?;
             }
             let worker = &self.workers[index];
             if worker.has_failed && !worker.lifecycle.has_failed() {
                 self.report_end(index);
-                self.request(index, WorkerEvent::AcceptFailed, self.pauses())?;
+                self.request(index, WorkerEvent::AcceptFailed)?;
             }
             self.count(index)?;
         }
         self.read_frames(index)?;
-        if let Some(sender) = self.workers[index].signal.take() {
-            let late = match sender {
-                // The frame was read before it.
-                Sender::Master => Duration::ZERO,
-                Sender::Other => self.pauses(),
-            };
-            self.request(index, WorkerEvent::Terminated, late)?;
+        if std::mem::take(&mut self.workers[index].is_signaled) {
+            self.request(index, WorkerEvent::Terminated)?;
         }
         Ok(())
     }
@@ -524,30 +516,39 @@ impl World {
     fn read_frames(&mut self, index: usize) -> Result<(), Broken> {
         let worker = &mut self.workers[index];
         if let Some(Order { budget, sent }) = worker.order.take() {
-            let late = self.now - sent;
-            self.request(index, WorkerEvent::DrainRequested { budget }, late)?;
+            worker.late = self.now - sent;
+            self.request(index, WorkerEvent::DrainRequested { budget })?;
         }
         let worker = &mut self.workers[index];
         if self.master.is_none() && !worker.has_read_end {
             worker.has_read_end = true;
             let is_process_gone = true;
             let event = WorkerEvent::MasterDied { is_process_gone };
-            self.request(index, event, self.pauses())?;
+            self.request(index, event)?;
         }
         Ok(())
     }
 
-    /// Passes an event that begins a drain, unless one has begun.
-    fn request(&mut self, index: usize, event: WorkerEvent, late: Duration) -> Result<(), Broken> {
+    /// Passes an event that begins a drain, or shortens it.
+    fn request(&mut self, index: usize, event: WorkerEvent) -> Result<(), Broken> {
+        let pauses = SECOND * u32::from(self.paused);
         let worker = &mut self.workers[index];
-        if worker.must_end_by.is_none() {
-            let budget = match event {
-                WorkerEvent::DrainRequested { budget } => budget,
-                _ => GRACE,
-            };
-            worker.must_end_by = Some(self.now + budget);
-            worker.offers_until = Some(self.now + budget / 2);
-            worker.late = late;
+        let budget = match event {
+            WorkerEvent::DrainRequested { budget } => budget,
+            _ => {
+                // The worker may have handled its cause that late.
+                if worker.must_end_by.is_none() {
+                    worker.late = pauses;
+                }
+                GRACE
+            }
+        };
+        let by = self.now + budget;
+        if worker.must_end_by.is_none_or(|earlier| by < earlier) {
+            let until = self.now + budget / 2;
+            let earlier = worker.offers_until.unwrap_or(until);
+            worker.must_end_by = Some(by);
+            worker.offers_until = Some(until.min(earlier));
         }
         self.tell(index, event)
     }
@@ -556,9 +557,10 @@ impl World {
         let worker = &mut self.workers[index];
         let before = worker.budget();
         worker.lifecycle.handle(event, self.now);
+        let by = worker.offers_until.zip(worker.must_end_by);
         ensure(
-            before.is_none() || worker.budget() == before,
-            "an event that crosses a drain does not change its budget",
+            before.is_none() || worker.budget() == by,
+            "an event that crosses a drain does not extend it, and only a shorter request shortens it",
         )
     }
 
@@ -599,7 +601,7 @@ impl World {
             } => {
                 ensure(
                     worker.must_end_by == Some(deadline),
-                    "a drain has the budget of the first request",
+                    "a drain has the shortest time that was requested",
                 )?;
                 ensure(
                     worker.offers_until == Some(until),
@@ -623,8 +625,17 @@ impl World {
                 }
                 self.count(index)
             }
+            WorkerAction::Shorten { deadline, until } => {
+                let drain = worker.drain.as_mut().ok_or("shortened before a drain")?;
+                ensure(
+                    worker.must_end_by == Some(deadline) && worker.offers_until == Some(until),
+                    "a drain has the shortest time that was requested",
+                )?;
+                (drain.deadline, drain.until) = (deadline, until);
+                Ok(())
+            }
             WorkerAction::Terminate => {
-                worker.signal = Some(Sender::Other);
+                worker.is_signaled = true;
                 Ok(())
             }
             WorkerAction::CheckReadable => {
