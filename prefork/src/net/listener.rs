@@ -391,9 +391,10 @@ impl Drop for SharedSocket {
         if self
             .tracker
             .drain()
-            .is_some_and(|drain| drain.frees_address)
+            .is_some_and(|drain| self.must_free_address(drain))
         {
-            free_address(self.as_fd());
+            // Fails if another worker has done it before.
+            let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
         }
         // Close the socket before reporting that the listener has ended.
         #[cfg(feature = "tokio")]
@@ -405,26 +406,32 @@ impl Drop for SharedSocket {
     }
 }
 
+impl SharedSocket {
+    /// Whether to call shutdown(2), which ends listening in all processes that hold a copy.
+    ///
+    /// Without that call, a process that was forked from the master would keep the address for as
+    /// long as it lives. But the call resets the connections in the queue, which the other workers
+    /// may still accept. So before the end of the time only an empty queue is shut down.
+    fn must_free_address(&self, drain: DrainPolicy) -> bool {
+        let is_empty = || sys::accept::queue_length(self.as_fd()).unwrap_or(0) == 0;
+        drain.frees_address && (Instant::now() >= drain.until || is_empty())
+    }
+}
+
 /// Returns how many connections of its queue a listener still accepts when its drain begins.
 ///
 /// The length is read once. Otherwise an endless stream of clients could keep the worker alive.
 /// Connections that arrive later find a closing server.
-fn drain_quota(listener: BorrowedFd<'_>, drain: DrainPolicy) -> usize {
-    if drain.leaves_backlog {
-        0
-    } else {
-        // If the kernel does not report the length: until the queue is empty or the deadline.
-        sys::accept::queue_length(listener).unwrap_or(usize::MAX)
-    }
-}
-
-/// Ends listening in all processes that hold a copy of the socket, which frees the address.
 ///
-/// The workers have accepted by then what was queued when the master died. Without this call, a
-/// process that was forked from the master would keep the address for as long as it lives.
-fn free_address(socket: BorrowedFd<'_>) {
-    // Fails if another worker has done it before.
-    let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
+/// A worker without a master accepts until the queue is empty or its time is over: it frees the
+/// address then, and another worker may not have read the length of the queue yet.
+fn drain_quota(listener: BorrowedFd<'_>, drain: DrainPolicy) -> usize {
+    match drain {
+        DrainPolicy { leaves_backlog, .. } if leaves_backlog => 0,
+        DrainPolicy { frees_address, .. } if frees_address => usize::MAX,
+        // If the kernel does not report the length: until the queue is empty or the deadline.
+        _ => sys::accept::queue_length(listener).unwrap_or(usize::MAX),
+    }
 }
 
 #[cfg(test)]
@@ -480,6 +487,88 @@ mod tests {
         net::TcpStream::connect(addr).expect_err("the socket is closed");
         let flags = fcntl(fd, FcntlArg::F_GETFD).expect("the descriptor is open");
         assert_eq!(flags, libc::FD_CLOEXEC);
+    }
+
+    /// Two workers without a master that share a listening socket, and its address.
+    fn orphans() -> ([(Listener, Arc<ConnTracker>); 2], SocketAddr) {
+        let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = bound.local_addr().expect("bound");
+        bound.set_nonblocking(true).expect("a socket");
+        let copy = bound.try_clone().expect("descriptors");
+        let orphans = [bound, copy].map(|socket| {
+            let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
+            (Listener::new(socket.into(), addr, &tracker), tracker)
+        });
+        (orphans, addr)
+    }
+
+    fn accept_from(listener: &Listener, client: &net::TcpStream) -> Stream {
+        let accepted = listener.blocking_accept().expect("a connection waits");
+        let (stream, peer) = accepted.expect("the socket is open");
+        assert_eq!(peer, client.local_addr().expect("connected"));
+        stream
+    }
+
+    fn is_free(addr: SocketAddr) -> bool {
+        net::TcpListener::bind(addr).is_ok()
+    }
+
+    #[test]
+    fn without_a_master_late_clients_are_accepted_and_an_empty_queue_frees_the_address() {
+        let ([(first, of_first), (_second, of_second)], addr) = orphans();
+        let policy = DrainPolicy {
+            frees_address: true,
+            ..drain_policy()
+        };
+        let early = net::TcpStream::connect(addr).expect("it listens");
+        of_first.begin_drain(policy);
+        of_second.begin_drain(policy);
+        let earlier = accept_from(&first, &early);
+        let late = net::TcpStream::connect(addr).expect("it listens");
+        let later = accept_from(&first, &late);
+        assert!(!is_free(addr));
+        assert!(first.blocking_accept().is_none());
+        drop((earlier, later, early, late));
+        net::TcpStream::connect(addr).expect_err("the socket is shut down");
+        assert!(is_free(addr), "although another worker holds a copy");
+    }
+
+    #[test]
+    fn without_a_master_a_queue_that_another_worker_will_accept_is_not_shut_down() {
+        for (is_dropped, leaves_backlog) in [(true, false), (false, true)] {
+            let ([(first, of_first), (second, of_second)], addr) = orphans();
+            let client = net::TcpStream::connect(addr).expect("it listens");
+            let policy = DrainPolicy {
+                frees_address: true,
+                ..drain_policy()
+            };
+            of_first.begin_drain(DrainPolicy {
+                leaves_backlog,
+                ..policy
+            });
+            if is_dropped {
+                drop(first);
+            } else {
+                assert!(first.blocking_accept().is_none());
+            }
+            of_second.begin_drain(policy);
+            let _stream = accept_from(&second, &client);
+            assert!(second.blocking_accept().is_none());
+            net::TcpStream::connect(addr).expect_err("the socket is shut down");
+        }
+    }
+
+    #[test]
+    fn without_a_master_the_address_is_free_when_the_time_is_over() {
+        let ([(first, of_first), _second], addr) = orphans();
+        let _client = net::TcpStream::connect(addr).expect("it listens");
+        of_first.begin_drain(DrainPolicy {
+            frees_address: true,
+            ..drain_policy()
+        });
+        of_first.shorten_drain(Instant::now());
+        assert!(first.blocking_accept().is_none());
+        net::TcpStream::connect(addr).expect_err("the socket is shut down");
     }
 
     #[test]

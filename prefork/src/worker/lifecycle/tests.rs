@@ -516,6 +516,26 @@ fn a_request_that_is_shortened_before_the_listeners_close_is_one_action() {
     assert_eq!(stand.lifecycle.next_action(stand.now), None);
 }
 
+/// The monitor handles changes before the death of the master. The worker cannot serve its queue,
+/// so it leaves the queue to the other workers, and frees an empty one.
+#[test]
+fn a_worker_that_cannot_serve_leaves_its_queue_also_if_its_master_dies_at_that_moment() {
+    for unable in [Event::MainEnded, Event::AcceptFailed] {
+        let stand = Stand::worker().with(unable);
+        let stand = stand.with(Event::MasterDied {
+            is_process_gone: true,
+        });
+        let mut stand = stand.performing("RunHook");
+        let close = Action::CloseListeners {
+            deadline: stand.start + GRACE,
+            until: stand.start + GRACE / 2,
+            backlog: Backlog::Leave,
+            frees_address: true,
+        };
+        assert_eq!(stand.lifecycle.next_action(stand.now), Some(close));
+    }
+}
+
 #[test]
 fn a_worker_sends_closed_once() {
     let stand = Stand::in_stage("Resolved", CLOSED).performing("SendClosed");

@@ -102,10 +102,19 @@ impl Process {
         }
     }
 
-    /// Whether the drain accepts no more connections.
-    pub(super) fn must_close(&self, now: Instant) -> bool {
-        let is_late = self.drain.is_some_and(|drain| now >= drain.until);
-        self.is_listening && (self.quota == Some(0) || is_late)
+    /// Whether the drain accepts no more connections of this queue.
+    ///
+    /// Without a master, a worker accepts until the queue is empty.
+    pub(super) fn must_close(&self, now: Instant, queued: u8) -> bool {
+        let is_used_up = match self.quota {
+            Some(_) if self.frees_address => queued == 0,
+            quota => quota == Some(0),
+        };
+        self.is_listening && (is_used_up || self.is_late(now))
+    }
+
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.drain.is_some_and(|drain| now >= drain.until)
     }
 
     /// When the drain stops to accept, and when it ends.

@@ -152,7 +152,10 @@ impl World {
             (worker.silent > 0, Move::ClientSends(index)),
             (worker.readable > 0, Move::Reads(index)),
             (worker.half_read > 0, Move::Finishes(index)),
-            (worker.must_close(self.now), Move::ListenerEnds(index)),
+            (
+                worker.must_close(self.now, self.queued),
+                Move::ListenerEnds(index),
+            ),
             (
                 may_end && worker.is_resolved && !worker.has_main_ended,
                 Move::MainEnds(index),

@@ -165,7 +165,10 @@ impl World {
             (worker.silent > 0, Move::ClientSends(index)),
             (worker.readable > 0, Move::Reads(index)),
             (worker.half_read > 0, Move::Finishes(index)),
-            (worker.must_close(self.now), Move::ListenerEnds(index)),
+            (
+                worker.must_close(self.now, self.queued),
+                Move::ListenerEnds(index),
+            ),
             (
                 alive && worker.is_listening && !worker.has_failed,
                 Move::AcceptFails(index),
@@ -179,7 +182,7 @@ impl World {
 
     pub(super) fn may_accept(&self, worker: &Process) -> bool {
         let is_open = worker.is_listening && !worker.has_failed && !self.is_shut;
-        is_open && self.queued > 0 && !worker.must_close(self.now)
+        is_open && self.queued > 0 && !worker.must_close(self.now, self.queued)
     }
 
     // Moves.
@@ -320,9 +323,9 @@ impl World {
         let worker = &mut self.workers[index];
         worker.is_listening = false;
         worker.is_change_due = true;
-        self.is_shut |= worker.frees_address;
-        // The time is over.
-        if worker.drain.is_some_and(|drain| self.now >= drain.until) {
+        let is_late = worker.is_late(self.now);
+        self.is_shut |= worker.frees_address && (self.queued == 0 || is_late);
+        if is_late {
             self.promised = 0;
         }
         self.close_queue()
@@ -516,8 +519,8 @@ impl World {
     fn read_frames(&mut self, index: usize) -> Result<(), Broken> {
         let worker = &mut self.workers[index];
         if let Some(Order { budget, sent }) = worker.order.take() {
-            worker.late = self.now - sent;
             self.request(index, WorkerEvent::DrainRequested { budget })?;
+            self.workers[index].late = self.now - sent;
         }
         let worker = &mut self.workers[index];
         if self.master.is_none() && !worker.has_read_end {
@@ -535,14 +538,12 @@ impl World {
         let worker = &mut self.workers[index];
         let budget = match event {
             WorkerEvent::DrainRequested { budget } => budget,
-            _ => {
-                // The worker may have handled its cause that late.
-                if worker.must_end_by.is_none() {
-                    worker.late = pauses;
-                }
-                GRACE
-            }
+            _ => GRACE,
         };
+        if worker.must_end_by.is_none() {
+            // The worker may have handled the cause that late.
+            worker.late = pauses;
+        }
         let by = self.now + budget;
         if worker.must_end_by.is_none_or(|earlier| by < earlier) {
             let until = self.now + budget / 2;
