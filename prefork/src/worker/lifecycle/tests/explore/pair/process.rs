@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::super::super::{Backlog, Host, Lifecycle, Stage};
-use super::super::TICK;
+use super::super::{DrainFacts, TICK};
 use super::GRACE;
 use crate::supervisor::ChildId;
 
@@ -66,13 +66,6 @@ pub(super) struct Order {
 pub(super) enum Sender {
     Master,
     Other,
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct DrainFacts {
-    pub(super) until: Instant,
-    pub(super) deadline: Instant,
-    pub(super) backlog: Backlog,
 }
 
 impl Process {
