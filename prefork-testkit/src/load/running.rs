@@ -419,7 +419,7 @@ impl Client {
         connection.usage.pid = pid.or(before.pid);
         connection.usage.served += 1;
         let pid_of_connection = connection.usage.pid;
-        if plan.is_kept && self.parser.is_persistent() {
+        if plan.is_kept && self.parser.is_persistent() && !connection.has_unsent {
             self.connection = Some(connection);
         } else {
             connection.close();
