@@ -169,7 +169,8 @@ impl Load {
     pub fn connections(mut self, count: usize) -> Self {
         assert!(
             (1..=MAX_CONNECTIONS).contains(&count),
-            "{count} connections: a load has 1 to {MAX_CONNECTIONS}"
+            "{count} connections: a load has 1 to {MAX_CONNECTIONS}; for more, start several loads and \
+             raise the limit of open files (`ulimit -n`)"
         );
         self.connections = count;
         self

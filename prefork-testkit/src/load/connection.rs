@@ -35,11 +35,17 @@ impl Fault {
     /// Creates a fault. The text of the error is kept if the kind of the failure does not imply it.
     pub(super) fn new(failure: Failure, phase: Phase, error: Option<&io::Error>) -> Self {
         let is_open = matches!(failure, Failure::TlsHandshake | Failure::Other(_));
-        let detail = error.filter(|_| is_open).map(io::Error::to_string);
+        let mut detail = String::new();
+        if let Some(error) = error.filter(|_| is_open) {
+            detail = error.to_string();
+            if error.raw_os_error() == Some(libc::EMFILE) {
+                detail += "; raise the limit of open files (`ulimit -n`)";
+            }
+        }
         Self {
             failure,
             phase,
-            detail: detail.unwrap_or_default(),
+            detail,
             at: Instant::now(),
         }
     }

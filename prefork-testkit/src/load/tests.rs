@@ -313,6 +313,14 @@ fn a_connection_whose_request_is_answered_before_its_end_is_not_used_again() {
     assert_eq!(report.connections_opened(), 2);
 }
 
+#[test]
+fn a_client_without_descriptors_names_the_limit() {
+    let error = std::io::Error::from_raw_os_error(libc::EMFILE);
+    let failure = Failure::Other(error.kind());
+    let fault = connection::Fault::new(failure, Phase::Connecting, Some(&error));
+    assert!(fault.detail.contains("`ulimit -n`"), "{fault:?}");
+}
+
 /// Starts a server with TLS that calls the function for each connection.
 #[cfg(feature = "load-tls")]
 fn serve_tls(script: impl Fn(&mut TlsServerStream) + Send + Sync + 'static) -> SocketAddr {
@@ -676,9 +684,10 @@ fn a_panic_of_the_pid_function_reaches_the_test() {
 #[test]
 fn a_load_that_cannot_work_is_rejected() {
     let load = || Load::new(SocketAddr::from(([127, 0, 0, 1], 9)));
-    let calls: [(&dyn Fn() -> Load, &str); 10] = [
+    let calls: [(&dyn Fn() -> Load, &str); 11] = [
         (&|| load().connections(0), "0 connections"),
         (&|| load().connections(MAX_CONNECTIONS + 1), "1 to 1024"),
+        (&|| load().connections(MAX_CONNECTIONS + 1), "`ulimit -n`"),
         (&|| load().rate(0), "rate of 0"),
         (&|| load().requests(0), "0 requests"),
         (&|| load().duration(Duration::ZERO), "duration of 0"),
