@@ -4,17 +4,15 @@
 //! Does not know sockets or tasks.
 //!
 //! If the limit is reached, a handshake that has waited for its client for long enough is evicted
-//! for the next connection. The time depends on the length of the accept queue and on the stage: a
-//! longer queue shortens it, and a client that has sent something gets more time than a silent one.
-//! A handshake with unread bytes waits for this process, not for its client, and is never evicted.
+//! for the next connection; `handshake_limits` has the times. A handshake with unread bytes waits
+//! for this process, not for its client, and is never evicted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::handshake_limits::{EvictAfter, HandshakeLimits, HandshakeStage};
+use super::handshake_limits::{HandshakeLimits, HandshakeStage};
 
 /// Whether one more handshake may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,7 +271,7 @@ impl Admission {
             if before > 0 && before * 2 >= self.count() {
                 break;
             }
-            let min_age = self.min_age_of(stage, queued);
+            let min_age = self.limits.min_age_at(stage, self.count(), queued);
             while let Some((since, number)) = self.waiting.first(stage) {
                 let evictable_at = since.checked_add(min_age);
                 if evictable_at.is_none_or(|at| now < at) {
@@ -289,24 +287,6 @@ impl Admission {
             before += self.waiting.count(stage);
         }
         Err(retry)
-    }
-
-    /// The minimum age for an eviction at this stage.
-    ///
-    /// It is short enough that no connection waits in the queue for longer than
-    /// [`wait_in_queue`](TlsStage::wait_in_queue): within that time `queued` handshakes have to end.
-    fn min_age_of(&self, stage: HandshakeStage, queued: usize) -> Duration {
-        match self.limits.min_age {
-            EvictAfter::ByQueue(longest) => {
-                let to_u32 = |count| u32::try_from(count).unwrap_or(u32::MAX);
-                let for_all = stage.wait_in_queue().saturating_mul(to_u32(self.count()));
-                let fast_enough = for_all.checked_div(to_u32(queued));
-                let shortest = stage.min_wait().min(longest);
-                fast_enough.map_or(longest, |time| time.clamp(shortest, longest))
-            }
-            #[cfg(test)]
-            EvictAfter::Fixed(time) => time,
-        }
     }
 
     /// Marks a handshake as aborted. Returns false if it was aborted before; the first reason

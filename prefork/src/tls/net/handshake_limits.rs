@@ -1,6 +1,7 @@
 //! The limits of TLS handshakes: how many, how long, and how long each may wait for its client.
 //!
-//! Plain numbers. Does not know which handshakes are in progress: `admission` does.
+//! A longer accept queue shortens that wait, and a client that has sent something may wait longer
+//! than a silent one. Does not know which handshakes are in progress: `admission` does.
 
 use std::time::Duration;
 
@@ -25,6 +26,30 @@ impl HandshakeLimits {
     pub(super) fn default_max(descriptors: u64) -> usize {
         let max = (descriptors / 4).clamp(Self::FEW, Self::MANY);
         usize::try_from(max).unwrap_or(usize::MAX)
+    }
+
+    /// The minimum age for an eviction at this stage, if `count` handshakes reach the limit.
+    ///
+    /// It is short enough that no connection waits in the queue for longer than
+    /// [`wait_in_queue`](HandshakeStage::wait_in_queue): within that time `queued` handshakes have
+    /// to end.
+    pub(super) fn min_age_at(
+        &self,
+        stage: HandshakeStage,
+        count: usize,
+        queued: usize,
+    ) -> Duration {
+        match self.min_age {
+            EvictAfter::ByQueue(longest) => {
+                let to_u32 = |count| u32::try_from(count).unwrap_or(u32::MAX);
+                let for_all = stage.wait_in_queue().saturating_mul(to_u32(count));
+                let fast_enough = for_all.checked_div(to_u32(queued));
+                let shortest = stage.min_wait().min(longest);
+                fast_enough.map_or(longest, |time| time.clamp(shortest, longest))
+            }
+            #[cfg(test)]
+            EvictAfter::Fixed(time) => time,
+        }
     }
 }
 
@@ -54,7 +79,7 @@ impl HandshakeStage {
     pub(super) const ALL: [Self; 4] = [Self::Refused, Self::Silent, Self::Begun, Self::Answered];
 
     /// How long a connection may wait in the accept queue because of handshakes at this stage.
-    pub(super) const fn wait_in_queue(self) -> Duration {
+    const fn wait_in_queue(self) -> Duration {
         match self {
             Self::Refused | Self::Silent | Self::Begun => Duration::from_millis(10),
             Self::Answered => Duration::from_millis(50),

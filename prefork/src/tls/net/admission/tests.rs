@@ -1,7 +1,10 @@
 //! Tests of the decisions, in virtual time.
 
+use std::time::Duration;
+
 use super::RetryWhen::{At, WhenFreed};
 use super::*;
+use crate::tls::net::handshake_limits::EvictAfter;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MIN_AGE: Duration = Duration::from_secs(1);
@@ -176,7 +179,7 @@ fn a_longer_queue_shortens_the_minimum_age_down_to_a_limit() {
         (usize::MAX, 20, 400),
     ] {
         let times = [HandshakeStage::Silent, HandshakeStage::Answered]
-            .map(|at| admission.min_age_of(at, queued));
+            .map(|at| admission.limits().min_age_at(at, 200, queued));
         assert_eq!(times, [MS * silent, MS * answered], "{queued} in the queue");
         let old = start + MS * silent;
         let full = AdmissionDecision::Full(At(old));
