@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::super::super::{Backlog, Host, Lifecycle};
-use super::super::TICK;
+use super::super::{DrainFacts, TICK};
 use super::GRACE;
 use crate::supervisor::ChildId;
 
@@ -61,13 +61,6 @@ pub(super) enum Frame {
 pub(super) struct Order {
     pub(super) budget: Duration,
     pub(super) sent: Instant,
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct DrainFacts {
-    pub(super) until: Instant,
-    pub(super) deadline: Instant,
-    pub(super) backlog: Backlog,
 }
 
 impl Process {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::super::super::super::{
     Action as WorkerAction, Backlog, Connections, EndCause, Event as WorkerEvent, Lifecycle,
 };
-use super::super::{TICK, ensure};
-use super::process::{DrainFacts, Frame, Order, Process};
+use super::super::{DrainFacts, TICK, ensure};
+use super::process::{Frame, Order, Process};
 use super::promises::Program;
 use super::{GRACE, Move, SECOND};
 use crate::explore::Broken;
