@@ -6,7 +6,6 @@
 //! descriptor.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::net::ListenerShortage;
@@ -19,7 +18,7 @@ pub(super) struct ShortageLog {
 
 #[derive(Debug)]
 struct Logged {
-    addr: SocketAddr,
+    listener: usize,
     /// The beginning of an incident whose end is not logged yet.
     open_since: Option<Instant>,
     /// The beginning of the latest fact that needs no more lines.
@@ -31,8 +30,8 @@ struct Logged {
 /// A line to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShortageLine {
-    Begins { addr: SocketAddr, errno: i32 },
-    IsOver { addr: SocketAddr, lasted: Duration },
+    Begins { listener: usize, errno: i32 },
+    IsOver { listener: usize, lasted: Duration },
 }
 
 /// What to do next about one listener.
@@ -59,7 +58,7 @@ impl ShortageLog {
     ) -> (Vec<ShortageLine>, Option<Instant>) {
         let (mut lines, mut next) = (Vec::new(), None::<Instant>);
         for fact in facts {
-            let logged = self.logged(fact.addr);
+            let logged = self.logged(fact.listener);
             loop {
                 match logged.step(fact, now) {
                     ShortageStep::Line(line) => lines.push(line),
@@ -74,11 +73,14 @@ impl ShortageLog {
         (lines, next)
     }
 
-    fn logged(&mut self, addr: SocketAddr) -> &mut Logged {
-        let known = self.listeners.iter().position(|logged| logged.addr == addr);
+    fn logged(&mut self, listener: usize) -> &mut Logged {
+        let known = self
+            .listeners
+            .iter()
+            .position(|logged| logged.listener == listener);
         let index = known.unwrap_or_else(|| {
             self.listeners.push(Logged {
-                addr,
+                listener,
                 open_since: None,
                 settled: None,
                 begun: VecDeque::new(),
@@ -100,7 +102,7 @@ impl Logged {
                 self.settled = Some(fact.since);
                 let over = fact.over.unwrap_or(now);
                 ShortageStep::Line(ShortageLine::IsOver {
-                    addr: self.addr,
+                    listener: self.listener,
                     lasted: over.saturating_duration_since(since),
                 })
             }
@@ -126,7 +128,7 @@ impl Logged {
         self.begun.push_back(now);
         self.open_since = Some(fact.since);
         ShortageStep::Line(ShortageLine::Begins {
-            addr: self.addr,
+            listener: self.listener,
             errno: fact.errno,
         })
     }
@@ -138,13 +140,9 @@ mod tests {
 
     const ERRNO: i32 = libc::EMFILE;
 
-    fn addr(port: u16) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], port))
-    }
-
     fn fact(since: Instant, over: Option<Instant>) -> ListenerShortage {
         ListenerShortage {
-            addr: addr(80),
+            listener: 0,
             errno: ERRNO,
             since,
             last: since,
@@ -154,14 +152,14 @@ mod tests {
 
     fn begins() -> ShortageLine {
         ShortageLine::Begins {
-            addr: addr(80),
+            listener: 0,
             errno: ERRNO,
         }
     }
 
     fn is_over(lasted: Duration) -> ShortageLine {
         ShortageLine::IsOver {
-            addr: addr(80),
+            listener: 0,
             lasted,
         }
     }
@@ -276,7 +274,7 @@ mod tests {
         let start = Instant::now();
         let mut shortages = ShortageLog::default();
         let other = ListenerShortage {
-            addr: addr(81),
+            listener: 1,
             ..fact(start, None)
         };
         let (lines, _) = shortages.lines(&[fact(start, None), other], start);
