@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use prefork_options::Network;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::resolve_all::{ResolvedTarget, resolve_targets};
+use super::resolve::{ResolvedTarget, resolve_targets};
 use super::{ListenAddr, ListenerInfo};
 use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OwnSocketError};
