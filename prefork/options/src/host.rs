@@ -18,7 +18,7 @@ const MAX_LABEL: usize = 63;
 /// It is `IFNAMSIZ` without the zero byte (netdevice(7)).
 const MAX_INTERFACE: usize = 15;
 
-/// An IP address with its zone, in the host of an [`Address`](crate::Address).
+/// An IP address with its zone, in the host of an [`Endpoint`](crate::Endpoint).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpLiteral<'a> {
     /// The address. An IPv4-mapped IPv6 address is the IPv4 address that it contains.

@@ -155,7 +155,6 @@ fn adopt(number: RawFd, info: ListenerInfo) -> Result<InheritedListener, Error> 
 }
 
 fn check(fd: &OwnedFd, address: &ListenAddr) -> Result<(), String> {
-    let ListenAddr::Ip(addr) = *address;
     let socket = SockRef::from(fd);
     match socket.r#type() {
         Ok(Type::STREAM) => {}
@@ -170,9 +169,10 @@ fn check(fd: &OwnedFd, address: &ListenAddr) -> Result<(), String> {
         Ok(false) => return Err("not a listening socket".to_owned()),
         Err(errno) => return Err(format!("getsockopt(SO_ACCEPTCONN) failed: {errno}")),
     }
-    match socket.local_addr().ok().and_then(|local| local.as_socket()) {
-        Some(local) if local == addr => Ok(()),
-        Some(local) => Err(format!("listens on {local}, not on {addr}")),
+    let local = socket.local_addr().ok();
+    match local.and_then(|local| ListenAddr::from_sock_addr(&local)) {
+        Some(local) if local == *address => Ok(()),
+        Some(local) => Err(format!("listens on {local}, not on {address}")),
         None => Err("not an IP socket".to_owned()),
     }
 }

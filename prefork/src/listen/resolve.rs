@@ -3,22 +3,39 @@
 //! It checks that the resolved addresses do not overlap. Overlaps that the text of the option shows
 //! were rejected earlier.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 
 use nix::net::if_::{if_indextoname, if_nametoindex};
-use prefork_options::{Network, host, network, overlap};
+use prefork_options::overlap::{self, Overlap};
+use prefork_options::{Endpoint, Network, host, network};
 
+use super::ListenAddr;
 use crate::config::ListenSpec;
 use crate::error::{Error, OptionError};
 
 /// The address of a listener, resolved and ready to bind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResolvedTarget {
-    pub(crate) addr: SocketAddr,
+    pub(super) address: ListenAddr,
     /// Whether an IPv6 socket rejects IPv4 (`IPV6_V6ONLY`, ipv6(7)). `None` keeps the default of
     /// the system.
-    pub(crate) only_v6: Option<bool>,
+    pub(super) only_v6: Option<bool>,
+}
+
+impl fmt::Display for ResolvedTarget {
+    /// Writes the address. If it means all interfaces, writes also which families it accepts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addr = self.address.socket_addr();
+        let is_everywhere = addr.is_some_and(|addr| addr.ip().is_unspecified());
+        let family = match self.only_v6 {
+            Some(true) if is_everywhere => ", IPv6 only",
+            Some(false) if is_everywhere => ", IPv6 and IPv4",
+            _ => "",
+        };
+        write!(f, "{}{family}", self.address)
+    }
 }
 
 /// Resolves every listener and binds none.
@@ -29,15 +46,13 @@ pub(crate) struct ResolvedTarget {
 /// The first listener whose host has no address in the network, or all listeners that overlap an
 /// earlier one.
 pub(crate) fn resolve_targets(
-    endpoints: &[ListenSpec],
+    specs: &[ListenSpec],
     network: Option<Network>,
     label: &str,
 ) -> Result<Vec<ResolvedTarget>, Error> {
-    let addrs = endpoints
-        .iter()
-        .map(|endpoint| resolve_one(endpoint, network));
-    let addrs = addrs.collect::<Result<Vec<_>, _>>()?;
-    let errors = overlaps(endpoints, &addrs);
+    let addresses = specs.iter().map(|spec| resolve_one(spec, network));
+    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    let errors = overlaps(specs, &addresses);
     if !errors.is_empty() {
         let bad = |reason| OptionError {
             label: label.to_owned(),
@@ -45,42 +60,44 @@ pub(crate) fn resolve_targets(
         };
         return Err(Error::Options(errors.into_iter().map(bad).collect()));
     }
-    let target = |&addr| ResolvedTarget {
-        addr,
-        only_v6: only_v6(addr, &addrs, network),
+    let target = |address: &ListenAddr| ResolvedTarget {
+        address: address.clone(),
+        only_v6: only_v6(address, &addresses, network),
     };
-    Ok(addrs.iter().map(target).collect())
+    Ok(addresses.iter().map(target).collect())
 }
 
-/// Returns an error for each address that an earlier one overlaps. Port 0 never overlaps.
-fn overlaps(endpoints: &[ListenSpec], addrs: &[SocketAddr]) -> Vec<String> {
-    let mistake = |(index, &second): (usize, &SocketAddr)| {
-        let mut before = addrs[..index].iter().enumerate();
-        let (other, overlap) = before.find_map(|(other, &first)| {
-            let is_same_port = first.port() == second.port() && second.port() != 0;
-            let overlap =
-                is_same_port.then(|| overlap::between(&with_zone(first), &with_zone(second)));
-            Some((other, overlap??))
-        })?;
-        let display = |index: usize| display_address(&endpoints[index], addrs[index]);
-        Some(
-            overlap
-                .mistake(&display(other), &display(index))
-                .to_string(),
-        )
+/// Returns an error for each address that an earlier one overlaps.
+fn overlaps(specs: &[ListenSpec], addresses: &[ListenAddr]) -> Vec<String> {
+    let mistake = |(index, second): (usize, &ListenAddr)| {
+        let mut before = addresses[..index].iter().enumerate();
+        let (other, overlap) =
+            before.find_map(|(other, first)| Some((other, overlap_of(first, second)?)))?;
+        let display = |index: usize| display_address(&specs[index], &addresses[index]);
+        let mistake = overlap.mistake(&display(other), &display(index));
+        Some(mistake.to_string())
     };
-    addrs.iter().enumerate().filter_map(mistake).collect()
+    addresses.iter().enumerate().filter_map(mistake).collect()
+}
+
+/// Returns how two addresses overlap. Port 0 never overlaps.
+fn overlap_of(first: &ListenAddr, second: &ListenAddr) -> Option<Overlap> {
+    let (ListenAddr::Ip(first), ListenAddr::Ip(second)) = (first, second);
+    if first.port() != second.port() || second.port() == 0 {
+        return None;
+    }
+    overlap::between(&with_zone(first), &with_zone(second))
 }
 
 /// Returns the listener as written, and after a host name also its address.
-fn display_address(endpoint: &ListenSpec, addr: SocketAddr) -> String {
-    if endpoint.is_literal() {
-        return endpoint.to_string();
+fn display_address(spec: &ListenSpec, address: &ListenAddr) -> String {
+    if spec.endpoint.is_literal() {
+        return spec.to_string();
     }
-    format!("{endpoint} ({addr})")
+    format!("{spec} ({address})")
 }
 
-fn with_zone(addr: SocketAddr) -> (IpAddr, u32) {
+fn with_zone(addr: &SocketAddr) -> (IpAddr, u32) {
     match addr {
         SocketAddr::V4(addr) => ((*addr.ip()).into(), 0),
         SocketAddr::V6(addr) => ((*addr.ip()).into(), addr.scope_id()),
@@ -92,12 +109,11 @@ fn with_zone(addr: SocketAddr) -> (IpAddr, u32) {
 /// A socket at `[::]` that also accepts IPv4 cannot be bound together with an IPv4 listener of the
 /// same port. So the network selects the families, and next to such a listener the socket accepts
 /// IPv6 only.
-fn only_v6(addr: SocketAddr, all: &[SocketAddr], network: Option<Network>) -> Option<bool> {
-    if addr.is_ipv4() {
-        return None;
-    }
-    let is_ipv4_on_the_port = |other: &SocketAddr| other.is_ipv4() && other.port() == addr.port();
-    if addr.port() != 0 && all.iter().any(is_ipv4_on_the_port) {
+fn only_v6(address: &ListenAddr, all: &[ListenAddr], network: Option<Network>) -> Option<bool> {
+    let addr = address.socket_addr().filter(SocketAddr::is_ipv6)?;
+    let is_ipv4_on_the_port = |other: SocketAddr| other.is_ipv4() && other.port() == addr.port();
+    let mut all = all.iter().filter_map(ListenAddr::socket_addr);
+    if addr.port() != 0 && all.any(is_ipv4_on_the_port) {
         return Some(true);
     }
     network.map(|network| network == Network::Tcp6)
@@ -107,16 +123,17 @@ fn only_v6(addr: SocketAddr, all: &[SocketAddr], network: Option<Network>) -> Op
 ///
 /// # Errors
 /// The host has no address in the network.
-fn resolve_one(endpoint: &ListenSpec, network: Option<Network>) -> Result<SocketAddr, Error> {
-    let listener = &endpoint.name;
-    resolve(endpoint, network).map_err(|source| Error::Resolve {
-        listener: listener.clone(),
-        address: endpoint.host.clone(),
+fn resolve_one(spec: &ListenSpec, network: Option<Network>) -> Result<ListenAddr, Error> {
+    let Endpoint::HostPort { host, port } = &spec.endpoint;
+    let addr = resolve(host, port.unwrap_or(0), network).map_err(|source| Error::Resolve {
+        listener: spec.name.clone(),
+        address: host.clone(),
         source,
-    })
+    })?;
+    Ok(ListenAddr::Ip(addr))
 }
 
-/// Resolves an address.
+/// Resolves a host.
 ///
 /// Without a network, a literal address keeps its family, a host name resolves to its IPv4
 /// addresses, and an empty host means all IPv4 interfaces. A literal address of another family than
@@ -124,20 +141,16 @@ fn resolve_one(endpoint: &ListenSpec, network: Option<Network>) -> Result<Socket
 ///
 /// # Errors
 /// The resolver failed, the name has no address in the network, or the zone is not an interface.
-fn resolve(address: &ListenSpec, network: Option<Network>) -> io::Result<SocketAddr> {
-    if address.host.is_empty() {
-        let unspecified = network::unspecified(network);
-        return Ok(SocketAddr::new(unspecified, address.port));
+fn resolve(host: &str, port: u16, network: Option<Network>) -> io::Result<SocketAddr> {
+    if host.is_empty() {
+        return Ok(SocketAddr::new(network::unspecified(network), port));
     }
-    if let Some(literal) = host::literal(&address.host) {
-        return resolve_literal(literal, address.port);
+    if let Some(literal) = host::literal(host) {
+        return resolve_literal(literal, port);
     }
-    let found = (address.host.as_str(), address.port).to_socket_addrs()?;
-    let wanted = |addr: &SocketAddr| match network {
-        None => addr.is_ipv4(),
-        Some(network) => is_in(addr.ip(), network),
-    };
-    check_resolved(found.map(canonical).find(wanted), network)
+    let family = network.unwrap_or(Network::Tcp4);
+    let mut found = (host, port).to_socket_addrs()?.map(canonical);
+    check_resolved(found.find(|addr| family.includes(addr.ip())), network)
 }
 
 /// Checks the address that a host name resolved to.
@@ -189,14 +202,6 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-fn is_in(ip: IpAddr, network: Network) -> bool {
-    match network {
-        Network::Tcp => true,
-        Network::Tcp4 => ip.is_ipv4(),
-        Network::Tcp6 => ip.is_ipv6(),
-    }
-}
-
 fn not_in(network: Option<Network>) -> io::Error {
     let reason = match network {
         Some(Network::Tcp6) => "the host has no IPv6 address",
@@ -211,8 +216,8 @@ mod tests {
     use super::*;
 
     fn ip(text: &str, network: Option<Network>) -> Option<String> {
-        let address = ListenSpec::of(text);
-        resolve(&address, network).ok().map(|addr| addr.to_string())
+        let address = resolve_one(&ListenSpec::of(text), network);
+        address.ok().map(|address| address.to_string())
     }
 
     #[test]
@@ -290,12 +295,12 @@ mod tests {
         }
     }
 
-    fn endpoints(text: &str) -> Vec<ListenSpec> {
+    fn specs(text: &str) -> Vec<ListenSpec> {
         text.split(',').map(ListenSpec::of).collect()
     }
 
     fn only(text: &str, network: Option<Network>) -> Vec<Option<bool>> {
-        let targets = resolve_targets(&endpoints(text), network, "listen").expect(text);
+        let targets = resolve_targets(&specs(text), network, "listen").expect(text);
         targets.iter().map(|target| target.only_v6).collect()
     }
 
@@ -323,8 +328,8 @@ mod tests {
     }
 
     fn errors(text: &str, addrs: &[&str]) -> Vec<String> {
-        let addrs: Vec<SocketAddr> = addrs.iter().map(|text| text.parse().expect(text)).collect();
-        overlaps(&endpoints(text), &addrs)
+        let ip = |text: &&str| ListenAddr::Ip(text.parse().expect(text));
+        overlaps(&specs(text), &addrs.iter().map(ip).collect::<Vec<_>>())
     }
 
     #[test]
@@ -373,7 +378,7 @@ mod tests {
 
     #[test]
     fn overlapping_addresses_are_an_error_of_what_set_the_list() {
-        let list = endpoints("a=localhost:80,b=:80");
+        let list = specs("a=localhost:80,b=:80");
         let error =
             resolve_targets(&list, None, "PREFORK_LISTEN").expect_err("the addresses overlap");
         assert_eq!(error.exit_code(), 78);
