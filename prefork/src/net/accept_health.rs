@@ -3,6 +3,7 @@
 //! Knows since when a listener cannot accept, and which error is permanent. Does not know what is
 //! logged and when: the monitor decides that.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +17,8 @@ pub(crate) struct AcceptHealth {
 
 #[derive(Debug, Default)]
 struct HealthState {
-    shortages: Vec<ListenerShortage>,
+    /// By the index of the listener.
+    shortages: BTreeMap<usize, ListenerShortage>,
     failure: Option<AcceptFailure>,
 }
 
@@ -71,25 +73,20 @@ impl AcceptHealth {
         };
         let now = Instant::now();
         let mut state = self.state();
-        let known = state
-            .shortages
-            .iter_mut()
-            .find(|fact| fact.listener == listener);
-        let fact = ListenerShortage {
+        if let Some(known) = state.shortages.get_mut(&listener)
+            && known.over.is_none()
+        {
+            (known.errno, known.last) = (errno, now);
+            return;
+        }
+        let shortage = ListenerShortage {
             listener,
             errno,
             since: now,
             last: now,
             over: None,
         };
-        match known {
-            Some(known) if known.over.is_none() => {
-                (known.errno, known.last) = (errno, now);
-                return;
-            }
-            Some(known) => *known = fact,
-            None => state.shortages.push(fact),
-        }
+        state.shortages.insert(listener, shortage);
         drop(state);
         (self.on_change)();
     }
@@ -101,17 +98,14 @@ impl AcceptHealth {
     pub(super) fn is_shortage_old(&self, listener: usize) -> bool {
         const MIN_AGE: Duration = Duration::from_secs(1);
         let state = self.state();
-        let mut facts = state.shortages.iter();
-        facts.any(|fact| fact.listener == listener && fact.last.elapsed() >= MIN_AGE)
+        let known = state.shortages.get(&listener);
+        known.is_some_and(|fact| fact.last.elapsed() >= MIN_AGE)
     }
 
     /// Notes that accept works again.
     pub(super) fn note_accept_works(&self, listener: usize) {
         let mut state = self.state();
-        let known = state
-            .shortages
-            .iter_mut()
-            .find(|fact| fact.listener == listener);
+        let known = state.shortages.get_mut(&listener);
         let Some(fact) = known.filter(|fact| fact.over.is_none()) else {
             return;
         };
@@ -134,7 +128,7 @@ impl AcceptHealth {
 
     /// The latest shortage of each listener that had one.
     pub(crate) fn shortages(&self) -> Vec<ListenerShortage> {
-        self.state().shortages.clone()
+        self.state().shortages.values().copied().collect()
     }
 
     /// The first failure of a listener.

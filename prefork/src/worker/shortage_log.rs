@@ -5,7 +5,7 @@
 //! one incident. The number of incidents per minute is limited. Policy only: no clock, no
 //! descriptor.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::net::ListenerShortage;
@@ -13,12 +13,12 @@ use crate::net::ListenerShortage;
 /// What was logged about each listener.
 #[derive(Debug, Default)]
 pub(super) struct ShortageLog {
-    listeners: Vec<Logged>,
+    /// By the index of the listener.
+    listeners: BTreeMap<usize, Logged>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Logged {
-    listener: usize,
     /// The beginning of an incident whose end is not logged yet.
     open_since: Option<Instant>,
     /// The beginning of the latest fact that needs no more lines.
@@ -58,7 +58,7 @@ impl ShortageLog {
     ) -> (Vec<ShortageLine>, Option<Instant>) {
         let (mut lines, mut next) = (Vec::new(), None::<Instant>);
         for fact in facts {
-            let logged = self.logged(fact.listener);
+            let logged = self.listeners.entry(fact.listener).or_default();
             loop {
                 match logged.step(fact, now) {
                     ShortageStep::Line(line) => lines.push(line),
@@ -71,23 +71,6 @@ impl ShortageLog {
             }
         }
         (lines, next)
-    }
-
-    fn logged(&mut self, listener: usize) -> &mut Logged {
-        let known = self
-            .listeners
-            .iter()
-            .position(|logged| logged.listener == listener);
-        let index = known.unwrap_or_else(|| {
-            self.listeners.push(Logged {
-                listener,
-                open_since: None,
-                settled: None,
-                begun: VecDeque::new(),
-            });
-            self.listeners.len() - 1
-        });
-        &mut self.listeners[index]
     }
 }
 
@@ -102,7 +85,7 @@ impl Logged {
                 self.settled = Some(fact.since);
                 let over = fact.over.unwrap_or(now);
                 ShortageStep::Line(ShortageLine::IsOver {
-                    listener: self.listener,
+                    listener: fact.listener,
                     lasted: over.saturating_duration_since(since),
                 })
             }
@@ -128,7 +111,7 @@ impl Logged {
         self.begun.push_back(now);
         self.open_since = Some(fact.since);
         ShortageStep::Line(ShortageLine::Begins {
-            listener: self.listener,
+            listener: fact.listener,
             errno: fact.errno,
         })
     }
