@@ -132,11 +132,11 @@ mod tests {
     fn completed(text: &str, port: Option<u16>) -> Result<String, String> {
         let mut options = OptionLayers::default();
         let list = list::read(text).expect("valid addresses");
-        let endpoints = complete(&list, port, &mut options);
+        let specs = complete(&list, port, &mut options);
         if let Some(error) = options.errors.first() {
             return Err(error.to_string());
         }
-        Ok(endpoints
+        Ok(specs
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()

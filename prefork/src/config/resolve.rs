@@ -699,7 +699,7 @@ mod tests {
         let names: Vec<_> = config
             .listen
             .iter()
-            .map(|endpoint| endpoint.name.as_str())
+            .map(|spec| spec.name.as_str())
             .collect();
         assert_eq!(names, ["listener0", "http"]);
         assert!(resolved(&with_listen("a=:0,a=:0"), &[]).check().is_err());
