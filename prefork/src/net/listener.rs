@@ -34,6 +34,8 @@ use crate::sys::accept::{AcceptMode, accept};
 /// Cancelling an accept loses no connection.
 #[derive(Debug)]
 pub struct Listener {
+    /// Its index among the listeners of the process, for what it reports.
+    index: usize,
     addr: SocketAddr,
     /// The descriptor that [`as_fd`](Self::as_fd) borrows. `None` if there never was a socket.
     fd: Option<Arc<OwnedFd>>,
@@ -69,29 +71,29 @@ pub(crate) enum AcceptStep {
 
 impl Listener {
     /// Creates a listener over a socket that is already bound and non-blocking.
-    pub(crate) fn new(fd: OwnedFd, addr: SocketAddr, tracker: &Arc<ConnTracker>) -> Self {
-        tracker.listener_opened();
-        let fd = Arc::new(fd);
-        let socket = SharedSocket {
-            fd: Arc::clone(&fd),
-            #[cfg(feature = "tokio")]
-            on_tokio: std::sync::OnceLock::new(),
-            tracker: Arc::clone(tracker),
-        };
-        let state = ListenerState::Open(Arc::new(socket));
+    ///
+    /// Without a socket it has already ended: the worker is shutting down.
+    pub(crate) fn new(
+        index: usize,
+        addr: SocketAddr,
+        fd: Option<OwnedFd>,
+        tracker: &Arc<ConnTracker>,
+    ) -> Self {
+        let fd = fd.map(Arc::new);
+        let state = fd.as_ref().map_or(ListenerState::Ended, |fd| {
+            tracker.listener_opened();
+            ListenerState::Open(Arc::new(SharedSocket {
+                fd: Arc::clone(fd),
+                #[cfg(feature = "tokio")]
+                on_tokio: std::sync::OnceLock::new(),
+                tracker: Arc::clone(tracker),
+            }))
+        });
         Self {
-            fd: Some(fd),
-            state: Mutex::new(state),
-            ..Self::ended(addr, tracker)
-        }
-    }
-
-    /// Creates a listener that has already ended: the worker is shutting down.
-    pub(crate) fn ended(addr: SocketAddr, tracker: &Arc<ConnTracker>) -> Self {
-        Self {
+            index,
             addr,
-            fd: None,
-            state: Mutex::new(ListenerState::Ended),
+            fd,
+            state: Mutex::new(state),
             is_short: AtomicBool::new(false),
             tracker: Arc::clone(tracker),
         }
@@ -292,13 +294,13 @@ impl Listener {
         match classify(error) {
             AcceptError::Shortage => {
                 self.is_short.store(true, Ordering::Relaxed);
-                self.tracker.health.note_shortage(self.addr, error);
+                self.tracker.health.note_shortage(self.index, error);
             }
             // The worker is draining already.
             _ if self.tracker.is_draining() => {}
             // `OfConnection` arrives here only after too many failures in a row.
             AcceptError::Permanent | AcceptError::OfConnection => {
-                self.tracker.health.fail(self.addr, error);
+                self.tracker.health.fail(self.index, error);
             }
         }
     }
@@ -310,13 +312,13 @@ impl Listener {
     }
 
     pub(super) fn note_accepted(&self) {
-        self.note_works(|| self.tracker.health.is_shortage_old(self.addr));
+        self.note_works(|| self.tracker.health.is_shortage_old(self.index));
     }
 
     fn note_works(&self, is_over: impl FnOnce() -> bool) {
         if self.is_short.load(Ordering::Relaxed) && is_over() {
             self.is_short.store(false, Ordering::Relaxed);
-            self.tracker.health.note_accept_works(self.addr);
+            self.tracker.health.note_accept_works(self.index);
         }
     }
 
@@ -363,7 +365,12 @@ impl TryFrom<net::TcpListener> for Listener {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
         let tracker = ConnTracker::without_monitor()?;
-        Ok(Self::new(listener.into(), addr, &Arc::new(tracker)))
+        Ok(Self::new(
+            0,
+            addr,
+            Some(listener.into()),
+            &Arc::new(tracker),
+        ))
     }
 }
 
@@ -579,7 +586,7 @@ mod tests {
         let copy = bound.try_clone().expect("descriptors");
         bound.set_nonblocking(true).expect("a socket");
         let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
-        let listener = Listener::new(bound.into(), addr, &tracker);
+        let listener = Listener::new(0, addr, Some(bound.into()), &tracker);
         shutdown(copy.as_raw_fd(), Shutdown::Both).expect("it listens");
         tracker.begin_drain(drain_policy());
         assert!(listener.blocking_accept().is_none());

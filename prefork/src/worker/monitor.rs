@@ -295,14 +295,16 @@ impl Monitor {
     }
 
     fn log_shortage(&mut self, line: ShortageLine) {
-        let (addr, stage) = match line {
-            ShortageLine::Begins { addr, errno } => {
+        let (listener, stage) = match line {
+            ShortageLine::Begins { listener, errno } => {
                 let limit = process::max_descriptors();
-                (addr, ShortageStage::Begins { errno, limit })
+                (listener, ShortageStage::Begins { errno, limit })
             }
-            ShortageLine::IsOver { addr, lasted } => (addr, ShortageStage::IsOver { lasted }),
+            ShortageLine::IsOver { listener, lasted } => {
+                (listener, ShortageStage::IsOver { lasted })
+            }
         };
-        let listener = self.context.name_of(addr);
+        let listener = self.context.name_of(listener);
         let shortage = Shortage { listener, stage };
         match (&self.master, &self.observer) {
             (Some(_), _) => self.send(&FromChild::Shortage(shortage)),
