@@ -504,7 +504,8 @@ mod tests {
         let copy = bound.try_clone().expect("descriptors");
         let orphans = [bound, copy].map(|socket| {
             let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
-            (Listener::new(socket.into(), addr, &tracker), tracker)
+            let listener = Listener::new(0, addr, Some(socket.into()), &tracker);
+            (listener, tracker)
         });
         (orphans, addr)
     }
