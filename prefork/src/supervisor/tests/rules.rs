@@ -98,6 +98,10 @@ fn the_fleet_is_healthy_while_each_slot_has_a_healthy_child() {
     assert!(stage.supervisor.is_healthy());
     stage.exit(child);
     assert!(!stage.supervisor.is_healthy());
+    stage.settle(NOTIFIED);
+    let child = stage.child();
+    stage.tell(Event::Ready { child });
+    assert!(stage.supervisor.is_healthy(), "the replacement is healthy");
     stage.stop(StopMode::Graceful);
     assert!(!stage.supervisor.is_healthy());
 }
