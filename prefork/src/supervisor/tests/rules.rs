@@ -881,6 +881,22 @@ fn listeners_are_closed_once_when_all_remaining_children_have_closed_theirs() {
 }
 
 #[test]
+fn a_snapshot_shows_the_announcement_and_then_the_stop() {
+    let mut stage = Stage::new(policy(1));
+    assert!(!stage.supervisor.snapshot().is_announced());
+    stage.settle(NOTIFIED);
+    let running = stage.supervisor.snapshot();
+    assert!(running.is_announced() && running.stop().is_none());
+    for (urgency, is_immediate) in [(StopMode::Graceful, false), (StopMode::Immediate, true)] {
+        stage.stop(urgency);
+        let stopping = stage.supervisor.snapshot();
+        assert!(!stopping.is_announced());
+        let stop = stopping.stop().expect("a stop has begun");
+        assert_eq!(stop.is_immediate(), is_immediate);
+    }
+}
+
+#[test]
 fn the_first_cause_stays() {
     let mut policy = policy(2);
     policy.recover_threshold = 0;
@@ -950,6 +966,22 @@ fn a_slot_that_is_removed_twice_has_at_most_one_draining_child() {
         Action::Terminate { child, kill_at },
     ];
     assert_eq!(stage.ask(), expected);
+}
+
+#[test]
+fn a_draining_child_keeps_its_time_if_no_other_child_of_its_slot_begins_to_drain() {
+    let mut stage = Stage::serving(policy(2));
+    let child = stage.child();
+    stage.tell(Event::MainEnded { child });
+    stage.pass(EXIT);
+    stage.settle(NOTIFIED);
+    resize(&mut stage, 1);
+    let (child, kill_at) = (ChildId(2), stage.now + GRACE);
+    assert_eq!(stage.ask(), [Action::Terminate { child, kill_at }]);
+    // The slot is removed again before it has another child.
+    resize(&mut stage, 2);
+    resize(&mut stage, 1);
+    assert_eq!(stage.ask(), []);
 }
 
 #[test]
