@@ -242,6 +242,17 @@ mod tests {
         );
     }
 
+    /// A thread that takes a listener can be between the two counts.
+    #[test]
+    fn a_listener_that_is_opened_after_all_others_have_ended_is_waited_for() {
+        let now = Instant::now();
+        let mut drain = Drain::new(now, BUDGET);
+        drain.count(connections(0, 0), now);
+        let half = now + BUDGET / 2;
+        let decision = decide(&mut drain, connections(1, 0), false, now);
+        assert_eq!(decision, DrainDecision::Wait(half));
+    }
+
     #[test]
     fn a_silent_client_gets_250_ms_from_the_end_of_the_listeners() {
         let start = Instant::now();
