@@ -413,7 +413,7 @@ mod tests {
         let times = |drain: &Drain| (drain.half, drain.deadline, drain.silent_client_wait);
         let before = times(&drain);
         let short = Duration::from_millis(400);
-        let same_deadline = (start + (BUDGET - short), short);
+        let same_deadline = (start + BUDGET.saturating_sub(short), short);
         for (now, budget) in [(later, BUDGET), (start, BUDGET), same_deadline] {
             drain.shorten(now, budget);
             assert_eq!(times(&drain), before, "{budget:?}");
