@@ -242,6 +242,17 @@ mod tests {
         );
     }
 
+    /// A thread that takes a listener can be between the two counts.
+    #[test]
+    fn a_listener_that_is_opened_after_all_others_have_ended_is_waited_for() {
+        let now = Instant::now();
+        let mut drain = Drain::new(now, BUDGET);
+        drain.count(connections(0, 0), now);
+        let half = now + BUDGET / 2;
+        let decision = decide(&mut drain, connections(1, 0), false, now);
+        assert_eq!(decision, DrainDecision::Wait(half));
+    }
+
     #[test]
     fn a_silent_client_gets_250_ms_from_the_end_of_the_listeners() {
         let start = Instant::now();
@@ -401,11 +412,12 @@ mod tests {
         let later = start + Duration::from_secs(1);
         let times = |drain: &Drain| (drain.half, drain.deadline, drain.silent_client_wait);
         let before = times(&drain);
-        for longer in [BUDGET, BUDGET.saturating_sub(Duration::from_secs(1))] {
-            drain.shorten(later, longer);
-            assert_eq!(times(&drain), before, "{longer:?}");
-        }
         let short = Duration::from_millis(400);
+        let same_deadline = (start + BUDGET.saturating_sub(short), short);
+        for (now, budget) in [(later, BUDGET), (start, BUDGET), same_deadline] {
+            drain.shorten(now, budget);
+            assert_eq!(times(&drain), before, "{budget:?}");
+        }
         drain.shorten(later, short);
         let wait = Duration::from_millis(100);
         assert_eq!(times(&drain), (later + short / 2, later + short, wait));

@@ -298,7 +298,7 @@ fn difference(before: &Lifecycle, after: &Stand) -> Vec<String> {
         _ => false,
     };
     add(is_check_new, "checked");
-    add(new.has_failed != before.has_failed, "failed");
+    add(new.has_failed() != before.has_failed(), "failed");
     add(new.is_interrupted != before.is_interrupted, "interrupted");
     effects
 }

@@ -672,9 +672,10 @@ impl World {
                 } else {
                     Lifecycle::MASTER_KILL_MARGIN
                 };
-                let drain = worker.drain.ok_or("ended before a drain")?;
+                // The worker may not have shown a shorter deadline yet.
+                let by = worker.must_end_by.ok_or("ended before a drain")?;
                 ensure(
-                    now >= drain.deadline + margin && cause != EndCause::Interrupted,
+                    now >= by + margin && cause != EndCause::Interrupted,
                     "a worker ends itself only when its budget is over, after its master",
                 )?;
                 self.exit(index)
