@@ -4,7 +4,7 @@
 //! options, and the keys that only the attribute has. The check of a single value is in [`value`].
 
 use prefork_options::suggest;
-use prefork_options::{Network, OptionValue, Row, TABLE, network};
+use prefork_options::{Network, OptionValue, Row, TABLE};
 use syn::ext::IdentExt;
 use syn::{Expr, Ident, Lit, Path};
 
@@ -80,7 +80,7 @@ fn check_addresses(options: &[Setting], errors: &mut Errors) {
     };
     if let [Some(network)] = *networks {
         for (element, address) in known_addresses(listen) {
-            if let Err(error) = network::check(network, &address) {
+            if let Err(error) = address.check_network(network) {
                 errors.at(element, error);
             }
         }

@@ -25,11 +25,12 @@ pub(crate) fn check(row: &Row, value: &Expr, errors: &mut Errors) {
         (Literals::Function, Expr::Closure(_)) => return,
         (_, _) => {}
     }
+    if let (Literals::Number, Some(number)) = (row.literals, number(value)) {
+        report(value, row.check(&number), errors);
+        return;
+    }
     match (row.literals, literal(value)) {
         (Literals::Flag, Some(Lit::Bool(_))) | (Literals::Bytes, Some(Lit::ByteStr(_))) => {}
-        (Literals::Number, Some(Lit::Int(number))) => {
-            report(number, row.check(number.base10_digits()), errors);
-        }
         (Literals::Duration, Some(Lit::Int(number))) => {
             let text = format!("{}; {}", mismatch(row, "a number"), in_quotes(number));
             errors.at(number, text);
@@ -58,6 +59,19 @@ pub(crate) fn bare(value: &Expr) -> &Expr {
 pub(crate) fn literal(value: &Expr) -> Option<&Lit> {
     match bare(value) {
         Expr::Lit(ExprLit { lit, .. }) => Some(lit),
+        _ => None,
+    }
+}
+
+/// The digits of a whole number, with its sign. The kind of the option decides whether it may be
+/// negative.
+fn number(value: &Expr) -> Option<String> {
+    let (sign, value) = match bare(value) {
+        Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => ("-", &*unary.expr),
+        other => ("", other),
+    };
+    match literal(value) {
+        Some(Lit::Int(number)) => Some(format!("{sign}{}", number.base10_digits())),
         _ => None,
     }
 }
@@ -287,8 +301,16 @@ mod tests {
             (
                 "workers",
                 "-1",
-                "or a number from 0 to 10000, found a negative number",
+                "'-1' is not a number of workers, expected \\\"auto\\\"",
             ),
+            ("workers", "-1_0.5", "found a negative number"),
+            (
+                "recover_threshold",
+                "(-1_000usize)",
+                "'-1000' is too small, expected a number from 0 to 1000000",
+            ),
+            ("runtime_threads", "-4", "'-4' is not a number of threads"),
+            ("healthy_after", "-5", "found a negative number"),
             ("workers", "true", "found a boolean"),
             ("workers", "4.0", "found a floating-point number"),
             ("workers", "[4]", "found an array"),

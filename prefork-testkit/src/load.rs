@@ -57,6 +57,9 @@
 //! request. With [`connection_per_request`](Load::connection_per_request), each request has a
 //! connection of its own.
 //!
+//! The client reads the response while it sends the request. If the response is complete before the
+//! server has taken the whole request, the client closes the connection.
+//!
 //! # The worker that answered
 //!
 //! On one listening socket, only the kernel knows which worker accepts a connection. So the pid
@@ -166,7 +169,8 @@ impl Load {
     pub fn connections(mut self, count: usize) -> Self {
         assert!(
             (1..=MAX_CONNECTIONS).contains(&count),
-            "{count} connections: a load has 1 to {MAX_CONNECTIONS}"
+            "{count} connections: a load has 1 to {MAX_CONNECTIONS}; for more, start several loads and \
+             raise the limit of open files (`ulimit -n`)"
         );
         self.connections = count;
         self

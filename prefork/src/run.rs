@@ -211,7 +211,7 @@ impl Prefork {
         let early = match role {
             Role::Master if self.handles_signals => block_signals().map(|()| None)?,
             Role::Single => early_signals()?,
-            _ => None,
+            Role::Master | Role::Worker { .. } => None,
         };
         run_init(self.init.take(), role)?;
         let log = self.log(startup.warnings);

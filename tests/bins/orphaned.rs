@@ -1,8 +1,8 @@
 //! Workers that cannot detect the death of their master by the channel alone. With `INIT_WAITS`,
 //! `init` in a worker waits for a minute. With `MASTER_FORKS`, the master forks a process that
-//! holds copies of its descriptors.
+//! holds copies of its descriptors. Each worker serves one client at a time.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::time::Duration;
 use std::{env, thread};
 
@@ -13,10 +13,14 @@ use prefork::{MasterReady, Role};
 #[prefork::main(listen = "127.0.0.1:0", workers = 2, init = init, on_master_ready = ready)]
 fn main(listener: Listener) -> std::io::Result<()> {
     while let Some(accepted) = listener.blocking_accept() {
-        let (mut stream, _peer) = accepted?;
-        // Each request is short enough for one read. A disconnected client is not an error.
-        let _ = stream.read(&mut [0; 1024]);
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi\n");
+        let (stream, _peer) = accepted?;
+        let mut stream = BufReader::new(stream);
+        // The head of a request ends with an empty line. A disconnected client is not an error.
+        let mut lines = stream.by_ref().lines().map_while(Result::ok);
+        let _ = lines.find(String::is_empty);
+        let _ = stream
+            .get_mut()
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi\n");
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! If the master dies, all its children exit.
 
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use prefork_testkit::{RunningServer, Server, Signal, eventually};
-use prefork_tests::client::{answer, ask, get, slot_and_pid};
+use prefork_tests::client::{answer, ask, connect, get, slot_and_pid};
 use prefork_tests::proc;
 use prefork_tests::signals::send;
 
@@ -12,6 +14,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
 const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
 const ODD: &str = env!("CARGO_BIN_EXE_odd");
+const ORPHANED: &str = env!("CARGO_BIN_EXE_orphaned");
 
 /// Starts a server and waits until all its workers are idle.
 fn idle(program: &str, workers: usize) -> RunningServer {
@@ -105,6 +108,63 @@ fn clients_that_wait_when_the_master_dies_are_answered() {
     }
 }
 
+/// Connects and sends the beginning of a request.
+fn begin(addr: SocketAddr) -> TcpStream {
+    let mut stream = connect(addr).expect("the server is listening");
+    stream
+        .write_all(b"GET / HTTP/1.1\r\n")
+        .expect("the buffer has space");
+    stream
+}
+
+fn finish(mut stream: TcpStream) -> io::Result<String> {
+    stream.write_all(b"connection: close\r\n\r\n")?;
+    answer(stream)
+}
+
+fn wait_until_accepted(client: &TcpStream) {
+    eventually("a worker for the client", || {
+        proc::is_accepted(client).then_some(())
+    });
+}
+
+/// The first worker that has no client left frees the port. It must not reset a connection that
+/// the other worker would still accept.
+#[test]
+fn clients_that_connect_after_the_death_of_the_master_are_answered_until_the_port_is_free() {
+    let mut old = Server::new(ORPHANED)
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "1m")
+        .start();
+    let addr = old.addr();
+    old.wait_for_children(2);
+    // Each worker serves one client.
+    let (first, second) = (begin(addr), begin(addr));
+    wait_until_accepted(&first);
+    wait_until_accepted(&second);
+    let third = begin(addr);
+    let fourth = ask(addr, "/").expect("the listen queue has space");
+    kill_master(&mut old);
+    let is_draining = |line: &&String| line.ends_with("): master process died; draining");
+    eventually("both drain", || {
+        (old.log().iter().filter(is_draining).count() == 2).then_some(())
+    });
+
+    finish(first).expect("the first worker answers");
+    wait_until_accepted(&third);
+    let late = ask(addr, "/").expect("the listen queue has space");
+    finish(third).expect("the first worker answers");
+    answer(fourth).expect("it was in the queue when the master died");
+    answer(late).expect("no worker had closed its listener");
+
+    let new = Server::new(HELLO).listen(addr.to_string()).start();
+    get(addr, "/").expect("the new worker serves");
+    finish(second).expect("the second worker still answers");
+    eventually("the end of the old workers", || {
+        old.processes().is_empty().then_some(())
+    });
+    drop(new);
+}
+
 #[test]
 fn a_child_that_ignores_the_stop_is_killed_after_the_grace_period() {
     let mut server = Server::new(ODD)
@@ -136,8 +196,6 @@ fn children_that_run_another_program_are_terminated() {
         server.processes().is_empty().then_some(())
     });
 }
-
-const ORPHANED: &str = env!("CARGO_BIN_EXE_orphaned");
 
 #[test]
 fn starting_workers_exit_if_their_master_dies() {

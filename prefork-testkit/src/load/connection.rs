@@ -1,4 +1,5 @@
-//! One client connection. Every wait on it ends at the deadline of the request.
+//! One client connection. Its socket does not block: every wait is a poll(2) that ends at the
+//! deadline of the request.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -34,11 +35,17 @@ impl Fault {
     /// Creates a fault. The text of the error is kept if the kind of the failure does not imply it.
     pub(super) fn new(failure: Failure, phase: Phase, error: Option<&io::Error>) -> Self {
         let is_open = matches!(failure, Failure::TlsHandshake | Failure::Other(_));
-        let detail = error.filter(|_| is_open).map(io::Error::to_string);
+        let mut detail = String::new();
+        if let Some(error) = error.filter(|_| is_open) {
+            detail = error.to_string();
+            if error.raw_os_error() == Some(libc::EMFILE) {
+                detail += "; raise the limit of open files (`ulimit -n`)";
+            }
+        }
         Self {
             failure,
             phase,
-            detail: detail.unwrap_or_default(),
+            detail,
             at: Instant::now(),
         }
     }
@@ -68,21 +75,20 @@ pub(super) enum IdleState {
 pub(super) struct Connection {
     stream: Stream,
     pub(super) usage: Usage,
+    /// Whether the server has not got all of the last request. The connection cannot carry another
+    /// one.
+    pub(super) has_unsent: bool,
 }
 
 #[derive(Debug)]
 enum Stream {
-    Plain(Socket),
+    Plain(TcpStream),
     #[cfg(feature = "load-tls")]
-    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, Socket>>),
+    Tls(Box<TlsStream>),
 }
 
-/// A TCP socket whose reads and writes end at a deadline.
-#[derive(Debug)]
-struct Socket {
-    tcp: TcpStream,
-    deadline: Instant,
-}
+#[cfg(feature = "load-tls")]
+type TlsStream = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
 impl Connection {
     /// Connects, with the TLS handshake if there is one.
@@ -91,6 +97,7 @@ impl Connection {
             let left = time_left(deadline)?;
             let tcp = TcpStream::connect_timeout(&target.addr, left)?;
             tcp.set_nodelay(true)?;
+            tcp.set_nonblocking(true)?;
             let port = tcp.local_addr()?.port();
             Ok((tcp, port))
         };
@@ -100,79 +107,101 @@ impl Connection {
             local_port: Some(port),
             ..Usage::default()
         };
-        let socket = Socket { tcp, deadline };
         #[cfg(feature = "load-tls")]
         let stream = match &target.tls {
-            None => Stream::Plain(socket),
-            Some(client) => handshake(client, socket)
+            None => Stream::Plain(tcp),
+            Some(client) => handshake(client, tcp, deadline)
                 .map_err(|error| (of_connect(&error, Phase::Handshake), usage))
                 .map(|stream| Stream::Tls(Box::new(stream)))?,
         };
         #[cfg(not(feature = "load-tls"))]
-        let stream = Stream::Plain(socket);
-        Ok(Self { stream, usage })
+        let stream = Stream::Plain(tcp);
+        Ok(Self {
+            stream,
+            usage,
+            has_unsent: false,
+        })
     }
 
     /// Returns what happened since the last response. Does not wait.
     pub(super) fn idle_state(&mut self) -> IdleState {
         match &mut self.stream {
-            Stream::Plain(socket) => socket.peek(),
+            Stream::Plain(tcp) => peek(tcp),
             #[cfg(feature = "load-tls")]
             Stream::Tls(stream) => idle_state_of_tls(stream),
         }
     }
 
     /// Sends a request and reads the response, until the parser has all of it.
+    ///
+    /// Both at once: a server may answer while it reads the request, and wait until the client has
+    /// read a part of the answer.
     pub(super) fn exchange(
         &mut self,
         request: &[u8],
         deadline: Instant,
         parser: &mut ResponseParser,
     ) -> Result<(), Fault> {
-        self.socket().deadline = deadline;
-        let mut phase = Phase::Waiting;
-        let mut unsent = None;
-        if let Err(error) = self.send(request) {
-            if is_timeout(&error) {
-                return Err(timed_out(Phase::Sending));
-            }
-            // The server may have answered and closed before it read the whole request.
-            phase = Phase::Sending;
-            unsent = Some(error);
-        }
+        let mut phase = Phase::Sending;
+        let mut unsent = Some(request);
+        let mut error = None;
+        let mut has_ended = false;
         let mut buffer = [0; 16 * 1024];
+        self.has_unsent = true;
         loop {
-            let count = match self.stream.read(&mut buffer) {
-                Ok(0) if parser.is_complete_at_end() => return Ok(()),
-                Ok(0) => return Err(self.of_end(phase, unsent.as_ref())),
-                Ok(count) => count,
-                Err(error) if is_timeout(&error) => return Err(timed_out(phase)),
-                Err(error) => return Err(self.of_end(phase, unsent.as_ref().or(Some(&error)))),
-            };
-            let result = parser.push(&buffer[..count]);
-            phase = if parser.has_head() {
-                Phase::Body
-            } else {
-                Phase::Head
-            };
-            match result {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(error) => {
-                    return Err(Fault {
-                        detail: error.0,
-                        ..Fault::new(Failure::Malformed, phase, None)
-                    });
+            if let Some(rest) = &mut unsent {
+                match self.stream.send(rest) {
+                    Err(blocked) if is_blocked(&blocked) => {}
+                    // The server may have answered and closed before it read the whole request.
+                    Err(failed) => {
+                        unsent = None;
+                        error = Some(failed);
+                    }
+                    Ok(()) => {
+                        unsent = None;
+                        self.has_unsent = false;
+                        if phase == Phase::Sending {
+                            phase = Phase::Waiting;
+                        }
+                    }
                 }
             }
+            let received = if has_ended {
+                Ok(0)
+            } else {
+                self.stream.receive(&mut buffer)
+            };
+            match received {
+                Ok(0) if parser.is_complete_at_end() => return Ok(()),
+                Ok(0) if unsent.is_none() => return Err(self.of_end(phase, error.as_ref())),
+                // Whether the server has closed the connection decides the next write.
+                Ok(0) => has_ended = true,
+                Ok(count) => {
+                    if parse(parser, &buffer[..count], &mut phase)? {
+                        return Ok(());
+                    }
+                    // More may have arrived.
+                    if Instant::now() < deadline {
+                        continue;
+                    }
+                }
+                Err(blocked) if is_blocked(&blocked) => {}
+                Err(failed) => return Err(self.of_end(phase, error.as_ref().or(Some(&failed)))),
+            }
+            let mut events = PollFlags::empty();
+            events.set(PollFlags::POLLIN, !has_ended);
+            events.set(PollFlags::POLLOUT, unsent.is_some());
+            wait(self.tcp(), events, deadline)
+                .map_err(|failed| self.of_end(phase, Some(&failed)))?;
         }
     }
 
-    /// Classifies the end of the connection before the end of the response.
+    /// Classifies the end of the connection, or of the time, before the end of the response.
     fn of_end(&self, phase: Phase, error: Option<&io::Error>) -> Fault {
         let is_kept = self.usage.served > 0;
         let is_reset = error.is_some_and(is_reset);
         let failure = match error.map(io::Error::kind) {
+            Some(ErrorKind::TimedOut) => Failure::TimedOut { phase },
             _ if matches!(phase, Phase::Head | Phase::Body) => Failure::Short,
             _ if is_reset && is_kept => Failure::StaleConnection,
             _ if is_reset => Failure::ResetBeforeResponse,
@@ -182,163 +211,168 @@ impl Connection {
         Fault::new(failure, phase, error)
     }
 
-    fn send(&mut self, request: &[u8]) -> io::Result<()> {
-        self.stream.write_all(request)?;
-        self.stream.flush()
-    }
-
-    fn socket(&mut self) -> &mut Socket {
-        match &mut self.stream {
-            Stream::Plain(socket) => socket,
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(tcp) => tcp,
             #[cfg(feature = "load-tls")]
-            Stream::Tls(stream) => &mut stream.sock,
+            Stream::Tls(stream) => &stream.sock,
         }
     }
 
     /// Returns whether the server has reset the connection. The end of one direction is no reset.
-    pub(super) fn is_reset(&mut self) -> bool {
-        let tcp = &self.socket().tcp;
+    pub(super) fn is_reset(&self) -> bool {
         // poll(2) always reports POLLHUP and POLLERR.
-        let mut fds = [PollFd::new(tcp.as_fd(), PollFlags::empty())];
+        let mut fds = [PollFd::new(self.tcp().as_fd(), PollFlags::empty())];
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
-    /// Closes the connection as a client that needs it no longer.
+    /// Closes the connection as a client that needs it no longer. Does not wait.
     pub(super) fn close(self) {
         match self.stream {
             Stream::Plain(_) => {}
             #[cfg(feature = "load-tls")]
             Stream::Tls(mut stream) => {
                 stream.conn.send_close_notify();
-                // The server may have closed the connection.
+                // The server may have closed the connection, or may not read.
                 let _ = stream.flush();
             }
         }
     }
 }
 
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(socket) => socket.read(buffer),
-            #[cfg(feature = "load-tls")]
-            Self::Tls(stream) => stream.read(buffer),
+/// These do not wait: they fail with [`WouldBlock`](ErrorKind::WouldBlock).
+impl Stream {
+    /// Sends as much as possible, and removes it from `rest`. Succeeds when nothing is left.
+    fn send(&mut self, rest: &mut &[u8]) -> io::Result<()> {
+        if !rest.is_empty() {
+            let count = match self {
+                Self::Plain(tcp) => tcp.write(rest)?,
+                #[cfg(feature = "load-tls")]
+                Self::Tls(stream) => stream.write(rest)?,
+            };
+            *rest = &rest[count..];
         }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.write(bytes),
-            #[cfg(feature = "load-tls")]
-            Self::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(socket) => socket.flush(),
+            _ if !rest.is_empty() => Err(ErrorKind::WouldBlock.into()),
+            Self::Plain(_) => Ok(()),
             #[cfg(feature = "load-tls")]
             Self::Tls(stream) => stream.flush(),
         }
     }
-}
 
-impl Socket {
-    fn peek(&self) -> IdleState {
-        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        match recv(self.tcp.as_raw_fd(), &mut [0], flags) {
-            Ok(0) => IdleState::Closed,
-            Ok(_) => IdleState::HasData,
-            Err(nix::Error::EAGAIN) => IdleState::Open,
-            Err(_) => IdleState::Closed,
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(buffer),
+            #[cfg(feature = "load-tls")]
+            Self::Tls(stream) => receive_tls(stream, buffer),
         }
     }
 }
 
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let left = time_left(self.deadline)?;
-            self.tcp.set_read_timeout(Some(left))?;
-            match self.tcp.read(buffer) {
-                // Before the deadline only if a signal arrived. After it, no time is left.
-                Err(error) if is_interrupted(&error) => {}
-                result => return result,
-            }
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            let left = time_left(self.deadline)?;
-            self.tcp.set_write_timeout(Some(left))?;
-            match self.tcp.write(bytes) {
-                Err(error) if is_interrupted(&error) => {}
-                result => return result,
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+fn peek(tcp: &TcpStream) -> IdleState {
+    match recv(tcp.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK) {
+        Ok(0) => IdleState::Closed,
+        Ok(_) => IdleState::HasData,
+        Err(nix::Error::EAGAIN) => IdleState::Open,
+        Err(_) => IdleState::Closed,
     }
 }
 
 #[cfg(feature = "load-tls")]
-fn handshake(
-    client: &TlsClient,
-    socket: Socket,
-) -> io::Result<rustls::StreamOwned<rustls::ClientConnection, Socket>> {
-    let mut stream = rustls::StreamOwned::new(client.connection()?, socket);
+fn handshake(client: &TlsClient, tcp: TcpStream, deadline: Instant) -> io::Result<TlsStream> {
+    let mut stream = rustls::StreamOwned::new(client.connection()?, tcp);
     while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock)?;
+        match stream.conn.complete_io(&mut stream.sock) {
+            Err(blocked) if is_blocked(&blocked) => {
+                let events = if stream.conn.wants_write() {
+                    PollFlags::POLLOUT
+                } else {
+                    PollFlags::POLLIN
+                };
+                wait(&stream.sock, events, deadline)?;
+            }
+            result => drop(result?),
+        }
     }
     Ok(stream)
 }
 
-/// Reads the records that have arrived: a server may send session tickets at any time.
+/// Reads like [`StreamOwned`](rustls::StreamOwned), which would first send all that is unsent.
 #[cfg(feature = "load-tls")]
-fn idle_state_of_tls(
-    stream: &mut rustls::StreamOwned<rustls::ClientConnection, Socket>,
-) -> IdleState {
+fn receive_tls(stream: &mut TlsStream, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
-        match stream.sock.peek() {
+        match stream.conn.reader().read(buffer) {
+            Err(empty) if is_blocked(&empty) => read_records(stream)?,
+            result => return result,
+        };
+    }
+}
+
+/// Reads the records that have arrived.
+#[cfg(feature = "load-tls")]
+fn read_records(stream: &mut TlsStream) -> io::Result<rustls::IoState> {
+    stream.conn.read_tls(&mut stream.sock)?;
+    let state = stream.conn.process_new_packets();
+    state.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+/// A server may send session tickets at any time.
+#[cfg(feature = "load-tls")]
+fn idle_state_of_tls(stream: &mut TlsStream) -> IdleState {
+    loop {
+        match peek(&stream.sock) {
             IdleState::HasData => {}
             state => return state,
         }
-        let received = stream.conn.read_tls(&mut stream.sock);
-        let Ok(state) = received.and_then(|_| {
-            let state = stream.conn.process_new_packets();
-            state.map_err(io::Error::other)
-        }) else {
-            return IdleState::Closed;
-        };
-        if state.plaintext_bytes_to_read() > 0 {
-            return IdleState::HasData;
+        match read_records(stream) {
+            Ok(state) if state.plaintext_bytes_to_read() > 0 => return IdleState::HasData,
+            Ok(state) if !state.peer_has_closed() => {}
+            Ok(_) | Err(_) => return IdleState::Closed,
         }
-        if state.peer_has_closed() {
-            return IdleState::Closed;
+    }
+}
+
+/// Returns whether the response is complete.
+fn parse(parser: &mut ResponseParser, bytes: &[u8], phase: &mut Phase) -> Result<bool, Fault> {
+    let result = parser.push(bytes);
+    *phase = if parser.has_head() {
+        Phase::Body
+    } else {
+        Phase::Head
+    };
+    result.map_err(|error| Fault {
+        detail: error.0,
+        ..Fault::new(Failure::Malformed, *phase, None)
+    })
+}
+
+/// Waits until one of these is possible, or the connection has failed.
+///
+/// # Errors
+/// `TimedOut`: the deadline has passed.
+fn wait(tcp: &TcpStream, events: PollFlags, deadline: Instant) -> io::Result<()> {
+    loop {
+        let left = time_left(deadline)?;
+        // The kernel has milliseconds.
+        let rounded = PollTimeout::try_from(left + Duration::from_nanos(999_999));
+        let mut fds = [PollFd::new(tcp.as_fd(), events)];
+        match poll(&mut fds, rounded.unwrap_or(PollTimeout::MAX)) {
+            Ok(0) | Err(nix::Error::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
 fn of_connect(error: &io::Error, phase: Phase) -> Fault {
     let failure = match error.kind() {
-        _ if is_timeout(error) => Failure::TimedOut { phase },
+        ErrorKind::TimedOut => Failure::TimedOut { phase },
         ErrorKind::ConnectionRefused => Failure::Refused,
         _ if is_reset(error) => Failure::ResetWhileConnecting,
         _ if phase == Phase::Handshake => Failure::TlsHandshake,
         kind => Failure::Other(kind),
     };
     Fault::new(failure, phase, Some(error))
-}
-
-fn timed_out(phase: Phase) -> Fault {
-    Fault::new(Failure::TimedOut { phase }, phase, None)
 }
 
 fn is_reset(error: &io::Error) -> bool {
@@ -349,20 +383,16 @@ fn is_reset(error: &io::Error) -> bool {
     )
 }
 
-fn is_timeout(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::TimedOut
-}
-
-/// A read with a timeout fails with `WouldBlock` at the end of the time (socket(7)).
-fn is_interrupted(error: &io::Error) -> bool {
+fn is_blocked(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
+/// # Errors
+/// `TimedOut`: none is left.
 fn time_left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(ErrorKind::TimedOut.into());
     }
-    // The kernel has microseconds. Zero would mean no limit.
-    Ok(left.max(Duration::from_millis(1)))
+    Ok(left)
 }

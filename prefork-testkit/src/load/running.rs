@@ -419,7 +419,7 @@ impl Client {
         connection.usage.pid = pid.or(before.pid);
         connection.usage.served += 1;
         let pid_of_connection = connection.usage.pid;
-        if plan.is_kept && self.parser.is_persistent() {
+        if plan.is_kept && self.parser.is_persistent() && !connection.has_unsent {
             self.connection = Some(connection);
         } else {
             connection.close();
@@ -483,9 +483,8 @@ mod tests {
         assert_eq!(offset(number, u32::MAX), Duration::from_secs(1_000_000_000));
     }
 
-    #[test]
-    fn a_number_of_requests_ends_if_no_request_is_answered() {
-        let plan = Plan {
+    fn plan() -> Plan {
+        Plan {
             title: String::new(),
             target: Target {
                 addr: "127.0.0.1:9".parse().expect("an address"),
@@ -501,8 +500,25 @@ mod tests {
             timeout: Duration::from_secs(20),
             max_failures: 1,
             pid_from: Arc::new(|_| None),
-        };
-        let shared = Shared::new(plan);
+        }
+    }
+
+    #[test]
+    fn requests_are_due_until_the_end_of_the_load() {
+        let shared = Shared::new(Plan {
+            rate: Some(1_000),
+            duration: Some(Duration::from_millis(100)),
+            ..plan()
+        });
+        for (after, due) in [(0, 0), (10, 0), (11, 1), (60, 50), (100, 90), (9_000, 90)] {
+            let at = shared.start + Duration::from_millis(after);
+            assert_eq!(shared.due_by(at), due, "after {after} ms");
+        }
+    }
+
+    #[test]
+    fn a_number_of_requests_ends_if_no_request_is_answered() {
+        let shared = Shared::new(plan());
         let after = |seconds| shared.start + Duration::from_secs(seconds);
         assert!(!shared.has_given_up(after(39)));
         assert!(shared.has_given_up(after(40)));

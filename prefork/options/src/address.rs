@@ -4,16 +4,15 @@
 //! empty too. `host:` is an error, because it is what remains of `host:$PORT` if the variable is
 //! unset.
 //!
-//! It does not know whether a host exists, a port is free or a name is unique (for the last, see
-//! [`list`](crate::list)). It resolves nothing.
+//! It knows names and schemes; [`endpoint`](crate::endpoint) knows the rest. It does not know whether
+//! a name is unique: see [`list`](crate::list).
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::ParseError;
 use crate::count::digits;
-use crate::error::quote;
-use crate::host;
+use crate::error::{quote, reject};
+use crate::{Endpoint, Network, ParseError};
 
 /// The longest name of a listener, in characters.
 ///
@@ -22,21 +21,29 @@ pub const MAX_NAME: usize = 255;
 
 const EXPECTED: &str = "expected 'host:port' such as '127.0.0.1:8080'";
 
-const PORTS: &str = "expected a number from 0 to 65535";
-
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The name of the listener, if it has one.
     pub name: Option<String>,
-    /// An IPv4 address, an IPv6 address, a host name, or empty for all interfaces.
-    ///
-    /// An IPv6 address has no brackets; a link-local one includes its zone.
-    pub host: String,
-    /// The TCP port; 0 lets the system choose, `None` leaves it open.
-    pub port: Option<u16>,
+    /// Where it is bound.
+    pub endpoint: Endpoint,
     /// What the clients of the listener speak.
     pub transport: Transport,
+}
+
+impl Address {
+    /// Checks that the address fits the network.
+    ///
+    /// A host name always fits: its addresses are not known before it is resolved.
+    ///
+    /// # Errors
+    ///
+    /// An IP address of the other family.
+    pub fn check_network(&self, network: Network) -> Result<(), ParseError> {
+        let checked = self.endpoint.check_network(network);
+        checked.map_err(|reason| reject(&self.to_string(), &reason))
+    }
 }
 
 /// The transport of a listener: TCP, or TLS over TCP.
@@ -87,61 +94,20 @@ pub fn parse(text: &str) -> Result<Address, ParseError> {
         None => (None, text),
     };
     let (transport, rest) = Transport::split_scheme(rest);
-    let (host, port) = split_port(text, rest)?;
-    let address = Address {
-        name,
-        transport,
-        host: host::parse(host).map_err(|reason| reject(text, &reason))?,
-        port: port.map(|port| parse_port(text, port)).transpose()?,
-    };
-    if host::lacks_zone(&address.host) {
-        let with_zone = Address {
-            name: None,
-            transport: Transport::Tcp,
-            host: format!("{}%eth0", address.host),
-            port: address.port,
-        };
-        let reason = format!("is a link-local address without a zone, expected {with_zone}");
-        return Err(reject(text, &reason));
-    }
-    Ok(address)
-}
-
-/// Reads a port without a host, as in the variable `PORT`.
-///
-/// # Errors
-///
-/// Any text that is not a number up to 65535.
-pub fn port(text: &str) -> Result<u16, ParseError> {
-    let number = digits(text).map(u16::try_from);
-    number
-        .and_then(Result::ok)
-        .ok_or_else(|| reject(text, &format!("is not a port, {PORTS}")))
-}
-
-/// Splits `host:port` into the host and the port, if it has one.
-fn split_port<'a>(text: &str, address: &'a str) -> Result<(&'a str, Option<&'a str>), ParseError> {
-    if address.is_empty() {
+    if rest.is_empty() {
         return Err(reject(text, &format!("has no host and port, {EXPECTED}")));
     }
-    if address == ":" {
-        return Ok(("", None));
+    if digits(rest).is_some() {
+        let before = &text[..text.len() - rest.len()];
+        let reason = format!("is only a port, expected '{before}:{rest}'");
+        return Err(reject(text, &reason));
     }
-    // An IPv6 address without a port.
-    if address.starts_with('[') && address.ends_with(']') {
-        return Ok((address, None));
-    }
-    match address.rsplit_once(':') {
-        Some((host, port)) => Ok((host, Some(port))),
-        None if digits(address).is_some() => {
-            let reason = format!(
-                "is only a port, expected '{}:{address}'",
-                &text[..text.len() - address.len()]
-            );
-            Err(reject(text, &reason))
-        }
-        None => Ok((address, None)),
-    }
+    let endpoint = Endpoint::parse(rest).map_err(|reason| reject(text, &reason))?;
+    Ok(Address {
+        name,
+        endpoint,
+        transport,
+    })
 }
 
 /// Rejects URLs, paths, lists and other texts that are not meant as `host:port`.
@@ -198,26 +164,6 @@ fn parse_name(text: &str, name: &str) -> Result<String, ParseError> {
     Ok(name.to_owned())
 }
 
-fn parse_port(text: &str, port: &str) -> Result<u16, ParseError> {
-    if port.is_empty() {
-        let reason = format!("has no port after ':', {PORTS}, or no ':' to use the variable PORT");
-        return Err(reject(text, &reason));
-    }
-    let Some(number) = digits(port) else {
-        return Err(reject(
-            text,
-            &format!("has the port {}, {PORTS}", quote(port)),
-        ));
-    };
-    number
-        .try_into()
-        .map_err(|_| reject(text, &format!("has a port over 65535, {PORTS}")))
-}
-
-fn reject(text: &str, reason: &str) -> ParseError {
-    ParseError::new(format!("{} {reason}", quote(text)))
-}
-
 impl FromStr for Address {
     type Err = ParseError;
 
@@ -231,23 +177,18 @@ impl fmt::Display for Address {
         if let Some(name) = &self.name {
             write!(f, "{name}=")?;
         }
-        f.write_str(self.transport.scheme())?;
-        if self.host.contains(':') {
-            write!(f, "[{}]", self.host)?;
-        } else {
-            f.write_str(&self.host)?;
-        }
-        match self.port {
-            Some(port) => write!(f, ":{port}"),
-            None if self.host.is_empty() => f.write_str(":"),
-            None => Ok(()),
-        }
+        write!(f, "{}{}", self.transport.scheme(), self.endpoint)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn host_port(host: &str, port: Option<u16>) -> Endpoint {
+        let host = host.to_owned();
+        Endpoint::HostPort { host, port }
+    }
 
     #[test]
     fn a_parsed_address_is_written_as_it_was_read() {
@@ -272,7 +213,7 @@ mod tests {
             let address: Address = text.parse().unwrap();
 
             assert_eq!(address.name.as_deref(), name);
-            assert_eq!((address.host.as_str(), address.port), (host, port));
+            assert_eq!(address.endpoint, host_port(host, port));
             assert_eq!(address.to_string(), text);
             assert_eq!(address.transport, Transport::Tcp);
         }
@@ -291,7 +232,7 @@ mod tests {
             let address: Address = text.parse().unwrap();
 
             assert_eq!(address.transport, Transport::Tls);
-            assert_eq!((address.host.as_str(), address.port), (host, port));
+            assert_eq!(address.endpoint, host_port(host, port));
             assert_eq!(address.to_string(), text);
         }
     }
@@ -416,17 +357,6 @@ mod tests {
     }
 
     #[test]
-    fn a_port_without_a_host_is_read() {
-        assert_eq!((port("0"), port("65535")), (Ok(0), Ok(65535)));
-        for text in ["", "65536", "-1", "http", "tcp://10.0.0.1:80"] {
-            assert_eq!(
-                port(text).unwrap_err().to_string(),
-                format!("'{text}' is not a port, expected a number from 0 to 65535")
-            );
-        }
-    }
-
-    #[test]
     fn a_name_has_a_limit() {
         let named = |length| parse(&format!("{}=:80", "n".repeat(length)));
 
@@ -436,6 +366,45 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .ends_with("has a name of more than 255 characters")
+        );
+    }
+
+    #[test]
+    fn an_ip_address_of_another_family_does_not_fit() {
+        for (text, network, fits) in [
+            ("127.0.0.1:80", Network::Tcp6, false),
+            ("http=[::1]:80", Network::Tcp4, false),
+            ("[::1]:80", Network::Tcp6, true),
+            ("[::1]:80", Network::Tcp, true),
+            ("localhost:80", Network::Tcp6, true),
+            (":80", Network::Tcp6, true),
+            ("[fe80::1%lo]:80", Network::Tcp4, false),
+            ("[fe80::1%lo]:80", Network::Tcp6, true),
+            ("[::ffff:127.0.0.1]:80", Network::Tcp4, true),
+            ("[::ffff:127.0.0.1]:80", Network::Tcp6, false),
+        ] {
+            let result = parse(text).expect(text).check_network(network);
+            assert_eq!(result.is_ok(), fits, "{text}");
+        }
+        let address = parse("http=[::1]:80").expect("a valid address");
+        assert_eq!(
+            address
+                .check_network(Network::Tcp4)
+                .expect_err("an IPv6 address")
+                .to_string(),
+            "'http=[::1]:80' is not a tcp4 address, but `network` requires one"
+        );
+    }
+
+    #[test]
+    fn a_mapped_address_is_rejected_as_an_ipv4_address() {
+        let address = parse("[::ffff:127.0.0.1]:80").expect("a valid address");
+        assert_eq!(
+            address
+                .check_network(Network::Tcp6)
+                .expect_err("an IPv4 address")
+                .to_string(),
+            "'[::ffff:127.0.0.1]:80' is the IPv4 address 127.0.0.1 in IPv6 form, but `network` requires a tcp6 address"
         );
     }
 }

@@ -18,6 +18,7 @@ impl OptionValue for u32 {
 | '' is not a number, expected a number from 0 to 1000000
 often | 'often' is not a number, expected a number from 0 to 1000000
 +8 | '+8' is not a number, expected a number from 0 to 1000000
+-1 | '-1' is too small, expected a number from 0 to 1000000
 1000001 | '1000001' is too large, expected a number from 0 to 1000000
 ";
 
@@ -28,8 +29,14 @@ often | 'often' is not a number, expected a number from 0 to 1000000
     /// A text that is not a number, or a number above the limit.
     fn parse(text: &str) -> Result<Self, ParseError> {
         let Some(number) = digits(text) else {
+            let is_negative = text.strip_prefix('-').and_then(digits).is_some();
+            let what = if is_negative {
+                "too small"
+            } else {
+                "not a number"
+            };
             return Err(ParseError::new(format!(
-                "{} is not a number, expected a number from 0 to {MAX_COUNT}",
+                "{} is {what}, expected a number from 0 to {MAX_COUNT}",
                 quote(text)
             )));
         };
@@ -97,7 +104,11 @@ mod tests {
             ),
             (
                 "-1",
-                "'-1' is not a number, expected a number from 0 to 1000000",
+                "'-1' is too small, expected a number from 0 to 1000000",
+            ),
+            (
+                "-a",
+                "'-a' is not a number, expected a number from 0 to 1000000",
             ),
             (
                 "8.0",

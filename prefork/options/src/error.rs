@@ -47,6 +47,11 @@ pub fn quote(text: &str) -> String {
     format!("'{shown}'")
 }
 
+/// The error of a text with a reason that follows the text.
+pub(crate) fn reject(text: &str, reason: &str) -> ParseError {
+    ParseError::new(format!("{} {reason}", quote(text)))
+}
+
 /// Turns untrusted text into one line of at most `max` bytes.
 ///
 /// Characters that could forge another line, control a terminal or change the direction of writing

@@ -18,7 +18,7 @@ const MAX_LABEL: usize = 63;
 /// It is `IFNAMSIZ` without the zero byte (netdevice(7)).
 const MAX_INTERFACE: usize = 15;
 
-/// An IP address with its zone, in the host of an [`Address`](crate::Address).
+/// An IP address with its zone, in the host of an [`Endpoint`](crate::Endpoint).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpLiteral<'a> {
     /// The address. An IPv4-mapped IPv6 address is the IPv4 address that it contains.
@@ -31,12 +31,14 @@ pub struct IpLiteral<'a> {
 
 /// Reads a parsed host as an IP address; `None` for a host name and an empty host.
 pub fn literal(host: &str) -> Option<IpLiteral<'_>> {
-    let (ip, zone) = match host.split_once('%') {
-        Some((ip, zone)) => (ip, Some(zone)),
-        None => (host, None),
-    };
+    let (ip, zone) = split_zone(host);
     let ip = ip.parse::<IpAddr>().ok()?.to_canonical();
     Some(IpLiteral { ip, zone })
+}
+
+fn split_zone(host: &str) -> (&str, Option<&str>) {
+    let zone = host.split_once('%');
+    zone.map_or((host, None), |(ip, zone)| (ip, Some(zone)))
 }
 
 /// Whether a host is a link-local address without a zone.
@@ -96,10 +98,7 @@ fn parse_ipv6(inner: &str) -> Result<String, String> {
     let Some(host) = inner.strip_suffix(']') else {
         return Err("has no ']:' before the port, expected an address such as '[::1]:8080'".into());
     };
-    let (ip, zone) = match host.split_once('%') {
-        Some((ip, zone)) => (ip, Some(zone)),
-        None => (host, None),
-    };
+    let (ip, zone) = split_zone(host);
     let Ok(ip) = ip.parse::<Ipv6Addr>() else {
         return Err(format!(
             "has {} in brackets, which is not an IPv6 address",

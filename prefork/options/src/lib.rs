@@ -14,6 +14,7 @@ pub mod address;
 pub mod assign_listeners;
 pub mod count;
 pub mod duration;
+pub mod endpoint;
 mod error;
 pub mod flag;
 pub mod foreign_names;
@@ -34,6 +35,7 @@ pub mod window;
 pub mod workers;
 
 pub use address::{Address, Transport};
+pub use endpoint::Endpoint;
 pub use error::{ParseError, one_line, quote};
 pub use network::Network;
 pub use option_value::{IntoOption, Literals, OptionValue};

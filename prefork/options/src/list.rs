@@ -7,10 +7,7 @@ use std::net::SocketAddr;
 
 use crate::error::quote;
 use crate::option_value::Sealed;
-use crate::overlap::{self, Overlap};
-use crate::{
-    Address, IntoOption, Literals, Network, OptionValue, ParseError, address, host, network,
-};
+use crate::{Address, IntoOption, Literals, Network, OptionValue, ParseError, address};
 
 /// The largest number of listeners.
 ///
@@ -93,34 +90,18 @@ pub fn override_named(declared: &[Address], by_operator: Vec<Address>) -> Vec<Ad
 
 /// Finds addresses that cannot be bound together with an earlier one.
 ///
-/// Their ports are equal, and so are their hosts, or one host covers all interfaces. Port 0 and an
+/// Their endpoints are equal, or one covers all interfaces at the port of the other. Port 0 and an
 /// open port never overlap. The addresses of a host name are not known here, so a host name only
 /// overlaps with the same name.
 pub fn overlaps(addresses: &[Address], network: Option<Network>) -> Vec<ListError> {
     let clash = |(index, second): (usize, &Address)| {
         let mut before = addresses[..index].iter();
-        let (first, overlap) =
-            before.find_map(|first| Some((first, overlap(first, second, network)?)))?;
+        let (first, overlap) = before
+            .find_map(|first| Some((first, first.endpoint.overlap(&second.endpoint, network)?)))?;
         let error = overlap.mistake(&first.to_string(), &second.to_string());
         Some(ListError { index, error })
     };
     addresses.iter().enumerate().filter_map(clash).collect()
-}
-
-fn overlap(first: &Address, second: &Address, network: Option<Network>) -> Option<Overlap> {
-    first
-        .port
-        .filter(|&port| port != 0 && second.port == Some(port))?;
-    let known = |address: &'_ Address| match host::literal(&address.host) {
-        Some(literal) => Some((literal.ip, literal.zone.map(str::to_owned))),
-        None if address.host.is_empty() => Some((network::unspecified(network), None)),
-        None => None,
-    };
-    match (known(first), known(second)) {
-        (Some(first), Some(second)) => overlap::between(&first, &second),
-        (None, None) => host::is_same_name(&first.host, &second.host).then_some(Overlap::Same),
-        (Some(_), None) | (None, Some(_)) => None,
-    }
 }
 
 /// The name of the listener at this index, if its address has no name.

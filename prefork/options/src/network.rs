@@ -1,10 +1,10 @@
-//! The grammar of the address family, and the check of addresses against it.
+//! The grammar of the address family, and the addresses in it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::quote;
-use crate::{Address, OptionValue, ParseError, host};
+use crate::{OptionValue, ParseError};
 
 /// An address family, with the names of Go's `net` package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,35 +48,15 @@ udp | 'udp' is not a network, expected "tcp", "tcp4" or "tcp6"
     }
 }
 
-/// Checks that an address fits the network.
-///
-/// A host name always fits: its addresses are not known before it is resolved.
-///
-/// # Errors
-///
-/// An IP address of the other family.
-pub fn check(network: Network, address: &Address) -> Result<(), ParseError> {
-    let Some(host::IpLiteral { ip, .. }) = host::literal(&address.host) else {
-        return Ok(());
-    };
-    let fits = match network {
-        Network::Tcp => true,
-        Network::Tcp4 => ip.is_ipv4(),
-        Network::Tcp6 => ip.is_ipv6(),
-    };
-    if fits {
-        return Ok(());
+impl Network {
+    /// Whether an address is in the family.
+    pub fn includes(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Tcp => true,
+            Self::Tcp4 => ip.is_ipv4(),
+            Self::Tcp6 => ip.is_ipv6(),
+        }
     }
-    if ip.is_ipv4() && address.host.contains(':') {
-        return Err(ParseError::new(format!(
-            "{} is the IPv4 address {ip} in IPv6 form, but `network` requires a {network} address",
-            quote(&address.to_string())
-        )));
-    }
-    Err(ParseError::new(format!(
-        "{} is not a {network} address, but `network` requires one",
-        quote(&address.to_string())
-    )))
 }
 
 /// The address of all interfaces, for an empty host.
@@ -106,43 +86,6 @@ impl From<Network> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_ip_address_of_another_family_does_not_fit() {
-        for (text, network, fits) in [
-            ("127.0.0.1:80", Network::Tcp6, false),
-            ("http=[::1]:80", Network::Tcp4, false),
-            ("[::1]:80", Network::Tcp6, true),
-            ("[::1]:80", Network::Tcp, true),
-            ("localhost:80", Network::Tcp6, true),
-            (":80", Network::Tcp6, true),
-            ("[fe80::1%lo]:80", Network::Tcp4, false),
-            ("[fe80::1%lo]:80", Network::Tcp6, true),
-            ("[::ffff:127.0.0.1]:80", Network::Tcp4, true),
-            ("[::ffff:127.0.0.1]:80", Network::Tcp6, false),
-        ] {
-            let result = check(network, &text.parse().expect(text));
-            assert_eq!(result.is_ok(), fits, "{text}");
-        }
-        let address = "http=[::1]:80".parse().expect("a valid address");
-        assert_eq!(
-            check(Network::Tcp4, &address)
-                .expect_err("an IPv6 address")
-                .to_string(),
-            "'http=[::1]:80' is not a tcp4 address, but `network` requires one"
-        );
-    }
-
-    #[test]
-    fn a_mapped_address_is_rejected_as_an_ipv4_address() {
-        let address = "[::ffff:127.0.0.1]:80".parse().expect("a valid address");
-        assert_eq!(
-            check(Network::Tcp6, &address)
-                .expect_err("an IPv4 address")
-                .to_string(),
-            "'[::ffff:127.0.0.1]:80' is the IPv4 address 127.0.0.1 in IPv6 form, but `network` requires a tcp6 address"
-        );
-    }
 
     #[test]
     fn a_network_is_read_as_it_is_written() {

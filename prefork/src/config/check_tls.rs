@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, options: &mut OptionLayers) {
     let mut tls_options = options.of_features();
     tls_options.retain(|(feature, _)| *feature == FEATURE);
     let mut listeners = config.listen.iter().filter(|_| options.listen.is_valid());
-    let secure = listeners.find(|endpoint| endpoint.transport == Transport::Tls);
+    let secure = listeners.find(|spec| spec.transport == Transport::Tls);
     let secure = secure.map(ToString::to_string);
     if !HAS_TLS {
         for (_, label) in &tls_options {

@@ -41,10 +41,10 @@ impl Origin {
 
     /// Whether a value of the one source replaces a value of the other.
     fn is_same_layer(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Program(one, _), Self::Program(other, _)) => one == other,
-            (Self::Variable(one), Self::Variable(other)) => one == other,
-            (_, _) => false,
+        match self {
+            Self::Default => false,
+            Self::Program(one, _) => matches!(other, Self::Program(other, _) if one == other),
+            Self::Variable(one) => matches!(other, Self::Variable(other) if one == other),
         }
     }
 

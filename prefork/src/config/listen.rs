@@ -1,11 +1,11 @@
-//! A complete address of one listener: name, host, port and transport.
+//! A complete address of one listener: its name, where it is bound, and its transport.
 //!
 //! It knows how `PORT` completes an address, and which addresses overlap. It resolves no names and
 //! binds nothing.
 
 use std::fmt;
 
-use prefork_options::{Address, Transport, host, list};
+use prefork_options::{Address, Endpoint, Transport, list};
 
 use super::OptionLayers;
 use super::layers::{Layers, Origin};
@@ -14,10 +14,8 @@ use super::layers::{Layers, Origin};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListenSpec {
     pub(crate) name: String,
-    /// The host, as in [`Address`].
-    pub(crate) host: String,
-    /// The port; 0 lets the system choose.
-    pub(crate) port: u16,
+    /// Its port is not open.
+    pub(crate) endpoint: Endpoint,
     pub(crate) transport: Transport,
 }
 
@@ -30,19 +28,18 @@ pub(super) fn complete(
 ) -> Vec<ListenSpec> {
     // If an invalid list replaces this one, report no error about it.
     let is_known = options.listen.is_valid();
-    for address in addresses {
-        if is_known && address.port.or(port).is_none() {
-            let label = label_of(address, &options.listen);
-            options.add_error(&label, &without_port(address));
-        }
-    }
     let label = &options.listen.label("listen");
     // With the port of `PORT`, two addresses may become equal.
-    let complete = |address: &Address| Address {
-        port: address.port.or(port),
-        ..address.clone()
-    };
-    let complete: Vec<Address> = addresses.iter().map(complete).collect();
+    let mut complete = addresses.to_vec();
+    for address in &mut complete {
+        if address.endpoint.is_open() {
+            if is_known && port.is_none() {
+                let label = label_of(address, &options.listen);
+                options.add_error(&label, &without_port(address));
+            }
+            address.endpoint.set_port(port);
+        }
+    }
     let named = list::name(complete.clone());
     let named = if is_known {
         check_overlaps(named.as_ref().unwrap_or(&complete), label, options);
@@ -50,14 +47,8 @@ pub(super) fn complete(
     } else {
         named.ok()
     };
-    let endpoint = |address: Address| ListenSpec {
-        name: address.name.unwrap_or_default(),
-        host: address.host,
-        port: address.port.unwrap_or(0),
-        transport: address.transport,
-    };
     let named = named.unwrap_or_default().into_iter();
-    named.map(endpoint).collect()
+    named.map(ListenSpec::from).collect()
 }
 
 /// Records an error for each address that overlaps with another one.
@@ -99,50 +90,38 @@ pub(super) fn label_of(address: &Address, listen: &Layers<Vec<Address>>) -> Stri
 }
 
 fn without_port(address: &Address) -> String {
-    let with = Address {
-        port: Some(8080),
-        ..address.clone()
-    };
+    let mut with = address.clone();
+    with.endpoint.set_port(Some(8080));
     format!("'{address}' has no port: add one, as in '{with}', or set the variable PORT")
 }
 
-impl ListenSpec {
-    /// Whether the host is known without a resolver.
-    pub(crate) fn is_literal(&self) -> bool {
-        self.host.is_empty() || host::literal(&self.host).is_some()
+impl From<Address> for ListenSpec {
+    /// From an address with a name. An open port becomes port 0.
+    fn from(address: Address) -> Self {
+        let mut endpoint = address.endpoint;
+        if endpoint.is_open() {
+            endpoint.set_port(Some(0));
+        }
+        Self {
+            name: address.name.unwrap_or_default(),
+            endpoint,
+            transport: address.transport,
+        }
     }
 }
 
 #[cfg(test)]
 impl ListenSpec {
-    /// From an address with a port.
     pub(crate) fn of(text: &str) -> Self {
-        let address: Address = text.parse().expect(text);
-        Self {
-            name: address.name.unwrap_or_default(),
-            host: address.host,
-            port: address.port.expect("the address has a port"),
-            transport: address.transport,
-        }
+        text.parse::<Address>().expect(text).into()
     }
 }
 
 impl fmt::Display for ListenSpec {
     /// Writes the address in the syntax of the option.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            host,
-            port,
-            transport,
-        } = self;
-        let address = Address {
-            name: Some(name.clone()),
-            host: host.clone(),
-            port: Some(*port),
-            transport: *transport,
-        };
-        address.fmt(f)
+        let scheme = self.transport.scheme();
+        write!(f, "{}={scheme}{}", self.name, self.endpoint)
     }
 }
 
@@ -153,11 +132,11 @@ mod tests {
     fn completed(text: &str, port: Option<u16>) -> Result<String, String> {
         let mut options = OptionLayers::default();
         let list = list::read(text).expect("valid addresses");
-        let endpoints = complete(&list, port, &mut options);
+        let specs = complete(&list, port, &mut options);
         if let Some(error) = options.errors.first() {
             return Err(error.to_string());
         }
-        Ok(endpoints
+        Ok(specs
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 
-use prefork_options::{Address, OptionValue, ParseError, Workers, address, quote};
+use prefork_options::{Address, OptionValue, ParseError, Workers, endpoint, quote};
 
 use super::environment::{CONCURRENCY, PORT, not_utf8};
 use super::layers::{Layer, Origin, ProgramSource};
@@ -62,16 +62,16 @@ fn overridden_workers(text: &OsStr, Layer { value, origin }: &Layer<Workers>) ->
 pub(super) fn overridden_port(options: &OptionLayers, environment: &Environment) -> Option<String> {
     let text = environment.port.as_ref().filter(|text| !text.is_empty())?;
     let listen = options.listen.last()?;
-    let (first, origin) = (listen.value.first()?, &listen.origin);
-    let port = text.to_str().and_then(|text| address::port(text).ok());
-    let is_used = |address: &Address| address.port.is_none() || address.port == port;
+    let origin = &listen.origin;
+    let port = text.to_str().and_then(|text| endpoint::port(text).ok());
+    let is_used =
+        |Address { endpoint, .. }: &Address| endpoint.is_open() || endpoint.port() == port;
     if listen.value.iter().any(is_used) {
         return None;
     }
-    let open = Address {
-        port: None,
-        ..first.clone()
-    };
+    let has_port = |address: &&Address| address.endpoint.port().is_some();
+    let mut open = listen.value.iter().find(has_port)?.clone();
+    open.endpoint.set_port(None);
     let text = quoted(text);
     Some(format!(
         "ignoring {PORT}={text}: listen ({origin}) sets every port; to use {PORT}, omit the port, as in '{open}'"
@@ -90,7 +90,7 @@ pub(super) fn apply_port(
         return None;
     }
     let listen = options.listen.value().map_or(&[][..], Vec::as_slice);
-    let is_open = |address: &Address| address.port.is_none();
+    let is_open = |address: &Address| address.endpoint.is_open();
     if !listen.iter().any(is_open) {
         let why = if listen.is_empty() {
             "no listener is configured"
@@ -100,7 +100,7 @@ pub(super) fn apply_port(
         idle.push(format!("{PORT}={}: {why}", quoted(text)));
         return None;
     }
-    let read = text.to_str().map(address::port);
+    let read = text.to_str().map(endpoint::port);
     // An invalid port is one error, not one for each listener.
     read_platform(options, PORT, text, read).or(Some(0))
 }

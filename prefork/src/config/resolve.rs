@@ -4,7 +4,7 @@
 
 use std::num::NonZeroUsize;
 
-use prefork_options::{Address, Protocols, Workers, network};
+use prefork_options::{Address, Protocols, Workers};
 
 use super::check_tls::{self, absolute};
 use super::explain::{OptionReport, rows};
@@ -126,7 +126,7 @@ fn check_network(addresses: &[Address], options: &mut OptionLayers) {
             Origin::Variable(name) => name,
             Origin::Default | Origin::Program(..) => label_of(address, &options.listen),
         };
-        options.check(&label, network::check(network, address));
+        options.check(&label, address.check_network(network));
     }
 }
 
@@ -324,10 +324,8 @@ mod tests {
     fn port_counts_if_an_address_has_no_port() {
         let platform = [("PORT", "5000")];
         let open = resolved(&with_listen("http=0.0.0.0,:80"), &platform);
-        assert_eq!(
-            (open.config.listen[0].port, open.config.listen[1].port),
-            (5000, 80)
-        );
+        let ports = [0, 1].map(|index| open.config.listen[index].endpoint.port());
+        assert_eq!(ports, [Some(5000), Some(80)]);
         assert!(
             resolved(&with_listen(":80"), &platform).ignored[0]
                 .contains("every listener has a port")
@@ -701,7 +699,7 @@ mod tests {
         let names: Vec<_> = config
             .listen
             .iter()
-            .map(|endpoint| endpoint.name.as_str())
+            .map(|spec| spec.name.as_str())
             .collect();
         assert_eq!(names, ["listener0", "http"]);
         assert!(resolved(&with_listen("a=:0,a=:0"), &[]).check().is_err());

@@ -10,9 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use prefork_options::Network;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Socket, Type};
 
-use super::resolve_all::{ResolvedTarget, resolve_targets};
+use super::resolve::{ResolvedTarget, resolve_targets};
 use super::{ListenAddr, ListenerInfo};
 use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OwnSocketError};
@@ -79,22 +79,18 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// The first address that cannot be resolved or bound. Overlapping addresses are reported before
 /// any is bound.
 pub(crate) fn bind_all(
-    endpoints: &[ListenSpec],
+    specs: &[ListenSpec],
     binding: BindOptions<'_>,
 ) -> Result<Vec<BoundListener>, Error> {
-    let targets = resolve_targets(endpoints, binding.network, binding.label)?;
+    let targets = resolve_targets(specs, binding.network, binding.label)?;
     let give_up_at = Instant::now() + binding.timeout;
-    let mut bound: Vec<Option<BoundListener>> = endpoints.iter().map(|_| None).collect();
+    let mut bound: Vec<Option<BoundListener>> = specs.iter().map(|_| None).collect();
     // Port 0 comes last: the kernel must not choose a port that another entry of the list names.
     for is_any_port in [false, true] {
-        for ((endpoint, target), bound) in endpoints.iter().zip(&targets).zip(&mut bound) {
-            if (target.addr.port() == 0) == is_any_port {
-                *bound = Some(bind_with_retry(
-                    endpoint,
-                    *target,
-                    binding.sharing,
-                    give_up_at,
-                )?);
+        for ((spec, target), bound) in specs.iter().zip(&targets).zip(&mut bound) {
+            let addr = target.address.socket_addr();
+            if addr.is_some_and(|addr| addr.port() == 0) == is_any_port {
+                *bound = Some(bind_with_retry(spec, target, binding.sharing, give_up_at)?);
             }
         }
     }
@@ -102,22 +98,17 @@ pub(crate) fn bind_all(
 }
 
 fn bind_with_retry(
-    endpoint: &ListenSpec,
-    target: ResolvedTarget,
+    spec: &ListenSpec,
+    target: &ResolvedTarget,
     sharing: Sharing,
     give_up_at: Instant,
 ) -> Result<BoundListener, Error> {
     let bound = retry_while_in_use(give_up_at, || bind(target, sharing, give_up_at));
-    let (sockets, addr) = bound.map_err(|(call, source)| Error::Listen {
-        listener: endpoint.name.clone(),
-        address: target.addr.to_string(),
-        call,
-        source: name_own_socket(source, target.addr),
-    })?;
+    let (sockets, address) = bound.map_err(listen_error(&spec.name, &target.address))?;
     let info = ListenerInfo {
-        name: endpoint.name.clone(),
-        address: ListenAddr::Ip(addr),
-        transport: endpoint.transport,
+        name: spec.name.clone(),
+        address,
+        transport: spec.transport,
     };
     Ok(BoundListener {
         info,
@@ -128,6 +119,15 @@ fn bind_with_retry(
 
 /// The system call that failed, as a verb, and its error.
 type BindFailure = (&'static str, io::Error);
+
+fn listen_error(listener: &str, address: &ListenAddr) -> impl FnOnce(BindFailure) -> Error {
+    move |(call, source)| Error::Listen {
+        listener: listener.to_owned(),
+        address: address.to_string(),
+        call,
+        source: name_own_socket(source, address),
+    }
+}
 
 /// Repeats a call while the address is in use, until the deadline.
 fn retry_while_in_use<T>(
@@ -149,11 +149,14 @@ fn retry_while_in_use<T>(
 /// Replaces the error if this process itself holds the address.
 ///
 /// The socket is from socket activation, or the program opened it.
-fn name_own_socket(source: io::Error, addr: SocketAddr) -> io::Error {
+fn name_own_socket(source: io::Error, address: &ListenAddr) -> io::Error {
     if source.kind() != io::ErrorKind::AddrInUse {
         return source;
     }
-    let Some(own) = own_listeners().find(|own| covers(*own, addr)) else {
+    let own = address
+        .socket_addr()
+        .and_then(|addr| own_listeners().find(|own| covers(*own, addr)));
+    let Some(own) = own else {
         return source;
     };
     let cause = OwnSocketError {
@@ -197,39 +200,42 @@ enum ReusePort {
 /// (`inet_csk_get_port`). So the flag is set on the listening socket, and the port is never free in
 /// between.
 fn bind(
-    target: ResolvedTarget,
+    target: &ResolvedTarget,
     sharing: Sharing,
     give_up_at: Instant,
-) -> Result<(Vec<Socket>, SocketAddr), BindFailure> {
+) -> Result<(Vec<Socket>, ListenAddr), BindFailure> {
     let first = bind_one(target, ReusePort::Off)?;
-    let addr = listen(&first, target.addr)?;
+    let address = listen(&first, &target.address)?;
     let mut sockets = vec![first];
     let Sharing::PerSlot(slots @ 2..) = sharing else {
-        return Ok((sockets, addr));
+        return Ok((sockets, address));
     };
     sockets[0]
         .set_reuse_port(true)
         .map_err(|source| ("set SO_REUSEPORT for", source))?;
     // If the port was 0, this address has the port that the kernel chose.
-    let target = ResolvedTarget { addr, ..target };
+    let target = ResolvedTarget {
+        address,
+        only_v6: target.only_v6,
+    };
     // Listen in slot order: the kernel numbers the members of a group by that order (socket(7)).
     while sockets.len() < slots {
         // Another master's socket that is rejected in its `listen` blocks the address for a moment.
         let socket = retry_while_in_use(give_up_at, || {
-            let socket = bind_one(target, ReusePort::On)?;
-            listen(&socket, addr)?;
+            let socket = bind_one(&target, ReusePort::On)?;
+            listen(&socket, &target.address)?;
             Ok(socket)
         })?;
         sockets.push(socket);
     }
-    Ok((sockets, addr))
+    Ok((sockets, target.address))
 }
 
-fn bind_one(target: ResolvedTarget, port: ReusePort) -> Result<Socket, BindFailure> {
+fn bind_one(target: &ResolvedTarget, port: ReusePort) -> Result<Socket, BindFailure> {
     let at = |call| move |source| (call, source);
-    let ResolvedTarget { addr, only_v6 } = target;
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
-        .map_err(at("open a socket for"))?;
+    let addr = target.address.to_sock_addr();
+    // The default protocol of a stream socket with an IP address is TCP.
+    let socket = Socket::new(addr.domain(), Type::STREAM, None).map_err(at("open a socket for"))?;
     // Connections of an earlier run in TIME_WAIT do not block the port (socket(7)).
     socket
         .set_reuse_address(true)
@@ -239,26 +245,23 @@ fn bind_one(target: ResolvedTarget, port: ReusePort) -> Result<Socket, BindFailu
             .set_reuse_port(true)
             .map_err(at("set SO_REUSEPORT for"))?;
     }
-    if let Some(only_v6) = only_v6 {
+    if let Some(only_v6) = target.only_v6 {
         socket
             .set_only_v6(only_v6)
             .map_err(at("set IPV6_V6ONLY for"))?;
     }
-    socket.bind(&addr.into()).map_err(at("bind"))?;
+    socket.bind(&addr).map_err(at("bind"))?;
     Ok(socket)
 }
 
-fn listen(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, BindFailure> {
+/// Returns the address of the socket.
+fn listen(socket: &Socket, address: &ListenAddr) -> Result<ListenAddr, BindFailure> {
     socket
         .listen(BACKLOG)
         .map_err(|source| ("listen on", source))?;
-    local_addr(socket, addr)
-}
-
-fn local_addr(socket: &Socket, addr: SocketAddr) -> Result<SocketAddr, BindFailure> {
     let local = socket.local_addr();
     let local = local.map_err(|source| ("read the address of", source))?;
-    Ok(local.as_socket().unwrap_or(addr))
+    Ok(ListenAddr::from_sock_addr(&local).unwrap_or_else(|| address.clone()))
 }
 
 /// Sets the sockets of all listeners to blocking or non-blocking mode.
@@ -298,27 +301,22 @@ impl BoundListener {
     /// The address cannot be bound again. The old socket stays.
     pub(crate) fn rebind(&mut self, index: usize) -> Result<Self, Error> {
         let old = &self.sockets[index];
-        let ListenAddr::Ip(addr) = self.info.address;
         let target = ResolvedTarget {
-            addr,
-            only_v6: addr.is_ipv6().then(|| old.only_v6().unwrap_or(false)),
+            address: self.info.address.clone(),
+            // Other sockets than those of IPv6 do not have the option.
+            only_v6: old.only_v6().ok(),
         };
         let port = match self.sockets.len() {
             1 => ReusePort::Off,
             _ => ReusePort::On,
         };
-        let bound = bind_one(target, port).and_then(|socket| {
-            listen(&socket, target.addr)?;
+        let bound = bind_one(&target, port).and_then(|socket| {
+            listen(&socket, &target.address)?;
             let mode = socket.set_nonblocking(!self.is_blocking);
             mode.map_err(|source| ("set O_NONBLOCK for", source))?;
             Ok(socket)
         });
-        let socket = bound.map_err(|(call, source)| Error::Listen {
-            listener: self.info.name.clone(),
-            address: target.addr.to_string(),
-            call,
-            source: name_own_socket(source, target.addr),
-        })?;
+        let socket = bound.map_err(listen_error(&self.info.name, &target.address))?;
         Ok(Self {
             info: self.info.clone(),
             is_blocking: self.is_blocking,
@@ -381,6 +379,11 @@ mod tests {
         bound.info.socket_addr().expect("an IP address")
     }
 
+    fn target(addr: SocketAddr, only_v6: Option<bool>) -> ResolvedTarget {
+        let address = ListenAddr::Ip(addr);
+        ResolvedTarget { address, only_v6 }
+    }
+
     fn address(text: &str) -> ListenSpec {
         ListenSpec {
             name: "http".to_owned(),
@@ -418,12 +421,10 @@ mod tests {
     /// Binds these addresses. Each P stands for one port that is free in both families.
     fn bound_at(list: &str, binding: BindOptions<'_>) -> Vec<BoundListener> {
         // The socket is bound and never listens: the kernel gives the port to no other test.
-        let dual = ResolvedTarget {
-            addr: "[::]:0".parse().expect("a valid address"),
-            only_v6: Some(false),
-        };
-        let reserved = bind_one(dual, ReusePort::Off).expect("a free port");
-        let port = local_addr(&reserved, dual.addr).expect("bound").port();
+        let dual = target("[::]:0".parse().expect("a valid address"), Some(false));
+        let reserved = bind_one(&dual, ReusePort::Off).expect("a free port");
+        let local = reserved.local_addr().expect("bound").as_socket();
+        let port = local.expect("an IP address").port();
         let list = list.split(',').enumerate();
         let list = list.map(|(index, text)| ListenSpec {
             name: format!("l{index}"),
@@ -491,16 +492,13 @@ mod tests {
     #[test]
     fn the_first_listening_socket_owns_the_port() {
         let reserved = bind_all(&[address("127.0.0.1:0")], SHARED).expect("a free port");
-        let target = ResolvedTarget {
-            addr: addr_of(&reserved[0]),
-            only_v6: None,
-        };
+        let target = target(addr_of(&reserved[0]), None);
         // The second of two masters that start together binds before the first one listens.
         drop(reserved);
-        let late = bind_one(target, ReusePort::Off).expect("the port is free");
+        let late = bind_one(&target, ReusePort::Off).expect("the port is free");
         let (sockets, _) =
-            bind(target, Sharing::PerSlot(2), Instant::now()).expect("it listens first");
-        let (call, error) = listen(&late, target.addr).expect_err("the port has an owner");
+            bind(&target, Sharing::PerSlot(2), Instant::now()).expect("it listens first");
+        let (call, error) = listen(&late, &target.address).expect_err("the port has an owner");
         assert_eq!(call, "listen on");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert_eq!(sockets.len(), 2);
@@ -577,15 +575,9 @@ mod tests {
         let bound = bound.into_iter().next().expect("one address");
         let addr = addr_of(&bound);
         // The socket of another process of the same user, with SO_REUSEPORT.
-        let other = bind_one(
-            ResolvedTarget {
-                addr,
-                only_v6: None,
-            },
-            ReusePort::On,
-        )
-        .expect("the port is shared");
-        listen(&other, addr).expect("it can listen");
+        let shared = target(addr, None);
+        let other = bind_one(&shared, ReusePort::On).expect("the port is shared");
+        listen(&other, &shared.address).expect("it can listen");
         bound.close_sockets();
         for _ in 0..8 {
             let client = std::net::TcpStream::connect(addr).expect("the other socket listens");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::bind::{BindOptions, BoundListener, bind_all};
-use crate::config::{Config, ListenSpec};
+use crate::config::Config;
 use crate::error::Error;
 use crate::stop_signals::STOP_SIGNALS;
 use crate::sys::one_shot::one_shot;
@@ -40,11 +40,10 @@ pub(crate) fn bind_or_stop<E>(
 where
     E: FnOnce(io::Error) -> Error,
 {
-    let binding = BindOptions::of(config);
-    if config.listen.iter().all(ListenSpec::is_literal) {
+    if config.listen.iter().all(|spec| spec.endpoint.is_literal()) {
         let at_once = BindOptions {
             timeout: Duration::ZERO,
-            ..binding
+            ..BindOptions::of(config)
         };
         match bind_all(&config.listen, at_once) {
             Err(Error::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {}
@@ -53,23 +52,12 @@ where
     }
     let waker = Arc::new(Waker::new().map_err(cannot("create an event descriptor (eventfd2)"))?);
     let (sender, receiver) = one_shot();
-    let (endpoints, label, thread_waker) = (
-        config.listen.clone(),
-        config.labels.listen.clone(),
-        Arc::clone(&waker),
-    );
-    let (network, sharing, patience) = (binding.network, binding.sharing, binding.timeout);
+    let (config, thread_waker) = (config.clone(), Arc::clone(&waker));
     thread::Builder::new()
         .name("prefork-bind".to_owned())
         .spawn(move || {
-            let binding = BindOptions {
-                network,
-                label: &label,
-                sharing,
-                timeout: patience,
-            };
             // After a stop there is no receiver: the sockets are dropped, which closes them.
-            sender.send(bind_all(&endpoints, binding));
+            sender.send(bind_all(&config.listen, BindOptions::of(&config)));
             thread_waker.wake();
         })
         .map_err(cannot("start a thread that binds its addresses"))?;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use prefork_options::{ParseError, Transport};
+use socket2::SockAddr;
 
 /// A bound listener: its name, its address and its transport.
 ///
@@ -51,8 +52,29 @@ impl ListenerInfo {
     ///
     /// Every transport of this version has them.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
-        let ListenAddr::Ip(addr) = self.address;
+        self.address.socket_addr()
+    }
+}
+
+impl ListenAddr {
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "not every kind of address has an IP address"
+    )]
+    pub(super) fn socket_addr(&self) -> Option<SocketAddr> {
+        let Self::Ip(addr) = *self;
         Some(addr)
+    }
+
+    /// Returns the address for the calls that bind a socket.
+    pub(super) fn to_sock_addr(&self) -> SockAddr {
+        let Self::Ip(addr) = *self;
+        addr.into()
+    }
+
+    /// From the address of a socket. `None` if no listener has such an address.
+    pub(super) fn from_sock_addr(addr: &SockAddr) -> Option<Self> {
+        addr.as_socket().map(Self::Ip)
     }
 }
 

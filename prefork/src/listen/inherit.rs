@@ -1,4 +1,7 @@
-//! The worker's side: takes over the announced descriptors and checks each against its variables.
+//! Passing listeners to a worker: the variables that name its descriptors.
+//!
+//! The master sets the variables. The worker takes over the descriptors and checks each against
+//! them.
 
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -6,11 +9,51 @@ use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use prefork_options::ParseError;
 use socket2::{SockRef, Type};
 
-use super::worker_listen_env::{ADDRS_VARIABLE, TLS_VARIABLE};
 use super::{BoundListener, ListenAddr, ListenerInfo};
 use crate::error::Error;
 use crate::sys;
 use crate::sys::fds::FIRST_FD;
+
+/// The listeners as text, separated by commas, in the order of the descriptors.
+const ADDRS_VARIABLE: &str = "PREFORK_ADDRS";
+
+/// The descriptor of the memory file with certificates and key, if there is one.
+const TLS_VARIABLE: &str = "PREFORK_TLS";
+
+/// All variables by which the master passes listeners to a worker.
+///
+/// They include those of `sd_listen_fds(3)`, which every program with socket activation reads.
+pub(crate) const VARIABLES: [&str; 6] = [
+    ADDRS_VARIABLE,
+    TLS_VARIABLE,
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+];
+
+/// Returns the variables of `sd_listen_fds_with_names(3)` and of the addresses.
+///
+/// The child itself writes `LISTEN_PID`: only it knows its pid before the exec.
+pub(crate) fn listen_env(
+    listeners: &[BoundListener],
+    tls: Option<RawFd>,
+) -> Vec<(&'static str, String)> {
+    let join = |separator: &str, text: &dyn Fn(&BoundListener) -> String| {
+        let texts: Vec<String> = listeners.iter().map(text).collect();
+        texts.join(separator)
+    };
+    let mut variables = vec![
+        ("LISTEN_FDS", listeners.len().to_string()),
+        (
+            "LISTEN_FDNAMES",
+            join(":", &|bound| bound.info.name.clone()),
+        ),
+        (ADDRS_VARIABLE, join(",", &|bound| bound.info.to_string())),
+    ];
+    variables.extend(tls.map(|fd| (TLS_VARIABLE, fd.to_string())));
+    variables
+}
 
 /// A listening socket that the master passed.
 #[derive(Debug)]
@@ -112,7 +155,6 @@ fn adopt(number: RawFd, info: ListenerInfo) -> Result<InheritedListener, Error> 
 }
 
 fn check(fd: &OwnedFd, address: &ListenAddr) -> Result<(), String> {
-    let ListenAddr::Ip(addr) = *address;
     let socket = SockRef::from(fd);
     match socket.r#type() {
         Ok(Type::STREAM) => {}
@@ -127,9 +169,10 @@ fn check(fd: &OwnedFd, address: &ListenAddr) -> Result<(), String> {
         Ok(false) => return Err("not a listening socket".to_owned()),
         Err(errno) => return Err(format!("getsockopt(SO_ACCEPTCONN) failed: {errno}")),
     }
-    match socket.local_addr().ok().and_then(|local| local.as_socket()) {
-        Some(local) if local == addr => Ok(()),
-        Some(local) => Err(format!("listens on {local}, not on {addr}")),
+    let local = socket.local_addr().ok();
+    match local.and_then(|local| ListenAddr::from_sock_addr(&local)) {
+        Some(local) if local == *address => Ok(()),
+        Some(local) => Err(format!("listens on {local}, not on {address}")),
         None => Err("not an IP socket".to_owned()),
     }
 }

@@ -46,10 +46,9 @@ pub struct LogLine {
     level: Level,
     text: String,
     fields: LineFields,
-    reason: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct LineFields {
     slot: Option<usize>,
     pid: Option<i32>,
@@ -57,6 +56,7 @@ struct LineFields {
     signal: Option<i32>,
     has_dumped_core: bool,
     age: Option<Duration>,
+    reason: Option<String>,
     sender: Option<i32>,
 }
 
@@ -108,7 +108,7 @@ impl LogLine {
     /// Examples: `main returned an error: no database`, the message of a panic, the error of a
     /// worker that could not start. It is complete even if the text only refers to an earlier line.
     pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
+        self.fields.reason.as_deref()
     }
 
     /// Returns the process id of the sender of a signal to the master.
@@ -279,23 +279,17 @@ impl LogLine {
             | Notice::WorkerKilled { .. }
             | Notice::StopBegan => return None,
         };
-        Some(Self::new(level, &text, LineFields::of(notice)).with_reason(notice.reason()))
-    }
-
-    /// Escapes and cuts the text, since a part of it may come from a child.
-    fn new(level: Level, text: &str, fields: LineFields) -> Self {
-        Self {
+        Some(Self {
             level,
-            text: one_line(text, MAX_TEXT),
-            fields,
-            reason: None,
-        }
+            text: on_one_line(&text),
+            fields: LineFields::of(notice),
+        })
     }
+}
 
-    fn with_reason(mut self, reason: Option<&str>) -> Self {
-        self.reason = reason.map(|reason| one_line(reason, MAX_TEXT));
-        self
-    }
+/// Escapes and cuts a text, since a part of it may come from a child.
+fn on_one_line(text: &str) -> String {
+    one_line(text, MAX_TEXT)
 }
 
 impl LineFields {
@@ -323,8 +317,12 @@ impl LineFields {
                     ExitStatus::Unknown => {}
                 }
                 fields.age = Some(exit.age);
+                fields.reason = exit.reason.as_deref().map(on_one_line);
             }
-            Notice::WorkerStillRuns { age, .. } => fields.age = Some(*age),
+            Notice::WorkerStillRuns { age, end, .. } => {
+                fields.age = Some(*age);
+                fields.reason = Some(on_one_line(end));
+            }
             Notice::StartFailed { slot, .. } => fields.slot = Some(*slot),
             Notice::StartCanceled { received, .. }
             | Notice::StopRequested {
@@ -336,21 +334,27 @@ impl LineFields {
                 fields.sender = received.sender.filter(|&pid| pid > 0);
             }
             // Their lines have no other fields.
-            _ => {}
+            Notice::StartWarning(_)
+            | Notice::MasterReady { .. }
+            | Notice::AllHealthy { .. }
+            | Notice::WorkerStarted { .. }
+            | Notice::WorkerReady { .. }
+            | Notice::WorkerKilled { .. }
+            | Notice::WorkerUnreaped { .. }
+            | Notice::WorkerGivenUp { .. }
+            | Notice::Shortage { .. }
+            | Notice::ListenerRebound(_)
+            | Notice::ListenerLost(_)
+            | Notice::Certificate(_)
+            | Notice::StopRequested { by: None, .. }
+            | Notice::StopBegan
+            | Notice::NotifyFailed(_)
+            | Notice::HookFailed(_)
+            | Notice::Unkillable(_)
+            | Notice::Failed(_)
+            | Notice::Stopped { .. } => {}
         }
         fields
-    }
-}
-
-impl Notice<'_> {
-    /// The cause that the worker itself reported.
-    fn reason(&self) -> Option<&str> {
-        match self {
-            Self::WorkerExited { exit, .. } => exit.reason.as_deref(),
-            Self::WorkerStillRuns { end, .. } => Some(end),
-            // No worker has ended.
-            _ => None,
-        }
     }
 }
 

@@ -195,7 +195,24 @@ impl Notice<'_> {
             | Self::WorkerGivenUp { worker, .. } => Some(worker),
             Self::Shortage { worker, .. } => worker,
             // About the master, a listener or a slot.
-            _ => None,
+            Self::StartWarning(_)
+            | Self::StartCanceled { .. }
+            | Self::SingleStarted { .. }
+            | Self::AllSpawned { .. }
+            | Self::MasterReady { .. }
+            | Self::AllHealthy { .. }
+            | Self::StartFailed { .. }
+            | Self::ListenerRebound(_)
+            | Self::ListenerLost(_)
+            | Self::Certificate(_)
+            | Self::StopRequested { .. }
+            | Self::SignalIgnored(_)
+            | Self::StopBegan
+            | Self::NotifyFailed(_)
+            | Self::HookFailed(_)
+            | Self::Unkillable(_)
+            | Self::Failed(_)
+            | Self::Stopped { .. } => None,
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Knows since when a listener cannot accept, and which error is permanent. Does not know what is
 //! logged and when: the monitor decides that.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,15 +17,16 @@ pub(crate) struct AcceptHealth {
 
 #[derive(Debug, Default)]
 struct HealthState {
-    shortages: Vec<ListenerShortage>,
+    /// By the index of the listener.
+    shortages: BTreeMap<usize, ListenerShortage>,
     failure: Option<AcceptFailure>,
 }
 
 /// The latest shortage of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ListenerShortage {
-    /// The listener's address.
-    pub(crate) addr: SocketAddr,
+    /// The index of the listener in its process.
+    pub(crate) listener: usize,
     /// The error of accept.
     pub(crate) errno: i32,
     /// When accept failed for the first time.
@@ -39,8 +40,8 @@ pub(crate) struct ListenerShortage {
 /// Why a listener can no longer accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AcceptFailure {
-    /// The listener's address.
-    pub(crate) addr: SocketAddr,
+    /// The index of the listener in its process.
+    pub(crate) listener: usize,
     /// The errno, if the error comes from a system call.
     pub(crate) errno: Option<i32>,
     /// The error's text.
@@ -66,28 +67,26 @@ impl AcceptHealth {
     }
 
     /// Notes that accept failed because no descriptors or no memory are left.
-    pub(super) fn note_shortage(&self, addr: SocketAddr, error: &io::Error) {
+    pub(super) fn note_shortage(&self, listener: usize, error: &io::Error) {
         let Some(errno) = error.raw_os_error() else {
             return;
         };
         let now = Instant::now();
         let mut state = self.state();
-        let known = state.shortages.iter_mut().find(|fact| fact.addr == addr);
-        let fact = ListenerShortage {
-            addr,
+        if let Some(known) = state.shortages.get_mut(&listener)
+            && known.over.is_none()
+        {
+            (known.errno, known.last) = (errno, now);
+            return;
+        }
+        let shortage = ListenerShortage {
+            listener,
             errno,
             since: now,
             last: now,
             over: None,
         };
-        match known {
-            Some(known) if known.over.is_none() => {
-                (known.errno, known.last) = (errno, now);
-                return;
-            }
-            Some(known) => *known = fact,
-            None => state.shortages.push(fact),
-        }
+        state.shortages.insert(listener, shortage);
         drop(state);
         (self.on_change)();
     }
@@ -96,17 +95,17 @@ impl AcceptHealth {
     ///
     /// For listeners whose queue is never empty: a single success only means that one descriptor
     /// was free.
-    pub(super) fn is_shortage_old(&self, addr: SocketAddr) -> bool {
+    pub(super) fn is_shortage_old(&self, listener: usize) -> bool {
         const MIN_AGE: Duration = Duration::from_secs(1);
         let state = self.state();
-        let mut facts = state.shortages.iter();
-        facts.any(|fact| fact.addr == addr && fact.last.elapsed() >= MIN_AGE)
+        let known = state.shortages.get(&listener);
+        known.is_some_and(|fact| fact.last.elapsed() >= MIN_AGE)
     }
 
     /// Notes that accept works again.
-    pub(super) fn note_accept_works(&self, addr: SocketAddr) {
+    pub(super) fn note_accept_works(&self, listener: usize) {
         let mut state = self.state();
-        let known = state.shortages.iter_mut().find(|fact| fact.addr == addr);
+        let known = state.shortages.get_mut(&listener);
         let Some(fact) = known.filter(|fact| fact.over.is_none()) else {
             return;
         };
@@ -117,9 +116,9 @@ impl AcceptHealth {
 
     /// Notes that a listener can no longer accept, so that the worker drains. The first failure
     /// counts.
-    pub(super) fn fail(&self, addr: SocketAddr, error: &io::Error) {
+    pub(super) fn fail(&self, listener: usize, error: &io::Error) {
         let failure = AcceptFailure {
-            addr,
+            listener,
             errno: error.raw_os_error(),
             text: error.to_string(),
         };
@@ -129,7 +128,7 @@ impl AcceptHealth {
 
     /// The latest shortage of each listener that had one.
     pub(crate) fn shortages(&self) -> Vec<ListenerShortage> {
-        self.state().shortages.clone()
+        self.state().shortages.values().copied().collect()
     }
 
     /// The first failure of a listener.

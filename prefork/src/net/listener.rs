@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{Shutdown, shutdown};
 
 use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
-use super::drain_quota::DrainQuota;
 use super::stream::Stream;
-use super::tracker::ConnTracker;
+use super::tracker::{ConnTracker, DrainPolicy};
 use crate::sys;
 use crate::sys::accept::{AcceptMode, accept};
 
@@ -34,6 +34,8 @@ use crate::sys::accept::{AcceptMode, accept};
 /// Cancelling an accept loses no connection.
 #[derive(Debug)]
 pub struct Listener {
+    /// Its index among the listeners of the process, for what it reports.
+    index: usize,
     addr: SocketAddr,
     /// The descriptor that [`as_fd`](Self::as_fd) borrows. `None` if there never was a socket.
     fd: Option<Arc<OwnedFd>>,
@@ -46,7 +48,11 @@ pub struct Listener {
 #[derive(Debug)]
 enum ListenerState {
     Open(Arc<SharedSocket>),
-    Draining(Arc<SharedSocket>, DrainQuota),
+    Draining {
+        socket: Arc<SharedSocket>,
+        /// How many connections it still accepts.
+        left: usize,
+    },
     Ended,
 }
 
@@ -65,29 +71,29 @@ pub(crate) enum AcceptStep {
 
 impl Listener {
     /// Creates a listener over a socket that is already bound and non-blocking.
-    pub(crate) fn new(fd: OwnedFd, addr: SocketAddr, tracker: &Arc<ConnTracker>) -> Self {
-        tracker.listener_opened();
-        let fd = Arc::new(fd);
-        let socket = SharedSocket {
-            fd: Arc::clone(&fd),
-            #[cfg(feature = "tokio")]
-            on_tokio: std::sync::OnceLock::new(),
-            tracker: Arc::clone(tracker),
-        };
-        let state = ListenerState::Open(Arc::new(socket));
+    ///
+    /// Without a socket it has already ended: the worker is shutting down.
+    pub(crate) fn new(
+        index: usize,
+        addr: SocketAddr,
+        fd: Option<OwnedFd>,
+        tracker: &Arc<ConnTracker>,
+    ) -> Self {
+        let fd = fd.map(Arc::new);
+        let state = fd.as_ref().map_or(ListenerState::Ended, |fd| {
+            tracker.listener_opened();
+            ListenerState::Open(Arc::new(SharedSocket {
+                fd: Arc::clone(fd),
+                #[cfg(feature = "tokio")]
+                on_tokio: std::sync::OnceLock::new(),
+                tracker: Arc::clone(tracker),
+            }))
+        });
         Self {
-            fd: Some(fd),
-            state: Mutex::new(state),
-            ..Self::ended(addr, tracker)
-        }
-    }
-
-    /// Creates a listener that has already ended: the worker is shutting down.
-    pub(crate) fn ended(addr: SocketAddr, tracker: &Arc<ConnTracker>) -> Self {
-        Self {
+            index,
             addr,
-            fd: None,
-            state: Mutex::new(ListenerState::Ended),
+            fd,
+            state: Mutex::new(state),
             is_short: AtomicBool::new(false),
             tracker: Arc::clone(tracker),
         }
@@ -220,14 +226,16 @@ impl Listener {
     /// waits.
     pub(crate) fn accept_step(&self, mode: AcceptMode) -> io::Result<AcceptStep> {
         let mut state = self.state();
-        if let (ListenerState::Open(socket), Some(drain)) = (&*state, self.tracker.drain()) {
-            let rest = DrainQuota::of(socket.as_fd(), drain);
-            *state = ListenerState::Draining(Arc::clone(socket), rest);
+        let drain = self.tracker.drain();
+        if let (ListenerState::Open(socket), Some(drain)) = (&*state, drain) {
+            let (socket, left) = (Arc::clone(socket), drain_quota(socket.as_fd(), drain));
+            *state = ListenerState::Draining { socket, left };
         }
+        let is_late = || drain.is_some_and(|drain| Instant::now() >= drain.until);
         match &mut *state {
             ListenerState::Open(socket) => Ok(AcceptStep::Wait(Arc::clone(socket))),
-            ListenerState::Draining(socket, rest) => {
-                let accepted = if rest.is_over(Instant::now()) {
+            ListenerState::Draining { socket, left } => {
+                let accepted = if *left == 0 || is_late() {
                     Ok(None)
                 } else {
                     self.note(accept_one(socket, mode))
@@ -241,9 +249,9 @@ impl Listener {
                     return Ok(AcceptStep::Ended);
                 }
                 if let Some((fd, peer)) = accepted? {
-                    rest.accepted_one();
-                    let socket = Arc::clone(socket);
-                    if rest.is_over(Instant::now()) {
+                    *left -= 1;
+                    let (socket, is_last) = (Arc::clone(socket), *left == 0);
+                    if is_last || is_late() {
                         // End now, not at the next call: it may come late or never.
                         *state = ListenerState::Ended;
                     }
@@ -286,13 +294,13 @@ impl Listener {
         match classify(error) {
             AcceptError::Shortage => {
                 self.is_short.store(true, Ordering::Relaxed);
-                self.tracker.health.note_shortage(self.addr, error);
+                self.tracker.health.note_shortage(self.index, error);
             }
             // The worker is draining already.
             _ if self.tracker.is_draining() => {}
             // `OfConnection` arrives here only after too many failures in a row.
             AcceptError::Permanent | AcceptError::OfConnection => {
-                self.tracker.health.fail(self.addr, error);
+                self.tracker.health.fail(self.index, error);
             }
         }
     }
@@ -304,13 +312,13 @@ impl Listener {
     }
 
     pub(super) fn note_accepted(&self) {
-        self.note_works(|| self.tracker.health.is_shortage_old(self.addr));
+        self.note_works(|| self.tracker.health.is_shortage_old(self.index));
     }
 
     fn note_works(&self, is_over: impl FnOnce() -> bool) {
         if self.is_short.load(Ordering::Relaxed) && is_over() {
             self.is_short.store(false, Ordering::Relaxed);
-            self.tracker.health.note_accept_works(self.addr);
+            self.tracker.health.note_accept_works(self.index);
         }
     }
 
@@ -357,7 +365,12 @@ impl TryFrom<net::TcpListener> for Listener {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
         let tracker = ConnTracker::without_monitor()?;
-        Ok(Self::new(listener.into(), addr, &Arc::new(tracker)))
+        Ok(Self::new(
+            0,
+            addr,
+            Some(listener.into()),
+            &Arc::new(tracker),
+        ))
     }
 }
 
@@ -385,9 +398,10 @@ impl Drop for SharedSocket {
         if self
             .tracker
             .drain()
-            .is_some_and(|drain| drain.frees_address)
+            .is_some_and(|drain| self.must_free_address(drain))
         {
-            free_address(self.as_fd());
+            // Fails if another worker has done it before.
+            let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
         }
         // Close the socket before reporting that the listener has ended.
         #[cfg(feature = "tokio")]
@@ -399,15 +413,32 @@ impl Drop for SharedSocket {
     }
 }
 
-/// Ends listening in all processes that hold a copy of the socket, which frees the address.
-///
-/// The workers have accepted by then what was queued when the master died. Without this call, a
-/// process that was forked from the master would keep the address for as long as it lives.
-fn free_address(socket: BorrowedFd<'_>) {
-    use nix::sys::socket::{Shutdown, shutdown};
+impl SharedSocket {
+    /// Whether to call shutdown(2), which ends listening in all processes that hold a copy.
+    ///
+    /// Without that call, a process that was forked from the master would keep the address for as
+    /// long as it lives. But the call resets the connections in the queue, which the other workers
+    /// may still accept. So before the end of the time only an empty queue is shut down.
+    fn must_free_address(&self, drain: DrainPolicy) -> bool {
+        let is_empty = || sys::accept::queue_length(self.as_fd()).unwrap_or(0) == 0;
+        drain.frees_address && (Instant::now() >= drain.until || is_empty())
+    }
+}
 
-    // Fails if another worker has done it before.
-    let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
+/// Returns how many connections of its queue a listener still accepts when its drain begins.
+///
+/// The length is read once. Otherwise an endless stream of clients could keep the worker alive.
+/// Connections that arrive later find a closing server.
+///
+/// A worker without a master accepts until the queue is empty or its time is over: it frees the
+/// address then, and another worker may not have read the length of the queue yet.
+fn drain_quota(listener: BorrowedFd<'_>, drain: DrainPolicy) -> usize {
+    match drain {
+        DrainPolicy { leaves_backlog, .. } if leaves_backlog => 0,
+        DrainPolicy { frees_address, .. } if frees_address => usize::MAX,
+        // If the kernel does not report the length: until the queue is empty or the deadline.
+        _ => sys::accept::queue_length(listener).unwrap_or(usize::MAX),
+    }
 }
 
 #[cfg(test)]
@@ -415,11 +446,9 @@ mod tests {
     use std::time::Duration;
 
     use nix::fcntl::{FcntlArg, fcntl};
-    use nix::sys::socket::{Shutdown, shutdown};
     use socket2::SockRef;
 
     use super::*;
-    use crate::net::DrainPolicy;
 
     fn drain_policy() -> DrainPolicy {
         DrainPolicy {
@@ -467,6 +496,89 @@ mod tests {
         assert_eq!(flags, libc::FD_CLOEXEC);
     }
 
+    /// Two workers without a master that share a listening socket, and its address.
+    fn orphans() -> ([(Listener, Arc<ConnTracker>); 2], SocketAddr) {
+        let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = bound.local_addr().expect("bound");
+        bound.set_nonblocking(true).expect("a socket");
+        let copy = bound.try_clone().expect("descriptors");
+        let orphans = [bound, copy].map(|socket| {
+            let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
+            let listener = Listener::new(0, addr, Some(socket.into()), &tracker);
+            (listener, tracker)
+        });
+        (orphans, addr)
+    }
+
+    fn accept_from(listener: &Listener, client: &net::TcpStream) -> Stream {
+        let accepted = listener.blocking_accept().expect("a connection waits");
+        let (stream, peer) = accepted.expect("the socket is open");
+        assert_eq!(peer, client.local_addr().expect("connected"));
+        stream
+    }
+
+    fn is_free(addr: SocketAddr) -> bool {
+        net::TcpListener::bind(addr).is_ok()
+    }
+
+    #[test]
+    fn without_a_master_late_clients_are_accepted_and_an_empty_queue_frees_the_address() {
+        let ([(first, of_first), (_second, of_second)], addr) = orphans();
+        let policy = DrainPolicy {
+            frees_address: true,
+            ..drain_policy()
+        };
+        let early = net::TcpStream::connect(addr).expect("it listens");
+        of_first.begin_drain(policy);
+        of_second.begin_drain(policy);
+        let earlier = accept_from(&first, &early);
+        let late = net::TcpStream::connect(addr).expect("it listens");
+        let later = accept_from(&first, &late);
+        assert!(!is_free(addr));
+        assert!(first.blocking_accept().is_none());
+        drop((earlier, later, early, late));
+        net::TcpStream::connect(addr).expect_err("the socket is shut down");
+        assert!(is_free(addr), "although another worker holds a copy");
+    }
+
+    #[test]
+    fn without_a_master_a_queue_that_another_worker_will_accept_is_not_shut_down() {
+        for (is_dropped, leaves_backlog) in [(true, false), (false, true)] {
+            let ([(first, of_first), (second, of_second)], addr) = orphans();
+            let client = net::TcpStream::connect(addr).expect("it listens");
+            let policy = DrainPolicy {
+                frees_address: true,
+                ..drain_policy()
+            };
+            of_first.begin_drain(DrainPolicy {
+                leaves_backlog,
+                ..policy
+            });
+            if is_dropped {
+                drop(first);
+            } else {
+                assert!(first.blocking_accept().is_none());
+            }
+            of_second.begin_drain(policy);
+            let _stream = accept_from(&second, &client);
+            assert!(second.blocking_accept().is_none());
+            net::TcpStream::connect(addr).expect_err("the socket is shut down");
+        }
+    }
+
+    #[test]
+    fn without_a_master_the_address_is_free_when_the_time_is_over() {
+        let ([(first, of_first), _second], addr) = orphans();
+        let _client = net::TcpStream::connect(addr).expect("it listens");
+        of_first.begin_drain(DrainPolicy {
+            frees_address: true,
+            ..drain_policy()
+        });
+        of_first.shorten_drain(Instant::now());
+        assert!(first.blocking_accept().is_none());
+        net::TcpStream::connect(addr).expect_err("the socket is shut down");
+    }
+
     #[test]
     fn in_a_drain_a_listener_that_cannot_accept_has_ended() {
         let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -475,7 +587,7 @@ mod tests {
         let copy = bound.try_clone().expect("descriptors");
         bound.set_nonblocking(true).expect("a socket");
         let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
-        let listener = Listener::new(bound.into(), addr, &tracker);
+        let listener = Listener::new(0, addr, Some(bound.into()), &tracker);
         shutdown(copy.as_raw_fd(), Shutdown::Both).expect("it listens");
         tracker.begin_drain(drain_policy());
         assert!(listener.blocking_accept().is_none());

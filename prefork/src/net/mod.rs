@@ -9,7 +9,6 @@ mod accept_health;
 #[cfg(feature = "axum")]
 pub(crate) mod axum;
 mod blocking_streams;
-mod drain_quota;
 #[cfg(feature = "stream")]
 pub(crate) mod incoming;
 pub(crate) mod listener;

@@ -62,9 +62,9 @@ pub(crate) struct DrainPolicy {
     pub(crate) until: Instant,
     /// Accept nothing more: the successor accepts from the same queue.
     pub(crate) leaves_backlog: bool,
-    /// Call shutdown(2) on the socket when the listener ends. Set if the master is dead: its
-    /// successor must be able to bind the address even if other processes hold copies of the
-    /// socket.
+    /// Accept until the queue is empty, and call shutdown(2) on the socket when the listener ends.
+    /// Set if the master is dead: its successor must be able to bind the address even if other
+    /// processes hold copies of the socket.
     pub(crate) frees_address: bool,
 }
 
@@ -140,6 +140,13 @@ impl ConnTracker {
         self.drain.notify(usize::MAX);
         // It is never cleared, so that every poll sees it.
         self.drain_waker.wake();
+    }
+
+    /// Listeners that drain accept until this time at the latest.
+    pub(crate) fn shorten_drain(&self, until: Instant) {
+        if let Some(drain) = &mut self.state().drain {
+            drain.until = until;
+        }
     }
 
     pub(crate) fn drain(&self) -> Option<DrainPolicy> {

@@ -72,17 +72,10 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
     let resolved = resolve_targets(&config.listen, config.network, &config.labels.listen);
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let listeners = config.listen.iter().zip(all);
-    let addresses = listeners.map(|(to, target)| {
-        let scheme = to.transport.scheme();
-        let addr = target.addr;
-        let is_everywhere = addr.ip().is_unspecified();
-        let family = match target.only_v6 {
-            Some(true) if is_everywhere => ", IPv6 only",
-            Some(false) if is_everywhere => ", IPv6 and IPv4",
-            _ => "",
-        };
-        let address = format!("{scheme}{addr}{family}{}", sharing(config));
-        (to.name.clone(), address)
+    let addresses = listeners.map(|(spec, target)| {
+        let scheme = spec.transport.scheme();
+        let address = format!("{scheme}{target}{}", sharing(config));
+        (spec.name.clone(), address)
     });
     let addresses = addresses.collect();
     let (mut warnings, mut certificate) = (Vec::new(), None);

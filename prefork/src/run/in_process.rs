@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
-use prefork_options::Prefix;
+use prefork_options::{Endpoint, Prefix};
 
 use crate::builder::Prefork;
 use crate::config::{Config, Environment, resolve, usable_cpus};
@@ -43,9 +43,11 @@ pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error>
 
 /// Moves all listeners to free ports of 127.0.0.1, so that tests do not collide.
 fn on_loopback(mut config: Config) -> Config {
-    for endpoint in &mut config.listen {
-        endpoint.host = Ipv4Addr::LOCALHOST.to_string();
-        endpoint.port = 0;
+    for spec in &mut config.listen {
+        spec.endpoint = Endpoint::HostPort {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port: Some(0),
+        };
     }
     // These options belong to the previous addresses.
     config.network = None;

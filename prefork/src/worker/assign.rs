@@ -20,8 +20,10 @@ pub(crate) fn assign(
 ) -> Result<Vec<Option<usize>>, String> {
     let takes = |kind: Needs| match kind {
         Needs::Worker => ListenerDemand::Later,
-        kind if kind.takes_listener() => ListenerDemand::Listener,
-        _ => ListenerDemand::Nothing,
+        Needs::Listener | Needs::StdTcpListener | Needs::TokioTcpListener | Needs::TlsListener => {
+            ListenerDemand::Listener
+        }
+        Needs::TlsConfig | Needs::Ready | Needs::Nothing => ListenerDemand::Nothing,
     };
     let wanted: Vec<assign_listeners::ArgumentName<'_>> = wanted
         .iter()

@@ -2,7 +2,6 @@
 //!
 //! `main` and the monitor thread share it. It does not decide anything about the shutdown.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -123,15 +122,13 @@ impl Context {
     pub(super) fn accept_error(&self) -> Option<Error> {
         let failure = self.tracker.health.accept_failure()?;
         Some(Error::Accept {
-            listener: self.name_of(failure.addr),
+            listener: self.name_of(failure.listener),
             source: failure.into_error(),
         })
     }
 
-    /// Returns the name of the listener with this address, else the address.
-    pub(super) fn name_of(&self, addr: SocketAddr) -> String {
-        let mut infos = self.listeners.infos().iter();
-        let known = infos.find(|info| info.socket_addr() == Some(addr));
-        known.map_or_else(|| addr.to_string(), |info| info.name.clone())
+    /// Returns the name of a listener of this worker.
+    pub(super) fn name_of(&self, listener: usize) -> String {
+        self.listeners.infos()[listener].name.clone()
     }
 }

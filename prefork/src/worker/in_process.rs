@@ -305,6 +305,31 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_later_request_that_leaves_less_time_shortens_a_drain() {
+        let (test_worker, addr) = in_process_worker();
+        let _waiting = send(addr);
+        test_worker.run(|worker| {
+            let listener = worker.listener("http").expect("it has this listener");
+            let shutdown = worker.shutdown();
+            // A test does not wait for half of this budget.
+            test_worker.drain(Duration::from_mins(10));
+            while !shutdown.is_requested() {
+                thread::yield_now();
+            }
+            let deadline = shutdown.deadline();
+            test_worker.drain(Duration::from_millis(100));
+            shutdown.blocking_wait();
+            assert!(shutdown.deadline() < deadline);
+            assert!(listener.blocking_accept().is_none(), "its time is over");
+            let shorter = shutdown.deadline();
+            test_worker.drain(Duration::from_mins(10));
+            let events = wait_for_events(&test_worker, 2);
+            assert_eq!(events, [WorkerEvent::Ready, WorkerEvent::Closed]);
+            assert_eq!(shutdown.deadline(), shorter);
+        });
+    }
+
     /// The monitor must notice that no listener is left to wait for.
     #[test]
     fn a_raw_listener_that_is_taken_in_a_drain_does_not_delay_the_shutdown() {

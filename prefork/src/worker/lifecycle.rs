@@ -23,6 +23,8 @@ pub(super) struct Lifecycle {
     /// The grace period of the master, for drains that the master does not request.
     grace: Duration,
     stage: Stage,
+    /// The deadline of the drain in the last action that had one.
+    shown_deadline: Option<Instant>,
     /// Whether a listener can no longer accept.
     has_failed: bool,
     is_interrupted: bool,
@@ -84,10 +86,6 @@ pub(super) enum Backlog {
 /// What happened to the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// The master sent its grace period.
-    Welcomed {
-        grace: Duration,
-    },
     /// The master requested a drain within this budget.
     DrainRequested {
         budget: Duration,
@@ -127,6 +125,12 @@ pub(super) enum Action {
         backlog: Backlog,
         /// Also free the address, although other processes may hold copies of the sockets.
         frees_address: bool,
+    },
+    /// A later request left less time: `shutdown()` shows this deadline, and listeners accept until
+    /// this time at the latest.
+    Shorten {
+        deadline: Instant,
+        until: Instant,
     },
     /// Send this process SIGTERM.
     Terminate,
@@ -169,6 +173,7 @@ impl Lifecycle {
             },
             grace,
             stage: Stage::Serving,
+            shown_deadline: None,
             has_failed: false,
             is_interrupted: false,
             is_closed_sent: false,
@@ -177,7 +182,6 @@ impl Lifecycle {
 
     pub(super) fn handle(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Welcomed { grace } => self.grace = grace,
             Event::DrainRequested { budget } => self.drain(budget, Backlog::Serve, now),
             Event::Terminated => self.drain(self.grace, Backlog::Serve, now),
             Event::Interrupted => self.is_interrupted = true,
@@ -230,14 +234,22 @@ impl Lifecycle {
         }
     }
 
-    /// Begins a drain, unless one has begun.
+    /// Begins a drain. If one has begun, it can only become shorter.
+    ///
+    /// For example, a worker that got SIGTERM from another process drains with the whole grace
+    /// period, and a stop of the master that has begun earlier leaves less.
     fn drain(&mut self, budget: Duration, backlog: Backlog, now: Instant) {
-        if let Stage::Serving = self.stage {
-            self.stage = Stage::MustDrain {
-                drain: Drain::new(now, budget),
-                backlog,
-                frees_address: false,
-            };
+        match &mut self.stage {
+            Stage::Serving => {
+                self.stage = Stage::MustDrain {
+                    drain: Drain::new(now, budget),
+                    backlog,
+                    frees_address: false,
+                };
+            }
+            Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
+                drain.shorten(now, budget);
+            }
         }
     }
 
@@ -258,12 +270,19 @@ impl Lifecycle {
         } = self.stage
         {
             self.stage = Stage::Draining(drain);
+            self.shown_deadline = Some(drain.deadline);
             return Some(Action::CloseListeners {
                 deadline: drain.deadline,
                 until: drain.half,
                 backlog,
                 frees_address,
             });
+        }
+        if let Some(&Drain { deadline, half, .. }) = self.draining()
+            && self.shown_deadline.replace(deadline) != Some(deadline)
+        {
+            let until = half;
+            return Some(Action::Shorten { deadline, until });
         }
         if self.must_terminate(now) {
             self.master = Master::Dead(Orphan::Terminated);

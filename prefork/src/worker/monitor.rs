@@ -189,9 +189,8 @@ impl Monitor {
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget }) => self.handle(Event::DrainRequested { budget }),
-                Some(FromMaster::Welcome { grace, .. }) => self.handle(Event::Welcomed { grace }),
-                // This version skips frames that it does not know.
-                None => {}
+                // It was read at the start, once. This version skips frames that it does not know.
+                Some(FromMaster::Welcome { .. }) | None => {}
             }
         }
     }
@@ -228,6 +227,10 @@ impl Monitor {
                     frees_address,
                 });
                 self.count_connections();
+            }
+            Action::Shorten { deadline, until } => {
+                self.context.shutdown.begin(deadline);
+                self.context.tracker.shorten_drain(until);
             }
             Action::Terminate => process::terminate_self(),
             Action::CheckReadable => {
@@ -292,14 +295,16 @@ impl Monitor {
     }
 
     fn log_shortage(&mut self, line: ShortageLine) {
-        let (addr, stage) = match line {
-            ShortageLine::Begins { addr, errno } => {
+        let (listener, stage) = match line {
+            ShortageLine::Begins { listener, errno } => {
                 let limit = process::max_descriptors();
-                (addr, ShortageStage::Begins { errno, limit })
+                (listener, ShortageStage::Begins { errno, limit })
             }
-            ShortageLine::IsOver { addr, lasted } => (addr, ShortageStage::IsOver { lasted }),
+            ShortageLine::IsOver { listener, lasted } => {
+                (listener, ShortageStage::IsOver { lasted })
+            }
         };
-        let listener = self.context.name_of(addr);
+        let listener = self.context.name_of(listener);
         let shortage = Shortage { listener, stage };
         match (&self.master, &self.observer) {
             (Some(_), _) => self.send(&FromChild::Shortage(shortage)),

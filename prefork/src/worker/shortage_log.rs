@@ -5,8 +5,7 @@
 //! one incident. The number of incidents per minute is limited. Policy only: no clock, no
 //! descriptor.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::net::ListenerShortage;
@@ -14,12 +13,12 @@ use crate::net::ListenerShortage;
 /// What was logged about each listener.
 #[derive(Debug, Default)]
 pub(super) struct ShortageLog {
-    listeners: Vec<Logged>,
+    /// By the index of the listener.
+    listeners: BTreeMap<usize, Logged>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Logged {
-    addr: SocketAddr,
     /// The beginning of an incident whose end is not logged yet.
     open_since: Option<Instant>,
     /// The beginning of the latest fact that needs no more lines.
@@ -31,8 +30,8 @@ struct Logged {
 /// A line to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShortageLine {
-    Begins { addr: SocketAddr, errno: i32 },
-    IsOver { addr: SocketAddr, lasted: Duration },
+    Begins { listener: usize, errno: i32 },
+    IsOver { listener: usize, lasted: Duration },
 }
 
 /// What to do next about one listener.
@@ -59,7 +58,7 @@ impl ShortageLog {
     ) -> (Vec<ShortageLine>, Option<Instant>) {
         let (mut lines, mut next) = (Vec::new(), None::<Instant>);
         for fact in facts {
-            let logged = self.logged(fact.addr);
+            let logged = self.listeners.entry(fact.listener).or_default();
             loop {
                 match logged.step(fact, now) {
                     ShortageStep::Line(line) => lines.push(line),
@@ -72,20 +71,6 @@ impl ShortageLog {
             }
         }
         (lines, next)
-    }
-
-    fn logged(&mut self, addr: SocketAddr) -> &mut Logged {
-        let known = self.listeners.iter().position(|logged| logged.addr == addr);
-        let index = known.unwrap_or_else(|| {
-            self.listeners.push(Logged {
-                addr,
-                open_since: None,
-                settled: None,
-                begun: VecDeque::new(),
-            });
-            self.listeners.len() - 1
-        });
-        &mut self.listeners[index]
     }
 }
 
@@ -100,7 +85,7 @@ impl Logged {
                 self.settled = Some(fact.since);
                 let over = fact.over.unwrap_or(now);
                 ShortageStep::Line(ShortageLine::IsOver {
-                    addr: self.addr,
+                    listener: fact.listener,
                     lasted: over.saturating_duration_since(since),
                 })
             }
@@ -126,7 +111,7 @@ impl Logged {
         self.begun.push_back(now);
         self.open_since = Some(fact.since);
         ShortageStep::Line(ShortageLine::Begins {
-            addr: self.addr,
+            listener: fact.listener,
             errno: fact.errno,
         })
     }
@@ -138,13 +123,9 @@ mod tests {
 
     const ERRNO: i32 = libc::EMFILE;
 
-    fn addr(port: u16) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], port))
-    }
-
     fn fact(since: Instant, over: Option<Instant>) -> ListenerShortage {
         ListenerShortage {
-            addr: addr(80),
+            listener: 0,
             errno: ERRNO,
             since,
             last: since,
@@ -154,14 +135,14 @@ mod tests {
 
     fn begins() -> ShortageLine {
         ShortageLine::Begins {
-            addr: addr(80),
+            listener: 0,
             errno: ERRNO,
         }
     }
 
     fn is_over(lasted: Duration) -> ShortageLine {
         ShortageLine::IsOver {
-            addr: addr(80),
+            listener: 0,
             lasted,
         }
     }
@@ -276,7 +257,7 @@ mod tests {
         let start = Instant::now();
         let mut shortages = ShortageLog::default();
         let other = ListenerShortage {
-            addr: addr(81),
+            listener: 1,
             ..fact(start, None)
         };
         let (lines, _) = shortages.lines(&[fact(start, None), other], start);

@@ -66,7 +66,8 @@ impl Shutdown {
 
     /// Returns the time at which the process will be killed.
     ///
-    /// It is `None` until the worker is asked to stop.
+    /// It is `None` until the worker is asked to stop. It becomes earlier if a later request to stop
+    /// leaves less time.
     pub fn deadline(&self) -> Option<Instant> {
         self.state.progress().deadline
     }

@@ -112,11 +112,7 @@ impl Context {
     pub(crate) fn listener(&self, index: usize) -> Result<Listener, FromWorkerError> {
         let (info, fd) = self.listeners.take(index, TakeAs::Managed)?;
         let ListenAddr::Ip(addr) = info.address;
-        Ok(match fd {
-            Some(fd) => Listener::new(fd, addr, &self.tracker),
-            // The worker is already draining: nothing is left to accept.
-            None => Listener::ended(addr, &self.tracker),
-        })
+        Ok(Listener::new(index, addr, fd, &self.tracker))
     }
 
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, FromWorkerError> {

@@ -83,6 +83,19 @@ fn an_event_about_one_child_of_a_slot_does_not_affect_the_others() {
     assert_eq!(location(&fleet, draining), Some(unkillable));
 }
 
+#[test]
+fn a_child_that_closed_and_exited_is_no_longer_counted() {
+    let kill_at = Instant::now();
+    let (mut fleet, [draining, serving, successor]) =
+        fleet_with_three_children(DrainState::Draining { kill_at });
+    fleet.close(draining);
+    fleet.remove(draining);
+    fleet.remove(successor);
+    assert!(fleet.has_accepting(), "the serving child accepts");
+    fleet.close(serving);
+    assert!(!fleet.has_accepting() && fleet.has_awaited());
+}
+
 /// More slots than the table has entries for, and ids that are skipped.
 #[test]
 fn no_two_children_share_an_entry() {
@@ -92,6 +105,7 @@ fn no_two_children_share_an_entry() {
         .slot_ids()
         .map(|slot| fleet.request_start(slot, PROGRAM))
         .collect();
+    let mut gone = Vec::new();
     for round in 0..2_000 {
         if round == 1_000 {
             fleet.resize(300, now);
@@ -100,6 +114,7 @@ fn no_two_children_share_an_entry() {
         let slot = round * 7 % children.len();
         fleet.remove(children[slot]);
         assert!(fleet.child(children[slot]).is_none());
+        gone.push(children[slot]);
         let next = fleet.request_start(SlotId(slot), PROGRAM);
         assert!(children.iter().all(|&child| child < next), "ids ascend");
         children[slot] = next;
@@ -110,4 +125,6 @@ fn no_two_children_share_an_entry() {
             );
         }
     }
+    // Other children have got the entries of these.
+    assert!(gone.iter().all(|&child| fleet.child(child).is_none()));
 }

@@ -3,8 +3,9 @@
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
+use super::super::backoff::Jitter;
 use super::super::{
-    Action, ChildId, Event, FleetOutcome, Gate, KillReason, Parallel, ProgramId, Readiness,
+    Action, Backoff, ChildId, Event, FleetOutcome, Gate, KillReason, Parallel, ProgramId, Readiness,
     Refusal, RefusalStage, SlotId, StartFailure, StopCause, StopMode, Verdict, Window,
 };
 use super::stage::{
@@ -101,6 +102,10 @@ fn the_fleet_is_healthy_while_each_slot_has_a_healthy_child() {
     assert!(stage.supervisor.is_healthy());
     stage.exit(child);
     assert!(!stage.supervisor.is_healthy());
+    stage.settle(NOTIFIED);
+    let child = stage.child();
+    stage.tell(Event::Ready { child });
+    assert!(stage.supervisor.is_healthy(), "the replacement is healthy");
     stage.stop(StopMode::Graceful);
     assert!(!stage.supervisor.is_healthy());
 }
@@ -394,6 +399,17 @@ fn the_jitter_comes_from_the_seed() {
     };
     assert_eq!(waits(1), waits(1));
     assert_ne!(waits(1), waits(2));
+}
+
+/// The expected numbers are those of another implementation of `SplitMix64`.
+#[test]
+fn the_jitter_is_spread_by_split_mix_64() {
+    // The delay has as many nanoseconds as the number has percent.
+    let hundred = Duration::from_nanos(100);
+    let (first, max) = (hundred, hundred);
+    let mut jitter = Jitter::new(0);
+    let percents = [(); 8].map(|()| Backoff { first, max }.delay(2, &mut jitter).as_nanos());
+    assert_eq!(percents, [103, 109, 81, 119, 88, 99, 93, 111]);
 }
 
 #[test]
@@ -869,6 +885,22 @@ fn listeners_are_closed_once_when_all_remaining_children_have_closed_theirs() {
 }
 
 #[test]
+fn a_snapshot_shows_the_announcement_and_then_the_stop() {
+    let mut stage = Stage::new(policy(1));
+    assert!(!stage.supervisor.snapshot().is_announced());
+    stage.settle(NOTIFIED);
+    let running = stage.supervisor.snapshot();
+    assert!(running.is_announced() && running.stop().is_none());
+    for (urgency, is_immediate) in [(StopMode::Graceful, false), (StopMode::Immediate, true)] {
+        stage.stop(urgency);
+        let stopping = stage.supervisor.snapshot();
+        assert!(!stopping.is_announced());
+        let stop = stopping.stop().expect("a stop has begun");
+        assert_eq!(stop.is_immediate(), is_immediate);
+    }
+}
+
+#[test]
 fn the_first_cause_stays() {
     let mut policy = policy(2);
     policy.recover_threshold = 0;
@@ -938,6 +970,22 @@ fn a_slot_that_is_removed_twice_has_at_most_one_draining_child() {
         Action::Terminate { child, kill_at },
     ];
     assert_eq!(stage.ask(), expected);
+}
+
+#[test]
+fn a_draining_child_keeps_its_time_if_no_other_child_of_its_slot_begins_to_drain() {
+    let mut stage = Stage::serving(policy(2));
+    let child = stage.child();
+    stage.tell(Event::MainEnded { child });
+    stage.pass(EXIT);
+    stage.settle(NOTIFIED);
+    resize(&mut stage, 1);
+    let (child, kill_at) = (ChildId(2), stage.now + GRACE);
+    assert_eq!(stage.ask(), [Action::Terminate { child, kill_at }]);
+    // The slot is removed again before it has another child.
+    resize(&mut stage, 2);
+    resize(&mut stage, 1);
+    assert_eq!(stage.ask(), []);
 }
 
 #[test]
@@ -1024,7 +1072,7 @@ fn durations_that_no_clock_can_hold_mean_very_late() {
     policy.kill_timeout = Duration::MAX;
     policy.recover_interval = Duration::MAX;
     let mut stage = Stage::running(policy);
-    assert!(stage.rest() > Some(Duration::from_hours(24 * 365)));
+    assert!(stage.rest() > Some(Duration::from_hours(20 * 365 * 24)));
     let child = stage.child();
     stage.exit(child);
     assert_eq!(stage.ask(), []);

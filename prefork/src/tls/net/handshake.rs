@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::admission::HandshakeStage;
+use super::handshake_limits::HandshakeStage;
 use super::stream::TlsStream;
 use crate::net::Stream;
 

@@ -18,8 +18,9 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
-use super::admission::{Admission, AdmissionDecision, HandshakeLimits, HandshakeStage};
+use super::admission::{Admission, AdmissionDecision};
 use super::handshake::{ReportProgress, handshake};
+use super::handshake_limits::{HandshakeLimits, HandshakeStage};
 use super::stream::TlsStream;
 use crate::net::Stream;
 use crate::sys;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use super::accept_loop::{TlsAcceptLoop, TlsBackgroundTasks};
-use super::admission::{EvictAfter, HandshakeLimits};
+use super::handshake_limits::{EvictAfter, HandshakeLimits};
 use super::handshakes::Handshakes;
 use super::stream::TlsStream;
 use crate::net::Listener;

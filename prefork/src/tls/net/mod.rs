@@ -5,6 +5,7 @@ mod admission;
 #[cfg(any(feature = "axum", feature = "stream"))]
 mod frameworks;
 mod handshake;
+mod handshake_limits;
 mod handshakes;
 mod listener;
 mod stream;

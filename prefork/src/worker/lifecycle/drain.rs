@@ -70,6 +70,16 @@ impl Drain {
         }
     }
 
+    /// Reduces the time that is left to this budget. A longer budget changes nothing.
+    pub(super) fn shorten(&mut self, now: Instant, budget: Duration) {
+        let shorter = Self::new(now, budget);
+        if shorter.deadline < self.deadline {
+            self.deadline = shorter.deadline;
+            self.half = self.half.min(shorter.half);
+            self.silent_client_wait = self.silent_client_wait.min(shorter.silent_client_wait);
+        }
+    }
+
     /// Records the listeners and connections after a change.
     pub(super) fn count(&mut self, connections: Connections, now: Instant) {
         self.connections = Some(connections);
@@ -232,6 +242,17 @@ mod tests {
         );
     }
 
+    /// A thread that takes a listener can be between the two counts.
+    #[test]
+    fn a_listener_that_is_opened_after_all_others_have_ended_is_waited_for() {
+        let now = Instant::now();
+        let mut drain = Drain::new(now, BUDGET);
+        drain.count(connections(0, 0), now);
+        let half = now + BUDGET / 2;
+        let decision = decide(&mut drain, connections(1, 0), false, now);
+        assert_eq!(decision, DrainDecision::Wait(half));
+    }
+
     #[test]
     fn a_silent_client_gets_250_ms_from_the_end_of_the_listeners() {
         let start = Instant::now();
@@ -382,6 +403,31 @@ mod tests {
         }
         drain.count(connections(0, 1), later);
         assert_eq!(drain.decide(later), DrainDecision::CheckReadable);
+    }
+
+    #[test]
+    fn a_shorter_budget_wins_and_a_longer_one_changes_nothing() {
+        let start = Instant::now();
+        let mut drain = Drain::new(start, BUDGET);
+        let later = start + Duration::from_secs(1);
+        let times = |drain: &Drain| (drain.half, drain.deadline, drain.silent_client_wait);
+        let before = times(&drain);
+        let short = Duration::from_millis(400);
+        let same_deadline = (start + BUDGET.saturating_sub(short), short);
+        for (now, budget) in [(later, BUDGET), (start, BUDGET), same_deadline] {
+            drain.shorten(now, budget);
+            assert_eq!(times(&drain), before, "{budget:?}");
+        }
+        drain.shorten(later, short);
+        let wait = Duration::from_millis(100);
+        assert_eq!(times(&drain), (later + short / 2, later + short, wait));
+        // Half of the first budget has passed: the listeners have ended.
+        let mut drain = Drain::new(start, BUDGET);
+        let half = start + BUDGET / 2;
+        let late = half + Duration::from_secs(1);
+        drain.shorten(late, Duration::from_secs(2));
+        let wait = Drain::SILENT_CLIENT_WAIT;
+        assert_eq!(times(&drain), (half, late + Duration::from_secs(2), wait));
     }
 
     #[test]

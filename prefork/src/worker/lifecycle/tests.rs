@@ -10,6 +10,8 @@ const TABLES: &str = include_str!("TABLE.md");
 const GRACE: Duration = Duration::from_secs(20);
 /// The budget of a `drain` frame.
 const BUDGET: Duration = Duration::from_secs(8);
+/// The budget of a frame that leaves less time.
+const SHORTER: Duration = Duration::from_secs(2);
 /// The time between two events.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -22,52 +24,31 @@ const MASTERS: [&str; 6] = [
     "MustTerminate",
     "Terminated",
 ];
-const EVENTS: [&str; 12] = [
-    "`Welcomed`",
-    "`DrainRequested`",
-    "`Terminated`",
-    "`Interrupted`",
-    "`MasterDied`, process gone",
-    "`MasterDied`, thread ended",
-    "`HookFinished`",
-    "`MainEnded`",
-    "`AcceptFailed`",
-    "`Changed`",
-    "`ReadableChecked`, bytes",
-    "`ReadableChecked`, none",
-];
+/// Declares `EVENTS`, the rows of the tables of events. A new event does not compile without one.
+macro_rules! rows {
+    ($($name:literal: $event:ident $fields:tt,)*) => {
+        const EVENTS: &[(&str, Event)] = &[$(($name, Event::$event $fields)),*];
 
-fn event_named(name: &str) -> Event {
-    let event = match name.split('`').nth(1).expect("events are quoted") {
-        "Welcomed" => Event::Welcomed { grace: GRACE * 2 },
-        "DrainRequested" => Event::DrainRequested { budget: BUDGET },
-        "Terminated" => Event::Terminated,
-        "Interrupted" => Event::Interrupted,
-        "MasterDied" => Event::MasterDied {
-            is_process_gone: name.ends_with("gone"),
-        },
-        "HookFinished" => Event::HookFinished,
-        "MainEnded" => Event::MainEnded,
-        "AcceptFailed" => Event::AcceptFailed,
-        "Changed" => Event::Changed(OPEN),
-        "ReadableChecked" => Event::ReadableChecked {
-            has_readable: name.ends_with("bytes"),
-        },
-        other => panic!("no event is called {other}"),
+        #[expect(unreachable_patterns, reason = "some events have two rows")]
+        const _: fn(Event) = |event| match event {
+            $(Event::$event { .. } => {})*
+        };
     };
-    // A new event needs a row.
-    match event {
-        Event::Welcomed { .. }
-        | Event::DrainRequested { .. }
-        | Event::Terminated
-        | Event::Interrupted
-        | Event::MasterDied { .. }
-        | Event::HookFinished
-        | Event::MainEnded
-        | Event::AcceptFailed
-        | Event::Changed(_)
-        | Event::ReadableChecked { .. } => event,
-    }
+}
+
+rows! {
+    "`DrainRequested`": DrainRequested { budget: BUDGET },
+    "`DrainRequested`, shorter": DrainRequested { budget: SHORTER },
+    "`Terminated`": Terminated {},
+    "`Interrupted`": Interrupted {},
+    "`MasterDied`, process gone": MasterDied { is_process_gone: true },
+    "`MasterDied`, thread ended": MasterDied { is_process_gone: false },
+    "`HookFinished`": HookFinished {},
+    "`MainEnded`": MainEnded {},
+    "`AcceptFailed`": AcceptFailed {},
+    "`Changed`": Changed(OPEN),
+    "`ReadableChecked`, bytes": ReadableChecked { has_readable: true },
+    "`ReadableChecked`, none": ReadableChecked { has_readable: false },
 }
 
 /// One open listener, whose connections are read.
@@ -230,6 +211,7 @@ fn action_name(action: Action) -> String {
     match action {
         Action::RunHook => "RunHook".to_owned(),
         Action::CloseListeners { .. } => "CloseListeners".to_owned(),
+        Action::Shorten { .. } => "Shorten".to_owned(),
         Action::Terminate => "Terminate".to_owned(),
         Action::CheckReadable => "CheckReadable".to_owned(),
         Action::Resolve => "Resolve".to_owned(),
@@ -240,6 +222,18 @@ fn action_name(action: Action) -> String {
             EndCause::NoGrace => "EndProcess, no grace".to_owned(),
             EndCause::TimedOut { .. } => "EndProcess, timed out".to_owned(),
         },
+    }
+}
+
+impl Lifecycle {
+    /// The drain, also before the listeners were asked to close.
+    fn current_drain(&self) -> Option<&Drain> {
+        match &self.stage {
+            Stage::Serving => None,
+            Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
+                Some(drain)
+            }
+        }
     }
 }
 
@@ -275,17 +269,23 @@ fn difference(before: &Lifecycle, after: &Stand) -> Vec<String> {
     add(master != master_name(before), &format!("`{master}`"));
     add(stage != stage_name(before), &format!("`{stage}`"));
     if let Stage::MustDrain {
-        drain,
         backlog,
         frees_address,
+        ..
     } = &new.stage
         && stage != stage_name(before)
     {
-        let time = drain.deadline - after.start;
         add(*backlog == Backlog::Serve, "serve");
         add(*backlog == Backlog::Leave, "leave");
         add(*frees_address, "frees");
+    }
+    let deadline = new.current_drain().map(|drain| drain.deadline);
+    if let Some(deadline) = deadline
+        && before.current_drain().map(|drain| drain.deadline) != Some(deadline)
+    {
+        let time = deadline - after.start;
         add(time == BUDGET, "budget");
+        add(time == SHORTER, "shorter");
         add(time == GRACE, "grace");
     }
     let is_drain_new = match (before.draining(), new.draining()) {
@@ -298,16 +298,15 @@ fn difference(before: &Lifecycle, after: &Stand) -> Vec<String> {
         _ => false,
     };
     add(is_check_new, "checked");
-    add(new.grace != before.grace, "new grace");
-    add(new.has_failed != before.has_failed, "failed");
+    add(new.has_failed() != before.has_failed(), "failed");
     add(new.is_interrupted != before.is_interrupted, "interrupted");
     effects
 }
 
 /// The effect of an event, as a cell.
-fn effect(stand: Stand, event: &str) -> String {
+fn effect(stand: Stand, event: Event) -> String {
     let before = stand.lifecycle.clone();
-    let after = stand.with(event_named(event));
+    let after = stand.with(event);
     let effects = difference(&before, &after);
     if effects.is_empty() {
         "·".to_owned()
@@ -331,14 +330,14 @@ fn in_time(mut stand: Stand) -> String {
 
 #[test]
 fn a_stage_handles_every_event_as_in_the_table() {
-    compare("Stage × event", &STAGES, &EVENTS, |stage, event| {
+    compare("Stage × event", &STAGES, |stage, event| {
         effect(Stand::in_stage(stage, ONE_UNREAD), event)
     });
 }
 
 #[test]
 fn each_state_of_the_master_handles_every_event_as_in_the_table() {
-    compare("Master × event", &MASTERS, &EVENTS, |master, event| {
+    compare("Master × event", &MASTERS, |master, event| {
         effect(Stand::of_master(master), event)
     });
 }
@@ -356,6 +355,7 @@ fn a_stage_acts_in_time_as_in_the_table() {
     let draining = |connections| Stand::in_stage("Draining", connections);
     let resolved = Stand::in_stage("Resolved", CLOSED);
     let still_open = resolved.clone().with(Event::Changed(OPEN));
+    let shorter = Event::DrainRequested { budget: SHORTER };
     compare_rows(
         "Stage × time",
         [
@@ -370,6 +370,8 @@ fn a_stage_acts_in_time_as_in_the_table() {
             ("`Draining`, one is unread", unread.clone()),
             ("`Draining`, unread with bytes", checked(true)),
             ("`Draining`, unread and silent", checked(false)),
+            ("`Draining`, shortened", draining(OPEN).with(shorter)),
+            ("`Resolved`, shortened", resolved.clone().with(shorter)),
             ("`Resolved`, a listener is open", still_open),
             ("`Resolved`, all is closed", resolved.clone()),
             (
@@ -391,8 +393,10 @@ fn each_state_of_the_master_acts_in_time_as_in_the_table() {
 fn a_worker_ends_as_in_the_table() {
     let of_test = || Stand::new(Host::Test, true);
     let single = || Stand::new(Host::Process, false);
-    let no_grace = Event::Welcomed {
-        grace: Duration::ZERO,
+    let no_grace = || {
+        let mut stand = single();
+        stand.lifecycle = Lifecycle::new(Host::Process, false, Duration::ZERO);
+        stand
     };
     let died = Event::MasterDied {
         is_process_gone: false,
@@ -404,6 +408,14 @@ fn a_worker_ends_as_in_the_table() {
         [
             ("asked by the master", Stand::worker().with(drain)),
             ("asked by a signal", Stand::worker().with(Event::Terminated)),
+            (
+                "asked by a signal, then by the master",
+                Stand::worker().with(Event::Terminated).with(drain),
+            ),
+            (
+                "asked by the master, then by a signal",
+                Stand::worker().with(drain).with(Event::Terminated),
+            ),
             ("`main` has ended", Stand::worker().with(Event::MainEnded)),
             (
                 "accept has failed",
@@ -420,10 +432,7 @@ fn a_worker_ends_as_in_the_table() {
                 "single, accept has failed",
                 single().with(Event::AcceptFailed),
             ),
-            (
-                "single, without grace",
-                single().with(no_grace).with(Event::Terminated),
-            ),
+            ("single, without grace", no_grace().with(Event::Terminated)),
             ("single, interrupted", interrupted(single())),
             ("test, asked", of_test().with(drain)),
             ("test, interrupted", interrupted(of_test())),
@@ -453,6 +462,61 @@ fn the_drain_has_its_first_reason() {
 }
 
 #[test]
+fn a_shorter_request_is_shown_once_and_a_longer_one_never() {
+    let mut stand = Stand::worker().with(Event::Terminated);
+    stand = stand
+        .performing("CloseListeners")
+        .with(Event::Changed(OPEN));
+    stand.now += MOMENT;
+    let mut stand = stand.with(Event::DrainRequested { budget: BUDGET });
+    let shorten = Action::Shorten {
+        deadline: stand.now + BUDGET,
+        until: stand.now + BUDGET / 2,
+    };
+    assert_eq!(stand.lifecycle.next_action(stand.now), Some(shorten));
+    for longer in [Event::DrainRequested { budget: BUDGET }, Event::Terminated] {
+        stand.now += MOMENT;
+        stand = stand.with(longer);
+        assert_eq!(stand.lifecycle.next_action(stand.now), None);
+    }
+}
+
+#[test]
+fn a_request_that_is_shortened_before_the_listeners_close_is_one_action() {
+    let stand = Stand::worker().with(Event::Terminated);
+    let mut stand = stand.with(Event::DrainRequested { budget: BUDGET });
+    let close = Action::CloseListeners {
+        deadline: stand.start + BUDGET,
+        until: stand.start + BUDGET / 2,
+        backlog: Backlog::Serve,
+        frees_address: false,
+    };
+    assert_eq!(stand.lifecycle.next_action(stand.now), Some(close));
+    let mut stand = stand.with(Event::Changed(OPEN));
+    assert_eq!(stand.lifecycle.next_action(stand.now), None);
+}
+
+/// The monitor handles changes before the death of the master. The worker cannot serve its queue,
+/// so it leaves the queue to the other workers, and frees an empty one.
+#[test]
+fn a_worker_that_cannot_serve_leaves_its_queue_also_if_its_master_dies_at_that_moment() {
+    for unable in [Event::MainEnded, Event::AcceptFailed] {
+        let stand = Stand::worker().with(unable);
+        let stand = stand.with(Event::MasterDied {
+            is_process_gone: true,
+        });
+        let mut stand = stand.performing("RunHook");
+        let close = Action::CloseListeners {
+            deadline: stand.start + GRACE,
+            until: stand.start + GRACE / 2,
+            backlog: Backlog::Leave,
+            frees_address: true,
+        };
+        assert_eq!(stand.lifecycle.next_action(stand.now), Some(close));
+    }
+}
+
+#[test]
 fn a_worker_sends_closed_once() {
     let stand = Stand::in_stage("Resolved", CLOSED).performing("SendClosed");
     let mut stand = stand.with(Event::Changed(CLOSED));
@@ -470,15 +534,15 @@ fn a_socket_that_can_still_accept_is_not_closed() {
     assert_eq!(stand.lifecycle.next_action(stand.now), None);
 }
 
-/// Compares every cell of a table with `cell(column, row)`.
-fn compare(title: &str, columns: &[&str], rows: &[&str], cell: impl Fn(&str, &str) -> String) {
-    let line = |row: &&str| {
-        let cells: Vec<_> = columns.iter().map(|column| cell(column, row)).collect();
-        ((*row).to_owned(), cells.join(" | "))
+/// Compares every cell of a table of events with `cell(column, event)`.
+fn compare(title: &str, columns: &[&str], cell: impl Fn(&str, Event) -> String) {
+    let line = |&(row, event): &(&str, Event)| {
+        let cells: Vec<_> = columns.iter().map(|column| cell(column, event)).collect();
+        (row.to_owned(), cells.join(" | "))
     };
     let header = columns.iter().map(|column| format!("`{column}`"));
     assert_eq!(table(title)[0].1, header.collect::<Vec<_>>().join(" | "));
-    compare_rows(title, rows.iter().map(line));
+    compare_rows(title, EVENTS.iter().map(line));
 }
 
 /// Compares the rows of a table with these: the first cell, and the others.

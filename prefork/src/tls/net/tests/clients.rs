@@ -15,8 +15,8 @@ use super::stage::{
     PATIENCE, TlsStage, ask, client_config, connection, echo, is_open, name, on_each_runtime,
     poll_once, refuse, server_config, speak_tls, until, until_end,
 };
-use crate::tls::net::admission::HandshakeStage;
 use crate::tls::net::handshake::{ReportProgress, handshake};
+use crate::tls::net::handshake_limits::HandshakeStage;
 
 #[test]
 fn a_tls_client_is_answered() {

@@ -10,7 +10,8 @@ use super::stage::{
     PATIENCE, TlsStage, ask, connection, is_open, on_each_runtime, refuse, server_config,
     speak_tls, until, until_end,
 };
-use crate::tls::net::admission::{AdmissionDecision, EvictAfter, HandshakeLimits, RetryWhen};
+use crate::tls::net::admission::{AdmissionDecision, RetryWhen};
+use crate::tls::net::handshake_limits::{EvictAfter, HandshakeLimits};
 use crate::tls::net::handshakes::Handshakes;
 
 #[test]

@@ -62,7 +62,7 @@ impl TlsStage {
         };
         let tracker = ConnTracker::new(count(&accepts), count(&changes)).expect("descriptors");
         let tracker = Arc::new(tracker);
-        let plain = Listener::new(socket.into(), addr, &tracker);
+        let plain = Listener::new(0, addr, Some(socket.into()), &tracker);
         let listener = options(TlsListener::new(plain, server_config()));
         Self {
             listener: Arc::new(listener),

@@ -28,8 +28,12 @@ struct Worker {
 enum Move {
     Ask,
     Pass,
-    /// The monitor reads the next frame, or the end of the channel.
+    /// The monitor reads the next frame.
     ReadFrame,
+    /// The monitor reads the end of the channel. The process of the master may still run.
+    ReadEnd {
+        is_process_gone: bool,
+    },
     /// The monitor counts listeners and connections.
     Count,
     MasterSends(Frame),
@@ -57,6 +61,8 @@ struct World {
     frames: Vec<Frame>,
     is_master_alive: bool,
     has_read_end: bool,
+    /// The worker knows that the process of the master has ended.
+    is_master_gone: bool,
     /// Connections in the queue, accepted and silent, accepted with bytes.
     queued: u8,
     silent: u8,
@@ -70,7 +76,8 @@ struct World {
     ran_hook: bool,
     was_terminated: bool,
     is_interrupted: bool,
-    was_asked: bool,
+    /// The earliest deadline that was requested.
+    must_end_by: Option<Instant>,
     drain: Option<DrainFacts>,
     is_resolved: bool,
     sent_closed: bool,
@@ -100,6 +107,7 @@ impl Model for Worker {
             frames: Vec::new(),
             is_master_alive: self.has_master,
             has_read_end: !self.has_master,
+            is_master_gone: false,
             queued: 0,
             silent: 0,
             readable: 0,
@@ -111,7 +119,7 @@ impl Model for Worker {
             ran_hook: false,
             was_terminated: false,
             is_interrupted: false,
-            was_asked: false,
+            must_end_by: None,
             drain: None,
             is_resolved: false,
             sent_closed: false,
@@ -134,8 +142,10 @@ impl Model for Worker {
         if world.is_count_due {
             moves.push(Move::Count);
         }
-        if !world.frames.is_empty() || (!world.is_master_alive && !world.has_read_end) {
+        if !world.frames.is_empty() {
             moves.push(Move::ReadFrame);
+        } else if !world.is_master_alive && !world.has_read_end {
+            moves.extend([true, false].map(|is_process_gone| Move::ReadEnd { is_process_gone }));
         }
         if world.is_master_alive {
             moves.push(Move::MasterDies);
@@ -176,16 +186,16 @@ impl Model for Worker {
             Move::Ask => world.ask(self.host).map(|_| ()),
             Move::Pass => world.pass(self.host),
             Move::ReadFrame => {
-                if world.frames.is_empty() {
-                    world.has_read_end = true;
-                    let is_process_gone = true;
-                    world.tell(Event::MasterDied { is_process_gone });
-                    return Ok(());
-                }
                 match world.frames.remove(0) {
                     Frame::Drain => world.tell(Event::DrainRequested { budget: BUDGET }),
                     Frame::Terminate => world.tell(Event::Terminated),
                 }
+                Ok(())
+            }
+            Move::ReadEnd { is_process_gone } => {
+                world.has_read_end = true;
+                world.is_master_gone = is_process_gone;
+                world.tell(Event::MasterDied { is_process_gone });
                 Ok(())
             }
             Move::Count => {
@@ -264,6 +274,7 @@ impl World {
             frames,
             is_master_alive,
             has_read_end,
+            is_master_gone,
             queued,
             silent,
             readable,
@@ -275,7 +286,7 @@ impl World {
             ran_hook,
             was_terminated,
             is_interrupted,
-            was_asked,
+            must_end_by,
             drain,
             is_resolved,
             sent_closed,
@@ -289,6 +300,7 @@ impl World {
         form.extend([*queued, *silent, *readable]);
         let ended = listener_ended.map(|at| ticks(at + TICK));
         form.extend([u8::from(ended.is_some()), ended.unwrap_or(0)]);
+        form.extend(must_end_by.map(ticks));
         if let Some(DrainFacts {
             until,
             deadline,
@@ -301,6 +313,7 @@ impl World {
         let flags = [
             *is_master_alive,
             *has_read_end,
+            *is_master_gone,
             *is_listening,
             *is_count_due,
             *was_silent,
@@ -308,7 +321,7 @@ impl World {
             *ran_hook,
             *was_terminated,
             *is_interrupted,
-            *was_asked,
+            must_end_by.is_some(),
             drain.is_some(),
             *is_resolved,
             *sent_closed,
@@ -330,17 +343,24 @@ impl World {
 
     fn tell(&mut self, event: Event) {
         self.lifecycle.handle(event, self.now);
-        match event {
-            Event::Interrupted => self.is_interrupted = true,
-            Event::HookFinished => self.is_hook_running = false,
-            Event::MasterDied { .. }
-            | Event::DrainRequested { .. }
-            | Event::Terminated
-            | Event::AcceptFailed => self.was_asked = true,
-            // A single process serves on.
-            Event::MainEnded => self.was_asked |= self.lifecycle.master != Master::None,
-            Event::Welcomed { .. } | Event::Changed(_) | Event::ReadableChecked { .. } => {}
-        }
+        let is_single = self.lifecycle.master == Master::None;
+        let budget = match event {
+            Event::DrainRequested { budget } => budget,
+            Event::MasterDied { .. } | Event::Terminated | Event::AcceptFailed => GRACE,
+            Event::MainEnded if !is_single => GRACE,
+            Event::Interrupted => {
+                self.is_interrupted = true;
+                return;
+            }
+            Event::HookFinished => {
+                self.is_hook_running = false;
+                return;
+            }
+            // A single process serves on after its `main`.
+            Event::MainEnded | Event::Changed(_) | Event::ReadableChecked { .. } => return,
+        };
+        let by = self.now + budget;
+        self.must_end_by = Some(self.must_end_by.map_or(by, |earlier| earlier.min(by)));
     }
 
     fn count(&mut self) {
@@ -390,16 +410,16 @@ impl World {
                 frees_address,
             } => {
                 ensure(
-                    self.was_asked && self.drain.is_none(),
+                    self.must_end_by.is_some() && self.drain.is_none(),
                     "a drain begins once, when it was requested",
                 )?;
                 ensure(
-                    deadline <= now + GRACE && until < deadline,
+                    until < deadline,
                     "a drain ends within its budget, and its listeners within half of it",
                 )?;
                 ensure(
-                    !frees_address || self.has_read_end,
-                    "the address is freed only after the death of the master",
+                    !frees_address || self.is_master_gone,
+                    "the address is freed only after the end of the master's process",
                 )?;
                 self.drain = Some(DrainFacts {
                     until,
@@ -407,6 +427,14 @@ impl World {
                     backlog,
                 });
                 self.count();
+            }
+            Action::Shorten { deadline, until } => {
+                let drain = self.drain.as_mut().ok_or("shortened before a drain")?;
+                ensure(
+                    deadline < drain.deadline && until <= drain.until,
+                    "a later request only shortens a drain",
+                )?;
+                (drain.deadline, drain.until) = (deadline, until);
             }
             Action::Terminate => {
                 let is_half = self.drain.is_some_and(|drain| now >= drain.until);
@@ -475,8 +503,8 @@ impl World {
             "without an action, the deadline is in the future",
         )?;
         ensure(
-            self.drain.is_some() == self.was_asked,
-            "a drain begins as soon as it is requested",
+            self.drain.map(|drain| drain.deadline) == self.must_end_by,
+            "a drain begins as soon as it is requested, and has the earliest requested deadline",
         )?;
         ensure(
             !self.has_read_end || !self.ran_hook || self.is_hook_running || self.was_terminated,
@@ -500,7 +528,7 @@ impl World {
 
     /// Checks that a drain comes to its end if nothing happens any more.
     fn check_end(&self, host: Host) -> Result<(), Broken> {
-        if self.drain.is_none() && !self.was_asked {
+        if self.must_end_by.is_none() {
             return Ok(());
         }
         let mut world = self.clone();
@@ -532,6 +560,7 @@ impl Lifecycle {
             master,
             grace: _,
             stage,
+            shown_deadline,
             has_failed,
             is_interrupted: must_end,
             is_closed_sent,
@@ -549,6 +578,9 @@ impl Lifecycle {
             u8::from(*must_end),
             u8::from(*is_closed_sent),
         ];
+        // It is that of the drain, or a later one.
+        let is_shown = *shown_deadline == self.current_drain().map(|drain| drain.deadline);
+        form.push(u8::from(is_shown));
         let (stage, of_stage) = match stage {
             Stage::Serving => (0, None),
             Stage::MustDrain {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::super::super::{Backlog, Host, Lifecycle, Stage};
-use super::super::TICK;
+use super::super::super::super::{Backlog, Host, Lifecycle};
+use super::super::{DrainFacts, TICK};
 use super::GRACE;
 use crate::supervisor::ChildId;
 
@@ -17,7 +17,7 @@ pub(super) struct Process {
     /// The `drain` frame, until the worker reads it.
     pub(super) order: Option<Order>,
     /// SIGTERM, until the worker handles it.
-    pub(super) signal: Option<Sender>,
+    pub(super) is_signaled: bool,
     pub(super) is_change_due: bool,
     pub(super) has_read_end: bool,
     /// The master has not reaped it.
@@ -37,11 +37,12 @@ pub(super) struct Process {
     /// How many connections the drain still accepts.
     pub(super) quota: Option<u8>,
     pub(super) drain: Option<DrainFacts>,
-    /// When the first request to stop that the worker got must be fulfilled.
+    /// The earliest deadline of the requests to stop that the worker got.
     pub(super) must_end_by: Option<Instant>,
-    /// Half of that time.
+    /// Until when the worker offers the queue: half of the time of each request.
     pub(super) offers_until: Option<Instant>,
-    /// How much longer than the master the worker may believe to have, because of pauses.
+    /// How long the `drain` frame was unread. Before it, how long the cause of the drain was
+    /// unhandled, at most.
     pub(super) late: Duration,
     /// When the master kills it, as the master has announced.
     pub(super) kill_at: Option<Instant>,
@@ -62,19 +63,6 @@ pub(super) struct Order {
     pub(super) sent: Instant,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sender {
-    Master,
-    Other,
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct DrainFacts {
-    pub(super) until: Instant,
-    pub(super) deadline: Instant,
-    pub(super) backlog: Backlog,
-}
-
 impl Process {
     pub(super) fn new(id: ChildId) -> Self {
         Self {
@@ -82,7 +70,7 @@ impl Process {
             lifecycle: Lifecycle::new(Host::Process, true, GRACE),
             to_master: Vec::new(),
             order: None,
-            signal: None,
+            is_signaled: false,
             is_change_due: false,
             has_read_end: false,
             has_exited: false,
@@ -107,20 +95,25 @@ impl Process {
         }
     }
 
-    /// Whether the drain accepts no more connections.
-    pub(super) fn must_close(&self, now: Instant) -> bool {
-        let is_late = self.drain.is_some_and(|drain| now >= drain.until);
-        self.is_listening && (self.quota == Some(0) || is_late)
+    /// Whether the drain accepts no more connections of this queue.
+    ///
+    /// Without a master, a worker accepts until the queue is empty.
+    pub(super) fn must_close(&self, now: Instant, queued: u8) -> bool {
+        let is_used_up = match self.quota {
+            Some(_) if self.frees_address => queued == 0,
+            quota => quota == Some(0),
+        };
+        self.is_listening && (is_used_up || self.is_late(now))
+    }
+
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.drain.is_some_and(|drain| now >= drain.until)
     }
 
     /// When the drain stops to accept, and when it ends.
     pub(super) fn budget(&self) -> Option<(Instant, Instant)> {
-        match &self.lifecycle.stage {
-            Stage::Serving => None,
-            Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
-                Some((drain.half, drain.deadline))
-            }
-        }
+        let drain = self.lifecycle.current_drain()?;
+        Some((drain.half, drain.deadline))
     }
 
     pub(super) fn write_normal(&self, now: Instant, form: &mut Vec<u8>) {
@@ -130,7 +123,7 @@ impl Process {
             lifecycle,
             to_master,
             order,
-            signal,
+            is_signaled,
             is_change_due,
             has_read_end,
             has_exited,
@@ -182,8 +175,7 @@ impl Process {
         form.push(quota.unwrap_or(u8::MAX));
         let leaves = drain.is_some_and(|drain| drain.backlog == Backlog::Leave);
         let flags = [
-            *signal == Some(Sender::Master),
-            *signal == Some(Sender::Other),
+            *is_signaled,
             *is_change_due,
             *has_read_end,
             *is_ready,

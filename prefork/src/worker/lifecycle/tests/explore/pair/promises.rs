@@ -66,11 +66,12 @@ impl World {
                 !master.snapshot().is_draining(worker.id) || worker.drain.is_some(),
                 "a worker that has to drain for the master drains",
             )?;
-            let by = worker.must_end_by;
-            let is_in_time = |at| by.is_none_or(|by| by <= at + worker.late);
+            let shown = worker.drain.map(|drain| drain.deadline);
+            let is_in_time = |at| shown.is_none_or(|shown| shown <= at + worker.late);
             ensure(
                 worker.kill_at.is_none_or(is_in_time),
-                "a worker has no more time than the master gives it",
+                "a worker has no more time than the master gives it, apart from the time that the \
+                 frame was unread",
             )?;
         }
         let mut workers = rested.workers.iter();
@@ -151,7 +152,10 @@ impl World {
             (worker.silent > 0, Move::ClientSends(index)),
             (worker.readable > 0, Move::Reads(index)),
             (worker.half_read > 0, Move::Finishes(index)),
-            (worker.must_close(self.now), Move::ListenerEnds(index)),
+            (
+                worker.must_close(self.now, self.queued),
+                Move::ListenerEnds(index),
+            ),
             (
                 may_end && worker.is_resolved && !worker.has_main_ended,
                 Move::MainEnds(index),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::super::super::super::{
     Action as WorkerAction, Backlog, Connections, EndCause, Event as WorkerEvent, Lifecycle,
 };
-use super::super::{TICK, ensure};
-use super::process::{DrainFacts, Frame, Order, Process, Sender};
+use super::super::{DrainFacts, TICK, ensure};
+use super::process::{Frame, Order, Process};
 use super::promises::Program;
 use super::{GRACE, Move, SECOND};
 use crate::explore::Broken;
@@ -123,11 +123,7 @@ impl World {
 
     pub(super) fn is_wake_due(&self, worker: &Process) -> bool {
         let is_end_due = self.master.is_none() && !worker.has_read_end;
-        worker.is_change_due || worker.signal.is_some() || worker.order.is_some() || is_end_due
-    }
-
-    fn pauses(&self) -> Duration {
-        SECOND * u32::from(self.paused)
+        worker.is_change_due || worker.is_signaled || worker.order.is_some() || is_end_due
     }
 
     pub(super) fn may_connect(&self) -> bool {
@@ -158,7 +154,7 @@ impl World {
             (alive, Move::WorkerActs(index)),
             (alive, Move::WorkerDies(index)),
             (
-                alive && worker.must_end_by.is_none() && worker.signal.is_none(),
+                alive && worker.must_end_by.is_none() && !worker.is_signaled,
                 Move::WorkerSignaled(index),
             ),
             (
@@ -169,7 +165,10 @@ impl World {
             (worker.silent > 0, Move::ClientSends(index)),
             (worker.readable > 0, Move::Reads(index)),
             (worker.half_read > 0, Move::Finishes(index)),
-            (worker.must_close(self.now), Move::ListenerEnds(index)),
+            (
+                worker.must_close(self.now, self.queued),
+                Move::ListenerEnds(index),
+            ),
             (
                 alive && worker.is_listening && !worker.has_failed,
                 Move::AcceptFails(index),
@@ -183,7 +182,7 @@ impl World {
 
     pub(super) fn may_accept(&self, worker: &Process) -> bool {
         let is_open = worker.is_listening && !worker.has_failed && !self.is_shut;
-        is_open && self.queued > 0 && !worker.must_close(self.now)
+        is_open && self.queued > 0 && !worker.must_close(self.now, self.queued)
     }
 
     // Moves.
@@ -257,7 +256,7 @@ impl World {
         let is_read = self.master.is_some();
         let worker = &mut self.workers[index];
         match next {
-            Move::WorkerSignaled(_) => worker.signal = Some(Sender::Other),
+            Move::WorkerSignaled(_) => worker.is_signaled = true,
             Move::BecomesReady(_) => {
                 worker.is_ready = true;
                 worker.to_master.extend(is_read.then_some(Frame::Ready));
@@ -324,9 +323,9 @@ impl World {
         let worker = &mut self.workers[index];
         worker.is_listening = false;
         worker.is_change_due = true;
-        self.is_shut |= worker.frees_address;
-        // The time is over.
-        if worker.drain.is_some_and(|drain| self.now >= drain.until) {
+        let is_late = worker.is_late(self.now);
+        self.is_shut |= worker.frees_address && (self.queued == 0 || is_late);
+        if is_late {
             self.promised = 0;
         }
         self.close_queue()
@@ -436,7 +435,7 @@ impl World {
                 if !worker.has_exited {
                     let budget = kill_at.saturating_duration_since(now);
                     worker.order = Some(Order { budget, sent: now });
-                    worker.signal = Some(Sender::Master);
+                    worker.is_signaled = true;
                 }
                 Ok(())
             }
@@ -487,7 +486,8 @@ impl World {
                 "a worker whose report of readiness was read is not killed for it",
             );
         }
-        let is_unaware = worker.must_end_by.is_none() && self.paused > 0;
+        let is_asked = worker.kill_at.is_some() && worker.order.is_none();
+        let is_unaware = !is_asked && self.paused > 0;
         ensure(
             is_unaware || worker.must_end_by.is_some_and(|at| at <= now + worker.late),
             "the master kills a worker only when the budget that it sent is over",
@@ -504,23 +504,18 @@ impl World {
     pub(super) fn wake(&mut self, index: usize) -> Result<(), Broken> {
         if std::mem::take(&mut self.workers[index].is_change_due) {
             if self.workers[index].has_main_ended {
-                self.request(index, WorkerEvent::MainEnded, self.pauses())?;
+                self.request(index, WorkerEvent::MainEnded)?;
             }
             let worker = &self.workers[index];
             if worker.has_failed && !worker.lifecycle.has_failed() {
                 self.report_end(index);
-                self.request(index, WorkerEvent::AcceptFailed, self.pauses())?;
+                self.request(index, WorkerEvent::AcceptFailed)?;
             }
             self.count(index)?;
         }
         self.read_frames(index)?;
-        if let Some(sender) = self.workers[index].signal.take() {
-            let late = match sender {
-                // The frame was read before it.
-                Sender::Master => Duration::ZERO,
-                Sender::Other => self.pauses(),
-            };
-            self.request(index, WorkerEvent::Terminated, late)?;
+        if std::mem::take(&mut self.workers[index].is_signaled) {
+            self.request(index, WorkerEvent::Terminated)?;
         }
         Ok(())
     }
@@ -528,30 +523,37 @@ impl World {
     fn read_frames(&mut self, index: usize) -> Result<(), Broken> {
         let worker = &mut self.workers[index];
         if let Some(Order { budget, sent }) = worker.order.take() {
-            let late = self.now - sent;
-            self.request(index, WorkerEvent::DrainRequested { budget }, late)?;
+            self.request(index, WorkerEvent::DrainRequested { budget })?;
+            self.workers[index].late = self.now - sent;
         }
         let worker = &mut self.workers[index];
         if self.master.is_none() && !worker.has_read_end {
             worker.has_read_end = true;
             let is_process_gone = true;
             let event = WorkerEvent::MasterDied { is_process_gone };
-            self.request(index, event, self.pauses())?;
+            self.request(index, event)?;
         }
         Ok(())
     }
 
-    /// Passes an event that begins a drain, unless one has begun.
-    fn request(&mut self, index: usize, event: WorkerEvent, late: Duration) -> Result<(), Broken> {
+    /// Passes an event that begins a drain, or shortens it.
+    fn request(&mut self, index: usize, event: WorkerEvent) -> Result<(), Broken> {
+        let pauses = SECOND * u32::from(self.paused);
         let worker = &mut self.workers[index];
+        let budget = match event {
+            WorkerEvent::DrainRequested { budget } => budget,
+            _ => GRACE,
+        };
         if worker.must_end_by.is_none() {
-            let budget = match event {
-                WorkerEvent::DrainRequested { budget } => budget,
-                _ => GRACE,
-            };
-            worker.must_end_by = Some(self.now + budget);
-            worker.offers_until = Some(self.now + budget / 2);
-            worker.late = late;
+            // The worker may have handled the cause that late.
+            worker.late = pauses;
+        }
+        let by = self.now + budget;
+        if worker.must_end_by.is_none_or(|earlier| by < earlier) {
+            let until = self.now + budget / 2;
+            let earlier = worker.offers_until.unwrap_or(until);
+            worker.must_end_by = Some(by);
+            worker.offers_until = Some(until.min(earlier));
         }
         self.tell(index, event)
     }
@@ -560,9 +562,10 @@ impl World {
         let worker = &mut self.workers[index];
         let before = worker.budget();
         worker.lifecycle.handle(event, self.now);
+        let by = worker.offers_until.zip(worker.must_end_by);
         ensure(
-            before.is_none() || worker.budget() == before,
-            "an event that crosses a drain does not change its budget",
+            before.is_none() || worker.budget() == by,
+            "an event that crosses a drain does not extend it, and only a shorter request shortens it",
         )
     }
 
@@ -603,7 +606,7 @@ impl World {
             } => {
                 ensure(
                     worker.must_end_by == Some(deadline),
-                    "a drain has the budget of the first request",
+                    "a drain has the shortest time that was requested",
                 )?;
                 ensure(
                     worker.offers_until == Some(until),
@@ -627,8 +630,17 @@ impl World {
                 }
                 self.count(index)
             }
+            WorkerAction::Shorten { deadline, until } => {
+                let drain = worker.drain.as_mut().ok_or("shortened before a drain")?;
+                ensure(
+                    worker.must_end_by == Some(deadline) && worker.offers_until == Some(until),
+                    "a drain has the shortest time that was requested",
+                )?;
+                (drain.deadline, drain.until) = (deadline, until);
+                Ok(())
+            }
             WorkerAction::Terminate => {
-                worker.signal = Some(Sender::Other);
+                worker.is_signaled = true;
                 Ok(())
             }
             WorkerAction::CheckReadable => {
@@ -664,9 +676,10 @@ impl World {
                 } else {
                     Lifecycle::MASTER_KILL_MARGIN
                 };
-                let drain = worker.drain.ok_or("ended before a drain")?;
+                // The worker may not have shown a shorter deadline yet.
+                let by = worker.must_end_by.ok_or("ended before a drain")?;
                 ensure(
-                    now >= drain.deadline + margin && cause != EndCause::Interrupted,
+                    now >= by + margin && cause != EndCause::Interrupted,
                     "a worker ends itself only when its budget is over, after its master",
                 )?;
                 self.exit(index)
