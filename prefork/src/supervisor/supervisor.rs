@@ -184,7 +184,12 @@ impl Supervisor {
     fn on_slot_event(&mut self, slot: SlotId, child: ChildId, fact: ChildEvent, now: Instant) {
         match self.fleet.slot(slot).on_event(fact, now, &self.policy) {
             Transition::Stay => {}
-            Transition::Become(state) => self.enter(slot, state),
+            Transition::Become(state) => {
+                self.enter(slot, state);
+                if !state.may_serve() {
+                    self.program_failed_in(slot, child, now);
+                }
+            }
             Transition::Confirm(state) => {
                 self.enter(slot, state);
                 self.phase.note_started();

@@ -1349,6 +1349,33 @@ fn half_rolled_out() -> Stage {
 }
 
 #[test]
+fn a_program_is_refused_when_it_fails_and_not_only_when_its_process_has_exited() {
+    let failures: [fn(ChildId) -> Event; 2] = [
+        |child| Event::MainEnded { child },
+        |child| Event::Violation { child },
+    ];
+    for failure in failures {
+        let mut stage = half_rolled_out();
+        stage.tell(failure(ChildId(3)));
+        let actions = stage.settle(NOTIFIED);
+        let kill_at = stage.now + GRACE;
+        let child = ChildId(4);
+        assert!(actions.contains(&Action::Terminate { child, kill_at }));
+        let replaces = |action: &Action| {
+            matches!(
+                action,
+                Action::Start {
+                    slot: SlotId(0),
+                    program: ProgramId::OWN,
+                    ..
+                }
+            )
+        };
+        assert!(actions.iter().any(replaces));
+    }
+}
+
+#[test]
 fn a_child_of_a_refused_program_does_not_refuse_the_next_one() {
     let mut stage = half_rolled_out();
     stage.exit(ChildId(4));
@@ -1357,7 +1384,11 @@ fn a_child_of_a_refused_program_does_not_refuse_the_next_one() {
     stage.tell(Event::RolloutRequested);
     stage.settle(NOTIFIED);
     assert_eq!(stage.supervisor.slot_of(ChildId(6)), Some(SlotId(0)));
-    assert_eq!(stage.child(), ChildId(3), "the roll-back of slot 0 has failed");
+    assert_eq!(
+        stage.child(),
+        ChildId(3),
+        "the roll-back of slot 0 has failed"
+    );
     stage.exit(ChildId(3));
     assert_eq!(stage.settle(NOTIFIED), [replace(0, 3, 7)]);
     assert_eq!(stage.supervisor.exits_counted(), 0);
