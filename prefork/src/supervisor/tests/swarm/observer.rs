@@ -8,13 +8,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::super::super::children::ChildLocation;
 use super::super::super::{
-    Action, ChildId, Event, FleetOutcome, KillReason, Policy, Readiness, SlotId, StartFailure,
-    StopCause, StopMode, Supervisor, Window,
+    Action, ChildId, Event, FleetOutcome, Gate, KillReason, Policy, ProgramId, Readiness, Refusal,
+    RefusalStage, SlotId, StartFailure, StopCause, StopMode, Supervisor, Verdict, Window,
 };
 use super::super::stage::assert_rested;
 use super::broken::{Broken, check};
 use super::plan::{Nanos, nanos};
+use super::rollouts::Rollouts;
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Observer {
@@ -27,6 +29,10 @@ pub(super) struct Observer {
     children: HashMap<ChildId, Child>,
     last_id: u64,
     due: BinaryHeap<Reverse<(Nanos, Promise)>>,
+    /// Those that drain and whose start was not answered.
+    unanswered: BTreeSet<ChildId>,
+    /// How many of them were given up.
+    given_up: u64,
     /// The time of the last question.
     now: Nanos,
     confirmed: usize,
@@ -35,6 +41,7 @@ pub(super) struct Observer {
     awaited: usize,
     is_announced: bool,
     is_master_ready: bool,
+    rollouts: Rollouts,
     stop: Option<Stop>,
     has_closed_listeners: bool,
     exits: VecDeque<Nanos>,
@@ -62,7 +69,10 @@ struct Slot {
     /// The last child, since the slot was added.
     last: Option<ChildId>,
     left: Nanos,
+    /// The child that left it ran a program that is not accepted: its exit does not count.
+    reverts: bool,
     failures: u32,
+    /// How many children have filled it.
     starts: u64,
     is_confirmed: bool,
     /// Children that have left the slot and have not exited.
@@ -72,6 +82,7 @@ struct Slot {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Child {
     slot: usize,
+    program: ProgramId,
     readiness: Readiness,
     started: Option<Nanos>,
     is_healthy: bool,
@@ -83,6 +94,8 @@ struct Child {
     is_given_up: bool,
     /// When it must be killed, if it has left its slot.
     kill_at: Option<Nanos>,
+    /// Until when it serves beside the child that it replaces.
+    soak_until: Option<Nanos>,
 }
 
 /// What the supervisor must have done at a time.
@@ -99,6 +112,14 @@ enum Promise {
     /// Given the slot to another child, because `main` has ended.
     Report(ChildId),
     GiveUp(ChildId),
+    /// Opened the gate of a successor that is ready.
+    Serve(ChildId),
+    /// Given up a child whose start was not answered.
+    Unanswered(ChildId),
+    /// Given the slot to a successor that has soaked.
+    Replace(ChildId),
+    /// Refused a rollout, or ended a roll-back: the one with this number.
+    EndRollout(u64),
 }
 
 impl Observer {
@@ -110,6 +131,8 @@ impl Observer {
             children: HashMap::new(),
             last_id: 0,
             due: BinaryHeap::new(),
+            unanswered: BTreeSet::new(),
+            given_up: 0,
             now: 0,
             confirmed: 0,
             healthy: 0,
@@ -117,6 +140,7 @@ impl Observer {
             awaited: 0,
             is_announced: false,
             is_master_ready: false,
+            rollouts: Rollouts::new(policy.rollout, epoch),
             stop: None,
             has_closed_listeners: false,
             exits: VecDeque::new(),
@@ -133,15 +157,26 @@ impl Observer {
         observer
     }
 
-    /// Whether each slot serves and no other child is left.
+    /// Whether each slot serves, no other child is left and no rollout is in progress.
     pub(super) fn is_settled(&self) -> bool {
         let is_complete = self.healthy == self.wanted && self.awaited == self.wanted;
+        let is_complete = is_complete && self.rollouts.is_idle();
         self.is_master_ready && self.stop.is_none() && is_complete
     }
 
     /// How many slots the fleet had at most.
     pub(super) fn most_slots(&self) -> usize {
         self.slots.len()
+    }
+
+    /// How many rollouts were accepted.
+    pub(super) fn rollouts_accepted(&self) -> u64 {
+        self.rollouts.times_accepted
+    }
+
+    /// How many slots the fleet has.
+    pub(super) fn slots(&self) -> usize {
+        self.wanted
     }
 
     pub(super) fn is_master_ready(&self) -> bool {
@@ -167,10 +202,14 @@ impl Observer {
         let Some((id, child)) = id.and_then(|id| Some((id, self.children.get(&id)?))) else {
             return Ok(());
         };
-        if self.slots[child.slot].child != Some(id) {
+        if self.in_place(id).is_none() {
             return Ok(());
         }
-        let is_serving = supervisor.fleet().slot(SlotId(child.slot)).is_serving();
+        let location = supervisor.fleet().child(id).map(|child| child.location);
+        let is_serving = match location {
+            Some(ChildLocation::Successor(successor)) => successor.state.is_serving(),
+            _ => supervisor.fleet().slot(SlotId(child.slot)).is_serving(),
+        };
         let may_serve = child.may_be_healthy()
             && child.readiness == Readiness::Assumed
             && child.healthy_at(&self.policy) <= self.now;
@@ -214,12 +253,12 @@ impl Observer {
                 self.start_failed(supervisor, child, failure, at);
             }
             Event::Ready { child } => {
-                if self.fills(child).is_some_and(Child::may_be_healthy) {
+                if self.in_place(child).is_some_and(Child::may_be_healthy) {
                     self.become_healthy(child);
                 }
             }
             Event::Readiness { child, readiness } => {
-                if self.fills(child).is_some_and(Child::may_be_healthy) {
+                if self.in_place(child).is_some_and(Child::may_be_healthy) {
                     self.expect_health(child, readiness);
                 }
             }
@@ -235,6 +274,10 @@ impl Observer {
             Event::Exited { child } => {
                 if self.children.get(&child).is_some_and(Child::is_unstarted) {
                     self.start_failed(supervisor, child, StartFailure::Transient, at);
+                } else if let Some(successor) = self.succeeds(child) {
+                    let (slot, stage) = (successor.slot, successor.stage());
+                    self.remove(child);
+                    self.refuse(stage, Some((SlotId(slot), child)), at);
                 } else {
                     self.leave(child, at);
                     self.remove(child);
@@ -244,7 +287,16 @@ impl Observer {
             Event::HookFailed => self.begin_stop(StopCause::HookFailed, at),
             Event::ListenerLost => self.begin_stop(StopCause::ListenerLost, at),
             Event::Resize { slots } => self.resize(slots.get(), at),
-            Event::RolloutRequested | Event::ProgramOpened { .. } | Event::ProgramFailed => {}
+            Event::RolloutRequested if self.stop.is_none() => self.rollouts.requested(),
+            Event::RolloutRequested => {}
+            Event::ProgramOpened { program } => {
+                let deadline = self.rollouts.opened(program, self.wanted, at);
+                self.expect_rollout(deadline);
+            }
+            Event::ProgramFailed => {
+                let programs = self.programs();
+                self.rollouts.open_failed(&programs);
+            }
             Event::StopRequested { urgency } => {
                 self.begin_stop(StopCause::Requested, at);
                 if urgency == StopMode::Immediate && self.outcome.is_none() {
@@ -260,8 +312,34 @@ impl Observer {
         (self.slots[child.slot].child == Some(id)).then_some(child)
     }
 
+    /// The child, if it is the successor of its slot.
+    fn succeeds(&self, id: ChildId) -> Option<&Child> {
+        let child = self.children.get(&id)?;
+        let successor = self.rollouts.successors.get(&child.slot);
+        (successor == Some(&id)).then_some(child)
+    }
+
+    /// The child, if it fills its slot or is its successor.
+    fn in_place(&self, id: ChildId) -> Option<&Child> {
+        self.fills(id).or_else(|| self.succeeds(id))
+    }
+
+    /// The program of the child of each slot.
+    fn programs(&self) -> Vec<Option<ProgramId>> {
+        let children = self.slots[..self.wanted].iter().map(|slot| slot.child);
+        children
+            .map(|child| child.map(|child| self.children[&child].program))
+            .collect()
+    }
+
     fn promise(&mut self, at: Nanos, promise: Promise) {
         self.due.push(Reverse((at, promise)));
+    }
+
+    fn expect_rollout(&mut self, deadline: Option<Nanos>) {
+        if let Some(deadline) = deadline {
+            self.promise(deadline, Promise::EndRollout(self.rollouts.deadlines));
+        }
     }
 
     fn started(&mut self, id: ChildId, readiness: Readiness, at: Nanos) {
@@ -273,18 +351,23 @@ impl Observer {
             return;
         };
         child.started = Some(at);
-        if child.kill_at.is_some() {
+        if let Some(kill_at) = child.kill_at {
+            self.unanswered.remove(&id);
+            self.promise(kill_at, Promise::Kill(id));
             return self.promise(at, Promise::Ask(id));
         }
         let slot = &mut self.slots[child.slot];
-        self.confirmed += usize::from(!slot.is_confirmed);
-        slot.is_confirmed = true;
+        if slot.child == Some(id) {
+            self.confirmed += usize::from(!slot.is_confirmed);
+            slot.is_confirmed = true;
+        }
         self.expect_health(id, readiness);
     }
 
     /// The child has not yet proved that it is healthy.
     fn expect_health(&mut self, id: ChildId, readiness: Readiness) {
         let policy = &self.policy;
+        let fills = self.fills(id).is_some();
         let child = self.children.get_mut(&id).expect("it was started");
         child.readiness = readiness;
         let (healthy_at, ready_by) = (child.healthy_at(policy), child.ready_by(policy));
@@ -292,17 +375,24 @@ impl Observer {
             Readiness::Notified => self.promise(ready_by, Promise::Ready(id)),
             Readiness::Assumed if policy.healthy_after.is_zero() => self.become_healthy(id),
             Readiness::Assumed => {
-                self.first_healthy_at = self.first_healthy_at.min(healthy_at);
+                if fills {
+                    self.first_healthy_at = self.first_healthy_at.min(healthy_at);
+                }
                 self.promise(healthy_at, Promise::Healthy(id));
             }
         }
     }
 
     fn become_healthy(&mut self, id: ChildId) {
-        let child = self.children.get_mut(&id).expect("it fills a slot");
+        let fills = self.fills(id).is_some();
+        let child = self.children.get_mut(&id).expect("it is in place");
         child.is_healthy = true;
-        self.healthy += 1;
-        self.was_healthy = true;
+        if fills {
+            self.healthy += 1;
+            self.was_healthy = true;
+        } else {
+            self.promise(self.now, Promise::Serve(id));
+        }
     }
 
     fn start_failed(
@@ -317,8 +407,12 @@ impl Observer {
         };
         let slot = child.slot;
         let fills = self.slots[slot].child == Some(id);
+        let succeeds = self.succeeds(id).is_some();
         self.leave(id, at);
         self.remove(id);
+        if succeeds && failure != StartFailure::Refused {
+            return self.refuse(RefusalStage::Start, Some((SlotId(slot), id)), at);
+        }
         let ends = match failure {
             StartFailure::Transient => !self.is_master_ready,
             StartFailure::Permanent if self.was_healthy => !self.is_master_ready,
@@ -328,7 +422,7 @@ impl Observer {
             }
             StartFailure::Permanent | StartFailure::Refused => true,
         };
-        if fills && ends {
+        if (fills || succeeds) && ends {
             let cause = StopCause::StartFailed {
                 slot: SlotId(slot),
                 child: id,
@@ -355,6 +449,7 @@ impl Observer {
             self.healthy -= usize::from(was_serving);
             self.promise(exit, Promise::Report(id));
         }
+        self.fail(id, at);
     }
 
     fn violated(&mut self, id: ChildId, at: Nanos) {
@@ -369,6 +464,45 @@ impl Observer {
         child.has_violated = true;
         self.healthy -= usize::from(was_serving);
         self.promise(at, Promise::Kill(id));
+        self.fail(id, at);
+    }
+
+    /// The child does not serve any more. A rollout of its program is refused.
+    fn fail(&mut self, id: ChildId, at: Nanos) {
+        let child = &self.children[&id];
+        let (slot, stage) = (SlotId(child.slot), child.stage());
+        if self.succeeds(id).is_some() {
+            self.drain_successor(id, at);
+            self.refuse(stage, Some((slot, id)), at);
+        } else if self.fills(id).is_some() && self.rollouts.rolls_out(child.program) {
+            self.refuse(RefusalStage::Serve, Some((slot, id)), at);
+        }
+    }
+
+    /// A successor is not needed any more.
+    fn drain_successor(&mut self, id: ChildId, at: Nanos) {
+        let slot = self.children[&id].slot;
+        for older in self.slots[slot].older.clone() {
+            self.cut_grace(older, at);
+        }
+        self.rollouts.successors.remove(&slot);
+        self.drain(id, at);
+    }
+
+    /// Refuses the rollout, unless it was refused before.
+    fn refuse(&mut self, stage: RefusalStage, child: Option<(SlotId, ChildId)>, at: Nanos) {
+        if !self.rollouts.is_rolling_out() {
+            return;
+        }
+        for id in self.rollouts.successors.clone().into_values() {
+            self.drain_successor(id, at);
+        }
+        let accepted = self.rollouts.accepted;
+        let programs = self.programs().into_iter().enumerate();
+        let others = programs.filter(|(_, program)| program.is_some_and(|other| other != accepted));
+        let others = others.map(|(slot, _)| slot).collect();
+        let deadline = self.rollouts.refused(Refusal { stage, child }, others, at);
+        self.expect_rollout(deadline);
     }
 
     /// The child leaves its slot, if it fills one: the slot is to be filled again.
@@ -376,15 +510,22 @@ impl Observer {
         let Some(child) = self.fills(id) else {
             return;
         };
-        let (index, was_healthy) = (child.slot, child.is_healthy);
+        let (index, was_healthy, program) = (child.slot, child.is_healthy, child.program);
         self.healthy -= usize::from(was_healthy && child.serves());
         let slot = &mut self.slots[index];
         slot.child = None;
         slot.left = at;
-        slot.failures = if was_healthy { 0 } else { slot.failures + 1 };
+        slot.reverts = program != self.rollouts.accepted;
+        if !slot.reverts {
+            slot.failures = if was_healthy { 0 } else { slot.failures + 1 };
+        }
         slot.older.push(id);
         if self.is_master_ready {
             self.expect_replacement(index, at);
+        }
+        self.rollouts.slot_left(index);
+        if self.rollouts.rolls_out(program) {
+            self.refuse(RefusalStage::Serve, Some((SlotId(index), id)), at);
         }
     }
 
@@ -397,6 +538,9 @@ impl Observer {
 
     /// The earliest and the latest time of the replacement.
     fn recovery_of(&self, slot: &Slot) -> [Nanos; 2] {
+        if slot.reverts {
+            return [slot.left; 2];
+        }
         let backoff = self.policy.backoff;
         let nominal = match slot.failures {
             0 | 1 => Duration::ZERO,
@@ -420,7 +564,12 @@ impl Observer {
         if let Some(child) = self.children.remove(&id) {
             self.accepting -= usize::from(child.accepts());
             self.awaited -= usize::from(!child.is_given_up);
+            self.unanswered.remove(&id);
             self.slots[child.slot].older.retain(|&older| older != id);
+            let successors = &mut self.rollouts.successors;
+            if successors.get(&child.slot) == Some(&id) {
+                successors.remove(&child.slot);
+            }
         }
     }
 
@@ -445,7 +594,12 @@ impl Observer {
             for older in self.end_older_if_filled(index) {
                 self.cut_grace(older, at);
             }
+            // Both drain, with all of their time: both may have connections.
+            if let Some(&successor) = self.rollouts.successors.get(&index) {
+                self.drain_successor(successor, at);
+            }
             self.retire(index, at);
+            self.rollouts.slot_removed(index);
             let slot = &mut self.slots[index];
             self.confirmed -= usize::from(slot.is_confirmed);
             slot.is_confirmed = false;
@@ -455,6 +609,7 @@ impl Observer {
         self.slots
             .resize(self.slots.len().max(slots), Slot::default());
         for index in old..slots {
+            self.rollouts.slot_added(index);
             let starts = self.slots[index].starts;
             self.promise(at, Promise::Fill(index, starts));
         }
@@ -468,18 +623,26 @@ impl Observer {
 
     /// The slot gets no other child. Its child drains.
     fn retire(&mut self, index: usize, at: Nanos) {
-        let Some(id) = self.slots[index].child.take() else {
-            return;
-        };
-        self.slots[index].older.push(id);
+        if let Some(id) = self.slots[index].child.take() {
+            let child = &self.children[&id];
+            self.healthy -= usize::from(child.is_healthy && child.serves());
+            self.drain(id, at);
+        }
+    }
+
+    /// The child has left its slot, and has some time to exit.
+    fn drain(&mut self, id: ChildId, at: Nanos) {
         let grace = nanos(self.policy.shutdown_grace_period);
-        let child = self.children.get_mut(&id).expect("it fills the slot");
-        self.healthy -= usize::from(child.is_healthy && child.serves());
+        let child = self.children.get_mut(&id).expect("it was in place");
+        self.slots[child.slot].older.push(id);
         let since = child.main_ended.map_or(at, |ended| ended.min(at));
         let kill_at = since.saturating_add(grace);
         child.kill_at = Some(kill_at);
         if child.started.is_some() {
             self.promise(at, Promise::Ask(id));
+        } else {
+            self.unanswered.insert(id);
+            self.expect_answer(id);
         }
         self.promise(kill_at, Promise::Kill(id));
     }
@@ -488,6 +651,35 @@ impl Observer {
         let child = self.children.get_mut(&id).expect("it drains");
         child.kill_at = child.kill_at.map(|kill_at| kill_at.min(at));
         self.promise(at, Promise::Kill(id));
+        self.expect_answer(id);
+    }
+
+    fn expect_answer(&mut self, id: ChildId) {
+        if self.unanswered.contains(&id) {
+            self.promise(self.give_up_unanswered_at(id), Promise::Unanswered(id));
+        }
+    }
+
+    /// When the supervisor no longer waits for the answer to a start.
+    fn give_up_unanswered_at(&self, id: ChildId) -> Nanos {
+        let kill_at = self.children[&id].kill_at.unwrap_or(Nanos::MAX);
+        kill_at.saturating_add(nanos(self.policy.kill_timeout))
+    }
+
+    /// The supervisor no longer waits for these, and no action says so.
+    fn give_up_unanswered(&mut self, supervisor: &Supervisor) {
+        for id in self.unanswered.clone() {
+            let is_over = self.give_up_unanswered_at(id) <= self.now;
+            if is_over && !supervisor.snapshot().is_draining(id) {
+                self.unanswered.remove(&id);
+                self.given_up += 1;
+                let child = self.children.get_mut(&id).expect("it has not exited");
+                let was_accepting = child.accepts();
+                child.is_given_up = true;
+                self.accepting -= usize::from(was_accepting);
+                self.awaited -= 1;
+            }
+        }
     }
 
     fn begin_stop(&mut self, cause: StopCause, at: Nanos) {
@@ -496,6 +688,10 @@ impl Observer {
         }
         let mode = StopMode::Graceful;
         self.stop = Some(Stop { cause, at, mode });
+        self.rollouts.stopped();
+        for id in std::mem::take(&mut self.rollouts.successors).into_values() {
+            self.drain(id, at);
+        }
         for index in 0..self.wanted {
             self.retire(index, at);
         }
@@ -521,11 +717,28 @@ impl Observer {
     ) -> Result<(), Broken> {
         self.now = now;
         self.check_stop(supervisor, now)?;
+        let given_up = self.given_up;
+        self.give_up_unanswered(supervisor);
+        if self.given_up > given_up {
+            self.wake_at = None;
+        }
+        // The order of what is due at one instant is not a promise.
+        let is_late = self.rollouts.deadline().is_some_and(|at| at <= now);
+        let refusal = match action {
+            Some(Action::ReportVerdict(Verdict::Refused { refusal, .. })) => Some(refusal),
+            _ => supervisor.rollouts().rolling_back(),
+        };
+        let is_refused = refusal.is_some_and(|refusal| refusal.stage == RefusalStage::Time);
+        if is_late && is_refused && self.rollouts.is_rolling_out() {
+            let slowest = self.rollouts.successors.iter().min_by_key(|&(_, id)| id);
+            let slowest = slowest.map(|(&slot, &id)| (SlotId(slot), id));
+            self.refuse(RefusalStage::Time, slowest, now);
+        }
         let Some(action) = action else {
             return self.rested(supervisor);
         };
         self.actions_in_a_row += 1;
-        let most = 4 * self.children.len() + self.wanted + 4;
+        let most = 4 * self.children.len() + self.wanted + 6;
         check(
             self.actions_in_a_row <= most,
             "`next_action` comes to an end",
@@ -544,9 +757,23 @@ impl Observer {
             Action::Start {
                 slot,
                 child,
+                program,
                 previous,
-                ..
-            } => self.check_start(supervisor, slot, child, previous),
+                gate,
+            } => {
+                self.check_new(slot, child)?;
+                match gate {
+                    Gate::Open => self.check_start(supervisor, slot, child, previous)?,
+                    Gate::Closed => self.check_successor(slot, child, program, previous)?,
+                }
+                check(
+                    gate == Gate::Closed || program == self.rollouts.accepted,
+                    "a slot is filled with the program of the last rollout that was accepted",
+                    || format!("{child:?} in {slot:?}: {program:?}"),
+                )?;
+                self.add(slot.0, child, program);
+                Ok(())
+            }
             Action::AnnounceMasterReady => {
                 let all_started = self.confirmed == self.wanted && self.stop.is_none();
                 check(
@@ -590,10 +817,18 @@ impl Observer {
                 Ok(())
             }
             Action::ReportRunning { child, kill_at } => self.check_report(child, kill_at),
-            Action::OpenProgram
-            | Action::Serve { .. }
-            | Action::ReportReplaced { .. }
-            | Action::ReportVerdict(_) => Ok(()),
+            Action::OpenProgram => {
+                self.rollouts.check_open(self.may_roll_out())?;
+                self.rollouts.began(self.now);
+                Ok(())
+            }
+            Action::Serve { child } => self.check_serve(child),
+            Action::ReportReplaced {
+                slot,
+                child,
+                previous,
+            } => self.check_replaced(slot, child, previous),
+            Action::ReportVerdict(verdict) => self.check_verdict(verdict),
             Action::CloseListeners => {
                 let may_close = self.stop.is_some() && self.accepting == 0;
                 check(
@@ -612,13 +847,102 @@ impl Observer {
         })
     }
 
-    fn check_start(
+    fn may_roll_out(&self) -> bool {
+        self.is_master_ready && self.stop.is_none()
+    }
+
+    fn check_successor(
         &mut self,
-        supervisor: &Supervisor,
+        slot: SlotId,
+        id: ChildId,
+        program: ProgramId,
+        previous: Option<ChildId>,
+    ) -> Result<(), Broken> {
+        check(
+            previous.is_none() && !self.rollouts.successors.contains_key(&slot.0),
+            "a slot has at most one successor, which replaces no child that has exited",
+            || format!("{id:?} in {slot:?}: {previous:?}"),
+        )?;
+        self.rollouts.check_start(slot.0, id, program, self.wanted)
+    }
+
+    fn check_serve(&mut self, id: ChildId) -> Result<(), Broken> {
+        let (now, policy) = (self.now, self.policy.clone());
+        let soak_until = now.saturating_add(self.rollouts.soak());
+        let succeeds = self.succeeds(id).is_some();
+        let child = self.child(id)?;
+        // Time makes it healthy, and it serves at that moment.
+        let is_assumed = child.readiness == Readiness::Assumed;
+        let is_ready = child.is_healthy || is_assumed && child.healthy_at(&policy) <= now;
+        child.is_healthy |= is_assumed;
+        let may_serve = child.started.is_some() && child.serves() && child.soak_until.is_none();
+        child.soak_until = Some(soak_until);
+        check(
+            succeeds && is_ready && may_serve,
+            "the gate of a successor is opened once, when it is ready",
+            || format!("{id:?}"),
+        )?;
+        self.promise(soak_until, Promise::Replace(id));
+        Ok(())
+    }
+
+    fn check_replaced(
+        &mut self,
         slot: SlotId,
         id: ChildId,
         previous: Option<ChildId>,
     ) -> Result<(), Broken> {
+        let now = self.now;
+        let has_soaked = self
+            .succeeds(id)
+            .filter(|child| SlotId(child.slot) == slot)
+            .and_then(|child| child.soak_until)
+            .is_some_and(|until| until <= now);
+        check(
+            has_soaked,
+            "a successor replaces a child when it has served as long as it must",
+            || format!("{id:?} in {slot:?}"),
+        )?;
+        check(
+            previous == self.slots[slot.0].child,
+            "a successor replaces the child that fills its slot",
+            || format!("{id:?} in {slot:?}: {previous:?}"),
+        )?;
+        for older in self.end_older_if_filled(slot.0) {
+            self.cut_grace(older, now);
+        }
+        self.retire(slot.0, now);
+        self.rollouts.replaced(slot.0);
+        self.fill(slot.0, id);
+        self.slots[slot.0].failures = 0;
+        self.healthy += 1;
+        self.was_healthy = true;
+        Ok(())
+    }
+
+    fn check_verdict(&mut self, verdict: Verdict) -> Result<(), Broken> {
+        let (now, programs) = (self.now, self.programs());
+        if let Verdict::Refused { .. } = verdict {
+            for id in self.rollouts.successors.clone().into_values() {
+                let is_over = self.rollouts.deadline().is_some_and(|at| at <= now);
+                check(
+                    is_over,
+                    "a roll-back waits for its successors, until its time is over",
+                    || format!("{id:?}"),
+                )?;
+                self.drain_successor(id, now);
+            }
+        }
+        check(
+            !matches!(verdict, Verdict::Accepted { .. }) || self.healthy == self.wanted,
+            "a program is accepted only if its child serves in each slot",
+            || format!("{} of {} slots", self.healthy, self.wanted),
+        )?;
+        self.rollouts.check_verdict(verdict, now, &programs)
+    }
+
+    /// Checks what holds for each child that is started.
+    fn check_new(&mut self, slot: SlotId, id: ChildId) -> Result<(), Broken> {
         let detail = || format!("{id:?} in {slot:?}");
         check(self.stop.is_none(), "no child is started in a stop", detail)?;
         check(
@@ -632,6 +956,17 @@ impl Observer {
             detail,
         )?;
         self.last_id = id.0;
+        Ok(())
+    }
+
+    fn check_start(
+        &mut self,
+        supervisor: &Supervisor,
+        slot: SlotId,
+        id: ChildId,
+        previous: Option<ChildId>,
+    ) -> Result<(), Broken> {
+        let detail = || format!("{id:?} in {slot:?}");
         let index = slot.0;
         check(
             self.slots[index].child.is_none(),
@@ -655,6 +990,8 @@ impl Observer {
                 "no child is replaced before `recover_interval` and its back-off have passed",
                 || format!("{} at {}, not before {earliest}", detail(), self.now),
             )?;
+        }
+        if self.slots[index].last.is_some() && !self.slots[index].reverts {
             let exits = self.count_exit();
             let counted = supervisor.exits_counted();
             check(
@@ -668,13 +1005,23 @@ impl Observer {
                 || format!("{exits:?}"),
             )?;
         }
+        self.fill(index, id);
+        Ok(())
+    }
+
+    /// The child fills the slot from now on.
+    fn fill(&mut self, index: usize, id: ChildId) {
         let slot = &mut self.slots[index];
         slot.starts += 1;
         (slot.child, slot.last) = (Some(id), Some(id));
+    }
+
+    fn add(&mut self, index: usize, id: ChildId, program: ProgramId) {
         self.accepting += 1;
         self.awaited += 1;
         let child = Child {
             slot: index,
+            program,
             readiness: Readiness::Notified,
             started: None,
             is_healthy: false,
@@ -685,9 +1032,9 @@ impl Observer {
             killed: None,
             is_given_up: false,
             kill_at: None,
+            soak_until: None,
         };
         self.children.insert(id, child);
-        Ok(())
     }
 
     /// Counts an exit, and returns the smallest and the largest number of exits that may count.
@@ -716,12 +1063,14 @@ impl Observer {
     }
 
     fn check_kill(&mut self, id: ChildId, reason: KillReason) -> Result<(), Broken> {
-        let (now, fills) = (self.now, self.fills(id).is_some());
+        let (now, in_place) = (self.now, self.in_place(id).is_some());
+        let succeeds = self.succeeds(id).is_some();
         let policy = self.policy.clone();
         let child = self.child(id)?;
+        let slot = SlotId(child.slot);
         let is_due = match reason {
             KillReason::NotReady => {
-                fills && child.must_be_ready() && child.ready_by(&policy) <= now
+                in_place && child.must_be_ready() && child.ready_by(&policy) <= now
             }
             KillReason::Violation => child.has_violated,
             KillReason::OutOfTime => {
@@ -735,6 +1084,10 @@ impl Observer {
             "a child is killed once, and only for its reason",
             || format!("{id:?}: {reason:?}"),
         )?;
+        if succeeds {
+            self.drain_successor(id, now);
+            self.refuse(RefusalStage::Ready, Some((slot, id)), now);
+        }
         let give_up_at = now.saturating_add(nanos(policy.kill_timeout));
         self.promise(give_up_at, Promise::GiveUp(id));
         Ok(())
@@ -801,8 +1154,10 @@ impl Observer {
         let [least, most] = self.count_exit();
         let left = self.slots.get(slot.0).filter(|_| slot.0 < self.wanted);
         let is_due = left.is_some_and(|left| {
+            let counts = !left.reverts;
             let [earliest, _] = self.recovery_of(left);
-            left.child.is_none() && left.last == Some(child) && earliest <= self.now
+            let is_over = left.child.is_none() && earliest <= self.now;
+            is_over && left.last == Some(child) && counts
         });
         let policy = &self.policy;
         let is_same = (threshold, window) == (policy.recover_threshold, policy.recover_window);
@@ -823,9 +1178,9 @@ impl Observer {
     fn check_child(&self, supervisor: &Supervisor, id: ChildId) -> Result<(), Broken> {
         let child = self.children.get(&id);
         let slot = child.map(|child| SlotId(child.slot));
-        let fills = self.fills(id).is_some();
         // A child that was given up may count as a draining one or not.
-        let drains = child.filter(|child| !child.is_given_up).map(|_| !fills);
+        let in_place = self.in_place(id).is_some();
+        let drains = child.filter(|child| !child.is_given_up).map(|_| !in_place);
         let found = drains.map(|_| supervisor.snapshot().is_draining(id));
         check(
             supervisor.slot_of(id) == slot && drains == found,
@@ -872,6 +1227,12 @@ impl Observer {
             "the listeners are closed as soon as no child accepts any more",
             String::new,
         )?;
+        check(
+            self.is_announced || self.confirmed < self.wanted || self.stop.is_some(),
+            "the master is announced as soon as the first child of each slot was started",
+            String::new,
+        )?;
+        self.rollouts.rested(self.may_roll_out(), self.wanted)?;
         let is_healthy = self.is_master_ready && self.healthy == self.wanted;
         check(
             supervisor.is_healthy() == (is_healthy && self.stop.is_none()),
@@ -896,7 +1257,7 @@ impl Observer {
     fn is_kept(&self, at: Nanos, promise: Promise) -> bool {
         let alive = |id| {
             let child: Option<&Child> = self.children.get(&id);
-            child.filter(|child| child.killed.is_none())
+            child.filter(|child| child.killed.is_none() && !child.is_given_up)
         };
         let is_open = match promise {
             Promise::Fill(index, starts) => {
@@ -905,9 +1266,9 @@ impl Observer {
                 is_wanted && slot.child.is_none() && slot.starts == starts
             }
             Promise::Ready(id) => self
-                .fills(id)
+                .in_place(id)
                 .is_some_and(|child| child.must_be_ready() && child.ready_by(&self.policy) == at),
-            Promise::Healthy(id) => self.fills(id).is_some_and(|child| {
+            Promise::Healthy(id) => self.in_place(id).is_some_and(|child| {
                 let is_assumed = child.readiness == Readiness::Assumed;
                 child.may_be_healthy() && is_assumed && child.healthy_at(&self.policy) == at
             }),
@@ -923,6 +1284,17 @@ impl Observer {
                 .children
                 .get(&id)
                 .is_some_and(|child| !child.is_given_up),
+            Promise::Serve(id) => {
+                let successor = self.succeeds(id);
+                successor.is_some_and(|child| child.soak_until.is_none())
+            }
+            Promise::Unanswered(id) => {
+                self.unanswered.contains(&id) && self.give_up_unanswered_at(id) == at
+            }
+            Promise::Replace(id) => self.succeeds(id).is_some(),
+            Promise::EndRollout(number) => {
+                number == self.rollouts.deadlines && self.rollouts.deadline().is_some()
+            }
         };
         !is_open
     }
@@ -930,7 +1302,7 @@ impl Observer {
     /// Something was due and has not happened.
     fn missed(&mut self, promise: Promise) -> Result<(), Broken> {
         let promised = match promise {
-            Promise::Healthy(id) => {
+            Promise::Healthy(id) if self.fills(id).is_some() => {
                 self.become_healthy(id);
                 return Ok(());
             }
@@ -940,6 +1312,10 @@ impl Observer {
             Promise::Kill(_) => "a child is killed when its time is over or it broke the protocol",
             Promise::Report(_) => "a slot does not wait for a process whose `main` has ended",
             Promise::GiveUp(_) => "the supervisor does not wait for a child that cannot be killed",
+            Promise::Healthy(_) | Promise::Serve(_) => "a successor serves as soon as it is ready",
+            Promise::Unanswered(_) => "no stop waits for a start that is not answered",
+            Promise::Replace(_) => "a successor that has soaked replaces the child of its slot",
+            Promise::EndRollout(_) => "a rollout and a roll-back end within `rollout_timeout`",
         };
         check(false, promised, || format!("{promise:?} at {}", self.now))
     }
@@ -959,6 +1335,11 @@ impl Observer {
         if self.outcome.is_some() {
             return Ok(());
         }
+        check(
+            self.rollouts.is_idle(),
+            "each rollout that began gets one verdict",
+            String::new,
+        )?;
         let mut left: Vec<_> = self.children.keys().copied().collect();
         left.sort_unstable();
         check(
@@ -985,6 +1366,17 @@ impl Observer {
         check(
             supervisor.children().into_iter().eq(known),
             "the supervisor forgets each child that has exited",
+            String::new,
+        )?;
+        let successors = supervisor.fleet().successors().into_iter();
+        let successors: BTreeSet<_> = successors.map(|(child, slot, _)| (slot.0, child)).collect();
+        check(
+            self.rollouts
+                .successors
+                .iter()
+                .map(|(&slot, &child)| (slot, child))
+                .eq(successors),
+            "the supervisor knows each successor",
             String::new,
         )?;
         let last = |index: usize| self.slots[index].last.filter(|_| self.stop.is_none());
@@ -1015,6 +1407,12 @@ impl Child {
 
     fn may_be_healthy(&self) -> bool {
         !self.is_healthy && self.started.is_some() && self.serves()
+    }
+
+    /// The stage at which a rollout is refused if this successor fails now.
+    fn stage(&self) -> RefusalStage {
+        self.soak_until
+            .map_or(RefusalStage::Ready, |_| RefusalStage::Soak)
     }
 
     fn must_be_ready(&self) -> bool {
