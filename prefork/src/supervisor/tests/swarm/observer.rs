@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::super::super::children::ChildLocation;
 use super::super::super::{
     Action, ChildId, Event, FleetOutcome, Policy, ProgramId, Readiness, Refusal, RefusalStage,
-    SlotId, StartFailure, StopCause, StopMode, Supervisor, Verdict,
+    SlotId, StartFailure, StopCause, StopMode, Supervisor,
 };
 use super::broken::{Broken, check};
 use super::plan::{Nanos, nanos};
@@ -694,6 +694,26 @@ impl Observer {
 
     // Questions.
 
+    /// Ends a rollout or a roll-back whose time is over.
+    ///
+    /// That comes before all else that is due: a program that was not accepted in time replaces no
+    /// child.
+    fn end_late_rollout(&mut self, now: Nanos) {
+        if self.rollouts.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        if self.rollouts.is_rolling_out() {
+            let slowest = self.rollouts.successors.iter().min_by_key(|&(_, id)| id);
+            let slowest = slowest.map(|(&slot, &id)| (SlotId(slot), id));
+            return self.refuse(RefusalStage::Time, slowest, now);
+        }
+        for id in self.rollouts.successors.clone().into_values() {
+            self.drain_successor(id, now);
+        }
+        let programs = self.programs();
+        self.rollouts.roll_back_ended(&programs);
+    }
+
     pub(super) fn asked(
         &mut self,
         supervisor: &Supervisor,
@@ -701,23 +721,12 @@ impl Observer {
         now: Nanos,
     ) -> Result<(), Broken> {
         self.now = now;
+        self.end_late_rollout(now);
         self.check_stop(supervisor, now)?;
         let given_up = self.given_up;
         self.give_up_unanswered(supervisor);
         if self.given_up > given_up {
             self.wake_at = None;
-        }
-        // The order of what is due at one instant is not a promise.
-        let is_late = self.rollouts.deadline().is_some_and(|at| at <= now);
-        let refusal = match action {
-            Some(Action::ReportVerdict(Verdict::Refused { refusal, .. })) => Some(refusal),
-            _ => supervisor.rollouts().rolling_back(),
-        };
-        let is_refused = refusal.is_some_and(|refusal| refusal.stage == RefusalStage::Time);
-        if is_late && is_refused && self.rollouts.is_rolling_out() {
-            let slowest = self.rollouts.successors.iter().min_by_key(|&(_, id)| id);
-            let slowest = slowest.map(|(&slot, &id)| (SlotId(slot), id));
-            self.refuse(RefusalStage::Time, slowest, now);
         }
         let Some(action) = action else {
             return self.rested(supervisor);

@@ -184,24 +184,13 @@ impl Observer {
     }
 
     fn check_verdict(&mut self, verdict: Verdict) -> Result<(), Broken> {
-        let (now, programs) = (self.now, self.programs());
-        if let Verdict::Refused { .. } = verdict {
-            for id in self.rollouts.successors.clone().into_values() {
-                let is_over = self.rollouts.deadline().is_some_and(|at| at <= now);
-                check(
-                    is_over,
-                    "a roll-back waits for its successors, until its time is over",
-                    || format!("{id:?}"),
-                )?;
-                self.drain_successor(id, now);
-            }
-        }
+        let programs = self.programs();
         check(
             !matches!(verdict, Verdict::Accepted { .. }) || self.healthy == self.wanted,
             "a program is accepted only if its child serves in each slot",
             || format!("{} of {} slots", self.healthy, self.wanted),
         )?;
-        self.rollouts.check_verdict(verdict, now, &programs)
+        self.rollouts.check_verdict(verdict, &programs)
     }
 
     /// Checks what holds for each child that is started.
