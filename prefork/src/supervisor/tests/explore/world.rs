@@ -276,7 +276,6 @@ impl World {
     }
 
     pub(super) fn note_gone(&mut self, child: ChildId, policy: &Policy) {
-        let now = self.now;
         let Some(index) = self
             .processes
             .iter()
