@@ -1,4 +1,4 @@
-//! The rollout: replacing the child of each slot because somebody asked for it.
+//! The rollout: replacing the child of each slot on request.
 //!
 //! It knows how far the rollout is, and its verdict. It knows no state of a slot or a child: the
 //! supervisor tells it what became of each successor.

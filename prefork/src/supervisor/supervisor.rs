@@ -184,7 +184,12 @@ impl Supervisor {
     fn on_slot_event(&mut self, slot: SlotId, child: ChildId, fact: ChildEvent, now: Instant) {
         match self.fleet.slot(slot).on_event(fact, now, &self.policy) {
             Transition::Stay => {}
-            Transition::Become(state) => self.enter(slot, state),
+            Transition::Become(state) => {
+                self.enter(slot, state);
+                if !state.may_serve() {
+                    self.program_failed_in(slot, child, now);
+                }
+            }
             Transition::Confirm(state) => {
                 self.enter(slot, state);
                 self.phase.note_started();
@@ -644,11 +649,20 @@ impl Supervisor {
             RecoveryMode::Over => SlotState::Retired,
         };
         self.fleet.set_slot(slot, state);
-        let refusal = Refusal {
-            stage: RefusalStage::Serve,
-            child: Some((slot, child)),
-        };
-        self.refuse(refusal, now);
+        self.program_failed_in(slot, child, now);
+    }
+
+    /// A child that filled this slot has failed. If it runs the program of the rollout, that is
+    /// refused. It can also run a program that was refused before.
+    fn program_failed_in(&mut self, slot: SlotId, child: ChildId, now: Instant) {
+        let program = self.rollouts.progress().map(|progress| progress.program);
+        if program == self.fleet.program(slot) {
+            let refusal = Refusal {
+                stage: RefusalStage::Serve,
+                child: Some((slot, child)),
+            };
+            self.refuse(refusal, now);
+        }
     }
 
     fn rollout_timed_out(&mut self, now: Instant) {

@@ -1377,3 +1377,67 @@ fn a_stop_ends_a_rollout() {
     stage.tell(Event::RolloutRequested);
     assert_eq!(stage.ask(), []);
 }
+
+// Children of a program that is not accepted.
+
+/// In a fleet of two slots, the child 3 of program 1 has replaced the child of slot 0, and the
+/// successor 4 of slot 1 was started.
+fn half_rolled_out() -> Stage {
+    let mut stage = Stage::serving(policy(2));
+    stage.tell(Event::RolloutRequested);
+    stage.settle(NOTIFIED);
+    stage.tell(Event::Ready { child: ChildId(3) });
+    stage.settle(NOTIFIED);
+    stage.pass(CANARY);
+    stage.settle(NOTIFIED);
+    stage.exit(ChildId(1));
+    assert_eq!(stage.child(), ChildId(3));
+    assert_eq!(stage.supervisor.slot_of(ChildId(4)), Some(SlotId(1)));
+    stage
+}
+
+#[test]
+fn a_program_is_refused_when_it_fails_and_not_only_when_its_process_has_exited() {
+    let failures: [fn(ChildId) -> Event; 2] = [
+        |child| Event::MainEnded { child },
+        |child| Event::Violation { child },
+    ];
+    for failure in failures {
+        let mut stage = half_rolled_out();
+        stage.tell(failure(ChildId(3)));
+        let actions = stage.settle(NOTIFIED);
+        let kill_at = stage.now + GRACE;
+        let child = ChildId(4);
+        assert!(actions.contains(&Action::Terminate { child, kill_at }));
+        let replaces = |action: &Action| {
+            matches!(
+                action,
+                Action::Start {
+                    slot: SlotId(0),
+                    program: ProgramId::OWN,
+                    ..
+                }
+            )
+        };
+        assert!(actions.iter().any(replaces));
+    }
+}
+
+#[test]
+fn a_child_of_a_refused_program_does_not_refuse_the_next_one() {
+    let mut stage = half_rolled_out();
+    stage.exit(ChildId(4));
+    stage.settle(NOTIFIED);
+    stage.exit(ChildId(5));
+    stage.tell(Event::RolloutRequested);
+    stage.settle(NOTIFIED);
+    assert_eq!(stage.supervisor.slot_of(ChildId(6)), Some(SlotId(0)));
+    assert_eq!(
+        stage.child(),
+        ChildId(3),
+        "the roll-back of slot 0 has failed"
+    );
+    stage.exit(ChildId(3));
+    assert_eq!(stage.settle(NOTIFIED), [replace(0, 3, 7)]);
+    assert_eq!(stage.supervisor.exits_counted(), 0);
+}

@@ -15,6 +15,7 @@ mod found;
 mod observer;
 mod plan;
 mod replay;
+mod rollouts;
 mod shrink;
 mod world;
 
@@ -127,11 +128,13 @@ fn run(seed: u64) -> Run {
     }
 }
 
-/// One of 16 seeds is a long run, and can have a large fleet.
+/// One of 16 seeds is a longer run, and one of 128 a long one, which can have a large fleet.
 fn world(seed: u64) -> World {
     let mut rng = Rng::new(seed);
-    let longest = if seed.is_multiple_of(16) {
+    let longest = if seed.is_multiple_of(128) {
         400_000
+    } else if seed.is_multiple_of(16) {
+        40_000
     } else {
         4_000
     };

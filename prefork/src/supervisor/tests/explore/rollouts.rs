@@ -122,6 +122,14 @@ impl World {
         self.note_successors_leave(policy);
     }
 
+    /// A child that fills this slot has failed. Only a rollout of its program is refused.
+    pub(super) fn note_failure_in(&mut self, slot: usize, policy: &Policy) {
+        let program = self.rollouts.current.and_then(|current| current.program);
+        if program == Some(self.slots[slot].program) {
+            self.note_failure(RefusalStage::Serve, policy);
+        }
+    }
+
     pub(super) fn note_successors_leave(&mut self, policy: &Policy) {
         let successors: Vec<_> = self
             .processes

@@ -168,8 +168,9 @@ impl World {
                     if process.fills_slot {
                         process.exit_by = Some(kill_at.min(now + policy.exit_timeout));
                         process.kill_at = Some(kill_at);
-                    }
-                    if process.is_successor {
+                        let slot = process.slot;
+                        self.note_failure_in(slot, policy);
+                    } else if process.is_successor {
                         let stage = process.stage();
                         process.is_successor = false;
                         process.kill_at = Some(kill_at);
@@ -192,7 +193,10 @@ impl World {
                     process.exit_by = None;
                     process.ready_by = None;
                     process.healthy_at = None;
-                    if process.is_successor {
+                    if process.fills_slot {
+                        let slot = process.slot;
+                        self.note_failure_in(slot, policy);
+                    } else if process.is_successor {
                         let stage = process.stage();
                         process.is_successor = false;
                         self.note_older_has_no_time(child);
@@ -272,7 +276,6 @@ impl World {
     }
 
     pub(super) fn note_gone(&mut self, child: ChildId, policy: &Policy) {
-        let now = self.now;
         let Some(index) = self
             .processes
             .iter()
@@ -294,7 +297,7 @@ impl World {
             facts.replace_at = Some(now + policy.recover_interval);
         } else {
             facts.replace_at = Some(now);
-            self.note_failure(RefusalStage::Serve, policy);
+            self.note_failure_in(slot, policy);
         }
     }
 

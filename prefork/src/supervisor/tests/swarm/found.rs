@@ -2,10 +2,12 @@
 
 #![allow(unused_imports, reason = "the schedules differ in what they use")]
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::super::super::{
-    Backoff, ChildId, Event, Policy, Readiness, StartFailure, StopMode, Window,
+    Backoff, ChildId, Event, Parallel, Policy, ProgramId, Readiness, RolloutPolicy, StartFailure,
+    StopMode, Window,
 };
 use super::super::stage::policy;
 use super::replay::{Replay, slots};

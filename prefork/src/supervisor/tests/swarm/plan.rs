@@ -132,6 +132,36 @@ impl Class {
     }
 }
 
+/// What all children of a program do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Character {
+    /// What the plan draws for each child.
+    Mixed,
+    /// They are ready in time, and do what they are asked.
+    Good,
+    CannotStart,
+    NeverReady,
+    ExitsBeforeReady,
+    /// They exit while they serve beside the children that they replace.
+    ExitsInSoak,
+    /// They exit some time after their start.
+    ExitsLater,
+    EndsMain,
+    Violates,
+}
+
+impl Character {
+    pub(super) const BAD: [Self; 7] = [
+        Self::CannotStart,
+        Self::NeverReady,
+        Self::ExitsBeforeReady,
+        Self::ExitsInSoak,
+        Self::ExitsLater,
+        Self::EndsMain,
+        Self::Violates,
+    ];
+}
+
 /// Everything that a seed draws before the run.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -147,6 +177,10 @@ pub(super) struct Plan {
     pub(super) spawn_fails: Class,
     pub(super) spawn_fails_for_good: Class,
     pub(super) spawn_is_refused: Class,
+    /// A start is answered some time later. The master never does that, but the supervisor allows it.
+    pub(super) answers_late: Class,
+    /// Or not before the faults end.
+    pub(super) never_answers: Class,
     /// The exec is not finished in time.
     pub(super) exec_hangs: Class,
     /// A hook takes time, before or after the event that it is called for.
@@ -161,6 +195,11 @@ pub(super) struct Plan {
     pub(super) stop: Class,
     /// Many children exit at the same time.
     pub(super) mass_exit: Class,
+    /// A rollout is requested, up to three times.
+    pub(super) rollout: Class,
+    pub(super) open_fails: Class,
+    /// The program of a rollout has faults of its own.
+    pub(super) bad_program: Class,
     // The life of a process. The times count from its start.
     pub(super) ready: Span,
     pub(super) never_ready: Class,
@@ -200,6 +239,8 @@ impl Plan {
             spawn_fails: Class::draw(rng, 100),
             spawn_fails_for_good: Class::draw(rng, 1_000),
             spawn_is_refused: Class::ending(rng, events),
+            answers_late: Class::draw(rng, 100),
+            never_answers: Class::draw(rng, 10),
             exec_hangs: Class::draw(rng, 100),
             hook_is_slow: Class::draw(rng, 100),
             hook_fails: Class::ending(rng, events),
@@ -212,6 +253,9 @@ impl Plan {
             resize: Class::draw(rng, 10).in_fleet(slots),
             stop: Class::ending(rng, events),
             mass_exit: Class::draw(rng, 100).in_fleet(slots),
+            rollout: Class::draw(rng, 10).in_fleet(slots),
+            open_fails: Class::draw(rng, 20),
+            bad_program: Class::draw(rng, 4),
             ready: rng.pick(&Span::ALL),
             never_ready: Class::draw(rng, 20),
             corrects_readiness: Class::draw(rng, 10),
@@ -266,7 +310,7 @@ fn policy(rng: &mut Rng, slots: u64) -> Policy {
             ]),
             soak: any(rng),
             canary: any(rng),
-            timeout: duration(rng, Span::Normal),
+            timeout: any(rng).max(Duration::from_millis(1)),
         },
         backoff: rng.pick(&[
             Backoff::default(),

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::super::{
-    Action, Backoff, ChildId, Event, Policy, Readiness, StartFailure, StopMode, Window,
+    Action, Backoff, ChildId, Event, Parallel, Policy, ProgramId, Readiness, RolloutPolicy,
+    StartFailure, StopMode, Window,
 };
-use super::super::stage::policy;
+use super::super::stage::{CANARY, SOAK, TIMEOUT, policy};
 use super::broken::Broken;
 use super::observer::child_of;
 use super::plan::{MILLI, Nanos, nanos};
@@ -28,6 +30,8 @@ pub(super) struct Schedule {
     /// For each child, its slot and its number among the children of the slot.
     names: HashMap<ChildId, Name>,
     actions: Vec<Option<Action>>,
+    /// Whether each start is answered at once, as the master does.
+    is_answered: bool,
 }
 
 type Name = (usize, u64);
@@ -62,6 +66,7 @@ impl Schedule {
             broken,
             names,
             actions,
+            is_answered: true,
         })
     }
 
@@ -69,7 +74,9 @@ impl Schedule {
     ///
     /// The search has a thread of its own: a bug can keep a call from returning in some attempt.
     /// Then the result is the best schedule so far.
-    pub(super) fn shrink(self) -> Self {
+    pub(super) fn shrink(mut self) -> Self {
+        let again = self.attempt(self.policy.clone(), self.steps.clone(), &Some);
+        self.is_answered = again.is_some();
         let (sender, better) = channel();
         let mut best = self.clone();
         let search = Search {
@@ -91,7 +98,7 @@ impl Schedule {
     /// Makes these calls. Returns what was called, if the same promise is broken.
     ///
     /// The children have other ids now, so each is found by its slot and number. A start without an
-    /// answer succeeds, as the master answers each start.
+    /// answer succeeds, unless the schedule needs one that is not answered.
     fn attempt(&self, policy: Policy, steps: Vec<Step>, rename: Rename<'_>) -> Option<Self> {
         let mut attempt = Attempt {
             replay: Replay::new(policy.clone()),
@@ -100,6 +107,8 @@ impl Schedule {
             starts: HashMap::new(),
             actions: Vec::new(),
             open: None,
+            is_answered: self.is_answered,
+            programs: 0,
         };
         attempt.replay.record();
         let broken = guard(|| {
@@ -122,6 +131,7 @@ impl Schedule {
             broken,
             names: attempt.names,
             actions: attempt.actions,
+            is_answered: self.is_answered,
         })
     }
 
@@ -303,7 +313,7 @@ impl Search {
     }
 
     fn shrink_policy(&mut self) {
-        let changes: [fn(&mut Policy); 9] = [
+        let changes: [fn(&mut Policy); 13] = [
             |policy| policy.recover_threshold = 100,
             |policy| policy.recover_window = Window::Forever,
             |policy| policy.recover_interval = Duration::ZERO,
@@ -312,6 +322,10 @@ impl Search {
             |policy| policy.shutdown_grace_period = Duration::from_secs(13),
             |policy| policy.exit_timeout = Duration::from_secs(1),
             |policy| policy.kill_timeout = Duration::from_secs(2),
+            |policy| policy.rollout.parallel = Parallel::Slots(NonZeroUsize::MIN),
+            |policy| policy.rollout.soak = SOAK,
+            |policy| policy.rollout.canary = CANARY,
+            |policy| policy.rollout.timeout = TIMEOUT,
             |policy| {
                 policy.backoff = Backoff::default();
                 policy.jitter_seed = 1;
@@ -347,6 +361,9 @@ struct Attempt {
     actions: Vec<Option<Action>>,
     /// The action that is not answered yet.
     open: Option<Action>,
+    is_answered: bool,
+    /// How many programs were opened.
+    programs: usize,
 }
 
 impl Attempt {
@@ -363,19 +380,25 @@ impl Attempt {
                 self.names.insert(child, name);
                 self.open = action;
             }
-            Some(Action::AnnounceMasterReady) => self.open = action,
+            Some(Action::AnnounceMasterReady | Action::OpenProgram) => self.open = action,
             _ => {}
         }
         Ok(())
     }
 
-    fn tell(&mut self, at: Nanos, event: Event) -> Result<(), Broken> {
+    fn tell(&mut self, at: Nanos, mut event: Event) -> Result<(), Broken> {
+        if let Event::ProgramOpened { program } = &mut event {
+            *program = self.next_program();
+        }
         match (self.open, event) {
             (
                 Some(Action::Start { child: open, .. }),
                 Event::Started { child, .. } | Event::StartFailed { child, .. },
             ) if open == child => self.open = None,
             (Some(Action::AnnounceMasterReady), Event::MasterReady | Event::HookFailed) => {
+                self.open = None;
+            }
+            (Some(Action::OpenProgram), Event::ProgramOpened { .. } | Event::ProgramFailed) => {
                 self.open = None;
             }
             (_, Event::HookFailed) => {}
@@ -386,11 +409,20 @@ impl Attempt {
         self.replay.try_tell(at, event)
     }
 
+    fn next_program(&mut self) -> ProgramId {
+        self.programs += 1;
+        ProgramId(self.programs)
+    }
+
     fn answer(&mut self, at: Nanos) -> Result<(), Broken> {
         let answer = match self.open.take() {
+            Some(Action::Start { .. }) if !self.is_answered => return Ok(()),
             Some(Action::Start { child, .. }) => Event::Started {
                 child,
                 readiness: Readiness::Notified,
+            },
+            Some(Action::OpenProgram) => Event::ProgramOpened {
+                program: self.next_program(),
             },
             Some(_) => Event::MasterReady,
             None => return Ok(()),
@@ -502,6 +534,26 @@ fn code_of_policy(found: &Policy) -> String {
     ] {
         field(name, time == usual, duration(time));
     }
+    let RolloutPolicy {
+        parallel,
+        soak,
+        canary,
+        timeout,
+    } = found.rollout;
+    let parallel_text = match parallel {
+        Parallel::Slots(number) => format!("Parallel::Slots(slots({number}))"),
+        Parallel::Percent(share) => {
+            format!("Parallel::Percent(NonZeroU8::new({share}).unwrap())")
+        }
+    };
+    let is_usual =
+        parallel == usual.rollout.parallel && (soak, canary, timeout) == (SOAK, CANARY, TIMEOUT);
+    let [soak, canary, timeout] = [soak, canary, timeout].map(duration);
+    let rollout = format!(
+        "RolloutPolicy {{ parallel: {parallel_text}, soak: {soak}, canary: {canary}, \
+         timeout: {timeout} }}"
+    );
+    field("rollout", is_usual, rollout);
     let backoff = format!("Backoff {{ first: {first}, max: {max} }}");
     field("backoff", found.backoff == usual.backoff, backoff);
     let seed = found.jitter_seed;

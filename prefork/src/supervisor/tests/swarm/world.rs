@@ -4,15 +4,16 @@
 //! Time passes in actions and hooks, and between the events and the next question.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use super::super::super::{
-    Action, ChildId, Event, KillReason, Readiness, StartFailure, StopCause, StopMode,
+    Action, ChildId, Event, KillReason, ProgramId, Readiness, RefusalStage, StartFailure,
+    StopCause, StopMode, Verdict,
 };
 use super::broken::{Broken, check};
 use super::observer::child_of;
-use super::plan::{Class, MILLI, Nanos, Plan, Rng, nanos};
+use super::plan::{Character, Class, MILLI, Nanos, Plan, Rng, Span, nanos};
 use super::replay::{Replay, slots};
 
 pub(super) struct World {
@@ -24,8 +25,12 @@ pub(super) struct World {
     seen: Nanos,
     queue: BinaryHeap<Coming>,
     count: u64,
-    alive: BTreeSet<ChildId>,
+    alive: BTreeMap<ChildId, Character>,
+    /// Each program that was opened, by its id.
+    programs: Vec<Character>,
     silent: BTreeSet<ChildId>,
+    /// Those whose start is not answered yet.
+    unanswered: BTreeMap<ChildId, Character>,
     /// Some children that have exited.
     gone: [ChildId; 16],
     /// How many children did not exit soon after SIGKILL.
@@ -49,9 +54,12 @@ enum What {
     Fact(Event),
     /// It does not happen any more once the faults have ended.
     Fault(Event),
+    /// The start of this child is answered.
+    Answer(ChildId),
     /// No frame of this child arrives any more.
     Silence(ChildId),
     Operator,
+    Rollout,
     Hurry,
 }
 
@@ -73,8 +81,10 @@ impl World {
             seen: 0,
             queue: BinaryHeap::new(),
             count: 0,
-            alive: BTreeSet::new(),
+            alive: BTreeMap::new(),
+            programs: vec![Character::Mixed],
             silent: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
             gone: [ChildId(0); 16],
             late_deaths: 0,
             is_calm: false,
@@ -102,10 +112,43 @@ impl World {
             rounds -= 1;
         }
         self.end_faults();
-        let settled_by = self.clock + self.longest();
+        if self.settle()? {
+            return self.check_end();
+        }
+        self.tally.add("all slots serve");
+        // The last rollout is good.
+        let accepted = self.replay.observer().rollouts_accepted();
+        self.tell(Event::RolloutRequested, self.seen)?;
+        if self.settle()? {
+            let promise = "a good rollout does not end the master";
+            let detail = format!("{:?}", self.replay.outcome());
+            return Err(Broken { promise, detail });
+        }
+        let is_accepted = self.replay.observer().rollouts_accepted() > accepted;
+        let (needed, limit) = self.time_of_rollout();
+        check(
+            is_accepted || needed >= limit,
+            "a good rollout is accepted, if it has the time",
+            || format!("needs {needed} of {limit}"),
+        )?;
+        if is_accepted {
+            self.tally.add("the last rollout is accepted");
+        }
+        self.live_on()?;
+        // Now children may ignore the request to stop.
+        self.is_calm = false;
+        let urgency = self.rng.pick(&[StopMode::Graceful, StopMode::Immediate]);
+        self.tell(Event::StopRequested { urgency }, self.seen)?;
+        while !self.run_round()? {}
+        self.check_end()
+    }
+
+    /// Runs until each slot serves and no rollout is in progress. Returns whether the fleet has ended.
+    fn settle(&mut self) -> Result<bool, Broken> {
+        let settled_by = self.clock.saturating_add(self.longest());
         while !self.replay.observer().is_settled() {
             if self.run_round()? {
-                return self.check_end();
+                return Ok(true);
             }
             check(
                 self.clock <= settled_by,
@@ -113,13 +156,41 @@ impl World {
                 || format!("not by {settled_by}"),
             )?;
         }
-        self.tally.add("all slots serve");
-        // Now children may ignore the request to stop.
-        self.is_calm = false;
-        let urgency = self.rng.pick(&[StopMode::Graceful, StopMode::Immediate]);
-        self.tell(Event::StopRequested { urgency }, self.seen)?;
-        while !self.run_round()? {}
-        self.check_end()
+        Ok(false)
+    }
+
+    /// The time that a rollout without faults needs at most, and the time that it has.
+    fn time_of_rollout(&self) -> (Nanos, Nanos) {
+        let (policy, slots) = (&self.plan.policy.rollout, self.replay.observer().slots());
+        let later = slots.saturating_sub(1).div_ceil(policy.parallel.of(slots)) as u64;
+        let rounds = nanos(policy.soak)
+            .saturating_add(2 * MILLI)
+            .saturating_mul(later);
+        let needed = nanos(policy.canary).saturating_add(2 * MILLI);
+        (needed.saturating_add(rounds), nanos(policy.timeout))
+    }
+
+    /// Runs until nothing is left to happen: children that stay alive are never replaced.
+    fn live_on(&mut self) -> Result<(), Broken> {
+        let started = self.count_of("start");
+        let mut has_ended = false;
+        while !has_ended && (self.replay.deadline().is_some() || !self.queue.is_empty()) {
+            has_ended = self.run_round()?;
+        }
+        let more = self.count_of("start") - started;
+        check(
+            more == 0 && !has_ended,
+            "children that stay alive are never replaced",
+            || format!("{more} starts"),
+        )
+    }
+
+    fn count_of(&self, name: &str) -> u64 {
+        let counts = self.tally.counts().iter();
+        counts
+            .filter(|(known, _)| *known == name)
+            .map(|&(_, count)| count)
+            .sum()
     }
 
     /// How long a fleet without faults may need to serve.
@@ -135,16 +206,20 @@ impl World {
             policy.shutdown_grace_period,
             policy.exit_timeout,
             policy.kill_timeout,
+            policy.rollout.timeout,
             Duration::from_mins(1),
         ];
-        4 * nanos(limits.into_iter().sum())
+        nanos(limits.into_iter().sum()).saturating_mul(4)
     }
 
     fn end_faults(&mut self) {
         self.is_calm = true;
         self.silent.clear();
-        for child in self.alive.clone() {
+        for child in self.alive.clone().into_keys() {
             self.expect(MILLI, What::Fact(Event::Ready { child }));
+        }
+        for child in self.unanswered.clone().into_keys() {
+            self.expect(MILLI, What::Answer(child));
         }
     }
 
@@ -152,6 +227,9 @@ impl World {
     fn run_round(&mut self) -> Result<bool, Broken> {
         if let Some(action) = self.replay.try_ask(self.seen)? {
             self.tally.add(name_of_action(action));
+            if let Action::ReportVerdict(Verdict::Refused { left: 1.., .. }) = action {
+                self.tally.add(NAMES[29]);
+            }
             self.perform(action)?;
         } else if let Some(outcome) = self.replay.outcome() {
             self.tally.add(name_of_cause(outcome.stop.cause));
@@ -180,17 +258,23 @@ impl World {
             batch.extend(self.queue.pop());
         }
         batch.sort_by_key(|coming| match coming.what {
-            What::Operator | What::Hurry => 0,
+            What::Operator | What::Rollout | What::Hurry => 0,
             What::Fact(Event::Exited { .. }) | What::Fault(Event::Exited { .. }) => 2,
-            What::Fact(_) | What::Fault(_) | What::Silence(_) => 1,
+            What::Fact(_) | What::Fault(_) | What::Answer(_) | What::Silence(_) => 1,
         });
         for coming in batch {
             match coming.what {
                 What::Operator => self.operate()?,
                 What::Hurry => self.tell(HURRY, self.seen)?,
-                What::Fault(_) | What::Silence(_) if self.is_calm => {}
+                What::Fault(_) | What::Silence(_) | What::Rollout if self.is_calm => {}
+                What::Rollout => self.tell(Event::RolloutRequested, self.seen)?,
+                What::Answer(child) => {
+                    if let Some(character) = self.unanswered.remove(&child) {
+                        self.begin(child, character, self.seen)?;
+                    }
+                }
                 What::Silence(child) => {
-                    if self.alive.contains(&child) {
+                    if self.alive.contains_key(&child) {
                         self.silent.insert(child);
                     }
                 }
@@ -204,7 +288,7 @@ impl World {
     fn happen(&mut self, mut event: Event) -> Result<(), Broken> {
         let child = *child_of(&mut event).expect("an event about a process");
         let is_exit = matches!(event, Event::Exited { .. });
-        if !self.alive.contains(&child) || self.silent.contains(&child) && !is_exit {
+        if !self.alive.contains_key(&child) || self.silent.contains(&child) && !is_exit {
             return Ok(());
         }
         match event {
@@ -243,6 +327,15 @@ impl World {
             return Ok(());
         }
         let plan = self.plan.clone();
+        if let Some(later) = plan.rollout.happens(&mut self.rng) {
+            let times = self.rng.below(3) + 1;
+            for time in 0..times {
+                self.expect(later.saturating_mul(time), What::Rollout);
+            }
+        }
+        if plan.stale.happens(&mut self.rng).is_some() {
+            self.repeat_an_answer()?;
+        }
         if plan.stop.happens(&mut self.rng).is_some() {
             let urgency = self.rng.pick(&[StopMode::Graceful, StopMode::Immediate]);
             self.tell(Event::StopRequested { urgency }, self.seen)?;
@@ -251,7 +344,12 @@ impl World {
                 self.expect(later, What::Hurry);
             }
         }
-        if plan.resize.happens(&mut self.rng).is_some() {
+        // Sometimes twice: a slot is removed and added again.
+        let resizes = plan
+            .resize
+            .happens(&mut self.rng)
+            .map_or(0, |_| 1 + self.rng.below(2));
+        for _ in 0..resizes {
             let largest = 2 * plan.policy.slots.get() as u64;
             let wanted = match self.rng.below(4) {
                 0 => 1,
@@ -263,7 +361,7 @@ impl World {
         }
         if plan.mass_exit.happens(&mut self.rng).is_some() {
             let survivors = self.rng.below(4) + 1;
-            for child in self.alive.clone() {
+            for child in self.alive.clone().into_keys() {
                 if survivors == 1 || !self.rng.is_one_in(survivors) {
                     self.exit(child)?;
                 }
@@ -278,9 +376,26 @@ impl World {
         Ok(())
     }
 
+    /// An answer to a question that was answered before, or never asked.
+    fn repeat_an_answer(&mut self) -> Result<(), Broken> {
+        let answers = [
+            Event::MasterReady,
+            Event::ProgramFailed,
+            Event::ProgramOpened {
+                program: ProgramId(self.programs.len()),
+            },
+        ];
+        let is_master_ready = self.replay.observer().is_master_ready();
+        let answer = self.rng.pick(&answers);
+        if answer == Event::MasterReady && !is_master_ready {
+            return Ok(());
+        }
+        self.tell(answer, self.seen)
+    }
+
     fn perform(&mut self, action: Action) -> Result<(), Broken> {
         match action {
-            Action::Start { child, .. } => self.start(child),
+            Action::Start { child, program, .. } => self.start(child, self.programs[program.0]),
             Action::AnnounceMasterReady => {
                 if self.call_hook()? {
                     self.tell(Event::MasterReady, self.clock)?;
@@ -307,17 +422,40 @@ impl World {
                 self.call_hook()?;
                 Ok(())
             }
-            Action::OpenProgram => self.tell(Event::ProgramFailed, self.clock),
+            Action::OpenProgram => self.open_program(),
+            Action::Serve { child } => {
+                if self.alive.get(&child) == Some(&Character::ExitsInSoak) {
+                    let soak = nanos(self.plan.policy.rollout.soak);
+                    let at = self.rng.below(soak + 1);
+                    self.expect(at, What::Fault(Event::Exited { child }));
+                }
+                Ok(())
+            }
             Action::GiveUp { .. }
             | Action::ReportRunning { .. }
-            | Action::Serve { .. }
             | Action::ReportReplaced { .. }
             | Action::ReportVerdict(_)
             | Action::CloseListeners => Ok(()),
         }
     }
 
-    fn start(&mut self, child: ChildId) -> Result<(), Broken> {
+    fn open_program(&mut self) -> Result<(), Broken> {
+        let plan = self.plan.clone();
+        if !self.is_calm {
+            self.clock += plan.spawning.draw(&mut self.rng);
+        }
+        if self.fault(plan.open_fails).is_some() {
+            return self.tell(Event::ProgramFailed, self.clock);
+        }
+        let program = ProgramId(self.programs.len());
+        let is_bad = self.fault(plan.bad_program).is_some();
+        let good = [Character::Mixed, Character::Good];
+        let characters = if is_bad { &Character::BAD[..] } else { &good };
+        self.programs.push(self.rng.pick(characters));
+        self.tell(Event::ProgramOpened { program }, self.clock)
+    }
+
+    fn start(&mut self, child: ChildId, character: Character) -> Result<(), Broken> {
         let plan = self.plan.clone();
         self.call_hook()?;
         if !self.is_calm {
@@ -330,29 +468,71 @@ impl World {
         ];
         let may_fail = plan.fails_early || self.replay.observer().is_master_ready();
         for (class, failure) in failures {
-            if may_fail && self.fault(class).is_some() {
+            let can_start = character != Character::CannotStart || self.is_calm;
+            let fails = self.fault(class).is_some() || !can_start;
+            if may_fail && character != Character::Good && fails {
                 self.tell(Event::StartFailed { child, failure }, self.clock)?;
                 self.call_hook()?;
                 return Ok(());
             }
         }
-        self.alive.insert(child);
-        let readiness = plan.readiness;
-        self.tell(Event::Started { child, readiness }, self.clock)?;
-        self.live(child, readiness);
+        if self.fault(plan.never_answers).is_some() && self.fault(plan.answers_late).is_some() {
+            self.unanswered.insert(child, character);
+            return Ok(());
+        }
+        if let Some(later) = self.fault(plan.answers_late) {
+            self.unanswered.insert(child, character);
+            self.expect(later, What::Answer(child));
+            return Ok(());
+        }
+        self.begin(child, character, self.clock)?;
         self.call_hook()?;
-        if self.fault(plan.exec_hangs).is_some() {
+        if character != Character::Good && self.fault(plan.exec_hangs).is_some() {
             self.tell(Event::Violation { child }, self.clock)?;
         }
         Ok(())
     }
 
+    /// A start has succeeded.
+    fn begin(&mut self, child: ChildId, character: Character, at: Nanos) -> Result<(), Broken> {
+        self.alive.insert(child, character);
+        let readiness = self.plan.readiness;
+        self.tell(Event::Started { child, readiness }, at)?;
+        self.live(child, character, readiness);
+        Ok(())
+    }
+
     /// Draws the life of a process.
-    fn live(&mut self, child: ChildId, assumed: Readiness) {
+    fn live(&mut self, child: ChildId, character: Character, assumed: Readiness) {
         let plan = self.plan.clone();
+        let soon = nanos(plan.policy.ready_timeout / 2).min(MILLI);
         if self.is_calm {
-            let soon = nanos(plan.policy.ready_timeout / 2).min(MILLI);
             return self.expect(soon, What::Fact(Event::Ready { child }));
+        }
+        let ready = plan.ready.draw(&mut self.rng);
+        let later = Span::Mixed.draw(&mut self.rng);
+        match character {
+            Character::Mixed => {}
+            Character::CannotStart | Character::NeverReady => return,
+            Character::ExitsBeforeReady => {
+                let at = self.rng.below(soon + 1);
+                return self.expect(at, What::Fault(Event::Exited { child }));
+            }
+            Character::Good | Character::ExitsInSoak => {
+                return self.expect(soon, What::Fact(Event::Ready { child }));
+            }
+            Character::ExitsLater => {
+                self.expect(ready, What::Fact(Event::Ready { child }));
+                return self.expect(ready + later, What::Fault(Event::Exited { child }));
+            }
+            Character::EndsMain => {
+                self.expect(ready, What::Fact(Event::Ready { child }));
+                return self.end_main(child, ready + later, What::Fault);
+            }
+            Character::Violates => {
+                self.expect(ready, What::Fact(Event::Ready { child }));
+                return self.expect(ready + later, What::Fault(Event::Violation { child }));
+            }
         }
         if let Some(at) = plan.corrects_readiness.happens(&mut self.rng) {
             let readiness = match assumed {
@@ -362,8 +542,7 @@ impl World {
             self.expect(at, What::Fact(Event::Readiness { child, readiness }));
         }
         if plan.never_ready.happens(&mut self.rng).is_none() {
-            let at = plan.ready.draw(&mut self.rng);
-            self.expect(at, What::Fact(Event::Ready { child }));
+            self.expect(ready, What::Fact(Event::Ready { child }));
         }
         let faults = [
             (plan.exits, Event::Exited { child }),
@@ -415,6 +594,11 @@ impl World {
             match coming.what {
                 What::Fact(event) | What::Fault(event) => self.tell(event, self.clock)?,
                 What::Operator | What::Hurry => self.tell(HURRY, self.clock)?,
+                What::Rollout => self.tell(Event::RolloutRequested, self.clock)?,
+                What::Answer(child) => {
+                    let readiness = self.plan.readiness;
+                    self.tell(Event::Started { child, readiness }, self.clock)?;
+                }
                 What::Silence(_) => {}
             }
             self.replay.try_ask(self.clock)?;
@@ -474,7 +658,7 @@ impl PartialOrd for Coming {
 }
 
 /// Everything that a run must see at least once. A new action or cause belongs here.
-pub(super) const NAMES: [&str; 21] = [
+pub(super) const NAMES: [&str; 30] = [
     "start",
     "announce",
     "terminate",
@@ -495,7 +679,16 @@ pub(super) const NAMES: [&str; 21] = [
     "open the program",
     "serve",
     "replaced",
-    "verdict",
+    "verdict: accepted",
+    "verdict: stopped",
+    "verdict: refused, open",
+    "verdict: refused, start",
+    "verdict: refused, ready",
+    "verdict: refused, soak",
+    "verdict: refused, serve",
+    "verdict: refused, time",
+    "the last rollout is accepted",
+    "children are left after a roll-back",
 ];
 
 fn name_of_action(action: Action) -> &'static str {
@@ -514,7 +707,18 @@ fn name_of_action(action: Action) -> &'static str {
         Action::OpenProgram => NAMES[17],
         Action::Serve { .. } => NAMES[18],
         Action::ReportReplaced { .. } => NAMES[19],
-        Action::ReportVerdict(_) => NAMES[20],
+        Action::ReportVerdict(verdict) => match verdict {
+            Verdict::Accepted { .. } => NAMES[20],
+            Verdict::Stopped => NAMES[21],
+            Verdict::Refused { refusal, .. } => match refusal.stage {
+                RefusalStage::Open => NAMES[22],
+                RefusalStage::Start => NAMES[23],
+                RefusalStage::Ready => NAMES[24],
+                RefusalStage::Soak => NAMES[25],
+                RefusalStage::Serve => NAMES[26],
+                RefusalStage::Time => NAMES[27],
+            },
+        },
     }
 }
 
