@@ -60,6 +60,10 @@ enum Orphan {
 
 #[derive(Debug, Clone)]
 enum Stage {
+    /// A successor: it accepts no connection yet.
+    Gated,
+    /// The master has opened the gate; the listeners have to accept.
+    MustOpenGate,
     Serving,
     /// A drain was requested; its listeners have to be closed.
     MustDrain {
@@ -88,6 +92,8 @@ pub(super) enum Event {
     Welcomed {
         grace: Duration,
     },
+    /// The master opened the gate.
+    GateOpened,
     /// The master requested a drain within this budget.
     DrainRequested {
         budget: Duration,
@@ -116,6 +122,8 @@ pub(super) enum Event {
 /// What the worker does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
+    /// Let the listeners accept connections.
+    OpenGate,
     /// Log that the master died, and start the hook `on_master_death`.
     RunHook,
     /// Begin the drain: `shutdown()` shows the deadline, and the listeners accept what waits in the
@@ -175,9 +183,24 @@ impl Lifecycle {
         }
     }
 
+    /// Makes it a successor in a rollout: it accepts no connection until [`Event::GateOpened`].
+    pub(super) fn gated(mut self) -> Self {
+        self.stage = Stage::Gated;
+        self
+    }
+
     pub(super) fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Welcomed { grace } => self.grace = grace,
+            Event::GateOpened => match self.stage {
+                Stage::Gated => self.stage = Stage::MustOpenGate,
+                // It is open, or the worker drains.
+                Stage::MustOpenGate
+                | Stage::Serving
+                | Stage::MustDrain { .. }
+                | Stage::Draining(_)
+                | Stage::Resolved(_) => {}
+            },
             Event::DrainRequested { budget } => self.drain(budget, Backlog::Serve, now),
             Event::Terminated => self.drain(self.grace, Backlog::Serve, now),
             Event::Interrupted => self.is_interrupted = true,
@@ -204,12 +227,16 @@ impl Lifecycle {
             Event::Changed(connections) => match &mut self.stage {
                 Stage::Draining(drain) | Stage::Resolved(drain) => drain.count(connections, now),
                 // They are counted when the drain begins.
-                Stage::Serving | Stage::MustDrain { .. } => {}
+                Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::MustDrain { .. } => {}
             },
             Event::ReadableChecked { has_readable } => match &mut self.stage {
                 Stage::Draining(drain) => drain.readable_checked(has_readable),
                 // Only a drain that has not resolved depends on it.
-                Stage::Serving | Stage::MustDrain { .. } | Stage::Resolved(_) => {}
+                Stage::Gated
+                | Stage::MustOpenGate
+                | Stage::Serving
+                | Stage::MustDrain { .. }
+                | Stage::Resolved(_) => {}
             },
         }
     }
@@ -224,21 +251,31 @@ impl Lifecycle {
             Host::Test => Orphan::Terminated,
         });
         self.drain(self.grace, Backlog::Serve, now);
-        if let Stage::MustDrain { frees_address, .. } = &mut self.stage {
-            // The successor of the master must be able to bind the address.
-            *frees_address = is_process_gone;
+        if let Stage::MustDrain {
+            backlog,
+            frees_address,
+            ..
+        } = &mut self.stage
+        {
+            // The successor of the master must be able to bind the address. A worker that leaves
+            // the queue must not end it: other workers serve it.
+            *frees_address = is_process_gone && *backlog == Backlog::Serve;
         }
     }
 
     /// Begins a drain, unless one has begun.
     fn drain(&mut self, budget: Duration, backlog: Backlog, now: Instant) {
-        if let Stage::Serving = self.stage {
-            self.stage = Stage::MustDrain {
-                drain: Drain::new(now, budget),
-                backlog,
-                frees_address: false,
-            };
-        }
+        let backlog = match self.stage {
+            // The child that it was to replace has the same queue.
+            Stage::Gated => Backlog::Leave,
+            Stage::MustOpenGate | Stage::Serving => backlog,
+            Stage::MustDrain { .. } | Stage::Draining(_) | Stage::Resolved(_) => return,
+        };
+        self.stage = Stage::MustDrain {
+            drain: Drain::new(now, budget),
+            backlog,
+            frees_address: false,
+        };
     }
 
     /// Returns one action. The caller performs it and asks again.
@@ -250,6 +287,10 @@ impl Lifecycle {
             // Before the drain: a `main` that returns quickly waits for a running hook.
             self.master = Master::Dead(Orphan::HookRunning);
             return Some(Action::RunHook);
+        }
+        if let Stage::MustOpenGate = self.stage {
+            self.stage = Stage::Serving;
+            return Some(Action::OpenGate);
         }
         if let Stage::MustDrain {
             drain,
@@ -294,7 +335,11 @@ impl Lifecycle {
                 DrainDecision::Wait(until) => Some(until),
                 DrainDecision::Resolve | DrainDecision::CheckReadable => Some(now),
             },
-            Stage::Serving | Stage::MustDrain { .. } | Stage::Resolved(_) => None,
+            Stage::Gated
+            | Stage::MustOpenGate
+            | Stage::Serving
+            | Stage::MustDrain { .. }
+            | Stage::Resolved(_) => None,
         };
         let terminate = match self.master {
             // The default action of SIGTERM ends the process, so it waits for the hook until then.
@@ -318,7 +363,7 @@ impl Lifecycle {
     pub(super) fn draining(&self) -> Option<&Drain> {
         match &self.stage {
             Stage::Draining(drain) | Stage::Resolved(drain) => Some(drain),
-            Stage::Serving | Stage::MustDrain { .. } => None,
+            Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::MustDrain { .. } => None,
         }
     }
 

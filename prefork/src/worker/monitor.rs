@@ -190,6 +190,7 @@ impl Monitor {
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget }) => self.handle(Event::DrainRequested { budget }),
                 Some(FromMaster::Welcome { grace, .. }) => self.handle(Event::Welcomed { grace }),
+                Some(FromMaster::Serve) => self.handle(Event::GateOpened),
                 // This version skips frames that it does not know.
                 None => {}
             }
@@ -211,6 +212,7 @@ impl Monitor {
 
     fn perform(&mut self, action: Action) {
         match action {
+            Action::OpenGate => self.context.tracker.open_gate(),
             Action::RunHook => self.run_hook(),
             Action::CloseListeners {
                 deadline,

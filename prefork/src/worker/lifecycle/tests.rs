@@ -13,7 +13,14 @@ const BUDGET: Duration = Duration::from_secs(8);
 /// The time between two events.
 const MOMENT: Duration = Duration::from_millis(1);
 
-const STAGES: [&str; 4] = ["Serving", "MustDrain", "Draining", "Resolved"];
+const STAGES: [&str; 6] = [
+    "Gated",
+    "MustOpenGate",
+    "Serving",
+    "MustDrain",
+    "Draining",
+    "Resolved",
+];
 const MASTERS: [&str; 6] = [
     "None",
     "Alive",
@@ -22,8 +29,9 @@ const MASTERS: [&str; 6] = [
     "MustTerminate",
     "Terminated",
 ];
-const EVENTS: [&str; 12] = [
+const EVENTS: [&str; 13] = [
     "`Welcomed`",
+    "`GateOpened`",
     "`DrainRequested`",
     "`Terminated`",
     "`Interrupted`",
@@ -40,6 +48,7 @@ const EVENTS: [&str; 12] = [
 fn event_named(name: &str) -> Event {
     let event = match name.split('`').nth(1).expect("events are quoted") {
         "Welcomed" => Event::Welcomed { grace: GRACE * 2 },
+        "GateOpened" => Event::GateOpened,
         "DrainRequested" => Event::DrainRequested { budget: BUDGET },
         "Terminated" => Event::Terminated,
         "Interrupted" => Event::Interrupted,
@@ -58,6 +67,7 @@ fn event_named(name: &str) -> Event {
     // A new event needs a row.
     match event {
         Event::Welcomed { .. }
+        | Event::GateOpened
         | Event::DrainRequested { .. }
         | Event::Terminated
         | Event::Interrupted
@@ -111,6 +121,13 @@ impl Stand {
         Self::new(Host::Process, true)
     }
 
+    /// A successor in a rollout.
+    fn gated() -> Self {
+        let mut stand = Self::worker();
+        stand.lifecycle = stand.lifecycle.gated();
+        stand
+    }
+
     fn with(mut self, event: Event) -> Self {
         self.lifecycle.handle(event, self.now);
         self
@@ -132,6 +149,8 @@ impl Stand {
             closing.with(Event::Changed(connections))
         };
         match stage {
+            "Gated" => Self::gated(),
+            "MustOpenGate" => Self::gated().with(Event::GateOpened),
             "Serving" => serving,
             "MustDrain" => requested(serving),
             "Draining" => draining(connections),
@@ -228,6 +247,7 @@ impl Stand {
 
 fn action_name(action: Action) -> String {
     match action {
+        Action::OpenGate => "OpenGate".to_owned(),
         Action::RunHook => "RunHook".to_owned(),
         Action::CloseListeners { .. } => "CloseListeners".to_owned(),
         Action::Terminate => "Terminate".to_owned(),
@@ -245,6 +265,8 @@ fn action_name(action: Action) -> String {
 
 fn stage_name(lifecycle: &Lifecycle) -> &'static str {
     match lifecycle.stage {
+        Stage::Gated => "Gated",
+        Stage::MustOpenGate => "MustOpenGate",
         Stage::Serving => "Serving",
         Stage::MustDrain { .. } => "MustDrain",
         Stage::Draining(_) => "Draining",
@@ -359,6 +381,8 @@ fn a_stage_acts_in_time_as_in_the_table() {
     compare_rows(
         "Stage × time",
         [
+            ("`Gated`", Stand::gated()),
+            ("`MustOpenGate`", Stand::in_stage("MustOpenGate", OPEN)),
             ("`Serving`", Stand::worker()),
             ("`MustDrain`", Stand::in_stage("MustDrain", OPEN)),
             ("`Draining`, a listener is open", draining(OPEN)),
@@ -403,6 +427,7 @@ fn a_worker_ends_as_in_the_table() {
         "End × time",
         [
             ("asked by the master", Stand::worker().with(drain)),
+            ("gated, asked by the master", Stand::gated().with(drain)),
             ("asked by a signal", Stand::worker().with(Event::Terminated)),
             ("`main` has ended", Stand::worker().with(Event::MainEnded)),
             (
@@ -410,6 +435,7 @@ fn a_worker_ends_as_in_the_table() {
                 Stand::worker().with(Event::AcceptFailed),
             ),
             ("the master died", Stand::worker().with(died)),
+            ("gated, the master died", Stand::gated().with(died)),
             (
                 "the master died in a drain",
                 Stand::worker().with(drain).with(died),

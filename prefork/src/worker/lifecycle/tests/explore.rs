@@ -1,7 +1,8 @@
 //! Visits every state of a worker's lifecycle and checks the promises in each.
 //!
 //! The world is a lifecycle, its process with one listener and up to three connections, and the end
-//! of the channel: frames arrive in their order, and the master can die between any two of them.
+//! of the channel: frames arrive in their order, and the master can die between any two of them. The
+//! worker can be a successor in a rollout, whose gate is closed at first.
 
 mod pair;
 
@@ -20,6 +21,7 @@ const GRACE: Duration = Duration::from_millis(1_500);
 struct Worker {
     host: Host,
     has_master: bool,
+    is_gated: bool,
     connections: u8,
     deepest: u32,
 }
@@ -44,6 +46,7 @@ enum Move {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Frame {
+    Serve,
     Drain,
     Terminate,
 }
@@ -57,6 +60,8 @@ struct World {
     frames: Vec<Frame>,
     is_master_alive: bool,
     has_read_end: bool,
+    has_read_serve: bool,
+    is_gate_closed: bool,
     /// Connections in the queue, accepted and silent, accepted with bytes.
     queued: u8,
     silent: u8,
@@ -94,12 +99,19 @@ impl Model for Worker {
     type Move = Move;
 
     fn start(&self) -> World {
+        let lifecycle = Lifecycle::new(self.host, self.has_master, GRACE);
         World {
-            lifecycle: Lifecycle::new(self.host, self.has_master, GRACE),
+            lifecycle: if self.is_gated {
+                lifecycle.gated()
+            } else {
+                lifecycle
+            },
             now: Instant::now(),
             frames: Vec::new(),
             is_master_alive: self.has_master,
             has_read_end: !self.has_master,
+            has_read_serve: false,
+            is_gate_closed: self.is_gated,
             queued: 0,
             silent: 0,
             readable: 0,
@@ -139,8 +151,11 @@ impl Model for Worker {
         }
         if world.is_master_alive {
             moves.push(Move::MasterDies);
-            if world.frames.is_empty() {
+            if world.frames.iter().all(|&frame| frame == Frame::Serve) {
                 moves.extend([Frame::Drain, Frame::Terminate].map(Move::MasterSends));
+            }
+            if world.frames.is_empty() && world.is_gate_closed && !world.has_read_serve {
+                moves.push(Move::MasterSends(Frame::Serve));
             }
         }
         let events = [
@@ -156,7 +171,7 @@ impl Model for Worker {
         if world.queued + world.silent + world.readable < self.connections {
             moves.push(Move::ClientConnects);
         }
-        if world.is_listening && world.queued > 0 {
+        if world.is_listening && !world.is_held() && world.queued > 0 {
             moves.push(Move::Accept);
         }
         if world.silent > 0 {
@@ -183,6 +198,10 @@ impl Model for Worker {
                     return Ok(());
                 }
                 match world.frames.remove(0) {
+                    Frame::Serve => {
+                        world.has_read_serve = true;
+                        world.tell(Event::GateOpened);
+                    }
                     Frame::Drain => world.tell(Event::DrainRequested { budget: BUDGET }),
                     Frame::Terminate => world.tell(Event::Terminated),
                 }
@@ -217,7 +236,10 @@ impl Model for Worker {
                 world.queued -= 1;
                 world.silent += 1;
                 world.is_count_due = true;
-                Ok(())
+                ensure(
+                    !self.is_gated || world.has_read_serve,
+                    "a worker accepts no connection while its gate is closed",
+                )
             }
             Move::Read => {
                 world.readable -= 1;
@@ -264,6 +286,8 @@ impl World {
             frames,
             is_master_alive,
             has_read_end,
+            has_read_serve,
+            is_gate_closed,
             queued,
             silent,
             readable,
@@ -301,6 +325,8 @@ impl World {
         let flags = [
             *is_master_alive,
             *has_read_end,
+            *has_read_serve,
+            *is_gate_closed,
             *is_listening,
             *is_count_due,
             *was_silent,
@@ -328,6 +354,12 @@ impl World {
             .then_some(world)
     }
 
+    /// Whether accepts wait for the gate, or find that the drain leaves the queue.
+    fn is_held(&self) -> bool {
+        let leaves = |drain: DrainFacts| drain.backlog == Backlog::Leave;
+        self.is_gate_closed && self.drain.is_none_or(leaves)
+    }
+
     fn tell(&mut self, event: Event) {
         self.lifecycle.handle(event, self.now);
         match event {
@@ -339,7 +371,10 @@ impl World {
             | Event::AcceptFailed => self.was_asked = true,
             // A single process serves on.
             Event::MainEnded => self.was_asked |= self.lifecycle.master != Master::None,
-            Event::Welcomed { .. } | Event::Changed(_) | Event::ReadableChecked { .. } => {}
+            Event::Welcomed { .. }
+            | Event::GateOpened
+            | Event::Changed(_)
+            | Event::ReadableChecked { .. } => {}
         }
     }
 
@@ -375,6 +410,13 @@ impl World {
     fn perform(&mut self, action: Action, host: Host) -> Result<(), Broken> {
         let now = self.now;
         match action {
+            Action::OpenGate => {
+                ensure(
+                    self.has_read_serve && self.is_gate_closed && self.drain.is_none(),
+                    "the gate opens once, when the master opens it, and not in a drain",
+                )?;
+                self.is_gate_closed = false;
+            }
             Action::RunHook => {
                 ensure(
                     self.has_read_end && !self.ran_hook && host == Host::Process,
@@ -400,6 +442,14 @@ impl World {
                 ensure(
                     !frees_address || self.has_read_end,
                     "the address is freed only after the death of the master",
+                )?;
+                ensure(
+                    !frees_address || backlog == Backlog::Serve,
+                    "a worker that leaves the queue does not end it",
+                )?;
+                ensure(
+                    !self.is_gate_closed || self.has_read_serve || backlog == Backlog::Leave,
+                    "a worker whose gate is closed leaves the queue",
                 )?;
                 self.drain = Some(DrainFacts {
                     until,
@@ -479,6 +529,10 @@ impl World {
             "a drain begins as soon as it is requested",
         )?;
         ensure(
+            !self.is_gate_closed || !self.has_read_serve || self.drain.is_some(),
+            "the gate opens as soon as the master opens it",
+        )?;
+        ensure(
             !self.has_read_end || !self.ran_hook || self.is_hook_running || self.was_terminated,
             "a worker without a master gets SIGTERM when the hook has finished",
         )?;
@@ -550,6 +604,8 @@ impl Lifecycle {
             u8::from(*is_closed_sent),
         ];
         let (stage, of_stage) = match stage {
+            Stage::Gated => (4, None),
+            Stage::MustOpenGate => (5, None),
             Stage::Serving => (0, None),
             Stage::MustDrain {
                 drain,
@@ -606,14 +662,16 @@ fn run(name: &str, mut worker: Worker) {
 fn every_promise_holds_in_every_state_of_a_worker() {
     let is_long = std::env::var_os("PREFORK_TESTS_EXPLORE").is_some();
     let (connections, deepest) = if is_long { (3, u32::MAX) } else { (1, 8) };
-    for (name, host, has_master) in [
-        ("worker", Host::Process, true),
-        ("single process", Host::Process, false),
-        ("worker in the process of a test", Host::Test, true),
+    for (name, host, has_master, is_gated) in [
+        ("worker", Host::Process, true, false),
+        ("gated worker", Host::Process, true, true),
+        ("single process", Host::Process, false, false),
+        ("worker in the process of a test", Host::Test, true, false),
     ] {
         let worker = Worker {
             host,
             has_master,
+            is_gated,
             connections,
             deepest,
         };

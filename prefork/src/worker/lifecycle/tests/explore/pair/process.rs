@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::super::super::{Backlog, Host, Lifecycle, Stage};
 use super::super::TICK;
 use super::GRACE;
-use crate::supervisor::ChildId;
+use crate::supervisor::{ChildId, Gate};
 
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -14,6 +14,12 @@ pub(super) struct Process {
     pub(super) lifecycle: Lifecycle,
     /// Frames that the master has not read.
     pub(super) to_master: Vec<Frame>,
+    /// Whether the master has opened its gate, or it never had one.
+    pub(super) may_serve: bool,
+    /// The `serve` frame was sent, and the worker has not read it.
+    pub(super) is_serve_due: bool,
+    /// Whether its accepts wait for the gate.
+    pub(super) is_gated: bool,
     /// The `drain` frame, until the worker reads it.
     pub(super) order: Option<Order>,
     /// SIGTERM, until the worker handles it.
@@ -76,11 +82,18 @@ pub(super) struct DrainFacts {
 }
 
 impl Process {
-    pub(super) fn new(id: ChildId) -> Self {
+    pub(super) fn new(id: ChildId, gate: Gate) -> Self {
+        let lifecycle = Lifecycle::new(Host::Process, true, GRACE);
         Self {
             id,
-            lifecycle: Lifecycle::new(Host::Process, true, GRACE),
+            lifecycle: match gate {
+                Gate::Open => lifecycle,
+                Gate::Closed => lifecycle.gated(),
+            },
             to_master: Vec::new(),
+            may_serve: gate == Gate::Open,
+            is_serve_due: false,
+            is_gated: gate == Gate::Closed,
             order: None,
             signal: None,
             is_change_due: false,
@@ -113,10 +126,16 @@ impl Process {
         self.is_listening && (self.quota == Some(0) || is_late)
     }
 
+    /// Whether it may call accept(2). In a drain its quota counts.
+    pub(super) fn is_accepting(&self) -> bool {
+        let is_held = self.is_gated && self.drain.is_none();
+        self.is_listening && !self.has_failed && !is_held
+    }
+
     /// When the drain stops to accept, and when it ends.
     pub(super) fn budget(&self) -> Option<(Instant, Instant)> {
         match &self.lifecycle.stage {
-            Stage::Serving => None,
+            Stage::Gated | Stage::MustOpenGate | Stage::Serving => None,
             Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
                 Some((drain.half, drain.deadline))
             }
@@ -129,6 +148,9 @@ impl Process {
             id: _,
             lifecycle,
             to_master,
+            may_serve,
+            is_serve_due,
+            is_gated,
             order,
             signal,
             is_change_due,
@@ -182,6 +204,9 @@ impl Process {
         form.push(quota.unwrap_or(u8::MAX));
         let leaves = drain.is_some_and(|drain| drain.backlog == Backlog::Leave);
         let flags = [
+            *may_serve,
+            *is_serve_due,
+            *is_gated,
             *signal == Some(Sender::Master),
             *signal == Some(Sender::Other),
             *is_change_due,

@@ -11,7 +11,7 @@ use super::promises::Program;
 use super::{GRACE, Move, SECOND};
 use crate::explore::Broken;
 use crate::supervisor::{
-    Action, ChildId, Event, KillReason, NormalForm, Policy, Readiness, Stop, Supervisor,
+    Action, ChildId, Event, KillReason, NormalForm, Policy, ProgramId, Readiness, Stop, Supervisor,
 };
 
 #[derive(Clone)]
@@ -28,6 +28,10 @@ pub(super) struct World {
     pub(super) promised: u8,
     /// For how many seconds a frame was unread or an action was due.
     pub(super) paused: u8,
+    /// How many rollouts may still be requested.
+    pub(super) rollouts: u8,
+    /// How many programs were opened.
+    programs: usize,
     /// Those that the master has not reaped, in ascending order of their ids.
     pub(super) workers: Vec<Process>,
     /// Whether the master has killed a worker whose time was over. Only `check_end` reads it.
@@ -35,7 +39,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(policy: &Policy) -> Self {
+    pub(super) fn new(policy: &Policy, rollouts: u8) -> Self {
         let now = Instant::now();
         Self {
             master: Some(Supervisor::new(policy.clone(), now)),
@@ -45,6 +49,8 @@ impl World {
             queued: 0,
             promised: 0,
             paused: 0,
+            rollouts,
+            programs: 0,
             workers: Vec::new(),
             has_killed_late: false,
         }
@@ -62,6 +68,21 @@ impl World {
         Ok(())
     }
 
+    /// As [`make_busy`](Self::make_busy). Then the master starts a successor, which is not ready.
+    pub(super) fn make_rolling_out(&mut self) -> Result<(), Broken> {
+        self.make_busy()?;
+        self.apply(Move::RolloutRequested)?;
+        self.settle(Program::Hangs)
+    }
+
+    /// As [`make_rolling_out`](Self::make_rolling_out). Then the successor serves for its soak.
+    pub(super) fn make_replacing(&mut self) -> Result<(), Broken> {
+        self.make_rolling_out()?;
+        self.apply(Move::BecomesReady(1))?;
+        self.settle(Program::Hangs)?;
+        self.apply(Move::Pass)
+    }
+
     pub(super) fn normal_form(&self) -> Vec<u8> {
         let Self {
             master,
@@ -71,6 +92,9 @@ impl World {
             queued,
             promised,
             paused,
+            rollouts,
+            // Only the order counts.
+            programs: _,
             workers,
             has_killed_late: _,
         } = self;
@@ -79,7 +103,7 @@ impl World {
             master.write_normal(&mut form);
         }
         let mut form = form.finish();
-        form.extend([*queued, *promised, *paused]);
+        form.extend([*queued, *promised, *paused, *rollouts]);
         let flags = [master.is_some(), *is_bound, *is_shut];
         form.extend(flags.map(u8::from));
         for worker in workers {
@@ -123,7 +147,8 @@ impl World {
 
     pub(super) fn is_wake_due(&self, worker: &Process) -> bool {
         let is_end_due = self.master.is_none() && !worker.has_read_end;
-        worker.is_change_due || worker.signal.is_some() || worker.order.is_some() || is_end_due
+        let is_frame_due = worker.is_serve_due || worker.order.is_some();
+        worker.is_change_due || worker.signal.is_some() || is_frame_due || is_end_due
     }
 
     fn pauses(&self) -> Duration {
@@ -170,10 +195,7 @@ impl World {
             (worker.readable > 0, Move::Reads(index)),
             (worker.half_read > 0, Move::Finishes(index)),
             (worker.must_close(self.now), Move::ListenerEnds(index)),
-            (
-                alive && worker.is_listening && !worker.has_failed,
-                Move::AcceptFails(index),
-            ),
+            (alive && worker.is_accepting(), Move::AcceptFails(index)),
             (alive && !worker.has_main_ended, Move::MainEnds(index)),
             (alive && worker.has_main_ended, Move::Exits(index)),
         ];
@@ -182,7 +204,7 @@ impl World {
     }
 
     pub(super) fn may_accept(&self, worker: &Process) -> bool {
-        let is_open = worker.is_listening && !worker.has_failed && !self.is_shut;
+        let is_open = worker.is_accepting() && !self.is_shut;
         is_open && self.queued > 0 && !worker.must_close(self.now)
     }
 
@@ -206,6 +228,11 @@ impl World {
                 self.tell_master(Event::StopRequested { urgency });
                 Ok(())
             }
+            Move::RolloutRequested => {
+                self.rollouts -= 1;
+                self.tell_master(Event::RolloutRequested);
+                Ok(())
+            }
             Move::Pass => self.pass(),
             Move::WorkerWakes(index) => self.wake(index),
             Move::WorkerActs(index) => self.worker_acts(index).map(|_| ()),
@@ -219,7 +246,10 @@ impl World {
                 let worker = &mut self.workers[index];
                 worker.quota = worker.quota.map(|left| left.saturating_sub(1));
                 worker.silent += 1;
-                Ok(())
+                ensure(
+                    worker.may_serve,
+                    "a worker accepts no connection while its gate is closed",
+                )
             }
             Move::ListenerEnds(index) => self.end_listener(index),
             Move::MainEnds(index) => {
@@ -417,9 +447,9 @@ impl World {
     fn perform(&mut self, action: Action) -> Result<(), Broken> {
         let now = self.now;
         match action {
-            Action::Start { child, .. } => {
+            Action::Start { child, gate, .. } => {
                 ensure(!self.is_shut && self.is_bound, "a worker gets a socket")?;
-                self.workers.push(Process::new(child));
+                self.workers.push(Process::new(child, gate));
                 let readiness = Readiness::Notified;
                 self.tell_master(Event::Started { child, readiness });
                 Ok(())
@@ -458,10 +488,33 @@ impl World {
                 self.paused > 0,
                 "a master that reads in time gives up no worker that has exited",
             ),
-            Action::OpenProgram
-            | Action::Serve { .. }
-            | Action::ReportReplaced { .. }
-            | Action::ReportVerdict(_) => Err("no rollout is requested".into()),
+            Action::OpenProgram => {
+                self.programs += 1;
+                let program = ProgramId(self.programs);
+                self.tell_master(Event::ProgramOpened { program });
+                Ok(())
+            }
+            Action::Serve { child } => {
+                let index = self.find(child).ok_or("its gate opens after its exit")?;
+                let worker = &mut self.workers[index];
+                ensure(
+                    !worker.may_serve && worker.is_ready && worker.kill_at.is_none(),
+                    "the master opens the gate of a ready successor once, and not in its drain",
+                )?;
+                worker.may_serve = true;
+                worker.is_serve_due = !worker.has_exited;
+                Ok(())
+            }
+            Action::ReportReplaced { child, .. } => {
+                let index = self
+                    .find(child)
+                    .ok_or("it replaces a child after its exit")?;
+                ensure(
+                    self.workers[index].may_serve,
+                    "a successor replaces a child only if it may accept",
+                )
+            }
+            Action::ReportVerdict(_) => Ok(()),
             Action::CloseListeners => {
                 ensure(
                     self.stop().is_some() && self.workers.iter().all(|worker| !worker.is_listening),
@@ -526,6 +579,9 @@ impl World {
     }
 
     fn read_frames(&mut self, index: usize) -> Result<(), Broken> {
+        if std::mem::take(&mut self.workers[index].is_serve_due) {
+            self.tell(index, WorkerEvent::GateOpened)?;
+        }
         let worker = &mut self.workers[index];
         if let Some(Order { budget, sent }) = worker.order.take() {
             let late = self.now - sent;
@@ -594,6 +650,10 @@ impl World {
         let is_read = self.master.is_some();
         let worker = &mut self.workers[index];
         match action {
+            WorkerAction::OpenGate => {
+                worker.is_gated = false;
+                Ok(())
+            }
             WorkerAction::RunHook => self.tell(index, WorkerEvent::HookFinished),
             WorkerAction::CloseListeners {
                 deadline,
@@ -610,8 +670,12 @@ impl World {
                     "a worker offers the queue for half of its budget",
                 )?;
                 ensure(
-                    backlog == Backlog::Serve || worker.has_main_ended,
-                    "a worker leaves the queue only if its main cannot accept",
+                    backlog == Backlog::Serve || worker.has_main_ended || worker.is_gated,
+                    "a worker leaves the queue only if its main cannot accept or its gate is closed",
+                )?;
+                ensure(
+                    backlog == Backlog::Serve || !frees_address,
+                    "a worker that leaves the queue does not end it",
                 )?;
                 worker.drain = Some(DrainFacts {
                     until,
