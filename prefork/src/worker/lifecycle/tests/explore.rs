@@ -76,6 +76,8 @@ struct World {
     was_terminated: bool,
     is_interrupted: bool,
     was_asked: bool,
+    /// `main` had ended, accept had failed, or the gate was closed when the worker had to stop.
+    may_leave: bool,
     drain: Option<DrainFacts>,
     is_resolved: bool,
     sent_closed: bool,
@@ -124,6 +126,7 @@ impl Model for Worker {
             was_terminated: false,
             is_interrupted: false,
             was_asked: false,
+            may_leave: false,
             drain: None,
             is_resolved: false,
             sent_closed: false,
@@ -300,6 +303,7 @@ impl World {
             was_terminated,
             is_interrupted,
             was_asked,
+            may_leave,
             drain,
             is_resolved,
             sent_closed,
@@ -335,6 +339,7 @@ impl World {
             *was_terminated,
             *is_interrupted,
             *was_asked,
+            *may_leave,
             drain.is_some(),
             *is_resolved,
             *sent_closed,
@@ -362,6 +367,7 @@ impl World {
 
     fn tell(&mut self, event: Event) {
         self.lifecycle.handle(event, self.now);
+        let was_asked = self.was_asked;
         match event {
             Event::Interrupted => self.is_interrupted = true,
             Event::HookFinished => self.is_hook_running = false,
@@ -375,6 +381,10 @@ impl World {
             | Event::GateOpened
             | Event::Changed(_)
             | Event::ReadableChecked { .. } => {}
+        }
+        if self.was_asked && !was_asked {
+            let is_held = self.is_gate_closed && !self.has_read_serve;
+            self.may_leave = is_held || matches!(event, Event::MainEnded | Event::AcceptFailed);
         }
     }
 
@@ -446,6 +456,10 @@ impl World {
                 ensure(
                     !frees_address || backlog == Backlog::Serve,
                     "a worker that leaves the queue does not end it",
+                )?;
+                ensure(
+                    backlog == Backlog::Serve || self.may_leave,
+                    "a worker leaves the queue only if its main cannot accept or its gate is closed",
                 )?;
                 ensure(
                     !self.is_gate_closed || self.has_read_serve || backlog == Backlog::Leave,

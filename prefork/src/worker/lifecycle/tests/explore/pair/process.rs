@@ -18,6 +18,10 @@ pub(super) struct Process {
     pub(super) may_serve: bool,
     /// The `serve` frame was sent, and the worker has not read it.
     pub(super) is_serve_due: bool,
+    /// The worker has read that frame, or was never gated.
+    pub(super) has_read_serve: bool,
+    /// It had not read that frame when it had to stop.
+    pub(super) may_leave: bool,
     /// Whether its accepts wait for the gate.
     pub(super) is_gated: bool,
     /// The `drain` frame, until the worker reads it.
@@ -93,6 +97,8 @@ impl Process {
             to_master: Vec::new(),
             may_serve: gate == Gate::Open,
             is_serve_due: false,
+            has_read_serve: gate == Gate::Open,
+            may_leave: false,
             is_gated: gate == Gate::Closed,
             order: None,
             signal: None,
@@ -150,6 +156,8 @@ impl Process {
             to_master,
             may_serve,
             is_serve_due,
+            has_read_serve,
+            may_leave,
             is_gated,
             order,
             signal,
@@ -206,6 +214,8 @@ impl Process {
         let flags = [
             *may_serve,
             *is_serve_due,
+            *has_read_serve,
+            *may_leave,
             *is_gated,
             *signal == Some(Sender::Master),
             *signal == Some(Sender::Other),

@@ -580,6 +580,7 @@ impl World {
 
     fn read_frames(&mut self, index: usize) -> Result<(), Broken> {
         if std::mem::take(&mut self.workers[index].is_serve_due) {
+            self.workers[index].has_read_serve = true;
             self.tell(index, WorkerEvent::GateOpened)?;
         }
         let worker = &mut self.workers[index];
@@ -608,6 +609,7 @@ impl World {
             worker.must_end_by = Some(self.now + budget);
             worker.offers_until = Some(self.now + budget / 2);
             worker.late = late;
+            worker.may_leave = !worker.has_read_serve;
         }
         self.tell(index, event)
     }
@@ -670,7 +672,7 @@ impl World {
                     "a worker offers the queue for half of its budget",
                 )?;
                 ensure(
-                    backlog == Backlog::Serve || worker.has_main_ended || worker.is_gated,
+                    backlog == Backlog::Serve || worker.has_main_ended || worker.may_leave,
                     "a worker leaves the queue only if its main cannot accept or its gate is closed",
                 )?;
                 ensure(
