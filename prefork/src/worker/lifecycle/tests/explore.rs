@@ -449,22 +449,7 @@ impl World {
                     deadline <= now + GRACE && until < deadline,
                     "a drain ends within its budget, and its listeners within half of it",
                 )?;
-                ensure(
-                    !frees_address || self.has_read_end,
-                    "the address is freed only after the death of the master",
-                )?;
-                ensure(
-                    !frees_address || backlog == Backlog::Serve,
-                    "a worker that leaves the queue does not end it",
-                )?;
-                ensure(
-                    backlog == Backlog::Serve || self.may_leave,
-                    "a worker leaves the queue only if its main cannot accept or its gate is closed",
-                )?;
-                ensure(
-                    !self.is_gate_closed || self.has_read_serve || backlog == Backlog::Leave,
-                    "a worker whose gate is closed leaves the queue",
-                )?;
+                self.check_queue(backlog, frees_address)?;
                 self.drain = Some(DrainFacts {
                     until,
                     deadline,
@@ -530,6 +515,26 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Checks what a drain that begins does with the queue.
+    fn check_queue(&self, backlog: Backlog, frees_address: bool) -> Result<(), Broken> {
+        ensure(
+            !frees_address || self.has_read_end,
+            "the address is freed only after the death of the master",
+        )?;
+        ensure(
+            !frees_address || backlog == Backlog::Serve,
+            "a worker that leaves the queue does not end it",
+        )?;
+        ensure(
+            backlog == Backlog::Serve || self.may_leave,
+            "a worker leaves the queue only if its main cannot accept or its gate is closed",
+        )?;
+        ensure(
+            !self.is_gate_closed || self.has_read_serve || backlog == Backlog::Leave,
+            "a worker whose gate is closed leaves the queue",
+        )
     }
 
     fn check_rested(&self, host: Host) -> Result<(), Broken> {
