@@ -224,7 +224,7 @@ fn every_promise_holds_in_every_state_of_a_master_and_its_workers() {
     let name = "a rollout, threshold 0, 3 connections";
     run_scope(name, 0, 3, Start::RollingOut, 0, [5, 10]);
     let name = "a replacement, threshold 0, 3 connections";
-    run_scope(name, 0, 3, Start::Replacing, 0, [5, 10]);
+    run_scope(name, 0, 3, Start::Replacing, 0, [5, 9]);
     let name = "a replacement, threshold 1, 1 connection, pauses of 2 s";
     run_scope(name, 1, 1, Start::Replacing, 2, [4, 9]);
 }

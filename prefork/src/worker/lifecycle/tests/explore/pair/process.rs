@@ -55,6 +55,8 @@ pub(super) struct Process {
     pub(super) late: Duration,
     /// When the master kills it, as the master has announced.
     pub(super) kill_at: Option<Instant>,
+    /// A later child of its slot began to drain before a stop, so it has no time left.
+    pub(super) is_followed: bool,
     pub(super) is_resolved: bool,
     pub(super) sent_closed: bool,
 }
@@ -121,6 +123,7 @@ impl Process {
             offers_until: None,
             late: Duration::ZERO,
             kill_at: None,
+            is_followed: false,
             is_resolved: false,
             sent_closed: false,
         }
@@ -180,6 +183,7 @@ impl Process {
             offers_until,
             late,
             kill_at,
+            is_followed,
             is_resolved,
             sent_closed,
         } = self;
@@ -228,6 +232,7 @@ impl Process {
             *frees_address,
             *was_silent,
             leaves,
+            *is_followed,
             *is_resolved,
             *sent_closed,
         ];

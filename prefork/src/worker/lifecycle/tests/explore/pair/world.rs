@@ -390,12 +390,29 @@ impl World {
         if let Some(master) = &mut self.master {
             master.handle(event, self.now);
         }
+        self.note_followed();
+    }
+
+    /// At most one child of a slot drains: the older one has no time left. A stop ends all of them
+    /// within its budget.
+    fn note_followed(&mut self) {
+        let Some(master) = self.master.as_ref().filter(|master| !master.is_stopping()) else {
+            return;
+        };
+        let mut is_followed = false;
+        for worker in self.workers.iter_mut().rev() {
+            if master.snapshot().is_draining(worker.id) {
+                worker.is_followed |= is_followed;
+                is_followed = true;
+            }
+        }
     }
 
     pub(super) fn master_acts(&mut self) -> Result<Option<Action>, Broken> {
         let now = self.now;
         let master = self.master.as_mut();
         let action = master.and_then(|master| master.next_action(now));
+        self.note_followed();
         if let Some(action) = action {
             self.perform(action)?;
         }
@@ -529,8 +546,8 @@ impl World {
     fn check_kill(&self, worker: &Process, reason: KillReason) -> Result<(), Broken> {
         let now = self.now;
         // What follows is about a worker that can lose connections.
-        if worker.has_exited || worker.has_main_ended || self.stop().is_some_and(Stop::is_immediate)
-        {
+        let is_immediate = self.stop().is_some_and(Stop::is_immediate);
+        if worker.has_exited || worker.has_main_ended || worker.is_followed || is_immediate {
             return Ok(());
         }
         if reason == KillReason::NotReady {
