@@ -24,6 +24,8 @@ pub(super) struct World {
     /// A worker has shut down the socket, so that the address is free.
     pub(super) is_shut: bool,
     pub(super) queued: u8,
+    /// Those in the queue that came after the death of the master.
+    late: u8,
     /// How many connections of the queue a drain has promised to accept.
     pub(super) promised: u8,
     /// For how many seconds a frame was unread or an action was due.
@@ -47,6 +49,7 @@ impl World {
             is_bound: true,
             is_shut: false,
             queued: 0,
+            late: 0,
             promised: 0,
             paused: 0,
             rollouts,
@@ -90,6 +93,7 @@ impl World {
             is_bound,
             is_shut,
             queued,
+            late,
             promised,
             paused,
             rollouts,
@@ -103,7 +107,7 @@ impl World {
             master.write_normal(&mut form);
         }
         let mut form = form.finish();
-        form.extend([*queued, *promised, *paused, *rollouts]);
+        form.extend([*queued, *late, *promised, *paused, *rollouts]);
         let flags = [master.is_some(), *is_bound, *is_shut];
         form.extend(flags.map(u8::from));
         for worker in workers {
@@ -238,10 +242,12 @@ impl World {
             Move::WorkerActs(index) => self.worker_acts(index).map(|_| ()),
             Move::ClientConnects => {
                 self.queued += 1;
+                self.late += u8::from(self.master.is_none());
                 Ok(())
             }
             Move::Accepts(index) => {
                 self.queued -= 1;
+                self.late = self.late.min(self.queued);
                 self.promised = self.promised.saturating_sub(1);
                 let worker = &mut self.workers[index];
                 worker.quota = worker.quota.map(|left| left.saturating_sub(1));
@@ -338,7 +344,7 @@ impl World {
             self.promised == 0,
             "a queue is offered for half of the budget, unless its worker dies",
         )?;
-        self.queued = 0;
+        (self.queued, self.late) = (0, 0);
         Ok(())
     }
 
@@ -666,6 +672,10 @@ impl World {
 
     fn perform_in_worker(&mut self, index: usize, action: WorkerAction) -> Result<(), Broken> {
         let (now, queued) = (self.now, self.queued);
+        // After the death of the master, the first worker that has accepted its part of the queue
+        // ends it, also for the others.
+        let is_shared = self.workers.iter().filter(|one| one.is_listening).count() > 1;
+        let kept = queued - if is_shared { self.late } else { 0 };
         let is_read = self.master.is_some();
         let worker = &mut self.workers[index];
         match action {
@@ -706,7 +716,7 @@ impl World {
                 let quota = if serves { queued } else { 0 };
                 worker.quota = Some(quota);
                 if !worker.has_failed {
-                    self.promised = self.promised.max(quota);
+                    self.promised = self.promised.max(quota.min(kept));
                 }
                 self.count(index)
             }
