@@ -93,7 +93,11 @@ pub(crate) enum FromMaster {
         grace: Duration,
         /// The number of threads of the async runtime. The frame omits it if it is 1.
         threads: NonZeroUsize,
+        /// Whether the child accepts no connection before `Serve`. The frame omits it if not.
+        is_gated: bool,
     },
+    /// Opens the gate of a successor: from now on it accepts connections.
+    Serve,
     /// Asks the child to finish its work within the budget.
     Drain {
         /// The time until the child is killed.
@@ -176,10 +180,19 @@ impl FromChild {
 impl FromMaster {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Welcome { grace, threads } => match threads.get() {
-                1 => format!("welcome grace_ms={}", grace.as_millis()),
-                more => format!("welcome grace_ms={} threads={more}", grace.as_millis()),
-            },
+            Self::Welcome {
+                grace,
+                threads,
+                is_gated,
+            } => {
+                let threads = match threads.get() {
+                    1 => String::new(),
+                    more => format!(" threads={more}"),
+                };
+                let gate = if *is_gated { " gate=closed" } else { "" };
+                format!("welcome grace_ms={}{threads}{gate}", grace.as_millis())
+            }
+            Self::Serve => "serve".to_owned(),
             Self::Drain { budget } => format!("drain budget_ms={}", budget.as_millis()),
         }
         .into_bytes()
@@ -196,7 +209,9 @@ impl FromMaster {
                     Some(number) => number.parse().ok()?,
                     None => NonZeroUsize::MIN,
                 },
+                is_gated: value(rest, "gate") == Some("closed"),
             },
+            "serve" => Self::Serve,
             "drain" => Self::Drain {
                 budget: milliseconds(rest, "budget_ms")?,
             },
@@ -293,13 +308,20 @@ mod tests {
             assert_eq!(FromChild::decode(bytes.as_bytes()), Some(message));
         }
         let budget = Duration::from_millis(1500);
-        let welcome = |threads| FromMaster::Welcome {
+        let welcome = |threads, is_gated| FromMaster::Welcome {
             grace: budget,
             threads: NonZeroUsize::new(threads).expect("not zero"),
+            is_gated,
         };
-        let from_master: [(FromMaster, &str); 3] = [
-            (welcome(1), "welcome grace_ms=1500"),
-            (welcome(4), "welcome grace_ms=1500 threads=4"),
+        let from_master: [(FromMaster, &str); 6] = [
+            (welcome(1, false), "welcome grace_ms=1500"),
+            (welcome(4, false), "welcome grace_ms=1500 threads=4"),
+            (welcome(1, true), "welcome grace_ms=1500 gate=closed"),
+            (
+                welcome(4, true),
+                "welcome grace_ms=1500 threads=4 gate=closed",
+            ),
+            (FromMaster::Serve, "serve"),
             (FromMaster::Drain { budget }, "drain budget_ms=1500"),
         ];
         for (message, bytes) in from_master {
@@ -316,6 +338,16 @@ mod tests {
         let budget = Duration::from_millis(1500);
         let drain = FromMaster::decode(b"drain budget_ms=1500 queue=serve");
         assert_eq!(drain, Some(FromMaster::Drain { budget }));
+        // An unknown gate does not hold back a worker: nothing may open it.
+        let welcome = FromMaster::decode(b"welcome grace_ms=1500 gate=ajar color=red");
+        assert!(matches!(
+            welcome,
+            Some(FromMaster::Welcome {
+                is_gated: false,
+                ..
+            })
+        ));
+        assert_eq!(FromMaster::decode(b"serve slot=1"), Some(FromMaster::Serve));
         let hello = FromChild::decode(b"hello protocol=2 color=red ready=unseen");
         assert!(matches!(hello, Some(FromChild::Hello { protocol: 2, .. })));
         let ended = FromChild::decode(b"ended how=evicted by the host");

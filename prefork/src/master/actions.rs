@@ -18,7 +18,7 @@ use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnError, SpawnRequest};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::supervisor::{
-    Action, ChildId, Event, KillReason, Policy, ProgramId, Readiness, SlotId, StartFailure,
+    Action, ChildId, Event, Gate, KillReason, Policy, ProgramId, Readiness, SlotId, StartFailure,
 };
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
@@ -35,10 +35,11 @@ impl Master {
                 child,
                 program,
                 previous,
-                gate: _,
-            } => self.start_child(slot, child, program, previous),
+                gate,
+            } => self.start_child(slot, child, program, previous, gate),
             Action::OpenProgram => self.notify(Event::ProgramFailed),
-            Action::Serve { .. } | Action::ReportReplaced { .. } | Action::ReportVerdict(_) => {}
+            Action::Serve { child } => self.open_gate(child),
+            Action::ReportReplaced { .. } | Action::ReportVerdict(_) => {}
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
@@ -54,8 +55,9 @@ impl Master {
         child: ChildId,
         program: ProgramId,
         previous: Option<ChildId>,
+        gate: Gate,
     ) {
-        match self.spawn_child(slot, child, program) {
+        match self.spawn_child(slot, child, program, gate) {
             Ok(readiness) => {
                 self.notify(Event::Started { child, readiness });
                 let Some(process) = self.children.get(&child) else {
@@ -99,11 +101,13 @@ impl Master {
         slot: SlotId,
         id: ChildId,
         program: ProgramId,
+        gate: Gate,
     ) -> Result<Readiness, SpawnError> {
         let (master_end, child_end) = Channel::pair().map_err(spawn_error("socketpair"))?;
         let welcome = FromMaster::Welcome {
             grace: self.limits.shutdown_grace_period,
             threads: self.threads,
+            is_gated: gate == Gate::Closed,
         };
         master_end
             .send(&welcome.encode())
@@ -212,6 +216,14 @@ impl Master {
         // A hook that failed has begun a stop.
         if !self.supervisor.is_stopping() {
             self.notify(Event::MasterReady);
+        }
+    }
+
+    /// Lets a successor accept connections. A program that reads no frames does so anyway.
+    fn open_gate(&mut self, id: ChildId) {
+        let child = self.children.get(&id);
+        if let Some(channel) = child.and_then(|child| child.channel.as_ref()) {
+            let _ = channel.send(&FromMaster::Serve.encode());
         }
     }
 

@@ -23,6 +23,8 @@ use crate::sys::accept::{AcceptMode, accept};
 ///
 /// - The first call of an accept method reports to the master that this worker is ready, even if
 ///   there is no connection yet.
+/// - In a rollout, a new worker accepts nothing before the master lets it serve: until then its
+///   accepts wait, and other workers accept the connections.
 /// - When the worker is asked to stop, pending accepts wake up. The connections that are in the
 ///   accept queue at that time are still accepted, for at most half of the time that is left for
 ///   the stop. Then the socket is closed in this process.
@@ -58,6 +60,8 @@ enum ListenerState {
 
 /// What an accept does next.
 pub(crate) enum AcceptStep {
+    /// Wait until the gate opens or the drain begins.
+    Gated,
     /// Wait for a connection or for the beginning of the drain.
     Wait(Arc<SharedSocket>),
     /// A connection that was queued when the drain began.
@@ -178,6 +182,10 @@ impl Listener {
         loop {
             let socket = match self.accept_step(AcceptMode::Blocking) {
                 Ok(AcceptStep::Wait(socket)) => socket,
+                Ok(AcceptStep::Gated) => {
+                    self.tracker.wait_for_gate();
+                    continue;
+                }
                 Ok(AcceptStep::Drained(fd, peer, _socket)) => {
                     return Some(Ok((Stream::blocking(fd.into(), &self.tracker), peer)));
                 }
@@ -233,6 +241,7 @@ impl Listener {
         }
         let is_late = || drain.is_some_and(|drain| Instant::now() >= drain.until);
         match &mut *state {
+            ListenerState::Open(_) if self.tracker.is_gated() => Ok(AcceptStep::Gated),
             ListenerState::Open(socket) => Ok(AcceptStep::Wait(Arc::clone(socket))),
             ListenerState::Draining { socket, left } => {
                 let accepted = if *left == 0 || is_late() {
@@ -456,6 +465,80 @@ mod tests {
             leaves_backlog: false,
             frees_address: false,
         }
+    }
+
+    /// A listener whose gate is closed, a copy of its socket as another worker has it, and clients
+    /// that wait in the queue.
+    fn gated(clients: usize) -> (Listener, net::TcpListener, Vec<net::TcpStream>) {
+        let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = bound.local_addr().expect("bound");
+        let copy = bound.try_clone().expect("descriptors");
+        let clients = (0..clients).map(|_| net::TcpStream::connect(addr).expect("it listens"));
+        let clients = clients.collect();
+        let listener = Listener::try_from(bound).expect("descriptors");
+        listener.tracker.close_gate();
+        (listener, copy, clients)
+    }
+
+    /// The other worker accepts, as soon as the kernel has put the client into the queue.
+    fn accept_in_other_worker(copy: &net::TcpListener) -> net::TcpStream {
+        loop {
+            match copy.accept() {
+                Ok((stream, _)) => return stream,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_closed_gate_leaves_connections_in_the_queue() {
+        let (listener, copy, _clients) = gated(2);
+        let step = listener.accept_step(AcceptMode::Blocking);
+        assert!(matches!(step, Ok(AcceptStep::Gated)));
+        for _ in 0..2 {
+            accept_in_other_worker(&copy);
+        }
+    }
+
+    #[test]
+    fn opening_the_gate_wakes_every_blocking_accept() {
+        let (listener, _copy, _clients) = gated(3);
+        std::thread::scope(|scope| {
+            let accept = || listener.blocking_accept().expect("no drain");
+            let accepts = [(); 3].map(|()| scope.spawn(accept));
+            // Most likely they wait by now. The test passes in every order.
+            std::thread::sleep(Duration::from_millis(20));
+            assert_eq!(listener.tracker.progress().unread, 0);
+            listener.tracker.open_gate();
+            for accept in accepts {
+                drop(accept.join().expect("it only accepts").expect("a client"));
+            }
+        });
+    }
+
+    #[test]
+    fn a_drain_ends_blocking_accepts_at_a_closed_gate_and_leaves_the_queue() {
+        let (listener, copy, _clients) = gated(2);
+        std::thread::scope(|scope| {
+            let accepts = [(); 2].map(|()| scope.spawn(|| listener.blocking_accept().is_none()));
+            listener.tracker.begin_drain(DrainPolicy {
+                leaves_backlog: true,
+                ..drain_policy()
+            });
+            for accept in accepts {
+                assert!(accept.join().expect("it only accepts"));
+            }
+        });
+        assert_eq!(listener.tracker.progress().listeners, 0);
+        for _ in 0..2 {
+            accept_in_other_worker(&copy);
+        }
+        let addr = copy.local_addr().expect("bound");
+        net::TcpStream::connect(addr).expect("the other worker still listens");
+        // The frame crosses the drain.
+        listener.tracker.open_gate();
+        assert!(listener.blocking_accept().is_none());
     }
 
     #[test]

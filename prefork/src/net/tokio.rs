@@ -44,15 +44,19 @@ impl Listener {
     pub(crate) async fn accept_once(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
         let mut failed = FailedConnections::default();
         loop {
-            let drain = self.tracker.until_drain();
+            let gate_or_drain = self.tracker.until_gate_or_drain();
             let socket = match self.accept_step(AcceptMode::NonBlocking)? {
                 AcceptStep::Wait(socket) => socket,
+                AcceptStep::Gated => {
+                    gate_or_drain.await;
+                    continue;
+                }
                 AcceptStep::Drained(fd, peer, _socket) => {
                     return self.register(fd.into(), peer);
                 }
                 AcceptStep::Ended => return pending().await,
             };
-            let mut drain = pin!(drain);
+            let mut drain = pin!(gate_or_drain);
             let on_tokio = match socket.on_tokio() {
                 Ok(listener) => listener,
                 Err(error) => {
@@ -203,6 +207,63 @@ mod tests {
         let mut bytes = [0; 64];
         let mut read = pin!(stream.read(&mut bytes));
         read.as_mut().poll(&mut Context::from_waker(waker))
+    }
+
+    async fn is_pending<F: Future>(future: F) -> bool {
+        let mut future = pin!(future);
+        poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
+
+    /// A listener whose gate is closed, and a client that waits in the queue.
+    fn gated() -> (Listener, Client) {
+        let bound = Bound::bind("127.0.0.1:0").expect("a free port");
+        let client = Client::connect(bound.local_addr().expect("bound")).expect("it listens");
+        let listener = Listener::try_from(bound).expect("descriptors");
+        listener.tracker.close_gate();
+        (listener, client)
+    }
+
+    #[test]
+    fn opening_the_gate_wakes_an_accept() {
+        block_on(async {
+            let (listener, _client) = gated();
+            let mut accept = pin!(listener.accept());
+            assert!(is_pending(accept.as_mut()).await);
+            listener.tracker.open_gate();
+            accept.await.expect("a client");
+        });
+    }
+
+    #[test]
+    fn an_accept_that_is_cancelled_at_a_closed_gate_loses_no_connection() {
+        block_on(async {
+            let (listener, _client) = gated();
+            let (one, other) = (listener.accept(), listener.accept());
+            assert!(is_pending(one).await && is_pending(other).await);
+            assert_eq!(listener.tracker.progress().unread, 0);
+            listener.tracker.open_gate();
+            listener.accept().await.expect("a client");
+        });
+    }
+
+    #[test]
+    fn a_drain_ends_an_accept_at_a_closed_gate_and_leaves_the_queue() {
+        block_on(async {
+            let (listener, _client) = gated();
+            let copy = listener.as_fd().try_clone_to_owned().expect("descriptors");
+            let copy = Bound::from(copy);
+            let mut accept = pin!(listener.accept());
+            assert!(is_pending(accept.as_mut()).await);
+            listener.tracker.begin_drain(crate::net::DrainPolicy {
+                until: std::time::Instant::now() + std::time::Duration::from_secs(30),
+                leaves_backlog: true,
+                frees_address: false,
+            });
+            assert!(is_pending(accept.as_mut()).await);
+            assert_eq!(listener.tracker.progress().listeners, 0);
+            copy.set_nonblocking(false).expect("a socket");
+            copy.accept().expect("the client still waits");
+        });
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! State that all listeners and streams of one process share.
 //!
-//! Knows whether a drain has begun, how many listeners are open, and which accepted connections are
-//! unread. Does not know when the drain is over: the worker decides that from [`DrainProgress`].
+//! Knows whether the gate is open, whether a drain has begun, how many listeners are open, and which
+//! accepted connections are unread. Does not know when the gate opens and when the drain is over:
+//! the worker decides that, the latter from [`DrainProgress`].
 
 use std::collections::HashMap;
 use std::io;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use event_listener::{Event, EventListener};
+use event_listener::{Event, EventListener, Listener};
 
 use super::accept_health::AcceptHealth;
 use super::blocking_streams::{BlockingStreams, LastIo};
@@ -20,11 +21,13 @@ use crate::sys::waker::Waker;
 /// Tracks the listeners and accepted connections of a process.
 pub(crate) struct ConnTracker {
     state: Mutex<TrackerState>,
-    /// Wakes pending async accepts when the drain begins.
-    drain: Event,
+    /// Wakes accepts that wait for the gate, and pending async accepts when the drain begins.
+    gate_or_drain: Event,
     /// Wakes all blocking accepts when the drain begins. It is never cleared.
     drain_waker: Waker,
     has_accepted: AtomicBool,
+    /// No accept takes a connection from the queue.
+    is_gated: AtomicBool,
     is_draining: Arc<AtomicBool>,
     /// A monitor thread acts on `on_change`. False for a listener outside of a worker.
     pub(super) is_watched: bool,
@@ -91,9 +94,10 @@ impl ConnTracker {
         let silent_reads = BlockingStreams::new(Arc::clone(&is_draining), Arc::clone(&on_change));
         Ok(Self {
             state: Mutex::default(),
-            drain: Event::new(),
+            gate_or_drain: Event::new(),
             drain_waker: Waker::new()?,
             has_accepted: AtomicBool::new(false),
+            is_gated: AtomicBool::new(false),
             is_draining,
             is_watched: true,
             health: AcceptHealth::new(Arc::clone(&on_change)),
@@ -128,6 +132,32 @@ impl ConnTracker {
         Ok(tracker)
     }
 
+    /// Makes the listeners wait until [`open_gate`](Self::open_gate) before they accept.
+    ///
+    /// A drain ends that wait too: then its policy alone decides what is accepted.
+    pub(crate) fn close_gate(&self) {
+        self.is_gated.store(true, Ordering::Release);
+    }
+
+    /// Lets the listeners accept, and wakes all accepts that wait for it.
+    pub(crate) fn open_gate(&self) {
+        self.is_gated.store(false, Ordering::Release);
+        self.gate_or_drain.notify(usize::MAX);
+    }
+
+    /// Whether accepts wait for the gate. Takes no lock: it is called for every accept.
+    pub(super) fn is_gated(&self) -> bool {
+        self.is_gated.load(Ordering::Acquire)
+    }
+
+    /// Blocks this thread until the gate opens or the drain begins.
+    pub(super) fn wait_for_gate(&self) {
+        let opens_or_drains = self.until_gate_or_drain();
+        if self.is_gated() && !self.is_draining() {
+            opens_or_drains.wait();
+        }
+    }
+
     /// Begins the drain in all listeners. A second call changes nothing.
     pub(crate) fn begin_drain(&self, drain: DrainPolicy) {
         let mut state = self.state();
@@ -137,7 +167,7 @@ impl ConnTracker {
         state.drain = Some(drain);
         drop(state);
         self.is_draining.store(true, Ordering::Release);
-        self.drain.notify(usize::MAX);
+        self.gate_or_drain.notify(usize::MAX);
         // It is never cleared, so that every poll sees it.
         self.drain_waker.wake();
     }
@@ -158,15 +188,12 @@ impl ConnTracker {
         self.is_draining.load(Ordering::Acquire)
     }
 
-    /// Resolves when a drain begins.
+    /// Resolves when the gate opens or a drain begins.
     ///
-    /// Call it before [`drain`](Self::drain); otherwise a drain that begins in between is missed.
-    #[cfg_attr(
-        not(feature = "tokio"),
-        expect(dead_code, reason = "for async accepts")
-    )]
-    pub(crate) fn until_drain(&self) -> EventListener {
-        self.drain.listen()
+    /// Call it before [`is_gated`](Self::is_gated) and [`drain`](Self::drain); otherwise what
+    /// happens in between is missed.
+    pub(crate) fn until_gate_or_drain(&self) -> EventListener {
+        self.gate_or_drain.listen()
     }
 
     pub(super) fn drain_fd(&self) -> BorrowedFd<'_> {

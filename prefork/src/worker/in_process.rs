@@ -66,7 +66,7 @@ impl InProcessWorker {
         )
     }
 
-    /// Creates a worker in slot 0 from what a master passes to a worker.
+    /// Creates a worker in slot 0 from what a master passes to a worker. Its gate is open.
     ///
     /// # Errors
     /// No descriptors are left.
@@ -74,6 +74,15 @@ impl InProcessWorker {
         listeners: Vec<InheritedListener>,
         grace: Duration,
         tls: WorkerTls,
+    ) -> Result<Self, Error> {
+        Self::with_gate(listeners, grace, tls, false)
+    }
+
+    fn with_gate(
+        listeners: Vec<InheritedListener>,
+        grace: Duration,
+        tls: WorkerTls,
+        is_gated: bool,
     ) -> Result<Self, Error> {
         let cannot = cannot(STARTING);
         for listener in &listeners {
@@ -95,6 +104,7 @@ impl InProcessWorker {
             threads: NonZeroUsize::MIN,
             tls,
             own_signals: &[],
+            is_gated,
             on_master_death: None,
             observer: None,
             host: Host::Test,
@@ -160,6 +170,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::channel::MainEnd;
 
     const GRACE: Duration = Duration::from_secs(30);
 
@@ -351,6 +362,80 @@ mod tests {
                 thread::sleep(Duration::from_millis(1));
             }
         });
+    }
+
+    /// A successor in a rollout, and a copy of its socket as another worker has it.
+    fn gated_worker() -> (InProcessWorker, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let copy = listener.try_clone().expect("descriptors");
+        let info = ListenerInfo {
+            name: "http".to_owned(),
+            address: ListenAddr::Ip(listener.local_addr().expect("bound")),
+            transport: Transport::Tcp,
+        };
+        let fd = listener.into();
+        let listeners = vec![InheritedListener { info, fd }];
+        let tls = WorkerTls::from_master(None);
+        let worker = InProcessWorker::with_gate(listeners, GRACE, tls, true);
+        (worker.expect("descriptors"), copy)
+    }
+
+    /// The other worker accepts, as soon as the kernel has put the client into the queue.
+    fn accept_in_other_worker(copy: &TcpListener) -> TcpStream {
+        loop {
+            match copy.accept() {
+                Ok((stream, _)) => return stream,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_gated_worker_reports_ready_and_accepts_after_the_frame() {
+        let (test_worker, copy) = gated_worker();
+        let addr = copy.local_addr().expect("bound");
+        thread::scope(|scope| {
+            let body = scope.spawn(|| test_worker.run(|worker| echo(&worker)));
+            assert_eq!(wait_for_events(&test_worker, 1), [WorkerEvent::Ready]);
+            let _client = send(addr);
+            // The gated worker has not accepted it.
+            accept_in_other_worker(&copy);
+            let serve = FromMaster::Serve.encode();
+            test_worker
+                .channel
+                .send(&serve)
+                .expect("the channel is empty");
+            assert!(is_answered(send(addr)));
+            test_worker.drain(GRACE);
+            assert_eq!(body.join().expect("the thread only echoes"), 1);
+        });
+    }
+
+    #[test]
+    fn a_gated_worker_leaves_the_queue_if_it_drains() {
+        for end in [
+            (|master| master.drain(GRACE)) as fn(&InProcessWorker),
+            InProcessWorker::kill_master,
+            |master| master.context.main_ended(MainEnd::Returned),
+        ] {
+            let (test_worker, copy) = gated_worker();
+            let _queued = send(copy.local_addr().expect("bound"));
+            thread::scope(|scope| {
+                let body = scope.spawn(|| {
+                    test_worker.run(|worker| {
+                        let count = echo(&worker);
+                        worker.shutdown().blocking_wait();
+                        count
+                    })
+                });
+                assert_eq!(wait_for_events(&test_worker, 1), [WorkerEvent::Ready]);
+                end(&test_worker);
+                assert_eq!(body.join().expect("the thread only echoes"), 0);
+            });
+            // The client still waits.
+            accept_in_other_worker(&copy);
+        }
     }
 
     #[test]

@@ -62,6 +62,10 @@ enum Orphan {
 
 #[derive(Debug, Clone)]
 enum Stage {
+    /// A successor: it accepts no connection yet.
+    Gated,
+    /// The master has opened the gate; the listeners have to accept.
+    MustOpenGate,
     Serving,
     /// A drain was requested; its listeners have to be closed.
     MustDrain {
@@ -86,6 +90,8 @@ pub(super) enum Backlog {
 /// What happened to the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
+    /// The master opened the gate.
+    GateOpened,
     /// The master requested a drain within this budget.
     DrainRequested {
         budget: Duration,
@@ -114,6 +120,8 @@ pub(super) enum Event {
 /// What the worker does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
+    /// Let the listeners accept connections.
+    OpenGate,
     /// Log that the master died, and start the hook `on_master_death`.
     RunHook,
     /// Begin the drain: `shutdown()` shows the deadline, and the listeners accept what waits in the
@@ -180,8 +188,23 @@ impl Lifecycle {
         }
     }
 
+    /// Makes it a successor in a rollout: it accepts no connection until [`Event::GateOpened`].
+    pub(super) fn gated(mut self) -> Self {
+        self.stage = Stage::Gated;
+        self
+    }
+
     pub(super) fn handle(&mut self, event: Event, now: Instant) {
         match event {
+            Event::GateOpened => match self.stage {
+                Stage::Gated => self.stage = Stage::MustOpenGate,
+                // It is open, or the worker drains.
+                Stage::MustOpenGate
+                | Stage::Serving
+                | Stage::MustDrain { .. }
+                | Stage::Draining(_)
+                | Stage::Resolved(_) => {}
+            },
             Event::DrainRequested { budget } => self.drain(budget, Backlog::Serve, now),
             Event::Terminated => self.drain(self.grace, Backlog::Serve, now),
             Event::Interrupted => self.is_interrupted = true,
@@ -208,12 +231,16 @@ impl Lifecycle {
             Event::Changed(connections) => match &mut self.stage {
                 Stage::Draining(drain) | Stage::Resolved(drain) => drain.count(connections, now),
                 // They are counted when the drain begins.
-                Stage::Serving | Stage::MustDrain { .. } => {}
+                Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::MustDrain { .. } => {}
             },
             Event::ReadableChecked { has_readable } => match &mut self.stage {
                 Stage::Draining(drain) => drain.readable_checked(has_readable),
                 // Only a drain that has not resolved depends on it.
-                Stage::Serving | Stage::MustDrain { .. } | Stage::Resolved(_) => {}
+                Stage::Gated
+                | Stage::MustOpenGate
+                | Stage::Serving
+                | Stage::MustDrain { .. }
+                | Stage::Resolved(_) => {}
             },
         }
     }
@@ -228,9 +255,15 @@ impl Lifecycle {
             Host::Test => Orphan::Terminated,
         });
         self.drain(self.grace, Backlog::Serve, now);
-        if let Stage::MustDrain { frees_address, .. } = &mut self.stage {
-            // The successor of the master must be able to bind the address.
-            *frees_address = is_process_gone;
+        if let Stage::MustDrain {
+            backlog,
+            frees_address,
+            ..
+        } = &mut self.stage
+        {
+            // The successor of the master must be able to bind the address. A worker that leaves
+            // the queue must not end it: other workers serve it.
+            *frees_address = is_process_gone && *backlog == Backlog::Serve;
         }
     }
 
@@ -239,18 +272,20 @@ impl Lifecycle {
     /// For example, a worker that got SIGTERM from another process drains with the whole grace
     /// period, and a stop of the master that has begun earlier leaves less.
     fn drain(&mut self, budget: Duration, backlog: Backlog, now: Instant) {
-        match &mut self.stage {
-            Stage::Serving => {
-                self.stage = Stage::MustDrain {
-                    drain: Drain::new(now, budget),
-                    backlog,
-                    frees_address: false,
-                };
-            }
+        let backlog = match &mut self.stage {
+            // The child that it was to replace has the same queue.
+            Stage::Gated => Backlog::Leave,
+            Stage::MustOpenGate | Stage::Serving => backlog,
             Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
                 drain.shorten(now, budget);
+                return;
             }
-        }
+        };
+        self.stage = Stage::MustDrain {
+            drain: Drain::new(now, budget),
+            backlog,
+            frees_address: false,
+        };
     }
 
     /// Returns one action. The caller performs it and asks again.
@@ -262,6 +297,10 @@ impl Lifecycle {
             // Before the drain: a `main` that returns quickly waits for a running hook.
             self.master = Master::Dead(Orphan::HookRunning);
             return Some(Action::RunHook);
+        }
+        if let Stage::MustOpenGate = self.stage {
+            self.stage = Stage::Serving;
+            return Some(Action::OpenGate);
         }
         if let Stage::MustDrain {
             drain,
@@ -313,7 +352,11 @@ impl Lifecycle {
                 DrainDecision::Wait(until) => Some(until),
                 DrainDecision::Resolve | DrainDecision::CheckReadable => Some(now),
             },
-            Stage::Serving | Stage::MustDrain { .. } | Stage::Resolved(_) => None,
+            Stage::Gated
+            | Stage::MustOpenGate
+            | Stage::Serving
+            | Stage::MustDrain { .. }
+            | Stage::Resolved(_) => None,
         };
         let terminate = match self.master {
             // The default action of SIGTERM ends the process, so it waits for the hook until then.
@@ -337,7 +380,7 @@ impl Lifecycle {
     pub(super) fn draining(&self) -> Option<&Drain> {
         match &self.stage {
             Stage::Draining(drain) | Stage::Resolved(drain) => Some(drain),
-            Stage::Serving | Stage::MustDrain { .. } => None,
+            Stage::Gated | Stage::MustOpenGate | Stage::Serving | Stage::MustDrain { .. } => None,
         }
     }
 

@@ -189,6 +189,7 @@ impl Monitor {
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget }) => self.handle(Event::DrainRequested { budget }),
+                Some(FromMaster::Serve) => self.handle(Event::GateOpened),
                 // It was read at the start, once. This version skips frames that it does not know.
                 Some(FromMaster::Welcome { .. }) | None => {}
             }
@@ -210,6 +211,7 @@ impl Monitor {
 
     fn perform(&mut self, action: Action) {
         match action {
+            Action::OpenGate => self.context.tracker.open_gate(),
             Action::RunHook => self.run_hook(),
             Action::CloseListeners {
                 deadline,

@@ -93,6 +93,7 @@ pub(crate) fn start_single(
         threads,
         tls,
         own_signals: &TERMINAL,
+        is_gated: false,
         on_master_death: None,
         observer: Some(observer),
         host: Host::Process,
@@ -123,6 +124,8 @@ pub(super) struct WorkerParts {
     pub(super) tls: WorkerTls,
     /// The signals that mean the same as SIGTERM in this process.
     pub(super) own_signals: &'static [Signal],
+    /// Accept no connection before the master opens the gate.
+    pub(super) is_gated: bool,
     pub(super) on_master_death: Option<OnceHook>,
     /// Only in single-process mode, where there is no master.
     pub(super) observer: Option<SingleObserver>,
@@ -156,6 +159,11 @@ pub(super) fn build(
             tracker.with_orphan_check(move || master.has_ended())
         }
     });
+    let mut lifecycle = Lifecycle::new(parts.host, parts.master.is_some(), parts.grace);
+    if parts.is_gated {
+        tracker.close_gate();
+        lifecycle = lifecycle.gated();
+    }
     let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);
     let context = Arc::new(Context {
         slot: parts.slot,
@@ -177,7 +185,7 @@ pub(super) fn build(
     });
     let monitor = Monitor {
         context: Arc::clone(&context),
-        lifecycle: Lifecycle::new(parts.host, parts.master.is_some(), parts.grace),
+        lifecycle,
         master: parts.master,
         master_process,
         on_master_death: parts.on_master_death,
@@ -256,7 +264,7 @@ fn begin(
     hook::run_init(init, hook::Role::worker(slot))?;
     // After `init`, which may have set a panic hook: that hook is called too.
     super::panic_hook::install(&channel);
-    let (grace, threads) = read_welcome(&channel);
+    let (grace, threads, is_gated) = read_welcome(&channel);
     let parts = WorkerParts {
         slot,
         listeners: fds.listeners,
@@ -265,6 +273,7 @@ fn begin(
         master: Some(channel),
         tls: WorkerTls::from_master(fds.tls),
         own_signals: &[],
+        is_gated,
         on_master_death,
         observer: None,
         host: Host::Process,
@@ -296,13 +305,19 @@ fn adopt_channel(marker: &ChildRole, listeners: usize) -> Result<Channel, String
 
 /// Reads the `welcome` frame.
 ///
-/// The master wrote it before it started this process.
-fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize) {
-    const DEFAULTS: (Duration, NonZeroUsize) = (DEFAULT_GRACE_PERIOD, NonZeroUsize::MIN);
+/// The master wrote it before it started this process. Returns the grace period, the number of
+/// threads, and whether the gate is closed.
+fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize, bool) {
+    const DEFAULTS: (Duration, NonZeroUsize, bool) =
+        (DEFAULT_GRACE_PERIOD, NonZeroUsize::MIN, false);
     match channel.receive() {
         ReceivedFrame::Frame(frame) => match FromMaster::decode(&frame) {
-            Some(FromMaster::Welcome { grace, threads }) => (grace, threads),
-            Some(FromMaster::Drain { .. }) | None => DEFAULTS,
+            Some(FromMaster::Welcome {
+                grace,
+                threads,
+                is_gated,
+            }) => (grace, threads, is_gated),
+            Some(FromMaster::Serve | FromMaster::Drain { .. }) | None => DEFAULTS,
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors

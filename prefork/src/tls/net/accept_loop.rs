@@ -117,7 +117,7 @@ impl TlsAcceptLoop {
             Ok(AcceptStep::Drained(fd, peer, _socket)) => {
                 Poll::Ready(self.listener.register(fd.into(), peer))
             }
-            Ok(AcceptStep::Wait(_) | AcceptStep::Ended) => Poll::Pending,
+            Ok(AcceptStep::Gated | AcceptStep::Wait(_) | AcceptStep::Ended) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         };
         if std::time::Instant::now() < drain.until {
@@ -192,7 +192,7 @@ async fn drain(tracker: Arc<ConnTracker>, acceptor: Weak<TlsAcceptLoop>) {
 
 async fn drain_begun(tracker: &ConnTracker) -> DrainPolicy {
     loop {
-        let drain_begins = tracker.until_drain();
+        let drain_begins = tracker.until_gate_or_drain();
         if let Some(drain) = tracker.drain() {
             return drain;
         }

@@ -15,7 +15,14 @@ const SHORTER: Duration = Duration::from_secs(2);
 /// The time between two events.
 const MOMENT: Duration = Duration::from_millis(1);
 
-const STAGES: [&str; 4] = ["Serving", "MustDrain", "Draining", "Resolved"];
+const STAGES: [&str; 6] = [
+    "Gated",
+    "MustOpenGate",
+    "Serving",
+    "MustDrain",
+    "Draining",
+    "Resolved",
+];
 const MASTERS: [&str; 6] = [
     "None",
     "Alive",
@@ -37,6 +44,7 @@ macro_rules! rows {
 }
 
 rows! {
+    "`GateOpened`": GateOpened {},
     "`DrainRequested`": DrainRequested { budget: BUDGET },
     "`DrainRequested`, shorter": DrainRequested { budget: SHORTER },
     "`Terminated`": Terminated {},
@@ -92,6 +100,13 @@ impl Stand {
         Self::new(Host::Process, true)
     }
 
+    /// A successor in a rollout.
+    fn gated() -> Self {
+        let mut stand = Self::worker();
+        stand.lifecycle = stand.lifecycle.gated();
+        stand
+    }
+
     fn with(mut self, event: Event) -> Self {
         self.lifecycle.handle(event, self.now);
         self
@@ -113,6 +128,8 @@ impl Stand {
             closing.with(Event::Changed(connections))
         };
         match stage {
+            "Gated" => Self::gated(),
+            "MustOpenGate" => Self::gated().with(Event::GateOpened),
             "Serving" => serving,
             "MustDrain" => requested(serving),
             "Draining" => draining(connections),
@@ -209,6 +226,7 @@ impl Stand {
 
 fn action_name(action: Action) -> String {
     match action {
+        Action::OpenGate => "OpenGate".to_owned(),
         Action::RunHook => "RunHook".to_owned(),
         Action::CloseListeners { .. } => "CloseListeners".to_owned(),
         Action::Shorten { .. } => "Shorten".to_owned(),
@@ -229,7 +247,7 @@ impl Lifecycle {
     /// The drain, also before the listeners were asked to close.
     fn current_drain(&self) -> Option<&Drain> {
         match &self.stage {
-            Stage::Serving => None,
+            Stage::Gated | Stage::MustOpenGate | Stage::Serving => None,
             Stage::MustDrain { drain, .. } | Stage::Draining(drain) | Stage::Resolved(drain) => {
                 Some(drain)
             }
@@ -239,6 +257,8 @@ impl Lifecycle {
 
 fn stage_name(lifecycle: &Lifecycle) -> &'static str {
     match lifecycle.stage {
+        Stage::Gated => "Gated",
+        Stage::MustOpenGate => "MustOpenGate",
         Stage::Serving => "Serving",
         Stage::MustDrain { .. } => "MustDrain",
         Stage::Draining(_) => "Draining",
@@ -359,6 +379,8 @@ fn a_stage_acts_in_time_as_in_the_table() {
     compare_rows(
         "Stage × time",
         [
+            ("`Gated`", Stand::gated()),
+            ("`MustOpenGate`", Stand::in_stage("MustOpenGate", OPEN)),
             ("`Serving`", Stand::worker()),
             ("`MustDrain`", Stand::in_stage("MustDrain", OPEN)),
             ("`Draining`, a listener is open", draining(OPEN)),
@@ -407,6 +429,7 @@ fn a_worker_ends_as_in_the_table() {
         "End × time",
         [
             ("asked by the master", Stand::worker().with(drain)),
+            ("gated, asked by the master", Stand::gated().with(drain)),
             ("asked by a signal", Stand::worker().with(Event::Terminated)),
             (
                 "asked by a signal, then by the master",
@@ -422,6 +445,7 @@ fn a_worker_ends_as_in_the_table() {
                 Stand::worker().with(Event::AcceptFailed),
             ),
             ("the master died", Stand::worker().with(died)),
+            ("gated, the master died", Stand::gated().with(died)),
             (
                 "the master died in a drain",
                 Stand::worker().with(drain).with(died),

@@ -1,6 +1,7 @@
 //! A drain, with connections at every stage.
 
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -83,6 +84,50 @@ fn the_queue_of_a_successor_is_not_emptied() {
         });
         stage.until_closed().await;
         assert_eq!(stage.tracker.progress().unread, 0);
+    });
+}
+
+#[test]
+fn opening_the_gate_wakes_an_accept_and_no_connection_is_taken_before() {
+    on_each_runtime(|| async {
+        let stage = TlsStage::new();
+        stage.tracker.close_gate();
+        stage.echo();
+        until(async || stage.accepts.load(Ordering::SeqCst) == 1).await;
+        let mut queued = Vec::new();
+        for _ in 0..3 {
+            queued.push(stage.connect_plain().await);
+        }
+        // Give the tasks of the listener time to take them.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert_eq!(stage.tracker.progress().unread, 0);
+        // A cancelled accept loses nothing.
+        assert!(stage.is_accept_pending().await);
+        stage.tracker.open_gate();
+        for io in queued {
+            ask(&mut speak_tls(io).await, b"hello").await;
+        }
+    });
+}
+
+#[test]
+fn a_drain_at_a_closed_gate_leaves_the_queue() {
+    on_each_runtime(|| async {
+        let stage = TlsStage::new();
+        stage.tracker.close_gate();
+        assert!(stage.is_accept_pending().await);
+        let copy = stage.listener.as_fd().try_clone_to_owned();
+        let copy = std::net::TcpListener::from(copy.expect("descriptors"));
+        let _queued = stage.connect_plain().await;
+        stage.tracker.begin_drain(DrainPolicy {
+            until: Instant::now() + PATIENCE,
+            leaves_backlog: true,
+            frees_address: false,
+        });
+        stage.until_closed().await;
+        assert_eq!(stage.tracker.progress().unread, 0);
+        copy.set_nonblocking(false).expect("a socket");
+        copy.accept().expect("the client still waits");
     });
 }
 

@@ -1,7 +1,8 @@
 //! Visits every state of a worker's lifecycle and checks the promises in each.
 //!
 //! The world is a lifecycle, its process with one listener and up to three connections, and the end
-//! of the channel: frames arrive in their order, and the master can die between any two of them.
+//! of the channel: frames arrive in their order, and the master can die between any two of them. The
+//! worker can be a successor in a rollout, whose gate is closed at first.
 
 mod pair;
 
@@ -20,6 +21,7 @@ const GRACE: Duration = Duration::from_millis(1_500);
 struct Worker {
     host: Host,
     has_master: bool,
+    is_gated: bool,
     connections: u8,
     deepest: u32,
 }
@@ -48,6 +50,7 @@ enum Move {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Frame {
+    Serve,
     Drain,
     Terminate,
 }
@@ -63,6 +66,8 @@ struct World {
     has_read_end: bool,
     /// The worker knows that the process of the master has ended.
     is_master_gone: bool,
+    has_read_serve: bool,
+    is_gate_closed: bool,
     /// Connections in the queue, accepted and silent, accepted with bytes.
     queued: u8,
     silent: u8,
@@ -78,6 +83,8 @@ struct World {
     is_interrupted: bool,
     /// The earliest deadline that was requested.
     must_end_by: Option<Instant>,
+    /// `main` had ended, accept had failed, or the gate was closed when the worker had to stop.
+    may_leave: bool,
     drain: Option<DrainFacts>,
     is_resolved: bool,
     sent_closed: bool,
@@ -101,13 +108,20 @@ impl Model for Worker {
     type Move = Move;
 
     fn start(&self) -> World {
+        let lifecycle = Lifecycle::new(self.host, self.has_master, GRACE);
         World {
-            lifecycle: Lifecycle::new(self.host, self.has_master, GRACE),
+            lifecycle: if self.is_gated {
+                lifecycle.gated()
+            } else {
+                lifecycle
+            },
             now: Instant::now(),
             frames: Vec::new(),
             is_master_alive: self.has_master,
             has_read_end: !self.has_master,
             is_master_gone: false,
+            has_read_serve: false,
+            is_gate_closed: self.is_gated,
             queued: 0,
             silent: 0,
             readable: 0,
@@ -120,6 +134,7 @@ impl Model for Worker {
             was_terminated: false,
             is_interrupted: false,
             must_end_by: None,
+            may_leave: false,
             drain: None,
             is_resolved: false,
             sent_closed: false,
@@ -149,8 +164,11 @@ impl Model for Worker {
         }
         if world.is_master_alive {
             moves.push(Move::MasterDies);
-            if world.frames.is_empty() {
+            if world.frames.iter().all(|&frame| frame == Frame::Serve) {
                 moves.extend([Frame::Drain, Frame::Terminate].map(Move::MasterSends));
+            }
+            if world.frames.is_empty() && world.is_gate_closed && !world.has_read_serve {
+                moves.push(Move::MasterSends(Frame::Serve));
             }
         }
         let events = [
@@ -166,7 +184,7 @@ impl Model for Worker {
         if world.queued + world.silent + world.readable < self.connections {
             moves.push(Move::ClientConnects);
         }
-        if world.is_listening && world.queued > 0 {
+        if world.is_listening && !world.is_held() && world.queued > 0 {
             moves.push(Move::Accept);
         }
         if world.silent > 0 {
@@ -187,6 +205,10 @@ impl Model for Worker {
             Move::Pass => world.pass(self.host),
             Move::ReadFrame => {
                 match world.frames.remove(0) {
+                    Frame::Serve => {
+                        world.has_read_serve = true;
+                        world.tell(Event::GateOpened);
+                    }
                     Frame::Drain => world.tell(Event::DrainRequested { budget: BUDGET }),
                     Frame::Terminate => world.tell(Event::Terminated),
                 }
@@ -227,7 +249,10 @@ impl Model for Worker {
                 world.queued -= 1;
                 world.silent += 1;
                 world.is_count_due = true;
-                Ok(())
+                ensure(
+                    !self.is_gated || world.has_read_serve,
+                    "a worker accepts no connection while its gate is closed",
+                )
             }
             Move::Read => {
                 world.readable -= 1;
@@ -275,6 +300,8 @@ impl World {
             is_master_alive,
             has_read_end,
             is_master_gone,
+            has_read_serve,
+            is_gate_closed,
             queued,
             silent,
             readable,
@@ -287,6 +314,7 @@ impl World {
             was_terminated,
             is_interrupted,
             must_end_by,
+            may_leave,
             drain,
             is_resolved,
             sent_closed,
@@ -314,6 +342,8 @@ impl World {
             *is_master_alive,
             *has_read_end,
             *is_master_gone,
+            *has_read_serve,
+            *is_gate_closed,
             *is_listening,
             *is_count_due,
             *was_silent,
@@ -322,6 +352,7 @@ impl World {
             *was_terminated,
             *is_interrupted,
             must_end_by.is_some(),
+            *may_leave,
             drain.is_some(),
             *is_resolved,
             *sent_closed,
@@ -341,6 +372,12 @@ impl World {
             .then_some(world)
     }
 
+    /// Whether accepts wait for the gate, or find that the drain leaves the queue.
+    fn is_held(&self) -> bool {
+        let leaves = |drain: DrainFacts| drain.backlog == Backlog::Leave;
+        self.is_gate_closed && self.drain.is_none_or(leaves)
+    }
+
     fn tell(&mut self, event: Event) {
         self.lifecycle.handle(event, self.now);
         let is_single = self.lifecycle.master == Master::None;
@@ -357,8 +394,15 @@ impl World {
                 return;
             }
             // A single process serves on after its `main`.
-            Event::MainEnded | Event::Changed(_) | Event::ReadableChecked { .. } => return,
+            Event::MainEnded
+            | Event::GateOpened
+            | Event::Changed(_)
+            | Event::ReadableChecked { .. } => return,
         };
+        if self.must_end_by.is_none() {
+            let is_held = self.is_gate_closed && !self.has_read_serve;
+            self.may_leave = is_held || matches!(event, Event::MainEnded | Event::AcceptFailed);
+        }
         let by = self.now + budget;
         self.must_end_by = Some(self.must_end_by.map_or(by, |earlier| earlier.min(by)));
     }
@@ -395,6 +439,13 @@ impl World {
     fn perform(&mut self, action: Action, host: Host) -> Result<(), Broken> {
         let now = self.now;
         match action {
+            Action::OpenGate => {
+                ensure(
+                    self.has_read_serve && self.is_gate_closed && self.drain.is_none(),
+                    "the gate opens once, when the master opens it, and not in a drain",
+                )?;
+                self.is_gate_closed = false;
+            }
             Action::RunHook => {
                 ensure(
                     self.has_read_end && !self.ran_hook && host == Host::Process,
@@ -421,6 +472,7 @@ impl World {
                     !frees_address || self.is_master_gone,
                     "the address is freed only after the end of the master's process",
                 )?;
+                self.check_queue(backlog, frees_address)?;
                 self.drain = Some(DrainFacts {
                     until,
                     deadline,
@@ -496,6 +548,26 @@ impl World {
         Ok(())
     }
 
+    /// Checks what a drain that begins does with the queue.
+    fn check_queue(&self, backlog: Backlog, frees_address: bool) -> Result<(), Broken> {
+        ensure(
+            !frees_address || self.has_read_end,
+            "the address is freed only after the death of the master",
+        )?;
+        ensure(
+            !frees_address || backlog == Backlog::Serve,
+            "a worker that leaves the queue does not end it",
+        )?;
+        ensure(
+            backlog == Backlog::Serve || self.may_leave,
+            "a worker leaves the queue only if its main cannot accept or its gate is closed",
+        )?;
+        ensure(
+            !self.is_gate_closed || self.has_read_serve || backlog == Backlog::Leave,
+            "a worker whose gate is closed leaves the queue",
+        )
+    }
+
     fn check_rested(&self, host: Host) -> Result<(), Broken> {
         let deadline = self.lifecycle.deadline(self.now);
         ensure(
@@ -505,6 +577,10 @@ impl World {
         ensure(
             self.drain.map(|drain| drain.deadline) == self.must_end_by,
             "a drain begins as soon as it is requested, and has the earliest requested deadline",
+        )?;
+        ensure(
+            !self.is_gate_closed || !self.has_read_serve || self.drain.is_some(),
+            "the gate opens as soon as the master opens it",
         )?;
         ensure(
             !self.has_read_end || !self.ran_hook || self.is_hook_running || self.was_terminated,
@@ -582,6 +658,8 @@ impl Lifecycle {
         let is_shown = *shown_deadline == self.current_drain().map(|drain| drain.deadline);
         form.push(u8::from(is_shown));
         let (stage, of_stage) = match stage {
+            Stage::Gated => (4, None),
+            Stage::MustOpenGate => (5, None),
             Stage::Serving => (0, None),
             Stage::MustDrain {
                 drain,
@@ -638,14 +716,16 @@ fn run(name: &str, mut worker: Worker) {
 fn every_promise_holds_in_every_state_of_a_worker() {
     let is_long = std::env::var_os("PREFORK_TESTS_EXPLORE").is_some();
     let (connections, deepest) = if is_long { (3, u32::MAX) } else { (1, 8) };
-    for (name, host, has_master) in [
-        ("worker", Host::Process, true),
-        ("single process", Host::Process, false),
-        ("worker in the process of a test", Host::Test, true),
+    for (name, host, has_master, is_gated) in [
+        ("worker", Host::Process, true, false),
+        ("gated worker", Host::Process, true, true),
+        ("single process", Host::Process, false, false),
+        ("worker in the process of a test", Host::Test, true, false),
     ] {
         let worker = Worker {
             host,
             has_master,
+            is_gated,
             connections,
             deepest,
         };

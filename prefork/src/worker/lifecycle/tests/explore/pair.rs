@@ -1,5 +1,5 @@
 //! Visits every state of a master with its workers, each with its own policy, and of the channels
-//! between them.
+//! between them, also during a rollout.
 //!
 //! The world is a supervisor with one slot, the lifecycle of each worker, and the frames between
 //! them in their order. The workers share one accept queue. A worker or the master can be killed
@@ -29,6 +29,8 @@ struct Pair {
     policy: Policy,
     /// The most connections that clients have at one time.
     connections: u8,
+    /// How many rollouts may be requested.
+    rollouts: u8,
     start: Start,
     /// How many seconds may pass while a frame is unread or an action is due.
     pauses: u8,
@@ -42,6 +44,11 @@ enum Start {
     /// The first worker is ready. One connection is in the queue, one is accepted and unread, and
     /// of one a part was read.
     Busy,
+    /// As `Busy`. A rollout was requested, and the master has started the successor.
+    RollingOut,
+    /// As `RollingOut`. The successor has served for its whole soak, and replaces the first worker
+    /// now.
+    Replacing,
 }
 
 /// A number is the position of a worker among those that the master has not reaped.
@@ -55,6 +62,7 @@ enum Move {
     MasterReaps(usize),
     MasterDies,
     StopRequested(StopMode),
+    RolloutRequested,
     /// One second passes.
     Pass,
     /// The monitor handles everything that has arrived: changes, frames, then signals.
@@ -85,10 +93,12 @@ impl Model for Pair {
     type Move = Move;
 
     fn start(&self) -> World {
-        let mut world = World::new(&self.policy);
+        let mut world = World::new(&self.policy, self.rollouts);
         match self.start {
             Start::Cold => {}
             Start::Busy => world.make_busy().expect("a worker starts"),
+            Start::RollingOut => world.make_rolling_out().expect("workers start"),
+            Start::Replacing => world.make_replacing().expect("workers start"),
         }
         world
     }
@@ -108,6 +118,9 @@ impl Model for Pair {
         }
         if let Some(master) = &world.master {
             moves.extend([Move::MasterActs, Move::MasterDies]);
+            if world.rollouts > 0 {
+                moves.push(Move::RolloutRequested);
+            }
             match master.snapshot().stop() {
                 None => moves.push(Move::StopRequested(StopMode::Graceful)),
                 Some(stop) if stop.is_immediate() => {}
@@ -188,6 +201,11 @@ fn every_promise_holds_in_every_state_of_a_master_and_its_workers() {
         let pair = Pair {
             policy: policy(threshold),
             connections,
+            rollouts: match start {
+                Start::Cold | Start::Busy => 0,
+                // The first one is requested before the start.
+                Start::RollingOut | Start::Replacing => 2,
+            },
             start,
             pauses,
             deepest: if is_long { long } else { short },
@@ -203,4 +221,10 @@ fn every_promise_holds_in_every_state_of_a_master_and_its_workers() {
     run_scope(name, 1, 1, Start::Cold, 0, [8, 15]);
     let name = "threshold 0, 3 connections, pauses of 2 s";
     run_scope(name, 0, 3, Start::Busy, 2, [6, 11]);
+    let name = "a rollout, threshold 0, 3 connections";
+    run_scope(name, 0, 3, Start::RollingOut, 0, [5, 10]);
+    let name = "a replacement, threshold 0, 3 connections";
+    run_scope(name, 0, 3, Start::Replacing, 0, [5, 9]);
+    let name = "a replacement, threshold 1, 1 connection, pauses of 2 s";
+    run_scope(name, 1, 1, Start::Replacing, 2, [4, 9]);
 }

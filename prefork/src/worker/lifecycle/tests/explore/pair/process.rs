@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::super::super::{Backlog, Host, Lifecycle};
 use super::super::{DrainFacts, TICK};
 use super::GRACE;
-use crate::supervisor::ChildId;
+use crate::supervisor::{ChildId, Gate};
 
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -14,6 +14,16 @@ pub(super) struct Process {
     pub(super) lifecycle: Lifecycle,
     /// Frames that the master has not read.
     pub(super) to_master: Vec<Frame>,
+    /// Whether the master has opened its gate, or it never had one.
+    pub(super) may_serve: bool,
+    /// The `serve` frame was sent, and the worker has not read it.
+    pub(super) is_serve_due: bool,
+    /// The worker has read that frame, or was never gated.
+    pub(super) has_read_serve: bool,
+    /// It had not read that frame when it had to stop.
+    pub(super) may_leave: bool,
+    /// Whether its accepts wait for the gate.
+    pub(super) is_gated: bool,
     /// The `drain` frame, until the worker reads it.
     pub(super) order: Option<Order>,
     /// SIGTERM, until the worker handles it.
@@ -46,6 +56,8 @@ pub(super) struct Process {
     pub(super) late: Duration,
     /// When the master kills it, as the master has announced.
     pub(super) kill_at: Option<Instant>,
+    /// A later child of its slot began to drain before a stop, so it has no time left.
+    pub(super) is_followed: bool,
     pub(super) is_resolved: bool,
     pub(super) sent_closed: bool,
 }
@@ -64,11 +76,20 @@ pub(super) struct Order {
 }
 
 impl Process {
-    pub(super) fn new(id: ChildId) -> Self {
+    pub(super) fn new(id: ChildId, gate: Gate) -> Self {
+        let lifecycle = Lifecycle::new(Host::Process, true, GRACE);
         Self {
             id,
-            lifecycle: Lifecycle::new(Host::Process, true, GRACE),
+            lifecycle: match gate {
+                Gate::Open => lifecycle,
+                Gate::Closed => lifecycle.gated(),
+            },
             to_master: Vec::new(),
+            may_serve: gate == Gate::Open,
+            is_serve_due: false,
+            has_read_serve: gate == Gate::Open,
+            may_leave: false,
+            is_gated: gate == Gate::Closed,
             order: None,
             is_signaled: false,
             is_change_due: false,
@@ -90,6 +111,7 @@ impl Process {
             offers_until: None,
             late: Duration::ZERO,
             kill_at: None,
+            is_followed: false,
             is_resolved: false,
             sent_closed: false,
         }
@@ -110,6 +132,12 @@ impl Process {
         self.drain.is_some_and(|drain| now >= drain.until)
     }
 
+    /// Whether it may call accept(2). In a drain its quota counts.
+    pub(super) fn is_accepting(&self) -> bool {
+        let is_held = self.is_gated && self.drain.is_none();
+        self.is_listening && !self.has_failed && !is_held
+    }
+
     /// When the drain stops to accept, and when it ends.
     pub(super) fn budget(&self) -> Option<(Instant, Instant)> {
         let drain = self.lifecycle.current_drain()?;
@@ -122,6 +150,11 @@ impl Process {
             id: _,
             lifecycle,
             to_master,
+            may_serve,
+            is_serve_due,
+            has_read_serve,
+            may_leave,
+            is_gated,
             order,
             is_signaled,
             is_change_due,
@@ -143,6 +176,7 @@ impl Process {
             offers_until,
             late,
             kill_at,
+            is_followed,
             is_resolved,
             sent_closed,
         } = self;
@@ -176,6 +210,11 @@ impl Process {
         let leaves = drain.is_some_and(|drain| drain.backlog == Backlog::Leave);
         let flags = [
             *is_signaled,
+            *may_serve,
+            *is_serve_due,
+            *has_read_serve,
+            *may_leave,
+            *is_gated,
             *is_change_due,
             *has_read_end,
             *is_ready,
@@ -185,6 +224,7 @@ impl Process {
             *frees_address,
             *was_silent,
             leaves,
+            *is_followed,
             *is_resolved,
             *sent_closed,
         ];

@@ -66,6 +66,10 @@ impl World {
                 !master.snapshot().is_draining(worker.id) || worker.drain.is_some(),
                 "a worker that has to drain for the master drains",
             )?;
+            ensure(
+                !worker.is_gated || !worker.is_ready || worker.drain.is_some(),
+                "the gate of a ready successor opens at once",
+            )?;
             let shown = worker.drain.map(|drain| drain.deadline);
             let is_in_time = |at| shown.is_none_or(|shown| shown <= at + worker.late);
             ensure(

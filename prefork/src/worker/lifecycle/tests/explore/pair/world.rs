@@ -11,7 +11,7 @@ use super::promises::Program;
 use super::{GRACE, Move, SECOND};
 use crate::explore::Broken;
 use crate::supervisor::{
-    Action, ChildId, Event, KillReason, NormalForm, Policy, Readiness, Stop, Supervisor,
+    Action, ChildId, Event, KillReason, NormalForm, Policy, ProgramId, Readiness, Stop, Supervisor,
 };
 
 #[derive(Clone)]
@@ -24,10 +24,16 @@ pub(super) struct World {
     /// A worker has shut down the socket, so that the address is free.
     pub(super) is_shut: bool,
     pub(super) queued: u8,
+    /// Those in the queue that came after the death of the master.
+    late: u8,
     /// How many connections of the queue a drain has promised to accept.
     pub(super) promised: u8,
     /// For how many seconds a frame was unread or an action was due.
     pub(super) paused: u8,
+    /// How many rollouts may still be requested.
+    pub(super) rollouts: u8,
+    /// How many programs were opened.
+    programs: usize,
     /// Those that the master has not reaped, in ascending order of their ids.
     pub(super) workers: Vec<Process>,
     /// Whether the master has killed a worker whose time was over. Only `check_end` reads it.
@@ -35,7 +41,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(policy: &Policy) -> Self {
+    pub(super) fn new(policy: &Policy, rollouts: u8) -> Self {
         let now = Instant::now();
         Self {
             master: Some(Supervisor::new(policy.clone(), now)),
@@ -43,8 +49,11 @@ impl World {
             is_bound: true,
             is_shut: false,
             queued: 0,
+            late: 0,
             promised: 0,
             paused: 0,
+            rollouts,
+            programs: 0,
             workers: Vec::new(),
             has_killed_late: false,
         }
@@ -62,6 +71,21 @@ impl World {
         Ok(())
     }
 
+    /// As [`make_busy`](Self::make_busy). Then the master starts a successor, which is not ready.
+    pub(super) fn make_rolling_out(&mut self) -> Result<(), Broken> {
+        self.make_busy()?;
+        self.apply(Move::RolloutRequested)?;
+        self.settle(Program::Hangs)
+    }
+
+    /// As [`make_rolling_out`](Self::make_rolling_out). Then the successor serves for its soak.
+    pub(super) fn make_replacing(&mut self) -> Result<(), Broken> {
+        self.make_rolling_out()?;
+        self.apply(Move::BecomesReady(1))?;
+        self.settle(Program::Hangs)?;
+        self.apply(Move::Pass)
+    }
+
     pub(super) fn normal_form(&self) -> Vec<u8> {
         let Self {
             master,
@@ -69,8 +93,12 @@ impl World {
             is_bound,
             is_shut,
             queued,
+            late,
             promised,
             paused,
+            rollouts,
+            // Only the order counts.
+            programs: _,
             workers,
             has_killed_late: _,
         } = self;
@@ -79,7 +107,7 @@ impl World {
             master.write_normal(&mut form);
         }
         let mut form = form.finish();
-        form.extend([*queued, *promised, *paused]);
+        form.extend([*queued, *late, *promised, *paused, *rollouts]);
         let flags = [master.is_some(), *is_bound, *is_shut];
         form.extend(flags.map(u8::from));
         for worker in workers {
@@ -123,7 +151,8 @@ impl World {
 
     pub(super) fn is_wake_due(&self, worker: &Process) -> bool {
         let is_end_due = self.master.is_none() && !worker.has_read_end;
-        worker.is_change_due || worker.is_signaled || worker.order.is_some() || is_end_due
+        let is_frame_due = worker.is_serve_due || worker.order.is_some();
+        worker.is_change_due || worker.is_signaled || is_frame_due || is_end_due
     }
 
     pub(super) fn may_connect(&self) -> bool {
@@ -169,10 +198,7 @@ impl World {
                 worker.must_close(self.now, self.queued),
                 Move::ListenerEnds(index),
             ),
-            (
-                alive && worker.is_listening && !worker.has_failed,
-                Move::AcceptFails(index),
-            ),
+            (alive && worker.is_accepting(), Move::AcceptFails(index)),
             (alive && !worker.has_main_ended, Move::MainEnds(index)),
             (alive && worker.has_main_ended, Move::Exits(index)),
         ];
@@ -181,7 +207,7 @@ impl World {
     }
 
     pub(super) fn may_accept(&self, worker: &Process) -> bool {
-        let is_open = worker.is_listening && !worker.has_failed && !self.is_shut;
+        let is_open = worker.is_accepting() && !self.is_shut;
         is_open && self.queued > 0 && !worker.must_close(self.now, self.queued)
     }
 
@@ -205,20 +231,30 @@ impl World {
                 self.tell_master(Event::StopRequested { urgency });
                 Ok(())
             }
+            Move::RolloutRequested => {
+                self.rollouts -= 1;
+                self.tell_master(Event::RolloutRequested);
+                Ok(())
+            }
             Move::Pass => self.pass(),
             Move::WorkerWakes(index) => self.wake(index),
             Move::WorkerActs(index) => self.worker_acts(index).map(|_| ()),
             Move::ClientConnects => {
                 self.queued += 1;
+                self.late += u8::from(self.master.is_none());
                 Ok(())
             }
             Move::Accepts(index) => {
                 self.queued -= 1;
+                self.late = self.late.min(self.queued);
                 self.promised = self.promised.saturating_sub(1);
                 let worker = &mut self.workers[index];
                 worker.quota = worker.quota.map(|left| left.saturating_sub(1));
                 worker.silent += 1;
-                Ok(())
+                ensure(
+                    worker.may_serve,
+                    "a worker accepts no connection while its gate is closed",
+                )
             }
             Move::ListenerEnds(index) => self.end_listener(index),
             Move::MainEnds(index) => {
@@ -307,7 +343,7 @@ impl World {
             self.promised == 0,
             "a queue is offered for half of the budget, unless its worker dies",
         )?;
-        self.queued = 0;
+        (self.queued, self.late) = (0, 0);
         Ok(())
     }
 
@@ -359,12 +395,29 @@ impl World {
         if let Some(master) = &mut self.master {
             master.handle(event, self.now);
         }
+        self.note_followed();
+    }
+
+    /// At most one child of a slot drains: the older one has no time left. A stop ends all of them
+    /// within its budget.
+    fn note_followed(&mut self) {
+        let Some(master) = self.master.as_ref().filter(|master| !master.is_stopping()) else {
+            return;
+        };
+        let mut is_followed = false;
+        for worker in self.workers.iter_mut().rev() {
+            if master.snapshot().is_draining(worker.id) {
+                worker.is_followed |= is_followed;
+                is_followed = true;
+            }
+        }
     }
 
     pub(super) fn master_acts(&mut self) -> Result<Option<Action>, Broken> {
         let now = self.now;
         let master = self.master.as_mut();
         let action = master.and_then(|master| master.next_action(now));
+        self.note_followed();
         if let Some(action) = action {
             self.perform(action)?;
         }
@@ -416,9 +469,9 @@ impl World {
     fn perform(&mut self, action: Action) -> Result<(), Broken> {
         let now = self.now;
         match action {
-            Action::Start { child, .. } => {
+            Action::Start { child, gate, .. } => {
                 ensure(!self.is_shut && self.is_bound, "a worker gets a socket")?;
-                self.workers.push(Process::new(child));
+                self.workers.push(Process::new(child, gate));
                 let readiness = Readiness::Notified;
                 self.tell_master(Event::Started { child, readiness });
                 Ok(())
@@ -457,10 +510,33 @@ impl World {
                 self.paused > 0,
                 "a master that reads in time gives up no worker that has exited",
             ),
-            Action::OpenProgram
-            | Action::Serve { .. }
-            | Action::ReportReplaced { .. }
-            | Action::ReportVerdict(_) => Err("no rollout is requested".into()),
+            Action::OpenProgram => {
+                self.programs += 1;
+                let program = ProgramId(self.programs);
+                self.tell_master(Event::ProgramOpened { program });
+                Ok(())
+            }
+            Action::Serve { child } => {
+                let index = self.find(child).ok_or("its gate opens after its exit")?;
+                let worker = &mut self.workers[index];
+                ensure(
+                    !worker.may_serve && worker.is_ready && worker.kill_at.is_none(),
+                    "the master opens the gate of a ready successor once, and not in its drain",
+                )?;
+                worker.may_serve = true;
+                worker.is_serve_due = !worker.has_exited;
+                Ok(())
+            }
+            Action::ReportReplaced { child, .. } => {
+                let index = self
+                    .find(child)
+                    .ok_or("it replaces a child after its exit")?;
+                ensure(
+                    self.workers[index].may_serve,
+                    "a successor replaces a child only if it may accept",
+                )
+            }
+            Action::ReportVerdict(_) => Ok(()),
             Action::CloseListeners => {
                 ensure(
                     self.stop().is_some() && self.workers.iter().all(|worker| !worker.is_listening),
@@ -475,8 +551,8 @@ impl World {
     fn check_kill(&self, worker: &Process, reason: KillReason) -> Result<(), Broken> {
         let now = self.now;
         // What follows is about a worker that can lose connections.
-        if worker.has_exited || worker.has_main_ended || self.stop().is_some_and(Stop::is_immediate)
-        {
+        let is_immediate = self.stop().is_some_and(Stop::is_immediate);
+        if worker.has_exited || worker.has_main_ended || worker.is_followed || is_immediate {
             return Ok(());
         }
         if reason == KillReason::NotReady {
@@ -521,6 +597,10 @@ impl World {
     }
 
     fn read_frames(&mut self, index: usize) -> Result<(), Broken> {
+        if std::mem::take(&mut self.workers[index].is_serve_due) {
+            self.workers[index].has_read_serve = true;
+            self.tell(index, WorkerEvent::GateOpened)?;
+        }
         let worker = &mut self.workers[index];
         if let Some(Order { budget, sent }) = worker.order.take() {
             self.request(index, WorkerEvent::DrainRequested { budget })?;
@@ -547,6 +627,7 @@ impl World {
         if worker.must_end_by.is_none() {
             // The worker may have handled the cause that late.
             worker.late = pauses;
+            worker.may_leave = !worker.has_read_serve;
         }
         let by = self.now + budget;
         if worker.must_end_by.is_none_or(|earlier| by < earlier) {
@@ -594,9 +675,17 @@ impl World {
 
     fn perform_in_worker(&mut self, index: usize, action: WorkerAction) -> Result<(), Broken> {
         let (now, queued) = (self.now, self.queued);
+        // After the death of the master, the first worker that has accepted its part of the queue
+        // ends it, also for the others.
+        let is_shared = self.workers.iter().filter(|one| one.is_listening).count() > 1;
+        let kept = queued - if is_shared { self.late } else { 0 };
         let is_read = self.master.is_some();
         let worker = &mut self.workers[index];
         match action {
+            WorkerAction::OpenGate => {
+                worker.is_gated = false;
+                Ok(())
+            }
             WorkerAction::RunHook => self.tell(index, WorkerEvent::HookFinished),
             WorkerAction::CloseListeners {
                 deadline,
@@ -613,8 +702,12 @@ impl World {
                     "a worker offers the queue for half of its budget",
                 )?;
                 ensure(
-                    backlog == Backlog::Serve || worker.has_main_ended,
-                    "a worker leaves the queue only if its main cannot accept",
+                    backlog == Backlog::Serve || worker.has_main_ended || worker.may_leave,
+                    "a worker leaves the queue only if its main cannot accept or its gate is closed",
+                )?;
+                ensure(
+                    backlog == Backlog::Serve || !frees_address,
+                    "a worker that leaves the queue does not end it",
                 )?;
                 worker.drain = Some(DrainFacts {
                     until,
@@ -626,7 +719,7 @@ impl World {
                 let quota = if serves { queued } else { 0 };
                 worker.quota = Some(quota);
                 if !worker.has_failed {
-                    self.promised = self.promised.max(quota);
+                    self.promised = self.promised.max(quota.min(kept));
                 }
                 self.count(index)
             }
