@@ -81,6 +81,7 @@ pub enum Literals {
 /// | a count | a `u32`, a text such as `"8"` |
 /// | a duration | a [`Duration`](std::time::Duration), a text such as `"5s"`, `"250ms"`, `"1m30s"` |
 /// | a window | a [`Duration`](std::time::Duration), a text such as `"1m"`, or `"forever"` |
+/// | a part of the workers | a `usize`, a text such as `"25%"`, `"4"` |
 /// | a network | `"tcp"`, `"tcp4"`, `"tcp6"` |
 /// | a flag | a `bool`, `"true"`, `"false"` |
 /// | a prefix | `"MYAPP"` |

@@ -281,10 +281,13 @@ fn policy(config: &Config) -> Policy {
         exit_timeout: Policy::EXIT_TIMEOUT,
         kill_timeout: Policy::KILL_TIMEOUT,
         rollout: RolloutPolicy {
-            parallel: Parallel::Percent(std::num::NonZeroU8::MIN),
-            soak: Duration::from_secs(1),
-            canary: Duration::from_secs(1),
-            timeout: Duration::from_secs(90),
+            parallel: match config.rollout_parallel {
+                prefork_options::Parallel::Percent(percent) => Parallel::Percent(percent),
+                prefork_options::Parallel::Count(count) => Parallel::Slots(count),
+            },
+            soak: config.rollout_soak,
+            canary: config.rollout_canary,
+            timeout: config.rollout_timeout,
         },
         backoff: Backoff::default(),
         jitter_seed: seed(),
