@@ -49,6 +49,18 @@ pub trait OptionValue: Sized {
 
     /// Writes the value in the syntax that [`parse`](Self::parse) reads.
     fn display(&self) -> String;
+
+    /// Returns a number that differs between two values, except by chance, and reveals neither.
+    fn digest(&self) -> u32 {
+        digest(self.display().as_bytes())
+    }
+}
+
+/// The 32 bits of FNV-1a: the same in every version and on every machine.
+pub(crate) fn digest(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// The literals that the attribute accepts for an option. All but functions can be strings.

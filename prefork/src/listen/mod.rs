@@ -11,7 +11,7 @@ mod resolve_all;
 mod worker_listen_env;
 
 pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
-pub(crate) use bind_or_stop::{BindResult, bind_or_stop, is_stop};
+pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
 pub use info::{ListenAddr, ListenerInfo};
 pub(crate) use inherit::{InheritedFds, InheritedListener, inherit};
 pub(crate) use resolve_all::resolve_targets;

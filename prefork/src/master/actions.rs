@@ -18,7 +18,7 @@ use crate::listen::{VARIABLES, listen_env};
 use crate::spawn::{SpawnError, SpawnRequest};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::supervisor::{
-    Action, ChildId, Event, KillReason, Policy, ProgramId, Readiness, SlotId, StartFailure,
+    Action, ChildId, Event, Gate, KillReason, Policy, ProgramId, Readiness, SlotId, StartFailure,
 };
 use crate::sys::clock::since_boot;
 use crate::sys::fds::FIRST_FD;
@@ -35,10 +35,16 @@ impl Master {
                 child,
                 program,
                 previous,
-                gate: _,
-            } => self.start_child(slot, child, program, previous),
-            Action::OpenProgram => self.notify(Event::ProgramFailed),
-            Action::Serve { .. } | Action::ReportReplaced { .. } | Action::ReportVerdict(_) => {}
+                gate,
+            } => self.start_child(slot, child, program, previous, gate),
+            Action::OpenProgram => self.open_program(),
+            Action::Serve { .. } => {}
+            Action::ReportReplaced {
+                slot,
+                child,
+                previous,
+            } => self.report_replaced(slot, child, previous),
+            Action::ReportVerdict(verdict) => self.report_verdict(verdict),
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
@@ -54,8 +60,10 @@ impl Master {
         child: ChildId,
         program: ProgramId,
         previous: Option<ChildId>,
+        gate: Gate,
     ) {
-        match self.spawn_child(slot, child, program) {
+        let is_successor = gate == Gate::Closed;
+        match self.spawn_child(slot, child, program, gate) {
             Ok(readiness) => {
                 self.notify(Event::Started { child, readiness });
                 let Some(process) = self.children.get(&child) else {
@@ -63,7 +71,12 @@ impl Master {
                 };
                 let (worker, is_killed) = (process.process(), process.ended_by != EndedBy::Nothing);
                 // The child is polled already, so a hook that fails leaves nothing behind.
-                let replaced = self.exits.replaced(slot.0, previous);
+                let replaced = if is_successor {
+                    // It does not fill the slot yet.
+                    None
+                } else {
+                    self.exits.replaced(slot.0, previous)
+                };
                 self.emit(&Notice::WorkerStarted { worker, replaced });
                 // The exec was not finished in time, and the process was killed.
                 if is_killed {
@@ -72,6 +85,11 @@ impl Master {
             }
             Err(unstarted) => {
                 let failure = unstarted.failure_kind();
+                if is_successor && failure != StartFailure::Refused {
+                    // The verdict of the rollout reports it.
+                    self.record_failed_start(child, &unstarted);
+                    return self.notify(Event::StartFailed { child, failure });
+                }
                 let error = unstarted.into_error(slot);
                 let last = LastExit {
                     child,
@@ -99,6 +117,7 @@ impl Master {
         slot: SlotId,
         id: ChildId,
         program: ProgramId,
+        gate: Gate,
     ) -> Result<Readiness, SpawnError> {
         let (master_end, child_end) = Channel::pair().map_err(spawn_error("socketpair"))?;
         let welcome = FromMaster::Welcome {
@@ -125,7 +144,7 @@ impl Master {
             .collect();
         let request = SpawnRequest {
             slot: slot.0,
-            program: &self.programs[program.0],
+            program: self.rollout.program(program),
             fds,
             variables,
             // The variables of socket activation of the master, or of a role that the master had
@@ -137,7 +156,7 @@ impl Master {
             let by_signal = signals
                 .as_ref()
                 .is_some_and(|signals| signals.has_any(&STOP_SIGNALS));
-            by_signal || commands.as_ref().is_some_and(CommandReceiver::has_any)
+            by_signal || commands.as_ref().is_some_and(CommandReceiver::has_stop)
         };
         let began = Instant::now();
         let started = self.spawner.spawn(request, &is_urgent)?;
@@ -150,6 +169,8 @@ impl Master {
         };
         let process = (started.process.pid, started.process.pidfd);
         let mut child = ChildProcess::new(id, slot.0, process, master_end, now);
+        child.program = program;
+        child.is_successor = gate == Gate::Closed;
         if is_hung {
             child.violation = Some("its program was not executed in time");
             child.note_kill(KillReason::Violation, None, self.limits);
@@ -163,6 +184,7 @@ impl Master {
             return Err(spawn_error("epoll_ctl")(source));
         }
         self.children.insert(id, child);
+        self.rollout.is_program_used |= !started.is_foreign;
         Ok(readiness)
     }
 
@@ -257,7 +279,10 @@ impl Master {
             end: &end,
             left: kill_at.saturating_duration_since(now),
         };
-        self.exits.count(&end, now);
+        // Only a rollout starts another program, so its end is no reason to give up.
+        if self.rollout.is_accepted(child.program) {
+            self.exits.count(&end, now);
+        }
         self.record_exit(id, worker, &end, &notice);
         self.emit(&notice);
     }
@@ -269,9 +294,12 @@ impl Master {
         if let Some(worker) = self.children.get(&id).map(ChildProcess::process) {
             let waited = Policy::KILL_TIMEOUT;
             let notice = Notice::WorkerGivenUp { worker, waited };
-            let cause = "did not exit after SIGKILL";
-            self.exits.count(cause, Instant::now());
-            self.record_exit(id, worker, cause, &notice);
+            // A successor has not filled the slot.
+            if !worker.is_successor {
+                let cause = "did not exit after SIGKILL";
+                self.exits.count(cause, Instant::now());
+                self.record_exit(id, worker, cause, &notice);
+            }
             self.emit(&notice);
         }
     }

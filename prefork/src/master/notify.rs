@@ -12,6 +12,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, PoisonError};
 
 use nix::sys::socket::{MsgFlags, UnixAddr, sendto};
+use prefork_options::one_line;
 
 use super::notice::{Notice, NotifyFailure};
 use crate::config::{NOTIFY_FD, NOTIFY_SOCKET};
@@ -133,6 +134,9 @@ pub(crate) fn send(notice: &Notice<'_>) -> Vec<NotifyFailure> {
     failures
 }
 
+/// The longest status in bytes. It is one line, and a message fits into a pipe.
+const MAX_STATUS: usize = 1024;
+
 fn message(notice: &Notice<'_>) -> Option<String> {
     match notice {
         Notice::SingleStarted { listeners } | Notice::AllSpawned { listeners, .. } => {
@@ -140,6 +144,25 @@ fn message(notice: &Notice<'_>) -> Option<String> {
         }
         Notice::AllHealthy { listeners } => {
             Some(with_listeners("READY=1\nSTATUS=serving", listeners))
+        }
+        Notice::RolloutBegan {
+            program,
+            is_announced: true,
+            ..
+        } => {
+            // The time tells messages about this reload from older ones (`sd_notify(3)`).
+            let now = sys::clock::monotonic_nanos() / 1_000;
+            let status = one_line(&format!("rolling out {program}"), MAX_STATUS);
+            Some(format!(
+                "RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS={status}\n"
+            ))
+        }
+        Notice::RolloutEnded {
+            verdict,
+            is_announced: true,
+        } => {
+            let status = one_line(&format!("serving; {verdict}"), MAX_STATUS);
+            Some(format!("READY=1\nSTATUS={status}\n"))
         }
         Notice::StopBegan => Some("STOPPING=1\nSTATUS=stopping\n".to_owned()),
         // A service manager needs no other events.
