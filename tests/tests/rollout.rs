@@ -16,6 +16,7 @@ use prefork_tests::{proc, signals};
 use tempfile::TempDir;
 
 const ROLLING: &str = env!("CARGO_BIN_EXE_rolling");
+const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 
 /// Copies a file in another process.
 ///
@@ -483,7 +484,7 @@ fn a_handle_returns_the_verdict_to_a_thread_and_to_a_task() {
     let RolloutVerdict::Refused(refusal) = verdict else {
         panic!("{verdict}");
     };
-    assert_eq!(refusal.stage(), RolloutStage::Ready);
+    assert_eq!(refusal.stage(), RolloutStage::Ready, "{refusal}");
     assert_eq!(
         (refusal.slot(), refusal.cause()),
         (Some(0), "exited with status 7")
@@ -501,6 +502,11 @@ fn a_program_with_other_options_needs_a_restart() {
     releases.add("options", "sets other options");
     let texts = ["stage ready", "(reuseport): restart needed"];
     assert_refused(&server, &releases, "options", &texts);
+    // The worker itself notices that it has no listener for an argument.
+    fs::create_dir(releases.path("arguments")).expect("a new directory");
+    copy(Path::new(TWO_LISTENERS), &releases.path("arguments/app"));
+    let texts = ["stage ready", "restart needed"];
+    assert_refused(&server, &releases, "arguments", &texts);
     assert_next_is_accepted(&server, &releases);
 }
 

@@ -720,6 +720,39 @@ mod tests {
     }
 
     #[test]
+    fn the_lines_of_a_rollout_name_who_requested_it_and_what_is_replaced() {
+        let hangup = received(Signal::SIGHUP, Some(7), 2);
+        let requested = |by| line(&Notice::RolloutRequested { by }).to_string();
+        let text = "rollout requested by SIGHUP from pid 7 (2 times)";
+        assert_eq!(requested(Some(hangup)), text);
+        assert_eq!(requested(None), "rollout requested by Handle");
+        let replaced = |previous, is_roll_back| {
+            let (slot, pid, is_successor) = (3, 12, false);
+            let worker = WorkerProcess {
+                slot,
+                pid,
+                is_successor,
+            };
+            line(&Notice::WorkerReplaced {
+                worker,
+                previous,
+                is_roll_back,
+            })
+            .to_string()
+        };
+        let text = "worker 3 (pid 12) replaces pid 9 (rollout)";
+        assert_eq!(replaced(Some(9), false), text);
+        let text = "worker 3 (pid 12) fills the slot (roll-back)";
+        assert_eq!(replaced(None, true), text);
+        let successor = WorkerProcess {
+            slot: 3,
+            pid: 12,
+            is_successor: true,
+        };
+        assert_eq!(successor.to_string(), "successor in slot 3 (pid 12)");
+    }
+
+    #[test]
     fn the_line_about_a_traced_worker_names_the_tracer() {
         let traced = line(&Notice::WorkerUnreaped {
             worker: WorkerProcess {

@@ -190,6 +190,7 @@ fn with_listeners(state: &str, listeners: &[ListenerInfo]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::master::RolloutVerdict;
 
     fn listener(text: &str) -> ListenerInfo {
         text.parse().expect("a listener")
@@ -213,6 +214,31 @@ mod tests {
         let text = "STOPPING=1\nSTATUS=stopping\n".to_owned();
         assert_eq!(message(&Notice::StopBegan), Some(text));
         assert_eq!(message(&Notice::StartWarning("READY=1")), None);
+    }
+
+    #[test]
+    fn a_rollout_has_two_messages_or_none() {
+        let began = |is_announced| Notice::RolloutBegan {
+            program: "/opt/a\nb",
+            workers: 4,
+            is_announced,
+        };
+        let text = message(&began(true)).expect("a message");
+        let lines: Vec<&str> = text.lines().collect();
+        let [reloading, time, status] = lines.as_slice() else {
+            panic!("{text}");
+        };
+        assert_eq!(*reloading, "RELOADING=1");
+        assert!(time.starts_with("MONOTONIC_USEC="), "{text}");
+        assert_eq!(*status, r"STATUS=rolling out /opt/a\nb");
+        let verdict = &RolloutVerdict::Stopped;
+        let ended = |is_announced| Notice::RolloutEnded {
+            verdict,
+            is_announced,
+        };
+        let text = message(&ended(true)).expect("a message");
+        assert!(text.starts_with("READY=1\nSTATUS=serving; rollout "), "{text}");
+        assert_eq!((message(&began(false)), message(&ended(false))), (None, None));
     }
 
     #[test]
