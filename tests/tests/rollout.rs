@@ -280,6 +280,36 @@ fn a_program_that_fails_is_refused_with_its_last_words() {
 }
 
 #[test]
+fn workers_that_were_replaced_get_the_previous_program_back() {
+    let releases = Releases::new();
+    let server = releases
+        .server()
+        .env("PREFORK_ROLLOUT_PARALLEL", "1")
+        .env("PREFORK_ROLLOUT_SOAK", "400ms")
+        .start();
+    let before = settled(&server);
+    // It exits after it has replaced the first worker, and before the last one is replaced.
+    releases.add("late", "lives for 900 ms");
+    let verdict = releases.roll_out(&server, "late");
+    for text in ["stage serve", "in slot 0", "exited with status 9"] {
+        assert!(verdict.contains(text), "{text}: {:#?}", server.log());
+    }
+    let one = releases.path("one/app");
+    eventually("the previous program in every slot", || {
+        let children = server.children();
+        let is_previous = |child: &ChildInfo| release_of(*child).as_ref() == Some(&one);
+        (children.len() == 4 && children.iter().all(is_previous)).then_some(())
+    });
+    assert_eq!(
+        settled(&server)[3],
+        before[3],
+        "its worker was never replaced"
+    );
+    assert_serves(&server, "one");
+    assert_next_is_accepted(&server, &releases);
+}
+
+#[test]
 fn a_rollout_that_takes_too_long_is_refused() {
     let releases = Releases::new();
     let server = releases
