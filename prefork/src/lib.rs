@@ -172,8 +172,8 @@
 //!   meanwhile.
 //! - The master logs equal signals in one line with their count. For signals that change nothing,
 //!   it logs at most one line per second.
-//! - If the master had a controlling terminal at its start and the terminal has hung up, HUP stops it
-//!   gracefully.
+//! - If the master had a controlling terminal at its start and the terminal has hung up, HUP stops
+//!   it gracefully.
 //! - A signal that was ignored when the program started stays ignored (`nohup(1)`).
 //! - After [`Prefork::run`] of a builder with [`Prefork::handle_signals`] has returned, these
 //!   signals have no effect any more.

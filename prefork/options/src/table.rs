@@ -275,8 +275,8 @@ macro_rules! options {
                 ///
                 /// A rollout (SIGHUP, `Handle::reload`) starts a successor for each worker. This is
                 /// the largest number of successors that exist at the same time: a number, or a
-                /// percentage of all workers, rounded up. The first successor of a rollout is always
-                /// alone.
+                /// percentage of all workers, rounded up. The first successor of a rollout is
+                /// always alone.
                 rollout_parallel: $crate::Parallel {
                     env: "PREFORK_ROLLOUT_PARALLEL",
                     getter: get_rollout_parallel -> String,

@@ -55,8 +55,9 @@ macro_rules! define {
             pub(crate) fn declared(&self) -> Vec<String> {
                 let mut declared = Vec::new();
                 $(
-                    if let Some(layer) = self.$name.last().filter(|last| last.origin.is_declaration()) {
-                        let digest = layer.value.digest();
+                    let last = self.$name.last();
+                    if let Some(last) = last.filter(|last| last.origin.is_declaration()) {
+                        let digest = last.value.digest();
                         declared.push(format!("{}:{digest:08x}", stringify!($name)));
                     }
                 )*

@@ -12,8 +12,8 @@ use crate::supervisor::StopMode;
 ///
 /// With `PREFORK_EXPLAIN`, there is no master, and the list of listeners is empty.
 ///
-/// `reload` has the effect of SIGHUP, `stop` has the effect of SIGTERM, and `stop_now` has the effect of a second SIGINT. Dropping the
-/// handle has the effect of `stop_now`, and waits until the workers have exited.
+/// `reload` has the effect of SIGHUP, `stop` that of SIGTERM, and `stop_now` that of a second
+/// SIGINT. Dropping the handle has the effect of `stop_now`, and waits until the workers have exited.
 #[derive(Debug)]
 #[must_use = "dropping it kills the workers"]
 pub struct Handle {
@@ -78,9 +78,8 @@ impl Handle {
     /// refused, and the workers of the previous program serve.
     ///
     /// A rollout that is requested during another one begins after it. If a third one is requested
-    /// before that, the verdict of the waiting request is [`Superseded`](crate::RolloutVerdict::Superseded).
-    /// If there is no master (`PREFORK_EXPLAIN`), or if it stops or has ended, the verdict is
-    /// [`Stopped`](crate::RolloutVerdict::Stopped).
+    /// before that, the verdict of the waiting request is `Superseded`. If there is no master
+    /// (`PREFORK_EXPLAIN`), or if it stops or has ended, the verdict is `Stopped`.
     ///
     /// # Process
     /// In the process of the master, on any thread. It does not block. The rollout takes place even
