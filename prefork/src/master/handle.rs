@@ -13,7 +13,8 @@ use crate::supervisor::StopMode;
 /// With `PREFORK_EXPLAIN`, there is no master, and the list of listeners is empty.
 ///
 /// `reload` has the effect of SIGHUP, `stop` that of SIGTERM, and `stop_now` that of a second
-/// SIGINT. Dropping the handle has the effect of `stop_now`, and waits until the workers have exited.
+/// SIGINT. Dropping the handle has the effect of `stop_now`, and waits until the workers have
+/// exited.
 #[derive(Debug)]
 #[must_use = "dropping it kills the workers"]
 pub struct Handle {
