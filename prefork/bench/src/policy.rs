@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use crate::supervisor::{
-    Action, Backoff, ChildId, Event, Parallel, Policy, Readiness, RolloutPolicy, SlotId, Supervisor,
-    Window,
+    Action, Backoff, ChildId, Event, Parallel, Policy, Readiness, RolloutPolicy, SlotId,
+    Supervisor, Window,
 };
 
 /// A serving fleet.

@@ -237,8 +237,14 @@ mod tests {
             is_announced,
         };
         let text = message(&ended(true)).expect("a message");
-        assert!(text.starts_with("READY=1\nSTATUS=serving; rollout "), "{text}");
-        assert_eq!((message(&began(false)), message(&ended(false))), (None, None));
+        assert!(
+            text.starts_with("READY=1\nSTATUS=serving; rollout "),
+            "{text}"
+        );
+        assert_eq!(
+            (message(&began(false)), message(&ended(false))),
+            (None, None)
+        );
     }
 
     #[test]
