@@ -69,8 +69,9 @@ impl Prefork {
 
     /// Lets the master handle the signals of this process and set its name.
     ///
-    /// SIGTERM, SIGQUIT, SIGHUP and SIGINT request a graceful stop. A SIGINT 250 ms or more after
-    /// the first of these signals kills the workers at once. `ps -o comm` shows the role of the
+    /// SIGTERM, SIGQUIT and SIGINT request a graceful stop. A SIGINT 250 ms or more after the first
+    /// of these signals kills the workers at once. SIGHUP requests a rollout, see
+    /// [`Handle::reload`](crate::Handle::reload). `ps -o comm` shows the role of the
     /// process after its name.
     ///
     /// The attribute and [`main`](Self::main) call this method. Without it, the master handles no

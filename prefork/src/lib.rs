@@ -158,7 +158,8 @@
 //!
 //! | signal | effect |
 //! |---|---|
-//! | TERM, QUIT, HUP | stop gracefully; a repetition changes nothing |
+//! | TERM, QUIT | stop gracefully; a repetition changes nothing |
+//! | HUP | roll out: replace every worker by one of the program that its path names now |
 //! | INT | the same; 250 ms or more after the first stop signal: kill the workers now |
 //! | USR1, USR2, TTIN, TTOU | ignored, with a log line |
 //! | others | the system's default |
@@ -172,6 +173,8 @@
 //!   meanwhile.
 //! - The master logs equal signals in one line with their count. For signals that change nothing,
 //!   it logs at most one line per second.
+//! - If the master had a controlling terminal at its start and the terminal has hung up, HUP stops
+//!   it gracefully.
 //! - A signal that was ignored when the program started stays ignored (`nohup(1)`).
 //! - After [`Prefork::run`] of a builder with [`Prefork::handle_signals`] has returned, these
 //!   signals have no effect any more.
@@ -349,7 +352,7 @@ pub use hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role};
 #[cfg(unix)]
 pub use listen::{ListenAddr, ListenerInfo};
 #[cfg(unix)]
-pub use master::{Handle, Level, LogLine};
+pub use master::{Handle, Level, LogLine, Reload, RolloutRefusal, RolloutStage, RolloutVerdict};
 pub use prefork_macros::main;
 #[cfg(unix)]
 #[doc(inline)]

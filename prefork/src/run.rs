@@ -161,9 +161,10 @@ impl Prefork {
         let (context, declared) = if let Some(latched) = child_env() {
             claim_process(ProcessGuard::Claim)?;
             let (init, hook) = (self.init.take(), self.on_master_death.take());
-            let prefix = self.prefix();
+            let (prefix, options) = (self.prefix(), self.options.declared());
             start_from_env(latched, init, hook, |offered, has_certificate| {
-                match_arguments(&wanted, offered, has_certificate, &prefix)
+                let spec = match_arguments(&wanted, offered, has_certificate, &prefix)?;
+                Ok(BodySpec { options, ..spec })
             })?
         } else {
             match self.run_parent(&wanted, needs_runtime)? {

@@ -12,8 +12,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-/// The signals that request a stop of a master or of a single process.
-pub(crate) const STOP_SIGNALS: [Signal; 4] = [
+/// The signals that always request a stop of a master.
+///
+/// SIGHUP requests one only if the terminal of the master has hung up.
+pub(crate) const STOP_SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
+
+/// The signals that request a stop of a single process, which has no workers to replace.
+pub(crate) const SINGLE_STOP_SIGNALS: [Signal; 4] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -99,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_signal_right_after_the_first_repeats_it() {
-        for first in STOP_SIGNALS {
-            for second in STOP_SIGNALS {
+        for first in SINGLE_STOP_SIGNALS {
+            for second in SINGLE_STOP_SIGNALS {
                 for after in [0, 1, 5, 10, 100, 249] {
                     let answers = answers(&[(first, 0), (second, after)]);
                     assert_eq!(
@@ -115,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_later_sigint_ends_the_stop_whatever_began_it() {
-        for first in STOP_SIGNALS {
+        for first in SINGLE_STOP_SIGNALS {
             for after in [250, 251, 3_000, 100_000] {
                 let answers = answers(&[(first, 0), (SIGINT, after)]);
                 assert_eq!(

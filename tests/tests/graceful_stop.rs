@@ -57,9 +57,19 @@ fn fifty_requests_in_flight_are_answered_after_sigquit() {
     requests_in_flight_are_answered_after(Signal::SIGQUIT);
 }
 
+/// SIGHUP replaces the workers, and the server serves on.
 #[test]
 fn fifty_requests_in_flight_are_answered_after_sighup() {
-    requests_in_flight_are_answered_after(Signal::SIGHUP);
+    let mut server = hello("2");
+    let asked = in_flight(&server, 50, "/slow?ms=3000");
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log(|line| line.contains("rollout accepted"));
+    for client in asked {
+        answer(client).expect("requested before the rollout");
+    }
+    get(server.addr(), "/").expect("the new workers serve");
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(server.processes(), []);
 }
 
 #[test]

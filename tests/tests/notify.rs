@@ -6,7 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use prefork_testkit::{RunningServer, Server, TIMEOUT};
+use prefork_testkit::{RunningServer, Server, Signal, TIMEOUT};
 use prefork_tests::client::get;
 use prefork_tests::proc;
 
@@ -101,6 +101,38 @@ fn a_descriptor_that_its_reader_closed_is_one_warning() {
     let (one, other) = UnixStream::pair().expect("free descriptors");
     drop(other);
     assert_one_warning(notifying(HELLO, one), warning);
+}
+
+#[test]
+fn a_rollout_is_announced_and_ends_with_its_verdict() {
+    let (mut reader, writer) = pipe().expect("free descriptors");
+    let mut server = notifying(HELLO, writer)
+        .env("PREFORK_ROLLOUT_SOAK", "0s")
+        .env("PREFORK_ROLLOUT_TIMEOUT", "1m")
+        .spawn();
+    read_ready(&mut reader);
+    server.signal(Signal::SIGHUP);
+    let text = read_ready(&mut reader);
+    let lines: Vec<&str> = text.lines().collect();
+    let [reloading, time, status, "", ready, verdict, ""] = lines.as_slice() else {
+        panic!("not two messages: {text}");
+    };
+    assert_eq!((*reloading, *ready), ("RELOADING=1", "READY=1"));
+    let time = time.strip_prefix("MONOTONIC_USEC=").map(str::parse::<u64>);
+    assert!(
+        time.is_some_and(|time| time.is_ok_and(|time| time > 0)),
+        "{text}"
+    );
+    assert!(status.starts_with("STATUS=rolling out /"), "{text}");
+    let accepted = "STATUS=serving; rollout accepted after ";
+    assert!(verdict.starts_with(accepted), "{text}");
+    // The rollout that a stop ends is announced, and nothing follows the stop.
+    server.signal(Signal::SIGHUP);
+    server.signal(Signal::SIGTERM);
+    server.wait();
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).expect("text");
+    assert!(rest.ends_with("STOPPING=1\nSTATUS=stopping\n\n"), "{rest}");
 }
 
 /// The messages of a server are framed by empty lines, and end with its process.

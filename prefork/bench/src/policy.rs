@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use crate::supervisor::{
-    Action, Backoff, ChildId, Event, Policy, Readiness, SlotId, Supervisor, Window,
+    Action, Backoff, ChildId, Event, Parallel, Policy, Readiness, RolloutPolicy, SlotId,
+    Supervisor, Window,
 };
 
 /// A serving fleet.
@@ -36,6 +37,12 @@ impl Fleet {
             shutdown_grace_period: Duration::from_secs(5),
             exit_timeout: Policy::EXIT_TIMEOUT,
             kill_timeout: Policy::KILL_TIMEOUT,
+            rollout: RolloutPolicy {
+                parallel: Parallel::Slots(NonZeroUsize::MIN),
+                soak: Duration::ZERO,
+                canary: Duration::ZERO,
+                timeout: Duration::from_secs(90),
+            },
             backoff: Backoff::default(),
             jitter_seed: 1,
         };

@@ -49,6 +49,18 @@ pub trait OptionValue: Sized {
 
     /// Writes the value in the syntax that [`parse`](Self::parse) reads.
     fn display(&self) -> String;
+
+    /// Returns a number that differs between two values, except by chance, and reveals neither.
+    fn digest(&self) -> u32 {
+        digest(self.display().as_bytes())
+    }
+}
+
+/// The 32 bits of FNV-1a: the same in every version and on every machine.
+pub(crate) fn digest(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// The literals that the attribute accepts for an option. All but functions can be strings.
@@ -81,6 +93,7 @@ pub enum Literals {
 /// | a count | a `u32`, a text such as `"8"` |
 /// | a duration | a [`Duration`](std::time::Duration), a text such as `"5s"`, `"250ms"`, `"1m30s"` |
 /// | a window | a [`Duration`](std::time::Duration), a text such as `"1m"`, or `"forever"` |
+/// | a part of the workers | a `usize`, a text such as `"25%"`, `"4"` |
 /// | a network | `"tcp"`, `"tcp4"`, `"tcp6"` |
 /// | a flag | a `bool`, `"true"`, `"false"` |
 /// | a prefix | `"MYAPP"` |

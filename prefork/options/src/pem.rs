@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::option_value::Sealed;
+use crate::option_value::{Sealed, digest};
 use crate::{IntoOption, Literals, OptionValue, ParseError};
 
 /// PEM text (RFC 7468), or the path of a file that contains it.
@@ -61,6 +61,13 @@ server.pem |
 
     fn display(&self) -> String {
         self.to_string()
+    }
+
+    fn digest(&self) -> u32 {
+        match self {
+            Self::Path(_) => digest(self.display().as_bytes()),
+            Self::Bytes(bytes) => digest(bytes),
+        }
     }
 }
 

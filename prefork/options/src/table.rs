@@ -271,6 +271,61 @@ macro_rules! options {
                     example: "30s"
                 }
 
+                /// Sets how many workers a rollout replaces at the same time.
+                ///
+                /// A rollout (SIGHUP, `Handle::reload`) starts a successor for each worker. This is
+                /// the largest number of successors that exist at the same time: a number, or a
+                /// percentage of all workers, rounded up. The first successor of a rollout is
+                /// always alone.
+                rollout_parallel: $crate::Parallel {
+                    env: "PREFORK_ROLLOUT_PARALLEL",
+                    getter: get_rollout_parallel -> String,
+                    default: value "`\"25%\"`",
+                    unit: "workers",
+                    since: "0.1.0",
+                    example: "50%"
+                }
+
+                /// Sets how long a successor must serve before it replaces a worker in a rollout.
+                ///
+                /// During this time the successor and the worker serve together. If the successor
+                /// exits, the rollout is refused, and the worker continues to serve. With `"0s"`, a
+                /// successor replaces the worker as soon as it is ready.
+                rollout_soak: ::std::time::Duration {
+                    env: "PREFORK_ROLLOUT_SOAK",
+                    getter: get_rollout_soak -> ::std::time::Duration,
+                    default: value "`\"1s\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "5s"
+                }
+
+                /// Sets the `rollout_soak` of the first successor of a rollout.
+                ///
+                /// The master starts the other successors after this time. So a program that fails
+                /// within it affects the requests of one successor only.
+                rollout_canary: ::std::time::Duration {
+                    env: "PREFORK_ROLLOUT_CANARY",
+                    getter: get_rollout_canary -> ::std::time::Duration,
+                    default: computed(::std::time::Duration) "as `rollout_soak`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "30s"
+                }
+
+                /// Sets how long a rollout may take.
+                ///
+                /// A rollout that takes longer is refused. Its roll-back may take as long again.
+                /// `"0s"` is an error.
+                rollout_timeout: ::std::time::Duration {
+                    env: "PREFORK_ROLLOUT_TIMEOUT",
+                    getter: get_rollout_timeout -> ::std::time::Duration,
+                    default: value "`\"1m30s\"`",
+                    unit: "h, m, s, ms",
+                    since: "0.1.0",
+                    example: "5m"
+                }
+
                 /// Sets the prefix of the environment variables that set options.
                 ///
                 /// With `"MYAPP"` the variables are `MYAPP_WORKERS`, `MYAPP_EXPLAIN` and so on, and

@@ -20,6 +20,9 @@ pub(crate) enum FromChild {
         announces_ready: bool,
         /// The names of the listeners that its `main` takes.
         listeners: Vec<String>,
+        /// The options that its program sets, as `name:digest`. Programs that set none and earlier
+        /// versions omit the key.
+        options: Vec<String>,
     },
     /// The child serves.
     Ready,
@@ -119,6 +122,7 @@ impl FromChild {
                 protocol,
                 announces_ready,
                 listeners,
+                options,
             } => {
                 let ready = if *announces_ready {
                     "announced"
@@ -126,7 +130,11 @@ impl FromChild {
                     "unseen"
                 };
                 let listeners = listeners.join(",");
-                format!("hello protocol={protocol} ready={ready} listeners={listeners}")
+                let options = match options.join(",") {
+                    none if none.is_empty() => none,
+                    options => format!(" options={options}"),
+                };
+                format!("hello protocol={protocol} ready={ready} listeners={listeners}{options}")
             }
             Self::Ready => "ready".to_owned(),
             Self::Closed => "closed".to_owned(),
@@ -154,6 +162,7 @@ impl FromChild {
                 protocol: value(rest, "protocol")?.parse().ok()?,
                 announces_ready: value(rest, "ready")? == "announced",
                 listeners: names(value(rest, "listeners").unwrap_or("")),
+                options: names(value(rest, "options").unwrap_or("")),
             },
             "ready" => Self::Ready,
             "closed" => Self::Closed,
@@ -249,18 +258,21 @@ mod tests {
             protocol: 1,
             announces_ready: true,
             listeners: vec!["http".to_owned(), "admin".to_owned()],
+            options: vec!["workers:0000abcd".to_owned(), "listen:1".to_owned()],
         };
         let ended = FromChild::Ended;
         let from_child: [(FromChild, &str); 9] = [
             (
                 hello,
-                "hello protocol=1 ready=announced listeners=http,admin",
+                "hello protocol=1 ready=announced listeners=http,admin \
+                 options=workers:0000abcd,listen:1",
             ),
             (
                 FromChild::Hello {
                     protocol: 1,
                     announces_ready: false,
                     listeners: Vec::new(),
+                    options: Vec::new(),
                 },
                 "hello protocol=1 ready=unseen listeners=",
             ),

@@ -49,6 +49,21 @@ macro_rules! define {
                 }
             }
 
+            /// The options that the program sets, each as `name:digest`.
+            ///
+            /// They are the same in each process of one program, unless it computes a value anew.
+            pub(crate) fn declared(&self) -> Vec<String> {
+                let mut declared = Vec::new();
+                $(
+                    let last = self.$name.last();
+                    if let Some(last) = last.filter(|last| last.origin.is_declaration()) {
+                        let digest = last.value.digest();
+                        declared.push(format!("{}:{digest:08x}", stringify!($name)));
+                    }
+                )*
+                declared
+            }
+
             /// The feature and error label of each valid option that needs a feature.
             pub(super) fn of_features(&self) -> Vec<(&'static str, String)> {
                 let mut found = Vec::new();

@@ -4,7 +4,7 @@
 
 use std::num::NonZeroUsize;
 
-use prefork_options::{Address, Protocols, Workers};
+use prefork_options::{Address, ParseError, Protocols, Workers};
 
 use super::check_tls::{self, absolute};
 use super::explain::{OptionReport, rows};
@@ -91,6 +91,12 @@ pub(crate) fn resolve(
     config.recover_threshold = options
         .recover_threshold
         .or_else(|| per_worker.max(MIN_RECOVER_THRESHOLD));
+    config.rollout_canary = options.rollout_canary.or_else(|| config.rollout_soak);
+    if config.rollout_timeout.is_zero() {
+        let label = options.rollout_timeout.label("rollout_timeout");
+        let error = ParseError::new("a rollout cannot take 0s, expected a longer time");
+        options.check(&label, Err::<(), _>(error));
+    }
     config.tls_alpn = options.tls_alpn.or_else(Protocols::default);
     for file in [
         &mut config.tls_cert,
@@ -138,6 +144,7 @@ pub(crate) fn usable_cpus() -> usize {
 #[cfg(test)]
 mod tests {
     use std::panic::Location;
+    use std::time::Duration;
 
     use prefork_options::{Network, Prefix, Row, TABLE, list};
 
@@ -206,6 +213,24 @@ mod tests {
                 && ignored.ends_with("): overridden by PREFORK_WORKERS"),
             "{ignored}"
         );
+    }
+
+    #[test]
+    fn the_first_soak_of_a_rollout_is_like_the_others_unless_set() {
+        let soak = ("PREFORK_ROLLOUT_SOAK", "5s");
+        let config = resolved(&OptionLayers::default(), &[soak]).config;
+        assert_eq!(config.rollout_canary, Duration::from_secs(5));
+        let canary = ("PREFORK_ROLLOUT_CANARY", "0s");
+        let config = resolved(&OptionLayers::default(), &[soak, canary]).config;
+        assert_eq!(config.rollout_canary, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_rollout_cannot_take_no_time() {
+        let timeout = ("PREFORK_ROLLOUT_TIMEOUT", "0s");
+        let resolved = resolved(&OptionLayers::default(), &[timeout]);
+        let text = "PREFORK_ROLLOUT_TIMEOUT: a rollout cannot take 0s, expected a longer time";
+        assert_eq!(errors(&resolved), [text]);
     }
 
     #[test]

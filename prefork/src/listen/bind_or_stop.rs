@@ -8,11 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 
 use super::bind::{BindOptions, BoundListener, bind_all};
 use crate::config::Config;
 use crate::error::Error;
-use crate::stop_signals::STOP_SIGNALS;
 use crate::sys::one_shot::one_shot;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver};
 use crate::sys::waker::Waker;
@@ -25,7 +25,7 @@ pub(crate) enum BindResult {
     Stopped(ReceivedSignal),
 }
 
-/// Binds all addresses, or none.
+/// Binds all addresses, or none. Stops at one of the signals in `stop`; others stay unread.
 ///
 /// If this can take long, it is done on another thread. This function does not wait for that thread
 /// after a stop.
@@ -35,6 +35,7 @@ pub(crate) enum BindResult {
 pub(crate) fn bind_or_stop<E>(
     config: &Config,
     signals: &SignalReceiver,
+    stop: &[Signal],
     cannot: impl Fn(&'static str) -> E,
 ) -> Result<BindResult, Error>
 where
@@ -65,7 +66,7 @@ where
         if let Some(bound) = receiver.try_recv() {
             return bound.map(BindResult::Bound);
         }
-        if let Some(stop) = signals.received().find(is_stop) {
+        if let Some(stop) = signals.take(stop) {
             return Ok(BindResult::Stopped(stop));
         }
         let mut polled =
@@ -73,9 +74,4 @@ where
         // The loop checks both sources after an interrupted wait, too.
         let _ = poll(&mut polled, PollTimeout::NONE);
     }
-}
-
-/// Whether the signal requests a stop.
-pub(crate) fn is_stop(received: &ReceivedSignal) -> bool {
-    STOP_SIGNALS.contains(&received.signal)
 }

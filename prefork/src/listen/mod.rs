@@ -9,7 +9,7 @@ mod inherit;
 mod resolve;
 
 pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
-pub(crate) use bind_or_stop::{BindResult, bind_or_stop, is_stop};
+pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
 pub use info::{ListenAddr, ListenerInfo};
 pub(crate) use inherit::{InheritedFds, InheritedListener, VARIABLES, inherit, listen_env};
 pub(crate) use resolve::resolve_targets;

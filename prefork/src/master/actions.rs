@@ -37,9 +37,14 @@ impl Master {
                 previous,
                 gate,
             } => self.start_child(slot, child, program, previous, gate),
-            Action::OpenProgram => self.notify(Event::ProgramFailed),
+            Action::OpenProgram => self.open_program(),
             Action::Serve { child } => self.open_gate(child),
-            Action::ReportReplaced { .. } | Action::ReportVerdict(_) => {}
+            Action::ReportReplaced {
+                slot,
+                child,
+                previous,
+            } => self.report_replaced(slot, child, previous),
+            Action::ReportVerdict(verdict) => self.report_verdict(verdict),
             Action::AnnounceMasterReady => self.announce_ready(),
             Action::Terminate { child, kill_at } => self.terminate(child, kill_at),
             Action::Kill { child, reason } => self.kill(child, reason),
@@ -57,6 +62,7 @@ impl Master {
         previous: Option<ChildId>,
         gate: Gate,
     ) {
+        let is_successor = gate == Gate::Closed;
         match self.spawn_child(slot, child, program, gate) {
             Ok(readiness) => {
                 self.notify(Event::Started { child, readiness });
@@ -65,7 +71,12 @@ impl Master {
                 };
                 let (worker, is_killed) = (process.process(), process.ended_by != EndedBy::Nothing);
                 // The child is polled already, so a hook that fails leaves nothing behind.
-                let replaced = self.exits.replaced(slot.0, previous);
+                let replaced = if is_successor {
+                    // It does not fill the slot yet.
+                    None
+                } else {
+                    self.exits.replaced(slot.0, previous)
+                };
                 self.emit(&Notice::WorkerStarted { worker, replaced });
                 // The exec was not finished in time, and the process was killed.
                 if is_killed {
@@ -74,6 +85,11 @@ impl Master {
             }
             Err(unstarted) => {
                 let failure = unstarted.failure_kind();
+                if is_successor && failure != StartFailure::Refused {
+                    // The verdict of the rollout reports it.
+                    self.record_failed_start(child, &unstarted);
+                    return self.notify(Event::StartFailed { child, failure });
+                }
                 let error = unstarted.into_error(slot);
                 let last = LastExit {
                     child,
@@ -129,7 +145,7 @@ impl Master {
             .collect();
         let request = SpawnRequest {
             slot: slot.0,
-            program: &self.programs[program.0],
+            program: self.rollout.program(program),
             fds,
             variables,
             // The variables of socket activation of the master, or of a role that the master had
@@ -141,7 +157,7 @@ impl Master {
             let by_signal = signals
                 .as_ref()
                 .is_some_and(|signals| signals.has_any(&STOP_SIGNALS));
-            by_signal || commands.as_ref().is_some_and(CommandReceiver::has_any)
+            by_signal || commands.as_ref().is_some_and(CommandReceiver::has_stop)
         };
         let began = Instant::now();
         let started = self.spawner.spawn(request, &is_urgent)?;
@@ -154,6 +170,8 @@ impl Master {
         };
         let process = (started.process.pid, started.process.pidfd);
         let mut child = ChildProcess::new(id, slot.0, process, master_end, now);
+        child.program = program;
+        child.is_successor = gate == Gate::Closed;
         if is_hung {
             child.violation = Some("its program was not executed in time");
             child.note_kill(KillReason::Violation, None, self.limits);
@@ -167,6 +185,7 @@ impl Master {
             return Err(spawn_error("epoll_ctl")(source));
         }
         self.children.insert(id, child);
+        self.rollout.is_program_used |= !started.is_foreign;
         Ok(readiness)
     }
 
@@ -269,7 +288,10 @@ impl Master {
             end: &end,
             left: kill_at.saturating_duration_since(now),
         };
-        self.exits.count(&end, now);
+        // Only a rollout starts another program, so its end is no reason to give up.
+        if self.rollout.is_accepted(child.program) {
+            self.exits.count(&end, now);
+        }
         self.record_exit(id, worker, &end, &notice);
         self.emit(&notice);
     }
@@ -281,9 +303,12 @@ impl Master {
         if let Some(worker) = self.children.get(&id).map(ChildProcess::process) {
             let waited = Policy::KILL_TIMEOUT;
             let notice = Notice::WorkerGivenUp { worker, waited };
-            let cause = "did not exit after SIGKILL";
-            self.exits.count(cause, Instant::now());
-            self.record_exit(id, worker, cause, &notice);
+            // A successor has not filled the slot.
+            if !worker.is_successor {
+                let cause = "did not exit after SIGKILL";
+                self.exits.count(cause, Instant::now());
+                self.record_exit(id, worker, cause, &notice);
+            }
             self.emit(&notice);
         }
     }

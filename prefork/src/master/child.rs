@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use prefork_options::duration;
+
 use super::notice::{EndedBy, WorkerExit, WorkerProcess};
 use crate::channel::{Channel, MainEnd, RateLimit};
-use crate::supervisor::{ChildId, KillReason, Stop};
+use crate::supervisor::{ChildId, KillReason, ProgramId, Stop};
 use crate::sys::exit_status::ExitStatus;
 use crate::sys::pidfd::Pidfd;
 
@@ -38,6 +40,10 @@ pub(super) struct ChildProcess {
     pub(super) last_panic: Option<(String, Instant)>,
     /// It reported that it is ready.
     pub(super) is_ready: bool,
+    /// The program that it runs, unless `child_producer` named another one.
+    pub(super) program: ProgramId,
+    /// It has not replaced the child of its slot yet.
+    pub(super) is_successor: bool,
     /// The log already has the line that it exited and cannot be reaped.
     pub(super) is_unreaped_logged: bool,
 }
@@ -65,6 +71,8 @@ impl ChildProcess {
             main_end: None,
             last_panic: None,
             is_ready: false,
+            program: ProgramId::OWN,
+            is_successor: false,
             is_unreaped_logged: false,
         }
     }
@@ -112,7 +120,31 @@ impl ChildProcess {
         WorkerProcess {
             slot: self.slot,
             pid: self.pid,
+            is_successor: self.is_successor,
         }
+    }
+
+    /// Why it failed as a successor, if it has not exited yet.
+    pub(super) fn failure(&self) -> String {
+        match self.ended_by {
+            EndedBy::ReadyTimeout(limit) => {
+                let limit = duration::format(limit);
+                format!("was not ready within ready_timeout ({limit})")
+            }
+            _ => self.violation.unwrap_or("ended").to_owned(),
+        }
+    }
+
+    /// What it reported about its end.
+    pub(super) fn last_words(&self) -> Option<String> {
+        let end = self.main_end.as_ref().map(|end| match end {
+            // Its arguments may not fit the listeners.
+            MainEnd::Unable(error) => {
+                format!("{error} (restart needed if the new program declares other listeners)")
+            }
+            MainEnd::Returned | MainEnd::Failed(_) | MainEnd::Panicked(_) => end.to_string(),
+        });
+        end.or_else(|| Some(self.last_panic.as_ref()?.0.clone()))
     }
 
     /// The cause that the worker itself reported.

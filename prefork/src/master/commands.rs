@@ -6,14 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
+use super::reload::ReloadReply;
 use crate::supervisor::StopMode;
 
 /// A request that a signal can make, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Command {
     Stop(StopMode),
+    Reload(ReloadReply),
 }
 
 /// The receiving end, in the master.
@@ -69,10 +69,10 @@ impl CommandSender {
 }
 
 impl CommandReceiver {
-    /// Whether a command has arrived that was not read yet.
-    pub(super) fn has_any(&self) -> bool {
-        let mut polled = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
-        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    /// Whether a request to stop has arrived that was not read yet.
+    pub(super) fn has_stop(&self) -> bool {
+        let is_stop = |command: &Command| matches!(command, Command::Stop(_));
+        self.queue.lock().iter().any(is_stop)
     }
 
     pub(super) fn next(&self) -> Option<Command> {

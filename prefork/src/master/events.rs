@@ -12,6 +12,7 @@ use super::commands::{Command, CommandReceiver};
 use super::exit_history::LastExit;
 use super::notice::{EndedBy, StopStep, UnreapedCause, WorkerProcess};
 use super::poller::{EventSource, ListenerSocket};
+use super::rollout::{NeedsRestart, SuccessorFailure};
 use super::traced_child::TracedExit;
 use super::{LogLine, Master, Notice, hooks, teardown};
 use crate::channel::{FromChild, PROTOCOL, ReceivedFrame as Frame};
@@ -36,7 +37,7 @@ impl Master {
     }
 
     /// Passes an event from a source to the supervisor.
-    fn notify_heard(&mut self, event: Event) {
+    pub(super) fn notify_heard(&mut self, event: Event) {
         self.notify_at(event, self.events_seen_until);
     }
 
@@ -56,6 +57,7 @@ impl Master {
     pub(super) fn note_stop(&mut self) {
         let stop = self.supervisor.snapshot().stop();
         if stop.is_some_and(|stop| self.stop_signals.stop_began(stop.began)) {
+            self.rollout.stop();
             self.emit(&Notice::StopBegan);
         }
     }
@@ -72,7 +74,7 @@ impl Master {
         self.notify(Event::HookFailed);
     }
 
-    fn on_signals(&mut self) {
+    pub(super) fn on_signals(&mut self) {
         let signals = self.signals.iter();
         let received: Vec<ReceivedSignal> = signals.flat_map(SignalReceiver::received).collect();
         for received in received {
@@ -83,12 +85,13 @@ impl Master {
     fn on_signal(&mut self, received: ReceivedSignal) {
         match received.signal {
             signal if STOP_SIGNALS.contains(&signal) => self.on_stop_signal(received),
+            Signal::SIGHUP => self.on_hangup_signal(received),
             Signal::SIGCHLD => self.exclude_orphans(),
             _ => self.on_repeated_signal(received),
         }
     }
 
-    fn on_stop_signal(&mut self, received: ReceivedSignal) {
+    pub(super) fn on_stop_signal(&mut self, received: ReceivedSignal) {
         let (signal, first, last) = (received.signal, received.first, received.last);
         let stop = self.supervisor.snapshot().stop();
         let (urgency, is_new) = match self.stop_signals.signals(signal, first, last) {
@@ -102,7 +105,7 @@ impl Master {
         }
     }
 
-    fn on_repeated_signal(&mut self, received: ReceivedSignal) {
+    pub(super) fn on_repeated_signal(&mut self, received: ReceivedSignal) {
         if let Some(received) = self.repeats.record(received, Instant::now()) {
             self.log_repeat(received);
         }
@@ -123,10 +126,11 @@ impl Master {
 
     fn log_repeat(&mut self, received: ReceivedSignal) {
         let (by, step) = (Some(received), StopStep::AlreadyStopping);
-        self.emit(&if STOP_SIGNALS.contains(&received.signal) {
-            Notice::StopRequested { by, step }
-        } else {
-            Notice::SignalIgnored(received)
+        self.emit(&match received.signal {
+            Signal::SIGHUP if !self.supervisor.is_stopping() => Notice::RolloutRequested { by },
+            Signal::SIGHUP => Notice::StopRequested { by, step },
+            signal if STOP_SIGNALS.contains(&signal) => Notice::StopRequested { by, step },
+            _ => Notice::SignalIgnored(received),
         });
     }
 
@@ -134,6 +138,7 @@ impl Master {
         while let Some(command) = self.commands.as_ref().and_then(CommandReceiver::next) {
             match command {
                 Command::Stop(urgency) => self.stop(None, urgency),
+                Command::Reload(reply) => self.reload(reply),
             }
         }
     }
@@ -194,6 +199,20 @@ impl Master {
         for _ in 0..FRAMES_PER_TURN {
             match self.read_frame(id) {
                 ChannelInput::Event(event) => self.notify_heard(event),
+                ChannelInput::Hello {
+                    readiness,
+                    listeners,
+                    options,
+                } => {
+                    let event = match self.check_hello(id, &listeners, options) {
+                        Ok(()) => Event::Readiness {
+                            child: id,
+                            readiness,
+                        },
+                        Err(NeedsRestart) => Event::Violation { child: id },
+                    };
+                    self.notify_heard(event);
+                }
                 ChannelInput::Ready => self.on_ready(id),
                 ChannelInput::Shortage(worker, shortage) => self.emit(&Notice::Shortage {
                     worker: Some(worker),
@@ -324,10 +343,25 @@ impl Master {
                 self.supervisor.is_stopping() || self.supervisor.snapshot().is_draining(child.id)
             }
         };
-        if is_expected {
+        if is_expected && !child.is_successor {
             return self.emit(&in_full);
         }
         let how = exit.cause();
+        if child.is_successor || !self.rollout.is_accepted(child.program) {
+            // It does not count: only a rollout starts such a child.
+            let failure = SuccessorFailure {
+                pid: Some(child.pid),
+                cause: exit.cause_with(None),
+                last_words: child.last_words().or_else(|| exit.reason.clone()),
+            };
+            // A cause that is known already is more exact.
+            self.rollout.failures.entry(child.id).or_insert(failure);
+            self.emit(&in_full);
+            if !child.is_successor {
+                self.record_exit(child.id, exit.worker, &how, &in_full);
+            }
+            return;
+        }
         let repeated = self.exits.count(&how, now);
         self.emit(&Notice::WorkerExited { exit, repeated });
         self.record_exit(child.id, exit.worker, &how, &in_full);
@@ -372,6 +406,11 @@ impl Master {
 
 enum ChannelInput {
     Event(Event),
+    Hello {
+        readiness: Readiness,
+        listeners: Vec<String>,
+        options: Vec<String>,
+    },
     Ready,
     Shortage(WorkerProcess, Shortage),
     Skipped,
@@ -391,15 +430,22 @@ impl ChildProcess {
                 return Err("uses another protocol version than the master");
             }
             FromChild::Hello {
-                announces_ready, ..
-            } => Event::Readiness {
-                child,
-                readiness: if announces_ready {
+                announces_ready,
+                listeners,
+                options,
+                ..
+            } => {
+                let readiness = if announces_ready {
                     Readiness::Notified
                 } else {
                     Readiness::Assumed
-                },
-            },
+                };
+                return Ok(ChannelInput::Hello {
+                    readiness,
+                    listeners,
+                    options,
+                });
+            }
             FromChild::Ready => return Ok(ChannelInput::Ready),
             FromChild::Closed => Event::Closed { child },
             FromChild::Panic(text) => {

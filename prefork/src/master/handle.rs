@@ -3,6 +3,7 @@
 use std::thread::JoinHandle;
 
 use super::commands::{Command, CommandSender};
+use super::reload::Reload;
 use crate::error::Error;
 use crate::listen::ListenerInfo;
 use crate::supervisor::StopMode;
@@ -11,8 +12,9 @@ use crate::supervisor::StopMode;
 ///
 /// With `PREFORK_EXPLAIN`, there is no master, and the list of listeners is empty.
 ///
-/// `stop` has the effect of SIGTERM, and `stop_now` has the effect of a second SIGINT. Dropping the
-/// handle has the effect of `stop_now`, and waits until the workers have exited.
+/// `reload` has the effect of SIGHUP, `stop` that of SIGTERM, and `stop_now` that of a second
+/// SIGINT. Dropping the handle has the effect of `stop_now`, and waits until the workers have
+/// exited.
 #[derive(Debug)]
 #[must_use = "dropping it kills the workers"]
 pub struct Handle {
@@ -66,6 +68,44 @@ impl Handle {
         if let Some(commands) = &self.commands {
             commands.send(Command::Stop(mode));
         }
+    }
+
+    /// Requests a rollout, like SIGHUP: replaces every worker by one of the program that the path
+    /// of this program names now.
+    ///
+    /// The master opens the path by which this process was started. It starts a successor for each
+    /// worker, at most `rollout_parallel` at a time. A successor that is ready serves beside the
+    /// worker for `rollout_soak`, and then the worker drains. If a successor fails, the rollout is
+    /// refused, and the workers of the previous program serve.
+    ///
+    /// A rollout that is requested during another one begins after it. If a third one is requested
+    /// before that, the verdict of the waiting request is `Superseded`. If there is no master
+    /// (`PREFORK_EXPLAIN`), or if it stops or has ended, the verdict is `Stopped`.
+    ///
+    /// # Process
+    /// In the process of the master, on any thread. It does not block. The rollout takes place even
+    /// if the result is dropped.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use prefork::RolloutVerdict;
+    ///
+    /// let handle = prefork::Prefork::new().workers(4).start()?;
+    /// match handle.reload().wait() {
+    ///     RolloutVerdict::Refused(refusal) => eprintln!("stage {}: {refusal:?}", refusal.stage()),
+    ///     verdict => println!("{verdict}"),
+    /// }
+    /// handle.stop();
+    /// handle.wait()?;
+    /// # Ok::<(), prefork::Error>(())
+    /// ```
+    pub fn reload(&self) -> Reload {
+        let (reply, reload) = Reload::new();
+        // Without a master the reply is dropped, which answers it.
+        if let Some(commands) = &self.commands {
+            commands.send(Command::Reload(reply));
+        }
+        reload
     }
 
     /// Waits until the master has ended, and returns its result.

@@ -18,7 +18,7 @@ pub(super) fn call(
 ) -> Result<(), Error> {
     match notice {
         Notice::WorkerStarted { worker, replaced } => {
-            let WorkerProcess { slot, pid } = *worker;
+            let WorkerProcess { slot, pid, .. } = *worker;
             excluding_new(orphans, || {
                 hooks.child_spawned(&ChildSpawned { slot, pid })?;
                 let Some(old) = replaced else {

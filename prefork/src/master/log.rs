@@ -201,7 +201,11 @@ mod tests {
         log.notice(&Notice::StopBegan);
         log.notice(&Notice::StartWarning("b\n"));
         log.notice(&Notice::WorkerUnreaped {
-            worker: WorkerProcess { slot: 3, pid: 7 },
+            worker: WorkerProcess {
+                slot: 3,
+                pid: 7,
+                is_successor: false,
+            },
             cause: UnreapedCause::WaitFailed(io::Error::other("no")),
         });
         let kept = kept.lock().expect("no holder panics");

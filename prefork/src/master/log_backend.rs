@@ -217,7 +217,11 @@ mod tests {
     fn a_subscriber_gets_the_values_as_fields() {
         let capture = Capture::default();
         let exit = WorkerExit {
-            worker: WorkerProcess { slot: 2, pid: 12 },
+            worker: WorkerProcess {
+                slot: 2,
+                pid: 12,
+                is_successor: false,
+            },
             status: ExitStatus::Signal {
                 number: 6,
                 core_dumped: false,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use prefork_options::{duration, one_line};
 
+use super::RolloutVerdict;
 use super::notice::NotifyFailure;
 use super::notice::{
     EndedBy, Notice, StartStep, StopStep, UnreapedCause, WorkerExit, WorkerProcess,
@@ -256,6 +257,41 @@ impl LogLine {
                 };
                 (Level::Info, format!("{by}: {what}"))
             }
+            Notice::RolloutRequested { by } => {
+                let by = by.map_or("Handle".to_owned(), |by| SignalDisplay(by).to_string());
+                (Level::Info, format!("rollout requested by {by}"))
+            }
+            Notice::RolloutBegan {
+                program, workers, ..
+            } => {
+                let workers = count_workers(*workers);
+                (Level::Info, format!("rolling out {program} to {workers}"))
+            }
+            Notice::WorkerReplaced {
+                previous,
+                is_roll_back,
+                ..
+            } => {
+                let why = if *is_roll_back {
+                    "roll-back"
+                } else {
+                    "rollout"
+                };
+                let what = match previous {
+                    Some(pid) => format!("replaces pid {pid} ({why})"),
+                    None => format!("fills the slot ({why})"),
+                };
+                (Level::Info, about_worker(notice, &what))
+            }
+            Notice::RolloutEnded { verdict, .. } => {
+                let level = match verdict {
+                    RolloutVerdict::Refused(_) => Level::Error,
+                    RolloutVerdict::Accepted { .. }
+                    | RolloutVerdict::Superseded
+                    | RolloutVerdict::Stopped => Level::Info,
+                };
+                (level, verdict.to_string())
+            }
             Notice::SignalIgnored(received) => {
                 let text = format!("ignoring {}: not supported yet", SignalDisplay(*received));
                 (Level::Warn, text)
@@ -328,6 +364,7 @@ impl LineFields {
             | Notice::StopRequested {
                 by: Some(received), ..
             }
+            | Notice::RolloutRequested { by: Some(received) }
             | Notice::SignalIgnored(received) => {
                 fields.signal = Some(received.signal as i32);
                 // Zero means a sender in another PID namespace.
@@ -347,6 +384,10 @@ impl LineFields {
             | Notice::ListenerLost(_)
             | Notice::Certificate(_)
             | Notice::StopRequested { by: None, .. }
+            | Notice::RolloutRequested { by: None }
+            | Notice::RolloutBegan { .. }
+            | Notice::WorkerReplaced { .. }
+            | Notice::RolloutEnded { .. }
             | Notice::StopBegan
             | Notice::NotifyFailed(_)
             | Notice::HookFailed(_)
@@ -358,11 +399,23 @@ impl LineFields {
     }
 }
 
-/// `worker 0 (pid 12) <what>`; in a single process only `<what>`.
+/// `worker 0 (pid 12) <what>`, or `successor in slot 0 (pid 12) <what>`; in a single process only
+/// `<what>`.
 fn about_worker(notice: &Notice<'_>, what: &str) -> String {
     match notice.worker() {
-        Some(WorkerProcess { slot, pid }) => format!("worker {slot} (pid {pid}) {what}"),
+        Some(worker) => format!("{worker} {what}"),
         None => what.to_owned(),
+    }
+}
+
+impl fmt::Display for WorkerProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.is_successor {
+            "successor in slot"
+        } else {
+            "worker"
+        };
+        write!(f, "{what} {} (pid {})", self.slot, self.pid)
     }
 }
 
@@ -392,11 +445,12 @@ impl WorkerExit {
 
     /// `exited with status 1: main returned an error: no database`
     pub(super) fn cause(&self) -> String {
-        format!(
-            "{}{}",
-            StatusDisplay(self.status),
-            self.why(self.reason.as_deref())
-        )
+        self.cause_with(self.reason.as_deref())
+    }
+
+    /// The cause with this reason of the worker, or without one.
+    pub(super) fn cause_with(&self, reason: Option<&str>) -> String {
+        format!("{}{}", StatusDisplay(self.status), self.why(reason))
     }
 
     /// `was killed by SIGKILL after 5.5s: <why>`
@@ -523,7 +577,11 @@ mod tests {
 
     fn exit(ended_by: EndedBy, status: ExitStatus, reason: Option<&str>) -> WorkerExit {
         WorkerExit {
-            worker: WorkerProcess { slot: 2, pid: 12 },
+            worker: WorkerProcess {
+                slot: 2,
+                pid: 12,
+                is_successor: false,
+            },
             status,
             age: Duration::from_millis(5_510),
             ended_by,
@@ -670,9 +728,46 @@ mod tests {
     }
 
     #[test]
+    fn the_lines_of_a_rollout_name_who_requested_it_and_what_is_replaced() {
+        let hangup = received(Signal::SIGHUP, Some(7), 2);
+        let requested = |by| line(&Notice::RolloutRequested { by }).to_string();
+        let text = "rollout requested by SIGHUP from pid 7 (2 times)";
+        assert_eq!(requested(Some(hangup)), text);
+        assert_eq!(requested(None), "rollout requested by Handle");
+        let replaced = |previous, is_roll_back| {
+            let (slot, pid, is_successor) = (3, 12, false);
+            let worker = WorkerProcess {
+                slot,
+                pid,
+                is_successor,
+            };
+            line(&Notice::WorkerReplaced {
+                worker,
+                previous,
+                is_roll_back,
+            })
+            .to_string()
+        };
+        let text = "worker 3 (pid 12) replaces pid 9 (rollout)";
+        assert_eq!(replaced(Some(9), false), text);
+        let text = "worker 3 (pid 12) fills the slot (roll-back)";
+        assert_eq!(replaced(None, true), text);
+        let successor = WorkerProcess {
+            slot: 3,
+            pid: 12,
+            is_successor: true,
+        };
+        assert_eq!(successor.to_string(), "successor in slot 3 (pid 12)");
+    }
+
+    #[test]
     fn the_line_about_a_traced_worker_names_the_tracer() {
         let traced = line(&Notice::WorkerUnreaped {
-            worker: WorkerProcess { slot: 0, pid: 3 },
+            worker: WorkerProcess {
+                slot: 0,
+                pid: 3,
+                is_successor: false,
+            },
             cause: UnreapedCause::Traced {
                 tracer: 7,
                 was_killed: true,

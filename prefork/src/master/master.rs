@@ -12,6 +12,7 @@ use super::commands::CommandReceiver;
 use super::exit_history::ExitHistory;
 use super::orphans::OrphanReaper;
 use super::poller::{PollResult, Poller};
+use super::rollout::RolloutState;
 use super::signal_log_limit::SignalLogLimit;
 use super::{Log, Notice, teardown};
 use crate::config::Config;
@@ -24,6 +25,7 @@ use crate::supervisor::{
     Backoff, ChildId, FleetOutcome, Parallel, Policy, Readiness, RolloutPolicy, StopCause,
     Supervisor, Window,
 };
+use crate::sys::process::has_terminal;
 use crate::sys::signals::SignalReceiver;
 use crate::tls::CertificateSource;
 
@@ -35,8 +37,7 @@ pub(crate) struct Master {
     /// Empty after the workers have closed their listeners in a stop.
     pub(super) listeners: Vec<BoundListener>,
     pub(super) spawner: Spawner,
-    /// The program of each `ProgramId`.
-    pub(super) programs: [Program; 1],
+    pub(super) rollout: RolloutState,
     /// `None` if no listener uses TLS.
     pub(super) tls: Option<Box<dyn CertificateSource>>,
     pub(super) readiness: Readiness,
@@ -60,8 +61,11 @@ pub(crate) struct Master {
     /// The exits of children that were not replaced yet.
     pub(super) exits: ExitHistory,
     /// `Notice::AllHealthy` was emitted.
-    was_healthy: bool,
+    pub(super) was_healthy: bool,
+    /// At its start, this process had a controlling terminal.
+    pub(super) had_terminal: bool,
     pub(super) limits: ChildLimits,
+    pub(super) rollout_timeout: Duration,
     /// The variable that sets `recover_threshold`.
     threshold_variable: String,
     /// The number of threads of each runtime in a worker.
@@ -94,7 +98,7 @@ impl Master {
             children: HashMap::new(),
             listeners: parts.listeners,
             spawner: parts.spawner,
-            programs: [parts.program],
+            rollout: RolloutState::new(parts.program),
             tls: parts.tls,
             readiness: parts.readiness,
             signals: parts.signals,
@@ -108,10 +112,12 @@ impl Master {
             orphans_due: Some(Instant::now()),
             exits: ExitHistory::default(),
             was_healthy: false,
+            had_terminal: has_terminal(),
             limits: ChildLimits {
                 ready_timeout: parts.config.ready_timeout,
                 shutdown_grace_period: parts.config.shutdown_grace_period,
             },
+            rollout_timeout: parts.config.rollout_timeout,
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
             failure: None,
@@ -133,6 +139,8 @@ impl Master {
     }
 
     fn supervise(&mut self) -> Result<(), Error> {
+        // Those that arrived while the addresses were bound.
+        self.on_signals();
         loop {
             let action = self.supervisor.next_action(self.events_seen_until);
             self.note_stop();
@@ -282,10 +290,13 @@ fn policy(config: &Config) -> Policy {
         exit_timeout: Policy::EXIT_TIMEOUT,
         kill_timeout: Policy::KILL_TIMEOUT,
         rollout: RolloutPolicy {
-            parallel: Parallel::Percent(std::num::NonZeroU8::MIN),
-            soak: Duration::from_secs(1),
-            canary: Duration::from_secs(1),
-            timeout: Duration::from_secs(90),
+            parallel: match config.rollout_parallel {
+                prefork_options::Parallel::Percent(percent) => Parallel::Percent(percent),
+                prefork_options::Parallel::Count(count) => Parallel::Slots(count),
+            },
+            soak: config.rollout_soak,
+            canary: config.rollout_canary,
+            timeout: config.rollout_timeout,
         },
         backoff: Backoff::default(),
         jitter_seed: seed(),

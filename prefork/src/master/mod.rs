@@ -25,6 +25,12 @@ mod notify;
 mod orphans;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod poller;
+mod reload;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod rollout;
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+mod rollout_actions;
+mod rollout_verdict;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 mod setup;
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
@@ -43,6 +49,8 @@ pub use log_line::{Level, LogLine};
 pub(crate) use master::Master;
 pub(crate) use notice::{Notice, StartStep};
 pub(crate) use notify::{NotifyScope, claim, send};
+pub use reload::Reload;
+pub use rollout_verdict::{RolloutRefusal, RolloutStage, RolloutVerdict};
 #[cfg(all(target_os = "linux", not(prefork_portable)))]
 pub(crate) use setup::{MasterSetup, UNSUPPORTED, block_signals, preflight};
 #[cfg(not(all(target_os = "linux", not(prefork_portable))))]

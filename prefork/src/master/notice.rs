@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::RolloutVerdict;
 use crate::error::{Error, Shortage};
 use crate::listen::ListenerInfo;
 use crate::sys::exit_status::ExitStatus;
@@ -89,6 +90,27 @@ pub(crate) enum Notice<'a> {
         by: Option<ReceivedSignal>,
         step: StopStep,
     },
+    /// A rollout was requested, by SIGHUP or (`None`) by the `Handle`.
+    RolloutRequested { by: Option<ReceivedSignal> },
+    /// A rollout begins: this path is opened, and its program replaces this many workers.
+    RolloutBegan {
+        program: &'a str,
+        workers: usize,
+        /// The service manager gets a message, and another one at the end.
+        is_announced: bool,
+    },
+    /// A successor fills its slot now.
+    WorkerReplaced {
+        worker: WorkerProcess,
+        /// The process that it replaces.
+        previous: Option<i32>,
+        is_roll_back: bool,
+    },
+    /// A rollout has ended.
+    RolloutEnded {
+        verdict: &'a RolloutVerdict,
+        is_announced: bool,
+    },
     /// Signals that have no effect.
     SignalIgnored(ReceivedSignal),
     /// A stop has begun, for any reason. From now on no worker is started.
@@ -110,6 +132,8 @@ pub(crate) enum Notice<'a> {
 pub(crate) struct WorkerProcess {
     pub(super) slot: usize,
     pub(super) pid: i32,
+    /// It has not replaced the worker of the slot yet.
+    pub(super) is_successor: bool,
 }
 
 /// The previous process of a slot that is filled again.
@@ -185,6 +209,7 @@ impl Notice<'_> {
         match *self {
             Self::WorkerStarted { worker, .. }
             | Self::WorkerReady { worker }
+            | Self::WorkerReplaced { worker, .. }
             | Self::WorkerKilled { worker }
             | Self::WorkerExited {
                 exit: &WorkerExit { worker, .. },
@@ -212,6 +237,9 @@ impl Notice<'_> {
             | Self::HookFailed(_)
             | Self::Unkillable(_)
             | Self::Failed(_)
+            | Self::RolloutRequested { .. }
+            | Self::RolloutBegan { .. }
+            | Self::RolloutEnded { .. }
             | Self::Stopped { .. } => None,
         }
     }

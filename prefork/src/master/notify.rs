@@ -12,6 +12,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, PoisonError};
 
 use nix::sys::socket::{MsgFlags, UnixAddr, sendto};
+use prefork_options::one_line;
 
 use super::notice::{Notice, NotifyFailure};
 use crate::config::{NOTIFY_FD, NOTIFY_SOCKET};
@@ -133,6 +134,9 @@ pub(crate) fn send(notice: &Notice<'_>) -> Vec<NotifyFailure> {
     failures
 }
 
+/// The longest status in bytes. It is one line, and a message fits into a pipe.
+const MAX_STATUS: usize = 1024;
+
 fn message(notice: &Notice<'_>) -> Option<String> {
     match notice {
         Notice::SingleStarted { listeners } | Notice::AllSpawned { listeners, .. } => {
@@ -140,6 +144,25 @@ fn message(notice: &Notice<'_>) -> Option<String> {
         }
         Notice::AllHealthy { listeners } => {
             Some(with_listeners("READY=1\nSTATUS=serving", listeners))
+        }
+        Notice::RolloutBegan {
+            program,
+            is_announced: true,
+            ..
+        } => {
+            // The time tells messages about this reload from older ones (`sd_notify(3)`).
+            let now = sys::clock::monotonic_nanos() / 1_000;
+            let status = one_line(&format!("rolling out {program}"), MAX_STATUS);
+            Some(format!(
+                "RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS={status}\n"
+            ))
+        }
+        Notice::RolloutEnded {
+            verdict,
+            is_announced: true,
+        } => {
+            let status = one_line(&format!("serving; {verdict}"), MAX_STATUS);
+            Some(format!("READY=1\nSTATUS={status}\n"))
         }
         Notice::StopBegan => Some("STOPPING=1\nSTATUS=stopping\n".to_owned()),
         // A service manager needs no other events.
@@ -167,6 +190,7 @@ fn with_listeners(state: &str, listeners: &[ListenerInfo]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::master::RolloutVerdict;
 
     fn listener(text: &str) -> ListenerInfo {
         text.parse().expect("a listener")
@@ -190,6 +214,37 @@ mod tests {
         let text = "STOPPING=1\nSTATUS=stopping\n".to_owned();
         assert_eq!(message(&Notice::StopBegan), Some(text));
         assert_eq!(message(&Notice::StartWarning("READY=1")), None);
+    }
+
+    #[test]
+    fn a_rollout_has_two_messages_or_none() {
+        let began = |is_announced| Notice::RolloutBegan {
+            program: "/opt/a\nb",
+            workers: 4,
+            is_announced,
+        };
+        let text = message(&began(true)).expect("a message");
+        let lines: Vec<&str> = text.lines().collect();
+        let [reloading, time, status] = lines.as_slice() else {
+            panic!("{text}");
+        };
+        assert_eq!(*reloading, "RELOADING=1");
+        assert!(time.starts_with("MONOTONIC_USEC="), "{text}");
+        assert_eq!(*status, r"STATUS=rolling out /opt/a\nb");
+        let verdict = &RolloutVerdict::Stopped;
+        let ended = |is_announced| Notice::RolloutEnded {
+            verdict,
+            is_announced,
+        };
+        let text = message(&ended(true)).expect("a message");
+        assert!(
+            text.starts_with("READY=1\nSTATUS=serving; rollout "),
+            "{text}"
+        );
+        assert_eq!(
+            (message(&began(false)), message(&ended(false))),
+            (None, None)
+        );
     }
 
     #[test]

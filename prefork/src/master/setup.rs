@@ -19,6 +19,7 @@ use crate::error::{Error, OptionError};
 use crate::hook::Hooks;
 use crate::listen::{BindOptions, BindResult, bind_all, bind_or_stop, set_blocking_modes};
 use crate::spawn::{CommandHook, Program, Spawner};
+use crate::stop_signals::STOP_SIGNALS;
 use crate::supervisor::Readiness;
 use crate::sys::probe;
 use crate::sys::process::{is_init, set_comm};
@@ -102,10 +103,12 @@ impl MasterSetup {
         // running one.
         let tls = certificate_source(&self.config, SystemTime::now())?;
         let mut listeners = match (&signals, &commands) {
-            (Some(signals), None) => match bind_or_stop(&self.config, signals, cannot)? {
-                BindResult::Bound(listeners) => listeners,
-                BindResult::Stopped(received) => return Ok(Prepared::Stopped(received)),
-            },
+            (Some(signals), None) => {
+                match bind_or_stop(&self.config, signals, &STOP_SIGNALS, cannot)? {
+                    BindResult::Bound(listeners) => listeners,
+                    BindResult::Stopped(received) => return Ok(Prepared::Stopped(received)),
+                }
+            }
             (_, Some(_)) | (None, None) => {
                 bind_all(&self.config.listen, BindOptions::of(&self.config))?
             }

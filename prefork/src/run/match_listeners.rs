@@ -72,6 +72,7 @@ pub(super) fn match_arguments(
         handles_sigterm: has_own_type || has(Needs::Worker),
         blocking,
         assigned,
+        options: Vec::new(),
     })
 }
 

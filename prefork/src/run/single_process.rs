@@ -10,10 +10,10 @@ use std::time::SystemTime;
 use crate::config::{Config, Resolved};
 use crate::error::Error;
 use crate::listen::{
-    BindOptions, BindResult, ListenerInfo, bind_all, bind_or_stop, is_stop, set_blocking_modes,
+    BindOptions, BindResult, ListenerInfo, bind_all, bind_or_stop, set_blocking_modes,
 };
 use crate::master::{Log, Notice, StartStep, UNSUPPORTED, send};
-use crate::stop_signals::STOP_SIGNALS;
+use crate::stop_signals::SINGLE_STOP_SIGNALS;
 use crate::sys::process::is_init;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver, is_ignored};
 use crate::tls::local_tls;
@@ -27,7 +27,7 @@ pub(super) fn early_signals() -> Result<Option<SignalReceiver>, Error> {
         return Ok(None);
     }
     let signals = SignalReceiver::new().map_err(cannot("create an event descriptor (eventfd2)"))?;
-    let wanted: Vec<_> = STOP_SIGNALS
+    let wanted: Vec<_> = SINGLE_STOP_SIGNALS
         .into_iter()
         .filter(|&signal| !is_ignored(signal))
         .collect();
@@ -96,7 +96,7 @@ fn start(
     let observer = observer(Arc::clone(log), listeners.clone());
     let context = worker::start_single(bound, grace, threads, tls, declared, observer)?;
     // The context has not seen the signals that arrived before it handled them.
-    if let Some(received) = early.and_then(|signals| signals.received().find(is_stop)) {
+    if let Some(received) = early.and_then(|signals| signals.take(&SINGLE_STOP_SIGNALS)) {
         return Ok(Start::Stopped(received, StartStep::Main));
     }
     // The context exists before this line is logged: a reader of the line may send SIGTERM at once,
@@ -117,7 +117,7 @@ fn start(
 
 fn bind(config: &Config, early: Option<&SignalReceiver>) -> Result<BindResult, Error> {
     match early {
-        Some(signals) => bind_or_stop(config, signals, cannot),
+        Some(signals) => bind_or_stop(config, signals, &SINGLE_STOP_SIGNALS, cannot),
         None => bind_all(&config.listen, BindOptions::of(config)).map(BindResult::Bound),
     }
 }

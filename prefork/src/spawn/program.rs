@@ -1,18 +1,19 @@
-//! The executable file of the master, held open, so that workers run the same file even if its path
-//! names another one by now.
+//! An executable file, held open, so that workers run the same file even if its path names another
+//! one by now.
 
-use std::fs::{File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::sys::image::{MainProgram, has_mapped_loader, main_program};
+use crate::sys::image::{MainProgram, executed_path, has_mapped_loader, main_program};
 
-/// The program of this process, held by descriptor.
+/// A program, held by descriptor.
 #[derive(Debug)]
 pub(crate) struct Program {
     file: File,
@@ -59,6 +60,46 @@ impl Program {
                 )),
                 path: image.path.into(),
             },
+        })
+    }
+
+    /// Opens the program that this path names now.
+    ///
+    /// # Errors
+    /// The reason why it cannot be executed.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        let file = open(path).map_err(|error| format!("cannot open {shown}: {error}"))?;
+        let metadata = file.metadata();
+        let metadata = metadata.map_err(|error| format!("cannot read {shown}: {error}"))?;
+        if !metadata.is_file() {
+            return Err(format!("{shown} is not a regular file"));
+        }
+        check_executable(&file, path)?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            refusal: None,
+        })
+    }
+
+    /// Returns the absolute path that a rollout opens again: the one that started this process.
+    ///
+    /// It can be a symbolic link to the current release. If it does not name this program any more,
+    /// the path of the file itself is used. The program is that of [`current`](Self::current).
+    pub(crate) fn reopen_path(&self) -> PathBuf {
+        let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let own = self.file.metadata().ok().map(id);
+        let executed = executed_path().map(PathBuf::from);
+        // Such a path names a descriptor (`fexecve(3)`), so it never names another file.
+        let executed =
+            executed.filter(|path| !path.starts_with("/dev/fd/") && !path.starts_with("/proc/"));
+        let executed = executed.and_then(|path| std::path::absolute(path).ok());
+        let named = |path: &PathBuf| std::fs::metadata(path).ok().map(id) == own;
+        executed.filter(named).unwrap_or_else(|| {
+            let path = self.path.as_os_str().as_bytes();
+            let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+            OsStr::from_bytes(path).into()
         })
     }
 
@@ -143,9 +184,16 @@ fn program_behind_loader(image: &MainProgram) -> Result<File, String> {
     if !file.metadata().is_ok_and(|now| now.ino() == image.inode) {
         return Err(format!("{program} was replaced"));
     }
-    let held = format!("/proc/self/fd/{}", file.as_raw_fd());
-    access(held.as_str(), AccessFlags::X_OK).map_err(|_| format!("{program} is not executable"))?;
+    check_executable(&file, Path::new(&image.path))?;
     Ok(file)
+}
+
+/// # Errors
+/// The file may not be executed.
+fn check_executable(file: &File, path: &Path) -> Result<(), String> {
+    let held = format!("/proc/self/fd/{}", file.as_raw_fd());
+    access(held.as_str(), AccessFlags::X_OK)
+        .map_err(|_| format!("{} is not executable", path.display()))
 }
 
 /// The options between the loader and the program on the command line.

@@ -22,6 +22,19 @@ pub(crate) fn has_mapped_loader() -> bool {
     unsafe { libc::getauxval(libc::AT_BASE) != 0 }
 }
 
+/// The path by which this process was executed (`AT_EXECFN` in getauxval(3)).
+pub(crate) fn executed_path() -> Option<OsString> {
+    // SAFETY: getauxval(3) takes a number, and reads memory that the kernel wrote at the start.
+    let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    let text = std::ptr::with_exposed_provenance(usize::try_from(address).ok()?);
+    if address == 0 {
+        return None;
+    }
+    // SAFETY: the kernel wrote a string that ends with zero; it is valid as long as the process.
+    let text = unsafe { CStr::from_ptr(text) };
+    Some(OsStr::from_bytes(text.to_bytes()).to_owned())
+}
+
 /// Finds the main program; `None` without `/proc`, or if it was not mapped from a file.
 pub(crate) fn main_program() -> Option<MainProgram> {
     let loaded = loaded()?;

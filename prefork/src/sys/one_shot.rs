@@ -5,12 +5,13 @@
 //! functions that it runs. One value needs only a mutex and a condition variable.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Creates both ends of a channel.
 pub(crate) fn one_shot<T>() -> (OneShotSender<T>, OneShotReceiver<T>) {
     let shared = Arc::new(Shared {
-        state: Mutex::new(State::Open),
+        state: Mutex::new(State::Open(None)),
         changed: Condvar::new(),
     });
     (OneShotSender(Arc::clone(&shared)), OneShotReceiver(shared))
@@ -32,8 +33,8 @@ struct Shared<T> {
 
 #[derive(Debug)]
 enum State<T> {
-    /// The sender exists and has not sent.
-    Open,
+    /// The sender exists and has not sent. A task may wait for the value.
+    Open(Option<Waker>),
     Sent(T),
     /// The value was received, or the sender was dropped without one.
     Closed,
@@ -41,19 +42,15 @@ enum State<T> {
 
 impl<T> OneShotSender<T> {
     pub(crate) fn send(self, value: T) {
-        *self.0.lock() = State::Sent(value);
-        // The drop wakes the receiver.
+        self.0.close(State::Sent(value));
     }
 }
 
 impl<T> Drop for OneShotSender<T> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        if matches!(*state, State::Open) {
-            *state = State::Closed;
+        if matches!(*self.0.lock(), State::Open(_)) {
+            self.0.close(State::Closed);
         }
-        drop(state);
-        self.0.changed.notify_all();
     }
 }
 
@@ -63,9 +60,20 @@ impl<T> OneShotReceiver<T> {
         self.0.lock().take()
     }
 
+    /// Returns the value, or `None` if none will come. Otherwise the task is woken later.
+    pub(crate) fn poll_recv(&self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        match &mut *self.0.lock() {
+            State::Open(waker) => {
+                *waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+            state @ (State::Sent(_) | State::Closed) => Poll::Ready(state.take()),
+        }
+    }
+
     /// Waits for the value, at most for this time. Returns `None` if none will come.
     pub(crate) fn recv_timeout(&self, limit: Duration) -> Option<T> {
-        let is_open = |state: &mut State<T>| matches!(state, State::Open);
+        let is_open = |state: &mut State<T>| matches!(state, State::Open(_));
         let waited = self
             .0
             .changed
@@ -84,15 +92,24 @@ impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Changes the state for good, and wakes the receiver.
+    fn close(&self, state: State<T>) {
+        let before = std::mem::replace(&mut *self.lock(), state);
+        self.changed.notify_all();
+        if let State::Open(Some(waker)) = before {
+            waker.wake();
+        }
+    }
 }
 
 impl<T> State<T> {
     fn take(&mut self) -> Option<T> {
         match self {
-            Self::Open | Self::Closed => None,
+            Self::Open(_) | Self::Closed => None,
             Self::Sent(_) => match std::mem::replace(self, Self::Closed) {
                 Self::Sent(value) => Some(value),
-                Self::Open | Self::Closed => None,
+                Self::Open(_) | Self::Closed => None,
             },
         }
     }

@@ -24,6 +24,22 @@ pub(crate) fn terminate_self() {
     let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGTERM);
 }
 
+/// Whether this process has a controlling terminal that has not hung up.
+///
+/// A terminal that hangs up is detached from all processes of its session before SIGHUP is sent.
+/// The terminal is `tty_nr` in `proc_pid_stat(5)`.
+#[cfg(all(target_os = "linux", not(prefork_portable)))]
+pub(crate) fn has_terminal() -> bool {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name is in parentheses and may contain any character. The state is the first field
+    // behind it, and the terminal the fifth.
+    let terminal = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|fields| fields.split(' ').nth(4));
+    terminal.is_some_and(|number| number != "0")
+}
+
 /// Removes the parent-death signal of this process (`prctl(2)`, `PR_SET_PDEATHSIG`).
 ///
 /// The setting belongs to the thread that executed the program, so that thread must call this.

@@ -96,6 +96,21 @@ impl SignalReceiver {
         iter::from_fn(move || self.tallies.take_oldest(&mut seen))
     }
 
+    /// Takes the record of one of these signals, if one arrived. Leaves the others unread.
+    ///
+    /// The descriptor does not become readable again for the others.
+    pub(crate) fn take(&self, signals: &[Signal]) -> Option<ReceivedSignal> {
+        self.tallies.waker.clear();
+        let mut seen = [true; COUNTERS];
+        for &signal in signals {
+            let index = usize::try_from(signal as i32).ok();
+            if let Some(seen) = index.and_then(|index| seen.get_mut(index)) {
+                *seen = false;
+            }
+        }
+        self.tallies.take_oldest(&mut seen)
+    }
+
     /// Whether one of these arrived since the last look. It is reported all the same.
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     pub(crate) fn has_any(&self, signals: &[Signal]) -> bool {

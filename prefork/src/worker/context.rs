@@ -56,6 +56,8 @@ pub(crate) struct BodySpec {
     pub(crate) has_ready_argument: bool,
     /// `main` takes an argument that learns of a stop, so SIGTERM is handled.
     pub(crate) handles_sigterm: bool,
+    /// The options that the program sets, each as `name:digest`. Only in a worker.
+    pub(crate) options: Vec<String>,
 }
 
 impl Context {

@@ -257,6 +257,7 @@ fn begin(
         protocol: PROTOCOL,
         announces_ready: declared.notifies_ready,
         listeners: declared.listeners.clone(),
+        options: declared.options.clone(),
     };
     // If the master is already dead, the monitor sees the end of the channel.
     let _ = channel.send(&hello.encode());

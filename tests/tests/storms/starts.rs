@@ -12,11 +12,10 @@ use crate::{ALLOWANCE, is_long, new_seed, requested_seed};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 
-const SIGNALS: [Signal; 5] = [
+const SIGNALS: [Signal; 4] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,
-    Signal::SIGHUP,
     Signal::SIGKILL,
 ];
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::super::backoff::Jitter;
 use super::super::{
-    Action, Backoff, ChildId, Event, FleetOutcome, Gate, KillReason, Parallel, ProgramId, Readiness,
-    Refusal, RefusalStage, SlotId, StartFailure, StopCause, StopMode, Verdict, Window,
+    Action, Backoff, ChildId, Event, FleetOutcome, Gate, KillReason, Parallel, ProgramId,
+    Readiness, Refusal, RefusalStage, SlotId, StartFailure, StopCause, StopMode, Verdict, Window,
 };
 use super::stage::{
     CANARY, EXIT, GRACE, HEALTHY, INTERVAL, MOMENT, PATIENCE, READY, SOAK, Stage, TIMEOUT, policy,

@@ -534,7 +534,7 @@ fn a_worker_that_cannot_serve_leaves_its_queue_also_if_its_master_dies_at_that_m
             deadline: stand.start + GRACE,
             until: stand.start + GRACE / 2,
             backlog: Backlog::Leave,
-            frees_address: true,
+            frees_address: false,
         };
         assert_eq!(stand.lifecycle.next_action(stand.now), Some(close));
     }

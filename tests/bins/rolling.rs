@@ -1,0 +1,80 @@
+//! A server for tests of rollouts: a copy of this program in another directory is another release.
+//!
+//! The file `behavior` next to the program says what its workers do, and an answer names the
+//! directory.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fs, process, thread};
+
+use prefork::net::Listener;
+use prefork::{ChildRecovered, Role, Worker};
+
+#[prefork::main(
+    listen = "127.0.0.1:0",
+    reuseport = behavior() == "sets other options",
+    init = |role: Role| {
+        if role != Role::Master && behavior() == "exits before main" {
+            process::exit(3);
+        }
+    },
+    on_child_recover = |child: &ChildRecovered| println!("recovered slot {}", child.slot()),
+)]
+fn main(listener: Listener, worker: Worker) -> io::Result<()> {
+    match behavior().as_str() {
+        "fails" => return Err(io::Error::other("no database")),
+        "never accepts" => {
+            worker.shutdown().blocking_wait();
+            return Ok(());
+        }
+        "panics after its first accept" => end_after(50, || panic!("no luck")),
+        "lives for 900 ms" => end_after(900, || process::exit(9)),
+        _ => {}
+    }
+    let release = directory();
+    let release = release.file_name().unwrap_or_default().display();
+    serve(&listener, &release.to_string())
+}
+
+/// The directory of this program.
+fn directory() -> PathBuf {
+    let mut path = std::env::current_exe().expect("/proc is mounted");
+    path.pop();
+    path
+}
+
+fn behavior() -> String {
+    fs::read_to_string(directory().join("behavior")).unwrap_or_default()
+}
+
+/// Ends the process at some time after its first accept.
+fn end_after(milliseconds: u64, end: fn()) {
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(milliseconds));
+        let _ = std::panic::catch_unwind(end);
+        process::exit(101);
+    });
+}
+
+fn serve(listener: &Listener, release: &str) -> io::Result<()> {
+    while let Some(connection) = listener.blocking_accept() {
+        let (stream, _) = connection?;
+        // A client that has closed its connection does not end the worker.
+        let _ = answer(stream.into_inner(), release);
+    }
+    Ok(())
+}
+
+fn answer(mut stream: std::net::TcpStream, release: &str) -> io::Result<()> {
+    let mut head = Vec::new();
+    let mut part = [0; 512];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut part)? {
+            0 => return Ok(()),
+            length => head.extend_from_slice(&part[..length]),
+        }
+    }
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+    stream.write_all(format!("{head}{release}\n").as_bytes())
+}

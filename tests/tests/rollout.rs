@@ -1,0 +1,579 @@
+//! A rollout replaces all workers, or none.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::fcntl::OFlag;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use prefork::{Prefork, RolloutStage, RolloutVerdict};
+use prefork_testkit::{
+    Behavior, ChildInfo, RunningServer, ScriptedChildren, Server, Signal, eventually,
+};
+use prefork_tests::client::get;
+use prefork_tests::{proc, signals};
+use tempfile::TempDir;
+
+const ROLLING: &str = env!("CARGO_BIN_EXE_rolling");
+const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
+
+/// Copies a file in another process.
+///
+/// If this process opened the copy for writing, processes that other tests start at the same time
+/// would inherit the descriptor. The copy could not be executed until they exit.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "space");
+}
+
+/// A directory with releases of a program, and the link `current` to one of them.
+struct Releases(TempDir);
+
+impl Releases {
+    fn new() -> Self {
+        let releases = Self(tempfile::tempdir().expect("a directory"));
+        releases.add("one", "");
+        releases.switch("one");
+        releases
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Adds a release with this behavior, and returns the path of its program.
+    fn add(&self, name: &str, behavior: &str) -> PathBuf {
+        let directory = self.path(name);
+        fs::create_dir(&directory).expect("a new directory");
+        fs::write(directory.join("behavior"), behavior).expect("space");
+        let program = directory.join("app");
+        copy(Path::new(ROLLING), &program);
+        program
+    }
+
+    /// Adds a release that is a file with this text and mode.
+    fn add_file(&self, name: &str, text: &str, mode: u32) {
+        let directory = self.path(name);
+        fs::create_dir(&directory).expect("a new directory");
+        let (source, program) = (directory.join("text"), directory.join("app"));
+        fs::write(&source, text).expect("space");
+        copy(&source, &program);
+        fs::set_permissions(&program, fs::Permissions::from_mode(mode)).expect("own file");
+    }
+
+    /// Lets the link name this release, as a deployment does.
+    fn switch(&self, name: &str) {
+        let next = self.path("next");
+        symlink(name, &next).expect("no such link");
+        fs::rename(next, self.path("current")).expect("the same directory");
+    }
+
+    fn server(&self) -> Server {
+        Server::new(self.path("current/app"))
+            .env("PREFORK_WORKERS", "4")
+            .env("PREFORK_ROLLOUT_PARALLEL", "100%")
+            .env("PREFORK_ROLLOUT_SOAK", "100ms")
+    }
+
+    /// Switches to this release and requests a rollout; returns its verdict.
+    fn roll_out(&self, server: &RunningServer, name: &str) -> String {
+        self.switch(name);
+        reload(server)
+    }
+}
+
+fn verdicts(server: &RunningServer) -> Vec<String> {
+    let is_verdict = |line: &String| {
+        line.contains("rollout accepted after") || line.contains("rollout refused after")
+    };
+    server.log().into_iter().filter(is_verdict).collect()
+}
+
+/// Requests a rollout; returns its verdict.
+fn reload(server: &RunningServer) -> String {
+    let before = verdicts(server).len();
+    server.signal(Signal::SIGHUP);
+    verdict_after(server, before)
+}
+
+/// Waits for the verdict after this number of verdicts.
+fn verdict_after(server: &RunningServer, before: usize) -> String {
+    eventually("a verdict", || verdicts(server).into_iter().nth(before))
+}
+
+/// Waits until only the workers of the slots are left.
+fn settled(server: &RunningServer) -> Vec<ChildInfo> {
+    eventually("one worker a slot", || {
+        let children = server.children();
+        let slots: Vec<usize> = children.iter().map(|child| child.slot).collect();
+        (slots == [0, 1, 2, 3]).then_some(children)
+    })
+}
+
+/// Every worker that answers runs this release.
+fn assert_serves(server: &RunningServer, release: &str) {
+    for _ in 0..20 {
+        let body = get(server.addr(), "/").expect("an answer");
+        assert_eq!(body.trim_end(), release, "{:#?}", server.log());
+    }
+}
+
+fn release_of(child: ChildInfo) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{}/exe", child.pid)).ok()
+}
+
+/// The rollout to this release is refused with this text, and nothing has changed.
+fn assert_refused(server: &RunningServer, releases: &Releases, name: &str, texts: &[&str]) {
+    let (before, fds) = (settled(server), proc::fds(server.master_pid()).len());
+    let count = verdicts(server).len();
+    let verdict = releases.roll_out(server, name);
+    for text in texts {
+        assert!(verdict.contains(text), "{text}: {:#?}", server.log());
+    }
+    assert_eq!(settled(server), before, "{:#?}", server.log());
+    eventually("the descriptors of before", || {
+        (proc::fds(server.master_pid()).len() == fds).then_some(())
+    });
+    assert_serves(server, "one");
+    assert_eq!(verdicts(server).len(), count + 1, "one verdict");
+}
+
+/// A good program is rolled out after whatever came before it.
+fn assert_next_is_accepted(server: &RunningServer, releases: &Releases) {
+    let before = settled(server);
+    releases.add("good", "");
+    let verdict = releases.roll_out(server, "good");
+    assert!(verdict.contains("accepted"), "{:#?}", server.log());
+    let after = settled(server);
+    assert!(before.iter().all(|old| !after.contains(old)), "{after:?}");
+    assert_serves(server, "good");
+    // The master and four workers.
+    eventually("no other process", || {
+        (server.processes().len() == 5).then_some(())
+    });
+}
+
+#[test]
+fn a_rollout_replaces_every_worker_and_recovery_starts_the_new_program() {
+    let releases = Releases::new();
+    let mut server = releases.server().start();
+    let (before, fds) = (settled(&server), proc::fds(server.master_pid()).len());
+    let two = releases.add("two", "");
+    let verdict = releases.roll_out(&server, "two");
+    assert!(verdict.contains("replaced 4 workers"), "{verdict}");
+    let after = settled(&server);
+    for (old, new) in before.iter().zip(&after) {
+        assert_ne!(old.pid, new.pid);
+        let line = format!(
+            "worker {} (pid {}) replaces pid {} (rollout)",
+            new.slot, new.pid, old.pid
+        );
+        server.wait_for_log(|other| other.ends_with(&line));
+    }
+    assert_serves(&server, "two");
+    eventually("the descriptors of before", || {
+        (proc::fds(server.master_pid()).len() == fds).then_some(())
+    });
+    let recovered = server.wait_for_replacement(server.kill_child(2));
+    eventually("the new program", || {
+        (release_of(recovered)? == two).then_some(())
+    });
+    let log = server.log();
+    let hooks = log.iter().filter(|line| line.starts_with("recovered slot"));
+    assert_eq!(hooks.count(), 1, "a rollout is no recovery: {log:#?}");
+    let path = releases.path("current/app");
+    let begins = format!("rolling out {} to 4 workers", path.display());
+    assert!(log.iter().any(|line| line.ends_with(&begins)), "{log:#?}");
+    let sender = format!(
+        "rollout requested by SIGHUP from pid {}",
+        std::process::id()
+    );
+    assert!(log.iter().any(|line| line.ends_with(&sender)), "{log:#?}");
+    assert_eq!(server.stop().code(), Some(0));
+    assert_eq!(server.processes(), []);
+}
+
+#[test]
+fn recovery_starts_the_accepted_program_although_the_link_names_another_one() {
+    let releases = Releases::new();
+    let server = releases.server().start();
+    releases.add("two", "");
+    releases.roll_out(&server, "two");
+    settled(&server);
+    releases.switch("one");
+    server.wait_for_replacement(server.kill_child(0));
+    settled(&server);
+    assert_serves(&server, "two");
+    // Its file is gone, too.
+    fs::remove_file(releases.path("two/app")).expect("a file");
+    server.wait_for_replacement(server.kill_child(1));
+    settled(&server);
+    assert_serves(&server, "two");
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_is_refused() {
+    let releases = Releases::new();
+    let server = releases.server().start();
+    releases.add_file("script", "#!/bin/sh\nexit 7\n", 0o755);
+    let texts = ["stage start", "the program is a script"];
+    assert_refused(&server, &releases, "script", &texts);
+    releases.add_file("text", "no program", 0o755);
+    assert_refused(
+        &server,
+        &releases,
+        "text",
+        &["stage start", "Exec format error"],
+    );
+    releases.add_file("mode", "no program", 0o644);
+    assert_refused(
+        &server,
+        &releases,
+        "mode",
+        &["stage open", "is not executable"],
+    );
+    fs::create_dir(releases.path("empty")).expect("a new directory");
+    let texts = ["stage open", "No such file or directory"];
+    assert_refused(&server, &releases, "empty", &texts);
+    fs::create_dir_all(releases.path("folder/app")).expect("a new directory");
+    let texts = ["stage open", "is not a regular file"];
+    assert_refused(&server, &releases, "folder", &texts);
+    let written = releases.add("written", "");
+    let writer = File::options().append(true).open(written).expect("a file");
+    assert_refused(
+        &server,
+        &releases,
+        "written",
+        &["stage start", "Text file busy"],
+    );
+    drop(writer);
+    assert_next_is_accepted(&server, &releases);
+}
+
+#[test]
+fn a_program_that_fails_is_refused_with_its_last_words() {
+    let releases = Releases::new();
+    let server = releases
+        .server()
+        .env("PREFORK_READY_TIMEOUT", "500ms")
+        .env("PREFORK_ROLLOUT_SOAK", "1s")
+        .env("PREFORK_SHUTDOWN_GRACE_PERIOD", "10s")
+        .start();
+    for (behavior, texts) in [
+        ("exits before main", ["stage ready", "exited with status 3"]),
+        ("fails", ["stage ready", "main returned an error: "]),
+        ("panics after its first accept", ["stage soak", "no luck"]),
+        ("never accepts", ["stage ready", "ready_timeout (500ms)"]),
+        ("lives for 900 ms", ["stage soak", "exited with status 9"]),
+    ] {
+        let name = behavior.replace(' ', "_");
+        releases.add(&name, behavior);
+        assert_refused(&server, &releases, &name, &texts);
+    }
+    assert_next_is_accepted(&server, &releases);
+    let log = server.log();
+    assert!(
+        !log.iter().any(|line| line.contains("recovered")),
+        "{log:#?}"
+    );
+}
+
+#[test]
+fn workers_that_were_replaced_get_the_previous_program_back() {
+    let releases = Releases::new();
+    let server = releases
+        .server()
+        .env("PREFORK_ROLLOUT_PARALLEL", "1")
+        .env("PREFORK_ROLLOUT_SOAK", "400ms")
+        .start();
+    let before = settled(&server);
+    // It exits after it has replaced the first worker, and before the last one is replaced.
+    releases.add("late", "lives for 900 ms");
+    let verdict = releases.roll_out(&server, "late");
+    for text in ["stage serve", "in slot 0", "exited with status 9"] {
+        assert!(verdict.contains(text), "{text}: {:#?}", server.log());
+    }
+    let one = releases.path("one/app");
+    eventually("the previous program in every slot", || {
+        let children = server.children();
+        let is_previous = |child: &ChildInfo| release_of(*child).as_ref() == Some(&one);
+        (children.len() == 4 && children.iter().all(is_previous)).then_some(())
+    });
+    assert_eq!(
+        settled(&server)[3],
+        before[3],
+        "its worker was never replaced"
+    );
+    assert_serves(&server, "one");
+    assert_next_is_accepted(&server, &releases);
+}
+
+#[test]
+fn a_rollout_that_takes_too_long_is_refused() {
+    let releases = Releases::new();
+    let server = releases
+        .server()
+        .env("PREFORK_ROLLOUT_TIMEOUT", "300ms")
+        .start();
+    releases.add("slow", "never accepts");
+    let texts = ["stage timeout", "rollout_timeout (300ms)"];
+    assert_refused(&server, &releases, "slow", &texts);
+}
+
+#[test]
+fn many_requests_are_few_rollouts() {
+    let releases = Releases::new();
+    let server = releases.server().start();
+    releases.add("two", "");
+    releases.switch("two");
+    for _ in 0..50 {
+        signals::deliver(server.master_pid(), Signal::SIGHUP);
+    }
+    verdict_after(&server, 0);
+    eventually("no rollout in progress", || {
+        let began = server
+            .log()
+            .iter()
+            .filter(|line| line.contains("rolling out"))
+            .count();
+        (verdicts(&server).len() == began).then_some(())
+    });
+    let verdicts = verdicts(&server);
+    assert!(
+        verdicts.iter().all(|line| line.contains("accepted")),
+        "{verdicts:#?}"
+    );
+    assert!(verdicts.len() < 20, "{verdicts:#?}");
+    settled(&server);
+    assert_serves(&server, "two");
+    assert_next_is_accepted(&server, &releases);
+}
+
+#[test]
+fn a_request_during_the_start_is_a_rollout_after_it() {
+    let releases = Releases::new();
+    let server = releases.server().start_unready();
+    server.signal(Signal::SIGHUP);
+    assert!(
+        verdict_after(&server, 0).contains("accepted"),
+        "{:#?}",
+        server.log()
+    );
+    settled(&server);
+    assert_serves(&server, "one");
+}
+
+#[test]
+fn a_request_during_a_recovery_replaces_every_worker() {
+    let releases = Releases::new();
+    let server = releases
+        .server()
+        .env("PREFORK_RECOVER_INTERVAL", "300ms")
+        .start();
+    let before = settled(&server);
+    server.kill_child(1);
+    releases.add("two", "");
+    assert!(releases.roll_out(&server, "two").contains("accepted"));
+    let after = settled(&server);
+    assert!(before.iter().all(|old| !after.contains(old)), "{after:?}");
+    assert_serves(&server, "two");
+}
+
+#[test]
+fn a_stop_ends_a_rollout() {
+    let releases = Releases::new();
+    let mut server = releases.server().env("PREFORK_ROLLOUT_SOAK", "1m").start();
+    releases.add("two", "");
+    releases.switch("two");
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log(|line| line.contains("rolling out"));
+    assert_eq!(server.stop().code(), Some(0));
+    let log = server.final_log();
+    let ended = log
+        .iter()
+        .filter(|line| line.contains("rollout ended by a stop"));
+    assert_eq!(ended.count(), 1, "{log:#?}");
+    assert_eq!(server.processes(), []);
+}
+
+#[test]
+fn a_request_during_a_stop_changes_nothing() {
+    let releases = Releases::new();
+    let mut server = releases.server().start();
+    server.signal(Signal::SIGTERM);
+    server.signal(Signal::SIGHUP);
+    assert_eq!(server.wait().code(), Some(0));
+    let log = server.final_log();
+    assert!(
+        !log.iter().any(|line| line.contains("rolling out")),
+        "{log:#?}"
+    );
+}
+
+/// Starts a rollout that soaks for long; returns the successor in slot 0.
+fn soaking(server: &RunningServer, releases: &Releases) -> ChildInfo {
+    let two = releases.add("two", "");
+    releases.switch("two");
+    server.signal(Signal::SIGHUP);
+    eventually("a successor", || {
+        let mut children = server.children().into_iter();
+        children.find(|child| release_of(*child).as_deref() == Some(Path::new(&two)))
+    })
+}
+
+#[test]
+fn a_killed_successor_refuses_the_rollout() {
+    let releases = Releases::new();
+    let server = releases
+        .server()
+        .env("PREFORK_ROLLOUT_CANARY", "1m")
+        .start();
+    let before = settled(&server);
+    let successor = soaking(&server, &releases);
+    signals::send(successor.pid, Signal::SIGKILL).expect("it runs");
+    let verdict = verdict_after(&server, 0);
+    let text = format!(
+        "the successor in slot 0 (pid {}) was killed by SIGKILL",
+        successor.pid
+    );
+    assert!(
+        verdict.contains("refused") && verdict.contains(&text),
+        "{verdict}"
+    );
+    assert_eq!(settled(&server), before);
+    assert_serves(&server, "one");
+}
+
+#[test]
+fn a_killed_worker_is_replaced_by_the_old_program_during_a_rollout() {
+    let releases = Releases::new();
+    let server = releases
+        .server()
+        .env("PREFORK_ROLLOUT_CANARY", "2s")
+        .start();
+    soaking(&server, &releases);
+    let old = settled_old(&server, &releases);
+    signals::send(old.pid, Signal::SIGKILL).expect("it runs");
+    let one = releases.path("one/app");
+    eventually("a replacement of the old program", || {
+        let mut children = server.children().into_iter();
+        children.find(|child| {
+            child.slot == old.slot
+                && child.pid != old.pid
+                && release_of(*child).as_ref() == Some(&one)
+        })
+    });
+    assert!(
+        verdict_after(&server, 0).contains("accepted"),
+        "{:#?}",
+        server.log()
+    );
+    settled(&server);
+    assert_serves(&server, "two");
+}
+
+/// The worker of the old program in the last slot.
+fn settled_old(server: &RunningServer, releases: &Releases) -> ChildInfo {
+    let one = releases.path("one/app");
+    let children = server.children().into_iter();
+    let mut old =
+        children.filter(|child| child.slot == 3 && release_of(*child).as_ref() == Some(&one));
+    old.next().expect("it was not replaced")
+}
+
+#[test]
+fn nothing_outlives_a_master_that_is_killed_during_a_rollout() {
+    let releases = Releases::new();
+    let mut server = releases
+        .server()
+        .env("PREFORK_ROLLOUT_CANARY", "1m")
+        .start();
+    soaking(&server, &releases);
+    server.signal(Signal::SIGKILL);
+    server.wait();
+    eventually("the end of all workers", || {
+        server.processes().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_handle_returns_the_verdict_to_a_thread_and_to_a_task() {
+    let children = ScriptedChildren::scripted(|attempt| match attempt.nth {
+        0 | 1 => Behavior::Live,
+        _ => Behavior::Exit(7),
+    });
+    let prefork = Prefork::new().workers(2).rollout_soak("0s");
+    let prefork = prefork.child_producer(children.producer());
+    let master = prefork.start().expect("the master starts");
+    let verdict = master.reload().wait();
+    let is_accepted = matches!(verdict, RolloutVerdict::Accepted { replaced: 2, .. });
+    assert!(is_accepted, "{verdict}");
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let verdict = runtime.expect("descriptors").block_on(master.reload());
+    let RolloutVerdict::Refused(refusal) = verdict else {
+        panic!("{verdict}");
+    };
+    assert_eq!(refusal.stage(), RolloutStage::Ready, "{refusal}");
+    assert_eq!(
+        (refusal.slot(), refusal.cause()),
+        (Some(0), "exited with status 7")
+    );
+    assert_eq!((refusal.rolled_back(), refusal.left()), (0, 0));
+    master.stop();
+    assert_eq!(master.reload().wait(), RolloutVerdict::Stopped);
+    master.wait().expect("a requested stop");
+}
+
+#[test]
+fn a_program_with_other_options_needs_a_restart() {
+    let releases = Releases::new();
+    let server = releases.server().start();
+    releases.add("options", "sets other options");
+    let texts = ["stage ready", "(reuseport): restart needed"];
+    assert_refused(&server, &releases, "options", &texts);
+    // The worker itself notices that it has no listener for an argument.
+    fs::create_dir(releases.path("arguments")).expect("a new directory");
+    copy(Path::new(TWO_LISTENERS), &releases.path("arguments/app"));
+    let texts = ["stage ready", "restart needed"];
+    assert_refused(&server, &releases, "arguments", &texts);
+    assert_next_is_accepted(&server, &releases);
+}
+
+/// Opens a terminal: its end in the emulator, and its end in programs.
+///
+/// No other program inherits the first one, because the terminal hangs up at its last close.
+fn terminal() -> nix::Result<(PtyMaster, File)> {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let terminal = posix_openpt(flags)?;
+    grantpt(&terminal)?;
+    unlockpt(&terminal)?;
+    let path = ptsname_r(&terminal)?;
+    let mut options = File::options();
+    let options = options
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits());
+    let slave = options.open(path).expect("the terminal exists");
+    Ok((terminal, slave))
+}
+
+#[test]
+fn a_master_that_has_lost_its_terminal_stops_at_sighup() {
+    let releases = Releases::new();
+    let (terminal, slave) = terminal().expect("a terminal");
+    let mut server = releases
+        .server()
+        .stdin(slave)
+        .wrapper(["setsid", "--ctty", "--wait"])
+        .start();
+    server.signal(Signal::SIGHUP);
+    assert!(
+        verdict_after(&server, 0).contains("accepted"),
+        "{:#?}",
+        server.log()
+    );
+    drop(terminal);
+    server.wait_for_log(|line| line.contains("SIGHUP from the terminal: stopping"));
+    assert_eq!(server.wait().code(), Some(0));
+}
