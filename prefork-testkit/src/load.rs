@@ -76,8 +76,12 @@
 //! - Each request has a [timeout](Load::timeout), whatever the server does.
 //! - The client stores the first 64 KiB of a body and the first [failures](Load::max_failures). So
 //!   its memory does not grow with the load.
-//! - A body without a length ends with the connection. If the worker was killed meanwhile, the
-//!   response counts as complete.
+//! - Each connection is an open file of the test. A connection that ended without a response stays
+//!   open for up to one second, at most 8 of them per client. If the limit of open files
+//!   (`ulimit -n`) is reached, requests fail as [`Failure::Other`].
+//! - A body without a length ends with the connection. If the worker is killed meanwhile, a TCP
+//!   connection often just ends, and the response counts as complete. If the kernel resets the
+//!   connection, or if TLS ends without `close_notify`, the request fails as [`Failure::Short`].
 
 use std::fmt::{self, Debug, Formatter, Write};
 use std::net::SocketAddr;
@@ -104,6 +108,9 @@ pub use running::RunningLoad;
 
 /// The largest number of connections of a load.
 pub const MAX_CONNECTIONS: usize = 1024;
+
+/// The longest time limit of a load or a request. No clock can hold much longer ones.
+const MAX_TIME: Duration = Duration::from_hours(365 * 24);
 
 /// Describes a load: which requests are sent, how many, and how.
 ///
@@ -178,7 +185,8 @@ impl Load {
 
     /// Opens a connection for each request.
     ///
-    /// The requests contain `Connection: close`. Default: connections carry many requests.
+    /// The requests contain `Connection: close`. The worker of a failed request is then unknown,
+    /// except for [`Failure::Status`]. Default: connections carry many requests.
     #[must_use]
     pub fn connection_per_request(mut self) -> Self {
         self.is_kept = false;
@@ -205,11 +213,15 @@ impl Load {
     /// Default: no limit.
     ///
     /// # Panics
-    /// If it is 0.
+    /// If it is 0 or longer than a year.
     #[must_use]
     #[track_caller]
     pub fn duration(mut self, duration: Duration) -> Self {
         assert!(!duration.is_zero(), "a load cannot have a duration of 0");
+        assert!(
+            duration <= MAX_TIME,
+            "a load cannot have a duration of more than a year"
+        );
         self.duration = Some(duration);
         self
     }
@@ -234,11 +246,15 @@ impl Load {
     /// Default: 10 s.
     ///
     /// # Panics
-    /// If it is 0.
+    /// If it is 0 or longer than a year.
     #[must_use]
     #[track_caller]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         assert!(!timeout.is_zero(), "a request cannot have a timeout of 0");
+        assert!(
+            timeout <= MAX_TIME,
+            "a request cannot have a timeout of more than a year"
+        );
         self.timeout = timeout;
         self
     }
@@ -248,24 +264,31 @@ impl Load {
     /// Default: `/`.
     ///
     /// # Panics
-    /// If it does not begin with `/`, or contains a space or a control character.
+    /// If it does not begin with `/`, or contains other characters than printable ASCII without
+    /// spaces. Percent-encode those.
     #[must_use]
     #[track_caller]
     pub fn path(mut self, path: impl Into<String>) -> Self {
         let path = path.into();
         let is_valid = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
-        assert!(is_valid, "{path:?} is not a path of a request");
+        assert!(
+            is_valid,
+            "{path:?} is not a path of a request: it must begin with '/' and contain only printable \
+             ASCII characters"
+        );
         self.path = path;
         self
     }
 
     /// Adds a header to the requests.
     ///
-    /// The client itself sets `Host`, `Content-Length` and `Connection`.
+    /// The client itself sends `Host` (see [`server_name`](Self::server_name)), `Content-Length` if
+    /// there is a body, and `Connection: close` with
+    /// [`connection_per_request`](Self::connection_per_request).
     ///
     /// # Panics
-    /// If the name is empty or contains other characters than letters, digits, `-` and `_`, or the
-    /// value contains a control character.
+    /// If the name is one of these or `Transfer-Encoding`. If it is empty or contains other
+    /// characters than letters, digits, `-` and `_`, or if the value contains a control character.
     #[must_use]
     #[track_caller]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -273,6 +296,9 @@ impl Load {
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         let is_name = !name.is_empty() && name.bytes().all(is_letter);
         assert!(is_name, "{name:?} is not the name of a header");
+        let own = ["host", "content-length", "connection", "transfer-encoding"];
+        let is_own = own.iter().any(|own| name.eq_ignore_ascii_case(own));
+        assert!(!is_own, "{name:?} is a header that the load sends itself");
         let is_value = !value.chars().any(char::is_control);
         assert!(is_value, "{value:?} is not the value of a header");
         self.headers.push((name, value));
@@ -315,12 +341,13 @@ impl Load {
     /// Default: `localhost`.
     ///
     /// # Panics
-    /// If it is empty or contains a space or a control character.
+    /// If it is empty, or contains `/` or other characters than printable ASCII without spaces.
     #[must_use]
     #[track_caller]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
-        let is_valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_letter = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+        let is_valid = !name.is_empty() && name.bytes().all(is_letter);
         assert!(is_valid, "{name:?} is not the name of a server");
         self.server_name = name;
         self
@@ -331,6 +358,9 @@ impl Load {
     /// `roots` is PEM: the certificate of the authority, or a self-signed certificate of the server
     /// itself. The client checks the [name](Self::server_name) of the server. It resumes sessions
     /// if the server allows that.
+    ///
+    /// The listener must use TLS: a [`Server`](crate::Server) is started with
+    /// `.listen("tls://127.0.0.1:0")`.
     #[cfg(feature = "load-tls")]
     #[must_use]
     pub fn tls(mut self, roots: impl Into<Vec<u8>>) -> Self {

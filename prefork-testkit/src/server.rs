@@ -89,7 +89,8 @@ impl Server {
 
     /// Sets the addresses of the listeners, in the syntax of `PREFORK_LISTEN`.
     ///
-    /// Default: `127.0.0.1:0`.
+    /// They replace all listeners of the program, with their names. If these have names or use TLS,
+    /// set them here, for example `https=tls://127.0.0.1:0`. Default: `127.0.0.1:0`.
     pub fn listen(mut self, addresses: impl Into<String>) -> Self {
         self.listen = Some(addresses.into());
         self

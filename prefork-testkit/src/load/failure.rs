@@ -42,7 +42,7 @@ pub enum Failure {
     },
     /// The response has status 101, or a status of 400 or more.
     Status(u16),
-    /// Another error of the system, for example because the client has no free port.
+    /// Another error of the system, for example because the client has no free port or descriptor.
     Other(io::ErrorKind),
 }
 
@@ -84,8 +84,10 @@ pub struct FailedRequest {
     pub served_before: u64,
     /// The worker at the other end, as far as it is known.
     ///
-    /// The pid in this response (for [`Failure::Status`]), or else in the last response on the same
-    /// connection. `None` if there was none, so always for the first request of a connection.
+    /// For [`Failure::Status`] the pid in this response, or else in the last response on the same
+    /// connection. For other failures the pid in the last response on the same connection. `None` if
+    /// no response had a pid: the first request of a connection has one only for
+    /// [`Failure::Status`].
     pub pid: Option<i32>,
     /// More about the failure, such as the error of TLS. Often empty.
     pub detail: String,

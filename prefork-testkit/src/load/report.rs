@@ -92,12 +92,13 @@ impl LoadReport {
         self.has_given_up = true;
     }
 
-    /// Records that a client has ended. The last one ends the load.
+    /// Records that all clients have ended.
     pub(super) fn record_end(&mut self) {
         self.end = Some(Instant::now());
     }
 
     pub(super) fn finish(&mut self, due: u64) {
+        self.end.get_or_insert_with(Instant::now);
         self.failures.sort_by_key(|failed| failed.ended);
         self.not_begun = due.saturating_sub(self.answered + self.failed());
     }
@@ -139,14 +140,19 @@ impl LoadReport {
 
     /// Returns the latency that this percentage of the answered requests does not exceed.
     ///
-    /// `latency(50.0)` is the median. The value is at most 1 % above the exact one. It begins when
+    /// `latency(50.0)` is the median, `latency(99.0)` the 99th percentile. The value is at most 1 % above the exact one. It begins when
     /// the client begins to connect or, on a kept connection, to send. With a
     /// [rate](super::Load::rate), it begins when the request was due.
     ///
     /// # Panics
-    /// If no request was answered. The message contains the report.
+    /// If `percent` is not between 0 and 100, or no request was answered. The message contains the
+    /// report.
     #[track_caller]
     pub fn latency(&self, percent: f64) -> Duration {
+        assert!(
+            (0.0..=100.0).contains(&percent),
+            "{percent} is not a percentage from 0 to 100\n{self}"
+        );
         assert!(self.answered > 0, "no request was answered\n{self}");
         self.latencies.percentile(percent)
     }
@@ -199,6 +205,9 @@ impl LoadReport {
     }
 
     /// Checks that only requests failed for which the function returns true.
+    ///
+    /// It does not check that requests were answered: call
+    /// [`RunningLoad::wait_for_answers`](super::RunningLoad::wait_for_answers) before.
     ///
     /// # Panics
     /// If another request failed, or if not all failures are in

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Debug, Formatter};
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
@@ -67,6 +67,8 @@ struct Shared {
     start: Instant,
     /// The number of requests that a client has begun or waits to begin.
     taken: AtomicU64,
+    /// The number of clients that have not ended.
+    running: AtomicUsize,
     is_stopped: AtomicBool,
     /// When the last request was answered, in nanoseconds since the start.
     last_answer: AtomicU64,
@@ -140,7 +142,8 @@ impl RunningLoad {
     #[track_caller]
     pub fn wait_for_answers(&self, count: u64) {
         let expected = self.shared.report().answered() + count;
-        self.wait_until("as many answers", |report| report.answered() >= expected);
+        let what = format!("{count} further answers");
+        self.wait_until(&what, |report| report.answered() >= expected);
     }
 
     /// Waits until this process has answered a request since the start of the load.
@@ -229,6 +232,7 @@ impl Shared {
         let start = Instant::now();
         let report = LoadReport::new(plan.title.clone(), start, plan.max_failures);
         Self {
+            running: AtomicUsize::new(plan.clients),
             plan,
             start,
             taken: AtomicU64::new(0),
@@ -322,7 +326,9 @@ impl Client {
                 break;
             }
         }
-        self.shared.report().record_end();
+        if self.shared.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.report().record_end();
+        }
         while !self.undecided.is_empty() {
             thread::sleep(Duration::from_millis(5));
             self.decide();

@@ -429,7 +429,7 @@ fn a_failed_handshake_is_not_a_failed_request() {
     let addr = reserve_addr();
     let message = panic_message(|| drop(one(addr.addr()).tls("no certificate").run()));
     assert!(
-        message.contains("cannot use TLS: it contains no certificate"),
+        message.contains("cannot use TLS: the PEM text of its roots contains no certificate"),
         "{message}"
     );
 }
@@ -684,7 +684,7 @@ fn a_panic_of_the_pid_function_reaches_the_test() {
 #[test]
 fn a_load_that_cannot_work_is_rejected() {
     let load = || Load::new(SocketAddr::from(([127, 0, 0, 1], 9)));
-    let calls: [(&dyn Fn() -> Load, &str); 11] = [
+    let calls: [(&dyn Fn() -> Load, &str); 16] = [
         (&|| load().connections(0), "0 connections"),
         (&|| load().connections(MAX_CONNECTIONS + 1), "1 to 1024"),
         (&|| load().connections(MAX_CONNECTIONS + 1), "`ulimit -n`"),
@@ -696,6 +696,11 @@ fn a_load_that_cannot_work_is_rejected() {
         (&|| load().path("/a b"), "\"/a b\""),
         (&|| load().header("a b", ""), "\"a b\""),
         (&|| load().header("a", "\r\n"), "\"\\r\\n\""),
+        (&|| load().header("Host", "a"), "\"Host\" is a header that"),
+        (&|| load().timeout(Duration::MAX), "more than a year"),
+        (&|| load().duration(Duration::MAX), "more than a year"),
+        (&|| load().server_name("http://a/"), "\"http://a/\""),
+        (&|| load().path("http://a/"), "it must begin with '/'"),
     ];
     for (call, expected) in calls {
         let message = panic_message(|| drop(call()));

@@ -28,7 +28,7 @@ impl TlsClient {
             store.add(certificate).map_err(|error| error.to_string())?;
         }
         if store.is_empty() {
-            return Err("it contains no certificate".to_owned());
+            return Err("the PEM text of its roots contains no certificate".to_owned());
         }
         Self::new(name, |builder| builder.with_root_certificates(store))
     }
@@ -55,7 +55,8 @@ impl TlsClient {
             .map_err(|error| error.to_string())?;
         let mut config = verify(builder).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|error| format!("the server name {name:?}: {error}"))?;
         Ok(Self {
             config: Arc::new(config),
             name,

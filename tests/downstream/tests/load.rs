@@ -8,7 +8,7 @@ use prefork_testkit::load::Load;
 const SERVER: &str = env!("CARGO_BIN_EXE_http");
 
 #[test]
-fn only_requests_in_flight_on_a_killed_worker_fail() {
+fn the_exit_of_a_killed_worker_explains_every_failed_request() {
     let server = Server::new(SERVER).start();
     let load = Load::new(server.addr())
         .connections(8)
