@@ -1171,7 +1171,8 @@ fn a_rollout_replaces_one_child_and_then_several_at_once() {
 
 #[test]
 fn a_successor_that_fails_before_it_has_soaked_changes_nothing() {
-    let fails: [(RefusalStage, fn(&mut Stage)); 5] = [
+    type Fail = fn(&mut Stage);
+    let fails: [(RefusalStage, Fail); 5] = [
         (RefusalStage::Start, |stage| {
             let (child, failure) = (ChildId(3), StartFailure::Permanent);
             stage.tell(Event::StartFailed { child, failure });

@@ -410,7 +410,7 @@ impl World {
                 previous,
             } => self.replaced(slot, child, previous, policy),
             Action::ReportVerdict(verdict) => self.verdict(verdict, policy),
-            other => Err(format!("{other:?} is not about a rollout").into()),
+            other => Err(format!("{other:?} is not about a rollout")),
         }
     }
 }

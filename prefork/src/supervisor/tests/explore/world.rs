@@ -210,9 +210,10 @@ impl World {
                 };
                 self.note_gone(child, policy);
                 if process.is_successor {
-                    let stage = match process.is_started {
-                        true => process.stage(),
-                        false => RefusalStage::Start,
+                    let stage = if process.is_started {
+                        process.stage()
+                    } else {
+                        RefusalStage::Start
                     };
                     self.note_failure(stage, policy);
                 }

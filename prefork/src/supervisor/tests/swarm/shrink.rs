@@ -395,10 +395,8 @@ impl Attempt {
                 Some(Action::Start { child: open, .. }),
                 Event::Started { child, .. } | Event::StartFailed { child, .. },
             ) if open == child => self.open = None,
-            (Some(Action::AnnounceMasterReady), Event::MasterReady | Event::HookFailed) => {
-                self.open = None;
-            }
-            (Some(Action::OpenProgram), Event::ProgramOpened { .. } | Event::ProgramFailed) => {
+            (Some(Action::AnnounceMasterReady), Event::MasterReady | Event::HookFailed)
+            | (Some(Action::OpenProgram), Event::ProgramOpened { .. } | Event::ProgramFailed) => {
                 self.open = None;
             }
             (_, Event::HookFailed) => {}

@@ -524,27 +524,30 @@ impl World {
                 )?;
                 self.sent_closed = true;
             }
-            Action::EndProcess(cause) => {
-                ensure(
-                    host == Host::Process,
-                    "the process of a test is never ended",
-                )?;
-                let margin = if self.has_read_end {
-                    Duration::ZERO
-                } else {
-                    Lifecycle::MASTER_KILL_MARGIN
-                };
-                let is_late = self
-                    .drain
-                    .is_some_and(|drain| now >= drain.deadline + margin);
-                let is_interrupted = cause == EndCause::Interrupted && self.is_interrupted;
-                ensure(
-                    is_interrupted || is_late,
-                    "a process is ended when its time is over, after its master, or interrupted",
-                )?;
-                self.has_ended = true;
-            }
+            Action::EndProcess(cause) => self.end_process(cause, host)?,
         }
+        Ok(())
+    }
+
+    fn end_process(&mut self, cause: EndCause, host: Host) -> Result<(), Broken> {
+        ensure(
+            host == Host::Process,
+            "the process of a test is never ended",
+        )?;
+        let margin = if self.has_read_end {
+            Duration::ZERO
+        } else {
+            Lifecycle::MASTER_KILL_MARGIN
+        };
+        let is_late = self
+            .drain
+            .is_some_and(|drain| self.now >= drain.deadline + margin);
+        let is_interrupted = cause == EndCause::Interrupted && self.is_interrupted;
+        ensure(
+            is_interrupted || is_late,
+            "a process is ended when its time is over, after its master, or interrupted",
+        )?;
+        self.has_ended = true;
         Ok(())
     }
 

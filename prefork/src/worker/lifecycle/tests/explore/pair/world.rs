@@ -763,20 +763,23 @@ impl World {
                 worker.to_master.extend(is_read.then_some(Frame::Closed));
                 Ok(())
             }
-            WorkerAction::EndProcess(cause) => {
-                let margin = if worker.has_read_end {
-                    Duration::ZERO
-                } else {
-                    Lifecycle::MASTER_KILL_MARGIN
-                };
-                // The worker may not have shown a shorter deadline yet.
-                let by = worker.must_end_by.ok_or("ended before a drain")?;
-                ensure(
-                    now >= by + margin && cause != EndCause::Interrupted,
-                    "a worker ends itself only when its budget is over, after its master",
-                )?;
-                self.exit(index)
-            }
+            WorkerAction::EndProcess(cause) => self.end_worker(index, cause),
         }
+    }
+
+    fn end_worker(&mut self, index: usize, cause: EndCause) -> Result<(), Broken> {
+        let (now, worker) = (self.now, &self.workers[index]);
+        let margin = if worker.has_read_end {
+            Duration::ZERO
+        } else {
+            Lifecycle::MASTER_KILL_MARGIN
+        };
+        // The worker may not have shown a shorter deadline yet.
+        let by = worker.must_end_by.ok_or("ended before a drain")?;
+        ensure(
+            now >= by + margin && cause != EndCause::Interrupted,
+            "a worker ends itself only when its budget is over, after its master",
+        )?;
+        self.exit(index)
     }
 }
