@@ -350,13 +350,13 @@ pub use error::{Error, OptionError, TlsErrorKind};
 #[cfg(unix)]
 pub use hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role};
 #[cfg(unix)]
-pub use listen::{ListenAddr, ListenerInfo};
+pub use listen::ListenerInfo;
 #[cfg(unix)]
 pub use master::{Handle, Level, LogLine, Reload, RolloutRefusal, RolloutStage, RolloutVerdict};
 pub use prefork_macros::main;
 #[cfg(unix)]
 #[doc(inline)]
-pub use prefork_options::{IntoOption, ParseError, Transport};
+pub use prefork_options::{Addr, IntoOption, ParseError, Transport};
 #[cfg(unix)]
 pub use run::{Outcome, is_child, report};
 #[cfg(unix)]

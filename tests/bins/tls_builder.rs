@@ -35,7 +35,7 @@ async fn serve(worker: Worker) -> io::Result<()> {
             .expect("the listener exists")
             .transport()
     };
-    assert_eq!(transport("http"), Transport::Tcp);
+    assert_eq!(transport("http"), Transport::Stream);
     assert_eq!(transport("https"), Transport::Tls);
     let listener = worker.tls_listener("https")?;
     let refusal = worker.listener("other").map(drop);

@@ -114,7 +114,8 @@ fn parse_ipv6(inner: &str) -> Result<String, String> {
 
 /// Rejects group addresses.
 ///
-/// A TCP socket with such an address accepts no connection, or cannot be bound at all.
+/// A TCP socket with such an address accepts no connection, or cannot be bound at all. A UDP socket
+/// would have to join the group.
 fn check_unicast(ip: IpAddr, host: &str) -> Result<(), String> {
     let kind = match ip {
         _ if ip.is_multicast() => "multicast",
@@ -122,7 +123,7 @@ fn check_unicast(ip: IpAddr, host: &str) -> Result<(), String> {
         IpAddr::V4(_) | IpAddr::V6(_) => return Ok(()),
     };
     Err(format!(
-        "has the host {}, which is a {kind} address and cannot accept TCP connections",
+        "has the host {}, which is a {kind} address and belongs to no single host",
         quote(host)
     ))
 }
@@ -151,7 +152,7 @@ fn check_zone(ip: IpAddr, zone: &str) -> Result<(), String> {
 ///
 /// Characters that separate the parts of an address are excluded. Interfaces are numbered from 1.
 fn is_interface(zone: &str) -> bool {
-    const SEPARATORS: &[u8] = b"/:,=[]%";
+    const SEPARATORS: &[u8] = b"/:,=?[]%";
     let is_allowed = |byte: u8| byte.is_ascii_graphic() && !SEPARATORS.contains(&byte);
     let is_zero = is_all(zone, |byte| byte == b'0');
     zone.len() <= MAX_INTERFACE

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod addr;
 pub mod address;
 pub mod assign_listeners;
 pub mod count;
@@ -20,6 +21,7 @@ pub mod flag;
 pub mod foreign_names;
 pub mod host;
 pub mod list;
+pub mod listener_options;
 pub mod network;
 mod option_value;
 pub mod overlap;
@@ -35,9 +37,11 @@ pub mod threads;
 pub mod window;
 pub mod workers;
 
+pub use addr::Addr;
 pub use address::{Address, Transport};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, UnixName};
 pub use error::{ParseError, one_line, quote};
+pub use listener_options::ListenerOptions;
 pub use network::Network;
 pub use option_value::{IntoOption, Literals, OptionValue};
 pub use parallel::Parallel;

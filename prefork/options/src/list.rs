@@ -96,8 +96,8 @@ pub fn override_named(declared: &[Address], by_operator: Vec<Address>) -> Vec<Ad
 pub fn overlaps(addresses: &[Address], network: Option<Network>) -> Vec<ListError> {
     let clash = |(index, second): (usize, &Address)| {
         let mut before = addresses[..index].iter();
-        let (first, overlap) = before
-            .find_map(|first| Some((first, first.endpoint.overlap(&second.endpoint, network)?)))?;
+        let (first, overlap) =
+            before.find_map(|first| Some((first, first.overlap(second, network)?)))?;
         let error = overlap.mistake(&first.to_string(), &second.to_string());
         Some(ListError { index, error })
     };
@@ -141,9 +141,17 @@ a=tls://[fe80::1%1]:80 |
 [fe80::1]:80 | '[fe80::1]:80' is a link-local address without a zone, expected [fe80::1%eth0]:80
 [fe80::1%]:80 | '[fe80::1%]:80' has the zone '', expected the name or the number of an interface such as 'eth0'
 [::1%lo]:80 | '[::1%lo]:80' has the zone 'lo', but only link-local addresses (fe80::/10) have a zone; remove '%lo'
-224.0.0.1:80 | '224.0.0.1:80' has the host '224.0.0.1', which is a multicast address and cannot accept TCP connections
+224.0.0.1:80 | '224.0.0.1:80' has the host '224.0.0.1', which is a multicast address and belongs to no single host
 HTTP=127.0.0.1:80 | 'HTTP=127.0.0.1:80' has the name 'HTTP', expected only 'a' to 'z', '0' to '9' and '_'
-/run/app.sock | '/run/app.sock' is a path, expected 'host:port' such as '127.0.0.1:8080'
+/run/app.sock | '/run/app.sock' is a path, for a unix socket use 'unix:/run/app.sock'
+http=unix:/run/app.sock?mode=0660&group=www-data |
+unix:@app,tls://unix:@tls,unixgram:/run/log |
+unix:app.sock | 'unix:app.sock' has the relative path 'app.sock', expected …
+udp://[::1]:53,fd:3,tls://fd:4 |
+fd:1 | 'fd:1' is descriptor 1, which is stdin, stdout or stderr; expected 3 or more
+tcp4://:80?backlog=64&nodelay=true,tcp6://:80 |
+:80?backlock=64 | ':80?backlock=64' has the unknown option 'backlock', did you mean 'backlog'?
+unix:/a?nodelay=true | 'unix:/a?nodelay=true' has the option 'nodelay', which only TCP listeners have
 ";
 
     /// Adds no names. They are checked after the lists of all sources were combined.
@@ -261,6 +269,12 @@ mod tests {
             "localhost:80,LocalHost.:80",
             "[fe80::1%lo]:80,[fe80:0::1%lo]:80",
             "tls://0.0.0.0:80,0.0.0.0:80",
+            "tcp4://:80,:80",
+            "udp://:80,udp://0.0.0.0:80",
+            "unix:/a,tls://unix:/a?mode=0660",
+            "unix:/a,unixgram:/a",
+            "unix:@a,unix:@a",
+            "fd:3,udp://fd:3",
         ] {
             let found = overlaps_of(text, None);
             assert_eq!(found.len(), 1, "{text}: {found:?}");
@@ -271,6 +285,10 @@ mod tests {
             "0.0.0.0:0,127.0.0.1:0",
             "localhost:80,localhost:81,127.0.0.1:80",
             "[fe80::1%lo]:80,[fe80::1%eth0]:80",
+            "udp://:80,:80",
+            "unix:@a,unixgram:@a,unix:@A,unix:/a",
+            "fd:3,fd:4,unix:/3,:3",
+            "tcp6://:80,tcp4://:80",
         ] {
             assert_eq!(overlaps_of(text, None), [""; 0], "{text}");
         }
@@ -289,9 +307,20 @@ mod tests {
                 "0.0.0.0:80",
                 "[::ffff:127.0.0.1]:80",
             ),
+            (
+                "0.0.0.0:80,[::]:80?v6only=false",
+                "[::]:80?v6only=false",
+                "0.0.0.0:80",
+            ),
+            (
+                ":80?v6only=false,tls://localhost:81,tls://127.0.0.1:80",
+                "[::]:80?v6only=false",
+                "tls://127.0.0.1:80",
+            ),
         ] {
+            let index = text.matches(',').count();
             let expected = format!(
-                "1 '{all}' covers '{one}', so only one of them can be bound; remove one or change its port"
+                "{index} '{all}' covers '{one}', so only one of them can be bound; remove one or change its port"
             );
             assert_eq!(overlaps_of(text, None), [expected]);
         }

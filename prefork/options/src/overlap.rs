@@ -1,7 +1,8 @@
 //! Addresses of one port that cannot be bound together.
 //!
 //! It compares IP addresses and does not know how they were written. An IPv4 address and an IPv6
-//! address never overlap: if an IPv4 listener has the same port, `[::]` is bound for IPv6 only.
+//! address overlap only if the IPv6 socket accepts IPv4 in any case (`v6only=false`): otherwise,
+//! `[::]` is bound for IPv6 only if an IPv4 listener has the same port.
 
 use std::net::IpAddr;
 
@@ -19,18 +20,33 @@ pub enum Overlap {
     Covered,
 }
 
-/// Compares two addresses of the same port, each with its zone.
-pub fn between<Z: PartialEq>(first: &(IpAddr, Z), second: &(IpAddr, Z)) -> Option<Overlap> {
-    if first.0.is_ipv4() != second.0.is_ipv4() {
-        return None;
-    }
-    if first == second {
+/// An IP address to bind, without its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostAddr<Z> {
+    /// The address.
+    pub ip: IpAddr,
+    /// The zone of a link-local address.
+    pub zone: Z,
+    /// Whether its IPv6 socket accepts IPv4 in any case.
+    pub is_dual_stack: bool,
+}
+
+/// Compares two addresses of the same port.
+pub fn between<Z: PartialEq>(first: &HostAddr<Z>, second: &HostAddr<Z>) -> Option<Overlap> {
+    if first.ip == second.ip && first.zone == second.zone {
         return Some(Overlap::Same);
     }
-    if first.0.is_unspecified() {
+    if first.covers(second) {
         return Some(Overlap::Covers);
     }
-    second.0.is_unspecified().then_some(Overlap::Covered)
+    second.covers(first).then_some(Overlap::Covered)
+}
+
+impl<Z> HostAddr<Z> {
+    fn covers(&self, other: &Self) -> bool {
+        let is_one_family = self.ip.is_ipv4() == other.ip.is_ipv4();
+        self.ip.is_unspecified() && (is_one_family || self.is_dual_stack)
+    }
 }
 
 impl Overlap {
@@ -53,6 +69,14 @@ fn covers(all: &str, one: &str) -> String {
 mod tests {
     use super::*;
 
+    fn host(ip: &str, zone: u32) -> HostAddr<u32> {
+        HostAddr {
+            ip: ip.parse().expect(ip),
+            zone,
+            is_dual_stack: false,
+        }
+    }
+
     #[test]
     fn an_address_of_all_interfaces_covers_those_of_its_family() {
         for (first, second, expected) in [
@@ -67,7 +91,7 @@ mod tests {
             ("::", "127.0.0.1", None),
             ("0.0.0.0", "::1", None),
         ] {
-            let ip = |text: &str| (text.parse().expect(text), None::<u32>);
+            let ip = |text: &str| host(text, 0);
             assert_eq!(
                 between(&ip(first), &ip(second)),
                 expected,
@@ -78,11 +102,22 @@ mod tests {
 
     #[test]
     fn the_same_address_in_two_zones_does_not_overlap() {
-        let ip: IpAddr = "fe80::1".parse().expect("a valid address");
-        let all: IpAddr = "::".parse().expect("a valid address");
-        assert_eq!(between(&(ip, 1), &(ip, 2)), None);
-        assert_eq!(between(&(ip, 1), &(ip, 1)), Some(Overlap::Same));
-        assert_eq!(between(&(ip, 1), &(all, 0)), Some(Overlap::Covered));
+        let ip = |zone| host("fe80::1", zone);
+        assert_eq!(between(&ip(1), &ip(2)), None);
+        assert_eq!(between(&ip(1), &ip(1)), Some(Overlap::Same));
+        assert_eq!(between(&ip(1), &host("::", 0)), Some(Overlap::Covered));
+    }
+
+    #[test]
+    fn a_dual_stack_address_covers_both_families() {
+        let dual = HostAddr {
+            is_dual_stack: true,
+            ..host("::", 0)
+        };
+        for other in ["0.0.0.0", "127.0.0.1", "::1"] {
+            assert_eq!(between(&dual, &host(other, 0)), Some(Overlap::Covers));
+            assert_eq!(between(&host(other, 0), &dual), Some(Overlap::Covered));
+        }
     }
 
     #[test]

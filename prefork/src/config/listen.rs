@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use prefork_options::{Address, Endpoint, Transport, list};
+use prefork_options::{Address, Endpoint, ListenerOptions, Transport, list};
 
 use super::OptionLayers;
 use super::layers::{Layers, Origin};
@@ -17,6 +17,7 @@ pub(crate) struct ListenSpec {
     /// Its port is not open.
     pub(crate) endpoint: Endpoint,
     pub(crate) transport: Transport,
+    pub(crate) options: ListenerOptions,
 }
 
 /// Gives every address a name and a port. Records an error for each that has no port, and uses port
@@ -106,7 +107,15 @@ impl From<Address> for ListenSpec {
             name: address.name.unwrap_or_default(),
             endpoint,
             transport: address.transport,
+            options: address.options,
         }
+    }
+}
+
+impl ListenSpec {
+    /// Returns the address in the syntax of the option, without its name and its options.
+    pub(crate) fn place(&self) -> String {
+        format!("{}{}", self.transport.scheme(&self.endpoint), self.endpoint)
     }
 }
 
@@ -120,8 +129,7 @@ impl ListenSpec {
 impl fmt::Display for ListenSpec {
     /// Writes the address in the syntax of the option.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.transport.scheme();
-        write!(f, "{}={scheme}{}", self.name, self.endpoint)
+        write!(f, "{}={}{}", self.name, self.place(), self.options)
     }
 }
 

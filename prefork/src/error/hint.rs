@@ -63,6 +63,12 @@ pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static 
             "Close that socket before the start, or listen on another address."
         };
     }
+    if address.starts_with("unix:") {
+        return unix_socket(source);
+    }
+    if address.starts_with("fd:") {
+        return "The process that starts this program must pass the socket under this number.";
+    }
     let is_privileged = |port: u16| (1..1024).contains(&port);
     let port = address
         .rsplit(':')
@@ -84,6 +90,20 @@ pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static 
             io::ErrorKind::AddrNotAvailable => "This machine does not have that address.",
             _ => common(source).unwrap_or("Check the address."),
         },
+    }
+}
+
+/// Help if a unix socket could not be bound. The cause names the file or the directory.
+fn unix_socket(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "Another process serves at that path (`ss -lxp` shows it): stop it or choose another path."
+        }
+        io::ErrorKind::PermissionDenied => {
+            "Grant this process write access to the directory, or choose another directory."
+        }
+        io::ErrorKind::NotFound => "Create the directory (RuntimeDirectory= of systemd does).",
+        _ => common(source).unwrap_or("Choose another path, or remove the file."),
     }
 }
 

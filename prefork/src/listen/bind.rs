@@ -9,22 +9,38 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prefork_options::Network;
-use socket2::{Socket, Type};
+use prefork_options::listener_options::MAX_BACKLOG;
+use prefork_options::{Addr, ListenerOptions, Network, Transport};
+use socket2::{SockAddr, Socket, Type};
 
 use super::resolve::{ResolvedTarget, resolve_targets};
-use super::{ListenAddr, ListenerInfo};
+use super::{ListenerInfo, SocketFile};
 use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OwnSocketError};
+use crate::sys;
+use crate::sys::addr::{from_sock_addr, to_sock_addr};
 use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
 
 /// The listening sockets of one address: one that all slots share, or one per slot.
 #[derive(Debug)]
 pub(crate) struct BoundListener {
     pub(crate) info: ListenerInfo,
+    /// How the sockets were bound, with the real port.
+    target: BindTarget,
     /// Whether workers wait in `accept(2)` itself.
     is_blocking: bool,
+    /// The file of a unix socket. It is removed before the socket is closed, so that no other
+    /// master takes it for a stale one meanwhile.
+    file: Option<SocketFile>,
     sockets: Vec<Socket>,
+}
+
+/// What the system calls need to know to open a socket.
+#[derive(Debug, Clone)]
+struct BindTarget {
+    resolved: ResolvedTarget,
+    transport: Transport,
+    options: ListenerOptions,
 }
 
 /// How to bind the addresses.
@@ -63,9 +79,6 @@ pub(crate) enum Sharing {
     PerSlot(usize),
 }
 
-/// The kernel limits this to `net.core.somaxconn`, which the operator can set.
-const BACKLOG: i32 = 65_535;
-
 /// How long to retry.
 ///
 /// If a master was killed, its draining workers close their listeners at once, but possibly after
@@ -90,7 +103,13 @@ pub(crate) fn bind_all(
         for ((spec, target), bound) in specs.iter().zip(&targets).zip(&mut bound) {
             let addr = target.address.socket_addr();
             if addr.is_some_and(|addr| addr.port() == 0) == is_any_port {
-                *bound = Some(bind_with_retry(spec, target, binding.sharing, give_up_at)?);
+                let target = BindTarget {
+                    resolved: target.clone(),
+                    transport: spec.transport,
+                    options: spec.options.clone(),
+                };
+                let done = bind_with_retry(&spec.name, target, binding.sharing, give_up_at)?;
+                *bound = Some(done);
             }
         }
     }
@@ -98,29 +117,31 @@ pub(crate) fn bind_all(
 }
 
 fn bind_with_retry(
-    spec: &ListenSpec,
-    target: &ResolvedTarget,
+    name: &str,
+    mut target: BindTarget,
     sharing: Sharing,
     give_up_at: Instant,
 ) -> Result<BoundListener, Error> {
-    let bound = retry_while_in_use(give_up_at, || bind(target, sharing, give_up_at));
-    let (sockets, address) = bound.map_err(listen_error(&spec.name, &target.address))?;
+    let opened = retry_while_in_use(give_up_at, || open(&mut target, sharing, give_up_at));
+    let (sockets, file) = opened.map_err(listen_error(name, &target.resolved.address))?;
     let info = ListenerInfo {
-        name: spec.name.clone(),
-        address,
-        transport: spec.transport,
+        name: name.to_owned(),
+        address: target.resolved.address.clone(),
+        transport: target.transport,
     };
     Ok(BoundListener {
         info,
+        target,
         is_blocking: false,
+        file,
         sockets,
     })
 }
 
 /// The system call that failed, as a verb, and its error.
-type BindFailure = (&'static str, io::Error);
+pub(super) type BindFailure = (&'static str, io::Error);
 
-fn listen_error(listener: &str, address: &ListenAddr) -> impl FnOnce(BindFailure) -> Error {
+fn listen_error(listener: &str, address: &Addr) -> impl FnOnce(BindFailure) -> Error {
     move |(call, source)| Error::Listen {
         listener: listener.to_owned(),
         address: address.to_string(),
@@ -149,7 +170,7 @@ fn retry_while_in_use<T>(
 /// Replaces the error if this process itself holds the address.
 ///
 /// The socket is from socket activation, or the program opened it.
-fn name_own_socket(source: io::Error, address: &ListenAddr) -> io::Error {
+fn name_own_socket(source: io::Error, address: &Addr) -> io::Error {
     if source.kind() != io::ErrorKind::AddrInUse {
         return source;
     }
@@ -190,6 +211,37 @@ enum ReusePort {
     On,
 }
 
+/// The sockets of one listener, and the file of a unix socket.
+type OpenedSockets = (Vec<Socket>, Option<SocketFile>);
+
+/// Opens the sockets of a listener. Sets the address to the real one, if the port was 0.
+fn open(
+    target: &mut BindTarget,
+    sharing: Sharing,
+    give_up_at: Instant,
+) -> Result<OpenedSockets, BindFailure> {
+    if let Some(number) = target.resolved.fd {
+        let fd = sys::fds::duplicate(number).map_err(|source| ("use", source))?;
+        let socket = Socket::from(fd);
+        target.prepare(&socket)?;
+        if let Some(backlog) = target.options.backlog {
+            listen(&socket, backlog)?;
+        }
+        return Ok((vec![socket], None));
+    }
+    if let Addr::UnixPath(path) = &target.resolved.address {
+        let socket = target.socket()?;
+        let owner = target.resolved.owner;
+        let file = SocketFile::bind(&socket, path, owner, || target.listen(&socket))?;
+        return Ok((vec![socket], Some(file)));
+    }
+    let has_slots =
+        target.transport != Transport::Datagram && matches!(target.resolved.address, Addr::Ip(_));
+    let sharing = if has_slots { sharing } else { Sharing::Shared };
+    let sockets = bind(target, sharing, give_up_at)?;
+    Ok((sockets, None))
+}
+
 /// Binds and listens, with one socket per slot if the slots do not share one.
 ///
 /// The first socket decides who owns the port. It is bound without `SO_REUSEPORT`: with that flag,
@@ -200,68 +252,105 @@ enum ReusePort {
 /// (`inet_csk_get_port`). So the flag is set on the listening socket, and the port is never free in
 /// between.
 fn bind(
-    target: &ResolvedTarget,
+    target: &mut BindTarget,
     sharing: Sharing,
     give_up_at: Instant,
-) -> Result<(Vec<Socket>, ListenAddr), BindFailure> {
+) -> Result<Vec<Socket>, BindFailure> {
     let first = bind_one(target, ReusePort::Off)?;
-    let address = listen(&first, &target.address)?;
+    target.listen(&first)?;
+    let local = first.local_addr();
+    let local = local.map_err(|source| ("read the address of", source))?;
+    if let Some(real) = from_sock_addr(&local) {
+        target.resolved.address = real;
+    }
     let mut sockets = vec![first];
     let Sharing::PerSlot(slots @ 2..) = sharing else {
-        return Ok((sockets, address));
+        return Ok(sockets);
     };
     sockets[0]
         .set_reuse_port(true)
         .map_err(|source| ("set SO_REUSEPORT for", source))?;
-    // If the port was 0, this address has the port that the kernel chose.
-    let target = ResolvedTarget {
-        address,
-        only_v6: target.only_v6,
-    };
     // Listen in slot order: the kernel numbers the members of a group by that order (socket(7)).
     while sockets.len() < slots {
         // Another master's socket that is rejected in its `listen` blocks the address for a moment.
         let socket = retry_while_in_use(give_up_at, || {
-            let socket = bind_one(&target, ReusePort::On)?;
-            listen(&socket, &target.address)?;
+            let socket = bind_one(target, ReusePort::On)?;
+            target.listen(&socket)?;
             Ok(socket)
         })?;
         sockets.push(socket);
     }
-    Ok((sockets, target.address))
+    Ok(sockets)
 }
 
-fn bind_one(target: &ResolvedTarget, port: ReusePort) -> Result<Socket, BindFailure> {
+fn bind_one(target: &BindTarget, port: ReusePort) -> Result<Socket, BindFailure> {
     let at = |call| move |source| (call, source);
-    let addr = target.address.to_sock_addr();
-    // The default protocol of a stream socket with an IP address is TCP.
-    let socket = Socket::new(addr.domain(), Type::STREAM, None).map_err(at("open a socket for"))?;
-    // Connections of an earlier run in TIME_WAIT do not block the port (socket(7)).
-    socket
-        .set_reuse_address(true)
-        .map_err(at("set SO_REUSEADDR for"))?;
+    let socket = target.socket()?;
     if port == ReusePort::On {
         socket
             .set_reuse_port(true)
             .map_err(at("set SO_REUSEPORT for"))?;
     }
-    if let Some(only_v6) = target.only_v6 {
-        socket
-            .set_only_v6(only_v6)
-            .map_err(at("set IPV6_V6ONLY for"))?;
-    }
+    let addr = target.sock_addr()?;
     socket.bind(&addr).map_err(at("bind"))?;
     Ok(socket)
 }
 
-/// Returns the address of the socket.
-fn listen(socket: &Socket, address: &ListenAddr) -> Result<ListenAddr, BindFailure> {
-    socket
-        .listen(BACKLOG)
-        .map_err(|source| ("listen on", source))?;
-    let local = socket.local_addr();
-    let local = local.map_err(|source| ("read the address of", source))?;
-    Ok(ListenAddr::from_sock_addr(&local).unwrap_or_else(|| address.clone()))
+fn listen(socket: &Socket, backlog: u32) -> Result<(), BindFailure> {
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    let listening = socket.listen(backlog);
+    listening.map_err(|source| ("listen on", source))
+}
+
+impl BindTarget {
+    fn sock_addr(&self) -> Result<SockAddr, BindFailure> {
+        to_sock_addr(&self.resolved.address).map_err(|source| ("bind", source))
+    }
+
+    /// Opens a socket and sets its options. Binds nothing.
+    fn socket(&self) -> Result<Socket, BindFailure> {
+        let at = |call| move |source| (call, source);
+        let kind = match self.transport {
+            Transport::Datagram => Type::DGRAM,
+            _ => Type::STREAM,
+        };
+        // With an IP address, the default protocols are TCP and UDP.
+        let socket = Socket::new(self.sock_addr()?.domain(), kind, None);
+        let socket = socket.map_err(at("open a socket for"))?;
+        if matches!(self.resolved.address, Addr::Ip(_)) && kind == Type::STREAM {
+            // Connections of an earlier run in TIME_WAIT do not block the port (socket(7)). Two UDP
+            // sockets with the flag would share a port.
+            socket
+                .set_reuse_address(true)
+                .map_err(at("set SO_REUSEADDR for"))?;
+        }
+        if let Some(only_v6) = self.resolved.only_v6 {
+            socket
+                .set_only_v6(only_v6)
+                .map_err(at("set IPV6_V6ONLY for"))?;
+        }
+        self.prepare(&socket)?;
+        Ok(socket)
+    }
+
+    /// Sets the options that accepted connections inherit from their listener.
+    fn prepare(&self, socket: &Socket) -> Result<(), BindFailure> {
+        match (self.options.nodelay, &self.resolved.address) {
+            (Some(nodelay), Addr::Ip(_)) => socket
+                .set_tcp_nodelay(nodelay)
+                .map_err(|source| ("set TCP_NODELAY for", source)),
+            (_, _) => Ok(()),
+        }
+    }
+
+    /// A datagram socket has no queue of connections.
+    fn listen(&self, socket: &Socket) -> Result<(), BindFailure> {
+        match self.transport {
+            Transport::Datagram => Ok(()),
+            // The kernel limits it to `net.core.somaxconn`, which the operator can set.
+            _ => listen(socket, self.options.backlog.unwrap_or(MAX_BACKLOG)),
+        }
+    }
 }
 
 /// Sets the sockets of all listeners to blocking or non-blocking mode.
@@ -300,26 +389,37 @@ impl BoundListener {
     /// # Errors
     /// The address cannot be bound again. The old socket stays.
     pub(crate) fn rebind(&mut self, index: usize) -> Result<Self, Error> {
-        let old = &self.sockets[index];
-        let target = ResolvedTarget {
-            address: self.info.address.clone(),
-            // Other sockets than those of IPv6 do not have the option.
-            only_v6: old.only_v6().ok(),
-        };
         let port = match self.sockets.len() {
             1 => ReusePort::Off,
             _ => ReusePort::On,
         };
-        let bound = bind_one(&target, port).and_then(|socket| {
-            listen(&socket, &target.address)?;
+        let opened = match (&self.target.resolved, &self.info.address) {
+            (ResolvedTarget { fd: Some(_), .. }, _) => {
+                let reason = "another process has shut the socket down";
+                Err(("use", io::Error::other(reason)))
+            }
+            (_, Addr::UnixPath(_)) => open(&mut self.target, Sharing::Shared, Instant::now())
+                .map(|(mut sockets, file)| (sockets.swap_remove(0), file)),
+            (_, _) => bind_one(&self.target, port).and_then(|socket| {
+                self.target.listen(&socket)?;
+                Ok((socket, None))
+            }),
+        };
+        let opened = opened.and_then(|(socket, file)| {
             let mode = socket.set_nonblocking(!self.is_blocking);
             mode.map_err(|source| ("set O_NONBLOCK for", source))?;
-            Ok(socket)
+            Ok((socket, file))
         });
-        let socket = bound.map_err(listen_error(&self.info.name, &target.address))?;
+        let opened = opened.map_err(listen_error(&self.info.name, &self.info.address));
+        let (socket, file) = opened?;
+        if let Some(replaced) = std::mem::replace(&mut self.file, file) {
+            replaced.leave();
+        }
         Ok(Self {
             info: self.info.clone(),
+            target: self.target.clone(),
             is_blocking: self.is_blocking,
+            file: None,
             sockets: vec![std::mem::replace(&mut self.sockets[index], socket)],
         })
     }
@@ -343,6 +443,10 @@ impl BoundListener {
     /// data (`SO_LINGER` in `socket(7)`).
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     pub(crate) fn close_sockets(self) {
+        drop(self.file);
+        if self.target.resolved.fd.is_some() {
+            return;
+        }
         for socket in self.sockets {
             // This fails if a worker has done the same: then the address is already free.
             let _ = socket.shutdown(std::net::Shutdown::Both);
@@ -351,14 +455,16 @@ impl BoundListener {
         }
     }
 
-    /// Returns the descriptor of the first slot and drops the rest.
-    pub(crate) fn into_fd(mut self) -> OwnedFd {
-        self.sockets.swap_remove(0).into()
+    /// Returns the descriptor of the first slot and its file, and drops the rest.
+    pub(crate) fn into_parts(mut self) -> (OwnedFd, Option<SocketFile>) {
+        (self.sockets.swap_remove(0).into(), self.file)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::inherit;
+    use super::super::unix_file::FileOwner;
     use super::*;
 
     const SHARED: BindOptions<'_> = BindOptions {
@@ -379,9 +485,17 @@ mod tests {
         bound.info.socket_addr().expect("an IP address")
     }
 
-    fn target(addr: SocketAddr, only_v6: Option<bool>) -> ResolvedTarget {
-        let address = ListenAddr::Ip(addr);
-        ResolvedTarget { address, only_v6 }
+    fn target(addr: SocketAddr, only_v6: Option<bool>) -> BindTarget {
+        BindTarget {
+            resolved: ResolvedTarget {
+                address: Addr::Ip(addr),
+                fd: None,
+                only_v6,
+                owner: FileOwner::default(),
+            },
+            transport: Transport::Stream,
+            options: ListenerOptions::default(),
+        }
     }
 
     fn address(text: &str) -> ListenSpec {
@@ -492,13 +606,13 @@ mod tests {
     #[test]
     fn the_first_listening_socket_owns_the_port() {
         let reserved = bind_all(&[address("127.0.0.1:0")], SHARED).expect("a free port");
-        let target = target(addr_of(&reserved[0]), None);
+        let mut target = target(addr_of(&reserved[0]), None);
         // The second of two masters that start together binds before the first one listens.
         drop(reserved);
         let late = bind_one(&target, ReusePort::Off).expect("the port is free");
-        let (sockets, _) =
-            bind(&target, Sharing::PerSlot(2), Instant::now()).expect("it listens first");
-        let (call, error) = listen(&late, &target.address).expect_err("the port has an owner");
+        let sockets =
+            bind(&mut target, Sharing::PerSlot(2), Instant::now()).expect("it listens first");
+        let (call, error) = target.listen(&late).expect_err("the port has an owner");
         assert_eq!(call, "listen on");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert_eq!(sockets.len(), 2);
@@ -577,7 +691,7 @@ mod tests {
         // The socket of another process of the same user, with SO_REUSEPORT.
         let shared = target(addr, None);
         let other = bind_one(&shared, ReusePort::On).expect("the port is shared");
-        listen(&other, &shared.address).expect("it can listen");
+        shared.listen(&other).expect("it can listen");
         bound.close_sockets();
         for _ in 0..8 {
             let client = std::net::TcpStream::connect(addr).expect("the other socket listens");
@@ -597,5 +711,134 @@ mod tests {
             "{error}"
         );
         assert_eq!(error.exit_code(), 68);
+    }
+
+    fn bound(text: &str) -> Result<BoundListener, Error> {
+        let bound = bind_all(&[address(text)], PER_SLOT);
+        bound.map(|mut bound| bound.swap_remove(0))
+    }
+
+    #[test]
+    fn unix_and_datagram_sockets_are_shared_by_all_slots() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().display();
+        let name = format!("prefork-test-{}", std::process::id());
+        for (text, transport) in [
+            (format!("unix:{path}/stream"), Transport::Stream),
+            (format!("tls://unix:{path}/tls"), Transport::Tls),
+            (format!("unixgram:{path}/datagram"), Transport::Datagram),
+            (format!("unix:@{name}"), Transport::Stream),
+            ("udp://127.0.0.1:0".to_owned(), Transport::Datagram),
+        ] {
+            let bound = bound(&text).expect(&text);
+            assert_eq!(
+                (bound.sockets.len(), bound.info.transport()),
+                (1, transport)
+            );
+            let fd = bound.sockets[0].try_clone().expect("descriptors").into();
+            let found = inherit::address_of(&fd, transport);
+            assert_eq!(found.as_ref(), Ok(bound.info.address()), "{text}");
+        }
+        let left = std::fs::read_dir(directory.path()).expect("it exists");
+        assert_eq!(left.count(), 0, "a listener that is dropped leaves no file");
+    }
+
+    #[test]
+    fn an_abstract_name_has_one_owner() {
+        let text = format!("unix:@prefork-test-owner-{}", std::process::id());
+        let first = bound(&text).expect("a free name");
+        let options = BindOptions {
+            timeout: Duration::ZERO,
+            ..SHARED
+        };
+        let error = bind_all(&[address(&text)], options).expect_err("the name has an owner");
+        assert_eq!(error.exit_code(), 69);
+        drop(first);
+        bound(&text).expect("the name is free");
+    }
+
+    #[test]
+    fn an_open_descriptor_is_used_and_not_shut_down() {
+        use std::os::fd::AsRawFd;
+
+        let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let text = format!("fd:{}?nodelay=true&backlog=5", holder.as_raw_fd());
+        let bound = bound(&text).expect("it listens");
+        let addr = addr_of(&bound);
+        assert_eq!(Some(addr), holder.local_addr().ok());
+        assert_eq!(bound.sockets[0].tcp_nodelay().ok(), Some(true));
+        #[cfg(all(target_os = "linux", not(prefork_portable)))]
+        bound.close_sockets();
+        std::net::TcpStream::connect(addr).expect("the holder still listens");
+    }
+
+    #[test]
+    fn a_descriptor_of_another_kind_is_an_error() {
+        use std::os::fd::AsRawFd;
+
+        let datagram = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let stream = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let file = std::fs::File::open("/dev/null").expect("the device exists");
+        let client = Socket::new(socket2::Domain::IPV4, Type::STREAM, None).expect("descriptors");
+        for (scheme, number, reason) in [
+            ("", datagram.as_raw_fd(), "not a stream socket"),
+            ("udp://", stream.as_raw_fd(), "not a datagram socket"),
+            ("", file.as_raw_fd(), "not a socket"),
+            ("tls://", client.as_raw_fd(), "not a listening socket"),
+            ("", 1_000_000, "not open"),
+        ] {
+            let text = format!("{scheme}fd:{number}");
+            let error = bound(&text).expect_err(reason).report();
+            let expected = format!("listener 'http': cannot use {text}: {reason}. ");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_options_of_a_listener_are_set() {
+        let bound = bound("127.0.0.1:0?nodelay=true").expect("a free port");
+        assert!(
+            bound
+                .sockets
+                .iter()
+                .all(|socket| socket.tcp_nodelay().unwrap_or(false))
+        );
+        let client = std::net::TcpStream::connect(addr_of(&bound)).expect("it listens");
+        let accepted = bound.sockets.iter().find_map(|socket| {
+            socket.set_nonblocking(true).expect("a socket");
+            socket.accept().ok()
+        });
+        let (accepted, _) = accepted.expect("a connection waits");
+        assert_eq!(accepted.tcp_nodelay().ok(), Some(true), "it is inherited");
+        drop(client);
+    }
+
+    #[test]
+    fn an_unknown_owner_or_group_is_an_error_before_a_bind() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("app.sock");
+        for option in ["owner=no-such-user", "group=no-such-group"] {
+            let text = format!("unix:{}?{option}", path.display());
+            let error = bound(&text).expect_err(option);
+            assert_eq!(error.exit_code(), 78);
+            assert!(error.to_string().contains("this machine has no"), "{error}");
+            assert!(!path.exists());
+        }
+    }
+
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    #[test]
+    fn a_unix_socket_that_was_shut_down_is_bound_again() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("app.sock");
+        let mut bound = bound(&format!("unix:{}", path.display())).expect("a free path");
+        let down = bound.sockets[0].shutdown(std::net::Shutdown::Both);
+        down.expect("it listens");
+        std::os::unix::net::UnixStream::connect(&path).expect_err("it is shut down");
+        let old = bound.rebind(0).expect("the file is stale");
+        old.close_sockets();
+        std::os::unix::net::UnixStream::connect(&path).expect("it listens again");
+        bound.close_sockets();
+        assert!(!path.exists());
     }
 }

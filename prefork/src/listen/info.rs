@@ -4,27 +4,17 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use prefork_options::{ParseError, Transport};
-use socket2::SockAddr;
+use prefork_options::{Addr, Address, ListenerOptions, ParseError, Transport};
 
 /// A bound listener: its name, its address and its transport.
 ///
-/// The text is the syntax of the option `listen`: `name=address` or `name=tls://address`.
+/// The text is the syntax of the option `listen`, such as `name=127.0.0.1:80`,
+/// `name=tls://127.0.0.1:443` or `name=unix:/run/app.sock`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ListenerInfo {
     pub(crate) name: String,
-    pub(crate) address: ListenAddr,
+    pub(crate) address: Addr,
     pub(crate) transport: Transport,
-}
-
-/// The address that a listener is bound to.
-///
-/// Later versions can add variants.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ListenAddr {
-    /// An IP address and a port.
-    Ip(SocketAddr),
 }
 
 impl ListenerInfo {
@@ -39,54 +29,29 @@ impl ListenerInfo {
     /// Returns the address.
     ///
     /// If the option has port 0, this is the port that the kernel chose.
-    pub fn address(&self) -> &ListenAddr {
+    pub fn address(&self) -> &Addr {
         &self.address
     }
 
-    /// Returns the transport: TCP, or TLS over TCP.
+    /// Returns the transport: a stream, TLS over a stream, or datagrams.
     pub fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// Returns the IP address and the port, or `None` if the transport has none.
-    ///
-    /// Every transport of this version has them.
+    /// Returns the IP address and the port; `None` for a unix socket.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         self.address.socket_addr()
     }
 }
 
-impl ListenAddr {
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "not every kind of address has an IP address"
-    )]
-    pub(super) fn socket_addr(&self) -> Option<SocketAddr> {
-        let Self::Ip(addr) = *self;
-        Some(addr)
-    }
-
-    /// Returns the address for the calls that bind a socket.
-    pub(super) fn to_sock_addr(&self) -> SockAddr {
-        let Self::Ip(addr) = *self;
-        addr.into()
-    }
-
-    /// From the address of a socket. `None` if no listener has such an address.
-    pub(super) fn from_sock_addr(addr: &SockAddr) -> Option<Self> {
-        addr.as_socket().map(Self::Ip)
-    }
-}
-
 impl fmt::Display for ListenerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}={}{}",
-            self.name,
-            self.transport.scheme(),
-            self.address
-        )
+        write!(f, "{}=", self.name)?;
+        match self.address.endpoint() {
+            Some(endpoint) => write!(f, "{}{endpoint}", self.transport.scheme(&endpoint)),
+            // No option has this address, but a log line shows it.
+            None => self.address.fmt(f),
+        }
     }
 }
 
@@ -94,27 +59,22 @@ impl FromStr for ListenerInfo {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let invalid = || {
+        let read = || {
+            let address: Address = text.parse().ok()?;
+            let is_bound =
+                !address.endpoint.is_open() && address.options == ListenerOptions::default();
+            Some(Self {
+                name: address.name.filter(|_| is_bound)?,
+                address: address.endpoint.addr()?,
+                transport: address.transport,
+            })
+        };
+        read().ok_or_else(|| {
             ParseError::new(format!(
                 "expected name=address, found '{}'",
                 text.escape_debug()
             ))
-        };
-        let (name, address) = text.split_once('=').ok_or_else(invalid)?;
-        let (transport, address) = Transport::split_scheme(address);
-        Ok(Self {
-            name: name.to_owned(),
-            address: ListenAddr::Ip(address.parse().map_err(|_| invalid())?),
-            transport,
         })
-    }
-}
-
-impl fmt::Display for ListenAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(addr) => addr.fmt(f),
-        }
     }
 }
 
@@ -125,8 +85,14 @@ mod tests {
     #[test]
     fn the_text_of_a_listener_can_be_parsed() {
         for (text, transport) in [
-            ("http=127.0.0.1:80", Transport::Tcp),
+            ("http=127.0.0.1:80", Transport::Stream),
             ("https=tls://[::1]:443", Transport::Tls),
+            ("http=[fe80::1%1]:80", Transport::Stream),
+            ("http=unix:/run/app.sock", Transport::Stream),
+            ("http=unix:@app", Transport::Stream),
+            ("https=tls://unix:/run/app.sock", Transport::Tls),
+            ("dns=udp://127.0.0.1:53", Transport::Datagram),
+            ("log=unixgram:/run/log", Transport::Datagram),
         ] {
             let info: ListenerInfo = text.parse().expect(text);
             assert_eq!(info.to_string(), text);
@@ -137,7 +103,10 @@ mod tests {
             "127.0.0.1:80",
             "http=",
             "http=tls://",
-            "http=udp://127.0.0.1:80",
+            "http=localhost:80",
+            "http=127.0.0.1",
+            "http=127.0.0.1:80?backlog=5",
+            "http=fd:3",
         ] {
             let error = text.parse::<ListenerInfo>().expect_err(text).to_string();
             assert_eq!(error, format!("expected name=address, found '{text}'"));

@@ -6,12 +6,13 @@
 use std::os::fd::{OwnedFd, RawFd};
 
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
-use prefork_options::ParseError;
+use prefork_options::{Addr, ParseError, Transport};
 use socket2::{SockRef, Type};
 
-use super::{BoundListener, ListenAddr, ListenerInfo};
+use super::{BoundListener, ListenerInfo, SocketFile};
 use crate::error::Error;
 use crate::sys;
+use crate::sys::addr::from_sock_addr;
 use crate::sys::fds::FIRST_FD;
 
 /// The listeners as text, separated by commas, in the order of the descriptors.
@@ -60,15 +61,16 @@ pub(crate) fn listen_env(
 pub(crate) struct InheritedListener {
     pub(crate) info: ListenerInfo,
     pub(crate) fd: OwnedFd,
+    /// The file of a unix socket that this process bound itself.
+    pub(crate) file: Option<SocketFile>,
 }
 
 /// For a process that bound the socket itself.
 impl From<BoundListener> for InheritedListener {
     fn from(bound: BoundListener) -> Self {
-        Self {
-            info: bound.info.clone(),
-            fd: bound.into_fd(),
-        }
+        let info = bound.info.clone();
+        let (fd, file) = bound.into_parts();
+        Self { info, fd, file }
     }
 }
 
@@ -150,29 +152,48 @@ fn adopt(number: RawFd, info: ListenerInfo) -> Result<InheritedListener, Error> 
         reason,
     };
     let fd = sys::fds::adopt(number).map_err(|error| refuse(format!("not open: {error}")))?;
-    check(&fd, &info.address).map_err(refuse)?;
-    Ok(InheritedListener { info, fd })
+    let found = address_of(&fd, info.transport).map_err(refuse)?;
+    if found != info.address {
+        let reason = format!("listens on {found}, not on {}", info.address);
+        return Err(refuse(reason));
+    }
+    Ok(InheritedListener {
+        info,
+        fd,
+        file: None,
+    })
 }
 
-fn check(fd: &OwnedFd, address: &ListenAddr) -> Result<(), String> {
+/// Returns the address of a socket that another process opened. The error is a reason.
+///
+/// # Errors
+/// It is not a bound socket of this transport, or it is a stream socket that does not listen.
+pub(super) fn address_of(fd: &OwnedFd, transport: Transport) -> Result<Addr, String> {
     let socket = SockRef::from(fd);
-    match socket.r#type() {
-        Ok(Type::STREAM) => {}
-        Ok(_) => return Err("not a stream socket".to_owned()),
+    let kind = match socket.r#type() {
+        Ok(kind) => kind,
         Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {
             return Err("not a socket".to_owned());
         }
         Err(error) => return Err(format!("getsockopt(SO_TYPE) failed: {error}")),
+    };
+    let local = socket.local_addr().ok();
+    let local = local.and_then(|local| from_sock_addr(&local));
+    if transport == Transport::Datagram {
+        return match (kind, local) {
+            (Type::DGRAM, Some(Addr::UnixUnnamed)) => Err("not bound to a name".to_owned()),
+            (Type::DGRAM, Some(local)) => Ok(local),
+            (Type::DGRAM, None) => Err("not an IP or unix socket".to_owned()),
+            _ => Err("not a datagram socket".to_owned()),
+        };
+    }
+    if kind != Type::STREAM {
+        return Err("not a stream socket".to_owned());
     }
     match getsockopt(fd, AcceptConn) {
         Ok(true) => {}
         Ok(false) => return Err("not a listening socket".to_owned()),
         Err(errno) => return Err(format!("getsockopt(SO_ACCEPTCONN) failed: {errno}")),
     }
-    let local = socket.local_addr().ok();
-    match local.and_then(|local| ListenAddr::from_sock_addr(&local)) {
-        Some(local) if local == *address => Ok(()),
-        Some(local) => Err(format!("listens on {local}, not on {address}")),
-        None => Err("not an IP socket".to_owned()),
-    }
+    local.ok_or_else(|| "not an IP or unix socket".to_owned())
 }

@@ -7,9 +7,11 @@ mod bind_or_stop;
 mod info;
 mod inherit;
 mod resolve;
+mod unix_file;
 
 pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
 pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
-pub use info::{ListenAddr, ListenerInfo};
+pub use info::ListenerInfo;
 pub(crate) use inherit::{InheritedFds, InheritedListener, VARIABLES, inherit, listen_env};
 pub(crate) use resolve::resolve_targets;
+pub(crate) use unix_file::SocketFile;

@@ -3,30 +3,42 @@
 //! It checks that the resolved addresses do not overlap. Overlaps that the text of the option shows
 //! were rejected earlier.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::os::fd::RawFd;
 
 use nix::net::if_::{if_indextoname, if_nametoindex};
-use prefork_options::overlap::{self, Overlap};
-use prefork_options::{Endpoint, Network, host, network};
+use nix::unistd::{Group, User};
+use prefork_options::overlap::{self, HostAddr, Overlap};
+use prefork_options::{Addr, Endpoint, Network, Transport, host, network};
 
-use super::ListenAddr;
+use super::inherit;
+use super::unix_file::{self, FileOwner};
 use crate::config::ListenSpec;
 use crate::error::{Error, OptionError};
+use crate::sys;
 
 /// The address of a listener, resolved and ready to bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResolvedTarget {
-    pub(super) address: ListenAddr,
+    pub(super) address: Addr,
+    /// The open descriptor that is used instead of a new socket.
+    pub(super) fd: Option<RawFd>,
     /// Whether an IPv6 socket rejects IPv4 (`IPV6_V6ONLY`, ipv6(7)). `None` keeps the default of
     /// the system.
     pub(super) only_v6: Option<bool>,
+    pub(super) owner: FileOwner,
 }
 
-impl fmt::Display for ResolvedTarget {
-    /// Writes the address. If it means all interfaces, writes also which families it accepts.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ResolvedTarget {
+    /// Writes the address and the options. If it means all interfaces, writes also which families it
+    /// accepts.
+    pub(crate) fn display(&self, spec: &ListenSpec) -> String {
+        let place = match (&spec.endpoint, self.address.endpoint()) {
+            (Endpoint::Fd(_), _) => format!("{} ({})", spec.place(), self.address),
+            (_, Some(endpoint)) => format!("{}{endpoint}", spec.transport.scheme(&endpoint)),
+            (_, None) => spec.place(),
+        };
         let addr = self.address.socket_addr();
         let is_everywhere = addr.is_some_and(|addr| addr.ip().is_unspecified());
         let family = match self.only_v6 {
@@ -34,7 +46,7 @@ impl fmt::Display for ResolvedTarget {
             Some(false) if is_everywhere => ", IPv6 and IPv4",
             _ => "",
         };
-        write!(f, "{}{family}", self.address)
+        format!("{place}{}{family}", spec.options)
     }
 }
 
@@ -43,8 +55,9 @@ impl fmt::Display for ResolvedTarget {
 /// `label` names what set the list of listeners: a variable or the option.
 ///
 /// # Errors
-/// The first listener whose host has no address in the network, or all listeners that overlap an
-/// earlier one.
+/// The first listener whose host has no address in the network, whose path cannot be bound or whose
+/// descriptor is no such socket; or all listeners that overlap an earlier one, or whose owner or
+/// group does not exist.
 pub(crate) fn resolve_targets(
     specs: &[ListenSpec],
     network: Option<Network>,
@@ -52,7 +65,14 @@ pub(crate) fn resolve_targets(
 ) -> Result<Vec<ResolvedTarget>, Error> {
     let addresses = specs.iter().map(|spec| resolve_one(spec, network));
     let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-    let errors = overlaps(specs, &addresses);
+    let mut errors = overlaps(specs, &addresses);
+    let mut owner = |spec| {
+        let owner = file_owner(spec);
+        owner
+            .map_err(|reason| errors.push(reason))
+            .unwrap_or_default()
+    };
+    let owners: Vec<FileOwner> = specs.iter().map(&mut owner).collect();
     if !errors.is_empty() {
         let bad = |reason| OptionError {
             label: label.to_owned(),
@@ -60,77 +80,172 @@ pub(crate) fn resolve_targets(
         };
         return Err(Error::Options(errors.into_iter().map(bad).collect()));
     }
-    let target = |address: &ListenAddr| ResolvedTarget {
-        address: address.clone(),
-        only_v6: only_v6(address, &addresses, network),
+    let target = |(index, owner): (usize, FileOwner)| ResolvedTarget {
+        address: addresses[index].clone(),
+        fd: match specs[index].endpoint {
+            Endpoint::Fd(number) => Some(number),
+            Endpoint::HostPort { .. } | Endpoint::Unix(_) => None,
+        },
+        only_v6: only_v6(index, specs, &addresses, network),
+        owner,
     };
-    Ok(addresses.iter().map(target).collect())
+    Ok(owners.into_iter().enumerate().map(target).collect())
 }
 
 /// Returns an error for each address that an earlier one overlaps.
-fn overlaps(specs: &[ListenSpec], addresses: &[ListenAddr]) -> Vec<String> {
-    let mistake = |(index, second): (usize, &ListenAddr)| {
-        let mut before = addresses[..index].iter().enumerate();
-        let (other, overlap) =
-            before.find_map(|(other, first)| Some((other, overlap_of(first, second)?)))?;
+fn overlaps(specs: &[ListenSpec], addresses: &[Addr]) -> Vec<String> {
+    let mistake = |index: usize| {
+        let (other, overlap) = (0..index).find_map(|other| {
+            let pair = [other, index].map(|index| (&specs[index], &addresses[index]));
+            Some((other, overlap_of(pair)?))
+        })?;
         let display = |index: usize| display_address(&specs[index], &addresses[index]);
         let mistake = overlap.mistake(&display(other), &display(index));
         Some(mistake.to_string())
     };
-    addresses.iter().enumerate().filter_map(mistake).collect()
+    (0..addresses.len()).filter_map(mistake).collect()
 }
 
 /// Returns how two addresses overlap. Port 0 never overlaps.
-fn overlap_of(first: &ListenAddr, second: &ListenAddr) -> Option<Overlap> {
-    let (ListenAddr::Ip(first), ListenAddr::Ip(second)) = (first, second);
-    if first.port() != second.port() || second.port() == 0 {
+///
+/// Open descriptors are not compared: the sockets exist already.
+fn overlap_of([first, second]: [(&ListenSpec, &Addr); 2]) -> Option<Overlap> {
+    let is_open = |spec: &ListenSpec| matches!(spec.endpoint, Endpoint::Fd(_));
+    if is_open(first.0) || is_open(second.0) {
         return None;
     }
-    overlap::between(&with_zone(first), &with_zone(second))
+    let (Addr::Ip(one), Addr::Ip(other)) = (first.1, second.1) else {
+        // The text of the option shows whether two unix sockets overlap.
+        return None;
+    };
+    let is_one_port = one.port() == other.port() && one.port() != 0;
+    if !is_one_port || is_datagram(first.0) != is_datagram(second.0) {
+        return None;
+    }
+    overlap::between(&host_addr(first.0, one), &host_addr(second.0, other))
+}
+
+fn is_datagram(spec: &ListenSpec) -> bool {
+    spec.transport == Transport::Datagram
 }
 
 /// Returns the listener as written, and after a host name also its address.
-fn display_address(spec: &ListenSpec, address: &ListenAddr) -> String {
+fn display_address(spec: &ListenSpec, address: &Addr) -> String {
     if spec.endpoint.is_literal() {
         return spec.to_string();
     }
     format!("{spec} ({address})")
 }
 
-fn with_zone(addr: &SocketAddr) -> (IpAddr, u32) {
-    match addr {
-        SocketAddr::V4(addr) => ((*addr.ip()).into(), 0),
-        SocketAddr::V6(addr) => ((*addr.ip()).into(), addr.scope_id()),
+fn host_addr(spec: &ListenSpec, addr: &SocketAddr) -> HostAddr<u32> {
+    HostAddr {
+        ip: addr.ip(),
+        zone: match addr {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(addr) => addr.scope_id(),
+        },
+        is_dual_stack: spec.options.v6only == Some(false),
     }
 }
 
 /// Decides whether an IPv6 socket accepts IPv6 only.
 ///
 /// A socket at `[::]` that also accepts IPv4 cannot be bound together with an IPv4 listener of the
-/// same port. So the network selects the families, and next to such a listener the socket accepts
-/// IPv6 only.
-fn only_v6(address: &ListenAddr, all: &[ListenAddr], network: Option<Network>) -> Option<bool> {
-    let addr = address.socket_addr().filter(SocketAddr::is_ipv6)?;
-    let is_ipv4_on_the_port = |other: SocketAddr| other.is_ipv4() && other.port() == addr.port();
-    let mut all = all.iter().filter_map(ListenAddr::socket_addr);
-    if addr.port() != 0 && all.any(is_ipv4_on_the_port) {
+/// same port. So unless the option `v6only` decides, the network selects the families, and next to
+/// such a listener the socket accepts IPv6 only.
+fn only_v6(
+    index: usize,
+    specs: &[ListenSpec],
+    addresses: &[Addr],
+    network: Option<Network>,
+) -> Option<bool> {
+    let spec = &specs[index];
+    let addr = addresses[index].socket_addr().filter(SocketAddr::is_ipv6)?;
+    if spec.options.v6only.is_some() {
+        return spec.options.v6only;
+    }
+    let is_ipv4_on_the_port = |(other, address): (&ListenSpec, &Addr)| {
+        let other_addr = address.socket_addr().filter(SocketAddr::is_ipv4);
+        is_datagram(other) == is_datagram(spec)
+            && other_addr.is_some_and(|other| other.port() == addr.port())
+    };
+    if addr.port() != 0 && specs.iter().zip(addresses).any(is_ipv4_on_the_port) {
         return Some(true);
     }
+    let network = family(spec).or(network);
     network.map(|network| network == Network::Tcp6)
+}
+
+/// The address family that the scheme of an address requires.
+fn family(spec: &ListenSpec) -> Option<Network> {
+    match spec.endpoint {
+        Endpoint::HostPort { family, .. } => family,
+        Endpoint::Unix(_) | Endpoint::Fd(_) => None,
+    }
+}
+
+/// Looks up the owner and the group of a unix socket. The error is a reason.
+fn file_owner(spec: &ListenSpec) -> Result<FileOwner, String> {
+    let number = |name: &str| name.parse::<u32>().ok();
+    let unknown = |what: &str, name: &str| format!("'{spec}': this machine has no {what} {name}");
+    let options = &spec.options;
+    let user = options.owner.as_ref().map(|name| {
+        let known = User::from_name(name).ok().flatten();
+        let user = known.map(|user| user.uid.as_raw()).or_else(|| number(name));
+        user.ok_or_else(|| unknown("user", name))
+    });
+    let group = options.group.as_ref().map(|name| {
+        let known = Group::from_name(name).ok().flatten();
+        let group = known
+            .map(|group| group.gid.as_raw())
+            .or_else(|| number(name));
+        group.ok_or_else(|| unknown("group", name))
+    });
+    Ok(FileOwner {
+        mode: options.mode,
+        user: user.transpose()?,
+        group: group.transpose()?,
+    })
 }
 
 /// Resolves the address of one listener.
 ///
 /// # Errors
-/// The host has no address in the network.
-fn resolve_one(spec: &ListenSpec, network: Option<Network>) -> Result<ListenAddr, Error> {
-    let Endpoint::HostPort { host, port } = &spec.endpoint;
-    let addr = resolve(host, port.unwrap_or(0), network).map_err(|source| Error::Resolve {
-        listener: spec.name.clone(),
-        address: host.clone(),
-        source,
-    })?;
-    Ok(ListenAddr::Ip(addr))
+/// The host has no address in the network, no socket can be created at the path, or the descriptor
+/// is not a socket that fits the transport.
+fn resolve_one(spec: &ListenSpec, network: Option<Network>) -> Result<Addr, Error> {
+    let unusable = |call| {
+        move |source| Error::Listen {
+            listener: spec.name.clone(),
+            address: spec.place(),
+            call,
+            source,
+        }
+    };
+    match &spec.endpoint {
+        Endpoint::HostPort { host, port, family } => {
+            let addr = resolve(host, port.unwrap_or(0), family.or(network));
+            let addr = addr.map_err(|source| Error::Resolve {
+                listener: spec.name.clone(),
+                address: host.clone(),
+                source,
+            })?;
+            Ok(Addr::Ip(addr))
+        }
+        Endpoint::Unix(_) => {
+            let addr = spec.endpoint.addr().unwrap_or(Addr::UnixUnnamed);
+            if let Addr::UnixPath(path) = &addr {
+                unix_file::check(path).map_err(unusable("bind"))?;
+            }
+            Ok(addr)
+        }
+        Endpoint::Fd(number) => {
+            let found = sys::fds::duplicate(*number);
+            let found = found.map_err(|_| "not open".to_owned());
+            let addr = found.and_then(|fd| inherit::address_of(&fd, spec.transport));
+            addr.map_err(|reason| unusable("use")(io::Error::other(reason)))
+        }
+    }
 }
 
 /// Resolves a host.
@@ -234,6 +349,10 @@ mod tests {
             ("[::ffff:127.0.0.1]:80", None, Some("127.0.0.1:80")),
             ("[::ffff:127.0.0.1]:80", tcp4, Some("127.0.0.1:80")),
             ("[::ffff:0.0.0.0]:80", tcp, Some("0.0.0.0:80")),
+            ("tcp6://:80", None, Some("[::]:80")),
+            ("tcp4://:80", tcp6, Some("0.0.0.0:80")),
+            ("udp://:80", tcp6, Some("[::]:80")),
+            ("unix:@app", tcp6, Some("unix:@app")),
         ] {
             assert_eq!(ip(text, network).as_deref(), expected, "{text} {network:?}");
         }
@@ -322,13 +441,18 @@ mod tests {
             (":80,127.0.0.1:80", tcp, &[Some(true), None]),
             ("0.0.0.0:80,[::]:81", None, &[None, None]),
             ("0.0.0.0:0,[::]:0", tcp, &[None, Some(false)]),
+            ("[::]:80,udp://0.0.0.0:80", None, &[None, None]),
+            (":80?v6only=false", None, &[Some(false)]),
+            ("[::]:80?v6only=true", tcp, &[Some(true)]),
+            ("tcp6://:80", None, &[Some(true)]),
+            ("tcp4://:80", tcp6, &[None]),
         ] {
             assert_eq!(only(text, network), expected, "{text} {network:?}");
         }
     }
 
     fn errors(text: &str, addrs: &[&str]) -> Vec<String> {
-        let ip = |text: &&str| ListenAddr::Ip(text.parse().expect(text));
+        let ip = |text: &&str| Addr::Ip(text.parse().expect(text));
         overlaps(&specs(text), &addrs.iter().map(ip).collect::<Vec<_>>())
     }
 

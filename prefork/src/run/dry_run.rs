@@ -73,8 +73,7 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let listeners = config.listen.iter().zip(all);
     let addresses = listeners.map(|(spec, target)| {
-        let scheme = spec.transport.scheme();
-        let address = format!("{scheme}{target}{}", sharing(config));
+        let address = format!("{}{}", target.display(spec), sharing(config));
         (spec.name.clone(), address)
     });
     let addresses = addresses.collect();

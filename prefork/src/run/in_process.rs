@@ -47,6 +47,7 @@ fn on_loopback(mut config: Config) -> Config {
         spec.endpoint = Endpoint::HostPort {
             host: Ipv4Addr::LOCALHOST.to_string(),
             port: Some(0),
+            family: None,
         };
     }
     // These options belong to the previous addresses.

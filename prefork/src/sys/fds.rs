@@ -31,6 +31,19 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Returns a second descriptor, close-on-exec, of the file behind an open number.
+///
+/// # Errors
+/// `EBADF` if the number is not open.
+pub(crate) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    if number < FIRST_FD {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the borrow lasts for one call, which returns an error if the number is not open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    borrowed.try_clone_to_owned()
+}
+
 /// Closes the file behind a descriptor, and opens the file of another one under its number.
 ///
 /// The number is never free in between, so a borrow of the descriptor stays valid. The descriptor

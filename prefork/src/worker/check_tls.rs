@@ -93,7 +93,8 @@ mod tests {
         assert!(!unshown(Needs::TlsConfig, &LISTENERS[..1], true));
     }
 
-    const LISTENERS: [(&str, Transport); 2] = [("http", Transport::Tcp), ("https", Transport::Tls)];
+    const LISTENERS: [(&str, Transport); 2] =
+        [("http", Transport::Stream), ("https", Transport::Tls)];
 
     /// The error for these arguments, each with its listener; empty if there is none.
     fn error_of(arguments: &[(Needs, Option<usize>)]) -> String {

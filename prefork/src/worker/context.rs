@@ -112,6 +112,7 @@ impl Context {
     pub(crate) fn finish(&self) -> Result<(), Error> {
         let deadline = Shutdown::new(&self.shutdown).deadline();
         self.master_death_hook.wait(deadline);
+        self.listeners.remove_files();
         let Some(error) = self.accept_error() else {
             return Ok(());
         };

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prefork_options::Transport;
+use prefork_options::{Addr, Transport};
 use socket2::SockRef;
 
 use super::context::{BodySpec, Context};
@@ -18,7 +18,7 @@ use super::start::{WorkerParts, build, cannot};
 use super::worker::Worker;
 use crate::channel::{Channel, FromChild, FromMaster, ReceivedFrame};
 use crate::error::Error;
-use crate::listen::{InheritedListener, ListenAddr, ListenerInfo};
+use crate::listen::{InheritedListener, ListenerInfo};
 use crate::tls::WorkerTls;
 
 /// The master's side of a worker that runs on a thread of the same process.
@@ -50,12 +50,13 @@ impl InProcessWorker {
         let plain = |(name, listener): (String, TcpListener)| -> io::Result<InheritedListener> {
             let info = ListenerInfo {
                 name,
-                address: ListenAddr::Ip(listener.local_addr()?),
-                transport: Transport::Tcp,
+                address: Addr::Ip(listener.local_addr()?),
+                transport: Transport::Stream,
             };
             Ok(InheritedListener {
                 info,
                 fd: listener.into(),
+                file: None,
             })
         };
         let listeners: io::Result<_> = listeners.into_iter().map(plain).collect();
@@ -370,11 +371,15 @@ mod tests {
         let copy = listener.try_clone().expect("descriptors");
         let info = ListenerInfo {
             name: "http".to_owned(),
-            address: ListenAddr::Ip(listener.local_addr().expect("bound")),
-            transport: Transport::Tcp,
+            address: Addr::Ip(listener.local_addr().expect("bound")),
+            transport: Transport::Stream,
         };
         let fd = listener.into();
-        let listeners = vec![InheritedListener { info, fd }];
+        let listeners = vec![InheritedListener {
+            info,
+            fd,
+            file: None,
+        }];
         let tls = WorkerTls::from_master(None);
         let worker = InProcessWorker::with_gate(listeners, GRACE, tls, true);
         (worker.expect("descriptors"), copy)
@@ -533,11 +538,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let info = ListenerInfo {
             name: "https".to_owned(),
-            address: ListenAddr::Ip(listener.local_addr().expect("bound")),
+            address: Addr::Ip(listener.local_addr().expect("bound")),
             transport: Transport::Tls,
         };
         let fd = listener.into();
-        let inherited = InheritedListener { info, fd };
+        let inherited = InheritedListener {
+            info,
+            fd,
+            file: None,
+        };
         let tls = WorkerTls::from_master(None);
         let test_worker = InProcessWorker::of(vec![inherited], GRACE, tls).expect("descriptors");
         test_worker.run(|worker| {

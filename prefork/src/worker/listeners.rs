@@ -7,13 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use prefork_options::suggest::nearest;
 
 use super::from_worker_error::FromWorkerError;
-use crate::listen::{InheritedListener, ListenerInfo};
+use crate::listen::{InheritedListener, ListenerInfo, SocketFile};
 
 /// One entry per listener. The infos are apart, because the code of the program borrows them.
 #[derive(Debug)]
 pub(super) struct WorkerListeners {
     infos: Vec<ListenerInfo>,
     states: Mutex<Vec<ListenerState>>,
+    /// The files of unix sockets, in single-process mode. A master removes its files itself.
+    files: Mutex<Vec<SocketFile>>,
 }
 
 #[derive(Debug)]
@@ -43,17 +45,26 @@ impl WorkerListeners {
     /// Creates the list. `expected` contains the names of the listeners that arguments of `main`
     /// take.
     pub(super) fn new(listeners: Vec<InheritedListener>, expected: &[String]) -> Self {
+        let mut files = Vec::new();
         let (infos, states) = listeners
             .into_iter()
-            .map(|InheritedListener { info, fd }| {
+            .map(|InheritedListener { info, fd, file }| {
                 let is_expected = expected.contains(&info.name);
+                files.extend(file);
                 (info, ListenerState::Free { fd, is_expected })
             })
             .unzip();
         Self {
             infos,
             states: Mutex::new(states),
+            files: Mutex::new(files),
         }
+    }
+
+    /// Removes the files of unix sockets that this process has created.
+    pub(super) fn remove_files(&self) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.clear();
     }
 
     pub(super) fn infos(&self) -> &[ListenerInfo] {
@@ -172,6 +183,7 @@ mod tests {
                 .parse()
                 .expect("an address"),
             fd: fd(),
+            file: None,
         });
         let expected: Vec<String> = (0..expected.len())
             .filter(|&index| expected[index])

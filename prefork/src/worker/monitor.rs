@@ -234,7 +234,10 @@ impl Monitor {
                 self.context.shutdown.begin(deadline);
                 self.context.tracker.shorten_drain(until);
             }
-            Action::Terminate => process::terminate_self(),
+            Action::Terminate => {
+                self.context.listeners.remove_files();
+                process::terminate_self();
+            }
             Action::CheckReadable => {
                 let has_readable = self.context.tracker.has_readable();
                 self.handle(Event::ReadableChecked { has_readable });
@@ -316,6 +319,7 @@ impl Monitor {
     }
 
     fn end_process(&self, cause: EndCause) -> ! {
+        self.context.listeners.remove_files();
         process::exit_now(match cause {
             EndCause::Interrupted => INTERRUPTED,
             EndCause::AcceptFailed => FAILED,

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::from_worker_error::FromWorkerError;
 use super::listeners::TakeAs;
 use super::shutdown::Shutdown;
-use crate::listen::{ListenAddr, ListenerInfo};
+use crate::listen::ListenerInfo;
 use crate::net::Listener;
 use crate::tls::LISTENER_HELP;
 
@@ -111,7 +111,9 @@ impl Worker {
 impl Context {
     pub(crate) fn listener(&self, index: usize) -> Result<Listener, FromWorkerError> {
         let (info, fd) = self.listeners.take(index, TakeAs::Managed)?;
-        let ListenAddr::Ip(addr) = info.address;
+        let Some(addr) = info.socket_addr() else {
+            return Err(FromWorkerError::new("unix sockets are not supported yet"));
+        };
         Ok(Listener::new(index, addr, fd, &self.tracker))
     }
 
