@@ -7,15 +7,14 @@
 //! curl http://127.0.0.1:8080/abort         # aborts this worker; the master starts another one
 //! ```
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Query, State};
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use prefork::Worker;
 use prefork::net::Listener;
+use prefork::{Addr, Worker};
 
 #[prefork::main(listen = "127.0.0.1:8080")]
 async fn main(listener: Listener, worker: Worker) -> std::io::Result<()> {
@@ -25,7 +24,7 @@ async fn main(listener: Listener, worker: Worker) -> std::io::Result<()> {
         .route("/abort", get(abort))
         .route("/peer", get(peer))
         .with_state(worker)
-        .into_make_service_with_connect_info::<SocketAddr>();
+        .into_make_service_with_connect_info::<Addr>();
     // `tap_io` makes the peer's address available to handlers. A server that does not need the
     // address passes `listener` itself.
     axum::serve(listener.tap_io(|_| {}), app)
@@ -52,6 +51,6 @@ async fn abort() {
     std::process::abort();
 }
 
-async fn peer(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
+async fn peer(ConnectInfo(peer): ConnectInfo<Addr>) -> String {
     format!("hello {peer}\n")
 }

@@ -148,7 +148,8 @@
 //! # Connect info with axum
 //!
 //! Wrap the listener with `axum::serve::ListenerExt`:
-//! `axum::serve(listener.tap_io(|_| {}), app.into_make_service_with_connect_info::<SocketAddr>())`.
+//! `axum::serve(listener.tap_io(|_| {}), app.into_make_service_with_connect_info::<Addr>())`, with
+//! [`Addr`] from this crate.
 //! For a listener of another crate, axum passes the client's address to handlers only through this
 //! wrapper.
 //!

@@ -91,6 +91,12 @@ impl From<SocketAddr> for Addr {
     }
 }
 
+impl PartialEq<SocketAddr> for Addr {
+    fn eq(&self, other: &SocketAddr) -> bool {
+        self.socket_addr() == Some(*other)
+    }
+}
+
 impl fmt::Display for Addr {
     /// Writes `127.0.0.1:80`, `unix:/path`, `unix:@name`, or `unix:` without a name.
     ///

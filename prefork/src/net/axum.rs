@@ -2,13 +2,12 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
 
-use super::{Listener, Stream};
+use super::{AsyncSocket, Listener, Stream};
 
 impl axum::serve::Listener for Listener {
-    type Io = Stream<tokio::net::TcpStream>;
-    type Addr = SocketAddr;
+    type Io = Stream<AsyncSocket>;
+    type Addr = prefork_options::Addr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         until_accepted(self, Self::accept(self).await).await

@@ -169,7 +169,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::net::Stream;
+    use crate::net::{Socket, Stream};
     use crate::net::tracker::ConnTracker;
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
         let _client = TcpStream::connect(bound.local_addr().expect("bound")).expect("it listens");
         let (io, _) = bound.accept().expect("a client waits");
         let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
-        let mut stream = Stream::blocking(io, &tracker);
+        let mut stream = Stream::blocking(Socket::Tcp(io), &tracker);
         let now = Instant::now();
         assert_eq!(tracker.end_silent_reads(now, |_, _| now), None);
         assert!(!tracker.has_readable());

@@ -2,13 +2,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::net::TcpStream;
+use prefork_options::Addr;
 
-use super::{Listener, Stream};
+use super::{AsyncSocket, Listener, Stream};
 
 impl Listener {
     /// Returns a stream of the connections that this task accepts, for example for tonic.
@@ -27,7 +26,7 @@ impl Listener {
     #[cfg_attr(docsrs, doc(cfg(feature = "stream")))]
     pub fn incoming(
         &self,
-    ) -> impl futures_core::Stream<Item = io::Result<Stream<TcpStream>>> + Unpin + Send + '_ {
+    ) -> impl futures_core::Stream<Item = io::Result<Stream<AsyncSocket>>> + Unpin + Send + '_ {
         Incoming::new(self, || self.accept())
     }
 }
@@ -53,7 +52,7 @@ impl<'a, A: Fn() -> F, F> Incoming<'a, A, F> {
 impl<A, F, S> futures_core::Stream for Incoming<'_, A, F>
 where
     A: Fn() -> F + Unpin,
-    F: Future<Output = io::Result<(S, SocketAddr)>>,
+    F: Future<Output = io::Result<(S, Addr)>>,
 {
     type Item = io::Result<S>;
 
@@ -71,6 +70,7 @@ mod tests {
 
     use futures_core::Stream as _;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     use super::*;
 

@@ -4,20 +4,24 @@
 
 use std::io;
 use std::iter::{self, FusedIterator};
-use std::net::{self, SocketAddr};
+use std::net;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
+use prefork_options::Addr;
+use socket2::SockRef;
 
 use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
-use super::stream::Stream;
 use super::tracker::{ConnTracker, DrainPolicy};
+use super::{Socket, Stream};
 use crate::sys;
 use crate::sys::accept::{AcceptMode, accept};
+use crate::sys::addr::from_sock_addr;
 
 /// Accepts connections until the worker is asked to stop and the queue is empty.
 ///
@@ -38,7 +42,7 @@ use crate::sys::accept::{AcceptMode, accept};
 pub struct Listener {
     /// Its index among the listeners of the process, for what it reports.
     index: usize,
-    addr: SocketAddr,
+    addr: Addr,
     /// The descriptor that [`as_fd`](Self::as_fd) borrows. `None` if there never was a socket.
     fd: Option<Arc<OwnedFd>>,
     state: Mutex<ListenerState>,
@@ -68,7 +72,7 @@ pub(crate) enum AcceptStep {
     ///
     /// The caller holds the socket until the stream is counted as unread. Otherwise the drain could
     /// see neither an open listener nor an unread stream, and end too early.
-    Drained(OwnedFd, SocketAddr, Arc<SharedSocket>),
+    Drained(Socket, Addr, Arc<SharedSocket>),
     /// The listener accepts nothing more.
     Ended,
 }
@@ -79,7 +83,7 @@ impl Listener {
     /// Without a socket it has already ended: the worker is shutting down.
     pub(crate) fn new(
         index: usize,
-        addr: SocketAddr,
+        addr: Addr,
         fd: Option<OwnedFd>,
         tracker: &Arc<ConnTracker>,
     ) -> Self {
@@ -107,8 +111,8 @@ impl Listener {
     ///
     /// # Errors
     /// Never fails; returns a `Result` like the listeners of the standard library and tokio.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.addr)
+    pub fn local_addr(&self) -> io::Result<Addr> {
+        Ok(self.addr.clone())
     }
 
     /// Blocks this thread until there is a connection.
@@ -126,7 +130,7 @@ impl Listener {
     ///   Connections wait in the queue, and the listener retries every 100 ms. One log line reports
     ///   the beginning of such a shortage, and one its end.
     /// - One connection failed (`ECONNABORTED` and others). The next one is accepted.
-    pub fn blocking_accept(&self) -> Option<io::Result<(Stream, SocketAddr)>> {
+    pub fn blocking_accept(&self) -> Option<io::Result<(Stream, Addr)>> {
         self.tracker.note_accept();
         loop {
             match self.blocking_accept_once()? {
@@ -161,7 +165,7 @@ impl Listener {
     }
 
     /// The stream of an accepted connection, as an item of `incoming`. An error ends the listener.
-    pub(super) fn incoming_item<S>(&self, accepted: io::Result<(S, SocketAddr)>) -> io::Result<S> {
+    pub(super) fn incoming_item<S>(&self, accepted: io::Result<(S, Addr)>) -> io::Result<S> {
         let accepted = accepted.inspect_err(|_| self.end());
         accepted.map(|(stream, _peer)| stream)
     }
@@ -178,7 +182,7 @@ impl Listener {
         let _ = poll(&mut polled, timeout);
     }
 
-    fn blocking_accept_once(&self) -> Option<io::Result<(Stream, SocketAddr)>> {
+    fn blocking_accept_once(&self) -> Option<io::Result<(Stream, Addr)>> {
         loop {
             let socket = match self.accept_step(AcceptMode::Blocking) {
                 Ok(AcceptStep::Wait(socket)) => socket,
@@ -186,8 +190,8 @@ impl Listener {
                     self.tracker.wait_for_gate();
                     continue;
                 }
-                Ok(AcceptStep::Drained(fd, peer, _socket)) => {
-                    return Some(Ok((Stream::blocking(fd.into(), &self.tracker), peer)));
+                Ok(AcceptStep::Drained(io, peer, _socket)) => {
+                    return Some(Ok((Stream::blocking(io, &self.tracker), peer)));
                 }
                 Ok(AcceptStep::Ended) => return None,
                 Err(error) => return Some(Err(error)),
@@ -201,8 +205,8 @@ impl Listener {
                 return None;
             }
             match self.note(accepted) {
-                Ok(Some((fd, peer))) => {
-                    return Some(Ok((Stream::blocking(fd.into(), &self.tracker), peer)));
+                Ok(Some((io, peer))) => {
+                    return Some(Ok((Stream::blocking(io, &self.tracker), peer)));
                 }
                 Ok(None) => {}
                 Err(error) => return Some(Err(error)),
@@ -257,14 +261,14 @@ impl Listener {
                     *state = ListenerState::Ended;
                     return Ok(AcceptStep::Ended);
                 }
-                if let Some((fd, peer)) = accepted? {
+                if let Some((io, peer)) = accepted? {
                     *left -= 1;
                     let (socket, is_last) = (Arc::clone(socket), *left == 0);
                     if is_last || is_late() {
                         // End now, not at the next call: it may come late or never.
                         *state = ListenerState::Ended;
                     }
-                    return Ok(AcceptStep::Drained(fd, peer, socket));
+                    return Ok(AcceptStep::Drained(io, peer, socket));
                 }
                 *state = ListenerState::Ended;
                 Ok(AcceptStep::Ended)
@@ -348,14 +352,11 @@ impl AsFd for Listener {
 
 /// Accepts one connection; `None` if the queue is empty. Skips connections that failed in the
 /// queue.
-fn accept_one(
-    socket: &SharedSocket,
-    mode: AcceptMode,
-) -> io::Result<Option<(OwnedFd, SocketAddr)>> {
+fn accept_one(socket: &SharedSocket, mode: AcceptMode) -> io::Result<Option<(Socket, Addr)>> {
     let mut failed = FailedConnections::default();
     loop {
         match accept(socket.as_fd(), mode) {
-            Ok(connection) => return Ok(Some(connection)),
+            Ok((fd, peer)) => return Ok(Some((Socket::new(fd, &peer), peer))),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(None),
                 io::ErrorKind::Interrupted => {}
@@ -371,15 +372,26 @@ impl TryFrom<net::TcpListener> for Listener {
     type Error = io::Error;
 
     fn try_from(listener: net::TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let addr = listener.local_addr()?;
+        Self::outside_of_a_worker(listener.into())
+    }
+}
+
+/// Creates a listener outside of a worker, for tests of server code.
+impl TryFrom<UnixListener> for Listener {
+    type Error = io::Error;
+
+    fn try_from(listener: UnixListener) -> io::Result<Self> {
+        Self::outside_of_a_worker(listener.into())
+    }
+}
+
+impl Listener {
+    fn outside_of_a_worker(fd: OwnedFd) -> io::Result<Self> {
+        let socket = SockRef::from(&fd);
+        socket.set_nonblocking(true)?;
+        let addr = from_sock_addr(&socket.local_addr()?).ok_or(io::ErrorKind::Unsupported)?;
         let tracker = ConnTracker::without_monitor()?;
-        Ok(Self::new(
-            0,
-            addr,
-            Some(listener.into()),
-            &Arc::new(tracker),
-        ))
+        Ok(Self::new(0, addr, Some(fd), &Arc::new(tracker)))
     }
 }
 
@@ -392,7 +404,7 @@ pub(crate) struct SharedSocket {
     fd: Arc<OwnedFd>,
     /// A copy of the socket, registered with the runtime that called accept first.
     #[cfg(feature = "tokio")]
-    pub(super) on_tokio: std::sync::OnceLock<tokio::net::TcpListener>,
+    pub(super) on_tokio: std::sync::OnceLock<tokio::io::unix::AsyncFd<OwnedFd>>,
     tracker: Arc<ConnTracker>,
 }
 
@@ -429,7 +441,11 @@ impl SharedSocket {
     /// long as it lives. But the call resets the connections in the queue, which the other workers
     /// may still accept. So before the end of the time only an empty queue is shut down.
     fn must_free_address(&self, drain: DrainPolicy) -> bool {
-        let is_empty = || sys::accept::queue_length(self.as_fd()).unwrap_or(0) == 0;
+        let is_empty = || match sys::accept::queue_length(self.as_fd()) {
+            Some(length) => length == 0,
+            // A listening socket is readable while a connection waits.
+            None => sys::fds::readable(&[self.fd.as_raw_fd()]) == 0,
+        };
         drain.frees_address && (Instant::now() >= drain.until || is_empty())
     }
 }
@@ -455,8 +471,6 @@ mod tests {
     use std::time::Duration;
 
     use nix::fcntl::{FcntlArg, fcntl};
-    use socket2::SockRef;
-
     use super::*;
 
     fn drain_policy() -> DrainPolicy {
@@ -580,14 +594,14 @@ mod tests {
     }
 
     /// Two workers without a master that share a listening socket, and its address.
-    fn orphans() -> ([(Listener, Arc<ConnTracker>); 2], SocketAddr) {
+    fn orphans() -> ([(Listener, Arc<ConnTracker>); 2], net::SocketAddr) {
         let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = bound.local_addr().expect("bound");
         bound.set_nonblocking(true).expect("a socket");
         let copy = bound.try_clone().expect("descriptors");
         let orphans = [bound, copy].map(|socket| {
             let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
-            let listener = Listener::new(0, addr, Some(socket.into()), &tracker);
+            let listener = Listener::new(0, addr.into(), Some(socket.into()), &tracker);
             (listener, tracker)
         });
         (orphans, addr)
@@ -600,7 +614,7 @@ mod tests {
         stream
     }
 
-    fn is_free(addr: SocketAddr) -> bool {
+    fn is_free(addr: net::SocketAddr) -> bool {
         net::TcpListener::bind(addr).is_ok()
     }
 
@@ -672,7 +686,7 @@ mod tests {
         let copy = bound.try_clone().expect("descriptors");
         bound.set_nonblocking(true).expect("a socket");
         let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
-        let listener = Listener::new(0, addr, Some(bound.into()), &tracker);
+        let listener = Listener::new(0, addr.into(), Some(bound.into()), &tracker);
         shutdown(copy.as_raw_fd(), Shutdown::Both).expect("it listens");
         tracker.begin_drain(drain_policy());
         assert!(listener.blocking_accept().is_none());

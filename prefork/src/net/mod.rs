@@ -6,13 +6,16 @@
 
 pub(crate) mod accept_error;
 mod accept_health;
+#[cfg(feature = "tokio")]
+mod async_socket;
 #[cfg(feature = "axum")]
 pub(crate) mod axum;
 mod blocking_streams;
 #[cfg(feature = "stream")]
 pub(crate) mod incoming;
 pub(crate) mod listener;
-mod stream;
+mod socket;
+pub(crate) mod stream;
 #[cfg(feature = "tokio")]
 mod tokio;
 #[cfg(feature = "tonic")]
@@ -20,8 +23,11 @@ mod tonic;
 mod tracker;
 
 pub(crate) use accept_health::ListenerShortage;
+#[cfg(feature = "tokio")]
+pub use async_socket::AsyncSocket;
 pub(crate) use blocking_streams::LastIo;
 pub use listener::Listener;
+pub use socket::Socket;
 pub use stream::Stream;
 pub(crate) use tracker::{ConnTracker, DrainPolicy};
 

@@ -5,22 +5,24 @@
 //! each accepted connection was read, and a request that was sent in time is answered.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
 
+use prefork_options::Addr;
 use socket2::SockRef;
 
+use super::Socket;
 use super::blocking_streams::{BlockingStreamGuard, LastIo};
 use super::tracker::ConnTracker;
+use crate::sys::addr::from_sock_addr;
 
 /// An accepted connection.
 ///
-/// [`blocking_accept`](super::Listener::blocking_accept) returns it over a `std::net::TcpStream`,
-/// the async `accept` over a `tokio::net::TcpStream`. It reads and writes like the inner stream,
-/// with one difference for each of the two:
+/// [`blocking_accept`](super::Listener::blocking_accept) returns it over a [`Socket`], the async
+/// `accept` over an `AsyncSocket`. Both are TCP connections or connections of a unix socket. It
+/// reads and writes like the inner socket, with one difference for each of the two:
 ///
 /// - *Blocking*: a drain ends reads that wait for a silent client. Such a read returns 0, as if the
 ///   client had closed its side.
@@ -36,7 +38,7 @@ use super::tracker::ConnTracker;
 ///   end one poll of the task later. So a server on hyper begins to handle a request that arrived
 ///   together with the end.
 #[derive(Debug)]
-pub struct Stream<S = TcpStream> {
+pub struct Stream<S = Socket> {
     /// First field, so that it is dropped before the descriptor is closed.
     unread: Option<UnreadGuard>,
     /// Before the descriptor as well. `None` if reads do not block.
@@ -66,23 +68,35 @@ impl<S: AsFd> Stream<S> {
 
     /// Sets the value of the option `TCP_NODELAY` (tcp(7)).
     ///
-    /// If it is true, the kernel sends small writes without delay. Default: false.
+    /// If it is true, the kernel sends small writes without delay. Default: the option `nodelay` of
+    /// the listener, or false. A unix socket never delays a write, so there it does nothing.
     ///
     /// # Errors
     /// The error of setsockopt(2): the connection is closed.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        SockRef::from(&self.io).set_tcp_nodelay(nodelay)
+        set_nodelay(self.as_fd(), nodelay)
     }
 
     /// Returns the address of the client.
     ///
     /// # Errors
     /// The error of getpeername(2): the connection is closed.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        let peer = SockRef::from(&self.io).peer_addr()?;
-        peer.as_socket()
-            .ok_or_else(|| io::ErrorKind::Unsupported.into())
+    pub fn peer_addr(&self) -> io::Result<Addr> {
+        peer_addr(self.as_fd())
     }
+}
+
+pub(crate) fn set_nodelay(socket: BorrowedFd<'_>, nodelay: bool) -> io::Result<()> {
+    let socket = SockRef::from(&socket);
+    if socket.local_addr()?.is_unix() {
+        return Ok(());
+    }
+    socket.set_tcp_nodelay(nodelay)
+}
+
+pub(crate) fn peer_addr(socket: BorrowedFd<'_>) -> io::Result<Addr> {
+    let peer = SockRef::from(&socket).peer_addr()?;
+    from_sock_addr(&peer).ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
 impl<S> Stream<S> {
@@ -179,7 +193,7 @@ impl<S> Stream<S> {
     }
 }
 
-impl Read for Stream<TcpStream> {
+impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let result = self.io.read(buffer);
         self.note_result(&result);
@@ -193,10 +207,10 @@ impl Read for Stream<TcpStream> {
     }
 }
 
-impl Stream<TcpStream> {
+impl Stream {
     /// Creates a stream whose reads block. A drain ends them if the client is silent.
-    pub(super) fn blocking(io: TcpStream, tracker: &Arc<ConnTracker>) -> Self {
-        let blocking = BlockingStreamGuard::new(io.as_raw_fd(), &tracker.silent_reads);
+    pub(super) fn blocking(io: Socket, tracker: &Arc<ConnTracker>) -> Self {
+        let blocking = BlockingStreamGuard::new(io.as_fd().as_raw_fd(), &tracker.silent_reads);
         Self {
             blocking: Some(blocking),
             ..Self::new(io, tracker)
@@ -221,7 +235,7 @@ impl Stream<TcpStream> {
     }
 }
 
-impl Write for Stream<TcpStream> {
+impl Write for Stream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let result = self.io.write(buffer);
         self.note_written(result)

@@ -2,18 +2,18 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use prefork_options::Addr;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use super::accept_error::{AcceptError, FailedConnections, RETRY, classify};
 use super::listener::{AcceptStep, Listener, SharedSocket};
-use super::stream::Stream;
-use crate::sys::accept::AcceptMode;
+use super::{AsyncSocket, Socket, Stream};
+use crate::sys::accept::{AcceptMode, accept, watch};
 
 impl Listener {
     /// Waits for a connection.
@@ -28,7 +28,7 @@ impl Listener {
     /// If it is called outside of a tokio runtime. In a shortage of descriptors or memory, also on
     /// a runtime without time enabled.
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
-    pub async fn accept(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
+    pub async fn accept(&self) -> io::Result<(Stream<AsyncSocket>, Addr)> {
         self.tracker.note_accept();
         loop {
             match self.accept_once().await {
@@ -41,7 +41,7 @@ impl Listener {
     }
 
     /// Like [`accept`](Self::accept), but returns the error of a shortage.
-    pub(crate) async fn accept_once(&self) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
+    pub(crate) async fn accept_once(&self) -> io::Result<(Stream<AsyncSocket>, Addr)> {
         let mut failed = FailedConnections::default();
         loop {
             let gate_or_drain = self.tracker.until_gate_or_drain();
@@ -51,8 +51,8 @@ impl Listener {
                     gate_or_drain.await;
                     continue;
                 }
-                AcceptStep::Drained(fd, peer, _socket) => {
-                    return self.register(fd.into(), peer);
+                AcceptStep::Drained(io, peer, _socket) => {
+                    return self.register(io, peer);
                 }
                 AcceptStep::Ended => return pending().await,
             };
@@ -64,7 +64,8 @@ impl Listener {
                     return Err(error);
                 }
             };
-            let mut accept = pin!(on_tokio.accept());
+            let accept_now = |fd: &OwnedFd| accept(fd.as_fd(), AcceptMode::NonBlocking);
+            let mut accept = pin!(on_tokio.async_io(Interest::READABLE, accept_now));
             let accepted = poll_fn(|cx| match drain.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
                 Poll::Pending => {
@@ -83,40 +84,40 @@ impl Listener {
                     self.note_error(&error);
                     return Err(error);
                 }
-                Some(Ok((stream, peer))) => {
+                Some(Ok((fd, peer))) => {
                     self.note_accepted();
-                    return Ok((Stream::new(stream, &self.tracker), peer));
+                    return self.register(Socket::new(fd, &peer), peer);
                 }
                 None => {}
             }
         }
     }
 
-    /// Registers a connection that tokio did not accept itself.
+    /// Registers a connection with the runtime.
     pub(crate) fn register(
         &self,
-        stream: std::net::TcpStream,
-        peer: SocketAddr,
-    ) -> io::Result<(Stream<TcpStream>, SocketAddr)> {
-        let stream = TcpStream::from_std(stream).inspect_err(|error| self.note_error(error))?;
-        Ok((Stream::new(stream, &self.tracker), peer))
+        socket: Socket,
+        peer: Addr,
+    ) -> io::Result<(Stream<AsyncSocket>, Addr)> {
+        let socket = AsyncSocket::register(socket).inspect_err(|error| self.note_error(error))?;
+        Ok((Stream::new(socket, &self.tracker), peer))
     }
 }
 
 impl SharedSocket {
     /// Returns a second descriptor of the socket: the runtime has to own the one that it waits for.
-    fn on_tokio(&self) -> io::Result<&TcpListener> {
+    fn on_tokio(&self) -> io::Result<&AsyncFd<OwnedFd>> {
         if let Some(listener) = self.on_tokio.get() {
             return Ok(listener);
         }
         let copy = self.as_fd().try_clone_to_owned()?;
-        let listener = TcpListener::from_std(copy.into())?;
+        let listener = watch(copy)?;
         // If another task did the same meanwhile, one of the two copies is dropped.
         Ok(self.on_tokio.get_or_init(|| listener))
     }
 }
 
-impl AsyncRead for Stream<TcpStream> {
+impl AsyncRead for Stream<AsyncSocket> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -130,7 +131,7 @@ impl AsyncRead for Stream<TcpStream> {
     }
 }
 
-impl AsyncWrite for Stream<TcpStream> {
+impl AsyncWrite for Stream<AsyncSocket> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -167,6 +168,7 @@ mod tests {
     use std::task::{Wake, Waker};
 
     use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -189,7 +191,7 @@ mod tests {
 
     /// A connection whose client has sent `bytes` and closed its sending side before the socket is
     /// registered with the runtime.
-    async fn half_closed(bytes: &[u8]) -> (Stream<TcpStream>, Client) {
+    async fn half_closed(bytes: &[u8]) -> (Stream<AsyncSocket>, Client) {
         let bound = Bound::bind("127.0.0.1:0").expect("a free port");
         let mut client = Client::connect(bound.local_addr().expect("bound")).expect("it listens");
         client.write_all(bytes).expect("there is space");
@@ -200,10 +202,13 @@ mod tests {
         let tracker = crate::net::ConnTracker::new(|| {}, || {}).expect("descriptors");
         // The runtime has seen the bytes and the end by now.
         io.readable().await.expect("the client has ended");
-        (Stream::new(io, &std::sync::Arc::new(tracker)), client)
+        (
+            Stream::new(AsyncSocket::Tcp(io), &std::sync::Arc::new(tracker)),
+            client,
+        )
     }
 
-    fn poll_once(stream: &mut Stream<TcpStream>, waker: &Waker) -> Poll<io::Result<usize>> {
+    fn poll_once(stream: &mut Stream<AsyncSocket>, waker: &Waker) -> Poll<io::Result<usize>> {
         let mut bytes = [0; 64];
         let mut read = pin!(stream.read(&mut bytes));
         read.as_mut().poll(&mut Context::from_waker(waker))
@@ -292,7 +297,7 @@ mod tests {
     fn a_read_into_an_empty_buffer_is_not_taken_for_the_end() {
         block_on(async {
             let (mut stream, _client) = half_closed(b"request").await;
-            let poll = |stream: &mut Stream<TcpStream>, bytes: &mut [u8]| {
+            let poll = |stream: &mut Stream<AsyncSocket>, bytes: &mut [u8]| {
                 let mut read = pin!(stream.read(bytes));
                 let mut cx = Context::from_waker(Waker::noop());
                 read.as_mut().poll(&mut cx)

@@ -1,10 +1,12 @@
 //! Accepts connections from a listening socket, and reads the length of its queue.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use prefork_options::Addr;
 use socket2::{SockAddr, SockAddrStorage};
+
+use super::addr::from_sock_addr;
 
 /// Whether the accepted socket is blocking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +25,28 @@ pub(crate) enum AcceptMode {
 ///
 /// # Errors
 /// `WouldBlock` if the queue is empty, and the errors of accept4(2).
-pub(crate) fn accept(
-    listener: BorrowedFd<'_>,
-    mode: AcceptMode,
-) -> io::Result<(OwnedFd, SocketAddr)> {
+pub(crate) fn accept(listener: BorrowedFd<'_>, mode: AcceptMode) -> io::Result<(OwnedFd, Addr)> {
     let accept = |storage: *mut SockAddrStorage, length: *mut libc::socklen_t| {
         accept_into(listener, mode, storage, length)
     };
     // SAFETY: on success `accept_into` has filled in the address and its length.
     let (socket, peer) = unsafe { SockAddr::try_init(accept) }?;
-    let peer = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+    let peer = from_sock_addr(&peer).ok_or(io::ErrorKind::Unsupported)?;
     Ok((socket, peer))
+}
+
+/// Registers a listening socket with the tokio runtime of this thread.
+///
+/// # Errors
+/// The runtime cannot watch it.
+#[cfg(feature = "tokio")]
+pub(crate) fn watch(listener: OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+    use tokio::io::{Interest, unix::AsyncFd};
+
+    // SAFETY: an `OwnedFd` is open and keeps its number until it is dropped; no code of this crate
+    // opens another file under the number of a descriptor that it registers.
+    let watched = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
+    watched.map_err(io::Error::from)
 }
 
 /// Calls `accept4(2)`, close-on-exec.

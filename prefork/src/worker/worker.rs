@@ -111,10 +111,12 @@ impl Worker {
 impl Context {
     pub(crate) fn listener(&self, index: usize) -> Result<Listener, FromWorkerError> {
         let (info, fd) = self.listeners.take(index, TakeAs::Managed)?;
-        let Some(addr) = info.socket_addr() else {
-            return Err(FromWorkerError::new("unix sockets are not supported yet"));
-        };
-        Ok(Listener::new(index, addr, fd, &self.tracker))
+        Ok(Listener::new(
+            index,
+            info.address.clone(),
+            fd,
+            &self.tracker,
+        ))
     }
 
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, FromWorkerError> {

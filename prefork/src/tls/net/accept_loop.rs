@@ -7,7 +7,6 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, Weak};
@@ -15,7 +14,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use event_listener::EventListener;
-use tokio::net::TcpStream;
+use prefork_options::Addr;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -23,7 +22,7 @@ use super::admission::{AdmissionDecision, RetryWhen};
 use super::handshakes::{Handshakes, race};
 use crate::net::accept_error::{AcceptError, RETRY, classify};
 use crate::net::listener::AcceptStep;
-use crate::net::{ConnTracker, DrainPolicy, Listener, Stream};
+use crate::net::{AsyncSocket, ConnTracker, DrainPolicy, Listener, Stream};
 use crate::sys::accept::{AcceptMode, queue_length};
 
 /// How often the length of the accept queue is read while no handshake may begin.
@@ -80,7 +79,7 @@ impl TlsAcceptLoop {
     /// `accept` is called only if a handshake may begin.
     fn poll_attempt(
         &self,
-        accept: impl FnOnce() -> Poll<io::Result<(Stream<TcpStream>, SocketAddr)>>,
+        accept: impl FnOnce() -> Poll<io::Result<(Stream<AsyncSocket>, Addr)>>,
     ) -> Poll<io::Result<AcceptAttempt>> {
         let _alone = self.one_at_a_time.lock();
         let now = Instant::now();
@@ -114,8 +113,8 @@ impl TlsAcceptLoop {
     /// Never waits: `Pending` means that the listener has ended.
     fn poll_queued(&self, drain: DrainPolicy) -> Poll<io::Result<AcceptAttempt>> {
         let next = || match self.listener.accept_step(AcceptMode::NonBlocking) {
-            Ok(AcceptStep::Drained(fd, peer, _socket)) => {
-                Poll::Ready(self.listener.register(fd.into(), peer))
+            Ok(AcceptStep::Drained(io, peer, _socket)) => {
+                Poll::Ready(self.listener.register(io, peer))
             }
             Ok(AcceptStep::Gated | AcceptStep::Wait(_) | AcceptStep::Ended) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),

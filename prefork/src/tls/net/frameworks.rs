@@ -10,7 +10,7 @@ use crate::net::incoming::Incoming;
 #[cfg(feature = "axum")]
 impl axum::serve::Listener for TlsListener {
     type Io = TlsStream;
-    type Addr = std::net::SocketAddr;
+    type Addr = prefork_options::Addr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         crate::net::axum::until_accepted(self.plain(), Self::accept(self).await).await

@@ -12,13 +12,12 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::handshake_limits::HandshakeStage;
 use super::stream::TlsStream;
-use crate::net::Stream;
+use crate::net::{AsyncSocket, Stream};
 
 /// How long, and for how many bytes, the socket is read after an alert was sent.
 const LINGER: Duration = Duration::from_secs(1);
@@ -29,7 +28,7 @@ const LINGER_BYTES: u64 = 64 * 1024;
 pub(super) struct HandshakeFailure {
     pub(super) error: io::Error,
     /// The socket, if an alert was sent that the client has to read.
-    io: Option<TcpStream>,
+    io: Option<AsyncSocket>,
 }
 
 impl HandshakeFailure {
@@ -54,13 +53,13 @@ pub(super) trait ReportProgress {
 ///
 /// So the time of the answer is known, which a drain needs.
 pub(super) async fn handshake(
-    stream: Stream<TcpStream>,
+    stream: Stream<AsyncSocket>,
     config: Arc<ServerConfig>,
     report: &impl ReportProgress,
 ) -> Result<TlsStream, HandshakeFailure> {
     // Waits for the first byte: until then the stage is `Silent`. tokio assumes that a new socket
     // is readable, so this asks the kernel. The next read reports an error as well.
-    let _ = stream.get_ref().peek(&mut [0]).await;
+    let _ = stream.get_ref().first_byte().await;
     let mut hello = stream.map(|io| LazyConfigAcceptor::new(Acceptor::default(), io));
     let start = match progress(&mut hello, report, HandshakeStage::Begun).await {
         Ok(start) => start,
@@ -96,7 +95,7 @@ async fn progress<F: Future + Unpin>(
     .await
 }
 
-fn failure(error: io::Error, io: Option<TcpStream>) -> HandshakeFailure {
+fn failure(error: io::Error, io: Option<AsyncSocket>) -> HandshakeFailure {
     let io = io.filter(|_| is_reported(&error));
     HandshakeFailure { error, io }
 }
@@ -115,7 +114,7 @@ fn is_reported(error: &io::Error) -> bool {
 /// Closes the sending side and reads until the client closes its side.
 ///
 /// A socket that is closed with unread bytes is reset, and the alert may be lost (RFC 2525, 2.17).
-async fn linger(mut io: TcpStream) -> io::Result<()> {
+async fn linger(mut io: AsyncSocket) -> io::Result<()> {
     io.shutdown().await?;
     let mut rest = io.take(LINGER_BYTES);
     tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;

@@ -6,15 +6,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use event_listener::{Event, EventListener};
+use prefork_options::Addr;
 use rustls::ServerConfig;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
@@ -22,7 +21,7 @@ use super::admission::{Admission, AdmissionDecision};
 use super::handshake::{ReportProgress, handshake};
 use super::handshake_limits::{HandshakeLimits, HandshakeStage};
 use super::stream::TlsStream;
-use crate::net::Stream;
+use crate::net::{AsyncSocket, Stream};
 use crate::sys;
 
 pub(super) struct Handshakes {
@@ -37,14 +36,14 @@ pub(super) struct Handshakes {
 }
 
 /// The callback for failed handshakes.
-pub(super) type OnFailure = Arc<dyn Fn(SocketAddr, &io::Error) + Send + Sync>;
+pub(super) type OnFailure = Arc<dyn Fn(Addr, &io::Error) + Send + Sync>;
 
 struct HandshakesState {
     admission: Admission,
     /// The tasks of handshakes in progress, by number.
     tasks: HashMap<u64, HandshakeTask>,
     /// Streams whose handshake is complete and that accept has not returned.
-    uncollected: VecDeque<(TlsStream, SocketAddr)>,
+    uncollected: VecDeque<(TlsStream, Addr)>,
     on_failure: Option<OnFailure>,
     is_closed: bool,
 }
@@ -129,8 +128,8 @@ impl Handshakes {
     /// the connection is dropped.
     pub(super) fn begin(
         self: &Arc<Self>,
-        stream: Stream<TcpStream>,
-        peer: SocketAddr,
+        stream: Stream<AsyncSocket>,
+        peer: Addr,
         evicted: Option<u64>,
     ) {
         let fd = stream.as_fd().as_raw_fd();
@@ -166,7 +165,7 @@ impl Handshakes {
     }
 
     /// Waits for a complete handshake. Cancel safe: a stream is removed only when it is returned.
-    pub(super) async fn next_finished(&self) -> (TlsStream, SocketAddr) {
+    pub(super) async fn next_finished(&self) -> (TlsStream, Addr) {
         loop {
             let finishes = self.one_finished.listen();
             let collected = self.state().collect();
@@ -212,7 +211,7 @@ impl Handshakes {
     }
 
     /// Calls the callback of the user, without the lock.
-    fn report_failure(&self, peer: SocketAddr, error: &io::Error) {
+    fn report_failure(&self, peer: Addr, error: &io::Error) {
         let state = self.state();
         let on_failure = state.on_failure.clone().filter(|_| !state.is_closed);
         drop(state);
@@ -252,7 +251,7 @@ impl HandshakesState {
         next
     }
 
-    fn collect(&mut self) -> Option<(TlsStream, SocketAddr)> {
+    fn collect(&mut self) -> Option<(TlsStream, Addr)> {
         let connection = self.uncollected.pop_front()?;
         self.admission.collect();
         Some(connection)
@@ -271,7 +270,7 @@ fn has_unread(tasks: &HashMap<u64, HandshakeTask>, number: u64) -> bool {
 /// Held by the task of a handshake. Dropping it, for whatever reason, lets another handshake begin.
 struct HandshakeGuard {
     number: u64,
-    peer: SocketAddr,
+    peer: Addr,
     handshakes: Arc<Handshakes>,
 }
 
@@ -282,7 +281,7 @@ impl HandshakeGuard {
             return;
         }
         state.admission.finish(self.number);
-        state.uncollected.push_back((stream, self.peer));
+        state.uncollected.push_back((stream, self.peer.clone()));
         drop(state);
         // Additional: a caller that was woken for another stream takes only that one.
         self.handshakes.one_finished.notify_additional(1);
@@ -293,7 +292,7 @@ impl HandshakeGuard {
         let is_own_failure = state.admission.fail(self.number, Instant::now());
         drop(state);
         if is_own_failure {
-            self.handshakes.report_failure(self.peer, error);
+            self.handshakes.report_failure(self.peer.clone(), error);
         }
     }
 }
@@ -322,7 +321,7 @@ impl Drop for HandshakeGuard {
         self.handshakes.freed.notify(usize::MAX);
         if let Some(reason) = aborted {
             let error = io::Error::new(io::ErrorKind::TimedOut, reason.to_string());
-            self.handshakes.report_failure(self.peer, &error);
+            self.handshakes.report_failure(self.peer.clone(), &error);
         }
     }
 }

@@ -6,13 +6,13 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use prefork_options::Addr;
 use rustls::ServerConfig;
 
 use super::accept_loop::{TlsAcceptLoop, TlsBackgroundTasks};
@@ -182,7 +182,7 @@ impl TlsListener {
     #[must_use]
     pub fn on_handshake_failure(
         self,
-        on_failure: impl Fn(SocketAddr, &io::Error) + Send + Sync + 'static,
+        on_failure: impl Fn(Addr, &io::Error) + Send + Sync + 'static,
     ) -> Self {
         self.accept_loop
             .handshakes
@@ -194,7 +194,7 @@ impl TlsListener {
     ///
     /// # Errors
     /// Never fails; returns a `Result` like the listeners of the standard library and tokio.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<Addr> {
         self.accept_loop.listener.local_addr()
     }
 
@@ -216,7 +216,7 @@ impl TlsListener {
     /// In the worker. A handshake runs on the runtime of the call that accepted its connection. The
     /// runtime of the first call must outlive the listener: it also runs the timeouts, and in a
     /// stop it accepts the queued connections.
-    pub async fn accept(&self) -> io::Result<(TlsStream, SocketAddr)> {
+    pub async fn accept(&self) -> io::Result<(TlsStream, Addr)> {
         self.accept_loop.listener.tracker.note_accept();
         self.background
             .get_or_init(|| TlsBackgroundTasks::of(&self.accept_loop));

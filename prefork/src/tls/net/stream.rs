@@ -4,18 +4,18 @@
 //! handshake do not count: they contain no request.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use prefork_options::Addr;
 use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server;
 
-use crate::net::Stream;
+use crate::net::stream::{peer_addr, set_nodelay};
+use crate::net::{AsyncSocket, Stream};
 
 /// An accepted TLS connection, returned by [`TlsListener::accept`](super::TlsListener::accept).
 ///
@@ -26,11 +26,11 @@ use crate::net::Stream;
 #[derive(Debug)]
 pub struct TlsStream {
     /// Boxed: a TLS session is large, and servers move their streams.
-    inner: Stream<Box<server::TlsStream<TcpStream>>>,
+    inner: Stream<Box<server::TlsStream<AsyncSocket>>>,
 }
 
 impl TlsStream {
-    pub(super) fn new(mut inner: Stream<Box<server::TlsStream<TcpStream>>>) -> Self {
+    pub(super) fn new(mut inner: Stream<Box<server::TlsStream<AsyncSocket>>>) -> Self {
         // With TLS 1.2 the client waits for the server's Finished before it sends a request.
         inner.note_answered();
         let (_, session) = inner.io.get_mut();
@@ -46,18 +46,19 @@ impl TlsStream {
     ///
     /// # Errors
     /// The error of getpeername(2): the connection is closed.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp().peer_addr()
+    pub fn peer_addr(&self) -> io::Result<Addr> {
+        peer_addr(self.as_fd())
     }
 
     /// Sets the value of the option `TCP_NODELAY` (tcp(7)).
     ///
-    /// If it is true, the kernel sends small writes without delay. Default: false.
+    /// If it is true, the kernel sends small writes without delay. Default: the option `nodelay` of
+    /// the listener, or false. A unix socket never delays a write, so there it does nothing.
     ///
     /// # Errors
     /// The error of setsockopt(2): the connection is closed.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.tcp().set_nodelay(nodelay)
+        set_nodelay(self.as_fd(), nodelay)
     }
 
     /// Returns the negotiated protocol (ALPN, RFC 7301), such as `b"h2"`.
@@ -83,25 +84,21 @@ impl TlsStream {
         self.session().peer_certificates()
     }
 
-    /// Returns the TCP connection and the TLS session.
-    pub fn get_ref(&self) -> (&TcpStream, &ServerConnection) {
+    /// Returns the socket and the TLS session.
+    pub fn get_ref(&self) -> (&AsyncSocket, &ServerConnection) {
         self.inner.io.get_ref()
     }
 
     /// Returns the inner stream.
     ///
     /// After this, a stop does not wait for the first read of the stream.
-    pub fn into_inner(self) -> server::TlsStream<TcpStream> {
+    pub fn into_inner(self) -> server::TlsStream<AsyncSocket> {
         *self.inner.into_inner()
     }
 
     #[cfg(feature = "tonic")]
-    pub(super) fn tls(&self) -> &server::TlsStream<TcpStream> {
+    pub(super) fn tls(&self) -> &server::TlsStream<AsyncSocket> {
         &self.inner.io
-    }
-
-    fn tcp(&self) -> &TcpStream {
-        self.get_ref().0
     }
 
     fn session(&self) -> &ServerConnection {
@@ -163,6 +160,6 @@ impl AsyncWrite for TlsStream {
 
 impl AsFd for TlsStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.tcp().as_fd()
+        self.get_ref().0.as_fd()
     }
 }

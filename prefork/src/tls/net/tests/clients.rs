@@ -1,12 +1,12 @@
 //! Clients that complete their handshake, and clients that do not.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use prefork_options::Addr;
 use rustls::AlertDescription;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
@@ -51,14 +51,16 @@ fn a_stream_knows_its_peer_and_the_negotiated_parameters() {
         let client = tokio::spawn(speak_tls(io));
         let (stream, peer) = stage.listener.accept().await.expect("a client");
         let client = client.await.expect("a client");
-        assert_eq!(client.get_ref().0.local_addr().expect("an address"), peer);
+        let addr = client.get_ref().0.local_addr().expect("an address");
+        assert_eq!(peer, addr);
         assert_eq!(stream.peer_addr().expect("an address"), peer);
         assert_eq!(stream.alpn_protocol(), Some(b"echo".as_slice()));
         assert_eq!(stream.server_name(), Some("localhost"));
         assert!(stream.peer_certificates().is_none());
         assert!(stream.is_write_vectored());
         stream.set_nodelay(true).expect("a connection");
-        assert!(stream.get_ref().0.nodelay().expect("a connection"));
+        let socket = socket2::SockRef::from(stream.get_ref().0);
+        assert!(socket.tcp_nodelay().expect("a connection"));
         assert!(!stream.get_ref().1.is_handshaking());
     });
 }
@@ -162,7 +164,7 @@ fn the_callback_is_called_for_each_failed_handshake() {
         closed.shutdown().await.expect("a server");
         until_end(&mut closed).await;
         let peer = closed.local_addr().expect("an address");
-        let failure = (peer, ErrorKind::UnexpectedEof, None);
+        let failure = (peer.into(), ErrorKind::UnexpectedEof, None);
         assert_eq!(next(&failures).await, failure);
     });
 }
@@ -174,7 +176,7 @@ fn the_callback_is_called_for_each_timeout() {
         let mut silent = stage.connect_plain().await;
         until_end(&mut silent).await;
         let peer = silent.local_addr().expect("an address");
-        let failure = (peer, ErrorKind::TimedOut, None);
+        let failure = (peer.into(), ErrorKind::TimedOut, None);
         assert_eq!(next(&failures).await, failure);
     });
 }
@@ -188,7 +190,7 @@ fn the_callback_gets_the_alert_of_a_client_that_rejects_the_certificate() {
             until_end(&mut rejecting).await;
             let peer = rejecting.local_addr().expect("an address");
             let alert = rustls::Error::AlertReceived(AlertDescription::UnknownCA);
-            let failure = (peer, ErrorKind::InvalidData, Some(alert));
+            let failure = (peer.into(), ErrorKind::InvalidData, Some(alert));
             assert_eq!(next(&failures).await, failure);
         }
     });
@@ -295,7 +297,7 @@ impl ReportProgress for Unreported {
 }
 
 /// The arguments of the callback: the client, the kind of the error and the TLS error inside.
-type Failed = (SocketAddr, ErrorKind, Option<rustls::Error>);
+type Failed = (Addr, ErrorKind, Option<rustls::Error>);
 
 /// A stage that echoes, and the calls of its callback.
 fn stage_with_callback(timeout: Duration) -> (TlsStage, mpsc::Receiver<Failed>) {

@@ -100,7 +100,7 @@ fn at_the_limit_only_the_oldest_handshake_is_evicted() {
         let reason = "the handshake was aborted in favor of a waiting client: max_handshakes or the limit of open files is reached";
         let reason = reason.to_owned();
         let peer = oldest.local_addr().expect("an address");
-        assert_eq!(failure, Some((peer, reason)));
+        assert_eq!(failure, Some((peer.into(), reason)));
         assert!(failures.try_recv().is_err(), "one failure");
     });
 }
@@ -128,7 +128,7 @@ fn a_failed_handshake_that_is_evicted_is_reported_once() {
         ask(&mut stage.connect().await, b"hello").await;
         let all: Vec<_> = failures.try_iter().collect();
         let peer = plain.local_addr().expect("an address");
-        assert_eq!(all, [(peer, std::io::ErrorKind::InvalidData)]);
+        assert_eq!(all, [(peer.into(), std::io::ErrorKind::InvalidData)]);
     });
 }
 

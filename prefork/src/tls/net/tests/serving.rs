@@ -1,13 +1,13 @@
 //! The TLS listener as an argument of `axum::serve`.
 #![cfg(feature = "axum")]
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
 use axum::serve::ListenerExt;
+use prefork_options::Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::stage::{TlsStage, on_each_runtime};
@@ -19,14 +19,14 @@ fn handlers_get_the_address_of_the_client() {
         let addr = stage.addr;
         let app = Router::new().route(
             "/",
-            get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()),
+            get(async |ConnectInfo(peer): ConnectInfo<Addr>| peer.to_string()),
         );
         let listener = Arc::into_inner(stage.listener).expect("the only reference");
         let listener = listener.tap_io(|stream| {
             stream.set_nodelay(true).expect("a connection");
             assert_eq!(stream.server_name(), Some("localhost"));
         });
-        let service = app.into_make_service_with_connect_info::<SocketAddr>();
+        let service = app.into_make_service_with_connect_info::<Addr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
 
         let io = tokio::net::TcpStream::connect(addr)

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use prefork_options::Addr;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -17,7 +18,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client};
 
-use crate::net::{ConnTracker, DrainPolicy, Listener, Stream, TlsListener, TlsStream};
+use crate::net::{AsyncSocket, ConnTracker, DrainPolicy, Listener, Stream, TlsListener, TlsStream};
 
 /// The time limit of each test. Nothing takes as long, unless it never happens.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,7 +63,7 @@ impl TlsStage {
         };
         let tracker = ConnTracker::new(count(&accepts), count(&changes)).expect("descriptors");
         let tracker = Arc::new(tracker);
-        let plain = Listener::new(0, addr, Some(socket.into()), &tracker);
+        let plain = Listener::new(0, addr.into(), Some(socket.into()), &tracker);
         let listener = options(TlsListener::new(plain, server_config()));
         Self {
             listener: Arc::new(listener),
@@ -147,13 +148,14 @@ pub(super) async fn echo(mut stream: TlsStream) {
 }
 
 /// One connection that a plain tokio listener accepted: its server side and its client side.
-pub(super) async fn connection() -> (Stream<TcpStream>, SocketAddr, TcpStream) {
+pub(super) async fn connection() -> (Stream<AsyncSocket>, Addr, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("an address");
     let client = TcpStream::connect(addr).await.expect("a listener");
     let (accepted, peer) = listener.accept().await.expect("a client");
     let tracker = TlsStage::new().tracker;
-    (Stream::new(accepted, &tracker), peer, client)
+    let accepted = AsyncSocket::Tcp(accepted);
+    (Stream::new(accepted, &tracker), peer.into(), client)
 }
 
 /// Sends `text` and waits for the echo.
