@@ -105,9 +105,11 @@ fn takes(ty: &Type) -> ListenerDemand {
         return ListenerDemand::Later;
     };
     match (last.ident.to_string().as_str(), &last.arguments) {
-        ("Listener" | "TlsListener" | "TcpListener", PathArguments::None) => {
-            ListenerDemand::Listener
-        }
+        (
+            "Listener" | "TlsListener" | "TcpListener" | "UnixListener" | "UdpSocket"
+            | "UnixDatagram",
+            PathArguments::None,
+        ) => ListenerDemand::Listener,
         ("Ready", PathArguments::None) => ListenerDemand::Nothing,
         ("Result", PathArguments::AngleBracketed(arguments)) => match arguments.args.first() {
             Some(GenericArgument::Type(inner)) => takes(inner),

@@ -164,6 +164,15 @@ fn adopt(number: RawFd, info: ListenerInfo) -> Result<InheritedListener, Error> 
     })
 }
 
+/// Returns the address of the socket behind an open number. The error is a reason.
+///
+/// # Errors
+/// The number is not open, and the errors of [`address_of`].
+pub(crate) fn address_of_open(number: RawFd, transport: Transport) -> Result<Addr, String> {
+    let fd = sys::fds::duplicate(number).map_err(|_| "not open".to_owned())?;
+    address_of(&fd, transport)
+}
+
 /// Returns the address of a socket that another process opened. The error is a reason.
 ///
 /// # Errors

@@ -12,6 +12,8 @@ mod unix_file;
 pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
 pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
 pub use info::ListenerInfo;
-pub(crate) use inherit::{InheritedFds, InheritedListener, VARIABLES, inherit, listen_env};
+pub(crate) use inherit::{
+    InheritedFds, InheritedListener, VARIABLES, address_of_open, inherit, listen_env,
+};
 pub(crate) use resolve::resolve_targets;
 pub(crate) use unix_file::SocketFile;

@@ -16,7 +16,6 @@ use super::inherit;
 use super::unix_file::{self, FileOwner};
 use crate::config::ListenSpec;
 use crate::error::{Error, OptionError};
-use crate::sys;
 
 /// The address of a listener, resolved and ready to bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,9 +239,7 @@ fn resolve_one(spec: &ListenSpec, network: Option<Network>) -> Result<Addr, Erro
             Ok(addr)
         }
         Endpoint::Fd(number) => {
-            let found = sys::fds::duplicate(*number);
-            let found = found.map_err(|_| "not open".to_owned());
-            let addr = found.and_then(|fd| inherit::address_of(&fd, spec.transport));
+            let addr = inherit::address_of_open(*number, spec.transport);
             addr.map_err(|reason| unusable("use")(io::Error::other(reason)))
         }
     }

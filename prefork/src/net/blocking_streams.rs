@@ -169,8 +169,8 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::net::{Socket, Stream};
     use crate::net::tracker::ConnTracker;
+    use crate::net::{Socket, Stream};
 
     #[test]
     fn a_stream_whose_reads_were_ended_has_nothing_to_read() {

@@ -470,8 +470,8 @@ fn drain_quota(listener: BorrowedFd<'_>, drain: DrainPolicy) -> usize {
 mod tests {
     use std::time::Duration;
 
-    use nix::fcntl::{FcntlArg, fcntl};
     use super::*;
+    use nix::fcntl::{FcntlArg, fcntl};
 
     fn drain_policy() -> DrainPolicy {
         DrainPolicy {

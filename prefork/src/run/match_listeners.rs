@@ -3,25 +3,37 @@
 //! The result is the same in a master, in a worker, in single-process mode and for
 //! `PREFORK_EXPLAIN`.
 
-use prefork_options::{Prefix, Transport};
+use prefork_options::{Addr, Endpoint, Prefix};
 
-use crate::config::Config;
+use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OptionError};
+use crate::listen::address_of_open;
 use crate::worker::{
-    BodySpec, Needs, WantedArgument, assign, check_tls, needs_tls_config, untaken,
-    unused_certificate,
+    BodySpec, Needs, OfferedListener, SocketKind, WantedArgument, assign, check_listeners,
+    needs_tls_config, untaken, unused_certificate,
 };
 
 /// The listeners of a configuration.
-pub(super) fn listeners_of(config: &Config) -> Vec<(&str, Transport)> {
-    let listeners = config.listen.iter();
-    listeners
-        .map(|spec| (spec.name.as_str(), spec.transport))
-        .collect()
+pub(super) fn listeners_of(config: &Config) -> Vec<OfferedListener<'_>> {
+    let is_unix = |spec: &ListenSpec| match spec.endpoint {
+        Endpoint::HostPort { .. } => Some(false),
+        Endpoint::Unix(_) => Some(true),
+        // If it is not open, binding the listeners reports that.
+        Endpoint::Fd(number) => {
+            let addr = address_of_open(number, spec.transport).ok()?;
+            Some(!matches!(addr, Addr::Ip(_)))
+        }
+    };
+    let offered = config.listen.iter().map(|spec| OfferedListener {
+        name: &spec.name,
+        transport: spec.transport,
+        kind: is_unix(spec).map(|is_unix| SocketKind::of(spec.transport, is_unix)),
+    });
+    offered.collect()
 }
 
-fn names_of<'a>(listeners: &[(&'a str, Transport)]) -> Vec<&'a str> {
-    listeners.iter().map(|(name, _)| *name).collect()
+fn names_of<'a>(listeners: &[OfferedListener<'a>]) -> Vec<&'a str> {
+    listeners.iter().map(|listener| listener.name).collect()
 }
 
 /// Assigns the listeners to the arguments of `main`.
@@ -31,7 +43,7 @@ fn names_of<'a>(listeners: &[(&'a str, Transport)]) -> Vec<&'a str> {
 /// the other does not; an argument needs a certificate and there is none.
 pub(super) fn match_arguments(
     wanted: &[WantedArgument<'_>],
-    offered: &[(&str, Transport)],
+    offered: &[OfferedListener<'_>],
     has_certificate: bool,
     prefix: &Prefix,
 ) -> Result<BodySpec, Error> {
@@ -52,11 +64,11 @@ pub(super) fn match_arguments(
         Error::Arguments { reason, variable }
     };
     let assigned = assign(wanted, &names).map_err(mismatch)?;
-    check_tls(wanted, &assigned, offered).map_err(mismatch)?;
+    check_listeners(wanted, &assigned, offered).map_err(mismatch)?;
     let has = |kind| wanted.iter().any(|want| want.needs == kind);
     let blocking = wanted.iter().zip(&assigned);
     let blocking = blocking
-        .filter(|(want, _)| want.needs == Needs::StdTcpListener)
+        .filter(|(want, _)| matches!(want.needs, Needs::StdSocket(_)))
         .filter_map(|(_, index)| *index)
         .collect();
     let is_ready_by_hand = has(Needs::Ready);
@@ -80,7 +92,7 @@ pub(super) fn match_arguments(
 pub(super) fn argument_warnings(
     wanted: &[WantedArgument<'_>],
     declared: &BodySpec,
-    offered: &[(&str, Transport)],
+    offered: &[OfferedListener<'_>],
     config: &Config,
 ) -> Vec<String> {
     let untaken = untaken(wanted, &declared.assigned, &names_of(offered));

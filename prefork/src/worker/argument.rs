@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::context::Context;
 use super::from_worker_error::FromWorkerError;
 use super::ready::Ready;
+use super::socket_kind::SocketKind;
 use super::worker::Worker;
 use crate::error::Error;
 use crate::net::Listener;
@@ -20,8 +21,9 @@ use crate::net::Listener;
 /// | [`net::Listener`](crate::net::Listener) | a listener for blocking code, tokio and axum |
 /// | `net::TlsListener` | a listener with TLS, for tokio and axum (feature `tls`) |
 /// | `Arc<rustls::ServerConfig>` | the TLS configuration, for code that performs the handshakes itself (feature `tls`) |
-/// | `std::net::TcpListener` | the plain socket, in blocking mode |
-/// | `tokio::net::TcpListener` | the socket for tokio (feature `tokio`, inside a tokio runtime) |
+/// | `TcpListener`, `UdpSocket` of `std::net` | the plain socket, in blocking mode |
+/// | `UnixListener`, `UnixDatagram` of `std::os::unix::net` | the plain unix socket, in blocking mode |
+/// | `TcpListener`, `UdpSocket`, `UnixListener`, `UnixDatagram` of `tokio::net` | the socket for tokio (feature `tokio`, inside a tokio runtime) |
 /// | [`Ready`] | reports that this worker is ready; with this argument, the first accept does not report it |
 /// | `Result<T, `[`FromWorkerError`]`>` | any of these types, if `main` handles the failure itself |
 /// | your own type | anything that can be created from a [`Worker`] |
@@ -92,7 +94,8 @@ use crate::net::Listener;
     message = "`{Self}` cannot be an argument of `main` under `#[prefork::main]`",
     label = "a worker cannot provide this argument",
     note = "`main` takes `prefork::Worker`, `prefork::Ready`, `prefork::net::Listener`, \
-            `std::net::TcpListener`, `tokio::net::TcpListener` (feature `tokio`), \
+            `TcpListener`, `UdpSocket`, `UnixListener` and `UnixDatagram` of std and (feature \
+            `tokio`) of tokio, \
             `prefork::net::TlsListener`, `Arc<rustls::ServerConfig>` (feature `tls`), your \
             own type that implements `prefork::FromWorker`, or `Result<T, \
             prefork::FromWorkerError>` of these",
@@ -127,9 +130,9 @@ pub enum Needs {
     /// The socket of a listener, for blocking calls.
     ///
     /// The master sets it to blocking mode.
-    StdTcpListener,
+    StdSocket(SocketKind),
     /// The socket of a listener, for tokio.
-    TokioTcpListener,
+    TokioSocket(SocketKind),
     /// A listener with TLS.
     TlsListener,
     /// The TLS configuration, for code that performs the handshakes itself.
@@ -145,10 +148,28 @@ pub enum Needs {
 impl Needs {
     pub(crate) fn takes_listener(self) -> bool {
         match self {
-            Self::Listener | Self::StdTcpListener | Self::TokioTcpListener | Self::TlsListener => {
-                true
-            }
+            Self::Listener | Self::StdSocket(_) | Self::TokioSocket(_) | Self::TlsListener => true,
             Self::TlsConfig | Self::Worker | Self::Ready | Self::Nothing => false,
+        }
+    }
+
+    /// Whether an argument can take a listener of this kind.
+    pub(super) fn accepts(self, kind: SocketKind) -> bool {
+        match self {
+            Self::StdSocket(wanted) | Self::TokioSocket(wanted) => wanted == kind,
+            Self::Listener | Self::TlsListener => kind.is_stream(),
+            Self::TlsConfig | Self::Worker | Self::Ready | Self::Nothing => true,
+        }
+    }
+
+    /// The name of the type, for messages about its listener.
+    pub(super) fn type_name(self) -> &'static str {
+        match self {
+            Self::StdSocket(kind) | Self::TokioSocket(kind) => kind.type_name(),
+            Self::TlsListener => "TlsListener",
+            Self::Listener | Self::TlsConfig | Self::Worker | Self::Ready | Self::Nothing => {
+                "Listener"
+            }
         }
     }
 }
@@ -199,29 +220,49 @@ impl FromWorker for Listener {
     }
 }
 
-impl FromWorker for std::net::TcpListener {
-    const NEEDS: Needs = Needs::StdTcpListener;
+/// Implements `FromWorker` for the socket types of std and tokio.
+macro_rules! raw_sockets {
+    ($($kind:ident: $std:ty, $tokio:ident;)*) => { $(
+        impl FromWorker for $std {
+            const NEEDS: Needs = Needs::StdSocket(SocketKind::$kind);
 
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
-        worker.context.raw_listener(request.listener()?)
-    }
+            fn from_worker(
+                worker: &Worker,
+                request: &ArgumentInfo<'_>,
+            ) -> Result<Self, FromWorkerError> {
+                let socket = worker.context.raw(request.listener()?, SocketKind::$kind)?;
+                Ok(socket.into())
+            }
+        }
+
+        #[cfg(feature = "tokio")]
+        impl FromWorker for tokio::net::$tokio {
+            const NEEDS: Needs = Needs::TokioSocket(SocketKind::$kind);
+
+            fn from_worker(
+                worker: &Worker,
+                request: &ArgumentInfo<'_>,
+            ) -> Result<Self, FromWorkerError> {
+                if tokio::runtime::Handle::try_current().is_err() {
+                    return Err(FromWorkerError::new(concat!(
+                        "tokio::net::", stringify!($tokio), " needs a tokio runtime: make main async",
+                    )));
+                }
+                let socket = worker.context.raw(request.listener()?, SocketKind::$kind)?;
+                Self::from_std(socket.into()).map_err(|error| {
+                    let reason = "tokio cannot register the listener's socket";
+                    FromWorkerError::new(reason).with_source(error)
+                })
+            }
+        }
+    )* };
 }
 
-#[cfg(feature = "tokio")]
-impl FromWorker for tokio::net::TcpListener {
-    const NEEDS: Needs = Needs::TokioTcpListener;
-
-    fn from_worker(worker: &Worker, request: &ArgumentInfo<'_>) -> Result<Self, FromWorkerError> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(FromWorkerError::new(
-                "tokio::net::TcpListener needs a tokio runtime: make main async",
-            ));
-        }
-        let listener = worker.context.raw_listener(request.listener()?)?;
-        Self::from_std(listener).map_err(|error| {
-            FromWorkerError::new("tokio cannot register the listener's socket").with_source(error)
-        })
-    }
+raw_sockets! {
+    TcpListener: std::net::TcpListener, TcpListener;
+    UdpSocket: std::net::UdpSocket, UdpSocket;
+    UnixListener: std::os::unix::net::UnixListener, UnixListener;
+    UnixDatagram: std::os::unix::net::UnixDatagram, UnixDatagram;
 }
 
 /// For a `main` that handles the failure itself.

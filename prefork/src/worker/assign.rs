@@ -20,10 +20,8 @@ pub(crate) fn assign(
 ) -> Result<Vec<Option<usize>>, String> {
     let takes = |kind: Needs| match kind {
         Needs::Worker => ListenerDemand::Later,
-        Needs::Listener | Needs::StdTcpListener | Needs::TokioTcpListener | Needs::TlsListener => {
-            ListenerDemand::Listener
-        }
-        Needs::TlsConfig | Needs::Ready | Needs::Nothing => ListenerDemand::Nothing,
+        kind if kind.takes_listener() => ListenerDemand::Listener,
+        _ => ListenerDemand::Nothing,
     };
     let wanted: Vec<assign_listeners::ArgumentName<'_>> = wanted
         .iter()

@@ -5,7 +5,7 @@
 
 mod argument;
 mod assign;
-mod check_tls;
+mod check_listeners;
 mod child_env;
 mod context;
 mod current;
@@ -25,13 +25,14 @@ mod panic_hook;
 mod ready;
 mod shortage_log;
 mod shutdown;
+mod socket_kind;
 mod start;
 mod worker;
 
 pub use argument::{ArgumentInfo, ArgumentSpec, FromWorker, Needs};
 pub(crate) use argument::{WantedArgument, extract, set_pending};
 pub(crate) use assign::{assign, untaken};
-pub(crate) use check_tls::{check_tls, needs_tls_config, unused_certificate};
+pub(crate) use check_listeners::{check_listeners, needs_tls_config, unused_certificate};
 pub(crate) use child_env::{child_env, role_warning};
 pub(crate) use context::{BodySpec, Context};
 pub(crate) use current::current;
@@ -44,5 +45,7 @@ pub use main_end::{Describe, MainGuard, Returned};
 pub use ready::Ready;
 pub(crate) use ready::{SingleEvent, SingleObserver};
 pub use shutdown::Shutdown;
+pub(crate) use socket_kind::OfferedListener;
+pub use socket_kind::SocketKind;
 pub(crate) use start::{start_from_env, start_single};
 pub use worker::Worker;

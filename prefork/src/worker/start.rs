@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use prefork_options::Transport;
 use socket2::{SockRef, Type};
 
 use super::child_env::ChildEnv;
@@ -19,6 +18,7 @@ use super::listeners::WorkerListeners;
 use super::monitor::Monitor;
 use super::ready::{ReadyNotifier, SingleObserver};
 use super::shortage_log::ShortageLog;
+use super::socket_kind::OfferedListener;
 use crate::channel::{
     Channel, ChildRole, FromChild, FromMaster, MainEnd, PROTOCOL, ROLE_VARIABLE, ReceivedFrame,
 };
@@ -53,7 +53,7 @@ pub(crate) fn start_from_env(
     child_env: &ChildEnv,
     init: Option<Init>,
     on_master_death: Option<OnceHook>,
-    declare: impl FnOnce(&[(&str, Transport)], bool) -> Result<BodySpec, Error>,
+    declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
 ) -> Result<(Arc<Context>, BodySpec), Error> {
     let wrong = |reason| Error::InvalidChildEnv {
         variable: ROLE_VARIABLE,
@@ -243,11 +243,11 @@ fn begin(
     channel: Arc<Channel>,
     init: Option<Init>,
     on_master_death: Option<OnceHook>,
-    declare: impl FnOnce(&[(&str, Transport)], bool) -> Result<BodySpec, Error>,
+    declare: impl FnOnce(&[OfferedListener<'_>], bool) -> Result<BodySpec, Error>,
 ) -> Result<(Arc<Context>, BodySpec), Error> {
     let listeners = fds.listeners.iter();
     let offered: Vec<_> = listeners
-        .map(|listener| (listener.info.name(), listener.info.transport))
+        .map(|listener| OfferedListener::of(&listener.info))
         .collect();
     let declared = declare(&offered, fds.tls.is_some())?;
     sys::process::set_comm(&format!("worker {slot}"));

@@ -1,6 +1,8 @@
 //! The worker as its `main` sees it.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::Arc;
 
 use prefork_options::Transport;
@@ -9,6 +11,7 @@ use super::context::Context;
 use super::from_worker_error::FromWorkerError;
 use super::listeners::TakeAs;
 use super::shutdown::Shutdown;
+use super::socket_kind::SocketKind;
 use crate::listen::ListenerInfo;
 use crate::net::Listener;
 use crate::tls::LISTENER_HELP;
@@ -67,13 +70,53 @@ impl Worker {
     /// Takes the socket of a listener as a `std::net::TcpListener`.
     ///
     /// The socket is in non-blocking mode, unless `main` has an argument that needs
-    /// [`StdTcpListener`](crate::Needs::StdTcpListener) for this listener. A stop does not end an
-    /// accept on it; the crate page lists the guarantees that it does not give.
+    /// [`StdSocket`](crate::Needs::StdSocket) for this listener. A stop does not end an accept on
+    /// it; the crate page lists the guarantees that it does not give.
     ///
     /// # Errors
-    /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener.
+    /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener,
+    /// or it is another kind of socket.
     pub fn tcp_listener(&self, name: &str) -> Result<TcpListener, FromWorkerError> {
-        self.context.raw_listener(self.plain_index_of(name)?)
+        let index = self.plain_index_of(name)?;
+        Ok(self.context.raw(index, SocketKind::TcpListener)?.into())
+    }
+
+    /// Takes the socket of a listener as a `std::os::unix::net::UnixListener`.
+    ///
+    /// Its mode is that of [`tcp_listener`](Self::tcp_listener).
+    ///
+    /// # Errors
+    /// As [`tcp_listener`](Self::tcp_listener).
+    pub fn unix_listener(&self, name: &str) -> Result<UnixListener, FromWorkerError> {
+        let index = self.plain_index_of(name)?;
+        Ok(self.context.raw(index, SocketKind::UnixListener)?.into())
+    }
+
+    /// Takes the socket of a listener as a `std::net::UdpSocket`.
+    ///
+    /// Its mode is that of [`tcp_listener`](Self::tcp_listener). All workers receive from this
+    /// socket: each datagram goes to one of them.
+    ///
+    /// # Errors
+    /// As [`tcp_listener`](Self::tcp_listener).
+    pub fn udp_socket(&self, name: &str) -> Result<UdpSocket, FromWorkerError> {
+        let socket = self
+            .context
+            .raw(self.index_of(name)?, SocketKind::UdpSocket)?;
+        Ok(socket.into())
+    }
+
+    /// Takes the socket of a listener as a `std::os::unix::net::UnixDatagram`.
+    ///
+    /// It is shared like a [`udp_socket`](Self::udp_socket).
+    ///
+    /// # Errors
+    /// As [`tcp_listener`](Self::tcp_listener).
+    pub fn unix_datagram(&self, name: &str) -> Result<UnixDatagram, FromWorkerError> {
+        let socket = self
+            .context
+            .raw(self.index_of(name)?, SocketKind::UnixDatagram)?;
+        Ok(socket.into())
     }
 
     /// Reports that this worker is ready; see [`notify_ready`](crate::notify_ready()).
@@ -109,25 +152,47 @@ impl Worker {
 }
 
 impl Context {
+    /// # Errors
+    /// It was taken before, or its socket accepts no connections.
     pub(crate) fn listener(&self, index: usize) -> Result<Listener, FromWorkerError> {
+        self.check_kind(index, "Listener", SocketKind::is_stream)?;
         let (info, fd) = self.listeners.take(index, TakeAs::Managed)?;
-        Ok(Listener::new(
-            index,
-            info.address.clone(),
-            fd,
-            &self.tracker,
-        ))
+        let addr = info.address.clone();
+        Ok(Listener::new(index, addr, fd, &self.tracker))
     }
 
-    pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, FromWorkerError> {
+    /// Takes the socket of a listener.
+    ///
+    /// # Errors
+    /// It was taken before or is closed, or is another kind of socket.
+    pub(super) fn raw(&self, index: usize, kind: SocketKind) -> Result<OwnedFd, FromWorkerError> {
+        self.check_kind(index, kind.type_name(), |found| found == kind)?;
         let (info, fd) = self.listeners.take(index, TakeAs::Raw)?;
         // A stop may wait for this argument. A `Listener` wakes the monitor when it ends.
         self.waker.wake();
-        fd.map(TcpListener::from).ok_or_else(|| {
+        fd.ok_or_else(|| {
             let name = info.name();
             FromWorkerError::new(format!(
                 "listener '{name}' is closed: the worker is shutting down"
             ))
         })
+    }
+
+    fn check_kind(
+        &self,
+        index: usize,
+        type_name: &str,
+        fits: impl FnOnce(SocketKind) -> bool,
+    ) -> Result<(), FromWorkerError> {
+        let info = self.listeners.infos().get(index);
+        match info.map(|info| (info, SocketKind::of_listener(info))) {
+            Some((info, kind)) if !fits(kind) => Err(FromWorkerError::new(format!(
+                "listener '{}' is {}, not a {type_name}: take it as {}",
+                info.name(),
+                kind.description(),
+                kind.types()
+            ))),
+            _ => Ok(()),
+        }
     }
 }

@@ -307,8 +307,8 @@ fn a_request_that_came_with_the_handshake_counts_as_readable() {
         handshake(&mut session, &mut io).await;
         stage.begin_drain();
         let (mut stream, _) = stage.listener.accept().await.expect("a client");
-        let nothing = socket2::SockRef::from(stream.get_ref().0)
-            .peek(&mut [std::mem::MaybeUninit::uninit()]);
+        let nothing =
+            socket2::SockRef::from(stream.get_ref().0).peek(&mut [std::mem::MaybeUninit::uninit()]);
         nothing.expect_err("the socket is empty");
         assert!(stage.tracker.has_readable());
         stream.read_exact(&mut [0; 5]).await.expect("a client");
