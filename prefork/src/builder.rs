@@ -9,6 +9,7 @@ use std::fmt;
 
 use crate::config::{Configuration, OptionLayers, ProgramSource};
 use crate::hook::{HookError, Hooks, Init, OnceHook};
+use crate::listen::OnSocket;
 use crate::master::Logger;
 use crate::spawn::CommandHook;
 use crate::worker::child_env;
@@ -42,6 +43,7 @@ use crate::worker::child_env;
 pub struct Prefork {
     pub(crate) options: OptionLayers,
     pub(crate) producer: Option<CommandHook>,
+    pub(crate) on_socket: Option<OnSocket>,
     pub(crate) init: Option<Init>,
     pub(crate) hooks: Hooks,
     pub(crate) on_master_death: Option<OnceHook>,

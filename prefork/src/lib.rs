@@ -355,11 +355,12 @@ pub use listen::ListenerInfo;
 #[cfg(unix)]
 pub use master::{Handle, Level, LogLine, Reload, RolloutRefusal, RolloutStage, RolloutVerdict};
 pub use prefork_macros::main;
-#[cfg(unix)]
-#[doc(inline)]
 pub use prefork_options::{Addr, IntoOption, ParseError, Transport};
 #[cfg(unix)]
 pub use run::{Outcome, is_child, report};
+#[cfg(unix)]
+#[doc(inline)]
+pub use socket2;
 #[cfg(unix)]
 pub use spawn::ChildCommand;
 #[cfg(unix)]

@@ -220,7 +220,13 @@ impl Prefork {
             self.setup(config, &declared).run(log)?;
             return Ok(None);
         }
-        let context = start_single(&config, &declared, early.as_ref(), log)?;
+        let context = start_single(
+            &config,
+            self.on_socket.as_ref(),
+            &declared,
+            early.as_ref(),
+            log,
+        )?;
         Ok(context.map(|context| (context, declared)))
     }
 
@@ -291,6 +297,7 @@ impl Prefork {
             },
             blocking: declared.blocking.clone(),
             producer: self.producer.take(),
+            on_socket: self.on_socket.take(),
             hooks: std::mem::take(&mut self.hooks),
             owns_signals: self.handles_signals,
         }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::count::digits;
+use crate::OptionValue;
 use crate::error::quote;
 use crate::suggest::nearest;
 
@@ -25,9 +25,6 @@ pub struct ListenerOptions {
     /// The group of the file of a unix socket: a name or a number.
     pub group: Option<String>,
 }
-
-/// The largest `backlog`. Older kernels store it in 16 bits.
-pub const MAX_BACKLOG: u32 = 65_535;
 
 /// The largest `mode`: the permission bits, without set-user-ID, set-group-ID and sticky.
 const MAX_MODE: u32 = 0o777;
@@ -102,11 +99,9 @@ fn unknown(name: &str) -> String {
 }
 
 fn backlog(value: &str) -> Result<u32, String> {
-    let number = digits(value).and_then(|number| u32::try_from(number).ok());
-    let number = number.filter(|number| (1..=MAX_BACKLOG).contains(number));
-    number.ok_or_else(|| {
+    u32::parse(value).map_err(|_| {
         let value = quote(value);
-        format!("has the backlog {value}, expected a number from 1 to {MAX_BACKLOG}")
+        format!("has the backlog {value}, expected {}", u32::EXPECTED)
     })
 }
 
@@ -210,12 +205,12 @@ mod tests {
                  'mode', 'owner', 'group'",
             ),
             (
-                "backlog=0",
-                "has the backlog '0', expected a number from 1 to 65535",
+                "backlog=-1",
+                "has the backlog '-1', expected a number from 0 to 1000000",
             ),
             (
-                "backlog=65536",
-                "has the backlog '65536', expected a number from 1 to 65535",
+                "backlog=1000001",
+                "has the backlog '1000001', expected a number from 0 to 1000000",
             ),
             (
                 "nodelay=yes",

@@ -74,6 +74,21 @@ macro_rules! options {
                 /// to the other arguments in order. They are called `listener0`, `listener1`, … by
                 /// their index in the list.
                 ///
+                /// Other kinds of sockets have a scheme:
+                ///
+                /// | address | socket |
+                /// |---|---|
+                /// | `tcp4://host:port`, `tcp6://host:port` | TCP over IPv4 or IPv6 only, with any `network` |
+                /// | `unix:/run/app.sock`, `unix:@app` | a unix socket with a file, or with an abstract name |
+                /// | `udp://host:port`, `unixgram:/run/app.sock` | datagrams, which `main` takes as a `UdpSocket` or `UnixDatagram` |
+                /// | `fd:3`, `udp://fd:3` | an open descriptor that the process inherited |
+                ///
+                /// Options of one listener follow `?`, separated by `&`: `backlog`, `v6only` and
+                /// `nodelay` as the options of these names, and for the file of a unix socket
+                /// `mode=0660`, `owner=name` and `group=name`. A path contains no `?`, comma or white
+                /// space. The master replaces the file of a server that no longer runs, never that of
+                /// a running one, and removes its own file at the end.
+                ///
                 /// If the host has the prefix `tls://`, as in `https=tls://0.0.0.0:443`, clients
                 /// must use TLS (feature `tls`), and `main` takes the listener as a `TlsListener`.
                 /// The prefix is part of the address: repeat it if you override the port, as in
@@ -133,6 +148,45 @@ macro_rules! options {
                     default: none "family of the address",
                     since: "0.1.0",
                     example: "tcp6"
+                }
+
+                /// Sets the length of the accept queue of each stream listener, in connections.
+                ///
+                /// The kernel limits it to `net.core.somaxconn` (listen(2)). An address can set its
+                /// own, as in `:8080?backlog=64`.
+                backlog: u32 {
+                    env: "PREFORK_BACKLOG",
+                    getter: get_backlog -> u32,
+                    default: value "`65535`",
+                    unit: "connections",
+                    since: "0.1.0",
+                    example: 1024
+                }
+
+                /// Sets whether IPv6 listeners reject IPv4 (`IPV6_V6ONLY` in ipv6(7)).
+                ///
+                /// If this option is not set, `network` decides, or the system
+                /// (`net.ipv6.bindv6only`). An IPv6 listener never accepts IPv4 if an IPv4 listener
+                /// has the same port. An address can set its own, as in `[::]:8080?v6only=false`.
+                v6only: bool {
+                    env: "PREFORK_V6ONLY",
+                    /// `None` means that `network` or the system decides.
+                    getter: get_v6only -> Option<bool>,
+                    default: none "`network` or the system decides",
+                    since: "0.1.0",
+                    example: true
+                }
+
+                /// Sets whether the kernel sends small writes without delay (`TCP_NODELAY`).
+                ///
+                /// It applies to the connections of TCP listeners, which inherit it on Linux. An
+                /// address can set its own, as in `:8080?nodelay=true`.
+                nodelay: bool {
+                    env: "PREFORK_NODELAY",
+                    getter: get_nodelay -> bool,
+                    default: value "`false`",
+                    since: "0.1.0",
+                    example: true
                 }
 
                 /// Sets whether each worker has its own listening sockets (`SO_REUSEPORT`).
@@ -434,6 +488,9 @@ macro_rules! options {
 
                 /// Called first in every process: in the master and in each worker.
                 init { default: "nothing", since: "0.1.0" }
+
+                /// Called in the master with each socket that it opens, before it binds the socket.
+                on_socket { default: "nothing", since: "0.1.0" }
 
                 /// Called in the master after each start of a worker.
                 on_child_spawn { default: "nothing", since: "0.1.0" }

@@ -3,11 +3,13 @@
 //! Each documents when, how often and on which thread its function is called, and what its error
 //! does. The functions are called elsewhere: by `hook`, the master and the worker.
 
+use std::io;
 use std::panic::Location;
 
 use super::Prefork;
 use crate::config::Configuration;
 use crate::hook::{ChildRecovered, ChildSpawned, IntoHookResult, MasterReady, Role, catch};
+use crate::listen::{ListenerInfo, OnSocket};
 use crate::master::LogLine;
 use crate::spawn::ChildCommand;
 
@@ -125,6 +127,46 @@ impl Prefork {
     ) -> Self {
         self.options.record_callback("init", Location::caller());
         self.init = Some(Box::new(move |role| init(role).into_result()));
+        self
+    }
+
+    /// Sets the function that gets each socket that the master opens, before it binds the socket.
+    ///
+    /// Use it for options of sockets that prefork does not have, such as `SO_BINDTODEVICE`,
+    /// `TCP_FASTOPEN` or `SO_RCVBUF`. The info has the name, the address and the transport; port 0
+    /// stays 0. With `reuseport`, each slot has a socket. Sockets that the process inherited
+    /// (`fd:3`) are not passed. If the function returns an error or panics, the start fails with
+    /// [`Error::Listen`](crate::Error::Listen), and nothing stays bound.
+    ///
+    /// Default: nothing. Since 0.1.0.
+    ///
+    /// # Process
+    /// In the master and in single-process mode; on the thread that calls `run` or `start`, or on
+    /// another one while that thread waits. Once per socket, and again if the master retries a
+    /// bind while the address is in use, or binds a socket again that a worker has shut down. It
+    /// must not block.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use prefork::{ListenerInfo, socket2::Socket};
+    ///
+    /// fn keepalive(socket: &Socket, _listener: &ListenerInfo) -> std::io::Result<()> {
+    ///     socket.set_keepalive(true)
+    /// }
+    ///
+    /// #[prefork::main(listen = "127.0.0.1:8080", on_socket = keepalive)]
+    /// fn main(_listener: prefork::net::Listener) {}
+    /// ```
+    #[track_caller]
+    pub fn on_socket<R: IntoHookResult>(
+        mut self,
+        hook: impl Fn(&socket2::Socket, &ListenerInfo) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.options
+            .record_callback("on_socket", Location::caller());
+        self.on_socket = Some(OnSocket::new(move |socket, info| {
+            catch(|| hook(socket, info).into_result()).map_err(io::Error::other)
+        }));
         self
     }
 

@@ -63,6 +63,9 @@ pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static 
             "Close that socket before the start, or listen on another address."
         };
     }
+    if call == "run on_socket for" {
+        return "Correct the on_socket function.";
+    }
     if address.starts_with("unix:") {
         return unix_socket(source);
     }

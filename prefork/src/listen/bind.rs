@@ -3,17 +3,19 @@
 //! The process that binds owns the sockets for as long as it serves: the queue of a socket must
 //! outlive the worker that a connection waits for.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prefork_options::listener_options::MAX_BACKLOG;
-use prefork_options::{Addr, ListenerOptions, Network, Transport};
+use prefork_options::{Addr, Network, Transport};
 use socket2::{SockAddr, Socket, Type};
 
 use super::resolve::{ResolvedTarget, resolve_targets};
+use super::unix_file::FileOwner;
 use super::{ListenerInfo, SocketFile};
 use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OwnSocketError};
@@ -38,13 +40,20 @@ pub(crate) struct BoundListener {
 /// What the system calls need to know to open a socket.
 #[derive(Debug, Clone)]
 struct BindTarget {
-    resolved: ResolvedTarget,
-    transport: Transport,
-    options: ListenerOptions,
+    info: ListenerInfo,
+    /// The open descriptor that is used instead of a new socket.
+    fd: Option<RawFd>,
+    only_v6: Option<bool>,
+    owner: FileOwner,
+    backlog: u32,
+    /// Whether an open descriptor gets this backlog.
+    relisten: bool,
+    nodelay: Option<bool>,
+    on_socket: Option<OnSocket>,
 }
 
 /// How to bind the addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct BindOptions<'a> {
     pub(crate) network: Option<Network>,
     /// What set the list of addresses: a variable or the option.
@@ -52,10 +61,41 @@ pub(crate) struct BindOptions<'a> {
     pub(crate) sharing: Sharing,
     /// How long to retry while an address is in use.
     pub(crate) timeout: Duration,
+    /// The options of listeners that set no own.
+    pub(crate) defaults: SocketDefaults,
+    pub(crate) on_socket: Option<&'a OnSocket>,
+}
+
+/// What the options set for all listeners.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SocketDefaults {
+    pub(crate) backlog: u32,
+    pub(crate) v6only: Option<bool>,
+    pub(crate) nodelay: bool,
+}
+
+/// The user's function that gets each socket before it is bound.
+#[derive(Clone)]
+pub(crate) struct OnSocket(Arc<SocketHook>);
+
+type SocketHook = dyn Fn(&Socket, &ListenerInfo) -> io::Result<()> + Send + Sync;
+
+impl OnSocket {
+    pub(crate) fn new(
+        hook: impl Fn(&Socket, &ListenerInfo) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(hook))
+    }
+}
+
+impl fmt::Debug for OnSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnSocket")
+    }
 }
 
 impl<'a> BindOptions<'a> {
-    pub(crate) fn of(config: &'a Config) -> Self {
+    pub(crate) fn of(config: &'a Config, on_socket: Option<&'a OnSocket>) -> Self {
         let sharing = match (config.reuseport, config.workers) {
             // In single-process mode nothing shares the socket.
             (_, 0) | (false, _) => Sharing::Shared,
@@ -66,6 +106,12 @@ impl<'a> BindOptions<'a> {
             label: &config.labels.listen,
             sharing,
             timeout: IN_USE_TIMEOUT,
+            defaults: SocketDefaults {
+                backlog: config.backlog,
+                v6only: config.v6only,
+                nodelay: config.nodelay,
+            },
+            on_socket,
         }
     }
 }
@@ -95,7 +141,8 @@ pub(crate) fn bind_all(
     specs: &[ListenSpec],
     binding: BindOptions<'_>,
 ) -> Result<Vec<BoundListener>, Error> {
-    let targets = resolve_targets(specs, binding.network, binding.label)?;
+    let v6only = binding.defaults.v6only;
+    let targets = resolve_targets(specs, binding.network, v6only, binding.label)?;
     let give_up_at = Instant::now() + binding.timeout;
     let mut bound: Vec<Option<BoundListener>> = specs.iter().map(|_| None).collect();
     // Port 0 comes last: the kernel must not choose a port that another entry of the list names.
@@ -103,13 +150,7 @@ pub(crate) fn bind_all(
         for ((spec, target), bound) in specs.iter().zip(&targets).zip(&mut bound) {
             let addr = target.address.socket_addr();
             if addr.is_some_and(|addr| addr.port() == 0) == is_any_port {
-                let target = BindTarget {
-                    resolved: target.clone(),
-                    transport: spec.transport,
-                    options: spec.options.clone(),
-                };
-                let done = bind_with_retry(&spec.name, target, binding.sharing, give_up_at)?;
-                *bound = Some(done);
+                *bound = Some(bind_with_retry(spec, target, binding, give_up_at)?);
             }
         }
     }
@@ -117,20 +158,34 @@ pub(crate) fn bind_all(
 }
 
 fn bind_with_retry(
-    name: &str,
-    mut target: BindTarget,
-    sharing: Sharing,
+    spec: &ListenSpec,
+    resolved: &ResolvedTarget,
+    binding: BindOptions<'_>,
     give_up_at: Instant,
 ) -> Result<BoundListener, Error> {
-    let opened = retry_while_in_use(give_up_at, || open(&mut target, sharing, give_up_at));
-    let (sockets, file) = opened.map_err(listen_error(name, &target.resolved.address))?;
-    let info = ListenerInfo {
-        name: name.to_owned(),
-        address: target.resolved.address.clone(),
-        transport: target.transport,
+    let mut target = BindTarget {
+        info: ListenerInfo {
+            name: spec.name.clone(),
+            address: resolved.address.clone(),
+            transport: spec.transport,
+        },
+        fd: resolved.fd,
+        only_v6: resolved.only_v6,
+        owner: resolved.owner,
+        relisten: spec.options.backlog.is_some(),
+        backlog: spec.options.backlog.unwrap_or(binding.defaults.backlog),
+        nodelay: spec
+            .options
+            .nodelay
+            .or(binding.defaults.nodelay.then_some(true)),
+        on_socket: binding.on_socket.cloned(),
     };
+    let opened = retry_while_in_use(give_up_at, || {
+        open(&mut target, binding.sharing, give_up_at)
+    });
+    let (sockets, file) = opened.map_err(listen_error(&target.info))?;
     Ok(BoundListener {
-        info,
+        info: target.info.clone(),
         target,
         is_blocking: false,
         file,
@@ -141,12 +196,12 @@ fn bind_with_retry(
 /// The system call that failed, as a verb, and its error.
 pub(super) type BindFailure = (&'static str, io::Error);
 
-fn listen_error(listener: &str, address: &Addr) -> impl FnOnce(BindFailure) -> Error {
+fn listen_error(info: &ListenerInfo) -> impl FnOnce(BindFailure) -> Error {
     move |(call, source)| Error::Listen {
-        listener: listener.to_owned(),
-        address: address.to_string(),
+        listener: info.name.clone(),
+        address: info.address.to_string(),
         call,
-        source: name_own_socket(source, address),
+        source: name_own_socket(source, &info.address),
     }
 }
 
@@ -220,23 +275,21 @@ fn open(
     sharing: Sharing,
     give_up_at: Instant,
 ) -> Result<OpenedSockets, BindFailure> {
-    if let Some(number) = target.resolved.fd {
+    if let Some(number) = target.fd {
         let fd = sys::fds::duplicate(number).map_err(|source| ("use", source))?;
         let socket = Socket::from(fd);
-        target.prepare(&socket)?;
-        if let Some(backlog) = target.options.backlog {
-            listen(&socket, backlog)?;
+        target.set_nodelay(&socket)?;
+        if target.relisten {
+            target.listen(&socket)?;
         }
         return Ok((vec![socket], None));
     }
-    if let Addr::UnixPath(path) = &target.resolved.address {
+    if let Addr::UnixPath(path) = &target.info.address {
         let socket = target.socket()?;
-        let owner = target.resolved.owner;
-        let file = SocketFile::bind(&socket, path, owner, || target.listen(&socket))?;
+        let file = SocketFile::bind(&socket, path, target.owner, || target.listen(&socket))?;
         return Ok((vec![socket], Some(file)));
     }
-    let has_slots =
-        target.transport != Transport::Datagram && matches!(target.resolved.address, Addr::Ip(_));
+    let has_slots = target.is_stream() && matches!(target.info.address, Addr::Ip(_));
     let sharing = if has_slots { sharing } else { Sharing::Shared };
     let sockets = bind(target, sharing, give_up_at)?;
     Ok((sockets, None))
@@ -261,7 +314,7 @@ fn bind(
     let local = first.local_addr();
     let local = local.map_err(|source| ("read the address of", source))?;
     if let Some(real) = from_sock_addr(&local) {
-        target.resolved.address = real;
+        target.info.address = real;
     }
     let mut sockets = vec![first];
     let Sharing::PerSlot(slots @ 2..) = sharing else {
@@ -296,47 +349,49 @@ fn bind_one(target: &BindTarget, port: ReusePort) -> Result<Socket, BindFailure>
     Ok(socket)
 }
 
-fn listen(socket: &Socket, backlog: u32) -> Result<(), BindFailure> {
-    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-    let listening = socket.listen(backlog);
-    listening.map_err(|source| ("listen on", source))
-}
-
 impl BindTarget {
-    fn sock_addr(&self) -> Result<SockAddr, BindFailure> {
-        to_sock_addr(&self.resolved.address).map_err(|source| ("bind", source))
+    fn is_stream(&self) -> bool {
+        self.info.transport != Transport::Datagram
     }
 
-    /// Opens a socket and sets its options. Binds nothing.
+    fn sock_addr(&self) -> Result<SockAddr, BindFailure> {
+        to_sock_addr(&self.info.address).map_err(|source| ("bind", source))
+    }
+
+    /// Opens a socket, sets its options and calls `on_socket`. Binds nothing.
     fn socket(&self) -> Result<Socket, BindFailure> {
         let at = |call| move |source| (call, source);
-        let kind = match self.transport {
-            Transport::Datagram => Type::DGRAM,
-            _ => Type::STREAM,
+        let kind = if self.is_stream() {
+            Type::STREAM
+        } else {
+            Type::DGRAM
         };
         // With an IP address, the default protocols are TCP and UDP.
         let socket = Socket::new(self.sock_addr()?.domain(), kind, None);
         let socket = socket.map_err(at("open a socket for"))?;
-        if matches!(self.resolved.address, Addr::Ip(_)) && kind == Type::STREAM {
+        if matches!(self.info.address, Addr::Ip(_)) && self.is_stream() {
             // Connections of an earlier run in TIME_WAIT do not block the port (socket(7)). Two UDP
             // sockets with the flag would share a port.
             socket
                 .set_reuse_address(true)
                 .map_err(at("set SO_REUSEADDR for"))?;
         }
-        if let Some(only_v6) = self.resolved.only_v6 {
+        if let Some(only_v6) = self.only_v6 {
             socket
                 .set_only_v6(only_v6)
                 .map_err(at("set IPV6_V6ONLY for"))?;
         }
-        self.prepare(&socket)?;
+        self.set_nodelay(&socket)?;
+        if let Some(OnSocket(hook)) = &self.on_socket {
+            hook(&socket, &self.info).map_err(at("run on_socket for"))?;
+        }
         Ok(socket)
     }
 
-    /// Sets the options that accepted connections inherit from their listener.
-    fn prepare(&self, socket: &Socket) -> Result<(), BindFailure> {
-        match (self.options.nodelay, &self.resolved.address) {
-            (Some(nodelay), Addr::Ip(_)) => socket
+    /// Accepted connections inherit the option from their listener.
+    fn set_nodelay(&self, socket: &Socket) -> Result<(), BindFailure> {
+        match (self.nodelay, &self.info.address) {
+            (Some(nodelay), Addr::Ip(_)) if self.is_stream() => socket
                 .set_tcp_nodelay(nodelay)
                 .map_err(|source| ("set TCP_NODELAY for", source)),
             (_, _) => Ok(()),
@@ -345,11 +400,12 @@ impl BindTarget {
 
     /// A datagram socket has no queue of connections.
     fn listen(&self, socket: &Socket) -> Result<(), BindFailure> {
-        match self.transport {
-            Transport::Datagram => Ok(()),
-            // The kernel limits it to `net.core.somaxconn`, which the operator can set.
-            _ => listen(socket, self.options.backlog.unwrap_or(MAX_BACKLOG)),
+        if !self.is_stream() {
+            return Ok(());
         }
+        let backlog = i32::try_from(self.backlog).unwrap_or(i32::MAX);
+        let listening = socket.listen(backlog);
+        listening.map_err(|source| ("listen on", source))
     }
 }
 
@@ -393,8 +449,8 @@ impl BoundListener {
             1 => ReusePort::Off,
             _ => ReusePort::On,
         };
-        let opened = match (&self.target.resolved, &self.info.address) {
-            (ResolvedTarget { fd: Some(_), .. }, _) => {
+        let opened = match (self.target.fd, &self.info.address) {
+            (Some(_), _) => {
                 let reason = "another process has shut the socket down";
                 Err(("use", io::Error::other(reason)))
             }
@@ -410,7 +466,7 @@ impl BoundListener {
             mode.map_err(|source| ("set O_NONBLOCK for", source))?;
             Ok((socket, file))
         });
-        let opened = opened.map_err(listen_error(&self.info.name, &self.info.address));
+        let opened = opened.map_err(listen_error(&self.info));
         let (socket, file) = opened?;
         if let Some(replaced) = std::mem::replace(&mut self.file, file) {
             replaced.leave();
@@ -444,7 +500,7 @@ impl BoundListener {
     #[cfg(all(target_os = "linux", not(prefork_portable)))]
     pub(crate) fn close_sockets(self) {
         drop(self.file);
-        if self.target.resolved.fd.is_some() {
+        if self.target.fd.is_some() {
             return;
         }
         for socket in self.sockets {
@@ -464,7 +520,6 @@ impl BoundListener {
 #[cfg(test)]
 mod tests {
     use super::super::inherit;
-    use super::super::unix_file::FileOwner;
     use super::*;
 
     const SHARED: BindOptions<'_> = BindOptions {
@@ -472,13 +527,17 @@ mod tests {
         label: "listen",
         sharing: Sharing::Shared,
         timeout: IN_USE_TIMEOUT,
+        defaults: SocketDefaults {
+            backlog: 65_535,
+            v6only: None,
+            nodelay: false,
+        },
+        on_socket: None,
     };
 
     const PER_SLOT: BindOptions<'_> = BindOptions {
-        network: None,
-        label: "listen",
         sharing: Sharing::PerSlot(3),
-        timeout: IN_USE_TIMEOUT,
+        ..SHARED
     };
 
     fn addr_of(bound: &BoundListener) -> SocketAddr {
@@ -487,14 +546,18 @@ mod tests {
 
     fn target(addr: SocketAddr, only_v6: Option<bool>) -> BindTarget {
         BindTarget {
-            resolved: ResolvedTarget {
+            info: ListenerInfo {
+                name: "http".to_owned(),
                 address: Addr::Ip(addr),
-                fd: None,
-                only_v6,
-                owner: FileOwner::default(),
+                transport: Transport::Stream,
             },
-            transport: Transport::Stream,
-            options: ListenerOptions::default(),
+            fd: None,
+            only_v6,
+            owner: FileOwner::default(),
+            backlog: 128,
+            relisten: false,
+            nodelay: None,
+            on_socket: None,
         }
     }
 
@@ -811,6 +874,68 @@ mod tests {
         let (accepted, _) = accepted.expect("a connection waits");
         assert_eq!(accepted.tcp_nodelay().ok(), Some(true), "it is inherited");
         drop(client);
+    }
+
+    #[test]
+    fn the_hook_gets_every_socket_before_it_is_bound() {
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let note = Arc::clone(&seen);
+        let hook = OnSocket::new(move |socket, info| {
+            let port = socket.local_addr()?.as_socket().map(|addr| addr.port());
+            note.lock()
+                .expect("no panic")
+                .push((info.to_string(), port));
+            socket.set_keepalive(true)
+        });
+        let options = BindOptions {
+            on_socket: Some(&hook),
+            ..PER_SLOT
+        };
+        let bound = bind_all(&[address("127.0.0.1:0")], options).expect("a free port");
+        assert!(
+            bound[0]
+                .sockets
+                .iter()
+                .all(|s| s.keepalive().unwrap_or(false))
+        );
+        let seen = seen.lock().expect("no panic");
+        assert_eq!(seen[0], ("http=127.0.0.1:0".to_owned(), Some(0)));
+        assert_eq!(seen.len(), 3);
+
+        let hook = OnSocket::new(|_, _| Err(io::Error::other("not today")));
+        let options = BindOptions {
+            on_socket: Some(&hook),
+            ..SHARED
+        };
+        let error = bind_all(&[address("127.0.0.1:0")], options).expect_err("the hook fails");
+        let text = error.report();
+        assert!(
+            text.contains("cannot run on_socket for 127.0.0.1:0: not today"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_options_for_all_listeners_yield_to_those_of_one() {
+        let options = BindOptions {
+            defaults: SocketDefaults {
+                nodelay: true,
+                v6only: Some(true),
+                ..SHARED.defaults
+            },
+            ..SHARED
+        };
+        let list = [
+            "[::1]:0",
+            "127.0.0.1:0?nodelay=false",
+            "[::]:0?v6only=false",
+        ];
+        let list = list.map(address);
+        let bound = bind_all(&list, options).expect("free ports");
+        let nodelay = bound.iter().map(|b| b.sockets[0].tcp_nodelay().ok());
+        assert!(nodelay.eq([Some(true), Some(false), Some(true)]));
+        assert_eq!(bound[0].sockets[0].only_v6().ok(), Some(true));
+        assert_eq!(bound[2].sockets[0].only_v6().ok(), Some(false));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use super::bind::{BindOptions, BoundListener, bind_all};
+use super::bind::{BindOptions, BoundListener, OnSocket, bind_all};
 use crate::config::Config;
 use crate::error::Error;
 use crate::sys::one_shot::one_shot;
@@ -34,6 +34,7 @@ pub(crate) enum BindResult {
 /// The errors of [`bind_all`], or the errors of `cannot` if the thread could not be started.
 pub(crate) fn bind_or_stop<E>(
     config: &Config,
+    on_socket: Option<&OnSocket>,
     signals: &SignalReceiver,
     stop: &[Signal],
     cannot: impl Fn(&'static str) -> E,
@@ -44,7 +45,7 @@ where
     if config.listen.iter().all(|spec| spec.endpoint.is_literal()) {
         let at_once = BindOptions {
             timeout: Duration::ZERO,
-            ..BindOptions::of(config)
+            ..BindOptions::of(config, on_socket)
         };
         match bind_all(&config.listen, at_once) {
             Err(Error::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {}
@@ -53,12 +54,14 @@ where
     }
     let waker = Arc::new(Waker::new().map_err(cannot("create an event descriptor (eventfd2)"))?);
     let (sender, receiver) = one_shot();
-    let (config, thread_waker) = (config.clone(), Arc::clone(&waker));
+    let (config, on_socket) = (config.clone(), on_socket.cloned());
+    let thread_waker = Arc::clone(&waker);
     thread::Builder::new()
         .name("prefork-bind".to_owned())
         .spawn(move || {
             // After a stop there is no receiver: the sockets are dropped, which closes them.
-            sender.send(bind_all(&config.listen, BindOptions::of(&config)));
+            let options = BindOptions::of(&config, on_socket.as_ref());
+            sender.send(bind_all(&config.listen, options));
             thread_waker.wake();
         })
         .map_err(cannot("start a thread that binds its addresses"))?;

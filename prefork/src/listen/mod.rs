@@ -9,7 +9,7 @@ mod inherit;
 mod resolve;
 mod unix_file;
 
-pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
+pub(crate) use bind::{BindOptions, BoundListener, OnSocket, bind_all, set_blocking_modes};
 pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
 pub use info::ListenerInfo;
 pub(crate) use inherit::{

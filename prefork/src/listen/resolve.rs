@@ -51,7 +51,8 @@ impl ResolvedTarget {
 
 /// Resolves every listener and binds none.
 ///
-/// `label` names what set the list of listeners: a variable or the option.
+/// `v6only` is that option for all listeners. `label` names what set the list of listeners: a
+/// variable or the option.
 ///
 /// # Errors
 /// The first listener whose host has no address in the network, whose path cannot be bound or whose
@@ -60,6 +61,7 @@ impl ResolvedTarget {
 pub(crate) fn resolve_targets(
     specs: &[ListenSpec],
     network: Option<Network>,
+    v6only: Option<bool>,
     label: &str,
 ) -> Result<Vec<ResolvedTarget>, Error> {
     let addresses = specs.iter().map(|spec| resolve_one(spec, network));
@@ -85,7 +87,7 @@ pub(crate) fn resolve_targets(
             Endpoint::Fd(number) => Some(number),
             Endpoint::HostPort { .. } | Endpoint::Unix(_) => None,
         },
-        only_v6: only_v6(index, specs, &addresses, network),
+        only_v6: only_v6(index, specs, &addresses, v6only, network),
         owner,
     };
     Ok(owners.into_iter().enumerate().map(target).collect())
@@ -150,12 +152,13 @@ fn host_addr(spec: &ListenSpec, addr: &SocketAddr) -> HostAddr<u32> {
 /// Decides whether an IPv6 socket accepts IPv6 only.
 ///
 /// A socket at `[::]` that also accepts IPv4 cannot be bound together with an IPv4 listener of the
-/// same port. So unless the option `v6only` decides, the network selects the families, and next to
-/// such a listener the socket accepts IPv6 only.
+/// same port. So next to such a listener the socket accepts IPv6 only, unless its own option decides.
+/// Otherwise the option for all listeners decides, or the network.
 fn only_v6(
     index: usize,
     specs: &[ListenSpec],
     addresses: &[Addr],
+    default: Option<bool>,
     network: Option<Network>,
 ) -> Option<bool> {
     let spec = &specs[index];
@@ -172,7 +175,7 @@ fn only_v6(
         return Some(true);
     }
     let network = family(spec).or(network);
-    network.map(|network| network == Network::Tcp6)
+    default.or_else(|| network.map(|network| network == Network::Tcp6))
 }
 
 /// The address family that the scheme of an address requires.
@@ -416,7 +419,7 @@ mod tests {
     }
 
     fn only(text: &str, network: Option<Network>) -> Vec<Option<bool>> {
-        let targets = resolve_targets(&specs(text), network, "listen").expect(text);
+        let targets = resolve_targets(&specs(text), network, None, "listen").expect(text);
         targets.iter().map(|target| target.only_v6).collect()
     }
 
@@ -500,8 +503,8 @@ mod tests {
     #[test]
     fn overlapping_addresses_are_an_error_of_what_set_the_list() {
         let list = specs("a=localhost:80,b=:80");
-        let error =
-            resolve_targets(&list, None, "PREFORK_LISTEN").expect_err("the addresses overlap");
+        let error = resolve_targets(&list, None, None, "PREFORK_LISTEN")
+            .expect_err("the addresses overlap");
         assert_eq!(error.exit_code(), 78);
         assert!(
             error

@@ -17,7 +17,9 @@ use super::{Handle, Log, Master, Notice, StartStep};
 use crate::config::Config;
 use crate::error::{Error, OptionError};
 use crate::hook::Hooks;
-use crate::listen::{BindOptions, BindResult, bind_all, bind_or_stop, set_blocking_modes};
+use crate::listen::{
+    BindOptions, BindResult, OnSocket, bind_all, bind_or_stop, set_blocking_modes,
+};
 use crate::spawn::{CommandHook, Program, Spawner};
 use crate::stop_signals::STOP_SIGNALS;
 use crate::supervisor::Readiness;
@@ -34,6 +36,7 @@ pub(crate) struct MasterSetup {
     /// The indexes of the listeners that block in `accept(2)`.
     pub(crate) blocking: Vec<usize>,
     pub(crate) producer: Option<CommandHook>,
+    pub(crate) on_socket: Option<OnSocket>,
     pub(crate) hooks: Hooks,
     /// Whether the master handles the signals of the process.
     pub(crate) owns_signals: bool,
@@ -104,13 +107,20 @@ impl MasterSetup {
         let tls = certificate_source(&self.config, SystemTime::now())?;
         let mut listeners = match (&signals, &commands) {
             (Some(signals), None) => {
-                match bind_or_stop(&self.config, signals, &STOP_SIGNALS, cannot)? {
+                match bind_or_stop(
+                    &self.config,
+                    self.on_socket.as_ref(),
+                    signals,
+                    &STOP_SIGNALS,
+                    cannot,
+                )? {
                     BindResult::Bound(listeners) => listeners,
                     BindResult::Stopped(received) => return Ok(Prepared::Stopped(received)),
                 }
             }
             (_, Some(_)) | (None, None) => {
-                bind_all(&self.config.listen, BindOptions::of(&self.config))?
+                let options = BindOptions::of(&self.config, self.on_socket.as_ref());
+                bind_all(&self.config.listen, options)?
             }
         };
         set_blocking_modes(&mut listeners, &self.blocking)

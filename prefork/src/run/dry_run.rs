@@ -69,7 +69,12 @@ struct DryRun {
 /// Performs the checks of a start, in its order.
 fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
     // Resolve only once: a resolver may take seconds, and may answer differently the next time.
-    let resolved = resolve_targets(&config.listen, config.network, &config.labels.listen);
+    let resolved = resolve_targets(
+        &config.listen,
+        config.network,
+        config.v6only,
+        &config.labels.listen,
+    );
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let listeners = config.listen.iter().zip(all);
     let addresses = listeners.map(|(spec, target)| {

@@ -36,7 +36,7 @@ pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error>
     resolved.check()?;
     let (tls, _events) = local_tls(&resolved.config, SystemTime::now())?;
     let config = on_loopback(resolved.config);
-    let bound = bind_all(&config.listen, BindOptions::of(&config))?;
+    let bound = bind_all(&config.listen, BindOptions::of(&config, None))?;
     let listeners = bound.into_iter().map(InheritedListener::from).collect();
     InProcessWorker::of(listeners, config.shutdown_grace_period, tls)
 }

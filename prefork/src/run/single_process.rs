@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use crate::config::{Config, Resolved};
 use crate::error::Error;
 use crate::listen::{
-    BindOptions, BindResult, ListenerInfo, bind_all, bind_or_stop, set_blocking_modes,
+    BindOptions, BindResult, ListenerInfo, OnSocket, bind_all, bind_or_stop, set_blocking_modes,
 };
 use crate::master::{Log, Notice, StartStep, UNSUPPORTED, send};
 use crate::stop_signals::SINGLE_STOP_SIGNALS;
@@ -53,13 +53,14 @@ pub(super) fn fall_back_to_single(resolved: &mut Resolved) -> Option<String> {
 /// Returns `None` after one of the early signals.
 pub(super) fn start_single(
     config: &Config,
+    on_socket: Option<&OnSocket>,
     declared: &BodySpec,
     early: Option<&SignalReceiver>,
     log: Log,
 ) -> Result<Option<Arc<Context>>, Error> {
     // Other threads of this process report too.
     let log = Arc::new(Mutex::new(log));
-    let started = start(config, declared, early, &log);
+    let started = start(config, on_socket, declared, early, &log);
     let mut log = lock(&log);
     match log.log_error(started)? {
         Start::Context(context) => Ok(Some(context)),
@@ -78,12 +79,13 @@ enum Start {
 
 fn start(
     config: &Config,
+    on_socket: Option<&OnSocket>,
     declared: &BodySpec,
     early: Option<&SignalReceiver>,
     log: &Arc<Mutex<Log>>,
 ) -> Result<Start, Error> {
     let (tls, events) = local_tls(config, SystemTime::now())?;
-    let mut bound = match bind(config, early)? {
+    let mut bound = match bind(config, on_socket, early)? {
         BindResult::Bound(bound) => bound,
         BindResult::Stopped(received) => {
             return Ok(Start::Stopped(received, StartStep::Bind));
@@ -115,10 +117,14 @@ fn start(
     Ok(Start::Context(context))
 }
 
-fn bind(config: &Config, early: Option<&SignalReceiver>) -> Result<BindResult, Error> {
+fn bind(
+    config: &Config,
+    on_socket: Option<&OnSocket>,
+    early: Option<&SignalReceiver>,
+) -> Result<BindResult, Error> {
     match early {
-        Some(signals) => bind_or_stop(config, signals, &SINGLE_STOP_SIGNALS, cannot),
-        None => bind_all(&config.listen, BindOptions::of(config)).map(BindResult::Bound),
+        Some(signals) => bind_or_stop(config, on_socket, signals, &SINGLE_STOP_SIGNALS, cannot),
+        None => bind_all(&config.listen, BindOptions::of(config, on_socket)).map(BindResult::Bound),
     }
 }
 
