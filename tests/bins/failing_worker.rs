@@ -34,7 +34,7 @@ fn serve(listener: &Listener) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(mut stream: std::net::TcpStream) -> io::Result<()> {
+fn answer(mut stream: prefork::net::Socket) -> io::Result<()> {
     let mut head = Vec::new();
     let mut part = [0; 512];
     while !head.ends_with(b"\r\n\r\n") {

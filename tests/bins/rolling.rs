@@ -66,7 +66,7 @@ fn serve(listener: &Listener, release: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(mut stream: std::net::TcpStream, release: &str) -> io::Result<()> {
+fn answer(mut stream: prefork::net::Socket, release: &str) -> io::Result<()> {
     let mut head = Vec::new();
     let mut part = [0; 512];
     while !head.ends_with(b"\r\n\r\n") {

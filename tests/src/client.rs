@@ -24,16 +24,32 @@ pub fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
 /// No process listens at the address, or the connection is closed.
 pub fn ask(addr: SocketAddr, path: &str) -> io::Result<TcpStream> {
     let mut stream = connect(addr)?;
-    let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes())?;
+    send(&mut stream, path)?;
     Ok(stream)
+}
+
+/// Sends a request.
+///
+/// # Errors
+/// The connection is closed.
+pub fn send(stream: &mut impl Write, path: &str) -> io::Result<()> {
+    let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())
 }
 
 /// Reads the answer and returns its body.
 ///
 /// # Errors
 /// The connection is closed, or the answer is malformed, incomplete or not 200.
-pub fn answer(mut stream: TcpStream) -> io::Result<String> {
+pub fn answer(stream: TcpStream) -> io::Result<String> {
+    answer_of(stream)
+}
+
+/// As [`answer`], for a connection of any kind.
+///
+/// # Errors
+/// The errors of [`answer`].
+pub fn answer_of(mut stream: impl Read) -> io::Result<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let body = text

@@ -1,7 +1,6 @@
 //! A small HTTP server. The response contains the pid of the worker, which a load reads.
 
 use std::io::{BufRead, BufReader, Result, Write};
-use std::net::TcpStream;
 
 use prefork::net::{Listener, Stream};
 
@@ -18,7 +17,7 @@ fn main(listener: Listener) -> Result<()> {
 }
 
 /// Answers the requests of a connection until the client closes it.
-fn answer_all(stream: Stream<TcpStream>) -> Result<()> {
+fn answer_all(stream: Stream) -> Result<()> {
     let mut writer = stream.get_ref().try_clone()?;
     for line in BufReader::new(stream).lines() {
         // A request without a body ends with an empty line.

@@ -1,0 +1,341 @@
+//! Unix sockets: who owns the file, and that no connection is lost.
+
+use std::fs;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use prefork_testkit::{Output, RunningServer, Server, Signal, eventually};
+use prefork_tests::client::{answer_of, send};
+use prefork_tests::proc;
+use prefork_tests::tls::Authority;
+use tempfile::TempDir;
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
+const TLS: &str = env!("CARGO_BIN_EXE_tls");
+const RAW_UNIX: &str = env!("CARGO_BIN_EXE_raw_unix");
+const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
+const UNIX_DATAGRAMS: &str = env!("CARGO_BIN_EXE_unix_datagrams");
+
+/// A directory with the path of a socket.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("app.sock")
+    }
+
+    /// The address, with the name and the scheme before it and the options after it.
+    fn listen(&self, before: &str, after: &str) -> String {
+        format!("{before}{}{after}", self.path().display())
+    }
+
+    fn is_empty(&self) -> bool {
+        fs::read_dir(self.0.path()).is_ok_and(|mut files| files.next().is_none())
+    }
+}
+
+fn server(program: &str, place: &Place) -> Server {
+    Server::new(program)
+        .listen(place.listen("unix:", ""))
+        .env("PREFORK_WORKERS", "2")
+}
+
+fn ask(path: &Path) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(path)?;
+    send(&mut stream, "/")?;
+    Ok(stream)
+}
+
+fn get(path: &Path) -> io::Result<String> {
+    answer_of(ask(path)?)
+}
+
+fn assert_serves(path: &Path) {
+    let body = get(path).expect("an answer");
+    assert!(body.starts_with("hello from "), "{body}");
+}
+
+fn stop(mut server: RunningServer) {
+    let status = server.stop();
+    assert_eq!(status.code(), Some(0), "{:?}", server.final_log());
+}
+
+#[test]
+fn async_and_blocking_servers_serve_a_path_and_remove_it_at_the_end() {
+    for (program, workers) in [(HELLO, "2"), (PLAIN, "2"), (HELLO, "0"), (PLAIN, "0")] {
+        let place = Place::new();
+        let server = Server::new(program)
+            .listen(place.listen("unix:", "?mode=0600"))
+            .env("PREFORK_WORKERS", workers)
+            .start();
+        assert_serves(&place.path());
+        let found = fs::metadata(place.path()).expect("the socket is bound");
+        assert_eq!(found.permissions().mode() & 0o777, 0o600);
+        stop(server);
+        assert!(place.is_empty(), "{program} with {workers} workers");
+    }
+}
+
+#[test]
+fn a_real_client_of_unix_sockets_is_served() {
+    let place = Place::new();
+    let _server = server(HELLO, &place).start();
+    let curl = Command::new("curl")
+        .args(["-sS", "--unix-socket"])
+        .arg(place.path())
+        .arg("http://localhost/peer")
+        .output();
+    match curl {
+        Ok(curl) => assert_eq!(String::from_utf8_lossy(&curl.stdout), "hello unix:\n"),
+        Err(_) => println!("skipped: needs curl(1)"),
+    }
+}
+
+#[test]
+fn an_abstract_name_is_served() {
+    let name = format!("prefork-test-{}", std::process::id());
+    let server = Server::new(HELLO).listen(format!("unix:@{name}")).start();
+    let addr = SocketAddr::from_abstract_name(&name).expect("a short name");
+    let mut stream = UnixStream::connect_addr(&addr).expect("it listens");
+    send(&mut stream, "/").expect("a server");
+    answer_of(stream).expect("an answer");
+    stop(server);
+    UnixStream::connect_addr(&addr).expect_err("the name is free");
+}
+
+#[test]
+fn raw_listeners_of_unix_sockets_serve() {
+    let place = Place::new();
+    let server = server(RAW_UNIX, &place).start();
+    let shown = place.listen("on_socket: listener0=unix:", ", not bound: true");
+    server.wait_for_log(|line| line == shown);
+    let stream = UnixStream::connect(place.path()).expect("it listens");
+    assert_eq!(io::read_to_string(stream).expect("an answer"), "raw\n");
+    stop(server);
+    assert!(place.is_empty());
+}
+
+#[test]
+fn a_unix_socket_has_tls() {
+    let (place, files) = (Place::new(), Place::new());
+    let pair = Authority::new("a test").issue();
+    let file = |name: &str, text: &str| {
+        let path = files.0.path().join(name);
+        fs::write(&path, text).expect("the test owns the folder");
+        path
+    };
+    let server = Server::new(TLS)
+        .listen(place.listen("tls://unix:", ""))
+        .env("PREFORK_TLS_CERT", file("cert.pem", &pair.cert))
+        .env("PREFORK_TLS_KEY", file("key.pem", &pair.key))
+        .start();
+    let curl = Command::new("curl")
+        .args(["-sSk", "--unix-socket"])
+        .arg(place.path())
+        .arg("https://localhost/")
+        .output();
+    match curl {
+        Ok(curl) => {
+            let body = String::from_utf8_lossy(&curl.stdout);
+            assert!(body.starts_with("hello from worker "), "{curl:?}");
+        }
+        Err(_) => println!("skipped: needs curl(1)"),
+    }
+    stop(server);
+    assert!(place.is_empty());
+}
+
+#[test]
+fn datagrams_are_received() {
+    let place = Place::new();
+    let server = Server::new(UNIX_DATAGRAMS)
+        .listen(place.listen("unixgram:", "?mode=0622"))
+        .start();
+    let client = UnixDatagram::unbound().expect("descriptors");
+    for text in ["one", "two"] {
+        client
+            .send_to(text.as_bytes(), place.path())
+            .expect("a server");
+        server.wait_for_log(|line| line == format!("received {text}"));
+    }
+    stop(server);
+    assert!(place.is_empty());
+}
+
+#[test]
+fn connections_that_wait_for_a_killed_worker_are_answered() {
+    let place = Place::new();
+    let server = server(HELLO, &place).env("PREFORK_WORKERS", "1").start();
+    let stopped = server.signal_child(0, Signal::SIGSTOP);
+    eventually("the worker's halt", || {
+        proc::is_stopped(stopped.pid).then_some(())
+    });
+    let waiting = (0..100).map(|_| ask(&place.path()).expect("the queue has space"));
+    let waiting: Vec<_> = waiting.collect();
+    server.kill_child(0);
+    for client in waiting {
+        answer_of(client).expect("each waiting client gets an answer");
+    }
+    stop(server);
+}
+
+#[test]
+fn a_rollout_loses_no_connection() {
+    let place = Place::new();
+    let server = server(HELLO, &place)
+        .env("PREFORK_ROLLOUT_SOAK", "100ms")
+        .start();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let clients = [(); 4].map(|()| {
+            scope.spawn(|| {
+                let mut count = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    get(&place.path()).expect("an answer");
+                    count += 1;
+                }
+                count
+            })
+        });
+        server.signal(Signal::SIGHUP);
+        let verdict = |line: &str| line.contains("rollout ") && line.contains("ed after");
+        let line = server.wait_for_log(verdict);
+        is_over.store(true, Ordering::Relaxed);
+        assert!(line.contains("rollout accepted"), "{line}");
+        let counts = clients.map(|client| client.join().expect("no error"));
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    });
+    stop(server);
+    assert!(place.is_empty());
+}
+
+#[test]
+fn the_next_start_replaces_the_file_of_a_master_that_was_killed() {
+    let place = Place::new();
+    let killed = server(HELLO, &place).start();
+    killed.signal(Signal::SIGKILL);
+    // The workers of the killed master stop within a moment.
+    let next = server(HELLO, &place).start();
+    assert_serves(&place.path());
+    stop(next);
+    assert!(place.is_empty());
+}
+
+#[test]
+fn a_second_master_does_not_take_the_socket_of_a_running_one() {
+    let place = Place::new();
+    let first = server(HELLO, &place).start();
+    let second = server(HELLO, &place).run();
+    assert_eq!(second.code(), Some(69), "{:?}", second.log);
+    let text = second.text();
+    assert!(text.contains("a running server owns this socket"), "{text}");
+    assert_serves(&place.path());
+    stop(first);
+    assert!(place.is_empty());
+}
+
+#[test]
+fn of_masters_that_start_together_one_owns_the_path() {
+    for _ in 0..4 {
+        let place = Place::new();
+        drop(UnixListener::bind(place.path()).expect("a free path"));
+        let masters = [(); 3].map(|()| server(HELLO, &place).spawn());
+        let serving = masters.map(|mut master| {
+            let refused = |line: &str| line.contains("a running server owns");
+            let line = master.wait_for_log(|line| refused(line) || line.contains("listening on"));
+            if refused(&line) {
+                assert_eq!(master.wait().code(), Some(69), "{line}");
+                return None;
+            }
+            Some(master)
+        });
+        assert_serves(&place.path());
+        let owners: Vec<_> = serving.into_iter().flatten().collect();
+        assert_eq!(owners.len(), 1);
+        owners.into_iter().for_each(stop);
+        assert!(place.is_empty());
+    }
+}
+
+fn assert_refused(output: &Output, status: i32, named: &str) {
+    assert_eq!(output.code(), Some(status), "{:?}", output.log);
+    let [line] = output.log.as_slice() else {
+        panic!("not one line: {:?}", output.log);
+    };
+    assert!(line.contains(named), "no '{named}' in: {line}");
+}
+
+#[test]
+fn a_bad_path_is_one_error_before_anything_is_bound() {
+    let place = Place::new();
+    let directory = place.0.path().display().to_string();
+    let refused = |path: &str, status, named: &str| {
+        let good = format!("unix:{directory}/good.sock");
+        let listen = format!("a={good},b=unix:{path}");
+        assert_refused(&Server::new(HELLO).listen(listen).run(), status, named);
+        assert!(!place.0.path().join("good.sock").exists(), "{path}");
+    };
+    refused("relative", 78, "has the relative path 'relative'");
+    refused(
+        &format!("/{}", "n".repeat(108)),
+        78,
+        "unix sockets allow 107",
+    );
+    refused(
+        &format!("{directory}/good.sock"),
+        78,
+        "are the same address",
+    );
+    refused("/tmp/a?owner=no-such-user", 78, "no user no-such-user");
+    refused(&format!("{directory}/none/a"), 69, "none does not exist");
+    refused("/proc/app.sock", 69, "the directory /proc is not writable");
+    fs::write(place.path(), "data").expect("a free path");
+    refused(
+        &place.listen("", ""),
+        69,
+        "a regular file exists at this path",
+    );
+    assert_eq!(fs::read(place.path()).expect("it stays"), b"data");
+    fs::remove_file(place.path()).expect("it exists");
+    fs::create_dir(place.path()).expect("a free path");
+    refused(&place.listen("", ""), 69, "a directory exists at this path");
+}
+
+#[test]
+fn an_argument_of_another_kind_is_an_error_before_a_bind() {
+    let place = Place::new();
+    let output = server(RAW_STD, &place).run();
+    assert_eq!(output.code(), Some(78), "{:?}", output.log);
+    let named = "listener 'listener0' is a unix socket, but its argument is a TcpListener";
+    assert!(output.text().contains(named), "{}", output.text());
+    assert!(place.is_empty());
+}
+
+#[test]
+fn an_inherited_descriptor_is_served_and_stays_open() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = holder.local_addr().expect("bound");
+    let inherited = holder.try_clone().expect("descriptors");
+    let server = Server::new(HELLO)
+        .stdin(inherited)
+        .wrapper(["sh", "-c", "exec \"$@\" 5<&0 </dev/null", "sh"])
+        .listen("fd:5")
+        .start();
+    assert_eq!(server.addr(), addr);
+    prefork_tests::client::get(addr, "/").expect("an answer");
+    stop(server);
+    std::net::TcpStream::connect(addr).expect("the owner of the socket still listens");
+    let output = Server::new(HELLO).listen("fd:5").run();
+    assert_refused(&output, 69, "cannot use fd:5: not open");
+}
