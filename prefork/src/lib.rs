@@ -257,7 +257,7 @@
 //!
 //! No feature is on by default.
 //!
-//! - `tokio`: async `main`, `net::Listener::accept`, and `tokio::net::TcpListener` as an argument.
+//! - `tokio`: async `main`, `net::Listener::accept`, and the sockets of `tokio::net` as arguments.
 //!   The runtime is a current-thread runtime, unless `runtime_threads` is larger than 1. If `main`
 //!   has the attribute of another runtime, that runtime is used.
 //! - `axum`: [`net::Listener`] in `axum::serve`. Includes `tokio`.

@@ -62,25 +62,25 @@ impl Addr {
     }
 }
 
-impl Endpoint {
-    /// Returns the address if it needs no look-up; an open port becomes port 0.
+impl Addr {
+    /// Returns the address of an endpoint if it needs no look-up; an open port becomes port 0.
     ///
     /// A host name, the name of an interface and a descriptor need one.
-    pub fn addr(&self) -> Option<Addr> {
-        match self {
-            Self::HostPort { host, port, .. } => {
+    pub fn of(endpoint: &Endpoint) -> Option<Self> {
+        match endpoint {
+            Endpoint::HostPort { host, port, .. } => {
                 let literal = host::literal(host)?;
                 let mut addr = SocketAddr::new(literal.ip, port.unwrap_or(0));
                 if let (Some(zone), SocketAddr::V6(addr)) = (literal.zone, &mut addr) {
                     *addr = SocketAddrV6::new(*addr.ip(), addr.port(), 0, zone.parse().ok()?);
                 }
-                Some(Addr::Ip(addr))
+                Some(Self::Ip(addr))
             }
-            Self::Unix(UnixName::Path(path)) => Some(Addr::UnixPath(path.into())),
-            Self::Unix(UnixName::Abstract(name)) => {
-                Some(Addr::UnixAbstract(name.clone().into_bytes()))
+            Endpoint::Unix(UnixName::Path(path)) => Some(Self::UnixPath(path.into())),
+            Endpoint::Unix(UnixName::Abstract(name)) => {
+                Some(Self::UnixAbstract(name.clone().into_bytes()))
             }
-            Self::Fd(_) => None,
+            Endpoint::Fd(_) => None,
         }
     }
 }
@@ -135,7 +135,7 @@ mod tests {
             "unix:@app",
         ] {
             let endpoint = text.parse::<Address>().expect(text).endpoint;
-            let addr = endpoint.addr().expect(text);
+            let addr = Addr::of(&endpoint).expect(text);
             assert_eq!(addr.to_string(), text);
             assert_eq!(addr.endpoint(), Some(endpoint));
         }
@@ -145,7 +145,7 @@ mod tests {
     fn what_needs_a_look_up_has_no_address_yet() {
         for text in ["localhost:80", "[fe80::1%eth0]:80", ":80", "fd:3"] {
             let endpoint = text.parse::<Address>().expect(text).endpoint;
-            assert_eq!(endpoint.addr(), None, "{text}");
+            assert_eq!(Addr::of(&endpoint), None, "{text}");
         }
     }
 

@@ -37,6 +37,8 @@ const ALIASES: &[(&str, Alias)] = &[
     ),
     ("family|net", Alias::Called("network")),
     ("so_reuseport", Alias::Called("reuseport")),
+    ("tcp_nodelay", Alias::Called("nodelay")),
+    ("ipv6only|ipv6_v6only", Alias::Called("v6only")),
     (
         "children|concurrency|instances|max_children|n_workers|nprocs|num_processes|num_procs|\
          num_workers|process_count|processes|procs|web_concurrency|worker_count|worker_processes",
@@ -170,12 +172,6 @@ const ALIASES: &[(&str, Alias)] = &[
         ),
     ),
     (
-        "backlog",
-        Alias::Instead(
-            "the queue of a listener is as long as the system allows (`net.core.somaxconn`)",
-        ),
-    ),
-    (
         "preload|preload_app",
         Alias::Instead("not supported: each worker executes the program from its beginning"),
     ),
@@ -211,7 +207,7 @@ mod tests {
         ] {
             assert_eq!(find(word), Some(Alias::Called(name)), "{word}");
         }
-        for word in ["timeout", "port", "backlog", "preload"] {
+        for word in ["timeout", "port", "preload"] {
             assert!(matches!(find(word), Some(Alias::Instead(_))), "{word}");
         }
         assert_eq!(find("color"), None);

@@ -151,7 +151,7 @@ mod tests {
             assert!(
                 row.name
                     .bytes()
-                    .all(|byte| byte == b'_' || byte.is_ascii_lowercase()),
+                    .all(|byte| matches!(byte, b'_' | b'0'..=b'9' | b'a'..=b'z')),
                 "{}",
                 row.name
             );

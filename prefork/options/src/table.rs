@@ -172,7 +172,7 @@ macro_rules! options {
                     env: "PREFORK_V6ONLY",
                     /// `None` means that `network` or the system decides.
                     getter: get_v6only -> Option<bool>,
-                    default: none "`network` or the system decides",
+                    default: none "decided by `network` or the system",
                     since: "0.1.0",
                     example: true
                 }

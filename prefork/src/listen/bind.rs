@@ -15,7 +15,7 @@ use prefork_options::{Addr, Network, Transport};
 use socket2::{SockAddr, Socket, Type};
 
 use super::resolve::{ResolvedTarget, resolve_targets};
-use super::unix_file::FileOwner;
+use super::unix_file::{BindFailure, FileOwner};
 use super::{ListenerInfo, SocketFile};
 use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OwnSocketError};
@@ -192,9 +192,6 @@ fn bind_with_retry(
         sockets,
     })
 }
-
-/// The system call that failed, as a verb, and its error.
-pub(super) type BindFailure = (&'static str, io::Error);
 
 fn listen_error(info: &ListenerInfo) -> impl FnOnce(BindFailure) -> Error {
     move |(call, source)| Error::Listen {
@@ -519,7 +516,7 @@ impl BoundListener {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inherit;
+    use super::super::open_socket::address_of;
     use super::*;
 
     const SHARED: BindOptions<'_> = BindOptions {
@@ -799,7 +796,7 @@ mod tests {
                 (1, transport)
             );
             let fd = bound.sockets[0].try_clone().expect("descriptors").into();
-            let found = inherit::address_of(&fd, transport);
+            let found = address_of(&fd, transport);
             assert_eq!(found.as_ref(), Ok(bound.info.address()), "{text}");
         }
         let left = std::fs::read_dir(directory.path()).expect("it exists");

@@ -65,7 +65,7 @@ impl FromStr for ListenerInfo {
                 !address.endpoint.is_open() && address.options == ListenerOptions::default();
             Some(Self {
                 name: address.name.filter(|_| is_bound)?,
-                address: address.endpoint.addr()?,
+                address: Addr::of(&address.endpoint)?,
                 transport: address.transport,
             })
         };

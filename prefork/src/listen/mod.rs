@@ -6,14 +6,14 @@ mod bind;
 mod bind_or_stop;
 mod info;
 mod inherit;
+mod open_socket;
 mod resolve;
 mod unix_file;
 
 pub(crate) use bind::{BindOptions, BoundListener, OnSocket, bind_all, set_blocking_modes};
 pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
 pub use info::ListenerInfo;
-pub(crate) use inherit::{
-    InheritedFds, InheritedListener, VARIABLES, address_of_open, inherit, listen_env,
-};
+pub(crate) use inherit::{InheritedFds, InheritedListener, VARIABLES, inherit, listen_env};
+pub(crate) use open_socket::address_of_open;
 pub(crate) use resolve::resolve_targets;
 pub(crate) use unix_file::SocketFile;

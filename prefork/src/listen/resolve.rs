@@ -12,7 +12,7 @@ use nix::unistd::{Group, User};
 use prefork_options::overlap::{self, HostAddr, Overlap};
 use prefork_options::{Addr, Endpoint, Network, Transport, host, network};
 
-use super::inherit;
+use super::open_socket::{address_of_open, canonical_ip};
 use super::unix_file::{self, FileOwner};
 use crate::config::ListenSpec;
 use crate::error::{Error, OptionError};
@@ -235,14 +235,14 @@ fn resolve_one(spec: &ListenSpec, network: Option<Network>) -> Result<Addr, Erro
             Ok(Addr::Ip(addr))
         }
         Endpoint::Unix(_) => {
-            let addr = spec.endpoint.addr().unwrap_or(Addr::UnixUnnamed);
+            let addr = Addr::of(&spec.endpoint).unwrap_or(Addr::UnixUnnamed);
             if let Addr::UnixPath(path) = &addr {
                 unix_file::check(path).map_err(unusable("bind"))?;
             }
             Ok(addr)
         }
         Endpoint::Fd(number) => {
-            let addr = inherit::address_of_open(*number, spec.transport);
+            let addr = address_of_open(*number, spec.transport);
             addr.map_err(|reason| unusable("use")(io::Error::other(reason)))
         }
     }
@@ -264,7 +264,7 @@ fn resolve(host: &str, port: u16, network: Option<Network>) -> io::Result<Socket
         return resolve_literal(literal, port);
     }
     let family = network.unwrap_or(Network::Tcp4);
-    let mut found = (host, port).to_socket_addrs()?.map(canonical);
+    let mut found = (host, port).to_socket_addrs()?.map(canonical_ip);
     check_resolved(found.find(|addr| family.includes(addr.ip())), network)
 }
 
@@ -307,14 +307,6 @@ fn interface(zone: &str) -> io::Result<u32> {
         let reason = format!("no interface {zone} on this machine");
         io::Error::new(io::ErrorKind::NotFound, reason)
     })
-}
-
-/// Converts an IPv4-mapped address to IPv4, as for literal addresses.
-fn canonical(addr: SocketAddr) -> SocketAddr {
-    match addr.ip().to_canonical() {
-        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
-        IpAddr::V6(_) => addr,
-    }
 }
 
 fn not_in(network: Option<Network>) -> io::Error {

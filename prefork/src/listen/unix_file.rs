@@ -15,7 +15,8 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{AccessFlags, access};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::bind::BindFailure;
+/// The system call that failed, as a verb, and its error.
+pub(super) type BindFailure = (&'static str, io::Error);
 
 /// The permissions and the owner of a socket file. What is not set has the default of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

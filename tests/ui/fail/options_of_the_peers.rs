@@ -26,7 +26,7 @@
     logging = |line| drop(line),
     executor = smol::block_on,
     krate = prefork,
-    backlog = 1024,
+    tcp_nodelay = true,
     preload = true,
     max_requests = 1000,
     daemon = true,
