@@ -23,7 +23,7 @@ pub(crate) fn addr_of(listeners: &[ListenerInfo], name: &str) -> SocketAddr {
     }))
 }
 
-/// All transports of this version of prefork have an IP address.
+/// Unix sockets have no IP address: tests take their path from `listeners()`.
 #[track_caller]
 fn socket_addr(listener: &ListenerInfo) -> SocketAddr {
     let addr = listener.socket_addr();

@@ -299,7 +299,7 @@ fn a_bad_path_is_one_error_before_anything_is_bound() {
     );
     refused("/tmp/a?owner=no-such-user", 78, "no user no-such-user");
     refused(&format!("{directory}/none/a"), 69, "none does not exist");
-    refused("/proc/app.sock", 69, "the directory /proc is not writable");
+    refused("/proc/app.sock", 69, "/proc");
     fs::write(place.path(), "data").expect("a free path");
     refused(
         &place.listen("", ""),

@@ -83,11 +83,13 @@ macro_rules! options {
                 /// | `udp://host:port`, `unixgram:/run/app.sock` | datagrams, which `main` takes as a `UdpSocket` or `UnixDatagram` |
                 /// | `fd:3`, `udp://fd:3` | an open descriptor that the process inherited |
                 ///
-                /// Options of one listener follow `?`, separated by `&`: `backlog`, `v6only` and
-                /// `nodelay` as the options of these names, and for the file of a unix socket
-                /// `mode=0660`, `owner=name` and `group=name`. A path contains no `?`, comma or white
-                /// space. The master replaces the file of a server that no longer runs, never that of
-                /// a running one, and removes its own file at the end.
+                /// Options of one listener follow `?`, separated by `&`. `backlog`, `v6only` and
+                /// `nodelay` are the options of these names. The file of a unix socket has
+                /// `mode=0660`, `owner=name` and `group=name`; if they are not set, the umask and the
+                /// process decide. A path contains no `?`, comma or white space.
+                ///
+                /// The master replaces the file of a server that no longer runs, never that of a
+                /// running one, and removes its own file at the end.
                 ///
                 /// If the host has the prefix `tls://`, as in `https=tls://0.0.0.0:443`, clients
                 /// must use TLS (feature `tls`), and `main` takes the listener as a `TlsListener`.

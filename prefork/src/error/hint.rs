@@ -67,7 +67,7 @@ pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static 
         return "Correct the on_socket function.";
     }
     if address.starts_with("unix:") {
-        return unix_socket(source);
+        return unix_socket(call, source);
     }
     if address.starts_with("fd:") {
         return "The process that starts this program must pass the socket under this number.";
@@ -97,8 +97,11 @@ pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static 
 }
 
 /// Help if a unix socket could not be bound. The cause names the file or the directory.
-fn unix_socket(source: &io::Error) -> &'static str {
+fn unix_socket(call: &str, source: &io::Error) -> &'static str {
     match source.kind() {
+        io::ErrorKind::PermissionDenied if call == "set the owner of" => {
+            "Only root can give a file to another user, or to a group that it does not belong to."
+        }
         io::ErrorKind::AddrInUse => {
             "Another process serves at that path (`ss -lxp` shows it): stop it or choose another path."
         }

@@ -132,6 +132,9 @@ pub(crate) enum Sharing {
 const IN_USE_TIMEOUT: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
+/// As [`RETRY_INTERVAL`], for unix sockets: each attempt connects to the server that owns the path.
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Binds all addresses, or none.
 ///
 /// # Errors
@@ -180,8 +183,17 @@ fn bind_with_retry(
             .or(binding.defaults.nodelay.then_some(true)),
         on_socket: binding.on_socket.cloned(),
     };
-    let opened = retry_while_in_use(give_up_at, || {
-        open(&mut target, binding.sharing, give_up_at)
+    let sharing = if resolved.has_slots(spec) {
+        binding.sharing
+    } else {
+        Sharing::Shared
+    };
+    let interval = match target.info.address {
+        Addr::UnixPath(_) => RECONNECT_INTERVAL,
+        _ => RETRY_INTERVAL,
+    };
+    let opened = retry_while_in_use(give_up_at, interval, || {
+        open(&mut target, sharing, give_up_at)
     });
     let (sockets, file) = opened.map_err(listen_error(&target.info))?;
     Ok(BoundListener {
@@ -205,6 +217,7 @@ fn listen_error(info: &ListenerInfo) -> impl FnOnce(BindFailure) -> Error {
 /// Repeats a call while the address is in use, until the deadline.
 fn retry_while_in_use<T>(
     give_up_at: Instant,
+    interval: Duration,
     mut call: impl FnMut() -> Result<T, BindFailure>,
 ) -> Result<T, BindFailure> {
     loop {
@@ -212,7 +225,7 @@ fn retry_while_in_use<T>(
             Err((_, source))
                 if source.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up_at =>
             {
-                thread::sleep(RETRY_INTERVAL);
+                thread::sleep(interval);
             }
             done => return done,
         }
@@ -286,8 +299,6 @@ fn open(
         let file = SocketFile::bind(&socket, path, target.owner, || target.listen(&socket))?;
         return Ok((vec![socket], Some(file)));
     }
-    let has_slots = target.is_stream() && matches!(target.info.address, Addr::Ip(_));
-    let sharing = if has_slots { sharing } else { Sharing::Shared };
     let sockets = bind(target, sharing, give_up_at)?;
     Ok((sockets, None))
 }
@@ -323,7 +334,7 @@ fn bind(
     // Listen in slot order: the kernel numbers the members of a group by that order (socket(7)).
     while sockets.len() < slots {
         // Another master's socket that is rejected in its `listen` blocks the address for a moment.
-        let socket = retry_while_in_use(give_up_at, || {
+        let socket = retry_while_in_use(give_up_at, RETRY_INTERVAL, || {
             let socket = bind_one(target, ReusePort::On)?;
             target.listen(&socket)?;
             Ok(socket)

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use super::bind::{BindOptions, BoundListener, OnSocket, bind_all};
-use crate::config::Config;
+use crate::config::{Config, ListenSpec};
 use crate::error::Error;
 use crate::sys::one_shot::one_shot;
 use crate::sys::signals::{ReceivedSignal, SignalReceiver};
@@ -42,7 +42,12 @@ pub(crate) fn bind_or_stop<E>(
 where
     E: FnOnce(io::Error) -> Error,
 {
-    if config.listen.iter().all(|spec| spec.endpoint.is_literal()) {
+    // The look-up of a user or a group may ask another machine, too.
+    let is_known = |spec: &ListenSpec| {
+        let options = &spec.options;
+        spec.endpoint.is_literal() && options.owner.is_none() && options.group.is_none()
+    };
+    if config.listen.iter().all(is_known) {
         let at_once = BindOptions {
             timeout: Duration::ZERO,
             ..BindOptions::of(config, on_socket)

@@ -15,5 +15,5 @@ pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
 pub use info::ListenerInfo;
 pub(crate) use inherit::{InheritedFds, InheritedListener, VARIABLES, inherit, listen_env};
 pub(crate) use open_socket::address_of_open;
-pub(crate) use resolve::resolve_targets;
+pub(crate) use resolve::{ResolvedTarget, resolve_targets};
 pub(crate) use unix_file::SocketFile;

@@ -30,6 +30,11 @@ pub(crate) struct ResolvedTarget {
 }
 
 impl ResolvedTarget {
+    /// Whether it can have one socket per slot: only new TCP sockets can.
+    pub(crate) fn has_slots(&self, spec: &ListenSpec) -> bool {
+        self.fd.is_none() && !is_datagram(spec) && matches!(self.address, Addr::Ip(_))
+    }
+
     /// Writes the address and the options. If it means all interfaces, writes also which families it
     /// accepts.
     pub(crate) fn display(&self, spec: &ListenSpec) -> String {

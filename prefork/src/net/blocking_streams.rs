@@ -167,6 +167,7 @@ impl WatchedStream {
 mod tests {
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
 
     use super::*;
     use crate::net::tracker::ConnTracker;
@@ -178,10 +179,14 @@ mod tests {
         let _client = TcpStream::connect(bound.local_addr().expect("bound")).expect("it listens");
         let (io, _) = bound.accept().expect("a client waits");
         let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
-        let mut stream = Stream::blocking(Socket::Tcp(io), &tracker);
+        let (unix, _other) = UnixStream::pair().expect("descriptors");
+        let streams = [Socket::Tcp(io), Socket::Unix(unix)];
+        let streams = streams.map(|socket| Stream::blocking(socket, &tracker));
         let now = Instant::now();
         assert_eq!(tracker.end_silent_reads(now, |_, _| now), None);
         assert!(!tracker.has_readable());
-        assert_eq!(stream.read(&mut [0]).expect("a connection"), 0);
+        for mut stream in streams {
+            assert_eq!(stream.read(&mut [0]).expect("a connection"), 0);
+        }
     }
 }

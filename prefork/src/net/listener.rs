@@ -468,6 +468,7 @@ fn drain_quota(listener: BorrowedFd<'_>, drain: DrainPolicy) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::time::Duration;
 
     use super::*;
@@ -553,6 +554,44 @@ mod tests {
         // The frame crosses the drain.
         listener.tracker.open_gate();
         assert!(listener.blocking_accept().is_none());
+    }
+
+    #[test]
+    fn a_unix_listener_accepts_its_queue_in_a_drain_and_frees_the_path() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("app.sock");
+        let bound = UnixListener::bind(&path).expect("a free path");
+        let tracker = Arc::new(ConnTracker::new(|| {}, || {}).expect("descriptors"));
+        bound.set_nonblocking(true).expect("a socket");
+        let copy = bound.try_clone().expect("descriptors");
+        let addr = Addr::UnixPath(path.clone());
+        let listener = Listener::new(0, addr.clone(), Some(bound.into()), &tracker);
+        assert_eq!(listener.local_addr().ok(), Some(addr));
+        let connect = || std::os::unix::net::UnixStream::connect(&path);
+        let mut clients = [(); 3].map(|()| connect().expect("it listens"));
+        for client in &mut clients {
+            client.write_all(b"a").expect("there is space");
+        }
+        let accept = || {
+            listener
+                .blocking_accept()
+                .map(|accepted| accepted.expect("a client"))
+        };
+        let (first, peer) = accept().expect("a client");
+        assert_eq!(peer, Addr::UnixUnnamed);
+        assert_eq!(first.peer_addr().ok(), Some(peer));
+        first.set_nodelay(true).expect("it has no effect");
+        tracker.begin_drain(DrainPolicy {
+            frees_address: true,
+            ..drain_policy()
+        });
+        for _ in 0..2 {
+            let (mut stream, _) = accept().expect("a client that was in the queue");
+            assert_eq!(stream.read(&mut [0]).ok(), Some(1));
+        }
+        assert!(accept().is_none());
+        connect().expect_err("the socket is shut down, also in other processes");
+        drop(copy);
     }
 
     #[test]

@@ -240,6 +240,32 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_of_a_unix_socket_reads_and_writes() {
+        use tokio::io::AsyncWriteExt;
+
+        block_on(async {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let path = directory.path().join("app.sock");
+            let bound = std::os::unix::net::UnixListener::bind(&path).expect("a free path");
+            let listener = Listener::try_from(bound).expect("descriptors");
+            let mut accept = pin!(listener.accept());
+            assert!(is_pending(accept.as_mut()).await);
+            let client = tokio::net::UnixStream::connect(&path).await;
+            let mut client = client.expect("it listens");
+            let (mut stream, peer) = accept.await.expect("a client");
+            assert_eq!(peer, Addr::UnixUnnamed);
+            client.write_all(b"ping").await.expect("there is space");
+            let mut text = [0; 4];
+            stream.read_exact(&mut text).await.expect("a client");
+            stream.write_all(&text).await.expect("there is space");
+            stream.shutdown().await.expect("a connection");
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.expect("a server");
+            assert_eq!(all, b"ping");
+        });
+    }
+
+    #[test]
     fn an_accept_that_is_cancelled_at_a_closed_gate_loses_no_connection() {
         block_on(async {
             let (listener, _client) = gated();

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use super::match_listeners::{argument_warnings, listeners_of, match_arguments};
 use super::startup::{Startup, check_has_master};
-use crate::config::{Config, render as explanation};
+use crate::config::{Config, ListenSpec, render as explanation};
 use crate::error::Error;
-use crate::listen::resolve_targets;
+use crate::listen::{ResolvedTarget, resolve_targets};
 use crate::master::preflight;
 use crate::tls::certificate_source;
 use crate::worker::WantedArgument;
@@ -78,7 +78,7 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
     let all = resolved.as_ref().map_or(&[][..], Vec::as_slice);
     let listeners = config.listen.iter().zip(all);
     let addresses = listeners.map(|(spec, target)| {
-        let address = format!("{}{}", target.display(spec), sharing(config));
+        let address = format!("{}{}", target.display(spec), sharing(config, spec, target));
         (spec.name.clone(), address)
     });
     let addresses = addresses.collect();
@@ -116,8 +116,8 @@ fn check_all(config: &Config, wanted: Option<&[WantedArgument<'_>]>) -> DryRun {
     }
 }
 
-fn sharing(config: &Config) -> String {
-    match (config.reuseport, config.workers) {
+fn sharing(config: &Config, spec: &ListenSpec, target: &ResolvedTarget) -> String {
+    match (config.reuseport && target.has_slots(spec), config.workers) {
         (_, 0) => ", served by one process".to_owned(),
         (_, 1) => ", served by one worker".to_owned(),
         (true, workers) => format!(", one socket for each of {workers} workers"),

@@ -4,9 +4,10 @@
 
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use prefork_options::{Endpoint, Prefix};
+use prefork_options::{Endpoint, ListenerOptions, Prefix, UnixName};
 
 use crate::builder::Prefork;
 use crate::config::{Config, Environment, resolve, usable_cpus};
@@ -41,17 +42,28 @@ pub fn in_process_worker(mut prefork: Prefork) -> Result<InProcessWorker, Error>
     InProcessWorker::of(listeners, config.shutdown_grace_period, tls)
 }
 
-/// Moves all listeners to free ports of 127.0.0.1, so that tests do not collide.
+/// Moves all listeners to free ports of 127.0.0.1 and to unique unix sockets, so that tests do not
+/// collide.
 fn on_loopback(mut config: Config) -> Config {
     for spec in &mut config.listen {
-        spec.endpoint = Endpoint::HostPort {
-            host: Ipv4Addr::LOCALHOST.to_string(),
-            port: Some(0),
-            family: None,
+        spec.options = ListenerOptions::default();
+        spec.endpoint = match spec.endpoint {
+            Endpoint::Unix(_) => Endpoint::Unix(UnixName::Abstract(unique_name())),
+            Endpoint::HostPort { .. } | Endpoint::Fd(_) => Endpoint::HostPort {
+                host: Ipv4Addr::LOCALHOST.to_string(),
+                port: Some(0),
+                family: None,
+            },
         };
     }
     // These options belong to the previous addresses.
     config.network = None;
     config.reuseport = false;
     config
+}
+
+fn unique_name() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("prefork-test-{}-{count}", std::process::id())
 }
