@@ -3,24 +3,23 @@
 //! The process that binds owns the sockets for as long as it serves: the queue of a socket must
 //! outlive the worker that a connection waits for.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use prefork_options::{Addr, Network, Transport};
-use socket2::{SockAddr, Socket, Type};
+use prefork_options::{Addr, Network};
+use socket2::Socket;
 
+use super::bind_target::{BindTarget, OnSocket, SocketDefaults};
 use super::resolve::{ResolvedTarget, resolve_targets};
-use super::unix_file::{BindFailure, FileOwner};
+use super::unix_file::BindFailure;
 use super::{ListenerInfo, SocketFile};
 use crate::config::{Config, ListenSpec};
 use crate::error::{Error, OwnSocketError};
 use crate::sys;
-use crate::sys::addr::{from_sock_addr, to_sock_addr};
+use crate::sys::addr::from_sock_addr;
 use crate::sys::fds::{FIRST_FD, OwnListener, own_listeners};
 
 /// The listening sockets of one address: one that all slots share, or one per slot.
@@ -37,21 +36,6 @@ pub(crate) struct BoundListener {
     sockets: Vec<Socket>,
 }
 
-/// What the system calls need to know to open a socket.
-#[derive(Debug, Clone)]
-struct BindTarget {
-    info: ListenerInfo,
-    /// The open descriptor that is used instead of a new socket.
-    fd: Option<RawFd>,
-    only_v6: Option<bool>,
-    owner: FileOwner,
-    backlog: u32,
-    /// Whether an open descriptor gets this backlog.
-    relisten: bool,
-    nodelay: Option<bool>,
-    on_socket: Option<OnSocket>,
-}
-
 /// How to bind the addresses.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BindOptions<'a> {
@@ -64,34 +48,6 @@ pub(crate) struct BindOptions<'a> {
     /// The options of listeners that set no own.
     pub(crate) defaults: SocketDefaults,
     pub(crate) on_socket: Option<&'a OnSocket>,
-}
-
-/// What the options set for all listeners.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SocketDefaults {
-    pub(crate) backlog: u32,
-    pub(crate) v6only: Option<bool>,
-    pub(crate) nodelay: bool,
-}
-
-/// The user's function that gets each socket before it is bound.
-#[derive(Clone)]
-pub(crate) struct OnSocket(Arc<SocketHook>);
-
-type SocketHook = dyn Fn(&Socket, &ListenerInfo) -> io::Result<()> + Send + Sync;
-
-impl OnSocket {
-    pub(crate) fn new(
-        hook: impl Fn(&Socket, &ListenerInfo) -> io::Result<()> + Send + Sync + 'static,
-    ) -> Self {
-        Self(Arc::new(hook))
-    }
-}
-
-impl fmt::Debug for OnSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OnSocket")
-    }
 }
 
 impl<'a> BindOptions<'a> {
@@ -166,23 +122,7 @@ fn bind_with_retry(
     binding: BindOptions<'_>,
     give_up_at: Instant,
 ) -> Result<BoundListener, Error> {
-    let mut target = BindTarget {
-        info: ListenerInfo {
-            name: spec.name.clone(),
-            address: resolved.address.clone(),
-            transport: spec.transport,
-        },
-        fd: resolved.fd,
-        only_v6: resolved.only_v6,
-        owner: resolved.owner,
-        relisten: spec.options.backlog.is_some(),
-        backlog: spec.options.backlog.unwrap_or(binding.defaults.backlog),
-        nodelay: spec
-            .options
-            .nodelay
-            .or(binding.defaults.nodelay.then_some(true)),
-        on_socket: binding.on_socket.cloned(),
-    };
+    let mut target = BindTarget::new(spec, resolved, binding.defaults, binding.on_socket);
     let sharing = if resolved.has_slots(spec) {
         binding.sharing
     } else {
@@ -357,66 +297,6 @@ fn bind_one(target: &BindTarget, port: ReusePort) -> Result<Socket, BindFailure>
     Ok(socket)
 }
 
-impl BindTarget {
-    fn is_stream(&self) -> bool {
-        self.info.transport != Transport::Datagram
-    }
-
-    fn sock_addr(&self) -> Result<SockAddr, BindFailure> {
-        to_sock_addr(&self.info.address).map_err(|source| ("bind", source))
-    }
-
-    /// Opens a socket, sets its options and calls `on_socket`. Binds nothing.
-    fn socket(&self) -> Result<Socket, BindFailure> {
-        let at = |call| move |source| (call, source);
-        let kind = if self.is_stream() {
-            Type::STREAM
-        } else {
-            Type::DGRAM
-        };
-        // With an IP address, the default protocols are TCP and UDP.
-        let socket = Socket::new(self.sock_addr()?.domain(), kind, None);
-        let socket = socket.map_err(at("open a socket for"))?;
-        if matches!(self.info.address, Addr::Ip(_)) && self.is_stream() {
-            // Connections of an earlier run in TIME_WAIT do not block the port (socket(7)). Two UDP
-            // sockets with the flag would share a port.
-            socket
-                .set_reuse_address(true)
-                .map_err(at("set SO_REUSEADDR for"))?;
-        }
-        if let Some(only_v6) = self.only_v6 {
-            socket
-                .set_only_v6(only_v6)
-                .map_err(at("set IPV6_V6ONLY for"))?;
-        }
-        self.set_nodelay(&socket)?;
-        if let Some(OnSocket(hook)) = &self.on_socket {
-            hook(&socket, &self.info).map_err(at("run on_socket for"))?;
-        }
-        Ok(socket)
-    }
-
-    /// Accepted connections inherit the option from their listener.
-    fn set_nodelay(&self, socket: &Socket) -> Result<(), BindFailure> {
-        match (self.nodelay, &self.info.address) {
-            (Some(nodelay), Addr::Ip(_)) if self.is_stream() => socket
-                .set_tcp_nodelay(nodelay)
-                .map_err(|source| ("set TCP_NODELAY for", source)),
-            (_, _) => Ok(()),
-        }
-    }
-
-    /// A datagram socket has no queue of connections.
-    fn listen(&self, socket: &Socket) -> Result<(), BindFailure> {
-        if !self.is_stream() {
-            return Ok(());
-        }
-        let backlog = i32::try_from(self.backlog).unwrap_or(i32::MAX);
-        let listening = socket.listen(backlog);
-        listening.map_err(|source| ("listen on", source))
-    }
-}
-
 /// Sets the sockets of all listeners to blocking or non-blocking mode.
 ///
 /// `blocking` has the indexes of the listeners to set to blocking mode.
@@ -527,7 +407,13 @@ impl BoundListener {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use prefork_options::Transport;
+    use socket2::Type;
+
     use super::super::open_socket::address_of;
+    use super::super::unix_file::FileOwner;
     use super::*;
 
     const SHARED: BindOptions<'_> = BindOptions {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use super::bind::{BindOptions, BoundListener, OnSocket, bind_all};
+use super::bind::{BindOptions, BoundListener, bind_all};
+use super::bind_target::OnSocket;
 use crate::config::{Config, ListenSpec};
 use crate::error::Error;
 use crate::sys::one_shot::one_shot;

@@ -4,14 +4,16 @@
 
 mod bind;
 mod bind_or_stop;
+mod bind_target;
 mod info;
 mod inherit;
 mod open_socket;
 mod resolve;
 mod unix_file;
 
-pub(crate) use bind::{BindOptions, BoundListener, OnSocket, bind_all, set_blocking_modes};
+pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
 pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
+pub(crate) use bind_target::OnSocket;
 pub use info::ListenerInfo;
 pub(crate) use inherit::{InheritedFds, InheritedListener, VARIABLES, inherit, listen_env};
 pub(crate) use open_socket::address_of_open;

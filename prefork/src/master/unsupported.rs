@@ -9,6 +9,7 @@ use super::{Handle, Log};
 use crate::config::Config;
 use crate::error::Error;
 use crate::hook::Hooks;
+use crate::listen::OnSocket;
 use crate::spawn::CommandHook;
 use crate::supervisor::Readiness;
 
@@ -18,6 +19,7 @@ pub(crate) struct MasterSetup {
     pub(crate) readiness: Readiness,
     pub(crate) blocking: Vec<usize>,
     pub(crate) producer: Option<CommandHook>,
+    pub(crate) on_socket: Option<OnSocket>,
     pub(crate) hooks: Hooks,
     pub(crate) owns_signals: bool,
 }
