@@ -174,18 +174,24 @@ fn datagrams_are_received() {
 }
 
 #[test]
-fn connections_that_wait_for_a_killed_worker_are_answered() {
+fn connections_that_wait_for_a_killed_worker_are_answered_in_20_kills_in_a_row() {
     let place = Place::new();
-    let server = server(HELLO, &place).env("PREFORK_WORKERS", "1").start();
-    let stopped = server.signal_child(0, Signal::SIGSTOP);
-    eventually("the worker's halt", || {
-        proc::is_stopped(stopped.pid).then_some(())
-    });
-    let waiting = (0..100).map(|_| ask(&place.path()).expect("the queue has space"));
-    let waiting: Vec<_> = waiting.collect();
-    server.kill_child(0);
-    for client in waiting {
-        answer_of(client).expect("each waiting client gets an answer");
+    let server = server(HELLO, &place)
+        .env("PREFORK_WORKERS", "1")
+        .env("PREFORK_RECOVER_THRESHOLD", "1000")
+        .start();
+    for _ in 0..20 {
+        let stopped = server.signal_child(0, Signal::SIGSTOP);
+        eventually("the worker's halt", || {
+            proc::is_stopped(stopped.pid).then_some(())
+        });
+        let waiting = (0..100).map(|_| ask(&place.path()).expect("the queue has space"));
+        let waiting: Vec<_> = waiting.collect();
+        let killed = server.kill_child(0);
+        server.wait_for_replacement(killed);
+        for client in waiting {
+            answer_of(client).expect("each waiting client gets an answer");
+        }
     }
     stop(server);
 }
