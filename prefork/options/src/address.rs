@@ -225,22 +225,7 @@ fn parse_place(before: &str, text: &str) -> Result<(Transport, Endpoint), String
     match rest.split_once(':') {
         Some((kind @ ("unix" | "unixgram"), name)) => {
             let endpoint = Endpoint::unix(kind, name)?;
-            let transport = match (kind, scheme) {
-                ("unix", None) => Transport::Stream,
-                ("unix", Some(("tls", ..))) => Transport::Tls,
-                ("unix", Some((_, Transport::Datagram, _))) => {
-                    let datagram = quote(&format!("unixgram:{name}"));
-                    return Err(format!("is a stream socket, for datagrams use {datagram}"));
-                }
-                (_, None) => Transport::Datagram,
-                (_, Some(("tls", ..))) => {
-                    return Err(format!("has TLS over datagrams, use 'tls://unix:{name}'"));
-                }
-                (_, Some((scheme, ..))) => {
-                    return Err(format!("is a unix socket, remove '{scheme}://'"));
-                }
-            };
-            Ok((transport, endpoint))
+            Ok((unix_transport(kind, name, scheme)?, endpoint))
         }
         Some(("fd", number)) => match (scheme, family) {
             (Some((scheme, ..)), Some(_)) => Err(format!(
@@ -261,6 +246,24 @@ fn parse_place(before: &str, text: &str) -> Result<(Transport, Endpoint), String
             }
             Ok((transport, Endpoint::host_port(rest, family)?))
         }
+    }
+}
+
+/// The transport of `unix:` or `unixgram:` after another scheme. The error is a reason.
+fn unix_transport(kind: &str, name: &str, scheme: Option<Scheme>) -> Result<Transport, String> {
+    match (kind, scheme) {
+        ("unix", None) => Ok(Transport::Stream),
+        ("unix", Some(("tls", ..))) => Ok(Transport::Tls),
+        ("unix", Some((_, Transport::Datagram, _))) => {
+            let datagram = quote(&format!("unixgram:{name}"));
+            Err(format!("is a stream socket, for datagrams use {datagram}"))
+        }
+        (_, None) => Ok(Transport::Datagram),
+        (_, Some(("tls", ..))) => {
+            let stream = quote(&format!("tls://unix:{name}"));
+            Err(format!("has TLS over datagrams, use {stream}"))
+        }
+        (_, Some((scheme, ..))) => Err(format!("is a unix socket, remove '{scheme}://'")),
     }
 }
 

@@ -78,28 +78,31 @@ impl Endpoint {
     }
 
     /// Reads what follows `unix:` or `unixgram:`, which is the scheme. The error is a reason.
-    pub(crate) fn unix(scheme: &str, name: &str) -> Result<Self, String> {
-        let (bytes, is_path) = match name.strip_prefix('@') {
-            Some(name) => (name.len(), name.is_empty()),
-            None => (name.len(), true),
+    pub(crate) fn unix(scheme: &str, text: &str) -> Result<Self, String> {
+        let (what, name) = match text.strip_prefix('@') {
+            Some(name) => ("name", name),
+            None => ("path", text),
         };
-        if bytes > MAX_UNIX_NAME {
-            let what = if is_path { "path" } else { "name" };
+        if name.len() > MAX_UNIX_NAME {
             return Err(format!(
-                "has a {what} of {bytes} bytes, but unix sockets allow {MAX_UNIX_NAME}"
+                "has a {what} of {} bytes, but unix sockets allow {MAX_UNIX_NAME}",
+                name.len()
             ));
         }
         if let Some(invalid) = name.chars().find(|character| character.is_control()) {
             let invalid = quote(&invalid.to_string());
             return Err(format!("contains the control character {invalid}"));
         }
-        match name.strip_prefix('@') {
-            Some("") => Err(format!(
-                "has no name after '@', expected one such as '{scheme}:@app'"
-            )),
-            Some(name) => Ok(Self::Unix(UnixName::Abstract(name.to_owned()))),
-            None => check_path(scheme, name).map(|()| Self::Unix(UnixName::Path(name.to_owned()))),
+        if what == "path" {
+            check_path(scheme, name)?;
+            return Ok(Self::Unix(UnixName::Path(name.to_owned())));
         }
+        if name.is_empty() {
+            return Err(format!(
+                "has no name after '@', expected one such as '{scheme}:@app'"
+            ));
+        }
+        Ok(Self::Unix(UnixName::Abstract(name.to_owned())))
     }
 
     /// Reads what follows `fd:`. The error is a reason.
