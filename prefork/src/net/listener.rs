@@ -107,6 +107,14 @@ impl Listener {
         }
     }
 
+    fn outside_of_a_worker(fd: OwnedFd) -> io::Result<Self> {
+        let socket = SockRef::from(&fd);
+        socket.set_nonblocking(true)?;
+        let addr = from_sock_addr(&socket.local_addr()?).ok_or(io::ErrorKind::Unsupported)?;
+        let tracker = ConnTracker::without_monitor()?;
+        Ok(Self::new(0, addr, Some(fd), &Arc::new(tracker)))
+    }
+
     /// Returns the address of the socket, also after the listener has ended.
     ///
     /// # Errors
@@ -385,16 +393,6 @@ impl TryFrom<UnixListener> for Listener {
     }
 }
 
-impl Listener {
-    fn outside_of_a_worker(fd: OwnedFd) -> io::Result<Self> {
-        let socket = SockRef::from(&fd);
-        socket.set_nonblocking(true)?;
-        let addr = from_sock_addr(&socket.local_addr()?).ok_or(io::ErrorKind::Unsupported)?;
-        let tracker = ConnTracker::without_monitor()?;
-        Ok(Self::new(0, addr, Some(fd), &Arc::new(tracker)))
-    }
-}
-
 /// The listening socket, shared by the listener and by accepts that wait on it.
 ///
 /// It is closed when the last of them drops it. The number of its descriptor stays open until the
@@ -471,8 +469,9 @@ mod tests {
     use std::io::{Read, Write};
     use std::time::Duration;
 
-    use super::*;
     use nix::fcntl::{FcntlArg, fcntl};
+
+    use super::*;
 
     fn drain_policy() -> DrainPolicy {
         DrainPolicy {
