@@ -21,6 +21,7 @@ const PLAIN: &str = env!("CARGO_BIN_EXE_plain");
 const TLS: &str = env!("CARGO_BIN_EXE_tls");
 const RAW_UNIX: &str = env!("CARGO_BIN_EXE_raw_unix");
 const RAW_STD: &str = env!("CARGO_BIN_EXE_raw_std");
+const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 const UNIX_DATAGRAMS: &str = env!("CARGO_BIN_EXE_unix_datagrams");
 
 /// A directory with the path of a socket.
@@ -288,8 +289,9 @@ fn a_bad_path_is_one_error_before_anything_is_bound() {
     let directory = place.0.path().display().to_string();
     let refused = |path: &str, status, named: &str| {
         let good = format!("unix:{directory}/good.sock");
-        let listen = format!("a={good},b=unix:{path}");
-        assert_refused(&Server::new(HELLO).listen(listen).run(), status, named);
+        let listen = format!("http={good},admin=unix:{path}");
+        let server = Server::new(TWO_LISTENERS).listen(listen);
+        assert_refused(&server.run(), status, named);
         assert!(!place.0.path().join("good.sock").exists(), "{path}");
     };
     refused("relative", 78, "has the relative path 'relative'");

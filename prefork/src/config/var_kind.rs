@@ -143,10 +143,11 @@ mod tests {
             ("BIND", "listen"),
             ("GRACEFUL_TIMEOUT", "shutdown_grace_period"),
             ("SO_REUSEPORT", "reuseport"),
+            ("TCP_NODELAY", "nodelay"),
         ] {
             assert_eq!(of(rest), VarKind::Alias(name), "{rest}");
         }
-        for rest in ["PORT", "HOST", "TIMEOUT", "BACKLOG", "TLS"] {
+        for rest in ["PORT", "HOST", "TIMEOUT", "TLS"] {
             assert!(matches!(of(rest), VarKind::Unsupported(_)), "{rest}");
         }
         // Other names of options that can only be set in code.
