@@ -25,9 +25,9 @@ const TWO_LISTENERS: &str = env!("CARGO_BIN_EXE_two_listeners");
 const UNIX_DATAGRAMS: &str = env!("CARGO_BIN_EXE_unix_datagrams");
 
 /// A directory with the path of a socket.
-struct Place(TempDir);
+struct SocketDir(TempDir);
 
-impl Place {
+impl SocketDir {
     fn new() -> Self {
         Self(tempfile::tempdir().expect("a temporary directory"))
     }
@@ -46,9 +46,9 @@ impl Place {
     }
 }
 
-fn server(program: &str, place: &Place) -> Server {
+fn server(program: &str, dir: &SocketDir) -> Server {
     Server::new(program)
-        .listen(place.listen("unix:", ""))
+        .listen(dir.listen("unix:", ""))
         .env("PREFORK_WORKERS", "2")
 }
 
@@ -75,26 +75,26 @@ fn stop(mut server: RunningServer) {
 #[test]
 fn async_and_blocking_servers_serve_a_path_and_remove_it_at_the_end() {
     for (program, workers) in [(HELLO, "2"), (PLAIN, "2"), (HELLO, "0"), (PLAIN, "0")] {
-        let place = Place::new();
+        let dir = SocketDir::new();
         let server = Server::new(program)
-            .listen(place.listen("unix:", "?mode=0600"))
+            .listen(dir.listen("unix:", "?mode=0600"))
             .env("PREFORK_WORKERS", workers)
             .start();
-        assert_serves(&place.path());
-        let found = fs::metadata(place.path()).expect("the socket is bound");
+        assert_serves(&dir.path());
+        let found = fs::metadata(dir.path()).expect("the socket is bound");
         assert_eq!(found.permissions().mode() & 0o777, 0o600);
         stop(server);
-        assert!(place.is_empty(), "{program} with {workers} workers");
+        assert!(dir.is_empty(), "{program} with {workers} workers");
     }
 }
 
 #[test]
 fn a_real_client_of_unix_sockets_is_served() {
-    let place = Place::new();
-    let _server = server(HELLO, &place).start();
+    let dir = SocketDir::new();
+    let _server = server(HELLO, &dir).start();
     let curl = Command::new("curl")
         .args(["-sS", "--unix-socket"])
-        .arg(place.path())
+        .arg(dir.path())
         .arg("http://localhost/peer")
         .output();
     match curl {
@@ -117,19 +117,19 @@ fn an_abstract_name_is_served() {
 
 #[test]
 fn raw_listeners_of_unix_sockets_serve() {
-    let place = Place::new();
-    let server = server(RAW_UNIX, &place).start();
-    let shown = place.listen("on_socket: listener0=unix:", ", not bound: true");
+    let dir = SocketDir::new();
+    let server = server(RAW_UNIX, &dir).start();
+    let shown = dir.listen("on_socket: listener0=unix:", ", not bound: true");
     server.wait_for_log(|line| line == shown);
-    let stream = UnixStream::connect(place.path()).expect("it listens");
+    let stream = UnixStream::connect(dir.path()).expect("it listens");
     assert_eq!(io::read_to_string(stream).expect("an answer"), "raw\n");
     stop(server);
-    assert!(place.is_empty());
+    assert!(dir.is_empty());
 }
 
 #[test]
 fn a_unix_socket_has_tls() {
-    let (place, files) = (Place::new(), Place::new());
+    let (dir, files) = (SocketDir::new(), SocketDir::new());
     let pair = Authority::new("a test").issue();
     let file = |name: &str, text: &str| {
         let path = files.0.path().join(name);
@@ -137,13 +137,13 @@ fn a_unix_socket_has_tls() {
         path
     };
     let server = Server::new(TLS)
-        .listen(place.listen("tls://unix:", ""))
+        .listen(dir.listen("tls://unix:", ""))
         .env("PREFORK_TLS_CERT", file("cert.pem", &pair.cert))
         .env("PREFORK_TLS_KEY", file("key.pem", &pair.key))
         .start();
     let curl = Command::new("curl")
         .args(["-sSk", "--unix-socket"])
-        .arg(place.path())
+        .arg(dir.path())
         .arg("https://localhost/")
         .output();
     match curl {
@@ -154,30 +154,30 @@ fn a_unix_socket_has_tls() {
         Err(_) => println!("skipped: needs curl(1)"),
     }
     stop(server);
-    assert!(place.is_empty());
+    assert!(dir.is_empty());
 }
 
 #[test]
 fn datagrams_are_received() {
-    let place = Place::new();
+    let dir = SocketDir::new();
     let server = Server::new(UNIX_DATAGRAMS)
-        .listen(place.listen("unixgram:", "?mode=0622"))
+        .listen(dir.listen("unixgram:", "?mode=0622"))
         .start();
     let client = UnixDatagram::unbound().expect("descriptors");
     for text in ["one", "two"] {
         client
-            .send_to(text.as_bytes(), place.path())
+            .send_to(text.as_bytes(), dir.path())
             .expect("a server");
         server.wait_for_log(|line| line == format!("received {text}"));
     }
     stop(server);
-    assert!(place.is_empty());
+    assert!(dir.is_empty());
 }
 
 #[test]
 fn connections_that_wait_for_a_killed_worker_are_answered_in_20_kills_in_a_row() {
-    let place = Place::new();
-    let server = server(HELLO, &place)
+    let dir = SocketDir::new();
+    let server = server(HELLO, &dir)
         .env("PREFORK_WORKERS", "1")
         .env("PREFORK_RECOVER_THRESHOLD", "1000")
         .start();
@@ -186,7 +186,7 @@ fn connections_that_wait_for_a_killed_worker_are_answered_in_20_kills_in_a_row()
         eventually("the worker's halt", || {
             proc::is_stopped(stopped.pid).then_some(())
         });
-        let waiting = (0..100).map(|_| ask(&place.path()).expect("the queue has space"));
+        let waiting = (0..100).map(|_| ask(&dir.path()).expect("the queue has space"));
         let waiting: Vec<_> = waiting.collect();
         let killed = server.kill_child(0);
         server.wait_for_replacement(killed);
@@ -199,8 +199,8 @@ fn connections_that_wait_for_a_killed_worker_are_answered_in_20_kills_in_a_row()
 
 #[test]
 fn a_rollout_loses_no_connection() {
-    let place = Place::new();
-    let server = server(HELLO, &place)
+    let dir = SocketDir::new();
+    let server = server(HELLO, &dir)
         .env("PREFORK_ROLLOUT_SOAK", "100ms")
         .start();
     let is_over = AtomicBool::new(false);
@@ -209,7 +209,7 @@ fn a_rollout_loses_no_connection() {
             scope.spawn(|| {
                 let mut count = 0;
                 while !is_over.load(Ordering::Relaxed) {
-                    get(&place.path()).expect("an answer");
+                    get(&dir.path()).expect("an answer");
                     count += 1;
                 }
                 count
@@ -224,40 +224,40 @@ fn a_rollout_loses_no_connection() {
         assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
     });
     stop(server);
-    assert!(place.is_empty());
+    assert!(dir.is_empty());
 }
 
 #[test]
 fn the_next_start_replaces_the_file_of_a_master_that_was_killed() {
-    let place = Place::new();
-    let killed = server(HELLO, &place).start();
+    let dir = SocketDir::new();
+    let killed = server(HELLO, &dir).start();
     killed.signal(Signal::SIGKILL);
     // The workers of the killed master stop within a moment.
-    let next = server(HELLO, &place).start();
-    assert_serves(&place.path());
+    let next = server(HELLO, &dir).start();
+    assert_serves(&dir.path());
     stop(next);
-    assert!(place.is_empty());
+    assert!(dir.is_empty());
 }
 
 #[test]
 fn a_second_master_does_not_take_the_socket_of_a_running_one() {
-    let place = Place::new();
-    let first = server(HELLO, &place).start();
-    let second = server(HELLO, &place).run();
+    let dir = SocketDir::new();
+    let first = server(HELLO, &dir).start();
+    let second = server(HELLO, &dir).run();
     assert_eq!(second.code(), Some(69), "{:?}", second.log);
     let text = second.text();
     assert!(text.contains("a running server owns this socket"), "{text}");
-    assert_serves(&place.path());
+    assert_serves(&dir.path());
     stop(first);
-    assert!(place.is_empty());
+    assert!(dir.is_empty());
 }
 
 #[test]
 fn of_masters_that_start_together_one_owns_the_path() {
     for _ in 0..4 {
-        let place = Place::new();
-        drop(UnixListener::bind(place.path()).expect("a free path"));
-        let masters = [(); 3].map(|()| server(HELLO, &place).spawn());
+        let dir = SocketDir::new();
+        drop(UnixListener::bind(dir.path()).expect("a free path"));
+        let masters = [(); 3].map(|()| server(HELLO, &dir).spawn());
         let serving = masters.map(|mut master| {
             let refused = |line: &str| line.contains("a running server owns");
             let line = master.wait_for_log(|line| refused(line) || line.contains("listening on"));
@@ -267,11 +267,11 @@ fn of_masters_that_start_together_one_owns_the_path() {
             }
             Some(master)
         });
-        assert_serves(&place.path());
+        assert_serves(&dir.path());
         let owners: Vec<_> = serving.into_iter().flatten().collect();
         assert_eq!(owners.len(), 1);
         owners.into_iter().for_each(stop);
-        assert!(place.is_empty());
+        assert!(dir.is_empty());
     }
 }
 
@@ -285,14 +285,14 @@ fn assert_refused(output: &Output, status: i32, named: &str) {
 
 #[test]
 fn a_bad_path_is_one_error_before_anything_is_bound() {
-    let place = Place::new();
-    let directory = place.0.path().display().to_string();
+    let dir = SocketDir::new();
+    let directory = dir.0.path().display().to_string();
     let refused = |path: &str, status, named: &str| {
         let good = format!("unix:{directory}/good.sock");
         let listen = format!("http={good},admin=unix:{path}");
         let server = Server::new(TWO_LISTENERS).listen(listen);
         assert_refused(&server.run(), status, named);
-        assert!(!place.0.path().join("good.sock").exists(), "{path}");
+        assert!(!dir.0.path().join("good.sock").exists(), "{path}");
     };
     refused("relative", 78, "has the relative path 'relative'");
     refused(
@@ -305,29 +305,33 @@ fn a_bad_path_is_one_error_before_anything_is_bound() {
         78,
         "are the same address",
     );
-    refused("/tmp/a?owner=no-such-user", 78, "no user no-such-user");
+    refused(
+        &format!("{directory}/a?owner=no-such-user"),
+        78,
+        "no user no-such-user",
+    );
     refused(&format!("{directory}/none/a"), 69, "none does not exist");
     refused("/proc/app.sock", 69, "/proc");
-    fs::write(place.path(), "data").expect("a free path");
+    fs::write(dir.path(), "data").expect("a free path");
     refused(
-        &place.listen("", ""),
+        &dir.listen("", ""),
         69,
         "a regular file exists at this path",
     );
-    assert_eq!(fs::read(place.path()).expect("it stays"), b"data");
-    fs::remove_file(place.path()).expect("it exists");
-    fs::create_dir(place.path()).expect("a free path");
-    refused(&place.listen("", ""), 69, "a directory exists at this path");
+    assert_eq!(fs::read(dir.path()).expect("it stays"), b"data");
+    fs::remove_file(dir.path()).expect("it exists");
+    fs::create_dir(dir.path()).expect("a free path");
+    refused(&dir.listen("", ""), 69, "a directory exists at this path");
 }
 
 #[test]
 fn an_argument_of_another_kind_is_an_error_before_a_bind() {
-    let place = Place::new();
-    let output = server(RAW_STD, &place).run();
+    let dir = SocketDir::new();
+    let output = server(RAW_STD, &dir).run();
     assert_eq!(output.code(), Some(78), "{:?}", output.log);
     let named = "listener 'listener0' is a unix socket, but its argument is a TcpListener";
     assert!(output.text().contains(named), "{}", output.text());
-    assert!(place.is_empty());
+    assert!(dir.is_empty());
 }
 
 #[test]

@@ -185,14 +185,14 @@ pub fn parse(text: &str) -> Result<Address, ParseError> {
         Some((name, rest)) => (Some(name), rest),
         None => (None, text),
     };
-    let (place, options) = match rest.split_once('?') {
-        Some((place, options)) => (place, Some(options)),
+    let (written, options) = match rest.split_once('?') {
+        Some((written, options)) => (written, Some(options)),
         None => (rest, None),
     };
-    reject_urls_and_paths(place).map_err(|reason| reject(text, &reason))?;
+    reject_urls_and_paths(written).map_err(|reason| reject(text, &reason))?;
     let before = name.map_or_else(String::new, |name| format!("{name}="));
     let name = name.map(|name| parse_name(text, name)).transpose()?;
-    let parsed = parse_place(&before, place).and_then(|(transport, endpoint)| {
+    let parsed = parse_endpoint(&before, written).and_then(|(transport, endpoint)| {
         let options = options.map(ListenerOptions::parse).transpose()?;
         let mut address = Address {
             name,
@@ -213,7 +213,7 @@ pub fn parse(text: &str) -> Result<Address, ParseError> {
 }
 
 /// Reads a scheme and an endpoint, after the name in `before`. The error is a reason.
-fn parse_place(before: &str, text: &str) -> Result<(Transport, Endpoint), String> {
+fn parse_endpoint(before: &str, text: &str) -> Result<(Transport, Endpoint), String> {
     let scheme = SCHEMES.iter().find_map(|scheme| {
         let rest = text.strip_prefix(scheme.0)?.strip_prefix("://")?;
         Some((*scheme, rest))
@@ -268,8 +268,8 @@ fn unix_transport(kind: &str, name: &str, scheme: Option<Scheme>) -> Result<Tran
 }
 
 /// Rejects URLs, and paths without a scheme. The error is a reason.
-fn reject_urls_and_paths(place: &str) -> Result<(), String> {
-    if let Some((scheme, rest)) = place.split_once("://")
+fn reject_urls_and_paths(written: &str) -> Result<(), String> {
+    if let Some((scheme, rest)) = written.split_once("://")
         && !SCHEMES.iter().any(|(known, ..)| *known == scheme)
     {
         let help = match scheme.to_ascii_lowercase().as_str() {
@@ -282,19 +282,19 @@ fn reject_urls_and_paths(place: &str) -> Result<(), String> {
                     "/"
                 };
                 let name = rest.trim_start_matches('/');
-                let written = quote(&format!("{scheme}:{slash}{name}"));
-                return Err(format!("is a URL, expected {written}"));
+                let expected = quote(&format!("{scheme}:{slash}{name}"));
+                return Err(format!("is a URL, expected {expected}"));
             }
             _ => EXPECTED.to_owned(),
         };
         let scheme = quote(&format!("{scheme}://"));
         return Err(format!("is a URL, remove {scheme}; {help}"));
     }
-    if place.starts_with(['/', '@']) {
-        let socket = quote(&format!("unix:{place}"));
+    if written.starts_with(['/', '@']) {
+        let socket = quote(&format!("unix:{written}"));
         return Err(format!("is a path, for a unix socket use {socket}"));
     }
-    if place.starts_with('.') {
+    if written.starts_with('.') {
         return Err(
             "is a relative path, for a unix socket use an absolute one such as \
              'unix:/run/app.sock'"

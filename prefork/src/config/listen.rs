@@ -114,7 +114,7 @@ impl From<Address> for ListenSpec {
 
 impl ListenSpec {
     /// Returns the address in the syntax of the option, without its name and its options.
-    pub(crate) fn place(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("{}{}", self.transport.scheme(&self.endpoint), self.endpoint)
     }
 }
@@ -129,7 +129,7 @@ impl ListenSpec {
 impl fmt::Display for ListenSpec {
     /// Writes the address in the syntax of the option.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}{}", self.name, self.place(), self.options)
+        write!(f, "{}={}{}", self.name, self.address(), self.options)
     }
 }
 

@@ -66,11 +66,11 @@ pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static 
     if call == "run on_socket for" {
         return "Correct the on_socket function.";
     }
-    let place = address.rsplit("://").next().unwrap_or(address);
-    if place.starts_with("unix") {
+    let without_scheme = address.rsplit("://").next().unwrap_or(address);
+    if without_scheme.starts_with("unix") {
         return unix_socket(call, source);
     }
-    if place.starts_with("fd:") {
+    if without_scheme.starts_with("fd:") {
         return "The process that starts this program must pass the socket under this number.";
     }
     let is_privileged = |port: u16| (1..1024).contains(&port);

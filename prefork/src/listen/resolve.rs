@@ -38,10 +38,10 @@ impl ResolvedTarget {
     /// Writes the address and the options. If it means all interfaces, writes also which families it
     /// accepts.
     pub(crate) fn display(&self, spec: &ListenSpec) -> String {
-        let place = match (&spec.endpoint, self.address.endpoint()) {
-            (Endpoint::Fd(_), _) => format!("{} ({})", spec.place(), self.address),
+        let address = match (&spec.endpoint, self.address.endpoint()) {
+            (Endpoint::Fd(_), _) => format!("{} ({})", spec.address(), self.address),
             (_, Some(endpoint)) => format!("{}{endpoint}", spec.transport.scheme(&endpoint)),
-            (_, None) => spec.place(),
+            (_, None) => spec.address(),
         };
         let addr = self.address.socket_addr();
         let is_everywhere = addr.is_some_and(|addr| addr.ip().is_unspecified());
@@ -50,7 +50,7 @@ impl ResolvedTarget {
             Some(false) if is_everywhere => ", IPv6 and IPv4",
             _ => "",
         };
-        format!("{place}{}{family}", spec.options)
+        format!("{address}{}{family}", spec.options)
     }
 }
 
@@ -224,7 +224,7 @@ fn resolve_one(spec: &ListenSpec, network: Option<Network>) -> Result<Addr, Erro
     let unusable = |call| {
         move |source| Error::Listen {
             listener: spec.name.clone(),
-            address: spec.place(),
+            address: spec.address(),
             call,
             source,
         }

@@ -1,13 +1,11 @@
 //! The socket of an accepted connection on tokio: TCP or a unix socket.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Socket;
@@ -34,20 +32,6 @@ impl AsyncSocket {
         match socket {
             Socket::Tcp(tcp) => TcpStream::from_std(tcp).map(Self::Tcp),
             Socket::Unix(unix) => UnixStream::from_std(unix).map(Self::Unix),
-        }
-    }
-
-    /// Waits until the client has sent a byte or has ended, and reads nothing.
-    #[cfg(feature = "tls")]
-    pub(crate) async fn first_byte(&self) -> io::Result<()> {
-        let peek = || {
-            SockRef::from(self)
-                .peek(&mut [MaybeUninit::uninit()])
-                .map(drop)
-        };
-        match self {
-            Self::Tcp(tcp) => tcp.async_io(Interest::READABLE, peek).await,
-            Self::Unix(unix) => unix.async_io(Interest::READABLE, peek).await,
         }
     }
 

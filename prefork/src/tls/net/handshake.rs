@@ -5,13 +5,15 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
@@ -59,7 +61,7 @@ pub(super) async fn handshake(
 ) -> Result<TlsStream, HandshakeFailure> {
     // Waits for the first byte: until then the stage is `Silent`. tokio assumes that a new socket
     // is readable, so this asks the kernel. The next read reports an error as well.
-    let _ = stream.get_ref().first_byte().await;
+    let _ = first_byte(stream.get_ref()).await;
     let mut hello = stream.map(|io| LazyConfigAcceptor::new(Acceptor::default(), io));
     let start = match progress(&mut hello, report, HandshakeStage::Begun).await {
         Ok(start) => start,
@@ -75,6 +77,16 @@ pub(super) async fn handshake(
             Err(failure(error, Some(io)))
         }
     }
+}
+
+/// Waits until the client has sent a byte or has ended, and reads nothing.
+async fn first_byte(io: &AsyncSocket) -> io::Result<()> {
+    let peek = || SockRef::from(io).peek(&mut [MaybeUninit::uninit()]);
+    let length = match io {
+        AsyncSocket::Tcp(tcp) => tcp.async_io(Interest::READABLE, peek).await,
+        AsyncSocket::Unix(unix) => unix.async_io(Interest::READABLE, peek).await,
+    };
+    length.map(drop)
 }
 
 /// Polls the handshake. Reports each wait for the client to `report`, and partial reads to a drain.
