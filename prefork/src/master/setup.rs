@@ -105,23 +105,16 @@ impl MasterSetup {
         // Before the addresses are bound: a master with a bad certificate must not take them from a
         // running one.
         let tls = certificate_source(&self.config, SystemTime::now())?;
+        let on_socket = self.on_socket.as_ref();
+        let options = BindOptions::of(&self.config, on_socket);
         let mut listeners = match (&signals, &commands) {
             (Some(signals), None) => {
-                match bind_or_stop(
-                    &self.config,
-                    self.on_socket.as_ref(),
-                    signals,
-                    &STOP_SIGNALS,
-                    cannot,
-                )? {
+                match bind_or_stop(&self.config, on_socket, signals, &STOP_SIGNALS, cannot)? {
                     BindResult::Bound(listeners) => listeners,
                     BindResult::Stopped(received) => return Ok(Prepared::Stopped(received)),
                 }
             }
-            (_, Some(_)) | (None, None) => {
-                let options = BindOptions::of(&self.config, self.on_socket.as_ref());
-                bind_all(&self.config.listen, options)?
-            }
+            (_, Some(_)) | (None, None) => bind_all(&self.config.listen, options)?,
         };
         set_blocking_modes(&mut listeners, &self.blocking)
             .map_err(cannot("set O_NONBLOCK on a listening socket (fcntl)"))?;
