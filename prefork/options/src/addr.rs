@@ -37,6 +37,7 @@ impl Addr {
     }
 
     /// Returns the endpoint of a listener with this address; `None` if no option can name it.
+    #[doc(hidden)]
     pub fn endpoint(&self) -> Option<Endpoint> {
         let name = match self {
             Self::Ip(addr) => {
@@ -66,6 +67,7 @@ impl Addr {
     /// Returns the address of an endpoint if it needs no look-up; an open port becomes port 0.
     ///
     /// A host name, the name of an interface and a descriptor need one.
+    #[doc(hidden)]
     pub fn of(endpoint: &Endpoint) -> Option<Self> {
         match endpoint {
             Endpoint::HostPort { host, port, .. } => {

@@ -139,6 +139,7 @@ const SCHEMES: [Scheme; 7] = [
 
 impl Transport {
     /// Returns what is written before the endpoint: a scheme, or nothing for TCP.
+    #[doc(hidden)]
     #[must_use]
     pub fn scheme(self, endpoint: &Endpoint) -> &'static str {
         match (endpoint, self) {

@@ -88,7 +88,7 @@ pub enum Literals {
 ///
 /// | option takes | written as |
 /// |---|---|
-/// | addresses | `"[name=][tls://]host[:port]"`, `"unix:/path"` and [others](crate::address), or several separated by commas; a `SocketAddr`; an array or a `Vec` of single addresses |
+/// | addresses | `"[name=][tls://]host[:port]"`, `"unix:/path"` and the other forms of `listen`, or several separated by commas; a `SocketAddr`; an array or a `Vec` of single addresses |
 /// | workers | a `usize`, a text such as `"auto"`, `"auto-1"`, `"50%"`, `"4"` |
 /// | a count | a `u32`, a text such as `"8"` |
 /// | a duration | a [`Duration`](std::time::Duration), a text such as `"5s"`, `"250ms"`, `"1m30s"` |
