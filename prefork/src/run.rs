@@ -20,6 +20,7 @@ use crate::builder::Prefork;
 use crate::config::{Config, Configuration, Environment, resolve, usable_cpus};
 use crate::error::Error;
 use crate::hook::{Role, catch, run_init};
+use crate::listen::adopt_passed_sockets;
 use crate::master::{Handle, Log, MasterSetup, Notice, NotifyScope, block_signals, claim};
 use crate::runtime::Body;
 use crate::supervisor::Readiness;
@@ -232,6 +233,7 @@ impl Prefork {
 
     /// Reads all sources of options: the program, the environment, `configure`.
     fn read(&mut self, needs_runtime: bool) -> Startup {
+        let activation = adopt_passed_sockets();
         let prefix = self.prefix();
         let (environment, untrusted) = if is_secure() {
             Environment::untrusted(prefix, std::env::vars_os())
@@ -258,7 +260,8 @@ impl Prefork {
         resolved.ignored.extend(unused.clone());
         let result = configured
             .map_err(|source| Error::Configure { source })
-            .and_then(|()| resolved.check());
+            .and_then(|()| resolved.check())
+            .and(activation);
         let warnings = role_warning().into_iter().chain(untrusted);
         let warnings = warnings
             .chain(environment.warning())

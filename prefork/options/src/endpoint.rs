@@ -125,6 +125,14 @@ impl Endpoint {
         matches!(self, Self::HostPort { port: None, .. })
     }
 
+    /// Returns the number of the descriptor that it names.
+    pub fn number(&self) -> Option<i32> {
+        match self {
+            Self::Fd(number) => Some(*number),
+            Self::HostPort { .. } | Self::Unix(_) => None,
+        }
+    }
+
     /// Returns the port, unless it is open or this kind of endpoint has none.
     pub fn port(&self) -> Option<u16> {
         match self {

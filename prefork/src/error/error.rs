@@ -105,6 +105,16 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The sockets of socket activation cannot be used.
+    ///
+    /// Their variables are invalid, or a socket has neither the name nor the address of a listener.
+    #[error("socket activation: {reason}")]
+    #[non_exhaustive]
+    Activation {
+        /// The variable, or the listener and the socket.
+        reason: String,
+    },
+
     /// The kernel or a seccomp filter rejects a system call that the master needs.
     #[error("the system call {call} is not available")]
     #[non_exhaustive]

@@ -22,7 +22,7 @@ impl Error {
     /// | 74 | workers did not exit after SIGKILL |
     /// | 75 | more workers exited unexpectedly than `recover_threshold` allows |
     /// | 76 | the variables or descriptors of a worker are not those that a master sets |
-    /// | 78 | an option is invalid; `configure` failed; a certificate or key cannot be used; an argument of `main` has no listener or cannot be created |
+    /// | 78 | an option is invalid; a socket of socket activation fits no listener; `configure` failed; a certificate or key cannot be used; an argument of `main` has no listener or cannot be created |
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Resolve { .. } => 68,
@@ -40,6 +40,7 @@ impl Error {
             Self::OverRecovery { .. } => 75,
             Self::InvalidChildEnv { .. } | Self::Inherited { .. } => 76,
             Self::Options(_)
+            | Self::Activation { .. }
             | Self::Configure { .. }
             | Self::Tls { .. }
             | Self::Arguments { .. }
@@ -113,6 +114,10 @@ impl Error {
                 source,
                 ..
             } => hint::listen(address, call, source),
+            Self::Activation { .. } => {
+                "The socket unit names its sockets with `FileDescriptorName=` (systemd.socket(5)): use the \
+                 name or the address of the listener."
+            }
             Self::UnsupportedSystemCall { .. } => {
                 "A master needs Linux 5.10 or newer and a seccomp filter that allows it to manage \
                  processes. With workers = 0 one process serves without a master."

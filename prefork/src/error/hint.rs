@@ -57,8 +57,8 @@ pub(super) fn start(call: &str, source: &io::Error) -> &'static str {
 pub(super) fn listen(address: &str, call: &str, source: &io::Error) -> &'static str {
     if let Some(own) = OwnSocketError::of(source) {
         return if own.is_activation {
-            "prefork does not take sockets from socket activation yet: disable the socket unit \
-             (LISTEN_FDS), or listen on another address."
+            "Give the socket unit the name or the address of the listener (`FileDescriptorName=`, \
+             `ListenStream=` in systemd.socket(5))."
         } else {
             "Close that socket before the start, or listen on another address."
         };

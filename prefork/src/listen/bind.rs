@@ -325,6 +325,11 @@ impl BoundListener {
         self.sockets.iter().map(AsFd::as_fd)
     }
 
+    /// Whether it uses the open descriptor with this number.
+    pub(super) fn uses(&self, number: RawFd) -> bool {
+        self.target.fd == Some(number)
+    }
+
     /// Replaces a socket on which another process has called `shutdown(2)`.
     ///
     /// Returns the old socket, for `close_sockets`. Its address is free although copies of

@@ -2,6 +2,7 @@
 //!
 //! It knows sockets, names and variables. It does not know who accepts.
 
+mod activation;
 mod bind;
 mod bind_or_stop;
 mod bind_target;
@@ -11,6 +12,7 @@ mod open_socket;
 mod resolve;
 mod unix_file;
 
+pub(crate) use activation::{adopt_passed_sockets, close_left_over};
 pub(crate) use bind::{BindOptions, BoundListener, bind_all, set_blocking_modes};
 pub(crate) use bind_or_stop::{BindResult, bind_or_stop};
 pub(crate) use bind_target::OnSocket;

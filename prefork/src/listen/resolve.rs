@@ -12,6 +12,7 @@ use nix::unistd::{Group, User};
 use prefork_options::overlap::{self, HostAddr, Overlap};
 use prefork_options::{Addr, Endpoint, Network, Transport, host, network};
 
+use super::activation::{PassedSocket, passed_sockets};
 use super::open_socket::{address_of_open, canonical_ip};
 use super::unix_file::{self, FileOwner};
 use crate::config::ListenSpec;
@@ -21,7 +22,8 @@ use crate::error::{Error, OptionError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResolvedTarget {
     pub(super) address: Addr,
-    /// The open descriptor that is used instead of a new socket.
+    /// The open descriptor that is used instead of a new socket: the option names it, or socket
+    /// activation passed it.
     pub(super) fd: Option<RawFd>,
     /// Whether an IPv6 socket rejects IPv4 (`IPV6_V6ONLY`, ipv6(7)). `None` keeps the default of
     /// the system.
@@ -38,6 +40,9 @@ impl ResolvedTarget {
     /// Writes the address and the options. If it means all interfaces, writes also which families it
     /// accepts.
     pub(crate) fn display(&self, spec: &ListenSpec) -> String {
+        if let (Some(fd), false) = (self.fd, spec.endpoint.number().is_some()) {
+            return format!("{} (fd {fd} of socket activation)", self.address);
+        }
         let address = match (&spec.endpoint, self.address.endpoint()) {
             (Endpoint::Fd(_), _) => format!("{} ({})", spec.address(), self.address),
             (_, Some(endpoint)) => format!("{}{endpoint}", spec.transport.scheme(&endpoint)),
@@ -62,16 +67,17 @@ impl ResolvedTarget {
 /// # Errors
 /// The first listener whose host has no address in the network, whose path cannot be bound or whose
 /// descriptor is no such socket; or all listeners that overlap an earlier one, or whose owner or
-/// group does not exist.
+/// group does not exist. Or the variables of socket activation are wrong, or one of its sockets does
+/// not fit its listener.
 pub(crate) fn resolve_targets(
     specs: &[ListenSpec],
     network: Option<Network>,
     v6only: Option<bool>,
     label: &str,
 ) -> Result<Vec<ResolvedTarget>, Error> {
-    let addresses = specs.iter().map(|spec| resolve_one(spec, network));
-    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-    let mut errors = overlaps(specs, &addresses);
+    let sources = sources(specs, network, &passed_sockets()?)?;
+    let (addresses, fds): (Vec<Addr>, Vec<Option<RawFd>>) = sources.into_iter().unzip();
+    let mut errors = overlaps(specs, &addresses, &fds);
     let mut owner = |spec| {
         let owner = file_owner(spec);
         owner
@@ -88,10 +94,7 @@ pub(crate) fn resolve_targets(
     }
     let target = |(index, owner): (usize, FileOwner)| ResolvedTarget {
         address: addresses[index].clone(),
-        fd: match specs[index].endpoint {
-            Endpoint::Fd(number) => Some(number),
-            Endpoint::HostPort { .. } | Endpoint::Unix(_) => None,
-        },
+        fd: fds[index],
         only_v6: only_v6(index, specs, &addresses, v6only, network),
         owner,
     };
@@ -99,9 +102,15 @@ pub(crate) fn resolve_targets(
 }
 
 /// Returns an error for each address that an earlier one overlaps.
-fn overlaps(specs: &[ListenSpec], addresses: &[Addr]) -> Vec<String> {
+///
+/// Open descriptors are not compared: the sockets exist already.
+fn overlaps(specs: &[ListenSpec], addresses: &[Addr], fds: &[Option<RawFd>]) -> Vec<String> {
+    let is_open = |index: usize| fds[index].is_some();
     let mistake = |index: usize| {
         let (other, overlap) = (0..index).find_map(|other| {
+            if is_open(other) || is_open(index) {
+                return None;
+            }
             let pair = [other, index].map(|index| (&specs[index], &addresses[index]));
             Some((other, overlap_of(pair)?))
         })?;
@@ -113,13 +122,7 @@ fn overlaps(specs: &[ListenSpec], addresses: &[Addr]) -> Vec<String> {
 }
 
 /// Returns how two addresses overlap. Port 0 never overlaps.
-///
-/// Open descriptors are not compared: the sockets exist already.
 fn overlap_of([first, second]: [(&ListenSpec, &Addr); 2]) -> Option<Overlap> {
-    let is_open = |spec: &ListenSpec| matches!(spec.endpoint, Endpoint::Fd(_));
-    if is_open(first.0) || is_open(second.0) {
-        return None;
-    }
     let (Addr::Ip(one), Addr::Ip(other)) = (first.1, second.1) else {
         // The text of the option shows whether two unix sockets overlap.
         return None;
@@ -215,20 +218,99 @@ fn file_owner(spec: &ListenSpec) -> Result<FileOwner, String> {
     })
 }
 
-/// Resolves the address of one listener.
+/// The address of a listener, and the open descriptor that it uses instead of a new socket.
+type Source = (Addr, Option<RawFd>);
+
+/// Finds the address of each listener, and the sockets of socket activation that are used.
+///
+/// A passed socket belongs to the listener with its name. If no listener has its name, it belongs to
+/// the listener with its address.
 ///
 /// # Errors
-/// The host has no address in the network, no socket can be created at the path, or the descriptor
-/// is not a socket that fits the transport.
-fn resolve_one(spec: &ListenSpec, network: Option<Network>) -> Result<Addr, Error> {
-    let unusable = |call| {
-        move |source| Error::Listen {
-            listener: spec.name.clone(),
-            address: spec.address(),
-            call,
-            source,
-        }
+/// The errors of [`resolve_one`]; a socket with the name of a listener has another type; or a
+/// listener has neither a passed socket nor one of its own, while a passed socket is left over.
+fn sources(
+    specs: &[ListenSpec],
+    network: Option<Network>,
+    passed: &[PassedSocket],
+) -> Result<Vec<Source>, Error> {
+    let mut sources: Vec<Option<Source>> = Vec::new();
+    for spec in specs {
+        let named = passed.iter().filter(|socket| socket.has_name(&spec.name));
+        sources.push(match named.collect::<Vec<_>>()[..] {
+            // Several sockets of one unit have its name. Their addresses distinguish them.
+            [socket] if spec.endpoint.number().is_none() => {
+                let number = socket.number();
+                let address = socket.address(spec.transport);
+                let address = address.map_err(|reason| Error::Listen {
+                    listener: spec.name.clone(),
+                    address: format!("fd:{number}"),
+                    call: "use",
+                    source: io::Error::other(reason),
+                })?;
+                Some((address, Some(number)))
+            }
+            _ => None,
+        });
+    }
+    let free = |sources: &[Option<Source>]| {
+        let is_taken = |socket: &&PassedSocket| {
+            let number = Some(socket.number());
+            let is_chosen = sources.iter().flatten().any(|(_, fd)| *fd == number);
+            is_chosen || specs.iter().any(|spec| spec.endpoint.number() == number)
+        };
+        let free = passed.iter().filter(|socket| !is_taken(socket));
+        free.collect::<Vec<_>>()
     };
+    for (index, spec) in specs.iter().enumerate() {
+        if sources[index].is_some() {
+            continue;
+        }
+        let (address, number) = resolve_one(spec, network)?;
+        let at = |socket: &&&PassedSocket| socket.address(spec.transport).as_ref() == Ok(&address);
+        let socket = free(&sources).iter().find(at).map(|socket| socket.number());
+        sources[index] = Some((address, number.or(socket)));
+    }
+    let alone = specs.iter().zip(sources.iter().flatten());
+    let alone = alone.filter_map(|(spec, (_, fd))| fd.is_none().then_some(spec));
+    check_left_over(&alone.collect::<Vec<_>>(), &free(&sources))?;
+    for (spec, (address, fd)) in specs.iter().zip(sources.iter().flatten()) {
+        if let (Addr::UnixPath(path), None) = (address, fd) {
+            unix_file::check(path).map_err(unusable(spec, "bind"))?;
+        }
+    }
+    Ok(sources.into_iter().flatten().collect())
+}
+
+/// A passed socket that no listener uses belongs to a listener that has no socket yet: its name or
+/// its address is wrong. Its clients would wait for ever, because systemd keeps it open.
+fn check_left_over(alone: &[&ListenSpec], left_over: &[&PassedSocket]) -> Result<(), Error> {
+    let (Some(spec), Some(socket)) = (alone.first(), left_over.first()) else {
+        return Ok(());
+    };
+    Err(Error::Activation {
+        reason: format!(
+            "listener '{spec}' has no passed socket, and no listener has the name or the address \
+             of {socket}"
+        ),
+    })
+}
+
+fn unusable(spec: &ListenSpec, call: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Listen {
+        listener: spec.name.clone(),
+        address: spec.address(),
+        call,
+        source,
+    }
+}
+
+/// Resolves the address of one listener, and returns the descriptor that its option names.
+///
+/// # Errors
+/// The host has no address in the network, or the descriptor is not a socket that fits the
+/// transport.
+fn resolve_one(spec: &ListenSpec, network: Option<Network>) -> Result<Source, Error> {
     match &spec.endpoint {
         Endpoint::HostPort { host, port, family } => {
             let addr = resolve(host, port.unwrap_or(0), family.or(network));
@@ -237,18 +319,16 @@ fn resolve_one(spec: &ListenSpec, network: Option<Network>) -> Result<Addr, Erro
                 address: host.clone(),
                 source,
             })?;
-            Ok(Addr::Ip(addr))
+            Ok((Addr::Ip(addr), None))
         }
         Endpoint::Unix(_) => {
             let addr = Addr::of(&spec.endpoint).unwrap_or(Addr::UnixUnnamed);
-            if let Addr::UnixPath(path) = &addr {
-                unix_file::check(path).map_err(unusable("bind"))?;
-            }
-            Ok(addr)
+            Ok((addr, None))
         }
         Endpoint::Fd(number) => {
             let addr = address_of_open(*number, spec.transport);
-            addr.map_err(|reason| unusable("use")(io::Error::other(reason)))
+            let addr = addr.map_err(|reason| unusable(spec, "use")(io::Error::other(reason)))?;
+            Ok((addr, Some(*number)))
         }
     }
 }

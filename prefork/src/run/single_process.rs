@@ -10,7 +10,8 @@ use std::time::SystemTime;
 use crate::config::{Config, Resolved};
 use crate::error::Error;
 use crate::listen::{
-    BindOptions, BindResult, ListenerInfo, OnSocket, bind_all, bind_or_stop, set_blocking_modes,
+    BindOptions, BindResult, ListenerInfo, OnSocket, bind_all, bind_or_stop, close_left_over,
+    set_blocking_modes,
 };
 use crate::master::{Log, Notice, StartStep, UNSUPPORTED, send};
 use crate::stop_signals::SINGLE_STOP_SIGNALS;
@@ -93,6 +94,9 @@ fn start(
     };
     set_blocking_modes(&mut bound, &declared.blocking)
         .map_err(cannot("set the blocking mode of a socket (fcntl)"))?;
+    if let Some(warning) = close_left_over(&bound) {
+        lock(log).notice(&Notice::StartWarning(&warning));
+    }
     let listeners: Vec<ListenerInfo> = bound.iter().map(|bound| bound.info.clone()).collect();
     let (grace, threads) = (config.shutdown_grace_period, config.runtime_threads);
     let observer = observer(Arc::clone(log), listeners.clone());

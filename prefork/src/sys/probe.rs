@@ -64,7 +64,7 @@ fn set_own_mask() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&own), None)?)
 }
 
-fn pidfd_open_self() -> io::Result<OwnedFd> {
+pub(super) fn pidfd_open_self() -> io::Result<OwnedFd> {
     // SAFETY: two numbers.
     let result = unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), 0) };
     to_result(result)?;

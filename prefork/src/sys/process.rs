@@ -126,6 +126,20 @@ pub(crate) fn is_single_threaded() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
 }
 
+/// The id of this process that the kernel never reuses: the inode of its process descriptor, as
+/// systemd determines it for `LISTEN_PIDFDID` (`sd_listen_fds(3)`).
+///
+/// `None` if the descriptor cannot be opened, and on other systems.
+pub(crate) fn own_id() -> Option<u64> {
+    #[cfg(all(target_os = "linux", not(prefork_portable)))]
+    return std::fs::File::from(super::probe::pidfd_open_self().ok()?)
+        .metadata()
+        .ok()
+        .map(|metadata| std::os::unix::fs::MetadataExt::ino(&metadata));
+    #[cfg(not(all(target_os = "linux", not(prefork_portable))))]
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
