@@ -105,6 +105,7 @@ impl InProcessWorker {
             tls,
             own_signals: &[],
             is_gated,
+            is_standby: false,
             on_master_death: None,
             observer: None,
             host: Host::Test,
@@ -401,7 +402,7 @@ mod tests {
             let _client = send(addr);
             // The gated worker has not accepted it.
             accept_in_other_worker(&copy);
-            let serve = FromMaster::Serve.encode();
+            let serve = FromMaster::Serve { slot: None }.encode();
             test_worker
                 .channel
                 .send(&serve)
