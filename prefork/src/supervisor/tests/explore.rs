@@ -592,7 +592,7 @@ fn run_standbys(cells: &mut Cells) {
         ..with_standby(1, 1)
     };
     let name = "1 slot, 1 standby, threshold 1";
-    run(name, up_to(7, one.clone()), Some(cells));
+    run(name, up_to(6, one.clone()), Some(cells));
     let any_time = Scope {
         answers: Answers::AnyTime,
         has_rollouts: true,
@@ -611,13 +611,12 @@ fn run_standbys(cells: &mut Cells) {
     rolling_out.policy.recover_interval = Duration::ZERO;
     let name = "the second of 2 slots, 1 standby, rollouts, events in any order";
     run(name, rolling_out, Some(cells));
-    let smaller = Scope {
-        sizes: &[1],
-        most_processes: 4,
+    let starting = Scope {
+        sizes: &[1, 2],
+        deepest: 2,
         ..with_standby(2, 1)
     };
-    let name = "2 slots, then 1, 1 standby, threshold 1";
-    run(name, up_to(5, smaller), Some(cells));
+    run("2 slots, then 1, 1 standby", starting, Some(cells));
 }
 
 /// A fleet that serves, and whose standby is being started.
@@ -660,6 +659,13 @@ fn every_promise_holds_with_standbys() {
         ..two_standbys(1, 4)
     };
     run("1 slot, 2 standbys, threshold 2", one, None);
+    let smaller = Scope {
+        sizes: &[1],
+        most_processes: 4,
+        deepest: deepest(4, 9),
+        ..with_standby(2, 1)
+    };
+    run("2 slots, then 1, 1 standby, threshold 1", smaller, None);
     let two = Scope {
         deepest: deepest(4, 9),
         ..two_standbys(2, 5)
