@@ -190,12 +190,12 @@ impl Monitor {
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget }) => self.handle(Event::DrainRequested { budget }),
-                Some(FromMaster::Serve { slot }) => {
-                    if let Some(slot) = slot {
-                        self.context.slot.store(slot, Ordering::Relaxed);
-                        process::set_comm(&format!("worker {slot}"));
-                    }
+                Some(FromMaster::Serve { slot: None }) => self.handle(Event::GateOpened),
+                Some(FromMaster::Serve { slot: Some(slot) }) => {
+                    self.context.slot.store(slot, Ordering::Relaxed);
                     self.handle(Event::GateOpened);
+                    // Last: clients wait.
+                    process::set_comm(&format!("worker {slot}"));
                 }
                 // It was read at the start, once. This version skips frames that it does not know.
                 Some(FromMaster::Welcome { .. }) | None => {}

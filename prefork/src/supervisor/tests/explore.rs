@@ -650,24 +650,24 @@ fn every_promise_holds_with_standbys() {
     };
     let deepest = |short, long| if is_long() { long } else { short };
     let one = Scope {
-        deepest: deepest(6, 13),
+        deepest: deepest(6, 12),
         ..rollouts
     };
     run("1 slot, 1 standby, threshold 1, rollouts", one, None);
     let one = Scope {
-        deepest: deepest(5, 11),
+        deepest: deepest(5, 8),
         ..two_standbys(1, 4)
     };
     run("1 slot, 2 standbys, threshold 2", one, None);
     let smaller = Scope {
         sizes: &[1],
         most_processes: 4,
-        deepest: deepest(4, 9),
+        deepest: deepest(4, 7),
         ..with_standby(2, 1)
     };
     run("2 slots, then 1, 1 standby, threshold 1", smaller, None);
     let two = Scope {
-        deepest: deepest(4, 9),
+        deepest: deepest(4, 7),
         ..two_standbys(2, 5)
     };
     run("2 slots, 2 standbys, threshold 2", two, None);
