@@ -85,7 +85,8 @@ pub struct ChildSpawned {
 }
 
 impl ChildSpawned {
-    /// Returns the slot that the child fills, from 0.
+    /// Returns the slot that the child fills, from 0. Of a standby: a number after those of all
+    /// slots.
     pub fn slot(&self) -> usize {
         self.slot
     }
@@ -164,7 +165,7 @@ pub enum Role {
     /// A master started the process, and the body of `main` runs in it.
     #[non_exhaustive]
     Worker {
-        /// The slot that the worker fills, from 0.
+        /// The slot that the worker fills, from 0. Of a standby: a number after those of all slots.
         slot: usize,
     },
     /// There is no master, and the body of `main` runs in this process.

@@ -122,6 +122,7 @@
 //! |---|---|---|
 //! | if a worker dies, a connection in the queue is served by another worker | yes | yes |
 //! | in a rollout, a new worker accepts its first connection | when the master has seen that it is ready | at once |
+//! | the workers can have standbys ([`Prefork::standby`]) | yes | no |
 //! | a worker counts as healthy | at its first accept | after `healthy_after` (1 s), or when it calls [`notify_ready()`] |
 //! | during a stop, connections that already wait in the queue are answered | yes | only those that the code still accepts |
 //! | [`shutdown()`] resolves | when the queue is empty and each accepted connection has been read, at the latest after half of the grace period | at once |

@@ -43,6 +43,7 @@ impl Fleet {
                 canary: Duration::ZERO,
                 timeout: Duration::from_secs(90),
             },
+            standbys: 0,
             backoff: Backoff::default(),
             jitter_seed: 1,
         };

@@ -271,6 +271,31 @@ macro_rules! options {
                     example: "30s"
                 }
 
+                /// Sets how many standbys wait for the unexpected exit of a worker.
+                ///
+                /// A standby is a worker that has initialized: it waits in its first accept. If a
+                /// worker exits unexpectedly, a ready standby takes its slot at once, without
+                /// `recover_interval` and back-off, and the master starts the next standby after
+                /// `recover_interval`. So the clients do not wait for the start of a worker. The
+                /// first standbys are started when all workers are healthy. Each standby needs the
+                /// memory of a worker.
+                ///
+                /// The exit of a standby counts towards `recover_threshold`, with the back-off of
+                /// a worker that was never healthy. After a rollout that was accepted, standbys of
+                /// the new program replace those of the old one.
+                ///
+                /// `main` must take its listeners as `Listener` or `TlsListener`, or take a
+                /// `Worker`: nothing holds back the accepts of other listeners. Another `main`,
+                /// and `reuseport`, are errors. Single-process mode ignores this option.
+                standby: u32 {
+                    env: "PREFORK_STANDBY",
+                    getter: get_standby -> u32,
+                    default: value "`0`",
+                    unit: "workers",
+                    since: "0.1.0",
+                    example: 1
+                }
+
                 /// Sets how many workers a rollout replaces at the same time.
                 ///
                 /// A rollout (SIGHUP, `Handle::reload`) starts a successor for each worker. This is

@@ -23,6 +23,8 @@ pub(crate) enum FromChild {
         /// The options that its program sets, as `name:digest`. Programs that set none and earlier
         /// versions omit the key.
         options: Vec<String>,
+        /// Whether it accepts nothing while its gate is closed. The frame omits it if not.
+        has_gate: bool,
     },
     /// The child serves.
     Ready,
@@ -98,9 +100,14 @@ pub(crate) enum FromMaster {
         threads: NonZeroUsize,
         /// Whether the child accepts no connection before `Serve`. The frame omits it if not.
         is_gated: bool,
+        /// Whether it is a standby: `Serve` names its slot. The frame omits it if not.
+        is_standby: bool,
     },
-    /// Opens the gate of a successor: from now on it accepts connections.
-    Serve,
+    /// Opens the gate of a successor or standby: from now on it accepts connections.
+    Serve {
+        /// The slot of a standby. `None` for a successor: it has its slot.
+        slot: Option<usize>,
+    },
     /// Asks the child to finish its work within the budget.
     Drain {
         /// The time until the child is killed.
@@ -123,6 +130,7 @@ impl FromChild {
                 announces_ready,
                 listeners,
                 options,
+                has_gate,
             } => {
                 let ready = if *announces_ready {
                     "announced"
@@ -134,7 +142,10 @@ impl FromChild {
                     none if none.is_empty() => none,
                     options => format!(" options={options}"),
                 };
-                format!("hello protocol={protocol} ready={ready} listeners={listeners}{options}")
+                let gate = if *has_gate { " gate=waits" } else { "" };
+                format!(
+                    "hello protocol={protocol} ready={ready} listeners={listeners}{options}{gate}"
+                )
             }
             Self::Ready => "ready".to_owned(),
             Self::Closed => "closed".to_owned(),
@@ -163,6 +174,7 @@ impl FromChild {
                 announces_ready: value(rest, "ready")? == "announced",
                 listeners: names(value(rest, "listeners").unwrap_or("")),
                 options: names(value(rest, "options").unwrap_or("")),
+                has_gate: value(rest, "gate") == Some("waits"),
             },
             "ready" => Self::Ready,
             "closed" => Self::Closed,
@@ -193,15 +205,19 @@ impl FromMaster {
                 grace,
                 threads,
                 is_gated,
+                is_standby,
             } => {
                 let threads = match threads.get() {
                     1 => String::new(),
                     more => format!(" threads={more}"),
                 };
                 let gate = if *is_gated { " gate=closed" } else { "" };
-                format!("welcome grace_ms={}{threads}{gate}", grace.as_millis())
+                let standby = if *is_standby { " standby=yes" } else { "" };
+                let grace = grace.as_millis();
+                format!("welcome grace_ms={grace}{threads}{gate}{standby}")
             }
-            Self::Serve => "serve".to_owned(),
+            Self::Serve { slot: None } => "serve".to_owned(),
+            Self::Serve { slot: Some(slot) } => format!("serve slot={slot}"),
             Self::Drain { budget } => format!("drain budget_ms={}", budget.as_millis()),
         }
         .into_bytes()
@@ -219,8 +235,11 @@ impl FromMaster {
                     None => NonZeroUsize::MIN,
                 },
                 is_gated: value(rest, "gate") == Some("closed"),
+                is_standby: value(rest, "standby") == Some("yes"),
             },
-            "serve" => Self::Serve,
+            "serve" => Self::Serve {
+                slot: value(rest, "slot").and_then(|slot| slot.parse().ok()),
+            },
             "drain" => Self::Drain {
                 budget: milliseconds(rest, "budget_ms")?,
             },
@@ -259,13 +278,14 @@ mod tests {
             announces_ready: true,
             listeners: vec!["http".to_owned(), "admin".to_owned()],
             options: vec!["workers:0000abcd".to_owned(), "listen:1".to_owned()],
+            has_gate: true,
         };
         let ended = FromChild::Ended;
         let from_child: [(FromChild, &str); 9] = [
             (
                 hello,
                 "hello protocol=1 ready=announced listeners=http,admin \
-                 options=workers:0000abcd,listen:1",
+                 options=workers:0000abcd,listen:1 gate=waits",
             ),
             (
                 FromChild::Hello {
@@ -273,6 +293,7 @@ mod tests {
                     announces_ready: false,
                     listeners: Vec::new(),
                     options: Vec::new(),
+                    has_gate: false,
                 },
                 "hello protocol=1 ready=unseen listeners=",
             ),
@@ -324,8 +345,15 @@ mod tests {
             grace: budget,
             threads: NonZeroUsize::new(threads).expect("not zero"),
             is_gated,
+            is_standby: false,
         };
-        let from_master: [(FromMaster, &str); 6] = [
+        let standby = FromMaster::Welcome {
+            grace: budget,
+            threads: NonZeroUsize::MIN,
+            is_gated: true,
+            is_standby: true,
+        };
+        let from_master: [(FromMaster, &str); 8] = [
             (welcome(1, false), "welcome grace_ms=1500"),
             (welcome(4, false), "welcome grace_ms=1500 threads=4"),
             (welcome(1, true), "welcome grace_ms=1500 gate=closed"),
@@ -333,7 +361,9 @@ mod tests {
                 welcome(4, true),
                 "welcome grace_ms=1500 threads=4 gate=closed",
             ),
-            (FromMaster::Serve, "serve"),
+            (standby, "welcome grace_ms=1500 gate=closed standby=yes"),
+            (FromMaster::Serve { slot: None }, "serve"),
+            (FromMaster::Serve { slot: Some(2) }, "serve slot=2"),
             (FromMaster::Drain { budget }, "drain budget_ms=1500"),
         ];
         for (message, bytes) in from_master {
@@ -359,7 +389,8 @@ mod tests {
                 ..
             })
         ));
-        assert_eq!(FromMaster::decode(b"serve slot=1"), Some(FromMaster::Serve));
+        let serve = FromMaster::decode(b"serve color=red");
+        assert_eq!(serve, Some(FromMaster::Serve { slot: None }));
         let hello = FromChild::decode(b"hello protocol=2 color=red ready=unseen");
         assert!(matches!(hello, Some(FromChild::Hello { protocol: 2, .. })));
         let ended = FromChild::decode(b"ended how=evicted by the host");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use prefork_options::duration;
 
-use super::notice::{EndedBy, WorkerExit, WorkerProcess};
+use super::notice::{EndedBy, WorkerExit, WorkerProcess, WorkerRole};
 use crate::channel::{Channel, MainEnd, RateLimit};
 use crate::supervisor::{ChildId, KillReason, ProgramId, Stop};
 use crate::sys::exit_status::ExitStatus;
@@ -42,8 +42,8 @@ pub(super) struct ChildProcess {
     pub(super) is_ready: bool,
     /// The program that it runs, unless `child_producer` named another one.
     pub(super) program: ProgramId,
-    /// It has not replaced the child of its slot yet.
-    pub(super) is_successor: bool,
+    /// What it is to its slot.
+    pub(super) role: WorkerRole,
     /// The log already has the line that it exited and cannot be reaped.
     pub(super) is_unreaped_logged: bool,
 }
@@ -72,7 +72,7 @@ impl ChildProcess {
             last_panic: None,
             is_ready: false,
             program: ProgramId::OWN,
-            is_successor: false,
+            role: WorkerRole::Worker,
             is_unreaped_logged: false,
         }
     }
@@ -115,12 +115,16 @@ impl ChildProcess {
         };
     }
 
+    pub(super) fn is_successor(&self) -> bool {
+        self.role == WorkerRole::Successor
+    }
+
     /// The process, as notices name it.
     pub(super) fn process(&self) -> WorkerProcess {
         WorkerProcess {
             slot: self.slot,
             pid: self.pid,
-            is_successor: self.is_successor,
+            role: self.role,
         }
     }
 

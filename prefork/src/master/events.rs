@@ -203,8 +203,9 @@ impl Master {
                     readiness,
                     listeners,
                     options,
+                    has_gate,
                 } => {
-                    let event = match self.check_hello(id, &listeners, options) {
+                    let event = match self.check_hello(id, &listeners, options, has_gate) {
                         Ok(()) => Event::Readiness {
                             child: id,
                             readiness,
@@ -343,11 +344,11 @@ impl Master {
                 self.supervisor.is_stopping() || self.supervisor.snapshot().is_draining(child.id)
             }
         };
-        if is_expected && !child.is_successor {
+        if is_expected && !child.is_successor() {
             return self.emit(&in_full);
         }
         let how = exit.cause();
-        if child.is_successor || !self.rollout.is_accepted(child.program) {
+        if child.is_successor() || !self.rollout.is_accepted(child.program) {
             // It does not count: only a rollout starts such a child.
             let failure = SuccessorFailure {
                 pid: Some(child.pid),
@@ -357,7 +358,7 @@ impl Master {
             // A cause that is known already is more exact.
             self.rollout.failures.entry(child.id).or_insert(failure);
             self.emit(&in_full);
-            if !child.is_successor {
+            if !child.is_successor() {
                 self.record_exit(child.id, exit.worker, &how, &in_full);
             }
             return;
@@ -410,6 +411,7 @@ enum ChannelInput {
         readiness: Readiness,
         listeners: Vec<String>,
         options: Vec<String>,
+        has_gate: bool,
     },
     Ready,
     Shortage(WorkerProcess, Shortage),
@@ -433,6 +435,7 @@ impl ChildProcess {
                 announces_ready,
                 listeners,
                 options,
+                has_gate,
                 ..
             } => {
                 let readiness = if announces_ready {
@@ -444,6 +447,7 @@ impl ChildProcess {
                     readiness,
                     listeners,
                     options,
+                    has_gate,
                 });
             }
             FromChild::Ready => return Ok(ChannelInput::Ready),

@@ -187,7 +187,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::super::Level;
-    use super::super::notice::{UnreapedCause, WorkerProcess};
+    use super::super::notice::{UnreapedCause, WorkerProcess, WorkerRole};
     use super::*;
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
             worker: WorkerProcess {
                 slot: 3,
                 pid: 7,
-                is_successor: false,
+                role: WorkerRole::Worker,
             },
             cause: UnreapedCause::WaitFailed(io::Error::other("no")),
         });

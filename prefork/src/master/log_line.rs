@@ -12,10 +12,10 @@ use nix::sys::signal::Signal;
 use prefork_options::{duration, one_line};
 
 use super::RolloutVerdict;
-use super::notice::NotifyFailure;
 use super::notice::{
     EndedBy, Notice, StartStep, StopStep, UnreapedCause, WorkerExit, WorkerProcess,
 };
+use super::notice::{NotifyFailure, WorkerRole};
 use crate::error::ShortageStage;
 use crate::listen::ListenerInfo;
 use crate::sys::exit_status::ExitStatus;
@@ -173,6 +173,13 @@ impl LogLine {
             Notice::WorkerStarted { replaced, .. } => {
                 let old_pid = replaced.as_ref()?.pid;
                 let what = format!("started, replacing pid {old_pid}");
+                (Level::Info, about_worker(notice, &what))
+            }
+            Notice::WorkerPromoted { replaced, .. } => {
+                let what = match replaced {
+                    Some(old) => format!("promoted, replacing pid {}", old.pid),
+                    None => "promoted".to_owned(),
+                };
                 (Level::Info, about_worker(notice, &what))
             }
             Notice::WorkerExited { exit, repeated } => (
@@ -375,6 +382,7 @@ impl LineFields {
             | Notice::MasterReady { .. }
             | Notice::AllHealthy { .. }
             | Notice::WorkerStarted { .. }
+            | Notice::WorkerPromoted { .. }
             | Notice::WorkerReady { .. }
             | Notice::WorkerKilled { .. }
             | Notice::WorkerUnreaped { .. }
@@ -399,8 +407,8 @@ impl LineFields {
     }
 }
 
-/// `worker 0 (pid 12) <what>`, or `successor in slot 0 (pid 12) <what>`; in a single process only
-/// `<what>`.
+/// `worker 0 (pid 12) <what>`, `successor in slot 0 (pid 12) <what>` or
+/// `standby 2 (pid 12) <what>`; in a single process only `<what>`.
 fn about_worker(notice: &Notice<'_>, what: &str) -> String {
     match notice.worker() {
         Some(worker) => format!("{worker} {what}"),
@@ -410,10 +418,10 @@ fn about_worker(notice: &Notice<'_>, what: &str) -> String {
 
 impl fmt::Display for WorkerProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.is_successor {
-            "successor in slot"
-        } else {
-            "worker"
+        let what = match self.role {
+            WorkerRole::Worker => "worker",
+            WorkerRole::Successor => "successor in slot",
+            WorkerRole::Standby => "standby",
         };
         write!(f, "{what} {} (pid {})", self.slot, self.pid)
     }
@@ -580,7 +588,7 @@ mod tests {
             worker: WorkerProcess {
                 slot: 2,
                 pid: 12,
-                is_successor: false,
+                role: WorkerRole::Worker,
             },
             status,
             age: Duration::from_millis(5_510),
@@ -735,12 +743,8 @@ mod tests {
         assert_eq!(requested(Some(hangup)), text);
         assert_eq!(requested(None), "rollout requested by Handle");
         let replaced = |previous, is_roll_back| {
-            let (slot, pid, is_successor) = (3, 12, false);
-            let worker = WorkerProcess {
-                slot,
-                pid,
-                is_successor,
-            };
+            let (slot, pid, role) = (3, 12, WorkerRole::Worker);
+            let worker = WorkerProcess { slot, pid, role };
             line(&Notice::WorkerReplaced {
                 worker,
                 previous,
@@ -755,7 +759,7 @@ mod tests {
         let successor = WorkerProcess {
             slot: 3,
             pid: 12,
-            is_successor: true,
+            role: WorkerRole::Successor,
         };
         assert_eq!(successor.to_string(), "successor in slot 3 (pid 12)");
     }
@@ -766,7 +770,7 @@ mod tests {
             worker: WorkerProcess {
                 slot: 0,
                 pid: 3,
-                is_successor: false,
+                role: WorkerRole::Worker,
             },
             cause: UnreapedCause::Traced {
                 tracer: 7,

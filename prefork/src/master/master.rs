@@ -66,6 +66,9 @@ pub(crate) struct Master {
     pub(super) had_terminal: bool,
     pub(super) limits: ChildLimits,
     pub(super) rollout_timeout: Duration,
+    pub(super) has_standbys: bool,
+    /// The number of the first standby, in log lines and in workers.
+    pub(super) first_standby: usize,
     /// The variable that sets `recover_threshold`.
     threshold_variable: String,
     /// The number of threads of each runtime in a worker.
@@ -118,6 +121,8 @@ impl Master {
                 shutdown_grace_period: parts.config.shutdown_grace_period,
             },
             rollout_timeout: parts.config.rollout_timeout,
+            has_standbys: parts.config.standby > 0,
+            first_standby: parts.config.workers,
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
             failure: None,
@@ -220,9 +225,9 @@ impl Master {
                     Window::Sliding(_) | Window::Forever => None,
                 },
                 last: if was_healthy {
-                    self.exits.last(slot.0)
+                    self.exits.last(self.slot_number(slot))
                 } else {
-                    let last = self.exits.last(slot.0);
+                    let last = self.exits.last(self.slot_number(slot));
                     format!("no worker was ever ready; {last}")
                 },
                 variable: self.threshold_variable.clone(),
@@ -298,6 +303,7 @@ fn policy(config: &Config) -> Policy {
             canary: config.rollout_canary,
             timeout: config.rollout_timeout,
         },
+        standbys: usize::try_from(config.standby).unwrap_or(usize::MAX),
         backoff: Backoff::default(),
         jitter_seed: seed(),
     }

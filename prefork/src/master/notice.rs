@@ -44,6 +44,12 @@ pub(crate) enum Notice<'a> {
         /// The process that the slot had before.
         replaced: Option<PreviousChild>,
     },
+    /// A standby fills its slot now.
+    WorkerPromoted {
+        worker: WorkerProcess,
+        /// The process that the slot had before.
+        replaced: Option<PreviousChild>,
+    },
     /// The worker reported that it is ready.
     WorkerReady { worker: WorkerProcess },
     /// The master sent SIGKILL to the worker.
@@ -132,8 +138,18 @@ pub(crate) enum Notice<'a> {
 pub(crate) struct WorkerProcess {
     pub(super) slot: usize,
     pub(super) pid: i32,
+    pub(super) role: WorkerRole,
+}
+
+/// What a worker is to its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkerRole {
+    /// It fills the slot.
+    Worker,
     /// It has not replaced the worker of the slot yet.
-    pub(super) is_successor: bool,
+    Successor,
+    /// It has no slot yet. Its number follows those of the slots.
+    Standby,
 }
 
 /// The previous process of a slot that is filled again.
@@ -208,6 +224,7 @@ impl Notice<'_> {
     pub(super) fn worker(&self) -> Option<WorkerProcess> {
         match *self {
             Self::WorkerStarted { worker, .. }
+            | Self::WorkerPromoted { worker, .. }
             | Self::WorkerReady { worker }
             | Self::WorkerReplaced { worker, .. }
             | Self::WorkerKilled { worker }

@@ -5,6 +5,7 @@ use std::path::Path;
 use prefork_options::duration;
 
 use super::child::ChildProcess;
+use super::notice::WorkerRole;
 use super::reload::ReloadReply;
 use super::rollout::{NeedsRestart, SuccessorFailure};
 use super::rollout_verdict::{RolloutRefusal, RolloutStage};
@@ -74,11 +75,19 @@ impl Master {
         id: ChildId,
         listeners: &[String],
         options: Vec<String>,
+        has_gate: bool,
     ) -> Result<(), NeedsRestart> {
         let Some(child) = self.children.get_mut(&id) else {
             return Ok(());
         };
-        if !child.is_successor {
+        if child.role == WorkerRole::Standby && !has_gate {
+            child.violation = Some(
+                "does not wait as a standby: its main takes no prefork::net::Listener, \
+                 TlsListener or Worker, or it takes a listener of std or tokio",
+            );
+            return Err(NeedsRestart);
+        }
+        if !child.is_successor() {
             let is_first = self.rollout.declared.is_none() && !options.is_empty();
             if is_first && self.rollout.is_accepted(child.program) {
                 self.rollout.declared = Some(options);
@@ -90,6 +99,9 @@ impl Master {
         let differing = self.rollout.differing_options(&options);
         let what = match missing {
             Some(name) => format!("takes a listener that this master does not have ({name})"),
+            None if self.has_standbys && !has_gate => {
+                "cannot wait as a standby (standby is set)".to_owned()
+            }
             None if differing.is_empty() => return Ok(()),
             None => {
                 let names = differing.join(", ");
@@ -116,7 +128,7 @@ impl Master {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        child.is_successor = false;
+        child.role = WorkerRole::Worker;
         let (worker, program) = (child.process(), child.program);
         self.emit(&Notice::WorkerReplaced {
             worker,

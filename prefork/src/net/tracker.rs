@@ -150,6 +150,14 @@ impl ConnTracker {
         self.is_gated.load(Ordering::Acquire)
     }
 
+    /// As `wait_for_gate`. Returns whether the gate is open.
+    pub(crate) fn pass_gate(&self) -> bool {
+        while self.is_gated() && !self.is_draining() {
+            self.wait_for_gate();
+        }
+        !self.is_gated()
+    }
+
     /// Blocks this thread until the gate opens or the drain begins.
     pub(super) fn wait_for_gate(&self) {
         let opens_or_drains = self.until_gate_or_drain();

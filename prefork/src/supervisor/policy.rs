@@ -20,6 +20,8 @@ pub(crate) struct Policy {
     /// How long an exit counts once a child was healthy. Until then every exit counts.
     pub(crate) recover_window: Window,
     /// The delay before every replacement, in addition to the back-off. 0: no delay.
+    ///
+    /// A standby replaces a child without a delay. The next standby is started after this time.
     pub(crate) recover_interval: Duration,
     /// If the readiness of a child cannot be observed: how long it must live to be healthy.
     pub(crate) healthy_after: Duration,
@@ -34,6 +36,8 @@ pub(crate) struct Policy {
     pub(crate) kill_timeout: Duration,
     /// How a rollout replaces the children.
     pub(crate) rollout: RolloutPolicy,
+    /// How many standbys wait for an unexpected exit.
+    pub(crate) standbys: usize,
     /// The delay after children that exited before they were healthy.
     pub(crate) backoff: Backoff,
     /// The seed of the jitter of the back-off. The same seed gives the same delays.

@@ -122,6 +122,11 @@ impl SlotState {
         matches!(self, Self::Serving { .. })
     }
 
+    /// Whether a child has left it, and another one is to fill it.
+    pub(super) fn awaits_replacement(self) -> bool {
+        matches!(self, Self::Recovering { .. } | Self::Reverting { .. })
+    }
+
     /// Whether the child serves or may become healthy.
     pub(super) fn may_serve(self) -> bool {
         match self {

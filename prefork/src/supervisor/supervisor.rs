@@ -22,7 +22,7 @@ use super::slot::{Health, SlotState, TimeoutAction, Transition};
 use super::successor::{Successor, SuccessorTimeout};
 use super::{
     Action, ChildId, Event, FleetOutcome, Gate, Policy, ProgramId, Refusal, RefusalStage, SlotId,
-    Snapshot, StartFailure, Stop, StopCause, StopMode,
+    Snapshot, StartFailure, Stop, StopCause, StopMode, Verdict,
 };
 
 /// Decides what happens to a fleet of children.
@@ -111,7 +111,7 @@ impl Supervisor {
         {
             self.rollout_timed_out(now);
         }
-        while let Some(key) = self.fleet.due(now) {
+        while let Some(key) = self.next_due(now) {
             let action = match key {
                 DeadlineKey::Slot(slot) => self.on_slot_timeout(slot, now),
                 DeadlineKey::Child(child) => self.on_child_timeout(child, now),
@@ -122,6 +122,14 @@ impl Supervisor {
         }
         self.next_rollout_action(now)
             .or_else(|| self.next_phase_action())
+    }
+
+    fn next_due(&mut self, now: Instant) -> Option<DeadlineKey> {
+        if self.is_healthy() {
+            // Not before: standbys must not delay the start of the fleet.
+            self.fleet.add_standbys(self.policy.standbys, now);
+        }
+        self.fleet.due(now)
     }
 
     /// Returns when to ask again if no event comes first.
@@ -253,6 +261,12 @@ impl Supervisor {
         if self.fleet.program(slot) != Some(self.rollouts.accepted) {
             return self.revert(slot, child, now);
         }
+        // A standby has not served yet: its exit is that of a start that failed.
+        let condition = if slot.is_standby() {
+            Health::Unhealthy
+        } else {
+            condition
+        };
         let failures = self.fleet.count_failure(slot, condition);
         let backoff = self.policy.backoff.delay(failures, &mut self.jitter);
         let until = after(now, backoff.saturating_add(self.policy.recover_interval));
@@ -270,7 +284,7 @@ impl Supervisor {
     /// many are replaced as the budget allows.
     fn recover(&mut self, slot: SlotId, child: ChildId, now: Instant) -> Option<Action> {
         match self.budget.record_exit(now) {
-            BudgetResult::Allowed => Some(self.start(slot, Some(child))),
+            BudgetResult::Allowed => Some(self.fill(slot, child, now)),
             BudgetResult::Exceeded { exits } => {
                 let cause = StopCause::OverRecovery {
                     exits,
@@ -286,6 +300,27 @@ impl Supervisor {
         }
     }
 
+    /// Replaces the child that has left this slot: by a standby, if one is ready.
+    fn fill(&mut self, slot: SlotId, previous: ChildId, now: Instant) -> Action {
+        let standby = self.fleet.ready_standby().filter(|_| !slot.is_standby());
+        let promoted = standby.and_then(|standby| {
+            let child = self.fleet.slot(standby).child()?;
+            Some((standby, child))
+        });
+        let Some((standby, child)) = promoted else {
+            return self.start(slot, Some(previous));
+        };
+        self.fleet.promote(standby, slot);
+        // The promotion had no delay. So the delay comes before the next start.
+        let since = after(now, self.policy.recover_interval);
+        self.fleet.set_slot(standby, SlotState::Unstarted { since });
+        Action::Promote {
+            slot,
+            child,
+            previous,
+        }
+    }
+
     fn start(&mut self, slot: SlotId, previous: Option<ChildId>) -> Action {
         let program = self.rollouts.accepted;
         let child = self.fleet.request_start(slot, program);
@@ -294,7 +329,11 @@ impl Supervisor {
             child,
             program,
             previous,
-            gate: Gate::Open,
+            gate: if slot.is_standby() {
+                Gate::Closed
+            } else {
+                Gate::Open
+            },
         }
     }
 
@@ -314,11 +353,12 @@ impl Supervisor {
             return;
         }
         let removed = self.fleet.slot_ids().skip(slots.get());
+        let is_removed = |slot: SlotId| slot.0 >= slots.get() && !slot.is_standby();
         // The next ones begin to drain: at most one child of a slot drains.
         self.end_draining(now, |slot, fleet| {
-            slot.0 >= slots.get() && fleet.slot(slot).child().is_some()
+            is_removed(slot) && fleet.slot(slot).child().is_some()
         });
-        self.remove_successors(now, |slot| slot.0 >= slots.get());
+        self.remove_successors(now, is_removed);
         for slot in removed {
             self.retire(slot, now);
         }
@@ -365,7 +405,7 @@ impl Supervisor {
         for (_, _, successor) in self.fleet.successors() {
             self.drain(successor.state, now);
         }
-        for slot in self.fleet.slot_ids() {
+        for slot in self.fleet.slot_ids().chain(self.fleet.standby_ids()) {
             self.retire(slot, now);
         }
     }
@@ -395,7 +435,7 @@ impl Supervisor {
             }
             TimeoutAction::Start => Some(self.start(slot, None)),
             TimeoutAction::Recover(child) => self.recover(slot, child, now),
-            TimeoutAction::Revert(child) => Some(self.start(slot, Some(child))),
+            TimeoutAction::Revert(child) => Some(self.fill(slot, child, now)),
             TimeoutAction::Kill {
                 child,
                 reason,
@@ -692,7 +732,25 @@ impl Supervisor {
         self.rollouts.conclude(fleet.slot_ids().len(), |accepted| {
             fleet.count_others(accepted)
         });
-        self.rollouts.take_verdict().map(Action::ReportVerdict)
+        let verdict = self.rollouts.take_verdict()?;
+        if let Verdict::Accepted { .. } = verdict {
+            self.renew_standbys(now);
+        }
+        Some(Action::ReportVerdict(verdict))
+    }
+
+    /// The standbys of the program before drain, and those of the accepted one are started.
+    fn renew_standbys(&mut self, now: Instant) {
+        for standby in self.fleet.standby_ids() {
+            // At most one child of a position drains.
+            self.end_draining(now, |other, fleet| {
+                other == standby && fleet.slot(standby).child().is_some()
+            });
+            self.retire(standby, now);
+            self.fleet.count_failure(standby, Health::Healthy);
+            self.fleet
+                .set_slot(standby, SlotState::Unstarted { since: now });
+        }
     }
 
     /// Starts the next successor, if the rollout allows another one now.

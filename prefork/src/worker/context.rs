@@ -3,6 +3,7 @@
 //! `main` and the monitor thread share it. It does not decide anything about the shutdown.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,10 @@ use crate::tls::WorkerTls;
 /// It is a worker, or the process of single-process mode.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(super) slot: usize,
+    /// Of a standby: a number after those of all slots, until the master promotes it.
+    pub(super) slot: AtomicUsize,
+    /// It was started without a slot. Its raw listeners wait for the gate, too.
+    pub(super) is_standby: bool,
     pub(super) listeners: WorkerListeners,
     pub(super) tracker: Arc<ConnTracker>,
     pub(super) shutdown: Arc<ShutdownProgress>,
@@ -56,11 +60,18 @@ pub(crate) struct BodySpec {
     pub(crate) has_ready_argument: bool,
     /// `main` takes an argument that learns of a stop, so SIGTERM is handled.
     pub(crate) handles_sigterm: bool,
+    /// Its listeners can wait behind a gate: `main` takes them as `Listener` or `TlsListener`, or
+    /// takes a `Worker`.
+    pub(crate) has_gate: bool,
     /// The options that the program sets, each as `name:digest`. Only in a worker.
     pub(crate) options: Vec<String>,
 }
 
 impl Context {
+    pub(super) fn slot(&self) -> usize {
+        self.slot.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn notify_ready(&self) {
         self.ready_notifier.notify_ready();
     }

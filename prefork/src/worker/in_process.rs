@@ -75,7 +75,7 @@ impl InProcessWorker {
         grace: Duration,
         tls: WorkerTls,
     ) -> Result<Self, Error> {
-        Self::with_gate(listeners, grace, tls, false)
+        Self::with_gate(listeners, grace, tls, false, false)
     }
 
     fn with_gate(
@@ -83,6 +83,7 @@ impl InProcessWorker {
         grace: Duration,
         tls: WorkerTls,
         is_gated: bool,
+        is_standby: bool,
     ) -> Result<Self, Error> {
         let cannot = cannot(STARTING);
         for listener in &listeners {
@@ -105,6 +106,7 @@ impl InProcessWorker {
             tls,
             own_signals: &[],
             is_gated,
+            is_standby,
             on_master_death: None,
             observer: None,
             host: Host::Test,
@@ -167,6 +169,7 @@ impl InProcessWorker {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
     use super::*;
@@ -366,6 +369,10 @@ mod tests {
 
     /// A successor in a rollout, and a copy of its socket as another worker has it.
     fn gated_worker() -> (InProcessWorker, TcpListener) {
+        successor_or_standby(false)
+    }
+
+    fn successor_or_standby(is_standby: bool) -> (InProcessWorker, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let copy = listener.try_clone().expect("descriptors");
         let info = ListenerInfo {
@@ -376,7 +383,7 @@ mod tests {
         let fd = listener.into();
         let listeners = vec![InheritedListener { info, fd }];
         let tls = WorkerTls::from_master(None);
-        let worker = InProcessWorker::with_gate(listeners, GRACE, tls, true);
+        let worker = InProcessWorker::with_gate(listeners, GRACE, tls, true, is_standby);
         (worker.expect("descriptors"), copy)
     }
 
@@ -401,7 +408,7 @@ mod tests {
             let _client = send(addr);
             // The gated worker has not accepted it.
             accept_in_other_worker(&copy);
-            let serve = FromMaster::Serve.encode();
+            let serve = FromMaster::Serve { slot: None }.encode();
             test_worker
                 .channel
                 .send(&serve)
@@ -410,6 +417,33 @@ mod tests {
             test_worker.drain(GRACE);
             assert_eq!(body.join().expect("the thread only echoes"), 1);
         });
+    }
+
+    #[test]
+    fn a_raw_listener_of_a_standby_waits_for_the_promotion_or_the_end() {
+        let serve = FromMaster::Serve { slot: Some(3) }.encode();
+        let promote = |master: &InProcessWorker| _ = master.channel.send(&serve);
+        let drain = |master: &InProcessWorker| master.drain(GRACE);
+        let ends: [(&dyn Fn(&InProcessWorker), _); 2] =
+            [(&promote, (true, 3)), (&drain, (false, 0))];
+        for (end, expected) in ends {
+            let (test_worker, _copy) = successor_or_standby(true);
+            let has_ended = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let body = scope.spawn(|| {
+                    test_worker.run(|worker| {
+                        let is_taken = worker.tcp_listener("http").is_ok();
+                        assert!(has_ended.load(Ordering::SeqCst), "it has waited");
+                        (is_taken, worker.slot())
+                    })
+                });
+                // It waits by now, most likely.
+                thread::sleep(Duration::from_millis(20));
+                has_ended.store(true, Ordering::SeqCst);
+                end(&test_worker);
+                assert_eq!(body.join().expect("it waits"), expected);
+            });
+        }
     }
 
     #[test]

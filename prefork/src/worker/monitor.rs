@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -189,7 +190,13 @@ impl Monitor {
             };
             match FromMaster::decode(&frame) {
                 Some(FromMaster::Drain { budget }) => self.handle(Event::DrainRequested { budget }),
-                Some(FromMaster::Serve) => self.handle(Event::GateOpened),
+                Some(FromMaster::Serve { slot: None }) => self.handle(Event::GateOpened),
+                Some(FromMaster::Serve { slot: Some(slot) }) => {
+                    self.context.slot.store(slot, Ordering::Relaxed);
+                    self.handle(Event::GateOpened);
+                    // Last: clients wait.
+                    process::set_comm(&format!("worker {slot}"));
+                }
                 // It was read at the start, once. This version skips frames that it does not know.
                 Some(FromMaster::Welcome { .. }) | None => {}
             }
@@ -333,7 +340,11 @@ impl Monitor {
 
     /// The name of this process in log lines.
     fn name(&self) -> String {
-        format!("worker {} (pid {})", self.context.slot, std::process::id())
+        format!(
+            "worker {} (pid {})",
+            self.context.slot(),
+            std::process::id()
+        )
     }
 }
 

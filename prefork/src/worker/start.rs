@@ -94,6 +94,7 @@ pub(crate) fn start_single(
         tls,
         own_signals: &TERMINAL,
         is_gated: false,
+        is_standby: false,
         on_master_death: None,
         observer: Some(observer),
         host: Host::Process,
@@ -126,6 +127,8 @@ pub(super) struct WorkerParts {
     pub(super) own_signals: &'static [Signal],
     /// Accept no connection before the master opens the gate.
     pub(super) is_gated: bool,
+    /// The slot is not final: the master names it when it opens the gate.
+    pub(super) is_standby: bool,
     pub(super) on_master_death: Option<OnceHook>,
     /// Only in single-process mode, where there is no master.
     pub(super) observer: Option<SingleObserver>,
@@ -166,7 +169,8 @@ pub(super) fn build(
     }
     let signals = Arc::new(SignalReceiver::new().map_err(&setup)?);
     let context = Arc::new(Context {
-        slot: parts.slot,
+        slot: parts.slot.into(),
+        is_standby: parts.is_standby,
         listeners: WorkerListeners::new(parts.listeners, &declared.listeners),
         tracker,
         shutdown: match parts.host {
@@ -258,6 +262,7 @@ fn begin(
         announces_ready: declared.notifies_ready,
         listeners: declared.listeners.clone(),
         options: declared.options.clone(),
+        has_gate: declared.has_gate,
     };
     // If the master is already dead, the monitor sees the end of the channel.
     let _ = channel.send(&hello.encode());
@@ -265,7 +270,7 @@ fn begin(
     hook::run_init(init, hook::Role::worker(slot))?;
     // After `init`, which may have set a panic hook: that hook is called too.
     super::panic_hook::install(&channel);
-    let (grace, threads, is_gated) = read_welcome(&channel);
+    let (grace, threads, is_gated, is_standby) = read_welcome(&channel);
     let parts = WorkerParts {
         slot,
         listeners: fds.listeners,
@@ -275,6 +280,7 @@ fn begin(
         tls: WorkerTls::from_master(fds.tls),
         own_signals: &[],
         is_gated,
+        is_standby,
         on_master_death,
         observer: None,
         host: Host::Process,
@@ -307,18 +313,19 @@ fn adopt_channel(marker: &ChildRole, listeners: usize) -> Result<Channel, String
 /// Reads the `welcome` frame.
 ///
 /// The master wrote it before it started this process. Returns the grace period, the number of
-/// threads, and whether the gate is closed.
-fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize, bool) {
-    const DEFAULTS: (Duration, NonZeroUsize, bool) =
-        (DEFAULT_GRACE_PERIOD, NonZeroUsize::MIN, false);
+/// threads, whether the gate is closed, and whether this is a standby.
+fn read_welcome(channel: &Channel) -> (Duration, NonZeroUsize, bool, bool) {
+    const DEFAULTS: (Duration, NonZeroUsize, bool, bool) =
+        (DEFAULT_GRACE_PERIOD, NonZeroUsize::MIN, false, false);
     match channel.receive() {
         ReceivedFrame::Frame(frame) => match FromMaster::decode(&frame) {
             Some(FromMaster::Welcome {
                 grace,
                 threads,
                 is_gated,
-            }) => (grace, threads, is_gated),
-            Some(FromMaster::Serve | FromMaster::Drain { .. }) | None => DEFAULTS,
+                is_standby,
+            }) => (grace, threads, is_gated, is_standby),
+            Some(FromMaster::Serve { .. } | FromMaster::Drain { .. }) | None => DEFAULTS,
         },
         ReceivedFrame::TooLong
         | ReceivedFrame::Descriptors

@@ -30,8 +30,12 @@ impl Worker {
     /// Returns the slot of this worker, from 0.
     ///
     /// Its replacement has the same slot.
+    ///
+    /// A standby has no slot. Until it is promoted, this is a number after those of all slots:
+    /// `workers` for the first standby. From then on it is the slot that the worker fills. A
+    /// worker that needs its slot reads it after its first accept.
     pub fn slot(&self) -> usize {
-        self.context.slot
+        self.context.slot()
     }
 
     /// Returns the names, addresses and transports of all listeners.
@@ -68,7 +72,8 @@ impl Worker {
     ///
     /// The socket is in non-blocking mode, unless `main` has an argument that needs
     /// [`StdTcpListener`](crate::Needs::StdTcpListener) for this listener. A stop does not end an
-    /// accept on it; the crate page lists the guarantees that it does not give.
+    /// accept on it; the crate page lists the guarantees that it does not give. In a standby, the
+    /// call blocks until the standby is promoted or has to stop.
     ///
     /// # Errors
     /// As [`listener`](Self::listener), or the worker is shutting down and has closed the listener.
@@ -116,9 +121,12 @@ impl Context {
     }
 
     pub(super) fn raw_listener(&self, index: usize) -> Result<TcpListener, FromWorkerError> {
+        // Nothing holds back the accepts of a raw listener.
+        let is_held_back = self.is_standby && !self.tracker.pass_gate();
         let (info, fd) = self.listeners.take(index, TakeAs::Raw)?;
         // A stop may wait for this argument. A `Listener` wakes the monitor when it ends.
         self.waker.wake();
+        let fd = fd.filter(|_| !is_held_back);
         fd.map(TcpListener::from).ok_or_else(|| {
             let name = info.name();
             FromWorkerError::new(format!(

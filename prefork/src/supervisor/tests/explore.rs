@@ -20,6 +20,7 @@ use crate::explore::{Broken, Model, explore};
 mod cells;
 mod promises;
 mod rollouts;
+mod standbys;
 mod world;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -78,6 +79,8 @@ struct World {
     /// Those that have not exited, in ascending order of their ids.
     processes: Vec<Process>,
     slots: Vec<SlotFacts>,
+    /// Empty until the supervisor wants the first standby.
+    standbys: Vec<SlotFacts>,
     announcement: Announcement,
     /// Replacements, by the time when each was started.
     replacements: Vec<Instant>,
@@ -178,6 +181,7 @@ impl Model for Fleets<'_> {
         let policy = self.scope.policy.clone();
         let mut world = World {
             slots: vec![SlotFacts::new(); policy.slots.get()],
+            standbys: Vec::new(),
             supervisor: Supervisor::new(policy, now),
             now,
             processes: Vec::new(),
@@ -411,6 +415,7 @@ fn policy(slots: usize, recover_threshold: u32) -> Policy {
             timeout: seconds(4),
         },
         // The jitter would make the times of states differ. `rules.rs` tests the back-off.
+        standbys: 0,
         backoff: Backoff {
             first: Duration::ZERO,
             max: Duration::ZERO,
@@ -576,7 +581,96 @@ fn every_promise_holds_in_every_state_and_every_cell_of_the_tables_is_used() {
     };
     let name = "the same, events in any order";
     run(name, rollouts(unanswered), Some(&mut cells));
+    run_standbys(&mut cells);
     check_cells(&cells);
+}
+
+/// Every state of a standby, and every event in it.
+fn run_standbys(cells: &mut Cells) {
+    let one = Scope {
+        most_processes: 3,
+        ..with_standby(1, 1)
+    };
+    let name = "1 slot, 1 standby, threshold 1";
+    run(name, up_to(6, one.clone()), Some(cells));
+    let any_time = Scope {
+        answers: Answers::AnyTime,
+        has_rollouts: true,
+        ..one
+    };
+    let name = "1 slot, 1 standby, threshold 1, rollouts, events in any order";
+    run(name, up_to(5, any_time), Some(cells));
+    let mut rolling_out = Scope {
+        answers: Answers::AnyTime,
+        sizes: &[1, 2],
+        begins: Begins::RollingOut,
+        most_processes: 5,
+        deepest: 3,
+        ..with_standby(2, 1)
+    };
+    rolling_out.policy.recover_interval = Duration::ZERO;
+    let name = "the second of 2 slots, 1 standby, rollouts, events in any order";
+    run(name, rolling_out, Some(cells));
+    let starting = Scope {
+        sizes: &[1, 2],
+        deepest: 2,
+        ..with_standby(2, 1)
+    };
+    run("2 slots, then 1, 1 standby", starting, Some(cells));
+}
+
+/// A fleet that serves, and whose standby is being started.
+fn with_standby(slots: usize, threshold: u32) -> Scope {
+    let mut policy = short(slots, threshold);
+    policy.recover_interval = seconds(1);
+    policy.standbys = 1;
+    policy.rollout.canary = Duration::ZERO;
+    policy.rollout.soak = Duration::ZERO;
+    Scope {
+        begins: Begins::Serving,
+        ..master(policy)
+    }
+}
+
+#[test]
+fn every_promise_holds_with_standbys() {
+    let two_standbys = |slots, most_processes| {
+        let mut scope = with_standby(slots, 2);
+        scope.policy.standbys = 2;
+        scope.policy.recover_interval = Duration::ZERO;
+        Scope {
+            most_processes,
+            ..scope
+        }
+    };
+    let rollouts = Scope {
+        has_rollouts: true,
+        most_processes: 4,
+        ..with_standby(1, 1)
+    };
+    let deepest = |short, long| if is_long() { long } else { short };
+    let one = Scope {
+        deepest: deepest(6, 12),
+        ..rollouts
+    };
+    run("1 slot, 1 standby, threshold 1, rollouts", one, None);
+    let one = Scope {
+        deepest: deepest(5, 8),
+        ..two_standbys(1, 4)
+    };
+    run("1 slot, 2 standbys, threshold 2", one, None);
+    let smaller = Scope {
+        sizes: &[1],
+        most_processes: 4,
+        deepest: deepest(4, 7),
+        ..with_standby(2, 1)
+    };
+    run("2 slots, then 1, 1 standby, threshold 1", smaller, None);
+    let two = Scope {
+        deepest: deepest(4, 7),
+        ..two_standbys(2, 5)
+    };
+    run("2 slots, 2 standbys, threshold 2", two, None);
 }
 
 #[test]

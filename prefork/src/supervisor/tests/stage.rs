@@ -39,6 +39,7 @@ pub(super) fn policy(slots: usize) -> Policy {
             canary: CANARY,
             timeout: TIMEOUT,
         },
+        standbys: 0,
         backoff: Backoff::default(),
         jitter_seed: 1,
     }
@@ -123,6 +124,7 @@ impl Stage {
                 | Action::GiveUp { .. }
                 | Action::ReportRunning { .. }
                 | Action::Serve { .. }
+                | Action::Promote { .. }
                 | Action::ReportReplaced { .. }
                 | Action::ReportVerdict(_)
                 | Action::CloseListeners => {}

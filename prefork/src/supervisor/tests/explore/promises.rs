@@ -78,14 +78,9 @@ impl World {
         for slot in 0..self.slots.len() {
             self.check_slot(slot)?;
         }
-        let is_healthy = self.is_master_ready()
-            && self.stop.is_none()
-            && (0..self.slots.len()).all(|slot| {
-                let mut processes = self.processes.iter();
-                processes.any(|process| process.slot == slot && process.serves())
-            });
+        self.check_standbys_rested()?;
         ensure(
-            self.supervisor.is_healthy() == is_healthy,
+            self.supervisor.is_healthy() == self.is_fleet_healthy(),
             "the fleet is healthy if the child of every slot is",
         )?;
         let confirmed = self.slots.iter().all(|slot| slot.was_confirmed);
@@ -119,7 +114,7 @@ impl World {
         if self.stop.is_some() || filling == 1 {
             return Ok(());
         }
-        let replace_at = self.slots[slot].replace_at;
+        let replace_at = self.position(slot).and_then(|facts| facts.replace_at);
         ensure(
             replace_at.is_some_and(|at| !self.is_master_ready() || at > self.now),
             "an empty slot is filled as soon as its child is due",

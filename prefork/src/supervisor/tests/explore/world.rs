@@ -20,6 +20,7 @@ impl World {
             now,
             processes,
             slots,
+            standbys,
             announcement,
             replacements,
             was_healthy,
@@ -35,7 +36,7 @@ impl World {
             process.write_normal(&mut form);
             form.number(rollouts.rank(process.program));
         }
-        for slot in slots {
+        for slot in slots.iter().chain(standbys) {
             let SlotFacts {
                 program,
                 was_requested,
@@ -273,7 +274,7 @@ impl World {
             process.become_healthy();
         }
         self.was_healthy |= is_healthy && fills_slot;
-        self.slots[slot].was_confirmed |= fills_slot;
+        self.position_mut(slot).was_confirmed |= fills_slot;
     }
 
     pub(super) fn note_gone(&mut self, child: ChildId, policy: &Policy) {
@@ -292,9 +293,9 @@ impl World {
 
     /// The child of this slot has left it unexpectedly.
     fn note_empty(&mut self, slot: usize, policy: &Policy) {
-        let now = self.now;
-        let facts = &mut self.slots[slot];
-        if facts.program == self.rollouts.accepted {
+        let (now, accepted) = (self.now, self.rollouts.accepted);
+        let facts = self.position_mut(slot);
+        if facts.program == accepted {
             facts.replace_at = Some(now + policy.recover_interval);
         } else {
             facts.replace_at = Some(now);
@@ -307,7 +308,8 @@ impl World {
             return;
         }
         let now = self.now;
-        let removed = |process: &Process| process.slot >= size && process.fills_slot;
+        let is_removed = |slot| slot >= size && !SlotId(slot).is_standby();
+        let removed = |process: &Process| is_removed(process.slot) && process.fills_slot;
         let slots: Vec<_> = self
             .processes
             .iter()
@@ -316,7 +318,7 @@ impl World {
         let slots: Vec<_> = slots.iter().map(|process| process.slot).collect();
         for process in &mut self.processes {
             let has_role = process.fills_slot || process.is_successor;
-            if has_role && process.slot >= size {
+            if has_role && is_removed(process.slot) {
                 process.leave(now, policy);
             } else if slots.contains(&process.slot) && !process.fills_slot {
                 // A younger child of the slot begins to drain.
@@ -335,7 +337,7 @@ impl World {
             cause,
             is_immediate,
         });
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut().chain(&mut self.standbys) {
             slot.replace_at = None;
         }
         for process in &mut self.processes {
@@ -385,8 +387,10 @@ impl World {
     pub(super) fn ask(&mut self, policy: &Policy) -> Result<Option<Action>, Broken> {
         let was_stopping = self.supervisor.is_stopping();
         let had_ended = self.supervisor.outcome().is_some();
+        let was_healthy = self.is_fleet_healthy();
         let action = self.supervisor.next_action(self.now);
         self.note_time();
+        self.note_standbys(was_healthy, policy)?;
         self.note_rollout_time(action, policy);
         if self.supervisor.is_stopping() && !was_stopping {
             self.note_over_recovery(policy)?;
@@ -409,7 +413,11 @@ impl World {
     pub(super) fn note_over_recovery(&mut self, policy: &Policy) -> Result<(), Broken> {
         let now = self.now;
         let is_due = |slot: &SlotFacts| slot.replace_at.is_some_and(|at| at <= now);
-        let is_due = self.is_master_ready() && self.slots.iter().any(is_due);
+        let mut positions = self.slots.iter().chain(&self.standbys);
+        let mut processes = self.processes.iter();
+        let by_time = processes.any(|other| other.is_standby() && other.is_healthy_by_time(now));
+        let is_due = positions.any(is_due) || self.has_ready_standby() || by_time;
+        let is_due = self.is_master_ready() && is_due;
         let mut processes = self.processes.iter();
         let may_be_healthy = processes.any(|process| process.is_healthy_by_time(now));
         let stop = self.supervisor.snapshot().stop();
@@ -445,7 +453,11 @@ impl World {
                 gate,
                 ..
             } => match gate {
+                Gate::Open if slot.is_standby() => Err("the gate of a standby is closed".into()),
                 Gate::Open => self.start_process(slot.0, child, program, policy),
+                Gate::Closed if slot.is_standby() => {
+                    self.start_process(slot.0, child, program, policy)
+                }
                 Gate::Closed => {
                     self.check_successor(slot.0, program, policy)?;
                     ensure(child.0 > self.last_id, "an id is never used twice")?;
@@ -549,6 +561,11 @@ impl World {
                 self.leave_slot(child, policy);
                 Ok(())
             }
+            Action::Promote {
+                slot,
+                child,
+                previous,
+            } => self.promote(slot, child, previous, policy),
             Action::OpenProgram
             | Action::Serve { .. }
             | Action::ReportReplaced { .. }
@@ -595,7 +612,7 @@ impl World {
         ensure(self.stop.is_none(), "no child is started once a stop began")?;
         ensure(id.0 > self.last_id, "an id is never used twice")?;
         self.last_id = id.0;
-        let facts = self.slots.get(slot).copied();
+        let facts = self.position(slot).copied();
         let facts = facts.ok_or("a child is started only in a slot that exists")?;
         let mut others = self.processes.iter();
         let is_free = others.all(|other| other.slot != slot || !other.fills_slot);
@@ -606,21 +623,34 @@ impl World {
                 is_due && self.is_master_ready(),
                 "a child is replaced after recover_interval, when the master is ready",
             )?;
-            self.replacements = self.counted(&self.replacements, policy);
             if facts.program == self.rollouts.accepted {
-                self.replacements.push(self.now);
+                self.count_exit(policy)?;
             }
             ensure(
-                self.replacements.len() as u64 <= u64::from(policy.recover_threshold),
-                "no more children are replaced than recover_threshold",
+                SlotId(slot).is_standby() || !self.has_ready_standby(),
+                "a slot is filled by a standby if one is ready",
             )?;
         }
-        let facts = &mut self.slots[slot];
+        ensure(
+            !SlotId(slot).is_standby() || facts.replace_at.is_some_and(|at| at <= self.now),
+            "a standby is started when it is due",
+        )?;
+        let facts = self.position_mut(slot);
         facts.program = program;
         facts.was_requested = true;
         facts.replace_at = None;
         self.processes.push(Process::new(id, slot, program));
         Ok(())
+    }
+
+    /// A child that left its slot unexpectedly is replaced.
+    pub(super) fn count_exit(&mut self, policy: &Policy) -> Result<(), Broken> {
+        self.replacements = self.counted(&self.replacements, policy);
+        self.replacements.push(self.now);
+        ensure(
+            self.replacements.len() as u64 <= u64::from(policy.recover_threshold),
+            "no more children are replaced than recover_threshold",
+        )
     }
 }
 
@@ -677,7 +707,8 @@ impl Process {
             kill_at,
             give_up_at,
         } = self;
-        form.number(*slot as u64);
+        let standby = SlotId(*slot).standby_number();
+        form.number(standby.map_or(*slot, |number| 100 + number) as u64);
         form.flag(*is_started);
         form.flag(*fills_slot);
         form.flag(*is_successor);

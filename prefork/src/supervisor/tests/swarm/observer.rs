@@ -6,6 +6,7 @@
 
 mod actions;
 mod child;
+mod standbys;
 mod states;
 
 use std::cmp::Reverse;
@@ -28,6 +29,10 @@ pub(super) struct Observer {
     epoch: Instant,
     /// Also those that were removed.
     slots: Vec<Slot>,
+    /// The positions of the standbys. Empty until each slot has served.
+    standbys: Vec<Slot>,
+    /// The slots that wait for a replacement.
+    waiting: BTreeSet<usize>,
     /// How many slots the fleet has.
     wanted: usize,
     children: HashMap<ChildId, Child>,
@@ -112,6 +117,8 @@ impl Observer {
         let mut observer = Self {
             epoch,
             slots: Vec::new(),
+            standbys: Vec::new(),
+            waiting: BTreeSet::new(),
             wanted: 0,
             children: HashMap::new(),
             last_id: 0,
@@ -144,7 +151,9 @@ impl Observer {
 
     /// Whether each slot serves, no other child is left and no rollout is in progress.
     pub(super) fn is_settled(&self) -> bool {
-        let is_complete = self.healthy == self.wanted && self.awaited == self.wanted;
+        let standbys = self.policy.standbys;
+        let is_complete = self.healthy == self.wanted && self.ready_standbys() == standbys;
+        let is_complete = is_complete && self.awaited == self.wanted + standbys;
         let is_complete = is_complete && self.rollouts.is_idle();
         self.is_master_ready && self.stop.is_none() && is_complete
     }
@@ -294,7 +303,7 @@ impl Observer {
     /// The child, if it fills its slot.
     fn fills(&self, id: ChildId) -> Option<&Child> {
         let child = self.children.get(&id)?;
-        (self.slots[child.slot].child == Some(id)).then_some(child)
+        (self.slot(child.slot).child == Some(id)).then_some(child)
     }
 
     /// The child, if it is the successor of its slot.
@@ -341,8 +350,9 @@ impl Observer {
             self.promise(kill_at, Promise::Kill(id));
             return self.promise(at, Promise::Ask(id));
         }
-        let slot = &mut self.slots[child.slot];
-        if slot.child == Some(id) {
+        let index = child.slot;
+        if !SlotId(index).is_standby() && self.slots[index].child == Some(id) {
+            let slot = &mut self.slots[index];
             self.confirmed += usize::from(!slot.is_confirmed);
             slot.is_confirmed = true;
         }
@@ -372,7 +382,9 @@ impl Observer {
         let fills = self.fills(id).is_some();
         let child = self.children.get_mut(&id).expect("it has a role");
         child.is_healthy = true;
-        if fills {
+        if child.is_standby() {
+            // It waits behind its gate. `rested` checks that no slot waits then.
+        } else if fills {
             self.healthy += 1;
             self.was_healthy = true;
         } else {
@@ -391,7 +403,7 @@ impl Observer {
             return;
         };
         let slot = child.slot;
-        let fills = self.slots[slot].child == Some(id);
+        let fills = self.slot(slot).child == Some(id);
         let succeeds = self.succeeds(id).is_some();
         self.leave(id, at);
         self.remove(id);
@@ -430,8 +442,9 @@ impl Observer {
         }
         let was_serving = child.is_healthy && child.serves();
         child.main_ended = Some(at);
+        let is_standby = child.is_standby();
         if fills {
-            self.healthy -= usize::from(was_serving);
+            self.healthy -= usize::from(was_serving && !is_standby);
             self.promise(exit, Promise::Report(id));
         }
         self.fail(id, at);
@@ -445,7 +458,7 @@ impl Observer {
         if child.is_unstarted() || child.killed.is_some() || child.is_given_up {
             return;
         }
-        let was_serving = fills && child.is_healthy && child.serves();
+        let was_serving = fills && child.is_healthy && child.serves() && !child.is_standby();
         child.has_violated = true;
         self.healthy -= usize::from(was_serving);
         self.promise(at, Promise::Kill(id));
@@ -467,7 +480,7 @@ impl Observer {
     /// A successor is not needed any more.
     fn drain_successor(&mut self, id: ChildId, at: Nanos) {
         let slot = self.children[&id].slot;
-        for older in self.slots[slot].older.clone() {
+        for older in self.slot(slot).older.clone() {
             self.cut_grace(older, at);
         }
         self.rollouts.successors.remove(&slot);
@@ -496,17 +509,24 @@ impl Observer {
             return;
         };
         let (index, was_healthy, program) = (child.slot, child.is_healthy, child.program);
-        self.healthy -= usize::from(was_healthy && child.serves());
-        let slot = &mut self.slots[index];
+        let is_standby = child.is_standby();
+        self.healthy -= usize::from(was_healthy && child.serves() && !is_standby);
+        let accepted = self.rollouts.accepted;
+        let slot = self.slot_mut(index);
         slot.child = None;
         slot.left = at;
-        slot.reverts = program != self.rollouts.accepted;
+        slot.reverts = program != accepted;
         if !slot.reverts {
-            slot.failures = if was_healthy { 0 } else { slot.failures + 1 };
+            // A standby has not served.
+            let has_served = was_healthy && !is_standby;
+            slot.failures = if has_served { 0 } else { slot.failures + 1 };
         }
         slot.older.push(id);
         if self.is_master_ready {
             self.expect_replacement(index, at);
+            if !is_standby && self.stop.is_none() {
+                self.waiting.insert(index);
+            }
         }
         self.rollouts.slot_left(index);
         if self.rollouts.rolls_out(program) {
@@ -515,7 +535,7 @@ impl Observer {
     }
 
     fn expect_replacement(&mut self, index: usize, now: Nanos) {
-        let slot = &self.slots[index];
+        let slot = self.slot(index);
         let starts = slot.starts;
         let [_, latest] = self.recovery_of(slot);
         self.promise(latest.max(now), Promise::Fill(index, starts));
@@ -550,7 +570,7 @@ impl Observer {
             self.accepting -= usize::from(child.accepts());
             self.awaited -= usize::from(!child.is_given_up);
             self.unanswered.remove(&id);
-            self.slots[child.slot].older.retain(|&older| older != id);
+            self.slot_mut(child.slot).older.retain(|&older| older != id);
             let successors = &mut self.rollouts.successors;
             if successors.get(&child.slot) == Some(&id) {
                 successors.remove(&child.slot);
@@ -566,6 +586,7 @@ impl Observer {
         for index in 0..self.wanted {
             let slot = &self.slots[index];
             if slot.child.is_none() && slot.last.is_some() {
+                self.waiting.insert(index);
                 self.expect_replacement(index, at);
             }
         }
@@ -602,15 +623,16 @@ impl Observer {
 
     /// The older children of this slot, if another one begins to drain.
     fn end_older_if_filled(&self, index: usize) -> Vec<ChildId> {
-        let slot = &self.slots[index];
+        let slot = self.slot(index);
         slot.child.map_or_else(Vec::new, |_| slot.older.clone())
     }
 
     /// The slot gets no other child. Its child drains.
     fn retire(&mut self, index: usize, at: Nanos) {
-        if let Some(id) = self.slots[index].child.take() {
+        self.waiting.remove(&index);
+        if let Some(id) = self.slot_mut(index).child.take() {
             let child = &self.children[&id];
-            self.healthy -= usize::from(child.is_healthy && child.serves());
+            self.healthy -= usize::from(child.is_healthy && child.serves() && !child.is_standby());
             self.drain(id, at);
         }
     }
@@ -619,11 +641,12 @@ impl Observer {
     fn drain(&mut self, id: ChildId, at: Nanos) {
         let grace = nanos(self.policy.shutdown_grace_period);
         let child = self.children.get_mut(&id).expect("it had a role");
-        self.slots[child.slot].older.push(id);
         let since = child.main_ended.map_or(at, |ended| ended.min(at));
         let kill_at = since.saturating_add(grace);
         child.kill_at = Some(kill_at);
-        if child.started.is_some() {
+        let (slot, is_started) = (child.slot, child.started.is_some());
+        self.slot_mut(slot).older.push(id);
+        if is_started {
             self.promise(at, Promise::Ask(id));
         } else {
             self.unanswered.insert(id);
@@ -677,7 +700,7 @@ impl Observer {
         for id in std::mem::take(&mut self.rollouts.successors).into_values() {
             self.drain(id, at);
         }
-        for index in 0..self.wanted {
+        for index in self.positions() {
             self.retire(index, at);
         }
     }
@@ -728,6 +751,7 @@ impl Observer {
         if self.given_up > given_up {
             self.wake_at = None;
         }
+        self.expect_standbys(supervisor)?;
         let Some(action) = action else {
             return self.rested(supervisor);
         };

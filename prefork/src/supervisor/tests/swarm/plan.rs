@@ -312,6 +312,7 @@ fn policy(rng: &mut Rng, slots: u64) -> Policy {
             canary: any(rng),
             timeout: any(rng).max(Duration::from_millis(1)),
         },
+        standbys: rng.pick(&[0, 0, 1, 2, 5]),
         backoff: rng.pick(&[
             Backoff::default(),
             Backoff {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::super::{
-    Action, Backoff, ChildId, Event, Parallel, Policy, ProgramId, Readiness, RolloutPolicy,
+    Action, Backoff, ChildId, Event, Parallel, Policy, ProgramId, Readiness, RolloutPolicy, SlotId,
     StartFailure, StopMode, Window,
 };
 use super::super::stage::{CANARY, SOAK, TIMEOUT, policy};
@@ -181,6 +181,7 @@ impl Search {
     fn shrink_slots(&mut self) {
         let all = |schedule: &Schedule| {
             let used = schedule.names.values().map(|&(slot, _)| slot + 1);
+            let used = used.filter(|&slots| slots < SlotId::FIRST_STANDBY);
             used.max().unwrap_or(1).max(schedule.policy.slots.get())
         };
         let last = self
@@ -227,6 +228,9 @@ impl Search {
         });
         let resized = resized.collect();
         let rename = |(slot, number)| {
+            if SlotId(slot).is_standby() {
+                return Some((slot, number));
+            }
             let index = keep.iter().position(|&kept| kept == slot)?;
             Some((index, number))
         };
@@ -313,7 +317,8 @@ impl Search {
     }
 
     fn shrink_policy(&mut self) {
-        let changes: [fn(&mut Policy); 13] = [
+        let changes: [fn(&mut Policy); 14] = [
+            |policy| policy.standbys = 0,
             |policy| policy.recover_threshold = 100,
             |policy| policy.recover_window = Window::Forever,
             |policy| policy.recover_interval = Duration::ZERO,
@@ -552,6 +557,8 @@ fn code_of_policy(found: &Policy) -> String {
          timeout: {timeout} }}"
     );
     field("rollout", is_usual, rollout);
+    let standbys = found.standbys;
+    field("standbys", standbys == usual.standbys, standbys.to_string());
     let backoff = format!("Backoff {{ first: {first}, max: {max} }}");
     field("backoff", found.backoff == usual.backoff, backoff);
     let seed = found.jitter_seed;

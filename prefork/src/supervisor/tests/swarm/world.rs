@@ -433,6 +433,7 @@ impl World {
             }
             Action::GiveUp { .. }
             | Action::ReportRunning { .. }
+            | Action::Promote { .. }
             | Action::ReportReplaced { .. }
             | Action::ReportVerdict(_)
             | Action::CloseListeners => Ok(()),
@@ -658,7 +659,7 @@ impl PartialOrd for Coming {
 }
 
 /// Everything that a run must see at least once. A new action or cause belongs here.
-pub(super) const NAMES: [&str; 30] = [
+pub(super) const NAMES: [&str; 31] = [
     "start",
     "announce",
     "terminate",
@@ -689,6 +690,7 @@ pub(super) const NAMES: [&str; 30] = [
     "verdict: refused, time",
     "the last rollout is accepted",
     "children are left after a roll-back",
+    "promote",
 ];
 
 fn name_of_action(action: Action) -> &'static str {
@@ -707,6 +709,7 @@ fn name_of_action(action: Action) -> &'static str {
         Action::OpenProgram => NAMES[17],
         Action::Serve { .. } => NAMES[18],
         Action::ReportReplaced { .. } => NAMES[19],
+        Action::Promote { .. } => NAMES[30],
         Action::ReportVerdict(verdict) => match verdict {
             Verdict::Accepted { .. } => NAMES[20],
             Verdict::Stopped => NAMES[21],

@@ -26,11 +26,16 @@ impl Observer {
             } => {
                 self.check_new(slot, child)?;
                 match gate {
+                    Gate::Closed if slot.is_standby() => {
+                        self.check_start(supervisor, slot, child, previous)?;
+                    }
                     Gate::Open => self.check_start(supervisor, slot, child, previous)?,
                     Gate::Closed => self.check_successor(slot, child, program, previous)?,
                 }
                 check(
-                    gate == Gate::Closed || program == self.rollouts.accepted,
+                    gate == Gate::Closed && !slot.is_standby()
+                        || program == self.rollouts.accepted
+                            && (gate == Gate::Open) != slot.is_standby(),
                     "a slot is filled with the program of the last rollout that was accepted",
                     || format!("{child:?} in {slot:?}: {program:?}"),
                 )?;
@@ -80,6 +85,11 @@ impl Observer {
                 Ok(())
             }
             Action::ReportRunning { child, kill_at } => self.check_report(child, kill_at),
+            Action::Promote {
+                slot,
+                child,
+                previous,
+            } => self.check_promotion(supervisor, slot, child, previous),
             Action::OpenProgram => {
                 self.rollouts.check_open(self.may_roll_out())?;
                 self.rollouts.began(self.now);
@@ -103,7 +113,7 @@ impl Observer {
         }
     }
 
-    fn child(&mut self, id: ChildId) -> Result<&mut Child, Broken> {
+    pub(super) fn child(&mut self, id: ChildId) -> Result<&mut Child, Broken> {
         self.children.get_mut(&id).ok_or_else(|| Broken {
             promise: "no action is about a child that is unknown or has exited",
             detail: format!("{id:?}"),
@@ -190,7 +200,11 @@ impl Observer {
             "a program is accepted only if its child serves in each slot",
             || format!("{} of {} slots", self.healthy, self.wanted),
         )?;
-        self.rollouts.check_verdict(verdict, &programs)
+        self.rollouts.check_verdict(verdict, &programs)?;
+        if let Verdict::Accepted { .. } = verdict {
+            self.renew_standbys();
+        }
+        Ok(())
     }
 
     /// Checks what holds for each child that is started.
@@ -198,7 +212,7 @@ impl Observer {
         let detail = || format!("{id:?} in {slot:?}");
         check(self.stop.is_none(), "no child is started in a stop", detail)?;
         check(
-            slot.0 < self.wanted,
+            self.has_position(slot.0),
             "no child is started in a removed slot",
             detail,
         )?;
@@ -220,30 +234,53 @@ impl Observer {
     ) -> Result<(), Broken> {
         let detail = || format!("{id:?} in {slot:?}");
         let index = slot.0;
+        let (last, left) = (self.slot(index).last, self.slot(index).left);
         check(
-            self.slots[index].child.is_none(),
+            self.slot(index).child.is_none(),
             "a slot never has two children",
             detail,
         )?;
         check(
-            previous == self.slots[index].last,
+            previous == last,
             "a child replaces the last one of its slot",
             detail,
         )?;
-        if self.slots[index].last.is_some() {
+        check(
+            last.is_some() || !slot.is_standby() || self.now >= left,
+            "after a promotion, the next standby is started after `recover_interval`",
+            || format!("{} at {}, not before {left}", detail(), self.now),
+        )?;
+        if last.is_some() {
+            check(
+                slot.is_standby() || self.ready_standbys() == 0,
+                "a slot is filled by a standby if one is ready",
+                detail,
+            )?;
             check(
                 self.is_master_ready,
                 "no child is replaced before the master is ready",
                 detail,
             )?;
-            let [earliest, _] = self.recovery_of(&self.slots[index]);
+            let [earliest, _] = self.recovery_of(self.slot(index));
             check(
                 self.now >= earliest,
                 "no child is replaced before `recover_interval` and its back-off have passed",
                 || format!("{} at {}, not before {earliest}", detail(), self.now),
             )?;
         }
-        if self.slots[index].last.is_some() && !self.slots[index].reverts {
+        self.check_count(supervisor, index)?;
+        self.fill(index, id);
+        Ok(())
+    }
+
+    /// The exit of the last child of this slot counts now, if it was not that of a bad program.
+    pub(super) fn check_count(
+        &mut self,
+        supervisor: &Supervisor,
+        index: usize,
+    ) -> Result<(), Broken> {
+        let slot = self.slot(index);
+        if slot.last.is_some() && !slot.reverts {
             let exits = self.count_exit();
             let counted = supervisor.exits_counted();
             check(
@@ -257,13 +294,13 @@ impl Observer {
                 || format!("{exits:?}"),
             )?;
         }
-        self.fill(index, id);
         Ok(())
     }
 
     /// The child fills the slot from now on.
-    fn fill(&mut self, index: usize, id: ChildId) {
-        let slot = &mut self.slots[index];
+    pub(super) fn fill(&mut self, index: usize, id: ChildId) {
+        self.waiting.remove(&index);
+        let slot = self.slot_mut(index);
         slot.starts += 1;
         (slot.child, slot.last) = (Some(id), Some(id));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::plan::{Nanos, nanos};
-use super::{Policy, ProgramId, Readiness, RefusalStage};
+use super::{Policy, ProgramId, Readiness, RefusalStage, SlotId};
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Child {
@@ -27,6 +27,15 @@ pub(super) struct Child {
 impl Child {
     pub(super) fn is_unstarted(&self) -> bool {
         self.started.is_none()
+    }
+
+    pub(super) fn is_standby(&self) -> bool {
+        SlotId(self.slot).is_standby()
+    }
+
+    /// Whether it is healthy and nothing ended its life.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_healthy && self.serves()
     }
 
     /// Nothing ended its life in the slot yet.

@@ -43,11 +43,12 @@ impl Observer {
             return Err(Broken { promise, detail });
         };
         let [least, most] = self.count_exit();
-        let left = self.slots.get(slot.0).filter(|_| slot.0 < self.wanted);
+        let left = self.has_position(slot.0).then(|| self.slot(slot.0));
+        let may_promote = !slot.is_standby() && self.may_have_ready_standby();
         let is_due = left.is_some_and(|left| {
             let counts = !left.reverts;
             let [earliest, _] = self.recovery_of(left);
-            let is_over = left.child.is_none() && earliest <= self.now;
+            let is_over = left.child.is_none() && (earliest <= self.now || may_promote);
             is_over && left.last == Some(child) && counts
         });
         let policy = &self.policy;
@@ -84,7 +85,7 @@ impl Observer {
     pub(super) fn rested(&mut self, supervisor: &Supervisor) -> Result<(), Broken> {
         let is_idle = std::mem::take(&mut self.actions_in_a_row) == 0;
         let was_woken = is_idle && self.wake_at.is_some_and(|at| at <= self.now);
-        let healthy = self.healthy;
+        let healthy = self.healthy + self.ready_standbys();
         while let Some(&Reverse((at, promise))) = self.due.peek()
             && (at <= self.now || self.is_kept(at, promise))
         {
@@ -95,7 +96,7 @@ impl Observer {
         }
         let has_just_stopped = self.stop.is_some_and(|stop| stop.at == self.now);
         check(
-            !was_woken || self.healthy > healthy || has_just_stopped,
+            !was_woken || self.healthy + self.ready_standbys() > healthy || has_just_stopped,
             "something is to be done at each deadline",
             || format!("at {}", self.now),
         )?;
@@ -124,6 +125,7 @@ impl Observer {
             String::new,
         )?;
         self.rollouts.rested(self.may_roll_out(), self.wanted)?;
+        self.check_standbys()?;
         let is_healthy = self.is_master_ready && self.healthy == self.wanted;
         check(
             supervisor.is_healthy() == (is_healthy && self.stop.is_none()),
@@ -152,8 +154,8 @@ impl Observer {
         };
         let is_open = match promise {
             Promise::Fill(index, starts) => {
-                let slot = &self.slots[index];
-                let is_wanted = self.stop.is_none() && index < self.wanted;
+                let slot = self.slot(index);
+                let is_wanted = self.stop.is_none() && self.has_position(index);
                 is_wanted && slot.child.is_none() && slot.starts == starts
             }
             Promise::Ready(id) => self

@@ -177,6 +177,7 @@ fn policy(recover_threshold: u32) -> Policy {
             canary: SECOND,
             timeout: 4 * SECOND,
         },
+        standbys: 0,
         // The jitter would make the times of states differ.
         backoff: Backoff {
             first: Duration::ZERO,

@@ -516,7 +516,7 @@ impl World {
                 self.tell_master(Event::ProgramOpened { program });
                 Ok(())
             }
-            Action::Serve { child } => {
+            Action::Serve { child } | Action::Promote { child, .. } => {
                 let index = self.find(child).ok_or("its gate opens after its exit")?;
                 let worker = &mut self.workers[index];
                 ensure(
