@@ -98,6 +98,8 @@ pub(crate) enum FromMaster {
         threads: NonZeroUsize,
         /// Whether the child accepts no connection before `Serve`. The frame omits it if not.
         is_gated: bool,
+        /// How long kept connections may stay open in a drain. The frame omits the default.
+        keepalive_grace: Duration,
     },
     /// Opens the gate of a successor: from now on it accepts connections.
     Serve,
@@ -107,6 +109,9 @@ pub(crate) enum FromMaster {
         budget: Duration,
     },
 }
+
+/// The value of `keepalive_grace` in a frame that does not contain it.
+pub(crate) const DEFAULT_KEEPALIVE_GRACE: Duration = Duration::from_secs(1);
 
 /// The longest text of a panic or an error that is sent, in bytes.
 const MAX_TEXT: usize = 1024;
@@ -193,13 +198,19 @@ impl FromMaster {
                 grace,
                 threads,
                 is_gated,
+                keepalive_grace,
             } => {
                 let threads = match threads.get() {
                     1 => String::new(),
                     more => format!(" threads={more}"),
                 };
                 let gate = if *is_gated { " gate=closed" } else { "" };
-                format!("welcome grace_ms={}{threads}{gate}", grace.as_millis())
+                let keepalive = match *keepalive_grace {
+                    DEFAULT_KEEPALIVE_GRACE => String::new(),
+                    grace => format!(" keepalive_ms={}", grace.as_millis()),
+                };
+                let grace = grace.as_millis();
+                format!("welcome grace_ms={grace}{threads}{gate}{keepalive}")
             }
             Self::Serve => "serve".to_owned(),
             Self::Drain { budget } => format!("drain budget_ms={}", budget.as_millis()),
@@ -219,6 +230,10 @@ impl FromMaster {
                     None => NonZeroUsize::MIN,
                 },
                 is_gated: value(rest, "gate") == Some("closed"),
+                keepalive_grace: match value(rest, "keepalive_ms") {
+                    Some(_) => milliseconds(rest, "keepalive_ms")?,
+                    None => DEFAULT_KEEPALIVE_GRACE,
+                },
             },
             "serve" => Self::Serve,
             "drain" => Self::Drain {
@@ -324,8 +339,19 @@ mod tests {
             grace: budget,
             threads: NonZeroUsize::new(threads).expect("not zero"),
             is_gated,
+            keepalive_grace: DEFAULT_KEEPALIVE_GRACE,
         };
-        let from_master: [(FromMaster, &str); 6] = [
+        let keepalive = FromMaster::Welcome {
+            grace: budget,
+            threads: NonZeroUsize::MIN,
+            is_gated: true,
+            keepalive_grace: Duration::ZERO,
+        };
+        let from_master: [(FromMaster, &str); 7] = [
+            (
+                keepalive,
+                "welcome grace_ms=1500 gate=closed keepalive_ms=0",
+            ),
             (welcome(1, false), "welcome grace_ms=1500"),
             (welcome(4, false), "welcome grace_ms=1500 threads=4"),
             (welcome(1, true), "welcome grace_ms=1500 gate=closed"),

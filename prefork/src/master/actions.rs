@@ -124,6 +124,7 @@ impl Master {
             grace: self.limits.shutdown_grace_period,
             threads: self.threads,
             is_gated: gate == Gate::Closed,
+            keepalive_grace: self.keepalive_grace,
         };
         master_end
             .send(&welcome.encode())

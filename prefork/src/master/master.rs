@@ -70,6 +70,7 @@ pub(crate) struct Master {
     threshold_variable: String,
     /// The number of threads of each runtime in a worker.
     pub(super) threads: NonZeroUsize,
+    pub(super) keepalive_grace: Duration,
     /// The error that ended the master, if the supervisor does not know it.
     pub(super) failure: Option<Error>,
 }
@@ -120,6 +121,7 @@ impl Master {
             rollout_timeout: parts.config.rollout_timeout,
             threshold_variable: parts.config.env_prefix.variable("recover_threshold"),
             threads: parts.config.runtime_threads,
+            keepalive_grace: parts.config.keepalive_grace,
             failure: None,
         }
     }

@@ -35,14 +35,15 @@ pub(crate) use check_tls::{check_tls, needs_tls_config, unused_certificate};
 pub(crate) use child_env::{child_env, role_warning};
 pub(crate) use context::{BodySpec, Context};
 pub(crate) use current::current;
-pub use current::{notify_ready, shutdown, worker};
+pub use current::{closing, notify_ready, shutdown, streams_ended, worker};
 pub use from_worker_error::FromWorkerError;
 #[cfg(feature = "__testkit")]
 pub use in_process::{InProcessWorker, WorkerEvent};
+pub(crate) use lifecycle::DrainTimes;
 pub(crate) use main_end::report as report_end;
 pub use main_end::{Describe, MainGuard, Returned};
 pub use ready::Ready;
 pub(crate) use ready::{SingleEvent, SingleObserver};
-pub use shutdown::Shutdown;
+pub use shutdown::{Closing, Shutdown, StreamsEnded};
 pub(crate) use start::{start_from_env, start_single};
 pub use worker::Worker;

@@ -8,7 +8,7 @@ use prefork_options::Transport;
 use super::context::Context;
 use super::from_worker_error::FromWorkerError;
 use super::listeners::TakeAs;
-use super::shutdown::Shutdown;
+use super::shutdown::{Closing, Shutdown, StreamsEnded};
 use crate::listen::{ListenAddr, ListenerInfo};
 use crate::net::Listener;
 use crate::tls::LISTENER_HELP;
@@ -88,6 +88,22 @@ impl Worker {
         // If `main` takes no `Worker`, this was called through an argument of the user's own type.
         self.context.handle_sigterm();
         Shutdown::new(&self.context.shutdown)
+    }
+
+    /// Returns a future that resolves when this worker begins to drain.
+    ///
+    /// See [`closing`](crate::closing()).
+    pub fn closing(&self) -> Closing {
+        self.context.handle_sigterm();
+        Closing::new(&self.context.shutdown)
+    }
+
+    /// Returns a future that resolves when this worker has drained and has no connection left.
+    ///
+    /// See [`streams_ended`](crate::streams_ended()).
+    pub fn streams_ended(&self) -> StreamsEnded {
+        self.context.handle_sigterm();
+        StreamsEnded::new(&self.context.shutdown)
     }
 
     /// Returns the index of a listener, or an error if the code must use TLS.
