@@ -264,6 +264,8 @@
 //!   `tokio`.
 //! - `tonic`: that stream as an argument of `serve_with_incoming_shutdown` of tonic's server.
 //!   Includes `stream`.
+//! - `http`: `http::DrainLayer`, a layer of `tower`. In a drain, HTTP/1 responses announce that
+//!   their connection closes, so that clients of kept connections lose no request.
 //! - `tls`: see [TLS](#tls). Includes `tokio`.
 //! - `tracing`, `log`: the master's log lines as events of `tracing` or records of `log`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -303,6 +305,9 @@ mod error;
 mod explore;
 #[cfg(unix)]
 mod hook;
+#[cfg(all(unix, feature = "http"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 #[cfg(unix)]
 mod listen;
 #[cfg(unix)]

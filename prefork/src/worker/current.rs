@@ -123,7 +123,7 @@ pub fn shutdown() -> Shutdown {
 /// accepts only connections that already wait in the queue, and
 /// [`shutdown`](crate::shutdown()) resolves later: between the two, an HTTP server still answers
 /// requests on kept connections. Use this future for connections that have to be ended by the
-/// application, such as WebSockets, streams of events and long polls.
+/// application, such as `WebSockets`, streams of events and long polls.
 ///
 /// The future works with any executor, and has a method that blocks a thread until it resolves. A
 /// call handles SIGTERM as a call of [`shutdown`](crate::shutdown()) does.

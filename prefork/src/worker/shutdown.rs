@@ -17,6 +17,8 @@ pub(crate) struct ShutdownProgress {
     resolved: Milestone,
     streams_ended: Milestone,
     announces_close: AtomicBool,
+    #[cfg(feature = "http")]
+    pub(crate) requests: super::request_counts::RequestCounts,
 }
 
 /// A fact that becomes true once, and wakes those who wait for it.
@@ -40,7 +42,7 @@ impl Milestone {
 
 impl ShutdownProgress {
     /// The drain begins, or becomes shorter.
-    pub(super) fn begin(&self, deadline: Instant) {
+    pub(crate) fn begin(&self, deadline: Instant) {
         *self.deadline() = Some(deadline);
         if !self.is_closing() {
             self.closing.reach();
@@ -67,6 +69,12 @@ impl ShutdownProgress {
     /// Whether responses announce that their connection closes.
     pub(super) fn announces_close(&self) -> bool {
         self.announces_close.load(Ordering::Acquire)
+    }
+
+    /// From now on responses announce that their connection closes, once the drain has begun.
+    #[cfg(feature = "http")]
+    pub(crate) fn announce_close(&self) {
+        self.announces_close.store(true, Ordering::Release);
     }
 
     fn deadline(&self) -> MutexGuard<'_, Option<Instant>> {

@@ -8,6 +8,8 @@ use prefork_options::Transport;
 use super::context::Context;
 use super::from_worker_error::FromWorkerError;
 use super::listeners::TakeAs;
+#[cfg(feature = "http")]
+use super::shutdown::ShutdownProgress;
 use super::shutdown::{Closing, Shutdown, StreamsEnded};
 use crate::listen::{ListenAddr, ListenerInfo};
 use crate::net::Listener;
@@ -104,6 +106,11 @@ impl Worker {
     pub fn streams_ended(&self) -> StreamsEnded {
         self.context.handle_sigterm();
         StreamsEnded::new(&self.context.shutdown)
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn progress(&self) -> &ShutdownProgress {
+        &self.context.shutdown
     }
 
     /// Returns the index of a listener, or an error if the code must use TLS.
